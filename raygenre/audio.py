@@ -1,0 +1,154 @@
+"""Decode any audio file to the samples that the dataset's images are drawn from, and cut songs into windows.
+
+Conventions: mono float32 in [−1, 1] at 22 050 Hz. Decoding is FFmpeg's (PyAV), channels are averaged before
+resampling, resampling is soxr's high quality: the way librosa.load takes.
+"""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+from raygenre.spectrogram import SAMPLE_RATE
+
+SUFFIXES = frozenset(
+    {".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".wma", ".webm", ".au", ".aif", ".aiff"}
+)
+WINDOW = 661_794  # samples: 30.0 s as the dataset's clips have them
+LONGEST_WHOLE = 31 * SAMPLE_RATE  # samples; every clip of the dataset is shorter and is drawn whole
+SHORTEST = 3 * SAMPLE_RATE  # samples
+LONGEST_SECONDS = 1800.0  # s
+RATES = range(1_000, 768_001)  # Hz
+
+_BLOCK = 1 << 18  # samples resampled at a time
+
+
+class AudioError(ValueError):
+    """A file holds no audio that can be used; the message says why."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """A stretch of a song, long enough for one spectrogram.
+
+    Attributes:
+        start: s from the beginning of the song.
+        end: s from the beginning of the song.
+        samples: float32 (N,), N between 30 s and 31 s; a shorter song repeated to 30 s.
+    """
+
+    start: float
+    end: float
+    samples: NDArray[np.float32]
+
+
+def decode(source: Path | bytes, *, longest_seconds: float = LONGEST_SECONDS) -> NDArray[np.float32]:
+    """Decode a file, given by path or as its bytes, to float32 (N,) at 22 050 Hz.
+
+    Args:
+        longest_seconds: s of sound after which a file is refused, before the rest of it is decoded.
+
+    Raises:
+        AudioError: not audio, damaged, empty, over long, at a rate outside 1 to 768 kHz, or not finite.
+        OSError: the file cannot be opened.
+    """
+    stream = io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
+    try:
+        with stream, av.open(stream, metadata_errors="ignore") as container:
+            if not container.streams.audio:
+                raise AudioError("the file has no audio track")
+            samples = _resampled(container, longest_seconds)
+    except (av.error.FFmpegError, UnicodeDecodeError) as error:
+        # FFmpegError is an OSError too, but says nothing of the file system when it comes from the decoder.
+        raise AudioError(f"the file is not audio that FFmpeg can decode: {error}") from error
+    if samples.size == 0:
+        raise AudioError("the file holds no sound")
+    if not np.isfinite(samples).all():
+        raise AudioError("the file holds samples that are NaN or infinite")
+    return samples
+
+
+def windows(samples: NDArray[np.float32]) -> list[Window]:
+    """Cut a song into the stretches that are drawn as one spectrogram each.
+
+    Up to 31 s is one window. A longer song is cut every 30 s, and a last window that would reach past the end is
+    moved back to end with the song, so that all of it is heard and none is padded. From 3 s to 30 s the song is
+    repeated to 30 s.
+
+    Args:
+        samples: float32 (N,) at 22 050 Hz.
+
+    Raises:
+        AudioError: shorter than 3 s.
+    """
+    length = len(samples)
+    if length < SHORTEST:
+        raise AudioError(f"the audio lasts {length / SAMPLE_RATE:.1f} s; at least 3 s are needed")
+    if length <= LONGEST_WHOLE:
+        whole = np.resize(samples, WINDOW) if length < 30 * SAMPLE_RATE else samples
+        return [Window(0.0, length / SAMPLE_RATE, whole)]
+    starts = [*range(0, length - WINDOW, WINDOW), length - WINDOW]
+    return [
+        Window(start / SAMPLE_RATE, (start + WINDOW) / SAMPLE_RATE, samples[start : start + WINDOW])
+        for start in starts
+    ]
+
+
+def middle_window(samples: NDArray[np.float32]) -> Window:
+    """Return the one window that stands for a whole song: all of it up to 31 s, else its middle 30 s.
+
+    Raises:
+        AudioError: shorter than 3 s.
+    """
+    if len(samples) <= LONGEST_WHOLE:
+        return windows(samples)[0]
+    start = (len(samples) - WINDOW) // 2
+    return Window(start / SAMPLE_RATE, (start + WINDOW) / SAMPLE_RATE, samples[start : start + WINDOW])
+
+
+def _resampled(container: av.container.InputContainer, longest_seconds: float) -> NDArray[np.float32]:
+    """Decode, mix down and resample in a stream, so that memory holds the result and little more."""
+    resampler: soxr.ResampleStream | None = None
+    rate, decoded = 0, 0
+    waiting: list[NDArray[np.float32]] = []
+    done: list[NDArray[np.float32]] = []
+    for frame in container.decode(audio=0):
+        if resampler is None:
+            rate = frame.sample_rate
+            if rate not in RATES:
+                raise AudioError(f"the sample rate is {rate} Hz; it must be from 1 to 768 kHz")
+            resampler = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
+        elif frame.sample_rate != rate:
+            raise AudioError(f"the sample rate changes from {rate} to {frame.sample_rate} Hz on the way")
+        waiting.append(_mono(frame))
+        decoded += frame.samples
+        if decoded > longest_seconds * rate:
+            raise AudioError(f"the audio lasts over {longest_seconds:g} s, which is the limit")
+        if rate != SAMPLE_RATE and sum(map(len, waiting)) >= _BLOCK:
+            done.append(resampler.resample_chunk(np.concatenate(waiting)))
+            waiting = []
+    if resampler is None or not waiting and not done:
+        return np.empty(0, dtype=np.float32)
+    rest = np.concatenate(waiting) if waiting else np.empty(0, dtype=np.float32)
+    return rest if rate == SAMPLE_RATE else np.concatenate([*done, resampler.resample_chunk(rest, last=True)])
+
+
+def _mono(frame: av.AudioFrame) -> NDArray[np.float32]:
+    """One decoded frame as float32 (N,): integer formats scaled to [−1, 1], channels averaged."""
+    values = frame.to_ndarray()  # planar: (channels, N); packed: (1, N · channels)
+    channels = frame.layout.nb_channels
+    if channels == 0 or values.size == 0:
+        raise AudioError("the audio has no channels")
+    if not frame.format.is_planar:
+        values = values.reshape(-1, channels).T
+    if values.dtype == np.uint8:
+        scaled = (values.astype(np.float32) - 128) / 128
+    elif np.issubdtype(values.dtype, np.integer):
+        scaled = (values / -float(np.iinfo(values.dtype).min)).astype(np.float32)
+    else:
+        scaled = values.astype(np.float32)
+    return scaled[0] if channels == 1 else np.mean(scaled, axis=0, dtype=np.float32)

@@ -1,0 +1,252 @@
+"""Draw music as GTZAN's spectrogram images were drawn, and read those images back.
+
+The dataset's author computed a librosa mel spectrogram, passed the *power* spectrogram to `amplitude_to_db`
+(so 80 dB of its scale are only 40 dB of sound) and saved `specshow` through matplotlib as a 432×288 picture.
+A model trained on those pictures expects exactly that, slips included; this module is the only place that knows it.
+
+Conventions: samples are mono float32 at 22 050 Hz. Levels are what a picture holds and nothing else: uint8,
+(128 mel bands, lowest first) × (333 pixel columns), 0 the quietest and 255 the loudest of the clip.
+"""
+
+import io
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from raygenre.magma import MAGMA
+
+SAMPLE_RATE = 22_050  # Hz
+N_FFT = 2048  # samples
+HOP_LENGTH = 512  # samples
+N_MELS = 128
+COLUMNS = 333
+RANGE_DB = 80.0  # visible range on the scale of amplitude_to_db
+SMALLEST_POWER = 1e-5  # amplitude_to_db's amin
+RECIPE = "gtzan-1"  # changes whenever the same samples or picture would give other levels
+
+WIDTH, HEIGHT = 432, 288  # pixels
+LEFT, RIGHT = 54, 389  # columns of the frame
+TOP, BOTTOM = 35, 252  # rows of the frame
+
+# A frame line is 0.8 pixels wide and black, so a fifth of what lies under it shines through: white to the right and
+# at the bottom, the spectrogram to the left and at the top. Agg, matplotlib's renderer, blends in integers.
+_COVERED = 204  # of 255
+_FRAME_ON_WHITE, _FRAME_CORNER = 51, 19
+
+# Pixel (x, y) of the interior shows mel band floor((252 − y)·128/217.44); in integers to be free of rounding.
+_BAND_OF_ROW = (BOTTOM - np.arange(TOP + 1, BOTTOM)) * 12_800 // 21_744
+_ROW_OF_BAND = np.array([np.flatnonzero(_BAND_OF_ROW == band)[0] for band in range(N_MELS)])
+
+# Neighbouring mel bands overlap little, so the 128 × 1025 mel matrix is nearly all zeros. Sixteen bands at a time
+# touch one short run of bins: a small dense product each costs an eighth of the whole one.
+_BANDS_A_BLOCK = 16
+
+
+class PictureError(ValueError):
+    """An image is not a spectrogram drawn as the dataset's are."""
+
+
+def levels(samples: Tensor, *, under_frame: bool = False) -> Tensor:
+    """Draw samples as the dataset's images do.
+
+    Args:
+        samples: float32 (N,) or (B, N), mono, 22 050 Hz, on any device. GTZAN's clips of 30.0 s have N = 661 794.
+        under_frame: add the two columns that the picture's frame hides or nearly hides, one at either side:
+            335 columns instead of 333. `to_image` needs them to draw a whole picture to the pixel.
+
+    Returns:
+        uint8 (128, 333) or (B, 128, 333) on the same device. A clip without any variation, such as digital
+        silence, is level 0 throughout, as matplotlib draws it.
+
+    Raises:
+        ValueError: samples are empty, not float32, of another shape, or not finite.
+    """
+    if samples.dtype != torch.float32 or samples.ndim not in (1, 2) or samples.shape[-1] == 0:
+        raise ValueError(
+            f"samples must be float32 (N,) or (B, N) with N > 0, not {samples.dtype} {tuple(samples.shape)}"
+        )
+    if not torch.isfinite(samples).all():
+        raise ValueError("samples must be finite, but some are NaN or infinite")
+    margin = 1 if under_frame else 0
+    if samples.ndim == 1:
+        return _draw(samples[None], margin)[0]
+    if samples.device.type == "cpu":  # one clip fits the cache, and gives the same levels in any batch
+        return torch.cat([_draw(clip[None], margin) for clip in samples])
+    return _draw(samples, margin)
+
+
+def to_image(levels: NDArray[np.uint8]) -> Image.Image:
+    """Return the dataset's whole picture, 432×288 RGBA, of levels uint8 (128, 335), or (128, 333) without those
+    under the frame, which are then taken to be as their neighbours.
+
+    Raises:
+        ValueError: levels are of another shape or type.
+    """
+    if levels.shape == (N_MELS, COLUMNS):
+        levels = np.pad(levels, ((0, 0), (1, 1)), mode="edge")
+    if levels.shape != (N_MELS, COLUMNS + 2) or levels.dtype != np.uint8:
+        raise ValueError(f"levels must be uint8 (128, 333) or (128, 335), not {levels.dtype} {levels.shape}")
+    picture = np.full((HEIGHT, WIDTH, 4), 255, dtype=np.uint8)
+    axes = picture[TOP : BOTTOM + 1, LEFT : RIGHT + 1, :3]
+    axes[1:-1, :-1] = MAGMA[levels[_BAND_OF_ROW]]  # (216, 335, 3)
+    axes[0, :-1] = _under_frame(axes[1, :-1])
+    axes[1:-1, 0] = _under_frame(axes[1:-1, 0])
+    axes[0, 0] = 0
+    axes[1:-1, -1] = axes[-1, 1:-1] = _FRAME_ON_WHITE
+    axes[0, -1] = axes[-1, 0] = axes[-1, -1] = _FRAME_CORNER
+    return Image.fromarray(picture)
+
+
+def from_image(image: Image.Image) -> NDArray[np.uint8]:
+    """Return the levels (128, 333) uint8 that a dataset-style picture holds, without loss.
+
+    Raises:
+        PictureError: the picture has another size, is transparent, or its interior was not drawn with
+            128 bands in magma's colours.
+    """
+    if image.size != (WIDTH, HEIGHT):
+        raise PictureError(
+            f"the picture is {image.size[0]}×{image.size[1]} pixels; the dataset's are {WIDTH}×{HEIGHT}"
+        )
+    if image.mode not in ("RGB", "RGBA"):
+        raise PictureError(f"the picture's mode is {image.mode}; the dataset's are RGBA")
+    pixels = np.asarray(image)[TOP + 1 : BOTTOM, LEFT + 1 : RIGHT - 1]  # (216, 333, 3 or 4)
+    if image.mode == "RGBA" and pixels[..., 3].min() < 255:
+        raise PictureError("the picture is transparent; the dataset's are opaque")
+    sorted_colours, level_of = _colour_index()
+    colours = _packed(pixels[_ROW_OF_BAND])  # (128, 333)
+    found = level_of[np.searchsorted(sorted_colours, colours).clip(max=255)]
+    if not np.array_equal(MAGMA[found[_BAND_OF_ROW]], pixels[..., :3]):
+        raise PictureError(
+            "the picture's colours are not those of a spectrogram with 128 mel bands in magma, saved without loss"
+        )
+    return found
+
+
+def read_png(source: Path | bytes) -> NDArray[np.uint8]:
+    """Return the levels (128, 333) uint8 in a dataset-style PNG file, given by path or as its bytes.
+
+    Raises:
+        PictureError: the file is not a whole PNG, or not drawn as the dataset's are.
+        OSError: the file cannot be opened.
+    """
+    data = source if isinstance(source, bytes) else source.read_bytes()
+    try:
+        image = Image.open(io.BytesIO(data), formats=["PNG"])
+        if image.size == (WIDTH, HEIGHT):  # a picture of another size is refused before it is unpacked
+            image.load()
+    except UnidentifiedImageError as error:
+        raise PictureError("the file is not a PNG") from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise PictureError(f"the PNG is damaged: {error}") from error
+    return from_image(image)
+
+
+def write_png(levels: NDArray[np.uint8]) -> bytes:
+    """Return the PNG file of `to_image(levels)`, levels uint8 (128, 333) or (128, 335)."""
+    buffer = io.BytesIO()
+    to_image(levels).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def _draw(samples: Tensor, margin: int) -> Tensor:
+    """(B, N) float32 → (B, 128, 333 + 2·margin) uint8."""
+    power = _mel_power(samples)  # (B, 128, frames)
+    loudest = power.amax(dim=(1, 2), keepdim=True)
+    quietest = power.amin(dim=(1, 2), keepdim=True)
+    top = _decibels(loudest)
+    bottom = torch.maximum(_decibels(quietest) - top, torch.full_like(top, -RANGE_DB))
+    # Only the frames that own a pixel column are needed from here on, but the scale spans all of them.
+    shown = power[..., _frames_shown(power.shape[-1], margin).to(power.device)]
+    decibels = torch.maximum(_decibels(shown) - top, bottom)
+    span = torch.where(bottom < 0, -bottom, torch.ones_like(bottom))
+    return ((decibels - bottom) / span * 256).floor().clamp(0, 255).to(torch.uint8)
+
+
+def _mel_power(samples: Tensor) -> Tensor:
+    """(B, N) → (B, 128, frames): librosa.feature.melspectrogram with its defaults."""
+    spectrum = torch.stft(
+        samples,
+        n_fft=N_FFT,
+        hop_length=HOP_LENGTH,
+        window=torch.hann_window(N_FFT, device=samples.device),
+        center=True,
+        pad_mode="constant",
+        return_complex=True,
+    )
+    power = (spectrum.real.square() + spectrum.imag.square()).mT  # (B, frames, 1025), contiguous as the FFT left it
+    blocks = [power[..., first:last] @ weights.to(power.device) for first, last, weights in _mel_blocks()]
+    return torch.cat(blocks, dim=-1).mT
+
+
+def _decibels(power: Tensor) -> Tensor:
+    """librosa.amplitude_to_db of a power, as the author applied it, before the reference is taken off."""
+    return 10 * torch.log10(power.clamp(min=SMALLEST_POWER).square())
+
+
+@cache
+def _frames_shown(frames: int, margin: int) -> Tensor:
+    """The frame that each of the interior's pixel columns shows.
+
+    The frames share the 334.8 pixels of the axes equally, and a pixel shows the last frame whose left edge lies
+    within it. Agg rounds edges to 1/256 pixel, which decides where one falls next to a pixel's border.
+    """
+    edges = (256 * (LEFT + torch.arange(frames, dtype=torch.float64) * 334.8 / frames)).round()
+    right_borders = 256.0 * (torch.arange(LEFT - margin, RIGHT - 2 + margin, dtype=torch.float64) + 2)
+    return torch.searchsorted(edges, right_borders) - 1
+
+
+@cache
+def _mel_blocks() -> list[tuple[int, int, Tensor]]:
+    """(first bin, last bin + 1, weights (bins, 16)) of each run of sixteen mel bands."""
+    weights = mel_filters()
+    blocks = []
+    for band in range(0, N_MELS, _BANDS_A_BLOCK):
+        rows = weights[band : band + _BANDS_A_BLOCK]
+        bins = np.flatnonzero(rows.any(axis=0))
+        first, last = int(bins[0]), int(bins[-1]) + 1
+        blocks.append((first, last, torch.from_numpy(np.ascontiguousarray(rows[:, first:last].T))))
+    return blocks
+
+
+def mel_filters() -> NDArray[np.float32]:
+    """Return the mel filter bank (128, 1025): triangles on Slaney's scale, each of unit area (his norm).
+
+    Source: M. Slaney, Auditory Toolbox, 1998; the same numbers as librosa.filters.mel.
+    """
+    # Slaney's scale is linear up to 1000 Hz (15 mel) and logarithmic above, 27 steps to a factor of 6.4.
+    log_step = np.log(6.4) / 27
+    top_mel = 15 + np.log(SAMPLE_RATE / 2 / 1000) / log_step
+    mel = np.linspace(0, top_mel, N_MELS + 2)
+    edges = np.where(mel < 15, mel * 200 / 3, 1000 * np.exp(log_step * (mel - 15)))  # Hz
+    bins = np.linspace(0, SAMPLE_RATE / 2, N_FFT // 2 + 1)  # Hz
+    ramps = edges[:, None] - bins  # (130, 1025)
+    widths = np.diff(edges)[:, None]
+    rising, falling = -ramps[:-2] / widths[:-1], ramps[2:] / widths[1:]
+    triangles = np.maximum(0, np.minimum(rising, falling))
+    area = 2 / (edges[2:] - edges[:-2])
+    return np.asarray(triangles * area[:, None], dtype=np.float32)
+
+
+def _under_frame(colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Colours as they look through the frame's black line."""
+    return (colours.astype(np.int64) * 255 * (256 - _COVERED) // (255 * 256 + _COVERED)).astype(np.uint8)
+
+
+@cache
+def _colour_index() -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+    """Magma's packed colours in ascending order, and the level of each."""
+    packed = _packed(MAGMA)
+    order = np.argsort(packed)
+    return packed[order], order.astype(np.uint8)
+
+
+def _packed(pixels: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """(..., 3 or 4) → (...): red, green and blue in one number."""
+    wide = pixels.astype(np.int32)
+    return (wide[..., 0] << 16) | (wide[..., 1] << 8) | wide[..., 2]
