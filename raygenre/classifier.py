@@ -1,0 +1,176 @@
+"""Classifier: a trained network with everything it takes to name a song's genre.
+
+On disk it is a folder: `weights.safetensors` and `classifier.json`, which holds the network's dimensions, the genres
+in the order of the logits, how the spectrogram is drawn, the SHA-256 of the weights, where they come from and the
+versions they were made with. Loading reads those two files and runs nothing.
+"""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+
+from raygenre import audio, spectrogram
+from raygenre.model import GenreCNN, ModelConfig
+from raygenre.training import predict_logits
+
+FORMAT = 1
+WEIGHTS, ABOUT = "weights.safetensors", "classifier.json"
+
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+class ClassifierError(ValueError):
+    """A folder does not hold a classifier that this version can load; the message says why."""
+
+
+@dataclass(frozen=True)
+class Song:
+    """What the network sees of a file.
+
+    Attributes:
+        levels: uint8 (W, 128, 333), one spectrogram a window.
+        times: start and end of each window in s; empty for a picture, which tells no time.
+    """
+
+    levels: NDArray[np.uint8]
+    times: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer for one song.
+
+    Attributes:
+        genre: the most probable genre.
+        confidence: its probability.
+        probabilities: of each genre, the mean over the windows; they add up to 1.
+        windows: probabilities of each window, as `Song.times` has them.
+    """
+
+    genre: str
+    confidence: float
+    probabilities: Mapping[str, float]
+    windows: tuple[Mapping[str, float], ...]
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A network in evaluation mode, the genres of its logits and its origin.
+
+    Attributes:
+        origin: facts about the training, for people and for the registry: data digest, synthetic or not, study.
+    """
+
+    model: GenreCNN
+    genres: tuple[str, ...]
+    origin: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if len(self.genres) != self.model.config.genres:
+            raise ValueError(f"the network has {self.model.config.genres} outputs for {len(self.genres)} genres")
+
+    def probabilities(self, levels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return probabilities float32 (N, G), rows adding up to 1, for levels uint8 (N, 128, 333)."""
+        return predict_logits(self.model, levels).softmax(dim=1).numpy()
+
+    def predict(self, song: Song) -> Prediction:
+        """Classify a song by the mean of its windows' probabilities."""
+        rows = self.probabilities(song.levels)  # (W, G)
+        mean = rows.mean(axis=0)
+        best = int(mean.argmax())
+        return Prediction(
+            self.genres[best],
+            float(mean[best]),
+            self._named(mean),
+            tuple(self._named(row) for row in rows),
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write the classifier to a folder that is not there yet, whole or not at all.
+
+        Raises:
+            FileExistsError: the folder is there.
+        """
+        if folder.exists():
+            raise FileExistsError(f"{folder} is there already")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix="unfinished-", dir=folder.parent))
+        try:
+            weights = {name: tensor.contiguous() for name, tensor in self.model.state_dict().items()}
+            save_file(weights, unfinished / WEIGHTS)
+            about = {
+                "format": FORMAT,
+                "model": asdict(self.model.config),
+                "genres": self.genres,
+                "recipe": spectrogram.RECIPE,
+                "sha256": _sha256(unfinished / WEIGHTS),
+                "versions": {name: version(name) for name in ("raygenre", "torch", "numpy", "av", "soxr")},
+                "origin": dict(self.origin),
+            }
+            (unfinished / ABOUT).write_text(json.dumps(about, indent=1))
+            unfinished.chmod(0o755)
+            unfinished.rename(folder)
+        except BaseException:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            raise
+
+    @classmethod
+    def load(cls, folder: Path, *, device: torch.device | None = None) -> Self:
+        """Read a classifier from its folder.
+
+        Raises:
+            ClassifierError: a file is missing or damaged, the weights are not those that were saved, or the
+                classifier expects spectrograms that this version does not draw.
+        """
+        try:
+            about = json.loads((folder / ABOUT).read_text())
+            if about["format"] != FORMAT or about["recipe"] != spectrogram.RECIPE:
+                raise ClassifierError(
+                    f"{folder} has format {about['format']} and recipe {about['recipe']}; this version of "
+                    f"raygenre reads {FORMAT} and {spectrogram.RECIPE}"
+                )
+            if _sha256(folder / WEIGHTS) != about["sha256"]:
+                raise ClassifierError(f"the weights in {folder} are not those that {ABOUT} was written for")
+            config = about["model"] | {"widths": tuple(about["model"]["widths"])}
+            model = GenreCNN(ModelConfig(**config))
+            model.load_state_dict(load_file(folder / WEIGHTS))
+            model.to(device=device or torch.device("cpu"), memory_format=torch.channels_last).eval()
+            return cls(model, tuple(about["genres"]), about["origin"])
+        except (OSError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
+            raise ClassifierError(f"{folder} does not hold a whole classifier: {error!r}") from error
+
+    def _named(self, row: NDArray[np.float32]) -> dict[str, float]:
+        return dict(zip(self.genres, row.tolist(), strict=True))
+
+
+def read(source: Path | bytes) -> Song:
+    """Read a dataset-style PNG or an audio file, told apart by content, as the network sees it.
+
+    Raises:
+        ValueError: the file is neither, or damaged, or shorter than 3 s; the message says what it is.
+        OSError: the file cannot be opened.
+    """
+    data = source if isinstance(source, bytes) else source.read_bytes()
+    if not data:
+        raise ValueError("the file is empty")
+    if data.startswith(_PNG_SIGNATURE):
+        return Song(spectrogram.read_png(data)[None], ())
+    windows = audio.windows(audio.decode(data))
+    levels = [spectrogram.levels(torch.from_numpy(window.samples)).numpy() for window in windows]
+    return Song(np.stack(levels), tuple((window.start, window.end) for window in windows))
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

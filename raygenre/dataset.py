@@ -1,0 +1,298 @@
+"""Folders of spectrogram images or audio → levels, labels and track ids.
+
+Layouts: the Kaggle copy of GTZAN (`images_original/<genre>/*.png` or `genres_original/<genre>/*.wav`, the folder
+given or up to two folders above it), or any folder of `<class>/` folders that hold dataset-style PNGs or audio at
+any depth. Where both of Kaggle's folders are there, the images are taken: they are the same tracks.
+
+Conventions: levels are uint8 (N, 128, 333), labels index `genres`, which are in alphabetical order. A track's id is
+`genre.NNNNN` for GTZAN's file names, the file's stem elsewhere. A song longer than 31 s counts once, by its middle
+30 s, so that no song weighs more than another or lies on two sides of a split.
+"""
+
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from raygenre import audio, spectrogram, synthesis
+
+GTZAN_ON_KAGGLE = "andradaolteanu/gtzan-dataset-music-genre-classification"
+KAGGLE_FOLDERS = ("images_original", "genres_original")
+MOST_BROKEN = 0.05  # share of the files
+SYNTHETIC_TRACKS = 20  # per genre
+SYNTHETIC_SEED = 0
+
+Progress = Callable[[int, int], None]
+"""Called with the number of files done and the number of all."""
+
+
+class DataError(ValueError):
+    """A data folder cannot be used; the message names the place and the remedy."""
+
+
+@dataclass(frozen=True)
+class BrokenFile:
+    """A file that was left out: its path within the data folder, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Tracks as the network sees them.
+
+    Attributes:
+        levels: uint8 (N, 128, 333).
+        labels: int64 (N,), indices of `genres`.
+        tracks: N ids, none twice.
+        genres: names of the classes, in alphabetical order.
+        source: the folder, or `synthetic`.
+        broken: files that were left out.
+        digest: SHA-256 of all the above but `source` and `broken`, hexadecimal.
+    """
+
+    levels: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    tracks: tuple[str, ...]
+    genres: tuple[str, ...]
+    source: str
+    broken: tuple[BrokenFile, ...]
+    digest: str
+
+    @property
+    def synthetic(self) -> bool:
+        return self.source == "synthetic"
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Tracks per genre."""
+        numbers = np.bincount(self.labels, minlength=len(self.genres))
+        return dict(zip(self.genres, numbers.tolist(), strict=True))
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A file that may become a track."""
+
+    path: Path
+    genre: str
+    track: str
+    sha256: str
+
+
+def load(source: Path | None, *, cache: Path, progress: Progress | None = None) -> Dataset:
+    """Load a data folder, or the embedded synthetic tracks when `source` is None.
+
+    The levels are decoded once and kept in `cache` under a key made from every file's content, so that any change
+    of the data, and nothing else, decodes again. Two processes may load the same folder at once.
+
+    Raises:
+        DataError: no classes, fewer than two, one without a usable file, or over 5 % of the files broken.
+    """
+    if source is None:
+        code = Path(synthesis.__file__).read_bytes()
+        key = _key([f"synthetic {SYNTHETIC_TRACKS} {SYNTHETIC_SEED}", hashlib.sha256(code).hexdigest()])
+        return _cached(cache, key, "synthetic", lambda: _synthetic(progress))
+    entries = _find(source)
+    key = _key([f"{entry.genre}/{entry.path.name} {entry.track} {entry.sha256}" for entry in entries])
+    return _cached(cache, key, str(source.resolve()), lambda: _decoded(entries, source, progress))
+
+
+def decode(path: Path) -> NDArray[np.uint8]:
+    """Return the levels (128, 333) uint8 of a dataset-style PNG, or of an audio file's middle 30 s.
+
+    Raises:
+        ValueError: the file is damaged or of the wrong kind; the message says how.
+        OSError: the file cannot be read.
+    """
+    if path.suffix.lower() == ".png":
+        return spectrogram.read_png(path)
+    window = audio.middle_window(audio.decode(path))
+    return spectrogram.levels(torch.from_numpy(window.samples)).numpy()
+
+
+def summary(broken: Sequence[BrokenFile], *, most: int = 10) -> str:
+    """One line a broken file, at most `most` of them."""
+    lines = [f"  {file.path}: {file.reason}" for file in broken[:most]]
+    if len(broken) > most:
+        lines.append(f"  and {len(broken) - most} more")
+    return "\n".join(lines)
+
+
+def _find(source: Path) -> list[_Entry]:
+    if not source.is_dir():
+        raise DataError(f"{source} is not a folder; --data takes a folder of <class>/ folders")
+    root = _kaggle_folder(source) or source
+    suffixes = audio.SUFFIXES | {".png"}
+    found: list[tuple[str, Path]] = []
+    genres = sorted(child.name for child in root.iterdir() if child.is_dir() and child.name[0] not in "._")
+    for genre in genres:
+        files = sorted(
+            path
+            for path in (root / genre).rglob("*")
+            if path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()
+        )
+        if not files:
+            raise DataError(
+                f"the class folder {root / genre} holds no PNG or audio file; fill it or take it away"
+            )
+        found += [(genre, path) for path in files]
+    if len(genres) < 2:
+        raise DataError(
+            f"{root} holds {len(genres)} class folder(s); at least two are needed, such as "
+            f"{root}/blues/*.png and {root}/jazz/*.png"
+        )
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        hashes = pool.map(lambda item: _sha256(item[1]), found)
+    return [
+        _Entry(path, genre, track, sha256)
+        for (genre, path), track, sha256 in zip(found, _track_ids(found), hashes, strict=True)
+    ]
+
+
+def _kaggle_folder(source: Path) -> Path | None:
+    """The folder that holds the genre folders of an unpacked Kaggle copy, at most two folders down."""
+    for name in KAGGLE_FOLDERS:
+        if source.name == name:
+            return source
+        for pattern in (name, f"*/{name}", f"*/*/{name}"):
+            for folder in sorted(source.glob(pattern)):
+                if folder.is_dir():
+                    return folder
+    return None
+
+
+def _track_ids(found: Sequence[tuple[str, Path]]) -> Iterator[str]:
+    """An id for each file: `genre.NNNNN`, else its stem, else with as much of its path as makes it unique."""
+    stems = []
+    for genre, path in found:
+        number = re.fullmatch(rf"{re.escape(genre)}\.?(\d{{5}})", path.stem)
+        stems.append(f"{genre}.{number[1]}" if number else path.stem)
+    seen = Counter(stems)
+    within = Counter((genre, stem) for (genre, _), stem in zip(found, stems, strict=True))
+    for (genre, path), stem in zip(found, stems, strict=True):
+        if seen[stem] == 1:
+            yield stem
+        elif within[genre, stem] == 1:
+            yield f"{genre}/{stem}"
+        else:
+            yield "/".join(path.parts[len(path.parts) - path.parts[::-1].index(genre) - 1 :])
+
+
+def _decoded(entries: Sequence[_Entry], source: Path, progress: Progress | None) -> Dataset:
+    good: list[tuple[_Entry, NDArray[np.uint8]]] = []
+    broken: list[BrokenFile] = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for done, (entry, result) in enumerate(zip(entries, pool.map(_try, entries), strict=True), start=1):
+            if isinstance(result, str):
+                broken.append(BrokenFile(str(entry.path.relative_to(source)), result))
+            else:
+                good.append((entry, result))
+            if progress:
+                progress(done, len(entries))
+    if len(broken) > MOST_BROKEN * len(entries):
+        raise DataError(
+            f"{len(broken)} of {len(entries)} files in {source} cannot be used, over {MOST_BROKEN:.0%}:\n"
+            f"{summary(broken)}\nRepair or remove them."
+        )
+    genres = tuple(sorted({entry.genre for entry in entries}))
+    for genre in genres:
+        if not any(entry.genre == genre for entry, _ in good):
+            raise DataError(f"no file of the class {genre} in {source} can be used:\n{summary(broken)}")
+    return _assemble(
+        np.stack([levels for _, levels in good]),
+        [genres.index(entry.genre) for entry, _ in good],
+        [entry.track for entry, _ in good],
+        genres,
+        str(source.resolve()),
+        broken,
+    )
+
+
+def _try(entry: _Entry) -> NDArray[np.uint8] | str:
+    """The levels of a file, or why there are none."""
+    try:
+        return decode(entry.path)
+    except (ValueError, OSError) as error:
+        return str(error)
+
+
+def _synthetic(progress: Progress | None) -> Dataset:
+    genres = tuple(sorted(synthesis.GENRES))
+    levels, labels, tracks = [], [], []
+    for label, genre in enumerate(genres):
+        for number in range(SYNTHETIC_TRACKS):
+            samples = synthesis.synthesise(genre, seed=SYNTHETIC_SEED + number)
+            levels.append(spectrogram.levels(torch.from_numpy(samples)).numpy())
+            labels.append(label)
+            tracks.append(f"{genre}.{number:05d}")
+            if progress:
+                progress(len(tracks), len(genres) * SYNTHETIC_TRACKS)
+    return _assemble(np.stack(levels), labels, tracks, genres, "synthetic", [])
+
+
+def _assemble(
+    levels: NDArray[np.uint8],
+    labels: Sequence[int],
+    tracks: Sequence[str],
+    genres: tuple[str, ...],
+    source: str,
+    broken: Sequence[BrokenFile],
+) -> Dataset:
+    names = json.dumps([list(labels), list(tracks), list(genres)]).encode()
+    digest = hashlib.sha256(levels.tobytes() + names).hexdigest()
+    return Dataset(
+        levels, np.array(labels, dtype=np.int64), tuple(tracks), genres, source, tuple(broken), digest
+    )
+
+
+def _key(parts: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join([spectrogram.RECIPE, *parts]).encode()).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _cached(cache: Path, key: str, source: str, make: Callable[[], Dataset]) -> Dataset:
+    path = cache / f"{key}.safetensors"
+    if not path.exists():
+        dataset = make()
+        about = {"tracks": dataset.tracks, "genres": dataset.genres, "digest": dataset.digest}
+        broken = [asdict(file) for file in dataset.broken]
+        cache.mkdir(parents=True, exist_ok=True)
+        # Whole or not at all: a second process that makes the same file replaces it with the same content.
+        with tempfile.NamedTemporaryFile(dir=cache, suffix=".tmp", delete=False) as file:
+            save_file(
+                {"levels": dataset.levels, "labels": dataset.labels},
+                file.name,
+                metadata={"about": json.dumps(about), "broken": json.dumps(broken)},
+            )
+        Path(file.name).replace(path)
+        return dataset
+    with safe_open(path, framework="numpy") as stored:
+        metadata = stored.metadata()
+        about = json.loads(metadata["about"])
+        return Dataset(
+            levels=stored.get_tensor("levels"),
+            labels=stored.get_tensor("labels"),
+            tracks=tuple(about["tracks"]),
+            genres=tuple(about["genres"]),
+            source=source,
+            broken=tuple(BrokenFile(**file) for file in json.loads(metadata["broken"])),
+            digest=about["digest"],
+        )

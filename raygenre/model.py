@@ -1,0 +1,126 @@
+"""GenreCNN: the convolutional network, from levels to one logit a genre.
+
+Shapes: B tracks in a batch, M = 128 mel bands, T = 333 columns, C channels, G genres.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from raygenre.spectrogram import COLUMNS, N_MELS
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Dimensions of a GenreCNN; the defaults are those of the network that the project began with.
+
+    Attributes:
+        genres: number of classes.
+        widths: channels of the three convolutions.
+        dense: units of the dense layer.
+        dropout: probability, on the last convolution and on the dense layer.
+        normalisation: `batch` puts batch normalisation behind every convolution.
+        frequency_bins: how many positions along the frequency axis the last pooling keeps; 1 averages all.
+        level_mean, level_std: levels; what the input is standardised with, from the training tracks.
+    """
+
+    genres: int = 10
+    widths: tuple[int, int, int] = (32, 64, 128)
+    dense: int = 64
+    dropout: float = 0.3
+    normalisation: Literal["none", "batch"] = "none"
+    frequency_bins: int = 1
+    level_mean: float = 127.5
+    level_std: float = 127.5
+
+    def __post_init__(self) -> None:
+        if self.genres < 2:
+            raise ValueError(f"genres must be at least 2, not {self.genres}")
+        if len(self.widths) != 3 or min(self.widths) < 1:
+            raise ValueError(f"widths must be three positive numbers of channels, not {self.widths}")
+        if self.dense < 1:
+            raise ValueError(f"dense must be at least 1, not {self.dense}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be from 0 to below 1, not {self.dropout}")
+        if self.normalisation not in ("none", "batch"):
+            raise ValueError(f"normalisation must be none or batch, not {self.normalisation!r}")
+        if not 1 <= self.frequency_bins <= N_MELS // 4:
+            raise ValueError(f"frequency_bins must be from 1 to {N_MELS // 4}, not {self.frequency_bins}")
+        if not self.level_std > 0:
+            raise ValueError(f"level_std must be positive, not {self.level_std}")
+
+
+class GenreCNN(nn.Module):
+    """Two convolutions, each with max pooling, a third, pooling over time and frequency, and a dense layer."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        first, second, last = config.widths
+        # The rectifier stands behind the pooling: the maximum of rectified values is the rectified maximum, and
+        # there are four times fewer of them.
+        self.features = nn.Sequential(
+            *self._convolution(1, first),
+            nn.MaxPool2d(2),
+            nn.ReLU(),
+            *self._convolution(first, second),
+            nn.MaxPool2d(2),
+            nn.ReLU(),
+            *self._convolution(second, last),
+            nn.ReLU(),
+            nn.Dropout(config.dropout),
+        )
+        self.pool = nn.AdaptiveAvgPool2d((config.frequency_bins, 1))
+        self.classifier = nn.Sequential(
+            nn.Linear(last * config.frequency_bins, config.dense),
+            nn.ReLU(),
+            nn.Dropout(config.dropout),
+            nn.Linear(config.dense, config.genres),
+        )
+        # Scaled for rectifiers (He et al., 2015): from torch's own smaller start the first epochs stand still.
+        for layer in self.modules():
+            if isinstance(layer, (nn.Conv2d, nn.Linear)):
+                nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
+
+    def _convolution(self, channels_in: int, channels_out: int) -> list[nn.Module]:
+        normalise = self.config.normalisation == "batch"
+        convolution = nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=not normalise)
+        return [convolution, nn.BatchNorm2d(channels_out)] if normalise else [convolution]
+
+    def forward(self, levels: Tensor) -> Tensor:
+        """Classify tracks.
+
+        Args:
+            levels: uint8 (B, 128, 333), or float32 of the same scale.
+
+        Returns:
+            logits (B, G); softmax belongs to the loss and to the answer.
+        """
+        standard = (levels.float() - self.config.level_mean) / self.config.level_std
+        images = standard.unsqueeze(1).contiguous(memory_format=torch.channels_last)  # (B, 1, M, T)
+        features = self.features(images)  # (B, C, M/4, T/4)
+        logits: Tensor = self.classifier(self.pool(features).flatten(1))  # (B, G)
+        return logits
+
+
+def parameters(model: nn.Module) -> int:
+    """Number of trained parameters."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def flops(model: GenreCNN) -> int:
+    """Floating-point operations to classify one track, a multiplication and an addition counted as two."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    device = next(model.parameters()).device
+    counter = FlopCounterMode(display=False)
+    training = model.training
+    model.eval()
+    with torch.inference_mode(), counter:
+        model(torch.zeros(1, N_MELS, COLUMNS, dtype=torch.uint8, device=device))
+    model.train(training)
+    return int(counter.get_total_flops())

@@ -1,0 +1,271 @@
+"""Train GenreCNNs on levels, one epoch at a time.
+
+`fit` takes its members as a list, the folds or seeds of one setting, and yields what each learned in each epoch;
+between two epochs everything that training needs to go on is in the members, and `raygenre.training_state` writes
+it down. All chance in an epoch, the order of the tracks, dropout and augmentation, comes from the member's seed and
+the epoch's number, so members do not disturb each other and a training continues bit for bit wherever it stopped.
+
+Shapes: B tracks in a batch, M = 128 mel bands, T = 333 columns, G genres.
+"""
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from raygenre.model import GenreCNN, ModelConfig
+
+Levels = NDArray[np.uint8]
+Indices = NDArray[np.int64]
+
+# Activations of eight tracks fit the cache and the allocator's own pages: on a CPU, batches go through the network
+# eight tracks at a time with their gradients added up, which is the same step in two thirds of the time.
+_CPU_CHUNK = 8
+_EVALUATION_BATCH = 64
+
+
+class NonFiniteLossError(ArithmeticError):
+    """The training loss became NaN or infinite, so the weights are worthless."""
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How a GenreCNN is trained.
+
+    Attributes:
+        learning_rate: of NAdam, in the first epoch.
+        decay: the learning rate of epoch e, counted from 0, is learning_rate / (1 + decay·e).
+        batch_size: tracks a step.
+        augmentation: `erasing` blanks a random rectangle of each second track.
+        precision: `auto` computes in bfloat16 where the hardware does so fast, else in float32.
+    """
+
+    learning_rate: float = 1e-3
+    decay: float = 0.01
+    batch_size: int = 16
+    augmentation: Literal["none", "erasing"] = "none"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+
+    def __post_init__(self) -> None:
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning_rate must be positive, not {self.learning_rate}")
+        if self.decay < 0:
+            raise ValueError(f"decay must not be negative, but is {self.decay}")
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, not {self.batch_size}")
+        if self.augmentation not in ("none", "erasing"):
+            raise ValueError(f"augmentation must be none or erasing, not {self.augmentation!r}")
+        if self.precision not in ("auto", "float32", "bfloat16"):
+            raise ValueError(f"precision must be auto, float32 or bfloat16, not {self.precision!r}")
+
+
+@dataclass(frozen=True)
+class EpochMetrics:
+    """What one member did in one epoch.
+
+    Attributes:
+        member: its place in the list.
+        epoch: counted from 1.
+        train_loss, train_accuracy: over the epoch's batches, with dropout.
+        validation_loss, validation_accuracy: after the epoch, NaN for a member without validation tracks.
+        learning_rate: in this epoch.
+        seconds: s for training and validation.
+        images_per_second: tracks trained on per second of training.
+    """
+
+    member: int
+    epoch: int
+    train_loss: float
+    train_accuracy: float
+    validation_loss: float
+    validation_accuracy: float
+    learning_rate: float
+    seconds: float
+    images_per_second: float
+
+
+class Member:
+    """One training in progress: a fold, or a seed.
+
+    Attributes:
+        epoch: epochs behind it.
+        model, optimizer: on `device`.
+    """
+
+    def __init__(
+        self,
+        model: ModelConfig,
+        training: TrainingConfig,
+        *,
+        seed: int,
+        train: Indices,
+        validation: Indices,
+        device: torch.device,
+    ) -> None:
+        self.training = training
+        self.seed = seed
+        self.train = train
+        self.validation = validation
+        self.device = device
+        self.epoch = 0
+        with _chance(seed, 0, device):
+            network = GenreCNN(model)
+        self.model: GenreCNN = network.to(device=device, memory_format=torch.channels_last)
+        self.optimizer = torch.optim.NAdam(self.model.parameters(), lr=training.learning_rate)
+
+
+def standardised(config: ModelConfig, levels: Levels, train: Indices) -> ModelConfig:
+    """Return `config` with the mean and spread of the training tracks' levels."""
+    numbers = np.bincount(levels[train].reshape(-1), minlength=256)
+    scale = np.arange(256)
+    mean = float(numbers @ scale / numbers.sum())
+    deviation = math.sqrt(float(numbers @ (scale - mean) ** 2 / numbers.sum()))
+    return replace(config, level_mean=mean, level_std=max(deviation, 1.0))
+
+
+def fit(
+    levels: Levels, labels: NDArray[np.int64], members: Sequence[Member], *, epochs: int
+) -> Iterator[EpochMetrics]:
+    """Train every member up to `epochs` epochs, and yield its metrics after each.
+
+    Args:
+        levels: uint8 (N, M, T), may be read-only and shared.
+        labels: int64 (N,).
+
+    Raises:
+        NonFiniteLossError: a member's training loss is NaN or infinite.
+    """
+    if members and members[0].device.type == "cuda":
+        on_device = torch.tensor(levels, device=members[0].device)
+    else:
+        on_device = None
+    while min((member.epoch for member in members), default=epochs) < epochs:
+        for number, member in enumerate(members):
+            if member.epoch < epochs:
+                yield _epoch(number, member, levels, on_device, labels)
+
+
+def predict_logits(model: GenreCNN, levels: Levels, *, precision: str = "float32") -> Tensor:
+    """Return logits float32 (N, G) on the CPU for levels uint8 (N, M, T), without dropout."""
+    device = next(model.parameters()).device
+    model.eval()
+    logits = []
+    with torch.inference_mode(), _precision(precision, device):
+        for start in range(0, len(levels), _EVALUATION_BATCH):
+            batch = torch.tensor(levels[start : start + _EVALUATION_BATCH], device=device)
+            chunk = _CPU_CHUNK if device.type == "cpu" else _EVALUATION_BATCH
+            logits += [model(part).float().cpu() for part in batch.split(chunk)]
+    return torch.cat(logits)
+
+
+def fast_in_bfloat16(device: torch.device) -> bool:
+    """Whether the hardware multiplies bfloat16 faster than float32."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16"))
+
+
+def _epoch(
+    number: int, member: Member, levels: Levels, on_device: Tensor | None, labels: NDArray[np.int64]
+) -> EpochMetrics:
+    started = time.perf_counter()
+    training, model = member.training, member.model
+    learning_rate = training.learning_rate / (1 + training.decay * member.epoch)
+    for group in member.optimizer.param_groups:
+        group["lr"] = learning_rate
+    model.train()
+    losses = torch.zeros((), device=member.device)
+    correct = torch.zeros((), device=member.device)
+    with _chance(member.seed, member.epoch + 1, member.device):
+        order = member.train[torch.randperm(len(member.train)).numpy()]
+        for start in range(0, len(order), training.batch_size):
+            chosen = order[start : start + training.batch_size]
+            if on_device is None:
+                batch = torch.from_numpy(levels[chosen])
+            else:
+                batch = on_device[torch.from_numpy(chosen).to(member.device)]
+            truth = torch.from_numpy(labels[chosen]).to(member.device)
+            if training.augmentation == "erasing":
+                batch = _erase(batch)
+            loss, hits = _step(member, batch, truth)
+            losses += loss
+            correct += hits
+    train_loss = losses.item() / len(order)
+    if not math.isfinite(train_loss):
+        raise NonFiniteLossError(
+            f"the training loss is {train_loss} in epoch {member.epoch + 1} "
+            f"(learning rate {learning_rate:.3g}, dropout {model.config.dropout:.3g})"
+        )
+    trained = time.perf_counter()
+    validation_loss = validation_accuracy = math.nan
+    if len(member.validation):
+        logits = predict_logits(model, levels[member.validation], precision=training.precision)
+        truth = torch.from_numpy(labels[member.validation])
+        validation_loss = F.cross_entropy(logits, truth).item()
+        validation_accuracy = (logits.argmax(dim=1) == truth).float().mean().item()
+    member.epoch += 1
+    return EpochMetrics(
+        member=number,
+        epoch=member.epoch,
+        train_loss=train_loss,
+        train_accuracy=correct.item() / len(order),
+        validation_loss=validation_loss,
+        validation_accuracy=validation_accuracy,
+        learning_rate=learning_rate,
+        seconds=time.perf_counter() - started,
+        images_per_second=len(order) / (trained - started),
+    )
+
+
+def _step(member: Member, batch: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """One optimizer step on levels (B, M, T) and labels (B,); returns the summed loss and the number of hits."""
+    whole = member.device.type != "cpu" or member.model.config.normalisation == "batch"
+    chunk = len(truth) if whole else _CPU_CHUNK  # batch statistics need the whole batch
+    losses = torch.zeros((), device=member.device)
+    correct = torch.zeros((), device=member.device)
+    member.optimizer.zero_grad(set_to_none=True)
+    for part, expected in zip(batch.split(chunk), truth.split(chunk), strict=True):
+        with _precision(member.training.precision, member.device):
+            logits = member.model(part)
+        loss = F.cross_entropy(logits.float(), expected, reduction="sum")
+        torch.autograd.backward(loss / len(truth))
+        losses += loss.detach()
+        correct += (logits.detach().argmax(dim=1) == expected).sum()
+    member.optimizer.step()
+    return losses, correct
+
+
+def _erase(batch: Tensor) -> Tensor:
+    """(B, M, T) → (B, M, T): blank a rectangle of each second track, each track its own."""
+    erase = _erasing()
+    return torch.cat([erase(track) for track in batch[:, None]])
+
+
+def _erasing() -> nn.Module:
+    from torchvision.transforms import v2  # takes longer to import than most epochs of a test
+
+    erasing: nn.Module = v2.RandomErasing(p=0.5, scale=(0.02, 0.2), ratio=(0.3, 3.3), value=0)
+    return erasing
+
+
+def _precision(precision: str, device: torch.device) -> torch.autocast | nullcontext[None]:
+    if precision == "bfloat16" or (precision == "auto" and fast_in_bfloat16(device)):
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+    return nullcontext()
+
+
+@contextmanager
+def _chance(seed: int, number: int, device: torch.device) -> Iterator[None]:
+    """Within this context all chance follows from a seed and a number; outside nothing has changed."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(int(np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0]))
+        yield

@@ -1,0 +1,95 @@
+"""Write down a training between two epochs, and go on from there.
+
+A state is a folder `epoch-NNNN` with `state.safetensors` (weights and optimizer of every member) and `state.json`
+(epoch, seeds, settings and the metrics so far). It appears under its name only when it is complete, so a process
+that dies at any moment leaves the state before or the state after. Random state needs no bytes: it follows from a
+member's seed and epoch.
+"""
+
+import json
+import math
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from raygenre.training import EpochMetrics, Member
+
+
+def save(folder: Path, members: Sequence[Member], history: Sequence[EpochMetrics]) -> Path:
+    """Write the members' state to `folder/epoch-NNNN`, take older states away, and return the path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"epoch-{members[0].epoch:04d}"
+    unfinished = Path(tempfile.mkdtemp(prefix="unfinished-", dir=folder))
+    tensors: dict[str, Tensor] = {}
+    for number, member in enumerate(members):
+        for name, tensor in member.model.state_dict().items():
+            tensors[f"{number}/model/{name}"] = tensor.detach().contiguous()
+        for index, moments in member.optimizer.state_dict()["state"].items():
+            for name, tensor in moments.items():
+                tensors[f"{number}/optimizer/{index}/{name}"] = tensor.detach().contiguous()
+    save_file(tensors, unfinished / "state.safetensors")
+    about = {"members": [_about(member) for member in members], "history": [_plain(row) for row in history]}
+    (unfinished / "state.json").write_text(json.dumps(about, allow_nan=False))
+    if target.exists():
+        shutil.rmtree(target)
+    unfinished.rename(target)
+    for other in folder.iterdir():
+        if other != target:
+            shutil.rmtree(other, ignore_errors=True)
+    return target
+
+
+def latest(folder: Path) -> Path | None:
+    """Return the newest complete state in a folder that `save` wrote to, if there is one."""
+    return max(folder.glob("epoch-*"), default=None)
+
+
+def restore(path: Path, members: Sequence[Member]) -> list[EpochMetrics]:
+    """Bring freshly made members to a saved state, and return the metrics up to it.
+
+    Raises:
+        ValueError: the state belongs to other members: another number, seed, setting or set of tracks.
+    """
+    about = json.loads((path / "state.json").read_text())
+    mine = [_about(member) | {"epoch": 0} for member in members]
+    if [saved | {"epoch": 0} for saved in about["members"]] != json.loads(json.dumps(mine)):
+        raise ValueError(f"the training state {path} was saved by a training with other settings or tracks")
+    tensors = load_file(path / "state.safetensors")
+    for number, (member, saved) in enumerate(zip(members, about["members"], strict=True)):
+        weights = {
+            name: tensors[f"{number}/model/{name}"].to(member.device) for name in member.model.state_dict()
+        }
+        member.model.load_state_dict(weights)
+        optimizer = member.optimizer.state_dict()
+        optimizer["state"] = {}
+        for key, tensor in tensors.items():
+            owner, kind, *rest = key.split("/")
+            if (owner, kind) == (str(number), "optimizer"):
+                optimizer["state"].setdefault(int(rest[0]), {})[rest[1]] = tensor
+        member.optimizer.load_state_dict(optimizer)
+        member.epoch = saved["epoch"]
+    return [
+        EpochMetrics(**{name: math.nan if value is None else value for name, value in row.items()})
+        for row in about["history"]
+    ]
+
+
+def _about(member: Member) -> dict[str, object]:
+    return {
+        "epoch": member.epoch,
+        "seed": member.seed,
+        "model": asdict(member.model.config),
+        "training": asdict(member.training),
+        "train_tracks": member.train.tolist(),
+        "validation_tracks": member.validation.tolist(),
+    }
+
+
+def _plain(row: EpochMetrics) -> dict[str, float | None]:
+    """A row for JSON, which has no NaN."""
+    return {name: None if math.isnan(value) else value for name, value in asdict(row).items()}
