@@ -16,7 +16,21 @@ from numpy.typing import NDArray
 from raygenre.spectrogram import SAMPLE_RATE
 
 SUFFIXES = frozenset(
-    {".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".wma", ".webm", ".au", ".aif", ".aiff"}
+    {
+        ".wav",
+        ".flac",
+        ".mp3",
+        ".ogg",
+        ".oga",
+        ".opus",
+        ".m4a",
+        ".aac",
+        ".wma",
+        ".webm",
+        ".au",
+        ".aif",
+        ".aiff",
+    }
 )
 WINDOW = 661_794  # samples: 30.0 s as the dataset's clips have them
 LONGEST_WHOLE = 31 * SAMPLE_RATE  # samples; every clip of the dataset is shorter and is drawn whole
@@ -93,8 +107,7 @@ def windows(samples: NDArray[np.float32]) -> list[Window]:
         return [Window(0.0, length / SAMPLE_RATE, whole)]
     starts = [*range(0, length - WINDOW, WINDOW), length - WINDOW]
     return [
-        Window(start / SAMPLE_RATE, (start + WINDOW) / SAMPLE_RATE, samples[start : start + WINDOW])
-        for start in starts
+        Window(start / SAMPLE_RATE, (start + WINDOW) / SAMPLE_RATE, samples[start : start + WINDOW]) for start in starts
     ]
 
 
@@ -131,7 +144,7 @@ def _resampled(container: av.container.InputContainer, longest_seconds: float) -
         if rate != SAMPLE_RATE and sum(map(len, waiting)) >= _BLOCK:
             done.append(resampler.resample_chunk(np.concatenate(waiting)))
             waiting = []
-    if resampler is None or not waiting and not done:
+    if resampler is None or (not waiting and not done):
         return np.empty(0, dtype=np.float32)
     rest = np.concatenate(waiting) if waiting else np.empty(0, dtype=np.float32)
     return rest if rate == SAMPLE_RATE else np.concatenate([*done, resampler.resample_chunk(rest, last=True)])

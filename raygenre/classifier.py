@@ -70,11 +70,13 @@ class Classifier:
 
     Attributes:
         origin: facts about the training, for people and for the registry: data digest, synthetic or not, study.
+        sha256: of the file of weights it was loaded from; empty before it was saved.
     """
 
     model: GenreCNN
     genres: tuple[str, ...]
     origin: Mapping[str, Any] = field(default_factory=dict)
+    sha256: str = ""
 
     def __post_init__(self) -> None:
         if len(self.genres) != self.model.config.genres:
@@ -146,7 +148,7 @@ class Classifier:
             model = GenreCNN(ModelConfig(**config))
             model.load_state_dict(load_file(folder / WEIGHTS))
             model.to(device=device or torch.device("cpu"), memory_format=torch.channels_last).eval()
-            return cls(model, tuple(about["genres"]), about["origin"])
+            return cls(model, tuple(about["genres"]), about["origin"], about["sha256"])
         except (OSError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
             raise ClassifierError(f"{folder} does not hold a whole classifier: {error!r}") from error
 

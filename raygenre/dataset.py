@@ -146,9 +146,7 @@ def _find(source: Path) -> list[_Entry]:
             if path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()
         )
         if not files:
-            raise DataError(
-                f"the class folder {root / genre} holds no PNG or audio file; fill it or take it away"
-            )
+            raise DataError(f"the class folder {root / genre} holds no PNG or audio file; fill it or take it away")
         found += [(genre, path) for path in files]
     if len(genres) < 2:
         raise DataError(
@@ -254,9 +252,7 @@ def _assemble(
 ) -> Dataset:
     names = json.dumps([list(labels), list(tracks), list(genres)]).encode()
     digest = hashlib.sha256(levels.tobytes() + names).hexdigest()
-    return Dataset(
-        levels, np.array(labels, dtype=np.int64), tuple(tracks), genres, source, tuple(broken), digest
-    )
+    return Dataset(levels, np.array(labels, dtype=np.int64), tuple(tracks), genres, source, tuple(broken), digest)
 
 
 def _key(parts: Sequence[str]) -> str:

@@ -40,7 +40,7 @@ _FRAME_ON_WHITE, _FRAME_CORNER = 51, 19
 
 # Pixel (x, y) of the interior shows mel band floor((252 − y)·128/217.44); in integers to be free of rounding.
 _BAND_OF_ROW = (BOTTOM - np.arange(TOP + 1, BOTTOM)) * 12_800 // 21_744
-_ROW_OF_BAND = np.array([np.flatnonzero(_BAND_OF_ROW == band)[0] for band in range(N_MELS)])
+_ROW_OF_BAND = np.array([np.flatnonzero(band == _BAND_OF_ROW)[0] for band in range(N_MELS)])
 
 # Neighbouring mel bands overlap little, so the 128 × 1025 mel matrix is nearly all zeros. Sixteen bands at a time
 # touch one short run of bins: a small dense product each costs an eighth of the whole one.
@@ -110,9 +110,7 @@ def from_image(image: Image.Image) -> NDArray[np.uint8]:
             128 bands in magma's colours.
     """
     if image.size != (WIDTH, HEIGHT):
-        raise PictureError(
-            f"the picture is {image.size[0]}×{image.size[1]} pixels; the dataset's are {WIDTH}×{HEIGHT}"
-        )
+        raise PictureError(f"the picture is {image.size[0]}×{image.size[1]} pixels; the dataset's are {WIDTH}×{HEIGHT}")
     if image.mode not in ("RGB", "RGBA"):
         raise PictureError(f"the picture's mode is {image.mode}; the dataset's are RGBA")
     pixels = np.asarray(image)[TOP + 1 : BOTTOM, LEFT + 1 : RIGHT - 1]  # (216, 333, 3 or 4)

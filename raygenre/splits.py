@@ -133,9 +133,7 @@ def given_split(
     groups = _groups(dataset, duplicates)
     taken: dict[str, list[Group]] = {"train": [], "valid": [], "test": []}
     for group in groups:
-        named = {
-            name: tuple(i for i in group if dataset.tracks[i] in tracks) for name, tracks in sides.items()
-        }
+        named = {name: tuple(i for i in group if dataset.tracks[i] in tracks) for name, tracks in sides.items()}
         side = next((name for name in ("test", "valid", "train") if named[name]), None)
         if side:
             taken[side].append(named[side])
@@ -241,8 +239,7 @@ def _folds(
             waiting = [group for group in waiting if group not in parts[-1]]
         parts.append(set(waiting))
     return tuple(
-        Fold(_ids(dataset, [group for group in groups if group not in part]), _ids(dataset, part))
-        for part in parts
+        Fold(_ids(dataset, [group for group in groups if group not in part]), _ids(dataset, part)) for part in parts
     )
 
 

@@ -33,7 +33,7 @@ _EVALUATION_BATCH = 64
 
 
 class NonFiniteLossError(ArithmeticError):
-    """The training loss became NaN or infinite, so the weights are worthless."""
+    """A loss became NaN or infinite, so the weights are worthless."""
 
 
 @dataclass(frozen=True)
@@ -131,9 +131,7 @@ def standardised(config: ModelConfig, levels: Levels, train: Indices) -> ModelCo
     return replace(config, level_mean=mean, level_std=max(deviation, 1.0))
 
 
-def fit(
-    levels: Levels, labels: NDArray[np.int64], members: Sequence[Member], *, epochs: int
-) -> Iterator[EpochMetrics]:
+def fit(levels: Levels, labels: NDArray[np.int64], members: Sequence[Member], *, epochs: int) -> Iterator[EpochMetrics]:
     """Train every member up to `epochs` epochs, and yield its metrics after each.
 
     Args:
@@ -141,12 +139,10 @@ def fit(
         labels: int64 (N,).
 
     Raises:
-        NonFiniteLossError: a member's training loss is NaN or infinite.
+        NonFiniteLossError: a member's loss is NaN or infinite.
     """
-    if members and members[0].device.type == "cuda":
-        on_device = torch.tensor(levels, device=members[0].device)
-    else:
-        on_device = None
+    on_gpu = bool(members) and members[0].device.type == "cuda"
+    on_device = torch.tensor(levels, device=members[0].device) if on_gpu else None
     while min((member.epoch for member in members), default=epochs) < epochs:
         for number, member in enumerate(members):
             if member.epoch < epochs:
@@ -212,6 +208,8 @@ def _epoch(
         truth = torch.from_numpy(labels[member.validation])
         validation_loss = F.cross_entropy(logits, truth).item()
         validation_accuracy = (logits.argmax(dim=1) == truth).float().mean().item()
+        if not math.isfinite(validation_loss):
+            raise NonFiniteLossError(f"the validation loss is {validation_loss} in epoch {member.epoch + 1}")
     member.epoch += 1
     return EpochMetrics(
         member=number,

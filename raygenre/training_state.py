@@ -61,9 +61,7 @@ def restore(path: Path, members: Sequence[Member]) -> list[EpochMetrics]:
         raise ValueError(f"the training state {path} was saved by a training with other settings or tracks")
     tensors = load_file(path / "state.safetensors")
     for number, (member, saved) in enumerate(zip(members, about["members"], strict=True)):
-        weights = {
-            name: tensors[f"{number}/model/{name}"].to(member.device) for name in member.model.state_dict()
-        }
+        weights = {name: tensors[f"{number}/model/{name}"].to(member.device) for name in member.model.state_dict()}
         member.model.load_state_dict(weights)
         optimizer = member.optimizer.state_dict()
         optimizer["state"] = {}

@@ -1,0 +1,188 @@
+"""The main job, from a data folder to a champion: open the study, search, judge the candidate, register it."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import ray
+import torch
+from rich.console import Console
+
+from raygenre import registry, report, splits
+from raygenre.classifier import Classifier
+from raygenre.dataset import Dataset
+from raygenre.evaluation import Evaluation, evaluate
+from raygenre.model import GenreCNN, flops, parameters
+from raygenre.registry import Decision, Evidence
+from raygenre.search.config import Resources, SearchConfig
+from raygenre.search.ledger import Ledger, StudyError
+from raygenre.search.run import Candidate, run_search
+from raygenre.splits import Split
+from raygenre.storage import Storage
+from raygenre.tracking import Tracker
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the main job ended with.
+
+    Attributes:
+        candidate: the search's result.
+        evaluation: on the test tracks, which were touched for this alone.
+        version: of the registered model.
+        champion: whether it became the champion, and why.
+        parent: MLflow run of the search.
+    """
+
+    candidate: Candidate
+    evaluation: Evaluation
+    version: int
+    champion: Decision
+    parent: str
+
+
+def make_split(
+    dataset: Dataset, config: SearchConfig, *, lists: Path | None, duplicates: Path | None, keep_duplicates: bool
+) -> Split:
+    """Divide the tracks as the options say.
+
+    Raises:
+        ValueError: options that do not go together, or data too small for them.
+    """
+    if keep_duplicates and duplicates:
+        raise ValueError("--duplicates and --keep-duplicates exclude each other")
+    if (config.split == "lists") != (lists is not None):
+        raise ValueError("--split lists and --split-lists DIR go together")
+    known = None if keep_duplicates else splits.read_duplicates(duplicates) if duplicates else []
+    if lists:
+        return splits.given_split(
+            dataset,
+            lists,
+            seed=config.seed,
+            folds=config.folds,
+            validation=config.validation,
+            duplicates=known,
+        )
+    return splits.random_split(
+        dataset, seed=config.seed, folds=config.folds, validation=config.validation, duplicates=known
+    )
+
+
+def run(
+    ledger: Ledger,
+    dataset: Dataset,
+    storage: Storage,
+    *,
+    resources: Resources,
+    promote: bool | None,
+    console: Console,
+) -> Outcome:
+    """Search, train the winner, evaluate it once on the test tracks, register it and decide about the champion.
+
+    Args:
+        promote: True and False force and forbid the champion's change, None lets the test accuracy decide.
+
+    Raises:
+        StudyError: the data are not those that the study was begun with.
+        KeyboardInterrupt: Ctrl-C; everything so far is kept.
+    """
+    if dataset.digest != ledger.config.data_digest:
+        raise StudyError(f"the data in {dataset.source} are not those that the study {ledger.name} was begun with")
+    tracker = Tracker(storage)
+    parent: str = ledger.recall("mlflow_run_id", lambda: _start(tracker, ledger, dataset))
+    tracker.reopen(parent)
+    try:
+        candidate = run_search(ledger, dataset, resources=resources, tracker=tracker, parent=parent, console=console)
+        outcome = _judge(ledger, dataset, storage, tracker, parent, candidate, promote)
+    except BaseException as error:
+        interrupted = isinstance(error, KeyboardInterrupt)
+        for run_id in [*tracker.below(parent), parent]:
+            tracker.end(run_id, "KILLED" if interrupted else "FAILED")
+        raise
+    tracker.end(parent, "FINISHED")
+    return outcome
+
+
+def _judge(
+    ledger: Ledger,
+    dataset: Dataset,
+    storage: Storage,
+    tracker: Tracker,
+    parent: str,
+    candidate: Candidate,
+    promote: bool | None,
+) -> Outcome:
+    folder = ledger.folder / "classifier"
+    if not folder.exists():
+        _classifier(ledger, dataset, candidate, parent).save(folder)
+    classifier = Classifier.load(folder)
+    chosen = splits.indices(dataset, ledger.split.test)
+    evaluation = evaluate(classifier, dataset.levels[chosen], dataset.labels[chosen])
+    low, high = evaluation.interval
+    values = {"test_accuracy": evaluation.accuracy, "test_accuracy_low": low, "test_accuracy_high": high}
+    size = {"parameters": parameters(classifier.model), "flops": flops(classifier.model)}
+    evidence = Evidence(
+        test_accuracy=evaluation.accuracy,
+        test_digest=registry.test_digest(ledger.split.test, dataset.digest),
+        synthetic=dataset.synthetic,
+        study=ledger.name,
+        sha256=classifier.sha256,
+    )
+
+    def record() -> int:
+        for run_id in (candidate.run_id, parent):
+            tracker.log(run_id, values, step=0)
+            tracker.figure(run_id, report.confusion_figure(evaluation), "confusion.png")
+            tracker.text(run_id, report.confusion_csv(evaluation), "confusion.csv")
+        tracker.tag(candidate.run_id, size)
+        tracker.end(candidate.run_id, "FINISHED")
+        return registry.register(storage, candidate.run_id, folder, evidence)
+
+    version: int = ledger.recall("model_version", record)
+    decision = _decide(storage, version, evidence, promote)
+    tracker.tag(parent, {"model_version": version, "champion": decision.promote, "champion_reason": decision.reason})
+    return Outcome(candidate, evaluation, version, decision, parent)
+
+
+def _decide(storage: Storage, version: int, evidence: Evidence, promote: bool | None) -> Decision:
+    incumbent = registry.champion(storage)
+    if incumbent and incumbent[0] == version:
+        return Decision(True, "it is the champion already")
+    if promote is None:
+        decision = registry.decide(evidence, incumbent[1] if incumbent else None)
+    else:
+        decision = Decision(promote, "--promote was given" if promote else "--no-promote was given")
+    if decision.promote:
+        registry.promote(storage, version)
+    return decision
+
+
+def _classifier(ledger: Ledger, dataset: Dataset, candidate: Candidate, parent: str) -> Classifier:
+    model = GenreCNN(candidate.model)
+    model.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in candidate.weights.items()})
+    origin = {
+        "study": ledger.name,
+        "mlflow_run_id": candidate.run_id,
+        "search_run_id": parent,
+        "data_digest": dataset.digest,
+        "synthetic": dataset.synthetic,
+        "setting": asdict(candidate.finalists[0].setting),
+    }
+    return Classifier(model, dataset.genres, origin)
+
+
+def _start(tracker: Tracker, ledger: Ledger, dataset: Dataset) -> str:
+    facts = {
+        "study": ledger.name,
+        "synthetic": dataset.synthetic,
+        "train_tracks": len(ledger.split.train),
+        "test_tracks": len(ledger.split.test),
+        "ray": ray.__version__,
+        "torch": torch.__version__,
+    }
+    run_id = tracker.start(ledger.name, "search", tags=asdict(ledger.config) | facts)
+    tracker.text(run_id, ledger.split.to_json(), "split.json")
+    if dataset.broken:
+        lines = "\n".join(f"{file.path}: {file.reason}" for file in dataset.broken)
+        tracker.text(run_id, f"{len(dataset.broken)} files were left out\n{lines}\n", "broken_files.txt")
+    return run_id

@@ -1,0 +1,42 @@
+"""A registered model as MLflow users load it: `mlflow.pyfunc.load_model("models:/raygenre@champion")`.
+
+MLflow stores this file with the model and runs it when the model is loaded. raygenre's own commands and endpoint do
+not: they read the classifier's two files beside it, and run no code from a registry.
+
+Input: a table with a column `file`, the bytes of one dataset-style PNG or audio file a row. Output: a table with the
+columns `genre`, `confidence` and a probability for each genre.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+from mlflow.pyfunc import PythonModel, PythonModelContext
+
+from raygenre.classifier import Classifier, read
+
+
+class GenreModel(PythonModel):  # type: ignore[misc]
+    """The classifier behind MLflow's interface."""
+
+    def load_context(self, context: PythonModelContext) -> None:
+        """Load the classifier stored with the model."""
+        self.classifier = Classifier.load(Path(context.artifacts["classifier"]))
+
+    def predict(
+        self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> pd.DataFrame:
+        """Classify the files in the column `file`.
+
+        Raises:
+            ValueError: a file is neither a dataset-style PNG nor audio that can be used.
+        """
+        rows = []
+        for data in model_input["file"]:
+            prediction = self.classifier.predict(read(bytes(data)))
+            rows.append({"genre": prediction.genre, "confidence": prediction.confidence, **prediction.probabilities})
+        return pd.DataFrame(rows, columns=["genre", "confidence", *self.classifier.genres])
+
+
+mlflow.models.set_model(GenreModel())

@@ -1,0 +1,1 @@
+"""The search: Ray Tune runs the trials, Optuna chooses their settings, the study is the ledger."""

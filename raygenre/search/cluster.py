@@ -1,0 +1,56 @@
+"""Ray: a private cluster on this machine, unless an address is given."""
+
+import logging
+import os
+
+import ray
+
+from raygenre.search.config import Resources
+
+
+class ClusterError(RuntimeError):
+    """No cluster, or not one that can run a single trial."""
+
+
+def connect(address: str | None) -> str:
+    """Start a private local cluster, or join the one at `address`; return a line that says which.
+
+    A local cluster is never looked up: Ray would wait minutes for one whose address an earlier run left behind.
+
+    Raises:
+        ClusterError: nothing answers at the address.
+    """
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # the future default, without its warning
+    try:
+        ray.init(
+            address=address or "local",
+            include_dashboard=None if address else False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    except ConnectionError as error:
+        raise ClusterError(f"no Ray cluster answers at {address}: {error}") from error
+    found = ray.cluster_resources()
+    size = f"{found.get('CPU', 0):g} CPUs, {found.get('GPU', 0):g} GPUs"
+    return f"Ray: {'cluster at ' + address if address else 'private cluster on this machine'}, {size}"
+
+
+def resources(cpus: float | None, gpus: float | None, max_concurrent: int) -> Resources:
+    """Fill in what was not asked for: a GPU for each trial where the cluster has any, one CPU otherwise.
+
+    One thread a trial trains more trials an hour than several: two side by side on two cores beat one on both.
+
+    Raises:
+        ClusterError: the cluster cannot hold one such trial.
+    """
+    found = ray.cluster_resources()
+    if gpus is None:
+        gpus = 1.0 if found.get("GPU", 0) >= 1 else 0.0
+    asked = Resources(cpus or 1.0, gpus, max_concurrent)
+    for kind, amount in (("CPU", asked.cpus), ("GPU", asked.gpus)):
+        if amount > found.get(kind, 0):
+            raise ClusterError(
+                f"a trial asks for {amount:g} {kind}s, and the cluster has {found.get(kind, 0):g}; "
+                f"lower --{kind.lower()}s-per-trial"
+            )
+    return asked

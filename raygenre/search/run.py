@@ -1,0 +1,75 @@
+"""The whole search, from a ledger to the weights of a candidate: trials, re-runs of the best, final training."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from numpy.typing import NDArray
+from rich.console import Console
+
+from raygenre.dataset import Dataset
+from raygenre.model import ModelConfig
+from raygenre.search.config import Resources
+from raygenre.search.finalists import RERUNS, Finalist, Trainings
+from raygenre.search.ledger import Ledger
+from raygenre.search.trial import Plan, Tracks
+from raygenre.search.trials import run_trials
+from raygenre.splits import indices
+from raygenre.tracking import Tracker
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What a search found, before the test tracks were touched.
+
+    Attributes:
+        finalists: the best settings, best first by their re-runs; the first is the winner.
+        model: dimensions of the final network.
+        weights: its state dict, arrays on the CPU.
+        run_id: MLflow run of the final training, still open.
+    """
+
+    finalists: tuple[Finalist, ...]
+    model: ModelConfig
+    weights: dict[str, NDArray[Any]]
+    run_id: str
+
+
+def run_search(
+    ledger: Ledger, dataset: Dataset, *, resources: Resources, tracker: Tracker, parent: str, console: Console
+) -> Candidate:
+    """Run or go on with a search on the connected Ray cluster; see `connect`.
+
+    Args:
+        parent: MLflow run of the search.
+
+    Raises:
+        Interrupted: Ctrl-C.
+        RuntimeError: no trial completed.
+    """
+    config, split = ledger.config, ledger.split
+    folds = tuple((indices(dataset, fold.train), indices(dataset, fold.validation)) for fold in split.folds)
+    tracks = ray.put(Tracks(dataset.levels, dataset.labels, folds))
+    plan = Plan(
+        genres=len(dataset.genres),
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        augmentation=config.augmentation,
+        threads=max(1, int(resources.cpus)),
+        device="cuda" if resources.gpus else "cpu",
+    )
+    run_trials(ledger, plan, tracks, resources=resources, tracker=tracker, parent=parent, console=console)
+    trainings = Trainings(ledger, plan, tracks, resources=resources, tracker=tracker, parent=parent)
+    console.print(f"Training the best {len(ledger.top(config.top_k))} settings {RERUNS} times each on new seeds")
+    finalists = trainings.rerun_best(lambda finalist: console.print(_line(finalist), highlight=False))
+    console.print(f"Training setting {finalists[0].number} on all {len(split.train)} training tracks")
+    model, weights, run_id = trainings.final(finalists[0])
+    return Candidate(tuple(finalists), model, weights, run_id)
+
+
+def _line(finalist: Finalist) -> str:
+    losses = ", ".join(f"{loss:.3f}" for loss in finalist.losses)
+    return (
+        f"  setting {finalist.number}: validation loss {losses} (in the search {finalist.search_loss:.3f}), "
+        f"accuracy {sum(finalist.accuracies) / len(finalist.accuracies):.1%}"
+    )

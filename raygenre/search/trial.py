@@ -1,0 +1,137 @@
+"""One training of one setting, wherever Ray puts it: as a trial, as a re-run of a finalist or as the final one."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+import torch
+from numpy.typing import NDArray
+from ray import tune
+
+from raygenre import training_state
+from raygenre.model import ModelConfig
+from raygenre.search.space import Setting
+from raygenre.training import EpochMetrics, Indices, Member, NonFiniteLossError, TrainingConfig, fit, standardised
+
+OBJECTIVE = "best_validation_loss"
+"""The lowest validation loss so far, mean over folds: what the search minimises."""
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """The training part of a data set as it lies in Ray's object store; workers read it in place.
+
+    Attributes:
+        levels: uint8 (N, 128, 333) of the whole data set.
+        labels: int64 (N,).
+        folds: training and validation positions of each fold.
+    """
+
+    levels: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    folds: tuple[tuple[Indices, Indices], ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the trainings of one search have in common.
+
+    Attributes:
+        genres: number of classes.
+        epochs: of each training.
+        batch_size, augmentation: see `TrainingConfig`.
+        threads: of torch in each worker.
+        device: `cpu` or `cuda`.
+    """
+
+    genres: int
+    epochs: int
+    batch_size: int
+    augmentation: Any
+    threads: int
+    device: str
+
+
+def start(plan: Plan, setting: Setting, tracks: Tracks, *, seed: int) -> list[Member]:
+    """Make a fresh member for each fold, and set the process's threads."""
+    torch.set_num_threads(plan.threads)
+    model = ModelConfig(genres=plan.genres, dropout=setting.dropout)
+    training = TrainingConfig(
+        learning_rate=setting.learning_rate,
+        decay=setting.decay,
+        batch_size=plan.batch_size,
+        augmentation=plan.augmentation,
+    )
+    return [
+        Member(
+            standardised(model, tracks.levels, train),
+            training,
+            seed=seed + fold,
+            train=train,
+            validation=validation,
+            device=torch.device(plan.device),
+        )
+        for fold, (train, validation) in enumerate(tracks.folds)
+    ]
+
+
+def train(members: Sequence[Member], tracks: Tracks, *, epochs: int, folder: Path) -> Iterator[dict[str, float]]:
+    """Train one setting's fresh members, one for each fold, and yield `summary` of each epoch.
+
+    The state is written to `folder` before an epoch is yielded. If there is a state, training goes on from it, and
+    the epochs before it are yielded again from the record.
+
+    Raises:
+        NonFiniteLossError: the training diverged.
+    """
+    saved = training_state.latest(folder)
+    history = training_state.restore(saved, members) if saved else []
+    progress = fit(tracks.levels, tracks.labels, members, epochs=epochs)
+    best = math.inf
+    for epoch in range(1, epochs + 1):
+        if epoch > len(history) / len(members):
+            history += [next(progress) for _ in members]
+            training_state.save(folder, members, history)
+        row = summary([metrics for metrics in history if metrics.epoch == epoch], best)
+        best = row[OBJECTIVE]
+        yield row
+
+
+def summary(rows: Sequence[EpochMetrics], best: float) -> dict[str, float]:
+    """One epoch as it is reported: the mean over folds, the objective first; times are sums, speed is per training."""
+
+    def mean(name: str) -> float:
+        return float(np.mean([getattr(row, name) for row in rows]))
+
+    return {
+        OBJECTIVE: min(best, mean("validation_loss")),
+        "epoch": rows[0].epoch,
+        "validation_loss": mean("validation_loss"),
+        "validation_accuracy": mean("validation_accuracy"),
+        "train_loss": mean("train_loss"),
+        "train_accuracy": mean("train_accuracy"),
+        "learning_rate": rows[0].learning_rate,
+        "seconds": sum(row.seconds for row in rows),
+        "images_per_second": mean("images_per_second"),
+    }
+
+
+def run_trial(config: dict[str, Any], *, plan: Plan, shared: "Sequence[ray.ObjectRef[Tracks]]") -> None:
+    """Ray Tune's trainable.
+
+    `config` holds `setting`, `seed`, `folder` and `reported`, the last epoch that the ledger knows; epochs up to it
+    are not reported twice. A diverged training is reported as `failure`, since Ray would start a raised one again.
+    """
+    tracks: Tracks = ray.get(shared[0])
+    setting = Setting(**config["setting"])
+    try:
+        members = start(plan, setting, tracks, seed=config["seed"])
+        for row in train(members, tracks, epochs=plan.epochs, folder=Path(config["folder"])):
+            if row["epoch"] > config["reported"]:
+                tune.report(row)
+    except NonFiniteLossError as error:
+        tune.report({"failure": str(error)})

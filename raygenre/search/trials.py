@@ -1,0 +1,101 @@
+"""The search phase: trials under Ray Tune until the ledger has as many as were asked for."""
+
+import functools
+import logging
+import os
+
+import ray
+from ray import tune
+from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
+from rich.console import Console
+
+from raygenre.search.config import Resources
+from raygenre.search.ledger import Ledger
+from raygenre.search.progress import Progress
+from raygenre.search.recorder import Recorder
+from raygenre.search.searcher import LedgerSearcher
+from raygenre.search.space import SPACE, sampler
+from raygenre.search.trial import OBJECTIVE, Plan, Tracks, run_trial
+from raygenre.tracking import Tracker
+
+_RESTARTS = 3  # of a trial whose worker or node died, from its last epoch
+_REDUCTION = 3  # ASHA lets the best third of the trials pass each rung
+
+
+class Interrupted(KeyboardInterrupt):
+    """The search was ended by Ctrl-C; the ledger has everything, and `--resume` goes on."""
+
+
+def run_trials(
+    ledger: Ledger,
+    plan: Plan,
+    tracks: "ray.ObjectRef[Tracks]",
+    *,
+    resources: Resources,
+    tracker: Tracker,
+    parent: str,
+    console: Console,
+) -> None:
+    """Run trials until the study has all of them.
+
+    Raises:
+        Interrupted: Ctrl-C.
+    """
+    config = ledger.config
+    if len(ledger.trials) >= config.trials and not ledger.unfinished():
+        return
+    _quiet_tune()
+    recorder = Recorder(ledger, tracker, parent)
+    progress = Progress(ledger, console)
+    # A diverged trial reports why instead of its metrics, which Tune would take for a mistake.
+    os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"
+    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
+    optuna_sampler = sampler(config.sampler, seed=config.seed, trials=config.trials, told=len(ledger.trials))
+    trainable = tune.with_resources(
+        functools.partial(run_trial, plan=plan, shared=[tracks]),
+        {"cpu": resources.cpus, "gpu": resources.gpus},
+    )
+    tuner = tune.Tuner(
+        trainable,
+        tune_config=tune.TuneConfig(
+            search_alg=LedgerSearcher(ledger, optuna_sampler, SPACE),
+            scheduler=_scheduler(config.scheduler, config.epochs),
+            num_samples=-1,
+            max_concurrent_trials=resources.max_concurrent or None,
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=str(ledger.folder),
+            callbacks=[recorder, progress],
+            failure_config=tune.FailureConfig(max_failures=_RESTARTS),
+            verbose=0,
+        ),
+    )
+    try:
+        with progress:
+            tuner.fit()
+    except BaseException:
+        recorder.interrupt()
+        raise
+    if ledger.unfinished() or len(ledger.trials) < config.trials:
+        recorder.interrupt()
+        raise Interrupted
+
+
+def _scheduler(name: str, epochs: int) -> TrialScheduler:
+    if name == "none":
+        return FIFOScheduler()
+    return AsyncHyperBandScheduler(
+        time_attr="epoch",
+        metric=OBJECTIVE,
+        mode="min",
+        max_t=epochs + 1,  # a trial ends by itself after its last epoch
+        grace_period=max(1, epochs // _REDUCTION**2, min(3, epochs)),
+        reduction_factor=_REDUCTION,
+    )
+
+
+def _quiet_tune() -> None:
+    for name in ("ray.tune", "ray.train", "ray.air"):
+        logging.getLogger(name).setLevel(logging.ERROR)
