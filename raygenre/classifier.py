@@ -9,7 +9,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -88,14 +88,20 @@ class Classifier:
 
     def predict(self, song: Song) -> Prediction:
         """Classify a song by the mean of its windows' probabilities."""
-        rows = self.probabilities(song.levels)  # (W, G)
+        return self.predict_many([song])[0]
+
+    def predict_many(self, songs: Sequence[Song]) -> list[Prediction]:
+        """Classify several songs in one pass."""
+        rows = self.probabilities(np.concatenate([song.levels for song in songs]))  # (sum of W, G)
+        ends = np.cumsum([len(song.levels) for song in songs])
+        return [self._prediction(part) for part in np.split(rows, ends[:-1])]
+
+    def _prediction(self, rows: NDArray[np.float32]) -> Prediction:
+        """(W, G) → the answer for one song."""
         mean = rows.mean(axis=0)
         best = int(mean.argmax())
         return Prediction(
-            self.genres[best],
-            float(mean[best]),
-            self._named(mean),
-            tuple(self._named(row) for row in rows),
+            self.genres[best], float(mean[best]), self._named(mean), tuple(self._named(row) for row in rows)
         )
 
     def save(self, folder: Path) -> None:

@@ -5,6 +5,7 @@ call costs a transaction or a round trip.
 """
 
 import logging
+import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -127,6 +128,7 @@ class Tracker:
 
 
 def quiet_mlflow() -> None:
-    """Leave a search's own lines readable: MLflow and its migrations report each step of making a database."""
+    """Leave a command's own lines readable: MLflow reports each step of making a database or fetching a file."""
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)

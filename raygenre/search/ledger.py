@@ -58,6 +58,7 @@ class Ledger:
             StudyError: the name is taken or unfit for a folder, or another driver works in its folder.
         """
         _check_name(name)
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
         lock = _locked(studies / name)
         try:
             study = optuna.create_study(
@@ -66,7 +67,6 @@ class Ledger:
         except optuna.exceptions.DuplicatedStudyError as error:
             os.close(lock)
             raise StudyError(f"the study {name} is there already; go on with --resume, or name another") from error
-        study.set_metric_names(["best_validation_loss"])
         study.set_user_attr(_SPLIT, split.to_json())
         study.set_user_attr(_CONFIG, config.to_json())
         return cls(study, studies / name, lock)

@@ -47,6 +47,7 @@ def run_trials(
     _quiet_tune()
     recorder = Recorder(ledger, tracker, parent)
     progress = Progress(ledger, console)
+    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # the old output can be switched off as a whole
     # A diverged trial reports why instead of its metrics, which Tune would take for a mistake.
     os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"

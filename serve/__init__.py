@@ -1,0 +1,1 @@
+"""The endpoint: the champion behind HTTP, with Ray Serve."""
