@@ -38,6 +38,8 @@ SHORTEST = 3 * SAMPLE_RATE  # samples
 LONGEST_SECONDS = 1800.0  # s
 RATES = range(1_000, 768_001)  # Hz
 
+# Full scale and silence of FFmpeg's integer samples; float ones are within [−1, 1] already.
+_SCALES = {"uint8": (128.0, 128.0), "int16": (32_768.0, 0.0), "int32": (2_147_483_648.0, 0.0)}
 _BLOCK = 1 << 18  # samples resampled at a time
 
 
@@ -72,13 +74,14 @@ def decode(source: Path | bytes, *, longest_seconds: float = LONGEST_SECONDS) ->
     """
     stream = io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
     try:
-        with stream, av.open(stream, metadata_errors="ignore") as container:
+        with stream, av.open(stream, mode="r", metadata_errors="ignore") as container:
             if not container.streams.audio:
                 raise AudioError("the file has no audio track")
             samples = _resampled(container, longest_seconds)
     except (av.error.FFmpegError, UnicodeDecodeError) as error:
         # FFmpegError is an OSError too, but says nothing of the file system when it comes from the decoder.
-        raise AudioError(f"the file is not audio that FFmpeg can decode: {error}") from error
+        reason = error.strerror if isinstance(error, av.error.FFmpegError) else "its tags are damaged"
+        raise AudioError(f"the file is not audio that FFmpeg can decode: {reason}") from error
     if samples.size == 0:
         raise AudioError("the file holds no sound")
     if not np.isfinite(samples).all():
@@ -158,10 +161,7 @@ def _mono(frame: av.AudioFrame) -> NDArray[np.float32]:
         raise AudioError("the audio has no channels")
     if not frame.format.is_planar:
         values = values.reshape(-1, channels).T
-    if values.dtype == np.uint8:
-        scaled = (values.astype(np.float32) - 128) / 128
-    elif np.issubdtype(values.dtype, np.integer):
-        scaled = (values / -float(np.iinfo(values.dtype).min)).astype(np.float32)
-    else:
-        scaled = values.astype(np.float32)
-    return scaled[0] if channels == 1 else np.mean(scaled, axis=0, dtype=np.float32)
+    scale, zero = _SCALES.get(values.dtype.name, (1.0, 0.0))
+    scaled = ((values - zero) / scale).astype(np.float32)
+    mono: NDArray[np.float32] = scaled[0] if channels == 1 else scaled.mean(axis=0, dtype=np.float32)
+    return mono

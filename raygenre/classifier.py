@@ -153,7 +153,7 @@ class Classifier:
             config = about["model"] | {"widths": tuple(about["model"]["widths"])}
             model = GenreCNN(ModelConfig(**config))
             model.load_state_dict(load_file(folder / WEIGHTS))
-            model.to(device=device or torch.device("cpu"), memory_format=torch.channels_last).eval()
+            model = model.to(memory_format=torch.channels_last).to(device or torch.device("cpu")).eval()
             return cls(model, tuple(about["genres"]), about["origin"], about["sha256"])
         except (OSError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
             raise ClassifierError(f"{folder} does not hold a whole classifier: {error!r}") from error

@@ -1,21 +1,14 @@
 """Folders of spectrogram images or audio → levels, labels and track ids.
 
-Layouts: the Kaggle copy of GTZAN (`images_original/<genre>/*.png` or `genres_original/<genre>/*.wav`, the folder
-given or up to two folders above it), or any folder of `<class>/` folders that hold dataset-style PNGs or audio at
-any depth. Where both of Kaggle's folders are there, the images are taken: they are the same tracks.
-
-Conventions: levels are uint8 (N, 128, 333), labels index `genres`, which are in alphabetical order. A track's id is
-`genre.NNNNN` for GTZAN's file names, the file's stem elsewhere. A song longer than 31 s counts once, by its middle
-30 s, so that no song weighs more than another or lies on two sides of a split.
+Conventions: levels are uint8 (N, 128, 333), labels index `genres`, which are in alphabetical order. A song longer than
+31 s counts once, by its middle 30 s, so that no song weighs more than another or lies on two sides of a split.
 """
 
 import hashlib
 import json
 import os
-import re
 import tempfile
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,19 +20,15 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from raygenre import audio, spectrogram, synthesis
+from raygenre.layout import DataError, TrackFile, find_tracks
 
 GTZAN_ON_KAGGLE = "andradaolteanu/gtzan-dataset-music-genre-classification"
-KAGGLE_FOLDERS = ("images_original", "genres_original")
 MOST_BROKEN = 0.05  # share of the files
 SYNTHETIC_TRACKS = 20  # per genre
 SYNTHETIC_SEED = 0
 
 Progress = Callable[[int, int], None]
 """Called with the number of files done and the number of all."""
-
-
-class DataError(ValueError):
-    """A data folder cannot be used; the message names the place and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -83,16 +72,6 @@ class Dataset:
         return dict(zip(self.genres, numbers.tolist(), strict=True))
 
 
-@dataclass(frozen=True)
-class _Entry:
-    """A file that may become a track."""
-
-    path: Path
-    genre: str
-    track: str
-    sha256: str
-
-
 def load(source: Path | None, *, cache: Path, progress: Progress | None = None) -> Dataset:
     """Load a data folder, or the embedded synthetic tracks when `source` is None.
 
@@ -106,7 +85,7 @@ def load(source: Path | None, *, cache: Path, progress: Progress | None = None) 
         code = Path(synthesis.__file__).read_bytes()
         key = _key([f"synthetic {SYNTHETIC_TRACKS} {SYNTHETIC_SEED}", hashlib.sha256(code).hexdigest()])
         return _cached(cache, key, "synthetic", lambda: _synthetic(progress))
-    entries = _find(source)
+    entries = find_tracks(source)
     key = _key([f"{entry.genre}/{entry.path.name} {entry.track} {entry.sha256}" for entry in entries])
     return _cached(cache, key, str(source.resolve()), lambda: _decoded(entries, source, progress))
 
@@ -132,66 +111,8 @@ def summary(broken: Sequence[BrokenFile], *, most: int = 10) -> str:
     return "\n".join(lines)
 
 
-def _find(source: Path) -> list[_Entry]:
-    if not source.is_dir():
-        raise DataError(f"{source} is not a folder; --data takes a folder of <class>/ folders")
-    root = _kaggle_folder(source) or source
-    suffixes = audio.SUFFIXES | {".png"}
-    found: list[tuple[str, Path]] = []
-    genres = sorted(child.name for child in root.iterdir() if child.is_dir() and child.name[0] not in "._")
-    for genre in genres:
-        files = sorted(
-            path
-            for path in (root / genre).rglob("*")
-            if path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()
-        )
-        if not files:
-            raise DataError(f"the class folder {root / genre} holds no PNG or audio file; fill it or take it away")
-        found += [(genre, path) for path in files]
-    if len(genres) < 2:
-        raise DataError(
-            f"{root} holds {len(genres)} class folder(s); at least two are needed, such as "
-            f"{root}/blues/*.png and {root}/jazz/*.png"
-        )
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        hashes = pool.map(lambda item: _sha256(item[1]), found)
-    return [
-        _Entry(path, genre, track, sha256)
-        for (genre, path), track, sha256 in zip(found, _track_ids(found), hashes, strict=True)
-    ]
-
-
-def _kaggle_folder(source: Path) -> Path | None:
-    """The folder that holds the genre folders of an unpacked Kaggle copy, at most two folders down."""
-    for name in KAGGLE_FOLDERS:
-        if source.name == name:
-            return source
-        for pattern in (name, f"*/{name}", f"*/*/{name}"):
-            for folder in sorted(source.glob(pattern)):
-                if folder.is_dir():
-                    return folder
-    return None
-
-
-def _track_ids(found: Sequence[tuple[str, Path]]) -> Iterator[str]:
-    """An id for each file: `genre.NNNNN`, else its stem, else with as much of its path as makes it unique."""
-    stems = []
-    for genre, path in found:
-        number = re.fullmatch(rf"{re.escape(genre)}\.?(\d{{5}})", path.stem)
-        stems.append(f"{genre}.{number[1]}" if number else path.stem)
-    seen = Counter(stems)
-    within = Counter((genre, stem) for (genre, _), stem in zip(found, stems, strict=True))
-    for (genre, path), stem in zip(found, stems, strict=True):
-        if seen[stem] == 1:
-            yield stem
-        elif within[genre, stem] == 1:
-            yield f"{genre}/{stem}"
-        else:
-            yield "/".join(path.parts[len(path.parts) - path.parts[::-1].index(genre) - 1 :])
-
-
-def _decoded(entries: Sequence[_Entry], source: Path, progress: Progress | None) -> Dataset:
-    good: list[tuple[_Entry, NDArray[np.uint8]]] = []
+def _decoded(entries: Sequence[TrackFile], source: Path, progress: Progress | None) -> Dataset:
+    good: list[tuple[TrackFile, NDArray[np.uint8]]] = []
     broken: list[BrokenFile] = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for done, (entry, result) in enumerate(zip(entries, pool.map(_try, entries), strict=True), start=1):
@@ -220,7 +141,7 @@ def _decoded(entries: Sequence[_Entry], source: Path, progress: Progress | None)
     )
 
 
-def _try(entry: _Entry) -> NDArray[np.uint8] | str:
+def _try(entry: TrackFile) -> NDArray[np.uint8] | str:
     """The levels of a file, or why there are none."""
     try:
         return decode(entry.path)
@@ -257,11 +178,6 @@ def _assemble(
 
 def _key(parts: Sequence[str]) -> str:
     return hashlib.sha256("\n".join([spectrogram.RECIPE, *parts]).encode()).hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _cached(cache: Path, key: str, source: str, make: Callable[[], Dataset]) -> Dataset:

@@ -11,6 +11,7 @@ from rich.console import Console
 from raygenre import registry, report, splits
 from raygenre.classifier import Classifier
 from raygenre.dataset import Dataset
+from raygenre.duplicates import read_duplicates
 from raygenre.evaluation import Evaluation, evaluate
 from raygenre.model import GenreCNN, flops, parameters
 from raygenre.registry import Decision, Evidence
@@ -53,7 +54,7 @@ def make_split(
         raise ValueError("--duplicates and --keep-duplicates exclude each other")
     if (config.split == "lists") != (lists is not None):
         raise ValueError("--split lists and --split-lists DIR go together")
-    known = None if keep_duplicates else splits.read_duplicates(duplicates) if duplicates else []
+    known = None if keep_duplicates else read_duplicates(duplicates) if duplicates else []
     if lists:
         return splits.given_split(
             dataset,

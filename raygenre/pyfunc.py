@@ -12,12 +12,12 @@ from typing import Any
 
 import mlflow
 import pandas as pd
-from mlflow.pyfunc import PythonModel, PythonModelContext
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 from raygenre.classifier import Classifier, read
 
 
-class GenreModel(PythonModel):  # type: ignore[misc]
+class GenreModel(PythonModel):
     """The classifier behind MLflow's interface."""
 
     def load_context(self, context: PythonModelContext) -> None:

@@ -19,7 +19,7 @@ import torch
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.tracking import MlflowClient
-from mlflow.types import ColSpec, DataType, Schema
+from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
 from raygenre import spectrogram
 from raygenre.classifier import Classifier, ClassifierError
@@ -102,7 +102,8 @@ def register(storage: Storage, run_id: str, folder: Path, evidence: Evidence) ->
     genres = Classifier.load(folder).genres
     mlflow.set_tracking_uri(storage.tracking_uri)
     mlflow.set_registry_uri(storage.tracking_uri)
-    outputs = [ColSpec(DataType.string, "genre"), *(ColSpec(DataType.double, name) for name in ("confidence", *genres))]
+    outputs: list[ColSpec | TensorSpec] = [ColSpec(DataType.string, "genre")]
+    outputs += [ColSpec(DataType.double, name) for name in ("confidence", *genres)]
     with mlflow.start_run(run_id=run_id):
         logged = mlflow.pyfunc.log_model(
             name=MODEL,

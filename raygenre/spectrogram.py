@@ -118,7 +118,7 @@ def from_image(image: Image.Image) -> NDArray[np.uint8]:
         raise PictureError("the picture is transparent; the dataset's are opaque")
     sorted_colours, level_of = _colour_index()
     colours = _packed(pixels[_ROW_OF_BAND])  # (128, 333)
-    found = level_of[np.searchsorted(sorted_colours, colours).clip(max=255)]
+    found: NDArray[np.uint8] = level_of[np.searchsorted(sorted_colours, colours).clip(max=255)]
     if not np.array_equal(MAGMA[found[_BAND_OF_ROW]], pixels[..., :3]):
         raise PictureError(
             "the picture's colours are not those of a spectrogram with 128 mel bands in magma, saved without loss"

@@ -15,14 +15,14 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from raygenre.dataset import DataError, Dataset
+from raygenre.dataset import Dataset
+from raygenre.duplicates import Group, same_recordings
+from raygenre.layout import DataError
 
 TEST_SHARE = 0.2  # of each genre, rounded down: 20 of GTZAN's 100 tracks, 19 of jazz's 99
 MOST_MISSING = 0.05  # share of a given list that may be missing from the data
 
 Indices = NDArray[np.int64]
-Group = tuple[int, ...]
-"""Indices of tracks that must stay together."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def random_split(
         ValueError: folds or validation out of range.
     """
     random = np.random.default_rng(seed)
-    groups = _groups(dataset, duplicates)
+    groups = same_recordings(dataset, duplicates)
     everything = Counter(dataset.labels.tolist())
     test = _draw(groups, dataset, {label: int(TEST_SHARE * n) for label, n in everything.items()}, random)
     rest = [group for group in groups if group not in test]
@@ -130,7 +130,7 @@ def given_split(
         for other, others in sides.items():
             if name < other and (both := tracks & others):
                 raise DataError(f"{lists}: {min(both)} is in the {name} list and in the {other} list")
-    groups = _groups(dataset, duplicates)
+    groups = same_recordings(dataset, duplicates)
     taken: dict[str, list[Group]] = {"train": [], "valid": [], "test": []}
     for group in groups:
         named = {name: tuple(i for i in group if dataset.tracks[i] in tracks) for name, tracks in sides.items()}
@@ -138,7 +138,7 @@ def given_split(
         if side:
             taken[side].append(named[side])
     if folds == 1 and sides["valid"]:
-        divided = (Fold(_ids(dataset, taken["train"]), _ids(dataset, taken["valid"])),)
+        divided: tuple[Fold, ...] = (Fold(_ids(dataset, taken["train"]), _ids(dataset, taken["valid"])),)
     else:
         divided = _folds(dataset, taken["train"] + taken["valid"], folds, validation, random)
     kept = {i for side in taken.values() for group in side for i in group}
@@ -146,25 +146,6 @@ def given_split(
     split = Split("lists", seed, _ids(dataset, taken["test"]), divided, left_out, tuple(missing))
     _check(dataset, split)
     return split
-
-
-def read_duplicates(path: Path) -> list[tuple[str, ...]]:
-    """Read groups of track ids that are the same recording.
-
-    Either JSON, an object whose lists hold objects with `a` and `b`, or text, one group a line with ids apart by
-    blanks or commas.
-
-    Raises:
-        DataError: the file is neither.
-    """
-    text = path.read_text()
-    if not text.lstrip().startswith("{"):
-        return [tuple(line.replace(",", " ").split()) for line in text.splitlines() if line.strip()]
-    try:
-        lists = [value for value in json.loads(text).values() if isinstance(value, list)]
-        return [(str(pair["a"]), str(pair["b"])) for pairs in lists for pair in pairs]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise DataError(f'{path}: expected lists of {{"a": track, "b": track}}, but {error!r}') from error
 
 
 def indices(dataset: Dataset, tracks: Iterable[str]) -> Indices:
@@ -175,32 +156,6 @@ def indices(dataset: Dataset, tracks: Iterable[str]) -> Indices:
     """
     position = {track: number for number, track in enumerate(dataset.tracks)}
     return np.array([position[track] for track in tracks], dtype=np.int64)
-
-
-def _groups(dataset: Dataset, duplicates: Iterable[Sequence[str]] | None) -> list[Group]:
-    """Tracks that are the same recording, joined through common members; in order of their first track."""
-    if duplicates is None:
-        return [(i,) for i in range(len(dataset.tracks))]
-    leader = list(range(len(dataset.tracks)))
-
-    def find(i: int) -> int:
-        while leader[i] != i:
-            leader[i] = leader[leader[i]]
-            i = leader[i]
-        return i
-
-    index = {track: number for number, track in enumerate(dataset.tracks)}
-    same_levels: dict[bytes, list[int]] = {}
-    for i, levels in enumerate(dataset.levels):
-        same_levels.setdefault(levels.tobytes(), []).append(i)
-    known = [[index[track] for track in group if track in index] for group in duplicates]
-    for members in [*same_levels.values(), *known]:
-        for other in members[1:]:
-            leader[max(find(members[0]), find(other))] = min(find(members[0]), find(other))
-    joined: dict[int, list[int]] = {}
-    for i in range(len(leader)):
-        joined.setdefault(find(i), []).append(i)
-    return [tuple(members) for members in joined.values()]
 
 
 def _draw(

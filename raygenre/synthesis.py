@@ -92,7 +92,7 @@ def synthesise(genre: str, *, seed: int) -> Samples:
     step = 15 / random.uniform(*style.tempo)  # s
     swing = random.uniform(0, 0.2) * step
     mistakes = random.uniform(0, 0.12)
-    track = random.standard_normal(CLIP, dtype=np.float32)
+    track: Samples = random.standard_normal(CLIP, dtype=np.float32)
     track *= style.noise * random.uniform(0.5, 3.0)
     drums = {
         "kick": (style.kick, _kick(), random.uniform(0.5, 1.0)),
@@ -110,7 +110,8 @@ def synthesise(genre: str, *, seed: int) -> Samples:
         if style.notes[position] == "x" and random.random() >= mistakes:
             for pitch in style.chords[bar % len(style.chords)]:
                 _add(track, voice.note(pitch), start, random.uniform(0.2, 0.3))
-    return np.asarray(track / np.abs(track).max() * random.uniform(0.3, 0.95), dtype=np.float32)
+    track *= random.uniform(0.3, 0.95) / np.abs(track).max()
+    return track
 
 
 class _Voice:

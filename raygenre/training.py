@@ -18,9 +18,10 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
+from raygenre.augmentation import erase
 from raygenre.model import GenreCNN, ModelConfig
 
 Levels = NDArray[np.uint8]
@@ -118,7 +119,7 @@ class Member:
         self.epoch = 0
         with _chance(seed, 0, device):
             network = GenreCNN(model)
-        self.model: GenreCNN = network.to(device=device, memory_format=torch.channels_last)
+        self.model = network.to(memory_format=torch.channels_last).to(device)
         self.optimizer = torch.optim.NAdam(self.model.parameters(), lr=training.learning_rate)
 
 
@@ -142,11 +143,11 @@ def fit(levels: Levels, labels: NDArray[np.int64], members: Sequence[Member], *,
         NonFiniteLossError: a member's loss is NaN or infinite.
     """
     on_gpu = bool(members) and members[0].device.type == "cuda"
-    on_device = torch.tensor(levels, device=members[0].device) if on_gpu else None
+    resident = torch.tensor(levels, device=members[0].device) if on_gpu else None
     while min((member.epoch for member in members), default=epochs) < epochs:
         for number, member in enumerate(members):
             if member.epoch < epochs:
-                yield _epoch(number, member, levels, on_device, labels)
+                yield _epoch(number, member, levels, resident, labels)
 
 
 def predict_logits(model: GenreCNN, levels: Levels, *, precision: str = "float32") -> Tensor:
@@ -171,7 +172,7 @@ def fast_in_bfloat16(device: torch.device) -> bool:
 
 
 def _epoch(
-    number: int, member: Member, levels: Levels, on_device: Tensor | None, labels: NDArray[np.int64]
+    number: int, member: Member, levels: Levels, resident: Tensor | None, labels: NDArray[np.int64]
 ) -> EpochMetrics:
     started = time.perf_counter()
     training, model = member.training, member.model
@@ -185,13 +186,13 @@ def _epoch(
         order = member.train[torch.randperm(len(member.train)).numpy()]
         for start in range(0, len(order), training.batch_size):
             chosen = order[start : start + training.batch_size]
-            if on_device is None:
+            if resident is None:
                 batch = torch.from_numpy(levels[chosen])
             else:
-                batch = on_device[torch.from_numpy(chosen).to(member.device)]
+                batch = resident[torch.from_numpy(chosen).to(member.device)]
             truth = torch.from_numpy(labels[chosen]).to(member.device)
             if training.augmentation == "erasing":
-                batch = _erase(batch)
+                batch = erase(batch)
             loss, hits = _step(member, batch, truth)
             losses += loss
             correct += hits
@@ -240,19 +241,6 @@ def _step(member: Member, batch: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]
         correct += (logits.detach().argmax(dim=1) == expected).sum()
     member.optimizer.step()
     return losses, correct
-
-
-def _erase(batch: Tensor) -> Tensor:
-    """(B, M, T) → (B, M, T): blank a rectangle of each second track, each track its own."""
-    erase = _erasing()
-    return torch.cat([erase(track) for track in batch[:, None]])
-
-
-def _erasing() -> nn.Module:
-    from torchvision.transforms import v2  # takes longer to import than most epochs of a test
-
-    erasing: nn.Module = v2.RandomErasing(p=0.5, scale=(0.02, 0.2), ratio=(0.3, 3.3), value=0)
-    return erasing
 
 
 def _precision(precision: str, device: torch.device) -> torch.autocast | nullcontext[None]:

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -71,10 +72,10 @@ def restore(path: Path, members: Sequence[Member]) -> list[EpochMetrics]:
                 optimizer["state"].setdefault(int(rest[0]), {})[rest[1]] = tensor
         member.optimizer.load_state_dict(optimizer)
         member.epoch = saved["epoch"]
-    return [
-        EpochMetrics(**{name: math.nan if value is None else value for name, value in row.items()})
-        for row in about["history"]
-    ]
+    rows: list[dict[str, Any]] = about["history"]
+    for row in rows:
+        row.update({key: math.nan for key, value in row.items() if value is None})
+    return [EpochMetrics(**row) for row in rows]
 
 
 def _about(member: Member) -> dict[str, object]:

@@ -11,6 +11,7 @@ server are found as by every command: `RAYGENRE_STORAGE`, `MLFLOW_TRACKING_URI`,
 import asyncio
 import os
 from http import HTTPStatus
+from typing import Any
 
 import click
 from fastapi import FastAPI, HTTPException, Request
@@ -35,7 +36,7 @@ _FILE = {
     "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     "description": "The file itself: a dataset-style PNG, or audio in any format that FFmpeg decodes.",
 }
-_PROBLEMS = {
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
     413: {"model": Problem, "description": "The file is too large."},
     415: {"model": Problem, "description": "The body is a form, not a file."},
     422: {"model": Problem, "description": "The file is neither a dataset-style PNG nor usable audio."},
@@ -55,6 +56,18 @@ async def problem(_: Request, error: RoutingError) -> JSONResponse:
     """Answer an error as problem details."""
     body = Problem(title=HTTPStatus(error.status_code).phrase, status=error.status_code, detail=str(error.detail))
     return JSONResponse(body.model_dump(), error.status_code, error.headers, "application/problem+json")
+
+
+# Above the deployment, since Ray Serve pickles the application with the names it uses as soon as it sees the class.
+async def _body(request: Request) -> bytes:
+    """Read the body, and no more of it than is allowed."""
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > MOST_BYTES:
+            raise HTTPException(413, f"the file is larger than {MOST_BYTES / 1e6:g} MB, which is the limit")
+        parts.append(part)
+    return b"".join(parts)
 
 
 @serve.deployment(max_ongoing_requests=MOST_ONGOING)
@@ -111,14 +124,3 @@ def app(settings: Settings) -> Application:
     except registry.RegistryError as error:
         raise click.ClickException(str(error)) from error
     return Endpoint.bind(storage, model_uri)  # type: ignore[attr-defined,no-any-return]
-
-
-async def _body(request: Request) -> bytes:
-    """Read the body, and no more of it than is allowed."""
-    parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > MOST_BYTES:
-            raise HTTPException(413, f"the file is larger than {MOST_BYTES / 1e6:g} MB, which is the limit")
-        parts.append(part)
-    return b"".join(parts)

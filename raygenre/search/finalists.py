@@ -83,9 +83,9 @@ class Trainings:
         self._tracker = tracker
         self._parent = parent
         # A task whose worker died begins again from its last epoch.
-        options = {"num_cpus": resources.cpus, "num_gpus": resources.gpus, "max_retries": 3}
-        self._train = ray.remote(**options)(_train)
-        self._train_all = ray.remote(**options)(_train_all)
+        task = ray.remote(num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=3)
+        self._train = task(_train)
+        self._train_all = task(_train_all)
 
     def rerun_best(self, done: Callable[[Finalist], None]) -> list[Finalist]:
         """Train the best settings again, and return them best first.
@@ -114,7 +114,7 @@ class Trainings:
                     folder = ledger.folder / "finalists" / f"{trial.number:04d}-{again}"
                     task = self._train.remote(self._plan, Setting(**trial.params), [self._tracks], seed, folder)
                     waiting[task] = (trial.number, again)
-        finalists = {}
+        finalists: dict[int, Finalist] = {}
         while len(finalists) < len(best):
             for trial in best:
                 names = [_rerun(trial.number, again) for again in range(RERUNS)]

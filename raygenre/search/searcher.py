@@ -30,14 +30,14 @@ class LedgerSearcher(Searcher):
         """Nothing for Tune's snapshots, which are pickles that no one reads: the ledger has it all."""
         return {}
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:
-        """Return the configuration of the next trial, or FINISHED."""
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        """Return the configuration of the next trial, or Tune's word for the end."""
         if self._waiting:
             trial = self._waiting.pop(0)
         elif len(self._ledger.trials) < self._ledger.config.trials:
             trial = self._ledger.begin(self._sampler, self._space)
         else:
-            return str(Searcher.FINISHED)
+            return Searcher.FINISHED  # type: ignore[return-value]
         self._numbers[trial_id] = trial.number
         return trial_config(self._ledger, trial)
 

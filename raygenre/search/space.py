@@ -18,15 +18,17 @@ class Setting:
     decay: float = 0.01
 
 
-SPACE: dict[str, BaseDistribution] = {
-    # From none at all to half of the units; beyond that a network this small no longer fits its training tracks.
-    "dropout": FloatDistribution(0.0, 0.5),
-    # A decade to either side of NAdam's usual 1e-3, less the top: from 5e-3 on, training without normalisation
-    # diverges more often than not. Its effect is by ratio, hence the logarithm.
-    "learning_rate": FloatDistribution(2e-4, 5e-3, log=True),
-    # After 100 epochs 1e-3 leaves 90 % of the learning rate and 1e-1 leaves 9 %: from hardly to nearly all gone.
-    "decay": FloatDistribution(1e-3, 1e-1, log=True),
-}
+def space(epochs: int) -> dict[str, BaseDistribution]:
+    """Return the distributions of `Setting`'s values for trainings of so many epochs."""
+    return {
+        # From none at all to half of the units; beyond that a network this small no longer fits its training tracks.
+        "dropout": FloatDistribution(0.0, 0.5),
+        # A decade around NAdam's usual 1e-3, shifted down: from 5e-3 on, training without normalisation diverges
+        # more often than not. What matters is the ratio, hence the logarithm.
+        "learning_rate": FloatDistribution(2e-4, 5e-3, log=True),
+        # From hardly any decay to nearly all: the last epoch's learning rate is 91 % to 10 % of the first's.
+        "decay": FloatDistribution(0.1 / epochs, 9 / epochs, log=True),
+    }
 
 
 def sampler(name: SamplerName, *, seed: int, trials: int, told: int = 0) -> BaseSampler:

@@ -14,7 +14,7 @@ from raygenre.search.ledger import Ledger
 from raygenre.search.progress import Progress
 from raygenre.search.recorder import Recorder
 from raygenre.search.searcher import LedgerSearcher
-from raygenre.search.space import SPACE, sampler
+from raygenre.search.space import sampler, space
 from raygenre.search.trial import OBJECTIVE, Plan, Tracks, run_trial
 from raygenre.tracking import Tracker
 
@@ -59,7 +59,7 @@ def run_trials(
     tuner = tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
-            search_alg=LedgerSearcher(ledger, optuna_sampler, SPACE),
+            search_alg=LedgerSearcher(ledger, optuna_sampler, space(config.epochs)),
             scheduler=_scheduler(config.scheduler, config.epochs),
             num_samples=-1,
             max_concurrent_trials=resources.max_concurrent or None,
