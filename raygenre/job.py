@@ -1,10 +1,10 @@
 """The main job, from a data folder to a champion: open the study, search, judge the candidate, register it."""
 
 from dataclasses import asdict, dataclass
+from importlib.metadata import version as installed_version
 from pathlib import Path
 
 import numpy as np
-import ray
 import torch
 from rich.console import Console
 
@@ -178,8 +178,7 @@ def _start(tracker: Tracker, ledger: Ledger, dataset: Dataset) -> str:
         "synthetic": dataset.synthetic,
         "train_tracks": len(ledger.split.train),
         "test_tracks": len(ledger.split.test),
-        "ray": ray.__version__,
-        "torch": torch.__version__,
+        **{f"version.{name}": installed_version(name) for name in ("raygenre", "ray", "torch", "optuna")},
     }
     run_id = tracker.start(ledger.name, "search", tags=asdict(ledger.config) | facts)
     tracker.text(run_id, ledger.split.to_json(), "split.json")

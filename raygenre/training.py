@@ -11,7 +11,7 @@ Shapes: B tracks in a batch, M = 128 mel bands, T = 333 columns, G genres.
 import math
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 from raygenre.augmentation import erase
 from raygenre.model import GenreCNN, ModelConfig
+from raygenre.precision import autocast
 
 Levels = NDArray[np.uint8]
 Indices = NDArray[np.int64]
@@ -155,20 +156,12 @@ def predict_logits(model: GenreCNN, levels: Levels, *, precision: str = "float32
     device = next(model.parameters()).device
     model.eval()
     logits = []
-    with torch.inference_mode(), _precision(precision, device):
+    with torch.inference_mode(), autocast(precision, device):
         for start in range(0, len(levels), _EVALUATION_BATCH):
             batch = torch.tensor(levels[start : start + _EVALUATION_BATCH], device=device)
             chunk = _CPU_CHUNK if device.type == "cpu" else _EVALUATION_BATCH
             logits += [model(part).float().cpu() for part in batch.split(chunk)]
     return torch.cat(logits)
-
-
-def fast_in_bfloat16(device: torch.device) -> bool:
-    """Whether the hardware multiplies bfloat16 faster than float32."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16"))
 
 
 def _epoch(
@@ -233,7 +226,7 @@ def _step(member: Member, batch: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]
     correct = torch.zeros((), device=member.device)
     member.optimizer.zero_grad(set_to_none=True)
     for part, expected in zip(batch.split(chunk), truth.split(chunk), strict=True):
-        with _precision(member.training.precision, member.device):
+        with autocast(member.training.precision, member.device):
             logits = member.model(part)
         loss = F.cross_entropy(logits.float(), expected, reduction="sum")
         torch.autograd.backward(loss / len(truth))
@@ -241,12 +234,6 @@ def _step(member: Member, batch: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]
         correct += (logits.detach().argmax(dim=1) == expected).sum()
     member.optimizer.step()
     return losses, correct
-
-
-def _precision(precision: str, device: torch.device) -> torch.autocast | nullcontext[None]:
-    if precision == "bfloat16" or (precision == "auto" and fast_in_bfloat16(device)):
-        return torch.autocast(device.type, dtype=torch.bfloat16)
-    return nullcontext()
 
 
 @contextmanager

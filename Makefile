@@ -1,0 +1,58 @@
+# Every target sets up what it needs: the first run makes .venv, which takes some minutes and 7 GB.
+# Options of a command go into ARGS: make tune ARGS="--data PATH --trials 20"
+
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+
+.PHONY: help tune serve ui test test-slow check format bench clean
+.DEFAULT_GOAL := help
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1	/' | column -t -s '	'
+
+tune: .venv/run ## search, and register the winner (without --data: on synthetic tracks)
+	$(BIN)/python experiments/tune.py $(ARGS)
+
+serve: .venv/run ## answer on localhost:8000 with the champion
+	$(BIN)/serve run --address local serve.app:app $(ARGS)
+
+ui: .venv/run ## compare runs in MLflow on localhost:5000
+	$(BIN)/python -m raygenre.storage ui $(ARGS)
+
+test: .venv/test ## the tests, but for the slow ones
+	$(BIN)/pytest -m "not slow" $(ARGS)
+
+test-slow: .venv/test ## long fault tests and whole commands
+	$(BIN)/pytest -m slow $(ARGS)
+
+check: .venv/test ## format, lint, types, floors
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest -q tests/test_floors.py
+
+format: .venv/test ## put the code into the project's format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: .venv/test ## measure, with a table at the end (real images: make bench ARGS="--data PATH")
+	$(BIN)/python benchmarks/epoch.py $(ARGS)
+
+clean: ## take away .venv and caches, but no results
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+
+.venv/python: 
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed: make PYTHON=python3.11 ..." >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/run: pyproject.toml constraints.txt | .venv/python
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+.venv/test: pyproject.toml constraints.txt | .venv/python
+	@echo "Installing the test tools with pip; nothing from the system is needed"
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,bench]'
+	@touch $@ .venv/run
