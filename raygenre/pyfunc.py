@@ -8,7 +8,6 @@ columns `genre`, `confidence` and a probability for each genre.
 """
 
 from pathlib import Path
-from typing import Any
 
 import mlflow
 import pandas as pd
@@ -25,7 +24,7 @@ class GenreModel(PythonModel):
         self.classifier = Classifier.load(Path(context.artifacts["classifier"]))
 
     def predict(
-        self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+        self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, str] | None = None
     ) -> pd.DataFrame:
         """Classify the files in the column `file`.
 

@@ -111,7 +111,7 @@ def synthesise(genre: str, *, seed: int) -> Samples:
             for pitch in style.chords[bar % len(style.chords)]:
                 _add(track, voice.note(pitch), start, random.uniform(0.2, 0.3))
     track *= random.uniform(0.3, 0.95) / np.abs(track).max()
-    return track
+    return np.asarray(track, dtype=np.float32)
 
 
 class _Voice:

@@ -9,12 +9,13 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
+from optuna.distributions import FloatDistribution
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
@@ -22,7 +23,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from raygenre.search.config import SearchConfig
-from raygenre.search.space import Setting
+from raygenre.search.space import first_setting
 from raygenre.splits import Split
 
 _CONFIG, _SPLIT, _RUN, _FAILURE = "config", "split", "mlflow_run_id", "failure"
@@ -118,12 +119,12 @@ class Ledger:
         complete = [trial for trial in self.trials if trial.state == TrialState.COMPLETE]
         return sorted(complete, key=lambda trial: (trial.value or 0.0, trial.number))[:k]
 
-    def begin(self, sampler: BaseSampler, space: dict[str, BaseDistribution]) -> FrozenTrial:
+    def begin(self, sampler: BaseSampler, space: Mapping[str, FloatDistribution]) -> FrozenTrial:
         """Ask for the next trial's settings; the first is the setting that the project began with."""
         if not self.trials:
-            self.study.enqueue_trial(vars(Setting()), skip_if_exists=True)
+            self.study.enqueue_trial(asdict(first_setting(space)), skip_if_exists=True)
         self.study.sampler = sampler
-        return self._trial(self.study.ask(space).number)
+        return self._trial(self.study.ask(dict(space)).number)
 
     def report(self, number: int, *, epoch: int, loss: float) -> None:
         """Record the validation loss of an epoch; one that is there already stays as it is."""

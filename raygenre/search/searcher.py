@@ -4,9 +4,10 @@ Ray's own OptunaSearch tells Optuna that a trial stopped by the scheduler is COM
 so that samplers learn from losses of different epochs as if they were one thing. Here a trial ends as what it was.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
-from optuna.distributions import BaseDistribution
+from optuna.distributions import FloatDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 from ray.tune.search import Searcher
@@ -18,7 +19,7 @@ from raygenre.search.trial import OBJECTIVE
 class LedgerSearcher(Searcher):
     """Hands out what earlier drivers left unfinished, then new settings, until the ledger has its trials."""
 
-    def __init__(self, ledger: Ledger, sampler: BaseSampler, space: dict[str, BaseDistribution]) -> None:
+    def __init__(self, ledger: Ledger, sampler: BaseSampler, space: Mapping[str, FloatDistribution]) -> None:
         super().__init__(metric=OBJECTIVE, mode="min")
         self._ledger = ledger
         self._sampler = sampler

@@ -1,9 +1,10 @@
 """What is searched over, and in which way."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Literal
 
-from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.distributions import FloatDistribution
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 
 SamplerName = Literal["tpe", "gp", "random"]
@@ -18,7 +19,7 @@ class Setting:
     decay: float = 0.01
 
 
-def space(epochs: int) -> dict[str, BaseDistribution]:
+def space(epochs: int) -> dict[str, FloatDistribution]:
     """Return the distributions of `Setting`'s values for trainings of so many epochs."""
     return {
         # From none at all to half of the units; beyond that a network this small no longer fits its training tracks.
@@ -29,6 +30,13 @@ def space(epochs: int) -> dict[str, BaseDistribution]:
         # From hardly any decay to nearly all: the last epoch's learning rate is 91 % to 10 % of the first's.
         "decay": FloatDistribution(0.1 / epochs, 9 / epochs, log=True),
     }
+
+
+def first_setting(space: Mapping[str, FloatDistribution]) -> Setting:
+    """Return the setting that the project began with, or what lies nearest to it in the space."""
+    return Setting(
+        **{name: min(max(value, space[name].low), space[name].high) for name, value in asdict(Setting()).items()}
+    )
 
 
 def sampler(name: SamplerName, *, seed: int, trials: int, told: int = 0) -> BaseSampler:

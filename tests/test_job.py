@@ -1,0 +1,146 @@
+"""The main job from end to end on a small data set, on a real cluster with a real tracking database."""
+
+import json
+
+import mlflow
+import pandas as pd
+import pytest
+from mlflow.entities import Run
+from optuna.trial import TrialState
+
+from raygenre import registry, splits
+from raygenre.search.recorder import METRICS
+from raygenre.spectrogram import write_png
+from raygenre.tracking import Tracker
+from tests.conftest import FinishedSearch
+
+
+def children(finished: FinishedSearch, parent: str, role: str) -> list[Run]:
+    tracker = Tracker(finished.storage)
+    runs = tracker.client.search_runs(
+        [tracker.experiment_id], f"tags.`mlflow.parentRunId` = '{parent}' and tags.role = '{role}'"
+    )
+    return sorted(runs, key=lambda run: str(run.info.run_name))
+
+
+def test_every_trial_is_once_in_the_study_and_once_in_mlflow(finished: FinishedSearch) -> None:
+    assert [trial.state for trial in finished.ledger.trials] == [TrialState.COMPLETE] * 3
+    runs = children(finished, finished.outcome.parent, "trial")
+    assert [run.info.run_id for run in runs] == [trial.user_attrs["mlflow_run_id"] for trial in finished.ledger.trials]
+    assert {run.info.status for run in runs} == {"FINISHED"}
+
+
+def test_a_trials_run_has_the_searched_values_as_params_and_nothing_else(finished: FinishedSearch) -> None:
+    for run, trial in zip(children(finished, finished.outcome.parent, "trial"), finished.ledger.trials, strict=True):
+        assert {key: float(value) for key, value in run.data.params.items()} == trial.params
+        assert run.data.tags["seed"]
+        assert run.data.tags["state"] == "complete"
+
+
+def test_mlflow_and_optuna_hold_the_same_losses(finished: FinishedSearch) -> None:
+    tracker = Tracker(finished.storage)
+    for trial in finished.ledger.trials:
+        run_id = trial.user_attrs["mlflow_run_id"]
+        history = tracker.client.get_metric_history(run_id, "validation_loss")
+        assert {metric.step: metric.value for metric in history} == trial.intermediate_values
+        assert trial.value == min(trial.intermediate_values.values())
+        assert set(tracker.client.get_run(run_id).data.metrics) == set(METRICS)
+
+
+def test_the_objective_comes_first_in_mlflow(finished: FinishedSearch) -> None:
+    run = children(finished, finished.outcome.parent, "trial")[0]
+    assert min(run.data.metrics) == METRICS[0] == "best_validation_loss"
+
+
+def test_finalists_are_trained_on_new_seeds_below_a_run_of_their_own(finished: FinishedSearch) -> None:
+    [group] = children(finished, finished.outcome.parent, "finalists")
+    finalists = children(finished, group.info.run_id, "finalist")
+    assert len(finalists) == 2
+    assert {run.info.status for run in finalists} == {"FINISHED"}
+    winner = finished.outcome.candidate.finalists[0]
+    assert winner.search_loss == finished.ledger.top(1)[0].value
+    assert winner.search_loss not in winner.losses  # another seed gives another loss
+    assert winner.losses[0] != winner.losses[1]
+
+
+def test_the_parent_names_the_search_its_data_and_its_split(finished: FinishedSearch) -> None:
+    tracker = Tracker(finished.storage)
+    parent = tracker.client.get_run(finished.outcome.parent)
+    assert parent.info.status == "FINISHED"
+    assert parent.data.tags["role"] == "search"
+    assert parent.data.tags["data_digest"] == finished.dataset.digest
+    path = tracker.client.download_artifacts(finished.outcome.parent, "split.json")
+    with open(path) as file:  # noqa: PTH123
+        assert splits.Split.from_json(file.read()) == finished.ledger.split
+
+
+def test_the_final_run_holds_the_evaluation(finished: FinishedSearch) -> None:
+    [final] = children(finished, finished.outcome.parent, "final")
+    assert final.info.status == "FINISHED"
+    assert final.data.metrics["test_accuracy"] == finished.outcome.evaluation.accuracy
+    assert int(final.data.tags["parameters"]) > 90_000
+    tracker = Tracker(finished.storage)
+    assert {"confusion.png", "confusion.csv"} <= {
+        file.path for file in tracker.client.list_artifacts(final.info.run_id)
+    }
+
+
+def test_three_synthetic_genres_are_told_apart(finished: FinishedSearch) -> None:
+    assert finished.outcome.evaluation.tracks == 6
+    assert finished.outcome.evaluation.accuracy > 1 / 3
+
+
+def test_the_first_model_becomes_champion(finished: FinishedSearch) -> None:
+    assert finished.outcome.champion.promote
+    found = registry.champion(finished.storage)
+    assert found is not None
+    version, evidence = found
+    assert version == finished.outcome.version
+    assert evidence.test_accuracy == finished.outcome.evaluation.accuracy
+    assert not evidence.synthetic  # it came from a folder
+
+
+def test_mlflow_users_load_the_champion_without_pickle(
+    finished: FinishedSearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", finished.storage.tracking_uri)
+    mlflow.set_tracking_uri(finished.storage.tracking_uri)
+    model = mlflow.pyfunc.load_model("models:/raygenre@champion")
+    table = model.predict(pd.DataFrame({"file": [write_png(finished.dataset.levels[0])]}))
+    own = registry.fetch(finished.storage).classifier.probabilities(finished.dataset.levels[:1])[0]
+    assert table[list(finished.dataset.genres)].to_numpy()[0] == pytest.approx(own, abs=1e-6)
+    assert model.metadata.signature.inputs.input_names() == ["file"]
+    assert model.metadata.signature.outputs.input_names() == ["genre", "confidence", *finished.dataset.genres]
+
+
+def test_resuming_a_finished_study_changes_nothing(finished: FinishedSearch) -> None:
+    from rich.console import Console
+
+    from raygenre import job
+    from raygenre.search.config import Resources
+
+    before = finished.ledger.study.user_attrs
+    again = job.run(
+        finished.ledger,
+        finished.dataset,
+        finished.storage,
+        resources=Resources(1, 0),
+        promote=None,
+        console=Console(quiet=True),
+    )
+    assert again.version == finished.outcome.version
+    assert again.champion.reason == "it is the champion already"
+    assert finished.ledger.study.user_attrs == before
+    assert len(children(finished, finished.outcome.parent, "trial")) == 3
+
+
+def test_no_pickle_lies_between_trial_and_endpoint(finished: FinishedSearch) -> None:
+    """Only what Ray Tune writes for itself, and nobody reads, is pickled."""
+    kept = [path for path in finished.ledger.folder.rglob("*") if path.is_file()]
+    pickled = [path for path in kept if path.suffix in (".pkl", ".pickle", ".pt", ".pth", ".bin")]
+    assert all((finished.ledger.folder / "tune") in path.parents for path in pickled)
+    artifacts = list((finished.storage.root / "artifacts").rglob("*"))
+    assert not [path for path in artifacts if path.suffix in (".pkl", ".pickle", ".pt", ".pth")]
+    about = json.loads((finished.ledger.folder / "classifier" / "classifier.json").read_text())
+    assert about["genres"] == list(finished.dataset.genres)
