@@ -177,14 +177,14 @@ def fetch(storage: Storage, uri: str = CHAMPION_URI, *, device: torch.device | N
 
 def _fetch_version(storage: Storage, uri: str, device: torch.device | None) -> Fetched:
     quiet_mlflow()
-    client = MlflowClient(storage.tracking_uri, registry_uri=storage.tracking_uri)
     name, alias, version = _parse(uri)
     missing = (
         f"there is no model {uri} in {storage.tracking_uri}; train one with `python experiments/tune.py`, "
         "or name another storage or tracking server"
     )
     if storage.tracking_uri.startswith("sqlite:///") and not Path(storage.tracking_uri[len("sqlite:///") :]).exists():
-        raise RegistryError(missing)
+        raise RegistryError(missing)  # before MLflow makes a database to look in
+    client = MlflowClient(storage.tracking_uri, registry_uri=storage.tracking_uri)
     try:
         found = client.get_model_version_by_alias(name, alias) if alias else client.get_model_version(name, version)
         source = client.get_model_version_download_uri(name, found.version)
@@ -195,10 +195,11 @@ def _fetch_version(storage: Storage, uri: str, device: torch.device | None) -> F
     mlflow.set_tracking_uri(storage.tracking_uri)
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            local = mlflow.artifacts.download_artifacts(f"{source}/artifacts/classifier", dst_path=scratch)
-        except (MlflowException, OSError) as error:
+            local = mlflow.artifacts.download_artifacts(f"{source}/artifacts", dst_path=scratch)
+            [folder] = Path(local).iterdir()
+        except (MlflowException, OSError, ValueError) as error:
             raise RegistryError(f"the files of {name} version {found.version} cannot be read: {error}") from error
-        classifier = Classifier.load(Path(local), device=device)
+        classifier = Classifier.load(folder, device=device)
     if classifier.sha256 != found.tags.get("sha256"):
         raise RegistryError(f"the weights of {name} version {found.version} are not those that were registered")
     return Fetched(classifier, f"{name}/{found.version}")

@@ -1,0 +1,117 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from raygenre.classifier import ABOUT, WEIGHTS, Classifier, ClassifierError, read
+from raygenre.dataset import Dataset
+from raygenre.model import GenreCNN, ModelConfig
+from raygenre.spectrogram import levels, write_png
+from raygenre.synthesis import synthesise
+from tests.sounds import encode
+
+GENRES = ("bells", "drone", "storm")
+
+
+def classifier(seed: int = 0) -> Classifier:
+    torch.manual_seed(seed)
+    return Classifier(GenreCNN(ModelConfig(genres=3)), GENRES, {"study": "none", "setting": {"dropout": 0.3}})
+
+
+def test_what_is_loaded_answers_as_what_was_saved(tracks: Dataset, tmp_path: Path) -> None:
+    original = classifier()
+    original.save(tmp_path / "model")
+    loaded = Classifier.load(tmp_path / "model")
+    assert np.array_equal(loaded.probabilities(tracks.levels[:5]), original.probabilities(tracks.levels[:5]))
+    assert loaded.genres == GENRES
+    assert loaded.origin == original.origin
+    assert sorted(path.name for path in (tmp_path / "model").iterdir()) == [ABOUT, WEIGHTS]
+
+
+def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    with pytest.raises(FileExistsError):
+        classifier().save(tmp_path / "model")
+    assert not list((tmp_path / "model").iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_probabilities_do_not_depend_on_the_batch(tracks: Dataset) -> None:
+    model = classifier()
+    together = model.probabilities(tracks.levels)
+    alone = np.concatenate([model.probabilities(tracks.levels[i : i + 1]) for i in range(len(tracks.levels))])
+    assert np.allclose(together, alone, atol=1e-6)
+    assert np.allclose(together.sum(axis=1), 1, atol=1e-6)
+
+
+def test_a_song_and_its_picture_get_the_same_answer() -> None:
+    samples = synthesise("bells", seed=3)
+    picture = write_png(levels(torch.from_numpy(samples)).numpy())
+    sound = encode(samples, "wav", "pcm_f32le")
+    model = classifier()
+    assert model.predict(read(sound)) == model.predict(read(picture))
+
+
+def test_a_long_song_is_the_mean_of_its_windows() -> None:
+    song = read(encode(np.concatenate([synthesise("bells", seed=0), synthesise("storm", seed=0)]), "flac", "flac"))
+    assert len(song.levels) == len(song.times) == 2
+    prediction = classifier().predict(song)
+    for genre in GENRES:
+        mean = np.mean([window[genre] for window in prediction.windows])
+        assert prediction.probabilities[genre] == pytest.approx(mean, abs=1e-6)
+    assert prediction.confidence == max(prediction.probabilities.values())
+
+
+def test_several_songs_in_one_pass_get_their_own_answers() -> None:
+    model = classifier()
+    short = read(write_png(np.zeros((128, 333), dtype=np.uint8)))
+    long = read(encode(np.concatenate([synthesise("bells", seed=0)] * 2), "flac", "flac"))
+    answers = model.predict_many([short, long, short])
+    assert [len(answer.windows) for answer in answers] == [1, 2, 1]
+    assert answers[0].probabilities == pytest.approx(model.predict(short).probabilities, abs=1e-6)
+    assert answers[1].probabilities == pytest.approx(model.predict(long).probabilities, abs=1e-6)
+
+
+@pytest.mark.parametrize("data", [b"", b"#!/bin/sh\n", b"\x89PNG\r\n\x1a\n" + bytes(40)])
+def test_what_is_neither_picture_nor_audio_is_refused(data: bytes) -> None:
+    with pytest.raises(ValueError, match=r"empty|FFmpeg|PNG"):
+        read(data)
+
+
+def test_changed_weights_are_refused(tmp_path: Path) -> None:
+    classifier(0).save(tmp_path / "one")
+    classifier(1).save(tmp_path / "two")
+    (tmp_path / "one" / WEIGHTS).write_bytes((tmp_path / "two" / WEIGHTS).read_bytes())
+    with pytest.raises(ClassifierError, match="not those"):
+        Classifier.load(tmp_path / "one")
+
+
+def test_another_recipe_is_refused(tmp_path: Path) -> None:
+    classifier().save(tmp_path / "model")
+    about = json.loads((tmp_path / "model" / ABOUT).read_text())
+    (tmp_path / "model" / ABOUT).write_text(json.dumps(about | {"recipe": "other"}))
+    with pytest.raises(ClassifierError, match="recipe other"):
+        Classifier.load(tmp_path / "model")
+
+
+@pytest.mark.parametrize("damage", ["no folder", "no weights", "no json", "half json"])
+def test_an_incomplete_folder_is_refused_by_name(tmp_path: Path, damage: str) -> None:
+    folder = tmp_path / "model"
+    classifier().save(folder)
+    if damage == "no folder":
+        folder = tmp_path / "elsewhere"
+    elif damage == "no weights":
+        (folder / WEIGHTS).unlink()
+    elif damage == "no json":
+        (folder / ABOUT).unlink()
+    else:
+        (folder / ABOUT).write_text((folder / ABOUT).read_text()[:50])
+    with pytest.raises(ClassifierError, match=folder.name):
+        Classifier.load(folder)
+
+
+def test_outputs_and_genres_must_match() -> None:
+    with pytest.raises(ValueError, match="3 outputs for 2 genres"):
+        Classifier(GenreCNN(ModelConfig(genres=3)), ("a", "b"))

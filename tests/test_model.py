@@ -1,0 +1,94 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from raygenre.model import GenreCNN, ModelConfig, flops, parameters
+from raygenre.spectrogram import COLUMNS, N_MELS
+
+
+def test_logits_have_a_row_a_track_and_a_column_a_genre() -> None:
+    model = GenreCNN(ModelConfig(genres=7))
+    assert model(torch.zeros(3, N_MELS, COLUMNS, dtype=torch.uint8)).shape == (3, 7)
+
+
+def test_parameters_are_those_of_the_layers() -> None:
+    # 3×3 kernels with biases over 1-32-64-128 channels, 128-64 and 64-10 dense
+    expected = (9 * 1 + 1) * 32 + (9 * 32 + 1) * 64 + (9 * 64 + 1) * 128 + (128 + 1) * 64 + (64 + 1) * 10
+    assert parameters(GenreCNN(ModelConfig())) == expected
+
+
+def test_flops_are_those_of_the_convolutions_and_dense_layers() -> None:
+    pixels = [128 * 333, 64 * 166, 32 * 83]  # each pooling halves both axes, rounding down
+    channels = [(1, 32), (32, 64), (64, 128)]
+    convolutions = sum(2 * 9 * a * b * n for (a, b), n in zip(channels, pixels, strict=True))
+    assert flops(GenreCNN(ModelConfig())) == convolutions + 2 * (128 * 64 + 64 * 10)
+
+
+def test_counting_flops_leaves_the_mode_alone() -> None:
+    model = GenreCNN(ModelConfig()).train()
+    flops(model)
+    assert model.training
+
+
+@pytest.mark.parametrize(
+    "config",
+    [ModelConfig(normalisation="batch"), ModelConfig(frequency_bins=4), ModelConfig(widths=(8, 8, 16), dense=12)],
+)
+def test_other_dimensions_work(config: ModelConfig) -> None:
+    logits = GenreCNN(config)(torch.zeros(2, N_MELS, COLUMNS, dtype=torch.uint8))
+    assert logits.shape == (2, 10)
+    assert torch.isfinite(logits).all()
+
+
+def test_more_frequency_bins_tell_where_a_tone_lies() -> None:
+    """A global average is nearly blind to the band of a steady tone; four bins are not."""
+    low, high = (torch.zeros(1, N_MELS, COLUMNS, dtype=torch.uint8) for _ in range(2))
+    low[:, 20:24], high[:, 100:104] = 255, 255
+
+    def difference(bins: int) -> float:
+        torch.manual_seed(0)
+        model = GenreCNN(ModelConfig(frequency_bins=bins)).eval()
+        with torch.inference_mode():
+            return float((model(low) - model(high)).abs().max())
+
+    assert difference(4) > 10 * difference(1)
+
+
+def test_rectifying_after_pooling_is_the_same_as_before() -> None:
+    model = GenreCNN(ModelConfig()).eval()
+    levels = torch.randint(0, 256, (2, N_MELS, COLUMNS), dtype=torch.uint8)
+    swapped = [module for module in model.features if not isinstance(module, nn.Dropout)]
+    for i, module in enumerate(swapped[:-1]):
+        if isinstance(module, nn.MaxPool2d):
+            swapped[i], swapped[i + 1] = swapped[i + 1], swapped[i]
+    with torch.inference_mode():
+        images = ((levels.float() - model.config.level_mean) / model.config.level_std)[:, None]
+        usual = model.classifier(model.pool(nn.Sequential(*swapped)(images)).flatten(1))
+        assert torch.allclose(model(levels), usual, atol=1e-4)
+
+
+def test_dropout_acts_in_training_only() -> None:
+    model = GenreCNN(ModelConfig(dropout=0.5))
+    levels = torch.randint(0, 256, (2, N_MELS, COLUMNS), dtype=torch.uint8)
+    assert not torch.equal(model.train()(levels), model(levels))
+    assert torch.equal(model.eval()(levels), model(levels))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("genres", 1),
+        ("widths", (32, 64)),
+        ("dense", 0),
+        ("dropout", 1.0),
+        ("normalisation", "layer"),
+        ("frequency_bins", 0),
+        ("level_std", 0.0),
+        ("level_std", math.nan),
+    ],
+)
+def test_impossible_dimensions_are_named(field: str, value: object) -> None:
+    with pytest.raises(ValueError, match=field):
+        ModelConfig(**{field: value})  # type: ignore[arg-type]

@@ -1,0 +1,130 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from raygenre import registry
+from raygenre.classifier import WEIGHTS, Classifier
+from raygenre.model import GenreCNN, ModelConfig
+from raygenre.registry import Evidence, RegistryError
+from raygenre.storage import Storage, resolve
+from raygenre.tracking import Tracker
+
+
+def evidence(accuracy: float = 0.7, *, synthetic: bool = False, test: str = "t", sha256: str = "x") -> Evidence:
+    return Evidence(test_accuracy=accuracy, test_digest=test, synthetic=synthetic, study="s", sha256=sha256)
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Storage:
+    """A registry with two versions, of which the second is champion."""
+    storage = resolve(tmp_path_factory.mktemp("registry"))
+    tracker = Tracker(storage)
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        folder = storage.root / f"classifier-{seed}"
+        Classifier(GenreCNN(ModelConfig(genres=2)), ("a", "b")).save(folder)
+        found = evidence(sha256=Classifier.load(folder).sha256)
+        assert registry.register(storage, tracker.start("final", "final"), folder, found) == seed + 1
+    registry.promote(storage, 2)
+    return storage
+
+
+def test_the_champion_is_the_version_with_the_alias(storage: Storage) -> None:
+    assert registry.champion(storage) == (
+        2,
+        evidence(sha256=Classifier.load(storage.root / "classifier-1").sha256),
+    )
+
+
+@pytest.mark.parametrize(
+    ("uri", "name", "folder"),
+    [
+        ("models:/raygenre@champion", "raygenre/2", "classifier-1"),
+        ("models:/raygenre/1", "raygenre/1", "classifier-0"),
+    ],
+)
+def test_fetching_gives_what_was_registered(storage: Storage, uri: str, name: str, folder: str) -> None:
+    fetched = registry.fetch(storage, uri)
+    assert fetched.name == name
+    assert fetched.classifier.sha256 == Classifier.load(storage.root / folder).sha256
+
+
+def test_a_folder_is_fetched_by_its_path(storage: Storage) -> None:
+    fetched = registry.fetch(storage, str(storage.root / "classifier-0"))
+    assert (fetched.name, fetched.classifier.genres) == ("classifier-0", ("a", "b"))
+
+
+def test_fetching_runs_no_code_from_the_registry(storage: Storage) -> None:
+    """The code stored for MLflow users is replaced by code that would be noticed."""
+    [stored] = [path for path in (storage.root / "artifacts").rglob("pyfunc.py") if path.parent.name != "raygenre"][:1]
+    original = stored.read_text()
+    stored.write_text("raise SystemExit('ran')")
+    try:
+        registry.fetch(storage, "models:/raygenre/1")
+        registry.fetch(storage, "models:/raygenre/2")
+    finally:
+        stored.write_text(original)
+
+
+def test_weights_exchanged_in_the_registry_are_refused(storage: Storage) -> None:
+    champion = Classifier.load(storage.root / "classifier-1").sha256
+    other = storage.root / "classifier-0"
+    for path in (storage.root / "artifacts").rglob(WEIGHTS):
+        if Classifier.load(path.parent).sha256 == champion:
+            folder, weights, about = path.parent, path.read_bytes(), (path.parent / "classifier.json").read_bytes()
+    for name in (WEIGHTS, "classifier.json"):
+        (folder / name).write_bytes((other / name).read_bytes())
+    try:
+        with pytest.raises(RegistryError, match="not those that were registered"):
+            registry.fetch(storage)
+    finally:
+        (folder / WEIGHTS).write_bytes(weights)
+        (folder / "classifier.json").write_bytes(about)
+
+
+@pytest.mark.parametrize("uri", ["models:/raygenre@nobody", "models:/raygenre/99", "models:/other@champion"])
+def test_a_model_that_is_not_there_is_named_with_what_to_run(storage: Storage, uri: str) -> None:
+    with pytest.raises(RegistryError, match=rf"no model {uri}.*tune\.py"):
+        registry.fetch(storage, uri)
+
+
+def test_an_empty_storage_is_not_filled_by_looking(tmp_path: Path) -> None:
+    with pytest.raises(RegistryError, match=r"tune\.py"):
+        registry.fetch(resolve(tmp_path / "none", f"sqlite:///{tmp_path}/none/mlflow.db"))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("uri", ["models:/", "models:/raygenre", "models:/raygenre/latest", "models:/@champion"])
+def test_a_uri_that_makes_no_sense_is_refused(storage: Storage, uri: str) -> None:
+    with pytest.raises(RegistryError, match="expected models:/NAME@ALIAS"):
+        registry.fetch(storage, uri)
+
+
+@pytest.mark.parametrize(
+    ("candidate", "champion", "promote", "reason"),
+    [
+        (evidence(0.1), None, True, "no champion"),
+        (evidence(0.1), evidence(0.9, synthetic=True), True, "synthetic"),
+        (evidence(0.9, synthetic=True), evidence(0.1), False, "synthetic"),
+        (evidence(0.8), evidence(0.7), True, "80.0% against"),
+        (evidence(0.7), evidence(0.7), False, "70.0% against"),
+        (evidence(0.6), evidence(0.7), False, "60.0% against"),
+        (evidence(0.9, test="other"), evidence(0.7), False, "other tracks"),
+        (evidence(0.8, synthetic=True), evidence(0.7, synthetic=True), True, "80.0%"),
+    ],
+)
+def test_who_becomes_champion(candidate: Evidence, champion: Evidence | None, promote: bool, reason: str) -> None:
+    decision = registry.decide(candidate, champion)
+    assert decision.promote is promote
+    assert reason in decision.reason
+
+
+def test_equal_tests_have_equal_digests() -> None:
+    assert registry.test_digest(("b", "a"), "data") == registry.test_digest(("a", "b"), "data")
+    assert registry.test_digest(("a",), "data") != registry.test_digest(("a", "b"), "data")
+    assert registry.test_digest(("a",), "data") != registry.test_digest(("a",), "other data")
+
+
+def test_evidence_survives_its_tags() -> None:
+    assert Evidence.from_tags(evidence(1 / 3, synthetic=True).to_tags()) == evidence(1 / 3, synthetic=True)

@@ -1,0 +1,142 @@
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from raygenre.dataset import Dataset
+from raygenre.model import ModelConfig
+from raygenre.training import (
+    EpochMetrics,
+    Member,
+    NonFiniteLossError,
+    TrainingConfig,
+    fit,
+    predict_logits,
+    standardised,
+)
+
+CPU = torch.device("cpu")
+SMALL = ModelConfig(genres=3, widths=(4, 8, 8), dense=8, dropout=0.2, level_mean=40.0, level_std=50.0)
+
+
+def member(tracks: Dataset, seed: int = 0, **training: object) -> Member:
+    everything = np.arange(len(tracks.tracks), dtype=np.int64)
+    config = TrainingConfig(**{"batch_size": 8, "precision": "float32", **training})  # type: ignore[arg-type]
+    return Member(SMALL, config, seed=seed, train=everything[::2], validation=everything[1::2], device=CPU)
+
+
+def curve(tracks: Dataset, *members: Member, epochs: int = 2) -> list[EpochMetrics]:
+    """Metrics without the times, which differ from run to run."""
+    rows = fit(tracks.levels, tracks.labels, members, epochs=epochs)
+    return [replace(row, seconds=0.0, images_per_second=0.0) for row in rows]
+
+
+def test_same_seed_same_curve(tracks: Dataset) -> None:
+    assert curve(tracks, member(tracks, 1)) == curve(tracks, member(tracks, 1))
+
+
+def test_other_seed_other_curve(tracks: Dataset) -> None:
+    assert curve(tracks, member(tracks, 1)) != curve(tracks, member(tracks, 2))
+
+
+def test_members_do_not_disturb_each_other(tracks: Dataset) -> None:
+    together = curve(tracks, member(tracks, 1), member(tracks, 2))
+    assert [row for row in together if row.member == 0] == curve(tracks, member(tracks, 1))
+    second = [replace(row, member=0) for row in together if row.member == 1]
+    assert second == curve(tracks, member(tracks, 2))
+
+
+def test_training_leaves_global_chance_alone(tracks: Dataset) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    curve(tracks, member(tracks), epochs=1)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_training_learns(tracks: Dataset) -> None:
+    rows = curve(tracks, member(tracks, learning_rate=3e-3), epochs=12)
+    assert rows[-1].train_loss < 0.6 * rows[0].train_loss
+    assert max(row.validation_accuracy for row in rows) > 0.8  # chance is a third
+
+
+def test_learning_rate_decays_by_the_formula(tracks: Dataset) -> None:
+    rows = curve(tracks, member(tracks, learning_rate=1e-3, decay=0.5), epochs=3)
+    assert [row.learning_rate for row in rows] == pytest.approx([1e-3, 1e-3 / 1.5, 1e-3 / 2])
+
+
+def test_chunks_of_a_batch_add_up_to_the_batch(tracks: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    # without dropout, whose masks are drawn chunk by chunk
+    plain = replace(SMALL, dropout=0.0)
+    everything = np.arange(len(tracks.tracks), dtype=np.int64)
+    weights = []
+    for chunk in (5, 64):
+        monkeypatch.setattr("raygenre.training._CPU_CHUNK", chunk)
+        config = TrainingConfig(batch_size=20, precision="float32")
+        one = Member(plain, config, seed=0, train=everything, validation=everything[:0], device=CPU)
+        list(fit(tracks.levels, tracks.labels, [one], epochs=1))
+        weights.append(one.model.state_dict())
+    for name, tensor in weights[0].items():
+        assert torch.allclose(tensor, weights[1][name], atol=1e-5), name
+
+
+def test_batch_normalisation_trains_on_whole_batches(tracks: Dataset) -> None:
+    everything = np.arange(len(tracks.tracks), dtype=np.int64)
+    config = TrainingConfig(batch_size=30, precision="float32")
+    normalised = replace(SMALL, normalisation="batch")
+    one = Member(normalised, config, seed=0, train=everything, validation=everything[:0], device=CPU)
+    list(fit(tracks.levels, tracks.labels, [one], epochs=1))
+    assert one.model.state_dict()["features.1.num_batches_tracked"] == 1
+
+
+def test_a_member_without_validation_reports_nan(tracks: Dataset) -> None:
+    everything = np.arange(len(tracks.tracks), dtype=np.int64)
+    one = Member(SMALL, TrainingConfig(), seed=0, train=everything, validation=everything[:0], device=CPU)
+    [row] = fit(tracks.levels, tracks.labels, [one], epochs=1)
+    assert math.isnan(row.validation_loss)
+    assert math.isnan(row.validation_accuracy)
+
+
+def test_a_diverged_training_says_so(tracks: Dataset) -> None:
+    with pytest.raises(NonFiniteLossError, match=r"loss is (nan|inf).*epoch \d"):
+        curve(tracks, member(tracks, learning_rate=1e30), epochs=3)
+
+
+def test_read_only_levels_are_trained_on_without_a_warning(tracks: Dataset) -> None:
+    """Levels in Ray's object store cannot be written to; pytest turns torch's warning into an error."""
+    shared = tracks.levels.copy()
+    shared.flags.writeable = False
+    list(fit(shared, tracks.labels, [member(tracks)], epochs=1))
+
+
+def test_augmentation_changes_the_curve_and_not_the_levels(tracks: Dataset) -> None:
+    before = tracks.levels.copy()
+    assert curve(tracks, member(tracks, augmentation="erasing")) != curve(tracks, member(tracks))
+    assert np.array_equal(before, tracks.levels)
+
+
+def test_bfloat16_gives_nearly_the_same_logits(tracks: Dataset) -> None:
+    model = member(tracks).model
+    exact = predict_logits(model, tracks.levels)
+    rounded = predict_logits(model, tracks.levels, precision="bfloat16")
+    assert exact.dtype == rounded.dtype == torch.float32
+    assert torch.allclose(exact, rounded, atol=0.05)
+    assert not torch.equal(exact, rounded)
+
+
+def test_standardised_is_mean_and_spread_of_the_training_tracks(tracks: Dataset) -> None:
+    chosen = np.array([0, 3, 11])
+    config = standardised(SMALL, tracks.levels, chosen)
+    assert config.level_mean == pytest.approx(tracks.levels[chosen].mean())
+    assert config.level_std == pytest.approx(tracks.levels[chosen].std())
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("learning_rate", 0.0), ("decay", -0.1), ("batch_size", 0), ("augmentation", "x"), ("precision", "half")],
+)
+def test_impossible_settings_are_named(field: str, value: object) -> None:
+    with pytest.raises(ValueError, match=field):
+        TrainingConfig(**{field: value})  # type: ignore[arg-type]
