@@ -16,6 +16,7 @@ from typing import Self
 import mlflow
 import pandas as pd
 import torch
+from mlflow.entities import LoggedModelOutput
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.tracking import MlflowClient
@@ -97,31 +98,23 @@ def test_digest(tracks: tuple[str, ...], data_digest: str) -> str:
 
 
 def register(storage: Storage, run_id: str, folder: Path, evidence: Evidence) -> int:
-    """Store the Classifier folder with its pyfunc under the run, register it, and return its version."""
-    quiet_mlflow()
-    genres = Classifier.load(folder).genres
-    mlflow.set_tracking_uri(storage.tracking_uri)
-    mlflow.set_registry_uri(storage.tracking_uri)
-    outputs: list[ColSpec | TensorSpec] = [ColSpec(DataType.string, "genre")]
-    outputs += [ColSpec(DataType.double, name) for name in ("confidence", *genres)]
-    with mlflow.start_run(run_id=run_id):
-        logged = mlflow.pyfunc.log_model(
-            name=MODEL,
-            python_model=str(Path(__file__).with_name("pyfunc.py")),
-            artifacts={"classifier": str(folder)},
-            code_paths=[str(Path(__file__).parent)],
-            signature=ModelSignature(Schema([ColSpec(DataType.binary, "file")]), Schema(outputs)),
-            input_example=_example(),
-            pip_requirements=[f"{name}=={installed_version(name)}" for name in _REQUIREMENTS],
-        )
-    client = MlflowClient(storage.tracking_uri, registry_uri=storage.tracking_uri)
+    """Store the Classifier folder with its pyfunc as an output of the run, register it, and return its version."""
+    client = _client(storage)
+    experiment_id = client.get_run(run_id).info.experiment_id
+    # Through the client alone: MLflow's fluent calls would set its address for the whole process and its children.
+    model = client.create_logged_model(experiment_id, MODEL, source_run_id=run_id)
+    with tempfile.TemporaryDirectory() as scratch:
+        _save_pyfunc(folder, Path(scratch) / "model")
+        client.log_model_artifacts(model.model_id, str(Path(scratch) / "model"))
+    client.finalize_logged_model(model.model_id, "READY")
+    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
     try:
         client.create_registered_model(MODEL, description="Music genre classifiers, see the tags of each version")
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     created = client.create_model_version(
-        MODEL, logged.model_uri, run_id=run_id, tags=evidence.to_tags(), model_id=logged.model_id
+        MODEL, model.artifact_location, run_id=run_id, tags=evidence.to_tags(), model_id=model.model_id
     )
     return int(created.version)
 
@@ -142,10 +135,8 @@ def decide(candidate: Evidence, champion: Evidence | None) -> Decision:
 
 def champion(storage: Storage) -> tuple[int, Evidence] | None:
     """Return the champion's version and evidence, if there is a champion."""
-    quiet_mlflow()
-    client = MlflowClient(storage.tracking_uri, registry_uri=storage.tracking_uri)
     try:
-        found = client.get_model_version_by_alias(MODEL, CHAMPION)
+        found = _client(storage).get_model_version_by_alias(MODEL, CHAMPION)
     except MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
@@ -155,8 +146,7 @@ def champion(storage: Storage) -> tuple[int, Evidence] | None:
 
 def promote(storage: Storage, version: int) -> None:
     """Give a version the alias `champion`."""
-    client = MlflowClient(storage.tracking_uri, registry_uri=storage.tracking_uri)
-    client.set_registered_model_alias(MODEL, CHAMPION, str(version))
+    _client(storage).set_registered_model_alias(MODEL, CHAMPION, str(version))
 
 
 def fetch(storage: Storage, uri: str = CHAMPION_URI, *, device: torch.device | None = None) -> Fetched:
@@ -176,7 +166,6 @@ def fetch(storage: Storage, uri: str = CHAMPION_URI, *, device: torch.device | N
 
 
 def _fetch_version(storage: Storage, uri: str, device: torch.device | None) -> Fetched:
-    quiet_mlflow()
     name, alias, version = _parse(uri)
     missing = (
         f"there is no model {uri} in {storage.tracking_uri}; train one with `python experiments/tune.py`, "
@@ -184,7 +173,7 @@ def _fetch_version(storage: Storage, uri: str, device: torch.device | None) -> F
     )
     if storage.tracking_uri.startswith("sqlite:///") and not Path(storage.tracking_uri[len("sqlite:///") :]).exists():
         raise RegistryError(missing)  # before MLflow makes a database to look in
-    client = MlflowClient(storage.tracking_uri, registry_uri=storage.tracking_uri)
+    client = _client(storage)
     try:
         found = client.get_model_version_by_alias(name, alias) if alias else client.get_model_version(name, version)
         source = client.get_model_version_download_uri(name, found.version)
@@ -192,10 +181,11 @@ def _fetch_version(storage: Storage, uri: str, device: torch.device | None) -> F
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise RegistryError(missing) from error
         raise RegistryError(f"the registry at {storage.tracking_uri} does not answer: {error}") from error
-    mlflow.set_tracking_uri(storage.tracking_uri)
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            local = mlflow.artifacts.download_artifacts(f"{source}/artifacts", dst_path=scratch)
+            local = mlflow.artifacts.download_artifacts(
+                f"{source}/artifacts", dst_path=scratch, tracking_uri=storage.tracking_uri
+            )
             [folder] = Path(local).iterdir()
         except (MlflowException, OSError, ValueError) as error:
             raise RegistryError(f"the files of {name} version {found.version} cannot be read: {error}") from error
@@ -215,6 +205,26 @@ def _parse(uri: str) -> tuple[str, str, str]:
     if slash and name and version.isdigit():
         return name, "", version
     raise RegistryError(f"{uri} is not a model; expected models:/NAME@ALIAS, models:/NAME/VERSION or a folder")
+
+
+def _save_pyfunc(folder: Path, target: Path) -> None:
+    """Write the Classifier folder and the pyfunc over it as an MLflow model."""
+    outputs: list[ColSpec | TensorSpec] = [ColSpec(DataType.string, "genre")]
+    outputs += [ColSpec(DataType.double, name) for name in ("confidence", *Classifier.load(folder).genres)]
+    mlflow.pyfunc.save_model(
+        target,
+        python_model=str(Path(__file__).with_name("pyfunc.py")),
+        artifacts={"classifier": str(folder)},
+        code_paths=[str(Path(__file__).parent)],
+        signature=ModelSignature(Schema([ColSpec(DataType.binary, "file")]), Schema(outputs)),
+        input_example=_example(),
+        pip_requirements=[f"{name}=={installed_version(name)}" for name in _REQUIREMENTS],
+    )
+
+
+def _client(storage: Storage) -> MlflowClient:
+    quiet_mlflow()
+    return MlflowClient(storage.tracking_uri, registry_uri=storage.tracking_uri)
 
 
 def _example() -> pd.DataFrame:

@@ -105,7 +105,6 @@ def test_mlflow_users_load_the_champion_without_pickle(
 ) -> None:
     monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", finished.storage.tracking_uri)
-    mlflow.set_tracking_uri(finished.storage.tracking_uri)
     model = mlflow.pyfunc.load_model("models:/raygenre@champion")
     table = model.predict(pd.DataFrame({"file": [write_png(finished.dataset.levels[0])]}))
     own = registry.fetch(finished.storage).classifier.probabilities(finished.dataset.levels[:1])[0]

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,11 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Storage:
         assert registry.register(storage, tracker.start("final", "final"), folder, found) == seed + 1
     registry.promote(storage, 2)
     return storage
+
+
+def test_registering_leaves_the_process_and_its_children_alone(storage: Storage) -> None:
+    assert os.environ.get("MLFLOW_TRACKING_URI") is None
+    assert os.environ.get("MLFLOW_REGISTRY_URI") is None
 
 
 def test_the_champion_is_the_version_with_the_alias(storage: Storage) -> None:

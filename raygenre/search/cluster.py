@@ -46,7 +46,7 @@ def resources(cpus: float | None, gpus: float | None, max_concurrent: int) -> Re
     found = ray.cluster_resources()
     if gpus is None:
         gpus = 1.0 if found.get("GPU", 0) >= 1 else 0.0
-    asked = Resources(cpus or 1.0, gpus, max_concurrent)
+    asked = Resources(1.0 if cpus is None else cpus, gpus, max_concurrent)
     for kind, amount in (("CPU", asked.cpus), ("GPU", asked.gpus)):
         if amount > found.get(kind, 0):
             raise ClusterError(

@@ -1,0 +1,34 @@
+import pytest
+
+from raygenre.dataset import Dataset
+from raygenre.search.config import Resources, SearchConfig
+from tests.conftest import small_config
+
+
+def test_a_search_survives_json(tracks: Dataset) -> None:
+    config = small_config(tracks)
+    assert SearchConfig.from_json(config.to_json()) == config
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("trials", 0),
+        ("epochs", 0),
+        ("folds", 0),
+        ("top_k", 4),
+        ("seed", -1),
+        ("validation", 1.0),
+        ("scheduler", "hyperband"),
+        ("split", "even"),
+    ],
+)
+def test_impossible_searches_are_named(tracks: Dataset, field: str, value: object) -> None:
+    with pytest.raises(ValueError, match=field):
+        small_config(tracks, **{field: value})
+
+
+@pytest.mark.parametrize(("cpus", "gpus", "most"), [(0.0, 0.0, 0), (1.0, -1.0, 0), (1.0, 0.0, -1)])
+def test_impossible_resources_are_refused(cpus: float, gpus: float, most: int) -> None:
+    with pytest.raises(ValueError, match=r"must"):
+        Resources(cpus, gpus, most)

@@ -1,0 +1,146 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from optuna.trial import TrialState
+
+from raygenre.dataset import Dataset
+from raygenre.search.ledger import Ledger, StudyError, latest_study
+from raygenre.search.space import sampler, space
+from tests.conftest import new_ledger
+
+SAMPLER = sampler("random", seed=0, trials=9)
+SPACE = space(2)
+
+
+def begin(ledger: Ledger) -> int:
+    return ledger.begin(SAMPLER, SPACE).number
+
+
+def test_what_was_written_is_there_when_opened_again(tracks: Dataset, tmp_path: Path) -> None:
+    ledger = new_ledger(tmp_path, tracks)
+    number = begin(ledger)
+    ledger.report(number, epoch=1, loss=0.5)
+    ledger.trial_run(number, lambda: "run-1")
+    ledger.recall("fact", lambda: {"a": 1})
+    ledger.close()
+    again = Ledger.open(tmp_path, "study", url=None)
+    assert again.config == ledger.config
+    assert again.split == ledger.split
+    [trial] = again.unfinished()
+    assert trial.intermediate_values == {1: 0.5}
+    assert again.trial_run(number, lambda: "run-2") == "run-1"
+    assert again.recall("fact", lambda: {"a": 2}) == {"a": 1}
+
+
+def test_a_trial_ends_as_what_it_was(tracks: Dataset, tmp_path: Path) -> None:
+    ledger = new_ledger(tmp_path, tracks, trials=4)
+    complete, stopped, empty, failed = (begin(ledger) for _ in range(4))
+    for epoch, loss in ((1, 0.4), (2, 0.6)):
+        ledger.report(complete, epoch=epoch, loss=loss)
+        ledger.report(failed, epoch=epoch, loss=loss)
+    ledger.report(stopped, epoch=1, loss=0.1)
+    assert ledger.finish(complete) is TrialState.COMPLETE
+    assert ledger.finish(stopped) is TrialState.PRUNED
+    assert ledger.finish(empty) is TrialState.FAIL
+    assert ledger.finish(failed, failure="it diverged") is TrialState.FAIL
+    assert ledger.trials[complete].value == 0.4  # the lowest, not the last
+    assert ledger.trials[stopped].intermediate_values == {1: 0.1}
+    assert ledger.failure(failed) == "it diverged"
+    assert "without a single epoch" in (ledger.failure(empty) or "")
+    assert [trial.number for trial in ledger.top(5)] == [complete]
+
+
+def test_an_epoch_is_recorded_once(tracks: Dataset, tmp_path: Path) -> None:
+    ledger = new_ledger(tmp_path, tracks)
+    number = begin(ledger)
+    ledger.report(number, epoch=1, loss=0.5)
+    ledger.report(number, epoch=1, loss=0.9)
+    assert ledger.trials[number].intermediate_values == {1: 0.5}
+
+
+def test_the_first_setting_is_the_projects_own(tracks: Dataset, tmp_path: Path) -> None:
+    ledger = new_ledger(tmp_path, tracks)
+    assert ledger.trials == []
+    begin(ledger), begin(ledger)
+    assert ledger.trials[0].params == {"dropout": 0.3, "learning_rate": 1e-3, "decay": 0.05}
+    assert ledger.trials[1].params != ledger.trials[0].params
+    assert len(ledger.trials) == 2
+
+
+def test_top_is_by_value_then_by_number(tracks: Dataset, tmp_path: Path) -> None:
+    ledger = new_ledger(tmp_path, tracks, trials=3)
+    for loss in (0.5, 0.3, 0.3):
+        number = begin(ledger)
+        ledger.report(number, epoch=2, loss=loss)
+        ledger.finish(number)
+    assert [trial.number for trial in ledger.top(3)] == [1, 2, 0]
+
+
+def test_a_name_is_taken_once(tracks: Dataset, tmp_path: Path) -> None:
+    new_ledger(tmp_path, tracks).close()
+    with pytest.raises(StudyError, match="--resume"):
+        new_ledger(tmp_path, tracks)
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", "-x", "a b", "x" * 200])
+def test_a_name_that_is_no_folder_is_refused(tracks: Dataset, tmp_path: Path, name: str) -> None:
+    with pytest.raises(StudyError, match="letters"):
+        new_ledger(tmp_path, tracks, name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unknown_study_is_named_with_the_known_ones(tracks: Dataset, tmp_path: Path) -> None:
+    new_ledger(tmp_path, tracks, "autumn").close()
+    with pytest.raises(StudyError, match=r"no study spring.*known: autumn"):
+        Ledger.open(tmp_path, "spring", url=None)
+
+
+def test_a_second_driver_is_kept_out_until_the_first_is_gone(tracks: Dataset, tmp_path: Path) -> None:
+    ledger = new_ledger(tmp_path, tracks)
+    program = (
+        "import sys; from pathlib import Path; from raygenre.search.ledger import Ledger\n"
+        "Ledger.open(Path(sys.argv[1]), 'study', url=None)"
+    )
+    second = [sys.executable, "-c", program, str(tmp_path)]
+    refused = subprocess.run(second, capture_output=True, text=True, timeout=120, check=False)
+    assert refused.returncode != 0
+    assert f"another driver (process {os.getpid()}) works on the study study" in refused.stderr
+    ledger.close()
+    subprocess.run(second, check=True, timeout=120)
+
+
+def test_trials_can_be_raised_and_not_lowered(tracks: Dataset, tmp_path: Path) -> None:
+    ledger = new_ledger(tmp_path, tracks)
+    ledger.extend(7)
+    ledger.close()
+    again = Ledger.open(tmp_path, "study", url=None)
+    assert again.config.trials == 7
+    with pytest.raises(StudyError, match="can only raise"):
+        again.extend(6)
+
+
+def test_the_ledger_may_lie_in_a_database(tracks: Dataset, tmp_path: Path) -> None:
+    from raygenre import splits
+    from tests.conftest import small_config
+
+    url = f"sqlite:///{tmp_path}/study.db"
+    config = small_config(tracks)
+    split = splits.random_split(tracks, seed=0, folds=1, validation=0.25, duplicates=[])
+    ledger = Ledger.create(tmp_path / "studies", "study", config=config, split=split, url=url)
+    ledger.report(begin(ledger), epoch=1, loss=0.5)
+    ledger.close()
+    [trial] = Ledger.open(tmp_path / "studies", "study", url=url).unfinished()
+    assert trial.intermediate_values == {1: 0.5}
+    assert not (tmp_path / "studies" / "study" / "journal.log").exists()
+
+
+def test_the_latest_study_is_the_one_worked_on_last(tracks: Dataset, tmp_path: Path) -> None:
+    for time, name in ((100, "b"), (200, "a")):
+        new_ledger(tmp_path, tracks, name).close()
+        os.utime(tmp_path / name / "lock", (time, time))
+    assert latest_study(tmp_path) == "a"
+    with pytest.raises(StudyError, match="no study"):
+        latest_study(tmp_path / "nowhere")

@@ -1,0 +1,66 @@
+from pathlib import Path
+
+from optuna.trial import TrialState
+from ray.tune.search import Searcher
+
+from raygenre.dataset import Dataset
+from raygenre.search.ledger import Ledger
+from raygenre.search.searcher import LedgerSearcher, trial_seed
+from raygenre.search.space import sampler, space
+from tests.conftest import new_ledger
+
+
+def searcher(ledger: Ledger) -> LedgerSearcher:
+    chosen = sampler("random", seed=0, trials=3, told=len(ledger.trials))
+    return LedgerSearcher(ledger, chosen, space(ledger.config.epochs))
+
+
+def test_a_search_ends_with_its_number_of_trials(tracks: Dataset, tmp_path: Path) -> None:
+    search = searcher(new_ledger(tmp_path, tracks))
+    configs = [search.suggest(name) for name in "abc"]
+    assert [config["number"] for config in configs if config] == [0, 1, 2]
+    assert search.suggest("d") == Searcher.FINISHED
+
+
+def test_what_was_left_unfinished_goes_on_first_and_with_the_same_settings(tracks: Dataset, tmp_path: Path) -> None:
+    ledger = new_ledger(tmp_path, tracks)
+    first = searcher(ledger)
+    one, two = first.suggest("a"), first.suggest("b")
+    assert one is not None
+    assert two is not None
+    ledger.report(0, epoch=1, loss=0.5)
+    ledger.report(0, epoch=2, loss=0.4)
+    first.on_trial_complete("a", {"epoch": 2})
+    ledger.report(1, epoch=1, loss=0.9)
+
+    resumed = searcher(ledger)
+    again = resumed.suggest("x")
+    assert again == {**two, "reported": 1}
+    fresh = resumed.suggest("y")
+    assert fresh is not None
+    assert fresh["number"] == 2
+    assert resumed.suggest("z") == Searcher.FINISHED
+
+
+def test_optuna_is_told_the_truth(tracks: Dataset, tmp_path: Path) -> None:
+    """The stock searcher calls a stopped trial complete, with the loss of an early epoch."""
+    ledger = new_ledger(tmp_path, tracks, trials=4)
+    search = searcher(ledger)
+    for name in "abcd":
+        search.suggest(name)
+    for number in (0, 1, 3):
+        ledger.report(number, epoch=1, loss=0.1 + number)
+    ledger.report(0, epoch=2, loss=0.05)
+    search.on_trial_complete("a", {"epoch": 2})
+    search.on_trial_complete("b", {"epoch": 1})
+    search.on_trial_complete("c", None, error=True)
+    search.on_trial_complete("d", {"failure": "the training loss is nan in epoch 2"})
+    states = [trial.state for trial in ledger.trials]
+    assert states == [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.FAIL]
+    assert ledger.failure(3) == "the training loss is nan in epoch 2"
+
+
+def test_seeds_are_far_apart() -> None:
+    seeds = {trial_seed(search, number) for search in range(20) for number in range(100)}
+    assert len(seeds) == 2000
+    assert trial_seed(3, 5) == trial_seed(3, 5)

@@ -1,0 +1,59 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from raygenre import training_state
+from raygenre.dataset import Dataset
+from raygenre.search.space import Setting
+from raygenre.search.trial import OBJECTIVE, Plan, Tracks, start, summary, train
+from raygenre.training import EpochMetrics
+
+PLAN = Plan(genres=3, epochs=3, batch_size=8, augmentation="none", threads=1, device="cpu")
+
+
+def shared(tracks: Dataset, folds: int = 2) -> Tracks:
+    everything = np.arange(len(tracks.tracks), dtype=np.int64)
+    parts = tuple((everything[everything % 3 != fold], everything[everything % 3 == fold]) for fold in range(folds))
+    return Tracks(tracks.levels, tracks.labels, parts)
+
+
+def run(tracks: Tracks, folder: Path, epochs: int = 3) -> list[dict[str, float]]:
+    return list(train(start(PLAN, Setting(), tracks, seed=1), tracks, epochs=epochs, folder=folder))
+
+
+def timeless(rows: list[dict[str, float]]) -> list[dict[str, float]]:
+    return [{key: row[key] for key in row if key not in ("seconds", "images_per_second")} for row in rows]
+
+
+def test_a_trial_goes_on_from_its_folder_and_tells_the_epochs_before_again(tracks: Dataset, tmp_path: Path) -> None:
+    whole = run(shared(tracks), tmp_path / "whole")
+    before = run(shared(tracks), tmp_path / "halves", epochs=2)
+    after = run(shared(tracks), tmp_path / "halves")
+    assert timeless(after) == timeless(whole)
+    assert after[:2] == before  # times too: told from the record, not trained again
+
+
+def test_the_state_is_there_before_an_epoch_is_told(tracks: Dataset, tmp_path: Path) -> None:
+    data = shared(tracks)
+    rows = train(start(PLAN, Setting(), data, seed=1), data, epochs=3, folder=tmp_path)
+    assert next(rows)["epoch"] == 1
+    assert training_state.latest(tmp_path) == tmp_path / "epoch-0001"
+
+
+def test_the_objective_is_the_lowest_mean_over_folds() -> None:
+    def row(loss: float) -> EpochMetrics:
+        return EpochMetrics(0, 1, 1.0, 0.5, loss, 0.5, 1e-3, 2.0, 10.0)
+
+    first = summary([row(0.4), row(0.8)], float("inf"))
+    assert first["validation_loss"] == first[OBJECTIVE] == pytest.approx(0.6)
+    second = summary([row(0.9), row(0.7)], first[OBJECTIVE])
+    assert second["validation_loss"] == pytest.approx(0.8)
+    assert second[OBJECTIVE] == first[OBJECTIVE]
+    assert second["seconds"] == 4
+
+
+def test_folds_have_seeds_and_standardisation_of_their_own(tracks: Dataset) -> None:
+    one, two = start(PLAN, Setting(), shared(tracks), seed=7)
+    assert (one.seed, two.seed) == (7, 8)
+    assert one.model.config.level_mean != two.model.config.level_mean

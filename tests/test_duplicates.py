@@ -1,0 +1,124 @@
+"""Recordings that are there twice are found and grouped."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from raygenre.dataset import Dataset
+from raygenre.duplicates import read_duplicates, same_recordings
+from raygenre.layout import DataError
+
+
+def dataset(recordings: str) -> Dataset:
+    """A track for each letter, named by its position; equal letters have equal levels."""
+    levels = np.stack([np.full((128, 333), ord(letter), dtype=np.uint8) for letter in recordings])
+    tracks = tuple(str(number) for number in range(len(recordings)))
+    labels = np.arange(len(recordings)) % 2
+    return Dataset(levels, labels, tracks, ("blues", "jazz"), "nowhere", (), "digest")
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "duplicates.txt"
+    path.write_text(text)
+    return path
+
+
+def test_json(tmp_path: Path) -> None:
+    text = json.dumps(
+        {
+            "about": "which tracks are alike",
+            "same recording": [{"a": "blues.00001", "b": "blues.00002", "distance": 0.1}],
+            "same song": [{"a": "jazz.00001", "b": "rock.00002"}, {"a": "pop.00003", "b": "pop.00004"}],
+            "none": [],
+        },
+        indent=1,
+    )
+    assert read_duplicates(write(tmp_path, f"\n {text}")) == [
+        ("blues.00001", "blues.00002"),
+        ("jazz.00001", "rock.00002"),
+        ("pop.00003", "pop.00004"),
+    ]
+
+
+def test_text(tmp_path: Path) -> None:
+    text = "blues.00001 blues.00002\n\njazz.00001,jazz.00002, jazz.00003\n\t  \npop.00003\trock.00004\n"
+    assert read_duplicates(write(tmp_path, text)) == [
+        ("blues.00001", "blues.00002"),
+        ("jazz.00001", "jazz.00002", "jazz.00003"),
+        ("pop.00003", "rock.00004"),
+    ]
+
+
+def test_empty_file(tmp_path: Path) -> None:
+    assert read_duplicates(write(tmp_path, "")) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"pairs": [', '{"pairs": [{"a": "x"}]}', '{"pairs": [["x", "y"]]}', '{"pairs": [1]}', '{"pairs": ["xy"]}', "{]"],
+)
+def test_bad_file(text: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"duplicates\.txt: expected lists of"):
+        read_duplicates(write(tmp_path, text))
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        read_duplicates(tmp_path / "nowhere.txt")
+
+
+def test_none_means_that_nothing_is_the_same() -> None:
+    assert same_recordings(dataset("aaa"), None) == [(0,), (1,), (2,)]
+
+
+def test_equal_levels_are_the_same_recording() -> None:
+    assert same_recordings(dataset("abacbd"), []) == [(0, 2), (1, 4), (3,), (5,)]
+
+
+def test_levels_that_differ_in_one_place_are_not() -> None:
+    data = dataset("aa")
+    data.levels[1, 127, 332] += 1
+    assert same_recordings(data, []) == [(0,), (1,)]
+
+
+def test_known_duplicates_are_the_same_recording() -> None:
+    assert same_recordings(dataset("abcde"), [("4", "1"), ("2", "3")]) == [(0,), (1, 4), (2, 3)]
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        [("0", "1"), ("1", "2"), ("2", "3")],
+        [("2", "3"), ("0", "1"), ("3", "1")],
+        [("3", "0", "2"), ("2", "1")],
+        [("3", "2"), ("1", "0"), ("0", "3")],
+    ],
+)
+def test_groups_with_a_common_member_are_joined(known: list[tuple[str, ...]]) -> None:
+    assert same_recordings(dataset("abcde"), known) == [(0, 1, 2, 3), (4,)]
+
+
+def test_known_duplicates_join_equal_levels() -> None:
+    assert same_recordings(dataset("abab"), [("0", "1")]) == [(0, 1, 2, 3)]
+
+
+def test_tracks_that_are_not_in_the_data_do_not_matter() -> None:
+    assert same_recordings(dataset("abc"), [("9", "0", "8", "2"), ("7",), ()]) == [(0, 2), (1,)]
+
+
+def test_joining_over_a_track_that_is_not_in_the_data() -> None:
+    assert same_recordings(dataset("abc"), [("9", "8")]) == [(0,), (1,), (2,)]
+
+
+def test_every_track_is_in_one_group() -> None:
+    random = np.random.default_rng(0)
+    names = [str(number) for number in range(40)]
+    known = [tuple(random.choice(names, 3).tolist()) for _ in range(12)]
+    groups = same_recordings(dataset("".join(chr(48 + number) for number in range(40))), known)
+    assert sorted(i for group in groups for i in group) == list(range(40))
+    assert [group[0] for group in groups] == sorted(group[0] for group in groups)
+    assert all(list(group) == sorted(group) for group in groups)
+    together = {i: set(group) for group in groups for i in group}
+    assert all(int(other) in together[int(first)] for first, *others in known for other in others)

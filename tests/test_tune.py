@@ -1,0 +1,46 @@
+"""The script `experiments/tune.py`: what it refuses and says. Whole searches are in test_job.py and tests/faults."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def tune(*arguments: str, storage: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "experiments" / "tune.py"), "--storage", str(storage), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data", "/nowhere"], "/nowhere is not a folder"),
+        (["--resume"], "there is no study in"),
+        (["--resume", "--study", "spring"], "there is no study spring"),
+        (["--data", "TRACKS", "--study", "a/b"], "letters"),
+        (["--data", "TRACKS", "--split", "lists"], "--split-lists DIR go together"),
+        (["--data", "TRACKS", "--trials", "2", "--top-k", "3"], "top_k is 3"),
+        (["--data", "TRACKS", "--gpus-per-trial", "99"], "lower --gpus-per-trial"),
+        (["--data", "TRACKS", "--cpus-per-trial", "0"], "cpus per trial must be positive"),
+    ],
+)
+def test_a_search_that_cannot_be_is_refused_in_one_line(
+    arguments: list[str], message: str, tracks_folder: Path, tmp_path: Path
+) -> None:
+    arguments = [str(tracks_folder) if argument == "TRACKS" else argument for argument in arguments]
+    result = tune(*arguments, storage=tmp_path / "results")
+    assert result.returncode == 2, result.stdout + result.stderr
+    assert "error: " in result.stdout
+    assert message in result.stdout
+    assert "Traceback" not in result.stdout + result.stderr
+    assert not (tmp_path / "results" / "mlflow.db").exists()
+
+
+def test_help_names_every_option() -> None:
+    command = [sys.executable, str(ROOT / "experiments" / "tune.py"), "--help"]
+    text = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, env={"COLUMNS": "200"})
+    for option in ["data", "study", "trials", "epochs", "seed", "split", "split-lists", "folds", "validation", "duplicates", "keep-duplicates", "sampler", "scheduler", "cpus-per-trial", "gpus-per-trial", "max-concurrent", "address", "storage", "study-url", "tracking-uri", "resume", "top-k", "promote"]:
+        assert f"--{option}" in text.stdout
