@@ -132,7 +132,7 @@ def _judge(
 
     def record() -> int:
         for run_id in (candidate.run_id, parent):
-            tracker.log(run_id, values, step=0)
+            tracker.log_missing(run_id, [{**values, "epoch": 0}])
             tracker.figure(run_id, report.confusion_figure(evaluation), "confusion.png")
             tracker.text(run_id, report.confusion_csv(evaluation), "confusion.csv")
         tracker.tag(candidate.run_id, size)

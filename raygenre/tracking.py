@@ -7,7 +7,7 @@ call costs a transaction or a round trip.
 import logging
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -76,6 +76,20 @@ class Tracker:
         waiting += [Metric(key, value, int(now * 1000), step) for key, value in values.items()]
         if now - self._sent.get(run_id, 0) >= BATCH_SECONDS or len(waiting) >= MOST_METRICS:
             self._send(run_id)
+
+    def log_missing(self, run_id: str, rows: Iterable[Mapping[str, float]]) -> None:
+        """Log rows of values, `epoch` being their step, but for those that the run has already."""
+        known: set[int] | None = None
+        for row in rows:
+            values = {key: value for key, value in row.items() if key != "epoch"}
+            if known is None:
+                known = self.steps(run_id, next(iter(values)))
+            if int(row["epoch"]) not in known:
+                self.log(run_id, values, step=int(row["epoch"]))
+
+    def steps(self, run_id: str, key: str) -> set[int]:
+        """Steps that a run has a value for."""
+        return {metric.step for metric in self.client.get_metric_history(run_id, key)}
 
     def tag(self, run_id: str, tags: Mapping[str, object]) -> None:
         """Add tags to a run."""

@@ -72,7 +72,12 @@ def restore(path: Path, members: Sequence[Member]) -> list[EpochMetrics]:
                 optimizer["state"].setdefault(int(rest[0]), {})[rest[1]] = tensor
         member.optimizer.load_state_dict(optimizer)
         member.epoch = saved["epoch"]
-    rows: list[dict[str, Any]] = about["history"]
+    return history(path)
+
+
+def history(path: Path) -> list[EpochMetrics]:
+    """Return the metrics up to a saved state."""
+    rows: list[dict[str, Any]] = json.loads((path / "state.json").read_text())["history"]
     for row in rows:
         row.update({key: math.nan for key, value in row.items() if value is None})
     return [EpochMetrics(**row) for row in rows]

@@ -56,6 +56,18 @@ def test_values_go_out_in_batches(tracker: Tracker, monkeypatch: pytest.MonkeyPa
     assert len(calls) <= 2
 
 
+def test_rows_that_are_there_are_not_logged_again(tracker: Tracker) -> None:
+    run_id = tracker.start("trial", "trial")
+    rows = [{"loss": 1.0 / epoch, "epoch": epoch} for epoch in (1, 2, 3)]
+    tracker.log_missing(run_id, rows[:2])
+    tracker.end(run_id, "KILLED")
+    tracker.log_missing(run_id, rows)
+    tracker.end(run_id, "FINISHED")
+    history = tracker.client.get_metric_history(run_id, "loss")
+    assert sorted((metric.step, metric.value) for metric in history) == [(1, 1.0), (2, 0.5), (3, 1 / 3)]
+    assert tracker.steps(run_id, "loss") == {1, 2, 3}
+
+
 def test_an_ended_run_can_go_on(tracker: Tracker) -> None:
     run_id = tracker.start("trial", "trial")
     tracker.end(run_id, "KILLED")

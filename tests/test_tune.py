@@ -42,5 +42,29 @@ def test_a_search_that_cannot_be_is_refused_in_one_line(
 def test_help_names_every_option() -> None:
     command = [sys.executable, str(ROOT / "experiments" / "tune.py"), "--help"]
     text = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, env={"COLUMNS": "200"})
-    for option in ["data", "study", "trials", "epochs", "seed", "split", "split-lists", "folds", "validation", "duplicates", "keep-duplicates", "sampler", "scheduler", "cpus-per-trial", "gpus-per-trial", "max-concurrent", "address", "storage", "study-url", "tracking-uri", "resume", "top-k", "promote"]:
+    for option in [
+        "data",
+        "study",
+        "trials",
+        "epochs",
+        "seed",
+        "split",
+        "split-lists",
+        "folds",
+        "validation",
+        "duplicates",
+        "keep-duplicates",
+        "sampler",
+        "scheduler",
+        "cpus-per-trial",
+        "gpus-per-trial",
+        "max-concurrent",
+        "address",
+        "storage",
+        "study-url",
+        "tracking-uri",
+        "resume",
+        "top-k",
+        "promote",
+    ]:
         assert f"--{option}" in text.stdout

@@ -160,22 +160,23 @@ class Trainings:
         folder = self._ledger.folder / "final-training"
         task = self._train_all.remote(plan, winner.setting, [self._tracks], seed, folder)
         model, weights, rows = ray.get(task)
-        for row in rows:
-            known = {key: row[key] for key in METRICS if not np.isnan(row[key]) and not key.startswith("best")}
-            self._tracker.log(run_id, known, step=int(row["epoch"]))
+        keys = [key for key in (*METRICS, "epoch") if "validation" not in key]  # no track is left for that
+        self._tracker.log_missing(run_id, [{key: row[key] for key in keys} for row in rows])
         return model, weights, run_id
 
     def _record(self, parent: str, number: int, again: int, setting: Setting, result: "tuple[Rows, str]") -> None:
         rows, failure = result
-        run_id = self._tracker.start(
-            f"finalist-{number:04d}-{again}",
-            "finalist",
-            parent=parent,
-            params=asdict(setting),
-            tags={"trial": number, "study": self._ledger.name, "rerun": again},
+        run_id: str = self._ledger.recall(
+            f"{_rerun(number, again)}-run",
+            lambda: self._tracker.start(
+                f"finalist-{number:04d}-{again}",
+                "finalist",
+                parent=parent,
+                params=asdict(setting),
+                tags={"trial": number, "study": self._ledger.name, "rerun": again},
+            ),
         )
-        for row in rows:
-            self._tracker.log(run_id, {key: row[key] for key in METRICS}, step=int(row["epoch"]))
+        self._tracker.log_missing(run_id, [{key: row[key] for key in (*METRICS, "epoch")} for row in rows])
         if failure:
             self._tracker.end(run_id, "FAILED", tags={"failure": failure})
             outcome = {"loss": math.inf, "accuracy": 0.0, "epoch": 1}
@@ -187,7 +188,7 @@ class Trainings:
                 "accuracy": best["validation_accuracy"],
                 "epoch": int(best["epoch"]),
             }
-        self._ledger.study.set_user_attr(_rerun(number, again), outcome | {"mlflow_run_id": run_id})
+        self._ledger.study.set_user_attr(_rerun(number, again), outcome)
 
 
 def _rerun(number: int, again: int) -> str:

@@ -158,13 +158,14 @@ class Ledger:
         """Why a trial failed."""
         return self._trial(number).user_attrs.get(_FAILURE)
 
-    def trial_run(self, number: int, start: Callable[[], str]) -> str:
-        """MLflow run id of a trial; `start` makes the run the first time."""
+    def trial_run(self, number: int) -> str | None:
+        """MLflow run id of a trial."""
         run_id: str | None = self._trial(number).user_attrs.get(_RUN)
-        if run_id is None:
-            run_id = start()
-            self.note(number, _RUN, run_id)
         return run_id
+
+    def set_trial_run(self, number: int, run_id: str) -> None:
+        """Remember the MLflow run of a trial."""
+        self.note(number, _RUN, run_id)
 
     def recall(self, key: str, make: Callable[[], Any]) -> Any:
         """A fact about the whole search, JSON-like; `make` finds it out the first time."""

@@ -7,7 +7,7 @@ from ray import tune
 from ray.tune.experiment import Trial
 
 from raygenre.search.ledger import Ledger
-from raygenre.search.trial import OBJECTIVE
+from raygenre.search.trial import OBJECTIVE, recorded
 from raygenre.tracking import Status, Tracker
 
 METRICS = (
@@ -30,32 +30,44 @@ class Recorder(tune.Callback):
         self._ledger = ledger
         self._tracker = tracker
         self._parent = parent
-        self._open: set[int] = set()
+        self._open: dict[int, set[int]] = {}  # trials under way, and the epochs that MLflow has of them
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing for Tune's snapshots, which are pickles that no one reads: the ledger has it all."""
         return {}
 
+    def finish_recording(self) -> None:
+        """Complete the runs of trials that ended while the driver before this one died."""
+        left_open = set(self._tracker.below(self._parent))
+        for trial in self._ledger.trials:
+            if trial.state.is_finished() and self._ledger.trial_run(trial.number) in left_open:
+                rows = recorded(self._ledger.state_folder(trial.number))
+                self._tracker.log_missing(self._run(trial.number), [_selected(row) for row in rows])
+                self._end(trial.number)
+
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         number = trial.config["number"]
         if number not in self._open:
-            run_id = self._ledger.trial_run(number, lambda: self._start(trial.config))
+            run_id = self._ledger.trial_run(number) or self._start(trial.config)
             self._tracker.reopen(run_id)
-            self._open.add(number)
+            self._open[number] = self._tracker.steps(run_id, OBJECTIVE)
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
-        if "epoch" in result:
-            number = trial.config["number"]
-            self._ledger.report(number, epoch=result["epoch"], loss=result["validation_loss"])
-            self._tracker.log(self._run(number), {key: result[key] for key in METRICS}, step=result["epoch"])
+        if "epoch" not in result:
+            return
+        number, epoch = trial.config["number"], result["epoch"]
+        self._ledger.report(number, epoch=epoch, loss=result["validation_loss"])
+        if epoch not in self._open[number]:
+            self._tracker.log(self._run(number), {key: result[key] for key in METRICS}, step=epoch)
+            self._open[number].add(epoch)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        self._end(trial)
+        self._end(trial.config["number"])
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        self._end(trial)
+        self._end(trial.config["number"])
 
     def interrupt(self) -> None:
         """Close the runs of trials that a resumed search will go on with."""
@@ -64,27 +76,33 @@ class Recorder(tune.Callback):
         self._open.clear()
 
     def _start(self, config: dict[str, Any]) -> str:
-        return self._tracker.start(
+        run_id = self._tracker.start(
             f"trial-{config['number']:04d}",
             "trial",
             parent=self._parent,
             params=config["setting"],
             tags={"trial": config["number"], "seed": config["seed"], "study": self._ledger.name},
         )
+        self._ledger.set_trial_run(config["number"], run_id)
+        return run_id
 
-    def _end(self, trial: Trial) -> None:
-        number = trial.config["number"]
+    def _end(self, number: int) -> None:
         state = self._ledger.state(number)
-        statuses: dict[TrialState, Status] = {TrialState.FAIL: "FAILED"}
+        status: Status = "FAILED" if state == TrialState.FAIL else "FINISHED"
         tags = {"state": state.name.lower()}
         if reason := self._ledger.failure(number):
             tags["failure"] = reason
-        self._tracker.end(self._run(number), statuses.get(state, "FINISHED"), tags=tags)
+        self._tracker.end(self._run(number), status, tags=tags)
         self._ledger.forget_state(number)
-        self._open.discard(number)
+        self._open.pop(number, None)
 
     def _run(self, number: int) -> str:
-        def missing() -> str:
+        run_id = self._ledger.trial_run(number)
+        if run_id is None:
             raise LookupError(f"trial {number} has no MLflow run")
+        return run_id
 
-        return self._ledger.trial_run(number, missing)
+
+def _selected(row: dict[str, float]) -> dict[str, float]:
+    """What MLflow keeps of an epoch, and its number."""
+    return {key: row[key] for key in (*METRICS, "epoch")}

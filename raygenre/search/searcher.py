@@ -65,7 +65,6 @@ def trial_config(ledger: Ledger, trial: FrozenTrial) -> dict[str, Any]:
         "setting": dict(trial.params),
         "seed": trial_seed(ledger.config.seed, trial.number),
         "folder": str(ledger.state_folder(trial.number)),
-        "reported": max(trial.intermediate_values, default=0),
     }
 
 

@@ -91,14 +91,27 @@ def train(members: Sequence[Member], tracks: Tracks, *, epochs: int, folder: Pat
     saved = training_state.latest(folder)
     history = training_state.restore(saved, members) if saved else []
     progress = fit(tracks.levels, tracks.labels, members, epochs=epochs)
-    best = math.inf
-    for epoch in range(1, epochs + 1):
-        if epoch > len(history) / len(members):
-            history += [next(progress) for _ in members]
-            training_state.save(folder, members, history)
-        row = summary([metrics for metrics in history if metrics.epoch == epoch], best)
-        best = row[OBJECTIVE]
-        yield row
+    rows = summaries(history)
+    yield from rows
+    for _ in range(len(rows), epochs):
+        history += [next(progress) for _ in members]
+        training_state.save(folder, members, history)
+        yield summaries(history)[-1]
+
+
+def recorded(folder: Path) -> list[dict[str, float]]:
+    """Return `summary` of each epoch that a training left in its folder."""
+    saved = training_state.latest(folder)
+    return summaries(training_state.history(saved)) if saved else []
+
+
+def summaries(history: Sequence[EpochMetrics]) -> list[dict[str, float]]:
+    """Return `summary` of each epoch in a history."""
+    rows: list[dict[str, float]] = []
+    for epoch in range(1, max((metrics.epoch for metrics in history), default=0) + 1):
+        best = rows[-1][OBJECTIVE] if rows else math.inf
+        rows.append(summary([metrics for metrics in history if metrics.epoch == epoch], best))
+    return rows
 
 
 def summary(rows: Sequence[EpochMetrics], best: float) -> dict[str, float]:
@@ -123,15 +136,15 @@ def summary(rows: Sequence[EpochMetrics], best: float) -> dict[str, float]:
 def run_trial(config: dict[str, Any], *, plan: Plan, shared: "Sequence[ray.ObjectRef[Tracks]]") -> None:
     """Ray Tune's trainable.
 
-    `config` holds `setting`, `seed`, `folder` and `reported`, the last epoch that the ledger knows; epochs up to it
-    are not reported twice. A diverged training is reported as `failure`, since Ray would start a raised one again.
+    `config` holds `setting`, `seed` and `folder`. A training that goes on reports its epochs from the first again;
+    the recorder knows which ones it has. A diverged training is reported as `failure`, since Ray would start a raised
+    one again.
     """
     tracks: Tracks = ray.get(shared[0])
     setting = Setting(**config["setting"])
     try:
         members = start(plan, setting, tracks, seed=config["seed"])
         for row in train(members, tracks, epochs=plan.epochs, folder=Path(config["folder"])):
-            if row["epoch"] > config["reported"]:
-                tune.report(row)
+            tune.report(row)
     except NonFiniteLossError as error:
         tune.report({"failure": str(error)})

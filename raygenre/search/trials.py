@@ -42,10 +42,11 @@ def run_trials(
         Interrupted: Ctrl-C.
     """
     config = ledger.config
+    recorder = Recorder(ledger, tracker, parent)
+    recorder.finish_recording()
     if len(ledger.trials) >= config.trials and not ledger.unfinished():
         return
     _quiet_tune()
-    recorder = Recorder(ledger, tracker, parent)
     progress = Progress(ledger, console)
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # the old output can be switched off as a whole
     # A diverged trial reports why instead of its metrics, which Tune would take for a mistake.

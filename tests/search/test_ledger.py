@@ -23,7 +23,8 @@ def test_what_was_written_is_there_when_opened_again(tracks: Dataset, tmp_path: 
     ledger = new_ledger(tmp_path, tracks)
     number = begin(ledger)
     ledger.report(number, epoch=1, loss=0.5)
-    ledger.trial_run(number, lambda: "run-1")
+    assert ledger.trial_run(number) is None
+    ledger.set_trial_run(number, "run-1")
     ledger.recall("fact", lambda: {"a": 1})
     ledger.close()
     again = Ledger.open(tmp_path, "study", url=None)
@@ -31,7 +32,7 @@ def test_what_was_written_is_there_when_opened_again(tracks: Dataset, tmp_path: 
     assert again.split == ledger.split
     [trial] = again.unfinished()
     assert trial.intermediate_values == {1: 0.5}
-    assert again.trial_run(number, lambda: "run-2") == "run-1"
+    assert again.trial_run(number) == "run-1"
     assert again.recall("fact", lambda: {"a": 2}) == {"a": 1}
 
 
