@@ -18,7 +18,11 @@ serve: .venv/run ## answer on localhost:8000 with the champion
 	$(BIN)/serve run --address local serve.app:app $(ARGS)
 
 ui: .venv/run ## compare runs in MLflow on localhost:5000
-	$(BIN)/python -m raygenre.storage ui $(ARGS)
+	@uri=$$($(BIN)/python -c 'from raygenre.storage import resolve; print(resolve().tracking_uri)'); \
+	case $$uri in \
+		http*) echo "The runs are on the tracking server: $$uri" ;; \
+		*) $(BIN)/mlflow ui --backend-store-uri "$$uri" $(ARGS) ;; \
+	esac
 
 test: .venv/test ## the tests, but for the slow ones
 	$(BIN)/pytest -m "not slow" $(ARGS)
@@ -36,7 +40,7 @@ format: .venv/test ## put the code into the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: .venv/test ## measure, with a table at the end (real images: make bench ARGS="--data PATH")
+bench: .venv/run ## measure, with a table at the end (real images: make bench ARGS="--data PATH")
 	$(BIN)/python benchmarks/epoch.py $(ARGS)
 
 clean: ## take away .venv and caches, but no results
@@ -54,5 +58,5 @@ clean: ## take away .venv and caches, but no results
 
 .venv/test: pyproject.toml constraints.txt | .venv/python
 	@echo "Installing the test tools with pip; nothing from the system is needed"
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,bench]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test]'
 	@touch $@ .venv/run

@@ -92,7 +92,7 @@ def synthesise(genre: str, *, seed: int) -> Samples:
     step = 15 / random.uniform(*style.tempo)  # s
     swing = random.uniform(0, 0.2) * step
     mistakes = random.uniform(0, 0.12)
-    track: Samples = random.standard_normal(CLIP, dtype=np.float32)
+    track = random.standard_normal(CLIP, dtype=np.float32)
     track *= style.noise * random.uniform(0.5, 3.0)
     drums = {
         "kick": (style.kick, _kick(), random.uniform(0.5, 1.0)),
@@ -140,7 +140,8 @@ class _Voice:
 
 def _kick() -> Samples:
     time = np.arange(int(0.2 * SAMPLE_RATE)) / SAMPLE_RATE
-    return (np.sin(2 * np.pi * (50 * time + 6 * (1 - np.exp(-time * 25)))) * np.exp(-time * 14)).astype(np.float32)
+    sound: Samples = np.sin(2 * np.pi * (50 * time + 6 * (1 - np.exp(-time * 25)))).astype(np.float32)
+    return sound * np.exp(-time * 14).astype(np.float32)
 
 
 def _burst(random: np.random.Generator, decay: float) -> Samples:

@@ -9,6 +9,8 @@ from raygenre.search.searcher import LedgerSearcher, trial_seed
 from raygenre.search.space import sampler, space
 from tests.conftest import new_ledger
 
+FINISHED: object = Searcher.FINISHED
+
 
 def searcher(ledger: Ledger) -> LedgerSearcher:
     chosen = sampler("random", seed=0, trials=3, told=len(ledger.trials))
@@ -19,7 +21,7 @@ def test_a_search_ends_with_its_number_of_trials(tracks: Dataset, tmp_path: Path
     search = searcher(new_ledger(tmp_path, tracks))
     configs = [search.suggest(name) for name in "abc"]
     assert [config["number"] for config in configs if config] == [0, 1, 2]
-    assert search.suggest("d") == Searcher.FINISHED
+    assert search.suggest("d") == FINISHED
 
 
 def test_what_was_left_unfinished_goes_on_first_and_with_the_same_settings(tracks: Dataset, tmp_path: Path) -> None:
@@ -39,7 +41,7 @@ def test_what_was_left_unfinished_goes_on_first_and_with_the_same_settings(track
     fresh = resumed.suggest("y")
     assert fresh is not None
     assert fresh["number"] == 2
-    assert resumed.suggest("z") == Searcher.FINISHED
+    assert resumed.suggest("z") == FINISHED
 
 
 def test_optuna_is_told_the_truth(tracks: Dataset, tmp_path: Path) -> None:

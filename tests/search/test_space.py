@@ -37,7 +37,7 @@ def test_a_resumed_study_does_not_draw_its_first_settings_again() -> None:
 
 
 def test_samplers_have_their_names() -> None:
-    kinds = {name: type(sampler(name, seed=0, trials=20)) for name in ("tpe", "random")}  # type: ignore[arg-type]
+    kinds = {name: type(sampler(name, seed=0, trials=20)) for name in ("tpe", "random")}
     assert kinds == {"tpe": TPESampler, "random": RandomSampler}
     assert isinstance(sampler("gp", seed=0, trials=20), GPSampler)
     with pytest.raises(ValueError, match="unknown sampler 'grid'"):

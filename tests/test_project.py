@@ -1,0 +1,68 @@
+"""What the project says of itself: README examples, pinned versions, packages, make targets."""
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+README = (ROOT / "README.md").read_text()
+
+
+def test_constraints_are_names_and_versions_and_nothing_else() -> None:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.!+_]+", line)] == []
+
+
+def test_every_requirement_is_pinned_to_a_version_it_allows() -> None:
+    lines = [line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines()]
+    pins = {canonicalize_name(name): pinned for name, pinned in lines}
+    for text in [*PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"]["test"]]:
+        requirement = Requirement(text)
+        assert pins[canonicalize_name(requirement.name)] in requirement.specifier, text
+
+
+def test_packages_are_named_and_complete() -> None:
+    found = {
+        str(path.parent.relative_to(ROOT)).replace("/", ".")
+        for folder in ("raygenre", "serve")
+        for path in (ROOT / folder).rglob("__init__.py")
+    }
+    assert set(PROJECT["tool"]["setuptools"]["packages"]) == found
+
+
+def test_every_make_target_is_in_the_help() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    text = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert {line.split()[0] for line in text.splitlines() if line.strip()} == targets
+
+
+def test_every_make_target_and_path_that_the_readme_names_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"make ([a-z][a-z-]+)", README)) <= targets
+    for path in re.findall(r"`((?:raygenre|serve|experiments|benchmarks|tests)/[\w./]*)`", README):
+        assert (ROOT / path).exists(), path
+
+
+@pytest.mark.parametrize("example", re.findall(r"```python\n(.*?)```", README, re.DOTALL))
+def test_readme_examples_run(example: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a folder with the files that the examples name."""
+    import numpy as np
+    import torch
+
+    from raygenre.classifier import Classifier
+    from raygenre.model import GenreCNN, ModelConfig
+    from raygenre.synthesis import synthesise
+    from tests.sounds import encode
+
+    monkeypatch.chdir(tmp_path)
+    song = np.concatenate([synthesise("bells", seed=0), synthesise("storm", seed=0)])
+    (tmp_path / "song.mp3").write_bytes(encode(song, "mp3", "libmp3lame"))
+    Classifier(GenreCNN(ModelConfig(genres=2)), ("bells", "storm")).save(tmp_path / "classifier")
+    torch.manual_seed(0)
+    exec(compile(example, "README.md", "exec"), {})
