@@ -8,6 +8,7 @@ Run, from the project's folder:
 
 import os
 import shlex
+import shutil
 import sys
 import time
 from datetime import datetime
@@ -22,6 +23,7 @@ from rich.progress import Progress
 from raygenre import dataset as data_sets
 from raygenre import job, report
 from raygenre.dataset import Dataset
+from raygenre.model import GenreCNN, flops, parameters
 from raygenre.search.cluster import ClusterError, connect, resources
 from raygenre.search.config import SearchConfig
 from raygenre.search.ledger import Ledger, StudyError, latest_study
@@ -178,19 +180,31 @@ def _summarise(outcome: job.Outcome, ledger: Ledger, where: Storage, console: Co
     console.print(f"Model raygenre version {outcome.version} {verdict}: {outcome.champion.reason}", highlight=False)
     if not outcome.champion.promote:
         console.print("  (a resumed study with --promote makes it the champion all the same)", highlight=False)
+    network = GenreCNN(outcome.candidate.model)
+    console.print(
+        f"Network: {parameters(network):,} parameters, {flops(network) / 1e9:.2f} GFLOPs a track", highlight=False
+    )
     place = f"RAYGENRE_STORAGE={shlex.quote(str(where.root))} " if where.root != resolve().root else ""
     console.print(
         f"Took {(time.monotonic() - started) / 60:.1f} min. Next:\n"
-        f"  {place}make ui                       # compare the runs of {ledger.name} in MLflow\n"
-        f"  {place}make serve                    # answer over HTTP\n"
-        f"  {place}raygenre predict SONG.mp3     # name a song's genre",
+        f"  {place}make ui       # compare the runs of {ledger.name} in MLflow\n"
+        f"  {place}make serve    # then: curl --data-binary @SONG.mp3 localhost:8000/v1/predict\n"
+        f"  {place}{_command('raygenre')} predict SONG.mp3",
         highlight=False,
         soft_wrap=True,
     )
 
 
 def _program() -> str:
-    return f"python {shlex.quote(sys.argv[0])}"
+    return f"{_command('python')} {shlex.quote(sys.argv[0])}"
+
+
+def _command(name: str) -> str:
+    """How to call a command of this environment: by its name if that finds it, else by its path."""
+    path = Path(sys.executable).with_name(name)
+    if shutil.which(name) == str(path):
+        return name
+    return shlex.quote(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))
 
 
 def _same_place(storage: Path | None, study_url: str | None, tracking_uri: str | None) -> str:

@@ -77,9 +77,10 @@ def test_equal_levels_are_the_same_recording() -> None:
     assert same_recordings(dataset("abacbd"), []) == [(0, 2), (1, 4), (3,), (5,)]
 
 
-def test_levels_that_differ_in_one_place_are_not() -> None:
+@pytest.mark.parametrize("place", [(0, 0), (64, 331), (127, 332)])
+def test_levels_that_differ_in_one_place_are_not(place: tuple[int, int]) -> None:
     data = dataset("aa")
-    data.levels[1, 127, 332] += 1
+    data.levels[1, *place] += 1
     assert same_recordings(data, []) == [(0,), (1,)]
 
 
