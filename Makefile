@@ -1,15 +1,20 @@
 # Every target sets up what it needs: the first run makes .venv, which takes some minutes and 7 GB.
 # Options of a command go into ARGS: make tune ARGS="--data PATH --trials 20"
 
+# Everything is kept in ./results, or where STORAGE says: make tune STORAGE=DIR, make serve STORAGE=DIR
+
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
+ifdef STORAGE
+export RAYGENRE_STORAGE := $(STORAGE)
+endif
 
 .PHONY: help tune serve ui test test-slow check format bench clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1	/' | column -t -s '	'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 tune: .venv/run ## search, and register the winner (without --data: on synthetic tracks)
 	$(BIN)/python experiments/tune.py $(ARGS)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from optuna.exceptions import OptunaError
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress
@@ -23,18 +24,19 @@ from rich.progress import Progress
 from raygenre import dataset as data_sets
 from raygenre import job, report
 from raygenre.dataset import Dataset
-from raygenre.model import GenreCNN, flops, parameters
 from raygenre.search.cluster import ClusterError, connect, resources
 from raygenre.search.config import SearchConfig
 from raygenre.search.ledger import Ledger, StudyError, latest_study
 from raygenre.storage import Storage, resolve
+from raygenre.tracking import TrackingError
 
 SMALL = {"trials": 8, "epochs": 12, "batch_size": 8, "top_k": 2}  # defaults for the 200 synthetic tracks
 LARGE = {"trials": 20, "epochs": 40, "batch_size": 16, "top_k": 3}  # defaults for real music
 SYNTHETIC_NOTE = (
     "No --data and no RAYGENRE_DATA: these are ten synthetic genres. They show that everything works and say nothing "
-    "about music. `raygenre download` fetches GTZAN; then give its path as --data."
+    "about music. `.venv/bin/raygenre download` fetches GTZAN; then give its path as --data."
 )
+PLACE = ("storage", "study_url", "tracking_uri", "address", "cpus_per_trial", "gpus_per_trial", "max_concurrent")
 FIXED = (
     "epochs",
     "seed",
@@ -82,16 +84,18 @@ def main(
     """Search over dropout, learning rate and decay, and register the winner."""
     console = Console()
     started = time.monotonic()
+    ledger: Ledger | None = None
     try:
         where = resolve(storage, tracking_uri)
         if resume:
-            study = study or latest_study(where.studies)
-            ledger = Ledger.open(where.studies, study, url=study_url)
+            ledger = Ledger.open(where.studies, study or latest_study(where.studies), url=study_url)
             _check_unchanged(context, ledger)
             ledger.extend(trials or ledger.config.trials)
-            tracks = _load(Path(ledger.config.data) if ledger.config.data else None, where, console)
+            kept = Path(ledger.config.data) if ledger.config.data else None
+            tracks = _load(data or kept, where, console)
+            console.print(connect(address), highlight=False)
+            allowed = resources(cpus_per_trial, gpus_per_trial, max_concurrent)
         else:
-            study = study or datetime.now().strftime("study-%Y%m%d-%H%M%S")
             environment = os.environ.get("RAYGENRE_DATA")
             tracks = _load(data or (Path(environment) if environment else None), where, console)
             defaults = SMALL if tracks.synthetic else LARGE
@@ -114,19 +118,23 @@ def main(
             division = job.make_split(
                 tracks, config, lists=split_lists, duplicates=duplicates, keep_duplicates=keep_duplicates
             )
-            ledger = Ledger.create(where.studies, study, config=config, split=division, url=study_url)
+            console.print(connect(address), highlight=False)
+            allowed = resources(cpus_per_trial, gpus_per_trial, max_concurrent)
+            name = study or datetime.now().strftime("study-%Y%m%d-%H%M%S")
+            ledger = Ledger.create(where.studies, name, config=config, split=division, url=study_url)
         console.print(_plan(ledger), highlight=False)
-        console.print(connect(address), highlight=False)
-        allowed = resources(cpus_per_trial, gpus_per_trial, max_concurrent)
         if not allowed.gpus:
             console.print("No GPU is used: the trials train on the CPUs")
         outcome = job.run(ledger, tracks, where, resources=allowed, promote=promote, console=console)
         _summarise(outcome, ledger, where, console, started)
     except KeyboardInterrupt:
-        resumed = f"{_program()} --resume --study {study}{_same_place(storage, study_url, tracking_uri)}"
-        console.print(f"\nInterrupted. Everything so far is kept; go on with:\n  {resumed}", highlight=False)
+        if ledger is None:
+            console.print("\nInterrupted before the study was begun")
+        else:
+            resumed = f"{_program()} --resume --study {ledger.name}{_same_place(context)}"
+            console.print(f"\nInterrupted. Everything so far is kept; go on with:\n  {resumed}", highlight=False)
         raise typer.Exit(130) from None
-    except (ValueError, ClusterError) as error:
+    except (ValueError, OSError, ClusterError, TrackingError, OptunaError) as error:
         console.print(f"[red]error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
         raise typer.Exit(2) from error
 
@@ -139,7 +147,8 @@ def _load(source: Path | None, where: Storage, console: Console) -> Dataset:
         tracks = data_sets.load(
             source, cache=where.cache, progress=lambda done, all_: bar.update(task, completed=done, total=all_)
         )
-    console.print(f"{len(tracks.tracks)} tracks of {len(tracks.genres)} genres from {tracks.source}", highlight=False)
+    found = f"{len(tracks.tracks)} tracks of {len(tracks.genres)} genres from {tracks.source}"
+    console.print(escape(found), highlight=False, soft_wrap=True)
     if tracks.broken:
         console.print(f"{len(tracks.broken)} files were left out:\n{escape(data_sets.summary(tracks.broken))}")
     return tracks
@@ -147,6 +156,11 @@ def _load(source: Path | None, where: Storage, console: Console) -> Dataset:
 
 def _check_unchanged(context: typer.Context, ledger: Ledger) -> None:
     """A resumed search is the one that was begun: options given anew must say the same."""
+    for name in ("split_lists", "duplicates", "keep_duplicates"):
+        if context.params[name]:
+            raise StudyError(
+                f"the split of the study {ledger.name} is drawn; --{name.replace('_', '-')} comes too late"
+            )
     for name in FIXED:
         source = context.get_parameter_source(name)
         given, kept = context.params[name], getattr(ledger.config, name)
@@ -166,7 +180,7 @@ def _plan(ledger: Ledger) -> str:
 
 
 def _summarise(outcome: job.Outcome, ledger: Ledger, where: Storage, console: Console, started: float) -> None:
-    winner = outcome.candidate.finalists[0]
+    winner = outcome.candidate.winner
     setting = winner.setting
     console.print()
     console.print(
@@ -180,11 +194,13 @@ def _summarise(outcome: job.Outcome, ledger: Ledger, where: Storage, console: Co
     console.print(f"Model raygenre version {outcome.version} {verdict}: {outcome.champion.reason}", highlight=False)
     if not outcome.champion.promote:
         console.print("  (a resumed study with --promote makes it the champion all the same)", highlight=False)
-    network = GenreCNN(outcome.candidate.model)
     console.print(
-        f"Network: {parameters(network):,} parameters, {flops(network) / 1e9:.2f} GFLOPs a track", highlight=False
+        f"Network: {outcome.parameters:,} parameters, {outcome.flops / 1e9:.2f} GFLOPs a track", highlight=False
     )
-    place = f"RAYGENRE_STORAGE={shlex.quote(str(where.root))} " if where.root != resolve().root else ""
+    usual = resolve()
+    place = f"RAYGENRE_STORAGE={shlex.quote(str(where.root))} " if where.root != usual.root else ""
+    if where.tracking_uri not in (usual.tracking_uri, resolve(where.root).tracking_uri):
+        place += f"MLFLOW_TRACKING_URI={shlex.quote(where.tracking_uri)} "
     console.print(
         f"Took {(time.monotonic() - started) / 60:.1f} min. Next:\n"
         f"  {place}make ui       # compare the runs of {ledger.name} in MLflow\n"
@@ -207,9 +223,11 @@ def _command(name: str) -> str:
     return shlex.quote(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))
 
 
-def _same_place(storage: Path | None, study_url: str | None, tracking_uri: str | None) -> str:
-    given = {"--storage": storage, "--study-url": study_url, "--tracking-uri": tracking_uri}
-    return "".join(f" {option} {shlex.quote(str(value))}" for option, value in given.items() if value)
+def _same_place(context: typer.Context) -> str:
+    """The options of this call that a resumed search needs again, and the study does not keep."""
+    given = {f"--{name.replace('_', '-')}": context.params[name] for name in PLACE}
+    promote = {True: " --promote", False: " --no-promote"}.get(context.params["promote"], "")
+    return "".join(f" {option} {shlex.quote(str(value))}" for option, value in given.items() if value) + promote
 
 
 if __name__ == "__main__":

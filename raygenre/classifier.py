@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
 from raygenre import audio, spectrogram
+from raygenre.inference import predict_logits
 from raygenre.model import GenreCNN, ModelConfig
-from raygenre.training import predict_logits
 
 FORMAT = 1
 WEIGHTS, ABOUT = "weights.safetensors", "classifier.json"

@@ -94,7 +94,7 @@ def download() -> None:
             f"{GTZAN_ON_KAGGLE} could not be fetched from Kaggle: {error}\n"
             "Fetch it in a browser and unpack it; --data takes the folder."
         )
-    _out.print(f"GTZAN lies in {folder}; next:\n  python experiments/tune.py --data {folder}", soft_wrap=True)
+    _out.print(f'GTZAN lies in {folder}; next:\n  make tune ARGS="--data {folder}"', soft_wrap=True)
 
 
 def _fail(message: str) -> NoReturn:

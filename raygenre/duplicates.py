@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from raygenre.dataset import Dataset
-from raygenre.layout import DataError
+from raygenre.layout import DataError, listed_track
 
 Group = tuple[int, ...]
 """Positions in a data set of tracks that must stay together."""
@@ -23,15 +23,22 @@ def read_duplicates(path: Path) -> list[tuple[str, ...]]:
 
     Raises:
         DataError: the file is neither.
+        OSError: it cannot be read.
     """
     text = path.read_text()
-    if not text.lstrip().startswith("{"):
-        return [tuple(line.replace(",", " ").split()) for line in text.splitlines() if line.strip()]
+    groups: list[tuple[str, ...]]
     try:
-        lists = [value for value in json.loads(text).values() if isinstance(value, list)]
-        return [(str(pair["a"]), str(pair["b"])) for pairs in lists for pair in pairs]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise DataError(f'{path}: expected lists of {{"a": track, "b": track}}, but {error!r}') from error
+        if text.lstrip().startswith(("{", "[")):
+            content = json.loads(text)
+            lists = [value for value in content.values() if isinstance(value, list)]
+            groups = [(str(pair["a"]), str(pair["b"])) for pairs in lists for pair in pairs]
+        else:
+            groups = [tuple(line.replace(",", " ").split()) for line in text.splitlines() if line.strip()]
+    except (json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
+        raise DataError(
+            f'{path}: expected an object with lists of {{"a": track, "b": track}}, but {error!r}'
+        ) from error
+    return [tuple(listed_track(name) for name in group) for group in groups]
 
 
 def same_recordings(dataset: Dataset, duplicates: Iterable[Sequence[str]] | None) -> list[Group]:
@@ -40,6 +47,9 @@ def same_recordings(dataset: Dataset, duplicates: Iterable[Sequence[str]] | None
     Args:
         duplicates: groups of track ids known to be the same recording, besides those with equal levels; groups
             with a common member are joined. None makes every track a group of its own.
+
+    Raises:
+        DataError: groups are given, and none of their tracks is in the data set.
     """
     if duplicates is None:
         return [(i,) for i in range(len(dataset.tracks))]
@@ -55,7 +65,10 @@ def same_recordings(dataset: Dataset, duplicates: Iterable[Sequence[str]] | None
     same_levels: dict[bytes, list[int]] = {}
     for i, levels in enumerate(dataset.levels):
         same_levels.setdefault(levels.tobytes(), []).append(i)
-    known = [[index[track] for track in group if track in index] for group in duplicates]
+    groups = [tuple(group) for group in duplicates]
+    known = [[index[track] for track in group if track in index] for group in groups]
+    if groups and not any(known):
+        raise DataError(f"no track of the known duplicates, such as {groups[0][0]}, is in {dataset.source}")
     for members in [*same_levels.values(), *known]:
         for other in members[1:]:
             leader[max(find(members[0]), find(other))] = min(find(members[0]), find(other))

@@ -4,16 +4,14 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
-import numpy as np
-import torch
 from rich.console import Console
 
-from raygenre import registry, report, splits
+from raygenre import registry, report, splits, training_state
 from raygenre.classifier import Classifier
 from raygenre.dataset import Dataset
 from raygenre.duplicates import read_duplicates
 from raygenre.evaluation import Evaluation, evaluate
-from raygenre.model import GenreCNN, flops, parameters
+from raygenre.model import flops, parameters
 from raygenre.registry import Decision, Evidence
 from raygenre.search.config import Resources, SearchConfig
 from raygenre.search.ledger import Ledger, StudyError
@@ -33,6 +31,7 @@ class Outcome:
         version: of the registered model.
         champion: whether it became the champion, and why.
         parent: MLflow run of the search.
+        parameters, flops: size of the network.
     """
 
     candidate: Candidate
@@ -40,6 +39,8 @@ class Outcome:
     version: int
     champion: Decision
     parent: str
+    parameters: int
+    flops: int
 
 
 def make_split(
@@ -97,7 +98,8 @@ def run(
         outcome = _judge(ledger, dataset, storage, tracker, parent, candidate, promote)
     except BaseException as error:
         interrupted = isinstance(error, KeyboardInterrupt)
-        for run_id in [*tracker.below(parent), parent]:
+        left = [run.info.run_id for run in tracker.below(parent) if run.info.status == "RUNNING"]
+        for run_id in [*left, parent]:
             tracker.end(run_id, "KILLED" if interrupted else "FAILED")
         raise
     tracker.end(parent, "FINISHED")
@@ -113,7 +115,8 @@ def _judge(
     candidate: Candidate,
     promote: bool | None,
 ) -> Outcome:
-    folder = ledger.folder / "classifier"
+    final = candidate.final
+    folder = final.folder / "classifier"
     if not folder.exists():
         _classifier(ledger, dataset, candidate, parent).save(folder)
     classifier = Classifier.load(folder)
@@ -131,43 +134,49 @@ def _judge(
     )
 
     def record() -> int:
-        for run_id in (candidate.run_id, parent):
+        for run_id in (final.run_id, parent):
             tracker.log_missing(run_id, [{**values, "epoch": 0}])
             tracker.figure(run_id, report.confusion_figure(evaluation), "confusion.png")
             tracker.text(run_id, report.confusion_csv(evaluation), "confusion.csv")
-        tracker.tag(candidate.run_id, size)
-        tracker.end(candidate.run_id, "FINISHED")
-        return registry.register(storage, candidate.run_id, folder, evidence)
+        tracker.tag(final.run_id, size)
+        return registry.register(storage, final.run_id, folder, evidence)
 
-    version: int = ledger.recall("model_version", record)
+    version: int = ledger.recall(f"{final.name}-version", record)
+    tracker.end(final.run_id, "FINISHED")
     decision = _decide(storage, version, evidence, promote)
     tracker.tag(parent, {"model_version": version, "champion": decision.promote, "champion_reason": decision.reason})
-    return Outcome(candidate, evaluation, version, decision, parent)
+    return Outcome(candidate, evaluation, version, decision, parent, **size)
 
 
 def _decide(storage: Storage, version: int, evidence: Evidence, promote: bool | None) -> Decision:
     incumbent = registry.champion(storage)
     if incumbent and incumbent[0] == version:
         return Decision(True, "it is the champion already")
-    if promote is None:
-        decision = registry.decide(evidence, incumbent[1] if incumbent else None)
-    else:
+    if promote is not None:
         decision = Decision(promote, "--promote was given" if promote else "--no-promote was given")
+    elif incumbent is None:
+        decision = Decision(True, "there was no champion")
+    elif incumbent[1] is None:
+        decision = Decision(False, f"nothing is known of the champion's test (version {incumbent[0]})")
+    else:
+        decision = registry.decide(evidence, incumbent[1])
     if decision.promote:
         registry.promote(storage, version)
     return decision
 
 
 def _classifier(ledger: Ledger, dataset: Dataset, candidate: Candidate, parent: str) -> Classifier:
-    model = GenreCNN(candidate.model)
-    model.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in candidate.weights.items()})
+    state = training_state.latest(candidate.final.folder)
+    if state is None:
+        raise FileNotFoundError(f"{candidate.final.folder} holds no training state")
+    model = training_state.network(state)
     origin = {
         "study": ledger.name,
-        "mlflow_run_id": candidate.run_id,
+        "mlflow_run_id": candidate.final.run_id,
         "search_run_id": parent,
         "data_digest": dataset.digest,
         "synthetic": dataset.synthetic,
-        "setting": asdict(candidate.finalists[0].setting),
+        "setting": asdict(candidate.winner.setting),
     }
     return Classifier(model, dataset.genres, origin)
 
@@ -180,7 +189,7 @@ def _start(tracker: Tracker, ledger: Ledger, dataset: Dataset) -> str:
         "test_tracks": len(ledger.split.test),
         **{f"version.{name}": installed_version(name) for name in ("raygenre", "ray", "torch", "optuna")},
     }
-    run_id = tracker.start(ledger.name, "search", tags=asdict(ledger.config) | facts)
+    run_id = tracker.start(ledger.name, "search", tags=asdict(ledger.config) | facts | {"study_id": ledger.id})
     tracker.text(run_id, ledger.split.to_json(), "split.json")
     if dataset.broken:
         lines = "\n".join(f"{file.path}: {file.reason}" for file in dataset.broken)

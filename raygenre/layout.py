@@ -70,6 +70,13 @@ def find_tracks(source: Path) -> list[TrackFile]:
     ]
 
 
+def listed_track(line: str) -> str:
+    """The id of a track as lists name it: `blues/blues.00029.wav` → `blues.00029`; any other line is an id."""
+    genre, _, name = line.partition("/")
+    stem = name.rsplit(".", 1)[0] if name.endswith((".wav", ".au", ".png")) else name
+    return stem if stem.startswith(f"{genre}.") else line
+
+
 def _kaggle_folder(source: Path) -> Path | None:
     """The folder that holds the genre folders of an unpacked Kaggle copy, at most two folders down."""
     for name in KAGGLE_FOLDERS:

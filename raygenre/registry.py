@@ -100,6 +100,9 @@ def test_digest(tracks: tuple[str, ...], data_digest: str) -> str:
 def register(storage: Storage, run_id: str, folder: Path, evidence: Evidence) -> int:
     """Store the Classifier folder with its pyfunc as an output of the run, register it, and return its version."""
     client = _client(storage)
+    for known in client.search_model_versions(f"name = '{MODEL}' and run_id = '{run_id}'"):
+        if known.tags.get("sha256") == evidence.sha256:  # a driver died before it could write the version down
+            return int(known.version)
     experiment_id = client.get_run(run_id).info.experiment_id
     # Through the client alone: MLflow's fluent calls would set its address for the whole process and its children.
     model = client.create_logged_model(experiment_id, MODEL, source_run_id=run_id)
@@ -119,10 +122,8 @@ def register(storage: Storage, run_id: str, folder: Path, evidence: Evidence) ->
     return int(created.version)
 
 
-def decide(candidate: Evidence, champion: Evidence | None) -> Decision:
+def decide(candidate: Evidence, champion: Evidence) -> Decision:
     """Say whether the candidate should take the champion's place."""
-    if champion is None:
-        return Decision(True, "there was no champion")
     if champion.synthetic and not candidate.synthetic:
         return Decision(True, "the champion was trained on synthetic tracks")
     if candidate.synthetic and not champion.synthetic:
@@ -133,15 +134,18 @@ def decide(candidate: Evidence, champion: Evidence | None) -> Decision:
     return Decision(candidate.test_accuracy > champion.test_accuracy, difference)
 
 
-def champion(storage: Storage) -> tuple[int, Evidence] | None:
-    """Return the champion's version and evidence, if there is a champion."""
+def champion(storage: Storage) -> tuple[int, Evidence | None] | None:
+    """Return the champion's version and evidence, if there is a champion; a version registered by hand has none."""
     try:
         found = _client(storage).get_model_version_by_alias(MODEL, CHAMPION)
     except MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
         raise
-    return int(found.version), Evidence.from_tags(found.tags)
+    try:
+        return int(found.version), Evidence.from_tags(found.tags)
+    except (KeyError, ValueError):
+        return int(found.version), None
 
 
 def promote(storage: Storage, version: int) -> None:
@@ -168,7 +172,7 @@ def fetch(storage: Storage, uri: str = CHAMPION_URI, *, device: torch.device | N
 def _fetch_version(storage: Storage, uri: str, device: torch.device | None) -> Fetched:
     name, alias, version = _parse(uri)
     missing = (
-        f"there is no model {uri} in {storage.tracking_uri}; train one with `python experiments/tune.py`, "
+        f"there is no model {uri} in {storage.tracking_uri}; train one with `make tune` (experiments/tune.py), "
         "or name another storage or tracking server"
     )
     if storage.tracking_uri.startswith("sqlite:///") and not Path(storage.tracking_uri[len("sqlite:///") :]).exists():

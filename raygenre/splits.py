@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from raygenre.dataset import Dataset
 from raygenre.duplicates import Group, same_recordings
-from raygenre.layout import DataError
+from raygenre.layout import DataError, listed_track
 
 TEST_SHARE = 0.2  # of each genre, rounded down: 20 of GTZAN's 100 tracks, 19 of jazz's 99
 MOST_MISSING = 0.05  # share of a given list that may be missing from the data
@@ -224,11 +224,4 @@ def _read_list(folder: Path, name: str) -> set[str]:
         found = ", ".join(file.name for file in files) or "none"
         raise DataError(f"{folder} must hold exactly one file {name}*.txt; found: {found}")
     lines = (line.strip() for line in files[0].read_text().splitlines())
-    return {_listed(line) for line in lines if line}
-
-
-def _listed(line: str) -> str:
-    """`blues/blues.00029.wav` → `blues.00029`; any other line is an id as it stands."""
-    genre, _, name = line.partition("/")
-    stem = name.rsplit(".", 1)[0] if name.endswith((".wav", ".au", ".png")) else name
-    return stem if stem.startswith(f"{genre}.") else line
+    return {listed_track(line) for line in lines if line}

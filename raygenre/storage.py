@@ -35,8 +35,8 @@ class Storage:
 
     @property
     def artifact_uri(self) -> str | None:
-        """Where MLflow keeps artifacts, for the embedded database; a server decides for itself."""
-        return (self.root / "artifacts").as_uri() if self.tracking_uri.startswith("sqlite:") else None
+        """Where MLflow keeps artifacts when it writes to a database itself; a server decides on its own."""
+        return None if self.tracking_uri.startswith(("http", "databricks")) else (self.root / "artifacts").as_uri()
 
 
 def resolve(folder: Path | None = None, tracking_uri: str | None = None) -> Storage:

@@ -7,11 +7,10 @@ call costs a transaction or a round trip.
 import logging
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Literal
 
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 EXPERIMENT = "raygenre"
+TrackingError = MlflowException
+"""What MLflow raises when its server or database does not do what was asked."""
 BATCH_SECONDS = 1.0  # s between two batches of one run
 MOST_METRICS = 1000  # a batch, MLflow's own limit
 
@@ -55,8 +56,14 @@ class Tracker:
         params: Mapping[str, object] | None = None,
         tags: Mapping[str, object] | None = None,
     ) -> str:
-        """Begin a run and return its id. Searched values are `params`, fixed ones and seeds are `tags`."""
+        """Begin a run and return its id. Searched values are `params`, fixed ones and seeds are `tags`.
+
+        A run of this name and role below the same parent, or of the same `study_id`, is taken up instead: it is that
+        of a driver that died before it could write the id down.
+        """
         labels = {"role": role, **(tags or {})} | ({"mlflow.parentRunId": parent} if parent else {})
+        for run in self._like(name, {key: labels.get(key) for key in ("role", "mlflow.parentRunId", "study_id")}):
+            return str(run.info.run_id)
         run = self.client.create_run(
             self.experiment_id, run_name=name, tags={key: str(value) for key, value in labels.items()}
         )
@@ -103,10 +110,6 @@ class Tracker:
         """Keep a figure as an artifact."""
         self.client.log_figure(run_id, figure, file)
 
-    def folder(self, run_id: str, folder: Path, name: str) -> None:
-        """Keep a folder's files as artifacts under `name`."""
-        self.client.log_artifacts(run_id, str(folder), name)
-
     def end(self, run_id: str, status: Status, *, tags: Mapping[str, object] | None = None) -> None:
         """End a run, after everything that waits for it has gone out."""
         self._send(run_id)
@@ -114,14 +117,20 @@ class Tracker:
             self.tag(run_id, tags)
         self.client.set_terminated(run_id, status)
 
-    def below(self, run_id: str) -> Sequence[str]:
-        """Ids of the runs directly below a run that were not ended."""
-        runs = self.client.search_runs(
-            [self.experiment_id],
-            f"tags.`mlflow.parentRunId` = '{run_id}' and attributes.status = 'RUNNING'",
-            max_results=50_000,
-        )
-        return [run.info.run_id for run in runs]
+    def below(self, run_id: str) -> list[Run]:
+        """The runs directly below a run."""
+        return self._search(f"tags.`mlflow.parentRunId` = '{run_id}'")
+
+    def _like(self, name: str, labels: Mapping[str, object]) -> list[Run]:
+        """Runs by name and tags; none without a tag that says whose they are."""
+        known = {key: value for key, value in labels.items() if value is not None}
+        if len(known) < 2:
+            return []
+        conditions = [f"tags.`{key}` = '{value}'" for key, value in known.items()]
+        return self._search(" and ".join([f"attributes.run_name = '{name}'", *conditions]))
+
+    def _search(self, condition: str) -> list[Run]:
+        return list(self.client.search_runs([self.experiment_id], condition, max_results=50_000))
 
     def _send(self, run_id: str) -> None:
         waiting = self._waiting.pop(run_id, [])

@@ -11,7 +11,7 @@ Shapes: B tracks in a batch, M = 128 mel bands, T = 333 columns, G genres.
 import math
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -22,16 +22,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from raygenre.augmentation import erase
+from raygenre.inference import CPU_CHUNK, predict_logits
 from raygenre.model import GenreCNN, ModelConfig
 from raygenre.precision import autocast
 
 Levels = NDArray[np.uint8]
 Indices = NDArray[np.int64]
-
-# Activations of eight tracks fit the cache and the allocator's own pages: on a CPU, batches go through the network
-# eight tracks at a time with their gradients added up, which is the same step in two thirds of the time.
-_CPU_CHUNK = 8
-_EVALUATION_BATCH = 64
 
 
 class NonFiniteLossError(ArithmeticError):
@@ -151,19 +147,6 @@ def fit(levels: Levels, labels: NDArray[np.int64], members: Sequence[Member], *,
                 yield _epoch(number, member, levels, resident, labels)
 
 
-def predict_logits(model: GenreCNN, levels: Levels, *, precision: str = "float32") -> Tensor:
-    """Return logits float32 (N, G) on the CPU for levels uint8 (N, M, T), without dropout."""
-    device = next(model.parameters()).device
-    model.eval()
-    logits = []
-    with torch.inference_mode(), autocast(precision, device):
-        for start in range(0, len(levels), _EVALUATION_BATCH):
-            batch = torch.tensor(levels[start : start + _EVALUATION_BATCH], device=device)
-            chunk = _CPU_CHUNK if device.type == "cpu" else _EVALUATION_BATCH
-            logits += [model(part).float().cpu() for part in batch.split(chunk)]
-    return torch.cat(logits)
-
-
 def _epoch(
     number: int, member: Member, levels: Levels, resident: Tensor | None, labels: NDArray[np.int64]
 ) -> EpochMetrics:
@@ -221,7 +204,7 @@ def _epoch(
 def _step(member: Member, batch: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
     """One optimizer step on levels (B, M, T) and labels (B,); returns the summed loss and the number of hits."""
     whole = member.device.type != "cpu" or member.model.config.normalisation == "batch"
-    chunk = len(truth) if whole else _CPU_CHUNK  # batch statistics need the whole batch
+    chunk = len(truth) if whole else CPU_CHUNK  # batch statistics need the whole batch
     losses = torch.zeros((), device=member.device)
     correct = torch.zeros((), device=member.device)
     member.optimizer.zero_grad(set_to_none=True)
@@ -239,6 +222,9 @@ def _step(member: Member, batch: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]
 @contextmanager
 def _chance(seed: int, number: int, device: torch.device) -> Iterator[None]:
     """Within this context all chance follows from a seed and a number; outside nothing has changed."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    on_gpu = device.type == "cuda"
+    # cudnn's default kernels add up in another order each time.
+    exact = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True) if on_gpu else nullcontext()
+    with torch.random.fork_rng(devices=[device] if on_gpu else []), exact:
         torch.manual_seed(int(np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0]))
         yield

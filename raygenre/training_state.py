@@ -18,6 +18,7 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from raygenre.model import GenreCNN, ModelConfig
 from raygenre.training import EpochMetrics, Member
 
 
@@ -71,8 +72,20 @@ def restore(path: Path, members: Sequence[Member]) -> list[EpochMetrics]:
             if (owner, kind) == (str(number), "optimizer"):
                 optimizer["state"].setdefault(int(rest[0]), {})[rest[1]] = tensor
         member.optimizer.load_state_dict(optimizer)
+        for moments in member.optimizer.state.values():
+            moments["mu_product"] = moments["mu_product"].cpu()  # where NAdam keeps it, whatever the device
         member.epoch = saved["epoch"]
     return history(path)
+
+
+def network(path: Path) -> GenreCNN:
+    """Return the first member's network at a saved state."""
+    [about, *_] = json.loads((path / "state.json").read_text())["members"]
+    model = GenreCNN(ModelConfig(**about["model"] | {"widths": tuple(about["model"]["widths"])}))
+    prefix = "0/model/"
+    tensors = load_file(path / "state.safetensors")
+    model.load_state_dict({name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)})
+    return model
 
 
 def history(path: Path) -> list[EpochMetrics]:

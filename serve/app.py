@@ -11,6 +11,7 @@ server are found as by every command: `RAYGENRE_STORAGE`, `MLFLOW_TRACKING_URI`,
 import asyncio
 import os
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import click
@@ -49,6 +50,8 @@ class Settings(BaseModel):
     """Arguments of `serve run serve.app:app KEY=VALUE`; the environment says what is not given."""
 
     model_uri: str = ""
+    storage: Path | None = None
+    tracking_uri: str | None = None
 
 
 @api.exception_handler(RoutingError)
@@ -117,7 +120,7 @@ def app(settings: Settings) -> Application:
     Raises:
         click.ClickException: there is none; the message says what to run.
     """
-    storage = resolve()
+    storage = resolve(settings.storage, settings.tracking_uri)
     model_uri = settings.model_uri or os.environ.get("RAYGENRE_MODEL_URI") or registry.CHAMPION_URI
     try:
         registry.fetch(storage, model_uri)

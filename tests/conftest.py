@@ -1,6 +1,7 @@
 """What several tests share: a small data set, one Ray cluster for all, and one finished search."""
 
 import io
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,10 @@ from raygenre.search.config import Resources, SearchConfig
 from raygenre.search.ledger import Ledger
 from raygenre.storage import Storage, resolve
 from raygenre.synthesis import synthesise
+
+# No test may write to a tracking server or a storage that the person who runs it works with.
+for variable in [name for name in os.environ if name.startswith(("MLFLOW_", "RAYGENRE_", "RAY_ADDRESS"))]:
+    del os.environ[variable]
 
 GENRES = ("bells", "drone", "storm")
 TRACKS = 10  # per genre

@@ -47,7 +47,7 @@ def test_predict_goes_on_after_a_bad_file_and_says_so_in_the_end(
 def test_predict_without_a_champion_says_what_to_run(song: Path, tmp_path: Path) -> None:
     result = RUNNER.invoke(app, ["predict", "--storage", str(tmp_path), str(song)])
     assert result.exit_code == 2
-    assert "python experiments/tune.py" in result.stderr
+    assert "make tune" in result.stderr
     assert not list(tmp_path.iterdir())
 
 

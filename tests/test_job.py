@@ -95,6 +95,7 @@ def test_the_first_model_becomes_champion(finished: FinishedSearch) -> None:
     found = registry.champion(finished.storage)
     assert found is not None
     version, evidence = found
+    assert evidence is not None
     assert version == finished.outcome.version
     assert evidence.test_accuracy == finished.outcome.evaluation.accuracy
     assert not evidence.synthetic  # it came from a folder

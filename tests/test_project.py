@@ -38,7 +38,9 @@ def test_packages_are_named_and_complete() -> None:
 
 def test_every_make_target_is_in_the_help() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    text = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    text = subprocess.run(
+        ["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     assert {line.split()[0] for line in text.splitlines() if line.strip()} == targets
 
 

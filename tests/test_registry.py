@@ -110,7 +110,6 @@ def test_a_uri_that_makes_no_sense_is_refused(storage: Storage, uri: str) -> Non
 @pytest.mark.parametrize(
     ("candidate", "champion", "promote", "reason"),
     [
-        (evidence(0.1), None, True, "no champion"),
         (evidence(0.1), evidence(0.9, synthetic=True), True, "synthetic"),
         (evidence(0.9, synthetic=True), evidence(0.1), False, "synthetic"),
         (evidence(0.8), evidence(0.7), True, "80.0% against"),
@@ -120,7 +119,7 @@ def test_a_uri_that_makes_no_sense_is_refused(storage: Storage, uri: str) -> Non
         (evidence(0.8, synthetic=True), evidence(0.7, synthetic=True), True, "80.0%"),
     ],
 )
-def test_who_becomes_champion(candidate: Evidence, champion: Evidence | None, promote: bool, reason: str) -> None:
+def test_who_becomes_champion(candidate: Evidence, champion: Evidence, promote: bool, reason: str) -> None:
     decision = registry.decide(candidate, champion)
     assert decision.promote is promote
     assert reason in decision.reason

@@ -98,7 +98,7 @@ def test_without_a_champion_it_says_what_to_run(
 ) -> None:
     monkeypatch.setenv("RAYGENRE_STORAGE", str(tmp_path_factory.mktemp("empty")))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    with pytest.raises(ClickException, match=r"python experiments/tune\.py"):
+    with pytest.raises(ClickException, match=r"make tune"):
         app(Settings())
 
 

@@ -26,6 +26,7 @@ def test_environment_goes_before_default_and_option_before_environment(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
     assert (resolve().root, resolve().tracking_uri) == (tmp_path / "a", "http://127.0.0.1:1")
     assert resolve().artifact_uri is None  # a server decides for itself
+    assert resolve(tmp_path, "postgresql://127.0.0.1/x").artifact_uri == f"file://{tmp_path}/artifacts"
     assert resolve(tmp_path / "b", "http://127.0.0.1:2").root == tmp_path / "b"
     assert resolve(tmp_path / "b", "http://127.0.0.1:2").tracking_uri == "http://127.0.0.1:2"
 

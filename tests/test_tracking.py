@@ -68,6 +68,16 @@ def test_rows_that_are_there_are_not_logged_again(tracker: Tracker) -> None:
     assert tracker.steps(run_id, "loss") == {1, 2, 3}
 
 
+def test_a_run_whose_id_was_not_written_down_is_taken_up(tracker: Tracker) -> None:
+    parent = tracker.start("search", "search", tags={"study_id": "one"})
+    assert tracker.start("search", "search", tags={"study_id": "one"}) == parent
+    assert tracker.start("search", "search", tags={"study_id": "two"}) != parent
+    child = tracker.start("trial-0000", "trial", parent=parent)
+    assert tracker.start("trial-0000", "trial", parent=parent) == child
+    assert tracker.start("trial-0001", "trial", parent=parent) != child
+    assert tracker.start("search", "search") != tracker.start("search", "search")  # nothing says that they are one
+
+
 def test_an_ended_run_can_go_on(tracker: Tracker) -> None:
     run_id = tracker.start("trial", "trial")
     tracker.end(run_id, "KILLED")
@@ -76,11 +86,14 @@ def test_an_ended_run_can_go_on(tracker: Tracker) -> None:
     assert tracker.client.get_run(run_id).info.status == "RUNNING"
 
 
-def test_open_runs_below_a_parent_are_found(tracker: Tracker) -> None:
+def test_runs_below_a_parent_are_found(tracker: Tracker) -> None:
     parent = tracker.start("search", "search")
-    ended, running = (tracker.start("trial", "trial", parent=parent) for _ in range(2))
+    ended, running = (tracker.start(name, "trial", parent=parent) for name in ("trial-0", "trial-1"))
     tracker.end(ended, "FINISHED")
-    assert list(tracker.below(parent)) == [running]
+    assert {run.info.run_id: run.info.status for run in tracker.below(parent)} == {
+        ended: "FINISHED",
+        running: "RUNNING",
+    }
 
 
 def test_artifacts_lie_in_the_storage_and_nowhere_else(

@@ -20,6 +20,11 @@ def connect(address: str | None) -> str:
     Raises:
         ClusterError: nothing answers at the address.
     """
+    if address and address.startswith("ray://"):
+        raise ClusterError(
+            f"{address} is a Ray Client address, through which a search loses its callbacks; run this script on a node "
+            "of the cluster with --address auto, or submit it with `ray job submit`"
+        )
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # the future default, without its warning
     try:
         ray.init(

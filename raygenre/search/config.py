@@ -1,7 +1,7 @@
 """What a search was asked to do; resolved once, written into the study, and read from there on resume."""
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Literal, Self
 
 from raygenre.search.space import SamplerName
@@ -59,10 +59,6 @@ class SearchConfig:
     @classmethod
     def from_json(cls, text: str) -> Self:
         return cls(**json.loads(text))
-
-    def differences(self, other: "SearchConfig") -> list[str]:
-        """Names of the fields in which two searches differ."""
-        return [field.name for field in fields(self) if getattr(self, field.name) != getattr(other, field.name)]
 
 
 @dataclass(frozen=True)

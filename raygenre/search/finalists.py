@@ -13,11 +13,10 @@ from typing import Any
 
 import numpy as np
 import ray
-from numpy.typing import NDArray
+from optuna.trial import FrozenTrial
 
-from raygenre.model import ModelConfig
 from raygenre.search.config import Resources
-from raygenre.search.ledger import Ledger
+from raygenre.search.ledger import Ledger, StudyError
 from raygenre.search.recorder import METRICS
 from raygenre.search.searcher import trial_seed
 from raygenre.search.space import Setting
@@ -64,6 +63,21 @@ class Finalist:
         return float(np.std(self.losses, ddof=1)) if len(self.losses) > 1 else 0.0
 
 
+@dataclass(frozen=True)
+class Final:
+    """The winner's training on all training tracks.
+
+    Attributes:
+        name: of the run and of the folder.
+        folder: with the training state of its last epoch.
+        run_id: MLflow run, still open.
+    """
+
+    name: str
+    folder: Path
+    run_id: str
+
+
 class Trainings:
     """Runs trainings as Ray tasks, a few at a time, and records them."""
 
@@ -86,6 +100,7 @@ class Trainings:
         task = ray.remote(num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=3)
         self._train = task(_train)
         self._train_all = task(_train_all)
+        self._most = resources.max_concurrent
 
     def rerun_best(self, done: Callable[[Finalist], None]) -> list[Finalist]:
         """Train the best settings again, and return them best first.
@@ -96,59 +111,58 @@ class Trainings:
             done: called with each finalist when it is complete.
 
         Raises:
-            RuntimeError: no trial of the search was complete.
+            StudyError: no trial of the search was complete.
         """
         ledger = self._ledger
         best = ledger.top(ledger.config.top_k)
         if not best:
-            raise RuntimeError("no trial completed, so there is nothing to choose from; see the failures above")
+            reasons = sorted({ledger.failure(trial.number) or "" for trial in ledger.trials} - {""})
+            raise StudyError(
+                f"no trial of the study {ledger.name} completed: {'; '.join(reasons) or 'all were stopped'}"
+            )
         parent = ledger.recall(
             "finalists_run_id", lambda: self._tracker.start("finalists", "finalists", parent=self._parent)
         )
         self._tracker.reopen(parent)
-        waiting: dict[Any, tuple[int, int]] = {}
-        for trial in best:
-            for again in range(RERUNS):
-                if _rerun(trial.number, again) not in ledger.study.user_attrs:
-                    seed = trial_seed(ledger.config.seed, _FIRST_RERUN + trial.number * RERUNS + again)
-                    folder = ledger.folder / "finalists" / f"{trial.number:04d}-{again}"
-                    task = self._train.remote(self._plan, Setting(**trial.params), [self._tracks], seed, folder)
-                    waiting[task] = (trial.number, again)
+        known = ledger.study.user_attrs
+        waiting = [
+            (trial.number, again)
+            for trial in best
+            for again in range(RERUNS)
+            if _rerun(trial.number, again) not in known
+        ]
         finalists: dict[int, Finalist] = {}
+        running: dict[Any, tuple[int, int]] = {}
         while len(finalists) < len(best):
             for trial in best:
-                names = [_rerun(trial.number, again) for again in range(RERUNS)]
-                known = ledger.study.user_attrs
-                if trial.number not in finalists and all(name in known for name in names):
-                    runs = [known[name] for name in names]
-                    finalists[trial.number] = Finalist(
-                        trial.number,
-                        Setting(**trial.params),
-                        float(trial.value or 0.0),
-                        tuple(run["loss"] for run in runs),
-                        tuple(run["accuracy"] for run in runs),
-                        tuple(run["epoch"] for run in runs),
-                    )
-                    done(finalists[trial.number])
-            if waiting:
-                [ready], _ = ray.wait(list(waiting), num_returns=1)
-                number, again = waiting.pop(ready)
-                self._record(parent, number, again, Setting(**ledger.trials[number].params), ray.get(ready))
+                finalist = self._finalist(trial)
+                if finalist and trial.number not in finalists:
+                    finalists[trial.number] = finalist
+                    done(finalist)
+            while waiting and (not self._most or len(running) < self._most):
+                number, again = waiting.pop(0)
+                running[self._begin(number, again)] = (number, again)
+            if running:
+                [ready], _ = ray.wait(list(running), num_returns=1)
+                self._record(parent, *running.pop(ready), ray.get(ready))
         self._tracker.end(parent, "FINISHED")
         return sorted(finalists.values(), key=lambda finalist: finalist.loss)
 
-    def final(self, winner: Finalist) -> tuple[ModelConfig, dict[str, NDArray[Any]], str]:
+    def final(self, winner: Finalist) -> Final:
         """Train the winner's setting on all training tracks.
 
-        Returns:
-            The network's dimensions and weights, and the MLflow run, which is left open for the evaluation.
+        The MLflow run is left open for the evaluation.
+
+        Raises:
+            NonFiniteLossError: the training diverged.
         """
         epochs = max(1, round(float(np.mean(winner.epochs))))
         seed = trial_seed(self._ledger.config.seed, _FINAL)
+        name = f"final-{winner.number:04d}-{epochs}"  # a resumed study with more trials may find another winner
         run_id: str = self._ledger.recall(
-            "final_run_id",
+            f"{name}-run",
             lambda: self._tracker.start(
-                "final",
+                name,
                 "final",
                 parent=self._parent,
                 params=asdict(winner.setting),
@@ -156,15 +170,40 @@ class Trainings:
             ),
         )
         self._tracker.reopen(run_id)
+        folder = self._ledger.folder / name
         plan = replace(self._plan, epochs=epochs)
-        folder = self._ledger.folder / "final-training"
-        task = self._train_all.remote(plan, winner.setting, [self._tracks], seed, folder)
-        model, weights, rows = ray.get(task)
+        rows, failure = ray.get(self._train_all.remote(plan, winner.setting, [self._tracks], seed, folder))
         keys = [key for key in (*METRICS, "epoch") if "validation" not in key]  # no track is left for that
         self._tracker.log_missing(run_id, [{key: row[key] for key in keys} for row in rows])
-        return model, weights, run_id
+        if failure:
+            self._tracker.end(run_id, "FAILED", tags={"failure": failure})
+            raise NonFiniteLossError(failure)
+        return Final(name, folder, run_id)
 
-    def _record(self, parent: str, number: int, again: int, setting: Setting, result: "tuple[Rows, str]") -> None:
+    def _begin(self, number: int, again: int) -> "ray.ObjectRef[tuple[Rows, str]]":
+        seed = trial_seed(self._ledger.config.seed, _FIRST_RERUN + number * RERUNS + again)
+        folder = self._ledger.folder / "finalists" / f"{number:04d}-{again}"
+        return self._train.remote(self._plan, self._setting(number), [self._tracks], seed, folder)
+
+    def _finalist(self, trial: FrozenTrial) -> Finalist | None:
+        """What the ledger knows of a finalist, once all its re-runs are there."""
+        known = self._ledger.study.user_attrs
+        names = [_rerun(trial.number, again) for again in range(RERUNS)]
+        if not all(name in known for name in names):
+            return None
+        return Finalist(
+            trial.number,
+            self._setting(trial.number),
+            float(trial.value or 0.0),
+            tuple(known[name]["loss"] for name in names),
+            tuple(known[name]["accuracy"] for name in names),
+            tuple(known[name]["epoch"] for name in names),
+        )
+
+    def _setting(self, number: int) -> Setting:
+        return Setting(**self._ledger.trials[number].params)
+
+    def _record(self, parent: str, number: int, again: int, result: tuple[Rows, str]) -> None:
         rows, failure = result
         run_id: str = self._ledger.recall(
             f"{_rerun(number, again)}-run",
@@ -172,7 +211,7 @@ class Trainings:
                 f"finalist-{number:04d}-{again}",
                 "finalist",
                 parent=parent,
-                params=asdict(setting),
+                params=asdict(self._setting(number)),
                 tags={"trial": number, "study": self._ledger.name, "rerun": again},
             ),
         )
@@ -199,7 +238,20 @@ def _train(
     plan: Plan, setting: Setting, shared: "list[ray.ObjectRef[Tracks]]", seed: int, folder: Path
 ) -> tuple[Rows, str]:
     """A re-run's epochs, and why it ended early if it did."""
+    return _epochs(plan, setting, ray.get(shared[0]), seed, folder)
+
+
+def _train_all(
+    plan: Plan, setting: Setting, shared: "list[ray.ObjectRef[Tracks]]", seed: int, folder: Path
+) -> tuple[Rows, str]:
+    """Train on training and validation tracks together; the weights stay in the folder's training state."""
     tracks: Tracks = ray.get(shared[0])
+    everything = np.sort(np.concatenate(tracks.folds[0]))
+    whole = replace(tracks, folds=((everything, np.empty(0, dtype=np.int64)),))
+    return _epochs(plan, setting, whole, seed, folder)
+
+
+def _epochs(plan: Plan, setting: Setting, tracks: Tracks, seed: int, folder: Path) -> tuple[Rows, str]:
     rows: Rows = []
     try:
         for row in train(start(plan, setting, tracks, seed=seed), tracks, epochs=plan.epochs, folder=folder):
@@ -207,17 +259,3 @@ def _train(
     except NonFiniteLossError as error:
         return rows, str(error)
     return rows, ""
-
-
-def _train_all(
-    plan: Plan, setting: Setting, shared: "list[ray.ObjectRef[Tracks]]", seed: int, folder: Path
-) -> tuple[ModelConfig, dict[str, NDArray[Any]], Rows]:
-    """Train on training and validation tracks together; dimensions, weights and epochs."""
-    tracks: Tracks = ray.get(shared[0])
-    everything = np.sort(np.concatenate(tracks.folds[0]))
-    whole = replace(tracks, folds=((everything, np.empty(0, dtype=np.int64)),))
-    members = start(plan, setting, whole, seed=seed)
-    rows = list(train(members, whole, epochs=plan.epochs, folder=folder))
-    model = members[0].model
-    weights = {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in model.state_dict().items()}
-    return model.config, weights, rows

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -20,13 +21,14 @@ from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.study import Study, StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from raygenre.search.config import SearchConfig
 from raygenre.search.space import first_setting
 from raygenre.splits import Split
 
-_CONFIG, _SPLIT, _RUN, _FAILURE = "config", "split", "mlflow_run_id", "failure"
+_ID, _CONFIG, _SPLIT, _RUN, _FAILURE = "id", "config", "split", "mlflow_run_id", "failure"
+_OWN_FILES = ("lock", "journal.log", "journal.log.lock")
 
 
 class StudyError(ValueError):
@@ -38,6 +40,7 @@ class Ledger:
 
     Attributes:
         name: of the study.
+        id: of the study, unlike that of any other of the same name.
         folder: of the study, for training states and finished classifiers.
         config: what the search was asked to do.
         split: its tracks.
@@ -47,6 +50,7 @@ class Ledger:
         self.name = study.study_name
         self.folder = folder
         self.study = study
+        self.id: str = study.user_attrs[_ID]
         self.config = SearchConfig.from_json(study.user_attrs[_CONFIG])
         self.split = Split.from_json(study.user_attrs[_SPLIT])
         self._lock = lock
@@ -59,18 +63,21 @@ class Ledger:
             StudyError: the name is taken or unfit for a folder, or another driver works in its folder.
         """
         _check_name(name)
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        lock = _locked(studies / name)
-        try:
-            study = optuna.create_study(
-                study_name=name, storage=_storage(studies / name, url), direction=StudyDirection.MINIMIZE
-            )
-        except optuna.exceptions.DuplicatedStudyError as error:
+        folder = studies / name
+        lock = _locked(folder)
+        study = optuna.create_study(
+            study_name=name, storage=_storage(folder, url), direction=StudyDirection.MINIMIZE, load_if_exists=True
+        )
+        # A study without its configuration is one whose driver died as it was begun.
+        leftovers = sorted(path.name for path in folder.iterdir() if path.name not in _OWN_FILES)
+        if _CONFIG in study.user_attrs or leftovers:
             os.close(lock)
-            raise StudyError(f"the study {name} is there already; go on with --resume, or name another") from error
+            found = f"; its folder {folder} holds {', '.join(leftovers)}" if leftovers else ""
+            raise StudyError(f"the study {name} is there already{found}; go on with --resume, or name another")
+        study.set_user_attr(_ID, uuid.uuid4().hex)
         study.set_user_attr(_SPLIT, split.to_json())
         study.set_user_attr(_CONFIG, config.to_json())
-        return cls(study, studies / name, lock)
+        return cls(study, folder, lock)
 
     @classmethod
     def open(cls, studies: Path, name: str, *, url: str | None) -> "Ledger":
@@ -79,8 +86,9 @@ class Ledger:
         Raises:
             StudyError: there is no such study, or another driver works on it.
         """
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
         known = sorted(path.name for path in studies.glob("*") if path.is_dir())
-        if not url and name not in known:
+        if name not in known:
             raise StudyError(f"there is no study {name} in {studies}; known: {', '.join(known) or 'none'}")
         lock = _locked(studies / name)
         try:
@@ -113,6 +121,15 @@ class Ledger:
     def unfinished(self) -> list[FrozenTrial]:
         """Trials that a driver before this one left running."""
         return [trial for trial in self.trials if trial.state == TrialState.RUNNING]
+
+    def complete_draws(self, sampler: BaseSampler, space: Mapping[str, FloatDistribution]) -> None:
+        """Draw what is missing of the settings of trials that a driver left in the middle of `begin`."""
+        self.study.sampler = sampler
+        for frozen in self.unfinished():
+            if frozen.params.keys() != space.keys():
+                trial = Trial(self.study, frozen._trial_id)
+                for name, distribution in space.items():
+                    trial.suggest_float(name, distribution.low, distribution.high, log=distribution.log)
 
     def top(self, k: int) -> list[FrozenTrial]:
         """The k best complete trials, best first; earlier ones first where they are equal."""

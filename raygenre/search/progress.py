@@ -15,6 +15,7 @@ from rich.text import Text
 from raygenre.search.ledger import Ledger
 from raygenre.search.trial import OBJECTIVE
 
+SEARCHED = ("dropout", "learning_rate", "decay")  # a trial is in the ledger before its last value is drawn
 _SHOWN = 16  # trials in the table, so that it fits a terminal of 24 lines
 _WORDS = {TrialState.COMPLETE: "done", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 
@@ -87,9 +88,7 @@ class Progress(tune.Callback):
         return (
             str(trial.number),
             state,
-            f"{trial.params['dropout']:.2f}",
-            f"{trial.params['learning_rate']:.2g}",
-            f"{trial.params['decay']:.2g}",
+            *(f"{trial.params[name]:.2g}" if name in trial.params else "–" for name in SEARCHED),
             f"{max(values, default=0)}/{self._ledger.config.epochs}",
             f"{min(values.values()):.3f}" if values else "–",
             "–" if math.isnan(accuracy) else f"{accuracy:.1%}",

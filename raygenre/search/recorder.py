@@ -38,9 +38,9 @@ class Recorder(tune.Callback):
 
     def finish_recording(self) -> None:
         """Complete the runs of trials that ended while the driver before this one died."""
-        left_open = set(self._tracker.below(self._parent))
+        unended = {run.info.run_id for run in self._tracker.below(self._parent) if "state" not in run.data.tags}
         for trial in self._ledger.trials:
-            if trial.state.is_finished() and self._ledger.trial_run(trial.number) in left_open:
+            if trial.state.is_finished() and self._ledger.trial_run(trial.number) in unended:
                 rows = recorded(self._ledger.state_folder(trial.number))
                 self._tracker.log_missing(self._run(trial.number), [_selected(row) for row in rows])
                 self._end(trial.number)

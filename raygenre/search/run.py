@@ -1,21 +1,20 @@
 """The whole search, from a ledger to the weights of a candidate: trials, re-runs of the best, final training."""
 
+import math
 from dataclasses import dataclass
-from typing import Any
 
 import ray
-from numpy.typing import NDArray
 from rich.console import Console
 
 from raygenre.dataset import Dataset
-from raygenre.model import ModelConfig
 from raygenre.search.config import Resources
-from raygenre.search.finalists import RERUNS, Finalist, Trainings
-from raygenre.search.ledger import Ledger
+from raygenre.search.finalists import RERUNS, Final, Finalist, Trainings
+from raygenre.search.ledger import Ledger, StudyError
 from raygenre.search.trial import Plan, Tracks
 from raygenre.search.trials import run_trials
 from raygenre.splits import indices
 from raygenre.tracking import Tracker
+from raygenre.training import NonFiniteLossError
 
 
 @dataclass(frozen=True)
@@ -23,16 +22,14 @@ class Candidate:
     """What a search found, before the test tracks were touched.
 
     Attributes:
-        finalists: the best settings, best first by their re-runs; the first is the winner.
-        model: dimensions of the final network.
-        weights: its state dict, arrays on the CPU.
-        run_id: MLflow run of the final training, still open.
+        finalists: the best settings, best first by their re-runs.
+        winner: the best of them whose final training did not diverge.
+        final: that training, with its weights and its MLflow run.
     """
 
     finalists: tuple[Finalist, ...]
-    model: ModelConfig
-    weights: dict[str, NDArray[Any]]
-    run_id: str
+    winner: Finalist
+    final: Final
 
 
 def run_search(
@@ -45,7 +42,7 @@ def run_search(
 
     Raises:
         Interrupted: Ctrl-C.
-        RuntimeError: no trial completed.
+        StudyError: no trial completed, or every finalist diverged.
     """
     config, split = ledger.config, ledger.split
     folds = tuple((indices(dataset, fold.train), indices(dataset, fold.validation)) for fold in split.folds)
@@ -62,9 +59,15 @@ def run_search(
     trainings = Trainings(ledger, plan, tracks, resources=resources, tracker=tracker, parent=parent)
     console.print(f"Training the best {len(ledger.top(config.top_k))} settings {RERUNS} times each on new seeds")
     finalists = trainings.rerun_best(lambda finalist: console.print(_line(finalist), highlight=False))
-    console.print(f"Training setting {finalists[0].number} on all {len(split.train)} training tracks")
-    model, weights, run_id = trainings.final(finalists[0])
-    return Candidate(tuple(finalists), model, weights, run_id)
+    for finalist in finalists:
+        if not math.isfinite(finalist.loss):
+            continue
+        console.print(f"Training setting {finalist.number} on all {len(split.train)} training tracks")
+        try:
+            return Candidate(tuple(finalists), finalist, trainings.final(finalist))
+        except NonFiniteLossError as error:
+            console.print(f"  {error}", highlight=False)
+    raise StudyError(f"every one of the best settings of the study {ledger.name} diverged when trained again")
 
 
 def _line(finalist: Finalist) -> str:

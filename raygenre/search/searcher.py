@@ -24,6 +24,7 @@ class LedgerSearcher(Searcher):
         self._ledger = ledger
         self._sampler = sampler
         self._space = space
+        ledger.complete_draws(sampler, space)
         self._waiting = ledger.unfinished()
         self._numbers: dict[str, int] = {}
 
