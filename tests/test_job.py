@@ -133,6 +133,8 @@ def test_resuming_a_finished_study_changes_nothing(finished: FinishedSearch) -> 
     assert again.champion.reason == "it is the champion already"
     assert finished.ledger.study.user_attrs == before
     assert len(children(finished, finished.outcome.parent, "trial")) == 3
+    tracker = Tracker(finished.storage)
+    assert {run.info.status for run in tracker.client.search_runs([tracker.experiment_id])} == {"FINISHED"}
 
 
 def test_no_pickle_lies_between_trial_and_endpoint(finished: FinishedSearch) -> None:
@@ -142,5 +144,5 @@ def test_no_pickle_lies_between_trial_and_endpoint(finished: FinishedSearch) -> 
     assert all((finished.ledger.folder / "tune") in path.parents for path in pickled)
     artifacts = list((finished.storage.root / "artifacts").rglob("*"))
     assert not [path for path in artifacts if path.suffix in (".pkl", ".pickle", ".pt", ".pth")]
-    about = json.loads((finished.ledger.folder / "classifier" / "classifier.json").read_text())
+    about = json.loads((finished.outcome.candidate.final.folder / "classifier" / "classifier.json").read_text())
     assert about["genres"] == list(finished.dataset.genres)

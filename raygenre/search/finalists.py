@@ -20,7 +20,7 @@ from raygenre.search.ledger import Ledger, StudyError
 from raygenre.search.recorder import METRICS
 from raygenre.search.searcher import trial_seed
 from raygenre.search.space import Setting
-from raygenre.search.trial import Plan, Tracks, start, train
+from raygenre.search.trial import Plan, Rows, Tracks, train_again, train_on_all
 from raygenre.tracking import Tracker
 from raygenre.training import NonFiniteLossError
 
@@ -28,8 +28,6 @@ RERUNS = 2  # of each of the best settings
 
 _FIRST_RERUN = 1_000_000  # seeds of re-runs are numbered from here, those of trials from 0
 _FINAL = 2_000_000
-
-Rows = list[dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -98,8 +96,8 @@ class Trainings:
         self._parent = parent
         # A task whose worker died begins again from its last epoch.
         task = ray.remote(num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=3)
-        self._train = task(_train)
-        self._train_all = task(_train_all)
+        self._train_again = task(train_again)
+        self._train_on_all = task(train_on_all)
         self._most = resources.max_concurrent
 
     def rerun_best(self, done: Callable[[Finalist], None]) -> list[Finalist]:
@@ -172,7 +170,7 @@ class Trainings:
         self._tracker.reopen(run_id)
         folder = self._ledger.folder / name
         plan = replace(self._plan, epochs=epochs)
-        rows, failure = ray.get(self._train_all.remote(plan, winner.setting, [self._tracks], seed, folder))
+        rows, failure = ray.get(self._train_on_all.remote(plan, winner.setting, [self._tracks], seed, folder))
         keys = [key for key in (*METRICS, "epoch") if "validation" not in key]  # no track is left for that
         self._tracker.log_missing(run_id, [{key: row[key] for key in keys} for row in rows])
         if failure:
@@ -183,7 +181,7 @@ class Trainings:
     def _begin(self, number: int, again: int) -> "ray.ObjectRef[tuple[Rows, str]]":
         seed = trial_seed(self._ledger.config.seed, _FIRST_RERUN + number * RERUNS + again)
         folder = self._ledger.folder / "finalists" / f"{number:04d}-{again}"
-        return self._train.remote(self._plan, self._setting(number), [self._tracks], seed, folder)
+        return self._train_again.remote(self._plan, self._setting(number), [self._tracks], seed, folder)
 
     def _finalist(self, trial: FrozenTrial) -> Finalist | None:
         """What the ledger knows of a finalist, once all its re-runs are there."""
@@ -232,30 +230,3 @@ class Trainings:
 
 def _rerun(number: int, again: int) -> str:
     return f"rerun-{number}-{again}"
-
-
-def _train(
-    plan: Plan, setting: Setting, shared: "list[ray.ObjectRef[Tracks]]", seed: int, folder: Path
-) -> tuple[Rows, str]:
-    """A re-run's epochs, and why it ended early if it did."""
-    return _epochs(plan, setting, ray.get(shared[0]), seed, folder)
-
-
-def _train_all(
-    plan: Plan, setting: Setting, shared: "list[ray.ObjectRef[Tracks]]", seed: int, folder: Path
-) -> tuple[Rows, str]:
-    """Train on training and validation tracks together; the weights stay in the folder's training state."""
-    tracks: Tracks = ray.get(shared[0])
-    everything = np.sort(np.concatenate(tracks.folds[0]))
-    whole = replace(tracks, folds=((everything, np.empty(0, dtype=np.int64)),))
-    return _epochs(plan, setting, whole, seed, folder)
-
-
-def _epochs(plan: Plan, setting: Setting, tracks: Tracks, seed: int, folder: Path) -> tuple[Rows, str]:
-    rows: Rows = []
-    try:
-        for row in train(start(plan, setting, tracks, seed=seed), tracks, epochs=plan.epochs, folder=folder):
-            rows.append(row)
-    except NonFiniteLossError as error:
-        return rows, str(error)
-    return rows, ""

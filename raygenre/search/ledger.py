@@ -27,7 +27,8 @@ from raygenre.search.config import SearchConfig
 from raygenre.search.space import first_setting
 from raygenre.splits import Split
 
-_ID, _CONFIG, _SPLIT, _RUN, _FAILURE = "id", "config", "split", "mlflow_run_id", "failure"
+_ID, _CONFIG, _SPLIT, _FAILURE = "id", "config", "split", "failure"
+RUN = "mlflow_run_id"
 _OWN_FILES = ("lock", "journal.log", "journal.log.lock")
 
 
@@ -177,12 +178,8 @@ class Ledger:
 
     def trial_run(self, number: int) -> str | None:
         """MLflow run id of a trial."""
-        run_id: str | None = self._trial(number).user_attrs.get(_RUN)
+        run_id: str | None = self._trial(number).user_attrs.get(RUN)
         return run_id
-
-    def set_trial_run(self, number: int, run_id: str) -> None:
-        """Remember the MLflow run of a trial."""
-        self.note(number, _RUN, run_id)
 
     def recall(self, key: str, make: Callable[[], Any]) -> Any:
         """A fact about the whole search, JSON-like; `make` finds it out the first time."""

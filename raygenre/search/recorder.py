@@ -6,7 +6,7 @@ from optuna.trial import TrialState
 from ray import tune
 from ray.tune.experiment import Trial
 
-from raygenre.search.ledger import Ledger
+from raygenre.search.ledger import RUN, Ledger
 from raygenre.search.trial import OBJECTIVE, recorded
 from raygenre.tracking import Status, Tracker
 
@@ -83,7 +83,7 @@ class Recorder(tune.Callback):
             params=config["setting"],
             tags={"trial": config["number"], "seed": config["seed"], "study": self._ledger.name},
         )
-        self._ledger.set_trial_run(config["number"], run_id)
+        self._ledger.note(config["number"], RUN, run_id)
         return run_id
 
     def _end(self, number: int) -> None:

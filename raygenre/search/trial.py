@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ from raygenre import training_state
 from raygenre.model import ModelConfig
 from raygenre.search.space import Setting
 from raygenre.training import EpochMetrics, Indices, Member, NonFiniteLossError, TrainingConfig, fit, standardised
+
+Rows = list[dict[str, float]]
+"""What `summary` says of each epoch of a training."""
 
 OBJECTIVE = "best_validation_loss"
 """The lowest validation loss so far, mean over folds: what the search minimises."""
@@ -99,15 +102,15 @@ def train(members: Sequence[Member], tracks: Tracks, *, epochs: int, folder: Pat
         yield summaries(history)[-1]
 
 
-def recorded(folder: Path) -> list[dict[str, float]]:
+def recorded(folder: Path) -> Rows:
     """Return `summary` of each epoch that a training left in its folder."""
     saved = training_state.latest(folder)
     return summaries(training_state.history(saved)) if saved else []
 
 
-def summaries(history: Sequence[EpochMetrics]) -> list[dict[str, float]]:
+def summaries(history: Sequence[EpochMetrics]) -> Rows:
     """Return `summary` of each epoch in a history."""
-    rows: list[dict[str, float]] = []
+    rows: Rows = []
     for epoch in range(1, max((metrics.epoch for metrics in history), default=0) + 1):
         best = rows[-1][OBJECTIVE] if rows else math.inf
         rows.append(summary([metrics for metrics in history if metrics.epoch == epoch], best))
@@ -148,3 +151,30 @@ def run_trial(config: dict[str, Any], *, plan: Plan, shared: "Sequence[ray.Objec
             tune.report(row)
     except NonFiniteLossError as error:
         tune.report({"failure": str(error)})
+
+
+def train_again(
+    plan: Plan, setting: Setting, shared: "list[ray.ObjectRef[Tracks]]", seed: int, folder: Path
+) -> tuple[Rows, str]:
+    """Ray task: a re-run's epochs, and why it ended early if it did."""
+    return _epochs(plan, setting, ray.get(shared[0]), seed, folder)
+
+
+def train_on_all(
+    plan: Plan, setting: Setting, shared: "list[ray.ObjectRef[Tracks]]", seed: int, folder: Path
+) -> tuple[Rows, str]:
+    """Ray task: train on training and validation tracks together; the weights stay in the folder's training state."""
+    tracks: Tracks = ray.get(shared[0])
+    everything = np.sort(np.concatenate(tracks.folds[0]))
+    whole = replace(tracks, folds=((everything, np.empty(0, dtype=np.int64)),))
+    return _epochs(plan, setting, whole, seed, folder)
+
+
+def _epochs(plan: Plan, setting: Setting, tracks: Tracks, seed: int, folder: Path) -> tuple[Rows, str]:
+    rows: Rows = []
+    try:
+        for row in train(start(plan, setting, tracks, seed=seed), tracks, epochs=plan.epochs, folder=folder):
+            rows.append(row)
+    except NonFiniteLossError as error:
+        return rows, str(error)
+    return rows, ""

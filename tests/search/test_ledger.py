@@ -7,7 +7,7 @@ import pytest
 from optuna.trial import TrialState
 
 from raygenre.dataset import Dataset
-from raygenre.search.ledger import Ledger, StudyError, latest_study
+from raygenre.search.ledger import RUN, Ledger, StudyError, latest_study
 from raygenre.search.space import sampler, space
 from tests.conftest import new_ledger
 
@@ -24,7 +24,7 @@ def test_what_was_written_is_there_when_opened_again(tracks: Dataset, tmp_path: 
     number = begin(ledger)
     ledger.report(number, epoch=1, loss=0.5)
     assert ledger.trial_run(number) is None
-    ledger.set_trial_run(number, "run-1")
+    ledger.note(number, RUN, "run-1")
     ledger.recall("fact", lambda: {"a": 1})
     ledger.close()
     again = Ledger.open(tmp_path, "study", url=None)
@@ -145,3 +145,29 @@ def test_the_latest_study_is_the_one_worked_on_last(tracks: Dataset, tmp_path: P
     assert latest_study(tmp_path) == "a"
     with pytest.raises(StudyError, match="no study"):
         latest_study(tmp_path / "nowhere")
+
+
+def test_a_draw_that_was_cut_short_is_completed(tracks: Dataset, tmp_path: Path) -> None:
+    """Optuna stores a trial before it draws its settings; a driver may die in between."""
+    ledger = new_ledger(tmp_path, tracks)
+    ledger.study.ask()
+    ledger.close()
+    again = Ledger.open(tmp_path, "study", url=None)
+    again.complete_draws(SAMPLER, SPACE)
+    [trial] = again.unfinished()
+    assert set(trial.params) == set(SPACE)
+    assert all(SPACE[name].low <= value <= SPACE[name].high for name, value in trial.params.items())
+
+
+def test_a_study_that_died_as_it_was_begun_can_be_begun_again(tracks: Dataset, tmp_path: Path) -> None:
+    ledger = new_ledger(tmp_path, tracks)
+    journal = ledger.folder / "journal.log"
+    ledger.close()
+    journal.write_text("".join(journal.read_text().splitlines(keepends=True)[:2]))  # no configuration yet
+    new_ledger(tmp_path, tracks)
+
+
+def test_a_folder_with_an_older_studys_work_is_refused(tracks: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "study" / "final-0001-5").mkdir(parents=True)
+    with pytest.raises(StudyError, match="final-0001-5"):
+        new_ledger(tmp_path, tracks)
