@@ -26,7 +26,7 @@ from raygenre import job, report
 from raygenre.dataset import Dataset
 from raygenre.search.cluster import ClusterError, connect, resources
 from raygenre.search.config import SearchConfig
-from raygenre.search.ledger import Ledger, StudyError, latest_study
+from raygenre.search.ledger import Ledger, StudyError, check_name, latest_study
 from raygenre.storage import Storage, resolve
 from raygenre.tracking import TrackingError
 
@@ -96,6 +96,8 @@ def main(
             console.print(connect(address), highlight=False)
             allowed = resources(cpus_per_trial, gpus_per_trial, max_concurrent)
         else:
+            name = study or datetime.now().strftime("study-%Y%m%d-%H%M%S")
+            check_name(name)
             environment = os.environ.get("RAYGENRE_DATA")
             tracks = _load(data or (Path(environment) if environment else None), where, console)
             defaults = SMALL if tracks.synthetic else LARGE
@@ -120,7 +122,6 @@ def main(
             )
             console.print(connect(address), highlight=False)
             allowed = resources(cpus_per_trial, gpus_per_trial, max_concurrent)
-            name = study or datetime.now().strftime("study-%Y%m%d-%H%M%S")
             ledger = Ledger.create(where.studies, name, config=config, split=division, url=study_url)
         console.print(_plan(ledger), highlight=False)
         if not allowed.gpus:

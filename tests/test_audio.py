@@ -196,8 +196,8 @@ def test_files_that_are_no_audio(data: bytes, tmp_path: Path) -> None:
         decode(path)
 
 
-def test_picture_has_no_audio_track() -> None:
-    with pytest.raises(AudioError, match="no audio track"):
+def test_picture_is_no_audio() -> None:
+    with pytest.raises(AudioError):
         decode(png())
 
 

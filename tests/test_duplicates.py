@@ -51,16 +51,31 @@ def test_text(tmp_path: Path) -> None:
     ]
 
 
+def test_tracks_named_by_their_files(tmp_path: Path) -> None:
+    known = [("blues.00001", "rock.00002")]
+    assert read_duplicates(write(tmp_path, "blues/blues.00001.wav rock/rock.00002.au")) == known
+    assert read_duplicates(write(tmp_path, '{"x": [{"a": "blues/blues.00001.png", "b": "rock.00002"}]}')) == known
+
+
 def test_empty_file(tmp_path: Path) -> None:
     assert read_duplicates(write(tmp_path, "")) == []
 
 
 @pytest.mark.parametrize(
     "text",
-    ['{"pairs": [', '{"pairs": [{"a": "x"}]}', '{"pairs": [["x", "y"]]}', '{"pairs": [1]}', '{"pairs": ["xy"]}', "{]"],
+    [
+        '{"pairs": [',
+        '{"pairs": [{"a": "x"}]}',
+        '{"pairs": [["x", "y"]]}',
+        '{"pairs": [1]}',
+        '{"pairs": ["xy"]}',
+        "{]",
+        '[["x", "y"]]',
+        '[{"a": "x", "b": "y"}]',
+    ],
 )
 def test_bad_file(text: str, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"duplicates\.txt: expected lists of"):
+    with pytest.raises(DataError, match=r"duplicates\.txt: expected an object with lists of"):
         read_duplicates(write(tmp_path, text))
 
 
@@ -109,8 +124,14 @@ def test_tracks_that_are_not_in_the_data_do_not_matter() -> None:
     assert same_recordings(dataset("abc"), [("9", "0", "8", "2"), ("7",), ()]) == [(0, 2), (1,)]
 
 
-def test_joining_over_a_track_that_is_not_in_the_data() -> None:
-    assert same_recordings(dataset("abc"), [("9", "8")]) == [(0,), (1,), (2,)]
+@pytest.mark.parametrize("strangers", [[("9", "8")], [("blues.00000", "blues.00001"), ("7", "8", "9")]])
+def test_duplicates_of_other_data(strangers: list[tuple[str, ...]]) -> None:
+    with pytest.raises(DataError, match=rf"{strangers[0][0]}, is in nowhere"):
+        same_recordings(dataset("abc"), strangers)
+
+
+def test_no_known_duplicates() -> None:
+    assert same_recordings(dataset("abc"), []) == [(0,), (1,), (2,)]
 
 
 def test_every_track_is_in_one_group() -> None:

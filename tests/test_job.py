@@ -1,18 +1,23 @@
 """The main job from end to end on a small data set, on a real cluster with a real tracking database."""
 
 import json
+from pathlib import Path
 
 import mlflow
 import pandas as pd
 import pytest
 from mlflow.entities import Run
 from optuna.trial import TrialState
+from rich.console import Console
 
-from raygenre import registry, splits
+from raygenre import job, registry, splits
+from raygenre.dataset import Dataset
+from raygenre.search.config import Resources
 from raygenre.search.recorder import METRICS
 from raygenre.spectrogram import write_png
+from raygenre.storage import resolve
 from raygenre.tracking import Tracker
-from tests.conftest import FinishedSearch
+from tests.conftest import FinishedSearch, new_ledger
 
 
 def children(finished: FinishedSearch, parent: str, role: str) -> list[Run]:
@@ -115,11 +120,6 @@ def test_mlflow_users_load_the_champion_without_pickle(
 
 
 def test_resuming_a_finished_study_changes_nothing(finished: FinishedSearch) -> None:
-    from rich.console import Console
-
-    from raygenre import job
-    from raygenre.search.config import Resources
-
     before = finished.ledger.study.user_attrs
     again = job.run(
         finished.ledger,
@@ -134,6 +134,26 @@ def test_resuming_a_finished_study_changes_nothing(finished: FinishedSearch) -> 
     assert finished.ledger.study.user_attrs == before
     assert len(children(finished, finished.outcome.parent, "trial")) == 3
     tracker = Tracker(finished.storage)
+    assert {run.info.status for run in tracker.client.search_runs([tracker.experiment_id])} == {"FINISHED"}
+
+
+def test_more_trials_for_a_finished_study_bring_their_own_winner(
+    tracks: Dataset, ray_cluster: None, tmp_path: Path
+) -> None:
+    storage = resolve(tmp_path)
+    ledger = new_ledger(storage.studies, tracks, trials=1, epochs=1)
+    outcomes = []
+    for trials in (1, 4):
+        ledger.extend(trials)
+        console = Console(quiet=True)
+        outcomes.append(job.run(ledger, tracks, storage, resources=Resources(1, 0), promote=None, console=console))
+    first, second = outcomes
+    assert first.candidate.winner.number == 0
+    assert second.candidate.winner.number == ledger.top(1)[0].number
+    fetched = registry.fetch(storage, f"models:/raygenre/{second.version}")
+    assert fetched.classifier.origin["setting"] == ledger.top(1)[0].params
+    assert (second.version == first.version) == (second.candidate.winner.number == 0)
+    tracker = Tracker(storage)
     assert {run.info.status for run in tracker.client.search_runs([tracker.experiment_id])} == {"FINISHED"}
 
 

@@ -122,6 +122,14 @@ def test_silence_is_level_0() -> None:
     assert levels(torch.zeros(CLIP)).max() == 0
 
 
+@pytest.mark.parametrize("name", ["silence", "pure tone", "chirp"])
+def test_frame_is_matplotlibs_to_the_pixel(name: str) -> None:
+    samples = sound(name, CLIP)
+    ours, theirs = drawn(samples), drawn_by_matplotlib(samples)
+    for rows, columns in ((35, slice(54, 388)), (252, slice(54, 388)), (slice(35, 253), 54), (slice(35, 253), 389)):
+        np.testing.assert_array_equal(ours[rows, columns], theirs[rows, columns])
+
+
 def test_levels_span_the_scale() -> None:
     found = levels(torch.from_numpy(sound("tones", CLIP)))
     assert found.dtype == torch.uint8

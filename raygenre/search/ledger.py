@@ -63,7 +63,7 @@ class Ledger:
         Raises:
             StudyError: the name is taken or unfit for a folder, or another driver works in its folder.
         """
-        _check_name(name)
+        check_name(name)
         folder = studies / name
         lock = _locked(folder)
         study = optuna.create_study(
@@ -241,7 +241,8 @@ def _locked(folder: Path) -> int:
     return lock
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """Refuse what is unfit for a study's name and folder."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
         raise StudyError(
             f"a study's name is made of letters, digits, '.', '_' and '-', at most 100 of them, not {name!r}"

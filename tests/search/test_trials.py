@@ -1,0 +1,96 @@
+"""The search phase on the real cluster: stopped and diverged trials, and how many run at once."""
+
+import io
+import itertools
+from pathlib import Path
+
+import pytest
+import ray
+from optuna.distributions import FloatDistribution
+from optuna.trial import TrialState
+from rich.console import Console
+
+from raygenre.dataset import Dataset
+from raygenre.search import trials
+from raygenre.search.config import Resources
+from raygenre.search.ledger import Ledger
+from raygenre.search.trial import Plan, Tracks
+from raygenre.splits import indices
+from raygenre.storage import resolve
+from raygenre.tracking import Tracker
+from tests.conftest import new_ledger
+
+
+def search(ledger: Ledger, tracks: Dataset, storage: Path, *, most: int = 0) -> tuple[Tracker, str]:
+    """Run the ledger's trials; the tracker, and what was printed."""
+    config = ledger.config
+    folds = tuple((indices(tracks, fold.train), indices(tracks, fold.validation)) for fold in ledger.split.folds)
+    plan = Plan(3, config.epochs, config.batch_size, config.augmentation, threads=1, device="cpu")
+    tracker = Tracker(resolve(storage))
+    text = io.StringIO()
+    trials.run_trials(
+        ledger,
+        plan,
+        ray.put(Tracks(tracks.levels, tracks.labels, folds)),
+        resources=Resources(1, 0, most),
+        tracker=tracker,
+        parent=tracker.start("search", "search"),
+        console=Console(file=text, width=250),
+    )
+    return tracker, text.getvalue()
+
+
+def test_what_asha_stops_is_pruned_everywhere(tracks: Dataset, ray_cluster: None, tmp_path: Path) -> None:
+    ledger = new_ledger(tmp_path / "studies", tracks, trials=8, epochs=9, scheduler="asha", sampler="random")
+    tracker, printed = search(ledger, tracks, tmp_path)
+    states = {trial.number: trial.state for trial in ledger.trials}
+    assert set(states.values()) == {TrialState.COMPLETE, TrialState.PRUNED}
+    for trial in ledger.trials:
+        epochs = len(trial.intermediate_values)
+        run = tracker.client.get_run(trial.user_attrs["mlflow_run_id"])
+        assert run.info.status == "FINISHED"
+        assert tracker.steps(run.info.run_id, "validation_loss") == set(range(1, epochs + 1))
+        assert not ledger.state_folder(trial.number).exists()
+        if trial.state is TrialState.PRUNED:
+            assert epochs == 3  # ASHA's first rung
+            assert trial.value == trial.intermediate_values[3]  # what Optuna shows of a stopped trial
+            assert run.data.tags["state"] == "pruned"
+        else:
+            assert epochs == 9
+            assert trial.value == min(trial.intermediate_values.values())
+            assert run.data.tags["state"] == "complete"
+    assert printed.count("trial ") == 8
+    assert "pruned" in printed
+
+
+def test_a_diverged_trial_fails_with_its_reason_and_the_search_goes_on(
+    tracks: Dataset, ray_cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_fast(epochs: int) -> dict[str, FloatDistribution]:
+        return {
+            "dropout": FloatDistribution(0.0, 0.5),
+            "learning_rate": FloatDistribution(1e25, 1e30, log=True),
+            "decay": FloatDistribution(0.1, 0.2),
+        }
+
+    monkeypatch.setattr(trials, "space", too_fast)
+    ledger = new_ledger(tmp_path / "studies", tracks, trials=2, epochs=3, top_k=1)
+    tracker, printed = search(ledger, tracks, tmp_path)
+    assert [trial.state for trial in ledger.trials] == [TrialState.FAIL] * 2
+    for trial in ledger.trials:
+        run = tracker.client.get_run(trial.user_attrs["mlflow_run_id"])
+        assert run.info.status == "FAILED"
+        assert "loss is" in run.data.tags["failure"]
+        assert "in epoch" in (ledger.failure(trial.number) or "")
+    assert "failed" in printed
+    assert "loss is" in printed
+
+
+def test_no_more_trials_run_at_once_than_allowed(tracks: Dataset, ray_cluster: None, tmp_path: Path) -> None:
+    ledger = new_ledger(tmp_path / "studies", tracks, trials=3, epochs=2)
+    search(ledger, tracks, tmp_path, most=1)
+    times = [(trial.datetime_start, trial.datetime_complete) for trial in ledger.trials]
+    for (_, before), (after, _) in itertools.pairwise(times):
+        assert before is not None
+        assert after is not None
+        assert before <= after
