@@ -5,6 +5,7 @@ resampling, resampling is soxr's high quality: the way librosa.load takes.
 """
 
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +37,8 @@ WINDOW = 661_794  # samples: 30.0 s as the dataset's clips have them
 LONGEST_WHOLE = 31 * SAMPLE_RATE  # samples; every clip of the dataset is shorter and is drawn whole
 SHORTEST = 3 * SAMPLE_RATE  # samples
 LONGEST_SECONDS = 1800.0  # s
+# FFmpeg's names. Its other formats include playlists and session descriptions, which open further files and sockets.
+CONTAINERS = "aac,aiff,asf,au,flac,matroska,mov,mp3,ogg,wav,webm"
 RATES = range(1_000, 768_001)  # Hz
 
 # Full scale and silence of FFmpeg's integer samples; float ones are within [−1, 1] already.
@@ -73,14 +76,17 @@ def decode(source: Path | bytes, *, longest_seconds: float = LONGEST_SECONDS) ->
         OSError: the file cannot be opened.
     """
     stream = io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
+    options = {"format_whitelist": CONTAINERS}
     try:
-        with stream, av.open(stream, mode="r", metadata_errors="ignore") as container:
+        with stream, av.open(stream, mode="r", options=options, metadata_errors="ignore") as container:
             if not container.streams.audio:
                 raise AudioError("the file has no audio track")
             samples = _resampled(container, longest_seconds)
-    except (av.error.FFmpegError, UnicodeDecodeError) as error:
-        # FFmpegError is an OSError too, but says nothing of the file system when it comes from the decoder.
-        reason = error.strerror if isinstance(error, av.error.FFmpegError) else "its tags are damaged"
+    except AudioError:
+        raise
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        # The file is open already: an OSError is FFmpeg's, or of a seek to where no damaged file reaches.
+        reason = getattr(error, "strerror", None) or error
         raise AudioError(f"the file is not audio that FFmpeg can decode: {reason}") from error
     if samples.size == 0:
         raise AudioError("the file holds no sound")
@@ -132,7 +138,7 @@ def _resampled(container: av.container.InputContainer, longest_seconds: float) -
     rate, decoded = 0, 0
     waiting: list[NDArray[np.float32]] = []
     done: list[NDArray[np.float32]] = []
-    for frame in container.decode(audio=0):
+    for frame in _frames(container):
         if resampler is None:
             rate = frame.sample_rate
             if rate not in RATES:
@@ -153,6 +159,17 @@ def _resampled(container: av.container.InputContainer, longest_seconds: float) -
     return rest if rate == SAMPLE_RATE else np.concatenate([*done, resampler.resample_chunk(rest, last=True)])
 
 
+def _frames(container: av.container.InputContainer) -> Iterator[av.AudioFrame]:
+    """The frames of the first audio track; packets that are not decodable are passed over, as players do."""
+    for packet in container.demux(audio=0):
+        try:
+            for frame in packet.decode():
+                if isinstance(frame, av.AudioFrame):
+                    yield frame
+        except av.error.InvalidDataError:
+            continue
+
+
 def _mono(frame: av.AudioFrame) -> NDArray[np.float32]:
     """One decoded frame as float32 (N,): integer formats scaled to [−1, 1], channels averaged."""
     values = frame.to_ndarray()  # planar: (channels, N); packed: (1, N · channels)
@@ -162,6 +179,7 @@ def _mono(frame: av.AudioFrame) -> NDArray[np.float32]:
     if not frame.format.is_planar:
         values = values.reshape(-1, channels).T
     scale, zero = _SCALES.get(values.dtype.name, (1.0, 0.0))
-    scaled = ((values - zero) / scale).astype(np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):  # such samples are refused at the end
+        scaled = ((values - zero) / scale).astype(np.float32)
     mono: NDArray[np.float32] = scaled[0] if channels == 1 else scaled.mean(axis=0, dtype=np.float32)
     return mono

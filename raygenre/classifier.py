@@ -27,8 +27,6 @@ from raygenre.model import GenreCNN, ModelConfig
 FORMAT = 1
 WEIGHTS, ABOUT = "weights.safetensors", "classifier.json"
 
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-
 
 class ClassifierError(ValueError):
     """A folder does not hold a classifier that this version can load; the message says why."""
@@ -172,7 +170,7 @@ def read(source: Path | bytes) -> Song:
     data = source if isinstance(source, bytes) else source.read_bytes()
     if not data:
         raise ValueError("the file is empty")
-    if data.startswith(_PNG_SIGNATURE):
+    if data.startswith(spectrogram.PNG_SIGNATURE):
         return Song(spectrogram.read_png(data)[None], ())
     windows = audio.windows(audio.decode(data))
     levels = [spectrogram.levels(torch.from_numpy(window.samples)).numpy() for window in windows]

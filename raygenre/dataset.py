@@ -188,13 +188,13 @@ def _cached(cache: Path, key: str, source: str, make: Callable[[], Dataset]) -> 
         broken = [asdict(file) for file in dataset.broken]
         cache.mkdir(parents=True, exist_ok=True)
         # Whole or not at all: a second process that makes the same file replaces it with the same content.
-        with tempfile.NamedTemporaryFile(dir=cache, suffix=".tmp", delete=False) as file:
+        with tempfile.TemporaryDirectory(dir=cache, prefix="unfinished-") as unfinished:
             save_file(
                 {"levels": dataset.levels, "labels": dataset.labels},
-                file.name,
+                Path(unfinished) / path.name,
                 metadata={"about": json.dumps(about), "broken": json.dumps(broken)},
             )
-        Path(file.name).replace(path)
+            (Path(unfinished) / path.name).replace(path)
         return dataset
     with safe_open(path, framework="numpy") as stored:
         metadata = stored.metadata()

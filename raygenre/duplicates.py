@@ -25,20 +25,20 @@ def read_duplicates(path: Path) -> list[tuple[str, ...]]:
         DataError: the file is neither.
         OSError: it cannot be read.
     """
-    text = path.read_text()
     groups: list[tuple[str, ...]]
     try:
+        text = path.read_text(encoding="utf-8-sig")
         if text.lstrip().startswith(("{", "[")):
             content = json.loads(text)
             lists = [value for value in content.values() if isinstance(value, list)]
             groups = [(str(pair["a"]), str(pair["b"])) for pairs in lists for pair in pairs]
         else:
             groups = [tuple(line.replace(",", " ").split()) for line in text.splitlines() if line.strip()]
-    except (json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
+    except (UnicodeDecodeError, json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
         raise DataError(
             f'{path}: expected an object with lists of {{"a": track, "b": track}}, but {error!r}'
         ) from error
-    return [tuple(listed_track(name) for name in group) for group in groups]
+    return [tuple(listed_track(name) for name in group) for group in groups if group]
 
 
 def same_recordings(dataset: Dataset, duplicates: Iterable[Sequence[str]] | None) -> list[Group]:

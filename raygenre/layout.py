@@ -52,7 +52,7 @@ def find_tracks(source: Path) -> list[TrackFile]:
         files = sorted(
             path
             for path in (root / genre).rglob("*")
-            if path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()
+            if path.suffix.lower() in suffixes and not _hidden(path.relative_to(root)) and path.is_file()
         )
         if not files:
             raise DataError(f"the class folder {root / genre} holds no PNG or audio file; fill it or take it away")
@@ -66,7 +66,7 @@ def find_tracks(source: Path) -> list[TrackFile]:
         hashes = pool.map(lambda item: _sha256(item[1]), found)
     return [
         TrackFile(path, genre, track, sha256)
-        for (genre, path), track, sha256 in zip(found, _track_ids(found), hashes, strict=True)
+        for (genre, path), track, sha256 in zip(found, _track_ids(found, root), hashes, strict=True)
     ]
 
 
@@ -75,6 +75,10 @@ def listed_track(line: str) -> str:
     genre, _, name = line.partition("/")
     stem = name.rsplit(".", 1)[0] if name.endswith((".wav", ".au", ".png")) else name
     return stem if stem.startswith(f"{genre}.") else line
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
 
 
 def _kaggle_folder(source: Path) -> Path | None:
@@ -89,7 +93,7 @@ def _kaggle_folder(source: Path) -> Path | None:
     return None
 
 
-def _track_ids(found: Sequence[tuple[str, Path]]) -> Iterator[str]:
+def _track_ids(found: Sequence[tuple[str, Path]], root: Path) -> Iterator[str]:
     """An id for each file: `genre.NNNNN`, else its stem, else with as much of its path as makes it unique."""
     stems = []
     for genre, path in found:
@@ -103,7 +107,7 @@ def _track_ids(found: Sequence[tuple[str, Path]]) -> Iterator[str]:
         elif within[genre, stem] == 1:
             yield f"{genre}/{stem}"
         else:
-            yield "/".join(path.parts[len(path.parts) - path.parts[::-1].index(genre) - 1 :])
+            yield path.relative_to(root).as_posix()
 
 
 def _sha256(path: Path) -> str:

@@ -9,13 +9,14 @@ Conventions: samples are mono float32 at 22 050 Hz. Levels are what a picture ho
 """
 
 import io
+import struct
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from raygenre.magma import MAGMA
@@ -26,9 +27,11 @@ HOP_LENGTH = 512  # samples
 N_MELS = 128
 COLUMNS = 333
 RANGE_DB = 80.0  # visible range on the scale of amplitude_to_db
+LOUDEST = 1e5  # of full scale; the square of the power must stay a float32
 SMALLEST_POWER = 1e-5  # amplitude_to_db's amin
 RECIPE = "gtzan-1"  # changes whenever the same samples or picture would give other levels
 
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 WIDTH, HEIGHT = 432, 288  # pixels
 LEFT, RIGHT = 54, 389  # columns of the frame
 TOP, BOTTOM = 35, 252  # rows of the frame
@@ -42,8 +45,7 @@ _FRAME_ON_WHITE, _FRAME_CORNER = 51, 19
 _BAND_OF_ROW = (BOTTOM - np.arange(TOP + 1, BOTTOM)) * 12_800 // 21_744
 _ROW_OF_BAND = np.array([np.flatnonzero(band == _BAND_OF_ROW)[0] for band in range(N_MELS)])
 
-# Neighbouring mel bands overlap little, so the 128 × 1025 mel matrix is nearly all zeros. Sixteen bands at a time
-# touch one short run of bins: a small dense product each costs an eighth of the whole one.
+# The 128 × 1025 mel matrix is nearly all zeros: small dense products over sixteen bands each cost an eighth of it.
 _BANDS_A_BLOCK = 16
 
 
@@ -64,15 +66,15 @@ def levels(samples: Tensor, *, under_frame: bool = False) -> Tensor:
         silence, is level 0 throughout, as matplotlib draws it.
 
     Raises:
-        ValueError: samples are empty, not float32, of another shape, or not finite.
+        ValueError: samples are empty, not float32, of another shape, or not finite or far too loud.
     """
     if samples.dtype != torch.float32 or samples.ndim not in (1, 2) or samples.shape[-1] == 0:
         raise ValueError(
             f"samples must be float32 (N,) or (B, N) with N > 0, not {samples.dtype} {tuple(samples.shape)}"
         )
-    if not torch.isfinite(samples).all():
-        raise ValueError("samples must be finite, but some are NaN or infinite")
-    margin = 1 if under_frame else 0
+    if not samples.abs().amax() <= LOUDEST:  # not for NaN either
+        raise ValueError(f"samples must be finite and within ±{LOUDEST:g}, which is far beyond full scale")
+    margin = int(under_frame)
     if samples.ndim == 1:
         return _draw(samples[None], margin)[0]
     if samples.device.type == "cpu":  # one clip fits the cache, and gives the same levels in any batch
@@ -106,19 +108,17 @@ def from_image(image: Image.Image) -> NDArray[np.uint8]:
     """Return the levels (128, 333) uint8 that a dataset-style picture holds, without loss.
 
     Raises:
-        PictureError: the picture has another size, is transparent, or its interior was not drawn with
-            128 bands in magma's colours.
+        PictureError: another size, transparent, or an interior not drawn with 128 bands in magma's colours.
     """
-    if image.size != (WIDTH, HEIGHT):
-        raise PictureError(f"the picture is {image.size[0]}×{image.size[1]} pixels; the dataset's are {WIDTH}×{HEIGHT}")
+    _check_size(*image.size)
     if image.mode not in ("RGB", "RGBA"):
         raise PictureError(f"the picture's mode is {image.mode}; the dataset's are RGBA")
     pixels = np.asarray(image)[TOP + 1 : BOTTOM, LEFT + 1 : RIGHT - 1]  # (216, 333, 3 or 4)
     if image.mode == "RGBA" and pixels[..., 3].min() < 255:
         raise PictureError("the picture is transparent; the dataset's are opaque")
     sorted_colours, level_of = _colour_index()
-    colours = _packed(pixels[_ROW_OF_BAND])  # (128, 333)
-    found: NDArray[np.uint8] = level_of[np.searchsorted(sorted_colours, colours).clip(max=255)]
+    places = np.searchsorted(sorted_colours, _packed(pixels[_ROW_OF_BAND]))  # (128, 333)
+    found: NDArray[np.uint8] = level_of[places.clip(max=255)]
     if not np.array_equal(MAGMA[found[_BAND_OF_ROW]], pixels[..., :3]):
         raise PictureError(
             "the picture's colours are not those of a spectrogram with 128 mel bands in magma, saved without loss"
@@ -134,33 +134,35 @@ def read_png(source: Path | bytes) -> NDArray[np.uint8]:
         OSError: the file cannot be opened.
     """
     data = source if isinstance(source, bytes) else source.read_bytes()
+    if not data.startswith(PNG_SIGNATURE):
+        raise PictureError("the file is not a PNG")
+    if len(data) >= 24:
+        _check_size(*struct.unpack(">II", data[16:24]))  # before Pillow reads, let alone unpacks it
     try:
         image = Image.open(io.BytesIO(data), formats=["PNG"])
-        if image.size == (WIDTH, HEIGHT):  # a picture of another size is refused before it is unpacked
-            image.load()
-    except UnidentifiedImageError as error:
-        raise PictureError("the file is not a PNG") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        image.load()
+    except (OSError, SyntaxError, ValueError, LookupError, struct.error) as error:
         raise PictureError(f"the PNG is damaged: {error}") from error
     return from_image(image)
 
 
+def _check_size(width: int, height: int) -> None:
+    if (width, height) != (WIDTH, HEIGHT):
+        raise PictureError(f"the picture is {width}×{height} pixels; the dataset's are {WIDTH}×{HEIGHT}")
+
+
 def write_png(levels: NDArray[np.uint8]) -> bytes:
     """Return the PNG file of `to_image(levels)`, levels uint8 (128, 333) or (128, 335)."""
-    buffer = io.BytesIO()
-    to_image(levels).save(buffer, format="PNG")
+    to_image(levels).save(buffer := io.BytesIO(), format="PNG")
     return buffer.getvalue()
 
 
 def _draw(samples: Tensor, margin: int) -> Tensor:
     """(B, N) float32 → (B, 128, 333 + 2·margin) uint8."""
     power = _mel_power(samples)  # (B, 128, frames)
-    loudest = power.amax(dim=(1, 2), keepdim=True)
-    quietest = power.amin(dim=(1, 2), keepdim=True)
-    top = _decibels(loudest)
-    bottom = torch.maximum(_decibels(quietest) - top, torch.full_like(top, -RANGE_DB))
-    # Only the frames that own a pixel column are needed from here on, but the scale spans all of them.
-    shown = power[..., _frames_shown(power.shape[-1], margin).to(power.device)]
+    top = _decibels(power.amax(dim=(1, 2), keepdim=True))
+    bottom = (_decibels(power.amin(dim=(1, 2), keepdim=True)) - top).clamp(min=-RANGE_DB)
+    shown = power[..., _frames_shown(power.shape[-1], margin).to(power.device)]  # the scale spans all frames
     decibels = torch.maximum(_decibels(shown) - top, bottom)
     span = torch.where(bottom < 0, -bottom, torch.ones_like(bottom))
     return ((decibels - bottom) / span * 256).floor().clamp(0, 255).to(torch.uint8)
@@ -191,8 +193,8 @@ def _decibels(power: Tensor) -> Tensor:
 def _frames_shown(frames: int, margin: int) -> Tensor:
     """The frame that each of the interior's pixel columns shows.
 
-    The frames share the 334.8 pixels of the axes equally, and a pixel shows the last frame whose left edge lies
-    within it. Agg rounds edges to 1/256 pixel, which decides where one falls next to a pixel's border.
+    The frames share the axes' 334.8 pixels equally, and a pixel shows the last frame whose left edge lies within it.
+    Agg rounds edges to 1/256 pixel, which decides where one falls next to a pixel's border.
     """
     edges = (256 * (LEFT + torch.arange(frames, dtype=torch.float64) * 334.8 / frames)).round()
     right_borders = 256.0 * (torch.arange(LEFT - margin, RIGHT - 2 + margin, dtype=torch.float64) + 2)
@@ -225,8 +227,7 @@ def mel_filters() -> NDArray[np.float32]:
     bins = np.linspace(0, SAMPLE_RATE / 2, N_FFT // 2 + 1)  # Hz
     ramps = edges[:, None] - bins  # (130, 1025)
     widths = np.diff(edges)[:, None]
-    rising, falling = -ramps[:-2] / widths[:-1], ramps[2:] / widths[1:]
-    triangles = np.maximum(0, np.minimum(rising, falling))
+    triangles = np.maximum(0, np.minimum(-ramps[:-2] / widths[:-1], ramps[2:] / widths[1:]))
     area = 2 / (edges[2:] - edges[:-2])
     return np.asarray(triangles * area[:, None], dtype=np.float32)
 
@@ -239,12 +240,11 @@ def _under_frame(colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
 @cache
 def _colour_index() -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
     """Magma's packed colours in ascending order, and the level of each."""
-    packed = _packed(MAGMA)
-    order = np.argsort(packed)
-    return packed[order], order.astype(np.uint8)
+    order = np.argsort(_packed(MAGMA))
+    return _packed(MAGMA)[order], order.astype(np.uint8)
 
 
 def _packed(pixels: NDArray[np.uint8]) -> NDArray[np.int32]:
     """(..., 3 or 4) → (...): red, green and blue in one number."""
-    wide = pixels.astype(np.int32)
-    return (wide[..., 0] << 16) | (wide[..., 1] << 8) | wide[..., 2]
+    red, green, blue = (pixels[..., i].astype(np.int32) for i in range(3))
+    return (red << 16) | (green << 8) | blue

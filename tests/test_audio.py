@@ -2,6 +2,7 @@
 
 import io
 import struct
+import time
 from pathlib import Path
 
 import av
@@ -367,3 +368,57 @@ def test_middle_of_a_long_song(seconds: float) -> None:
 
 def test_window_is_as_long_as_a_clip_of_the_dataset() -> None:
     assert audio.WINDOW == 661_794
+
+
+def test_playlist_does_not_open_other_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "secret.wav").write_bytes(encode(tone(440, seconds=4)))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(AudioError):
+        decode(b"ffconcat version 1.0\nfile secret.wav\n")
+
+
+def test_hls_playlist_does_not_open_other_files(tmp_path: Path) -> None:
+    (tmp_path / "secret.aac").write_bytes(encode(tone(440, seconds=4), "adts", "aac"))
+    playlist = tmp_path / "list.m3u8"
+    playlist.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\n{tmp_path}/secret.aac\n#EXT-X-ENDLIST\n")
+    with pytest.raises(AudioError):
+        decode(playlist)
+
+
+def test_session_description_opens_no_network() -> None:
+    start = time.monotonic()
+    with pytest.raises(AudioError):
+        decode(b"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio 5004 RTP/AVP 0\n")
+    assert time.monotonic() - start < 5  # s; it would wait for a packet
+
+
+def test_empty_file_named_mp3(tmp_path: Path) -> None:
+    (tmp_path / "song.mp3").touch()
+    with pytest.raises(AudioError):
+        decode(tmp_path / "song.mp3")
+
+
+def test_wav_of_64_bit_integers() -> None:
+    with pytest.raises(AudioError):
+        decode(encode(tone(440, seconds=3), "wav", "pcm_s64le"))
+
+
+@pytest.mark.parametrize("end", [bytes(5000), b"LYRICSBEGIN" + b"la la " * 200 + b"LYRICS200"])
+def test_mp3_with_something_after_the_sound(end: bytes) -> None:
+    mp3 = encode(tone(440, seconds=4), "mp3", "libmp3lame")
+    assert len(decode(mp3 + end)) == pytest.approx(len(decode(mp3)), abs=0.2 * 22_050)
+
+
+def test_mp3_with_a_damaged_frame() -> None:
+    mp3 = bytearray(encode(tone(440, seconds=8), "mp3", "libmp3lame"))
+    mp3[10_000:10_500] = np.random.default_rng(0).bytes(500)
+    assert len(decode(bytes(mp3))) == pytest.approx(8 * 22_050, rel=0.05)
+
+
+def test_double_wav_beyond_float32() -> None:
+    samples = tone(440, seconds=3).astype(np.float64)
+    header = struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + samples.nbytes, b"WAVE", b"fmt ", 16,
+                         3, 1, 22_050, 22_050 * 8, 8, 64, b"data", samples.nbytes)  # fmt: skip
+    samples[1000] = 1e300
+    with pytest.raises(AudioError, match="infinite"):
+        decode(header + samples.tobytes())

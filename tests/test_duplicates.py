@@ -144,3 +144,26 @@ def test_every_track_is_in_one_group() -> None:
     assert all(list(group) == sorted(group) for group in groups)
     together = {i: set(group) for group in groups for i in group}
     assert all(int(other) in together[int(first)] for first, *others in known for other in others)
+
+
+@pytest.mark.parametrize("data", [b"\xff\xfe\x00\x01"])
+def test_files_of_another_kind(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "duplicates").write_bytes(data)
+    with pytest.raises(DataError):
+        read_duplicates(tmp_path / "duplicates")
+
+
+def test_json_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "duplicates.json").write_bytes(b'\xef\xbb\xbf{"pairs": [{"a": "x", "b": "y"}]}')
+    assert read_duplicates(tmp_path / "duplicates.json") == [("x", "y")]
+
+
+def test_line_of_commas_alone(tmp_path: Path) -> None:
+    (tmp_path / "duplicates.txt").write_text(", ,\n")
+    levels = np.zeros((2, 128, 333), dtype=np.uint8)
+    data = Dataset(levels, np.array([0, 1]), ("a", "b"), ("blues", "jazz"), "nowhere", (), "digest")
+    known = read_duplicates(tmp_path / "duplicates.txt")
+    try:
+        same_recordings(data, known)
+    except DataError:
+        return

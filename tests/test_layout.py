@@ -168,3 +168,13 @@ def test_empty_class(place: str, tmp_path: Path) -> None:
     fill(tmp_path, [str(parent / "rock/a.mp3"), str(parent / "jazz/b.mp3"), f"{place}/notes.txt"])
     with pytest.raises(DataError, match=rf"{tmp_path / place} holds no PNG or audio file"):
         find_tracks(tmp_path)
+
+
+def test_album_named_as_its_genre(tmp_path: Path) -> None:
+    fill(tmp_path, ["rock/a.mp3", "rock/rock/a.mp3", "jazz/b.mp3"])
+    assert len({file.track for file in find_tracks(tmp_path)}) == 3
+
+
+def test_files_in_hidden_folders_are_ignored(tmp_path: Path) -> None:
+    fill(tmp_path, ["rock/a.png", "rock/.ipynb_checkpoints/a-checkpoint.png", "jazz/b.png"])
+    assert [file.track for file in find_tracks(tmp_path)] == ["b", "a"]
