@@ -136,7 +136,7 @@ def read_png(source: Path | bytes) -> NDArray[np.uint8]:
     data = source if isinstance(source, bytes) else source.read_bytes()
     if not data.startswith(PNG_SIGNATURE):
         raise PictureError("the file is not a PNG")
-    if len(data) >= 24:
+    if data[12:16] == b"IHDR" and len(data) >= 24:
         _check_size(*struct.unpack(">II", data[16:24]))  # before Pillow reads, let alone unpacks it
     try:
         image = Image.open(io.BytesIO(data), formats=["PNG"])
