@@ -75,8 +75,7 @@ def test_the_parent_names_the_search_its_data_and_its_split(finished: FinishedSe
     assert parent.data.tags["role"] == "search"
     assert parent.data.tags["data_digest"] == finished.dataset.digest
     path = tracker.client.download_artifacts(finished.outcome.parent, "split.json")
-    with open(path) as file:  # noqa: PTH123
-        assert splits.Split.from_json(file.read()) == finished.ledger.split
+    assert splits.Split.from_json(Path(path).read_text()) == finished.ledger.split
 
 
 def test_the_final_run_holds_the_evaluation(finished: FinishedSearch) -> None:

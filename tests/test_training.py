@@ -41,6 +41,12 @@ def test_other_seed_other_curve(tracks: Dataset) -> None:
     assert curve(tracks, member(tracks, 1)) != curve(tracks, member(tracks, 2))
 
 
+def test_every_epoch_has_chance_of_its_own(tracks: Dataset) -> None:
+    """Weights that hardly move: only order and dropout can change the training loss from epoch to epoch."""
+    first, second = curve(tracks, member(tracks, learning_rate=1e-12), epochs=2)
+    assert abs(first.train_loss - second.train_loss) > 1e-4
+
+
 def test_members_do_not_disturb_each_other(tracks: Dataset) -> None:
     together = curve(tracks, member(tracks, 1), member(tracks, 2))
     assert [row for row in together if row.member == 0] == curve(tracks, member(tracks, 1))
