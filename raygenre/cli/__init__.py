@@ -1,0 +1,11 @@
+"""The command `raygenre`: thin over the library, a file a command."""
+
+import typer
+
+from raygenre.cli.download import download
+from raygenre.cli.predict import predict
+from raygenre.cli.render import render
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+for _command in (predict, render, download):
+    app.command()(_command)
