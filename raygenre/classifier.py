@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
 from raygenre import audio, spectrogram
+from raygenre.calibration import Calibration
 from raygenre.inference import predict_logits
 from raygenre.model import GenreCNN, ModelConfig
 
-FORMAT = 1
+FORMAT = 2
 WEIGHTS, ABOUT = "weights.safetensors", "classifier.json"
 
 
@@ -52,27 +53,31 @@ class Prediction:
     Attributes:
         genre: the most probable genre.
         confidence: its probability.
+        uncertain: whether the confidence is below the classifier's threshold, so that the genre is a guess.
         probabilities: of each genre, the mean over the windows; they add up to 1.
         windows: probabilities of each window, as `Song.times` has them.
     """
 
     genre: str
     confidence: float
+    uncertain: bool
     probabilities: Mapping[str, float]
     windows: tuple[Mapping[str, float], ...]
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """A network in evaluation mode, the genres of its logits and its origin.
+    """A network in evaluation mode, the genres of its logits, how far to trust them, and its origin.
 
     Attributes:
+        calibration: fitted on tracks that networks of this setting had not seen.
         origin: facts about the training, for people and for the registry: data digest, synthetic or not, study.
         sha256: of the file of weights it was loaded from; empty before it was saved.
     """
 
     model: GenreCNN
     genres: tuple[str, ...]
+    calibration: Calibration = field(default_factory=Calibration)
     origin: Mapping[str, Any] = field(default_factory=dict)
     sha256: str = ""
 
@@ -81,8 +86,8 @@ class Classifier:
             raise ValueError(f"the network has {self.model.config.genres} outputs for {len(self.genres)} genres")
 
     def probabilities(self, levels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return probabilities float32 (N, G), rows adding up to 1, for levels uint8 (N, 128, 333)."""
-        return predict_logits(self.model, levels).softmax(dim=1).numpy()
+        """Return calibrated probabilities float32 (N, G), rows adding up to 1, for levels uint8 (N, 128, 333)."""
+        return self.calibration.probabilities(predict_logits(self.model, levels)).numpy()
 
     def predict(self, song: Song) -> Prediction:
         """Classify a song by the mean of its windows' probabilities."""
@@ -98,8 +103,13 @@ class Classifier:
         """(W, G) → the answer for one song."""
         mean = rows.mean(axis=0)
         best = int(mean.argmax())
+        confidence = float(mean[best])
         return Prediction(
-            self.genres[best], float(mean[best]), self._named(mean), tuple(self._named(row) for row in rows)
+            genre=self.genres[best],
+            confidence=confidence,
+            uncertain=confidence < self.calibration.threshold,
+            probabilities=self._named(mean),
+            windows=tuple(self._named(row) for row in rows),
         )
 
     def save(self, folder: Path) -> None:
@@ -119,6 +129,7 @@ class Classifier:
                 "format": FORMAT,
                 "model": asdict(self.model.config),
                 "genres": self.genres,
+                "calibration": asdict(self.calibration),
                 "recipe": spectrogram.RECIPE,
                 "sha256": _sha256(unfinished / WEIGHTS),
                 "versions": {name: version(name) for name in ("raygenre", "torch", "numpy", "av", "soxr")},
@@ -152,8 +163,11 @@ class Classifier:
             model = GenreCNN(ModelConfig(**config))
             model.load_state_dict(load_file(folder / WEIGHTS))
             model = model.to(memory_format=torch.channels_last).to(device or torch.device("cpu")).eval()
-            return cls(model, tuple(about["genres"]), about["origin"], about["sha256"])
-        except (OSError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
+            calibration = Calibration(**about["calibration"])
+            return cls(model, tuple(about["genres"]), calibration, about["origin"], about["sha256"])
+        except ClassifierError:
+            raise
+        except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise ClassifierError(f"{folder} does not hold a whole classifier: {error!r}") from error
 
     def _named(self, row: NDArray[np.float32]) -> dict[str, float]:

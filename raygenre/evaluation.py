@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from raygenre.calibration import calibration_error
 from raygenre.classifier import Classifier
 
 _Z = 1.959964  # two-sided 95 % of the normal distribution
@@ -22,21 +24,43 @@ class Evaluation:
 
     Attributes:
         genres: names of the classes.
-        confusion: int64 (G, G), tracks by true genre (row) and predicted genre (column).
-        predicted: int64 (N,), the predicted label of each track, in the order that was given.
+        labels: int64 (N,), the true genre of each track.
+        probabilities: float32 (N, G), the classifier's answers in the same order.
+        threshold: confidence below which the classifier calls an answer uncertain.
     """
 
     genres: tuple[str, ...]
-    confusion: NDArray[np.int64]
-    predicted: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    probabilities: NDArray[np.float32]
+    threshold: float
+
+    @property
+    def predicted(self) -> NDArray[np.int64]:
+        """int64 (N,), the genre that was named."""
+        return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """bool (N,), whether it is the true one."""
+        return np.asarray(self.predicted == self.labels)
+
+    @property
+    def certain(self) -> NDArray[np.bool_]:
+        """bool (N,), whether the classifier trusts its answer."""
+        return np.asarray(self.probabilities.max(axis=1) >= self.threshold)
+
+    @property
+    def confusion(self) -> NDArray[np.int64]:
+        """int64 (G, G), tracks by true genre (row) and predicted genre (column)."""
+        return confusion_matrix(self.labels, self.predicted, len(self.genres))
 
     @property
     def tracks(self) -> int:
-        return int(self.confusion.sum())
+        return len(self.labels)
 
     @property
     def hits(self) -> int:
-        return int(np.trace(self.confusion))
+        return int(self.right.sum())
 
     @property
     def accuracy(self) -> float:
@@ -48,12 +72,21 @@ class Evaluation:
         return wilson_interval(self.hits, self.tracks)
 
     @property
+    def certain_accuracy(self) -> float:
+        """Share of right answers among the certain ones; NaN if there are none."""
+        return float(self.right[self.certain].mean()) if self.certain.any() else math.nan
+
+    @property
+    def calibration_error(self) -> float:
+        """Mean distance of confidence and share of right answers, see `calibration.calibration_error`."""
+        return calibration_error(torch.from_numpy(self.probabilities.max(axis=1)), torch.from_numpy(self.right))
+
+    @property
     def recall(self) -> dict[str, float]:
         """Share of each genre's tracks that were recognised; NaN for a genre without tracks."""
-        rows = self.confusion.sum(axis=1)
-        return {
-            genre: float(self.confusion[i, i] / rows[i]) if rows[i] else math.nan for i, genre in enumerate(self.genres)
-        }
+        confusion = self.confusion
+        rows = confusion.sum(axis=1)
+        return {genre: float(confusion[i, i] / rows[i]) if rows[i] else math.nan for i, genre in enumerate(self.genres)}
 
 
 def evaluate(classifier: Classifier, levels: NDArray[np.uint8], labels: NDArray[np.int64]) -> Evaluation:
@@ -64,8 +97,7 @@ def evaluate(classifier: Classifier, levels: NDArray[np.uint8], labels: NDArray[
     """
     if len(labels) == 0:
         raise ValueError("an evaluation needs at least one track")
-    predicted = classifier.probabilities(levels).argmax(axis=1).astype(np.int64)
-    return Evaluation(classifier.genres, confusion_matrix(labels, predicted, len(classifier.genres)), predicted)
+    return Evaluation(classifier.genres, labels, classifier.probabilities(levels), classifier.calibration.threshold)
 
 
 def confusion_matrix(

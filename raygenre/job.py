@@ -4,9 +4,11 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
+import torch
 from rich.console import Console
 
 from raygenre import registry, report, splits, training_state
+from raygenre.calibration import calibrate
 from raygenre.classifier import Classifier
 from raygenre.dataset import Dataset
 from raygenre.duplicates import read_duplicates
@@ -123,7 +125,15 @@ def _judge(
     chosen = splits.indices(dataset, ledger.split.test)
     evaluation = evaluate(classifier, dataset.levels[chosen], dataset.labels[chosen])
     low, high = evaluation.interval
-    values = {"test_accuracy": evaluation.accuracy, "test_accuracy_low": low, "test_accuracy_high": high}
+    values = {
+        "test_accuracy": evaluation.accuracy,
+        "test_accuracy_low": low,
+        "test_accuracy_high": high,
+        "test_certain_share": float(evaluation.certain.mean()),
+        "test_calibration_error": evaluation.calibration_error,
+    }
+    if evaluation.certain.any():
+        values["test_certain_accuracy"] = evaluation.certain_accuracy
     size = {"parameters": parameters(classifier.model), "flops": flops(classifier.model)}
     evidence = Evidence(
         test_accuracy=evaluation.accuracy,
@@ -170,6 +180,10 @@ def _classifier(ledger: Ledger, dataset: Dataset, candidate: Candidate, parent: 
     if state is None:
         raise FileNotFoundError(f"{candidate.final.folder} holds no training state")
     model = training_state.network(state)
+    # The final network has no held-out tracks; those of the same setting trained again have, and are of its kind.
+    states = [training_state.latest(folder) for folder in candidate.reruns]
+    held_out = [training_state.held_out(path, dataset.labels) for path in states if path]
+    logits, labels = (torch.cat(parts) for parts in zip(*held_out, strict=True))
     origin = {
         "study": ledger.name,
         "mlflow_run_id": candidate.final.run_id,
@@ -177,8 +191,9 @@ def _classifier(ledger: Ledger, dataset: Dataset, candidate: Candidate, parent: 
         "data_digest": dataset.digest,
         "synthetic": dataset.synthetic,
         "setting": asdict(candidate.winner.setting),
+        "calibrated_on": len(labels),
     }
-    return Classifier(model, dataset.genres, origin)
+    return Classifier(model, dataset.genres, calibrate(logits, labels), origin)
 
 
 def _start(tracker: Tracker, ledger: Ledger, dataset: Dataset) -> str:

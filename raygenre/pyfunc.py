@@ -4,7 +4,7 @@ MLflow stores this file with the model and runs it when the model is loaded. ray
 not: they read the classifier's two files beside it, and run no code from a registry.
 
 Input: a table with a column `file`, the bytes of one dataset-style PNG or audio file a row. Output: a table with the
-columns `genre`, `confidence` and a probability for each genre.
+columns `genre`, `confidence`, `uncertain` and a probability for each genre.
 """
 
 from pathlib import Path
@@ -14,6 +14,8 @@ import pandas as pd
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 from raygenre.classifier import Classifier, read
+
+_ANSWER = ("genre", "confidence", "uncertain")
 
 
 class GenreModel(PythonModel):
@@ -34,8 +36,9 @@ class GenreModel(PythonModel):
         rows = []
         for data in model_input["file"]:
             prediction = self.classifier.predict(read(bytes(data)))
-            rows.append({"genre": prediction.genre, "confidence": prediction.confidence, **prediction.probabilities})
-        return pd.DataFrame(rows, columns=["genre", "confidence", *self.classifier.genres])
+            answer = {name: getattr(prediction, name) for name in _ANSWER}
+            rows.append({**answer, **prediction.probabilities})
+        return pd.DataFrame(rows, columns=[*_ANSWER, *self.classifier.genres])
 
 
 mlflow.models.set_model(GenreModel())

@@ -213,8 +213,9 @@ def _parse(uri: str) -> tuple[str, str, str]:
 
 def _save_pyfunc(folder: Path, target: Path) -> None:
     """Write the Classifier folder and the pyfunc over it as an MLflow model."""
-    outputs: list[ColSpec | TensorSpec] = [ColSpec(DataType.string, "genre")]
-    outputs += [ColSpec(DataType.double, name) for name in ("confidence", *Classifier.load(folder).genres)]
+    outputs: list[ColSpec | TensorSpec] = [ColSpec(DataType.string, "genre"), ColSpec(DataType.double, "confidence")]
+    outputs += [ColSpec(DataType.boolean, "uncertain")]
+    outputs += [ColSpec(DataType.double, name) for name in Classifier.load(folder).genres]
     mlflow.pyfunc.save_model(
         target,
         python_model=str(Path(__file__).with_name("pyfunc.py")),

@@ -61,4 +61,14 @@ def recall_table(evaluation: Evaluation) -> Group:
     head = (
         f"Test accuracy {evaluation.accuracy:.1%} on {evaluation.tracks} tracks (95 % interval {low:.1%} to {high:.1%})"
     )
-    return Group(Text(head, style="bold"), Text("Recall by genre:"), table)
+    return Group(Text(head, style="bold"), Text(_trust(evaluation)), Text("Recall by genre:"), table)
+
+
+def _trust(evaluation: Evaluation) -> str:
+    certain = int(evaluation.certain.sum())
+    if not certain:
+        return "All of these answers are called uncertain"
+    return (
+        f"{evaluation.certain_accuracy:.0%} of the {certain} answers with a confidence of at least "
+        f"{evaluation.threshold:.0%} are right; the others are called uncertain"
+    )

@@ -96,6 +96,8 @@ class Member:
     Attributes:
         epoch: epochs behind it.
         model, optimizer: on `device`.
+        validation_logits: float32 (V, G) on the CPU, of the validation tracks after the last epoch; None before one.
+        best_logits: of an earlier epoch, kept by whoever decides which one was best.
     """
 
     def __init__(
@@ -114,6 +116,8 @@ class Member:
         self.validation = validation
         self.device = device
         self.epoch = 0
+        self.validation_logits: Tensor | None = None
+        self.best_logits: Tensor | None = None
         with _chance(seed, 0, device):
             network = GenreCNN(model)
         self.model = network.to(memory_format=torch.channels_last).to(device)
@@ -182,6 +186,7 @@ def _epoch(
     validation_loss = validation_accuracy = math.nan
     if len(member.validation):
         logits = predict_logits(model, levels[member.validation], precision=training.precision)
+        member.validation_logits = logits
         truth = torch.from_numpy(labels[member.validation])
         validation_loss = F.cross_entropy(logits, truth).item()
         validation_accuracy = (logits.argmax(dim=1) == truth).float().mean().item()

@@ -1,9 +1,9 @@
 """Write down a training between two epochs, and go on from there.
 
-A state is a folder `epoch-NNNN` with `state.safetensors` (weights and optimizer of every member) and `state.json`
-(epoch, seeds, settings and the metrics so far). It appears under its name only when it is complete, so a process
-that dies at any moment leaves the state before or the state after. Random state needs no bytes: it follows from a
-member's seed and epoch.
+A state is a folder `epoch-NNNN` with `state.safetensors` (weights, optimizer and best validation logits of every
+member) and `state.json` (epoch, seeds, settings and the metrics so far). It appears under its name only when it is
+complete, so a process that dies at any moment leaves the state before or the state after. Random state needs no bytes:
+it follows from a member's seed and epoch.
 """
 
 import json
@@ -15,11 +15,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from raygenre.model import GenreCNN, ModelConfig
 from raygenre.training import EpochMetrics, Member
+
+_BEST_LOGITS = "best_logits"
 
 
 def save(folder: Path, members: Sequence[Member], history: Sequence[EpochMetrics]) -> Path:
@@ -31,6 +36,8 @@ def save(folder: Path, members: Sequence[Member], history: Sequence[EpochMetrics
     for number, member in enumerate(members):
         for name, tensor in member.model.state_dict().items():
             tensors[f"{number}/model/{name}"] = tensor.detach().contiguous()
+        if member.best_logits is not None:
+            tensors[f"{number}/{_BEST_LOGITS}"] = member.best_logits
         for index, moments in member.optimizer.state_dict()["state"].items():
             for name, tensor in moments.items():
                 tensors[f"{number}/optimizer/{index}/{name}"] = tensor.detach().contiguous()
@@ -75,6 +82,7 @@ def restore(path: Path, members: Sequence[Member]) -> list[EpochMetrics]:
         for moments in member.optimizer.state.values():
             moments["mu_product"] = moments["mu_product"].cpu()  # where NAdam keeps it, whatever the device
         member.epoch = saved["epoch"]
+        member.best_logits = tensors.get(f"{number}/{_BEST_LOGITS}")
     return history(path)
 
 
@@ -86,6 +94,19 @@ def network(path: Path) -> GenreCNN:
     tensors = load_file(path / "state.safetensors")
     model.load_state_dict({name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)})
     return model
+
+
+def held_out(path: Path, labels: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+    """Return the best logits (N, G) of all members' validation tracks at a saved state, and their labels (N,).
+
+    Args:
+        labels: int64 of the whole data set.
+    """
+    members = json.loads((path / "state.json").read_text())["members"]
+    tensors = load_file(path / "state.safetensors")
+    logits = [tensors[f"{number}/{_BEST_LOGITS}"] for number in range(len(members))]
+    tracks = [track for member in members for track in member["validation_tracks"]]
+    return torch.cat(logits), torch.from_numpy(labels[tracks])
 
 
 def history(path: Path) -> list[EpochMetrics]:

@@ -95,6 +95,7 @@ class Endpoint:
         return Answer(
             genre=prediction.genre,
             confidence=prediction.confidence,
+            uncertain=prediction.uncertain,
             probabilities=dict(prediction.probabilities),
             model=self._fetched.name,
         )

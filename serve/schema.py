@@ -11,6 +11,7 @@ class Answer(BaseModel):
             "example": {
                 "genre": "jazz",
                 "confidence": 0.7,
+                "uncertain": False,
                 "probabilities": {"blues": 0.2, "jazz": 0.7, "rock": 0.1},
                 "model": "raygenre/3",
             }
@@ -19,6 +20,7 @@ class Answer(BaseModel):
 
     genre: str = Field(description="The most probable genre.")
     confidence: float = Field(description="Its probability.", ge=0, le=1)
+    uncertain: bool = Field(description="Whether the confidence is too low for the genre to be more than a guess.")
     probabilities: dict[str, float] = Field(description="Probability of each genre; they add up to 1.")
     model: str = Field(description="Registered model and version that gave the answer.")
 

@@ -1,11 +1,13 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from raygenre.classifier import ABOUT, WEIGHTS, Classifier, ClassifierError, read
+from raygenre.calibration import Calibration
+from raygenre.classifier import ABOUT, WEIGHTS, Classifier, ClassifierError, Song, read
 from raygenre.dataset import Dataset
 from raygenre.model import GenreCNN, ModelConfig
 from raygenre.spectrogram import levels, write_png
@@ -17,7 +19,8 @@ GENRES = ("bells", "drone", "storm")
 
 def classifier(seed: int = 0) -> Classifier:
     torch.manual_seed(seed)
-    return Classifier(GenreCNN(ModelConfig(genres=3)), GENRES, {"study": "none", "setting": {"dropout": 0.3}})
+    model = GenreCNN(ModelConfig(genres=3))
+    return Classifier(model, GENRES, Calibration(2.0, 0.6), {"study": "none", "setting": {"dropout": 0.3}})
 
 
 def test_what_is_loaded_answers_as_what_was_saved(tracks: Dataset, tmp_path: Path) -> None:
@@ -27,6 +30,7 @@ def test_what_is_loaded_answers_as_what_was_saved(tracks: Dataset, tmp_path: Pat
     assert np.allclose(loaded.probabilities(tracks.levels[:5]), original.probabilities(tracks.levels[:5]), atol=1e-6)
     assert loaded.genres == GENRES
     assert loaded.origin == original.origin
+    assert loaded.calibration == original.calibration
     assert sorted(path.name for path in (tmp_path / "model").iterdir()) == [ABOUT, WEIGHTS]
 
 
@@ -115,3 +119,29 @@ def test_an_incomplete_folder_is_refused_by_name(tmp_path: Path, damage: str) ->
 def test_outputs_and_genres_must_match() -> None:
     with pytest.raises(ValueError, match="3 outputs for 2 genres"):
         Classifier(GenreCNN(ModelConfig(genres=3)), ("a", "b"))
+
+
+def test_an_answer_below_the_threshold_is_uncertain(tracks: Dataset) -> None:
+    song = Song(tracks.levels[:1], ())
+    confidence = classifier().predict(song).confidence
+    for threshold, uncertain in ((confidence, False), (np.nextafter(confidence, 1), True)):
+        judged = replace(classifier(), calibration=Calibration(2.0, float(threshold))).predict(song)
+        assert judged.confidence == confidence
+        assert judged.uncertain is uncertain
+
+
+def test_the_temperature_changes_the_confidence_and_not_the_genre(tracks: Dataset) -> None:
+    cold, warm = (replace(classifier(), calibration=Calibration(t, 0.5)).probabilities(tracks.levels) for t in (0.5, 3))
+    assert (cold.argmax(axis=1) == warm.argmax(axis=1)).all()
+    assert (cold.max(axis=1) > warm.max(axis=1)).all()
+
+
+@pytest.mark.parametrize(
+    "calibration", [{}, {"temperature": 0.0, "threshold": 0.5}, {"temperature": 1, "threshold": 7}]
+)
+def test_a_damaged_calibration_is_not_loaded(calibration: dict[str, float], tmp_path: Path) -> None:
+    classifier().save(tmp_path / "model")
+    path = tmp_path / "model" / ABOUT
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"calibration": calibration or None}))
+    with pytest.raises(ClassifierError, match="whole classifier"):
+        Classifier.load(tmp_path / "model")

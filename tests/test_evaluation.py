@@ -5,18 +5,31 @@ import pytest
 
 from raygenre.evaluation import Evaluation, confusion_matrix, wilson_interval
 
+ANSWERS = np.array([[0.8, 0.1, 0.1], [0.9, 0.1, 0], [0.4, 0.6, 0], [0.3, 0.6, 0.1]], dtype=np.float32)
+
 
 def test_confusion_matrix_counts_true_rows_and_predicted_columns() -> None:
     assert confusion_matrix([0, 0, 1, 2], [0, 1, 1, 0], 3).tolist() == [[1, 1, 0], [0, 1, 0], [1, 0, 0]]
 
 
 def test_accuracy_and_recall() -> None:
-    matrix = confusion_matrix([0, 0, 0, 1], [0, 0, 1, 1], 3)
-    evaluation = Evaluation(("blues", "jazz", "rock"), matrix, np.array([0, 0, 1, 1]))
+    evaluation = Evaluation(("blues", "jazz", "rock"), np.array([0, 0, 0, 1]), ANSWERS, 0.5)
     assert evaluation.accuracy == 0.75
+    assert evaluation.predicted.tolist() == [0, 0, 1, 1]
+    assert evaluation.confusion.tolist() == [[2, 1, 0], [0, 1, 0], [0, 0, 0]]
     assert evaluation.recall["blues"] == pytest.approx(2 / 3)
     assert evaluation.recall["jazz"] == 1
     assert math.isnan(evaluation.recall["rock"])
+
+
+def test_accuracy_of_the_certain_answers() -> None:
+    labels = np.array([0, 0, 0, 1])
+    evaluation = Evaluation(("blues", "jazz", "rock"), labels, ANSWERS, 0.75)
+    assert evaluation.certain.tolist() == [True, True, False, False]
+    assert evaluation.certain_accuracy == 1
+    assert math.isnan(Evaluation(("blues", "jazz", "rock"), labels, ANSWERS, 1.0).certain_accuracy)
+    # Two answers of confidence 0.6 share a bin, one of them right.
+    assert evaluation.calibration_error == pytest.approx((0.2 + 0.1 + 0.2) / 4)
 
 
 def test_wilson_interval_of_the_textbook() -> None:

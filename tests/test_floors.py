@@ -17,6 +17,7 @@ FLOORS = {
     "raygenre.model": 0,
     "raygenre.augmentation": 0,
     "raygenre.storage": 0,
+    "raygenre.calibration": 0,
     "raygenre.inference": 1,
     "raygenre.layout": 1,
     "raygenre.dataset": 1,

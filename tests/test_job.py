@@ -6,11 +6,13 @@ from pathlib import Path
 import mlflow
 import pandas as pd
 import pytest
+import torch
 from mlflow.entities import Run
 from optuna.trial import TrialState
 from rich.console import Console
 
-from raygenre import job, registry, splits
+from raygenre import job, registry, splits, training_state
+from raygenre.calibration import calibrate
 from raygenre.dataset import Dataset
 from raygenre.search.config import Resources
 from raygenre.search.recorder import METRICS
@@ -40,6 +42,17 @@ def test_a_trials_run_has_the_searched_values_as_params_and_nothing_else(finishe
         assert {key: float(value) for key, value in run.data.params.items()} == trial.params
         assert run.data.tags["seed"]
         assert run.data.tags["state"] == "complete"
+
+
+def test_the_classifier_is_calibrated_on_what_the_winners_reruns_had_not_seen(finished: FinishedSearch) -> None:
+    candidate, dataset = finished.outcome.candidate, finished.dataset
+    held_out = [training_state.held_out(max(folder.glob("epoch-*")), dataset.labels) for folder in candidate.reruns]
+    logits, labels = (torch.cat(parts) for parts in zip(*held_out, strict=True))
+    # Two folds share the training tracks, and each of two re-runs validates on both.
+    assert len(labels) == 2 * len(finished.ledger.split.train)
+    classifier = registry.fetch(finished.storage).classifier
+    assert classifier.calibration == calibrate(logits, labels)
+    assert classifier.origin["calibrated_on"] == len(labels)
 
 
 def test_mlflow_and_optuna_hold_the_same_losses(finished: FinishedSearch) -> None:
@@ -115,7 +128,12 @@ def test_mlflow_users_load_the_champion_without_pickle(
     own = registry.fetch(finished.storage).classifier.probabilities(finished.dataset.levels[:1])[0]
     assert table[list(finished.dataset.genres)].to_numpy()[0] == pytest.approx(own, abs=1e-6)
     assert model.metadata.signature.inputs.input_names() == ["file"]
-    assert model.metadata.signature.outputs.input_names() == ["genre", "confidence", *finished.dataset.genres]
+    assert model.metadata.signature.outputs.input_names() == [
+        "genre",
+        "confidence",
+        "uncertain",
+        *finished.dataset.genres,
+    ]
 
 
 def test_resuming_a_finished_study_changes_nothing(finished: FinishedSearch) -> None:

@@ -6,10 +6,10 @@ from PIL import Image
 from rich.console import Console
 
 from raygenre import report
-from raygenre.evaluation import Evaluation, confusion_matrix
+from raygenre.evaluation import Evaluation
 
 LABELS, PREDICTED = np.array([0, 0, 0, 1, 1]), np.array([0, 0, 1, 1, 0])
-EVALUATION = Evaluation(("blues", "jazz", "rock"), confusion_matrix(LABELS, PREDICTED, 3), PREDICTED)
+EVALUATION = Evaluation(("blues", "jazz", "rock"), LABELS, np.eye(3, dtype=np.float32)[PREDICTED], 0.5)
 
 
 def test_the_table_is_the_matrix() -> None:

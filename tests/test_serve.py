@@ -43,6 +43,7 @@ def test_a_picture_gets_the_librarys_own_answer_whatever_type_it_states(
     assert answer["genre"] == expected.genre
     assert answer["confidence"] == pytest.approx(expected.confidence, abs=1e-5)
     assert answer["probabilities"] == pytest.approx(expected.probabilities, abs=1e-5)
+    assert answer["uncertain"] is expected.uncertain
     assert answer["model"] == f"raygenre/{finished.outcome.version}"
 
 

@@ -178,9 +178,13 @@ class Trainings:
             raise NonFiniteLossError(failure)
         return Final(name, folder, run_id)
 
+    def rerun_folders(self, number: int) -> tuple[Path, ...]:
+        """Where the re-runs of a trial's setting keep their training states."""
+        return tuple(self._ledger.folder / "finalists" / f"{number:04d}-{again}" for again in range(RERUNS))
+
     def _begin(self, number: int, again: int) -> "ray.ObjectRef[tuple[Rows, str]]":
         seed = trial_seed(self._ledger.config.seed, _FIRST_RERUN + number * RERUNS + again)
-        folder = self._ledger.folder / "finalists" / f"{number:04d}-{again}"
+        folder = self.rerun_folders(number)[again]
         return self._train_again.remote(self._plan, self._setting(number), [self._tracks], seed, folder)
 
     def _finalist(self, trial: FrozenTrial) -> Finalist | None:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import ray
 from rich.console import Console
@@ -25,11 +26,13 @@ class Candidate:
         finalists: the best settings, best first by their re-runs.
         winner: the best of them whose final training did not diverge.
         final: that training, with its weights and its MLflow run.
+        reruns: folders of the winner's re-runs, with their predictions for the validation tracks.
     """
 
     finalists: tuple[Finalist, ...]
     winner: Finalist
     final: Final
+    reruns: tuple[Path, ...]
 
 
 def run_search(
@@ -64,7 +67,8 @@ def run_search(
             continue
         console.print(f"Training setting {finalist.number} on all {len(split.train)} training tracks")
         try:
-            return Candidate(tuple(finalists), finalist, trainings.final(finalist))
+            final = trainings.final(finalist)
+            return Candidate(tuple(finalists), finalist, final, trainings.rerun_folders(finalist.number))
         except NonFiniteLossError as error:
             console.print(f"  {error}", highlight=False)
     raise StudyError(f"every one of the best settings of the study {ledger.name} diverged when trained again")

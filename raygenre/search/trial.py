@@ -98,8 +98,12 @@ def train(members: Sequence[Member], tracks: Tracks, *, epochs: int, folder: Pat
     yield from rows
     for _ in range(len(rows), epochs):
         history += [next(progress) for _ in members]
+        row = summaries(history)[-1]
+        if row["validation_loss"] == row[OBJECTIVE]:
+            for member in members:
+                member.best_logits = member.validation_logits
         training_state.save(folder, members, history)
-        yield summaries(history)[-1]
+        yield row
 
 
 def recorded(folder: Path) -> Rows:

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from raygenre import training_state
 from raygenre.dataset import Dataset
@@ -39,6 +40,31 @@ def test_the_state_is_there_before_an_epoch_is_told(tracks: Dataset, tmp_path: P
     rows = train(start(PLAN, Setting(), data, seed=1), data, epochs=3, folder=tmp_path)
     assert next(rows)["epoch"] == 1
     assert training_state.latest(tmp_path) == tmp_path / "epoch-0001"
+
+
+def test_the_state_keeps_the_predictions_of_the_best_epoch(tracks: Dataset, tmp_path: Path) -> None:
+    """Without decay, this learning rate makes the fourth epoch worse than the third."""
+    data, spoiled = shared(tracks), Setting(learning_rate=0.02, decay=0.0)
+    folder = tmp_path / "whole"
+    best: list[torch.Tensor] = []
+    members = start(PLAN, spoiled, data, seed=1)
+    rows = []
+    for row in train(members, data, epochs=4, folder=folder):
+        rows.append(row)
+        if row["validation_loss"] == row[OBJECTIVE]:
+            best = [member.validation_logits for member in members if member.validation_logits is not None]
+    assert min(rows, key=lambda row: row["validation_loss"])["epoch"] < 4
+    state = training_state.latest(folder)
+    assert state is not None
+    logits, labels = training_state.held_out(state, tracks.labels)
+    assert torch.equal(logits, torch.cat(best))
+    assert labels.tolist() == [tracks.labels[i] for _, validation in data.folds for i in validation]
+
+    list(train(start(PLAN, spoiled, data, seed=1), data, epochs=3, folder=tmp_path / "halves"))
+    list(train(start(PLAN, spoiled, data, seed=1), data, epochs=4, folder=tmp_path / "halves"))
+    resumed = training_state.latest(tmp_path / "halves")
+    assert resumed is not None
+    assert torch.equal(training_state.held_out(resumed, tracks.labels)[0], logits)
 
 
 def test_the_objective_is_the_lowest_mean_over_folds() -> None:
