@@ -1,111 +1,25 @@
 """A search that is interrupted or killed loses nothing, and `--resume` finishes it as if nothing had happened."""
 
-import os
-import signal
+import random
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import optuna
 import pytest
-from mlflow.entities import Run
-from optuna.trial import FrozenTrial, TrialState
 
-from raygenre.search.recorder import METRICS
-from raygenre.storage import resolve
-from raygenre.tracking import Tracker
+from tests.faults.driver import STUDY, Driver
 from tests.test_tune import ROOT
 
 pytestmark = pytest.mark.slow
 
-TRIALS, EPOCHS = 4, 6
-
-
-class Driver:
-    """The script in a process group of its own, so that its whole cluster can be ended with it."""
-
-    def __init__(self, storage: Path, data: Path) -> None:
-        self.storage = storage
-        self._new = [
-            "--data", str(data), "--study", "autumn", "--trials", str(TRIALS), "--epochs", str(EPOCHS),
-            "--top-k", "1", "--scheduler", "none", "--batch-size", "2",
-        ]  # fmt: skip
-        self._process: subprocess.Popen[str] | None = None
-
-    def start(self, *, resume: bool = False) -> None:
-        script = str(ROOT / "experiments" / "tune.py")
-        options = ["--resume"] if resume else self._new
-        self._process = subprocess.Popen(
-            [sys.executable, script, "--storage", str(self.storage), *options],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-
-    def wait(self, timeout: float = 240) -> tuple[int, str]:
-        assert self._process
-        printed, _ = self._process.communicate(timeout=timeout)
-        return self._process.returncode, printed
-
-    def interrupt(self) -> None:
-        """Ctrl-C, to the driver."""
-        assert self._process
-        self._process.send_signal(signal.SIGINT)
-
-    def kill(self) -> None:
-        """The driver and its cluster die at once."""
-        if self._process and self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.communicate()
-
-    def trials(self) -> list[FrozenTrial]:
-        journal = self.storage / "studies" / "autumn" / "journal.log"
-        if not journal.exists():
-            return []
-        backend = optuna.storages.journal.JournalFileBackend(
-            str(journal), lock_obj=optuna.storages.journal.JournalFileOpenLock(str(journal))
-        )
-        return optuna.load_study(study_name="autumn", storage=optuna.storages.JournalStorage(backend)).trials
-
-    def wait_for_epochs(self, epochs: int) -> None:
-        """Until the ledger has so many epochs, over all trials."""
-        deadline = time.monotonic() + 240
-        while sum(len(trial.intermediate_values) for trial in self.trials()) < epochs:
-            assert self._process
-            assert self._process.poll() is None, self.wait()[1]
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
-
 
 @pytest.fixture
 def driver(tmp_path: Path, tracks_folder: Path) -> Iterator[Driver]:
-    driver = Driver(tmp_path / "results", tracks_folder)
+    driver = Driver(tmp_path / "results", tracks_folder, trials=4, epochs=6)
     yield driver
     driver.kill()
-
-
-def trial_runs(storage: Path) -> list[Run]:
-    tracker = Tracker(resolve(storage))
-    return list(tracker.client.search_runs([tracker.experiment_id], "tags.role = 'trial'"))
-
-
-def check_all_is_there(driver: Driver) -> None:
-    """Every trial once in study and MLflow, no run left open, every epoch of every metric once."""
-    trials = driver.trials()
-    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * TRIALS
-    assert all(sorted(trial.intermediate_values) == list(range(1, EPOCHS + 1)) for trial in trials)
-    runs = {run.info.run_id: run for run in trial_runs(driver.storage)}
-    assert sorted(runs) == sorted(trial.user_attrs["mlflow_run_id"] for trial in trials)
-    tracker = Tracker(resolve(driver.storage))
-    every = tracker.client.search_runs([tracker.experiment_id])
-    assert {run.info.status for run in every} == {"FINISHED"}
-    for run_id in runs:
-        for name in METRICS:
-            steps = sorted(metric.step for metric in tracker.client.get_metric_history(run_id, name))
-            assert steps == list(range(1, EPOCHS + 1)), (run_id, name)
 
 
 def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(driver: Driver) -> None:
@@ -114,30 +28,80 @@ def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(driver: Driver) -> None:
     driver.interrupt()
     code, printed = driver.wait()
     assert code == 130, printed
-    assert "--resume --study autumn" in printed
+    assert f"--resume --study {STUDY}" in printed
     assert "Traceback" not in printed
-    before = driver.trials()
-    assert {run.info.status for run in trial_runs(driver.storage)} <= {"FINISHED", "KILLED"}
+    before = driver.ledger()
+    assert {run.info.status for run in driver.trial_runs()} <= {"FINISHED", "KILLED"}
 
     driver.start(resume=True)
     code, printed = driver.wait()
     assert code == 0, printed
-    after = driver.trials()
+    after = driver.ledger()
     for early, late in zip(before, after, strict=False):
         assert early.params == late.params
         assert early.intermediate_values.items() <= late.intermediate_values.items()  # nothing was trained anew
-    check_all_is_there(driver)
+    driver.check_all_is_there()
 
 
 def test_a_killed_driver_is_resumed_from_the_ledger(driver: Driver) -> None:
     driver.start()
     driver.wait_for_epochs(4)
     driver.kill()
-    before = driver.trials()
+    before = driver.ledger()
     driver.start(resume=True)
     code, printed = driver.wait()
     assert code == 0, printed
-    for early, late in zip(before, driver.trials(), strict=False):
+    for early, late in zip(before, driver.ledger(), strict=False):
         assert early.params == late.params
         assert early.intermediate_values.items() <= late.intermediate_values.items()
-    check_all_is_there(driver)
+    driver.check_all_is_there()
+
+
+def test_a_killed_worker_goes_on_from_its_last_epoch(driver: Driver) -> None:
+    driver.start()
+    for epochs in (2, 6):
+        driver.wait_for_epochs(epochs)
+        assert driver.kill_a_worker()
+    code, printed = driver.wait()
+    assert code == 0, printed
+    driver.check_all_is_there()
+
+
+def test_a_second_driver_is_refused(driver: Driver) -> None:
+    driver.start()
+    driver.wait_for_epochs(1)
+    script = str(ROOT / "experiments" / "tune.py")
+    second = [sys.executable, script, "--storage", str(driver.storage), "--resume", "--study", STUDY]
+    refused = subprocess.run(second, capture_output=True, text=True, timeout=120, check=False)
+    assert refused.returncode == 2
+    assert f"another driver (process {driver.pid}) works on the study {STUDY}" in " ".join(refused.stdout.split())
+    code, printed = driver.wait()
+    assert code == 0, printed
+    driver.check_all_is_there()
+
+
+@pytest.mark.timeout(1500)
+def test_many_kills_lose_nothing(tmp_path: Path, tracks_folder: Path) -> None:
+    """Drivers and workers die at random moments, seven times; no epoch is trained twice but the one under way."""
+    chance = random.Random(0)
+    driver = Driver(tmp_path / "results", tracks_folder, trials=8, epochs=8)
+    try:
+        driver.start()
+        for kill in range(7):
+            driver.wait_for_epochs(8 * kill + chance.randrange(1, 8))
+            time.sleep(chance.random())
+            before = driver.ledger()
+            if kill % 3 == 1:
+                driver.kill_a_worker()
+            else:
+                driver.kill()
+                driver.start(resume=True)
+            after = driver.ledger()
+            for early, late in zip(before, after, strict=False):
+                assert early.params == late.params
+                assert early.intermediate_values.items() <= late.intermediate_values.items()
+        code, printed = driver.wait()
+        assert code == 0, printed
+        driver.check_all_is_there()
+    finally:
+        driver.kill()
