@@ -137,6 +137,9 @@ def main(
         raise typer.Exit(130) from None
     except (ValueError, OSError, ClusterError, TrackingError, OptunaError) as error:
         console.print(f"[red]error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
+        if ledger and isinstance(error, OSError):
+            resumed = f"{_program()} --resume --study {ledger.name}{_same_place(context)}"
+            console.print(f"Everything so far is kept; once that is mended, go on with:\n  {resumed}", highlight=False)
         raise typer.Exit(2) from error
 
 

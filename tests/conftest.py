@@ -84,12 +84,14 @@ def small_config(tracks: Dataset, **changes: object) -> SearchConfig:
     return SearchConfig(**fields | changes)  # type: ignore[arg-type]
 
 
-def new_ledger(studies: Path, tracks: Dataset, name: str = "study", **changes: object) -> Ledger:
+def new_ledger(
+    studies: Path, tracks: Dataset, name: str = "study", *, url: str | None = None, **changes: object
+) -> Ledger:
     config = small_config(tracks, **changes)
     split = splits.random_split(
         tracks, seed=config.seed, folds=config.folds, validation=config.validation, duplicates=[]
     )
-    return Ledger.create(studies, name, config=config, split=split, url=None)
+    return Ledger.create(studies, name, config=config, split=split, url=url)
 
 
 @pytest.fixture(scope="session")

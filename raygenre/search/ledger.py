@@ -29,6 +29,7 @@ from raygenre.splits import Split
 
 _ID, _CONFIG, _SPLIT, _FAILURE = "id", "config", "split", "failure"
 RUN = "mlflow_run_id"
+_LOCKED_SECONDS = 120  # s
 _OWN_FILES = ("lock", "journal.log", "journal.log.lock")
 
 
@@ -219,9 +220,22 @@ def latest_study(studies: Path) -> str:
 
 def _storage(folder: Path, url: str | None) -> BaseStorage:
     if url:
-        return RDBStorage(url)
-    journal = str(folder / "journal.log")
-    return JournalStorage(JournalFileBackend(journal, lock_obj=JournalFileOpenLock(journal)))
+        # SQLite gives up after five seconds by default if another process, such as a backup, has the file locked.
+        wait = {"connect_args": {"timeout": _LOCKED_SECONDS}} if url.startswith("sqlite") else {}
+        return RDBStorage(url, engine_kwargs=wait)
+    journal = folder / "journal.log"
+    _mend(journal)
+    return JournalStorage(JournalFileBackend(str(journal), lock_obj=JournalFileOpenLock(str(journal))))
+
+
+def _mend(journal: Path) -> None:
+    """Take away an entry that a full disk or a kill cut short: Optuna would write the next one into the same line."""
+    if not journal.exists():
+        return
+    with journal.open("r+b") as file:
+        whole = file.read()
+        if not whole.endswith(b"\n"):
+            file.truncate(whole.rfind(b"\n") + 1)
 
 
 def _locked(folder: Path) -> int:

@@ -55,6 +55,8 @@ class Recorder(tune.Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
+        if "halt" in result:
+            raise OSError(result["halt"])
         if "epoch" not in result:
             return
         number, epoch = trial.config["number"], result["epoch"]

@@ -145,7 +145,7 @@ def run_trial(config: dict[str, Any], *, plan: Plan, shared: "Sequence[ray.Objec
 
     `config` holds `setting`, `seed` and `folder`. A training that goes on reports its epochs from the first again;
     the recorder knows which ones it has. A diverged training is reported as `failure`, since Ray would start a raised
-    one again.
+    one again; a disk that is full or read-only as `halt`, since it is not the setting's fault.
     """
     tracks: Tracks = ray.get(shared[0])
     setting = Setting(**config["setting"])
@@ -155,6 +155,8 @@ def run_trial(config: dict[str, Any], *, plan: Plan, shared: "Sequence[ray.Objec
             tune.report(row)
     except NonFiniteLossError as error:
         tune.report({"failure": str(error)})
+    except OSError as error:
+        tune.report({"halt": f"trial {config['number']} cannot write its training state: {error}"})
 
 
 def train_again(

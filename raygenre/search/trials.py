@@ -6,6 +6,7 @@ import os
 
 import ray
 from ray import tune
+from ray.tune import TuneError
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
 from rich.console import Console
 
@@ -40,6 +41,7 @@ def run_trials(
 
     Raises:
         Interrupted: Ctrl-C.
+        OSError: a disk is full or read-only, here or where a trial runs.
     """
     config = ledger.config
     recorder = Recorder(ledger, tracker, parent)
@@ -77,12 +79,22 @@ def run_trials(
     try:
         with progress:
             tuner.fit()
+    except TuneError as error:
+        recorder.interrupt()
+        raise _cause(error) from None
     except BaseException:
         recorder.interrupt()
         raise
     if ledger.unfinished() or len(ledger.trials) < config.trials:
         recorder.interrupt()
         raise Interrupted
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What a callback or the searcher raised; Tune wraps it, sometimes twice, with a traceback for its message."""
+    while isinstance(error, TuneError) and error.__context__:
+        error = error.__context__
+    return error
 
 
 def _scheduler(name: str, epochs: int) -> TrialScheduler:

@@ -1,6 +1,9 @@
 import os
+import sqlite3
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -139,9 +142,9 @@ def test_the_ledger_may_lie_in_a_database(tracks: Dataset, tmp_path: Path) -> No
 
 
 def test_the_latest_study_is_the_one_worked_on_last(tracks: Dataset, tmp_path: Path) -> None:
-    for time, name in ((100, "b"), (200, "a")):
+    for moment, name in ((100, "b"), (200, "a")):
         new_ledger(tmp_path, tracks, name).close()
-        os.utime(tmp_path / name / "lock", (time, time))
+        os.utime(tmp_path / name / "lock", (moment, moment))
     assert latest_study(tmp_path) == "a"
     with pytest.raises(StudyError, match="no study"):
         latest_study(tmp_path / "nowhere")
@@ -171,3 +174,39 @@ def test_a_folder_with_an_older_studys_work_is_refused(tracks: Dataset, tmp_path
     (tmp_path / "study" / "final-0001-5").mkdir(parents=True)
     with pytest.raises(StudyError, match="final-0001-5"):
         new_ledger(tmp_path, tracks)
+
+
+def test_an_entry_that_was_cut_short_is_taken_away(tracks: Dataset, tmp_path: Path) -> None:
+    ledger = new_ledger(tmp_path, tracks)
+    number = begin(ledger)
+    ledger.close()
+    with (tmp_path / "study" / "journal.log").open("ab") as journal:
+        journal.write(b'{"op_code":8,"worker_id":"x","trial_i')  # what a full disk leaves
+    again = Ledger.open(tmp_path, "study", url=None)
+    again.report(number, epoch=1, loss=0.5)
+    again.close()
+    assert Ledger.open(tmp_path, "study", url=None).unfinished()[0].intermediate_values == {1: 0.5}
+
+
+def test_a_locked_journal_is_waited_for(tracks: Dataset, tmp_path: Path) -> None:
+    ledger = new_ledger(tmp_path, tracks)
+    number = begin(ledger)
+    lock = tmp_path / "study" / "journal.log.lock"
+    lock.touch()  # another process writes, and is slow about it
+    threading.Timer(1.5, lock.unlink).start()
+    started = time.monotonic()
+    ledger.report(number, epoch=1, loss=0.5)
+    assert 1.2 < time.monotonic() - started < 20
+    assert ledger.unfinished()[0].intermediate_values == {1: 0.5}
+
+
+def test_a_locked_database_is_waited_for(tracks: Dataset, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'study.db'}"
+    ledger = new_ledger(tmp_path, tracks, url=url)
+    number = begin(ledger)
+    other = sqlite3.connect(tmp_path / "study.db", isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN EXCLUSIVE")
+    threading.Timer(7, lambda: other.execute("COMMIT")).start()  # SQLite's own patience ends after 5 s
+    ledger.report(number, epoch=1, loss=0.5)
+    assert ledger.unfinished()[0].intermediate_values == {1: 0.5}
+    other.close()

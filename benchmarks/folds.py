@@ -1,0 +1,111 @@
+"""How many folds should judge a setting? Measures where the noise of a validation loss comes from, and simulates.
+
+Run, from the project's folder, with GTZAN's images (an hour on 2 cores):
+    .venv/bin/python benchmarks/folds.py --data PATH
+
+Settings drawn from the default space are each trained on five folds, and once more on the first fold with a new
+seed. Losses on the same fold are compared, so what counts is not how hard a fold is but how a setting's rank differs
+between folds (interaction) and between seeds. With these variances, searches of one budget are simulated: few trials on
+many folds or many trials on one, the best three trained twice again as the search does. The table says how much
+higher the winner's true loss is than that of the best setting there is, in the limit of a thousand trials.
+"""
+
+import json
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from raygenre import dataset as data_sets
+from raygenre import splits, storage
+from raygenre.model import ModelConfig
+from raygenre.search.space import sampler, space
+from raygenre.training import Member, TrainingConfig, fit, standardised
+
+FOLDS = 5
+SIMULATIONS = 20_000
+
+
+def train(task: tuple[Path, dict[str, float], int, int, int]) -> float:
+    """The lowest validation loss of one setting on one fold."""
+    data, setting, fold, seed, epochs = task
+    torch.set_num_threads(1)
+    tracks = data_sets.load(data, cache=storage.resolve().cache)
+    parts = splits.random_split(tracks, seed=0, folds=FOLDS, validation=0.2, duplicates=[]).folds[fold]
+    chosen, held_out = splits.indices(tracks, parts.train), splits.indices(tracks, parts.validation)
+    config = standardised(ModelConfig(genres=len(tracks.genres), dropout=setting["dropout"]), tracks.levels, chosen)
+    training = TrainingConfig(learning_rate=setting["learning_rate"], decay=setting["decay"])
+    member = Member(config, training, seed=seed, train=chosen, validation=held_out, device=torch.device("cpu"))
+    return min(row.validation_loss for row in fit(tracks.levels, tracks.labels, [member], epochs=epochs))
+
+
+def variances(losses: NDArray[np.float64], again: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Standard deviations of setting, interaction with the fold, and seed, from losses (S, FOLDS) and (S,)."""
+    settings, folds = losses.shape
+    rest = losses - losses.mean(axis=1, keepdims=True) - losses.mean(axis=0) + losses.mean()
+    residual = float((rest**2).sum() / ((settings - 1) * (folds - 1)))
+    seed = float(((losses[:, 0] - again - (losses[:, 0] - again).mean()) ** 2).sum() / (settings - 1) / 2)
+    between = float(losses.mean(axis=1).var(ddof=1)) - residual / folds
+    return max(between, 0) ** 0.5, max(residual - seed, 0) ** 0.5, seed**0.5
+
+
+def regret(trials: int, folds: int, deviations: tuple[float, float, float], chance: np.random.Generator) -> float:
+    """Mean excess of the winner's true loss over the best that a thousand trials hold."""
+    setting, interaction, seed = deviations
+    true = setting * chance.standard_normal((SIMULATIONS, trials))
+    ranks = true + interaction * chance.standard_normal(true.shape) / folds**0.5  # the same in every training
+    searched = ranks + seed * chance.standard_normal(true.shape) / folds**0.5
+    best = searched.argsort(axis=1)[:, :3]
+    again = np.take_along_axis(ranks, best, 1) + seed * chance.standard_normal(best.shape) / (2 * folds) ** 0.5
+    winner = np.take_along_axis(best, again.argmin(axis=1)[:, None], 1)
+    floor = setting * chance.standard_normal((2_000, 1_000)).min(axis=1).mean()
+    return float(np.take_along_axis(true, winner, 1).mean() - floor)
+
+
+def main(
+    data: Annotated[Path, typer.Option(help="GTZAN's images.")],
+    settings: Annotated[int, typer.Option(help="Drawn from the default space.")] = 6,
+    epochs: Annotated[int, typer.Option(help="Of each training.")] = 10,
+    budget: Annotated[int, typer.Option(help="Trainings that a simulated search may spend on its trials.")] = 20,
+    jobs: Annotated[int, typer.Option(help="Trainings at once.")] = 2,
+    output: Annotated[Path | None, typer.Option("-o", help="Keep the losses as JSON.")] = None,
+) -> None:
+    """Measure the variances, and simulate searches with them."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(sampler=sampler("random", seed=0, trials=settings))
+    drawn = [study.ask(dict(space(epochs))).params for _ in range(settings)]
+    tasks = [(data, drawn[i], fold, i, epochs) for i in range(settings) for fold in range(FOLDS)]
+    tasks += [(data, drawn[i], 0, 1000 + i, epochs) for i in range(settings)]
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        found = list(pool.map(train, tasks))
+    losses = np.array(found[: settings * FOLDS]).reshape(settings, FOLDS)
+    again = np.array(found[settings * FOLDS :])
+    if output:
+        output.write_text(json.dumps({"settings": drawn, "losses": losses.tolist(), "again": again.tolist()}))
+    deviations = variances(losses, again)
+    console = Console()
+    names = ("between settings", "setting and fold", "seed")
+    console.print(
+        "Standard deviation of the validation loss: "
+        + ", ".join(f"{name} {value:.3f}" for name, value in zip(names, deviations, strict=True))
+    )
+    table = Table("folds", "trials", "excess of the winner's true loss", title=f"{budget} trainings, then the best 3")
+    for folds in (1, 2, FOLDS):
+        excess = regret(budget // folds, folds, deviations, np.random.default_rng(0))
+        table.add_row(str(folds), str(budget // folds), f"{excess:.3f}")
+    console.print(table)
+
+
+if __name__ == "__main__":
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(main)
+    app()
