@@ -18,7 +18,8 @@ from typing import Any, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as serialise
 
 from raygenre import audio, spectrogram
 from raygenre.calibration import Calibration
@@ -117,6 +118,7 @@ class Classifier:
 
         Raises:
             FileExistsError: the folder is there.
+            OSError: it cannot be written.
         """
         if folder.exists():
             raise FileExistsError(f"{folder} is there already")
@@ -124,7 +126,7 @@ class Classifier:
         unfinished = Path(tempfile.mkdtemp(prefix="unfinished-", dir=folder.parent))
         try:
             weights = {name: tensor.contiguous() for name, tensor in self.model.state_dict().items()}
-            save_file(weights, unfinished / WEIGHTS)
+            (unfinished / WEIGHTS).write_bytes(serialise(weights))
             about = {
                 "format": FORMAT,
                 "model": asdict(self.model.config),

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as serialise
 from torch import Tensor
 
 from raygenre.model import GenreCNN, ModelConfig
@@ -28,7 +29,11 @@ _BEST_LOGITS = "best_logits"
 
 
 def save(folder: Path, members: Sequence[Member], history: Sequence[EpochMetrics]) -> Path:
-    """Write the members' state to `folder/epoch-NNNN`, take older states away, and return the path."""
+    """Write the members' state to `folder/epoch-NNNN`, take older states away, and return the path.
+
+    Raises:
+        OSError: the disk is full or read-only; the state before is still there.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"epoch-{members[0].epoch:04d}"
     unfinished = Path(tempfile.mkdtemp(prefix="unfinished-", dir=folder))
@@ -41,7 +46,8 @@ def save(folder: Path, members: Sequence[Member], history: Sequence[EpochMetrics
         for index, moments in member.optimizer.state_dict()["state"].items():
             for name, tensor in moments.items():
                 tensors[f"{number}/optimizer/{index}/{name}"] = tensor.detach().contiguous()
-    save_file(tensors, unfinished / "state.safetensors")
+    # Not by safetensors' own writing, whose error for a full disk is no OSError.
+    (unfinished / "state.safetensors").write_bytes(serialise(tensors))
     about = {"members": [_about(member) for member in members], "history": [_plain(row) for row in history]}
     (unfinished / "state.json").write_text(json.dumps(about, allow_nan=False))
     if target.exists():

@@ -2,47 +2,58 @@
 
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
-from tests.faults.driver import Driver
+from tests.faults.driver import STUDY, Driver
 
 
-def full(driver: Driver, disk: Path) -> str:
+def mount(*arguments: str) -> None:
+    subprocess.run(["mount", *arguments], check=True)
+
+
+def full(driver: Driver, disk: Path) -> None:
+    driver.start()
     driver.wait_for_epochs(4)
     ballast = disk / "ballast"
-    with ballast.open("wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(bytes(4096))
-        except OSError:
-            pass
-    code, printed = driver.wait()
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    check_it_halts(driver, "No space left on device")
     ballast.unlink()
-    assert code == 2, printed
-    return printed
 
 
-def read_only(driver: Driver, disk: Path) -> str:
-    driver.wait_for_epochs(4)
-    # A file that is open for writing would keep the disk from being remounted; a bind mount's flag has no such scruple.
-    subprocess.run(["mount", "-o", "remount,bind,ro", str(disk)], check=True)
+def read_only(driver: Driver, disk: Path) -> None:
+    mount("-o", "remount,ro", str(disk))
+    driver.start()
     code, printed = driver.wait()
-    subprocess.run(["mount", "-o", "remount,bind,rw", str(disk)], check=True)
     assert code == 2, printed
-    return printed
+    assert "Read-only file system" in " ".join(printed.split()), printed
+    mount("-o", "remount,rw", str(disk))
+    driver.start()
+    driver.wait_for_epochs(4)
+    # Files are open for writing elsewhere on the disk, which keeps it from becoming read-only as a whole.
+    states = str(driver.storage / "studies" / STUDY / "trials")
+    mount("--bind", states, states)
+    mount("-o", "remount,bind,ro", states)
+    check_it_halts(driver, "Read-only file system")
+    subprocess.run(["umount", states], check=True)
+
+
+def check_it_halts(driver: Driver, reason: str) -> None:
+    code, printed = driver.wait()
+    assert code == 2, printed
+    flat = " ".join(printed.split())
+    assert reason in flat, printed
+    assert f"--resume --study {STUDY}" in flat, printed
+    assert "Traceback" not in printed, printed
 
 
 def main(scenario: str, disk: Path, data: Path) -> None:
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=60M", "tmpfs", str(disk)], check=True)
+    mount("-t", "tmpfs", "-o", "size=60M", "tmpfs", str(disk))
     driver = Driver(disk / "results", data, trials=4, epochs=6)
     try:
-        driver.start()
-        printed = {"full": full, "read-only": read_only}[scenario](driver, disk)
-        reason = {"full": "No space left on device", "read-only": "Read-only file system"}[scenario]
-        flat = " ".join(printed.split())
-        assert reason in flat, printed
-        assert "--resume --study" in flat, printed
-        assert "Traceback" not in printed, printed
+        {"full": full, "read-only": read_only}[scenario](driver, disk)
         driver.start(resume=True)
         code, printed = driver.wait()
         assert code == 0, printed

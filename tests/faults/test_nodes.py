@@ -1,0 +1,38 @@
+"""A node of the cluster dies in the middle of a search; its trials go on elsewhere from their last epoch."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ray.cluster_utils import Cluster
+
+from tests.faults.driver import Driver
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    """Three nodes on this machine; the first one holds no trial."""
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    yield cluster
+    cluster.shutdown()
+
+
+def test_a_killed_node_costs_no_trial(cluster: Cluster, tmp_path: Path, tracks_folder: Path) -> None:
+    nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
+    options = ("--address", cluster.address)
+    driver = Driver(tmp_path / "results", tracks_folder, trials=4, epochs=6, options=options)
+    try:
+        driver.start()
+        driver.wait_for_epochs(4)
+        cluster.remove_node(nodes[0], allow_graceful=False)
+        before = driver.ledger()
+        cluster.add_node(num_cpus=1)
+        code, printed = driver.wait()
+        assert code == 0, printed
+        for early, late in zip(before, driver.ledger(), strict=False):
+            assert early.intermediate_values.items() <= late.intermediate_values.items()
+        driver.check_all_is_there()
+    finally:
+        driver.kill()
