@@ -182,7 +182,7 @@ def read(source: Path | bytes) -> Song:
 
 def _heard(levels: NDArray[np.uint8], times: tuple[tuple[float, float], ...]) -> Song:
     """The windows that sound: of silence a network says something, too, but nothing that it has learned."""
-    sounding: NDArray[np.bool_] = levels.any(axis=(1, 2))
+    sounding = levels.reshape(len(levels), -1).max(axis=1) > 0
     if not sounding.any():
         raise ValueError(audio.SILENT)
     return Song(levels[sounding], tuple(compress(times, sounding)))

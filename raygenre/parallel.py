@@ -11,6 +11,7 @@ Workers are spawned, not forked: a script that asks for more than one job must b
 import os
 import pickle
 import signal
+import sys
 from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from itertools import islice
@@ -143,8 +144,10 @@ class _Worker(Generic[Item]):
 
 def _work(connection: "Connection[Any, Any]", pickled: bytes) -> None:
     """What a worker does, until the other end of the pipe is closed."""
-    os.environ["OMP_NUM_THREADS"] = "1"  # read by torch when it is imported, here if the function needs it
+    os.environ["OMP_NUM_THREADS"] = "1"  # read by torch when it is imported: with the function, or later by it
     function = pickle.loads(pickled)  # noqa: S301 (our own process wrote it)
+    if torch := sys.modules.get("torch"):  # or with the script that is run, before this function
+        torch.set_num_threads(1)
     connection.send_bytes(b"started")
     with suppress(EOFError, OSError):
         while True:

@@ -23,6 +23,8 @@ def render(
     Of a folder with <class>/ folders it makes a data set in the Kaggle layout, for `--data` of experiments/tune.py.
     Pictures that are there already and not older than their songs are kept, so after Ctrl-C say the same again.
     """
+    if not source.exists():
+        fail(f"{source} is not there")
     if source.is_dir():
         _tree(source, output, jobs)
     else:
