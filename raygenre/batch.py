@@ -92,7 +92,9 @@ def predict(classifier: Classifier, songs: Sequence[Path], *, jobs: int) -> Gene
     Raises:
         ValueError: `jobs` is not positive.
     """
-    # Each worker has a network of its own: TO BE MEASURED
+    # The network runs in the workers. With it in this process instead, 20 songs of four minutes took 1.3 times the
+    # CPU time on two cores (15.7 s against 12.1 s); and as reading a song costs about four times as much as
+    # classifying it, this process would keep more than four workers waiting. What comes back is small, too.
     early: dict[int, Answer] = {}  # of files that overtook one before them; without levels, so they are small
     following = 0
     with closing(parallel.unordered(partial(_answer, classifier), list(enumerate(songs)), jobs=jobs)) as results:
