@@ -40,6 +40,7 @@ LONGEST_SECONDS = 1800.0  # s
 # FFmpeg's names. Its other formats include playlists and session descriptions, which open further files and sockets.
 CONTAINERS = "aac,aiff,asf,au,flac,matroska,mov,mp3,ogg,wav,webm"
 RATES = range(1_000, 768_001)  # Hz
+SILENT = "the song is silent from beginning to end"  # what is said of one that has nothing but level 0
 
 # Full scale and silence of FFmpeg's integer samples; float ones are within [−1, 1] already.
 _SCALES = {"uint8": (128.0, 128.0), "int16": (32_768.0, 0.0), "int32": (2_147_483_648.0, 0.0)}

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
+from itertools import compress
 from pathlib import Path
 from typing import Any, Self
 
@@ -39,7 +40,7 @@ class Song:
     """What the network sees of a file.
 
     Attributes:
-        levels: uint8 (W, 128, 333), one spectrogram a window.
+        levels: uint8 (W, 128, 333), one spectrogram a window; windows without any sound are left out.
         times: start and end of each window in s; empty for a picture, which tells no time.
     """
 
@@ -180,17 +181,25 @@ def read(source: Path | bytes) -> Song:
     """Read a dataset-style PNG or an audio file, told apart by content, as the network sees it.
 
     Raises:
-        ValueError: the file is neither, or damaged, or shorter than 3 s; the message says what it is.
+        ValueError: the file is neither, or damaged, or shorter than 3 s, or silent; the message says what it is.
         OSError: the file cannot be opened.
     """
     data = source if isinstance(source, bytes) else source.read_bytes()
     if not data:
         raise ValueError("the file is empty")
     if data.startswith(spectrogram.PNG_SIGNATURE):
-        return Song(spectrogram.read_png(data)[None], ())
+        return _heard(spectrogram.read_png(data)[None], ())
     windows = audio.windows(audio.decode(data))
     levels = [spectrogram.levels(torch.from_numpy(window.samples)).numpy() for window in windows]
-    return Song(np.stack(levels), tuple((window.start, window.end) for window in windows))
+    return _heard(np.stack(levels), tuple((window.start, window.end) for window in windows))
+
+
+def _heard(levels: NDArray[np.uint8], times: tuple[tuple[float, float], ...]) -> Song:
+    """The windows that sound: of silence a network says something, too, but nothing that it has learned."""
+    sounding = levels.reshape(len(levels), -1).max(axis=1) > 0
+    if not sounding.any():
+        raise ValueError(audio.SILENT)
+    return Song(levels[sounding], tuple(compress(times, sounding)))
 
 
 def _sha256(path: Path) -> str:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from raygenre import audio, spectrogram, synthesis
+from raygenre import audio, rendering, spectrogram, synthesis
 from raygenre.layout import DataError, TrackFile, find_tracks
 
 GTZAN_ON_KAGGLE = "andradaolteanu/gtzan-dataset-music-genre-classification"
@@ -94,13 +94,15 @@ def decode(path: Path) -> NDArray[np.uint8]:
     """Return the levels (128, 333) uint8 of a dataset-style PNG, or of an audio file's middle 30 s.
 
     Raises:
-        ValueError: the file is damaged or of the wrong kind; the message says how.
+        ValueError: the file is damaged, of the wrong kind, or silent, as no genre sounds; the message says which.
         OSError: the file cannot be read.
     """
-    if path.suffix.lower() == ".png":
-        return spectrogram.read_png(path)
-    window = audio.middle_window(audio.decode(path))
-    return spectrogram.levels(torch.from_numpy(window.samples)).numpy()
+    if path.suffix.lower() != ".png":
+        return rendering.levels(path)
+    found = spectrogram.read_png(path)
+    if not found.any():
+        raise ValueError(audio.SILENT)
+    return found
 
 
 def summary(broken: Sequence[BrokenFile], *, most: int = 10) -> str:

@@ -19,7 +19,8 @@ from pathlib import Path
 
 from raygenre import audio
 
-KAGGLE_FOLDERS = ("images_original", "genres_original")
+IMAGES, RECORDINGS = "images_original", "genres_original"
+KAGGLE_FOLDERS = (IMAGES, RECORDINGS)
 
 
 class DataError(ValueError):
@@ -44,7 +45,7 @@ def find_tracks(source: Path) -> list[TrackFile]:
     """
     if not source.is_dir():
         raise DataError(f"{source} is not a folder; --data takes a folder of <class>/ folders")
-    root = _kaggle_folder(source) or source
+    root = kaggle_folder(source) or source
     suffixes = audio.SUFFIXES | {".png"}
     found: list[tuple[str, Path]] = []
     genres = sorted(child.name for child in root.iterdir() if child.is_dir() and child.name[0] not in "._")
@@ -52,7 +53,7 @@ def find_tracks(source: Path) -> list[TrackFile]:
         files = sorted(
             path
             for path in (root / genre).rglob("*")
-            if path.suffix.lower() in suffixes and not _hidden(path.relative_to(root)) and path.is_file()
+            if path.suffix.lower() in suffixes and not hidden(path.relative_to(root)) and path.is_file()
         )
         if not files:
             raise DataError(f"the class folder {root / genre} holds no PNG or audio file; fill it or take it away")
@@ -77,13 +78,14 @@ def listed_track(line: str) -> str:
     return stem if stem.startswith(f"{genre}.") else line
 
 
-def _hidden(path: Path) -> bool:
+def hidden(path: Path) -> bool:
+    """Whether a file, or a folder on the way to it, has a name that begins with a dot."""
     return any(part.startswith(".") for part in path.parts)
 
 
-def _kaggle_folder(source: Path) -> Path | None:
+def kaggle_folder(source: Path, names: Sequence[str] = KAGGLE_FOLDERS) -> Path | None:
     """The folder that holds the genre folders of an unpacked Kaggle copy, at most two folders down."""
-    for name in KAGGLE_FOLDERS:
+    for name in names:
         if source.name == name:
             return source
         for pattern in (name, f"*/{name}", f"*/*/{name}"):

@@ -233,6 +233,7 @@ def _client(storage: Storage) -> MlflowClient:
 
 
 def _example() -> pd.DataFrame:
-    """The input example that is stored with a model: a picture of silence."""
-    silence = spectrogram.levels(torch.zeros(spectrogram.SAMPLE_RATE * 30)).numpy()
-    return pd.DataFrame({"file": [spectrogram.write_png(silence)]})
+    """The input example that is stored with a model: a picture of a click."""
+    samples = torch.zeros(spectrogram.SAMPLE_RATE * 30)
+    samples[len(samples) // 2] = 1
+    return pd.DataFrame({"file": [spectrogram.write_png(spectrogram.levels(samples).numpy())]})

@@ -70,7 +70,7 @@ def test_a_long_song_is_the_mean_of_its_windows() -> None:
 
 def test_several_songs_in_one_pass_get_their_own_answers() -> None:
     model = classifier()
-    short = read(write_png(np.zeros((128, 333), dtype=np.uint8)))
+    short = read(write_png(np.full((128, 333), 7, dtype=np.uint8)))
     long = read(encode(np.concatenate([synthesise("bells", seed=0)] * 2), "flac", "flac"))
     answers = model.predict_many([short, long, short])
     assert [len(answer.windows) for answer in answers] == [1, 2, 1]
@@ -82,6 +82,20 @@ def test_several_songs_in_one_pass_get_their_own_answers() -> None:
 def test_what_is_neither_picture_nor_audio_is_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match=r"empty|FFmpeg|PNG"):
         read(data)
+
+
+def test_silence_is_answered_as_what_it_is() -> None:
+    silence = np.zeros(31 * 22_050, dtype=np.float32)
+    for data in (encode(silence, "flac", "flac"), write_png(np.zeros((128, 333), dtype=np.uint8))):
+        with pytest.raises(ValueError, match="silent from beginning to end"):
+            read(data)
+
+
+def test_silent_windows_of_a_song_are_left_out() -> None:
+    sound = synthesise("bells", seed=0)
+    song = read(encode(np.concatenate([sound, np.zeros(2 * len(sound), dtype=np.float32), sound]), "flac", "flac"))
+    assert [round(start) for start, _ in song.times] == [0, 90]
+    assert song.levels.any(axis=(1, 2)).all()
 
 
 def test_changed_weights_are_refused(tmp_path: Path) -> None:

@@ -1,16 +1,24 @@
 import json
+import re
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
-from typer.testing import CliRunner
+import torch
+from PIL import Image
+from typer.testing import CliRunner, Result
 
-from raygenre import registry, spectrogram
-from raygenre.classifier import read
+from raygenre import batch, registry, rendering, spectrogram
+from raygenre.batch import Answer
+from raygenre.classifier import Classifier, Prediction, read
 from raygenre.cli import app
+from raygenre.model import GenreCNN, ModelConfig
+from raygenre.rendering import Drawing, Drawn
 from raygenre.synthesis import synthesise
 from tests.conftest import FinishedSearch
-from tests.sounds import encode
+from tests.sounds import encode, tone
 
 RUNNER = CliRunner()
 
@@ -44,11 +52,178 @@ def test_predict_goes_on_after_a_bad_file_and_says_so_in_the_end(
     assert "missing.wav" in result.stderr
 
 
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The folder of a classifier that has learned nothing."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("models") / "untrained"
+    Classifier(GenreCNN(ModelConfig(genres=3)), ("bells", "drone", "storm")).save(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A long song, a short one, a silent one, and a playlist."""
+    root = tmp_path_factory.mktemp("music") / "album"
+    root.mkdir()
+    parts = [synthesise("bells", seed=1), synthesise("storm", seed=1)]
+    (root / "long.flac").write_bytes(encode(np.concatenate(parts), "flac", "flac"))
+    (root / "short.wav").write_bytes(encode(tone(440, seconds=3)))
+    (root / "rest.wav").write_bytes(encode(np.zeros(4 * 22_050, dtype=np.float32)))
+    (root / "list.m3u").write_text("long.flac\nhttps://host/radio\n")
+    return root
+
+
+def predict(*arguments: object) -> Result:
+    return RUNNER.invoke(app, ["predict", *map(str, arguments)])
+
+
+def test_predict_tells_a_long_song_over_time(model: str, album: Path) -> None:
+    result = predict("--model", model, album / "list.m3u")
+    assert result.exit_code == 0, result.output
+    assert re.search(r"^long\.flac: 0:00–\d:\d\d (bells|drone|storm) \d+ %", result.stdout, re.MULTILINE)
+    assert "skipped:" in result.stderr
+    assert "https://host/radio" in result.stderr
+
+
+def test_predict_answers_silence_as_what_it_is(model: str, album: Path) -> None:
+    result = predict("--model", model, "--json", album)
+    assert result.exit_code == 1
+    long, rest, short = map(json.loads, result.stdout.splitlines())
+    assert rest == {
+        "file": str(album / "rest.wav"),
+        "error": "the song is silent from beginning to end",
+        "model": "untrained",
+    }
+    assert "rest.wav: the song is silent" in result.stderr
+    assert [window["start"] for window in long["windows"]] == [0, pytest.approx(30, abs=0.1)]
+    assert set(short) == {"file", "genre", "confidence", "uncertain", "probabilities", "windows", "model"}
+
+
+@pytest.mark.parametrize("uncertain", [True, False])
+def test_predict_marks_what_is_uncertain(
+    model: str, album: Path, monkeypatch: pytest.MonkeyPatch, uncertain: bool
+) -> None:
+    shares = {"bells": 0.4, "drone": 0.35, "storm": 0.25}
+
+    def unsure(classifier: Classifier, songs: Sequence[Path], *, jobs: int) -> Generator[Answer, None, None]:
+        yield Answer(songs[0], Prediction("bells", 0.4, uncertain, shares, (shares,)), ((0.0, 3.0),), "")
+
+    monkeypatch.setattr(batch, "predict", unsure)
+    result = predict("--model", model, album / "short.wav")
+    assert re.search(r"bells +40 % +drone 35 %, storm 25 %", result.stdout.replace("bells uncertain", "bells"))
+    assert ("bells uncertain" in result.stdout) == uncertain
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_predict_writes_a_table(model: str, album: Path, tmp_path: Path, suffix: str) -> None:
+    table = tmp_path / f"songs{suffix}"
+    result = predict("--model", model, album, "-o", table)
+    assert result.exit_code == 1
+    found = pd.read_csv(table) if suffix == ".csv" else pd.read_parquet(table)
+    assert [Path(path).name for path in found["path"]] == ["long.flac", "rest.wav", "short.wav"]
+    assert found["windows"].tolist()[0] == 2
+    assert found["error"].tolist()[1] == "the song is silent from beginning to end"
+    assert [path.name for path in tmp_path.iterdir()] == [table.name]
+
+
+def test_predict_after_ctrl_c_keeps_the_answers_beside_the_table(
+    model: str, album: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "songs.csv").write_text("of last week\n")
+    predict_all = batch.predict
+
+    def interrupted(classifier: Classifier, songs: Sequence[Path], *, jobs: int) -> Generator[Answer, None, None]:
+        yield from predict_all(classifier, songs[:1], jobs=jobs)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(batch, "predict", interrupted)
+    result = predict("--model", model, album, "-o", tmp_path / "songs.csv")
+    assert result.exit_code == 130
+    assert "interrupted after 1 of 3 songs" in result.stdout
+    assert (tmp_path / "songs.csv").read_text() == "of last week\n"
+    assert pd.read_csv(tmp_path / "songs.partial.csv")["path"].tolist() == [str(album / "long.flac")]
+
+
+def test_predict_draws_a_song(model: str, album: Path, tmp_path: Path) -> None:
+    result = predict("--model", model, album / "long.flac", "--plot", tmp_path / "long.png")
+    assert result.exit_code == 0, result.output
+    with Image.open(tmp_path / "long.png") as image:
+        assert image.size == (1200, 500)
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["-o", "songs.txt"], "the suffix .csv or .parquet"),
+        (["--plot", "song.jpg"], "the suffix .png"),
+        (["--model", "nowhere"], "nowhere cannot be loaded"),
+    ],
+)
+def test_predict_refuses_what_it_cannot_do(album: Path, options: list[str], complaint: str) -> None:
+    result = predict(album / "short.wav", *options)
+    assert result.exit_code == 2
+    assert complaint in result.stderr
+
+
+def test_predict_draws_one_song_at_a_time(album: Path) -> None:
+    result = predict(album, "--plot", "songs.png")
+    assert result.exit_code == 2
+    assert "draws one song, and here are 3" in result.stderr
+
+
 def test_predict_without_a_champion_says_what_to_run(song: Path, tmp_path: Path) -> None:
     result = RUNNER.invoke(app, ["predict", "--storage", str(tmp_path), str(song)])
     assert result.exit_code == 2
     assert "make tune" in result.stderr
     assert not list(tmp_path.iterdir())
+
+
+def render(source: Path, output: Path, *options: str) -> Result:
+    return RUNNER.invoke(app, ["render", str(source), "-o", str(output), *options])
+
+
+def test_render_makes_a_data_set_of_a_tree(album: Path, tmp_path: Path) -> None:
+    stray = album.parent / "stray.wav"
+    stray.write_bytes((album / "short.wav").read_bytes())
+    first = render(album.parent, tmp_path / "out", "--jobs", "1")
+    assert first.exit_code == 1
+    assert "2 drawn" in first.stdout
+    assert "rest.wav: the song is silent" in first.stderr
+    assert "stray.wav: it lies in no <class>/ folder" in first.stderr
+    folder = tmp_path / "out" / "images_original" / "album"
+    assert sorted(path.name for path in folder.iterdir()) == ["long.png", "short.png"]
+    again = render(album.parent, tmp_path / "out")
+    assert "0 drawn" in again.stdout
+    assert "2 were there already" in again.stdout
+
+
+def test_render_says_how_to_go_on_after_ctrl_c(album: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw_all = rendering.draw
+
+    def interrupted(drawings: Sequence[Drawing], *, jobs: int) -> Generator[Drawn, None, None]:
+        yield from draw_all(drawings[:1], jobs=jobs)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(rendering, "draw", interrupted)
+    result = render(album.parent, tmp_path / "out")
+    assert result.exit_code == 130
+    assert "1 drawn, 2 left; say the same again to go on" in result.stdout
+
+
+def test_render_refuses_what_it_cannot_do(song: Path, album: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for source, output, complaint in (
+        (song, tmp_path / "out.jpg", "the suffix .png"),
+        (tmp_path / "none.mp3", tmp_path / "out.png", "is not there"),
+        (album, tmp_path / "out", "give the folder above it"),
+        (album.parent, tmp_path / "file", "is a file"),
+        (song, tmp_path / "nowhere" / "out.png", "cannot be written"),
+    ):
+        result = render(source, output)
+        assert result.exit_code == 2
+        assert complaint in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_render_draws_the_datasets_picture(song: Path, tmp_path: Path) -> None:

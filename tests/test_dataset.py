@@ -285,6 +285,17 @@ def test_song_too_short_is_broken(tmp_path: Path) -> None:
     assert "2.0 s" in file.reason
 
 
+def test_silence_is_broken(tmp_path: Path) -> None:
+    fill(tmp_path / "data", "blues", range(38))
+    fill(tmp_path / "data", "jazz", range(40, 44))
+    silence = np.zeros((128, 333), dtype=np.uint8)
+    (tmp_path / "data" / "jazz" / "picture.png").write_bytes(write_png(silence))
+    (tmp_path / "data" / "jazz" / "sound.wav").write_bytes(encode(np.zeros(4 * 22_050, dtype=np.float32)))
+    broken = load(tmp_path / "data", cache=tmp_path / "cache").broken
+    assert [file.path for file in broken] == ["jazz/picture.png", "jazz/sound.wav"]
+    assert {file.reason for file in broken} == {"the song is silent from beginning to end"}
+
+
 def test_broken_files_below_kaggles_folder_are_named_from_the_given_one(tmp_path: Path) -> None:
     fill(tmp_path / "Data" / "images_original", "blues", range(24))
     fill(tmp_path / "Data" / "images_original", "jazz", range(30, 31))

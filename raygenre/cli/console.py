@@ -1,15 +1,44 @@
 """Where the commands print, and how they end on an error."""
 
+from collections.abc import Sequence
 from typing import NoReturn
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
 
 out, err = Console(), Console(stderr=True)
 
 
 def fail(message: str) -> NoReturn:
     """Print what is wrong, and end with status 2."""
-    err.print(f"[red]error:[/red] {escape(message)}", highlight=False, soft_wrap=True)
+    _print_error(message)
     raise typer.Exit(2)
+
+
+def name_failures(failures: Sequence[tuple[str, str]]) -> None:
+    """Name each file that failed, with the reason; if there is one, end with status 1."""
+    for name, reason in failures:
+        _print_error(f"{name}: {reason}")
+    if failures:
+        raise typer.Exit(1)
+
+
+def bar() -> Progress:
+    """A progress bar on a terminal, nothing elsewhere."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        console=err,
+        transient=True,
+        disable=not err.is_terminal,
+    )
+
+
+def _print_error(message: str) -> None:
+    err.print(f"[red]error:[/red] {escape(message)}", highlight=False, soft_wrap=True)

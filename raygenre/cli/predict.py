@@ -1,55 +1,148 @@
 """`raygenre predict`: name the genre of songs."""
 
 import json
+import textwrap
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from raygenre.cli.console import err, fail, out
+from raygenre.cli.console import INTERRUPTED, bar, err, fail, name_failures, out
+
+if TYPE_CHECKING:
+    from raygenre.batch import Answer
+    from raygenre.classifier import Classifier
 
 
 def predict(
-    files: Annotated[list[Path], typer.Argument(help="Songs, or dataset-style PNGs.")],
+    sources: Annotated[
+        list[Path], typer.Argument(help="Songs, dataset-style PNGs, folders of them, playlists (.m3u, .m3u8).")
+    ],
     model: Annotated[str, typer.Option(help="models:/NAME@ALIAS, models:/NAME/VERSION or a classifier's folder.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="A line of JSON a file instead of a table.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Write the table to a .csv or .parquet file.")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw one song's spectrogram, and its genres over time, as a PNG.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=0, help="Processes; 0: one a core, or one for few songs.")] = 0,
     storage: Annotated[Path | None, typer.Option(help="./results by default.")] = None,
     tracking_uri: Annotated[str | None, typer.Option(help="MLflow server instead of the embedded SQLite.")] = None,
 ) -> None:
-    """Name the genre of songs."""
-    from raygenre import registry
-    from raygenre.classifier import read
+    """Name the genre of songs.
+
+    Nothing is fetched from a network. A file that fails is named with the reason, and the others go on. The file of
+    --output is written whole at the end; after Ctrl-C what was done by then lies beside it as NAME.partial.csv.
+    """
+    from raygenre import batch, parallel, registry
     from raygenre.storage import resolve
 
+    if output and output.suffix.lower() not in batch.TABLES:
+        fail(f"{output} is to be a table; give it the suffix {' or '.join(batch.TABLES)}")
+    found = batch.expand(sources)
+    for entry, reason in found.skipped:
+        err.print(f"[yellow]skipped:[/yellow] {escape(f'{entry}: {reason}')}", highlight=False, soft_wrap=True)
+    if plot and len(found.songs) != 1:
+        fail(f"--plot draws one song, and here are {len(found.songs)}")
+    if plot and plot.suffix.lower() != ".png":
+        fail(f"{plot} is to be a picture; give it the suffix .png")
     try:
         fetched = registry.fetch(resolve(storage, tracking_uri), model or registry.CHAMPION_URI)
     except (registry.RegistryError, ValueError) as error:
         fail(str(error))
+    if plot:
+        _plot(fetched.classifier, found.songs[0], plot)
+    answers: list[Answer] = []
+    interrupted = False
+    try:
+        with (
+            bar() as progress,
+            closing(
+                batch.predict(fetched.classifier, found.songs, jobs=jobs or parallel.suitable_jobs(len(found.songs)))
+            ) as coming,
+        ):
+            for answer in progress.track(coming, total=len(found.songs), description="listening"):
+                answers.append(answer)
+                if as_json:
+                    out.file.write(json.dumps(batch.record(answer) | {"model": fetched.name}) + "\n")
+                    out.file.flush()
+    except KeyboardInterrupt:
+        interrupted = True
+    if output:
+        _write(
+            answers, fetched.classifier.genres, output.with_stem(output.stem + ".partial") if interrupted else output
+        )
+    elif not as_json:
+        _print(answers)
+    if interrupted:
+        out.print(f"interrupted after {len(answers)} of {len(found.songs)} songs", highlight=False, soft_wrap=True)
+        raise typer.Exit(INTERRUPTED)
+    failures = [(batch.printable(answer.path), answer.error) for answer in answers if answer.error]
+    name_failures([*found.failed, *failures])
+
+
+def _print(answers: "Sequence[Answer]") -> None:
+    """A table of the songs, and under it the longer ones over time."""
+    from raygenre import timeline
+    from raygenre.batch import printable
+
     table = Table(box=None, padding=(0, 1), header_style="bold")
-    for column in ("file", "genre", "confidence", "next"):
-        table.add_column(column)
-    failed = False
-    for file in files:
-        try:
-            prediction = fetched.classifier.predict(read(file))
-        except (ValueError, OSError) as error:
-            err.print(f"[red]error:[/red] {escape(f'{file}: {error}')}", highlight=False, soft_wrap=True)
-            failed = True
+    table.add_column("file", overflow="fold")
+    for column in ("genre", "confidence", "next"):
+        table.add_column(column, no_wrap=True)
+    notes = []
+    for answer in answers:
+        if not (prediction := answer.prediction):
             continue
-        if as_json:
-            answer = {
-                "file": str(file),
-                "genre": prediction.genre,
-                "confidence": prediction.confidence,
-                "probabilities": dict(prediction.probabilities),
-                "model": fetched.name,
-            }
-            typer.echo(json.dumps(answer))
         ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
-        rest = ", ".join(f"{genre} {share:.0%}" for genre, share in ranked[1:3])
-        table.add_row(escape(file.name), prediction.genre, f"{prediction.confidence:.0%}", rest)
-    if not as_json and table.row_count:
+        rest = ", ".join(f"{genre} {timeline.percent(share)}" for genre, share in ranked[1:3])
+        name = escape(printable(Path(answer.path.name)))
+        genre = escape(prediction.genre) + (" [yellow]uncertain[/yellow]" if prediction.uncertain else "")
+        table.add_row(name, genre, timeline.percent(prediction.confidence), escape(rest))
+        if len(answer.times) > 1:
+            # No line is broken within a stretch; textwrap leaves the no-break space alone, as Rich would not.
+            parts = [
+                part.replace(" ", "\u00a0") for part in timeline.words(timeline.stretches(answer.times, prediction))
+            ]
+            text = f"{printable(Path(answer.path.name))}: {', '.join(parts)}"
+            notes.append(textwrap.fill(text, out.width, subsequent_indent="  ", break_long_words=False))
+    if table.row_count:
         out.print(table)
-    raise typer.Exit(1 if failed else 0)
+    for note in notes:
+        out.print(note.replace("\u00a0", " "), highlight=False, soft_wrap=True, markup=False)
+
+
+def _write(answers: "Sequence[Answer]", genres: Sequence[str], path: Path) -> None:
+    from raygenre import batch
+    from raygenre.writing import write_whole
+
+    try:
+        write_whole(path, batch.table_file(batch.table(answers, genres), path.suffix))
+    except OSError as error:
+        fail(f"{path} cannot be written: {error.strerror}")
+    counts = Counter(answer.prediction.genre for answer in answers if answer.prediction)
+    said = ", ".join(f"{genre} {count}" for genre, count in counts.most_common())
+    out.print(f"{path}: {said or 'no song'}", highlight=False, soft_wrap=True, markup=False)
+
+
+def _plot(classifier: "Classifier", song: Path, path: Path) -> None:
+    from raygenre import timeline
+    from raygenre.batch import printable
+    from raygenre.classifier import read
+    from raygenre.writing import write_whole
+
+    try:
+        heard = read(song)
+    except (ValueError, OSError):
+        return  # which the table will name
+    picture = timeline.picture(heard, classifier.predict(heard), printable(Path(song.name)))
+    try:
+        write_whole(path, picture)
+    except OSError as error:
+        fail(f"{path} cannot be written: {error.strerror}")
