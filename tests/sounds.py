@@ -4,6 +4,7 @@ Conventions: samples are float32 (N,) or (N, 2) within [−1, 1], at 22 050 Hz u
 """
 
 import io
+import struct
 from typing import Literal
 
 import av
@@ -50,3 +51,18 @@ def encode(samples: Samples, container: str = "wav", codec: str = "pcm_s16le", *
         file.mux(stream.encode(frame))
         file.mux(stream.encode(None))
     return buffer.getvalue()
+
+
+def wav_header(
+    size: int, *, rate: int = 22_050, channels: int = 1, bits: int = 16, code: int = 1, claimed: int | None = None
+) -> bytes:
+    """The 44 bytes before `size` bytes of a WAV's samples, true or not.
+
+    Args:
+        code: 1 for integers, 3 for floats.
+        claimed: bytes of samples that the header speaks of; `size` by default.
+    """
+    said = size if claimed is None else claimed
+    block = channels * bits // 8
+    return struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", min(36 + said, 2**32 - 1), b"WAVE", b"fmt ", 16, code, channels,
+                       rate, rate * block, block, bits, b"data", said)  # fmt: skip
