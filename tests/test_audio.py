@@ -577,7 +577,7 @@ except AudioError as error:
 
 
 def long_flac(path: Path) -> None:
-    """Ten hours of silence in a megabyte."""
+    """Ten hours of silence in seven megabytes."""
     with av.open(path, mode="w", format="flac") as file:
         stream = file.add_stream("flac", rate=8_000)
         assert isinstance(stream, av.AudioStream)
