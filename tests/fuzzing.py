@@ -59,7 +59,7 @@ def mutated(originals: dict[str, bytes], seed: int, number: int) -> tuple[str, b
     name = names[number % len(names)]
     data = bytearray(originals[name])
     for _ in range(random.integers(1, 5)):
-        change = random.choice([flip, truncate, splice, repeat, set_field, set_field, blank])
+        change = CHANGES[random.integers(len(CHANGES))]
         data = change(data, originals[names[random.integers(len(names))]], random)
     return name, bytes(data)
 
@@ -98,10 +98,13 @@ def set_field(data: bytearray, other: bytes, random: np.random.Generator) -> byt
 
 
 def blank(data: bytearray, other: bytes, random: np.random.Generator) -> bytearray:
-    start, length = random.integers(len(data) + 1), random.integers(1, 2048)
+    start, length = int(random.integers(len(data) + 1)), int(random.integers(1, 2048))
     end = min(len(data), start + length)
-    data[start:end] = bytes(max(0, end - start))
+    data[start:end] = bytes(end - start)
     return data
+
+
+CHANGES = (flip, truncate, splice, repeat, set_field, set_field, blank)
 
 
 def leaking(data: bytes) -> Song:
