@@ -144,7 +144,7 @@ def read_png(source: Path | bytes) -> NDArray[np.uint8]:
         image = Image.open(io.BytesIO(data), formats=["PNG"])
         image.load()
     except (OSError, SyntaxError, ValueError, LookupError, struct.error) as error:
-        raise PictureError(f"the PNG is damaged: {error}") from error
+        raise PictureError("the PNG is damaged; copy it again from where it came") from error
     return from_image(image)
 
 
