@@ -38,6 +38,7 @@ def encode(
                 stream.bit_rate = bit_rate
             frame = av.AudioFrame.from_ndarray(planes, format="fltp", layout=layout)
             frame.sample_rate = rate
+            frame.pts = 0  # or the file would not tell how much silence the encoder puts first
             file.mux(stream.encode(frame))
             file.mux(stream.encode(None))
     except av.error.FFmpegError as error:

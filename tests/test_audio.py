@@ -278,6 +278,24 @@ def test_half_an_mp3_is_half_the_song() -> None:
     assert len(decode(data[: len(data) // 2])) == pytest.approx(4 * RATE, rel=0.05)
 
 
+# An encoder puts about a thousand samples before the sound, and tells in the file how many.
+@pytest.mark.parametrize("name", ["MP3", "M4A", "Opus", "Vorbis"])
+def test_sound_lies_where_it_lay_before_it_was_encoded(name: str) -> None:
+    original = noise(seconds=4, seed=5, rate=48_000, loudness=0.2)
+    original[: 48_000 * 2] = 0
+    _, container, codec = ENCODINGS[name]
+    samples = decode(encode(original, container, codec, rate=48_000))
+    assert len(samples) == pytest.approx(4 * RATE, abs=1024)
+    begins = np.flatnonzero(np.abs(samples) > 0.1)[0]
+    assert begins == pytest.approx(2 * RATE, abs=64)
+
+
+def test_an_mp3_is_as_long_as_its_sound() -> None:
+    for seconds in (3.1, 4):
+        original = noise(seconds=seconds, seed=6)
+        assert len(decode(encode(original, "mp3", "libmp3lame"))) == len(original)
+
+
 def test_song_over_the_limit() -> None:
     data = encode(tone(440, seconds=5), rate=RATE)
     assert len(decode(data, longest_seconds=5)) == 5 * RATE
