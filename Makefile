@@ -45,7 +45,8 @@ format: .venv/test ## put the code into the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: .venv/run ## measure, with a table at the end (real images: make bench ARGS="--data PATH")
+bench: .venv/bench ## measure, with tables (your own: make bench CLIPS=FOLDER ARGS="--data PATH")
+	$(BIN)/python benchmarks/levels.py $(if $(CLIPS),--clips "$(CLIPS)")
 	$(BIN)/python benchmarks/epoch.py $(ARGS)
 
 clean: ## take away .venv and caches, but no results
@@ -64,4 +65,8 @@ clean: ## take away .venv and caches, but no results
 .venv/test: pyproject.toml constraints.txt | .venv/python
 	@echo "Installing the test tools with pip; nothing from the system is needed"
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test]'
+	@touch $@ .venv/run
+
+.venv/bench: pyproject.toml constraints.txt | .venv/python
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	@touch $@ .venv/run

@@ -5,9 +5,12 @@ resampling, resampling is soxr's high quality: the way librosa.load takes.
 """
 
 import io
+import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import av
 import numpy as np
@@ -45,6 +48,9 @@ SILENT = "the song is silent from beginning to end"  # what is said of one that 
 # Full scale and silence of FFmpeg's integer samples; float ones are within [−1, 1] already.
 _SCALES = {"uint8": (128.0, 128.0), "int16": (32_768.0, 0.0), "int32": (2_147_483_648.0, 0.0)}
 _BLOCK = 1 << 18  # samples resampled at a time
+_IN_MEMORY, _MOST_COPIED = 1 << 25, 1 << 32  # bytes of a stream that cannot seek: before they go to disk, and at most
+
+_CONVERT = "convert it to FLAC or MP3, or copy it again from where it came"
 
 
 class AudioError(ValueError):
@@ -66,33 +72,35 @@ class Window:
     samples: NDArray[np.float32]
 
 
-def decode(source: Path | bytes, *, longest_seconds: float = LONGEST_SECONDS) -> NDArray[np.float32]:
-    """Decode a file, given by path or as its bytes, to float32 (N,) at 22 050 Hz.
+def decode(source: Path | bytes | IO[bytes], *, longest_seconds: float = LONGEST_SECONDS) -> NDArray[np.float32]:
+    """Decode a file, given by path, as its bytes or as a stream of them, to float32 (N,) at 22 050 Hz.
 
     Args:
+        source: a stream is read from its beginning if it can seek, else from where it stands, and is left open.
         longest_seconds: s of sound after which a file is refused, before the rest of it is decoded.
 
     Raises:
         AudioError: not audio, damaged, empty, over long, at a rate outside 1 to 768 kHz, or not finite.
-        OSError: the file cannot be opened.
+        OSError: the file cannot be opened, or the stream cannot be read.
     """
-    stream = io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
-    options = {"format_whitelist": CONTAINERS}
-    try:
-        with stream, av.open(stream, mode="r", options=options, metadata_errors="ignore") as container:
-            if not container.streams.audio:
-                raise AudioError("the file has no audio track")
-            samples = _resampled(container, longest_seconds)
-    except AudioError:
-        raise
-    except (av.error.FFmpegError, OSError, ValueError) as error:
-        # The file is open already: an OSError is FFmpeg's, or of a seek to where no damaged file reaches.
-        reason = getattr(error, "strerror", None) or error
-        raise AudioError(f"the file is not audio that FFmpeg can decode: {reason}") from error
+    with _opened(source) as stream:
+        if not stream.read(1):
+            raise AudioError("the file is empty; copy it again from where it came")
+        stream.seek(0)
+        try:
+            options = {"format_whitelist": CONTAINERS}
+            with av.open(stream, mode="r", options=options, metadata_errors="ignore") as container:
+                samples = _resampled(container, longest_seconds)
+        except AudioError:
+            raise
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            # The file is open already: an OSError is FFmpeg's, or of a seek to where no damaged file reaches.
+            reason = getattr(error, "strerror", None) or error
+            raise AudioError(f"the file is not audio that FFmpeg can decode: {reason}; {_CONVERT}") from error
     if samples.size == 0:
-        raise AudioError("the file holds no sound")
+        raise AudioError(f"the file holds no sound; {_CONVERT}")
     if not np.isfinite(samples).all():
-        raise AudioError("the file holds samples that are NaN or infinite")
+        raise AudioError("the file holds samples that are NaN or infinite; export it again from the program it is of")
     return samples
 
 
@@ -133,8 +141,34 @@ def middle_window(samples: NDArray[np.float32]) -> Window:
     return Window(start / SAMPLE_RATE, (start + WINDOW) / SAMPLE_RATE, samples[start : start + WINDOW])
 
 
+@contextmanager
+def _opened(source: Path | bytes | IO[bytes]) -> Iterator[IO[bytes]]:
+    """The source as a stream at its beginning that can seek: some files, most M4A among them, end with their index."""
+    with ExitStack() as ours:
+        if isinstance(source, bytes):
+            stream: IO[bytes] = io.BytesIO(source)
+        elif isinstance(source, Path):
+            stream = ours.enter_context(source.open("rb"))
+        else:
+            stream = source
+        if not stream.seekable():
+            copy = ours.enter_context(tempfile.SpooledTemporaryFile(_IN_MEMORY))
+            while part := stream.read(1 << 20):
+                if copy.tell() + len(part) > _MOST_COPIED:
+                    raise AudioError(f"the stream goes on beyond {_MOST_COPIED / 2**30:g} GiB; cut it into parts")
+                copy.write(part)
+            stream = copy
+        stream.seek(0)
+        yield stream
+
+
 def _resampled(container: av.container.InputContainer, longest_seconds: float) -> NDArray[np.float32]:
     """Decode, mix down and resample in a stream, so that memory holds the result and little more."""
+    if not container.streams.audio:
+        raise AudioError("the file has no audio track; choose a song")
+    codec = container.streams.audio[0].codec_context  # None where FFmpeg has no such decoder
+    if codec is not None and codec.layout.nb_channels == 0:
+        raise AudioError(f"the audio has 0 channels; {_CONVERT}")
     resampler: soxr.ResampleStream | None = None
     rate, decoded = 0, 0
     waiting: list[NDArray[np.float32]] = []
@@ -143,14 +177,14 @@ def _resampled(container: av.container.InputContainer, longest_seconds: float) -
         if resampler is None:
             rate = frame.sample_rate
             if rate not in RATES:
-                raise AudioError(f"the sample rate is {rate} Hz; it must be from 1 to 768 kHz")
+                raise AudioError(f"the sample rate is {rate} Hz; it must be from 1 to 768 kHz: resample it to 44.1 kHz")
             resampler = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
         elif frame.sample_rate != rate:
-            raise AudioError(f"the sample rate changes from {rate} to {frame.sample_rate} Hz on the way")
+            raise AudioError(f"the sample rate changes from {rate} to {frame.sample_rate} Hz on the way; {_CONVERT}")
         waiting.append(_mono(frame))
         decoded += frame.samples
         if decoded > longest_seconds * rate:
-            raise AudioError(f"the audio lasts over {longest_seconds:g} s, which is the limit")
+            raise AudioError(f"the audio lasts over {longest_seconds:g} s, which is the limit; cut it into parts")
         if rate != SAMPLE_RATE and sum(map(len, waiting)) >= _BLOCK:
             done.append(resampler.resample_chunk(np.concatenate(waiting)))
             waiting = []
@@ -176,7 +210,7 @@ def _mono(frame: av.AudioFrame) -> NDArray[np.float32]:
     values = frame.to_ndarray()  # planar: (channels, N); packed: (1, N · channels)
     channels = frame.layout.nb_channels
     if channels == 0 or values.size == 0:
-        raise AudioError("the audio has no channels")
+        raise AudioError(f"the audio has 0 channels; {_CONVERT}")
     if not frame.format.is_planar:
         values = values.reshape(-1, channels).T
     scale, zero = _SCALES.get(values.dtype.name, (1.0, 0.0))

@@ -184,12 +184,9 @@ def read(source: Path | bytes) -> Song:
         ValueError: the file is neither, or damaged, or shorter than 3 s, or silent; the message says what it is.
         OSError: the file cannot be opened.
     """
-    data = source if isinstance(source, bytes) else source.read_bytes()
-    if not data:
-        raise ValueError("the file is empty")
-    if data.startswith(spectrogram.PNG_SIGNATURE):
-        return _heard(spectrogram.read_png(data)[None], ())
-    windows = audio.windows(audio.decode(data))
+    if _begins(source).startswith(spectrogram.PNG_SIGNATURE):
+        return _heard(spectrogram.read_png(source)[None], ())
+    windows = audio.windows(audio.decode(source))
     levels = [spectrogram.levels(torch.from_numpy(window.samples)).numpy() for window in windows]
     return _heard(np.stack(levels), tuple((window.start, window.end) for window in windows))
 
@@ -200,6 +197,14 @@ def _heard(levels: NDArray[np.uint8], times: tuple[tuple[float, float], ...]) ->
     if not sounding.any():
         raise ValueError(audio.SILENT)
     return Song(levels[sounding], tuple(compress(times, sounding)))
+
+
+def _begins(source: Path | bytes) -> bytes:
+    """The first bytes of a file, of which a long one has more than memory should hold."""
+    if isinstance(source, bytes):
+        return source[: len(spectrogram.PNG_SIGNATURE)]
+    with source.open("rb") as file:
+        return file.read(len(spectrogram.PNG_SIGNATURE))
 
 
 def _sha256(path: Path) -> str:

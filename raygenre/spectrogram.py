@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 
 from raygenre.magma import MAGMA
 
@@ -47,6 +48,7 @@ _ROW_OF_BAND = np.array([np.flatnonzero(band == _BAND_OF_ROW)[0] for band in ran
 
 # The 128 × 1025 mel matrix is nearly all zeros: small dense products over sixteen bands each cost an eighth of it.
 _BANDS_A_BLOCK = 16
+_FRAMES_A_BLOCK = 96  # on a CPU: spectra that stay in its cache, and in memory that is asked for once
 
 
 class PictureError(ValueError):
@@ -142,7 +144,7 @@ def read_png(source: Path | bytes) -> NDArray[np.uint8]:
         image = Image.open(io.BytesIO(data), formats=["PNG"])
         image.load()
     except (OSError, SyntaxError, ValueError, LookupError, struct.error) as error:
-        raise PictureError(f"the PNG is damaged: {error}") from error
+        raise PictureError("the PNG is damaged; copy it again from where it came") from error
     return from_image(image)
 
 
@@ -170,18 +172,16 @@ def _draw(samples: Tensor, margin: int) -> Tensor:
 
 def _mel_power(samples: Tensor) -> Tensor:
     """(B, N) → (B, 128, frames): librosa.feature.melspectrogram with its defaults."""
-    spectrum = torch.stft(
-        samples,
-        n_fft=N_FFT,
-        hop_length=HOP_LENGTH,
-        window=torch.hann_window(N_FFT, device=samples.device),
-        center=True,
-        pad_mode="constant",
-        return_complex=True,
-    )
-    power = (spectrum.real.square() + spectrum.imag.square()).mT  # (B, frames, 1025), contiguous as the FFT left it
-    blocks = [power[..., first:last] @ weights.to(power.device) for first, last, weights in _mel_blocks()]
-    return torch.cat(blocks, dim=-1).mT
+    frames = F.pad(samples, (N_FFT // 2, N_FFT // 2)).unfold(-1, N_FFT, HOP_LENGTH)  # (B, frames, 2048)
+    window = torch.hann_window(N_FFT, device=samples.device)
+    mel = samples.new_empty(*frames.shape[:2], N_MELS)
+    blocks = -(-frames.shape[1] // _FRAMES_A_BLOCK) if samples.device.type == "cpu" else 1
+    for some, out in zip(frames.tensor_split(blocks, dim=1), mel.tensor_split(blocks, dim=1), strict=True):
+        spectrum = torch.view_as_real(torch.fft.rfft(some * window)).square_()  # (B, some frames, 1025, 2)
+        power = spectrum[..., 0] + spectrum[..., 1]
+        for bands, (first, last, weights) in zip(out.split(_BANDS_A_BLOCK, dim=-1), _mel_blocks(), strict=True):
+            bands[:] = power[..., first:last] @ weights.to(power.device)
+    return mel.mT
 
 
 def _decibels(power: Tensor) -> Tensor:

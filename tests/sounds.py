@@ -1,15 +1,16 @@
-"""Test sounds, and audio files of them: numpy makes the samples, PyAV encodes them.
+"""Test sounds, and audio files of them: numpy makes the samples, PyAV or libsndfile encodes them.
 
 Conventions: samples are float32 (N,) or (N, 2) within [−1, 1], at 22 050 Hz unless told otherwise.
 """
 
 import io
-from typing import Literal
+import struct
 
-import av
 import numpy as np
 import soundfile  # type: ignore[import-untyped]
 from numpy.typing import NDArray
+
+from raygenre import encoding
 
 Samples = NDArray[np.float32]
 
@@ -34,19 +35,23 @@ def stereo(left: Samples, right: Samples) -> Samples:
 
 def encode(samples: Samples, container: str = "wav", codec: str = "pcm_s16le", *, rate: int = 22_050) -> bytes:
     """The audio file of samples, its container and codec by FFmpeg's names."""
-    buffer = io.BytesIO()
     if codec == "libvorbis":  # PyAV comes without it, libsndfile with it
+        buffer = io.BytesIO()
         soundfile.write(buffer, samples, rate, format=container.upper(), subtype="VORBIS")
         return buffer.getvalue()
-    planes = np.ascontiguousarray(np.atleast_2d(samples.T))  # (channels, N)
-    layout: Literal["mono", "stereo"] = "mono" if len(planes) == 1 else "stereo"
-    with av.open(buffer, mode="w", format=container) as file:
-        stream = file.add_stream(codec, rate=rate)
-        assert isinstance(stream, av.AudioStream)
-        stream.layout = layout
-        stream.bit_rate = BIT_RATE
-        frame = av.AudioFrame.from_ndarray(planes, format="fltp", layout=layout)
-        frame.sample_rate = rate
-        file.mux(stream.encode(frame))
-        file.mux(stream.encode(None))
-    return buffer.getvalue()
+    return encoding.encode(samples, container, codec, rate=rate, bit_rate=BIT_RATE)
+
+
+def wav_header(
+    size: int, *, rate: int = 22_050, channels: int = 1, bits: int = 16, code: int = 1, claimed: int | None = None
+) -> bytes:
+    """The 44 bytes before `size` bytes of a WAV's samples, true or not.
+
+    Args:
+        code: 1 for integers, 3 for floats.
+        claimed: bytes of samples that the header speaks of; `size` by default.
+    """
+    said = size if claimed is None else claimed
+    block = channels * bits // 8
+    return struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", min(36 + said, 2**32 - 1), b"WAVE", b"fmt ", 16, code, channels,
+                       rate, rate * block, block, bits, b"data", said)  # fmt: skip

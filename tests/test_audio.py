@@ -1,21 +1,30 @@
 """Any audio file becomes the samples that librosa.load would give, and songs are cut without loss."""
 
 import io
+import os
 import struct
+import subprocess
+import sys
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import IO
 
 import av
 import librosa
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from raygenre import audio
 from raygenre.audio import SUFFIXES, WINDOW, AudioError, decode, middle_window, windows
-from tests.sounds import Samples, encode, noise, stereo, tone
+from raygenre.spectrogram import levels
+from tests.sounds import Samples, encode, noise, stereo, tone, wav_header
 
 RATE = 22_050  # Hz
 
@@ -269,6 +278,24 @@ def test_half_an_mp3_is_half_the_song() -> None:
     assert len(decode(data[: len(data) // 2])) == pytest.approx(4 * RATE, rel=0.05)
 
 
+# An encoder puts about a thousand samples before the sound, and tells in the file how many.
+@pytest.mark.parametrize("name", ["MP3", "M4A", "Opus", "Vorbis"])
+def test_sound_lies_where_it_lay_before_it_was_encoded(name: str) -> None:
+    original = noise(seconds=4, seed=5, rate=48_000, loudness=0.2)
+    original[: 48_000 * 2] = 0
+    _, container, codec = ENCODINGS[name]
+    samples = decode(encode(original, container, codec, rate=48_000))
+    assert len(samples) == pytest.approx(4 * RATE, abs=1024)
+    begins = np.flatnonzero(np.abs(samples) > 0.1)[0]
+    assert begins == pytest.approx(2 * RATE, abs=64)
+
+
+def test_an_mp3_is_as_long_as_its_sound() -> None:
+    for seconds in (3.1, 4):
+        original = noise(seconds=seconds, seed=6)
+        assert len(decode(encode(original, "mp3", "libmp3lame"))) == len(original)
+
+
 def test_song_over_the_limit() -> None:
     data = encode(tone(440, seconds=5), rate=RATE)
     assert len(decode(data, longest_seconds=5)) == 5 * RATE
@@ -417,8 +444,184 @@ def test_mp3_with_a_damaged_frame() -> None:
 
 def test_double_wav_beyond_float32() -> None:
     samples = tone(440, seconds=3).astype(np.float64)
-    header = struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + samples.nbytes, b"WAVE", b"fmt ", 16,
-                         3, 1, 22_050, 22_050 * 8, 8, 64, b"data", samples.nbytes)  # fmt: skip
     samples[1000] = 1e300
     with pytest.raises(AudioError, match="infinite"):
-        decode(header + samples.tobytes())
+        decode(wav_header(samples.nbytes, bits=64, code=3) + samples.tobytes())
+
+
+@contextmanager
+def as_file(data: bytes, folder: Path) -> Iterator[IO[bytes]]:
+    (folder / "song").write_bytes(data)
+    with (folder / "song").open("rb") as file:
+        yield file
+
+
+@contextmanager
+def as_memory(data: bytes, folder: Path) -> Iterator[IO[bytes]]:
+    yield io.BytesIO(data)
+
+
+@contextmanager
+def as_pipe(data: bytes, folder: Path) -> Iterator[IO[bytes]]:
+    """What cannot seek, and gives what it has rather than what it is asked for."""
+    reader, writer = os.pipe()
+
+    def write() -> None:
+        with os.fdopen(writer, "wb") as end:
+            end.write(data)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    with os.fdopen(reader, "rb", buffering=0) as pipe:
+        yield pipe
+    thread.join()
+
+
+Opened = Callable[[bytes, Path], AbstractContextManager[IO[bytes]]]
+STREAMS = (as_file, as_memory, as_pipe)
+
+
+@pytest.mark.parametrize("opened", STREAMS)
+@pytest.mark.parametrize("name", ["WAV, 16 bit", "FLAC", "M4A", "MP3", "Vorbis", "WMA", "WebM"])
+def test_a_stream_holds_what_its_bytes_hold(name: str, opened: Opened, tmp_path: Path) -> None:
+    _, container, codec = ENCODINGS[name]
+    data = encode(tone(440, seconds=4, rate=48_000), container, codec, rate=48_000)
+    with opened(data, tmp_path) as stream:
+        np.testing.assert_array_equal(decode(stream), decode(data))
+        assert not stream.closed
+
+
+@pytest.mark.parametrize("opened", STREAMS)
+@pytest.mark.parametrize("data", [b"", *NO_AUDIO])
+def test_streams_that_are_no_audio(data: bytes, opened: Opened, tmp_path: Path) -> None:
+    with opened(data, tmp_path) as stream, pytest.raises(AudioError) as refused:
+        decode(stream)
+    with pytest.raises(AudioError) as of_bytes:
+        decode(data)
+    assert str(refused.value) == str(of_bytes.value)
+
+
+def test_a_stream_that_was_read_from_is_decoded_from_its_beginning() -> None:
+    data = encode(tone(440, seconds=4))
+    stream = io.BytesIO(data)
+    stream.seek(1000)
+    np.testing.assert_array_equal(decode(stream), decode(data))
+
+
+def test_a_path_may_be_a_pipe(tmp_path: Path) -> None:
+    data = encode(tone(440, seconds=4), "ipod", "aac")
+    os.mkfifo(tmp_path / "song.m4a")
+    thread = threading.Thread(target=lambda: (tmp_path / "song.m4a").write_bytes(data))
+    thread.start()
+    np.testing.assert_array_equal(decode(tmp_path / "song.m4a"), decode(data))
+    thread.join()
+
+
+def test_a_stream_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audio, "_MOST_COPIED", 1 << 27)
+
+    class Endless(io.RawIOBase):
+        read_so_far = 0
+
+        def readable(self) -> bool:
+            return True
+
+        def read(self, size: int = -1) -> bytes:
+            self.read_so_far += size
+            assert self.read_so_far < 1 << 28
+            return bytes(size)
+
+    with pytest.raises(AudioError, match=r"goes on beyond 0\.125 GiB; cut"):
+        decode(Endless())  # type: ignore[arg-type]
+
+
+def test_a_stream_that_breaks_off_is_an_os_error() -> None:
+    class Broken(io.RawIOBase):
+        def readable(self) -> bool:
+            return True
+
+        def read(self, size: int = -1) -> bytes:
+            raise ConnectionResetError("the other side hung up")
+
+    with pytest.raises(ConnectionResetError, match="hung up"):
+        decode(Broken())  # type: ignore[arg-type]
+
+
+# The file and the remedy: what every refusal has to tell a person.
+@pytest.mark.parametrize(
+    ("data", "thing", "remedy"),
+    [
+        (b"", "the file is empty", "copy it again"),
+        (b"la la la\n" * 1000, "not audio that FFmpeg can decode", "convert it"),
+        (encode(tone(440, seconds=8), "mp3", "libmp3lame")[:700], "not audio that FFmpeg can decode", "copy it again"),
+        (wav_header(44_100, channels=0) + bytes(44_100), "0 channels", "convert it"),
+        (wav_header(44_100, rate=1) + bytes(44_100), "rate is 1 Hz; it must be from 1 to 768 kHz", "resample it"),
+        (wav_header(44_100, rate=10_000_000) + bytes(44_100), "rate is 10000000 Hz", "resample it"),
+        (wav_header(44_100, bits=0) + bytes(44_100), "Decoder not found", "convert it"),
+        (encode(np.full(RATE, np.nan, dtype=np.float32), "wav", "pcm_f32le"), "NaN or infinite", "export it again"),
+        (encode(np.zeros(5 * RATE, dtype=np.float32)), "over 4 s, which is the limit", "cut it into parts"),
+        (png(), "no audio track|not audio", "choose a song|convert it"),
+    ],
+)
+def test_a_refusal_says_what_is_wrong_and_what_to_do(data: bytes, thing: str, remedy: str) -> None:
+    with pytest.raises(AudioError, match=rf"(?s)({thing}).*({remedy})"):
+        decode(data, longest_seconds=4)
+
+
+def test_silence_is_drawn_without_a_division_by_zero() -> None:
+    samples = decode(encode(np.zeros(30 * RATE, dtype=np.float32), "flac", "flac"))
+    assert not levels(torch.from_numpy(windows(samples)[0].samples)).any()
+
+
+def test_wav_that_claims_to_be_huge() -> None:
+    sound = (tone(440, seconds=4) * 32_767).astype("<i2").tobytes()
+    assert len(decode(wav_header(len(sound), claimed=2**32 - 1) + sound)) == 4 * RATE
+    assert len(decode(wav_header(len(sound), claimed=2**31) + sound)) == 4 * RATE
+
+
+HOURS = 10
+_MEASURE = """
+import resource, sys
+from pathlib import Path
+from raygenre.audio import AudioError, decode
+from raygenre.classifier import read
+highest = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # MiB
+before = highest()
+try:
+    {"decode": decode, "read": read}[sys.argv[1]](Path(sys.argv[2]))
+except AudioError as error:
+    print(highest() - before, error)
+"""
+
+
+def long_flac(path: Path) -> None:
+    """Ten hours of silence in seven megabytes."""
+    with av.open(path, mode="w", format="flac") as file:
+        stream = file.add_stream("flac", rate=8_000)
+        assert isinstance(stream, av.AudioStream)
+        stream.layout = "mono"
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 60 * 8_000), dtype=np.int16), format="s16", layout="mono")
+        frame.sample_rate = 8_000
+        for _ in range(HOURS * 60):
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
+
+
+def long_wav(path: Path) -> None:
+    """Ten hours of silence that take no room on the disk: the file system keeps holes as holes."""
+    size = HOURS * 3600 * RATE * 2
+    with path.open("wb") as file:
+        file.write(wav_header(size))
+        file.truncate(44 + size)
+
+
+# Half an hour at 22 050 Hz takes 159 MB as float32; a whole file of 10 h would take twenty times as much.
+@pytest.mark.parametrize("reader", ["decode", "read"])
+@pytest.mark.parametrize("make", [long_flac, long_wav])
+def test_ten_hours_are_refused_in_bounded_memory(make: Callable[[Path], None], reader: str, tmp_path: Path) -> None:
+    make(tmp_path / "song")
+    command = [sys.executable, "-c", _MEASURE, reader, str(tmp_path / "song")]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    grown, message = result.stdout.split(maxsplit=1)
+    assert "over 1800 s" in message
+    assert float(grown) < 300  # MiB

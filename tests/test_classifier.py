@@ -12,7 +12,7 @@ from raygenre.dataset import Dataset
 from raygenre.model import GenreCNN, ModelConfig
 from raygenre.spectrogram import levels, write_png
 from raygenre.synthesis import synthesise
-from tests.sounds import encode
+from tests.sounds import encode, tone, wav_header
 
 GENRES = ("bells", "drone", "storm")
 
@@ -78,10 +78,39 @@ def test_several_songs_in_one_pass_get_their_own_answers() -> None:
     assert answers[1].probabilities == pytest.approx(model.predict(long).probabilities, abs=1e-6)
 
 
-@pytest.mark.parametrize("data", [b"", b"#!/bin/sh\n", b"\x89PNG\r\n\x1a\n" + bytes(40)])
-def test_what_is_neither_picture_nor_audio_is_refused(data: bytes) -> None:
-    with pytest.raises(ValueError, match=r"empty|FFmpeg|PNG"):
-        read(data)
+BAD = {
+    "empty": (b"", "the file is empty"),
+    "text": (b"la la la\n" * 1000, "not audio that FFmpeg can decode"),
+    "truncated": (encode(tone(440, seconds=8), "mp3", "libmp3lame")[:700], "not audio that FFmpeg can decode"),
+    "NaN": (encode(np.full(90_000, np.nan, dtype=np.float32), "wav", "pcm_f32le"), "NaN or infinite"),
+    "no channels": (wav_header(90_000, channels=0) + bytes(90_000), "0 channels"),
+    "1 Hz": (wav_header(90_000, rate=1) + bytes(90_000), "the sample rate is 1 Hz"),
+    "10 MHz": (wav_header(90_000, rate=10_000_000) + bytes(90_000), "the sample rate is 10000000 Hz"),
+    "2.9 s": (encode(tone(440, seconds=2.9)), r"lasts 2\.9 s; at least 3 s are needed"),
+    "PNG": (b"\x89PNG\r\n\x1a\n" + bytes(40), "the PNG is damaged"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_is_neither_picture_nor_audio_is_refused(name: str, tmp_path: Path) -> None:
+    data, reason = BAD[name]
+    (tmp_path / "song.mp3").write_bytes(data)
+    for source in (data, tmp_path / "song.mp3"):
+        with pytest.raises(ValueError, match=reason):
+            read(source)
+    assert [path.name for path in tmp_path.iterdir()] == ["song.mp3"]
+
+
+def test_a_path_is_read_as_its_bytes_are(tmp_path: Path) -> None:
+    for data in (encode(synthesise("bells", seed=0), "flac", "flac"), write_png(np.zeros((128, 333), dtype=np.uint8))):
+        (tmp_path / "song").write_bytes(data)
+        assert np.array_equal(read(tmp_path / "song").levels, read(data).levels)
+
+
+def test_silence_has_an_answer() -> None:
+    song = read(encode(np.zeros(30 * 22_050, dtype=np.float32), "flac", "flac"))
+    assert not song.levels.any()
+    assert sum(classifier().predict(song).probabilities.values()) == pytest.approx(1)
 
 
 def test_silence_is_answered_as_what_it_is() -> None:

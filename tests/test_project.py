@@ -1,5 +1,6 @@
 """What the project says of itself: README examples, pinned versions, packages, make targets."""
 
+import itertools
 import re
 import subprocess
 import tomllib
@@ -22,7 +23,8 @@ def test_constraints_are_names_and_versions_and_nothing_else() -> None:
 def test_every_requirement_is_pinned_to_a_version_it_allows() -> None:
     lines = [line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines()]
     pins = {canonicalize_name(name): pinned for name, pinned in lines}
-    for text in [*PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"]["test"]]:
+    extras = PROJECT["project"]["optional-dependencies"].values()
+    for text in [*PROJECT["project"]["dependencies"], *itertools.chain(*extras)]:
         requirement = Requirement(text)
         assert pins[canonicalize_name(requirement.name)] in requirement.specifier, text
 

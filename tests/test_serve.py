@@ -5,16 +5,18 @@ from collections.abc import Iterator
 import httpx
 import numpy as np
 import pytest
+import torch
 from click import ClickException
 from ray import serve
 
 from raygenre import registry
 from raygenre.classifier import read
-from raygenre.spectrogram import write_png
+from raygenre.spectrogram import levels, write_png
 from raygenre.synthesis import synthesise
 from serve.app import MOST_BYTES, Settings, app
 from tests.conftest import FinishedSearch
 from tests.sounds import encode
+from tests.test_classifier import BAD
 
 PORT = 8765
 
@@ -53,6 +55,24 @@ def test_a_long_song_gets_the_librarys_own_answer(endpoint: httpx.Client, finish
     response = endpoint.post("/v1/predict", content=song)
     expected = registry.fetch(finished.storage).classifier.predict(read(song))
     assert response.json()["probabilities"] == pytest.approx(expected.probabilities, abs=1e-5)
+
+
+def test_levels_in_the_endpoint_are_those_drawn_here(endpoint: httpx.Client) -> None:
+    samples = synthesise("storm", seed=61)
+    picture = write_png(levels(torch.from_numpy(samples)).numpy())
+    sent = [picture, encode(samples, "wav", "pcm_f32le"), encode(samples * 10 ** (-12 / 20), "wav", "pcm_f32le")]
+    drawn_here, drawn_there, quieter = (endpoint.post("/v1/predict", content=body).json() for body in sent)
+    assert drawn_there["probabilities"] == pytest.approx(drawn_here["probabilities"], abs=1e-6)
+    assert quieter["probabilities"] == pytest.approx(drawn_here["probabilities"], abs=1e-3)
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_refused_in_the_librarys_own_words(endpoint: httpx.Client, name: str) -> None:
+    body, _ = BAD[name]
+    with pytest.raises(ValueError) as refused:  # noqa: PT011, for the message is what is compared
+        read(body)
+    response = endpoint.post("/v1/predict", content=body)
+    assert (response.status_code, response.json()["detail"]) == (422, str(refused.value))
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ not snapped to pixels, which only newer versions of matplotlib do. Column 388, u
 """
 
 import io
+import itertools
 import struct
 import zlib
 from pathlib import Path
@@ -23,6 +24,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
+from raygenre.audio import decode
 from raygenre.spectrogram import (
     HOP_LENGTH,
     N_MELS,
@@ -35,7 +37,8 @@ from raygenre.spectrogram import (
     to_image,
     write_png,
 )
-from tests.sounds import noise, tone
+from raygenre.synthesis import GENRES, synthesise
+from tests.sounds import encode, noise, stereo, tone
 
 CLIP = 661_794  # samples
 HIDDEN = 388  # column
@@ -105,11 +108,30 @@ def test_picture_is_librosas_and_matplotlibs(name: str) -> None:
 
 
 # The shortest and longest of GTZAN's clips, 30.0 s exactly, 31 s, and one too short for a frame for each column.
-@pytest.mark.parametrize("length", [660_000, 661_500, 665_280, 669_240, 674_730, 675_808, 683_550, 66_150])
-@pytest.mark.parametrize("name", ["tones", "noise", "clipping"])
+LENGTHS = (660_000, 661_500, 665_280, 669_240, 674_730, 675_808, 683_550, 66_150)  # samples
+
+
+@pytest.mark.parametrize(
+    ("name", "length"),
+    [*itertools.product(["tones", "clipping"], LENGTHS), *itertools.product(SOUNDS, [675_808, 66_150])],
+)
 def test_picture_of_any_length(name: str, length: int) -> None:
     samples = sound(name, length)
     assert differing(drawn(samples), drawn_by_matplotlib(samples)) <= MOST_DIFFERENT
+
+
+# audioread, which librosa imports, imports modules that Python 3.13 does without.
+@pytest.mark.filterwarnings("ignore:'(aifc|audioop|sunau)' is deprecated:DeprecationWarning")
+@pytest.mark.parametrize("silent", ["neither", "left", "right"])
+@pytest.mark.parametrize("rate", [22_050, 44_100])
+def test_picture_of_a_file(rate: int, silent: str, tmp_path: Path) -> None:
+    sides = [noise(seconds=30, seed=seed, rate=rate) + tone(440, seconds=30, rate=rate) for seed in (0, 1)]
+    if silent != "neither":
+        sides[("left", "right").index(silent)][:] = 0
+    path = tmp_path / "song.wav"
+    path.write_bytes(encode(stereo(*sides), "wav", "pcm_s16le", rate=rate))
+    theirs, _ = librosa.load(path, sr=SAMPLE_RATE, mono=True)
+    assert differing(drawn(decode(path)), drawn_by_matplotlib(theirs)) <= MOST_DIFFERENT
 
 
 def test_comparison_notices_a_shift_by_one_frame() -> None:
@@ -181,8 +203,9 @@ def test_batch_and_single_clips_are_equal() -> None:
     assert len({found.numpy().tobytes() for found in together}) == 64
 
 
-def test_number_of_threads_changes_nothing() -> None:
-    samples = torch.from_numpy(sound("noise", CLIP))
+@pytest.mark.parametrize("name", SOUNDS)
+def test_number_of_threads_changes_nothing(name: str) -> None:
+    samples = torch.from_numpy(sound(name, CLIP))
     before = torch.get_num_threads()
     found = []
     try:
@@ -194,13 +217,36 @@ def test_number_of_threads_changes_nothing() -> None:
     assert torch.equal(*found)
 
 
-# Quieter sounds are lifted by amplitude_to_db's smallest amplitude, so the test sound is loud.
-@pytest.mark.parametrize("gain", [0.25, 0.1])
-def test_gain_changes_nothing(gain: float) -> None:
-    samples = torch.from_numpy(sound("noise", CLIP) * 4)
-    steps = (levels(samples).int() - levels(samples * gain).int()).abs()
+def assert_within_one_level(one: torch.Tensor, other: torch.Tensor) -> None:
+    steps = (one.int() - other.int()).abs()
     assert (steps <= 1).float().mean() >= 0.9999
     assert (steps == 0).float().mean() >= 0.99
+
+
+MINUS_12_DB = 10 ** (-12 / 20)
+
+
+# Clicks and sounds that fade into silence are left out: amplitude_to_db lifts all power below 1e-5 to it.
+@pytest.mark.parametrize("gain", [0.1, MINUS_12_DB, 0.5, 0.9])
+@pytest.mark.parametrize("name", ["tones", "noise", "chirp", "clipping", "offset"])
+def test_gain_changes_nothing(name: str, gain: float) -> None:
+    samples = torch.from_numpy(sound(name, CLIP))
+    assert_within_one_level(levels(samples), levels(samples * gain))
+
+
+@pytest.mark.parametrize("genre", sorted(GENRES))
+def test_gain_changes_nothing_in_music(genre: str) -> None:
+    samples = torch.from_numpy(synthesise(genre, seed=0))
+    assert_within_one_level(levels(samples), levels(samples * MINUS_12_DB))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+@pytest.mark.parametrize("name", SOUNDS)
+def test_a_gpu_draws_the_same(name: str) -> None:
+    samples = torch.from_numpy(np.stack([sound(name, CLIP), sound("noise", CLIP)]))
+    found = levels(samples.cuda())
+    assert found.device.type == "cuda"
+    assert_within_one_level(found.cpu(), levels(samples))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,152 @@
+"""What a spectrogram costs: raygenre beside librosa + matplotlib, from samples, from MP3 and FLAC, and over 1000 songs.
+
+Run, from the project's folder (2 minutes on 2 cores):
+    pip install -e '.[bench]'
+    python benchmarks/levels.py                  # synthetic clips of 30 s
+    python benchmarks/levels.py --clips DIR      # the audio in a folder of your own
+
+Times are CPU time of this process (user and system), one thread, everything in turns; the table gives medians. librosa
+and matplotlib draw the picture that the dataset's author drew, as a PNG file in memory; raygenre's levels hold the same
+picture (tests/test_spectrogram.py compares them to the pixel), and its PNG file is measured beside it.
+"""
+
+import io
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")  # before numpy
+
+import librosa
+import numpy as np
+import torch
+import typer
+from librosa.display import specshow
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from raygenre.audio import SUFFIXES, decode, middle_window
+from raygenre.encoding import encode
+from raygenre.spectrogram import SAMPLE_RATE, levels, write_png
+from raygenre.synthesis import GENRES, synthesise
+
+Samples = NDArray[np.float32]
+SYNTHETIC_CLIPS = 20
+STREAMED = 1000  # songs
+
+
+def main(
+    clips: Annotated[Path | None, typer.Option(help="Folder of audio; synthetic clips without it.")] = None,
+    repeats: Annotated[int, typer.Option(help="Of each clip.")] = 3,
+    most: Annotated[int, typer.Option(help="Clips to measure.")] = SYNTHETIC_CLIPS,
+    streamed: Annotated[int, typer.Option(help="Songs to stream, the clips over and over.")] = STREAMED,
+) -> None:
+    """Measure CPU time a clip, and memory over many."""
+    torch.set_num_threads(1)
+    console = Console()
+    songs = list(samples_of(clips, most))
+    files = {
+        "FLAC": [encode(song, "flac", "flac", rate=SAMPLE_RATE) for song in songs],
+        "MP3, 128 kbit/s": [encode(song, "mp3", "libmp3lame", rate=SAMPLE_RATE, bit_rate=128_000) for song in songs],
+    }
+    ways: dict[str, list[Callable[[], object]]] = {
+        "samples to PNG, librosa + matplotlib": [partial(plain_png, song) for song in songs],
+        "samples to levels, raygenre": [partial(drawn, song) for song in songs],
+        "samples to PNG, raygenre": [partial(our_png, song) for song in songs],
+    }
+    for name, encoded in files.items():
+        ways[f"{name} to levels, raygenre"] = [partial(drawn_file, file) for file in encoded]
+    console.print(table_of(measured(ways, repeats), f"{len(songs)} clips, medians of {repeats} times each, one thread"))
+    console.print(streaming(files["MP3, 128 kbit/s"], streamed))
+
+
+def samples_of(folder: Path | None, most: int) -> Iterator[Samples]:
+    """Clips as the dataset has them, from a folder or synthetic."""
+    if folder is None:
+        genres = sorted(GENRES)
+        for number in range(most):
+            yield synthesise(genres[number % len(genres)], seed=number)
+        return
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)[:most]
+    if not paths:
+        raise typer.BadParameter(f"{folder} holds no audio file")
+    for path in paths:
+        yield middle_window(decode(path)).samples
+
+
+def drawn(samples: Samples) -> NDArray[np.uint8]:
+    return levels(torch.from_numpy(samples)).numpy()
+
+
+def drawn_file(file: bytes) -> NDArray[np.uint8]:
+    return drawn(middle_window(decode(file)).samples)
+
+
+def our_png(samples: Samples) -> bytes:
+    return write_png(levels(torch.from_numpy(samples), under_frame=True).numpy())
+
+
+def plain_png(samples: Samples) -> bytes:
+    """As the dataset's author drew it, slips included."""
+    decibels = librosa.amplitude_to_db(librosa.feature.melspectrogram(y=samples), ref=np.max)
+    figure = Figure(figsize=(6, 4), dpi=72)
+    figure.subplots_adjust(bottom=0.125)
+    specshow(decibels, ax=figure.add_subplot()).set_snap(False)
+    figure.savefig(buffer := io.BytesIO(), format="png")
+    return buffer.getvalue()
+
+
+def measured(ways: dict[str, list[Callable[[], object]]], repeats: int) -> dict[str, list[float]]:
+    """CPU s of each call, the ways in turns on each clip, after a first call that is not counted."""
+    for calls in ways.values():
+        calls[0]()
+    times: dict[str, list[float]] = {way: [] for way in ways}
+    for number in range(len(next(iter(ways.values())))):
+        for _ in range(repeats):
+            for way, calls in ways.items():
+                started = time.process_time()
+                calls[number]()
+                times[way].append(time.process_time() - started)
+    return times
+
+
+def table_of(times: dict[str, list[float]], title: str) -> Table:
+    table = Table("spectrogram", "CPU ms a clip", "times as fast", title=title)
+    base = statistics.median(next(iter(times.values())))
+    for way, found in times.items():
+        median = statistics.median(found)
+        table.add_row(way, f"{1000 * median:.1f}", f"{base / median:.1f}")
+    return table
+
+
+def streaming(files: list[bytes], songs: int) -> Table:
+    """File to PNG for many songs in a row, with the memory that this process holds on the way."""
+    table = Table("songs drawn from MP3 to PNG", "memory held, MiB", title="Many songs, one after the other")
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / f"{number}.mp3" for number in range(len(files))]
+        for path, file in zip(paths, files, strict=True):
+            path.write_bytes(file)
+        for number in range(1, songs + 1):
+            samples = middle_window(decode(paths[number % len(paths)])).samples
+            (Path(folder) / "song.png").write_bytes(our_png(samples))
+            if number in (songs // 10, songs // 2, songs):
+                table.add_row(str(number), f"{resident():.0f}")
+    return table
+
+
+def resident() -> float:
+    """MiB, on Linux."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+if __name__ == "__main__":
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(main)
+    app()

@@ -1,0 +1,89 @@
+"""Measured changes of a song: small where the sound stays, large where it does not."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from raygenre.classifier import Classifier
+from raygenre.encoding import encode
+from raygenre.model import GenreCNN, ModelConfig
+from raygenre.robustness import CHANGES, Reading, measure, summaries
+from raygenre.synthesis import synthesise
+from tests.sounds import tone
+
+ROOT = Path(__file__).parent.parent
+RATE = 22_050  # Hz
+
+
+@pytest.fixture(scope="module")
+def classifier() -> Classifier:
+    torch.manual_seed(0)
+    return Classifier(GenreCNN(ModelConfig(genres=3, widths=(4, 4, 4), dense=4)), ("bells", "drone", "storm"))
+
+
+@pytest.fixture(scope="module")
+def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("songs") / "jazz" / "bells.flac"
+    path.parent.mkdir()
+    path.write_bytes(encode(synthesise("bells", seed=0), "flac", "flac", rate=RATE))
+    return path
+
+
+def test_the_less_is_kept_of_a_song_the_more_its_levels_change(classifier: Classifier, song: Path) -> None:
+    readings = measure(classifier, song)
+    assert [reading.change for reading in readings] == list(CHANGES)
+    assert {(reading.path, reading.counts.sum()) for reading in readings} == {(song, 128 * 333)}
+    assert len({reading.before for reading in readings}) == 1
+    mean = {summary.change: summary.mean for summary in summaries(readings)}
+    assert mean["MP3, 320 kbit/s"] < mean["MP3, 128 kbit/s"] < mean["MP3, 64 kbit/s"] < mean["1 s later"]
+    assert mean["MP3, 128 kbit/s"] < 1
+    assert max(mean[change] for change in ("44.1 kHz stereo", "48 kHz stereo", "12 dB quieter")) < 0.1
+
+
+def reading(path: str, change: str, differences: list[int], after: str) -> Reading:
+    return Reading(Path(path), change, np.bincount(differences, minlength=256), "bells", after)
+
+
+def test_summary_of_known_differences() -> None:
+    readings = [
+        reading("a", "1 s later", [0] * 50, "bells"),
+        reading("b", "1 s later", [0] * 40 + [7] * 5 + [255] * 5, "storm"),
+        reading("a", "12 dB quieter", [1, 3], "bells"),
+    ]
+    quieter, later = summaries(readings)
+    assert (quieter.change, quieter.mean, quieter.most, quieter.same, quieter.clips) == ("12 dB quieter", 2, 3, 1, 1)
+    assert later.mean == pytest.approx((5 * 7 + 5 * 255) / 100)
+    assert (later.most, later.same, later.clips) == (7, 1, 2)
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "experiments" / "robustness.py"), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+
+def test_the_script_prints_a_table_and_names_what_it_left_out(
+    classifier: Classifier, song: Path, tmp_path: Path
+) -> None:
+    classifier.save(tmp_path / "model")
+    (song.parent / "broken.mp3").write_text("no music")
+    result = run("--data", song.parent.parent, "--model", tmp_path / "model")
+    assert result.returncode == 0, result.stderr
+    assert "1 clips, model" in result.stdout
+    assert all(change in result.stdout for change in CHANGES)
+    assert "broken.mp3: the file is not audio" in result.stdout
+
+
+def test_the_script_says_what_it_takes(tmp_path: Path) -> None:
+    result = run("--data", tmp_path)
+    assert result.returncode == 2
+    assert "holds no audio file; --data takes a folder of songs" in result.stdout
+
+
+@pytest.mark.parametrize(("container", "codec", "rate"), [("mp3", "no-codec", RATE), ("mp3", "libmp3lame", 7)])
+def test_what_cannot_be_encoded(container: str, codec: str, rate: int) -> None:
+    with pytest.raises(ValueError, match=codec):
+        encode(tone(440, seconds=1), container, codec, rate=rate)
