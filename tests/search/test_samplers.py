@@ -95,7 +95,7 @@ def test_trials_that_run_at_once_differ_and_are_known_as_running(name: SamplerNa
 
 @pytest.mark.parametrize("name", ["tpe", "gp"])
 def test_a_model_counts_running_trials(name: SamplerName) -> None:
-    """The same history and seed: what is proposed next is another point when that one is being tried."""
+    """The same history and seed: another point is proposed when several trials are at the first one."""
     dropout = {"dropout": NUMBERS["dropout"]}
     proposals: list[float] = []
     for _ in range(2):
@@ -103,7 +103,7 @@ def test_a_model_counts_running_trials(name: SamplerName) -> None:
         for value in (0.0, 0.1, 0.2, 0.25, 0.4, 0.5):
             known = {"params": {"dropout": value}, "distributions": dropout, "value": (value - 0.22) ** 2}
             study.add_trial(optuna.trial.create_trial(**known))  # type: ignore[arg-type]
-        for value in proposals:
+        for value in proposals * 8:
             study.enqueue_trial({"dropout": value})
             study.ask(dropout)
         study.sampler = sampler(name, seed=0, trials=9)
