@@ -7,8 +7,11 @@ import yaml
 from raygenre.dataset import Dataset
 from raygenre.search import run_file
 from raygenre.search.config import SearchConfig
+from raygenre.search.ledger import Ledger, losses
 from raygenre.search.space import SpaceError
+from raygenre.splits import Split
 from tests.conftest import new_ledger, small_config
+from tests.search.test_trials import search
 
 
 def test_a_search_survives_its_file_with_the_whole_space(tracks: Dataset, tmp_path: Path) -> None:
@@ -59,3 +62,17 @@ def test_a_file_with_half_a_search_is_refused(tmp_path: Path) -> None:
     path.write_text("epochs: 3\n")
     with pytest.raises(SpaceError, match="is not a whole search: data, data_digest"):
         run_file.read(path)
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_it_runs_the_same_search_again(tracks: Dataset, ray_cluster: None, tmp_path: Path, sampler: str) -> None:
+    """One trial at a time, so that each draw knows the same results."""
+    first = new_ledger(tmp_path / "first", tracks, trials=5, epochs=1, sampler=sampler, seed=3)
+    search(first, tracks, tmp_path / "first", most=1)
+    config = SearchConfig(**run_file.read(first.folder / "run.yaml"))
+    split = Split.from_json(first.split.to_json())
+    second = Ledger.create(tmp_path / "second", "again", config=config, split=split, url=None)
+    search(second, tracks, tmp_path / "second", most=1)
+    assert [trial.params for trial in second.trials] == [trial.params for trial in first.trials]
+    assert [losses(trial) for trial in second.trials] == [losses(trial) for trial in first.trials]
+    assert len({trial.params["dropout"] for trial in first.trials}) == 5

@@ -12,6 +12,7 @@ from raygenre.dataset import Dataset
 from raygenre.search import trials
 from raygenre.search.config import Resources
 from raygenre.search.ledger import Ledger
+from raygenre.search.scheduler import STOPPED
 from raygenre.search.trial import Plan, Tracks
 from raygenre.splits import indices
 from raygenre.storage import resolve
@@ -59,6 +60,28 @@ def test_what_asha_stops_is_pruned_everywhere(tracks: Dataset, ray_cluster: None
             assert run.data.tags["state"] == "complete"
     assert printed.count("trial ") == 8
     assert "pruned" in printed
+
+
+def test_what_the_median_rule_stops_is_pruned(tracks: Dataset, ray_cluster: None, tmp_path: Path) -> None:
+    """Learning rates far too small come last, when there is a median to be worse than."""
+    space = {"learning_rate": {"low": 1e-9, "high": 2e-3, "log": True}}
+    starts = [{"learning_rate": rate} for rate in (2e-3, 1e-3, 1.5e-3, 1e-8, 1e-9)]
+    ledger = new_ledger(
+        tmp_path / "studies",
+        tracks,
+        trials=5,
+        epochs=9,
+        scheduler="median",
+        sampler="random",
+        space=space,
+        starts=starts,
+    )
+    search(ledger, tracks, tmp_path, most=1)
+    states = [trial.state for trial in ledger.trials]
+    assert states[:3] == [TrialState.COMPLETE] * 3
+    assert states[3:] == [TrialState.PRUNED] * 2
+    for trial in ledger.trials[3:]:
+        assert trial.user_attrs[STOPPED] == len(trial.intermediate_values) >= 3
 
 
 def test_a_diverged_trial_fails_with_its_reason_and_the_search_goes_on(
