@@ -28,7 +28,7 @@ def tune(*arguments: str, storage: Path) -> subprocess.CompletedProcess[str]:
         (["--data", "TRACKS", "--space", "/nowhere.yaml"], "/nowhere.yaml cannot be read (No such file"),
         (["--data", "TRACKS", "--start", "dropout=0.9"], "dropout=0.9 lies outside the space, which has 0 to 0.5"),
         (["--data", "TRACKS", "--objectives", "loss,latency", "--scheduler", "asha"], "say --scheduler none"),
-        (["--config", "EXAMPLE"], "line 11: dropout is not known"),
+        (["--config", "EXAMPLE"], "line 8: dropout is not known"),
         (["--data", "TRACKS", "--cpus-per-trial", "0"], "cpus per trial must be positive"),
     ],
 )

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from raygenre.search.config import Resources
 from raygenre.search.ledger import Ledger
-from raygenre.search.memory import MemoryWatch
+from raygenre.search.memory import MemoryWatch, memory_monitor_survived
 from raygenre.search.progress import Progress
 from raygenre.search.recorder import Recorder
 from raygenre.search.samplers import sampler
@@ -75,7 +75,7 @@ def run_trials(
         ),
     )
     try:
-        with progress:
+        with progress, memory_monitor_survived():
             tuner.fit()
     except BaseException:
         recorder.interrupt()
