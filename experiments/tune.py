@@ -116,7 +116,8 @@ def main(
                 duplicates=Path(search.duplicates) if search.duplicates else None,
                 keep_duplicates=search.keep_duplicates,
             )
-            console.print(*notes, sep="\n", highlight=False)
+            for note in notes:
+                console.print(note, highlight=False)
             console.print(connect(address), highlight=False)
             allowed = resources(cpus_per_trial, gpus_per_trial, max_concurrent)
             ledger = Ledger.create(where.studies, name, config=search, split=division, url=study_url)

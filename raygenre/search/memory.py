@@ -48,15 +48,16 @@ def memory_monitor_survived() -> Iterator[None]:
 
     Ray 2.60 has an error of its own for it that Tune does not know: it would end the search.
     """
-    original = RayActorManager._actor_task_failed
+    manager: Any = RayActorManager
+    original = manager._actor_task_failed
 
     def as_death(self: RayActorManager, tracked_actor_task: Any, exception: Exception) -> None:
         if isinstance(exception, OutOfMemoryError):
             exception = RayActorError(error_msg=f"{_KILLED}\n{exception}")
         original(self, tracked_actor_task, exception)
 
-    RayActorManager._actor_task_failed = as_death
+    manager._actor_task_failed = as_death
     try:
         yield
     finally:
-        RayActorManager._actor_task_failed = original
+        manager._actor_task_failed = original
