@@ -22,8 +22,11 @@ def memory() -> tuple[int, int]:
 
 
 @pytest.mark.slow
-def test_a_worker_killed_for_its_memory_fails_its_trial_once(tracks_folder: Path, tmp_path: Path) -> None:
-    """A dense layer as large as what is left of what the monitor allows, and then one of eight units."""
+def test_a_worker_killed_for_its_memory_fails_its_trial_with_that_reason(tracks_folder: Path, tmp_path: Path) -> None:
+    """A dense layer as large as what is left of what the monitor allows, and then one of eight units.
+
+    A trial that filled the memory again and again would have died repeatedly, which is another reason.
+    """
     total, free = memory()
     units = int(SHARE * total / (128 * 4))
     space = tmp_path / "space.yaml"
@@ -41,5 +44,3 @@ def test_a_worker_killed_for_its_memory_fails_its_trial_once(tracks_folder: Path
     ledger = Ledger.open(tmp_path / "results" / "studies", "autumn", url=None)
     assert [trial.state for trial in ledger.trials] == [TrialState.FAIL, TrialState.COMPLETE]
     assert ledger.failure(0) == "out of memory: Ray ended the worker because its machine's memory was full"
-    [errors] = (ledger.folder / "tune").glob("*/error.txt")
-    assert errors.read_text().count("Failure #") == 1
