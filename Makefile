@@ -10,7 +10,7 @@ ifdef STORAGE
 export RAYGENRE_STORAGE := $(STORAGE)
 endif
 
-.PHONY: help tune serve ui test test-slow check format bench clean
+.PHONY: help tune serve ui dashboard test test-slow check format bench clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -28,6 +28,9 @@ ui: .venv/run ## compare runs in MLflow on localhost:5000
 		http*) echo "The runs are on the tracking server: $$uri" ;; \
 		*) $(BIN)/mlflow ui --backend-store-uri "$$uri" $(ARGS) ;; \
 	esac
+
+dashboard: .venv/dashboard ## follow a study in Optuna's dashboard on 127.0.0.1:8080, while it runs and after
+	$(BIN)/raygenre dashboard $(ARGS)
 
 test: .venv/test ## the tests, but for the slow ones
 	$(BIN)/pytest -m "not slow" $(ARGS)
@@ -61,6 +64,10 @@ clean: ## take away .venv and caches, but no results
 .venv/run: pyproject.toml constraints.txt | .venv/python
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
 	@touch $@
+
+.venv/dashboard: pyproject.toml constraints.txt | .venv/python
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dashboard]'
+	@touch $@ .venv/run
 
 .venv/test: pyproject.toml constraints.txt | .venv/python
 	@echo "Installing the test tools with pip; nothing from the system is needed"

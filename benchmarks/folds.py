@@ -26,7 +26,8 @@ from rich.table import Table
 from raygenre import dataset as data_sets
 from raygenre import splits, storage
 from raygenre.model import ModelConfig
-from raygenre.search.space import sampler, space
+from raygenre.search.samplers import sampler
+from raygenre.search.space import space
 from raygenre.training import Member, TrainingConfig, fit, standardised
 
 FOLDS = 5
@@ -82,7 +83,7 @@ def main(
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=sampler("random", seed=0, trials=settings))
-    drawn = [study.ask(dict(space(epochs))).params for _ in range(settings)]
+    drawn = [study.ask(space(epochs)).params for _ in range(settings)]
     tasks = [(data, drawn[i], fold, i, epochs) for i in range(settings) for fold in range(FOLDS)]
     tasks += [(data, drawn[i], 0, 1000 + i, epochs) for i in range(settings)]
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:

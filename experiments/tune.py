@@ -24,31 +24,21 @@ from rich.progress import Progress
 from raygenre import dataset as data_sets
 from raygenre import job, report
 from raygenre.dataset import Dataset
+from raygenre.search import run_file
 from raygenre.search.cluster import ClusterError, connect, resources
-from raygenre.search.config import SearchConfig
-from raygenre.search.ledger import Ledger, StudyError, check_name, latest_study
+from raygenre.search.folder import check_name, latest_study
+from raygenre.search.ledger import Ledger
+from raygenre.search.progress import short
+from raygenre.search.resolve import check_unchanged
+from raygenre.search.resolve import resolve as resolved
 from raygenre.storage import Storage, resolve
 from raygenre.tracking import TrackingError
 
-SMALL = {"trials": 8, "epochs": 12, "batch_size": 8, "top_k": 2}  # defaults for the 200 synthetic tracks
-LARGE = {"trials": 20, "epochs": 40, "batch_size": 16, "top_k": 3}  # defaults for real music
 SYNTHETIC_NOTE = (
     "No --data and no RAYGENRE_DATA: these are ten synthetic genres. They show that everything works and say nothing "
     "about music. `.venv/bin/raygenre download` fetches GTZAN; then give its path as --data."
 )
 PLACE = ("storage", "study_url", "tracking_uri", "address", "cpus_per_trial", "gpus_per_trial", "max_concurrent")
-FIXED = (
-    "epochs",
-    "seed",
-    "split",
-    "folds",
-    "validation",
-    "sampler",
-    "scheduler",
-    "batch_size",
-    "augmentation",
-    "top_k",
-)
 
 
 def main(
@@ -66,8 +56,23 @@ def main(
     validation: Annotated[float, typer.Option(help="Share of the training part that a hold-out takes.")] = 0.2,
     duplicates: Annotated[Path | None, typer.Option(help="File of tracks that are the same recording.")] = None,
     keep_duplicates: Annotated[bool, typer.Option("--keep-duplicates", help="Let copies lie on two sides.")] = False,
-    sampler: Annotated[Literal["tpe", "gp", "random"], typer.Option(help="How Optuna chooses settings.")] = "tpe",
-    scheduler: Annotated[Literal["asha", "none"], typer.Option(help="Stop bad trials early, or none.")] = "asha",
+    sampler: Annotated[
+        Literal["auto", "tpe", "gp", "random", "cmaes"], typer.Option(help="How Optuna chooses settings.")
+    ] = "auto",
+    scheduler: Annotated[
+        Literal["asha", "median", "none"], typer.Option(help="Stop bad trials early, or none.")
+    ] = "asha",
+    space: Annotated[
+        Path | None, typer.Option(help="YAML file of what is searched; see experiments/space.yaml.")
+    ] = None,
+    search_width: Annotated[bool, typer.Option("--search-width", help="Search the network's width too.")] = False,
+    start: Annotated[list[str], typer.Option(help="Try this first, as dropout=0.3,decay=0.01; repeatable.")] = [],  # noqa: B006
+    objectives: Annotated[
+        str, typer.Option(help="loss; or loss or accuracy, then parameters, latency or both.")
+    ] = "loss",
+    config: Annotated[
+        Path | None, typer.Option(help="Run the search of a run.yaml; other options override it.")
+    ] = None,
     batch_size: Annotated[int, typer.Option(help="Tracks a step; 0: 16, or 8 on synthetic tracks.")] = 0,
     augmentation: Annotated[Literal["none", "erasing"], typer.Option(help="Blank random rectangles.")] = "none",
     cpus_per_trial: Annotated[float | None, typer.Option(help="1 by default.")] = None,
@@ -81,15 +86,17 @@ def main(
     top_k: Annotated[int, typer.Option(help="Best settings to train again; 0: 3, or 2 on synthetic tracks.")] = 0,
     promote: Annotated[bool | None, typer.Option(help="Force or forbid the champion's change.")] = None,
 ) -> None:
-    """Search over dropout, learning rate and decay, and register the winner."""
+    """Search for the best dropout, learning rate and decay, or what --space says, and register the winner."""
     console = Console()
     started = time.monotonic()
     ledger: Ledger | None = None
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    given = {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
     try:
         where = resolve(storage, tracking_uri)
         if resume:
             ledger = Ledger.open(where.studies, study or latest_study(where.studies), url=study_url)
-            _check_unchanged(context, ledger)
+            check_unchanged(context.params, given, ledger)
             ledger.extend(trials or ledger.config.trials)
             kept = Path(ledger.config.data) if ledger.config.data else None
             tracks = _load(data or kept, where, console)
@@ -98,31 +105,22 @@ def main(
         else:
             name = study or datetime.now().strftime("study-%Y%m%d-%H%M%S")
             check_name(name)
-            environment = os.environ.get("RAYGENRE_DATA")
-            tracks = _load(data or (Path(environment) if environment else None), where, console)
-            defaults = SMALL if tracks.synthetic else LARGE
-            trials = trials or defaults["trials"]
-            config = SearchConfig(
-                data=None if tracks.synthetic else tracks.source,
-                data_digest=tracks.digest,
-                split=split,
-                trials=trials,
-                epochs=epochs or defaults["epochs"],
-                seed=seed,
-                folds=folds,
-                validation=validation,
-                top_k=top_k or min(defaults["top_k"], trials),
-                sampler=sampler,
-                scheduler=scheduler,
-                batch_size=batch_size or defaults["batch_size"],
-                augmentation=augmentation,
-            )
+            base = run_file.read(config) if config else None
+            usual = base["data"] if base else os.environ.get("RAYGENRE_DATA")
+            tracks = _load(data or (Path(usual) if usual else None), where, console)
+            search, notes = resolved(context.params, given, tracks, base)
             division = job.make_split(
-                tracks, config, lists=split_lists, duplicates=duplicates, keep_duplicates=keep_duplicates
+                tracks,
+                search,
+                lists=Path(search.split_lists) if search.split_lists else None,
+                duplicates=Path(search.duplicates) if search.duplicates else None,
+                keep_duplicates=search.keep_duplicates,
             )
+            for note in notes:
+                console.print(note, highlight=False)
             console.print(connect(address), highlight=False)
             allowed = resources(cpus_per_trial, gpus_per_trial, max_concurrent)
-            ledger = Ledger.create(where.studies, name, config=config, split=division, url=study_url)
+            ledger = Ledger.create(where.studies, name, config=search, split=division, url=study_url)
         console.print(_plan(ledger), highlight=False)
         if not allowed.gpus:
             console.print("No GPU is used: the trials train on the CPUs")
@@ -158,26 +156,12 @@ def _load(source: Path | None, where: Storage, console: Console) -> Dataset:
     return tracks
 
 
-def _check_unchanged(context: typer.Context, ledger: Ledger) -> None:
-    """A resumed search is the one that was begun: options given anew must say the same."""
-    for name in ("split_lists", "duplicates", "keep_duplicates"):
-        if context.params[name]:
-            raise StudyError(
-                f"the split of the study {ledger.name} is drawn; --{name.replace('_', '-')} comes too late"
-            )
-    for name in FIXED:
-        source = context.get_parameter_source(name)
-        given, kept = context.params[name], getattr(ledger.config, name)
-        if source is not None and source.name == "COMMANDLINE" and given != kept:
-            option = f"--{name.replace('_', '-')}"
-            raise StudyError(f"the study {ledger.name} has {option} {kept}; it cannot go on with {given}")
-
-
 def _plan(ledger: Ledger) -> str:
     config, split = ledger.config, ledger.split
     fold = split.folds[0]
     return (
-        f"Study {ledger.name}: {config.trials} trials of at most {config.epochs} epochs, {config.sampler} and "
+        f"Study {ledger.name}: {config.trials} trials of at most {config.epochs} epochs over "
+        f"{', '.join(name.replace('_', ' ') for name in config.distributions)}, sampler {config.sampler}, scheduler "
         f"{config.scheduler}; {len(fold.train)} tracks to train on, {len(fold.validation)} to validate "
         f"({len(split.folds)} fold{'s' if len(split.folds) > 1 else ''}), {len(split.test)} to test"
     )
@@ -185,11 +169,11 @@ def _plan(ledger: Ledger) -> str:
 
 def _summarise(outcome: job.Outcome, ledger: Ledger, where: Storage, console: Console, started: float) -> None:
     winner = outcome.candidate.winner
-    setting = winner.setting
+    params = ledger.trials[winner.number].params
+    best = ", ".join(f"{name.replace('_', ' ')} {short(value)}" for name, value in params.items())
     console.print()
     console.print(
-        f"Best setting: dropout {setting.dropout:.3f}, learning rate {setting.learning_rate:.3g}, decay "
-        f"{setting.decay:.3g} (trial {winner.number}; validation loss {winner.search_loss:.3f} in the search, "
+        f"Best setting: {best} (trial {winner.number}; validation loss {winner.search_loss:.3f} in the search, "
         f"{winner.loss:.3f} ± {winner.spread:.3f} on new seeds)",
         highlight=False,
     )

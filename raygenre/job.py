@@ -15,8 +15,10 @@ from raygenre.duplicates import read_duplicates
 from raygenre.evaluation import Evaluation, evaluate
 from raygenre.model import flops, parameters
 from raygenre.registry import Decision, Evidence
+from raygenre.search import run_file
 from raygenre.search.config import Resources, SearchConfig
-from raygenre.search.ledger import Ledger, StudyError
+from raygenre.search.folder import StudyError
+from raygenre.search.ledger import Ledger
 from raygenre.search.run import Candidate, run_search
 from raygenre.splits import Split
 from raygenre.storage import Storage
@@ -95,6 +97,7 @@ def run(
     tracker = Tracker(storage)
     parent: str = ledger.recall("mlflow_run_id", lambda: _start(tracker, ledger, dataset))
     tracker.reopen(parent)
+    tracker.text(parent, run_file.write(ledger.config), run_file.NAME)
     try:
         candidate = run_search(ledger, dataset, resources=resources, tracker=tracker, parent=parent, console=console)
         outcome = _judge(ledger, dataset, storage, tracker, parent, candidate, promote)

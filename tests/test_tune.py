@@ -24,13 +24,19 @@ def tune(*arguments: str, storage: Path) -> subprocess.CompletedProcess[str]:
         (["--data", "TRACKS", "--split", "lists"], "--split-lists DIR go together"),
         (["--data", "TRACKS", "--trials", "2", "--top-k", "3"], "top_k is 3"),
         (["--data", "TRACKS", "--gpus-per-trial", "99"], "lower --gpus-per-trial"),
+        (["--data", "TRACKS", "--space", "EXAMPLE", "--batch-size", "4"], "leave out --batch-size"),
+        (["--data", "TRACKS", "--space", "/nowhere.yaml"], "/nowhere.yaml cannot be read (No such file"),
+        (["--data", "TRACKS", "--start", "dropout=0.9"], "dropout=0.9 lies outside the space, which has 0 to 0.5"),
+        (["--data", "TRACKS", "--objectives", "loss,latency", "--scheduler", "asha"], "say --scheduler none"),
+        (["--config", "EXAMPLE"], "line 8: dropout is not known"),
         (["--data", "TRACKS", "--cpus-per-trial", "0"], "cpus per trial must be positive"),
     ],
 )
 def test_a_search_that_cannot_be_is_refused_in_one_line(
     arguments: list[str], message: str, tracks_folder: Path, tmp_path: Path
 ) -> None:
-    arguments = [str(tracks_folder) if argument == "TRACKS" else argument for argument in arguments]
+    known = {"TRACKS": str(tracks_folder), "EXAMPLE": str(ROOT / "experiments" / "space.yaml")}
+    arguments = [known.get(argument, argument) for argument in arguments]
     result = tune(*arguments, storage=tmp_path / "results")
     assert result.returncode == 2, result.stdout + result.stderr
     assert "error: " in result.stdout
@@ -55,6 +61,11 @@ def test_help_names_every_option() -> None:
         "duplicates",
         "keep-duplicates",
         "sampler",
+        "space",
+        "search-width",
+        "start",
+        "objectives",
+        "config",
         "scheduler",
         "cpus-per-trial",
         "gpus-per-trial",

@@ -2,10 +2,11 @@
 
 import typer
 
+from raygenre.cli.dashboard import dashboard
 from raygenre.cli.download import download
 from raygenre.cli.predict import predict
 from raygenre.cli.render import render
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
-for _command in (predict, render, download):
+for _command in (predict, render, download, dashboard):
     app.command()(_command)

@@ -1,10 +1,17 @@
 """What a search was asked to do; resolved once, written into the study, and read from there on resume."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Literal, Self
 
-from raygenre.search.space import SamplerName
+from optuna.distributions import BaseDistribution
+
+from raygenre.search import objectives as objective_names
+from raygenre.search.samplers import SamplerName, check_sampler
+from raygenre.search.space import Entry, Setting, Value, checked, default_entries, fixed, nearest, searched
+from raygenre.search.start import complete
+
+SchedulerName = Literal["asha", "median", "none"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +29,11 @@ class SearchConfig:
         validation: share of the training part that a hold-out takes.
         top_k: settings that are trained again on new seeds.
         sampler, scheduler: how settings are chosen, and whether trials are stopped early.
-        batch_size, augmentation: see `TrainingConfig`.
+        batch_size, augmentation: see `TrainingConfig`; of every setting, unless the space has them.
+        space: what is searched otherwise than by default, see `raygenre.search.space`.
+        starts: points to try first; without any, the setting that the project began with.
+        objectives: what is sought, see `raygenre.search.objectives`.
+        split_lists, duplicates, keep_duplicates: where the split was drawn from.
     """
 
     data: str | None
@@ -35,9 +46,15 @@ class SearchConfig:
     validation: float
     top_k: int
     sampler: SamplerName
-    scheduler: Literal["asha", "none"]
+    scheduler: SchedulerName
     batch_size: int
     augmentation: Literal["none", "erasing"]
+    space: dict[str, Entry] = field(default_factory=dict)
+    starts: list[dict[str, Value]] = field(default_factory=list)
+    objectives: list[str] = field(default_factory=lambda: ["loss"])
+    split_lists: str | None = None
+    duplicates: str | None = None
+    keep_duplicates: bool = False
 
     def __post_init__(self) -> None:
         for name in ("trials", "epochs", "folds", "top_k", "batch_size"):
@@ -49,9 +66,47 @@ class SearchConfig:
             raise ValueError(f"seed must not be negative, but is {self.seed}")
         if not 0 < self.validation < 1:
             raise ValueError(f"validation must be between 0 and 1, not {self.validation}")
-        for name, known in (("scheduler", ("asha", "none")), ("split", ("random", "lists"))):
+        for name, known in (("scheduler", ("asha", "median", "none")), ("split", ("random", "lists"))):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, not {getattr(self, name)!r}")
+        for name, entry in self.space.items():
+            checked(name, entry)
+        if not self.distributions:
+            raise ValueError("the space has fixed values alone; search at least one of them")
+        objective_names.check(self.objectives, scheduler=self.scheduler)
+        check_sampler(self.sampler, self.distributions, self.objectives)
+        if len(self.starts) > self.trials:
+            raise ValueError(f"{len(self.starts)} start points do not fit into {self.trials} trials")
+        for point in self.starts:
+            complete(point, self.distributions, usual={}, fixed=self.fixed)
+
+    @property
+    def entries(self) -> dict[str, Entry]:
+        """The whole space: an entry for whatever is searched or fixed otherwise than in `Setting`'s defaults."""
+        usual: dict[str, Entry] = {"batch_size": self.batch_size, "augmentation": self.augmentation}
+        return default_entries(self.epochs) | usual | self.space
+
+    @property
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """What is searched."""
+        return searched(self.entries)
+
+    @property
+    def fixed(self) -> dict[str, Value]:
+        """The values of a setting that are not searched."""
+        everything = vars(Setting()) | fixed(self.entries)
+        return {name: value for name, value in everything.items() if name not in self.distributions}
+
+    @property
+    def first_points(self) -> list[dict[str, Value]]:
+        """The points of the space that are tried before the sampler chooses any."""
+        space = self.distributions
+        usual = nearest(space, Setting(batch_size=self.batch_size, augmentation=self.augmentation))
+        return [complete(point, space, usual=usual, fixed=self.fixed) for point in self.starts or [{}]]
+
+    def setting(self, params: dict[str, Value]) -> Setting:
+        """Return the whole setting of a trial whose searched values these are."""
+        return Setting(**{**self.fixed, **params})  # type: ignore[arg-type]
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), sort_keys=True)

@@ -7,7 +7,7 @@ training goes, which has no validation tracks left to tell.
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ import ray
 from optuna.trial import FrozenTrial
 
 from raygenre.search.config import Resources
-from raygenre.search.ledger import Ledger, StudyError
+from raygenre.search.folder import StudyError
+from raygenre.search.ledger import Ledger
 from raygenre.search.recorder import METRICS
 from raygenre.search.searcher import trial_seed
 from raygenre.search.space import Setting
@@ -163,7 +164,7 @@ class Trainings:
                 name,
                 "final",
                 parent=self._parent,
-                params=asdict(winner.setting),
+                params=self._ledger.trials[winner.number].params,
                 tags={"seed": seed, "epochs": epochs, "trial": winner.number},
             ),
         )
@@ -196,14 +197,14 @@ class Trainings:
         return Finalist(
             trial.number,
             self._setting(trial.number),
-            float(trial.value or 0.0),
+            self._ledger.loss(trial.number),
             tuple(known[name]["loss"] for name in names),
             tuple(known[name]["accuracy"] for name in names),
             tuple(known[name]["epoch"] for name in names),
         )
 
     def _setting(self, number: int) -> Setting:
-        return Setting(**self._ledger.trials[number].params)
+        return self._ledger.setting(number)
 
     def _record(self, parent: str, number: int, again: int, result: tuple[Rows, str]) -> None:
         rows, failure = result
@@ -213,7 +214,7 @@ class Trainings:
                 f"finalist-{number:04d}-{again}",
                 "finalist",
                 parent=parent,
-                params=asdict(self._setting(number)),
+                params=self._ledger.trials[number].params,
                 tags={"trial": number, "study": self._ledger.name, "rerun": again},
             ),
         )

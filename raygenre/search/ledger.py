@@ -4,37 +4,32 @@ Everything that a search must not lose is here, with the MLflow run ids; Ray Tun
 study without `--study-url` is a journal file in the study's folder, next to the lock that keeps a second driver out.
 """
 
-import fcntl
 import json
 import os
-import re
 import shutil
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.distributions import FloatDistribution
+from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.storages import BaseStorage
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from raygenre.search import run_file
 from raygenre.search.config import SearchConfig
-from raygenre.search.space import first_setting
+from raygenre.search.folder import StudyError, check_name, locked, storage
+from raygenre.search.objectives import DIRECTIONS, PREFIX, several
+from raygenre.search.space import Setting
 from raygenre.splits import Split
 
 _ID, _CONFIG, _SPLIT, _FAILURE = "id", "config", "split", "failure"
+_EPOCH = "epoch-"  # attributes with the losses of a search for several objectives
 RUN = "mlflow_run_id"
-_LOCKED_SECONDS = 120  # s
-_OWN_FILES = ("lock", "journal.log", "journal.log.lock")
-
-
-class StudyError(ValueError):
-    """A study cannot be opened as asked; the message says what to do."""
+_OWN_FILES = ("lock", "journal.log", "journal.log.lock", run_file.NAME, f"{run_file.NAME}.unfinished")
 
 
 class Ledger:
@@ -66,9 +61,12 @@ class Ledger:
         """
         check_name(name)
         folder = studies / name
-        lock = _locked(folder)
+        lock = locked(folder)
         study = optuna.create_study(
-            study_name=name, storage=_storage(folder, url), direction=StudyDirection.MINIMIZE, load_if_exists=True
+            study_name=name,
+            storage=storage(folder, url),
+            directions=[DIRECTIONS[objective] for objective in config.objectives],
+            load_if_exists=True,
         )
         # A study without its configuration is one whose driver died as it was begun.
         leftovers = sorted(path.name for path in folder.iterdir() if path.name not in _OWN_FILES)
@@ -78,6 +76,7 @@ class Ledger:
             raise StudyError(f"the study {name} is there already{found}; go on with --resume, or name another")
         study.set_user_attr(_ID, uuid.uuid4().hex)
         study.set_user_attr(_SPLIT, split.to_json())
+        run_file.save(config, folder)
         study.set_user_attr(_CONFIG, config.to_json())
         return cls(study, folder, lock)
 
@@ -92,9 +91,9 @@ class Ledger:
         known = sorted(path.name for path in studies.glob("*") if path.is_dir())
         if name not in known:
             raise StudyError(f"there is no study {name} in {studies}; known: {', '.join(known) or 'none'}")
-        lock = _locked(studies / name)
+        lock = locked(studies / name)
         try:
-            study = optuna.load_study(study_name=name, storage=_storage(studies / name, url))
+            study = optuna.load_study(study_name=name, storage=storage(studies / name, url))
             return cls(study, studies / name, lock)
         except KeyError as error:
             os.close(lock)
@@ -109,6 +108,7 @@ class Ledger:
         if trials < self.config.trials:
             raise StudyError(f"the study {self.name} has {self.config.trials} trials; --trials can only raise that")
         self.config = SearchConfig(**{**json.loads(self.config.to_json()), "trials": trials})
+        run_file.save(self.config, self.folder)
         self.study.set_user_attr(_CONFIG, self.config.to_json())
 
     def close(self) -> None:
@@ -124,43 +124,65 @@ class Ledger:
         """Trials that a driver before this one left running."""
         return [trial for trial in self.trials if trial.state == TrialState.RUNNING]
 
-    def complete_draws(self, sampler: BaseSampler, space: Mapping[str, FloatDistribution]) -> None:
+    def complete_draws(self, sampler: BaseSampler, space: Mapping[str, BaseDistribution]) -> None:
         """Draw what is missing of the settings of trials that a driver left in the middle of `begin`."""
         self.study.sampler = sampler
         for frozen in self.unfinished():
             if frozen.params.keys() != space.keys():
                 trial = Trial(self.study, frozen._trial_id)
                 for name, distribution in space.items():
-                    trial.suggest_float(name, distribution.low, distribution.high, log=distribution.log)
+                    trial._suggest(name, distribution)  # what `ask` calls for each of them
 
     def top(self, k: int) -> list[FrozenTrial]:
-        """The k best complete trials, best first; earlier ones first where they are equal."""
-        complete = [trial for trial in self.trials if trial.state == TrialState.COMPLETE]
-        return sorted(complete, key=lambda trial: (trial.value or 0.0, trial.number))[:k]
+        """The k best complete trials, best first; earlier ones first where they are equal.
 
-    def begin(self, sampler: BaseSampler, space: Mapping[str, FloatDistribution]) -> FrozenTrial:
-        """Ask for the next trial's settings; the first is the setting that the project began with."""
-        if not self.trials:
-            self.study.enqueue_trial(asdict(first_setting(space)), skip_if_exists=True)
+        With several objectives these are the trials of the front, by the first objective.
+        """
+        if several(self.config.objectives):
+            return self.front()[:k]
+        complete = [trial for trial in self.trials if trial.state == TrialState.COMPLETE]
+        return sorted(complete, key=lambda trial: (trial.values[0], trial.number))[:k]
+
+    def front(self) -> list[FrozenTrial]:
+        """The complete trials that no other beats in every objective, best first by the first objective."""
+        sign = -1 if self.study.directions[0] == StudyDirection.MAXIMIZE else 1
+        return sorted(self.study.best_trials, key=lambda trial: (sign * trial.values[0], trial.number))
+
+    def begin(self, sampler: BaseSampler, space: Mapping[str, BaseDistribution]) -> FrozenTrial:
+        """Ask for the next trial's settings: the start points first, then what the sampler chooses."""
+        begun, starts = len(self.trials), self.config.first_points
+        if begun < len(starts) and not self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            self.study.enqueue_trial(starts[begun])
         self.study.sampler = sampler
         return self._trial(self.study.ask(dict(space)).number)
 
     def report(self, number: int, *, epoch: int, loss: float) -> None:
         """Record the validation loss of an epoch; one that is there already stays as it is."""
         trial = self._trial(number)
-        if epoch not in trial.intermediate_values:
+        if epoch in losses(trial):
+            return
+        if several(self.config.objectives):  # Optuna has no intermediate values there
+            self.note(number, f"{_EPOCH}{epoch:04d}", loss)
+        else:
             self._storage.set_trial_intermediate_value(trial._trial_id, epoch, loss)
 
-    def finish(self, number: int, *, failure: str | None = None) -> TrialState:
+    def finish(
+        self, number: int, *, failure: str | None = None, measured: Mapping[str, float] | None = None
+    ) -> TrialState:
         """Tell how a trial ended, as far as its recorded epochs tell: COMPLETE with its lowest loss only when it
         had all its epochs, PRUNED when it was stopped on the way, FAIL with a reason or without any epoch.
+
+        Args:
+            measured: what the trial's last report had, with the values of several objectives.
         """
-        values = self._trial(number).intermediate_values
+        values = losses(self._trial(number))
         if failure or not values:
             self.note(number, _FAILURE, failure or "the trial ended without a single epoch")
             self.study.tell(number, state=TrialState.FAIL)
         elif max(values) < self.config.epochs:
             self.study.tell(number, state=TrialState.PRUNED)
+        elif several(self.config.objectives):
+            self.study.tell(number, [float((measured or {})[PREFIX + name]) for name in self.config.objectives])
         else:
             self.study.tell(number, min(values.values()))
         return self._trial(number).state
@@ -176,6 +198,14 @@ class Ledger:
     def failure(self, number: int) -> str | None:
         """Why a trial failed."""
         return self._trial(number).user_attrs.get(_FAILURE)
+
+    def setting(self, number: int) -> Setting:
+        """The whole setting of a trial, its fixed values too."""
+        return self.config.setting(self._trial(number).params)
+
+    def loss(self, number: int) -> float:
+        """The lowest validation loss of a trial."""
+        return min(losses(self._trial(number)).values())
 
     def trial_run(self, number: int) -> str | None:
         """MLflow run id of a trial."""
@@ -206,58 +236,7 @@ class Ledger:
         return self.study._storage
 
 
-def latest_study(studies: Path) -> str:
-    """Return the name of the study that was begun or resumed last.
-
-    Raises:
-        StudyError: there is none.
-    """
-    locks = sorted(studies.glob("*/lock"), key=lambda path: path.stat().st_mtime)
-    if not locks:
-        raise StudyError(f"there is no study in {studies} to resume")
-    return locks[-1].parent.name
-
-
-def _storage(folder: Path, url: str | None) -> BaseStorage:
-    if url:
-        # SQLite gives up after five seconds by default if another process, such as a backup, has the file locked.
-        wait = {"connect_args": {"timeout": _LOCKED_SECONDS}} if url.startswith("sqlite") else {}
-        return RDBStorage(url, engine_kwargs=wait)
-    journal = folder / "journal.log"
-    _mend(journal)
-    return JournalStorage(JournalFileBackend(str(journal), lock_obj=JournalFileOpenLock(str(journal))))
-
-
-def _mend(journal: Path) -> None:
-    """Take away an entry that a full disk or a kill cut short: Optuna would write the next one into the same line."""
-    if not journal.exists():
-        return
-    with journal.open("r+b") as file:
-        whole = file.read()
-        if not whole.endswith(b"\n"):
-            file.truncate(whole.rfind(b"\n") + 1)
-
-
-def _locked(folder: Path) -> int:
-    """Keep other drivers out; the lock goes with this process however it ends."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        driver = os.read(lock, 32).decode() or "unknown"
-        os.close(lock)
-        raise StudyError(
-            f"another driver (process {driver}) works on the study {folder.name}; wait for it or end it"
-        ) from error
-    os.ftruncate(lock, 0)
-    os.write(lock, str(os.getpid()).encode())
-    return lock
-
-
-def check_name(name: str) -> None:
-    """Refuse what is unfit for a study's name and folder."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
-        raise StudyError(
-            f"a study's name is made of letters, digits, '.', '_' and '-', at most 100 of them, not {name!r}"
-        )
+def losses(trial: FrozenTrial) -> dict[int, float]:
+    """The validation loss of each epoch of a trial, in a study of one objective or of several."""
+    noted = {int(key.removeprefix(_EPOCH)): loss for key, loss in trial.user_attrs.items() if key.startswith(_EPOCH)}
+    return trial.intermediate_values or dict(sorted(noted.items()))

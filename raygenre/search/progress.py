@@ -12,10 +12,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from raygenre.search.ledger import Ledger
+from raygenre.search.ledger import Ledger, losses
 from raygenre.search.trial import OBJECTIVE
 
-SEARCHED = ("dropout", "learning_rate", "decay")  # a trial is in the ledger before its last value is drawn
 _SHOWN = 16  # trials in the table, so that it fits a terminal of 24 lines
 _WORDS = {TrialState.COMPLETE: "done", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 
@@ -26,6 +25,7 @@ class Progress(tune.Callback):
     def __init__(self, ledger: Ledger, console: Console) -> None:
         self._ledger = ledger
         self._console = console
+        self._searched = list(ledger.config.distributions)
         self._last: dict[int, dict[str, Any]] = {}
         self._running: set[int] = set()
         self._epochs_before = self._epochs()
@@ -48,7 +48,7 @@ class Progress(tune.Callback):
     def __rich__(self) -> Group:
         """The table, drawn anew at each refresh."""
         table = Table(box=None, padding=(0, 1), header_style="bold")
-        for column in ("trial", "state", "dropout", "learning rate", "decay", "epoch", "loss", "accuracy"):
+        for column in self._columns("state"):
             table.add_column(column, justify="left" if column == "state" else "right")
         trials = self._ledger.trials
         for trial in trials[-_SHOWN:]:
@@ -76,19 +76,23 @@ class Progress(tune.Callback):
         if not self._live:
             frozen = self._ledger.trials[number]
             reason = self._ledger.failure(number)
-            names = ("trial", "", "dropout", "learning rate", "decay", "epoch", "loss", "accuracy")
+            names = self._columns("")
             line = " ".join(f"{name} {value}".strip() for name, value in zip(names, self._row(frozen), strict=True))
             self._console.print(f"{line}{f': {reason}' if reason else ''} · {self._headline(self._ledger.trials)}",
                                 soft_wrap=True, highlight=False)  # fmt: skip
 
+    def _columns(self, state: str) -> list[str]:
+        return ["trial", state, *(name.replace("_", " ") for name in self._searched), "epoch", "loss", "accuracy"]
+
     def _row(self, trial: FrozenTrial) -> tuple[str, ...]:
-        values = trial.intermediate_values
+        values = losses(trial)
         state = _WORDS.get(trial.state) or ("running" if trial.number in self._running else "waiting")
         accuracy = self._last.get(trial.number, {}).get("validation_accuracy", math.nan)
         return (
             str(trial.number),
             state,
-            *(f"{trial.params[name]:.2g}" if name in trial.params else "–" for name in SEARCHED),
+            # A trial is in the ledger before its last value is drawn.
+            *(short(trial.params[name]) if name in trial.params else "–" for name in self._searched),
             f"{max(values, default=0)}/{self._ledger.config.epochs}",
             f"{min(values.values()):.3f}" if values else "–",
             "–" if math.isnan(accuracy) else f"{accuracy:.1%}",
@@ -96,14 +100,14 @@ class Progress(tune.Callback):
 
     def _headline(self, trials: list[FrozenTrial]) -> str:
         count = {state: sum(trial.state == state for trial in trials) for state in TrialState}
-        best = self._ledger.top(1)
+        best = [self._ledger.loss(trial.number) for trial in trials if trial.state == TrialState.COMPLETE]
         parts = [
             f"{count[TrialState.RUNNING]} running",
             f"{count[TrialState.PRUNED]} pruned",
             f"{count[TrialState.COMPLETE]} done",
             *([f"{count[TrialState.FAIL]} failed"] if count[TrialState.FAIL] else []),
             f"of {self._ledger.config.trials}",
-            f"best {OBJECTIVE.replace('_', ' ').removeprefix('best ')} {best[0].value:.3f}" if best else "no best yet",
+            f"best {OBJECTIVE.replace('_', ' ').removeprefix('best ')} {min(best):.3f}" if best else "no best yet",
             self._time_left(trials, count),
         ]
         return " · ".join(parts)
@@ -114,11 +118,16 @@ class Progress(tune.Callback):
         done = self._epochs() - self._epochs_before
         if not ended or not done:
             return "time left unknown"
-        usual = sum(len(trial.intermediate_values) for trial in ended) / len(ended)
-        running = [len(trial.intermediate_values) for trial in trials if trial.state == TrialState.RUNNING]
+        usual = sum(len(losses(trial)) for trial in ended) / len(ended)
+        running = [len(losses(trial)) for trial in trials if trial.state == TrialState.RUNNING]
         to_come = (self._ledger.config.trials - len(trials)) * usual + sum(max(usual - n, 0) for n in running)
         seconds = to_come * (time.monotonic() - self._started) / done
         return f"about {seconds / 60:.0f} min left" if seconds >= 90 else f"about {seconds:.0f} s left"
 
     def _epochs(self) -> int:
-        return sum(len(trial.intermediate_values) for trial in self._ledger.trials)
+        return sum(len(losses(trial)) for trial in self._ledger.trials)
+
+
+def short(value: float | str) -> str:
+    """A searched value in print: three digits of a fraction, a whole number or a word as it is."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -8,9 +8,12 @@ import ray
 from rich.console import Console
 
 from raygenre.dataset import Dataset
+from raygenre.search import front
 from raygenre.search.config import Resources
 from raygenre.search.finalists import RERUNS, Final, Finalist, Trainings
-from raygenre.search.ledger import Ledger, StudyError
+from raygenre.search.folder import StudyError
+from raygenre.search.ledger import Ledger
+from raygenre.search.objectives import several
 from raygenre.search.trial import Plan, Tracks
 from raygenre.search.trials import run_trials
 from raygenre.splits import indices
@@ -53,12 +56,14 @@ def run_search(
     plan = Plan(
         genres=len(dataset.genres),
         epochs=config.epochs,
-        batch_size=config.batch_size,
-        augmentation=config.augmentation,
         threads=max(1, int(resources.cpus)),
         device="cuda" if resources.gpus else "cpu",
+        objectives=tuple(config.objectives),
     )
     run_trials(ledger, plan, tracks, resources=resources, tracker=tracker, parent=parent, console=console)
+    if several(config.objectives):
+        front.record(ledger, tracker, parent)
+        console.print(front.table(ledger))
     trainings = Trainings(ledger, plan, tracks, resources=resources, tracker=tracker, parent=parent)
     console.print(f"Training the best {len(ledger.top(config.top_k))} settings {RERUNS} times each on new seeds")
     finalists = trainings.rerun_best(lambda finalist: console.print(_line(finalist), highlight=False))

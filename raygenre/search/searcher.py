@@ -7,7 +7,7 @@ so that samplers learn from losses of different epochs as if they were one thing
 from collections.abc import Mapping
 from typing import Any
 
-from optuna.distributions import FloatDistribution
+from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 from ray.tune.search import Searcher
@@ -19,7 +19,7 @@ from raygenre.search.trial import OBJECTIVE
 class LedgerSearcher(Searcher):
     """Hands out what earlier drivers left unfinished, then new settings, until the ledger has its trials."""
 
-    def __init__(self, ledger: Ledger, sampler: BaseSampler, space: Mapping[str, FloatDistribution]) -> None:
+    def __init__(self, ledger: Ledger, sampler: BaseSampler, space: Mapping[str, BaseDistribution]) -> None:
         super().__init__(metric=OBJECTIVE, mode="min")
         self._ledger = ledger
         self._sampler = sampler
@@ -50,7 +50,7 @@ class LedgerSearcher(Searcher):
         """Tell the ledger that a trial ended, and how."""
         number = self._numbers.pop(trial_id)
         failure = "its worker died repeatedly or raised an error" if error else (result or {}).get("failure")
-        self._ledger.finish(number, failure=failure)
+        self._ledger.finish(number, failure=failure, measured=result)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the ledger is on disk already."""
@@ -64,6 +64,7 @@ def trial_config(ledger: Ledger, trial: FrozenTrial) -> dict[str, Any]:
     return {
         "number": trial.number,
         "setting": dict(trial.params),
+        "fixed": ledger.config.fixed,
         "seed": trial_seed(ledger.config.seed, trial.number),
         "folder": str(ledger.state_folder(trial.number)),
     }

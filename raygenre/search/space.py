@@ -1,62 +1,208 @@
-"""What is searched over, and in which way."""
+"""What is searched over: each value of a setting has a range, choices, or one value that stays.
 
-from collections.abc import Mapping
+A space is written as entries, plain values that fit YAML and JSON alike: `{"low": 0.0, "high": 0.5}`, with `log` or a
+`step` if wanted, is a range, a list is a choice, anything else is fixed. Ranges of whole numbers are those of values
+that are whole numbers.
+"""
+
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Literal
+from difflib import get_close_matches
+from typing import Any, Literal
 
-from optuna.distributions import FloatDistribution
-from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-SamplerName = Literal["tpe", "gp", "random"]
+from raygenre.model import ModelConfig
+from raygenre.training import TrainingConfig
+
+Value = float | int | str
+Entry = Value | list[Value] | dict[str, Any]
+
+
+class SpaceError(ValueError):
+    """A space or a start point cannot be used; the message names the place and the remedy."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """The searched values of one trial; the defaults are the setting that the project began with."""
+    """All that one trial may set; the defaults are the setting that the project began with.
+
+    What all trials of a search have in common, the genres, the epochs and the hardware, is in its `Plan`.
+
+    Attributes:
+        dropout, learning_rate, decay, batch_size, augmentation: see `ModelConfig` and `TrainingConfig`.
+        normalisation, dense, frequency_bins: see `ModelConfig`.
+        width: channels of the first convolution; the second has twice, the third four times as many.
+    """
 
     dropout: float = 0.3
     learning_rate: float = 1e-3
     decay: float = 0.01
+    batch_size: int = 16
+    augmentation: Literal["none", "erasing"] = "none"
+    normalisation: Literal["none", "batch"] = "none"
+    width: int = 32
+    dense: int = 64
+    frequency_bins: int = 1
+
+    def __post_init__(self) -> None:
+        if self.width < 1:
+            raise ValueError(f"width must be at least 1, not {self.width}")
+        self.model(2)
+        self.training()
+
+    def model(self, genres: int) -> ModelConfig:
+        """The network of this setting."""
+        return ModelConfig(
+            genres=genres,
+            widths=(self.width, 2 * self.width, 4 * self.width),
+            dense=self.dense,
+            dropout=self.dropout,
+            normalisation=self.normalisation,
+            frequency_bins=self.frequency_bins,
+        )
+
+    def training(self) -> TrainingConfig:
+        """How this setting trains."""
+        return TrainingConfig(
+            learning_rate=self.learning_rate,
+            decay=self.decay,
+            batch_size=self.batch_size,
+            augmentation=self.augmentation,
+        )
 
 
-def space(epochs: int) -> dict[str, FloatDistribution]:
-    """Return the distributions of `Setting`'s values for trainings of so many epochs."""
+KINDS: dict[str, type[Value]] = {name: type(value) for name, value in asdict(Setting()).items()}
+WIDTHS: dict[str, Any] = {"low": 8, "high": 64, "log": True}
+"""What `--search-width` searches: a sixteenth to four times the work of the project's own network."""
+
+
+def default_entries(epochs: int) -> dict[str, Entry]:
+    """Return the entries that are searched unless a space file says otherwise, for trainings of so many epochs."""
     return {
         # From none at all to half of the units; beyond that a network this small no longer fits its training tracks.
-        "dropout": FloatDistribution(0.0, 0.5),
+        "dropout": {"low": 0.0, "high": 0.5},
         # A decade around NAdam's usual 1e-3, shifted down: from 5e-3 on, training without normalisation diverges
         # more often than not. What matters is the ratio, hence the logarithm.
-        "learning_rate": FloatDistribution(2e-4, 5e-3, log=True),
+        "learning_rate": {"low": 2e-4, "high": 5e-3, "log": True},
         # From hardly any decay to nearly all: the last epoch's learning rate is 91 % to 10 % of the first's.
-        "decay": FloatDistribution(0.1 / epochs, 9 / epochs, log=True),
+        "decay": {"low": 0.1 / epochs, "high": 9 / epochs, "log": True},
     }
 
 
-def first_setting(space: Mapping[str, FloatDistribution]) -> Setting:
-    """Return the setting that the project began with, or what lies nearest to it in the space."""
-    return Setting(
-        **{name: min(max(value, space[name].low), space[name].high) for name, value in asdict(Setting()).items()}
-    )
+def space(epochs: int) -> dict[str, BaseDistribution]:
+    """Return the distributions of the default space for trainings of so many epochs."""
+    return searched(default_entries(epochs))
 
 
-def sampler(name: SamplerName, *, seed: int, trials: int, told: int = 0) -> BaseSampler:
-    """Make Optuna's sampler.
-
-    Args:
-        trials: budget of the study; a third of it, at most ten trials, is drawn at random before TPE or the
-            Gaussian process takes over.
-        told: trials that the study holds already. A sampler keeps no state, so the seed is moved on by them:
-            a resumed study would draw its first settings again.
+def checked(name: str, raw: object) -> Entry:
+    """Return an entry with its numbers as numbers, whichever way YAML read them.
 
     Raises:
-        ValueError: unknown name.
+        SpaceError: no such value, or not what a trial can be trained with.
     """
-    at_random = max(3, min(10, trials // 3))
-    seed = (seed + 1_000_003 * told) % 2**32
-    if name == "tpe":
-        return TPESampler(n_startup_trials=at_random, multivariate=True, constant_liar=True, seed=seed)
-    if name == "gp":
-        return GPSampler(n_startup_trials=at_random, seed=seed)
-    if name == "random":
-        return RandomSampler(seed=seed)
-    raise ValueError(f"unknown sampler {name!r}; expected tpe, gp or random")
+    if name not in KINDS:
+        raise SpaceError(unknown(name, KINDS))
+    if isinstance(raw, Mapping):
+        return _range(name, raw)
+    if isinstance(raw, list):
+        choices = [_value(name, value) for value in raw]
+        if len(set(choices)) < max(2, len(choices)):
+            raise SpaceError(f"{name}: {raw} must be at least two different choices; a single value needs no brackets")
+        return choices
+    return _value(name, raw)
+
+
+def searched(entries: Mapping[str, Entry]) -> dict[str, BaseDistribution]:
+    """Return the distributions of the entries that are not fixed."""
+    found: dict[str, BaseDistribution] = {}
+    for name, entry in entries.items():
+        if isinstance(entry, list):
+            found[name] = CategoricalDistribution(entry)
+        elif isinstance(entry, Mapping):
+            found[name] = (IntDistribution if KINDS[name] is int else FloatDistribution)(**entry)
+    return found
+
+
+def fixed(entries: Mapping[str, Entry]) -> dict[str, Value]:
+    """Return the values of the entries that are fixed."""
+    return {name: entry for name, entry in entries.items() if isinstance(entry, (int, float, str))}
+
+
+def nearest(space: Mapping[str, BaseDistribution], setting: Setting | None = None) -> dict[str, Value]:
+    """Return the project's own setting, or another, as far as it is searched; else what lies nearest to it."""
+    point: dict[str, Value] = {}
+    for name, distribution in space.items():
+        value = getattr(setting or Setting(), name)
+        if isinstance(distribution, (FloatDistribution, IntDistribution)):
+            value = min(max(value, distribution.low), distribution.high)
+            if distribution.step:
+                value = distribution.low + round((value - distribution.low) / distribution.step) * distribution.step
+        elif isinstance(distribution, CategoricalDistribution) and value not in distribution.choices:
+            value = distribution.choices[0]
+        point[name] = value
+    return point
+
+
+def unknown(name: object, known: Iterable[str]) -> str:
+    """Say that there is no such name, and which one was perhaps meant."""
+    known = list(known)
+    near = get_close_matches(str(name), known, n=1, cutoff=0.5)
+    return f"{name} is not known; " + (f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}")
+
+
+def _range(name: str, raw: Mapping[object, object]) -> Entry:
+    if KINDS[name] is str:
+        raise SpaceError(f"{name}: a range is for numbers; give a list of choices or one value")
+    for key in raw:
+        if key not in ("low", "high", "log", "step"):
+            raise SpaceError(f"{name}: {unknown(key, ('low', 'high', 'log', 'step'))}")
+    if missing := {"low", "high"} - raw.keys():
+        raise SpaceError(f"{name}: a range needs low and high; {' and '.join(sorted(missing))} is missing")
+    entry: dict[str, Any] = {key: _value(name, raw[key], place=f"{name}: {key}") for key in ("low", "high")}
+    if not entry["low"] < entry["high"]:
+        raise SpaceError(f"{name}: low is {entry['low']} and high {entry['high']}; low must be less")
+    log = raw.get("log", False)
+    if not isinstance(log, bool):
+        raise SpaceError(f"{name}: log must be true or false, not {log!r}")
+    if log and entry["low"] <= 0:
+        raise SpaceError(f"{name}: a logarithmic range must begin above 0, not at {entry['low']}")
+    if "step" in raw:
+        if log:
+            raise SpaceError(f"{name}: log and step exclude each other; take one of them away")
+        entry["step"] = _number(raw["step"], KINDS[name], f"{name}: step")
+        if not 0 < entry["step"] <= entry["high"] - entry["low"]:
+            raise SpaceError(f"{name}: step must be above 0 and fit between low and high, not {entry['step']}")
+    return entry | ({"log": True} if log else {})
+
+
+def _value(name: str, raw: object, *, place: str = "") -> Value:
+    """One value as what it is in a setting."""
+    place = place or name
+    kind = KINDS[name]
+    value: Value
+    if kind is str:
+        if not isinstance(raw, str):
+            raise SpaceError(f"{place}: {raw!r} is not a word; put it in quotes if it is meant as one")
+        value = raw
+    else:
+        value = _number(raw, kind, place)
+    try:
+        Setting(**{name: value})  # type: ignore[arg-type]
+    except ValueError as error:
+        raise SpaceError(f"{place}: {error}") from error
+    return value
+
+
+def _number(raw: object, kind: type[Value], place: str) -> float | int:
+    """A number; YAML reads 1e-3, which has no dot, as a word."""
+    try:
+        if isinstance(raw, bool) or not isinstance(raw, (int, float, str)):
+            raise ValueError
+        number = float(raw)
+        if kind is int and number != int(number):
+            raise ValueError
+    except (ValueError, OverflowError) as error:
+        expected = "a whole number" if kind is int else "a number"
+        raise SpaceError(f"{place}: {raw!r} is not {expected}") from error
+    return int(number) if kind is int else number

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from ray import tune
 
 from raygenre import training_state
-from raygenre.model import ModelConfig
+from raygenre.search import objectives
+from raygenre.search.memory import out_of_memory
 from raygenre.search.space import Setting
-from raygenre.training import EpochMetrics, Indices, Member, NonFiniteLossError, TrainingConfig, fit, standardised
+from raygenre.training import EpochMetrics, Indices, Member, NonFiniteLossError, fit, standardised
 
 Rows = list[dict[str, float]]
 """What `summary` says of each epoch of a training."""
@@ -46,33 +47,25 @@ class Plan:
     Attributes:
         genres: number of classes.
         epochs: of each training.
-        batch_size, augmentation: see `TrainingConfig`.
         threads: of torch in each worker.
         device: `cpu` or `cuda`.
+        objectives: what the search seeks, see `raygenre.search.objectives`.
     """
 
     genres: int
     epochs: int
-    batch_size: int
-    augmentation: Any
     threads: int
     device: str
+    objectives: tuple[str, ...] = ("loss",)
 
 
 def start(plan: Plan, setting: Setting, tracks: Tracks, *, seed: int) -> list[Member]:
     """Make a fresh member for each fold, and set the process's threads."""
     torch.set_num_threads(plan.threads)
-    model = ModelConfig(genres=plan.genres, dropout=setting.dropout)
-    training = TrainingConfig(
-        learning_rate=setting.learning_rate,
-        decay=setting.decay,
-        batch_size=plan.batch_size,
-        augmentation=plan.augmentation,
-    )
     return [
         Member(
-            standardised(model, tracks.levels, train),
-            training,
+            standardised(setting.model(plan.genres), tracks.levels, train),
+            setting.training(),
             seed=seed + fold,
             train=train,
             validation=validation,
@@ -143,20 +136,29 @@ def summary(rows: Sequence[EpochMetrics], best: float) -> dict[str, float]:
 def run_trial(config: dict[str, Any], *, plan: Plan, shared: "Sequence[ray.ObjectRef[Tracks]]") -> None:
     """Ray Tune's trainable.
 
-    `config` holds `setting`, `seed` and `folder`. A training that goes on reports its epochs from the first again;
-    the recorder knows which ones it has. A diverged training is reported as `failure`, since Ray would start a raised
-    one again; a disk that is full or read-only as `halt`, since it is not the setting's fault.
+    `config` holds `setting`, `fixed`, `seed` and `folder`, and `failure` once a worker of the trial was killed for its
+    memory. A training that goes on reports its epochs from the first again; the recorder knows which ones it has. A
+    training that diverged or ran out of memory is reported as `failure`, since Ray would start a raised one again; a
+    disk that is full or read-only as `halt`, since it is not the setting's fault.
     """
+    if "failure" in config:
+        tune.report({"failure": config["failure"]})
+        return
     tracks: Tracks = ray.get(shared[0])
-    setting = Setting(**config["setting"])
+    setting = Setting(**config["fixed"], **config["setting"])
+    rows: Rows = []
     try:
         members = start(plan, setting, tracks, seed=config["seed"])
         for row in train(members, tracks, epochs=plan.epochs, folder=Path(config["folder"])):
-            tune.report(row)
+            rows.append(row)
+            ends = row["epoch"] == plan.epochs and objectives.several(plan.objectives)
+            tune.report(row | (objectives.measure(plan.objectives, members[0].model, rows) if ends else {}))
     except NonFiniteLossError as error:
         tune.report({"failure": str(error)})
     except OSError as error:
         tune.report({"halt": f"trial {config['number']} cannot write its training state: {error}"})
+    except (RuntimeError, MemoryError) as error:
+        tune.report({"failure": out_of_memory(error)})
 
 
 def train_again(
@@ -183,4 +185,6 @@ def _epochs(plan: Plan, setting: Setting, tracks: Tracks, seed: int, folder: Pat
             rows.append(row)
     except NonFiniteLossError as error:
         return rows, str(error)
+    except (RuntimeError, MemoryError) as error:
+        return rows, out_of_memory(error)
     return rows, ""

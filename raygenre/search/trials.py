@@ -7,20 +7,20 @@ import os
 import ray
 from ray import tune
 from ray.tune import TuneError
-from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
 from rich.console import Console
 
 from raygenre.search.config import Resources
 from raygenre.search.ledger import Ledger
+from raygenre.search.memory import MemoryWatch, memory_monitor_survived
 from raygenre.search.progress import Progress
 from raygenre.search.recorder import Recorder
+from raygenre.search.samplers import sampler
+from raygenre.search.scheduler import scheduler
 from raygenre.search.searcher import LedgerSearcher
-from raygenre.search.space import sampler, space
-from raygenre.search.trial import OBJECTIVE, Plan, Tracks, run_trial
+from raygenre.search.trial import Plan, Tracks, run_trial
 from raygenre.tracking import Tracker
 
 _RESTARTS = 3  # of a trial whose worker or node died, from its last epoch
-_REDUCTION = 3  # ASHA lets the best third of the trials pass each rung
 
 
 class Interrupted(KeyboardInterrupt):
@@ -62,8 +62,8 @@ def run_trials(
     tuner = tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
-            search_alg=LedgerSearcher(ledger, optuna_sampler, space(config.epochs)),
-            scheduler=_scheduler(config.scheduler, config.epochs),
+            search_alg=LedgerSearcher(ledger, optuna_sampler, config.distributions),
+            scheduler=scheduler(config.scheduler, ledger),
             num_samples=-1,
             max_concurrent_trials=resources.max_concurrent or None,
             reuse_actors=True,
@@ -71,13 +71,13 @@ def run_trials(
         run_config=tune.RunConfig(
             name="tune",
             storage_path=str(ledger.folder),
-            callbacks=[recorder, progress],
+            callbacks=[recorder, progress, MemoryWatch()],
             failure_config=tune.FailureConfig(max_failures=_RESTARTS),
             verbose=0,
         ),
     )
     try:
-        with progress:
+        with progress, memory_monitor_survived():
             tuner.fit()
     except TuneError as error:
         recorder.interrupt()
@@ -95,19 +95,6 @@ def _cause(error: BaseException) -> BaseException:
     while isinstance(error, TuneError) and error.__context__:
         error = error.__context__
     return error
-
-
-def _scheduler(name: str, epochs: int) -> TrialScheduler:
-    if name == "none":
-        return FIFOScheduler()
-    return AsyncHyperBandScheduler(
-        time_attr="epoch",
-        metric=OBJECTIVE,
-        mode="min",
-        max_t=epochs + 1,  # a trial ends by itself after its last epoch
-        grace_period=max(1, epochs // _REDUCTION**2, min(3, epochs)),
-        reduction_factor=_REDUCTION,
-    )
 
 
 def _quiet_tune() -> None:

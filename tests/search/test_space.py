@@ -1,44 +1,113 @@
-import optuna
-import pytest
-from optuna.samplers import GPSampler, RandomSampler, TPESampler
+import re
 
-from raygenre.search.space import Setting, first_setting, sampler, space
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+from raygenre.search.space import (
+    KINDS,
+    WIDTHS,
+    Entry,
+    Setting,
+    SpaceError,
+    checked,
+    default_entries,
+    fixed,
+    nearest,
+    searched,
+    space,
+    unknown,
+)
 
 
 @pytest.mark.parametrize("epochs", [1, 12, 150])
 def test_decay_ends_between_hardly_and_nearly_all(epochs: int) -> None:
     decay = space(epochs)["decay"]
+    assert isinstance(decay, FloatDistribution)
     assert 1 / (1 + decay.low * epochs) == pytest.approx(1 / 1.1)
     assert 1 / (1 + decay.high * epochs) == pytest.approx(1 / 10)
     assert decay.log
 
 
-def test_the_space_is_that_of_a_setting() -> None:
-    assert set(space(10)) == set(vars(Setting()))
+def test_the_default_space_searches_three_values_of_a_setting() -> None:
+    assert list(space(10)) == ["dropout", "learning_rate", "decay"]
+    assert set(space(10)) < set(KINDS)
+    assert fixed(default_entries(10)) == {}
 
 
-def test_the_first_setting_is_the_projects_own_where_the_space_has_it() -> None:
-    assert first_setting(space(100)) == Setting()
-    assert first_setting(space(2)) == Setting(decay=0.05)
+def test_the_nearest_point_is_the_projects_own_setting_where_the_space_has_it() -> None:
+    assert nearest(space(100)) == {"dropout": 0.3, "learning_rate": 1e-3, "decay": 0.01}
+    assert nearest(space(2)) == {"dropout": 0.3, "learning_rate": 1e-3, "decay": 0.05}
+    entries: dict[str, Entry] = {
+        "width": {"low": 40, "high": 64},
+        "augmentation": ["erasing", "none"],
+        "batch_size": [4, 8],
+        "dense": 3,
+    }
+    assert nearest(searched(entries)) == {"width": 40, "augmentation": "none", "batch_size": 4}
+    assert nearest(searched({"dense": {"low": 10, "high": 90, "step": 20}})) == {"dense": 70}
 
 
-def asked(seed: int, told: int = 0) -> list[dict[str, float]]:
-    study = optuna.create_study(sampler=sampler("random", seed=seed, trials=9, told=told))
-    return [study.ask(dict(space(10))).params for _ in range(3)]
+def test_a_setting_is_a_network_and_its_training() -> None:
+    setting = Setting(width=8, normalisation="batch", dropout=0.1, batch_size=4, augmentation="erasing")
+    assert setting.model(3).widths == (8, 16, 32)
+    assert (setting.model(3).normalisation, setting.model(3).dropout) == ("batch", 0.1)
+    assert (setting.training().batch_size, setting.training().augmentation) == (4, "erasing")
+    with pytest.raises(ValueError, match="width must be at least 1, not 0"):
+        Setting(width=0)
 
 
-def test_same_seed_same_settings_other_seed_others() -> None:
-    assert asked(1) == asked(1)
-    assert asked(1) != asked(2)
+def test_entries_become_distributions_or_stay_fixed() -> None:
+    raw = {
+        "learning_rate": {"low": "1e-4", "high": 0.01, "log": True},  # YAML reads 1e-4 as a word
+        "width": dict(WIDTHS),
+        "dense": {"low": 16, "high": 64, "step": 16},
+        "batch_size": [8, 16.0],
+        "augmentation": ["none", "erasing"],
+        "dropout": 0,
+    }
+    entries = {name: checked(name, entry) for name, entry in raw.items()}
+    assert searched(entries) == {
+        "learning_rate": FloatDistribution(1e-4, 0.01, log=True),
+        "width": IntDistribution(8, 64, log=True),
+        "dense": IntDistribution(16, 64, step=16),
+        "batch_size": CategoricalDistribution([8, 16]),
+        "augmentation": CategoricalDistribution(["none", "erasing"]),
+    }
+    assert fixed(entries) == {"dropout": 0.0}
 
 
-def test_a_resumed_study_does_not_draw_its_first_settings_again() -> None:
-    assert asked(1, told=3) != asked(1)
+@pytest.mark.parametrize(
+    ("name", "entry", "message"),
+    [
+        ("learning_rte", 1.0, "learning_rte is not known; did you mean learning_rate?"),
+        ("zzz", 1.0, "zzz is not known; known: dropout, learning_rate"),
+        ("dropout", {"low": 0.1, "hihg": 0.5}, "dropout: hihg is not known; did you mean high?"),
+        ("dropout", {"low": 0.1}, "dropout: a range needs low and high; high is missing"),
+        ("dropout", {"low": 0.5, "high": 0.1}, "low is 0.5 and high 0.1"),
+        ("dropout", {"low": 0.1, "high": 1.5}, "dropout: high: dropout must be from 0 to below 1, not 1.5"),
+        ("dropout", {"low": 0.0, "high": 0.5, "log": True}, "must begin above 0"),
+        ("dropout", {"low": 0.1, "high": 0.5, "log": "yes"}, "log must be true or false, not 'yes'"),
+        ("dropout", {"low": 0.1, "high": 0.5, "log": True, "step": 0.1}, "log and step exclude each other"),
+        ("dropout", {"low": 0.1, "high": 0.5, "step": 0.9}, "step must be above 0 and fit"),
+        ("dropout", [0.1], "at least two different choices"),
+        ("dropout", [0.1, 0.1], "at least two different choices"),
+        ("dropout", "high", "'high' is not a number"),
+        ("dropout", True, "True is not a number"),
+        ("dropout", None, "None is not a number"),
+        ("dropout", "nan", "dropout must be from 0"),
+        ("batch_size", 2.5, "2.5 is not a whole number"),
+        ("batch_size", float("inf"), "inf is not a whole number"),
+        ("augmentation", {"low": 1, "high": 2}, "a range is for numbers"),
+        ("augmentation", ["none", "mixup"], "augmentation must be none or erasing, not 'mixup'"),
+        ("augmentation", False, "False is not a word"),
+        ("frequency_bins", {"low": 1, "high": 99}, "frequency_bins must be from 1 to 32, not 99"),
+    ],
+)
+def test_an_entry_that_cannot_be_is_refused_with_place_and_remedy(name: str, entry: object, message: str) -> None:
+    with pytest.raises(SpaceError, match=re.escape(message)):
+        checked(name, entry)
 
 
-def test_samplers_have_their_names() -> None:
-    kinds = {name: type(sampler(name, seed=0, trials=20)) for name in ("tpe", "random")}
-    assert kinds == {"tpe": TPESampler, "random": RandomSampler}
-    assert isinstance(sampler("gp", seed=0, trials=20), GPSampler)
-    with pytest.raises(ValueError, match="unknown sampler 'grid'"):
-        sampler("grid", seed=0, trials=20)  # type: ignore[arg-type]
+def test_an_unknown_name_comes_with_the_nearest_one() -> None:
+    assert unknown("epohcs", ["trials", "epochs"]) == "epohcs is not known; did you mean epochs?"
+    assert unknown("x", ["trials", "epochs"]) == "x is not known; known: trials, epochs"

@@ -10,7 +10,8 @@ from raygenre.search.space import Setting
 from raygenre.search.trial import OBJECTIVE, Plan, Tracks, start, summary, train
 from raygenre.training import EpochMetrics
 
-PLAN = Plan(genres=3, epochs=3, batch_size=8, augmentation="none", threads=1, device="cpu")
+SETTING = Setting(batch_size=8)
+PLAN = Plan(genres=3, epochs=3, threads=1, device="cpu")
 
 
 def shared(tracks: Dataset, folds: int = 2) -> Tracks:
@@ -20,7 +21,7 @@ def shared(tracks: Dataset, folds: int = 2) -> Tracks:
 
 
 def run(tracks: Tracks, folder: Path, epochs: int = 3) -> list[dict[str, float]]:
-    return list(train(start(PLAN, Setting(), tracks, seed=1), tracks, epochs=epochs, folder=folder))
+    return list(train(start(PLAN, SETTING, tracks, seed=1), tracks, epochs=epochs, folder=folder))
 
 
 def timeless(rows: list[dict[str, float]]) -> list[dict[str, float]]:
@@ -37,7 +38,7 @@ def test_a_trial_goes_on_from_its_folder_and_tells_the_epochs_before_again(track
 
 def test_the_state_is_there_before_an_epoch_is_told(tracks: Dataset, tmp_path: Path) -> None:
     data = shared(tracks)
-    rows = train(start(PLAN, Setting(), data, seed=1), data, epochs=3, folder=tmp_path)
+    rows = train(start(PLAN, SETTING, data, seed=1), data, epochs=3, folder=tmp_path)
     assert next(rows)["epoch"] == 1
     assert training_state.latest(tmp_path) == tmp_path / "epoch-0001"
 
@@ -80,6 +81,6 @@ def test_the_objective_is_the_lowest_mean_over_folds() -> None:
 
 
 def test_folds_have_seeds_and_standardisation_of_their_own(tracks: Dataset) -> None:
-    one, two = start(PLAN, Setting(), shared(tracks), seed=7)
+    one, two = start(PLAN, SETTING, shared(tracks), seed=7)
     assert (one.seed, two.seed) == (7, 8)
     assert one.model.config.level_mean != two.model.config.level_mean

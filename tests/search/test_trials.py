@@ -4,9 +4,7 @@ import io
 import itertools
 from pathlib import Path
 
-import pytest
 import ray
-from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 from rich.console import Console
 
@@ -14,6 +12,7 @@ from raygenre.dataset import Dataset
 from raygenre.search import trials
 from raygenre.search.config import Resources
 from raygenre.search.ledger import Ledger
+from raygenre.search.scheduler import STOPPED
 from raygenre.search.trial import Plan, Tracks
 from raygenre.splits import indices
 from raygenre.storage import resolve
@@ -25,7 +24,7 @@ def search(ledger: Ledger, tracks: Dataset, storage: Path, *, most: int = 0) -> 
     """Run the ledger's trials; the tracker, and what was printed."""
     config = ledger.config
     folds = tuple((indices(tracks, fold.train), indices(tracks, fold.validation)) for fold in ledger.split.folds)
-    plan = Plan(3, config.epochs, config.batch_size, config.augmentation, threads=1, device="cpu")
+    plan = Plan(3, config.epochs, threads=1, device="cpu")
     tracker = Tracker(resolve(storage))
     text = io.StringIO()
     trials.run_trials(
@@ -63,18 +62,33 @@ def test_what_asha_stops_is_pruned_everywhere(tracks: Dataset, ray_cluster: None
     assert "pruned" in printed
 
 
-def test_a_diverged_trial_fails_with_its_reason_and_the_search_goes_on(
-    tracks: Dataset, ray_cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def too_fast(epochs: int) -> dict[str, FloatDistribution]:
-        return {
-            "dropout": FloatDistribution(0.0, 0.5),
-            "learning_rate": FloatDistribution(1e25, 1e30, log=True),
-            "decay": FloatDistribution(0.1, 0.2),
-        }
+def test_what_the_median_rule_stops_is_pruned(tracks: Dataset, ray_cluster: None, tmp_path: Path) -> None:
+    """Learning rates far too small come last, when there is a median to be worse than."""
+    space = {"learning_rate": {"low": 1e-9, "high": 2e-3, "log": True}}
+    starts = [{"learning_rate": rate} for rate in (2e-3, 1e-3, 1.5e-3, 1e-8, 1e-9)]
+    ledger = new_ledger(
+        tmp_path / "studies",
+        tracks,
+        trials=5,
+        epochs=9,
+        scheduler="median",
+        sampler="random",
+        space=space,
+        starts=starts,
+    )
+    search(ledger, tracks, tmp_path, most=1)
+    states = [trial.state for trial in ledger.trials]
+    assert states[:3] == [TrialState.COMPLETE] * 3
+    assert states[3:] == [TrialState.PRUNED] * 2
+    for trial in ledger.trials[3:]:
+        assert trial.user_attrs[STOPPED] == len(trial.intermediate_values) >= 3
 
-    monkeypatch.setattr(trials, "space", too_fast)
-    ledger = new_ledger(tmp_path / "studies", tracks, trials=2, epochs=3, top_k=1)
+
+def test_a_diverged_trial_fails_with_its_reason_and_the_search_goes_on(
+    tracks: Dataset, ray_cluster: None, tmp_path: Path
+) -> None:
+    too_fast = {"learning_rate": {"low": 1e25, "high": 1e30, "log": True}}
+    ledger = new_ledger(tmp_path / "studies", tracks, trials=2, epochs=3, top_k=1, space=too_fast)
     tracker, printed = search(ledger, tracks, tmp_path)
     assert [trial.state for trial in ledger.trials] == [TrialState.FAIL] * 2
     for trial in ledger.trials:

@@ -1,0 +1,60 @@
+"""Compare the samplers on a valley like that of a validation loss: three numbers, noise, two trials at a time.
+
+Run, from the project's folder (a minute on 2 cores):
+    python benchmarks/samplers.py
+"""
+
+import statistics
+
+import numpy as np
+import optuna
+from rich.console import Console
+from rich.table import Table
+
+from raygenre.search.samplers import SAMPLERS, SamplerName, sampler
+from raygenre.search.space import space
+
+SEEDS = 12
+BUDGETS = (8, 20, 60)  # trials, all of them complete
+NOISE = 0.02  # standard deviation of a loss over a training's seed
+SPACE = space(40)
+LOW = {"dropout": 0.0, "learning_rate": 2e-4, "decay": 0.1 / 40}
+HIGH = {"dropout": 0.5, "learning_rate": 5e-3, "decay": 9 / 40}
+
+
+def excess(params: dict[str, float], centre: np.ndarray) -> float:
+    """The loss of a setting without noise, above the lowest there is."""
+    dropout = params["dropout"] / HIGH["dropout"]
+    rate, decay = (
+        np.log(params[name] / LOW[name]) / np.log(HIGH[name] / LOW[name]) for name in ("learning_rate", "decay")
+    )
+    x, y, z = np.array([dropout, rate, decay]) - centre
+    return float(0.3 * x**2 + 1.5 * y**2 + 0.4 * z**2 + 0.6 * y * z)
+
+
+def search(name: SamplerName, trials: int, seed: int) -> float:
+    """The true excess loss of the setting that a search would name best."""
+    chance = np.random.default_rng(seed)
+    centre = chance.uniform(0.2, 0.8, 3)
+    study = optuna.create_study(sampler=sampler(name, seed=seed, trials=trials))
+    running: list[optuna.Trial] = []
+    for number in range(trials + 1):
+        if number < trials:
+            running.append(study.ask(dict(SPACE)))
+        while running and (len(running) == 2 or number == trials):
+            trial = running.pop(0)
+            study.tell(trial, excess(trial.params, centre) + chance.normal(0, NOISE))
+    return excess(study.best_params, centre)
+
+
+def main() -> None:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    table = Table("sampler", *(f"{trials} trials" for trials in BUDGETS), title="Excess loss, median over seeds")
+    for name in SAMPLERS:
+        medians = [statistics.median(search(name, trials, seed) for seed in range(SEEDS)) for trials in BUDGETS]
+        table.add_row(name, *(f"{value:.4f}" for value in medians))
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""The folder of a study: its name, the lock that keeps a second driver out, and Optuna's storage in it."""
+
+import fcntl
+import os
+import re
+from pathlib import Path
+
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+
+JOURNAL = "journal.log"
+LOCKED_SECONDS = 120  # s that a database may be locked by another process
+
+
+class StudyError(ValueError):
+    """A study cannot be opened as asked; the message says what to do."""
+
+
+def latest_study(studies: Path) -> str:
+    """Return the name of the study that was begun or resumed last.
+
+    Raises:
+        StudyError: there is none.
+    """
+    locks = sorted(studies.glob("*/lock"), key=lambda path: path.stat().st_mtime)
+    if not locks:
+        raise StudyError(f"there is no study in {studies} to resume")
+    return locks[-1].parent.name
+
+
+def storage(folder: Path, url: str | None) -> BaseStorage:
+    """Optuna's storage of a study: a database, or the journal in the study's folder."""
+    if url:
+        # SQLite gives up after five seconds by default if another process, such as a backup, has the file locked.
+        wait = {"connect_args": {"timeout": LOCKED_SECONDS}} if url.startswith("sqlite") else {}
+        return RDBStorage(url, engine_kwargs=wait)
+    journal = str(folder / JOURNAL)
+    return JournalStorage(JournalFileBackend(journal, lock_obj=JournalFileOpenLock(journal)))
+
+
+def locked(folder: Path) -> int:
+    """Keep other drivers out, and mend what they left; the lock goes with this process however it ends.
+
+    Raises:
+        StudyError: another driver works on the study.
+        OSError: the folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        driver = os.read(lock, 32).decode() or "unknown"
+        os.close(lock)
+        raise StudyError(
+            f"another driver (process {driver}) works on the study {folder.name}; wait for it or end it"
+        ) from error
+    os.ftruncate(lock, 0)
+    os.write(lock, str(os.getpid()).encode())
+    _mend(folder / JOURNAL)
+    return lock
+
+
+def _mend(journal: Path) -> None:
+    """Take away an entry that a full disk or a kill cut short: Optuna would write the next one into the same line."""
+    if not journal.exists():
+        return
+    with journal.open("r+b") as file:
+        whole = file.read()
+        if not whole.endswith(b"\n"):
+            file.truncate(whole.rfind(b"\n") + 1)
+
+
+def check_name(name: str) -> None:
+    """Refuse what is unfit for a study's name and folder."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+        raise StudyError(
+            f"a study's name is made of letters, digits, '.', '_' and '-', at most 100 of them, not {name!r}"
+        )

@@ -1,0 +1,63 @@
+"""The front of a search for several objectives: the trials that no other beats in all of them.
+
+The finalists are the best of the front by its first objective, the loss or the accuracy; among them, as in every
+search, the mean loss on new seeds decides. Who wants a smaller or a faster network takes its row's setting from the
+table or from front.csv, and fixes it in a space file.
+"""
+
+import csv
+import io
+
+from optuna.trial import TrialState
+from rich.table import Table
+
+from raygenre.search.ledger import Ledger
+from raygenre.search.objectives import UNITS
+from raygenre.search.progress import short
+from raygenre.tracking import Tracker
+
+FILE = "front.csv"
+
+
+def table(ledger: Ledger) -> Table:
+    """The front, best first by the first objective."""
+    objectives = ledger.config.objectives
+    drawn = Table(title=f"The front: no trial beats these in {' and '.join(objectives)}", box=None, padding=(0, 1))
+    searched = list(ledger.config.distributions)
+    for column in ("trial", *objectives, *searched):
+        drawn.add_column(column.replace("_", " "), justify="right")
+    for trial in ledger.front():
+        values = [_words(name, value) for name, value in zip(objectives, trial.values, strict=True)]
+        drawn.add_row(str(trial.number), *values, *(short(trial.params[name]) for name in searched))
+    return drawn
+
+
+def text(ledger: Ledger) -> str:
+    """The front as CSV."""
+    objectives, searched = ledger.config.objectives, list(ledger.config.distributions)
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["trial", *objectives, *searched])
+    for trial in ledger.front():
+        writer.writerow([trial.number, *trial.values, *(trial.params[name] for name in searched)])
+    return file.getvalue()
+
+
+def record(ledger: Ledger, tracker: Tracker, parent: str) -> None:
+    """Keep the front in MLflow and in the study's folder, and each complete trial's values with its run."""
+    content = text(ledger)
+    (ledger.folder / FILE).write_text(content)
+    tracker.text(parent, content, FILE)
+    best = {trial.number for trial in ledger.front()}
+    for trial in ledger.trials:
+        run_id = ledger.trial_run(trial.number)
+        if trial.state == TrialState.COMPLETE and run_id:
+            values = dict(zip(ledger.config.objectives, trial.values, strict=True))
+            tags = {f"objective.{name}": value for name, value in values.items()}
+            tracker.tag(run_id, {**tags, "on_front": trial.number in best})
+
+
+def _words(name: str, value: float) -> str:
+    if name == "accuracy":
+        return f"{value:.1%}"
+    return f"{value:,.0f}" if name == "parameters" else f"{value:.3f}{UNITS[name]}"

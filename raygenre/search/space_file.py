@@ -1,0 +1,58 @@
+"""A search space as a YAML file, such as experiments/space.yaml.
+
+What the file does not name stays as in the default space. Every error names the file, the line, what is wrong there
+and what to write instead.
+"""
+
+from pathlib import Path
+
+import yaml
+
+from raygenre.search.space import Entry, SpaceError, checked
+
+
+def read(path: Path) -> dict[str, Entry]:
+    """Read a search space.
+
+    Raises:
+        SpaceError: no such file, no YAML, an unknown name, or an entry that cannot be searched.
+    """
+    entries: dict[str, Entry] = {}
+    content, lines = mapping(path)
+    for name, raw in content.items():
+        try:
+            entries[name] = checked(name, raw)
+        except SpaceError as error:
+            raise SpaceError(f"{path}, line {lines[name]}: {error}") from error
+    if not entries:
+        raise SpaceError(f"{path} names nothing; write for example `dropout: {{low: 0.1, high: 0.6}}`")
+    return entries
+
+
+def mapping(path: Path) -> tuple[dict[str, object], dict[str, int]]:
+    """Read a YAML file of names and values; return them, and the line of each name.
+
+    Raises:
+        SpaceError: no such file, no YAML, no names, or a name that stands there twice.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise SpaceError(f"{path} cannot be read ({reason}); give the path of a YAML file") from error
+    try:
+        content = yaml.safe_load(text)
+        tree = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        raise SpaceError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if content is None:
+        return {}, {}
+    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
+        raise SpaceError(f"{path} must consist of lines such as `dropout: {{low: 0.1, high: 0.6}}`")
+    lines: dict[str, int] = {}
+    for key, _ in tree.value:
+        line = key.start_mark.line + 1
+        if key.value in lines:
+            raise SpaceError(f"{path}, line {line}: {key.value} stands in line {lines[key.value]} already; keep one")
+        lines[key.value] = line
+    return content, lines

@@ -1,0 +1,76 @@
+"""Start points: settings that a search tries before the sampler chooses any."""
+
+from collections.abc import Mapping, Sequence
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from raygenre.search.space import KINDS, SpaceError, Value, checked, unknown
+
+
+def parse(text: str) -> dict[str, Value]:
+    """Read a start point as it stands on a command line: `dropout=0.3,learning_rate=1e-3`.
+
+    Raises:
+        SpaceError: not of this form, or no such value.
+    """
+    point: dict[str, Value] = {}
+    for part in text.split(","):
+        name, equals, raw = (piece.strip() for piece in part.partition("="))
+        if not equals or not raw:
+            raise SpaceError(f"--start {text}: {part.strip()!r} is not NAME=VALUE, as in dropout=0.3,decay=0.01")
+        if name in point:
+            raise SpaceError(f"--start {text}: {name} is named twice")
+        try:
+            value = checked(name, raw)
+        except SpaceError as error:
+            raise SpaceError(f"--start {text}: {error}") from error
+        if not isinstance(value, (list, dict)):
+            point[name] = value
+    return point
+
+
+def complete(
+    point: Mapping[str, Value],
+    space: Mapping[str, BaseDistribution],
+    *,
+    usual: Mapping[str, Value],
+    fixed: Mapping[str, Value],
+) -> dict[str, Value]:
+    """Return a start point as a point of the space; what it does not name is as usual.
+
+    Raises:
+        SpaceError: a value that the space does not hold; the message names it and what the space holds.
+    """
+    for name, value in point.items():
+        if name in space:
+            if not _holds(space[name], value):
+                raise SpaceError(
+                    f"start {name}={value} lies outside the space, which has {_words(space[name])}; "
+                    "change the start or widen the space"
+                )
+        elif name not in KINDS:
+            raise SpaceError(f"start {name}={value}: {unknown(name, space)}")
+        elif fixed.get(name) != value:
+            raise SpaceError(f"start {name}={value}: {name} is fixed at {fixed.get(name)} in this space")
+    return {**usual, **{name: value for name, value in point.items() if name in space}}
+
+
+def _holds(distribution: BaseDistribution, value: Value) -> bool:
+    if isinstance(distribution, CategoricalDistribution):
+        return value in distribution.choices
+    if isinstance(distribution, (FloatDistribution, IntDistribution)) and not isinstance(value, str):
+        return bool(distribution._contains(value))
+    return False
+
+
+def _words(distribution: BaseDistribution) -> str:
+    if isinstance(distribution, CategoricalDistribution):
+        return _either([str(choice) for choice in distribution.choices])
+    if isinstance(distribution, (FloatDistribution, IntDistribution)):
+        step = f" in steps of {distribution.step:g}" if distribution.step not in (None, 1) else ""
+        return f"{distribution.low:g} to {distribution.high:g}{step}"
+    return str(distribution)
+
+
+def _either(words: Sequence[str]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}"

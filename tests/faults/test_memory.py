@@ -1,0 +1,46 @@
+"""Ray's memory monitor ends a trial's worker: the trial fails once, and the search goes on."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from optuna.trial import TrialState
+
+from raygenre.search.ledger import Ledger
+from tests.test_tune import ROOT
+
+SHARE = 0.15  # of the machine's memory
+
+
+def memory() -> tuple[int, int]:
+    """Bytes of the machine, and those that are free."""
+    lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    total, free = (1024 * int(lines[name].split()[0]) for name in ("MemTotal", "MemAvailable"))
+    return total, free
+
+
+@pytest.mark.slow
+def test_a_worker_killed_for_its_memory_fails_its_trial_with_that_reason(tracks_folder: Path, tmp_path: Path) -> None:
+    """A dense layer as large as what is left of what the monitor allows, and then one of eight units.
+
+    A trial that filled the memory again and again would have died repeatedly, which is another reason.
+    """
+    total, free = memory()
+    units = int(SHARE * total / (128 * 4))
+    space = tmp_path / "space.yaml"
+    space.write_text(f"dense: [8, {units}]\nwidth: 32\n")
+    command = [
+        sys.executable, str(ROOT / "experiments" / "tune.py"), "--storage", str(tmp_path / "results"),
+        "--data", str(tracks_folder), "--study", "autumn", "--space", str(space), "--start", f"dense={units}",
+        "--start", "dense=8", "--trials", "2", "--epochs", "1", "--top-k", "1", "--max-concurrent", "1",
+    ]  # fmt: skip
+    allowed = {"RAY_memory_usage_threshold": f"{min(0.95, 1 - free / total + SHARE):.3f}"}
+    result = subprocess.run(
+        command, capture_output=True, text=True, timeout=580, check=False, env={**os.environ, **allowed}
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    ledger = Ledger.open(tmp_path / "results" / "studies", "autumn", url=None)
+    assert [trial.state for trial in ledger.trials] == [TrialState.FAIL, TrialState.COMPLETE]
+    assert ledger.failure(0) == "out of memory: Ray ended the worker because its machine's memory was full"

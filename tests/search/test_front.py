@@ -1,0 +1,116 @@
+"""A search for several objectives: in the ledger alone, and on the real cluster."""
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+from optuna.study import StudyDirection
+from optuna.trial import TrialState
+from rich.console import Console
+
+from raygenre import job
+from raygenre.dataset import Dataset
+from raygenre.model import GenreCNN, parameters
+from raygenre.search import front
+from raygenre.search.config import Resources
+from raygenre.search.folder import StudyError
+from raygenre.search.ledger import Ledger, losses
+from raygenre.search.samplers import sampler
+from raygenre.storage import resolve
+from raygenre.tracking import Tracker
+from tests.conftest import new_ledger
+
+POINTS = {0: (0.9, 5000), 1: (0.7, 3000), 2: (0.6, 4000), 3: (0.5, 1000), 4: (0.7, 9000)}  # accuracy, parameters
+
+
+def told(tracks: Dataset, folder: Path) -> Ledger:
+    ledger = new_ledger(folder, tracks, trials=6, epochs=1, objectives=["accuracy", "parameters"])
+    draw = sampler("tpe", seed=0, trials=9)
+    for number, (accuracy, size) in POINTS.items():
+        ledger.begin(draw, ledger.config.distributions)
+        ledger.report(number, epoch=1, loss=1 - accuracy)
+        ledger.finish(number, measured={"objective_accuracy": accuracy, "objective_parameters": size, "epoch": 1})
+    ledger.begin(draw, ledger.config.distributions)
+    ledger.finish(5, failure="out of memory")
+    return ledger
+
+
+def test_the_front_is_what_no_trial_beats_best_in_the_first_objective_first(tracks: Dataset, tmp_path: Path) -> None:
+    ledger = told(tracks, tmp_path)
+    assert ledger.study.directions == [StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE]
+    assert [trial.number for trial in ledger.front()] == [0, 1, 3]
+    assert [trial.number for trial in ledger.top(2)] == [0, 1]
+    assert [trial.number for trial in ledger.top(9)] == [0, 1, 3]
+
+
+def test_epochs_are_kept_where_optuna_takes_no_intermediate_values(tracks: Dataset, tmp_path: Path) -> None:
+    ledger = new_ledger(tmp_path, tracks, trials=2, epochs=12, objectives=["loss", "parameters"])
+    number = ledger.begin(sampler("random", seed=0, trials=9), ledger.config.distributions).number
+    for epoch in range(1, 13):
+        ledger.report(number, epoch=epoch, loss=1 / epoch)
+        ledger.report(number, epoch=epoch, loss=9.0)  # told again after a resume
+    assert losses(ledger.trials[number]) == {epoch: 1 / epoch for epoch in range(1, 13)}
+    assert ledger.trials[number].intermediate_values == {}
+    assert ledger.loss(number) == 1 / 12
+    assert ledger.finish(number, measured={"objective_loss": 0.1, "objective_parameters": 7}) is TrialState.COMPLETE
+    assert ledger.trials[number].values == [0.1, 7.0]
+
+
+def test_table_and_csv_say_the_same(tracks: Dataset, tmp_path: Path) -> None:
+    ledger = told(tracks, tmp_path)
+    rows = list(csv.DictReader(io.StringIO(front.text(ledger))))
+    assert [(int(row["trial"]), float(row["accuracy"]), float(row["parameters"])) for row in rows] == [
+        (number, *POINTS[number]) for number in (0, 1, 3)
+    ]
+    assert float(rows[0]["dropout"]) == ledger.trials[0].params["dropout"]
+    text = io.StringIO()
+    Console(file=text, width=120).print(front.table(ledger))
+    assert "no trial beats these in accuracy and parameters" in text.getvalue()
+    lines = [line.split() for line in text.getvalue().splitlines()]
+    assert [line[:3] for line in lines if line[0].isdigit()] == [
+        ["0", "90.0%", "5,000"],
+        ["1", "70.0%", "3,000"],
+        ["3", "50.0%", "1,000"],
+    ]
+
+
+def test_several_objectives_and_a_scheduler_exclude_each_other(tracks: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="say --scheduler none"):
+        new_ledger(tmp_path, tracks, objectives=["loss", "latency"], scheduler="asha")
+
+
+def test_a_search_for_accuracy_size_and_speed_ends_with_a_front_and_a_winner_from_it(
+    tracks: Dataset, ray_cluster: None, tmp_path: Path
+) -> None:
+    storage = resolve(tmp_path)
+    ledger = new_ledger(
+        storage.studies,
+        tracks,
+        trials=4,
+        epochs=2,
+        objectives=["accuracy", "parameters", "latency"],
+        space={"width": {"low": 2, "high": 16, "log": True}, "dense": 8},
+        starts=[{"width": 2}, {"width": 16}],
+        top_k=2,
+    )
+    text = io.StringIO()
+    outcome = job.run(
+        ledger, tracks, storage, resources=Resources(1, 0), promote=None, console=Console(file=text, width=200)
+    )
+    assert [trial.state for trial in ledger.trials] == [TrialState.COMPLETE] * 4
+    for trial in ledger.trials:
+        assert trial.values[1] == parameters(GenreCNN(ledger.setting(trial.number).model(3)))
+        assert trial.values[2] > 0
+        assert sorted(losses(trial)) == [1, 2]
+    assert ledger.trials[0].values[1] < ledger.trials[1].values[1]
+    assert outcome.candidate.winner.number in [trial.number for trial in ledger.top(2)]
+    assert outcome.parameters == ledger.trials[outcome.candidate.winner.number].values[1]
+    assert "The front: no trial beats these" in text.getvalue()
+    tracker = Tracker(storage)
+    assert {"front.csv", "run.yaml"} <= {file.path for file in tracker.client.list_artifacts(outcome.parent)}
+    run = tracker.client.get_run(str(ledger.trial_run(0)))
+    assert float(run.data.tags["objective.parameters"]) == ledger.trials[0].values[1]
+    assert run.data.tags["on_front"] in ("True", "False")
+    with pytest.raises(StudyError, match="can only raise"):
+        ledger.extend(1)

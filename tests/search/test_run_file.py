@@ -1,0 +1,78 @@
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from raygenre.dataset import Dataset
+from raygenre.search import run_file
+from raygenre.search.config import SearchConfig
+from raygenre.search.ledger import Ledger, losses
+from raygenre.search.space import SpaceError
+from raygenre.splits import Split
+from tests.conftest import new_ledger, small_config
+from tests.search.test_trials import search
+
+
+def test_a_search_survives_its_file_with_the_whole_space(tracks: Dataset, tmp_path: Path) -> None:
+    config = small_config(
+        tracks, space={"width": {"low": 8, "high": 16}, "batch_size": [4, 8]}, starts=[{"dropout": 0.25}], epochs=7
+    )
+    run_file.save(config, tmp_path)
+    fields = run_file.read(tmp_path / run_file.NAME)
+    again = SearchConfig(**fields)
+    assert again.distributions == config.distributions
+    assert again.first_points == config.first_points
+    assert again.fixed == config.fixed
+    assert set(fields["space"]) == {"dropout", "learning_rate", "decay", "width", "batch_size"}
+    assert {name: value for name, value in fields.items() if name != "space"} == {
+        name: value for name, value in vars(config).items() if name != "space"
+    }
+    assert [path.name for path in tmp_path.iterdir()] == ["run.yaml"]
+
+
+def test_a_study_keeps_it_up_to_date(tracks: Dataset, tmp_path: Path) -> None:
+    ledger = new_ledger(tmp_path, tracks)
+    ledger.extend(9)
+    assert run_file.read(ledger.folder / "run.yaml")["trials"] == 9
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"epohcs": 3}, "epohcs is not known; did you mean epochs?"),
+        ({"epochs": 0}, "epochs must be at least 1, not 0"),
+        ({"scheduler": "hyperband"}, "scheduler must be one of asha, median, none"),
+        ({"space": {"widht": 3}}, "widht is not known; did you mean width?"),
+        ({"space": [1]}, "run.yaml"),
+        ({"trials": "many"}, "run.yaml"),
+    ],
+)
+def test_a_file_that_says_no_search_is_refused(
+    tracks: Dataset, tmp_path: Path, change: dict[str, object], message: str
+) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(run_file.write(small_config(tracks))) | change))
+    with pytest.raises(SpaceError, match=re.escape(message)):
+        run_file.read(path)
+
+
+def test_a_file_with_half_a_search_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("epochs: 3\n")
+    with pytest.raises(SpaceError, match="is not a whole search: data, data_digest"):
+        run_file.read(path)
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_it_runs_the_same_search_again(tracks: Dataset, ray_cluster: None, tmp_path: Path, sampler: str) -> None:
+    """One trial at a time, so that each draw knows the same results."""
+    first = new_ledger(tmp_path / "first", tracks, trials=5, epochs=1, sampler=sampler, seed=3)
+    search(first, tracks, tmp_path / "first", most=1)
+    config = SearchConfig(**run_file.read(first.folder / "run.yaml"))
+    split = Split.from_json(first.split.to_json())
+    second = Ledger.create(tmp_path / "second", "again", config=config, split=split, url=None)
+    search(second, tracks, tmp_path / "second", most=1)
+    assert [trial.params for trial in second.trials] == [trial.params for trial in first.trials]
+    assert [losses(trial) for trial in second.trials] == [losses(trial) for trial in first.trials]
+    assert len({trial.params["dropout"] for trial in first.trials}) == 5

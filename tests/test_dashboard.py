@@ -1,0 +1,93 @@
+"""The command `raygenre dashboard` as a process of its own, on a study of a search that is still going on."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from raygenre.dataset import Dataset
+from raygenre.search.samplers import sampler
+from tests.conftest import new_ledger
+
+COMMAND = [sys.executable, "-c", "from raygenre.cli import app; app()", "dashboard"]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def fetch(url: str, process: subprocess.Popen[str]) -> bytes:
+    deadline = time.monotonic() + 60
+    while True:
+        assert process.poll() is None, process.communicate()[0]
+        try:
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                return bytes(answer.read())
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+
+
+def test_it_shows_a_study_while_the_search_goes_on(tracks: Dataset, tmp_path: Path) -> None:
+    ledger = new_ledger(tmp_path / "studies", tracks, name="autumn")  # open, its lock held
+    draw = sampler("random", seed=0, trials=9)
+    ledger.begin(draw, ledger.config.distributions)
+    port = free_port()
+    process = subprocess.Popen(
+        [*COMMAND, "--storage", str(tmp_path), "--port", str(port)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+    try:
+        [study] = json.loads(fetch(f"http://127.0.0.1:{port}/api/studies", process))["study_summaries"]
+        assert study["study_name"] == "autumn"
+        assert b"<title>" in fetch(f"http://127.0.0.1:{port}/dashboard", process)
+        ledger.begin(draw, ledger.config.distributions)
+        about = json.loads(fetch(f"http://127.0.0.1:{port}/api/studies/{study['study_id']}", process))
+        assert [trial["state"] for trial in about["trials"]] == ["Running", "Running"]
+        with socket.socket() as other, pytest.raises(OSError, match="refused"):
+            other.connect(("127.0.0.2", port))  # it listens on this one address
+    finally:
+        process.send_signal(signal.SIGINT)
+        printed, _ = process.communicate(timeout=30)
+    assert f"The study autumn: http://127.0.0.1:{port}/dashboard" in printed
+    assert "Traceback" not in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "there is no study in"),
+        (["--study", "spring"], "there is no study spring"),
+        (["--study-url", "sqlite:///NEW/study.db"], "there is no study yet in sqlite"),
+    ],
+)
+def test_without_a_study_it_says_what_to_do(arguments: list[str], message: str, tmp_path: Path) -> None:
+    arguments = [argument.replace("NEW", str(tmp_path)) for argument in arguments]
+    command = [*COMMAND, "--storage", str(tmp_path / "none"), *arguments]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert result.returncode == 2, result.stdout + result.stderr
+    assert message in result.stderr
+    assert "make tune" in result.stderr
+
+
+def test_a_taken_port_is_named(tracks: Dataset, tmp_path: Path) -> None:
+    new_ledger(tmp_path / "studies", tracks).close()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        command = [*COMMAND, "--storage", str(tmp_path), "--port", str(taken.getsockname()[1])]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert result.returncode == 2
+    assert "name another with --port" in result.stderr
