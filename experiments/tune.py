@@ -28,7 +28,7 @@ from raygenre.search.cluster import ClusterError, connect, resources
 from raygenre.search.config import SearchConfig
 from raygenre.search.ledger import Ledger, StudyError, check_name, latest_study
 from raygenre.storage import Storage, resolve
-from raygenre.tracking import TrackingError
+from raygenre.tracking_server import ServerAwayError, TrackingError
 
 SMALL = {"trials": 8, "epochs": 12, "batch_size": 8, "top_k": 2}  # defaults for the 200 synthetic tracks
 LARGE = {"trials": 20, "epochs": 40, "batch_size": 16, "top_k": 3}  # defaults for real music
@@ -135,7 +135,7 @@ def main(
             resumed = f"{_program()} --resume --study {ledger.name}{_same_place(context)}"
             console.print(f"\nInterrupted. Everything so far is kept; go on with:\n  {resumed}", highlight=False)
         raise typer.Exit(130) from None
-    except (ValueError, OSError, ClusterError, TrackingError, OptunaError) as error:
+    except (ValueError, OSError, ClusterError, ServerAwayError, TrackingError, OptunaError) as error:
         console.print(f"[red]error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
         raise typer.Exit(2) from error
 

@@ -27,6 +27,10 @@ FLOORS = {
     "raygenre.training_state": 2,
     "raygenre.classifier": 2,
     "raygenre.evaluation": 2,
+    "raygenre.spool": 0,
+    "raygenre.tracking_server": 3,
+    "raygenre.delivery": 3,
+    "raygenre.courier": 3,
     "raygenre.tracking": 3,
     "raygenre.pyfunc": 3,
     "raygenre.search": 4,
@@ -38,7 +42,7 @@ FLOORS = {
     "serve": 6,
 }
 RAY = ("raygenre.search", "serve")
-MLFLOW = ("raygenre.tracking", "raygenre.registry", "raygenre.pyfunc")
+MLFLOW = ("raygenre.tracking_server", "raygenre.delivery", "raygenre.registry", "raygenre.pyfunc")
 NEVER_IN_SERVE = ("raygenre.search", "raygenre.training", "raygenre.job")
 
 SOURCES = sorted(

@@ -177,8 +177,8 @@ class Ledger:
         return self._trial(number).user_attrs.get(_FAILURE)
 
     def trial_run(self, number: int) -> str | None:
-        """MLflow run id of a trial."""
-        run_id: str | None = self._trial(number).user_attrs.get(RUN)
+        """MLflow run id of a trial, once MLflow knows it."""
+        run_id: str | None = self._trial(number).user_attrs.get(RUN) or self.study.user_attrs.get(f"{RUN}/{number}")
         return run_id
 
     def recall(self, key: str, make: Callable[[], Any]) -> Any:

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from raygenre.search.recorder import METRICS
 from raygenre.storage import resolve
-from raygenre.tracking import Tracker
+from raygenre.tracking_server import Server
 from tests.test_tune import ROOT
 
 pytestmark = pytest.mark.slow
@@ -88,8 +88,8 @@ def driver(tmp_path: Path, tracks_folder: Path) -> Iterator[Driver]:
 
 
 def trial_runs(storage: Path) -> list[Run]:
-    tracker = Tracker(resolve(storage))
-    return list(tracker.client.search_runs([tracker.experiment_id], "tags.role = 'trial'"))
+    server = Server(resolve(storage))
+    return list(server.client.search_runs([server.experiment_id], "tags.role = 'trial'"))
 
 
 def check_all_is_there(driver: Driver) -> None:
@@ -99,12 +99,12 @@ def check_all_is_there(driver: Driver) -> None:
     assert all(sorted(trial.intermediate_values) == list(range(1, EPOCHS + 1)) for trial in trials)
     runs = {run.info.run_id: run for run in trial_runs(driver.storage)}
     assert sorted(runs) == sorted(trial.user_attrs["mlflow_run_id"] for trial in trials)
-    tracker = Tracker(resolve(driver.storage))
-    every = tracker.client.search_runs([tracker.experiment_id])
+    server = Server(resolve(driver.storage))
+    every = server.client.search_runs([server.experiment_id])
     assert {run.info.status for run in every} == {"FINISHED"}
     for run_id in runs:
         for name in METRICS:
-            steps = sorted(metric.step for metric in tracker.client.get_metric_history(run_id, name))
+            steps = sorted(metric.step for metric in server.client.get_metric_history(run_id, name))
             assert steps == list(range(1, EPOCHS + 1)), (run_id, name)
 
 
