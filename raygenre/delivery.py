@@ -96,10 +96,7 @@ class Delivery:
             metrics = [metric for metric in metrics if (metric.key, metric.step) not in there]
         params = {name: value for entry in entries for name, value in entry.get("params", {}).items()}
         tags = {
-            name: value
-            for entry in entries
-            if entry["do"] != "start"
-            for name, value in entry.get("tags", {}).items()
+            name: value for entry in entries if entry["do"] != "start" for name, value in entry.get("tags", {}).items()
         }
         for start in range(0, max(len(metrics), 1), _MOST_VALUES):
             self._server.client.log_batch(

@@ -35,7 +35,9 @@ def children(finished: FinishedSearch, parent: str, role: str) -> list[Run]:
 def test_every_trial_is_once_in_the_study_and_once_in_mlflow(finished: FinishedSearch) -> None:
     assert [trial.state for trial in finished.ledger.trials] == [TrialState.COMPLETE] * 3
     runs = children(finished, parent_run(finished), "trial")
-    assert [run.info.run_id for run in runs] == [finished.ledger.trial_run(trial.number) for trial in finished.ledger.trials]
+    assert [run.info.run_id for run in runs] == [
+        finished.ledger.trial_run(trial.number) for trial in finished.ledger.trials
+    ]
     assert {run.info.status for run in runs} == {"FINISHED"}
 
 
@@ -88,9 +90,7 @@ def test_the_final_run_holds_the_evaluation(finished: FinishedSearch) -> None:
     assert final.data.metrics["test_accuracy"] == finished.outcome.evaluation.accuracy
     assert int(final.data.tags["parameters"]) > 90_000
     server = Server(finished.storage)
-    assert {"confusion.png", "confusion.csv"} <= {
-        file.path for file in server.client.list_artifacts(final.info.run_id)
-    }
+    assert {"confusion.png", "confusion.csv"} <= {file.path for file in server.client.list_artifacts(final.info.run_id)}
 
 
 def test_three_synthetic_genres_are_told_apart(finished: FinishedSearch) -> None:

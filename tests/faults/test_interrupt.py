@@ -26,8 +26,9 @@ TRIALS, EPOCHS = 4, 6
 class Driver:
     """The script in a process group of its own, so that its whole cluster can be ended with it."""
 
-    def __init__(self, storage: Path, data: Path) -> None:
+    def __init__(self, storage: Path, data: Path, *options: str) -> None:
         self.storage = storage
+        self._options = ["--storage", str(storage), *options]
         self._new = [
             "--data", str(data), "--study", "autumn", "--trials", str(TRIALS), "--epochs", str(EPOCHS),
             "--top-k", "1", "--scheduler", "none", "--batch-size", "2",
@@ -38,7 +39,7 @@ class Driver:
         script = str(ROOT / "experiments" / "tune.py")
         options = ["--resume"] if resume else self._new
         self._process = subprocess.Popen(
-            [sys.executable, script, "--storage", str(self.storage), *options],
+            [sys.executable, script, *self._options, *options],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -62,13 +63,26 @@ class Driver:
             self._process.communicate()
 
     def trials(self) -> list[FrozenTrial]:
+        study = self._study()
+        return study.trials if study else []
+
+    def run_ids(self) -> list[str | None]:
+        """MLflow's id of each trial's run, as the ledger has it."""
+        study = self._study()
+        assert study
+        return [
+            trial.user_attrs.get("mlflow_run_id") or study.user_attrs.get(f"mlflow_run_id/{trial.number}")
+            for trial in study.trials
+        ]
+
+    def _study(self) -> optuna.Study | None:
         journal = self.storage / "studies" / "autumn" / "journal.log"
         if not journal.exists():
-            return []
+            return None
         backend = optuna.storages.journal.JournalFileBackend(
             str(journal), lock_obj=optuna.storages.journal.JournalFileOpenLock(str(journal))
         )
-        return optuna.load_study(study_name="autumn", storage=optuna.storages.JournalStorage(backend)).trials
+        return optuna.load_study(study_name="autumn", storage=optuna.storages.JournalStorage(backend))
 
     def wait_for_epochs(self, epochs: int) -> None:
         """Until the ledger has so many epochs, over all trials."""
@@ -98,7 +112,7 @@ def check_all_is_there(driver: Driver) -> None:
     assert [trial.state for trial in trials] == [TrialState.COMPLETE] * TRIALS
     assert all(sorted(trial.intermediate_values) == list(range(1, EPOCHS + 1)) for trial in trials)
     runs = {run.info.run_id: run for run in trial_runs(driver.storage)}
-    assert sorted(runs) == sorted(trial.user_attrs["mlflow_run_id"] for trial in trials)
+    assert sorted(runs) == sorted(map(str, driver.run_ids()))
     server = Server(resolve(driver.storage))
     every = server.client.search_runs([server.experiment_id])
     assert {run.info.status for run in every} == {"FINISHED"}
