@@ -64,9 +64,11 @@ class Spool:
         self._delivered = 0  # byte up to which everything is delivered
         self._end = 0
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self._open()
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         self._read()
         self.fresh = self._end == 0
+        if self.fresh:
+            self._keep_name()
 
     def append(self, entry: Entry, *, lasting: bool = False) -> None:
         """Add a line.
@@ -147,9 +149,6 @@ class Spool:
             os.close(self._file)
             self._file = -1
 
-    def _open(self) -> int:
-        return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-
     def _read(self) -> None:
         """Read the whole file, line by line, up to the first line that is not whole."""
         with self.path.open("rb") as file:
@@ -197,6 +196,13 @@ class Spool:
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(self.path)
+        self._keep_name()
+
+    def _keep_name(self) -> None:
+        """Have the file's name survive the machine: a search that found no spool would begin its runs anew."""
+        folder = os.open(self.path.parent, os.O_RDONLY)
+        os.fsync(folder)
+        os.close(folder)
 
 
 def waiting(path: Path) -> int:

@@ -24,7 +24,7 @@ SPOOL = "mlflow-spool.jsonl"
 """The spool's name in the study's folder."""
 
 _FIRST_WORD = 3.0  # s that a server has at the start
-_FIRST_TABLES = 15.0  # s that a database has, whose tables may have to be made
+_FIRST_TABLES = 60.0  # s that a database has, whose tables may have to be made
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 Role = Literal["search", "trial", "finalists", "finalist", "final"]

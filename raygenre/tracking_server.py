@@ -119,6 +119,12 @@ def meaning(error: BaseException) -> Literal["away", "wrong", "refused"]:
     return "wrong" if any(part in str(error) for part in _UNFIT) else "away"
 
 
+def is_away(error: BaseException) -> bool:
+    """Whether something failed because MLflow is away."""
+    ours = isinstance(error, MlflowException | requests.exceptions.RequestException)
+    return isinstance(error, ServerAwayError) or (ours and meaning(error) == "away")
+
+
 def reason(error: BaseException) -> str:
     """Say in a few words what went wrong."""
     known = {
@@ -156,6 +162,7 @@ def quiet_mlflow() -> None:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # a page for each time a database is locked
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

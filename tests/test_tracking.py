@@ -291,12 +291,12 @@ def test_a_server_that_is_killed_and_comes_back_gets_everything_once(real: Mlflo
     runs = server.client.search_runs([server.experiment_id], f"tags.`{KEY}` LIKE 'killed/%'")
     assert len(runs) == 5
     assert {run.info.status for run in runs} == {"FINISHED"}
-    for run in runs:
-        if run.data.tags["role"] == "trial":
-            assert values(server, run.info.run_id, "loss") == [(step, 1 / step) for step in range(1, 21)]
-            assert len(values(server, run.info.run_id, "rate")) == 20
+    for found in runs:
+        if found.data.tags["role"] == "trial":
+            assert values(server, found.info.run_id, "loss") == [(step, 1 / step) for step in range(1, 21)]
+            assert len(values(server, found.info.run_id, "rate")) == 20
         else:
-            assert [file.path for file in server.client.list_artifacts(run.info.run_id)] == ["note.txt"]
+            assert [file.path for file in server.client.list_artifacts(found.info.run_id)] == ["note.txt"]
 
 
 def test_calls_that_a_frozen_server_hears_later_double_nothing(

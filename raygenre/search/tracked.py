@@ -10,7 +10,7 @@ from raygenre.search.ledger import Ledger
 from raygenre.search.run_ids import note_run_ids
 from raygenre.storage import Storage
 from raygenre.tracking import Status, Tracker
-from raygenre.tracking_server import ServerAwayError, TrackingError, meaning
+from raygenre.tracking_server import ServerAwayError, is_away
 
 
 @contextmanager
@@ -29,8 +29,7 @@ def tracked(ledger: Ledger, storage: Storage, console: Console) -> Iterator[Trac
         try:
             yield tracker
         except BaseException as error:
-            away = isinstance(error, ServerAwayError)
-            away = away or (isinstance(error, TrackingError) and meaning(error) == "away")
+            away = is_away(error)
             # When MLflow is missed, the trainings have ended well: the registry alone is still to come.
             _end_all(tracker, ledger, "FINISHED" if away else _status(error))
             tracker.drain(0 if away else None)

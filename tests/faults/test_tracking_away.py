@@ -1,5 +1,6 @@
 """MLflow goes away in the middle of a real search, or never comes: no trial fails, and all arrives once in the end."""
 
+import sqlite3
 import subprocess
 import sys
 import time
@@ -10,6 +11,8 @@ import pytest
 
 from raygenre import registry
 from raygenre.search.recorder import METRICS
+from raygenre.storage import resolve
+from raygenre.tracking import Tracker
 from raygenre.tracking_server import Server
 from tests.faults.test_interrupt import EPOCHS, TRIALS, Driver
 from tests.mlflow_server import MlflowServer, values
@@ -40,7 +43,7 @@ def check_everything_arrived_once(driver: Driver, mlflow_server: MlflowServer) -
     assert len(names) == len(set(names)) == 1 + TRIALS + 1 + 2 + 1  # search, trials, finalists, their re-runs, final
     assert {run.info.status for run in runs} == {"FINISHED"}
     trials = [run for run in runs if run.data.tags["role"] == "trial"]
-    assert sorted(run.info.run_id for run in trials) == sorted(driver.run_ids())
+    assert sorted(run.info.run_id for run in trials) == sorted(map(str, driver.run_ids()))
     for run in runs:
         if run.data.tags["role"] in ("trial", "finalist"):
             for name in METRICS:
@@ -49,6 +52,24 @@ def check_everything_arrived_once(driver: Driver, mlflow_server: MlflowServer) -
         if run.data.tags["role"] in ("search", "final"):
             assert len(values(server, run.info.run_id, "test_accuracy")) == 1
             assert len(server.client.list_artifacts(run.info.run_id)) >= 2
+
+
+def test_the_embedded_database_may_be_locked(tmp_path: Path) -> None:
+    storage = resolve(tmp_path)
+    tracker = Tracker(storage, tmp_path / "study", "locked")
+    run = tracker.start("trial", "trial")
+    assert tracker.drain(60)
+    lock = sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None)
+    lock.execute("BEGIN EXCLUSIVE")
+    for step in range(1, 11):
+        tracker.log(run, {"loss": 1 / step}, step=step)
+    assert not tracker.drain(25)  # MLflow itself waits for 20 s
+    assert tracker.trouble == "the database is locked"
+    lock.rollback()
+    lock.close()
+    assert tracker.drain(60)
+    assert values(Server(storage), tracker.run_id(run), "loss") == [(step, 1 / step) for step in range(1, 11)]
+    tracker.close()
 
 
 def test_mlflow_goes_away_for_a_while(driver: Driver, mlflow_server: MlflowServer) -> None:
