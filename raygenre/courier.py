@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from raygenre.delivery import Delivery
 from raygenre.spool import Spool, SpoolClosedError
 from raygenre.storage import Storage
-from raygenre.tracking_server import Server, meaning, no_retries, reason
+from raygenre.tracking_server import Server, ServerAddressError, meaning, no_retries, reason
 
 BATCH_SECONDS = 1.0  # s between two rounds
 LONGEST_PAUSE = 10.0  # s between two tries while MLflow is away
@@ -40,14 +40,16 @@ class Courier:
         """Start, and wait at most `patience` s for the server's first word.
 
         Raises:
-            Exception: what MLflow raised, if the address is wrong; not if the server is only away.
+            ServerAddressError: there was never an MLflow that could be used; not if it is only away.
         """
         self._settings.enter_context(no_retries())
         self._thread.start()
         self._tried.wait(patience)
         if self._error and not self._met and meaning(self._error) != "away":
             self.end()
-            raise self._error
+            raise ServerAddressError(
+                f"MLflow cannot be used at {self._server.uri}: {reason(self._error)}"
+            ) from self._error
 
     @property
     def trouble(self) -> str:

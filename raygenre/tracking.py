@@ -41,7 +41,7 @@ class Tracker:
         """Begin with the study of this folder and id.
 
         Raises:
-            Exception: what MLflow raised, if the address was never right; not if the server is only away.
+            ServerAddressError: there was never an MLflow that could be used; not if it is only away.
         """
         self.uri = storage.tracking_uri
         self._study_id = study_id

@@ -52,6 +52,10 @@ _NOT_MLFLOW = "not in a valid JSON format"  # a page where an answer should be
 _UNFIT = ("readonly database", "unable to open database file", "is not a database")
 
 
+class ServerAddressError(ValueError):
+    """There is no MLflow at the address, or it may not be used; the message says which."""
+
+
 class ServerAwayError(RuntimeError):
     """MLflow does not answer; the message says what is kept where, and how to go on."""
 

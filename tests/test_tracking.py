@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from mlflow.exceptions import MlflowException
 
 from raygenre.delivery import KEY, Delivery
 from raygenre.spool import Spool
 from raygenre.storage import Storage, resolve
 from raygenre.tracking import SPOOL, Tracker
-from raygenre.tracking_server import Server
+from raygenre.tracking_server import Server, ServerAddressError
 from tests.mlflow_server import MlflowServer, free_port, values
 
 
@@ -249,13 +248,13 @@ def test_a_server_that_cannot_answer_is_away(tmp_path: Path, status: int, troubl
 @pytest.mark.parametrize("status", [401, 403, 404])
 def test_an_address_that_is_wrong_is_an_error_at_once(tmp_path: Path, status: int) -> None:
     server = Answering(status)
-    with pytest.raises(MlflowException, match=str(status)):
+    with pytest.raises(ServerAddressError, match=str(status)):
         Tracker(Storage(tmp_path, server.uri), tmp_path / "study", "wrong")
     server.close()
 
 
 def test_a_name_that_does_not_exist_is_an_error_at_once(tmp_path: Path) -> None:
-    with pytest.raises(MlflowException, match="no-such-name"):
+    with pytest.raises(ServerAddressError, match="no-such-name"):
         Tracker(Storage(tmp_path, "http://no-such-name.invalid:5000"), tmp_path / "study", "wrong")
 
 

@@ -20,7 +20,6 @@ def sync(
 ) -> None:
     """Deliver to MLflow what searches kept while it was away."""
     from raygenre import spool
-    from raygenre.search.ledger import StudyError
     from raygenre.tracking import SPOOL
     from raygenre.tracking_server import ServerAwayError, TrackingError
 
@@ -41,7 +40,7 @@ def sync(
             entries = spool.waiting(path)
             kept = _deliver(where, path.parent.name, study_url)
             out.print(f"{path.parent.name}: {entries} entries delivered{kept}", highlight=False, soft_wrap=True)
-        except (StudyError, TrackingError, ServerAwayError, OSError) as error:
+        except (ValueError, TrackingError, ServerAwayError, OSError) as error:
             err.print(f"[red]error:[/red] {escape(f'{path.parent.name}: {error}')}", highlight=False, soft_wrap=True)
             failed = True
     raise typer.Exit(1 if failed else 0)

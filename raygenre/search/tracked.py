@@ -19,7 +19,7 @@ def tracked(ledger: Ledger, storage: Storage, console: Console) -> Iterator[Trac
 
     Raises:
         ServerAwayError: MLflow was away when it was needed; the message says what is kept, and how to go on.
-        Exception: what MLflow raised, if its address was never right.
+        ServerAddressError: there was never an MLflow that could be used at its address.
     """
     tracker = Tracker(storage, ledger.folder, ledger.id)
     try:
