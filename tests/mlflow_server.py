@@ -1,4 +1,4 @@
-"""A real `mlflow server` on this machine that tests may kill, freeze and start again."""
+"""A real `mlflow server` on this machine that tests may kill and start again."""
 
 import os
 import signal
@@ -55,15 +55,6 @@ class MlflowServer:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
-
-    def freeze(self) -> None:
-        """From now on connections are made, and nothing answers."""
-        assert self._process
-        os.killpg(self._process.pid, signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        assert self._process
-        os.killpg(self._process.pid, signal.SIGCONT)
 
     def storage(self, root: Path) -> Storage:
         return Storage(root, self.uri)

@@ -3,6 +3,8 @@ import os
 import socket
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -298,29 +300,74 @@ def test_a_server_that_is_killed_and_comes_back_gets_everything_once(real: Mlflo
             assert [file.path for file in server.client.list_artifacts(found.info.run_id)] == ["note.txt"]
 
 
-def test_calls_that_a_frozen_server_hears_later_double_nothing(
-    real: MlflowServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each call is given up, tried again, and heard in the end."""
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "3")
-    storage = real.storage(tmp_path)
-    tracker = Tracker(storage, tmp_path / "study", "frozen")
-    early = tracker.start("trial-0", "trial")
-    assert tracker.drain(60)
-    real.freeze()
-    try:
-        late = tracker.start("trial-1", "trial")
-        for run in (late, early):
-            for step in range(1, 11):
-                tracker.log(run, {"loss": 1 / step}, step=step)
-            tracker.end(run, "FINISHED")
-        assert not tracker.drain(9)
-    finally:
-        real.thaw()
+class Losing:
+    """In front of a real server: the first call of each kind gets no answer, and is heard at once or seconds later."""
+
+    def __init__(self, target: MlflowServer, *, late: float) -> None:
+        lost: set[str] = set()
+        self.late: list[threading.Timer] = []
+        timers = self.late
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def forward(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                headers = {"Content-Type": "application/json"}
+                request = urllib.request.Request(target.uri + self.path, body or None, headers, method=self.command)
+                if self.path.endswith(("/create", "/log-batch", "/update")) and self.path not in lost:
+                    lost.add(self.path)
+                    timers.append(threading.Timer(late, lambda: urllib.request.urlopen(request, timeout=60).close()))
+                    timers[-1].start()
+                    if not late:
+                        timers[-1].join()
+                    self.close_connection = True
+                    return
+                try:
+                    with urllib.request.urlopen(request, timeout=60) as answer:
+                        status, content = answer.status, answer.read()
+                except urllib.error.HTTPError as error:
+                    status, content = error.code, error.read()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, format: str, *arguments: object) -> None:
+                pass
+
+        for method in ("GET", "POST"):
+            setattr(Handler, f"do_{method}", Handler.forward)
+        self.lost = lost
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.uri = f"http://127.0.0.1:{self._server.server_address[1]}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        for timer in self.late:
+            timer.join()
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.mark.parametrize("late", [0.0, 4.0])
+def test_calls_that_are_heard_and_not_answered_double_nothing(real: MlflowServer, tmp_path: Path, late: float) -> None:
+    losing = Losing(real, late=late)
+    tracker = Tracker(Storage(tmp_path, losing.uri), tmp_path / "study", f"lost-{late:g}")
+    run = tracker.start("trial", "trial", params={"dropout": 0.5})
+    rows = [{"loss": 1 / epoch, "rate": 0.1, "epoch": epoch} for epoch in range(1, 11)]
+    tracker.log_missing(run, rows[:5])
     assert tracker.drain(60), tracker.trouble
+    for timer in losing.late:
+        timer.join()
+    tracker.log_missing(run, rows)
+    tracker.end(run, "FINISHED")
+    assert tracker.drain(60), tracker.trouble
+    run_id = tracker.run_id(run)
     tracker.close()
-    server = Server(storage)
-    for key in (early, late):
-        [run_found] = server.client.search_runs([server.experiment_id], f"tags.`{KEY}` = '{key}'")
-        assert run_found.info.status == "FINISHED"
-        assert values(server, run_found.info.run_id, "loss") == [(step, 1 / step) for step in range(1, 11)]
+    losing.close()
+    assert {path.rsplit("/", 1)[-1] for path in losing.lost} >= {"create", "log-batch", "update"}
+    server = Server(real.storage(tmp_path))
+    [found] = server.client.search_runs([server.experiment_id], f"tags.`{KEY}` = '{run}'")
+    assert found.info.run_id == run_id
+    assert found.info.status == "FINISHED"
+    for name in ("loss", "rate"):
+        assert [step for step, _ in values(server, run_id, name)] == list(range(1, 11))
