@@ -13,7 +13,7 @@ from pathlib import Path
 from mlflow.entities import Metric, Param, Run, RunTag
 
 from raygenre.spool import Entry, Spool
-from raygenre.tracking_server import Server, meaning, reason
+from raygenre.tracking_server import Server, is_away, meaning, reason
 
 KEY = "raygenre.run"
 """The tag with our own key of a run."""
@@ -74,7 +74,9 @@ class Delivery:
             try:
                 write(key, run_id, concerned)
             except Exception as error:
-                if meaning(error) != "refused":
+                # Artifacts may lie in a store of their own, whose errors must not hold up everything else.
+                stored = write == self._act and entries[-1]["do"] == "file" and not is_away(error)
+                if meaning(error) != "refused" and not stored:
                     self._there[key] = None
                     raise
                 for entry in concerned:

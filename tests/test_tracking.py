@@ -181,6 +181,18 @@ def test_what_mlflow_refuses_is_put_aside_and_holds_nothing_up(tracker: Tracker,
     assert "active" in tracker.spool.with_name("mlflow-spool-refused.jsonl").read_text()
 
 
+def test_artifacts_that_cannot_be_stored_hold_nothing_up(tracker: Tracker, server: Server, storage: Storage) -> None:
+    run = tracker.start("trial", "trial")
+    run_id = delivered(tracker, run)
+    (storage.root / "artifacts").mkdir(exist_ok=True)
+    (storage.root / "artifacts" / run_id).write_text("a file where a folder should be")
+    tracker.text(run, "hello", "note.txt")
+    tracker.log(run, {"loss": 1.0}, step=1)
+    assert values(server, delivered(tracker, run), "loss") == [(1, 1.0)]
+    assert tracker.refused == 1
+    assert "note.txt" in tracker.spool.with_name("mlflow-spool-refused.jsonl").read_text()
+
+
 def test_the_environment_is_as_it_was_afterwards(storage: Storage, tmp_path: Path) -> None:
     before = dict(os.environ)
     tracker = Tracker(storage, tmp_path, "environment")
