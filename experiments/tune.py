@@ -133,7 +133,8 @@ def main(
             console.print("\nInterrupted before the study was begun")
         else:
             resumed = f"{_program()} --resume --study {ledger.name}{_same_place(context)}"
-            console.print(f"\nInterrupted. Everything so far is kept; go on with:\n  {resumed}", highlight=False)
+            text = f"\nInterrupted. Everything so far is kept; go on with:\n  {resumed}"
+            console.print(text, highlight=False, soft_wrap=True)
         raise typer.Exit(130) from None
     except (ValueError, OSError, ClusterError, ServerAwayError, TrackingError, OptunaError) as error:
         console.print(f"[red]error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
