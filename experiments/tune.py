@@ -32,7 +32,7 @@ from raygenre.search.progress import short
 from raygenre.search.resolve import check_unchanged
 from raygenre.search.resolve import resolve as resolved
 from raygenre.storage import Storage, resolve
-from raygenre.tracking import TrackingError
+from raygenre.tracking_server import ServerAwayError, TrackingError
 
 SYNTHETIC_NOTE = (
     "No --data and no RAYGENRE_DATA: these are ten synthetic genres. They show that everything works and say nothing "
@@ -131,9 +131,10 @@ def main(
             console.print("\nInterrupted before the study was begun")
         else:
             resumed = f"{_program()} --resume --study {ledger.name}{_same_place(context)}"
-            console.print(f"\nInterrupted. Everything so far is kept; go on with:\n  {resumed}", highlight=False)
+            text = f"\nInterrupted. Everything so far is kept; go on with:\n  {resumed}"
+            console.print(text, highlight=False, soft_wrap=True)
         raise typer.Exit(130) from None
-    except (ValueError, OSError, ClusterError, TrackingError, OptunaError) as error:
+    except (ValueError, OSError, ClusterError, ServerAwayError, TrackingError, OptunaError) as error:
         console.print(f"[red]error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
         if ledger and isinstance(error, OSError):
             resumed = f"{_program()} --resume --study {ledger.name}{_same_place(context)}"

@@ -20,9 +20,11 @@ from raygenre.search.config import Resources, SearchConfig
 from raygenre.search.folder import StudyError
 from raygenre.search.ledger import Ledger
 from raygenre.search.run import Candidate, run_search
+from raygenre.search.tracked import tracked
 from raygenre.splits import Split
 from raygenre.storage import Storage
 from raygenre.tracking import Tracker
+from raygenre.tracking_server import ServerAwayError
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Outcome:
         evaluation: on the test tracks, which were touched for this alone.
         version: of the registered model.
         champion: whether it became the champion, and why.
-        parent: MLflow run of the search.
+        parent: key of the search's run, see `Tracker`.
         parameters, flops: size of the network.
     """
 
@@ -90,25 +92,16 @@ def run(
 
     Raises:
         StudyError: the data are not those that the study was begun with.
+        ServerAwayError: MLflow was away when the model was to be registered; everything so far is kept.
         KeyboardInterrupt: Ctrl-C; everything so far is kept.
     """
     if dataset.digest != ledger.config.data_digest:
         raise StudyError(f"the data in {dataset.source} are not those that the study {ledger.name} was begun with")
-    tracker = Tracker(storage)
-    parent: str = ledger.recall("mlflow_run_id", lambda: _start(tracker, ledger, dataset))
-    tracker.reopen(parent)
-    tracker.text(parent, run_file.write(ledger.config), run_file.NAME)
-    try:
+    with tracked(ledger, storage, console) as tracker:
+        parent = _start(tracker, ledger, dataset)
+        tracker.text(parent, run_file.write(ledger.config), run_file.NAME)
         candidate = run_search(ledger, dataset, resources=resources, tracker=tracker, parent=parent, console=console)
-        outcome = _judge(ledger, dataset, storage, tracker, parent, candidate, promote)
-    except BaseException as error:
-        interrupted = isinstance(error, KeyboardInterrupt)
-        left = [run.info.run_id for run in tracker.below(parent) if run.info.status == "RUNNING"]
-        for run_id in [*left, parent]:
-            tracker.end(run_id, "KILLED" if interrupted else "FAILED")
-        raise
-    tracker.end(parent, "FINISHED")
-    return outcome
+        return _judge(ledger, dataset, storage, tracker, parent, candidate, promote)
 
 
 def _judge(
@@ -146,16 +139,21 @@ def _judge(
         sha256=classifier.sha256,
     )
 
-    def record() -> int:
-        for run_id in (final.run_id, parent):
-            tracker.log_missing(run_id, [{**values, "epoch": 0}])
-            tracker.figure(run_id, report.confusion_figure(evaluation), "confusion.png")
-            tracker.text(run_id, report.confusion_csv(evaluation), "confusion.csv")
-        tracker.tag(final.run_id, size)
-        return registry.register(storage, final.run_id, folder, evidence)
+    def register() -> int:
+        for run in (final.run, parent):
+            tracker.log_missing(run, [{**values, "epoch": 0}])
+            tracker.figure(run, report.confusion_figure(evaluation), "confusion.png")
+            tracker.text(run, report.confusion_csv(evaluation), "confusion.csv")
+        tracker.end(final.run, "FINISHED", tags=size)
+        tracker.end(parent, "FINISHED")
+        if not tracker.drain():
+            raise ServerAwayError(f"MLflow at {tracker.uri} is away ({tracker.trouble}): no model can be registered")
+        return registry.register(storage, tracker.run_id(final.run), folder, evidence)
 
-    version: int = ledger.recall(f"{final.name}-version", record)
-    tracker.end(final.run_id, "FINISHED")
+    version: int = ledger.recall(f"{final.name}-version", register)
+    for run in (final.run, parent):
+        if not tracker.ended(run):
+            tracker.end(run, "FINISHED")
     decision = _decide(storage, version, evidence, promote)
     tracker.tag(parent, {"model_version": version, "champion": decision.promote, "champion_reason": decision.reason})
     return Outcome(candidate, evaluation, version, decision, parent, **size)
@@ -189,8 +187,8 @@ def _classifier(ledger: Ledger, dataset: Dataset, candidate: Candidate, parent: 
     logits, labels = (torch.cat(parts) for parts in zip(*held_out, strict=True))
     origin = {
         "study": ledger.name,
-        "mlflow_run_id": candidate.final.run_id,
-        "search_run_id": parent,
+        "mlflow_run": candidate.final.run,
+        "mlflow_search": parent,
         "data_digest": dataset.digest,
         "synthetic": dataset.synthetic,
         "setting": asdict(candidate.winner.setting),
@@ -207,9 +205,9 @@ def _start(tracker: Tracker, ledger: Ledger, dataset: Dataset) -> str:
         "test_tracks": len(ledger.split.test),
         **{f"version.{name}": installed_version(name) for name in ("raygenre", "ray", "torch", "optuna")},
     }
-    run_id = tracker.start(ledger.name, "search", tags=asdict(ledger.config) | facts | {"study_id": ledger.id})
-    tracker.text(run_id, ledger.split.to_json(), "split.json")
+    run = tracker.start(ledger.name, "search", tags=asdict(ledger.config) | facts | {"study_id": ledger.id})
+    tracker.text(run, ledger.split.to_json(), "split.json")
     if dataset.broken:
         lines = "\n".join(f"{file.path}: {file.reason}" for file in dataset.broken)
-        tracker.text(run_id, f"{len(dataset.broken)} files were left out\n{lines}\n", "broken_files.txt")
-    return run_id
+        tracker.text(run, f"{len(dataset.broken)} files were left out\n{lines}\n", "broken_files.txt")
+    return run

@@ -25,7 +25,7 @@ from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from raygenre import spectrogram
 from raygenre.classifier import Classifier, ClassifierError
 from raygenre.storage import Storage
-from raygenre.tracking import quiet_mlflow
+from raygenre.tracking_server import quiet_mlflow
 
 MODEL = "raygenre"
 CHAMPION = "champion"

@@ -1,51 +1,82 @@
 """MLflow, as the search writes to it: a run for the search, a run for each trial below it.
 
-All logging comes from the driver. Values go out in batches, a second's worth or a run's rest at a time, since every
-call costs a transaction or a round trip.
+All that is said here goes into the study's spool and is carried to MLflow by a thread, so that no one waits for a
+server, and none is needed while the search goes on. A run is named by a key of our own; MLflow's id comes later. What
+was said once is not said again: a driver that goes on with a study may repeat everything.
 """
 
-import logging
-import os
+import io
 import time
+from base64 import b64encode
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from mlflow.entities import Metric, Param, Run, RunTag
-from mlflow.exceptions import MlflowException
-from mlflow.tracking import MlflowClient
-
+from raygenre.courier import Courier
+from raygenre.spool import Spool
 from raygenre.storage import Storage
+from raygenre.tracking_server import ServerAwayError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-EXPERIMENT = "raygenre"
-TrackingError = MlflowException
-"""What MLflow raises when its server or database does not do what was asked."""
-BATCH_SECONDS = 1.0  # s between two batches of one run
-MOST_METRICS = 1000  # a batch, MLflow's own limit
+SPOOL = "mlflow-spool.jsonl"
+"""The spool's name in the study's folder."""
+
+_FIRST_WORD = 3.0  # s that a server has at the start
+_FIRST_TABLES = 60.0  # s that a database has, whose tables may have to be made
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 Role = Literal["search", "trial", "finalists", "finalist", "final"]
 
 
 class Tracker:
-    """Writes runs to one experiment of one tracking server.
+    """Writes the runs of one study to one experiment of one tracking server.
 
     Attributes:
-        client: MLflow's own, for what has no method here.
-        experiment_id: of the experiment `raygenre`.
+        uri: of the tracking server, or of the database.
     """
 
-    def __init__(self, storage: Storage) -> None:
-        quiet_mlflow()
-        if storage.tracking_uri.startswith("sqlite:"):
-            storage.root.mkdir(parents=True, exist_ok=True)
+    def __init__(self, storage: Storage, folder: Path, study_id: str) -> None:
+        """Begin with the study of this folder and id.
+
+        Raises:
+            ServerAddressError: there was never an MLflow that could be used; not if it is only away.
+        """
         self.uri = storage.tracking_uri
-        self.client = MlflowClient(storage.tracking_uri, registry_uri=storage.tracking_uri)
-        self.experiment_id = self._experiment(storage.artifact_uri)
-        self._waiting: dict[str, list[Metric]] = {}
-        self._sent: dict[str, float] = {}
+        self._study_id = study_id
+        self._began = time.monotonic()
+        self._spool = Spool(folder / SPOOL)
+        self._courier = Courier(storage, self._spool)
+        try:
+            self._courier.begin(_FIRST_WORD if self.uri.startswith("http") else _FIRST_TABLES)
+        except BaseException:
+            self._spool.close()
+            raise
+
+    @property
+    def spool(self) -> Path:
+        """The file in which everything waits."""
+        return self._spool.path
+
+    @property
+    def trouble(self) -> str:
+        """Why MLflow is away; empty while it answers."""
+        return self._courier.trouble
+
+    @property
+    def waiting(self) -> int:
+        """How many entries MLflow does not have yet."""
+        return self._spool.waiting
+
+    @property
+    def refused(self) -> int:
+        """How many entries MLflow would not have, of this driver's."""
+        return self._spool.refused
+
+    def key(self, role: Role, name: str) -> str:
+        """Name a run."""
+        return f"{self._study_id}/{role}/{name}"
 
     def start(
         self,
@@ -56,102 +87,95 @@ class Tracker:
         params: Mapping[str, object] | None = None,
         tags: Mapping[str, object] | None = None,
     ) -> str:
-        """Begin a run and return its id. Searched values are `params`, fixed ones and seeds are `tags`.
+        """Begin a run, or go on with it, and return its key. Searched values are `params`, fixed ones are `tags`."""
+        run = self.key(role, name)
+        if run not in self._spool.runs:
+            self._say(
+                run,
+                "start",
+                name=name,
+                parent=parent,
+                params=_texts(params or {}),
+                tags=_texts({"role": role, **(tags or {})}),
+            )
+        elif self._spool.runs[run].status != "RUNNING":
+            self._say(run, "reopen")
+        return run
 
-        A run of this name and role below the same parent, or of the same `study_id`, is taken up instead: it is that
-        of a driver that died before it could write the id down.
-        """
-        labels = {"role": role, **(tags or {})} | ({"mlflow.parentRunId": parent} if parent else {})
-        for run in self._like(name, {key: labels.get(key) for key in ("role", "mlflow.parentRunId", "study_id")}):
-            return str(run.info.run_id)
-        run = self.client.create_run(
-            self.experiment_id, run_name=name, tags={key: str(value) for key, value in labels.items()}
-        )
-        run_id: str = run.info.run_id
-        if params:
-            self.client.log_batch(run_id, params=[Param(key, str(value)) for key, value in params.items()])
-        return run_id
+    def log(self, run: str, values: Mapping[str, float], *, step: int) -> None:
+        """Log values at a step, unless the run has them; the first one is the one that MLflow's views pick."""
+        if step not in self._spool.runs[run].steps.get(next(iter(values)), ()):
+            self._say(run, "log", values={key: float(value) for key, value in values.items()}, step=step)
 
-    def reopen(self, run_id: str) -> None:
-        """Go on with a run that an earlier driver left or ended."""
-        self.client.update_run(run_id, status="RUNNING")
-
-    def log(self, run_id: str, values: Mapping[str, float], *, step: int) -> None:
-        """Log values at a step, soon; the first one is the one that MLflow's views pick."""
-        now = time.time()
-        waiting = self._waiting.setdefault(run_id, [])
-        waiting += [Metric(key, value, int(now * 1000), step) for key, value in values.items()]
-        if now - self._sent.get(run_id, 0) >= BATCH_SECONDS or len(waiting) >= MOST_METRICS:
-            self._send(run_id)
-
-    def log_missing(self, run_id: str, rows: Iterable[Mapping[str, float]]) -> None:
+    def log_missing(self, run: str, rows: Iterable[Mapping[str, float]]) -> None:
         """Log rows of values, `epoch` being their step, but for those that the run has already."""
-        known: set[int] | None = None
         for row in rows:
-            values = {key: value for key, value in row.items() if key != "epoch"}
-            if known is None:
-                known = self.steps(run_id, next(iter(values)))
-            if int(row["epoch"]) not in known:
-                self.log(run_id, values, step=int(row["epoch"]))
+            self.log(run, {key: value for key, value in row.items() if key != "epoch"}, step=int(row["epoch"]))
 
-    def steps(self, run_id: str, key: str) -> set[int]:
-        """Steps that a run has a value for."""
-        return {metric.step for metric in self.client.get_metric_history(run_id, key)}
-
-    def tag(self, run_id: str, tags: Mapping[str, object]) -> None:
+    def tag(self, run: str, tags: Mapping[str, object]) -> None:
         """Add tags to a run."""
-        self.client.log_batch(run_id, tags=[RunTag(key, str(value)) for key, value in tags.items()])
+        self._say(run, "tag", tags=_texts(tags))
 
-    def text(self, run_id: str, text: str, file: str) -> None:
+    def text(self, run: str, text: str, file: str) -> None:
         """Keep a text as an artifact."""
-        self.client.log_text(run_id, text, file)
+        self._keep(run, text.encode(), file)
 
-    def figure(self, run_id: str, figure: "Figure", file: str) -> None:
-        """Keep a figure as an artifact."""
-        self.client.log_figure(run_id, figure, file)
+    def figure(self, run: str, figure: "Figure", file: str) -> None:
+        """Keep a figure as an artifact, a PNG."""
+        image = io.BytesIO()
+        figure.savefig(image, format="png")
+        self._keep(run, image.getvalue(), file)
 
-    def end(self, run_id: str, status: Status, *, tags: Mapping[str, object] | None = None) -> None:
-        """End a run, after everything that waits for it has gone out."""
-        self._send(run_id)
-        if tags:
-            self.tag(run_id, tags)
-        self.client.set_terminated(run_id, status)
+    def end(self, run: str, status: Status, *, tags: Mapping[str, object] | None = None) -> None:
+        """End a run. What was said of it survives from now on even if the machine goes down."""
+        self._say(run, "end", lasting=True, status=status, tags=_texts(tags or {}))
 
-    def below(self, run_id: str) -> list[Run]:
-        """The runs directly below a run."""
-        return self._search(f"tags.`mlflow.parentRunId` = '{run_id}'")
+    def knows(self, run: str) -> bool:
+        """Whether a run was begun."""
+        return run in self._spool.runs
 
-    def _like(self, name: str, labels: Mapping[str, object]) -> list[Run]:
-        """Runs by name and tags; none without a tag that says whose they are."""
-        known = {key: value for key, value in labels.items() if value is not None}
-        if len(known) < 2:
-            return []
-        conditions = [f"tags.`{key}` = '{value}'" for key, value in known.items()]
-        return self._search(" and ".join([f"attributes.run_name = '{name}'", *conditions]))
+    def ended(self, run: str) -> bool:
+        """Whether a run was ended and will not go on."""
+        known = self._spool.runs.get(run)
+        return known is not None and known.status in ("FINISHED", "FAILED")
 
-    def _search(self, condition: str) -> list[Run]:
-        return list(self.client.search_runs([self.experiment_id], condition, max_results=50_000))
+    def open_runs(self) -> list[str]:
+        """The runs that were not ended."""
+        return [run for run, known in self._spool.runs.items() if known.status == "RUNNING"]
 
-    def _send(self, run_id: str) -> None:
-        waiting = self._waiting.pop(run_id, [])
-        for start in range(0, len(waiting), MOST_METRICS):
-            self.client.log_batch(run_id, metrics=waiting[start : start + MOST_METRICS])
-        self._sent[run_id] = time.time()
+    def run_id(self, run: str) -> str:
+        """MLflow's id of a run that MLflow has.
 
-    def _experiment(self, artifact_uri: str | None) -> str:
-        experiment = self.client.get_experiment_by_name(EXPERIMENT)
-        if experiment is None:
-            try:
-                return str(self.client.create_experiment(EXPERIMENT, artifact_location=artifact_uri))
-            except MlflowException:  # another search made it in the meantime
-                experiment = self.client.get_experiment_by_name(EXPERIMENT)
-                if experiment is None:
-                    raise
-        return str(experiment.experiment_id)
+        Raises:
+            ServerAwayError: MLflow has not got to know of it.
+        """
+        if known := self._spool.runs[run].id:
+            return known
+        raise ServerAwayError(f"MLflow at {self.uri} does not know of {run} yet")
+
+    def arrivals(self) -> list[tuple[str, str]]:
+        """Runs with the ids that MLflow gave them, each once a driver."""
+        return self._spool.arrivals()
+
+    def drain(self, patience: float | None = None) -> bool:
+        """Wait until MLflow has everything, at most `patience` s without any progress; return whether it has.
+
+        By default that is a fiftieth of the time since this driver began, between 5 s and a minute.
+        """
+        usual = min(max((time.monotonic() - self._began) / 50, 5), 60)
+        return self._courier.drain(usual if patience is None else patience)
+
+    def close(self) -> None:
+        """Stop; what is not delivered is kept in the spool."""
+        self._courier.end()
+        self._spool.close()
+
+    def _keep(self, run: str, content: bytes, file: str) -> None:
+        self._say(run, "file", file=file, base64=b64encode(content).decode())
+
+    def _say(self, run: str, do: str, *, lasting: bool = False, **content: object) -> None:
+        self._spool.append({"do": do, "run": run, "time": int(time.time() * 1000), **content}, lasting=lasting)
 
 
-def quiet_mlflow() -> None:
-    """Leave a command's own lines readable: MLflow reports each step of making a database or fetching a file."""
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+def _texts(values: Mapping[str, object]) -> dict[str, str]:
+    return {key: str(value) for key, value in values.items()}

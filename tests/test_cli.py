@@ -1,5 +1,6 @@
 import json
 import re
+import sys
 from collections.abc import Generator, Sequence
 from pathlib import Path
 
@@ -14,10 +15,19 @@ from raygenre import batch, registry, rendering, spectrogram
 from raygenre.batch import Answer
 from raygenre.classifier import Classifier, Prediction, read
 from raygenre.cli import app
+from raygenre.dataset import Dataset
 from raygenre.model import GenreCNN, ModelConfig
 from raygenre.rendering import Drawing, Drawn
+from raygenre.search.ledger import Ledger
+from raygenre.search.run_ids import trial_name
+from raygenre.search.samplers import sampler
+from raygenre.search.space import space
+from raygenre.storage import Storage, resolve
 from raygenre.synthesis import synthesise
-from tests.conftest import FinishedSearch
+from raygenre.tracking import Tracker
+from raygenre.tracking_server import Server
+from tests.conftest import FinishedSearch, new_ledger
+from tests.mlflow_server import free_port, values
 from tests.sounds import encode, tone
 
 RUNNER = CliRunner()
@@ -240,3 +250,55 @@ def test_render_of_what_is_no_audio_writes_nothing(tmp_path: Path) -> None:
     assert result.exit_code == 2
     assert "note.mp3" in result.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["note.mp3"]
+
+
+def test_sync_delivers_what_a_search_without_mlflow_kept(tracks: Dataset, tmp_path: Path) -> None:
+    storage = resolve(tmp_path)
+    ledger = new_ledger(storage.studies, tracks)
+    number = ledger.begin(sampler("random", seed=0, trials=3), space(2)).number
+    tracker = Tracker(Storage(tmp_path, f"http://127.0.0.1:{free_port()}"), ledger.folder, ledger.id)
+    run = tracker.start(trial_name(number), "trial")
+    for epoch in (1, 2):
+        tracker.log(run, {"loss": 1 / epoch}, step=epoch)
+        ledger.report(number, epoch=epoch, loss=1 / epoch)
+    tracker.end(run, "FINISHED")
+    ledger.finish(number)
+    tracker.close()
+
+    refused = RUNNER.invoke(app, ["sync", "--storage", str(tmp_path)])
+    assert refused.exit_code == 1
+    assert "another driver" in refused.stderr
+    away = f"http://127.0.0.1:{free_port()}"
+    ledger.close()
+
+    result = RUNNER.invoke(app, ["sync", "--storage", str(tmp_path), "--study", "study"])
+    assert result.exit_code == 0, result.output
+    assert "study: 4 entries delivered" in result.stdout
+    server = Server(storage)
+    [found] = server.client.search_runs([server.experiment_id])
+    assert found.info.status == "FINISHED"
+    assert values(server, found.info.run_id, "loss") == [(1, 1.0), (2, 0.5)]
+    again = Ledger.open(storage.studies, "study", url=None)
+    assert again.trial_run(number) == found.info.run_id
+    again.close()
+
+    result = RUNNER.invoke(app, ["sync", "--storage", str(tmp_path), "--tracking-uri", away])
+    assert result.exit_code == 0
+    assert "Nothing waits" in result.stdout
+
+
+def test_sync_says_when_mlflow_is_still_away(tracks: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["raygenre.cli.sync"], "PATIENCE", 0.5)
+    away = f"http://127.0.0.1:{free_port()}"
+    ledger = new_ledger(resolve(tmp_path).studies, tracks)
+    tracker = Tracker(Storage(tmp_path, away), ledger.folder, ledger.id)
+    tracker.start("study", "search")
+    tracker.close()
+    ledger.close()
+    result = RUNNER.invoke(app, ["sync", "--storage", str(tmp_path), "--tracking-uri", away])
+    assert result.exit_code == 1
+    assert "connection refused" in result.stderr
+    assert "1 entries wait on" in result.stderr
+    unknown = RUNNER.invoke(app, ["sync", "--storage", str(tmp_path), "--study", "spring"])
+    assert unknown.exit_code == 2
+    assert "known: study" in unknown.stderr

@@ -35,6 +35,10 @@ FLOORS = {
     "raygenre.evaluation": 2,
     "raygenre.timeline": 2,
     "raygenre.batch": 3,
+    "raygenre.spool": 0,
+    "raygenre.tracking_server": 3,
+    "raygenre.delivery": 3,
+    "raygenre.courier": 3,
     "raygenre.tracking": 3,
     "raygenre.pyfunc": 3,
     "raygenre.robustness": 3,
@@ -47,7 +51,7 @@ FLOORS = {
     "serve": 6,
 }
 RAY = ("raygenre.search", "serve")
-MLFLOW = ("raygenre.tracking", "raygenre.registry", "raygenre.pyfunc")
+MLFLOW = ("raygenre.tracking_server", "raygenre.delivery", "raygenre.registry", "raygenre.pyfunc")
 NEVER_IN_SERVE = ("raygenre.search", "raygenre.training", "raygenre.job")
 
 SOURCES = sorted(

@@ -18,27 +18,33 @@ from raygenre.search.config import Resources
 from raygenre.search.recorder import METRICS
 from raygenre.spectrogram import write_png
 from raygenre.storage import resolve
-from raygenre.tracking import Tracker
+from raygenre.tracking_server import Server
 from tests.conftest import FinishedSearch, new_ledger
 
 
+def parent_run(finished: FinishedSearch) -> str:
+    return str(finished.ledger.study.user_attrs["mlflow_run_id"])
+
+
 def children(finished: FinishedSearch, parent: str, role: str) -> list[Run]:
-    tracker = Tracker(finished.storage)
-    runs = tracker.client.search_runs(
-        [tracker.experiment_id], f"tags.`mlflow.parentRunId` = '{parent}' and tags.role = '{role}'"
+    server = Server(finished.storage)
+    runs = server.client.search_runs(
+        [server.experiment_id], f"tags.`mlflow.parentRunId` = '{parent}' and tags.role = '{role}'"
     )
     return sorted(runs, key=lambda run: str(run.info.run_name))
 
 
 def test_every_trial_is_once_in_the_study_and_once_in_mlflow(finished: FinishedSearch) -> None:
     assert [trial.state for trial in finished.ledger.trials] == [TrialState.COMPLETE] * 3
-    runs = children(finished, finished.outcome.parent, "trial")
-    assert [run.info.run_id for run in runs] == [trial.user_attrs["mlflow_run_id"] for trial in finished.ledger.trials]
+    runs = children(finished, parent_run(finished), "trial")
+    assert [run.info.run_id for run in runs] == [
+        finished.ledger.trial_run(trial.number) for trial in finished.ledger.trials
+    ]
     assert {run.info.status for run in runs} == {"FINISHED"}
 
 
 def test_a_trials_run_has_the_searched_values_as_params_and_nothing_else(finished: FinishedSearch) -> None:
-    for run, trial in zip(children(finished, finished.outcome.parent, "trial"), finished.ledger.trials, strict=True):
+    for run, trial in zip(children(finished, parent_run(finished), "trial"), finished.ledger.trials, strict=True):
         assert {key: float(value) for key, value in run.data.params.items()} == trial.params
         assert run.data.tags["seed"]
         assert run.data.tags["state"] == "complete"
@@ -56,22 +62,22 @@ def test_the_classifier_is_calibrated_on_what_the_winners_reruns_had_not_seen(fi
 
 
 def test_mlflow_and_optuna_hold_the_same_losses(finished: FinishedSearch) -> None:
-    tracker = Tracker(finished.storage)
+    server = Server(finished.storage)
     for trial in finished.ledger.trials:
-        run_id = trial.user_attrs["mlflow_run_id"]
-        history = tracker.client.get_metric_history(run_id, "validation_loss")
+        run_id = finished.ledger.trial_run(trial.number) or ""
+        history = server.client.get_metric_history(run_id, "validation_loss")
         assert {metric.step: metric.value for metric in history} == trial.intermediate_values
         assert trial.value == min(trial.intermediate_values.values())
-        assert set(tracker.client.get_run(run_id).data.metrics) == set(METRICS)
+        assert set(server.client.get_run(run_id).data.metrics) == set(METRICS)
 
 
 def test_the_objective_comes_first_in_mlflow(finished: FinishedSearch) -> None:
-    run = children(finished, finished.outcome.parent, "trial")[0]
+    run = children(finished, parent_run(finished), "trial")[0]
     assert min(run.data.metrics) == METRICS[0] == "best_validation_loss"
 
 
 def test_finalists_are_trained_on_new_seeds_below_a_run_of_their_own(finished: FinishedSearch) -> None:
-    [group] = children(finished, finished.outcome.parent, "finalists")
+    [group] = children(finished, parent_run(finished), "finalists")
     finalists = children(finished, group.info.run_id, "finalist")
     assert len(finalists) == 2
     assert {run.info.status for run in finalists} == {"FINISHED"}
@@ -82,24 +88,22 @@ def test_finalists_are_trained_on_new_seeds_below_a_run_of_their_own(finished: F
 
 
 def test_the_parent_names_the_search_its_data_and_its_split(finished: FinishedSearch) -> None:
-    tracker = Tracker(finished.storage)
-    parent = tracker.client.get_run(finished.outcome.parent)
+    server = Server(finished.storage)
+    parent = server.client.get_run(parent_run(finished))
     assert parent.info.status == "FINISHED"
     assert parent.data.tags["role"] == "search"
     assert parent.data.tags["data_digest"] == finished.dataset.digest
-    path = tracker.client.download_artifacts(finished.outcome.parent, "split.json")
+    path = server.client.download_artifacts(parent_run(finished), "split.json")
     assert splits.Split.from_json(Path(path).read_text()) == finished.ledger.split
 
 
 def test_the_final_run_holds_the_evaluation(finished: FinishedSearch) -> None:
-    [final] = children(finished, finished.outcome.parent, "final")
+    [final] = children(finished, parent_run(finished), "final")
     assert final.info.status == "FINISHED"
     assert final.data.metrics["test_accuracy"] == finished.outcome.evaluation.accuracy
     assert int(final.data.tags["parameters"]) > 90_000
-    tracker = Tracker(finished.storage)
-    assert {"confusion.png", "confusion.csv"} <= {
-        file.path for file in tracker.client.list_artifacts(final.info.run_id)
-    }
+    server = Server(finished.storage)
+    assert {"confusion.png", "confusion.csv"} <= {file.path for file in server.client.list_artifacts(final.info.run_id)}
 
 
 def test_three_synthetic_genres_are_told_apart(finished: FinishedSearch) -> None:
@@ -149,9 +153,9 @@ def test_resuming_a_finished_study_changes_nothing(finished: FinishedSearch) -> 
     assert again.version == finished.outcome.version
     assert again.champion.reason == "it is the champion already"
     assert finished.ledger.study.user_attrs == before
-    assert len(children(finished, finished.outcome.parent, "trial")) == 3
-    tracker = Tracker(finished.storage)
-    assert {run.info.status for run in tracker.client.search_runs([tracker.experiment_id])} == {"FINISHED"}
+    assert len(children(finished, parent_run(finished), "trial")) == 3
+    server = Server(finished.storage)
+    assert {run.info.status for run in server.client.search_runs([server.experiment_id])} == {"FINISHED"}
 
 
 def test_more_trials_for_a_finished_study_bring_their_own_winner(
@@ -170,8 +174,8 @@ def test_more_trials_for_a_finished_study_bring_their_own_winner(
     fetched = registry.fetch(storage, f"models:/raygenre/{second.version}")
     assert ledger.top(1)[0].params.items() <= fetched.classifier.origin["setting"].items()
     assert (second.version == first.version) == (second.candidate.winner.number == 0)
-    tracker = Tracker(storage)
-    assert {run.info.status for run in tracker.client.search_runs([tracker.experiment_id])} == {"FINISHED"}
+    server = Server(storage)
+    assert {run.info.status for run in server.client.search_runs([server.experiment_id])} == {"FINISHED"}
 
 
 def test_no_pickle_lies_between_trial_and_endpoint(finished: FinishedSearch) -> None:

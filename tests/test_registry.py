@@ -9,7 +9,7 @@ from raygenre.classifier import WEIGHTS, Classifier
 from raygenre.model import GenreCNN, ModelConfig
 from raygenre.registry import Evidence, RegistryError
 from raygenre.storage import Storage, resolve
-from raygenre.tracking import Tracker
+from raygenre.tracking_server import Server
 
 
 def evidence(accuracy: float = 0.7, *, synthetic: bool = False, test: str = "t", sha256: str = "x") -> Evidence:
@@ -20,13 +20,14 @@ def evidence(accuracy: float = 0.7, *, synthetic: bool = False, test: str = "t",
 def storage(tmp_path_factory: pytest.TempPathFactory) -> Storage:
     """A registry with two versions, of which the second is champion."""
     storage = resolve(tmp_path_factory.mktemp("registry"))
-    tracker = Tracker(storage)
+    server = Server(storage)
     for seed in (0, 1):
         torch.manual_seed(seed)
         folder = storage.root / f"classifier-{seed}"
         Classifier(GenreCNN(ModelConfig(genres=2)), ("a", "b")).save(folder)
         found = evidence(sha256=Classifier.load(folder).sha256)
-        assert registry.register(storage, tracker.start("final", "final"), folder, found) == seed + 1
+        run = server.client.create_run(server.experiment_id)
+        assert registry.register(storage, run.info.run_id, folder, found) == seed + 1
     registry.promote(storage, 2)
     return storage
 

@@ -69,12 +69,12 @@ class Final:
     Attributes:
         name: of the run and of the folder.
         folder: with the training state of its last epoch.
-        run_id: MLflow run, still open.
+        run: its key, see `Tracker`; the run is still open.
     """
 
     name: str
     folder: Path
-    run_id: str
+    run: str
 
 
 class Trainings:
@@ -119,10 +119,7 @@ class Trainings:
             raise StudyError(
                 f"no trial of the study {ledger.name} completed: {'; '.join(reasons) or 'all were stopped'}"
             )
-        parent = ledger.recall(
-            "finalists_run_id", lambda: self._tracker.start("finalists", "finalists", parent=self._parent)
-        )
-        self._tracker.reopen(parent)
+        parent = self._tracker.start("finalists", "finalists", parent=self._parent)
         known = ledger.study.user_attrs
         waiting = [
             (trial.number, again)
@@ -158,26 +155,22 @@ class Trainings:
         epochs = max(1, round(float(np.mean(winner.epochs))))
         seed = trial_seed(self._ledger.config.seed, _FINAL)
         name = f"final-{winner.number:04d}-{epochs}"  # a resumed study with more trials may find another winner
-        run_id: str = self._ledger.recall(
-            f"{name}-run",
-            lambda: self._tracker.start(
-                name,
-                "final",
-                parent=self._parent,
-                params=self._ledger.trials[winner.number].params,
-                tags={"seed": seed, "epochs": epochs, "trial": winner.number},
-            ),
+        run = self._tracker.start(
+            name,
+            "final",
+            parent=self._parent,
+            params=self._ledger.trials[winner.number].params,
+            tags={"seed": seed, "epochs": epochs, "trial": winner.number},
         )
-        self._tracker.reopen(run_id)
         folder = self._ledger.folder / name
         plan = replace(self._plan, epochs=epochs)
         rows, failure = ray.get(self._train_on_all.remote(plan, winner.setting, [self._tracks], seed, folder))
         keys = [key for key in (*METRICS, "epoch") if "validation" not in key]  # no track is left for that
-        self._tracker.log_missing(run_id, [{key: row[key] for key in keys} for row in rows])
+        self._tracker.log_missing(run, [{key: row[key] for key in keys} for row in rows])
         if failure:
-            self._tracker.end(run_id, "FAILED", tags={"failure": failure})
+            self._tracker.end(run, "FAILED", tags={"failure": failure})
             raise NonFiniteLossError(failure)
-        return Final(name, folder, run_id)
+        return Final(name, folder, run)
 
     def rerun_folders(self, number: int) -> tuple[Path, ...]:
         """Where the re-runs of a trial's setting keep their training states."""
@@ -208,22 +201,19 @@ class Trainings:
 
     def _record(self, parent: str, number: int, again: int, result: tuple[Rows, str]) -> None:
         rows, failure = result
-        run_id: str = self._ledger.recall(
-            f"{_rerun(number, again)}-run",
-            lambda: self._tracker.start(
-                f"finalist-{number:04d}-{again}",
-                "finalist",
-                parent=parent,
-                params=self._ledger.trials[number].params,
-                tags={"trial": number, "study": self._ledger.name, "rerun": again},
-            ),
+        run = self._tracker.start(
+            f"finalist-{number:04d}-{again}",
+            "finalist",
+            parent=parent,
+            params=self._ledger.trials[number].params,
+            tags={"trial": number, "study": self._ledger.name, "rerun": again},
         )
-        self._tracker.log_missing(run_id, [{key: row[key] for key in (*METRICS, "epoch")} for row in rows])
+        self._tracker.log_missing(run, [{key: row[key] for key in (*METRICS, "epoch")} for row in rows])
         if failure:
-            self._tracker.end(run_id, "FAILED", tags={"failure": failure})
+            self._tracker.end(run, "FAILED", tags={"failure": failure})
             outcome = {"loss": math.inf, "accuracy": 0.0, "epoch": 1}
         else:
-            self._tracker.end(run_id, "FINISHED")
+            self._tracker.end(run, "FINISHED")
             best = min(rows, key=lambda row: row["validation_loss"])
             outcome = {
                 "loss": best["validation_loss"],

@@ -14,6 +14,7 @@ from rich.table import Table
 from raygenre.search.ledger import Ledger
 from raygenre.search.objectives import UNITS
 from raygenre.search.progress import short
+from raygenre.search.run_ids import trial_name
 from raygenre.tracking import Tracker
 
 FILE = "front.csv"
@@ -50,11 +51,10 @@ def record(ledger: Ledger, tracker: Tracker, parent: str) -> None:
     tracker.text(parent, content, FILE)
     best = {trial.number for trial in ledger.front()}
     for trial in ledger.trials:
-        run_id = ledger.trial_run(trial.number)
-        if trial.state == TrialState.COMPLETE and run_id:
+        if trial.state == TrialState.COMPLETE:
             values = dict(zip(ledger.config.objectives, trial.values, strict=True))
             tags = {f"objective.{name}": value for name, value in values.items()}
-            tracker.tag(run_id, {**tags, "on_front": trial.number in best})
+            tracker.tag(tracker.key("trial", trial_name(trial.number)), {**tags, "on_front": trial.number in best})
 
 
 def _words(name: str, value: float) -> str:

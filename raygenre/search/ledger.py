@@ -28,7 +28,10 @@ from raygenre.splits import Split
 
 _ID, _CONFIG, _SPLIT, _FAILURE = "id", "config", "split", "failure"
 _EPOCH = "epoch-"  # attributes with the losses of a search for several objectives
+_STATES = "trials"
 RUN = "mlflow_run_id"
+CHECKPOINT = "checkpoint"
+"""Trial attribute: where its training state is, within the study's folder."""
 _OWN_FILES = ("lock", "journal.log", "journal.log.lock", run_file.NAME, f"{run_file.NAME}.unfinished")
 
 
@@ -154,7 +157,9 @@ class Ledger:
         if begun < len(starts) and not self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
             self.study.enqueue_trial(starts[begun])
         self.study.sampler = sampler
-        return self._trial(self.study.ask(dict(space)).number)
+        number = self.study.ask(dict(space)).number
+        self.note(number, CHECKPOINT, str(self.state_folder(number).relative_to(self.folder)))
+        return self._trial(number)
 
     def report(self, number: int, *, epoch: int, loss: float) -> None:
         """Record the validation loss of an epoch; one that is there already stays as it is."""
@@ -208,8 +213,8 @@ class Ledger:
         return min(losses(self._trial(number)).values())
 
     def trial_run(self, number: int) -> str | None:
-        """MLflow run id of a trial."""
-        run_id: str | None = self._trial(number).user_attrs.get(RUN)
+        """MLflow run id of a trial, once MLflow knows it."""
+        run_id: str | None = self._trial(number).user_attrs.get(RUN) or self.study.user_attrs.get(f"{RUN}/{number}")
         return run_id
 
     def recall(self, key: str, make: Callable[[], Any]) -> Any:
@@ -222,11 +227,14 @@ class Ledger:
 
     def state_folder(self, number: int) -> Path:
         """Where a trial keeps its training state."""
-        return self.folder / "trials" / f"{number:04d}"
+        return self.folder / _STATES / f"{number:04d}"
 
-    def forget_state(self, number: int) -> None:
-        """Take away the training state of a trial that will not go on."""
-        shutil.rmtree(self.state_folder(number), ignore_errors=True)
+    def keep_best_states(self) -> None:
+        """Take away the training states of all trials but the best and those that will go on."""
+        kept = {trial.number for trial in (*self.top(self.config.top_k), *self.unfinished())}
+        for folder in (self.folder / _STATES).glob("*"):
+            if int(folder.name) not in kept:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _trial(self, number: int) -> FrozenTrial:
         return self.study.get_trials(deepcopy=False)[number]

@@ -1,12 +1,15 @@
 """What happens in Ray Tune, written down: every epoch into the ledger and MLflow, every end of a trial."""
 
+from contextlib import suppress
 from typing import Any
 
 from optuna.trial import TrialState
 from ray import tune
 from ray.tune.experiment import Trial
 
-from raygenre.search.ledger import RUN, Ledger
+from raygenre.search.ledger import Ledger
+from raygenre.search.run_ids import note_run_ids, trial_name
+from raygenre.search.searcher import trial_config
 from raygenre.search.trial import OBJECTIVE, recorded
 from raygenre.tracking import Status, Tracker
 
@@ -30,7 +33,7 @@ class Recorder(tune.Callback):
         self._ledger = ledger
         self._tracker = tracker
         self._parent = parent
-        self._open: dict[int, set[int]] = {}  # trials under way, and the epochs that MLflow has of them
+        self._open: set[int] = set()  # trials under way
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing for Tune's snapshots, which are pickles that no one reads: the ledger has it all."""
@@ -38,19 +41,18 @@ class Recorder(tune.Callback):
 
     def finish_recording(self) -> None:
         """Complete the runs of trials that ended while the driver before this one died."""
-        unended = {run.info.run_id for run in self._tracker.below(self._parent) if "state" not in run.data.tags}
+        note_run_ids(self._ledger, self._tracker)
         for trial in self._ledger.trials:
-            if trial.state.is_finished() and self._ledger.trial_run(trial.number) in unended:
+            if trial.state.is_finished() and not self._tracker.ended(self._run(trial.number)):
+                self._start(trial_config(self._ledger, trial))
                 rows = recorded(self._ledger.state_folder(trial.number))
                 self._tracker.log_missing(self._run(trial.number), [_selected(row) for row in rows])
                 self._end(trial.number)
+        self._ledger.keep_best_states()
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        number = trial.config["number"]
-        if number not in self._open:
-            run_id = self._ledger.trial_run(number) or self._start(trial.config)
-            self._tracker.reopen(run_id)
-            self._open[number] = self._tracker.steps(run_id, OBJECTIVE)
+        self._start(trial.config)
+        self._open.add(trial.config["number"])
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
@@ -61,32 +63,31 @@ class Recorder(tune.Callback):
             return
         number, epoch = trial.config["number"], result["epoch"]
         self._ledger.report(number, epoch=epoch, loss=result["validation_loss"])
-        if epoch not in self._open[number]:
-            self._tracker.log(self._run(number), {key: result[key] for key in METRICS}, step=epoch)
-            self._open[number].add(epoch)
+        self._tracker.log(self._run(number), {key: result[key] for key in METRICS}, step=epoch)
+        note_run_ids(self._ledger, self._tracker)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         self._end(trial.config["number"])
+        self._ledger.keep_best_states()  # every other trial that ended is recorded by now
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        self._end(trial.config["number"])
+        self.on_trial_complete(iteration, trials, trial)
 
     def interrupt(self) -> None:
         """Close the runs of trials that a resumed search will go on with."""
-        for number in sorted(self._open):
-            self._tracker.end(self._run(number), "KILLED")
+        with suppress(OSError):  # a full disk may be why; the next driver takes the runs up again
+            for number in sorted(self._open):
+                self._tracker.end(self._run(number), "KILLED")
         self._open.clear()
 
-    def _start(self, config: dict[str, Any]) -> str:
-        run_id = self._tracker.start(
-            f"trial-{config['number']:04d}",
+    def _start(self, config: dict[str, Any]) -> None:
+        self._tracker.start(
+            trial_name(config["number"]),
             "trial",
             parent=self._parent,
             params=config["setting"],
             tags={"trial": config["number"], "seed": config["seed"], "study": self._ledger.name},
         )
-        self._ledger.note(config["number"], RUN, run_id)
-        return run_id
 
     def _end(self, number: int) -> None:
         state = self._ledger.state(number)
@@ -95,14 +96,10 @@ class Recorder(tune.Callback):
         if reason := self._ledger.failure(number):
             tags["failure"] = reason
         self._tracker.end(self._run(number), status, tags=tags)
-        self._ledger.forget_state(number)
-        self._open.pop(number, None)
+        self._open.discard(number)
 
     def _run(self, number: int) -> str:
-        run_id = self._ledger.trial_run(number)
-        if run_id is None:
-            raise LookupError(f"trial {number} has no MLflow run")
-        return run_id
+        return self._tracker.key("trial", trial_name(number))
 
 
 def _selected(row: dict[str, float]) -> dict[str, float]:

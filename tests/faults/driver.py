@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from raygenre.search.recorder import METRICS
 from raygenre.storage import resolve
-from raygenre.tracking import Tracker
+from raygenre.tracking_server import Server
 from tests.test_tune import ROOT
 
 STUDY = "autumn"
@@ -25,22 +25,24 @@ class Driver:
     Attributes:
         storage: where it keeps everything.
         trials, epochs: of its search.
+        options: of every call, resumed or not.
     """
 
     def __init__(self, storage: Path, data: Path, *, trials: int, epochs: int, options: tuple[str, ...] = ()) -> None:
         self.storage = storage
         self.trials, self.epochs = trials, epochs
+        self._place = ["--storage", str(storage), *options]
         self._new = [
             "--data", str(data), "--study", STUDY, "--trials", str(trials), "--epochs", str(epochs),
-            "--top-k", "1", "--scheduler", "none", "--batch-size", "2", *options,
+            "--top-k", "1", "--scheduler", "none", "--batch-size", "2",
         ]  # fmt: skip
         self._process: subprocess.Popen[str] | None = None
 
-    def start(self, *, resume: bool = False, options: tuple[str, ...] = ()) -> None:
+    def start(self, *, resume: bool = False) -> None:
         script = str(ROOT / "experiments" / "tune.py")
         told = ["--resume"] if resume else self._new
         self._process = subprocess.Popen(
-            [sys.executable, script, "--storage", str(self.storage), *told, *options],
+            [sys.executable, script, *self._place, *told],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -87,15 +89,19 @@ class Driver:
 
     def ledger(self) -> list[FrozenTrial]:
         """The trials of the study, as they are on disk now."""
+        study = self._study()
+        return study.trials if study else []
+
+    def _study(self) -> optuna.Study | None:
         journal = self.storage / "studies" / STUDY / "journal.log"
         if not journal.exists():
-            return []
+            return None
         lock = optuna.storages.journal.JournalFileOpenLock(str(journal))
         backend = optuna.storages.journal.JournalFileBackend(str(journal), lock_obj=lock)
         try:
-            return optuna.load_study(study_name=STUDY, storage=optuna.storages.JournalStorage(backend)).trials
+            return optuna.load_study(study_name=STUDY, storage=optuna.storages.JournalStorage(backend))
         except KeyError:
-            return []
+            return None
 
     def epochs_done(self) -> int:
         """Epochs in the ledger, over all trials."""
@@ -115,15 +121,28 @@ class Driver:
         all_epochs = list(range(1, self.epochs + 1))
         assert all(sorted(trial.intermediate_values) == all_epochs for trial in trials)
         runs = {run.info.run_id: run for run in self.trial_runs()}
-        assert sorted(runs) == sorted(trial.user_attrs["mlflow_run_id"] for trial in trials)
-        tracker = Tracker(resolve(self.storage))
-        every = tracker.client.search_runs([tracker.experiment_id])
+        assert sorted(runs) == sorted(map(str, self.run_ids()))
+        server = self.server()
+        every = server.client.search_runs([server.experiment_id])
         assert {run.info.status for run in every} == {"FINISHED"}
         for run_id in runs:
             for name in METRICS:
-                steps = sorted(metric.step for metric in tracker.client.get_metric_history(run_id, name))
+                steps = sorted(metric.step for metric in server.client.get_metric_history(run_id, name))
                 assert steps == all_epochs, (run_id, name)
 
     def trial_runs(self) -> list[Run]:
-        tracker = Tracker(resolve(self.storage))
-        return list(tracker.client.search_runs([tracker.experiment_id], "tags.role = 'trial'"))
+        server = self.server()
+        return list(server.client.search_runs([server.experiment_id], "tags.role = 'trial'"))
+
+    def run_ids(self) -> list[str | None]:
+        """MLflow's id of each trial's run, as the ledger has it."""
+        study = self._study()
+        assert study
+        return [
+            trial.user_attrs.get("mlflow_run_id") or study.user_attrs.get(f"mlflow_run_id/{trial.number}")
+            for trial in study.trials
+        ]
+
+    def server(self) -> Server:
+        """Where its runs are."""
+        return Server(resolve(self.storage))

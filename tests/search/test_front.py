@@ -15,10 +15,10 @@ from raygenre.model import GenreCNN, parameters
 from raygenre.search import front
 from raygenre.search.config import Resources
 from raygenre.search.folder import StudyError
-from raygenre.search.ledger import Ledger, losses
+from raygenre.search.ledger import RUN, Ledger, losses
 from raygenre.search.samplers import sampler
 from raygenre.storage import resolve
-from raygenre.tracking import Tracker
+from raygenre.tracking_server import Server
 from tests.conftest import new_ledger
 
 POINTS = {0: (0.9, 5000), 1: (0.7, 3000), 2: (0.6, 4000), 3: (0.5, 1000), 4: (0.7, 9000)}  # accuracy, parameters
@@ -107,9 +107,10 @@ def test_a_search_for_accuracy_size_and_speed_ends_with_a_front_and_a_winner_fro
     assert outcome.candidate.winner.number in [trial.number for trial in ledger.top(2)]
     assert outcome.parameters == ledger.trials[outcome.candidate.winner.number].values[1]
     assert "The front: no trial beats these" in text.getvalue()
-    tracker = Tracker(storage)
-    assert {"front.csv", "run.yaml"} <= {file.path for file in tracker.client.list_artifacts(outcome.parent)}
-    run = tracker.client.get_run(str(ledger.trial_run(0)))
+    client = Server(storage).client
+    parent = ledger.study.user_attrs[RUN]
+    assert {"front.csv", "run.yaml"} <= {file.path for file in client.list_artifacts(parent)}
+    run = client.get_run(str(ledger.trial_run(0)))
     assert float(run.data.tags["objective.parameters"]) == ledger.trials[0].values[1]
     assert run.data.tags["on_front"] in ("True", "False")
     with pytest.raises(StudyError, match="can only raise"):

@@ -12,20 +12,22 @@ from raygenre.dataset import Dataset
 from raygenre.search import trials
 from raygenre.search.config import Resources
 from raygenre.search.ledger import Ledger
+from raygenre.search.run_ids import note_run_ids
 from raygenre.search.scheduler import STOPPED
 from raygenre.search.trial import Plan, Tracks
 from raygenre.splits import indices
 from raygenre.storage import resolve
 from raygenre.tracking import Tracker
+from raygenre.tracking_server import Server
 from tests.conftest import new_ledger
 
 
-def search(ledger: Ledger, tracks: Dataset, storage: Path, *, most: int = 0) -> tuple[Tracker, str]:
-    """Run the ledger's trials; the tracker, and what was printed."""
+def search(ledger: Ledger, tracks: Dataset, storage: Path, *, most: int = 0) -> tuple[Server, str]:
+    """Run the ledger's trials; where their runs are, and what was printed."""
     config = ledger.config
     folds = tuple((indices(tracks, fold.train), indices(tracks, fold.validation)) for fold in ledger.split.folds)
     plan = Plan(3, config.epochs, threads=1, device="cpu")
-    tracker = Tracker(resolve(storage))
+    tracker = Tracker(resolve(storage), ledger.folder, ledger.id)
     text = io.StringIO()
     trials.run_trials(
         ledger,
@@ -36,20 +38,23 @@ def search(ledger: Ledger, tracks: Dataset, storage: Path, *, most: int = 0) -> 
         parent=tracker.start("search", "search"),
         console=Console(file=text, width=250),
     )
-    return tracker, text.getvalue()
+    assert tracker.drain(60)
+    note_run_ids(ledger, tracker)
+    tracker.close()
+    return Server(resolve(storage)), text.getvalue()
 
 
 def test_what_asha_stops_is_pruned_everywhere(tracks: Dataset, ray_cluster: None, tmp_path: Path) -> None:
     ledger = new_ledger(tmp_path / "studies", tracks, trials=8, epochs=9, scheduler="asha", sampler="random")
-    tracker, printed = search(ledger, tracks, tmp_path)
+    server, printed = search(ledger, tracks, tmp_path)
     states = {trial.number: trial.state for trial in ledger.trials}
     assert set(states.values()) == {TrialState.COMPLETE, TrialState.PRUNED}
     for trial in ledger.trials:
         epochs = len(trial.intermediate_values)
-        run = tracker.client.get_run(trial.user_attrs["mlflow_run_id"])
+        run = server.client.get_run(ledger.trial_run(trial.number) or "")
         assert run.info.status == "FINISHED"
-        assert tracker.steps(run.info.run_id, "validation_loss") == set(range(1, epochs + 1))
-        assert not ledger.state_folder(trial.number).exists()
+        history = server.client.get_metric_history(run.info.run_id, "validation_loss")
+        assert sorted(metric.step for metric in history) == list(range(1, epochs + 1))
         if trial.state is TrialState.PRUNED:
             assert epochs == 3  # ASHA's first rung
             assert trial.value == trial.intermediate_values[3]  # what Optuna shows of a stopped trial
@@ -58,6 +63,8 @@ def test_what_asha_stops_is_pruned_everywhere(tracks: Dataset, ray_cluster: None
             assert epochs == 9
             assert trial.value == min(trial.intermediate_values.values())
             assert run.data.tags["state"] == "complete"
+    kept = {trial.number for trial in ledger.trials if ledger.state_folder(trial.number).exists()}
+    assert kept == {trial.number for trial in ledger.top(ledger.config.top_k)}
     assert printed.count("trial ") == 8
     assert "pruned" in printed
 
@@ -89,10 +96,10 @@ def test_a_diverged_trial_fails_with_its_reason_and_the_search_goes_on(
 ) -> None:
     too_fast = {"learning_rate": {"low": 1e25, "high": 1e30, "log": True}}
     ledger = new_ledger(tmp_path / "studies", tracks, trials=2, epochs=3, top_k=1, space=too_fast)
-    tracker, printed = search(ledger, tracks, tmp_path)
+    server, printed = search(ledger, tracks, tmp_path)
     assert [trial.state for trial in ledger.trials] == [TrialState.FAIL] * 2
     for trial in ledger.trials:
-        run = tracker.client.get_run(trial.user_attrs["mlflow_run_id"])
+        run = server.client.get_run(ledger.trial_run(trial.number) or "")
         assert run.info.status == "FAILED"
         assert "loss is" in run.data.tags["failure"]
         assert "in epoch" in (ledger.failure(trial.number) or "")

@@ -1,0 +1,79 @@
+"""A search with its runs in MLflow, whether MLflow is there or not: from the first word to what is left at the end."""
+
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from rich.console import Console
+
+from raygenre.search.ledger import Ledger
+from raygenre.search.run_ids import note_run_ids
+from raygenre.storage import Storage
+from raygenre.tracking import Status, Tracker
+from raygenre.tracking_server import ServerAwayError, is_away
+
+
+@contextmanager
+def tracked(ledger: Ledger, storage: Storage, console: Console) -> Iterator[Tracker]:
+    """Track a search: no run is left open, whatever ends it, and what MLflow has not got is kept and named.
+
+    Raises:
+        ServerAwayError: MLflow was away when it was needed; the message says what is kept, and how to go on.
+        ServerAddressError: there was never an MLflow that could be used at its address.
+    """
+    tracker = Tracker(storage, ledger.folder, ledger.id)
+    try:
+        if tracker.trouble:
+            _print(console, f"MLflow at {tracker.uri} is away ({tracker.trouble}): the search goes on without it, and "
+                            f"what it is to know waits in {tracker.spool}")  # fmt: skip
+        try:
+            yield tracker
+        except BaseException as error:
+            away = is_away(error)
+            with suppress(OSError):  # a full disk may be the error; the next driver closes what stays open
+                # When MLflow is missed, the trainings have ended well: the registry alone is still to come.
+                _end_all(tracker, ledger, "FINISHED" if away else _status(error))
+                tracker.drain(0 if away else None)
+                note_run_ids(ledger, tracker)
+            if away:
+                raise ServerAwayError(f"{error}\n{_kept(tracker, ledger, storage)}") from error
+            _say_what_is_left(tracker, ledger, storage, console)
+            raise
+        tracker.drain()
+        note_run_ids(ledger, tracker)
+        _say_what_is_left(tracker, ledger, storage, console)
+    finally:
+        tracker.close()
+
+
+def _status(error: BaseException) -> Status:
+    return "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
+
+
+def _end_all(tracker: Tracker, ledger: Ledger, status: Status) -> None:
+    search = tracker.key("search", ledger.name)
+    below = [run for run in tracker.open_runs() if run != search]
+    for run in [*below, *([search] if tracker.knows(search) else [])]:
+        tracker.end(run, status)
+
+
+def _say_what_is_left(tracker: Tracker, ledger: Ledger, storage: Storage, console: Console) -> None:
+    if tracker.waiting:
+        _print(console, f"MLflow at {tracker.uri} is away ({tracker.trouble}).\n{_kept(tracker, ledger, storage)}")
+    if tracker.refused:
+        _print(console, f"MLflow refused {tracker.refused} entries; they are kept with its reasons, next to "
+                        f"{tracker.spool}")  # fmt: skip
+
+
+def _kept(tracker: Tracker, ledger: Ledger, storage: Storage) -> str:
+    """What is kept where, and how to go on."""
+    place = f"--storage {shlex.quote(str(storage.root))} --tracking-uri {shlex.quote(tracker.uri)}"
+    return (
+        f"Nothing is lost: the study is in {ledger.folder}, and {tracker.waiting} entries for MLflow are in "
+        f"{tracker.spool.name} there. When MLflow is back,\n  raygenre sync {place} --study {ledger.name}\n"
+        "delivers them; the search with --resume does so too, and goes on with what is missing."
+    )
+
+
+def _print(console: Console, text: str) -> None:
+    console.print(text, highlight=False, soft_wrap=True, markup=False)
