@@ -34,6 +34,7 @@ from rich.table import Table
 
 from raygenre.audio import SUFFIXES, decode, middle_window
 from raygenre.encoding import encode
+from raygenre.rendering import draw, plan
 from raygenre.spectrogram import SAMPLE_RATE, levels, write_png
 from raygenre.synthesis import GENRES, synthesise
 
@@ -127,15 +128,21 @@ def table_of(times: dict[str, list[float]], title: str) -> Table:
 
 
 def streaming(files: list[bytes], songs: int) -> Table:
-    """File to PNG for many songs in a row, with the memory that this process holds on the way."""
-    table = Table("songs drawn from MP3 to PNG", "memory held, MiB", title="Many songs, one after the other")
+    """A tree of songs drawn as `raygenre render` does, with the memory that this process holds on the way."""
+    table = Table("songs drawn from MP3 to PNG", "memory held, MiB", title="raygenre render, in one process")
     with tempfile.TemporaryDirectory() as folder:
-        paths = [Path(folder) / f"{number}.mp3" for number in range(len(files))]
-        for path, file in zip(paths, files, strict=True):
-            path.write_bytes(file)
-        for number in range(1, songs + 1):
-            samples = middle_window(decode(paths[number % len(paths)])).samples
-            (Path(folder) / "song.png").write_bytes(our_png(samples))
+        tree = Path(folder) / "songs" / "class"
+        tree.mkdir(parents=True)
+        for number in range(songs):
+            original = tree / f"{number % len(files):05d}.mp3"
+            if number < len(files):
+                original.write_bytes(files[number])
+            else:
+                (tree / f"{number:05d}.mp3").hardlink_to(original)
+        drawings, _ = plan(tree.parent, Path(folder) / "pictures")
+        for number, drawn_song in enumerate(draw(drawings, jobs=1), start=1):
+            if drawn_song.problem:
+                raise RuntimeError(drawn_song.problem)
             if number in (songs // 10, songs // 2, songs):
                 table.add_row(str(number), f"{resident():.0f}")
     return table
