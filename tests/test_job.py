@@ -87,6 +87,17 @@ def test_finalists_are_trained_on_new_seeds_below_a_run_of_their_own(finished: F
     assert winner.losses[0] != winner.losses[1]
 
 
+def test_how_much_the_best_trial_owes_to_luck_is_printed_and_kept(finished: FinishedSearch) -> None:
+    [best] = finished.outcome.candidate.finalists
+    assert best.optimism == pytest.approx(sum(best.losses) / 2 - best.search_loss)
+    assert f"{best.search_loss:.3f} there and has {best.loss:.3f}" in finished.printed
+    client = Server(finished.storage).client
+    assert float(client.get_run(parent_run(finished)).data.tags["optimism"]) == best.optimism
+    table = pd.read_csv(client.download_artifacts(parent_run(finished), "finalists.csv"))
+    assert table["trial"].tolist() == [best.number]
+    assert table["optimism"][0] == pytest.approx(best.optimism)
+
+
 def test_the_parent_names_the_search_its_data_and_its_split(finished: FinishedSearch) -> None:
     server = Server(finished.storage)
     parent = server.client.get_run(parent_run(finished))

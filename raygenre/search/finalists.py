@@ -61,6 +61,11 @@ class Finalist:
         """Standard deviation of the re-runs' objective."""
         return float(np.std(self.losses, ddof=1)) if len(self.losses) > 1 else 0.0
 
+    @property
+    def optimism(self) -> float:
+        """How much worse the setting is on new seeds than it looked in the search."""
+        return self.loss - self.search_loss
+
 
 @dataclass(frozen=True)
 class Final:

@@ -1,6 +1,9 @@
 """The whole search, from a ledger to the weights of a candidate: trials, re-runs of the best, final training."""
 
+import csv
+import io
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,6 +70,14 @@ def run_search(
     trainings = Trainings(ledger, plan, tracks, resources=resources, tracker=tracker, parent=parent)
     console.print(f"Training the best {len(ledger.top(config.top_k))} settings {RERUNS} times each on new seeds")
     finalists = trainings.rerun_best(lambda finalist: console.print(_line(finalist), highlight=False))
+    looked_best = min(finalists, key=lambda finalist: finalist.search_loss)
+    console.print(
+        f"The search's best trial, {looked_best.number}, had {looked_best.search_loss:.3f} there and has "
+        f"{looked_best.loss:.3f} ± {looked_best.spread:.3f} on new seeds: {looked_best.optimism:+.3f}",
+        highlight=False,
+    )
+    tracker.text(parent, finalists_csv(finalists), "finalists.csv")
+    tracker.tag(parent, {"best_trial": looked_best.number, "optimism": looked_best.optimism})
     for finalist in finalists:
         if not math.isfinite(finalist.loss):
             continue
@@ -77,6 +88,17 @@ def run_search(
         except NonFiniteLossError as error:
             console.print(f"  {error}", highlight=False)
     raise StudyError(f"every one of the best settings of the study {ledger.name} diverged when trained again")
+
+
+def finalists_csv(finalists: Sequence[Finalist]) -> str:
+    """Return what the best settings were in the search and on new seeds, best first."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["trial", "search_loss", "mean_loss", "spread", "optimism", "mean_accuracy", "epochs"])
+    for one in finalists:
+        accuracy, epochs = (sum(values) / len(values) for values in (one.accuracies, one.epochs))
+        writer.writerow([one.number, one.search_loss, one.loss, one.spread, one.optimism, accuracy, epochs])
+    return text.getvalue()
 
 
 def _line(finalist: Finalist) -> str:

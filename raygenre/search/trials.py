@@ -3,6 +3,7 @@
 import functools
 import logging
 import os
+from collections.abc import Callable
 
 import ray
 from ray import tune
@@ -36,8 +37,12 @@ def run_trials(
     tracker: Tracker,
     parent: str,
     console: Console,
+    trainable: Callable[..., None] = run_trial,
 ) -> None:
     """Run trials until the study has all of them.
+
+    Args:
+        trainable: what a trial does; `benchmarks/orchestration.py` measures all that is around it.
 
     Raises:
         Interrupted: Ctrl-C.
@@ -55,12 +60,12 @@ def run_trials(
     os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
     optuna_sampler = sampler(config.sampler, seed=config.seed, trials=config.trials, told=len(ledger.trials))
-    trainable = tune.with_resources(
-        functools.partial(run_trial, plan=plan, shared=[tracks]),
+    work = tune.with_resources(
+        functools.partial(trainable, plan=plan, shared=[tracks]),
         {"cpu": resources.cpus, "gpu": resources.gpus},
     )
     tuner = tune.Tuner(
-        trainable,
+        work,
         tune_config=tune.TuneConfig(
             search_alg=LedgerSearcher(ledger, optuna_sampler, config.distributions),
             scheduler=scheduler(config.scheduler, ledger),
