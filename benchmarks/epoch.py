@@ -5,13 +5,17 @@ Run, from the project's folder (7 minutes on 2 cores):
 
 The plain loop is what one writes first: open every PNG anew in each epoch, all 288×432 pixels in RGB, float32, the same
 channel widths. raygenre decodes once and trains on levels (128×333, one channel). Both run in this process, on as many
-torch threads, in turns; the table gives medians.
+torch threads, in turns; the table gives medians. Last, two processes train side by side with one thread each, as two
+trials do: what counts there is half of an epoch's time, beside one epoch on two threads.
 """
 
 import statistics
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
+from threading import Barrier
 from typing import Annotated
 
 import numpy as np
@@ -76,6 +80,23 @@ def our_epoch(tracks: data_sets.Dataset, train: splits.Indices, training: Traini
     return metrics.seconds
 
 
+def epochs_beside_another(data: Path | None, together: Barrier, epochs: int) -> list[float]:
+    """In a process: train epochs on one thread, while another process does the same, and return the s of each."""
+    torch.set_num_threads(1)
+    tracks = data_sets.load(data, cache=storage.resolve().cache)
+    train, training, config = prepared(tracks)
+    our_epoch(tracks, train[: training.batch_size], training, config)
+    together.wait()
+    return [our_epoch(tracks, train, training, config) for _ in range(epochs)]
+
+
+def prepared(tracks: data_sets.Dataset) -> tuple[splits.Indices, TrainingConfig, ModelConfig]:
+    """The training tracks of the random split, and how they are trained on."""
+    split = splits.random_split(tracks, seed=0, folds=1, validation=0.05, duplicates=None)
+    train = splits.indices(tracks, split.train)
+    return train, TrainingConfig(), standardised(ModelConfig(genres=len(tracks.genres)), tracks.levels, train)
+
+
 def main(
     data: Annotated[Path | None, typer.Option(help="Folder of <class>/ folders, or Kaggle's GTZAN.")] = None,
     repeats: Annotated[int, typer.Option(help="Epochs of each kind.")] = 3,
@@ -84,10 +105,7 @@ def main(
     """Measure one epoch over the training tracks of the random split."""
     torch.set_num_threads(threads)
     tracks = data_sets.load(data, cache=storage.resolve().cache)
-    split = splits.random_split(tracks, seed=0, folds=1, validation=0.05, duplicates=None)
-    train = splits.indices(tracks, split.train)
-    training = TrainingConfig()
-    config = standardised(ModelConfig(genres=len(tracks.genres)), tracks.levels, train)
+    train, training, config = prepared(tracks)
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / f"{i}.png" for i in train]
         for path, i in zip(paths, train, strict=True):
@@ -99,12 +117,18 @@ def main(
             torch.set_num_threads(1)
             single.append(our_epoch(tracks, train, training, config))
             torch.set_num_threads(threads)
+    context = get_context("spawn")
+    with context.Manager() as manager, ProcessPoolExecutor(2, mp_context=context) as pool:
+        together = manager.Barrier(2)
+        beside = [pool.submit(epochs_beside_another, data, together, repeats) for _ in range(2)]
+        halves = [seconds / 2 for one in beside for seconds in one.result()]
     table = Table("training", "s an epoch", "of the plain loop", title=f"{len(train)} tracks, medians of {repeats}")
     base = statistics.median(plain)
     for name, times in (
         (f"plain loop over PNGs, {threads} threads", plain),
         (f"raygenre, {threads} threads", ours),
         ("raygenre, 1 thread", single),
+        ("raygenre, 1 thread in each of two processes, for one epoch", halves),
     ):
         median = statistics.median(times)
         table.add_row(name, f"{median:.1f}", f"1/{base / median:.1f}")
