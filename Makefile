@@ -51,6 +51,7 @@ format: .venv/test ## put the code into the project's format
 bench: .venv/bench ## measure, with tables (your own: make bench CLIPS=FOLDER ARGS="--data PATH")
 	$(BIN)/python benchmarks/levels.py $(if $(CLIPS),--clips "$(CLIPS)")
 	$(BIN)/python benchmarks/epoch.py $(ARGS)
+	$(BIN)/python benchmarks/orchestration.py
 
 clean: ## take away .venv and caches, but no results
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

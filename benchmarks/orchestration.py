@@ -60,7 +60,7 @@ def stock(config: dict[str, float]) -> None:
 
 
 def our_search(folder: Path, uri: str, *, trials: int, epochs: int, seconds: float) -> tuple[float, list[float]]:
-    """Seconds of a search until MLflow has everything or was waited for, and MiB of its driver, early and at the end."""
+    """Seconds of a search until MLflow has everything or was waited for, and MiB of its driver, early and late."""
     config = SearchConfig(
         data=None,
         data_digest="none",
