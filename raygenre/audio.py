@@ -5,7 +5,7 @@ resampling, resampling is soxr's high quality: the way librosa.load takes.
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,11 +65,15 @@ class Window:
     samples: NDArray[np.float32]
 
 
-def decode(source: Path | bytes, *, longest_seconds: float = LONGEST_SECONDS) -> NDArray[np.float32]:
+def decode(
+    source: Path | bytes, *, longest_seconds: float = LONGEST_SECONDS, tick: Callable[[], object] = lambda: None
+) -> NDArray[np.float32]:
     """Decode a file, given by path or as its bytes, to float32 (N,) at 22 050 Hz.
 
     Args:
         longest_seconds: s of sound after which a file is refused, before the rest of it is decoded.
+        tick: called before each packet is decoded; what it raises, if it is no OSError or ValueError, ends the
+            decoding and comes out as it is.
 
     Raises:
         AudioError: not audio, damaged, empty, over long, at a rate outside 1 to 768 kHz, or not finite.
@@ -81,7 +85,7 @@ def decode(source: Path | bytes, *, longest_seconds: float = LONGEST_SECONDS) ->
         with stream, av.open(stream, mode="r", options=options, metadata_errors="ignore") as container:
             if not container.streams.audio:
                 raise AudioError("the file has no audio track")
-            samples = _resampled(container, longest_seconds)
+            samples = _resampled(container, longest_seconds, tick)
     except AudioError:
         raise
     except (av.error.FFmpegError, OSError, ValueError) as error:
@@ -132,13 +136,15 @@ def middle_window(samples: NDArray[np.float32]) -> Window:
     return Window(start / SAMPLE_RATE, (start + WINDOW) / SAMPLE_RATE, samples[start : start + WINDOW])
 
 
-def _resampled(container: av.container.InputContainer, longest_seconds: float) -> NDArray[np.float32]:
+def _resampled(
+    container: av.container.InputContainer, longest_seconds: float, tick: Callable[[], object]
+) -> NDArray[np.float32]:
     """Decode, mix down and resample in a stream, so that memory holds the result and little more."""
     resampler: soxr.ResampleStream | None = None
     rate, decoded = 0, 0
     waiting: list[NDArray[np.float32]] = []
     done: list[NDArray[np.float32]] = []
-    for frame in _frames(container):
+    for frame in _frames(container, tick):
         if resampler is None:
             rate = frame.sample_rate
             if rate not in RATES:
@@ -159,9 +165,10 @@ def _resampled(container: av.container.InputContainer, longest_seconds: float) -
     return rest if rate == SAMPLE_RATE else np.concatenate([*done, resampler.resample_chunk(rest, last=True)])
 
 
-def _frames(container: av.container.InputContainer) -> Iterator[av.AudioFrame]:
+def _frames(container: av.container.InputContainer, tick: Callable[[], object]) -> Iterator[av.AudioFrame]:
     """The frames of the first audio track; packets that are not decodable are passed over, as players do."""
     for packet in container.demux(audio=0):
+        tick()
         try:
             for frame in packet.decode():
                 if isinstance(frame, av.AudioFrame):

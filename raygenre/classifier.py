@@ -1,19 +1,20 @@
 """Classifier: a trained network with everything it takes to name a song's genre.
 
-On disk it is a folder: `weights.safetensors` and `classifier.json`, which holds the network's dimensions, the genres
-in the order of the logits, how the spectrogram is drawn, the SHA-256 of the weights, where they come from and the
-versions they were made with. Loading reads those two files and runs nothing.
+On disk it is a folder: `weights.safetensors`; `classifier.json`, which holds the network's dimensions, the genres in
+the order of the logits, how the spectrogram is drawn, the SHA-256 of the weights, where they come from and the versions
+they were made with; and `examples.safetensors`, a few spectrograms with the answers that the network gave where it was
+saved. Loading reads those three files and runs nothing.
 """
 
 import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -22,11 +23,12 @@ from safetensors.torch import load_file, save_file
 
 from raygenre import audio, spectrogram
 from raygenre.calibration import Calibration
+from raygenre.examples import Examples, ExamplesError
 from raygenre.inference import predict_logits
 from raygenre.model import GenreCNN, ModelConfig
 
-FORMAT = 2
-WEIGHTS, ABOUT = "weights.safetensors", "classifier.json"
+FORMAT = 3
+WEIGHTS, ABOUT, EXAMPLES = "weights.safetensors", "classifier.json", "examples.safetensors"
 
 
 class ClassifierError(ValueError):
@@ -73,6 +75,7 @@ class Classifier:
         calibration: fitted on tracks that networks of this setting had not seen.
         origin: facts about the training, for people and for the registry: data digest, synthetic or not, study.
         sha256: of the file of weights it was loaded from; empty before it was saved.
+        examples: what `check` compares with; None before it was saved.
     """
 
     model: GenreCNN
@@ -80,6 +83,7 @@ class Classifier:
     calibration: Calibration = field(default_factory=Calibration)
     origin: Mapping[str, Any] = field(default_factory=dict)
     sha256: str = ""
+    examples: Examples | None = None
 
     def __post_init__(self) -> None:
         if len(self.genres) != self.model.config.genres:
@@ -97,10 +101,10 @@ class Classifier:
         """Classify several songs in one pass."""
         rows = self.probabilities(np.concatenate([song.levels for song in songs]))  # (sum of W, G)
         ends = np.cumsum([len(song.levels) for song in songs])
-        return [self._prediction(part) for part in np.split(rows, ends[:-1])]
+        return [self.conclude(part) for part in np.split(rows, ends[:-1])]
 
-    def _prediction(self, rows: NDArray[np.float32]) -> Prediction:
-        """(W, G) → the answer for one song."""
+    def conclude(self, rows: NDArray[np.float32]) -> Prediction:
+        """Return the answer for one song, from the probabilities (W, G) of its windows."""
         mean = rows.mean(axis=0)
         best = int(mean.argmax())
         confidence = float(mean[best])
@@ -111,6 +115,19 @@ class Classifier:
             probabilities=self._named(mean),
             windows=tuple(self._named(row) for row in rows),
         )
+
+    def check(self) -> None:
+        """Answer the stored examples and compare.
+
+        Raises:
+            ClassifierError: there are none, or the answers here are not those that were stored.
+        """
+        if self.examples is None:
+            raise ClassifierError("the classifier was not saved yet and has no examples")
+        try:
+            self.examples.check(self.probabilities)
+        except ExamplesError as error:
+            raise ClassifierError(str(error)) from error
 
     def save(self, folder: Path) -> None:
         """Write the classifier to a folder that is not there yet, whole or not at all.
@@ -125,6 +142,7 @@ class Classifier:
         try:
             weights = {name: tensor.contiguous() for name, tensor in self.model.state_dict().items()}
             save_file(weights, unfinished / WEIGHTS)
+            Examples.of(self.probabilities).save(unfinished / EXAMPLES)
             about = {
                 "format": FORMAT,
                 "model": asdict(self.model.config),
@@ -164,7 +182,14 @@ class Classifier:
             model.load_state_dict(load_file(folder / WEIGHTS))
             model = model.to(memory_format=torch.channels_last).to(device or torch.device("cpu")).eval()
             calibration = Calibration(**about["calibration"])
-            return cls(model, tuple(about["genres"]), calibration, about["origin"], about["sha256"])
+            return cls(
+                model,
+                tuple(about["genres"]),
+                calibration,
+                about["origin"],
+                about["sha256"],
+                Examples.load(folder / EXAMPLES),
+            )
         except ClassifierError:
             raise
         except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -174,8 +199,17 @@ class Classifier:
         return dict(zip(self.genres, row.tolist(), strict=True))
 
 
-def read(source: Path | bytes) -> Song:
+def read(
+    source: Path | bytes,
+    *,
+    longest_seconds: float = audio.LONGEST_SECONDS,
+    progress: Callable[[Literal["decode", "levels"]], object] = lambda stage: None,
+) -> Song:
     """Read a dataset-style PNG or an audio file, told apart by content, as the network sees it.
+
+    Args:
+        longest_seconds: s of sound after which an audio file is refused.
+        progress: called often, with what is done next; what it raises ends the reading, as `audio.decode` says.
 
     Raises:
         ValueError: the file is neither, or damaged, or shorter than 3 s; the message says what it is.
@@ -186,8 +220,11 @@ def read(source: Path | bytes) -> Song:
         raise ValueError("the file is empty")
     if data.startswith(spectrogram.PNG_SIGNATURE):
         return Song(spectrogram.read_png(data)[None], ())
-    windows = audio.windows(audio.decode(data))
-    levels = [spectrogram.levels(torch.from_numpy(window.samples)).numpy() for window in windows]
+    windows = audio.windows(audio.decode(data, longest_seconds=longest_seconds, tick=lambda: progress("decode")))
+    levels = []
+    for window in windows:
+        progress("levels")
+        levels.append(spectrogram.levels(torch.from_numpy(window.samples)).numpy())
     return Song(np.stack(levels), tuple((window.start, window.end) for window in windows))
 
 

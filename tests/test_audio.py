@@ -422,3 +422,20 @@ def test_double_wav_beyond_float32() -> None:
     samples[1000] = 1e300
     with pytest.raises(AudioError, match="infinite"):
         decode(header + samples.tobytes())
+
+
+def test_decoding_ticks_before_each_packet_and_ends_when_the_tick_raises() -> None:
+    class EndedError(Exception):
+        pass
+
+    ticks = 0
+
+    def tick() -> None:
+        nonlocal ticks
+        ticks += 1
+        if ticks == 20:
+            raise EndedError
+
+    with pytest.raises(EndedError):
+        audio.decode(encode(noise(seconds=10, seed=0), "mp3", "libmp3lame"), tick=tick)
+    assert ticks == 20

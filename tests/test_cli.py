@@ -8,7 +8,9 @@ from typer.testing import CliRunner
 from raygenre import registry, spectrogram
 from raygenre.classifier import read
 from raygenre.cli import app
+from raygenre.storage import resolve
 from raygenre.synthesis import synthesise
+from raygenre.tracking import Tracker
 from tests.conftest import FinishedSearch
 from tests.sounds import encode
 
@@ -65,3 +67,23 @@ def test_render_of_what_is_no_audio_writes_nothing(tmp_path: Path) -> None:
     assert result.exit_code == 2
     assert "note.mp3" in result.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["note.mp3"]
+
+
+def test_rollback_names_both_versions(tmp_path: Path) -> None:
+    storage = resolve(tmp_path)
+    client = Tracker(storage).client
+    client.create_registered_model("raygenre")
+    for version in (1, 2):
+        client.create_model_version("raygenre", str(tmp_path / "nothing"))
+        registry.promote(storage, version)
+    result = RUNNER.invoke(app, ["rollback", "--storage", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    assert result.stdout == "raygenre version 1 is the champion again; it was version 2\n"
+    again = RUNNER.invoke(app, ["rollback", "--storage", str(tmp_path)])
+    assert again.exit_code == 2
+    assert "first champion" in again.stderr
+
+
+def test_rollback_without_a_registry_makes_none(tmp_path: Path) -> None:
+    assert RUNNER.invoke(app, ["rollback", "--storage", str(tmp_path)]).exit_code == 2
+    assert not list(tmp_path.iterdir())

@@ -18,6 +18,9 @@ FLOORS = {
     "raygenre.augmentation": 0,
     "raygenre.storage": 0,
     "raygenre.calibration": 0,
+    "raygenre.drift": 0,
+    "raygenre.evidence": 0,
+    "raygenre.examples": 1,
     "raygenre.inference": 1,
     "raygenre.layout": 1,
     "raygenre.dataset": 1,
@@ -30,6 +33,7 @@ FLOORS = {
     "raygenre.evaluation": 2,
     "raygenre.tracking": 3,
     "raygenre.pyfunc": 3,
+    "raygenre.packing": 3,
     "raygenre.search": 4,
     "raygenre.registry": 4,
     "raygenre.report": 4,
@@ -39,7 +43,7 @@ FLOORS = {
     "serve": 6,
 }
 RAY = ("raygenre.search", "serve")
-MLFLOW = ("raygenre.tracking", "raygenre.registry", "raygenre.pyfunc")
+MLFLOW = ("raygenre.tracking", "raygenre.registry", "raygenre.pyfunc", "raygenre.packing")
 NEVER_IN_SERVE = ("raygenre.search", "raygenre.training", "raygenre.job")
 
 SOURCES = sorted(

@@ -5,7 +5,8 @@ import typer
 from raygenre.cli.download import download
 from raygenre.cli.predict import predict
 from raygenre.cli.render import render
+from raygenre.cli.rollback import rollback
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
-for _command in (predict, render, download):
+for _command in (predict, render, download, rollback):
     app.command()(_command)
