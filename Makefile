@@ -10,7 +10,7 @@ ifdef STORAGE
 export RAYGENRE_STORAGE := $(STORAGE)
 endif
 
-.PHONY: help tune serve ui test test-slow check format bench clean
+.PHONY: help tune serve ui openapi test test-slow check format bench clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -28,6 +28,9 @@ ui: .venv/run ## compare runs in MLflow on localhost:5000
 		http*) echo "The runs are on the tracking server: $$uri" ;; \
 		*) $(BIN)/mlflow ui --backend-store-uri "$$uri" $(ARGS) ;; \
 	esac
+
+openapi: .venv/run ## write the endpoint's OpenAPI document anew
+	$(BIN)/python -m serve.openapi
 
 test: .venv/test ## the tests, but for the slow ones
 	$(BIN)/pytest -m "not slow" $(ARGS)

@@ -118,6 +118,11 @@ def rollback(storage: Storage) -> tuple[int, int]:
     return incumbent[0], int(before[-1])
 
 
+def champions_before(storage: Storage) -> list[int]:
+    """Return the versions that were champion before, the last one last."""
+    return [int(version) for version in _history(_client(storage))] if _has_registry(storage) else []
+
+
 def current(storage: Storage, uri: str) -> str:
     """Return the name that `fetch` would give now, without loading anything.
 
@@ -189,7 +194,12 @@ def _evidence(found: ModelVersion) -> Evidence | None:
 
 
 def _history(client: MlflowClient) -> list[str]:
-    return str(client.get_registered_model(MODEL).tags.get(HISTORY, "")).split()
+    try:
+        return str(client.get_registered_model(MODEL).tags.get(HISTORY, "")).split()
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return []
+        raise
 
 
 def _has_registry(storage: Storage) -> bool:

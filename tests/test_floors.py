@@ -20,6 +20,7 @@ FLOORS = {
     "raygenre.calibration": 0,
     "raygenre.drift": 0,
     "raygenre.evidence": 0,
+    "raygenre.card": 3,
     "raygenre.examples": 1,
     "raygenre.inference": 1,
     "raygenre.layout": 1,
