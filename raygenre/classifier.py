@@ -19,6 +19,7 @@ from typing import Any, Literal, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from raygenre import audio, spectrogram
@@ -192,7 +193,7 @@ class Classifier:
             )
         except ClassifierError:
             raise
-        except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
             raise ClassifierError(f"{folder} does not hold a whole classifier: {error!r}") from error
 
     def _named(self, row: NDArray[np.float32]) -> dict[str, float]:

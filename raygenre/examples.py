@@ -69,7 +69,7 @@ class Examples:
         """Read what `save` wrote.
 
         Raises:
-            OSError, KeyError, ValueError: the file is missing or damaged.
+            OSError, KeyError, ValueError, SafetensorError: the file is missing or damaged.
         """
         stored = load_file(path)
         levels, probabilities = stored["levels"].numpy(), stored["probabilities"].numpy()

@@ -95,12 +95,9 @@ class Models:
     def _watch(self) -> None:
         while True:
             time.sleep(self._settings.poll_seconds * random.uniform(0.75, 1.25))  # replicas shall not all ask at once
-            try:
-                self._refresh(_CHAMPION, self._settings.model_uri)
-                if self._settings.challenger_uri:
-                    self._refresh(_CHALLENGER, self._settings.challenger_uri)
-            except Exception as error:  # noqa: BLE001 (whatever a registry comes up with: the next look may find it well)
-                logs.error("watch failed", error)
+            self._refresh(_CHAMPION, self._settings.model_uri)
+            if self._settings.challenger_uri:
+                self._refresh(_CHALLENGER, self._settings.challenger_uri)
 
     def _refresh(self, role: str, uri: str) -> None:
         serving = self._champion if role == _CHAMPION else self._challenger
@@ -116,6 +113,10 @@ class Models:
             new = self._load(uri)
         except (RegistryError, ClassifierError) as error:
             self._ill(role, wanted, str(error))
+            return
+        except Exception as error:  # noqa: BLE001 (whatever a registry or its files come up with: the old one serves on)
+            logs.error("model failed", error, role=role, model=wanted)
+            self._ill(role, wanted, repr(error))
             return
         if role == _CHAMPION:
             self._champion = new

@@ -100,7 +100,7 @@ def test_another_recipe_is_refused(tmp_path: Path) -> None:
         Classifier.load(tmp_path / "model")
 
 
-@pytest.mark.parametrize("damage", ["no folder", "no weights", "no json", "half json"])
+@pytest.mark.parametrize("damage", ["no folder", "no weights", "no json", "half json", "no examples", "half examples"])
 def test_an_incomplete_folder_is_refused_by_name(tmp_path: Path, damage: str) -> None:
     folder = tmp_path / "model"
     classifier().save(folder)
@@ -110,8 +110,12 @@ def test_an_incomplete_folder_is_refused_by_name(tmp_path: Path, damage: str) ->
         (folder / WEIGHTS).unlink()
     elif damage == "no json":
         (folder / ABOUT).unlink()
-    else:
+    elif damage == "half json":
         (folder / ABOUT).write_text((folder / ABOUT).read_text()[:50])
+    elif damage == "no examples":
+        (folder / EXAMPLES).unlink()
+    else:
+        (folder / EXAMPLES).write_bytes((folder / EXAMPLES).read_bytes()[:50])
     with pytest.raises(ClassifierError, match=folder.name):
         Classifier.load(folder)
 
