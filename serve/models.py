@@ -26,7 +26,7 @@ from serve.schema import ModelName
 from serve.settings import Settings
 
 TRY_AGAIN = 300.0  # s before a version that failed is tried once more
-_DRIFT_EVERY = 20  # songs between two computations of the index
+DRIFT_EVERY = 20  # songs between two computations of the index
 _CHAMPION, _CHALLENGER = "model", "challenger"
 
 
@@ -89,7 +89,7 @@ class Models:
             return
         loaded.drift.add(levels)
         self._songs += 1
-        if self._songs % _DRIFT_EVERY == 0 and (index := loaded.drift.index) is not None:
+        if self._songs % DRIFT_EVERY == 0 and (index := loaded.drift.index) is not None:
             self._metrics.drift(index.tolist())
 
     def _watch(self) -> None:

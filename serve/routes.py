@@ -161,6 +161,8 @@ async def model(request: Request) -> ModelFacts:
         sha256=classifier.sha256,
         card=card(classifier, name=loaded.fetched.name, evidence=evidence),
         challenger=challenger.name if challenger else None,
+        most_bytes=_service(request).settings.most_bytes,
+        most_seconds=_service(request).settings.most_seconds,
     )
 
 

@@ -75,6 +75,8 @@ class ModelFacts(BaseModel):
     sha256: str = Field(description="Of its weights.")
     card: str = Field(description="Model card, in Markdown.")
     challenger: ModelName | None = Field(description="The model that answers a share of the requests, if any.")
+    most_bytes: int = Field(description="Bytes that a request may have.")
+    most_seconds: float = Field(description="s of sound that a file may have.")
 
 
 class Problem(BaseModel):

@@ -16,6 +16,7 @@ from raygenre.classifier import EXAMPLES, WEIGHTS
 from raygenre.storage import Storage
 from raygenre.tracking import Tracker
 from tests.endpoint.serving import PORT, new_storage, register, running
+from tests.endpoint.test_monitoring import scrape, value
 
 KEYS = ("first-key-0123456789", "second-key-0123456789")
 CHALLENGER = "models:/raygenre@challenger"
@@ -197,3 +198,11 @@ def test_a_challenger_answers_its_share(client: httpx.Client, changing: Storage,
     assert set(named) == {(serving(client), "bells"), (str(version), "storm")}
     assert named[str(version), "storm"] >= 8  # of 40 tosses; fewer come in 1 of 20 000 runs
     assert client.get("/v1/model").json()["challenger"]["version"] == str(version)
+
+
+def test_changes_and_agreement_are_counted(client: httpx.Client) -> None:
+    """After the tests above, which changed the model and had a challenger."""
+    until(lambda: value(scrape(), "ray_raygenre_model_changes_total", role="model", outcome="taken") > 0)
+    text = scrape()
+    assert value(text, "ray_raygenre_model_changes_total", role="model", outcome="refused") > 0
+    assert value(text, "ray_raygenre_challenger_answers_total", agree="false") > 0
