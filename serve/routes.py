@@ -89,8 +89,8 @@ def blank() -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    api.include_router(_open)
     api.include_router(_guarded)
+    api.include_router(_open)
     api.add_exception_handler(RefusalError, _refusal)
     api.add_exception_handler(HTTPException, _refusal)
     api.add_exception_handler(RequestValidationError, _refusal)

@@ -67,7 +67,7 @@ class Answers(BaseModel):
 class ModelFacts(BaseModel):
     """What is known of the model that answers."""
 
-    model: ModelName
+    model: ModelName = Field(description="The model that answers.")
     genres: list[str] = Field(description="What it tells apart, in the order of its outputs.")
     test_accuracy: float | None = Field(description="Share of right answers on test tracks; null if not known.")
     synthetic: bool | None = Field(description="Whether it was trained on synthetic tracks; null if not known.")
@@ -104,15 +104,15 @@ class Problem(BaseModel):
 class Health(BaseModel):
     """Whether the process answers."""
 
-    status: Literal["alive"] = "alive"
+    status: Literal["alive"] = Field(default="alive", description="Always this.")
 
 
 class Readiness(BaseModel):
     """What the endpoint answers with."""
 
-    status: Literal["ready"] = "ready"
-    model: ModelName
-    challenger: ModelName | None
+    status: Literal["ready"] = Field(default="ready", description="Always this.")
+    model: ModelName = Field(description="The model that answers.")
+    challenger: ModelName | None = Field(description="The model that answers a share of the requests, if any.")
     trouble: dict[str, str] = Field(
         description="Why `model` or `challenger` is not the version that the registry names; empty if all is well."
     )

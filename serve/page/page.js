@@ -109,15 +109,16 @@ function showTimeline(answer) {
   const buttons = answer.windows.map((stretch, number) => {
     const label = `${clock(stretch.start)} to ${clock(stretch.end)}: ${stretch.genre}, ${percent(stretch.confidence)}`;
     const first = number === 0 || answer.windows[number - 1].genre !== stretch.genre;
-    const wide = answer.windows.length <= 8 || (first && answer.windows[number + 1]?.genre === stretch.genre);
     const attributes = { type: "button", "aria-label": label, title: label, "aria-pressed": "false", tabindex: number ? -1 : 0 };
-    const button = element("button", attributes, first && wide ? stretch.genre : "");
+    const button = element("button", attributes, first ? stretch.genre : "");
     button.style.background = colour(stretch.genre, genres);
     button.addEventListener("click", () => { turn += 1; choose(number, answer); });
     return button;
   });
   at("timeline").replaceChildren(...buttons);
   at("timeline-part").hidden = buttons.length < 2;
+  for (const button of buttons) if (button.scrollWidth > button.clientWidth) button.textContent = ""; // the legend has it
+  at("end").textContent = clock(answer.windows.at(-1)?.end ?? 0);
   const heard = genres.filter((genre) => answer.windows.some((stretch) => stretch.genre === genre));
   at("legend").replaceChildren(...heard.map((genre) => {
     const entry = element("span", {}, genre);
@@ -134,7 +135,7 @@ function show(answer) {
   at("doubt").hidden = !answer.uncertain;
   at("doubt").textContent = answer.uncertain
     ? `The network is unsure: ${first} is a guess, and ${second} has ${percent(next)}.` : "";
-  at("result").hidden = false;
+  at("result").hidden = false; // before the timeline, which measures its labels
   showTimeline(answer);
   choose(-1, answer);
   say(`Answered by ${answer.model.name} ${answer.model.version}`);
