@@ -61,6 +61,8 @@ def app(settings: Settings) -> Application:
     storage = resolve(settings.storage, settings.tracking_uri)
     try:
         keys = Keys.of(settings)
+        if host := listening.host():
+            check_exposure(host, keys, insecure=settings.insecure)
         registry.current(storage, settings.model_uri)
     except (registry.RegistryError, KeyProblemError) as error:
         raise click.ClickException(str(error)) from error
