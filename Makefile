@@ -10,7 +10,7 @@ ifdef STORAGE
 export RAYGENRE_STORAGE := $(STORAGE)
 endif
 
-.PHONY: help tune serve ui dashboard test test-slow check format bench clean
+.PHONY: help tune serve ui dashboard openapi test test-slow check format bench clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -31,6 +31,9 @@ ui: .venv/run ## compare runs in MLflow on localhost:5000
 
 dashboard: .venv/dashboard ## follow a study in Optuna's dashboard on 127.0.0.1:8080, while it runs and after
 	$(BIN)/raygenre dashboard $(ARGS)
+
+openapi: .venv/run ## write the endpoint's OpenAPI document anew
+	$(BIN)/python -m serve.openapi
 
 test: .venv/test ## the tests, but for the slow ones
 	$(BIN)/pytest -m "not slow" $(ARGS)

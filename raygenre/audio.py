@@ -6,7 +6,7 @@ resampling, resampling is soxr's high quality: the way librosa.load takes.
 
 import io
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,12 +72,19 @@ class Window:
     samples: NDArray[np.float32]
 
 
-def decode(source: Path | bytes | IO[bytes], *, longest_seconds: float = LONGEST_SECONDS) -> NDArray[np.float32]:
+def decode(
+    source: Path | bytes | IO[bytes],
+    *,
+    longest_seconds: float = LONGEST_SECONDS,
+    tick: Callable[[], object] = lambda: None,
+) -> NDArray[np.float32]:
     """Decode a file, given by path, as its bytes or as a stream of them, to float32 (N,) at 22 050 Hz.
 
     Args:
         source: a stream is read from its beginning if it can seek, else from where it stands, and is left open.
         longest_seconds: s of sound after which a file is refused, before the rest of it is decoded.
+        tick: called before each packet is decoded; what it raises, if it is no OSError or ValueError, ends the
+            decoding and comes out as it is.
 
     Raises:
         AudioError: not audio, damaged, empty, over long, at a rate outside 1 to 768 kHz, or not finite.
@@ -90,7 +97,7 @@ def decode(source: Path | bytes | IO[bytes], *, longest_seconds: float = LONGEST
         try:
             options = {"format_whitelist": CONTAINERS}
             with av.open(stream, mode="r", options=options, metadata_errors="ignore") as container:
-                samples = _resampled(container, longest_seconds)
+                samples = _resampled(container, longest_seconds, tick)
         except AudioError:
             raise
         except (av.error.FFmpegError, OSError, ValueError) as error:
@@ -162,7 +169,9 @@ def _opened(source: Path | bytes | IO[bytes]) -> Iterator[IO[bytes]]:
         yield stream
 
 
-def _resampled(container: av.container.InputContainer, longest_seconds: float) -> NDArray[np.float32]:
+def _resampled(
+    container: av.container.InputContainer, longest_seconds: float, tick: Callable[[], object]
+) -> NDArray[np.float32]:
     """Decode, mix down and resample in a stream, so that memory holds the result and little more."""
     if not container.streams.audio:
         raise AudioError("the file has no audio track; choose a song")
@@ -173,7 +182,7 @@ def _resampled(container: av.container.InputContainer, longest_seconds: float) -
     rate, decoded = 0, 0
     waiting: list[NDArray[np.float32]] = []
     done: list[NDArray[np.float32]] = []
-    for frame in _frames(container):
+    for frame in _frames(container, tick):
         if resampler is None:
             rate = frame.sample_rate
             if rate not in RATES:
@@ -194,9 +203,10 @@ def _resampled(container: av.container.InputContainer, longest_seconds: float) -
     return rest if rate == SAMPLE_RATE else np.concatenate([*done, resampler.resample_chunk(rest, last=True)])
 
 
-def _frames(container: av.container.InputContainer) -> Iterator[av.AudioFrame]:
+def _frames(container: av.container.InputContainer, tick: Callable[[], object]) -> Iterator[av.AudioFrame]:
     """The frames of the first audio track; packets that are not decodable are passed over, as players do."""
     for packet in container.demux(audio=0):
+        tick()
         try:
             for frame in packet.decode():
                 if isinstance(frame, av.AudioFrame):

@@ -17,7 +17,8 @@ from pathlib import Path
 import pandas as pd
 
 from raygenre import audio, layout, parallel, playlist, spectrogram
-from raygenre.classifier import Classifier, Prediction, read
+from raygenre.classifier import Classifier, Prediction
+from raygenre.song import read
 
 TABLES = (".csv", ".parquet")
 

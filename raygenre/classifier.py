@@ -1,8 +1,9 @@
 """Classifier: a trained network with everything it takes to name a song's genre.
 
-On disk it is a folder: `weights.safetensors` and `classifier.json`, which holds the network's dimensions, the genres
-in the order of the logits, how the spectrogram is drawn, the SHA-256 of the weights, where they come from and the
-versions they were made with. Loading reads those two files and runs nothing.
+On disk it is a folder: `weights.safetensors`; `classifier.json`, which holds the network's dimensions, the genres in
+the order of the logits, how the spectrogram is drawn, the SHA-256 of the weights, where they come from and the versions
+they were made with; and `examples.safetensors`, a few spectrograms with the answers that the network gave where it was
+saved. Loading reads those three files and runs nothing.
 """
 
 import hashlib
@@ -12,40 +13,29 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
-from itertools import compress
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as serialise
 
-from raygenre import audio, spectrogram
+from raygenre import spectrogram
 from raygenre.calibration import Calibration
+from raygenre.examples import Examples, ExamplesError
 from raygenre.inference import predict_logits
 from raygenre.model import GenreCNN, ModelConfig
+from raygenre.song import Song
 
-FORMAT = 2
-WEIGHTS, ABOUT = "weights.safetensors", "classifier.json"
+FORMAT = 3
+WEIGHTS, ABOUT, EXAMPLES = "weights.safetensors", "classifier.json", "examples.safetensors"
 
 
 class ClassifierError(ValueError):
     """A folder does not hold a classifier that this version can load; the message says why."""
-
-
-@dataclass(frozen=True)
-class Song:
-    """What the network sees of a file.
-
-    Attributes:
-        levels: uint8 (W, 128, 333), one spectrogram a window; windows without any sound are left out.
-        times: start and end of each window in s; empty for a picture, which tells no time.
-    """
-
-    levels: NDArray[np.uint8]
-    times: tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True)
@@ -75,6 +65,7 @@ class Classifier:
         calibration: fitted on tracks that networks of this setting had not seen.
         origin: facts about the training, for people and for the registry: data digest, synthetic or not, study.
         sha256: of the file of weights it was loaded from; empty before it was saved.
+        examples: what `check` compares with; None before it was saved.
     """
 
     model: GenreCNN
@@ -82,6 +73,7 @@ class Classifier:
     calibration: Calibration = field(default_factory=Calibration)
     origin: Mapping[str, Any] = field(default_factory=dict)
     sha256: str = ""
+    examples: Examples | None = None
 
     def __post_init__(self) -> None:
         if len(self.genres) != self.model.config.genres:
@@ -99,10 +91,10 @@ class Classifier:
         """Classify several songs in one pass."""
         rows = self.probabilities(np.concatenate([song.levels for song in songs]))  # (sum of W, G)
         ends = np.cumsum([len(song.levels) for song in songs])
-        return [self._prediction(part) for part in np.split(rows, ends[:-1])]
+        return [self.conclude(part) for part in np.split(rows, ends[:-1])]
 
-    def _prediction(self, rows: NDArray[np.float32]) -> Prediction:
-        """(W, G) → the answer for one song."""
+    def conclude(self, rows: NDArray[np.float32]) -> Prediction:
+        """Return the answer for one song, from the probabilities (W, G) of its windows."""
         mean = rows.mean(axis=0)
         best = int(mean.argmax())
         confidence = float(mean[best])
@@ -113,6 +105,19 @@ class Classifier:
             probabilities=self._named(mean),
             windows=tuple(self._named(row) for row in rows),
         )
+
+    def check(self) -> None:
+        """Answer the stored examples and compare.
+
+        Raises:
+            ClassifierError: there are none, or the answers here are not those that were stored.
+        """
+        if self.examples is None:
+            raise ClassifierError("the classifier was not saved yet and has no examples")
+        try:
+            self.examples.check(self.probabilities)
+        except ExamplesError as error:
+            raise ClassifierError(str(error)) from error
 
     def save(self, folder: Path) -> None:
         """Write the classifier to a folder that is not there yet, whole or not at all.
@@ -128,6 +133,7 @@ class Classifier:
         try:
             weights = {name: tensor.contiguous() for name, tensor in self.model.state_dict().items()}
             (unfinished / WEIGHTS).write_bytes(serialise(weights))
+            Examples.of(self.probabilities).save(unfinished / EXAMPLES)
             about = {
                 "format": FORMAT,
                 "model": asdict(self.model.config),
@@ -167,44 +173,21 @@ class Classifier:
             model.load_state_dict(load_file(folder / WEIGHTS))
             model = model.to(memory_format=torch.channels_last).to(device or torch.device("cpu")).eval()
             calibration = Calibration(**about["calibration"])
-            return cls(model, tuple(about["genres"]), calibration, about["origin"], about["sha256"])
+            return cls(
+                model,
+                tuple(about["genres"]),
+                calibration,
+                about["origin"],
+                about["sha256"],
+                Examples.load(folder / EXAMPLES),
+            )
         except ClassifierError:
             raise
-        except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
             raise ClassifierError(f"{folder} does not hold a whole classifier: {error!r}") from error
 
     def _named(self, row: NDArray[np.float32]) -> dict[str, float]:
         return dict(zip(self.genres, row.tolist(), strict=True))
-
-
-def read(source: Path | bytes) -> Song:
-    """Read a dataset-style PNG or an audio file, told apart by content, as the network sees it.
-
-    Raises:
-        ValueError: the file is neither, or damaged, or shorter than 3 s, or silent; the message says what it is.
-        OSError: the file cannot be opened.
-    """
-    if _begins(source).startswith(spectrogram.PNG_SIGNATURE):
-        return _heard(spectrogram.read_png(source)[None], ())
-    windows = audio.windows(audio.decode(source))
-    levels = [spectrogram.levels(torch.from_numpy(window.samples)).numpy() for window in windows]
-    return _heard(np.stack(levels), tuple((window.start, window.end) for window in windows))
-
-
-def _heard(levels: NDArray[np.uint8], times: tuple[tuple[float, float], ...]) -> Song:
-    """The windows that sound: of silence a network says something, too, but nothing that it has learned."""
-    sounding = levels.reshape(len(levels), -1).max(axis=1) > 0
-    if not sounding.any():
-        raise ValueError(audio.SILENT)
-    return Song(levels[sounding], tuple(compress(times, sounding)))
-
-
-def _begins(source: Path | bytes) -> bytes:
-    """The first bytes of a file, of which a long one has more than memory should hold."""
-    if isinstance(source, bytes):
-        return source[: len(spectrogram.PNG_SIGNATURE)]
-    with source.open("rb") as file:
-        return file.read(len(spectrogram.PNG_SIGNATURE))
 
 
 def _sha256(path: Path) -> str:

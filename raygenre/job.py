@@ -11,10 +11,11 @@ from raygenre import registry, report, splits, training_state
 from raygenre.calibration import calibrate
 from raygenre.classifier import Classifier
 from raygenre.dataset import Dataset
+from raygenre.drift import Reference
 from raygenre.duplicates import read_duplicates
 from raygenre.evaluation import Evaluation, evaluate
+from raygenre.evidence import Decision, Evidence, decide, test_digest
 from raygenre.model import flops, parameters
-from raygenre.registry import Decision, Evidence
 from raygenre.search import run_file
 from raygenre.search.config import Resources, SearchConfig
 from raygenre.search.folder import StudyError
@@ -133,7 +134,7 @@ def _judge(
     size = {"parameters": parameters(classifier.model), "flops": flops(classifier.model)}
     evidence = Evidence(
         test_accuracy=evaluation.accuracy,
-        test_digest=registry.test_digest(ledger.split.test, dataset.digest),
+        test_digest=test_digest(ledger.split.test, dataset.digest),
         synthetic=dataset.synthetic,
         study=ledger.name,
         sha256=classifier.sha256,
@@ -170,7 +171,7 @@ def _decide(storage: Storage, version: int, evidence: Evidence, promote: bool | 
     elif incumbent[1] is None:
         decision = Decision(False, f"nothing is known of the champion's test (version {incumbent[0]})")
     else:
-        decision = registry.decide(evidence, incumbent[1])
+        decision = decide(evidence, incumbent[1])
     if decision.promote:
         registry.promote(storage, version)
     return decision
@@ -193,6 +194,7 @@ def _classifier(ledger: Ledger, dataset: Dataset, candidate: Candidate, parent: 
         "synthetic": dataset.synthetic,
         "setting": asdict(candidate.winner.setting),
         "calibrated_on": len(labels),
+        "level_distribution": Reference.of(dataset.levels[splits.indices(dataset, ledger.split.train)]).to_json(),
     }
     return Classifier(model, dataset.genres, calibrate(logits, labels), origin)
 

@@ -1,7 +1,7 @@
 """A registered model as MLflow users load it: `mlflow.pyfunc.load_model("models:/raygenre@champion")`.
 
 MLflow stores this file with the model and runs it when the model is loaded. raygenre's own commands and endpoint do
-not: they read the classifier's two files beside it, and run no code from a registry.
+not: they read the classifier's files beside it, and run no code from a registry.
 
 Input: a table with a column `file`, the bytes of one dataset-style PNG or audio file a row. Output: a table with the
 columns `genre`, `confidence`, `uncertain` and a probability for each genre.
@@ -13,7 +13,8 @@ import mlflow
 import pandas as pd
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
-from raygenre.classifier import Classifier, read
+from raygenre.classifier import Classifier
+from raygenre.song import read
 
 _ANSWER = ("genre", "confidence", "uncertain")
 

@@ -1,37 +1,31 @@
 """Registered models: a candidate becomes a version of `raygenre`, the best of them carries the alias `champion`.
 
-A version's artifact is the Classifier folder, with a pyfunc over it for MLflow users. `fetch` reads the folder's two
+A version's artifact is the Classifier folder, with a pyfunc over it for MLflow users. `fetch` reads the folder's
 files alone and runs no code from the registry. What decides about the champion stands in the version's tags.
 """
 
-import hashlib
-import json
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Self
 
 import mlflow
-import pandas as pd
 import torch
 from mlflow.entities import LoggedModelOutput
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from mlflow.models import ModelSignature
 from mlflow.tracking import MlflowClient
-from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
-from raygenre import spectrogram
 from raygenre.classifier import Classifier, ClassifierError
+from raygenre.evidence import Evidence
+from raygenre.packing import save_pyfunc
 from raygenre.storage import Storage
 from raygenre.tracking_server import quiet_mlflow
 
 MODEL = "raygenre"
 CHAMPION = "champion"
 CHAMPION_URI = f"models:/{MODEL}@{CHAMPION}"
-
-_REQUIREMENTS = ("av", "mlflow", "numpy", "pandas", "pillow", "safetensors", "soxr", "torch")
+HISTORY = "champions_before"  # tag of the registered model
+MOST_REMEMBERED = 50  # versions in that tag
 
 
 class RegistryError(RuntimeError):
@@ -39,62 +33,19 @@ class RegistryError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """What is known of a version, as its tags have it.
+class Fetched:
+    """A classifier out of the registry, or from a folder.
 
     Attributes:
-        test_accuracy: on the test tracks.
-        test_digest: SHA-256 of the test tracks' ids and of the data set; equal digests mean the same test.
-        synthetic: whether it was trained on synthetic tracks.
-        study: the search it came from.
-        sha256: of the weights.
+        name: what it answers by, `raygenre/3`, or the folder's name.
+        run_id: MLflow run that made it; empty for a folder.
+        evidence: what the registry knows of it; None for a folder and for a version registered by hand.
     """
-
-    test_accuracy: float
-    test_digest: str
-    synthetic: bool
-    study: str
-    sha256: str
-
-    def to_tags(self) -> dict[str, str]:
-        return {
-            "test_accuracy": repr(self.test_accuracy),
-            "test_digest": self.test_digest,
-            "synthetic": str(self.synthetic).lower(),
-            "study": self.study,
-            "sha256": self.sha256,
-        }
-
-    @classmethod
-    def from_tags(cls, tags: Mapping[str, str]) -> Self:
-        return cls(
-            float(tags["test_accuracy"]),
-            tags["test_digest"],
-            tags["synthetic"] == "true",
-            tags["study"],
-            tags["sha256"],
-        )
-
-
-@dataclass(frozen=True)
-class Decision:
-    """Whether a version may become the champion, and why."""
-
-    promote: bool
-    reason: str
-
-
-@dataclass(frozen=True)
-class Fetched:
-    """A classifier out of the registry, or from a folder, with the name it answers by."""
 
     classifier: Classifier
     name: str
-
-
-def test_digest(tracks: tuple[str, ...], data_digest: str) -> str:
-    """Identify a test: these tracks of this data set."""
-    return hashlib.sha256(json.dumps([sorted(tracks), data_digest]).encode()).hexdigest()
+    run_id: str = ""
+    evidence: Evidence | None = None
 
 
 def register(storage: Storage, run_id: str, folder: Path, evidence: Evidence) -> int:
@@ -107,7 +58,7 @@ def register(storage: Storage, run_id: str, folder: Path, evidence: Evidence) ->
     # Through the client alone: MLflow's fluent calls would set its address for the whole process and its children.
     model = client.create_logged_model(experiment_id, MODEL, source_run_id=run_id)
     with tempfile.TemporaryDirectory() as scratch:
-        _save_pyfunc(folder, Path(scratch) / "model")
+        save_pyfunc(folder, Path(scratch) / "model")
         client.log_model_artifacts(model.model_id, str(Path(scratch) / "model"))
     client.finalize_logged_model(model.model_id, "READY")
     client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
@@ -122,18 +73,6 @@ def register(storage: Storage, run_id: str, folder: Path, evidence: Evidence) ->
     return int(created.version)
 
 
-def decide(candidate: Evidence, champion: Evidence) -> Decision:
-    """Say whether the candidate should take the champion's place."""
-    if champion.synthetic and not candidate.synthetic:
-        return Decision(True, "the champion was trained on synthetic tracks")
-    if candidate.synthetic and not champion.synthetic:
-        return Decision(False, "it was trained on synthetic tracks, the champion on real ones")
-    if candidate.test_digest != champion.test_digest:
-        return Decision(False, "it was tested on other tracks than the champion, so the two cannot be compared")
-    difference = f"{candidate.test_accuracy:.1%} against the champion's {champion.test_accuracy:.1%} on the same tracks"
-    return Decision(candidate.test_accuracy > champion.test_accuracy, difference)
-
-
 def champion(storage: Storage) -> tuple[int, Evidence | None] | None:
     """Return the champion's version and evidence, if there is a champion; a version registered by hand has none."""
     try:
@@ -142,15 +81,58 @@ def champion(storage: Storage) -> tuple[int, Evidence | None] | None:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
         raise
-    try:
-        return int(found.version), Evidence.from_tags(found.tags)
-    except (KeyError, ValueError):
-        return int(found.version), None
+    return int(found.version), _evidence(found)
 
 
 def promote(storage: Storage, version: int) -> None:
-    """Give a version the alias `champion`."""
-    _client(storage).set_registered_model_alias(MODEL, CHAMPION, str(version))
+    """Give a version the alias `champion`; the model's tag keeps the versions that had it before, the last one last."""
+    client, incumbent = _client(storage), champion(storage)
+    if incumbent and incumbent[0] != version:
+        before = [*_history(client), str(incumbent[0])]
+        client.set_registered_model_tag(MODEL, HISTORY, " ".join(before[-MOST_REMEMBERED:]))
+    client.set_registered_model_alias(MODEL, CHAMPION, str(version))
+
+
+def rollback(storage: Storage) -> tuple[int, int]:
+    """Give the alias `champion` back to the version that had it before; return the one that loses and that gets it.
+
+    Raises:
+        RegistryError: there is no champion, there was none before, or its version was deleted.
+    """
+    incumbent = champion(storage) if _has_registry(storage) else None
+    if incumbent is None:
+        raise RegistryError(f"there is no champion in {storage.tracking_uri}")
+    client = _client(storage)
+    before = _history(client)
+    while before and before[-1] == str(incumbent[0]):  # a promotion that ended before the alias was moved
+        before.pop()
+    if not before:
+        raise RegistryError(f"version {incumbent[0]} is the first champion; there is none to go back to")
+    try:
+        client.get_model_version(MODEL, before[-1])
+    except MlflowException as error:
+        raise RegistryError(f"version {before[-1]}, the champion before, cannot be had: {error}") from error
+    # The alias first: a failure in between leaves a tag that the next promotion mends.
+    client.set_registered_model_alias(MODEL, CHAMPION, before[-1])
+    client.set_registered_model_tag(MODEL, HISTORY, " ".join(before[:-1]))
+    return incumbent[0], int(before[-1])
+
+
+def champions_before(storage: Storage) -> list[int]:
+    """Return the versions that were champion before, the last one last."""
+    return [int(version) for version in _history(_client(storage))] if _has_registry(storage) else []
+
+
+def current(storage: Storage, uri: str) -> str:
+    """Return the name that `fetch` would give now, without loading anything.
+
+    Raises:
+        RegistryError: there is no such model, or the registry does not answer.
+    """
+    if not uri.startswith("models:/"):
+        return Path(uri).resolve().name
+    found = _find(storage, uri)
+    return f"{found.name}/{found.version}"
 
 
 def fetch(storage: Storage, uri: str = CHAMPION_URI, *, device: torch.device | None = None) -> Fetched:
@@ -169,24 +151,29 @@ def fetch(storage: Storage, uri: str = CHAMPION_URI, *, device: torch.device | N
         raise RegistryError(f"{uri} cannot be loaded: {error}") from error
 
 
-def _fetch_version(storage: Storage, uri: str, device: torch.device | None) -> Fetched:
+def _find(storage: Storage, uri: str) -> ModelVersion:
     name, alias, version = _parse(uri)
     missing = (
         f"there is no model {uri} in {storage.tracking_uri}; train one with `make tune` (experiments/tune.py), "
         "or name another storage or tracking server"
     )
-    if storage.tracking_uri.startswith("sqlite:///") and not Path(storage.tracking_uri[len("sqlite:///") :]).exists():
+    if not _has_registry(storage):
         raise RegistryError(missing)  # before MLflow makes a database to look in
     client = _client(storage)
     try:
-        found = client.get_model_version_by_alias(name, alias) if alias else client.get_model_version(name, version)
-        source = client.get_model_version_download_uri(name, found.version)
+        return client.get_model_version_by_alias(name, alias) if alias else client.get_model_version(name, version)
     except MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise RegistryError(missing) from error
         raise RegistryError(f"the registry at {storage.tracking_uri} does not answer: {error}") from error
+
+
+def _fetch_version(storage: Storage, uri: str, device: torch.device | None) -> Fetched:
+    found = _find(storage, uri)
+    name = found.name
     with tempfile.TemporaryDirectory() as scratch:
         try:
+            source = _client(storage).get_model_version_download_uri(name, found.version)
             local = mlflow.artifacts.download_artifacts(
                 f"{source}/artifacts", dst_path=scratch, tracking_uri=storage.tracking_uri
             )
@@ -196,7 +183,28 @@ def _fetch_version(storage: Storage, uri: str, device: torch.device | None) -> F
         classifier = Classifier.load(folder, device=device)
     if classifier.sha256 != found.tags.get("sha256"):
         raise RegistryError(f"the weights of {name} version {found.version} are not those that were registered")
-    return Fetched(classifier, f"{name}/{found.version}")
+    return Fetched(classifier, f"{name}/{found.version}", found.run_id or "", _evidence(found))
+
+
+def _evidence(found: ModelVersion) -> Evidence | None:
+    try:
+        return Evidence.from_tags(found.tags)
+    except (KeyError, ValueError):
+        return None
+
+
+def _history(client: MlflowClient) -> list[str]:
+    try:
+        return str(client.get_registered_model(MODEL).tags.get(HISTORY, "")).split()
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return []
+        raise
+
+
+def _has_registry(storage: Storage) -> bool:
+    uri = storage.tracking_uri
+    return not uri.startswith("sqlite:///") or Path(uri.removeprefix("sqlite:///")).exists()
 
 
 def _parse(uri: str) -> tuple[str, str, str]:
@@ -211,29 +219,6 @@ def _parse(uri: str) -> tuple[str, str, str]:
     raise RegistryError(f"{uri} is not a model; expected models:/NAME@ALIAS, models:/NAME/VERSION or a folder")
 
 
-def _save_pyfunc(folder: Path, target: Path) -> None:
-    """Write the Classifier folder and the pyfunc over it as an MLflow model."""
-    outputs: list[ColSpec | TensorSpec] = [ColSpec(DataType.string, "genre"), ColSpec(DataType.double, "confidence")]
-    outputs += [ColSpec(DataType.boolean, "uncertain")]
-    outputs += [ColSpec(DataType.double, name) for name in Classifier.load(folder).genres]
-    mlflow.pyfunc.save_model(
-        target,
-        python_model=str(Path(__file__).with_name("pyfunc.py")),
-        artifacts={"classifier": str(folder)},
-        code_paths=[str(Path(__file__).parent)],
-        signature=ModelSignature(Schema([ColSpec(DataType.binary, "file")]), Schema(outputs)),
-        input_example=_example(),
-        pip_requirements=[f"{name}=={installed_version(name)}" for name in _REQUIREMENTS],
-    )
-
-
 def _client(storage: Storage) -> MlflowClient:
     quiet_mlflow()
     return MlflowClient(storage.tracking_uri, registry_uri=storage.tracking_uri)
-
-
-def _example() -> pd.DataFrame:
-    """The input example that is stored with a model: a picture of a click."""
-    samples = torch.zeros(spectrogram.SAMPLE_RATE * 30)
-    samples[len(samples) // 2] = 1
-    return pd.DataFrame({"file": [spectrogram.write_png(spectrogram.levels(samples).numpy())]})

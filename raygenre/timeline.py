@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from raygenre.audio import WINDOW
-from raygenre.classifier import Prediction, Song
+from raygenre.classifier import Prediction
+from raygenre.song import Song
 from raygenre.spectrogram import N_FFT, SAMPLE_RATE, mel_filters
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from raygenre.audio import AudioError
-from raygenre.classifier import Song, read
+from raygenre.song import Song, read
 from raygenre.spectrogram import PictureError, levels, write_png
 from tests.sounds import encode, noise, tone
 

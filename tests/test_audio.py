@@ -584,7 +584,7 @@ _MEASURE = """
 import resource, sys
 from pathlib import Path
 from raygenre.audio import AudioError, decode
-from raygenre.classifier import read
+from raygenre.song import read
 highest = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # MiB
 before = highest()
 try:
@@ -625,3 +625,20 @@ def test_ten_hours_are_refused_in_bounded_memory(make: Callable[[Path], None], r
     grown, message = result.stdout.split(maxsplit=1)
     assert "over 1800 s" in message
     assert float(grown) < 300  # MiB
+
+
+def test_decoding_ticks_before_each_packet_and_ends_when_the_tick_raises() -> None:
+    class EndedError(Exception):
+        pass
+
+    ticks = 0
+
+    def tick() -> None:
+        nonlocal ticks
+        ticks += 1
+        if ticks == 20:
+            raise EndedError
+
+    with pytest.raises(EndedError):
+        audio.decode(encode(noise(seconds=10, seed=0), "mp3", "libmp3lame"), tick=tick)
+    assert ticks == 20

@@ -10,8 +10,9 @@ import torch
 
 from raygenre import batch
 from raygenre.batch import Answer
-from raygenre.classifier import Classifier, Prediction, read
+from raygenre.classifier import Classifier, Prediction
 from raygenre.model import GenreCNN, ModelConfig
+from raygenre.song import read
 from raygenre.spectrogram import write_png
 from tests.sounds import encode, noise, tone
 

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from raygenre.calibration import Calibration
-from raygenre.classifier import ABOUT, WEIGHTS, Classifier, ClassifierError, Song, read
+from raygenre.classifier import ABOUT, EXAMPLES, WEIGHTS, Classifier, ClassifierError
 from raygenre.dataset import Dataset
 from raygenre.model import GenreCNN, ModelConfig
+from raygenre.song import Song, read
 from raygenre.spectrogram import levels, write_png
 from raygenre.synthesis import synthesise
 from tests.sounds import encode, tone, wav_header
@@ -31,7 +32,7 @@ def test_what_is_loaded_answers_as_what_was_saved(tracks: Dataset, tmp_path: Pat
     assert loaded.genres == GENRES
     assert loaded.origin == original.origin
     assert loaded.calibration == original.calibration
-    assert sorted(path.name for path in (tmp_path / "model").iterdir()) == [ABOUT, WEIGHTS]
+    assert sorted(path.name for path in (tmp_path / "model").iterdir()) == [ABOUT, EXAMPLES, WEIGHTS]
 
 
 def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:
@@ -143,7 +144,7 @@ def test_another_recipe_is_refused(tmp_path: Path) -> None:
         Classifier.load(tmp_path / "model")
 
 
-@pytest.mark.parametrize("damage", ["no folder", "no weights", "no json", "half json"])
+@pytest.mark.parametrize("damage", ["no folder", "no weights", "no json", "half json", "no examples", "half examples"])
 def test_an_incomplete_folder_is_refused_by_name(tmp_path: Path, damage: str) -> None:
     folder = tmp_path / "model"
     classifier().save(folder)
@@ -153,8 +154,12 @@ def test_an_incomplete_folder_is_refused_by_name(tmp_path: Path, damage: str) ->
         (folder / WEIGHTS).unlink()
     elif damage == "no json":
         (folder / ABOUT).unlink()
-    else:
+    elif damage == "half json":
         (folder / ABOUT).write_text((folder / ABOUT).read_text()[:50])
+    elif damage == "no examples":
+        (folder / EXAMPLES).unlink()
+    else:
+        (folder / EXAMPLES).write_bytes((folder / EXAMPLES).read_bytes()[:50])
     with pytest.raises(ClassifierError, match=folder.name):
         Classifier.load(folder)
 
@@ -188,3 +193,41 @@ def test_a_damaged_calibration_is_not_loaded(calibration: dict[str, float], tmp_
     path.write_text(json.dumps(json.loads(path.read_text()) | {"calibration": calibration or None}))
     with pytest.raises(ClassifierError, match="whole classifier"):
         Classifier.load(tmp_path / "model")
+
+
+def test_a_saved_classifier_checks_itself_by_its_examples(tmp_path: Path) -> None:
+    classifier(0).save(tmp_path / "one")
+    classifier(1).save(tmp_path / "two")
+    Classifier.load(tmp_path / "one").check()
+    (tmp_path / "one" / EXAMPLES).write_bytes((tmp_path / "two" / EXAMPLES).read_bytes())
+    with pytest.raises(ClassifierError, match="differ by"):
+        Classifier.load(tmp_path / "one").check()
+    with pytest.raises(ClassifierError, match="not saved"):
+        classifier().check()
+
+
+def test_reading_tells_its_progress_and_can_be_ended_by_it() -> None:
+    song = encode(np.concatenate([synthesise("bells", seed=0), synthesise("storm", seed=0)]), "mp3", "libmp3lame")
+    stages: list[str] = []
+    read(song, progress=stages.append)
+    assert stages == sorted(stages)
+    assert stages.count("decode") > 100
+    assert stages.count("levels") == 2
+
+    class EndedError(Exception):
+        pass
+
+    def end(stage: str) -> None:
+        stages.append(stage)
+        if len(stages) == 10:
+            raise EndedError
+
+    stages.clear()
+    with pytest.raises(EndedError):
+        read(song, progress=end)
+    assert len(stages) == 10
+
+
+def test_reading_refuses_what_lasts_too_long() -> None:
+    with pytest.raises(ValueError, match="over 10 s"):
+        read(encode(synthesise("bells", seed=0), "flac", "flac"), longest_seconds=10)

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from raygenre import batch, registry, rendering, spectrogram
 from raygenre.batch import Answer
-from raygenre.classifier import Classifier, Prediction, read
+from raygenre.classifier import Classifier, Prediction
 from raygenre.cli import app
 from raygenre.dataset import Dataset
 from raygenre.model import GenreCNN, ModelConfig
@@ -22,6 +22,7 @@ from raygenre.search.ledger import Ledger
 from raygenre.search.run_ids import trial_name
 from raygenre.search.samplers import sampler
 from raygenre.search.space import space
+from raygenre.song import read
 from raygenre.storage import Storage, resolve
 from raygenre.synthesis import synthesise
 from raygenre.tracking import Tracker
@@ -302,3 +303,23 @@ def test_sync_says_when_mlflow_is_still_away(tracks: Dataset, tmp_path: Path, mo
     unknown = RUNNER.invoke(app, ["sync", "--storage", str(tmp_path), "--study", "spring"])
     assert unknown.exit_code == 2
     assert "known: study" in unknown.stderr
+
+
+def test_rollback_names_both_versions(tmp_path: Path) -> None:
+    storage = resolve(tmp_path)
+    client = Server(storage).client
+    client.create_registered_model("raygenre")
+    for version in (1, 2):
+        client.create_model_version("raygenre", str(tmp_path / "nothing"))
+        registry.promote(storage, version)
+    result = RUNNER.invoke(app, ["rollback", "--storage", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    assert result.stdout == "raygenre version 1 is the champion again; it was version 2\n"
+    again = RUNNER.invoke(app, ["rollback", "--storage", str(tmp_path)])
+    assert again.exit_code == 2
+    assert "first champion" in again.stderr
+
+
+def test_rollback_without_a_registry_makes_none(tmp_path: Path) -> None:
+    assert RUNNER.invoke(app, ["rollback", "--storage", str(tmp_path)]).exit_code == 2
+    assert not list(tmp_path.iterdir())

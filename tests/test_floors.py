@@ -22,6 +22,11 @@ FLOORS = {
     "raygenre.playlist": 0,
     "raygenre.parallel": 0,
     "raygenre.writing": 0,
+    "raygenre.drift": 0,
+    "raygenre.evidence": 0,
+    "raygenre.card": 3,
+    "raygenre.examples": 1,
+    "raygenre.song": 1,
     "raygenre.inference": 1,
     "raygenre.layout": 1,
     "raygenre.dataset": 1,
@@ -42,6 +47,7 @@ FLOORS = {
     "raygenre.tracking": 3,
     "raygenre.pyfunc": 3,
     "raygenre.robustness": 3,
+    "raygenre.packing": 3,
     "raygenre.search": 4,
     "raygenre.registry": 4,
     "raygenre.report": 4,
@@ -51,7 +57,7 @@ FLOORS = {
     "serve": 6,
 }
 RAY = ("raygenre.search", "serve")
-MLFLOW = ("raygenre.tracking_server", "raygenre.delivery", "raygenre.registry", "raygenre.pyfunc")
+MLFLOW = ("raygenre.tracking_server", "raygenre.delivery", "raygenre.registry", "raygenre.pyfunc", "raygenre.packing")
 NEVER_IN_SERVE = ("raygenre.search", "raygenre.training", "raygenre.job")
 
 SOURCES = sorted(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from raygenre.classifier import read
+from raygenre.song import read
 from tests import fuzzing
 
 SEED = 2026

@@ -6,8 +6,9 @@ import torch
 
 from raygenre import registry
 from raygenre.classifier import WEIGHTS, Classifier
+from raygenre.evidence import Evidence
 from raygenre.model import GenreCNN, ModelConfig
-from raygenre.registry import Evidence, RegistryError
+from raygenre.registry import RegistryError
 from raygenre.storage import Storage, resolve
 from raygenre.tracking_server import Server
 
@@ -108,29 +109,57 @@ def test_a_uri_that_makes_no_sense_is_refused(storage: Storage, uri: str) -> Non
         registry.fetch(storage, uri)
 
 
-@pytest.mark.parametrize(
-    ("candidate", "champion", "promote", "reason"),
-    [
-        (evidence(0.1), evidence(0.9, synthetic=True), True, "synthetic"),
-        (evidence(0.9, synthetic=True), evidence(0.1), False, "synthetic"),
-        (evidence(0.8), evidence(0.7), True, "80.0% against"),
-        (evidence(0.7), evidence(0.7), False, "70.0% against"),
-        (evidence(0.6), evidence(0.7), False, "60.0% against"),
-        (evidence(0.9, test="other"), evidence(0.7), False, "other tracks"),
-        (evidence(0.8, synthetic=True), evidence(0.7, synthetic=True), True, "80.0%"),
-    ],
-)
-def test_who_becomes_champion(candidate: Evidence, champion: Evidence, promote: bool, reason: str) -> None:
-    decision = registry.decide(candidate, champion)
-    assert decision.promote is promote
-    assert reason in decision.reason
+def test_what_is_fetched_says_where_it_comes_from(storage: Storage) -> None:
+    fetched = registry.fetch(storage, "models:/raygenre/1")
+    assert len(fetched.run_id) == 32
+    assert fetched.evidence == evidence(sha256=fetched.classifier.sha256)
+    assert registry.fetch(storage, str(storage.root / "classifier-0")).evidence is None
 
 
-def test_equal_tests_have_equal_digests() -> None:
-    assert registry.test_digest(("b", "a"), "data") == registry.test_digest(("a", "b"), "data")
-    assert registry.test_digest(("a",), "data") != registry.test_digest(("a", "b"), "data")
-    assert registry.test_digest(("a",), "data") != registry.test_digest(("a",), "other data")
+def test_the_current_name_is_that_of_what_would_be_fetched(storage: Storage) -> None:
+    for uri in ("models:/raygenre@champion", "models:/raygenre/1", str(storage.root / "classifier-0")):
+        assert registry.current(storage, uri) == registry.fetch(storage, uri).name
+    with pytest.raises(RegistryError, match="no model"):
+        registry.current(storage, "models:/raygenre@nobody")
 
 
-def test_evidence_survives_its_tags() -> None:
-    assert Evidence.from_tags(evidence(1 / 3, synthetic=True).to_tags()) == evidence(1 / 3, synthetic=True)
+def test_the_champion_is_rolled_back_step_by_step(tmp_path: Path) -> None:
+    storage = resolve(tmp_path)
+    client = Server(storage).client
+    client.create_registered_model("raygenre")
+    for _ in range(3):
+        client.create_model_version("raygenre", str(tmp_path / "nothing"))
+    with pytest.raises(RegistryError, match="no champion"):
+        registry.rollback(storage)
+    for version in (1, 2, 2, 3, 1):
+        registry.promote(storage, version)
+    assert [registry.rollback(storage) for _ in range(3)] == [(1, 3), (3, 2), (2, 1)]
+    assert registry.champion(storage) == (1, None)
+    with pytest.raises(RegistryError, match="first champion"):
+        registry.rollback(storage)
+
+
+def test_a_rollback_after_a_promotion_that_ended_half_way_goes_to_another_version(tmp_path: Path) -> None:
+    storage = resolve(tmp_path)
+    client = Server(storage).client
+    client.create_registered_model("raygenre")
+    for _ in range(2):
+        client.create_model_version("raygenre", str(tmp_path / "nothing"))
+    registry.promote(storage, 1)
+    registry.promote(storage, 2)
+    client.set_registered_model_tag("raygenre", registry.HISTORY, "1 2")
+    assert registry.rollback(storage) == (2, 1)
+
+
+def test_a_champion_before_that_was_deleted_is_not_gone_back_to(tmp_path: Path) -> None:
+    storage = resolve(tmp_path)
+    client = Server(storage).client
+    client.create_registered_model("raygenre")
+    for _ in range(2):
+        client.create_model_version("raygenre", str(tmp_path / "nothing"))
+    registry.promote(storage, 1)
+    registry.promote(storage, 2)
+    client.delete_model_version("raygenre", "1")
+    with pytest.raises(RegistryError, match="version 1"):
+        registry.rollback(storage)
+    assert registry.champion(storage) == (2, None)

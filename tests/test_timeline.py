@@ -7,7 +7,8 @@ from PIL import Image
 
 from raygenre import timeline
 from raygenre.audio import WINDOW
-from raygenre.classifier import Prediction, Song
+from raygenre.classifier import Prediction
+from raygenre.song import Song
 from raygenre.spectrogram import SAMPLE_RATE
 from raygenre.timeline import Stretch
 

@@ -134,7 +134,7 @@ def _write(answers: "Sequence[Answer]", genres: Sequence[str], path: Path) -> No
 def _plot(classifier: "Classifier", song: Path, path: Path) -> None:
     from raygenre import timeline
     from raygenre.batch import printable
-    from raygenre.classifier import read
+    from raygenre.song import read
     from raygenre.writing import write_whole
 
     try:

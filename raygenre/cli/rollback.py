@@ -1,0 +1,23 @@
+"""`raygenre rollback`: give the champion's place back to the version that had it before."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from raygenre.cli.console import fail, out
+
+
+def rollback(
+    storage: Annotated[Path | None, typer.Option(help="./results by default.")] = None,
+    tracking_uri: Annotated[str | None, typer.Option(help="MLflow server instead of the embedded SQLite.")] = None,
+) -> None:
+    """Make the champion before this one the champion again; endpoints that run take it within 30 s."""
+    from raygenre import registry
+    from raygenre.storage import resolve
+
+    try:
+        before, now = registry.rollback(resolve(storage, tracking_uri))
+    except (registry.RegistryError, ValueError) as error:
+        fail(str(error))
+    out.print(f"{registry.MODEL} version {now} is the champion again; it was version {before}", highlight=False)

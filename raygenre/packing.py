@@ -1,0 +1,38 @@
+"""A Classifier folder as an MLflow model: the folder itself, and the pyfunc over it for MLflow users."""
+
+from importlib.metadata import version as installed_version
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import torch
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+
+from raygenre import spectrogram
+from raygenre.classifier import Classifier
+
+_REQUIREMENTS = ("av", "mlflow", "numpy", "pandas", "pillow", "safetensors", "soxr", "torch")
+
+
+def save_pyfunc(folder: Path, target: Path) -> None:
+    """Write the Classifier folder and the pyfunc over it as an MLflow model."""
+    outputs: list[ColSpec | TensorSpec] = [ColSpec(DataType.string, "genre"), ColSpec(DataType.double, "confidence")]
+    outputs += [ColSpec(DataType.boolean, "uncertain")]
+    outputs += [ColSpec(DataType.double, name) for name in Classifier.load(folder).genres]
+    mlflow.pyfunc.save_model(
+        target,
+        python_model=str(Path(__file__).with_name("pyfunc.py")),
+        artifacts={"classifier": str(folder)},
+        code_paths=[str(Path(__file__).parent)],
+        signature=ModelSignature(Schema([ColSpec(DataType.binary, "file")]), Schema(outputs)),
+        input_example=_example(),
+        pip_requirements=[f"{name}=={installed_version(name)}" for name in _REQUIREMENTS],
+    )
+
+
+def _example() -> pd.DataFrame:
+    """The input example that is stored with a model: a picture of a click."""
+    samples = torch.zeros(spectrogram.SAMPLE_RATE * 30)
+    samples[len(samples) // 2] = 1
+    return pd.DataFrame({"file": [spectrogram.write_png(spectrogram.levels(samples).numpy())]})

@@ -1,0 +1,68 @@
+"""A file as the network sees it: a dataset-style picture, or any audio in windows of 30 s."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import compress
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from raygenre import audio, spectrogram
+
+
+@dataclass(frozen=True)
+class Song:
+    """What the network sees of a file.
+
+    Attributes:
+        levels: uint8 (W, 128, 333), one spectrogram a window; windows without any sound are left out.
+        times: start and end of each window in s; empty for a picture, which tells no time.
+    """
+
+    levels: NDArray[np.uint8]
+    times: tuple[tuple[float, float], ...]
+
+
+def read(
+    source: Path | bytes,
+    *,
+    longest_seconds: float = audio.LONGEST_SECONDS,
+    progress: Callable[[Literal["decode", "levels"]], object] = lambda stage: None,
+) -> Song:
+    """Read a dataset-style PNG or an audio file, told apart by content, as the network sees it.
+
+    Args:
+        longest_seconds: s of sound after which an audio file is refused.
+        progress: called often, with what is done next; what it raises ends the reading, as `audio.decode` says.
+
+    Raises:
+        ValueError: the file is neither, or damaged, or shorter than 3 s, or silent; the message says what it is.
+        OSError: the file cannot be opened.
+    """
+    if _begins(source).startswith(spectrogram.PNG_SIGNATURE):
+        return _heard(spectrogram.read_png(source)[None], ())
+    windows = audio.windows(audio.decode(source, longest_seconds=longest_seconds, tick=lambda: progress("decode")))
+    levels = []
+    for window in windows:
+        progress("levels")
+        levels.append(spectrogram.levels(torch.from_numpy(window.samples)).numpy())
+    return _heard(np.stack(levels), tuple((window.start, window.end) for window in windows))
+
+
+def _heard(levels: NDArray[np.uint8], times: tuple[tuple[float, float], ...]) -> Song:
+    """The windows that sound: of silence a network says something, too, but nothing that it has learned."""
+    sounding = levels.reshape(len(levels), -1).max(axis=1) > 0
+    if not sounding.any():
+        raise ValueError(audio.SILENT)
+    return Song(levels[sounding], tuple(compress(times, sounding)))
+
+
+def _begins(source: Path | bytes) -> bytes:
+    """The first bytes of a file, of which a long one has more than memory should hold."""
+    if isinstance(source, bytes):
+        return source[: len(spectrogram.PNG_SIGNATURE)]
+    with source.open("rb") as file:
+        return file.read(len(spectrogram.PNG_SIGNATURE))

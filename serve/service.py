@@ -1,0 +1,140 @@
+"""What a replica does for a request, without HTTP: admit it, decode, classify, within its time."""
+
+import asyncio
+import time
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from raygenre.classifier import Prediction
+from raygenre.song import Song
+from raygenre.storage import resolve
+from serve.body import Held
+from serve.decoding import Decoder
+from serve.forward import Forward
+from serve.keys import Keys
+from serve.metrics import Metrics
+from serve.models import Loaded, Models
+from serve.problems import RefusalError
+from serve.schema import Answer, Window
+from serve.settings import Settings
+
+
+class Service:
+    """The parts of one replica, put together.
+
+    Attributes:
+        settings, keys, held, decoder, models, metrics: as their modules say.
+    """
+
+    def __init__(self, settings: Settings, keys: Keys) -> None:
+        torch.set_num_threads(settings.threads)
+        self.settings = settings
+        self.keys = keys
+        self.metrics = Metrics()
+        self.held = Held(settings.most_held_bytes, settings.retry_after)
+        self.decoder = Decoder(settings.decoders, settings.most_seconds, self.metrics)
+        self.models = Models(resolve(settings.storage, settings.tracking_uri), settings, self.metrics)
+        self._forward = Forward(settings.batch, self.metrics)
+        self._working = 0
+
+    @property
+    def wait(self) -> dict[str, str]:
+        """The header that tells a client when to come again."""
+        return {"Retry-After": str(self.settings.retry_after)}
+
+    def check_room(self) -> None:
+        """See whether one more prediction may begin.
+
+        Raises:
+            RefusalError: 429.
+        """
+        if self._working >= self.settings.queue_length:
+            raise RefusalError(429, "too many predictions are under way; try again", self.wait)
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Count a prediction while it is under way.
+
+        Raises:
+            RefusalError: 429.
+        """
+        self.check_room()
+        self._working += 1
+        try:
+            yield
+        finally:
+            self._working -= 1
+
+    async def predict(self, files: list[bytes], request_id: str) -> list[Answer]:
+        """Answer for each file, in order.
+
+        Raises:
+            RefusalError: 415 or 422, which one of several files says for all.
+        """
+        with self.working():
+            self.metrics.working(self._working)
+            answers = await _all([self._predict(file, request_id) for file in files], named=len(files) > 1)
+        self.metrics.working(self._working)
+        return answers
+
+    async def _predict(self, file: bytes, request_id: str) -> Answer:
+        song = await self.decoder.song(file)
+        loaded, compared = self.models.choose()
+        prediction = await self._classify(loaded, song)
+        if compared:
+            other = await self._classify(compared, song)
+            self.metrics.agreement(other.genre == prediction.genre)
+        name = loaded.fetched.name
+        self.metrics.prediction(prediction.genre, uncertain=prediction.uncertain, model=name)
+        self.models.saw(loaded, song.levels)
+        return _answer(prediction, song, loaded, request_id)
+
+    async def _classify(self, loaded: Loaded, song: Song) -> Prediction:
+        started = time.perf_counter()
+        rows = await self._forward(loaded.fetched.classifier, song.levels)
+        self.metrics.model(loaded.fetched.name, time.perf_counter() - started)
+        return loaded.fetched.classifier.conclude(rows)
+
+
+async def _all(work: list[Coroutine[Any, Any, Answer]], *, named: bool) -> list[Answer]:
+    """Await all; the first refusal ends the others and, if they are several, says which file it is about."""
+    tasks = [asyncio.ensure_future(part) for part in work]
+    try:
+        for number, task in enumerate(tasks, start=1):
+            try:
+                await task
+            except RefusalError as error:
+                place = f"file {number} of {len(tasks)}: " if named else ""
+                raise RefusalError(error.status, place + error.detail, error.headers) from error
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    return [task.result() for task in tasks]
+
+
+def _answer(prediction: Prediction, song: Song, loaded: Loaded, request_id: str) -> Answer:
+    windows = []
+    for (start, end), probabilities in zip(song.times, prediction.windows, strict=bool(song.times)):
+        genre = max(probabilities, key=lambda name: probabilities[name])
+        windows.append(
+            Window(
+                start=start,
+                end=end,
+                genre=genre,
+                confidence=probabilities[genre],
+                probabilities=dict(probabilities),
+            )
+        )
+    return Answer(
+        genre=prediction.genre,
+        confidence=prediction.confidence,
+        uncertain=prediction.uncertain,
+        probabilities=dict(prediction.probabilities),
+        windows=windows,
+        model=loaded.name,
+        request_id=request_id,
+    )

@@ -1,0 +1,188 @@
+"""The page in a real Chromium: `$CHROMIUM`, or the system's."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
+from ray import serve
+
+from raygenre.synthesis import synthesise
+from tests.endpoint.serving import new_storage, running
+from tests.sounds import encode
+
+CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+KEY = "browser-key-0123456789"
+DESK, PHONE = ViewportSize(width=1200, height=900), ViewportSize(width=360, height=740)
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_cluster")]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    storage = new_storage(tmp_path_factory.mktemp("site"))
+    with (
+        running(storage, most_bytes=8_000_000) as client,
+        running(storage, name="guarded", prefix="/guarded", api_keys=KEY),
+    ):
+        yield str(client.base_url)
+    serve.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    arguments = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def page(browser: Browser, site: str, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """The page, which may ask no other host, and may not complain on the console."""
+    viewport: ViewportSize = getattr(request, "param", DESK)
+    context = browser.new_context(viewport=viewport, reduced_motion="reduce")
+    context.set_default_timeout(60_000)
+    opened = context.new_page()
+    asked: list[str] = []
+    complaints: list[str] = []
+    opened.on("request", lambda sent: asked.append(sent.url))
+    opened.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.goto(site)
+    expect(opened.locator("#facts")).to_contain_text("75 %")
+    yield opened
+    context.close()
+    assert [url for url in asked if not url.startswith((site, "blob:"))] == []
+    expected = ("the server responded with a status of",)  # what Chromium itself says of a refusal
+    assert [text for text in complaints if not any(part in text for part in expected)] == []
+
+
+@pytest.fixture(scope="module")
+def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two minutes, in four windows."""
+    path = tmp_path_factory.mktemp("songs") / "two minutes.mp3"
+    samples = np.concatenate([synthesise(genre, seed=1) for genre in ("bells", "storm", "drone", "chiptune")])
+    path.write_bytes(encode(samples, "mp3", "libmp3lame"))
+    return path
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("clips") / "bells.flac"
+    path.write_bytes(encode(synthesise("bells", seed=5), "flac", "flac"))
+    return path
+
+
+def answered(page: Page) -> None:
+    expect(page.locator("#genre")).to_contain_text("bells")
+    expect(page.locator("#spectrogram")).to_have_js_property("naturalWidth", 432)
+
+
+def wider_than_the_screen(page: Page) -> bool:
+    return bool(page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"))
+
+
+@pytest.mark.parametrize("page", [DESK, PHONE], indirect=True, ids=["desk", "phone"])
+def test_a_clip_gets_its_genre_bars_and_spectrogram(page: Page, clip: Path, tmp_path: Path) -> None:
+    page.set_input_files("#file", clip)
+    answered(page)
+    rows = page.locator("#bars li")
+    expect(rows).to_have_count(3)
+    shares = [int(text.split()[0]) for text in page.locator("#bars .share").all_inner_texts()]
+    assert shares == sorted(shares, reverse=True)
+    assert 98 <= sum(shares) <= 102
+    expect(page.locator("#timeline-part")).to_be_hidden()
+    expect(page.locator("#doubt")).to_be_hidden()
+    expect(page.locator("#error")).to_be_hidden()
+    assert not wider_than_the_screen(page)
+    page.screenshot(path=tmp_path / "clip.png", full_page=True)
+    assert (tmp_path / "clip.png").stat().st_size > 20_000
+
+
+@pytest.mark.parametrize("page", [DESK, PHONE], indirect=True, ids=["desk", "phone"])
+def test_a_long_song_has_a_timeline_that_the_keyboard_walks(page: Page, song: Path) -> None:
+    page.set_input_files("#file", song)
+    answered(page)
+    stretches = page.locator("#timeline button")
+    expect(stretches).to_have_count(4)
+    expect(stretches.nth(1)).to_have_accessible_name("0:30 to 1:00: bells, 90 %")
+    before = page.locator("#spectrogram").get_attribute("src")
+    stretches.first.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    expect(stretches.nth(2)).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("#bars-title")).to_have_text("From 1:00 to 1:30")
+    expect(page.locator("#caption")).to_contain_text("1:00 to 1:30")
+    assert page.locator("#spectrogram").get_attribute("src") != before
+    page.locator("#whole").click()
+    expect(page.locator("#bars-title")).to_have_text("How probable each genre is")
+    assert not wider_than_the_screen(page)
+
+
+def test_a_file_is_chosen_and_dropped_without_a_mouse_or_with_one(page: Page, clip: Path) -> None:
+    page.on("filechooser", lambda chooser: chooser.set_files(clip))
+    page.wait_for_timeout(500)  # Chromium is told to leave choosing to the test, and nothing says when it has been
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "file"
+    page.keyboard.press("Space")
+    answered(page)
+    expect(page.locator("#genre")).to_be_focused()
+    make = "bytes => { const made = new DataTransfer(); made.items.add(FILE); return made }"
+    make = make.replace("FILE", "new File([new Uint8Array(bytes)], 'dropped.flac')")
+    dropped = page.evaluate_handle(make, list(clip.read_bytes()))
+    page.dispatch_event("#drop", "drop", {"dataTransfer": dropped})
+    expect(page.locator("#name")).to_have_text("dropped.flac")
+    answered(page)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("note.mp3", b"not music", "neither a PNG nor audio"),
+        ("short.wav", encode(np.zeros(22_050, dtype=np.float32)), "at least 3 s"),
+        ("large.wav", bytes(8_000_001), "takes up to 8 MB"),
+    ],
+)
+def test_what_cannot_be_heard_is_told_and_the_next_file_is_heard(
+    page: Page, clip: Path, tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    page.set_input_files("#file", tmp_path / name)
+    expect(page.get_by_role("alert")).to_contain_text(message)
+    expect(page.locator("#result")).to_be_hidden()
+    page.set_input_files("#file", clip)
+    answered(page)
+    expect(page.locator("#error")).to_be_hidden()
+
+
+def test_a_name_is_shown_as_text_and_nothing_else(page: Page, clip: Path, tmp_path: Path) -> None:
+    path = tmp_path / "<img src=x onerror=alert(1)>.flac"
+    path.write_bytes(clip.read_bytes())
+    page.set_input_files("#file", path)
+    expect(page.locator("#name")).to_have_text(path.name)
+    assert page.locator("#name img").count() == 0
+
+
+def test_with_keys_the_page_asks_for_one(page: Page, site: str, clip: Path) -> None:
+    page.goto(f"{site}guarded/")
+    expect(page.get_by_role("alert")).to_contain_text("asks for an API key")
+    page.get_by_label("API key").fill(KEY)
+    page.keyboard.press("Enter")
+    expect(page.locator("#facts")).to_contain_text("75 %")
+    expect(page.locator("#error")).to_be_hidden()
+    page.set_input_files("#file", clip)
+    answered(page)
+
+
+def test_the_pages_for_programs_shows_every_path(page: Page, site: str) -> None:
+    page.goto(f"{site}docs")
+    for path in httpx.get(f"{site}openapi.json").json()["paths"]:
+        expect(page.get_by_role("heading", name=path)).to_be_visible()
+    expect(page.locator("#examples")).to_contain_text(f"--data-binary @song.mp3 {site}v1/predict")
+    assert not wider_than_the_screen(page)

@@ -1,0 +1,39 @@
+"""Files to send, and the endpoint that most tests ask, with limits that are soon reached."""
+
+from collections.abc import Iterator
+
+import httpx
+import numpy as np
+import pytest
+import torch
+from ray import serve
+
+from raygenre.spectrogram import levels, write_png
+from raygenre.storage import Storage
+from raygenre.synthesis import synthesise
+from tests.endpoint.serving import new_storage, running
+from tests.sounds import encode
+
+
+@pytest.fixture(scope="package")
+def picture() -> bytes:
+    return write_png(levels(torch.from_numpy(synthesise("bells", seed=3))).numpy())
+
+
+@pytest.fixture(scope="package")
+def song() -> bytes:
+    """A minute, in two windows."""
+    samples = np.concatenate([synthesise("bells", seed=60), synthesise("storm", seed=60)])
+    return encode(samples, "mp3", "libmp3lame")
+
+
+@pytest.fixture(scope="package")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Storage:
+    return new_storage(tmp_path_factory.mktemp("endpoint"))
+
+
+@pytest.fixture(scope="package")
+def endpoint(storage: Storage, ray_cluster: None) -> Iterator[httpx.Client]:
+    with running(storage, most_bytes=4_000_000, most_files=3, most_seconds=70, request_seconds=5, batch=4) as client:
+        yield client
+    serve.shutdown()

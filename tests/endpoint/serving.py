@@ -1,0 +1,70 @@
+"""An endpoint for tests: the application on a real Ray Serve, and registries with models of known answers."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+import torch
+from ray import serve
+
+from raygenre import registry
+from raygenre.classifier import Classifier
+from raygenre.drift import Reference
+from raygenre.evidence import Evidence
+from raygenre.model import GenreCNN, ModelConfig
+from raygenre.spectrogram import levels
+from raygenre.storage import Storage, resolve
+from raygenre.synthesis import synthesise
+from raygenre.tracking_server import Server
+from serve.app import app
+from serve.settings import Settings
+
+PORT = 8765
+GENRES = ("bells", "drone", "storm")
+
+
+def register(storage: Storage, *, favourite: int, promote: bool = True) -> int:
+    """Register a model that nearly always names one genre, and return its version."""
+    server = Server(storage)
+    torch.manual_seed(favourite)
+    model = GenreCNN(ModelConfig(genres=len(GENRES)))
+    with torch.no_grad():
+        list(model.parameters())[-1][favourite] = 3  # the last layer's bias
+    drawn = torch.stack([levels(torch.from_numpy(synthesise(genre, seed=0))) for genre in GENRES]).numpy()
+    origin = {"level_distribution": Reference.of(drawn).to_json(), "study": "none", "data_digest": "0" * 64}
+    folder = storage.root / f"classifier-{len(list(storage.root.glob('classifier-*')))}"
+    Classifier(model, GENRES, origin=origin).save(folder)
+    sha256 = Classifier.load(folder).sha256
+    evidence = Evidence(test_accuracy=0.75, test_digest="t", synthetic=True, study="none", sha256=sha256)
+    run = server.client.create_run(server.experiment_id, run_name=folder.name)
+    version = registry.register(storage, run.info.run_id, folder, evidence)
+    if promote:
+        registry.promote(storage, version)
+    return version
+
+
+def new_storage(root: Path) -> Storage:
+    """A registry whose champion, version 1, names the first genre."""
+    storage = resolve(root)
+    register(storage, favourite=0)
+    return storage
+
+
+@contextmanager
+def running(
+    storage: Storage, *, name: str = "endpoint", prefix: str = "/", **settings: object
+) -> Iterator[httpx.Client]:
+    """Run the endpoint on a cluster that is there, set by the environment."""
+    with pytest.MonkeyPatch.context() as patch:
+        wanted = {"storage": storage.root, "max_replicas": 1, "replica_cpus": 0} | settings
+        for key, value in wanted.items():
+            patch.setenv(f"RAYGENRE_{key.upper()}", str(value))
+        serve.start(http_options={"host": "127.0.0.1", "port": PORT})
+        try:
+            serve.run(app(Settings()), name=name, route_prefix=prefix)
+            with httpx.Client(base_url=f"http://127.0.0.1:{PORT}{prefix}", timeout=60) as client:
+                yield client
+        finally:
+            serve.delete(name)

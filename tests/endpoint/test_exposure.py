@@ -1,0 +1,39 @@
+"""Where others could reach it, the endpoint does not start without keys."""
+
+import pytest
+from click import ClickException
+from ray import serve
+
+from raygenre.storage import Storage
+from serve import listening
+from serve.app import app
+from serve.settings import Settings
+from tests.endpoint.serving import PORT
+
+UNKNOWN = "127.1"  # this machine, in a way of writing that is not recognised as such
+
+
+@pytest.mark.slow
+def test_a_replica_asks_its_ray_serve_where_it_listens_and_refuses_to_start(
+    ray_cluster: None, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve.shutdown()
+    serve.start(http_options={"host": UNKNOWN, "port": PORT})
+    settings = {"storage": storage.root, "max_replicas": 1, "replica_cpus": 0}
+    try:
+        assert listening.host() == UNKNOWN
+        with pytest.raises(ClickException, match="RAYGENRE_API_KEYS"):
+            app(Settings.model_validate(settings))
+        monkeypatch.setattr("serve.app.listening.host", lambda: "")  # as where Serve does not run yet: replicas ask
+        with pytest.raises(RuntimeError, match="exposed failed"):
+            serve.run(app(Settings.model_validate(settings)), name="exposed")
+        [deployment] = serve.status().applications["exposed"].deployments.values()
+        assert "RAYGENRE_API_KEYS" in deployment.message
+        serve.run(app(Settings.model_validate(settings | {"insecure": True})), name="exposed")
+    finally:
+        serve.shutdown()
+
+
+def test_haproxy_counts_as_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_SERVE_ENABLE_HA_PROXY", "1")
+    assert listening.host() == "0.0.0.0"

@@ -1,0 +1,155 @@
+"""What the endpoint refuses, over real HTTP: every limit, and nothing is ever a fault of the endpoint."""
+
+import io
+import socket
+import struct
+import time
+import zlib
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from raygenre.synthesis import synthesise
+from tests.endpoint.serving import PORT
+from tests.sounds import encode, tone
+
+WAV = encode(tone(440, seconds=4))
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(width: int, height: int, data: bytes) -> bytes:
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+def jpeg() -> bytes:
+    Image.new("RGB", (432, 288)).save(buffer := io.BytesIO(), "JPEG")
+    return buffer.getvalue()
+
+
+def form(*parts: bytes, boundary: bytes = b"b", end: bytes = b"--b--\r\n") -> tuple[bytes, dict[str, str]]:
+    body = b"".join(b"--" + boundary + b"\r\n" + part + b"\r\n" for part in parts) + end
+    return body, {"content-type": f"multipart/form-data; boundary={boundary.decode()}"}
+
+
+def part(data: bytes, name: bytes = b"file") -> bytes:
+    return b'Content-Disposition: form-data; name="' + name + b'"; filename="x"\r\n\r\n' + data
+
+
+def refusal(response: httpx.Response) -> tuple[int, str]:
+    """Check that an answer is problem details, and return its status and detail."""
+    assert response.headers["content-type"] == "application/problem+json"
+    problem = response.json()
+    assert problem["status"] == response.status_code
+    assert problem.keys() == {"type", "title", "status", "detail", "request_id"}
+    return response.status_code, problem["detail"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "detail"),
+    [
+        (b"", 422, "empty"),
+        (b"not music at all", 415, "neither a PNG nor audio"),
+        (jpeg(), 415, "neither a PNG nor audio"),
+        (b"\x1f\x8b" + zlib.compress(bytes(100)), 415, "neither"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(64), 422, "PNG"),
+        (png(60_000, 60_000, zlib.compress(bytes(1000))), 422, "60000×60000"),
+        (png(432, 288, zlib.compress(bytes(50_000_000))), 422, ""),
+        (WAV[:40], 422, "FFmpeg"),
+        (b"ID3" + bytes(2000), 422, "FFmpeg"),
+        (encode(tone(440, seconds=1)), 422, "at least 3 s"),
+        (encode(tone(440, seconds=80), "flac", "flac"), 422, "over 70 s"),
+        (bytes(4_000_001), 413, "4 MB"),
+    ],
+    ids=lambda value: None if isinstance(value, bytes) else str(value),
+)
+@pytest.mark.parametrize("path", ["predict", "spectrogram"])
+def test_a_file_that_cannot_be_used_is_refused_with_the_reason(
+    endpoint: httpx.Client, path: str, body: bytes, status: int, detail: str
+) -> None:
+    found = refusal(endpoint.post(f"/v1/{path}", content=body))
+    assert found[0] == status
+    assert detail in found[1]
+
+
+def test_a_body_in_chunks_is_counted_as_it_comes(endpoint: httpx.Client) -> None:
+    """The answer is there, and the connection closed, long before all of it was sent."""
+    sent, answer = 0, b""
+    with socket.create_connection(("127.0.0.1", PORT), timeout=0.02) as connection:
+        connection.sendall(b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while not answer and sent < 100_000_000:
+            try:
+                connection.sendall(b"10000\r\n" + bytes(0x10000) + b"\r\n")
+                sent += 0x10000
+                answer = connection.recv(65_536)
+            except TimeoutError:
+                continue
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"connection: close" in answer.lower()
+    assert 4_000_000 < sent < 50_000_000
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "detail"),
+    [
+        (form(), 422, "no part"),
+        (form(part(WAV, b"song")), 422, "not named"),
+        (form(b"Content-Type: audio/wav\r\n\r\n" + WAV), 422, "not named"),
+        (form(*[part(WAV)] * 4), 413, "more than 3 files"),
+        (form(part(WAV), end=b""), 422, "ends before"),
+        (form(part(WAV), end=b"--c--"), 422, "ends before"),
+        (form(part(WAV), part(b"text")), 415, "file 2 of 2: "),
+        (form(part(b"")), 422, "empty"),
+        ((b"no form", {"content-type": "multipart/form-data; boundary=b"}), 422, "damaged"),
+        ((b"--b", {"content-type": "multipart/form-data"}), 422, "no boundary"),
+        ((b"--b", {"content-type": f"multipart/form-data; boundary={'b' * 71}"}), 422, "no boundary"),
+        (form(b"X: " + b"y" * 100_000 + b"\r\n\r\n"), 422, "damaged"),
+    ],
+)
+def test_a_form_that_cannot_be_used_is_refused_with_the_reason(
+    endpoint: httpx.Client, request_: tuple[bytes, dict[str, str]], status: int, detail: str
+) -> None:
+    body, headers = request_
+    found = refusal(endpoint.post("/v1/predict", content=body, headers=headers))
+    assert found[0] == status
+    assert detail in found[1]
+
+
+@pytest.mark.parametrize("window", ["-1", "x", "10001", "1.5", "0&window=y"])
+def test_a_window_that_makes_no_sense_is_refused(endpoint: httpx.Client, window: str) -> None:
+    status, detail = refusal(endpoint.post(f"/v1/spectrogram?window={window}", content=WAV))
+    assert status == 422
+    assert "window" in detail
+
+
+def test_two_files_are_not_drawn_at_a_time(endpoint: httpx.Client) -> None:
+    assert refusal(endpoint.post("/v1/spectrogram", files=[("file", WAV), ("file", WAV)]))[0] == 422
+
+
+def test_a_body_that_does_not_come_in_time_is_not_waited_for(endpoint: httpx.Client) -> None:
+    started = time.monotonic()
+    with socket.create_connection(("127.0.0.1", PORT), timeout=30) as connection:
+        connection.sendall(b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nslow")
+        answer = connection.recv(65_536)
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert 4 < time.monotonic() - started < 20
+    assert endpoint.get("/healthz").status_code == 200
+
+
+def test_a_client_that_leaves_does_no_harm(endpoint: httpx.Client, picture: bytes) -> None:
+    for _ in range(5):
+        with socket.create_connection(("127.0.0.1", PORT), timeout=30) as connection:
+            connection.sendall(b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nbye")
+    assert endpoint.post("/v1/predict", content=picture).status_code == 200
+
+
+def test_more_windows_than_a_batch_holds_are_answered(endpoint: httpx.Client) -> None:
+    samples = np.concatenate([synthesise("bells", seed=1), synthesise("storm", seed=1)])
+    song = encode(samples, "mp3", "libmp3lame")
+    predictions = endpoint.post("/v1/predict", files=[("file", song)] * 3).json()["predictions"]
+    assert [len(answer["windows"]) for answer in predictions] == [2, 2, 2]

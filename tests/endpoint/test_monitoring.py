@@ -1,0 +1,145 @@
+"""Metrics and logs as they really come out, and the dashboard over them."""
+
+import json
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import ray
+import yaml
+
+from raygenre import __file__ as package
+from raygenre.drift import FEWEST
+from serve.models import DRIFT_EVERY
+
+SERVE = Path(package).parent.parent / "serve"
+MONITORING = SERVE / "monitoring"
+DASHBOARD: dict[str, Any] = json.loads((MONITORING / "dashboard.json").read_text())
+ALERTS: dict[str, Any] = yaml.safe_load((MONITORING / "alerts.yml").read_text())
+EXPRESSIONS = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]] + [
+    rule["expr"] for group in ALERTS["groups"] for rule in group["rules"]
+]
+NEEDS_A_CHANGE = {"ray_raygenre_model_changes_total", "ray_raygenre_challenger_answers_total"}
+
+
+def declared() -> dict[str, tuple[str, set[str]]]:
+    """Name of each metric → kind and tags, as the source has them."""
+    source = (SERVE / "metrics.py").read_text()
+    calls = re.findall(r'= (Counter|Gauge|Histogram)\(\s*"(\w+)"(.*?)\)\n', source, re.DOTALL)
+    return {name: (kind, set(re.findall(r'"(\w+)"', rest.split("_tags")[-1]))) for kind, name, rest in calls}
+
+
+def exported(name: str, kind: str) -> set[str]:
+    return {
+        "Counter": {f"ray_{name}_total"},
+        "Gauge": {f"ray_{name}"},
+        "Histogram": {f"ray_{name}_{end}" for end in ("bucket", "sum", "count")},
+    }[kind]
+
+
+def scrape() -> str:
+    """What Prometheus would get from the cluster's nodes."""
+    ports = [node["MetricsExportPort"] for node in ray.nodes() if node["Alive"]]
+    return "".join(httpx.get(f"http://127.0.0.1:{port}/metrics").text for port in ports)
+
+
+def value(text: str, name: str, **tags: str) -> float:
+    """Sum of a metric's samples with these tags."""
+    lines = [line for line in text.splitlines() if line.startswith(f"{name}{{")]
+    return sum(
+        float(line.rpartition(" ")[2])
+        for line in lines
+        if all(f'{tag}="{wanted}"' in line for tag, wanted in tags.items())
+    )
+
+
+def test_dashboard_and_alerts_name_only_metrics_and_tags_that_exist() -> None:
+    known = {full: tags for name, (kind, tags) in declared().items() for full in exported(name, kind)}
+    assert len(known) > 15
+    named = set()
+    for expression in EXPRESSIONS:
+        names = set(re.findall(r"\bray_\w+", expression))
+        assert names <= known.keys(), expression
+        named |= names
+        tags = {"le", "replica", "application", "deployment"}.union(*(known[name] for name in names))
+        used = [tag for group in re.findall(r"by \(([\w, ]+)\)", expression) for tag in group.split(", ")]
+        used += re.findall(r"(\w+)=~?\"", expression)
+        assert set(used) <= tags, expression
+    unseen = {name for name, (kind, _) in declared().items() if not exported(name, kind) & named}
+    assert not unseen, "no panel shows these"
+
+
+def test_the_dashboard_is_whole() -> None:
+    assert DASHBOARD["schemaVersion"] >= 36
+    assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
+    places = {(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in DASHBOARD["panels"]}
+    assert len(places) == len(DASHBOARD["panels"])
+    for expression in EXPRESSIONS:
+        assert expression.count("(") == expression.count(")")
+
+
+def test_prometheus_is_told_where_ray_lists_its_nodes() -> None:
+    configuration = yaml.safe_load((MONITORING / "prometheus.yml").read_text())
+    [job] = configuration["scrape_configs"]
+    assert job["file_sd_configs"][0]["files"] == ["/tmp/ray/prom_metrics_service_discovery.json"]
+    assert configuration["rule_files"] == ["alerts.yml"]
+
+
+def test_what_happens_is_counted(endpoint: httpx.Client, picture: bytes, song: bytes) -> None:
+    before = scrape()
+    for _ in range(max(FEWEST, DRIFT_EVERY) + DRIFT_EVERY):
+        assert endpoint.post("/v1/predict", content=picture).status_code == 200
+    assert endpoint.post("/v1/predict", content=song).status_code == 200
+    assert endpoint.post("/v1/predict", content=b"text").status_code == 415
+    assert endpoint.get("/nothing/at/all").status_code == 404
+    expected = {full for name, (kind, _) in declared().items() for full in exported(name, kind)} - NEEDS_A_CHANGE
+    deadline = time.monotonic() + 60
+    while True:
+        text = scrape()
+        missing = {name for name in expected if f"\n{name}{{" not in text}
+        refused = value(text, "ray_raygenre_requests_total", path="/v1/predict", status="415")
+        if not missing and refused > value(before, "ray_raygenre_requests_total", path="/v1/predict", status="415"):
+            break
+        assert time.monotonic() < deadline, missing
+        time.sleep(1)
+    for name, tags in (
+        ("requests_total", {"path": "other", "status": "404"}),
+        ("predictions_total", {"genre": "bells", "uncertain": "false", "model": "raygenre/1"}),
+        *(("stage_seconds_count", {"stage": stage}) for stage in ("wait", "decode", "levels", "queue", "forward")),
+        ("input_drift", {"range": "00"}),
+    ):
+        assert value(text, f"ray_raygenre_{name}", **tags) > 0, (name, tags)
+    # All pictures are one picture: nothing like the training tracks.
+    assert value(text, "ray_raygenre_input_drift", range="05") > 0.25
+
+
+def test_a_request_is_one_line_of_json_and_holds_nothing_of_the_file(endpoint: httpx.Client, picture: bytes) -> None:
+    endpoint.post("/v1/predict", files={"file": ("private-name.png", picture)}, headers={"x-request-id": "logged-1"})
+    endpoint.post("/v1/predict", content=b"private words", headers={"x-request-id": "logged-2"})
+    logs = Path(ray._private.worker._global_node.get_logs_dir_path())  # type: ignore[attr-defined]
+    deadline = time.monotonic() + 30
+    lines: list[str] = []
+    while len(lines) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+        files = logs.glob("worker-*.err")
+        lines = [line for file in files for line in file.read_text().splitlines() if '"logged-' in line]
+    first, second = map(json.loads, sorted(lines, key=lambda line: "logged-2" in line))
+    assert first["event"] == "request"
+    assert (first["method"], first["path"], first["status"]) == ("POST", "/v1/predict", 200)
+    assert (first["files"], first["model"], first["genres"]) == (1, "1", ["bells"])
+    assert first["bytes"] > len(picture)
+    assert (second["status"], second["level"]) == (415, "info")
+    assert not [line for line in lines if "private" in line]
+
+
+@pytest.mark.parametrize("name", ["serve/public.yaml"])
+def test_the_public_configuration_is_one_that_ray_serve_takes(name: str) -> None:
+    from ray.serve.schema import ServeDeploySchema
+
+    config = ServeDeploySchema.model_validate(yaml.safe_load((SERVE.parent / name).read_text()))
+    assert config.http_options.host == "0.0.0.0"
+    assert config.applications[0].import_path == "serve.app:app"

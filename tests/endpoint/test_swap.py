@@ -1,0 +1,208 @@
+"""Models change while the endpoint runs, behind a prefix, with keys: no request fails for it."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+from ray import serve
+
+from raygenre import registry
+from raygenre.classifier import EXAMPLES, WEIGHTS
+from raygenre.storage import Storage
+from raygenre.tracking_server import Server
+from tests.endpoint.serving import PORT, new_storage, register, running
+from tests.endpoint.test_monitoring import scrape, value
+
+KEYS = ("first-key-0123456789", "second-key-0123456789")
+CHALLENGER = "models:/raygenre@challenger"
+
+
+@pytest.fixture(scope="module")
+def changing(tmp_path_factory: pytest.TempPathFactory) -> Storage:
+    return new_storage(tmp_path_factory.mktemp("changing"))
+
+
+@pytest.fixture(scope="module")
+def client(changing: Storage, ray_cluster: None) -> Iterator[httpx.Client]:
+    settings = {
+        "poll_seconds": 0.4,
+        "challenger_uri": CHALLENGER,
+        "challenger_share": 0.5,
+        "api_keys": ",".join(KEYS),
+        "cors_origins": "https://music.example.com",
+        "queue_length": 2,
+    }
+    with running(changing, name="changing", prefix="/genres", **settings) as client:
+        client.headers["authorization"] = f"Bearer {KEYS[0]}"
+        yield client
+    serve.shutdown()
+
+
+def until(what: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def artifact(storage: Storage, name: str) -> Path:
+    """The file of the version that was registered last."""
+    return max((storage.root / "artifacts").rglob(name), key=lambda path: path.stat().st_mtime_ns)
+
+
+def serving(client: httpx.Client) -> str:
+    return str(client.get("/readyz").json()["model"]["version"])
+
+
+def trouble(client: httpx.Client) -> str:
+    response = client.get("/readyz")
+    assert response.status_code == 200
+    return str(response.json()["trouble"].get("model", ""))
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 401),
+        ({"authorization": "Bearer wrong-key-0123456789"}, 401),
+        ({"authorization": f"Basic {KEYS[0]}"}, 401),
+        ({"authorization": "Bearer"}, 401),
+        ({"x-api-key": ""}, 401),
+        ({"authorization": f"Bearer {KEYS[1]}"}, 200),
+        ({"authorization": f"bearer {KEYS[0]}"}, 200),
+        ({"x-api-key": KEYS[1]}, 200),
+    ],
+)
+def test_a_key_opens_the_endpoint(client: httpx.Client, headers: dict[str, str], status: int) -> None:
+    response = httpx.get(f"http://127.0.0.1:{PORT}/genres/v1/model", headers=headers)
+    assert response.status_code == status
+    if status == 401:
+        assert response.headers["www-authenticate"] == "Bearer"
+        assert response.json()["title"] == "Unauthorized"
+
+
+@pytest.mark.parametrize("path", ["predict", "spectrogram", "model", "%70redict"])
+def test_without_a_key_nothing_is_answered_but_health_and_pages(client: httpx.Client, path: str) -> None:
+    method = "GET" if path == "model" else "POST"
+    body = bytes(30_000_000) if method == "POST" else b""  # which is not looked at
+    with httpx.Client(base_url=f"http://127.0.0.1:{PORT}/genres") as bare:
+        assert bare.request(method, f"/v1/{path}", content=body).status_code == 401
+        for open_path in ("/healthz", "/readyz", "/", "/docs", "/openapi.json"):
+            assert bare.get(open_path).status_code == 200
+
+
+def test_the_pages_of_a_named_site_may_ask_and_no_others(client: httpx.Client) -> None:
+    for origin, allowed in (("https://music.example.com", True), ("https://example.com", False)):
+        asked = {
+            "origin": origin,
+            "access-control-request-method": "POST",
+            "access-control-request-headers": "x-api-key",
+        }
+        response = client.options("/v1/predict", headers=asked)
+        assert (response.headers.get("access-control-allow-origin") == origin) is allowed
+
+
+def test_too_many_predictions_at_a_time_are_told_to_come_again(client: httpx.Client, song: bytes) -> None:
+    with ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(lambda _: client.post("/v1/predict", content=song), range(24)))
+    found = Counter(answer.status_code for answer in answers)
+    assert set(found) == {200, 429}
+    for answer in answers:
+        if answer.status_code == 429:
+            assert answer.headers["retry-after"] == "2"
+    assert client.post("/v1/predict", content=song).status_code == 200
+
+
+def test_a_new_champion_takes_over_without_one_failed_request(
+    client: httpx.Client, changing: Storage, picture: bytes
+) -> None:
+    seen: list[tuple[int, str]] = []
+    ended = threading.Event()
+
+    def ask() -> None:
+        while not ended.is_set():
+            response = client.post("/v1/predict", content=picture)
+            answer = response.json()
+            seen.append((response.status_code, f"{answer['model']['version']} {answer['genre']}"))
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        register(changing, favourite=1)
+        until(lambda: serving(client) == "2")
+        until(lambda: seen[-1][1].startswith("2"))
+    finally:
+        ended.set()
+        asking.join()
+    assert {status for status, _ in seen} == {200}
+    assert {answer for _, answer in seen} == {"1 bells", "2 drone"}
+
+
+@pytest.mark.parametrize("damage", ["weights", "another version's weights", "examples", "half examples", "missing"])
+def test_a_version_that_is_not_whole_leaves_the_old_one_serving(
+    client: httpx.Client, changing: Storage, picture: bytes, damage: str
+) -> None:
+    before = serving(client)
+    good = artifact(changing, WEIGHTS).read_bytes()
+    version = register(changing, favourite=2, promote=False)
+    weights = artifact(changing, WEIGHTS)
+    if damage == "weights":
+        weights.write_bytes(weights.read_bytes()[:1000])
+    elif damage == "another version's weights":
+        weights.write_bytes(good)
+    elif damage == "examples":
+        examples = artifact(changing, EXAMPLES)
+        stored = bytearray(examples.read_bytes())
+        start = 8 + int.from_bytes(stored[:8], "little")  # behind the header
+        stored[start:] = bytes(len(stored) - start)
+        examples.write_bytes(stored)
+    elif damage == "half examples":
+        examples = artifact(changing, EXAMPLES)
+        examples.write_bytes(examples.read_bytes()[:5000])
+    else:
+        weights.unlink()
+    registry.promote(changing, version)
+    until(lambda: trouble(client) != "")
+    answer = client.post("/v1/predict", content=picture)
+    assert answer.status_code == 200
+    assert answer.json()["model"]["version"] == before
+    expected = {"examples": "differ by"}.get(damage, "cannot be loaded|not those|cannot be read")
+    assert any(word in trouble(client) for word in expected.split("|"))
+    assert registry.rollback(changing) == (version, int(before))
+    until(lambda: trouble(client) == "")
+
+
+def test_a_rollback_brings_the_version_before_back(client: httpx.Client, changing: Storage, picture: bytes) -> None:
+    registry.promote(changing, 1)
+    registry.promote(changing, 2)
+    until(lambda: serving(client) == "2")
+    registry.rollback(changing)
+    until(lambda: serving(client) == "1")
+    assert client.post("/v1/predict", content=picture).json()["genre"] == "bells"
+
+
+def test_a_challenger_answers_its_share(client: httpx.Client, changing: Storage, picture: bytes) -> None:
+    ready = client.get("/readyz").json()
+    assert ready["challenger"] is None
+    assert "no model" in ready["trouble"]["challenger"]
+    version = register(changing, favourite=2, promote=False)
+    Server(changing).client.set_registered_model_alias("raygenre", "challenger", str(version))
+    until(lambda: client.get("/readyz").json()["challenger"] is not None)
+    answers = [client.post("/v1/predict", content=picture).json() for _ in range(40)]
+    named = Counter((answer["model"]["version"], answer["genre"]) for answer in answers)
+    assert set(named) == {(serving(client), "bells"), (str(version), "storm")}
+    assert named[str(version), "storm"] >= 8  # of 40 tosses; fewer come in 1 of 20 000 runs
+    assert client.get("/v1/model").json()["challenger"]["version"] == str(version)
+
+
+def test_changes_and_agreement_are_counted(client: httpx.Client) -> None:
+    """After the tests above, which changed the model and had a challenger."""
+    until(lambda: value(scrape(), "ray_raygenre_model_changes_total", role="model", outcome="taken") > 0)
+    text = scrape()
+    assert value(text, "ray_raygenre_model_changes_total", role="model", outcome="refused") > 0
+    assert value(text, "ray_raygenre_challenger_answers_total", agree="false") > 0
