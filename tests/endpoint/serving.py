@@ -20,8 +20,9 @@ from raygenre.synthesis import synthesise
 from raygenre.tracking_server import Server
 from serve.app import app
 from serve.settings import Settings
+from tests.mlflow_server import free_port
 
-PORT = 8765
+PORT = free_port()
 GENRES = ("bells", "drone", "storm")
 
 
