@@ -33,7 +33,13 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Storage:
 
 
 @pytest.fixture(scope="package")
-def endpoint(storage: Storage, ray_cluster: None) -> Iterator[httpx.Client]:
+def ray_serve(ray_cluster: None) -> Iterator[None]:
+    """Ray Serve, which the first application starts."""
+    yield
+    serve.shutdown()
+
+
+@pytest.fixture(scope="package")
+def endpoint(storage: Storage, ray_serve: None) -> Iterator[httpx.Client]:
     with running(storage, most_bytes=4_000_000, most_files=3, most_seconds=70, request_seconds=5, batch=4) as client:
         yield client
-    serve.shutdown()

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from ray import serve
 
 from raygenre import registry
 from raygenre.classifier import EXAMPLES, WEIGHTS
@@ -28,7 +27,7 @@ def changing(tmp_path_factory: pytest.TempPathFactory) -> Storage:
 
 
 @pytest.fixture(scope="module")
-def client(changing: Storage, ray_cluster: None) -> Iterator[httpx.Client]:
+def client(changing: Storage, ray_serve: None) -> Iterator[httpx.Client]:
     settings = {
         "poll_seconds": 0.4,
         "challenger_uri": CHALLENGER,
@@ -40,7 +39,6 @@ def client(changing: Storage, ray_cluster: None) -> Iterator[httpx.Client]:
     with running(changing, name="changing", prefix="/genres", **settings) as client:
         client.headers["authorization"] = f"Bearer {KEYS[0]}"
         yield client
-    serve.shutdown()
 
 
 def until(what: Callable[[], bool], seconds: float = 60) -> None:
@@ -202,7 +200,9 @@ def test_a_challenger_answers_its_share(client: httpx.Client, changing: Storage,
 
 def test_changes_and_agreement_are_counted(client: httpx.Client) -> None:
     """After the tests above, which changed the model and had a challenger."""
-    until(lambda: value(scrape(), "ray_raygenre_model_changes_total", role="model", outcome="taken") > 0)
-    text = scrape()
-    assert value(text, "ray_raygenre_model_changes_total", role="model", outcome="refused") > 0
-    assert value(text, "ray_raygenre_challenger_answers_total", agree="false") > 0
+    for name, tags in (
+        ("model_changes", {"role": "model", "outcome": "taken"}),
+        ("model_changes", {"role": "model", "outcome": "refused"}),
+        ("challenger_answers", {"agree": "false"}),
+    ):
+        until(lambda name=name, tags=tags: value(scrape(), f"ray_raygenre_{name}_total", **tags) > 0)  # type: ignore[misc]
