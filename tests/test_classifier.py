@@ -103,15 +103,9 @@ def test_what_is_neither_picture_nor_audio_is_refused(name: str, tmp_path: Path)
 
 
 def test_a_path_is_read_as_its_bytes_are(tmp_path: Path) -> None:
-    for data in (encode(synthesise("bells", seed=0), "flac", "flac"), write_png(np.zeros((128, 333), dtype=np.uint8))):
+    for data in (encode(synthesise("bells", seed=0), "flac", "flac"), write_png(np.eye(128, 333, dtype=np.uint8))):
         (tmp_path / "song").write_bytes(data)
         assert np.array_equal(read(tmp_path / "song").levels, read(data).levels)
-
-
-def test_silence_has_an_answer() -> None:
-    song = read(encode(np.zeros(30 * 22_050, dtype=np.float32), "flac", "flac"))
-    assert not song.levels.any()
-    assert sum(classifier().predict(song).probabilities.values()) == pytest.approx(1)
 
 
 def test_silence_is_answered_as_what_it_is() -> None:
