@@ -25,7 +25,7 @@ from raygenre import dataset as data_sets
 from raygenre import job, report
 from raygenre.dataset import Dataset
 from raygenre.search import run_file
-from raygenre.search.cluster import ClusterError, connect, resources
+from raygenre.search.cluster import ClusterError, RayError, connect, resources
 from raygenre.search.folder import check_name, latest_study
 from raygenre.search.ledger import Ledger
 from raygenre.search.progress import short
@@ -130,15 +130,13 @@ def main(
         if ledger is None:
             console.print("\nInterrupted before the study was begun")
         else:
-            resumed = f"{_program()} --resume --study {ledger.name}{_same_place(context)}"
-            text = f"\nInterrupted. Everything so far is kept; go on with:\n  {resumed}"
-            console.print(text, highlight=False, soft_wrap=True)
+            _say_how_to_resume("\nInterrupted. Everything so far is kept; go on with:", ledger, context, console)
         raise typer.Exit(130) from None
-    except (ValueError, OSError, ClusterError, ServerAwayError, TrackingError, OptunaError) as error:
+    except (ValueError, OSError, ClusterError, ServerAwayError, TrackingError, OptunaError, RayError) as error:
         console.print(f"[red]error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
-        if ledger and isinstance(error, OSError):
-            resumed = f"{_program()} --resume --study {ledger.name}{_same_place(context)}"
-            console.print(f"Everything so far is kept; once that is mended, go on with:\n  {resumed}", highlight=False)
+        if ledger and isinstance(error, OSError | OptunaError | RayError):
+            text = "Everything so far is kept; once that is mended, go on with:"
+            _say_how_to_resume(text, ledger, context, console)
         raise typer.Exit(2) from error
 
 
@@ -198,6 +196,11 @@ def _summarise(outcome: job.Outcome, ledger: Ledger, where: Storage, console: Co
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _say_how_to_resume(text: str, ledger: Ledger, context: typer.Context, console: Console) -> None:
+    resumed = f"{_program()} --resume --study {ledger.name}{_same_place(context)}"
+    console.print(f"{text}\n  {resumed}", highlight=False, soft_wrap=True, markup=False)
 
 
 def _program() -> str:

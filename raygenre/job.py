@@ -141,8 +141,9 @@ def _judge(
     )
 
     def register() -> int:
-        for run in (final.run, parent):
-            tracker.log_missing(run, [{**values, "epoch": 0}])
+        # A resumed search with more trials may have another winner: what was tested last is what MLflow shows.
+        for run, step in ((final.run, 0), (parent, len(ledger.trials))):
+            tracker.log_missing(run, [{**values, "epoch": step}])
             tracker.figure(run, report.confusion_figure(evaluation), "confusion.png")
             tracker.text(run, report.confusion_csv(evaluation), "confusion.csv")
         tracker.end(final.run, "FINISHED", tags=size)
@@ -208,6 +209,7 @@ def _start(tracker: Tracker, ledger: Ledger, dataset: Dataset) -> str:
         **{f"version.{name}": installed_version(name) for name in ("raygenre", "ray", "torch", "optuna")},
     }
     run = tracker.start(ledger.name, "search", tags=asdict(ledger.config) | facts | {"study_id": ledger.id})
+    tracker.tag(run, {"trials": ledger.config.trials})  # which a resumed search may have raised
     tracker.text(run, ledger.split.to_json(), "split.json")
     if dataset.broken:
         lines = "\n".join(f"{file.path}: {file.reason}" for file in dataset.broken)

@@ -19,7 +19,7 @@ from raygenre.classifier import Classifier, ClassifierError
 from raygenre.evidence import Evidence
 from raygenre.packing import save_pyfunc
 from raygenre.storage import Storage
-from raygenre.tracking_server import quiet_mlflow
+from raygenre.tracking_server import no_retries, quiet_mlflow
 
 MODEL = "raygenre"
 CHAMPION = "champion"
@@ -146,7 +146,8 @@ def fetch(storage: Storage, uri: str = CHAMPION_URI, *, device: torch.device | N
     try:
         if not uri.startswith("models:/"):
             return Fetched(Classifier.load(Path(uri), device=device), Path(uri).resolve().name)
-        return _fetch_version(storage, uri, device)
+        with no_retries():  # whoever waits for an answer should hear within a minute that there is none
+            return _fetch_version(storage, uri, device)
     except ClassifierError as error:
         raise RegistryError(f"{uri} cannot be loaded: {error}") from error
 

@@ -8,6 +8,7 @@ it follows from a member's seed and epoch.
 
 import json
 import math
+import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -47,12 +48,13 @@ def save(folder: Path, members: Sequence[Member], history: Sequence[EpochMetrics
             for name, tensor in moments.items():
                 tensors[f"{number}/optimizer/{index}/{name}"] = tensor.detach().contiguous()
     # Not by safetensors' own writing, whose error for a full disk is no OSError.
-    (unfinished / "state.safetensors").write_bytes(serialise(tensors))
+    _write(unfinished / "state.safetensors", serialise(tensors))
     about = {"members": [_about(member) for member in members], "history": [_plain(row) for row in history]}
-    (unfinished / "state.json").write_text(json.dumps(about, allow_nan=False))
+    _write(unfinished / "state.json", json.dumps(about, allow_nan=False).encode())
     if target.exists():
         shutil.rmtree(target)
     unfinished.rename(target)
+    _flush(folder)  # before the state before is taken away
     for other in folder.iterdir():
         if other != target:
             shutil.rmtree(other, ignore_errors=True)
@@ -121,6 +123,21 @@ def history(path: Path) -> list[EpochMetrics]:
     for row in rows:
         row.update({key: math.nan for key, value in row.items() if value is None})
     return [EpochMetrics(**row) for row in rows]
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file that survives the machine."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _flush(folder: Path) -> None:
+    """Have the names in a folder survive the machine."""
+    number = os.open(folder, os.O_RDONLY)
+    os.fsync(number)
+    os.close(number)
 
 
 def _about(member: Member) -> dict[str, object]:

@@ -15,9 +15,12 @@ from raygenre import job, registry, splits, training_state
 from raygenre.calibration import calibrate
 from raygenre.dataset import Dataset
 from raygenre.search.config import Resources
+from raygenre.search.ledger import RUN
 from raygenre.search.recorder import METRICS
+from raygenre.search.tracked import tracked
 from raygenre.spectrogram import write_png
 from raygenre.storage import resolve
+from raygenre.tracking import Tracker
 from raygenre.tracking_server import Server
 from tests.conftest import FinishedSearch, new_ledger
 
@@ -187,6 +190,26 @@ def test_more_trials_for_a_finished_study_bring_their_own_winner(
     assert (second.version == first.version) == (second.candidate.winner.number == 0)
     server = Server(storage)
     assert {run.info.status for run in server.client.search_runs([server.experiment_id])} == {"FINISHED"}
+    parent = server.client.get_run(ledger.study.user_attrs[RUN])
+    assert parent.data.metrics["test_accuracy"] == second.evaluation.accuracy
+    tested = server.client.get_metric_history(parent.info.run_id, "test_accuracy")
+    assert [metric.step for metric in tested] == [1, 4]
+    assert parent.data.tags["trials"] == "4"
+
+
+def test_a_run_that_a_killed_driver_left_is_closed_by_the_next(tracks: Dataset, tmp_path: Path) -> None:
+    """Such as a final training, when more trials have brought another winner."""
+    storage = resolve(tmp_path)
+    ledger = new_ledger(storage.studies, tracks)
+    killed = Tracker(storage, ledger.folder, ledger.id)
+    killed.start("final-0001-9", "final", parent=killed.start(ledger.name, "search"))
+    assert killed.drain(60)
+    killed.close()
+    with tracked(ledger, storage, Console(quiet=True)) as tracker:
+        tracker.end(tracker.start(ledger.name, "search"), "FINISHED")
+    server = Server(storage)
+    statuses = {run.info.run_name: run.info.status for run in server.client.search_runs([server.experiment_id])}
+    assert statuses == {ledger.name: "FINISHED", "final-0001-9": "KILLED"}
 
 
 def test_no_pickle_lies_between_trial_and_endpoint(finished: FinishedSearch) -> None:

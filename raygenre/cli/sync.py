@@ -20,6 +20,7 @@ def sync(
 ) -> None:
     """Deliver to MLflow what searches kept while it was away."""
     from raygenre import spool
+    from raygenre.search.folder import StudyBusyError
     from raygenre.tracking import SPOOL
     from raygenre.tracking_server import ServerAwayError, TrackingError
 
@@ -40,6 +41,8 @@ def sync(
             entries = spool.waiting(path)
             kept = _deliver(where, path.parent.name, study_url)
             out.print(f"{path.parent.name}: {entries} entries delivered{kept}", highlight=False, soft_wrap=True)
+        except StudyBusyError as error:
+            out.print(f"{path.parent.name}: {error}; it delivers them itself", highlight=False, soft_wrap=True)
         except (ValueError, TrackingError, ServerAwayError, OSError) as error:
             err.print(f"[red]error:[/red] {escape(f'{path.parent.name}: {error}')}", highlight=False, soft_wrap=True)
             failed = True

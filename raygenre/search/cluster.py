@@ -4,6 +4,7 @@ import logging
 import os
 
 import ray
+from ray.exceptions import RayError as RayError  # for scripts, which do not import Ray themselves
 
 from raygenre.search.config import Resources
 
@@ -25,6 +26,7 @@ def connect(address: str | None) -> str:
             f"{address} is a Ray Client address, through which a search loses its callbacks; run this script on a node "
             "of the cluster with --address auto, or submit it with `ray job submit`"
         )
+    os.environ.setdefault("RAY_task_oom_retries", "1")  # for ever by default, where a training needs too much memory
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # the future default, without its warning
     try:
         ray.init(
@@ -46,16 +48,17 @@ def resources(cpus: float | None, gpus: float | None, max_concurrent: int) -> Re
     One thread a trial trains more trials an hour than several: two side by side on two cores beat one on both.
 
     Raises:
-        ClusterError: the cluster cannot hold one such trial.
+        ClusterError: no node of the cluster can hold one such trial.
     """
     found = ray.cluster_resources()
     if gpus is None:
         gpus = 1.0 if found.get("GPU", 0) >= 1 else 0.0
     asked = Resources(1.0 if cpus is None else cpus, gpus, max_concurrent)
     for kind, amount in (("CPU", asked.cpus), ("GPU", asked.gpus)):
-        if amount > found.get(kind, 0):
+        most = max((node["Resources"].get(kind, 0) for node in ray.nodes() if node["Alive"]), default=0)
+        if amount > most:
             raise ClusterError(
-                f"a trial asks for {amount:g} {kind}s, and the cluster has {found.get(kind, 0):g}; "
+                f"a trial asks for {amount:g} {kind}s, and the largest node has {most:g}; "
                 f"lower --{kind.lower()}s-per-trial"
             )
     return asked

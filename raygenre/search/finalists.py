@@ -14,21 +14,26 @@ from typing import Any
 import numpy as np
 import ray
 from optuna.trial import FrozenTrial
+from ray.exceptions import OutOfMemoryError, WorkerCrashedError
 
 from raygenre.search.config import Resources
 from raygenre.search.folder import StudyError
 from raygenre.search.ledger import Ledger
+from raygenre.search.memory import REASON as OUT_OF_MEMORY
 from raygenre.search.recorder import METRICS
 from raygenre.search.searcher import trial_seed
 from raygenre.search.space import Setting
 from raygenre.search.trial import Plan, Rows, Tracks, train_again, train_on_all
 from raygenre.tracking import Tracker
-from raygenre.training import NonFiniteLossError
 
 RERUNS = 2  # of each of the best settings
 
 _FIRST_RERUN = 1_000_000  # seeds of re-runs are numbered from here, those of trials from 0
 _FINAL = 2_000_000
+
+
+class TrainingFailedError(RuntimeError):
+    """The winner's training ended without a network; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +63,9 @@ class Finalist:
 
     @property
     def spread(self) -> float:
-        """Standard deviation of the re-runs' objective."""
-        return float(np.std(self.losses, ddof=1)) if len(self.losses) > 1 else 0.0
+        """Standard deviation of the objective of the re-runs that did not fail."""
+        finite = [loss for loss in self.losses if math.isfinite(loss)]
+        return float(np.std(finite, ddof=1)) if len(finite) > 1 else 0.0
 
     @property
     def optimism(self) -> float:
@@ -105,6 +111,7 @@ class Trainings:
         self._train_again = task(train_again)
         self._train_on_all = task(train_on_all)
         self._most = resources.max_concurrent
+        self._failed: dict[str, dict[str, Any]] = {}  # re-runs that a resumed search may try again
 
     def rerun_best(self, done: Callable[[Finalist], None]) -> list[Finalist]:
         """Train the best settings again, and return them best first.
@@ -145,7 +152,7 @@ class Trainings:
                 running[self._begin(number, again)] = (number, again)
             if running:
                 [ready], _ = ray.wait(list(running), num_returns=1)
-                self._record(parent, *running.pop(ready), ray.get(ready))
+                self._record(parent, *running.pop(ready), _result(ready))
         self._tracker.end(parent, "FINISHED")
         return sorted(finalists.values(), key=lambda finalist: finalist.loss)
 
@@ -155,7 +162,7 @@ class Trainings:
         The MLflow run is left open for the evaluation.
 
         Raises:
-            NonFiniteLossError: the training diverged.
+            TrainingFailedError: the training diverged, or had too little memory.
         """
         epochs = max(1, round(float(np.mean(winner.epochs))))
         seed = trial_seed(self._ledger.config.seed, _FINAL)
@@ -169,12 +176,12 @@ class Trainings:
         )
         folder = self._ledger.folder / name
         plan = replace(self._plan, epochs=epochs)
-        rows, failure = ray.get(self._train_on_all.remote(plan, winner.setting, [self._tracks], seed, folder))
+        rows, failure = _result(self._train_on_all.remote(plan, winner.setting, [self._tracks], seed, folder))
         keys = [key for key in (*METRICS, "epoch") if "validation" not in key]  # no track is left for that
         self._tracker.log_missing(run, [{key: row[key] for key in keys} for row in rows])
         if failure:
             self._tracker.end(run, "FAILED", tags={"failure": failure})
-            raise NonFiniteLossError(failure)
+            raise TrainingFailedError(failure)
         return Final(name, folder, run)
 
     def rerun_folders(self, number: int) -> tuple[Path, ...]:
@@ -188,7 +195,7 @@ class Trainings:
 
     def _finalist(self, trial: FrozenTrial) -> Finalist | None:
         """What the ledger knows of a finalist, once all its re-runs are there."""
-        known = self._ledger.study.user_attrs
+        known = self._ledger.study.user_attrs | self._failed
         names = [_rerun(trial.number, again) for again in range(RERUNS)]
         if not all(name in known for name in names):
             return None
@@ -216,7 +223,7 @@ class Trainings:
         self._tracker.log_missing(run, [{key: row[key] for key in (*METRICS, "epoch")} for row in rows])
         if failure:
             self._tracker.end(run, "FAILED", tags={"failure": failure})
-            outcome = {"loss": math.inf, "accuracy": 0.0, "epoch": 1}
+            self._failed[_rerun(number, again)] = {"loss": math.inf, "accuracy": 0.0, "epoch": 1}
         else:
             self._tracker.end(run, "FINISHED")
             best = min(rows, key=lambda row: row["validation_loss"])
@@ -225,7 +232,17 @@ class Trainings:
                 "accuracy": best["validation_accuracy"],
                 "epoch": int(best["epoch"]),
             }
-        self._ledger.study.set_user_attr(_rerun(number, again), outcome)
+            self._ledger.study.set_user_attr(_rerun(number, again), outcome)
+
+
+def _result(training: "ray.ObjectRef[tuple[Rows, str]]") -> tuple[Rows, str]:
+    """Wait for a training: its epochs, and why it failed if it did."""
+    try:
+        return ray.get(training)
+    except OutOfMemoryError:
+        return [], f"{OUT_OF_MEMORY}: Ray ended the worker because its machine's memory was full"
+    except WorkerCrashedError:
+        return [], "its worker died repeatedly"
 
 
 def _rerun(number: int, again: int) -> str:

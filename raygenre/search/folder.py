@@ -7,6 +7,7 @@ from pathlib import Path
 
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from sqlalchemy.exc import SQLAlchemyError
 
 JOURNAL = "journal.log"
 LOCKED_SECONDS = 120  # s that a database may be locked by another process
@@ -16,24 +17,39 @@ class StudyError(ValueError):
     """A study cannot be opened as asked; the message says what to do."""
 
 
+class StudyBusyError(StudyError):
+    """Another driver works on the study."""
+
+
 def latest_study(studies: Path) -> str:
     """Return the name of the study that was begun or resumed last.
 
     Raises:
         StudyError: there is none.
     """
-    locks = sorted(studies.glob("*/lock"), key=lambda path: path.stat().st_mtime)
+    begun = [path for path in studies.glob("*/lock") if path.with_name("run.yaml").exists()]
+    locks = sorted(begun, key=lambda path: path.stat().st_mtime)
     if not locks:
         raise StudyError(f"there is no study in {studies} to resume")
     return locks[-1].parent.name
 
 
 def storage(folder: Path, url: str | None) -> BaseStorage:
-    """Optuna's storage of a study: a database, or the journal in the study's folder."""
+    """Optuna's storage of a study: a database, or the journal in the study's folder.
+
+    Raises:
+        StudyError: there is no such database, or no driver for its kind.
+    """
     if url:
         # SQLite gives up after five seconds by default if another process, such as a backup, has the file locked.
         wait = {"connect_args": {"timeout": LOCKED_SECONDS}} if url.startswith("sqlite") else {}
-        return RDBStorage(url, engine_kwargs=wait)
+        try:
+            return RDBStorage(url, engine_kwargs=wait)
+        except (SQLAlchemyError, ImportError) as error:
+            raise StudyError(
+                f"the database of --study-url cannot be used: {str(error).splitlines()[0]} (a PostgreSQL server needs "
+                "`pip install psycopg2-binary`, a MySQL server `pip install pymysql`)"
+            ) from error
     journal = str(folder / JOURNAL)
     return JournalStorage(JournalFileBackend(journal, lock_obj=JournalFileOpenLock(journal)))
 
@@ -42,7 +58,7 @@ def locked(folder: Path) -> int:
     """Keep other drivers out, and mend what they left; the lock goes with this process however it ends.
 
     Raises:
-        StudyError: another driver works on the study.
+        StudyBusyError: another driver works on the study.
         OSError: the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -52,11 +68,12 @@ def locked(folder: Path) -> int:
     except BlockingIOError as error:
         driver = os.read(lock, 32).decode() or "unknown"
         os.close(lock)
-        raise StudyError(
+        raise StudyBusyError(
             f"another driver (process {driver}) works on the study {folder.name}; wait for it or end it"
         ) from error
     os.ftruncate(lock, 0)
     os.write(lock, str(os.getpid()).encode())
+    (folder / f"{JOURNAL}.lock").unlink(missing_ok=True)  # of a driver that was killed as it wrote
     _mend(folder / JOURNAL)
     return lock
 

@@ -7,32 +7,30 @@ study without `--study-url` is a journal file in the study's folder, next to the
 import json
 import os
 import shutil
-import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from raygenre.search import run_file
+from raygenre.search import opening, run_file
 from raygenre.search.config import SearchConfig
-from raygenre.search.folder import StudyError, check_name, locked, storage
-from raygenre.search.objectives import DIRECTIONS, PREFIX, several
+from raygenre.search.folder import JOURNAL, StudyError, check_name
+from raygenre.search.objectives import PREFIX, several
+from raygenre.search.opening import CONFIG, ID, SPLIT
 from raygenre.search.space import Setting
 from raygenre.splits import Split
 
-_ID, _CONFIG, _SPLIT, _FAILURE = "id", "config", "split", "failure"
+_FAILURE = "failure"
 _EPOCH = "epoch-"  # attributes with the losses of a search for several objectives
 _STATES = "trials"
 RUN = "mlflow_run_id"
 CHECKPOINT = "checkpoint"
 """Trial attribute: where its training state is, within the study's folder."""
-_OWN_FILES = ("lock", "journal.log", "journal.log.lock", run_file.NAME, f"{run_file.NAME}.unfinished")
 
 
 class Ledger:
@@ -50,38 +48,26 @@ class Ledger:
         self.name = study.study_name
         self.folder = folder
         self.study = study
-        self.id: str = study.user_attrs[_ID]
-        self.config = SearchConfig.from_json(study.user_attrs[_CONFIG])
-        self.split = Split.from_json(study.user_attrs[_SPLIT])
+        self.id: str = study.user_attrs[ID]
+        self.config = SearchConfig.from_json(study.user_attrs[CONFIG])
+        self.split = Split.from_json(study.user_attrs[SPLIT])
         self._lock = lock
+
+    @property
+    def in_database(self) -> bool:
+        """Whether the study is kept in a database, and not in its folder."""
+        return not (self.folder / JOURNAL).exists()
 
     @classmethod
     def create(cls, studies: Path, name: str, *, config: SearchConfig, split: Split, url: str | None) -> "Ledger":
         """Begin a study.
 
         Raises:
-            StudyError: the name is taken or unfit for a folder, or another driver works in its folder.
+            StudyError: the name is taken or unfit for a folder, the database cannot be used, or another driver works
+                in the study's folder.
         """
         check_name(name)
-        folder = studies / name
-        lock = locked(folder)
-        study = optuna.create_study(
-            study_name=name,
-            storage=storage(folder, url),
-            directions=[DIRECTIONS[objective] for objective in config.objectives],
-            load_if_exists=True,
-        )
-        # A study without its configuration is one whose driver died as it was begun.
-        leftovers = sorted(path.name for path in folder.iterdir() if path.name not in _OWN_FILES)
-        if _CONFIG in study.user_attrs or leftovers:
-            os.close(lock)
-            found = f"; its folder {folder} holds {', '.join(leftovers)}" if leftovers else ""
-            raise StudyError(f"the study {name} is there already{found}; go on with --resume, or name another")
-        study.set_user_attr(_ID, uuid.uuid4().hex)
-        study.set_user_attr(_SPLIT, split.to_json())
-        run_file.save(config, folder)
-        study.set_user_attr(_CONFIG, config.to_json())
-        return cls(study, folder, lock)
+        return cls(*opening.begin(studies / name, config=config, split=split, url=url))
 
     @classmethod
     def open(cls, studies: Path, name: str, *, url: str | None) -> "Ledger":
@@ -90,17 +76,10 @@ class Ledger:
         Raises:
             StudyError: there is no such study, or another driver works on it.
         """
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
         known = sorted(path.name for path in studies.glob("*") if path.is_dir())
         if name not in known:
             raise StudyError(f"there is no study {name} in {studies}; known: {', '.join(known) or 'none'}")
-        lock = locked(studies / name)
-        try:
-            study = optuna.load_study(study_name=name, storage=storage(studies / name, url))
-            return cls(study, studies / name, lock)
-        except KeyError as error:
-            os.close(lock)
-            raise StudyError(f"the study {name} was never begun; run it without --resume") from error
+        return cls(*opening.resume(studies / name, url=url))
 
     def extend(self, trials: int) -> None:
         """Raise the number of trials to reach.
@@ -112,7 +91,7 @@ class Ledger:
             raise StudyError(f"the study {self.name} has {self.config.trials} trials; --trials can only raise that")
         self.config = SearchConfig(**{**json.loads(self.config.to_json()), "trials": trials})
         run_file.save(self.config, self.folder)
-        self.study.set_user_attr(_CONFIG, self.config.to_json())
+        self.study.set_user_attr(CONFIG, self.config.to_json())
 
     def close(self) -> None:
         """Let another driver in."""
@@ -131,6 +110,7 @@ class Ledger:
         """Draw what is missing of the settings of trials that a driver left in the middle of `begin`."""
         self.study.sampler = sampler
         for frozen in self.unfinished():
+            self._note_checkpoint(frozen.number)
             if frozen.params.keys() != space.keys():
                 trial = Trial(self.study, frozen._trial_id)
                 for name, distribution in space.items():
@@ -158,7 +138,7 @@ class Ledger:
             self.study.enqueue_trial(starts[begun])
         self.study.sampler = sampler
         number = self.study.ask(dict(space)).number
-        self.note(number, CHECKPOINT, str(self.state_folder(number).relative_to(self.folder)))
+        self._note_checkpoint(number)
         return self._trial(number)
 
     def report(self, number: int, *, epoch: int, loss: float) -> None:
@@ -233,8 +213,11 @@ class Ledger:
         """Take away the training states of all trials but the best and those that will go on."""
         kept = {trial.number for trial in (*self.top(self.config.top_k), *self.unfinished())}
         for folder in (self.folder / _STATES).glob("*"):
-            if int(folder.name) not in kept:
+            if folder.name.isdigit() and int(folder.name) not in kept:
                 shutil.rmtree(folder, ignore_errors=True)
+
+    def _note_checkpoint(self, number: int) -> None:
+        self.note(number, CHECKPOINT, str(self.state_folder(number).relative_to(self.folder)))
 
     def _trial(self, number: int) -> FrozenTrial:
         return self.study.get_trials(deepcopy=False)[number]

@@ -71,7 +71,7 @@ def resolve(
     config = SearchConfig(
         data=None if tracks.synthetic else tracks.source,
         data_digest=tracks.digest,
-        top_k=chosen("top_k") or min(usual["top_k"], size["trials"]),
+        top_k=options["top_k"] or min(base.get("top_k", usual["top_k"]), size["trials"]),
         sampler=sampler,
         scheduler=scheduler,
         space=space,

@@ -13,7 +13,7 @@ from rich.console import Console
 from raygenre.dataset import Dataset
 from raygenre.search import front
 from raygenre.search.config import Resources
-from raygenre.search.finalists import RERUNS, Final, Finalist, Trainings
+from raygenre.search.finalists import RERUNS, Final, Finalist, TrainingFailedError, Trainings
 from raygenre.search.folder import StudyError
 from raygenre.search.ledger import Ledger
 from raygenre.search.objectives import several
@@ -21,7 +21,6 @@ from raygenre.search.trial import Plan, Tracks
 from raygenre.search.trials import run_trials
 from raygenre.splits import indices
 from raygenre.tracking import Tracker
-from raygenre.training import NonFiniteLossError
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ def run_search(
 
     Raises:
         Interrupted: Ctrl-C.
-        StudyError: no trial completed, or every finalist diverged.
+        StudyError: no trial completed, or every finalist failed.
     """
     config, split = ledger.config, ledger.split
     folds = tuple((indices(dataset, fold.train), indices(dataset, fold.validation)) for fold in split.folds)
@@ -70,7 +69,8 @@ def run_search(
     trainings = Trainings(ledger, plan, tracks, resources=resources, tracker=tracker, parent=parent)
     console.print(f"Training the best {len(ledger.top(config.top_k))} settings {RERUNS} times each on new seeds")
     finalists = trainings.rerun_best(lambda finalist: console.print(_line(finalist), highlight=False))
-    looked_best = min(finalists, key=lambda finalist: finalist.search_loss)
+    [best] = ledger.top(1)
+    [looked_best] = [finalist for finalist in finalists if finalist.number == best.number]
     console.print(
         f"The search's best trial, {looked_best.number}, had {looked_best.search_loss:.3f} there and has "
         f"{looked_best.loss:.3f} ± {looked_best.spread:.3f} on new seeds: {looked_best.optimism:+.3f}",
@@ -85,9 +85,9 @@ def run_search(
         try:
             final = trainings.final(finalist)
             return Candidate(tuple(finalists), finalist, final, trainings.rerun_folders(finalist.number))
-        except NonFiniteLossError as error:
+        except TrainingFailedError as error:
             console.print(f"  {error}", highlight=False)
-    raise StudyError(f"every one of the best settings of the study {ledger.name} diverged when trained again")
+    raise StudyError(f"every one of the best settings of the study {ledger.name} failed when trained again")
 
 
 def finalists_csv(finalists: Sequence[Finalist]) -> str:

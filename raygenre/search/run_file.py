@@ -48,7 +48,9 @@ def read(path: Path) -> dict[str, Any]:
     try:
         space = content.get("space") or {}
         content["space"] = {name: checked(name, entry) for name, entry in space.items()}  # type: ignore[attr-defined]
-        SearchConfig(**content)  # type: ignore[arg-type]
+        config = SearchConfig(**content)  # type: ignore[arg-type]
     except (ValueError, TypeError, AttributeError) as error:
         raise SpaceError(f"{path}: {error}") from error
-    return dict(content)
+    # The default space depends on the epochs, which an option may change: only what differs from it stays.
+    usual = default_entries(config.epochs)
+    return dict(content) | {"space": {name: entry for name, entry in config.space.items() if entry != usual.get(name)}}

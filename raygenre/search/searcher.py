@@ -25,6 +25,9 @@ class LedgerSearcher(Searcher):
         self._sampler = sampler
         self._space = space
         ledger.complete_draws(sampler, space)
+        for trial in ledger.unfinished():
+            if failure := ledger.failure(trial.number):  # a driver was killed before it could say so to Optuna
+                ledger.finish(trial.number, failure=failure)
         self._waiting = ledger.unfinished()
         self._numbers: dict[str, int] = {}
 

@@ -39,6 +39,8 @@ def tracked(ledger: Ledger, storage: Storage, console: Console) -> Iterator[Trac
                 raise ServerAwayError(f"{error}\n{_kept(tracker, ledger, storage)}") from error
             _say_what_is_left(tracker, ledger, storage, console)
             raise
+        for run in tracker.open_runs():  # of a driver that was killed in a training that is no longer needed
+            tracker.end(run, "KILLED")
         tracker.drain()
         note_run_ids(ledger, tracker)
         _say_what_is_left(tracker, ledger, storage, console)
@@ -68,6 +70,7 @@ def _say_what_is_left(tracker: Tracker, ledger: Ledger, storage: Storage, consol
 def _kept(tracker: Tracker, ledger: Ledger, storage: Storage) -> str:
     """What is kept where, and how to go on."""
     place = f"--storage {shlex.quote(str(storage.root))} --tracking-uri {shlex.quote(tracker.uri)}"
+    place += " --study-url URL" if ledger.in_database else ""
     return (
         f"Nothing is lost: the study is in {ledger.folder}, and {tracker.waiting} entries for MLflow are in "
         f"{tracker.spool.name} there. When MLflow is back,\n  raygenre sync {place} --study {ledger.name}\n"

@@ -6,12 +6,13 @@ import threading
 import time
 from pathlib import Path
 
+import optuna
 import pytest
 from optuna.trial import TrialState
 
 from raygenre.dataset import Dataset
 from raygenre.search.folder import StudyError, latest_study
-from raygenre.search.ledger import RUN, Ledger
+from raygenre.search.ledger import CHECKPOINT, RUN, Ledger
 from raygenre.search.samplers import sampler
 from raygenre.search.space import space
 from tests.conftest import new_ledger
@@ -212,3 +213,67 @@ def test_a_locked_database_is_waited_for(tracks: Dataset, tmp_path: Path) -> Non
     ledger.report(number, epoch=1, loss=0.5)
     assert ledger.unfinished()[0].intermediate_values == {1: 0.5}
     other.close()
+
+
+def test_a_foreign_study_of_the_same_name_is_left_alone(tracks: Dataset, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'team.db'}"
+    theirs = optuna.create_study(study_name="study", storage=url, direction="maximize")
+    theirs.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
+    with pytest.raises(StudyError, match="none of raygenre's"):
+        new_ledger(tmp_path / "studies", tracks, url=url)
+    assert not optuna.load_study(study_name="study", storage=url).user_attrs
+
+
+def test_a_study_of_a_database_belongs_to_one_folder(tracks: Dataset, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'team.db'}"
+    ledger = new_ledger(tmp_path / "mine", tracks, url=url)
+    assert ledger.in_database
+    (tmp_path / "yours" / "study").mkdir(parents=True)
+    with pytest.raises(StudyError, match="was never begun there"):
+        Ledger.open(tmp_path / "yours", "study", url=url)
+    ledger.close()
+    with pytest.raises(StudyError, match="give its --study-url"):
+        Ledger.open(tmp_path / "mine", "study", url=None)
+    assert Ledger.open(tmp_path / "mine", "study", url=url).id == ledger.id
+
+
+@pytest.mark.parametrize("url", ["team", "sqlite:////nowhere/team.db", "mysql+pymysql://user:word@127.0.0.1:9/team"])
+def test_a_database_that_cannot_be_used_is_refused(tracks: Dataset, tmp_path: Path, url: str) -> None:
+    with pytest.raises(StudyError, match="database of --study-url cannot be used"):
+        new_ledger(tmp_path / "studies", tracks, url=url)
+    with pytest.raises(StudyError, match="no study"):
+        latest_study(tmp_path / "studies")
+
+
+def test_a_start_that_was_refused_is_not_the_study_worked_on_last(tracks: Dataset, tmp_path: Path) -> None:
+    new_ledger(tmp_path, tracks, "autumn").close()
+    (tmp_path / "spring").mkdir()
+    (tmp_path / "spring" / "lock").touch()
+    assert latest_study(tmp_path) == "autumn"
+
+
+def test_foreign_files_among_the_states_do_no_harm(tracks: Dataset, tmp_path: Path) -> None:
+    ledger = new_ledger(tmp_path, tracks)
+    number = begin(ledger)
+    for name in (".DS_Store", f"{number:04d}", "0007"):
+        (ledger.folder / "trials" / name).mkdir(parents=True)
+    ledger.keep_best_states()
+    assert sorted(path.name for path in (ledger.folder / "trials").iterdir()) == [".DS_Store", "0000"]
+
+
+def test_a_lock_that_a_killed_driver_left_is_not_waited_for(tracks: Dataset, tmp_path: Path) -> None:
+    new_ledger(tmp_path, tracks).close()
+    (tmp_path / "study" / "journal.log.lock").touch()
+    started = time.monotonic()
+    Ledger.open(tmp_path, "study", url=None)
+    assert time.monotonic() - started < 10  # Optuna would wait for 30 s
+
+
+def test_a_trial_knows_its_checkpoint_even_if_its_driver_died_before_it_could_say(
+    tracks: Dataset, tmp_path: Path
+) -> None:
+    ledger = new_ledger(tmp_path, tracks)
+    assert ledger.begin(SAMPLER, SPACE).user_attrs[CHECKPOINT] == "trials/0000"
+    ledger.study.ask(SPACE)
+    ledger.complete_draws(SAMPLER, SPACE)
+    assert [trial.user_attrs[CHECKPOINT] for trial in ledger.trials] == ["trials/0000", "trials/0001"]

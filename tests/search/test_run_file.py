@@ -24,7 +24,9 @@ def test_a_search_survives_its_file_with_the_whole_space(tracks: Dataset, tmp_pa
     assert again.distributions == config.distributions
     assert again.first_points == config.first_points
     assert again.fixed == config.fixed
-    assert set(fields["space"]) == {"dropout", "learning_rate", "decay", "width", "batch_size"}
+    written = yaml.safe_load((tmp_path / run_file.NAME).read_text())["space"]
+    assert set(written) == {"dropout", "learning_rate", "decay", "width", "batch_size"}
+    assert set(fields["space"]) == {"width", "batch_size"}  # the default follows the epochs
     assert {name: value for name, value in fields.items() if name != "space"} == {
         name: value for name, value in vars(config).items() if name != "space"
     }

@@ -45,6 +45,17 @@ def test_what_was_left_unfinished_goes_on_first_and_with_the_same_settings(track
     assert resumed.suggest("z") == FINISHED
 
 
+def test_a_failure_that_optuna_was_not_told_of_is_not_trained_again(tracks: Dataset, tmp_path: Path) -> None:
+    ledger = new_ledger(tmp_path, tracks)
+    searcher(ledger).suggest("a")
+    ledger.report(0, epoch=1, loss=0.5)
+    ledger.note(0, "failure", "out of memory")  # and then the driver was killed
+    again = searcher(ledger).suggest("x")
+    assert ledger.state(0) is TrialState.FAIL
+    assert again is not None
+    assert again["number"] == 1
+
+
 def test_optuna_is_told_the_truth(tracks: Dataset, tmp_path: Path) -> None:
     """The stock searcher calls a stopped trial complete, with the loss of an early epoch."""
     ledger = new_ledger(tmp_path, tracks, trials=4)
