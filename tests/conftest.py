@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,9 @@ from raygenre.synthesis import synthesise
 # No test may write to a tracking server or a storage that the person who runs it works with.
 for variable in [name for name in os.environ if name.startswith(("MLFLOW_", "RAYGENRE_", "RAY_ADDRESS"))]:
     del os.environ[variable]
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and all processes that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 GENRES = ("bells", "drone", "storm")
 TRACKS = 10  # per genre

@@ -55,12 +55,6 @@ def test_damaged_files_are_answered_or_refused(originals: Path) -> None:
     assert min(ends["answer"], ends["refusal"]) > CASES / 10  # damage that reaches the decoders, and that is noticed
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(5))
-def test_many_more_damaged_files(originals: Path, seed: int) -> None:
-    assert check(originals, seed=seed, cases=11_000).total() == 11_000
-
-
 # Controls: what the check is there for, planted.
 @pytest.mark.parametrize(
     ("reader", "cases", "message"),
