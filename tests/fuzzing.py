@@ -153,7 +153,11 @@ def outcome(reader: Callable[[bytes], Song], data: bytes) -> str:
 
 def resident() -> float:
     """MiB of memory that this process holds now."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
+    return in_status("VmRSS")
+
+
+def in_status(name: str) -> float:
+    return int(Path("/proc/self/status").read_text().split(f"{name}:")[1].split()[0]) / 1024
 
 
 def main(folder: Path, reader: str, seed: int, first: int, last: int) -> None:
@@ -176,7 +180,7 @@ def main(folder: Path, reader: str, seed: int, first: int, last: int) -> None:
         ends[end if end in ("answer", "refusal") else f"{name}, seed {seed}, number {number}: {end}"] += 1
         memory.append(resident())
     # Not getrusage's, which begins with what the process that started this one held.
-    peak = int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
+    peak = in_status("VmHWM")
     print(json.dumps({"ends": ends, "memory": memory, "peak": peak}))  # noqa: T201
 
 
