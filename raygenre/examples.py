@@ -13,7 +13,8 @@ from typing import Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as serialise
 
 from raygenre import spectrogram
 from raygenre.synthesis import synthesise
@@ -60,9 +61,13 @@ class Examples:
             raise ExamplesError(f"the answers to the stored examples differ by {difference:.3g}, over {TOLERANCE}")
 
     def save(self, path: Path) -> None:
-        """Write one safetensors file."""
+        """Write one safetensors file.
+
+        Raises:
+            OSError: it cannot be written.
+        """
         tensors = {"levels": torch.from_numpy(self.levels), "probabilities": torch.from_numpy(self.probabilities)}
-        save_file(tensors, path)
+        path.write_bytes(serialise(tensors))
 
     @classmethod
     def load(cls, path: Path) -> Self:

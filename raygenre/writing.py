@@ -3,6 +3,9 @@
 import os
 from pathlib import Path
 
+UNFINISHED = ".unfinished-"
+"""How the names of files begin that are still being written, or were when their process was killed."""
+
 
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file under a temporary, hidden name beside its own, and rename it: nobody sees half of it.
@@ -10,7 +13,7 @@ def write_whole(path: Path, data: bytes) -> None:
     Raises:
         OSError: it cannot be written; what was there before still is.
     """
-    unfinished = path.with_name(f".unfinished-{os.getpid()}")
+    unfinished = path.with_name(f"{UNFINISHED}{os.getpid()}")
     try:
         unfinished.write_bytes(data)
         unfinished.replace(path)

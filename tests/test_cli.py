@@ -1,7 +1,7 @@
 import json
 import re
 import sys
-from collections.abc import Generator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +11,12 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from raygenre import batch, registry, rendering, spectrogram
-from raygenre.batch import Answer
-from raygenre.classifier import Classifier, Prediction
+from raygenre import registry, spectrogram
+from raygenre.calibration import Calibration
+from raygenre.classifier import Classifier
 from raygenre.cli import app
 from raygenre.dataset import Dataset
 from raygenre.model import GenreCNN, ModelConfig
-from raygenre.rendering import Drawing, Drawn
 from raygenre.search.ledger import Ledger
 from raygenre.search.run_ids import trial_name
 from raygenre.search.samplers import sampler
@@ -25,6 +24,7 @@ from raygenre.search.space import space
 from raygenre.song import read
 from raygenre.storage import Storage, resolve
 from raygenre.synthesis import synthesise
+from raygenre.timeline import percent
 from raygenre.tracking import Tracker
 from raygenre.tracking_server import Server
 from tests.conftest import FinishedSearch, new_ledger
@@ -111,19 +111,18 @@ def test_predict_answers_silence_as_what_it_is(model: str, album: Path) -> None:
     assert set(short) == {"file", "genre", "confidence", "uncertain", "probabilities", "windows", "model"}
 
 
-@pytest.mark.parametrize("uncertain", [True, False])
+@pytest.mark.parametrize(("threshold", "uncertain"), [(1.0, True), (0.0, False)])
 def test_predict_marks_what_is_uncertain(
-    model: str, album: Path, monkeypatch: pytest.MonkeyPatch, uncertain: bool
+    model: str, album: Path, tmp_path: Path, threshold: float, uncertain: bool
 ) -> None:
-    shares = {"bells": 0.4, "drone": 0.35, "storm": 0.25}
-
-    def unsure(classifier: Classifier, songs: Sequence[Path], *, jobs: int) -> Generator[Answer, None, None]:
-        yield Answer(songs[0], Prediction("bells", 0.4, uncertain, shares, (shares,)), ((0.0, 3.0),), "")
-
-    monkeypatch.setattr(batch, "predict", unsure)
-    result = predict("--model", model, album / "short.wav")
-    assert re.search(r"bells +40 % +drone 35 %, storm 25 %", result.stdout.replace("bells uncertain", "bells"))
-    assert ("bells uncertain" in result.stdout) == uncertain
+    judged = replace(Classifier.load(Path(model)), calibration=Calibration(1.0, threshold))
+    judged.save(tmp_path / "judged")
+    shares = judged.predict(read(album / "short.wav")).probabilities
+    (first, most), *others = sorted(shares.items(), key=lambda item: -item[1])
+    result = predict("--model", tmp_path / "judged", album / "short.wav")
+    rest = ", ".join(f"{genre} {percent(share)}" for genre, share in others)
+    assert re.search(rf"{first} +{percent(most)} +{rest}", result.stdout.replace(f"{first} uncertain", first))
+    assert (f"{first} uncertain" in result.stdout) == uncertain
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
@@ -136,24 +135,6 @@ def test_predict_writes_a_table(model: str, album: Path, tmp_path: Path, suffix:
     assert found["windows"].tolist()[0] == 2
     assert found["error"].tolist()[1] == "the song is silent from beginning to end"
     assert [path.name for path in tmp_path.iterdir()] == [table.name]
-
-
-def test_predict_after_ctrl_c_keeps_the_answers_beside_the_table(
-    model: str, album: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "songs.csv").write_text("of last week\n")
-    predict_all = batch.predict
-
-    def interrupted(classifier: Classifier, songs: Sequence[Path], *, jobs: int) -> Generator[Answer, None, None]:
-        yield from predict_all(classifier, songs[:1], jobs=jobs)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(batch, "predict", interrupted)
-    result = predict("--model", model, album, "-o", tmp_path / "songs.csv")
-    assert result.exit_code == 130
-    assert "interrupted after 1 of 3 songs" in result.stdout
-    assert (tmp_path / "songs.csv").read_text() == "of last week\n"
-    assert pd.read_csv(tmp_path / "songs.partial.csv")["path"].tolist() == [str(album / "long.flac")]
 
 
 def test_predict_draws_a_song(model: str, album: Path, tmp_path: Path) -> None:
@@ -207,19 +188,6 @@ def test_render_makes_a_data_set_of_a_tree(album: Path, tmp_path: Path) -> None:
     again = render(album.parent, tmp_path / "out")
     assert "0 drawn" in again.stdout
     assert "2 were there already" in again.stdout
-
-
-def test_render_says_how_to_go_on_after_ctrl_c(album: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    draw_all = rendering.draw
-
-    def interrupted(drawings: Sequence[Drawing], *, jobs: int) -> Generator[Drawn, None, None]:
-        yield from draw_all(drawings[:1], jobs=jobs)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(rendering, "draw", interrupted)
-    result = render(album.parent, tmp_path / "out")
-    assert result.exit_code == 130
-    assert "1 drawn, 2 left; say the same again to go on" in result.stdout
 
 
 def test_render_refuses_what_it_cannot_do(song: Path, album: Path, tmp_path: Path) -> None:

@@ -58,9 +58,14 @@ def test_it_shows_a_study_while_the_search_goes_on(tracks: Dataset, tmp_path: Pa
         assert [trial["state"] for trial in about["trials"]] == ["Running", "Running"]
         with socket.socket() as other, pytest.raises(OSError, match="refused"):
             other.connect(("127.0.0.2", port))  # it listens on this one address
+        with socket.create_connection(("127.0.0.1", port)) as busy:
+            busy.sendall(b"GET /dashboard HTTP/1.0\r\n")  # it waits for the rest of this request
+            assert b"<title>" in fetch(f"http://127.0.0.1:{port}/dashboard", process)  # and answers others
+            process.send_signal(signal.SIGINT)
+            printed, _ = process.communicate(timeout=30)
     finally:
-        process.send_signal(signal.SIGINT)
-        printed, _ = process.communicate(timeout=30)
+        process.kill()
+        process.communicate()
     assert f"The study autumn: http://127.0.0.1:{port}/dashboard" in printed
     assert "Traceback" not in printed
 

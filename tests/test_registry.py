@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mlflow.tracking import MlflowClient
 
 from raygenre import registry
 from raygenre.classifier import WEIGHTS, Classifier
@@ -123,12 +124,18 @@ def test_the_current_name_is_that_of_what_would_be_fetched(storage: Storage) -> 
         registry.current(storage, "models:/raygenre@nobody")
 
 
-def test_the_champion_is_rolled_back_step_by_step(tmp_path: Path) -> None:
-    storage = resolve(tmp_path)
+def versions(folder: Path, number: int) -> tuple[Storage, MlflowClient]:
+    """A registry with so many versions, which hold nothing."""
+    storage = resolve(folder)
     client = Server(storage).client
     client.create_registered_model("raygenre")
-    for _ in range(3):
-        client.create_model_version("raygenre", str(tmp_path / "nothing"))
+    for _ in range(number):
+        client.create_model_version("raygenre", str(folder / "nothing"))
+    return storage, client
+
+
+def test_the_champion_is_rolled_back_step_by_step(tmp_path: Path) -> None:
+    storage, _ = versions(tmp_path, 3)
     with pytest.raises(RegistryError, match="no champion"):
         registry.rollback(storage)
     for version in (1, 2, 2, 3, 1):
@@ -140,11 +147,7 @@ def test_the_champion_is_rolled_back_step_by_step(tmp_path: Path) -> None:
 
 
 def test_a_rollback_after_a_promotion_that_ended_half_way_goes_to_another_version(tmp_path: Path) -> None:
-    storage = resolve(tmp_path)
-    client = Server(storage).client
-    client.create_registered_model("raygenre")
-    for _ in range(2):
-        client.create_model_version("raygenre", str(tmp_path / "nothing"))
+    storage, client = versions(tmp_path, 2)
     registry.promote(storage, 1)
     registry.promote(storage, 2)
     client.set_registered_model_tag("raygenre", registry.HISTORY, "1 2")
@@ -152,11 +155,7 @@ def test_a_rollback_after_a_promotion_that_ended_half_way_goes_to_another_versio
 
 
 def test_a_champion_before_that_was_deleted_is_not_gone_back_to(tmp_path: Path) -> None:
-    storage = resolve(tmp_path)
-    client = Server(storage).client
-    client.create_registered_model("raygenre")
-    for _ in range(2):
-        client.create_model_version("raygenre", str(tmp_path / "nothing"))
+    storage, client = versions(tmp_path, 2)
     registry.promote(storage, 1)
     registry.promote(storage, 2)
     client.delete_model_version("raygenre", "1")

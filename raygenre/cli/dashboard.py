@@ -1,8 +1,10 @@
 """`raygenre dashboard`: Optuna's own pages about a study, while it runs and after."""
 
-import socket
+import threading
 from pathlib import Path
+from socketserver import ThreadingMixIn
 from typing import Annotated
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import typer
 
@@ -41,15 +43,29 @@ def dashboard(
         fail(f"{error}; `make tune` makes one" if isinstance(error, StudyError) else str(error))
     if not found or (name and name not in found):
         fail(f"there is no study {name or 'yet'} in {study_url or studies}; `make tune` makes one")
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError as error:
-            fail(f"port {port} cannot be used ({error.strerror}); name another with --port")
+    try:
+        server = make_server(HOST, port, optuna_dashboard.wsgi(kept), server_class=_Server, handler_class=_Quiet)
+    except OSError as error:
+        fail(f"port {port} cannot be used ({error.strerror}); name another with --port")
     title = f"The study {name}" if name else f"{len(found)} studies"
     out.print(f"{title}: http://{HOST}:{port}/dashboard (Ctrl-C ends it)", highlight=False, soft_wrap=True)
+    # In a thread of its own: wsgiref takes a Ctrl-C that comes while it answers for an error of that answer.
+    answering = threading.Thread(target=server.serve_forever, daemon=True)
+    answering.start()
     try:
-        optuna_dashboard.run_server(kept, host=HOST, port=port)
+        answering.join()
     except KeyboardInterrupt:
+        server.shutdown()
+        server.server_close()
         out.print("The dashboard is closed; the study is untouched")
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    """Browsers open connections in store: one that says nothing must not keep the others waiting."""
+
+    daemon_threads = True
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, *ignored: object) -> None:
+        """Say nothing of each request; errors are still told."""

@@ -16,6 +16,7 @@ from raygenre.search.objectives import UNITS
 from raygenre.search.progress import short
 from raygenre.search.run_ids import trial_name
 from raygenre.tracking import Tracker
+from raygenre.writing import write_whole
 
 FILE = "front.csv"
 
@@ -47,7 +48,7 @@ def text(ledger: Ledger) -> str:
 def record(ledger: Ledger, tracker: Tracker, parent: str) -> None:
     """Keep the front in MLflow and in the study's folder, and each complete trial's values with its run."""
     content = text(ledger)
-    (ledger.folder / FILE).write_text(content)
+    write_whole(ledger.folder / FILE, content.encode())
     tracker.text(parent, content, FILE)
     best = {trial.number for trial in ledger.front()}
     for trial in ledger.trials:

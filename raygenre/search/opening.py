@@ -16,12 +16,13 @@ from raygenre.search.config import SearchConfig
 from raygenre.search.folder import JOURNAL, StudyError, locked, storage
 from raygenre.search.objectives import DIRECTIONS
 from raygenre.splits import Split
+from raygenre.writing import UNFINISHED
 
 ID, CONFIG, SPLIT = "id", "config", "split"
 """Attributes of the study."""
 
 _ID_FILE = "id"
-_OWN_FILES = ("lock", JOURNAL, f"{JOURNAL}.lock", _ID_FILE, run_file.NAME, f"{run_file.NAME}.unfinished")
+_OWN_FILES = ("lock", JOURNAL, f"{JOURNAL}.lock", _ID_FILE, run_file.NAME)
 
 
 def begin(folder: Path, *, config: SearchConfig, split: Split, url: str | None) -> tuple[Study, Path, int]:
@@ -39,7 +40,8 @@ def begin(folder: Path, *, config: SearchConfig, split: Split, url: str | None) 
             study_name=name, storage=database or storage(folder, None), directions=directions, load_if_exists=True
         )
         # A study without its configuration is one whose driver died as it was begun.
-        leftovers = sorted(path.name for path in folder.iterdir() if path.name not in _OWN_FILES)
+        names = sorted(path.name for path in folder.iterdir() if not path.name.startswith(UNFINISHED))
+        leftovers = [name for name in names if name not in _OWN_FILES]
         if CONFIG in study.user_attrs or leftovers:
             found = f"; its folder {folder} holds {', '.join(leftovers)}" if leftovers else ""
             raise StudyError(f"the study {name} is there already{found}; go on with --resume, or name another")

@@ -12,6 +12,7 @@ import yaml
 from raygenre.search.config import SearchConfig
 from raygenre.search.space import SpaceError, checked, default_entries, unknown
 from raygenre.search.space_file import mapping
+from raygenre.writing import write_whole
 
 NAME = "run.yaml"
 _HEAD = "# A resolved search; run it again with: python experiments/tune.py --config run.yaml\n"
@@ -26,9 +27,7 @@ def write(config: SearchConfig) -> str:
 
 def save(config: SearchConfig, folder: Path) -> None:
     """Write the file into a folder, whole or not at all."""
-    unfinished = folder / f"{NAME}.unfinished"
-    unfinished.write_text(write(config), encoding="utf-8")
-    unfinished.replace(folder / NAME)
+    write_whole(folder / NAME, write(config).encode())
 
 
 def read(path: Path) -> dict[str, Any]:

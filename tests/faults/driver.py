@@ -55,6 +55,11 @@ class Driver:
         printed, _ = self._process.communicate(timeout=timeout)
         return self._process.returncode, printed
 
+    def finish(self) -> None:
+        """Wait until it has ended well."""
+        code, printed = self.wait(500)
+        assert code == 0, printed
+
     @property
     def pid(self) -> int:
         assert self._process

@@ -34,8 +34,7 @@ def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(driver: Driver) -> None:
     assert {run.info.status for run in driver.trial_runs()} <= {"FINISHED", "KILLED"}
 
     driver.start(resume=True)
-    code, printed = driver.wait()
-    assert code == 0, printed
+    driver.finish()
     after = driver.ledger()
     for early, late in zip(before, after, strict=False):
         assert early.params == late.params
@@ -49,8 +48,7 @@ def test_a_killed_driver_is_resumed_from_the_ledger(driver: Driver) -> None:
     driver.kill()
     before = driver.ledger()
     driver.start(resume=True)
-    code, printed = driver.wait()
-    assert code == 0, printed
+    driver.finish()
     for early, late in zip(before, driver.ledger(), strict=False):
         assert early.params == late.params
         assert early.intermediate_values.items() <= late.intermediate_values.items()
@@ -62,8 +60,7 @@ def test_a_killed_worker_goes_on_from_its_last_epoch(driver: Driver) -> None:
     for epochs in (2, 6):
         driver.wait_for_epochs(epochs)
         assert driver.kill_a_worker()
-    code, printed = driver.wait()
-    assert code == 0, printed
+    driver.finish()
     driver.check_all_is_there()
 
 
@@ -75,8 +72,7 @@ def test_a_second_driver_is_refused(driver: Driver) -> None:
     refused = subprocess.run(second, capture_output=True, text=True, timeout=120, check=False)
     assert refused.returncode == 2
     assert f"another driver (process {driver.pid}) works on the study {STUDY}" in " ".join(refused.stdout.split())
-    code, printed = driver.wait()
-    assert code == 0, printed
+    driver.finish()
     driver.check_all_is_there()
 
 
@@ -100,8 +96,7 @@ def test_many_kills_lose_nothing(tmp_path: Path, tracks_folder: Path) -> None:
             for early, late in zip(before, after, strict=False):
                 assert early.params == late.params
                 assert early.intermediate_values.items() <= late.intermediate_values.items()
-        code, printed = driver.wait()
-        assert code == 0, printed
+        driver.finish()
         driver.check_all_is_there()
     finally:
         driver.kill()

@@ -1,0 +1,48 @@
+"""A batch of songs that is interrupted from the terminal keeps its answers beside the table that it was to write."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from raygenre.classifier import Classifier
+from raygenre.model import GenreCNN, ModelConfig
+from tests.sounds import encode, noise
+from tests.test_tune import ROOT
+
+SONGS = 60
+
+
+@pytest.mark.slow
+def test_predict_after_ctrl_c_keeps_the_answers_beside_the_table(tmp_path: Path) -> None:
+    music, table = tmp_path / "music", tmp_path / "songs.csv"
+    music.mkdir()
+    for number in range(SONGS):
+        (music / f"{number:02d}.flac").write_bytes(encode(noise(seconds=60, seed=number), "flac", "flac"))
+    torch.manual_seed(0)
+    Classifier(GenreCNN(ModelConfig(genres=2)), ("bells", "storm")).save(tmp_path / "model")
+    table.write_text("of last week\n")
+    command = [
+        sys.executable, "-c", "from raygenre.cli import app; app()", "predict", str(music), "--json",
+        "-o", str(table), "--jobs", "2", "--model", str(tmp_path / "model"),
+    ]  # fmt: skip
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert process.stdout
+    told = [process.stdout.readline() for _ in range(3)]
+    os.killpg(process.pid, signal.SIGINT)
+    rest, errors = process.communicate(timeout=60)
+    *more, last = rest.splitlines()
+    answers = len(told) + len([line for line in more if line.startswith("{")])
+    assert process.returncode == 130
+    assert last == f"interrupted after {answers} of {SONGS} songs"
+    assert "Traceback" not in errors
+    assert table.read_text() == "of last week\n"
+    kept = pd.read_csv(tmp_path / "songs.partial.csv")
+    assert kept["path"].tolist() == [str(music / f"{number:02d}.flac") for number in range(answers)]
