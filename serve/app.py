@@ -20,7 +20,7 @@ from ray.serve.config import AutoscalingConfig, BackpressureConfig
 
 from raygenre import registry
 from raygenre.storage import resolve
-from serve import listening, logs
+from serve import listening, logs, proxies
 from serve.keys import KeyProblemError, Keys, check_exposure
 from serve.routes import build
 from serve.service import Service
@@ -58,6 +58,7 @@ def app(settings: Settings) -> Application:
     Raises:
         click.ClickException: there is none, or the settings do not go together; the message says what to do.
     """
+    proxies.set_defaults()
     storage = resolve(settings.storage, settings.tracking_uri)
     try:
         keys = Keys.of(settings)

@@ -18,6 +18,7 @@ from starlette.requests import Request
 
 from raygenre.synthesis import synthesise
 from tests.endpoint.serving import PORT
+from tests.processes import titled
 from tests.sounds import encode
 
 ALLOWED = {200, 400, 404, 405, 408, 413, 415, 422, 429, 503}
@@ -128,10 +129,9 @@ def send_all(files: list[bytes], number: int, first: int) -> Counter[int]:
 def resident(application: str) -> int:
     """Bytes of memory that the replicas of an application hold."""
     pages = 0
-    for process in Path("/proc").glob("[0-9]*"):
+    for pid in titled(f"ServeReplica:{application}:"):
         with suppress(OSError):
-            if f"ServeReplica:{application}:" in (process / "cmdline").read_text():
-                pages += int((process / "statm").read_text().split()[1])
+            pages += int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     assert pages, f"no replica of {application} is there"
     return pages * os.sysconf("SC_PAGE_SIZE")
 

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import optuna
@@ -14,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from raygenre.search.recorder import METRICS
 from raygenre.storage import resolve
 from raygenre.tracking_server import Server
+from tests.processes import titled
 from tests.test_tune import ROOT
 
 STUDY = "autumn"
@@ -82,14 +84,11 @@ class Driver:
     def kill_a_worker(self) -> bool:
         """One process that trains dies; False if none does so at the moment."""
         assert self._process
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                title = (folder / "cmdline").read_bytes()
-                if title.startswith(b"ray::") and b"Impl" in title and os.getsid(int(folder.name)) == self._process.pid:
-                    os.kill(int(folder.name), signal.SIGKILL)
+        for pid in titled("ray::"):
+            with suppress(ProcessLookupError, FileNotFoundError):
+                if "Impl" in Path(f"/proc/{pid}/cmdline").read_text() and os.getsid(pid) == self._process.pid:
+                    os.kill(pid, signal.SIGKILL)
                     return True
-            except (FileNotFoundError, ProcessLookupError):
-                continue
         return False
 
     def ledger(self) -> list[FrozenTrial]:

@@ -1,0 +1,27 @@
+"""Ray Serve at its defaults: `serve run benchmarks.peers.stock_serve:app`. `CLASSIFIER` names the folder."""
+
+import os
+from pathlib import Path
+
+import torch
+from ray import serve
+from starlette.requests import Request
+
+from raygenre.classifier import Classifier
+from raygenre.song import read
+
+
+@serve.deployment
+class Genres:
+    """One replica."""
+
+    def __init__(self, folder: str) -> None:
+        torch.set_num_threads(1)
+        self._classifier = Classifier.load(Path(folder))
+
+    async def __call__(self, request: Request) -> dict[str, float]:
+        """Probabilities by genre."""
+        return dict(self._classifier.predict(read(await request.body())).probabilities)
+
+
+app = Genres.bind(os.environ["CLASSIFIER"])  # type: ignore[attr-defined]

@@ -1,0 +1,308 @@
+"""What a prediction costs over HTTP: raygenre's endpoint beside other servers of the same classifier.
+
+Run, from the project's folder (12 minutes on 2 cores):
+    pip install -e '.[bench]'
+    python benchmarks/serving.py                  # synthetic pictures
+    python benchmarks/serving.py --data PATH      # a dataset's own
+
+Each server starts anew in every round, answers some requests before the clock, then one client and sixteen send
+pictures for some seconds, from the same machine and cores. Every answer is compared with the classifier's own. CPU time
+is that of all processes that the server started, Ray's included, and stands beside a loop that decodes and predicts the
+same pictures in one process without any server. The table has medians over the rounds. Ray Serve runs with its plain
+proxy.
+"""
+
+import base64
+import http.client
+import itertools
+import json
+import os
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from raygenre.classifier import Classifier
+from raygenre.model import GenreCNN, ModelConfig
+from raygenre.packing import save_pyfunc
+from raygenre.song import read
+from raygenre.spectrogram import levels, write_png
+from raygenre.synthesis import GENRES, synthesise
+
+ROOT = Path(__file__).parent.parent
+BIN = Path(sys.executable).parent
+PICTURES = 50
+CLIENTS = (1, 16)
+TICKS = os.sysconf("SC_CLK_TCK")  # a second
+
+Shares = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Server:
+    """How to start a server, ask it, and read its answer; {port}, {classifier} and {model} are filled in."""
+
+    name: str
+    command: tuple[str, ...]
+    path: str = "/predict"
+    shares: Callable[[Any], Shares] = dict
+    content_type: str = "application/octet-stream"
+    body: Callable[[bytes], bytes] = bytes
+
+
+@dataclass(frozen=True)
+class Load:
+    """What some seconds of requests came to: requests a second, CPU ms a request, latencies in ms."""
+
+    rate: float
+    cpu: float
+    p50: float
+    p99: float
+
+
+def mlflow_body(file: bytes) -> bytes:
+    table = {"columns": ["file"], "data": [[base64.b64encode(file).decode()]]}
+    return json.dumps({"dataframe_split": table}).encode()
+
+
+def mlflow_shares(answer: Any) -> Shares:
+    row = answer["predictions"][0]
+    return {name: row[name] for name in row if name not in ("genre", "confidence", "uncertain")}
+
+
+OURS = Server(
+    "raygenre",
+    (str(BIN / "serve"), "run", "--address", "local", "{config}"),
+    path="/v1/predict",
+    shares=lambda answer: answer["probabilities"],
+)
+SERVERS = (
+    OURS,
+    Server(
+        "FastAPI + uvicorn", (str(BIN / "uvicorn"), "benchmarks.peers.plain:app", "--port", "{port}", "--no-access-log")
+    ),
+    Server("LitServe", (sys.executable, "-m", "benchmarks.peers.lit", "{port}")),
+    Server(
+        "mlflow models serve",
+        (
+            str(BIN / "mlflow"),
+            "models",
+            "serve",
+            "--model-uri",
+            "{model}",
+            "--env-manager",
+            "local",
+            "--port",
+            "{port}",
+        ),
+        path="/invocations",
+        shares=mlflow_shares,
+        content_type="application/json",
+        body=mlflow_body,
+    ),
+    Server("Ray Serve, defaults", (str(BIN / "serve"), "run", "--address", "local", "{stock}"), path="/"),
+)
+
+
+def main(
+    data: Annotated[Path | None, typer.Option(help="Folder of dataset-style PNGs; synthetic ones without it.")] = None,
+    seconds: Annotated[float, typer.Option(help="Of requests, for each number of clients.")] = 10,
+    rounds: Annotated[int, typer.Option(help="Times that each server is started.")] = 3,
+    only: Annotated[str, typer.Option(help="The one server to measure.")] = "",
+) -> None:
+    """Measure all of them in turns."""
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        work = Path(folder)
+        torch.manual_seed(0)
+        Classifier(GenreCNN(ModelConfig(genres=10)), tuple(sorted(GENRES))).save(work / "classifier")
+        save_pyfunc(work / "classifier", work / "model")
+        classifier = Classifier.load(work / "classifier")
+        pictures = list(itertools.islice(files(data), PICTURES))
+        wanted = [dict(classifier.predict(read(picture)).probabilities) for picture in pictures]
+        servers = [server for server in SERVERS if only in server.name]
+        found: dict[tuple[str, int], list[Load]] = {}
+        bare: list[float] = []
+        for _ in range(rounds):
+            bare.append(loop(classifier, pictures, seconds))
+            for server in servers:
+                with running(server, work, pictures[0]) as (port, process):
+                    ask(server, port, pictures, wanted, clients=4, seconds=3)
+                    for clients in CLIENTS:
+                        before, started = cpu_seconds(process), time.perf_counter()
+                        latencies = ask(server, port, pictures, wanted, clients=clients, seconds=seconds)
+                        took = time.perf_counter() - started
+                        spent = cpu_seconds(process) - before
+                        p50, p99 = np.percentile(latencies, (50, 99)) * 1000
+                        load = Load(len(latencies) / took, 1000 * spent / len(latencies), float(p50), float(p99))
+                        found.setdefault((server.name, clients), []).append(load)
+    show(found, bare)
+
+
+def show(found: dict[tuple[str, int], list[Load]], bare: list[float]) -> None:
+    console = Console(width=120)
+    loop_ms = statistics.median(bare)
+    console.print(f"Decode and predict in a loop, one thread: {loop_ms:.2f} ms of CPU a picture")
+    table = Table("clients", "server", "requests/s", "raygenre is", "CPU ms a request", "of the loop's", "p50, p99 ms")
+    for clients in CLIENTS:
+        ours = found.get((OURS.name, clients), [])
+        for (name, number), loads in found.items():
+            if number != clients:
+                continue
+            rate, cpu, p50, p99 = (
+                statistics.median(getattr(load, field) for load in loads) for field in ("rate", "cpu", "p50", "p99")
+            )
+            ratio = [mine.rate / other.rate for mine, other in zip(ours, loads, strict=bool(ours))]
+            times = f"{statistics.median(ratio):.2f} times" if ratio and name != OURS.name else ""
+            table.add_row(
+                str(clients), name, f"{rate:.1f}", times, f"{cpu:.1f}", f"{cpu / loop_ms:.2f}", f"{p50:.0f}, {p99:.0f}"
+            )
+    console.print(table)
+
+
+def files(data: Path | None) -> Iterator[bytes]:
+    """Dataset-style PNGs."""
+    if data is None:
+        for number, genre in enumerate(itertools.cycle(sorted(GENRES))):
+            yield write_png(levels(torch.from_numpy(synthesise(genre, seed=number)), under_frame=True).numpy())
+    else:
+        paths = sorted(data.rglob("*.png"))
+        if len(paths) < PICTURES:
+            raise typer.BadParameter(f"{data} holds fewer than {PICTURES} PNGs")
+        yield from (path.read_bytes() for path in paths[:: len(paths) // PICTURES])
+
+
+def loop(classifier: Classifier, pictures: list[bytes], seconds: float) -> float:
+    """CPU ms a picture in this process."""
+    started, number = time.process_time(), 0
+    while time.process_time() - started < seconds / 2:
+        classifier.predict(read(pictures[number % len(pictures)]))
+        number += 1
+    return 1000 * (time.process_time() - started) / number
+
+
+@contextmanager
+def running(server: Server, work: Path, picture: bytes) -> Iterator[tuple[int, int]]:
+    """Start a server and wait for its first answer; yield its port and the id of its process."""
+    port = free_port()
+    for name, application in (("config", "serve.app:app"), ("stock", "benchmarks.peers.stock_serve:app")):
+        options = {"host": "127.0.0.1", "port": port}
+        applications = [{"name": "default", "route_prefix": "/", "import_path": application}]
+        (work / f"{name}.yaml").write_text(json.dumps({"http_options": options, "applications": applications}))
+    places = {"port": port, "model": work / "model"} | {name: work / f"{name}.yaml" for name in ("config", "stock")}
+    environment = os.environ | {
+        "PYTHONPATH": str(ROOT),
+        "CLASSIFIER": str(work / "classifier"),
+        "RAYGENRE_MODEL_URI": str(work / "classifier"),
+        "RAYGENRE_STORAGE": str(work / "storage"),
+        "OMP_NUM_THREADS": "1",
+    }
+    command = [part.format(**places) for part in server.command]
+    log = work / "server.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=output, stderr=output, start_new_session=True
+        )
+    try:
+        until = time.monotonic() + 120
+        while True:
+            if process.poll() is not None or time.monotonic() > until:
+                raise RuntimeError(f"{server.name} does not answer:\n{log.read_text()}")
+            with suppress(OSError, http.client.HTTPException):
+                connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+                connection.request("POST", server.path, server.body(picture), {"Content-Type": server.content_type})
+                if connection.getresponse().status == 200:
+                    break
+            time.sleep(0.3)
+        yield port, process.pid
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def ask(
+    server: Server, port: int, pictures: list[bytes], wanted: list[Shares], *, clients: int, seconds: float
+) -> list[float]:
+    """Send pictures from some clients for some seconds; return the latencies in s, once all answers were compared."""
+    bodies = [server.body(picture) for picture in pictures]
+    latencies: list[float] = []
+    answers: list[tuple[int, int, bytes]] = []
+    until = time.perf_counter() + seconds
+
+    def client(first: int) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        for number in itertools.count(first):
+            place = number % len(bodies)
+            started = time.perf_counter()
+            if started > until:
+                break
+            connection.request("POST", server.path, bodies[place], {"Content-Type": server.content_type})
+            response = connection.getresponse()
+            content = response.read()
+            latencies.append(time.perf_counter() - started)
+            answers.append((place, response.status, content))
+        connection.close()
+
+    threads = [threading.Thread(target=client, args=(7 * number,)) for number in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for place, status, content in answers:
+        if status != 200:
+            raise RuntimeError(f"{server.name} answered {status}: {content.decode()}")
+        shares = server.shares(json.loads(content))
+        if max(abs(shares[name] - share) for name, share in wanted[place].items()) > 1e-3:
+            raise RuntimeError(f"{server.name} answered otherwise than the classifier: {shares}, {wanted[place]}")
+    return latencies
+
+
+def cpu_seconds(process: int) -> float:
+    """CPU time, user and system, of a process and all that it started, so far."""
+    parents: dict[int, int] = {}
+    spent: dict[int, int] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        parents[int(path.parent.name)] = int(fields[1])
+        spent[int(path.parent.name)] = sum(map(int, fields[11:15]))  # with the children that have ended
+    return sum(time for one, time in spent.items() if process in ancestors(one, parents)) / TICKS
+
+
+def ancestors(process: int, parents: dict[int, int]) -> Iterator[int]:
+    while process in parents:
+        yield process
+        process = parents[process]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+if __name__ == "__main__":
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(main)
+    app()

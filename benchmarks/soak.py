@@ -1,0 +1,129 @@
+"""What the endpoint's processes hold over a long time: requests at a steady rate, and the slope of their memory.
+
+Run, from the project's folder (half an hour):
+    python -m benchmarks.soak                     # 50 requests a second for 30 minutes
+    python -m benchmarks.soak --minutes 3         # a look
+
+Nineteen of twenty requests are pictures, the others songs of 30 s as MP3. The slope is a least-squares line through
+the resident memory, every 5 s, after the first sixth of the time, in which caches fill.
+"""
+
+import http.client
+import itertools
+import tempfile
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.serving import OURS, files, running
+from raygenre.classifier import Classifier
+from raygenre.encoding import encode
+from raygenre.model import GenreCNN, ModelConfig
+from raygenre.synthesis import GENRES, synthesise
+
+CLIENTS = 32  # connections that are kept open
+EVERY = 5  # s
+ROLES = {"replica": "ray::ServeReplica", "proxy": "ray::ProxyActor", "controller": "ray::ServeController"}
+
+
+def main(
+    minutes: Annotated[float, typer.Option(help="Of requests.")] = 30,
+    rate: Annotated[float, typer.Option(help="Requests a second.")] = 50,
+) -> None:
+    """Send, watch, and print."""
+    console = Console()
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        work = Path(folder)
+        torch.manual_seed(0)
+        Classifier(GenreCNN(ModelConfig(genres=10)), tuple(sorted(GENRES))).save(work / "classifier")
+        pictures = list(itertools.islice(files(None), 19))
+        song = encode(synthesise("bells", seed=0), "mp3", "libmp3lame", rate=22_050, bit_rate=128_000)
+        with running(OURS, work, pictures[0]) as (port, process):
+            watched = {role: first(title, process) for role, title in ROLES.items()}
+            memory: dict[str, list[float]] = {role: [] for role in watched}
+            ended = threading.Event()
+
+            def watch() -> None:
+                while not ended.wait(EVERY):
+                    for role, pid in watched.items():
+                        memory[role].append(resident(pid))
+
+            watching = threading.Thread(target=watch)
+            watching.start()
+            statuses, latencies = send(port, [*pictures, song], rate=rate, seconds=60 * minutes)
+            ended.set()
+            watching.join()
+            for role, pid in watched.items():  # raises if one was replaced on the way
+                memory[role].append(resident(pid))
+    p50, p99 = np.percentile(latencies, (50, 99)) * 1000
+    told = ", ".join(f"{number} times {status}" for status, number in sorted(statuses.items()))
+    console.print(
+        f"{sum(statuses.values())} requests in {minutes:g} minutes: {told}; p50 {p50:.0f} ms, p99 {p99:.0f} ms"
+    )
+    table = Table("process", "MiB at a sixth", "MiB in the end", "MiB a minute")
+    for role, values in memory.items():
+        kept = values[len(values) // 6 :]
+        slope = np.polyfit(np.arange(len(kept)) * EVERY / 60, kept, 1)[0]
+        table.add_row(role, f"{kept[0]:.0f}", f"{kept[-1]:.0f}", f"{slope:+.2f}")
+    console.print(table)
+
+
+def send(port: int, bodies: list[bytes], *, rate: float, seconds: float) -> tuple[Counter[int], list[float]]:
+    """Send at a steady rate; return the statuses (0: no answer) and the latencies in s."""
+    statuses: Counter[int] = Counter()
+    latencies: list[float] = []
+    kept = threading.local()
+
+    def post(body: bytes) -> None:
+        started = time.perf_counter()
+        try:
+            if not hasattr(kept, "connection"):
+                kept.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+            kept.connection.request("POST", OURS.path, body)
+            response = kept.connection.getresponse()
+            response.read()
+            status = response.status
+        except (OSError, http.client.HTTPException):
+            status = 0
+            kept.connection.close()
+        statuses[status] += 1
+        latencies.append(time.perf_counter() - started)
+
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        began = time.perf_counter()
+        for number in range(int(rate * seconds)):
+            time.sleep(max(0.0, began + number / rate - time.perf_counter()))
+            pool.submit(post, bodies[number % len(bodies)])
+    return statuses, latencies
+
+
+def first(title: str, ancestor: int) -> int:
+    """The process with a title in the session of another."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            session = int((folder / "stat").read_text().rpartition(")")[2].split()[3])
+            if session == ancestor and (folder / "cmdline").read_text().startswith(title):
+                return int(folder.name)
+    raise RuntimeError(f"there is no process {title}")
+
+
+def resident(pid: int) -> float:
+    """MiB."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+
+if __name__ == "__main__":
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(main)
+    app()

@@ -1,0 +1,79 @@
+"""Requests at a steady rate, or as fast as some clients can, each on a connection of its own."""
+
+import http.client
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+PREDICT = "/v1/predict"
+LOST = 0  # the status of a request that got no answer at all
+
+
+@dataclass(frozen=True)
+class Reply:
+    """When a request began and how long it took, in s; its status, and what came back."""
+
+    began: float
+    took: float
+    status: int
+    content: bytes
+
+
+def post(port: int, body: bytes, path: str = PREDICT) -> Reply:
+    """Send one file; nothing is tried twice."""
+    began = time.monotonic()
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        connection.request("POST", path, body)
+        response = connection.getresponse()
+        status, content = response.status, response.read()
+    except (OSError, http.client.HTTPException) as error:
+        status, content = LOST, repr(error).encode()
+    finally:
+        connection.close()
+    return Reply(began, time.monotonic() - began, status, content)
+
+
+def steady(
+    port: int,
+    body: bytes,
+    path: str = PREDICT,
+    *,
+    rate: float,
+    number: int,
+    meanwhile: Callable[[], object] = lambda: None,
+) -> list[Reply]:
+    """Send a number of requests, so many a second, whatever comes of them; do something after the first third."""
+    with ThreadPoolExecutor(500) as pool:
+        began = time.monotonic()
+        sent = []
+        for place in range(number):
+            time.sleep(max(0.0, began + place / rate - time.monotonic()))
+            if place == number // 3:
+                doing = pool.submit(meanwhile)
+            sent.append(pool.submit(post, port, body, path))
+        doing.result()
+        return [reply.result() for reply in sent]
+
+
+def crowd(port: int, body: bytes, path: str = PREDICT, *, clients: int, seconds: float) -> list[Reply]:
+    """Have clients send one request after the other for some seconds."""
+    until, replies = time.monotonic() + seconds, []
+
+    def client() -> None:
+        while time.monotonic() < until:
+            replies.append(post(port, body, path))
+
+    threads = [threading.Thread(target=client) for _ in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return replies
+
+
+def statuses(replies: list[Reply]) -> Counter[int]:
+    return Counter(reply.status for reply in replies)

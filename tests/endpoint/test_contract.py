@@ -1,0 +1,33 @@
+"""The OpenAPI document as a contract: requests that are made from it, good and bad, get the answers that it tells."""
+
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from serve.openapi import FILE
+
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+contract = schemathesis.openapi.from_path(FILE)
+
+
+@pytest.mark.slow
+@contract.parametrize()
+@settings(max_examples=400, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+def test_what_the_document_allows_is_answered_as_it_says(case: Any, endpoint: httpx.Client) -> None:
+    case.call_and_validate(base_url=str(endpoint.base_url), checks=CHECKS)

@@ -1,0 +1,95 @@
+"""The endpoint with its own settings under load: champions change, damaged ones too, and four times too much comes in.
+
+What was counted is recorded with the tests: `pytest -m slow --junitxml=FILE tests/endpoint/test_load.py`.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+
+from raygenre import registry
+from raygenre.classifier import WEIGHTS
+from raygenre.storage import Storage
+from serve.settings import Settings
+from tests.endpoint.load import Reply, crowd, post, statuses, steady
+from tests.endpoint.serving import PORT, new_storage, register, running
+from tests.endpoint.test_swap import artifact, serving, trouble, until
+
+pytestmark = pytest.mark.slow
+
+PATH = "/loaded/v1/predict"
+CLIENTS, SECONDS = 10, 150
+LONGEST_SWAP = 30  # s
+LONGEST_RECOVERY = 5  # s
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Storage:
+    return new_storage(tmp_path_factory.mktemp("loaded"))
+
+
+@pytest.fixture(scope="module")
+def client(loaded: Storage, ray_serve: None) -> Iterator[httpx.Client]:
+    with running(loaded, name="loaded", prefix="/loaded") as client:
+        yield client
+
+
+def test_ten_clients_see_no_failure_while_champions_change(
+    client: httpx.Client, loaded: Storage, picture: bytes, record_property: Callable[[str, object], None]
+) -> None:
+    replies: list[Reply] = []
+    asking = threading.Thread(
+        target=lambda: replies.extend(crowd(PORT, picture, PATH, clients=CLIENTS, seconds=SECONDS))
+    )
+    began = time.monotonic()
+    asking.start()
+    version = register(loaded, favourite=1)
+    promoted = time.monotonic()
+    until(lambda: serving(client) == str(version))
+
+    damaged = register(loaded, favourite=2, promote=False)
+    weights = artifact(loaded, WEIGHTS)
+    weights.write_bytes(weights.read_bytes()[:1000])
+    registry.promote(loaded, damaged)
+    until(lambda: trouble(client) != "")
+    assert serving(client) == str(version)
+    assert time.monotonic() - began < SECONDS - 20  # the clients see what became of it
+    asking.join()
+
+    assert statuses(replies) == {200: len(replies)}
+    answers = [(reply.began, json.loads(reply.content)["model"]["version"]) for reply in replies]
+    assert {name for _, name in answers} == {"1", str(version)}
+    first = min(when for when, name in answers if name == str(version))
+    assert first - promoted < LONGEST_SWAP
+    record_property("requests", len(replies))
+    record_property("s until the new champion answered", round(first - promoted, 1))
+
+
+def test_four_times_too_much_is_refused_in_time_and_soon_forgotten(
+    client: httpx.Client, picture: bytes, record_property: Callable[[str, object], None]
+) -> None:
+    calm = crowd(PORT, picture, PATH, clients=4, seconds=10)
+    rate = len(calm) / 10
+    replies = steady(PORT, picture, PATH, rate=4 * rate, number=int(4 * rate * 20))
+    ended = time.monotonic()
+    found = statuses(replies)
+    assert set(found) <= {200, 429, 503}, found
+    assert found[200] > rate * 5
+    assert found[429] + found[503] > 0, found
+    took = sorted(reply.took for reply in replies if reply.status == 200)
+    assert took[int(0.99 * len(took))] < Settings().request_seconds
+    usual = sorted(reply.took for reply in calm)[len(calm) // 2]
+    while True:
+        reply = post(PORT, picture, PATH)
+        if reply.status == 200 and reply.took < 2 * usual:
+            break
+    back = time.monotonic() - ended
+    record_property("requests a second, before", rate)
+    record_property("statuses", dict(found))
+    record_property("s, p99 of 200", round(took[int(0.99 * len(took))], 1))
+    record_property("s until back", round(back, 1))
+    assert back < LONGEST_RECOVERY

@@ -1,0 +1,70 @@
+"""What it costs when a part of the endpoint is killed: hardly a request on three nodes, seconds for the only proxy.
+
+What was counted is recorded with the tests: `pytest -m slow --junitxml=FILE tests/faults/test_serving.py`.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from raygenre.spectrogram import levels, write_png
+from raygenre.synthesis import synthesise
+from tests.endpoint.load import post
+from tests.endpoint.serving import new_storage
+from tests.mlflow_server import free_port
+from tests.processes import titled
+from tests.test_tune import ROOT
+
+pytestmark = pytest.mark.slow
+
+LONGEST_OUTAGE = 5  # s
+Record = Callable[[str, object], None]
+
+
+def test_killed_parts_cost_hardly_a_request_on_three_nodes(tmp_path: Path, record_property: Record) -> None:
+    command = ["unshare", "--map-root-user", "--net", sys.executable, "-m", "tests.faults.three_nodes", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=580, check=False)
+    record_property("three nodes", done.stdout)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_killed_proxy_is_soon_back(tmp_path: Path, record_property: Record) -> None:
+    storage = new_storage(tmp_path)
+    picture = write_png(levels(torch.from_numpy(synthesise("bells", seed=0))).numpy())
+    port = free_port()
+    config = tmp_path / "serve.yaml"
+    config.write_text(
+        f"http_options: {{host: 127.0.0.1, port: {port}}}\n"
+        "applications: [{name: raygenre, route_prefix: /, import_path: 'serve.app:app'}]\n"
+    )
+    command = [Path(sys.executable).parent / "serve", "run", "--address", "local", config]
+    environment = os.environ | {"RAYGENRE_STORAGE": str(storage.root), "PYTHONPATH": str(ROOT)}
+    with (tmp_path / "serve.log").open("w") as log:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True)
+    try:
+        wait_for_an_answer(port, picture, seconds=120)
+        [proxy] = [pid for pid in titled("ray::ProxyActor") if os.getsid(pid) == process.pid]
+        os.kill(proxy, signal.SIGKILL)
+        assert post(port, picture).status != 200
+        outage = wait_for_an_answer(port, picture, seconds=60)
+        record_property("s without a proxy", round(outage, 1))
+        assert outage < LONGEST_OUTAGE
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def wait_for_an_answer(port: int, picture: bytes, *, seconds: float) -> float:
+    """Return how long it took, in s."""
+    began = time.monotonic()
+    while post(port, picture).status != 200:
+        assert time.monotonic() - began < seconds
+        time.sleep(0.05)
+    return time.monotonic() - began

@@ -1,0 +1,77 @@
+"""The endpoint on three nodes, parts of which are killed under load; run in a network namespace by test_serving.py.
+
+There every address is 127.0.0.1, so that nodes on one machine find each other, and their proxies share one port.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from ray import serve
+from ray.cluster_utils import Cluster
+
+from raygenre.spectrogram import levels, write_png
+from raygenre.synthesis import synthesise
+from serve import proxies
+from serve.app import app
+from serve.settings import Settings
+from tests.endpoint.load import statuses, steady
+from tests.endpoint.serving import new_storage
+from tests.processes import titled
+from tests.test_tune import ROOT
+
+PORT = 8000
+RATE, NUMBER, MOST_FAILED = 50, 3000, 3
+REPLICAS = 3
+
+
+def main(work: Path) -> None:
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    storage = new_storage(work)
+    settings = {"STORAGE": storage.root, "MIN_REPLICAS": REPLICAS, "MAX_REPLICAS": REPLICAS}
+    os.environ |= {f"RAYGENRE_{name}": str(value) for name, value in settings.items()} | {"PYTHONPATH": str(ROOT)}
+    proxies.set_defaults()
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
+    nodes = [cluster.add_node(num_cpus=2) for _ in range(2)]
+    cluster.connect()
+    serve.start(proxy_location="EveryNode", http_options={"host": "127.0.0.1", "port": PORT})
+    serve.run(app(Settings()))
+    picture = write_png(levels(torch.from_numpy(synthesise("bells", seed=0))).numpy())
+    deaths: dict[str, Callable[[], object]] = {
+        "replica": lambda: kill("ray::ServeReplica"),
+        "controller": lambda: kill("ray::ServeController"),
+        "worker node": lambda: cluster.remove_node(nodes[0], allow_graceful=False),
+    }
+    for name, death in deaths.items():
+        wait_until_whole()
+        replies = steady(PORT, picture, rate=RATE, number=NUMBER, meanwhile=death)
+        found = statuses(replies)
+        sys.stdout.write(f"{name}: {dict(found)}, slowest {max(reply.took for reply in replies):.2f} s\n")
+        assert NUMBER - found[200] <= MOST_FAILED, [reply for reply in replies if reply.status != 200][:20]
+    wait_until_whole()  # the replica of the lost node has gone to another
+    cluster.shutdown()
+
+
+def kill(title: str) -> None:
+    """The first process of this cluster with this title dies."""
+    here = Path("/proc/self/ns/net").readlink()
+    os.kill(next(pid for pid in titled(title) if Path(f"/proc/{pid}/ns/net").readlink() == here), signal.SIGKILL)
+
+
+def wait_until_whole() -> None:
+    deadline = time.monotonic() + 120
+    while True:
+        replicas = serve.status().applications["default"].deployments["endpoint"].replica_states
+        if replicas.get("RUNNING") == REPLICAS and sum(replicas.values()) == REPLICAS:
+            return
+        assert time.monotonic() < deadline, replicas
+        time.sleep(0.5)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
