@@ -9,7 +9,7 @@ Each server starts anew in every round, answers some requests before the clock, 
 pictures for some seconds, from the same machine and cores. Every answer is compared with the classifier's own. CPU time
 is that of all processes that the server started, Ray's included, and stands beside a loop that decodes and predicts the
 same pictures in one process without any server. The table has medians over the rounds. Ray Serve runs with its plain
-proxy.
+proxy, unless HAProxy is named, which listens on all interfaces while it is measured.
 """
 
 import base64
@@ -25,9 +25,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,6 +43,7 @@ from raygenre.packing import save_pyfunc
 from raygenre.song import read
 from raygenre.spectrogram import levels, write_png
 from raygenre.synthesis import GENRES, synthesise
+from serve import proxies
 
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
@@ -58,11 +59,12 @@ class Server:
     """How to start a server, ask it, and read its answer; {port}, {classifier} and {model} are filled in."""
 
     name: str
-    command: tuple[str, ...]
+    command: str
     path: str = "/predict"
     shares: Callable[[Any], Shares] = dict
     content_type: str = "application/octet-stream"
     body: Callable[[bytes], bytes] = bytes
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -87,35 +89,30 @@ def mlflow_shares(answer: Any) -> Shares:
 
 OURS = Server(
     "raygenre",
-    (str(BIN / "serve"), "run", "--address", "local", "{config}"),
+    "serve run --address local {config}",
     path="/v1/predict",
     shares=lambda answer: answer["probabilities"],
+    environment=proxies.DEFAULTS,
 )
+HAPROXY = proxies.DEFAULTS | {
+    "RAY_SERVE_ENABLE_HA_PROXY": "1",
+    "RAY_SERVE_HAPROXY_NBTHREAD": str(os.cpu_count()),
+    "RAYGENRE_INSECURE": "1",  # HAProxy listens on all interfaces
+}
 SERVERS = (
     OURS,
-    Server(
-        "FastAPI + uvicorn", (str(BIN / "uvicorn"), "benchmarks.peers.plain:app", "--port", "{port}", "--no-access-log")
-    ),
-    Server("LitServe", (sys.executable, "-m", "benchmarks.peers.lit", "{port}")),
+    replace(OURS, name="raygenre, HAProxy", environment=HAPROXY),
+    Server("FastAPI + uvicorn", "uvicorn benchmarks.peers.plain:app --port {port} --no-access-log"),
+    Server("LitServe", "python -m benchmarks.peers.lit {port}"),
     Server(
         "mlflow models serve",
-        (
-            str(BIN / "mlflow"),
-            "models",
-            "serve",
-            "--model-uri",
-            "{model}",
-            "--env-manager",
-            "local",
-            "--port",
-            "{port}",
-        ),
+        "mlflow models serve --model-uri {model} --env-manager local --port {port}",
         path="/invocations",
         shares=mlflow_shares,
         content_type="application/json",
         body=mlflow_body,
     ),
-    Server("Ray Serve, defaults", (str(BIN / "serve"), "run", "--address", "local", "{stock}"), path="/"),
+    Server("Ray Serve, defaults", "serve run --address local {stock}", path="/"),
 )
 
 
@@ -127,6 +124,7 @@ def main(
 ) -> None:
     """Measure all of them in turns."""
     torch.set_num_threads(1)
+    console = Console(width=120)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         work = Path(folder)
         torch.manual_seed(0)
@@ -151,11 +149,11 @@ def main(
                         p50, p99 = np.percentile(latencies, (50, 99)) * 1000
                         load = Load(len(latencies) / took, 1000 * spent / len(latencies), float(p50), float(p99))
                         found.setdefault((server.name, clients), []).append(load)
-    show(found, bare)
+                        console.print(f"{server.name}, {clients}: {load}", style="dim")
+    show(console, found, bare)
 
 
-def show(found: dict[tuple[str, int], list[Load]], bare: list[float]) -> None:
-    console = Console(width=120)
+def show(console: Console, found: dict[tuple[str, int], list[Load]], bare: list[float]) -> None:
     loop_ms = statistics.median(bare)
     console.print(f"Decode and predict in a loop, one thread: {loop_ms:.2f} ms of CPU a picture")
     table = Table("clients", "server", "requests/s", "raygenre is", "CPU ms a request", "of the loop's", "p50, p99 ms")
@@ -211,12 +209,19 @@ def running(server: Server, work: Path, picture: bytes) -> Iterator[tuple[int, i
         "RAYGENRE_MODEL_URI": str(work / "classifier"),
         "RAYGENRE_STORAGE": str(work / "storage"),
         "OMP_NUM_THREADS": "1",
+        **server.environment,
+        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",  # mlflow starts uvicorn by its name
     }
-    command = [part.format(**places) for part in server.command]
+    command = server.command.format(**places).split()
     log = work / "server.log"
     with log.open("w") as output:
         process = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdout=output, stderr=output, start_new_session=True
+            [BIN / command[0], *command[1:]],
+            cwd=ROOT,
+            env=environment,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
         )
     try:
         until = time.monotonic() + 120

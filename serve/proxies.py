@@ -1,15 +1,21 @@
-"""Ray Serve's own processes, where this process starts the cluster: settings that Ray reads from their environment.
+"""How Ray Serve's own processes work, which read it from their environment.
 
-A cluster that runs already has those that its nodes were started with; see README.md.
+`serve run serve.app:app` sets it for the cluster that it starts. `serve run FILE` and a cluster that runs already come
+too late for that, so that it has to be in the environment of what starts Ray:
+    env $(python -m serve.proxies) serve run serve/public.yaml
 """
 
 import os
+import sys
 
 DEFAULTS = {
     # A proxy that fails three checks in a row is started anew. A dead one fails at once, so that the period decides how
     # long nothing is answered; the timeout is for those that live and are busy.
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "0.5",
     "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "5",
+    # Nothing in the endpoint blocks its loop, so that it needs no thread of its own, nor hops between the two.
+    "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
+    "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
 }
 
 
@@ -17,3 +23,8 @@ def set_defaults() -> None:
     """Put them into the environment, where nobody has set them otherwise. To be called before `ray.init`."""
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
+
+
+if __name__ == "__main__":
+    for name, value in DEFAULTS.items():
+        sys.stdout.write(f"{name}={value}\n")

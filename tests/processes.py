@@ -11,3 +11,13 @@ def titled(title: str) -> Iterator[int]:
         with suppress(OSError):  # it has just ended
             if title in (folder / "cmdline").read_text(errors="replace"):
                 yield int(folder.name)
+
+
+def children(parent: int) -> list[int]:
+    """Ids of the processes that a process has started."""
+    found = []
+    for pid in titled(""):
+        with suppress(OSError):
+            if int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]) == parent:
+                found.append(pid)
+    return found

@@ -1,4 +1,7 @@
-"""Requests at a steady rate, or as fast as some clients can, each on a connection of its own."""
+"""Requests at a steady rate, or as fast as some clients can, each on a connection of its own.
+
+A request is a path and the file that is sent there, or None to ask for the path alone.
+"""
 
 import http.client
 import threading
@@ -8,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-PREDICT = "/v1/predict"
+Request = tuple[str, bytes | None]
 LOST = 0  # the status of a request that got no answer at all
 
 
@@ -22,12 +25,13 @@ class Reply:
     content: bytes
 
 
-def post(port: int, body: bytes, path: str = PREDICT) -> Reply:
-    """Send one file; nothing is tried twice."""
+def ask(port: int, request: Request) -> Reply:
+    """Send one request; nothing is tried twice."""
+    path, body = request
     began = time.monotonic()
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
-        connection.request("POST", path, body)
+        connection.request("GET" if body is None else "POST", path, body)
         response = connection.getresponse()
         status, content = response.status, response.read()
     except (OSError, http.client.HTTPException) as error:
@@ -38,15 +42,13 @@ def post(port: int, body: bytes, path: str = PREDICT) -> Reply:
 
 
 def steady(
-    port: int,
-    body: bytes,
-    path: str = PREDICT,
-    *,
-    rate: float,
-    number: int,
-    meanwhile: Callable[[], object] = lambda: None,
+    port: int, requests: list[Request], *, rate: float, number: int, meanwhile: Callable[[], object] = lambda: None
 ) -> list[Reply]:
-    """Send a number of requests, so many a second, whatever comes of them; do something after the first third."""
+    """Send a number of requests, so many a second, these in turns, whatever comes of them.
+
+    Args:
+        meanwhile: what is done after a third of them.
+    """
     with ThreadPoolExecutor(500) as pool:
         began = time.monotonic()
         sent = []
@@ -54,18 +56,18 @@ def steady(
             time.sleep(max(0.0, began + place / rate - time.monotonic()))
             if place == number // 3:
                 doing = pool.submit(meanwhile)
-            sent.append(pool.submit(post, port, body, path))
+            sent.append(pool.submit(ask, port, requests[place % len(requests)]))
         doing.result()
         return [reply.result() for reply in sent]
 
 
-def crowd(port: int, body: bytes, path: str = PREDICT, *, clients: int, seconds: float) -> list[Reply]:
-    """Have clients send one request after the other for some seconds."""
+def crowd(port: int, request: Request, *, clients: int, seconds: float) -> list[Reply]:
+    """Have clients send the same over and over for some seconds."""
     until, replies = time.monotonic() + seconds, []
 
     def client() -> None:
         while time.monotonic() < until:
-            replies.append(post(port, body, path))
+            replies.append(ask(port, request))
 
     threads = [threading.Thread(target=client) for _ in range(clients)]
     for thread in threads:

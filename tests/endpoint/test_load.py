@@ -15,7 +15,7 @@ from raygenre import registry
 from raygenre.classifier import WEIGHTS
 from raygenre.storage import Storage
 from serve.settings import Settings
-from tests.endpoint.load import Reply, crowd, post, statuses, steady
+from tests.endpoint.load import Reply, ask, crowd, statuses, steady
 from tests.endpoint.serving import PORT, new_storage, register, running
 from tests.endpoint.test_swap import artifact, serving, trouble, until
 
@@ -43,7 +43,7 @@ def test_ten_clients_see_no_failure_while_champions_change(
 ) -> None:
     replies: list[Reply] = []
     asking = threading.Thread(
-        target=lambda: replies.extend(crowd(PORT, picture, PATH, clients=CLIENTS, seconds=SECONDS))
+        target=lambda: replies.extend(crowd(PORT, (PATH, picture), clients=CLIENTS, seconds=SECONDS))
     )
     began = time.monotonic()
     asking.start()
@@ -72,9 +72,9 @@ def test_ten_clients_see_no_failure_while_champions_change(
 def test_four_times_too_much_is_refused_in_time_and_soon_forgotten(
     client: httpx.Client, picture: bytes, record_property: Callable[[str, object], None]
 ) -> None:
-    calm = crowd(PORT, picture, PATH, clients=4, seconds=10)
+    calm = crowd(PORT, (PATH, picture), clients=4, seconds=10)
     rate = len(calm) / 10
-    replies = steady(PORT, picture, PATH, rate=4 * rate, number=int(4 * rate * 20))
+    replies = steady(PORT, [(PATH, picture)], rate=4 * rate, number=int(4 * rate * 20))
     ended = time.monotonic()
     found = statuses(replies)
     assert set(found) <= {200, 429, 503}, found
@@ -84,7 +84,7 @@ def test_four_times_too_much_is_refused_in_time_and_soon_forgotten(
     assert took[int(0.99 * len(took))] < Settings().request_seconds
     usual = sorted(reply.took for reply in calm)[len(calm) // 2]
     while True:
-        reply = post(PORT, picture, PATH)
+        reply = ask(PORT, (PATH, picture))
         if reply.status == 200 and reply.took < 2 * usual:
             break
     back = time.monotonic() - ended
