@@ -42,7 +42,8 @@ TOP, BOTTOM = 35, 252  # rows of the frame
 _COVERED = 204  # of 255
 _FRAME_ON_WHITE, _FRAME_CORNER = 51, 19
 
-_OPAQUE = np.uint32(0xFF000000)  # of a pixel's four bytes, red first, as one number
+_OPAQUE = np.uint32(0xFF000000)  # a pixel is four bytes, red first, or one number
+_PIXEL_OF_LEVEL = np.pad(MAGMA, ((0, 0), (0, 1)), constant_values=255).view("<u4")[:, 0]
 
 # Pixel (x, y) of the interior shows mel band floor((252 − y)·128/217.44); in integers to be free of rounding.
 _BAND_OF_ROW = (BOTTOM - np.arange(TOP + 1, BOTTOM)) * 12_800 // 21_744
@@ -117,12 +118,12 @@ def from_image(image: Image.Image) -> NDArray[np.uint8]:
     _check_size(*image.size)
     if image.mode not in ("RGB", "RGBA"):
         raise PictureError(f"the picture's mode is {image.mode}; the dataset's are RGBA")
-    whole = np.asarray(image.convert("RGBA")).view("<u4")[..., 0]  # (288, 432): a pixel is one number
+    whole = np.asarray(image.convert("RGBA")).view("<u4")[..., 0]  # (288, 432)
     pixels = whole[TOP + 1 : BOTTOM, LEFT + 1 : RIGHT - 1]  # (216, 333)
     if pixels.min() < _OPAQUE:
         raise PictureError("the picture is transparent; the dataset's are opaque")
     found: NDArray[np.uint8] = _level_of_colour()[pixels[_ROW_OF_BAND] ^ _OPAQUE]  # (128, 333)
-    if not np.array_equal(_packed_magma()[found][_BAND_OF_ROW], pixels):
+    if not np.array_equal(_PIXEL_OF_LEVEL[found][_BAND_OF_ROW], pixels):
         raise PictureError(
             "the picture's colours are not those of a spectrogram with 128 mel bands in magma, saved without loss"
         )
@@ -239,19 +240,11 @@ def _under_frame(colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 @cache
-def _packed_magma() -> NDArray[np.uint32]:
-    """Magma's colours (256,) as opaque RGBA pixels, read as one number of four bytes."""
-    opaque = np.full((256, 4), 255, np.uint8)
-    opaque[:, :3] = MAGMA
-    return opaque.view("<u4")[:, 0].astype(np.uint32)
-
-
-@cache
 def _level_of_colour() -> NDArray[np.uint8]:
     """The level of each colour without its alpha; 0 for all that are not magma's.
 
     Of these 16 MiB only the pages that hold magma's 256 colours are ever touched, and one look is a level.
     """
     levels = np.zeros(1 << 24, np.uint8)
-    levels[_packed_magma() ^ _OPAQUE] = np.arange(256)
+    levels[_PIXEL_OF_LEVEL ^ _OPAQUE] = np.arange(256)
     return levels

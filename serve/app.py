@@ -28,7 +28,7 @@ from serve.routes import build
 from serve.service import Service
 from serve.settings import Settings
 
-MARGIN = 64  # requests beside the predictions: bodies still coming in, probes, pages and refusals
+MARGIN = 16  # requests beside the predictions: bodies still coming in, probes, pages, refusals; more wait in the proxy
 
 
 @serve.deployment(name="endpoint")
@@ -77,7 +77,7 @@ def app(settings: Settings) -> Application:
     )
     return Endpoint.options(  # type: ignore[attr-defined,no-any-return]
         max_ongoing_requests=settings.queue_length + MARGIN,
-        max_queued_requests=settings.queue_length,
+        max_queued_requests=MARGIN,
         backpressure_config=BackpressureConfig(status_code=429, retry_after_s=settings.retry_after),
         autoscaling_config=AutoscalingConfig(
             min_replicas=settings.min_replicas,

@@ -55,7 +55,7 @@ class Settings(BaseSettings):
         description="s for a request: 408 if the body has not come by then, 503 if the answer is not ready.",
     )
     queue_length: int = Field(
-        default=64, gt=0, description="Predictions under way or waiting in a replica; 429 beyond."
+        default=32, gt=0, description="Predictions under way or waiting in a replica; 429 beyond."
     )
     retry_after: int = Field(default=2, ge=0, description="s that Retry-After tells clients to wait after 429 and 503.")
 
