@@ -55,6 +55,7 @@ bench: .venv/bench ## measure, with tables (your own: make bench CLIPS=FOLDER AR
 	$(BIN)/python benchmarks/levels.py $(if $(CLIPS),--clips "$(CLIPS)")
 	$(BIN)/python benchmarks/epoch.py $(ARGS)
 	$(BIN)/python benchmarks/orchestration.py
+	$(BIN)/python -m benchmarks.serving $(ARGS)
 
 clean: ## take away .venv and caches, but no results
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

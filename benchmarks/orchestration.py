@@ -155,7 +155,9 @@ def mlflow_server(folder: Path) -> Iterator[str]:
         server = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, env=environment)
     uri, until = f"http://127.0.0.1:{port}", time.monotonic() + 120
     try:
-        while time.monotonic() < until:
+        while True:
+            if server.poll() is not None or time.monotonic() > until:
+                raise RuntimeError(f"MLflow does not answer:\n{(folder / 'server.log').read_text()}")
             with contextlib.suppress(OSError), urllib.request.urlopen(f"{uri}/health", timeout=10):
                 break
             time.sleep(0.3)

@@ -2,8 +2,8 @@
 
 Run, from the project's folder (12 minutes on 2 cores):
     pip install -e '.[bench]'
-    python benchmarks/serving.py                  # synthetic pictures
-    python benchmarks/serving.py --data PATH      # a dataset's own
+    python -m benchmarks.serving                  # synthetic pictures
+    python -m benchmarks.serving --data PATH      # a dataset's own
 
 Each server starts anew in every round, answers some requests before the clock, then one client and sixteen send
 pictures for some seconds, from the same machine and cores. Every answer is compared with the classifier's own. CPU time
@@ -12,24 +12,18 @@ same pictures in one process without any server. The table has medians over the 
 proxy, unless HAProxy is named, which listens on all interfaces while it is measured.
 """
 
-import base64
 import http.client
 import itertools
 import json
 import os
-import signal
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -37,34 +31,17 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.servers import OURS, SERVERS, Server, Shares, running
 from raygenre.classifier import Classifier
 from raygenre.model import GenreCNN, ModelConfig
 from raygenre.packing import save_pyfunc
 from raygenre.song import read
 from raygenre.spectrogram import levels, write_png
 from raygenre.synthesis import GENRES, synthesise
-from serve import proxies
 
-ROOT = Path(__file__).parent.parent
-BIN = Path(sys.executable).parent
 PICTURES = 50
 CLIENTS = (1, 16)
 TICKS = os.sysconf("SC_CLK_TCK")  # a second
-
-Shares = dict[str, float]
-
-
-@dataclass(frozen=True)
-class Server:
-    """How to start a server, ask it, and read its answer; {port}, {classifier} and {model} are filled in."""
-
-    name: str
-    command: str
-    path: str = "/predict"
-    shares: Callable[[Any], Shares] = dict
-    content_type: str = "application/octet-stream"
-    body: Callable[[bytes], bytes] = bytes
-    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -75,45 +52,6 @@ class Load:
     cpu: float
     p50: float
     p99: float
-
-
-def mlflow_body(file: bytes) -> bytes:
-    table = {"columns": ["file"], "data": [[base64.b64encode(file).decode()]]}
-    return json.dumps({"dataframe_split": table}).encode()
-
-
-def mlflow_shares(answer: Any) -> Shares:
-    row = answer["predictions"][0]
-    return {name: row[name] for name in row if name not in ("genre", "confidence", "uncertain")}
-
-
-OURS = Server(
-    "raygenre",
-    "serve run --address local {config}",
-    path="/v1/predict",
-    shares=lambda answer: answer["probabilities"],
-    environment=proxies.DEFAULTS,
-)
-HAPROXY = proxies.DEFAULTS | {
-    "RAY_SERVE_ENABLE_HA_PROXY": "1",
-    "RAY_SERVE_HAPROXY_NBTHREAD": str(os.cpu_count()),
-    "RAYGENRE_INSECURE": "1",  # HAProxy listens on all interfaces
-}
-SERVERS = (
-    OURS,
-    replace(OURS, name="raygenre, HAProxy", environment=HAPROXY),
-    Server("FastAPI + uvicorn", "uvicorn benchmarks.peers.plain:app --port {port} --no-access-log"),
-    Server("LitServe", "python -m benchmarks.peers.lit {port}"),
-    Server(
-        "mlflow models serve",
-        "mlflow models serve --model-uri {model} --env-manager local --port {port}",
-        path="/invocations",
-        shares=mlflow_shares,
-        content_type="application/json",
-        body=mlflow_body,
-    ),
-    Server("Ray Serve, defaults", "serve run --address local {stock}", path="/"),
-)
 
 
 def main(
@@ -133,7 +71,10 @@ def main(
         classifier = Classifier.load(work / "classifier")
         pictures = list(itertools.islice(files(data), PICTURES))
         wanted = [dict(classifier.predict(read(picture)).probabilities) for picture in pictures]
-        servers = [server for server in SERVERS if only in server.name]
+        servers = [server for server in SERVERS if only in ("", server.name)]
+        if not servers:
+            names = ", ".join(server.name for server in SERVERS)
+            raise typer.BadParameter(f"there is no server {only}; there are {names}")
         found: dict[tuple[str, int], list[Load]] = {}
         bare: list[float] = []
         for _ in range(rounds):
@@ -194,66 +135,15 @@ def loop(classifier: Classifier, pictures: list[bytes], seconds: float) -> float
     return 1000 * (time.process_time() - started) / number
 
 
-@contextmanager
-def running(server: Server, work: Path, picture: bytes) -> Iterator[tuple[int, int]]:
-    """Start a server and wait for its first answer; yield its port and the id of its process."""
-    port = free_port()
-    for name, application in (("config", "serve.app:app"), ("stock", "benchmarks.peers.stock_serve:app")):
-        options = {"host": "127.0.0.1", "port": port}
-        applications = [{"name": "default", "route_prefix": "/", "import_path": application}]
-        (work / f"{name}.yaml").write_text(json.dumps({"http_options": options, "applications": applications}))
-    places = {"port": port, "model": work / "model"} | {name: work / f"{name}.yaml" for name in ("config", "stock")}
-    environment = os.environ | {
-        "PYTHONPATH": str(ROOT),
-        "CLASSIFIER": str(work / "classifier"),
-        "RAYGENRE_MODEL_URI": str(work / "classifier"),
-        "RAYGENRE_STORAGE": str(work / "storage"),
-        "OMP_NUM_THREADS": "1",
-        **server.environment,
-        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",  # mlflow starts uvicorn by its name
-    }
-    command = server.command.format(**places).split()
-    log = work / "server.log"
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [BIN / command[0], *command[1:]],
-            cwd=ROOT,
-            env=environment,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-    try:
-        until = time.monotonic() + 120
-        while True:
-            if process.poll() is not None or time.monotonic() > until:
-                raise RuntimeError(f"{server.name} does not answer:\n{log.read_text()}")
-            with suppress(OSError, http.client.HTTPException):
-                connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-                connection.request("POST", server.path, server.body(picture), {"Content-Type": server.content_type})
-                if connection.getresponse().status == 200:
-                    break
-            time.sleep(0.3)
-        yield port, process.pid
-    finally:
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
 def ask(
     server: Server, port: int, pictures: list[bytes], wanted: list[Shares], *, clients: int, seconds: float
 ) -> list[float]:
     """Send pictures from some clients for some seconds; return the latencies in s, once all answers were compared."""
     bodies = [server.body(picture) for picture in pictures]
-    latencies: list[float] = []
-    answers: list[tuple[int, int, bytes]] = []
     until = time.perf_counter() + seconds
 
-    def client(first: int) -> None:
+    def client(first: int) -> list[tuple[float, int, int, bytes]]:
+        replies = []
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         for number in itertools.count(first):
             place = number % len(bodies)
@@ -263,22 +153,19 @@ def ask(
             connection.request("POST", server.path, bodies[place], {"Content-Type": server.content_type})
             response = connection.getresponse()
             content = response.read()
-            latencies.append(time.perf_counter() - started)
-            answers.append((place, response.status, content))
+            replies.append((time.perf_counter() - started, place, response.status, content))
         connection.close()
+        return replies
 
-    threads = [threading.Thread(target=client, args=(7 * number,)) for number in range(clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for place, status, content in answers:
+    with ThreadPoolExecutor(clients) as pool:
+        replies = [reply for part in pool.map(client, range(0, 7 * clients, 7)) for reply in part]
+    for _, place, status, content in replies:
         if status != 200:
             raise RuntimeError(f"{server.name} answered {status}: {content.decode()}")
         shares = server.shares(json.loads(content))
         if max(abs(shares[name] - share) for name, share in wanted[place].items()) > 1e-3:
             raise RuntimeError(f"{server.name} answered otherwise than the classifier: {shares}, {wanted[place]}")
-    return latencies
+    return [took for took, _, _, _ in replies]
 
 
 def cpu_seconds(process: int) -> float:
@@ -299,12 +186,6 @@ def ancestors(process: int, parents: dict[int, int]) -> Iterator[int]:
     while process in parents:
         yield process
         process = parents[process]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 if __name__ == "__main__":

@@ -25,7 +25,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.serving import OURS, files, running
+from benchmarks.servers import OURS, running
+from benchmarks.serving import files
 from raygenre.classifier import Classifier
 from raygenre.encoding import encode
 from raygenre.model import GenreCNN, ModelConfig
@@ -80,12 +81,9 @@ def main(
 
 def send(port: int, bodies: list[bytes], *, rate: float, seconds: float) -> tuple[Counter[int], list[float]]:
     """Send at a steady rate; return the statuses (0: no answer) and the latencies in s."""
-    statuses: Counter[int] = Counter()
-    latencies: list[float] = []
     kept = threading.local()
 
-    def post(body: bytes) -> None:
-        started = time.perf_counter()
+    def post(body: bytes, planned: float) -> tuple[int, float]:
         try:
             if not hasattr(kept, "connection"):
                 kept.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
@@ -96,23 +94,24 @@ def send(port: int, bodies: list[bytes], *, rate: float, seconds: float) -> tupl
         except (OSError, http.client.HTTPException):
             status = 0
             kept.connection.close()
-        statuses[status] += 1
-        latencies.append(time.perf_counter() - started)
+        return status, time.perf_counter() - planned
 
     with ThreadPoolExecutor(CLIENTS) as pool:
-        began = time.perf_counter()
+        began, replies = time.perf_counter(), []
         for number in range(int(rate * seconds)):
-            time.sleep(max(0.0, began + number / rate - time.perf_counter()))
-            pool.submit(post, bodies[number % len(bodies)])
-    return statuses, latencies
+            planned = began + number / rate
+            time.sleep(max(0.0, planned - time.perf_counter()))
+            replies.append(pool.submit(post, bodies[number % len(bodies)], planned))
+    statuses, latencies = zip(*(reply.result() for reply in replies), strict=True)
+    return Counter(statuses), list(latencies)
 
 
-def first(title: str, ancestor: int) -> int:
-    """The process with a title in the session of another."""
+def first(title: str, session: int) -> int:
+    """The process with a title in a session."""
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            session = int((folder / "stat").read_text().rpartition(")")[2].split()[3])
-            if session == ancestor and (folder / "cmdline").read_text().startswith(title):
+            own = int((folder / "stat").read_text().rpartition(")")[2].split()[3])
+            if own == session and (folder / "cmdline").read_text().startswith(title):
                 return int(folder.name)
     raise RuntimeError(f"there is no process {title}")
 

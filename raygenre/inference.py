@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from raygenre.model import GenreCNN
-from raygenre.precision import autocast
+from raygenre.precision import autocast, in_bfloat16
 
 # Activations of eight tracks in bfloat16 fit the cache and the allocator's own pages: on a CPU, batches go through the
 # network eight tracks at a time with their gradients added up, which is the same step in two thirds of the time.
@@ -19,7 +19,7 @@ def predict_logits(model: GenreCNN, levels: NDArray[np.uint8], *, precision: str
     device = next(model.parameters()).device
     model.eval()
     logits = []
-    most = CPU_CHUNK if precision == "bfloat16" else CPU_CHUNK // 2  # the same bytes
+    most = CPU_CHUNK if in_bfloat16(precision, device) else CPU_CHUNK // 2  # the same bytes
     with torch.inference_mode(), autocast(precision, device):
         for start in range(0, len(levels), _EVALUATION_BATCH):
             batch = torch.tensor(levels[start : start + _EVALUATION_BATCH], device=device)

@@ -7,9 +7,14 @@ import torch
 
 def autocast(precision: str, device: torch.device) -> torch.autocast | nullcontext[None]:
     """Return the context for `float32`, `bfloat16`, or `auto`: bfloat16 where it is fast."""
-    if precision == "bfloat16" or (precision == "auto" and fast_in_bfloat16(device)):
+    if in_bfloat16(precision, device):
         return torch.autocast(device.type, dtype=torch.bfloat16)
     return nullcontext()
+
+
+def in_bfloat16(precision: str, device: torch.device) -> bool:
+    """Whether a precision means bfloat16 there."""
+    return precision == "bfloat16" or (precision == "auto" and fast_in_bfloat16(device))
 
 
 def fast_in_bfloat16(device: torch.device) -> bool:

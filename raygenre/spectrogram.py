@@ -243,7 +243,7 @@ def _under_frame(colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _level_of_colour() -> NDArray[np.uint8]:
     """The level of each colour without its alpha; 0 for all that are not magma's.
 
-    Of these 16 MiB only the pages that hold magma's 256 colours are ever touched, and one look is a level.
+    16 MiB, of which magma's 256 places are all that a picture of the dataset's looks at: one look is a level.
     """
     levels = np.zeros(1 << 24, np.uint8)
     levels[_PIXEL_OF_LEVEL ^ _OPAQUE] = np.arange(256)

@@ -28,7 +28,8 @@ from serve.routes import build
 from serve.service import Service
 from serve.settings import Settings
 
-MARGIN = 16  # requests beside the predictions: bodies still coming in, probes, pages, refusals; more wait in the proxy
+MARGIN = 32  # requests in a replica beside the predictions: bodies still coming in, probes, pages and refusals
+QUEUED = 16  # requests that wait in a proxy for a place in a replica
 
 
 @serve.deployment(name="endpoint")
@@ -77,7 +78,7 @@ def app(settings: Settings) -> Application:
     )
     return Endpoint.options(  # type: ignore[attr-defined,no-any-return]
         max_ongoing_requests=settings.queue_length + MARGIN,
-        max_queued_requests=MARGIN,
+        max_queued_requests=QUEUED,
         backpressure_config=BackpressureConfig(status_code=429, retry_after_s=settings.retry_after),
         autoscaling_config=AutoscalingConfig(
             min_replicas=settings.min_replicas,

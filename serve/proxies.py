@@ -27,4 +27,5 @@ def set_defaults() -> None:
 
 if __name__ == "__main__":
     for name, value in DEFAULTS.items():
-        sys.stdout.write(f"{name}={value}\n")
+        if name not in os.environ:
+            sys.stdout.write(f"{name}={value}\n")

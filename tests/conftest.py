@@ -19,6 +19,7 @@ from raygenre.search.config import Resources, SearchConfig
 from raygenre.search.ledger import Ledger
 from raygenre.storage import Storage, resolve
 from raygenre.synthesis import synthesise
+from serve import proxies
 
 # No test may write to a tracking server or a storage that the person who runs it works with.
 for variable in [name for name in os.environ if name.startswith(("MLFLOW_", "RAYGENRE_", "RAY_ADDRESS"))]:
@@ -63,6 +64,7 @@ def tracks(tracks_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Dat
 
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[None]:
+    proxies.set_defaults()  # as `make serve` does, for the tests of the endpoint
     connect(None)
     yield
     ray.shutdown()

@@ -107,7 +107,7 @@ CHANGES = (flip, truncate, splice, repeat, set_field, set_field, blank)
 
 
 def leaking(data: bytes) -> Song:
-    _leaked.append(bytes(range(256)) * 4000)  # 1 MB
+    _leaked.append(bytes(range(256)) * 16_000)  # 4 MB
     return read(data)
 
 

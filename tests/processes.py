@@ -16,8 +16,8 @@ def titled(title: str) -> Iterator[int]:
 def children(parent: int) -> list[int]:
     """Ids of the processes that a process has started."""
     found = []
-    for pid in titled(""):
+    for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            if int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]) == parent:
-                found.append(pid)
+            if int((folder / "stat").read_text().rpartition(")")[2].split()[1]) == parent:
+                found.append(int(folder.name))
     return found

@@ -51,8 +51,8 @@ def dashboard(
     out.print(f"{title}: http://{HOST}:{port}/dashboard (Ctrl-C ends it)", highlight=False, soft_wrap=True)
     # In a thread of its own: wsgiref takes a Ctrl-C that comes while it answers for an error of that answer.
     answering = threading.Thread(target=server.serve_forever, daemon=True)
-    answering.start()
     try:
+        answering.start()
         answering.join()
     except KeyboardInterrupt:
         server.shutdown()
@@ -67,5 +67,5 @@ class _Server(ThreadingMixIn, WSGIServer):
 
 
 class _Quiet(WSGIRequestHandler):
-    def log_message(self, *ignored: object) -> None:
+    def log_request(self, *ignored: object) -> None:
         """Say nothing of each request; errors are still told."""

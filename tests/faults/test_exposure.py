@@ -1,23 +1,24 @@
 """Where others could reach it, the endpoint does not start without keys."""
 
+from pathlib import Path
+
 import pytest
 from click import ClickException
 from ray import serve
 
-from raygenre.storage import Storage
 from serve import listening
 from serve.app import app
 from serve.settings import Settings
-from tests.endpoint.serving import PORT
+from tests.endpoint.serving import PORT, new_storage
 
 UNKNOWN = "127.1"  # this machine, in a way of writing that is not recognised as such
 
 
 @pytest.mark.slow
 def test_a_replica_asks_its_ray_serve_where_it_listens_and_refuses_to_start(
-    ray_cluster: None, storage: Storage, monkeypatch: pytest.MonkeyPatch
+    ray_cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    serve.shutdown()
+    storage = new_storage(tmp_path)
     serve.start(http_options={"host": UNKNOWN, "port": PORT})
     settings = {"storage": storage.root, "max_replicas": 1, "replica_cpus": 0}
     try:
@@ -32,8 +33,3 @@ def test_a_replica_asks_its_ray_serve_where_it_listens_and_refuses_to_start(
         serve.run(app(Settings.model_validate(settings | {"insecure": True})), name="exposed")
     finally:
         serve.shutdown()
-
-
-def test_haproxy_counts_as_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RAY_SERVE_ENABLE_HA_PROXY", "1")
-    assert listening.host() == "0.0.0.0"

@@ -1,0 +1,134 @@
+"""The servers that `benchmarks/serving.py` compares: how each is started, asked and read."""
+
+import base64
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from serve import proxies
+
+ROOT = Path(__file__).parent.parent
+BIN = Path(sys.executable).parent
+
+Shares = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Server:
+    """How to start a server, ask it, and read its answer; {port}, {classifier} and {model} are filled in."""
+
+    name: str
+    command: str
+    path: str = "/predict"
+    shares: Callable[[Any], Shares] = dict
+    content_type: str = "application/octet-stream"
+    body: Callable[[bytes], bytes] = bytes
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def mlflow_body(file: bytes) -> bytes:
+    table = {"columns": ["file"], "data": [[base64.b64encode(file).decode()]]}
+    return json.dumps({"dataframe_split": table}).encode()
+
+
+def mlflow_shares(answer: Any) -> Shares:
+    row = answer["predictions"][0]
+    return {name: row[name] for name in row if name not in ("genre", "confidence", "uncertain")}
+
+
+OURS = Server(
+    "raygenre",
+    "serve run --address local {config}",
+    path="/v1/predict",
+    shares=lambda answer: answer["probabilities"],
+    environment=proxies.DEFAULTS,
+)
+HAPROXY = proxies.DEFAULTS | {
+    "RAY_SERVE_ENABLE_HA_PROXY": "1",
+    "RAY_SERVE_HAPROXY_NBTHREAD": str(os.cpu_count()),
+    "RAYGENRE_INSECURE": "1",  # HAProxy listens on all interfaces
+}
+SERVERS = (
+    OURS,
+    replace(OURS, name="raygenre, HAProxy", environment=HAPROXY),
+    Server("FastAPI + uvicorn", "uvicorn benchmarks.peers.plain:app --port {port} --no-access-log"),
+    Server("LitServe", "python -m benchmarks.peers.lit {port}"),
+    Server(
+        "mlflow models serve",
+        "mlflow models serve --model-uri {model} --env-manager local --port {port}",
+        path="/invocations",
+        shares=mlflow_shares,
+        content_type="application/json",
+        body=mlflow_body,
+    ),
+    Server("Ray Serve, defaults", "serve run --address local {stock}", path="/"),
+)
+
+
+@contextmanager
+def running(server: Server, work: Path, picture: bytes) -> Iterator[tuple[int, int]]:
+    """Start a server and wait for its first answer; yield its port and the id of its process."""
+    port = free_port()
+    for name, application in (("config", "serve.app:app"), ("stock", "benchmarks.peers.stock_serve:app")):
+        options = {"host": "127.0.0.1", "port": port}
+        applications = [{"name": "default", "route_prefix": "/", "import_path": application}]
+        (work / f"{name}.yaml").write_text(json.dumps({"http_options": options, "applications": applications}))
+    places = {"port": port, "model": work / "model"} | {name: work / f"{name}.yaml" for name in ("config", "stock")}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAYGENRE_")}
+    environment = inherited | {
+        "PYTHONPATH": str(ROOT),
+        "CLASSIFIER": str(work / "classifier"),
+        "RAYGENRE_MODEL_URI": str(work / "classifier"),
+        "RAYGENRE_STORAGE": str(work / "storage"),
+        "OMP_NUM_THREADS": "1",
+        **server.environment,
+        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",  # mlflow starts uvicorn by its name
+    }
+    command = server.command.format(**places).split()
+    log = work / "server.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [BIN / command[0], *command[1:]],
+            cwd=ROOT,
+            env=environment,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        until = time.monotonic() + 120
+        while True:
+            if process.poll() is not None or time.monotonic() > until:
+                raise RuntimeError(f"{server.name} does not answer:\n{log.read_text()}")
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+            with suppress(OSError, http.client.HTTPException), closing(connection):
+                connection.request("POST", server.path, server.body(picture), {"Content-Type": server.content_type})
+                if connection.getresponse().status == 200:
+                    break
+            time.sleep(0.3)
+        yield port, process.pid
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        with suppress(ProcessLookupError):  # what outlives its server would burden the next
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
