@@ -13,9 +13,6 @@ DEFAULTS = {
     # long nothing is answered; the timeout is for those that live and are busy.
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "0.5",
     "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "5",
-    # Nothing in the endpoint blocks its loop, so that it needs no thread of its own, nor hops between the two.
-    "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
-    "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
 }
 
 

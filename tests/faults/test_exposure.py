@@ -9,7 +9,8 @@ from ray import serve
 from serve import listening
 from serve.app import app
 from serve.settings import Settings
-from tests.endpoint.serving import PORT, new_storage
+from tests.endpoint.serving import new_storage
+from tests.mlflow_server import free_port
 
 UNKNOWN = "127.1"  # this machine, in a way of writing that is not recognised as such
 
@@ -19,7 +20,7 @@ def test_a_replica_asks_its_ray_serve_where_it_listens_and_refuses_to_start(
     ray_cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage = new_storage(tmp_path)
-    serve.start(http_options={"host": UNKNOWN, "port": PORT})
+    serve.start(http_options={"host": UNKNOWN, "port": free_port()})
     settings = {"storage": storage.root, "max_replicas": 1, "replica_cpus": 0}
     try:
         assert listening.host() == UNKNOWN
