@@ -25,7 +25,7 @@ Shares = dict[str, float]
 
 @dataclass(frozen=True)
 class Server:
-    """How to start a server, ask it, and read its answer; {port}, {classifier} and {model} are filled in."""
+    """How to start a server, ask it, and read its answer; `running` fills in {port}, {model}, {config} and {stock}."""
 
     name: str
     command: str

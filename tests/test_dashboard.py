@@ -15,14 +15,9 @@ import pytest
 from raygenre.dataset import Dataset
 from raygenre.search.samplers import sampler
 from tests.conftest import new_ledger
+from tests.mlflow_server import free_port
 
 COMMAND = [sys.executable, "-c", "from raygenre.cli import app; app()", "dashboard"]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def fetch(url: str, process: subprocess.Popen[str]) -> bytes:
