@@ -32,10 +32,10 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from raygenre.audio import SUFFIXES, decode, middle_window
+from raygenre.audio import SAMPLE_RATE, SUFFIXES, decode, middle_window
 from raygenre.encoding import encode
 from raygenre.rendering import draw, plan
-from raygenre.spectrogram import SAMPLE_RATE, levels, write_png
+from raygenre.spectrogram import levels, write_png
 from raygenre.synthesis import GENRES, synthesise
 
 Samples = NDArray[np.float32]

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.processes import births, family
 from serve import proxies
 
 ROOT = Path(__file__).parent.parent
@@ -118,14 +119,16 @@ def running(server: Server, work: Path, picture: bytes) -> Iterator[tuple[int, i
             time.sleep(0.3)
         yield port, process.pid
     finally:
+        started = births(family(process.pid))
         process.send_signal(signal.SIGINT)
         try:
             process.wait(30)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        with suppress(ProcessLookupError):  # what outlives its server would burden the next
-            os.killpg(process.pid, signal.SIGKILL)
+        for pid, _ in started.items() & births(started).items():  # HAProxy outlives its server, and keeps its ports
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def free_port() -> int:

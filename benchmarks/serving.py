@@ -15,7 +15,6 @@ proxy, unless HAProxy is named, which listens on all interfaces while it is meas
 import http.client
 import itertools
 import json
-import os
 import statistics
 import tempfile
 import time
@@ -31,6 +30,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.processes import cpu_seconds
 from benchmarks.servers import OURS, SERVERS, Server, Shares, running
 from raygenre.classifier import Classifier
 from raygenre.model import GenreCNN, ModelConfig
@@ -41,7 +41,6 @@ from raygenre.synthesis import GENRES, synthesise
 
 PICTURES = 50
 CLIENTS = (1, 16)
-TICKS = os.sysconf("SC_CLK_TCK")  # a second
 
 
 @dataclass(frozen=True)
@@ -166,26 +165,6 @@ def ask(
         if max(abs(shares[name] - share) for name, share in wanted[place].items()) > 1e-3:
             raise RuntimeError(f"{server.name} answered otherwise than the classifier: {shares}, {wanted[place]}")
     return [took for took, _, _, _ in replies]
-
-
-def cpu_seconds(process: int) -> float:
-    """CPU time, user and system, of a process and all that it started, so far."""
-    parents: dict[int, int] = {}
-    spent: dict[int, int] = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        parents[int(path.parent.name)] = int(fields[1])
-        spent[int(path.parent.name)] = sum(map(int, fields[11:15]))  # with the children that have ended
-    return sum(time for one, time in spent.items() if process in ancestors(one, parents)) / TICKS
-
-
-def ancestors(process: int, parents: dict[int, int]) -> Iterator[int]:
-    while process in parents:
-        yield process
-        process = parents[process]
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +25,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.processes import resident, titled
 from benchmarks.servers import OURS, running
 from benchmarks.serving import files
 from raygenre.classifier import Classifier
@@ -32,9 +33,15 @@ from raygenre.encoding import encode
 from raygenre.model import GenreCNN, ModelConfig
 from raygenre.synthesis import GENRES, synthesise
 
+ONE = replace(OURS, environment={**OURS.environment, "RAYGENRE_MAX_REPLICAS": "1"})  # another would look like a leak
 CLIENTS = 32  # connections that are kept open
 EVERY = 5  # s
-ROLES = {"replica": "ray::ServeReplica", "proxy": "ray::ProxyActor", "controller": "ray::ServeController"}
+ROLES = {
+    "replica": "ray::ServeReplica",
+    "decoders": "serve.decoder_process",
+    "proxy": "ray::ProxyActor",
+    "controller": "ray::ServeController",
+}
 
 
 def main(
@@ -49,23 +56,22 @@ def main(
         Classifier(GenreCNN(ModelConfig(genres=10)), tuple(sorted(GENRES))).save(work / "classifier")
         pictures = list(itertools.islice(files(None), 19))
         song = encode(synthesise("bells", seed=0), "mp3", "libmp3lame", rate=22_050, bit_rate=128_000)
-        with running(OURS, work, pictures[0]) as (port, process):
-            watched = {role: first(title, process) for role, title in ROLES.items()}
-            memory: dict[str, list[float]] = {role: [] for role in watched}
+        with running(ONE, work, pictures[0]) as (port, process):
+            memory: dict[str, list[float]] = {role: [] for role in ROLES}
             ended = threading.Event()
 
             def watch() -> None:
                 while not ended.wait(EVERY):
-                    for role, pid in watched.items():
-                        memory[role].append(resident(pid))
+                    for role, title in ROLES.items():
+                        memory[role].append(sum(resident(pid) for pid in titled(title, process)))
 
             watching = threading.Thread(target=watch)
             watching.start()
-            statuses, latencies = send(port, [*pictures, song], rate=rate, seconds=60 * minutes)
-            ended.set()
-            watching.join()
-            for role, pid in watched.items():  # raises if one was replaced on the way
-                memory[role].append(resident(pid))
+            try:
+                statuses, latencies = send(port, [*pictures, song], rate=rate, seconds=60 * minutes)
+            finally:
+                ended.set()
+                watching.join()
     p50, p99 = np.percentile(latencies, (50, 99)) * 1000
     told = ", ".join(f"{number} times {status}" for status, number in sorted(statuses.items()))
     console.print(
@@ -73,6 +79,8 @@ def main(
     )
     table = Table("process", "MiB at a sixth", "MiB in the end", "MiB a minute")
     for role, values in memory.items():
+        if not all(values):
+            raise RuntimeError(f"there was no {role} for some time")
         kept = values[len(values) // 6 :]
         slope = np.polyfit(np.arange(len(kept)) * EVERY / 60, kept, 1)[0]
         table.add_row(role, f"{kept[0]:.0f}", f"{kept[-1]:.0f}", f"{slope:+.2f}")
@@ -104,22 +112,6 @@ def send(port: int, bodies: list[bytes], *, rate: float, seconds: float) -> tupl
             replies.append(pool.submit(post, bodies[number % len(bodies)], planned))
     statuses, latencies = zip(*(reply.result() for reply in replies), strict=True)
     return Counter(statuses), list(latencies)
-
-
-def first(title: str, session: int) -> int:
-    """The process with a title in a session."""
-    for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            own = int((folder / "stat").read_text().rpartition(")")[2].split()[3])
-            if own == session and (folder / "cmdline").read_text().startswith(title):
-                return int(folder.name)
-    raise RuntimeError(f"there is no process {title}")
-
-
-def resident(pid: int) -> float:
-    """MiB."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
 
 if __name__ == "__main__":

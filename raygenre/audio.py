@@ -17,8 +17,6 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from raygenre.spectrogram import SAMPLE_RATE
-
 SUFFIXES = frozenset(
     {
         ".wav",
@@ -36,6 +34,7 @@ SUFFIXES = frozenset(
         ".aiff",
     }
 )
+SAMPLE_RATE = 22_050  # Hz
 WINDOW = 661_794  # samples: 30.0 s as the dataset's clips have them
 LONGEST_WHOLE = 31 * SAMPLE_RATE  # samples; every clip of the dataset is shorter and is drawn whole
 SHORTEST = 3 * SAMPLE_RATE  # samples

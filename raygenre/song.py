@@ -44,10 +44,23 @@ def read(
     """
     if _begins(source).startswith(spectrogram.PNG_SIGNATURE):
         return _heard(spectrogram.read_png(source)[None], ())
-    windows = audio.windows(audio.decode(source, longest_seconds=longest_seconds, tick=lambda: progress("decode")))
+    samples = audio.decode(source, longest_seconds=longest_seconds, tick=lambda: progress("decode"))
+    return hear(samples, progress=lambda: progress("levels"))
+
+
+def hear(samples: NDArray[np.float32], *, progress: Callable[[], object] = lambda: None) -> Song:
+    """Return what the network sees of a song's samples, float32 (N,) at 22 050 Hz.
+
+    Args:
+        progress: called before each window; what it raises ends the hearing.
+
+    Raises:
+        ValueError: the song is shorter than 3 s, or silent.
+    """
+    windows = audio.windows(samples)
     levels = []
     for window in windows:
-        progress("levels")
+        progress()
         levels.append(spectrogram.levels(torch.from_numpy(window.samples)).numpy())
     return _heard(np.stack(levels), tuple((window.start, window.end) for window in windows))
 

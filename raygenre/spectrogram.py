@@ -20,9 +20,9 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from raygenre.audio import SAMPLE_RATE
 from raygenre.magma import MAGMA
 
-SAMPLE_RATE = 22_050  # Hz
 N_FFT = 2048  # samples
 HOP_LENGTH = 512  # samples
 N_MELS = 128

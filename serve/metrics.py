@@ -28,6 +28,7 @@ class Metrics:
         self._stages = Histogram(
             "raygenre_stage_seconds", "s in each stage: wait, decode, levels, queue, forward.", _SECONDS, ("stage",)
         )
+        self._crashes = Counter("raygenre_decoder_crashes", "Decoders that ended over a file, by cause.", ("cause",))
         self._batches = Histogram("raygenre_batch_windows", "Windows in a batch.", [1.5, 2.5, 4.5, 8.5, 16.5, 32.5])
         self._models = Histogram("raygenre_model_seconds", "s for the network's answer.", _SECONDS, ("model",))
         self._agreement = Counter(
@@ -51,6 +52,9 @@ class Metrics:
 
     def stage(self, name: str, seconds: float) -> None:
         self._stages.observe(max(seconds, 1e-6), tags={"stage": name})
+
+    def crash(self, cause: str) -> None:
+        self._crashes.inc(tags={"cause": cause})
 
     def batch(self, windows: int) -> None:
         self._batches.observe(windows, tags={})

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from raygenre import registry
+from raygenre import alias, registry
 from raygenre.classifier import ClassifierError
 from raygenre.drift import Drift, Reference
 from raygenre.registry import Fetched, RegistryError
@@ -151,7 +151,7 @@ class Models:
         except (RegistryError, ClassifierError) as error:
             if uri != registry.CHAMPION_URI:
                 raise
-            for version in reversed(registry.champions_before(self._storage)):
+            for version in reversed(alias.champions_before(self._storage)):
                 try:
                     loaded = self._load(f"models:/{registry.MODEL}/{version}")
                 except (RegistryError, ClassifierError):

@@ -35,7 +35,13 @@ class Service:
         self.keys = keys
         self.metrics = Metrics()
         self.held = Held(settings.most_held_bytes, settings.retry_after)
-        self.decoder = Decoder(settings.decoders, settings.most_seconds, self.metrics)
+        self.decoder = Decoder(
+            settings.decoders,
+            self.metrics,
+            longest_seconds=settings.most_seconds,
+            patience=settings.request_seconds + 5,
+            retry_after=settings.retry_after,
+        )
         self.models = Models(resolve(settings.storage, settings.tracking_uri), settings, self.metrics)
         self._forward = Forward(settings.batch, self.metrics)
         self._working = 0
@@ -62,11 +68,15 @@ class Service:
             RefusalError: 429.
         """
         self.check_room()
-        self._working += 1
+        self._count(1)
         try:
             yield
         finally:
-            self._working -= 1
+            self._count(-1)
+
+    def _count(self, change: int) -> None:
+        self._working += change
+        self.metrics.working(self._working)
 
     async def predict(self, files: list[bytes], request_id: str) -> list[Answer]:
         """Answer for each file, in order.
@@ -75,10 +85,7 @@ class Service:
             RefusalError: 415 or 422, which one of several files says for all.
         """
         with self.working():
-            self.metrics.working(self._working)
-            answers = await _all([self._predict(file, request_id) for file in files], named=len(files) > 1)
-        self.metrics.working(self._working)
-        return answers
+            return await _all([self._predict(file, request_id) for file in files], named=len(files) > 1)
 
     async def _predict(self, file: bytes, request_id: str) -> Answer:
         song = await self.decoder.song(file)

@@ -1,6 +1,7 @@
-"""Processes of a cluster, found by their titles, so that tests can end them or see what they hold."""
+"""Processes of a cluster, found by their titles, so that tests can end them or see what they hold; and patience."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,3 +22,11 @@ def children(parent: int) -> list[int]:
             if int((folder / "stat").read_text().rpartition(")")[2].split()[1]) == parent:
                 found.append(int(folder.name))
     return found
+
+
+def until(what: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait until something holds, which is looked at five times a second."""
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)

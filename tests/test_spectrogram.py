@@ -24,11 +24,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from raygenre.audio import decode
+from raygenre.audio import SAMPLE_RATE, decode
 from raygenre.spectrogram import (
     HOP_LENGTH,
     N_MELS,
-    SAMPLE_RATE,
     PictureError,
     from_image,
     levels,

@@ -1,20 +1,18 @@
-"""The page in a real Chromium: `$CHROMIUM`, or the system's."""
+"""The page in a real Chromium."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, expect
 from ray import serve
 
 from raygenre.synthesis import synthesise
 from tests.endpoint.serving import new_storage, running
 from tests.sounds import encode
 
-CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 KEY = "browser-key-0123456789"
 DESK, PHONE = ViewportSize(width=1200, height=900), ViewportSize(width=360, height=740)
 
@@ -30,15 +28,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     ):
         yield str(client.base_url)
     serve.shutdown()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    arguments = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        yield started
-        started.close()
 
 
 @pytest.fixture

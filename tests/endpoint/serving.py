@@ -9,7 +9,7 @@ import pytest
 import torch
 from ray import serve
 
-from raygenre import registry
+from raygenre import alias, registry
 from raygenre.classifier import Classifier
 from raygenre.drift import Reference
 from raygenre.evidence import Evidence
@@ -42,7 +42,7 @@ def register(storage: Storage, *, favourite: int, promote: bool = True) -> int:
     run = server.client.create_run(server.experiment_id, run_name=folder.name)
     version = registry.register(storage, run.info.run_id, folder, evidence)
     if promote:
-        registry.promote(storage, version)
+        alias.promote(storage, version)
     return version
 
 
@@ -57,15 +57,17 @@ def new_storage(root: Path) -> Storage:
 def running(
     storage: Storage, *, name: str = "endpoint", prefix: str = "/", **settings: object
 ) -> Iterator[httpx.Client]:
-    """Run the endpoint on a cluster that is there, set by the environment."""
-    with pytest.MonkeyPatch.context() as patch:
-        wanted = {"storage": storage.root, "max_replicas": 1, "replica_cpus": 0} | settings
-        for key, value in wanted.items():
-            patch.setenv(f"RAYGENRE_{key.upper()}", str(value))
-        serve.start(http_options={"host": "127.0.0.1", "port": PORT})
-        try:
-            serve.run(app(Settings()), name=name, route_prefix=prefix)
-            with httpx.Client(base_url=f"http://127.0.0.1:{PORT}{prefix}", timeout=60) as client:
-                yield client
-        finally:
-            serve.delete(name)
+    """Run the endpoint on a cluster that is there, set by the environment, which is only touched while it starts."""
+    wanted = {"storage": storage.root, "max_replicas": 1, "replica_cpus": 0} | settings
+    serve.start(http_options={"host": "127.0.0.1", "port": PORT})
+    try:
+        # Two endpoints may run at once: what one is told must not be what the other finds.
+        with pytest.MonkeyPatch.context() as patch:
+            for key, value in wanted.items():
+                patch.setenv(f"RAYGENRE_{key.upper()}", str(value))
+            application = app(Settings())
+        serve.run(application, name=name, route_prefix=prefix)
+        with httpx.Client(base_url=f"http://127.0.0.1:{PORT}{prefix}", timeout=60) as client:
+            yield client
+    finally:
+        serve.delete(name)

@@ -19,7 +19,7 @@ from starlette.requests import Request
 
 from raygenre.synthesis import synthesise
 from tests.endpoint.serving import PORT
-from tests.processes import titled
+from tests.processes import children, titled
 from tests.sounds import encode
 
 ALLOWED = {200, 400, 404, 405, 408, 413, 415, 422, 429, 503}
@@ -128,11 +128,12 @@ def send_all(files: list[bytes], number: int, first: int) -> Counter[int]:
 
 
 def resident(application: str) -> int:
-    """Bytes of memory that the replicas of an application hold."""
+    """Bytes of memory that the replicas of an application hold, and their decoders."""
     pages = 0
-    for pid in titled(f"ServeReplica:{application}:"):
-        with suppress(OSError):
-            pages += int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    for replica in titled(f"ServeReplica:{application}:"):
+        for pid in (replica, *children(replica)):
+            with suppress(OSError):
+                pages += int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     assert pages, f"no replica of {application} is there"
     return pages * os.sysconf("SC_PAGE_SIZE")
 

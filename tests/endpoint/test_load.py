@@ -12,13 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from raygenre import registry
+from raygenre import alias
 from raygenre.classifier import WEIGHTS
 from raygenre.storage import Storage
 from serve.settings import Settings
 from tests.endpoint.load import Reply, ask, crowd, statuses, steady
 from tests.endpoint.serving import PORT, new_storage, register, running
-from tests.endpoint.test_swap import artifact, serving, trouble, until
+from tests.endpoint.test_swap import artifact, serving, trouble
+from tests.processes import until
 
 pytestmark = pytest.mark.slow
 
@@ -57,7 +58,7 @@ def test_ten_clients_see_no_failure_while_champions_change(
         damaged = register(loaded, favourite=2, promote=False)
         weights = artifact(loaded, WEIGHTS)
         weights.write_bytes(weights.read_bytes()[:1000])
-        registry.promote(loaded, damaged)
+        alias.promote(loaded, damaged)
         until(lambda: trouble(client) != "")
         assert serving(client) == str(version)
         assert time.monotonic() - began < SECONDS - 20  # the clients see what became of it

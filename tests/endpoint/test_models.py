@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from raygenre import registry
+from raygenre import alias
 from raygenre.classifier import WEIGHTS
 from raygenre.registry import RegistryError
 from serve.metrics import Metrics
@@ -26,7 +26,7 @@ def test_a_replica_that_starts_while_the_champion_is_damaged_takes_the_one_befor
     models = Models(storage, Settings(), Metrics())
     assert models.champion.fetched.name == "raygenre/2"
     assert "cannot be loaded" in models.trouble["model"]
-    registry.rollback(storage)
+    alias.rollback(storage)
     assert Models(storage, Settings(), Metrics()).trouble == {}
     with pytest.raises(RegistryError, match="raygenre/3"):
         Models(storage, Settings(model_uri="models:/raygenre/3"), Metrics())

@@ -1,8 +1,13 @@
 """Metrics and logs as they really come out, and the dashboard over them."""
 
 import json
+import os
 import re
+import signal
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +19,7 @@ import yaml
 from raygenre import __file__ as package
 from raygenre.drift import FEWEST
 from serve.models import DRIFT_EVERY
+from tests.processes import children, titled
 
 SERVE = Path(package).parent.parent / "serve"
 MONITORING = SERVE / "monitoring"
@@ -88,11 +94,34 @@ def test_prometheus_is_told_where_ray_lists_its_nodes() -> None:
     assert configuration["rule_files"] == ["alerts.yml"]
 
 
+@contextmanager
+def stopped_decoders() -> Iterator[list[int]]:
+    """The decoders of the endpoint's replica, which do nothing meanwhile."""
+    [replica] = titled("ServeReplica:endpoint:")
+    decoders = [pid for pid in children(replica) if pid in titled("serve.decoder_process")]
+    assert decoders
+    for pid in decoders:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield decoders
+    finally:
+        for pid in decoders:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
 def test_what_happens_is_counted(endpoint: httpx.Client, picture: bytes, song: bytes) -> None:
     before = scrape()
     for _ in range(max(FEWEST, DRIFT_EVERY) + DRIFT_EVERY):
         assert endpoint.post("/v1/predict", content=picture).status_code == 200
     assert endpoint.post("/v1/predict", content=song).status_code == 200
+    with ThreadPoolExecutor(1) as pool, stopped_decoders() as decoders:
+        crashed = pool.submit(endpoint.post, "/v1/predict", content=song)
+        time.sleep(0.5)
+        for pid in decoders:
+            os.kill(pid, signal.SIGSEGV)
+            os.kill(pid, signal.SIGCONT)
+        assert "SIGSEGV" in crashed.result().json()["detail"]
     assert endpoint.post("/v1/predict", content=b"text").status_code == 415
     assert endpoint.get("/nothing/at/all").status_code == 404
     expected = {full for name, (kind, _) in declared().items() for full in exported(name, kind)} - NEEDS_A_CHANGE

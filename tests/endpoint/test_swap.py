@@ -1,21 +1,21 @@
 """Models change while the endpoint runs, behind a prefix, with keys: no request fails for it."""
 
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
 
-from raygenre import registry
+from raygenre import alias
 from raygenre.classifier import EXAMPLES, WEIGHTS
 from raygenre.storage import Storage
 from raygenre.tracking_server import Server
 from tests.endpoint.serving import PORT, new_storage, register, running
 from tests.endpoint.test_monitoring import scrape, value
+from tests.processes import until
 
 KEYS = ("first-key-0123456789", "second-key-0123456789")
 CHALLENGER = "models:/raygenre@challenger"
@@ -39,13 +39,6 @@ def client(changing: Storage, ray_serve: None) -> Iterator[httpx.Client]:
     with running(changing, name="changing", prefix="/genres", **settings) as client:
         client.headers["authorization"] = f"Bearer {KEYS[0]}"
         yield client
-
-
-def until(what: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
 
 
 def artifact(storage: Storage, name: str) -> Path:
@@ -164,22 +157,22 @@ def test_a_version_that_is_not_whole_leaves_the_old_one_serving(
         examples.write_bytes(examples.read_bytes()[:5000])
     else:
         weights.unlink()
-    registry.promote(changing, version)
+    alias.promote(changing, version)
     until(lambda: trouble(client) != "")
     answer = client.post("/v1/predict", content=picture)
     assert answer.status_code == 200
     assert answer.json()["model"]["version"] == before
     expected = {"examples": "differ by"}.get(damage, "cannot be loaded|not those|cannot be read")
     assert any(word in trouble(client) for word in expected.split("|"))
-    assert registry.rollback(changing) == (version, int(before))
+    assert alias.rollback(changing) == (version, int(before))
     until(lambda: trouble(client) == "")
 
 
 def test_a_rollback_brings_the_version_before_back(client: httpx.Client, changing: Storage, picture: bytes) -> None:
-    registry.promote(changing, 1)
-    registry.promote(changing, 2)
+    alias.promote(changing, 1)
+    alias.promote(changing, 2)
     until(lambda: serving(client) == "2")
-    registry.rollback(changing)
+    alias.rollback(changing)
     until(lambda: serving(client) == "1")
     assert client.post("/v1/predict", content=picture).json()["genre"] == "bells"
 

@@ -13,6 +13,7 @@ import torch
 
 from raygenre.classifier import Classifier
 from raygenre.model import GenreCNN, ModelConfig
+from tests.processes import until
 from tests.sounds import encode, noise
 from tests.test_tune import ROOT
 
@@ -32,24 +33,22 @@ def test_predict_after_ctrl_c_keeps_the_answers_beside_the_table(tmp_path: Path)
         sys.executable, "-c", "from raygenre.cli import app; app()", "predict", str(music), "--json",
         "-o", str(table), "--jobs", "2", "--model", str(tmp_path / "model"),
     ]  # fmt: skip
-    process = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-    assert process.stdout
+    said, errors = tmp_path / "out.txt", tmp_path / "err.txt"
+    with said.open("wb") as out, errors.open("wb") as err:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=err, start_new_session=True)
     try:
-        told = [process.stdout.readline() for _ in range(3)]
+        until(lambda: len(said.read_bytes().splitlines()) >= 3)
         os.killpg(process.pid, signal.SIGINT)
-        rest, errors = process.communicate(timeout=60)
+        assert process.wait(timeout=60) == 130, errors.read_text()
     finally:
         process.kill()
-    *more, last = rest.splitlines()
-    answers = len(told) + len([line for line in more if line.startswith("{")])
-    assert process.returncode == 130, errors
+    *more, last = said.read_text().splitlines()
+    answers = len([line for line in more if line.startswith("{")])
     found = re.fullmatch(rf"interrupted after (\d+) of {SONGS} songs", last)
     assert found, last
     assert answers <= int(found[1]) <= answers + 1  # one may be kept and not yet told
     answers = int(found[1])
-    assert "Traceback" not in errors
+    assert "Traceback" not in errors.read_text()
     assert table.read_text() == "of last week\n"
     kept = pd.read_csv(tmp_path / "songs.partial.csv")
     assert kept["path"].tolist() == [str(music / f"{number:02d}.flac") for number in range(answers)]
