@@ -43,6 +43,28 @@ class Calibration:
         return (logits / self.temperature).softmax(dim=1)
 
 
+@dataclass(frozen=True)
+class Reliability:
+    """Confidence beside the share of right answers, over bins of equal width from 0 to 1.
+
+    Attributes:
+        answers: number of answers in each bin.
+        confidence: their mean confidence; NaN in an empty bin.
+        right: share of right ones among them; NaN in an empty bin.
+    """
+
+    answers: tuple[int, ...]
+    confidence: tuple[float, ...]
+    right: tuple[float, ...]
+
+    @property
+    def error(self) -> float:
+        """The expected calibration error: the mean distance of confidence and share of right answers, each bin
+        weighted by its number of answers (M. Pakdaman Naeini et al., 2015)."""
+        bins = zip(self.answers, self.confidence, self.right, strict=True)
+        return sum(answers * abs(mean - share) for answers, mean, share in bins if answers) / sum(self.answers)
+
+
 def calibrate(logits: Tensor, labels: Tensor) -> Calibration:
     """Fit the temperature and the threshold on held-out tracks.
 
@@ -65,17 +87,24 @@ def calibrate(logits: Tensor, labels: Tensor) -> Calibration:
     return Calibration(temperature, _threshold(confidence, answers == labels))
 
 
-def calibration_error(confidence: Tensor, right: Tensor, *, bins: int = 10) -> float:
-    """Return the expected calibration error: the mean distance of confidence and share of right answers, over bins
-    of equal width weighted by their number of answers (M. Pakdaman Naeini et al., 2015).
+def reliability(confidence: Tensor, right: Tensor, *, bins: int = 10) -> Reliability:
+    """Sort answers by confidence into bins of equal width.
 
     Args:
         confidence: float (N,), from 0 to 1.
         right: bool (N,).
     """
     place = (confidence * bins).long().clamp(max=bins - 1)
-    gaps = torch.zeros(bins, dtype=torch.float64).index_add(0, place, confidence.double() - right.double())
-    return float(gaps.abs().sum() / len(confidence))
+    answers = torch.bincount(place, minlength=bins)
+    sums = torch.zeros(2, bins, dtype=torch.float64)
+    sums.index_add_(1, place, torch.stack([confidence.double(), right.double()]))
+    means, shares = (sums / answers).tolist()
+    return Reliability(tuple(answers.tolist()), tuple(means), tuple(shares))
+
+
+def calibration_error(confidence: Tensor, right: Tensor, *, bins: int = 10) -> float:
+    """Return the expected calibration error of answers, see `Reliability.error` and `reliability`."""
+    return reliability(confidence, right, bins=bins).error
 
 
 def _temperature(logits: Tensor, labels: Tensor) -> float:

@@ -2,8 +2,9 @@
 
 On disk it is a folder: `weights.safetensors`; `classifier.json`, which holds the network's dimensions, the genres in
 the order of the logits, how the spectrogram is drawn, the SHA-256 of the weights, where they come from and the versions
-they were made with; and `examples.safetensors`, a few spectrograms with the answers that the network gave where it was
-saved. Loading reads those three files and runs nothing.
+they were made with; `examples.safetensors`, a few spectrograms with the answers that the network gave where it was
+saved; and, where it is known, `tracks.json`, the tracks it was trained and tested on. Loading reads these files and
+runs nothing.
 """
 
 import hashlib
@@ -28,10 +29,12 @@ from raygenre.calibration import Calibration
 from raygenre.examples import Examples, ExamplesError
 from raygenre.inference import predict_logits
 from raygenre.model import GenreCNN, ModelConfig
+from raygenre.seen import Seen
 from raygenre.song import Song
 
 FORMAT = 3
-WEIGHTS, ABOUT, EXAMPLES = "weights.safetensors", "classifier.json", "examples.safetensors"
+WEIGHTS, ABOUT = "weights.safetensors", "classifier.json"
+EXAMPLES, TRACKS = "examples.safetensors", "tracks.json"
 
 
 class ClassifierError(ValueError):
@@ -66,6 +69,8 @@ class Classifier:
         origin: facts about the training, for people and for the registry: data digest, synthetic or not, study.
         sha256: of the file of weights it was loaded from; empty before it was saved.
         examples: what `check` compares with; None before it was saved.
+        seen: the tracks it was trained and tested on, if that is known.
+        versions: of the libraries it was saved with; empty before.
     """
 
     model: GenreCNN
@@ -74,6 +79,8 @@ class Classifier:
     origin: Mapping[str, Any] = field(default_factory=dict)
     sha256: str = ""
     examples: Examples | None = None
+    seen: Seen | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len(self.genres) != self.model.config.genres:
@@ -134,6 +141,8 @@ class Classifier:
             weights = {name: tensor.contiguous() for name, tensor in self.model.state_dict().items()}
             (unfinished / WEIGHTS).write_bytes(serialise(weights))
             Examples.of(self.probabilities).save(unfinished / EXAMPLES)
+            if self.seen:
+                (unfinished / TRACKS).write_text(self.seen.to_json())
             about = {
                 "format": FORMAT,
                 "model": asdict(self.model.config),
@@ -180,6 +189,8 @@ class Classifier:
                 about["origin"],
                 about["sha256"],
                 Examples.load(folder / EXAMPLES),
+                Seen.from_json((folder / TRACKS).read_text()) if (folder / TRACKS).exists() else None,
+                about["versions"],
             )
         except ClassifierError:
             raise

@@ -1,21 +1,42 @@
 """How good a classifier is on tracks it has not seen.
 
 Conventions: a confusion matrix has a row for each true genre and a column for each predicted one. Intervals are
-Wilson's, at 95 %.
+Wilson's, at 95 %. A share of nothing is NaN.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from raygenre.calibration import calibration_error
+from raygenre.calibration import Reliability, reliability
 from raygenre.classifier import Classifier
 
 _Z = 1.959964  # two-sided 95 % of the normal distribution
+
+
+@dataclass(frozen=True)
+class GenreScore:
+    """How well one genre is recognised.
+
+    Attributes:
+        tracks: of this genre.
+        named: answers that named this genre.
+        precision: share of right ones among these answers.
+        recall: share of the genre's tracks that were recognised.
+        f1: harmonic mean of the two; NaN if the genre has no tracks and no answers.
+    """
+
+    genre: str
+    tracks: int
+    named: int
+    precision: float
+    recall: float
+    f1: float
 
 
 @dataclass(frozen=True)
@@ -77,16 +98,72 @@ class Evaluation:
         return float(self.right[self.certain].mean()) if self.certain.any() else math.nan
 
     @property
+    def reliability(self) -> Reliability:
+        """Confidence beside the share of right answers, in ten bins."""
+        return reliability(torch.from_numpy(self.probabilities.max(axis=1)), torch.from_numpy(self.right))
+
+    @property
     def calibration_error(self) -> float:
-        """Mean distance of confidence and share of right answers, see `calibration.calibration_error`."""
-        return calibration_error(torch.from_numpy(self.probabilities.max(axis=1)), torch.from_numpy(self.right))
+        """Mean distance of confidence and share of right answers, see `calibration.Reliability.error`."""
+        return self.reliability.error
+
+    @property
+    def scores(self) -> tuple[GenreScore, ...]:
+        """Precision and recall of each genre."""
+        confusion = self.confusion
+        found = zip(self.genres, confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0), strict=True)
+        return tuple(
+            GenreScore(
+                genre,
+                int(tracks),
+                int(named),
+                precision=_share(hits, named),
+                recall=_share(hits, tracks),
+                f1=_share(2 * hits, tracks + named),
+            )
+            for genre, hits, tracks, named in found
+        )
 
     @property
     def recall(self) -> dict[str, float]:
-        """Share of each genre's tracks that were recognised; NaN for a genre without tracks."""
-        confusion = self.confusion
-        rows = confusion.sum(axis=1)
-        return {genre: float(confusion[i, i] / rows[i]) if rows[i] else math.nan for i, genre in enumerate(self.genres)}
+        """Share of each genre's tracks that were recognised."""
+        return {score.genre: score.recall for score in self.scores}
+
+    @property
+    def macro_f1(self) -> float:
+        """Mean of the genres' F1, each genre with tracks or answers counting once."""
+        return float(np.nanmean([score.f1 for score in self.scores]))
+
+    @property
+    def mistakes(self) -> NDArray[np.int64]:
+        """int64, places of the wrong answers, the most confident first."""
+        wrong = np.flatnonzero(~self.right)
+        order = np.argsort(-self.probabilities.max(axis=1)[wrong], kind="stable")
+        return np.asarray(wrong[order], dtype=np.int64)
+
+    def part(self, mask: NDArray[np.bool_]) -> Self:
+        """Return the same of some tracks alone, those where mask, bool (N,), is true.
+
+        Raises:
+            ValueError: it is true nowhere.
+        """
+        if not mask.any():
+            raise ValueError("a part of an evaluation needs at least one track")
+        return replace(self, labels=self.labels[mask], probabilities=self.probabilities[mask])
+
+    def numbers(self, prefix: str = "") -> dict[str, float]:
+        """Return what is compared between evaluations, by its name in MLflow; nothing that is NaN."""
+        low, high = self.interval
+        numbers = {
+            "accuracy": self.accuracy,
+            "accuracy_low": low,
+            "accuracy_high": high,
+            "macro_f1": self.macro_f1,
+            "certain_share": float(self.certain.mean()),
+            "certain_accuracy": self.certain_accuracy,
+            "calibration_error": self.calibration_error,
+        }
+        return {f"{prefix}{name}": value for name, value in numbers.items() if not math.isnan(value)}
 
 
 def evaluate(classifier: Classifier, levels: NDArray[np.uint8], labels: NDArray[np.int64]) -> Evaluation:
@@ -121,3 +198,7 @@ def wilson_interval(hits: int, tracks: int) -> tuple[float, float]:
     centre = (share + z2 / (2 * tracks)) / (1 + z2 / tracks)
     half = _Z * math.sqrt(share * (1 - share) / tracks + z2 / (4 * tracks**2)) / (1 + z2 / tracks)
     return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def _share(part: int, whole: int) -> float:
+    return float(part / whole) if whole else math.nan

@@ -9,7 +9,7 @@ import torch
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
-from raygenre import spectrogram
+from raygenre import audio, spectrogram
 from raygenre.classifier import Classifier
 
 _REQUIREMENTS = ("av", "mlflow", "numpy", "pandas", "pillow", "safetensors", "soxr", "torch")
@@ -33,6 +33,6 @@ def save_pyfunc(folder: Path, target: Path) -> None:
 
 def _example() -> pd.DataFrame:
     """The input example that is stored with a model: a picture of a click."""
-    samples = torch.zeros(spectrogram.SAMPLE_RATE * 30)
+    samples = torch.zeros(audio.SAMPLE_RATE * 30)
     samples[len(samples) // 2] = 1
     return pd.DataFrame({"file": [spectrogram.write_png(spectrogram.levels(samples).numpy())]})

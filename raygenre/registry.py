@@ -1,4 +1,4 @@
-"""Registered models: a candidate becomes a version of `raygenre`, the best of them carries the alias `champion`.
+"""Registered models: a candidate becomes a version of `raygenre`; `alias` says which of them is the champion.
 
 A version's artifact is the Classifier folder, with a pyfunc over it for MLflow users. `fetch` reads the folder's
 files alone and runs no code from the registry. What decides about the champion stands in the version's tags.
@@ -19,13 +19,11 @@ from raygenre.classifier import Classifier, ClassifierError
 from raygenre.evidence import Evidence
 from raygenre.packing import save_pyfunc
 from raygenre.storage import Storage
-from raygenre.tracking_server import no_retries, quiet_mlflow
+from raygenre.tracking_server import no_retries, quiet_mlflow, reason
 
 MODEL = "raygenre"
 CHAMPION = "champion"
 CHAMPION_URI = f"models:/{MODEL}@{CHAMPION}"
-HISTORY = "champions_before"  # tag of the registered model
-MOST_REMEMBERED = 50  # versions in that tag
 
 
 class RegistryError(RuntimeError):
@@ -73,56 +71,6 @@ def register(storage: Storage, run_id: str, folder: Path, evidence: Evidence) ->
     return int(created.version)
 
 
-def champion(storage: Storage) -> tuple[int, Evidence | None] | None:
-    """Return the champion's version and evidence, if there is a champion; a version registered by hand has none."""
-    try:
-        found = _client(storage).get_model_version_by_alias(MODEL, CHAMPION)
-    except MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            return None
-        raise
-    return int(found.version), _evidence(found)
-
-
-def promote(storage: Storage, version: int) -> None:
-    """Give a version the alias `champion`; the model's tag keeps the versions that had it before, the last one last."""
-    client, incumbent = _client(storage), champion(storage)
-    if incumbent and incumbent[0] != version:
-        before = [*_history(client), str(incumbent[0])]
-        client.set_registered_model_tag(MODEL, HISTORY, " ".join(before[-MOST_REMEMBERED:]))
-    client.set_registered_model_alias(MODEL, CHAMPION, str(version))
-
-
-def rollback(storage: Storage) -> tuple[int, int]:
-    """Give the alias `champion` back to the version that had it before; return the one that loses and that gets it.
-
-    Raises:
-        RegistryError: there is no champion, there was none before, or its version was deleted.
-    """
-    incumbent = champion(storage) if _has_registry(storage) else None
-    if incumbent is None:
-        raise RegistryError(f"there is no champion in {storage.tracking_uri}")
-    client = _client(storage)
-    before = _history(client)
-    while before and before[-1] == str(incumbent[0]):  # a promotion that ended before the alias was moved
-        before.pop()
-    if not before:
-        raise RegistryError(f"version {incumbent[0]} is the first champion; there is none to go back to")
-    try:
-        client.get_model_version(MODEL, before[-1])
-    except MlflowException as error:
-        raise RegistryError(f"version {before[-1]}, the champion before, cannot be had: {error}") from error
-    # The alias first: a failure in between leaves a tag that the next promotion mends.
-    client.set_registered_model_alias(MODEL, CHAMPION, before[-1])
-    client.set_registered_model_tag(MODEL, HISTORY, " ".join(before[:-1]))
-    return incumbent[0], int(before[-1])
-
-
-def champions_before(storage: Storage) -> list[int]:
-    """Return the versions that were champion before, the last one last."""
-    return [int(version) for version in _history(_client(storage))] if _has_registry(storage) else []
-
-
 def current(storage: Storage, uri: str) -> str:
     """Return the name that `fetch` would give now, without loading anything.
 
@@ -155,10 +103,10 @@ def fetch(storage: Storage, uri: str = CHAMPION_URI, *, device: torch.device | N
 def _find(storage: Storage, uri: str) -> ModelVersion:
     name, alias, version = _parse(uri)
     missing = (
-        f"there is no model {uri} in {storage.tracking_uri}; train one with `make tune` (experiments/tune.py), "
+        f"there is no model {uri} in {storage.server}; train one with `make tune` (experiments/tune.py), "
         "or name another storage or tracking server"
     )
-    if not _has_registry(storage):
+    if not storage.has_runs:
         raise RegistryError(missing)  # before MLflow makes a database to look in
     client = _client(storage)
     try:
@@ -166,7 +114,7 @@ def _find(storage: Storage, uri: str) -> ModelVersion:
     except MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise RegistryError(missing) from error
-        raise RegistryError(f"the registry at {storage.tracking_uri} does not answer: {error}") from error
+        raise RegistryError(f"the registry at {storage.server} does not answer: {reason(error)}") from error
 
 
 def _fetch_version(storage: Storage, uri: str, device: torch.device | None) -> Fetched:
@@ -182,30 +130,21 @@ def _fetch_version(storage: Storage, uri: str, device: torch.device | None) -> F
         except (MlflowException, OSError, ValueError) as error:
             raise RegistryError(f"the files of {name} version {found.version} cannot be read: {error}") from error
         classifier = Classifier.load(folder, device=device)
-    if classifier.sha256 != found.tags.get("sha256"):
+    if "sha256" not in found.tags:
+        raise RegistryError(
+            f"{name} version {found.version} was registered by hand: it has no tag sha256 to hold it to"
+        )
+    if classifier.sha256 != found.tags["sha256"]:
         raise RegistryError(f"the weights of {name} version {found.version} are not those that were registered")
-    return Fetched(classifier, f"{name}/{found.version}", found.run_id or "", _evidence(found))
+    return Fetched(classifier, f"{name}/{found.version}", found.run_id or "", evidence_of(found))
 
 
-def _evidence(found: ModelVersion) -> Evidence | None:
+def evidence_of(found: ModelVersion) -> Evidence | None:
+    """What a version's tags say; None for a version registered by hand."""
     try:
         return Evidence.from_tags(found.tags)
     except (KeyError, ValueError):
         return None
-
-
-def _history(client: MlflowClient) -> list[str]:
-    try:
-        return str(client.get_registered_model(MODEL).tags.get(HISTORY, "")).split()
-    except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            return []
-        raise
-
-
-def _has_registry(storage: Storage) -> bool:
-    uri = storage.tracking_uri
-    return not uri.startswith("sqlite:///") or Path(uri.removeprefix("sqlite:///")).exists()
 
 
 def _parse(uri: str) -> tuple[str, str, str]:

@@ -2,17 +2,23 @@
 
 import csv
 import io
+import json
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from raygenre.evaluation import Evaluation
+from raygenre.appraisal import Appraisal, Side
+from raygenre.evaluation import Evaluation, wilson_interval
+from raygenre.timeline import legible
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+_HEADS: Mapping[Side, str] = {"test": "Test accuracy", "train": "Accuracy on training tracks", "all": "Accuracy"}
 
 
 def confusion_figure(evaluation: Evaluation) -> "Figure":
@@ -30,13 +36,40 @@ def confusion_figure(evaluation: Evaluation) -> "Figure":
             if counts[row, column]:
                 colour = "white" if shares[row, column] > 0.5 else "black"
                 axes.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour)
-    places = range(len(evaluation.genres))
-    axes.set_xticks(places, evaluation.genres, rotation=45, ha="right")
-    axes.set_yticks(places, evaluation.genres)
+    places, names = range(len(evaluation.genres)), [legible(genre) for genre in evaluation.genres]
+    axes.set_xticks(places, names, rotation=45, ha="right", parse_math=False)
+    axes.set_yticks(places, names, parse_math=False)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     low, high = evaluation.interval
     axes.set_title(f"{evaluation.accuracy:.1%} of {evaluation.tracks} tracks ({low:.1%} to {high:.1%})")
+    return figure
+
+
+def reliability_figure(evaluation: Evaluation) -> "Figure":
+    """Draw the share of right answers over confidence, with 95 % intervals, and under it how many answers there are."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.5, 5.5), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+    bins = evaluation.reliability
+    width = 1 / len(bins.answers)
+    above.plot([0, 1], [0, 1], color="grey", linestyle="--", label="as sure as right")
+    for confidence, right, answers in zip(bins.confidence, bins.right, bins.answers, strict=True):
+        if answers:
+            low, high = wilson_interval(round(right * answers), answers)
+            above.plot([confidence, confidence], [low, high], color="#4477AA", linewidth=1)
+            above.plot([confidence], [right], "o", color="#4477AA")
+    above.axvline(evaluation.threshold, color="#CC6677", linestyle=":", label="uncertain below")
+    above.set_xlim(0, 1)
+    above.set_ylim(0, 1)
+    above.set_ylabel("share of right answers")
+    above.legend(loc="upper left")
+    above.set_title(f"expected calibration error {bins.error:.3f}")
+    middles = [(place + 0.5) * width for place in range(len(bins.answers))]
+    below.bar(middles, bins.answers, width=0.9 * width, color="#4477AA")
+    below.set_xlabel("confidence")
+    below.set_ylabel("answers")
     return figure
 
 
@@ -50,7 +83,7 @@ def confusion_csv(evaluation: Evaluation) -> str:
     return text.getvalue()
 
 
-def recall_table(evaluation: Evaluation) -> Group:
+def recall_table(evaluation: Evaluation, side: Side = "test") -> Group:
     """Return accuracy, its interval and the recall of each genre, for the terminal."""
     low, high = evaluation.interval
     table = Table(box=None, padding=(0, 1), show_header=False)
@@ -58,10 +91,23 @@ def recall_table(evaluation: Evaluation) -> Group:
     for genre, recall in evaluation.recall.items():
         share = "no tracks" if math.isnan(recall) else f"{recall:.0%}"
         table.add_row(genre, "█" * round(20 * (0 if math.isnan(recall) else recall)), share)
-    head = (
-        f"Test accuracy {evaluation.accuracy:.1%} on {evaluation.tracks} tracks (95 % interval {low:.1%} to {high:.1%})"
-    )
+    sure = f"95 % interval {low:.1%} to {high:.1%}"
+    head = f"{_HEADS[side]} {evaluation.accuracy:.1%} on {evaluation.tracks} tracks ({sure})"
     return Group(Text(head, style="bold"), Text(_trust(evaluation)), Text("Recall by genre:"), table)
+
+
+def slice_table(slices: Sequence[tuple[str, Evaluation]]) -> Table:
+    """Return accuracy and interval of each slice, for the terminal."""
+    table = Table(box=None, padding=(0, 1), header_style="bold")
+    table.add_column("slice")
+    for column in ("tracks", "accuracy", "95 % interval", "macro F1"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for name, part in slices:
+        low, high = part.interval
+        table.add_row(
+            name, str(part.tracks), f"{part.accuracy:.1%}", f"{low:.1%} to {high:.1%}", f"{part.macro_f1:.3f}"
+        )
+    return table
 
 
 def _trust(evaluation: Evaluation) -> str:
@@ -72,3 +118,55 @@ def _trust(evaluation: Evaluation) -> str:
         f"{evaluation.certain_accuracy:.0%} of the {certain} answers with a confidence of at least "
         f"{evaluation.threshold:.0%} are right; the others are called uncertain"
     )
+
+
+def appraisal_json(appraisal: Appraisal) -> str:
+    """Return `record` as text."""
+    return json.dumps(record(appraisal), indent=1, allow_nan=False)
+
+
+def record(appraisal: Appraisal) -> dict[str, Any]:
+    """Return all numbers of an appraisal as JSON can hold them: of all tracks, of each slice, and each answer."""
+    return _numbers(appraisal.evaluation) | {
+        "own_test": appraisal.own_test,
+        "warnings": list(appraisal.warnings),
+        "slices": {name: _numbers(part) for name, part in appraisal.slices},
+        "mistakes": [
+            {
+                "track": mistake.track,
+                "genre": mistake.true,
+                "named": mistake.named,
+                "confidence": mistake.confidence,
+                "slices": list(mistake.slices),
+            }
+            for mistake in appraisal.mistakes
+        ],
+        "answers": {
+            track: dict(zip(appraisal.evaluation.genres, row, strict=True))
+            for track, row in zip(appraisal.tracks, appraisal.evaluation.probabilities.tolist(), strict=True)
+        },
+    }
+
+
+def _numbers(evaluation: Evaluation) -> dict[str, Any]:
+    genres = {
+        score.genre: {
+            name: None if isinstance(value, float) and math.isnan(value) else value
+            for name, value in vars(score).items()
+            if name != "genre"
+        }
+        for score in evaluation.scores
+    }
+    bins = evaluation.reliability
+    filled = [
+        {"answers": answers, "confidence": confidence, "right": right}
+        for answers, confidence, right in zip(bins.answers, bins.confidence, bins.right, strict=True)
+        if answers
+    ]
+    return {
+        "tracks": evaluation.tracks,
+        **evaluation.numbers(),
+        "genres": genres,
+        "confusion": evaluation.confusion.tolist(),
+        "reliability": filled,
+    }

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from raygenre import audio
 from raygenre.classifier import Classifier
 from raygenre.encoding import encode
-from raygenre.spectrogram import SAMPLE_RATE, levels
+from raygenre.spectrogram import levels
 
 Samples = NDArray[np.float32]
 QUIETER = 10 ** (-12 / 20)  # −12 dB
@@ -40,7 +40,7 @@ CHANGES: Mapping[str, Callable[[Samples], Samples]] = {
     "44.1 kHz stereo": lambda samples: as_stereo(samples, 44_100),
     "48 kHz stereo": lambda samples: as_stereo(samples, 48_000),
     "12 dB quieter": lambda samples: samples * np.float32(QUIETER),
-    "1 s later": lambda samples: np.roll(samples, SAMPLE_RATE),  # the last second comes first
+    "1 s later": lambda samples: np.roll(samples, audio.SAMPLE_RATE),  # the last second comes first
 }
 
 
@@ -117,5 +117,5 @@ def _differences(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np
 
 def _stereo(samples: Samples, rate: int) -> Samples:
     """(N,) at 22 050 Hz → (N', 2) at `rate` Hz, both channels alike."""
-    resampled = soxr.resample(samples, SAMPLE_RATE, rate, quality="VHQ").clip(-1, 1)
+    resampled = soxr.resample(samples, audio.SAMPLE_RATE, rate, quality="VHQ").clip(-1, 1)
     return np.stack([resampled, resampled], axis=1).astype(np.float32)

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from raygenre.audio import WINDOW
+from raygenre.audio import SAMPLE_RATE, WINDOW
 from raygenre.classifier import Prediction
 from raygenre.song import Song
-from raygenre.spectrogram import N_FFT, SAMPLE_RATE, mel_filters
+from raygenre.spectrogram import N_FFT, mel_filters
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -68,6 +68,14 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f} %"
 
 
+def legible(name: str) -> str:
+    """A name without the characters that matplotlib's font lacks, of which it would warn one by one."""
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    known = get_font(findfont(FontProperties())).get_charmap()
+    return "".join(character if ord(character) in known else "□" for character in name)
+
+
 def draw(song: Song, prediction: Prediction, name: str) -> "Figure":
     """Draw the spectrogram as the network sees it, with the genres under it.
 
@@ -90,7 +98,7 @@ def draw(song: Song, prediction: Prediction, name: str) -> "Figure":
         below.set_xlabel("a picture of 30 s")
         below.set_xticks([])
     doubt = ", uncertain" if prediction.uncertain else ""
-    title = f"{_legible(name)}: {prediction.genre} {percent(prediction.confidence)}{doubt}"
+    title = f"{legible(name)}: {prediction.genre} {percent(prediction.confidence)}{doubt}"
     figure.suptitle(title, parse_math=False, wrap=True, fontsize=13)
     return figure
 
@@ -189,11 +197,3 @@ def _ink(colour: str) -> str:
     """Black or white, whichever stands out more."""
     red, green, blue = (int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5))
     return "black" if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else "white"
-
-
-def _legible(name: str) -> str:
-    """A name without the characters that matplotlib's font lacks, of which it would warn one by one."""
-    from matplotlib.font_manager import FontProperties, findfont, get_font
-
-    known = get_font(findfont(FontProperties())).get_charmap()
-    return "".join(character if ord(character) in known else "□" for character in name)

@@ -1,8 +1,10 @@
+import math
+
 import pytest
 import torch
 from torch.nn import functional as F
 
-from raygenre.calibration import TEMPERATURES, TRUSTED, Calibration, calibrate, calibration_error
+from raygenre.calibration import TEMPERATURES, TRUSTED, Calibration, calibrate, calibration_error, reliability
 
 
 def overconfident(tracks: int, *, factor: float, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -75,6 +77,15 @@ def test_calibration_error_by_hand() -> None:
     right = torch.tensor([True, False, True, True])
     # The bin from 0.9 has three answers, two of them right, and a mean confidence of 2.9 / 3.
     assert calibration_error(confidence, right) == pytest.approx(((2.9 - 2) + 0.45) / 4)
+
+
+def test_reliability_by_hand() -> None:
+    bins = reliability(torch.tensor([0.05, 0.95, 0.97, 0.55, 1.0]), torch.tensor([False, True, False, True, True]))
+    assert bins.answers == (1, 0, 0, 0, 0, 1, 0, 0, 0, 3)
+    assert (bins.confidence[0], bins.confidence[9]) == pytest.approx((0.05, 2.92 / 3))
+    assert (bins.right[0], bins.right[5], bins.right[9]) == pytest.approx((0, 1, 2 / 3))
+    assert math.isnan(bins.confidence[1])
+    assert math.isnan(bins.right[1])
 
 
 @pytest.mark.parametrize(("temperature", "threshold"), [(0, 0.5), (float("inf"), 0.5), (1, -0.1), (1, 1.1)])

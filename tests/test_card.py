@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import torch
 
 from raygenre.calibration import Calibration
@@ -5,6 +7,7 @@ from raygenre.card import card
 from raygenre.classifier import Classifier
 from raygenre.evidence import Evidence
 from raygenre.model import GenreCNN, ModelConfig
+from raygenre.seen import Seen
 
 
 def classifier() -> Classifier:
@@ -34,3 +37,41 @@ def test_a_card_does_not_hide_that_nothing_was_tested_or_that_tracks_were_synthe
     assert "Test: not known" in card(classifier(), name="x", evidence=None)
     synthetic = Evidence(1.0, "t", synthetic=True, study="spring", sha256="feed")
     assert "says nothing about music" in card(classifier(), name="x", evidence=synthetic)
+
+
+def test_a_card_says_how_the_search_was_made_if_that_is_known() -> None:
+    assert "Search: not known" in card(classifier(), name="x", evidence=None)
+    protocol = {
+        "split": "random",
+        "seed": 7,
+        "folds": 5,
+        "validation": 0.2,
+        "trials": 20,
+        "epochs": 40,
+        "top_k": 3,
+        "keep_duplicates": False,
+    }
+    origin = {"protocol": protocol, "train_counts": {"blues": 80, "rock": 79}, "calibrated_on": 480}
+    seen = Seen(train={"a": "1", "b": "2"}, test={"c": "3"})
+    text = card(replace(classifier(), origin=origin, seen=seen), name="x", evidence=None)
+    for fact in (
+        "drawn from seed 7, known copies on one side; validation on 5 folds",
+        "20 trials of at most 40 epochs, of which the best 3 were trained again",
+        "touched once",
+        "2 tracks to train and to choose by, 1 to test",
+        "blues 80, rock 79",
+        "480 of them",
+    ):
+        assert fact in text
+    lists = {**protocol, "split": "lists", "folds": 1, "keep_duplicates": True}
+    text = card(replace(classifier(), origin={"protocol": lists}), name="x", evidence=None)
+    assert (
+        "taken from given lists, copies of a recording may lie on both sides; validation on one hold-out of 20%" in text
+    )
+
+
+def test_the_licence_note_is_about_gtzan_where_its_genres_are() -> None:
+    genres = ("blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock")
+    gtzan = Classifier(GenreCNN(ModelConfig(genres=10)), genres)
+    assert "GTZAN comes with no licence" in card(gtzan, name="x", evidence=None)
+    assert "no licence" not in card(classifier(), name="x", evidence=None)

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from raygenre.calibration import Calibration
-from raygenre.classifier import ABOUT, EXAMPLES, WEIGHTS, Classifier, ClassifierError
+from raygenre.classifier import ABOUT, EXAMPLES, TRACKS, WEIGHTS, Classifier, ClassifierError
 from raygenre.dataset import Dataset
 from raygenre.model import GenreCNN, ModelConfig
+from raygenre.seen import Seen
 from raygenre.song import Song, read
 from raygenre.spectrogram import levels, write_png
 from raygenre.synthesis import synthesise
@@ -33,6 +34,17 @@ def test_what_is_loaded_answers_as_what_was_saved(tracks: Dataset, tmp_path: Pat
     assert loaded.origin == original.origin
     assert loaded.calibration == original.calibration
     assert sorted(path.name for path in (tmp_path / "model").iterdir()) == [ABOUT, EXAMPLES, WEIGHTS]
+
+
+def test_the_tracks_that_it_has_seen_are_kept_with_it(tmp_path: Path) -> None:
+    seen = Seen({"a": "01"}, {"b": "02"})
+    replace(classifier(), seen=seen).save(tmp_path / "model")
+    assert Classifier.load(tmp_path / "model").seen == seen
+    (tmp_path / "model" / TRACKS).write_text("{}")
+    with pytest.raises(ClassifierError, match="lists of tracks"):
+        Classifier.load(tmp_path / "model")
+    (tmp_path / "model" / TRACKS).unlink()
+    assert Classifier.load(tmp_path / "model").seen is None
 
 
 def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:

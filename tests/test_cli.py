@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from raygenre import registry, spectrogram
+from raygenre import alias, registry, spectrogram
 from raygenre.calibration import Calibration
 from raygenre.classifier import Classifier
 from raygenre.cli import app
@@ -280,7 +280,7 @@ def test_rollback_names_both_versions(tmp_path: Path) -> None:
     client.create_registered_model("raygenre")
     for version in (1, 2):
         client.create_model_version("raygenre", str(tmp_path / "nothing"))
-        registry.promote(storage, version)
+        alias.promote(storage, version)
     result = RUNNER.invoke(app, ["rollback", "--storage", str(tmp_path)])
     assert result.exit_code == 0, result.output
     assert result.stdout == "raygenre version 1 is the champion again; it was version 2\n"

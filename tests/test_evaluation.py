@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+from sklearn.metrics import f1_score, precision_recall_fscore_support
 
 from raygenre.evaluation import Evaluation, confusion_matrix, wilson_interval
 
@@ -30,6 +31,52 @@ def test_accuracy_of_the_certain_answers() -> None:
     assert math.isnan(Evaluation(("blues", "jazz", "rock"), labels, ANSWERS, 1.0).certain_accuracy)
     # Two answers of confidence 0.6 share a bin, one of them right.
     assert evaluation.calibration_error == pytest.approx((0.2 + 0.1 + 0.2) / 4)
+
+
+def test_scores_are_those_of_scikit_learn() -> None:
+    random = np.random.default_rng(0)
+    for genres in (2, 5, 10):
+        labels = random.integers(genres, size=40)
+        evaluation = Evaluation(tuple("abcdefghij"[:genres]), labels, random.random((40, genres), np.float32), 0.5)
+        expected = precision_recall_fscore_support(labels, evaluation.predicted, labels=range(genres), zero_division=0)
+        found = [(score.precision, score.recall, score.f1, score.tracks) for score in evaluation.scores]
+        assert np.nan_to_num(np.array(found)) == pytest.approx(np.array(expected).T)
+        assert evaluation.macro_f1 == pytest.approx(f1_score(labels, evaluation.predicted, average="macro"))
+
+
+def test_a_genre_without_tracks_and_answers_does_not_count() -> None:
+    evaluation = Evaluation(("blues", "jazz", "rock"), np.array([0, 0, 0, 1]), ANSWERS, 0.5)
+    rock = evaluation.scores[2]
+    assert (rock.tracks, rock.named) == (0, 0)
+    assert all(math.isnan(value) for value in (rock.precision, rock.recall, rock.f1))
+    assert evaluation.macro_f1 == pytest.approx((4 / 5 + 2 / 3) / 2)
+
+
+def test_mistakes_come_most_confident_first() -> None:
+    evaluation = Evaluation(("blues", "jazz", "rock"), np.array([2, 1, 0, 1]), ANSWERS, 0.5)
+    assert evaluation.mistakes.tolist() == [1, 0, 2]
+
+
+def test_a_part_is_the_evaluation_of_its_tracks() -> None:
+    evaluation = Evaluation(("blues", "jazz", "rock"), np.array([0, 0, 0, 1]), ANSWERS, 0.7)
+    part = evaluation.part(np.array([False, True, True, False]))
+    assert (part.tracks, part.hits) == (2, 1)
+    assert part.confusion.tolist() == [[1, 1, 0], [0, 0, 0], [0, 0, 0]]
+    assert part.threshold == 0.7
+    with pytest.raises(ValueError, match="at least one track"):
+        evaluation.part(np.zeros(4, dtype=np.bool_))
+
+
+def test_numbers_are_named_for_mlflow_and_never_nan() -> None:
+    evaluation = Evaluation(("blues", "jazz", "rock"), np.array([0, 0, 0, 1]), ANSWERS, 0.85)
+    numbers = evaluation.numbers("test_")
+    assert numbers["test_accuracy"] == 0.75
+    assert numbers["test_accuracy_low"] < 0.75 < numbers["test_accuracy_high"]
+    assert numbers["test_certain_share"] == 0.25
+    assert numbers["test_certain_accuracy"] == 1
+    assert numbers["test_calibration_error"] == evaluation.calibration_error
+    surer = Evaluation(("blues", "jazz", "rock"), np.array([0, 0, 0, 1]), ANSWERS, 0.95)
+    assert "certain_accuracy" not in surer.numbers()
 
 
 def test_wilson_interval_of_the_textbook() -> None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from mlflow.tracking import MlflowClient
 
-from raygenre import registry
+from raygenre import alias, registry
 from raygenre.classifier import WEIGHTS, Classifier
 from raygenre.evidence import Evidence
 from raygenre.model import GenreCNN, ModelConfig
@@ -30,7 +30,7 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Storage:
         found = evidence(sha256=Classifier.load(folder).sha256)
         run = server.client.create_run(server.experiment_id)
         assert registry.register(storage, run.info.run_id, folder, found) == seed + 1
-    registry.promote(storage, 2)
+    alias.promote(storage, 2)
     return storage
 
 
@@ -40,7 +40,7 @@ def test_registering_leaves_the_process_and_its_children_alone(storage: Storage)
 
 
 def test_the_champion_is_the_version_with_the_alias(storage: Storage) -> None:
-    assert registry.champion(storage) == (
+    assert alias.champion(storage) == (
         2,
         evidence(sha256=Classifier.load(storage.root / "classifier-1").sha256),
     )
@@ -137,28 +137,56 @@ def versions(folder: Path, number: int) -> tuple[Storage, MlflowClient]:
 def test_the_champion_is_rolled_back_step_by_step(tmp_path: Path) -> None:
     storage, _ = versions(tmp_path, 3)
     with pytest.raises(RegistryError, match="no champion"):
-        registry.rollback(storage)
+        alias.rollback(storage)
     for version in (1, 2, 2, 3, 1):
-        registry.promote(storage, version)
-    assert [registry.rollback(storage) for _ in range(3)] == [(1, 3), (3, 2), (2, 1)]
-    assert registry.champion(storage) == (1, None)
+        alias.promote(storage, version)
+    assert [alias.rollback(storage) for _ in range(3)] == [(1, 3), (3, 2), (2, 1)]
+    assert alias.champion(storage) == (1, None)
     with pytest.raises(RegistryError, match="first champion"):
-        registry.rollback(storage)
+        alias.rollback(storage)
 
 
 def test_a_rollback_after_a_promotion_that_ended_half_way_goes_to_another_version(tmp_path: Path) -> None:
     storage, client = versions(tmp_path, 2)
-    registry.promote(storage, 1)
-    registry.promote(storage, 2)
-    client.set_registered_model_tag("raygenre", registry.HISTORY, "1 2")
-    assert registry.rollback(storage) == (2, 1)
+    alias.promote(storage, 1)
+    alias.promote(storage, 2)
+    client.set_registered_model_tag("raygenre", alias.HISTORY, "1 2")
+    assert alias.rollback(storage) == (2, 1)
 
 
 def test_a_champion_before_that_was_deleted_is_not_gone_back_to(tmp_path: Path) -> None:
     storage, client = versions(tmp_path, 2)
-    registry.promote(storage, 1)
-    registry.promote(storage, 2)
+    alias.promote(storage, 1)
+    alias.promote(storage, 2)
     client.delete_model_version("raygenre", "1")
-    with pytest.raises(RegistryError, match="version 1"):
-        registry.rollback(storage)
-    assert registry.champion(storage) == (2, None)
+    with pytest.raises(RegistryError, match="version 2 is the first champion that there is"):
+        alias.rollback(storage)
+    assert alias.champion(storage) == (2, None)
+
+
+def test_champions_that_were_deleted_are_passed_over(tmp_path: Path) -> None:
+    storage, client = versions(tmp_path, 3)
+    for version in (1, 2, 3):
+        alias.promote(storage, version)
+    client.delete_model_version("raygenre", "2")
+    assert alias.rollback(storage) == (3, 1)
+    alias.promote(storage, 3)
+    client.delete_model_version("raygenre", "3")
+    assert alias.champion(storage) is None
+    assert alias.incumbent(storage) == (1, None)  # whom a candidate is compared with
+
+
+def test_a_version_that_was_champion_says_who_came_after_it(tmp_path: Path) -> None:
+    storage, client = versions(tmp_path, 2)
+    alias.promote(storage, 1)
+    alias.promote(storage, 2)
+    assert client.get_model_version("raygenre", "1").tags[alias.REPLACED] == "2"
+    alias.rollback(storage)
+    assert not client.get_model_version("raygenre", "1").tags[alias.REPLACED]
+
+
+def test_a_version_registered_by_hand_is_called_so(storage: Storage, tmp_path: Path) -> None:
+    client = Server(storage).client
+    made = client.create_model_version("raygenre", str(client.get_model_version("raygenre", "1").source))
+    with pytest.raises(RegistryError, match="registered by hand"):
+        registry.fetch(storage, f"models:/raygenre/{made.version}")

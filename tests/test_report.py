@@ -1,7 +1,10 @@
 import csv
 import io
+from dataclasses import replace
 
 import numpy as np
+import pytest
+from matplotlib.patches import Rectangle
 from PIL import Image
 from rich.console import Console
 
@@ -35,6 +38,36 @@ def test_the_picture_is_darkest_where_most_tracks_are() -> None:
     buffer = io.BytesIO()
     figure.savefig(buffer)
     assert Image.open(buffer).width > 200
+
+
+def test_the_reliability_diagram_has_a_point_for_each_bin_with_answers() -> None:
+    labels = np.array([0, 0, 1, 1])
+    answers = np.array([[0.95, 0.05, 0], [0.55, 0.45, 0], [0.58, 0.42, 0], [0.1, 0.9, 0]], dtype=np.float32)
+    figure = report.reliability_figure(Evaluation(("blues", "jazz", "rock"), labels, answers, 0.7))
+    above, below = figure.axes
+    points = [line.get_xydata().tolist()[0] for line in above.lines if line.get_marker() == "o"]  # type: ignore[union-attr]
+    assert np.array(points) == pytest.approx(np.array([[0.565, 0.5], [0.925, 1]]))
+    assert [bar.get_height() for bar in below.patches if isinstance(bar, Rectangle)] == [0, 0, 0, 0, 0, 2, 0, 0, 0, 2]
+
+
+def test_names_of_genres_are_no_formulas_and_need_no_font() -> None:
+    names = ("$x_1$", "ロック", "rock")
+    for figure in (report.confusion_figure(replace(EVALUATION, genres=names)), report.reliability_figure(EVALUATION)):
+        figure.savefig(io.BytesIO())
+    labels = [
+        label.get_text()
+        for label in report.confusion_figure(replace(EVALUATION, genres=names)).axes[0].get_xticklabels()
+    ]
+    assert labels == ["$x_1$", "□□□", "rock"]
+
+
+def test_slices_are_a_line_each() -> None:
+    text = io.StringIO()
+    slices = [("faulty", EVALUATION), ("not faulty", EVALUATION.part(np.array([True, False, True, True, True])))]
+    Console(file=text, width=120).print(report.slice_table(slices))
+    lines = [" ".join(line.split()) for line in text.getvalue().splitlines()]
+    assert lines[1].startswith("faulty 5 60.0% 23.1% to 88.2%")
+    assert lines[2].startswith("not faulty 4 50.0%")
 
 
 def test_the_terminal_says_accuracy_interval_and_recall() -> None:

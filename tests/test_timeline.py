@@ -6,10 +6,9 @@ from matplotlib.colors import to_hex
 from PIL import Image
 
 from raygenre import timeline
-from raygenre.audio import WINDOW
+from raygenre.audio import SAMPLE_RATE, WINDOW
 from raygenre.classifier import Prediction
 from raygenre.song import Song
-from raygenre.spectrogram import SAMPLE_RATE
 from raygenre.timeline import Stretch
 
 GENRES = ("blues", "jazz", "rock")

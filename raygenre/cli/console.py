@@ -1,12 +1,15 @@
 """Where the commands print, and how they end on an error."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NoReturn
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from raygenre.storage import Storage, masked
 
 INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
 
@@ -17,6 +20,18 @@ def fail(message: str) -> NoReturn:
     """Print what is wrong, and end with status 2."""
     _print_error(message)
     raise typer.Exit(2)
+
+
+@contextmanager
+def asking(storage: Storage) -> Iterator[None]:
+    """Ask MLflow, once each time; end with status 2 and what to do where it is away or refuses."""
+    from raygenre.tracking_server import ServerAwayError, TrackingError, no_retries, reason
+
+    try:
+        with no_retries():
+            yield
+    except (TrackingError, ServerAwayError) as error:
+        fail(f"MLflow cannot be asked at {storage.server}: {reason(error)}")
 
 
 def name_failures(failures: Sequence[tuple[str, str]]) -> None:
@@ -41,4 +56,4 @@ def bar() -> Progress:
 
 
 def _print_error(message: str) -> None:
-    err.print(f"[red]error:[/red] {escape(message)}", highlight=False, soft_wrap=True)
+    err.print(f"[red]error:[/red] {escape(masked(message))}", highlight=False, soft_wrap=True)

@@ -27,7 +27,7 @@ def dashboard(
 
     from raygenre.search.folder import JOURNAL, StudyError, latest_study
     from raygenre.search.folder import storage as study_storage
-    from raygenre.storage import resolve
+    from raygenre.storage import masked, resolve
 
     try:
         studies = resolve(storage).studies
@@ -42,7 +42,9 @@ def dashboard(
     except (ValueError, OSError) as error:
         fail(f"{error}; `make tune` makes one" if isinstance(error, StudyError) else str(error))
     if not found or (name and name not in found):
-        fail(f"there is no study {name or 'yet'} in {study_url or studies}; `make tune` makes one")
+        fail(
+            f"there is no study {name or 'yet'} in {masked(study_url) if study_url else studies}; `make tune` makes one"
+        )
     try:
         server = make_server(HOST, port, optuna_dashboard.wsgi(kept), server_class=_Server, handler_class=_Quiet)
     except OSError as error:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from raygenre.cli.console import fail, out
+from raygenre.cli.console import asking, fail, out
 
 
 def rollback(
@@ -13,11 +13,14 @@ def rollback(
     tracking_uri: Annotated[str | None, typer.Option(help="MLflow server instead of the embedded SQLite.")] = None,
 ) -> None:
     """Make the champion before this one the champion again; endpoints that run take it within 30 s."""
-    from raygenre import registry
+    from raygenre import alias, registry
+    from raygenre.promotion_lock import LockLostError
     from raygenre.storage import resolve
 
     try:
-        before, now = registry.rollback(resolve(storage, tracking_uri))
-    except (registry.RegistryError, ValueError) as error:
+        where = resolve(storage, tracking_uri)
+        with asking(where):
+            before, now = alias.rollback(where)
+    except (registry.RegistryError, LockLostError, ValueError, OSError) as error:
         fail(str(error))
     out.print(f"{registry.MODEL} version {now} is the champion again; it was version {before}", highlight=False)

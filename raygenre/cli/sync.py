@@ -21,6 +21,7 @@ def sync(
     """Deliver to MLflow what searches kept while it was away."""
     from raygenre import spool
     from raygenre.search.folder import StudyBusyError
+    from raygenre.storage import masked
     from raygenre.tracking import SPOOL
     from raygenre.tracking_server import ServerAwayError, TrackingError
 
@@ -44,7 +45,9 @@ def sync(
         except StudyBusyError as error:
             out.print(f"{path.parent.name}: {error}; it delivers them itself", highlight=False, soft_wrap=True)
         except (ValueError, TrackingError, ServerAwayError, OSError) as error:
-            err.print(f"[red]error:[/red] {escape(f'{path.parent.name}: {error}')}", highlight=False, soft_wrap=True)
+            err.print(
+                f"[red]error:[/red] {escape(masked(f'{path.parent.name}: {error}'))}", highlight=False, soft_wrap=True
+            )
             failed = True
     raise typer.Exit(1 if failed else 0)
 

@@ -1,0 +1,225 @@
+"""Candidates and the champion: who may have the alias, decided with evidence that is kept.
+
+A decision is made against one champion, which takes seconds, and carried out under a lock only if that one is still the
+champion; else it is made again. So of two searches that promote at once one wins, and the other was judged against it.
+What decided stands in the tags of the version and of its search's run, the numbers among the run's metrics too.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from mlflow.entities import LifecycleStage, Metric, Run, RunTag
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+from raygenre import alias, contest, promotion_lock, registry
+from raygenre.classifier import Classifier
+from raygenre.dataset import Dataset
+from raygenre.evidence import Decision, Evidence, by_comparison, by_kind
+from raygenre.registry import MODEL, RegistryError
+from raygenre.storage import Storage
+from raygenre.tracking_server import Server, ServerAwayError, is_away
+
+WORDS = ("promoted", "promotion_reason", "promotion_forced", "promotion_by", "promotion_when", "compared_with")
+NUMBERS = (
+    "compared_tracks",
+    "compared_both_right",
+    "compared_only_this_right",
+    "compared_only_champion_right",
+    "compared_neither_right",
+    "compared_p_value",
+    "compared_difference",
+    "compared_difference_low",
+    "compared_difference_high",
+)
+"""Tags of a version and of its search's run, of which the numbers are metrics there too."""
+
+Data = Callable[[], Dataset]
+"""Loads the candidate's data set; raises ValueError or OSError if it cannot, with what to do."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """A registered version.
+
+    Attributes:
+        aliases: that it has, such as `champion`.
+        evidence: None for a version registered by hand.
+        registered: when, UTC.
+        tags: all, among them those of the decision about it.
+        run_id: MLflow run that made it; empty if MLflow was not told.
+    """
+
+    number: int
+    aliases: tuple[str, ...]
+    evidence: Evidence | None
+    registered: datetime
+    tags: Mapping[str, str]
+    run_id: str
+
+
+def versions(storage: Storage) -> list[Version]:
+    """List the registered versions, the newest first."""
+    if not storage.has_runs:
+        return []
+    client = Server(storage).client
+    try:
+        aliases = client.get_registered_model(MODEL).aliases  # which the versions of a search lack
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return []
+        raise
+    page = client.search_model_versions(f"name = '{MODEL}'")
+    found = list(page)
+    while page.token:
+        page = client.search_model_versions(f"name = '{MODEL}'", page_token=page.token)
+        found += page
+    listed = [
+        Version(
+            int(version.version),
+            tuple(sorted(alias for alias, number in aliases.items() if str(number) == str(version.version))),
+            registry.evidence_of(version),
+            datetime.fromtimestamp(version.creation_timestamp / 1000, UTC),
+            dict(version.tags),
+            version.run_id or "",
+        )
+        for version in found
+    ]
+    return sorted(listed, key=lambda version: -version.number)
+
+
+def challenge(
+    storage: Storage,
+    version: int,
+    candidate: Classifier,
+    evidence: Evidence | None,
+    *,
+    data: Data,
+    force: bool | None = None,
+) -> Decision:
+    """Decide whether a registered version becomes the champion, make it so, and write down why.
+
+    Args:
+        data: called only if the two have to be compared.
+        force: True and False make and keep it from being the champion, whatever the evidence says.
+
+    Raises:
+        MlflowException, ServerAwayError: the registry does not answer.
+    """
+    client = Server(storage).client
+    while True:  # as often as somebody else was faster
+        incumbent = alias.incumbent(storage)
+        decision = _decide(storage, version, candidate, evidence, incumbent=incumbent, data=data, force=force)
+        with promotion_lock.held(client) as still:
+            if _number(alias.incumbent(storage)) != _number(incumbent):
+                continue
+            if decision.incumbent == version and alias.champion(storage):
+                return decision
+            _note(client, version, decision)  # first: a champion without its evidence would be judged no more
+            if decision.promote:
+                try:
+                    alias.crown(client, version, _number(incumbent), still=still)
+                except promotion_lock.LockLostError:
+                    continue
+            return decision
+
+
+def _decide(
+    storage: Storage,
+    version: int,
+    candidate: Classifier,
+    evidence: Evidence | None,
+    *,
+    incumbent: tuple[int, Evidence | None] | None,
+    data: Data,
+    force: bool | None,
+) -> Decision:
+    if incumbent and incumbent[0] == version:
+        kept = alias.champion(storage) is not None
+        return Decision(True, "it is the champion already" if kept else "the champion after it was deleted", version)
+    if force is False:
+        return Decision(False, "it was not to be promoted", _number(incumbent), forced=True)
+    if incumbent is None:
+        return Decision(True, "there was no champion")
+    found = _by_evidence(storage, candidate, evidence, incumbent, data)
+    if force and not found.promote:
+        return Decision(True, f"forced, although {found.reason}", found.incumbent, found.comparison, forced=True)
+    return found
+
+
+def _by_evidence(
+    storage: Storage,
+    candidate: Classifier,
+    evidence: Evidence | None,
+    incumbent: tuple[int, Evidence | None],
+    data: Data,
+) -> Decision:
+    number, champion = incumbent
+    if evidence is None or champion is None:
+        which = "this version" if evidence is None else f"the champion, version {number}"
+        return Decision(False, f"nothing is known of how {which} was trained and tested", number)
+    if decision := by_kind(evidence, champion, number):
+        return decision
+    try:
+        other = registry.fetch(storage, f"models:/{MODEL}/{number}").classifier
+    except RegistryError as error:
+        if is_away(error.__cause__ or error):  # no verdict on anybody
+            raise ServerAwayError(f"{error}; the version is registered, and can be promoted later") from error
+        return Decision(False, f"the champion, version {number}, cannot be compared with: {error}", number)
+    try:
+        comparison = contest.challenge(candidate, other, data, name=f"the champion, version {number}")
+    except (ValueError, OSError) as error:
+        return Decision(False, f"it cannot be compared with the champion, version {number}: {error}", number)
+    return by_comparison(comparison, number)
+
+
+def _number(incumbent: tuple[int, Evidence | None] | None) -> int | None:
+    return incumbent[0] if incumbent else None
+
+
+def _note(client: MlflowClient, version: int, decision: Decision) -> None:
+    words = (
+        str(decision.promote).lower(),
+        decision.reason,
+        str(decision.forced).lower(),
+        promotion_lock.person(),
+        datetime.now(UTC).isoformat(timespec="seconds"),
+        str(decision.incumbent or "nobody"),
+    )
+    numbers: dict[str, float] = {}
+    if found := decision.comparison:
+        counts = (found.tracks, found.both, found.candidate, found.incumbent, found.neither)
+        numbers = dict(zip(NUMBERS, (*counts, found.p_value, found.difference, *found.interval), strict=True))
+    tags = dict(zip(WORDS, words, strict=True)) | {name: f"{value:.6g}" for name, value in numbers.items()}
+    earlier = {*WORDS, *NUMBERS} - tags.keys()  # of a decision before this one
+    noted = client.get_model_version(MODEL, str(version))
+    for tag, text in tags.items():
+        client.set_model_version_tag(MODEL, noted.version, tag, text)
+    for tag in earlier & noted.tags.keys():  # emptied, not deleted: who may edit may not delete
+        client.set_model_version_tag(MODEL, noted.version, tag, "")
+    if search := _search(client, noted):
+        # A metric's step is the champion's version: a later decision is against a later champion.
+        now, step = int(time.time() * 1000), decision.incumbent or 0
+        client.log_batch(
+            search.info.run_id,
+            metrics=[Metric(name, value, now, step) for name, value in numbers.items()],
+            tags=[RunTag(tag, text) for tag, text in {**tags, "model_version": str(version)}.items()],
+        )
+        for tag in earlier & search.data.tags.keys():
+            client.delete_tag(search.info.run_id, tag)
+
+
+def _search(client: MlflowClient, version: ModelVersion) -> Run | None:
+    """The run of the search that a version came from, if MLflow has it still."""
+    try:
+        parent = client.get_run(version.run_id).data.tags.get(MLFLOW_PARENT_RUN_ID) if version.run_id else None
+        run = client.get_run(parent) if parent else None
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return None
+        raise
+    return run if run and run.info.lifecycle_stage == LifecycleStage.ACTIVE else None

@@ -1,0 +1,126 @@
+"""Versions in a registry that differ in which genre they always name, and tracks on which to compare them.
+
+Of the first 60 tracks, which no version was trained on, 30 are bells, 10 drone and 20 storm. The next 10 were taught to
+all but the version that names bells, and belong to every version's test; so 60 of its 70 test tracks are left.
+"""
+
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from mlflow.entities import Metric, Run
+
+from raygenre import alias, championship, registry
+from raygenre.classifier import Classifier
+from raygenre.dataset import Dataset, load
+from raygenre.evidence import Decision, Evidence
+from raygenre.model import GenreCNN, ModelConfig
+from raygenre.registry import MODEL
+from raygenre.seen import Seen
+from raygenre.spectrogram import write_png
+from raygenre.storage import Storage, resolve
+from raygenre.tracking_server import Server
+
+DRONE, BELLS, STORM, SYNTHETIC, OTHER_GENRES, FORGETFUL = range(1, 7)  # versions
+GENRES = ("bells", "drone", "storm")
+LABELS = [0] * 30 + [1] * 10 + [2] * 20 + [0] * 10 + [0, 1, 2] * 5
+
+
+def write_tracks(folder: Path) -> Path:
+    """Write 85 pictures of noise as a data set."""
+    random = np.random.default_rng(0)
+    for number, label in enumerate(LABELS):
+        path = folder / "images_original" / GENRES[label] / f"{GENRES[label]}{number:05d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(write_png(random.integers(0, 256, (128, 333), dtype=np.uint8)))
+    return folder
+
+
+def tracks(folder: Path, cache: Path) -> Dataset:
+    return load(folder, cache=cache)
+
+
+def number(track: str) -> int:
+    """A track's place in LABELS."""
+    return int(track.rpartition(".")[2])
+
+
+def rival(dataset: Dataset, favourite: int, *, seed: int = 0, genres: tuple[str, ...] = GENRES) -> Classifier:
+    """A classifier that always names one genre, and was trained and tested as said above."""
+    torch.manual_seed(seed)
+    model = GenreCNN(ModelConfig(genres=len(genres), widths=(4, 4, 4)))
+    with torch.no_grad():
+        list(model.parameters())[-1][favourite] = 20  # the last layer's bias
+    numbers = [number(track) for track in dataset.tracks]
+    test = [place for place, n in enumerate(numbers) if n < 70]
+    taught = [place for place, n in enumerate(numbers) if n >= (70 if favourite == 0 else 60)]
+    seen = Seen.of(dataset.tracks, dataset.levels, train=taught, test=test)
+    return Classifier(model, genres, seen=seen)
+
+
+def register(
+    storage: Storage, classifier: Classifier, dataset: Dataset, *, synthetic: bool = False, study: str = "more"
+) -> int:
+    """Register a classifier as a search does, below a run of the search."""
+    server = Server(storage)
+    folder = storage.root / f"classifier-{len(list(storage.root.glob('classifier-*')))}"
+    classifier.save(folder)
+    evidence = Evidence(
+        0.5, "t", synthetic, study, Classifier.load(folder).sha256, 70, len(classifier.genres), dataset.source,
+        dataset.digest,
+    )  # fmt: skip
+    search = server.client.create_run(server.experiment_id, run_name=study, tags={"role": "search", "trials": "8"})
+    tags = {"role": "final", "mlflow.parentRunId": search.info.run_id, "seed": "7"}
+    run = server.client.create_run(server.experiment_id, run_name="final-0001", tags=tags)
+    server.client.log_param(run.info.run_id, "dropout", int(folder.name[-1]) / 10)
+    losses = [Metric("train_loss", len(study) / step, 0, step) for step in (1, 2, 3)]
+    server.client.log_batch(run.info.run_id, [*losses, Metric("test_accuracy", 0.5, 0, 0)])
+    return registry.register(storage, run.info.run_id, folder, evidence)
+
+
+@dataclass(frozen=True)
+class Ring:
+    """A registry with versions and without a champion, and the tracks on which they meet."""
+
+    storage: Storage
+    dataset: Dataset
+
+    def copy(self, root: Path) -> "Ring":
+        """Another registry with the same versions, whose files stay where they are."""
+        root.mkdir(parents=True, exist_ok=True)
+        shutil.copy(self.storage.root / "mlflow.db", root / "mlflow.db")
+        return Ring(resolve(root), self.dataset)
+
+    def challenge(self, version: int, *, force: bool | None = None) -> Decision:
+        fetched = registry.fetch(self.storage, f"models:/{MODEL}/{version}")
+        return championship.challenge(
+            self.storage, version, fetched.classifier, fetched.evidence, data=lambda: self.dataset, force=force
+        )
+
+    @property
+    def champion(self) -> int | None:
+        found = alias.champion(self.storage)
+        return found[0] if found else None
+
+    def tags(self, version: int) -> dict[str, str]:
+        return dict(Server(self.storage).client.get_model_version(MODEL, str(version)).tags)
+
+    def search(self, version: int) -> Run:
+        """The run of the search that a version came from."""
+        client = Server(self.storage).client
+        final = client.get_run(client.get_model_version(MODEL, str(version)).run_id or "")
+        return client.get_run(final.data.tags["mlflow.parentRunId"])
+
+
+def new_ring(root: Path) -> Ring:
+    """Register all versions."""
+    storage = resolve(root)
+    dataset = tracks(write_tracks(root / "tracks"), storage.cache)
+    for favourite, study in ((1, "spring"), (0, "summer"), (2, "autumn")):
+        register(storage, rival(dataset, favourite), dataset, study=study)
+    register(storage, rival(dataset, 0, seed=1), dataset, synthetic=True)
+    register(storage, rival(dataset, 0, genres=("bells", "drone")), dataset)
+    register(storage, replace(rival(dataset, 0, seed=2), seen=None), dataset)
+    return Ring(storage, dataset)

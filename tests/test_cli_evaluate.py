@@ -1,0 +1,146 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner, Result
+
+from raygenre.classifier import Classifier
+from raygenre.cli import app
+from raygenre.dataset import SYNTHETIC_TRACKS, Dataset
+from raygenre.model import GenreCNN, ModelConfig
+from raygenre.seen import Seen
+from raygenre.synthesis import GENRES
+from raygenre.tracking_server import Server
+from tests.conftest import FinishedSearch
+from tests.mlflow_server import free_port
+
+
+@pytest.fixture(scope="module")
+def model(tracks: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a classifier that nearly always names storms; it was tested on every third track."""
+    torch.manual_seed(0)
+    network = GenreCNN(ModelConfig(genres=3))
+    with torch.no_grad():
+        list(network.parameters())[-1][2] = 9
+    places = range(len(tracks.tracks))
+    train, test = ([place for place in places if (place % 3 == 0) == tested] for tested in (False, True))
+    seen = Seen.of(tracks.tracks, tracks.levels, train=train, test=test)
+    folder = tmp_path_factory.mktemp("models") / "storms"
+    Classifier(network, tracks.genres, seen=seen).save(folder)
+    return folder
+
+
+def evaluate(model: Path | str, storage: Path, *options: object) -> Result:
+    where = ["--storage", str(storage), "--model", str(model), "-o", str(storage / "report.html")]
+    return CliRunner().invoke(app, ["evaluate", *where, *map(str, options)], env={"COLUMNS": "120"})
+
+
+def test_it_prints_the_numbers_and_writes_the_report(model: Path, tracks: Dataset, tmp_path: Path) -> None:
+    faults = tmp_path / "faults.txt"
+    faults.write_text(f"{tracks.tracks[0]}\n")
+    result = evaluate(model, tmp_path, "--data", tracks.source, "--faults", faults, "--no-log")
+    assert result.exit_code == 0, result.output
+    assert "Test accuracy 30.0% on 10 tracks" in result.stdout
+    assert "not faulty" in result.stdout
+    assert f"Report: {tmp_path / 'report.html'}" in result.stdout
+    assert "<h1>storms</h1>" in (tmp_path / "report.html").read_text()
+    assert "warning" not in result.stderr
+    assert not (tmp_path / "mlflow.db").exists()
+
+
+def test_tracks_that_taught_the_model_are_warned_of(model: Path, tracks: Dataset, tmp_path: Path) -> None:
+    result = evaluate(model, tmp_path, "--data", tracks.source, "--split", "all", "--no-log")
+    assert "warning: The model was trained on 20 of these 30 tracks" in result.stderr
+    assert "Accuracy 33.3% on 30 tracks" in result.stdout
+    assert "warning" not in result.stdout
+
+
+def test_json_has_every_number_and_nothing_else(model: Path, tracks: Dataset, tmp_path: Path) -> None:
+    result = evaluate(model, tmp_path, "--data", tracks.source, "--json", "--no-log")
+    record = json.loads(result.stdout)
+    assert record["accuracy"] == 0.3
+    assert record["genres"]["storm"] == {
+        "tracks": 3,
+        "named": 10,
+        "precision": 0.3,
+        "recall": 1.0,
+        "f1": pytest.approx(6 / 13),
+    }
+    assert record["genres"]["bells"]["precision"] is None
+    assert record["macro_f1"] == pytest.approx(2 / 13)
+    assert record["confusion"] == [[0, 0, 4], [0, 0, 3], [0, 0, 3]]
+    assert [bin_["answers"] for bin_ in record["reliability"]] == [10]
+    assert list(record["answers"]) == list(tracks.tracks[::3])
+    assert record["mistakes"][0]["named"] == "storm"
+    assert record["own_test"]
+
+
+def test_other_data_are_refused_with_the_remedy(model: Path, tracks: Dataset, tmp_path: Path) -> None:
+    for genre, number in (("bells", 1), ("drone", 0), ("storm", 0)):  # of which none is among every third track
+        (tmp_path / "music" / genre).mkdir(parents=True)
+        picture = Path(tracks.source) / "images_original" / genre / f"{genre}{number:05d}.png"
+        shutil.copy(picture, tmp_path / "music" / genre / f"my {genre}.png")
+    result = evaluate(model, tmp_path, "--data", tmp_path / "music")
+    assert result.exit_code == 2
+    assert "none of the model's 10 test tracks is in" in result.stderr
+    assert "--split all" in result.stderr
+    result = evaluate(model, tmp_path, "--data", tmp_path / "music", "--split", "all", "--no-log")
+    assert result.exit_code == 0, result.output
+    assert "Accuracy 33.3% on 3 tracks" in result.stdout
+
+
+def test_without_data_a_model_of_real_tracks_asks_for_them(
+    model: Path, tracks: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = evaluate(model, tmp_path, "--no-log")
+    assert result.exit_code == 2
+    assert "--data PATH" in result.stderr
+    monkeypatch.setenv("RAYGENRE_DATA", tracks.source)
+    assert evaluate(model, tmp_path, "--no-log").exit_code == 0
+
+
+def test_a_file_that_does_not_fit_is_named(model: Path, tracks: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "artists.csv").write_text("polka.00001,Somebody\n")
+    result = evaluate(model, tmp_path, "--data", tracks.source, "--artists", tmp_path / "artists.csv")
+    assert result.exit_code == 2
+    assert "no track with an artist, such as polka.00001" in result.stderr
+    result = evaluate(model, tmp_path, "--data", tracks.source, "--duplicates", tmp_path / "missing.txt")
+    assert result.exit_code == 2
+    assert "missing.txt" in result.stderr
+
+
+def test_without_mlflow_the_report_is_there_and_the_failure_is_said(
+    model: Path, tracks: Dataset, tmp_path: Path
+) -> None:
+    away = f"http://127.0.0.1:{free_port()}"
+    result = evaluate(model, tmp_path, "--data", tracks.source, "--tracking-uri", away)
+    assert result.exit_code == 1
+    assert f"nothing was logged to MLflow at {away}: connection refused (--no-log leaves it out)" in result.stderr
+    assert "Test accuracy" in result.stdout
+    assert (tmp_path / "report.html").exists()
+
+
+def test_the_champion_is_evaluated_and_its_run_gets_the_report(finished: FinishedSearch, tmp_path: Path) -> None:
+    where = ["--storage", str(finished.storage.root), "-o", str(tmp_path / "report.html")]
+    result = CliRunner().invoke(app, ["evaluate", "--data", finished.dataset.source, "--json", *where])
+    assert result.exit_code == 0, result.output
+    record = json.loads(result.stdout)
+    assert record["accuracy"] == finished.outcome.evaluation.accuracy
+    client = Server(finished.storage).client
+    logged = Path(client.download_artifacts(record["run_id"], "report.html"))
+    assert logged.read_bytes() == (tmp_path / "report.html").read_bytes()
+    assert record["run_id"] == client.get_model_version("raygenre", str(finished.outcome.version)).run_id
+
+
+@pytest.mark.slow
+def test_without_data_a_model_of_synthetic_tracks_gets_these(tmp_path: Path) -> None:
+    genres = tuple(sorted(GENRES))
+    torch.manual_seed(0)
+    Classifier(GenreCNN(ModelConfig(genres=len(genres))), genres, origin={"synthetic": True}).save(tmp_path / "model")
+    result = evaluate(tmp_path / "model", tmp_path, "--split", "all", "--no-log", "--json")
+    assert result.exit_code == 0, result.output
+    record = json.loads(result.stdout)
+    assert (record["data"], record["tracks"]) == ("synthetic", SYNTHETIC_TRACKS * len(genres))
+    assert "It is not known which tracks the model was trained on" in result.stderr

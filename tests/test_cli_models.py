@@ -1,0 +1,146 @@
+"""The commands about registered versions: models, promote, compare."""
+
+import json
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from raygenre import alias
+from raygenre.cli import app
+from raygenre.evaluation import wilson_interval
+from raygenre.tracking_server import Server
+from tests.mlflow_server import free_port
+from tests.rivals import BELLS, DRONE, STORM, Ring
+
+
+@pytest.fixture
+def ring(rivals_ring: Ring, tmp_path: Path) -> Ring:
+    return rivals_ring.copy(tmp_path / "results")
+
+
+def call(ring: Ring, *arguments: object) -> Result:
+    result = CliRunner().invoke(app, [*map(str, arguments), "--storage", str(ring.storage.root)])
+    assert result.exit_code in (0, 1, 2), result.output
+    return result
+
+
+def test_models_are_listed_the_newest_first(ring: Ring) -> None:
+    alias.promote(ring.storage, BELLS)
+    Server(ring.storage).client.create_model_version("raygenre", "/nothing")
+    head, newest, *older = call(ring, "models").stdout.splitlines()
+    assert head.split()[:2] == ["version", "alias"]
+    assert newest.split()[:2] == ["7", "–"]
+    assert [line.split()[0] for line in older] == ["6", "5", "4", "3", "2", "1"]
+    assert "champion 50.0% of 70 (38.6–61.4)" in older[-2]
+    assert ring.dataset.digest[:8] in older[-2]
+    assert "summer" in older[-2]
+    assert "synthetic" in older[-4]
+
+
+def test_models_as_json_hold_all_that_is_known(ring: Ring) -> None:
+    ring.challenge(BELLS)
+    records = [json.loads(line) for line in call(ring, "models", "--json").stdout.splitlines()]
+    assert [record["version"] for record in records] == [6, 5, 4, 3, 2, 1]
+    bells = records[-BELLS]
+    assert bells["aliases"] == ["champion"]
+    assert bells["interval"] == pytest.approx(wilson_interval(35, 70))
+    assert (bells["test_tracks"], bells["data_digest"]) == (70, ring.dataset.digest)
+    assert bells["tags"]["promotion_reason"] == "there was no champion"
+
+
+def test_an_empty_registry_is_not_made_by_listing_it(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["models", "--storage", str(tmp_path / "none")])
+    assert result.exit_code == 0
+    assert "make tune" in result.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_promote_says_what_decided(ring: Ring) -> None:
+    assert call(ring, "promote", DRONE).exit_code == 0
+    result = call(ring, "promote", BELLS)
+    assert result.exit_code == 0, result.output
+    assert "version 2 is the champion: it is better" in result.stdout
+    said = " ".join(result.stdout.split())
+    assert "right on 50.0% of these 60 tracks, version 1 on 16.7%: +33.3 points" in said
+    assert "version 2 right 0 30" in said
+    assert ring.champion == BELLS
+
+
+def test_promote_refuses_and_names_force(ring: Ring) -> None:
+    alias.promote(ring.storage, STORM)
+    result = call(ring, "promote", BELLS)
+    assert result.exit_code == 1
+    assert "by chance" in result.stdout
+    assert "raygenre promote 2 --force" in result.stdout
+    assert ring.champion == STORM
+    assert call(ring, "promote", BELLS, "--force").exit_code == 0
+    assert ring.champion == BELLS
+    assert ring.tags(BELLS)["promotion_forced"] == "true"
+
+
+def test_promote_asks_for_data_that_are_not_where_they_were(ring: Ring, tmp_path: Path) -> None:
+    alias.promote(ring.storage, DRONE)
+    Server(ring.storage).client.set_model_version_tag("raygenre", str(BELLS), "data", str(tmp_path / "gone"))
+    result = call(ring, "promote", BELLS)
+    assert result.exit_code == 1
+    assert "--data" in result.stdout
+    assert call(ring, "promote", BELLS, "--data", ring.dataset.source).exit_code == 0
+
+
+def test_promote_asks_for_tracks_that_the_data_lack_or_have_otherwise(ring: Ring, tmp_path: Path) -> None:
+    alias.promote(ring.storage, DRONE)
+    copied = Path(shutil.copytree(ring.dataset.source, tmp_path / "copied"))
+    bells = copied / "images_original" / "bells"
+    (bells / "bells00000.png").unlink()
+    shutil.copy(bells / "bells00001.png", bells / "bells00002.png")
+    (bells / "bells00084.png").unlink(missing_ok=True)  # no test track
+    result = call(ring, "promote", BELLS, "--data", copied)
+    assert result.exit_code == 1
+    assert "2 of its 70 test tracks are not in" in " ".join(result.stdout.split())
+
+
+def test_promote_names_what_is_not_there(ring: Ring) -> None:
+    result = call(ring, "promote", 99)
+    assert result.exit_code == 2
+    assert "no model models:/raygenre/99" in result.stderr
+
+
+def test_compare_sets_studies_and_versions_side_by_side(ring: Ring, tmp_path: Path) -> None:
+    page = tmp_path / "compare.html"
+    result = call(ring, "compare", "spring", f"models:/raygenre/{BELLS}", "-o", page)
+    assert result.exit_code == 0, result.output
+    assert "dropout" in result.stdout
+    assert "6 → 2" in result.stdout
+    assert "2 settings are the same" in result.stdout
+    said = " ".join(result.stdout.split())
+    assert "spring is right on 16.7% of these 60 tracks, version 2 on 50.0%" in said
+    assert "p = 0.0022" in said
+    assert "p = 0.0022" in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["spring"], "two runs or more"),
+        (["spring", "winter"], "winter is no run's id"),
+        (["spring", "summer", "-o", "page.pdf"], "the suffix .html"),
+    ],
+)
+def test_compare_refuses_what_it_cannot_do(ring: Ring, arguments: list[str], complaint: str) -> None:
+    result = call(ring, "compare", *arguments)
+    assert result.exit_code == 2
+    assert complaint in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [["models"], ["rollback"], ["promote", "1"], ["compare", "spring", "summer"]])
+def test_a_server_that_is_away_is_named_at_once(arguments: list[str], tmp_path: Path) -> None:
+    began = time.monotonic()
+    where = ["--storage", str(tmp_path), "--tracking-uri", f"http://someone:secret@127.0.0.1:{free_port()}"]
+    result = CliRunner().invoke(app, [*arguments, *where])
+    assert result.exit_code == 2
+    assert "connection refused" in result.stderr
+    assert "secret" not in result.output
+    assert time.monotonic() - began < 20

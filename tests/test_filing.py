@@ -1,0 +1,97 @@
+"""What an evaluation leaves in a real MLflow database."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from raygenre import filing, registry
+from raygenre.appraisal import Appraisal, appraise
+from raygenre.classifier import Classifier
+from raygenre.model import GenreCNN, ModelConfig
+from raygenre.slices import Known
+from raygenre.tracking_server import Server
+from tests.conftest import FinishedSearch
+
+
+def appraisal(finished: FinishedSearch, *, own: bool) -> Appraisal:
+    classifier = registry.fetch(finished.storage).classifier
+    return appraise(classifier, finished.dataset, "test" if own else "all", Known())
+
+
+def artifacts(server: Server, run_id: str) -> set[str]:
+    return {file.path for file in server.client.list_artifacts(run_id)}
+
+
+def test_the_search_leaves_the_report_with_the_version(finished: FinishedSearch) -> None:
+    server = Server(finished.storage)
+    version = server.client.get_model_version("raygenre", str(finished.outcome.version))
+    run = server.client.get_run(str(version.run_id))
+    assert artifacts(server, run.info.run_id) >= {"report.html", "reliability.png", "confusion.png", "confusion.csv"}
+    assert "# raygenre/1" in str(version.description)
+    assert run.outputs is not None
+    [output] = run.outputs.model_outputs
+    assert f"#/experiments/{run.info.experiment_id}/models/{output.model_id}/artifacts" in str(version.description)
+    folder = server.client.get_logged_model(output.model_id).artifact_location
+    page = Path(folder.removeprefix("file://")) / "report.html"
+    assert "<h1>raygenre/1</h1>" in page.read_text()
+    assert run.data.metrics["test_macro_f1"] == finished.outcome.evaluation.macro_f1
+
+
+def test_an_evaluation_on_its_own_test_goes_into_the_models_run(finished: FinishedSearch) -> None:
+    fetched = registry.fetch(finished.storage)
+    found = appraisal(finished, own=True)
+    server = Server(finished.storage)
+    before = server.client.get_metric_history(fetched.run_id, "test_accuracy")
+    assert filing.file(finished.storage, fetched, found, "<p>once more</p>") == fetched.run_id
+    assert len(server.client.get_metric_history(fetched.run_id, "test_accuracy")) == len(before) + 1
+    run = server.client.get_run(fetched.run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["test_accuracy"] == found.evaluation.accuracy == finished.outcome.evaluation.accuracy
+    assert Path(server.client.download_artifacts(fetched.run_id, "report.html")).read_text() == "<p>once more</p>"
+
+
+def test_any_other_evaluation_gets_a_run_of_its_own_that_names_model_and_data(finished: FinishedSearch) -> None:
+    fetched = registry.fetch(finished.storage)
+    found = appraisal(finished, own=False)
+    before = artifacts(Server(finished.storage), fetched.run_id)
+    run_id = filing.file(finished.storage, fetched, found, "<p>all</p>")
+    assert run_id != fetched.run_id
+    server = Server(finished.storage)
+    run = server.client.get_run(run_id)
+    assert run.info.status == "FINISHED"
+    assert {name: run.data.tags[name] for name in ("role", "model", "model_run", "sha256", "data_digest", "side")} == {
+        "role": "evaluation",
+        "model": fetched.name,
+        "model_run": fetched.run_id,
+        "sha256": fetched.classifier.sha256,
+        "data_digest": finished.dataset.digest,
+        "side": "all",
+    }
+    assert run.data.metrics["all_accuracy"] == pytest.approx(found.evaluation.accuracy)
+    assert "all_accuracy" not in server.client.get_run(fetched.run_id).data.metrics
+    names = {"report.html", "reliability.png", "confusion.png", "confusion.csv", "evaluation.json"}
+    assert artifacts(server, run_id) == names
+    assert artifacts(server, fetched.run_id) == before
+
+
+def test_a_model_from_a_folder_has_no_run_to_write_into(finished: FinishedSearch) -> None:
+    fetched = registry.fetch(finished.storage, str(finished.outcome.candidate.final.folder / "classifier"))
+    run_id = filing.file(finished.storage, fetched, appraisal(finished, own=True), "")
+    assert Server(finished.storage).client.get_run(run_id).data.tags["model"] == "classifier"
+
+
+def test_a_card_of_many_genres_fits_into_a_description(finished: FinishedSearch) -> None:
+    """PostgreSQL holds MLflow to 5000 characters; SQLite takes any number."""
+    fetched = registry.fetch(finished.storage)
+    client = Server(finished.storage).client
+    name, version = fetched.name.split("/")
+    before = client.get_model_version(name, version).description
+    genres = tuple(f"a genre of music, number {number}" for number in range(200))
+    many = Classifier(GenreCNN(ModelConfig(genres=len(genres))), genres)
+    filing.attach(finished.storage, replace(fetched, classifier=many), "<p>many</p>")
+    text = str(client.get_model_version(name, version).description)
+    client.update_model_version(name, version, description=before)
+    assert 4000 < len(text) <= 5000
+    assert text.startswith("[Evaluation: report.html")
+    assert text.endswith("report.html has the rest.")

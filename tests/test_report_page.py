@@ -1,0 +1,147 @@
+"""The report as a reader and as a browser meet it: everything is in the file, and nothing in it is taken for markup."""
+
+import base64
+import io
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from raygenre import report_page
+from raygenre.appraisal import Appraisal, appraise
+from raygenre.classifier import Classifier
+from raygenre.dataset import Dataset
+from raygenre.evidence import Evidence
+from raygenre.magma import MAGMA
+from raygenre.model import GenreCNN, ModelConfig
+from raygenre.seen import Seen
+from raygenre.slices import Known
+
+EVIDENCE = Evidence(0.5, "t", synthetic=False, study="spring", sha256="feed")
+NASTY = '<img src=x onerror=alert(1)>&"$x_1$'
+
+
+class Reader(HTMLParser):
+    """Tags with their attributes, and the text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.open: list[str] = []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += f"{data.strip()} " if data.strip() else ""
+
+
+def appraisal(tracks: Dataset) -> Appraisal:
+    torch.manual_seed(0)
+    model = GenreCNN(ModelConfig(genres=3)).eval()
+    with torch.no_grad():
+        list(model.parameters())[-1][2] = 9
+    seen = Seen.of(tracks.tracks, tracks.levels, train=range(1, 30, 2), test=range(0, 30, 2))
+    return appraise(Classifier(model, tracks.genres, seen=seen), tracks, "all", Known())
+
+
+@pytest.fixture(scope="module")
+def nasty(tracks: Dataset) -> str:
+    """The page of data whose names are markup."""
+    named = replace(
+        tracks,
+        tracks=tuple(f"{NASTY}{track}" for track in tracks.tracks),
+        genres=(*tracks.genres[:2], NASTY),
+        source=f"/music/{NASTY}",
+    )
+    return report_page.page(appraisal(named), name="raygenre/3", evidence=EVIDENCE)
+
+
+def test_names_out_of_the_data_are_text_and_never_markup(nasty: str) -> None:
+    read = Reader(nasty)
+    assert read.text.count(NASTY) > 10
+    assert not [tag for tag, attributes in read.tags if any(name.startswith("on") for name in attributes)]
+    assert {tag for tag, _ in read.tags}.isdisjoint({"script", "link", "iframe", "object", "form", "base"})
+    assert not read.open
+
+
+def test_everything_is_in_the_file(nasty: str) -> None:
+    read = Reader(nasty)
+    images = [attributes for tag, attributes in read.tags if tag == "img"]
+    assert len(images) == 2 + 2 * 10
+    for image in images:
+        assert image["alt"]
+        assert str(image["src"]).startswith(("data:image/png;base64,", "data:image/svg+xml;base64,"))
+    assert not [attributes for _, attributes in read.tags if "href" in attributes or "srcset" in attributes]
+    assert "url(" not in nasty
+    assert "@import" not in nasty
+    assert "default-src 'none'" in nasty
+
+
+def test_the_page_says_what_the_appraisal_says(tracks: Dataset) -> None:
+    found = appraisal(tracks)
+    text = Reader(report_page.page(found, name="raygenre/3", evidence=EVIDENCE)).text
+    evaluation = found.evaluation
+    low, high = evaluation.interval
+    assert f"Accuracy {100 * evaluation.accuracy:.1f}\u00a0%" in text
+    assert f"{100 * low:.1f}–{100 * high:.1f}\u00a0%" in text
+    assert f"Macro F1 {evaluation.macro_f1:.3f}" in text
+    assert found.warnings[0] in text
+    for mistake in found.mistakes:
+        assert mistake.track in text
+    score = evaluation.scores[2]
+    shares = f"{100 * score.recall:.1f}\u00a0% {100 * score.precision:.1f}\u00a0%"
+    assert f"storm {score.tracks} {shares} {score.f1:.3f}" in text
+    [taught, new] = [part for _, part in found.slices]
+    assert f"trained on {taught.tracks} {100 * taught.accuracy:.1f}\u00a0%" in text
+    assert f"not trained on {new.tracks} {100 * new.accuracy:.1f}\u00a0%" in text
+    for heading in ("Data", "Protocol", "Calibration", "Intended use", "Limits", "Licence", "Weights"):
+        assert heading in text
+
+
+def test_a_model_without_mistakes_has_none_to_show(tracks: Dataset) -> None:
+    found = replace(appraisal(tracks), mistakes=(), slices=())
+    text = Reader(report_page.page(found, name="x", evidence=None)).text
+    assert "mistakes" not in text
+    assert "Slices" not in text
+
+
+def test_the_picture_has_the_datasets_colours_and_low_tones_below() -> None:
+    levels = np.zeros((128, 333), dtype=np.uint8)
+    levels[0, 7] = 200
+    picture = np.asarray(report_page.spectrogram(levels).convert("RGB"))
+    assert picture.shape == (128, 333, 3)
+    assert (picture[127, 7] == MAGMA[200]).all()
+    assert (picture[0, 0] == MAGMA[0]).all()
+
+
+def test_evidence_is_lit_and_outlined() -> None:
+    levels = np.full((128, 333), 200, dtype=np.uint8)
+    evidence = np.zeros((128, 333), dtype=np.float32)
+    evidence[10:21, 100:120] = 1
+    picture = np.asarray(report_page.lit(levels, evidence))[::-1].astype(int)
+    assert (picture[15, 110] == MAGMA[200]).all()
+    assert (picture[60, 110] < MAGMA[200] / 2).all()
+    for row, column in ((10, 110), (20, 110), (15, 100), (15, 119)):
+        assert picture[row, column].tolist() == [120, 255, 255]
+    # The middle is column 109.5 of 333, and band 15, whose peak is the 16th of 130 points on Slaney's scale: 413 Hz,
+    # and the nearest of the spectrum's bins is 409 Hz.
+    assert report_page.where(evidence) == "around 10 s and 409 Hz"
+    assert report_page.where(np.zeros_like(evidence)) == "nowhere in particular"
+
+
+def test_pictures_are_whole_pngs(nasty: str) -> None:
+    found = re.findall(r"data:image/png;base64,([^\"]+)", nasty)
+    assert {Image.open(io.BytesIO(base64.b64decode(data))).size for data in found} == {(333, 128)}
