@@ -26,13 +26,14 @@ from raygenre import job, report
 from raygenre.dataset import Dataset
 from raygenre.search import run_file
 from raygenre.search.cluster import ClusterError, RayError, connect, resources
-from raygenre.search.folder import check_name, latest_study
+from raygenre.search.folder import check_name, latest_study, trouble
 from raygenre.search.ledger import Ledger
 from raygenre.search.progress import short
 from raygenre.search.resolve import check_unchanged
 from raygenre.search.resolve import resolve as resolved
-from raygenre.storage import Storage, resolve
-from raygenre.tracking_server import ServerAwayError, TrackingError
+from raygenre.storage import Storage, masked, resolve
+from raygenre.tracking_server import ServerAwayError, TrackingError, reason
+from raygenre.verdict import verdict
 
 SYNTHETIC_NOTE = (
     "No --data and no RAYGENRE_DATA: these are ten synthetic genres. They show that everything works and say nothing "
@@ -133,8 +134,13 @@ def main(
             _say_how_to_resume("\nInterrupted. Everything so far is kept; go on with:", ledger, context, console)
         raise typer.Exit(130) from None
     except (ValueError, OSError, ClusterError, ServerAwayError, TrackingError, OptunaError, RayError) as error:
-        console.print(f"[red]error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
-        if ledger and isinstance(error, OSError | OptunaError | RayError):
+        text = str(error)
+        if isinstance(error, TrackingError):
+            text = f"MLflow at {where.server}: {reason(error)}"
+        elif isinstance(error, OptunaError):
+            text = f"the study cannot be kept: {trouble(error)}"
+        console.print(f"[red]error:[/red] {escape(masked(text))}", highlight=False, soft_wrap=True)
+        if ledger and isinstance(error, OSError | OptunaError | RayError | TrackingError):
             text = "Everything so far is kept; once that is mended, go on with:"
             _say_how_to_resume(text, ledger, context, console)
         raise typer.Exit(2) from error
@@ -177,17 +183,14 @@ def _summarise(outcome: job.Outcome, ledger: Ledger, where: Storage, console: Co
         highlight=False,
     )
     console.print(report.recall_table(outcome.evaluation), highlight=False)
-    verdict = "is the champion" if outcome.champion.promote else "is not the champion"
-    console.print(f"Model raygenre version {outcome.version} {verdict}: {outcome.champion.reason}", highlight=False)
-    if not outcome.champion.promote:
-        console.print("  (a resumed study with --promote makes it the champion all the same)", highlight=False)
+    console.print(verdict(outcome.champion, outcome.version), highlight=False)
     console.print(
         f"Network: {outcome.parameters:,} parameters, {outcome.flops / 1e9:.2f} GFLOPs a track", highlight=False
     )
     usual = resolve()
     place = f"RAYGENRE_STORAGE={shlex.quote(str(where.root))} " if where.root != usual.root else ""
     if where.tracking_uri not in (usual.tracking_uri, resolve(where.root).tracking_uri):
-        place += f"MLFLOW_TRACKING_URI={shlex.quote(where.tracking_uri)} "
+        place += f"MLFLOW_TRACKING_URI={shlex.quote(where.server)} "
     console.print(
         f"Took {(time.monotonic() - started) / 60:.1f} min. Next:\n"
         f"  {place}make ui       # compare the runs of {ledger.name} in MLflow\n"
@@ -219,7 +222,7 @@ def _same_place(context: typer.Context) -> str:
     """The options of this call that a resumed search needs again, and the study does not keep."""
     given = {f"--{name.replace('_', '-')}": context.params[name] for name in PLACE}
     promote = {True: " --promote", False: " --no-promote"}.get(context.params["promote"], "")
-    return "".join(f" {option} {shlex.quote(str(value))}" for option, value in given.items() if value) + promote
+    return "".join(f" {option} {shlex.quote(masked(str(value)))}" for option, value in given.items() if value) + promote
 
 
 if __name__ == "__main__":

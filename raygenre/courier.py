@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from raygenre.delivery import Delivery
 from raygenre.spool import Spool, SpoolClosedError
 from raygenre.storage import Storage
-from raygenre.tracking_server import Server, ServerAddressError, meaning, no_retries, reason
+from raygenre.tracking_server import Server, ServerAddressError, meaning, no_retries, reason, unauthenticated
 
 BATCH_SECONDS = 1.0  # s between two rounds
 LONGEST_PAUSE = 10.0  # s between two tries while MLflow is away
@@ -24,6 +24,7 @@ class Courier:
     """Carries one spool, from `begin` to `end`."""
 
     def __init__(self, storage: Storage, spool: Spool) -> None:
+        self._place = storage.server
         self._server = Server(storage)
         self._spool = spool
         self._delivery = Delivery(self._server, spool)
@@ -40,16 +41,29 @@ class Courier:
         """Start, and wait at most `patience` s for the server's first word.
 
         Raises:
-            ServerAddressError: there was never an MLflow that could be used; not if it is only away.
+            ServerAddressError: there was never an MLflow that could be used, or it does not know the user; not if it
+                is only away.
         """
         self._settings.enter_context(no_retries())
         self._thread.start()
         self._tried.wait(patience)
-        if self._error and not self._met and meaning(self._error) != "away":
+        try:
+            self._check()
+        except ServerAddressError:
             self.end()
-            raise ServerAddressError(
-                f"MLflow cannot be used at {self._server.uri}: {reason(self._error)}"
-            ) from self._error
+            raise
+
+    def introduce(self, run: str, patience: float) -> None:
+        """Have a run made at once where MLflow answers, while somebody is there to hear that it may not be.
+
+        Raises:
+            ServerAddressError: it may not.
+        """
+        self._wake.set()
+        until = time.monotonic() + patience
+        while not self._spool.runs[run].id and not self.trouble and time.monotonic() < until:
+            time.sleep(0.01)
+        self._check()
 
     @property
     def trouble(self) -> str:
@@ -77,6 +91,11 @@ class Courier:
         if self._thread.is_alive():
             self._thread.join(0.2 if self._error else 2.0)
         self._settings.close()
+
+    def _check(self) -> None:
+        error = self._error
+        if error and meaning(error) != "away" and (not self._met or unauthenticated(error)):
+            raise ServerAddressError(f"MLflow cannot be used at {self._place}: {reason(error)}") from error
 
     def _work(self) -> None:
         pause, reached = _FIRST_PAUSE, False

@@ -6,19 +6,24 @@ step and time once; and where an earlier call or an earlier driver may have got 
 and left out.
 """
 
+import json
 import tempfile
 from base64 import b64decode
 from pathlib import Path
+from typing import Any
 
-from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
 
 from raygenre.spool import Entry, Spool
+from raygenre.storage import masked
 from raygenre.tracking_server import Server, is_away, meaning, reason
 
 KEY = "raygenre.run"
 """The tag with our own key of a run."""
 
 _PARENT = "mlflow.parentRunId"
+_USE = "mlflow.data.context"  # the tag with what a data set is for
+_DIGEST_CHARACTERS = 16  # that a person can compare; MLflow's own limit is 36
 _MOST_VALUES = 1000  # a batch, MLflow's own limit
 
 
@@ -61,7 +66,7 @@ class Delivery:
         batch: list[tuple[int, Entry]] = []
         for place, entry in entries:
             batch.append((place, entry))
-            if entry["do"] in ("file", "end", "reopen"):
+            if entry["do"] in ("inputs", "file", "end", "reopen"):
                 self._send(key, run_id, batch)
                 batch = []
         if batch:
@@ -80,7 +85,7 @@ class Delivery:
                     self._there[key] = None
                     raise
                 for entry in concerned:
-                    self._spool.refuse(entry, str(error))
+                    self._spool.refuse(entry, masked(str(error)))
         self._done.update(place for place, _ in batch)
         self.calls += 1
 
@@ -111,7 +116,9 @@ class Delivery:
     def _act(self, key: str, run_id: str, entries: list[Entry]) -> None:
         client = self._server.client
         [entry] = entries
-        if entry["do"] == "file":
+        if entry["do"] == "inputs":
+            client.log_inputs(run_id, [_input(part) for part in entry["parts"]])
+        elif entry["do"] == "file":
             with tempfile.TemporaryDirectory() as scratch:
                 path = Path(scratch) / Path(entry["file"]).name
                 path.write_bytes(b64decode(entry["base64"]))
@@ -169,3 +176,11 @@ class Delivery:
         client = self._server.client
         names = client.get_run(run_id).data.metrics
         return {(metric.key, metric.step) for name in names for metric in client.get_metric_history(run_id, name)}
+
+
+def _input(part: dict[str, Any]) -> DatasetInput:
+    """A part of the data as MLflow has it: one that it has already, by name and digest, is not doubled."""
+    profile = json.dumps({"num_rows": sum(part["counts"].values()), "counts": part["counts"]})
+    source = json.dumps({"uri": part["source"]})
+    dataset = Dataset(part["name"], part["digest"][:_DIGEST_CHARACTERS], "local", source, profile=profile)
+    return DatasetInput(dataset, [InputTag(_USE, part["use"])])

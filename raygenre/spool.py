@@ -2,9 +2,9 @@
 
 One JSON object a line, added at the end and never changed. `do` says what a line is:
 
-    start, log, tag, file, end, reopen    entries: what is to be written into a run
-    created, delivered                    notes: MLflow's id of a run, and up to which byte everything is in MLflow
-    past                                  what is left of a run's lines once all is delivered
+    start, log, tag, inputs, file, end, reopen    entries: what is to be written into a run
+    created, delivered    notes: MLflow's id of a run, and up to which byte everything is in MLflow
+    past                  what is left of a run's lines once all is delivered
 
 A line is on its way to the disk when `append` returns and survives the process; with `lasting` it survives the
 machine too. A last line that is not whole is taken away when the file is opened. Times are ms since 1970.

@@ -5,10 +5,15 @@ SQLite database in it).
 """
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 DEFAULT_FOLDER = Path("results")
+
+# A slash ends a host, unless a password without its escape holds it; what follows a port is a path.
+_CREDENTIALS = re.compile(r"(://)(?:[^\s/:]*:(?!\d+/)\S*|[^\s/]*)@")
+_IN_QUERY = re.compile(r"([?&](?:password|passwd|token)=)[^&\s'\"]+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -17,7 +22,7 @@ class Storage:
 
     Attributes:
         root: the storage folder.
-        tracking_uri: the MLflow tracking server, or the SQLite database in the folder.
+        tracking_uri: the MLflow tracking server, or the SQLite database in the folder; it may hold a password.
     """
 
     root: Path
@@ -34,9 +39,25 @@ class Storage:
         return self.root / "studies"
 
     @property
+    def server(self) -> str:
+        """`tracking_uri` as it may be shown."""
+        return masked(self.tracking_uri)
+
+    @property
+    def has_runs(self) -> bool:
+        """False where the tracking database is a file that is not there; MLflow would make it to look into it."""
+        uri = self.tracking_uri
+        return not uri.startswith("sqlite:///") or Path(uri.removeprefix("sqlite:///")).exists()
+
+    @property
     def artifact_uri(self) -> str | None:
         """Where MLflow keeps artifacts when it writes to a database itself; a server decides on its own."""
         return None if self.tracking_uri.startswith(("http", "databricks")) else (self.root / "artifacts").as_uri()
+
+
+def masked(text: str) -> str:
+    """Return a text with `***` for user names and passwords in the addresses that it holds."""
+    return _IN_QUERY.sub(r"\1***", _CREDENTIALS.sub(r"\1***@", text))
 
 
 def resolve(folder: Path | None = None, tracking_uri: str | None = None) -> Storage:

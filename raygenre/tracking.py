@@ -9,10 +9,12 @@ import io
 import time
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from raygenre.courier import Courier
+from raygenre.fingerprint import Part
 from raygenre.spool import Spool
 from raygenre.storage import Storage
 from raygenre.tracking_server import ServerAwayError
@@ -34,7 +36,7 @@ class Tracker:
     """Writes the runs of one study to one experiment of one tracking server.
 
     Attributes:
-        uri: of the tracking server, or of the database.
+        uri: of the tracking server, or of the database, as it may be shown.
     """
 
     def __init__(self, storage: Storage, folder: Path, study_id: str) -> None:
@@ -43,13 +45,13 @@ class Tracker:
         Raises:
             ServerAddressError: there was never an MLflow that could be used; not if it is only away.
         """
-        self.uri = storage.tracking_uri
+        self.uri = storage.server
         self._study_id = study_id
         self._began = time.monotonic()
         self._spool = Spool(folder / SPOOL)
         self._courier = Courier(storage, self._spool)
         try:
-            self._courier.begin(_FIRST_WORD if self.uri.startswith("http") else _FIRST_TABLES)
+            self._courier.begin(_FIRST_WORD if storage.tracking_uri.startswith("http") else _FIRST_TABLES)
         except BaseException:
             self._spool.close()
             raise
@@ -87,7 +89,11 @@ class Tracker:
         params: Mapping[str, object] | None = None,
         tags: Mapping[str, object] | None = None,
     ) -> str:
-        """Begin a run, or go on with it, and return its key. Searched values are `params`, fixed ones are `tags`."""
+        """Begin a run, or go on with it, and return its key. Searched values are `params`, fixed ones are `tags`.
+
+        Raises:
+            ServerAddressError: a run below no other may not be made, as by a user who may only read.
+        """
         run = self.key(role, name)
         if run not in self._spool.runs:
             self._say(
@@ -100,11 +106,13 @@ class Tracker:
             )
         elif self._spool.runs[run].status != "RUNNING":
             self._say(run, "reopen")
+        if parent is None:
+            self._courier.introduce(run, _FIRST_WORD)
         return run
 
     def log(self, run: str, values: Mapping[str, float], *, step: int) -> None:
         """Log values at a step, unless the run has them; the first one is the one that MLflow's views pick."""
-        if step not in self._spool.runs[run].steps.get(next(iter(values)), ()):
+        if step not in self.steps(run, next(iter(values))):
             self._say(run, "log", values={key: float(value) for key, value in values.items()}, step=step)
 
     def log_missing(self, run: str, rows: Iterable[Mapping[str, float]]) -> None:
@@ -116,15 +124,27 @@ class Tracker:
         """Add tags to a run."""
         self._say(run, "tag", tags=_texts(tags))
 
+    def inputs(self, run: str, parts: Iterable[Part]) -> None:
+        """Name the data that a run sees."""
+        self._say(run, "inputs", parts=[asdict(part) for part in parts])
+
+    def steps(self, run: str, name: str) -> set[int]:
+        """The steps at which values were logged, told by the name of the first of them."""
+        return self._spool.runs[run].steps.get(name, set())
+
     def text(self, run: str, text: str, file: str) -> None:
         """Keep a text as an artifact."""
-        self._keep(run, text.encode(), file)
+        self.file(run, text.encode(), file)
+
+    def file(self, run: str, content: bytes, file: str) -> None:
+        """Keep bytes as an artifact."""
+        self._say(run, "file", file=file, base64=b64encode(content).decode())
 
     def figure(self, run: str, figure: "Figure", file: str) -> None:
         """Keep a figure as an artifact, a PNG."""
         image = io.BytesIO()
         figure.savefig(image, format="png")
-        self._keep(run, image.getvalue(), file)
+        self.file(run, image.getvalue(), file)
 
     def end(self, run: str, status: Status, *, tags: Mapping[str, object] | None = None) -> None:
         """End a run. What was said of it survives from now on even if the machine goes down."""
@@ -169,9 +189,6 @@ class Tracker:
         """Stop; what is not delivered is kept in the spool."""
         self._courier.end()
         self._spool.close()
-
-    def _keep(self, run: str, content: bytes, file: str) -> None:
-        self._say(run, "file", file=file, base64=b64encode(content).decode())
 
     def _say(self, run: str, do: str, *, lasting: bool = False, **content: object) -> None:
         self._spool.append({"do": do, "run": run, "time": int(time.time() * 1000), **content}, lasting=lasting)

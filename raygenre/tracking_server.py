@@ -16,7 +16,7 @@ import requests
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from raygenre.storage import Storage
+from raygenre.storage import Storage, masked
 
 EXPERIMENT = "raygenre"
 TrackingError = MlflowException
@@ -50,6 +50,15 @@ _WRONG_PLACES = (
 _NO_PLACE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT)  # for an artifact, on this machine
 _NOT_MLFLOW = "not in a valid JSON format"  # a page where an answer should be
 _UNFIT = ("readonly database", "unable to open database file", "is not a database")
+
+
+_UNKNOWN_HOST = "Invalid Host header"
+_REMEDIES = {
+    "PERMISSION_DENIED": "the user may not do that there (403); MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD "
+    f"must be those of one who may edit the experiment {EXPERIMENT} and the model of the same name",
+    "UNAUTHENTICATED": "there is no such user, or the password is another (401); set MLFLOW_TRACKING_USERNAME and "
+    "MLFLOW_TRACKING_PASSWORD",
+}
 
 
 class ServerAddressError(ValueError):
@@ -123,6 +132,11 @@ def meaning(error: BaseException) -> Literal["away", "wrong", "refused"]:
     return "wrong" if any(part in str(error) for part in _UNFIT) else "away"
 
 
+def unauthenticated(error: BaseException) -> bool:
+    """Whether the server does not know the user, or the user's password is another."""
+    return isinstance(error, MlflowException) and error.error_code == "UNAUTHENTICATED"
+
+
 def is_away(error: BaseException) -> bool:
     """Whether something failed because MLflow is away."""
     ours = isinstance(error, MlflowException | requests.exceptions.RequestException)
@@ -142,8 +156,15 @@ def reason(error: BaseException) -> str:
         "RemoteDisconnected": "it closed the connection",
     }
     text = " ".join(repr(cause) for cause in _chain(error))
+    if _UNKNOWN_HOST in text:
+        return (
+            "it does not go by this name (403); start it with `--allowed-hosts` and the host and port of this address, "
+            "or use one that it allows"
+        )
+    if isinstance(error, MlflowException) and error.error_code in _REMEDIES:
+        return _REMEDIES[error.error_code]
     first = (str(error).strip() or repr(error)).splitlines()[0]
-    return next((words for part, words in known.items() if part in text), first[:300])
+    return next((words for part, words in known.items() if part in text), masked(first)[:300])
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from raygenre.search.ledger import Ledger
 from raygenre.storage import Storage, resolve
 from raygenre.synthesis import synthesise
 from serve import proxies
+from tests.rivals import Ring, new_ring
 
 # No test may write to a tracking server or a storage that the person who runs it works with.
 for variable in [name for name in os.environ if name.startswith(("MLFLOW_", "RAYGENRE_", "RAY_ADDRESS"))]:
@@ -109,3 +110,8 @@ def finished(tracks: Dataset, ray_cluster: None, tmp_path_factory: pytest.TempPa
         ledger, tracks, storage, resources=Resources(1, 0), promote=None, console=Console(file=text, width=200)
     )
     return FinishedSearch(storage, ledger, tracks, outcome, text.getvalue())
+
+
+@pytest.fixture(scope="session")
+def rivals_ring(tmp_path_factory: pytest.TempPathFactory) -> Ring:
+    return new_ring(tmp_path_factory.mktemp("rivals"))

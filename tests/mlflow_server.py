@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 
 from raygenre.storage import Storage
@@ -20,10 +21,24 @@ def free_port() -> int:
 
 
 class MlflowServer:
-    """The server's process group, its database and its artifacts in one folder."""
+    """The server's process group, its database and its artifacts in one folder, unless they are elsewhere."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        database: str = "",
+        artifacts: str = "",
+        options: tuple[str, ...] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.folder = folder
+        self._options = (
+            *("--backend-store-uri", database or f"sqlite:///{folder / 'mlflow.db'}"),
+            *("--artifacts-destination", artifacts or str(folder / "artifacts")),
+            *options,
+        )
+        self._environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **(environment or {})}
         self.port = free_port()
         self.uri = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
@@ -32,8 +47,7 @@ class MlflowServer:
         self.folder.mkdir(parents=True, exist_ok=True)
         command = [
             sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1",
-            "--backend-store-uri", f"sqlite:///{self.folder / 'mlflow.db'}",
-            "--artifacts-destination", str(self.folder / "artifacts"),
+            *self._options,
         ]  # fmt: skip
         with (self.folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -41,7 +55,7 @@ class MlflowServer:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+                env=os.environ | self._environment,
             )
         deadline = time.monotonic() + 240
         while not self._healthy():

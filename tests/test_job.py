@@ -11,7 +11,7 @@ from mlflow.entities import Run
 from optuna.trial import TrialState
 from rich.console import Console
 
-from raygenre import job, registry, splits, training_state
+from raygenre import alias, job, registry, splits, training_state
 from raygenre.calibration import calibrate
 from raygenre.dataset import Dataset
 from raygenre.search.config import Resources
@@ -51,6 +51,14 @@ def test_a_trials_run_has_the_searched_values_as_params_and_nothing_else(finishe
         assert {key: float(value) for key, value in run.data.params.items()} == trial.params
         assert run.data.tags["seed"]
         assert run.data.tags["state"] == "complete"
+
+
+def test_the_classifier_knows_which_tracks_it_was_trained_and_tested_on(finished: FinishedSearch) -> None:
+    seen = registry.fetch(finished.storage).classifier.seen
+    assert seen is not None
+    assert (set(seen.train), set(seen.test)) == (set(finished.ledger.split.train), set(finished.ledger.split.test))
+    unseen = seen.unseen(finished.dataset.tracks, finished.dataset.levels)
+    assert [track for track, new in zip(finished.dataset.tracks, unseen, strict=True) if not new] == sorted(seen.train)
 
 
 def test_the_classifier_is_calibrated_on_what_the_winners_reruns_had_not_seen(finished: FinishedSearch) -> None:
@@ -127,13 +135,22 @@ def test_three_synthetic_genres_are_told_apart(finished: FinishedSearch) -> None
 
 def test_the_first_model_becomes_champion(finished: FinishedSearch) -> None:
     assert finished.outcome.champion.promote
-    found = registry.champion(finished.storage)
+    found = alias.champion(finished.storage)
     assert found is not None
     version, evidence = found
     assert evidence is not None
     assert version == finished.outcome.version
     assert evidence.test_accuracy == finished.outcome.evaluation.accuracy
     assert not evidence.synthetic  # it came from a folder
+    assert (evidence.test_tracks, evidence.genres) == (6, 3)
+    assert (evidence.data, evidence.data_digest) == (finished.dataset.source, finished.dataset.digest)
+
+
+def test_the_searchs_run_says_why_its_model_is_the_champion(finished: FinishedSearch) -> None:
+    parent = Server(finished.storage).client.get_run(parent_run(finished))
+    assert parent.data.tags["promoted"] == "true"
+    assert parent.data.tags["promotion_reason"] == finished.outcome.champion.reason == "there was no champion"
+    assert parent.data.tags["model_version"] == str(finished.outcome.version)
 
 
 def test_mlflow_users_load_the_champion_without_pickle(
@@ -188,6 +205,9 @@ def test_more_trials_for_a_finished_study_bring_their_own_winner(
     fetched = registry.fetch(storage, f"models:/raygenre/{second.version}")
     assert ledger.top(1)[0].params.items() <= fetched.classifier.origin["setting"].items()
     assert (second.version == first.version) == (second.candidate.winner.number == 0)
+    if second.version != first.version:  # six tracks tell no classifiers apart
+        assert not second.champion.promote
+        assert "only 6 tracks are left" in second.champion.reason
     server = Server(storage)
     assert {run.info.status for run in server.client.search_runs([server.experiment_id])} == {"FINISHED"}
     parent = server.client.get_run(ledger.study.user_attrs[RUN])

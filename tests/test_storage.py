@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from raygenre.storage import resolve
+from raygenre.storage import masked, resolve
 
 
 @pytest.fixture(autouse=True)
@@ -40,3 +40,20 @@ def test_a_file_in_its_place_is_named(tmp_path: Path) -> None:
     (tmp_path / "results").write_text("")
     with pytest.raises(ValueError, match=r"results is not a folder.*--storage"):
         resolve()
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("http://singer:s3cret@host:5000", "http://***@host:5000"),
+        ("at https://token@host/a and b@c", "at https://***@host/a and b@c"),
+        ("postgresql+psycopg2://u:p@ss/w@rd@host:5432/db", "postgresql+psycopg2://***@host:5432/db"),
+        ("postgresql://host/db?user=u&password=s3cret&x=1", "postgresql://host/db?user=u&password=***&x=1"),
+        ("'redis://:s3cret@host'", "'redis://***@host'"),
+        ("http://host:5000/#/models/raygenre@champion", "http://host:5000/#/models/raygenre@champion"),
+        ("models:/raygenre@champion", "models:/raygenre@champion"),
+        ("sqlite:////tmp/results/mlflow.db", "sqlite:////tmp/results/mlflow.db"),
+    ],
+)
+def test_passwords_are_never_shown(text: str, shown: str) -> None:
+    assert masked(text) == shown

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from raygenre.delivery import KEY, Delivery
+from raygenre.fingerprint import Part
 from raygenre.spool import Spool
 from raygenre.storage import Storage, resolve
 from raygenre.tracking import SPOOL, Tracker
@@ -64,6 +65,23 @@ def test_every_value_arrives_once_and_in_its_step(tracker: Tracker, server: Serv
     found = server.client.get_run(run_id)
     assert found.info.status == "FINISHED"
     assert found.data.tags["state"] == "complete"
+
+
+def test_data_are_named_once_however_often_it_is_said(tracker: Tracker, server: Server) -> None:
+    parts = [
+        Part("songs", "/songs", use, digest * 64, {"bells": 3, "storm": 4})
+        for use, digest in (("training", "a"), ("test", "b"))
+    ]
+    run = tracker.start("search", "search")
+    for _ in range(2):  # as a driver that goes on with a search does
+        tracker.inputs(run, parts)
+        inputs = server.client.get_run(delivered(tracker, run)).inputs
+        assert inputs is not None
+        assert sorted((one.dataset.name, one.dataset.digest, one.tags[0].value) for one in inputs.dataset_inputs) == [
+            ("songs", "a" * 16, "training"),
+            ("songs", "b" * 16, "test"),
+        ]
+    assert tracker.refused == 0
 
 
 def test_a_whole_trial_takes_three_calls(storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -293,6 +311,7 @@ def test_a_server_that_is_killed_and_comes_back_gets_everything_once(real: Mlflo
             tracker.log(run, {"loss": 1 / step, "rate": 0.1}, step=step)
         tracker.end(run, "FINISHED")
     tracker.text(parent, "hello", "note.txt")
+    tracker.inputs(parent, [Part("songs", "/songs", "training", "a" * 64, {"bells": 3})])
     tracker.end(parent, "FINISHED")
     assert not tracker.drain(1)
     assert tracker.trouble == "connection refused"
@@ -310,6 +329,8 @@ def test_a_server_that_is_killed_and_comes_back_gets_everything_once(real: Mlflo
             assert len(values(server, found.info.run_id, "rate")) == 20
         else:
             assert [file.path for file in server.client.list_artifacts(found.info.run_id)] == ["note.txt"]
+            assert found.inputs is not None
+            assert [one.dataset.digest for one in found.inputs.dataset_inputs] == ["a" * 16]
 
 
 class Losing:

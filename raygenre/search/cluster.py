@@ -62,3 +62,15 @@ def resources(cpus: float | None, gpus: float | None, max_concurrent: int) -> Re
                 f"lower --{kind.lower()}s-per-trial"
             )
     return asked
+
+
+def nodes() -> list[dict[str, float | str]]:
+    """Return what each machine of the connected cluster offers: CPUs, GPUs and their kind, and bytes of memory."""
+    found = []
+    for node in ray.nodes():
+        if node["Alive"]:
+            offered = node["Resources"]
+            kinds = [name.removeprefix("accelerator_type:") for name in offered if name.startswith("accelerator_type:")]
+            sizes = {name: offered.get(name, 0.0) for name in ("CPU", "GPU", "memory")}
+            found.append(sizes | ({"accelerator": ", ".join(sorted(kinds))} if kinds else {}))
+    return found

@@ -23,7 +23,7 @@ from raygenre.search.memory import REASON as OUT_OF_MEMORY
 from raygenre.search.recorder import METRICS
 from raygenre.search.searcher import trial_seed
 from raygenre.search.space import Setting
-from raygenre.search.trial import Plan, Rows, Tracks, train_again, train_on_all
+from raygenre.search.trial import Plan, Tracks, Training, train_again, train_on_all
 from raygenre.tracking import Tracker
 
 RERUNS = 2  # of each of the best settings
@@ -176,7 +176,8 @@ class Trainings:
         )
         folder = self._ledger.folder / name
         plan = replace(self._plan, epochs=epochs)
-        rows, failure = _result(self._train_on_all.remote(plan, winner.setting, [self._tracks], seed, folder))
+        rows, failure, about = _result(self._train_on_all.remote(plan, winner.setting, [self._tracks], seed, folder))
+        self._tracker.tag(run, about)
         keys = [key for key in (*METRICS, "epoch") if "validation" not in key]  # no track is left for that
         self._tracker.log_missing(run, [{key: row[key] for key in keys} for row in rows])
         if failure:
@@ -188,10 +189,12 @@ class Trainings:
         """Where the re-runs of a trial's setting keep their training states."""
         return tuple(self._ledger.folder / "finalists" / f"{number:04d}-{again}" for again in range(RERUNS))
 
-    def _begin(self, number: int, again: int) -> "ray.ObjectRef[tuple[Rows, str]]":
-        seed = trial_seed(self._ledger.config.seed, _FIRST_RERUN + number * RERUNS + again)
-        folder = self.rerun_folders(number)[again]
-        return self._train_again.remote(self._plan, self._setting(number), [self._tracks], seed, folder)
+    def _begin(self, number: int, again: int) -> "ray.ObjectRef[Training]":
+        setting, folder = self._ledger.setting(number), self.rerun_folders(number)[again]
+        return self._train_again.remote(self._plan, setting, [self._tracks], self._seed(number, again), folder)
+
+    def _seed(self, number: int, again: int) -> int:
+        return trial_seed(self._ledger.config.seed, _FIRST_RERUN + number * RERUNS + again)
 
     def _finalist(self, trial: FrozenTrial) -> Finalist | None:
         """What the ledger knows of a finalist, once all its re-runs are there."""
@@ -201,24 +204,22 @@ class Trainings:
             return None
         return Finalist(
             trial.number,
-            self._setting(trial.number),
+            self._ledger.setting(trial.number),
             self._ledger.loss(trial.number),
             tuple(known[name]["loss"] for name in names),
             tuple(known[name]["accuracy"] for name in names),
             tuple(known[name]["epoch"] for name in names),
         )
 
-    def _setting(self, number: int) -> Setting:
-        return self._ledger.setting(number)
-
-    def _record(self, parent: str, number: int, again: int, result: tuple[Rows, str]) -> None:
-        rows, failure = result
+    def _record(self, parent: str, number: int, again: int, result: Training) -> None:
+        rows, failure, about = result
+        seed = self._seed(number, again)
         run = self._tracker.start(
             f"finalist-{number:04d}-{again}",
             "finalist",
             parent=parent,
             params=self._ledger.trials[number].params,
-            tags={"trial": number, "study": self._ledger.name, "rerun": again},
+            tags={"trial": number, "study": self._ledger.name, "rerun": again, "seed": seed, **about},
         )
         self._tracker.log_missing(run, [{key: row[key] for key in (*METRICS, "epoch")} for row in rows])
         if failure:
@@ -235,14 +236,14 @@ class Trainings:
             self._ledger.study.set_user_attr(_rerun(number, again), outcome)
 
 
-def _result(training: "ray.ObjectRef[tuple[Rows, str]]") -> tuple[Rows, str]:
-    """Wait for a training: its epochs, and why it failed if it did."""
+def _result(training: "ray.ObjectRef[Training]") -> Training:
+    """Wait for a training."""
     try:
         return ray.get(training)
     except OutOfMemoryError:
-        return [], f"{OUT_OF_MEMORY}: Ray ended the worker because its machine's memory was full"
+        return [], f"{OUT_OF_MEMORY}: Ray ended the worker because its machine's memory was full", {}
     except WorkerCrashedError:
-        return [], "its worker died repeatedly"
+        return [], "its worker died repeatedly", {}
 
 
 def _rerun(number: int, again: int) -> str:

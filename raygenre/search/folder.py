@@ -4,10 +4,14 @@ import fcntl
 import os
 import re
 from pathlib import Path
+from typing import Any
 
+from optuna.exceptions import OptunaError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from sqlalchemy.exc import SQLAlchemyError
+
+from raygenre.storage import masked
 
 JOURNAL = "journal.log"
 LOCKED_SECONDS = 120  # s that a database may be locked by another process
@@ -42,16 +46,27 @@ def storage(folder: Path, url: str | None) -> BaseStorage:
     """
     if url:
         # SQLite gives up after five seconds by default if another process, such as a backup, has the file locked.
-        wait = {"connect_args": {"timeout": LOCKED_SECONDS}} if url.startswith("sqlite") else {}
+        wait: dict[str, Any] = {"connect_args": {"timeout": LOCKED_SECONDS}}
+        # A server that was started again has closed its connections: each is tried before it is used.
+        kept: dict[str, Any] = wait if url.startswith("sqlite") else {"pool_pre_ping": True}
         try:
-            return RDBStorage(url, engine_kwargs=wait)
-        except (SQLAlchemyError, ImportError) as error:
+            return RDBStorage(url, engine_kwargs=kept)
+        except ImportError as error:
             raise StudyError(
-                f"the database of --study-url cannot be used: {str(error).splitlines()[0]} (a PostgreSQL server needs "
-                "`pip install psycopg2-binary`, a MySQL server `pip install pymysql`)"
+                f"the database of --study-url cannot be used: {error} (PostgreSQL needs `pip install "
+                "'raygenre[servers]'` and an address that begins with postgresql+psycopg2://, MySQL `pip install "
+                "pymysql` and mysql+pymysql://)"
             ) from error
+        except SQLAlchemyError as error:
+            first = masked(str(error).splitlines()[0])
+            raise StudyError(f"the database of --study-url cannot be used: {first}") from error
     journal = str(folder / JOURNAL)
     return JournalStorage(JournalFileBackend(journal, lock_obj=JournalFileOpenLock(journal)))
+
+
+def trouble(error: OptunaError) -> str:
+    """Say in a line what a study's storage suffers from; Optuna itself suspects values that do not fit."""
+    return masked(str(error.__cause__ or error).splitlines()[0])
 
 
 def locked(folder: Path) -> int:

@@ -7,6 +7,7 @@ study without `--study-url` is a journal file in the study's folder, next to the
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ _FAILURE = "failure"
 _EPOCH = "epoch-"  # attributes with the losses of a search for several objectives
 _STATES = "trials"
 RUN = "mlflow_run_id"
+EPOCH_TIMES = "epoch_times"
+"""Trial attribute: when its epochs were reported, s since 1970; without those before its driver was killed."""
 CHECKPOINT = "checkpoint"
 """Trial attribute: where its training state is, within the study's folder."""
 
@@ -52,6 +55,7 @@ class Ledger:
         self.config = SearchConfig.from_json(study.user_attrs[CONFIG])
         self.split = Split.from_json(study.user_attrs[SPLIT])
         self._lock = lock
+        self._heard: dict[int, dict[int, float]] = {}  # when epochs of running trials were reported
 
     @property
     def in_database(self) -> bool:
@@ -146,6 +150,7 @@ class Ledger:
         trial = self._trial(number)
         if epoch in losses(trial):
             return
+        self._heard.setdefault(number, {})[epoch] = round(time.time(), 1)
         if several(self.config.objectives):  # Optuna has no intermediate values there
             self.note(number, f"{_EPOCH}{epoch:04d}", loss)
         else:
@@ -161,6 +166,8 @@ class Ledger:
             measured: what the trial's last report had, with the values of several objectives.
         """
         values = losses(self._trial(number))
+        if heard := self._heard.pop(number, None):
+            self.note(number, EPOCH_TIMES, heard)
         if failure or not values:
             self.note(number, _FAILURE, failure or "the trial ended without a single epoch")
             self.study.tell(number, state=TrialState.FAIL)
@@ -209,12 +216,18 @@ class Ledger:
         """Where a trial keeps its training state."""
         return self.folder / _STATES / f"{number:04d}"
 
-    def keep_best_states(self) -> None:
-        """Take away the training states of all trials but the best and those that will go on."""
-        kept = {trial.number for trial in (*self.top(self.config.top_k), *self.unfinished())}
+    def best_states(self) -> set[int]:
+        """The trials whose training states are kept: the best and those that will go on."""
+        return {trial.number for trial in (*self.top(self.config.top_k), *self.unfinished())}
+
+    def keep_best_states(self) -> list[int]:
+        """Take away the training states of all other trials, and return whose these were."""
+        kept, gone = self.best_states(), []
         for folder in (self.folder / _STATES).glob("*"):
             if folder.name.isdigit() and int(folder.name) not in kept:
                 shutil.rmtree(folder, ignore_errors=True)
+                gone.append(int(folder.name))
+        return gone
 
     def _note_checkpoint(self, number: int) -> None:
         self.note(number, CHECKPOINT, str(self.state_folder(number).relative_to(self.folder)))

@@ -15,6 +15,7 @@ from raygenre.search import run_file
 from raygenre.search.config import SearchConfig
 from raygenre.search.folder import JOURNAL, StudyError, locked, storage
 from raygenre.search.objectives import DIRECTIONS
+from raygenre.search.space import SpaceError
 from raygenre.splits import Split
 from raygenre.writing import UNFINISHED
 
@@ -73,10 +74,13 @@ def resume(folder: Path, *, url: str | None) -> tuple[Study, Path, int]:
     try:
         study = optuna.load_study(study_name=folder.name, storage=database or storage(folder, None))
         if CONFIG not in study.user_attrs:
-            raise KeyError(CONFIG)
+            if SPLIT not in study.user_attrs:
+                raise KeyError(CONFIG)
+            # The driver that began it died before its last word, which the folder has.
+            study.set_user_attr(CONFIG, SearchConfig(**run_file.read(folder / run_file.NAME)).to_json())
         if (folder / _ID_FILE).read_text() != study.user_attrs[ID]:
             raise StudyError(f"the study {folder.name} of the database is not the one whose folder is {folder}")
-    except (KeyError, FileNotFoundError) as error:
+    except (KeyError, FileNotFoundError, SpaceError) as error:
         os.close(lock)
         raise StudyError(f"the study {folder.name} was never begun there; run it without --resume") from error
     except BaseException:

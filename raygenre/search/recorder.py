@@ -7,7 +7,7 @@ from optuna.trial import TrialState
 from ray import tune
 from ray.tune.experiment import Trial
 
-from raygenre.search.ledger import Ledger
+from raygenre.search.ledger import CHECKPOINT, Ledger
 from raygenre.search.run_ids import note_run_ids, trial_name
 from raygenre.search.searcher import trial_config
 from raygenre.search.trial import OBJECTIVE, recorded
@@ -25,6 +25,9 @@ METRICS = (
 )
 """Per-epoch values in MLflow, in this order: the compare view takes the first."""
 
+GONE = "not kept: only the best trials' training states are"
+"""The tag `checkpoint` of a trial without a training state; others have the path of its folder there."""
+
 
 class Recorder(tune.Callback):
     """Keeps the ledger and MLflow in step with the trials."""
@@ -34,6 +37,7 @@ class Recorder(tune.Callback):
         self._tracker = tracker
         self._parent = parent
         self._open: set[int] = set()  # trials under way
+        self._told: set[int] = set()  # trials whose end said that their training state is not kept
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing for Tune's snapshots, which are pickles that no one reads: the ledger has it all."""
@@ -48,7 +52,7 @@ class Recorder(tune.Callback):
                 rows = recorded(self._ledger.state_folder(trial.number))
                 self._tracker.log_missing(self._run(trial.number), [_selected(row) for row in rows])
                 self._end(trial.number)
-        self._ledger.keep_best_states()
+        self._keep_best_states()
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         self._start(trial.config)
@@ -63,12 +67,14 @@ class Recorder(tune.Callback):
             return
         number, epoch = trial.config["number"], result["epoch"]
         self._ledger.report(number, epoch=epoch, loss=result["validation_loss"])
+        if about := result.get("surroundings"):
+            self._tracker.tag(self._run(number), about)
         self._tracker.log(self._run(number), {key: result[key] for key in METRICS}, step=epoch)
         note_run_ids(self._ledger, self._tracker)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         self._end(trial.config["number"])
-        self._ledger.keep_best_states()  # every other trial that ended is recorded by now
+        self._keep_best_states()  # every other trial that ended is recorded by now
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         self.on_trial_complete(iteration, trials, trial)
@@ -77,7 +83,7 @@ class Recorder(tune.Callback):
         """Close the runs of trials that a resumed search will go on with."""
         with suppress(OSError):  # a full disk may be why; the next driver takes the runs up again
             for number in sorted(self._open):
-                self._tracker.end(self._run(number), "KILLED")
+                self._tracker.end(self._run(number), "KILLED", tags={"state": "interrupted"})
         self._open.clear()
 
     def _start(self, config: dict[str, Any]) -> None:
@@ -88,15 +94,24 @@ class Recorder(tune.Callback):
             params=config["setting"],
             tags={"trial": config["number"], "seed": config["seed"], "study": self._ledger.name},
         )
+        self._tracker.tag(self._run(config["number"]), {CHECKPOINT: config["folder"], "state": "running"})
 
     def _end(self, number: int) -> None:
         state = self._ledger.state(number)
         status: Status = "FAILED" if state == TrialState.FAIL else "FINISHED"
-        tags = {"state": state.name.lower()}
+        kept = number in self._ledger.best_states()
+        tags = {"state": state.name.lower(), CHECKPOINT: str(self._ledger.state_folder(number)) if kept else GONE}
+        if not kept:
+            self._told.add(number)
         if reason := self._ledger.failure(number):
             tags["failure"] = reason
         self._tracker.end(self._run(number), status, tags=tags)
         self._open.discard(number)
+
+    def _keep_best_states(self) -> None:
+        for number in self._ledger.keep_best_states():
+            if number not in self._told and self._tracker.knows(self._run(number)):
+                self._tracker.tag(self._run(number), {CHECKPOINT: GONE})
 
     def _run(self, number: int) -> str:
         return self._tracker.key("trial", trial_name(number))

@@ -1,9 +1,6 @@
 """The whole search, from a ledger to the weights of a candidate: trials, re-runs of the best, final training."""
 
-import csv
-import io
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +14,11 @@ from raygenre.search.finalists import RERUNS, Final, Finalist, TrainingFailedErr
 from raygenre.search.folder import StudyError
 from raygenre.search.ledger import Ledger
 from raygenre.search.objectives import several
+from raygenre.search.pace import timed
+from raygenre.search.record import Record
 from raygenre.search.trial import Plan, Tracks
 from raygenre.search.trials import run_trials
+from raygenre.search.watch import watched
 from raygenre.splits import indices
 from raygenre.tracking import Tracker
 
@@ -41,17 +41,24 @@ class Candidate:
 
 
 def run_search(
-    ledger: Ledger, dataset: Dataset, *, resources: Resources, tracker: Tracker, parent: str, console: Console
+    ledger: Ledger, dataset: Dataset, *, resources: Resources, tracker: Tracker, record: Record, console: Console
 ) -> Candidate:
     """Run or go on with a search on the connected Ray cluster; see `connect`.
 
     Args:
-        parent: MLflow run of the search.
+        record: of the search, begun.
 
     Raises:
         Interrupted: Ctrl-C.
         StudyError: no trial completed, or every finalist failed.
     """
+    with watched(tracker, record.run):
+        return _search(ledger, dataset, resources, tracker, record, console)
+
+
+def _search(
+    ledger: Ledger, dataset: Dataset, resources: Resources, tracker: Tracker, record: Record, console: Console
+) -> Candidate:
     config, split = ledger.config, ledger.split
     folds = tuple((indices(dataset, fold.train), indices(dataset, fold.validation)) for fold in split.folds)
     tracks = ray.put(Tracks(dataset.levels, dataset.labels, folds))
@@ -62,7 +69,10 @@ def run_search(
         device="cuda" if resources.gpus else "cpu",
         objectives=tuple(config.objectives),
     )
-    run_trials(ledger, plan, tracks, resources=resources, tracker=tracker, parent=parent, console=console)
+    parent = record.run
+    with timed(ledger):
+        run_trials(ledger, plan, tracks, resources=resources, tracker=tracker, parent=parent, console=console)
+    record.trials()
     if several(config.objectives):
         front.record(ledger, tracker, parent)
         console.print(front.table(ledger))
@@ -76,8 +86,7 @@ def run_search(
         f"{looked_best.loss:.3f} ± {looked_best.spread:.3f} on new seeds: {looked_best.optimism:+.3f}",
         highlight=False,
     )
-    tracker.text(parent, finalists_csv(finalists), "finalists.csv")
-    tracker.tag(parent, {"best_trial": looked_best.number, "optimism": looked_best.optimism})
+    record.finalists(finalists)
     for finalist in finalists:
         if not math.isfinite(finalist.loss):
             continue
@@ -88,17 +97,6 @@ def run_search(
         except TrainingFailedError as error:
             console.print(f"  {error}", highlight=False)
     raise StudyError(f"every one of the best settings of the study {ledger.name} failed when trained again")
-
-
-def finalists_csv(finalists: Sequence[Finalist]) -> str:
-    """Return what the best settings were in the search and on new seeds, best first."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["trial", "search_loss", "mean_loss", "spread", "optimism", "mean_accuracy", "epochs"])
-    for one in finalists:
-        accuracy, epochs = (sum(values) / len(values) for values in (one.accuracies, one.epochs))
-        writer.writerow([one.number, one.search_loss, one.loss, one.spread, one.optimism, accuracy, epochs])
-    return text.getvalue()
 
 
 def _line(finalist: Finalist) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 
-from raygenre.search.config import SchedulerName
+from raygenre.search.config import SchedulerName, SearchConfig
 from raygenre.search.ledger import Ledger, losses
 from raygenre.search.trial import OBJECTIVE
 
@@ -105,7 +105,7 @@ class LedgerScheduler(FIFOScheduler):
 def scheduler(name: SchedulerName, ledger: Ledger) -> TrialScheduler:
     """Make the scheduler of a search from what its ledger knows."""
     epochs = ledger.config.epochs
-    grace = max(1, epochs // REDUCTION**2, min(3, epochs))
+    grace = _grace(epochs)
     if name == "asha":
         asha = AsyncHyperBandScheduler(
             time_attr="epoch",
@@ -127,3 +127,18 @@ def scheduler(name: SchedulerName, ledger: Ledger) -> TrialScheduler:
         )
         return LedgerScheduler(median, ledger)
     return FIFOScheduler()
+
+
+def rungs(config: SearchConfig) -> list[int]:
+    """Return the epochs at which trials of a search are compared and the worse ones stopped."""
+    if config.scheduler == "none":
+        return []
+    first = _grace(config.epochs)
+    if config.scheduler == "median":
+        return list(range(first, config.epochs + 1))
+    return [first * REDUCTION**rung for rung in range(config.epochs) if first * REDUCTION**rung <= config.epochs]
+
+
+def _grace(epochs: int) -> int:
+    """Epochs that every trial has."""
+    return max(1, epochs // REDUCTION**2, min(3, epochs))

@@ -10,7 +10,7 @@ from raygenre.search.ledger import Ledger
 from raygenre.search.run_ids import note_run_ids
 from raygenre.storage import Storage
 from raygenre.tracking import Status, Tracker
-from raygenre.tracking_server import ServerAwayError, is_away
+from raygenre.tracking_server import ServerAddressError, ServerAwayError, is_away
 
 
 @contextmanager
@@ -28,6 +28,8 @@ def tracked(ledger: Ledger, storage: Storage, console: Console) -> Iterator[Trac
                             f"what it is to know waits in {tracker.spool}")  # fmt: skip
         try:
             yield tracker
+        except ServerAddressError:  # nothing was begun
+            raise
         except BaseException as error:
             away = is_away(error)
             with suppress(OSError):  # a full disk may be the error; the next driver closes what stays open

@@ -12,14 +12,18 @@ import torch
 from numpy.typing import NDArray
 from ray import tune
 
-from raygenre import training_state
+from raygenre import provenance, training_state
 from raygenre.search import objectives
 from raygenre.search.memory import out_of_memory
 from raygenre.search.space import Setting
+from raygenre.surroundings import surroundings
 from raygenre.training import EpochMetrics, Indices, Member, NonFiniteLossError, fit, standardised
 
 Rows = list[dict[str, float]]
 """What `summary` says of each epoch of a training."""
+
+Training = tuple[Rows, str, dict[str, str]]
+"""The epochs of a training, why it ended early if it did, and its `surroundings`."""
 
 OBJECTIVE = "best_validation_loss"
 """The lowest validation loss so far, mean over folds: what the search minimises."""
@@ -137,7 +141,8 @@ def run_trial(config: dict[str, Any], *, plan: Plan, shared: "Sequence[ray.Objec
     """Ray Tune's trainable.
 
     `config` holds `setting`, `fixed`, `seed` and `folder`, and `failure` once a worker of the trial was killed for its
-    memory. A training that goes on reports its epochs from the first again; the recorder knows which ones it has. A
+    memory. A training that goes on reports its epochs from the first again; the recorder knows which ones it has. The
+    first report says with `surroundings` where and how the trial computes. A
     training that diverged or ran out of memory is reported as `failure`, since Ray would start a raised one again; a
     disk that is full or read-only as `halt`, since it is not the setting's fault.
     """
@@ -150,9 +155,11 @@ def run_trial(config: dict[str, Any], *, plan: Plan, shared: "Sequence[ray.Objec
     try:
         members = start(plan, setting, tracks, seed=config["seed"])
         for row in train(members, tracks, epochs=plan.epochs, folder=Path(config["folder"])):
+            about = {} if rows else {"surroundings": around(members)}
             rows.append(row)
             ends = row["epoch"] == plan.epochs and objectives.several(plan.objectives)
-            tune.report(row | (objectives.measure(plan.objectives, members[0].model, rows) if ends else {}))
+            measured = objectives.measure(plan.objectives, members[0].model, rows) if ends else {}
+            tune.report({**row, **measured, **about})
     except NonFiniteLossError as error:
         tune.report({"failure": str(error)})
     except OSError as error:
@@ -163,28 +170,39 @@ def run_trial(config: dict[str, Any], *, plan: Plan, shared: "Sequence[ray.Objec
 
 def train_again(
     plan: Plan, setting: Setting, shared: "list[ray.ObjectRef[Tracks]]", seed: int, folder: Path
-) -> tuple[Rows, str]:
-    """Ray task: a re-run's epochs, and why it ended early if it did."""
+) -> Training:
+    """Ray task: a re-run's epochs, why it ended early if it did, and its surroundings."""
     return _epochs(plan, setting, ray.get(shared[0]), seed, folder)
 
 
 def train_on_all(
     plan: Plan, setting: Setting, shared: "list[ray.ObjectRef[Tracks]]", seed: int, folder: Path
-) -> tuple[Rows, str]:
+) -> Training:
     """Ray task: train on training and validation tracks together; the weights stay in the folder's training state."""
-    tracks: Tracks = ray.get(shared[0])
+    return _epochs(plan, setting, whole(ray.get(shared[0])), seed, folder)
+
+
+def whole(tracks: Tracks) -> Tracks:
+    """All tracks of the training part as those of a single fold that validates on none."""
     everything = np.sort(np.concatenate(tracks.folds[0]))
-    whole = replace(tracks, folds=((everything, np.empty(0, dtype=np.int64)),))
-    return _epochs(plan, setting, whole, seed, folder)
+    return replace(tracks, folds=((everything, np.empty(0, dtype=np.int64)),))
 
 
-def _epochs(plan: Plan, setting: Setting, tracks: Tracks, seed: int, folder: Path) -> tuple[Rows, str]:
+def around(members: Sequence[Member]) -> dict[str, str]:
+    """Where, how and with which code the members of one training compute."""
+    return surroundings(members[0].device, members[0].training.precision) | provenance.stamp()
+
+
+def _epochs(plan: Plan, setting: Setting, tracks: Tracks, seed: int, folder: Path) -> Training:
     rows: Rows = []
+    about: dict[str, str] = {}
     try:
-        for row in train(start(plan, setting, tracks, seed=seed), tracks, epochs=plan.epochs, folder=folder):
+        members = start(plan, setting, tracks, seed=seed)
+        about = around(members)
+        for row in train(members, tracks, epochs=plan.epochs, folder=folder):
             rows.append(row)
     except NonFiniteLossError as error:
-        return rows, str(error)
+        return rows, str(error), about
     except (RuntimeError, MemoryError) as error:
-        return rows, out_of_memory(error)
-    return rows, ""
+        return rows, out_of_memory(error), about
+    return rows, "", about

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from raygenre import registry
+from raygenre import alias
 from raygenre.storage import resolve
 from tests.test_tune import ROOT
 
@@ -18,7 +18,7 @@ def test_the_default_search_ends_with_a_champion_that_knows_the_synthetic_genres
     result = subprocess.run(command, capture_output=True, text=True, timeout=580, check=False, cwd=tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stdout.startswith("No --data and no RAYGENRE_DATA")
-    found = registry.champion(resolve(tmp_path / "results"))
+    found = alias.champion(resolve(tmp_path / "results"))
     assert found is not None
     version, evidence = found
     assert version == 1

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from raygenre import registry
+from raygenre import alias
 from raygenre.search.recorder import METRICS
 from raygenre.storage import resolve
 from raygenre.tracking import Tracker
@@ -81,7 +81,7 @@ def test_mlflow_goes_away_for_a_while(driver: Driver, mlflow_server: MlflowServe
     driver.wait_for_epochs(3 + 2 * driver.epochs)
     mlflow_server.start()
     driver.finish()
-    assert registry.champion(mlflow_server.storage(driver.storage)) is not None
+    assert alias.champion(mlflow_server.storage(driver.storage)) is not None
     check_everything_arrived_once(driver, mlflow_server)
 
 
@@ -100,11 +100,11 @@ def test_mlflow_is_away_for_the_whole_search(driver: Driver, mlflow_server: Mlfl
     assert result.returncode == 0, result.stdout + result.stderr
     assert "entries delivered" in result.stdout
     check_everything_arrived_once(driver, mlflow_server)
-    assert registry.champion(mlflow_server.storage(driver.storage)) is None
+    assert alias.champion(mlflow_server.storage(driver.storage)) is None
 
     driver.start(resume=True)
     driver.finish()
-    assert registry.champion(mlflow_server.storage(driver.storage)) is not None
+    assert alias.champion(mlflow_server.storage(driver.storage)) is not None
     check_everything_arrived_once(driver, mlflow_server)
 
 

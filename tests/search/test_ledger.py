@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 
 from raygenre.dataset import Dataset
 from raygenre.search.folder import StudyError, latest_study
-from raygenre.search.ledger import CHECKPOINT, RUN, Ledger
+from raygenre.search.ledger import CHECKPOINT, EPOCH_TIMES, RUN, Ledger
 from raygenre.search.samplers import sampler
 from raygenre.search.space import space
 from tests.conftest import new_ledger
@@ -173,6 +173,18 @@ def test_a_study_that_died_as_it_was_begun_can_be_begun_again(tracks: Dataset, t
     new_ledger(tmp_path, tracks)
 
 
+def test_a_study_that_died_with_its_last_word_is_gone_on_with(tracks: Dataset, tmp_path: Path) -> None:
+    ledger = new_ledger(tmp_path, tracks)
+    journal = ledger.folder / "journal.log"
+    ledger.close()
+    entries = journal.read_text().splitlines(keepends=True)
+    assert "data_digest" in entries[-1]  # the configuration
+    journal.write_text("".join(entries[:-1]))
+    again = Ledger.open(tmp_path, "study", url=None)
+    assert again.config == ledger.config
+    again.close()
+
+
 def test_a_folder_with_an_older_studys_work_is_refused(tracks: Dataset, tmp_path: Path) -> None:
     (tmp_path / "study" / "final-0001-5").mkdir(parents=True)
     with pytest.raises(StudyError, match="final-0001-5"):
@@ -257,8 +269,25 @@ def test_foreign_files_among_the_states_do_no_harm(tracks: Dataset, tmp_path: Pa
     number = begin(ledger)
     for name in (".DS_Store", f"{number:04d}", "0007"):
         (ledger.folder / "trials" / name).mkdir(parents=True)
-    ledger.keep_best_states()
+    assert ledger.keep_best_states() == [7]
     assert sorted(path.name for path in (ledger.folder / "trials").iterdir()) == [".DS_Store", "0000"]
+
+
+@pytest.mark.parametrize("objectives", [["loss"], ["loss", "parameters"]])
+def test_an_ended_trial_knows_when_its_epochs_were_reported(
+    tracks: Dataset, tmp_path: Path, objectives: list[str]
+) -> None:
+    ledger = new_ledger(tmp_path, tracks, objectives=objectives)
+    number = begin(ledger)
+    said = [time.time()]
+    for epoch in (1, 2, 2):  # a training that goes on reports its epochs again
+        ledger.report(number, epoch=epoch, loss=0.5)
+        said.append(time.time())
+        time.sleep(0.3)
+    ledger.finish(number, measured={"objective_loss": 0.5, "objective_parameters": 9.0})
+    times = ledger.trials[number].user_attrs[EPOCH_TIMES]
+    assert said[0] - 0.06 <= times["1"] <= said[1] + 0.06  # rounded to tenths of a second
+    assert said[1] + 0.24 <= times["2"] <= said[2] + 0.06
 
 
 def test_a_lock_that_a_killed_driver_left_is_not_waited_for(tracks: Dataset, tmp_path: Path) -> None:

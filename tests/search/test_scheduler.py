@@ -11,9 +11,9 @@ from raygenre.dataset import Dataset
 from raygenre.search.config import SchedulerName
 from raygenre.search.ledger import Ledger
 from raygenre.search.samplers import sampler
-from raygenre.search.scheduler import STOPPED, LedgerScheduler, scheduler
+from raygenre.search.scheduler import STOPPED, LedgerScheduler, rungs, scheduler
 from raygenre.search.trial import OBJECTIVE
-from tests.conftest import new_ledger
+from tests.conftest import new_ledger, small_config
 
 EPOCHS = 9
 LEVELS = (1.0, 0.8, 1.2, 0.6, 1.4, 0.7, 1.1)  # loss of each trial, which sinks a little with each epoch
@@ -135,3 +135,13 @@ def test_a_trial_that_reports_a_failure_or_is_started_again_confuses_no_rule(tra
 
 def test_without_a_scheduler_nothing_is_stopped(tracks: Dataset, tmp_path: Path) -> None:
     assert type(scheduler("none", begun(tracks, tmp_path, "none", 0))) is FIFOScheduler
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3, 9, 12, 40, 150])
+def test_the_rungs_are_those_of_the_rule(tracks: Dataset, tmp_path: Path, epochs: int) -> None:
+    ledger = new_ledger(tmp_path, tracks, epochs=epochs, scheduler="asha")
+    rule = scheduler("asha", ledger)
+    assert isinstance(rule, LedgerScheduler)
+    [bracket] = rule.rule._brackets
+    assert rungs(ledger.config) == sorted(milestone for milestone, _ in bracket._rungs if milestone <= epochs)
+    assert rungs(small_config(tracks, epochs=epochs, scheduler="none")) == []

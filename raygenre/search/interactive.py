@@ -1,0 +1,145 @@
+"""The figures of a search for the browser: those that Optuna draws, and two of our own, on one page.
+
+The page holds plotly's own code once, asks no other host for anything, and can be opened from a disk.
+"""
+
+import html
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from optuna import visualization
+from optuna.trial import FrozenTrial
+
+from raygenre.search.axes import Axis, View
+from raygenre.search.ledger import losses
+from raygenre.search.objectives import several
+from raygenre.search.progress import short
+from raygenre.search.scheduler import rungs
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+HEIGHT = 480  # pixels
+
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 0 auto; padding: 1rem; color: #222 }
+h1 { font-size: 1.3rem } h2 { font-size: 1.05rem; margin: 2rem 0 0 } p { margin: .2rem 0; color: #555 }
+"""
+_CONTROLS = {"displaylogo": False, "responsive": True}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A figure on the page.
+
+    Attributes:
+        name: of its element.
+        title, what: its heading, and what it shows.
+        figure: itself, or why there is none.
+    """
+
+    name: str
+    title: str
+    what: str
+    figure: "Figure | str"
+
+
+def learning_curves(view: View) -> "Figure":
+    from plotly.graph_objects import Figure
+
+    figure = Figure()
+    for trial, colour in _coloured(view):
+        curve = losses(trial)
+        _line(figure, view, trial, list(curve), list(curve.values()), colour)
+    return figure.update_layout(xaxis_title="epoch", yaxis_title="validation loss")
+
+
+def rungs_over_time(view: View) -> "Figure":
+    from plotly.graph_objects import Figure
+
+    figure = Figure()
+    for trial, colour in _coloured(view):
+        minutes, epochs = view.progress(trial)
+        _line(figure, view, trial, minutes, epochs, colour)
+    for rung in rungs(view.config) if view.config.scheduler == "asha" else []:
+        figure.add_hline(rung, line={"dash": "dash", "color": "#bbb", "width": 1})
+    return figure.update_layout(xaxis_title="minutes since the search began", yaxis_title="epoch")
+
+
+def history(view: View) -> "Figure":
+    return visualization.plot_optimization_history(view.ledger.study, target=_target(view), target_name=view.worth)
+
+
+def slices(view: View) -> "Figure":
+    return visualization.plot_slice(view.ledger.study, target=_target(view), target_name=view.worth)
+
+
+def parallel_coordinates(view: View) -> "Figure":
+    return visualization.plot_parallel_coordinate(view.ledger.study, target=_target(view), target_name=view.worth)
+
+
+def importances(shares: dict[str, float]) -> "Figure":
+    from plotly.graph_objects import Bar, Figure
+
+    names = list(reversed(shares))
+    figure = Figure(Bar(x=[shares[name] for name in names], y=names, orientation="h", marker_color="#1b6ca8"))
+    return figure.update_layout(xaxis_title="importance")
+
+
+def contour(view: View, across: Axis, up: Axis) -> "Figure":
+    names = [across.name, up.name]
+    return visualization.plot_contour(view.ledger.study, params=names, target=_target(view), target_name=view.worth)
+
+
+def page(title: str, entries: Sequence[Entry]) -> str:
+    """Put figures onto one page."""
+    from plotly.offline import get_plotlyjs
+
+    parts = []
+    for entry in entries:
+        figure = entry.figure
+        if isinstance(figure, str):
+            content = f'<p class="left-out">Not drawn: {html.escape(figure)}.</p>'
+        else:
+            figure.update_layout(title=None, height=HEIGHT, margin={"t": 30}, template="plotly_white")
+            content = figure.to_html(full_html=False, include_plotlyjs=False, div_id=entry.name, config=_CONTROLS)
+        parts.append(f"<h2>{html.escape(entry.title)}</h2>\n<p>{html.escape(entry.what)}</p>\n{content}")
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
+        f"<style>{_STYLE}</style><script>{get_plotlyjs()}</script></head>\n"
+        f"<body><h1>{html.escape(title)}</h1>\n" + "\n".join(parts) + "</body></html>\n"
+    )
+
+
+def _target(view: View) -> Callable[[FrozenTrial], float] | None:
+    """The first of several objectives; Optuna draws more where it may take the only one itself."""
+    return (lambda trial: float(trial.values[0])) if several(view.config.objectives) else None
+
+
+def _coloured(view: View) -> list[tuple[FrozenTrial, str]]:
+    """Trials and their colours, those that matter last, so that they lie above others."""
+    best = {trial.number for trial in view.ledger.top(1)}
+    complete = sorted(view.complete, key=lambda trial: trial.number in best)
+    return [
+        *((trial, "#bbb") for trial in view.stopped),
+        *((trial, "#c0392b") for trial in view.failed),
+        *((trial, "#1b6ca8" if trial.number in best else "#7fb3d5") for trial in complete),
+    ]
+
+
+def _line(
+    figure: "Figure", view: View, trial: FrozenTrial, across: Sequence[float], up: Sequence[float], colour: str
+) -> None:
+    settings = (f"{axis.label} {short(trial.params[axis.name])}" for axis in view.axes)
+    about = "<br>".join((f"trial {trial.number}, {trial.state.name.lower()}", *settings))
+    figure.add_scatter(
+        x=list(across),
+        y=list(up),
+        mode="lines+markers",
+        name=f"trial {trial.number}",
+        line={"color": colour, "width": 1.5},
+        marker={"size": 5},
+        showlegend=False,
+        hovertemplate=f"{about}<br>%{{x:.3g}}: %{{y:.4g}}<extra></extra>",
+    )

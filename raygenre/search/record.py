@@ -1,0 +1,152 @@
+"""What MLflow's run of a search holds: at its start what is known by then, and after the trials what came of them."""
+
+import csv
+import io
+import json
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from optuna.trial import TrialState
+
+from raygenre import fingerprint, machine, provenance
+from raygenre.dataset import Dataset
+from raygenre.search import figures, note, run_file
+from raygenre.search.cluster import nodes
+from raygenre.search.config import Resources
+from raygenre.search.finalists import Finalist
+from raygenre.search.ledger import Ledger, losses
+from raygenre.search.pace import pace
+from raygenre.search.run_ids import trial_name
+from raygenre.search.searcher import trial_seed
+from raygenre.tracking import Tracker
+
+NOTE = "mlflow.note.content"
+ENVIRONMENT, TRIALS, FINALISTS = "environment.json", "trials.csv", "finalists.csv"
+
+_DRAWN = "figures_of"  # attribute of the study: the number of trials that its figures show
+
+
+class Record:
+    """Writes one search's own run.
+
+    Attributes:
+        run: its key, see `Tracker`.
+    """
+
+    def __init__(self, ledger: Ledger, dataset: Dataset, tracker: Tracker, resources: Resources) -> None:
+        """Begin the run, or go on with it: the search, its data, the code and the machine."""
+        self._ledger = ledger
+        self._tracker = tracker
+        self._resources = resources
+        self._parts = fingerprint.parts(dataset, ledger.split)
+        code, hardware, versions = provenance.commit(), machine.hardware(), provenance.versions()
+        facts = {
+            "study": ledger.name,
+            "study_id": ledger.id,
+            "synthetic": dataset.synthetic,
+            "train_tracks": len(ledger.split.train),
+            "test_tracks": len(ledger.split.test),
+            "mlflow.source.name": Path(sys.argv[0]).name,
+            "mlflow.source.type": "LOCAL",
+            **{f"version.{name}": versions[name] for name in ("raygenre", "ray", "torch", "numpy", "optuna")},
+            **{f"hardware.{name}": hardware[name] for name in ("cpu", "cores", "gpus")},
+        }
+        if code:
+            facts |= {"mlflow.source.git.commit": code.sha, "mlflow.source.git.dirty": code.changed}
+            facts |= {"mlflow.source.git.branch": code.branch} if code.branch else {}
+        self.run = tracker.start(ledger.name, "search", tags=asdict(ledger.config) | facts)
+        tracker.tag(self.run, {"trials": ledger.config.trials})  # which a resumed search may have raised
+        tracker.inputs(self.run, self._parts)
+        tracker.text(self.run, run_file.write(ledger.config), run_file.NAME)
+        tracker.text(self.run, ledger.split.to_json(), "split.json")
+        about = {  # of the driver that wrote last
+            "commit": asdict(code) if code else None,
+            "versions": versions,
+            "hardware": hardware,
+            "nodes": nodes(),
+            "resources": asdict(resources),
+            "seed": ledger.config.seed,
+            "not settled by the seed": note.chance(ledger.config, resources),
+        }
+        tracker.text(self.run, json.dumps(about, indent=2), ENVIRONMENT)
+        if dataset.broken:
+            lines = "\n".join(f"{file.path}: {file.reason}" for file in dataset.broken)
+            tracker.text(self.run, f"{len(dataset.broken)} files were left out\n{lines}\n", "broken_files.txt")
+        self._describe()
+
+    def trials(self) -> None:
+        """Write down the trials, now that they ended: their table and their figures."""
+        ledger, tracker = self._ledger, self._tracker
+        ended = sum(trial.state.is_finished() for trial in ledger.trials)
+        if ledger.study.user_attrs.get(_DRAWN) == ended:
+            return
+        tracker.text(self.run, trials_csv(ledger), TRIALS)
+        drawn = figures.draw(ledger)
+        tracker.text(self.run, drawn.page, figures.PAGE)
+        for name, picture in drawn.pictures.items():
+            tracker.file(self.run, picture, f"{figures.FOLDER}/{name}.png")
+        past = pace(ledger)
+        tracker.log(self.run, {"trials_per_hour": past.trials_per_hour, "search_seconds": past.seconds}, step=ended)
+        self._describe()
+        ledger.study.set_user_attr(_DRAWN, ended)
+
+    def finalists(self, finalists: Sequence[Finalist]) -> None:
+        """Write down the best settings, once they were trained again."""
+        ledger, tracker = self._ledger, self._tracker
+        [best] = ledger.top(1)
+        [looked_best] = [finalist for finalist in finalists if finalist.number == best.number]
+        winner = finalists[0]
+        tracker.text(self.run, finalists_csv(finalists), FINALISTS)
+        tags = {"best_trial": looked_best.number, "optimism": looked_best.optimism, "best_on_new_seeds": winner.number}
+        tracker.tag(self.run, tags)
+        values = {"best_validation_loss": looked_best.search_loss, "best_validation_loss_on_new_seeds": winner.loss}
+        finite = {name: value for name, value in values.items() if math.isfinite(value)}
+        tracker.log(self.run, finite, step=len(ledger.trials))
+        self._describe(finalists)
+
+    def _describe(self, finalists: Sequence[Finalist] = ()) -> None:
+        self._tracker.tag(self.run, {NOTE: note.words(self._ledger, self._parts, self._resources, finalists)})
+
+
+def trials_csv(ledger: Ledger) -> str:
+    """Return all trials with their settings and how they ended."""
+    names = list(ledger.config.distributions)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    head = ["trial", "run", "state", *names, *ledger.config.objectives]
+    writer.writerow([*head, "lowest_loss", "best_epoch", "epochs", "seed", "began", "seconds", "failure"])
+    for trial in ledger.trials:
+        curve = losses(trial)
+        best = min(curve, key=lambda epoch: curve[epoch], default=None)
+        values = trial.values if trial.state == TrialState.COMPLETE else [""] * len(ledger.config.objectives)
+        writer.writerow(
+            [
+                trial.number,
+                trial_name(trial.number),
+                trial.state.name.lower(),
+                *(trial.params.get(name, "") for name in names),
+                *values,
+                "" if best is None else curve[best],
+                best,
+                len(curve),
+                trial_seed(ledger.config.seed, trial.number),
+                trial.datetime_start and trial.datetime_start.isoformat(timespec="seconds"),
+                trial.duration and round(trial.duration.total_seconds(), 1),
+                ledger.failure(trial.number),
+            ]
+        )
+    return text.getvalue()
+
+
+def finalists_csv(finalists: Sequence[Finalist]) -> str:
+    """Return what the best settings were in the search and on new seeds, best first."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["trial", "search_loss", "mean_loss", "spread", "optimism", "mean_accuracy", "epochs"])
+    for one in finalists:
+        accuracy, epochs = (sum(values) / len(values) for values in (one.accuracies, one.epochs))
+        writer.writerow([one.number, one.search_loss, one.loss, one.spread, one.optimism, accuracy, epochs])
+    return text.getvalue()

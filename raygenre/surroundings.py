@@ -1,0 +1,35 @@
+"""What the values of a training depend on beside its setting, its seed and its tracks: where and how it computes.
+
+The same training gives the same curve, bit for bit, where all of this is the same. Other numbers of threads add up in
+another order.
+"""
+
+import platform
+from pathlib import Path
+
+import torch
+
+from raygenre.precision import in_bfloat16
+
+
+def surroundings(device: torch.device, precision: str) -> dict[str, str]:
+    """Return the device, what computes there and with which instructions, torch's threads, and the precision.
+
+    Args:
+        precision: `auto`, `float32` or `bfloat16`, of which the last two are what it can come to.
+    """
+    return {
+        "device": device.type,
+        "processor": _processor(device),
+        "threads": str(torch.get_num_threads()),
+        "precision": "bfloat16" if in_bfloat16(precision, device) else "float32",
+    }
+
+
+def _processor(device: torch.device) -> str:
+    if device.type == "cuda":
+        return f"{torch.cuda.get_device_name(device)}, CUDA {torch.version.cuda}"
+    listed = Path("/proc/cpuinfo")
+    lines = listed.read_text().splitlines() if listed.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{models[0] if models else platform.machine()}, {torch.backends.cpu.get_cpu_capability()}"

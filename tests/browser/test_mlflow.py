@@ -1,0 +1,157 @@
+"""What a person finds in MLflow's own pages after a search of eight trials, in a real Chromium.
+
+With `$SCREENSHOTS`, a folder, the pictures of the README are written there (`make screenshots`).
+"""
+
+import io
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, FrameLocator, Page, expect
+from rich.console import Console
+
+from raygenre import job
+from raygenre.dataset import Dataset
+from raygenre.search.config import Resources
+from raygenre.search.figures import TITLES
+from raygenre.search.ledger import RUN, Ledger
+from tests.conftest import new_ledger
+from tests.mlflow_server import MlflowServer
+
+TRIALS = 8
+SEARCHED = ("decay", "dropout", "learning_rate")
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_cluster")]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A finished search on a server.
+
+    Attributes:
+        pages: address of the pages of the server.
+        parent: MLflow's id of the search's run.
+        trials: of the trials' runs.
+        version: of the model that came of it.
+    """
+
+    pages: str
+    parent: str
+    trials: tuple[str, ...]
+    version: int
+
+
+@pytest.fixture(scope="module")
+def shown(tracks: Dataset, ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
+    server = MlflowServer(tmp_path_factory.mktemp("mlflow"))
+    server.start()
+    storage = server.storage(tmp_path_factory.mktemp("results"))
+    tracks = replace(tracks, source="music")  # no path of the tests in pictures
+    ledger = new_ledger(storage.studies, tracks, "spring", trials=TRIALS, epochs=9, top_k=2, scheduler="asha")
+    outcome = job.run(ledger, tracks, storage, resources=Resources(1, 0), promote=None, console=Console(quiet=True))
+    yield shown_of(server.uri, ledger, outcome.version)
+    server.kill()
+
+
+def shown_of(uri: str, ledger: Ledger, version: int) -> Shown:
+    trials = tuple(ledger.trial_run(trial.number) or "" for trial in ledger.trials)
+    return Shown(f"{uri}/#", str(ledger.study.user_attrs[RUN]), trials, version)
+
+
+@pytest.fixture
+def page(browser: Browser, shown: Shown) -> Iterator[Page]:
+    """MLflow as somebody sees it who trains models and has put its assistant away."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
+    context.set_default_timeout(60_000)
+    expect.set_options(timeout=60_000)
+    opened = context.new_page()
+    opened.goto(f"{shown.pages}/experiments/1/runs")
+    opened.get_by_text("Model training").click()
+    opened.get_by_role("button", name="Close").first.click()
+    yield opened
+    context.close()
+
+
+def keep(page: Page, name: str) -> None:
+    """Write a picture for the README, if these are asked for, in few colours, so that it is small."""
+    if folder := os.environ.get("SCREENSHOTS"):
+        page.wait_for_timeout(1500)  # for what is drawn in steps
+        taken = Image.open(io.BytesIO(page.screenshot()))
+        taken.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(
+            Path(folder) / f"mlflow-{name}.png", optimize=True
+        )
+
+
+def test_the_search_expands_to_its_trials_and_finalists(page: Page, shown: Shown) -> None:
+    cell = page.get_by_role("gridcell").filter(has=page.get_by_role("link", name="spring", exact=True))
+    expect(page.get_by_role("link", name=re.compile("trial-"))).to_have_count(0)
+    cell.get_by_role("button").click()
+    for number in range(TRIALS):
+        expect(page.get_by_role("link", name=f"trial-{number:04d}", exact=True)).to_be_visible()
+    expect(page.get_by_role("link", name="finalists", exact=True)).to_be_visible()
+    page.get_by_text("Expand rows").click()
+    expect(page.get_by_text("validation", exact=True)).to_be_visible()
+    keep(page, "runs")
+
+
+def test_the_search_says_what_came_out_on_which_data_and_by_which_code(page: Page, shown: Shown) -> None:
+    page.goto(f"{shown.pages}/experiments/1/runs/{shown.parent}")
+    expect(page.get_by_text("is best on new seeds")).to_be_visible()
+    page.get_by_text("Show more").click()
+    expect(page.get_by_text("What the seed does not settle")).to_be_visible()
+    expect(page.get_by_role("cell", name="bells")).to_be_visible()
+    expect(page.get_by_text(re.compile(r"music \([0-9a-f]{16}\)")).first).to_be_visible()
+    expect(page.get_by_text("trials_per_hour")).to_be_visible()
+    keep(page, "search")
+
+
+def test_comparing_the_trials_shows_what_was_searched_and_the_objective(page: Page, shown: Shown) -> None:
+    runs, experiments = quote(json.dumps(shown.trials)), quote(json.dumps(["1"]))
+    page.goto(f"{shown.pages}/compare-runs?runs={runs}&experiments={experiments}")
+    axes = page.locator(".parcoords .axis-title, .parcoords text.axis-title")
+    expect(axes).to_have_count(4)
+    assert sorted(axes.all_text_contents()) == sorted([*SEARCHED, "best_validation_loss"])
+    keep(page, "compare")
+
+
+def figures(page: Page, shown: Shown) -> FrameLocator:
+    page.goto(f"{shown.pages}/experiments/1/runs/{shown.parent}/artifacts/figures/all.html")
+    return page.frame_locator("iframe")
+
+
+def test_the_figures_open_in_the_artifact_view(page: Page, shown: Shown) -> None:
+    frame = figures(page, shown)
+    for title, _ in TITLES.values():
+        expect(frame.get_by_role("heading", name=title, exact=True)).to_be_attached()
+    expect(frame.locator("#learning_curves .scatterlayer .trace")).to_have_count(TRIALS)
+    keep(page, "figures")
+    page.get_by_text("learning_curves.png").click()
+    picture = page.locator("img[src^='blob:'], img[src^='data:'], img[alt*='learning_curves']").first
+    expect(picture).to_be_visible()
+
+
+def test_the_model_version_shows_its_signature_alias_and_report(page: Page, shown: Shown) -> None:
+    page.set_viewport_size({"width": 1280, "height": 1100})
+    page.goto(f"{shown.pages}/models/raygenre/versions/{shown.version}")
+    expect(page.get_by_text("champion", exact=False).first).to_be_visible()
+    expect(page.get_by_text("Inputs (1)")).to_be_visible()
+    expect(page.get_by_text("Outputs (6)")).to_be_visible()
+    report = page.get_by_role("link", name=re.compile("report.html"))
+    expect(report).to_be_visible()
+    keep(page, "model")
+    with page.expect_popup() as popup:
+        report.click()
+    opened = popup.value
+    opened.set_viewport_size({"width": 1280, "height": 800})
+    opened.get_by_text("report.html", exact=True).click()
+    frame = opened.frame_locator("iframe")
+    expect(frame.get_by_role("heading", name="Model card")).to_be_attached()
+    expect(frame.get_by_role("heading", name="The most confident mistakes")).to_be_attached()
+    keep(opened, "report")

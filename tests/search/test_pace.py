@@ -1,0 +1,52 @@
+import time
+from pathlib import Path
+
+import pytest
+
+from raygenre.dataset import Dataset
+from raygenre.search.ledger import Ledger
+from raygenre.search.pace import pace, timed
+from raygenre.search.samplers import sampler
+from tests.conftest import new_ledger
+
+
+def one(ledger: Ledger) -> None:
+    number = ledger.begin(sampler("random", seed=0, trials=9), ledger.config.distributions).number
+    for epoch in (1, 2):
+        ledger.report(number, epoch=epoch, loss=1.0)
+    ledger.finish(number)
+
+
+def interrupted(ledger: Ledger) -> None:
+    with timed(ledger):
+        one(ledger)
+        time.sleep(0.1)
+        raise KeyboardInterrupt
+
+
+def test_the_pace_adds_up_over_drivers_and_not_over_pauses(tracks: Dataset, tmp_path: Path) -> None:
+    ledger = new_ledger(tmp_path, tracks)
+    assert pace(ledger).trials_per_hour == 0
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(ledger)
+    first = pace(ledger)
+    assert first.trials == 1
+    assert first.seconds >= 0.1
+    time.sleep(0.3)
+    began = time.monotonic()
+    with timed(ledger):
+        one(ledger)
+    second = pace(ledger)
+    assert second.trials == 2
+    assert first.seconds < second.seconds <= first.seconds + time.monotonic() - began
+    assert second.trials_per_hour == pytest.approx(3600 * 2 / second.seconds)
+
+
+def test_a_search_that_is_finished_already_changes_nothing(tracks: Dataset, tmp_path: Path) -> None:
+    ledger = new_ledger(tmp_path, tracks)
+    with timed(ledger):
+        one(ledger)
+    before = ledger.study.user_attrs
+    with timed(ledger):
+        time.sleep(0.05)
+    assert ledger.study.user_attrs == before

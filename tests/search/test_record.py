@@ -1,0 +1,199 @@
+"""What a search's own run in MLflow holds, after a real search."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from mlflow.entities import Run
+from optuna.trial import TrialState
+from PIL import Image
+
+from raygenre import fingerprint, machine, provenance
+from raygenre.dataset import Dataset
+from raygenre.fingerprint import Part
+from raygenre.search import note
+from raygenre.search.config import Resources
+from raygenre.search.figures import TITLES
+from raygenre.search.finalists import Finalist
+from raygenre.search.ledger import CHECKPOINT, RUN
+from raygenre.search.record import NOTE, trials_csv
+from raygenre.search.recorder import GONE, METRICS, Recorder
+from raygenre.search.run_ids import note_run_ids
+from raygenre.search.samplers import sampler
+from raygenre.search.searcher import trial_config
+from raygenre.storage import resolve
+from raygenre.tracking import Tracker
+from raygenre.tracking_server import Server
+from tests.conftest import FinishedSearch, new_ledger, small_config
+
+
+@pytest.fixture(scope="module")
+def server(finished: FinishedSearch) -> Server:
+    return Server(finished.storage)
+
+
+@pytest.fixture(scope="module")
+def run(finished: FinishedSearch, server: Server) -> Run:
+    return server.client.get_run(str(finished.ledger.study.user_attrs[RUN]))
+
+
+def artifact(server: Server, run: Run, path: str) -> Path:
+    return Path(server.client.download_artifacts(run.info.run_id, path))
+
+
+def test_the_data_are_inputs_with_their_counts(finished: FinishedSearch, run: Run) -> None:
+    parts = fingerprint.parts(finished.dataset, finished.ledger.split)
+    assert run.inputs is not None
+    found = {one.tags[0].value: one.dataset for one in run.inputs.dataset_inputs}
+    assert found.keys() == {part.use for part in parts}
+    for part in parts:
+        dataset = found[part.use]
+        assert (dataset.name, dataset.digest) == (part.name, part.digest[:16])
+        assert json.loads(dataset.profile or "") == {"num_rows": part.tracks, "counts": part.counts}
+        assert json.loads(dataset.source) == {"uri": finished.dataset.source}
+
+
+def test_the_code_and_the_machine_are_named(run: Run, server: Server) -> None:
+    about = json.loads(artifact(server, run, "environment.json").read_text())
+    assert about["versions"] == provenance.versions()
+    assert about["hardware"] == machine.hardware()
+    assert about["nodes"][0]["CPU"] >= 1
+    assert about["seed"] == 0
+    assert len(about["not settled by the seed"]) == 3
+    assert (about["commit"] is None) == (provenance.commit() is None)
+    assert run.data.tags.get("mlflow.source.git.commit") == (about["commit"] or {}).get("sha")
+    assert run.data.tags["hardware.cores"] == str(machine.hardware()["cores"])
+
+
+def test_the_table_of_trials_is_the_studys(finished: FinishedSearch, run: Run, server: Server) -> None:
+    rows = list(csv.DictReader(io.StringIO(artifact(server, run, "trials.csv").read_text())))
+    for row, trial in zip(rows, finished.ledger.trials, strict=True):
+        assert (int(row["trial"]), row["run"], row["state"]) == (trial.number, f"trial-{trial.number:04d}", "complete")
+        assert {name: float(row[name]) for name in trial.params} == trial.params
+        assert float(row["loss"]) == float(row["lowest_loss"]) == trial.value
+        assert trial.intermediate_values[int(row["best_epoch"])] == trial.value
+        assert float(row["seconds"]) > 0
+
+
+def test_the_figures_lie_beside_the_table(run: Run, server: Server) -> None:
+    pictures = artifact(server, run, "figures")
+    drawn = {path.stem for path in pictures.glob("*.png")}
+    assert drawn == TITLES.keys() - {"importances", "contour"}  # of three trials
+    assert Image.open(io.BytesIO((pictures / "learning_curves.png").read_bytes())).size == (720, 420)
+    assert "Not drawn: only 3 of the trials" in (pictures / "all.html").read_text()
+
+
+def test_how_long_it_took_is_kept(finished: FinishedSearch, run: Run) -> None:
+    seconds, rate = run.data.metrics["search_seconds"], run.data.metrics["trials_per_hour"]
+    assert seconds > 0
+    assert rate == pytest.approx(3600 * 3 / seconds)
+    assert run.data.metrics["best_validation_loss"] == finished.ledger.top(1)[0].value
+    assert run.data.metrics["best_validation_loss_on_new_seeds"] == finished.outcome.candidate.winner.loss
+
+
+def test_the_note_begins_with_the_result(finished: FinishedSearch, run: Run) -> None:
+    winner = finished.outcome.candidate.winner
+    text = run.data.tags[NOTE]
+    assert text.startswith(f"**Trial {winner.number} is best on new seeds**: dropout ")
+    assert f"{winner.loss:.3f} ± {winner.spread:.3f}, {winner.search_loss:.3f} in the search" in text
+    assert "3 ran to their end, 0 were stopped, 0 failed" in text
+    assert "| bells&emsp; | 8&emsp; | 4&emsp; | 4&emsp; | 2&emsp; |" in text
+    assert "which settings the sampler proposes" in text
+
+
+def test_a_note_fits_however_large_the_search_is(tracks: Dataset, tmp_path: Path) -> None:
+    ledger = new_ledger(tmp_path, tracks, trials=9)
+    draw = sampler("random", seed=0, trials=9)
+    numbers = [ledger.begin(draw, ledger.config.distributions).number for _ in range(9)]
+    setting = ledger.setting(0)
+    finalists = [Finalist(number, setting, 1.0, (1.1, 1.3), (0.5, 0.6), (7, 9)) for number in numbers]
+    counts = {f"a genre of a long name, number {number}": 1000 for number in range(300)}
+    parts = [Part("data", "/a/long/path" * 9, f"training {fold}", "0" * 64, counts) for fold in range(21)]
+    text = note.words(ledger, parts, Resources(1, 1), finalists)
+    assert "and 260 more" in text
+    assert len(text) < 8000  # of MLflow's tags
+
+
+@pytest.mark.parametrize(
+    ("changes", "resources", "said", "not_said"),
+    [
+        ({"sampler": "random"}, Resources(1, 0), ["rounds otherwise"], ["the order", "CUDA", "interrupted"]),
+        (
+            {"sampler": "random", "scheduler": "asha"},
+            Resources(1, 0),
+            ["decides which trials are stopped"],
+            ["sampler"],
+        ),
+        ({"sampler": "tpe"}, Resources(1, 0, 1), ["interrupted"], ["the order"]),
+        ({"sampler": "tpe"}, Resources(1, 0.5), ["the order", "CUDA"], ["stopped"]),
+        ({"objectives": ["loss", "latency"]}, Resources(1, 0), ["the latency is measured"], []),
+    ],
+)
+def test_what_is_left_to_chance_is_said(
+    tracks: Dataset, changes: dict[str, object], resources: Resources, said: list[str], not_said: list[str]
+) -> None:
+    lines = "\n".join(note.chance(small_config(tracks, **changes), resources))
+    assert all(words in lines for words in said)
+    assert not any(words in lines for words in not_said)
+
+
+def test_a_table_holds_trials_that_failed_or_run_still(tracks: Dataset, tmp_path: Path) -> None:
+    ledger = new_ledger(tmp_path, tracks)
+    draw = sampler("random", seed=0, trials=9)
+    failed, running = (ledger.begin(draw, ledger.config.distributions).number for _ in range(2))
+    ledger.finish(failed, failure="loss is nan")
+    ledger.report(running, epoch=1, loss=0.5)
+    one, other = csv.DictReader(io.StringIO(trials_csv(ledger)))
+    assert (one["state"], one["failure"], one["epochs"], one["lowest_loss"]) == ("fail", "loss is nan", "0", "")
+    assert (other["state"], other["loss"], other["lowest_loss"], other["seconds"]) == ("running", "", "0.5", "")
+
+
+def test_each_trials_run_says_where_its_training_state_is(finished: FinishedSearch, server: Server) -> None:
+    best = finished.ledger.best_states()
+    for trial in finished.ledger.trials:
+        found = server.client.get_run(finished.ledger.trial_run(trial.number) or "")
+        folder = finished.ledger.state_folder(trial.number)
+        assert found.data.tags[CHECKPOINT] == (str(folder) if trial.number in best else GONE)
+        assert folder.exists() == (trial.number in best)
+        assert {"learning_rate", "validation_loss"} <= found.data.metrics.keys()
+
+
+def test_a_trials_run_ends_as_the_trial_did(tracks: Dataset, tmp_path: Path) -> None:
+    """Complete and overtaken, complete and the best, stopped, failed, and still under way when the search was ended."""
+    ledger = new_ledger(tmp_path / "studies", tracks, trials=5)
+    tracker = Tracker(resolve(tmp_path), ledger.folder, ledger.id)
+    recorder = Recorder(ledger, tracker, tracker.start("search", "search"))
+    draw = sampler("random", seed=0, trials=9)
+    ends = [("FINISHED", "complete"), ("FINISHED", "complete"), ("FINISHED", "pruned"), ("FAILED", "fail")]
+    for number, epochs in enumerate((2, 2, 1, 1, 1)):
+        config = trial_config(ledger, ledger.begin(draw, ledger.config.distributions))
+        told = Told(config)
+        recorder.on_trial_start(0, [], told)  # type: ignore[arg-type]
+        for epoch in range(1, epochs + 1):
+            ledger.state_folder(number).mkdir(parents=True, exist_ok=True)
+            row = dict.fromkeys(METRICS, 1.0 - number / 10) | {"epoch": epoch}
+            recorder.on_trial_result(0, [], told, row)  # type: ignore[arg-type]
+        if number < len(ends):
+            ledger.finish(number, failure="loss is nan in epoch 2" if number == 3 else None)
+            recorder.on_trial_complete(0, [], told)  # type: ignore[arg-type]
+    recorder.interrupt()
+    assert tracker.drain(60)
+    note_run_ids(ledger, tracker)
+    tracker.close()
+    client = Server(resolve(tmp_path)).client
+    runs = [client.get_run(ledger.trial_run(number) or "") for number in range(5)]
+    assert [(run.info.status, run.data.tags["state"]) for run in runs] == [*ends, ("KILLED", "interrupted")]
+    assert runs[3].data.tags["failure"] == "loss is nan in epoch 2"
+    kept = [run.data.tags[CHECKPOINT] for run in runs]
+    assert kept == [GONE, str(ledger.state_folder(1)), GONE, GONE, str(ledger.state_folder(4))]
+    assert [ledger.state_folder(number).exists() for number in range(5)] == [False, True, False, False, True]
+    assert [trial.state for trial in ledger.trials[2:]] == [TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING]
+
+
+class Told:
+    """A trial of Ray Tune, as far as the recorder looks at one."""
+
+    def __init__(self, config: dict[str, object]) -> None:
+        self.config = config

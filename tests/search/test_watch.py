@@ -1,0 +1,56 @@
+import time
+from pathlib import Path
+
+import pytest
+
+from raygenre import machine
+from raygenre.search.watch import EVERY, pause, watched
+from raygenre.storage import resolve
+from raygenre.tracking import Tracker
+from raygenre.tracking_server import Server
+from tests.mlflow_server import values
+
+
+def test_the_machines_load_is_in_mlflow_and_goes_on_with_the_next_driver(tmp_path: Path) -> None:
+    storage = resolve(tmp_path)
+    counts = []
+    for _ in range(2):
+        tracker = Tracker(storage, tmp_path / "study", "watched")
+        run = tracker.start("search", "search")
+        with watched(tracker, run, every=0.05):
+            until = time.monotonic() + 30
+            wanted = 3 + max(tracker.steps(run, machine.CPU), default=0)
+            while len(tracker.steps(run, machine.CPU)) < wanted and time.monotonic() < until:
+                time.sleep(0.01)
+        counts.append(len(tracker.steps(run, machine.CPU)))
+        time.sleep(0.2)
+        assert len(tracker.steps(run, machine.CPU)) == counts[-1]  # it ended with the context
+        assert tracker.drain(60)
+        run_id = tracker.run_id(run)
+        tracker.close()
+    assert counts[1] >= counts[0] + 3 >= 6
+    found = values(Server(storage), run_id, machine.CPU)
+    assert [step for step, _ in found] == list(range(1, counts[1] + 1))
+    assert all(0 <= value <= 100 for _, value in found)
+
+
+def test_a_full_disk_ends_the_watch_and_not_the_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tracker = Tracker(resolve(tmp_path), tmp_path / "study", "full")
+    run = tracker.start("search", "search")
+
+    def full(*arguments: object, **named: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tracker, "log", full)
+    with watched(tracker, run, every=0.01):
+        time.sleep(0.1)
+    tracker.close()
+
+
+@pytest.mark.parametrize(("hours", "most"), [(1, 361), (24, 1700), (24 * 7, 2800)])
+def test_long_searches_have_few_values(hours: int, most: int) -> None:
+    passed, count = 0.0, 0
+    while passed < 3600 * hours:
+        passed += pause(count, EVERY)
+        count += 1
+    assert count <= most

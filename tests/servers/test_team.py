@@ -1,0 +1,230 @@
+"""A search against a team's servers, as someone may use them and as someone may not."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import optuna
+import pytest
+import requests
+from optuna.exceptions import OptunaError
+from optuna.trial import TrialState
+
+from raygenre import alias, registry
+from raygenre.dataset import Dataset
+from raygenre.search.folder import StudyError, trouble
+from raygenre.search.samplers import sampler
+from raygenre.search.space import space
+from raygenre.storage import Storage
+from raygenre.tracking import Tracker
+from raygenre.tracking_server import Server, ServerAddressError, TrackingError
+from tests.conftest import new_ledger
+from tests.faults.driver import STUDY, Driver
+from tests.postgres import PASSWORD
+from tests.servers.conftest import ADMIN, BUCKET, GUEST, SINGER, Team
+from tests.test_tune import ROOT, tune
+
+pytestmark = pytest.mark.slow
+
+
+class TeamDriver(Driver):
+    """The script with its study in a database and its runs on a server."""
+
+    def __init__(self, storage: Path, data: Path, team: Team) -> None:
+        self._team = team
+        options = ("--tracking-uri", team.mlflow.uri, "--study-url", team.study_url)
+        super().__init__(storage, data, trials=3, epochs=4, options=options)
+
+    def server(self) -> Server:
+        return Server(self._team.mlflow.storage(self.storage))
+
+    def _study(self) -> optuna.Study | None:
+        try:
+            return optuna.load_study(study_name=STUDY, storage=self._team.study_url)
+        except KeyError:
+            return None
+
+
+def become(monkeypatch: pytest.MonkeyPatch, name: str, password: str) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", name)
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", password)
+
+
+@pytest.fixture
+def singer(team: Team, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """Someone who may do everything with the experiment; it is there afterwards. The password."""
+    become(monkeypatch, *SINGER)
+    assert Server(team.mlflow.storage(tmp_path)).experiment_id
+    return SINGER[1]
+
+
+@pytest.fixture
+def driver(team: Team, singer: str, tmp_path: Path, tracks_folder: Path) -> Iterator[TeamDriver]:
+    driver = TeamDriver(tmp_path / "results", tracks_folder, team)
+    yield driver
+    driver.kill()
+
+
+def holding(folder: Path, *secrets: str) -> list[Path]:
+    """Files that hold one of the secrets."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".png"]
+    return [path for path in files if any(secret.encode() in path.read_bytes() for secret in secrets)]
+
+
+def test_a_search_goes_on_when_its_server_is_started_again(
+    driver: TeamDriver, team: Team, singer: str, tracks_folder: Path
+) -> None:
+    driver.start()
+    driver.wait_for_epochs(2)
+    team.mlflow.kill()
+    team.mlflow.start()
+    code, printed = driver.wait()
+    assert code == 0, printed
+    driver.check_all_is_there()
+
+    storage = team.mlflow.storage(driver.storage)
+    fetched = registry.fetch(storage)
+    assert fetched.name == "raygenre/1"
+    stored = [file["Key"] for file in team.s3.list_objects_v2(Bucket=BUCKET)["Contents"]]
+    assert any(key.endswith("weights.safetensors") for key in stored)
+    assert not (driver.storage / "artifacts").exists()
+    assert not (driver.storage / "studies" / STUDY / "journal.log").exists()
+
+    song = next(tracks_folder.rglob("bells00000.png"))
+    command = [sys.executable, "-c", "from raygenre.cli import app; app()", "predict", str(song)]
+    place = ["--storage", str(driver.storage), "--tracking-uri", team.mlflow.uri]
+    said = subprocess.run([*command, *place], capture_output=True, text=True, timeout=300, check=False, cwd=ROOT)
+    assert said.returncode == 0, said.stderr
+    assert "bells00000.png" in said.stdout
+
+    for secret in (singer, PASSWORD):
+        assert secret not in printed + said.stdout + said.stderr
+    assert not holding(driver.storage, singer, PASSWORD)
+    server = driver.server()
+    for run in server.client.search_runs([server.experiment_id]):
+        assert singer not in str(run.to_dictionary())
+        assert PASSWORD not in str(run.to_dictionary())
+
+
+def test_a_search_with_a_wrong_password_ends_at_its_start(
+    team: Team, singer: str, tracks_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    become(monkeypatch, SINGER[0], "an0ther-pass-word")
+    began = time.monotonic()
+    place = ["--data", str(tracks_folder), "--tracking-uri", team.mlflow.uri]
+    result = tune(*place, "--trials", "1", storage=tmp_path / "results")
+    assert result.returncode == 2, result.stdout + result.stderr
+    refused = (
+        "there is no such user, or the password is another (401); set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING"
+    )
+    assert f"error: MLflow cannot be used at {team.mlflow.uri}: {refused}" in result.stdout
+    assert "trial 0" not in result.stdout
+    assert "an0ther-pass-word" not in result.stdout + result.stderr
+    assert "Traceback" not in result.stdout + result.stderr
+    assert time.monotonic() - began < 120
+
+
+@pytest.mark.parametrize(
+    ("user", "name", "message"),
+    [
+        (GUEST, "127.0.0.1", "the user may not do that there (403)"),
+        (SINGER, "localhost", "it does not go by this name (403); start it with `--allowed-hosts`"),
+    ],
+)
+def test_what_may_not_be_written_is_an_error_at_once(
+    team: Team,
+    singer: str,
+    user: tuple[str, str],
+    name: str,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    become(monkeypatch, *user)
+    storage = Storage(tmp_path, team.mlflow.uri.replace("127.0.0.1", name))
+    began = time.monotonic()
+    with pytest.raises(ServerAddressError) as caught:
+        Tracker(storage, tmp_path / "study", "refused").start("refused", "search")
+    assert f"MLflow cannot be used at {storage.tracking_uri}: {message}" in str(caught.value)
+    assert time.monotonic() - began < 10
+
+
+def test_a_wrong_password_is_an_error_for_a_search_that_goes_on_too(
+    team: Team, singer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = team.mlflow.storage(tmp_path)
+    before = Tracker(storage, tmp_path / "study", "goes-on")
+    before.start("goes-on", "search")
+    assert before.drain(60)
+    before.close()
+    become(monkeypatch, SINGER[0], "an0ther-pass-word")
+    with pytest.raises(ServerAddressError, match="401"):
+        Tracker(storage, tmp_path / "study", "goes-on")
+
+
+def test_a_password_in_the_address_works_and_is_not_shown(
+    team: Team, singer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
+        monkeypatch.delenv(name)
+    right, wrong = (team.mlflow.uri.replace("//", f"//{SINGER[0]}:{secret}@") for secret in (singer, "wr0ng-one"))
+    assert Server(Storage(tmp_path, right)).experiment_id
+    with pytest.raises(registry.RegistryError) as caught:
+        registry.fetch(Storage(tmp_path, wrong))
+    assert "MLFLOW_TRACKING_PASSWORD" in str(caught.value)
+    assert "wr0ng-one" not in str(caught.value)
+
+
+def test_a_study_outlives_its_database_server(team: Team, tracks: Dataset, tmp_path: Path) -> None:
+    ledger = new_ledger(tmp_path / "studies", tracks, "restarted", url=team.study_url)
+    ledger.begin(sampler("random", seed=0, trials=2, told=0), space(2))
+    team.postgres.stop()
+    try:
+        with pytest.raises(OptunaError) as caught:
+            ledger.report(0, epoch=1, loss=1.0)
+    finally:
+        team.postgres.start()
+    assert "Connection refused" in trouble(caught.value)
+    for epoch in (1, 2):
+        ledger.report(0, epoch=epoch, loss=1 / epoch)
+    assert ledger.finish(0) == TrialState.COMPLETE
+    ledger.close()
+
+
+def test_a_database_that_cannot_be_used_is_named_without_its_password(
+    team: Team, tracks: Dataset, tmp_path: Path
+) -> None:
+    wrong = team.postgres.url("studies", password="wr0ng-one")
+    with pytest.raises(StudyError, match="password authentication failed for user") as caught:
+        new_ledger(tmp_path / "studies", tracks, "refused", url=wrong)
+    assert "wr0ng-one" not in str(caught.value)
+
+
+def test_who_may_edit_the_model_may_change_the_champion(
+    team: Team, singer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = team.mlflow.storage(tmp_path)
+    client = Server(storage).client
+    with suppress(TrackingError):  # an earlier search made it
+        client.create_registered_model("raygenre")
+    numbers = [int(client.create_model_version("raygenre", "s3://nothing/at/all").version) for _ in range(2)]
+    alias.promote(storage, numbers[0])
+    given = requests.post(
+        f"{team.mlflow.uri}/api/3.0/mlflow/users/permissions/grant",
+        json={
+            "username": GUEST[0],
+            "resource_type": "registered_model",
+            "resource_id": "raygenre",
+            "permission": "EDIT",
+        },
+        auth=ADMIN,
+        timeout=60,
+    )
+    assert given.status_code == 200, given.text
+    become(monkeypatch, *GUEST)
+    alias.promote(storage, numbers[1])
+    assert alias.rollback(storage) == (numbers[1], numbers[0])
+    assert alias.champion(storage) == (numbers[0], None)
