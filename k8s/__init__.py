@@ -1,0 +1,1 @@
+"""The project on Kubernetes: manifests, and the check that an operator would accept them."""

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Begin a study, or go on with it where an attempt before left it: what a search on a cluster runs on its head.
+#
+# Run:
+#     k8s/begin_or_resume.sh STUDY TRIALS [OPTIONS of experiments/tune.py for a study that begins]
+#
+# From the environment: RAYGENRE_STORAGE, and where they are set STUDY_URL, CPUS_PER_TRIAL, GPUS_PER_TRIAL and ADDRESS.
+set -euo pipefail
+study=$1 trials=$2
+shift 2
+place=(--address "${ADDRESS:-auto}" --study "$study" --trials "$trials")
+[[ -z "${STUDY_URL:-}" ]] || place+=(--study-url "$STUDY_URL")
+[[ -z "${CPUS_PER_TRIAL:-}" ]] || place+=(--cpus-per-trial "$CPUS_PER_TRIAL")
+[[ -z "${GPUS_PER_TRIAL:-}" ]] || place+=(--gpus-per-trial "$GPUS_PER_TRIAL")
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+if [[ -e "$RAYGENRE_STORAGE/studies/$study/run.yaml" ]]; then
+	exec python experiments/tune.py --resume "${place[@]}"
+fi
+exec python experiments/tune.py "${place[@]}" "$@"

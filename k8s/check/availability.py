@@ -1,0 +1,106 @@
+"""Whether pods say how they are, are bounded, and end without cutting somebody off."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+from k8s.check.network import selects
+from k8s.check.pods import HEAD, WORKER, Pod, pods
+from k8s.check.rendering import Resource, name
+
+PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
+AMOUNTS = ("cpu", "memory", "ephemeral-storage")
+READY = "/readyz"
+"""What a replica answers with 200 once it has a model."""
+
+
+def problems(resources: list[Resource]) -> Iterator[str]:
+    """Yield what would be noticed at the first drain or the first full node."""
+    found = list(pods(resources))
+    for pod in found:
+        for container in pod.containers:
+            where = f"{pod.where}, container {container['name']}"
+            yield from (f"{where}: {text}" for text in [*_amounts(container), *_probes(pod, container)])
+        yield from (f"{pod.where}: {text}" for text in _spread(pod))
+    for resource in resources:
+        if resource["kind"] == "RayService":
+            mine = [pod for pod in found if pod.owner is resource]
+            yield from (f"{name(resource)}: {text}" for text in _service(resource["spec"], mine))
+        if resource["kind"] == "PodDisruptionBudget":
+            yield from (f"{name(resource)}: {text}" for text in _budget(resource["spec"], found))
+
+
+def _amounts(container: dict[str, Any]) -> Iterator[str]:
+    resources = container.get("resources") or {}
+    for kind in ("requests", "limits"):
+        missing = [amount for amount in AMOUNTS if amount not in (resources.get(kind) or {})]
+        if missing:
+            yield f"resources.{kind} lack {', '.join(missing)}"
+
+
+def _probes(pod: Pod, container: dict[str, Any]) -> Iterator[str]:
+    if not pod.runs_on or container["name"] == "autoscaler" or container in pod.spec.get("initContainers", []):
+        return
+    ports = container.get("ports", [])
+    for kind in PROBES:
+        probe = container.get(kind)
+        if not probe:
+            yield f"there is no {kind}"
+            continue
+        for action in ("httpGet", "tcpSocket"):
+            port = (probe.get(action) or {}).get("port")
+            if port and port not in {one["containerPort"] for one in ports} | {one.get("name") for one in ports}:
+                yield f"{kind} asks port {port}, on which it does not listen"
+
+
+def _spread(pod: Pod) -> Iterator[str]:
+    for constraint in pod.spec.get("topologySpreadConstraints", []):
+        if not selects(constraint.get("labelSelector") or {}, pod.labels):
+            yield f"topologySpreadConstraints over {constraint['topologyKey']} do not count the pod itself"
+
+
+def _service(spec: dict[str, Any], mine: list[Pod]) -> Iterator[str]:
+    config = yaml.safe_load(spec["serveConfigV2"])
+    http = config.get("http_options") or {}
+    if not spec.get("excludeHeadPodFromServeSvc"):
+        yield "excludeHeadPodFromServeSvc is not true: requests go to a head that may be away"
+    applications = config["applications"]
+    deployments = [one for application in applications for one in application.get("deployments", [])]
+    seconds = max([float(one.get("graceful_shutdown_timeout_s", 20)) for one in deployments] or [20.0])
+    for pod in mine:
+        container = pod.spec["containers"][0]
+        ports = {one.get("name"): one["containerPort"] for one in container.get("ports", [])}
+        if pod.role == HEAD:
+            group = pod.owner["spec"]["rayClusterConfig"]["headGroupSpec"]
+            if (group.get("rayStartParams") or {}).get("num-cpus") != "0":
+                yield 'the head\'s num-cpus is not "0": replicas would run on it'
+        if pod.role != WORKER:
+            continue
+        if ports.get("serve") != http.get("port", 8000):
+            yield f"{pod.where}: its port serve is {ports.get('serve')}, and Serve listens on {http.get('port', 8000)}"
+        probe = (container.get("readinessProbe") or {}).get("httpGet") or {}
+        if probe.get("path") != READY or probe.get("port") not in ("serve", ports.get("serve")):
+            yield f"{pod.where}: readiness is not {READY} on the port serve: a pod without a champion would be asked"
+        sleep = ((container.get("lifecycle") or {}).get("preStop") or {}).get("sleep", {}).get("seconds", 0)
+        if sleep <= http.get("request_timeout_s", 60):
+            yield f"{pod.where}: preStop ends after {sleep} s, before the longest request"
+        if pod.spec.get("terminationGracePeriodSeconds", 30) <= sleep + seconds:
+            yield f"{pod.where}: terminationGracePeriodSeconds are not longer than the drain of {sleep + seconds:g} s"
+
+
+def _budget(spec: dict[str, Any], found: list[Pod]) -> Iterator[str]:
+    chosen = [pod for pod in found if selects(spec["selector"], pod.labels)]
+    if not chosen:
+        yield "its selector finds no pod"
+    for pod in chosen:
+        if pod.role and not isinstance(spec.get("minAvailable"), int):
+            yield f"{pod.where}: Kubernetes knows no scale of a RayCluster; give minAvailable as a number"
+            continue
+        if pod.role == WORKER:
+            groups = pod.owner["spec"].get("rayClusterConfig", {}).get("workerGroupSpecs", [])
+            count = sum(group.get("minReplicas", 0) for group in groups)
+        else:
+            count = pod.owner["spec"].get("replicas", 1)
+        if isinstance(spec.get("minAvailable"), int) and spec["minAvailable"] >= count:
+            yield f"{pod.where}: of {count} pods none may go, so that no node can be drained"

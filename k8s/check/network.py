@@ -1,0 +1,184 @@
+"""Whether the policies let through what has to flow, and nothing that must not.
+
+What has to flow is read from the objects: an address in a pod's settings, a secret for something outside, the nodes of
+a Ray cluster among themselves, the operator and a job's submitter to the dashboard, an autoscaler to the API server.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from k8s.check import outside
+from k8s.check.pods import CLEANUP, HEAD, SUBMITTER, WORKER, Pod, clusters, pods
+from k8s.check.references import addresses
+from k8s.check.rendering import Resource, name
+
+DASHBOARD, CLIENT, GCS, DNS, SERVE, API = 8265, 10001, 6379, 53, 8000, 443
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A pod of another namespace, or nothing but an address.
+
+    Attributes:
+        namespace: its labels; None for an address outside of the cluster.
+        labels: of the pod.
+    """
+
+    where: str
+    namespace: dict[str, str] | None
+    labels: dict[str, str]
+
+
+OPERATOR = Peer(
+    "the operator",
+    {"kubernetes.io/metadata.name": "kuberay-system"},
+    {"app.kubernetes.io/name": "kuberay-operator"},
+)
+NAMES = Peer("the cluster's DNS", {"kubernetes.io/metadata.name": "kube-system"}, {"k8s-app": "kube-dns"})
+STRANGER = Peer("a pod of another namespace", {"kubernetes.io/metadata.name": "stranger"}, {"app": "stranger"})
+OUTSIDE = Peer("an address outside", None, {})
+_HOME = {"kubernetes.io/metadata.name": "raygenre"}
+
+
+def problems(resources: list[Resource]) -> Iterator[str]:
+    """Yield flows that are cut off, ports that nothing listens on, and doors that stand open."""
+    policies = [resource for resource in resources if resource["kind"] == "NetworkPolicy"]
+    found = list(pods(resources))
+    denied = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    if not any(policy["spec"] == denied for policy in policies):
+        yield "no NetworkPolicy denies everything that the others do not allow"
+    for policy in policies:
+        yield from _idle(policy, found)
+    for source, target, port in _needed(resources, found):
+        for direction, one, other in (("Egress", source, target), ("Ingress", target, source)):
+            if isinstance(one, Pod) and not _allowed(policies, direction, one, other, port):
+                missing = "the way out" if direction == "Egress" else "the way in"
+                yield f"policies cut off {source.where} from {target.where}, port {port}: {missing} is missing"
+    for pod in found:
+        yield from _open(policies, pod, found)
+
+
+def _needed(resources: list[Resource], found: list[Pod]) -> Iterator[tuple[Pod | Peer, Pod | Peer, int]]:
+    maps = {one["metadata"]["name"]: one for one in resources if one["kind"] == "ConfigMap"}
+    services = {one["metadata"]["name"]: one for one in resources if one["kind"] == "Service"}
+    for pod in found:
+        yield pod, NAMES, DNS
+        wanted = list(addresses(pod.owner)) if pod.role in (HEAD, CLEANUP) else []
+        for source in (one for container in pod.containers for one in container.get("envFrom", [])):
+            if settings := maps.get(source.get("configMapRef", {}).get("name")):
+                wanted += addresses(settings)
+            secret = source.get("secretRef", {}).get("name")
+            if secret in outside.PORTS:
+                yield pod, OUTSIDE, outside.PORTS[secret]
+        for called, port in wanted:
+            selector = services[called]["spec"]["selector"] if called in services else {}
+            for target in (one for one in found if selector and selector.items() <= one.labels.items()):
+                yield pod, target, port
+        cluster = clusters(pod.owner) or {}
+        nodes = [one for one in found if one.owner is pod.owner and one.role in (HEAD, WORKER)]
+        if pod.role in (HEAD, WORKER):
+            for node in nodes:
+                inner = {first for first, _ in node.listens} - {DASHBOARD, SERVE, 8080}
+                yield from ((pod, node, port) for port in sorted(inner))
+        if pod.role == HEAD:
+            yield OPERATOR, pod, DASHBOARD
+            if cluster.get("enableInTreeAutoscaling"):
+                yield pod, OUTSIDE, API
+        if pod.role == SUBMITTER:
+            yield from ((pod, node, DASHBOARD) for node in nodes if node.role == HEAD)
+
+
+def _open(policies: list[Resource], pod: Pod, found: list[Pod]) -> Iterator[str]:
+    doors = {DASHBOARD: "the dashboard", CLIENT: "Ray's client port", GCS: "Ray's GCS"}
+    if pod.role not in (HEAD, WORKER):
+        doors = {}
+    strangers: list[Pod | Peer] = [STRANGER, OUTSIDE]
+    for port, what in doors.items():
+        others = [one for one in found if one.owner is not pod.owner and not _kin(one, pod)]
+        for other in [*strangers, *others]:
+            if _allowed(policies, "Ingress", pod, other, port):
+                yield f"policies let {other.where} reach {what} of {pod.where}, port {port}"
+    if _allowed(policies, "Ingress", pod, STRANGER, SERVE):
+        yield f"policies let any namespace reach {pod.where}, port {SERVE}"
+
+
+def _kin(one: Pod, other: Pod) -> bool:
+    """Two searches share a policy; a token keeps them apart."""
+    return {one.owner["kind"], other.owner["kind"]} == {"RayJob"}
+
+
+def _idle(policy: Resource, found: list[Pod]) -> Iterator[str]:
+    """Ports of pods that do not listen on them, and selectors that find nobody."""
+    spec = policy["spec"]
+    chosen = [pod for pod in found if selects(spec["podSelector"], pod.labels)]
+    if not chosen:
+        yield f"{name(policy)}: its podSelector finds no pod"
+    for rule in spec.get("ingress", []):
+        yield from _deaf(policy, rule, chosen)
+    for rule in spec.get("egress", []):
+        peers = rule.get("to", [])
+        inside = [peer for peer in peers if "podSelector" in peer and "namespaceSelector" not in peer]
+        targets = [pod for pod in found if any(selects(peer["podSelector"], pod.labels) for peer in inside)]
+        if inside and not targets:
+            yield f"{name(policy)}: a rule's podSelector finds no pod"
+        if inside and len(inside) == len(peers):
+            yield from _deaf(policy, rule, targets)
+
+
+def _deaf(policy: Resource, rule: dict[str, Any], targets: list[Pod]) -> Iterator[str]:
+    for entry in rule.get("ports", []):
+        port = entry.get("port")
+        if isinstance(port, int) and targets and not any(pod.hears(port) for pod in targets):
+            yield f"{name(policy)}: nothing listens on port {port} of {', '.join(sorted({p.where for p in targets}))}"
+
+
+def _allowed(policies: list[Resource], direction: str, pod: Pod, other: Pod | Peer, port: int) -> bool:
+    """Whether a pod's policies let a connection in from another, or out to it; several add up."""
+    mine = [one["spec"] for one in policies if selects(one["spec"]["podSelector"], pod.labels)]
+    held = [spec for spec in mine if direction in spec.get("policyTypes", ["Ingress"])]
+    rules = [rule for spec in held for rule in spec.get(direction.lower(), [])]
+    return not held or any(_passes(rule, direction, other, port) for rule in rules)
+
+
+def _passes(rule: dict[str, Any], direction: str, other: Pod | Peer, port: int) -> bool:
+    ports = rule.get("ports")
+    if ports and not any(_covers(entry, port) for entry in ports):
+        return False
+    peers = rule.get("from" if direction == "Ingress" else "to")
+    return not peers or any(_is(peer, other) for peer in peers)
+
+
+def _covers(entry: dict[str, Any], port: int) -> bool:
+    first = entry.get("port", port)
+    return isinstance(first, int) and port in range(first, entry.get("endPort", first) + 1)
+
+
+def _is(peer: dict[str, Any], other: Pod | Peer) -> bool:
+    if "ipBlock" in peer:
+        return isinstance(other, Peer) and other.namespace is None
+    namespace = other.namespace if isinstance(other, Peer) else _HOME
+    if namespace is None:
+        return False
+    if "namespaceSelector" in peer:
+        if not selects(peer["namespaceSelector"], namespace):
+            return False
+    elif namespace != _HOME:
+        return False
+    return selects(peer.get("podSelector", {}), other.labels)
+
+
+def selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
+    if not selector.get("matchLabels", {}).items() <= labels.items():
+        return False
+    for rule in selector.get("matchExpressions", []):
+        value, operator = labels.get(rule["key"]), rule["operator"]
+        fits = {
+            "In": value in rule.get("values", []),
+            "NotIn": value not in rule.get("values", []),
+            "Exists": value is not None,
+            "DoesNotExist": value is None,
+        }
+        if not fits[operator]:
+            return False
+    return True

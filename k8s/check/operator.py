@@ -1,0 +1,145 @@
+"""What KubeRay 1.7 refuses although its CRDs allow it."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+from k8s.check.pods import clusters
+from k8s.check.rendering import Resource, name
+
+LONGEST_NAME = 47  # characters: the operator adds its own to it
+TOKENS_SINCE = (2, 52)  # Ray's version
+_LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+_ORDER = ("DeleteWorkers", "DeleteCluster", "DeleteSelf")
+
+
+def problems(resources: list[Resource]) -> Iterator[str]:
+    """Yield what the operator would answer with an error in an object's status."""
+    for resource in resources:
+        cluster = clusters(resource)
+        if cluster is None:
+            continue
+        found = [*_name(resource), *_cluster(cluster)]
+        if resource["kind"] in ("RayJob", "RayService") and (cluster.get("authOptions") or {}).get(
+            "enableK8sTokenAuth"
+        ):
+            found.append(f"a {resource['kind']} cannot use Kubernetes tokens; give authOptions.secretName")
+        if resource["kind"] == "RayJob":
+            found += _job(resource["spec"], cluster)
+        if resource["kind"] == "RayService":
+            found += _service(resource["spec"], cluster)
+        yield from (f"{name(resource)}: {text}" for text in found)
+
+
+def _name(resource: Resource) -> Iterator[str]:
+    given = resource["metadata"]["name"]
+    if len(given) > LONGEST_NAME:
+        yield f"the name has {len(given)} characters, and the operator takes {LONGEST_NAME}"
+    if not _LABEL.fullmatch(given):
+        yield "the name has to be small letters, digits and '-', with a letter first"
+
+
+def _cluster(cluster: dict[str, Any]) -> Iterator[str]:
+    groups = [("head", cluster["headGroupSpec"])]
+    groups += [(f"workers {group['groupName']}", group) for group in cluster.get("workerGroupSpecs", [])]
+    scales = bool(cluster.get("enableInTreeAutoscaling"))
+    for called, group in groups:
+        params = group.get("rayStartParams") or {}
+        if group.get("resources") and {"num-cpus", "num-gpus", "memory", "resources"} & params.keys():
+            yield f"{called}: resources stand in rayStartParams and beside them; use one"
+        if "labels" in params:
+            yield f"{called}: labels are no rayStartParam; use the group's labels"
+        policy = group["template"]["spec"].get("restartPolicy", "Never")
+        if scales and (cluster.get("autoscalerOptions") or {}).get("version") == "v2" and policy != "Never":
+            yield f"{called}: autoscaler v2 needs restartPolicy Never, not {policy}"
+        least, most = group.get("minReplicas", 0), group.get("maxReplicas", 0)
+        if called != "head" and not least <= group.get("replicas", 0) <= most:
+            yield f"{called}: replicas are not between minReplicas {least} and maxReplicas {most}"
+    yield from _tokens(cluster)
+    yield from _memory(cluster)
+
+
+def _tokens(cluster: dict[str, Any]) -> Iterator[str]:
+    options = cluster.get("authOptions") or {}
+    if options.get("mode") != "token":
+        yield "authOptions.mode is not token: whoever reaches the dashboard runs code"
+        return
+    version = tuple(int(part) for part in re.findall(r"\d+", cluster.get("rayVersion", ""))[:2])
+    if version < TOKENS_SINCE:
+        yield f"tokens need a rayVersion of 2.52 or newer, not {cluster.get('rayVersion') or 'none'}"
+    if not options.get("secretName") and not options.get("enableK8sTokenAuth"):
+        yield "authOptions names no secretName"
+
+
+def _memory(cluster: dict[str, Any]) -> Iterator[str]:
+    """What the operator says of fault tolerance."""
+    head = cluster["headGroupSpec"]
+    container = head["template"]["spec"]["containers"][0]
+    given = {variable["name"] for variable in container.get("env", [])}
+    given |= {param.replace("-", "_").upper() for param in (head.get("rayStartParams") or {})}
+    tolerant = cluster.get("gcsFaultToleranceOptions")
+    for variable in sorted(given & {"RAY_REDIS_ADDRESS", "REDIS_PASSWORD", "REDIS_USERNAME"}):
+        yield f"head: {variable} belongs into gcsFaultToleranceOptions"
+    if tolerant and tolerant.get("backend", "redis") == "redis" and not tolerant.get("redisAddress"):
+        yield "gcsFaultToleranceOptions has no redisAddress"
+
+
+def _job(spec: dict[str, Any], cluster: dict[str, Any]) -> Iterator[str]:
+    rules = (spec.get("deletionStrategy") or {}).get("deletionRules", [])
+    shuts = bool(spec.get("shutdownAfterJobFinishes"))
+    if rules and shuts:
+        yield "deletionRules and shutdownAfterJobFinishes exclude each other"
+    if not rules and not shuts:
+        yield "nothing ends the cluster of a finished job: neither deletionRules nor shutdownAfterJobFinishes"
+    if spec.get("suspend") and not shuts:
+        yield "a suspended job needs shutdownAfterJobFinishes"
+    if spec.get("ttlSecondsAfterFinished") and not shuts:
+        yield "ttlSecondsAfterFinished needs shutdownAfterJobFinishes"
+    if spec.get("activeDeadlineSeconds", 1) <= 0:
+        yield "activeDeadlineSeconds must be positive"
+    if spec.get("backoffLimit", 0) < 0:
+        yield "backoffLimit must not be negative"
+    seen: dict[tuple[str, str], int] = {}
+    for rule in rules:
+        condition = rule["condition"]
+        state = condition.get("jobStatus", "") + condition.get("jobDeploymentStatus", "")
+        if ("jobStatus" in condition) == ("jobDeploymentStatus" in condition):
+            yield "a deletion rule's condition needs either jobStatus or jobDeploymentStatus"
+        if rule["policy"] == "DeleteWorkers" and cluster.get("enableInTreeAutoscaling"):
+            yield "DeleteWorkers does not go with the autoscaler"
+        if (state, rule["policy"]) in seen:
+            yield f"two deletion rules say {rule['policy']} of {state}"
+        seen[state, rule["policy"]] = condition.get("ttlSeconds", 0)
+    for state in {state for state, _ in seen}:
+        seconds = [seen[state, policy] for policy in _ORDER if (state, policy) in seen]
+        if seconds != sorted(seconds):
+            yield f"deletion rules of {state} take away the whole before its parts"
+
+
+def _service(spec: dict[str, Any], cluster: dict[str, Any]) -> Iterator[str]:
+    upgrade = spec.get("upgradeStrategy") or {}
+    kinds = ("NewCluster", "NewClusterWithIncrementalUpgrade", "None")
+    if upgrade.get("type", "NewCluster") not in kinds:
+        yield f"upgradeStrategy.type is none of {', '.join(kinds)}"
+    if upgrade.get("type") == "NewClusterWithIncrementalUpgrade":
+        options = upgrade.get("clusterUpgradeOptions") or {}
+        if not cluster.get("enableInTreeAutoscaling"):
+            yield "an incremental upgrade needs enableInTreeAutoscaling"
+        if not options.get("gatewayClassName"):
+            yield "an incremental upgrade needs clusterUpgradeOptions.gatewayClassName"
+        if not 0 <= options.get("stepSizePercent", -1) <= 100 or options.get("intervalSeconds", 0) <= 0:
+            yield "an incremental upgrade needs stepSizePercent of 0 to 100 and intervalSeconds above 0"
+    head = cluster["headGroupSpec"]
+    if (head.get("headService") or {}).get("metadata", {}).get("name"):
+        yield "the head's service cannot be named"
+    ports = {port["name"] for port in head["template"]["spec"]["containers"][0].get("ports", [])}
+    if ports and "serve" not in ports:
+        yield "head: the operator makes the service from a port named serve, which is not there"
+    try:
+        config = yaml.safe_load(spec.get("serveConfigV2", ""))
+    except yaml.YAMLError:
+        config = None
+    if not isinstance(config, dict) or not config.get("applications"):
+        yield "serveConfigV2 is no YAML with applications"

@@ -1,0 +1,20 @@
+"""What the manifests name and do not make: secrets, which people create, and what every cluster has."""
+
+SECRETS = {
+    "ray-token": {"auth_token"},
+    "api-keys": {"keys"},
+    "mlflow-server": {"admin-password", "flask-key"},
+    "mlflow-search": {"MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"},
+    "mlflow-serving": {"MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"},
+    "postgres-mlflow": {"PGHOST", "PGDATABASE", "PGUSER", "PGPASSWORD", "PGSSLMODE"},
+    "postgres-search": {"PGHOST", "PGDATABASE", "PGUSER", "PGPASSWORD", "PGSSLMODE"},
+    "s3": {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"},
+    "redis": {"password"},
+}
+"""Secrets by name, with their keys; README.md has the command for each."""
+
+PORTS = {"postgres-mlflow": 5432, "postgres-search": 5432, "s3": 443}
+"""Where a pod that is given a secret has to get with it, outside of the namespace."""
+
+CONFIG_MAPS = {"kube-root-ca.crt": {"ca.crt"}}
+"""ConfigMaps that Kubernetes puts into every namespace."""

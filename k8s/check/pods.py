@@ -1,0 +1,127 @@
+"""Every pod that a rendering leads to, those that the operator makes of Ray kinds included.
+
+The operator adds to what a template says: labels by which heads and workers are told apart, the autoscaler's container
+in heads that scale, a pod that submits a job, and one that clears Redis when a cluster with fault tolerance is deleted.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from k8s.check.rendering import Resource, name
+
+HEAD, WORKER, SUBMITTER, CLEANUP = "head", "worker", "submitter", "redis-cleanup"
+_TEMPLATED = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job")
+_PORTS = (  # rayStartParams that name a port which a node listens on, with the operator's defaults where it has one
+    "node-manager-port",
+    "object-manager-port",
+    "runtime-env-agent-port",
+    "dashboard-agent-grpc-port",
+    "dashboard-agent-listen-port",
+    "metrics-export-port",
+)
+
+
+@dataclass(frozen=True)
+class Pod:
+    """A pod template with what is added to it.
+
+    Attributes:
+        where: how messages call it.
+        owner: the object that it comes from.
+        role: head, worker, submitter or redis-cleanup of a Ray kind; empty otherwise.
+        labels: that policies and services select by.
+        spec: of the pod.
+        listens: ports, as first and last of a range.
+        runs_on: whether it is meant to run without end.
+    """
+
+    where: str
+    owner: Resource
+    labels: dict[str, str]
+    spec: dict[str, Any]
+    role: str = ""
+    listens: tuple[tuple[int, int], ...] = field(default=())
+    runs_on: bool = True
+
+    @property
+    def containers(self) -> list[dict[str, Any]]:
+        """All containers, those that run first included."""
+        return [*self.spec.get("initContainers", []), *self.spec.get("containers", [])]
+
+    def hears(self, port: int) -> bool:
+        """Whether something in it listens on a port."""
+        return any(first <= port <= last for first, last in self.listens)
+
+
+def clusters(resource: Resource) -> dict[str, Any] | None:
+    """Return the Ray cluster that an object describes, if it does."""
+    spec: dict[str, Any] = resource.get("spec") or {}
+    found: dict[str, Any] | None = {
+        "RayCluster": spec,
+        "RayJob": spec.get("rayClusterSpec"),
+        "RayService": spec.get("rayClusterConfig"),
+    }.get(resource["kind"])
+    return found
+
+
+def pods(resources: list[Resource]) -> Iterator[Pod]:
+    """Yield every pod."""
+    for resource in resources:
+        spec = resource.get("spec") or {}
+        if resource["kind"] in _TEMPLATED:
+            yield _pod(name(resource), resource, spec["template"], runs_on=resource["kind"] != "Job")
+        elif resource["kind"] == "CronJob":
+            yield _pod(name(resource), resource, spec["jobTemplate"]["spec"]["template"], runs_on=False)
+        elif resource["kind"] == "Pod":
+            yield _pod(name(resource), resource, resource)
+        elif cluster := clusters(resource):
+            yield from _of_cluster(resource, cluster)
+            if resource["kind"] == "RayJob" and spec.get("submissionMode", "K8sJobMode") == "K8sJobMode":
+                bare = {"spec": {"containers": [{"name": "ray-job-submitter"}]}}
+                template = spec.get("submitterPodTemplate") or bare
+                yield _pod(f"{name(resource)}, submitter", resource, template, role=SUBMITTER, runs_on=False)
+
+
+def _of_cluster(resource: Resource, cluster: dict[str, Any]) -> Iterator[Pod]:
+    head = cluster["headGroupSpec"]
+    yield _pod(f"{name(resource)}, head", resource, head["template"], role=HEAD, group=head, cluster=cluster)
+    if (cluster.get("gcsFaultToleranceOptions") or {}).get("backend", "redis") == "redis" and cluster.get(
+        "gcsFaultToleranceOptions"
+    ):
+        where = f"{name(resource)}, cleanup of Redis"
+        yield _pod(where, resource, head["template"], role=CLEANUP, runs_on=False)
+    for group in cluster.get("workerGroupSpecs", []):
+        where = f"{name(resource)}, workers {group['groupName']}"
+        yield _pod(where, resource, group["template"], role=WORKER, group=group, cluster=cluster)
+
+
+def _pod(
+    where: str,
+    owner: Resource,
+    template: dict[str, Any],
+    *,
+    role: str = "",
+    group: dict[str, Any] | None = None,
+    cluster: dict[str, Any] | None = None,
+    runs_on: bool = True,
+) -> Pod:
+    spec = dict(template["spec"])
+    labels = dict(template.get("metadata", {}).get("labels", {}))
+    listens = [
+        (port["containerPort"], port["containerPort"])
+        for container in spec.get("containers", [])
+        for port in container.get("ports", [])
+    ]
+    if role in (HEAD, WORKER, CLEANUP):
+        labels |= {"ray.io/node-type": role, "ray.io/is-ray-node": "yes"}
+    if group:
+        params = group.get("rayStartParams") or {}
+        listens += [(int(params[port]), int(params[port])) for port in _PORTS if port in params]
+        if "min-worker-port" in params and "max-worker-port" in params:
+            listens.append((int(params["min-worker-port"]), int(params["max-worker-port"])))
+    if role == HEAD and cluster and cluster.get("enableInTreeAutoscaling"):
+        options = cluster.get("autoscalerOptions") or {}
+        autoscaler = {**options, "name": "autoscaler"}
+        spec["containers"] = [*spec["containers"], autoscaler]
+    return Pod(where, owner, labels, spec, role, tuple(listens), runs_on)

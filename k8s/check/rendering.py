@@ -1,0 +1,97 @@
+"""Overlays as kustomize renders them, with the loader and the search beside them, alone and with their components."""
+
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+OVERLAYS = ROOT / "k8s" / "overlays"
+COMPONENTS = ROOT / "k8s" / "components"
+OLDEST = (1, 30)
+"""kubectl whose kustomize knows components as they are used here."""
+
+Resource = dict[str, Any]
+
+COMBINATIONS = {
+    "dev": ("dev", ("monitoring",), ()),
+    "gpu": ("gpu", ("monitoring",), ("kueue",)),
+    "prod": ("prod", ("gateway", "monitoring"), ("kueue",)),
+}
+"""An overlay, the components beside it and those beside its search."""
+
+
+class RenderingError(RuntimeError):
+    """kubectl is missing or too old, or kustomize refuses; the message says which."""
+
+
+def kubectl(*arguments: str, text: str | None = None) -> str:
+    """Run kubectl and return what it prints.
+
+    Raises:
+        RenderingError: there is none, or it fails.
+    """
+    try:
+        done = subprocess.run(["kubectl", *arguments], input=text, capture_output=True, text=True, timeout=300)
+    except FileNotFoundError as error:
+        raise RenderingError("kubectl is not installed; 1.30 or newer is needed") from error
+    if done.returncode:
+        raise RenderingError(f"kubectl {' '.join(arguments[:3])}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def check_kubectl() -> None:
+    """See that kubectl is there, and new enough.
+
+    Raises:
+        RenderingError: it is not.
+    """
+    client = json.loads(kubectl("version", "--client", "--output=json"))["clientVersion"]
+    found = (int(client["major"]), int("".join(filter(str.isdigit, client["minor"]))))
+    if found < OLDEST:
+        raise RenderingError(f"kubectl {found[0]}.{found[1]} is too old; 1.30 or newer is needed")
+
+
+def parse(text: str) -> list[Resource]:
+    """Return the objects of a YAML stream."""
+    return [resource for resource in yaml.safe_load_all(text) if resource]
+
+
+def names() -> list[str]:
+    """Return the overlays that there are."""
+    return sorted(path.parent.name for path in OVERLAYS.glob("*/kustomization.yaml"))
+
+
+def render(overlay: str, components: Sequence[str] = (), search_components: Sequence[str] = ()) -> list[Resource]:
+    """Render an overlay with its loader, and its search, the first and the last with components.
+
+    Raises:
+        RenderingError: kustomize refuses.
+    """
+    folder = OVERLAYS / overlay
+    return [*_with(folder, components), *_with(folder / "loader", ()), *_with(folder / "search", search_components)]
+
+
+def _with(folder: Path, components: Sequence[str]) -> list[Resource]:
+    if not components:
+        return parse(kubectl("kustomize", str(folder)))
+    with tempfile.TemporaryDirectory() as place:
+        here = Path(place).resolve()
+        kustomization = {
+            "apiVersion": "kustomize.config.k8s.io/v1beta1",
+            "kind": "Kustomization",
+            "resources": [os.path.relpath(folder, here)],
+            "components": [os.path.relpath(COMPONENTS / name, here) for name in components],
+        }
+        (here / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+        return parse(kubectl("kustomize", str(here)))
+
+
+def name(resource: Resource) -> str:
+    """Return how messages call an object."""
+    return f"{resource['kind']} {resource['metadata']['name']}"

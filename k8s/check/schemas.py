@@ -1,0 +1,116 @@
+"""Whether every object has the shape that its kind asks for, and no field that its kind does not know.
+
+Core kinds are held to Kubernetes' own schemas, Ray's kinds to the operator's CRDs, and the few kinds of other operators
+to `extensions.yaml`, which knows the fields that are used here and no others.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import kubernetes_validate
+import yaml
+
+from k8s.check.rendering import Resource, name
+
+VERSION = "1.36"
+"""Of Kubernetes."""
+
+EXTENSIONS = Path(__file__).with_name("extensions.yaml")
+RAY = "ray.io/"
+
+Schemas = Mapping[tuple[str, str], dict[str, Any]]
+"""Schemas by apiVersion and kind."""
+
+
+def problems(resources: list[Resource], crds: Schemas | None) -> Iterator[str]:
+    """Yield what does not fit.
+
+    Args:
+        crds: of Ray's kinds; None leaves them out.
+    """
+    for resource in resources:
+        kind = (resource["apiVersion"], resource["kind"])
+        if kind[0].startswith(RAY):
+            if crds is not None:
+                yield from _ray(resource, crds)
+        elif kind in _extensions():
+            yield from _unfit(resource, _extensions()[kind])
+        else:
+            yield from _core(json.dumps(resource, sort_keys=True))
+
+
+def read_crds(folder: Path) -> Schemas:
+    """Read CustomResourceDefinitions, with every object closed to fields that it does not name.
+
+    Raises:
+        FileNotFoundError: there are none in the folder.
+    """
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for path in sorted(folder.glob("*.yaml")):
+        crd = yaml.load(path.read_text(), Loader=yaml.CSafeLoader)  # several megabytes in all
+        for version in crd["spec"]["versions"]:
+            key = (f"{crd['spec']['group']}/{version['name']}", crd["spec"]["names"]["kind"])
+            schema = _closed(version["schema"]["openAPIV3Schema"])
+            schema["properties"]["metadata"] = {"type": "object"}
+            found[key] = schema
+    if not found:
+        raise FileNotFoundError(f"{folder} holds no CustomResourceDefinition")
+    return found
+
+
+@cache
+def _core(text: str) -> tuple[str, ...]:
+    """Return what is wrong with an object of Kubernetes' own, given as JSON: overlays have most of them in common."""
+    resource = json.loads(text)
+    try:
+        kubernetes_validate.validate(resource, VERSION, strict=True)
+    except kubernetes_validate.ValidationError as error:
+        place = ".".join(str(part) for part in error.path)
+        return (f"{name(resource)}: {place or 'the object'}: {error.message[:300]}",)
+    except kubernetes_validate.SchemaNotFoundError:
+        return (f"{name(resource)}: Kubernetes {VERSION} has no kind {resource['apiVersion']} {resource['kind']}",)
+    return ()
+
+
+def _ray(resource: Resource, crds: Schemas) -> Iterator[str]:
+    schema = crds.get((resource["apiVersion"], resource["kind"]))
+    if schema is None:
+        yield f"{name(resource)}: the operator has no kind {resource['apiVersion']} {resource['kind']}"
+    else:
+        yield from _unfit(resource, schema)
+
+
+def _unfit(resource: Resource, schema: dict[str, Any]) -> Iterator[str]:
+    for error in jsonschema.Draft7Validator(schema).iter_errors(resource):
+        yield f"{name(resource)}: {error.json_path.removeprefix('$.')}: {error.message[:300]}"
+
+
+@cache
+def _extensions() -> Schemas:
+    kinds = yaml.safe_load(EXTENSIONS.read_text())
+    return {(kind["apiVersion"], kind["kind"]): _closed(kind["schema"]) for kind in kinds}
+
+
+def _closed(schema: dict[str, Any]) -> dict[str, Any]:
+    """Turn a structural schema into one of JSON Schema that refuses what the API server would drop or refuse."""
+    if schema.get("x-kubernetes-preserve-unknown-fields"):
+        return {}
+    if schema.get("x-kubernetes-int-or-string"):
+        return {"type": ["integer", "string"]}
+    kept = {key: value for key, value in schema.items() if key in ("type", "enum", "minimum", "maximum", "pattern")}
+    properties = schema.get("properties", {})
+    if schema.get("type") == "object":
+        kept["properties"] = {key: _closed(value) for key, value in properties.items()}
+        more = schema.get("additionalProperties", False)
+        kept["additionalProperties"] = _closed(more) if isinstance(more, dict) else more
+        # The API server fills in defaults before it looks for what is missing.
+        kept["required"] = [key for key in schema.get("required", []) if "default" not in properties.get(key, {})]
+    if "items" in schema:
+        kept["items"] = _closed(schema["items"])
+    if schema.get("nullable"):
+        return {"anyOf": [kept, {"type": "null"}]}
+    return kept

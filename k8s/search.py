@@ -1,0 +1,63 @@
+"""Print a search of an overlay as a RayJob that names its study, for `kubectl apply`.
+
+Run:
+    make k8s-search STUDY=first TRIALS=20 OVERLAY=gpu | kubectl apply --server-side -f -
+    python -m k8s.search gpu first 20 --epochs 60     # options of experiments/tune.py, for a study that begins
+
+A study that exists goes on, up to the number of trials.
+"""
+
+import re
+import shlex
+import sys
+from typing import Any
+
+import yaml
+
+from k8s.check import operator, rendering
+from k8s.check.rendering import RenderingError
+
+ENTRYPOINT = "/app/k8s/begin_or_resume.sh"
+_STUDY = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
+LONGEST = operator.LONGEST_NAME - len("search-")
+
+
+def search(overlay: str, study: str, trials: int, *options: str) -> list[dict[str, Any]]:
+    """Return the job, and the settings that it reads.
+
+    Raises:
+        ValueError: there is no such overlay, or the study's name is none for a job.
+        RenderingError: kustomize refuses.
+    """
+    if overlay not in rendering.names():
+        raise ValueError(f"there is no overlay {overlay!r}; known: {', '.join(rendering.names())}")
+    if not _STUDY.fullmatch(study) or len(study) > LONGEST:
+        raise ValueError(f"a study on Kubernetes is named with at most {LONGEST} of a-z, 0-9 and '-', not {study!r}")
+    if trials < 1:
+        raise ValueError(f"a search has at least one trial, not {trials}")
+    resources = rendering.parse(rendering.kubectl("kustomize", str(rendering.OVERLAYS / overlay / "search")))
+    for resource in resources:
+        if resource["kind"] == "RayJob":
+            resource["metadata"]["name"] = f"search-{study}"
+            resource["spec"]["entrypoint"] = shlex.join(["bash", ENTRYPOINT, study, str(trials), *options])
+    return resources
+
+
+def main(arguments: list[str]) -> int:
+    """Print the search that the arguments name, and return the exit status."""
+    try:
+        overlay, study, trials, *options = arguments
+        number = int(trials)
+    except ValueError:
+        sys.stderr.write("usage: make k8s-search STUDY=NAME TRIALS=N [OVERLAY=dev|gpu|prod]\n")
+        return 2
+    try:
+        sys.stdout.write(yaml.safe_dump_all(search(overlay, study, number, *options), sort_keys=False))
+    except (ValueError, RenderingError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,146 @@
+"""The manifests pass, and each planted mistake is found by a line of its own.
+
+A file of `mistakes/` names an object of an overlay, what is changed of it, and the line that has to say so.
+"""
+
+import copy
+import os
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from k8s.check import rendering, schemas
+from k8s.check.__main__ import problems
+from k8s.check.rendering import COMBINATIONS, ROOT, Resource, name
+
+CRDS = os.environ.get("KUBERAY_CRDS")
+MISTAKES = sorted(Path(__file__).with_name("mistakes").glob("*.yaml"))
+
+needs_crds = pytest.mark.skipif(not CRDS, reason="KUBERAY_CRDS names no folder of KubeRay's CustomResourceDefinitions")
+
+
+@cache
+def crds() -> schemas.Schemas | None:
+    return schemas.read_crds(Path(CRDS)) if CRDS else None
+
+
+@cache
+def whole(combination: str) -> list[Resource]:
+    return rendering.render(*COMBINATIONS[combination])
+
+
+@cache
+def found(combination: str) -> list[str]:
+    return list(problems(whole(combination), crds()))
+
+
+def changed(value: Any, operation: dict[str, Any]) -> None:
+    """Apply one operation of a JSON patch, in place."""
+    *parts, last = [part.replace("~1", "/") for part in operation["path"].split("/")[1:]]
+    for part in parts:
+        value = value[int(part) if isinstance(value, list) else part]
+    if isinstance(value, list):
+        if operation["op"] == "add" and last == "-":
+            value.append(operation["value"])
+            return
+        last = int(last)
+    if operation["op"] == "remove":
+        del value[last]
+    else:
+        assert operation["op"] == "add" or value[last] != operation["value"], "nothing is changed"
+        value[last] = operation["value"]
+
+
+def test_every_overlay_is_checked_with_every_component() -> None:
+    assert sorted(overlay for overlay, _, _ in COMBINATIONS.values()) == rendering.names()
+    used = {name for _, beside, search in COMBINATIONS.values() for name in (*beside, *search)}
+    assert used | {"external"} == {path.name for path in rendering.COMPONENTS.iterdir()}
+
+
+@pytest.mark.parametrize("combination", COMBINATIONS)
+def test_an_overlay_passes(combination: str) -> None:
+    overlay, _, _ = COMBINATIONS[combination]
+    assert list(problems(rendering.render(overlay), crds())) == []
+
+
+@pytest.mark.parametrize("combination", COMBINATIONS)
+def test_an_overlay_with_components_passes(combination: str) -> None:
+    assert found(combination) == []
+
+
+@pytest.mark.parametrize("path", MISTAKES, ids=lambda path: path.stem)
+def test_a_mistake_is_found(path: Path) -> None:
+    mistake = yaml.safe_load(path.read_text())
+    if mistake.get("needs_crds") and not CRDS:
+        pytest.skip("KUBERAY_CRDS names no folder of KubeRay's CustomResourceDefinitions")
+    resources = copy.deepcopy(whole(mistake["overlay"]))
+    [resource] = [one for one in resources if name(one) == mistake["object"]]
+    for operation in mistake["patch"]:
+        changed(resource, operation)
+    lines = list(problems(resources, crds()))
+    assert [line for line in lines if mistake["says"] in line], lines
+    assert not [line for line in found(mistake["overlay"]) if mistake["says"] in line]
+
+
+def test_each_mistake_has_a_line_of_its_own() -> None:
+    lines = [yaml.safe_load(path.read_text())["says"] for path in MISTAKES]
+    assert len(lines) == len(set(lines)) >= 20
+
+
+def run_check(**environment: str) -> "subprocess.CompletedProcess[str]":
+    kept = {key: value for key, value in os.environ.items() if key not in ("KUBERAY_CRDS", "KUBECONFIG")}
+    return subprocess.run(
+        [sys.executable, "-m", "k8s.check"], cwd=ROOT, env=kept | environment, capture_output=True, text=True
+    )
+
+
+def test_without_kubectl_the_check_fails(tmp_path: Path) -> None:
+    done = run_check(PATH=str(tmp_path))
+    assert done.returncode == 1
+    assert "kubectl is not installed; 1.30 or newer is needed" in done.stdout
+
+
+def test_an_old_kubectl_fails_the_check(tmp_path: Path) -> None:
+    old = tmp_path / "kubectl"
+    old.write_text('#!/bin/sh\necho \'{"clientVersion": {"major": "1", "minor": "20+"}}\'\n')
+    old.chmod(0o755)
+    done = run_check(PATH=f"{tmp_path}:{os.environ['PATH']}")
+    assert done.returncode == 1
+    assert "kubectl 1.20 is too old" in done.stdout
+
+
+def test_without_crds_one_check_is_left_out_and_named() -> None:
+    done = run_check()
+    assert done.returncode == 0, done.stdout
+    assert "left out: Ray's kinds" in done.stdout
+    assert "KUBERAY_CRDS=DIR" in done.stdout
+
+
+def test_a_folder_without_crds_fails_the_check(tmp_path: Path) -> None:
+    done = run_check(KUBERAY_CRDS=str(tmp_path))
+    assert done.returncode == 1
+    assert "holds no CustomResourceDefinition" in done.stdout
+
+
+@needs_crds
+def test_crds_have_the_kinds_that_are_used() -> None:
+    assert {("ray.io/v1", "RayJob"), ("ray.io/v1", "RayService")} <= (crds() or {}).keys()
+
+
+def test_an_api_server_that_is_away_fails_the_check(tmp_path: Path) -> None:
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "away", "cluster": {"server": "http://127.0.0.1:9"}}],
+        "contexts": [{"name": "away", "context": {"cluster": "away", "user": ""}}],
+        "current-context": "away",
+    }
+    (tmp_path / "config").write_text(yaml.safe_dump(config))
+    done = run_check(KUBECONFIG=str(tmp_path / "config"))
+    assert done.returncode == 1
+    assert "kubectl get namespaces" in done.stdout

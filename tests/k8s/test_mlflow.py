@@ -1,0 +1,127 @@
+"""MLflow's migration and server as the overlays run them, with users and a backup as the instructions have them."""
+
+import contextlib
+import os
+import re
+import shlex
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from k8s.check import outside, rendering
+from k8s.check.rendering import ROOT
+from tests import postgres
+from tests.k8s.containers import Container
+from tests.mlflow_server import free_port
+
+PASSWORDS = {"admin": "a-password-of-admin", "search": "a-password-of-search", "serving": "a-password-of-serving"}
+README = (ROOT / "k8s" / "README.md").read_text()
+pytestmark = pytest.mark.slow
+
+
+@contextlib.contextmanager
+def mlflow(overlay: str, folder: Path, variables: dict[str, str]) -> Iterator[str]:
+    """Migrate, start the server, and yield its address."""
+    port = free_port()
+    (folder / "data").mkdir()
+    (folder / "etc").mkdir()
+    places = {
+        "/var/lib/mlflow": str(folder / "data"),
+        "/etc/mlflow": str(folder / "etc"),
+        "s3://raygenre-mlflow": str(folder / "data" / "artifacts"),
+        "5000": str(port),
+    }
+    secrets = {name: dict.fromkeys(keys, "unused-unused-unused") for name, keys in outside.SECRETS.items()}
+    secrets["mlflow-server"]["admin-password"] = PASSWORDS["admin"]
+    secrets["postgres-mlflow"] = variables
+    resources = rendering.render(overlay)
+    log = folder / "log"
+    migration = Container(resources, "Job mlflow-migration", secrets, places)
+    assert migration.start(log).wait(timeout=300) == 0, log.read_text()
+    server = Container(resources, "Deployment mlflow", secrets, places)
+    [config] = [one for one in resources if one["kind"] == "ConfigMap" and "basic_auth.ini" in one["data"]]
+    (folder / "etc" / "basic_auth.ini").write_text(server.here(config["data"]["basic_auth.ini"]))
+    process = server.start(log)
+    uri = f"http://localhost:{port}"
+    try:
+        deadline = time.monotonic() + 180
+        while not healthy(uri):
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.5)
+        yield uri
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def healthy(uri: str) -> bool:
+    try:
+        return requests.get(f"{uri}/health", timeout=2).status_code == 200
+    except requests.RequestException:
+        return False
+
+
+def call(uri: str, path: str, user: str, **fields: str | int | float) -> requests.Response:
+    return requests.post(f"{uri}/api/2.0/mlflow/{path}", json=fields, auth=(user, PASSWORDS[user]), timeout=30)
+
+
+def make_users(uri: str) -> None:
+    [path] = re.findall(r"localhost:5000(/api\S+users\S+)", README)
+    for user in ("search", "serving"):
+        fields = {"username": user, "password": PASSWORDS[user]}
+        answer = requests.post(f"{uri}{path}", json=fields, auth=("admin", PASSWORDS["admin"]), timeout=30)
+        assert answer.status_code == 200, answer.text
+
+
+def test_mlflow_with_one_volume_knows_its_users(tmp_path: Path) -> None:
+    with mlflow("dev", tmp_path, {}) as uri:
+        make_users(uri)
+        experiment = call(uri, "experiments/create", "search", name="raygenre").json()["experiment_id"]
+        run = call(uri, "runs/create", "search", experiment_id=experiment).json()["run"]["info"]["run_id"]
+        assert call(uri, "runs/log-metric", "search", run_id=run, key="loss", value=1.5, timestamp=0).ok
+        artifact = f"{uri}/api/2.0/mlflow-artifacts/artifacts/{experiment}/{run}/artifacts/note.txt"
+        assert requests.put(artifact, data=b"text", auth=("search", PASSWORDS["search"]), timeout=30).ok
+        assert requests.get(artifact, auth=("serving", PASSWORDS["serving"]), timeout=30).content == b"text"
+        assert call(uri, "runs/log-metric", "serving", run_id=run, key="loss", value=0, timestamp=1).status_code == 403
+        assert call(uri, "experiments/create", "search", name="raygenre").status_code == 400
+        assert requests.get(f"{uri}/api/2.0/mlflow/experiments/list", timeout=30).status_code == 401
+        assert requests.get(uri, headers={"Host": "elsewhere:5000"}, timeout=30).status_code == 403
+    assert (tmp_path / "data" / "artifacts" / experiment / run / "artifacts" / "note.txt").read_text() == "text"
+
+
+def test_mlflow_in_postgres_is_backed_up_and_restored(tmp_path: Path) -> None:
+    with postgres.running() as database:
+        database.create("mlflow")
+        variables = database.variables("mlflow")
+        (tmp_path / "first").mkdir()
+        with mlflow("gpu", tmp_path / "first", variables) as uri:
+            make_users(uri)
+            assert call(uri, "experiments/create", "search", name="raygenre").ok
+        environment = os.environ | variables
+
+        def run(command: str) -> None:
+            words = [word.replace("$PGDATABASE", variables["PGDATABASE"]) for word in shlex.split(command)]
+            words[0] = str(postgres.program(words[0]))
+            subprocess.run(words, cwd=tmp_path, env=environment, check=True)
+
+        [dump] = re.findall(r"^ +(pg_dump .*)$", README, re.MULTILINE)
+        [restore] = re.findall(r"^ +(pg_restore .*)$", README, re.MULTILINE)
+        run(dump)
+        run("dropdb mlflow")
+        run("createdb mlflow")
+        run(restore)
+        (tmp_path / "second").mkdir()
+        with mlflow("gpu", tmp_path / "second", variables) as uri:
+            found = requests.get(
+                f"{uri}/api/2.0/mlflow/experiments/get-by-name",
+                params={"experiment_name": "raygenre"},
+                auth=("serving", PASSWORDS["serving"]),
+                timeout=30,
+            )
+            assert found.json()["experiment"]["name"] == "raygenre"
