@@ -10,11 +10,11 @@ ifdef STORAGE
 export RAYGENRE_STORAGE := $(STORAGE)
 endif
 
-.PHONY: help tune serve ui dashboard openapi test test-slow check format bench clean
+.PHONY: help tune serve ui dashboard openapi screenshots test test-slow check format bench k8s-check k8s-search clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "%-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 tune: .venv/run ## search, and register the winner (without --data: on synthetic tracks)
 	$(BIN)/python experiments/tune.py $(ARGS)
@@ -25,7 +25,7 @@ serve: .venv/run ## answer on localhost:8000 with the champion
 ui: .venv/run ## compare runs in MLflow on localhost:5000
 	@uri=$$($(BIN)/python -c 'from raygenre.storage import resolve; print(resolve().tracking_uri)'); \
 	case $$uri in \
-		http*) echo "The runs are on the tracking server: $$uri" ;; \
+		http*) $(BIN)/python -c 'from raygenre.storage import resolve; print("The runs are on the tracking server:", resolve().server)' ;; \
 		*) $(BIN)/mlflow ui --backend-store-uri "$$uri" $(ARGS) ;; \
 	esac
 
@@ -34,6 +34,10 @@ dashboard: .venv/dashboard ## follow a study in Optuna's dashboard on 127.0.0.1:
 
 openapi: .venv/run ## write the endpoint's OpenAPI document anew
 	$(BIN)/python -m serve.openapi
+
+screenshots: .venv/test ## take the README's pictures of MLflow anew, after a small search
+	mkdir -p docs
+	SCREENSHOTS=docs $(BIN)/pytest -q -m slow tests/browser/test_mlflow.py
 
 test: .venv/test ## the tests, but for the slow ones
 	$(BIN)/pytest -m "not slow" $(ARGS)
@@ -55,7 +59,14 @@ bench: .venv/bench ## measure, with tables (your own: make bench CLIPS=FOLDER AR
 	$(BIN)/python benchmarks/levels.py $(if $(CLIPS),--clips "$(CLIPS)")
 	$(BIN)/python benchmarks/epoch.py $(ARGS)
 	$(BIN)/python benchmarks/orchestration.py
+	$(BIN)/python -m benchmarks.tracking
 	$(BIN)/python -m benchmarks.serving $(ARGS)
+
+k8s-check: .venv/test ## render the Kubernetes overlays and hold them to schemas, security and policies
+	$(BIN)/python -m k8s.check
+
+k8s-search: .venv/run ## print a search for kubectl apply: make k8s-search STUDY=first TRIALS=20 OVERLAY=gpu
+	@$(BIN)/python -m k8s.search $(or $(OVERLAY),dev) $(STUDY) $(TRIALS) $(ARGS)
 
 clean: ## take away .venv and caches, but no results
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
