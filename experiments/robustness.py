@@ -25,7 +25,7 @@ from raygenre.storage import resolve
 def main(
     data: Annotated[Path, typer.Option(help="Folder of audio.")],
     model: Annotated[str, typer.Option(help="models:/NAME@ALIAS, models:/NAME/VERSION or a classifier's folder.")] = "",
-    storage: Annotated[Path | None, typer.Option(help="./results by default.")] = None,
+    storage: Annotated[str | None, typer.Option(help="./results by default.")] = None,
     tracking_uri: Annotated[str | None, typer.Option(help="MLflow server instead of the embedded SQLite.")] = None,
 ) -> None:
     """Measure how robust a classifier is against the ways in which a song can be stored."""

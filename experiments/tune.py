@@ -80,7 +80,9 @@ def main(
     gpus_per_trial: Annotated[float | None, typer.Option(help="May be a fraction; 1 if there is a GPU.")] = None,
     max_concurrent: Annotated[int, typer.Option(help="Trials at once; 0: as many as fit.")] = 0,
     address: Annotated[str | None, typer.Option(help="Of a Ray cluster; by default a private one here.")] = None,
-    storage: Annotated[Path | None, typer.Option(help="Folder for everything; ./results by default.")] = None,
+    storage: Annotated[
+        str | None, typer.Option(help="Folder for everything, ./results by default; or a URL such as s3://BUCKET/PATH.")
+    ] = None,
     study_url: Annotated[str | None, typer.Option(help="Database for Optuna instead of a file.")] = None,
     tracking_uri: Annotated[str | None, typer.Option(help="MLflow server instead of the embedded SQLite.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a study; the last one without --study.")] = False,
@@ -95,6 +97,7 @@ def main(
     given = {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
     try:
         where = resolve(storage, tracking_uri)
+        where.studies.check()
         if resume:
             ledger = Ledger.open(where.studies, study or latest_study(where.studies), url=study_url)
             check_unchanged(context.params, given, ledger)
@@ -187,10 +190,7 @@ def _summarise(outcome: job.Outcome, ledger: Ledger, where: Storage, console: Co
     console.print(
         f"Network: {outcome.parameters:,} parameters, {outcome.flops / 1e9:.2f} GFLOPs a track", highlight=False
     )
-    usual = resolve()
-    place = f"RAYGENRE_STORAGE={shlex.quote(str(where.root))} " if where.root != usual.root else ""
-    if where.tracking_uri not in (usual.tracking_uri, resolve(where.root).tracking_uri):
-        place += f"MLFLOW_TRACKING_URI={shlex.quote(where.server)} "
+    place = _environment(where)
     console.print(
         f"Took {(time.monotonic() - started) / 60:.1f} min. Next:\n"
         f"  {place}make ui       # compare the runs of {ledger.name} in MLflow\n"
@@ -199,6 +199,19 @@ def _summarise(outcome: job.Outcome, ledger: Ledger, where: Storage, console: Co
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _environment(where: Storage) -> str:
+    """The variables with which other commands find the same place, where they would not by themselves."""
+    try:
+        usual = resolve()
+        root, uri = usual.root, usual.tracking_uri
+    except ValueError:  # a URL in the environment, whose tracking server an option named
+        root, uri = where.root, ""
+    place = f"RAYGENRE_STORAGE={shlex.quote(str(where))} " if where.root != root else ""
+    if where.tracking_uri != uri and (where.url or where.tracking_uri != resolve(where.root).tracking_uri):
+        place += f"MLFLOW_TRACKING_URI={shlex.quote(where.server)} "
+    return place
 
 
 def _say_how_to_resume(text: str, ledger: Ledger, context: typer.Context, console: Console) -> None:

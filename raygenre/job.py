@@ -1,5 +1,7 @@
 """The main job, from a data folder to a champion: open the study, search, judge the candidate, register it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from raygenre.duplicates import read_duplicates
 from raygenre.evaluation import Evaluation
 from raygenre.evidence import Decision, Evidence, test_digest
 from raygenre.model import flops, parameters
+from raygenre.place import Place
 from raygenre.registry import Fetched
 from raygenre.search.config import Resources, SearchConfig
 from raygenre.search.folder import StudyError
@@ -117,7 +120,7 @@ def _judge(
     promote: bool | None,
 ) -> Outcome:
     final = candidate.final
-    folder = final.folder / "classifier"
+    folder = ledger.folder / final.name / "classifier"
     if not folder.exists():
         _classifier(ledger, dataset, candidate, parent).save(folder)
     classifier = Classifier.load(folder)
@@ -162,13 +165,13 @@ def _judge(
 
 
 def _classifier(ledger: Ledger, dataset: Dataset, candidate: Candidate, parent: str) -> Classifier:
-    state = training_state.latest(candidate.final.folder)
-    if state is None:
-        raise FileNotFoundError(f"{candidate.final.folder} holds no training state")
-    model = training_state.network(state)
+    with _state(candidate.final.place) as state:
+        model = training_state.network(state)
     # The final network has no held-out tracks; those of the same setting trained again have, and are of its kind.
-    states = [training_state.latest(folder) for folder in candidate.reruns]
-    held_out = [training_state.held_out(path, dataset.labels) for path in states if path]
+    held_out = []
+    for place in candidate.reruns:
+        with _state(place) as state:
+            held_out.append(training_state.held_out(state, dataset.labels))
     logits, labels = (torch.cat(parts) for parts in zip(*held_out, strict=True))
     train, test = (splits.indices(dataset, side) for side in (ledger.split.train, ledger.split.test))
     seen = Seen.of(dataset.tracks, dataset.levels, train=train, test=test)
@@ -188,3 +191,11 @@ def _classifier(ledger: Ledger, dataset: Dataset, candidate: Candidate, parent: 
         "level_distribution": Reference.of(dataset.levels[train]).to_json(),
     }
     return Classifier(model, dataset.genres, calibrate(logits, labels), origin, seen=seen)
+
+
+@contextmanager
+def _state(place: Place) -> Iterator[Path]:
+    with training_state.at_hand(place) as folder:
+        if not (state := training_state.latest(folder)):
+            raise FileNotFoundError(f"{place} holds no training state")
+        yield state

@@ -15,6 +15,7 @@ import torch
 
 from raygenre import splits
 from raygenre.dataset import Dataset
+from raygenre.place import Place
 from raygenre.search import run_file
 from raygenre.search.config import SearchConfig
 from raygenre.search.space import Value, checked
@@ -172,7 +173,7 @@ def train_again(
         found = _differences(tags, around(members))
         begun(found)
         with tempfile.TemporaryDirectory() as scratch:
-            return list(train(members, tracks, epochs=plan.epochs, folder=Path(scratch))), found
+            return list(train(members, tracks, epochs=plan.epochs, place=Place(scratch))), found
     finally:
         torch.set_num_threads(before)
 

@@ -14,6 +14,7 @@ import json
 import os
 import threading
 from collections import deque
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -207,19 +208,16 @@ class Spool:
         os.close(folder)
 
 
-def waiting(path: Path) -> int:
-    """Return how many entries of a spool are not delivered, without opening it for writing."""
-    if not path.exists():
-        return 0
+def waiting(lines: Iterable[bytes]) -> int:
+    """Return how many entries of a spool are not delivered; `lines` is its file, read in binary."""
     count = 0
-    with path.open("rb") as file:
-        for line in file:
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                break
-            if entry["do"] == "delivered":
-                count -= entry["entries"]
-            else:
-                count += entry["do"] not in _NOTES
+    for line in lines:
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            break
+        if entry["do"] == "delivered":
+            count -= entry["entries"]
+        else:
+            count += entry["do"] not in _NOTES
     return count

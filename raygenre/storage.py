@@ -1,15 +1,20 @@
 """Where everything is kept: one folder, found by one rule in every command.
 
 The rule is option, then environment (`RAYGENRE_STORAGE`, `MLFLOW_TRACKING_URI`), then default (`./results`, and the
-SQLite database in it).
+SQLite database in it). Studies may be kept at a URL instead, see `raygenre.place`; there has to be a tracking server
+then, and the folder holds what can be made anew.
 """
 
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
+
+from raygenre.place import Place, is_url
 
 DEFAULT_FOLDER = Path("results")
+_SERVERS = ("http", "databricks")
 
 # A slash ends a host, unless a password without its escape holds it; what follows a port is a path.
 _CREDENTIALS = re.compile(r"(://)(?:[^\s/:]*:(?!\d+/)\S*|[^\s/]*)@")
@@ -23,10 +28,16 @@ class Storage:
     Attributes:
         root: the storage folder.
         tracking_uri: the MLflow tracking server, or the SQLite database in the folder; it may hold a password.
+        url: where studies are kept if not in the folder.
     """
 
     root: Path
     tracking_uri: str
+    url: str = ""
+
+    def __str__(self) -> str:
+        """As it is named with --storage."""
+        return self.url or str(self.root)
 
     @property
     def cache(self) -> Path:
@@ -34,9 +45,9 @@ class Storage:
         return self.root / "cache"
 
     @property
-    def studies(self) -> Path:
+    def studies(self) -> Place:
         """A folder a study: Optuna's journal, the split, the training states."""
-        return self.root / "studies"
+        return Place(str(self)) / "studies"
 
     @property
     def server(self) -> str:
@@ -52,7 +63,7 @@ class Storage:
     @property
     def artifact_uri(self) -> str | None:
         """Where MLflow keeps artifacts when it writes to a database itself; a server decides on its own."""
-        return None if self.tracking_uri.startswith(("http", "databricks")) else (self.root / "artifacts").as_uri()
+        return None if self.tracking_uri.startswith(_SERVERS) else (self.root / "artifacts").as_uri()
 
 
 def masked(text: str) -> str:
@@ -60,14 +71,27 @@ def masked(text: str) -> str:
     return _IN_QUERY.sub(r"\1***", _CREDENTIALS.sub(r"\1***@", text))
 
 
-def resolve(folder: Path | None = None, tracking_uri: str | None = None) -> Storage:
+def resolve(folder: str | os.PathLike[str] | None = None, tracking_uri: str | None = None) -> Storage:
     """Apply the rule; nothing is created.
 
+    Args:
+        folder: or a URL.
+
     Raises:
-        ValueError: the storage path is there and is not a folder.
+        ValueError: the storage path is there and is not a folder, or a URL comes without a tracking server.
     """
-    root = (folder or Path(os.environ.get("RAYGENRE_STORAGE") or DEFAULT_FOLDER)).expanduser().resolve()
+    text = os.fspath(folder or os.environ.get("RAYGENRE_STORAGE") or DEFAULT_FOLDER)
+    if text.startswith("file://"):
+        text = unquote(text.removeprefix("file://"))
+    uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
+    if is_url(text):
+        if not uri or not uri.startswith(_SERVERS):
+            raise ValueError(
+                f"the storage {masked(text)} is a URL, which has no place for MLflow's database; name a server "
+                "with --tracking-uri or MLFLOW_TRACKING_URI"
+            )
+        return Storage(Place(text).folder, uri, text)
+    root = Path(text).expanduser().resolve()
     if root.exists() and not root.is_dir():
         raise ValueError(f"the storage {root} is not a folder; name another with --storage or RAYGENRE_STORAGE")
-    uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow.db'}"
-    return Storage(root, uri)
+    return Storage(root, uri or f"sqlite:///{root / 'mlflow.db'}")

@@ -49,6 +49,8 @@ class Tracker:
         self._study_id = study_id
         self._began = time.monotonic()
         self._spool = Spool(folder / SPOOL)
+        if storage.url:  # a driver whose machine is gone may have made runs that this copy does not know of
+            self._spool.fresh = False
         self._courier = Courier(storage, self._spool)
         try:
             self._courier.begin(_FIRST_WORD if storage.tracking_uri.startswith("http") else _FIRST_TABLES)

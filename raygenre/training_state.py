@@ -2,8 +2,9 @@
 
 A state is a folder `epoch-NNNN` with `state.safetensors` (weights, optimizer and best validation logits of every
 member) and `state.json` (epoch, seeds, settings and the metrics so far). It appears under its name only when it is
-complete, so a process that dies at any moment leaves the state before or the state after. Random state needs no bytes:
-it follows from a member's seed and epoch.
+complete, so a process that dies at any moment leaves the state before or the state after; in a store, which has no
+folders to rename, it is complete once `state.json` is there, which comes last. Random state needs no bytes: it follows
+from a member's seed and epoch.
 """
 
 import json
@@ -11,7 +12,8 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,9 +26,12 @@ from safetensors.torch import save as serialise
 from torch import Tensor
 
 from raygenre.model import GenreCNN, ModelConfig
+from raygenre.place import Place
 from raygenre.training import EpochMetrics, Member
 
+_EPOCH = "epoch-"
 _BEST_LOGITS = "best_logits"
+_TENSORS, _ABOUT = "state.safetensors", "state.json"
 
 
 def save(folder: Path, members: Sequence[Member], history: Sequence[EpochMetrics]) -> Path:
@@ -36,7 +41,7 @@ def save(folder: Path, members: Sequence[Member], history: Sequence[EpochMetrics
         OSError: the disk is full or read-only; the state before is still there.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"epoch-{members[0].epoch:04d}"
+    target = folder / f"{_EPOCH}{members[0].epoch:04d}"
     unfinished = Path(tempfile.mkdtemp(prefix="unfinished-", dir=folder))
     tensors: dict[str, Tensor] = {}
     for number, member in enumerate(members):
@@ -48,9 +53,9 @@ def save(folder: Path, members: Sequence[Member], history: Sequence[EpochMetrics
             for name, tensor in moments.items():
                 tensors[f"{number}/optimizer/{index}/{name}"] = tensor.detach().contiguous()
     # Not by safetensors' own writing, whose error for a full disk is no OSError.
-    _write(unfinished / "state.safetensors", serialise(tensors))
+    _write(unfinished / _TENSORS, serialise(tensors))
     about = {"members": [_about(member) for member in members], "history": [_plain(row) for row in history]}
-    _write(unfinished / "state.json", json.dumps(about, allow_nan=False).encode())
+    _write(unfinished / _ABOUT, json.dumps(about, allow_nan=False).encode())
     if target.exists():
         shutil.rmtree(target)
     unfinished.rename(target)
@@ -61,9 +66,45 @@ def save(folder: Path, members: Sequence[Member], history: Sequence[EpochMetrics
     return target
 
 
+@contextmanager
+def at_hand(place: Place) -> Iterator[Path]:
+    """Give a folder with the newest complete state of a place: its own, or one with a copy, which goes afterwards.
+
+    Raises:
+        OSError: the store of the place does not answer.
+    """
+    if not place.remote:
+        yield place.folder
+        return
+    with tempfile.TemporaryDirectory(prefix="raygenre-state-") as scratch:
+        for name in reversed([name for name in place.names() if name.startswith(_EPOCH)]):
+            state = place / name
+            if _ABOUT in state.names():
+                (Path(scratch) / name).mkdir()
+                for file in (_TENSORS, _ABOUT):
+                    (Path(scratch) / name / file).write_bytes(state.read(file))
+                break
+        yield Path(scratch)
+
+
+def keep(path: Path, place: Place) -> None:
+    """Have a state that `save` has written last in its place: if that is a store, write it there and take others away.
+
+    Raises:
+        OSError: the store does not take it; the state before is still there.
+    """
+    if not place.remote:
+        return
+    for file in (_TENSORS, _ABOUT):
+        (place / path.name).write(file, (path / file).read_bytes())
+    for other in place.names():
+        if other != path.name:
+            (place / other).remove()
+
+
 def latest(folder: Path) -> Path | None:
     """Return the newest complete state in a folder that `save` wrote to, if there is one."""
-    return max(folder.glob("epoch-*"), default=None)
+    return max(folder.glob(f"{_EPOCH}*"), default=None)
 
 
 def restore(path: Path, members: Sequence[Member]) -> list[EpochMetrics]:
@@ -72,11 +113,11 @@ def restore(path: Path, members: Sequence[Member]) -> list[EpochMetrics]:
     Raises:
         ValueError: the state belongs to other members: another number, seed, setting or set of tracks.
     """
-    about = json.loads((path / "state.json").read_text())
+    about = json.loads((path / _ABOUT).read_text())
     mine = [_about(member) | {"epoch": 0} for member in members]
     if [saved | {"epoch": 0} for saved in about["members"]] != json.loads(json.dumps(mine)):
         raise ValueError(f"the training state {path} was saved by a training with other settings or tracks")
-    tensors = load_file(path / "state.safetensors")
+    tensors = load_file(path / _TENSORS)
     for number, (member, saved) in enumerate(zip(members, about["members"], strict=True)):
         weights = {name: tensors[f"{number}/model/{name}"].to(member.device) for name in member.model.state_dict()}
         member.model.load_state_dict(weights)
@@ -96,10 +137,10 @@ def restore(path: Path, members: Sequence[Member]) -> list[EpochMetrics]:
 
 def network(path: Path) -> GenreCNN:
     """Return the first member's network at a saved state."""
-    [about, *_] = json.loads((path / "state.json").read_text())["members"]
+    [about, *_] = json.loads((path / _ABOUT).read_text())["members"]
     model = GenreCNN(ModelConfig(**about["model"] | {"widths": tuple(about["model"]["widths"])}))
     prefix = "0/model/"
-    tensors = load_file(path / "state.safetensors")
+    tensors = load_file(path / _TENSORS)
     model.load_state_dict({name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)})
     return model
 
@@ -110,8 +151,8 @@ def held_out(path: Path, labels: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
     Args:
         labels: int64 of the whole data set.
     """
-    members = json.loads((path / "state.json").read_text())["members"]
-    tensors = load_file(path / "state.safetensors")
+    members = json.loads((path / _ABOUT).read_text())["members"]
+    tensors = load_file(path / _TENSORS)
     logits = [tensors[f"{number}/{_BEST_LOGITS}"] for number in range(len(members))]
     tracks = [track for member in members for track in member["validation_tracks"]]
     return torch.cat(logits), torch.from_numpy(labels[tracks])
@@ -119,7 +160,7 @@ def held_out(path: Path, labels: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
 
 def history(path: Path) -> list[EpochMetrics]:
     """Return the metrics up to a saved state."""
-    rows: list[dict[str, Any]] = json.loads((path / "state.json").read_text())["history"]
+    rows: list[dict[str, Any]] = json.loads((path / _ABOUT).read_text())["history"]
     for row in rows:
         row.update({key: math.nan for key, value in row.items() if value is None})
     return [EpochMetrics(**row) for row in rows]

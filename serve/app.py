@@ -74,7 +74,7 @@ def app(settings: Settings) -> Application:
         raise click.ClickException(str(error)) from error
     # Settings travel to the replicas, whose environment may be another; the keys themselves do not.
     kept = settings.model_copy(
-        update={"api_keys": SecretStr(""), "storage": storage.root, "tracking_uri": storage.tracking_uri}
+        update={"api_keys": SecretStr(""), "storage": str(storage), "tracking_uri": storage.tracking_uri}
     )
     return Endpoint.options(  # type: ignore[attr-defined,no-any-return]
         max_ongoing_requests=settings.queue_length + MARGIN,

@@ -20,7 +20,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
 
-    storage: Path | None = Field(default=None, description="Folder of everything; ./results by default.")
+    storage: str | None = Field(default=None, description="Folder of everything; ./results by default.")
     tracking_uri: str | None = Field(
         default=None,
         description="MLflow server with the registry; `MLFLOW_TRACKING_URI`, or the storage's SQLite by default.",

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from raygenre import job, spectrogram, splits
 from raygenre.dataset import Dataset, load
+from raygenre.place import Place
 from raygenre.search.cluster import connect
 from raygenre.search.config import Resources, SearchConfig
 from raygenre.search.ledger import Ledger
@@ -98,13 +99,13 @@ def new_ledger(
     split = splits.random_split(
         tracks, seed=config.seed, folds=config.folds, validation=config.validation, duplicates=[]
     )
-    return Ledger.create(studies, name, config=config, split=split, url=url)
+    return Ledger.create(Place(str(studies)), name, config=config, split=split, url=url)
 
 
 @pytest.fixture(scope="session")
 def finished(tracks: Dataset, ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> FinishedSearch:
     storage = resolve(tmp_path_factory.mktemp("finished"), None)
-    ledger = new_ledger(storage.studies, tracks, folds=2)
+    ledger = new_ledger(storage.studies.folder, tracks, folds=2)
     text = io.StringIO()
     outcome = job.run(
         ledger, tracks, storage, resources=Resources(1, 0), promote=None, console=Console(file=text, width=200)

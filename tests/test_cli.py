@@ -223,7 +223,7 @@ def test_render_of_what_is_no_audio_writes_nothing(tmp_path: Path) -> None:
 
 def test_sync_delivers_what_a_search_without_mlflow_kept(tracks: Dataset, tmp_path: Path) -> None:
     storage = resolve(tmp_path)
-    ledger = new_ledger(storage.studies, tracks)
+    ledger = new_ledger(storage.studies.folder, tracks)
     number = ledger.begin(sampler("random", seed=0, trials=3), space(2)).number
     tracker = Tracker(Storage(tmp_path, f"http://127.0.0.1:{free_port()}"), ledger.folder, ledger.id)
     run = tracker.start(trial_name(number), "trial")
@@ -260,7 +260,7 @@ def test_sync_delivers_what_a_search_without_mlflow_kept(tracks: Dataset, tmp_pa
 def test_sync_says_when_mlflow_is_still_away(tracks: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.modules["raygenre.cli.sync"], "PATIENCE", 0.5)
     away = f"http://127.0.0.1:{free_port()}"
-    ledger = new_ledger(resolve(tmp_path).studies, tracks)
+    ledger = new_ledger(resolve(tmp_path).studies.folder, tracks)
     tracker = Tracker(Storage(tmp_path, away), ledger.folder, ledger.id)
     tracker.start("study", "search")
     tracker.close()

@@ -63,7 +63,9 @@ def test_the_classifier_knows_which_tracks_it_was_trained_and_tested_on(finished
 
 def test_the_classifier_is_calibrated_on_what_the_winners_reruns_had_not_seen(finished: FinishedSearch) -> None:
     candidate, dataset = finished.outcome.candidate, finished.dataset
-    held_out = [training_state.held_out(max(folder.glob("epoch-*")), dataset.labels) for folder in candidate.reruns]
+    held_out = [
+        training_state.held_out(max(place.folder.glob("epoch-*")), dataset.labels) for place in candidate.reruns
+    ]
     logits, labels = (torch.cat(parts) for parts in zip(*held_out, strict=True))
     # Two folds share the training tracks, and each of two re-runs validates on both.
     assert len(labels) == 2 * len(finished.ledger.split.train)
@@ -193,7 +195,7 @@ def test_more_trials_for_a_finished_study_bring_their_own_winner(
     tracks: Dataset, ray_cluster: None, tmp_path: Path
 ) -> None:
     storage = resolve(tmp_path)
-    ledger = new_ledger(storage.studies, tracks, trials=1, epochs=1)
+    ledger = new_ledger(storage.studies.folder, tracks, trials=1, epochs=1)
     outcomes = []
     for trials in (1, 4):
         ledger.extend(trials)
@@ -220,7 +222,7 @@ def test_more_trials_for_a_finished_study_bring_their_own_winner(
 def test_a_run_that_a_killed_driver_left_is_closed_by_the_next(tracks: Dataset, tmp_path: Path) -> None:
     """Such as a final training, when more trials have brought another winner."""
     storage = resolve(tmp_path)
-    ledger = new_ledger(storage.studies, tracks)
+    ledger = new_ledger(storage.studies.folder, tracks)
     killed = Tracker(storage, ledger.folder, ledger.id)
     killed.start("final-0001-9", "final", parent=killed.start(ledger.name, "search"))
     assert killed.drain(60)
@@ -239,5 +241,5 @@ def test_no_pickle_lies_between_trial_and_endpoint(finished: FinishedSearch) -> 
     assert all((finished.ledger.folder / "tune") in path.parents for path in pickled)
     artifacts = list((finished.storage.root / "artifacts").rglob("*"))
     assert not [path for path in artifacts if path.suffix in (".pkl", ".pickle", ".pt", ".pth")]
-    about = json.loads((finished.outcome.candidate.final.folder / "classifier" / "classifier.json").read_text())
+    about = json.loads((finished.outcome.candidate.final.place.folder / "classifier" / "classifier.json").read_text())
     assert about["genres"] == list(finished.dataset.genres)

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
-def tune(*arguments: str, storage: Path) -> subprocess.CompletedProcess[str]:
+def tune(*arguments: str, storage: Path | str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "experiments" / "tune.py"), "--storage", str(storage), *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 

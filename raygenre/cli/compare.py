@@ -22,7 +22,7 @@ def compare(
         Path | None, typer.Option(help="Folder of the test tracks; by default the first version's data.")
     ] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write a page to this .html file.")] = None,
-    storage: Annotated[Path | None, typer.Option(help="./results by default.")] = None,
+    storage: Annotated[str | None, typer.Option(help="./results by default.")] = None,
     tracking_uri: Annotated[str | None, typer.Option(help="MLflow server instead of the embedded SQLite.")] = None,
 ) -> None:
     """Set runs beside each other: settings, values in the end, learning curves, and answers to the same tracks.

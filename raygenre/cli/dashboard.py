@@ -1,7 +1,6 @@
 """`raygenre dashboard`: Optuna's own pages about a study, while it runs and after."""
 
 import threading
-from pathlib import Path
 from socketserver import ThreadingMixIn
 from typing import Annotated
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -16,7 +15,7 @@ HOST = "127.0.0.1"  # the pages can change a study and ask for no password
 def dashboard(
     study: Annotated[str, typer.Option(help="Name of the study; by default the one worked on last.")] = "",
     study_url: Annotated[str | None, typer.Option(help="Database of the study, if it has one.")] = None,
-    storage: Annotated[Path | None, typer.Option(help="Folder with everything; ./results by default.")] = None,
+    storage: Annotated[str | None, typer.Option(help="Folder with everything; ./results by default.")] = None,
     port: Annotated[int, typer.Option(help="Where the pages are.")] = 8080,
 ) -> None:
     """Show a study's history, importances and front in the browser, on this machine alone, until Ctrl-C."""
@@ -32,12 +31,12 @@ def dashboard(
     try:
         studies = resolve(storage).studies
         name = study or ("" if study_url else latest_study(studies))
-        if not study_url and not (studies / name / JOURNAL).is_file():
+        if not study_url and not (studies.folder / name / JOURNAL).is_file():
             raise StudyError(
                 f"there is no study {name} with a file of its own in {studies}; name another with --study, or its "
                 "database with --study-url"
             )
-        kept = study_storage(studies / name, study_url)
+        kept = study_storage(studies.folder / name, study_url)
         found = [known.study_name for known in kept.get_all_studies()]
     except (ValueError, OSError) as error:
         fail(f"{error}; `make tune` makes one" if isinstance(error, StudyError) else str(error))

@@ -31,7 +31,7 @@ def evaluate(
     artists: Annotated[Path | None, typer.Option(help="CSV of track,artist.")] = None,
     faults: Annotated[Path | None, typer.Option(help="File of tracks that are damaged or mislabelled.")] = None,
     log: Annotated[bool, typer.Option(help="Log to MLflow.")] = True,
-    storage: Annotated[Path | None, typer.Option(help="./results by default.")] = None,
+    storage: Annotated[str | None, typer.Option(help="./results by default.")] = None,
     tracking_uri: Annotated[str | None, typer.Option(help="MLflow server instead of the embedded SQLite.")] = None,
 ) -> None:
     """Say how good a model is on tracks whose genre is known, and what it gets wrong.

@@ -32,7 +32,7 @@ def predict(
         Path | None, typer.Option(help="Draw one song's spectrogram, and its genres over time, as a PNG.")
     ] = None,
     jobs: Annotated[int, typer.Option(min=0, help="Processes; 0: one a core, or one for few songs.")] = 0,
-    storage: Annotated[Path | None, typer.Option(help="./results by default.")] = None,
+    storage: Annotated[str | None, typer.Option(help="./results by default.")] = None,
     tracking_uri: Annotated[str | None, typer.Option(help="MLflow server instead of the embedded SQLite.")] = None,
 ) -> None:
     """Name the genre of songs.

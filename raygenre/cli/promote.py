@@ -14,7 +14,7 @@ def promote(
         Path | None, typer.Option(help="Folder of its test tracks; by default the one it was made of.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Whatever the evidence says; that is written down.")] = False,
-    storage: Annotated[Path | None, typer.Option(help="./results by default.")] = None,
+    storage: Annotated[str | None, typer.Option(help="./results by default.")] = None,
     tracking_uri: Annotated[str | None, typer.Option(help="MLflow server instead of the embedded SQLite.")] = None,
 ) -> None:
     """Make a version the champion if it is better than the champion on its test tracks, beyond chance.

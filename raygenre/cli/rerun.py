@@ -16,7 +16,7 @@ def rerun(
     run: Annotated[str, typer.Argument(metavar="RUN_ID", help="MLflow's id of a trial, a finalist or the final one.")],
     data: Annotated[Path | None, typer.Option(help="The data folder; by default where the search had it.")] = None,
     threads: Annotated[int, typer.Option(help="Of torch, instead of as many as the run had.", min=0)] = 0,
-    storage: Annotated[Path | None, typer.Option(help="./results by default.")] = None,
+    storage: Annotated[str | None, typer.Option(help="./results by default.")] = None,
     tracking_uri: Annotated[str | None, typer.Option(help="MLflow server instead of the embedded SQLite.")] = None,
 ) -> None:
     """Train a run again from MLflow's record alone; status 1 if another curve comes out. Nothing is logged."""

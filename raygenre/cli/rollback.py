@@ -1,6 +1,5 @@
 """`raygenre rollback`: give the champion's place back to the version that had it before."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,7 +8,7 @@ from raygenre.cli.console import asking, fail, out
 
 
 def rollback(
-    storage: Annotated[Path | None, typer.Option(help="./results by default.")] = None,
+    storage: Annotated[str | None, typer.Option(help="./results by default.")] = None,
     tracking_uri: Annotated[str | None, typer.Option(help="MLflow server instead of the embedded SQLite.")] = None,
 ) -> None:
     """Make the champion before this one the champion again; endpoints that run take it within 30 s."""

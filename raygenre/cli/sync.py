@@ -1,5 +1,6 @@
 """`raygenre sync`: deliver what searches could not tell MLflow while it was away."""
 
+from io import BytesIO
 from pathlib import Path
 from typing import Annotated
 
@@ -14,42 +15,62 @@ PATIENCE = 15.0  # s without any progress
 
 def sync(
     study: Annotated[str, typer.Option(help="Of this study alone.")] = "",
-    storage: Annotated[Path | None, typer.Option(help="./results by default.")] = None,
+    storage: Annotated[str | None, typer.Option(help="./results by default.")] = None,
     tracking_uri: Annotated[str | None, typer.Option(help="MLflow server instead of the embedded SQLite.")] = None,
     study_url: Annotated[str | None, typer.Option(help="Database that the search gave Optuna.")] = None,
 ) -> None:
     """Deliver to MLflow what searches kept while it was away."""
-    from raygenre import spool
     from raygenre.search.folder import StudyBusyError
     from raygenre.storage import masked
-    from raygenre.tracking import SPOOL
     from raygenre.tracking_server import ServerAwayError, TrackingError
 
     try:
         where = resolve(storage, tracking_uri)
     except ValueError as error:
         fail(str(error))
-    if study and not (where.studies / study).is_dir():
-        known = sorted(path.name for path in where.studies.glob("*") if path.is_dir())
-        fail(f"there is no study {study} in {where.studies}; known: {', '.join(known) or 'none'}")
-    found = [path for path in where.studies.glob(f"{study or '*'}/{SPOOL}") if spool.waiting(path)]
-    if not found:
-        out.print("Nothing waits: MLflow has everything", highlight=False)
     # The study that was worked on last is so afterwards too, for `--resume`.
     failed = False
-    for path in sorted(found, key=lambda path: path.parent.joinpath("lock").stat().st_mtime):
+    try:
+        waiting = _waiting(where, study)
+    except (ValueError, OSError) as error:
+        fail(str(error))
+    if not waiting:
+        out.print("Nothing waits: MLflow has everything", highlight=False)
+    for name, entries in waiting.items():
         try:
-            entries = spool.waiting(path)
-            kept = _deliver(where, path.parent.name, study_url)
-            out.print(f"{path.parent.name}: {entries} entries delivered{kept}", highlight=False, soft_wrap=True)
+            kept = _deliver(where, name, study_url)
+            out.print(f"{name}: {entries} entries delivered{kept}", highlight=False, soft_wrap=True)
         except StudyBusyError as error:
-            out.print(f"{path.parent.name}: {error}; it delivers them itself", highlight=False, soft_wrap=True)
+            out.print(f"{name}: {error}; it delivers them itself", highlight=False, soft_wrap=True)
         except (ValueError, TrackingError, ServerAwayError, OSError) as error:
-            err.print(
-                f"[red]error:[/red] {escape(masked(f'{path.parent.name}: {error}'))}", highlight=False, soft_wrap=True
-            )
+            err.print(f"[red]error:[/red] {escape(masked(f'{name}: {error}'))}", highlight=False, soft_wrap=True)
             failed = True
     raise typer.Exit(1 if failed else 0)
+
+
+def _waiting(where: Storage, study: str) -> dict[str, int]:
+    """How many entries wait in each study, or in one; that which was worked on last comes last."""
+    from raygenre import spool
+    from raygenre.search.folder import StudyError
+    from raygenre.tracking import SPOOL
+
+    found: dict[str, int] = {}
+    names = [name for name in where.studies.names() if (where.studies / name).names()]
+    if study and study not in names:
+        raise StudyError(f"there is no study {study} in {where.studies}; known: {', '.join(names) or 'none'}")
+    if not where.url:
+        names.sort(key=lambda name: _worked_on(where.studies.folder / name))
+    for name in [study] if study else names:
+        place = where.studies / name
+        if SPOOL in place.files():
+            entries = spool.waiting(BytesIO(place.read(SPOOL)))
+            found |= {name: entries} if entries else {}
+    return found
+
+
+def _worked_on(folder: Path) -> float:
+    lock = folder / "lock"
+    return lock.stat().st_mtime if lock.exists() else 0
 
 
 def _deliver(where: Storage, name: str, study_url: str | None) -> str:
@@ -72,5 +93,6 @@ def _deliver(where: Storage, name: str, study_url: str | None) -> str:
             return f", {tracker.refused} refused and kept next to {tracker.spool}" if tracker.refused else ""
         finally:
             tracker.close()
+            ledger.keep()
     finally:
         ledger.close()

@@ -8,7 +8,6 @@ training goes, which has no validation tracks left to tell.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ import ray
 from optuna.trial import FrozenTrial
 from ray.exceptions import OutOfMemoryError, WorkerCrashedError
 
+from raygenre.place import Place
 from raygenre.search.config import Resources
 from raygenre.search.folder import StudyError
 from raygenre.search.ledger import Ledger
@@ -27,7 +27,6 @@ from raygenre.search.trial import Plan, Tracks, Training, train_again, train_on_
 from raygenre.tracking import Tracker
 
 RERUNS = 2  # of each of the best settings
-
 _FIRST_RERUN = 1_000_000  # seeds of re-runs are numbered from here, those of trials from 0
 _FINAL = 2_000_000
 
@@ -78,13 +77,13 @@ class Final:
     """The winner's training on all training tracks.
 
     Attributes:
-        name: of the run and of the folder.
-        folder: with the training state of its last epoch.
+        name: of the run and of the place.
+        place: with the training state of its last epoch.
         run: its key, see `Tracker`; the run is still open.
     """
 
     name: str
-    folder: Path
+    place: Place
     run: str
 
 
@@ -174,24 +173,24 @@ class Trainings:
             params=self._ledger.trials[winner.number].params,
             tags={"seed": seed, "epochs": epochs, "trial": winner.number},
         )
-        folder = self._ledger.folder / name
+        place = self._ledger.place / name
         plan = replace(self._plan, epochs=epochs)
-        rows, failure, about = _result(self._train_on_all.remote(plan, winner.setting, [self._tracks], seed, folder))
+        rows, failure, about = _result(self._train_on_all.remote(plan, winner.setting, [self._tracks], seed, place))
         self._tracker.tag(run, about)
         keys = [key for key in (*METRICS, "epoch") if "validation" not in key]  # no track is left for that
         self._tracker.log_missing(run, [{key: row[key] for key in keys} for row in rows])
         if failure:
             self._tracker.end(run, "FAILED", tags={"failure": failure})
             raise TrainingFailedError(failure)
-        return Final(name, folder, run)
+        return Final(name, place, run)
 
-    def rerun_folders(self, number: int) -> tuple[Path, ...]:
+    def rerun_places(self, number: int) -> tuple[Place, ...]:
         """Where the re-runs of a trial's setting keep their training states."""
-        return tuple(self._ledger.folder / "finalists" / f"{number:04d}-{again}" for again in range(RERUNS))
+        return tuple(self._ledger.place / "finalists" / f"{number:04d}-{again}" for again in range(RERUNS))
 
     def _begin(self, number: int, again: int) -> "ray.ObjectRef[Training]":
-        setting, folder = self._ledger.setting(number), self.rerun_folders(number)[again]
-        return self._train_again.remote(self._plan, setting, [self._tracks], self._seed(number, again), folder)
+        setting, place = self._ledger.setting(number), self.rerun_places(number)[again]
+        return self._train_again.remote(self._plan, setting, [self._tracks], self._seed(number, again), place)
 
     def _seed(self, number: int, again: int) -> int:
         return trial_seed(self._ledger.config.seed, _FIRST_RERUN + number * RERUNS + again)
@@ -233,6 +232,7 @@ class Trainings:
                 "accuracy": best["validation_accuracy"],
                 "epoch": int(best["epoch"]),
             }
+            self._ledger.keep()
             self._ledger.study.set_user_attr(_rerun(number, again), outcome)
 
 

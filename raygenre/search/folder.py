@@ -11,6 +11,7 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from sqlalchemy.exc import SQLAlchemyError
 
+from raygenre.place import Place
 from raygenre.storage import masked
 
 JOURNAL = "journal.log"
@@ -25,13 +26,15 @@ class StudyBusyError(StudyError):
     """Another driver works on the study."""
 
 
-def latest_study(studies: Path) -> str:
-    """Return the name of the study that was begun or resumed last.
+def latest_study(studies: Place) -> str:
+    """Return the name of the study that was begun or resumed last on this machine.
 
     Raises:
-        StudyError: there is none.
+        StudyError: there is none, or they are kept at a URL, where nobody knows.
     """
-    begun = [path for path in studies.glob("*/lock") if path.with_name("run.yaml").exists()]
+    if studies.remote:
+        raise StudyError(f"name the study with --study; {studies} has {', '.join(studies.names()) or 'none'}")
+    begun = [path for path in studies.folder.glob("*/lock") if path.with_name("run.yaml").exists()]
     locks = sorted(begun, key=lambda path: path.stat().st_mtime)
     if not locks:
         raise StudyError(f"there is no study in {studies} to resume")

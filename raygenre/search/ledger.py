@@ -5,30 +5,29 @@ study without `--study-url` is a journal file in the study's folder, next to the
 """
 
 import json
-import os
-import shutil
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
-from optuna.study import Study, StudyDirection
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from raygenre.place import Place
 from raygenre.search import opening, run_file
 from raygenre.search.config import SearchConfig
 from raygenre.search.folder import JOURNAL, StudyError, check_name
 from raygenre.search.objectives import PREFIX, several
-from raygenre.search.opening import CONFIG, ID, SPLIT
+from raygenre.search.opening import CONFIG, ID, SPLIT, Opened
 from raygenre.search.space import Setting
 from raygenre.splits import Split
 
 _FAILURE = "failure"
 _EPOCH = "epoch-"  # attributes with the losses of a search for several objectives
-_STATES = "trials"
+STATES = "trials"
+"""Folder of the trials' training states."""
 RUN = "mlflow_run_id"
 EPOCH_TIMES = "epoch_times"
 """Trial attribute: when its epochs were reported, s since 1970; without those before its driver was killed."""
@@ -42,19 +41,21 @@ class Ledger:
     Attributes:
         name: of the study.
         id: of the study, unlike that of any other of the same name.
-        folder: of the study, for training states and finished classifiers.
+        place: where it is kept.
+        folder: of the study, for finished classifiers and, unless it is kept at a URL, training states.
         config: what the search was asked to do.
         split: its tracks.
     """
 
-    def __init__(self, study: Study, folder: Path, lock: int) -> None:
+    def __init__(self, opened: Opened) -> None:
+        self.study = study = opened.study
         self.name = study.study_name
-        self.folder = folder
-        self.study = study
+        self.place = opened.place
+        self.folder = opened.place.folder
         self.id: str = study.user_attrs[ID]
         self.config = SearchConfig.from_json(study.user_attrs[CONFIG])
         self.split = Split.from_json(study.user_attrs[SPLIT])
-        self._lock = lock
+        self._opened = opened
         self._heard: dict[int, dict[int, float]] = {}  # when epochs of running trials were reported
 
     @property
@@ -63,7 +64,7 @@ class Ledger:
         return not (self.folder / JOURNAL).exists()
 
     @classmethod
-    def create(cls, studies: Path, name: str, *, config: SearchConfig, split: Split, url: str | None) -> "Ledger":
+    def create(cls, studies: Place, name: str, *, config: SearchConfig, split: Split, url: str | None) -> "Ledger":
         """Begin a study.
 
         Raises:
@@ -71,19 +72,19 @@ class Ledger:
                 in the study's folder.
         """
         check_name(name)
-        return cls(*opening.begin(studies / name, config=config, split=split, url=url))
+        return cls(opening.begin(studies / name, config=config, split=split, url=url))
 
     @classmethod
-    def open(cls, studies: Path, name: str, *, url: str | None) -> "Ledger":
+    def open(cls, studies: Place, name: str, *, url: str | None) -> "Ledger":
         """Go on with a study.
 
         Raises:
             StudyError: there is no such study, or another driver works on it.
         """
-        known = sorted(path.name for path in studies.glob("*") if path.is_dir())
+        known = studies.names()
         if name not in known:
             raise StudyError(f"there is no study {name} in {studies}; known: {', '.join(known) or 'none'}")
-        return cls(*opening.resume(studies / name, url=url))
+        return cls(opening.resume(studies / name, url=url))
 
     def extend(self, trials: int) -> None:
         """Raise the number of trials to reach.
@@ -95,11 +96,22 @@ class Ledger:
             raise StudyError(f"the study {self.name} has {self.config.trials} trials; --trials can only raise that")
         self.config = SearchConfig(**{**json.loads(self.config.to_json()), "trials": trials})
         run_file.save(self.config, self.folder)
+        self.keep()
         self.study.set_user_attr(CONFIG, self.config.to_json())
 
     def close(self) -> None:
         """Let another driver in."""
-        os.close(self._lock)
+        self._opened.locks.close()
+
+    def keep(self) -> None:
+        """Have what this driver has written into the study's folder outlive its machine.
+
+        To be called before the study itself is told that something is done: no later driver would do it again.
+
+        Raises:
+            OSError: the store of the study does not take it.
+        """
+        self._opened.copy.keep()
 
     @property
     def trials(self) -> list[FrozenTrial]:
@@ -212,25 +224,12 @@ class Ledger:
             attrs = self.study.user_attrs
         return attrs[key]
 
-    def state_folder(self, number: int) -> Path:
-        """Where a trial keeps its training state."""
-        return self.folder / _STATES / f"{number:04d}"
-
-    def best_states(self) -> set[int]:
-        """The trials whose training states are kept: the best and those that will go on."""
-        return {trial.number for trial in (*self.top(self.config.top_k), *self.unfinished())}
-
-    def keep_best_states(self) -> list[int]:
-        """Take away the training states of all other trials, and return whose these were."""
-        kept, gone = self.best_states(), []
-        for folder in (self.folder / _STATES).glob("*"):
-            if folder.name.isdigit() and int(folder.name) not in kept:
-                shutil.rmtree(folder, ignore_errors=True)
-                gone.append(int(folder.name))
-        return gone
+    def state_place(self, number: int) -> Place:
+        """Where a trial keeps its training state, see `raygenre.search.states`."""
+        return self.place / STATES / f"{number:04d}"
 
     def _note_checkpoint(self, number: int) -> None:
-        self.note(number, CHECKPOINT, str(self.state_folder(number).relative_to(self.folder)))
+        self.note(number, CHECKPOINT, f"{STATES}/{number:04d}")
 
     def _trial(self, number: int) -> FrozenTrial:
         return self.study.get_trials(deepcopy=False)[number]

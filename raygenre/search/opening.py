@@ -1,21 +1,25 @@
 """Begin a study, or take one up again: whose it is, whether it is whole, and that no other driver works on it.
 
-The lock is a file's, so it keeps out drivers that share the storage folder. A study in a database also carries an id,
-which its folder knows: a driver with another folder is refused.
+The lock is a file's, so it keeps out drivers that share the storage folder; of a study that is kept at a URL it is the
+database's. A study in a database also carries an id, which its folder knows: a driver with another folder is refused.
 """
 
 import os
 import uuid
-from pathlib import Path
+from contextlib import ExitStack
+from dataclasses import dataclass
 
 import optuna
+from optuna.storages import BaseStorage
 from optuna.study import Study
 
-from raygenre.search import run_file
+from raygenre.place import Place
+from raygenre.search import database_lock, run_file
 from raygenre.search.config import SearchConfig
 from raygenre.search.folder import JOURNAL, StudyError, locked, storage
 from raygenre.search.objectives import DIRECTIONS
 from raygenre.search.space import SpaceError
+from raygenre.search.working_copy import WorkingCopy
 from raygenre.splits import Split
 from raygenre.writing import UNFINISHED
 
@@ -23,28 +27,46 @@ ID, CONFIG, SPLIT = "id", "config", "split"
 """Attributes of the study."""
 
 _ID_FILE = "id"
-_OWN_FILES = ("lock", JOURNAL, f"{JOURNAL}.lock", _ID_FILE, run_file.NAME)
+_LOCKS = ("lock", f"{JOURNAL}.lock")
+_OWN_FILES = (*_LOCKS, JOURNAL, _ID_FILE, run_file.NAME)
 
 
-def begin(folder: Path, *, config: SearchConfig, split: Split, url: str | None) -> tuple[Study, Path, int]:
-    """Make the study of a folder, named like it; returns it with its folder and lock.
+@dataclass(frozen=True)
+class Opened:
+    """A study that is this driver's.
+
+    Attributes:
+        place: where it is kept.
+        copy: of the driver's own files, if that is a URL.
+        locks: to be closed at the end.
+    """
+
+    study: Study
+    place: Place
+    copy: WorkingCopy
+    locks: ExitStack
+
+
+def begin(place: Place, *, config: SearchConfig, split: Split, url: str | None) -> Opened:
+    """Make the study of a place, named like it.
 
     Raises:
-        StudyError: the name is taken, the database cannot be used, or another driver works in the folder.
+        StudyError: the name is taken, the database cannot be used, or another driver works on it.
+        OSError: the place cannot be written.
     """
-    name = folder.name
-    database = storage(folder, url) if url else None
-    lock = locked(folder)
-    try:
+    name, folder = place.name, place.folder
+    database = _database(place, url)
+    with _locked(place, url) as locks:
+        copy = WorkingCopy(place, without=_LOCKS)
+        copy.renew()
         directions = [DIRECTIONS[objective] for objective in config.objectives]
         study = optuna.create_study(
             study_name=name, storage=database or storage(folder, None), directions=directions, load_if_exists=True
         )
         # A study without its configuration is one whose driver died as it was begun.
-        names = sorted(path.name for path in folder.iterdir() if not path.name.startswith(UNFINISHED))
-        leftovers = [name for name in names if name not in _OWN_FILES]
+        leftovers = [name for name in place.names() if not name.startswith(UNFINISHED) and name not in _OWN_FILES]
         if CONFIG in study.user_attrs or leftovers:
-            found = f"; its folder {folder} holds {', '.join(leftovers)}" if leftovers else ""
+            found = f"; its folder {place} holds {', '.join(leftovers)}" if leftovers else ""
             raise StudyError(f"the study {name} is there already{found}; go on with --resume, or name another")
         ours = study.user_attrs.keys() <= {ID, SPLIT} and study.directions == directions
         if study.get_trials(deepcopy=False) or not ours:
@@ -53,37 +75,50 @@ def begin(folder: Path, *, config: SearchConfig, split: Split, url: str | None) 
         (folder / _ID_FILE).write_text(study.user_attrs[ID])
         study.set_user_attr(SPLIT, split.to_json())
         run_file.save(config, folder)
+        copy.keep()
         study.set_user_attr(CONFIG, config.to_json())
-    except BaseException:
-        os.close(lock)
-        raise
-    return study, folder, lock
+        return Opened(study, place, copy, locks.pop_all())
 
 
-def resume(folder: Path, *, url: str | None) -> tuple[Study, Path, int]:
-    """Take up the study of a folder; returns it with its folder and lock.
+def resume(place: Place, *, url: str | None) -> Opened:
+    """Take up the study of a place.
 
     Raises:
         StudyError: there is none, it is another one's, or another driver works on it.
+        OSError: the place cannot be read or written.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    name, folder = place.name, place.folder
     if not url and not (folder / JOURNAL).exists():
-        raise StudyError(f"{folder} holds no study; if it is kept in a database, give its --study-url")
-    database = storage(folder, url) if url else None
-    lock = locked(folder)
-    try:
-        study = optuna.load_study(study_name=folder.name, storage=database or storage(folder, None))
-        if CONFIG not in study.user_attrs:
-            if SPLIT not in study.user_attrs:
-                raise KeyError(CONFIG)
-            # The driver that began it died before its last word, which the folder has.
-            study.set_user_attr(CONFIG, SearchConfig(**run_file.read(folder / run_file.NAME)).to_json())
-        if (folder / _ID_FILE).read_text() != study.user_attrs[ID]:
-            raise StudyError(f"the study {folder.name} of the database is not the one whose folder is {folder}")
-    except (KeyError, FileNotFoundError, SpaceError) as error:
-        os.close(lock)
-        raise StudyError(f"the study {folder.name} was never begun there; run it without --resume") from error
-    except BaseException:
-        os.close(lock)
-        raise
-    return study, folder, lock
+        raise StudyError(f"{place} holds no study; if it is kept in a database, give its --study-url")
+    database = _database(place, url)
+    with _locked(place, url) as locks:
+        copy = WorkingCopy(place, without=_LOCKS)
+        copy.renew()
+        try:
+            study = optuna.load_study(study_name=name, storage=database or storage(folder, None))
+            if CONFIG not in study.user_attrs:
+                if SPLIT not in study.user_attrs:
+                    raise KeyError(CONFIG)
+                # The driver that began it died before its last word, which the folder has.
+                study.set_user_attr(CONFIG, SearchConfig(**run_file.read(folder / run_file.NAME)).to_json())
+            if (folder / _ID_FILE).read_text() != study.user_attrs[ID]:
+                raise StudyError(f"the study {name} of the database is not the one whose folder is {place}")
+        except (KeyError, FileNotFoundError, SpaceError) as error:
+            raise StudyError(f"the study {name} was never begun there; run it without --resume") from error
+        return Opened(study, place, copy, locks.pop_all())
+
+
+def _database(place: Place, url: str | None) -> BaseStorage | None:
+    if place.remote:
+        database_lock.check(url or "")
+    return storage(place.folder, url) if url else None
+
+
+def _locked(place: Place, url: str | None) -> ExitStack:
+    """Keep other drivers out, as a context that lets them in again."""
+    with ExitStack() as locks:
+        locks.callback(os.close, locked(place.folder))
+        if place.remote:
+            locks.enter_context(database_lock.held(url or "", place.name))
+        return locks.pop_all()

@@ -91,6 +91,7 @@ class Record:
         past = pace(ledger)
         tracker.log(self.run, {"trials_per_hour": past.trials_per_hour, "search_seconds": past.seconds}, step=ended)
         self._describe()
+        ledger.keep()
         ledger.study.set_user_attr(_DRAWN, ended)
 
     def finalists(self, finalists: Sequence[Finalist]) -> None:

@@ -7,6 +7,7 @@ from optuna.trial import TrialState
 from ray import tune
 from ray.tune.experiment import Trial
 
+from raygenre.search import states
 from raygenre.search.ledger import CHECKPOINT, Ledger
 from raygenre.search.run_ids import note_run_ids, trial_name
 from raygenre.search.searcher import trial_config
@@ -49,7 +50,7 @@ class Recorder(tune.Callback):
         for trial in self._ledger.trials:
             if trial.state.is_finished() and not self._tracker.ended(self._run(trial.number)):
                 self._start(trial_config(self._ledger, trial))
-                rows = recorded(self._ledger.state_folder(trial.number))
+                rows = recorded(self._ledger.state_place(trial.number))
                 self._tracker.log_missing(self._run(trial.number), [_selected(row) for row in rows])
                 self._end(trial.number)
         self._keep_best_states()
@@ -94,13 +95,13 @@ class Recorder(tune.Callback):
             params=config["setting"],
             tags={"trial": config["number"], "seed": config["seed"], "study": self._ledger.name},
         )
-        self._tracker.tag(self._run(config["number"]), {CHECKPOINT: config["folder"], "state": "running"})
+        self._tracker.tag(self._run(config["number"]), {CHECKPOINT: config["place"], "state": "running"})
 
     def _end(self, number: int) -> None:
         state = self._ledger.state(number)
         status: Status = "FAILED" if state == TrialState.FAIL else "FINISHED"
-        kept = number in self._ledger.best_states()
-        tags = {"state": state.name.lower(), CHECKPOINT: str(self._ledger.state_folder(number)) if kept else GONE}
+        kept = number in states.best(self._ledger)
+        tags = {"state": state.name.lower(), CHECKPOINT: self._ledger.state_place(number) if kept else GONE}
         if not kept:
             self._told.add(number)
         if reason := self._ledger.failure(number):
@@ -109,9 +110,13 @@ class Recorder(tune.Callback):
         self._open.discard(number)
 
     def _keep_best_states(self) -> None:
-        for number in self._ledger.keep_best_states():
+        # Said before it is done: of what is gone, a driver after this one would not know whose it was.
+        spare = states.spare(self._ledger)
+        for number in spare:
             if number not in self._told and self._tracker.knows(self._run(number)):
                 self._tracker.tag(self._run(number), {CHECKPOINT: GONE})
+        self._ledger.keep()
+        states.remove(self._ledger, spare)
 
     def _run(self, number: int) -> str:
         return self._tracker.key("trial", trial_name(number))

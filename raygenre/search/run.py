@@ -2,12 +2,12 @@
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import ray
 from rich.console import Console
 
 from raygenre.dataset import Dataset
+from raygenre.place import Place
 from raygenre.search import front
 from raygenre.search.config import Resources
 from raygenre.search.finalists import RERUNS, Final, Finalist, TrainingFailedError, Trainings
@@ -31,13 +31,13 @@ class Candidate:
         finalists: the best settings, best first by their re-runs.
         winner: the best of them whose final training did not diverge.
         final: that training, with its weights and its MLflow run.
-        reruns: folders of the winner's re-runs, with their predictions for the validation tracks.
+        reruns: places of the winner's re-runs, with their predictions for the validation tracks.
     """
 
     finalists: tuple[Finalist, ...]
     winner: Finalist
     final: Final
-    reruns: tuple[Path, ...]
+    reruns: tuple[Place, ...]
 
 
 def run_search(
@@ -93,7 +93,7 @@ def _search(
         console.print(f"Training setting {finalist.number} on all {len(split.train)} training tracks")
         try:
             final = trainings.final(finalist)
-            return Candidate(tuple(finalists), finalist, final, trainings.rerun_folders(finalist.number))
+            return Candidate(tuple(finalists), finalist, final, trainings.rerun_places(finalist.number))
         except TrainingFailedError as error:
             console.print(f"  {error}", highlight=False)
     raise StudyError(f"every one of the best settings of the study {ledger.name} failed when trained again")

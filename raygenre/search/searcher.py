@@ -69,7 +69,7 @@ def trial_config(ledger: Ledger, trial: FrozenTrial) -> dict[str, Any]:
         "setting": dict(trial.params),
         "fixed": ledger.config.fixed,
         "seed": trial_seed(ledger.config.seed, trial.number),
-        "folder": str(ledger.state_folder(trial.number)),
+        "place": str(ledger.state_place(trial.number)),
     }
 
 

@@ -48,6 +48,8 @@ def tracked(ledger: Ledger, storage: Storage, console: Console) -> Iterator[Trac
         _say_what_is_left(tracker, ledger, storage, console)
     finally:
         tracker.close()
+        with suppress(OSError):  # which may be the error; what is missing there is found again in what is
+            ledger.keep()
 
 
 def _status(error: BaseException) -> Status:
@@ -71,10 +73,10 @@ def _say_what_is_left(tracker: Tracker, ledger: Ledger, storage: Storage, consol
 
 def _kept(tracker: Tracker, ledger: Ledger, storage: Storage) -> str:
     """What is kept where, and how to go on."""
-    place = f"--storage {shlex.quote(str(storage.root))} --tracking-uri {shlex.quote(tracker.uri)}"
+    place = f"--storage {shlex.quote(str(storage))} --tracking-uri {shlex.quote(tracker.uri)}"
     place += " --study-url URL" if ledger.in_database else ""
     return (
-        f"Nothing is lost: the study is in {ledger.folder}, and {tracker.waiting} entries for MLflow are in "
+        f"Nothing is lost: the study is in {ledger.place}, and {tracker.waiting} entries for MLflow are in "
         f"{tracker.spool.name} there. When MLflow is back,\n  raygenre sync {place} --study {ledger.name}\n"
         "delivers them; the search with --resume does so too, and goes on with what is missing."
     )

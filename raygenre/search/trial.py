@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from ray import tune
 
 from raygenre import provenance, training_state
+from raygenre.place import Place
 from raygenre.search import objectives
 from raygenre.search.memory import out_of_memory
 from raygenre.search.space import Setting
@@ -79,34 +79,37 @@ def start(plan: Plan, setting: Setting, tracks: Tracks, *, seed: int) -> list[Me
     ]
 
 
-def train(members: Sequence[Member], tracks: Tracks, *, epochs: int, folder: Path) -> Iterator[dict[str, float]]:
+def train(members: Sequence[Member], tracks: Tracks, *, epochs: int, place: Place) -> Iterator[dict[str, float]]:
     """Train one setting's fresh members, one for each fold, and yield `summary` of each epoch.
 
-    The state is written to `folder` before an epoch is yielded. If there is a state, training goes on from it, and
-    the epochs before it are yielded again from the record.
+    The state is kept in `place` before an epoch is yielded. If there is a state, training goes on from it, and the
+    epochs before it are yielded again from the record.
 
     Raises:
         NonFiniteLossError: the training diverged.
+        OSError: the state cannot be written or read.
     """
-    saved = training_state.latest(folder)
-    history = training_state.restore(saved, members) if saved else []
-    progress = fit(tracks.levels, tracks.labels, members, epochs=epochs)
-    rows = summaries(history)
-    yield from rows
-    for _ in range(len(rows), epochs):
-        history += [next(progress) for _ in members]
-        row = summaries(history)[-1]
-        if row["validation_loss"] == row[OBJECTIVE]:
-            for member in members:
-                member.best_logits = member.validation_logits
-        training_state.save(folder, members, history)
-        yield row
+    with training_state.at_hand(place) as folder:
+        saved = training_state.latest(folder)
+        history = training_state.restore(saved, members) if saved else []
+        progress = fit(tracks.levels, tracks.labels, members, epochs=epochs)
+        rows = summaries(history)
+        yield from rows
+        for _ in range(len(rows), epochs):
+            history += [next(progress) for _ in members]
+            row = summaries(history)[-1]
+            if row["validation_loss"] == row[OBJECTIVE]:
+                for member in members:
+                    member.best_logits = member.validation_logits
+            training_state.keep(training_state.save(folder, members, history), place)
+            yield row
 
 
-def recorded(folder: Path) -> Rows:
-    """Return `summary` of each epoch that a training left in its folder."""
-    saved = training_state.latest(folder)
-    return summaries(training_state.history(saved)) if saved else []
+def recorded(place: Place) -> Rows:
+    """Return `summary` of each epoch that a training left in its place."""
+    with training_state.at_hand(place) as folder:
+        saved = training_state.latest(folder)
+        return summaries(training_state.history(saved)) if saved else []
 
 
 def summaries(history: Sequence[EpochMetrics]) -> Rows:
@@ -140,7 +143,7 @@ def summary(rows: Sequence[EpochMetrics], best: float) -> dict[str, float]:
 def run_trial(config: dict[str, Any], *, plan: Plan, shared: "Sequence[ray.ObjectRef[Tracks]]") -> None:
     """Ray Tune's trainable.
 
-    `config` holds `setting`, `fixed`, `seed` and `folder`, and `failure` once a worker of the trial was killed for its
+    `config` holds `setting`, `fixed`, `seed` and `place`, and `failure` once a worker of the trial was killed for its
     memory. A training that goes on reports its epochs from the first again; the recorder knows which ones it has. The
     first report says with `surroundings` where and how the trial computes. A
     training that diverged or ran out of memory is reported as `failure`, since Ray would start a raised one again; a
@@ -154,7 +157,7 @@ def run_trial(config: dict[str, Any], *, plan: Plan, shared: "Sequence[ray.Objec
     rows: Rows = []
     try:
         members = start(plan, setting, tracks, seed=config["seed"])
-        for row in train(members, tracks, epochs=plan.epochs, folder=Path(config["folder"])):
+        for row in train(members, tracks, epochs=plan.epochs, place=Place(config["place"])):
             about = {} if rows else {"surroundings": around(members)}
             rows.append(row)
             ends = row["epoch"] == plan.epochs and objectives.several(plan.objectives)
@@ -169,17 +172,17 @@ def run_trial(config: dict[str, Any], *, plan: Plan, shared: "Sequence[ray.Objec
 
 
 def train_again(
-    plan: Plan, setting: Setting, shared: "list[ray.ObjectRef[Tracks]]", seed: int, folder: Path
+    plan: Plan, setting: Setting, shared: "list[ray.ObjectRef[Tracks]]", seed: int, place: Place
 ) -> Training:
     """Ray task: a re-run's epochs, why it ended early if it did, and its surroundings."""
-    return _epochs(plan, setting, ray.get(shared[0]), seed, folder)
+    return _epochs(plan, setting, ray.get(shared[0]), seed, place)
 
 
 def train_on_all(
-    plan: Plan, setting: Setting, shared: "list[ray.ObjectRef[Tracks]]", seed: int, folder: Path
+    plan: Plan, setting: Setting, shared: "list[ray.ObjectRef[Tracks]]", seed: int, place: Place
 ) -> Training:
-    """Ray task: train on training and validation tracks together; the weights stay in the folder's training state."""
-    return _epochs(plan, setting, whole(ray.get(shared[0])), seed, folder)
+    """Ray task: train on training and validation tracks together; the weights stay in the place's training state."""
+    return _epochs(plan, setting, whole(ray.get(shared[0])), seed, place)
 
 
 def whole(tracks: Tracks) -> Tracks:
@@ -193,13 +196,13 @@ def around(members: Sequence[Member]) -> dict[str, str]:
     return surroundings(members[0].device, members[0].training.precision) | provenance.stamp()
 
 
-def _epochs(plan: Plan, setting: Setting, tracks: Tracks, seed: int, folder: Path) -> Training:
+def _epochs(plan: Plan, setting: Setting, tracks: Tracks, seed: int, place: Place) -> Training:
     rows: Rows = []
     about: dict[str, str] = {}
     try:
         members = start(plan, setting, tracks, seed=seed)
         about = around(members)
-        for row in train(members, tracks, epochs=plan.epochs, folder=folder):
+        for row in train(members, tracks, epochs=plan.epochs, place=place):
             rows.append(row)
     except NonFiniteLossError as error:
         return rows, str(error), about

@@ -54,7 +54,7 @@ def shown(tracks: Dataset, ray_cluster: None, tmp_path_factory: pytest.TempPathF
     server.start()
     storage = server.storage(tmp_path_factory.mktemp("results"))
     tracks = replace(tracks, source="music")  # no path of the tests in pictures
-    ledger = new_ledger(storage.studies, tracks, "spring", trials=TRIALS, epochs=9, top_k=2, scheduler="asha")
+    ledger = new_ledger(storage.studies.folder, tracks, "spring", trials=TRIALS, epochs=9, top_k=2, scheduler="asha")
     outcome = job.run(ledger, tracks, storage, resources=Resources(1, 0), promote=None, console=Console(quiet=True))
     yield shown_of(server.uri, ledger, outcome.version)
     server.kill()

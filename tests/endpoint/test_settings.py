@@ -52,10 +52,10 @@ def test_every_setting_is_documented_and_no_other() -> None:
 
 def test_without_a_champion_it_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(ClickException, match=r"make tune"):
-        app(Settings(storage=tmp_path / "empty"))
+        app(Settings(storage=str(tmp_path / "empty")))
     assert not list(tmp_path.iterdir())
 
 
 def test_keys_that_cannot_be_used_are_told_before_anything_starts(tmp_path: Path) -> None:
     with pytest.raises(ClickException, match="cannot be read"):
-        app(Settings(storage=tmp_path, api_keys_file=tmp_path / "nothing"))
+        app(Settings(storage=str(tmp_path), api_keys_file=tmp_path / "nothing"))

@@ -9,6 +9,7 @@ import pytest
 from optuna.trial import TrialState
 from ray._private.utils import get_system_memory, get_used_memory  # type: ignore[attr-defined]
 
+from raygenre.place import Place
 from raygenre.search.ledger import Ledger
 from tests.test_tune import ROOT
 
@@ -35,6 +36,6 @@ def test_a_worker_killed_for_its_memory_fails_its_trial_with_that_reason(tracks_
         command, capture_output=True, text=True, timeout=580, check=False, env={**os.environ, **allowed}
     )
     assert result.returncode == 0, result.stdout + result.stderr
-    ledger = Ledger.open(tmp_path / "results" / "studies", "autumn", url=None)
+    ledger = Ledger.open(Place(str(tmp_path / "results" / "studies")), "autumn", url=None)
     assert [trial.state for trial in ledger.trials] == [TrialState.FAIL, TrialState.COMPLETE]
     assert ledger.failure(0) == "out of memory: Ray ended the worker because its machine's memory was full"

@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import optuna
@@ -72,7 +73,9 @@ def test_a_study_has_room_in_a_name() -> None:
 def said(folder: Path, *arguments: str, **environment: str) -> list[str]:
     """What the script runs, told by a `python` that prints its arguments."""
     told = folder / "python"
-    told.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    told.write_text(
+        f'#!/bin/sh\n[ "$2" = k8s.begun ] && exec {shlex.quote(sys.executable)} "$@"\nprintf "%s\\n" "$@"\n'
+    )
     told.chmod(0o755)
     settings = {"PATH": f"{folder}:{os.environ['PATH']}", "RAYGENRE_STORAGE": str(folder)} | environment
     return subprocess.run(
@@ -95,6 +98,13 @@ def test_a_study_that_exists_goes_on(tmp_path: Path) -> None:
     assert command == shlex.split(
         "experiments/tune.py --resume --address auto --study first --trials 20 --cpus-per-trial 2"
     )
+
+
+def test_a_storage_that_cannot_be_asked_begins_nothing(tmp_path: Path) -> None:
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        said(tmp_path, "first", "20", RAYGENRE_STORAGE="s3://songs/searches")
+    assert "no place for MLflow's database" in failed.value.stderr
+    assert failed.value.stdout == ""
 
 
 @pytest.mark.slow

@@ -85,7 +85,7 @@ def test_a_search_for_accuracy_size_and_speed_ends_with_a_front_and_a_winner_fro
 ) -> None:
     storage = resolve(tmp_path)
     ledger = new_ledger(
-        storage.studies,
+        storage.studies.folder,
         tracks,
         trials=4,
         epochs=2,

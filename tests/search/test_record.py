@@ -13,7 +13,7 @@ from PIL import Image
 from raygenre import fingerprint, machine, provenance
 from raygenre.dataset import Dataset
 from raygenre.fingerprint import Part
-from raygenre.search import note
+from raygenre.search import note, states
 from raygenre.search.config import Resources
 from raygenre.search.figures import TITLES
 from raygenre.search.finalists import Finalist
@@ -151,10 +151,10 @@ def test_a_table_holds_trials_that_failed_or_run_still(tracks: Dataset, tmp_path
 
 
 def test_each_trials_run_says_where_its_training_state_is(finished: FinishedSearch, server: Server) -> None:
-    best = finished.ledger.best_states()
+    best = states.best(finished.ledger)
     for trial in finished.ledger.trials:
         found = server.client.get_run(finished.ledger.trial_run(trial.number) or "")
-        folder = finished.ledger.state_folder(trial.number)
+        folder = finished.ledger.state_place(trial.number).folder
         assert found.data.tags[CHECKPOINT] == (str(folder) if trial.number in best else GONE)
         assert folder.exists() == (trial.number in best)
         assert {"learning_rate", "validation_loss"} <= found.data.metrics.keys()
@@ -172,7 +172,7 @@ def test_a_trials_run_ends_as_the_trial_did(tracks: Dataset, tmp_path: Path) -> 
         told = Told(config)
         recorder.on_trial_start(0, [], told)  # type: ignore[arg-type]
         for epoch in range(1, epochs + 1):
-            ledger.state_folder(number).mkdir(parents=True, exist_ok=True)
+            ledger.state_place(number).folder.mkdir(parents=True, exist_ok=True)
             row = dict.fromkeys(METRICS, 1.0 - number / 10) | {"epoch": epoch}
             recorder.on_trial_result(0, [], told, row)  # type: ignore[arg-type]
         if number < len(ends):
@@ -187,8 +187,8 @@ def test_a_trials_run_ends_as_the_trial_did(tracks: Dataset, tmp_path: Path) -> 
     assert [(run.info.status, run.data.tags["state"]) for run in runs] == [*ends, ("KILLED", "interrupted")]
     assert runs[3].data.tags["failure"] == "loss is nan in epoch 2"
     kept = [run.data.tags[CHECKPOINT] for run in runs]
-    assert kept == [GONE, str(ledger.state_folder(1)), GONE, GONE, str(ledger.state_folder(4))]
-    assert [ledger.state_folder(number).exists() for number in range(5)] == [False, True, False, False, True]
+    assert kept == [GONE, str(ledger.state_place(1).folder), GONE, GONE, str(ledger.state_place(4).folder)]
+    assert [ledger.state_place(number).folder.exists() for number in range(5)] == [False, True, False, False, True]
     assert [trial.state for trial in ledger.trials[2:]] == [TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING]
 
 

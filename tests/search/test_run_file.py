@@ -5,6 +5,7 @@ import pytest
 import yaml
 
 from raygenre.dataset import Dataset
+from raygenre.place import Place
 from raygenre.search import run_file
 from raygenre.search.config import SearchConfig
 from raygenre.search.ledger import Ledger, losses
@@ -73,7 +74,7 @@ def test_it_runs_the_same_search_again(tracks: Dataset, ray_cluster: None, tmp_p
     search(first, tracks, tmp_path / "first", most=1)
     config = SearchConfig(**run_file.read(first.folder / "run.yaml"))
     split = Split.from_json(first.split.to_json())
-    second = Ledger.create(tmp_path / "second", "again", config=config, split=split, url=None)
+    second = Ledger.create(Place(str(tmp_path / "second")), "again", config=config, split=split, url=None)
     search(second, tracks, tmp_path / "second", most=1)
     assert [trial.params for trial in second.trials] == [trial.params for trial in first.trials]
     assert [losses(trial) for trial in second.trials] == [losses(trial) for trial in first.trials]

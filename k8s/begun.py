@@ -1,0 +1,27 @@
+"""Say whether a study was begun: `yes` or `no`. What begin_or_resume.sh asks, where the storage may be a URL.
+
+Run:
+    python -m k8s.begun STUDY              # the storage is RAYGENRE_STORAGE
+"""
+
+import sys
+
+from raygenre.search import run_file
+from raygenre.storage import resolve
+
+
+def main(study: str) -> int:
+    """Print the word, and return the exit status: 1 if the storage cannot be asked."""
+    try:
+        studies = resolve().studies
+        studies.check()
+        begun = run_file.NAME in (studies / study).files()
+    except (ValueError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    sys.stdout.write("yes\n" if begun else "no\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

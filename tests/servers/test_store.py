@@ -1,0 +1,160 @@
+"""A search whose study is kept in an S3 store and in PostgreSQL: no machine of it has anything that must last."""
+
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import optuna
+import pytest
+from sqlalchemy import create_engine, text
+
+from raygenre import registry
+from raygenre.place import Place, PlaceError
+from raygenre.search.database_lock import held
+from raygenre.search.folder import StudyBusyError
+from raygenre.storage import Storage
+from raygenre.tracking_server import Server
+from tests.faults.driver import STUDY, Driver
+from tests.mlflow_server import free_port
+from tests.postgres import PASSWORD
+from tests.servers.conftest import BUCKET, KEYS, SINGER, Team
+from tests.servers.test_team import become
+from tests.test_tune import tune
+
+pytestmark = pytest.mark.slow
+
+
+class StoreDriver(Driver):
+    """The script with everything elsewhere; each start is on a machine that is new."""
+
+    def __init__(self, url: str, machine: Path, data: Path, team: Team) -> None:
+        self.url, self.machine, self._team = url, machine, team
+        options = ("--tracking-uri", team.mlflow.uri, "--study-url", team.study_url, "--storage", url)
+        super().__init__(machine / "unused", data, trials=3, epochs=4, options=options)
+
+    def start(self, *, resume: bool = False) -> None:
+        shutil.rmtree(self.machine, ignore_errors=True)
+        if resume:
+            self._place += ["--study", STUDY]
+        super().start(resume=resume)
+
+    def server(self) -> Server:
+        return Server(Storage(self.machine, self._team.mlflow.uri, self.url))
+
+    def _study(self) -> optuna.Study | None:
+        try:
+            return optuna.load_study(study_name=STUDY, storage=self._team.study_url)
+        except KeyError:
+            return None
+
+
+def url_of(endpoint: str, path: str) -> str:
+    return f"s3://{path}?scheme=http&endpoint_override={quote(endpoint.removeprefix('http://'), safe='')}"
+
+
+@pytest.fixture
+def store(team: Team, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """The URL of a storage, with the environment that can use it."""
+    become(monkeypatch, *SINGER)
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "machine"))
+    return url_of(team.s3.meta.endpoint_url, f"{BUCKET}/searches")
+
+
+@pytest.fixture
+def driver(store: str, team: Team, tmp_path: Path, tracks_folder: Path) -> Iterator[StoreDriver]:
+    driver = StoreDriver(store, tmp_path / "machine", tracks_folder, team)
+    yield driver
+    driver.kill()
+
+
+def keys(team: Team) -> list[str]:
+    return [file["Key"] for file in team.s3.list_objects_v2(Bucket=BUCKET, Prefix="searches/").get("Contents", [])]
+
+
+def test_a_search_goes_on_when_all_its_machines_are_gone(driver: StoreDriver, team: Team, store: str) -> None:
+    driver.start()
+    driver.wait_for_epochs(6)
+    driver.kill()
+    states = [key for key in keys(team) if key.endswith("state.json")]
+    assert states, keys(team)
+
+    driver.start(resume=True)
+    driver.wait_for_epochs(9)
+    driver.kill()
+
+    driver.start(resume=True)
+    code, printed = driver.wait()
+    assert code == 0, printed
+    driver.check_all_is_there()
+    assert registry.fetch(Storage(driver.machine, team.mlflow.uri, store)).classifier.genres
+
+    study = "searches/studies/autumn"
+    tags = [run.data.tags["checkpoint"] for run in driver.trial_runs()]
+    [kept] = [tag for tag in tags if tag.startswith("s3://")]  # top-k is 1
+    number = kept.partition("/trials/")[2][:4]
+    assert f"{study}/run.yaml" in keys(team)
+    left = {key for key in keys(team) if key.startswith(f"{study}/trials/") and not key.endswith("/")}
+    assert left == {f"{study}/trials/{number}/epoch-0004/state.{kind}" for kind in ("json", "safetensors")}
+    assert PASSWORD not in printed
+    for key in keys(team):
+        assert PASSWORD.encode() not in team.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+
+
+@pytest.mark.parametrize(
+    ("path", "options", "message"),
+    [
+        ("no-such-bucket/searches", ["--study-url", "DATABASE"], "there is no bucket no-such-bucket"),
+        (f"{BUCKET}/other", ["--study-url", "sqlite:///studies.db"], "has its trials and its lock in PostgreSQL"),
+        (f"{BUCKET}/other", [], "has its trials and its lock in PostgreSQL"),
+        (f"{BUCKET}/other", ["--resume"], "name the study with --study"),
+    ],
+)
+def test_what_a_search_in_a_store_needs_is_said_at_its_start(
+    store: str, team: Team, tracks_folder: Path, path: str, options: list[str], message: str
+) -> None:
+    url = url_of(team.s3.meta.endpoint_url, path)
+    given = [team.study_url if option == "DATABASE" else option for option in options]
+    place = ["--data", str(tracks_folder), "--tracking-uri", team.mlflow.uri, "--trials", "1"]
+    result = tune(*place, *given, storage=url)
+    assert result.returncode == 2, result.stdout + result.stderr
+    assert message in result.stdout
+    assert "Traceback" not in result.stdout + result.stderr
+    assert not [key for key in keys(team) if "/other" in key]
+
+
+def test_a_store_that_is_away_is_an_error(store: str) -> None:
+    with pytest.raises((OSError, PlaceError)):
+        Place(url_of(f"http://127.0.0.1:{free_port()}", f"{BUCKET}/searches")).check()
+
+
+def test_a_database_lets_in_one_driver_at_a_time(team: Team) -> None:
+    with held(team.study_url, "winter"), held(team.study_url, "spring"):
+        with (
+            pytest.raises(StudyBusyError, match="another driver works on the study winter"),
+            held(team.study_url, "winter", patience=0),
+        ):
+            pass
+        waited: list[str] = []
+
+        def wait() -> None:
+            with held(team.study_url, "winter", patience=30):
+                waited.append("in")
+
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        assert not waited
+    waiting.join()
+    assert waited == ["in"]
+
+
+def test_a_driver_whose_connection_is_gone_keeps_nobody_out(team: Team) -> None:
+    gone = held(team.study_url, "winter")
+    gone.__enter__()
+    with create_engine(team.study_url).connect() as other:
+        other.execute(text("select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory'"))
+    with held(team.study_url, "winter", patience=5):
+        gone.__exit__(None, None, None)
