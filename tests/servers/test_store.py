@@ -32,7 +32,7 @@ class StoreDriver(Driver):
     def __init__(self, url: str, machine: Path, data: Path, team: Team) -> None:
         self.url, self.machine, self._team = url, machine, team
         options = ("--tracking-uri", team.mlflow.uri, "--study-url", team.study_url, "--storage", url)
-        super().__init__(machine / "unused", data, trials=3, epochs=4, options=options)
+        super().__init__(machine / "unused", data, trials=3, epochs=3, options=options)
 
     def start(self, *, resume: bool = False) -> None:
         shutil.rmtree(self.machine, ignore_errors=True)
@@ -77,14 +77,10 @@ def keys(team: Team) -> list[str]:
 
 def test_a_search_goes_on_when_all_its_machines_are_gone(driver: StoreDriver, team: Team, store: str) -> None:
     driver.start()
-    driver.wait_for_epochs(6)
+    driver.wait_for_epochs(7)  # two trials have ended, the third has not
     driver.kill()
     states = [key for key in keys(team) if key.endswith("state.json")]
     assert states, keys(team)
-
-    driver.start(resume=True)
-    driver.wait_for_epochs(9)
-    driver.kill()
 
     driver.start(resume=True)
     code, printed = driver.wait()
@@ -98,7 +94,7 @@ def test_a_search_goes_on_when_all_its_machines_are_gone(driver: StoreDriver, te
     number = kept.partition("/trials/")[2][:4]
     assert f"{study}/run.yaml" in keys(team)
     left = {key for key in keys(team) if key.startswith(f"{study}/trials/") and not key.endswith("/")}
-    assert left == {f"{study}/trials/{number}/epoch-0004/state.{kind}" for kind in ("json", "safetensors")}
+    assert left == {f"{study}/trials/{number}/epoch-0003/state.{kind}" for kind in ("json", "safetensors")}
     assert PASSWORD not in printed
     for key in keys(team):
         assert PASSWORD.encode() not in team.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
