@@ -19,8 +19,8 @@ OLDEST = (1, 30)
 Resource = dict[str, Any]
 
 COMBINATIONS = {
-    "dev": ("dev", ("monitoring",), ()),
-    "gpu": ("gpu", ("monitoring",), ("kueue",)),
+    "dev": ("dev", ("cilium", "monitoring"), ()),
+    "gpu": ("gpu", ("cilium", "monitoring"), ("kueue",)),
     "prod": ("prod", ("gateway", "monitoring"), ("kueue",)),
 }
 """An overlay, the components beside it and those beside its search."""
