@@ -1,4 +1,4 @@
-"""Who has to do with the pods of a rendering and is in none: other namespaces' pods, addresses, and a Gateway's pods."""
+"""Who has to do with a rendering's pods and is in none: other namespaces' pods, addresses, and a Gateway's own."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

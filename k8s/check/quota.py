@@ -1,6 +1,6 @@
-"""Whether the quota has room for the service that a Gateway's controller makes, and for no other that leaves the cluster.
+"""Whether the quota has room for the service that a Gateway's controller makes, and for no other way into the cluster.
 
-A LoadBalancer counts as one, and as a node's port for each port that it has: two for Istio's, which adds one of its own.
+A LoadBalancer counts as one, and as a node's port for each of its ports: two for Istio's, which adds one of its own.
 """
 
 from collections.abc import Iterator

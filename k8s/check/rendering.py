@@ -34,12 +34,14 @@ def kubectl(*arguments: str, text: str | None = None) -> str:
     """Run kubectl and return what it prints.
 
     Raises:
-        RenderingError: there is none, or it fails.
+        RenderingError: there is none, it fails, or it does not end.
     """
     try:
         done = subprocess.run(["kubectl", *arguments], input=text, capture_output=True, text=True, timeout=300)
     except FileNotFoundError as error:
         raise RenderingError("kubectl is not installed; 1.30 or newer is needed") from error
+    except subprocess.TimeoutExpired as error:
+        raise RenderingError(f"kubectl {' '.join(arguments[:3])}: no answer within {error.timeout:g} s") from error
     if done.returncode:
         raise RenderingError(f"kubectl {' '.join(arguments[:3])}: {done.stderr.strip()}")
     return done.stdout
