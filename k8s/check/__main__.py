@@ -48,21 +48,23 @@ def main() -> int:
         crds = schemas.read_crds(Path(folder)) if folder else None
         rendering.check_kubectl()
         failed = 0
-        for called, (overlay, beside, search) in rendering.COMBINATIONS.items():
-            beyond = f"{called} with {', '.join([*beside, *search])}"
-            for title, resources in (
-                (called, rendering.render(overlay)),
-                (beyond, rendering.render(overlay, beside, search)),
-            ):
-                failed += _report(title, resources, list(problems(resources, crds)))
-                if os.environ.get("KUBECONFIG"):
-                    failed += _try(title, resources)
+        for overlay in rendering.names():
+            failed += _check(overlay, rendering.render(overlay), crds)
+            if overlay in rendering.COMBINATIONS:
+                beside, search = rendering.COMBINATIONS[overlay]
+                called = f"{overlay} with {', '.join([*beside, *search])}"
+                failed += _check(called, rendering.render(overlay, beside, search), crds)
     except (RenderingError, FileNotFoundError) as error:
         sys.stdout.write(f"{error}\n")
         return 1
     if not folder:
         sys.stdout.write(f"{LEFT_OUT}\n")
     return 1 if failed else 0
+
+
+def _check(called: str, resources: list[Resource], crds: schemas.Schemas | None) -> int:
+    failed = _report(called, resources, list(problems(resources, crds)))
+    return failed + (_try(called, resources) if os.environ.get("KUBECONFIG") else 0)
 
 
 def _try(called: str, resources: list[Resource]) -> int:

@@ -1,4 +1,4 @@
-"""Overlays as kustomize renders them, with the loader and the search beside them, alone and with their components."""
+"""Overlays as kustomize renders them, with the loader and the search beside them, alone and with components."""
 
 import json
 import os
@@ -18,12 +18,12 @@ OLDEST = (1, 30)
 
 Resource = dict[str, Any]
 
-COMBINATIONS = {
-    "dev": ("dev", ("cilium", "monitoring"), ()),
-    "gpu": ("gpu", ("cilium", "monitoring"), ("kueue",)),
-    "prod": ("prod", ("gateway", "monitoring"), ("kueue",)),
+COMBINATIONS: dict[str, tuple[Sequence[str], Sequence[str]]] = {
+    "dev": (("cilium", "monitoring"), ()),
+    "gpu": (("cilium", "monitoring"), ("kueue",)),
+    "prod": (("gateway", "monitoring"), ("kueue",)),
 }
-"""An overlay, the components beside it and those beside its search."""
+"""The components beside an overlay of this project, and those beside its search."""
 
 
 class RenderingError(RuntimeError):

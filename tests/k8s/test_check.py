@@ -31,13 +31,13 @@ def crds() -> schemas.Schemas | None:
 
 
 @cache
-def whole(combination: str) -> list[Resource]:
-    return rendering.render(*COMBINATIONS[combination])
+def whole(overlay: str) -> list[Resource]:
+    return rendering.render(overlay, *COMBINATIONS[overlay])
 
 
 @cache
-def found(combination: str) -> list[str]:
-    return list(problems(whole(combination), crds()))
+def found(overlay: str) -> list[str]:
+    return list(problems(whole(overlay), crds()))
 
 
 def changed(value: Any, operation: dict[str, Any]) -> None:
@@ -58,20 +58,19 @@ def changed(value: Any, operation: dict[str, Any]) -> None:
 
 
 def test_every_overlay_is_checked_with_every_component() -> None:
-    assert sorted(overlay for overlay, _, _ in COMBINATIONS.values()) == rendering.names()
-    used = {name for _, beside, search in COMBINATIONS.values() for name in (*beside, *search)}
+    assert sorted(COMBINATIONS) == rendering.names()
+    used = {name for beside, search in COMBINATIONS.values() for name in (*beside, *search)}
     assert used | {"external"} == {path.name for path in rendering.COMPONENTS.iterdir()}
 
 
-@pytest.mark.parametrize("combination", COMBINATIONS)
-def test_an_overlay_passes(combination: str) -> None:
-    overlay, _, _ = COMBINATIONS[combination]
+@pytest.mark.parametrize("overlay", COMBINATIONS)
+def test_an_overlay_passes(overlay: str) -> None:
     assert list(problems(rendering.render(overlay), crds())) == []
 
 
-@pytest.mark.parametrize("combination", COMBINATIONS)
-def test_an_overlay_with_components_passes(combination: str) -> None:
-    assert found(combination) == []
+@pytest.mark.parametrize("overlay", COMBINATIONS)
+def test_an_overlay_with_components_passes(overlay: str) -> None:
+    assert found(overlay) == []
 
 
 @pytest.mark.parametrize("path", MISTAKES, ids=lambda path: path.stem)
