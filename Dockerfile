@@ -9,6 +9,8 @@
 # Run, on one machine without Kubernetes, with ./results of uid 10001 and a champion in it:
 #     docker run --read-only --tmpfs /tmp --tmpfs /home/raygenre --shm-size 1g --volume ./results:/results \
 #         --publish 127.0.0.1:8000:8000 --env RAYGENRE_API_KEYS raygenre:0.1.0-ray2.60.0-cpu
+# What it is built on can be held to a digest, which is looked up where the image comes from:
+#     --build-arg PYTHON=3.11-slim-bookworm@sha256:DIGEST
 ARG PYTHON=3.11-slim-bookworm
 
 FROM python:${PYTHON} AS build

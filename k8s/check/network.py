@@ -5,46 +5,39 @@ a Ray cluster among themselves, the operator and a job's submitter to the dashbo
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from k8s.check import outside
-from k8s.check.pods import CLEANUP, HEAD, SUBMITTER, WORKER, Pod, clusters, pods
+from k8s.check.peers import (
+    CLIENT,
+    ISTIOD,
+    METADATA,
+    NAMES,
+    NAMESPACE,
+    NODE_NAMES,
+    OPERATOR,
+    OUTSIDE,
+    STRANGER,
+    Peer,
+    envoy,
+    gateway,
+    gateways,
+)
+from k8s.check.pods import CLEANUP, GATEWAY, HEAD, SUBMITTER, WORKER, Pod, clusters, pods
 from k8s.check.references import addresses
 from k8s.check.rendering import Resource, name
 
-DASHBOARD, CLIENT, GCS, DNS, SERVE, API = 8265, 10001, 6379, 53, 8000, 443
-
-
-@dataclass(frozen=True)
-class Peer:
-    """A pod of another namespace, or nothing but an address.
-
-    Attributes:
-        namespace: its labels; None for an address outside of the cluster.
-        labels: of the pod.
-    """
-
-    where: str
-    namespace: dict[str, str] | None
-    labels: dict[str, str]
-
-
-OPERATOR = Peer(
-    "the operator",
-    {"kubernetes.io/metadata.name": "kuberay-system"},
-    {"app.kubernetes.io/name": "kuberay-operator"},
-)
-NAMES = Peer("the cluster's DNS", {"kubernetes.io/metadata.name": "kube-system"}, {"k8s-app": "kube-dns"})
-STRANGER = Peer("a pod of another namespace", {"kubernetes.io/metadata.name": "stranger"}, {"app": "stranger"})
-OUTSIDE = Peer("an address outside", None, {})
-_HOME = {"kubernetes.io/metadata.name": "raygenre"}
+DASHBOARD, RAY_CLIENT, GCS, DNS, SERVE, API, HTTP, XDS = 8265, 10001, 6379, 53, 8000, 443, 80, 15012
+API_SERVER = "kube-apiserver"
+"""What Cilium calls the API server, which its own policies reach and those of Kubernetes do not."""
+_HOME = {NAMESPACE: "raygenre"}
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
     """Yield flows that are cut off, ports that nothing listens on, and doors that stand open."""
     policies = [resource for resource in resources if resource["kind"] == "NetworkPolicy"]
-    found = list(pods(resources))
+    found = [*pods(resources), *gateways(resources)]
     denied = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
     if not any(policy["spec"] == denied for policy in policies):
         yield "no NetworkPolicy denies everything that the others do not allow"
@@ -57,6 +50,7 @@ def problems(resources: list[Resource]) -> Iterator[str]:
                 yield f"policies cut off {source.where} from {target.where}, port {port}: {missing} is missing"
     for pod in found:
         yield from _open(policies, pod, found)
+    yield from _cilium([one for one in resources if one["kind"] == "CiliumNetworkPolicy"], found)
 
 
 def _needed(resources: list[Resource], found: list[Pod]) -> Iterator[tuple[Pod | Peer, Pod | Peer, int]]:
@@ -64,6 +58,7 @@ def _needed(resources: list[Resource], found: list[Pod]) -> Iterator[tuple[Pod |
     services = {one["metadata"]["name"]: one for one in resources if one["kind"] == "Service"}
     for pod in found:
         yield pod, NAMES, DNS
+        yield pod, NODE_NAMES, DNS
         wanted = list(addresses(pod.owner)) if pod.role in (HEAD, CLEANUP) else []
         for source in (one for container in pod.containers for one in container.get("envFrom", [])):
             if settings := maps.get(source.get("configMapRef", {}).get("name")):
@@ -87,20 +82,43 @@ def _needed(resources: list[Resource], found: list[Pod]) -> Iterator[tuple[Pod |
                 yield pod, OUTSIDE, API
         if pod.role == SUBMITTER:
             yield from ((pod, node, DASHBOARD) for node in nodes if node.role == HEAD)
+        if pod.role == WORKER and pod.hears(SERVE):
+            yield CLIENT, pod, SERVE
+            if gateway(pod.owner):
+                yield envoy(pod.owner), pod, SERVE
+        if pod.role == GATEWAY:
+            yield CLIENT, pod, HTTP
+            yield pod, ISTIOD, XDS
+            yield from ((pod, node, SERVE) for node in nodes if node.role == WORKER)
 
 
 def _open(policies: list[Resource], pod: Pod, found: list[Pod]) -> Iterator[str]:
-    doors = {DASHBOARD: "the dashboard", CLIENT: "Ray's client port", GCS: "Ray's GCS"}
+    doors = {DASHBOARD: "the dashboard", RAY_CLIENT: "Ray's client port", GCS: "Ray's GCS"}
     if pod.role not in (HEAD, WORKER):
         doors = {}
     strangers: list[Pod | Peer] = [STRANGER, OUTSIDE]
     for port, what in doors.items():
-        others = [one for one in found if one.owner is not pod.owner and not _kin(one, pod)]
+        others = [one for one in found if one.role == GATEWAY or (one.owner is not pod.owner and not _kin(one, pod))]
         for other in [*strangers, *others]:
             if _allowed(policies, "Ingress", pod, other, port):
                 yield f"policies let {other.where} reach {what} of {pod.where}, port {port}"
-    if _allowed(policies, "Ingress", pod, STRANGER, SERVE):
-        yield f"policies let any namespace reach {pod.where}, port {SERVE}"
+    door = HTTP if pod.role == GATEWAY else SERVE
+    if _allowed(policies, "Ingress", pod, STRANGER, door):
+        yield f"policies let any namespace reach {pod.where}, port {door}"
+    if _allowed(policies, "Egress", pod, METADATA, None):
+        yield f"policies let {pod.where} reach {METADATA.where}, {METADATA.address}"
+
+
+def _cilium(policies: list[Resource], found: list[Pod]) -> Iterator[str]:
+    """With Cilium's policies every head that scales has one to the API server, and none is for nobody."""
+    for policy in policies:
+        if not any(selects(policy["spec"]["endpointSelector"], pod.labels) for pod in found):
+            yield f"{name(policy)}: its endpointSelector finds no pod"
+    for pod in found if policies else []:
+        if pod.role == HEAD and (clusters(pod.owner) or {}).get("enableInTreeAutoscaling"):
+            mine = [one["spec"] for one in policies if selects(one["spec"]["endpointSelector"], pod.labels)]
+            if not any(API_SERVER in rule.get("toEntities", []) for spec in mine for rule in spec.get("egress", [])):
+                yield f"Cilium's policies cut off {pod.where} from {API_SERVER}"
 
 
 def _kin(one: Pod, other: Pod) -> bool:
@@ -133,17 +151,17 @@ def _deaf(policy: Resource, rule: dict[str, Any], targets: list[Pod]) -> Iterato
             yield f"{name(policy)}: nothing listens on port {port} of {', '.join(sorted({p.where for p in targets}))}"
 
 
-def _allowed(policies: list[Resource], direction: str, pod: Pod, other: Pod | Peer, port: int) -> bool:
-    """Whether a pod's policies let a connection in from another, or out to it; several add up."""
+def _allowed(policies: list[Resource], direction: str, pod: Pod, other: Pod | Peer, port: int | None) -> bool:
+    """Whether a pod's policies let a connection in from another, or out to it, on a port or on any; several add up."""
     mine = [one["spec"] for one in policies if selects(one["spec"]["podSelector"], pod.labels)]
     held = [spec for spec in mine if direction in spec.get("policyTypes", ["Ingress"])]
     rules = [rule for spec in held for rule in spec.get(direction.lower(), [])]
     return not held or any(_passes(rule, direction, other, port) for rule in rules)
 
 
-def _passes(rule: dict[str, Any], direction: str, other: Pod | Peer, port: int) -> bool:
+def _passes(rule: dict[str, Any], direction: str, other: Pod | Peer, port: int | None) -> bool:
     ports = rule.get("ports")
-    if ports and not any(_covers(entry, port) for entry in ports):
+    if ports and port is not None and not any(_covers(entry, port) for entry in ports):
         return False
     peers = rule.get("from" if direction == "Ingress" else "to")
     return not peers or any(_is(peer, other) for peer in peers)
@@ -156,7 +174,7 @@ def _covers(entry: dict[str, Any], port: int) -> bool:
 
 def _is(peer: dict[str, Any], other: Pod | Peer) -> bool:
     if "ipBlock" in peer:
-        return isinstance(other, Peer) and other.namespace is None
+        return isinstance(other, Peer) and bool(other.address) and _within(peer["ipBlock"], other.address)
     namespace = other.namespace if isinstance(other, Peer) else _HOME
     if namespace is None:
         return False
@@ -166,6 +184,13 @@ def _is(peer: dict[str, Any], other: Pod | Peer) -> bool:
     elif namespace != _HOME:
         return False
     return selects(peer.get("podSelector", {}), other.labels)
+
+
+def _within(block: dict[str, Any], address: str) -> bool:
+    given = ip_address(address)
+    return given in ip_network(block["cidr"], strict=False) and not any(
+        given in ip_network(one, strict=False) for one in block.get("except", [])
+    )
 
 
 def selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 from k8s.check.rendering import Resource, name
 
 HEAD, WORKER, SUBMITTER, CLEANUP = "head", "worker", "submitter", "redis-cleanup"
+GATEWAY = "gateway"  # of a controller that nobody here sees; peers.py has them
 _TEMPLATED = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job")
 _PORTS = (  # rayStartParams that name a port which a node listens on, with the operator's defaults where it has one
     "node-manager-port",
@@ -29,7 +30,7 @@ class Pod:
     Attributes:
         where: how messages call it.
         owner: the object that it comes from.
-        role: head, worker, submitter or redis-cleanup of a Ray kind; empty otherwise.
+        role: head, worker, submitter, redis-cleanup or gateway of a Ray kind; empty otherwise.
         labels: that policies and services select by.
         spec: of the pod.
         listens: ports, as first and last of a range.

@@ -1,4 +1,4 @@
-"""Overlays as kustomize renders them, with the loader and the search beside them, alone and with their components."""
+"""Overlays as kustomize renders them, with the loader and the search beside them, alone and with components."""
 
 import json
 import os
@@ -18,12 +18,12 @@ OLDEST = (1, 30)
 
 Resource = dict[str, Any]
 
-COMBINATIONS = {
-    "dev": ("dev", ("monitoring",), ()),
-    "gpu": ("gpu", ("monitoring",), ("kueue",)),
-    "prod": ("prod", ("gateway", "monitoring"), ("kueue",)),
+COMBINATIONS: dict[str, tuple[Sequence[str], Sequence[str]]] = {
+    "dev": (("cilium", "monitoring"), ()),
+    "gpu": (("cilium", "monitoring"), ("kueue",)),
+    "prod": (("gateway", "monitoring"), ("kueue",)),
 }
-"""An overlay, the components beside it and those beside its search."""
+"""The components beside an overlay of this project, and those beside its search."""
 
 
 class RenderingError(RuntimeError):
@@ -34,12 +34,14 @@ def kubectl(*arguments: str, text: str | None = None) -> str:
     """Run kubectl and return what it prints.
 
     Raises:
-        RenderingError: there is none, or it fails.
+        RenderingError: there is none, it fails, or it does not end.
     """
     try:
         done = subprocess.run(["kubectl", *arguments], input=text, capture_output=True, text=True, timeout=300)
     except FileNotFoundError as error:
         raise RenderingError("kubectl is not installed; 1.30 or newer is needed") from error
+    except subprocess.TimeoutExpired as error:
+        raise RenderingError(f"kubectl {' '.join(arguments[:3])}: no answer within {error.timeout:g} s") from error
     if done.returncode:
         raise RenderingError(f"kubectl {' '.join(arguments[:3])}: {done.stderr.strip()}")
     return done.stdout

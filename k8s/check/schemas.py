@@ -1,7 +1,8 @@
 """Whether every object has the shape that its kind asks for, and no field that its kind does not know.
 
 Core kinds are held to Kubernetes' own schemas, Ray's kinds to the operator's CRDs, and the few kinds of other operators
-to `extensions.yaml`, which knows the fields that are used here and no others.
+to `extensions.yaml`, which knows the fields that are used here and no others. What the API server asks of Ray's kinds
+beyond that is in `rules.py`.
 """
 
 import json
@@ -10,10 +11,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import kubernetes_validate
 import yaml
 
+from k8s.check import rules
 from k8s.check.rendering import Resource, name
 
 VERSION = "1.36"
@@ -21,6 +22,11 @@ VERSION = "1.36"
 
 EXTENSIONS = Path(__file__).with_name("extensions.yaml")
 RAY = "ray.io/"
+KEPT = (
+    *("type", "enum", "minimum", "maximum", "pattern", "minLength", "maxLength", "minItems", "maxItems", "default"),
+    *rules.KEPT,
+)
+"""What is held against an object, of all that a structural schema may say."""
 
 Schemas = Mapping[tuple[str, str], dict[str, Any]]
 """Schemas by apiVersion and kind."""
@@ -37,8 +43,8 @@ def problems(resources: list[Resource], crds: Schemas | None) -> Iterator[str]:
         if kind[0].startswith(RAY):
             if crds is not None:
                 yield from _ray(resource, crds)
-        elif kind in _extensions():
-            yield from _unfit(resource, _extensions()[kind])
+        elif kind in extensions():
+            yield from _unfit(resource, extensions()[kind])
         else:
             yield from _core(json.dumps(resource, sort_keys=True))
 
@@ -60,6 +66,13 @@ def read_crds(folder: Path) -> Schemas:
     if not found:
         raise FileNotFoundError(f"{folder} holds no CustomResourceDefinition")
     return found
+
+
+@cache
+def extensions() -> Schemas:
+    """Return the kinds of other operators, which a cluster may lack."""
+    kinds = yaml.safe_load(EXTENSIONS.read_text())
+    return {(kind["apiVersion"], kind["kind"]): _closed(kind["schema"]) for kind in kinds}
 
 
 @cache
@@ -85,23 +98,17 @@ def _ray(resource: Resource, crds: Schemas) -> Iterator[str]:
 
 
 def _unfit(resource: Resource, schema: dict[str, Any]) -> Iterator[str]:
-    for error in jsonschema.Draft7Validator(schema).iter_errors(resource):
+    for error in rules.Validator(schema).iter_errors(resource):
         yield f"{name(resource)}: {error.json_path.removeprefix('$.')}: {error.message[:300]}"
-
-
-@cache
-def _extensions() -> Schemas:
-    kinds = yaml.safe_load(EXTENSIONS.read_text())
-    return {(kind["apiVersion"], kind["kind"]): _closed(kind["schema"]) for kind in kinds}
 
 
 def _closed(schema: dict[str, Any]) -> dict[str, Any]:
     """Turn a structural schema into one of JSON Schema that refuses what the API server would drop or refuse."""
     if schema.get("x-kubernetes-preserve-unknown-fields"):
         return {}
+    kept = {key: value for key, value in schema.items() if key in KEPT}
     if schema.get("x-kubernetes-int-or-string"):
-        return {"type": ["integer", "string"]}
-    kept = {key: value for key, value in schema.items() if key in ("type", "enum", "minimum", "maximum", "pattern")}
+        kept["type"] = ["integer", "string"]
     properties = schema.get("properties", {})
     if schema.get("type") == "object":
         kept["properties"] = {key: _closed(value) for key, value in properties.items()}

@@ -39,6 +39,14 @@ def test_everything_in_the_image_is_pinned() -> None:
     assert re.findall(r"^FROM (?!python:\$\{PYTHON\})", DOCKERFILE, re.MULTILINE) == []
 
 
+def test_what_the_image_is_built_on_can_be_held_to_a_digest_by_an_argument() -> None:
+    [tag] = re.findall(r"^ARG PYTHON=(.*)", DOCKERFILE, re.MULTILINE)
+    assert re.findall(r"--build-arg PYTHON=(\S+?)@sha256:DIGEST", DOCKERFILE + README) == [tag, tag]
+    assert set(re.findall(r"--build-arg (\w+)=", DOCKERFILE + README)) <= set(
+        re.findall(r"^ARG (\w+)", DOCKERFILE, re.MULTILINE)
+    )
+
+
 def test_the_image_tells_proxies_to_look_often() -> None:
     for variable, value in proxies.DEFAULTS.items():
         assert f"{variable}={value}" in DOCKERFILE

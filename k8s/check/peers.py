@@ -1,0 +1,60 @@
+"""Who has to do with a rendering's pods and is in none: other namespaces' pods, addresses, and a Gateway's own."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from k8s.check.pods import GATEWAY, Pod
+from k8s.check.rendering import Resource, name
+
+NAMESPACE = "kubernetes.io/metadata.name"
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A pod of another namespace, or an address that is no pod's.
+
+    Attributes:
+        namespace: its labels; None for an address.
+        labels: of the pod.
+        address: what ipBlocks are held against; pods have none, for a pod's address may be anything.
+    """
+
+    where: str
+    namespace: dict[str, str] | None
+    labels: dict[str, str]
+    address: str = ""
+
+
+OPERATOR = Peer("the operator", {NAMESPACE: "kuberay-system"}, {"app.kubernetes.io/name": "kuberay-operator"})
+NAMES = Peer("the cluster's DNS", {NAMESPACE: "kube-system"}, {"k8s-app": "kube-dns"})
+NODE_NAMES = Peer("the node's DNS cache", None, {}, "169.254.20.10")
+METADATA = Peer("the node's metadata", None, {}, "169.254.169.254")
+STRANGER = Peer("a pod of another namespace", {NAMESPACE: "stranger"}, {"app": "stranger"})
+CLIENT = Peer("a client's pod", {NAMESPACE: "client", "raygenre/clients": "true"}, {"app": "client"})
+OUTSIDE = Peer("an address outside", None, {}, "203.0.113.10")  # of those kept for documents
+ISTIOD = Peer("Istio's control plane", {NAMESPACE: "istio-system"}, {"app": "istiod"})
+
+
+def gateways(resources: list[Resource]) -> Iterator[Pod]:
+    """Yield the pods of the Gateway that the operator makes for incremental upgrades, as Istio runs them beside it."""
+    for resource in resources:
+        if called := gateway(resource):
+            labels = {"gateway.networking.k8s.io/gateway-name": called}
+            yield Pod(f"{name(resource)}, gateway", resource, labels, {}, GATEWAY, ((80, 80),))
+
+
+def envoy(resource: Resource) -> Peer:
+    """Return a pod of the same Gateway as Envoy Gateway runs it: in its own namespace."""
+    labels = {
+        "gateway.envoyproxy.io/owning-gateway-name": gateway(resource),
+        "gateway.envoyproxy.io/owning-gateway-namespace": "raygenre",
+    }
+    return Peer("Envoy Gateway's pod", {NAMESPACE: "envoy-gateway-system"}, labels)
+
+
+def gateway(resource: Resource) -> str:
+    """Return the name of the Gateway that the operator makes for an object; empty without one."""
+    if resource["kind"] != "RayService":
+        return ""
+    options = (resource["spec"].get("upgradeStrategy") or {}).get("clusterUpgradeOptions") or {}
+    return f"{resource['metadata']['name']}-gateway" if options.get("gatewayClassName") else ""

@@ -1,0 +1,22 @@
+"""Whether the quota has room for the service that a Gateway's controller makes, and for no other way into the cluster.
+
+A LoadBalancer counts as one, and as a node's port for each of its ports: two for Istio's, which adds one of its own.
+"""
+
+from collections.abc import Iterator
+
+from k8s.check.peers import gateway
+from k8s.check.rendering import Resource, name
+
+SERVICE = {"services.loadbalancers": 1, "services.nodeports": 2}
+"""What one Gateway's service counts."""
+
+
+def problems(resources: list[Resource]) -> Iterator[str]:
+    """Yield amounts that are not what the Gateways need."""
+    number = sum(bool(gateway(resource)) for resource in resources)
+    for quota in (one for one in resources if one["kind"] == "ResourceQuota"):
+        for amount, each in SERVICE.items():
+            given, needed = quota["spec"]["hard"].get(amount), number * each
+            if given != str(needed):
+                yield f"{name(quota)}: {amount} is {given}, and the Gateways need {needed}"

@@ -1,0 +1,56 @@
+"""What a CRD asks beyond JSON Schema: rules in CEL, and lists whose items are told apart by some of their fields."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jsonschema
+
+RULES: dict[str, Callable[[Any], bool]] = {
+    "self == oldSelf": lambda value: True,  # of a change alone
+    "self in ['ray.io/kuberay-operator', 'kueue.x-k8s.io/multikueue']": lambda value: (
+        value in ("ray.io/kuberay-operator", "kueue.x-k8s.io/multikueue")
+    ),
+    "!(has(self.jobStatus) && has(self.jobDeploymentStatus))": lambda value: (
+        not ("jobStatus" in value and "jobDeploymentStatus" in value)
+    ),
+    "has(self.jobStatus) || has(self.jobDeploymentStatus)": lambda value: (
+        "jobStatus" in value or "jobDeploymentStatus" in value
+    ),
+    "!((has(self.onSuccess) || has(self.onFailure)) && has(self.deletionRules))": lambda value: (
+        not (("onSuccess" in value or "onFailure" in value) and "deletionRules" in value)
+    ),
+    "((has(self.onSuccess) && has(self.onFailure)) || has(self.deletionRules))": lambda value: (
+        ("onSuccess" in value and "onFailure" in value) or "deletionRules" in value
+    ),
+}
+"""Every rule of KubeRay's CRDs, as CEL and as Python."""
+
+KEPT = ("x-kubernetes-validations", "x-kubernetes-list-map-keys")
+"""Of a structural schema, beside what JSON Schema knows."""
+
+_Errors = Iterator[jsonschema.ValidationError]
+
+
+def _told(validator: object, rules: list[dict[str, str]], value: object, schema: object) -> _Errors:
+    for rule in rules:
+        holds = RULES.get(rule["rule"])
+        if holds is None:
+            yield jsonschema.ValidationError(f"the CRD has a rule that is not known here: {rule['rule']}")
+        elif not holds(value):
+            yield jsonschema.ValidationError(rule.get("message", rule["rule"]))
+
+
+def _apart(validator: object, keys: list[str], value: list[dict[str, Any]], schema: dict[str, Any]) -> _Errors:
+    """The API server merges such a list by these keys, and so takes none that lacks one or stands there twice."""
+    filled = schema.get("items", {}).get("properties", {})
+    seen: set[tuple[object, ...]] = set()
+    for item in value:
+        key = tuple(item.get(one, filled.get(one, {}).get("default")) for one in keys)
+        if None in key:
+            yield jsonschema.ValidationError(f"an item lacks {' or '.join(keys)}, by which items are told apart")
+        elif key in seen:
+            yield jsonschema.ValidationError(f"two items have the same {' and '.join(keys)}: {key}")
+        seen.add(key)
+
+
+Validator = jsonschema.validators.extend(jsonschema.Draft7Validator, dict(zip(KEPT, (_told, _apart), strict=True)))

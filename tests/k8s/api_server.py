@@ -1,0 +1,133 @@
+"""A stand-in for an API server: as much of one as kubectl needs for a dry run, and what it was asked.
+
+It knows the kinds that it is told of and refuses the objects whose names it is told, as a real one would with 422.
+"""
+
+import json
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import yaml
+
+CLUSTER_WIDE = {"Namespace", "PriorityClass"}
+
+
+@dataclass
+class ApiServer:
+    """What the server is told, and what it was asked.
+
+    Attributes:
+        kinds: that it knows, as pairs of apiVersion and kind.
+        refused: names of objects that it refuses.
+        namespaces: what it answers when it is asked for them, one list after the other; the last one stays.
+        applied: path, query and object of each application.
+    """
+
+    kinds: set[tuple[str, str]]
+    refused: frozenset[str]
+    namespaces: list[list[str]]
+    applied: list[tuple[str, dict[str, str], dict[str, Any]]] = field(default_factory=list)
+
+    def read(self, path: str) -> dict[str, Any] | None:
+        """Return what a path holds."""
+        versions = sorted({version for version, _ in self.kinds | {("v1", "Namespace")}})
+        if path == "/api":
+            return {"kind": "APIVersions", "versions": ["v1"]}
+        if path == "/apis":
+            return {"kind": "APIGroupList", "groups": [_group(one) for one in versions if one != "v1"]}
+        if path == "/openapi/v3":
+            return {"paths": {_root(one)[1:]: {"serverRelativeURL": f"/openapi/v3{_root(one)}"} for one in versions}}
+        for version in versions:
+            kinds = sorted(kind for one, kind in self.kinds if one == version)
+            if path == _root(version):
+                return {"kind": "APIResourceList", "groupVersion": version, "resources": [_resource(k) for k in kinds]}
+            if path == f"/openapi/v3{_root(version)}":
+                return {"openapi": "3.0.0", "paths": {f"/{k}": {"patch": _operation(version, k)} for k in kinds}}
+        if path == "/api/v1/namespaces":
+            names = self.namespaces.pop(0) if len(self.namespaces) > 1 else self.namespaces[0]
+            items = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in names]
+            return {"apiVersion": "v1", "kind": "NamespaceList", "metadata": {}, "items": items}
+        return None
+
+
+@contextmanager
+def running(folder: Path, server: ApiServer) -> Iterator[Path]:
+    """Run it on a port of its own, and hand over a KUBECONFIG for it."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            found = server.read(urlsplit(self.path).path)
+            self.answer(404 if found is None else 200, found or {"kind": "Status", "apiVersion": "v1", "code": 404})
+
+        def do_PATCH(self) -> None:
+            url = urlsplit(self.path)
+            given = yaml.safe_load(self.rfile.read(int(self.headers["Content-Length"])))
+            server.applied.append((url.path, {key: one[0] for key, one in parse_qs(url.query).items()}, given))
+            if given["metadata"]["name"] in server.refused:
+                told = {"message": f"{given['kind']} is invalid: no such thing", "reason": "Invalid", "code": 422}
+                self.answer(422, {"kind": "Status", "apiVersion": "v1", "status": "Failure", **told})
+            else:
+                self.answer(200, given)
+
+        def answer(self, status: int, body: dict[str, Any]) -> None:
+            text = json.dumps(body).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
+        thread = threading.Thread(target=listening.serve_forever)
+        thread.start()
+        try:
+            yield config(folder, listening.server_port)
+        finally:
+            listening.shutdown()
+            thread.join()
+
+
+def config(folder: Path, port: int) -> Path:
+    """Write a KUBECONFIG for a port of this machine."""
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "here", "cluster": {"server": f"http://127.0.0.1:{port}"}}],
+        "contexts": [{"name": "here", "context": {"cluster": "here", "user": ""}}],
+        "current-context": "here",
+    }
+    path = folder / "config"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def _root(version: str) -> str:
+    return f"/apis/{version}" if "/" in version else f"/api/{version}"
+
+
+def _group(version: str) -> dict[str, Any]:
+    group, _, number = version.partition("/")
+    one = {"groupVersion": version, "version": number}
+    return {"name": group, "versions": [one], "preferredVersion": one}
+
+
+def _resource(kind: str) -> dict[str, Any]:
+    plural = re.sub(r"y$", "ie", kind.lower()) + ("es" if kind.endswith("s") else "s")
+    verbs = ["get", "list", "patch", "create"]
+    return {"name": plural, "kind": kind, "namespaced": kind not in CLUSTER_WIDE, "verbs": verbs}
+
+
+def _operation(version: str, kind: str) -> dict[str, Any]:
+    group, _, number = version.rpartition("/")
+    meant = {"group": group, "version": number, "kind": kind}
+    return {"x-kubernetes-group-version-kind": meant, "parameters": [{"name": "fieldValidation", "in": "query"}]}

@@ -1,0 +1,101 @@
+"""The dry run on an API server: what it is asked, and what is told of what it refuses."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from k8s.check import rendering, server
+from k8s.check.rendering import COMBINATIONS, Resource, name
+from tests.k8s.api_server import CLUSTER_WIDE, ApiServer, config, running
+from tests.k8s.test_check import run_check
+
+
+@cache
+def kinds() -> set[tuple[str, str]]:
+    every = [one for overlay in rendering.names() for one in rendering.render(overlay)]
+    return {(one["apiVersion"], one["kind"]) for one in every}
+
+
+@cache
+def whole() -> list[Resource]:
+    return rendering.render("prod")
+
+
+@contextmanager
+def asked(
+    folder: Path,
+    *,
+    refused: frozenset[str] = frozenset(),
+    namespaces: list[list[str]] | None = None,
+    without: str = "nothing",
+) -> Iterator[ApiServer]:
+    """Have kubectl ask a stand-in, which lacks kinds of some versions."""
+    known = {(version, kind) for version, kind in kinds() if not version.startswith(without)}
+    there = ApiServer(known, refused, namespaces or [["default"]])
+    with running(folder, there) as path, pytest.MonkeyPatch.context() as patched:
+        patched.setenv("KUBECONFIG", str(path))
+        patched.setenv("KUBECACHEDIR", str(folder))
+        yield there
+
+
+def test_every_object_is_tried_and_none_is_kept(tmp_path: Path) -> None:
+    with asked(tmp_path) as there:
+        assert list(server.problems(whole())) == []
+    options = {"dryRun": "All", "fieldValidation": "Strict", "force": "true", "fieldManager": server.MANAGER}
+    assert all(query.items() >= options.items() for _, query, _ in there.applied)
+    tried = [(given["kind"], given["metadata"]["name"]) for _, _, given in there.applied]
+    assert sorted(tried) == sorted((one["kind"], one["metadata"]["name"]) for one in whole())
+
+
+@pytest.mark.parametrize(("namespaces", "used"), [(["default"], "default"), (["default", "raygenre"], "raygenre")])
+def test_objects_are_tried_in_a_namespace_that_is_there(tmp_path: Path, namespaces: list[str], used: str) -> None:
+    with asked(tmp_path, namespaces=[namespaces]) as there:
+        assert list(server.problems(whole())) == []
+    within = [path.split("/")[-3] for path, _, given in there.applied if given["kind"] not in CLUSTER_WIDE]
+    assert set(within) == {used}
+
+
+def test_each_object_that_is_refused_is_named(tmp_path: Path) -> None:
+    with asked(tmp_path, refused=frozenset({"results", "redis"})):
+        found = list(server.problems(whole()))
+    expected = [name(one) for one in whole() if one["metadata"]["name"] in ("results", "redis")]
+    assert len(expected) == 5
+    assert [line.partition(": the server refuses it: ")[0] for line in found] == expected
+    assert all("is invalid: no such thing" in line for line in found)
+
+
+def test_without_the_operator_its_kinds_are_named(tmp_path: Path) -> None:
+    with asked(tmp_path, without="ray.io/"):
+        found = list(server.problems(whole()))
+    assert [line.partition(": the server refuses it: ")[0] for line in found] == [
+        "RayService endpoint",
+        "RayJob search",
+    ]
+
+
+def test_a_server_that_has_only_just_begun_is_waited_for(tmp_path: Path) -> None:
+    with asked(tmp_path, namespaces=[[], ["kube-system"], ["default"]]) as there:
+        assert list(server.problems(whole()[:1])) == []
+    assert there.namespaces == [["default"]]
+
+
+def test_the_whole_check_leaves_out_what_the_server_cannot_know(tmp_path: Path) -> None:
+    with asked(tmp_path):
+        done = run_check(KUBECONFIG=os.environ["KUBECONFIG"])
+    assert done.returncode == 0, done.stdout
+    for called in COMBINATIONS:
+        assert f"{called} on the server: {len(rendering.render(called))} objects, 0 problems" in done.stdout
+    assert "left out, since the server has no such kind: CiliumNetworkPolicy, PodMonitor, PrometheusRule" in done.stdout
+
+
+def test_the_check_fails_without_its_server(tmp_path: Path) -> None:
+    done = run_check(KUBECONFIG=str(config(tmp_path, 9)), KUBECACHEDIR=str(tmp_path))
+    assert done.returncode == 1
+    assert re.search(
+        r"^the API server that KUBECONFIG names does not answer: .*127\.0\.0\.1:9", done.stdout, re.MULTILINE
+    )

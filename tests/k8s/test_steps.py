@@ -1,0 +1,77 @@
+"""README.md's commands in their order, by a real kubectl on a stand-in for the API server."""
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from k8s.check import references, rendering
+from k8s.check.rendering import ROOT, Resource, name
+from k8s.search import search
+from serve.settings import Settings
+from tests.k8s.test_server import asked
+
+README = (ROOT / "k8s" / "README.md").read_text()
+APPLY = "kubectl apply --server-side -k "
+
+
+def commands(title: str) -> list[str]:
+    """Return the applications of a chapter."""
+    [chapter] = re.findall(rf"^## {title}\n(.*?)^## ", README, re.MULTILINE | re.DOTALL)
+    return [line.strip() for line in chapter.splitlines() if line.strip().startswith(APPLY)]
+
+
+def key(resource: Resource) -> tuple[str, str]:
+    return resource["kind"], resource["metadata"]["name"]
+
+
+@pytest.mark.parametrize("overlay", rendering.names())
+def test_each_step_finds_what_those_before_made(overlay: str, tmp_path: Path) -> None:
+    there: dict[tuple[str, str], Resource] = {}
+    steps = commands("From nothing to a search and an endpoint")
+    assert len(steps) == 5
+    with asked(tmp_path) as server:
+        for step in steps:
+            before = len(server.applied)
+            subprocess.run(shlex.split(step.replace("overlays/dev", f"overlays/{overlay}")), cwd=ROOT, check=True)
+            new = {key(given): given for _, _, given in server.applied[before:]}
+            assert new, f"{step} applies nothing"
+            there |= new
+            assert list(references.problems(list(there.values()))) == [], step
+    by_another_command = {("ConfigMap", "search"), ("RayJob", "search")}
+    assert there.keys() == {key(one) for one in rendering.render(overlay)} - by_another_command
+
+
+def test_a_change_begins_with_the_tables_alone(tmp_path: Path) -> None:
+    with asked(tmp_path) as server:
+        subprocess.run(shlex.split(commands("Changes")[0]), cwd=ROOT, check=True)
+    assert [name(given) for _, _, given in server.applied] == ["Job mlflow-migration"]
+
+
+def test_no_wait_ends_before_there_is_something_to_wait_for() -> None:
+    waits = re.findall(r"^ *(kubectl .*\bwait .*)", README, re.MULTILINE)
+    made = {key(one) for one in [*rendering.render("dev"), *search("dev", "first", 8)]}
+    assert len(waits) == 6
+    for wait in waits:
+        kind, _, called = shlex.split(wait)[-1].partition("/")
+        assert (kind, called) in {(one.lower(), another) for one, another in made}, wait
+
+
+def test_the_times_that_the_readme_names_are_those_of_the_manifests() -> None:
+    prod = rendering.render("prod", *rendering.COMBINATIONS["prod"])
+    [service] = [one["spec"] for one in prod if one["kind"] == "RayService"]
+    [job] = [one["spec"] for one in rendering.render("dev") if one["kind"] == "RayJob"]
+    [worker] = service["rayClusterConfig"]["workerGroupSpecs"]
+    sleep = worker["template"]["spec"]["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+    options = service["upgradeStrategy"]["clusterUpgradeOptions"]
+    stays = [rule["condition"]["ttlSeconds"] for rule in job["deletionStrategy"]["deletionRules"]]
+    assert f"answers for {sleep} s what it has" in README
+    assert f"replicas look every {Settings.model_fields['poll_seconds'].default} s." in README
+    assert (options["stepSizePercent"], f"a tenth\nof the requests every {options['intervalSeconds']} s" in README) == (
+        10,
+        True,
+    )
+    assert (service["rayClusterDeletionDelaySeconds"], "three minutes later" in README) == (180, True)
+    assert (stays[:2], "its cluster goes after two minutes, or\nan hour if it failed" in README) == ([120, 3600], True)
