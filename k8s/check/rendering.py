@@ -20,8 +20,8 @@ Resource = dict[str, Any]
 
 COMBINATIONS: dict[str, tuple[Sequence[str], Sequence[str]]] = {
     "dev": (("cilium", "monitoring"), ()),
-    "gpu": (("cilium", "monitoring"), ("kueue",)),
-    "prod": (("gateway", "monitoring"), ("kueue",)),
+    "gpu": (("cilium", "monitoring"), ("bucket", "kueue")),
+    "prod": (("gateway", "monitoring"), ("bucket", "kueue")),
 }
 """The components beside an overlay of this project, and those beside its search."""
 
