@@ -28,7 +28,7 @@ from tests.mlflow_server import MlflowServer
 TRIALS = 8
 SEARCHED = ("decay", "dropout", "learning_rate")
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_cluster")]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.usefixtures("ray_cluster")]
 
 
 @dataclass(frozen=True)

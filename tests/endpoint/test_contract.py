@@ -27,6 +27,7 @@ contract = schemathesis.openapi.from_path(FILE)
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @contract.parametrize()
 @settings(max_examples=400, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_what_the_document_allows_is_answered_as_it_says(case: Any, endpoint: httpx.Client) -> None:

@@ -147,6 +147,7 @@ def test_no_request_is_a_fault_of_the_endpoint(endpoint: httpx.Client, files: li
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_many_requests_leave_no_memory_behind(
     endpoint: httpx.Client, files: list[bytes], picture: bytes, record_property: Callable[[str, object], None]
 ) -> None:
@@ -172,6 +173,7 @@ class Leak:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_memory_that_is_left_behind_would_be_noticed(endpoint: httpx.Client, files: list[bytes]) -> None:
     options = Leak.options(ray_actor_options={"num_cpus": 0})  # type: ignore[attr-defined]
     serve.run(options.bind(), name="leak", route_prefix="/leak")

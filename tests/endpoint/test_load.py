@@ -21,7 +21,7 @@ from tests.endpoint.serving import PORT, new_storage, register, running
 from tests.endpoint.test_swap import artifact, serving, trouble
 from tests.processes import until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 PATH = "/loaded/v1/predict"
 CLIENTS, SECONDS = 10, 150

@@ -8,7 +8,7 @@ import pytest
 
 from tests.test_tune import ROOT
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 @pytest.mark.parametrize("scenario", ["full", "read-only"])

@@ -17,6 +17,7 @@ SHARE = 0.25  # of the memory
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_worker_killed_for_its_memory_fails_its_trial_with_that_reason(tracks_folder: Path, tmp_path: Path) -> None:
     """A dense layer as large as what is left of what the monitor allows, and then one of eight units.
 

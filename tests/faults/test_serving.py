@@ -23,7 +23,7 @@ from tests.mlflow_server import free_port
 from tests.processes import titled
 from tests.test_tune import ROOT
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 LONGEST_OUTAGE = 5  # s
 Record = Callable[[str, object], None]

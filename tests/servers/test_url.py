@@ -29,9 +29,9 @@ pytestmark = pytest.mark.slow
 class StoreDriver(Driver):
     """The script with everything elsewhere; each start is on a machine that is new."""
 
-    def __init__(self, url: str, machine: Path, data: Path, team: Team) -> None:
-        self.url, self.machine, self._team = url, machine, team
-        options = ("--tracking-uri", team.mlflow.uri, "--study-url", team.study_url, "--storage", url)
+    def __init__(self, url: str, machine: Path, data: Path, team: Team, database: str) -> None:
+        self.url, self.machine, self._team, self._database = url, machine, team, database
+        options = ("--tracking-uri", team.mlflow.uri, "--study-url", database, "--storage", url)
         super().__init__(machine / "unused", data, trials=3, epochs=3, options=options)
 
     def start(self, *, resume: bool = False) -> None:
@@ -45,7 +45,7 @@ class StoreDriver(Driver):
 
     def _study(self) -> optuna.Study | None:
         try:
-            return optuna.load_study(study_name=STUDY, storage=self._team.study_url)
+            return optuna.load_study(study_name=STUDY, storage=self._database)
         except KeyError:
             return None
 
@@ -64,9 +64,15 @@ def store(team: Team, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     return url_of(team.s3.meta.endpoint_url, f"{BUCKET}/searches")
 
 
+@pytest.fixture(scope="module")
+def database(team: Team) -> str:
+    """Where these tests keep studies, and have their locks."""
+    return team.postgres.create("kept_elsewhere")
+
+
 @pytest.fixture
-def driver(store: str, team: Team, tmp_path: Path, tracks_folder: Path) -> Iterator[StoreDriver]:
-    driver = StoreDriver(store, tmp_path / "machine", tracks_folder, team)
+def driver(store: str, team: Team, database: str, tmp_path: Path, tracks_folder: Path) -> Iterator[StoreDriver]:
+    driver = StoreDriver(store, tmp_path / "machine", tracks_folder, team, database)
     yield driver
     driver.kill()
 
@@ -110,10 +116,10 @@ def test_a_search_goes_on_when_all_its_machines_are_gone(driver: StoreDriver, te
     ],
 )
 def test_what_a_search_in_a_store_needs_is_said_at_its_start(
-    store: str, team: Team, tracks_folder: Path, path: str, options: list[str], message: str
+    store: str, team: Team, database: str, tracks_folder: Path, path: str, options: list[str], message: str
 ) -> None:
     url = url_of(team.s3.meta.endpoint_url, path)
-    given = [team.study_url if option == "DATABASE" else option for option in options]
+    given = [database if option == "DATABASE" else option for option in options]
     place = ["--data", str(tracks_folder), "--tracking-uri", team.mlflow.uri, "--trials", "1"]
     result = tune(*place, *given, storage=url)
     assert result.returncode == 2, result.stdout + result.stderr
@@ -127,17 +133,17 @@ def test_a_store_that_is_away_is_an_error(store: str) -> None:
         Place(url_of(f"http://127.0.0.1:{free_port()}", f"{BUCKET}/searches")).check()
 
 
-def test_a_database_lets_in_one_driver_at_a_time(team: Team) -> None:
-    with held(team.study_url, "winter"), held(team.study_url, "spring"):
+def test_a_database_lets_in_one_driver_at_a_time(database: str) -> None:
+    with held(database, "winter"), held(database, "spring"):
         with (
             pytest.raises(StudyBusyError, match="another driver works on the study winter"),
-            held(team.study_url, "winter", patience=0),
+            held(database, "winter", patience=0),
         ):
             pass
         waited: list[str] = []
 
         def wait() -> None:
-            with held(team.study_url, "winter", patience=30):
+            with held(database, "winter", patience=30):
                 waited.append("in")
 
         waiting = threading.Thread(target=wait)
@@ -147,10 +153,10 @@ def test_a_database_lets_in_one_driver_at_a_time(team: Team) -> None:
     assert waited == ["in"]
 
 
-def test_a_driver_whose_connection_is_gone_keeps_nobody_out(team: Team) -> None:
-    gone = held(team.study_url, "winter")
+def test_a_driver_whose_connection_is_gone_keeps_nobody_out(database: str) -> None:
+    gone = held(database, "winter")
     gone.__enter__()
-    with create_engine(team.study_url).connect() as other:
+    with create_engine(database).connect() as other:
         other.execute(text("select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory'"))
-    with held(team.study_url, "winter", patience=5):
+    with held(database, "winter", patience=5):
         gone.__exit__(None, None, None)
