@@ -53,6 +53,10 @@ def main(work: Path) -> None:
         worker.wait()
         ask(worker)
     assert running(head) == {worker.address for worker in workers}
+    assert reaches(workers[0], head, 6379)
+    assert not reaches(workers[0], head, DASHBOARD), "the policies are not in force"
+    for node in (head, *workers):
+        assert "object store is using" not in node.said(), "Ray's object store does not fit into /dev/shm"
 
     heads: list[Running] = []
 
@@ -85,6 +89,10 @@ def main(work: Path) -> None:
 def alive(pod: Running) -> bool:
     """What the liveness probe asks."""
     return pod.answers(52365, pod.container.spec["livenessProbe"]["httpGet"]["path"])
+
+
+def reaches(pod: Running, other: Running, port: int) -> bool:
+    return pod.call("bash", "-c", f"exec 3<> /dev/tcp/{other.address}/{port}").returncode == 0
 
 
 def deploy(head: Running, config: dict[str, Any]) -> None:
