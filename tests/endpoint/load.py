@@ -7,11 +7,12 @@ import http.client
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 Request = tuple[str, bytes | None]
+HERE = "127.0.0.1"
 LOST = 0  # the status of a request that got no answer at all
 
 
@@ -25,13 +26,13 @@ class Reply:
     content: bytes
 
 
-def ask(port: int, request: Request) -> Reply:
+def ask(port: int, request: Request, *, host: str = HERE, headers: Mapping[str, str] | None = None) -> Reply:
     """Send one request; nothing is tried twice."""
     path, body = request
     began = time.monotonic()
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection = http.client.HTTPConnection(host, port, timeout=60)
     try:
-        connection.request("GET" if body is None else "POST", path, body)
+        connection.request("GET" if body is None else "POST", path, body, headers or {})
         response = connection.getresponse()
         status, content = response.status, response.read()
     except (OSError, http.client.HTTPException) as error:
@@ -42,7 +43,14 @@ def ask(port: int, request: Request) -> Reply:
 
 
 def steady(
-    port: int, requests: list[Request], *, rate: float, number: int, meanwhile: Callable[[], object] = lambda: None
+    port: int,
+    requests: list[Request],
+    *,
+    rate: float,
+    number: int,
+    meanwhile: Callable[[], object] = lambda: None,
+    host: str = HERE,
+    headers: Mapping[str, str] | None = None,
 ) -> list[Reply]:
     """Send a number of requests, so many a second, these in turns, whatever comes of them.
 
@@ -56,7 +64,7 @@ def steady(
             time.sleep(max(0.0, began + place / rate - time.monotonic()))
             if place == number // 3:
                 doing = pool.submit(meanwhile)
-            sent.append(pool.submit(ask, port, requests[place % len(requests)]))
+            sent.append(pool.submit(ask, port, requests[place % len(requests)], host=host, headers=headers))
         doing.result()
         return [reply.result() for reply in sent]
 

@@ -51,7 +51,7 @@ class Driver:
             start_new_session=True,
         )
 
-    def wait(self, timeout: float = 400) -> tuple[int, str]:
+    def wait(self, timeout: float = 900) -> tuple[int, str]:
         """Return its exit status and all that it printed."""
         assert self._process
         printed, _ = self._process.communicate(timeout=timeout)
@@ -59,7 +59,7 @@ class Driver:
 
     def finish(self) -> None:
         """Wait until it has ended well."""
-        code, printed = self.wait(500)
+        code, printed = self.wait()
         assert code == 0, printed
 
     @property

@@ -21,6 +21,6 @@ def test_a_disk_that_fails_halts_the_search_and_costs_no_trial(
     command = ["unshare", "--map-root-user", "--mount", sys.executable, "-m", "tests.faults.small_disk"]
     done = subprocess.run(
         [*command, scenario, str(disk), str(tracks_folder)],
-        cwd=ROOT, capture_output=True, text=True, timeout=580, check=False,
+        cwd=ROOT, capture_output=True, text=True, timeout=1100, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

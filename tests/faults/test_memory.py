@@ -34,7 +34,7 @@ def test_a_worker_killed_for_its_memory_fails_its_trial_with_that_reason(tracks_
     ]  # fmt: skip
     allowed = {"RAY_memory_usage_threshold": f"{min(0.95, get_used_memory() / total + SHARE):.3f}"}
     result = subprocess.run(
-        command, capture_output=True, text=True, timeout=580, check=False, env={**os.environ, **allowed}
+        command, capture_output=True, text=True, timeout=1100, check=False, env={**os.environ, **allowed}
     )
     assert result.returncode == 0, result.stdout + result.stderr
     ledger = Ledger.open(Place(str(tmp_path / "results" / "studies")), "autumn", url=None)

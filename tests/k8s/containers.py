@@ -14,7 +14,7 @@ Secrets = Mapping[str, Mapping[str, str]]
 
 
 class Container:
-    """One container.
+    """The first container of a pod.
 
     Args:
         where: the pod, as the check calls it.
@@ -23,8 +23,8 @@ class Container:
     """
 
     def __init__(self, resources: list[Resource], where: str, secrets: Secrets, places: Mapping[str, str]) -> None:
-        [pod] = [one for one in pods(resources) if one.where == where]
-        self._spec = pod.spec["containers"][0]
+        [self.pod] = [one for one in pods(resources) if one.where == where]
+        self.spec: dict[str, Any] = self.pod.spec["containers"][0]
         self._maps = {one["metadata"]["name"]: one["data"] for one in resources if one["kind"] == "ConfigMap"}
         self._secrets = secrets
         self._places = places
@@ -39,7 +39,7 @@ class Container:
     @property
     def command(self) -> list[str]:
         """The command line, with variables filled in as Kubernetes does."""
-        parts = [self.here(part) for part in [*self._spec["command"], *self._spec.get("args", [])]]
+        parts = [self.here(part) for part in [*self.spec["command"], *self.spec.get("args", [])]]
         return [re.sub(r"\$\((\w+)\)", lambda match: self.environment[match[1]], part) for part in parts]
 
     def start(self, log: Path) -> "subprocess.Popen[bytes]":
@@ -54,14 +54,22 @@ class Container:
                 start_new_session=True,
             )
 
+    def files(self, volume: Mapping[str, Any]) -> dict[str, str]:
+        """The files of a volume that is made of a ConfigMap or a Secret."""
+        if "secret" in volume:
+            return dict(self._secrets[volume["secret"]["secretName"]])
+        given = self._maps[volume["configMap"]["name"]]
+        items = volume["configMap"].get("items") or [{"key": key, "path": key} for key in given]
+        return {item["path"]: self.here(given[item["key"]]) for item in items}
+
     def _settings(self) -> dict[str, str]:
         found: dict[str, str] = {}
-        for source in self._spec.get("envFrom", []):
+        for source in self.spec.get("envFrom", []):
             if "configMapRef" in source:
                 found |= self._maps[source["configMapRef"]["name"]]
             else:
                 found |= self._secrets[source["secretRef"]["name"]]
-        for variable in self._spec.get("env", []):
+        for variable in self.spec.get("env", []):
             found[variable["name"]] = variable.get("value") or self._keyed(variable["valueFrom"])
         return found
 

@@ -118,7 +118,7 @@ def test_an_attempt_after_another_goes_on_with_the_study(tracks_folder: Path, tm
     options = shlex.split("--epochs 1 --top-k 1 --batch-size 8 --scheduler none")
     for trials in ("1", "2"):
         command = ["bash", str(SCRIPT), "first", trials, *options]
-        done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, timeout=500)
+        done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, timeout=1100)
         assert done.returncode == 0, done.stdout + done.stderr
     journal = JournalStorage(JournalFileBackend(str(tmp_path / "studies" / "first" / "journal.log")))
     [study] = optuna.get_all_study_names(journal)

@@ -1,0 +1,45 @@
+"""Whether Ray's object store fits into the memory that a pod has for it.
+
+Ray takes 30 % of the memory unless it is told otherwise, whatever /dev/shm has, and where that is too small puts the
+store on the disk, with a warning in a log.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from k8s.check.pods import HEAD, WORKER, clusters, pods
+from k8s.check.rendering import Resource
+
+SHARE = 0.9  # of /dev/shm, of which Ray leaves a tenth free
+_PARAM, _FOLDER = "object-store-memory", "/dev/shm"
+_UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
+
+
+def problems(resources: list[Resource]) -> Iterator[str]:
+    """Yield nodes whose store has no size, or one that is larger than its place."""
+    for pod in (one for one in pods(resources) if one.role in (HEAD, WORKER)):
+        params = _group(pod.owner, pod.where).get("rayStartParams") or {}
+        room = _room(pod.spec)
+        if _PARAM not in params:
+            yield f"{pod.where}: rayStartParams have no {_PARAM}; Ray takes 30 % of the memory, or the disk"
+        elif room is None:
+            yield f"{pod.where}: {_FOLDER} is no memory volume with a sizeLimit"
+        elif int(params[_PARAM]) > SHARE * room:
+            yield f"{pod.where}: {_PARAM} is more than {SHARE:.0%} of {_FOLDER}, and so would be on the disk"
+
+
+def _group(owner: Resource, where: str) -> dict[str, Any]:
+    cluster = clusters(owner) or {}
+    groups = {f"workers {group['groupName']}": group for group in cluster.get("workerGroupSpecs", [])}
+    found: dict[str, Any] = (groups | {"head": cluster["headGroupSpec"]})[where.partition(", ")[2]]
+    return found
+
+
+def _room(spec: dict[str, Any]) -> int | None:
+    volumes = {volume["name"]: volume.get("emptyDir") or {} for volume in spec.get("volumes", [])}
+    for mount in spec["containers"][0].get("volumeMounts", []):
+        volume = volumes.get(mount["name"], {})
+        size = str(volume.get("sizeLimit", ""))
+        if mount["mountPath"] == _FOLDER and volume.get("medium") == "Memory" and size[-2:] in _UNITS:
+            return int(size[:-2]) * _UNITS[size[-2:]]
+    return None

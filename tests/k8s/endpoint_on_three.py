@@ -1,0 +1,170 @@
+"""The endpoint as `prod` configures it, on three nodes, whose head is killed under load; run by test_commands.py.
+
+The operator's part is played here: it starts the pods, sends serveConfigV2, and makes a new head, which has another
+address. The champion comes from a registry in a folder.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import requests
+import torch
+import yaml
+
+from k8s.check import outside, rendering
+from raygenre.spectrogram import levels, write_png
+from raygenre.synthesis import synthesise
+from tests.endpoint.load import Reply, Request, statuses, steady
+from tests.endpoint.serving import new_storage
+from tests.k8s.running import Running, Site
+from tests.processes import titled, until
+
+SERVICE = "RayService endpoint"
+PORT, DASHBOARD = 8000, 8265
+KEY, TOKEN = "a-key-of-somebody", "a-token-that-the-operator-knows"
+RATE, NUMBER = 5, 300  # requests to each worker, so many a second
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+
+
+def main(work: Path) -> None:
+    storage = new_storage(work / "storage")
+    secrets = {name: dict.fromkeys(keys, "unused-unused-unused") for name, keys in outside.SECRETS.items()}
+    secrets |= {"ray-token": {"auth_token": TOKEN}, "api-keys": {"keys": f"{KEY}\n"}, "mlflow-serving": {}}
+    resources = rendering.render("prod")
+    places = {"http://mlflow:5000": storage.tracking_uri, "/home/raygenre/results": str(storage.root)}
+    site = Site(work, resources, secrets, places=places, shared=[storage.root])
+    redis = site.run("StatefulSet redis", "redis", service="redis")
+    redis.wait()
+    head = site.run(f"{SERVICE}, head", "head")
+    head.wait()
+    workers = []
+    for number in (1, 2):
+        workers.append(site.run(f"{SERVICE}, workers replicas", f"worker-{number}"))
+        workers[-1].wait(lambda: alive(workers[-1]))
+    [service] = [one for one in resources if one["kind"] == "RayService"]
+    deploy(head, yaml.safe_load(service["spec"]["serveConfigV2"]))
+    for worker in workers:
+        worker.wait()
+        ask(worker)
+    assert running(head) == {worker.address for worker in workers}
+    assert reaches(workers[0], head, 6379)
+    assert not reaches(workers[0], head, DASHBOARD), "the policies are not in force"
+    for node in (head, *workers):
+        assert "object store is using" not in node.said(), "Ray's object store does not fit into /dev/shm"
+
+    heads: list[Running] = []
+
+    def death() -> None:
+        head.kill()
+        heads.append(site.run(f"{SERVICE}, head", "second-head"))
+        heads[-1].wait(lambda: alive(heads[-1]) and running(heads[-1]) == {worker.address for worker in workers})
+
+    replies = under_load(workers, death)
+    found = statuses(replies)
+    slowest = max(reply.took for reply in replies)
+    sys.stdout.write(f"head killed: {dict(found)}, slowest {slowest:.2f} s\n")
+    assert found[200] == len(replies), [reply for reply in replies if reply.status != 200][:20]
+    [second] = heads
+
+    before = replicas(second)
+    kill_replica(workers[0])
+    until(lambda: len(replicas(second) - before) == 1 and len(replicas(second)) == len(before), 120)
+    for worker in workers:
+        worker.wait()
+        ask(worker)
+
+    second.kill()
+    forgetful = site.run(f"{SERVICE}, head", "third-head", settings={"RAY_REDIS_ADDRESS": ""})
+    forgetful.wait()
+    until(lambda: applications(forgetful) == {}, 60)
+    sys.stdout.write("a head without Redis knows no application\n")
+
+
+def alive(pod: Running) -> bool:
+    """What the liveness probe asks."""
+    return pod.answers(52365, pod.container.spec["livenessProbe"]["httpGet"]["path"])
+
+
+def reaches(pod: Running, other: Running, port: int) -> bool:
+    return pod.call("bash", "-c", f"exec 3<> /dev/tcp/{other.address}/{port}").returncode == 0
+
+
+def deploy(head: Running, config: dict[str, Any]) -> None:
+    place = f"http://{head.address}:{DASHBOARD}/api/serve/applications/"
+    assert requests.put(place, json=config, timeout=30).status_code == 401, "the dashboard asks for no token"
+    sent = requests.put(place, json=config, headers=BEARER, timeout=60)
+    assert sent.ok, sent.text
+
+
+def applications(head: Running) -> dict[str, Any]:
+    """What the operator is told of the applications; raises where nobody answers yet."""
+    answer = requests.get(f"http://{head.address}:{DASHBOARD}/api/serve/applications/", headers=BEARER, timeout=30)
+    found: dict[str, Any] = answer.json()["applications"]
+    return found
+
+
+def listed(head: Running) -> list[dict[str, Any]]:
+    """The replicas that run, as the operator is told of them."""
+    with suppress(requests.RequestException, KeyError, ValueError):
+        found = applications(head)["raygenre"]["deployments"]["endpoint"]["replicas"]
+        return [one for one in found if one["state"] == "RUNNING"]
+    return []
+
+
+def running(head: Running) -> set[str]:
+    """The addresses of nodes on which replicas run."""
+    return {one["node_ip"] for one in listed(head)}
+
+
+def replicas(head: Running) -> set[str]:
+    return {one["replica_id"] for one in listed(head)}
+
+
+def ask(worker: Running) -> None:
+    picture = write_png(levels(torch.from_numpy(synthesise("bells", seed=0))).numpy())
+    predict = f"http://{worker.address}:{PORT}/v1/predict"
+    assert requests.post(predict, data=picture, timeout=30).status_code == 401
+    answer = requests.post(predict, data=picture, headers={"X-API-Key": KEY}, timeout=30)
+    assert answer.json()["genre"] == "bells", answer.text
+
+
+def under_load(workers: list[Running], death: Callable[[], object]) -> list[Reply]:
+    """Ask all workers at a steady rate, and kill something meanwhile."""
+    picture = write_png(levels(torch.from_numpy(synthesise("bells", seed=0))).numpy())
+    asked: list[Request] = [("/v1/predict", picture), *[("/v1/model", None)] * 4]
+
+    def load(worker: Running, meanwhile: Callable[[], object]) -> list[Reply]:
+        return steady(
+            PORT,
+            asked,
+            rate=RATE,
+            number=NUMBER,
+            meanwhile=meanwhile,
+            host=worker.address,
+            headers={"X-API-Key": KEY},
+        )
+
+    with ThreadPoolExecutor(len(workers)) as pool:
+        sent = [pool.submit(load, workers[0], death), *[pool.submit(load, one, int) for one in workers[1:]]]
+        return [reply for one in sent for reply in one.result()]
+
+
+def kill_replica(worker: Running) -> None:
+    """One of a worker's processes dies, as one that takes too much memory."""
+    namespace = worker.namespace
+    for pid in titled("ray::ServeReplica"):
+        with suppress(OSError):  # it has just ended
+            if Path(f"/proc/{pid}/ns/pid").readlink() == namespace:
+                os.kill(pid, signal.SIGKILL)
+                return
+    raise AssertionError(f"{worker.name} has no replica")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

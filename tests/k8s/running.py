@@ -1,0 +1,191 @@
+"""Pods of a rendered overlay as processes on this machine, in namespaces of Linux as Kubernetes has them.
+
+Each has its own address, its own process ids, its volumes at the manifest's places, and a root that it cannot write to.
+Its first container's command, settings and probes are the manifest's.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from k8s.check.pods import HEAD, WORKER
+from k8s.check.rendering import ROOT, Resource
+from tests.k8s import ray_nodes
+from tests.k8s.containers import Container
+from tests.k8s.network import Network
+from tests.k8s.pod_root import Mount
+from tests.processes import children, until
+
+APP = "/app"
+PATIENCE = 120  # s
+_VENV = Path(sys.prefix).resolve()
+_IMAGE = {"PYTHONPATH": APP, "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1", "RAY_USAGE_STATS_ENABLED": "0"}
+
+
+class Site:
+    """Where pods run: the network, the claims that they share, and what people would have created.
+
+    Args:
+        shared: folders of this machine that every pod has at the same place.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        resources: list[Resource],
+        secrets: dict[str, dict[str, str]],
+        *,
+        places: Mapping[str, str] | None = None,
+        shared: Sequence[Path] = (),
+    ) -> None:
+        self.folder = folder
+        self.resources = resources
+        self.secrets = secrets
+        self.places = places or {}
+        self.shared = shared
+        self.network = Network(folder, resources)
+
+    def claim(self, name: str) -> Path:
+        """The folder behind a claim of a volume, which outlives pods."""
+        place = self.folder / "claims" / name
+        place.mkdir(parents=True, exist_ok=True)
+        return place
+
+    def run(self, where: str, name: str, **changes: Any) -> "Running":
+        """Start a pod, as the check calls it, and the services by which others find it."""
+        return Running(self, where, name, **changes)
+
+
+class Running:
+    """A pod that runs.
+
+    Args:
+        name: its own, and that of its folder.
+        service: the name by which others find it.
+        settings: environment beside the manifest's; an empty text takes a variable away.
+        command: in the place of the container's own, as the operator gives it.
+    """
+
+    def __init__(
+        self,
+        site: Site,
+        where: str,
+        name: str,
+        *,
+        service: str = "",
+        settings: Mapping[str, str] | None = None,
+        command: list[str] | None = None,
+    ) -> None:
+        self.container = Container(site.resources, where, site.secrets, site.places)
+        pod = self.container.pod
+        self.name, self._site = name, site
+        self.address = site.network.join(pod.labels)
+        self._folder = site.folder / "pods" / name
+        self._folder.mkdir(parents=True)
+        self.log = self._folder / "log"
+        added: dict[str, str] = {}
+        if pod.role in (HEAD, WORKER):
+            command, added = ray_nodes.command(pod), ray_nodes.settings(pod, site.secrets)
+            service = ray_nodes.head_service(pod) if pod.role == HEAD else service
+        if service:
+            site.network.name(service, self.address)
+        path = {"PATH": f"{_VENV / 'bin'}:{os.environ['PATH']}"}
+        environment = _IMAGE | path | added | self.container.environment | dict(settings or {})
+        self.environment = {key: value for key, value in environment.items() if value}
+        self._process = self._start(command or self.container.command)
+        until(lambda: bool(children(self._process.pid)))
+        [self._first] = children(self._process.pid)
+
+    def ready(self) -> bool:
+        """Whether the readiness probe finds it ready."""
+        probe = self.container.spec["readinessProbe"]
+        if "exec" in probe:
+            return self.call(*probe["exec"]["command"]).returncode == 0
+        ports = {port["name"]: port["containerPort"] for port in self.container.spec["ports"]}
+        return self.answers(ports[probe["httpGet"]["port"]], probe["httpGet"]["path"])
+
+    def answers(self, port: int, path: str) -> bool:
+        """Whether it answers a kubelet with 200."""
+        try:
+            return requests.get(f"http://{self.address}:{port}{path}", timeout=5).status_code == 200
+        except requests.RequestException:
+            return False
+
+    def wait(self, what: Callable[[], bool] | None = None) -> None:
+        """Wait until it is ready, or until something else holds while it runs."""
+        deadline = time.monotonic() + PATIENCE
+        while not (what or self.ready)():
+            assert self._process.poll() is None, f"{self.name} has ended\n{self.said()}"
+            assert time.monotonic() < deadline, f"{self.name} is not ready\n{self.said()}"
+            time.sleep(0.5)
+
+    def finish(self, seconds: float = PATIENCE) -> None:
+        """Wait for the end of a pod that is to end well."""
+        assert self._process.wait(seconds) == 0, self.said()
+
+    def call(self, *command: str) -> "subprocess.CompletedProcess[str]":
+        """Run a command in it, as `kubectl exec` does."""
+        enter = ["nsenter", f"--target={self._first}", "--net", "--mount", "--pid", "--root", "--wd"]
+        return subprocess.run([*enter, *command], env=self.environment, capture_output=True, text=True, check=False)
+
+    @property
+    def namespace(self) -> Path:
+        """The namespace of its process ids, by which its processes are known among all."""
+        return Path(f"/proc/{self._first}/ns/pid").readlink()
+
+    def kill(self) -> None:
+        """End all its processes at once, and then take its address away."""
+        os.kill(self._first, signal.SIGKILL)  # the kernel ends all others with the first one
+        self._process.wait()
+        self._site.network.take_away(self.address)
+        shutil.rmtree(self._folder / "volumes", ignore_errors=True)
+
+    def said(self) -> str:
+        """The end of its log."""
+        return self.log.read_text(errors="replace")[-8000:]
+
+    def _start(self, command: list[str]) -> "subprocess.Popen[bytes]":
+        root = self._folder / "root"
+        root.mkdir()
+        description = self._folder / "description.json"
+        wanted = {"root": str(root), "folder": APP, "command": command, "environment": self.environment}
+        description.write_text(json.dumps(wanted | {"mounts": [asdict(mount) for mount in self._mounts()]}))
+        spaces = [f"--net=/run/netns/{self.address}", "unshare", "--mount", "--pid", "--fork", "--kill-child"]
+        build = [sys.executable, "-m", "tests.k8s.pod_root", str(description)]
+        with self.log.open("ab") as log:
+            return subprocess.Popen(["nsenter", *spaces, *build], cwd=ROOT, stdout=log, stderr=log)
+
+    def _mounts(self) -> list[Mount]:
+        volumes = {one["name"]: one for one in self.container.pod.spec.get("volumes", [])}
+        network = self._site.network
+        found = [Mount("/etc/hosts", str(network.hosts)), Mount("/etc/resolv.conf", str(network.resolver))]
+        found += [Mount(at, str(source), read_only=True) for at, source in ((APP, ROOT), (str(_VENV), _VENV))]
+        found += [Mount(str(folder), str(folder)) for folder in self._site.shared]
+        for wanted in self.container.spec.get("volumeMounts", []):
+            # A StatefulSet's claims are no volumes of its template.
+            volume = volumes.get(wanted["name"], {"persistentVolumeClaim": {"claimName": wanted["name"]}})
+            memory = volume.get("emptyDir", {}).get("medium") == "Memory"
+            source = "" if memory else str(self._source(volume, wanted["name"]))
+            size = str(volume["emptyDir"]["sizeLimit"]).removesuffix("i") if memory else ""
+            found.append(Mount(wanted["mountPath"], source, size, read_only=wanted.get("readOnly", False)))
+        return found
+
+    def _source(self, volume: dict[str, Any], name: str) -> Path:
+        if "persistentVolumeClaim" in volume:
+            return self._site.claim(volume["persistentVolumeClaim"]["claimName"])
+        place = self._folder / "volumes" / name
+        place.mkdir(parents=True)
+        if "emptyDir" not in volume:
+            for path, text in self.container.files(volume).items():
+                (place / path).write_text(text)
+        return place
