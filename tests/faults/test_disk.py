@@ -8,7 +8,7 @@ import pytest
 
 from tests.test_tune import ROOT
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("scenario", ["full", "read-only"])

@@ -12,7 +12,7 @@ import pytest
 from tests.faults.driver import STUDY, Driver
 from tests.test_tune import ROOT
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from ray.cluster_utils import Cluster
 
 from tests.faults.driver import Driver
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

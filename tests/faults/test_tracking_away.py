@@ -17,7 +17,7 @@ from tests.faults.driver import Driver
 from tests.mlflow_server import MlflowServer, values
 from tests.test_tune import ROOT
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
