@@ -12,6 +12,8 @@ import optuna
 from mlflow.entities import Run
 from optuna.trial import FrozenTrial, TrialState
 
+from raygenre.delivery import KEY
+from raygenre.search.opening import ID
 from raygenre.search.recorder import METRICS
 from raygenre.storage import resolve
 from raygenre.tracking_server import Server
@@ -126,17 +128,23 @@ class Driver:
         assert all(sorted(trial.intermediate_values) == all_epochs for trial in trials)
         runs = {run.info.run_id: run for run in self.trial_runs()}
         assert sorted(runs) == sorted(map(str, self.run_ids()))
+        assert {run.info.status for run in self.runs()} == {"FINISHED"}
         server = self.server()
-        every = server.client.search_runs([server.experiment_id])
-        assert {run.info.status for run in every} == {"FINISHED"}
         for run_id in runs:
             for name in METRICS:
                 steps = sorted(metric.step for metric in server.client.get_metric_history(run_id, name))
                 assert steps == all_epochs, (run_id, name)
 
-    def trial_runs(self) -> list[Run]:
+    def runs(self, role: str = "%") -> list[Run]:
+        """The runs of its study; a server may have those of others, whose studies may go by the same name."""
+        study = self._study()
+        assert study
         server = self.server()
-        return list(server.client.search_runs([server.experiment_id], "tags.role = 'trial'"))
+        own = f"tags.`{KEY}` LIKE '{study.user_attrs[ID]}/{role}/%'"
+        return list(server.client.search_runs([server.experiment_id], own))
+
+    def trial_runs(self) -> list[Run]:
+        return self.runs("trial")
 
     def run_ids(self) -> list[str | None]:
         """MLflow's id of each trial's run, as the ledger has it."""

@@ -21,7 +21,7 @@ def test_a_replica_asks_its_ray_serve_where_it_listens_and_refuses_to_start(
 ) -> None:
     storage = new_storage(tmp_path)
     serve.start(http_options={"host": UNKNOWN, "port": free_port()})
-    settings = {"storage": storage.root, "max_replicas": 1, "replica_cpus": 0}
+    settings = {"storage": str(storage.root), "max_replicas": 1, "replica_cpus": 0}
     try:
         assert listening.host() == UNKNOWN
         with pytest.raises(ClickException, match="RAYGENRE_API_KEYS"):
