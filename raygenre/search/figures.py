@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from optuna.importance import get_param_importances
 
 from raygenre.search.axes import Axis, View
 from raygenre.search.ledger import Ledger, losses
@@ -119,6 +118,8 @@ def _both(name: str, view: View) -> "tuple[Plot, bytes]":
 
 
 def _shares(view: View) -> dict[str, float]:
+    from optuna.importance import get_param_importances  # which brings scikit-learn along: a second of every start
+
     sign = 1 if view.minimised else -1
     with warnings.catch_warnings():  # that low values are taken for good ones, which the sign sees to
         warnings.simplefilter("ignore", UserWarning)

@@ -21,6 +21,7 @@ from tests.processes import titled
 from tests.test_tune import ROOT
 
 STUDY = "autumn"
+NARROW = Path(__file__).with_name("narrow.yaml")
 
 
 class Driver:
@@ -38,7 +39,7 @@ class Driver:
         self._place = ["--storage", str(storage), *options]
         self._new = [
             "--data", str(data), "--study", STUDY, "--trials", str(trials), "--epochs", str(epochs),
-            "--top-k", "1", "--scheduler", "none", "--batch-size", "2",
+            "--top-k", "1", "--scheduler", "none", "--space", str(NARROW),
         ]  # fmt: skip
         self._process: subprocess.Popen[str] | None = None
 
