@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import yaml
 
+from k8s.check.pods import pods, template
 from k8s.check.rendering import RenderingError, Resource, kubectl, name
 
 MANAGER = "k8s-check"
@@ -23,7 +24,7 @@ def versions() -> set[str]:
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
-    """Yield each object that the server refuses.
+    """Yield each object that the server refuses, pods included that an operator makes: those it would see only then.
 
     A dry run makes no namespace. Where there is none yet, its objects are tried in `default`, with the same schemas and
     defaults and without the namespace's own admission.
@@ -32,7 +33,8 @@ def problems(resources: list[Resource]) -> Iterator[str]:
         RenderingError: the server does not answer.
     """
     known = _namespaces()
-    tried = [_at_home(resource, known) for resource in resources]
+    made = [template(pod) for pod in pods(resources) if pod.role]
+    tried = [_at_home(resource, known) for resource in [*resources, *made]]
     try:
         _apply(tried)
     except RenderingError as together:
