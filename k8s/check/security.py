@@ -1,27 +1,16 @@
 """Pod security `restricted` for every pod, tokens that nobody mounts, and no secret in a manifest.
 
-https://kubernetes.io/docs/concepts/security/pod-security-standards/ has the profile; the operator's own containers are
-held to it as well.
+The operator's own containers are held to the profile as well; pod_security.py has it.
 """
 
 import re
 from collections.abc import Iterator
 from typing import Any
 
+from k8s.check import pod_security
 from k8s.check.pods import Pod, clusters, pods
 from k8s.check.rendering import Resource, name
 
-VOLUMES = {
-    "configMap",
-    "csi",
-    "downwardAPI",
-    "emptyDir",
-    "ephemeral",
-    "image",
-    "persistentVolumeClaim",
-    "projected",
-    "secret",
-}
 TOKEN_PLACE = "/var/run/secrets/kubernetes.io/serviceaccount"
 _SECRET_NAME = re.compile(r"PASSWORD|PASSWD|TOKEN|SECRET|CREDENTIAL|API_?KEYS?$|ACCESS_KEY", re.IGNORECASE)
 _SECRET_TEXT = re.compile(r"://[^/\s:@]+:[^/\s@$]+@|-----BEGIN [A-Z ]*PRIVATE KEY|\bAKIA[0-9A-Z]{16}\b")
@@ -31,48 +20,17 @@ _INNOCENT = re.compile(r"_FILE$|^RAY_AUTH_MODE$")
 def problems(resources: list[Resource]) -> Iterator[str]:
     """Yield what the namespace's admission would refuse, and what gives away more than it must."""
     for pod in pods(resources):
-        yield from (f"{pod.where}: {text}" for text in [*_pod(pod), *_token(pod)])
+        yield from (f"{pod.where}: {text}" for text in [*pod_security.of_pod(pod), *_token(pod)])
         for container in pod.containers:
             where = f"{pod.where}, container {container['name']}"
-            yield from (f"{where}: {text}" for text in [*_container(pod, container), *_literals(container)])
+            yield from (
+                f"{where}: {text}" for text in [*pod_security.of_container(pod, container), *_literals(container)]
+            )
     for resource in resources:
         yield from (f"{name(resource)}: {text}" for text in [*_inline(resource), *_exposed(resource)])
     for resource in (one for one in resources if one["kind"] == "Namespace"):
         if resource["metadata"].get("labels", {}).get("pod-security.kubernetes.io/enforce") != "restricted":
             yield f"{name(resource)}: pod security restricted is not enforced"
-
-
-def _pod(pod: Pod) -> Iterator[str]:
-    spec = pod.spec
-    for switch in ("hostNetwork", "hostPID", "hostIPC"):
-        if spec.get(switch):
-            yield f"{switch} is not allowed"
-    for volume in spec.get("volumes", []):
-        kinds = volume.keys() - {"name"}
-        if not kinds <= VOLUMES:
-            yield f"volume {volume['name']}: {', '.join(sorted(kinds))} is not allowed"
-
-
-def _container(pod: Pod, container: dict[str, Any]) -> Iterator[str]:
-    whole, own = pod.spec.get("securityContext") or {}, container.get("securityContext") or {}
-    if own.get("allowPrivilegeEscalation") is not False:
-        yield "securityContext.allowPrivilegeEscalation is not false"
-    if own.get("privileged"):
-        yield "securityContext.privileged is not allowed"
-    capabilities = own.get("capabilities") or {}
-    if "ALL" not in capabilities.get("drop", []) or set(capabilities.get("add", [])) - {"NET_BIND_SERVICE"}:
-        yield "securityContext.capabilities do not drop ALL"
-    if not own.get("runAsNonRoot", whole.get("runAsNonRoot")):
-        yield "securityContext.runAsNonRoot is not true"
-    if own.get("runAsUser", whole.get("runAsUser")) in (None, 0):
-        yield "securityContext.runAsUser is not a user other than root"
-    profile = own.get("seccompProfile") or whole.get("seccompProfile") or {}
-    if profile.get("type") not in ("RuntimeDefault", "Localhost"):
-        yield "securityContext.seccompProfile is not RuntimeDefault"
-    if own.get("readOnlyRootFilesystem") is not True:
-        yield "securityContext.readOnlyRootFilesystem is not true"
-    if any(port.get("hostPort") for port in container.get("ports", [])):
-        yield "a hostPort is not allowed"
 
 
 def _token(pod: Pod) -> Iterator[str]:
