@@ -24,6 +24,7 @@ from k8s.check import (
     rendering,
     schemas,
     security,
+    selections,
     server,
     versions,
 )
@@ -32,7 +33,20 @@ from k8s.check.rendering import RenderingError, Resource
 LEFT_OUT = """left out: Ray's kinds against the operator's CustomResourceDefinitions. They are the four files
     ray.io_*.yaml of helm-chart/kuberay-operator/crds in KubeRay's repository, at the version of the operator; then
     KUBERAY_CRDS=DIR make k8s-check"""
-CHECKS = (operator, security, references, network, versions, availability, amounts, claims, memory, quota, alerts)
+CHECKS = (
+    operator,
+    security,
+    references,
+    selections,
+    network,
+    versions,
+    availability,
+    amounts,
+    claims,
+    memory,
+    quota,
+    alerts,
+)
 
 
 def problems(resources: list[Resource], crds: schemas.Schemas | None) -> Iterator[str]:

@@ -5,8 +5,8 @@ from typing import Any
 
 import yaml
 
-from k8s.check.network import selects
 from k8s.check.pods import AUTOSCALER, HEAD, WAITING, WORKER, Pod, pods
+from k8s.check.policies import selects
 from k8s.check.rendering import Resource, name
 
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")

@@ -61,6 +61,12 @@ class Pod:
         """All containers, those that run first included."""
         return [*self.spec.get("initContainers", []), *self.spec.get("containers", [])]
 
+    @property
+    def ports(self) -> dict[str, int]:
+        """Ports that have a name."""
+        given = [port for container in self.containers for port in container.get("ports", [])]
+        return {port["name"]: port["containerPort"] for port in given if "name" in port}
+
     def hears(self, port: int) -> bool:
         """Whether something in it listens on a port."""
         return any(first <= port <= last for first, last in self.listens)
