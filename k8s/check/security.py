@@ -14,6 +14,13 @@ from k8s.check.rendering import Resource, name
 TOKEN_PLACE = "/var/run/secrets/kubernetes.io/serviceaccount"
 _SECRET_NAME = re.compile(r"PASSWORD|PASSWD|TOKEN|SECRET|CREDENTIAL|API_?KEYS?$|ACCESS_KEY", re.IGNORECASE)
 _SECRET_TEXT = re.compile(r"://[^/\s:@]+:[^/\s@$]+@|-----BEGIN [A-Z ]*PRIVATE KEY|\bAKIA[0-9A-Z]{16}\b")
+_SECRET_LINE = re.compile(
+    r"^\s*[\"']?([\w.-]*(?:password|passwd|secret|token|api_?key)[\w.-]*)[\"']?\s*[=:]\s*[\"']?[^\s\"'$]",
+    re.IGNORECASE | re.MULTILINE,
+)
+_SECRET_OPTION = re.compile(
+    r"--(requirepass|masterauth|[\w-]*(?:password|passwd|token))[=\s]+[\"']?[^\s\"'$]", re.IGNORECASE
+)
 _INNOCENT = re.compile(r"_FILE$|^RAY_AUTH_MODE$")
 
 
@@ -27,7 +34,7 @@ def problems(resources: list[Resource]) -> Iterator[str]:
                 f"{where}: {text}" for text in [*pod_security.of_container(pod, container), *_literals(container)]
             )
     for resource in resources:
-        yield from (f"{name(resource)}: {text}" for text in [*_inline(resource), *_exposed(resource)])
+        yield from (f"{name(resource)}: {text}" for text in _inline(resource))
     for resource in (one for one in resources if one["kind"] == "Namespace"):
         if resource["metadata"].get("labels", {}).get("pod-security.kubernetes.io/enforce") != "restricted":
             yield f"{name(resource)}: pod security restricted is not enforced"
@@ -57,6 +64,9 @@ def _literals(container: dict[str, Any]) -> Iterator[str]:
         given, value = variable["name"], variable.get("value")
         if value and _SECRET_NAME.search(given) and not _INNOCENT.search(given):
             yield f"{given} is a secret inline; take it from a Secret"
+    words = " ".join([*container.get("command", []), *container.get("args", [])])
+    for option in _SECRET_OPTION.findall(words):
+        yield f"--{option} is given a secret inline; take it from a Secret by a variable"
 
 
 def _inline(resource: Resource) -> Iterator[str]:
@@ -67,24 +77,15 @@ def _inline(resource: Resource) -> Iterator[str]:
         for key, value in (resource.get("data") or {}).items():
             if _SECRET_NAME.search(key) and not _INNOCENT.search(key) and value:
                 yield f"{key} is a secret in a ConfigMap"
+            for line in _SECRET_LINE.findall(value):
+                yield f"{key} sets {line}: a secret in a ConfigMap"
+    tolerant = (clusters(resource) or {}).get("gcsFaultToleranceOptions") or {}
+    for field in ("redisPassword", "redisUsername"):
+        if (tolerant.get(field) or {}).get("value"):
+            yield f"{field} is a secret inline; take it from a Secret by valueFrom"
     for text in _texts(resource):
         if _SECRET_TEXT.search(text):
             yield "an address or a text holds a password or a key"
-
-
-def _exposed(resource: Resource) -> Iterator[str]:
-    spec = resource.get("spec") or {}
-    if resource["kind"] == "Service" and spec.get("type", "ClusterIP") != "ClusterIP":
-        yield f"a {spec['type']} is reached from outside of the cluster"
-    cluster = clusters(resource)
-    if cluster is None:
-        return
-    head = cluster["headGroupSpec"]
-    if head.get("enableIngress"):
-        yield "enableIngress puts the dashboard on an Ingress"
-    for kind in (head.get("serviceType"), (head.get("headService") or {}).get("spec", {}).get("type")):
-        if kind not in (None, "ClusterIP"):
-            yield f"the head's service is a {kind}: the dashboard is reached from outside of the cluster"
 
 
 def _texts(value: object) -> Iterator[str]:
