@@ -4,6 +4,7 @@ Run:
     make k8s-check                         # or: python -m k8s.check; half a minute
     KUBERAY_CRDS=DIR make k8s-check        # Ray's kinds against the operator's CustomResourceDefinitions too
     KUBECONFIG=FILE make k8s-check         # and a server-side dry run of each, on a server with these definitions
+    make k8s-check OVERLAY=prod            # of one overlay alone, as for a server on which it runs
 """
 
 import os
@@ -60,14 +61,17 @@ def problems(resources: list[Resource], crds: schemas.Schemas | None) -> Iterato
             yield from check.problems(resources)
 
 
-def main() -> int:
-    """Check, print what is wrong, and return the exit status."""
+def main(arguments: list[str]) -> int:
+    """Check the overlays that are named, or all; print what is wrong, and return the exit status."""
     folder = os.environ.get("KUBERAY_CRDS")
+    if unknown := sorted(set(arguments) - set(rendering.names())):
+        sys.stdout.write(f"there is no overlay {', '.join(unknown)}; known: {', '.join(rendering.names())}\n")
+        return 2
     try:
         crds = schemas.read_crds(Path(folder)) if folder else None
         rendering.check_kubectl()
         failed = 0
-        for overlay in rendering.names():
+        for overlay in arguments or rendering.names():
             failed += _check(overlay, rendering.render(overlay), crds)
             if overlay in rendering.COMBINATIONS:
                 beside, search = rendering.COMBINATIONS[overlay]
@@ -92,7 +96,10 @@ def _try(called: str, resources: list[Resource]) -> int:
     kinds = [(one["apiVersion"], one["kind"]) for one in resources]
     missing = {kind for kind in kinds if kind in schemas.extensions() and kind[0] not in versions}
     tried = [one for one, kind in zip(resources, kinds, strict=True) if kind not in missing]
-    failed = _report(f"{called} on the server", tried, list(server.problems(tried)))
+    answer = server.answer(tried)
+    found = [*answer.problems, *server.renamed(missing, versions)]
+    failed = _report(f"{called} on the server", tried, found)
+    sys.stdout.writelines(f"    {line}\n" for line in answer.warnings)
     if missing:
         sys.stdout.write(
             f"    left out, since the server has no such kind: {', '.join(sorted(k for _, k in missing))}\n"
@@ -107,4 +114,4 @@ def _report(called: str, resources: list[Resource], found: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -92,10 +92,10 @@ def test_each_mistake_has_a_line_of_its_own() -> None:
     assert len(lines) == len(set(lines)) >= 20
 
 
-def run_check(**environment: str) -> "subprocess.CompletedProcess[str]":
+def run_check(*overlays: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     kept = {key: value for key, value in os.environ.items() if key not in ("KUBERAY_CRDS", "KUBECONFIG")}
     return subprocess.run(
-        [sys.executable, "-m", "k8s.check"], cwd=ROOT, env=kept | environment, capture_output=True, text=True
+        [sys.executable, "-m", "k8s.check", *overlays], cwd=ROOT, env=kept | environment, capture_output=True, text=True
     )
 
 
