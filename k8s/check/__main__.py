@@ -97,13 +97,13 @@ def _try(called: str, resources: list[Resource]) -> int:
     missing = {kind for kind in kinds if kind in schemas.extensions() and kind[0] not in versions}
     tried = [one for one, kind in zip(resources, kinds, strict=True) if kind not in missing]
     answer = server.answer(tried)
-    found = [*answer.problems, *server.renamed(missing, versions)]
-    failed = _report(f"{called} on the server", tried, found)
+    found = {kind: server.others(kind[0], versions) for kind in sorted(missing)}
+    moved = [f"{kind}: the server has no {ours}, but {', '.join(has)}" for (ours, kind), has in found.items() if has]
+    failed = _report(f"{called} on the server", tried, [*answer.problems, *moved])
     sys.stdout.writelines(f"    {line}\n" for line in answer.warnings)
-    if missing:
-        sys.stdout.write(
-            f"    left out, since the server has no such kind: {', '.join(sorted(k for _, k in missing))}\n"
-        )
+    absent = sorted(kind for (_, kind), has in found.items() if not has)
+    if absent:
+        sys.stdout.write(f"    left out, since the server has no such kind: {', '.join(absent)}\n")
     return failed
 
 

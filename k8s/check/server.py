@@ -1,7 +1,6 @@
 """What a real API server says of an overlay, without keeping any of it: for whoever has one with KubeRay's CRDs."""
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import yaml
@@ -71,13 +70,9 @@ def answer(resources: list[Resource]) -> Answer:
     return said
 
 
-def renamed(kinds: set[tuple[str, str]], known: set[str]) -> Iterator[str]:
-    """Yield kinds, as apiVersion and kind, whose group the server has in other versions alone: it would refuse ours."""
-    for version, kind in sorted(kinds):
-        group = version.partition("/")[0]
-        others = sorted(one for one in known if one.partition("/")[0] == group)
-        if version not in known and others:
-            yield f"{kind}: the server has no {version}, but {', '.join(others)}"
+def others(version: str, known: set[str]) -> list[str]:
+    """Return the versions of a kind's group that the server has; where ours is not among them, it would refuse ours."""
+    return sorted(one for one in known if one.partition("/")[0] == version.partition("/")[0])
 
 
 def _apply(resources: list[Resource]) -> list[str]:

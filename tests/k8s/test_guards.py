@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from k8s.check import rendering
-from k8s.check.pods import WORKER, pods
+from k8s.check.pods import WORKER, Pod, pods
 from k8s.check.rendering import Resource, name
 from k8s.check.versions import pinned, version
 from tests.k8s.test_check import whole
@@ -18,8 +18,8 @@ def one(resources: list[Resource], called: str) -> dict[str, Any]:
     return spec
 
 
-def gpus(template: dict[str, Any]) -> object:
-    return template["spec"]["containers"][0]["resources"].get("limits", {}).get("nvidia.com/gpu")
+def gpus(pod: Pod) -> object:
+    return pod.spec["containers"][0]["resources"]["limits"].get("nvidia.com/gpu")
 
 
 def test_a_worker_of_prod_stays_when_nodes_are_drained() -> None:
@@ -74,14 +74,14 @@ def test_mlflow_asks_who_comes_and_by_which_name(overlay: str) -> None:
 def test_the_namespace_has_its_bounds(overlay: str) -> None:
     hard = one(whole(overlay), "ResourceQuota raygenre")["hard"]
     assert {"requests.cpu", "requests.memory", "limits.cpu", "limits.memory", "pods"} <= hard.keys()
-    asks = any(gpus({"spec": pod.spec}) for pod in pods(whole(overlay)))
+    asks = any(gpus(pod) for pod in pods(whole(overlay)))
     assert ("requests.nvidia.com/gpu" in hard) == asks
     [limit] = one(whole(overlay), "LimitRange raygenre")["limits"]
     assert {"cpu", "memory", "ephemeral-storage"} <= limit["default"].keys() & limit["defaultRequest"].keys()
 
 
 def test_whoever_asks_for_a_gpu_may_go_to_its_node_and_can_use_it() -> None:
-    asking = [pod for pod in pods(whole("gpu")) if pod.role == WORKER and gpus({"spec": pod.spec})]
+    asking = [pod for pod in pods(whole("gpu")) if pod.role == WORKER and gpus(pod)]
     assert {name(pod.owner) for pod in asking} == {"RayService endpoint", "RayJob search"}
     for pod in asking:
         assert {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"} in pod.spec["tolerations"]

@@ -110,6 +110,7 @@ def test_a_kind_that_the_server_has_in_another_version_is_a_problem(tmp_path: Pa
     assert done.returncode == 1
     ours = {one["apiVersion"] for one in rendering.render("gpu", (), ("kueue",)) if one["kind"] == "ClusterQueue"}
     assert f"    ClusterQueue: the server has no {ours.pop()}, but kueue.x-k8s.io/v1\n" in done.stdout
+    assert [line for line in done.stdout.splitlines() if "left out" in line and "Queue" in line] == []
 
 
 def test_one_overlay_is_checked_where_another_would_not_fit(tmp_path: Path) -> None:
