@@ -63,7 +63,7 @@ bench: .venv/bench ## measure, with tables (your own: make bench CLIPS=FOLDER AR
 	$(BIN)/python -m benchmarks.serving $(ARGS)
 
 k8s-check: .venv/test ## render the Kubernetes overlays and hold them to schemas, security and policies
-	$(BIN)/python -m k8s.check
+	$(BIN)/python -m k8s.check $(OVERLAY)
 
 k8s-search: .venv/run ## print a search for kubectl apply: make k8s-search STUDY=first TRIALS=20 OVERLAY=gpu
 	@$(BIN)/python -m k8s.search $(or $(OVERLAY),dev) $(STUDY) $(TRIALS) $(ARGS)

@@ -4,6 +4,7 @@ Run:
     make k8s-check                         # or: python -m k8s.check; half a minute
     KUBERAY_CRDS=DIR make k8s-check        # Ray's kinds against the operator's CustomResourceDefinitions too
     KUBECONFIG=FILE make k8s-check         # and a server-side dry run of each, on a server with these definitions
+    make k8s-check OVERLAY=prod            # of one overlay alone, as for a server on which it runs
 """
 
 import os
@@ -13,7 +14,10 @@ from pathlib import Path
 
 from k8s.check import (
     alerts,
+    amounts,
     availability,
+    claims,
+    exposure,
     memory,
     network,
     operator,
@@ -22,6 +26,7 @@ from k8s.check import (
     rendering,
     schemas,
     security,
+    selections,
     server,
     versions,
 )
@@ -30,7 +35,21 @@ from k8s.check.rendering import RenderingError, Resource
 LEFT_OUT = """left out: Ray's kinds against the operator's CustomResourceDefinitions. They are the four files
     ray.io_*.yaml of helm-chart/kuberay-operator/crds in KubeRay's repository, at the version of the operator; then
     KUBERAY_CRDS=DIR make k8s-check"""
-CHECKS = (operator, security, references, network, versions, availability, memory, quota, alerts)
+CHECKS = (
+    operator,
+    security,
+    references,
+    selections,
+    network,
+    versions,
+    availability,
+    amounts,
+    claims,
+    exposure,
+    memory,
+    quota,
+    alerts,
+)
 
 
 def problems(resources: list[Resource], crds: schemas.Schemas | None) -> Iterator[str]:
@@ -42,14 +61,17 @@ def problems(resources: list[Resource], crds: schemas.Schemas | None) -> Iterato
             yield from check.problems(resources)
 
 
-def main() -> int:
-    """Check, print what is wrong, and return the exit status."""
+def main(arguments: list[str]) -> int:
+    """Check the overlays that are named, or all; print what is wrong, and return the exit status."""
     folder = os.environ.get("KUBERAY_CRDS")
+    if unknown := sorted(set(arguments) - set(rendering.names())):
+        sys.stdout.write(f"there is no overlay {', '.join(unknown)}; known: {', '.join(rendering.names())}\n")
+        return 2
     try:
         crds = schemas.read_crds(Path(folder)) if folder else None
         rendering.check_kubectl()
         failed = 0
-        for overlay in rendering.names():
+        for overlay in arguments or rendering.names():
             failed += _check(overlay, rendering.render(overlay), crds)
             if overlay in rendering.COMBINATIONS:
                 beside, search = rendering.COMBINATIONS[overlay]
@@ -74,11 +96,14 @@ def _try(called: str, resources: list[Resource]) -> int:
     kinds = [(one["apiVersion"], one["kind"]) for one in resources]
     missing = {kind for kind in kinds if kind in schemas.extensions() and kind[0] not in versions}
     tried = [one for one, kind in zip(resources, kinds, strict=True) if kind not in missing]
-    failed = _report(f"{called} on the server", tried, list(server.problems(tried)))
-    if missing:
-        sys.stdout.write(
-            f"    left out, since the server has no such kind: {', '.join(sorted(k for _, k in missing))}\n"
-        )
+    answer = server.answer(tried)
+    found = {kind: server.others(kind[0], versions) for kind in sorted(missing)}
+    moved = [f"{kind}: the server has no {ours}, but {', '.join(has)}" for (ours, kind), has in found.items() if has]
+    failed = _report(f"{called} on the server", tried, [*answer.problems, *moved])
+    sys.stdout.writelines(f"    {line}\n" for line in answer.warnings)
+    absent = sorted(kind for (_, kind), has in found.items() if not has)
+    if absent:
+        sys.stdout.write(f"    left out, since the server has no such kind: {', '.join(absent)}\n")
     return failed
 
 
@@ -89,4 +114,4 @@ def _report(called: str, resources: list[Resource], found: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -5,8 +5,8 @@ from typing import Any
 
 import yaml
 
-from k8s.check.network import selects
-from k8s.check.pods import HEAD, WORKER, Pod, pods
+from k8s.check.pods import AUTOSCALER, HEAD, WAITING, WORKER, Pod, pods
+from k8s.check.policies import selects
 from k8s.check.rendering import Resource, name
 
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
@@ -32,6 +32,8 @@ def problems(resources: list[Resource]) -> Iterator[str]:
 
 
 def _amounts(container: dict[str, Any]) -> Iterator[str]:
+    if container["name"] == WAITING:
+        return  # the operator gives it two, and the namespace's LimitRange the third
     resources = container.get("resources") or {}
     for kind in ("requests", "limits"):
         missing = [amount for amount in AMOUNTS if amount not in (resources.get(kind) or {})]
@@ -40,7 +42,7 @@ def _amounts(container: dict[str, Any]) -> Iterator[str]:
 
 
 def _probes(pod: Pod, container: dict[str, Any]) -> Iterator[str]:
-    if not pod.runs_on or container["name"] == "autoscaler" or container in pod.spec.get("initContainers", []):
+    if not pod.runs_on or container["name"] == AUTOSCALER or container in pod.spec.get("initContainers", []):
         return
     ports = container.get("ports", [])
     for kind in PROBES:

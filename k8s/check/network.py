@@ -5,7 +5,6 @@ a Ray cluster among themselves, the operator and a job's submitter to the dashbo
 """
 
 from collections.abc import Iterator
-from ipaddress import ip_address, ip_network
 from typing import Any
 
 from k8s.check import outside
@@ -14,10 +13,10 @@ from k8s.check.peers import (
     ISTIOD,
     METADATA,
     NAMES,
-    NAMESPACE,
     NODE_NAMES,
     OPERATOR,
     OUTSIDE,
+    PROMETHEUS,
     STRANGER,
     Peer,
     envoy,
@@ -25,13 +24,14 @@ from k8s.check.peers import (
     gateways,
 )
 from k8s.check.pods import CLEANUP, GATEWAY, HEAD, SUBMITTER, WORKER, Pod, clusters, pods
+from k8s.check.policies import TCP, UDP, Door, allowed, selects
 from k8s.check.references import addresses
 from k8s.check.rendering import Resource, name
 
 DASHBOARD, RAY_CLIENT, GCS, DNS, SERVE, API, HTTP, XDS = 8265, 10001, 6379, 53, 8000, 443, 80, 15012
+_FOR_OUTSIDE = (SERVE, HTTP)  # whom a load balancer's network is let in to
 API_SERVER = "kube-apiserver"
 """What Cilium calls the API server, which its own policies reach and those of Kubernetes do not."""
-_HOME = {NAMESPACE: "raygenre"}
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
@@ -43,22 +43,27 @@ def problems(resources: list[Resource]) -> Iterator[str]:
         yield "no NetworkPolicy denies everything that the others do not allow"
     for policy in policies:
         yield from _idle(policy, found)
-    for source, target, port in _needed(resources, found):
+    needed = ((source, target, Door(port)) for source, target, port in _needed(resources, found))
+    for source, target, door in [*_names(found), *needed]:
         for direction, one, other in (("Egress", source, target), ("Ingress", target, source)):
-            if isinstance(one, Pod) and not _allowed(policies, direction, one, other, port):
+            if isinstance(one, Pod) and not allowed(policies, direction, one, other, door):
                 missing = "the way out" if direction == "Egress" else "the way in"
-                yield f"policies cut off {source.where} from {target.where}, port {port}: {missing} is missing"
+                yield f"policies cut off {source.where} from {target.where}, port {door}: {missing} is missing"
     for pod in found:
         yield from _open(policies, pod, found)
     yield from _cilium([one for one in resources if one["kind"] == "CiliumNetworkPolicy"], found)
+
+
+def _names(found: list[Pod]) -> Iterator[tuple[Pod | Peer, Pod | Peer, Door]]:
+    """Names are asked by UDP, and by TCP where the answer is long."""
+    for pod in found:
+        yield from ((pod, peer, Door(DNS, protocol)) for peer in (NAMES, NODE_NAMES) for protocol in (UDP, TCP))
 
 
 def _needed(resources: list[Resource], found: list[Pod]) -> Iterator[tuple[Pod | Peer, Pod | Peer, int]]:
     maps = {one["metadata"]["name"]: one for one in resources if one["kind"] == "ConfigMap"}
     services = {one["metadata"]["name"]: one for one in resources if one["kind"] == "Service"}
     for pod in found:
-        yield pod, NAMES, DNS
-        yield pod, NODE_NAMES, DNS
         wanted = list(addresses(pod.owner)) if pod.role in (HEAD, CLEANUP) else []
         for source in (one for container in pod.containers for one in container.get("envFrom", [])):
             if settings := maps.get(source.get("configMapRef", {}).get("name")):
@@ -90,6 +95,10 @@ def _needed(resources: list[Resource], found: list[Pod]) -> Iterator[tuple[Pod |
             yield CLIENT, pod, HTTP
             yield pod, ISTIOD, XDS
             yield from ((pod, node, SERVE) for node in nodes if node.role == WORKER)
+    for monitor in (one["spec"] for one in resources if one["kind"] == "PodMonitor"):
+        for pod in (one for one in found if one.runs_on and selects(monitor["selector"], one.labels)):
+            asked = {endpoint["port"] for endpoint in monitor["podMetricsEndpoints"]}
+            yield from ((PROMETHEUS, pod, port) for called, port in sorted(pod.ports.items()) if called in asked)
 
 
 def _open(policies: list[Resource], pod: Pod, found: list[Pod]) -> Iterator[str]:
@@ -100,12 +109,14 @@ def _open(policies: list[Resource], pod: Pod, found: list[Pod]) -> Iterator[str]
     for port, what in doors.items():
         others = [one for one in found if one.role == GATEWAY or (one.owner is not pod.owner and not _kin(one, pod))]
         for other in [*strangers, *others]:
-            if _allowed(policies, "Ingress", pod, other, port):
+            if allowed(policies, "Ingress", pod, other, Door(port)):
                 yield f"policies let {other.where} reach {what} of {pod.where}, port {port}"
-    door = HTTP if pod.role == GATEWAY else SERVE
-    if _allowed(policies, "Ingress", pod, STRANGER, door):
-        yield f"policies let any namespace reach {pod.where}, port {door}"
-    if _allowed(policies, "Egress", pod, METADATA, None):
+    for port in sorted({SERVE, *(first for first, _ in pod.listens)} - doors.keys()):
+        if allowed(policies, "Ingress", pod, STRANGER, Door(port)):
+            yield f"policies let any namespace reach {pod.where}, port {port}"
+        if port not in _FOR_OUTSIDE and allowed(policies, "Ingress", pod, OUTSIDE, Door(port)):
+            yield f"policies let {OUTSIDE.where} reach {pod.where}, port {port}"
+    if allowed(policies, "Egress", pod, METADATA, None):
         yield f"policies let {pod.where} reach {METADATA.where}, {METADATA.address}"
 
 
@@ -146,64 +157,6 @@ def _idle(policy: Resource, found: list[Pod]) -> Iterator[str]:
 
 def _deaf(policy: Resource, rule: dict[str, Any], targets: list[Pod]) -> Iterator[str]:
     for entry in rule.get("ports", []):
-        port = entry.get("port")
-        if isinstance(port, int) and targets and not any(pod.hears(port) for pod in targets):
+        port, spoken = entry.get("port"), entry.get("protocol", TCP) == TCP
+        if isinstance(port, int) and targets and not (spoken and any(pod.hears(port) for pod in targets)):
             yield f"{name(policy)}: nothing listens on port {port} of {', '.join(sorted({p.where for p in targets}))}"
-
-
-def _allowed(policies: list[Resource], direction: str, pod: Pod, other: Pod | Peer, port: int | None) -> bool:
-    """Whether a pod's policies let a connection in from another, or out to it, on a port or on any; several add up."""
-    mine = [one["spec"] for one in policies if selects(one["spec"]["podSelector"], pod.labels)]
-    held = [spec for spec in mine if direction in spec.get("policyTypes", ["Ingress"])]
-    rules = [rule for spec in held for rule in spec.get(direction.lower(), [])]
-    return not held or any(_passes(rule, direction, other, port) for rule in rules)
-
-
-def _passes(rule: dict[str, Any], direction: str, other: Pod | Peer, port: int | None) -> bool:
-    ports = rule.get("ports")
-    if ports and port is not None and not any(_covers(entry, port) for entry in ports):
-        return False
-    peers = rule.get("from" if direction == "Ingress" else "to")
-    return not peers or any(_is(peer, other) for peer in peers)
-
-
-def _covers(entry: dict[str, Any], port: int) -> bool:
-    first = entry.get("port", port)
-    return isinstance(first, int) and port in range(first, entry.get("endPort", first) + 1)
-
-
-def _is(peer: dict[str, Any], other: Pod | Peer) -> bool:
-    if "ipBlock" in peer:
-        return isinstance(other, Peer) and bool(other.address) and _within(peer["ipBlock"], other.address)
-    namespace = other.namespace if isinstance(other, Peer) else _HOME
-    if namespace is None:
-        return False
-    if "namespaceSelector" in peer:
-        if not selects(peer["namespaceSelector"], namespace):
-            return False
-    elif namespace != _HOME:
-        return False
-    return selects(peer.get("podSelector", {}), other.labels)
-
-
-def _within(block: dict[str, Any], address: str) -> bool:
-    given = ip_address(address)
-    return given in ip_network(block["cidr"], strict=False) and not any(
-        given in ip_network(one, strict=False) for one in block.get("except", [])
-    )
-
-
-def selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
-    if not selector.get("matchLabels", {}).items() <= labels.items():
-        return False
-    for rule in selector.get("matchExpressions", []):
-        value, operator = labels.get(rule["key"]), rule["operator"]
-        fits = {
-            "In": value in rule.get("values", []),
-            "NotIn": value not in rule.get("values", []),
-            "Exists": value is not None,
-            "DoesNotExist": value is None,
-        }
-        if not fits[operator]:
-            return False
-    return True

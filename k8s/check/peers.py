@@ -32,6 +32,7 @@ METADATA = Peer("the node's metadata", None, {}, "169.254.169.254")
 STRANGER = Peer("a pod of another namespace", {NAMESPACE: "stranger"}, {"app": "stranger"})
 CLIENT = Peer("a client's pod", {NAMESPACE: "client", "raygenre/clients": "true"}, {"app": "client"})
 OUTSIDE = Peer("an address outside", None, {}, "203.0.113.10")  # of those kept for documents
+PROMETHEUS = Peer("Prometheus", {NAMESPACE: "monitoring"}, {"app.kubernetes.io/name": "prometheus"})
 ISTIOD = Peer("Istio's control plane", {NAMESPACE: "istio-system"}, {"app": "istiod"})
 
 

@@ -1,9 +1,11 @@
 """Every pod that a rendering leads to, those that the operator makes of Ray kinds included.
 
 The operator adds to what a template says: labels by which heads and workers are told apart, the autoscaler's container
-in heads that scale, a pod that submits a job, and one that clears Redis when a cluster with fault tolerance is deleted.
+in heads that scale, a container in workers that waits for the head, a pod that submits a job, and one that clears Redis
+when a cluster with fault tolerance is deleted.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +13,8 @@ from typing import Any
 from k8s.check.rendering import Resource, name
 
 HEAD, WORKER, SUBMITTER, CLEANUP = "head", "worker", "submitter", "redis-cleanup"
+AUTOSCALER, WAITING = "autoscaler", "wait-gcs-ready"
+"""Containers that the operator adds to heads and to workers."""
 GATEWAY = "gateway"  # of a controller that nobody here sees; peers.py has them
 _TEMPLATED = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job")
 _PORTS = (  # rayStartParams that name a port which a node listens on, with the operator's defaults where it has one
@@ -21,6 +25,11 @@ _PORTS = (  # rayStartParams that name a port which a node listens on, with the 
     "dashboard-agent-listen-port",
     "metrics-export-port",
 )
+_OPTIONS = ("image", "imagePullPolicy", "env", "envFrom", "resources", "securityContext", "volumeMounts")
+"""Of autoscalerOptions, what becomes the container's."""
+_INHERITED = ("image", "imagePullPolicy", "env", "envFrom", "securityContext", "volumeMounts")
+"""What the container that waits has from the worker's own; its resources are always the same."""
+_WAITING_AMOUNTS = {"cpu": "200m", "memory": "256Mi"}
 
 
 @dataclass(frozen=True)
@@ -35,6 +44,7 @@ class Pod:
         spec: of the pod.
         listens: ports, as first and last of a range.
         runs_on: whether it is meant to run without end.
+        annotations: of the template.
     """
 
     where: str
@@ -44,11 +54,18 @@ class Pod:
     role: str = ""
     listens: tuple[tuple[int, int], ...] = field(default=())
     runs_on: bool = True
+    annotations: dict[str, str] = field(default_factory=dict)
 
     @property
     def containers(self) -> list[dict[str, Any]]:
         """All containers, those that run first included."""
         return [*self.spec.get("initContainers", []), *self.spec.get("containers", [])]
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """Ports that have a name."""
+        given = [port for container in self.containers for port in container.get("ports", [])]
+        return {port["name"]: port["containerPort"] for port in given if "name" in port}
 
     def hears(self, port: int) -> bool:
         """Whether something in it listens on a port."""
@@ -79,7 +96,8 @@ def pods(resources: list[Resource]) -> Iterator[Pod]:
         elif cluster := clusters(resource):
             yield from _of_cluster(resource, cluster)
             if resource["kind"] == "RayJob" and spec.get("submissionMode", "K8sJobMode") == "K8sJobMode":
-                bare = {"spec": {"containers": [{"name": "ray-job-submitter"}]}}
+                image = cluster["headGroupSpec"]["template"]["spec"]["containers"][0].get("image", "")
+                bare = {"spec": {"containers": [{"name": "ray-job-submitter", "image": image}]}}
                 template = spec.get("submitterPodTemplate") or bare
                 yield _pod(f"{name(resource)}, submitter", resource, template, role=SUBMITTER, runs_on=False)
 
@@ -123,6 +141,26 @@ def _pod(
             listens.append((int(params["min-worker-port"]), int(params["max-worker-port"])))
     if role == HEAD and cluster and cluster.get("enableInTreeAutoscaling"):
         options = cluster.get("autoscalerOptions") or {}
-        autoscaler = {**options, "name": "autoscaler"}
+        own = {key: options[key] for key in _OPTIONS if key in options}
+        autoscaler = {"image": spec["containers"][0].get("image", "")} | own | {"name": AUTOSCALER}
         spec["containers"] = [*spec["containers"], autoscaler]
-    return Pod(where, owner, labels, spec, role, tuple(listens), runs_on)
+    if role == WORKER:
+        first = spec["containers"][0]
+        waiting = {key: first[key] for key in _INHERITED if key in first} | {"name": WAITING}
+        waiting["resources"] = {"requests": _WAITING_AMOUNTS, "limits": _WAITING_AMOUNTS}
+        spec["initContainers"] = [*spec.get("initContainers", []), waiting]
+    annotations = dict(template.get("metadata", {}).get("annotations", {}))
+    return Pod(where, owner, labels, spec, role, tuple(listens), runs_on, annotations)
+
+
+def template(pod: Pod) -> Resource:
+    """Return a pod that the operator would make as an object that Kubernetes knows by itself."""
+    called = re.sub("[^a-z0-9]+", "-", pod.where.lower())
+    home = {"namespace": pod.owner["metadata"]["namespace"]} if "namespace" in pod.owner["metadata"] else {}
+    metadata = {"labels": pod.labels, "annotations": pod.annotations}
+    return {
+        "apiVersion": "v1",
+        "kind": "PodTemplate",
+        "metadata": {"name": called, **home},
+        "template": {"metadata": metadata, "spec": pod.spec},
+    }

@@ -13,6 +13,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 OVERLAYS = ROOT / "k8s" / "overlays"
 COMPONENTS = ROOT / "k8s" / "components"
+WARNING = "Warning: "
 OLDEST = (1, 30)
 """kubectl whose kustomize knows components as they are used here."""
 
@@ -36,6 +37,15 @@ def kubectl(*arguments: str, text: str | None = None) -> str:
     Raises:
         RenderingError: there is none, it fails, or it does not end.
     """
+    return kubectl_warned(*arguments, text=text)[0]
+
+
+def kubectl_warned(*arguments: str, text: str | None = None) -> tuple[str, list[str]]:
+    """Run kubectl and return what it prints, and of what an API server warns although it does as it is told.
+
+    Raises:
+        RenderingError: as above.
+    """
     try:
         done = subprocess.run(["kubectl", *arguments], input=text, capture_output=True, text=True, timeout=300)
     except FileNotFoundError as error:
@@ -44,7 +54,8 @@ def kubectl(*arguments: str, text: str | None = None) -> str:
         raise RenderingError(f"kubectl {' '.join(arguments[:3])}: no answer within {error.timeout:g} s") from error
     if done.returncode:
         raise RenderingError(f"kubectl {' '.join(arguments[:3])}: {done.stderr.strip()}")
-    return done.stdout
+    lines = done.stderr.splitlines()
+    return done.stdout, [line.removeprefix(WARNING) for line in lines if line.startswith(WARNING)]
 
 
 def check_kubectl() -> None:

@@ -2,7 +2,8 @@
 
 Core kinds are held to Kubernetes' own schemas, Ray's kinds to the operator's CRDs, and the few kinds of other operators
 to `extensions.yaml`, which knows the fields that are used here and no others. What the API server asks of Ray's kinds
-beyond that is in `rules.py`.
+beyond that is in `rules.py`. The pods that the operator makes of a Ray kind are Kubernetes' own, and are held to its
+schemas too: what the operator adds is in no CRD.
 """
 
 import json
@@ -15,6 +16,7 @@ import kubernetes_validate
 import yaml
 
 from k8s.check import rules
+from k8s.check.pods import pods, template
 from k8s.check.rendering import Resource, name
 
 VERSION = "1.36"
@@ -41,8 +43,10 @@ def problems(resources: list[Resource], crds: Schemas | None) -> Iterator[str]:
     for resource in resources:
         kind = (resource["apiVersion"], resource["kind"])
         if kind[0].startswith(RAY):
-            if crds is not None:
-                yield from _ray(resource, crds)
+            unfit = [] if crds is None else list(_ray(resource, crds))
+            yield from unfit
+            for pod in [] if unfit else pods([resource]):
+                yield from (f"{pod.where}, as {line}" for line in _core(json.dumps(template(pod), sort_keys=True)))
         elif kind in extensions():
             yield from _unfit(resource, extensions()[kind])
         else:

@@ -1,78 +1,43 @@
 """Pod security `restricted` for every pod, tokens that nobody mounts, and no secret in a manifest.
 
-https://kubernetes.io/docs/concepts/security/pod-security-standards/ has the profile; the operator's own containers are
-held to it as well.
+The operator's own containers are held to the profile as well; pod_security.py has it.
 """
 
 import re
 from collections.abc import Iterator
 from typing import Any
 
+from k8s.check import pod_security
 from k8s.check.pods import Pod, clusters, pods
 from k8s.check.rendering import Resource, name
 
-VOLUMES = {
-    "configMap",
-    "csi",
-    "downwardAPI",
-    "emptyDir",
-    "ephemeral",
-    "image",
-    "persistentVolumeClaim",
-    "projected",
-    "secret",
-}
 TOKEN_PLACE = "/var/run/secrets/kubernetes.io/serviceaccount"
 _SECRET_NAME = re.compile(r"PASSWORD|PASSWD|TOKEN|SECRET|CREDENTIAL|API_?KEYS?$|ACCESS_KEY", re.IGNORECASE)
 _SECRET_TEXT = re.compile(r"://[^/\s:@]+:[^/\s@$]+@|-----BEGIN [A-Z ]*PRIVATE KEY|\bAKIA[0-9A-Z]{16}\b")
+_SECRET_LINE = re.compile(
+    r"^\s*[\"']?([\w.-]*(?:password|passwd|secret|token|api_?key)[\w.-]*)[\"']?\s*[=:]\s*[\"']?[^\s\"'$]",
+    re.IGNORECASE | re.MULTILINE,
+)
+_SECRET_OPTION = re.compile(
+    r"--(requirepass|masterauth|[\w-]*(?:password|passwd|token))[=\s]+[\"']?[^\s\"'$]", re.IGNORECASE
+)
 _INNOCENT = re.compile(r"_FILE$|^RAY_AUTH_MODE$")
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
     """Yield what the namespace's admission would refuse, and what gives away more than it must."""
     for pod in pods(resources):
-        yield from (f"{pod.where}: {text}" for text in [*_pod(pod), *_token(pod)])
+        yield from (f"{pod.where}: {text}" for text in [*pod_security.of_pod(pod), *_token(pod)])
         for container in pod.containers:
             where = f"{pod.where}, container {container['name']}"
-            yield from (f"{where}: {text}" for text in [*_container(pod, container), *_literals(container)])
+            yield from (
+                f"{where}: {text}" for text in [*pod_security.of_container(pod, container), *_literals(container)]
+            )
     for resource in resources:
-        yield from (f"{name(resource)}: {text}" for text in [*_inline(resource), *_exposed(resource)])
+        yield from (f"{name(resource)}: {text}" for text in _inline(resource))
     for resource in (one for one in resources if one["kind"] == "Namespace"):
         if resource["metadata"].get("labels", {}).get("pod-security.kubernetes.io/enforce") != "restricted":
             yield f"{name(resource)}: pod security restricted is not enforced"
-
-
-def _pod(pod: Pod) -> Iterator[str]:
-    spec = pod.spec
-    for switch in ("hostNetwork", "hostPID", "hostIPC"):
-        if spec.get(switch):
-            yield f"{switch} is not allowed"
-    for volume in spec.get("volumes", []):
-        kinds = volume.keys() - {"name"}
-        if not kinds <= VOLUMES:
-            yield f"volume {volume['name']}: {', '.join(sorted(kinds))} is not allowed"
-
-
-def _container(pod: Pod, container: dict[str, Any]) -> Iterator[str]:
-    whole, own = pod.spec.get("securityContext") or {}, container.get("securityContext") or {}
-    if own.get("allowPrivilegeEscalation") is not False:
-        yield "securityContext.allowPrivilegeEscalation is not false"
-    if own.get("privileged"):
-        yield "securityContext.privileged is not allowed"
-    capabilities = own.get("capabilities") or {}
-    if "ALL" not in capabilities.get("drop", []) or set(capabilities.get("add", [])) - {"NET_BIND_SERVICE"}:
-        yield "securityContext.capabilities do not drop ALL"
-    if not own.get("runAsNonRoot", whole.get("runAsNonRoot")):
-        yield "securityContext.runAsNonRoot is not true"
-    if own.get("runAsUser", whole.get("runAsUser")) in (None, 0):
-        yield "securityContext.runAsUser is not a user other than root"
-    profile = own.get("seccompProfile") or whole.get("seccompProfile") or {}
-    if profile.get("type") not in ("RuntimeDefault", "Localhost"):
-        yield "securityContext.seccompProfile is not RuntimeDefault"
-    if own.get("readOnlyRootFilesystem") is not True:
-        yield "securityContext.readOnlyRootFilesystem is not true"
-    if any(port.get("hostPort") for port in container.get("ports", [])):
-        yield "a hostPort is not allowed"
 
 
 def _token(pod: Pod) -> Iterator[str]:
@@ -99,6 +64,9 @@ def _literals(container: dict[str, Any]) -> Iterator[str]:
         given, value = variable["name"], variable.get("value")
         if value and _SECRET_NAME.search(given) and not _INNOCENT.search(given):
             yield f"{given} is a secret inline; take it from a Secret"
+    words = " ".join([*container.get("command", []), *container.get("args", [])])
+    for option in _SECRET_OPTION.findall(words):
+        yield f"--{option} is given a secret inline; take it from a Secret by a variable"
 
 
 def _inline(resource: Resource) -> Iterator[str]:
@@ -109,24 +77,15 @@ def _inline(resource: Resource) -> Iterator[str]:
         for key, value in (resource.get("data") or {}).items():
             if _SECRET_NAME.search(key) and not _INNOCENT.search(key) and value:
                 yield f"{key} is a secret in a ConfigMap"
+            for line in _SECRET_LINE.findall(value):
+                yield f"{key} sets {line}: a secret in a ConfigMap"
+    tolerant = (clusters(resource) or {}).get("gcsFaultToleranceOptions") or {}
+    for field in ("redisPassword", "redisUsername"):
+        if (tolerant.get(field) or {}).get("value"):
+            yield f"{field} is a secret inline; take it from a Secret by valueFrom"
     for text in _texts(resource):
         if _SECRET_TEXT.search(text):
             yield "an address or a text holds a password or a key"
-
-
-def _exposed(resource: Resource) -> Iterator[str]:
-    spec = resource.get("spec") or {}
-    if resource["kind"] == "Service" and spec.get("type", "ClusterIP") != "ClusterIP":
-        yield f"a {spec['type']} is reached from outside of the cluster"
-    cluster = clusters(resource)
-    if cluster is None:
-        return
-    head = cluster["headGroupSpec"]
-    if head.get("enableIngress"):
-        yield "enableIngress puts the dashboard on an Ingress"
-    for kind in (head.get("serviceType"), (head.get("headService") or {}).get("spec", {}).get("type")):
-        if kind not in (None, "ClusterIP"):
-            yield f"the head's service is a {kind}: the dashboard is reached from outside of the cluster"
 
 
 def _texts(value: object) -> Iterator[str]:

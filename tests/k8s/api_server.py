@@ -28,12 +28,14 @@ class ApiServer:
         refused: names of objects that it refuses.
         namespaces: what it answers when it is asked for them, one list after the other; the last one stays.
         applied: path, query and object of each application.
+        warned: what it says of objects that it takes, by their names.
     """
 
     kinds: set[tuple[str, str]]
     refused: frozenset[str]
     namespaces: list[list[str]]
     applied: list[tuple[str, dict[str, str], dict[str, Any]]] = field(default_factory=list)
+    warned: dict[str, str] = field(default_factory=dict)
 
     def read(self, path: str) -> dict[str, Any] | None:
         """Return what a path holds."""
@@ -74,11 +76,13 @@ def running(folder: Path, server: ApiServer) -> Iterator[Path]:
                 told = {"message": f"{given['kind']} is invalid: no such thing", "reason": "Invalid", "code": 422}
                 self.answer(422, {"kind": "Status", "apiVersion": "v1", "status": "Failure", **told})
             else:
-                self.answer(200, given)
+                self.answer(200, given, server.warned.get(given["metadata"]["name"], ""))
 
-        def answer(self, status: int, body: dict[str, Any]) -> None:
+        def answer(self, status: int, body: dict[str, Any], warning: str = "") -> None:
             text = json.dumps(body).encode()
             self.send_response(status)
+            if warning:
+                self.send_header("Warning", f"299 - {json.dumps(warning)}")
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(text)))
             self.end_headers()

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from k8s.check.network import selects
+from k8s.check.policies import selects
 from k8s.check.rendering import Resource
 
 _NET = "10.77.0"

@@ -92,10 +92,10 @@ def test_each_mistake_has_a_line_of_its_own() -> None:
     assert len(lines) == len(set(lines)) >= 20
 
 
-def run_check(**environment: str) -> "subprocess.CompletedProcess[str]":
+def run_check(*overlays: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     kept = {key: value for key, value in os.environ.items() if key not in ("KUBERAY_CRDS", "KUBECONFIG")}
     return subprocess.run(
-        [sys.executable, "-m", "k8s.check"], cwd=ROOT, env=kept | environment, capture_output=True, text=True
+        [sys.executable, "-m", "k8s.check", *overlays], cwd=ROOT, env=kept | environment, capture_output=True, text=True
     )
 
 
@@ -149,3 +149,16 @@ def test_a_rule_that_is_not_known_is_told() -> None:
     schema = {"x-kubernetes-validations": [{"rule": "self.size() < 3"}]}
     [error] = rules.Validator(schema).iter_errors("abcd")
     assert error.message == "the CRD has a rule that is not known here: self.size() < 3"
+
+
+@pytest.mark.parametrize("part", ["headGroupSpec", "workerGroupSpecs"])
+def test_pods_of_the_operator_are_held_to_kubernetes_schemas_without_its_own(part: str) -> None:
+    resources = copy.deepcopy(whole("dev"))
+    [service] = [one for one in resources if name(one) == "RayService endpoint"]
+    group = service["spec"]["rayClusterConfig"][part]
+    container = (group if part == "headGroupSpec" else group[0])["template"]["spec"]["containers"][0]
+    container["livenesProbe"] = container.pop("livenessProbe")
+    [line] = schemas.problems(resources, None)
+    who = {"headGroupSpec": "head", "workerGroupSpecs": "workers replicas"}[part]
+    assert line.startswith(f"RayService endpoint, {who}, as PodTemplate rayservice-endpoint-")
+    assert "livenesProbe" in line

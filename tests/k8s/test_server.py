@@ -18,7 +18,7 @@ from tests.k8s.test_check import run_check
 @cache
 def kinds() -> set[tuple[str, str]]:
     every = [one for overlay in rendering.names() for one in rendering.render(overlay)]
-    return {(one["apiVersion"], one["kind"]) for one in every}
+    return {(one["apiVersion"], one["kind"]) for one in every} | {("v1", "PodTemplate")}
 
 
 @cache
@@ -33,10 +33,12 @@ def asked(
     refused: frozenset[str] = frozenset(),
     namespaces: list[list[str]] | None = None,
     without: str = "nothing",
+    beside: frozenset[tuple[str, str]] = frozenset(),
+    warned: dict[str, str] | None = None,
 ) -> Iterator[ApiServer]:
-    """Have kubectl ask a stand-in, which lacks kinds of some versions."""
-    known = {(version, kind) for version, kind in kinds() if not version.startswith(without)}
-    there = ApiServer(known, refused, namespaces or [["default"]])
+    """Have kubectl ask a stand-in, which lacks kinds of some versions and has others beside."""
+    known = {(version, kind) for version, kind in kinds() if not version.startswith(without)} | beside
+    there = ApiServer(known, refused, namespaces or [["default"]], warned=warned or {})
     with running(folder, there) as path, pytest.MonkeyPatch.context() as patched:
         patched.setenv("KUBECONFIG", str(path))
         patched.setenv("KUBECACHEDIR", str(folder))
@@ -45,24 +47,29 @@ def asked(
 
 def test_every_object_is_tried_and_none_is_kept(tmp_path: Path) -> None:
     with asked(tmp_path) as there:
-        assert list(server.problems(whole())) == []
+        assert server.answer(whole()) == server.Answer()
     options = {"dryRun": "All", "fieldValidation": "Strict", "force": "true", "fieldManager": server.MANAGER}
     assert all(query.items() >= options.items() for _, query, _ in there.applied)
     tried = [(given["kind"], given["metadata"]["name"]) for _, _, given in there.applied]
-    assert sorted(tried) == sorted((one["kind"], one["metadata"]["name"]) for one in whole())
+    pods = {
+        *("rayservice-endpoint-head", "rayservice-endpoint-workers-replicas", "rayservice-endpoint-cleanup-of-redis"),
+        *("rayjob-search-head", "rayjob-search-workers-gpu", "rayjob-search-submitter"),
+    }
+    expected = [(one["kind"], one["metadata"]["name"]) for one in whole()]
+    assert sorted(tried) == sorted([*expected, *(("PodTemplate", called) for called in pods)])
 
 
 @pytest.mark.parametrize(("namespaces", "used"), [(["default"], "default"), (["default", "raygenre"], "raygenre")])
 def test_objects_are_tried_in_a_namespace_that_is_there(tmp_path: Path, namespaces: list[str], used: str) -> None:
     with asked(tmp_path, namespaces=[namespaces]) as there:
-        assert list(server.problems(whole())) == []
+        assert server.answer(whole()) == server.Answer()
     within = [path.split("/")[-3] for path, _, given in there.applied if given["kind"] not in CLUSTER_WIDE]
     assert set(within) == {used}
 
 
 def test_each_object_that_is_refused_is_named(tmp_path: Path) -> None:
     with asked(tmp_path, refused=frozenset({"results", "redis"})):
-        found = list(server.problems(whole()))
+        found = server.answer(whole()).problems
     expected = [name(one) for one in whole() if one["metadata"]["name"] in ("results", "redis")]
     assert len(expected) == 5
     assert [line.partition(": the server refuses it: ")[0] for line in found] == expected
@@ -71,16 +78,58 @@ def test_each_object_that_is_refused_is_named(tmp_path: Path) -> None:
 
 def test_without_the_operator_its_kinds_are_named(tmp_path: Path) -> None:
     with asked(tmp_path, without="ray.io/"):
-        found = list(server.problems(whole()))
+        found = server.answer(whole()).problems
     assert [line.partition(": the server refuses it: ")[0] for line in found] == [
         "RayService endpoint",
         "RayJob search",
     ]
 
 
+def test_what_would_break_pod_security_is_a_problem_and_other_warnings_are_told(tmp_path: Path) -> None:
+    violation = (
+        'would violate PodSecurity "restricted:latest": allowPrivilegeEscalation != false (container "autoscaler")'
+    )
+    said = {"rayservice-endpoint-head": violation, "redis": "unrecognized format"}
+    with asked(tmp_path, warned=said):
+        answer = server.answer(whole())
+    assert answer.problems == [f"PodTemplate rayservice-endpoint-head: the server warns: {violation}"]
+    redis = [one for one in whole() if one["metadata"]["name"] == "redis"]
+    assert answer.warnings == [f"{name(one)}: the server warns: unrecognized format" for one in redis]
+
+
+def test_a_warning_is_printed_and_fails_nothing(tmp_path: Path) -> None:
+    with asked(tmp_path, warned={"results": "this will go with 1.37"}):
+        done = run_check("prod", KUBECONFIG=os.environ["KUBECONFIG"])
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count("    PersistentVolumeClaim results: the server warns: this will go with 1.37\n") == 2
+
+
+def test_a_kind_that_the_server_has_in_another_version_is_a_problem(tmp_path: Path) -> None:
+    with asked(tmp_path, beside=frozenset({("kueue.x-k8s.io/v1", "ClusterQueue")})):
+        done = run_check("gpu", KUBECONFIG=os.environ["KUBECONFIG"])
+    assert done.returncode == 1
+    ours = {one["apiVersion"] for one in rendering.render("gpu", (), ("kueue",)) if one["kind"] == "ClusterQueue"}
+    assert f"    ClusterQueue: the server has no {ours.pop()}, but kueue.x-k8s.io/v1\n" in done.stdout
+    assert [line for line in done.stdout.splitlines() if "left out" in line and "Queue" in line] == []
+
+
+def test_one_overlay_is_checked_where_another_would_not_fit(tmp_path: Path) -> None:
+    with asked(tmp_path) as there:
+        done = run_check("prod", KUBECONFIG=os.environ["KUBECONFIG"])
+    assert done.returncode == 0, done.stdout
+    assert set(re.findall(r"^(\w+)[\w ,]*: ", done.stdout, re.MULTILINE)) == {"prod", "left"}
+    claims = [given["spec"]["accessModes"] for _, _, given in there.applied if given["metadata"]["name"] == "results"]
+    assert claims == [["ReadWriteMany"]] * 2
+
+
+def test_an_overlay_that_is_not_there_is_told() -> None:
+    done = run_check("staging")
+    assert (done.returncode, done.stdout) == (2, "there is no overlay staging; known: dev, gpu, prod\n")
+
+
 def test_a_server_that_has_only_just_begun_is_waited_for(tmp_path: Path) -> None:
     with asked(tmp_path, namespaces=[[], ["kube-system"], ["default"]]) as there:
-        assert list(server.problems(whole()[:1])) == []
+        assert server.answer(whole()[:1]) == server.Answer()
     assert there.namespaces == [["default"]]
 
 

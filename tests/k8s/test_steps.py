@@ -2,7 +2,10 @@
 
 import re
 import shlex
+import sqlite3
 import subprocess
+import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -75,3 +78,31 @@ def test_the_times_that_the_readme_names_are_those_of_the_manifests() -> None:
     )
     assert (service["rayClusterDeletionDelaySeconds"], "three minutes later" in README) == (180, True)
     assert (stays[:2], "its cluster goes after two minutes, or\nan hour if it failed" in README) == ([120, 3600], True)
+    assert (job["activeDeadlineSeconds"], "A search has 48 hours" in README) == (172800, True)
+    assert (job["preRunningDeadlineSeconds"], "its nodes may take\n30 minutes" in README) == (1800, True)
+    assert (job["backoffLimit"], "tried three times more" in README, "Four attempts failed" in README) == (
+        3,
+        True,
+        True,
+    )
+
+
+def test_databases_of_one_volume_are_kept_and_come_back(tmp_path: Path) -> None:
+    """What the README has MLflow's container run, with folders of this machine for the volume and /tmp."""
+    places = {"/var/lib/mlflow": tmp_path / "volume", "/tmp": tmp_path / "pod"}
+    keep, take_back = re.findall(r"python -c '(import sqlite3.*)'", README)
+    for place in places.values():
+        place.mkdir()
+    for database in ("mlflow", "auth"):
+        assert row(places["/var/lib/mlflow"] / f"{database}.db", "CREATE TABLE runs AS SELECT 'kept' AS name") is None
+    for code, after in ((keep, "DELETE FROM runs"), (take_back, "SELECT name FROM runs")):
+        moved = re.sub("|".join(places), lambda found: str(places[found[0]]), code)
+        subprocess.run([sys.executable, "-c", moved], check=True)
+        said = [row(places["/var/lib/mlflow"] / f"{database}.db", after) for database in ("mlflow", "auth")]
+    assert said == [("kept",), ("kept",)]
+
+
+def row(database: Path, statement: str) -> tuple[str, ...] | None:
+    with closing(sqlite3.connect(database)) as connection, connection:
+        found: tuple[str, ...] | None = connection.execute(statement).fetchone()
+        return found

@@ -1,0 +1,82 @@
+"""Whether nobody outside reaches what runs code, and nobody inside may do everything.
+
+Ray's dashboard takes jobs, its client port and its GCS do so without asking; a head's service has all three.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from k8s.check.network import DASHBOARD, GCS, RAY_CLIENT
+from k8s.check.pods import HEAD, clusters, pods
+from k8s.check.rendering import Resource, name
+
+ADMIN = "cluster-admin"
+_ROUTES = ("Ingress", "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute")
+_HEADS_SERVICE = "-head-svc"  # as the operator names it
+_DOORS: dict[object, str] = {DASHBOARD: "dashboard", RAY_CLIENT: "client", GCS: "gcs"}
+"""Ports of a head, with the names that the operator gives them."""
+
+
+def problems(resources: list[Resource]) -> Iterator[str]:
+    """Yield ways in from outside, and rights over the whole cluster."""
+    heads = [pod for pod in pods(resources) if pod.role == HEAD]
+    behind = {
+        one["metadata"]["name"]
+        for one in resources
+        if one["kind"] == "Service"
+        and (selector := one["spec"].get("selector"))
+        and any(selector.items() <= head.labels.items() for head in heads)
+    }
+    for resource in resources:
+        found = [*_service(resource), *_rights(resource)]
+        if resource["kind"] in _ROUTES:
+            found += _led(resource.get("spec") or {}, behind)
+        yield from (f"{name(resource)}: {text}" for text in found)
+
+
+def _service(resource: Resource) -> Iterator[str]:
+    spec = resource.get("spec") or {}
+    if resource["kind"] == "Service" and spec.get("type", "ClusterIP") != "ClusterIP":
+        yield f"a {spec['type']} is reached from outside of the cluster"
+    if resource["kind"] == "Service" and spec.get("externalIPs"):
+        yield "externalIPs are reached from outside of the cluster"
+    cluster = clusters(resource)
+    if cluster is None:
+        return
+    head = cluster["headGroupSpec"]
+    if head.get("enableIngress"):
+        yield "enableIngress puts the dashboard on an Ingress"
+    for kind in (head.get("serviceType"), (head.get("headService") or {}).get("spec", {}).get("type")):
+        if kind not in (None, "ClusterIP"):
+            yield f"the head's service is a {kind}: the dashboard is reached from outside of the cluster"
+
+
+def _led(spec: dict[str, Any], behind: set[str]) -> Iterator[str]:
+    """Where a route leads that must lead nowhere."""
+    for service, port in _backends(spec):
+        if service in behind or service.endswith(_HEADS_SERVICE) or port in (*_DOORS, *_DOORS.values()):
+            yield f"it leads from outside to {service}, port {port}, of a Ray head, where code is run"
+
+
+def _backends(value: object) -> Iterator[tuple[str, object]]:
+    """Yield services and ports wherever a route names them: `service` of an Ingress, `backendRefs` of the others."""
+    if isinstance(value, list):
+        for part in value:
+            yield from _backends(part)
+    elif isinstance(value, dict):
+        service = value.get("service")
+        if isinstance(service, dict) and "name" in service:
+            port = service.get("port") or {}
+            yield service["name"], port.get("number", port.get("name"))
+        for reference in value.get("backendRefs", []):
+            yield reference["name"], reference.get("port")
+        for part in value.values():
+            yield from _backends(part)
+
+
+def _rights(resource: Resource) -> Iterator[str]:
+    if resource["kind"] in ("RoleBinding", "ClusterRoleBinding") and resource["roleRef"]["name"] == ADMIN:
+        yield f"it binds {ADMIN}, which may do everything"
+    for rule in resource.get("rules") or [] if resource["kind"] in ("Role", "ClusterRole") else []:
+        if "*" in rule.get("verbs", []) or "*" in rule.get("resources", []):
+            yield "a rule with * gives more than anything here needs"

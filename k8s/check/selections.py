@@ -1,0 +1,45 @@
+"""Whether what finds pods by their labels finds some: a workload its own, Prometheus those with a port of that name."""
+
+from collections.abc import Iterator
+
+from k8s.check.pods import Pod, pods
+from k8s.check.policies import selects
+from k8s.check.rendering import Resource, name
+
+_WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet")
+
+
+def problems(resources: list[Resource]) -> Iterator[str]:
+    """Yield selectors that find nobody, and names of ports and services that are not there."""
+    found = list(pods(resources))
+    services = {one["metadata"]["name"]: one for one in resources if one["kind"] == "Service"}
+    for resource in resources:
+        if resource["kind"] in _WORKLOADS:
+            yield from (f"{name(resource)}: {text}" for text in _own(resource, services))
+        if resource["kind"] == "PodMonitor":
+            yield from (f"{name(resource)}: {text}" for text in _watched(resource, found))
+
+
+def _own(resource: Resource, services: dict[str, Resource]) -> Iterator[str]:
+    spec = resource["spec"]
+    labels = spec["template"].get("metadata", {}).get("labels", {})
+    if not selects(spec["selector"], labels):
+        yield "its selector does not find its own pods"
+    if resource["kind"] != "StatefulSet":
+        return
+    service = services.get(spec["serviceName"])
+    if service is None:
+        yield f"serviceName: Service {spec['serviceName']} does not exist"
+    elif not (service["spec"].get("selector") or {"": ""}).items() <= labels.items():
+        yield f"serviceName: Service {spec['serviceName']} does not find its pods"
+
+
+def _watched(resource: Resource, found: list[Pod]) -> Iterator[str]:
+    """A pod without the port is passed over in silence, and its alerts never come."""
+    chosen = [pod for pod in found if pod.runs_on and selects(resource["spec"]["selector"], pod.labels)]
+    if not chosen:
+        yield "its selector finds no pod"
+    for endpoint in resource["spec"]["podMetricsEndpoints"]:
+        for pod in chosen:
+            if endpoint["port"] not in pod.ports:
+                yield f"{pod.where} has no port named {endpoint['port']}"

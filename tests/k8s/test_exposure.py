@@ -1,0 +1,68 @@
+"""Ways in from outside, and rights over the cluster, that somebody might add to an overlay."""
+
+from typing import Any
+
+import pytest
+
+from k8s.check import exposure
+from tests.k8s.test_check import whole
+
+
+def route(kind: str, service: str, port: int | str) -> dict[str, Any]:
+    if kind == "Ingress":
+        by = "number" if isinstance(port, int) else "name"
+        path = {"path": "/", "pathType": "Prefix", "backend": {"service": {"name": service, "port": {by: port}}}}
+        spec: dict[str, Any] = {"rules": [{"http": {"paths": [path]}}]}
+    else:
+        spec = {"rules": [{"backendRefs": [{"name": service, "port": port}]}]}
+    return {"kind": kind, "metadata": {"name": "door"}, "spec": spec}
+
+
+def binding(kind: str, role: str) -> dict[str, Any]:
+    return {"kind": kind, "metadata": {"name": "door"}, "roleRef": {"kind": "ClusterRole", "name": role}}
+
+
+HEADS = {
+    "kind": "Service",
+    "metadata": {"name": "heads"},
+    "spec": {"selector": {"ray.io/node-type": "head"}, "ports": [{"port": 8265}]},
+}
+
+
+@pytest.mark.parametrize("kind", ["Ingress", "HTTPRoute", "TCPRoute"])
+@pytest.mark.parametrize(
+    ("service", "port"),
+    [("endpoint-head-svc", 80), ("heads", 80), ("mine", 8265), ("mine", "dashboard"), ("mine", 10001), ("mine", 6379)],
+)
+def test_no_route_leads_to_a_head(kind: str, service: str, port: int | str) -> None:
+    lines = list(exposure.problems([*whole("prod"), HEADS, route(kind, service, port)]))
+    assert lines == [f"{kind} door: it leads from outside to {service}, port {port}, of a Ray head, where code is run"]
+
+
+def test_an_ingress_without_rules_leads_somewhere_too() -> None:
+    door = route("Ingress", "", 80)
+    door["spec"] = {"defaultBackend": {"service": {"name": "endpoint-head-svc", "port": {"number": 8265}}}}
+    assert len(list(exposure.problems([*whole("prod"), door]))) == 1
+
+
+@pytest.mark.parametrize("kind", ["Ingress", "HTTPRoute"])
+def test_a_route_may_lead_to_the_endpoint(kind: str) -> None:
+    assert list(exposure.problems([*whole("prod"), route(kind, "endpoint-serve-svc", 8000)])) == []
+
+
+@pytest.mark.parametrize("kind", ["RoleBinding", "ClusterRoleBinding"])
+def test_nobody_may_do_everything(kind: str) -> None:
+    lines = list(exposure.problems([binding(kind, "cluster-admin")]))
+    assert lines == [f"{kind} door: it binds cluster-admin, which may do everything"]
+    assert list(exposure.problems([binding(kind, "view")])) == []
+
+
+@pytest.mark.parametrize("rule", [{"verbs": ["*"], "resources": ["pods"]}, {"verbs": ["get"], "resources": ["*"]}])
+def test_no_role_is_over_everything(rule: dict[str, Any]) -> None:
+    lines = list(exposure.problems([{"kind": "Role", "metadata": {"name": "door"}, "rules": [rule]}]))
+    assert lines == ["Role door: a rule with * gives more than anything here needs"]
+
+
+def test_no_service_has_an_address_outside() -> None:
+    door = {"kind": "Service", "metadata": {"name": "door"}, "spec": {"externalIPs": ["203.0.113.10"]}}
+    assert list(exposure.problems([door])) == ["Service door: externalIPs are reached from outside of the cluster"]

@@ -1,0 +1,88 @@
+"""What the overlays must have: the check finds what is wrong, and would not miss what is gone."""
+
+from typing import Any
+
+import pytest
+
+from k8s.check import rendering
+from k8s.check.pods import WORKER, Pod, pods
+from k8s.check.rendering import Resource, name
+from k8s.check.versions import pinned, version
+from tests.k8s.test_check import whole
+
+
+def one(resources: list[Resource], called: str) -> dict[str, Any]:
+    """An object's specification."""
+    [found] = [resource for resource in resources if name(resource) == called]
+    spec: dict[str, Any] = found["spec"]
+    return spec
+
+
+def gpus(pod: Pod) -> object:
+    return pod.spec["containers"][0]["resources"]["limits"].get("nvidia.com/gpu")
+
+
+def test_a_worker_of_prod_stays_when_nodes_are_drained() -> None:
+    budget = one(whole("prod"), "PodDisruptionBudget endpoint")
+    assert budget["minAvailable"] == 1
+    assert budget["selector"]["matchLabels"]["ray.io/node-type"] == "worker"
+    [group] = one(whole("prod"), "RayService endpoint")["rayClusterConfig"]["workerGroupSpecs"]
+    assert group["minReplicas"] >= 2
+
+
+def test_mlflow_of_many_servers_has_a_budget_too() -> None:
+    for overlay in ("gpu", "prod"):
+        assert one(whole(overlay), "PodDisruptionBudget mlflow")["maxUnavailable"] == 1
+        assert one(whole(overlay), "Deployment mlflow")["replicas"] == 2
+
+
+def test_the_head_of_prod_remembers() -> None:
+    options = one(whole("prod"), "RayService endpoint")["rayClusterConfig"]["gcsFaultToleranceOptions"]
+    assert (options["backend"], options["redisAddress"]) == ("redis", "redis:6379")
+    assert "secretKeyRef" in options["redisPassword"]["valueFrom"]
+
+
+def test_workers_of_prod_are_in_more_than_one_zone() -> None:
+    [group] = one(whole("prod"), "RayService endpoint")["rayClusterConfig"]["workerGroupSpecs"]
+    [zones] = [
+        constraint
+        for constraint in group["template"]["spec"]["topologySpreadConstraints"]
+        if constraint["topologyKey"] == "topology.kubernetes.io/zone"
+    ]
+    assert (zones["whenUnsatisfiable"], zones["maxSkew"]) == ("DoNotSchedule", 1)
+
+
+@pytest.mark.parametrize("overlay", rendering.names())
+def test_a_search_is_tried_again_and_ends(overlay: str) -> None:
+    job = one(whole(overlay), "RayJob search")
+    assert job["backoffLimit"] == 3
+    assert job["preRunningDeadlineSeconds"] == 30 * 60
+    assert job["activeDeadlineSeconds"] == 48 * 60 * 60
+    assert job["rayClusterSpec"]["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
+
+
+@pytest.mark.parametrize("overlay", rendering.names())
+def test_mlflow_asks_who_comes_and_by_which_name(overlay: str) -> None:
+    arguments = one(whole(overlay), "Deployment mlflow")["template"]["spec"]["containers"][0]["args"]
+    assert "--app-name=basic-auth" in arguments
+    [hosts] = [argument.partition("=")[2] for argument in arguments if argument.startswith("--allowed-hosts=")]
+    assert "mlflow:5000" in hosts.split(",")
+    assert "*" not in hosts
+
+
+@pytest.mark.parametrize("overlay", rendering.names())
+def test_the_namespace_has_its_bounds(overlay: str) -> None:
+    hard = one(whole(overlay), "ResourceQuota raygenre")["hard"]
+    assert {"requests.cpu", "requests.memory", "limits.cpu", "limits.memory", "pods"} <= hard.keys()
+    asks = any(gpus(pod) for pod in pods(whole(overlay)))
+    assert ("requests.nvidia.com/gpu" in hard) == asks
+    [limit] = one(whole(overlay), "LimitRange raygenre")["limits"]
+    assert {"cpu", "memory", "ephemeral-storage"} <= limit["default"].keys() & limit["defaultRequest"].keys()
+
+
+def test_whoever_asks_for_a_gpu_may_go_to_its_node_and_can_use_it() -> None:
+    asking = [pod for pod in pods(whole("gpu")) if pod.role == WORKER and gpus(pod)]
+    assert {name(pod.owner) for pod in asking} == {"RayService endpoint", "RayJob search"}
+    for pod in asking:
+        assert {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"} in pod.spec["tolerations"]
+        assert pod.spec["containers"][0]["image"] == f"raygenre:{version()}-ray{pinned('ray')}-cuda"

@@ -1,0 +1,118 @@
+"""Each rule of pod security `restricted`, broken in a pod and in each kind of its containers."""
+
+import copy
+from typing import Any
+
+import pytest
+
+from k8s.check import security
+from k8s.check.pods import AUTOSCALER, WAITING, Pod, pods
+from k8s.check.rendering import Resource, name
+from tests.k8s.test_check import whole
+
+OTHER_HOST = {"httpGet": {"path": "/", "port": 80, "host": "203.0.113.10"}}
+
+OF_PODS: list[tuple[dict[str, Any], str]] = [
+    ({"hostNetwork": True}, "hostNetwork is not allowed"),
+    ({"hostPID": True}, "hostPID is not allowed"),
+    ({"hostIPC": True}, "hostIPC is not allowed"),
+    ({"volumes": [{"name": "node", "hostPath": {"path": "/"}}]}, "volume node: hostPath is not allowed"),
+    ({"volumes": [{"name": "old", "nfs": {"server": "here", "path": "/"}}]}, "volume old: nfs is not allowed"),
+    ({"securityContext": {"runAsUser": 0}}, "securityContext.runAsUser of the pod is root"),
+    ({"securityContext": {"runAsNonRoot": False}}, "securityContext.runAsNonRoot of the pod is false"),
+    (
+        {"securityContext": {"seccompProfile": {"type": "Unconfined"}}},
+        "securityContext.seccompProfile of the pod is not RuntimeDefault",
+    ),
+    (
+        {"securityContext": {"sysctls": [{"name": "kernel.msgmax", "value": "1"}]}},
+        "securityContext.sysctls: kernel.msgmax is not allowed",
+    ),
+]
+OF_BOTH: list[tuple[dict[str, Any], str]] = [
+    ({"seLinuxOptions": {"type": "spc_t"}}, "securityContext.seLinuxOptions: the type spc_t is none of a container"),
+    ({"seLinuxOptions": {"user": "system_u"}}, "securityContext.seLinuxOptions name a user or a role"),
+    ({"seLinuxOptions": {"role": "sysadm_r"}}, "securityContext.seLinuxOptions name a user or a role"),
+    ({"appArmorProfile": {"type": "Unconfined"}}, "securityContext.appArmorProfile is Unconfined"),
+    ({"windowsOptions": {"hostProcess": True}}, "securityContext.windowsOptions.hostProcess is not allowed"),
+]
+OF_CONTAINERS: list[tuple[dict[str, Any], str]] = [
+    ({"allowPrivilegeEscalation": True}, "securityContext.allowPrivilegeEscalation is not false"),
+    ({"privileged": True}, "securityContext.privileged is not allowed"),
+    ({"capabilities": {"drop": ["KILL"]}}, "securityContext.capabilities do not drop ALL"),
+    ({"capabilities": {"drop": ["ALL"], "add": ["SYS_TIME"]}}, "securityContext.capabilities do not drop ALL"),
+    ({"runAsNonRoot": False}, "securityContext.runAsNonRoot is not true"),
+    ({"runAsUser": 0}, "securityContext.runAsUser is not a user other than root"),
+    ({"seccompProfile": {"type": "Unconfined"}}, "securityContext.seccompProfile is not RuntimeDefault"),
+    ({"readOnlyRootFilesystem": False}, "securityContext.readOnlyRootFilesystem is not true"),
+    ({"procMount": "Unmasked"}, "securityContext.procMount is Unmasked, not Default"),
+]
+OF_THEIR_FIELDS: list[tuple[dict[str, Any], str]] = [
+    ({"ports": [{"containerPort": 80, "hostPort": 80}]}, "a hostPort is not allowed"),
+    ({"startupProbe": OTHER_HOST}, "startupProbe asks another host"),
+    ({"readinessProbe": {"tcpSocket": {"port": 80, "host": "there"}}}, "readinessProbe asks another host"),
+    ({"livenessProbe": OTHER_HOST}, "livenessProbe asks another host"),
+    ({"lifecycle": {"postStart": OTHER_HOST}}, "lifecycle.postStart asks another host"),
+    ({"lifecycle": {"preStop": OTHER_HOST}}, "lifecycle.preStop asks another host"),
+]
+
+
+def ours(resources: list[Resource], role: str) -> Pod:
+    """A pod of the endpoint, to be changed in place."""
+    [found] = [pod for pod in pods(resources) if name(pod.owner) == "RayService endpoint" and pod.role == role]
+    return found
+
+
+def found(resources: list[Resource]) -> list[str]:
+    return list(security.problems(resources))
+
+
+@pytest.fixture
+def resources() -> list[Resource]:
+    return copy.deepcopy(whole("dev"))
+
+
+@pytest.mark.parametrize(("change", "says"), OF_PODS)
+def test_a_pod_is_held_to_restricted(change: dict[str, Any], says: str, resources: list[Resource]) -> None:
+    [group] = ours(resources, "worker").owner["spec"]["rayClusterConfig"]["workerGroupSpecs"]
+    for key, value in change.items():
+        spec = group["template"]["spec"]
+        spec[key] = spec[key] + value if isinstance(value, list) else value
+    assert f"RayService endpoint, workers replicas: {says}" in found(resources)
+
+
+@pytest.mark.parametrize(("change", "says"), OF_BOTH)
+def test_what_a_pod_and_a_container_may_say_alike_is_held_to_restricted(
+    change: dict[str, Any], says: str, resources: list[Resource]
+) -> None:
+    [group] = ours(resources, "worker").owner["spec"]["rayClusterConfig"]["workerGroupSpecs"]
+    group["template"]["spec"]["securityContext"] |= change
+    assert f"RayService endpoint, workers replicas: {says}" in found(resources)
+
+
+@pytest.mark.parametrize(("change", "says"), OF_BOTH + OF_CONTAINERS)
+def test_containers_that_the_operator_adds_are_held_to_restricted(
+    change: dict[str, Any], says: str, resources: list[Resource]
+) -> None:
+    cluster = ours(resources, "worker").owner["spec"]["rayClusterConfig"]
+    cluster["autoscalerOptions"]["securityContext"] |= change
+    cluster["workerGroupSpecs"][0]["template"]["spec"]["containers"][0]["securityContext"] |= change
+    lines = found(resources)
+    assert f"RayService endpoint, head, container {AUTOSCALER}: {says}" in lines
+    for container in (WAITING, "ray-worker"):
+        assert f"RayService endpoint, workers replicas, container {container}: {says}" in lines
+
+
+@pytest.mark.parametrize(("change", "says"), OF_THEIR_FIELDS)
+def test_a_container_is_held_to_restricted(change: dict[str, Any], says: str, resources: list[Resource]) -> None:
+    ours(resources, "worker").spec["containers"][0].update(change)
+    assert f"RayService endpoint, workers replicas, container ray-worker: {says}" in found(resources)
+
+
+def test_an_annotation_does_not_take_app_armor_away(resources: list[Resource]) -> None:
+    [deployment] = [one for one in resources if name(one) == "Deployment mlflow"]
+    key = "container.apparmor.security.beta.kubernetes.io/mlflow"
+    deployment["spec"]["template"]["metadata"]["annotations"] = {key: "unconfined"}
+    assert f"Deployment mlflow: the annotation {key} is unconfined, and so no AppArmor" in found(resources)
+    deployment["spec"]["template"]["metadata"]["annotations"] = {key: "runtime/default"}
+    assert found(resources) == []
