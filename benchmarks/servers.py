@@ -26,10 +26,15 @@ Shares = dict[str, float]
 
 @dataclass(frozen=True)
 class Server:
-    """How to start a server, ask it, and read its answer; `running` fills in {port}, {model}, {config} and {stock}."""
+    """How to start a server, ask it, and read its answer; `running` fills in {port}, {model}, {config} and {stock}.
+
+    Attributes:
+        direct: whether it is raygenre, asked on the port on which its replicas answer by themselves.
+    """
 
     name: str
     command: str
+    direct: bool = False
     path: str = "/predict"
     shares: Callable[[Any], Shares] = dict
     content_type: str = "application/octet-stream"
@@ -62,6 +67,7 @@ HAPROXY = proxies.DEFAULTS | {
 SERVERS = (
     OURS,
     replace(OURS, name="raygenre, HAProxy", environment=HAPROXY),
+    replace(OURS, name="raygenre, direct port", direct=True),
     Server("FastAPI + uvicorn", "uvicorn benchmarks.peers.plain:app --port {port} --no-access-log"),
     Server("LitServe", "python -m benchmarks.peers.lit {port}"),
     Server(
@@ -79,7 +85,7 @@ SERVERS = (
 @contextmanager
 def running(server: Server, work: Path, picture: bytes) -> Iterator[tuple[int, int]]:
     """Start a server and wait for its first answer; yield its port and the id of its process."""
-    port = free_port()
+    port, asked = free_port(), free_port()
     for name, application in (("config", "serve.app:app"), ("stock", "benchmarks.peers.stock_serve:app")):
         options = {"host": "127.0.0.1", "port": port}
         applications = [{"name": "default", "route_prefix": "/", "import_path": application}]
@@ -93,6 +99,7 @@ def running(server: Server, work: Path, picture: bytes) -> Iterator[tuple[int, i
         "RAYGENRE_STORAGE": str(work / "storage"),
         "OMP_NUM_THREADS": "1",
         **server.environment,
+        **({"RAYGENRE_DIRECT_PORT": str(asked)} if server.direct else {}),
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",  # mlflow starts uvicorn by its name
     }
     command = server.command.format(**places).split()
@@ -111,13 +118,13 @@ def running(server: Server, work: Path, picture: bytes) -> Iterator[tuple[int, i
         while True:
             if process.poll() is not None or time.monotonic() > until:
                 raise RuntimeError(f"{server.name} does not answer:\n{log.read_text()}")
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+            connection = http.client.HTTPConnection("127.0.0.1", asked if server.direct else port, timeout=30)
             with suppress(OSError, http.client.HTTPException), closing(connection):
                 connection.request("POST", server.path, server.body(picture), {"Content-Type": server.content_type})
                 if connection.getresponse().status == 200:
                     break
             time.sleep(0.3)
-        yield port, process.pid
+        yield asked if server.direct else port, process.pid
     finally:
         started = births(family(process.pid))
         process.send_signal(signal.SIGINT)

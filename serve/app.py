@@ -22,7 +22,7 @@ from ray.serve.schema import LoggingConfig
 
 from raygenre import registry
 from raygenre.storage import resolve
-from serve import listening, logs, proxies
+from serve import direct, listening, logs, proxies
 from serve.keys import KeyProblemError, Keys, check_exposure
 from serve.routes import build
 from serve.service import Service
@@ -45,11 +45,13 @@ class Endpoint:
 
     async def __serve_build_asgi_app__(self) -> FastAPI:
         """Load the models and return what answers; Ray Serve calls it once, after the constructor."""
-        service = await asyncio.to_thread(self._start)
-        return build(service)
+        host = listening.host()
+        service = await asyncio.to_thread(self._start, host)
+        port = self._settings.direct_port
+        return build(service, direct.listener(host or "127.0.0.1", port) if port else None)
 
-    def _start(self) -> Service:
-        check_exposure(listening.host(), self._keys, insecure=self._settings.insecure)
+    def _start(self, host: str) -> Service:
+        check_exposure(host, self._keys, insecure=self._settings.insecure)
         service = Service(self._settings, self._keys)
         service.models.watch()
         name = service.models.champion.fetched.name
@@ -81,9 +83,10 @@ def app(settings: Settings) -> Application:
         max_queued_requests=QUEUED,
         backpressure_config=BackpressureConfig(status_code=429, retry_after_s=settings.retry_after),
         autoscaling_config=AutoscalingConfig(
-            min_replicas=settings.min_replicas,
+            # Serve cannot tell how much there is to do where it is not asked.
+            min_replicas=settings.max_replicas if settings.direct_port else settings.min_replicas,
             max_replicas=settings.max_replicas,
-            target_ongoing_requests=settings.batch,
+            target_ongoing_requests=settings.threads * settings.batch,
         ),
         logging_config=LoggingConfig(enable_access_log=False),  # logs.py writes a line a request, with more in it
         max_surge_percent=25,

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
+from socket import socket
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
@@ -14,6 +15,7 @@ from fastapi.responses import FileResponse, Response
 from starlette.exceptions import HTTPException
 
 from raygenre.card import card
+from serve import direct
 from serve.body import is_form, read_files
 from serve.guard import Guard
 from serve.problems import MEDIA_TYPE, RefusalError, problem
@@ -67,10 +69,12 @@ _open = APIRouter()
 _guarded = APIRouter(prefix="/v1", dependencies=[Depends(_admit)])
 
 
-def build(service: Service) -> FastAPI:
-    """Return the application of a replica."""
+def build(service: Service, taken: socket | None = None) -> FastAPI:
+    """Return the application of a replica, which answers on a port of its own as well if one was taken."""
     api = blank()
     api.state.service = service
+    if taken:
+        api.router.lifespan_context = lambda _: direct.answering(api, taken)
     if service.settings.origins:
         headers = ["Authorization", "X-API-Key", "Content-Type", "X-Request-ID"]
         api.add_middleware(

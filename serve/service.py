@@ -30,7 +30,7 @@ class Service:
     """
 
     def __init__(self, settings: Settings, keys: Keys) -> None:
-        torch.set_num_threads(settings.threads)
+        torch.set_num_threads(1)  # several batches at a time, each on one thread, answer more than one on several
         self.settings = settings
         self.keys = keys
         self.metrics = Metrics()
@@ -43,7 +43,7 @@ class Service:
             retry_after=settings.retry_after,
         )
         self.models = Models(resolve(settings.storage, settings.tracking_uri), settings, self.metrics)
-        self._forward = Forward(settings.batch, self.metrics)
+        self._forward = Forward(settings.batch, self.metrics, threads=settings.threads)
         self._working = 0
 
     @property

@@ -72,9 +72,22 @@ class Settings(BaseSettings):
     max_replicas: int = Field(default=2, ge=1, description="Replicas under load.")
     replica_cpus: float = Field(default=1, ge=0, description="CPUs that a replica reserves.")
     replica_gpus: float = Field(default=0, ge=0, description="GPUs that a replica reserves; a fraction shares one.")
-    threads: int = Field(default=1, ge=1, description="torch's threads in a replica.")
+    threads: int = Field(
+        default=2, ge=1, description="Batches that are in a replica's network at a time, each on one thread."
+    )
     decoders: int = Field(default=2, ge=1, description="Files that a replica decodes at a time.")
-    batch: int = Field(default=8, ge=1, description="Windows of 30 s that go through the network together, at most.")
+    batch: int = Field(
+        default=4,
+        ge=1,
+        description="Windows of 30 s that go through the network together, at most; 32 or more on a GPU.",
+    )
+    direct_port: int = Field(
+        default=0,
+        ge=0,
+        le=65535,
+        description="Port on which replicas answer by themselves as well, without Ray's proxy; 0 for none. There are "
+        "always max_replicas then.",
+    )
 
     @field_validator("max_replicas")
     @classmethod
