@@ -64,10 +64,11 @@ HAPROXY = proxies.DEFAULTS | {
     "RAY_SERVE_HAPROXY_NBTHREAD": str(os.cpu_count()),
     "RAYGENRE_INSECURE": "1",  # HAProxy listens on all interfaces
 }
+DIRECT = replace(OURS, name="raygenre, direct port", direct=True)
 SERVERS = (
     OURS,
     replace(OURS, name="raygenre, HAProxy", environment=HAPROXY),
-    replace(OURS, name="raygenre, direct port", direct=True),
+    DIRECT,
     Server("FastAPI + uvicorn", "uvicorn benchmarks.peers.plain:app --port {port} --no-access-log"),
     Server("LitServe", "python -m benchmarks.peers.lit {port}"),
     Server(

@@ -8,8 +8,9 @@ Run, from the project's folder (12 minutes on 2 cores):
 Each server starts anew in every round, answers some requests before the clock, then one client and sixteen send
 pictures for some seconds, from the same machine and cores. Every answer is compared with the classifier's own. CPU time
 is that of all processes that the server started, Ray's included, and stands beside a loop that decodes and predicts the
-same pictures in one process without any server. The table has medians over the rounds. Ray Serve runs with its plain
-proxy, unless HAProxy is named, which listens on all interfaces while it is measured.
+same pictures in one process without any server. The table has medians over the rounds. Requests go through Ray's plain
+proxy, unless HAProxy is named, which listens on all interfaces while it is measured, or the port on which the replicas
+answer by themselves.
 """
 
 import http.client
@@ -31,7 +32,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.processes import cpu_seconds
-from benchmarks.servers import OURS, SERVERS, Server, Shares, running
+from benchmarks.servers import DIRECT, OURS, SERVERS, Server, Shares, running
 from raygenre.classifier import Classifier
 from raygenre.model import GenreCNN, ModelConfig
 from raygenre.packing import save_pyfunc
@@ -96,21 +97,29 @@ def main(
 def show(console: Console, found: dict[tuple[str, int], list[Load]], bare: list[float]) -> None:
     loop_ms = statistics.median(bare)
     console.print(f"Decode and predict in a loop, one thread: {loop_ms:.2f} ms of CPU a picture")
-    table = Table("clients", "server", "requests/s", "raygenre is", "CPU ms a request", "of the loop's", "p50, p99 ms")
+    table = Table(
+        "clients", "server", "requests/s", "raygenre is", "on its own port", "CPU ms", "of the loop's", "p50, p99 ms"
+    )
     for clients in CLIENTS:
-        ours = found.get((OURS.name, clients), [])
         for (name, number), loads in found.items():
             if number != clients:
                 continue
             rate, cpu, p50, p99 = (
                 statistics.median(getattr(load, field) for load in loads) for field in ("rate", "cpu", "p50", "p99")
             )
-            ratio = [mine.rate / other.rate for mine, other in zip(ours, loads, strict=bool(ours))]
-            times = f"{statistics.median(ratio):.2f} times" if ratio and name != OURS.name else ""
+            times = [_times(found.get((ours.name, clients), []), loads) for ours in (OURS, DIRECT)]
             table.add_row(
-                str(clients), name, f"{rate:.1f}", times, f"{cpu:.1f}", f"{cpu / loop_ms:.2f}", f"{p50:.0f}, {p99:.0f}"
+                str(clients), name, f"{rate:.1f}", *times, f"{cpu:.1f}", f"{cpu / loop_ms:.2f}", f"{p50:.0f}, {p99:.0f}"
             )
     console.print(table)
+
+
+def _times(ours: list[Load], others: list[Load]) -> str:
+    """How many times as many requests a second ours answer, by rounds."""
+    if not ours or ours is others:
+        return ""
+    ratios = [mine.rate / other.rate for mine, other in zip(ours, others, strict=True)]
+    return f"{statistics.median(ratios):.2f} times"
 
 
 def files(data: Path | None) -> Iterator[bytes]:
