@@ -113,7 +113,7 @@ def test_an_expression_is_one_that_prometheus_reads(expression: str) -> None:
     ],
 )
 def test_an_expression_that_is_none_is_noticed(expression: str) -> None:
-    with pytest.raises(ValueError, match="unclosed|unknown|unexpected|expected"):
+    with pytest.raises(ValueError, match=r"unclosed|unknown|unexpected|expected"):
         promql_parser.parse(filled(expression))
 
 
