@@ -5,7 +5,8 @@ Run, from the project's folder (half an hour):
     python -m benchmarks.soak --minutes 3         # a look
 
 Nineteen of twenty requests are pictures, the others songs of 30 s as MP3. The slope is a least-squares line through
-the resident memory, every 5 s, after the first sixth of the time, in which caches fill.
+the resident memory, every 5 s, after the first sixth of the time, in which caches fill. Where all processes together
+grow by more than 1 MB a minute, the exit status is 1. Ray Serve runs with its plain proxy.
 """
 
 import http.client
@@ -36,6 +37,7 @@ from raygenre.synthesis import GENRES, synthesise
 ONE = replace(OURS, environment={**OURS.environment, "RAYGENRE_MAX_REPLICAS": "1"})  # another would look like a leak
 CLIENTS = 32  # connections that are kept open
 EVERY = 5  # s
+MOST_GROWTH = 1.0  # MB a minute
 ROLES = {
     "replica": "ray::ServeReplica",
     "decoders": "serve.decoder_process",
@@ -63,7 +65,7 @@ def main(
             def watch() -> None:
                 while not ended.wait(EVERY):
                     for role, title in ROLES.items():
-                        memory[role].append(sum(resident(pid) for pid in titled(title, process)))
+                        memory[role].append(sum(resident(pid) for pid in titled(title, process)) * 2**20 / 1e6)
 
             watching = threading.Thread(target=watch)
             watching.start()
@@ -77,14 +79,36 @@ def main(
     console.print(
         f"{sum(statuses.values())} requests in {minutes:g} minutes: {told}; p50 {p50:.0f} ms, p99 {p99:.0f} ms"
     )
-    table = Table("process", "MiB at a sixth", "MiB in the end", "MiB a minute")
-    for role, values in memory.items():
-        if not all(values):
-            raise RuntimeError(f"there was no {role} for some time")
-        kept = values[len(values) // 6 :]
-        slope = np.polyfit(np.arange(len(kept)) * EVERY / 60, kept, 1)[0]
-        table.add_row(role, f"{kept[0]:.0f}", f"{kept[-1]:.0f}", f"{slope:+.2f}")
+    table = Table("process", "MB at a sixth", "MB in the end", "MB a minute")
+    for role, values in (memory | {"together": together(memory)}).items():
+        table.add_row(role, f"{kept(values)[0]:.0f}", f"{values[-1]:.0f}", f"{growth(values):+.2f}")
     console.print(table)
+    if growth(together(memory)) > MOST_GROWTH:
+        console.print(f"Memory grows by more than {MOST_GROWTH:g} MB a minute")
+        raise typer.Exit(1)
+
+
+def together(memory: dict[str, list[float]]) -> list[float]:
+    """What all roles hold at each time.
+
+    Raises:
+        RuntimeError: one of them was not there.
+    """
+    for role, values in memory.items():
+        if not values or not all(values):
+            raise RuntimeError(f"there was no {role} for some time")
+    return [sum(held) for held in zip(*memory.values(), strict=True)]
+
+
+def kept(values: list[float]) -> list[float]:
+    """The values after the first sixth."""
+    return values[len(values) // 6 :]
+
+
+def growth(values: list[float]) -> float:
+    """Slope of what is held every 5 s, in its unit a minute."""
+    held = kept(values)
+    return float(np.polyfit(np.arange(len(held)) * EVERY / 60, held, 1)[0])
 
 
 def send(port: int, bodies: list[bytes], *, rate: float, seconds: float) -> tuple[Counter[int], list[float]]:

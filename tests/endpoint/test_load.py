@@ -27,6 +27,7 @@ PATH = "/loaded/v1/predict"
 CLIENTS, SECONDS = 10, 150
 LONGEST_SWAP = 30  # s
 OVERLOADED = 20  # s
+LEAST_TIMES_TOO_MUCH = 3.5  # of what is answered, for the clients take their share of the same cores
 LONGEST_RECOVERY = 5  # s
 
 
@@ -96,6 +97,7 @@ def test_four_times_too_much_is_refused_in_time_and_soon_forgotten(
     began, ended = (choice(reply.began for reply in replies) for choice in (min, max))
     last = next(probe for probe in reversed(probes) if not normal(probe))
     back = last.began + last.took - ended
+    offered = len(replies) / (ended - began)
     found = statuses(replies)
     assert set(found) <= {200, 429, 503}, found
     assert found[200] > rate * OVERLOADED / 10
@@ -103,8 +105,9 @@ def test_four_times_too_much_is_refused_in_time_and_soon_forgotten(
     took = sorted(reply.took for reply in replies if reply.status == 200)
     assert took[int(0.99 * len(took))] < Settings().request_seconds
     record_property("answers a second, before", rate)
-    record_property("requests a second, then", round(len(replies) / (ended - began)))
+    record_property("requests a second, then", round(offered))
     record_property("statuses", dict(found))
     record_property("s, p99 of 200", round(took[int(0.99 * len(took))], 1))
     record_property("s until back", round(back, 1))
+    assert offered > LEAST_TIMES_TOO_MUCH * rate
     assert back < LONGEST_RECOVERY

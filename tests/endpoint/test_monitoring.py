@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import time
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import promql_parser
 import pytest
 import ray
 import yaml
@@ -19,7 +21,8 @@ import yaml
 from raygenre import __file__ as package
 from raygenre.drift import FEWEST
 from serve.models import DRIFT_EVERY
-from tests.processes import children, titled
+from tests.endpoint.hostile import chunk
+from tests.processes import children, titled, until
 
 SERVE = Path(package).parent.parent / "serve"
 MONITORING = SERVE / "monitoring"
@@ -28,6 +31,8 @@ ALERTS: dict[str, Any] = yaml.safe_load((MONITORING / "alerts.yml").read_text())
 EXPRESSIONS = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]] + [
     rule["expr"] for group in ALERTS["groups"] for rule in group["rules"]
 ]
+CLUSTER: dict[str, Any] = yaml.safe_load((SERVE.parent / "k8s/components/monitoring/alerts.yaml").read_text())
+CLUSTER_EXPRESSIONS = [rule["expr"] for group in CLUSTER["spec"]["groups"] for rule in group["rules"]]
 NEEDS_A_CHANGE = {"ray_raygenre_model_changes_total", "ray_raygenre_challenger_answers_total"}
 
 
@@ -83,8 +88,33 @@ def test_the_dashboard_is_whole() -> None:
     assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
     places = {(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in DASHBOARD["panels"]}
     assert len(places) == len(DASHBOARD["panels"])
-    for expression in EXPRESSIONS:
-        assert expression.count("(") == expression.count(")")
+
+
+def filled(expression: str) -> str:
+    """As Prometheus gets it from Grafana, which puts values into the place of variables."""
+    for variable in DASHBOARD["templating"]["list"]:
+        expression = re.sub(rf"\$(?:{variable['name']}\b|{{{variable['name']}(?::\w+)?}})", "any", expression)
+    return re.sub(r"\$(?:__(?:rate_interval|interval|range)\b|{__(?:rate_interval|interval|range)})", "5m", expression)
+
+
+@pytest.mark.parametrize("expression", [*EXPRESSIONS, *CLUSTER_EXPRESSIONS])
+def test_an_expression_is_one_that_prometheus_reads(expression: str) -> None:
+    promql_parser.parse(filled(expression))
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "sum(rate(ray_x[$__rate_interval])",
+        "rate(ray_x)",
+        "sum by (le) (summ(ray_x))",
+        "histogram_quantile(ray_x)",
+        "ray_x[$__anything]",
+    ],
+)
+def test_an_expression_that_is_none_is_noticed(expression: str) -> None:
+    with pytest.raises(ValueError, match=r"unclosed|unknown|unexpected|expected"):
+        promql_parser.parse(filled(expression))
 
 
 def test_prometheus_is_told_where_ray_lists_its_nodes() -> None:
@@ -145,24 +175,45 @@ def test_what_happens_is_counted(endpoint: httpx.Client, picture: bytes, song: b
     assert value(text, "ray_raygenre_input_drift", range="05") > 0.25
 
 
-def test_a_request_is_one_line_of_json_and_holds_nothing_of_the_file(endpoint: httpx.Client, picture: bytes) -> None:
-    endpoint.post("/v1/predict", files={"file": ("private-name.png", picture)}, headers={"x-request-id": "logged-1"})
-    endpoint.post("/v1/predict", content=b"private words", headers={"x-request-id": "logged-2"})
-    logs = Path(ray._private.worker._global_node.get_logs_dir_path())  # type: ignore[attr-defined]
-    deadline = time.monotonic() + 30
-    lines: list[str] = []
-    while len(lines) < 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
-        files = logs.glob("worker-*.err")
-        lines = [line for file in files for line in file.read_text().splitlines() if '"logged-' in line]
-    first, second = map(json.loads, sorted(lines, key=lambda line: "logged-2" in line))
+def test_a_request_is_one_line_of_json_and_no_log_has_anything_of_the_file(
+    endpoint: httpx.Client, picture: bytes, song: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Wherever Ray writes anything, what is the client's own is looked for, by words that are nowhere else."""
+    mark = f"private{uuid.uuid4().hex}"
+    told = picture[:33] + chunk(b"tEXt", b"Comment\0" + mark.encode()) + picture[33:]
+    requests: list[tuple[int, dict[str, Any]]] = [
+        (200, {"files": {"file": (f"{mark}.png", told)}}),
+        (415, {"content": mark.encode() * 20}),
+        (422, {"content": song[:3000] + mark.encode() * 20 + bytes(3000), "params": {"window": mark}}),
+        (422, {"files": {"file": (mark, b"ID3" + mark.encode() * 20)}}),
+        (422, {"files": {mark: (mark, told)}}),
+        (422, {"content": b"RIFF" + bytes(4) + b"WAVE" + mark.encode() * 20}),
+        (200, {"content": told, "params": {mark: mark}, "headers": {"x-api-key": mark, "authorization": mark}}),
+    ]
+    for number, (status, request) in enumerate(requests):
+        path = "/v1/spectrogram" if "window" in request.get("params", {}) else "/v1/predict"
+        headers = {"x-request-id": f"{mark[7:]}-{number}"} | request.pop("headers", {})
+        assert endpoint.post(path, headers=headers, **request).status_code == status, number
+
+    folder = Path(ray._private.worker._global_node.get_session_dir_path())  # type: ignore[attr-defined]
+
+    def logged(word: str) -> list[str]:
+        files = [file for file in folder.rglob("*") if file.is_file() and not file.is_symlink()]
+        assert len(files) > 10, "these are not all"
+        text = "\n".join(file.read_text(errors="replace") for file in files)
+        return [line for line in text.splitlines() if word in line]
+
+    until(lambda: len(logged(f'"request_id": "{mark[7:]}-')) == len(requests), seconds=30)
+    lines = [json.loads(line) for line in logged(f'"request_id": "{mark[7:]}-')]
+    first, second = sorted(lines, key=lambda line: str(line["request_id"]))[:2]
     assert first["event"] == "request"
     assert (first["method"], first["path"], first["status"]) == ("POST", "/v1/predict", 200)
     assert (first["files"], first["model"], first["genres"]) == (1, "1", ["bells"])
     assert first["bytes"] > len(picture)
     assert (second["status"], second["level"]) == (415, "info")
-    assert not [line for line in lines if "private" in line]
+    assert logged(mark) == []
+    printed = capfd.readouterr()
+    assert mark not in printed.out + printed.err
 
 
 @pytest.mark.parametrize("name", ["serve/public.yaml"])

@@ -55,13 +55,14 @@ def test_a_killed_proxy_is_soon_back(tmp_path: Path, record_property: Record) ->
     try:
         wait_for_an_answer(port, picture, seconds=120, log=log)
         outages = []
-        for _ in range(2):  # the machine may be busy with something else as a proxy starts
+        for _ in range(3):
             [proxy] = [pid for pid in titled("ray::ProxyActor") if os.getsid(pid) == process.pid]
             os.kill(proxy, signal.SIGKILL)
             assert ask(port, ("/v1/predict", picture)).status != 200
             outages.append(round(wait_for_an_answer(port, picture, seconds=60, log=log), 1))
         record_property("s without a proxy", outages)
-        assert min(outages) < LONGEST_OUTAGE
+        # The machine may be busy with something else as one of the proxies starts, but not twice.
+        assert sorted(outages)[1] < LONGEST_OUTAGE
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()

@@ -1,0 +1,52 @@
+"""What the processes that a request goes through hold, by /proc: proxies, replicas, and their decoders."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import processes
+
+
+@dataclass(frozen=True)
+class Change:
+    """Bytes of memory.
+
+    Attributes:
+        grown: held at the end, beyond what was held at the beginning, by all of these processes.
+        peak: held at a time by the replicas, beyond what they held at the beginning.
+    """
+
+    grown: float
+    peak: float
+
+
+def watched(application: str, work: Callable[[], object]) -> Change:
+    """Say what some work does to the memory of an application's processes."""
+    replicas = _titled(f"ServeReplica:{application}:")
+    for pid in replicas:
+        Path(f"/proc/{pid}/clear_refs").write_text("5")  # the peak is what is held now
+    held, before = sum(map(processes.resident, replicas)), _resident(application)
+    work()
+    assert replicas == _titled(f"ServeReplica:{application}:"), "a replica has died"
+    grown = _resident(application) - before
+    return Change(grown * 2**20, sum(map(_peak, replicas)) - held * 2**20)
+
+
+def _resident(application: str) -> float:
+    """MiB."""
+    replicas, proxies = _titled(f"ServeReplica:{application}:"), _titled("ray::ProxyActor")
+    decoders = [pid for replica in replicas for pid in processes.titled("serve.decoder_process", replica)]
+    return sum(processes.resident(pid) for pid in (*replicas, *proxies, *decoders))
+
+
+def _titled(title: str) -> list[int]:
+    """Ids of processes of this test's own cluster: others may run on the machine."""
+    found = processes.titled(title, os.getpid())
+    assert found, f"there is no process {title}"
+    return found
+
+
+def _peak(pid: int) -> int:
+    """Bytes."""
+    return int(Path(f"/proc/{pid}/status").read_text().split("VmHWM:")[1].split()[0]) * 1024
