@@ -1,11 +1,12 @@
 """What the processes that a request goes through hold, by /proc: proxies, replicas, and their decoders."""
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import processes
+
+MOST_GROWTH = 100e6  # bytes, over many requests
 
 
 @dataclass(frozen=True)
@@ -21,16 +22,22 @@ class Change:
     peak: float
 
 
-def watched(application: str, work: Callable[[], object]) -> Change:
-    """Say what some work does to the memory of an application's processes."""
-    replicas = _titled(f"ServeReplica:{application}:")
-    for pid in replicas:
-        Path(f"/proc/{pid}/clear_refs").write_text("5")  # the peak is what is held now
-    held, before = sum(map(processes.resident, replicas)), _resident(application)
-    work()
-    assert replicas == _titled(f"ServeReplica:{application}:"), "a replica has died"
-    grown = _resident(application) - before
-    return Change(grown * 2**20, sum(map(_peak, replicas)) - held * 2**20)
+class Watch:
+    """Looks at the memory of an application's processes from when it is made."""
+
+    def __init__(self, application: str) -> None:
+        self._application = application
+        self._replicas = _titled(f"ServeReplica:{application}:")
+        for pid in self._replicas:
+            Path(f"/proc/{pid}/clear_refs").write_text("5")  # the peak is what is held now
+        self._held = sum(map(processes.resident, self._replicas))
+        self._before = _resident(application)
+
+    def change(self) -> Change:
+        """What has changed since."""
+        assert _titled(f"ServeReplica:{self._application}:") == self._replicas, "a replica has died"
+        grown = _resident(self._application) - self._before
+        return Change(grown * 2**20, sum(map(_peak, self._replicas)) - self._held * 2**20)
 
 
 def _resident(application: str) -> float:

@@ -1,5 +1,6 @@
 """The OpenAPI document as a contract: requests that are made from it, good and bad, get the answers that it tells."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -15,6 +16,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from serve.openapi import FILE
+from tests.endpoint.memory import MOST_GROWTH, Watch
 
 CHECKS = [
     not_a_server_error,
@@ -24,6 +26,17 @@ CHECKS = [
     response_schema_conformance,
 ]
 contract = schemathesis.openapi.from_path(FILE)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def memory(endpoint: httpx.Client, picture: bytes, song: bytes) -> Iterator[None]:
+    """What all these requests leave behind, once the first ones have filled what is kept."""
+    for _ in range(10):
+        for file in (picture, song):
+            assert endpoint.post("/v1/predict", content=file).status_code == 200
+    watch = Watch("endpoint")
+    yield
+    assert watch.change().grown < MOST_GROWTH
 
 
 @pytest.mark.slow

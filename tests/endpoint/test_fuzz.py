@@ -16,7 +16,7 @@ from starlette.requests import Request
 from raygenre.synthesis import synthesise
 from tests.endpoint import hostile
 from tests.endpoint.load import LOST
-from tests.endpoint.memory import watched
+from tests.endpoint.memory import MOST_GROWTH, Watch
 from tests.endpoint.mutations import Corpus, made
 from tests.endpoint.raw import plain, send
 from tests.endpoint.serving import PORT
@@ -24,7 +24,6 @@ from tests.sounds import encode
 
 ALLOWED = {200, 400, 404, 405, 408, 413, 415, 422, 429, 503}
 FEW, WARM, MANY = 300, 1_000, 10_000
-MOST_GROWTH = 100e6  # bytes, over many requests
 MOST_AT_A_TIME = 500e6  # bytes, in the replica
 CLIENTS = 8
 
@@ -90,8 +89,9 @@ def test_many_requests_leave_no_memory_behind(
     endpoint: httpx.Client, corpus: Corpus, picture: bytes, record_property: Callable[[str, object], None]
 ) -> None:
     send_all(corpus, WARM, MANY)
-    found: Counter[int] = Counter()
-    change = watched("endpoint", lambda: found.update(send_all(corpus, MANY, 0)))
+    watch = Watch("endpoint")
+    found = send_all(corpus, MANY, 0)
+    change = watch.change()
     record_property("statuses", dict(found))
     record_property("MB more after 10 000 requests", round(change.grown / 1e6))
     record_property("MB more at a time", round(change.peak / 1e6))
@@ -119,13 +119,11 @@ def test_memory_that_is_left_behind_would_be_noticed(endpoint: httpx.Client, cor
     options = Leak.options(ray_actor_options={"num_cpus": 0})  # type: ignore[attr-defined]
     serve.run(options.bind(), name="leak", route_prefix="/leak")
     request = plain("POST", "/leak", corpus.good[0])
-
-    def leak() -> None:
+    try:
+        watch = Watch("leak")
         with ThreadPoolExecutor(CLIENTS) as pool:
             assert {status for status, _ in pool.map(lambda _: send(PORT, request), range(WARM))} == {200}
-
-    try:
-        change = watched("leak", leak)
+        grown = watch.change().grown
     finally:
         serve.delete("leak")
-    assert change.grown * MANY / WARM > MOST_GROWTH
+    assert grown * MANY / WARM > MOST_GROWTH
