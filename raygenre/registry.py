@@ -30,6 +30,10 @@ class RegistryError(RuntimeError):
     """A model cannot be had from the registry; the message says what to run."""
 
 
+class AwayError(RegistryError):
+    """The registry or the store of its files does not answer, which may pass."""
+
+
 @dataclass(frozen=True)
 class Fetched:
     """A classifier out of the registry, or from a folder.
@@ -75,11 +79,13 @@ def current(storage: Storage, uri: str) -> str:
     """Return the name that `fetch` would give now, without loading anything.
 
     Raises:
-        RegistryError: there is no such model, or the registry does not answer.
+        RegistryError: there is no such model.
+        AwayError: the registry does not answer.
     """
     if not uri.startswith("models:/"):
         return Path(uri).resolve().name
-    found = _find(storage, uri)
+    with no_retries():
+        found = _find(storage, uri)
     return f"{found.name}/{found.version}"
 
 
@@ -90,6 +96,7 @@ def fetch(storage: Storage, uri: str = CHAMPION_URI, *, device: torch.device | N
 
     Raises:
         RegistryError: there is no such model, or it is not whole.
+        AwayError: the registry does not answer, or its store does not give the files.
     """
     try:
         if not uri.startswith("models:/"):
@@ -114,7 +121,7 @@ def _find(storage: Storage, uri: str) -> ModelVersion:
     except MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise RegistryError(missing) from error
-        raise RegistryError(f"the registry at {storage.server} does not answer: {reason(error)}") from error
+        raise AwayError(f"the registry at {storage.server} does not answer: {reason(error)}") from error
 
 
 def _fetch_version(storage: Storage, uri: str, device: torch.device | None) -> Fetched:
@@ -127,8 +134,8 @@ def _fetch_version(storage: Storage, uri: str, device: torch.device | None) -> F
                 f"{source}/artifacts", dst_path=scratch, tracking_uri=storage.tracking_uri
             )
             [folder] = Path(local).iterdir()
-        except (MlflowException, OSError, ValueError) as error:
-            raise RegistryError(f"the files of {name} version {found.version} cannot be read: {error}") from error
+        except Exception as error:  # a bucket's own client raises what it likes
+            raise AwayError(f"the files of {name} version {found.version} cannot be read: {error}") from error
         classifier = Classifier.load(folder, device=device)
     if "sha256" not in found.tags:
         raise RegistryError(

@@ -20,10 +20,12 @@ class Song:
     Attributes:
         levels: uint8 (W, 128, 333), one spectrogram a window; windows without any sound are left out.
         times: start and end of each window in s; empty for a picture, which tells no time.
+        numbers: place of each among all windows of the song, those left out too; empty for a picture.
     """
 
     levels: NDArray[np.uint8]
     times: tuple[tuple[float, float], ...]
+    numbers: tuple[int, ...] = ()
 
 
 def read(
@@ -70,7 +72,8 @@ def _heard(levels: NDArray[np.uint8], times: tuple[tuple[float, float], ...]) ->
     sounding = levels.reshape(len(levels), -1).max(axis=1) > 0
     if not sounding.any():
         raise ValueError(audio.SILENT)
-    return Song(levels[sounding], tuple(compress(times, sounding)))
+    numbers = range(len(times))
+    return Song(levels[sounding], tuple(compress(times, sounding)), tuple(compress(numbers, sounding)))
 
 
 def _begins(source: Path | bytes) -> bytes:

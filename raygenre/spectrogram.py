@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, PngImagePlugin
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -140,14 +140,16 @@ def read_png(source: Path | bytes) -> NDArray[np.uint8]:
     data = source if isinstance(source, bytes) else source.read_bytes()
     if not data.startswith(PNG_SIGNATURE):
         raise PictureError("the file is not a PNG")
-    if data[12:16] == b"IHDR" and len(data) >= 24:
-        _check_size(*struct.unpack(">II", data[16:24]))  # before Pillow reads, let alone unpacks it
     try:
-        image = Image.open(io.BytesIO(data), formats=["PNG"])
-        image.load()
+        if data[12:16] != b"IHDR":
+            raise SyntaxError("Pillow would read on, and find a size that nobody has looked at")
+        _check_size(*struct.unpack(">II", data[16:24]))  # before Pillow reads, let alone unpacks it
+        # Unlike Image.open this has no limit of its own. A second header counts, and is looked at before it unpacks.
+        return from_image(PngImagePlugin.PngImageFile(io.BytesIO(data)))
+    except PictureError:
+        raise
     except (OSError, SyntaxError, ValueError, LookupError, struct.error) as error:
         raise PictureError("the PNG is damaged; copy it again from where it came") from error
-    return from_image(image)
 
 
 def _check_size(width: int, height: int) -> None:
@@ -226,12 +228,10 @@ def mel_filters() -> NDArray[np.float32]:
     top_mel = 15 + np.log(SAMPLE_RATE / 2 / 1000) / log_step
     mel = np.linspace(0, top_mel, N_MELS + 2)
     edges = np.where(mel < 15, mel * 200 / 3, 1000 * np.exp(log_step * (mel - 15)))  # Hz
-    bins = np.linspace(0, SAMPLE_RATE / 2, N_FFT // 2 + 1)  # Hz
-    ramps = edges[:, None] - bins  # (130, 1025)
+    ramps = edges[:, None] - np.linspace(0, SAMPLE_RATE / 2, N_FFT // 2 + 1)  # (130, 1025), Hz
     widths = np.diff(edges)[:, None]
     triangles = np.maximum(0, np.minimum(-ramps[:-2] / widths[:-1], ramps[2:] / widths[1:]))
-    area = 2 / (edges[2:] - edges[:-2])
-    return np.asarray(triangles * area[:, None], dtype=np.float32)
+    return np.asarray(triangles * (2 / (edges[2:] - edges[:-2]))[:, None], dtype=np.float32)
 
 
 def _under_frame(colours: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -28,7 +28,7 @@ from serve.routes import build
 from serve.service import Service
 from serve.settings import Settings
 
-MARGIN = 32  # requests in a replica beside the predictions: bodies still coming in, probes, pages and refusals
+MARGIN = 32  # requests in a replica beside the predictions: 24 bodies still coming in, probes, pages and refusals
 QUEUED = 16  # requests that wait in a proxy for a place in a replica
 
 
@@ -53,7 +53,7 @@ class Endpoint:
     def _start(self, host: str) -> Service:
         check_exposure(host, self._keys, insecure=self._settings.insecure)
         service = Service(self._settings, self._keys)
-        service.models.watch()
+        service.watch()
         name = service.models.champion.fetched.name
         logs.info("replica ready", model=name, keys=len(self._keys.hashes))
         return service
@@ -77,6 +77,7 @@ def app(settings: Settings) -> Application:
     # Settings travel to the replicas, whose environment may be another; the keys themselves do not.
     kept = settings.model_copy(
         update={"api_keys": SecretStr(""), "storage": str(storage), "tracking_uri": storage.tracking_uri}
+        | ({"api_keys_file": settings.api_keys_file.resolve()} if settings.api_keys_file else {})
     )
     return Endpoint.options(  # type: ignore[attr-defined,no-any-return]
         max_ongoing_requests=settings.queue_length + MARGIN,
@@ -88,7 +89,9 @@ def app(settings: Settings) -> Application:
             max_replicas=settings.max_replicas,
             target_ongoing_requests=settings.threads * settings.batch,
         ),
-        logging_config=LoggingConfig(enable_access_log=False),  # logs.py writes a line a request, with more in it
+        logging_config=LoggingConfig(
+            encoding="JSON", enable_access_log=False
+        ),  # logs.py writes a line a request, with more in it
         max_surge_percent=25,
         health_check_period_s=2,
         health_check_timeout_s=10,

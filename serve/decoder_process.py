@@ -1,9 +1,10 @@
 """Sound is decoded in processes of their own, which a damaged file may crash and which can be ended at any time.
 
 Decoders are C code that reads what strangers send. Such a process imports what decoding takes and no more, which is
-20 MB of memory and a third of a second, and holds one file at a time. Where a machine's memory runs out it is the first
-to go, and it ends itself where a file takes longer than a client waits. It is started anew after a number of files, so
-that what a decoder leaves behind does not grow.
+20 MB of memory and a third of a second, holds one file at a time, and is told of the environment what it needs to
+start: no key and no address of a server. Where a machine's memory runs out it is the first to go; it ends itself where
+a file takes longer than a client waits, and gets no more memory than the longest sound takes. It is started anew after
+a number of files, so that what a decoder leaves behind does not grow.
 
 A message is a line of JSON followed by as many bytes as its `bytes` says:
     to the process      {"bytes": 46102, "longest_seconds": 900, "patience": 30}, the file
@@ -12,9 +13,11 @@ A message is a line of JSON followed by as many bytes as its `bytes` says:
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
+import traceback
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -25,7 +28,14 @@ from numpy.typing import NDArray
 from raygenre import audio
 
 FILES = 1000  # that a process decodes, before another one takes its place
+LED_ASTRAY = (
+    f"status {os.EX_DATAERR}"  # the cause where decoding ended as nobody expected, and memory that it did not get
+)
 
+# Of the environment: where programs, libraries and modules are, how many threads they begin, and in which language.
+_NEEDED = ("PATH", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "LANG", "LC_ALL")
+_ROOM = 1_000_000_000  # bytes of address space, beside what a process has when it begins and what a file's sound takes
+_BYTES_A_SECOND = 4 * 4 * audio.SAMPLE_RATE  # of sound: its samples in pieces, joined, and as they are sent
 _LONGEST_HEADER = 10_000  # bytes
 
 
@@ -51,12 +61,14 @@ class DecoderProcess:
 
     def __init__(self) -> None:
         # This process may have found its modules where another one would not look.
-        paths = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        environment = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        environment |= {name: os.environ[name] for name in _NEEDED if name in os.environ}
+        environment["MALLOC_ARENA_MAX"] = "2"  # each thread of a decoder would map 64 MB of its address space for one
         self._process = subprocess.Popen(
             [sys.executable, "-m", "serve.decoder_process"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=os.environ | paths,
+            env=environment,
             start_new_session=True,  # Ctrl-C is for the one that asks
         )
         assert self._process.stdin is not None
@@ -117,14 +129,22 @@ def main() -> None:
     # Libraries that print would disturb the answers.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
+    began_with = _address_space()
     with suppress(EOFError, BrokenPipeError):
         while True:
             header, file = _read(sys.stdin.buffer)
             signal.setitimer(signal.ITIMER_REAL, header["patience"])  # ends C code too, by SIGALRM
+            longest = float(header["longest_seconds"])
+            _bound(began_with + _ROOM + 2 * len(file) + int(_BYTES_A_SECOND * longest))
             try:
-                samples = audio.decode(bytes(file), longest_seconds=float(header["longest_seconds"]))
+                samples = audio.decode(bytes(file), longest_seconds=longest)
             except ValueError as error:
                 _write(answers, {"refused": str(error)}, b"")
+            except Exception:  # noqa: BLE001 (of the file, whatever it is: it says so, and another process takes over)
+                traceback.print_exc()
+                os._exit(
+                    os.EX_DATAERR
+                )  # at once: who asks kills it as soon as it says no more, and would see that alone
             else:
                 _write(answers, {}, samples.data)
             signal.setitimer(signal.ITIMER_REAL, 0)
@@ -150,6 +170,19 @@ def _read(stream: IO[bytes]) -> tuple[dict[str, Any], bytearray]:
             raise EOFError
         place = place[read:]
     return header, content
+
+
+def _address_space() -> int:
+    """Bytes that this process has mapped; 0 where the system does not tell."""
+    with suppress(OSError, ValueError):
+        return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    return 0
+
+
+def _bound(size: int) -> None:
+    """Give this process no more than so many bytes of address space, where the system knows such a limit."""
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_AS, (size, resource.getrlimit(resource.RLIMIT_AS)[1]))
 
 
 def _cause(status: int) -> str:

@@ -20,14 +20,21 @@ from numpy.typing import NDArray
 from raygenre import audio, spectrogram
 from raygenre.song import Song, hear, read
 from serve import logs
-from serve.decoder_process import CrashError, DecoderProcess
+from serve.decoder_process import LED_ASTRAY, CrashError, DecoderProcess
 from serve.metrics import Metrics
 from serve.problems import RefusalError
 from serve.sniff import sniff
 
 T = TypeVar("T")
 
-_OF_THE_FILE = ("SIGSEGV", "SIGBUS", "SIGABRT", "SIGFPE", "SIGILL")  # how C code ends that a file has led astray
+_OF_THE_FILE = (
+    "SIGSEGV",
+    "SIGBUS",
+    "SIGABRT",
+    "SIGFPE",
+    "SIGILL",
+    LED_ASTRAY,
+)  # how code ends that a file leads astray
 
 
 class _LeftError(Exception):

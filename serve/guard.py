@@ -1,11 +1,10 @@
 """Around every request: its id, its time, its log line and metrics, the headers of its answer.
 
-Whatever goes wrong inside comes out as problem details. Ray Serve itself puts X-Request-ID onto every answer: what the
-client sent, or what it made up.
+Whatever goes wrong inside comes out as problem details. Ray Serve itself puts X-Request-ID onto every answer, which
+`entrance.py` sees to be sane.
 """
 
 import asyncio
-import re
 import time
 import uuid
 from typing import Any
@@ -15,12 +14,12 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve import logs
+from serve.entrance import SANE_ID
 from serve.problems import problem
 from serve.service import Service
 
 CLIENT_LEFT = 499  # in logs and metrics only: there is nobody to answer
 
-_SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,100}")
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -49,7 +48,7 @@ class Guard:
             return
         started = time.perf_counter()
         given = Headers(scope=scope).get("x-request-id", "")
-        request_id = given if _SANE_ID.fullmatch(given) else str(uuid.uuid4())
+        request_id = given if SANE_ID.fullmatch(given) else str(uuid.uuid4())
         facts: dict[str, Any] = {}
         scope.setdefault("state", {}).update(request_id=request_id, facts=facts)
         status = 0

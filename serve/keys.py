@@ -1,17 +1,23 @@
 """API keys: who may ask, and whether the endpoint may listen where it does.
 
-Only the keys' SHA-256 is kept. Several keys may be valid at a time, so that one can be exchanged for another without
-a gap: add the new one, move the clients, take the old one away.
+Only the keys' SHA-256 is kept. Several keys may be valid at a time, and replicas read their file again and again, so
+that one can be exchanged for another without a gap or a restart: add the new one to the file, move the clients, take
+the old one away.
 """
 
 import hashlib
 import hmac
 import ipaddress
-from dataclasses import dataclass
+import random
+import threading
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Self
 
 from starlette.datastructures import Headers
 
+from serve import logs
 from serve.settings import Settings
 
 SHORTEST = 16  # characters
@@ -23,9 +29,14 @@ class KeyProblemError(ValueError):
 
 @dataclass(frozen=True)
 class Keys:
-    """The hashes of the keys that are valid; none means that everybody may ask."""
+    """The hashes of the keys that are valid, from the settings and from the file; none means that everybody may ask."""
 
-    hashes: tuple[bytes, ...] = ()
+    given: tuple[bytes, ...] = ()
+    filed: tuple[bytes, ...] = ()
+
+    @property
+    def hashes(self) -> tuple[bytes, ...]:
+        return self.given + self.filed
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -34,20 +45,23 @@ class Keys:
         Raises:
             KeyProblemError: a key is too short, or the file cannot be read or has none.
         """
-        keys = settings.api_keys.get_secret_value().split(",")
-        if settings.api_keys_file:
-            try:
-                lines = settings.api_keys_file.read_text().splitlines()
-            except (OSError, UnicodeDecodeError) as error:
-                raise KeyProblemError(f"the API keys cannot be read: {error}") from error
-            found = [line.partition("#")[0] for line in lines]
-            if not any(key.strip() for key in found):
-                raise KeyProblemError(f"{settings.api_keys_file} has no API key")
-            keys += found
-        stripped = [key.strip() for key in keys if key.strip()]
-        if any(len(key) < SHORTEST for key in stripped):
-            raise KeyProblemError(f"an API key has fewer than {SHORTEST} characters; `openssl rand -hex 32` makes one")
-        return cls(tuple(dict.fromkeys(_hash(key) for key in stripped)))
+        given = cls(_hashed(settings.api_keys.get_secret_value().split(",")))
+        return given.reread(settings.api_keys_file) if settings.api_keys_file else given
+
+    def reread(self, file: Path) -> Self:
+        """Return these keys with those that the file has now.
+
+        Raises:
+            KeyProblemError: a key is too short, or the file cannot be read or has none.
+        """
+        try:
+            lines = file.read_text().splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise KeyProblemError(f"the API keys cannot be read: {error}") from error
+        filed = _hashed([line.partition("#")[0] for line in lines])
+        if not filed:
+            raise KeyProblemError(f"{file} has no API key")
+        return replace(self, filed=filed)
 
     def admit(self, headers: Headers) -> bool:
         """Whether a request may be answered: by `Authorization: Bearer KEY` or `X-API-Key: KEY`, or as none is needed.
@@ -60,6 +74,47 @@ class Keys:
         given = token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
         offered = _hash(given)
         return sum(hmac.compare_digest(offered, known) for known in self.hashes) > 0
+
+
+class KeyRing:
+    """The keys of a replica, which follow their file.
+
+    Args:
+        file: that the keys come from, if any do.
+    """
+
+    def __init__(self, keys: Keys, file: Path | None) -> None:
+        self._keys = keys
+        self._file = file
+        self._trouble = ""
+
+    def admit(self, headers: Headers) -> bool:
+        """Whether a request may be answered, as `Keys.admit` says."""
+        return self._keys.admit(headers)
+
+    def watch(self, seconds: float) -> None:
+        """Begin to read the file every so many seconds, within a quarter more or less."""
+        if self._file:
+            threading.Thread(target=self._watch, args=(self._file, seconds), name="keys", daemon=True).start()
+
+    def look(self, file: Path) -> None:
+        """Take the keys that the file has now; if it has none that can be used, those known before stay valid."""
+        try:
+            found = self._keys.reread(file)
+        except KeyProblemError as error:
+            if self._trouble != str(error):
+                logs.warning("keys refused", reason=str(error))
+            self._trouble = str(error)
+            return
+        self._trouble = ""
+        if found != self._keys:
+            logs.info("keys taken", keys=len(found.hashes), before=len(self._keys.hashes))
+            self._keys = found
+
+    def _watch(self, file: Path, seconds: float) -> None:
+        while True:
+            time.sleep(seconds * random.uniform(0.75, 1.25))
+            self.look(file)
 
 
 def check_exposure(host: str, keys: Keys, *, insecure: bool) -> None:
@@ -83,6 +138,13 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _hashed(keys: list[str]) -> tuple[bytes, ...]:
+    stripped = [key.strip() for key in keys if key.strip()]
+    if any(len(key) < SHORTEST for key in stripped):
+        raise KeyProblemError(f"an API key has fewer than {SHORTEST} characters; `openssl rand -hex 32` makes one")
+    return tuple(dict.fromkeys(_hash(key) for key in stripped))
 
 
 def _hash(key: str) -> bytes:

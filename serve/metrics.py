@@ -32,14 +32,18 @@ class Metrics:
         self._batches = Histogram("raygenre_batch_windows", "Windows in a batch.", [1.5, 2.5, 4.5, 8.5, 16.5, 32.5])
         self._models = Histogram("raygenre_model_seconds", "s for the network's answer.", _SECONDS, ("model",))
         self._agreement = Counter(
-            "raygenre_challenger_answers", "Songs answered by both models, by whether they agree.", ("agree",)
+            "raygenre_challenger_answers",
+            "Songs that both models were asked about, by whether they agree: true, false, or failed where one fails.",
+            _tags("agree", "model", "champion"),
         )
         self._changes = Counter(
             "raygenre_model_changes", "Versions taken into service, and those that failed.", _tags("role", "outcome")
         )
         self._trouble = Gauge("raygenre_model_trouble", "1 if the version wanted is not the one serving.", ("role",))
         self._drift = Gauge(
-            "raygenre_input_drift", "PSI of the mean level against the training tracks, by range of bands.", ("range",)
+            "raygenre_input_drift",
+            "PSI of the mean level against a model's training tracks, by range of bands; 0 once it answers no more.",
+            _tags("range", "model"),
         )
         self._working = Gauge("raygenre_predictions_under_way", "Predictions under way or waiting.")
 
@@ -62,8 +66,8 @@ class Metrics:
     def model(self, name: str, seconds: float) -> None:
         self._models.observe(seconds, tags={"model": name})
 
-    def agreement(self, agree: bool) -> None:
-        self._agreement.inc(tags={"agree": str(agree).lower()})
+    def agreement(self, agree: str, *, model: str, champion: str) -> None:
+        self._agreement.inc(tags={"agree": agree, "model": model, "champion": champion})
 
     def change(self, role: str, outcome: str) -> None:
         self._changes.inc(tags={"role": role, "outcome": outcome})
@@ -71,9 +75,9 @@ class Metrics:
     def trouble(self, role: str, there_is: bool) -> None:
         self._trouble.set(float(there_is), tags={"role": role})
 
-    def drift(self, index: list[float]) -> None:
+    def drift(self, model: str, index: list[float]) -> None:
         for number, value in enumerate(index):
-            self._drift.set(value, tags={"range": f"{number:02d}"})
+            self._drift.set(value, tags={"range": f"{number:02d}", "model": model})
 
     def working(self, number: int) -> None:
         self._working.set(number, tags={})

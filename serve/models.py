@@ -3,12 +3,13 @@
 A thread looks from time to time whether an alias has moved. A new version is loaded beside the old one, has to answer
 its own stored examples as it did where it was saved, and only then takes over; requests that are under way end with the
 version that they began with. A version that cannot be had or fails leaves the old one in service: the log, a metric and
-`/readyz` say so, and it is tried again.
+`/readyz` say so, and it is tried again: soon where the registry or its store was away, later where its files are wrong.
 """
 
 import random
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,15 +18,16 @@ from numpy.typing import NDArray
 
 from raygenre import alias, registry
 from raygenre.classifier import ClassifierError
-from raygenre.drift import Drift, Reference
-from raygenre.registry import Fetched, RegistryError
+from raygenre.drift import RANGES, Drift, Reference
+from raygenre.registry import AwayError, Fetched, RegistryError
 from raygenre.storage import Storage
+from raygenre.tracking_server import no_retries
 from serve import logs
 from serve.metrics import Metrics
 from serve.schema import ModelName
 from serve.settings import Settings
 
-TRY_AGAIN = 300.0  # s before a version that failed is tried once more
+TRY_AGAIN = 300.0  # s before a version that is not as it should be is tried once more
 DRIFT_EVERY = 20  # songs between two computations of the index
 _CHAMPION, _CHALLENGER = "model", "challenger"
 
@@ -55,8 +57,8 @@ class Models:
         self._settings = settings
         self._metrics = metrics
         self._device = torch.device("cuda" if settings.replica_gpus else "cpu")
-        self._failed: dict[str, tuple[str, float]] = {}
-        self._songs = 0
+        self._failed: dict[str, tuple[str, float, str]] = {}  # by role: which version, when, and why
+        self._songs: Counter[str] = Counter()
         self.trouble: dict[str, str] = {}
         self._champion = self._first()
         self._challenger: Loaded | None = None
@@ -73,11 +75,9 @@ class Models:
         return self._challenger
 
     def choose(self) -> tuple[Loaded, Loaded | None]:
-        """Return the model that answers the next request, and the one to compare it with, if any."""
-        champion, challenger = self._champion, self._challenger
-        if challenger and random.random() < self._settings.challenger_share:
-            return challenger, champion
-        return champion, None
+        """Return the champion, and the challenger if the next request is one that it answers."""
+        tried = random.random() < self._settings.challenger_share
+        return self._champion, self._challenger if tried else None
 
     def watch(self) -> None:
         """Begin to look for new versions."""
@@ -85,12 +85,13 @@ class Models:
 
     def saw(self, loaded: Loaded, levels: NDArray[np.uint8]) -> None:
         """Count a song towards the drift of the input."""
-        if loaded.drift is None:
+        if loaded.drift is None or (loaded is not self._champion and loaded is not self._challenger):
             return
         loaded.drift.add(levels)
-        self._songs += 1
-        if self._songs % DRIFT_EVERY == 0 and (index := loaded.drift.index) is not None:
-            self._metrics.drift(index.tolist())
+        name = loaded.fetched.name
+        self._songs[name] += 1
+        if self._songs[name] % DRIFT_EVERY == 0 and (index := loaded.drift.index) is not None:
+            self._metrics.drift(name, index.tolist())
 
     def _watch(self) -> None:
         while True:
@@ -107,22 +108,25 @@ class Models:
             if serving and serving.fetched.name == wanted:
                 self._well(role)
                 return
-            failed, when = self._failed.get(role, ("", 0.0))
+            failed, when, why = self._failed.get(role, ("", 0.0, ""))
             if failed == wanted and time.monotonic() - when < TRY_AGAIN:
+                self.trouble[role] = why  # in the place of an outage meanwhile
                 return
             new = self._load(uri)
-        except (RegistryError, ClassifierError) as error:
+        except AwayError as error:
             self._ill(role, wanted, str(error))
             return
         except Exception as error:  # noqa: BLE001 (whatever a registry or its files come up with: the old one serves on)
-            logs.error("model failed", error, role=role, model=wanted)
-            self._ill(role, wanted, repr(error))
+            self._failed[role] = (wanted, time.monotonic(), _reason(error, role, wanted))
+            self._ill(role, wanted, self._failed[role][2])
             return
         if role == _CHAMPION:
             self._champion = new
         else:
             self._challenger = new
         self._well(role)
+        if serving and serving.drift and serving.drift.index is not None:
+            self._metrics.drift(serving.fetched.name, [0.0] * RANGES)
         self._metrics.change(role, "taken")
         logs.info("model taken", role=role, model=new.fetched.name, before=serving and serving.fetched.name)
 
@@ -132,7 +136,6 @@ class Models:
         self._metrics.trouble(role, False)
 
     def _ill(self, role: str, wanted: str, reason: str) -> None:
-        self._failed[role] = (wanted, time.monotonic())
         if self.trouble.get(role) != reason:
             logs.warning("model refused", role=role, model=wanted, reason=reason)
         self.trouble[role] = reason
@@ -148,17 +151,29 @@ class Models:
         uri = self._settings.model_uri
         try:
             return self._load(uri)
-        except (RegistryError, ClassifierError) as error:
+        except Exception as error:
             if uri != registry.CHAMPION_URI:
                 raise
-            for version in reversed(alias.champions_before(self._storage)):
+            reason = _reason(error, _CHAMPION, uri)
+            for before in self._before():
                 try:
-                    loaded = self._load(f"models:/{registry.MODEL}/{version}")
-                except (RegistryError, ClassifierError):
+                    loaded = self._load(before)
+                except Exception as other:  # noqa: BLE001 (as above: another one may be whole)
+                    logs.warning("model refused", role=_CHAMPION, model=before, reason=str(other))
                     continue
-                self._ill(_CHAMPION, uri, str(error))
+                self._ill(_CHAMPION, uri, reason)
                 return loaded
             raise
+
+    def _before(self) -> list[str]:
+        """The champions before, the last one first; none if the registry does not say."""
+        try:
+            with no_retries():
+                versions = alias.champions_before(self._storage)
+        except Exception as error:  # noqa: BLE001 (why the champion itself cannot be had is what is told)
+            logs.error("registry failed", error)
+            return []
+        return [f"models:/{registry.MODEL}/{version}" for version in reversed(versions)]
 
     def _load(self, uri: str) -> Loaded:
         fetched = registry.fetch(self._storage, uri, device=self._device)
@@ -168,3 +183,11 @@ class Models:
         except (KeyError, TypeError, ValueError):
             drift = None
         return Loaded(fetched, drift)
+
+
+def _reason(error: Exception, role: str, wanted: str) -> str:
+    """What is told of an error; one that nobody expected is logged with its traceback."""
+    if isinstance(error, RegistryError | ClassifierError):
+        return str(error)
+    logs.error("model failed", error, role=role, model=wanted)
+    return repr(error)

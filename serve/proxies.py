@@ -13,6 +13,8 @@ DEFAULTS = {
     # long nothing is answered; the timeout is for those that live and are busy.
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "0.5",
     "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "5",
+    # What they put around every request, by its import path.
+    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve.entrance.middlewares",
 }
 
 

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
 from socket import socket
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
@@ -15,11 +15,11 @@ from fastapi.responses import FileResponse, Response
 from starlette.exceptions import HTTPException
 
 from raygenre.card import card
-from serve import direct
-from serve.body import is_form, read_files
+from serve import contract, direct
+from serve.body import Account, is_form, read_files
 from serve.guard import Guard
-from serve.problems import MEDIA_TYPE, RefusalError, problem
-from serve.schema import Answer, Answers, Health, ModelFacts, Problem, Readiness
+from serve.problems import RefusalError, problem
+from serve.schema import Answer, Answers, Health, ModelFacts, Readiness
 from serve.service import Service
 
 PAGE = Path(__file__).parent / "page"
@@ -29,34 +29,6 @@ ASSETS = {
     "docs.js": "text/javascript",
     "icon.svg": "image/svg+xml",
 }
-
-_BINARY = {"type": "string", "format": "binary"}
-_KINDS = (
-    "The file itself, whatever content type is stated: a dataset-style PNG, or WAV, FLAC, MP3, OGG, Opus, M4A, AAC, "
-    "WMA, WebM, AIFF or AU."
-)
-_FILES = {"type": "object", "properties": {"file": {"type": "array", "items": _BINARY}}, "required": ["file"]}
-_ONE = {"required": True, "description": _KINDS, "content": {"application/octet-stream": {"schema": _BINARY}}}
-_SEVERAL = {
-    "required": True,
-    "description": f"{_KINDS} Or a form with one or several of them as parts named `file`.",
-    "content": {"application/octet-stream": {"schema": _BINARY}, "multipart/form-data": {"schema": _FILES}},
-}
-_REASONS = {
-    401: "An API key is needed: `Authorization: Bearer KEY` or `X-API-Key: KEY`.",
-    408: "The body did not come in time.",
-    413: "The request is larger than is allowed, or has too many files.",
-    415: "A file is neither a PNG nor audio.",
-    422: "A file cannot be used, or the form is damaged; the detail says why.",
-    429: "Too many predictions are under way; Retry-After says when to come again.",
-    503: "The answer was not ready in time, or there is no memory for more; Retry-After says when to come again.",
-}
-_SCHEMA = {"schema": {"$ref": "#/components/schemas/Problem"}}
-_PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"description": reason, "content": {MEDIA_TYPE: _SCHEMA}} for status, reason in _REASONS.items()
-}
-_KEY: dict[str, Any] = {"security": [{"bearer": []}, {"key": []}, {}]}
-_PICTURE = {"description": "432×288 pixels, as GTZAN's are.", "content": {"image/png": {"schema": _BINARY}}}
 
 
 async def _admit(request: Request) -> None:
@@ -78,7 +50,11 @@ def build(service: Service, taken: socket | None = None) -> FastAPI:
     if service.settings.origins:
         headers = ["Authorization", "X-API-Key", "Content-Type", "X-Request-ID"]
         api.add_middleware(
-            CORSMiddleware, allow_origins=service.settings.origins, allow_methods=["GET", "POST"], allow_headers=headers
+            CORSMiddleware,
+            allow_origins=service.settings.origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=headers,
+            expose_headers=["X-Request-ID", "X-Windows", "Retry-After"],
         )
     api.add_middleware(Guard, service=service)
     return api
@@ -92,23 +68,22 @@ def blank() -> FastAPI:
         summary="Names the genre of a song, or of a GTZAN-style spectrogram.",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # to an address made of the Host that a client names, before it has shown a key
     )
     api.include_router(_guarded)
     api.include_router(_open)
     api.add_exception_handler(RefusalError, _refusal)
     api.add_exception_handler(HTTPException, _refusal)
     api.add_exception_handler(RequestValidationError, _refusal)
-    document = api.openapi()  # made once: it is kept, and told by /openapi.json
-    document["components"]["schemas"]["Problem"] = Problem.model_json_schema()
-    document["components"]["securitySchemes"] = {
-        "bearer": {"type": "http", "scheme": "bearer"},
-        "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-    }
+    contract.complete(api.openapi())  # made once: it is kept, and told by /openapi.json
     return api
 
 
 @_guarded.post(
-    "/predict", response_model=Answer | Answers, responses=_PROBLEMS, openapi_extra=_KEY | {"requestBody": _SEVERAL}
+    "/predict",
+    response_model=Answer | Answers,
+    responses=contract.PREDICTED,
+    openapi_extra=contract.KEY | contract.SEVERAL,
 )
 async def predict(request: Request) -> Response:
     """Name the genre of the song in the body, or of each file of a form, which gets `{"predictions": [...]}`."""
@@ -116,11 +91,10 @@ async def predict(request: Request) -> Response:
     async with _in_time(request):
         service.check_room()
         with service.held.account() as account:
-            files = await read_files(request, service.settings, account)
-            request.state.facts.update(bytes=account.bytes, files=len(files))
-            request.state.read = True
+            files = await _read(request, account)
             answers = await service.predict(files, request.state.request_id)
-    request.state.facts.update(genres=[answer.genre for answer in answers], model=answers[0].model.version)
+    versions = dict.fromkeys(answer.model.version for answer in answers)  # two, where a challenger failed over a file
+    request.state.facts.update(genres=[answer.genre for answer in answers], model=",".join(versions))
     answer = Answers(predictions=answers) if is_form(request) else answers[0]
     return Response(answer.model_dump_json(), media_type="application/json")
 
@@ -128,21 +102,20 @@ async def predict(request: Request) -> Response:
 @_guarded.post(
     "/spectrogram",
     response_class=Response,
-    responses=_PROBLEMS | {200: _PICTURE},
-    openapi_extra=_KEY | {"requestBody": _ONE},
+    responses=contract.DRAWN,
+    openapi_extra=contract.KEY | contract.ONE,
 )
 async def spectrogram(request: Request, window: Annotated[int, Query(ge=0, le=10_000)] = 0) -> Response:
     """Draw the file as the dataset has it: all of it up to 31 s, else the window asked for, the first one by default.
 
-    The header `X-Windows` tells how many windows there are.
+    The header `X-Windows` tells how many windows there are. They are counted with the silent ones, as the `number` of
+    an answer's windows is.
     """
     service = _service(request)
     async with _in_time(request):
         service.check_room()
         with service.held.account() as account:
-            files = await read_files(request, service.settings, account)
-            request.state.facts.update(bytes=account.bytes)
-            request.state.read = True
+            files = await _read(request, account)
             if len(files) != 1:
                 raise RefusalError(422, "one file is drawn at a time")
             with service.working():
@@ -150,7 +123,7 @@ async def spectrogram(request: Request, window: Annotated[int, Query(ge=0, le=10
     return Response(picture, media_type="image/png", headers={"X-Windows": str(windows)})
 
 
-@_guarded.get("/model", responses={401: _PROBLEMS[401]}, openapi_extra=_KEY)
+@_guarded.get("/model", responses=contract.KEYED, openapi_extra=contract.KEY)
 async def model(request: Request) -> ModelFacts:
     """Say what is known of the model that answers."""
     models = _service(request).models
@@ -170,13 +143,13 @@ async def model(request: Request) -> ModelFacts:
     )
 
 
-@_open.get("/healthz")
+@_open.get("/healthz", responses=contract.BUSY)
 async def healthz() -> Health:
     """Say that the process answers."""
     return Health()
 
 
-@_open.get("/readyz")
+@_open.get("/readyz", responses=contract.BUSY)
 async def readyz(request: Request) -> Readiness:
     """Say what is in service; a replica without a model never starts."""
     models = _service(request).models
@@ -204,6 +177,16 @@ async def asset(name: str) -> FileResponse:
     if name not in ASSETS:
         raise RefusalError(404, "Not Found")
     return FileResponse(PAGE / name, media_type=ASSETS[name])
+
+
+async def _read(request: Request, account: Account) -> list[bytes]:
+    """The files in the body, of which no more come in at a time than there is room for."""
+    service = _service(request)
+    async with service.arrivals.one():
+        files = await read_files(request, service.settings, account)
+    request.state.facts.update(bytes=account.bytes, files=len(files))
+    request.state.read = True
+    return files
 
 
 @asynccontextmanager

@@ -4,13 +4,38 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-_MODEL: JsonValue = {"name": "raygenre", "version": "3", "run_id": "0b9e0b1f5c0c4e0f9a8f0d3e7a6c5b41"}
-_PROBABILITIES: JsonValue = {"blues": 0.2, "jazz": 0.7, "rock": 0.1}
 _ID = "5f1d8a52-4b7e-4d6a-9a52-0c8f6c1e2d34"
+_MODEL: dict[str, JsonValue] = {"name": "raygenre", "version": "3", "run_id": "0b9e0b1f5c0c4e0f9a8f0d3e7a6c5b41"}
+_CHALLENGER: dict[str, JsonValue] = _MODEL | {"version": "4"}
+_PROBABILITIES: dict[str, JsonValue] = {"blues": 0.2, "jazz": 0.7, "rock": 0.1}
+_WINDOW: dict[str, JsonValue] = {
+    "number": 0,
+    "start": 0,
+    "end": 30.01,
+    "genre": "jazz",
+    "confidence": 0.7,
+    "probabilities": _PROBABILITIES,
+}
+_ANSWER: dict[str, JsonValue] = {
+    "genre": "jazz",
+    "confidence": 0.7,
+    "uncertain": False,
+    "probabilities": _PROBABILITIES,
+    "windows": [_WINDOW],
+    "model": _MODEL,
+    "request_id": _ID,
+}
+EXAMPLES: dict[str, JsonValue] = {"id": _ID, "answer": _ANSWER}
+
+
+def _example(value: JsonValue) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"example": value})
 
 
 class ModelName(BaseModel):
     """Which model gave an answer."""
+
+    model_config = _example(_MODEL)
 
     name: str = Field(description="Registered model, or the name of its folder.")
     version: str = Field(description="Its version; empty for a folder.")
@@ -20,6 +45,13 @@ class ModelName(BaseModel):
 class Window(BaseModel):
     """A stretch of a song."""
 
+    model_config = _example(_WINDOW)
+
+    number: int = Field(
+        description="Its place among all stretches of the song, silent ones too, from 0: what `/v1/spectrogram` takes "
+        "as `window`.",
+        ge=0,
+    )
     start: float = Field(description="s from the beginning of the song.", ge=0)
     end: float = Field(description="s from the beginning of the song.", gt=0)
     genre: str = Field(description="The most probable genre of the stretch.")
@@ -30,29 +62,16 @@ class Window(BaseModel):
 class Answer(BaseModel):
     """The genre of one song."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "genre": "jazz",
-                "confidence": 0.7,
-                "uncertain": False,
-                "probabilities": _PROBABILITIES,
-                "windows": [
-                    {"start": 0, "end": 30.01, "genre": "jazz", "confidence": 0.7, "probabilities": _PROBABILITIES}
-                ],
-                "model": _MODEL,
-                "request_id": _ID,
-            }
-        }
-    )
+    model_config = _example(_ANSWER)
 
     genre: str = Field(description="The most probable genre.")
     confidence: float = Field(description="Its probability.", ge=0, le=1)
     uncertain: bool = Field(description="Whether the confidence is too low for the genre to be more than a guess.")
     probabilities: dict[str, float] = Field(description="Probability of each genre; they add up to 1.")
     windows: list[Window] = Field(
-        description="The answer for each stretch of 30 s; one for a short song, none for a picture. A last stretch "
-        "that would reach past the end is moved back and overlaps the one before."
+        description="The answer for each stretch of 30 s; one for a short song, none for a picture. Stretches without "
+        "any sound are left out. A last stretch that would reach past the end is moved back and overlaps the one "
+        "before."
     )
     model: ModelName = Field(description="The model that gave the answer.")
     request_id: str = Field(description="Names this request in the endpoint's logs.")
@@ -61,11 +80,31 @@ class Answer(BaseModel):
 class Answers(BaseModel):
     """The genres of the files of one form."""
 
-    predictions: list[Answer] = Field(description="One for each file, in their order.")
+    model_config = _example({"predictions": [_ANSWER]})
+
+    predictions: list[Answer] = Field(
+        description="One for each file, in their order. All are of the same model, but where a challenger fails over a "
+        "file, which the champion answers then."
+    )
 
 
 class ModelFacts(BaseModel):
     """What is known of the model that answers."""
+
+    model_config = _example(
+        {
+            "model": _MODEL,
+            "genres": ["blues", "jazz", "rock"],
+            "test_accuracy": 0.81,
+            "synthetic": False,
+            "threshold": 0.62,
+            "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+            "card": "# raygenre/3\n\nTells blues, jazz and rock apart.",
+            "challenger": _CHALLENGER,
+            "most_bytes": 25_000_000,
+            "most_seconds": 900,
+        }
+    )
 
     model: ModelName = Field(description="The model that answers.")
     genres: list[str] = Field(description="What it tells apart, in the order of its outputs.")
@@ -82,15 +121,13 @@ class ModelFacts(BaseModel):
 class Problem(BaseModel):
     """An error, after RFC 9457."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "type": "about:blank",
-                "title": "Unprocessable Content",
-                "status": 422,
-                "detail": "the audio lasts 1.2 s; at least 3 s are needed",
-                "request_id": _ID,
-            }
+    model_config = _example(
+        {
+            "type": "about:blank",
+            "title": "Unprocessable Content",
+            "status": 422,
+            "detail": "the audio lasts 1.2 s; at least 3 s are needed",
+            "request_id": _ID,
         }
     )
 
@@ -104,11 +141,15 @@ class Problem(BaseModel):
 class Health(BaseModel):
     """Whether the process answers."""
 
+    model_config = _example({"status": "alive"})
+
     status: Literal["alive"] = Field(default="alive", description="Always this.")
 
 
 class Readiness(BaseModel):
     """What the endpoint answers with."""
+
+    model_config = _example({"status": "ready", "model": _MODEL, "challenger": _CHALLENGER, "trouble": {}})
 
     status: Literal["ready"] = Field(default="ready", description="Always this.")
     model: ModelName = Field(description="The model that answers.")

@@ -11,10 +11,12 @@ import torch
 from raygenre.classifier import Prediction
 from raygenre.song import Song
 from raygenre.storage import resolve
+from serve import logs
+from serve.arrivals import MOST, Arrivals
 from serve.body import Held
 from serve.decoding import Decoder
 from serve.forward import Forward
-from serve.keys import Keys
+from serve.keys import KeyRing, Keys
 from serve.metrics import Metrics
 from serve.models import Loaded, Models
 from serve.problems import RefusalError
@@ -26,14 +28,15 @@ class Service:
     """The parts of one replica, put together.
 
     Attributes:
-        settings, keys, held, decoder, models, metrics: as their modules say.
+        settings, keys, arrivals, held, decoder, models, metrics: as their modules say.
     """
 
     def __init__(self, settings: Settings, keys: Keys) -> None:
         torch.set_num_threads(1)  # several batches at a time, each on one thread, answer more than one on several
         self.settings = settings
-        self.keys = keys
+        self.keys = KeyRing(keys, settings.api_keys_file)
         self.metrics = Metrics()
+        self.arrivals = Arrivals(MOST, settings.retry_after)
         self.held = Held(settings.most_held_bytes, settings.retry_after)
         self.decoder = Decoder(
             settings.decoders,
@@ -45,6 +48,11 @@ class Service:
         self.models = Models(resolve(settings.storage, settings.tracking_uri), settings, self.metrics)
         self._forward = Forward(settings.batch, self.metrics, threads=settings.threads)
         self._working = 0
+
+    def watch(self) -> None:
+        """Begin to look for new versions and keys."""
+        self.models.watch()
+        self.keys.watch(self.settings.poll_seconds)
 
     @property
     def wait(self) -> dict[str, str]:
@@ -84,20 +92,37 @@ class Service:
         Raises:
             RefusalError: 415 or 422, which one of several files says for all.
         """
+        champion, challenger = self.models.choose()  # once, so that all files of a form are answered by one
         with self.working():
-            return await _all([self._predict(file, request_id) for file in files], named=len(files) > 1)
+            work = [self._predict(file, champion, challenger, request_id) for file in files]
+            return await _all(work, named=len(files) > 1)
 
-    async def _predict(self, file: bytes, request_id: str) -> Answer:
+    async def _predict(self, file: bytes, champion: Loaded, challenger: Loaded | None, request_id: str) -> Answer:
         song = await self.decoder.song(file)
-        loaded, compared = self.models.choose()
-        prediction = await self._classify(loaded, song)
-        if compared:
-            other = await self._classify(compared, song)
-            self.metrics.agreement(other.genre == prediction.genre)
+        if challenger:
+            loaded, prediction = await self._compare(champion, challenger, song)
+        else:
+            loaded, prediction = champion, await self._classify(champion, song)
         name = loaded.fetched.name
         self.metrics.prediction(prediction.genre, uncertain=prediction.uncertain, model=name)
         self.models.saw(loaded, song.levels)
         return _answer(prediction, song, loaded, request_id)
+
+    async def _compare(self, champion: Loaded, challenger: Loaded, song: Song) -> tuple[Loaded, Prediction]:
+        """Ask both models; the challenger's answer counts, and if it has none the champion's."""
+        found: list[tuple[Loaded, Prediction]] = []
+        for loaded in (challenger, champion):
+            try:
+                found.append((loaded, await self._classify(loaded, song)))
+            except Exception as error:
+                logs.error("model gave no answer", error, model=loaded.fetched.name)
+                if loaded is champion and not found:
+                    raise
+        outcome = "failed"
+        if len(found) == 2:
+            outcome = str(found[0][1].genre == found[1][1].genre).lower()
+        self.metrics.agreement(outcome, model=challenger.fetched.name, champion=champion.fetched.name)
+        return found[0]
 
     async def _classify(self, loaded: Loaded, song: Song) -> Prediction:
         started = time.perf_counter()
@@ -125,10 +150,12 @@ async def _all(work: list[Coroutine[Any, Any, Answer]], *, named: bool) -> list[
 
 def _answer(prediction: Prediction, song: Song, loaded: Loaded, request_id: str) -> Answer:
     windows = []
-    for (start, end), probabilities in zip(song.times, prediction.windows, strict=bool(song.times)):
+    heard = zip(song.numbers, song.times, prediction.windows, strict=bool(song.times))
+    for number, (start, end), probabilities in heard:
         genre = max(probabilities, key=lambda name: probabilities[name])
         windows.append(
             Window(
+                number=number,
                 start=start,
                 end=end,
                 genre=genre,

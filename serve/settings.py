@@ -2,7 +2,7 @@
 
 A field `most_bytes` is read from `RAYGENRE_MOST_BYTES`; `serve run serve.app:app most_bytes=1000000` says the same and
 wins. The defaults are safe for an endpoint on the internet. Pictures need no limit of pixels: anything but the
-dataset's 432×288 is refused by the file's header, before it is unpacked.
+dataset's 432×288 is refused by the header that a PNG has to begin with, or by a second one, before it is unpacked.
 """
 
 from pathlib import Path

@@ -1,15 +1,17 @@
 import os
 from pathlib import Path
 
+import mlflow
 import pytest
 import torch
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
 from raygenre import alias, registry
 from raygenre.classifier import WEIGHTS, Classifier
 from raygenre.evidence import Evidence
 from raygenre.model import GenreCNN, ModelConfig
-from raygenre.registry import RegistryError
+from raygenre.registry import AwayError, RegistryError
 from raygenre.storage import Storage, resolve
 from raygenre.tracking_server import Server
 
@@ -122,6 +124,35 @@ def test_the_current_name_is_that_of_what_would_be_fetched(storage: Storage) -> 
         assert registry.current(storage, uri) == registry.fetch(storage, uri).name
     with pytest.raises(RegistryError, match="no model"):
         registry.current(storage, "models:/raygenre@nobody")
+
+
+def test_whoever_asks_for_the_current_name_soon_hears_that_nobody_answers(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow's own retries, with what it does by default, would take minutes."""
+    retries: list[str | None] = []
+    find = registry._find
+
+    def watched(where: Storage, uri: str) -> ModelVersion:
+        retries.append(os.environ.get("MLFLOW_HTTP_REQUEST_MAX_RETRIES"))
+        return find(where, uri)
+
+    monkeypatch.setattr(registry, "_find", watched)
+    registry.current(storage, "models:/raygenre/1")
+    assert retries == ["0"]
+    assert "MLFLOW_HTTP_REQUEST_MAX_RETRIES" not in os.environ
+
+
+def test_a_bucket_that_fails_in_its_own_way_is_away(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    class ClientError(Exception):
+        """As botocore's, which is neither an OSError nor MLflow's."""
+
+    def fail(*_: object, **__: object) -> str:
+        raise ClientError("SlowDown")
+
+    monkeypatch.setattr(mlflow.artifacts, "download_artifacts", fail)
+    with pytest.raises(AwayError, match="cannot be read: SlowDown"):
+        registry.fetch(storage, "models:/raygenre/1")
 
 
 def versions(folder: Path, number: int) -> tuple[Storage, MlflowClient]:

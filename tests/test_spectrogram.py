@@ -23,6 +23,7 @@ from librosa.display import specshow
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 
 from raygenre.audio import SAMPLE_RATE, decode
 from raygenre.spectrogram import (
@@ -405,9 +406,12 @@ def chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
+def header(width: int, height: int) -> bytes:
+    return chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0))
+
+
 def png_file(width: int, height: int, pixels: bytes) -> bytes:
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + header(width, height) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
 # The pixels are no zlib stream, so unpacking them would say that the PNG is damaged.
@@ -421,6 +425,33 @@ def test_picture_of_another_size_is_not_unpacked(width: int, height: int) -> Non
 def test_decompression_bomb_is_refused(size: int) -> None:
     with pytest.raises(PictureError, match="432×288"):
         read_png(png_file(size, size, b"not pixels"))
+
+
+@pytest.mark.parametrize(
+    "size", [6000, 10_000, 50_000]
+)  # Pillow unpacks the first, warns of the second, refuses the third
+@pytest.mark.parametrize("order", ["a comment first", "a second header", "a second header behind the pixels"])
+def test_a_size_that_is_not_where_it_belongs_is_not_unpacked(
+    size: int, order: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unpacked: list[tuple[int, int]] = []
+    prepare = PngImageFile.load_prepare
+
+    def watched(image: PngImageFile) -> None:
+        unpacked.append(image.size)
+        prepare(image)
+
+    monkeypatch.setattr(PngImageFile, "load_prepare", watched)
+    good, bad = header(432, 288), header(size, size)
+    pixels = chunk(b"IDAT", zlib.compress(bytes(1000)))
+    chunks = {
+        "a comment first": chunk(b"tEXt", b"Title\0x") + bad + pixels,
+        "a second header": good + bad + pixels,
+        "a second header behind the pixels": good + pixels + bad,
+    }
+    with pytest.raises(PictureError):
+        read_png(b"\x89PNG\r\n\x1a\n" + chunks[order] + chunk(b"IEND", b""))
+    assert set(unpacked) <= {(432, 288)}
 
 
 def test_missing_file_is_an_os_error(tmp_path: Path) -> None:
@@ -437,9 +468,8 @@ def test_png_with_an_empty_colour_profile_after_the_pixels() -> None:
 
 
 def test_png_of_100_megapixels_is_refused_without_a_warning() -> None:
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 10_000, 10_000, 8, 6, 0, 0, 0))
     with pytest.raises(PictureError):
-        read_png(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", b"x") + chunk(b"IEND", b""))
+        read_png(png_file(10_000, 10_000, b"x"))
 
 
 def test_loud_finite_samples() -> None:

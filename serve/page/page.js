@@ -11,7 +11,7 @@ let file = null; // the one that is shown
 let facts = null; // of /v1/model
 let turn = 0; // of the request that counts; answers to older ones come too late
 let answered = null; // what is shown
-let picture = ""; // the spectrogram's address
+let pictures = new Map(); // the file's spectrograms that have been drawn: a stretch's number to its address
 
 class Refusal extends Error {}
 
@@ -80,18 +80,31 @@ function showBars(probabilities) {
   at("bars").replaceChildren(...rows);
 }
 
-async function showSpectrogram(number, answer) {
+async function draw(number) {
+  const drawn = pictures; // those of another file are another map
+  if (!drawn.has(number)) {
+    const response = await ask(`v1/spectrogram?window=${number}`, { method: "POST", body: file });
+    const address = URL.createObjectURL(await response.blob());
+    if (drawn !== pictures || drawn.has(number)) URL.revokeObjectURL(address); // too late, or drawn twice at once
+    else drawn.set(number, address);
+  }
+  return drawn.get(number);
+}
+
+async function showSpectrogram(stretch) {
   const mine = turn;
-  const stretch = answer.windows[number];
   const place = stretch ? `${clock(stretch.start)} to ${clock(stretch.end)}` : "the picture";
-  const response = await ask(`v1/spectrogram?window=${number}`, { method: "POST", body: file });
-  const drawn = await response.blob();
+  const picture = await draw(stretch ? stretch.number : 0);
   if (mine !== turn) return;
-  URL.revokeObjectURL(picture);
-  picture = URL.createObjectURL(drawn);
   at("spectrogram").src = picture;
   at("spectrogram").alt = `Spectrogram, ${place}: time from left to right, pitch from bottom to top, brighter is louder`;
   at("caption").textContent = `What the network sees: ${place}, time to the right, pitch upwards, bright is loud.`;
+}
+
+function forgetPictures() {
+  at("spectrogram").removeAttribute("src");
+  for (const address of pictures.values()) URL.revokeObjectURL(address);
+  pictures = new Map();
 }
 
 function choose(number, answer) {
@@ -101,7 +114,7 @@ function choose(number, answer) {
   showBars(whole ? answer.probabilities : stretch.probabilities);
   at("bars-title").textContent = whole ? "How probable each genre is" : `From ${clock(stretch.start)} to ${clock(stretch.end)}`;
   at("whole").hidden = whole;
-  showSpectrogram(whole ? 0 : number, answer).catch((error) => complain(error.message));
+  showSpectrogram(whole ? answer.windows[0] : stretch).catch((error) => complain(error.message));
 }
 
 function showTimeline(answer) {
@@ -118,6 +131,7 @@ function showTimeline(answer) {
   at("timeline").replaceChildren(...buttons);
   at("timeline-part").hidden = buttons.length < 2;
   for (const button of buttons) if (button.scrollWidth > button.clientWidth) button.textContent = ""; // the legend has it
+  at("begin").textContent = clock(answer.windows[0]?.start ?? 0); // silence is left out
   at("end").textContent = clock(answer.windows.at(-1)?.end ?? 0);
   const heard = genres.filter((genre) => answer.windows.some((stretch) => stretch.genre === genre));
   at("legend").replaceChildren(...heard.map((genre) => {
@@ -147,6 +161,7 @@ async function send(chosen) {
   turn += 1;
   const mine = turn;
   file = chosen;
+  forgetPictures();
   complain("");
   at("result").hidden = true;
   if (facts && file.size > facts.most_bytes) {

@@ -6,9 +6,11 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, ViewportSize, expect
+from playwright.sync_api import Browser, Page, Response, ViewportSize, expect
 from ray import serve
 
+from raygenre.song import read
+from raygenre.spectrogram import read_png
 from raygenre.synthesis import synthesise
 from tests.endpoint.serving import new_storage, running
 from tests.sounds import encode
@@ -112,6 +114,32 @@ def test_a_long_song_has_a_timeline_that_the_keyboard_walks(page: Page, song: Pa
     page.locator("#whole").click()
     expect(page.locator("#bars-title")).to_have_text("How probable each genre is")
     assert not wider_than_the_screen(page)
+
+
+def test_after_silence_a_stretch_shows_its_own_spectrogram_and_is_drawn_once(page: Page, tmp_path: Path) -> None:
+    sounds = [synthesise(genre, seed=1) for genre in ("bells", "storm")]
+    path = tmp_path / "silence first.flac"
+    path.write_bytes(encode(np.concatenate([np.zeros_like(sounds[0]), *sounds]), "flac", "flac"))
+    drawn: list[tuple[str, Response]] = []
+
+    def note(response: Response) -> None:
+        _, asked, number = response.url.partition("spectrogram?window=")
+        if asked:
+            drawn.append((number, response))
+
+    page.on("response", note)
+    page.set_input_files("#file", path)
+    answered(page)
+    expect(page.locator("#begin")).to_have_text("0:30")
+    stretches = page.locator("#timeline button")
+    expect(stretches).to_have_count(2)
+    for place, words in ((1, "1:00 to 1:30"), (0, "0:30 to 1:00"), (1, "1:00 to 1:30")):
+        stretches.nth(place).click()
+        expect(page.locator("#caption")).to_contain_text(words)
+        expect(page.locator("#spectrogram")).to_have_js_property("naturalWidth", 432)
+    assert [number for number, _ in drawn] == ["1", "2"]
+    for (_, response), levels in zip(drawn, read(path).levels, strict=True):
+        assert np.array_equal(read_png(response.body()), levels)
 
 
 def test_a_file_is_chosen_and_dropped_without_a_mouse_or_with_one(page: Page, clip: Path) -> None:

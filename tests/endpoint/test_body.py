@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 
+from serve.arrivals import Arrivals
 from serve.body import Held, read_files
 from serve.problems import RefusalError
 from serve.settings import Settings
@@ -75,3 +76,39 @@ def test_what_all_bodies_hold_is_bounded_and_given_back() -> None:
         assert (refusal.value.status, refusal.value.headers) == (503, {"Retry-After": "7"})
         assert held.bytes == 800
     assert held.bytes == 0
+
+
+def test_whoever_sends_longest_makes_room() -> None:
+    """Three that never end, one that ends at once, and one that was done before."""
+    headers: list[dict[str, str]] = []
+
+    async def send(arrivals: Arrivals, seconds: float) -> int:
+        try:
+            async with arrivals.one():
+                await asyncio.sleep(seconds)
+        except RefusalError as refusal:
+            headers.append(refusal.headers)
+            return refusal.status
+        return 200
+
+    async def crowd() -> list[int]:
+        arrivals = Arrivals(2, 7)
+        assert await send(arrivals, 0) == 200
+        slow = []
+        for _ in range(3):
+            slow.append(asyncio.ensure_future(send(arrivals, 0.5)))
+            await asyncio.sleep(0.01)
+        quick = await send(arrivals, 0)
+        return [quick, *await asyncio.gather(*slow)]
+
+    assert asyncio.run(crowd()) == [200, 429, 429, 200]
+    assert headers == [{"Retry-After": "7", "Connection": "close"}] * 2
+
+
+def test_a_time_limit_around_a_body_is_not_taken_for_its_place() -> None:
+    async def send() -> None:
+        async with asyncio.timeout(0.01), Arrivals(2, 7).one():
+            await asyncio.sleep(5)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(send())

@@ -13,7 +13,7 @@ import pytest
 from raygenre.audio import decode
 from raygenre.song import read
 from raygenre.synthesis import synthesise
-from serve.decoder_process import CrashError, DecoderProcess
+from serve.decoder_process import LED_ASTRAY, CrashError, DecoderProcess
 from serve.decoding import Decoder
 from serve.metrics import Metrics
 from serve.problems import RefusalError
@@ -106,6 +106,62 @@ def test_a_decoder_that_ended_with_nothing_to_do_costs_nothing(decoder: Decoder)
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # its owner is still to find out
     for _ in range(3):
         assert asyncio.run(decoder.song(encode(tone(440, seconds=4)))).levels.shape == (1, 128, 333)
+
+
+@pytest.fixture
+def odd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decoders that start while this counts do with a file as its first word says."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import numpy\n"
+        "from raygenre import audio\n"
+        "def decode(data, **_):\n"
+        "    word, _, size = data.partition(b' ')\n"
+        "    if word == b'take':\n"
+        "        bytearray(int(size))\n"
+        "    if word == b'fail':\n"
+        "        raise RuntimeError('a codec of its own mind')\n"
+        "    return numpy.zeros(4, numpy.float32)\n"
+        "audio.decode = decode\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+@pytest.mark.usefixtures("odd")
+def test_a_file_gets_as_much_memory_as_the_longest_sound_takes() -> None:
+    process = DecoderProcess()
+    for size, fits in ((500_000_000, True), (4_000_000_000, False)):
+        if fits:
+            assert len(process.decode(b"take %d" % size, longest_seconds=9, patience=60)) == 4
+        else:
+            with pytest.raises(CrashError, match=LED_ASTRAY):
+                process.decode(b"take %d" % size, longest_seconds=9, patience=60)
+    process.end()
+
+
+@pytest.mark.usefixtures("odd")
+def test_a_file_that_decoding_fails_over_in_an_unknown_way_is_told_so(
+    ray_cluster: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoder = Decoder(1, Metrics(), longest_seconds=9)
+    monkeypatch.setattr("serve.decoding.sniff", lambda file: "audio")
+    with pytest.raises(RefusalError, match="convert it") as refusal:
+        asyncio.run(decoder.song(b"fail"))
+    assert refusal.value.status == 422
+    with pytest.raises(RefusalError, match="at least 3 s"):  # by another decoder, which gave what it was asked for
+        asyncio.run(decoder.song(b"give"))
+    decoder.close()
+
+
+def test_a_decoder_is_not_told_what_the_replica_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    secrets = ("RAYGENRE_API_KEYS", "MLFLOW_TRACKING_TOKEN", "AWS_SECRET_ACCESS_KEY", "RAY_AUTH_TOKEN")
+    for name in secrets:
+        monkeypatch.setenv(name, "not-for-strangers")
+    process = DecoderProcess()
+    process.decode(encode(tone(440, seconds=4)), longest_seconds=9, patience=60)
+    told = Path(f"/proc/{process.pid}/environ").read_bytes()
+    process.end()
+    assert b"PATH=" in told
+    assert b"not-for-strangers" not in told
 
 
 @pytest.mark.parametrize(("death", "status"), [(signal.SIGSEGV, 422), (signal.SIGKILL, 503)])

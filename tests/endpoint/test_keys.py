@@ -4,7 +4,7 @@ import pytest
 from pydantic import SecretStr
 from starlette.datastructures import Headers
 
-from serve.keys import KeyProblemError, Keys, check_exposure
+from serve.keys import KeyProblemError, KeyRing, Keys, check_exposure
 from serve.settings import Settings
 
 LONG, OTHER = "a" * 32, "b" * 32
@@ -51,6 +51,39 @@ def test_a_file_without_keys_is_refused(tmp_path: Path, content: bytes | None) -
         (tmp_path / "keys").write_bytes(content)
     with pytest.raises(KeyProblemError):
         keys(LONG, tmp_path / "keys")
+
+
+def test_keys_are_exchanged_without_a_restart(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text(LONG)
+    ring = KeyRing(keys("c" * 32, file), file)
+
+    def admitted() -> list[bool]:
+        return [ring.admit(Headers({"x-api-key": key})) for key in (LONG, OTHER, "c" * 32)]
+
+    for content, expected in (
+        (f"{LONG}\n{OTHER}\n", [True, True, True]),
+        (f"{OTHER}\n", [False, True, True]),
+    ):
+        file.write_text(content)
+        ring.look(file)
+        assert admitted() == expected
+
+
+@pytest.mark.parametrize("content", [None, b"", b"# nothing\n", b"short", b"\xff\xfe\xff"])
+def test_a_file_that_is_damaged_leaves_the_keys_as_they_are(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes | None
+) -> None:
+    file = tmp_path / "keys"
+    file.write_text(LONG)
+    ring = KeyRing(keys(file=file), file)
+    file.unlink() if content is None else file.write_bytes(content)
+    for _ in range(3):
+        ring.look(file)
+    assert ring.admit(Headers({"x-api-key": LONG}))
+    assert not ring.admit(Headers({}))
+    assert [record.getMessage() for record in caplog.records] == ["keys refused"]
+    assert LONG not in caplog.text
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])

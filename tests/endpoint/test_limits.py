@@ -1,10 +1,12 @@
 """What the endpoint refuses, over real HTTP: every limit, and nothing is ever a fault of the endpoint."""
 
 import io
+import select
 import socket
 import struct
 import time
 import zlib
+from contextlib import ExitStack
 
 import httpx
 import numpy as np
@@ -13,6 +15,7 @@ from PIL import Image
 
 from raygenre.synthesis import synthesise
 from tests.endpoint.serving import PORT
+from tests.endpoint.test_monitoring import stopped_decoders
 from tests.sounds import encode, tone
 
 WAV = encode(tone(440, seconds=4))
@@ -22,9 +25,13 @@ def chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def png(width: int, height: int, data: bytes) -> bytes:
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+def header(width: int, height: int) -> bytes:
+    return chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0))
+
+
+def png(width: int, height: int, data: bytes, *, before: bytes = b"") -> bytes:
+    start = b"\x89PNG\r\n\x1a\n" + before + header(width, height)
+    return start + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
 def jpeg() -> bytes:
@@ -60,6 +67,8 @@ def refusal(response: httpx.Response) -> tuple[int, str]:
         (b"\x89PNG\r\n\x1a\n" + bytes(64), 422, "PNG"),
         (png(60_000, 60_000, zlib.compress(bytes(1000))), 422, "60000×60000"),
         (png(432, 288, zlib.compress(bytes(50_000_000))), 422, ""),
+        (png(60_000, 60_000, b"", before=chunk(b"tEXt", b"a\0b")), 422, "damaged"),
+        (png(60_000, 60_000, b"", before=header(432, 288)), 422, "60000×60000"),
         (WAV[:40], 422, "FFmpeg"),
         (b"ID3" + bytes(2000), 422, "FFmpeg"),
         (encode(tone(440, seconds=1)), 422, "at least 3 s"),
@@ -139,6 +148,32 @@ def test_a_body_that_does_not_come_in_time_is_not_waited_for(endpoint: httpx.Cli
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert 4 < time.monotonic() - started < 20
     assert endpoint.get("/healthz").status_code == 200
+
+
+def test_an_answer_that_is_not_ready_in_time_is_not_waited_for(endpoint: httpx.Client, song: bytes) -> None:
+    with stopped_decoders():
+        started = time.monotonic()
+        response = endpoint.post("/v1/predict", content=song)
+    assert refusal(response) == (503, "the answer was not ready within 5 s")
+    assert response.headers["retry-after"] == "2"
+    assert 4 < time.monotonic() - started < 20
+    assert endpoint.post("/v1/predict", content=song).status_code == 200
+
+
+def test_clients_that_send_slowly_shut_nobody_out(endpoint: httpx.Client, picture: bytes) -> None:
+    """More of them than a replica and its proxy have places."""
+    with ExitStack() as open_:
+        slow = [open_.enter_context(socket.create_connection(("127.0.0.1", PORT), timeout=10)) for _ in range(100)]
+        for connection in slow:
+            connection.sendall(b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nslow")
+        time.sleep(1)  # until as many as may come in are left
+        for _ in range(5):
+            assert endpoint.get("/readyz").status_code == 200
+            assert endpoint.get("/").status_code == 200
+            assert endpoint.post("/v1/predict", content=picture).status_code == 200
+        answers = [connection.recv(12) for connection in select.select(slow, [], [], 0)[0]]
+        assert set(answers) == {b"HTTP/1.1 429"}
+        assert len(answers) >= 100 - 24
 
 
 def test_a_client_that_leaves_does_no_harm(endpoint: httpx.Client, picture: bytes) -> None:

@@ -1,6 +1,7 @@
 """What the endpoint answers, over real HTTP on a real Ray Serve."""
 
 import io
+import json
 
 import httpx
 import numpy as np
@@ -13,6 +14,7 @@ from raygenre.classifier import Classifier
 from raygenre.song import read
 from raygenre.storage import Storage
 from raygenre.synthesis import synthesise
+from serve import schema
 from serve.openapi import FILE, document
 from tests.endpoint.serving import GENRES
 from tests.sounds import encode
@@ -47,10 +49,21 @@ def test_a_long_song_gets_the_librarys_own_answer_for_each_window(
     expected = classifier.predict(heard)
     assert answer["probabilities"] == pytest.approx(expected.probabilities, abs=1e-5)
     assert [(window["start"], window["end"]) for window in answer["windows"]] == list(heard.times)
+    assert [window["number"] for window in answer["windows"]] == list(heard.numbers) == [0, 1]
     for window, probabilities in zip(answer["windows"], expected.windows, strict=True):
         assert window["probabilities"] == pytest.approx(probabilities, abs=1e-5)
         assert window["confidence"] == max(window["probabilities"].values())
         assert window["probabilities"][window["genre"]] == window["confidence"]
+
+
+def test_silence_is_left_out_and_shifts_no_numbers(endpoint: httpx.Client) -> None:
+    sound = synthesise("storm", seed=62)
+    file = encode(np.concatenate([np.zeros_like(sound), sound]), "flac", "flac")
+    [window] = endpoint.post("/v1/predict", content=file).json()["windows"]
+    assert (window["number"], round(window["start"]), round(window["end"])) == (1, 30, 60)
+    drawn = endpoint.post(f"/v1/spectrogram?window={window['number']}", content=file)
+    assert drawn.headers["x-windows"] == "2"
+    assert np.array_equal(spectrogram.read_png(drawn.content), read(file).levels[0])
 
 
 def test_levels_in_the_endpoint_are_those_drawn_here(endpoint: httpx.Client) -> None:
@@ -137,6 +150,31 @@ def test_the_committed_openapi_document_is_the_applications(endpoint: httpx.Clie
     }
 
 
+def test_the_document_has_an_example_of_all_that_is_said() -> None:
+    told = json.loads(FILE.read_text())
+    for name, described in told["components"]["schemas"].items():
+        getattr(schema, name).model_validate(described["example"])
+    for path, operations in told["paths"].items():
+        for operation in operations.values():
+            assert ("x-codeSamples" in operation) is ("requestBody" in operation), path
+            for status, response in operation["responses"].items():
+                assert "X-Request-ID" in response["headers"], (path, status)
+                assert ("Retry-After" in response["headers"]) is (status in ("429", "503")), (path, status)
+                for media, content in response["content"].items():
+                    if media == "application/problem+json":
+                        assert content["example"]["status"] == int(status)
+    predicted = told["paths"]["/v1/predict"]["post"]["responses"]["200"]["content"]["application/json"]["examples"]
+    schema.Answer.model_validate(predicted["file"]["value"])
+    schema.Answers.model_validate(predicted["form"]["value"])
+
+
+@pytest.mark.parametrize("path", ["/v1/predict/", "/v1/model/", "/healthz/", "/docs/"])
+def test_nobody_is_sent_elsewhere(endpoint: httpx.Client, path: str) -> None:
+    response = endpoint.post(path, content=b"", headers={"host": "elsewhere.example"})
+    assert response.status_code == 404
+    assert "location" not in response.headers
+
+
 @pytest.mark.parametrize("path", ["/", "/docs", "/page/page.css", "/page/page.js", "/page/docs.js", "/page/icon.svg"])
 def test_pages_come_with_headers_that_keep_others_out(endpoint: httpx.Client, path: str) -> None:
     response = endpoint.get(path)
@@ -165,12 +203,29 @@ def test_a_request_keeps_the_id_it_came_with(endpoint: httpx.Client, picture: by
     assert response.json()["request_id"] == response.headers["x-request-id"] == "mine-1"
 
 
-@pytest.mark.parametrize("sent", [None, "", "x" * 101, "a b", "{}"])
-def test_a_request_without_a_sane_id_gets_one(endpoint: httpx.Client, sent: str | None) -> None:
-    headers = {} if sent is None else {"x-request-id": sent}
-    first, second = (endpoint.post("/v1/predict", content=b"", headers=headers).json()["request_id"] for _ in range(2))
-    assert len(first) == 36
-    assert first != second
+@pytest.mark.parametrize("sent", [None, b"", b"x" * 101, b"a b", b"{}", b"\xe9"])
+def test_a_request_without_a_sane_id_gets_one(endpoint: httpx.Client, sent: bytes | None) -> None:
+    headers = {} if sent is None else {b"x-request-id": sent}
+    first, second = (endpoint.post("/v1/predict", content=b"", headers=headers) for _ in range(2))
+    for response in (first, second):
+        assert response.status_code == 422
+        assert response.headers["x-request-id"] == response.json()["request_id"]
+        assert len(response.json()["request_id"]) == 36
+    assert first.json()["request_id"] != second.json()["request_id"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (b"x-request-timeout-seconds", b"0.001"),
+        (b"x-request-timeout-seconds", b"\xe9"),
+        (b"x-request-disconnect-disabled", b"\xe9"),
+        (b"serve_multiplexed_model_id", b"\xe9"),
+        (b"x-session-id", b"\xe9"),
+    ],
+)
+def test_ray_serve_does_as_no_client_says(endpoint: httpx.Client, song: bytes, name: bytes, value: bytes) -> None:
+    assert endpoint.post("/v1/predict", content=song, headers={name: value}).status_code == 200
 
 
 def test_other_sites_may_not_ask(endpoint: httpx.Client) -> None:

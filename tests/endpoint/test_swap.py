@@ -18,6 +18,7 @@ from tests.endpoint.test_monitoring import scrape, value
 from tests.processes import until
 
 KEYS = ("first-key-0123456789", "second-key-0123456789")
+FILED, NEXT = "filed-key-0123456789", "next-key-01234567890"
 CHALLENGER = "models:/raygenre@challenger"
 
 
@@ -27,12 +28,20 @@ def changing(tmp_path_factory: pytest.TempPathFactory) -> Storage:
 
 
 @pytest.fixture(scope="module")
-def client(changing: Storage, ray_serve: None) -> Iterator[httpx.Client]:
+def key_file(changing: Storage) -> Path:
+    file = changing.root / "keys"
+    file.write_text(f"{FILED}\n")
+    return file
+
+
+@pytest.fixture(scope="module")
+def client(changing: Storage, key_file: Path, ray_serve: None) -> Iterator[httpx.Client]:
     settings = {
         "poll_seconds": 0.4,
         "challenger_uri": CHALLENGER,
         "challenger_share": 0.5,
         "api_keys": ",".join(KEYS),
+        "api_keys_file": key_file,
         "cors_origins": "https://music.example.com",
         "queue_length": 2,
     }
@@ -77,6 +86,18 @@ def test_a_key_opens_the_endpoint(client: httpx.Client, headers: dict[str, str],
         assert response.json()["title"] == "Unauthorized"
 
 
+def test_keys_are_exchanged_while_it_runs(client: httpx.Client, key_file: Path) -> None:
+    def statuses() -> tuple[int, ...]:
+        url = f"http://127.0.0.1:{PORT}/genres/v1/model"
+        return tuple(httpx.get(url, headers={"x-api-key": key}).status_code for key in (KEYS[0], FILED, NEXT))
+
+    assert statuses() == (200, 200, 401)
+    key_file.write_text(f"{FILED}\n{NEXT}  # the new one\n")
+    until(lambda: statuses() == (200, 200, 200))
+    key_file.write_text(f"{NEXT}\n")
+    until(lambda: statuses() == (200, 401, 200))
+
+
 @pytest.mark.parametrize("path", ["predict", "spectrogram", "model", "%70redict"])
 def test_without_a_key_nothing_is_answered_but_health_and_pages(client: httpx.Client, path: str) -> None:
     method = "GET" if path == "model" else "POST"
@@ -96,6 +117,8 @@ def test_the_pages_of_a_named_site_may_ask_and_no_others(client: httpx.Client) -
         }
         response = client.options("/v1/predict", headers=asked)
         assert (response.headers.get("access-control-allow-origin") == origin) is allowed
+        exposed = client.get("/v1/model", headers={"origin": origin}).headers.get("access-control-expose-headers", "")
+        assert {"X-Request-ID", "X-Windows", "Retry-After"} <= set(exposed.split(", "))  # to those who are allowed
 
 
 def test_too_many_predictions_at_a_time_are_told_to_come_again(client: httpx.Client, song: bytes) -> None:
@@ -193,9 +216,11 @@ def test_a_challenger_answers_its_share(client: httpx.Client, changing: Storage,
 
 def test_changes_and_agreement_are_counted(client: httpx.Client) -> None:
     """After the tests above, which changed the model and had a challenger."""
+    ready = client.get("/readyz").json()
+    names = {tag: f"raygenre/{ready[key]['version']}" for tag, key in (("model", "challenger"), ("champion", "model"))}
     for name, tags in (
         ("model_changes", {"role": "model", "outcome": "taken"}),
         ("model_changes", {"role": "model", "outcome": "refused"}),
-        ("challenger_answers", {"agree": "false"}),
+        ("challenger_answers", {"agree": "false"} | names),
     ):
         until(lambda name=name, tags=tags: value(scrape(), f"ray_raygenre_{name}_total", **tags) > 0)  # type: ignore[misc]

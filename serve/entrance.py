@@ -1,0 +1,90 @@
+"""The first thing that a request meets, in the process of Ray Serve that takes it in.
+
+Ray reads headers for itself, which set its time limit, keep abandoned work going or choose a replica, and fails over
+some that are not UTF-8: they are taken away, and X-Request-ID is replaced where it is not one to be written into logs.
+What Ray answers by itself, in plain text or by nothing at all, becomes problem details.
+
+Ray's proxies, and behind HAProxy the replicas, import `middlewares` by a variable that `proxies.py` sets, so that this
+has to be installed wherever they run.
+"""
+
+import os
+import re
+import uuid
+
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serve.problems import problem
+
+SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,100}")
+RETRY_AFTER = "2"  # s, where Ray names none
+
+_ID = b"x-request-id"
+_SESSION = os.environ.get("RAY_SERVE_SESSION_ID_HEADER_KEY", "x-session-id").lower().replace("-", "_").encode()
+_FOR_RAY = frozenset(  # spelt with either sign
+    {b"x_request_timeout_seconds", b"x_request_disconnect_disabled", b"serve_multiplexed_model_id", _SESSION}
+)
+_TOO_LATE = "the answer was not ready in time; try again"
+_REFUSALS = {  # Ray's statuses, and what is told instead
+    404: (404, "no application answers here"),
+    408: (503, _TOO_LATE),  # it does not know whether it waited for the client or for a replica, which waits for less
+    429: (429, "too many requests are waiting; try again"),
+    503: (503, "no replica can answer at the moment; try again"),
+}
+_LOST = (503, "the replica that was asked is gone; try again")
+_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+
+class Entrance:
+    """ASGI middleware around Ray's own."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request in."""
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        request_id, scope["headers"] = _cleaned(scope["headers"])
+        started = refused = False
+
+        async def refuse(status: int, detail: str, retry_after: str) -> None:
+            headers = _HEADERS | {"X-Request-ID": request_id} | ({} if status == 404 else {"Retry-After": retry_after})
+            await problem(status, detail, request_id, headers)(scope, receive, send)
+
+        async def answer(message: Message) -> None:
+            nonlocal started, refused
+            if message["type"] == "http.response.start":
+                started = True
+                if message["status"] in _REFUSALS:
+                    headers = dict(message["headers"])
+                    if refused := headers.get(b"content-type", b"").startswith(b"text/plain"):  # ours are problems
+                        retry_after = headers.get(b"retry-after", RETRY_AFTER.encode()).decode()
+                        await refuse(*_REFUSALS[message["status"]], retry_after)
+            if not refused:
+                await send(message)
+
+        await self._app(scope, receive, answer)
+        if not started and scope["type"] == "http":  # the client has left, or the replica is dead
+            await refuse(*_LOST, RETRY_AFTER)
+
+
+def middlewares() -> list[Middleware]:
+    """Return what Ray puts around its own."""
+    return [Middleware(Entrance)]
+
+
+def _cleaned(headers: list[tuple[bytes, bytes]]) -> tuple[str, list[tuple[bytes, bytes]]]:
+    """Return the request's id, which is its own if that is sane, and its headers with that alone and none for Ray."""
+    request_id, kept = "", []
+    for name, value in headers:
+        if name == _ID:
+            request_id = request_id or value.decode("latin-1")
+        elif name.replace(b"-", b"_") not in _FOR_RAY:
+            kept.append((name, value))
+    if not SANE_ID.fullmatch(request_id):
+        request_id = str(uuid.uuid4())
+    kept.append((_ID, request_id.encode()))
+    return request_id, kept
