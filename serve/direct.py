@@ -15,7 +15,8 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 KEPT_ALIVE = 90  # s that a connection may be silent between two requests, as with Ray's proxy
-LONGEST_END = 15  # s for what is under way when the replica ends; Ray gives it 20
+LAST_WORDS = 1  # s for requests on connections that were made before the replica ended
+LONGEST_END = 15  # s for what is under way then; Ray gives all of it 20
 
 
 class DirectPortError(OSError):
@@ -56,6 +57,9 @@ async def answering(app: ASGIApp, taken: socket.socket) -> AsyncIterator[None]:
     try:
         yield
     finally:
+        for each in server.servers:
+            each.close()  # nobody connects any more; uvicorn itself would close what has connected and is silent yet
+        await asyncio.sleep(LAST_WORDS)
         server.should_exit = True
         await serving
 

@@ -96,7 +96,9 @@ def test_a_long_song_does_not_hold_up_a_short_one(held: Held, metrics: Metrics) 
 
 def test_a_network_that_fails_costs_its_own_songs_alone(held: Held, metrics: Metrics) -> None:
     broken = small(3)
-    broken.model.classifier = torch.nn.Linear(5, 3)  # the layer before it has another number of units
+    broken.model.classifier = torch.nn.Sequential(
+        torch.nn.Linear(5, 3)
+    )  # the layer before it has another number of units
 
     async def ask() -> list[Any]:
         forward = Forward(8, metrics)
