@@ -5,6 +5,7 @@ How long it takes beside Ray's own callback `benchmarks/tracking.py` measures.
 
 from pathlib import Path
 
+import mlflow
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -36,6 +37,8 @@ def test_a_tenth_of_the_stock_callbacks_calls_is_enough_and_the_same_values_arri
             assert told(tmp_path / "driver", server.uri, experiment) == EVERYTHING
     finally:
         server.kill()
+        mlflow.set_tracking_uri(None)  # type: ignore[arg-type]  # the stock callback sets them for the whole process
+        mlflow.set_registry_uri(None)  # type: ignore[arg-type]
     assert calls["raygenre"] <= calls[EXPERIMENT] / 10, calls
 
 
