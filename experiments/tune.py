@@ -136,6 +136,11 @@ def main(
         else:
             _say_how_to_resume("\nInterrupted. Everything so far is kept; go on with:", ledger, context, console)
         raise typer.Exit(130) from None
+    except job.UndecidedError as error:
+        command = f"{_environment(where)}{_command('raygenre')} promote {error.version}"
+        console.print(f"[red]error:[/red] {escape(str(error))}\nLet it challenge the champion later with:\n  {command}",
+                      highlight=False, soft_wrap=True)  # fmt: skip
+        raise typer.Exit(2) from error
     except (ValueError, OSError, ClusterError, ServerAwayError, TrackingError, OptunaError, RayError) as error:
         text = str(error)
         if isinstance(error, TrackingError):

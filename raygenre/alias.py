@@ -4,6 +4,8 @@ A tag of the model remembers who had it, so that it can be given back, and outli
 version when that is deleted. Who may have it `championship` decides.
 """
 
+from datetime import UTC, datetime
+
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
@@ -15,6 +17,7 @@ from raygenre.tracking_server import Server
 
 HISTORY = "champions_before"  # tag of the registered model
 REPLACED = "replaced_by"  # tag of a version that was champion
+BACK_WHEN, BACK_BY = "rolled_back_when", "rolled_back_by"  # tags of one that lost its place to the champion before it
 MOST_REMEMBERED = 50  # versions in that tag
 
 
@@ -88,6 +91,9 @@ def rollback(storage: Storage) -> tuple[int, int]:
         client.set_registered_model_alias(MODEL, CHAMPION, before[-1])
         client.set_registered_model_tag(MODEL, HISTORY, " ".join(before[:-1]))
         _succeed(client, now, before[-1])
+        # A server with users does not say who asks: as with a promotion, whoever runs this, by name and machine.
+        client.set_model_version_tag(MODEL, now, BACK_WHEN, datetime.now(UTC).isoformat(timespec="seconds"))
+        client.set_model_version_tag(MODEL, now, BACK_BY, promotion_lock.person())
     return int(now), int(before[-1])
 
 
@@ -101,8 +107,10 @@ def _succeed(client: MlflowClient, old: str, new: str) -> None:
     if old != new:
         client.set_model_version_tag(MODEL, old, REPLACED, new)
     # Emptied, not deleted: who may edit a model on a server with users may not delete anything of it.
-    if client.get_model_version(MODEL, new).tags.get(REPLACED):
-        client.set_model_version_tag(MODEL, new, REPLACED, "")
+    noted = client.get_model_version(MODEL, new).tags
+    for tag in (REPLACED, BACK_WHEN, BACK_BY):
+        if noted.get(tag):
+            client.set_model_version_tag(MODEL, new, tag, "")
 
 
 def _is_there(client: MlflowClient, version: str) -> bool:

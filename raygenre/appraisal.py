@@ -57,6 +57,7 @@ class Appraisal:
         evaluation: on all of the tracks.
         tracks: their ids.
         slices: name and evaluation of each slice that holds some of the tracks and not all.
+        uniform: name of each other slice that a file was given for, and whether it holds all of the tracks or none.
         mistakes: the most confident ones first, `MISTAKES` at most.
         own_test: whether these are all of the tracks that the classifier was tested on, and no others.
         warnings: why the numbers may say something else than they seem to.
@@ -69,9 +70,18 @@ class Appraisal:
     evaluation: Evaluation
     tracks: tuple[str, ...]
     slices: tuple[tuple[str, Evaluation], ...]
+    uniform: tuple[tuple[str, bool], ...]
     mistakes: tuple[Mistake, ...]
     own_test: bool
     warnings: tuple[str, ...]
+
+    def numbers(self) -> dict[str, float]:
+        """Return what MLflow holds of it: of all tracks as `test_accuracy`, of a slice `test_slice/NAME/accuracy`."""
+        found = self.evaluation.numbers(f"{self.side}_")
+        for name, part in self.slices:
+            about = f"{self.side}_slice/{name.replace(' ', '_')}"
+            found |= {f"{about}/tracks": float(part.tracks)} | part.numbers(f"{about}/")
+        return found
 
 
 def appraise(classifier: Classifier, dataset: Dataset, side: Side, known: Known) -> Appraisal:
@@ -85,7 +95,9 @@ def appraise(classifier: Classifier, dataset: Dataset, side: Side, known: Known)
     parts = slices(dataset, classifier.seen, known)
     position = [classifier.genres.index(dataset.genres[label]) for label in dataset.labels[chosen]]
     evaluation = evaluate(classifier, dataset.levels[chosen], np.array(position, dtype=np.int64))
-    told = [part for part in parts if 0 < part.mask[chosen].sum() < len(chosen)]
+    counts = [(part, int(part.mask[chosen].sum())) for part in parts]
+    told = [part for part, count in counts if 0 < count < len(chosen)]
+    uniform = tuple((part.name, count > 0) for part, count in counts if part.given and count in (0, len(chosen)))
     seen = classifier.seen
     own = seen is not None and seen.test == {dataset.tracks[i]: fingerprint(dataset.levels[i]) for i in chosen}
     return Appraisal(
@@ -96,6 +108,7 @@ def appraise(classifier: Classifier, dataset: Dataset, side: Side, known: Known)
         evaluation,
         tuple(dataset.tracks[i] for i in chosen),
         tuple((part.name, evaluation.part(part.mask[chosen])) for part in told),
+        uniform,
         _mistakes(classifier, dataset, chosen, evaluation, told),
         own,
         (*warnings, *_taught(classifier, parts, chosen)),

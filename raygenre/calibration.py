@@ -102,11 +102,6 @@ def reliability(confidence: Tensor, right: Tensor, *, bins: int = 10) -> Reliabi
     return Reliability(tuple(answers.tolist()), tuple(means), tuple(shares))
 
 
-def calibration_error(confidence: Tensor, right: Tensor, *, bins: int = 10) -> float:
-    """Return the expected calibration error of answers, see `Reliability.error` and `reliability`."""
-    return reliability(confidence, right, bins=bins).error
-
-
 def _temperature(logits: Tensor, labels: Tensor) -> float:
     """Bisect the slope of the cross-entropy, which is convex in the temperature's reciprocal."""
     tracks, genres = logits.shape

@@ -7,7 +7,7 @@ What decided stands in the tags of the version and of its search's run, the numb
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from mlflow.entities import LifecycleStage, Metric, Run, RunTag
@@ -22,7 +22,7 @@ from raygenre.dataset import Dataset
 from raygenre.evidence import Decision, Evidence, by_comparison, by_kind
 from raygenre.registry import MODEL, RegistryError
 from raygenre.storage import Storage
-from raygenre.tracking_server import Server, ServerAwayError, is_away
+from raygenre.tracking_server import Server, ServerAwayError, is_away, meaning, reason
 
 WORDS = ("promoted", "promotion_reason", "promotion_forced", "promotion_by", "promotion_when", "compared_with")
 NUMBERS = (
@@ -119,7 +119,8 @@ def challenge(
                 continue
             if decision.incumbent == version and alias.champion(storage):
                 return decision
-            _note(client, version, decision)  # first: a champion without its evidence would be judged no more
+            # First: a champion without its evidence would be judged no more.
+            decision = replace(decision, unsaid=_note(client, version, decision))
             if decision.promote:
                 try:
                     alias.crown(client, version, _number(incumbent), still=still)
@@ -181,7 +182,8 @@ def _number(incumbent: tuple[int, Evidence | None] | None) -> int | None:
     return incumbent[0] if incumbent else None
 
 
-def _note(client: MlflowClient, version: int, decision: Decision) -> None:
+def _note(client: MlflowClient, version: int, decision: Decision) -> str:
+    """Write down what was decided; return why the search's run would not have it, empty if it has."""
     words = (
         str(decision.promote).lower(),
         decision.reason,
@@ -201,16 +203,29 @@ def _note(client: MlflowClient, version: int, decision: Decision) -> None:
         client.set_model_version_tag(MODEL, noted.version, tag, text)
     for tag in earlier & noted.tags.keys():  # emptied, not deleted: who may edit may not delete
         client.set_model_version_tag(MODEL, noted.version, tag, "")
-    if search := _search(client, noted):
-        # A metric's step is the champion's version: a later decision is against a later champion.
-        now, step = int(time.time() * 1000), decision.incumbent or 0
-        client.log_batch(
-            search.info.run_id,
-            metrics=[Metric(name, value, now, step) for name, value in numbers.items()],
-            tags=[RunTag(tag, text) for tag, text in {**tags, "model_version": str(version)}.items()],
-        )
-        for tag in earlier & search.data.tags.keys():
-            client.delete_tag(search.info.run_id, tag)
+    try:
+        if search := _search(client, noted):
+            _note_in_search(client, search, {**tags, "model_version": str(version)}, numbers, decision.incumbent or 0)
+    except MlflowException as error:
+        # Who may change the champion need not be one who may write into every search's run, which repeats the tags.
+        if meaning(error) == "away":
+            raise
+        return reason(error)
+    return ""
+
+
+def _note_in_search(
+    client: MlflowClient, search: Run, tags: Mapping[str, str], numbers: Mapping[str, float], incumbent: int
+) -> None:
+    # A metric's step is the champion's version: a later decision is against a later champion.
+    now = int(time.time() * 1000)
+    client.log_batch(
+        search.info.run_id,
+        metrics=[Metric(name, value, now, incumbent) for name, value in numbers.items()],
+        tags=[RunTag(tag, text) for tag, text in tags.items()],
+    )
+    for tag in ({*WORDS, *NUMBERS} - tags.keys()) & search.data.tags.keys():  # of a decision before this one
+        client.delete_tag(search.info.run_id, tag)
 
 
 def _search(client: MlflowClient, version: ModelVersion) -> Run | None:

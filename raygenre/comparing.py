@@ -28,7 +28,7 @@ Curve = tuple[tuple[int, float], ...]
 _OF_THE_SEARCH = (*(field.name for field in fields(SearchConfig)), "train_tracks", "test_tracks")
 _OF_THE_TRAINING = {"seed": "training seed", "epochs": "epochs trained", "parameters": "parameters", "flops": "flops"}
 _FIRST = ("test_accuracy", "test_", "best_", "validation_", "train_")  # metrics by how they begin
-_NO_CURVE = re.compile(r"test_|compared_|system/")
+_NO_CURVE = re.compile(r"(test_|compared_|system/).*|seconds|images_per_second")  # measured, but not learned
 _SHORT = 8  # characters of a run's id
 _MISSING = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
@@ -123,6 +123,15 @@ def matches(storage: Storage, subjects: Sequence[Subject], source: Path | None) 
     return found
 
 
+def unmatched(subjects: Sequence[Subject]) -> str:
+    """Say why none of the subjects is compared with another on the same tracks; nothing if some are."""
+    registered = [one.name for one in subjects if one.model]
+    if len(registered) > 1:
+        return ""
+    who = f"of these only {registered[0]} has one" if registered else "none of these has one"
+    return f"There is no paired test: it needs two registered versions, and {who}"
+
+
 def differing(subjects: Sequence[Subject]) -> tuple[list[str], list[str]]:
     """Return the names of the settings that differ, and of those that are the same everywhere."""
     names = list(dict.fromkeys(name for one in subjects for name in one.settings))
@@ -147,7 +156,7 @@ def _subject(client: MlflowClient, run: Run, name: str, versions: Sequence[Model
     settings |= {tag: text for tag, text in sorted(told.items()) if tag.startswith("version.")}
     curves = {}
     for metric in sorted(run.data.metrics, key=_rank):
-        if not _NO_CURVE.match(metric):
+        if not _NO_CURVE.fullmatch(metric):
             history = client.get_metric_history(run.info.run_id, metric)
             if len(points := {point.step: point.value for point in history}) > 1:
                 curves[metric] = tuple(sorted(points.items()))

@@ -10,7 +10,7 @@ from base64 import b64encode
 from collections.abc import Sequence
 from html import escape
 
-from raygenre.comparing import Match, Subject, differing, shared
+from raygenre.comparing import Match, Subject, differing, shared, unmatched
 from raygenre.verdict import duel
 
 _STYLE = """
@@ -43,7 +43,8 @@ def page(subjects: Sequence[Subject], matches: Sequence[Match]) -> str:
             [[name, *(number(one.values.get(name)) for one in subjects)] for name in metrics],
             numbers=True,
         ),
-        *(_matches(matches) if matches else []),
+        "<h2>On the same tracks</h2>",
+        *(_matches(matches) if matches else [f"<p>{escape(unmatched(subjects))}.</p>"]),
         "<h2>Learning curves</h2>",
         *(_figure(curve, subjects) for curve in shared(one.curves for one in subjects)),
         f"<details><summary>{len(same)} settings that are the same</summary>",
@@ -79,7 +80,7 @@ def setting(one: Subject, name: str) -> str:
 
 
 def _matches(matches: Sequence[Match]) -> list[str]:
-    parts = ["<h2>On the same tracks</h2>", "<p>Test tracks of either that taught neither.</p>"]
+    parts = ["<p>Test tracks of either that taught neither.</p>"]
     for match in matches:
         found = match.comparison
         if found is None:

@@ -79,6 +79,7 @@ class Decision:
         incumbent: the champion's version that it was decided against; None if there was none.
         comparison: the two on the same tracks, if they were compared.
         forced: it is as somebody wanted it, and not as the evidence has it.
+        unsaid: why the search's run does not say so; empty if it does.
     """
 
     promote: bool
@@ -86,6 +87,7 @@ class Decision:
     incumbent: int | None = None
     comparison: Comparison | None = None
     forced: bool = False
+    unsaid: str = ""
 
 
 def test_digest(tracks: tuple[str, ...], data_digest: str) -> str:

@@ -74,8 +74,8 @@ def attach(storage: Storage, fetched: Fetched, page: str) -> None:
 def _log(server: Server, run_id: str, appraisal: Appraisal, page: str) -> None:
     """Log numbers, figures and, if there is one, the page."""
     now = int(time.time() * 1000)
-    numbers = appraisal.evaluation.numbers(f"{appraisal.side}_")
-    server.client.log_batch(run_id, metrics=[Metric(name, value, now, 0) for name, value in numbers.items()])
+    metrics = [Metric(name, value, now, 0) for name, value in appraisal.numbers().items()]
+    server.client.log_batch(run_id, metrics=metrics)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         report.confusion_figure(appraisal.evaluation).savefig(folder / "confusion.png")

@@ -19,6 +19,7 @@ from raygenre.evaluation import Evaluation
 from raygenre.evidence import Decision, Evidence, test_digest
 from raygenre.model import flops, parameters
 from raygenre.place import Place
+from raygenre.promotion_lock import LockLostError
 from raygenre.registry import Fetched
 from raygenre.search.config import Resources, SearchConfig
 from raygenre.search.folder import StudyError
@@ -31,7 +32,19 @@ from raygenre.slices import Known
 from raygenre.splits import Split
 from raygenre.storage import Storage
 from raygenre.tracking import Tracker
-from raygenre.tracking_server import ServerAwayError
+from raygenre.tracking_server import ServerAwayError, no_retries
+
+
+class UndecidedError(RuntimeError):
+    """The model is registered, but whether it becomes the champion could not be decided; the message says why.
+
+    Attributes:
+        version: of the model.
+    """
+
+    def __init__(self, version: int, why: str) -> None:
+        super().__init__(f"version {version} is registered, but the champion could not be changed: {why}")
+        self.version = version
 
 
 @dataclass(frozen=True)
@@ -100,6 +113,7 @@ def run(
     Raises:
         StudyError: the data are not those that the study was begun with.
         ServerAwayError: MLflow was away when the model was to be registered; everything so far is kept.
+        UndecidedError: somebody else is changing the champion, and does not end; all but that is done.
         KeyboardInterrupt: Ctrl-C; everything so far is kept.
     """
     if dataset.digest != ledger.config.data_digest:
@@ -107,7 +121,16 @@ def run(
     with tracked(ledger, storage, console) as tracker:
         record = Record(ledger, dataset, tracker, resources)
         candidate = run_search(ledger, dataset, resources=resources, tracker=tracker, record=record, console=console)
-        return _judge(ledger, dataset, storage, tracker, record.run, candidate, promote)
+        judged = _judge(ledger, dataset, storage, tracker, record.run, candidate, console)
+    version, classifier, evidence, evaluation = judged
+    try:  # behind the runs' end: a search whose model is registered is done, whatever becomes of the champion
+        with no_retries():
+            decision = championship.challenge(
+                storage, version, classifier, evidence, data=lambda: dataset, force=promote
+            )
+    except LockLostError as error:
+        raise UndecidedError(version, str(error)) from error
+    return Outcome(candidate, evaluation, version, decision, record.run, **_size(classifier))
 
 
 def _judge(
@@ -117,16 +140,16 @@ def _judge(
     tracker: Tracker,
     parent: str,
     candidate: Candidate,
-    promote: bool | None,
-) -> Outcome:
+    console: Console,
+) -> tuple[int, Classifier, Evidence, Evaluation]:
+    """Evaluate the candidate and register it; return its version and what is known of it."""
     final = candidate.final
     folder = ledger.folder / final.name / "classifier"
     if not folder.exists():
         _classifier(ledger, dataset, candidate, parent).save(folder)
     classifier = Classifier.load(folder)
-    appraisal = appraise(classifier, dataset, "test", Known())
+    appraisal = appraise(classifier, dataset, "test", _known(ledger.config, console))
     evaluation = appraisal.evaluation
-    size = {"parameters": parameters(classifier.model), "flops": flops(classifier.model)}
     evidence = Evidence(
         test_accuracy=evaluation.accuracy,
         test_digest=test_digest(ledger.split.test, dataset.digest),
@@ -142,12 +165,12 @@ def _judge(
     def register() -> int:
         # A resumed search with more trials may have another winner: what was tested last is what MLflow shows.
         for run, step in ((final.run, 0), (parent, len(ledger.trials))):
-            tracker.log_missing(run, [{**evaluation.numbers("test_"), "epoch": step}])
+            tracker.log_missing(run, [{**appraisal.numbers(), "epoch": step}])
             tracker.figure(run, report.confusion_figure(evaluation), "confusion.png")
             tracker.figure(run, report.reliability_figure(evaluation), "reliability.png")
             tracker.text(run, report.confusion_csv(evaluation), "confusion.csv")
         tracker.text(final.run, report.appraisal_json(appraisal), filing.NUMBERS)
-        tracker.end(final.run, "FINISHED", tags=size)
+        tracker.end(final.run, "FINISHED", tags=_size(classifier))
         tracker.end(parent, "FINISHED")
         if not tracker.drain():
             raise ServerAwayError(f"MLflow at {tracker.uri} is away ({tracker.trouble}): no model can be registered")
@@ -160,8 +183,22 @@ def _judge(
     for run in (final.run, parent):
         if not tracker.ended(run):
             tracker.end(run, "FINISHED")
-    decision = championship.challenge(storage, version, classifier, evidence, data=lambda: dataset, force=promote)
-    return Outcome(candidate, evaluation, version, decision, parent, **size)
+    return version, classifier, evidence, evaluation
+
+
+def _size(classifier: Classifier) -> dict[str, int]:
+    return {"parameters": parameters(classifier.model), "flops": flops(classifier.model)}
+
+
+def _known(config: SearchConfig, console: Console) -> Known:
+    """The copies that the split was drawn with, which the report tells apart, if their file is still there."""
+    if not config.duplicates:
+        return Known()
+    try:
+        return Known(duplicates=read_duplicates(Path(config.duplicates)))
+    except (OSError, ValueError) as error:
+        console.print(f"The report says nothing of known copies: {error}", highlight=False, markup=False)
+        return Known()
 
 
 def _classifier(ledger: Ledger, dataset: Dataset, candidate: Candidate, parent: str) -> Classifier:

@@ -96,8 +96,8 @@ def recall_table(evaluation: Evaluation, side: Side = "test") -> Group:
     return Group(Text(head, style="bold"), Text(_trust(evaluation)), Text("Recall by genre:"), table)
 
 
-def slice_table(slices: Sequence[tuple[str, Evaluation]]) -> Table:
-    """Return accuracy and interval of each slice, for the terminal."""
+def slice_table(slices: Sequence[tuple[str, Evaluation]], uniform: Sequence[tuple[str, bool]] = ()) -> Table:
+    """Return accuracy and interval of each slice, and those that hold all of the tracks or none, for the terminal."""
     table = Table(box=None, padding=(0, 1), header_style="bold")
     table.add_column("slice")
     for column in ("tracks", "accuracy", "95 % interval", "macro F1"):
@@ -107,6 +107,8 @@ def slice_table(slices: Sequence[tuple[str, Evaluation]]) -> Table:
         table.add_row(
             name, str(part.tracks), f"{part.accuracy:.1%}", f"{low:.1%} to {high:.1%}", f"{part.macro_f1:.3f}"
         )
+    for name, every in uniform:
+        table.add_row(name, "all" if every else "none", "", "", "")
     return table
 
 
@@ -131,6 +133,7 @@ def record(appraisal: Appraisal) -> dict[str, Any]:
         "own_test": appraisal.own_test,
         "warnings": list(appraisal.warnings),
         "slices": {name: _numbers(part) for name, part in appraisal.slices},
+        "slices_of_all_or_none": {name: "all" if every else "none" for name, every in appraisal.uniform},
         "mistakes": [
             {
                 "track": mistake.track,

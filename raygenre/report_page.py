@@ -53,6 +53,11 @@ def page(appraisal: Appraisal, *, name: str, evidence: Evidence | None) -> str:
         tracks=f"{whose}{evaluation.tracks} {_TRACKS[appraisal.side]}",
         confusion=_svg(report.confusion_figure(evaluation)),
         reliability=_svg(report.reliability_figure(evaluation)),
+        slices=[
+            (title, part, _svg(report.confusion_figure(part)), _svg(report.reliability_figure(part)))
+            for title, part in appraisal.slices
+        ],
+        method="HiResCAM" if classifier.model.config.frequency_bins > 1 else "Grad-CAM",
         mistakes=[
             (
                 mistake,

@@ -1,4 +1,4 @@
-"""Which region of a spectrogram made the network name a genre: Grad-CAM on the last convolution.
+"""Which region of a spectrogram made the network name a genre: Grad-CAM on the last convolution, or HiResCAM.
 
 R. R. Selvaraju et al., Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization, 2017. Of the
 rectified maps of the last convolution, each is weighted by how much the genre's logit rises with it. Their sum says

@@ -45,14 +45,16 @@ class Slice:
     Attributes:
         name: what they have in common.
         mask: bool (N,), which they are.
+        given: whether it was asked for with a file; then it may have no tracks.
     """
 
     name: str
     mask: NDArray[np.bool_]
+    given: bool = False
 
 
 def slices(dataset: Dataset, seen: Seen | None, known: Known) -> tuple[Slice, ...]:
-    """Divide a data set by what is known of its tracks; slices without a track are left out.
+    """Divide a data set by what is known of its tracks; slices without a track are left out unless they were asked for.
 
     Raises:
         DataError: a file was given that names no track of the data set.
@@ -62,11 +64,14 @@ def slices(dataset: Dataset, seen: Seen | None, known: Known) -> tuple[Slice, ..
     if seen:
         new = seen.unseen(dataset.tracks, dataset.levels)
         found |= {TAUGHT: ~new, "not trained on": new}
+    unasked = set(found)
     others = _others(dataset, known.duplicates or ())
     if known.duplicates is not None or any(others):
         found["with a known copy"] = [bool(copies) for copies in others]
         found["with a copy that was trained on"] = [bool(copies & taught) for copies in others]
         found["without a known copy"] = [not copies for copies in others]
+    if known.duplicates is None:
+        unasked |= found.keys()
     if known.artists is not None:
         artists = [known.artists.get(track) for track in dataset.tracks]
         _check(dataset, known.artists, "track with an artist")
@@ -80,7 +85,11 @@ def slices(dataset: Dataset, seen: Seen | None, known: Known) -> tuple[Slice, ..
         found["faulty"] = [track in known.faults for track in dataset.tracks]
         found["not faulty"] = [track not in known.faults for track in dataset.tracks]
     masks = {name: np.array(list(chosen), dtype=np.bool_) for name, chosen in found.items()}
-    return tuple(Slice(name, mask) for name, mask in masks.items() if mask.any())
+    return tuple(
+        Slice(name, mask, given=name not in unasked)
+        for name, mask in masks.items()
+        if mask.any() or name not in unasked
+    )
 
 
 def read_artists(path: Path) -> dict[str, str]:

@@ -17,6 +17,8 @@ def verdict(decision: Decision, version: int) -> Group:
         names = (f"version {version}", f"version {decision.incumbent}")
         parts += [answers(decision.comparison, *names), Text(difference(decision.comparison, *names))]
         parts.append(Text(f"p = {decision.comparison.p_value:.2g}; a champion is replaced below {SIGNIFICANT}"))
+    if decision.unsaid:
+        parts.append(Text(f"The version's tags say so; the run of its search does not: {decision.unsaid}"))
     if not decision.promote:
         parts.append(Text(f"`raygenre promote {version} --force` makes it the champion all the same"))
     return Group(*parts)

@@ -53,6 +53,24 @@ def test_tracks_that_taught_it_are_warned_of_and_told_apart(tracks: Dataset, cla
     assert {name: part.tracks for name, part in everything.slices} == {"trained on": 20, "not trained on": 10}
 
 
+def test_what_a_file_was_given_for_is_said_even_if_it_tells_no_tracks_apart(
+    tracks: Dataset, classifier: Classifier
+) -> None:
+    found = appraise(classifier, tracks, "test", Known(faults=frozenset(tracks.tracks[1:2])))  # of its training tracks
+    assert found.slices == ()
+    assert found.uniform == (("faulty", False), ("not faulty", True))
+    assert appraise(classifier, tracks, "test", Known()).uniform == ()
+
+
+def test_numbers_for_mlflow_are_those_of_all_tracks_and_of_each_slice(tracks: Dataset, classifier: Classifier) -> None:
+    found = appraise(classifier, tracks, "all", Known())
+    numbers = found.numbers()
+    assert numbers["all_accuracy"] == found.evaluation.accuracy
+    new = dict(found.slices)["not trained on"]
+    assert numbers["all_slice/not_trained_on/tracks"] == 10
+    assert numbers["all_slice/not_trained_on/accuracy"] == new.accuracy
+
+
 def test_a_test_track_that_is_the_picture_of_a_training_track_is_warned_of(
     tracks: Dataset, classifier: Classifier
 ) -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from raygenre.calibration import TEMPERATURES, TRUSTED, Calibration, calibrate, calibration_error, reliability
+from raygenre.calibration import TEMPERATURES, TRUSTED, Calibration, calibrate, reliability
 
 
 def overconfident(tracks: int, *, factor: float, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -34,7 +34,7 @@ def test_calibrated_confidence_is_the_share_of_right_answers() -> None:
 
     def error(calibration: Calibration) -> float:
         confidence, answers = calibration.probabilities(logits).max(dim=1)
-        return calibration_error(confidence, answers == labels)
+        return reliability(confidence, answers == labels).error
 
     assert error(fitted) < 0.04
     assert error(Calibration()) > 0.15
@@ -76,7 +76,7 @@ def test_calibration_error_by_hand() -> None:
     confidence = torch.tensor([0.95, 0.95, 0.55, 1.0])
     right = torch.tensor([True, False, True, True])
     # The bin from 0.9 has three answers, two of them right, and a mean confidence of 2.9 / 3.
-    assert calibration_error(confidence, right) == pytest.approx(((2.9 - 2) + 0.45) / 4)
+    assert reliability(confidence, right).error == pytest.approx(((2.9 - 2) + 0.45) / 4)
 
 
 def test_reliability_by_hand() -> None:

@@ -1,8 +1,14 @@
+import io
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import PERMISSION_DENIED, TEMPORARILY_UNAVAILABLE
+from mlflow.tracking import MlflowClient
+from rich.console import Console
 
 from raygenre import alias, championship, registry
 from raygenre.comparison import Comparison
@@ -10,6 +16,7 @@ from raygenre.evidence import Decision
 from raygenre.registry import MODEL
 from raygenre.storage import Storage
 from raygenre.tracking_server import Server, ServerAwayError
+from raygenre.verdict import verdict
 from tests import rivals
 from tests.mlflow_server import MlflowServer, free_port
 from tests.rivals import BELLS, DRONE, FORGETFUL, OTHER_GENRES, STORM, SYNTHETIC, Ring
@@ -111,7 +118,13 @@ def test_a_forced_one_keeps_the_numbers_that_spoke_against_it(ring: Ring) -> Non
     assert int(ring.tags(DRONE)["compared_only_champion_right"]) > 0
     assert alias.rollback(ring.storage) == (DRONE, BELLS)
     assert not ring.tags(BELLS)["replaced_by"]
-    assert ring.tags(DRONE)["replaced_by"] == str(BELLS)
+    tags = ring.tags(DRONE)
+    assert tags["replaced_by"] == str(BELLS)
+    assert datetime.fromisoformat(tags["rolled_back_when"]) <= datetime.now(UTC)
+    assert tags["rolled_back_by"] == tags["promotion_by"]
+    ring.challenge(DRONE, force=True)
+    assert not ring.tags(DRONE)["rolled_back_when"]
+    assert not ring.tags(DRONE)["rolled_back_by"]
 
 
 def test_force_is_not_noted_where_none_was_needed(ring: Ring) -> None:
@@ -135,6 +148,34 @@ def test_numbers_of_an_earlier_decision_are_taken_away(ring: Ring) -> None:
     for tags in (ring.tags(BELLS), ring.search(BELLS).data.tags):
         assert tags["compared_with"] == str(FORGETFUL)
         assert not [name for name in championship.NUMBERS if tags.get(name)]
+
+
+def test_who_may_not_write_into_the_searchs_run_changes_the_champion_all_the_same(
+    ring: Ring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*arguments: object, **named: object) -> None:
+        raise MlflowException("no", error_code=PERMISSION_DENIED)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", refused)
+    decision = ring.challenge(DRONE)
+    assert decision.promote
+    assert ring.champion == DRONE
+    assert ring.tags(DRONE)["promoted"] == "true"
+    text = io.StringIO()
+    Console(file=text, width=300).print(verdict(decision, DRONE))
+    assert "the run of its search does not: the user may not do that there (403)" in text.getvalue()
+
+
+def test_where_mlflow_goes_away_before_the_searchs_run_is_told_nobody_is_crowned(
+    ring: Ring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*arguments: object, **named: object) -> None:
+        raise MlflowException("no", error_code=TEMPORARILY_UNAVAILABLE)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", away)
+    with pytest.raises(MlflowException):
+        ring.challenge(DRONE)
+    assert ring.champion is None
 
 
 def test_too_few_tracks_decide_nothing(ring: Ring) -> None:

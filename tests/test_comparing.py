@@ -4,6 +4,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from mlflow.entities import Metric
 
 from raygenre import comparing, comparing_page
 from raygenre.comparing import Match, Subject, UnknownRunError
@@ -88,6 +89,26 @@ def test_without_their_tracks_versions_are_set_side_by_side_alone(rivals_ring: R
     assert match.comparison is None
     assert "/nowhere" in match.note
     assert comparing.matches(rivals_ring.storage, subjects[:1], None) == []
+    assert comparing.unmatched(subjects) == ""
+
+
+def test_why_there_is_no_paired_test_is_said() -> None:
+    version, trial = (
+        Subject(name, "a" * 32, {}, {}, {}, model) for name, model in (("1st", "models:/x/1"), ("2nd", ""))
+    )
+    only = "There is no paired test: it needs two registered versions, and of these only 1st has one"
+    assert comparing.unmatched([version, trial]) == only
+    assert comparing.unmatched([trial, trial]).endswith("none of these has one")
+    assert only in comparing_page.page([version, trial], [])
+
+
+def test_what_was_measured_and_not_learned_is_no_curve(rivals_ring: Ring, tmp_path: Path) -> None:
+    ring = rivals_ring.copy(tmp_path)
+    run_id = comparing.subject(ring.storage, "spring").run_id
+    names = ("seconds", "images_per_second", "system/cpu_utilization_percentage", "validation_loss")
+    metrics = [Metric(name, 1.0, 0, step) for name in names for step in (1, 2)]
+    Server(ring.storage).client.log_batch(run_id, metrics)
+    assert comparing.subject(ring.storage, "spring").curves.keys() == {"train_loss", "validation_loss"}
 
 
 class Page(HTMLParser):

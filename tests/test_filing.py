@@ -69,6 +69,8 @@ def test_any_other_evaluation_gets_a_run_of_its_own_that_names_model_and_data(fi
         "side": "all",
     }
     assert run.data.metrics["all_accuracy"] == pytest.approx(found.evaluation.accuracy)
+    told = {name: part.accuracy for name, part in found.slices}
+    assert run.data.metrics["all_slice/not_trained_on/accuracy"] == told["not trained on"]
     assert "all_accuracy" not in server.client.get_run(fetched.run_id).data.metrics
     names = {"report.html", "reliability.png", "confusion.png", "confusion.csv", "evaluation.json"}
     assert artifacts(server, run_id) == names

@@ -11,11 +11,12 @@ from mlflow.entities import Run
 from optuna.trial import TrialState
 from rich.console import Console
 
-from raygenre import alias, job, registry, splits, training_state
+from raygenre import alias, job, promotion_lock, registry, splits, training_state
 from raygenre.calibration import calibrate
 from raygenre.dataset import Dataset
+from raygenre.promotion_lock import LockLostError
 from raygenre.search.config import Resources
-from raygenre.search.ledger import RUN
+from raygenre.search.ledger import CHECKPOINT, RUN
 from raygenre.search.recorder import METRICS
 from raygenre.search.tracked import tracked
 from raygenre.spectrogram import write_png
@@ -98,6 +99,16 @@ def test_finalists_are_trained_on_new_seeds_below_a_run_of_their_own(finished: F
     assert winner.search_loss == finished.ledger.top(1)[0].value
     assert winner.search_loss not in winner.losses  # another seed gives another loss
     assert winner.losses[0] != winner.losses[1]
+
+
+def test_finalists_and_the_final_training_say_where_their_states_are(finished: FinishedSearch) -> None:
+    [group] = children(finished, parent_run(finished), "finalists")
+    finalists = children(finished, group.info.run_id, "finalist")
+    [final] = children(finished, parent_run(finished), "final")
+    candidate = finished.outcome.candidate
+    assert [run.data.tags[CHECKPOINT] for run in finalists] == [str(place) for place in candidate.reruns]
+    assert final.data.tags[CHECKPOINT] == str(candidate.final.place)
+    assert all(training_state.latest(Path(run.data.tags[CHECKPOINT])) for run in [*finalists, final])
 
 
 def test_how_much_the_best_trial_owes_to_luck_is_printed_and_kept(finished: FinishedSearch) -> None:
@@ -187,6 +198,29 @@ def test_resuming_a_finished_study_changes_nothing(finished: FinishedSearch) -> 
     assert again.champion.reason == "it is the champion already"
     assert finished.ledger.study.user_attrs == before
     assert len(children(finished, parent_run(finished), "trial")) == 3
+    server = Server(finished.storage)
+    assert {run.info.status for run in server.client.search_runs([server.experiment_id])} == {"FINISHED"}
+
+
+def test_a_champion_that_cannot_be_decided_about_is_no_failure_of_the_search(
+    finished: FinishedSearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where somebody has left the lock behind, and only an administrator may take it away."""
+
+    def stale(*arguments: object, **named: object) -> None:
+        raise LockLostError("the lock of somebody who has not given it back")
+
+    monkeypatch.setattr(promotion_lock, "held", stale)
+    with pytest.raises(job.UndecidedError, match=r"version 1 is registered, but .* not given it back") as caught:
+        job.run(
+            finished.ledger,
+            finished.dataset,
+            finished.storage,
+            resources=Resources(1, 0),
+            promote=None,
+            console=Console(quiet=True),
+        )
+    assert caught.value.version == finished.outcome.version
     server = Server(finished.storage)
     assert {run.info.status for run in server.client.search_runs([server.experiment_id])} == {"FINISHED"}
 

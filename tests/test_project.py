@@ -53,6 +53,14 @@ def test_every_make_target_and_path_that_the_readme_names_exists() -> None:
         assert (ROOT / path).exists(), path
 
 
+def test_the_readmes_pictures_of_mlflow_are_those_that_make_screenshots_takes() -> None:
+    script = (ROOT / "tests" / "browser" / "test_mlflow.py").read_text()
+    taken = {f"docs/mlflow-{name}.png" for name in re.findall(r'\bkeep\(\w+, "(\w+)"\)', script)}
+    assert taken == {str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.png")}
+    assert taken == set(re.findall(r"docs/[\w-]+\.png", README))
+    assert "SCREENSHOTS=docs $(BIN)/pytest -q -m slow tests/browser/test_mlflow.py" in (ROOT / "Makefile").read_text()
+
+
 @pytest.mark.parametrize("example", re.findall(r"```python\n(.*?)```", README, re.DOTALL))
 def test_readme_examples_run(example: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a folder with the files that the examples name."""

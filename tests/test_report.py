@@ -64,10 +64,13 @@ def test_names_of_genres_are_no_formulas_and_need_no_font() -> None:
 def test_slices_are_a_line_each() -> None:
     text = io.StringIO()
     slices = [("faulty", EVALUATION), ("not faulty", EVALUATION.part(np.array([True, False, True, True, True])))]
-    Console(file=text, width=120).print(report.slice_table(slices))
+    Console(file=text, width=120).print(
+        report.slice_table(slices, [("artist not known", False), ("with a known copy", True)])
+    )
     lines = [" ".join(line.split()) for line in text.getvalue().splitlines()]
     assert lines[1].startswith("faulty 5 60.0% 23.1% to 88.2%")
     assert lines[2].startswith("not faulty 4 50.0%")
+    assert lines[3:] == ["artist not known none", "with a known copy all"]
 
 
 def test_the_terminal_says_accuracy_interval_and_recall() -> None:

@@ -80,7 +80,7 @@ def test_names_out_of_the_data_are_text_and_never_markup(nasty: str) -> None:
 def test_everything_is_in_the_file(nasty: str) -> None:
     read = Reader(nasty)
     images = [attributes for tag, attributes in read.tags if tag == "img"]
-    assert len(images) == 2 + 2 * 10
+    assert len(images) == 2 + 2 * 2 + 2 * 10  # of all tracks, of two slices, of ten mistakes
     for image in images:
         assert image["alt"]
         assert str(image["src"]).startswith(("data:image/png;base64,", "data:image/svg+xml;base64,"))
@@ -109,6 +109,20 @@ def test_the_page_says_what_the_appraisal_says(tracks: Dataset) -> None:
     assert f"not trained on {new.tracks} {100 * new.accuracy:.1f}\u00a0%" in text
     for heading in ("Data", "Protocol", "Calibration", "Intended use", "Limits", "Licence", "Weights"):
         assert heading in text
+
+
+def test_slices_that_tell_nothing_apart_are_a_line(tracks: Dataset) -> None:
+    found = replace(appraisal(tracks), slices=(), uniform=(("faulty", False), ("with a known copy", True)))
+    text = Reader(report_page.page(found, name="x", evidence=None)).text
+    assert "faulty: none of these tracks." in text
+    assert "with a known copy: all of these tracks." in text
+
+
+@pytest.mark.parametrize(("bins", "method"), [(1, "(Grad-CAM on"), (2, "(HiResCAM on")])
+def test_how_evidence_was_found_goes_by_its_name(tracks: Dataset, bins: int, method: str) -> None:
+    model = GenreCNN(ModelConfig(genres=3, frequency_bins=bins)).eval()
+    found = replace(appraisal(tracks), classifier=Classifier(model, tracks.genres))
+    assert method in Reader(report_page.page(found, name="x", evidence=None)).text
 
 
 def test_a_model_without_mistakes_has_none_to_show(tracks: Dataset) -> None:

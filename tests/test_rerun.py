@@ -7,15 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from raygenre import rerun, spectrogram
+from raygenre import job, rerun, spectrogram
 from raygenre.cli import app
 from raygenre.dataset import Dataset
 from raygenre.provenance import CODE
 from raygenre.rerun import TOLERANCE, Difference, Largest, Record, largest, read, train_again
+from raygenre.search.config import Resources
+from raygenre.storage import resolve
 from raygenre.tracking_server import Server
-from tests.conftest import GENRES, FinishedSearch
+from tests.conftest import GENRES, FinishedSearch, new_ledger
 
 
 def run_ids(finished: FinishedSearch, role: str) -> list[str]:
@@ -53,6 +56,24 @@ def test_the_same_curve_comes_out_in_float32_too(record: Record, tracks: Dataset
     kept = [{name: row[name] for name in (*rerun.COMPARED, "epoch")} for row in before]
     assert largest(kept, now).difference <= TOLERANCE
     assert not differences
+
+
+def test_a_search_in_float32_is_trained_again_to_the_same_curve(
+    tracks: Dataset, ray_cluster: None, tmp_path: Path
+) -> None:
+    """Wherever bfloat16 is fast and would be taken too."""
+    storage = resolve(tmp_path)
+    space: dict[str, object] = {"precision": "float32", "width": 4}
+    ledger = new_ledger(storage.studies.folder, tracks, trials=1, space=space)
+    job.run(ledger, tracks, storage, resources=Resources(1, 0), promote=None, console=Console(quiet=True))
+    for role in ("trial", "finalist", "final"):
+        server = Server(storage)
+        [run, *_] = server.client.search_runs([server.experiment_id], f"tags.role = '{role}'")
+        before = read(server, run.info.run_id)
+        assert before.tags["precision"] == "float32"
+        now, differences = train_again(before, tracks, begun=ignored)
+        assert largest(before.curve, now).difference <= TOLERANCE
+        assert not differences
 
 
 def test_another_seed_is_another_curve(record: Record, tracks: Dataset) -> None:

@@ -51,6 +51,21 @@ def test_artists_are_those_of_the_training_tracks_even_if_these_are_not_in_the_d
     assert named(DATASET, None, Known(artists=artists)) == {"artist not known": "e"}
 
 
+def test_what_a_file_was_given_for_is_named_even_if_no_track_is_of_it() -> None:
+    found = {
+        part.name: part for part in slices(DATASET, SEEN, Known(duplicates=[], artists=dict.fromkeys(TRACKS, "x")))
+    }
+    assert {name for name, part in found.items() if not part.given} == {TAUGHT, "not trained on"}
+    assert {name: int(part.mask.sum()) for name, part in found.items() if part.given} == {
+        "with a known copy": 0,
+        "with a copy that was trained on": 0,
+        "without a known copy": 5,
+        "artist trained on": 5,
+        "artist not trained on": 0,
+        "artist not known": 0,
+    }
+
+
 def test_faulty_tracks() -> None:
     assert named(DATASET, None, Known(faults=frozenset("bz"))) == {"faulty": "b", "not faulty": "acde"}
 

@@ -1,10 +1,16 @@
 """The script `experiments/tune.py`: what it refuses and says. Whole searches are in test_job.py and tests/faults."""
 
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import typer
+from typer.testing import CliRunner
+
+from raygenre import job
+from raygenre.search.config import Resources
 
 ROOT = Path(__file__).parent.parent
 
@@ -43,6 +49,28 @@ def test_a_search_that_cannot_be_is_refused_in_one_line(
     assert message in result.stdout
     assert "Traceback" not in result.stdout + result.stderr
     assert not (tmp_path / "results" / "mlflow.db").exists()
+
+
+def test_a_champion_that_cannot_be_decided_about_is_said_with_what_to_do(
+    tracks_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = runpy.run_path(str(ROOT / "experiments" / "tune.py"))
+
+    def undecided(*arguments: object, **named: object) -> None:
+        raise job.UndecidedError(7, "somebody has not given the lock back")
+
+    monkeypatch.setattr(job, "run", undecided)
+    monkeypatch.setitem(script["main"].__globals__, "connect", lambda address: "no cluster")
+    monkeypatch.setitem(script["main"].__globals__, "resources", lambda *asked: Resources(1, 0))
+    app = typer.Typer()
+    app.command()(script["main"])
+    result = CliRunner().invoke(app, ["--data", str(tracks_folder), "--storage", str(tmp_path)])
+    assert result.exit_code == 2, result.output
+    said = " ".join(result.stdout.split())
+    assert (
+        "version 7 is registered, but the champion could not be changed: somebody has not given the lock back" in said
+    )
+    assert said.endswith("raygenre promote 7")
 
 
 def test_help_names_every_option() -> None:

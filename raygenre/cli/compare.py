@@ -56,7 +56,7 @@ def compare(
 
 
 def _print(subjects: "Sequence[Subject]", matches: "Sequence[Match]") -> None:
-    from raygenre.comparing import differing, shared
+    from raygenre.comparing import differing, shared, unmatched
     from raygenre.comparing_page import number, setting
 
     differ, same = differing(subjects)
@@ -75,6 +75,8 @@ def _print(subjects: "Sequence[Subject]", matches: "Sequence[Match]") -> None:
             out.print(table)
             out.print()
     out.print(f"{len(same)} settings are the same", highlight=False)
+    if why := unmatched(subjects):
+        out.print(why, highlight=False, soft_wrap=True, markup=False)
     for match in matches:
         _print_match(match)
 

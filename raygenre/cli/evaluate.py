@@ -77,8 +77,8 @@ def evaluate(
         out.file.write(json.dumps(record, indent=1, allow_nan=False) + "\n")
     else:
         out.print(report.recall_table(appraisal.evaluation, appraisal.side), highlight=False)
-        if appraisal.slices:
-            out.print(report.slice_table(appraisal.slices), highlight=False)
+        if appraisal.slices or appraisal.uniform:
+            out.print(report.slice_table(appraisal.slices, appraisal.uniform), highlight=False)
         out.print(f"Report: {output}", highlight=False, soft_wrap=True, markup=False)
     if log and not run_id:
         raise typer.Exit(1)

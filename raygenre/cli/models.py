@@ -57,11 +57,18 @@ def _table(versions: "Sequence[Version]") -> Table:
             escape(", ".join(version.aliases)),
             _test(known),
             str(known.genres or "–") if known else "–",
-            ("synthetic" if known.synthetic else known.data_digest[:_SHORT] or "–") if known else "–",
+            _data(known),
             f"{version.registered.astimezone():%Y-%m-%d}",
             escape(known.study) if known else "–",
         )
     return table
+
+
+def _data(known: "Evidence | None") -> str:
+    if known is None:
+        return "–"
+    digest = known.data_digest[:_SHORT]
+    return f"{digest}\nsynthetic".strip() if known.synthetic else digest or "–"
 
 
 def _test(known: "Evidence | None") -> str:

@@ -13,7 +13,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from raygenre.search.ledger import EPOCH_TIMES, Ledger, losses
-from raygenre.search.objectives import UNITS
+from raygenre.search.objectives import UNITS, several
 
 Floats = NDArray[np.float64]
 
@@ -66,6 +66,31 @@ class Axis:
         return np.asarray([math.log10(value) if self.log else float(value) for value in values])
 
 
+@dataclass(frozen=True)
+class Sample:
+    """Trials whose differences a figure shows.
+
+    Attributes:
+        trials: complete ones, and behind them those that were stopped early.
+        values: what each was worth by the first objective; a stopped one its lowest loss until then.
+        stopped: how many were stopped early.
+    """
+
+    trials: list[FrozenTrial]
+    values: Floats
+    stopped: int
+
+    @property
+    def note(self) -> str:
+        """What is to be said of a figure with trials that were stopped; empty if there are none."""
+        if not self.stopped:
+            return ""
+        whole = len(self.trials) - self.stopped
+        return (
+            f"{whole} complete trials and {self.stopped} stopped early, each of these with its lowest loss until then"
+        )
+
+
 class View:
     """What there is to draw of a search.
 
@@ -94,6 +119,17 @@ class View:
     def values(self) -> Floats:
         """What the complete trials are worth by the first objective."""
         return np.asarray([trial.values[0] for trial in self.complete], dtype=np.float64)
+
+    def sample(self, fewest: int) -> "Sample":
+        """What trials were worth: the complete ones, and where these are fewer than wanted those that were stopped too.
+
+        With several objectives no trial is stopped, and there is nothing to add.
+        """
+        if len(self.complete) >= fewest or several(self.config.objectives):
+            return Sample(self.complete, self.values, 0)
+        stopped = [trial for trial in self.stopped if losses(trial)]
+        lowest = [min(losses(trial).values()) for trial in stopped]
+        return Sample([*self.complete, *stopped], np.append(self.values, lowest), len(stopped))
 
     @property
     def began(self) -> float:

@@ -12,7 +12,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from raygenre.search.axes import Axis, Floats, View
+from raygenre.search.axes import Axis, Floats, Sample, View
 from raygenre.search.ledger import losses
 from raygenre.search.scheduler import rungs
 
@@ -114,23 +114,28 @@ def parallel_coordinates(figure: Figure, view: View) -> None:
         figure.legend(frameon=False, loc="outside upper right")
 
 
-def importances(figure: Figure, shares: dict[str, float]) -> None:
-    """How much of the differences each searched value explains."""
+def importances(figure: Figure, shares: dict[str, float], sample: Sample) -> None:
+    """How much of the differences of the sample's trials each searched value explains."""
     axes = _axes(figure, "importance", "")
     names = list(reversed(shares))
     bars = axes.barh([name.replace("_", " ") for name in names], [shares[name] for name in names], color=BEST)
     axes.bar_label(bars, fmt="%.2f", padding=4)
     axes.set_xlim(0, max(1.12 * max(shares.values()), 0.01))
+    _say(axes, sample)
 
 
-def contour(figure: Figure, view: View, across: Axis, up: Axis) -> None:
-    """What complete trials were worth over two of the searched values."""
+def contour(figure: Figure, view: View, sample: Sample, across: Axis, up: Axis) -> None:
+    """What the sample's trials were worth over two of the searched values; a cross was stopped early."""
     axes = _axes(figure, across.label, up.label)
-    right, top = across.places(view.complete), up.places(view.complete)
+    right, top = across.places(sample.trials), up.places(sample.trials)
     shades = colormaps["Blues_r" if view.minimised else "Blues"]
-    filled = axes.tricontourf(right, top, view.values, levels=12, cmap=shades)
+    filled = axes.tricontourf(right, top, sample.values, levels=12, cmap=shades)
     figure.colorbar(filled, ax=axes, label=view.worth)
-    axes.scatter(right, top, color="black", s=18)
+    whole = len(sample.trials) - sample.stopped
+    axes.scatter(right[:whole], top[:whole], color="black", s=18)
+    if sample.stopped:
+        axes.scatter(right[whole:], top[whole:], color="0.3", marker="x", s=26, label="stopped early")
+    _say(axes, sample)
     [best] = view.ledger.top(1)
     axes.scatter(
         across.places([best]), up.places([best]), marker="*", color="#f39c12", s=180, zorder=3, label="the best"
@@ -146,6 +151,12 @@ def _axes(figure: Figure, across: str, up: str) -> Axes:
     axes.set_ylabel(up)
     axes.spines[["top", "right"]].set_visible(False)
     return axes
+
+
+def _say(axes: Axes, sample: Sample) -> None:
+    """Say above the drawing that not all of its trials ran to their end."""
+    if sample.note:
+        axes.set_title(sample.note, fontsize="small", color="0.35")
 
 
 def _curve(axes: Axes, curve: dict[int, float], colour: str | Colour, *, width: float = 1.2, label: str = "") -> None:

@@ -4,14 +4,13 @@ A figure for which there is too little to draw is left out, and the page says wh
 """
 
 import io
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from raygenre.search.axes import Axis, View
+from raygenre.search.axes import Axis, Sample, View
 from raygenre.search.ledger import Ledger, losses
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 FOLDER = "figures"
 PAGE = f"{FOLDER}/all.html"
-FEWEST = 4  # complete trials that a surface, or a share of each value in the differences, can be told from
+FEWEST = 4  # trials that a surface, or a share of each value in the differences, can be told from
 
 TITLES = {
     "learning_curves": ("Learning curves", "The validation loss of every trial; grey ones were stopped."),
@@ -34,9 +33,11 @@ TITLES = {
     "slices": ("Slices", "What complete trials were worth, by each searched value."),
     "parallel_coordinates": ("Parallel coordinates", "The settings of complete trials, and what they were worth."),
     "importances": ("Importance", "How much each searched value decides whether a trial is good (PED-ANOVA)."),
-    "contour": ("Contour", "What complete trials were worth over two of the values."),
+    "contour": ("Contour", "What trials were worth over two of the values."),
 }
 """Of each figure, in order: its title, and what it shows."""
+
+_SAMPLED = ("importances", "contour")  # of trials that were stopped as well, where too few ran to their end
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,8 @@ def draw(ledger: Ledger) -> Figures:
         if not reason:
             try:
                 plot, pictures[name] = _both(name, view)
-                entries.append(interactive.Entry(name, title, what, plot))
+                note = view.sample(FEWEST).note if name in _SAMPLED else ""
+                entries.append(interactive.Entry(name, title, f"{what} Of {note}." if note else what, plot))
                 continue
             except Exception as error:  # noqa: BLE001 (no figure is worth a search)
                 reason = f"it cannot be drawn ({type(error).__name__}: {error})"
@@ -78,52 +80,46 @@ def draw(ledger: Ledger) -> Figures:
 
 def _reason(name: str, view: View) -> str:
     """Why there is too little for a figure; nothing if there is enough."""
-    count = len(view.complete)
     if name in ("learning_curves", "rungs_over_time"):
         return "" if any(losses(trial) for trial in view.trials) else "no trial had a single epoch"
-    if not count:
+    if not view.complete:
         return "no trial had all its epochs"
-    if name in ("importances", "contour"):
-        if count < FEWEST:
-            return f"only {count} of the trials had all their epochs, and {FEWEST} are needed"
-        if not np.ptp(view.values):
-            return "all complete trials are worth the same"
+    if name not in _SAMPLED:
+        return ""
+    sample = view.sample(FEWEST)
+    if (count := len(sample.trials)) < FEWEST:
+        return f"only {count} of the trials had all their epochs or were stopped early, and {FEWEST} are needed"
+    if not np.ptp(sample.values):
+        return "all of the trials are worth the same"
     if name == "importances" and len(view.axes) < 2:
         return "a single value is searched"
-    if name == "contour" and _pair(view) is None:
-        return "fewer than two of the searched values are ranges in which complete trials differ"
+    if name == "contour" and len(_ranges(view, sample)) < 2:
+        return "fewer than two of the searched values are ranges in which trials differ"
     return ""
 
 
-def _pair(view: View) -> tuple[Axis, Axis] | None:
-    """Learning rate and decay, or else the first two ranges."""
-    ranges = [axis for axis in view.axes if not axis.choices and np.ptp(axis.places(view.complete))]
-    ranges.sort(key=lambda axis: axis.name not in ("learning_rate", "decay"))
-    return (ranges[0], ranges[1]) if len(ranges) > 1 else None
+def _ranges(view: View, sample: Sample) -> list[Axis]:
+    """The ranges in which trials differ, learning rate and decay first."""
+    ranges = [axis for axis in view.axes if not axis.choices and np.ptp(axis.places(sample.trials))]
+    return sorted(ranges, key=lambda axis: axis.name not in ("learning_rate", "decay"))
 
 
 def _both(name: str, view: View) -> "tuple[Plot, bytes]":
     """A figure for the browser and as a picture."""
     from raygenre.search import drawings, interactive
 
+    sample = view.sample(FEWEST)
     if name == "importances":
-        shares = _shares(view)
-        return interactive.importances(shares), _png(lambda figure: drawings.importances(figure, shares))
+        from optuna.importance import get_param_importances  # which brings scikit-learn along: a second of every start
+
+        shares = get_param_importances(interactive.study_of(view, sample))
+        return interactive.importances(shares), _png(lambda figure: drawings.importances(figure, shares, sample))
     if name == "contour":
-        pair = _pair(view)
-        assert pair
-        return interactive.contour(view, *pair), _png(lambda figure: drawings.contour(figure, view, *pair))
-    plot, picture = getattr(interactive, name), getattr(drawings, name)
-    return plot(view), _png(lambda figure: picture(figure, view))
-
-
-def _shares(view: View) -> dict[str, float]:
-    from optuna.importance import get_param_importances  # which brings scikit-learn along: a second of every start
-
-    sign = 1 if view.minimised else -1
-    with warnings.catch_warnings():  # that low values are taken for good ones, which the sign sees to
-        warnings.simplefilter("ignore", UserWarning)
-        return get_param_importances(view.ledger.study, target=lambda trial: sign * float(trial.values[0]))
+        across, up, *_ = _ranges(view, sample)
+        plot = interactive.contour(view, sample, across, up)
+        return plot, _png(lambda figure: drawings.contour(figure, view, sample, across, up))
+    plot_of, picture_of = getattr(interactive, name), getattr(drawings, name)
+    return plot_of(view), _png(lambda figure: picture_of(figure, view))
 
 
 def _png(draw: "Callable[[Picture], None]") -> bytes:

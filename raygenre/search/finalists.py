@@ -18,7 +18,7 @@ from ray.exceptions import OutOfMemoryError, WorkerCrashedError
 from raygenre.place import Place
 from raygenre.search.config import Resources
 from raygenre.search.folder import StudyError
-from raygenre.search.ledger import Ledger
+from raygenre.search.ledger import CHECKPOINT, Ledger
 from raygenre.search.memory import REASON as OUT_OF_MEMORY
 from raygenre.search.recorder import METRICS
 from raygenre.search.searcher import trial_seed
@@ -166,14 +166,14 @@ class Trainings:
         epochs = max(1, round(float(np.mean(winner.epochs))))
         seed = trial_seed(self._ledger.config.seed, _FINAL)
         name = f"final-{winner.number:04d}-{epochs}"  # a resumed study with more trials may find another winner
+        place = self._ledger.place / name
         run = self._tracker.start(
             name,
             "final",
             parent=self._parent,
             params=self._ledger.trials[winner.number].params,
-            tags={"seed": seed, "epochs": epochs, "trial": winner.number},
+            tags={"seed": seed, "epochs": epochs, "trial": winner.number, CHECKPOINT: place},
         )
-        place = self._ledger.place / name
         plan = replace(self._plan, epochs=epochs)
         rows, failure, about = _result(self._train_on_all.remote(plan, winner.setting, [self._tracks], seed, place))
         self._tracker.tag(run, about)
@@ -212,13 +212,13 @@ class Trainings:
 
     def _record(self, parent: str, number: int, again: int, result: Training) -> None:
         rows, failure, about = result
-        seed = self._seed(number, again)
+        about |= {"seed": str(self._seed(number, again)), CHECKPOINT: str(self.rerun_places(number)[again])}
         run = self._tracker.start(
             f"finalist-{number:04d}-{again}",
             "finalist",
             parent=parent,
             params=self._ledger.trials[number].params,
-            tags={"trial": number, "study": self._ledger.name, "rerun": again, "seed": seed, **about},
+            tags={"trial": number, "study": self._ledger.name, "rerun": again, **about},
         )
         self._tracker.log_missing(run, [{key: row[key] for key in (*METRICS, "epoch")} for row in rows])
         if failure:

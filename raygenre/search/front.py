@@ -11,8 +11,8 @@ import io
 from optuna.trial import TrialState
 from rich.table import Table
 
-from raygenre.search.ledger import Ledger
-from raygenre.search.objectives import UNITS
+from raygenre.search.ledger import Ledger, losses
+from raygenre.search.objectives import PREFIX, UNITS
 from raygenre.search.progress import short
 from raygenre.search.run_ids import trial_name
 from raygenre.tracking import Tracker
@@ -46,16 +46,17 @@ def text(ledger: Ledger) -> str:
 
 
 def record(ledger: Ledger, tracker: Tracker, parent: str) -> None:
-    """Keep the front in MLflow and in the study's folder, and each complete trial's values with its run."""
+    """Keep the front in MLflow and in the study's folder, and each complete trial's values as metrics of its run."""
     content = text(ledger)
     write_whole(ledger.folder / FILE, content.encode())
     tracker.text(parent, content, FILE)
     best = {trial.number for trial in ledger.front()}
     for trial in ledger.trials:
         if trial.state == TrialState.COMPLETE:
-            values = dict(zip(ledger.config.objectives, trial.values, strict=True))
-            tags = {f"objective.{name}": value for name, value in values.items()}
-            tracker.tag(tracker.key("trial", trial_name(trial.number)), {**tags, "on_front": trial.number in best})
+            run = tracker.key("trial", trial_name(trial.number))
+            values = zip(ledger.config.objectives, trial.values, strict=True)
+            tracker.log(run, {PREFIX + name: value for name, value in values}, step=max(losses(trial)))
+            tracker.tag(run, {"on_front": trial.number in best})
 
 
 def _words(name: str, value: float) -> str:

@@ -8,10 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import optuna
 from optuna import visualization
+from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from raygenre.search.axes import Axis, View
+from raygenre.search.axes import Axis, Sample, View
 from raygenre.search.ledger import losses
 from raygenre.search.objectives import several
 from raygenre.search.progress import short
@@ -26,6 +28,8 @@ _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 0 auto; padding: 1rem; color: #222 }
 h1 { font-size: 1.3rem } h2 { font-size: 1.05rem; margin: 2rem 0 0 } p { margin: .2rem 0; color: #555 }
 """
+# No request of any kind. Plotly's code is in the page, and makes the functions that draw some figures as it runs.
+_POLICY = "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:"
 _CONTROLS = {"displaylogo": False, "responsive": True}
 
 
@@ -87,9 +91,31 @@ def importances(shares: dict[str, float]) -> "Figure":
     return figure.update_layout(xaxis_title="importance")
 
 
-def contour(view: View, across: Axis, up: Axis) -> "Figure":
+def contour(view: View, sample: Sample, across: Axis, up: Axis) -> "Figure":
     names = [across.name, up.name]
-    return visualization.plot_contour(view.ledger.study, params=names, target=_target(view), target_name=view.worth)
+    figure = visualization.plot_contour(study_of(view, sample), params=names, target_name=view.worth)
+    if sample.stopped:
+        stopped = sample.trials[-sample.stopped :]
+        places = {at: [trial.params[axis.name] for trial in stopped] for at, axis in (("x", across), ("y", up))}
+        marker = {"symbol": "x", "color": "#999", "size": 8}
+        figure.add_scatter(**places, mode="markers", marker=marker, showlegend=False, hovertext="stopped early")
+    return figure
+
+
+def study_of(view: View, sample: Sample) -> Study:
+    """Return a sample as a study that Optuna can draw and weigh: all of its trials complete, the first objective alone.
+
+    Of an own study Optuna would take complete trials only, and be told of no direction beside a chosen objective.
+    """
+    said = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # nobody is to read of a study that is gone at once
+    study = optuna.create_study(direction=view.ledger.study.directions[0])
+    optuna.logging.set_verbosity(said)
+    for trial, value in zip(sample.trials, sample.values, strict=True):
+        study.add_trial(
+            optuna.trial.create_trial(value=float(value), params=trial.params, distributions=trial.distributions)
+        )
+    return study
 
 
 def page(title: str, entries: Sequence[Entry]) -> str:
@@ -106,7 +132,8 @@ def page(title: str, entries: Sequence[Entry]) -> str:
             content = figure.to_html(full_html=False, include_plotlyjs=False, div_id=entry.name, config=_CONTROLS)
         parts.append(f"<h2>{html.escape(entry.title)}</h2>\n<p>{html.escape(entry.what)}</p>\n{content}")
     return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}"><title>{html.escape(title)}</title>'
         f"<style>{_STYLE}</style><script>{get_plotlyjs()}</script></head>\n"
         f"<body><h1>{html.escape(title)}</h1>\n" + "\n".join(parts) + "</body></html>\n"
     )

@@ -32,7 +32,7 @@ RUN = "mlflow_run_id"
 EPOCH_TIMES = "epoch_times"
 """Trial attribute: when its epochs were reported, s since 1970; without those before its driver was killed."""
 CHECKPOINT = "checkpoint"
-"""Trial attribute: where its training state is, within the study's folder."""
+"""Trial attribute: where its training state is, within the study's folder. Tag of a training's run: its path or URL."""
 
 
 class Ledger:

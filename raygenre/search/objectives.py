@@ -26,7 +26,7 @@ DIRECTIONS = {
     "latency": StudyDirection.MINIMIZE,
 }
 UNITS = {"loss": "", "accuracy": "", "parameters": "", "latency": " ms"}
-PREFIX = "objective_"  # of the values in what a trial reports with its last epoch
+PREFIX = "objective_"  # of the values in what a trial reports with its last epoch, and of its metrics in MLflow
 _QUALITY = ("loss", "accuracy")
 _TIMES, _WARM_UP = 15, 3  # measurements of the latency; the first ones, which also allocate, do not count
 

@@ -30,7 +30,7 @@ class Setting:
     What all trials of a search have in common, the genres, the epochs and the hardware, is in its `Plan`.
 
     Attributes:
-        dropout, learning_rate, decay, batch_size, augmentation: see `ModelConfig` and `TrainingConfig`.
+        dropout, learning_rate, decay, batch_size, augmentation, precision: see `ModelConfig` and `TrainingConfig`.
         normalisation, dense, frequency_bins: see `ModelConfig`.
         width: channels of the first convolution; the second has twice, the third four times as many.
     """
@@ -44,6 +44,7 @@ class Setting:
     width: int = 32
     dense: int = 64
     frequency_bins: int = 1
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
     def __post_init__(self) -> None:
         if self.width < 1:
@@ -69,6 +70,7 @@ class Setting:
             decay=self.decay,
             batch_size=self.batch_size,
             augmentation=self.augmentation,
+            precision=self.precision,
         )
 
 

@@ -16,7 +16,7 @@ _SLOWER_AFTER = 360  # values, then twice the time between two: an hour has 360,
 
 @contextmanager
 def watched(tracker: Tracker, run: str, *, every: float = EVERY) -> Iterator[None]:
-    """Within this context a thread logs how busy the machine is into a run, ever less often."""
+    """Within this context a thread logs how busy the machine is into a run, ever less often, and once at least."""
     ended = threading.Event()
     thread = threading.Thread(target=_watch, args=(tracker, run, every, ended), name="machine-watch", daemon=True)
     thread.start()
@@ -39,3 +39,5 @@ def _watch(tracker: Tracker, run: str, every: float, ended: threading.Event) -> 
         while not ended.wait(pause(step, every)):
             step += 1
             tracker.log(run, machine.load(), step=step)
+        if not step:  # the search ended before its first value
+            tracker.log(run, machine.load(), step=1)

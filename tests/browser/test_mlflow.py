@@ -7,14 +7,15 @@ import io
 import json
 import os
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, FrameLocator, Page, expect
+from playwright.sync_api import Browser, FrameLocator, Page, Request, Route, expect
 from rich.console import Console
 
 from raygenre import job
@@ -55,7 +56,9 @@ def shown(tracks: Dataset, ray_cluster: None, tmp_path_factory: pytest.TempPathF
     storage = server.storage(tmp_path_factory.mktemp("results"))
     tracks = replace(tracks, source="music")  # no path of the tests in pictures
     ledger = new_ledger(storage.studies.folder, tracks, "spring", trials=TRIALS, epochs=9, top_k=2, scheduler="asha")
-    outcome = job.run(ledger, tracks, storage, resources=Resources(1, 0), promote=None, console=Console(quiet=True))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["experiments/tune.py"])  # which runs are said to come from
+        outcome = job.run(ledger, tracks, storage, resources=Resources(1, 0), promote=None, console=Console(quiet=True))
     yield shown_of(server.uri, ledger, outcome.version)
     server.kill()
 
@@ -67,9 +70,26 @@ def shown_of(uri: str, ledger: Ledger, version: int) -> Shown:
 
 @pytest.fixture
 def page(browser: Browser, shown: Shown) -> Iterator[Page]:
-    """MLflow as somebody sees it who trains models and has put its assistant away."""
+    """MLflow as somebody sees it who trains models and has put its assistant away, on a machine without the internet.
+
+    The pages within it, of figures and of the report, ask nobody for anything, and need nothing that they forbid.
+    """
     context = browser.new_context(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
     context.set_default_timeout(60_000)
+    complaints: list[str] = []
+
+    def stop(route: Route) -> None:
+        route.continue_() if urlsplit(route.request.url).hostname == "127.0.0.1" else route.abort()
+
+    def watch(request: Request) -> None:
+        if request.is_navigation_request() or request.url.startswith(("blob:", "data:")):
+            return  # such as a new page's, which has no frame yet
+        if request.frame.parent_frame:
+            complaints.append(request.url)
+
+    context.route("**/*", stop)
+    context.on("request", watch)
+    context.on("console", lambda said: complaints.append(said.text) if "Security Policy" in said.text else None)
     expect.set_options(timeout=60_000)
     opened = context.new_page()
     opened.goto(f"{shown.pages}/experiments/1/runs")
@@ -77,6 +97,7 @@ def page(browser: Browser, shown: Shown) -> Iterator[Page]:
     opened.get_by_role("button", name="Close").first.click()
     yield opened
     context.close()
+    assert complaints == []
 
 
 def keep(page: Page, name: str) -> None:
@@ -130,6 +151,9 @@ def test_the_figures_open_in_the_artifact_view(page: Page, shown: Shown) -> None
     frame = figures(page, shown)
     for title, _ in TITLES.values():
         expect(frame.get_by_role("heading", name=title, exact=True)).to_be_attached()
+    for name in TITLES:
+        expect(frame.locator(f"#{name} .main-svg").first).to_be_attached()
+    expect(frame.locator(".left-out")).to_have_count(0)
     expect(frame.locator("#learning_curves .scatterlayer .trace")).to_have_count(TRIALS)
     keep(page, "figures")
     page.get_by_text("learning_curves.png").click()
@@ -138,11 +162,13 @@ def test_the_figures_open_in_the_artifact_view(page: Page, shown: Shown) -> None
 
 
 def test_the_model_version_shows_its_signature_alias_and_report(page: Page, shown: Shown) -> None:
-    page.set_viewport_size({"width": 1280, "height": 1100})
+    page.set_viewport_size({"width": 1280, "height": 2200})
     page.goto(f"{shown.pages}/models/raygenre/versions/{shown.version}")
-    expect(page.get_by_text("champion", exact=False).first).to_be_visible()
-    expect(page.get_by_text("Inputs (1)")).to_be_visible()
-    expect(page.get_by_text("Outputs (6)")).to_be_visible()
+    expect(page.get_by_text("@ champion", exact=True).first).to_be_visible()  # an alias has the @
+    page.get_by_text("Inputs (1)").click()
+    page.get_by_text("Outputs (6)").click()
+    for column in ("file", "confidence", "storm"):
+        expect(page.get_by_role("cell", name=re.compile(rf"^{column}\b")).first).to_be_visible()
     report = page.get_by_role("link", name=re.compile("report.html"))
     expect(report).to_be_visible()
     keep(page, "model")

@@ -45,10 +45,12 @@ def searched(folder: Path, tracks: Dataset, ends: str, **changes: object) -> Led
         ("cccccc", {"space": WIDTH, "objectives": ["accuracy", "parameters"]}, set()),
         ("cccccc", {"space": {"dropout": 0.1, "decay": 0.01}}, {"importances", "contour"}),
         ("c", {}, {"importances", "contour"}),
+        ("cssfscs", {"scheduler": "asha"}, set()),
+        ("css", {"scheduler": "asha"}, {"importances", "contour"}),
         ("ssss", {"scheduler": "median"}, TITLES.keys() - {"learning_curves", "rungs_over_time"}),
         ("ee", {}, TITLES.keys()),
     ],
-    ids=["mixed", "choices", "objectives", "one value", "one trial", "stopped", "failed"],
+    ids=["mixed", "choices", "objectives", "one value", "one trial", "few", "too few", "stopped", "failed"],
 )
 def test_what_can_be_drawn_is_drawn_and_the_rest_has_a_reason(
     tracks: Dataset, tmp_path: Path, ends: str, changes: dict[str, object], left_out: set[str]
@@ -67,11 +69,39 @@ def test_what_can_be_drawn_is_drawn_and_the_rest_has_a_reason(
         assert f'<div id="{name}"' in drawn.page
 
 
+def test_stopped_trials_are_drawn_where_too_few_ran_to_their_end_and_that_is_said(
+    tracks: Dataset, tmp_path: Path
+) -> None:
+    ledger = searched(tmp_path, tracks, "csscs", scheduler="asha")
+    sample = View(ledger).sample(figures.FEWEST)
+    assert [trial.number for trial in sample.trials] == [0, 3, 1, 2, 4]
+    assert sample.values.tolist() == [min(trial.intermediate_values.values()) for trial in sample.trials]
+    said = "2 complete trials and 3 stopped early, each of these with its lowest loss until then"
+    assert sample.note == said
+    assert figures.draw(ledger).page.count(said) == 2  # importances and contour
+    from matplotlib.figure import Figure
+
+    from raygenre.search import drawings
+
+    contour, importances = Figure(), Figure()
+    drawings.contour(contour, View(ledger), sample, *View(ledger).axes[:2])
+    drawings.importances(importances, {"decay": 0.5}, sample)
+    for figure in (contour, importances):
+        assert figure.axes[0].get_title() == said
+
+
+def test_where_enough_ran_to_their_end_stopped_trials_do_not_count(tracks: Dataset, tmp_path: Path) -> None:
+    ledger = searched(tmp_path, tracks, "csccc", scheduler="asha")
+    assert View(ledger).sample(figures.FEWEST).trials == View(ledger).complete
+    assert "stopped early" not in figures.draw(ledger).page
+
+
 def test_the_page_needs_no_other_host(tracks: Dataset, tmp_path: Path) -> None:
     page = figures.draw(searched(tmp_path, tracks, "cscc")).page
     assert page.count("<html") == 1
     assert page.count("plotly.js v") == 1  # its code, once
     assert "<script src" not in page
+    assert "default-src 'none'" in page[:500]
     assert len(page) < 6e6
 
 

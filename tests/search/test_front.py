@@ -111,7 +111,9 @@ def test_a_search_for_accuracy_size_and_speed_ends_with_a_front_and_a_winner_fro
     parent = ledger.study.user_attrs[RUN]
     assert {"front.csv", "run.yaml"} <= {file.path for file in client.list_artifacts(parent)}
     run = client.get_run(str(ledger.trial_run(0)))
-    assert float(run.data.tags["objective.parameters"]) == ledger.trials[0].values[1]
+    for name, value in zip(ledger.config.objectives, ledger.trials[0].values, strict=True):
+        [told] = client.get_metric_history(run.info.run_id, f"objective_{name}")
+        assert (told.step, told.value) == (2, value)
     assert run.data.tags["on_front"] in ("True", "False")
     with pytest.raises(StudyError, match="can only raise"):
         ledger.extend(1)

@@ -93,6 +93,11 @@ def test_how_long_it_took_is_kept(finished: FinishedSearch, run: Run) -> None:
     assert run.data.metrics["best_validation_loss_on_new_seeds"] == finished.outcome.candidate.winner.loss
 
 
+def test_how_busy_the_machine_was_is_kept_of_the_shortest_search_too(run: Run) -> None:
+    assert 0 <= run.data.metrics[machine.CPU] <= 100
+    assert 0 < run.data.metrics["system/system_memory_usage_percentage"] < 100
+
+
 def test_the_note_begins_with_the_result(finished: FinishedSearch, run: Run) -> None:
     winner = finished.outcome.candidate.winner
     text = run.data.tags[NOTE]

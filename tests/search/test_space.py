@@ -48,10 +48,13 @@ def test_the_nearest_point_is_the_projects_own_setting_where_the_space_has_it() 
 
 
 def test_a_setting_is_a_network_and_its_training() -> None:
-    setting = Setting(width=8, normalisation="batch", dropout=0.1, batch_size=4, augmentation="erasing")
+    setting = Setting(
+        width=8, normalisation="batch", dropout=0.1, batch_size=4, augmentation="erasing", precision="float32"
+    )
     assert setting.model(3).widths == (8, 16, 32)
     assert (setting.model(3).normalisation, setting.model(3).dropout) == ("batch", 0.1)
-    assert (setting.training().batch_size, setting.training().augmentation) == (4, "erasing")
+    training = setting.training()
+    assert (training.batch_size, training.augmentation, training.precision) == (4, "erasing", "float32")
     with pytest.raises(ValueError, match="width must be at least 1, not 0"):
         Setting(width=0)
 

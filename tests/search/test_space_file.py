@@ -21,7 +21,7 @@ def test_the_example_names_every_value_there_is_and_shows_every_form() -> None:
         "width": IntDistribution(16, 48, log=True),
         "frequency_bins": IntDistribution(1, 8),
     }
-    assert fixed(entries) == {"decay": 0.01, "normalisation": "batch", "dense": 64}
+    assert fixed(entries) == {"decay": 0.01, "normalisation": "batch", "dense": 64, "precision": "auto"}
 
 
 @pytest.mark.parametrize(

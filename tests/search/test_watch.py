@@ -34,6 +34,16 @@ def test_the_machines_load_is_in_mlflow_and_goes_on_with_the_next_driver(tmp_pat
     assert all(0 <= value <= 100 for _, value in found)
 
 
+def test_a_search_that_ends_before_the_first_value_has_one(tmp_path: Path) -> None:
+    tracker = Tracker(resolve(tmp_path), tmp_path / "study", "short")
+    run = tracker.start("search", "search")
+    for _ in range(2):
+        with watched(tracker, run):
+            time.sleep(0.1)
+        assert tracker.steps(run, machine.CPU) == {1}
+    tracker.close()
+
+
 def test_a_full_disk_ends_the_watch_and_not_the_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tracker = Tracker(resolve(tmp_path), tmp_path / "study", "full")
     run = tracker.start("search", "search")

@@ -13,8 +13,10 @@ import requests
 from optuna.exceptions import OptunaError
 from optuna.trial import TrialState
 
-from raygenre import alias, registry
+from raygenre import alias, championship, registry
+from raygenre.classifier import Classifier
 from raygenre.dataset import Dataset
+from raygenre.model import GenreCNN, ModelConfig
 from raygenre.search.folder import StudyError, trouble
 from raygenre.search.samplers import sampler
 from raygenre.search.space import space
@@ -204,13 +206,18 @@ def test_a_database_that_cannot_be_used_is_named_without_its_password(
 
 
 def test_who_may_edit_the_model_may_change_the_champion(
-    team: Team, singer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    team: Team, singer: str, tracks: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage = team.mlflow.storage(tmp_path)
     client = Server(storage).client
     with suppress(TrackingError):  # an earlier search made it
         client.create_registered_model("raygenre")
-    numbers = [int(client.create_model_version("raygenre", "s3://nothing/at/all").version) for _ in range(2)]
+    experiment = Server(storage).experiment_id  # in which the guest may read alone
+    search = client.create_run(experiment, tags={"role": "search"}).info.run_id
+    final = client.create_run(experiment, tags={"mlflow.parentRunId": search}).info.run_id
+    numbers = [
+        int(client.create_model_version("raygenre", "s3://nothing/at/all", run_id=final).version) for _ in range(2)
+    ]
     alias.promote(storage, numbers[0])
     given = requests.post(
         f"{team.mlflow.uri}/api/3.0/mlflow/users/permissions/grant",
@@ -225,6 +232,12 @@ def test_who_may_edit_the_model_may_change_the_champion(
     )
     assert given.status_code == 200, given.text
     become(monkeypatch, *GUEST)
-    alias.promote(storage, numbers[1])
+    classifier = Classifier(GenreCNN(ModelConfig(genres=2, widths=(2, 2, 2))), ("bells", "storm"))
+    decision = championship.challenge(storage, numbers[1], classifier, None, data=lambda: tracks, force=True)
+    assert decision.promote
+    assert "(403)" in decision.unsaid
+    assert alias.champion(storage) == (numbers[1], None)
+    assert client.get_model_version("raygenre", str(numbers[1])).tags["promoted"] == "true"
+    assert "promoted" not in client.get_run(search).data.tags
     assert alias.rollback(storage) == (numbers[1], numbers[0])
     assert alias.champion(storage) == (numbers[0], None)
