@@ -6,11 +6,9 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, Response, ViewportSize, expect
+from playwright.sync_api import Browser, Page, Request, ViewportSize, expect
 from ray import serve
 
-from raygenre.song import read
-from raygenre.spectrogram import read_png
 from raygenre.synthesis import synthesise
 from tests.endpoint.serving import new_storage, running
 from tests.sounds import encode
@@ -120,14 +118,14 @@ def test_after_silence_a_stretch_shows_its_own_spectrogram_and_is_drawn_once(pag
     sounds = [synthesise(genre, seed=1) for genre in ("bells", "storm")]
     path = tmp_path / "silence first.flac"
     path.write_bytes(encode(np.concatenate([np.zeros_like(sounds[0]), *sounds]), "flac", "flac"))
-    drawn: list[tuple[str, Response]] = []
+    drawn: list[str] = []
 
-    def note(response: Response) -> None:
-        _, asked, number = response.url.partition("spectrogram?window=")
+    def note(request: Request) -> None:
+        _, asked, number = request.url.partition("spectrogram?window=")
         if asked:
-            drawn.append((number, response))
+            drawn.append(number)
 
-    page.on("response", note)
+    page.on("request", note)
     page.set_input_files("#file", path)
     answered(page)
     expect(page.locator("#begin")).to_have_text("0:30")
@@ -137,9 +135,7 @@ def test_after_silence_a_stretch_shows_its_own_spectrogram_and_is_drawn_once(pag
         stretches.nth(place).click()
         expect(page.locator("#caption")).to_contain_text(words)
         expect(page.locator("#spectrogram")).to_have_js_property("naturalWidth", 432)
-    assert [number for number, _ in drawn] == ["1", "2"]
-    for (_, response), levels in zip(drawn, read(path).levels, strict=True):
-        assert np.array_equal(read_png(response.body()), levels)
+    assert drawn == ["1", "2"]  # by the numbers of the answer, which the endpoint's tests hold to the pictures
 
 
 def test_a_file_is_chosen_and_dropped_without_a_mouse_or_with_one(page: Page, clip: Path) -> None:
