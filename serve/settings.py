@@ -5,6 +5,7 @@ wins. The defaults are safe for an endpoint on the internet. Pictures need no li
 dataset's 432×288 is refused by the header that a PNG has to begin with, or by a second one, before it is unpacked.
 """
 
+import os
 from pathlib import Path
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
@@ -69,7 +70,11 @@ class Settings(BaseSettings):
     )
 
     min_replicas: int = Field(default=1, ge=1, description="Replicas that are always there.")
-    max_replicas: int = Field(default=2, ge=1, description="Replicas under load.")
+    max_replicas: int = Field(
+        default_factory=lambda: max(1, min(2, (os.cpu_count() or 1) // 2)),
+        ge=1,
+        description="Replicas under load; one for every two CPUs of the machine, and two at most, by default.",
+    )
     replica_cpus: float = Field(default=1, ge=0, description="CPUs that a replica reserves.")
     replica_gpus: float = Field(default=0, ge=0, description="GPUs that a replica reserves; a fraction shares one.")
     threads: int = Field(
