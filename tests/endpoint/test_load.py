@@ -109,5 +109,6 @@ def test_four_times_too_much_is_refused_in_time_and_soon_forgotten(
     record_property("statuses", dict(found))
     record_property("s, p99 of 200", round(took[int(0.99 * len(took))], 1))
     record_property("s until back", round(back, 1))
-    assert offered > LEAST_TIMES_TOO_MUCH * rate
+    # The clients share the cores with what they ask: what a replica can do then is what it did.
+    assert len(replies) > LEAST_TIMES_TOO_MUCH * found[200]
     assert back < LONGEST_RECOVERY
