@@ -4,6 +4,9 @@ Ray reads headers for itself, which set its time limit, keep abandoned work goin
 some that are not UTF-8: they are taken away, and X-Request-ID is replaced where it is not one to be written into logs.
 What Ray answers by itself, in plain text or by nothing at all, becomes problem details.
 
+Under overload Ray refuses what it has already passed on in part, at the price of an answer. So what is more than a
+proxy could have answered in time is refused here, before its body is read; questions without a body always pass.
+
 Ray's proxies, and behind HAProxy the replicas, import `middlewares` by a variable that `proxies.py` sets, so that this
 has to be installed wherever they run.
 """
@@ -19,6 +22,7 @@ from serve.problems import problem
 
 SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,100}")
 RETRY_AFTER = "2"  # s, where Ray names none
+MOST = 96  # bodies in a proxy, which passes on about as many a second; a replica and its queue take 80
 
 _ID = b"x-request-id"
 _SESSION = os.environ.get("RAY_SERVE_SESSION_ID_HEADER_KEY", "x-session-id").lower().replace("-", "_").encode()
@@ -41,6 +45,7 @@ class Entrance:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._bodies = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request in."""
@@ -66,7 +71,17 @@ class Entrance:
             if not refused:
                 await send(message)
 
-        await self._app(scope, receive, answer)
+        if scope.get("method") != "POST":
+            await self._app(scope, receive, answer)
+        elif self._bodies >= MOST:
+            await refuse(*_REFUSALS[429], RETRY_AFTER)
+            return
+        else:
+            self._bodies += 1
+            try:
+                await self._app(scope, receive, answer)
+            finally:
+                self._bodies -= 1
         if not started and scope["type"] == "http":  # the client has left, or the replica is dead
             await refuse(*_LOST, RETRY_AFTER)
 
