@@ -52,7 +52,8 @@ def main(work: Path) -> None:
     for worker in workers:
         worker.wait()
         ask(worker)
-    assert running(head) == {worker.address for worker in workers}
+    # A pod is ready when a champion answers through it, which may be the other's.
+    until(lambda: running(head) == {worker.address for worker in workers}, 120)
     assert reaches(workers[0], head, 6379)
     assert not reaches(workers[0], head, DASHBOARD), "the policies are not in force"
     for node in (head, *workers):

@@ -205,20 +205,35 @@ def test_a_database_that_cannot_be_used_is_named_without_its_password(
     assert "wr0ng-one" not in str(caught.value)
 
 
-def test_who_may_edit_the_model_may_change_the_champion(
-    team: Team, singer: str, tracks: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def versions(team: Team, singer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, int]]:
+    """Two versions without files, of a run in a search's; the champion is then who it was, for other tests."""
     storage = team.mlflow.storage(tmp_path)
     client = Server(storage).client
     with suppress(TrackingError):  # an earlier search made it
         client.create_registered_model("raygenre")
+    before = alias.champion(storage)
     experiment = Server(storage).experiment_id  # in which the guest may read alone
     search = client.create_run(experiment, tags={"role": "search"}).info.run_id
     final = client.create_run(experiment, tags={"mlflow.parentRunId": search}).info.run_id
-    numbers = [
-        int(client.create_model_version("raygenre", "s3://nothing/at/all", run_id=final).version) for _ in range(2)
-    ]
-    alias.promote(storage, numbers[0])
+    made = [client.create_model_version("raygenre", "s3://nothing/at/all", run_id=final).version for _ in range(2)]
+    yield int(made[0]), int(made[1])
+    become(monkeypatch, *SINGER)
+    for version in made:
+        client.delete_model_version("raygenre", version)
+    if before:
+        alias.promote(storage, before[0])
+
+
+def test_who_may_edit_the_model_may_change_the_champion(
+    team: Team, versions: tuple[int, int], tracks: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = team.mlflow.storage(tmp_path)
+    client = Server(storage).client
+    final = client.get_model_version("raygenre", str(versions[0])).run_id
+    assert final
+    search = client.get_run(final).data.tags["mlflow.parentRunId"]
+    alias.promote(storage, versions[0])
     given = requests.post(
         f"{team.mlflow.uri}/api/3.0/mlflow/users/permissions/grant",
         json={
@@ -233,11 +248,11 @@ def test_who_may_edit_the_model_may_change_the_champion(
     assert given.status_code == 200, given.text
     become(monkeypatch, *GUEST)
     classifier = Classifier(GenreCNN(ModelConfig(genres=2, widths=(2, 2, 2))), ("bells", "storm"))
-    decision = championship.challenge(storage, numbers[1], classifier, None, data=lambda: tracks, force=True)
+    decision = championship.challenge(storage, versions[1], classifier, None, data=lambda: tracks, force=True)
     assert decision.promote
     assert "(403)" in decision.unsaid
-    assert alias.champion(storage) == (numbers[1], None)
-    assert client.get_model_version("raygenre", str(numbers[1])).tags["promoted"] == "true"
+    assert alias.champion(storage) == (versions[1], None)
+    assert client.get_model_version("raygenre", str(versions[1])).tags["promoted"] == "true"
     assert "promoted" not in client.get_run(search).data.tags
-    assert alias.rollback(storage) == (numbers[1], numbers[0])
-    assert alias.champion(storage) == (numbers[0], None)
+    assert alias.rollback(storage) == (versions[1], versions[0])
+    assert alias.champion(storage) == (versions[0], None)
