@@ -5,15 +5,19 @@ some that are not UTF-8: they are taken away, and X-Request-ID is replaced where
 What Ray answers by itself, in plain text or by nothing at all, becomes problem details.
 
 Under overload Ray refuses what it has already passed on in part, at the price of an answer. So what is more than a
-proxy could have answered in time is refused here, before its body is read; questions without a body always pass.
+proxy could have answered in time is refused here, before its body is read; questions without a body always pass. A body
+that comes slowly takes a place for a while only: the replicas see to it that those shut nobody out, see `arrivals.py`.
 
 Ray's proxies, and behind HAProxy the replicas, import `middlewares` by a variable that `proxies.py` sets, so that this
 has to be installed wherever they run.
 """
 
+import asyncio
 import os
 import re
 import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -23,6 +27,7 @@ from serve.problems import problem
 SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,100}")
 RETRY_AFTER = "2"  # s, where Ray names none
 MOST = 96  # bodies in a proxy, which passes on about as many a second; a replica and its queue take 80
+SLOW = 5  # s after which a body that is still coming is not one of them
 
 _ID = b"x-request-id"
 _SESSION = os.environ.get("RAY_SERVE_SESSION_ID_HEADER_KEY", "x-session-id").lower().replace("-", "_").encode()
@@ -77,13 +82,35 @@ class Entrance:
             await refuse(*_REFUSALS[429], RETRY_AFTER)
             return
         else:
-            self._bodies += 1
-            try:
-                await self._app(scope, receive, answer)
-            finally:
-                self._bodies -= 1
+            with self._place() as keep:
+
+                async def hear() -> Message:
+                    message = await receive()
+                    if not message.get("more_body"):
+                        keep()
+                    return message
+
+                await self._app(scope, hear, answer)
         if not started and scope["type"] == "http":  # the client has left, or the replica is dead
             await refuse(*_LOST, RETRY_AFTER)
+
+    @contextmanager
+    def _place(self) -> Iterator[Callable[[], None]]:
+        """Count a body until it is answered, or until it is slow; yield what is called once all of it has come."""
+        self._bodies += 1
+        counted = True
+
+        def give_back() -> None:
+            nonlocal counted
+            self._bodies -= counted
+            counted = False
+
+        slow = asyncio.get_running_loop().call_later(SLOW, give_back)
+        try:
+            yield slow.cancel
+        finally:
+            slow.cancel()
+            give_back()
 
 
 def middlewares() -> list[Middleware]:
