@@ -18,11 +18,12 @@ import pytest
 import ray
 import yaml
 
+from benchmarks.processes import titled
 from raygenre import __file__ as package
 from raygenre.drift import FEWEST
 from serve.models import DRIFT_EVERY
 from tests.endpoint.hostile import chunk
-from tests.processes import children, titled, until
+from tests.processes import until
 
 SERVE = Path(package).parent.parent / "serve"
 MONITORING = SERVE / "monitoring"
@@ -127,8 +128,8 @@ def test_prometheus_is_told_where_ray_lists_its_nodes() -> None:
 @contextmanager
 def stopped_decoders() -> Iterator[list[int]]:
     """The decoders of the endpoint's replica, which do nothing meanwhile."""
-    [replica] = titled("ServeReplica:endpoint:")
-    decoders = [pid for pid in children(replica) if pid in titled("serve.decoder_process")]
+    [replica] = titled("ServeReplica:endpoint:", os.getpid())
+    decoders = titled("serve.decoder_process", replica)
     assert decoders
     for pid in decoders:
         os.kill(pid, signal.SIGSTOP)
