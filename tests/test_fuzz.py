@@ -49,6 +49,7 @@ def check(folder: Path, *, reader: str = "read", seed: int = SEED, cases: int = 
     return ends
 
 
+@pytest.mark.slow
 def test_damaged_files_are_answered_or_refused(originals: Path) -> None:
     ends = check(originals)
     assert ends.total() == CASES

@@ -225,6 +225,7 @@ def test_a_champion_that_cannot_be_decided_about_is_no_failure_of_the_search(
     assert {run.info.status for run in server.client.search_runs([server.experiment_id])} == {"FINISHED"}
 
 
+@pytest.mark.slow
 def test_more_trials_for_a_finished_study_bring_their_own_winner(
     tracks: Dataset, ray_cluster: None, tmp_path: Path
 ) -> None:

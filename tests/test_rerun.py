@@ -58,6 +58,7 @@ def test_the_same_curve_comes_out_in_float32_too(record: Record, tracks: Dataset
     assert not differences
 
 
+@pytest.mark.slow
 def test_a_search_in_float32_is_trained_again_to_the_same_curve(
     tracks: Dataset, ray_cluster: None, tmp_path: Path
 ) -> None:

@@ -22,6 +22,7 @@ EVERYTHING: Told = {
 }
 
 
+@pytest.mark.slow
 def test_a_tenth_of_the_stock_callbacks_calls_is_enough_and_the_same_values_arrive(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -80,6 +80,7 @@ def test_several_objectives_and_a_scheduler_exclude_each_other(tracks: Dataset, 
         new_ledger(tmp_path, tracks, objectives=["loss", "latency"], scheduler="asha")
 
 
+@pytest.mark.slow
 def test_a_search_for_accuracy_size_and_speed_ends_with_a_front_and_a_winner_from_it(
     tracks: Dataset, ray_cluster: None, tmp_path: Path
 ) -> None:

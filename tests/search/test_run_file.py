@@ -67,6 +67,7 @@ def test_a_file_with_half_a_search_is_refused(tmp_path: Path) -> None:
         run_file.read(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
 def test_it_runs_the_same_search_again(tracks: Dataset, ray_cluster: None, tmp_path: Path, sampler: str) -> None:
     """One trial at a time, so that each draw knows the same results."""
