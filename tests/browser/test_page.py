@@ -140,7 +140,7 @@ def test_a_guess_is_called_one(page: Page, site: str, clip: Path) -> None:
     page.goto(f"{site}unsure/")
     page.set_input_files("#file", clip)
     expect(page.locator("#doubt")).to_have_text(
-        re.compile(r"The network is unsure: (\w+) is a guess, and \w+ has \d+ %.")
+        re.compile(r"The network is unsure: (\w+) is a guess, and \w+ has \d+ %\.")
     )
     doubted = page.locator("#doubt").inner_text().split()[4]
     expect(page.locator("#genre")).to_contain_text(doubted)

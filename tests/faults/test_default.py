@@ -1,4 +1,4 @@
-"""The script as a newcomer runs it, without any data; with fewer trials, which take minutes without bfloat16."""
+"""The script without any data, as a newcomer runs it but for fewer trials: without bfloat16 they take minutes each."""
 
 import re
 import subprocess
@@ -14,7 +14,7 @@ from tests.test_tune import ROOT
 
 @pytest.mark.slow
 @pytest.mark.alone
-def test_the_default_search_ends_with_a_champion_that_knows_the_synthetic_genres(tmp_path: Path) -> None:
+def test_a_search_without_data_ends_with_a_champion_that_knows_the_synthetic_genres(tmp_path: Path) -> None:
     script = str(ROOT / "experiments" / "tune.py")
     command = [sys.executable, script, "--storage", str(tmp_path / "results"), "--trials", "3", "--top-k", "1"]
     result = subprocess.run(command, capture_output=True, text=True, timeout=1100, check=False, cwd=tmp_path)

@@ -9,12 +9,14 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 import requests
 
+from raygenre.tracking_server import Server
 from tests.mlflow_server import MlflowServer, free_port
 from tests.postgres import Postgres, running
 
@@ -113,3 +115,16 @@ def team(postgres: Postgres, s3: Any, tmp_path_factory: pytest.TempPathFactory) 
         yield Team(postgres, mlflow, s3, postgres.create("studies"))
     finally:
         mlflow.kill()
+
+
+def become(monkeypatch: pytest.MonkeyPatch, name: str, password: str) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", name)
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", password)
+
+
+@pytest.fixture
+def singer(team: Team, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """Someone who may do everything with the experiment; it is there afterwards. The password."""
+    become(monkeypatch, *SINGER)
+    assert Server(team.mlflow.storage(tmp_path)).experiment_id
+    return SINGER[1]

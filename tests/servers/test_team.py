@@ -4,29 +4,25 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import optuna
 import pytest
-import requests
 from optuna.exceptions import OptunaError
 from optuna.trial import TrialState
 
-from raygenre import alias, championship, registry
-from raygenre.classifier import Classifier
+from raygenre import registry
 from raygenre.dataset import Dataset
-from raygenre.model import GenreCNN, ModelConfig
 from raygenre.search.folder import StudyError, trouble
 from raygenre.search.samplers import sampler
 from raygenre.search.space import space
 from raygenre.storage import Storage
 from raygenre.tracking import Tracker
-from raygenre.tracking_server import Server, ServerAddressError, TrackingError
+from raygenre.tracking_server import Server, ServerAddressError
 from tests.conftest import new_ledger
 from tests.faults.driver import STUDY, Driver
 from tests.postgres import PASSWORD
-from tests.servers.conftest import ADMIN, BUCKET, GUEST, SINGER, Team
+from tests.servers.conftest import BUCKET, GUEST, SINGER, Team, become
 from tests.test_tune import ROOT, tune
 
 pytestmark = pytest.mark.slow
@@ -48,19 +44,6 @@ class TeamDriver(Driver):
             return optuna.load_study(study_name=STUDY, storage=self._team.study_url)
         except KeyError:
             return None
-
-
-def become(monkeypatch: pytest.MonkeyPatch, name: str, password: str) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", name)
-    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", password)
-
-
-@pytest.fixture
-def singer(team: Team, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
-    """Someone who may do everything with the experiment; it is there afterwards. The password."""
-    become(monkeypatch, *SINGER)
-    assert Server(team.mlflow.storage(tmp_path)).experiment_id
-    return SINGER[1]
 
 
 @pytest.fixture
@@ -203,56 +186,3 @@ def test_a_database_that_cannot_be_used_is_named_without_its_password(
     with pytest.raises(StudyError, match="password authentication failed for user") as caught:
         new_ledger(tmp_path / "studies", tracks, "refused", url=wrong)
     assert "wr0ng-one" not in str(caught.value)
-
-
-@pytest.fixture
-def versions(team: Team, singer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, int]]:
-    """Two versions without files, of a run in a search's; the champion is then who it was, for other tests."""
-    storage = team.mlflow.storage(tmp_path)
-    client = Server(storage).client
-    with suppress(TrackingError):  # an earlier search made it
-        client.create_registered_model("raygenre")
-    before = alias.champion(storage)
-    experiment = Server(storage).experiment_id  # in which the guest may read alone
-    search = client.create_run(experiment, tags={"role": "search"}).info.run_id
-    final = client.create_run(experiment, tags={"mlflow.parentRunId": search}).info.run_id
-    made = [client.create_model_version("raygenre", "s3://nothing/at/all", run_id=final).version for _ in range(2)]
-    yield int(made[0]), int(made[1])
-    become(monkeypatch, *SINGER)
-    for version in made:
-        client.delete_model_version("raygenre", version)
-    if before:
-        alias.promote(storage, before[0])
-
-
-def test_who_may_edit_the_model_may_change_the_champion(
-    team: Team, versions: tuple[int, int], tracks: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    storage = team.mlflow.storage(tmp_path)
-    client = Server(storage).client
-    final = client.get_model_version("raygenre", str(versions[0])).run_id
-    assert final
-    search = client.get_run(final).data.tags["mlflow.parentRunId"]
-    alias.promote(storage, versions[0])
-    given = requests.post(
-        f"{team.mlflow.uri}/api/3.0/mlflow/users/permissions/grant",
-        json={
-            "username": GUEST[0],
-            "resource_type": "registered_model",
-            "resource_id": "raygenre",
-            "permission": "EDIT",
-        },
-        auth=ADMIN,
-        timeout=60,
-    )
-    assert given.status_code == 200, given.text
-    become(monkeypatch, *GUEST)
-    classifier = Classifier(GenreCNN(ModelConfig(genres=2, widths=(2, 2, 2))), ("bells", "storm"))
-    decision = championship.challenge(storage, versions[1], classifier, None, data=lambda: tracks, force=True)
-    assert decision.promote
-    assert "(403)" in decision.unsaid
-    assert alias.champion(storage) == (versions[1], None)
-    assert client.get_model_version("raygenre", str(versions[1])).tags["promoted"] == "true"
-    assert "promoted" not in client.get_run(search).data.tags
-    assert alias.rollback(storage) == (versions[1], versions[0])
-    assert alias.champion(storage) == (versions[0], None)

@@ -19,8 +19,7 @@ from raygenre.tracking_server import Server
 from tests.faults.driver import STUDY, Driver
 from tests.mlflow_server import free_port
 from tests.postgres import PASSWORD
-from tests.servers.conftest import BUCKET, KEYS, SINGER, Team
-from tests.servers.test_team import become
+from tests.servers.conftest import BUCKET, KEYS, SINGER, Team, become
 from tests.test_tune import tune
 
 pytestmark = pytest.mark.slow

@@ -1,0 +1,70 @@
+"""Who may edit a team's model may change its champion, whatever else is forbidden."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import requests
+
+from raygenre import alias, championship
+from raygenre.classifier import Classifier
+from raygenre.dataset import Dataset
+from raygenre.model import GenreCNN, ModelConfig
+from raygenre.tracking_server import Server, TrackingError
+from tests.servers.conftest import ADMIN, GUEST, SINGER, Team, become
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def versions(team: Team, singer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, int]]:
+    """Two versions without files, of a run in a search's; the champion is then who it was, for other tests."""
+    storage = team.mlflow.storage(tmp_path)
+    client = Server(storage).client
+    with suppress(TrackingError):  # an earlier search made it
+        client.create_registered_model("raygenre")
+    before = alias.champion(storage)
+    experiment = Server(storage).experiment_id  # in which the guest may read alone
+    search = client.create_run(experiment, tags={"role": "search"}).info.run_id
+    final = client.create_run(experiment, tags={"mlflow.parentRunId": search}).info.run_id
+    made = [client.create_model_version("raygenre", "s3://nothing/at/all", run_id=final).version for _ in range(2)]
+    yield int(made[0]), int(made[1])
+    become(monkeypatch, *SINGER)
+    for version in made:
+        client.delete_model_version("raygenre", version)
+    if before:
+        alias.promote(storage, before[0])
+
+
+def test_who_may_edit_the_model_may_change_the_champion(
+    team: Team, versions: tuple[int, int], tracks: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = team.mlflow.storage(tmp_path)
+    client = Server(storage).client
+    final = client.get_model_version("raygenre", str(versions[0])).run_id
+    assert final
+    search = client.get_run(final).data.tags["mlflow.parentRunId"]
+    alias.promote(storage, versions[0])
+    given = requests.post(
+        f"{team.mlflow.uri}/api/3.0/mlflow/users/permissions/grant",
+        json={
+            "username": GUEST[0],
+            "resource_type": "registered_model",
+            "resource_id": "raygenre",
+            "permission": "EDIT",
+        },
+        auth=ADMIN,
+        timeout=60,
+    )
+    assert given.status_code == 200, given.text
+    become(monkeypatch, *GUEST)
+    classifier = Classifier(GenreCNN(ModelConfig(genres=2, widths=(2, 2, 2))), ("bells", "storm"))
+    decision = championship.challenge(storage, versions[1], classifier, None, data=lambda: tracks, force=True)
+    assert decision.promote
+    assert "(403)" in decision.unsaid
+    assert alias.champion(storage) == (versions[1], None)
+    assert client.get_model_version("raygenre", str(versions[1])).tags["promoted"] == "true"
+    assert "promoted" not in client.get_run(search).data.tags
+    assert alias.rollback(storage) == (versions[1], versions[0])
+    assert alias.champion(storage) == (versions[0], None)
