@@ -18,8 +18,12 @@ def in_bfloat16(precision: str, device: torch.device) -> bool:
 
 
 def fast_in_bfloat16(device: torch.device) -> bool:
-    """Whether the hardware multiplies bfloat16 faster than float32."""
+    """Whether the hardware multiplies bfloat16 faster than float32, and torch may use those instructions.
+
+    The environment variable ATEN_CPU_CAPABILITY limits torch to older instructions.
+    """
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16"))
+    on_x86 = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
+    return bool((on_x86 and torch.backends.cpu.get_cpu_capability() == "AVX512") or capabilities.get("bf16"))

@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from raygenre.augmentation import erase
 from raygenre.inference import CPU_CHUNK, predict_logits
 from raygenre.model import GenreCNN, ModelConfig
+from raygenre.optimizer import NAdam
 from raygenre.precision import autocast
 
 Levels = NDArray[np.uint8]
@@ -121,7 +122,7 @@ class Member:
         with _chance(seed, 0, device):
             network = GenreCNN(model)
         self.model = network.to(memory_format=torch.channels_last).to(device)
-        self.optimizer = torch.optim.NAdam(self.model.parameters(), lr=training.learning_rate)
+        self.optimizer = NAdam(self.model.parameters(), lr=training.learning_rate)
 
 
 def standardised(config: ModelConfig, levels: Levels, train: Indices) -> ModelConfig:

@@ -17,6 +17,7 @@ FLOORS = {
     "raygenre.synthesis": 0,
     "raygenre.model": 0,
     "raygenre.augmentation": 0,
+    "raygenre.optimizer": 0,
     "raygenre.place": 0,
     "raygenre.storage": 0,
     "raygenre.calibration": 0,
