@@ -1,4 +1,7 @@
-"""What several tests share: a small data set, one Ray cluster for all, and one finished search."""
+"""What several tests share: a small data set, one Ray cluster for all, one finished search; and what marks a test.
+
+Heavy libraries are imported where a fixture needs them, so that tests of small parts start at once.
+"""
 
 import io
 import os
@@ -6,22 +9,17 @@ import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-import ray
-import torch
-from rich.console import Console
 
-from raygenre import job, spectrogram, splits
-from raygenre.dataset import Dataset, load
-from raygenre.place import Place
-from raygenre.search.cluster import connect
-from raygenre.search.config import Resources, SearchConfig
-from raygenre.search.ledger import Ledger
-from raygenre.storage import Storage, resolve
-from raygenre.synthesis import synthesise
-from serve import proxies
-from tests.rivals import Ring, new_ring
+if TYPE_CHECKING:
+    from raygenre.dataset import Dataset
+    from raygenre.job import Outcome
+    from raygenre.search.config import SearchConfig
+    from raygenre.search.ledger import Ledger
+    from raygenre.storage import Storage
+    from tests.rivals import Ring
 
 # No test may write to a tracking server or a storage that the person who runs it works with.
 for variable in [name for name in os.environ if name.startswith(("MLFLOW_", "RAYGENRE_", "RAY_ADDRESS"))]:
@@ -33,21 +31,48 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 GENRES = ("bells", "drone", "storm")
 TRACKS = 10  # per genre
 
+GROUPS = {"ray_serve": "endpoint", "ray_cluster": "cluster", "rivals_ring": "registry"}
+"""Fixtures that take long, and the group of tests that is kept in one worker of pytest-xdist because of each."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Complete the marks `integration` and `unit`, and group the tests: by what they share, else by file.
+
+    Workers take the groups in the order of the tests, so that what takes longest is begun first.
+    """
+    order = {}
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        group = next((group for fixture, group in GROUPS.items() if fixture in fixtures), "")
+        if group in ("endpoint", "cluster") and not item.get_closest_marker("slow"):
+            item.add_marker("integration")
+        integration = item.get_closest_marker("integration")
+        if not integration and not item.get_closest_marker("slow"):
+            item.add_marker("unit")
+        item.add_marker(pytest.mark.xdist_group(group or item.path.name))
+        order[item] = list(GROUPS.values()).index(group) if group else len(GROUPS) + (integration is None)
+    items.sort(key=order.__getitem__)
+
 
 @dataclass(frozen=True)
 class FinishedSearch:
     """A search that ran to its end, and what it printed."""
 
-    storage: Storage
-    ledger: Ledger
-    dataset: Dataset
-    outcome: job.Outcome
+    storage: "Storage"
+    ledger: "Ledger"
+    dataset: "Dataset"
+    outcome: "Outcome"
     printed: str
 
 
 @pytest.fixture(scope="session")
 def tracks_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Thirty tracks of three synthetic genres as PNGs in the Kaggle layout."""
+    import torch
+
+    from raygenre import spectrogram
+    from raygenre.synthesis import synthesise
+
     root = tmp_path_factory.mktemp("tracks")
     for genre in GENRES:
         folder = root / "images_original" / genre
@@ -60,20 +85,29 @@ def tracks_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tracks(tracks_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+def tracks(tracks_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> "Dataset":
+    from raygenre.dataset import load
+
     return load(tracks_folder, cache=tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[None]:
+    import ray
+
+    from raygenre.search.cluster import connect
+    from serve import proxies
+
     proxies.set_defaults()  # as `make serve` does, for the tests of the endpoint
     connect(None)
     yield
     ray.shutdown()
 
 
-def small_config(tracks: Dataset, **changes: object) -> SearchConfig:
+def small_config(tracks: "Dataset", **changes: object) -> "SearchConfig":
     """A search of seconds."""
+    from raygenre.search.config import SearchConfig
+
     fields = {
         "data": tracks.source,
         "data_digest": tracks.digest,
@@ -94,8 +128,12 @@ def small_config(tracks: Dataset, **changes: object) -> SearchConfig:
 
 
 def new_ledger(
-    studies: Path, tracks: Dataset, name: str = "study", *, url: str | None = None, **changes: object
-) -> Ledger:
+    studies: Path, tracks: "Dataset", name: str = "study", *, url: str | None = None, **changes: object
+) -> "Ledger":
+    from raygenre import splits
+    from raygenre.place import Place
+    from raygenre.search.ledger import Ledger
+
     config = small_config(tracks, **changes)
     split = splits.random_split(
         tracks, seed=config.seed, folds=config.folds, validation=config.validation, duplicates=[]
@@ -104,7 +142,13 @@ def new_ledger(
 
 
 @pytest.fixture(scope="session")
-def finished(tracks: Dataset, ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> FinishedSearch:
+def finished(tracks: "Dataset", ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> FinishedSearch:
+    from rich.console import Console
+
+    from raygenre import job
+    from raygenre.search.config import Resources
+    from raygenre.storage import resolve
+
     storage = resolve(tmp_path_factory.mktemp("finished"), None)
     ledger = new_ledger(storage.studies.folder, tracks, folds=2)
     text = io.StringIO()
@@ -115,5 +159,7 @@ def finished(tracks: Dataset, ray_cluster: None, tmp_path_factory: pytest.TempPa
 
 
 @pytest.fixture(scope="session")
-def rivals_ring(tmp_path_factory: pytest.TempPathFactory) -> Ring:
+def rivals_ring(tmp_path_factory: pytest.TempPathFactory) -> "Ring":
+    from tests.rivals import new_ring
+
     return new_ring(tmp_path_factory.mktemp("rivals"))

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import IO
 
 import av
-import librosa
 import numpy as np
 import pytest
 import torch
@@ -24,6 +23,7 @@ from PIL import Image
 from raygenre import audio
 from raygenre.audio import SUFFIXES, WINDOW, AudioError, decode, middle_window, windows
 from raygenre.spectrogram import levels
+from tests.oracle import librosa
 from tests.sounds import Samples, encode, noise, stereo, tone, wav_header
 
 RATE = 22_050  # Hz
@@ -120,8 +120,16 @@ def test_opposite_channels_cancel() -> None:
 # audioread, which librosa imports, imports modules that Python 3.13 does without.
 @pytest.mark.filterwarnings("ignore:'(aifc|audioop|sunau)' is deprecated:DeprecationWarning")
 # 2e-6 is what float32 sums of soxr's filters differ by when a song comes in pieces.
-@pytest.mark.parametrize("codec", ["pcm_s16le", "pcm_s24le", "pcm_f32le"])
-@pytest.mark.parametrize(("rate", "channels"), [(44_100, 2), (48_000, 1), (96_000, 2), (16_000, 1), (22_050, 2)])
+@pytest.mark.parametrize(
+    ("rate", "channels", "codec"),
+    [
+        (44_100, 2, "pcm_s16le"),
+        (48_000, 1, "pcm_s24le"),
+        (96_000, 2, "pcm_f32le"),
+        (16_000, 1, "pcm_s16le"),
+        (22_050, 2, "pcm_s24le"),
+    ],
+)
 def test_samples_are_librosas(rate: int, channels: int, codec: str, tmp_path: Path) -> None:
     sides = [noise(seconds=15, seed=seed, rate=rate) + tone(440, seconds=15, rate=rate) for seed in range(channels)]
     path = tmp_path / "song.wav"
@@ -301,13 +309,6 @@ def test_song_over_the_limit() -> None:
     assert len(decode(data, longest_seconds=5)) == 5 * RATE
     with pytest.raises(AudioError, match=r"over 4\.9 s"):
         decode(data, longest_seconds=4.9)
-
-
-def test_limit_is_half_an_hour() -> None:
-    rate = 1_000  # Hz: few bytes a second
-    data = encode(np.zeros(1801 * rate, dtype=np.float32), "wav", "pcm_u8", rate=rate)
-    with pytest.raises(AudioError, match="over 1800 s"):
-        decode(data)
 
 
 def test_missing_file_is_an_os_error(tmp_path: Path) -> None:
@@ -579,7 +580,7 @@ def test_wav_that_claims_to_be_huge() -> None:
     assert len(decode(wav_header(len(sound), claimed=2**31) + sound)) == 4 * RATE
 
 
-HOURS = 10
+HOURS = 3
 _MEASURE = """
 import sys
 from pathlib import Path
@@ -595,7 +596,7 @@ except AudioError as error:
 
 
 def long_flac(path: Path) -> None:
-    """Ten hours of silence in seven megabytes."""
+    """Three hours of silence in two megabytes."""
     with av.open(path, mode="w", format="flac") as file:
         stream = file.add_stream("flac", rate=8_000)
         assert isinstance(stream, av.AudioStream)
@@ -608,17 +609,16 @@ def long_flac(path: Path) -> None:
 
 
 def long_wav(path: Path) -> None:
-    """Ten hours of silence that take no room on the disk: the file system keeps holes as holes."""
+    """Three hours of silence that take no room on the disk: the file system keeps holes as holes."""
     size = HOURS * 3600 * RATE * 2
     with path.open("wb") as file:
         file.write(wav_header(size))
         file.truncate(44 + size)
 
 
-# Half an hour at 22 050 Hz takes 159 MB as float32; a whole file of 10 h would take twenty times as much.
-@pytest.mark.parametrize("reader", ["decode", "read"])
-@pytest.mark.parametrize("make", [long_flac, long_wav])
-def test_ten_hours_are_refused_in_bounded_memory(make: Callable[[Path], None], reader: str, tmp_path: Path) -> None:
+# Half an hour at 22 050 Hz takes 159 MB as float32; a whole file of three hours would take six times as much.
+@pytest.mark.parametrize(("make", "reader"), [(long_flac, "read"), (long_wav, "decode")])
+def test_three_hours_are_refused_in_bounded_memory(make: Callable[[Path], None], reader: str, tmp_path: Path) -> None:
     make(tmp_path / "song")
     command = [sys.executable, "-c", _MEASURE, reader, str(tmp_path / "song")]
     result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)

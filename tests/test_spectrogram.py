@@ -6,12 +6,10 @@ not snapped to pixels, which only newer versions of matplotlib do. Column 388, u
 """
 
 import io
-import itertools
 import struct
 import zlib
 from pathlib import Path
 
-import librosa
 import matplotlib
 import matplotlib.style
 import numpy as np
@@ -19,7 +17,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from librosa.display import specshow
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
@@ -38,6 +35,7 @@ from raygenre.spectrogram import (
     write_png,
 )
 from raygenre.synthesis import GENRES, synthesise
+from tests.oracle import librosa
 from tests.sounds import encode, noise, stereo, tone
 
 CLIP = 661_794  # samples
@@ -56,7 +54,7 @@ def drawn_by_matplotlib(samples: Samples) -> Picture:
     with matplotlib.style.context("default"):
         figure = Figure(figsize=(6, 4), dpi=72)
         figure.subplots_adjust(bottom=0.125)
-        mesh = specshow(decibels, ax=figure.add_subplot())
+        mesh = librosa.display.specshow(decibels, ax=figure.add_subplot())
         mesh.set_snap(False)
         figure.savefig(buffer, format="png")
     return np.asarray(Image.open(buffer))
@@ -111,19 +109,23 @@ def test_picture_is_librosas_and_matplotlibs(name: str) -> None:
 LENGTHS = (660_000, 661_500, 665_280, 669_240, 674_730, 675_808, 683_550, 66_150)  # samples
 
 
-@pytest.mark.parametrize(
-    ("name", "length"),
-    [*itertools.product(["tones", "clipping"], LENGTHS), *itertools.product(SOUNDS, [675_808, 66_150])],
-)
-def test_picture_of_any_length(name: str, length: int) -> None:
+@pytest.mark.parametrize("length", LENGTHS)
+def test_picture_of_any_length(length: int) -> None:
+    samples = sound("clipping", length)
+    assert differing(drawn(samples), drawn_by_matplotlib(samples)) <= MOST_DIFFERENT
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("length", LENGTHS)
+@pytest.mark.parametrize("name", SOUNDS)
+def test_picture_of_any_sound_and_length(name: str, length: int) -> None:
     samples = sound(name, length)
     assert differing(drawn(samples), drawn_by_matplotlib(samples)) <= MOST_DIFFERENT
 
 
 # audioread, which librosa imports, imports modules that Python 3.13 does without.
 @pytest.mark.filterwarnings("ignore:'(aifc|audioop|sunau)' is deprecated:DeprecationWarning")
-@pytest.mark.parametrize("silent", ["neither", "left", "right"])
-@pytest.mark.parametrize("rate", [22_050, 44_100])
+@pytest.mark.parametrize(("rate", "silent"), [(22_050, "right"), (44_100, "neither"), (44_100, "left")])
 def test_picture_of_a_file(rate: int, silent: str, tmp_path: Path) -> None:
     sides = [noise(seconds=30, seed=seed, rate=rate) + tone(440, seconds=30, rate=rate) for seed in (0, 1)]
     if silent != "neither":
@@ -193,17 +195,17 @@ def test_burst_lights_its_columns(second: float) -> None:
 
 
 def test_batch_and_single_clips_are_equal() -> None:
-    clips = torch.from_numpy(np.stack([noise(seconds=1.5, seed=seed) for seed in range(64)]))
+    clips = torch.from_numpy(np.stack([noise(seconds=1.5, seed=seed) for seed in range(16)]))
     clips[7] = torch.from_numpy(tone(440, seconds=1.5))
     together = levels(clips)
-    assert together.shape == (64, 128, 333)
-    for number in (0, 7, 40, 63):
+    assert together.shape == (16, 128, 333)
+    for number in (0, 7, 15):
         assert torch.equal(levels(clips[number]), together[number])
         assert torch.equal(levels(clips[number : number + 1])[0], together[number])
-    assert len({found.numpy().tobytes() for found in together}) == 64
+    assert len({found.numpy().tobytes() for found in together}) == 16
 
 
-@pytest.mark.parametrize("name", SOUNDS)
+@pytest.mark.parametrize("name", ["noise", "chirp", "half silent"])
 def test_number_of_threads_changes_nothing(name: str) -> None:
     samples = torch.from_numpy(sound(name, CLIP))
     before = torch.get_num_threads()
@@ -227,14 +229,14 @@ MINUS_12_DB = 10 ** (-12 / 20)
 
 
 # Clicks and sounds that fade into silence are left out: amplitude_to_db lifts all power below 1e-5 to it.
-@pytest.mark.parametrize("gain", [0.1, MINUS_12_DB, 0.5, 0.9])
+@pytest.mark.parametrize("gain", [0.1, 0.9])
 @pytest.mark.parametrize("name", ["tones", "noise", "chirp", "clipping", "offset"])
 def test_gain_changes_nothing(name: str, gain: float) -> None:
     samples = torch.from_numpy(sound(name, CLIP))
     assert_within_one_level(levels(samples), levels(samples * gain))
 
 
-@pytest.mark.parametrize("genre", sorted(GENRES))
+@pytest.mark.parametrize("genre", sorted(GENRES)[::4])
 def test_gain_changes_nothing_in_music(genre: str) -> None:
     samples = torch.from_numpy(synthesise(genre, seed=0))
     assert_within_one_level(levels(samples), levels(samples * MINUS_12_DB))
@@ -459,12 +461,10 @@ def test_missing_file_is_an_os_error(tmp_path: Path) -> None:
         read_png(tmp_path / "nowhere.png")
 
 
-def test_png_with_an_empty_colour_profile_after_the_pixels() -> None:
+def test_png_with_an_empty_colour_profile_after_the_pixels_is_refused() -> None:
     png = write_png(np.zeros((128, 333), dtype=np.uint8))
-    try:
+    with pytest.raises(PictureError, match="damaged"):
         read_png(png[:-12] + chunk(b"iCCP", b"") + png[-12:])
-    except PictureError:
-        return
 
 
 def test_png_of_100_megapixels_is_refused_without_a_warning() -> None:
@@ -472,10 +472,6 @@ def test_png_of_100_megapixels_is_refused_without_a_warning() -> None:
         read_png(png_file(10_000, 10_000, b"x"))
 
 
-def test_loud_finite_samples() -> None:
-    samples = torch.from_numpy(noise(seconds=3, seed=0)) * 1e10  # as a float WAV of 32-bit integers' scale has
-    try:
-        found = levels(samples)
-    except ValueError:
-        return
-    assert torch.equal(found, levels(samples * 1e-6)) or (found > 0).any()
+def test_samples_far_beyond_full_scale_are_refused() -> None:
+    with pytest.raises(ValueError, match="within ±100000"):
+        levels(torch.from_numpy(noise(seconds=3, seed=0)) * 1e10)  # a float WAV with the scale of 32-bit integers

@@ -4,26 +4,40 @@ import runpy
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
+from click.testing import Result
 from typer.testing import CliRunner
 
 from raygenre import job
-from raygenre.search.config import Resources
 
 ROOT = Path(__file__).parent.parent
+SCRIPT = ROOT / "experiments" / "tune.py"
 
 
-def tune(*arguments: str, storage: Path | str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "experiments" / "tune.py"), "--storage", str(storage), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+@pytest.fixture(scope="module")
+def script() -> dict[str, Any]:
+    """The script's names, for calls within this process: a process of its own would import for many seconds."""
+    return runpy.run_path(str(SCRIPT))
+
+
+@pytest.fixture
+def on_the_cluster(script: dict[str, Any], ray_cluster: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the script use the tests' cluster instead of starting one."""
+    monkeypatch.setitem(script["main"].__globals__, "connect", lambda address: "the tests' cluster")
+
+
+def tune(script: dict[str, Any], *arguments: str, storage: Path) -> Result:
+    app = typer.Typer()
+    app.command()(script["main"])
+    return CliRunner().invoke(app, ["--storage", str(storage), *arguments])
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--data", "/nowhere"], "/nowhere is not a folder"),
         (["--resume"], "there is no study in"),
         (["--resume", "--study", "spring"], "there is no study spring"),
         (["--data", "TRACKS", "--study", "a/b"], "letters"),
@@ -39,71 +53,46 @@ def tune(*arguments: str, storage: Path | str) -> subprocess.CompletedProcess[st
     ],
 )
 def test_a_search_that_cannot_be_is_refused_in_one_line(
-    arguments: list[str], message: str, tracks_folder: Path, tmp_path: Path
+    arguments: list[str],
+    message: str,
+    tracks_folder: Path,
+    tmp_path: Path,
+    script: dict[str, Any],
+    on_the_cluster: None,
 ) -> None:
     known = {"TRACKS": str(tracks_folder), "EXAMPLE": str(ROOT / "experiments" / "space.yaml")}
-    arguments = [known.get(argument, argument) for argument in arguments]
-    result = tune(*arguments, storage=tmp_path / "results")
-    assert result.returncode == 2, result.stdout + result.stderr
+    result = tune(script, *(known.get(argument, argument) for argument in arguments), storage=tmp_path / "results")
+    assert result.exit_code == 2, result.output
     assert "error: " in result.stdout
     assert message in result.stdout
-    assert "Traceback" not in result.stdout + result.stderr
     assert not (tmp_path / "results" / "mlflow.db").exists()
 
 
-def test_a_champion_that_cannot_be_decided_about_is_said_with_what_to_do(
-    tracks_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    script = runpy.run_path(str(ROOT / "experiments" / "tune.py"))
+@pytest.mark.integration
+def test_the_script_by_itself_refuses_without_a_traceback(tmp_path: Path) -> None:
+    command = [sys.executable, str(SCRIPT), "--storage", str(tmp_path / "results"), "--data", "/nowhere"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert result.returncode == 2, result.stdout + result.stderr
+    assert "error: /nowhere is not a folder" in result.stdout
+    assert "Traceback" not in result.stdout + result.stderr
+    assert not (tmp_path / "results").exists()
 
+
+def test_a_champion_that_cannot_be_decided_about_is_said_with_what_to_do(
+    tracks_folder: Path,
+    tmp_path: Path,
+    script: dict[str, Any],
+    on_the_cluster: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def undecided(*arguments: object, **named: object) -> None:
         raise job.UndecidedError(7, "somebody has not given the lock back")
 
     monkeypatch.setattr(job, "run", undecided)
-    monkeypatch.setitem(script["main"].__globals__, "connect", lambda address: "no cluster")
-    monkeypatch.setitem(script["main"].__globals__, "resources", lambda *asked: Resources(1, 0))
-    app = typer.Typer()
-    app.command()(script["main"])
-    result = CliRunner().invoke(app, ["--data", str(tracks_folder), "--storage", str(tmp_path)])
+    result = tune(script, "--data", str(tracks_folder), storage=tmp_path)
     assert result.exit_code == 2, result.output
     said = " ".join(result.stdout.split())
     assert (
         "version 7 is registered, but the champion could not be changed: somebody has not given the lock back" in said
     )
     assert said.endswith("raygenre promote 7")
-
-
-def test_help_names_every_option() -> None:
-    command = [sys.executable, str(ROOT / "experiments" / "tune.py"), "--help"]
-    text = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, env={"COLUMNS": "200"})
-    for option in [
-        "data",
-        "study",
-        "trials",
-        "epochs",
-        "seed",
-        "split",
-        "split-lists",
-        "folds",
-        "validation",
-        "duplicates",
-        "keep-duplicates",
-        "sampler",
-        "space",
-        "search-width",
-        "start",
-        "objectives",
-        "config",
-        "scheduler",
-        "cpus-per-trial",
-        "gpus-per-trial",
-        "max-concurrent",
-        "address",
-        "storage",
-        "study-url",
-        "tracking-uri",
-        "resume",
-        "top-k",
-        "promote",
-    ]:
-        assert f"--{option}" in text.stdout
