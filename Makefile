@@ -10,6 +10,9 @@ ifdef STORAGE
 export RAYGENRE_STORAGE := $(STORAGE)
 endif
 
+# Tests that share a server or a cluster stay in one worker, see tests/conftest.py
+WORKERS := -n 2 --dist loadgroup --no-loadscope-reorder
+
 .PHONY: help tune serve ui dashboard openapi screenshots test test-slow check format bench k8s-check k8s-search clean
 .DEFAULT_GOAL := help
 
@@ -39,11 +42,12 @@ screenshots: .venv/test ## take the README's pictures of MLflow anew, after a sm
 	mkdir -p docs
 	SCREENSHOTS=docs $(BIN)/pytest -q -m slow tests/browser/test_mlflow.py
 
-test: .venv/test ## the tests, but for the slow ones
-	$(BIN)/pytest -m "not slow" $(ARGS)
+test: .venv/test ## the tests, but for the slow ones (part of them: make test ARGS="tests/search -m unit")
+	$(BIN)/pytest $(WORKERS) -p no:schemathesis -m "not slow" $(ARGS)
 
 test-slow: .venv/test ## long fault tests and whole commands
-	$(BIN)/pytest -m slow $(ARGS)
+	$(BIN)/pytest $(WORKERS) -m "slow and not alone" $(ARGS)
+	$(BIN)/pytest -m "slow and alone" $(ARGS)
 
 check: .venv/test ## format, lint, types, floors
 	$(BIN)/ruff format --check .

@@ -5,6 +5,7 @@ Heavy libraries are imported where a fixture needs them, so that tests of small 
 
 import io
 import os
+import re
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from raygenre.search.config import SearchConfig
     from raygenre.search.ledger import Ledger
     from raygenre.storage import Storage
+    from tests.mlflow_server import MlflowServer
     from tests.rivals import Ring
 
 # No test may write to a tracking server or a storage that the person who runs it works with.
@@ -31,8 +33,16 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 GENRES = ("bells", "drone", "storm")
 TRACKS = 10  # per genre
 
-GROUPS = {"ray_serve": "endpoint", "ray_cluster": "cluster", "rivals_ring": "registry"}
+GROUPS = {"ray_serve": "endpoint", "ray_cluster": "cluster", "mlflow_server": "mlflow", "rivals_ring": "registry"}
 """Fixtures that take long, and the group of tests that is kept in one worker of pytest-xdist because of each."""
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not import files of slow tests alone where slow tests are not wanted: some import for seconds."""
+    wanted = config.option.markexpr
+    if wanted in ("not slow", "unit", "integration", "unit or integration") and collection_path.suffix == ".py":
+        return bool(re.search(r"^pytestmark = .*mark\.slow\b", collection_path.read_text(), re.MULTILINE)) or None
+    return None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -44,7 +54,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
         group = next((group for fixture, group in GROUPS.items() if fixture in fixtures), "")
-        if group in ("endpoint", "cluster") and not item.get_closest_marker("slow"):
+        if group in ("endpoint", "cluster", "mlflow") and not item.get_closest_marker("slow"):
             item.add_marker("integration")
         integration = item.get_closest_marker("integration")
         if not integration and not item.get_closest_marker("slow"):
@@ -156,6 +166,17 @@ def finished(tracks: "Dataset", ray_cluster: None, tmp_path_factory: pytest.Temp
         ledger, tracks, storage, resources=Resources(1, 0), promote=None, console=Console(file=text, width=200)
     )
     return FinishedSearch(storage, ledger, tracks, outcome, text.getvalue())
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[MlflowServer]":
+    """A tracking server for tests that leave it running."""
+    from tests.mlflow_server import MlflowServer
+
+    server = MlflowServer(tmp_path_factory.mktemp("mlflow"))
+    server.start()
+    yield server
+    server.kill()
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from raygenre.storage import Storage
 from raygenre.tracking_server import Server
+from tests.storages import empty_storage
 
 
 def free_port() -> int:
@@ -33,6 +34,7 @@ class MlflowServer:
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder
+        self._own_database = not database
         self._options = (
             *("--backend-store-uri", database or f"sqlite:///{folder / 'mlflow.db'}"),
             *("--artifacts-destination", artifacts or str(folder / "artifacts")),
@@ -45,6 +47,8 @@ class MlflowServer:
 
     def start(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
+        if self._own_database and not (self.folder / "mlflow.db").exists():
+            empty_storage(self.folder)
         command = [
             sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1",
             *self._options,

@@ -6,6 +6,7 @@ for numba's decorators here, and what librosa computes with NumPy, SciPy and sox
 
 import sys
 from collections.abc import Callable
+from functools import cache
 from types import ModuleType
 from typing import Any
 
@@ -21,7 +22,9 @@ def _leave(*arguments: Any, **named: Any) -> Any:
     return unchanged
 
 
-def _librosa() -> ModuleType:
+@cache
+def librosa() -> ModuleType:
+    """The library, imported by the first call: with all that it imports it takes seconds."""
     stand_in = ModuleType("numba")
     for decorator in ("jit", "stencil", "vectorize", "guvectorize"):
         setattr(stand_in, decorator, _leave)
@@ -40,6 +43,3 @@ def _librosa() -> ModuleType:
         if with_numba:
             sys.modules["numba"] = with_numba
     return librosa
-
-
-librosa = _librosa()

@@ -22,6 +22,7 @@ from raygenre.seen import Seen
 from raygenre.spectrogram import write_png
 from raygenre.storage import Storage, resolve
 from raygenre.tracking_server import Server
+from tests.storages import empty_storage
 
 DRONE, BELLS, STORM, SYNTHETIC, OTHER_GENRES, FORGETFUL = range(1, 7)  # versions
 GENRES = ("bells", "drone", "storm")
@@ -116,7 +117,7 @@ class Ring:
 
 def new_ring(root: Path) -> Ring:
     """Register all versions."""
-    storage = resolve(root)
+    storage = empty_storage(root)
     dataset = tracks(write_tracks(root / "tracks"), storage.cache)
     for favourite, study in ((1, "spring"), (0, "summer"), (2, "autumn")):
         register(storage, rival(dataset, favourite), dataset, study=study)

@@ -16,7 +16,7 @@ from raygenre.slices import Known
 def classifier(tracks: Dataset) -> Classifier:
     """It nearly always names the last of its genres, and was tested on every third track."""
     torch.manual_seed(0)
-    model = GenreCNN(ModelConfig(genres=3)).eval()
+    model = GenreCNN(ModelConfig(genres=3, widths=(4, 4, 4))).eval()
     with torch.no_grad():
         list(model.parameters())[-1][2] = 9
     places = np.arange(len(tracks.tracks))

@@ -134,7 +134,7 @@ def test_samples_are_librosas(rate: int, channels: int, codec: str, tmp_path: Pa
     sides = [noise(seconds=15, seed=seed, rate=rate) + tone(440, seconds=15, rate=rate) for seed in range(channels)]
     path = tmp_path / "song.wav"
     path.write_bytes(encode(stereo(*sides) if channels == 2 else sides[0], "wav", codec, rate=rate))
-    theirs, _ = librosa.load(path, sr=RATE, mono=True)
+    theirs, _ = librosa().load(path, sr=RATE, mono=True)
     ours = decode(path)
     assert len(ours) == len(theirs)
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=2e-6)

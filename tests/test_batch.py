@@ -22,7 +22,7 @@ GENRES = ("blues", "error", "rock")  # one is named as a column of the table
 @pytest.fixture(scope="module")
 def classifier() -> Classifier:
     torch.manual_seed(0)
-    return Classifier(GenreCNN(ModelConfig(genres=3)), GENRES)
+    return Classifier(GenreCNN(ModelConfig(genres=3, widths=(4, 4, 4))), GENRES)
 
 
 @pytest.fixture(scope="module")

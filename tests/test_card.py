@@ -13,7 +13,9 @@ from raygenre.seen import Seen
 def classifier() -> Classifier:
     torch.manual_seed(0)
     origin = {"study": "spring", "data_digest": "abcdef0123456789"}
-    return Classifier(GenreCNN(ModelConfig(genres=2)), ("blues", "rock"), Calibration(1.5, 0.6), origin, "feed")
+    return Classifier(
+        GenreCNN(ModelConfig(genres=2, widths=(4, 4, 4))), ("blues", "rock"), Calibration(1.5, 0.6), origin, "feed"
+    )
 
 
 def test_a_card_says_what_is_known() -> None:
@@ -72,6 +74,6 @@ def test_a_card_says_how_the_search_was_made_if_that_is_known() -> None:
 
 def test_the_licence_note_is_about_gtzan_where_its_genres_are() -> None:
     genres = ("blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock")
-    gtzan = Classifier(GenreCNN(ModelConfig(genres=10)), genres)
+    gtzan = Classifier(GenreCNN(ModelConfig(genres=10, widths=(4, 4, 4))), genres)
     assert "GTZAN comes with no licence" in card(gtzan, name="x", evidence=None)
     assert "no licence" not in card(classifier(), name="x", evidence=None)

@@ -239,6 +239,7 @@ def check_that_one_won_cleanly(ring: Ring) -> None:
     assert alias.rollback(ring.storage) == (winner, DRONE)
 
 
+@pytest.mark.slow
 def test_of_two_that_challenge_at_once_one_wins_and_the_other_was_judged_against_it(ring: Ring, tmp_path: Path) -> None:
     """Each of them is better than the champion, and neither than the other."""
     alias.promote(ring.storage, DRONE)
@@ -247,20 +248,15 @@ def test_of_two_that_challenge_at_once_one_wins_and_the_other_was_judged_against
 
 
 @pytest.mark.slow
-def test_so_it_is_on_a_server(rivals_ring: Ring, tmp_path: Path) -> None:
-    server = MlflowServer(tmp_path / "server")
-    server.start()
-    try:
-        ring = Ring(server.storage(tmp_path / "storage"), rivals_ring.dataset)
-        for favourite in (1, 0, 2):
-            rivals.register(ring.storage, rivals.rival(ring.dataset, favourite), ring.dataset)
-        alias.promote(ring.storage, DRONE)
-        meet(ring.storage, (BELLS, STORM), Path(ring.dataset.source), tmp_path / "meeting")
-        check_that_one_won_cleanly(ring)
-        names = [model.name for model in Server(ring.storage).client.search_registered_models()]
-        assert names == [MODEL]  # the lock was given back
-    finally:
-        server.kill()
+def test_so_it_is_on_a_server(mlflow_server: MlflowServer, rivals_ring: Ring, tmp_path: Path) -> None:
+    ring = Ring(mlflow_server.storage(tmp_path / "storage"), rivals_ring.dataset)
+    for favourite in (1, 0, 2):
+        rivals.register(ring.storage, rivals.rival(ring.dataset, favourite), ring.dataset)
+    alias.promote(ring.storage, DRONE)
+    meet(ring.storage, (BELLS, STORM), Path(ring.dataset.source), tmp_path / "meeting")
+    check_that_one_won_cleanly(ring)
+    names = [model.name for model in Server(ring.storage).client.search_registered_models()]
+    assert names == [MODEL]  # the lock was given back
 
 
 def test_where_the_champion_was_deleted_the_one_before_is_who_counts(ring: Ring) -> None:

@@ -21,7 +21,7 @@ GENRES = ("bells", "drone", "storm")
 
 def classifier(seed: int = 0) -> Classifier:
     torch.manual_seed(seed)
-    model = GenreCNN(ModelConfig(genres=3))
+    model = GenreCNN(ModelConfig(genres=3, widths=(4, 4, 4)))
     return Classifier(model, GENRES, Calibration(2.0, 0.6), {"study": "none", "setting": {"dropout": 0.3}})
 
 
@@ -172,7 +172,7 @@ def test_an_incomplete_folder_is_refused_by_name(tmp_path: Path, damage: str) ->
 
 def test_outputs_and_genres_must_match() -> None:
     with pytest.raises(ValueError, match="3 outputs for 2 genres"):
-        Classifier(GenreCNN(ModelConfig(genres=3)), ("a", "b"))
+        Classifier(GenreCNN(ModelConfig(genres=3, widths=(4, 4, 4))), ("a", "b"))
 
 
 def test_an_answer_below_the_threshold_is_uncertain(tracks: Dataset) -> None:

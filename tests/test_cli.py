@@ -30,6 +30,7 @@ from raygenre.tracking_server import Server
 from tests.conftest import FinishedSearch, new_ledger
 from tests.mlflow_server import free_port, values
 from tests.sounds import encode, tone
+from tests.storages import empty_storage
 
 RUNNER = CliRunner()
 
@@ -68,7 +69,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The folder of a classifier that has learned nothing."""
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("models") / "untrained"
-    Classifier(GenreCNN(ModelConfig(genres=3)), ("bells", "drone", "storm")).save(folder)
+    Classifier(GenreCNN(ModelConfig(genres=3, widths=(4, 4, 4))), ("bells", "drone", "storm")).save(folder)
     return str(folder)
 
 
@@ -222,7 +223,7 @@ def test_render_of_what_is_no_audio_writes_nothing(tmp_path: Path) -> None:
 
 
 def test_sync_delivers_what_a_search_without_mlflow_kept(tracks: Dataset, tmp_path: Path) -> None:
-    storage = resolve(tmp_path)
+    storage = empty_storage(tmp_path)
     ledger = new_ledger(storage.studies.folder, tracks)
     number = ledger.begin(sampler("random", seed=0, trials=3), space(2)).number
     tracker = Tracker(Storage(tmp_path, f"http://127.0.0.1:{free_port()}"), ledger.folder, ledger.id)
@@ -275,7 +276,7 @@ def test_sync_says_when_mlflow_is_still_away(tracks: Dataset, tmp_path: Path, mo
 
 
 def test_rollback_names_both_versions(tmp_path: Path) -> None:
-    storage = resolve(tmp_path)
+    storage = empty_storage(tmp_path)
     client = Server(storage).client
     client.create_registered_model("raygenre")
     for version in (1, 2):

@@ -21,7 +21,7 @@ from tests.mlflow_server import free_port
 def model(tracks: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a classifier that nearly always names storms; it was tested on every third track."""
     torch.manual_seed(0)
-    network = GenreCNN(ModelConfig(genres=3))
+    network = GenreCNN(ModelConfig(genres=3, widths=(4, 4, 4)))
     with torch.no_grad():
         list(network.parameters())[-1][2] = 9
     places = range(len(tracks.tracks))
@@ -138,7 +138,9 @@ def test_the_champion_is_evaluated_and_its_run_gets_the_report(finished: Finishe
 def test_without_data_a_model_of_synthetic_tracks_gets_these(tmp_path: Path) -> None:
     genres = tuple(sorted(GENRES))
     torch.manual_seed(0)
-    Classifier(GenreCNN(ModelConfig(genres=len(genres))), genres, origin={"synthetic": True}).save(tmp_path / "model")
+    Classifier(GenreCNN(ModelConfig(genres=len(genres), widths=(4, 4, 4))), genres, origin={"synthetic": True}).save(
+        tmp_path / "model"
+    )
     result = evaluate(tmp_path / "model", tmp_path, "--split", "all", "--no-log", "--json")
     assert result.exit_code == 0, result.output
     record = json.loads(result.stdout)

@@ -1,4 +1,4 @@
-"""The command `raygenre dashboard` as a process of its own, on a study of a search that is still going on."""
+"""The command `raygenre dashboard`, on a study of a search that is still going on."""
 
 import json
 import os
@@ -11,7 +11,9 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from raygenre.cli import app
 from raygenre.dataset import Dataset
 from raygenre.search.samplers import sampler
 from tests.conftest import new_ledger
@@ -32,6 +34,7 @@ def fetch(url: str, process: subprocess.Popen[str]) -> bytes:
             time.sleep(0.2)
 
 
+@pytest.mark.integration
 def test_it_shows_a_study_while_the_search_goes_on(tracks: Dataset, tmp_path: Path) -> None:
     ledger = new_ledger(tmp_path / "studies", tracks, name="autumn")  # open, its lock held
     draw = sampler("random", seed=0, trials=9)
@@ -75,9 +78,8 @@ def test_it_shows_a_study_while_the_search_goes_on(tracks: Dataset, tmp_path: Pa
 )
 def test_without_a_study_it_says_what_to_do(arguments: list[str], message: str, tmp_path: Path) -> None:
     arguments = [argument.replace("NEW", str(tmp_path)) for argument in arguments]
-    command = [*COMMAND, "--storage", str(tmp_path / "none"), *arguments]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert result.returncode == 2, result.stdout + result.stderr
+    result = CliRunner().invoke(app, ["dashboard", "--storage", str(tmp_path / "none"), *arguments])
+    assert result.exit_code == 2, result.output
     assert message in result.stderr
     assert "make tune" in result.stderr
 
@@ -87,7 +89,7 @@ def test_a_taken_port_is_named(tracks: Dataset, tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        command = [*COMMAND, "--storage", str(tmp_path), "--port", str(taken.getsockname()[1])]
-        result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert result.returncode == 2
+        arguments = ["dashboard", "--storage", str(tmp_path), "--port", str(taken.getsockname()[1])]
+        result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
     assert "name another with --port" in result.stderr

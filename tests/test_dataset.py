@@ -188,27 +188,20 @@ print(data.digest, len(data.tracks))
 """
 
 
+@pytest.mark.integration
 def test_two_processes_may_load_at_once(folder: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
-    loaders = [
-        subprocess.Popen(
-            [sys.executable, "-c", LOAD, str(folder), str(cache)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(2)
-    ]
-    for loader in loaders:
-        assert loader.stdout is not None
-        assert loader.stdout.readline() == "ready\n"
-    for loader in loaders:
-        assert loader.stdin is not None
-        loader.stdin.write("go\n")
-        loader.stdin.flush()
-    answers = [loader.communicate(timeout=60)[0].split() for loader in loaders]
-    assert [loader.returncode for loader in loaders] == [0, 0]
-    assert answers[0] == answers[1] == [load(folder, cache=tmp_path / "other").digest, "5"]
+    command = [sys.executable, "-c", LOAD, str(folder), str(cache)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdin
+        assert other.stdout
+        assert other.stdout.readline() == "ready\n"
+        other.stdin.write("go\n")
+        other.stdin.flush()
+        here = load(folder, cache=cache)
+        there = other.communicate(timeout=60)[0].split()
+    assert other.returncode == 0
+    assert there == [here.digest, str(len(here.tracks))] == [load(folder, cache=tmp_path / "other").digest, "5"]
     assert len(list(cache.iterdir())) == 1
 
 

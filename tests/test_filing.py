@@ -90,7 +90,7 @@ def test_a_card_of_many_genres_fits_into_a_description(finished: FinishedSearch)
     name, version = fetched.name.split("/")
     before = client.get_model_version(name, version).description
     genres = tuple(f"a genre of music, number {number}" for number in range(200))
-    many = Classifier(GenreCNN(ModelConfig(genres=len(genres))), genres)
+    many = Classifier(GenreCNN(ModelConfig(genres=len(genres), widths=(4, 4, 4))), genres)
     filing.attach(finished.storage, replace(fetched, classifier=many), "<p>many</p>")
     text = str(client.get_model_version(name, version).description)
     client.update_model_version(name, version, description=before)

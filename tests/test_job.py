@@ -20,10 +20,10 @@ from raygenre.search.ledger import CHECKPOINT, RUN
 from raygenre.search.recorder import METRICS
 from raygenre.search.tracked import tracked
 from raygenre.spectrogram import write_png
-from raygenre.storage import resolve
 from raygenre.tracking import Tracker
 from raygenre.tracking_server import Server
 from tests.conftest import FinishedSearch, new_ledger
+from tests.storages import empty_storage
 
 
 def parent_run(finished: FinishedSearch) -> str:
@@ -230,7 +230,7 @@ def test_more_trials_for_a_finished_study_bring_their_own_winner(
     tracks: Dataset, ray_cluster: None, tmp_path: Path
 ) -> None:
     """The first setting hardly moves, so that one of the others is better."""
-    storage = resolve(tmp_path)
+    storage = empty_storage(tmp_path)
     space = {"learning_rate": {"low": 1e-8, "high": 5e-3, "log": True}}
     starts = [{"learning_rate": 1e-8}]
     ledger = new_ledger(storage.studies.folder, tracks, trials=1, epochs=1, space=space, starts=starts)
@@ -258,7 +258,7 @@ def test_more_trials_for_a_finished_study_bring_their_own_winner(
 
 def test_a_run_that_a_killed_driver_left_is_closed_by_the_next(tracks: Dataset, tmp_path: Path) -> None:
     """Such as a final training, when more trials have brought another winner."""
-    storage = resolve(tmp_path)
+    storage = empty_storage(tmp_path)
     ledger = new_ledger(storage.studies.folder, tracks)
     killed = Tracker(storage, ledger.folder, ledger.id)
     killed.start("final-0001-9", "final", parent=killed.start(ledger.name, "search"))

@@ -75,6 +75,6 @@ def test_readme_examples_run(example: str, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     song = np.concatenate([synthesise("bells", seed=0), synthesise("storm", seed=0)])
     (tmp_path / "song.mp3").write_bytes(encode(song, "mp3", "libmp3lame"))
-    Classifier(GenreCNN(ModelConfig(genres=2)), ("bells", "storm")).save(tmp_path / "classifier")
+    Classifier(GenreCNN(ModelConfig(genres=2, widths=(4, 4, 4))), ("bells", "storm")).save(tmp_path / "classifier")
     torch.manual_seed(0)
     exec(compile(example, "README.md", "exec"), {})

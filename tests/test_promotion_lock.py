@@ -2,7 +2,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,17 +9,14 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from raygenre import promotion_lock
-from raygenre.storage import resolve
 from raygenre.tracking_server import Server
 from tests.mlflow_server import MlflowServer
+from tests.storages import empty_storage
 
 
-@pytest.fixture(scope="module")
-def on_a_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowClient]:
-    server = MlflowServer(tmp_path_factory.mktemp("server"))
-    server.start()
-    yield MlflowClient(server.uri, registry_uri=server.uri)
-    server.kill()
+@pytest.fixture
+def on_a_server(mlflow_server: MlflowServer) -> MlflowClient:
+    return MlflowClient(mlflow_server.uri, registry_uri=mlflow_server.uri)
 
 
 def check_that_one_at_a_time_holds_it(client: MlflowClient) -> None:
@@ -45,11 +41,12 @@ def check_that_one_at_a_time_holds_it(client: MlflowClient) -> None:
 
 
 def test_one_at_a_time_holds_the_lock_of_a_database(tmp_path: Path) -> None:
-    check_that_one_at_a_time_holds_it(Server(resolve(tmp_path)).client)
+    check_that_one_at_a_time_holds_it(Server(empty_storage(tmp_path)).client)
 
 
+@pytest.mark.integration
 def test_a_process_that_is_killed_keeps_no_lock_of_a_database(tmp_path: Path) -> None:
-    client = Server(resolve(tmp_path)).client
+    client = Server(empty_storage(tmp_path)).client
     program = (
         "import sys, time\n"
         "from mlflow.tracking import MlflowClient\n"

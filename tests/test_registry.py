@@ -14,6 +14,7 @@ from raygenre.model import GenreCNN, ModelConfig
 from raygenre.registry import AwayError, RegistryError
 from raygenre.storage import Storage, resolve
 from raygenre.tracking_server import Server
+from tests.storages import empty_storage
 
 
 def evidence(accuracy: float = 0.7, *, synthetic: bool = False, test: str = "t", sha256: str = "x") -> Evidence:
@@ -23,12 +24,12 @@ def evidence(accuracy: float = 0.7, *, synthetic: bool = False, test: str = "t",
 @pytest.fixture(scope="module")
 def storage(tmp_path_factory: pytest.TempPathFactory) -> Storage:
     """A registry with two versions, of which the second is champion."""
-    storage = resolve(tmp_path_factory.mktemp("registry"))
+    storage = empty_storage(tmp_path_factory.mktemp("registry"))
     server = Server(storage)
     for seed in (0, 1):
         torch.manual_seed(seed)
         folder = storage.root / f"classifier-{seed}"
-        Classifier(GenreCNN(ModelConfig(genres=2)), ("a", "b")).save(folder)
+        Classifier(GenreCNN(ModelConfig(genres=2, widths=(4, 4, 4))), ("a", "b")).save(folder)
         found = evidence(sha256=Classifier.load(folder).sha256)
         run = server.client.create_run(server.experiment_id)
         assert registry.register(storage, run.info.run_id, folder, found) == seed + 1
@@ -157,7 +158,7 @@ def test_a_bucket_that_fails_in_its_own_way_is_away(storage: Storage, monkeypatc
 
 def versions(folder: Path, number: int) -> tuple[Storage, MlflowClient]:
     """A registry with so many versions, which hold nothing."""
-    storage = resolve(folder)
+    storage = empty_storage(folder)
     client = Server(storage).client
     client.create_registered_model("raygenre")
     for _ in range(number):

@@ -50,7 +50,7 @@ class Reader(HTMLParser):
 
 def appraisal(tracks: Dataset) -> Appraisal:
     torch.manual_seed(0)
-    model = GenreCNN(ModelConfig(genres=3)).eval()
+    model = GenreCNN(ModelConfig(genres=3, widths=(4, 4, 4))).eval()
     with torch.no_grad():
         list(model.parameters())[-1][2] = 9
     seen = Seen.of(tracks.tracks, tracks.levels, train=range(1, 30, 2), test=range(0, 30, 2))
@@ -120,7 +120,7 @@ def test_slices_that_tell_nothing_apart_are_a_line(tracks: Dataset) -> None:
 
 @pytest.mark.parametrize(("bins", "method"), [(1, "(Grad-CAM on"), (2, "(HiResCAM on")])
 def test_how_evidence_was_found_goes_by_its_name(tracks: Dataset, bins: int, method: str) -> None:
-    model = GenreCNN(ModelConfig(genres=3, frequency_bins=bins)).eval()
+    model = GenreCNN(ModelConfig(genres=3, widths=(4, 4, 4), frequency_bins=bins)).eval()
     found = replace(appraisal(tracks), classifier=Classifier(model, tracks.genres))
     assert method in Reader(report_page.page(found, name="x", evidence=None)).text
 

@@ -16,9 +16,9 @@ from raygenre.dataset import Dataset
 from raygenre.provenance import CODE
 from raygenre.rerun import TOLERANCE, Difference, Largest, Record, largest, read, train_again
 from raygenre.search.config import Resources
-from raygenre.storage import resolve
 from raygenre.tracking_server import Server
 from tests.conftest import GENRES, FinishedSearch, new_ledger
+from tests.storages import empty_storage
 
 
 def run_ids(finished: FinishedSearch, role: str) -> list[str]:
@@ -63,7 +63,7 @@ def test_a_search_in_float32_is_trained_again_to_the_same_curve(
     tracks: Dataset, ray_cluster: None, tmp_path: Path
 ) -> None:
     """Wherever bfloat16 is fast and would be taken too."""
-    storage = resolve(tmp_path)
+    storage = empty_storage(tmp_path)
     space: dict[str, object] = {"precision": "float32", "width": 4}
     ledger = new_ledger(storage.studies.folder, tracks, trials=1, space=space)
     job.run(ledger, tracks, storage, resources=Resources(1, 0), promote=None, console=Console(quiet=True))

@@ -1,6 +1,6 @@
 """Measured changes of a song: small where the sound stays, large where it does not."""
 
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 
@@ -60,27 +60,37 @@ def test_summary_of_known_differences() -> None:
     assert (later.most, later.same, later.clips) == (7, 1, 2)
 
 
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "experiments" / "robustness.py"), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    """Run the script in this process, and return its exit status."""
+    script = ROOT / "experiments" / "robustness.py"
+    monkeypatch.setattr(sys, "argv", [str(script), *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(script), run_name="__main__")
+    return int(ended.value.code or 0)
 
 
 def test_the_script_prints_a_table_and_names_what_it_left_out(
-    classifier: Classifier, song: Path, tmp_path: Path
+    classifier: Classifier,
+    song: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     classifier.save(tmp_path / "model")
     (song.parent / "broken.mp3").write_text("no music")
-    result = run("--data", song.parent.parent, "--model", tmp_path / "model")
-    assert result.returncode == 0, result.stderr
-    assert "1 clips, model" in result.stdout
-    assert all(change in result.stdout for change in CHANGES)
-    assert "broken.mp3: the file is not audio" in result.stdout
+    monkeypatch.setenv("COLUMNS", "200")
+    assert run(monkeypatch, "--data", song.parent.parent, "--model", tmp_path / "model") == 0
+    printed = capsys.readouterr().out
+    assert "1 clips, model" in printed
+    assert all(change in printed for change in CHANGES)
+    assert "broken.mp3: the file is not audio" in printed
 
 
-def test_the_script_says_what_it_takes(tmp_path: Path) -> None:
-    result = run("--data", tmp_path)
-    assert result.returncode == 2
-    assert "holds no audio file; --data takes a folder of songs" in result.stdout
+def test_the_script_says_what_it_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "--data", tmp_path) == 2
+    assert "holds no audio file; --data takes a folder of songs" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("container", "codec", "rate"), [("mp3", "no-codec", RATE), ("mp3", "libmp3lame", 7)])

@@ -13,16 +13,17 @@ import pytest
 from raygenre.delivery import KEY, Delivery
 from raygenre.fingerprint import Part
 from raygenre.spool import Spool
-from raygenre.storage import Storage, resolve
+from raygenre.storage import Storage
 from raygenre.tracking import SPOOL, Tracker
 from raygenre.tracking_server import Server, ServerAddressError
 from tests.mlflow_server import MlflowServer, free_port, values
+from tests.storages import empty_storage
 
 
 @pytest.fixture(scope="module")
 def storage(tmp_path_factory: pytest.TempPathFactory) -> Storage:
     """With the embedded database."""
-    return resolve(tmp_path_factory.mktemp("storage"))
+    return empty_storage(tmp_path_factory.mktemp("storage"))
 
 
 @pytest.fixture(scope="module")
@@ -290,63 +291,28 @@ def test_a_name_that_does_not_exist_is_an_error_at_once(tmp_path: Path) -> None:
         Tracker(Storage(tmp_path, "http://no-such-name.invalid:5000"), tmp_path / "study", "wrong")
 
 
-@pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
-    real = MlflowServer(tmp_path_factory.mktemp("mlflow"))
-    real.start()
-    yield real
-    real.kill()
+class Front:
+    """In front of a real server: closed as if no server were there, or losing calls.
 
+    Attributes:
+        lost: paths of the calls that got no answer.
+        late: timers of the calls that the server hears of later.
+    """
 
-def test_a_server_that_is_killed_and_comes_back_gets_everything_once(real: MlflowServer, tmp_path: Path) -> None:
-    storage = real.storage(tmp_path)
-    tracker = Tracker(storage, tmp_path / "study", "killed")
-    parent = tracker.start("search", "search")
-    for number in range(4):
-        if number == 2:
-            assert tracker.drain(60)
-            real.kill()
-        run = tracker.start(f"trial-{number}", "trial", parent=parent, params={"dropout": number})
-        for step in range(1, 21):
-            tracker.log(run, {"loss": 1 / step, "rate": 0.1}, step=step)
-        tracker.end(run, "FINISHED")
-    tracker.text(parent, "hello", "note.txt")
-    tracker.inputs(parent, [Part("songs", "/songs", "training", "a" * 64, {"bells": 3})])
-    tracker.end(parent, "FINISHED")
-    assert not tracker.drain(1)
-    assert tracker.trouble == "connection refused"
-    real.start()
-    assert tracker.drain(60), tracker.trouble
-    assert not tracker.trouble
-    tracker.close()
-    server = Server(storage)
-    runs = server.client.search_runs([server.experiment_id], f"tags.`{KEY}` LIKE 'killed/%'")
-    assert len(runs) == 5
-    assert {run.info.status for run in runs} == {"FINISHED"}
-    for found in runs:
-        if found.data.tags["role"] == "trial":
-            assert values(server, found.info.run_id, "loss") == [(step, 1 / step) for step in range(1, 21)]
-            assert len(values(server, found.info.run_id, "rate")) == 20
-        else:
-            assert [file.path for file in server.client.list_artifacts(found.info.run_id)] == ["note.txt"]
-            assert found.inputs is not None
-            assert [one.dataset.digest for one in found.inputs.dataset_inputs] == ["a" * 16]
-
-
-class Losing:
-    """In front of a real server: the first call of each kind gets no answer, and is heard at once or seconds later."""
-
-    def __init__(self, target: MlflowServer, *, late: float) -> None:
-        lost: set[str] = set()
+    def __init__(self, target: MlflowServer, *, port: int = 0, late: float | None = None) -> None:
+        """Forward everything; if `late` is given, the first call of each kind gets no answer, and is heard `late` s
+        later."""
+        self.lost: set[str] = set()
         self.late: list[threading.Timer] = []
-        timers = self.late
+        lost, timers = self.lost, self.late
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def forward(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 headers = {"Content-Type": "application/json"}
                 request = urllib.request.Request(target.uri + self.path, body or None, headers, method=self.command)
-                if self.path.endswith(("/create", "/log-batch", "/update")) and self.path not in lost:
+                losable = self.path.endswith(("/create", "/log-batch", "/update")) and self.path not in lost
+                if late is not None and losable:
                     lost.add(self.path)
                     timers.append(threading.Timer(late, lambda: urllib.request.urlopen(request, timeout=60).close()))
                     timers[-1].start()
@@ -367,11 +333,11 @@ class Losing:
             def log_message(self, format: str, *arguments: object) -> None:
                 pass
 
-        for method in ("GET", "POST"):
+        for method in ("GET", "POST", "PUT"):
             setattr(Handler, f"do_{method}", Handler.forward)
-        self.lost = lost
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.uri = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self.port = self._server.server_port
+        self.uri = f"http://127.0.0.1:{self.port}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def close(self) -> None:
@@ -381,9 +347,50 @@ class Losing:
         self._server.server_close()
 
 
+def test_a_server_that_goes_away_and_comes_back_gets_everything_once(
+    mlflow_server: MlflowServer, tmp_path: Path
+) -> None:
+    """One that is killed is in tests/faults."""
+    front = Front(mlflow_server)
+    tracker = Tracker(Storage(tmp_path, front.uri), tmp_path / "study", "gone")
+    parent = tracker.start("search", "search")
+    for number in range(4):
+        if number == 2:
+            assert tracker.drain(60)
+            front.close()
+        run = tracker.start(f"trial-{number}", "trial", parent=parent, params={"dropout": number})
+        for step in range(1, 21):
+            tracker.log(run, {"loss": 1 / step, "rate": 0.1}, step=step)
+        tracker.end(run, "FINISHED")
+    tracker.text(parent, "hello", "note.txt")
+    tracker.inputs(parent, [Part("songs", "/songs", "training", "a" * 64, {"bells": 3})])
+    tracker.end(parent, "FINISHED")
+    assert not tracker.drain(1)
+    assert tracker.trouble == "connection refused"
+    front = Front(mlflow_server, port=front.port)
+    assert tracker.drain(60), tracker.trouble
+    assert not tracker.trouble
+    tracker.close()
+    front.close()
+    server = Server(mlflow_server.storage(tmp_path))
+    runs = server.client.search_runs([server.experiment_id], f"tags.`{KEY}` LIKE 'gone/%'")
+    assert len(runs) == 5
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    for found in runs:
+        if found.data.tags["role"] == "trial":
+            assert values(server, found.info.run_id, "loss") == [(step, 1 / step) for step in range(1, 21)]
+            assert len(values(server, found.info.run_id, "rate")) == 20
+        else:
+            assert [file.path for file in server.client.list_artifacts(found.info.run_id)] == ["note.txt"]
+            assert found.inputs is not None
+            assert [one.dataset.digest for one in found.inputs.dataset_inputs] == ["a" * 16]
+
+
 @pytest.mark.parametrize("late", [0.0, 4.0])
-def test_calls_that_are_heard_and_not_answered_double_nothing(real: MlflowServer, tmp_path: Path, late: float) -> None:
-    losing = Losing(real, late=late)
+def test_calls_that_are_heard_and_not_answered_double_nothing(
+    mlflow_server: MlflowServer, tmp_path: Path, late: float
+) -> None:
+    losing = Front(mlflow_server, late=late)
     tracker = Tracker(Storage(tmp_path, losing.uri), tmp_path / "study", f"lost-{late:g}")
     run = tracker.start("trial", "trial", params={"dropout": 0.5})
     rows = [{"loss": 1 / epoch, "rate": 0.1, "epoch": epoch} for epoch in range(1, 11)]
@@ -398,7 +405,7 @@ def test_calls_that_are_heard_and_not_answered_double_nothing(real: MlflowServer
     tracker.close()
     losing.close()
     assert {path.rsplit("/", 1)[-1] for path in losing.lost} >= {"create", "log-batch", "update"}
-    server = Server(real.storage(tmp_path))
+    server = Server(mlflow_server.storage(tmp_path))
     [found] = server.client.search_runs([server.experiment_id], f"tags.`{KEY}` = '{run}'")
     assert found.info.run_id == run_id
     assert found.info.status == "FINISHED"

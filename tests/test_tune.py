@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 import typer
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from raygenre import job
 
@@ -19,7 +18,7 @@ SCRIPT = ROOT / "experiments" / "tune.py"
 
 @pytest.fixture(scope="module")
 def script() -> dict[str, Any]:
-    """The script's names, for calls within this process: a process of its own would import for many seconds."""
+    """The script's names, for calls within this process."""
     return runpy.run_path(str(SCRIPT))
 
 
@@ -29,7 +28,14 @@ def on_the_cluster(script: dict[str, Any], ray_cluster: None, monkeypatch: pytes
     monkeypatch.setitem(script["main"].__globals__, "connect", lambda address: "the tests' cluster")
 
 
-def tune(script: dict[str, Any], *arguments: str, storage: Path) -> Result:
+def tune(*arguments: str, storage: Path | str) -> subprocess.CompletedProcess[str]:
+    """Run the script as a process of its own, which takes many seconds."""
+    command = [sys.executable, str(SCRIPT), "--storage", str(storage), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+
+def tuned(script: dict[str, Any], *arguments: str, storage: Path) -> Result:
+    """Run the script's command in this process."""
     app = typer.Typer()
     app.command()(script["main"])
     return CliRunner().invoke(app, ["--storage", str(storage), *arguments])
@@ -61,7 +67,7 @@ def test_a_search_that_cannot_be_is_refused_in_one_line(
     on_the_cluster: None,
 ) -> None:
     known = {"TRACKS": str(tracks_folder), "EXAMPLE": str(ROOT / "experiments" / "space.yaml")}
-    result = tune(script, *(known.get(argument, argument) for argument in arguments), storage=tmp_path / "results")
+    result = tuned(script, *(known.get(argument, argument) for argument in arguments), storage=tmp_path / "results")
     assert result.exit_code == 2, result.output
     assert "error: " in result.stdout
     assert message in result.stdout
@@ -70,8 +76,7 @@ def test_a_search_that_cannot_be_is_refused_in_one_line(
 
 @pytest.mark.integration
 def test_the_script_by_itself_refuses_without_a_traceback(tmp_path: Path) -> None:
-    command = [sys.executable, str(SCRIPT), "--storage", str(tmp_path / "results"), "--data", "/nowhere"]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    result = tune("--data", "/nowhere", storage=tmp_path / "results")
     assert result.returncode == 2, result.stdout + result.stderr
     assert "error: /nowhere is not a folder" in result.stdout
     assert "Traceback" not in result.stdout + result.stderr
@@ -89,7 +94,7 @@ def test_a_champion_that_cannot_be_decided_about_is_said_with_what_to_do(
         raise job.UndecidedError(7, "somebody has not given the lock back")
 
     monkeypatch.setattr(job, "run", undecided)
-    result = tune(script, "--data", str(tracks_folder), storage=tmp_path)
+    result = tuned(script, "--data", str(tracks_folder), storage=tmp_path)
     assert result.exit_code == 2, result.output
     said = " ".join(result.stdout.split())
     assert (

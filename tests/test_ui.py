@@ -8,6 +8,8 @@ import time
 import urllib.request
 from pathlib import Path
 
+import pytest
+
 from raygenre.storage import resolve
 from raygenre.tracking_server import Server
 from tests.mlflow_server import free_port
@@ -27,6 +29,7 @@ def make_ui(storage: Path, arguments: str, log: Path, **environment: str) -> sub
         )
 
 
+@pytest.mark.slow
 def test_make_ui_shows_the_runs_of_a_storage(tmp_path: Path) -> None:
     server = Server(resolve(tmp_path / "results"))
     server.client.create_run(server.experiment_id, run_name="spring")
@@ -50,6 +53,7 @@ def test_make_ui_shows_the_runs_of_a_storage(tmp_path: Path) -> None:
         process.wait()
 
 
+@pytest.mark.integration
 def test_make_ui_names_the_server_that_has_the_runs(tmp_path: Path) -> None:
     log = tmp_path / "log"
     process = make_ui(tmp_path, "", log, MLFLOW_TRACKING_URI="http://someone:secret@mlflow.example.org")

@@ -15,28 +15,30 @@ from raygenre.drift import Reference
 from raygenre.evidence import Evidence
 from raygenre.model import GenreCNN, ModelConfig
 from raygenre.spectrogram import levels
-from raygenre.storage import Storage, resolve
+from raygenre.storage import Storage
 from raygenre.synthesis import synthesise
 from raygenre.tracking_server import Server
 from serve.app import app
 from serve.settings import Settings
 from tests.mlflow_server import free_port
+from tests.storages import empty_storage
 
 PORT = free_port()
 GENRES = ("bells", "drone", "storm")
+NARROW = ModelConfig(genres=len(GENRES), widths=(4, 4, 4), dense=4)
 
 
-def register(storage: Storage, *, favourite: int, promote: bool = True) -> int:
+def register(storage: Storage, *, favourite: int, promote: bool = True, model: ModelConfig = NARROW) -> int:
     """Register a model that nearly always names one genre, and return its version."""
     server = Server(storage)
     torch.manual_seed(favourite)
-    model = GenreCNN(ModelConfig(genres=len(GENRES)))
+    network = GenreCNN(model)
     with torch.no_grad():
-        list(model.parameters())[-1][favourite] = 3  # the last layer's bias
+        list(network.parameters())[-1][favourite] = 3  # the last layer's bias
     drawn = torch.stack([levels(torch.from_numpy(synthesise(genre, seed=0))) for genre in GENRES]).numpy()
     origin = {"level_distribution": Reference.of(drawn).to_json(), "study": "none", "data_digest": "0" * 64}
     folder = storage.root / f"classifier-{len(list(storage.root.glob('classifier-*')))}"
-    Classifier(model, GENRES, origin=origin).save(folder)
+    Classifier(network, GENRES, origin=origin).save(folder)
     sha256 = Classifier.load(folder).sha256
     evidence = Evidence(test_accuracy=0.75, test_digest="t", synthetic=True, study="none", sha256=sha256)
     run = server.client.create_run(server.experiment_id, run_name=folder.name)
@@ -46,10 +48,10 @@ def register(storage: Storage, *, favourite: int, promote: bool = True) -> int:
     return version
 
 
-def new_storage(root: Path) -> Storage:
+def new_storage(root: Path, model: ModelConfig = NARROW) -> Storage:
     """A registry whose champion, version 1, names the first genre."""
-    storage = resolve(root)
-    register(storage, favourite=0)
+    storage = empty_storage(root)
+    register(storage, favourite=0, model=model)
     return storage
 
 

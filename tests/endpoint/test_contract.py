@@ -25,6 +25,7 @@ CHECKS = [
     response_headers_conformance,
     response_schema_conformance,
 ]
+pytestmark = pytest.mark.slow
 contract = schemathesis.openapi.from_path(FILE)
 
 
@@ -39,9 +40,7 @@ def memory(endpoint: httpx.Client, picture: bytes, song: bytes) -> Iterator[None
     assert watch.change().grown < MOST_GROWTH
 
 
-@pytest.mark.slow
-@pytest.mark.alone
 @contract.parametrize()
-@settings(max_examples=400, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_what_the_document_allows_is_answered_as_it_says(case: Any, endpoint: httpx.Client) -> None:
     case.call_and_validate(base_url=str(endpoint.base_url), checks=CHECKS)

@@ -18,18 +18,24 @@ KEY = "of-somebody-0123456789"
 REPLICAS = 2
 
 
-def test_replicas_share_a_port_and_end_without_breaking_off(storage: Storage, ray_serve: None, picture: bytes) -> None:
+def test_replicas_share_a_port_ask_for_keys_and_end_without_breaking_off(
+    storage: Storage, ray_serve: None, picture: bytes
+) -> None:
     port = free_port()
     ending, replies = threading.Event(), []
+    key = {"X-API-Key": KEY}
 
     def client() -> None:
         while True:
-            replies.append(ask(port, ("/v1/predict", picture)))
+            replies.append(ask(port, ("/v1/predict", picture), headers=key))
             if ending.is_set() and replies[-1].status == LOST:
                 return
 
-    with running(storage, name="direct", prefix="/direct", direct_port=port, max_replicas=REPLICAS) as behind_proxy:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as direct:
+    settings = {"direct_port": port, "max_replicas": REPLICAS, "api_keys": KEY}
+    with running(storage, name="direct", prefix="/direct", **settings) as behind_proxy:
+        assert ask(port, ("/v1/predict", picture)).status == 401
+        behind_proxy.headers.update(key)
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, headers=key) as direct:
             answers = [each.post("/v1/predict", content=picture) for each in (behind_proxy, direct)]
             named = direct.post("/v1/predict", content=picture, headers={"X-Request-ID": "tune-7"})
             refused = direct.post("/v1/predict", content=b"nothing that is known")
@@ -58,13 +64,6 @@ def check_nothing_was_broken_off(replies: list[Reply]) -> None:
     assert set(found) == {200, LOST}, found
     assert found[LOST] == 4
     assert all(b"refused" in reply.content for reply in replies if reply.status == LOST), replies[-8:]
-
-
-def test_it_asks_for_keys_as_well(storage: Storage, ray_serve: None, picture: bytes) -> None:
-    port = free_port()
-    with running(storage, name="direct", prefix="/direct", direct_port=port, api_keys=KEY):
-        assert ask(port, ("/v1/predict", picture)).status == 401
-        assert ask(port, ("/v1/predict", picture), headers={"X-API-Key": KEY}).status == 200
 
 
 def test_a_port_that_another_program_has_is_named(storage: Storage, ray_serve: None) -> None:

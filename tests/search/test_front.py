@@ -17,9 +17,9 @@ from raygenre.search.config import Resources
 from raygenre.search.folder import StudyError
 from raygenre.search.ledger import RUN, Ledger, losses
 from raygenre.search.samplers import sampler
-from raygenre.storage import resolve
 from raygenre.tracking_server import Server
 from tests.conftest import new_ledger
+from tests.storages import empty_storage
 
 POINTS = {0: (0.9, 5000), 1: (0.7, 3000), 2: (0.6, 4000), 3: (0.5, 1000), 4: (0.7, 9000)}  # accuracy, parameters
 
@@ -84,7 +84,7 @@ def test_several_objectives_and_a_scheduler_exclude_each_other(tracks: Dataset, 
 def test_a_search_for_accuracy_size_and_speed_ends_with_a_front_and_a_winner_from_it(
     tracks: Dataset, ray_cluster: None, tmp_path: Path
 ) -> None:
-    storage = resolve(tmp_path)
+    storage = empty_storage(tmp_path)
     ledger = new_ledger(
         storage.studies.folder,
         tracks,

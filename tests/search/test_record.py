@@ -27,6 +27,7 @@ from raygenre.storage import resolve
 from raygenre.tracking import Tracker
 from raygenre.tracking_server import Server
 from tests.conftest import FinishedSearch, new_ledger, small_config
+from tests.storages import empty_storage
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +169,7 @@ def test_each_trials_run_says_where_its_training_state_is(finished: FinishedSear
 def test_a_trials_run_ends_as_the_trial_did(tracks: Dataset, tmp_path: Path) -> None:
     """Complete and overtaken, complete and the best, stopped, failed, and still under way when the search was ended."""
     ledger = new_ledger(tmp_path / "studies", tracks, trials=5)
-    tracker = Tracker(resolve(tmp_path), ledger.folder, ledger.id)
+    tracker = Tracker(empty_storage(tmp_path), ledger.folder, ledger.id)
     recorder = Recorder(ledger, tracker, tracker.start("search", "search"))
     draw = sampler("random", seed=0, trials=9)
     ends = [("FINISHED", "complete"), ("FINISHED", "complete"), ("FINISHED", "pruned"), ("FAILED", "fail")]

@@ -5,14 +5,14 @@ import pytest
 
 from raygenre import machine
 from raygenre.search.watch import EVERY, pause, watched
-from raygenre.storage import resolve
 from raygenre.tracking import Tracker
 from raygenre.tracking_server import Server
 from tests.mlflow_server import values
+from tests.storages import empty_storage
 
 
 def test_the_machines_load_is_in_mlflow_and_goes_on_with_the_next_driver(tmp_path: Path) -> None:
-    storage = resolve(tmp_path)
+    storage = empty_storage(tmp_path)
     counts = []
     for _ in range(2):
         tracker = Tracker(storage, tmp_path / "study", "watched")
@@ -35,7 +35,7 @@ def test_the_machines_load_is_in_mlflow_and_goes_on_with_the_next_driver(tmp_pat
 
 
 def test_a_search_that_ends_before_the_first_value_has_one(tmp_path: Path) -> None:
-    tracker = Tracker(resolve(tmp_path), tmp_path / "study", "short")
+    tracker = Tracker(empty_storage(tmp_path), tmp_path / "study", "short")
     run = tracker.start("search", "search")
     for _ in range(2):
         with watched(tracker, run):
@@ -45,7 +45,7 @@ def test_a_search_that_ends_before_the_first_value_has_one(tmp_path: Path) -> No
 
 
 def test_a_full_disk_ends_the_watch_and_not_the_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tracker = Tracker(resolve(tmp_path), tmp_path / "study", "full")
+    tracker = Tracker(empty_storage(tmp_path), tmp_path / "study", "full")
     run = tracker.start("search", "search")
 
     def full(*arguments: object, **named: object) -> None:
