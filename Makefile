@@ -13,7 +13,7 @@ endif
 # Tests that share a server or a cluster stay in one worker, see tests/conftest.py
 WORKERS := -n 2 --dist loadgroup --no-loadscope-reorder
 
-.PHONY: help tune serve ui dashboard openapi screenshots test test-slow check format bench k8s-check k8s-search clean
+.PHONY: help tune serve ui dashboard openapi screenshots test test-slow test-all check format bench k8s-check k8s-search clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -48,6 +48,10 @@ test: .venv/test ## the tests, but for the slow ones (part of them: make test AR
 test-slow: .venv/test ## long fault tests and whole commands
 	$(BIN)/pytest $(WORKERS) -m "slow and not alone" $(ARGS)
 	$(BIN)/pytest -m "slow and alone" $(ARGS)
+
+test-all: .venv/test ## all tests: first those that mind no company, two at a time, then the others alone
+	$(BIN)/pytest $(WORKERS) -m "not alone" $(ARGS)
+	$(BIN)/pytest -m alone $(ARGS)
 
 check: .venv/test ## format, lint, types, floors
 	$(BIN)/ruff format --check .

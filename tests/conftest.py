@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 for variable in [name for name in os.environ if name.startswith(("MLFLOW_", "RAYGENRE_", "RAY_ADDRESS"))]:
     del os.environ[variable]
 
+# Two workers share the cores with the processes that they start. Where more threads than cores wait for each other,
+# as after every block of a spectrogram, drawing one takes ten times as long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # A shell that starts the tests in the background has them ignore Ctrl-C, and all processes that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -45,6 +49,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return None
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Complete the marks `integration` and `unit`, and group the tests: by what they share, else by file.
 

@@ -11,7 +11,7 @@ from raygenre.search.space import Setting
 from raygenre.search.trial import OBJECTIVE, Plan, Tracks, start, summary, train
 from raygenre.training import EpochMetrics
 
-SETTING = Setting(batch_size=8)
+SETTING = Setting(batch_size=8, width=8)
 PLAN = Plan(genres=3, epochs=3, threads=1, device="cpu")
 
 
@@ -46,7 +46,7 @@ def test_the_state_is_there_before_an_epoch_is_told(tracks: Dataset, tmp_path: P
 
 def test_the_state_keeps_the_predictions_of_the_best_epoch(tracks: Dataset, tmp_path: Path) -> None:
     """Without decay, this learning rate makes the fourth epoch worse than the third."""
-    data, spoiled = shared(tracks), Setting(learning_rate=0.02, decay=0.0)
+    data, spoiled = shared(tracks), Setting(learning_rate=0.02, decay=0.0, width=8)
     folder = tmp_path / "whole"
     best: list[torch.Tensor] = []
     members = start(PLAN, spoiled, data, seed=1)
