@@ -47,7 +47,7 @@ def main(
     data: Annotated[Path | None, typer.Option(help="Folder of <class>/ folders, or Kaggle's GTZAN.")] = None,
     study: Annotated[str, typer.Option(help="Name of the study; by default the date and time.")] = "",
     trials: Annotated[int, typer.Option(help="Settings to try; 0: 20, or 8 on synthetic tracks.")] = 0,
-    epochs: Annotated[int, typer.Option(help="At most, a trial; 0: 40, or 12 on synthetic tracks.")] = 0,
+    epochs: Annotated[int, typer.Option(help="At most, a trial; 0: 40, or 8 on synthetic tracks.")] = 0,
     seed: Annotated[int, typer.Option(help="Of split, sampler and trainings.")] = 0,
     split: Annotated[
         Literal["random", "lists"], typer.Option(help="Draw the split, or take it from lists.")
@@ -74,7 +74,7 @@ def main(
     config: Annotated[
         Path | None, typer.Option(help="Run the search of a run.yaml; other options override it.")
     ] = None,
-    batch_size: Annotated[int, typer.Option(help="Tracks a step; 0: 16, or 8 on synthetic tracks.")] = 0,
+    batch_size: Annotated[int, typer.Option(help="Tracks a step; 0: 16, or 4 on synthetic tracks.")] = 0,
     augmentation: Annotated[Literal["none", "erasing"], typer.Option(help="Blank random rectangles.")] = "none",
     cpus_per_trial: Annotated[float | None, typer.Option(help="1 by default.")] = None,
     gpus_per_trial: Annotated[float | None, typer.Option(help="May be a fraction; 1 if there is a GPU.")] = None,

@@ -44,6 +44,7 @@ FLOORS = {
     "raygenre.examples": 1,
     "raygenre.song": 1,
     "raygenre.inference": 1,
+    "raygenre.flops": 1,
     "raygenre.layout": 1,
     "raygenre.dataset": 1,
     "raygenre.duplicates": 1,
