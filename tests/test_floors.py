@@ -74,6 +74,7 @@ FLOORS = {
     "raygenre.report": 4,
     "raygenre.job": 5,
     "raygenre.rerun": 5,
+    "raygenre.tune": 6,
     "raygenre.cli": 6,
     "experiments": 6,
     "serve": 6,

@@ -9,6 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+import raygenre.tune
 from raygenre import job
 from raygenre.search.config import Resources
 
@@ -60,8 +61,8 @@ def test_a_champion_that_cannot_be_decided_about_is_said_with_what_to_do(
         raise job.UndecidedError(7, "somebody has not given the lock back")
 
     monkeypatch.setattr(job, "run", undecided)
-    monkeypatch.setitem(script["main"].__globals__, "connect", lambda address: "no cluster")
-    monkeypatch.setitem(script["main"].__globals__, "resources", lambda *asked: Resources(1, 0))
+    monkeypatch.setattr(raygenre.tune, "connect", lambda address: "no cluster")
+    monkeypatch.setattr(raygenre.tune, "resources", lambda *asked, private: Resources(1, 0))
     app = typer.Typer()
     app.command()(script["main"])
     result = CliRunner().invoke(app, ["--data", str(tracks_folder), "--storage", str(tmp_path)])
