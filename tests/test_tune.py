@@ -74,6 +74,15 @@ def test_a_champion_that_cannot_be_decided_about_is_said_with_what_to_do(
     assert said.endswith("raygenre promote 7")
 
 
+def test_the_script_speaks_before_it_imports_what_takes_seconds() -> None:
+    script = str(ROOT / "experiments" / "tune.py")
+    program = (
+        f"import runpy, sys; runpy.run_path({script!r}); print(*{{'torch', 'ray', 'mlflow'}} & sys.modules.keys())"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
+    assert result.stdout == "\n"
+
+
 def test_help_names_every_option() -> None:
     command = [sys.executable, str(ROOT / "experiments" / "tune.py"), "--help"]
     text = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, env={"COLUMNS": "200"})

@@ -19,7 +19,7 @@ from raygenre.place import Place
 from raygenre.search.config import Resources
 from raygenre.search.folder import StudyError
 from raygenre.search.ledger import CHECKPOINT, Ledger
-from raygenre.search.memory import REASON as OUT_OF_MEMORY
+from raygenre.search.memory import KILLED
 from raygenre.search.recorder import METRICS
 from raygenre.search.searcher import trial_seed
 from raygenre.search.space import Setting
@@ -198,7 +198,7 @@ def result(training: "ray.ObjectRef[Training]") -> Training:
     try:
         return ray.get(training)
     except OutOfMemoryError:
-        return [], f"{OUT_OF_MEMORY}: Ray ended the worker because its machine's memory was full", {}
+        return [], KILLED, {}
     except WorkerCrashedError:
         return [], "its worker died repeatedly", {}
 

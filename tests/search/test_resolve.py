@@ -40,7 +40,8 @@ def test_synthetic_tracks_have_a_network_of_their_own_and_real_ones_the_usual(tr
     assert asked(tracks)[0].space == {}
     synthetic = replace(tracks, source="synthetic")
     config, notes = asked(synthetic)
-    assert config.setting({}).width == SMALL_NETWORK["width"] < Setting().width
+    assert config.space == SMALL_NETWORK
+    assert (config.setting({}).width, Setting().width) == (8, 32)
     assert notes[0] == "Network for synthetic tracks, unless --space has another: width 8, frequency bins 4"
     path = tmp_path / "space.yaml"
     path.write_text("frequency_bins: 2\n")
