@@ -6,12 +6,12 @@ Conventions: levels are uint8 (N, 128, 333), labels index `genres`, which are in
 
 import hashlib
 import json
-import os
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -21,12 +21,15 @@ from safetensors.numpy import save_file
 
 from raygenre import audio, rendering, spectrogram, synthesis
 from raygenre.layout import DataError, TrackFile, find_tracks
+from raygenre.parallel import cores
 
 GTZAN_ON_KAGGLE = "andradaolteanu/gtzan-dataset-music-genre-classification"
 MOST_BROKEN = 0.05  # share of the files
 SYNTHETIC_TRACKS = 20  # per genre
 SYNTHETIC_SEED = 0
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 Progress = Callable[[int, int], None]
 """Called with the number of files done and the number of all."""
 
@@ -116,14 +119,11 @@ def summary(broken: Sequence[BrokenFile], *, most: int = 10) -> str:
 def _decoded(entries: Sequence[TrackFile], source: Path, progress: Progress | None) -> Dataset:
     good: list[tuple[TrackFile, NDArray[np.uint8]]] = []
     broken: list[BrokenFile] = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for done, (entry, result) in enumerate(zip(entries, pool.map(_try, entries), strict=True), start=1):
-            if isinstance(result, str):
-                broken.append(BrokenFile(str(entry.path.relative_to(source)), result))
-            else:
-                good.append((entry, result))
-            if progress:
-                progress(done, len(entries))
+    for entry, result in zip(entries, _on_all_cores(_try, entries, progress), strict=True):
+        if isinstance(result, str):
+            broken.append(BrokenFile(str(entry.path.relative_to(source)), result))
+        else:
+            good.append((entry, result))
     if len(broken) > MOST_BROKEN * len(entries):
         raise DataError(
             f"{len(broken)} of {len(entries)} files in {source} cannot be used, over {MOST_BROKEN:.0%}:\n"
@@ -153,16 +153,35 @@ def _try(entry: TrackFile) -> NDArray[np.uint8] | str:
 
 def _synthetic(progress: Progress | None) -> Dataset:
     genres = tuple(sorted(synthesis.GENRES))
-    levels, labels, tracks = [], [], []
-    for label, genre in enumerate(genres):
-        for number in range(SYNTHETIC_TRACKS):
-            samples = synthesis.synthesise(genre, seed=SYNTHETIC_SEED + number)
-            levels.append(spectrogram.levels(torch.from_numpy(samples)).numpy())
-            labels.append(label)
-            tracks.append(f"{genre}.{number:05d}")
-            if progress:
-                progress(len(tracks), len(genres) * SYNTHETIC_TRACKS)
-    return _assemble(np.stack(levels), labels, tracks, genres, "synthetic", [])
+    chosen = [(label, number) for label in range(len(genres)) for number in range(SYNTHETIC_TRACKS)]
+
+    def draw(track: tuple[int, int]) -> NDArray[np.uint8]:
+        label, number = track
+        samples = synthesis.synthesise(genres[label], seed=SYNTHETIC_SEED + number)
+        return spectrogram.levels(torch.from_numpy(samples)).numpy()
+
+    levels = np.stack(_on_all_cores(draw, chosen, progress))
+    tracks = [f"{genres[label]}.{number:05d}" for label, number in chosen]
+    return _assemble(levels, [label for label, _ in chosen], tracks, genres, "synthetic", [])
+
+
+def _on_all_cores(function: Callable[[Item], Result], items: Sequence[Item], progress: Progress | None) -> list[Result]:
+    """Return the function's result for each item, computed by one thread per core.
+
+    Each of these threads runs torch on itself alone: with torch's own threads on top, the cores wait for each other.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # threads that start from here on inherit it
+    results: list[Result] = []
+    try:
+        with ThreadPoolExecutor(cores()) as pool:
+            for result in pool.map(function, items):
+                results.append(result)
+                if progress:
+                    progress(len(results), len(items))
+    finally:
+        torch.set_num_threads(threads)
+    return results
 
 
 def _assemble(

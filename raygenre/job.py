@@ -17,7 +17,8 @@ from raygenre.drift import Reference
 from raygenre.duplicates import read_duplicates
 from raygenre.evaluation import Evaluation
 from raygenre.evidence import Decision, Evidence, test_digest
-from raygenre.model import flops, parameters
+from raygenre.flops import flops
+from raygenre.model import parameters
 from raygenre.place import Place
 from raygenre.promotion_lock import LockLostError
 from raygenre.registry import Fetched
@@ -187,7 +188,7 @@ def _judge(
 
 
 def _size(classifier: Classifier) -> dict[str, int]:
-    return {"parameters": parameters(classifier.model), "flops": flops(classifier.model)}
+    return {"parameters": parameters(classifier.model), "flops": flops(classifier.model.config)}
 
 
 def _known(config: SearchConfig, console: Console) -> Known:

@@ -358,6 +358,21 @@ def synthetic(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, Path, 
     return load(None, cache=cache, progress=calls), cache, calls
 
 
+def test_each_core_decodes_with_one_torch_thread(
+    tracks_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, seen = torch.get_num_threads(), set()
+
+    def noting(path: Path) -> NDArray[np.uint8]:
+        seen.add(torch.get_num_threads())
+        return decode(path)
+
+    monkeypatch.setattr("raygenre.dataset.decode", noting)
+    load(tracks_folder, cache=tmp_path)
+    assert seen == {1}
+    assert torch.get_num_threads() == before
+
+
 def test_embedded_default(synthetic: tuple[Dataset, Path, Calls]) -> None:
     data, _, calls = synthetic
     assert data.counts == dict.fromkeys(sorted(GENRES), 20)

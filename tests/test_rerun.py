@@ -66,12 +66,14 @@ def test_a_search_in_float32_is_trained_again_to_the_same_curve(
     storage = empty_storage(tmp_path)
     space: dict[str, object] = {"precision": "float32", "width": 4}
     ledger = new_ledger(storage.studies.folder, tracks, trials=1, space=space)
-    job.run(ledger, tracks, storage, resources=Resources(1, 0), promote=None, console=Console(quiet=True))
-    for role in ("trial", "finalist", "final"):
+    resources = Resources(1, 0, final_cpus=2)
+    job.run(ledger, tracks, storage, resources=resources, promote=None, console=Console(quiet=True))
+    for role, threads in (("trial", "1"), ("finalist", "1"), ("final", "2")):
         server = Server(storage)
         [run, *_] = server.client.search_runs([server.experiment_id], f"tags.role = '{role}'")
         before = read(server, run.info.run_id)
         assert before.tags["precision"] == "float32"
+        assert before.tags["threads"] == threads
         now, differences = train_again(before, tracks, begun=ignored)
         assert largest(before.curve, now).difference <= TOLERANCE
         assert not differences

@@ -10,6 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
+import raygenre.tune
 from raygenre import job
 
 ROOT = Path(__file__).parent.parent
@@ -23,9 +24,9 @@ def script() -> dict[str, Any]:
 
 
 @pytest.fixture
-def on_the_cluster(script: dict[str, Any], ray_cluster: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def on_the_cluster(ray_cluster: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the script use the tests' cluster instead of starting one."""
-    monkeypatch.setitem(script["main"].__globals__, "connect", lambda address: "the tests' cluster")
+    monkeypatch.setattr(raygenre.tune, "connect", lambda address: "the tests' cluster")
 
 
 def tune(*arguments: str, storage: Path | str) -> subprocess.CompletedProcess[str]:
@@ -101,3 +102,11 @@ def test_a_champion_that_cannot_be_decided_about_is_said_with_what_to_do(
         "version 7 is registered, but the champion could not be changed: somebody has not given the lock back" in said
     )
     assert said.endswith("raygenre promote 7")
+
+
+def test_the_script_speaks_before_it_imports_what_takes_seconds() -> None:
+    program = (
+        f"import runpy, sys; runpy.run_path({str(SCRIPT)!r}); print(*{{'torch', 'ray', 'mlflow'}} & sys.modules.keys())"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
+    assert result.stdout == "\n"

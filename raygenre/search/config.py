@@ -123,11 +123,13 @@ class Resources:
     Attributes:
         cpus, gpus: per trial; fractions share a core or a card.
         max_concurrent: trials at once; 0 for as many as fit.
+        final_cpus: of the final training, which runs alone; 0 for as many as a trial has.
     """
 
     cpus: float
     gpus: float
     max_concurrent: int = 0
+    final_cpus: float = 0
 
     def __post_init__(self) -> None:
         if self.cpus <= 0:

@@ -1,13 +1,13 @@
-"""After the search: the best settings again on new seeds, and the winner on all training tracks.
+"""After the search: the best settings again on new seeds.
 
 The best of many trials is partly luck, so the search's own values do not choose the winner. Each of the best k
 settings is trained again from new seeds; the lowest mean loss wins, and its mean best epoch says how long the final
-training goes, which has no validation tracks left to tell.
+training goes (see `raygenre.search.final`), which has no validation tracks left to tell.
 """
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,20 +19,15 @@ from raygenre.place import Place
 from raygenre.search.config import Resources
 from raygenre.search.folder import StudyError
 from raygenre.search.ledger import CHECKPOINT, Ledger
-from raygenre.search.memory import REASON as OUT_OF_MEMORY
+from raygenre.search.memory import KILLED
 from raygenre.search.recorder import METRICS
 from raygenre.search.searcher import trial_seed
 from raygenre.search.space import Setting
-from raygenre.search.trial import Plan, Tracks, Training, train_again, train_on_all
+from raygenre.search.trial import Plan, Tracks, Training, train_again
 from raygenre.tracking import Tracker
 
 RERUNS = 2  # of each of the best settings
 _FIRST_RERUN = 1_000_000  # seeds of re-runs are numbered from here, those of trials from 0
-_FINAL = 2_000_000
-
-
-class TrainingFailedError(RuntimeError):
-    """The winner's training ended without a network; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -72,23 +67,8 @@ class Finalist:
         return self.loss - self.search_loss
 
 
-@dataclass(frozen=True)
-class Final:
-    """The winner's training on all training tracks.
-
-    Attributes:
-        name: of the run and of the place.
-        place: with the training state of its last epoch.
-        run: its key, see `Tracker`; the run is still open.
-    """
-
-    name: str
-    place: Place
-    run: str
-
-
-class Trainings:
-    """Runs trainings as Ray tasks, a few at a time, and records them."""
+class Repeats:
+    """Trains the best settings again as Ray tasks, and records these trainings."""
 
     def __init__(
         self,
@@ -108,14 +88,24 @@ class Trainings:
         # A task whose worker died begins again from its last epoch.
         task = ray.remote(num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=3)
         self._train_again = task(train_again)
-        self._train_on_all = task(train_on_all)
         self._most = resources.max_concurrent
+        self._waiting: list[tuple[int, int]] = []
+        self._running: dict[ray.ObjectRef[Training], tuple[int, int]] = {}
         self._failed: dict[str, dict[str, Any]] = {}  # re-runs that a resumed search may try again
 
-    def rerun_best(self, done: Callable[[Finalist], None]) -> list[Finalist]:
-        """Train the best settings again, and return them best first.
+    def start(self) -> None:
+        """Start the trainings; what an earlier driver finished is in the ledger and stays as it is."""
+        known = self._ledger.study.user_attrs
+        self._waiting = [
+            (trial.number, again)
+            for trial in self._ledger.top(self._ledger.config.top_k)
+            for again in range(RERUNS)
+            if _rerun(trial.number, again) not in known
+        ]
+        self._start_waiting()
 
-        What an earlier driver finished is taken from the ledger.
+    def finish(self, done: Callable[[Finalist], None]) -> list[Finalist]:
+        """Wait for the trainings, and return the finalists, best first.
 
         Args:
             done: called with each finalist when it is complete.
@@ -131,65 +121,32 @@ class Trainings:
                 f"no trial of the study {ledger.name} completed: {'; '.join(reasons) or 'all were stopped'}"
             )
         parent = self._tracker.start("finalists", "finalists", parent=self._parent)
-        known = ledger.study.user_attrs
-        waiting = [
-            (trial.number, again)
-            for trial in best
-            for again in range(RERUNS)
-            if _rerun(trial.number, again) not in known
-        ]
         finalists: dict[int, Finalist] = {}
-        running: dict[Any, tuple[int, int]] = {}
         while len(finalists) < len(best):
             for trial in best:
                 finalist = self._finalist(trial)
                 if finalist and trial.number not in finalists:
                     finalists[trial.number] = finalist
                     done(finalist)
-            while waiting and (not self._most or len(running) < self._most):
-                number, again = waiting.pop(0)
-                running[self._begin(number, again)] = (number, again)
-            if running:
-                [ready], _ = ray.wait(list(running), num_returns=1)
-                self._record(parent, *running.pop(ready), _result(ready))
+            if self._running:
+                [ready], _ = ray.wait(list(self._running), num_returns=1)
+                number, again = self._running.pop(ready)
+                self._start_waiting()
+                self._record(parent, number, again, result(ready))
         self._tracker.end(parent, "FINISHED")
         return sorted(finalists.values(), key=lambda finalist: finalist.loss)
 
-    def final(self, winner: Finalist) -> Final:
-        """Train the winner's setting on all training tracks.
-
-        The MLflow run is left open for the evaluation.
-
-        Raises:
-            TrainingFailedError: the training diverged, or had too little memory.
-        """
-        epochs = max(1, round(float(np.mean(winner.epochs))))
-        seed = trial_seed(self._ledger.config.seed, _FINAL)
-        name = f"final-{winner.number:04d}-{epochs}"  # a resumed study with more trials may find another winner
-        place = self._ledger.place / name
-        run = self._tracker.start(
-            name,
-            "final",
-            parent=self._parent,
-            params=self._ledger.trials[winner.number].params,
-            tags={"seed": seed, "epochs": epochs, "trial": winner.number, CHECKPOINT: place},
-        )
-        plan = replace(self._plan, epochs=epochs)
-        rows, failure, about = _result(self._train_on_all.remote(plan, winner.setting, [self._tracks], seed, place))
-        self._tracker.tag(run, about)
-        keys = [key for key in (*METRICS, "epoch") if "validation" not in key]  # no track is left for that
-        self._tracker.log_missing(run, [{key: row[key] for key in keys} for row in rows])
-        if failure:
-            self._tracker.end(run, "FAILED", tags={"failure": failure})
-            raise TrainingFailedError(failure)
-        return Final(name, place, run)
-
-    def rerun_places(self, number: int) -> tuple[Place, ...]:
+    def places(self, number: int) -> tuple[Place, ...]:
         """Where the re-runs of a trial's setting keep their training states."""
         return tuple(self._ledger.place / "finalists" / f"{number:04d}-{again}" for again in range(RERUNS))
 
+    def _start_waiting(self) -> None:
+        while self._waiting and (not self._most or len(self._running) < self._most):
+            number, again = self._waiting.pop(0)
+            self._running[self._begin(number, again)] = (number, again)
+
     def _begin(self, number: int, again: int) -> "ray.ObjectRef[Training]":
-        setting, place = self._ledger.setting(number), self.rerun_places(number)[again]
+        setting, place = self._ledger.setting(number), self.places(number)[again]
         return self._train_again.remote(self._plan, setting, [self._tracks], self._seed(number, again), place)
 
     def _seed(self, number: int, again: int) -> int:
@@ -210,9 +167,9 @@ class Trainings:
             tuple(known[name]["epoch"] for name in names),
         )
 
-    def _record(self, parent: str, number: int, again: int, result: Training) -> None:
-        rows, failure, about = result
-        about |= {"seed": str(self._seed(number, again)), CHECKPOINT: str(self.rerun_places(number)[again])}
+    def _record(self, parent: str, number: int, again: int, training: Training) -> None:
+        rows, failure, about = training
+        about |= {"seed": str(self._seed(number, again)), CHECKPOINT: str(self.places(number)[again])}
         run = self._tracker.start(
             f"finalist-{number:04d}-{again}",
             "finalist",
@@ -236,12 +193,12 @@ class Trainings:
             self._ledger.study.set_user_attr(_rerun(number, again), outcome)
 
 
-def _result(training: "ray.ObjectRef[Training]") -> Training:
-    """Wait for a training."""
+def result(training: "ray.ObjectRef[Training]") -> Training:
+    """Wait for a training, and return it; of one whose worker died, why."""
     try:
         return ray.get(training)
     except OutOfMemoryError:
-        return [], f"{OUT_OF_MEMORY}: Ray ended the worker because its machine's memory was full", {}
+        return [], KILLED, {}
     except WorkerCrashedError:
         return [], "its worker died repeatedly", {}
 

@@ -19,7 +19,8 @@ from raygenre.search.samplers import automatic
 from raygenre.search.space import WIDTHS, Entry, SpaceError, default_entries, searched
 from raygenre.search.start import parse
 
-SMALL = {"trials": 8, "epochs": 12, "batch_size": 8, "top_k": 2}  # defaults for the 200 synthetic tracks
+SMALL = {"trials": 8, "epochs": 8, "batch_size": 4, "top_k": 2}  # defaults for the 200 synthetic tracks
+SMALL_NETWORK: dict[str, Entry] = {"width": 8, "frequency_bins": 4}  # enough for them; the usual has 32 and 1
 LARGE = {"trials": 20, "epochs": 40, "batch_size": 16, "top_k": 3}  # defaults for real music
 _AS_GIVEN = ("seed", "split", "folds", "validation", "augmentation")
 _PATHS = ("split_lists", "duplicates")
@@ -55,6 +56,10 @@ def resolve(
     usual = SMALL if tracks.synthetic else LARGE
     size: dict[str, Any] = {name: chosen(name) or usual[name] for name in ("trials", "epochs", "batch_size")}
     space = _space(options, given, base, notes)
+    if tracks.synthetic and not base:
+        space = SMALL_NETWORK | space
+        network = ", ".join(f"{name.replace('_', ' ')} {space[name]}" for name in SMALL_NETWORK)
+        notes.append(f"Network for synthetic tracks, unless --space has another: {network}")
     distributions = searched(default_entries(size["epochs"]) | space)
     objectives = _objectives(chosen("objectives"))
     scheduler = chosen("scheduler")

@@ -10,7 +10,8 @@ from raygenre.dataset import Dataset
 from raygenre.place import Place
 from raygenre.search import front
 from raygenre.search.config import Resources
-from raygenre.search.finalists import RERUNS, Final, Finalist, TrainingFailedError, Trainings
+from raygenre.search.final import Final, TrainingFailedError, train_final
+from raygenre.search.finalists import RERUNS, Finalist, Repeats
 from raygenre.search.folder import StudyError
 from raygenre.search.ledger import Ledger
 from raygenre.search.objectives import several
@@ -72,13 +73,14 @@ def _search(
     parent = record.run
     with timed(ledger):
         run_trials(ledger, plan, tracks, resources=resources, tracker=tracker, parent=parent, console=console)
-    record.trials()
+    repeats = Repeats(ledger, plan, tracks, resources=resources, tracker=tracker, parent=parent)
+    console.print(f"Training the best {len(ledger.top(config.top_k))} settings {RERUNS} times each on new seeds")
+    repeats.start()
+    record.trials()  # drawing the figures takes seconds, in which the repeats train already
     if several(config.objectives):
         front.record(ledger, tracker, parent)
         console.print(front.table(ledger))
-    trainings = Trainings(ledger, plan, tracks, resources=resources, tracker=tracker, parent=parent)
-    console.print(f"Training the best {len(ledger.top(config.top_k))} settings {RERUNS} times each on new seeds")
-    finalists = trainings.rerun_best(lambda finalist: console.print(_line(finalist), highlight=False))
+    finalists = repeats.finish(lambda finalist: console.print(_line(finalist), highlight=False))
     [best] = ledger.top(1)
     [looked_best] = [finalist for finalist in finalists if finalist.number == best.number]
     console.print(
@@ -92,8 +94,8 @@ def _search(
             continue
         console.print(f"Training setting {finalist.number} on all {len(split.train)} training tracks")
         try:
-            final = trainings.final(finalist)
-            return Candidate(tuple(finalists), finalist, final, trainings.rerun_places(finalist.number))
+            final = train_final(finalist, ledger, plan, tracks, resources=resources, tracker=tracker, parent=parent)
+            return Candidate(tuple(finalists), finalist, final, repeats.places(finalist.number))
         except TrainingFailedError as error:
             console.print(f"  {error}", highlight=False)
     raise StudyError(f"every one of the best settings of the study {ledger.name} failed when trained again")

@@ -9,7 +9,6 @@ import numpy as np
 import ray
 import torch
 from numpy.typing import NDArray
-from ray import tune
 
 from raygenre import provenance, training_state
 from raygenre.place import Place
@@ -149,6 +148,8 @@ def run_trial(config: dict[str, Any], *, plan: Plan, shared: "Sequence[ray.Objec
     training that diverged or ran out of memory is reported as `failure`, since Ray would start a raised one again; a
     disk that is full or read-only as `halt`, since it is not the setting's fault.
     """
+    from ray import tune  # with pandas and Ray Data behind it, which the workers of other trainings do without
+
     if "failure" in config:
         tune.report({"failure": config["failure"]})
         return

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from raygenre.search.config import Resources
 from raygenre.search.ledger import Ledger
-from raygenre.search.memory import MemoryWatch, memory_monitor_survived
+from raygenre.search.memory_watch import MemoryWatch, memory_monitor_survived
 from raygenre.search.progress import Progress
 from raygenre.search.recorder import Recorder
 from raygenre.search.samplers import sampler

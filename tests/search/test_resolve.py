@@ -8,7 +8,8 @@ import pytest
 from raygenre.dataset import Dataset
 from raygenre.search.config import SearchConfig
 from raygenre.search.folder import StudyError
-from raygenre.search.resolve import LARGE, SMALL, check_unchanged, resolve
+from raygenre.search.resolve import LARGE, SMALL, SMALL_NETWORK, check_unchanged, resolve
+from raygenre.search.space import Setting
 from tests.conftest import new_ledger
 
 DEFAULTS: dict[str, Any] = {
@@ -32,7 +33,22 @@ def test_defaults_depend_on_the_data_and_auto_is_tpe_for_them(tracks: Dataset) -
         found = {name: getattr(config, name) for name in usual}
         assert found == usual
         assert (config.sampler, config.scheduler) == ("tpe", "asha")
-        assert notes == ["Sampler tpe: it learns from stopped trials too"]
+        assert notes[-1] == "Sampler tpe: it learns from stopped trials too"
+
+
+def test_synthetic_tracks_have_a_network_of_their_own_and_real_ones_the_usual(tracks: Dataset, tmp_path: Path) -> None:
+    assert asked(tracks)[0].space == {}
+    synthetic = replace(tracks, source="synthetic")
+    config, notes = asked(synthetic)
+    assert config.space == SMALL_NETWORK
+    assert (config.setting({}).width, Setting().width) == (8, 32)
+    assert notes[0] == "Network for synthetic tracks, unless --space has another: width 8, frequency bins 4"
+    path = tmp_path / "space.yaml"
+    path.write_text("frequency_bins: 2\n")
+    assert asked(synthetic, space=path)[0].space == {"width": 8, "frequency_bins": 2}
+    assert asked(synthetic, search_width=True)[0].distributions.keys() > {"width"}
+    earlier = asdict(config) | {"space": {}}  # run.yaml of a search with the usual network
+    assert asked(synthetic, earlier)[0].space == {}
 
 
 def test_auto_is_settled_and_what_is_given_stands(tracks: Dataset) -> None:

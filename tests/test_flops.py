@@ -1,0 +1,17 @@
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from raygenre.flops import flops
+from raygenre.model import GenreCNN, ModelConfig
+from raygenre.spectrogram import COLUMNS, N_MELS
+
+
+@pytest.mark.parametrize(
+    "config", [ModelConfig(), ModelConfig(genres=3, widths=(8, 12, 20), dense=12, frequency_bins=4)]
+)
+def test_flops_are_those_that_torch_counts(config: ModelConfig) -> None:
+    model = GenreCNN(config).eval()
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        model(torch.zeros(1, N_MELS, COLUMNS, dtype=torch.uint8))
+    assert flops(config) == counter.get_total_flops()
