@@ -1,4 +1,4 @@
-# Every target sets up what it needs: the first run makes .venv, which takes some minutes and 7 GB.
+# Every target sets up what it needs: the first run creates .venv, which takes 7 GB.
 # Options of a command go into ARGS: make tune ARGS="--data PATH --trials 20"
 
 # Everything is kept in ./results, or where STORAGE says: make tune STORAGE=DIR, make serve STORAGE=DIR
@@ -75,25 +75,6 @@ k8s-search: .venv/run ## print a search for kubectl apply: make k8s-search STUDY
 clean: ## take away .venv and caches, but no results
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
 
-.venv/python: 
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "Python 3.11 or newer is needed: make PYTHON=python3.11 ..." >&2; exit 1; }
-	$(PYTHON) -m venv .venv
-	@touch $@
-
-.venv/run: pyproject.toml constraints.txt | .venv/python
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
-	@touch $@
-
-.venv/dashboard: pyproject.toml constraints.txt | .venv/python
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dashboard]'
-	@touch $@ .venv/run
-
-.venv/test: pyproject.toml constraints.txt | .venv/python
-	@echo "Installing the test tools with pip; nothing from the system is needed"
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test]'
-	@touch $@ .venv/run
-
-.venv/bench: pyproject.toml constraints.txt | .venv/python
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[bench]'
+.venv/run .venv/dashboard .venv/test .venv/bench: pyproject.toml constraints.txt
+	$(PYTHON) scripts/install.py $(filter-out run,$(@F))
 	@touch $@ .venv/run
