@@ -13,7 +13,7 @@ endif
 # Tests that share a server or a cluster stay in one worker, see tests/conftest.py
 WORKERS := -n 2 --dist loadgroup --no-loadscope-reorder
 
-.PHONY: help tune serve ui dashboard openapi screenshots test test-slow check format bench k8s-check k8s-search clean
+.PHONY: help tune serve ui dashboard openapi screenshots test test-slow check format bench bench-quick k8s-check k8s-search clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -65,6 +65,13 @@ bench: .venv/bench ## measure, with tables (your own: make bench CLIPS=FOLDER AR
 	$(BIN)/python benchmarks/orchestration.py
 	$(BIN)/python -m benchmarks.tracking
 	$(BIN)/python -m benchmarks.serving $(ARGS)
+
+bench-quick: .venv/bench ## the same ratios from less of everything, in some minutes
+	$(BIN)/python benchmarks/levels.py --most 5 --streamed 100 $(if $(CLIPS),--clips "$(CLIPS)")
+	$(BIN)/python benchmarks/epoch.py --most 80 --repeats 1 $(ARGS)
+	$(BIN)/python benchmarks/orchestration.py --sleepers 4 --seconds 5 --trials 20
+	$(BIN)/python -m benchmarks.tracking --trials 5
+	$(BIN)/python -m benchmarks.serving --rounds 1 --seconds 2 $(ARGS)
 
 k8s-check: .venv/test ## render the Kubernetes overlays and hold them to schemas, security and policies
 	$(BIN)/python -m k8s.check $(OVERLAY)
