@@ -1,4 +1,4 @@
-# Every target sets up what it needs: the first run makes .venv, which takes some minutes and 7 GB.
+# Every target sets up what it needs: the first run creates .venv, which takes 7 GB.
 # Options of a command go into ARGS: make tune ARGS="--data PATH --trials 20"
 
 # Everything is kept in ./results, or where STORAGE says: make tune STORAGE=DIR, make serve STORAGE=DIR
@@ -13,7 +13,8 @@ endif
 # Tests that share a server or a cluster stay in one worker, see tests/conftest.py
 WORKERS := -n 2 --dist loadgroup --no-loadscope-reorder
 
-.PHONY: help tune serve ui dashboard openapi screenshots test test-slow test-all check format bench k8s-check k8s-search clean
+.PHONY: help tune serve ui dashboard openapi screenshots test test-slow test-all check format bench bench-quick \
+	k8s-check k8s-search clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -70,6 +71,13 @@ bench: .venv/bench ## measure, with tables (your own: make bench CLIPS=FOLDER AR
 	$(BIN)/python -m benchmarks.tracking
 	$(BIN)/python -m benchmarks.serving $(ARGS)
 
+bench-quick: .venv/bench ## the same ratios from less of everything, in some minutes
+	$(BIN)/python benchmarks/levels.py --most 5 --streamed 100 $(if $(CLIPS),--clips "$(CLIPS)")
+	$(BIN)/python benchmarks/epoch.py --most 80 --repeats 1 $(ARGS)
+	$(BIN)/python benchmarks/orchestration.py --sleepers 4 --seconds 5 --trials 20
+	$(BIN)/python -m benchmarks.tracking --trials 5
+	$(BIN)/python -m benchmarks.serving --rounds 1 --seconds 2 $(ARGS)
+
 k8s-check: .venv/test ## render the Kubernetes overlays and hold them to schemas, security and policies
 	$(BIN)/python -m k8s.check $(OVERLAY)
 
@@ -79,25 +87,6 @@ k8s-search: .venv/run ## print a search for kubectl apply: make k8s-search STUDY
 clean: ## take away .venv and caches, but no results
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
 
-.venv/python: 
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "Python 3.11 or newer is needed: make PYTHON=python3.11 ..." >&2; exit 1; }
-	$(PYTHON) -m venv .venv
-	@touch $@
-
-.venv/run: pyproject.toml constraints.txt | .venv/python
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
-	@touch $@
-
-.venv/dashboard: pyproject.toml constraints.txt | .venv/python
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dashboard]'
-	@touch $@ .venv/run
-
-.venv/test: pyproject.toml constraints.txt | .venv/python
-	@echo "Installing the test tools with pip; nothing from the system is needed"
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test]'
-	@touch $@ .venv/run
-
-.venv/bench: pyproject.toml constraints.txt | .venv/python
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[bench]'
+.venv/run .venv/dashboard .venv/test .venv/bench: pyproject.toml constraints.txt
+	$(PYTHON) scripts/install.py $(filter-out run,$(@F))
 	@touch $@ .venv/run

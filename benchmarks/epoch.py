@@ -80,20 +80,20 @@ def our_epoch(tracks: data_sets.Dataset, train: splits.Indices, training: Traini
     return metrics.seconds
 
 
-def epochs_beside_another(data: Path | None, together: Barrier, epochs: int) -> list[float]:
+def epochs_beside_another(data: Path | None, together: Barrier, epochs: int, most: int | None) -> list[float]:
     """In a process: train epochs on one thread, while another process does the same, and return the s of each."""
     torch.set_num_threads(1)
     tracks = data_sets.load(data, cache=storage.resolve().cache)
-    train, training, config = prepared(tracks)
+    train, training, config = prepared(tracks, most)
     our_epoch(tracks, train[: training.batch_size], training, config)
     together.wait()
     return [our_epoch(tracks, train, training, config) for _ in range(epochs)]
 
 
-def prepared(tracks: data_sets.Dataset) -> tuple[splits.Indices, TrainingConfig, ModelConfig]:
-    """The training tracks of the random split, and how they are trained on."""
+def prepared(tracks: data_sets.Dataset, most: int | None) -> tuple[splits.Indices, TrainingConfig, ModelConfig]:
+    """The training tracks of the random split, at most so many, and how they are trained on."""
     split = splits.random_split(tracks, seed=0, folds=1, validation=0.05, duplicates=None)
-    train = splits.indices(tracks, split.train)
+    train = splits.indices(tracks, split.train)[:most]
     return train, TrainingConfig(), standardised(ModelConfig(genres=len(tracks.genres)), tracks.levels, train)
 
 
@@ -101,11 +101,12 @@ def main(
     data: Annotated[Path | None, typer.Option(help="Folder of <class>/ folders, or Kaggle's GTZAN.")] = None,
     repeats: Annotated[int, typer.Option(help="Epochs of each kind.")] = 3,
     threads: Annotated[int, typer.Option(help="Of torch, for both.")] = 2,
+    most: Annotated[int | None, typer.Option(help="Tracks to train on; all of them without it.", min=1)] = None,
 ) -> None:
     """Measure one epoch over the training tracks of the random split."""
     torch.set_num_threads(threads)
     tracks = data_sets.load(data, cache=storage.resolve().cache)
-    train, training, config = prepared(tracks)
+    train, training, config = prepared(tracks, most)
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / f"{i}.png" for i in train]
         for path, i in zip(paths, train, strict=True):
@@ -120,7 +121,7 @@ def main(
     context = get_context("spawn")
     with context.Manager() as manager, ProcessPoolExecutor(2, mp_context=context) as pool:
         together = manager.Barrier(2)
-        beside = [pool.submit(epochs_beside_another, data, together, repeats) for _ in range(2)]
+        beside = [pool.submit(epochs_beside_another, data, together, repeats, most) for _ in range(2)]
         halves = [seconds / 2 for one in beside for seconds in one.result()]
     table = Table("training", "s an epoch", "of the plain loop", title=f"{len(train)} tracks, medians of {repeats}")
     base = statistics.median(plain)

@@ -4,6 +4,7 @@ import itertools
 import re
 import subprocess
 import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -21,12 +22,34 @@ def test_constraints_are_names_and_versions_and_nothing_else() -> None:
 
 
 def test_every_requirement_is_pinned_to_a_version_it_allows() -> None:
-    lines = [line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines()]
-    pins = {canonicalize_name(name): pinned for name, pinned in lines}
+    pins = pinned_versions()
     extras = PROJECT["project"]["optional-dependencies"].values()
     for text in [*PROJECT["project"]["dependencies"], *itertools.chain(*extras)]:
         requirement = Requirement(text)
         assert pins[canonicalize_name(requirement.name)] in requirement.specifier, text
+
+
+def test_everything_that_the_requirements_need_in_turn_is_pinned_too() -> None:
+    """As far as the packages of these requirements are installed: `make test` leaves those of `bench` out."""
+    pins = pinned_versions()
+    unread = {("raygenre", extra) for extra in ("", *PROJECT["project"]["optional-dependencies"])}
+    read: set[tuple[str, str]] = set()
+    while unread:
+        name, extra = package = unread.pop()
+        read.add(package)
+        try:
+            requirements = [Requirement(text) for text in metadata.requires(name) or []]
+        except metadata.PackageNotFoundError:
+            continue
+        for needed in requirements:
+            if needed.marker is None or needed.marker.evaluate({"extra": extra}):
+                unread |= {(canonicalize_name(needed.name), chosen) for chosen in ("", *needed.extras)} - read
+    assert {name for name, _ in read} - pins.keys() == {"raygenre"}
+
+
+def pinned_versions() -> dict[str, str]:
+    lines = [line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines()]
+    return {canonicalize_name(name): version for name, version in lines}
 
 
 def test_packages_are_named_and_complete() -> None:

@@ -1,0 +1,1 @@
+"""Programs that set the project up; they need nothing but Python."""

@@ -1,0 +1,152 @@
+"""Install raygenre into .venv, editable, with every package at the version that constraints.txt pins.
+
+Run, from any folder, with the Python that .venv is to have:
+    python3 scripts/install.py             # what searches and the endpoint need
+    python3 scripts/install.py test        # the same with an extra of pyproject.toml: test, bench, dashboard or servers
+
+uv installs, since it downloads and unpacks in parallel: the uv on PATH, or else the pinned one, which pip installs into
+.venv. Without uv, or where uv fails, pip does the work. An interrupted installation continues when it is run again.
+"""
+
+from __future__ import annotations  # so that an older Python reads as far as the line that asks for a newer one
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = ROOT / ".venv" / "bin"
+PIP = [str(BIN / "python"), "-m", "pip"]
+HEARTBEAT_S = 15
+
+# pip's settings of where packages come from, and the environment variables in which uv reads the same.
+SOURCES = {"index-url": "UV_DEFAULT_INDEX", "extra-index-url": "UV_INDEX", "find-links": "UV_FIND_LINKS"}
+
+# Lines of uv and pip about a single package, unless it is a download of 100 MB or more.
+DETAIL = re.compile(
+    r"\s*(([-+~]|Built|Building|Downloaded|Collecting|Obtaining|Requirement already|Using cached|Attempting|Found"
+    r"|Uninstalling|Successfully uninstalled) |Downloading (?!.*\(\d{3}[\d.]* ?Mi?B))"
+)
+
+
+def main(extra: str = "") -> None:
+    """Install the project and one of its extras."""
+    if sys.version_info < (3, 11):  # noqa: UP036
+        sys.exit("raygenre needs Python 3.11 or newer: make PYTHON=python3.11 ...")
+    if not is_complete():
+        print("Creating .venv", flush=True)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", ROOT / ".venv"], check=True)
+    name = f"raygenre[{extra}]" if extra else "raygenre"
+    what = ["--constraint=constraints.txt", f"--editable=.{name.removeprefix('raygenre')}"]
+    if not install_with_uv(name, what) and not install_with_pip(name, what):
+        sys.exit(f"{name} could not be installed; the lines above say why")
+
+
+def install_with_uv(name: str, what: list[str]) -> bool:
+    """Install with uv, if it can be had, and return whether that succeeded."""
+    uv = find_uv()
+    if uv is None:
+        return False
+    print(f"Installing {name} with uv: up to 3 GB to download, 7 GB in .venv, a minute or two", flush=True)
+    return run([uv, "pip", "install", f"--python={BIN / 'python'}", *what], uv_environment())
+
+
+def install_with_pip(name: str, what: list[str]) -> bool:
+    """Install with pip, and return whether that succeeded."""
+    print(f"Installing {name} with pip: up to 3 GB to download, 7 GB in .venv, several minutes", flush=True)
+    return run([*PIP, "install", "--progress-bar=off", *([] if compiles_all() else ["--no-compile"]), *what])
+
+
+def compiles_all() -> bool:
+    """Whether to compile all packages to bytecode.
+
+    A search imports an eighth of the modules, and Python compiles those at its first start, in 6 s of CPU time; all of
+    them take 45 s. Where Python must not keep what it compiles, every process would spend the 6 s again.
+    """
+    return bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
+
+
+def is_complete() -> bool:
+    """Whether .venv was created to its end: pip comes last."""
+    try:
+        return subprocess.run([*PIP, "--version"], capture_output=True).returncode == 0
+    except OSError:
+        return False
+
+
+def find_uv() -> str | None:
+    """The path of uv, which is installed into .venv where the machine has none; None if that fails."""
+    on_path = shutil.which("uv")
+    if on_path:
+        return on_path
+    installed = subprocess.run(
+        [*PIP, "install", "--quiet", "--constraint=constraints.txt", "uv"], cwd=ROOT, capture_output=True, text=True
+    )
+    if installed.returncode:
+        print(f"pip cannot install uv: {installed.stderr.strip()}", flush=True)
+        return None
+    return str(BIN / "uv")
+
+
+def uv_environment() -> dict[str, str]:
+    """The environment in which uv looks for packages where pip does.
+
+    uv does not read pip's configuration: it would bypass a company's mirror, and ask the public index instead. Like
+    pip, it compares the versions of all indexes, and does not stop at the first one that has the package.
+    """
+    listing = subprocess.run([*PIP, "config", "list"], capture_output=True, text=True, check=True).stdout
+    settings = {key: ast.literal_eval(value) for key, _, value in (row.partition("=") for row in listing.splitlines())}
+    environment = {"UV_INDEX_STRATEGY": "unsafe-best-match"}
+    for setting, variable in SOURCES.items():
+        for section in ("global", "install", ":env:"):  # a later one wins
+            if value := settings.get(f"{section}.{setting}"):
+                environment[variable] = ("," if variable == "UV_FIND_LINKS" else " ").join(value.split())
+    if compiles_all():
+        environment["UV_COMPILE_BYTECODE"] = "1"
+    return environment | os.environ
+
+
+def run(command: list[str], environment: dict[str, str] | None = None) -> bool:
+    """Run a command, print its stages and large downloads, and return whether it succeeded."""
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    with process, heartbeat():
+        assert process.stdout
+        for line in process.stdout:
+            if not DETAIL.match(line):
+                print(line[:200].rstrip(), flush=True)
+    return process.returncode == 0
+
+
+@contextmanager
+def heartbeat() -> Iterator[None]:
+    """Print the time that has passed, again and again: unpacking a package of a gigabyte prints nothing."""
+    done, started = threading.Event(), time.monotonic()
+
+    def beat() -> None:
+        while not done.wait(HEARTBEAT_S):
+            print(f"... {time.monotonic() - started:.0f} s", flush=True)
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+if __name__ == "__main__":
+    try:
+        main(*sys.argv[1:])
+    except KeyboardInterrupt:
+        sys.exit(130)
