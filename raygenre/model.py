@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from raygenre.spectrogram import COLUMNS, N_MELS
+from raygenre.spectrogram import N_MELS
 
 
 @dataclass(frozen=True)
@@ -110,17 +110,3 @@ class GenreCNN(nn.Module):
 def parameters(model: nn.Module) -> int:
     """Number of trained parameters."""
     return sum(parameter.numel() for parameter in model.parameters())
-
-
-def flops(model: GenreCNN) -> int:
-    """Floating-point operations to classify one track, a multiplication and an addition counted as two."""
-    from torch.utils.flop_counter import FlopCounterMode
-
-    device = next(model.parameters()).device
-    counter = FlopCounterMode(display=False)
-    training = model.training
-    model.eval()
-    with torch.inference_mode(), counter:
-        model(torch.zeros(1, N_MELS, COLUMNS, dtype=torch.uint8, device=device))
-    model.train(training)
-    return int(counter.get_total_flops())
