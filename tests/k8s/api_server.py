@@ -92,7 +92,7 @@ def running(folder: Path, server: ApiServer) -> Iterator[Path]:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
-        thread = threading.Thread(target=listening.serve_forever)
+        thread = threading.Thread(target=listening.serve_forever, args=(0.05,))  # s until it sees its end
         thread.start()
         try:
             yield config(folder, listening.server_port)

@@ -3,10 +3,10 @@
 A file of `mistakes/` names an object of an overlay, what is changed of it, and the line that has to say so.
 """
 
+import contextlib
 import copy
+import io
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -16,8 +16,9 @@ import pytest
 import yaml
 
 from k8s.check import rendering, rules, schemas
-from k8s.check.__main__ import problems
-from k8s.check.rendering import COMBINATIONS, ROOT, Resource, name
+from k8s.check.__main__ import main, problems
+from k8s.check.rendering import COMBINATIONS, name
+from tests.k8s.rendered import rendered, whole
 
 CRDS = os.environ.get("KUBERAY_CRDS")
 MISTAKES = sorted(Path(__file__).with_name("mistakes").glob("*.yaml"))
@@ -28,11 +29,6 @@ needs_crds = pytest.mark.skipif(not CRDS, reason="KUBERAY_CRDS names no folder o
 @cache
 def crds() -> schemas.Schemas | None:
     return schemas.read_crds(Path(CRDS)) if CRDS else None
-
-
-@cache
-def whole(overlay: str) -> list[Resource]:
-    return rendering.render(overlay, *COMBINATIONS[overlay])
 
 
 @cache
@@ -65,7 +61,7 @@ def test_every_overlay_is_checked_with_every_component() -> None:
 
 @pytest.mark.parametrize("overlay", COMBINATIONS)
 def test_an_overlay_passes(overlay: str) -> None:
-    assert list(problems(rendering.render(overlay), crds())) == []
+    assert list(problems(rendered(overlay), crds())) == []
 
 
 @pytest.mark.parametrize("overlay", COMBINATIONS)
@@ -92,39 +88,47 @@ def test_each_mistake_has_a_line_of_its_own() -> None:
     assert len(lines) == len(set(lines)) >= 20
 
 
-def run_check(*overlays: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    kept = {key: value for key, value in os.environ.items() if key not in ("KUBERAY_CRDS", "KUBECONFIG")}
-    return subprocess.run(
-        [sys.executable, "-m", "k8s.check", *overlays], cwd=ROOT, env=kept | environment, capture_output=True, text=True
-    )
+def run_check(*overlays: str, **environment: str) -> tuple[int, str]:
+    """Run the command in this process, over the shared renderings; return its exit status and what it printed."""
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+        for variable in ("KUBERAY_CRDS", "KUBECONFIG"):
+            patch.delenv(variable, raising=False)
+        for variable, value in environment.items():
+            patch.setenv(variable, value)
+        patch.setattr(rendering, "render", rendered)
+        return main(list(overlays)), printed.getvalue()
 
 
 def test_without_kubectl_the_check_fails(tmp_path: Path) -> None:
-    done = run_check(PATH=str(tmp_path))
-    assert done.returncode == 1
-    assert "kubectl is not installed; 1.30 or newer is needed" in done.stdout
+    status, printed = run_check(PATH=str(tmp_path))
+    assert status == 1
+    assert "kubectl is not installed; 1.30 or newer is needed" in printed
 
 
 def test_an_old_kubectl_fails_the_check(tmp_path: Path) -> None:
     old = tmp_path / "kubectl"
     old.write_text('#!/bin/sh\necho \'{"clientVersion": {"major": "1", "minor": "20+"}}\'\n')
     old.chmod(0o755)
-    done = run_check(PATH=f"{tmp_path}:{os.environ['PATH']}")
-    assert done.returncode == 1
-    assert "kubectl 1.20 is too old" in done.stdout
+    status, printed = run_check(PATH=f"{tmp_path}:{os.environ['PATH']}")
+    assert status == 1
+    assert "kubectl 1.20 is too old" in printed
 
 
-def test_without_crds_one_check_is_left_out_and_named() -> None:
-    done = run_check()
-    assert done.returncode == 0, done.stdout
-    assert "left out: Ray's kinds" in done.stdout
-    assert "KUBERAY_CRDS=DIR" in done.stdout
+def test_the_check_is_of_every_overlay_and_says_which_part_is_left_out_without_crds() -> None:
+    status, printed = run_check()
+    assert status == 0, printed
+    for overlay, (beside, search) in COMBINATIONS.items():
+        assert f"{overlay}: {len(rendered(overlay))} objects, 0 problems" in printed
+        assert f"{overlay} with {', '.join([*beside, *search])}: " in printed
+    assert "left out: Ray's kinds" in printed
+    assert "KUBERAY_CRDS=DIR" in printed
 
 
 def test_a_folder_without_crds_fails_the_check(tmp_path: Path) -> None:
-    done = run_check(KUBERAY_CRDS=str(tmp_path))
-    assert done.returncode == 1
-    assert "holds no CustomResourceDefinition" in done.stdout
+    status, printed = run_check(KUBERAY_CRDS=str(tmp_path))
+    assert status == 1
+    assert "holds no CustomResourceDefinition" in printed
 
 
 @needs_crds

@@ -1,5 +1,6 @@
 """What stands beside the manifests: the image, the instructions, the configuration that Ray Serve is given."""
 
+import json
 import re
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from k8s.check.rendering import ROOT
 from k8s.check.versions import pinned, version
 from serve import proxies
 from serve.settings import PREFIX, Settings
+from tests.k8s.rendered import rendered
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 README = (ROOT / "k8s" / "README.md").read_text()
@@ -27,9 +29,8 @@ def test_the_image_runs_as_the_user_of_the_pods() -> None:
     [user] = re.findall(r"^USER (\d+):(\d+)$", last, re.MULTILINE)
     assert f"useradd --uid {user[0]}" in last
     for overlay in rendering.names():
-        folders = (rendering.OVERLAYS / overlay, rendering.OVERLAYS / overlay / "search")
-        whole = "".join(rendering.kubectl("kustomize", str(folder)) for folder in folders)
-        assert set(re.findall(r"runAsUser: (\d+)", whole)) - {"999"} == {user[0]}  # 999 is Redis' own
+        users = re.findall(r'"runAsUser": (\d+)', json.dumps(rendered(overlay)))
+        assert set(users) - {"999"} == {user[0]}  # 999 is Redis' own
 
 
 def test_everything_in_the_image_is_pinned() -> None:
@@ -75,7 +76,7 @@ def test_every_path_and_target_that_the_readme_names_exists() -> None:
 
 @pytest.mark.parametrize("overlay", rendering.names())
 def test_ray_serve_takes_its_configuration(overlay: str) -> None:
-    [service] = [one for one in rendering.render(overlay) if one["kind"] == "RayService"]
+    [service] = [one for one in rendered(overlay) if one["kind"] == "RayService"]
     schema = ServeDeploySchema.model_validate(yaml.safe_load(service["spec"]["serveConfigV2"]))
     [application] = schema.applications
     assert application.import_path == "serve.app:app"
@@ -84,14 +85,12 @@ def test_ray_serve_takes_its_configuration(overlay: str) -> None:
 
 @pytest.mark.parametrize("overlay", rendering.names())
 def test_the_endpoint_takes_its_settings(overlay: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    [config] = [
-        one for one in rendering.render(overlay) if one["kind"] == "ConfigMap" and one["metadata"]["name"] == "serving"
-    ]
+    [config] = [one for one in rendered(overlay) if one["kind"] == "ConfigMap" and one["metadata"]["name"] == "serving"]
     ours = {key: value for key, value in config["data"].items() if key.startswith(PREFIX)}
     assert {key.removeprefix(PREFIX).lower() for key in ours} <= Settings.model_fields.keys()
     for key, value in ours.items():
         monkeypatch.setenv(key, value)
     settings = Settings()
-    [service] = [one for one in rendering.render(overlay) if one["kind"] == "RayService"]
+    [service] = [one for one in rendered(overlay) if one["kind"] == "RayService"]
     [group] = service["spec"]["rayClusterConfig"]["workerGroupSpecs"]
     assert (settings.min_replicas, settings.max_replicas) == (group["minReplicas"], group["maxReplicas"])

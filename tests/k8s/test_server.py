@@ -10,20 +10,29 @@ from pathlib import Path
 import pytest
 
 from k8s.check import rendering, server
-from k8s.check.rendering import COMBINATIONS, Resource, name
+from k8s.check.__main__ import main
+from k8s.check.rendering import Resource, name
+from tests.k8s import rendered as renderings
 from tests.k8s.api_server import CLUSTER_WIDE, ApiServer, config, running
+from tests.k8s.rendered import rendered
 from tests.k8s.test_check import run_check
+
+pytestmark = pytest.mark.integration
 
 
 @cache
 def kinds() -> set[tuple[str, str]]:
-    every = [one for overlay in rendering.names() for one in rendering.render(overlay)]
+    every = [one for overlay in rendering.names() for one in rendered(overlay)]
     return {(one["apiVersion"], one["kind"]) for one in every} | {("v1", "PodTemplate")}
 
 
-@cache
 def whole() -> list[Resource]:
-    return rendering.render("prod")
+    return rendered("prod")
+
+
+def some(*names: str) -> list[Resource]:
+    """The objects of these names: when an object is refused or warned of, kubectl is run again for each one."""
+    return [one for one in whole() if one["metadata"]["name"] in names]
 
 
 @contextmanager
@@ -69,16 +78,17 @@ def test_objects_are_tried_in_a_namespace_that_is_there(tmp_path: Path, namespac
 
 def test_each_object_that_is_refused_is_named(tmp_path: Path) -> None:
     with asked(tmp_path, refused=frozenset({"results", "redis"})):
-        found = server.answer(whole()).problems
-    expected = [name(one) for one in whole() if one["metadata"]["name"] in ("results", "redis")]
+        found = server.answer(some("results", "redis", "serving")).problems
+    expected = [name(one) for one in some("results", "redis")]
     assert len(expected) == 5
     assert [line.partition(": the server refuses it: ")[0] for line in found] == expected
     assert all("is invalid: no such thing" in line for line in found)
 
 
 def test_without_the_operator_its_kinds_are_named(tmp_path: Path) -> None:
+    tried = [one for one in whole() if one["kind"] in ("RayService", "RayJob", "PersistentVolumeClaim")]
     with asked(tmp_path, without="ray.io/"):
-        found = server.answer(whole()).problems
+        found = server.answer(tried).problems
     assert [line.partition(": the server refuses it: ")[0] for line in found] == [
         "RayService endpoint",
         "RayJob search",
@@ -91,40 +101,46 @@ def test_what_would_break_pod_security_is_a_problem_and_other_warnings_are_told(
     )
     said = {"rayservice-endpoint-head": violation, "redis": "unrecognized format"}
     with asked(tmp_path, warned=said):
-        answer = server.answer(whole())
+        answer = server.answer(some("endpoint", "redis"))
     assert answer.problems == [f"PodTemplate rayservice-endpoint-head: the server warns: {violation}"]
-    redis = [one for one in whole() if one["metadata"]["name"] == "redis"]
-    assert answer.warnings == [f"{name(one)}: the server warns: unrecognized format" for one in redis]
+    assert answer.warnings == [f"{name(one)}: the server warns: unrecognized format" for one in some("redis")]
 
 
-def test_a_warning_is_printed_and_fails_nothing(tmp_path: Path) -> None:
+def test_a_warning_is_printed_and_fails_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("KUBERAY_CRDS", raising=False)
+    monkeypatch.setattr(rendering, "render", lambda *_: some("results"))
+    monkeypatch.setattr("k8s.check.__main__.problems", lambda *_: [])  # of a claim by itself
     with asked(tmp_path, warned={"results": "this will go with 1.37"}):
-        done = run_check("prod", KUBECONFIG=os.environ["KUBECONFIG"])
-    assert done.returncode == 0, done.stdout
-    assert done.stdout.count("    PersistentVolumeClaim results: the server warns: this will go with 1.37\n") == 2
+        assert main(["prod"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("    PersistentVolumeClaim results: the server warns: this will go with 1.37\n") == 2
 
 
 def test_a_kind_that_the_server_has_in_another_version_is_a_problem(tmp_path: Path) -> None:
     with asked(tmp_path, beside=frozenset({("kueue.x-k8s.io/v1", "ClusterQueue")})):
-        done = run_check("gpu", KUBECONFIG=os.environ["KUBECONFIG"])
-    assert done.returncode == 1
-    ours = {one["apiVersion"] for one in rendering.render("gpu", (), ("kueue",)) if one["kind"] == "ClusterQueue"}
-    assert f"    ClusterQueue: the server has no {ours.pop()}, but kueue.x-k8s.io/v1\n" in done.stdout
-    assert [line for line in done.stdout.splitlines() if "left out" in line and "Queue" in line] == []
+        status, printed = run_check("gpu", KUBECONFIG=os.environ["KUBECONFIG"])
+    assert status == 1
+    ours = {one["apiVersion"] for one in renderings.whole("gpu") if one["kind"] == "ClusterQueue"}
+    assert f"    ClusterQueue: the server has no {ours.pop()}, but kueue.x-k8s.io/v1\n" in printed
+    assert [line for line in printed.splitlines() if "left out" in line and "Queue" in line] == []
 
 
-def test_one_overlay_is_checked_where_another_would_not_fit(tmp_path: Path) -> None:
+def test_one_overlay_is_checked_but_for_what_the_server_cannot_know(tmp_path: Path) -> None:
     with asked(tmp_path) as there:
-        done = run_check("prod", KUBECONFIG=os.environ["KUBECONFIG"])
-    assert done.returncode == 0, done.stdout
-    assert set(re.findall(r"^(\w+)[\w ,]*: ", done.stdout, re.MULTILINE)) == {"prod", "left"}
+        status, printed = run_check("prod", KUBECONFIG=os.environ["KUBECONFIG"])
+    assert status == 0, printed
+    assert set(re.findall(r"^(\w+)[\w ,]*: ", printed, re.MULTILINE)) == {"prod", "left"}
+    assert f"prod on the server: {len(whole())} objects, 0 problems" in printed
+    left_out = "ClusterQueue, LocalQueue, PodMonitor, PrometheusRule, ResourceFlavor"
+    assert f"left out, since the server has no such kind: {left_out}\n" in printed
     claims = [given["spec"]["accessModes"] for _, _, given in there.applied if given["metadata"]["name"] == "results"]
     assert claims == [["ReadWriteMany"]] * 2
 
 
 def test_an_overlay_that_is_not_there_is_told() -> None:
-    done = run_check("staging")
-    assert (done.returncode, done.stdout) == (2, "there is no overlay staging; known: dev, gpu, prod\n")
+    assert run_check("staging") == (2, "there is no overlay staging; known: dev, gpu, prod\n")
 
 
 def test_a_server_that_has_only_just_begun_is_waited_for(tmp_path: Path) -> None:
@@ -133,18 +149,7 @@ def test_a_server_that_has_only_just_begun_is_waited_for(tmp_path: Path) -> None
     assert there.namespaces == [["default"]]
 
 
-def test_the_whole_check_leaves_out_what_the_server_cannot_know(tmp_path: Path) -> None:
-    with asked(tmp_path):
-        done = run_check(KUBECONFIG=os.environ["KUBECONFIG"])
-    assert done.returncode == 0, done.stdout
-    for called in COMBINATIONS:
-        assert f"{called} on the server: {len(rendering.render(called))} objects, 0 problems" in done.stdout
-    assert "left out, since the server has no such kind: CiliumNetworkPolicy, PodMonitor, PrometheusRule" in done.stdout
-
-
 def test_the_check_fails_without_its_server(tmp_path: Path) -> None:
-    done = run_check(KUBECONFIG=str(config(tmp_path, 9)), KUBECACHEDIR=str(tmp_path))
-    assert done.returncode == 1
-    assert re.search(
-        r"^the API server that KUBECONFIG names does not answer: .*127\.0\.0\.1:9", done.stdout, re.MULTILINE
-    )
+    status, printed = run_check("dev", KUBECONFIG=str(config(tmp_path, 9)), KUBECACHEDIR=str(tmp_path))
+    assert status == 1
+    assert re.search(r"^the API server that KUBECONFIG names does not answer: .*127\.0\.0\.1:9", printed, re.MULTILINE)

@@ -14,6 +14,7 @@ from k8s.check import references, rendering
 from k8s.check.rendering import ROOT, Resource, name
 from k8s.search import search
 from serve.settings import Settings
+from tests.k8s.rendered import rendered, whole
 from tests.k8s.test_server import asked
 
 README = (ROOT / "k8s" / "README.md").read_text()
@@ -30,6 +31,7 @@ def key(resource: Resource) -> tuple[str, str]:
     return resource["kind"], resource["metadata"]["name"]
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("overlay", rendering.names())
 def test_each_step_finds_what_those_before_made(overlay: str, tmp_path: Path) -> None:
     there: dict[tuple[str, str], Resource] = {}
@@ -44,9 +46,10 @@ def test_each_step_finds_what_those_before_made(overlay: str, tmp_path: Path) ->
             there |= new
             assert list(references.problems(list(there.values()))) == [], step
     by_another_command = {("ConfigMap", "search"), ("RayJob", "search")}
-    assert there.keys() == {key(one) for one in rendering.render(overlay)} - by_another_command
+    assert there.keys() == {key(one) for one in rendered(overlay)} - by_another_command
 
 
+@pytest.mark.integration
 def test_a_change_begins_with_the_tables_alone(tmp_path: Path) -> None:
     with asked(tmp_path) as server:
         subprocess.run(shlex.split(commands("Changes")[0]), cwd=ROOT, check=True)
@@ -55,7 +58,7 @@ def test_a_change_begins_with_the_tables_alone(tmp_path: Path) -> None:
 
 def test_no_wait_ends_before_there_is_something_to_wait_for() -> None:
     waits = re.findall(r"^ *(kubectl .*\bwait .*)", README, re.MULTILINE)
-    made = {key(one) for one in [*rendering.render("dev"), *search("dev", "first", 8)]}
+    made = {key(one) for one in [*rendered("dev"), *search("dev", "first", 8)]}
     assert len(waits) == 6
     for wait in waits:
         kind, _, called = shlex.split(wait)[-1].partition("/")
@@ -63,9 +66,9 @@ def test_no_wait_ends_before_there_is_something_to_wait_for() -> None:
 
 
 def test_the_times_that_the_readme_names_are_those_of_the_manifests() -> None:
-    prod = rendering.render("prod", *rendering.COMBINATIONS["prod"])
+    prod = whole("prod")
     [service] = [one["spec"] for one in prod if one["kind"] == "RayService"]
-    [job] = [one["spec"] for one in rendering.render("dev") if one["kind"] == "RayJob"]
+    [job] = [one["spec"] for one in rendered("dev") if one["kind"] == "RayJob"]
     [worker] = service["rayClusterConfig"]["workerGroupSpecs"]
     sleep = worker["template"]["spec"]["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
     options = service["upgradeStrategy"]["clusterUpgradeOptions"]

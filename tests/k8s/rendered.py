@@ -1,0 +1,24 @@
+"""The overlays as the tests share them: rendered once a session, whichever test asks first."""
+
+from collections.abc import Sequence
+from functools import cache
+
+from k8s.check import rendering
+from k8s.check.rendering import COMBINATIONS, Resource
+
+_render = rendering.render
+
+
+def rendered(overlay: str, components: Sequence[str] = (), search_components: Sequence[str] = ()) -> list[Resource]:
+    """Return what `rendering.render` does. A test that changes an object takes a copy first."""
+    return list(_once(overlay, tuple(components), tuple(search_components)))
+
+
+def whole(overlay: str) -> list[Resource]:
+    """Return an overlay with all of its components."""
+    return rendered(overlay, *COMBINATIONS[overlay])
+
+
+@cache
+def _once(overlay: str, components: tuple[str, ...], search_components: tuple[str, ...]) -> list[Resource]:
+    return _render(overlay, components, search_components)
