@@ -15,6 +15,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 KEPT_ALIVE = 90  # s that a connection may be silent between two requests, as with Ray's proxy
+LAST_CONNECTIONS = 0.1  # s for accepting those that were made before the replica ended
 LAST_WORDS = 1  # s for requests on connections that were made before the replica ended
 LONGEST_END = 15  # s for what is under way then; Ray gives all of it 20
 
@@ -57,6 +58,9 @@ async def answering(app: ASGIApp, taken: socket.socket) -> AsyncIterator[None]:
     try:
         yield
     finally:
+        # Closing resets connections that were made and not accepted yet: so first no more are made, but for one.
+        taken.listen(0)
+        await asyncio.sleep(LAST_CONNECTIONS)
         for each in server.servers:
             each.close()  # nobody connects any more; uvicorn itself would close what has connected and is silent yet
         await asyncio.sleep(LAST_WORDS)
