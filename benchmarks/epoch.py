@@ -123,7 +123,9 @@ def main(
         together = manager.Barrier(2)
         beside = [pool.submit(epochs_beside_another, data, together, repeats, most) for _ in range(2)]
         halves = [seconds / 2 for one in beside for seconds in one.result()]
-    table = Table("training", "s an epoch", "of the plain loop", title=f"{len(train)} tracks, medians of {repeats}")
+    table = Table(
+        "training", "s an epoch", "tracks/s", "of the plain loop", title=f"{len(train)} tracks, medians of {repeats}"
+    )
     base = statistics.median(plain)
     for name, times in (
         (f"plain loop over PNGs, {threads} threads", plain),
@@ -132,7 +134,7 @@ def main(
         ("raygenre, 1 thread in each of two processes, for one epoch", halves),
     ):
         median = statistics.median(times)
-        table.add_row(name, f"{median:.1f}", f"1/{base / median:.1f}")
+        table.add_row(name, f"{median:.1f}", f"{len(train) / median:.1f}", f"1/{base / median:.1f}")
     Console().print(table)
 
 

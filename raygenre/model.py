@@ -9,6 +9,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from raygenre.convolution import Convolution
+from raygenre.dropout import Dropout
 from raygenre.spectrogram import N_MELS
 
 
@@ -70,13 +72,13 @@ class GenreCNN(nn.Module):
             nn.ReLU(),
             *self._convolution(second, last),
             nn.ReLU(),
-            nn.Dropout(config.dropout),
+            Dropout(config.dropout),
         )
         self.pool = nn.AdaptiveAvgPool2d((config.frequency_bins, 1))
         self.classifier = nn.Sequential(
             nn.Linear(last * config.frequency_bins, config.dense),
             nn.ReLU(),
-            nn.Dropout(config.dropout),
+            Dropout(config.dropout),
             nn.Linear(config.dense, config.genres),
         )
         # Scaled for rectifiers (He et al., 2015): from torch's own smaller start the first epochs stand still.
@@ -88,7 +90,7 @@ class GenreCNN(nn.Module):
 
     def _convolution(self, channels_in: int, channels_out: int) -> list[nn.Module]:
         normalise = self.config.normalisation == "batch"
-        convolution = nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=not normalise)
+        convolution = Convolution(channels_in, channels_out, bias=not normalise)
         return [convolution, nn.BatchNorm2d(channels_out)] if normalise else [convolution]
 
     def forward(self, levels: Tensor) -> Tensor:

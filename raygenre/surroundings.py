@@ -9,20 +9,23 @@ from pathlib import Path
 
 import torch
 
+from raygenre.convolution import algorithm
 from raygenre.precision import in_bfloat16
 
 
 def surroundings(device: torch.device, precision: str) -> dict[str, str]:
-    """Return the device, what computes there and with which instructions, torch's threads, and the precision.
+    """Return the device, what computes there and with which instructions, torch's threads, and the arithmetic.
 
     Args:
         precision: `auto`, `float32` or `bfloat16`, of which the last two are what it can come to.
     """
+    bfloat16 = in_bfloat16(precision, device)
     return {
         "device": device.type,
         "processor": _processor(device),
         "threads": str(torch.get_num_threads()),
-        "precision": "bfloat16" if in_bfloat16(precision, device) else "float32",
+        "precision": "bfloat16" if bfloat16 else "float32",
+        "convolutions": algorithm(device, bfloat16=bfloat16),
     }
 
 

@@ -52,6 +52,8 @@ FLOORS = {
     "raygenre.fingerprint": 1,
     "raygenre.rendering": 1,
     "raygenre.precision": 0,
+    "raygenre.convolution": 0,
+    "raygenre.dropout": 0,
     "raygenre.surroundings": 0,
     "raygenre.training": 2,
     "raygenre.training_state": 2,

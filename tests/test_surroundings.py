@@ -20,3 +20,8 @@ def test_threads_and_precision_are_what_a_training_has_here() -> None:
 def test_a_precision_that_was_asked_for_is_said() -> None:
     assert surroundings(CPU, "float32")["precision"] == "float32"
     assert surroundings(CPU, "bfloat16")["precision"] == "bfloat16"
+
+
+def test_the_convolutions_algorithm_follows_the_precision() -> None:
+    assert surroundings(CPU, "float32")["convolutions"] == "winograd"
+    assert surroundings(CPU, "bfloat16")["convolutions"] == "direct"
