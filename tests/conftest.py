@@ -40,7 +40,13 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 GENRES = ("bells", "drone", "storm")
 TRACKS = 10  # per genre
 
-GROUPS = {"ray_serve": "endpoint", "ray_cluster": "cluster", "mlflow_server": "mlflow", "rivals_ring": "registry"}
+GROUPS = {
+    "team": "team",
+    "ray_serve": "endpoint",
+    "ray_cluster": "cluster",
+    "mlflow_server": "mlflow",
+    "rivals_ring": "registry",
+}
 """Fixtures that take long, and the group of tests that is kept in one worker of pytest-xdist because of each."""
 
 

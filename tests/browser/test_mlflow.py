@@ -1,6 +1,6 @@
-"""What a person finds in MLflow's own pages after a search of eight trials, in a real Chromium.
+"""What a person finds in MLflow's own pages after a search, in a real Chromium.
 
-With `$SCREENSHOTS`, a folder, the pictures of the README are written there (`make screenshots`).
+With `$SCREENSHOTS`, a folder, the pictures of the README are written there (`make screenshots`), of a larger search.
 """
 
 import io
@@ -26,10 +26,11 @@ from raygenre.search.ledger import RUN, Ledger
 from tests.conftest import new_ledger
 from tests.mlflow_server import MlflowServer
 
-TRIALS = 8
+PICTURES = os.environ.get("SCREENSHOTS")
+TRIALS, EPOCHS, FINALISTS = (8, 9, 2) if PICTURES else (4, 2, 1)
 SEARCHED = ("decay", "dropout", "learning_rate")
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.usefixtures("ray_cluster")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_cluster")]
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,9 @@ def shown(tracks: Dataset, ray_cluster: None, tmp_path_factory: pytest.TempPathF
     server.start()
     storage = server.storage(tmp_path_factory.mktemp("results"))
     tracks = replace(tracks, source="music")  # no path of the tests in pictures
-    ledger = new_ledger(storage.studies.folder, tracks, "spring", trials=TRIALS, epochs=9, top_k=2, scheduler="asha")
+    ledger = new_ledger(
+        storage.studies.folder, tracks, "spring", trials=TRIALS, epochs=EPOCHS, top_k=FINALISTS, scheduler="asha"
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["experiments/tune.py"])  # which runs are said to come from
         outcome = job.run(ledger, tracks, storage, resources=Resources(1, 0), promote=None, console=Console(quiet=True))
@@ -102,11 +105,11 @@ def page(browser: Browser, shown: Shown) -> Iterator[Page]:
 
 def keep(page: Page, name: str) -> None:
     """Write a picture for the README, if these are asked for, in few colours, so that it is small."""
-    if folder := os.environ.get("SCREENSHOTS"):
+    if PICTURES:
         page.wait_for_timeout(1500)  # for what is drawn in steps
         taken = Image.open(io.BytesIO(page.screenshot()))
         taken.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(
-            Path(folder) / f"mlflow-{name}.png", optimize=True
+            Path(PICTURES) / f"mlflow-{name}.png", optimize=True
         )
 
 

@@ -21,7 +21,7 @@ from tests.sounds import encode
 KEY = "browser-key-0123456789"
 DESK, PHONE = ViewportSize(width=1200, height=900), ViewportSize(width=360, height=740)
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.usefixtures("ray_cluster")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_cluster")]
 
 
 @pytest.fixture(scope="module")

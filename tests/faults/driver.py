@@ -1,24 +1,33 @@
 """The tuning script as a process of its own, to be interrupted, killed and resumed, and a look at what it left."""
 
+import importlib
 import os
+import runpy
 import signal
 import subprocess
 import sys
 import time
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import optuna
+import pytest
+import typer
 from mlflow.entities import Run
 from optuna.trial import FrozenTrial, TrialState
+from typer.testing import CliRunner, Result
 
 from raygenre.delivery import KEY
+from raygenre.search.config import Resources
+from raygenre.search.finalists import RERUNS
 from raygenre.search.opening import ID
 from raygenre.search.recorder import METRICS
 from raygenre.storage import resolve
 from raygenre.tracking_server import Server
 from tests.processes import titled
-from tests.test_tune import ROOT
+from tests.test_tune import SCRIPT
 
 STUDY = "autumn"
 NARROW = Path(__file__).with_name("narrow.yaml")
@@ -30,13 +39,23 @@ class Driver:
     Attributes:
         storage: where it keeps everything.
         trials, epochs: of its search.
+        concurrent: trials at once; each has a worker that imports for seconds, in every driver again.
         options: of every call, resumed or not.
     """
 
-    def __init__(self, storage: Path, data: Path, *, trials: int, epochs: int, options: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        storage: Path,
+        data: Path,
+        *,
+        trials: int,
+        epochs: int,
+        concurrent: int = 1,
+        options: tuple[str, ...] = (),
+    ) -> None:
         self.storage = storage
         self.trials, self.epochs = trials, epochs
-        self._place = ["--storage", str(storage), *options]
+        self._place = ["--storage", str(storage), "--max-concurrent", str(concurrent), *options]
         self._new = [
             "--data", str(data), "--study", STUDY, "--trials", str(trials), "--epochs", str(epochs),
             "--top-k", "1", "--scheduler", "none", "--space", str(NARROW),
@@ -44,10 +63,9 @@ class Driver:
         self._process: subprocess.Popen[str] | None = None
 
     def start(self, *, resume: bool = False) -> None:
-        script = str(ROOT / "experiments" / "tune.py")
         told = ["--resume"] if resume else self._new
         self._process = subprocess.Popen(
-            [sys.executable, script, *self._place, *told],
+            [sys.executable, str(SCRIPT), *self._place, *told],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -114,7 +132,7 @@ class Driver:
         """Epochs in the ledger, over all trials."""
         return sum(len(trial.intermediate_values) for trial in self.ledger())
 
-    def wait_for_epochs(self, epochs: int, timeout: float = 240) -> None:
+    def wait_for_epochs(self, epochs: int, timeout: float = 600) -> None:
         deadline = time.monotonic() + timeout
         while self.epochs_done() < epochs:
             assert self.running(), self.wait()[1]
@@ -122,19 +140,27 @@ class Driver:
             time.sleep(0.2)
 
     def check_all_is_there(self) -> None:
-        """Every trial once in study and MLflow, no run left open, every epoch of every metric once."""
+        """Every run once in study and MLflow, none left open, every epoch of every metric once, the test as well."""
         trials = self.ledger()
         assert [trial.state for trial in trials] == [TrialState.COMPLETE] * self.trials
         all_epochs = list(range(1, self.epochs + 1))
         assert all(sorted(trial.intermediate_values) == all_epochs for trial in trials)
-        runs = {run.info.run_id: run for run in self.trial_runs()}
-        assert sorted(runs) == sorted(map(str, self.run_ids()))
-        assert {run.info.status for run in self.runs()} == {"FINISHED"}
-        server = self.server()
-        for run_id in runs:
-            for name in METRICS:
-                steps = sorted(metric.step for metric in server.client.get_metric_history(run_id, name))
-                assert steps == all_epochs, (run_id, name)
+        runs = self.runs()
+        names = [run.info.run_name for run in runs]
+        # The search's, the trials', that of the finalists, those of their re-runs, and that of the final training.
+        assert len(names) == len(set(names)) == 1 + self.trials + 1 + RERUNS + 1, names
+        assert {run.info.status for run in runs} == {"FINISHED"}
+        of_trials = [run.info.run_id for run in runs if run.data.tags["role"] == "trial"]
+        assert sorted(of_trials) == sorted(map(str, self.run_ids()))
+        client = self.server().client
+        for run in runs:
+            if run.data.tags["role"] in ("trial", "finalist"):
+                for name in METRICS:
+                    history = client.get_metric_history(run.info.run_id, name)
+                    assert sorted(metric.step for metric in history) == all_epochs, (run.info.run_name, name)
+            if run.data.tags["role"] in ("search", "final"):
+                assert len(client.get_metric_history(run.info.run_id, "test_accuracy")) == 1
+                assert len(client.list_artifacts(run.info.run_id)) >= 2
 
     def runs(self, role: str = "%") -> list[Run]:
         """The runs of its study; a server may have those of others, whose studies may go by the same name."""
@@ -159,3 +185,20 @@ class Driver:
     def server(self) -> Server:
         """Where its runs are."""
         return Server(resolve(self.storage))
+
+
+@cache
+def script() -> dict[str, Any]:
+    """The script's names, and what it calls, imported by the first who asks."""
+    importlib.import_module("raygenre.tune")
+    return runpy.run_path(str(SCRIPT))
+
+
+def call(*arguments: str) -> Result:
+    """Call the script in this process and without a cluster: for what it refuses before it trains."""
+    app = typer.Typer()
+    app.command()(script()["main"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("raygenre.tune.connect", lambda address: "no cluster")
+        patch.setattr("raygenre.tune.resources", lambda *_, private: Resources(1, 0))
+        return CliRunner().invoke(app, arguments)

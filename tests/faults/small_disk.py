@@ -1,20 +1,26 @@
-"""A search on a disk of its own that fills up or becomes read-only; run in a mount namespace by test_disk.py."""
+"""A search on a disk of its own that fills up and becomes read-only; run in a mount namespace by test_disk.py."""
 
 import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
 
-from tests.faults.driver import STUDY, Driver
+from tests.faults.driver import STUDY, Driver, call
 
 
 def mount(*arguments: str) -> None:
     subprocess.run(["mount", *arguments], check=True)
 
 
-def full(driver: Driver, disk: Path) -> None:
-    driver.start()
-    driver.wait_for_epochs(4)
+def check_no_search_begins_on_a_read_only_disk(disk: Path, data: Path) -> None:
+    mount("-o", "remount,ro", str(disk))
+    result = call("--storage", str(disk / "results"), "--data", str(data))
+    assert result.exit_code == 2, result.output
+    assert "Read-only file system" in " ".join(result.output.split()), result.output
+    mount("-o", "remount,rw", str(disk))
+
+
+def fill(driver: Driver, disk: Path) -> None:
     ballast = disk / "ballast"
     with ballast.open("wb", buffering=0) as file, suppress(OSError):
         while True:
@@ -23,15 +29,7 @@ def full(driver: Driver, disk: Path) -> None:
     ballast.unlink()
 
 
-def read_only(driver: Driver, disk: Path) -> None:
-    mount("-o", "remount,ro", str(disk))
-    driver.start()
-    code, printed = driver.wait()
-    assert code == 2, printed
-    assert "Read-only file system" in " ".join(printed.split()), printed
-    mount("-o", "remount,rw", str(disk))
-    driver.start()
-    driver.wait_for_epochs(4)
+def make_read_only(driver: Driver) -> None:
     # Files are open for writing elsewhere on the disk, which keeps it from becoming read-only as a whole.
     states = str(driver.storage / "studies" / STUDY / "trials")
     mount("--bind", states, states)
@@ -49,11 +47,17 @@ def check_it_halts(driver: Driver, reason: str) -> None:
     assert "Traceback" not in printed, printed
 
 
-def main(scenario: str, disk: Path, data: Path) -> None:
+def main(disk: Path, data: Path) -> None:
     mount("-t", "tmpfs", "-o", "size=60M", "tmpfs", str(disk))
+    check_no_search_begins_on_a_read_only_disk(disk, data)
     driver = Driver(disk / "results", data, trials=4, epochs=6)
     try:
-        {"full": full, "read-only": read_only}[scenario](driver, disk)
+        driver.start()
+        driver.wait_for_epochs(3)
+        fill(driver, disk)
+        driver.start(resume=True)
+        driver.wait_for_epochs(driver.epochs_done() + 3)
+        make_read_only(driver)
         driver.start(resume=True)
         driver.finish()
         driver.check_all_is_there()
@@ -62,4 +66,4 @@ def main(scenario: str, disk: Path, data: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -11,16 +11,13 @@ from tests.test_tune import ROOT
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("scenario", ["full", "read-only"])
-def test_a_disk_that_fails_halts_the_search_and_costs_no_trial(
-    scenario: str, tmp_path: Path, tracks_folder: Path
-) -> None:
+def test_a_disk_that_fails_halts_the_search_and_costs_no_trial(tmp_path: Path, tracks_folder: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     # A mount namespace of its own: the disk is seen by this child alone and goes with it.
     command = ["unshare", "--map-root-user", "--mount", sys.executable, "-m", "tests.faults.small_disk"]
     done = subprocess.run(
-        [*command, scenario, str(disk), str(tracks_folder)],
+        [*command, str(disk), str(tracks_folder)],
         cwd=ROOT, capture_output=True, text=True, timeout=1100, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

@@ -22,7 +22,7 @@ def cluster() -> Iterator[Cluster]:
 def test_a_killed_node_costs_no_trial(cluster: Cluster, tmp_path: Path, tracks_folder: Path) -> None:
     nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
     options = ("--address", cluster.address)
-    driver = Driver(tmp_path / "results", tracks_folder, trials=4, epochs=6, options=options)
+    driver = Driver(tmp_path / "results", tracks_folder, trials=4, epochs=6, concurrent=2, options=options)
     try:
         driver.start()
         driver.wait_for_epochs(4)

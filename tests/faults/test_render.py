@@ -35,36 +35,51 @@ def pictures(out: Path) -> list[Path]:
     return [path for path in out.rglob("*") if path.is_file()]
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_interrupted_and_said_again(tmp_path: Path, how: signal.Signals) -> None:
-    music, out = tmp_path / "music", tmp_path / "out"
-    (music / "rock").mkdir(parents=True)
-    for number in range(SONGS):
-        data = encode(noise(seconds=60, seed=number), "flac", "flac")
-        (music / "rock" / f"{number}.flac").write_bytes(data)
-    process = start(music, out)
+def stop(process: subprocess.Popen[str], how: signal.Signals, out: Path, *, after: int) -> tuple[str, str]:
+    """Stop it when there are so many pictures, and return what it printed."""
     deadline = time.monotonic() + 240
-    while len(pictures(out)) < 5:
+    while len(pictures(out)) < after:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.01)
     os.killpg(process.pid, how)
-    printed, errors = process.communicate(timeout=60)
+    return process.communicate(timeout=60)
+
+
+def whole(out: Path) -> list[Path]:
+    """The pictures under their own names, every one of which can be read."""
     there = [path for path in pictures(out) if path.suffix == ".png"]
-    assert 5 <= len(there) < SONGS
     for path in there:
         read_png(path)
-    if how is signal.SIGINT:
-        assert process.returncode == 130
-        told = re.match(r"(\d+) drawn, (\d+) left; say the same again to go on", printed)
-        assert told, printed
-        assert int(told[1]) in (len(there), len(there) - 1)  # one may be there and not counted yet
-        assert int(told[1]) + int(told[2]) == SONGS
-        assert errors == ""
-        assert pictures(out) == there
+    return there
+
+
+def test_interrupted_and_killed_and_said_again(tmp_path: Path) -> None:
+    music, out = tmp_path / "music", tmp_path / "out"
+    (music / "rock").mkdir(parents=True)
+    song = encode(noise(seconds=60, seed=0), "flac", "flac")
+    for number in range(SONGS):
+        (music / "rock" / f"{number}.flac").write_bytes(song)
+
+    process = start(music, out)
+    printed, errors = stop(process, signal.SIGINT, out, after=5)
+    first = len(whole(out))
+    assert 5 <= first < SONGS
+    assert process.returncode == 130
+    told = re.match(r"(\d+) drawn, (\d+) left; say the same again to go on", printed)
+    assert told, printed
+    assert int(told[1]) in (first, first - 1)  # one may be there and not counted yet
+    assert int(told[1]) + int(told[2]) == SONGS
+    assert errors == ""
+    assert len(pictures(out)) == first
+
+    stop(start(music, out), signal.SIGKILL, out, after=first + 5)
+    second = len(whole(out))
+    assert first < second < SONGS
+
     again = start(music, out)
     printed, errors = again.communicate(timeout=240)
     assert again.returncode == 0, errors
-    assert f"{SONGS - len(there)} drawn" in printed
-    assert f"{len(there)} were there already" in printed
-    assert len([path for path in pictures(out) if path.suffix == ".png"]) == SONGS
+    assert f"{SONGS - second} drawn" in printed
+    assert f"{second} were there already" in printed
+    assert len(whole(out)) == SONGS

@@ -30,7 +30,7 @@ from tests.processes import children, titled
 from tests.test_tune import ROOT
 
 PORT = 8000
-RATE, NUMBER, MOST_FAILED = 50, 3000, 3
+RATE, NUMBER, MOST_FAILED = 50, 2000, 3
 ATTEMPTS = 2  # what is lost is what was under way, which is more while something else keeps the machine busy
 REPLICAS = 3
 
