@@ -1,7 +1,7 @@
 """Search for the best setting of the genre CNN, log every run to MLflow, register the winner.
 
 Run, from the project's folder:
-    python experiments/tune.py                                          # synthetic tracks: one or two minutes on 2 cores
+    python experiments/tune.py                                          # synthetic tracks: 1 or 2 minutes on 2 cores
     python experiments/tune.py --data PATH --trials 20 --epochs 40      # GTZAN's images: an hour or two on 2 cores
     python experiments/tune.py --resume                                 # goes on with the study worked on last
 """
