@@ -174,7 +174,8 @@ def _judge(
         tracker.end(final.run, "FINISHED", tags=_size(classifier))
         tracker.end(parent, "FINISHED")
         if not tracker.drain():
-            raise ServerAwayError(f"MLflow at {tracker.uri} is away ({tracker.trouble}): no model can be registered")
+            trouble = tracker.trouble or "it takes too long"  # without an error
+            raise ServerAwayError(f"MLflow at {tracker.uri} is away ({trouble}): no model can be registered")
         version = registry.register(storage, tracker.run_id(final.run), folder, evidence)
         fetched = Fetched(classifier, f"{registry.MODEL}/{version}", tracker.run_id(final.run), evidence)
         filing.attach(storage, fetched, report_page.page(appraisal, name=fetched.name, evidence=evidence))
