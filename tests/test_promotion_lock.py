@@ -57,13 +57,15 @@ def test_a_process_that_is_killed_keeps_no_lock_of_a_database(tmp_path: Path) ->
     )
     command = [sys.executable, "-c", program, client.tracking_uri]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        assert process.stdout.readline() == "held\n"
-        waiting = threading.Thread(target=lambda: promotion_lock.held(client).__enter__(), daemon=True)
-        waiting.start()
-        waiting.join(0.5)
-        assert waiting.is_alive()
-        process.kill()
+        try:
+            assert process.stdout
+            assert process.stdout.readline() == "held\n"
+            waiting = threading.Thread(target=lambda: promotion_lock.held(client).__enter__(), daemon=True)
+            waiting.start()
+            waiting.join(0.5)
+            assert waiting.is_alive()
+        finally:
+            process.kill()
     waiting.join(30)
     assert not waiting.is_alive()
 
