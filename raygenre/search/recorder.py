@@ -74,6 +74,8 @@ class Recorder(tune.Callback):
         note_run_ids(self._ledger, self._tracker)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        if not self._tracker.knows(self._run(trial.config["number"])):  # its worker died before it began to train
+            self._start(trial.config)
         self._end(trial.config["number"])
         self._keep_best_states()  # every other trial that ended is recorded by now
 

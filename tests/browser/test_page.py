@@ -107,7 +107,7 @@ def test_a_long_song_has_a_timeline_that_the_keyboard_walks(page: Page, song: Pa
     answered(page)
     stretches = page.locator("#timeline button")
     expect(stretches).to_have_count(4)
-    expect(stretches.nth(1)).to_have_accessible_name("0:30 to 1:00: bells, 90 %")
+    expect(stretches.nth(1)).to_have_accessible_name("0:30 to 1:00: bells, 91 %")
     before = page.locator("#spectrogram").get_attribute("src")
     stretches.first.focus()
     page.keyboard.press("ArrowRight")

@@ -107,7 +107,8 @@ class Driver:
         assert self._process
         for pid in titled("ray::"):
             with suppress(ProcessLookupError, FileNotFoundError):
-                if "Impl" in Path(f"/proc/{pid}/cmdline").read_text() and os.getsid(pid) == self._process.pid:
+                # Ray Tune gives up a trial whose worker dies before it trains.
+                if ".train" in Path(f"/proc/{pid}/cmdline").read_text() and os.getsid(pid) == self._process.pid:
                     os.kill(pid, signal.SIGKILL)
                     return True
         return False

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.driver import STUDY, Driver, call, script
+from tests.processes import until
 
 pytestmark = pytest.mark.slow
 
@@ -60,7 +61,7 @@ def test_kills_lose_nothing(tmp_path: Path, tracks_folder: Path) -> None:
                 driver.kill()
                 driver.start(resume=True)
             else:
-                assert driver.kill_a_worker()
+                until(driver.kill_a_worker)
             for early, late in zip(before, driver.ledger(), strict=False):
                 assert early.params == late.params
                 assert early.intermediate_values.items() <= late.intermediate_values.items()

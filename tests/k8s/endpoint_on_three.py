@@ -7,8 +7,6 @@ address. The champion comes from a registry in a folder.
 import os
 import signal
 import sys
-import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -30,7 +28,7 @@ from tests.processes import titled, until
 SERVICE = "RayService endpoint"
 PORT, DASHBOARD = 8000, 8265
 KEY, TOKEN = "a-key-of-somebody", "a-token-that-the-operator-knows"
-RATE, NUMBER = 5, 50  # requests to each worker, so many a second, and so many until it is asked whether that will do
+RATE, NUMBER = 5, 300  # requests to each worker, so many a second
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
 
@@ -138,27 +136,23 @@ def ask(worker: Running) -> None:
 
 
 def under_load(workers: list[Running], death: Callable[[], object]) -> list[Reply]:
-    """Ask all workers at a steady rate: before something is killed, until all is whole again, and after that."""
+    """Ask all workers at a steady rate, and kill something meanwhile."""
     picture = write_png(levels(torch.from_numpy(synthesise("bells", seed=0))).numpy())
     asked: list[Request] = [("/v1/predict", picture), *[("/v1/model", None)] * 4]
 
-    whole = threading.Event()
-
-    def load(worker: Running) -> list[Reply]:
-        replies: list[Reply] = []
-        last = False
-        while not last:
-            last = whole.is_set()
-            replies += steady(PORT, asked, rate=RATE, number=NUMBER, host=worker.address, headers={"X-API-Key": KEY})
-        return replies
+    def load(worker: Running, meanwhile: Callable[[], object]) -> list[Reply]:
+        return steady(
+            PORT,
+            asked,
+            rate=RATE,
+            number=NUMBER,
+            meanwhile=meanwhile,
+            host=worker.address,
+            headers={"X-API-Key": KEY},
+        )
 
     with ThreadPoolExecutor(len(workers)) as pool:
-        sent = [pool.submit(load, worker) for worker in workers]
-        time.sleep(NUMBER / RATE / 2)
-        try:
-            death()
-        finally:
-            whole.set()
+        sent = [pool.submit(load, workers[0], death), *[pool.submit(load, one, int) for one in workers[1:]]]
         return [reply for one in sent for reply in one.result()]
 
 
