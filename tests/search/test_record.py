@@ -198,6 +198,23 @@ def test_a_trials_run_ends_as_the_trial_did(tracks: Dataset, tmp_path: Path) -> 
     assert [trial.state for trial in ledger.trials[2:]] == [TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING]
 
 
+def test_a_trial_whose_worker_died_before_it_trained_holds_nothing_up(tracks: Dataset, tmp_path: Path) -> None:
+    ledger = new_ledger(tmp_path / "studies", tracks, trials=1)
+    tracker = Tracker(empty_storage(tmp_path), ledger.folder, ledger.id)
+    search = tracker.start("search", "search")
+    recorder = Recorder(ledger, tracker, search)
+    config = trial_config(ledger, ledger.begin(sampler("random", seed=0, trials=9), ledger.config.distributions))
+    ledger.finish(0, failure="its worker died")
+    recorder.on_trial_error(0, [], Told(config))  # type: ignore[arg-type]  # and on_trial_start was never called
+    assert tracker.drain(60), tracker.trouble
+    note_run_ids(ledger, tracker)
+    tracker.close()
+    run = Server(resolve(tmp_path)).client.get_run(ledger.trial_run(0) or "")
+    assert run.info.status == "FAILED"
+    assert run.data.tags["failure"] == "its worker died"
+    assert run.data.tags["mlflow.parentRunId"] == tracker.run_id(search)
+
+
 class Told:
     """A trial of Ray Tune, as far as the recorder looks at one."""
 
