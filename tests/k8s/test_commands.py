@@ -29,6 +29,7 @@ def apart(module: str, *arguments: Path, **environment: str) -> str:
     return done.stdout
 
 
+@pytest.mark.alone
 def test_the_endpoint_of_an_overlay_answers_while_its_head_dies(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
