@@ -9,7 +9,9 @@ import contextlib
 import errno
 import logging
 import os
+import threading
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Literal
 
 import requests
@@ -167,19 +169,38 @@ def reason(error: BaseException) -> str:
     return next((words for part, words in known.items() if part in text), masked(first)[:300])
 
 
+@dataclass
+class _Within:
+    """How many threads are within `no_retries`, and the variables that it has set for them."""
+
+    depth: int = 0
+    ours: dict[str, str] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+_within = _Within()
+
+
 @contextlib.contextmanager
 def no_retries() -> Iterator[None]:
     """Have MLflow try every call once, and for half a minute at most, unless the environment says otherwise.
 
-    MLflow has no other place for this than the environment, which processes started meanwhile inherit.
+    MLflow has no other place for this than the environment, which processes started meanwhile inherit, and which all
+    threads share: the first one in sets it, and the last one out restores it.
     """
-    ours = {name: value for name, value in _NO_RETRIES.items() if name not in os.environ}
-    os.environ.update(ours)
+    with _within.lock:
+        if not _within.depth:
+            _within.ours = {name: value for name, value in _NO_RETRIES.items() if name not in os.environ}
+            os.environ.update(_within.ours)
+        _within.depth += 1
     try:
         yield
     finally:
-        for name in ours:
-            os.environ.pop(name, None)
+        with _within.lock:
+            _within.depth -= 1
+            if not _within.depth:
+                for name in _within.ours:
+                    os.environ.pop(name, None)
 
 
 def quiet_mlflow() -> None:

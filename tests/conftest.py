@@ -78,6 +78,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=order.__getitem__)
 
 
+@pytest.fixture(autouse=True)
+def nothing_left_in_the_environment() -> Iterator[None]:
+    """Have a test fail that leaves MLflow's settings to those after it, which would fail in its stead."""
+    yield
+    left = [name for name in os.environ if name.startswith("MLFLOW_HTTP_")]
+    for name in left:
+        del os.environ[name]
+    assert not left, "a tracker that was not closed?"
+
+
 @dataclass(frozen=True)
 class FinishedSearch:
     """A search that ran to its end, and what it printed."""

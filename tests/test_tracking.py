@@ -16,7 +16,7 @@ from raygenre.fingerprint import Part
 from raygenre.spool import Spool
 from raygenre.storage import Storage
 from raygenre.tracking import SPOOL, Tracker
-from raygenre.tracking_server import Server, ServerAddressError
+from raygenre.tracking_server import Server, ServerAddressError, no_retries
 from tests.mlflow_server import MlflowServer, free_port, values
 from tests.storages import empty_storage
 
@@ -220,6 +220,16 @@ def test_the_environment_is_as_it_was_afterwards(storage: Storage, tmp_path: Pat
     tracker.close()
     changed = {name for name in os.environ.keys() | before.keys() if os.environ.get(name) != before.get(name)}
     assert changed <= {"PYTEST_CURRENT_TEST", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"}
+
+
+def test_threads_within_have_no_retries_until_the_last_one_leaves() -> None:
+    first, second = no_retries(), no_retries()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "0"
+    second.__exit__(None, None, None)
+    assert "MLFLOW_HTTP_REQUEST_MAX_RETRIES" not in os.environ
 
 
 class Answering:

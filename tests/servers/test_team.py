@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import optuna
@@ -131,8 +132,8 @@ def test_what_may_not_be_written_is_an_error_at_once(
     become(monkeypatch, *user)
     storage = Storage(tmp_path, team.mlflow.uri.replace("127.0.0.1", name))
     began = time.monotonic()
-    with pytest.raises(ServerAddressError) as caught:
-        Tracker(storage, tmp_path / "study", "refused").start("refused", "search")
+    with pytest.raises(ServerAddressError) as caught, closing(Tracker(storage, tmp_path / "study", "refused")) as new:
+        new.start("refused", "search")
     assert f"MLflow cannot be used at {storage.tracking_uri}: {message}" in str(caught.value)
     assert time.monotonic() - began < 10
 
