@@ -18,9 +18,9 @@ from raygenre.storage import Storage
 from raygenre.tracking_server import Server, ServerAwayError
 from raygenre.verdict import verdict
 from tests import rivals
+from tests.helpers.project import ROOT
 from tests.mlflow_server import MlflowServer, free_port
 from tests.rivals import BELLS, DRONE, FORGETFUL, OTHER_GENRES, STORM, SYNTHETIC, Ring
-from tests.test_tune import ROOT
 
 AGAINST_DRONE = Comparison(both=0, candidate=30, incumbent=10, neither=20)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.helpers.project import ROOT
 
 FLOORS = {
     "raygenre.magma": 0,

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from raygenre import parallel
+from tests.helpers.project import ROOT
 from tests.tasks import add, half, particular, sleep, surroundings, unpicklable
 
 
@@ -115,8 +116,8 @@ def test_ctrl_c_in_a_terminal_ends_all_without_a_word_from_the_workers(tmp_path:
     pids.mkdir()
     process = subprocess.Popen(
         [sys.executable, str(script), str(pids)],
-        cwd=Path(__file__).parent.parent,
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)},
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -139,7 +140,7 @@ def test_a_script_without_a_guard_is_told_so(tmp_path: Path) -> None:
     script.write_text(
         "from raygenre import parallel\nfrom tests.tasks import half\nlist(parallel.unordered(half, [0], jobs=2))\n"
     )
-    root = str(Path(__file__).parent.parent)
+    root = str(ROOT)
     finished = subprocess.run(
         [sys.executable, str(script)],
         env=os.environ | {"PYTHONPATH": root},

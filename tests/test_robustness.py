@@ -13,9 +13,9 @@ from raygenre.encoding import encode
 from raygenre.model import GenreCNN, ModelConfig
 from raygenre.robustness import CHANGES, Reading, measure, summaries
 from raygenre.synthesis import synthesise
+from tests.helpers.project import ROOT
 from tests.sounds import tone
 
-ROOT = Path(__file__).parent.parent
 RATE = 22_050  # Hz
 
 

@@ -7,7 +7,6 @@ import torch
 
 from raygenre.dataset import Dataset
 from raygenre.inference import predict_logits
-from raygenre.model import ModelConfig
 from raygenre.training import (
     EpochMetrics,
     Member,
@@ -16,9 +15,7 @@ from raygenre.training import (
     fit,
     standardised,
 )
-
-CPU = torch.device("cpu")
-SMALL = ModelConfig(genres=3, widths=(4, 8, 8), dense=8, dropout=0.2, level_mean=40.0, level_std=50.0)
+from tests.helpers.networks import CPU, SMALL
 
 
 def member(tracks: Dataset, seed: int = 0, **training: object) -> Member:

@@ -8,7 +8,7 @@ import torch
 from raygenre import training_state
 from raygenre.dataset import Dataset
 from raygenre.training import EpochMetrics, Member, TrainingConfig, fit
-from tests.test_training import CPU, SMALL
+from tests.helpers.networks import CPU, SMALL
 
 
 def members(tracks: Dataset, **training: object) -> list[Member]:

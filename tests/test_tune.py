@@ -12,9 +12,7 @@ from typer.testing import CliRunner, Result
 
 import raygenre.tune
 from raygenre import job
-
-ROOT = Path(__file__).parent.parent
-SCRIPT = ROOT / "experiments" / "tune.py"
+from tests.helpers.project import ROOT, SCRIPT
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from PIL import Image
 
 from raygenre.synthesis import synthesise
 from tests.endpoint.serving import PORT
-from tests.endpoint.test_monitoring import stopped_decoders
+from tests.helpers.decoders import stopped_decoders
 from tests.sounds import encode, tone
 
 WAV = encode(tone(440, seconds=4))

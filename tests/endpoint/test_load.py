@@ -19,7 +19,7 @@ from raygenre.storage import Storage
 from serve.settings import Settings
 from tests.endpoint.load import Reply, ask, crowd, statuses, steady
 from tests.endpoint.serving import GENRES, PORT, new_storage, register, running
-from tests.endpoint.test_swap import artifact, serving, trouble
+from tests.helpers.swapping import artifact, serving, trouble
 from tests.processes import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]

@@ -6,9 +6,7 @@ import re
 import signal
 import time
 import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +16,12 @@ import pytest
 import ray
 import yaml
 
-from benchmarks.processes import titled
 from raygenre import __file__ as package
 from raygenre.drift import FEWEST
 from serve.models import DRIFT_EVERY
 from tests.endpoint.hostile import chunk
+from tests.helpers.decoders import stopped_decoders
+from tests.helpers.metrics import declared, exported, scrape, value
 from tests.processes import until
 
 SERVE = Path(package).parent.parent / "serve"
@@ -35,37 +34,6 @@ EXPRESSIONS = [target["expr"] for panel in DASHBOARD["panels"] for target in pan
 CLUSTER: dict[str, Any] = yaml.safe_load((SERVE.parent / "k8s/components/monitoring/alerts.yaml").read_text())
 CLUSTER_EXPRESSIONS = [rule["expr"] for group in CLUSTER["spec"]["groups"] for rule in group["rules"]]
 NEEDS_A_CHANGE = {"ray_raygenre_model_changes_total", "ray_raygenre_challenger_answers_total"}
-
-
-def declared() -> dict[str, tuple[str, set[str]]]:
-    """Name of each metric → kind and tags, as the source has them."""
-    source = (SERVE / "metrics.py").read_text()
-    calls = re.findall(r'= (Counter|Gauge|Histogram)\(\s*"(\w+)"(.*?)\)\n', source, re.DOTALL)
-    return {name: (kind, set(re.findall(r'"(\w+)"', rest.split("_tags")[-1]))) for kind, name, rest in calls}
-
-
-def exported(name: str, kind: str) -> set[str]:
-    return {
-        "Counter": {f"ray_{name}_total"},
-        "Gauge": {f"ray_{name}"},
-        "Histogram": {f"ray_{name}_{end}" for end in ("bucket", "sum", "count")},
-    }[kind]
-
-
-def scrape() -> str:
-    """What Prometheus would get from the cluster's nodes."""
-    ports = [node["MetricsExportPort"] for node in ray.nodes() if node["Alive"]]
-    return "".join(httpx.get(f"http://127.0.0.1:{port}/metrics").text for port in ports)
-
-
-def value(text: str, name: str, **tags: str) -> float:
-    """Sum of a metric's samples with these tags."""
-    lines = [line for line in text.splitlines() if line.startswith(f"{name}{{")]
-    return sum(
-        float(line.rpartition(" ")[2])
-        for line in lines
-        if all(f'{tag}="{wanted}"' in line for tag, wanted in tags.items())
-    )
 
 
 def test_dashboard_and_alerts_name_only_metrics_and_tags_that_exist() -> None:
@@ -123,22 +91,6 @@ def test_prometheus_is_told_where_ray_lists_its_nodes() -> None:
     [job] = configuration["scrape_configs"]
     assert job["file_sd_configs"][0]["files"] == ["/tmp/ray/prom_metrics_service_discovery.json"]
     assert configuration["rule_files"] == ["alerts.yml"]
-
-
-@contextmanager
-def stopped_decoders() -> Iterator[list[int]]:
-    """The decoders of the endpoint's replica, which do nothing meanwhile."""
-    [replica] = titled("ServeReplica:endpoint:", os.getpid())
-    decoders = titled("serve.decoder_process", replica)
-    assert decoders
-    for pid in decoders:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield decoders
-    finally:
-        for pid in decoders:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
 
 
 def test_what_happens_is_counted(endpoint: httpx.Client, picture: bytes, song: bytes) -> None:

@@ -17,8 +17,8 @@ from raygenre.synthesis import synthesise
 from serve import schema
 from serve.openapi import FILE, document
 from tests.endpoint.serving import GENRES
+from tests.helpers.bad_files import BAD
 from tests.sounds import encode
-from tests.test_classifier import BAD
 
 
 @pytest.fixture(scope="module")

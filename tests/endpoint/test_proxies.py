@@ -1,5 +1,4 @@
 import os
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,8 +6,7 @@ import yaml
 from ray.serve.schema import EncodingType, ServeDeploySchema
 
 from serve import proxies
-
-ROOT = Path(__file__).parent.parent.parent
+from tests.helpers.project import ROOT
 
 
 def test_what_was_set_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:

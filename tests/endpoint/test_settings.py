@@ -7,8 +7,9 @@ from pydantic import ValidationError
 
 from serve.app import app
 from serve.settings import PREFIX, Settings
+from tests.helpers.project import ROOT
 
-README = (Path(__file__).parent.parent.parent / "serve" / "README.md").read_text()
+README = (ROOT / "serve" / "README.md").read_text()
 
 
 def test_the_environment_sets_what_arguments_leave_open(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,8 @@ from raygenre.classifier import EXAMPLES, WEIGHTS
 from raygenre.storage import Storage
 from raygenre.tracking_server import Server
 from tests.endpoint.serving import PORT, new_storage, register, running
-from tests.endpoint.test_monitoring import scrape, value
+from tests.helpers.metrics import scrape, value
+from tests.helpers.swapping import artifact, serving, trouble
 from tests.processes import until
 
 KEYS = ("first-key-0123456789", "second-key-0123456789")
@@ -48,21 +49,6 @@ def client(changing: Storage, key_file: Path, ray_serve: None) -> Iterator[httpx
     with running(changing, name="changing", prefix="/genres", **settings) as client:
         client.headers["authorization"] = f"Bearer {KEYS[0]}"
         yield client
-
-
-def artifact(storage: Storage, name: str) -> Path:
-    """The file of the version that was registered last."""
-    return max((storage.root / "artifacts").rglob(name), key=lambda path: path.stat().st_mtime_ns)
-
-
-def serving(client: httpx.Client) -> str:
-    return str(client.get("/readyz").json()["model"]["version"])
-
-
-def trouble(client: httpx.Client) -> str:
-    response = client.get("/readyz")
-    assert response.status_code == 200
-    return str(response.json()["trouble"].get("model", ""))
 
 
 @pytest.mark.parametrize(

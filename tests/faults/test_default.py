@@ -10,7 +10,7 @@ import pytest
 
 from raygenre import alias
 from raygenre.storage import resolve
-from tests.test_tune import ROOT
+from tests.helpers.project import ROOT
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_tune import ROOT
+from tests.helpers.project import ROOT
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,7 @@ from ray._private.utils import get_system_memory, get_used_memory  # type: ignor
 
 from raygenre.place import Place
 from raygenre.search.ledger import Ledger
-from tests.test_tune import ROOT
+from tests.helpers.project import ROOT
 
 SHARE = 0.25  # of the memory
 

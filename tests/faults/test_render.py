@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from raygenre.spectrogram import read_png
+from tests.helpers.project import ROOT
 from tests.sounds import encode, noise
-from tests.test_tune import ROOT
 
 pytestmark = pytest.mark.slow
 

@@ -19,9 +19,9 @@ from raygenre.synthesis import synthesise
 from serve import proxies
 from tests.endpoint.load import ask
 from tests.endpoint.serving import new_storage
+from tests.helpers.project import ROOT
 from tests.mlflow_server import free_port
 from tests.processes import titled
-from tests.test_tune import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 

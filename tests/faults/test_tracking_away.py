@@ -16,9 +16,9 @@ from raygenre.storage import resolve
 from raygenre.tracking import Tracker
 from raygenre.tracking_server import Server
 from tests.faults.driver import Driver
+from tests.helpers.project import ROOT
 from tests.mlflow_server import MlflowServer, values
 from tests.processes import until
-from tests.test_tune import ROOT
 
 pytestmark = pytest.mark.slow
 

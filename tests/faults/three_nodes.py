@@ -26,8 +26,8 @@ from serve.app import app
 from serve.settings import Settings
 from tests.endpoint.load import Request, statuses, steady
 from tests.endpoint.serving import new_storage
+from tests.helpers.project import ROOT
 from tests.processes import children, titled
-from tests.test_tune import ROOT
 
 PORT = 8000
 RATE, NUMBER, MOST_FAILED = 50, 2000, 3

@@ -7,7 +7,7 @@ import ray
 import yaml
 
 from k8s.check.rendering import COMPONENTS, ROOT
-from tests.endpoint.test_monitoring import declared, exported
+from tests.helpers.metrics import declared, exported
 
 RULES = {
     rule["alert"]: rule

@@ -3,9 +3,7 @@
 A file of `mistakes/` names an object of an overlay, what is changed of it, and the line that has to say so.
 """
 
-import contextlib
 import copy
-import io
 import os
 from collections.abc import Iterator
 from functools import cache
@@ -16,8 +14,9 @@ import pytest
 import yaml
 
 from k8s.check import rendering, rules, schemas
-from k8s.check.__main__ import main, problems
+from k8s.check.__main__ import problems
 from k8s.check.rendering import COMBINATIONS, name
+from tests.helpers.k8s.check_command import run_check
 from tests.k8s.rendered import rendered, whole
 
 CRDS = os.environ.get("KUBERAY_CRDS")
@@ -86,18 +85,6 @@ def test_a_mistake_is_found(path: Path) -> None:
 def test_each_mistake_has_a_line_of_its_own() -> None:
     lines = [yaml.safe_load(path.read_text())["says"] for path in MISTAKES]
     assert len(lines) == len(set(lines)) >= 20
-
-
-def run_check(*overlays: str, **environment: str) -> tuple[int, str]:
-    """Run the command in this process, over the shared renderings; return its exit status and what it printed."""
-    printed = io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
-        for variable in ("KUBERAY_CRDS", "KUBECONFIG"):
-            patch.delenv(variable, raising=False)
-        for variable, value in environment.items():
-            patch.setenv(variable, value)
-        patch.setattr(rendering, "render", rendered)
-        return main(list(overlays)), printed.getvalue()
 
 
 def test_without_kubectl_the_check_fails(tmp_path: Path) -> None:

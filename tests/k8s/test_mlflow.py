@@ -16,10 +16,10 @@ import requests
 from k8s.check import outside, rendering
 from k8s.check.rendering import ROOT
 from tests import postgres
+from tests.helpers.k8s.mlflow_users import PASSWORDS, make_users
 from tests.k8s.containers import Container
 from tests.mlflow_server import free_port
 
-PASSWORDS = {"admin": "a-password-of-admin", "search": "a-password-of-search", "serving": "a-password-of-serving"}
 README = (ROOT / "k8s" / "README.md").read_text()
 pytestmark = pytest.mark.slow
 
@@ -69,14 +69,6 @@ def healthy(uri: str) -> bool:
 
 def call(uri: str, path: str, user: str, **fields: str | int | float) -> requests.Response:
     return requests.post(f"{uri}/api/2.0/mlflow/{path}", json=fields, auth=(user, PASSWORDS[user]), timeout=30)
-
-
-def make_users(uri: str) -> None:
-    [path] = re.findall(r"localhost:5000(/api\S+users\S+)", README)
-    for user in ("search", "serving"):
-        fields = {"username": user, "password": PASSWORDS[user]}
-        answer = requests.post(f"{uri}{path}", json=fields, auth=("admin", PASSWORDS["admin"]), timeout=30)
-        assert answer.status_code == 200, answer.text
 
 
 def test_mlflow_with_one_volume_knows_its_users(tmp_path: Path) -> None:

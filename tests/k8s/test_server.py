@@ -2,9 +2,6 @@
 
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,18 +9,13 @@ import pytest
 from k8s.check import rendering, server
 from k8s.check.__main__ import main
 from k8s.check.rendering import Resource, name
+from tests.helpers.k8s.check_command import run_check
+from tests.helpers.k8s.stand_in import asked
 from tests.k8s import rendered as renderings
-from tests.k8s.api_server import CLUSTER_WIDE, ApiServer, config, running
+from tests.k8s.api_server import CLUSTER_WIDE, config
 from tests.k8s.rendered import rendered
-from tests.k8s.test_check import run_check
 
 pytestmark = pytest.mark.integration
-
-
-@cache
-def kinds() -> set[tuple[str, str]]:
-    every = [one for overlay in rendering.names() for one in rendered(overlay)]
-    return {(one["apiVersion"], one["kind"]) for one in every} | {("v1", "PodTemplate")}
 
 
 def whole() -> list[Resource]:
@@ -33,25 +25,6 @@ def whole() -> list[Resource]:
 def some(*names: str) -> list[Resource]:
     """The objects of these names: when an object is refused or warned of, kubectl is run again for each one."""
     return [one for one in whole() if one["metadata"]["name"] in names]
-
-
-@contextmanager
-def asked(
-    folder: Path,
-    *,
-    refused: frozenset[str] = frozenset(),
-    namespaces: list[list[str]] | None = None,
-    without: str = "nothing",
-    beside: frozenset[tuple[str, str]] = frozenset(),
-    warned: dict[str, str] | None = None,
-) -> Iterator[ApiServer]:
-    """Have kubectl ask a stand-in, which lacks kinds of some versions and has others beside."""
-    known = {(version, kind) for version, kind in kinds() if not version.startswith(without)} | beside
-    there = ApiServer(known, refused, namespaces or [["default"]], warned=warned or {})
-    with running(folder, there) as path, pytest.MonkeyPatch.context() as patched:
-        patched.setenv("KUBECONFIG", str(path))
-        patched.setenv("KUBECACHEDIR", str(folder))
-        yield there
 
 
 def test_every_object_is_tried_and_none_is_kept(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from raygenre.search.ledger import Ledger, losses
 from raygenre.search.space import SpaceError
 from raygenre.splits import Split
 from tests.conftest import new_ledger, small_config
-from tests.search.test_trials import search
+from tests.helpers.trials import search
 
 
 def test_a_search_survives_its_file_with_the_whole_space(tracks: Dataset, tmp_path: Path) -> None:

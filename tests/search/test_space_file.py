@@ -6,8 +6,9 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from raygenre.search.space import KINDS, SpaceError, fixed, searched
 from raygenre.search.space_file import read
+from tests.helpers.project import ROOT
 
-EXAMPLE = Path(__file__).parent.parent.parent / "experiments" / "space.yaml"
+EXAMPLE = ROOT / "experiments" / "space.yaml"
 
 
 def test_the_example_names_every_value_there_is_and_shows_every_form() -> None:

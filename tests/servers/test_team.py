@@ -22,9 +22,9 @@ from raygenre.tracking import Tracker
 from raygenre.tracking_server import Server, ServerAddressError
 from tests.conftest import new_ledger
 from tests.faults.driver import STUDY, Driver, call
+from tests.helpers.project import ROOT
 from tests.postgres import PASSWORD
 from tests.servers.conftest import BUCKET, GUEST, SINGER, Team, become
-from tests.test_tune import ROOT
 
 pytestmark = pytest.mark.slow
 

@@ -1,0 +1,24 @@
+"""Decoders that do nothing for a while."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from benchmarks.processes import titled
+
+
+@contextmanager
+def stopped_decoders() -> Iterator[list[int]]:
+    """The decoders of the endpoint's replica, which do nothing meanwhile."""
+    [replica] = titled("ServeReplica:endpoint:", os.getpid())
+    decoders = titled("serve.decoder_process", replica)
+    assert decoders
+    for pid in decoders:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield decoders
+    finally:
+        for pid in decoders:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)

@@ -1,0 +1,22 @@
+"""The check of the manifests as a command."""
+
+import contextlib
+import io
+
+import pytest
+
+from k8s.check import rendering
+from k8s.check.__main__ import main
+from tests.k8s.rendered import rendered
+
+
+def run_check(*overlays: str, **environment: str) -> tuple[int, str]:
+    """Run the command in this process, over the shared renderings; return its exit status and what it printed."""
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+        for variable in ("KUBERAY_CRDS", "KUBECONFIG"):
+            patch.delenv(variable, raising=False)
+        for variable, value in environment.items():
+            patch.setenv(variable, value)
+        patch.setattr(rendering, "render", rendered)
+        return main(list(overlays)), printed.getvalue()

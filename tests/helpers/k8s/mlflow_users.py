@@ -1,0 +1,18 @@
+"""The users of MLflow on Kubernetes, made as k8s/README says."""
+
+import re
+
+import requests
+
+from k8s.check.rendering import ROOT
+
+README = (ROOT / "k8s" / "README.md").read_text()
+PASSWORDS = {"admin": "a-password-of-admin", "search": "a-password-of-search", "serving": "a-password-of-serving"}
+
+
+def make_users(uri: str) -> None:
+    [path] = re.findall(r"localhost:5000(/api\S+users\S+)", README)
+    for user in ("search", "serving"):
+        fields = {"username": user, "password": PASSWORDS[user]}
+        answer = requests.post(f"{uri}{path}", json=fields, auth=("admin", PASSWORDS["admin"]), timeout=30)
+        assert answer.status_code == 200, answer.text

@@ -1,0 +1,37 @@
+"""A stand-in for an API server that kubectl asks."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from k8s.check import rendering
+from tests.k8s.api_server import ApiServer, running
+from tests.k8s.rendered import rendered
+
+
+@cache
+def kinds() -> set[tuple[str, str]]:
+    every = [one for overlay in rendering.names() for one in rendered(overlay)]
+    return {(one["apiVersion"], one["kind"]) for one in every} | {("v1", "PodTemplate")}
+
+
+@contextmanager
+def asked(
+    folder: Path,
+    *,
+    refused: frozenset[str] = frozenset(),
+    namespaces: list[list[str]] | None = None,
+    without: str = "nothing",
+    beside: frozenset[tuple[str, str]] = frozenset(),
+    warned: dict[str, str] | None = None,
+) -> Iterator[ApiServer]:
+    """Have kubectl ask a stand-in, which lacks kinds of some versions and has others beside."""
+    known = {(version, kind) for version, kind in kinds() if not version.startswith(without)} | beside
+    there = ApiServer(known, refused, namespaces or [["default"]], warned=warned or {})
+    with running(folder, there) as path, pytest.MonkeyPatch.context() as patched:
+        patched.setenv("KUBECONFIG", str(path))
+        patched.setenv("KUBECACHEDIR", str(folder))
+        yield there

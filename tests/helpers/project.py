@@ -1,0 +1,6 @@
+"""Where the project is."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "experiments" / "tune.py"

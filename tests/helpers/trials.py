@@ -1,0 +1,41 @@
+"""Trials of a ledger, run on the tests' cluster."""
+
+import io
+from pathlib import Path
+
+import ray
+from rich.console import Console
+
+from raygenre.dataset import Dataset
+from raygenre.search import trials
+from raygenre.search.config import Resources
+from raygenre.search.ledger import Ledger
+from raygenre.search.run_ids import note_run_ids
+from raygenre.search.trial import Plan, Tracks
+from raygenre.splits import indices
+from raygenre.storage import resolve
+from raygenre.tracking import Tracker
+from raygenre.tracking_server import Server
+from tests.storages import empty_storage
+
+
+def search(ledger: Ledger, tracks: Dataset, storage: Path, *, most: int = 0) -> tuple[Server, str]:
+    """Run the ledger's trials; where their runs are, and what was printed."""
+    config = ledger.config
+    folds = tuple((indices(tracks, fold.train), indices(tracks, fold.validation)) for fold in ledger.split.folds)
+    plan = Plan(3, config.epochs, threads=1, device="cpu")
+    tracker = Tracker(empty_storage(storage), ledger.folder, ledger.id)
+    text = io.StringIO()
+    trials.run_trials(
+        ledger,
+        plan,
+        ray.put(Tracks(tracks.levels, tracks.labels, folds)),
+        resources=Resources(1, 0, most),
+        tracker=tracker,
+        parent=tracker.start("search", "search"),
+        console=Console(file=text, width=250),
+    )
+    assert tracker.drain(60)
+    note_run_ids(ledger, tracker)
+    tracker.close()
+    return Server(resolve(storage)), text.getvalue()
