@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from raygenre.search.config import SearchConfig
     from raygenre.search.ledger import Ledger
     from raygenre.storage import Storage
-    from tests.mlflow_server import MlflowServer
-    from tests.rivals import Ring
+    from tests.helpers.mlflow_server import MlflowServer
+    from tests.helpers.rivals import Ring
 
 # No test may write to a tracking server or a storage that the person who runs it works with.
 for variable in [name for name in os.environ if name.startswith(("MLFLOW_", "RAYGENRE_", "RAY_ADDRESS"))]:
@@ -195,7 +195,7 @@ def finished(tracks: "Dataset", ray_cluster: None, tmp_path_factory: pytest.Temp
 @pytest.fixture(scope="session")
 def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[MlflowServer]":
     """A tracking server for tests that leave it running."""
-    from tests.mlflow_server import MlflowServer
+    from tests.helpers.mlflow_server import MlflowServer
 
     server = MlflowServer(tmp_path_factory.mktemp("mlflow"))
     server.start()
@@ -205,6 +205,6 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[MlflowS
 
 @pytest.fixture(scope="session")
 def rivals_ring(tmp_path_factory: pytest.TempPathFactory) -> "Ring":
-    from tests.rivals import new_ring
+    from tests.helpers.rivals import new_ring
 
     return new_ring(tmp_path_factory.mktemp("rivals"))

@@ -23,8 +23,8 @@ from PIL import Image
 from raygenre import audio
 from raygenre.audio import SUFFIXES, WINDOW, AudioError, decode, middle_window, windows
 from raygenre.spectrogram import levels
-from tests.oracle import librosa
-from tests.sounds import Samples, encode, noise, stereo, tone, wav_header
+from tests.helpers.oracle import librosa
+from tests.helpers.sounds import Samples, encode, noise, stereo, tone, wav_header
 
 RATE = 22_050  # Hz
 

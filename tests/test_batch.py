@@ -14,7 +14,7 @@ from raygenre.classifier import Classifier, Prediction
 from raygenre.model import GenreCNN, ModelConfig
 from raygenre.song import read
 from raygenre.spectrogram import write_png
-from tests.sounds import encode, noise, tone
+from tests.helpers.sounds import encode, noise, tone
 
 GENRES = ("blues", "error", "rock")  # one is named as a column of the table
 

@@ -17,10 +17,10 @@ from raygenre.registry import MODEL
 from raygenre.storage import Storage
 from raygenre.tracking_server import Server, ServerAwayError
 from raygenre.verdict import verdict
-from tests import rivals
+from tests.helpers import rivals
+from tests.helpers.mlflow_server import MlflowServer, free_port
 from tests.helpers.project import ROOT
-from tests.mlflow_server import MlflowServer, free_port
-from tests.rivals import BELLS, DRONE, FORGETFUL, OTHER_GENRES, STORM, SYNTHETIC, Ring
+from tests.helpers.rivals import BELLS, DRONE, FORGETFUL, OTHER_GENRES, STORM, SYNTHETIC, Ring
 
 AGAINST_DRONE = Comparison(both=0, candidate=30, incumbent=10, neither=20)
 
@@ -214,7 +214,7 @@ def meet(storage: Storage, versions: tuple[int, ...], data: Path, folder: Path) 
     folder.mkdir()
     processes = [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.challenger", str(storage.root), storage.tracking_uri, str(version),
+            [sys.executable, "-m", "tests.helpers.challenger", str(storage.root), storage.tracking_uri, str(version),
              str(data), str(folder), str(len(versions))],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

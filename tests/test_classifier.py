@@ -15,7 +15,7 @@ from raygenre.song import Song, read
 from raygenre.spectrogram import levels, write_png
 from raygenre.synthesis import synthesise
 from tests.helpers.bad_files import BAD
-from tests.sounds import encode
+from tests.helpers.sounds import encode
 
 GENRES = ("bells", "drone", "storm")
 

@@ -28,9 +28,9 @@ from raygenre.timeline import percent
 from raygenre.tracking import Tracker
 from raygenre.tracking_server import Server
 from tests.conftest import FinishedSearch, new_ledger
-from tests.mlflow_server import free_port, values
-from tests.sounds import encode, tone
-from tests.storages import empty_storage
+from tests.helpers.mlflow_server import free_port, values
+from tests.helpers.sounds import encode, tone
+from tests.helpers.storages import empty_storage
 
 RUNNER = CliRunner()
 

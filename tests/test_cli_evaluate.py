@@ -14,7 +14,7 @@ from raygenre.seen import Seen
 from raygenre.synthesis import GENRES
 from raygenre.tracking_server import Server
 from tests.conftest import FinishedSearch
-from tests.mlflow_server import free_port
+from tests.helpers.mlflow_server import free_port
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from raygenre import alias
 from raygenre.cli import app
 from raygenre.evaluation import wilson_interval
 from raygenre.tracking_server import Server
-from tests.mlflow_server import free_port
-from tests.rivals import BELLS, DRONE, STORM, Ring
+from tests.helpers.mlflow_server import free_port
+from tests.helpers.rivals import BELLS, DRONE, STORM, Ring
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from raygenre.comparison import Comparison
 from raygenre.registry import RegistryError
 from raygenre.storage import resolve
 from raygenre.tracking_server import Server
-from tests.rivals import BELLS, DRONE, FORGETFUL, Ring
+from tests.helpers.rivals import BELLS, DRONE, FORGETFUL, Ring
 
 
 def test_a_study_and_its_search_and_its_version_are_the_same_run(rivals_ring: Ring) -> None:

@@ -17,7 +17,7 @@ from raygenre.cli import app
 from raygenre.dataset import Dataset
 from raygenre.search.samplers import sampler
 from tests.conftest import new_ledger
-from tests.mlflow_server import free_port
+from tests.helpers.mlflow_server import free_port
 
 COMMAND = [sys.executable, "-c", "from raygenre.cli import app; app()", "dashboard"]
 

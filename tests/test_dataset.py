@@ -17,7 +17,7 @@ from raygenre.dataset import MOST_BROKEN, BrokenFile, Dataset, decode, load, sum
 from raygenre.layout import DataError
 from raygenre.spectrogram import levels, read_png, write_png
 from raygenre.synthesis import GENRES, synthesise
-from tests.sounds import Samples, encode, noise, tone
+from tests.helpers.sounds import Samples, encode, noise, tone
 
 Levels = NDArray[np.uint8]
 

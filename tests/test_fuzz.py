@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from raygenre.song import read
-from tests import fuzzing
+from tests.helpers import fuzzing
 
 SEED = 2026
 FEW, MANY = 110, 2200  # 10 and 200 of each format
@@ -31,7 +31,7 @@ def check(folder: Path, *, reader: str = "read", seed: int = SEED, cases: int) -
     Raises:
         AssertionError: one of them did neither, or the child died, hung or grew; the message says how to see it again.
     """
-    command = [sys.executable, "-m", "tests.fuzzing", str(folder), reader, str(seed), "0", str(cases)]
+    command = [sys.executable, "-m", "tests.helpers.fuzzing", str(folder), reader, str(seed), "0", str(cases)]
     child = subprocess.run(command, capture_output=True, text=True, timeout=3600, check=False)
     if child.returncode != 0:
         died = signal.Signals(-child.returncode).name if child.returncode < 0 else f"exit status {child.returncode}"

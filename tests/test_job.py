@@ -23,7 +23,7 @@ from raygenre.spectrogram import write_png
 from raygenre.tracking import Tracker
 from raygenre.tracking_server import Server
 from tests.conftest import FinishedSearch, new_ledger
-from tests.storages import empty_storage
+from tests.helpers.storages import empty_storage
 
 
 def parent_run(finished: FinishedSearch) -> str:

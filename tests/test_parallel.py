@@ -13,7 +13,7 @@ import torch
 
 from raygenre import parallel
 from tests.helpers.project import ROOT
-from tests.tasks import add, half, particular, sleep, surroundings, unpicklable
+from tests.helpers.tasks import add, half, particular, sleep, surroundings, unpicklable
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -98,7 +98,7 @@ import sys, time
 from pathlib import Path
 from functools import partial
 from raygenre import parallel
-from tests.tasks import sleep
+from tests.helpers.tasks import sleep
 if __name__ == "__main__":
     try:
         for _ in parallel.unordered(partial(sleep, Path(sys.argv[1])), [600.0, 600.0], jobs=2):
@@ -138,7 +138,9 @@ def test_ctrl_c_in_a_terminal_ends_all_without_a_word_from_the_workers(tmp_path:
 def test_a_script_without_a_guard_is_told_so(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
-        "from raygenre import parallel\nfrom tests.tasks import half\nlist(parallel.unordered(half, [0], jobs=2))\n"
+        "from raygenre import parallel\n"
+        "from tests.helpers.tasks import half\n"
+        "list(parallel.unordered(half, [0], jobs=2))\n"
     )
     root = str(ROOT)
     finished = subprocess.run(

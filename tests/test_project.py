@@ -91,7 +91,7 @@ def test_readme_examples_run(example: str, tmp_path: Path, monkeypatch: pytest.M
     from raygenre.classifier import Classifier
     from raygenre.model import GenreCNN, ModelConfig
     from raygenre.synthesis import synthesise
-    from tests.sounds import encode
+    from tests.helpers.sounds import encode
 
     monkeypatch.chdir(tmp_path)
     song = np.concatenate([synthesise("bells", seed=0), synthesise("storm", seed=0)])

@@ -10,8 +10,8 @@ from mlflow.tracking import MlflowClient
 
 from raygenre import promotion_lock
 from raygenre.tracking_server import Server
-from tests.mlflow_server import MlflowServer
-from tests.storages import empty_storage
+from tests.helpers.mlflow_server import MlflowServer
+from tests.helpers.storages import empty_storage
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from raygenre.model import GenreCNN, ModelConfig
 from raygenre.registry import AwayError, RegistryError
 from raygenre.storage import Storage, resolve
 from raygenre.tracking_server import Server
-from tests.storages import empty_storage
+from tests.helpers.storages import empty_storage
 
 
 def evidence(accuracy: float = 0.7, *, synthetic: bool = False, test: str = "t", sha256: str = "x") -> Evidence:

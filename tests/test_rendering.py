@@ -8,7 +8,7 @@ from raygenre import layout, rendering
 from raygenre.rendering import Drawing
 from raygenre.spectrogram import read_png
 from raygenre.writing import write_whole
-from tests.sounds import encode, tone
+from tests.helpers.sounds import encode, tone
 
 WAV = encode(tone(440, seconds=3))
 FLAC = encode(tone(880, seconds=3), "flac", "flac")

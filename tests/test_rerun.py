@@ -18,7 +18,7 @@ from raygenre.rerun import TOLERANCE, Difference, Largest, Record, largest, read
 from raygenre.search.config import Resources
 from raygenre.tracking_server import Server
 from tests.conftest import GENRES, FinishedSearch, new_ledger
-from tests.storages import empty_storage
+from tests.helpers.storages import empty_storage
 
 
 def run_ids(finished: FinishedSearch, role: str) -> list[str]:

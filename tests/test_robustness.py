@@ -14,7 +14,7 @@ from raygenre.model import GenreCNN, ModelConfig
 from raygenre.robustness import CHANGES, Reading, measure, summaries
 from raygenre.synthesis import synthesise
 from tests.helpers.project import ROOT
-from tests.sounds import tone
+from tests.helpers.sounds import tone
 
 RATE = 22_050  # Hz
 

@@ -35,8 +35,8 @@ from raygenre.spectrogram import (
     write_png,
 )
 from raygenre.synthesis import GENRES, synthesise
-from tests.oracle import librosa
-from tests.sounds import encode, noise, stereo, tone
+from tests.helpers.oracle import librosa
+from tests.helpers.sounds import encode, noise, stereo, tone
 
 CLIP = 661_794  # samples
 HIDDEN = 388  # column

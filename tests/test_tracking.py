@@ -17,8 +17,8 @@ from raygenre.spool import Spool
 from raygenre.storage import Storage
 from raygenre.tracking import SPOOL, Tracker
 from raygenre.tracking_server import Server, ServerAddressError, no_retries
-from tests.mlflow_server import MlflowServer, free_port, values
-from tests.storages import empty_storage
+from tests.helpers.mlflow_server import MlflowServer, free_port, values
+from tests.helpers.storages import empty_storage
 
 
 @pytest.fixture(scope="module")

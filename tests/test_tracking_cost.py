@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from benchmarks import tracking
 from benchmarks.tracking import EXPERIMENT, NAMES, Cost, Told, counted, tell, tell_by_stock, told, value
-from tests.mlflow_server import MlflowServer
+from tests.helpers.mlflow_server import MlflowServer
 
 TRIALS, EPOCHS = 3, 12
 

@@ -12,8 +12,8 @@ import pytest
 
 from raygenre.storage import resolve
 from raygenre.tracking_server import Server
+from tests.helpers.mlflow_server import free_port
 from tests.helpers.project import ROOT
-from tests.mlflow_server import free_port
 
 
 def make_ui(storage: Path, arguments: str, log: Path, **environment: str) -> subprocess.Popen[bytes]:

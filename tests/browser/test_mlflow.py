@@ -24,7 +24,7 @@ from raygenre.search.config import Resources
 from raygenre.search.figures import TITLES
 from raygenre.search.ledger import RUN, Ledger
 from tests.conftest import new_ledger
-from tests.mlflow_server import MlflowServer
+from tests.helpers.mlflow_server import MlflowServer
 
 PICTURES = os.environ.get("SCREENSHOTS")
 TRIALS, EPOCHS, FINALISTS = (8, 9, 2) if PICTURES else (4, 2, 1)

@@ -15,8 +15,8 @@ from raygenre.calibration import Calibration
 from raygenre.classifier import Classifier
 from raygenre.model import GenreCNN, ModelConfig
 from raygenre.synthesis import synthesise
-from tests.endpoint.serving import GENRES, new_storage, running
-from tests.sounds import encode
+from tests.helpers.serving import GENRES, new_storage, running
+from tests.helpers.sounds import encode
 
 KEY = "browser-key-0123456789"
 DESK, PHONE = ViewportSize(width=1200, height=900), ViewportSize(width=360, height=740)

@@ -11,8 +11,8 @@ from ray import serve
 from raygenre.spectrogram import levels, write_png
 from raygenre.storage import Storage
 from raygenre.synthesis import synthesise
-from tests.endpoint.serving import new_storage, running
-from tests.sounds import encode
+from tests.helpers.serving import new_storage, running
+from tests.helpers.sounds import encode
 
 
 @pytest.fixture(scope="package")

@@ -16,7 +16,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from serve.openapi import FILE
-from tests.endpoint.memory import MOST_GROWTH, Watch
+from tests.helpers.memory import MOST_GROWTH, Watch
 
 CHECKS = [
     not_a_server_error,

@@ -17,8 +17,8 @@ from serve.decoder_process import LED_ASTRAY, CrashError, DecoderProcess
 from serve.decoding import Decoder
 from serve.metrics import Metrics
 from serve.problems import RefusalError
-from tests.processes import children
-from tests.sounds import encode, tone
+from tests.helpers.processes import children
+from tests.helpers.sounds import encode, tone
 
 
 @pytest.fixture(scope="module")

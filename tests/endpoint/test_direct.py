@@ -9,10 +9,10 @@ from ray import serve
 
 from raygenre.storage import Storage
 from serve.direct import DirectPortError, listener
-from tests.endpoint.load import LOST, Reply, ask, statuses
-from tests.endpoint.serving import running
-from tests.mlflow_server import free_port
-from tests.processes import until
+from tests.helpers.load import LOST, Reply, ask, statuses
+from tests.helpers.mlflow_server import free_port
+from tests.helpers.processes import until
+from tests.helpers.serving import running
 
 KEY = "of-somebody-0123456789"
 REPLICAS = 2

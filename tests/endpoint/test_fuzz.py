@@ -14,13 +14,13 @@ from ray import serve
 from starlette.requests import Request
 
 from raygenre.synthesis import synthesise
-from tests.endpoint import hostile
-from tests.endpoint.load import LOST
-from tests.endpoint.memory import Watch
-from tests.endpoint.mutations import Corpus, made
-from tests.endpoint.raw import plain, send
-from tests.endpoint.serving import PORT
-from tests.sounds import encode
+from tests.helpers import hostile
+from tests.helpers.load import LOST
+from tests.helpers.memory import Watch
+from tests.helpers.mutations import Corpus, made
+from tests.helpers.raw import plain, send
+from tests.helpers.serving import PORT
+from tests.helpers.sounds import encode
 
 ALLOWED = {200, 400, 404, 405, 408, 413, 415, 422, 429, 503}
 FEW, WARM, MANY = 150, 1_000, 5_000

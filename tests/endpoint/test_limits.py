@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 
 from raygenre.synthesis import synthesise
-from tests.endpoint.serving import PORT
 from tests.helpers.decoders import stopped_decoders
-from tests.sounds import encode, tone
+from tests.helpers.serving import PORT
+from tests.helpers.sounds import encode, tone
 
 WAV = encode(tone(440, seconds=4))
 

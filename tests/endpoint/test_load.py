@@ -17,10 +17,10 @@ from raygenre.classifier import WEIGHTS
 from raygenre.model import ModelConfig
 from raygenre.storage import Storage
 from serve.settings import Settings
-from tests.endpoint.load import Reply, ask, crowd, statuses, steady
-from tests.endpoint.serving import GENRES, PORT, new_storage, register, running
+from tests.helpers.load import Reply, ask, crowd, statuses, steady
+from tests.helpers.processes import until
+from tests.helpers.serving import GENRES, PORT, new_storage, register, running
 from tests.helpers.swapping import artifact, serving, trouble
-from tests.processes import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 

@@ -14,7 +14,7 @@ from raygenre.registry import AwayError, Fetched, RegistryError
 from serve.metrics import Metrics
 from serve.models import DRIFT_EVERY, Models
 from serve.settings import Settings
-from tests.endpoint.serving import new_storage, register
+from tests.helpers.serving import new_storage, register
 
 
 class Counted:

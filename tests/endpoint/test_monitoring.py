@@ -19,10 +19,10 @@ import yaml
 from raygenre import __file__ as package
 from raygenre.drift import FEWEST
 from serve.models import DRIFT_EVERY
-from tests.endpoint.hostile import chunk
 from tests.helpers.decoders import stopped_decoders
+from tests.helpers.hostile import chunk
 from tests.helpers.metrics import declared, exported, scrape, value
-from tests.processes import until
+from tests.helpers.processes import until
 
 SERVE = Path(package).parent.parent / "serve"
 MONITORING = SERVE / "monitoring"

@@ -16,9 +16,9 @@ from raygenre.storage import Storage
 from raygenre.synthesis import synthesise
 from serve import schema
 from serve.openapi import FILE, document
-from tests.endpoint.serving import GENRES
 from tests.helpers.bad_files import BAD
-from tests.sounds import encode
+from tests.helpers.serving import GENRES
+from tests.helpers.sounds import encode
 
 
 @pytest.fixture(scope="module")

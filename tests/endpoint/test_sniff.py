@@ -2,7 +2,7 @@ import pytest
 
 from serve.problems import RefusalError
 from serve.sniff import sniff
-from tests.sounds import encode, tone
+from tests.helpers.sounds import encode, tone
 
 SOUND = tone(440, seconds=3.5)
 

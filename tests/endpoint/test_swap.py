@@ -13,10 +13,10 @@ from raygenre import alias
 from raygenre.classifier import EXAMPLES, WEIGHTS
 from raygenre.storage import Storage
 from raygenre.tracking_server import Server
-from tests.endpoint.serving import PORT, new_storage, register, running
 from tests.helpers.metrics import scrape, value
+from tests.helpers.processes import until
+from tests.helpers.serving import PORT, new_storage, register, running
 from tests.helpers.swapping import artifact, serving, trouble
-from tests.processes import until
 
 KEYS = ("first-key-0123456789", "second-key-0123456789")
 FILED, NEXT = "filed-key-0123456789", "next-key-01234567890"

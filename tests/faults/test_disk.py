@@ -15,7 +15,7 @@ def test_a_disk_that_fails_halts_the_search_and_costs_no_trial(tmp_path: Path, t
     disk = tmp_path / "disk"
     disk.mkdir()
     # A mount namespace of its own: the disk is seen by this child alone and goes with it.
-    command = ["unshare", "--map-root-user", "--mount", sys.executable, "-m", "tests.faults.small_disk"]
+    command = ["unshare", "--map-root-user", "--mount", sys.executable, "-m", "tests.helpers.small_disk"]
     done = subprocess.run(
         [*command, str(disk), str(tracks_folder)],
         cwd=ROOT, capture_output=True, text=True, timeout=1100, check=False,

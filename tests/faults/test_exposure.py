@@ -9,8 +9,8 @@ from ray import serve
 from serve import listening
 from serve.app import app
 from serve.settings import Settings
-from tests.endpoint.serving import new_storage
-from tests.mlflow_server import free_port
+from tests.helpers.mlflow_server import free_port
+from tests.helpers.serving import new_storage
 
 UNKNOWN = "127.1"  # this machine, in a way of writing that is not recognised as such
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.driver import STUDY, Driver, call, script
-from tests.processes import until
+from tests.helpers.driver import STUDY, Driver, call, script
+from tests.helpers.processes import until
 
 pytestmark = pytest.mark.slow
 

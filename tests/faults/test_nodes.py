@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from ray.cluster_utils import Cluster
 
-from tests.faults.driver import Driver
+from tests.helpers.driver import Driver
 
 pytestmark = pytest.mark.slow
 

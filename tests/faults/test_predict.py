@@ -13,9 +13,9 @@ import torch
 
 from raygenre.classifier import Classifier
 from raygenre.model import GenreCNN, ModelConfig
+from tests.helpers.processes import until
 from tests.helpers.project import ROOT
-from tests.processes import until
-from tests.sounds import encode, noise
+from tests.helpers.sounds import encode, noise
 
 SONGS = 60
 

@@ -12,7 +12,7 @@ import pytest
 
 from raygenre.spectrogram import read_png
 from tests.helpers.project import ROOT
-from tests.sounds import encode, noise
+from tests.helpers.sounds import encode, noise
 
 pytestmark = pytest.mark.slow
 

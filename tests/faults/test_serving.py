@@ -17,11 +17,11 @@ import torch
 from raygenre.spectrogram import levels, write_png
 from raygenre.synthesis import synthesise
 from serve import proxies
-from tests.endpoint.load import ask
-from tests.endpoint.serving import new_storage
+from tests.helpers.load import ask
+from tests.helpers.mlflow_server import free_port
+from tests.helpers.processes import titled
 from tests.helpers.project import ROOT
-from tests.mlflow_server import free_port
-from tests.processes import titled
+from tests.helpers.serving import new_storage
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
@@ -30,7 +30,7 @@ Record = Callable[[str, object], None]
 
 
 def test_killed_parts_cost_hardly_a_request_on_three_nodes(tmp_path: Path, record_property: Record) -> None:
-    command = ["unshare", "--map-root-user", "--net", sys.executable, "-m", "tests.faults.three_nodes", str(tmp_path)]
+    command = ["unshare", "--map-root-user", "--net", sys.executable, "-m", "tests.helpers.three_nodes", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1100, check=False)
     record_property("three nodes", [line for line in done.stdout.splitlines() if "{200: " in line])
     assert done.returncode == 0, done.stdout + done.stderr

@@ -15,10 +15,10 @@ from raygenre import alias
 from raygenre.storage import resolve
 from raygenre.tracking import Tracker
 from raygenre.tracking_server import Server
-from tests.faults.driver import Driver
+from tests.helpers.driver import Driver
+from tests.helpers.mlflow_server import MlflowServer, values
+from tests.helpers.processes import until
 from tests.helpers.project import ROOT
-from tests.mlflow_server import MlflowServer, values
-from tests.processes import until
 
 pytestmark = pytest.mark.slow
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tests.sounds import encode, tone, wav_header
+from tests.helpers.sounds import encode, tone, wav_header
 
 BAD = {
     "empty": (b"", "the file is empty"),

@@ -16,7 +16,7 @@ from raygenre.splits import indices
 from raygenre.storage import resolve
 from raygenre.tracking import Tracker
 from raygenre.tracking_server import Server
-from tests.storages import empty_storage
+from tests.helpers.storages import empty_storage
 
 
 def search(ledger: Ledger, tracks: Dataset, storage: Path, *, most: int = 0) -> tuple[Server, str]:

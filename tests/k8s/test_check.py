@@ -17,7 +17,7 @@ from k8s.check import rendering, rules, schemas
 from k8s.check.__main__ import problems
 from k8s.check.rendering import COMBINATIONS, name
 from tests.helpers.k8s.check_command import run_check
-from tests.k8s.rendered import rendered, whole
+from tests.helpers.k8s.rendered import rendered, whole
 
 CRDS = os.environ.get("KUBERAY_CRDS")
 MISTAKES = sorted(Path(__file__).with_name("mistakes").glob("*.yaml"))

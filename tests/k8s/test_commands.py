@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from k8s.check.rendering import ROOT
-from tests import postgres
-from tests.k8s.search_on_three import TRIALS
+from tests.helpers import postgres
+from tests.helpers.k8s.search_on_three import TRIALS
 
 PACKAGES = "iproute2 redis-server"
 pytestmark = pytest.mark.slow
@@ -33,7 +33,7 @@ def apart(module: str, *arguments: Path, **environment: str) -> str:
 def test_the_endpoint_of_an_overlay_answers_while_its_head_dies(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    said = apart("tests.k8s.endpoint_on_three", tmp_path)
+    said = apart("tests.helpers.k8s.endpoint_on_three", tmp_path)
     sys.stdout.write(said)
     record_property("head killed", said)
 
@@ -45,7 +45,7 @@ def test_the_search_of_an_overlay_finds_a_champion(
         for name in ("mlflow", "optuna"):
             server.create(name)
         variables = server.variables("mlflow")
-        said = apart("tests.k8s.search_on_three", tmp_path, tracks_folder, **variables)
+        said = apart("tests.helpers.k8s.search_on_three", tmp_path, tracks_folder, **variables)
         record_property("nodes", said)
         tables = ["psql", "--tuples-only", "--command", "select count(*) from trials", "optuna"]
         counted = subprocess.run(tables, env=os.environ | variables, capture_output=True, text=True, check=True)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from k8s.check import exposure
-from tests.k8s.rendered import whole
+from tests.helpers.k8s.rendered import whole
 
 
 def route(kind: str, service: str, port: int | str) -> dict[str, Any]:

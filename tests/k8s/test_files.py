@@ -13,7 +13,7 @@ from k8s.check.rendering import ROOT
 from k8s.check.versions import pinned, version
 from serve import proxies
 from serve.settings import PREFIX, Settings
-from tests.k8s.rendered import rendered
+from tests.helpers.k8s.rendered import rendered
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 README = (ROOT / "k8s" / "README.md").read_text()

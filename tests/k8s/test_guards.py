@@ -8,7 +8,7 @@ from k8s.check import rendering
 from k8s.check.pods import WORKER, Pod, pods
 from k8s.check.rendering import Resource, name
 from k8s.check.versions import pinned, version
-from tests.k8s.rendered import whole
+from tests.helpers.k8s.rendered import whole
 
 
 def one(resources: list[Resource], called: str) -> dict[str, Any]:

@@ -15,10 +15,10 @@ import requests
 
 from k8s.check import outside, rendering
 from k8s.check.rendering import ROOT
-from tests import postgres
+from tests.helpers import postgres
+from tests.helpers.k8s.containers import Container
 from tests.helpers.k8s.mlflow_users import PASSWORDS, make_users
-from tests.k8s.containers import Container
-from tests.mlflow_server import free_port
+from tests.helpers.mlflow_server import free_port
 
 README = (ROOT / "k8s" / "README.md").read_text()
 pytestmark = pytest.mark.slow

@@ -8,7 +8,7 @@ import pytest
 from k8s.check import security
 from k8s.check.pods import AUTOSCALER, WAITING, Pod, pods
 from k8s.check.rendering import Resource, name
-from tests.k8s.rendered import whole
+from tests.helpers.k8s.rendered import whole
 
 OTHER_HOST = {"httpGet": {"path": "/", "port": 80, "host": "203.0.113.10"}}
 

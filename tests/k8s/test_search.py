@@ -18,7 +18,7 @@ from k8s.check.__main__ import problems
 from k8s.check.rendering import ROOT, Resource, name
 from raygenre.dataset import Dataset
 from tests.conftest import new_ledger
-from tests.k8s.rendered import rendered
+from tests.helpers.k8s.rendered import rendered
 
 SCRIPT = ROOT / "k8s" / "begin_or_resume.sh"
 

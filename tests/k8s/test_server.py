@@ -9,11 +9,11 @@ import pytest
 from k8s.check import rendering, server
 from k8s.check.__main__ import main
 from k8s.check.rendering import Resource, name
+from tests.helpers.k8s import rendered as renderings
+from tests.helpers.k8s.api_server import CLUSTER_WIDE, config
 from tests.helpers.k8s.check_command import run_check
+from tests.helpers.k8s.rendered import rendered
 from tests.helpers.k8s.stand_in import asked
-from tests.k8s import rendered as renderings
-from tests.k8s.api_server import CLUSTER_WIDE, config
-from tests.k8s.rendered import rendered
 
 pytestmark = pytest.mark.integration
 

@@ -14,8 +14,8 @@ from k8s.check import references, rendering
 from k8s.check.rendering import ROOT, Resource, name
 from k8s.search import search
 from serve.settings import Settings
+from tests.helpers.k8s.rendered import rendered, whole
 from tests.helpers.k8s.stand_in import asked
-from tests.k8s.rendered import rendered, whole
 
 README = (ROOT / "k8s" / "README.md").read_text()
 APPLY = "kubectl apply --server-side -k "

@@ -19,7 +19,7 @@ from raygenre.search.ledger import RUN, Ledger, losses
 from raygenre.search.samplers import sampler
 from raygenre.tracking_server import Server
 from tests.conftest import new_ledger
-from tests.storages import empty_storage
+from tests.helpers.storages import empty_storage
 
 POINTS = {0: (0.9, 5000), 1: (0.7, 3000), 2: (0.6, 4000), 3: (0.5, 1000), 4: (0.7, 9000)}  # accuracy, parameters
 

@@ -27,7 +27,7 @@ from raygenre.storage import resolve
 from raygenre.tracking import Tracker
 from raygenre.tracking_server import Server
 from tests.conftest import FinishedSearch, new_ledger, small_config
-from tests.storages import empty_storage
+from tests.helpers.storages import empty_storage
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ from raygenre import machine
 from raygenre.search.watch import EVERY, pause, watched
 from raygenre.tracking import Tracker
 from raygenre.tracking_server import Server
-from tests.mlflow_server import values
-from tests.storages import empty_storage
+from tests.helpers.mlflow_server import values
+from tests.helpers.storages import empty_storage
 
 
 def test_the_machines_load_is_in_mlflow_and_goes_on_with_the_next_driver(tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ import pytest
 import requests
 
 from raygenre.tracking_server import Server
-from tests.mlflow_server import MlflowServer, free_port
-from tests.postgres import Postgres, running
+from tests.helpers.mlflow_server import MlflowServer, free_port
+from tests.helpers.postgres import Postgres, running
 
 ADMIN = ("admin", "adm1n-pass-word")
 SINGER = ("singer", "s1nger-pass-word")

@@ -21,9 +21,9 @@ from raygenre.storage import Storage
 from raygenre.tracking import Tracker
 from raygenre.tracking_server import Server, ServerAddressError
 from tests.conftest import new_ledger
-from tests.faults.driver import STUDY, Driver, call
+from tests.helpers.driver import STUDY, Driver, call
+from tests.helpers.postgres import PASSWORD
 from tests.helpers.project import ROOT
-from tests.postgres import PASSWORD
 from tests.servers.conftest import BUCKET, GUEST, SINGER, Team, become
 
 pytestmark = pytest.mark.slow

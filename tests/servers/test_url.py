@@ -16,9 +16,9 @@ from raygenre.search.database_lock import held
 from raygenre.search.folder import StudyBusyError
 from raygenre.storage import Storage
 from raygenre.tracking_server import Server
-from tests.faults.driver import STUDY, Driver, call
-from tests.mlflow_server import free_port
-from tests.postgres import PASSWORD
+from tests.helpers.driver import STUDY, Driver, call
+from tests.helpers.mlflow_server import free_port
+from tests.helpers.postgres import PASSWORD
 from tests.servers.conftest import BUCKET, KEYS, SINGER, Team, become
 
 pytestmark = pytest.mark.slow

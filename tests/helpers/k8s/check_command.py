@@ -7,7 +7,7 @@ import pytest
 
 from k8s.check import rendering
 from k8s.check.__main__ import main
-from tests.k8s.rendered import rendered
+from tests.helpers.k8s.rendered import rendered
 
 
 def run_check(*overlays: str, **environment: str) -> tuple[int, str]:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from k8s.check import rendering
-from tests.k8s.api_server import ApiServer, running
-from tests.k8s.rendered import rendered
+from tests.helpers.k8s.api_server import ApiServer, running
+from tests.helpers.k8s.rendered import rendered
 
 
 @cache

@@ -9,7 +9,7 @@ import soundfile  # type: ignore[import-untyped]
 
 from raygenre import encoding
 from raygenre.spectrogram import PNG_SIGNATURE
-from tests.sounds import encode, noise, wav_header
+from tests.helpers.sounds import encode, noise, wav_header
 
 SIDE = 20_000  # pixels; Pillow itself draws the line at 179 million
 BELOW = 12_000  # pixels: 576 MB, which Pillow would unpack

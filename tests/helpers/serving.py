@@ -20,8 +20,8 @@ from raygenre.synthesis import synthesise
 from raygenre.tracking_server import Server
 from serve.app import app
 from serve.settings import Settings
-from tests.mlflow_server import free_port
-from tests.storages import empty_storage
+from tests.helpers.mlflow_server import free_port
+from tests.helpers.storages import empty_storage
 
 PORT = free_port()
 GENRES = ("bells", "drone", "storm")

@@ -5,7 +5,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from tests.faults.driver import STUDY, Driver, call
+from tests.helpers.driver import STUDY, Driver, call
 
 
 def mount(*arguments: str) -> None:

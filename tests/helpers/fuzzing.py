@@ -1,7 +1,7 @@
 """Mutated files, read one after the other in a process of their own, so that a crash ends that process alone.
 
 A case is a seed and a number: they choose the format and all that happens to the file. Run some of them again with
-    python -m tests.fuzzing FOLDER read SEED FIRST LAST
+    python -m tests.helpers.fuzzing FOLDER read SEED FIRST LAST
 where FOLDER is what a failed test names; the file of its last case is kept there, as `case`.
 """
 
@@ -20,7 +20,7 @@ import torch
 from raygenre.audio import AudioError
 from raygenre.song import Song, read
 from raygenre.spectrogram import PictureError, levels, write_png
-from tests.sounds import encode, noise, tone
+from tests.helpers.sounds import encode, noise, tone
 
 FORMATS = {  # container and codec by FFmpeg's names
     "WAV": ("wav", "pcm_s16le"),

@@ -3,7 +3,7 @@
 The root is this machine's, read-only, with the pod's volumes at their places. Run by pods.py in new namespaces.
 
 Run:
-    python -m tests.k8s.pod_root DESCRIPTION
+    python -m tests.helpers.k8s.pod_root DESCRIPTION
 """
 
 import json

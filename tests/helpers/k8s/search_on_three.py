@@ -13,9 +13,9 @@ import requests
 
 from k8s import search
 from k8s.check import outside, rendering
+from tests.helpers.k8s import ray_nodes
 from tests.helpers.k8s.mlflow_users import PASSWORDS, make_users
-from tests.k8s import ray_nodes
-from tests.k8s.running import Running, Site
+from tests.helpers.k8s.running import Running, Site
 
 OVERLAY, JOB, TRIALS = "gpu", "RayJob search-first", 3
 OPTIONS = ("--epochs", "1", "--top-k", "1", "--batch-size", "8", "--scheduler", "none")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
-from tests.endpoint.raw import Sent, chunk, head, plain
+from tests.helpers.raw import Sent, chunk, head, plain
 
 PREDICT = "/v1/predict"
 FORM = b"Content-Type: multipart/form-data; boundary=b"

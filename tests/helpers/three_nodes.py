@@ -24,10 +24,10 @@ from raygenre.synthesis import synthesise
 from serve import proxies
 from serve.app import app
 from serve.settings import Settings
-from tests.endpoint.load import Request, statuses, steady
-from tests.endpoint.serving import new_storage
+from tests.helpers.load import Request, statuses, steady
+from tests.helpers.processes import children, titled
 from tests.helpers.project import ROOT
-from tests.processes import children, titled
+from tests.helpers.serving import new_storage
 
 PORT = 8000
 RATE, NUMBER, MOST_FAILED = 50, 2000, 3

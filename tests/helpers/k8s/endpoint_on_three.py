@@ -20,10 +20,10 @@ import yaml
 from k8s.check import outside, rendering
 from raygenre.spectrogram import levels, write_png
 from raygenre.synthesis import synthesise
-from tests.endpoint.load import Reply, Request, statuses, steady
-from tests.endpoint.serving import new_storage
-from tests.k8s.running import Running, Site
-from tests.processes import titled, until
+from tests.helpers.k8s.running import Running, Site
+from tests.helpers.load import Reply, Request, statuses, steady
+from tests.helpers.processes import titled, until
+from tests.helpers.serving import new_storage
 
 SERVICE = "RayService endpoint"
 PORT, DASHBOARD = 8000, 8265

@@ -20,11 +20,11 @@ import requests
 
 from k8s.check.pods import HEAD, WORKER
 from k8s.check.rendering import ROOT, Resource
-from tests.k8s import ray_nodes
-from tests.k8s.containers import Container
-from tests.k8s.network import Network
-from tests.k8s.pod_root import Mount
-from tests.processes import children, until
+from tests.helpers.k8s import ray_nodes
+from tests.helpers.k8s.containers import Container
+from tests.helpers.k8s.network import Network
+from tests.helpers.k8s.pod_root import Mount
+from tests.helpers.processes import children, until
 
 APP = "/app"
 PATIENCE = 120  # s
@@ -161,7 +161,7 @@ class Running:
         wanted = {"root": str(root), "folder": APP, "command": command, "environment": self.environment}
         description.write_text(json.dumps(wanted | {"mounts": [asdict(mount) for mount in self._mounts()]}))
         spaces = [f"--net=/run/netns/{self.address}", "unshare", "--mount", "--pid", "--fork", "--kill-child"]
-        build = [sys.executable, "-m", "tests.k8s.pod_root", str(description)]
+        build = [sys.executable, "-m", "tests.helpers.k8s.pod_root", str(description)]
         with self.log.open("ab") as log:
             return subprocess.Popen(["nsenter", *spaces, *build], cwd=ROOT, stdout=log, stderr=log)
 

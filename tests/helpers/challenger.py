@@ -1,6 +1,6 @@
 """A process in which a version challenges the champion, once as many others as wanted are about to do so too.
 
-Run: python -m tests.challenger ROOT URI VERSION DATA MEETING PROCESSES
+Run: python -m tests.helpers.challenger ROOT URI VERSION DATA MEETING PROCESSES
 """
 
 import sys

@@ -26,8 +26,8 @@ from raygenre.search.opening import ID
 from raygenre.search.recorder import METRICS
 from raygenre.storage import resolve
 from raygenre.tracking_server import Server
+from tests.helpers.processes import titled
 from tests.helpers.project import SCRIPT
-from tests.processes import titled
 
 STUDY = "autumn"
 NARROW = Path(__file__).with_name("narrow.yaml")

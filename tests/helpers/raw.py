@@ -5,7 +5,7 @@ import select
 import socket
 from dataclasses import dataclass
 
-from tests.endpoint.load import LOST
+from tests.helpers.load import LOST
 
 PATIENCE = 60  # s without a byte of the answer, after which it is taken for missing
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from raygenre.storage import Storage
 from raygenre.tracking_server import Server
-from tests.storages import empty_storage
+from tests.helpers.storages import empty_storage
 
 
 def free_port() -> int:

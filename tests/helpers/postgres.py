@@ -14,7 +14,7 @@ from typing import Any
 
 import psycopg2
 
-from tests.mlflow_server import free_port
+from tests.helpers.mlflow_server import free_port
 
 USER = "raygenre"
 PASSWORD = "p0st-gr3s"

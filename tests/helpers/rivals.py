@@ -22,7 +22,7 @@ from raygenre.seen import Seen
 from raygenre.spectrogram import write_png
 from raygenre.storage import Storage, resolve
 from raygenre.tracking_server import Server
-from tests.storages import empty_storage
+from tests.helpers.storages import empty_storage
 
 DRONE, BELLS, STORM, SYNTHETIC, OTHER_GENRES, FORGETFUL = range(1, 7)  # versions
 GENRES = ("bells", "drone", "storm")
