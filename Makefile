@@ -27,9 +27,9 @@ serve: .venv/run ## answer on localhost:8000 with the champion
 	$(BIN)/serve run --address local serve.app:app $(ARGS)
 
 ui: .venv/run ## compare runs in MLflow on localhost:5000
-	@uri=$$($(BIN)/python -c 'from raygenre.storage import resolve; print(resolve().tracking_uri)'); \
+	@uri=$$($(BIN)/python -c 'from raygenre.system.storage import resolve; print(resolve().tracking_uri)'); \
 	case $$uri in \
-		http*) $(BIN)/python -c 'from raygenre.storage import resolve; print("The runs are on the tracking server:", resolve().server)' ;; \
+		http*) $(BIN)/python -c 'from raygenre.system.storage import resolve; print("The runs are on the tracking server:", resolve().server)' ;; \
 		*) $(BIN)/mlflow ui --backend-store-uri "$$uri" $(ARGS) ;; \
 	esac
 

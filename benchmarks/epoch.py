@@ -29,9 +29,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from raygenre import dataset as data_sets
-from raygenre import splits, storage
+from raygenre import splits
 from raygenre.model import ModelConfig
 from raygenre.spectrogram import to_image
+from raygenre.system import storage
 from raygenre.training import Member, TrainingConfig, fit, standardised
 
 

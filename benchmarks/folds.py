@@ -24,10 +24,11 @@ from rich.console import Console
 from rich.table import Table
 
 from raygenre import dataset as data_sets
-from raygenre import splits, storage
+from raygenre import splits
 from raygenre.model import ModelConfig
 from raygenre.search.samplers import sampler
 from raygenre.search.space import space
+from raygenre.system import storage
 from raygenre.training import Member, TrainingConfig, fit, standardised
 
 FOLDS = 5

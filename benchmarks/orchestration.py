@@ -41,7 +41,7 @@ from raygenre.search.recorder import METRICS
 from raygenre.search.trial import OBJECTIVE, Plan, Tracks
 from raygenre.search.trials import run_trials
 from raygenre.splits import Fold, Split
-from raygenre.storage import resolve
+from raygenre.system.storage import resolve
 from raygenre.tracking import Tracker
 
 AT_ONCE = 2

@@ -29,7 +29,7 @@ from rich.table import Table
 
 from benchmarks.orchestration import mlflow_server
 from raygenre.search.recorder import METRICS
-from raygenre.storage import resolve
+from raygenre.system.storage import resolve
 from raygenre.tracking import Tracker
 from raygenre.tracking_server import Server
 

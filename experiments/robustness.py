@@ -19,7 +19,7 @@ from rich.table import Table
 
 from raygenre import registry, robustness
 from raygenre.audio import SUFFIXES
-from raygenre.storage import resolve
+from raygenre.system.storage import resolve
 
 
 def main(

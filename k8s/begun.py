@@ -7,7 +7,7 @@ Run:
 import sys
 
 from raygenre.search import run_file
-from raygenre.storage import resolve
+from raygenre.system.storage import resolve
 
 
 def main(study: str) -> int:

@@ -12,7 +12,7 @@ from mlflow.tracking import MlflowClient
 from raygenre import promotion_lock, registry
 from raygenre.evidence import Evidence
 from raygenre.registry import CHAMPION, MODEL, RegistryError
-from raygenre.storage import Storage
+from raygenre.system.storage import Storage
 from raygenre.tracking_server import Server
 
 HISTORY = "champions_before"  # tag of the registered model

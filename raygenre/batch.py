@@ -16,9 +16,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from raygenre import audio, layout, parallel, playlist, spectrogram
+from raygenre import audio, layout, playlist, spectrogram
 from raygenre.classifier import Classifier, Prediction
 from raygenre.song import read
+from raygenre.system import worker_pool
 
 TABLES = (".csv", ".parquet")
 
@@ -98,7 +99,7 @@ def predict(classifier: Classifier, songs: Sequence[Path], *, jobs: int) -> Gene
     # classifying it, this process would keep more than four workers waiting. What comes back is small, too.
     early: dict[int, Answer] = {}  # of files that overtook one before them; without levels, so they are small
     following = 0
-    with closing(parallel.unordered(partial(_answer, classifier), list(enumerate(songs)), jobs=jobs)) as results:
+    with closing(worker_pool.unordered(partial(_answer, classifier), list(enumerate(songs)), jobs=jobs)) as results:
         for (number, song), result in results:
             early[number] = (
                 result if isinstance(result, Answer) else Answer(song, None, (), str(result) or repr(result))

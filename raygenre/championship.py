@@ -21,7 +21,7 @@ from raygenre.classifier import Classifier
 from raygenre.dataset import Dataset
 from raygenre.evidence import Decision, Evidence, by_comparison, by_kind
 from raygenre.registry import MODEL, RegistryError
-from raygenre.storage import Storage
+from raygenre.system.storage import Storage
 from raygenre.tracking_server import Server, ServerAwayError, is_away, meaning, reason
 
 WORDS = ("promoted", "promotion_reason", "promotion_forced", "promotion_by", "promotion_when", "compared_with")

@@ -20,7 +20,7 @@ from raygenre import contest, registry
 from raygenre.comparison import Comparison
 from raygenre.evidence import Evidence
 from raygenre.search.config import SearchConfig
-from raygenre.storage import Storage
+from raygenre.system.storage import Storage
 from raygenre.tracking_server import EXPERIMENT, Server
 
 Curve = tuple[tuple[int, float], ...]

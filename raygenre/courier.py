@@ -10,7 +10,7 @@ from contextlib import ExitStack
 
 from raygenre.delivery import Delivery
 from raygenre.spool import Spool, SpoolClosedError
-from raygenre.storage import Storage
+from raygenre.system.storage import Storage
 from raygenre.tracking_server import Server, ServerAddressError, meaning, no_retries, reason, unauthenticated
 
 BATCH_SECONDS = 1.0  # s between two rounds

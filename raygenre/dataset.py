@@ -21,7 +21,7 @@ from safetensors.numpy import save_file
 
 from raygenre import audio, rendering, spectrogram, synthesis
 from raygenre.layout import DataError, TrackFile, find_tracks
-from raygenre.parallel import cores
+from raygenre.system.worker_pool import cores
 
 GTZAN_ON_KAGGLE = "andradaolteanu/gtzan-dataset-music-genre-classification"
 MOST_BROKEN = 0.05  # share of the files

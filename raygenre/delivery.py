@@ -15,7 +15,7 @@ from typing import Any
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
 
 from raygenre.spool import Entry, Spool
-from raygenre.storage import masked
+from raygenre.system.redaction import masked
 from raygenre.tracking_server import Server, is_away, meaning, reason
 
 KEY = "raygenre.run"

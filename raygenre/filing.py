@@ -10,7 +10,7 @@ from mlflow.entities import Metric
 from raygenre import card, report, report_page
 from raygenre.appraisal import Appraisal
 from raygenre.registry import Fetched
-from raygenre.storage import Storage
+from raygenre.system.storage import Storage
 from raygenre.tracking_server import Server, TrackingError, no_retries
 
 NUMBERS = "evaluation.json"

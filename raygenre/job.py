@@ -19,7 +19,6 @@ from raygenre.evaluation import Evaluation
 from raygenre.evidence import Decision, Evidence, test_digest
 from raygenre.flops import flops
 from raygenre.model import parameters
-from raygenre.place import Place
 from raygenre.promotion_lock import LockLostError
 from raygenre.registry import Fetched
 from raygenre.search.config import Resources, SearchConfig
@@ -31,7 +30,8 @@ from raygenre.search.tracked import tracked
 from raygenre.seen import Seen
 from raygenre.slices import Known
 from raygenre.splits import Split
-from raygenre.storage import Storage
+from raygenre.system.location import Place
+from raygenre.system.storage import Storage
 from raygenre.tracking import Tracker
 from raygenre.tracking_server import ServerAwayError, no_retries
 

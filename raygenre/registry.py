@@ -18,7 +18,7 @@ from mlflow.tracking import MlflowClient
 from raygenre.classifier import Classifier, ClassifierError
 from raygenre.evidence import Evidence
 from raygenre.packing import save_pyfunc
-from raygenre.storage import Storage
+from raygenre.system.storage import Storage
 from raygenre.tracking_server import no_retries, quiet_mlflow, reason
 
 MODEL = "raygenre"

@@ -25,8 +25,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from raygenre import audio, layout, parallel, spectrogram
-from raygenre.writing import write_whole
+from raygenre import audio, layout, spectrogram
+from raygenre.system import worker_pool
+from raygenre.system.atomic_write import write_whole
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ def draw(drawings: Sequence[Drawing], *, jobs: int) -> Generator[Drawn, None, No
     Raises:
         ValueError: `jobs` is not positive.
     """
-    with closing(parallel.unordered(_drawn, drawings, jobs=jobs)) as results:
+    with closing(worker_pool.unordered(_drawn, drawings, jobs=jobs)) as results:
         for drawing, result in results:
             if isinstance(result, bytes):
                 # Written by this process alone: workers may be killed at any moment.

@@ -15,12 +15,12 @@ import torch
 
 from raygenre import splits
 from raygenre.dataset import Dataset
-from raygenre.place import Place
 from raygenre.search import run_file
 from raygenre.search.config import SearchConfig
 from raygenre.search.space import Value, checked
 from raygenre.search.trial import OBJECTIVE, Plan, Rows, Tracks, around, start, train, whole
 from raygenre.splits import Split
+from raygenre.system.location import Place
 from raygenre.tracking_server import Server, TrackingError
 
 TOLERANCE = 1e-6

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from raygenre.courier import Courier
 from raygenre.fingerprint import Part
 from raygenre.spool import Spool
-from raygenre.storage import Storage
+from raygenre.system.storage import Storage
 from raygenre.tracking_server import ServerAwayError
 
 if TYPE_CHECKING:

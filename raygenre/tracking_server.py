@@ -18,7 +18,8 @@ import requests
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from raygenre.storage import Storage, masked
+from raygenre.system.redaction import masked
+from raygenre.system.storage import Storage
 
 EXPERIMENT = "raygenre"
 TrackingError = MlflowException

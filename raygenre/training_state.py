@@ -26,7 +26,7 @@ from safetensors.torch import save as serialise
 from torch import Tensor
 
 from raygenre.model import GenreCNN, ModelConfig
-from raygenre.place import Place
+from raygenre.system.location import Place
 from raygenre.training import EpochMetrics, Member
 
 _EPOCH = "epoch-"

@@ -28,7 +28,8 @@ from raygenre.search.ledger import Ledger
 from raygenre.search.progress import short
 from raygenre.search.resolve import check_unchanged
 from raygenre.search.resolve import resolve as resolved
-from raygenre.storage import Storage, masked, resolve
+from raygenre.system.redaction import masked
+from raygenre.system.storage import Storage, resolve
 from raygenre.tracking_server import ServerAwayError, TrackingError, reason
 from raygenre.verdict import verdict
 

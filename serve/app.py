@@ -21,7 +21,7 @@ from ray.serve.config import AutoscalingConfig, BackpressureConfig
 from ray.serve.schema import LoggingConfig
 
 from raygenre import registry
-from raygenre.storage import resolve
+from raygenre.system.storage import resolve
 from serve import direct, listening, logs, proxies
 from serve.keys import KeyProblemError, Keys, check_exposure
 from serve.routes import build

@@ -20,7 +20,7 @@ from raygenre import alias, registry
 from raygenre.classifier import ClassifierError
 from raygenre.drift import RANGES, Drift, Reference
 from raygenre.registry import AwayError, Fetched, RegistryError
-from raygenre.storage import Storage
+from raygenre.system.storage import Storage
 from raygenre.tracking_server import no_retries
 from serve import logs
 from serve.metrics import Metrics

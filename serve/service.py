@@ -10,7 +10,7 @@ import torch
 
 from raygenre.classifier import Prediction
 from raygenre.song import Song
-from raygenre.storage import resolve
+from raygenre.system.storage import resolve
 from serve import logs
 from serve.arrivals import MOST, Arrivals
 from serve.body import Held

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from raygenre.job import Outcome
     from raygenre.search.config import SearchConfig
     from raygenre.search.ledger import Ledger
-    from raygenre.storage import Storage
+    from raygenre.system.storage import Storage
     from tests.helpers.mlflow_server import MlflowServer
     from tests.helpers.rivals import Ring
 
@@ -165,8 +165,8 @@ def new_ledger(
     studies: Path, tracks: "Dataset", name: str = "study", *, url: str | None = None, **changes: object
 ) -> "Ledger":
     from raygenre import splits
-    from raygenre.place import Place
     from raygenre.search.ledger import Ledger
+    from raygenre.system.location import Place
 
     config = small_config(tracks, **changes)
     split = splits.random_split(
@@ -181,7 +181,7 @@ def finished(tracks: "Dataset", ray_cluster: None, tmp_path_factory: pytest.Temp
 
     from raygenre import job
     from raygenre.search.config import Resources
-    from raygenre.storage import resolve
+    from raygenre.system.storage import resolve
 
     storage = resolve(tmp_path_factory.mktemp("finished"), None)
     ledger = new_ledger(storage.studies.folder, tracks, folds=2)

@@ -14,7 +14,7 @@ from raygenre import alias, championship, registry
 from raygenre.comparison import Comparison
 from raygenre.evidence import Decision
 from raygenre.registry import MODEL
-from raygenre.storage import Storage
+from raygenre.system.storage import Storage
 from raygenre.tracking_server import Server, ServerAwayError
 from raygenre.verdict import verdict
 from tests.helpers import rivals

@@ -22,8 +22,8 @@ from raygenre.search.run_ids import trial_name
 from raygenre.search.samplers import sampler
 from raygenre.search.space import space
 from raygenre.song import read
-from raygenre.storage import Storage, resolve
 from raygenre.synthesis import synthesise
+from raygenre.system.storage import Storage, resolve
 from raygenre.timeline import percent
 from raygenre.tracking import Tracker
 from raygenre.tracking_server import Server

@@ -10,7 +10,7 @@ from raygenre import comparing, comparing_page
 from raygenre.comparing import Match, Subject, UnknownRunError
 from raygenre.comparison import Comparison
 from raygenre.registry import RegistryError
-from raygenre.storage import resolve
+from raygenre.system.storage import resolve
 from raygenre.tracking_server import Server
 from tests.helpers.rivals import BELLS, DRONE, FORGETFUL, Ring
 

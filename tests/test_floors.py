@@ -18,12 +18,8 @@ FLOORS = {
     "raygenre.model": 3,
     "raygenre.augmentation": 4,
     "raygenre.optimizer": 4,
-    "raygenre.place": 1,
-    "raygenre.storage": 1,
     "raygenre.calibration": 3,
     "raygenre.playlist": 3,
-    "raygenre.parallel": 1,
-    "raygenre.writing": 1,
     "raygenre.drift": 3,
     "raygenre.seen": 3,
     "raygenre.comparison": 4,
@@ -35,8 +31,6 @@ FLOORS = {
     "raygenre.alias": 5,
     "raygenre.comparing": 10,
     "raygenre.comparing_page": 10,
-    "raygenre.machine": 1,
-    "raygenre.provenance": 1,
     "raygenre.card": 4,
     "raygenre.appraisal": 4,
     "raygenre.report_page": 4,
@@ -116,6 +110,7 @@ FLOORS = {
     "raygenre.cli": 11,
     "experiments": 12,
     "serve": 13,
+    "raygenre.system": 1,
 }
 RAY = ("raygenre.search", "serve")
 MLFLOW = (

@@ -12,7 +12,7 @@ from raygenre.classifier import WEIGHTS, Classifier
 from raygenre.evidence import Evidence
 from raygenre.model import GenreCNN, ModelConfig
 from raygenre.registry import AwayError, RegistryError
-from raygenre.storage import Storage, resolve
+from raygenre.system.storage import Storage, resolve
 from raygenre.tracking_server import Server
 from tests.helpers.storages import empty_storage
 

@@ -7,7 +7,7 @@ import pytest
 from raygenre import layout, rendering
 from raygenre.rendering import Drawing
 from raygenre.spectrogram import read_png
-from raygenre.writing import write_whole
+from raygenre.system.atomic_write import write_whole
 from tests.helpers.sounds import encode, tone
 
 WAV = encode(tone(440, seconds=3))

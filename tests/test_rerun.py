@@ -13,9 +13,9 @@ from typer.testing import CliRunner, Result
 from raygenre import job, rerun, spectrogram
 from raygenre.cli import app
 from raygenre.dataset import Dataset
-from raygenre.provenance import CODE
 from raygenre.rerun import TOLERANCE, Difference, Largest, Record, largest, read, train_again
 from raygenre.search.config import Resources
+from raygenre.system.code_version import CODE
 from raygenre.tracking_server import Server
 from tests.conftest import GENRES, FinishedSearch, new_ledger
 from tests.helpers.storages import empty_storage

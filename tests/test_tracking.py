@@ -14,7 +14,7 @@ import pytest
 from raygenre.delivery import KEY, Delivery
 from raygenre.fingerprint import Part
 from raygenre.spool import Spool
-from raygenre.storage import Storage
+from raygenre.system.storage import Storage
 from raygenre.tracking import SPOOL, Tracker
 from raygenre.tracking_server import Server, ServerAddressError, no_retries
 from tests.helpers.mlflow_server import MlflowServer, free_port, values

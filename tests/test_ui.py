@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from raygenre.storage import resolve
+from raygenre.system.storage import resolve
 from raygenre.tracking_server import Server
 from tests.helpers.mlflow_server import free_port
 from tests.helpers.project import ROOT

@@ -32,8 +32,8 @@ def compare(
     """
     from raygenre import comparing, comparing_page
     from raygenre.registry import RegistryError
-    from raygenre.storage import resolve
-    from raygenre.writing import write_whole
+    from raygenre.system.atomic_write import write_whole
+    from raygenre.system.storage import resolve
 
     if len(runs) < 2:
         fail("name two runs or more")

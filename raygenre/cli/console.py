@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from raygenre.storage import Storage, masked
+from raygenre.system.redaction import masked
+from raygenre.system.storage import Storage
 
 INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
 

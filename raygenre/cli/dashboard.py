@@ -26,7 +26,8 @@ def dashboard(
 
     from raygenre.search.folder import JOURNAL, StudyError, latest_study
     from raygenre.search.folder import storage as study_storage
-    from raygenre.storage import masked, resolve
+    from raygenre.system.redaction import masked
+    from raygenre.system.storage import resolve
 
     try:
         studies = resolve(storage).studies

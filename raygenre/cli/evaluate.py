@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from raygenre.appraisal import Appraisal
     from raygenre.registry import Fetched
     from raygenre.slices import Known
-    from raygenre.storage import Storage
+    from raygenre.system.storage import Storage
 
 
 def evaluate(
@@ -43,8 +43,8 @@ def evaluate(
     from raygenre import dataset, registry, report, report_page
     from raygenre.appraisal import AppraisalError, appraise
     from raygenre.layout import DataError
-    from raygenre.storage import resolve
-    from raygenre.writing import write_whole
+    from raygenre.system.atomic_write import write_whole
+    from raygenre.system.storage import resolve
 
     try:
         where = resolve(storage, tracking_uri)

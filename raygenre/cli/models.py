@@ -28,7 +28,7 @@ def models(
     Versions that were tested on other tracks are not compared by these numbers, but by `raygenre compare`.
     """
     from raygenre import championship
-    from raygenre.storage import resolve
+    from raygenre.system.storage import resolve
 
     try:
         where = resolve(storage, tracking_uri)

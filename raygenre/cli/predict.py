@@ -40,8 +40,9 @@ def predict(
     Nothing is fetched from a network. A file that fails is named with the reason, and the others go on. The file of
     --output is written whole at the end; after Ctrl-C what was done by then lies beside it as NAME.partial.csv.
     """
-    from raygenre import batch, parallel, registry
-    from raygenre.storage import resolve
+    from raygenre import batch, registry
+    from raygenre.system import worker_pool
+    from raygenre.system.storage import resolve
 
     if output and output.suffix.lower() not in batch.TABLES:
         fail(f"{output} is to be a table; give it the suffix {' or '.join(batch.TABLES)}")
@@ -64,7 +65,7 @@ def predict(
         with (
             bar() as progress,
             closing(
-                batch.predict(fetched.classifier, found.songs, jobs=jobs or parallel.suitable_jobs(len(found.songs)))
+                batch.predict(fetched.classifier, found.songs, jobs=jobs or worker_pool.suitable_jobs(len(found.songs)))
             ) as coming,
         ):
             for answer in progress.track(coming, total=len(found.songs), description="listening"):
@@ -120,7 +121,7 @@ def _print(answers: "Sequence[Answer]") -> None:
 
 def _write(answers: "Sequence[Answer]", genres: Sequence[str], path: Path) -> None:
     from raygenre import batch
-    from raygenre.writing import write_whole
+    from raygenre.system.atomic_write import write_whole
 
     try:
         write_whole(path, batch.table_file(batch.table(answers, genres), path.suffix))
@@ -135,7 +136,7 @@ def _plot(classifier: "Classifier", song: Path, path: Path) -> None:
     from raygenre import timeline
     from raygenre.batch import printable
     from raygenre.song import read
-    from raygenre.writing import write_whole
+    from raygenre.system.atomic_write import write_whole
 
     try:
         heard = read(song)

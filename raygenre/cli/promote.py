@@ -24,7 +24,7 @@ def promote(
     """
     from raygenre import championship, contest, registry
     from raygenre.promotion_lock import LockLostError
-    from raygenre.storage import resolve
+    from raygenre.system.storage import resolve
     from raygenre.verdict import verdict
 
     try:

@@ -33,7 +33,7 @@ def render(
 
 def _song(source: Path, output: Path) -> None:
     from raygenre import rendering
-    from raygenre.writing import write_whole
+    from raygenre.system.atomic_write import write_whole
 
     if output.suffix.lower() != ".png":
         fail(f"{output} is to be the picture of one song; give it the suffix .png")
@@ -49,7 +49,8 @@ def _song(source: Path, output: Path) -> None:
 
 
 def _tree(source: Path, output: Path, jobs: int) -> None:
-    from raygenre import parallel, rendering
+    from raygenre import rendering
+    from raygenre.system import worker_pool
 
     if output.exists() and not output.is_dir():
         fail(f"{output} is a file; a tree is drawn into a folder")
@@ -62,7 +63,7 @@ def _tree(source: Path, output: Path, jobs: int) -> None:
     try:
         with (
             bar() as progress,
-            closing(rendering.draw(drawings, jobs=jobs or parallel.suitable_jobs(len(drawings)))) as done,
+            closing(rendering.draw(drawings, jobs=jobs or worker_pool.suitable_jobs(len(drawings)))) as done,
         ):
             for drawn in progress.track(done, total=len(drawings), description="drawing"):
                 new += drawn.new

@@ -22,7 +22,7 @@ def rerun(
     """Train a run again from MLflow's record alone; status 1 if another curve comes out. Nothing is logged."""
     from raygenre import dataset as data_sets
     from raygenre import rerun as reruns
-    from raygenre.storage import resolve
+    from raygenre.system.storage import resolve
     from raygenre.tracking_server import Server
     from raygenre.training import NonFiniteLossError
 

@@ -14,7 +14,7 @@ def rollback(
     """Make the champion before this one the champion again; endpoints that run take it within 30 s."""
     from raygenre import alias, registry
     from raygenre.promotion_lock import LockLostError
-    from raygenre.storage import resolve
+    from raygenre.system.storage import resolve
 
     try:
         where = resolve(storage, tracking_uri)

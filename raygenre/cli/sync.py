@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 
 from raygenre.cli.console import err, fail, out
-from raygenre.storage import Storage, resolve
+from raygenre.system.storage import Storage, resolve
 
 PATIENCE = 15.0  # s without any progress
 
@@ -21,7 +21,7 @@ def sync(
 ) -> None:
     """Deliver to MLflow what searches kept while it was away."""
     from raygenre.search.folder import StudyBusyError
-    from raygenre.storage import masked
+    from raygenre.system.redaction import masked
     from raygenre.tracking_server import ServerAwayError, TrackingError
 
     try:

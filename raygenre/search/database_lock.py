@@ -14,7 +14,7 @@ from sqlalchemy import NullPool, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from raygenre.search.folder import StudyBusyError, StudyError
-from raygenre.storage import masked
+from raygenre.system.redaction import masked
 
 PATIENCE = 60.0  # s
 _KEEPALIVES = "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"

@@ -15,7 +15,6 @@ import ray
 from optuna.trial import FrozenTrial
 from ray.exceptions import OutOfMemoryError, WorkerCrashedError
 
-from raygenre.place import Place
 from raygenre.search.config import Resources
 from raygenre.search.folder import StudyError
 from raygenre.search.ledger import CHECKPOINT, Ledger
@@ -24,6 +23,7 @@ from raygenre.search.recorder import METRICS
 from raygenre.search.searcher import trial_seed
 from raygenre.search.space import Setting
 from raygenre.search.trial import Plan, Tracks, Training, train_again
+from raygenre.system.location import Place
 from raygenre.tracking import Tracker
 
 RERUNS = 2  # of each of the best settings

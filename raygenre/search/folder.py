@@ -11,8 +11,8 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from sqlalchemy.exc import SQLAlchemyError
 
-from raygenre.place import Place
-from raygenre.storage import masked
+from raygenre.system.location import Place
+from raygenre.system.redaction import masked
 
 JOURNAL = "journal.log"
 LOCKED_SECONDS = 120  # s that a database may be locked by another process

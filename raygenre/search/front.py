@@ -15,8 +15,8 @@ from raygenre.search.ledger import Ledger, losses
 from raygenre.search.objectives import PREFIX, UNITS
 from raygenre.search.progress import short
 from raygenre.search.run_ids import trial_name
+from raygenre.system.atomic_write import write_whole
 from raygenre.tracking import Tracker
-from raygenre.writing import write_whole
 
 FILE = "front.csv"
 

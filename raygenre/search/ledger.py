@@ -15,7 +15,6 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from raygenre.place import Place
 from raygenre.search import opening, run_file
 from raygenre.search.config import SearchConfig
 from raygenre.search.folder import JOURNAL, StudyError, check_name
@@ -23,6 +22,7 @@ from raygenre.search.objectives import PREFIX, several
 from raygenre.search.opening import CONFIG, ID, SPLIT, Opened
 from raygenre.search.space import Setting
 from raygenre.splits import Split
+from raygenre.system.location import Place
 
 _FAILURE = "failure"
 _EPOCH = "epoch-"  # attributes with the losses of a search for several objectives

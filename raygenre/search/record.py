@@ -11,7 +11,7 @@ from pathlib import Path
 
 from optuna.trial import TrialState
 
-from raygenre import fingerprint, machine, provenance
+from raygenre import fingerprint
 from raygenre.dataset import Dataset
 from raygenre.search import figures, note, run_file
 from raygenre.search.cluster import nodes
@@ -21,6 +21,8 @@ from raygenre.search.ledger import Ledger, losses
 from raygenre.search.pace import pace
 from raygenre.search.run_ids import trial_name
 from raygenre.search.searcher import trial_seed
+from raygenre.system import code_version
+from raygenre.system import hardware as machine
 from raygenre.tracking import Tracker
 
 NOTE = "mlflow.note.content"
@@ -42,7 +44,7 @@ class Record:
         self._tracker = tracker
         self._resources = resources
         self._parts = fingerprint.parts(dataset, ledger.split)
-        code, hardware, versions = provenance.commit(), machine.hardware(), provenance.versions()
+        code, hardware, versions = code_version.commit(), machine.hardware(), code_version.versions()
         facts = {
             "study": ledger.name,
             "study_id": ledger.id,

@@ -7,7 +7,6 @@ import ray
 from rich.console import Console
 
 from raygenre.dataset import Dataset
-from raygenre.place import Place
 from raygenre.search import front
 from raygenre.search.config import Resources
 from raygenre.search.final import Final, TrainingFailedError, train_final
@@ -21,6 +20,7 @@ from raygenre.search.trial import Plan, Tracks
 from raygenre.search.trials import run_trials
 from raygenre.search.watch import watched
 from raygenre.splits import indices
+from raygenre.system.location import Place
 from raygenre.tracking import Tracker
 
 

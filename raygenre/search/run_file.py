@@ -12,7 +12,7 @@ import yaml
 from raygenre.search.config import SearchConfig
 from raygenre.search.space import SpaceError, checked, default_entries, unknown
 from raygenre.search.space_file import mapping
-from raygenre.writing import write_whole
+from raygenre.system.atomic_write import write_whole
 
 NAME = "run.yaml"
 _HEAD = "# A resolved search; run it again with: python experiments/tune.py --config run.yaml\n"

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from raygenre.search.ledger import Ledger
 from raygenre.search.run_ids import note_run_ids
-from raygenre.storage import Storage
+from raygenre.system.storage import Storage
 from raygenre.tracking import Status, Tracker
 from raygenre.tracking_server import ServerAddressError, ServerAwayError, is_away
 

@@ -10,12 +10,13 @@ import ray
 import torch
 from numpy.typing import NDArray
 
-from raygenre import provenance, training_state
-from raygenre.place import Place
+from raygenre import training_state
 from raygenre.search import objectives
 from raygenre.search.memory import out_of_memory
 from raygenre.search.space import Setting
 from raygenre.surroundings import surroundings
+from raygenre.system import code_version
+from raygenre.system.location import Place
 from raygenre.training import EpochMetrics, Indices, Member, NonFiniteLossError, fit, standardised
 
 Rows = list[dict[str, float]]
@@ -194,7 +195,7 @@ def whole(tracks: Tracks) -> Tracks:
 
 def around(members: Sequence[Member]) -> dict[str, str]:
     """Where, how and with which code the members of one training compute."""
-    return surroundings(members[0].device, members[0].training.precision) | provenance.stamp()
+    return surroundings(members[0].device, members[0].training.precision) | code_version.stamp()
 
 
 def _epochs(plan: Plan, setting: Setting, tracks: Tracks, seed: int, place: Place) -> Training:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from raygenre import machine
+from raygenre.system import hardware
 from raygenre.tracking import Tracker
 
 EVERY = 10.0  # s between two values
@@ -33,11 +33,11 @@ def pause(values: int, every: float) -> float:
 
 
 def _watch(tracker: Tracker, run: str, every: float, ended: threading.Event) -> None:
-    step = max(tracker.steps(run, machine.CPU), default=0)  # of a driver before this one
-    machine.load()  # the first answer is of no time at all
+    step = max(tracker.steps(run, hardware.CPU), default=0)  # of a driver before this one
+    hardware.load()  # the first answer is of no time at all
     with suppress(OSError):  # a full disk: the search itself says so
         while not ended.wait(pause(step, every)):
             step += 1
-            tracker.log(run, machine.load(), step=step)
+            tracker.log(run, hardware.load(), step=step)
         if not step:  # the search ended before its first value
-            tracker.log(run, machine.load(), step=1)
+            tracker.log(run, hardware.load(), step=1)

@@ -7,7 +7,7 @@ trains, and are not brought here. Of a study that is kept in a folder there is n
 import shutil
 from pathlib import Path
 
-from raygenre.place import Place
+from raygenre.system.location import Place
 
 
 class WorkingCopy:

@@ -9,8 +9,8 @@ import torch
 from ray import serve
 
 from raygenre.spectrogram import levels, write_png
-from raygenre.storage import Storage
 from raygenre.synthesis import synthesise
+from raygenre.system.storage import Storage
 from tests.helpers.serving import new_storage, running
 from tests.helpers.sounds import encode
 

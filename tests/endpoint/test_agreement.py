@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from raygenre.cli import app
 from raygenre.dataset import Dataset
 from raygenre.spectrogram import write_png
-from raygenre.storage import Storage
+from raygenre.system.storage import Storage
 
 TOLERANCE = 1e-5  # of a probability
 

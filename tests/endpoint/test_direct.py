@@ -7,7 +7,7 @@ import httpx
 import pytest
 from ray import serve
 
-from raygenre.storage import Storage
+from raygenre.system.storage import Storage
 from serve.direct import DirectPortError, listener
 from tests.helpers.load import LOST, Reply, ask, statuses
 from tests.helpers.mlflow_server import free_port

@@ -15,7 +15,7 @@ import pytest
 from raygenre import alias
 from raygenre.classifier import WEIGHTS
 from raygenre.model import ModelConfig
-from raygenre.storage import Storage
+from raygenre.system.storage import Storage
 from serve.settings import Settings
 from tests.helpers.load import Reply, ask, crowd, statuses, steady
 from tests.helpers.processes import until

@@ -12,8 +12,8 @@ from PIL import Image
 from raygenre import audio, registry, spectrogram
 from raygenre.classifier import Classifier
 from raygenre.song import read
-from raygenre.storage import Storage
 from raygenre.synthesis import synthesise
+from raygenre.system.storage import Storage
 from serve import schema
 from serve.openapi import FILE, document
 from tests.helpers.bad_files import BAD

@@ -11,7 +11,7 @@ import pytest
 
 from raygenre import alias
 from raygenre.classifier import EXAMPLES, WEIGHTS
-from raygenre.storage import Storage
+from raygenre.system.storage import Storage
 from raygenre.tracking_server import Server
 from tests.helpers.metrics import scrape, value
 from tests.helpers.processes import until

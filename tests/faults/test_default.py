@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from raygenre import alias
-from raygenre.storage import resolve
+from raygenre.system.storage import resolve
 from tests.helpers.project import ROOT
 
 

@@ -9,8 +9,8 @@ import pytest
 from optuna.trial import TrialState
 from ray._private.utils import get_system_memory, get_used_memory  # type: ignore[attr-defined]
 
-from raygenre.place import Place
 from raygenre.search.ledger import Ledger
+from raygenre.system.location import Place
 from tests.helpers.project import ROOT
 
 SHARE = 0.25  # of the memory

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from raygenre import alias
-from raygenre.storage import resolve
+from raygenre.system.storage import resolve
 from raygenre.tracking import Tracker
 from raygenre.tracking_server import Server
 from tests.helpers.driver import Driver

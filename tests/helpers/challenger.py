@@ -9,7 +9,7 @@ from pathlib import Path
 
 from raygenre import championship, registry
 from raygenre.dataset import Dataset, load
-from raygenre.storage import Storage
+from raygenre.system.storage import Storage
 
 
 def main(root: str, uri: str, version: str, data: str, meeting: str, processes: str) -> None:

@@ -24,7 +24,7 @@ from raygenre.search.config import Resources
 from raygenre.search.finalists import RERUNS
 from raygenre.search.opening import ID
 from raygenre.search.recorder import METRICS
-from raygenre.storage import resolve
+from raygenre.system.storage import resolve
 from raygenre.tracking_server import Server
 from tests.helpers.processes import titled
 from tests.helpers.project import SCRIPT

@@ -15,8 +15,8 @@ from raygenre.drift import Reference
 from raygenre.evidence import Evidence
 from raygenre.model import GenreCNN, ModelConfig
 from raygenre.spectrogram import levels
-from raygenre.storage import Storage
 from raygenre.synthesis import synthesise
+from raygenre.system.storage import Storage
 from raygenre.tracking_server import Server
 from serve.app import app
 from serve.settings import Settings

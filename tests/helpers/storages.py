@@ -5,7 +5,7 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from raygenre.storage import Storage, resolve
+from raygenre.system.storage import Storage, resolve
 from raygenre.tracking_server import Server
 
 

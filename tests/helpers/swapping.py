@@ -4,7 +4,7 @@ from pathlib import Path
 
 import httpx
 
-from raygenre.storage import Storage
+from raygenre.system.storage import Storage
 
 
 def artifact(storage: Storage, name: str) -> Path:

@@ -13,7 +13,7 @@ from raygenre.search.ledger import Ledger
 from raygenre.search.run_ids import note_run_ids
 from raygenre.search.trial import Plan, Tracks
 from raygenre.splits import indices
-from raygenre.storage import resolve
+from raygenre.system.storage import resolve
 from raygenre.tracking import Tracker
 from raygenre.tracking_server import Server
 from tests.helpers.storages import empty_storage

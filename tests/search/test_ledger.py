@@ -11,12 +11,12 @@ import pytest
 from optuna.trial import TrialState
 
 from raygenre.dataset import Dataset
-from raygenre.place import Place
 from raygenre.search import states
 from raygenre.search.folder import StudyError, latest_study
 from raygenre.search.ledger import CHECKPOINT, EPOCH_TIMES, RUN, Ledger
 from raygenre.search.samplers import sampler
 from raygenre.search.space import space
+from raygenre.system.location import Place
 from tests.conftest import new_ledger
 
 SAMPLER = sampler("random", seed=0, trials=9)
@@ -110,7 +110,7 @@ def test_an_unknown_study_is_named_with_the_known_ones(tracks: Dataset, tmp_path
 def test_a_second_driver_is_kept_out_until_the_first_is_gone(tracks: Dataset, tmp_path: Path) -> None:
     ledger = new_ledger(tmp_path, tracks)
     program = (
-        "import sys; from raygenre.place import Place; from raygenre.search.ledger import Ledger\n"
+        "import sys; from raygenre.system.location import Place; from raygenre.search.ledger import Ledger\n"
         "Ledger.open(Place(sys.argv[1]), 'study', url=None)"
     )
     second = [sys.executable, "-c", program, str(tmp_path)]

@@ -10,7 +10,7 @@ from mlflow.entities import Run
 from optuna.trial import TrialState
 from PIL import Image
 
-from raygenre import fingerprint, machine, provenance
+from raygenre import fingerprint
 from raygenre.dataset import Dataset
 from raygenre.fingerprint import Part
 from raygenre.search import note, states
@@ -23,7 +23,9 @@ from raygenre.search.recorder import GONE, METRICS, Recorder
 from raygenre.search.run_ids import note_run_ids
 from raygenre.search.samplers import sampler
 from raygenre.search.searcher import trial_config
-from raygenre.storage import resolve
+from raygenre.system import code_version
+from raygenre.system import hardware as machine
+from raygenre.system.storage import resolve
 from raygenre.tracking import Tracker
 from raygenre.tracking_server import Server
 from tests.conftest import FinishedSearch, new_ledger, small_config
@@ -58,12 +60,12 @@ def test_the_data_are_inputs_with_their_counts(finished: FinishedSearch, run: Ru
 
 def test_the_code_and_the_machine_are_named(run: Run, server: Server) -> None:
     about = json.loads(artifact(server, run, "environment.json").read_text())
-    assert about["versions"] == provenance.versions()
+    assert about["versions"] == code_version.versions()
     assert about["hardware"] == machine.hardware()
     assert about["nodes"][0]["CPU"] >= 1
     assert about["seed"] == 0
     assert len(about["not settled by the seed"]) == 3
-    assert (about["commit"] is None) == (provenance.commit() is None)
+    assert (about["commit"] is None) == (code_version.commit() is None)
     assert run.data.tags.get("mlflow.source.git.commit") == (about["commit"] or {}).get("sha")
     assert run.data.tags["hardware.cores"] == str(machine.hardware()["cores"])
 

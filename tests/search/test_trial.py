@@ -6,9 +6,9 @@ import torch
 
 from raygenre import training_state
 from raygenre.dataset import Dataset
-from raygenre.place import Place
 from raygenre.search.space import Setting
 from raygenre.search.trial import OBJECTIVE, Plan, Tracks, start, summary, train
+from raygenre.system.location import Place
 from raygenre.training import EpochMetrics
 
 SETTING = Setting(batch_size=8, width=8)

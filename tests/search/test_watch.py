@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from raygenre import machine
 from raygenre.search.watch import EVERY, pause, watched
+from raygenre.system import hardware
 from raygenre.tracking import Tracker
 from raygenre.tracking_server import Server
 from tests.helpers.mlflow_server import values
@@ -19,17 +19,17 @@ def test_the_machines_load_is_in_mlflow_and_goes_on_with_the_next_driver(tmp_pat
         run = tracker.start("search", "search")
         with watched(tracker, run, every=0.05):
             until = time.monotonic() + 30
-            wanted = 3 + max(tracker.steps(run, machine.CPU), default=0)
-            while len(tracker.steps(run, machine.CPU)) < wanted and time.monotonic() < until:
+            wanted = 3 + max(tracker.steps(run, hardware.CPU), default=0)
+            while len(tracker.steps(run, hardware.CPU)) < wanted and time.monotonic() < until:
                 time.sleep(0.01)
-        counts.append(len(tracker.steps(run, machine.CPU)))
+        counts.append(len(tracker.steps(run, hardware.CPU)))
         time.sleep(0.2)
-        assert len(tracker.steps(run, machine.CPU)) == counts[-1]  # it ended with the context
+        assert len(tracker.steps(run, hardware.CPU)) == counts[-1]  # it ended with the context
         assert tracker.drain(60)
         run_id = tracker.run_id(run)
         tracker.close()
     assert counts[1] >= counts[0] + 3 >= 6
-    found = values(Server(storage), run_id, machine.CPU)
+    found = values(Server(storage), run_id, hardware.CPU)
     assert [step for step, _ in found] == list(range(1, counts[1] + 1))
     assert all(0 <= value <= 100 for _, value in found)
 
@@ -40,7 +40,7 @@ def test_a_search_that_ends_before_the_first_value_has_one(tmp_path: Path) -> No
     for _ in range(2):
         with watched(tracker, run):
             time.sleep(0.1)
-        assert tracker.steps(run, machine.CPU) == {1}
+        assert tracker.steps(run, hardware.CPU) == {1}
     tracker.close()
 
 

@@ -17,7 +17,7 @@ from raygenre.dataset import Dataset
 from raygenre.search.folder import StudyError, trouble
 from raygenre.search.samplers import sampler
 from raygenre.search.space import space
-from raygenre.storage import Storage
+from raygenre.system.storage import Storage
 from raygenre.tracking import Tracker
 from raygenre.tracking_server import Server, ServerAddressError
 from tests.conftest import new_ledger

@@ -11,10 +11,10 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from raygenre import registry
-from raygenre.place import Place, PlaceError
 from raygenre.search.database_lock import held
 from raygenre.search.folder import StudyBusyError
-from raygenre.storage import Storage
+from raygenre.system.location import Place, PlaceError
+from raygenre.system.storage import Storage
 from raygenre.tracking_server import Server
 from tests.helpers.driver import STUDY, Driver, call
 from tests.helpers.mlflow_server import free_port

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from raygenre.place import Place, PlaceError, is_url
 from raygenre.search.working_copy import WorkingCopy
-from raygenre.storage import resolve
+from raygenre.system.location import Place, PlaceError, is_url
+from raygenre.system.storage import resolve
 
 
 @pytest.fixture(params=["folder", "url"])

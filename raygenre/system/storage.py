@@ -1,24 +1,20 @@
 """Where everything is kept: one folder, found by one rule in every command.
 
 The rule is option, then environment (`RAYGENRE_STORAGE`, `MLFLOW_TRACKING_URI`), then default (`./results`, and the
-SQLite database in it). Studies may be kept at a URL instead, see `raygenre.place`; there has to be a tracking server
-then, and the folder holds what can be made anew.
+SQLite database in it). Studies may be kept at a URL instead, see `raygenre.system.location`; there has to be a tracking
+server then, and the folder holds what can be made anew.
 """
 
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
-from raygenre.place import Place, is_url
+from raygenre.system.location import Place, is_url
+from raygenre.system.redaction import masked
 
 DEFAULT_FOLDER = Path("results")
 _SERVERS = ("http", "databricks")
-
-# A slash ends a host, unless a password without its escape holds it; what follows a port is a path.
-_CREDENTIALS = re.compile(r"(://)(?:[^\s/:]*:(?!\d+/)\S*|[^\s/]*)@")
-_IN_QUERY = re.compile(r"([?&](?:password|passwd|token)=)[^&\s'\"]+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -64,11 +60,6 @@ class Storage:
     def artifact_uri(self) -> str | None:
         """Where MLflow keeps artifacts when it writes to a database itself; a server decides on its own."""
         return None if self.tracking_uri.startswith(_SERVERS) else (self.root / "artifacts").as_uri()
-
-
-def masked(text: str) -> str:
-    """Return a text with `***` for user names and passwords in the addresses that it holds."""
-    return _IN_QUERY.sub(r"\1***", _CREDENTIALS.sub(r"\1***@", text))
 
 
 def resolve(folder: str | os.PathLike[str] | None = None, tracking_uri: str | None = None) -> Storage:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from raygenre import __file__ as package
-from raygenre import provenance
+from raygenre.system import code_version
 
 
 def git(folder: Path, *arguments: str) -> None:
@@ -24,15 +24,15 @@ def repository(tmp_path: Path) -> Path:
 
 
 def test_a_commit_and_whether_files_differ_from_it(repository: Path) -> None:
-    clean = provenance.commit(repository / "code")
+    clean = code_version.commit(repository / "code")
     assert clean is not None
     assert len(clean.sha) == 40
     assert (clean.branch, clean.changed) == ("spring", False)
     (repository / "code" / "one.py").write_text("2\n")
-    assert provenance.commit(repository / "code") == provenance.Commit(clean.sha, "spring", True)
+    assert code_version.commit(repository / "code") == code_version.Commit(clean.sha, "spring", True)
     git(repository, "commit", "--all", "--message", "two")
     git(repository, "checkout", "--detach")
-    found = provenance.commit(repository / "code")
+    found = code_version.commit(repository / "code")
     assert found is not None
     assert found.sha != clean.sha
     assert (found.branch, found.changed) == ("", False)
@@ -41,22 +41,22 @@ def test_a_commit_and_whether_files_differ_from_it(repository: Path) -> None:
 def test_a_folder_in_somebodys_repository_is_not_of_it(repository: Path) -> None:
     (repository / "installed").mkdir()
     (repository / "installed" / "one.py").write_text("1\n")
-    assert provenance.commit(repository / "installed") is None
+    assert code_version.commit(repository / "installed") is None
 
 
 def test_without_git_or_a_repository_there_is_no_commit(
     repository: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert provenance.commit(tmp_path_factory.mktemp("plain")) is None
+    assert code_version.commit(tmp_path_factory.mktemp("plain")) is None
     monkeypatch.setenv("PATH", "/nowhere")
-    assert provenance.commit(repository / "code") is None
+    assert code_version.commit(repository / "code") is None
 
 
 def test_by_default_it_is_this_packages_code() -> None:
-    assert provenance.commit() == provenance.commit(Path(package).parent)
+    assert code_version.commit() == code_version.commit(Path(package).parent)
 
 
 def test_versions_are_those_that_are_installed() -> None:
 
-    assert provenance.versions()["torch"] == version("torch")
-    assert {"raygenre", "ray", "optuna"} <= provenance.versions().keys()
+    assert code_version.versions()["torch"] == version("torch")
+    assert {"raygenre", "ray", "optuna"} <= code_version.versions().keys()

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from raygenre.writing import write_whole
+from raygenre.system.atomic_write import write_whole
 
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+)://(?P<path>[^?]*)(?P<query>\?.*)?")
 _OBJECTS = ("s3", "gcs", "abfs")

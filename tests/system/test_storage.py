@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from raygenre.storage import masked, resolve
+from raygenre.system.redaction import masked
+from raygenre.system.storage import resolve
 
 
 @pytest.fixture(autouse=True)

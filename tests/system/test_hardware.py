@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from raygenre import machine
+from raygenre.system import hardware as machine
 
 
 @pytest.fixture
