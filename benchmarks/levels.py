@@ -32,11 +32,11 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from raygenre.audio import SAMPLE_RATE, SUFFIXES, decode, middle_window
-from raygenre.encoding import encode
+from raygenre.audio.decoding import SAMPLE_RATE, SUFFIXES, decode, middle_window
+from raygenre.audio.encoding import encode
+from raygenre.audio.synthesis import GENRES, synthesise
 from raygenre.rendering import draw, plan
 from raygenre.spectrogram import levels, write_png
-from raygenre.synthesis import GENRES, synthesise
 
 Samples = NDArray[np.float32]
 SYNTHETIC_CLIPS = 20

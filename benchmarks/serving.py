@@ -33,12 +33,12 @@ from rich.table import Table
 
 from benchmarks.processes import cpu_seconds
 from benchmarks.servers import DIRECT, OURS, SERVERS, Server, Shares, running
+from raygenre.audio.synthesis import GENRES, synthesise
 from raygenre.classifier import Classifier
 from raygenre.model import GenreCNN, ModelConfig
 from raygenre.packing import save_pyfunc
 from raygenre.song import read
 from raygenre.spectrogram import levels, write_png
-from raygenre.synthesis import GENRES, synthesise
 
 PICTURES = 50
 CLIENTS = (1, 16)

@@ -31,10 +31,10 @@ from rich.table import Table
 from benchmarks.processes import resident, titled
 from benchmarks.servers import DIRECT, OURS, running
 from benchmarks.serving import files
+from raygenre.audio.encoding import encode
+from raygenre.audio.synthesis import GENRES, synthesise
 from raygenre.classifier import Classifier
-from raygenre.encoding import encode
 from raygenre.model import GenreCNN, ModelConfig
-from raygenre.synthesis import GENRES, synthesise
 
 ONE = {"RAYGENRE_MAX_REPLICAS": "1"}  # another replica would look like a leak
 CLIENTS = 32  # connections that are kept open

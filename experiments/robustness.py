@@ -18,7 +18,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from raygenre import registry, robustness
-from raygenre.audio import SUFFIXES
+from raygenre.audio.decoding import SUFFIXES
 from raygenre.system.storage import resolve
 
 

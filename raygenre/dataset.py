@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from raygenre import audio, rendering, spectrogram, synthesis
+from raygenre import audio, rendering, spectrogram
+from raygenre.audio import synthesis
 from raygenre.layout import DataError, TrackFile, find_tracks
 from raygenre.system.worker_pool import cores
 

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as serialise
 
 from raygenre import spectrogram
-from raygenre.synthesis import synthesise
+from raygenre.audio.synthesis import synthesise
 
 TOLERANCE = 0.01  # of a probability, between two machines or devices
 

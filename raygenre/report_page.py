@@ -16,7 +16,7 @@ from PIL import Image
 
 from raygenre import card, report
 from raygenre.appraisal import Appraisal, Side
-from raygenre.audio import SAMPLE_RATE
+from raygenre.audio.decoding import SAMPLE_RATE
 from raygenre.evidence import Evidence
 from raygenre.magma import MAGMA
 from raygenre.spectrogram import COLUMNS, N_FFT, mel_filters

@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 from raygenre import audio
+from raygenre.audio.encoding import encode
 from raygenre.classifier import Classifier
-from raygenre.encoding import encode
 from raygenre.spectrogram import levels
 
 Samples = NDArray[np.float32]

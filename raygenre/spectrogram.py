@@ -20,7 +20,7 @@ from PIL import Image, PngImagePlugin
 from torch import Tensor
 from torch.nn import functional as F
 
-from raygenre.audio import SAMPLE_RATE
+from raygenre.audio.decoding import SAMPLE_RATE
 from raygenre.magma import MAGMA
 
 N_FFT = 2048  # samples

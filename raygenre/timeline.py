@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from raygenre.audio import SAMPLE_RATE, WINDOW
+from raygenre.audio.decoding import SAMPLE_RATE, WINDOW
 from raygenre.classifier import Prediction
 from raygenre.song import Song
 from raygenre.spectrogram import N_FFT, mel_filters

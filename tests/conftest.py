@@ -105,7 +105,7 @@ def tracks_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
 
     from raygenre import spectrogram
-    from raygenre.synthesis import synthesise
+    from raygenre.audio.synthesis import synthesise
 
     root = tmp_path_factory.mktemp("tracks")
     for genre in GENRES:

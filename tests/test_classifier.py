@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from raygenre.audio.synthesis import synthesise
 from raygenre.calibration import Calibration
 from raygenre.classifier import ABOUT, EXAMPLES, TRACKS, WEIGHTS, Classifier, ClassifierError
 from raygenre.dataset import Dataset
@@ -13,7 +14,6 @@ from raygenre.model import GenreCNN, ModelConfig
 from raygenre.seen import Seen
 from raygenre.song import Song, read
 from raygenre.spectrogram import levels, write_png
-from raygenre.synthesis import synthesise
 from tests.helpers.bad_files import BAD
 from tests.helpers.sounds import encode
 

@@ -12,6 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from raygenre import alias, registry, spectrogram
+from raygenre.audio.synthesis import synthesise
 from raygenre.calibration import Calibration
 from raygenre.classifier import Classifier
 from raygenre.cli import app
@@ -22,7 +23,6 @@ from raygenre.search.run_ids import trial_name
 from raygenre.search.samplers import sampler
 from raygenre.search.space import space
 from raygenre.song import read
-from raygenre.synthesis import synthesise
 from raygenre.system.storage import Storage, resolve
 from raygenre.timeline import percent
 from raygenre.tracking import Tracker

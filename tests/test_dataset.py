@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from raygenre import spectrogram
-from raygenre.audio import middle_window
+from raygenre.audio.decoding import middle_window
+from raygenre.audio.synthesis import GENRES, synthesise
 from raygenre.dataset import MOST_BROKEN, BrokenFile, Dataset, decode, load, summary
 from raygenre.layout import DataError
 from raygenre.spectrogram import levels, read_png, write_png
-from raygenre.synthesis import GENRES, synthesise
 from tests.helpers.sounds import Samples, encode, noise, tone
 
 Levels = NDArray[np.uint8]

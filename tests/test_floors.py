@@ -12,9 +12,6 @@ from tests.helpers.project import ROOT
 FLOORS = {
     "raygenre.magma": 2,
     "raygenre.spectrogram": 2,
-    "raygenre.audio": 1,
-    "raygenre.encoding": 1,
-    "raygenre.synthesis": 1,
     "raygenre.model": 3,
     "raygenre.augmentation": 4,
     "raygenre.optimizer": 4,
@@ -111,6 +108,7 @@ FLOORS = {
     "experiments": 12,
     "serve": 13,
     "raygenre.system": 1,
+    "raygenre.audio": 1,
 }
 RAY = ("raygenre.search", "serve")
 MLFLOW = (

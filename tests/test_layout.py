@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from raygenre.audio import SUFFIXES
+from raygenre.audio.decoding import SUFFIXES
 from raygenre.layout import DataError, find_tracks
 
 

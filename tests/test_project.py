@@ -88,9 +88,9 @@ def test_readme_examples_run(example: str, tmp_path: Path, monkeypatch: pytest.M
     import numpy as np
     import torch
 
+    from raygenre.audio.synthesis import synthesise
     from raygenre.classifier import Classifier
     from raygenre.model import GenreCNN, ModelConfig
-    from raygenre.synthesis import synthesise
     from tests.helpers.sounds import encode
 
     monkeypatch.chdir(tmp_path)

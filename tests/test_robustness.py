@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from raygenre.audio.encoding import encode
+from raygenre.audio.synthesis import synthesise
 from raygenre.classifier import Classifier
-from raygenre.encoding import encode
 from raygenre.model import GenreCNN, ModelConfig
 from raygenre.robustness import CHANGES, Reading, measure, summaries
-from raygenre.synthesis import synthesise
 from tests.helpers.project import ROOT
 from tests.helpers.sounds import tone
 

@@ -6,7 +6,7 @@ import torch
 from captum.attr import LayerAttribution, LayerGradCam
 from numpy.typing import NDArray
 
-from raygenre.audio import SAMPLE_RATE
+from raygenre.audio.decoding import SAMPLE_RATE
 from raygenre.model import GenreCNN, ModelConfig
 from raygenre.saliency import saliency
 from raygenre.spectrogram import levels

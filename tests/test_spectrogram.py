@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
-from raygenre.audio import SAMPLE_RATE, decode
+from raygenre.audio.decoding import SAMPLE_RATE, decode
+from raygenre.audio.synthesis import GENRES, synthesise
 from raygenre.spectrogram import (
     HOP_LENGTH,
     N_MELS,
@@ -34,7 +35,6 @@ from raygenre.spectrogram import (
     to_image,
     write_png,
 )
-from raygenre.synthesis import GENRES, synthesise
 from tests.helpers.oracle import librosa
 from tests.helpers.sounds import encode, noise, stereo, tone
 

@@ -6,7 +6,7 @@ from matplotlib.colors import to_hex
 from PIL import Image
 
 from raygenre import timeline
-from raygenre.audio import SAMPLE_RATE, WINDOW
+from raygenre.audio.decoding import SAMPLE_RATE, WINDOW
 from raygenre.classifier import Prediction
 from raygenre.song import Song
 from raygenre.timeline import Stretch

@@ -10,11 +10,11 @@ import pytest
 from playwright.sync_api import Browser, Page, Request, ViewportSize, expect
 from ray import serve
 
-from raygenre import encoding
+from raygenre.audio import encoding
+from raygenre.audio.synthesis import synthesise
 from raygenre.calibration import Calibration
 from raygenre.classifier import Classifier
 from raygenre.model import GenreCNN, ModelConfig
-from raygenre.synthesis import synthesise
 from tests.helpers.serving import GENRES, new_storage, running
 from tests.helpers.sounds import encode
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from ray import serve
 
+from raygenre.audio.synthesis import synthesise
 from raygenre.spectrogram import levels, write_png
-from raygenre.synthesis import synthesise
 from raygenre.system.storage import Storage
 from tests.helpers.serving import new_storage, running
 from tests.helpers.sounds import encode

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from raygenre.audio import decode
+from raygenre.audio.decoding import decode
+from raygenre.audio.synthesis import synthesise
 from raygenre.song import read
-from raygenre.synthesis import synthesise
 from serve.decoder_process import LED_ASTRAY, CrashError, DecoderProcess
 from serve.decoding import Decoder
 from serve.metrics import Metrics

@@ -13,7 +13,7 @@ import pytest
 from ray import serve
 from starlette.requests import Request
 
-from raygenre.synthesis import synthesise
+from raygenre.audio.synthesis import synthesise
 from tests.helpers import hostile
 from tests.helpers.load import LOST
 from tests.helpers.memory import Watch

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from raygenre.synthesis import synthesise
+from raygenre.audio.synthesis import synthesise
 from tests.helpers.decoders import stopped_decoders
 from tests.helpers.serving import PORT
 from tests.helpers.sounds import encode, tone

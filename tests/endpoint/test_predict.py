@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 
 from raygenre import audio, registry, spectrogram
+from raygenre.audio.synthesis import synthesise
 from raygenre.classifier import Classifier
 from raygenre.song import read
-from raygenre.synthesis import synthesise
 from raygenre.system.storage import Storage
 from serve import schema
 from serve.openapi import FILE, document

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from raygenre.audio.synthesis import synthesise
 from raygenre.spectrogram import levels, write_png
-from raygenre.synthesis import synthesise
 from serve import proxies
 from tests.helpers.load import ask
 from tests.helpers.mlflow_server import free_port

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from raygenre.audio import AudioError
+from raygenre.audio.decoding import AudioError
 from raygenre.song import Song, read
 from raygenre.spectrogram import PictureError, levels, write_png
 from tests.helpers.sounds import encode, noise, tone

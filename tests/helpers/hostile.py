@@ -7,7 +7,7 @@ import zlib
 import numpy as np
 import soundfile  # type: ignore[import-untyped]
 
-from raygenre import encoding
+from raygenre.audio import encoding
 from raygenre.spectrogram import PNG_SIGNATURE
 from tests.helpers.sounds import encode, noise, wav_header
 

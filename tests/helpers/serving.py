@@ -10,12 +10,12 @@ import torch
 from ray import serve
 
 from raygenre import alias, registry
+from raygenre.audio.synthesis import synthesise
 from raygenre.classifier import Classifier
 from raygenre.drift import Reference
 from raygenre.evidence import Evidence
 from raygenre.model import GenreCNN, ModelConfig
 from raygenre.spectrogram import levels
-from raygenre.synthesis import synthesise
 from raygenre.system.storage import Storage
 from raygenre.tracking_server import Server
 from serve.app import app

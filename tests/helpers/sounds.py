@@ -10,7 +10,7 @@ import numpy as np
 import soundfile  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from raygenre import encoding
+from raygenre.audio import encoding
 
 Samples = NDArray[np.float32]
 

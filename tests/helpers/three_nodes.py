@@ -19,8 +19,8 @@ from ray._private.node import Node
 from ray.cluster_utils import Cluster
 from ray.serve._private.common import ReplicaState
 
+from raygenre.audio.synthesis import synthesise
 from raygenre.spectrogram import levels, write_png
-from raygenre.synthesis import synthesise
 from serve import proxies
 from serve.app import app
 from serve.settings import Settings

@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from raygenre import audio
-from raygenre.audio import SUFFIXES, WINDOW, AudioError, decode, middle_window, windows
+from raygenre.audio import decoding
+from raygenre.audio.decoding import SUFFIXES, WINDOW, AudioError, decode, middle_window, windows
 from raygenre.spectrogram import levels
 from tests.helpers.oracle import librosa
 from tests.helpers.sounds import Samples, encode, noise, stereo, tone, wav_header
@@ -519,7 +520,7 @@ def test_a_path_may_be_a_pipe(tmp_path: Path) -> None:
 
 
 def test_a_stream_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audio, "_MOST_COPIED", 1 << 27)
+    monkeypatch.setattr(decoding, "_MOST_COPIED", 1 << 27)
 
     class Endless(io.RawIOBase):
         read_so_far = 0

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from raygenre.audio.synthesis import CLIP, GENRES, STYLES, synthesise
 from raygenre.spectrogram import levels
-from raygenre.synthesis import CLIP, GENRES, STYLES, synthesise
 
 
 def test_ten_genres() -> None:
