@@ -31,7 +31,7 @@ from torch.nn import functional as F
 from raygenre import dataset as data_sets
 from raygenre import splits
 from raygenre.model import ModelConfig
-from raygenre.spectrogram import to_image
+from raygenre.spectrogram.image import to_image
 from raygenre.system import storage
 from raygenre.training import Member, TrainingConfig, fit, standardised
 

@@ -7,7 +7,7 @@ Run, from the project's folder (2 minutes on 2 cores):
 
 Times are CPU time of this process (user and system), one thread, everything in turns; the table gives medians. librosa
 and matplotlib draw the picture that the dataset's author drew, as a PNG file in memory; raygenre's levels hold the same
-picture (tests/test_spectrogram.py compares them to the pixel), and its PNG file is measured beside it.
+picture (tests/spectrogram/test_levels.py compares them to the pixel), and its PNG file is measured beside it.
 """
 
 import io
@@ -36,7 +36,8 @@ from raygenre.audio.decoding import SAMPLE_RATE, SUFFIXES, decode, middle_window
 from raygenre.audio.encoding import encode
 from raygenre.audio.synthesis import GENRES, synthesise
 from raygenre.rendering import draw, plan
-from raygenre.spectrogram import levels, write_png
+from raygenre.spectrogram.image import write_png
+from raygenre.spectrogram.levels import levels
 
 Samples = NDArray[np.float32]
 SYNTHETIC_CLIPS = 20

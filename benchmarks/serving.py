@@ -37,8 +37,9 @@ from raygenre.audio.synthesis import GENRES, synthesise
 from raygenre.classifier import Classifier
 from raygenre.model import GenreCNN, ModelConfig
 from raygenre.packing import save_pyfunc
-from raygenre.song import read
-from raygenre.spectrogram import levels, write_png
+from raygenre.spectrogram.image import write_png
+from raygenre.spectrogram.levels import levels
+from raygenre.spectrogram.song import read
 
 PICTURES = 50
 CLIENTS = (1, 16)

@@ -18,7 +18,7 @@ import pandas as pd
 
 from raygenre import audio, layout, playlist, spectrogram
 from raygenre.classifier import Classifier, Prediction
-from raygenre.song import read
+from raygenre.spectrogram.song import read
 from raygenre.system import worker_pool
 
 TABLES = (".csv", ".parquet")

@@ -30,7 +30,7 @@ from raygenre.examples import Examples, ExamplesError
 from raygenre.inference import predict_logits
 from raygenre.model import GenreCNN, ModelConfig
 from raygenre.seen import Seen
-from raygenre.song import Song
+from raygenre.spectrogram.song import Song
 
 FORMAT = 3
 WEIGHTS, ABOUT = "weights.safetensors", "classifier.json"

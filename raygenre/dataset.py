@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from raygenre import audio, rendering, spectrogram
+from raygenre import audio, spectrogram
 from raygenre.audio import synthesis
 from raygenre.layout import DataError, TrackFile, find_tracks
+from raygenre.spectrogram import song
 from raygenre.system.worker_pool import cores
 
 GTZAN_ON_KAGGLE = "andradaolteanu/gtzan-dataset-music-genre-classification"
@@ -102,7 +103,7 @@ def decode(path: Path) -> NDArray[np.uint8]:
         OSError: the file cannot be read.
     """
     if path.suffix.lower() != ".png":
-        return rendering.levels(path)
+        return song.levels(path)
     found = spectrogram.read_png(path)
     if not found.any():
         raise ValueError(audio.SILENT)

@@ -5,7 +5,7 @@ for it, which takes seconds.
 """
 
 from raygenre.model import ModelConfig
-from raygenre.spectrogram import COLUMNS, N_MELS
+from raygenre.spectrogram.levels import COLUMNS, N_MELS
 
 _KERNEL = 3 * 3  # weights of a filter per input channel
 

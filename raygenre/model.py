@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from raygenre.convolution import Convolution
 from raygenre.dropout import Dropout
-from raygenre.spectrogram import N_MELS
+from raygenre.spectrogram.levels import N_MELS
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import pandas as pd
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 from raygenre.classifier import Classifier
-from raygenre.song import read
+from raygenre.spectrogram.song import read
 
 _ANSWER = ("genre", "confidence", "uncertain")
 

@@ -21,11 +21,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-
 from raygenre import audio, layout, spectrogram
+from raygenre.spectrogram.song import render
 from raygenre.system import worker_pool
 from raygenre.system.atomic_write import write_whole
 
@@ -50,34 +47,6 @@ class Drawn:
     drawing: Drawing
     new: bool
     problem: str
-
-
-def levels(song: Path, *, under_frame: bool = False) -> NDArray[np.uint8]:
-    """Return the levels uint8 (128, 333) that stand for a whole audio file: of one longer than 31 s the middle 30 s.
-
-    Args:
-        under_frame: 335 columns instead, as `spectrogram.levels` has it.
-
-    Raises:
-        ValueError: the file is damaged, too short, no audio, or silent where it is to be drawn.
-        OSError: the file cannot be opened.
-    """
-    window = audio.middle_window(audio.decode(song))
-    found = spectrogram.levels(torch.from_numpy(window.samples), under_frame=under_frame).numpy()
-    if not found.any():
-        raise ValueError(
-            audio.SILENT if window.start == 0 else "the song is silent in its middle 30 s, which are drawn"
-        )
-    return found
-
-
-def render(song: Path) -> bytes:
-    """Return the PNG file of a song, exactly as the dataset drew its own.
-
-    Raises:
-        ValueError, OSError: as `levels`.
-    """
-    return spectrogram.write_png(levels(song, under_frame=True))
 
 
 def plan(source: Path, output: Path) -> tuple[list[Drawing], list[Path]]:

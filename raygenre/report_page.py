@@ -18,8 +18,8 @@ from raygenre import card, report
 from raygenre.appraisal import Appraisal, Side
 from raygenre.audio.decoding import SAMPLE_RATE
 from raygenre.evidence import Evidence
-from raygenre.magma import MAGMA
-from raygenre.spectrogram import COLUMNS, N_FFT, mel_filters
+from raygenre.spectrogram.levels import COLUMNS, N_FFT, mel_filters
+from raygenre.spectrogram.magma import MAGMA
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

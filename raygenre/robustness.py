@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from raygenre import audio
 from raygenre.audio.encoding import encode
 from raygenre.classifier import Classifier
-from raygenre.spectrogram import levels
+from raygenre.spectrogram.levels import levels
 
 Samples = NDArray[np.float32]
 QUIETER = 10 ** (-12 / 20)  # −12 dB

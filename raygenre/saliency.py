@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from raygenre.model import GenreCNN
-from raygenre.spectrogram import COLUMNS, N_MELS
+from raygenre.spectrogram.levels import COLUMNS, N_MELS
 
 _BATCH = 8
 

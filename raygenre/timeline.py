@@ -13,8 +13,8 @@ import numpy as np
 
 from raygenre.audio.decoding import SAMPLE_RATE, WINDOW
 from raygenre.classifier import Prediction
-from raygenre.song import Song
-from raygenre.spectrogram import N_FFT, mel_filters
+from raygenre.spectrogram.levels import N_FFT, mel_filters
+from raygenre.spectrogram.song import Song
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from raygenre import audio, spectrogram
-from raygenre.song import Song, hear, read
+from raygenre.spectrogram.song import Song, hear, read
 from serve import logs
 from serve.decoder_process import LED_ASTRAY, CrashError, DecoderProcess
 from serve.metrics import Metrics

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from raygenre.classifier import Prediction
-from raygenre.song import Song
+from raygenre.spectrogram.song import Song
 from raygenre.system.storage import resolve
 from serve import logs
 from serve.arrivals import MOST, Arrivals

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from raygenre.spectrogram import PNG_SIGNATURE
+from raygenre.spectrogram.image import PNG_SIGNATURE
 from serve.problems import RefusalError
 
 Kind = Literal["png", "audio"]

@@ -12,8 +12,8 @@ from raygenre import batch
 from raygenre.batch import Answer
 from raygenre.classifier import Classifier, Prediction
 from raygenre.model import GenreCNN, ModelConfig
-from raygenre.song import read
-from raygenre.spectrogram import write_png
+from raygenre.spectrogram.image import write_png
+from raygenre.spectrogram.song import read
 from tests.helpers.sounds import encode, noise, tone
 
 GENRES = ("blues", "error", "rock")  # one is named as a column of the table

@@ -12,8 +12,9 @@ from raygenre.classifier import ABOUT, EXAMPLES, TRACKS, WEIGHTS, Classifier, Cl
 from raygenre.dataset import Dataset
 from raygenre.model import GenreCNN, ModelConfig
 from raygenre.seen import Seen
-from raygenre.song import Song, read
-from raygenre.spectrogram import levels, write_png
+from raygenre.spectrogram.image import write_png
+from raygenre.spectrogram.levels import levels
+from raygenre.spectrogram.song import Song, read
 from tests.helpers.bad_files import BAD
 from tests.helpers.sounds import encode
 

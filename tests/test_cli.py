@@ -22,7 +22,7 @@ from raygenre.search.ledger import Ledger
 from raygenre.search.run_ids import trial_name
 from raygenre.search.samplers import sampler
 from raygenre.search.space import space
-from raygenre.song import read
+from raygenre.spectrogram.song import read
 from raygenre.system.storage import Storage, resolve
 from raygenre.timeline import percent
 from raygenre.tracking import Tracker

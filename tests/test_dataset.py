@@ -16,7 +16,8 @@ from raygenre.audio.decoding import middle_window
 from raygenre.audio.synthesis import GENRES, synthesise
 from raygenre.dataset import MOST_BROKEN, BrokenFile, Dataset, decode, load, summary
 from raygenre.layout import DataError
-from raygenre.spectrogram import levels, read_png, write_png
+from raygenre.spectrogram.image import read_png, write_png
+from raygenre.spectrogram.levels import levels
 from tests.helpers.sounds import Samples, encode, noise, tone
 
 Levels = NDArray[np.uint8]

@@ -4,7 +4,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from raygenre.flops import flops
 from raygenre.model import GenreCNN, ModelConfig
-from raygenre.spectrogram import COLUMNS, N_MELS
+from raygenre.spectrogram.levels import COLUMNS, N_MELS
 
 
 @pytest.mark.parametrize(

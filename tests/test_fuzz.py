@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from raygenre.song import read
+from raygenre.spectrogram.song import read
 from tests.helpers import fuzzing
 
 SEED = 2026

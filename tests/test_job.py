@@ -19,7 +19,7 @@ from raygenre.search.config import Resources
 from raygenre.search.ledger import CHECKPOINT, RUN
 from raygenre.search.recorder import METRICS
 from raygenre.search.tracked import tracked
-from raygenre.spectrogram import write_png
+from raygenre.spectrogram.image import write_png
 from raygenre.tracking import Tracker
 from raygenre.tracking_server import Server
 from tests.conftest import FinishedSearch, new_ledger

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from raygenre.model import GenreCNN, ModelConfig, parameters
-from raygenre.spectrogram import COLUMNS, N_MELS
+from raygenre.spectrogram.levels import COLUMNS, N_MELS
 
 
 def test_logits_have_a_row_a_track_and_a_column_a_genre() -> None:

@@ -16,10 +16,10 @@ from raygenre.appraisal import Appraisal, appraise
 from raygenre.classifier import Classifier
 from raygenre.dataset import Dataset
 from raygenre.evidence import Evidence
-from raygenre.magma import MAGMA
 from raygenre.model import GenreCNN, ModelConfig
 from raygenre.seen import Seen
 from raygenre.slices import Known
+from raygenre.spectrogram.magma import MAGMA
 
 EVIDENCE = Evidence(0.5, "t", synthetic=False, study="spring", sha256="feed")
 NASTY = '<img src=x onerror=alert(1)>&"$x_1$'

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from raygenre.audio.decoding import SAMPLE_RATE
 from raygenre.model import GenreCNN, ModelConfig
 from raygenre.saliency import saliency
-from raygenre.spectrogram import levels
+from raygenre.spectrogram.levels import levels
 
 SECONDS = 30.0
 COLUMN = 333 / SECONDS  # a second

@@ -8,7 +8,7 @@ from PIL import Image
 from raygenre import timeline
 from raygenre.audio.decoding import SAMPLE_RATE, WINDOW
 from raygenre.classifier import Prediction
-from raygenre.song import Song
+from raygenre.spectrogram.song import Song
 from raygenre.timeline import Stretch
 
 GENRES = ("blues", "jazz", "rock")

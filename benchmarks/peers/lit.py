@@ -10,7 +10,7 @@ import torch
 from fastapi import Body
 
 from raygenre.classifier import Classifier
-from raygenre.song import read
+from raygenre.spectrogram.song import read
 
 
 class Genres(litserve.LitAPI):  # type: ignore[misc]

@@ -8,7 +8,7 @@ import torch
 from fastapi import Body, FastAPI
 
 from raygenre.classifier import Classifier
-from raygenre.song import read
+from raygenre.spectrogram.song import read
 
 torch.set_num_threads(1)
 classifier = Classifier.load(Path(os.environ["CLASSIFIER"]))

@@ -8,7 +8,7 @@ from ray import serve
 from starlette.requests import Request
 
 from raygenre.classifier import Classifier
-from raygenre.song import read
+from raygenre.spectrogram.song import read
 
 
 @serve.deployment

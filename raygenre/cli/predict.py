@@ -135,7 +135,7 @@ def _write(answers: "Sequence[Answer]", genres: Sequence[str], path: Path) -> No
 def _plot(classifier: "Classifier", song: Path, path: Path) -> None:
     from raygenre import timeline
     from raygenre.batch import printable
-    from raygenre.song import read
+    from raygenre.spectrogram.song import read
     from raygenre.system.atomic_write import write_whole
 
     try:

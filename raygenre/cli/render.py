@@ -32,13 +32,13 @@ def render(
 
 
 def _song(source: Path, output: Path) -> None:
-    from raygenre import rendering
+    from raygenre.spectrogram import song
     from raygenre.system.atomic_write import write_whole
 
     if output.suffix.lower() != ".png":
         fail(f"{output} is to be the picture of one song; give it the suffix .png")
     try:
-        picture = rendering.render(source)
+        picture = song.render(source)
     except (ValueError, OSError) as error:
         fail(f"{source}: {error}")
     try:

@@ -17,7 +17,7 @@ from optuna.study import StudyDirection
 from raygenre import model as networks
 from raygenre.inference import predict_logits
 from raygenre.model import GenreCNN
-from raygenre.spectrogram import COLUMNS, N_MELS
+from raygenre.spectrogram.levels import COLUMNS, N_MELS
 
 DIRECTIONS = {
     "loss": StudyDirection.MINIMIZE,

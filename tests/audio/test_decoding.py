@@ -23,7 +23,7 @@ from PIL import Image
 from raygenre import audio
 from raygenre.audio import decoding
 from raygenre.audio.decoding import SUFFIXES, WINDOW, AudioError, decode, middle_window, windows
-from raygenre.spectrogram import levels
+from raygenre.spectrogram.levels import levels
 from tests.helpers.oracle import librosa
 from tests.helpers.sounds import Samples, encode, noise, stereo, tone, wav_header
 
@@ -586,7 +586,7 @@ _MEASURE = """
 import sys
 from pathlib import Path
 from raygenre.audio import AudioError, decode
-from raygenre.song import read
+from raygenre.spectrogram.song import read
 highest = lambda: int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024  # MiB
 before = highest()
 try:

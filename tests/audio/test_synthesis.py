@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from raygenre.audio.synthesis import CLIP, GENRES, STYLES, synthesise
-from raygenre.spectrogram import levels
+from raygenre.spectrogram.levels import levels
 
 
 def test_ten_genres() -> None:

@@ -9,7 +9,8 @@ import torch
 from ray import serve
 
 from raygenre.audio.synthesis import synthesise
-from raygenre.spectrogram import levels, write_png
+from raygenre.spectrogram.image import write_png
+from raygenre.spectrogram.levels import levels
 from raygenre.system.storage import Storage
 from tests.helpers.serving import new_storage, running
 from tests.helpers.sounds import encode

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from raygenre.cli import app
 from raygenre.dataset import Dataset
-from raygenre.spectrogram import write_png
+from raygenre.spectrogram.image import write_png
 from raygenre.system.storage import Storage
 
 TOLERANCE = 1e-5  # of a probability

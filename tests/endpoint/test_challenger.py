@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from raygenre.classifier import Prediction
-from raygenre.song import Song
+from raygenre.spectrogram.song import Song
 from serve.forward import ForwardError
 from serve.metrics import Metrics
 from serve.models import Loaded

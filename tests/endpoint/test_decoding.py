@@ -12,7 +12,7 @@ import pytest
 
 from raygenre.audio.decoding import decode
 from raygenre.audio.synthesis import synthesise
-from raygenre.song import read
+from raygenre.spectrogram.song import read
 from serve.decoder_process import LED_ASTRAY, CrashError, DecoderProcess
 from serve.decoding import Decoder
 from serve.metrics import Metrics

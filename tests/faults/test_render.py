@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from raygenre.spectrogram import read_png
+from raygenre.spectrogram.image import read_png
 from tests.helpers.project import ROOT
 from tests.helpers.sounds import encode, noise
 

@@ -15,7 +15,8 @@ import pytest
 import torch
 
 from raygenre.audio.synthesis import synthesise
-from raygenre.spectrogram import levels, write_png
+from raygenre.spectrogram.image import write_png
+from raygenre.spectrogram.levels import levels
 from serve import proxies
 from tests.helpers.load import ask
 from tests.helpers.mlflow_server import free_port

@@ -18,8 +18,9 @@ import numpy as np
 import torch
 
 from raygenre.audio.decoding import AudioError
-from raygenre.song import Song, read
-from raygenre.spectrogram import PictureError, levels, write_png
+from raygenre.spectrogram.image import PictureError, write_png
+from raygenre.spectrogram.levels import levels
+from raygenre.spectrogram.song import Song, read
 from tests.helpers.sounds import encode, noise, tone
 
 FORMATS = {  # container and codec by FFmpeg's names

@@ -19,7 +19,7 @@ from raygenre.evidence import Decision, Evidence
 from raygenre.model import GenreCNN, ModelConfig
 from raygenre.registry import MODEL
 from raygenre.seen import Seen
-from raygenre.spectrogram import write_png
+from raygenre.spectrogram.image import write_png
 from raygenre.system.storage import Storage, resolve
 from raygenre.tracking_server import Server
 from tests.helpers.storages import empty_storage

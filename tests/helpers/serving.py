@@ -15,7 +15,7 @@ from raygenre.classifier import Classifier
 from raygenre.drift import Reference
 from raygenre.evidence import Evidence
 from raygenre.model import GenreCNN, ModelConfig
-from raygenre.spectrogram import levels
+from raygenre.spectrogram.levels import levels
 from raygenre.system.storage import Storage
 from raygenre.tracking_server import Server
 from serve.app import app

@@ -20,7 +20,8 @@ from ray.cluster_utils import Cluster
 from ray.serve._private.common import ReplicaState
 
 from raygenre.audio.synthesis import synthesise
-from raygenre.spectrogram import levels, write_png
+from raygenre.spectrogram.image import write_png
+from raygenre.spectrogram.levels import levels
 from serve import proxies
 from serve.app import app
 from serve.settings import Settings

@@ -19,7 +19,8 @@ import yaml
 
 from k8s.check import outside, rendering
 from raygenre.audio.synthesis import synthesise
-from raygenre.spectrogram import levels, write_png
+from raygenre.spectrogram.image import write_png
+from raygenre.spectrogram.levels import levels
 from tests.helpers.k8s.running import Running, Site
 from tests.helpers.load import Reply, Request, statuses, steady
 from tests.helpers.processes import titled, until

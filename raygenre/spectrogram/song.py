@@ -82,3 +82,31 @@ def _begins(source: Path | bytes) -> bytes:
         return source[: len(spectrogram.PNG_SIGNATURE)]
     with source.open("rb") as file:
         return file.read(len(spectrogram.PNG_SIGNATURE))
+
+
+def levels(song: Path, *, under_frame: bool = False) -> NDArray[np.uint8]:
+    """Return the levels uint8 (128, 333) that stand for a whole audio file: of one longer than 31 s the middle 30 s.
+
+    Args:
+        under_frame: 335 columns instead, as `spectrogram.levels` has it.
+
+    Raises:
+        ValueError: the file is damaged, too short, no audio, or silent where it is to be drawn.
+        OSError: the file cannot be opened.
+    """
+    window = audio.middle_window(audio.decode(song))
+    found = spectrogram.levels(torch.from_numpy(window.samples), under_frame=under_frame).numpy()
+    if not found.any():
+        raise ValueError(
+            audio.SILENT if window.start == 0 else "the song is silent in its middle 30 s, which are drawn"
+        )
+    return found
+
+
+def render(song: Path) -> bytes:
+    """Return the PNG file of a song, exactly as the dataset drew its own.
+
+    Raises:
+        ValueError, OSError: as `levels`.
+    """
+    return spectrogram.write_png(levels(song, under_frame=True))

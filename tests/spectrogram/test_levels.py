@@ -24,17 +24,8 @@ from PIL.PngImagePlugin import PngImageFile
 
 from raygenre.audio.decoding import SAMPLE_RATE, decode
 from raygenre.audio.synthesis import GENRES, synthesise
-from raygenre.spectrogram import (
-    HOP_LENGTH,
-    N_MELS,
-    PictureError,
-    from_image,
-    levels,
-    mel_filters,
-    read_png,
-    to_image,
-    write_png,
-)
+from raygenre.spectrogram.image import PictureError, from_image, read_png, to_image, write_png
+from raygenre.spectrogram.levels import HOP_LENGTH, N_MELS, levels, mel_filters
 from tests.helpers.oracle import librosa
 from tests.helpers.sounds import encode, noise, stereo, tone
 

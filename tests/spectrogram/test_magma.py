@@ -3,7 +3,7 @@
 import matplotlib
 import numpy as np
 
-from raygenre.magma import MAGMA
+from raygenre.spectrogram.magma import MAGMA
 
 
 def test_table_is_matplotlibs() -> None:
