@@ -28,8 +28,8 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from raygenre import dataset as data_sets
-from raygenre import splits
+from raygenre.data import dataset as data_sets
+from raygenre.data import splits
 from raygenre.model import ModelConfig
 from raygenre.spectrogram.image import to_image
 from raygenre.system import storage

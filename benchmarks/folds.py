@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from raygenre import dataset as data_sets
-from raygenre import splits
+from raygenre.data import dataset as data_sets
+from raygenre.data import splits
 from raygenre.model import ModelConfig
 from raygenre.search.samplers import sampler
 from raygenre.search.space import space

@@ -34,13 +34,13 @@ from ray.tune.search.optuna import OptunaSearch
 from rich.console import Console
 from rich.table import Table
 
+from raygenre.data.splits import Fold, Split
 from raygenre.search.cluster import connect
 from raygenre.search.config import Resources, SearchConfig
 from raygenre.search.ledger import Ledger
 from raygenre.search.recorder import METRICS
 from raygenre.search.trial import OBJECTIVE, Plan, Tracks
 from raygenre.search.trials import run_trials
-from raygenre.splits import Fold, Split
 from raygenre.system.storage import resolve
 from raygenre.tracking import Tracker
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenre.classifier import Classifier
-from raygenre.dataset import Dataset
+from raygenre.data.dataset import Dataset
 from raygenre.evaluation import Evaluation, evaluate
 from raygenre.saliency import saliency
 from raygenre.seen import fingerprint

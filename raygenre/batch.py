@@ -16,8 +16,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from raygenre import audio, layout, playlist, spectrogram
+from raygenre import audio, spectrogram
 from raygenre.classifier import Classifier, Prediction
+from raygenre.data import playlist, track_files
 from raygenre.spectrogram.song import read
 from raygenre.system import worker_pool
 
@@ -192,7 +193,7 @@ def _songs_in(folder: Path) -> list[Path]:
         path
         for path in folder.rglob("*")
         if (path.suffix.lower() in audio.SUFFIXES or (path.suffix.lower() == ".png" and _is_drawing(path)))
-        and not layout.hidden(path.relative_to(folder))
+        and not track_files.hidden(path.relative_to(folder))
         and path.is_file()
     )
 

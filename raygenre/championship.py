@@ -18,7 +18,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from raygenre import alias, contest, promotion_lock, registry
 from raygenre.classifier import Classifier
-from raygenre.dataset import Dataset
+from raygenre.data.dataset import Dataset
 from raygenre.evidence import Decision, Evidence, by_comparison, by_kind
 from raygenre.registry import MODEL, RegistryError
 from raygenre.system.storage import Storage

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from raygenre.classifier import Classifier
 from raygenre.comparison import Comparison
-from raygenre.dataset import Dataset, load
+from raygenre.data.dataset import Dataset, load
 from raygenre.evidence import Evidence
 from raygenre.seen import Seen, fingerprint
 

@@ -1,7 +1,5 @@
 """What is known of a registered version, and what decides about the champion."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
@@ -88,11 +86,6 @@ class Decision:
     comparison: Comparison | None = None
     forced: bool = False
     unsaid: str = ""
-
-
-def test_digest(tracks: tuple[str, ...], data_digest: str) -> str:
-    """Identify a test: these tracks of this data set."""
-    return hashlib.sha256(json.dumps([sorted(tracks), data_digest]).encode()).hexdigest()
 
 
 def by_kind(candidate: Evidence, champion: Evidence, incumbent: int) -> Decision | None:

@@ -8,15 +8,18 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from raygenre import championship, filing, registry, report, report_page, splits, training_state
+from raygenre import championship, filing, registry, report, report_page, training_state
 from raygenre.appraisal import appraise
 from raygenre.calibration import calibrate
 from raygenre.classifier import Classifier
-from raygenre.dataset import Dataset
+from raygenre.data import splits
+from raygenre.data.dataset import Dataset
+from raygenre.data.duplicates import read_duplicates
+from raygenre.data.split_summary import test_digest
+from raygenre.data.splits import Split
 from raygenre.drift import Reference
-from raygenre.duplicates import read_duplicates
 from raygenre.evaluation import Evaluation
-from raygenre.evidence import Decision, Evidence, test_digest
+from raygenre.evidence import Decision, Evidence
 from raygenre.flops import flops
 from raygenre.model import parameters
 from raygenre.promotion_lock import LockLostError
@@ -29,7 +32,6 @@ from raygenre.search.run import Candidate, run_search
 from raygenre.search.tracked import tracked
 from raygenre.seen import Seen
 from raygenre.slices import Known
-from raygenre.splits import Split
 from raygenre.system.location import Place
 from raygenre.system.storage import Storage
 from raygenre.tracking import Tracker

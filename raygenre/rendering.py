@@ -21,7 +21,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from raygenre import audio, layout, spectrogram
+from raygenre import audio, spectrogram
+from raygenre.data import track_files
 from raygenre.spectrogram.song import render
 from raygenre.system import worker_pool
 from raygenre.system.atomic_write import write_whole
@@ -57,11 +58,11 @@ def plan(source: Path, output: Path) -> tuple[list[Drawing], list[Path]]:
     """
     if not source.is_dir():
         raise ValueError(f"{source} is not a folder")
-    root = layout.kaggle_folder(source, [layout.RECORDINGS]) or source
+    root = track_files.kaggle_folder(source, [track_files.RECORDINGS]) or source
     songs = sorted(
         path
         for path in root.rglob("*")
-        if path.suffix.lower() in audio.SUFFIXES and not layout.hidden(path.relative_to(root)) and path.is_file()
+        if path.suffix.lower() in audio.SUFFIXES and not track_files.hidden(path.relative_to(root)) and path.is_file()
     )
     classless = [song for song in songs if song.parent == root]
     songs = [song for song in songs if song.parent != root]
@@ -69,7 +70,9 @@ def plan(source: Path, output: Path) -> tuple[list[Drawing], list[Path]]:
         where = f"lie directly in {root}; give the folder above it" if classless else f"are nowhere in {root}"
         raise ValueError(f"a data set is made of <class>/ folders with audio; here, audio files {where}")
     names = _names([song.relative_to(root) for song in songs])
-    return [Drawing(song, output / layout.IMAGES / name) for song, name in zip(songs, names, strict=True)], classless
+    return [
+        Drawing(song, output / track_files.IMAGES / name) for song, name in zip(songs, names, strict=True)
+    ], classless
 
 
 def draw(drawings: Sequence[Drawing], *, jobs: int) -> Generator[Drawn, None, None]:

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import torch
 
-from raygenre import splits
-from raygenre.dataset import Dataset
+from raygenre.data import splits
+from raygenre.data.dataset import Dataset
+from raygenre.data.splits import Split
 from raygenre.search import run_file
 from raygenre.search.config import SearchConfig
 from raygenre.search.space import Value, checked
 from raygenre.search.trial import OBJECTIVE, Plan, Rows, Tracks, around, start, train, whole
-from raygenre.splits import Split
 from raygenre.system.location import Place
 from raygenre.tracking_server import Server, TrackingError
 

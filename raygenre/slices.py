@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from raygenre.dataset import Dataset
-from raygenre.layout import DataError, listed_track
+from raygenre.data.dataset import Dataset
+from raygenre.data.track_files import DataError, listed_track
 from raygenre.seen import Seen
 
 TAUGHT = "trained on"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from raygenre.courier import Courier
-from raygenre.fingerprint import Part
+from raygenre.data.split_summary import Part
 from raygenre.spool import Spool
 from raygenre.system.storage import Storage
 from raygenre.tracking_server import ServerAwayError

@@ -17,9 +17,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress
 
-from raygenre import dataset as data_sets
 from raygenre import job, report
-from raygenre.dataset import Dataset
+from raygenre.data import dataset as data_sets
+from raygenre.data.dataset import Dataset
 from raygenre.search import run_file
 from raygenre.search.cluster import ClusterError, RayError, connect, resources
 from raygenre.search.config import Resources

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from raygenre.dataset import Dataset
+    from raygenre.data.dataset import Dataset
     from raygenre.job import Outcome
     from raygenre.search.config import SearchConfig
     from raygenre.search.ledger import Ledger
@@ -120,7 +120,7 @@ def tracks_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tracks(tracks_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> "Dataset":
-    from raygenre.dataset import load
+    from raygenre.data.dataset import load
 
     return load(tracks_folder, cache=tmp_path_factory.mktemp("cache"))
 
@@ -164,7 +164,7 @@ def small_config(tracks: "Dataset", **changes: object) -> "SearchConfig":
 def new_ledger(
     studies: Path, tracks: "Dataset", name: str = "study", *, url: str | None = None, **changes: object
 ) -> "Ledger":
-    from raygenre import splits
+    from raygenre.data import splits
     from raygenre.search.ledger import Ledger
     from raygenre.system.location import Place
 

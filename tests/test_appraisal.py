@@ -6,7 +6,7 @@ import torch
 
 from raygenre.appraisal import MISTAKES, AppraisalError, appraise
 from raygenre.classifier import Classifier
-from raygenre.dataset import Dataset
+from raygenre.data.dataset import Dataset
 from raygenre.model import GenreCNN, ModelConfig
 from raygenre.seen import Seen
 from raygenre.slices import Known

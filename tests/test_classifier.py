@@ -9,7 +9,7 @@ import torch
 from raygenre.audio.synthesis import synthesise
 from raygenre.calibration import Calibration
 from raygenre.classifier import ABOUT, EXAMPLES, TRACKS, WEIGHTS, Classifier, ClassifierError
-from raygenre.dataset import Dataset
+from raygenre.data.dataset import Dataset
 from raygenre.model import GenreCNN, ModelConfig
 from raygenre.seen import Seen
 from raygenre.spectrogram.image import write_png

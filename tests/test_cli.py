@@ -16,7 +16,7 @@ from raygenre.audio.synthesis import synthesise
 from raygenre.calibration import Calibration
 from raygenre.classifier import Classifier
 from raygenre.cli import app
-from raygenre.dataset import Dataset
+from raygenre.data.dataset import Dataset
 from raygenre.model import GenreCNN, ModelConfig
 from raygenre.search.ledger import Ledger
 from raygenre.search.run_ids import trial_name

@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 from raygenre.audio.synthesis import GENRES
 from raygenre.classifier import Classifier
 from raygenre.cli import app
-from raygenre.dataset import SYNTHETIC_TRACKS, Dataset
+from raygenre.data.dataset import SYNTHETIC_TRACKS, Dataset
 from raygenre.model import GenreCNN, ModelConfig
 from raygenre.seen import Seen
 from raygenre.tracking_server import Server

@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from raygenre.cli import app
-from raygenre.dataset import Dataset
+from raygenre.data.dataset import Dataset
 from raygenre.search.samplers import sampler
 from tests.conftest import new_ledger
 from tests.helpers.mlflow_server import free_port

@@ -14,7 +14,6 @@ FLOORS = {
     "raygenre.augmentation": 4,
     "raygenre.optimizer": 4,
     "raygenre.calibration": 3,
-    "raygenre.playlist": 3,
     "raygenre.drift": 3,
     "raygenre.seen": 3,
     "raygenre.comparison": 4,
@@ -33,11 +32,6 @@ FLOORS = {
     "raygenre.examples": 3,
     "raygenre.inference": 3,
     "raygenre.flops": 3,
-    "raygenre.layout": 3,
-    "raygenre.dataset": 3,
-    "raygenre.duplicates": 3,
-    "raygenre.splits": 3,
-    "raygenre.fingerprint": 3,
     "raygenre.rendering": 10,
     "raygenre.precision": 3,
     "raygenre.convolution": 3,
@@ -107,6 +101,7 @@ FLOORS = {
     "raygenre.system": 1,
     "raygenre.audio": 1,
     "raygenre.spectrogram": 2,
+    "raygenre.data": 3,
 }
 RAY = ("raygenre.search", "serve")
 MLFLOW = (

@@ -11,9 +11,10 @@ from mlflow.entities import Run
 from optuna.trial import TrialState
 from rich.console import Console
 
-from raygenre import alias, job, promotion_lock, registry, splits, training_state
+from raygenre import alias, job, promotion_lock, registry, training_state
 from raygenre.calibration import calibrate
-from raygenre.dataset import Dataset
+from raygenre.data import splits
+from raygenre.data.dataset import Dataset
 from raygenre.promotion_lock import LockLostError
 from raygenre.search.config import Resources
 from raygenre.search.ledger import CHECKPOINT, RUN

@@ -4,7 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from raygenre import layout, rendering
+from raygenre import rendering
+from raygenre.data import track_files
 from raygenre.rendering import Drawing
 from raygenre.spectrogram import song
 from raygenre.spectrogram.image import read_png
@@ -98,7 +99,7 @@ def test_a_tree_becomes_a_data_set(tmp_path: Path, jobs: int) -> None:
     assert {name for name, drawn in found.items() if drawn.new} == {"a.wav", "a.flac", "b.wav"}
     assert "not audio" in found["note.mp3"].problem
     assert found["rest.wav"].problem == "the song is silent from beginning to end"
-    tracks = layout.find_tracks(tmp_path / "out")
+    tracks = track_files.find_tracks(tmp_path / "out")
     assert sorted((track.genre, track.path.name) for track in tracks) == [
         ("pop", "b.png"),
         ("rock", "a.png"),

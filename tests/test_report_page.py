@@ -14,7 +14,7 @@ from PIL import Image
 from raygenre import report_page
 from raygenre.appraisal import Appraisal, appraise
 from raygenre.classifier import Classifier
-from raygenre.dataset import Dataset
+from raygenre.data.dataset import Dataset
 from raygenre.evidence import Evidence
 from raygenre.model import GenreCNN, ModelConfig
 from raygenre.seen import Seen

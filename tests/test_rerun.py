@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from raygenre import job, rerun, spectrogram
 from raygenre.cli import app
-from raygenre.dataset import Dataset
+from raygenre.data.dataset import Dataset
 from raygenre.rerun import TOLERANCE, Difference, Largest, Record, largest, read, train_again
 from raygenre.search.config import Resources
 from raygenre.system.code_version import CODE

@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from raygenre.dataset import Dataset
-from raygenre.layout import DataError
+from raygenre.data.dataset import Dataset
+from raygenre.data.track_files import DataError
 from raygenre.seen import Seen
 from raygenre.slices import TAUGHT, Known, read_artists, read_tracks, slices
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from raygenre.data.split_summary import Part
 from raygenre.delivery import KEY, Delivery
-from raygenre.fingerprint import Part
 from raygenre.spool import Spool
 from raygenre.system.storage import Storage
 from raygenre.tracking import SPOOL, Tracker

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from raygenre.dataset import Dataset
+from raygenre.data.dataset import Dataset
 from raygenre.inference import predict_logits
 from raygenre.training import (
     EpochMetrics,

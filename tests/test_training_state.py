@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from raygenre import training_state
-from raygenre.dataset import Dataset
+from raygenre.data.dataset import Dataset
 from raygenre.training import EpochMetrics, Member, TrainingConfig, fit
 from tests.helpers.networks import CPU, SMALL
 

@@ -7,7 +7,7 @@ def download() -> None:
     """Fetch GTZAN from Kaggle, and say where it lies."""
     import kagglehub
 
-    from raygenre.dataset import GTZAN_ON_KAGGLE
+    from raygenre.data.dataset import GTZAN_ON_KAGGLE
 
     try:
         folder = kagglehub.dataset_download(GTZAN_ON_KAGGLE)

@@ -40,9 +40,10 @@ def evaluate(
     chosen by. The report is one HTML file, and is the model card too. The numbers, the figures and the report go into
     the model's run in MLflow, or into a run of their own for other tracks than its test tracks.
     """
-    from raygenre import dataset, registry, report, report_page
+    from raygenre import registry, report, report_page
     from raygenre.appraisal import AppraisalError, appraise
-    from raygenre.layout import DataError
+    from raygenre.data import dataset
+    from raygenre.data.track_files import DataError
     from raygenre.system.atomic_write import write_whole
     from raygenre.system.storage import resolve
 
@@ -85,7 +86,7 @@ def evaluate(
 
 
 def _known(duplicates: Path | None, artists: Path | None, faults: Path | None) -> "Known":
-    from raygenre.duplicates import read_duplicates
+    from raygenre.data.duplicates import read_duplicates
     from raygenre.slices import Known, read_artists, read_tracks
 
     return Known(

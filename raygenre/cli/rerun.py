@@ -20,8 +20,8 @@ def rerun(
     tracking_uri: Annotated[str | None, typer.Option(help="MLflow server instead of the embedded SQLite.")] = None,
 ) -> None:
     """Train a run again from MLflow's record alone; status 1 if another curve comes out. Nothing is logged."""
-    from raygenre import dataset as data_sets
     from raygenre import rerun as reruns
+    from raygenre.data import dataset as data_sets
     from raygenre.system.storage import resolve
     from raygenre.tracking_server import Server
     from raygenre.training import NonFiniteLossError

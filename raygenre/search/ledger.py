@@ -15,13 +15,13 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from raygenre.data.splits import Split
 from raygenre.search import opening, run_file
 from raygenre.search.config import SearchConfig
 from raygenre.search.folder import JOURNAL, StudyError, check_name
 from raygenre.search.objectives import PREFIX, several
 from raygenre.search.opening import CONFIG, ID, SPLIT, Opened
 from raygenre.search.space import Setting
-from raygenre.splits import Split
 from raygenre.system.location import Place
 
 _FAILURE = "failure"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from optuna.trial import TrialState
 
-from raygenre.fingerprint import Part
+from raygenre.data.split_summary import Part
 from raygenre.search.config import Resources, SearchConfig
 from raygenre.search.finalists import Finalist
 from raygenre.search.ledger import Ledger

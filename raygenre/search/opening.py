@@ -13,13 +13,13 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.study import Study
 
+from raygenre.data.splits import Split
 from raygenre.search import database_lock, run_file
 from raygenre.search.config import SearchConfig
 from raygenre.search.folder import JOURNAL, StudyError, locked, storage
 from raygenre.search.objectives import DIRECTIONS
 from raygenre.search.space import SpaceError
 from raygenre.search.working_copy import WorkingCopy
-from raygenre.splits import Split
 from raygenre.system.atomic_write import UNFINISHED
 from raygenre.system.location import Place
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from optuna.trial import TrialState
 
-from raygenre import fingerprint
-from raygenre.dataset import Dataset
+from raygenre.data import split_summary
+from raygenre.data.dataset import Dataset
 from raygenre.search import figures, note, run_file
 from raygenre.search.cluster import nodes
 from raygenre.search.config import Resources
@@ -43,7 +43,7 @@ class Record:
         self._ledger = ledger
         self._tracker = tracker
         self._resources = resources
-        self._parts = fingerprint.parts(dataset, ledger.split)
+        self._parts = split_summary.parts(dataset, ledger.split)
         code, hardware, versions = code_version.commit(), machine.hardware(), code_version.versions()
         facts = {
             "study": ledger.name,

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from raygenre.dataset import Dataset
+from raygenre.data.dataset import Dataset
 from raygenre.search import space_file
 from raygenre.search.config import SearchConfig
 from raygenre.search.folder import StudyError

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import ray
 from rich.console import Console
 
-from raygenre.dataset import Dataset
+from raygenre.data.dataset import Dataset
+from raygenre.data.splits import indices
 from raygenre.search import front
 from raygenre.search.config import Resources
 from raygenre.search.final import Final, TrainingFailedError, train_final
@@ -19,7 +20,6 @@ from raygenre.search.record import Record
 from raygenre.search.trial import Plan, Tracks
 from raygenre.search.trials import run_trials
 from raygenre.search.watch import watched
-from raygenre.splits import indices
 from raygenre.system.location import Place
 from raygenre.tracking import Tracker
 

@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, FrameLocator, Page, Request, Route, exp
 from rich.console import Console
 
 from raygenre import job
-from raygenre.dataset import Dataset
+from raygenre.data.dataset import Dataset
 from raygenre.search.config import Resources
 from raygenre.search.figures import TITLES
 from raygenre.search.ledger import RUN, Ledger

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from raygenre.cli import app
-from raygenre.dataset import Dataset
+from raygenre.data.dataset import Dataset
 from raygenre.spectrogram.image import write_png
 from raygenre.system.storage import Storage
 

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from raygenre import championship, registry
-from raygenre.dataset import Dataset, load
+from raygenre.data.dataset import Dataset, load
 from raygenre.system.storage import Storage
 
 

@@ -14,7 +14,7 @@ from mlflow.entities import Metric, Run
 
 from raygenre import alias, championship, registry
 from raygenre.classifier import Classifier
-from raygenre.dataset import Dataset, load
+from raygenre.data.dataset import Dataset, load
 from raygenre.evidence import Decision, Evidence
 from raygenre.model import GenreCNN, ModelConfig
 from raygenre.registry import MODEL

@@ -6,13 +6,13 @@ from pathlib import Path
 import ray
 from rich.console import Console
 
-from raygenre.dataset import Dataset
+from raygenre.data.dataset import Dataset
+from raygenre.data.splits import indices
 from raygenre.search import trials
 from raygenre.search.config import Resources
 from raygenre.search.ledger import Ledger
 from raygenre.search.run_ids import note_run_ids
 from raygenre.search.trial import Plan, Tracks
-from raygenre.splits import indices
 from raygenre.system.storage import resolve
 from raygenre.tracking import Tracker
 from raygenre.tracking_server import Server

@@ -16,7 +16,7 @@ from k8s import begun, search
 from k8s.check import operator, rendering
 from k8s.check.__main__ import problems
 from k8s.check.rendering import ROOT, Resource, name
-from raygenre.dataset import Dataset
+from raygenre.data.dataset import Dataset
 from tests.conftest import new_ledger
 from tests.helpers.k8s.rendered import rendered
 

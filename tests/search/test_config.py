@@ -1,6 +1,6 @@
 import pytest
 
-from raygenre.dataset import Dataset
+from raygenre.data.dataset import Dataset
 from raygenre.search.config import Resources, SearchConfig
 from tests.conftest import small_config
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from raygenre.dataset import Dataset
+from raygenre.data.dataset import Dataset
 from raygenre.search import figures
 from raygenre.search.axes import View
 from raygenre.search.figures import TITLES

@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 from rich.console import Console
 
 from raygenre import job
-from raygenre.dataset import Dataset
+from raygenre.data.dataset import Dataset
 from raygenre.model import GenreCNN, parameters
 from raygenre.search import front
 from raygenre.search.config import Resources

@@ -10,7 +10,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from raygenre.dataset import Dataset
+from raygenre.data.dataset import Dataset
 from raygenre.search import states
 from raygenre.search.folder import StudyError, latest_study
 from raygenre.search.ledger import CHECKPOINT, EPOCH_TIMES, RUN, Ledger
@@ -132,7 +132,7 @@ def test_trials_can_be_raised_and_not_lowered(tracks: Dataset, tmp_path: Path) -
 
 
 def test_the_ledger_may_lie_in_a_database(tracks: Dataset, tmp_path: Path) -> None:
-    from raygenre import splits
+    from raygenre.data import splits
     from tests.conftest import small_config
 
     url = f"sqlite:///{tmp_path}/study.db"

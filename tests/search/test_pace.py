@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from raygenre.dataset import Dataset
+from raygenre.data.dataset import Dataset
 from raygenre.search.ledger import Ledger
 from raygenre.search.pace import pace, timed
 from raygenre.search.samplers import sampler

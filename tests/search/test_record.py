@@ -10,9 +10,9 @@ from mlflow.entities import Run
 from optuna.trial import TrialState
 from PIL import Image
 
-from raygenre import fingerprint
-from raygenre.dataset import Dataset
-from raygenre.fingerprint import Part
+from raygenre.data import split_summary
+from raygenre.data.dataset import Dataset
+from raygenre.data.split_summary import Part
 from raygenre.search import note, states
 from raygenre.search.config import Resources
 from raygenre.search.figures import TITLES
@@ -47,7 +47,7 @@ def artifact(server: Server, run: Run, path: str) -> Path:
 
 
 def test_the_data_are_inputs_with_their_counts(finished: FinishedSearch, run: Run) -> None:
-    parts = fingerprint.parts(finished.dataset, finished.ledger.split)
+    parts = split_summary.parts(finished.dataset, finished.ledger.split)
     assert run.inputs is not None
     found = {one.tags[0].value: one.dataset for one in run.inputs.dataset_inputs}
     assert found.keys() == {part.use for part in parts}

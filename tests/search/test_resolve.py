@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from raygenre.dataset import Dataset
+from raygenre.data.dataset import Dataset
 from raygenre.search.config import SearchConfig
 from raygenre.search.folder import StudyError
 from raygenre.search.resolve import LARGE, SMALL, SMALL_NETWORK, check_unchanged, resolve

@@ -4,12 +4,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from raygenre.dataset import Dataset
+from raygenre.data.dataset import Dataset
+from raygenre.data.splits import Split
 from raygenre.search import run_file
 from raygenre.search.config import SearchConfig
 from raygenre.search.ledger import Ledger, losses
 from raygenre.search.space import SpaceError
-from raygenre.splits import Split
 from raygenre.system.location import Place
 from tests.conftest import new_ledger, small_config
 from tests.helpers.trials import search

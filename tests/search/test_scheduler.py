@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
-from raygenre.dataset import Dataset
+from raygenre.data.dataset import Dataset
 from raygenre.search.config import SchedulerName
 from raygenre.search.ledger import Ledger
 from raygenre.search.samplers import sampler

@@ -3,7 +3,7 @@ from pathlib import Path
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
-from raygenre.dataset import Dataset
+from raygenre.data.dataset import Dataset
 from raygenre.search.ledger import Ledger
 from raygenre.search.samplers import sampler
 from raygenre.search.searcher import LedgerSearcher, trial_seed

@@ -13,7 +13,7 @@ from optuna.exceptions import OptunaError
 from optuna.trial import TrialState
 
 from raygenre import registry
-from raygenre.dataset import Dataset
+from raygenre.data.dataset import Dataset
 from raygenre.search.folder import StudyError, trouble
 from raygenre.search.samplers import sampler
 from raygenre.search.space import space

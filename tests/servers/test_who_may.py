@@ -9,7 +9,7 @@ import requests
 
 from raygenre import alias, championship
 from raygenre.classifier import Classifier
-from raygenre.dataset import Dataset
+from raygenre.data.dataset import Dataset
 from raygenre.model import GenreCNN, ModelConfig
 from raygenre.tracking_server import Server, TrackingError
 from tests.servers.conftest import ADMIN, GUEST, SINGER, Team, become

@@ -1,7 +1,7 @@
-from raygenre import splits
-from raygenre.dataset import Dataset
-from raygenre.evidence import test_digest as digest_of  # its name would make it a test here
-from raygenre.fingerprint import parts
+from raygenre.data import splits
+from raygenre.data.dataset import Dataset
+from raygenre.data.split_summary import parts
+from raygenre.data.split_summary import test_digest as digest_of  # its name would make it a test here
 
 
 def test_each_side_has_its_tracks_per_genre_and_a_digest(tracks: Dataset) -> None:

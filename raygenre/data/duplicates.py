@@ -8,8 +8,8 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from raygenre.dataset import Dataset
-from raygenre.layout import DataError, listed_track
+from raygenre.data.dataset import Dataset
+from raygenre.data.track_files import DataError, listed_track
 
 Group = tuple[int, ...]
 """Positions in a data set of tracks that must stay together."""

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from raygenre import playlist
+from raygenre.data import playlist
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from raygenre.dataset import Dataset
-from raygenre.duplicates import Group, same_recordings
-from raygenre.layout import DataError, listed_track
+from raygenre.data.dataset import Dataset
+from raygenre.data.duplicates import Group, same_recordings
+from raygenre.data.track_files import DataError, listed_track
 
 TEST_SHARE = 0.2  # of each genre, rounded down: 20 of GTZAN's 100 tracks, 19 of jazz's 99
 MOST_MISSING = 0.05  # share of a given list that may be missing from the data

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raygenre.dataset import Dataset
-from raygenre.layout import DataError
-from raygenre.splits import Fold, Split, given_split, indices, random_split
+from raygenre.data.dataset import Dataset
+from raygenre.data.splits import Fold, Split, given_split, indices, random_split
+from raygenre.data.track_files import DataError
 
 GTZAN = {
     "blues": 100,

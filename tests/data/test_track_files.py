@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from raygenre.audio.decoding import SUFFIXES
-from raygenre.layout import DataError, find_tracks
+from raygenre.data.track_files import DataError, find_tracks
 
 
 def fill(root: Path, paths: Sequence[str]) -> Path:

@@ -21,7 +21,7 @@ from safetensors.numpy import save_file
 
 from raygenre import audio, spectrogram
 from raygenre.audio import synthesis
-from raygenre.layout import DataError, TrackFile, find_tracks
+from raygenre.data.track_files import DataError, TrackFile, find_tracks
 from raygenre.spectrogram import song
 from raygenre.system.worker_pool import cores
 

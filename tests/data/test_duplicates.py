@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from raygenre.dataset import Dataset
-from raygenre.duplicates import read_duplicates, same_recordings
-from raygenre.layout import DataError
+from raygenre.data.dataset import Dataset
+from raygenre.data.duplicates import read_duplicates, same_recordings
+from raygenre.data.track_files import DataError
 
 
 def dataset(recordings: str) -> Dataset:

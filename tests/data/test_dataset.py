@@ -14,8 +14,8 @@ from PIL import Image
 from raygenre import spectrogram
 from raygenre.audio.decoding import middle_window
 from raygenre.audio.synthesis import GENRES, synthesise
-from raygenre.dataset import MOST_BROKEN, BrokenFile, Dataset, decode, load, summary
-from raygenre.layout import DataError
+from raygenre.data.dataset import MOST_BROKEN, BrokenFile, Dataset, decode, load, summary
+from raygenre.data.track_files import DataError
 from raygenre.spectrogram.image import read_png, write_png
 from raygenre.spectrogram.levels import levels
 from tests.helpers.sounds import Samples, encode, noise, tone
@@ -181,7 +181,7 @@ def test_moved_folder_keeps_its_cache_but_tells_its_place(folder: Path, tmp_path
 LOAD = """
 import sys
 from pathlib import Path
-from raygenre.dataset import load
+from raygenre.data.dataset import load
 print("ready", flush=True)
 sys.stdin.readline()
 data = load(Path(sys.argv[1]), cache=Path(sys.argv[2]))
@@ -368,7 +368,7 @@ def test_each_core_decodes_with_one_torch_thread(
         seen.add(torch.get_num_threads())
         return decode(path)
 
-    monkeypatch.setattr("raygenre.dataset.decode", noting)
+    monkeypatch.setattr("raygenre.data.dataset.decode", noting)
     load(tracks_folder, cache=tmp_path)
     assert seen == {1}
     assert torch.get_num_threads() == before

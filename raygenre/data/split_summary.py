@@ -1,12 +1,13 @@
 """Which data a search saw: each side of its split with a name, a digest and its tracks per genre."""
 
+import hashlib
+import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from raygenre.dataset import Dataset
-from raygenre.evidence import test_digest
-from raygenre.splits import Split
+from raygenre.data.dataset import Dataset
+from raygenre.data.splits import Split
 
 
 @dataclass(frozen=True)
@@ -51,3 +52,8 @@ def parts(dataset: Dataset, split: Split) -> list[Part]:
         ordered = {each: counts[each] for each in dataset.genres}
         found.append(Part(name, dataset.source, use, test_digest(tracks, dataset.digest), ordered))
     return found
+
+
+def test_digest(tracks: tuple[str, ...], data_digest: str) -> str:
+    """Identify a test: these tracks of this data set."""
+    return hashlib.sha256(json.dumps([sorted(tracks), data_digest]).encode()).hexdigest()
