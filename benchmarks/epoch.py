@@ -30,7 +30,7 @@ from torch.nn import functional as F
 
 from raygenre.data import dataset as data_sets
 from raygenre.data import splits
-from raygenre.model import ModelConfig
+from raygenre.model.network import ModelConfig
 from raygenre.spectrogram.image import to_image
 from raygenre.system import storage
 from raygenre.training import Member, TrainingConfig, fit, standardised

@@ -25,7 +25,7 @@ from rich.table import Table
 
 from raygenre.data import dataset as data_sets
 from raygenre.data import splits
-from raygenre.model import ModelConfig
+from raygenre.model.network import ModelConfig
 from raygenre.search.samplers import sampler
 from raygenre.search.space import space
 from raygenre.system import storage

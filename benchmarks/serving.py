@@ -34,8 +34,8 @@ from rich.table import Table
 from benchmarks.processes import cpu_seconds
 from benchmarks.servers import DIRECT, OURS, SERVERS, Server, Shares, running
 from raygenre.audio.synthesis import GENRES, synthesise
-from raygenre.classifier import Classifier
-from raygenre.model import GenreCNN, ModelConfig
+from raygenre.model.classifier import Classifier
+from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.packing import save_pyfunc
 from raygenre.spectrogram.image import write_png
 from raygenre.spectrogram.levels import levels

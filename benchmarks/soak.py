@@ -33,8 +33,8 @@ from benchmarks.servers import DIRECT, OURS, running
 from benchmarks.serving import files
 from raygenre.audio.encoding import encode
 from raygenre.audio.synthesis import GENRES, synthesise
-from raygenre.classifier import Classifier
-from raygenre.model import GenreCNN, ModelConfig
+from raygenre.model.classifier import Classifier
+from raygenre.model.network import GenreCNN, ModelConfig
 
 ONE = {"RAYGENRE_MAX_REPLICAS": "1"}  # another replica would look like a leak
 CLIENTS = 32  # connections that are kept open

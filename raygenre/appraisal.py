@@ -7,11 +7,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from raygenre.classifier import Classifier
 from raygenre.data.dataset import Dataset
 from raygenre.evaluation import Evaluation, evaluate
-from raygenre.saliency import saliency
-from raygenre.seen import fingerprint
+from raygenre.model.classifier import Classifier
+from raygenre.model.saliency import saliency
+from raygenre.model.seen_tracks import fingerprint
 from raygenre.slices import TAUGHT, Known, Slice, slices
 
 Side = Literal["test", "train", "all"]

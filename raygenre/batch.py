@@ -17,8 +17,8 @@ from pathlib import Path
 import pandas as pd
 
 from raygenre import audio, spectrogram
-from raygenre.classifier import Classifier, Prediction
 from raygenre.data import playlist, track_files
+from raygenre.model.classifier import Classifier, Prediction
 from raygenre.spectrogram.song import read
 from raygenre.system import worker_pool
 

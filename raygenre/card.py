@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from raygenre.classifier import Classifier
 from raygenre.evidence import Evidence
-from raygenre.model import parameters
+from raygenre.model.classifier import Classifier
+from raygenre.model.network import parameters
 
 _GTZAN = ["blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock"]
 _UNKNOWN = "not known"

@@ -17,9 +17,9 @@ from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from raygenre import alias, contest, promotion_lock, registry
-from raygenre.classifier import Classifier
 from raygenre.data.dataset import Dataset
 from raygenre.evidence import Decision, Evidence, by_comparison, by_kind
+from raygenre.model.classifier import Classifier
 from raygenre.registry import MODEL, RegistryError
 from raygenre.system.storage import Storage
 from raygenre.tracking_server import Server, ServerAwayError, is_away, meaning, reason

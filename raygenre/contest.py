@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from raygenre.classifier import Classifier
 from raygenre.comparison import Comparison
 from raygenre.data.dataset import Dataset, load
 from raygenre.evidence import Evidence
-from raygenre.seen import Seen, fingerprint
+from raygenre.model.classifier import Classifier
+from raygenre.model.seen_tracks import Seen, fingerprint
 
 
 class NoContestError(ValueError):

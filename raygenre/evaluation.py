@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from raygenre.calibration import Reliability, reliability
-from raygenre.classifier import Classifier
+from raygenre.model.calibration import Reliability, reliability
+from raygenre.model.classifier import Classifier
 
 _Z = 1.959964  # two-sided 95 % of the normal distribution
 

@@ -10,18 +10,19 @@ from rich.console import Console
 
 from raygenre import championship, filing, registry, report, report_page, training_state
 from raygenre.appraisal import appraise
-from raygenre.calibration import calibrate
-from raygenre.classifier import Classifier
 from raygenre.data import splits
 from raygenre.data.dataset import Dataset
 from raygenre.data.duplicates import read_duplicates
 from raygenre.data.split_summary import test_digest
 from raygenre.data.splits import Split
-from raygenre.drift import Reference
 from raygenre.evaluation import Evaluation
 from raygenre.evidence import Decision, Evidence
-from raygenre.flops import flops
-from raygenre.model import parameters
+from raygenre.model.calibration import calibrate
+from raygenre.model.classifier import Classifier
+from raygenre.model.flops import flops
+from raygenre.model.input_drift import Reference
+from raygenre.model.network import parameters
+from raygenre.model.seen_tracks import Seen
 from raygenre.promotion_lock import LockLostError
 from raygenre.registry import Fetched
 from raygenre.search.config import Resources, SearchConfig
@@ -30,7 +31,6 @@ from raygenre.search.ledger import Ledger
 from raygenre.search.record import Record
 from raygenre.search.run import Candidate, run_search
 from raygenre.search.tracked import tracked
-from raygenre.seen import Seen
 from raygenre.slices import Known
 from raygenre.system.location import Place
 from raygenre.system.storage import Storage

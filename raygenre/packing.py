@@ -10,7 +10,7 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
 from raygenre import audio, spectrogram
-from raygenre.classifier import Classifier
+from raygenre.model.classifier import Classifier
 
 _REQUIREMENTS = ("av", "mlflow", "numpy", "pandas", "pillow", "safetensors", "soxr", "torch")
 

@@ -13,7 +13,7 @@ import mlflow
 import pandas as pd
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
-from raygenre.classifier import Classifier
+from raygenre.model.classifier import Classifier
 from raygenre.spectrogram.song import read
 
 _ANSWER = ("genre", "confidence", "uncertain")

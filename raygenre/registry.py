@@ -15,8 +15,8 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from raygenre.classifier import Classifier, ClassifierError
 from raygenre.evidence import Evidence
+from raygenre.model.classifier import Classifier, ClassifierError
 from raygenre.packing import save_pyfunc
 from raygenre.system.storage import Storage
 from raygenre.tracking_server import no_retries, quiet_mlflow, reason

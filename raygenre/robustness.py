@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from raygenre import audio
 from raygenre.audio.encoding import encode
-from raygenre.classifier import Classifier
+from raygenre.model.classifier import Classifier
 from raygenre.spectrogram.levels import levels
 
 Samples = NDArray[np.float32]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from raygenre.data.dataset import Dataset
 from raygenre.data.track_files import DataError, listed_track
-from raygenre.seen import Seen
+from raygenre.model.seen_tracks import Seen
 
 TAUGHT = "trained on"
 """Name of the slice of tracks that the network was trained on."""

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-from raygenre.convolution import algorithm
-from raygenre.precision import in_bfloat16
+from raygenre.model.convolution import algorithm
+from raygenre.model.precision import in_bfloat16
 
 
 def surroundings(device: torch.device, precision: str) -> dict[str, str]:

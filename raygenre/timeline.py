@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from raygenre.audio.decoding import SAMPLE_RATE, WINDOW
-from raygenre.classifier import Prediction
+from raygenre.model.classifier import Prediction
 from raygenre.spectrogram.levels import N_FFT, mel_filters
 from raygenre.spectrogram.song import Song
 

@@ -22,10 +22,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from raygenre.augmentation import erase
-from raygenre.inference import CPU_CHUNK, predict_logits
-from raygenre.model import GenreCNN, ModelConfig
+from raygenre.model.inference import CPU_CHUNK, predict_logits
+from raygenre.model.network import GenreCNN, ModelConfig
+from raygenre.model.precision import autocast
 from raygenre.optimizer import NAdam
-from raygenre.precision import autocast
 
 Levels = NDArray[np.uint8]
 Indices = NDArray[np.int64]

@@ -25,7 +25,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as serialise
 from torch import Tensor
 
-from raygenre.model import GenreCNN, ModelConfig
+from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.system.location import Place
 from raygenre.training import EpochMetrics, Member
 

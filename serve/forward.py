@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from raygenre.classifier import Classifier
+from raygenre.model.classifier import Classifier
 from serve.metrics import Metrics
 
 

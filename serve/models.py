@@ -17,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 
 from raygenre import alias, registry
-from raygenre.classifier import ClassifierError
-from raygenre.drift import RANGES, Drift, Reference
+from raygenre.model.classifier import ClassifierError
+from raygenre.model.input_drift import RANGES, Drift, Reference
 from raygenre.registry import AwayError, Fetched, RegistryError
 from raygenre.system.storage import Storage
 from raygenre.tracking_server import no_retries

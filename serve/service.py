@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from raygenre.classifier import Prediction
+from raygenre.model.classifier import Prediction
 from raygenre.spectrogram.song import Song
 from raygenre.system.storage import resolve
 from serve import logs

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from raygenre.appraisal import MISTAKES, AppraisalError, appraise
-from raygenre.classifier import Classifier
 from raygenre.data.dataset import Dataset
-from raygenre.model import GenreCNN, ModelConfig
-from raygenre.seen import Seen
+from raygenre.model.classifier import Classifier
+from raygenre.model.network import GenreCNN, ModelConfig
+from raygenre.model.seen_tracks import Seen
 from raygenre.slices import Known
 
 

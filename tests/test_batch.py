@@ -10,8 +10,8 @@ import torch
 
 from raygenre import batch
 from raygenre.batch import Answer
-from raygenre.classifier import Classifier, Prediction
-from raygenre.model import GenreCNN, ModelConfig
+from raygenre.model.classifier import Classifier, Prediction
+from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.spectrogram.image import write_png
 from raygenre.spectrogram.song import read
 from tests.helpers.sounds import encode, noise, tone

@@ -2,12 +2,12 @@ from dataclasses import replace
 
 import torch
 
-from raygenre.calibration import Calibration
 from raygenre.card import card
-from raygenre.classifier import Classifier
 from raygenre.evidence import Evidence
-from raygenre.model import GenreCNN, ModelConfig
-from raygenre.seen import Seen
+from raygenre.model.calibration import Calibration
+from raygenre.model.classifier import Classifier
+from raygenre.model.network import GenreCNN, ModelConfig
+from raygenre.model.seen_tracks import Seen
 
 
 def classifier() -> Classifier:

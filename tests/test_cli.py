@@ -13,11 +13,11 @@ from typer.testing import CliRunner, Result
 
 from raygenre import alias, registry, spectrogram
 from raygenre.audio.synthesis import synthesise
-from raygenre.calibration import Calibration
-from raygenre.classifier import Classifier
 from raygenre.cli import app
 from raygenre.data.dataset import Dataset
-from raygenre.model import GenreCNN, ModelConfig
+from raygenre.model.calibration import Calibration
+from raygenre.model.classifier import Classifier
+from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.search.ledger import Ledger
 from raygenre.search.run_ids import trial_name
 from raygenre.search.samplers import sampler

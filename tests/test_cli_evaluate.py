@@ -7,11 +7,11 @@ import torch
 from typer.testing import CliRunner, Result
 
 from raygenre.audio.synthesis import GENRES
-from raygenre.classifier import Classifier
 from raygenre.cli import app
 from raygenre.data.dataset import SYNTHETIC_TRACKS, Dataset
-from raygenre.model import GenreCNN, ModelConfig
-from raygenre.seen import Seen
+from raygenre.model.classifier import Classifier
+from raygenre.model.network import GenreCNN, ModelConfig
+from raygenre.model.seen_tracks import Seen
 from raygenre.tracking_server import Server
 from tests.conftest import FinishedSearch
 from tests.helpers.mlflow_server import free_port

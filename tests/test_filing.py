@@ -7,8 +7,8 @@ import pytest
 
 from raygenre import filing, registry
 from raygenre.appraisal import Appraisal, appraise
-from raygenre.classifier import Classifier
-from raygenre.model import GenreCNN, ModelConfig
+from raygenre.model.classifier import Classifier
+from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.slices import Known
 from raygenre.tracking_server import Server
 from tests.conftest import FinishedSearch

@@ -10,12 +10,8 @@ import pytest
 from tests.helpers.project import ROOT
 
 FLOORS = {
-    "raygenre.model": 3,
     "raygenre.augmentation": 4,
     "raygenre.optimizer": 4,
-    "raygenre.calibration": 3,
-    "raygenre.drift": 3,
-    "raygenre.seen": 3,
     "raygenre.comparison": 4,
     "raygenre.evidence": 4,
     "raygenre.verdict": 5,
@@ -29,20 +25,12 @@ FLOORS = {
     "raygenre.appraisal": 4,
     "raygenre.report_page": 4,
     "raygenre.filing": 5,
-    "raygenre.examples": 3,
-    "raygenre.inference": 3,
-    "raygenre.flops": 3,
     "raygenre.rendering": 10,
-    "raygenre.precision": 3,
-    "raygenre.convolution": 3,
-    "raygenre.dropout": 3,
     "raygenre.surroundings": 4,
     "raygenre.training": 4,
     "raygenre.training_state": 4,
-    "raygenre.classifier": 3,
     "raygenre.evaluation": 4,
     "raygenre.slices": 4,
-    "raygenre.saliency": 3,
     "raygenre.timeline": 10,
     "raygenre.batch": 10,
     "raygenre.spool": 4,
@@ -102,6 +90,7 @@ FLOORS = {
     "raygenre.audio": 1,
     "raygenre.spectrogram": 2,
     "raygenre.data": 3,
+    "raygenre.model": 3,
 }
 RAY = ("raygenre.search", "serve")
 MLFLOW = (

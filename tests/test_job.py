@@ -12,9 +12,9 @@ from optuna.trial import TrialState
 from rich.console import Console
 
 from raygenre import alias, job, promotion_lock, registry, training_state
-from raygenre.calibration import calibrate
 from raygenre.data import splits
 from raygenre.data.dataset import Dataset
+from raygenre.model.calibration import calibrate
 from raygenre.promotion_lock import LockLostError
 from raygenre.search.config import Resources
 from raygenre.search.ledger import CHECKPOINT, RUN

@@ -89,8 +89,8 @@ def test_readme_examples_run(example: str, tmp_path: Path, monkeypatch: pytest.M
     import torch
 
     from raygenre.audio.synthesis import synthesise
-    from raygenre.classifier import Classifier
-    from raygenre.model import GenreCNN, ModelConfig
+    from raygenre.model.classifier import Classifier
+    from raygenre.model.network import GenreCNN, ModelConfig
     from tests.helpers.sounds import encode
 
     monkeypatch.chdir(tmp_path)

@@ -8,9 +8,9 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
 from raygenre import alias, registry
-from raygenre.classifier import WEIGHTS, Classifier
 from raygenre.evidence import Evidence
-from raygenre.model import GenreCNN, ModelConfig
+from raygenre.model.classifier import WEIGHTS, Classifier
+from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.registry import AwayError, RegistryError
 from raygenre.system.storage import Storage, resolve
 from raygenre.tracking_server import Server

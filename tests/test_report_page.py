@@ -13,11 +13,11 @@ from PIL import Image
 
 from raygenre import report_page
 from raygenre.appraisal import Appraisal, appraise
-from raygenre.classifier import Classifier
 from raygenre.data.dataset import Dataset
 from raygenre.evidence import Evidence
-from raygenre.model import GenreCNN, ModelConfig
-from raygenre.seen import Seen
+from raygenre.model.classifier import Classifier
+from raygenre.model.network import GenreCNN, ModelConfig
+from raygenre.model.seen_tracks import Seen
 from raygenre.slices import Known
 from raygenre.spectrogram.magma import MAGMA
 

@@ -10,8 +10,8 @@ import torch
 
 from raygenre.audio.encoding import encode
 from raygenre.audio.synthesis import synthesise
-from raygenre.classifier import Classifier
-from raygenre.model import GenreCNN, ModelConfig
+from raygenre.model.classifier import Classifier
+from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.robustness import CHANGES, Reading, measure, summaries
 from tests.helpers.project import ROOT
 from tests.helpers.sounds import tone

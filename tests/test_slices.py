@@ -6,7 +6,7 @@ import pytest
 
 from raygenre.data.dataset import Dataset
 from raygenre.data.track_files import DataError
-from raygenre.seen import Seen
+from raygenre.model.seen_tracks import Seen
 from raygenre.slices import TAUGHT, Known, read_artists, read_tracks, slices
 
 TRACKS = ("a", "b", "c", "d", "e")

@@ -1,6 +1,6 @@
 import torch
 
-from raygenre.precision import fast_in_bfloat16
+from raygenre.model.precision import fast_in_bfloat16
 from raygenre.surroundings import surroundings
 
 CPU = torch.device("cpu")

@@ -7,7 +7,7 @@ from PIL import Image
 
 from raygenre import timeline
 from raygenre.audio.decoding import SAMPLE_RATE, WINDOW
-from raygenre.classifier import Prediction
+from raygenre.model.classifier import Prediction
 from raygenre.spectrogram.song import Song
 from raygenre.timeline import Stretch
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from raygenre.data.dataset import Dataset
-from raygenre.inference import predict_logits
+from raygenre.model.inference import predict_logits
 from raygenre.training import (
     EpochMetrics,
     Member,

@@ -9,7 +9,7 @@ import litserve
 import torch
 from fastapi import Body
 
-from raygenre.classifier import Classifier
+from raygenre.model.classifier import Classifier
 from raygenre.spectrogram.song import read
 
 

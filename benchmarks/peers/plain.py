@@ -7,7 +7,7 @@ from typing import Annotated
 import torch
 from fastapi import Body, FastAPI
 
-from raygenre.classifier import Classifier
+from raygenre.model.classifier import Classifier
 from raygenre.spectrogram.song import read
 
 torch.set_num_threads(1)

@@ -7,7 +7,7 @@ import torch
 from ray import serve
 from starlette.requests import Request
 
-from raygenre.classifier import Classifier
+from raygenre.model.classifier import Classifier
 from raygenre.spectrogram.song import read
 
 

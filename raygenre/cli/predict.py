@@ -16,7 +16,7 @@ from raygenre.cli.console import INTERRUPTED, bar, err, fail, name_failures, out
 
 if TYPE_CHECKING:
     from raygenre.batch import Answer
-    from raygenre.classifier import Classifier
+    from raygenre.model.classifier import Classifier
 
 
 def predict(

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from optuna.study import StudyDirection
 
-from raygenre import model as networks
-from raygenre.inference import predict_logits
-from raygenre.model import GenreCNN
+from raygenre.model import network as networks
+from raygenre.model.inference import predict_logits
+from raygenre.model.network import GenreCNN
 from raygenre.spectrogram.levels import COLUMNS, N_MELS
 
 DIRECTIONS = {

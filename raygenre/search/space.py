@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from raygenre.model import ModelConfig
+from raygenre.model.network import ModelConfig
 from raygenre.training import TrainingConfig
 
 Value = float | int | str

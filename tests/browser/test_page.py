@@ -12,9 +12,9 @@ from ray import serve
 
 from raygenre.audio import encoding
 from raygenre.audio.synthesis import synthesise
-from raygenre.calibration import Calibration
-from raygenre.classifier import Classifier
-from raygenre.model import GenreCNN, ModelConfig
+from raygenre.model.calibration import Calibration
+from raygenre.model.classifier import Classifier
+from raygenre.model.network import GenreCNN, ModelConfig
 from tests.helpers.serving import GENRES, new_storage, running
 from tests.helpers.sounds import encode
 

@@ -6,7 +6,7 @@ from typing import cast
 import numpy as np
 import pytest
 
-from raygenre.classifier import Prediction
+from raygenre.model.classifier import Prediction
 from raygenre.spectrogram.song import Song
 from serve.forward import ForwardError
 from serve.metrics import Metrics

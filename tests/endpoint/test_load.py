@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from raygenre import alias
-from raygenre.classifier import WEIGHTS
-from raygenre.model import ModelConfig
+from raygenre.model.classifier import WEIGHTS
+from raygenre.model.network import ModelConfig
 from raygenre.system.storage import Storage
 from serve.settings import Settings
 from tests.helpers.load import Reply, ask, crowd, statuses, steady

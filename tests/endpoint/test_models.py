@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from raygenre import alias, registry
-from raygenre.classifier import WEIGHTS
-from raygenre.drift import FEWEST, RANGES
+from raygenre.model.classifier import WEIGHTS
+from raygenre.model.input_drift import FEWEST, RANGES
 from raygenre.registry import AwayError, Fetched, RegistryError
 from serve.metrics import Metrics
 from serve.models import DRIFT_EVERY, Models

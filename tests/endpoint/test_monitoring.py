@@ -17,7 +17,7 @@ import ray
 import yaml
 
 from raygenre import __file__ as package
-from raygenre.drift import FEWEST
+from raygenre.model.input_drift import FEWEST
 from serve.models import DRIFT_EVERY
 from tests.helpers.decoders import stopped_decoders
 from tests.helpers.hostile import chunk

@@ -11,7 +11,7 @@ from PIL import Image
 
 from raygenre import audio, registry, spectrogram
 from raygenre.audio.synthesis import synthesise
-from raygenre.classifier import Classifier
+from raygenre.model.classifier import Classifier
 from raygenre.spectrogram.song import read
 from raygenre.system.storage import Storage
 from serve import schema

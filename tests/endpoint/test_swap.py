@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from raygenre import alias
-from raygenre.classifier import EXAMPLES, WEIGHTS
+from raygenre.model.classifier import EXAMPLES, WEIGHTS
 from raygenre.system.storage import Storage
 from raygenre.tracking_server import Server
 from tests.helpers.metrics import scrape, value

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 import torch
 
-from raygenre.classifier import Classifier
-from raygenre.model import GenreCNN, ModelConfig
+from raygenre.model.classifier import Classifier
+from raygenre.model.network import GenreCNN, ModelConfig
 from tests.helpers.processes import until
 from tests.helpers.project import ROOT
 from tests.helpers.sounds import encode, noise

@@ -13,12 +13,12 @@ import torch
 from mlflow.entities import Metric, Run
 
 from raygenre import alias, championship, registry
-from raygenre.classifier import Classifier
 from raygenre.data.dataset import Dataset, load
 from raygenre.evidence import Decision, Evidence
-from raygenre.model import GenreCNN, ModelConfig
+from raygenre.model.classifier import Classifier
+from raygenre.model.network import GenreCNN, ModelConfig
+from raygenre.model.seen_tracks import Seen
 from raygenre.registry import MODEL
-from raygenre.seen import Seen
 from raygenre.spectrogram.image import write_png
 from raygenre.system.storage import Storage, resolve
 from raygenre.tracking_server import Server

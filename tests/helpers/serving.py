@@ -11,10 +11,10 @@ from ray import serve
 
 from raygenre import alias, registry
 from raygenre.audio.synthesis import synthesise
-from raygenre.classifier import Classifier
-from raygenre.drift import Reference
 from raygenre.evidence import Evidence
-from raygenre.model import GenreCNN, ModelConfig
+from raygenre.model.classifier import Classifier
+from raygenre.model.input_drift import Reference
+from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.spectrogram.levels import levels
 from raygenre.system.storage import Storage
 from raygenre.tracking_server import Server

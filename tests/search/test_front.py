@@ -11,7 +11,7 @@ from rich.console import Console
 
 from raygenre import job
 from raygenre.data.dataset import Dataset
-from raygenre.model import GenreCNN, parameters
+from raygenre.model.network import GenreCNN, parameters
 from raygenre.search import front
 from raygenre.search.config import Resources
 from raygenre.search.folder import StudyError

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from raygenre.model import GenreCNN, ModelConfig, parameters
+from raygenre.model.network import GenreCNN, ModelConfig, parameters
 from raygenre.search.objectives import check, latency, measure, several
 
 SMALL = GenreCNN(ModelConfig(genres=3, widths=(4, 8, 16), dense=8))

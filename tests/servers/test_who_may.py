@@ -8,9 +8,9 @@ import pytest
 import requests
 
 from raygenre import alias, championship
-from raygenre.classifier import Classifier
 from raygenre.data.dataset import Dataset
-from raygenre.model import GenreCNN, ModelConfig
+from raygenre.model.classifier import Classifier
+from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.tracking_server import Server, TrackingError
 from tests.servers.conftest import ADMIN, GUEST, SINGER, Team, become
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from raygenre.audio.synthesis import synthesise
-from raygenre.calibration import Calibration
-from raygenre.classifier import ABOUT, EXAMPLES, TRACKS, WEIGHTS, Classifier, ClassifierError
 from raygenre.data.dataset import Dataset
-from raygenre.model import GenreCNN, ModelConfig
-from raygenre.seen import Seen
+from raygenre.model.calibration import Calibration
+from raygenre.model.classifier import ABOUT, EXAMPLES, TRACKS, WEIGHTS, Classifier, ClassifierError
+from raygenre.model.network import GenreCNN, ModelConfig
+from raygenre.model.seen_tracks import Seen
 from raygenre.spectrogram.image import write_png
 from raygenre.spectrogram.levels import levels
 from raygenre.spectrogram.song import Song, read

@@ -25,11 +25,11 @@ from safetensors.torch import load_file
 from safetensors.torch import save as serialise
 
 from raygenre import spectrogram
-from raygenre.calibration import Calibration
-from raygenre.examples import Examples, ExamplesError
-from raygenre.inference import predict_logits
-from raygenre.model import GenreCNN, ModelConfig
-from raygenre.seen import Seen
+from raygenre.model.calibration import Calibration
+from raygenre.model.inference import predict_logits
+from raygenre.model.network import GenreCNN, ModelConfig
+from raygenre.model.seen_tracks import Seen
+from raygenre.model.self_check import Examples, ExamplesError
 from raygenre.spectrogram.song import Song
 
 FORMAT = 3

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from raygenre.seen import Seen, fingerprint
+from raygenre.model.seen_tracks import Seen, fingerprint
 
 LEVELS = np.random.default_rng(0).integers(0, 256, (5, 128, 333), dtype=np.uint8)
 SEEN = Seen.of(["a", "b", "c", "d", "e"], LEVELS, train=[0, 1, 2], test=[3, 4])

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from raygenre.model import GenreCNN
+from raygenre.model.network import GenreCNN
 from raygenre.spectrogram.levels import COLUMNS, N_MELS
 
 _BATCH = 8

@@ -7,8 +7,8 @@ from captum.attr import LayerAttribution, LayerGradCam
 from numpy.typing import NDArray
 
 from raygenre.audio.decoding import SAMPLE_RATE
-from raygenre.model import GenreCNN, ModelConfig
-from raygenre.saliency import saliency
+from raygenre.model.network import GenreCNN, ModelConfig
+from raygenre.model.saliency import saliency
 from raygenre.spectrogram.levels import levels
 
 SECONDS = 30.0

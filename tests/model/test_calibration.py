@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from raygenre.calibration import TEMPERATURES, TRUSTED, Calibration, calibrate, reliability
+from raygenre.model.calibration import TEMPERATURES, TRUSTED, Calibration, calibrate, reliability
 
 
 def overconfident(tracks: int, *, factor: float, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

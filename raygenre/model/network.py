@@ -9,8 +9,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from raygenre.convolution import Convolution
-from raygenre.dropout import Dropout
+from raygenre.model.convolution import Convolution
+from raygenre.model.dropout import Dropout
 from raygenre.spectrogram.levels import N_MELS
 
 

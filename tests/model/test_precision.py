@@ -1,6 +1,6 @@
 import torch
 
-from raygenre.precision import autocast, fast_in_bfloat16
+from raygenre.model.precision import autocast, fast_in_bfloat16
 
 
 def product(precision: str) -> torch.dtype:

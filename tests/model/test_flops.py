@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from raygenre.flops import flops
-from raygenre.model import GenreCNN, ModelConfig
+from raygenre.model.flops import flops
+from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.spectrogram.levels import COLUMNS, N_MELS
 
 

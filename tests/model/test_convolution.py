@@ -3,8 +3,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from raygenre.convolution import Convolution, algorithm
-from raygenre.model import GenreCNN, ModelConfig
+from raygenre.model.convolution import Convolution, algorithm
+from raygenre.model.network import GenreCNN, ModelConfig
 
 CPU = torch.device("cpu")
 

@@ -4,7 +4,7 @@ They follow from the network's dimensions. torch's `FlopCounterMode` finds the s
 for it, which takes seconds.
 """
 
-from raygenre.model import ModelConfig
+from raygenre.model.network import ModelConfig
 from raygenre.spectrogram.levels import COLUMNS, N_MELS
 
 _KERNEL = 3 * 3  # weights of a filter per input channel

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from raygenre.dropout import Dropout
+from raygenre.model.dropout import Dropout
 
 
 @pytest.mark.parametrize("probability", [0.1, 0.3, 0.75])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from raygenre.drift import BINS, FEWEST, RANGES, RECENT, Drift, Reference, mean_levels
+from raygenre.model.input_drift import BINS, FEWEST, RANGES, RECENT, Drift, Reference, mean_levels
 
 
 def tracks(number: int, *, seed: int, brighter: float = 0.0) -> NDArray[np.uint8]:

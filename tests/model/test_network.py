@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from raygenre.model import GenreCNN, ModelConfig, parameters
+from raygenre.model.network import GenreCNN, ModelConfig, parameters
 from raygenre.spectrogram.levels import COLUMNS, N_MELS
 
 

@@ -6,7 +6,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
-from raygenre.examples import TOLERANCE, Examples, ExamplesError
+from raygenre.model.self_check import TOLERANCE, Examples, ExamplesError
 
 
 def answers(levels: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -5,8 +5,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from raygenre.model import GenreCNN
-from raygenre.precision import autocast
+from raygenre.model.network import GenreCNN
+from raygenre.model.precision import autocast
 
 # On a CPU, tracks go through the network four at a time: their activations fit the cache and the pages that the
 # allocator keeps. In training their gradients are added up, which is the same step.
