@@ -10,7 +10,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from raygenre import promotion_lock, registry
-from raygenre.evidence import Evidence
+from raygenre.evaluation.version_facts import Evidence
 from raygenre.registry import CHAMPION, MODEL, RegistryError
 from raygenre.system.storage import Storage
 from raygenre.tracking_server import Server

@@ -16,9 +16,10 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from raygenre import alias, contest, promotion_lock, registry
+from raygenre import alias, promotion_lock, registry
 from raygenre.data.dataset import Dataset
-from raygenre.evidence import Decision, Evidence, by_comparison, by_kind
+from raygenre.evaluation import head_to_head
+from raygenre.evaluation.version_facts import Decision, Evidence, by_comparison, by_kind
 from raygenre.model.classifier import Classifier
 from raygenre.registry import MODEL, RegistryError
 from raygenre.system.storage import Storage
@@ -172,7 +173,7 @@ def _by_evidence(
             raise ServerAwayError(f"{error}; the version is registered, and can be promoted later") from error
         return Decision(False, f"the champion, version {number}, cannot be compared with: {error}", number)
     try:
-        comparison = contest.challenge(candidate, other, data, name=f"the champion, version {number}")
+        comparison = head_to_head.challenge(candidate, other, data, name=f"the champion, version {number}")
     except (ValueError, OSError) as error:
         return Decision(False, f"it cannot be compared with the champion, version {number}: {error}", number)
     return by_comparison(comparison, number)

@@ -16,9 +16,10 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from raygenre import contest, registry
-from raygenre.comparison import Comparison
-from raygenre.evidence import Evidence
+from raygenre import registry
+from raygenre.evaluation import head_to_head
+from raygenre.evaluation.paired_test import Comparison
+from raygenre.evaluation.version_facts import Evidence
 from raygenre.search.config import SearchConfig
 from raygenre.system.storage import Storage
 from raygenre.tracking_server import EXPERIMENT, Server
@@ -110,15 +111,15 @@ def matches(storage: Storage, subjects: Sequence[Subject], source: Path | None) 
     if len(registered) < 2:
         return []
     try:
-        dataset = contest.tested_data(registered[0].evidence, source, cache=storage.cache)
+        dataset = head_to_head.tested_data(registered[0].evidence, source, cache=storage.cache)
         classifiers = [registry.fetch(storage, one.model).classifier for one in registered]
     except (ValueError, OSError, registry.RegistryError) as error:
         return [Match(one.name, other.name, None, str(error)) for one, other in combinations(registered, 2)]
     found = []
     for (one, first), (other, second) in combinations(zip(registered, classifiers, strict=True), 2):
         try:
-            found.append(Match(one.name, other.name, contest.meet(first, second, dataset)))
-        except contest.NoContestError as error:
+            found.append(Match(one.name, other.name, head_to_head.meet(first, second, dataset)))
+        except head_to_head.NoContestError as error:
             found.append(Match(one.name, other.name, None, str(error)))
     return found
 

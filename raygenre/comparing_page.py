@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from html import escape
 
 from raygenre.comparing import Match, Subject, differing, shared, unmatched
-from raygenre.verdict import duel
+from raygenre.evaluation.paired_test import duel
 
 _STYLE = """
 :root { color-scheme: light dark; }

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from mlflow.entities import Metric
 
-from raygenre import card, report, report_page
-from raygenre.appraisal import Appraisal
+from raygenre.evaluation import html_report, model_card, plots, tables
+from raygenre.evaluation.evaluate import Appraisal
 from raygenre.registry import Fetched
 from raygenre.system.storage import Storage
 from raygenre.tracking_server import Server, TrackingError, no_retries
@@ -55,9 +55,9 @@ def attach(storage: Storage, fetched: Fetched, page: str) -> None:
     name, version = fetched.name.split("/")
     source = client.get_model_version(name, version).source
     run = client.get_run(fetched.run_id)
-    text = card.card(fetched.classifier, name=fetched.name, evidence=fetched.evidence)
+    text = model_card.card(fetched.classifier, name=fetched.name, evidence=fetched.evidence)
     with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / report_page.NAME
+        path = Path(scratch) / html_report.NAME
         path.write_text(page, encoding="utf-8")
         client.log_artifact(fetched.run_id, str(path))
         # A version does not name its logged model, which a run may have two of: one from before its driver died.
@@ -65,9 +65,9 @@ def attach(storage: Storage, fetched: Fetched, page: str) -> None:
             if client.get_logged_model(output.model_id).artifact_location == source:
                 client.log_model_artifact(output.model_id, str(path))
                 link = f"#/experiments/{run.info.experiment_id}/models/{output.model_id}/artifacts"
-                text = f"[Evaluation: {report_page.NAME} among the artifacts]({link})\n\n{text}"
+                text = f"[Evaluation: {html_report.NAME} among the artifacts]({link})\n\n{text}"
     if len(text) > _LONGEST:  # a card of many genres
-        text = f"{text[: _LONGEST - 100]} …\n\n{report_page.NAME} has the rest."
+        text = f"{text[: _LONGEST - 100]} …\n\n{html_report.NAME} has the rest."
     client.update_model_version(name, version, description=text)
 
 
@@ -78,12 +78,12 @@ def _log(server: Server, run_id: str, appraisal: Appraisal, page: str) -> None:
     server.client.log_batch(run_id, metrics=metrics)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        report.confusion_figure(appraisal.evaluation).savefig(folder / "confusion.png")
-        report.reliability_figure(appraisal.evaluation).savefig(folder / "reliability.png")
-        (folder / "confusion.csv").write_text(report.confusion_csv(appraisal.evaluation), encoding="utf-8")
-        (folder / NUMBERS).write_text(report.appraisal_json(appraisal), encoding="utf-8")
+        plots.confusion_figure(appraisal.evaluation).savefig(folder / "confusion.png")
+        plots.reliability_figure(appraisal.evaluation).savefig(folder / "reliability.png")
+        (folder / "confusion.csv").write_text(tables.confusion_csv(appraisal.evaluation), encoding="utf-8")
+        (folder / NUMBERS).write_text(tables.appraisal_json(appraisal), encoding="utf-8")
         if page:
-            (folder / report_page.NAME).write_text(page, encoding="utf-8")
+            (folder / html_report.NAME).write_text(page, encoding="utf-8")
         server.client.log_artifacts(run_id, scratch)
 
 

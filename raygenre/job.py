@@ -8,15 +8,17 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from raygenre import championship, filing, registry, report, report_page, training_state
-from raygenre.appraisal import appraise
+from raygenre import championship, filing, registry, training_state
 from raygenre.data import splits
 from raygenre.data.dataset import Dataset
 from raygenre.data.duplicates import read_duplicates
 from raygenre.data.split_summary import test_digest
 from raygenre.data.splits import Split
-from raygenre.evaluation import Evaluation
-from raygenre.evidence import Decision, Evidence
+from raygenre.evaluation import html_report, plots, tables
+from raygenre.evaluation.evaluate import appraise
+from raygenre.evaluation.metrics import Evaluation
+from raygenre.evaluation.slices import Known
+from raygenre.evaluation.version_facts import Decision, Evidence
 from raygenre.model.calibration import calibrate
 from raygenre.model.classifier import Classifier
 from raygenre.model.flops import flops
@@ -31,7 +33,6 @@ from raygenre.search.ledger import Ledger
 from raygenre.search.record import Record
 from raygenre.search.run import Candidate, run_search
 from raygenre.search.tracked import tracked
-from raygenre.slices import Known
 from raygenre.system.location import Place
 from raygenre.system.storage import Storage
 from raygenre.tracking import Tracker
@@ -169,10 +170,10 @@ def _judge(
         # A resumed search with more trials may have another winner: what was tested last is what MLflow shows.
         for run, step in ((final.run, 0), (parent, len(ledger.trials))):
             tracker.log_missing(run, [{**appraisal.numbers(), "epoch": step}])
-            tracker.figure(run, report.confusion_figure(evaluation), "confusion.png")
-            tracker.figure(run, report.reliability_figure(evaluation), "reliability.png")
-            tracker.text(run, report.confusion_csv(evaluation), "confusion.csv")
-        tracker.text(final.run, report.appraisal_json(appraisal), filing.NUMBERS)
+            tracker.figure(run, plots.confusion_figure(evaluation), "confusion.png")
+            tracker.figure(run, plots.reliability_figure(evaluation), "reliability.png")
+            tracker.text(run, tables.confusion_csv(evaluation), "confusion.csv")
+        tracker.text(final.run, tables.appraisal_json(appraisal), filing.NUMBERS)
         tracker.end(final.run, "FINISHED", tags=_size(classifier))
         tracker.end(parent, "FINISHED")
         if not tracker.drain():
@@ -180,7 +181,7 @@ def _judge(
             raise ServerAwayError(f"MLflow at {tracker.uri} is away ({trouble}): no model can be registered")
         version = registry.register(storage, tracker.run_id(final.run), folder, evidence)
         fetched = Fetched(classifier, f"{registry.MODEL}/{version}", tracker.run_id(final.run), evidence)
-        filing.attach(storage, fetched, report_page.page(appraisal, name=fetched.name, evidence=evidence))
+        filing.attach(storage, fetched, html_report.page(appraisal, name=fetched.name, evidence=evidence))
         return version
 
     version: int = ledger.recall(f"{final.name}-version", register)

@@ -15,7 +15,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from raygenre.evidence import Evidence
+from raygenre.evaluation.version_facts import Evidence
 from raygenre.model.classifier import Classifier, ClassifierError
 from raygenre.packing import save_pyfunc
 from raygenre.system.storage import Storage

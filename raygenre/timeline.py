@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from raygenre.audio.decoding import SAMPLE_RATE, WINDOW
+from raygenre.evaluation.plots import legible
 from raygenre.model.classifier import Prediction
 from raygenre.spectrogram.levels import N_FFT, mel_filters
 from raygenre.spectrogram.song import Song
@@ -66,14 +67,6 @@ def words(parts: Sequence[Stretch]) -> list[str]:
 def percent(share: float) -> str:
     """Say a share as `71 %`."""
     return f"{100 * share:.0f} %"
-
-
-def legible(name: str) -> str:
-    """A name without the characters that matplotlib's font lacks, of which it would warn one by one."""
-    from matplotlib.font_manager import FontProperties, findfont, get_font
-
-    known = get_font(findfont(FontProperties())).get_charmap()
-    return "".join(character if ord(character) in known else "□" for character in name)
 
 
 def draw(song: Song, prediction: Prediction, name: str) -> "Figure":

@@ -17,9 +17,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress
 
-from raygenre import job, report
+from raygenre import job
 from raygenre.data import dataset as data_sets
 from raygenre.data.dataset import Dataset
+from raygenre.evaluation import tables
 from raygenre.search import run_file
 from raygenre.search.cluster import ClusterError, RayError, connect, resources
 from raygenre.search.config import Resources
@@ -163,7 +164,7 @@ def _summarise(outcome: job.Outcome, ledger: Ledger, where: Storage, console: Co
         f"{winner.loss:.3f} ± {winner.spread:.3f} on new seeds)",
         highlight=False,
     )
-    console.print(report.recall_table(outcome.evaluation), highlight=False)
+    console.print(tables.recall_table(outcome.evaluation), highlight=False)
     console.print(verdict(outcome.champion, outcome.version), highlight=False)
     console.print(
         f"Network: {outcome.parameters:,} parameters, {outcome.flops / 1e9:.2f} GFLOPs a track", highlight=False

@@ -1,12 +1,11 @@
 """Why a version is the champion or is not, as a person reads it."""
 
 from rich.console import Group
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from raygenre.comparison import Comparison
-from raygenre.evidence import LEAST_TRACKS, SIGNIFICANT, Decision
+from raygenre.evaluation.paired_test import LEAST_TRACKS, SIGNIFICANT, answers, difference
+from raygenre.evaluation.version_facts import Decision
 
 
 def verdict(decision: Decision, version: int) -> Group:
@@ -22,31 +21,3 @@ def verdict(decision: Decision, version: int) -> Group:
     if not decision.promote:
         parts.append(Text(f"`raygenre promote {version} --force` makes it the champion all the same"))
     return Group(*parts)
-
-
-def answers(comparison: Comparison, first: str, second: str) -> Table:
-    """Return the tracks by who named them rightly; `first` stands in the candidate's place."""
-    table = Table(box=None, padding=(0, 1), header_style="bold")
-    first, second = escape(first), escape(second)
-    for column in ("tracks", f"{second} right", f"{second} wrong"):
-        table.add_column(column, justify="right")
-    table.add_row(f"{first} right", str(comparison.both), str(comparison.candidate))
-    table.add_row(f"{first} wrong", str(comparison.incumbent), str(comparison.neither))
-    return table
-
-
-def difference(comparison: Comparison, first: str, second: str) -> str:
-    """Say how far apart the two are."""
-    low, high = comparison.interval
-    return (
-        f"{first} is right on {comparison.candidate_accuracy:.1%} of these {comparison.tracks} tracks, {second} on "
-        f"{comparison.incumbent_accuracy:.1%}: {100 * comparison.difference:+.1f} points "
-        f"(95 % interval {100 * low:+.1f} to {100 * high:+.1f})"
-    )
-
-
-def duel(comparison: Comparison, first: str, second: str) -> str:
-    """Say how far apart two are of which neither is the champion, and whether that is chance."""
-    p_value = comparison.two_sided_p_value
-    verdict = "beyond chance" if p_value < SIGNIFICANT else "which may be chance"
-    return f"{difference(comparison, first, second)}, {verdict} (exact McNemar test, two-sided: p = {p_value:.2g})"

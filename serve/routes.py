@@ -14,7 +14,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import FileResponse, Response
 from starlette.exceptions import HTTPException
 
-from raygenre.card import card
+from raygenre.evaluation.model_card import card
 from serve import contract, direct
 from serve.body import Account, is_form, read_files
 from serve.guard import Guard

@@ -11,8 +11,8 @@ from mlflow.tracking import MlflowClient
 from rich.console import Console
 
 from raygenre import alias, championship, registry
-from raygenre.comparison import Comparison
-from raygenre.evidence import Decision
+from raygenre.evaluation.paired_test import Comparison
+from raygenre.evaluation.version_facts import Decision
 from raygenre.registry import MODEL
 from raygenre.system.storage import Storage
 from raygenre.tracking_server import Server, ServerAwayError

@@ -8,7 +8,7 @@ from mlflow.entities import Metric
 
 from raygenre import comparing, comparing_page
 from raygenre.comparing import Match, Subject, UnknownRunError
-from raygenre.comparison import Comparison
+from raygenre.evaluation.paired_test import Comparison
 from raygenre.registry import RegistryError
 from raygenre.system.storage import resolve
 from raygenre.tracking_server import Server

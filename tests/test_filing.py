@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from raygenre import filing, registry
-from raygenre.appraisal import Appraisal, appraise
+from raygenre.evaluation.evaluate import Appraisal, appraise
+from raygenre.evaluation.slices import Known
 from raygenre.model.classifier import Classifier
 from raygenre.model.network import GenreCNN, ModelConfig
-from raygenre.slices import Known
 from raygenre.tracking_server import Server
 from tests.conftest import FinishedSearch
 

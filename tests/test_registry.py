@@ -8,7 +8,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
 from raygenre import alias, registry
-from raygenre.evidence import Evidence
+from raygenre.evaluation.version_facts import Evidence
 from raygenre.model.classifier import WEIGHTS, Classifier
 from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.registry import AwayError, RegistryError

@@ -97,7 +97,7 @@ def _course(one: "Subject", name: str) -> str:
 
 
 def _print_match(match: "Match") -> None:
-    from raygenre.verdict import answers, duel
+    from raygenre.evaluation.paired_test import answers, duel
 
     out.print()
     if (found := match.comparison) is None:

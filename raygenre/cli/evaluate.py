@@ -11,9 +11,9 @@ from rich.markup import escape
 from raygenre.cli.console import bar, err, fail, out
 
 if TYPE_CHECKING:
-    from raygenre.appraisal import Appraisal
+    from raygenre.evaluation.evaluate import Appraisal
+    from raygenre.evaluation.slices import Known
     from raygenre.registry import Fetched
-    from raygenre.slices import Known
     from raygenre.system.storage import Storage
 
 
@@ -40,10 +40,11 @@ def evaluate(
     chosen by. The report is one HTML file, and is the model card too. The numbers, the figures and the report go into
     the model's run in MLflow, or into a run of their own for other tracks than its test tracks.
     """
-    from raygenre import registry, report, report_page
-    from raygenre.appraisal import AppraisalError, appraise
+    from raygenre import registry
     from raygenre.data import dataset
     from raygenre.data.track_files import DataError
+    from raygenre.evaluation import html_report, tables
+    from raygenre.evaluation.evaluate import AppraisalError, appraise
     from raygenre.system.atomic_write import write_whole
     from raygenre.system.storage import resolve
 
@@ -66,7 +67,7 @@ def evaluate(
         fail(str(error))
     for warning in appraisal.warnings:
         err.print(f"[bold yellow]warning:[/bold yellow] {escape(warning)}", highlight=False, soft_wrap=True)
-    page = report_page.page(appraisal, name=fetched.name, evidence=fetched.evidence)
+    page = html_report.page(appraisal, name=fetched.name, evidence=fetched.evidence)
     try:
         write_whole(output, page.encode())
     except OSError as error:
@@ -74,12 +75,12 @@ def evaluate(
     run_id = _log(where, fetched, appraisal, page) if log else ""
     if as_json:
         facts = {"model": fetched.name, "data": appraisal.source, "data_digest": appraisal.digest, "split": split}
-        record = facts | {"run_id": run_id, "report": str(output)} | report.record(appraisal)
+        record = facts | {"run_id": run_id, "report": str(output)} | tables.record(appraisal)
         out.file.write(json.dumps(record, indent=1, allow_nan=False) + "\n")
     else:
-        out.print(report.recall_table(appraisal.evaluation, appraisal.side), highlight=False)
+        out.print(tables.recall_table(appraisal.evaluation, appraisal.side), highlight=False)
         if appraisal.slices or appraisal.uniform:
-            out.print(report.slice_table(appraisal.slices, appraisal.uniform), highlight=False)
+            out.print(tables.slice_table(appraisal.slices, appraisal.uniform), highlight=False)
         out.print(f"Report: {output}", highlight=False, soft_wrap=True, markup=False)
     if log and not run_id:
         raise typer.Exit(1)
@@ -87,7 +88,7 @@ def evaluate(
 
 def _known(duplicates: Path | None, artists: Path | None, faults: Path | None) -> "Known":
     from raygenre.data.duplicates import read_duplicates
-    from raygenre.slices import Known, read_artists, read_tracks
+    from raygenre.evaluation.slices import Known, read_artists, read_tracks
 
     return Known(
         duplicates=read_duplicates(duplicates) if duplicates else None,

@@ -13,7 +13,7 @@ from raygenre.cli.console import asking, fail, out
 
 if TYPE_CHECKING:
     from raygenre.championship import Version
-    from raygenre.evidence import Evidence
+    from raygenre.evaluation.version_facts import Evidence
 
 _SHORT = 8  # characters of a digest
 
@@ -93,7 +93,7 @@ def _record(version: "Version") -> dict[str, object]:
 
 
 def _interval(known: "Evidence | None") -> tuple[float, float] | None:
-    from raygenre.evaluation import wilson_interval
+    from raygenre.evaluation.metrics import wilson_interval
 
     if known is None or not known.test_tracks:
         return None

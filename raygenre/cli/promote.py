@@ -22,7 +22,8 @@ def promote(
     Both answer the version's test tracks, but for those that the champion was trained on; at least 50 must be left.
     Exit status 1: it does not become the champion. Endpoints that run take a new champion within 30 s.
     """
-    from raygenre import championship, contest, registry
+    from raygenre import championship, registry
+    from raygenre.evaluation import head_to_head
     from raygenre.promotion_lock import LockLostError
     from raygenre.system.storage import resolve
     from raygenre.verdict import verdict
@@ -36,7 +37,7 @@ def promote(
                 version,
                 fetched.classifier,
                 fetched.evidence,
-                data=lambda: contest.tested_data(fetched.evidence, data, cache=where.cache),
+                data=lambda: head_to_head.tested_data(fetched.evidence, data, cache=where.cache),
                 force=force or None,
             )
     except (registry.RegistryError, LockLostError, ValueError, OSError) as error:

@@ -14,7 +14,7 @@ from mlflow.entities import Metric, Run
 
 from raygenre import alias, championship, registry
 from raygenre.data.dataset import Dataset, load
-from raygenre.evidence import Decision, Evidence
+from raygenre.evaluation.version_facts import Decision, Evidence
 from raygenre.model.classifier import Classifier
 from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.model.seen_tracks import Seen

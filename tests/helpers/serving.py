@@ -11,7 +11,7 @@ from ray import serve
 
 from raygenre import alias, registry
 from raygenre.audio.synthesis import synthesise
-from raygenre.evidence import Evidence
+from raygenre.evaluation.version_facts import Evidence
 from raygenre.model.classifier import Classifier
 from raygenre.model.input_drift import Reference
 from raygenre.model.network import GenreCNN, ModelConfig

@@ -11,7 +11,11 @@ from math import comb
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.markup import escape
+from rich.table import Table
 
+LEAST_TRACKS = 50  # in a comparison; fewer would tell hardly any classifiers apart
+SIGNIFICANT = 0.05  # a candidate's p-value must be smaller
 RESAMPLES = 10_000
 _SEED = 0  # of the resamples: the same counts have the same interval
 
@@ -96,3 +100,31 @@ class Comparison:
 def _tail(hits: int, throws: int) -> float:
     """Return the probability of at least so many heads in throws of a fair coin."""
     return sum(comb(throws, heads) for heads in range(hits, throws + 1)) / (1 << throws)
+
+
+def answers(comparison: Comparison, first: str, second: str) -> Table:
+    """Return the tracks by who named them rightly; `first` stands in the candidate's place."""
+    table = Table(box=None, padding=(0, 1), header_style="bold")
+    first, second = escape(first), escape(second)
+    for column in ("tracks", f"{second} right", f"{second} wrong"):
+        table.add_column(column, justify="right")
+    table.add_row(f"{first} right", str(comparison.both), str(comparison.candidate))
+    table.add_row(f"{first} wrong", str(comparison.incumbent), str(comparison.neither))
+    return table
+
+
+def difference(comparison: Comparison, first: str, second: str) -> str:
+    """Say how far apart the two are."""
+    low, high = comparison.interval
+    return (
+        f"{first} is right on {comparison.candidate_accuracy:.1%} of these {comparison.tracks} tracks, {second} on "
+        f"{comparison.incumbent_accuracy:.1%}: {100 * comparison.difference:+.1f} points "
+        f"(95 % interval {100 * low:+.1f} to {100 * high:+.1f})"
+    )
+
+
+def duel(comparison: Comparison, first: str, second: str) -> str:
+    """Say how far apart two are of which neither is the champion, and whether that is chance."""
+    p_value = comparison.two_sided_p_value
+    verdict = "beyond chance" if p_value < SIGNIFICANT else "which may be chance"
+    return f"{difference(comparison, first, second)}, {verdict} (exact McNemar test, two-sided: p = {p_value:.2g})"

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenre.data.dataset import Dataset
-from raygenre.evaluation import Evaluation, evaluate
+from raygenre.evaluation.metrics import Evaluation, evaluate
+from raygenre.evaluation.slices import TAUGHT, Known, Slice, slices
 from raygenre.model.classifier import Classifier
 from raygenre.model.saliency import saliency
 from raygenre.model.seen_tracks import fingerprint
-from raygenre.slices import TAUGHT, Known, Slice, slices
 
 Side = Literal["test", "train", "all"]
 MISTAKES = 10  # that are shown

@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import torch
 
-from raygenre.card import card
-from raygenre.evidence import Evidence
+from raygenre.evaluation.model_card import card
+from raygenre.evaluation.version_facts import Evidence
 from raygenre.model.calibration import Calibration
 from raygenre.model.classifier import Classifier
 from raygenre.model.network import GenreCNN, ModelConfig

@@ -6,8 +6,8 @@ import pytest
 
 from raygenre.data.dataset import Dataset
 from raygenre.data.track_files import DataError
+from raygenre.evaluation.slices import TAUGHT, Known, read_artists, read_tracks, slices
 from raygenre.model.seen_tracks import Seen
-from raygenre.slices import TAUGHT, Known, read_artists, read_tracks, slices
 
 TRACKS = ("a", "b", "c", "d", "e")
 LEVELS = np.random.default_rng(0).integers(0, 256, (5, 128, 333), dtype=np.uint8)

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from raygenre import card, report
-from raygenre.appraisal import Appraisal, Side
 from raygenre.audio.decoding import SAMPLE_RATE
-from raygenre.evidence import Evidence
+from raygenre.evaluation import model_card, plots
+from raygenre.evaluation.evaluate import Appraisal, Side
+from raygenre.evaluation.version_facts import Evidence
 from raygenre.spectrogram.levels import COLUMNS, N_FFT, mel_filters
 from raygenre.spectrogram.magma import MAGMA
 
@@ -49,12 +49,12 @@ def page(appraisal: Appraisal, *, name: str, evidence: Evidence | None) -> str:
     return template.render(
         appraisal=appraisal,
         name=name,
-        introduction=card.introduction(classifier),
+        introduction=model_card.introduction(classifier),
         tracks=f"{whose}{evaluation.tracks} {_TRACKS[appraisal.side]}",
-        confusion=_svg(report.confusion_figure(evaluation)),
-        reliability=_svg(report.reliability_figure(evaluation)),
+        confusion=_svg(plots.confusion_figure(evaluation)),
+        reliability=_svg(plots.reliability_figure(evaluation)),
         slices=[
-            (title, part, _svg(report.confusion_figure(part)), _svg(report.reliability_figure(part)))
+            (title, part, _svg(plots.confusion_figure(part)), _svg(plots.reliability_figure(part)))
             for title, part in appraisal.slices
         ],
         method="HiResCAM" if classifier.model.config.frequency_bins > 1 else "Grad-CAM",
@@ -67,7 +67,7 @@ def page(appraisal: Appraisal, *, name: str, evidence: Evidence | None) -> str:
             )
             for mistake in appraisal.mistakes
         ],
-        sections=card.sections(classifier, evidence),
+        sections=model_card.sections(classifier, evidence),
         versions=", ".join(f"{library} {version(library)}" for library in ("raygenre", "torch", "numpy", "captum")),
     )
 

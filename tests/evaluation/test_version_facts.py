@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from raygenre import evidence as module
-from raygenre.comparison import Comparison
-from raygenre.evidence import Evidence, by_comparison, by_kind
+from raygenre.evaluation import version_facts as module
+from raygenre.evaluation.paired_test import Comparison
+from raygenre.evaluation.version_facts import Evidence, by_comparison, by_kind
 
 
 def evidence(accuracy: float = 0.7, *, synthetic: bool = False, test: str = "t", sha256: str = "x") -> Evidence:

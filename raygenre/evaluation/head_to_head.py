@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from raygenre.comparison import Comparison
 from raygenre.data.dataset import Dataset, load
-from raygenre.evidence import Evidence
+from raygenre.evaluation.paired_test import Comparison
+from raygenre.evaluation.version_facts import Evidence
 from raygenre.model.classifier import Classifier
 from raygenre.model.seen_tracks import Seen, fingerprint
 

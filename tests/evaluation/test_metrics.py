@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score, precision_recall_fscore_support
 
-from raygenre.evaluation import Evaluation, confusion_matrix, wilson_interval
+from raygenre.evaluation.metrics import Evaluation, confusion_matrix, wilson_interval
 
 ANSWERS = np.array([[0.8, 0.1, 0.1], [0.9, 0.1, 0], [0.4, 0.6, 0], [0.3, 0.6, 0.1]], dtype=np.float32)
 

@@ -8,15 +8,15 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 from rich.console import Console
 
-from raygenre import report
-from raygenre.evaluation import Evaluation
+from raygenre.evaluation import plots, tables
+from raygenre.evaluation.metrics import Evaluation
 
 LABELS, PREDICTED = np.array([0, 0, 0, 1, 1]), np.array([0, 0, 1, 1, 0])
 EVALUATION = Evaluation(("blues", "jazz", "rock"), LABELS, np.eye(3, dtype=np.float32)[PREDICTED], 0.5)
 
 
 def test_the_table_is_the_matrix() -> None:
-    rows = list(csv.reader(io.StringIO(report.confusion_csv(EVALUATION))))
+    rows = list(csv.reader(io.StringIO(tables.confusion_csv(EVALUATION))))
     assert rows == [
         ["true genre", "blues", "jazz", "rock"],
         ["blues", "2", "1", "0"],
@@ -26,7 +26,7 @@ def test_the_table_is_the_matrix() -> None:
 
 
 def test_the_picture_is_darkest_where_most_tracks_are() -> None:
-    figure = report.confusion_figure(EVALUATION)
+    figure = plots.confusion_figure(EVALUATION)
     [image] = figure.axes[0].images
     shares = np.asarray(image.get_array())
     assert shares.argmax() == 0
@@ -43,7 +43,7 @@ def test_the_picture_is_darkest_where_most_tracks_are() -> None:
 def test_the_reliability_diagram_has_a_point_for_each_bin_with_answers() -> None:
     labels = np.array([0, 0, 1, 1])
     answers = np.array([[0.95, 0.05, 0], [0.55, 0.45, 0], [0.58, 0.42, 0], [0.1, 0.9, 0]], dtype=np.float32)
-    figure = report.reliability_figure(Evaluation(("blues", "jazz", "rock"), labels, answers, 0.7))
+    figure = plots.reliability_figure(Evaluation(("blues", "jazz", "rock"), labels, answers, 0.7))
     above, below = figure.axes
     points = [line.get_xydata().tolist()[0] for line in above.lines if line.get_marker() == "o"]  # type: ignore[union-attr]
     assert np.array(points) == pytest.approx(np.array([[0.565, 0.5], [0.925, 1]]))
@@ -52,11 +52,11 @@ def test_the_reliability_diagram_has_a_point_for_each_bin_with_answers() -> None
 
 def test_names_of_genres_are_no_formulas_and_need_no_font() -> None:
     names = ("$x_1$", "ロック", "rock")
-    for figure in (report.confusion_figure(replace(EVALUATION, genres=names)), report.reliability_figure(EVALUATION)):
+    for figure in (plots.confusion_figure(replace(EVALUATION, genres=names)), plots.reliability_figure(EVALUATION)):
         figure.savefig(io.BytesIO())
     labels = [
         label.get_text()
-        for label in report.confusion_figure(replace(EVALUATION, genres=names)).axes[0].get_xticklabels()
+        for label in plots.confusion_figure(replace(EVALUATION, genres=names)).axes[0].get_xticklabels()
     ]
     assert labels == ["$x_1$", "□□□", "rock"]
 
@@ -65,7 +65,7 @@ def test_slices_are_a_line_each() -> None:
     text = io.StringIO()
     slices = [("faulty", EVALUATION), ("not faulty", EVALUATION.part(np.array([True, False, True, True, True])))]
     Console(file=text, width=120).print(
-        report.slice_table(slices, [("artist not known", False), ("with a known copy", True)])
+        tables.slice_table(slices, [("artist not known", False), ("with a known copy", True)])
     )
     lines = [" ".join(line.split()) for line in text.getvalue().splitlines()]
     assert lines[1].startswith("faulty 5 60.0% 23.1% to 88.2%")
@@ -75,7 +75,7 @@ def test_slices_are_a_line_each() -> None:
 
 def test_the_terminal_says_accuracy_interval_and_recall() -> None:
     text = io.StringIO()
-    Console(file=text, width=120).print(report.recall_table(EVALUATION))
+    Console(file=text, width=120).print(tables.recall_table(EVALUATION))
     printed = text.getvalue()
     assert "Test accuracy 60.0% on 5 tracks (95 % interval 23.1% to 88.2%)" in printed
     assert "67%" in printed

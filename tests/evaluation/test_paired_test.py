@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from raygenre.comparison import Comparison
+from raygenre.evaluation.paired_test import Comparison
 
 
 def test_tracks_are_counted_by_their_kind() -> None:

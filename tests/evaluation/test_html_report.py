@@ -11,14 +11,14 @@ import pytest
 import torch
 from PIL import Image
 
-from raygenre import report_page
-from raygenre.appraisal import Appraisal, appraise
 from raygenre.data.dataset import Dataset
-from raygenre.evidence import Evidence
+from raygenre.evaluation import html_report
+from raygenre.evaluation.evaluate import Appraisal, appraise
+from raygenre.evaluation.slices import Known
+from raygenre.evaluation.version_facts import Evidence
 from raygenre.model.classifier import Classifier
 from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.model.seen_tracks import Seen
-from raygenre.slices import Known
 from raygenre.spectrogram.magma import MAGMA
 
 EVIDENCE = Evidence(0.5, "t", synthetic=False, study="spring", sha256="feed")
@@ -66,7 +66,7 @@ def nasty(tracks: Dataset) -> str:
         genres=(*tracks.genres[:2], NASTY),
         source=f"/music/{NASTY}",
     )
-    return report_page.page(appraisal(named), name="raygenre/3", evidence=EVIDENCE)
+    return html_report.page(appraisal(named), name="raygenre/3", evidence=EVIDENCE)
 
 
 def test_names_out_of_the_data_are_text_and_never_markup(nasty: str) -> None:
@@ -92,7 +92,7 @@ def test_everything_is_in_the_file(nasty: str) -> None:
 
 def test_the_page_says_what_the_appraisal_says(tracks: Dataset) -> None:
     found = appraisal(tracks)
-    text = Reader(report_page.page(found, name="raygenre/3", evidence=EVIDENCE)).text
+    text = Reader(html_report.page(found, name="raygenre/3", evidence=EVIDENCE)).text
     evaluation = found.evaluation
     low, high = evaluation.interval
     assert f"Accuracy {100 * evaluation.accuracy:.1f}\u00a0%" in text
@@ -113,7 +113,7 @@ def test_the_page_says_what_the_appraisal_says(tracks: Dataset) -> None:
 
 def test_slices_that_tell_nothing_apart_are_a_line(tracks: Dataset) -> None:
     found = replace(appraisal(tracks), slices=(), uniform=(("faulty", False), ("with a known copy", True)))
-    text = Reader(report_page.page(found, name="x", evidence=None)).text
+    text = Reader(html_report.page(found, name="x", evidence=None)).text
     assert "faulty: none of these tracks." in text
     assert "with a known copy: all of these tracks." in text
 
@@ -122,12 +122,12 @@ def test_slices_that_tell_nothing_apart_are_a_line(tracks: Dataset) -> None:
 def test_how_evidence_was_found_goes_by_its_name(tracks: Dataset, bins: int, method: str) -> None:
     model = GenreCNN(ModelConfig(genres=3, widths=(4, 4, 4), frequency_bins=bins)).eval()
     found = replace(appraisal(tracks), classifier=Classifier(model, tracks.genres))
-    assert method in Reader(report_page.page(found, name="x", evidence=None)).text
+    assert method in Reader(html_report.page(found, name="x", evidence=None)).text
 
 
 def test_a_model_without_mistakes_has_none_to_show(tracks: Dataset) -> None:
     found = replace(appraisal(tracks), mistakes=(), slices=())
-    text = Reader(report_page.page(found, name="x", evidence=None)).text
+    text = Reader(html_report.page(found, name="x", evidence=None)).text
     assert "mistakes" not in text
     assert "Slices" not in text
 
@@ -135,7 +135,7 @@ def test_a_model_without_mistakes_has_none_to_show(tracks: Dataset) -> None:
 def test_the_picture_has_the_datasets_colours_and_low_tones_below() -> None:
     levels = np.zeros((128, 333), dtype=np.uint8)
     levels[0, 7] = 200
-    picture = np.asarray(report_page.spectrogram(levels).convert("RGB"))
+    picture = np.asarray(html_report.spectrogram(levels).convert("RGB"))
     assert picture.shape == (128, 333, 3)
     assert (picture[127, 7] == MAGMA[200]).all()
     assert (picture[0, 0] == MAGMA[0]).all()
@@ -145,15 +145,15 @@ def test_evidence_is_lit_and_outlined() -> None:
     levels = np.full((128, 333), 200, dtype=np.uint8)
     evidence = np.zeros((128, 333), dtype=np.float32)
     evidence[10:21, 100:120] = 1
-    picture = np.asarray(report_page.lit(levels, evidence))[::-1].astype(int)
+    picture = np.asarray(html_report.lit(levels, evidence))[::-1].astype(int)
     assert (picture[15, 110] == MAGMA[200]).all()
     assert (picture[60, 110] < MAGMA[200] / 2).all()
     for row, column in ((10, 110), (20, 110), (15, 100), (15, 119)):
         assert picture[row, column].tolist() == [120, 255, 255]
     # The middle is column 109.5 of 333, and band 15, whose peak is the 16th of 130 points on Slaney's scale: 413 Hz,
     # and the nearest of the spectrum's bins is 409 Hz.
-    assert report_page.where(evidence) == "around 10 s and 409 Hz"
-    assert report_page.where(np.zeros_like(evidence)) == "nowhere in particular"
+    assert html_report.where(evidence) == "around 10 s and 409 Hz"
+    assert html_report.where(np.zeros_like(evidence)) == "nowhere in particular"
 
 
 def test_pictures_are_whole_pngs(nasty: str) -> None:

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from raygenre.appraisal import MISTAKES, AppraisalError, appraise
 from raygenre.data.dataset import Dataset
+from raygenre.evaluation.evaluate import MISTAKES, AppraisalError, appraise
+from raygenre.evaluation.slices import Known
 from raygenre.model.classifier import Classifier
 from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.model.seen_tracks import Seen
-from raygenre.slices import Known
 
 
 @pytest.fixture(scope="module")

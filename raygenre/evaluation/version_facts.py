@@ -4,10 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from raygenre.comparison import Comparison
-
-LEAST_TRACKS = 50  # in a comparison; fewer would tell hardly any classifiers apart
-SIGNIFICANT = 0.05  # a candidate's p-value must be smaller
+from raygenre.evaluation.paired_test import LEAST_TRACKS, SIGNIFICANT, Comparison
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,68 @@
+"""Pictures of an evaluation, for MLflow and the report."""
+
+from typing import TYPE_CHECKING
+
+from raygenre.evaluation.metrics import Evaluation, wilson_interval
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def confusion_figure(evaluation: Evaluation) -> "Figure":
+    """Draw the confusion matrix: a row a true genre, coloured by the share of its tracks, labelled with counts."""
+    from matplotlib.figure import Figure  # without pyplot: no window, no global state
+
+    size = 0.55 * len(evaluation.genres) + 2
+    figure = Figure(figsize=(size, size), layout="constrained")
+    axes = figure.add_subplot()
+    counts = evaluation.confusion
+    shares = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for row in range(len(counts)):
+        for column in range(len(counts)):
+            if counts[row, column]:
+                colour = "white" if shares[row, column] > 0.5 else "black"
+                axes.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour)
+    places, names = range(len(evaluation.genres)), [legible(genre) for genre in evaluation.genres]
+    axes.set_xticks(places, names, rotation=45, ha="right", parse_math=False)
+    axes.set_yticks(places, names, parse_math=False)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    low, high = evaluation.interval
+    axes.set_title(f"{evaluation.accuracy:.1%} of {evaluation.tracks} tracks ({low:.1%} to {high:.1%})")
+    return figure
+
+
+def reliability_figure(evaluation: Evaluation) -> "Figure":
+    """Draw the share of right answers over confidence, with 95 % intervals, and under it how many answers there are."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.5, 5.5), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+    bins = evaluation.reliability
+    width = 1 / len(bins.answers)
+    above.plot([0, 1], [0, 1], color="grey", linestyle="--", label="as sure as right")
+    for confidence, right, answers in zip(bins.confidence, bins.right, bins.answers, strict=True):
+        if answers:
+            low, high = wilson_interval(round(right * answers), answers)
+            above.plot([confidence, confidence], [low, high], color="#4477AA", linewidth=1)
+            above.plot([confidence], [right], "o", color="#4477AA")
+    above.axvline(evaluation.threshold, color="#CC6677", linestyle=":", label="uncertain below")
+    above.set_xlim(0, 1)
+    above.set_ylim(0, 1)
+    above.set_ylabel("share of right answers")
+    above.legend(loc="upper left")
+    above.set_title(f"expected calibration error {bins.error:.3f}")
+    middles = [(place + 0.5) * width for place in range(len(bins.answers))]
+    below.bar(middles, bins.answers, width=0.9 * width, color="#4477AA")
+    below.set_xlabel("confidence")
+    below.set_ylabel("answers")
+    return figure
+
+
+def legible(name: str) -> str:
+    """A name without the characters that matplotlib's font lacks, of which it would warn one by one."""
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    known = get_font(findfont(FontProperties())).get_charmap()
+    return "".join(character if ord(character) in known else "□" for character in name)
