@@ -42,7 +42,7 @@ from raygenre.search.recorder import METRICS
 from raygenre.search.trial import OBJECTIVE, Plan, Tracks
 from raygenre.search.trials import run_trials
 from raygenre.system.storage import resolve
-from raygenre.tracking import Tracker
+from raygenre.tracking.tracker import Tracker
 
 AT_ONCE = 2
 AWAY = "http://127.0.0.1:9"  # the port of a service that no machine offers any more

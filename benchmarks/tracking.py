@@ -30,8 +30,8 @@ from rich.table import Table
 from benchmarks.orchestration import mlflow_server
 from raygenre.search.recorder import METRICS
 from raygenre.system.storage import resolve
-from raygenre.tracking import Tracker
-from raygenre.tracking_server import Server
+from raygenre.tracking.server import Server
+from raygenre.tracking.tracker import Tracker
 
 NAMES = METRICS[:6]
 EXPERIMENT = "stock"

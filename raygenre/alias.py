@@ -13,7 +13,7 @@ from raygenre import promotion_lock, registry
 from raygenre.evaluation.version_facts import Evidence
 from raygenre.registry import CHAMPION, MODEL, RegistryError
 from raygenre.system.storage import Storage
-from raygenre.tracking_server import Server
+from raygenre.tracking.server import Server
 
 HISTORY = "champions_before"  # tag of the registered model
 REPLACED = "replaced_by"  # tag of a version that was champion

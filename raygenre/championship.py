@@ -23,7 +23,7 @@ from raygenre.evaluation.version_facts import Decision, Evidence, by_comparison,
 from raygenre.model.classifier import Classifier
 from raygenre.registry import MODEL, RegistryError
 from raygenre.system.storage import Storage
-from raygenre.tracking_server import Server, ServerAwayError, is_away, meaning, reason
+from raygenre.tracking.server import Server, ServerAwayError, is_away, meaning, reason
 
 WORDS = ("promoted", "promotion_reason", "promotion_forced", "promotion_by", "promotion_when", "compared_with")
 NUMBERS = (

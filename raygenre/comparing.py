@@ -22,7 +22,7 @@ from raygenre.evaluation.paired_test import Comparison
 from raygenre.evaluation.version_facts import Evidence
 from raygenre.search.config import SearchConfig
 from raygenre.system.storage import Storage
-from raygenre.tracking_server import EXPERIMENT, Server
+from raygenre.tracking.server import EXPERIMENT, Server
 
 Curve = tuple[tuple[int, float], ...]
 

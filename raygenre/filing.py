@@ -11,7 +11,7 @@ from raygenre.evaluation import html_report, model_card, plots, tables
 from raygenre.evaluation.evaluate import Appraisal
 from raygenre.registry import Fetched
 from raygenre.system.storage import Storage
-from raygenre.tracking_server import Server, TrackingError, no_retries
+from raygenre.tracking.server import Server, TrackingError, no_retries
 
 NUMBERS = "evaluation.json"
 _LONGEST = 5000  # characters of a version's description, which PostgreSQL holds MLflow to

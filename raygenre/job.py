@@ -35,8 +35,8 @@ from raygenre.search.run import Candidate, run_search
 from raygenre.search.tracked import tracked
 from raygenre.system.location import Place
 from raygenre.system.storage import Storage
-from raygenre.tracking import Tracker
-from raygenre.tracking_server import ServerAwayError, no_retries
+from raygenre.tracking.server import ServerAwayError, no_retries
+from raygenre.tracking.tracker import Tracker
 
 
 class UndecidedError(RuntimeError):

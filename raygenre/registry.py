@@ -19,7 +19,7 @@ from raygenre.evaluation.version_facts import Evidence
 from raygenre.model.classifier import Classifier, ClassifierError
 from raygenre.packing import save_pyfunc
 from raygenre.system.storage import Storage
-from raygenre.tracking_server import no_retries, quiet_mlflow, reason
+from raygenre.tracking.server import no_retries, quiet_mlflow, reason
 
 MODEL = "raygenre"
 CHAMPION = "champion"

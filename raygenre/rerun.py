@@ -21,7 +21,7 @@ from raygenre.search.config import SearchConfig
 from raygenre.search.space import Value, checked
 from raygenre.search.trial import OBJECTIVE, Plan, Rows, Tracks, around, start, train, whole
 from raygenre.system.location import Place
-from raygenre.tracking_server import Server, TrackingError
+from raygenre.tracking.server import Server, TrackingError
 
 TOLERANCE = 1e-6
 """The largest difference of two values that are called the same."""

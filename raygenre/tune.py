@@ -31,7 +31,7 @@ from raygenre.search.resolve import check_unchanged
 from raygenre.search.resolve import resolve as resolved
 from raygenre.system.redaction import masked
 from raygenre.system.storage import Storage, resolve
-from raygenre.tracking_server import ServerAwayError, TrackingError, reason
+from raygenre.tracking.server import ServerAwayError, TrackingError, reason
 from raygenre.verdict import verdict
 
 PLACE = ("storage", "study_url", "tracking_uri", "address", "cpus_per_trial", "gpus_per_trial", "max_concurrent")

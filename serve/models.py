@@ -21,7 +21,7 @@ from raygenre.model.classifier import ClassifierError
 from raygenre.model.input_drift import RANGES, Drift, Reference
 from raygenre.registry import AwayError, Fetched, RegistryError
 from raygenre.system.storage import Storage
-from raygenre.tracking_server import no_retries
+from raygenre.tracking.server import no_retries
 from serve import logs
 from serve.metrics import Metrics
 from serve.schema import ModelName

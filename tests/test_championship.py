@@ -15,7 +15,7 @@ from raygenre.evaluation.paired_test import Comparison
 from raygenre.evaluation.version_facts import Decision
 from raygenre.registry import MODEL
 from raygenre.system.storage import Storage
-from raygenre.tracking_server import Server, ServerAwayError
+from raygenre.tracking.server import Server, ServerAwayError
 from raygenre.verdict import verdict
 from tests.helpers import rivals
 from tests.helpers.mlflow_server import MlflowServer, free_port

@@ -25,8 +25,8 @@ from raygenre.search.space import space
 from raygenre.spectrogram.song import read
 from raygenre.system.storage import Storage, resolve
 from raygenre.timeline import percent
-from raygenre.tracking import Tracker
-from raygenre.tracking_server import Server
+from raygenre.tracking.server import Server
+from raygenre.tracking.tracker import Tracker
 from tests.conftest import FinishedSearch, new_ledger
 from tests.helpers.mlflow_server import free_port, values
 from tests.helpers.sounds import encode, tone

@@ -12,7 +12,7 @@ from raygenre.data.dataset import SYNTHETIC_TRACKS, Dataset
 from raygenre.model.classifier import Classifier
 from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.model.seen_tracks import Seen
-from raygenre.tracking_server import Server
+from raygenre.tracking.server import Server
 from tests.conftest import FinishedSearch
 from tests.helpers.mlflow_server import free_port
 

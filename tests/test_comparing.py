@@ -11,7 +11,7 @@ from raygenre.comparing import Match, Subject, UnknownRunError
 from raygenre.evaluation.paired_test import Comparison
 from raygenre.registry import RegistryError
 from raygenre.system.storage import resolve
-from raygenre.tracking_server import Server
+from raygenre.tracking.server import Server
 from tests.helpers.rivals import BELLS, DRONE, FORGETFUL, Ring
 
 

@@ -10,7 +10,7 @@ from raygenre.evaluation.evaluate import Appraisal, appraise
 from raygenre.evaluation.slices import Known
 from raygenre.model.classifier import Classifier
 from raygenre.model.network import GenreCNN, ModelConfig
-from raygenre.tracking_server import Server
+from raygenre.tracking.server import Server
 from tests.conftest import FinishedSearch
 
 

@@ -21,8 +21,8 @@ from raygenre.search.ledger import CHECKPOINT, RUN
 from raygenre.search.recorder import METRICS
 from raygenre.search.tracked import tracked
 from raygenre.spectrogram.image import write_png
-from raygenre.tracking import Tracker
-from raygenre.tracking_server import Server
+from raygenre.tracking.server import Server
+from raygenre.tracking.tracker import Tracker
 from tests.conftest import FinishedSearch, new_ledger
 from tests.helpers.storages import empty_storage
 

@@ -9,7 +9,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from raygenre import promotion_lock
-from raygenre.tracking_server import Server
+from raygenre.tracking.server import Server
 from tests.helpers.mlflow_server import MlflowServer
 from tests.helpers.storages import empty_storage
 

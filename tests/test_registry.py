@@ -13,7 +13,7 @@ from raygenre.model.classifier import WEIGHTS, Classifier
 from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.registry import AwayError, RegistryError
 from raygenre.system.storage import Storage, resolve
-from raygenre.tracking_server import Server
+from raygenre.tracking.server import Server
 from tests.helpers.storages import empty_storage
 
 

@@ -16,7 +16,7 @@ from raygenre.data.dataset import Dataset
 from raygenre.rerun import TOLERANCE, Difference, Largest, Record, largest, read, train_again
 from raygenre.search.config import Resources
 from raygenre.system.code_version import CODE
-from raygenre.tracking_server import Server
+from raygenre.tracking.server import Server
 from tests.conftest import GENRES, FinishedSearch, new_ledger
 from tests.helpers.storages import empty_storage
 

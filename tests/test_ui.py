@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from raygenre.system.storage import resolve
-from raygenre.tracking_server import Server
+from raygenre.tracking.server import Server
 from tests.helpers.mlflow_server import free_port
 from tests.helpers.project import ROOT
 

@@ -26,7 +26,7 @@ def fail(message: str) -> NoReturn:
 @contextmanager
 def asking(storage: Storage) -> Iterator[None]:
     """Ask MLflow, once each time; end with status 2 and what to do where it is away or refuses."""
-    from raygenre.tracking_server import ServerAwayError, TrackingError, no_retries, reason
+    from raygenre.tracking.server import ServerAwayError, TrackingError, no_retries, reason
 
     try:
         with no_retries():

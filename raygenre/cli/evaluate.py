@@ -100,7 +100,7 @@ def _known(duplicates: Path | None, artists: Path | None, faults: Path | None) -
 def _log(where: "Storage", fetched: "Fetched", appraisal: "Appraisal", page: str) -> str:
     """Log to MLflow and return the run; "" if MLflow would not have it."""
     from raygenre import filing
-    from raygenre.tracking_server import TrackingError, reason
+    from raygenre.tracking.server import TrackingError, reason
 
     try:
         return filing.file(where, fetched, appraisal, page)

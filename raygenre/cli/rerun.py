@@ -23,7 +23,7 @@ def rerun(
     from raygenre import rerun as reruns
     from raygenre.data import dataset as data_sets
     from raygenre.system.storage import resolve
-    from raygenre.tracking_server import Server
+    from raygenre.tracking.server import Server
     from raygenre.training import NonFiniteLossError
 
     try:

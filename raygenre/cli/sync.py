@@ -22,7 +22,7 @@ def sync(
     """Deliver to MLflow what searches kept while it was away."""
     from raygenre.search.folder import StudyBusyError
     from raygenre.system.redaction import masked
-    from raygenre.tracking_server import ServerAwayError, TrackingError
+    from raygenre.tracking.server import ServerAwayError, TrackingError
 
     try:
         where = resolve(storage, tracking_uri)
@@ -50,9 +50,9 @@ def sync(
 
 def _waiting(where: Storage, study: str) -> dict[str, int]:
     """How many entries wait in each study, or in one; that which was worked on last comes last."""
-    from raygenre import spool
     from raygenre.search.folder import StudyError
-    from raygenre.tracking import SPOOL
+    from raygenre.tracking import spool
+    from raygenre.tracking.tracker import SPOOL
 
     found: dict[str, int] = {}
     names = [name for name in where.studies.names() if (where.studies / name).names()]
@@ -77,8 +77,8 @@ def _deliver(where: Storage, name: str, study_url: str | None) -> str:
     """Deliver one study's entries, and say what MLflow would not have."""
     from raygenre.search.ledger import Ledger
     from raygenre.search.run_ids import note_run_ids
-    from raygenre.tracking import Tracker
-    from raygenre.tracking_server import ServerAwayError
+    from raygenre.tracking.server import ServerAwayError
+    from raygenre.tracking.tracker import Tracker
 
     ledger = Ledger.open(where.studies, name, url=study_url)
     try:

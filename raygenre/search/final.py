@@ -12,7 +12,7 @@ from raygenre.search.recorder import METRICS
 from raygenre.search.searcher import trial_seed
 from raygenre.search.trial import Plan, Tracks, train_on_all
 from raygenre.system.location import Place
-from raygenre.tracking import Tracker
+from raygenre.tracking.tracker import Tracker
 
 _SEED = 2_000_000  # the final training's place in the row of seeds
 _MOST_THREADS = 8  # a step works on eight tracks at a time, and more threads would share one

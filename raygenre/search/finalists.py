@@ -24,7 +24,7 @@ from raygenre.search.searcher import trial_seed
 from raygenre.search.space import Setting
 from raygenre.search.trial import Plan, Tracks, Training, train_again
 from raygenre.system.location import Place
-from raygenre.tracking import Tracker
+from raygenre.tracking.tracker import Tracker
 
 RERUNS = 2  # of each of the best settings
 _FIRST_RERUN = 1_000_000  # seeds of re-runs are numbered from here, those of trials from 0

@@ -16,7 +16,7 @@ from raygenre.search.objectives import PREFIX, UNITS
 from raygenre.search.progress import short
 from raygenre.search.run_ids import trial_name
 from raygenre.system.atomic_write import write_whole
-from raygenre.tracking import Tracker
+from raygenre.tracking.tracker import Tracker
 
 FILE = "front.csv"
 

@@ -23,7 +23,7 @@ from raygenre.search.run_ids import trial_name
 from raygenre.search.searcher import trial_seed
 from raygenre.system import code_version
 from raygenre.system import hardware as machine
-from raygenre.tracking import Tracker
+from raygenre.tracking.tracker import Tracker
 
 NOTE = "mlflow.note.content"
 ENVIRONMENT, TRIALS, FINALISTS = "environment.json", "trials.csv", "finalists.csv"

@@ -12,7 +12,7 @@ from raygenre.search.ledger import CHECKPOINT, Ledger
 from raygenre.search.run_ids import note_run_ids, trial_name
 from raygenre.search.searcher import trial_config
 from raygenre.search.trial import OBJECTIVE, recorded
-from raygenre.tracking import Status, Tracker
+from raygenre.tracking.tracker import Status, Tracker
 
 METRICS = (
     OBJECTIVE,

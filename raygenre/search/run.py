@@ -19,9 +19,9 @@ from raygenre.search.pace import timed
 from raygenre.search.record import Record
 from raygenre.search.trial import Plan, Tracks
 from raygenre.search.trials import run_trials
-from raygenre.search.watch import watched
 from raygenre.system.location import Place
-from raygenre.tracking import Tracker
+from raygenre.tracking.system_metrics import watched
+from raygenre.tracking.tracker import Tracker
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from optuna.exceptions import UpdateFinishedTrialError
 
 from raygenre.search.ledger import RUN, Ledger
-from raygenre.tracking import Tracker
+from raygenre.tracking.tracker import Tracker
 
 
 def trial_name(number: int) -> str:

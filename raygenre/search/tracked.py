@@ -9,8 +9,8 @@ from rich.console import Console
 from raygenre.search.ledger import Ledger
 from raygenre.search.run_ids import note_run_ids
 from raygenre.system.storage import Storage
-from raygenre.tracking import Status, Tracker
-from raygenre.tracking_server import ServerAddressError, ServerAwayError, is_away
+from raygenre.tracking.server import ServerAddressError, ServerAwayError, is_away
+from raygenre.tracking.tracker import Status, Tracker
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from raygenre.search.samplers import sampler
 from raygenre.search.scheduler import scheduler
 from raygenre.search.searcher import LedgerSearcher
 from raygenre.search.trial import Plan, Tracks, run_trial
-from raygenre.tracking import Tracker
+from raygenre.tracking.tracker import Tracker
 
 _RESTARTS = 3  # of a trial whose worker or node died, from its last epoch
 

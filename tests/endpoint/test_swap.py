@@ -12,7 +12,7 @@ import pytest
 from raygenre import alias
 from raygenre.model.classifier import EXAMPLES, WEIGHTS
 from raygenre.system.storage import Storage
-from raygenre.tracking_server import Server
+from raygenre.tracking.server import Server
 from tests.helpers.metrics import scrape, value
 from tests.helpers.processes import until
 from tests.helpers.serving import PORT, new_storage, register, running

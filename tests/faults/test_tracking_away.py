@@ -13,8 +13,8 @@ import pytest
 
 from raygenre import alias
 from raygenre.system.storage import resolve
-from raygenre.tracking import Tracker
-from raygenre.tracking_server import Server
+from raygenre.tracking.server import Server
+from raygenre.tracking.tracker import Tracker
 from tests.helpers.driver import Driver
 from tests.helpers.mlflow_server import MlflowServer, values
 from tests.helpers.processes import until

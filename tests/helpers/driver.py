@@ -19,13 +19,13 @@ from mlflow.entities import Run
 from optuna.trial import FrozenTrial, TrialState
 from typer.testing import CliRunner, Result
 
-from raygenre.delivery import KEY
 from raygenre.search.config import Resources
 from raygenre.search.finalists import RERUNS
 from raygenre.search.opening import ID
 from raygenre.search.recorder import METRICS
 from raygenre.system.storage import resolve
-from raygenre.tracking_server import Server
+from raygenre.tracking.mlflow_writer import KEY
+from raygenre.tracking.server import Server
 from tests.helpers.processes import titled
 from tests.helpers.project import SCRIPT
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from raygenre.system.storage import Storage
-from raygenre.tracking_server import Server
+from raygenre.tracking.server import Server
 from tests.helpers.storages import empty_storage
 
 

@@ -21,7 +21,7 @@ from raygenre.model.seen_tracks import Seen
 from raygenre.registry import MODEL
 from raygenre.spectrogram.image import write_png
 from raygenre.system.storage import Storage, resolve
-from raygenre.tracking_server import Server
+from raygenre.tracking.server import Server
 from tests.helpers.storages import empty_storage
 
 DRONE, BELLS, STORM, SYNTHETIC, OTHER_GENRES, FORGETFUL = range(1, 7)  # versions

@@ -17,7 +17,7 @@ from raygenre.model.input_drift import Reference
 from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.spectrogram.levels import levels
 from raygenre.system.storage import Storage
-from raygenre.tracking_server import Server
+from raygenre.tracking.server import Server
 from serve.app import app
 from serve.settings import Settings
 from tests.helpers.mlflow_server import free_port

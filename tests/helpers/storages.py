@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from raygenre.system.storage import Storage, resolve
-from raygenre.tracking_server import Server
+from raygenre.tracking.server import Server
 
 
 @cache

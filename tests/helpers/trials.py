@@ -14,8 +14,8 @@ from raygenre.search.ledger import Ledger
 from raygenre.search.run_ids import note_run_ids
 from raygenre.search.trial import Plan, Tracks
 from raygenre.system.storage import resolve
-from raygenre.tracking import Tracker
-from raygenre.tracking_server import Server
+from raygenre.tracking.server import Server
+from raygenre.tracking.tracker import Tracker
 from tests.helpers.storages import empty_storage
 
 

@@ -17,7 +17,7 @@ from raygenre.search.config import Resources
 from raygenre.search.folder import StudyError
 from raygenre.search.ledger import RUN, Ledger, losses
 from raygenre.search.samplers import sampler
-from raygenre.tracking_server import Server
+from raygenre.tracking.server import Server
 from tests.conftest import new_ledger
 from tests.helpers.storages import empty_storage
 

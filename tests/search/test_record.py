@@ -26,8 +26,8 @@ from raygenre.search.searcher import trial_config
 from raygenre.system import code_version
 from raygenre.system import hardware as machine
 from raygenre.system.storage import resolve
-from raygenre.tracking import Tracker
-from raygenre.tracking_server import Server
+from raygenre.tracking.server import Server
+from raygenre.tracking.tracker import Tracker
 from tests.conftest import FinishedSearch, new_ledger, small_config
 from tests.helpers.storages import empty_storage
 

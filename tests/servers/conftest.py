@@ -16,7 +16,7 @@ import boto3
 import pytest
 import requests
 
-from raygenre.tracking_server import Server
+from raygenre.tracking.server import Server
 from tests.helpers.mlflow_server import MlflowServer, free_port
 from tests.helpers.postgres import Postgres, running
 

@@ -18,8 +18,8 @@ from raygenre.search.folder import StudyError, trouble
 from raygenre.search.samplers import sampler
 from raygenre.search.space import space
 from raygenre.system.storage import Storage
-from raygenre.tracking import Tracker
-from raygenre.tracking_server import Server, ServerAddressError
+from raygenre.tracking.server import Server, ServerAddressError
+from raygenre.tracking.tracker import Tracker
 from tests.conftest import new_ledger
 from tests.helpers.driver import STUDY, Driver, call
 from tests.helpers.postgres import PASSWORD

@@ -15,7 +15,7 @@ from raygenre.search.database_lock import held
 from raygenre.search.folder import StudyBusyError
 from raygenre.system.location import Place, PlaceError
 from raygenre.system.storage import Storage
-from raygenre.tracking_server import Server
+from raygenre.tracking.server import Server
 from tests.helpers.driver import STUDY, Driver, call
 from tests.helpers.mlflow_server import free_port
 from tests.helpers.postgres import PASSWORD

@@ -11,7 +11,7 @@ from raygenre import alias, championship
 from raygenre.data.dataset import Dataset
 from raygenre.model.classifier import Classifier
 from raygenre.model.network import GenreCNN, ModelConfig
-from raygenre.tracking_server import Server, TrackingError
+from raygenre.tracking.server import Server, TrackingError
 from tests.servers.conftest import ADMIN, GUEST, SINGER, Team, become
 
 pytestmark = pytest.mark.slow

@@ -8,10 +8,10 @@ import threading
 import time
 from contextlib import ExitStack
 
-from raygenre.delivery import Delivery
-from raygenre.spool import Spool, SpoolClosedError
 from raygenre.system.storage import Storage
-from raygenre.tracking_server import Server, ServerAddressError, meaning, no_retries, reason, unauthenticated
+from raygenre.tracking.mlflow_writer import Delivery
+from raygenre.tracking.server import Server, ServerAddressError, meaning, no_retries, reason, unauthenticated
+from raygenre.tracking.spool import Spool, SpoolClosedError
 
 BATCH_SECONDS = 1.0  # s between two rounds
 LONGEST_PAUSE = 10.0  # s between two tries while MLflow is away

@@ -14,9 +14,9 @@ from typing import Any
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
 
-from raygenre.spool import Entry, Spool
 from raygenre.system.redaction import masked
-from raygenre.tracking_server import Server, is_away, meaning, reason
+from raygenre.tracking.server import Server, is_away, meaning, reason
+from raygenre.tracking.spool import Entry, Spool
 
 KEY = "raygenre.run"
 """The tag with our own key of a run."""

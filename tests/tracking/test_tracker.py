@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from raygenre.data.split_summary import Part
-from raygenre.delivery import KEY, Delivery
-from raygenre.spool import Spool
 from raygenre.system.storage import Storage
-from raygenre.tracking import SPOOL, Tracker
-from raygenre.tracking_server import Server, ServerAddressError, no_retries
+from raygenre.tracking.mlflow_writer import KEY, Delivery
+from raygenre.tracking.server import Server, ServerAddressError, no_retries
+from raygenre.tracking.spool import Spool
+from raygenre.tracking.tracker import SPOOL, Tracker
 from tests.helpers.mlflow_server import MlflowServer, free_port, values
 from tests.helpers.storages import empty_storage
 

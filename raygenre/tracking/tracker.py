@@ -13,11 +13,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from raygenre.courier import Courier
 from raygenre.data.split_summary import Part
-from raygenre.spool import Spool
 from raygenre.system.storage import Storage
-from raygenre.tracking_server import ServerAwayError
+from raygenre.tracking.sender import Courier
+from raygenre.tracking.server import ServerAwayError
+from raygenre.tracking.spool import Spool
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

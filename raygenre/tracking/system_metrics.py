@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from raygenre.system import hardware
-from raygenre.tracking import Tracker
+from raygenre.tracking.tracker import Tracker
 
 EVERY = 10.0  # s between two values
 _SLOWER_AFTER = 360  # values, then twice the time between two: an hour has 360, a day 1700, a week 2700

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from raygenre import spool
-from raygenre.spool import Entry, Spool, SpoolClosedError
+from raygenre.tracking import spool
+from raygenre.tracking.spool import Entry, Spool, SpoolClosedError
 
 
 def start(run: str) -> Entry:

@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from raygenre.search.watch import EVERY, pause, watched
 from raygenre.system import hardware
-from raygenre.tracking import Tracker
-from raygenre.tracking_server import Server
+from raygenre.tracking.server import Server
+from raygenre.tracking.system_metrics import EVERY, pause, watched
+from raygenre.tracking.tracker import Tracker
 from tests.helpers.mlflow_server import values
 from tests.helpers.storages import empty_storage
 
