@@ -33,7 +33,7 @@ from raygenre.data import splits
 from raygenre.model.network import ModelConfig
 from raygenre.spectrogram.image import to_image
 from raygenre.system import storage
-from raygenre.training import Member, TrainingConfig, fit, standardised
+from raygenre.training.loop import Member, TrainingConfig, fit, standardised
 
 
 class PlainCNN(nn.Module):

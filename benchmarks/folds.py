@@ -29,7 +29,7 @@ from raygenre.model.network import ModelConfig
 from raygenre.search.samplers import sampler
 from raygenre.search.space import space
 from raygenre.system import storage
-from raygenre.training import Member, TrainingConfig, fit, standardised
+from raygenre.training.loop import Member, TrainingConfig, fit, standardised
 
 FOLDS = 5
 SIMULATIONS = 20_000

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from raygenre import championship, filing, registry, training_state
+from raygenre import championship, filing, registry
 from raygenre.data import splits
 from raygenre.data.dataset import Dataset
 from raygenre.data.duplicates import read_duplicates
@@ -37,6 +37,7 @@ from raygenre.system.location import Place
 from raygenre.system.storage import Storage
 from raygenre.tracking.server import ServerAwayError, no_retries
 from raygenre.tracking.tracker import Tracker
+from raygenre.training import checkpoint
 
 
 class UndecidedError(RuntimeError):
@@ -208,12 +209,12 @@ def _known(config: SearchConfig, console: Console) -> Known:
 
 def _classifier(ledger: Ledger, dataset: Dataset, candidate: Candidate, parent: str) -> Classifier:
     with _state(candidate.final.place) as state:
-        model = training_state.network(state)
+        model = checkpoint.network(state)
     # The final network has no held-out tracks; those of the same setting trained again have, and are of its kind.
     held_out = []
     for place in candidate.reruns:
         with _state(place) as state:
-            held_out.append(training_state.held_out(state, dataset.labels))
+            held_out.append(checkpoint.held_out(state, dataset.labels))
     logits, labels = (torch.cat(parts) for parts in zip(*held_out, strict=True))
     train, test = (splits.indices(dataset, side) for side in (ledger.split.train, ledger.split.test))
     seen = Seen.of(dataset.tracks, dataset.levels, train=train, test=test)
@@ -237,7 +238,7 @@ def _classifier(ledger: Ledger, dataset: Dataset, candidate: Candidate, parent: 
 
 @contextmanager
 def _state(place: Place) -> Iterator[Path]:
-    with training_state.at_hand(place) as folder:
-        if not (state := training_state.latest(folder)):
+    with checkpoint.at_hand(place) as folder:
+        if not (state := checkpoint.latest(folder)):
             raise FileNotFoundError(f"{place} holds no training state")
         yield state

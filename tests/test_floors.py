@@ -10,8 +10,6 @@ import pytest
 from tests.helpers.project import ROOT
 
 FLOORS = {
-    "raygenre.augmentation": 4,
-    "raygenre.optimizer": 4,
     "raygenre.verdict": 5,
     "raygenre.promotion_lock": 5,
     "raygenre.championship": 5,
@@ -20,9 +18,6 @@ FLOORS = {
     "raygenre.comparing_page": 10,
     "raygenre.filing": 5,
     "raygenre.rendering": 10,
-    "raygenre.surroundings": 4,
-    "raygenre.training": 4,
-    "raygenre.training_state": 4,
     "raygenre.timeline": 10,
     "raygenre.batch": 10,
     "raygenre.pyfunc": 5,
@@ -78,6 +73,7 @@ FLOORS = {
     "raygenre.model": 3,
     "raygenre.evaluation": 4,
     "raygenre.tracking": 4,
+    "raygenre.training": 4,
 }
 RAY = ("raygenre.search", "serve")
 MLFLOW = (
@@ -92,7 +88,7 @@ MLFLOW = (
     "raygenre.pyfunc",
     "raygenre.packing",
 )
-NEVER_IN_SERVE = ("raygenre.search", "raygenre.training", "raygenre.job")
+NEVER_IN_SERVE = ("raygenre.search", "raygenre.training.loop", "raygenre.job")
 
 SOURCES = sorted(
     path

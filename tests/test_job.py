@@ -11,7 +11,7 @@ from mlflow.entities import Run
 from optuna.trial import TrialState
 from rich.console import Console
 
-from raygenre import alias, job, promotion_lock, registry, training_state
+from raygenre import alias, job, promotion_lock, registry
 from raygenre.data import splits
 from raygenre.data.dataset import Dataset
 from raygenre.model.calibration import calibrate
@@ -23,6 +23,7 @@ from raygenre.search.tracked import tracked
 from raygenre.spectrogram.image import write_png
 from raygenre.tracking.server import Server
 from raygenre.tracking.tracker import Tracker
+from raygenre.training import checkpoint
 from tests.conftest import FinishedSearch, new_ledger
 from tests.helpers.storages import empty_storage
 
@@ -65,9 +66,7 @@ def test_the_classifier_knows_which_tracks_it_was_trained_and_tested_on(finished
 
 def test_the_classifier_is_calibrated_on_what_the_winners_reruns_had_not_seen(finished: FinishedSearch) -> None:
     candidate, dataset = finished.outcome.candidate, finished.dataset
-    held_out = [
-        training_state.held_out(max(place.folder.glob("epoch-*")), dataset.labels) for place in candidate.reruns
-    ]
+    held_out = [checkpoint.held_out(max(place.folder.glob("epoch-*")), dataset.labels) for place in candidate.reruns]
     logits, labels = (torch.cat(parts) for parts in zip(*held_out, strict=True))
     # Two folds share the training tracks, and each of two re-runs validates on both.
     assert len(labels) == 2 * len(finished.ledger.split.train)
@@ -109,7 +108,7 @@ def test_finalists_and_the_final_training_say_where_their_states_are(finished: F
     candidate = finished.outcome.candidate
     assert [run.data.tags[CHECKPOINT] for run in finalists] == [str(place) for place in candidate.reruns]
     assert final.data.tags[CHECKPOINT] == str(candidate.final.place)
-    assert all(training_state.latest(Path(run.data.tags[CHECKPOINT])) for run in [*finalists, final])
+    assert all(checkpoint.latest(Path(run.data.tags[CHECKPOINT])) for run in [*finalists, final])
 
 
 def test_how_much_the_best_trial_owes_to_luck_is_printed_and_kept(finished: FinishedSearch) -> None:

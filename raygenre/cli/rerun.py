@@ -24,7 +24,7 @@ def rerun(
     from raygenre.data import dataset as data_sets
     from raygenre.system.storage import resolve
     from raygenre.tracking.server import Server
-    from raygenre.training import NonFiniteLossError
+    from raygenre.training.loop import NonFiniteLossError
 
     try:
         where = resolve(storage, tracking_uri)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from raygenre.model.network import ModelConfig
-from raygenre.training import TrainingConfig
+from raygenre.training.loop import TrainingConfig
 
 Value = float | int | str
 Entry = Value | list[Value] | dict[str, Any]

@@ -10,14 +10,14 @@ import ray
 import torch
 from numpy.typing import NDArray
 
-from raygenre import training_state
 from raygenre.search import objectives
 from raygenre.search.memory import out_of_memory
 from raygenre.search.space import Setting
-from raygenre.surroundings import surroundings
 from raygenre.system import code_version
 from raygenre.system.location import Place
-from raygenre.training import EpochMetrics, Indices, Member, NonFiniteLossError, fit, standardised
+from raygenre.training import checkpoint
+from raygenre.training.environment import surroundings
+from raygenre.training.loop import EpochMetrics, Indices, Member, NonFiniteLossError, fit, standardised
 
 Rows = list[dict[str, float]]
 """What `summary` says of each epoch of a training."""
@@ -89,9 +89,9 @@ def train(members: Sequence[Member], tracks: Tracks, *, epochs: int, place: Plac
         NonFiniteLossError: the training diverged.
         OSError: the state cannot be written or read.
     """
-    with training_state.at_hand(place) as folder:
-        saved = training_state.latest(folder)
-        history = training_state.restore(saved, members) if saved else []
+    with checkpoint.at_hand(place) as folder:
+        saved = checkpoint.latest(folder)
+        history = checkpoint.restore(saved, members) if saved else []
         progress = fit(tracks.levels, tracks.labels, members, epochs=epochs)
         rows = summaries(history)
         yield from rows
@@ -101,15 +101,15 @@ def train(members: Sequence[Member], tracks: Tracks, *, epochs: int, place: Plac
             if row["validation_loss"] == row[OBJECTIVE]:
                 for member in members:
                     member.best_logits = member.validation_logits
-            training_state.keep(training_state.save(folder, members, history), place)
+            checkpoint.keep(checkpoint.save(folder, members, history), place)
             yield row
 
 
 def recorded(place: Place) -> Rows:
     """Return `summary` of each epoch that a training left in its place."""
-    with training_state.at_hand(place) as folder:
-        saved = training_state.latest(folder)
-        return summaries(training_state.history(saved)) if saved else []
+    with checkpoint.at_hand(place) as folder:
+        saved = checkpoint.latest(folder)
+        return summaries(checkpoint.history(saved)) if saved else []
 
 
 def summaries(history: Sequence[EpochMetrics]) -> Rows:

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from raygenre import training_state
 from raygenre.data.dataset import Dataset
 from raygenre.search.space import Setting
 from raygenre.search.trial import OBJECTIVE, Plan, Tracks, start, summary, train
 from raygenre.system.location import Place
-from raygenre.training import EpochMetrics
+from raygenre.training import checkpoint
+from raygenre.training.loop import EpochMetrics
 
 SETTING = Setting(batch_size=8, width=8)
 PLAN = Plan(genres=3, epochs=3, threads=1, device="cpu")
@@ -41,7 +41,7 @@ def test_the_state_is_there_before_an_epoch_is_told(tracks: Dataset, tmp_path: P
     data = shared(tracks)
     rows = train(start(PLAN, SETTING, data, seed=1), data, epochs=3, place=Place(str(tmp_path)))
     assert next(rows)["epoch"] == 1
-    assert training_state.latest(tmp_path) == tmp_path / "epoch-0001"
+    assert checkpoint.latest(tmp_path) == tmp_path / "epoch-0001"
 
 
 def test_the_state_keeps_the_predictions_of_the_best_epoch(tracks: Dataset, tmp_path: Path) -> None:
@@ -56,17 +56,17 @@ def test_the_state_keeps_the_predictions_of_the_best_epoch(tracks: Dataset, tmp_
         if row["validation_loss"] == row[OBJECTIVE]:
             best = [member.validation_logits for member in members if member.validation_logits is not None]
     assert min(rows, key=lambda row: row["validation_loss"])["epoch"] < 4
-    state = training_state.latest(folder)
+    state = checkpoint.latest(folder)
     assert state is not None
-    logits, labels = training_state.held_out(state, tracks.labels)
+    logits, labels = checkpoint.held_out(state, tracks.labels)
     assert torch.equal(logits, torch.cat(best))
     assert labels.tolist() == [tracks.labels[i] for _, validation in data.folds for i in validation]
 
     list(train(start(PLAN, spoiled, data, seed=1), data, epochs=3, place=Place(str(tmp_path / "halves"))))
     list(train(start(PLAN, spoiled, data, seed=1), data, epochs=4, place=Place(str(tmp_path / "halves"))))
-    resumed = training_state.latest(tmp_path / "halves")
+    resumed = checkpoint.latest(tmp_path / "halves")
     assert resumed is not None
-    assert torch.equal(training_state.held_out(resumed, tracks.labels)[0], logits)
+    assert torch.equal(checkpoint.held_out(resumed, tracks.labels)[0], logits)
 
 
 def test_the_objective_is_the_lowest_mean_over_folds() -> None:

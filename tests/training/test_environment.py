@@ -1,7 +1,7 @@
 import torch
 
 from raygenre.model.precision import fast_in_bfloat16
-from raygenre.surroundings import surroundings
+from raygenre.training.environment import surroundings
 
 CPU = torch.device("cpu")
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from raygenre import training_state
 from raygenre.data.dataset import Dataset
-from raygenre.training import EpochMetrics, Member, TrainingConfig, fit
+from raygenre.training import checkpoint
+from raygenre.training.loop import EpochMetrics, Member, TrainingConfig, fit
 from tests.helpers.networks import CPU, SMALL
 
 
@@ -31,9 +31,9 @@ def test_training_continues_bit_for_bit(tracks: Dataset, tmp_path: Path) -> None
 
     first = members(tracks)
     history = train(tracks, first, epochs=2)
-    path = training_state.save(tmp_path, first, history)
+    path = checkpoint.save(tmp_path, first, history)
     second = members(tracks)
-    restored = training_state.restore(path, second)
+    restored = checkpoint.restore(path, second)
     assert restored == whole[:4]
     assert train(tracks, second, epochs=4) == whole[4:]
     for one, other in zip(through, second, strict=True):
@@ -43,31 +43,31 @@ def test_training_continues_bit_for_bit(tracks: Dataset, tmp_path: Path) -> None
 
 def test_only_the_latest_state_is_kept(tracks: Dataset, tmp_path: Path) -> None:
     group = members(tracks)
-    assert training_state.latest(tmp_path) is None
+    assert checkpoint.latest(tmp_path) is None
     for epoch in (1, 2):
-        training_state.save(tmp_path, group, train(tracks, group, epochs=epoch))
+        checkpoint.save(tmp_path, group, train(tracks, group, epochs=epoch))
     assert [path.name for path in tmp_path.iterdir()] == ["epoch-0002"]
-    assert training_state.latest(tmp_path) == tmp_path / "epoch-0002"
+    assert checkpoint.latest(tmp_path) == tmp_path / "epoch-0002"
 
 
 def test_a_state_that_was_not_finished_is_not_seen(tracks: Dataset, tmp_path: Path) -> None:
     group = members(tracks)
-    training_state.save(tmp_path, group, train(tracks, group, epochs=1))
+    checkpoint.save(tmp_path, group, train(tracks, group, epochs=1))
     (tmp_path / "unfinished-x").mkdir()
     (tmp_path / "unfinished-x" / "state.safetensors").write_bytes(b"half")
-    assert training_state.latest(tmp_path) == tmp_path / "epoch-0001"
+    assert checkpoint.latest(tmp_path) == tmp_path / "epoch-0001"
 
 
 def test_a_state_holds_nothing_but_safetensors_and_json(tracks: Dataset, tmp_path: Path) -> None:
     group = members(tracks)
-    path = training_state.save(tmp_path, group, train(tracks, group, epochs=1))
+    path = checkpoint.save(tmp_path, group, train(tracks, group, epochs=1))
     assert sorted(file.name for file in path.iterdir()) == ["state.json", "state.safetensors"]
 
 
 def test_a_state_of_another_training_is_refused(tracks: Dataset, tmp_path: Path) -> None:
     group = members(tracks)
-    path = training_state.save(tmp_path, group, train(tracks, group, epochs=1))
+    path = checkpoint.save(tmp_path, group, train(tracks, group, epochs=1))
     with pytest.raises(ValueError, match="other settings or tracks"):
-        training_state.restore(path, members(tracks, learning_rate=0.5))
+        checkpoint.restore(path, members(tracks, learning_rate=0.5))
     with pytest.raises(ValueError, match="other settings or tracks"):
-        training_state.restore(path, members(tracks)[:1])
+        checkpoint.restore(path, members(tracks)[:1])

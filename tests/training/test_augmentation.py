@@ -1,6 +1,6 @@
 import torch
 
-from raygenre.augmentation import erase
+from raygenre.training.augmentation import erase
 
 
 def test_about_half_of_the_tracks_lose_a_rectangle() -> None:

@@ -7,7 +7,7 @@ import torch
 
 from raygenre.data.dataset import Dataset
 from raygenre.model.inference import predict_logits
-from raygenre.training import (
+from raygenre.training.loop import (
     EpochMetrics,
     Member,
     NonFiniteLossError,

@@ -4,7 +4,7 @@ import sys
 import torch
 from torch import Tensor, nn
 
-from raygenre.optimizer import NAdam
+from raygenre.training.optimizer import NAdam
 
 
 def trained(kind: type[torch.optim.Optimizer]) -> list[Tensor]:
@@ -24,7 +24,7 @@ def test_it_computes_what_torchs_does_to_the_bit() -> None:
 
 
 def test_training_does_not_import_torchs_compiler() -> None:
-    script = "import sys; from tests.test_optimizer import NAdam, trained; trained(NAdam); print(*sys.modules)"
+    script = "import sys; from tests.training.test_optimizer import NAdam, trained; trained(NAdam); print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
     assert "torch.optim.nadam" in modules
     assert "torch._dynamo" not in modules

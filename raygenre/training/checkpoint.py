@@ -27,7 +27,7 @@ from torch import Tensor
 
 from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.system.location import Place
-from raygenre.training import EpochMetrics, Member
+from raygenre.training.loop import EpochMetrics, Member
 
 _EPOCH = "epoch-"
 _BEST_LOGITS = "best_logits"

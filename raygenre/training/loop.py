@@ -1,7 +1,7 @@
 """Train GenreCNNs on levels, one epoch at a time.
 
 `fit` takes its members as a list, the folds or seeds of one setting, and yields what each learned in each epoch;
-between two epochs everything that training needs to go on is in the members, and `raygenre.training_state` writes
+between two epochs everything that training needs to go on is in the members, and `raygenre.training.checkpoint` writes
 it down. All chance in an epoch, the order of the tracks, dropout and augmentation, comes from the member's seed and
 the epoch's number, so members do not disturb each other and a training continues bit for bit wherever it stopped.
 
@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from raygenre.augmentation import erase
 from raygenre.model.inference import CPU_CHUNK, predict_logits
 from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.model.precision import autocast
-from raygenre.optimizer import NAdam
+from raygenre.training.augmentation import erase
+from raygenre.training.optimizer import NAdam
 
 Levels = NDArray[np.uint8]
 Indices = NDArray[np.int64]
