@@ -36,7 +36,7 @@ from benchmarks.servers import DIRECT, OURS, SERVERS, Server, Shares, running
 from raygenre.audio.synthesis import GENRES, synthesise
 from raygenre.model.classifier import Classifier
 from raygenre.model.network import GenreCNN, ModelConfig
-from raygenre.packing import save_pyfunc
+from raygenre.registry.mlflow_model import save_pyfunc
 from raygenre.spectrogram.image import write_png
 from raygenre.spectrogram.levels import levels
 from raygenre.spectrogram.song import read

@@ -17,8 +17,9 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
-from raygenre import registry, robustness
+from raygenre import robustness
 from raygenre.audio.decoding import SUFFIXES
+from raygenre.registry import versions
 from raygenre.system.storage import resolve
 
 
@@ -34,8 +35,8 @@ def main(
     try:
         if not paths:
             raise ValueError(f"{data} holds no audio file; --data takes a folder of songs")
-        fetched = registry.fetch(resolve(storage, tracking_uri), model or registry.CHAMPION_URI)
-    except (registry.RegistryError, ValueError, OSError) as error:
+        fetched = versions.fetch(resolve(storage, tracking_uri), model or versions.CHAMPION_URI)
+    except (versions.RegistryError, ValueError, OSError) as error:
         console.print(f"[red]error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
         raise typer.Exit(2) from error
     readings: list[robustness.Reading] = []

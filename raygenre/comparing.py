@@ -16,10 +16,10 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from raygenre import registry
 from raygenre.evaluation import head_to_head
 from raygenre.evaluation.paired_test import Comparison
 from raygenre.evaluation.version_facts import Evidence
+from raygenre.registry import versions as registry
 from raygenre.search.config import SearchConfig
 from raygenre.system.storage import Storage
 from raygenre.tracking.server import EXPERIMENT, Server

@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from raygenre import championship, filing, registry
 from raygenre.data import splits
 from raygenre.data.dataset import Dataset
 from raygenre.data.duplicates import read_duplicates
@@ -18,15 +17,17 @@ from raygenre.evaluation import html_report, plots, tables
 from raygenre.evaluation.evaluate import appraise
 from raygenre.evaluation.metrics import Evaluation
 from raygenre.evaluation.slices import Known
-from raygenre.evaluation.version_facts import Decision, Evidence
+from raygenre.evaluation.version_facts import Evidence
 from raygenre.model.calibration import calibrate
 from raygenre.model.classifier import Classifier
 from raygenre.model.flops import flops
 from raygenre.model.input_drift import Reference
 from raygenre.model.network import parameters
 from raygenre.model.seen_tracks import Seen
-from raygenre.promotion_lock import LockLostError
-from raygenre.registry import Fetched
+from raygenre.registry import evaluation_log, promotion, versions
+from raygenre.registry.decision import Decision
+from raygenre.registry.promotion_lock import LockLostError
+from raygenre.registry.versions import Fetched
 from raygenre.search.config import Resources, SearchConfig
 from raygenre.search.folder import StudyError
 from raygenre.search.ledger import Ledger
@@ -130,9 +131,7 @@ def run(
     version, classifier, evidence, evaluation = judged
     try:  # behind the runs' end: a search whose model is registered is done, whatever becomes of the champion
         with no_retries():
-            decision = championship.challenge(
-                storage, version, classifier, evidence, data=lambda: dataset, force=promote
-            )
+            decision = promotion.challenge(storage, version, classifier, evidence, data=lambda: dataset, force=promote)
     except LockLostError as error:
         raise UndecidedError(version, str(error)) from error
     return Outcome(candidate, evaluation, version, decision, record.run, **_size(classifier))
@@ -174,15 +173,15 @@ def _judge(
             tracker.figure(run, plots.confusion_figure(evaluation), "confusion.png")
             tracker.figure(run, plots.reliability_figure(evaluation), "reliability.png")
             tracker.text(run, tables.confusion_csv(evaluation), "confusion.csv")
-        tracker.text(final.run, tables.appraisal_json(appraisal), filing.NUMBERS)
+        tracker.text(final.run, tables.appraisal_json(appraisal), evaluation_log.NUMBERS)
         tracker.end(final.run, "FINISHED", tags=_size(classifier))
         tracker.end(parent, "FINISHED")
         if not tracker.drain():
             trouble = tracker.trouble or "it takes too long"  # without an error
             raise ServerAwayError(f"MLflow at {tracker.uri} is away ({trouble}): no model can be registered")
-        version = registry.register(storage, tracker.run_id(final.run), folder, evidence)
-        fetched = Fetched(classifier, f"{registry.MODEL}/{version}", tracker.run_id(final.run), evidence)
-        filing.attach(storage, fetched, html_report.page(appraisal, name=fetched.name, evidence=evidence))
+        version = versions.register(storage, tracker.run_id(final.run), folder, evidence)
+        fetched = Fetched(classifier, f"{versions.MODEL}/{version}", tracker.run_id(final.run), evidence)
+        evaluation_log.attach(storage, fetched, html_report.page(appraisal, name=fetched.name, evidence=evidence))
         return version
 
     version: int = ledger.recall(f"{final.name}-version", register)

@@ -21,6 +21,7 @@ from raygenre import job
 from raygenre.data import dataset as data_sets
 from raygenre.data.dataset import Dataset
 from raygenre.evaluation import tables
+from raygenre.registry.decision import verdict
 from raygenre.search import run_file
 from raygenre.search.cluster import ClusterError, RayError, connect, resources
 from raygenre.search.config import Resources
@@ -32,7 +33,6 @@ from raygenre.search.resolve import resolve as resolved
 from raygenre.system.redaction import masked
 from raygenre.system.storage import Storage, resolve
 from raygenre.tracking.server import ServerAwayError, TrackingError, reason
-from raygenre.verdict import verdict
 
 PLACE = ("storage", "study_url", "tracking_uri", "address", "cpus_per_trial", "gpus_per_trial", "max_concurrent")
 

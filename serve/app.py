@@ -20,7 +20,7 @@ from ray.serve import Application
 from ray.serve.config import AutoscalingConfig, BackpressureConfig
 from ray.serve.schema import LoggingConfig
 
-from raygenre import registry
+from raygenre.registry import versions
 from raygenre.system.storage import resolve
 from serve import direct, listening, logs, proxies
 from serve.keys import KeyProblemError, Keys, check_exposure
@@ -71,8 +71,8 @@ def app(settings: Settings) -> Application:
         keys = Keys.of(settings)
         if host := listening.host():
             check_exposure(host, keys, insecure=settings.insecure)
-        registry.current(storage, settings.model_uri)
-    except (registry.RegistryError, KeyProblemError) as error:
+        versions.current(storage, settings.model_uri)
+    except (versions.RegistryError, KeyProblemError) as error:
         raise click.ClickException(str(error)) from error
     # Settings travel to the replicas, whose environment may be another; the keys themselves do not.
     kept = settings.model_copy(

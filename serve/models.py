@@ -16,10 +16,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from raygenre import alias, registry
 from raygenre.model.classifier import ClassifierError
 from raygenre.model.input_drift import RANGES, Drift, Reference
-from raygenre.registry import AwayError, Fetched, RegistryError
+from raygenre.registry import champion as alias
+from raygenre.registry import versions as registry
+from raygenre.registry.versions import AwayError, Fetched, RegistryError
 from raygenre.system.storage import Storage
 from raygenre.tracking.server import no_retries
 from serve import logs

@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from raygenre.registry import CHAMPION_URI
+from raygenre.registry.versions import CHAMPION_URI
 
 PREFIX = "RAYGENRE_"
 

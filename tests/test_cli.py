@@ -11,13 +11,14 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from raygenre import alias, registry, spectrogram
+from raygenre import spectrogram
 from raygenre.audio.synthesis import synthesise
 from raygenre.cli import app
 from raygenre.data.dataset import Dataset
 from raygenre.model.calibration import Calibration
 from raygenre.model.classifier import Classifier
 from raygenre.model.network import GenreCNN, ModelConfig
+from raygenre.registry import champion, versions
 from raygenre.search.ledger import Ledger
 from raygenre.search.run_ids import trial_name
 from raygenre.search.samplers import sampler
@@ -46,7 +47,7 @@ def test_predict_says_what_the_library_says(finished: FinishedSearch, song: Path
     result = RUNNER.invoke(app, ["predict", "--json", "--storage", str(finished.storage.root), str(song)])
     assert result.exit_code == 0, result.output
     answer = json.loads(result.stdout)
-    expected = registry.fetch(finished.storage).classifier.predict(read(song))
+    expected = versions.fetch(finished.storage).classifier.predict(read(song))
     assert answer["genre"] == expected.genre
     assert answer["probabilities"] == pytest.approx(expected.probabilities, abs=1e-6)
     assert answer["model"] == f"raygenre/{finished.outcome.version}"
@@ -281,7 +282,7 @@ def test_rollback_names_both_versions(tmp_path: Path) -> None:
     client.create_registered_model("raygenre")
     for version in (1, 2):
         client.create_model_version("raygenre", str(tmp_path / "nothing"))
-        alias.promote(storage, version)
+        champion.promote(storage, version)
     result = RUNNER.invoke(app, ["rollback", "--storage", str(tmp_path)])
     assert result.exit_code == 0, result.output
     assert result.stdout == "raygenre version 1 is the champion again; it was version 2\n"

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from raygenre import alias
 from raygenre.cli import app
 from raygenre.evaluation.metrics import wilson_interval
+from raygenre.registry import champion as alias
 from raygenre.tracking.server import Server
 from tests.helpers.mlflow_server import free_port
 from tests.helpers.rivals import BELLS, DRONE, STORM, Ring

@@ -9,7 +9,7 @@ from mlflow.entities import Metric
 from raygenre import comparing, comparing_page
 from raygenre.comparing import Match, Subject, UnknownRunError
 from raygenre.evaluation.paired_test import Comparison
-from raygenre.registry import RegistryError
+from raygenre.registry.versions import RegistryError
 from raygenre.system.storage import resolve
 from raygenre.tracking.server import Server
 from tests.helpers.rivals import BELLS, DRONE, FORGETFUL, Ring

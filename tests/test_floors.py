@@ -10,19 +10,12 @@ import pytest
 from tests.helpers.project import ROOT
 
 FLOORS = {
-    "raygenre.verdict": 5,
-    "raygenre.promotion_lock": 5,
-    "raygenre.championship": 5,
-    "raygenre.alias": 5,
     "raygenre.comparing": 10,
     "raygenre.comparing_page": 10,
-    "raygenre.filing": 5,
     "raygenre.rendering": 10,
     "raygenre.timeline": 10,
     "raygenre.batch": 10,
-    "raygenre.pyfunc": 5,
     "raygenre.robustness": 10,
-    "raygenre.packing": 5,
     "raygenre.search": 9,
     "raygenre.search.axes": 8,
     "raygenre.search.cluster": 7,
@@ -59,7 +52,6 @@ FLOORS = {
     "raygenre.search.trial": 7,
     "raygenre.search.trials": 7,
     "raygenre.search.working_copy": 6,
-    "raygenre.registry": 5,
     "raygenre.job": 10,
     "raygenre.rerun": 10,
     "raygenre.tune": 11,
@@ -74,19 +66,20 @@ FLOORS = {
     "raygenre.evaluation": 4,
     "raygenre.tracking": 4,
     "raygenre.training": 4,
+    "raygenre.registry": 5,
 }
 RAY = ("raygenre.search", "serve")
 MLFLOW = (
     "raygenre.tracking.server",
     "raygenre.tracking.mlflow_writer",
-    "raygenre.registry",
-    "raygenre.filing",
-    "raygenre.championship",
-    "raygenre.alias",
+    "raygenre.registry.versions",
+    "raygenre.registry.evaluation_log",
+    "raygenre.registry.promotion",
+    "raygenre.registry.champion",
     "raygenre.comparing",
-    "raygenre.promotion_lock",
-    "raygenre.pyfunc",
-    "raygenre.packing",
+    "raygenre.registry.promotion_lock",
+    "raygenre.registry.pyfunc",
+    "raygenre.registry.mlflow_model",
 )
 NEVER_IN_SERVE = ("raygenre.search", "raygenre.training.loop", "raygenre.job")
 

@@ -11,11 +11,13 @@ from mlflow.entities import Run
 from optuna.trial import TrialState
 from rich.console import Console
 
-from raygenre import alias, job, promotion_lock, registry
+from raygenre import job
 from raygenre.data import splits
 from raygenre.data.dataset import Dataset
 from raygenre.model.calibration import calibrate
-from raygenre.promotion_lock import LockLostError
+from raygenre.registry import champion as alias
+from raygenre.registry import promotion_lock, versions
+from raygenre.registry.promotion_lock import LockLostError
 from raygenre.search.config import Resources
 from raygenre.search.ledger import CHECKPOINT, RUN
 from raygenre.search.recorder import METRICS
@@ -57,7 +59,7 @@ def test_a_trials_run_has_the_searched_values_as_params_and_nothing_else(finishe
 
 
 def test_the_classifier_knows_which_tracks_it_was_trained_and_tested_on(finished: FinishedSearch) -> None:
-    seen = registry.fetch(finished.storage).classifier.seen
+    seen = versions.fetch(finished.storage).classifier.seen
     assert seen is not None
     assert (set(seen.train), set(seen.test)) == (set(finished.ledger.split.train), set(finished.ledger.split.test))
     unseen = seen.unseen(finished.dataset.tracks, finished.dataset.levels)
@@ -70,7 +72,7 @@ def test_the_classifier_is_calibrated_on_what_the_winners_reruns_had_not_seen(fi
     logits, labels = (torch.cat(parts) for parts in zip(*held_out, strict=True))
     # Two folds share the training tracks, and each of two re-runs validates on both.
     assert len(labels) == 2 * len(finished.ledger.split.train)
-    classifier = registry.fetch(finished.storage).classifier
+    classifier = versions.fetch(finished.storage).classifier
     assert classifier.calibration == calibrate(logits, labels)
     assert classifier.origin["calibrated_on"] == len(labels)
 
@@ -173,7 +175,7 @@ def test_mlflow_users_load_the_champion_without_pickle(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", finished.storage.tracking_uri)
     model = mlflow.pyfunc.load_model("models:/raygenre@champion")
     table = model.predict(pd.DataFrame({"file": [write_png(finished.dataset.levels[0])]}))
-    own = registry.fetch(finished.storage).classifier.probabilities(finished.dataset.levels[:1])[0]
+    own = versions.fetch(finished.storage).classifier.probabilities(finished.dataset.levels[:1])[0]
     assert table[list(finished.dataset.genres)].to_numpy()[0] == pytest.approx(own, abs=1e-6)
     assert model.metadata.signature.inputs.input_names() == ["file"]
     assert model.metadata.signature.outputs.input_names() == [
@@ -242,7 +244,7 @@ def test_more_trials_for_a_finished_study_bring_their_own_winner(
     first, second = outcomes
     assert first.candidate.winner.number == 0
     assert second.candidate.winner.number == ledger.top(1)[0].number > 0
-    fetched = registry.fetch(storage, f"models:/raygenre/{second.version}")
+    fetched = versions.fetch(storage, f"models:/raygenre/{second.version}")
     assert ledger.top(1)[0].params.items() <= fetched.classifier.origin["setting"].items()
     assert second.version == first.version + 1
     assert not second.champion.promote

@@ -31,7 +31,7 @@ def compare(
     nothing of any server.
     """
     from raygenre import comparing, comparing_page
-    from raygenre.registry import RegistryError
+    from raygenre.registry.versions import RegistryError
     from raygenre.system.atomic_write import write_whole
     from raygenre.system.storage import resolve
 

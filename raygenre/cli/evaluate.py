@@ -13,7 +13,7 @@ from raygenre.cli.console import bar, err, fail, out
 if TYPE_CHECKING:
     from raygenre.evaluation.evaluate import Appraisal
     from raygenre.evaluation.slices import Known
-    from raygenre.registry import Fetched
+    from raygenre.registry.versions import Fetched
     from raygenre.system.storage import Storage
 
 
@@ -40,17 +40,17 @@ def evaluate(
     chosen by. The report is one HTML file, and is the model card too. The numbers, the figures and the report go into
     the model's run in MLflow, or into a run of their own for other tracks than its test tracks.
     """
-    from raygenre import registry
     from raygenre.data import dataset
     from raygenre.data.track_files import DataError
     from raygenre.evaluation import html_report, tables
     from raygenre.evaluation.evaluate import AppraisalError, appraise
+    from raygenre.registry import versions
     from raygenre.system.atomic_write import write_whole
     from raygenre.system.storage import resolve
 
     try:
         where = resolve(storage, tracking_uri)
-        fetched = registry.fetch(where, model or registry.CHAMPION_URI)
+        fetched = versions.fetch(where, model or versions.CHAMPION_URI)
         usual = data or (Path(os.environ["RAYGENRE_DATA"]) if os.environ.get("RAYGENRE_DATA") else None)
         if usual is None and not fetched.classifier.origin.get("synthetic"):
             fail(f"{fetched.name} was trained on real tracks; name those to evaluate it on with --data PATH")
@@ -63,7 +63,7 @@ def evaluate(
             lines = f"{len(tracks.broken)} files were left out:\n{dataset.summary(tracks.broken)}"
             err.print(lines, highlight=False, soft_wrap=True, markup=False)
         appraisal = appraise(fetched.classifier, tracks, split, _known(duplicates, artists, faults))
-    except (registry.RegistryError, AppraisalError, DataError, ValueError, OSError) as error:
+    except (versions.RegistryError, AppraisalError, DataError, ValueError, OSError) as error:
         fail(str(error))
     for warning in appraisal.warnings:
         err.print(f"[bold yellow]warning:[/bold yellow] {escape(warning)}", highlight=False, soft_wrap=True)
@@ -99,11 +99,11 @@ def _known(duplicates: Path | None, artists: Path | None, faults: Path | None) -
 
 def _log(where: "Storage", fetched: "Fetched", appraisal: "Appraisal", page: str) -> str:
     """Log to MLflow and return the run; "" if MLflow would not have it."""
-    from raygenre import filing
+    from raygenre.registry import evaluation_log
     from raygenre.tracking.server import TrackingError, reason
 
     try:
-        return filing.file(where, fetched, appraisal, page)
+        return evaluation_log.file(where, fetched, appraisal, page)
     except (TrackingError, OSError) as error:
         text = f"nothing was logged to MLflow at {where.server}: {reason(error)} (--no-log leaves it out)"
         err.print(f"[red]error:[/red] {escape(text)}", highlight=False, soft_wrap=True)

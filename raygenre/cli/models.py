@@ -12,8 +12,8 @@ from rich.table import Table
 from raygenre.cli.console import asking, fail, out
 
 if TYPE_CHECKING:
-    from raygenre.championship import Version
     from raygenre.evaluation.version_facts import Evidence
+    from raygenre.registry.versions import Version
 
 _SHORT = 8  # characters of a digest
 
@@ -27,13 +27,13 @@ def models(
 
     Versions that were tested on other tracks are not compared by these numbers, but by `raygenre compare`.
     """
-    from raygenre import championship
+    from raygenre.registry import versions as registry
     from raygenre.system.storage import resolve
 
     try:
         where = resolve(storage, tracking_uri)
         with asking(where):
-            versions = championship.versions(where)
+            versions = registry.versions(where)
     except (ValueError, OSError) as error:
         fail(str(error))
     if as_json:

@@ -40,7 +40,8 @@ def predict(
     Nothing is fetched from a network. A file that fails is named with the reason, and the others go on. The file of
     --output is written whole at the end; after Ctrl-C what was done by then lies beside it as NAME.partial.csv.
     """
-    from raygenre import batch, registry
+    from raygenre import batch
+    from raygenre.registry import versions
     from raygenre.system import worker_pool
     from raygenre.system.storage import resolve
 
@@ -54,8 +55,8 @@ def predict(
     if plot and plot.suffix.lower() != ".png":
         fail(f"{plot} is to be a picture; give it the suffix .png")
     try:
-        fetched = registry.fetch(resolve(storage, tracking_uri), model or registry.CHAMPION_URI)
-    except (registry.RegistryError, ValueError) as error:
+        fetched = versions.fetch(resolve(storage, tracking_uri), model or versions.CHAMPION_URI)
+    except (versions.RegistryError, ValueError) as error:
         fail(str(error))
     if plot:
         _plot(fetched.classifier, found.songs[0], plot)

@@ -22,17 +22,17 @@ def promote(
     Both answer the version's test tracks, but for those that the champion was trained on; at least 50 must be left.
     Exit status 1: it does not become the champion. Endpoints that run take a new champion within 30 s.
     """
-    from raygenre import championship, registry
     from raygenre.evaluation import head_to_head
-    from raygenre.promotion_lock import LockLostError
+    from raygenre.registry import promotion, versions
+    from raygenre.registry.decision import verdict
+    from raygenre.registry.promotion_lock import LockLostError
     from raygenre.system.storage import resolve
-    from raygenre.verdict import verdict
 
     try:
         where = resolve(storage, tracking_uri)
-        fetched = registry.fetch(where, f"models:/{registry.MODEL}/{version}")
+        fetched = versions.fetch(where, f"models:/{versions.MODEL}/{version}")
         with asking(where):
-            decision = championship.challenge(
+            decision = promotion.challenge(
                 where,
                 version,
                 fetched.classifier,
@@ -40,7 +40,7 @@ def promote(
                 data=lambda: head_to_head.tested_data(fetched.evidence, data, cache=where.cache),
                 force=force or None,
             )
-    except (registry.RegistryError, LockLostError, ValueError, OSError) as error:
+    except (versions.RegistryError, LockLostError, ValueError, OSError) as error:
         fail(str(error))
     out.print(verdict(decision, version), highlight=False)
     raise typer.Exit(0 if decision.promote else 1)

@@ -12,14 +12,14 @@ def rollback(
     tracking_uri: Annotated[str | None, typer.Option(help="MLflow server instead of the embedded SQLite.")] = None,
 ) -> None:
     """Make the champion before this one the champion again; endpoints that run take it within 30 s."""
-    from raygenre import alias, registry
-    from raygenre.promotion_lock import LockLostError
+    from raygenre.registry import champion, versions
+    from raygenre.registry.promotion_lock import LockLostError
     from raygenre.system.storage import resolve
 
     try:
         where = resolve(storage, tracking_uri)
         with asking(where):
-            before, now = alias.rollback(where)
-    except (registry.RegistryError, LockLostError, ValueError, OSError) as error:
+            before, now = champion.rollback(where)
+    except (versions.RegistryError, LockLostError, ValueError, OSError) as error:
         fail(str(error))
-    out.print(f"{registry.MODEL} version {now} is the champion again; it was version {before}", highlight=False)
+    out.print(f"{versions.MODEL} version {now} is the champion again; it was version {before}", highlight=False)

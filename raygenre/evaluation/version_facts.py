@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from raygenre.evaluation.paired_test import LEAST_TRACKS, SIGNIFICANT, Comparison
-
 
 @dataclass(frozen=True)
 class Evidence:
@@ -64,49 +62,3 @@ class Evidence:
             tags.get("data", ""),
             tags.get("data_digest", ""),
         )
-
-
-@dataclass(frozen=True)
-class Decision:
-    """Whether a version may become the champion, and why.
-
-    Attributes:
-        incumbent: the champion's version that it was decided against; None if there was none.
-        comparison: the two on the same tracks, if they were compared.
-        forced: it is as somebody wanted it, and not as the evidence has it.
-        unsaid: why the search's run does not say so; empty if it does.
-    """
-
-    promote: bool
-    reason: str
-    incumbent: int | None = None
-    comparison: Comparison | None = None
-    forced: bool = False
-    unsaid: str = ""
-
-
-def by_kind(candidate: Evidence, champion: Evidence, incumbent: int) -> Decision | None:
-    """Decide where one of the two knows synthetic tracks alone; None if the two are to be compared."""
-    if champion.synthetic and not candidate.synthetic:
-        return Decision(True, f"the champion, version {incumbent}, was trained on synthetic tracks", incumbent)
-    if candidate.synthetic and not champion.synthetic:
-        return Decision(
-            False, f"it was trained on synthetic tracks, the champion, version {incumbent}, on real ones", incumbent
-        )
-    return None
-
-
-def by_comparison(comparison: Comparison, incumbent: int) -> Decision:
-    """Decide by the answers of both to the same tracks: the candidate must be better beyond chance."""
-    found = comparison
-    counts = (
-        f"of {found.tracks} tracks that neither was trained on {found.candidate} are right with it alone and "
-        f"{found.incumbent} with the champion alone, version {incumbent}"
-    )
-    if found.tracks < LEAST_TRACKS:
-        few = f"only {found.tracks} tracks are left that neither was trained on, and {LEAST_TRACKS} are needed"
-        return Decision(False, few, incumbent, found)
-    if found.p_value < SIGNIFICANT:
-        return Decision(True, f"it is better: {counts} (p = {found.p_value:.2g})", incumbent, found)
-    verdict = "it is not better" if found.difference <= 0 else "it may be better by chance"
-    return Decision(False, f"{verdict}: {counts} (p = {found.p_value:.2g})", incumbent, found)

@@ -12,9 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from raygenre import alias
 from raygenre.model.classifier import WEIGHTS
 from raygenre.model.network import ModelConfig
+from raygenre.registry import champion
 from raygenre.system.storage import Storage
 from serve.settings import Settings
 from tests.helpers.load import Reply, ask, crowd, statuses, steady
@@ -61,7 +61,7 @@ def test_ten_clients_see_no_failure_while_champions_change(
         damaged = register(loaded, favourite=2, promote=False, model=USUAL)
         weights = artifact(loaded, WEIGHTS)
         weights.write_bytes(weights.read_bytes()[:1000])
-        alias.promote(loaded, damaged)
+        champion.promote(loaded, damaged)
         until(lambda: trouble(client) != "")
         assert serving(client) == str(version)
         assert time.monotonic() - began < SECONDS - 20  # the clients see what became of it

@@ -7,10 +7,11 @@ from typing import cast
 import numpy as np
 import pytest
 
-from raygenre import alias, registry
 from raygenre.model.classifier import WEIGHTS
 from raygenre.model.input_drift import FEWEST, RANGES
-from raygenre.registry import AwayError, Fetched, RegistryError
+from raygenre.registry import champion as alias
+from raygenre.registry import versions
+from raygenre.registry.versions import AwayError, Fetched, RegistryError
 from serve.metrics import Metrics
 from serve.models import DRIFT_EVERY, Models
 from serve.settings import Settings
@@ -37,7 +38,7 @@ class Counted:
 def fails(times: int, error: Exception, of: str = "") -> tuple[Callable[..., Fetched], list[str]]:
     """A fetch that fails so many times, for all models or one, and what it was asked for."""
     asked: list[str] = []
-    fetch = registry.fetch
+    fetch = versions.fetch
 
     def failing(storage: object, uri: str, **options: object) -> Fetched:
         asked.append(uri)
@@ -83,9 +84,9 @@ def test_a_replica_that_starts_while_a_store_fails_oddly_takes_the_one_before(
     for favourite in (1, 2):
         register(storage, favourite=favourite)
     failing, asked = fails(1, KeyError("Contents"), of="models:/raygenre@")
-    monkeypatch.setattr(registry, "fetch", failing)
+    monkeypatch.setattr(versions, "fetch", failing)
     fetch_2, _ = fails(1, KeyError("Contents"), of="models:/raygenre/2")
-    monkeypatch.setattr(registry, "fetch", lambda *a, **k: (fetch_2 if a[1].endswith("/2") else failing)(*a, **k))
+    monkeypatch.setattr(versions, "fetch", lambda *a, **k: (fetch_2 if a[1].endswith("/2") else failing)(*a, **k))
     models = Models(storage, Settings(), cast(Metrics, Counted()))
     assert models.champion.fetched.name == "raygenre/1"
     assert "Contents" in models.trouble["model"]
@@ -102,10 +103,10 @@ def test_what_may_pass_is_tried_again_at_once_and_what_will_not_is_not(
     models = Models(storage, Settings(), cast(Metrics, Counted()))
     register(storage, favourite=1)
     failing, asked = fails(2, error)
-    monkeypatch.setattr(registry, "fetch", failing)
+    monkeypatch.setattr(versions, "fetch", failing)
     reasons = []
     for _ in range(4):
-        models._refresh("model", registry.CHAMPION_URI)
+        models._refresh("model", versions.CHAMPION_URI)
         reasons.append(models.trouble.get("model", ""))
     assert len(asked) == tries
     assert (models.champion.fetched.name == "raygenre/2") is (tries == 3)
@@ -120,13 +121,13 @@ def test_why_a_version_is_refused_is_told_again_after_an_outage(
     models = Models(storage, Settings(), cast(Metrics, Counted()))
     register(storage, favourite=1)
     break_last(tmp_path)
-    models._refresh("model", registry.CHAMPION_URI)
+    models._refresh("model", versions.CHAMPION_URI)
     reason = models.trouble["model"]
     with monkeypatch.context() as outage:
-        outage.setattr(registry, "current", lambda *_: (_ for _ in ()).throw(AwayError("the registry is away")))
-        models._refresh("model", registry.CHAMPION_URI)
+        outage.setattr(versions, "current", lambda *_: (_ for _ in ()).throw(AwayError("the registry is away")))
+        models._refresh("model", versions.CHAMPION_URI)
         assert models.trouble["model"] == "the registry is away"
-    models._refresh("model", registry.CHAMPION_URI)
+    models._refresh("model", versions.CHAMPION_URI)
     assert models.trouble["model"] == reason
 
 
@@ -139,7 +140,7 @@ def test_the_drift_is_of_a_version_and_ends_with_it(tmp_path: Path) -> None:
         models.saw(old, song)
     assert max(counted.drifts["raygenre/1"]) > 0.25
     register(storage, favourite=1)
-    models._refresh("model", registry.CHAMPION_URI)
+    models._refresh("model", versions.CHAMPION_URI)
     for _ in range(DRIFT_EVERY):
         models.saw(old, song)  # requests that began with it
     assert counted.drifts == {"raygenre/1": [0.0] * RANGES}

@@ -9,9 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
-from raygenre import audio, registry, spectrogram
+from raygenre import audio, spectrogram
 from raygenre.audio.synthesis import synthesise
 from raygenre.model.classifier import Classifier
+from raygenre.registry import versions
 from raygenre.spectrogram.song import read
 from raygenre.system.storage import Storage
 from serve import schema
@@ -23,7 +24,7 @@ from tests.helpers.sounds import encode
 
 @pytest.fixture(scope="module")
 def classifier(storage: Storage) -> Classifier:
-    return registry.fetch(storage).classifier
+    return versions.fetch(storage).classifier
 
 
 @pytest.mark.parametrize("content_type", ["image/png", "application/x-www-form-urlencoded", "text/plain", ""])
@@ -88,7 +89,7 @@ def test_bad_input_is_refused_in_the_librarys_own_words(endpoint: httpx.Client, 
 
 def test_an_answer_names_the_version_and_the_run(endpoint: httpx.Client, storage: Storage, picture: bytes) -> None:
     model = endpoint.post("/v1/predict", content=picture).json()["model"]
-    assert model == {"name": "raygenre", "version": "1", "run_id": registry.fetch(storage).run_id}
+    assert model == {"name": "raygenre", "version": "1", "run_id": versions.fetch(storage).run_id}
 
 
 def test_the_files_of_a_form_are_answered_in_their_order(endpoint: httpx.Client, picture: bytes, song: bytes) -> None:

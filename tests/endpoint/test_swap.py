@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from raygenre import alias
 from raygenre.model.classifier import EXAMPLES, WEIGHTS
+from raygenre.registry import champion
 from raygenre.system.storage import Storage
 from raygenre.tracking.server import Server
 from tests.helpers.metrics import scrape, value
@@ -166,22 +166,22 @@ def test_a_version_that_is_not_whole_leaves_the_old_one_serving(
         examples.write_bytes(examples.read_bytes()[:5000])
     else:
         weights.unlink()
-    alias.promote(changing, version)
+    champion.promote(changing, version)
     until(lambda: trouble(client) != "")
     answer = client.post("/v1/predict", content=picture)
     assert answer.status_code == 200
     assert answer.json()["model"]["version"] == before
     expected = {"examples": "differ by"}.get(damage, "cannot be loaded|not those|cannot be read")
     assert any(word in trouble(client) for word in expected.split("|"))
-    assert alias.rollback(changing) == (version, int(before))
+    assert champion.rollback(changing) == (version, int(before))
     until(lambda: trouble(client) == "")
 
 
 def test_a_rollback_brings_the_version_before_back(client: httpx.Client, changing: Storage, picture: bytes) -> None:
-    alias.promote(changing, 1)
-    alias.promote(changing, 2)
+    champion.promote(changing, 1)
+    champion.promote(changing, 2)
     until(lambda: serving(client) == "2")
-    alias.rollback(changing)
+    champion.rollback(changing)
     until(lambda: serving(client) == "1")
     assert client.post("/v1/predict", content=picture).json()["genre"] == "bells"
 

@@ -3,7 +3,8 @@ import pytest
 
 from raygenre.evaluation import version_facts as module
 from raygenre.evaluation.paired_test import Comparison
-from raygenre.evaluation.version_facts import Evidence, by_comparison, by_kind
+from raygenre.evaluation.version_facts import Evidence
+from raygenre.registry.decision import by_comparison, by_kind
 
 
 def evidence(accuracy: float = 0.7, *, synthetic: bool = False, test: str = "t", sha256: str = "x") -> Evidence:

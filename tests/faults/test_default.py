@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from raygenre import alias
+from raygenre.registry import champion as alias
 from raygenre.system.storage import resolve
 from tests.helpers.project import ROOT
 

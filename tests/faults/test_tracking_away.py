@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from raygenre import alias
+from raygenre.registry import champion as alias
 from raygenre.system.storage import resolve
 from raygenre.tracking.server import Server
 from raygenre.tracking.tracker import Tracker

@@ -7,14 +7,14 @@ import sys
 import time
 from pathlib import Path
 
-from raygenre import championship, registry
 from raygenre.data.dataset import Dataset, load
+from raygenre.registry import promotion, versions
 from raygenre.system.storage import Storage
 
 
 def main(root: str, uri: str, version: str, data: str, meeting: str, processes: str) -> None:
     storage = Storage(Path(root), uri)
-    fetched = registry.fetch(storage, f"models:/raygenre/{version}")
+    fetched = versions.fetch(storage, f"models:/raygenre/{version}")
 
     def meet() -> Dataset:
         """The data, when every process has read who is champion and has not decided yet."""
@@ -26,7 +26,7 @@ def main(root: str, uri: str, version: str, data: str, meeting: str, processes: 
             time.sleep(0.02)
         return dataset
 
-    championship.challenge(storage, int(version), fetched.classifier, fetched.evidence, data=meet)
+    promotion.challenge(storage, int(version), fetched.classifier, fetched.evidence, data=meet)
 
 
 if __name__ == "__main__":

@@ -12,13 +12,15 @@ import numpy as np
 import torch
 from mlflow.entities import Metric, Run
 
-from raygenre import alias, championship, registry
 from raygenre.data.dataset import Dataset, load
-from raygenre.evaluation.version_facts import Decision, Evidence
+from raygenre.evaluation.version_facts import Evidence
 from raygenre.model.classifier import Classifier
 from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.model.seen_tracks import Seen
-from raygenre.registry import MODEL
+from raygenre.registry import champion as alias
+from raygenre.registry import promotion, versions
+from raygenre.registry.decision import Decision
+from raygenre.registry.versions import MODEL
 from raygenre.spectrogram.image import write_png
 from raygenre.system.storage import Storage, resolve
 from raygenre.tracking.server import Server
@@ -78,7 +80,7 @@ def register(
     server.client.log_param(run.info.run_id, "dropout", int(folder.name[-1]) / 10)
     losses = [Metric("train_loss", len(study) / step, 0, step) for step in (1, 2, 3)]
     server.client.log_batch(run.info.run_id, [*losses, Metric("test_accuracy", 0.5, 0, 0)])
-    return registry.register(storage, run.info.run_id, folder, evidence)
+    return versions.register(storage, run.info.run_id, folder, evidence)
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,8 @@ class Ring:
         return Ring(resolve(root), self.dataset)
 
     def challenge(self, version: int, *, force: bool | None = None) -> Decision:
-        fetched = registry.fetch(self.storage, f"models:/{MODEL}/{version}")
-        return championship.challenge(
+        fetched = versions.fetch(self.storage, f"models:/{MODEL}/{version}")
+        return promotion.challenge(
             self.storage, version, fetched.classifier, fetched.evidence, data=lambda: self.dataset, force=force
         )
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 from ray import serve
 
-from raygenre import alias, registry
 from raygenre.audio.synthesis import synthesise
 from raygenre.evaluation.version_facts import Evidence
 from raygenre.model.classifier import Classifier
 from raygenre.model.input_drift import Reference
 from raygenre.model.network import GenreCNN, ModelConfig
+from raygenre.registry import champion, versions
 from raygenre.spectrogram.levels import levels
 from raygenre.system.storage import Storage
 from raygenre.tracking.server import Server
@@ -42,9 +42,9 @@ def register(storage: Storage, *, favourite: int, promote: bool = True, model: M
     sha256 = Classifier.load(folder).sha256
     evidence = Evidence(test_accuracy=0.75, test_digest="t", synthetic=True, study="none", sha256=sha256)
     run = server.client.create_run(server.experiment_id, run_name=folder.name)
-    version = registry.register(storage, run.info.run_id, folder, evidence)
+    version = versions.register(storage, run.info.run_id, folder, evidence)
     if promote:
-        alias.promote(storage, version)
+        champion.promote(storage, version)
     return version
 
 

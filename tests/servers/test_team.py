@@ -12,8 +12,8 @@ import pytest
 from optuna.exceptions import OptunaError
 from optuna.trial import TrialState
 
-from raygenre import registry
 from raygenre.data.dataset import Dataset
+from raygenre.registry import versions
 from raygenre.search.folder import StudyError, trouble
 from raygenre.search.samplers import sampler
 from raygenre.search.space import space
@@ -73,7 +73,7 @@ def test_a_search_goes_on_while_its_server_is_away_and_when_it_is_started_again(
     driver.check_all_is_there()
 
     storage = team.mlflow.storage(driver.storage)
-    fetched = registry.fetch(storage)
+    fetched = versions.fetch(storage)
     assert fetched.name == "raygenre/1"
     stored = [file["Key"] for file in team.s3.list_objects_v2(Bucket=BUCKET)["Contents"]]
     assert any(key.endswith("weights.safetensors") for key in stored)
@@ -158,8 +158,8 @@ def test_a_password_in_the_address_works_and_is_not_shown(
         monkeypatch.delenv(name)
     right, wrong = (team.mlflow.uri.replace("//", f"//{SINGER[0]}:{secret}@") for secret in (singer, "wr0ng-one"))
     assert Server(Storage(tmp_path, right)).experiment_id
-    with pytest.raises(registry.RegistryError) as caught:
-        registry.fetch(Storage(tmp_path, wrong))
+    with pytest.raises(versions.RegistryError) as caught:
+        versions.fetch(Storage(tmp_path, wrong))
     assert "MLFLOW_TRACKING_PASSWORD" in str(caught.value)
     assert "wr0ng-one" not in str(caught.value)
 

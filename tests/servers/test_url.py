@@ -10,7 +10,7 @@ import optuna
 import pytest
 from sqlalchemy import create_engine, text
 
-from raygenre import registry
+from raygenre.registry import versions
 from raygenre.search.database_lock import held
 from raygenre.search.folder import StudyBusyError
 from raygenre.system.location import Place, PlaceError
@@ -90,7 +90,7 @@ def test_a_search_goes_on_when_all_its_machines_are_gone(driver: StoreDriver, te
     code, printed = driver.wait()
     assert code == 0, printed
     driver.check_all_is_there()
-    assert registry.fetch(Storage(driver.machine, team.mlflow.uri, store)).classifier.genres
+    assert versions.fetch(Storage(driver.machine, team.mlflow.uri, store)).classifier.genres
 
     study = "searches/studies/autumn"
     tags = [run.data.tags["checkpoint"] for run in driver.trial_runs()]

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import requests
 
-from raygenre import alias, championship
 from raygenre.data.dataset import Dataset
 from raygenre.model.classifier import Classifier
 from raygenre.model.network import GenreCNN, ModelConfig
+from raygenre.registry import champion as alias
+from raygenre.registry import promotion
 from raygenre.tracking.server import Server, TrackingError
 from tests.servers.conftest import ADMIN, GUEST, SINGER, Team, become
 
@@ -60,7 +61,7 @@ def test_who_may_edit_the_model_may_change_the_champion(
     assert given.status_code == 200, given.text
     become(monkeypatch, *GUEST)
     classifier = Classifier(GenreCNN(ModelConfig(genres=2, widths=(2, 2, 2))), ("bells", "storm"))
-    decision = championship.challenge(storage, versions[1], classifier, None, data=lambda: tracks, force=True)
+    decision = promotion.challenge(storage, versions[1], classifier, None, data=lambda: tracks, force=True)
     assert decision.promote
     assert "(403)" in decision.unsaid
     assert alias.champion(storage) == (versions[1], None)

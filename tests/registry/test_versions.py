@@ -7,11 +7,12 @@ import torch
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
-from raygenre import alias, registry
 from raygenre.evaluation.version_facts import Evidence
 from raygenre.model.classifier import WEIGHTS, Classifier
 from raygenre.model.network import GenreCNN, ModelConfig
-from raygenre.registry import AwayError, RegistryError
+from raygenre.registry import champion as alias
+from raygenre.registry import versions as registry
+from raygenre.registry.versions import AwayError, RegistryError
 from raygenre.system.storage import Storage, resolve
 from raygenre.tracking.server import Server
 from tests.helpers.storages import empty_storage

@@ -24,7 +24,7 @@ def save_pyfunc(folder: Path, target: Path) -> None:
         target,
         python_model=str(Path(__file__).with_name("pyfunc.py")),
         artifacts={"classifier": str(folder)},
-        code_paths=[str(Path(__file__).parent)],
+        code_paths=[str(Path(__file__).parents[1])],
         signature=ModelSignature(Schema([ColSpec(DataType.binary, "file")]), Schema(outputs)),
         input_example=_example(),
         pip_requirements=[f"{name}=={installed_version(name)}" for name in _REQUIREMENTS],

@@ -7,7 +7,7 @@ What decided stands in the tags of the version and of its search's run, the numb
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from mlflow.entities import LifecycleStage, Metric, Run, RunTag
@@ -16,12 +16,15 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from raygenre import alias, promotion_lock, registry
 from raygenre.data.dataset import Dataset
 from raygenre.evaluation import head_to_head
-from raygenre.evaluation.version_facts import Decision, Evidence, by_comparison, by_kind
+from raygenre.evaluation.version_facts import Evidence
 from raygenre.model.classifier import Classifier
-from raygenre.registry import MODEL, RegistryError
+from raygenre.registry import champion as alias
+from raygenre.registry import promotion_lock
+from raygenre.registry import versions as registry
+from raygenre.registry.decision import Decision, by_comparison, by_kind
+from raygenre.registry.versions import MODEL, RegistryError
 from raygenre.system.storage import Storage
 from raygenre.tracking.server import Server, ServerAwayError, is_away, meaning, reason
 
@@ -41,56 +44,6 @@ NUMBERS = (
 
 Data = Callable[[], Dataset]
 """Loads the candidate's data set; raises ValueError or OSError if it cannot, with what to do."""
-
-
-@dataclass(frozen=True)
-class Version:
-    """A registered version.
-
-    Attributes:
-        aliases: that it has, such as `champion`.
-        evidence: None for a version registered by hand.
-        registered: when, UTC.
-        tags: all, among them those of the decision about it.
-        run_id: MLflow run that made it; empty if MLflow was not told.
-    """
-
-    number: int
-    aliases: tuple[str, ...]
-    evidence: Evidence | None
-    registered: datetime
-    tags: Mapping[str, str]
-    run_id: str
-
-
-def versions(storage: Storage) -> list[Version]:
-    """List the registered versions, the newest first."""
-    if not storage.has_runs:
-        return []
-    client = Server(storage).client
-    try:
-        aliases = client.get_registered_model(MODEL).aliases  # which the versions of a search lack
-    except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            return []
-        raise
-    page = client.search_model_versions(f"name = '{MODEL}'")
-    found = list(page)
-    while page.token:
-        page = client.search_model_versions(f"name = '{MODEL}'", page_token=page.token)
-        found += page
-    listed = [
-        Version(
-            int(version.version),
-            tuple(sorted(alias for alias, number in aliases.items() if str(number) == str(version.version))),
-            registry.evidence_of(version),
-            datetime.fromtimestamp(version.creation_timestamp / 1000, UTC),
-            dict(version.tags),
-            version.run_id or "",
-        )
-        for version in found
-    ]
-    return sorted(listed, key=lambda version: -version.number)
 
 
 def challenge(

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from raygenre import promotion_lock, registry
 from raygenre.evaluation.version_facts import Evidence
-from raygenre.registry import CHAMPION, MODEL, RegistryError
+from raygenre.registry import promotion_lock, versions
+from raygenre.registry.versions import CHAMPION, MODEL, RegistryError
 from raygenre.system.storage import Storage
 from raygenre.tracking.server import Server
 
@@ -29,7 +29,7 @@ def champion(storage: Storage) -> tuple[int, Evidence | None] | None:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
         raise
-    return int(found.version), registry.evidence_of(found)
+    return int(found.version), versions.evidence_of(found)
 
 
 def incumbent(storage: Storage) -> tuple[int, Evidence | None] | None:
@@ -39,7 +39,7 @@ def incumbent(storage: Storage) -> tuple[int, Evidence | None] | None:
     client = Server(storage).client
     for version in reversed(_history(client)):
         if _is_there(client, version):
-            return int(version), registry.evidence_of(client.get_model_version(MODEL, version))
+            return int(version), versions.evidence_of(client.get_model_version(MODEL, version))
     return None
 
 

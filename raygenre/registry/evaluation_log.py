@@ -9,7 +9,7 @@ from mlflow.entities import Metric
 
 from raygenre.evaluation import html_report, model_card, plots, tables
 from raygenre.evaluation.evaluate import Appraisal
-from raygenre.registry import Fetched
+from raygenre.registry.versions import Fetched
 from raygenre.system.storage import Storage
 from raygenre.tracking.server import Server, TrackingError, no_retries
 

@@ -8,7 +8,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from raygenre import promotion_lock
+from raygenre.registry import promotion_lock
 from raygenre.tracking.server import Server
 from tests.helpers.mlflow_server import MlflowServer
 from tests.helpers.storages import empty_storage

@@ -10,13 +10,14 @@ from mlflow.protos.databricks_pb2 import PERMISSION_DENIED, TEMPORARILY_UNAVAILA
 from mlflow.tracking import MlflowClient
 from rich.console import Console
 
-from raygenre import alias, championship, registry
 from raygenre.evaluation.paired_test import Comparison
-from raygenre.evaluation.version_facts import Decision
-from raygenre.registry import MODEL
+from raygenre.registry import champion as alias
+from raygenre.registry import promotion
+from raygenre.registry import versions as registry
+from raygenre.registry.decision import Decision, verdict
+from raygenre.registry.versions import MODEL
 from raygenre.system.storage import Storage
 from raygenre.tracking.server import Server, ServerAwayError
-from raygenre.verdict import verdict
 from tests.helpers import rivals
 from tests.helpers.mlflow_server import MlflowServer, free_port
 from tests.helpers.project import ROOT
@@ -49,7 +50,7 @@ def test_a_better_one_takes_the_place_and_says_why(ring: Ring) -> None:
     assert tags["promotion_forced"] == "false"
     assert tags["promotion_reason"] == decision.reason
     assert tags["compared_with"] == str(DRONE)
-    assert [tags[name] for name in championship.NUMBERS[:5]] == ["60", "0", "30", "10", "20"]
+    assert [tags[name] for name in promotion.NUMBERS[:5]] == ["60", "0", "30", "10", "20"]
     assert float(tags["compared_p_value"]) == pytest.approx(AGAINST_DRONE.p_value, rel=1e-5)
     assert ring.tags(DRONE)["replaced_by"] == str(BELLS)
 
@@ -58,8 +59,8 @@ def test_the_searchs_run_has_the_same_numbers(ring: Ring) -> None:
     alias.promote(ring.storage, DRONE)
     ring.challenge(BELLS)
     run = ring.search(BELLS)
-    assert {name: run.data.tags[name] for name in (*championship.WORDS, *championship.NUMBERS)} == {
-        name: text for name, text in ring.tags(BELLS).items() if name in (*championship.WORDS, *championship.NUMBERS)
+    assert {name: run.data.tags[name] for name in (*promotion.WORDS, *promotion.NUMBERS)} == {
+        name: text for name, text in ring.tags(BELLS).items() if name in (*promotion.WORDS, *promotion.NUMBERS)
     }
     assert run.data.tags["model_version"] == str(BELLS)
     assert run.data.metrics["compared_difference"] == pytest.approx(20 / 60)
@@ -147,7 +148,7 @@ def test_numbers_of_an_earlier_decision_are_taken_away(ring: Ring) -> None:
     ring.challenge(BELLS)
     for tags in (ring.tags(BELLS), ring.search(BELLS).data.tags):
         assert tags["compared_with"] == str(FORGETFUL)
-        assert not [name for name in championship.NUMBERS if tags.get(name)]
+        assert not [name for name in promotion.NUMBERS if tags.get(name)]
 
 
 def test_who_may_not_write_into_the_searchs_run_changes_the_champion_all_the_same(
@@ -186,7 +187,7 @@ def test_too_few_tracks_decide_nothing(ring: Ring) -> None:
     assert fetched.classifier.seen is not None
     kept = [track for track in fetched.classifier.seen.test if rivals.number(track) < 40]
     object.__setattr__(fetched.classifier.seen, "test", {track: fetched.classifier.seen.test[track] for track in kept})
-    decision = championship.challenge(ring.storage, BELLS, fetched.classifier, fetched.evidence, data=lambda: dataset)
+    decision = promotion.challenge(ring.storage, BELLS, fetched.classifier, fetched.evidence, data=lambda: dataset)
     assert not decision.promote
     assert decision.reason.startswith("only 40 tracks are left")
     assert ring.tags(BELLS)["compared_tracks"] == "40"
@@ -275,6 +276,6 @@ def test_a_registry_that_is_away_is_no_verdict(ring: Ring, tmp_path: Path) -> No
     assert fetched.evidence is not None
     away = Storage(tmp_path, f"http://127.0.0.1:{free_port()}")
     with pytest.raises(ServerAwayError, match="can be promoted later"):
-        championship._by_evidence(
+        promotion._by_evidence(
             away, fetched.classifier, fetched.evidence, (DRONE, fetched.evidence), lambda: ring.dataset
         )

@@ -5,7 +5,9 @@ files alone and runs no code from the registry. What decides about the champion 
 """
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import mlflow
@@ -17,9 +19,9 @@ from mlflow.tracking import MlflowClient
 
 from raygenre.evaluation.version_facts import Evidence
 from raygenre.model.classifier import Classifier, ClassifierError
-from raygenre.packing import save_pyfunc
+from raygenre.registry.mlflow_model import save_pyfunc
 from raygenre.system.storage import Storage
-from raygenre.tracking.server import no_retries, quiet_mlflow, reason
+from raygenre.tracking.server import Server, no_retries, quiet_mlflow, reason
 
 MODEL = "raygenre"
 CHAMPION = "champion"
@@ -169,3 +171,53 @@ def _parse(uri: str) -> tuple[str, str, str]:
 def _client(storage: Storage) -> MlflowClient:
     quiet_mlflow()
     return MlflowClient(storage.tracking_uri, registry_uri=storage.tracking_uri)
+
+
+@dataclass(frozen=True)
+class Version:
+    """A registered version.
+
+    Attributes:
+        aliases: that it has, such as `champion`.
+        evidence: None for a version registered by hand.
+        registered: when, UTC.
+        tags: all, among them those of the decision about it.
+        run_id: MLflow run that made it; empty if MLflow was not told.
+    """
+
+    number: int
+    aliases: tuple[str, ...]
+    evidence: Evidence | None
+    registered: datetime
+    tags: Mapping[str, str]
+    run_id: str
+
+
+def versions(storage: Storage) -> list[Version]:
+    """List the registered versions, the newest first."""
+    if not storage.has_runs:
+        return []
+    client = Server(storage).client
+    try:
+        aliases = client.get_registered_model(MODEL).aliases  # which the versions of a search lack
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return []
+        raise
+    page = client.search_model_versions(f"name = '{MODEL}'")
+    found = list(page)
+    while page.token:
+        page = client.search_model_versions(f"name = '{MODEL}'", page_token=page.token)
+        found += page
+    listed = [
+        Version(
+            int(version.version),
+            tuple(sorted(alias for alias, number in aliases.items() if str(number) == str(version.version))),
+            evidence_of(version),
+            datetime.fromtimestamp(version.creation_timestamp / 1000, UTC),
+            dict(version.tags),
+            version.run_id or "",
+        )
+        for version in found
+    ]
+    return sorted(listed, key=lambda version: -version.number)
