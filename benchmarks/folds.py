@@ -26,8 +26,8 @@ from rich.table import Table
 from raygenre.data import dataset as data_sets
 from raygenre.data import splits
 from raygenre.model.network import ModelConfig
-from raygenre.search.samplers import sampler
-from raygenre.search.space import space
+from raygenre.search.space.samplers import sampler
+from raygenre.search.space.space import space
 from raygenre.system import storage
 from raygenre.training.loop import Member, TrainingConfig, fit, standardised
 

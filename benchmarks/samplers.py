@@ -11,8 +11,8 @@ import optuna
 from rich.console import Console
 from rich.table import Table
 
-from raygenre.search.samplers import SAMPLERS, SamplerName, sampler
-from raygenre.search.space import space
+from raygenre.search.space.samplers import SAMPLERS, SamplerName, sampler
+from raygenre.search.space.space import space
 
 SEEDS = 12
 BUDGETS = (8, 20, 60)  # trials, all of them complete

@@ -6,7 +6,7 @@ Run:
 
 import sys
 
-from raygenre.search import run_file
+from raygenre.search.space import config_file
 from raygenre.system.storage import resolve
 
 
@@ -15,7 +15,7 @@ def main(study: str) -> int:
     try:
         studies = resolve().studies
         studies.check()
-        begun = run_file.NAME in (studies / study).files()
+        begun = config_file.NAME in (studies / study).files()
     except (ValueError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -20,7 +20,7 @@ from raygenre.evaluation import head_to_head
 from raygenre.evaluation.paired_test import Comparison
 from raygenre.evaluation.version_facts import Evidence
 from raygenre.registry import versions as registry
-from raygenre.search.config import SearchConfig
+from raygenre.search.space.config import SearchConfig
 from raygenre.system.storage import Storage
 from raygenre.tracking.server import EXPERIMENT, Server
 

@@ -16,9 +16,9 @@ import torch
 from raygenre.data import splits
 from raygenre.data.dataset import Dataset
 from raygenre.data.splits import Split
-from raygenre.search import run_file
-from raygenre.search.config import SearchConfig
-from raygenre.search.space import Value, checked
+from raygenre.search.space import config_file
+from raygenre.search.space.config import SearchConfig
+from raygenre.search.space.space import Value, checked
 from raygenre.search.trial import OBJECTIVE, Plan, Rows, Tracks, around, start, train, whole
 from raygenre.system.location import Place
 from raygenre.tracking.server import Server, TrackingError
@@ -110,9 +110,9 @@ def read(server: Server, run_id: str) -> Record:
         search = client.get_run(parent)
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            config = Path(client.download_artifacts(search.info.run_id, run_file.NAME, scratch))
+            config = Path(client.download_artifacts(search.info.run_id, config_file.NAME, scratch))
             split = Path(client.download_artifacts(search.info.run_id, "split.json", scratch)).read_text()
-            fields = run_file.read(config)
+            fields = config_file.read(config)
         except (TrackingError, OSError, ValueError) as error:
             raise RerunError(f"the record of the search {search.info.run_name} is not whole: {error}") from error
     try:

@@ -22,14 +22,14 @@ from raygenre.data import dataset as data_sets
 from raygenre.data.dataset import Dataset
 from raygenre.evaluation import tables
 from raygenre.registry.decision import verdict
-from raygenre.search import run_file
 from raygenre.search.cluster import ClusterError, RayError, connect, resources
-from raygenre.search.config import Resources
 from raygenre.search.folder import check_name, latest_study, trouble
 from raygenre.search.ledger import Ledger
-from raygenre.search.progress import short
 from raygenre.search.resolve import check_unchanged
 from raygenre.search.resolve import resolve as resolved
+from raygenre.search.space import config_file
+from raygenre.search.space.config import Resources
+from raygenre.search.space.space import short
 from raygenre.system.redaction import masked
 from raygenre.system.storage import Storage, resolve
 from raygenre.tracking.server import ServerAwayError, TrackingError, reason
@@ -65,7 +65,7 @@ def tune(context: typer.Context, console: Console, *, started: float) -> None:
         else:
             name = study or datetime.now().strftime("study-%Y%m%d-%H%M%S")
             check_name(name)
-            base = run_file.read(config) if config else None
+            base = config_file.read(config) if config else None
             usual = base["data"] if base else os.environ.get("RAYGENRE_DATA")
             tracks, cluster = _load_and_connect(data or (Path(usual) if usual else None), address, where, console)
             search, notes = resolved(options, given, tracks, base)

@@ -17,8 +17,8 @@ import pytest
 if TYPE_CHECKING:
     from raygenre.data.dataset import Dataset
     from raygenre.job import Outcome
-    from raygenre.search.config import SearchConfig
     from raygenre.search.ledger import Ledger
+    from raygenre.search.space.config import SearchConfig
     from raygenre.system.storage import Storage
     from tests.helpers.mlflow_server import MlflowServer
     from tests.helpers.rivals import Ring
@@ -140,7 +140,7 @@ def ray_cluster() -> Iterator[None]:
 
 def small_config(tracks: "Dataset", **changes: object) -> "SearchConfig":
     """A search of seconds."""
-    from raygenre.search.config import SearchConfig
+    from raygenre.search.space.config import SearchConfig
 
     fields = {
         "data": tracks.source,
@@ -180,7 +180,7 @@ def finished(tracks: "Dataset", ray_cluster: None, tmp_path_factory: pytest.Temp
     from rich.console import Console
 
     from raygenre import job
-    from raygenre.search.config import Resources
+    from raygenre.search.space.config import Resources
     from raygenre.system.storage import resolve
 
     storage = resolve(tmp_path_factory.mktemp("finished"), None)

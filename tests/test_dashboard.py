@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from raygenre.cli import app
 from raygenre.data.dataset import Dataset
-from raygenre.search.samplers import sampler
+from raygenre.search.space.samplers import sampler
 from tests.conftest import new_ledger
 from tests.helpers.mlflow_server import free_port
 

@@ -14,7 +14,7 @@ from raygenre import job, rerun, spectrogram
 from raygenre.cli import app
 from raygenre.data.dataset import Dataset
 from raygenre.rerun import TOLERANCE, Difference, Largest, Record, largest, read, train_again
-from raygenre.search.config import Resources
+from raygenre.search.space.config import Resources
 from raygenre.system.code_version import CODE
 from raygenre.tracking.server import Server
 from tests.conftest import GENRES, FinishedSearch, new_ledger

@@ -13,7 +13,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from raygenre.search.ledger import EPOCH_TIMES, Ledger, losses
-from raygenre.search.objectives import UNITS, several
+from raygenre.search.space.objectives import UNITS, several
 
 Floats = NDArray[np.float64]
 

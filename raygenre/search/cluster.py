@@ -7,7 +7,7 @@ from dataclasses import replace
 import ray
 from ray.exceptions import RayError as RayError  # for scripts, which do not import Ray themselves
 
-from raygenre.search.config import Resources
+from raygenre.search.space.config import Resources
 
 
 class ClusterError(RuntimeError):

@@ -15,9 +15,9 @@ from optuna.trial import FrozenTrial
 
 from raygenre.search.axes import Axis, Sample, View
 from raygenre.search.ledger import losses
-from raygenre.search.objectives import several
-from raygenre.search.progress import short
 from raygenre.search.scheduler import rungs
+from raygenre.search.space.objectives import several
+from raygenre.search.space.space import short
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

@@ -16,12 +16,13 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from raygenre.data.splits import Split
-from raygenre.search import opening, run_file
-from raygenre.search.config import SearchConfig
+from raygenre.search import opening
 from raygenre.search.folder import JOURNAL, StudyError, check_name
-from raygenre.search.objectives import PREFIX, several
 from raygenre.search.opening import CONFIG, ID, SPLIT, Opened
-from raygenre.search.space import Setting
+from raygenre.search.space import config_file
+from raygenre.search.space.config import SearchConfig
+from raygenre.search.space.objectives import PREFIX, several
+from raygenre.search.space.space import Setting
 from raygenre.system.location import Place
 
 _FAILURE = "failure"
@@ -95,7 +96,7 @@ class Ledger:
         if trials < self.config.trials:
             raise StudyError(f"the study {self.name} has {self.config.trials} trials; --trials can only raise that")
         self.config = SearchConfig(**{**json.loads(self.config.to_json()), "trials": trials})
-        run_file.save(self.config, self.folder)
+        config_file.save(self.config, self.folder)
         self.keep()
         self.study.set_user_attr(CONFIG, self.config.to_json())
 

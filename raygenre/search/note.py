@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from optuna.trial import TrialState
 
 from raygenre.data.split_summary import Part
-from raygenre.search.config import Resources, SearchConfig
 from raygenre.search.finalists import Finalist
 from raygenre.search.ledger import Ledger
-from raygenre.search.objectives import several
 from raygenre.search.pace import pace
-from raygenre.search.progress import short
+from raygenre.search.space.config import Resources, SearchConfig
+from raygenre.search.space.objectives import several
+from raygenre.search.space.space import short
 
 MOST_GENRES, MOST_PARTS = 40, 5  # rows and columns of a table, since a note has an end
 

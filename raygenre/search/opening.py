@@ -14,11 +14,12 @@ from optuna.storages import BaseStorage
 from optuna.study import Study
 
 from raygenre.data.splits import Split
-from raygenre.search import database_lock, run_file
-from raygenre.search.config import SearchConfig
+from raygenre.search import database_lock
 from raygenre.search.folder import JOURNAL, StudyError, locked, storage
-from raygenre.search.objectives import DIRECTIONS
-from raygenre.search.space import SpaceError
+from raygenre.search.space import config_file
+from raygenre.search.space.config import SearchConfig
+from raygenre.search.space.objectives import DIRECTIONS
+from raygenre.search.space.space import SpaceError
 from raygenre.search.working_copy import WorkingCopy
 from raygenre.system.atomic_write import UNFINISHED
 from raygenre.system.location import Place
@@ -28,7 +29,7 @@ ID, CONFIG, SPLIT = "id", "config", "split"
 
 _ID_FILE = "id"
 _LOCKS = ("lock", f"{JOURNAL}.lock")
-_OWN_FILES = (*_LOCKS, JOURNAL, _ID_FILE, run_file.NAME)
+_OWN_FILES = (*_LOCKS, JOURNAL, _ID_FILE, config_file.NAME)
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def begin(place: Place, *, config: SearchConfig, split: Split, url: str | None) 
         study.set_user_attr(ID, uuid.uuid4().hex)
         (folder / _ID_FILE).write_text(study.user_attrs[ID])
         study.set_user_attr(SPLIT, split.to_json())
-        run_file.save(config, folder)
+        config_file.save(config, folder)
         copy.keep()
         study.set_user_attr(CONFIG, config.to_json())
         return Opened(study, place, copy, locks.pop_all())
@@ -101,7 +102,7 @@ def resume(place: Place, *, url: str | None) -> Opened:
                 if SPLIT not in study.user_attrs:
                     raise KeyError(CONFIG)
                 # The driver that began it died before its last word, which the folder has.
-                study.set_user_attr(CONFIG, SearchConfig(**run_file.read(folder / run_file.NAME)).to_json())
+                study.set_user_attr(CONFIG, SearchConfig(**config_file.read(folder / config_file.NAME)).to_json())
             if (folder / _ID_FILE).read_text() != study.user_attrs[ID]:
                 raise StudyError(f"the study {name} of the database is not the one whose folder is {place}")
         except (KeyError, FileNotFoundError, SpaceError) as error:

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from raygenre.search.ledger import Ledger, losses
+from raygenre.search.space.space import short
 from raygenre.search.trial import OBJECTIVE
 
 _SHOWN = 16  # trials in the table, so that it fits a terminal of 24 lines
@@ -126,8 +127,3 @@ class Progress(tune.Callback):
 
     def _epochs(self) -> int:
         return sum(len(losses(trial)) for trial in self._ledger.trials)
-
-
-def short(value: float | str) -> str:
-    """A searched value in print: three digits of a fraction, a whole number or a word as it is."""
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -13,14 +13,15 @@ from optuna.trial import TrialState
 
 from raygenre.data import split_summary
 from raygenre.data.dataset import Dataset
-from raygenre.search import figures, note, run_file
+from raygenre.search import figures, note
 from raygenre.search.cluster import nodes
-from raygenre.search.config import Resources
 from raygenre.search.finalists import Finalist
 from raygenre.search.ledger import Ledger, losses
 from raygenre.search.pace import pace
 from raygenre.search.run_ids import trial_name
 from raygenre.search.searcher import trial_seed
+from raygenre.search.space import config_file
+from raygenre.search.space.config import Resources
 from raygenre.system import code_version
 from raygenre.system import hardware as machine
 from raygenre.tracking.tracker import Tracker
@@ -62,7 +63,7 @@ class Record:
         self.run = tracker.start(ledger.name, "search", tags=asdict(ledger.config) | facts)
         tracker.tag(self.run, {"trials": ledger.config.trials})  # which a resumed search may have raised
         tracker.inputs(self.run, self._parts)
-        tracker.text(self.run, run_file.write(ledger.config), run_file.NAME)
+        tracker.text(self.run, config_file.write(ledger.config), config_file.NAME)
         tracker.text(self.run, ledger.split.to_json(), "split.json")
         about = {  # of the driver that wrote last
             "commit": asdict(code) if code else None,

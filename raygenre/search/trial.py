@@ -10,9 +10,9 @@ import ray
 import torch
 from numpy.typing import NDArray
 
-from raygenre.search import objectives
 from raygenre.search.memory import out_of_memory
-from raygenre.search.space import Setting
+from raygenre.search.space import objectives
+from raygenre.search.space.space import Setting
 from raygenre.system import code_version
 from raygenre.system.location import Place
 from raygenre.training import checkpoint
@@ -53,7 +53,7 @@ class Plan:
         epochs: of each training.
         threads: of torch in each worker.
         device: `cpu` or `cuda`.
-        objectives: what the search seeks, see `raygenre.search.objectives`.
+        objectives: what the search seeks, see `raygenre.search.space.objectives`.
     """
 
     genres: int

@@ -20,9 +20,9 @@ from rich.console import Console
 
 from raygenre import job
 from raygenre.data.dataset import Dataset
-from raygenre.search.config import Resources
 from raygenre.search.figures import TITLES
 from raygenre.search.ledger import RUN, Ledger
+from raygenre.search.space.config import Resources
 from tests.conftest import new_ledger
 from tests.helpers.mlflow_server import MlflowServer
 

@@ -14,7 +14,7 @@ from raygenre.search import figures
 from raygenre.search.axes import View
 from raygenre.search.figures import TITLES
 from raygenre.search.ledger import Ledger
-from raygenre.search.samplers import sampler
+from raygenre.search.space.samplers import sampler
 from tests.conftest import new_ledger
 
 EPOCHS = 6

@@ -14,8 +14,8 @@ from raygenre.data.dataset import Dataset
 from raygenre.search import states
 from raygenre.search.folder import StudyError, latest_study
 from raygenre.search.ledger import CHECKPOINT, EPOCH_TIMES, RUN, Ledger
-from raygenre.search.samplers import sampler
-from raygenre.search.space import space
+from raygenre.search.space.samplers import sampler
+from raygenre.search.space.space import space
 from raygenre.system.location import Place
 from tests.conftest import new_ledger
 

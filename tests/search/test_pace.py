@@ -6,7 +6,7 @@ import pytest
 from raygenre.data.dataset import Dataset
 from raygenre.search.ledger import Ledger
 from raygenre.search.pace import pace, timed
-from raygenre.search.samplers import sampler
+from raygenre.search.space.samplers import sampler
 from tests.conftest import new_ledger
 
 

@@ -14,15 +14,15 @@ from raygenre.data import split_summary
 from raygenre.data.dataset import Dataset
 from raygenre.data.split_summary import Part
 from raygenre.search import note, states
-from raygenre.search.config import Resources
 from raygenre.search.figures import TITLES
 from raygenre.search.finalists import Finalist
 from raygenre.search.ledger import CHECKPOINT, RUN
 from raygenre.search.record import NOTE, trials_csv
 from raygenre.search.recorder import GONE, METRICS, Recorder
 from raygenre.search.run_ids import note_run_ids
-from raygenre.search.samplers import sampler
 from raygenre.search.searcher import trial_config
+from raygenre.search.space.config import Resources
+from raygenre.search.space.samplers import sampler
 from raygenre.system import code_version
 from raygenre.system import hardware as machine
 from raygenre.system.storage import resolve

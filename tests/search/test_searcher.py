@@ -5,9 +5,9 @@ from ray.tune.search import Searcher
 
 from raygenre.data.dataset import Dataset
 from raygenre.search.ledger import Ledger
-from raygenre.search.samplers import sampler
 from raygenre.search.searcher import LedgerSearcher, trial_seed
-from raygenre.search.space import space
+from raygenre.search.space.samplers import sampler
+from raygenre.search.space.space import space
 from tests.conftest import new_ledger
 
 FINISHED: object = Searcher.FINISHED

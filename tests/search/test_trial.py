@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from raygenre.data.dataset import Dataset
-from raygenre.search.space import Setting
+from raygenre.search.space.space import Setting
 from raygenre.search.trial import OBJECTIVE, Plan, Tracks, start, summary, train
 from raygenre.system.location import Place
 from raygenre.training import checkpoint

@@ -6,10 +6,10 @@ import yaml
 
 from raygenre.data.dataset import Dataset
 from raygenre.data.splits import Split
-from raygenre.search import run_file
-from raygenre.search.config import SearchConfig
 from raygenre.search.ledger import Ledger, losses
-from raygenre.search.space import SpaceError
+from raygenre.search.space import config_file
+from raygenre.search.space.config import SearchConfig
+from raygenre.search.space.space import SpaceError
 from raygenre.system.location import Place
 from tests.conftest import new_ledger, small_config
 from tests.helpers.trials import search
@@ -19,13 +19,13 @@ def test_a_search_survives_its_file_with_the_whole_space(tracks: Dataset, tmp_pa
     config = small_config(
         tracks, space={"width": {"low": 8, "high": 16}, "batch_size": [4, 8]}, starts=[{"dropout": 0.25}], epochs=7
     )
-    run_file.save(config, tmp_path)
-    fields = run_file.read(tmp_path / run_file.NAME)
+    config_file.save(config, tmp_path)
+    fields = config_file.read(tmp_path / config_file.NAME)
     again = SearchConfig(**fields)
     assert again.distributions == config.distributions
     assert again.first_points == config.first_points
     assert again.fixed == config.fixed
-    written = yaml.safe_load((tmp_path / run_file.NAME).read_text())["space"]
+    written = yaml.safe_load((tmp_path / config_file.NAME).read_text())["space"]
     assert set(written) == {"dropout", "learning_rate", "decay", "width", "batch_size"}
     assert set(fields["space"]) == {"width", "batch_size"}  # the default follows the epochs
     assert {name: value for name, value in fields.items() if name != "space"} == {
@@ -37,7 +37,7 @@ def test_a_search_survives_its_file_with_the_whole_space(tracks: Dataset, tmp_pa
 def test_a_study_keeps_it_up_to_date(tracks: Dataset, tmp_path: Path) -> None:
     ledger = new_ledger(tmp_path, tracks)
     ledger.extend(9)
-    assert run_file.read(ledger.folder / "run.yaml")["trials"] == 9
+    assert config_file.read(ledger.folder / "run.yaml")["trials"] == 9
 
 
 @pytest.mark.parametrize(
@@ -55,16 +55,16 @@ def test_a_file_that_says_no_search_is_refused(
     tracks: Dataset, tmp_path: Path, change: dict[str, object], message: str
 ) -> None:
     path = tmp_path / "run.yaml"
-    path.write_text(yaml.safe_dump(yaml.safe_load(run_file.write(small_config(tracks))) | change))
+    path.write_text(yaml.safe_dump(yaml.safe_load(config_file.write(small_config(tracks))) | change))
     with pytest.raises(SpaceError, match=re.escape(message)):
-        run_file.read(path)
+        config_file.read(path)
 
 
 def test_a_file_with_half_a_search_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
     path.write_text("epochs: 3\n")
     with pytest.raises(SpaceError, match="is not a whole search: data, data_digest"):
-        run_file.read(path)
+        config_file.read(path)
 
 
 @pytest.mark.slow
@@ -73,7 +73,7 @@ def test_it_runs_the_same_search_again(tracks: Dataset, ray_cluster: None, tmp_p
     """One trial at a time, so that each draw knows the same results."""
     first = new_ledger(tmp_path / "first", tracks, trials=5, epochs=1, sampler=sampler, seed=3)
     search(first, tracks, tmp_path / "first", most=1)
-    config = SearchConfig(**run_file.read(first.folder / "run.yaml"))
+    config = SearchConfig(**config_file.read(first.folder / "run.yaml"))
     split = Split.from_json(first.split.to_json())
     second = Ledger.create(Place(str(tmp_path / "second")), "again", config=config, split=split, url=None)
     search(second, tracks, tmp_path / "second", most=1)

@@ -5,8 +5,8 @@ import pytest
 from optuna.samplers import CmaEsSampler, GPSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
-from raygenre.search.samplers import SAMPLERS, SamplerName, automatic, check_sampler, sampler
-from raygenre.search.space import default_entries, searched, space
+from raygenre.search.space.samplers import SAMPLERS, SamplerName, automatic, check_sampler, sampler
+from raygenre.search.space.space import default_entries, searched, space
 
 NUMBERS = space(10)
 CHOICES = searched(default_entries(10) | {"batch_size": [8, 16]})

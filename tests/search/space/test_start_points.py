@@ -2,8 +2,8 @@ import re
 
 import pytest
 
-from raygenre.search.space import SpaceError, Value, nearest, searched
-from raygenre.search.start import complete, parse
+from raygenre.search.space.space import SpaceError, Value, nearest, searched
+from raygenre.search.space.start_points import complete, parse
 
 SPACE = searched(
     {"dropout": {"low": 0.0, "high": 0.5}, "batch_size": [8, 16], "dense": {"low": 10, "high": 90, "step": 20}}

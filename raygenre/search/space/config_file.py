@@ -9,9 +9,9 @@ from typing import Any
 
 import yaml
 
-from raygenre.search.config import SearchConfig
-from raygenre.search.space import SpaceError, checked, default_entries, unknown
-from raygenre.search.space_file import mapping
+from raygenre.search.space.config import SearchConfig
+from raygenre.search.space.space import SpaceError, checked, default_entries, unknown
+from raygenre.search.space.space_file import mapping
 from raygenre.system.atomic_write import write_whole
 
 NAME = "run.yaml"

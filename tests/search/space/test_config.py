@@ -1,7 +1,7 @@
 import pytest
 
 from raygenre.data.dataset import Dataset
-from raygenre.search.config import Resources, SearchConfig
+from raygenre.search.space.config import Resources, SearchConfig
 from tests.conftest import small_config
 
 

@@ -3,7 +3,7 @@ import re
 import pytest
 
 from raygenre.model.network import GenreCNN, ModelConfig, parameters
-from raygenre.search.objectives import check, latency, measure, several
+from raygenre.search.space.objectives import check, latency, measure, several
 
 SMALL = GenreCNN(ModelConfig(genres=3, widths=(4, 8, 16), dense=8))
 LARGE = GenreCNN(ModelConfig(genres=3, widths=(64, 128, 256)))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from raygenre.search.space import Entry, SpaceError, checked
+from raygenre.search.space.space import Entry, SpaceError, checked
 
 
 def read(path: Path) -> dict[str, Entry]:

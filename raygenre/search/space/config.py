@@ -6,10 +6,10 @@ from typing import Literal, Self
 
 from optuna.distributions import BaseDistribution
 
-from raygenre.search import objectives as objective_names
-from raygenre.search.samplers import SamplerName, check_sampler
-from raygenre.search.space import Entry, Setting, Value, checked, default_entries, fixed, nearest, searched
-from raygenre.search.start import complete
+from raygenre.search.space import objectives as objective_names
+from raygenre.search.space.samplers import SamplerName, check_sampler
+from raygenre.search.space.space import Entry, Setting, Value, checked, default_entries, fixed, nearest, searched
+from raygenre.search.space.start_points import complete
 
 SchedulerName = Literal["asha", "median", "none"]
 
@@ -32,7 +32,7 @@ class SearchConfig:
         batch_size, augmentation: see `TrainingConfig`; of every setting, unless the space has them.
         space: what is searched otherwise than by default, see `raygenre.search.space`.
         starts: points to try first; without any, the setting that the project began with.
-        objectives: what is sought, see `raygenre.search.objectives`.
+        objectives: what is sought, see `raygenre.search.space.objectives`.
         split_lists, duplicates, keep_duplicates: where the split was drawn from.
     """
 

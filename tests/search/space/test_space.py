@@ -3,7 +3,7 @@ import re
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from raygenre.search.space import (
+from raygenre.search.space.space import (
     KINDS,
     WIDTHS,
     Entry,

@@ -208,3 +208,8 @@ def _number(raw: object, kind: type[Value], place: str) -> float | int:
         expected = "a whole number" if kind is int else "a number"
         raise SpaceError(f"{place}: {raw!r} is not {expected}") from error
     return int(number) if kind is int else number
+
+
+def short(value: float | str) -> str:
+    """A searched value in print: three digits of a fraction, a whole number or a word as it is."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

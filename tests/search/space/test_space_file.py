@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from raygenre.search.space import KINDS, SpaceError, fixed, searched
-from raygenre.search.space_file import read
+from raygenre.search.space.space import KINDS, SpaceError, fixed, searched
+from raygenre.search.space.space_file import read
 from tests.helpers.project import ROOT
 
 EXAMPLE = ROOT / "experiments" / "space.yaml"

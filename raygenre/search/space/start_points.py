@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from raygenre.search.space import KINDS, SpaceError, Value, checked, unknown
+from raygenre.search.space.space import KINDS, SpaceError, Value, checked, unknown
 
 
 def parse(text: str) -> dict[str, Value]:
