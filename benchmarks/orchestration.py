@@ -36,9 +36,9 @@ from rich.table import Table
 
 from raygenre.data.splits import Fold, Split
 from raygenre.search.cluster import connect
-from raygenre.search.ledger import Ledger
 from raygenre.search.recorder import METRICS
 from raygenre.search.space.config import Resources, SearchConfig
+from raygenre.search.study.ledger import Ledger
 from raygenre.search.trial import OBJECTIVE, Plan, Tracks
 from raygenre.search.trials import run_trials
 from raygenre.system.storage import resolve

@@ -23,13 +23,13 @@ from raygenre.data.dataset import Dataset
 from raygenre.evaluation import tables
 from raygenre.registry.decision import verdict
 from raygenre.search.cluster import ClusterError, RayError, connect, resources
-from raygenre.search.folder import check_name, latest_study, trouble
-from raygenre.search.ledger import Ledger
 from raygenre.search.resolve import check_unchanged
 from raygenre.search.resolve import resolve as resolved
 from raygenre.search.space import config_file
 from raygenre.search.space.config import Resources
 from raygenre.search.space.space import short
+from raygenre.search.study.backend import check_name, latest_study, trouble
+from raygenre.search.study.ledger import Ledger
 from raygenre.system.redaction import masked
 from raygenre.system.storage import Storage, resolve
 from raygenre.tracking.server import ServerAwayError, TrackingError, reason

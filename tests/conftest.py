@@ -17,8 +17,8 @@ import pytest
 if TYPE_CHECKING:
     from raygenre.data.dataset import Dataset
     from raygenre.job import Outcome
-    from raygenre.search.ledger import Ledger
     from raygenre.search.space.config import SearchConfig
+    from raygenre.search.study.ledger import Ledger
     from raygenre.system.storage import Storage
     from tests.helpers.mlflow_server import MlflowServer
     from tests.helpers.rivals import Ring
@@ -165,7 +165,7 @@ def new_ledger(
     studies: Path, tracks: "Dataset", name: str = "study", *, url: str | None = None, **changes: object
 ) -> "Ledger":
     from raygenre.data import splits
-    from raygenre.search.ledger import Ledger
+    from raygenre.search.study.ledger import Ledger
     from raygenre.system.location import Place
 
     config = small_config(tracks, **changes)

@@ -19,10 +19,10 @@ from raygenre.model.calibration import Calibration
 from raygenre.model.classifier import Classifier
 from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.registry import champion, versions
-from raygenre.search.ledger import Ledger
-from raygenre.search.run_ids import trial_name
 from raygenre.search.space.samplers import sampler
 from raygenre.search.space.space import space
+from raygenre.search.study.ledger import Ledger
+from raygenre.search.study.mlflow_ids import trial_name
 from raygenre.spectrogram.song import read
 from raygenre.system.storage import Storage, resolve
 from raygenre.timeline import percent

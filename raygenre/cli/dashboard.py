@@ -24,8 +24,8 @@ def dashboard(
     except ModuleNotFoundError:
         fail("optuna-dashboard is not installed; `make dashboard` installs it, or `pip install 'raygenre[dashboard]'`")
 
-    from raygenre.search.folder import JOURNAL, StudyError, latest_study
-    from raygenre.search.folder import storage as study_storage
+    from raygenre.search.study.backend import JOURNAL, StudyError, latest_study
+    from raygenre.search.study.backend import storage as study_storage
     from raygenre.system.redaction import masked
     from raygenre.system.storage import resolve
 

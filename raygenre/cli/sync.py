@@ -20,7 +20,7 @@ def sync(
     study_url: Annotated[str | None, typer.Option(help="Database that the search gave Optuna.")] = None,
 ) -> None:
     """Deliver to MLflow what searches kept while it was away."""
-    from raygenre.search.folder import StudyBusyError
+    from raygenre.search.study.backend import StudyBusyError
     from raygenre.system.redaction import masked
     from raygenre.tracking.server import ServerAwayError, TrackingError
 
@@ -50,7 +50,7 @@ def sync(
 
 def _waiting(where: Storage, study: str) -> dict[str, int]:
     """How many entries wait in each study, or in one; that which was worked on last comes last."""
-    from raygenre.search.folder import StudyError
+    from raygenre.search.study.backend import StudyError
     from raygenre.tracking import spool
     from raygenre.tracking.tracker import SPOOL
 
@@ -75,8 +75,8 @@ def _worked_on(folder: Path) -> float:
 
 def _deliver(where: Storage, name: str, study_url: str | None) -> str:
     """Deliver one study's entries, and say what MLflow would not have."""
-    from raygenre.search.ledger import Ledger
-    from raygenre.search.run_ids import note_run_ids
+    from raygenre.search.study.ledger import Ledger
+    from raygenre.search.study.mlflow_ids import note_run_ids
     from raygenre.tracking.server import ServerAwayError
     from raygenre.tracking.tracker import Tracker
 

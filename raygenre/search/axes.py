@@ -12,8 +12,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from raygenre.search.ledger import EPOCH_TIMES, Ledger, losses
 from raygenre.search.space.objectives import UNITS, several
+from raygenre.search.study.ledger import EPOCH_TIMES, Ledger, losses
 
 Floats = NDArray[np.float64]
 

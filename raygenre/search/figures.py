@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from raygenre.search.axes import Axis, Sample, View
-from raygenre.search.ledger import Ledger, losses
+from raygenre.search.study.ledger import Ledger, losses
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture

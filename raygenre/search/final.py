@@ -6,10 +6,10 @@ import numpy as np
 import ray
 
 from raygenre.search.finalists import Finalist, result
-from raygenre.search.ledger import CHECKPOINT, Ledger
 from raygenre.search.recorder import METRICS
 from raygenre.search.searcher import trial_seed
 from raygenre.search.space.config import Resources
+from raygenre.search.study.ledger import CHECKPOINT, Ledger
 from raygenre.search.trial import Plan, Tracks, train_on_all
 from raygenre.system.location import Place
 from raygenre.tracking.tracker import Tracker

@@ -15,13 +15,13 @@ import ray
 from optuna.trial import FrozenTrial
 from ray.exceptions import OutOfMemoryError, WorkerCrashedError
 
-from raygenre.search.folder import StudyError
-from raygenre.search.ledger import CHECKPOINT, Ledger
 from raygenre.search.memory import KILLED
 from raygenre.search.recorder import METRICS
 from raygenre.search.searcher import trial_seed
 from raygenre.search.space.config import Resources
 from raygenre.search.space.space import Setting
+from raygenre.search.study.backend import StudyError
+from raygenre.search.study.ledger import CHECKPOINT, Ledger
 from raygenre.search.trial import Plan, Tracks, Training, train_again
 from raygenre.system.location import Place
 from raygenre.tracking.tracker import Tracker

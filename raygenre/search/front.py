@@ -11,10 +11,10 @@ import io
 from optuna.trial import TrialState
 from rich.table import Table
 
-from raygenre.search.ledger import Ledger, losses
-from raygenre.search.run_ids import trial_name
 from raygenre.search.space.objectives import PREFIX, UNITS
 from raygenre.search.space.space import short
+from raygenre.search.study.ledger import Ledger, losses
+from raygenre.search.study.mlflow_ids import trial_name
 from raygenre.system.atomic_write import write_whole
 from raygenre.tracking.tracker import Tracker
 

@@ -12,8 +12,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from raygenre.search.ledger import Ledger, losses
 from raygenre.search.space.space import short
+from raygenre.search.study.ledger import Ledger, losses
 from raygenre.search.trial import OBJECTIVE
 
 _SHOWN = 16  # trials in the table, so that it fits a terminal of 24 lines

@@ -16,12 +16,12 @@ from raygenre.data.dataset import Dataset
 from raygenre.search import figures, note
 from raygenre.search.cluster import nodes
 from raygenre.search.finalists import Finalist
-from raygenre.search.ledger import Ledger, losses
-from raygenre.search.pace import pace
-from raygenre.search.run_ids import trial_name
 from raygenre.search.searcher import trial_seed
 from raygenre.search.space import config_file
 from raygenre.search.space.config import Resources
+from raygenre.search.study.ledger import Ledger, losses
+from raygenre.search.study.mlflow_ids import trial_name
+from raygenre.search.study.throughput import pace
 from raygenre.system import code_version
 from raygenre.system import hardware as machine
 from raygenre.tracking.tracker import Tracker

@@ -7,10 +7,10 @@ from optuna.trial import TrialState
 from ray import tune
 from ray.tune.experiment import Trial
 
-from raygenre.search import states
-from raygenre.search.ledger import CHECKPOINT, Ledger
-from raygenre.search.run_ids import note_run_ids, trial_name
 from raygenre.search.searcher import trial_config
+from raygenre.search.study import checkpoint_retention
+from raygenre.search.study.ledger import CHECKPOINT, Ledger
+from raygenre.search.study.mlflow_ids import note_run_ids, trial_name
 from raygenre.search.trial import OBJECTIVE, recorded
 from raygenre.tracking.tracker import Status, Tracker
 
@@ -102,7 +102,7 @@ class Recorder(tune.Callback):
     def _end(self, number: int) -> None:
         state = self._ledger.state(number)
         status: Status = "FAILED" if state == TrialState.FAIL else "FINISHED"
-        kept = number in states.best(self._ledger)
+        kept = number in checkpoint_retention.best(self._ledger)
         tags = {"state": state.name.lower(), CHECKPOINT: self._ledger.state_place(number) if kept else GONE}
         if not kept:
             self._told.add(number)
@@ -113,12 +113,12 @@ class Recorder(tune.Callback):
 
     def _keep_best_states(self) -> None:
         # Said before it is done: of what is gone, a driver after this one would not know whose it was.
-        spare = states.spare(self._ledger)
+        spare = checkpoint_retention.spare(self._ledger)
         for number in spare:
             if number not in self._told and self._tracker.knows(self._run(number)):
                 self._tracker.tag(self._run(number), {CHECKPOINT: GONE})
         self._ledger.keep()
-        states.remove(self._ledger, spare)
+        checkpoint_retention.remove(self._ledger, spare)
 
     def _run(self, number: int) -> str:
         return self._tracker.key("trial", trial_name(number))

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from raygenre.data.dataset import Dataset
-from raygenre.search.folder import StudyError
-from raygenre.search.ledger import Ledger
 from raygenre.search.space import space_file
 from raygenre.search.space.config import SearchConfig
 from raygenre.search.space.objectives import several
 from raygenre.search.space.samplers import automatic
 from raygenre.search.space.space import WIDTHS, Entry, SpaceError, default_entries, searched
 from raygenre.search.space.start_points import parse
+from raygenre.search.study.backend import StudyError
+from raygenre.search.study.ledger import Ledger
 
 SMALL = {"trials": 8, "epochs": 8, "batch_size": 4, "top_k": 2}  # defaults for the 200 synthetic tracks
 SMALL_NETWORK: dict[str, Entry] = {"width": 8, "frequency_bins": 4}  # enough for them; the usual has 32 and 1

@@ -11,12 +11,12 @@ from raygenre.data.splits import indices
 from raygenre.search import front
 from raygenre.search.final import Final, TrainingFailedError, train_final
 from raygenre.search.finalists import RERUNS, Finalist, Repeats
-from raygenre.search.folder import StudyError
-from raygenre.search.ledger import Ledger
-from raygenre.search.pace import timed
 from raygenre.search.record import Record
 from raygenre.search.space.config import Resources
 from raygenre.search.space.objectives import several
+from raygenre.search.study.backend import StudyError
+from raygenre.search.study.ledger import Ledger
+from raygenre.search.study.throughput import timed
 from raygenre.search.trial import Plan, Tracks
 from raygenre.search.trials import run_trials
 from raygenre.system.location import Place

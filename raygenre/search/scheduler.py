@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 
-from raygenre.search.ledger import Ledger, losses
 from raygenre.search.space.config import SchedulerName, SearchConfig
+from raygenre.search.study.ledger import Ledger, losses
 from raygenre.search.trial import OBJECTIVE
 
 if TYPE_CHECKING:

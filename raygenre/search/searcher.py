@@ -12,7 +12,7 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 from ray.tune.search import Searcher
 
-from raygenre.search.ledger import Ledger
+from raygenre.search.study.ledger import Ledger
 from raygenre.search.trial import OBJECTIVE
 
 

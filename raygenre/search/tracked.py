@@ -6,8 +6,8 @@ from contextlib import contextmanager, suppress
 
 from rich.console import Console
 
-from raygenre.search.ledger import Ledger
-from raygenre.search.run_ids import note_run_ids
+from raygenre.search.study.ledger import Ledger
+from raygenre.search.study.mlflow_ids import note_run_ids
 from raygenre.system.storage import Storage
 from raygenre.tracking.server import ServerAddressError, ServerAwayError, is_away
 from raygenre.tracking.tracker import Status, Tracker

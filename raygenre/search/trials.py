@@ -10,7 +10,6 @@ from ray import tune
 from ray.tune import TuneError
 from rich.console import Console
 
-from raygenre.search.ledger import Ledger
 from raygenre.search.memory_watch import MemoryWatch, memory_monitor_survived
 from raygenre.search.progress import Progress
 from raygenre.search.recorder import Recorder
@@ -18,6 +17,7 @@ from raygenre.search.scheduler import scheduler
 from raygenre.search.searcher import LedgerSearcher
 from raygenre.search.space.config import Resources
 from raygenre.search.space.samplers import sampler
+from raygenre.search.study.ledger import Ledger
 from raygenre.search.trial import Plan, Tracks, run_trial
 from raygenre.tracking.tracker import Tracker
 

@@ -21,8 +21,8 @@ from rich.console import Console
 from raygenre import job
 from raygenre.data.dataset import Dataset
 from raygenre.search.figures import TITLES
-from raygenre.search.ledger import RUN, Ledger
 from raygenre.search.space.config import Resources
+from raygenre.search.study.ledger import RUN, Ledger
 from tests.conftest import new_ledger
 from tests.helpers.mlflow_server import MlflowServer
 

@@ -9,7 +9,7 @@ import pytest
 from optuna.trial import TrialState
 from ray._private.utils import get_system_memory, get_used_memory  # type: ignore[attr-defined]
 
-from raygenre.search.ledger import Ledger
+from raygenre.search.study.ledger import Ledger
 from raygenre.system.location import Place
 from tests.helpers.project import ROOT
 

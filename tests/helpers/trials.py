@@ -9,9 +9,9 @@ from rich.console import Console
 from raygenre.data.dataset import Dataset
 from raygenre.data.splits import indices
 from raygenre.search import trials
-from raygenre.search.ledger import Ledger
-from raygenre.search.run_ids import note_run_ids
 from raygenre.search.space.config import Resources
+from raygenre.search.study.ledger import Ledger
+from raygenre.search.study.mlflow_ids import note_run_ids
 from raygenre.search.trial import Plan, Tracks
 from raygenre.system.storage import resolve
 from raygenre.tracking.server import Server

@@ -13,8 +13,8 @@ from raygenre.data.dataset import Dataset
 from raygenre.search import figures
 from raygenre.search.axes import View
 from raygenre.search.figures import TITLES
-from raygenre.search.ledger import Ledger
 from raygenre.search.space.samplers import sampler
+from raygenre.search.study.ledger import Ledger
 from tests.conftest import new_ledger
 
 EPOCHS = 6

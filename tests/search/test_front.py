@@ -13,10 +13,10 @@ from raygenre import job
 from raygenre.data.dataset import Dataset
 from raygenre.model.network import GenreCNN, parameters
 from raygenre.search import front
-from raygenre.search.folder import StudyError
-from raygenre.search.ledger import RUN, Ledger, losses
 from raygenre.search.space.config import Resources
 from raygenre.search.space.samplers import sampler
+from raygenre.search.study.backend import StudyError
+from raygenre.search.study.ledger import RUN, Ledger, losses
 from raygenre.tracking.server import Server
 from tests.conftest import new_ledger
 from tests.helpers.storages import empty_storage

@@ -13,16 +13,17 @@ from PIL import Image
 from raygenre.data import split_summary
 from raygenre.data.dataset import Dataset
 from raygenre.data.split_summary import Part
-from raygenre.search import note, states
+from raygenre.search import note
 from raygenre.search.figures import TITLES
 from raygenre.search.finalists import Finalist
-from raygenre.search.ledger import CHECKPOINT, RUN
 from raygenre.search.record import NOTE, trials_csv
 from raygenre.search.recorder import GONE, METRICS, Recorder
-from raygenre.search.run_ids import note_run_ids
 from raygenre.search.searcher import trial_config
 from raygenre.search.space.config import Resources
 from raygenre.search.space.samplers import sampler
+from raygenre.search.study import checkpoint_retention
+from raygenre.search.study.ledger import CHECKPOINT, RUN
+from raygenre.search.study.mlflow_ids import note_run_ids
 from raygenre.system import code_version
 from raygenre.system import hardware as machine
 from raygenre.system.storage import resolve
@@ -159,7 +160,7 @@ def test_a_table_holds_trials_that_failed_or_run_still(tracks: Dataset, tmp_path
 
 
 def test_each_trials_run_says_where_its_training_state_is(finished: FinishedSearch, server: Server) -> None:
-    best = states.best(finished.ledger)
+    best = checkpoint_retention.best(finished.ledger)
     for trial in finished.ledger.trials:
         found = server.client.get_run(finished.ledger.trial_run(trial.number) or "")
         folder = finished.ledger.state_place(trial.number).folder

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from raygenre.data.dataset import Dataset
-from raygenre.search.folder import StudyError
 from raygenre.search.resolve import LARGE, SMALL, SMALL_NETWORK, check_unchanged, resolve
 from raygenre.search.space.config import SearchConfig
 from raygenre.search.space.space import Setting
+from raygenre.search.study.backend import StudyError
 from tests.conftest import new_ledger
 
 DEFAULTS: dict[str, Any] = {

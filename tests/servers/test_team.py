@@ -14,9 +14,9 @@ from optuna.trial import TrialState
 
 from raygenre.data.dataset import Dataset
 from raygenre.registry import versions
-from raygenre.search.folder import StudyError, trouble
 from raygenre.search.space.samplers import sampler
 from raygenre.search.space.space import space
+from raygenre.search.study.backend import StudyError, trouble
 from raygenre.system.storage import Storage
 from raygenre.tracking.server import Server, ServerAddressError
 from raygenre.tracking.tracker import Tracker

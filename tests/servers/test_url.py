@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from raygenre.registry import versions
-from raygenre.search.database_lock import held
-from raygenre.search.folder import StudyBusyError
+from raygenre.search.study.backend import StudyBusyError
+from raygenre.search.study.database_lock import held
 from raygenre.system.location import Place, PlaceError
 from raygenre.system.storage import Storage
 from raygenre.tracking.server import Server

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from raygenre.search.working_copy import WorkingCopy
+from raygenre.search.study.working_copy import WorkingCopy
 from raygenre.system.location import Place, PlaceError, is_url
 from raygenre.system.storage import resolve
 

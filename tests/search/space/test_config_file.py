@@ -6,10 +6,10 @@ import yaml
 
 from raygenre.data.dataset import Dataset
 from raygenre.data.splits import Split
-from raygenre.search.ledger import Ledger, losses
 from raygenre.search.space import config_file
 from raygenre.search.space.config import SearchConfig
 from raygenre.search.space.space import SpaceError
+from raygenre.search.study.ledger import Ledger, losses
 from raygenre.system.location import Place
 from tests.conftest import new_ledger, small_config
 from tests.helpers.trials import search

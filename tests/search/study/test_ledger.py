@@ -11,11 +11,11 @@ import pytest
 from optuna.trial import TrialState
 
 from raygenre.data.dataset import Dataset
-from raygenre.search import states
-from raygenre.search.folder import StudyError, latest_study
-from raygenre.search.ledger import CHECKPOINT, EPOCH_TIMES, RUN, Ledger
 from raygenre.search.space.samplers import sampler
 from raygenre.search.space.space import space
+from raygenre.search.study import checkpoint_retention
+from raygenre.search.study.backend import StudyError, latest_study
+from raygenre.search.study.ledger import CHECKPOINT, EPOCH_TIMES, RUN, Ledger
 from raygenre.system.location import Place
 from tests.conftest import new_ledger
 
@@ -110,7 +110,7 @@ def test_an_unknown_study_is_named_with_the_known_ones(tracks: Dataset, tmp_path
 def test_a_second_driver_is_kept_out_until_the_first_is_gone(tracks: Dataset, tmp_path: Path) -> None:
     ledger = new_ledger(tmp_path, tracks)
     program = (
-        "import sys; from raygenre.system.location import Place; from raygenre.search.ledger import Ledger\n"
+        "import sys; from raygenre.system.location import Place; from raygenre.search.study.ledger import Ledger\n"
         "Ledger.open(Place(sys.argv[1]), 'study', url=None)"
     )
     second = [sys.executable, "-c", program, str(tmp_path)]
@@ -271,8 +271,8 @@ def test_foreign_files_among_the_states_do_no_harm(tracks: Dataset, tmp_path: Pa
     number = begin(ledger)
     for name in (".DS_Store", f"{number:04d}", "0007"):
         (ledger.folder / "trials" / name).mkdir(parents=True)
-    assert states.spare(ledger) == [7]
-    states.remove(ledger, [7])
+    assert checkpoint_retention.spare(ledger) == [7]
+    checkpoint_retention.remove(ledger, [7])
     assert sorted(path.name for path in (ledger.folder / "trials").iterdir()) == [".DS_Store", "0000"]
 
 

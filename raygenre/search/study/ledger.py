@@ -16,13 +16,13 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from raygenre.data.splits import Split
-from raygenre.search import opening
-from raygenre.search.folder import JOURNAL, StudyError, check_name
-from raygenre.search.opening import CONFIG, ID, SPLIT, Opened
 from raygenre.search.space import config_file
 from raygenre.search.space.config import SearchConfig
 from raygenre.search.space.objectives import PREFIX, several
 from raygenre.search.space.space import Setting
+from raygenre.search.study import create_or_load
+from raygenre.search.study.backend import JOURNAL, StudyError, check_name
+from raygenre.search.study.create_or_load import CONFIG, ID, SPLIT, Opened
 from raygenre.system.location import Place
 
 _FAILURE = "failure"
@@ -73,7 +73,7 @@ class Ledger:
                 in the study's folder.
         """
         check_name(name)
-        return cls(opening.begin(studies / name, config=config, split=split, url=url))
+        return cls(create_or_load.begin(studies / name, config=config, split=split, url=url))
 
     @classmethod
     def open(cls, studies: Place, name: str, *, url: str | None) -> "Ledger":
@@ -85,7 +85,7 @@ class Ledger:
         known = studies.names()
         if name not in known:
             raise StudyError(f"there is no study {name} in {studies}; known: {', '.join(known) or 'none'}")
-        return cls(opening.resume(studies / name, url=url))
+        return cls(create_or_load.resume(studies / name, url=url))
 
     def extend(self, trials: int) -> None:
         """Raise the number of trials to reach.
@@ -226,7 +226,7 @@ class Ledger:
         return attrs[key]
 
     def state_place(self, number: int) -> Place:
-        """Where a trial keeps its training state, see `raygenre.search.states`."""
+        """Where a trial keeps its training state, see `raygenre.search.study.checkpoint_retention`."""
         return self.place / STATES / f"{number:04d}"
 
     def _note_checkpoint(self, number: int) -> None:

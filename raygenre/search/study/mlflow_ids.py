@@ -2,7 +2,7 @@
 
 from optuna.exceptions import UpdateFinishedTrialError
 
-from raygenre.search.ledger import RUN, Ledger
+from raygenre.search.study.ledger import RUN, Ledger
 from raygenre.tracking.tracker import Tracker
 
 

@@ -14,13 +14,13 @@ from optuna.storages import BaseStorage
 from optuna.study import Study
 
 from raygenre.data.splits import Split
-from raygenre.search import database_lock
-from raygenre.search.folder import JOURNAL, StudyError, locked, storage
 from raygenre.search.space import config_file
 from raygenre.search.space.config import SearchConfig
 from raygenre.search.space.objectives import DIRECTIONS
 from raygenre.search.space.space import SpaceError
-from raygenre.search.working_copy import WorkingCopy
+from raygenre.search.study import database_lock
+from raygenre.search.study.backend import JOURNAL, StudyError, locked, storage
+from raygenre.search.study.working_copy import WorkingCopy
 from raygenre.system.atomic_write import UNFINISHED
 from raygenre.system.location import Place
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from raygenre.search.ledger import Ledger
+from raygenre.search.study.ledger import Ledger
 
 _PACE = "pace"
 

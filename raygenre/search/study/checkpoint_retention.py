@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from raygenre.search.ledger import STATES, Ledger
+from raygenre.search.study.ledger import STATES, Ledger
 
 
 def best(ledger: Ledger) -> set[int]:

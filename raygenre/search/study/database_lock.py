@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from sqlalchemy import NullPool, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from raygenre.search.folder import StudyBusyError, StudyError
+from raygenre.search.study.backend import StudyBusyError, StudyError
 from raygenre.system.redaction import masked
 
 PATIENCE = 60.0  # s

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from raygenre.data.dataset import Dataset
-from raygenre.search.ledger import Ledger
-from raygenre.search.pace import pace, timed
 from raygenre.search.space.samplers import sampler
+from raygenre.search.study.ledger import Ledger
+from raygenre.search.study.throughput import pace, timed
 from tests.conftest import new_ledger
 
 
