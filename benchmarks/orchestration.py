@@ -35,12 +35,12 @@ from rich.console import Console
 from rich.table import Table
 
 from raygenre.data.splits import Fold, Split
-from raygenre.search.cluster import connect
-from raygenre.search.recorder import METRICS
 from raygenre.search.space.config import Resources, SearchConfig
 from raygenre.search.study.ledger import Ledger
-from raygenre.search.trial import OBJECTIVE, Plan, Tracks
-from raygenre.search.trials import run_trials
+from raygenre.search.trials.cluster import connect
+from raygenre.search.trials.recorder import METRICS
+from raygenre.search.trials.trainable import OBJECTIVE, Plan, Tracks
+from raygenre.search.trials.tuner import run_trials
 from raygenre.system.storage import resolve
 from raygenre.tracking.tracker import Tracker
 

@@ -19,7 +19,7 @@ from raygenre.data.splits import Split
 from raygenre.search.space import config_file
 from raygenre.search.space.config import SearchConfig
 from raygenre.search.space.space import Value, checked
-from raygenre.search.trial import OBJECTIVE, Plan, Rows, Tracks, around, start, train, whole
+from raygenre.search.trials.trainable import OBJECTIVE, Plan, Rows, Tracks, around, start, train, whole
 from raygenre.system.location import Place
 from raygenre.tracking.server import Server, TrackingError
 

@@ -22,7 +22,6 @@ from raygenre.data import dataset as data_sets
 from raygenre.data.dataset import Dataset
 from raygenre.evaluation import tables
 from raygenre.registry.decision import verdict
-from raygenre.search.cluster import ClusterError, RayError, connect, resources
 from raygenre.search.resolve import check_unchanged
 from raygenre.search.resolve import resolve as resolved
 from raygenre.search.space import config_file
@@ -30,6 +29,7 @@ from raygenre.search.space.config import Resources
 from raygenre.search.space.space import short
 from raygenre.search.study.backend import check_name, latest_study, trouble
 from raygenre.search.study.ledger import Ledger
+from raygenre.search.trials.cluster import ClusterError, RayError, connect, resources
 from raygenre.system.redaction import masked
 from raygenre.system.storage import Storage, resolve
 from raygenre.tracking.server import ServerAwayError, TrackingError, reason

@@ -129,7 +129,7 @@ def tracks(tracks_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> "Da
 def ray_cluster() -> Iterator[None]:
     import ray
 
-    from raygenre.search.cluster import connect
+    from raygenre.search.trials.cluster import connect
     from serve import proxies
 
     proxies.set_defaults()  # as `make serve` does, for the tests of the endpoint

@@ -18,10 +18,10 @@ from raygenre.model.calibration import calibrate
 from raygenre.registry import champion as alias
 from raygenre.registry import promotion_lock, versions
 from raygenre.registry.promotion_lock import LockLostError
-from raygenre.search.recorder import METRICS
 from raygenre.search.space.config import Resources
 from raygenre.search.study.ledger import CHECKPOINT, RUN
 from raygenre.search.tracked import tracked
+from raygenre.search.trials.recorder import METRICS
 from raygenre.spectrogram.image import write_png
 from raygenre.tracking.server import Server
 from raygenre.tracking.tracker import Tracker

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from raygenre.search.axes import Axis, Floats, Sample, View
-from raygenre.search.scheduler import rungs
 from raygenre.search.study.ledger import losses
+from raygenre.search.trials.scheduler import rungs
 
 SIZE = (7.2, 4.2)  # inches, at 100 points an inch
 STOPPED, FAILED, RUNG = "0.7", "#c0392b", "0.85"

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from optuna.trial import TrialState
 
 from raygenre.data.split_summary import Part
-from raygenre.search.finalists import Finalist
 from raygenre.search.space.config import Resources, SearchConfig
 from raygenre.search.space.objectives import several
 from raygenre.search.space.space import short
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.study.throughput import pace
+from raygenre.search.trials.finalists import Finalist
 
 MOST_GENRES, MOST_PARTS = 40, 5  # rows and columns of a table, since a note has an end
 

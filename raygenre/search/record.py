@@ -14,14 +14,14 @@ from optuna.trial import TrialState
 from raygenre.data import split_summary
 from raygenre.data.dataset import Dataset
 from raygenre.search import figures, note
-from raygenre.search.cluster import nodes
-from raygenre.search.finalists import Finalist
-from raygenre.search.searcher import trial_seed
 from raygenre.search.space import config_file
 from raygenre.search.space.config import Resources
 from raygenre.search.study.ledger import Ledger, losses
 from raygenre.search.study.mlflow_ids import trial_name
 from raygenre.search.study.throughput import pace
+from raygenre.search.trials.cluster import nodes
+from raygenre.search.trials.finalists import Finalist
+from raygenre.search.trials.trial_config import trial_seed
 from raygenre.system import code_version
 from raygenre.system import hardware as machine
 from raygenre.tracking.tracker import Tracker

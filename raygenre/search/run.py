@@ -9,16 +9,16 @@ from rich.console import Console
 from raygenre.data.dataset import Dataset
 from raygenre.data.splits import indices
 from raygenre.search import front
-from raygenre.search.final import Final, TrainingFailedError, train_final
-from raygenre.search.finalists import RERUNS, Finalist, Repeats
 from raygenre.search.record import Record
 from raygenre.search.space.config import Resources
 from raygenre.search.space.objectives import several
 from raygenre.search.study.backend import StudyError
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.study.throughput import timed
-from raygenre.search.trial import Plan, Tracks
-from raygenre.search.trials import run_trials
+from raygenre.search.trials.final_training import Final, TrainingFailedError, train_final
+from raygenre.search.trials.finalists import RERUNS, Finalist, Repeats
+from raygenre.search.trials.trainable import Plan, Tracks
+from raygenre.search.trials.tuner import run_trials
 from raygenre.system.location import Place
 from raygenre.tracking.system_metrics import watched
 from raygenre.tracking.tracker import Tracker

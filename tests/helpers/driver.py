@@ -19,10 +19,10 @@ from mlflow.entities import Run
 from optuna.trial import FrozenTrial, TrialState
 from typer.testing import CliRunner, Result
 
-from raygenre.search.finalists import RERUNS
-from raygenre.search.recorder import METRICS
 from raygenre.search.space.config import Resources
 from raygenre.search.study.create_or_load import ID
+from raygenre.search.trials.finalists import RERUNS
+from raygenre.search.trials.recorder import METRICS
 from raygenre.system.storage import resolve
 from raygenre.tracking.mlflow_writer import KEY
 from raygenre.tracking.server import Server

@@ -8,11 +8,11 @@ from rich.console import Console
 
 from raygenre.data.dataset import Dataset
 from raygenre.data.splits import indices
-from raygenre.search import trials
 from raygenre.search.space.config import Resources
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.study.mlflow_ids import note_run_ids
-from raygenre.search.trial import Plan, Tracks
+from raygenre.search.trials import tuner
+from raygenre.search.trials.trainable import Plan, Tracks
 from raygenre.system.storage import resolve
 from raygenre.tracking.server import Server
 from raygenre.tracking.tracker import Tracker
@@ -26,7 +26,7 @@ def search(ledger: Ledger, tracks: Dataset, storage: Path, *, most: int = 0) -> 
     plan = Plan(3, config.epochs, threads=1, device="cpu")
     tracker = Tracker(empty_storage(storage), ledger.folder, ledger.id)
     text = io.StringIO()
-    trials.run_trials(
+    tuner.run_trials(
         ledger,
         plan,
         ray.put(Tracks(tracks.levels, tracks.labels, folds)),

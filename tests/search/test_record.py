@@ -15,15 +15,15 @@ from raygenre.data.dataset import Dataset
 from raygenre.data.split_summary import Part
 from raygenre.search import note
 from raygenre.search.figures import TITLES
-from raygenre.search.finalists import Finalist
 from raygenre.search.record import NOTE, trials_csv
-from raygenre.search.recorder import GONE, METRICS, Recorder
-from raygenre.search.searcher import trial_config
 from raygenre.search.space.config import Resources
 from raygenre.search.space.samplers import sampler
 from raygenre.search.study import checkpoint_retention
 from raygenre.search.study.ledger import CHECKPOINT, RUN
 from raygenre.search.study.mlflow_ids import note_run_ids
+from raygenre.search.trials.finalists import Finalist
+from raygenre.search.trials.recorder import GONE, METRICS, Recorder
+from raygenre.search.trials.trial_config import trial_config
 from raygenre.system import code_version
 from raygenre.system import hardware as machine
 from raygenre.system.storage import resolve

@@ -9,11 +9,11 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
-from optuna.trial import FrozenTrial
 from ray.tune.search import Searcher
 
 from raygenre.search.study.ledger import Ledger
-from raygenre.search.trial import OBJECTIVE
+from raygenre.search.trials.trainable import OBJECTIVE
+from raygenre.search.trials.trial_config import trial_config
 
 
 class LedgerSearcher(Searcher):
@@ -60,21 +60,3 @@ class LedgerSearcher(Searcher):
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing: a searcher is made anew from the ledger."""
-
-
-def trial_config(ledger: Ledger, trial: FrozenTrial) -> dict[str, Any]:
-    """What `run_trial` needs to know of a trial."""
-    return {
-        "number": trial.number,
-        "setting": dict(trial.params),
-        "fixed": ledger.config.fixed,
-        "seed": trial_seed(ledger.config.seed, trial.number),
-        "place": str(ledger.state_place(trial.number)),
-    }
-
-
-def trial_seed(seed: int, number: int) -> int:
-    """A seed for each trial of a search, far from those of other trials, folds, re-runs and searches."""
-    import numpy as np
-
-    return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])

@@ -6,7 +6,7 @@ import torch
 
 from raygenre.data.dataset import Dataset
 from raygenre.search.space.space import Setting
-from raygenre.search.trial import OBJECTIVE, Plan, Tracks, start, summary, train
+from raygenre.search.trials.trainable import OBJECTIVE, Plan, Tracks, start, summary, train
 from raygenre.system.location import Place
 from raygenre.training import checkpoint
 from raygenre.training.loop import EpochMetrics

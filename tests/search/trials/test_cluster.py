@@ -2,7 +2,7 @@
 
 import ray
 
-from raygenre.search.cluster import resources
+from raygenre.search.trials.cluster import resources
 
 
 def test_the_final_training_takes_what_the_trials_had_together(ray_cluster: None) -> None:

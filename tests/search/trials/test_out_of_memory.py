@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from raygenre.search.memory import out_of_memory
+from raygenre.search.trials.out_of_memory import out_of_memory
 
 TOO_MUCH = 1 << 50  # bytes
 

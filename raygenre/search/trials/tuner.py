@@ -10,15 +10,15 @@ from ray import tune
 from ray.tune import TuneError
 from rich.console import Console
 
-from raygenre.search.memory_watch import MemoryWatch, memory_monitor_survived
-from raygenre.search.progress import Progress
-from raygenre.search.recorder import Recorder
-from raygenre.search.scheduler import scheduler
-from raygenre.search.searcher import LedgerSearcher
 from raygenre.search.space.config import Resources
 from raygenre.search.space.samplers import sampler
 from raygenre.search.study.ledger import Ledger
-from raygenre.search.trial import Plan, Tracks, run_trial
+from raygenre.search.trials.memory_monitor import MemoryWatch, memory_monitor_survived
+from raygenre.search.trials.progress import Progress
+from raygenre.search.trials.recorder import Recorder
+from raygenre.search.trials.scheduler import scheduler
+from raygenre.search.trials.searcher import LedgerSearcher
+from raygenre.search.trials.trainable import Plan, Tracks, run_trial
 from raygenre.tracking.tracker import Tracker
 
 _RESTARTS = 3  # of a trial whose worker or node died, from its last epoch

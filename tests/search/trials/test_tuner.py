@@ -6,7 +6,7 @@ from pathlib import Path
 from optuna.trial import TrialState
 
 from raygenre.data.dataset import Dataset
-from raygenre.search.scheduler import STOPPED
+from raygenre.search.trials.scheduler import STOPPED
 from tests.conftest import new_ledger
 from tests.helpers.trials import search
 

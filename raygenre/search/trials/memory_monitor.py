@@ -1,4 +1,4 @@
-"""Ray's memory monitor: what the driver does about a trial whose worker it killed, see `raygenre.search.memory`."""
+"""Ray's memory monitor: what the driver does about a trial whose worker it killed, see `out_of_memory`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.tune.experiment import Trial
 
-from raygenre.search.memory import KILLED
+from raygenre.search.trials.out_of_memory import KILLED
 
 
 class MemoryWatch(tune.Callback):

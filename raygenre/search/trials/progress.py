@@ -14,7 +14,7 @@ from rich.text import Text
 
 from raygenre.search.space.space import short
 from raygenre.search.study.ledger import Ledger, losses
-from raygenre.search.trial import OBJECTIVE
+from raygenre.search.trials.trainable import OBJECTIVE
 
 _SHOWN = 16  # trials in the table, so that it fits a terminal of 24 lines
 _WORDS = {TrialState.COMPLETE: "done", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}

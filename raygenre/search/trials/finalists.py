@@ -2,7 +2,7 @@
 
 The best of many trials is partly luck, so the search's own values do not choose the winner. Each of the best k
 settings is trained again from new seeds; the lowest mean loss wins, and its mean best epoch says how long the final
-training goes (see `raygenre.search.final`), which has no validation tracks left to tell.
+training goes (see `raygenre.search.trials.final_training`), which has no validation tracks left to tell.
 """
 
 import math
@@ -15,14 +15,14 @@ import ray
 from optuna.trial import FrozenTrial
 from ray.exceptions import OutOfMemoryError, WorkerCrashedError
 
-from raygenre.search.memory import KILLED
-from raygenre.search.recorder import METRICS
-from raygenre.search.searcher import trial_seed
 from raygenre.search.space.config import Resources
 from raygenre.search.space.space import Setting
 from raygenre.search.study.backend import StudyError
 from raygenre.search.study.ledger import CHECKPOINT, Ledger
-from raygenre.search.trial import Plan, Tracks, Training, train_again
+from raygenre.search.trials.out_of_memory import KILLED
+from raygenre.search.trials.recorder import METRICS
+from raygenre.search.trials.trainable import Plan, Tracks, Training, train_again
+from raygenre.search.trials.trial_config import trial_seed
 from raygenre.system.location import Place
 from raygenre.tracking.tracker import Tracker
 

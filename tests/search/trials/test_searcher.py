@@ -4,10 +4,11 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from raygenre.data.dataset import Dataset
-from raygenre.search.searcher import LedgerSearcher, trial_seed
 from raygenre.search.space.samplers import sampler
 from raygenre.search.space.space import space
 from raygenre.search.study.ledger import Ledger
+from raygenre.search.trials.searcher import LedgerSearcher
+from raygenre.search.trials.trial_config import trial_seed
 from tests.conftest import new_ledger
 
 FINISHED: object = Searcher.FINISHED

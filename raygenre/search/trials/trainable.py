@@ -10,9 +10,9 @@ import ray
 import torch
 from numpy.typing import NDArray
 
-from raygenre.search.memory import out_of_memory
 from raygenre.search.space import objectives
 from raygenre.search.space.space import Setting
+from raygenre.search.trials.out_of_memory import out_of_memory
 from raygenre.system import code_version
 from raygenre.system.location import Place
 from raygenre.training import checkpoint

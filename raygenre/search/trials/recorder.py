@@ -7,11 +7,11 @@ from optuna.trial import TrialState
 from ray import tune
 from ray.tune.experiment import Trial
 
-from raygenre.search.searcher import trial_config
 from raygenre.search.study import checkpoint_retention
 from raygenre.search.study.ledger import CHECKPOINT, Ledger
 from raygenre.search.study.mlflow_ids import note_run_ids, trial_name
-from raygenre.search.trial import OBJECTIVE, recorded
+from raygenre.search.trials.trainable import OBJECTIVE, recorded
+from raygenre.search.trials.trial_config import trial_config
 from raygenre.tracking.tracker import Status, Tracker
 
 METRICS = (

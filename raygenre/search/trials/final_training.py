@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import ray
 
-from raygenre.search.finalists import Finalist, result
-from raygenre.search.recorder import METRICS
-from raygenre.search.searcher import trial_seed
 from raygenre.search.space.config import Resources
 from raygenre.search.study.ledger import CHECKPOINT, Ledger
-from raygenre.search.trial import Plan, Tracks, train_on_all
+from raygenre.search.trials.finalists import Finalist, result
+from raygenre.search.trials.recorder import METRICS
+from raygenre.search.trials.trainable import Plan, Tracks, train_on_all
+from raygenre.search.trials.trial_config import trial_seed
 from raygenre.system.location import Place
 from raygenre.tracking.tracker import Tracker
 

@@ -8,11 +8,11 @@ import pytest
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from raygenre.data.dataset import Dataset
-from raygenre.search.scheduler import STOPPED, LedgerScheduler, rungs, scheduler
 from raygenre.search.space.config import SchedulerName
 from raygenre.search.space.samplers import sampler
 from raygenre.search.study.ledger import Ledger
-from raygenre.search.trial import OBJECTIVE
+from raygenre.search.trials.scheduler import STOPPED, LedgerScheduler, rungs, scheduler
+from raygenre.search.trials.trainable import OBJECTIVE
 from tests.conftest import new_ledger, small_config
 
 EPOCHS = 9

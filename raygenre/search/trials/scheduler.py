@@ -15,7 +15,7 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianSt
 
 from raygenre.search.space.config import SchedulerName, SearchConfig
 from raygenre.search.study.ledger import Ledger, losses
-from raygenre.search.trial import OBJECTIVE
+from raygenre.search.trials.trainable import OBJECTIVE
 
 if TYPE_CHECKING:
     from ray.tune.execution.tune_controller import TuneController
