@@ -28,11 +28,11 @@ from raygenre.registry import evaluation_log, promotion, versions
 from raygenre.registry.decision import Decision
 from raygenre.registry.promotion_lock import LockLostError
 from raygenre.registry.versions import Fetched
-from raygenre.search.record import Record
 from raygenre.search.run import Candidate, run_search
 from raygenre.search.space.config import Resources, SearchConfig
 from raygenre.search.study.backend import StudyError
 from raygenre.search.study.ledger import Ledger
+from raygenre.search.summary.search_run import Record
 from raygenre.search.tracked import tracked
 from raygenre.system.location import Place
 from raygenre.system.storage import Storage

@@ -17,13 +17,6 @@ FLOORS = {
     "raygenre.batch": 10,
     "raygenre.robustness": 10,
     "raygenre.search": 9,
-    "raygenre.search.axes": 8,
-    "raygenre.search.drawings": 8,
-    "raygenre.search.figures": 8,
-    "raygenre.search.front": 8,
-    "raygenre.search.interactive": 8,
-    "raygenre.search.note": 8,
-    "raygenre.search.record": 8,
     "raygenre.search.resolve": 9,
     "raygenre.search.tracked": 9,
     "raygenre.job": 10,
@@ -44,6 +37,7 @@ FLOORS = {
     "raygenre.search.space": 5,
     "raygenre.search.study": 6,
     "raygenre.search.trials": 7,
+    "raygenre.search.summary": 8,
 }
 RAY = ("raygenre.search", "serve")
 MLFLOW = (

@@ -8,13 +8,13 @@ from rich.console import Console
 
 from raygenre.data.dataset import Dataset
 from raygenre.data.splits import indices
-from raygenre.search import front
-from raygenre.search.record import Record
 from raygenre.search.space.config import Resources
 from raygenre.search.space.objectives import several
 from raygenre.search.study.backend import StudyError
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.study.throughput import timed
+from raygenre.search.summary import pareto_front
+from raygenre.search.summary.search_run import Record
 from raygenre.search.trials.final_training import Final, TrainingFailedError, train_final
 from raygenre.search.trials.finalists import RERUNS, Finalist, Repeats
 from raygenre.search.trials.trainable import Plan, Tracks
@@ -78,8 +78,8 @@ def _search(
     repeats.start()
     record.trials()  # drawing the figures takes seconds, in which the repeats train already
     if several(config.objectives):
-        front.record(ledger, tracker, parent)
-        console.print(front.table(ledger))
+        pareto_front.record(ledger, tracker, parent)
+        console.print(pareto_front.table(ledger))
     finalists = repeats.finish(lambda finalist: console.print(_line(finalist), highlight=False))
     [best] = ledger.top(1)
     [looked_best] = [finalist for finalist in finalists if finalist.number == best.number]

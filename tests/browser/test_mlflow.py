@@ -20,9 +20,9 @@ from rich.console import Console
 
 from raygenre import job
 from raygenre.data.dataset import Dataset
-from raygenre.search.figures import TITLES
 from raygenre.search.space.config import Resources
 from raygenre.search.study.ledger import RUN, Ledger
+from raygenre.search.summary.figures import TITLES
 from tests.conftest import new_ledger
 from tests.helpers.mlflow_server import MlflowServer
 

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from raygenre.search.axes import Axis, Sample, View
 from raygenre.search.study.ledger import Ledger, losses
+from raygenre.search.summary.figure_data import Axis, Sample, View
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
     from plotly.graph_objects import Figure as Plot
 
-    from raygenre.search.interactive import Entry
+    from raygenre.search.summary.plotly_figures import Entry
 
 FOLDER = "figures"
 PAGE = f"{FOLDER}/all.html"
@@ -57,7 +57,7 @@ class Figures:
 
 def draw(ledger: Ledger) -> Figures:
     """Draw what can be drawn of a search."""
-    from raygenre.search import interactive
+    from raygenre.search.summary import plotly_figures
 
     view = View(ledger)
     entries: list[Entry] = []
@@ -69,13 +69,13 @@ def draw(ledger: Ledger) -> Figures:
             try:
                 plot, pictures[name] = _both(name, view)
                 note = view.sample(FEWEST).note if name in _SAMPLED else ""
-                entries.append(interactive.Entry(name, title, f"{what} Of {note}." if note else what, plot))
+                entries.append(plotly_figures.Entry(name, title, f"{what} Of {note}." if note else what, plot))
                 continue
             except Exception as error:  # noqa: BLE001 (no figure is worth a search)
                 reason = f"it cannot be drawn ({type(error).__name__}: {error})"
         left_out[name] = reason
-        entries.append(interactive.Entry(name, title, what, reason))
-    return Figures(interactive.page(f"Search {ledger.name}", entries), pictures, left_out)
+        entries.append(plotly_figures.Entry(name, title, what, reason))
+    return Figures(plotly_figures.page(f"Search {ledger.name}", entries), pictures, left_out)
 
 
 def _reason(name: str, view: View) -> str:
@@ -106,26 +106,28 @@ def _ranges(view: View, sample: Sample) -> list[Axis]:
 
 def _both(name: str, view: View) -> "tuple[Plot, bytes]":
     """A figure for the browser and as a picture."""
-    from raygenre.search import drawings, interactive
+    from raygenre.search.summary import matplotlib_figures, plotly_figures
 
     sample = view.sample(FEWEST)
     if name == "importances":
         from optuna.importance import get_param_importances  # which brings scikit-learn along: a second of every start
 
-        shares = get_param_importances(interactive.study_of(view, sample))
-        return interactive.importances(shares), _png(lambda figure: drawings.importances(figure, shares, sample))
+        shares = get_param_importances(plotly_figures.study_of(view, sample))
+        return plotly_figures.importances(shares), _png(
+            lambda figure: matplotlib_figures.importances(figure, shares, sample)
+        )
     if name == "contour":
         across, up, *_ = _ranges(view, sample)
-        plot = interactive.contour(view, sample, across, up)
-        return plot, _png(lambda figure: drawings.contour(figure, view, sample, across, up))
-    plot_of, picture_of = getattr(interactive, name), getattr(drawings, name)
+        plot = plotly_figures.contour(view, sample, across, up)
+        return plot, _png(lambda figure: matplotlib_figures.contour(figure, view, sample, across, up))
+    plot_of, picture_of = getattr(plotly_figures, name), getattr(matplotlib_figures, name)
     return plot_of(view), _png(lambda figure: picture_of(figure, view))
 
 
 def _png(draw: "Callable[[Picture], None]") -> bytes:
     from matplotlib.figure import Figure  # without pyplot: no window, no global state
 
-    from raygenre.search.drawings import SIZE
+    from raygenre.search.summary.matplotlib_figures import SIZE
 
     figure = Figure(figsize=SIZE, layout="constrained")
     draw(figure)

@@ -13,12 +13,12 @@ from optuna.trial import TrialState
 
 from raygenre.data import split_summary
 from raygenre.data.dataset import Dataset
-from raygenre.search import figures, note
 from raygenre.search.space import config_file
 from raygenre.search.space.config import Resources
 from raygenre.search.study.ledger import Ledger, losses
 from raygenre.search.study.mlflow_ids import trial_name
 from raygenre.search.study.throughput import pace
+from raygenre.search.summary import description, figures
 from raygenre.search.trials.cluster import nodes
 from raygenre.search.trials.finalists import Finalist
 from raygenre.search.trials.trial_config import trial_seed
@@ -72,7 +72,7 @@ class Record:
             "nodes": nodes(),
             "resources": asdict(resources),
             "seed": ledger.config.seed,
-            "not settled by the seed": note.chance(ledger.config, resources),
+            "not settled by the seed": description.chance(ledger.config, resources),
         }
         tracker.text(self.run, json.dumps(about, indent=2), ENVIRONMENT)
         if dataset.broken:
@@ -112,7 +112,7 @@ class Record:
         self._describe(finalists)
 
     def _describe(self, finalists: Sequence[Finalist] = ()) -> None:
-        self._tracker.tag(self.run, {NOTE: note.words(self._ledger, self._parts, self._resources, finalists)})
+        self._tracker.tag(self.run, {NOTE: description.words(self._ledger, self._parts, self._resources, finalists)})
 
 
 def trials_csv(ledger: Ledger) -> str:

@@ -13,14 +13,14 @@ from PIL import Image
 from raygenre.data import split_summary
 from raygenre.data.dataset import Dataset
 from raygenre.data.split_summary import Part
-from raygenre.search import note
-from raygenre.search.figures import TITLES
-from raygenre.search.record import NOTE, trials_csv
 from raygenre.search.space.config import Resources
 from raygenre.search.space.samplers import sampler
 from raygenre.search.study import checkpoint_retention
 from raygenre.search.study.ledger import CHECKPOINT, RUN
 from raygenre.search.study.mlflow_ids import note_run_ids
+from raygenre.search.summary import description
+from raygenre.search.summary.figures import TITLES
+from raygenre.search.summary.search_run import NOTE, trials_csv
 from raygenre.search.trials.finalists import Finalist
 from raygenre.search.trials.recorder import GONE, METRICS, Recorder
 from raygenre.search.trials.trial_config import trial_config
@@ -120,7 +120,7 @@ def test_a_note_fits_however_large_the_search_is(tracks: Dataset, tmp_path: Path
     finalists = [Finalist(number, setting, 1.0, (1.1, 1.3), (0.5, 0.6), (7, 9)) for number in numbers]
     counts = {f"a genre of a long name, number {number}": 1000 for number in range(300)}
     parts = [Part("data", "/a/long/path" * 9, f"training {fold}", "0" * 64, counts) for fold in range(21)]
-    text = note.words(ledger, parts, Resources(1, 1), finalists)
+    text = description.words(ledger, parts, Resources(1, 1), finalists)
     assert "and 260 more" in text
     assert len(text) < 8000  # of MLflow's tags
 
@@ -143,7 +143,7 @@ def test_a_note_fits_however_large_the_search_is(tracks: Dataset, tmp_path: Path
 def test_what_is_left_to_chance_is_said(
     tracks: Dataset, changes: dict[str, object], resources: Resources, said: list[str], not_said: list[str]
 ) -> None:
-    lines = "\n".join(note.chance(small_config(tracks, **changes), resources))
+    lines = "\n".join(description.chance(small_config(tracks, **changes), resources))
     assert all(words in lines for words in said)
     assert not any(words in lines for words in not_said)
 

@@ -12,11 +12,11 @@ from rich.console import Console
 from raygenre import job
 from raygenre.data.dataset import Dataset
 from raygenre.model.network import GenreCNN, parameters
-from raygenre.search import front
 from raygenre.search.space.config import Resources
 from raygenre.search.space.samplers import sampler
 from raygenre.search.study.backend import StudyError
 from raygenre.search.study.ledger import RUN, Ledger, losses
+from raygenre.search.summary import pareto_front
 from raygenre.tracking.server import Server
 from tests.conftest import new_ledger
 from tests.helpers.storages import empty_storage
@@ -59,13 +59,13 @@ def test_epochs_are_kept_where_optuna_takes_no_intermediate_values(tracks: Datas
 
 def test_table_and_csv_say_the_same(tracks: Dataset, tmp_path: Path) -> None:
     ledger = told(tracks, tmp_path)
-    rows = list(csv.DictReader(io.StringIO(front.text(ledger))))
+    rows = list(csv.DictReader(io.StringIO(pareto_front.text(ledger))))
     assert [(int(row["trial"]), float(row["accuracy"]), float(row["parameters"])) for row in rows] == [
         (number, *POINTS[number]) for number in (0, 1, 3)
     ]
     assert float(rows[0]["dropout"]) == ledger.trials[0].params["dropout"]
     text = io.StringIO()
-    Console(file=text, width=120).print(front.table(ledger))
+    Console(file=text, width=120).print(pareto_front.table(ledger))
     assert "no trial beats these in accuracy and parameters" in text.getvalue()
     lines = [line.split() for line in text.getvalue().splitlines()]
     assert [line[:3] for line in lines if line[0].isdigit()] == [

@@ -12,8 +12,8 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from raygenre.search.axes import Axis, Floats, Sample, View
 from raygenre.search.study.ledger import losses
+from raygenre.search.summary.figure_data import Axis, Floats, Sample, View
 from raygenre.search.trials.scheduler import rungs
 
 SIZE = (7.2, 4.2)  # inches, at 100 points an inch

@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 
 from raygenre.data.dataset import Dataset
-from raygenre.search import figures
-from raygenre.search.axes import View
-from raygenre.search.figures import TITLES
 from raygenre.search.space.samplers import sampler
 from raygenre.search.study.ledger import Ledger
+from raygenre.search.summary import figures
+from raygenre.search.summary.figure_data import View
+from raygenre.search.summary.figures import TITLES
 from tests.conftest import new_ledger
 
 EPOCHS = 6
@@ -81,11 +81,11 @@ def test_stopped_trials_are_drawn_where_too_few_ran_to_their_end_and_that_is_sai
     assert figures.draw(ledger).page.count(said) == 2  # importances and contour
     from matplotlib.figure import Figure
 
-    from raygenre.search import drawings
+    from raygenre.search.summary import matplotlib_figures
 
     contour, importances = Figure(), Figure()
-    drawings.contour(contour, View(ledger), sample, *View(ledger).axes[:2])
-    drawings.importances(importances, {"decay": 0.5}, sample)
+    matplotlib_figures.contour(contour, View(ledger), sample, *View(ledger).axes[:2])
+    matplotlib_figures.importances(importances, {"decay": 0.5}, sample)
     for figure in (contour, importances):
         assert figure.axes[0].get_title() == said
 
@@ -106,12 +106,12 @@ def test_the_page_needs_no_other_host(tracks: Dataset, tmp_path: Path) -> None:
 
 
 def test_a_figure_that_fails_costs_no_other(tracks: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from raygenre.search import drawings
+    from raygenre.search.summary import matplotlib_figures
 
     def broken(*arguments: object) -> None:
         raise RuntimeError("<no triangles>")
 
-    monkeypatch.setattr(drawings, "contour", broken)
+    monkeypatch.setattr(matplotlib_figures, "contour", broken)
     drawn = figures.draw(searched(tmp_path, tracks, "cccccc"))
     assert drawn.left_out == {"contour": "it cannot be drawn (RuntimeError: <no triangles>)"}
     assert "(RuntimeError: &lt;no triangles&gt;)" in drawn.page
@@ -133,9 +133,9 @@ def test_the_best_and_the_stopped_are_told_apart(tracks: Dataset, tmp_path: Path
     view = View(searched(tmp_path, tracks, "cscfr", scheduler="asha"))
     assert [len(trials) for trials in (view.complete, view.stopped, view.failed)] == [2, 1, 1]
     assert len(view.trials) == 5
-    from raygenre.search import interactive
+    from raygenre.search.summary import plotly_figures
 
-    lines = interactive.learning_curves(view).data
+    lines = plotly_figures.learning_curves(view).data
     assert lines[-1].name == f"trial {view.ledger.top(1)[0].number}"  # above all others
     assert {line.line.color for line in lines} == {"#bbb", "#c0392b", "#7fb3d5", "#1b6ca8"}
 

@@ -13,10 +13,10 @@ from optuna import visualization
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from raygenre.search.axes import Axis, Sample, View
 from raygenre.search.space.objectives import several
 from raygenre.search.space.space import short
 from raygenre.search.study.ledger import losses
+from raygenre.search.summary.figure_data import Axis, Sample, View
 from raygenre.search.trials.scheduler import rungs
 
 if TYPE_CHECKING:
