@@ -33,7 +33,7 @@ from raygenre.search.space.config import Resources, SearchConfig
 from raygenre.search.study.backend import StudyError
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.summary.search_run import Record
-from raygenre.search.tracked import tracked
+from raygenre.search.tracking_session import tracked
 from raygenre.system.location import Place
 from raygenre.system.storage import Storage
 from raygenre.tracking.server import ServerAwayError, no_retries

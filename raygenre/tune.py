@@ -22,8 +22,8 @@ from raygenre.data import dataset as data_sets
 from raygenre.data.dataset import Dataset
 from raygenre.evaluation import tables
 from raygenre.registry.decision import verdict
-from raygenre.search.resolve import check_unchanged
-from raygenre.search.resolve import resolve as resolved
+from raygenre.search.options import check_unchanged
+from raygenre.search.options import resolve as resolved
 from raygenre.search.space import config_file
 from raygenre.search.space.config import Resources
 from raygenre.search.space.space import short

@@ -16,9 +16,6 @@ FLOORS = {
     "raygenre.timeline": 10,
     "raygenre.batch": 10,
     "raygenre.robustness": 10,
-    "raygenre.search": 9,
-    "raygenre.search.resolve": 9,
-    "raygenre.search.tracked": 9,
     "raygenre.job": 10,
     "raygenre.rerun": 10,
     "raygenre.tune": 11,
@@ -38,6 +35,7 @@ FLOORS = {
     "raygenre.search.study": 6,
     "raygenre.search.trials": 7,
     "raygenre.search.summary": 8,
+    "raygenre.search": 9,
 }
 RAY = ("raygenre.search", "serve")
 MLFLOW = (

@@ -20,7 +20,7 @@ from raygenre.registry import promotion_lock, versions
 from raygenre.registry.promotion_lock import LockLostError
 from raygenre.search.space.config import Resources
 from raygenre.search.study.ledger import CHECKPOINT, RUN
-from raygenre.search.tracked import tracked
+from raygenre.search.tracking_session import tracked
 from raygenre.search.trials.recorder import METRICS
 from raygenre.spectrogram.image import write_png
 from raygenre.tracking.server import Server

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from raygenre.data.dataset import Dataset
-from raygenre.search.resolve import LARGE, SMALL, SMALL_NETWORK, check_unchanged, resolve
+from raygenre.search.options import LARGE, SMALL, SMALL_NETWORK, check_unchanged, resolve
 from raygenre.search.space.config import SearchConfig
 from raygenre.search.space.space import Setting
 from raygenre.search.study.backend import StudyError
