@@ -35,9 +35,9 @@ from rich.table import Table
 from raygenre.audio.decoding import SAMPLE_RATE, SUFFIXES, decode, middle_window
 from raygenre.audio.encoding import encode
 from raygenre.audio.synthesis import GENRES, synthesise
-from raygenre.rendering import draw, plan
 from raygenre.spectrogram.image import write_png
 from raygenre.spectrogram.levels import levels
+from raygenre.workflows.render import draw, plan
 
 Samples = NDArray[np.float32]
 SYNTHETIC_CLIPS = 20

@@ -17,10 +17,10 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
-from raygenre import robustness
 from raygenre.audio.decoding import SUFFIXES
 from raygenre.registry import versions
 from raygenre.system.storage import resolve
+from raygenre.workflows import robustness
 
 
 def main(

@@ -17,7 +17,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress
 
-from raygenre import job
 from raygenre.data import dataset as data_sets
 from raygenre.data.dataset import Dataset
 from raygenre.evaluation import tables
@@ -33,6 +32,7 @@ from raygenre.search.trials.cluster import ClusterError, RayError, connect, reso
 from raygenre.system.redaction import masked
 from raygenre.system.storage import Storage, resolve
 from raygenre.tracking.server import ServerAwayError, TrackingError, reason
+from raygenre.workflows import tune as job
 
 PLACE = ("storage", "study_url", "tracking_uri", "address", "cpus_per_trial", "gpus_per_trial", "max_concurrent")
 

@@ -16,10 +16,10 @@ import pytest
 
 if TYPE_CHECKING:
     from raygenre.data.dataset import Dataset
-    from raygenre.job import Outcome
     from raygenre.search.space.config import SearchConfig
     from raygenre.search.study.ledger import Ledger
     from raygenre.system.storage import Storage
+    from raygenre.workflows.tune import Outcome
     from tests.helpers.mlflow_server import MlflowServer
     from tests.helpers.rivals import Ring
 
@@ -179,14 +179,14 @@ def new_ledger(
 def finished(tracks: "Dataset", ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> FinishedSearch:
     from rich.console import Console
 
-    from raygenre import job
     from raygenre.search.space.config import Resources
     from raygenre.system.storage import resolve
+    from raygenre.workflows import tune
 
     storage = resolve(tmp_path_factory.mktemp("finished"), None)
     ledger = new_ledger(storage.studies.folder, tracks, folds=2)
     text = io.StringIO()
-    outcome = job.run(
+    outcome = tune.run(
         ledger, tracks, storage, resources=Resources(1, 0), promote=None, console=Console(file=text, width=200)
     )
     return FinishedSearch(storage, ledger, tracks, outcome, text.getvalue())

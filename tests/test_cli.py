@@ -25,9 +25,9 @@ from raygenre.search.study.ledger import Ledger
 from raygenre.search.study.mlflow_ids import trial_name
 from raygenre.spectrogram.song import read
 from raygenre.system.storage import Storage, resolve
-from raygenre.timeline import percent
 from raygenre.tracking.server import Server
 from raygenre.tracking.tracker import Tracker
+from raygenre.workflows.timeline import percent
 from tests.conftest import FinishedSearch, new_ledger
 from tests.helpers.mlflow_server import free_port, values
 from tests.helpers.sounds import encode, tone

@@ -10,14 +10,6 @@ import pytest
 from tests.helpers.project import ROOT
 
 FLOORS = {
-    "raygenre.comparing": 10,
-    "raygenre.comparing_page": 10,
-    "raygenre.rendering": 10,
-    "raygenre.timeline": 10,
-    "raygenre.batch": 10,
-    "raygenre.robustness": 10,
-    "raygenre.job": 10,
-    "raygenre.rerun": 10,
     "raygenre.tune": 11,
     "raygenre.cli": 11,
     "experiments": 12,
@@ -36,6 +28,7 @@ FLOORS = {
     "raygenre.search.trials": 7,
     "raygenre.search.summary": 8,
     "raygenre.search": 9,
+    "raygenre.workflows": 10,
 }
 RAY = ("raygenre.search", "serve")
 MLFLOW = (
@@ -45,12 +38,12 @@ MLFLOW = (
     "raygenre.registry.evaluation_log",
     "raygenre.registry.promotion",
     "raygenre.registry.champion",
-    "raygenre.comparing",
+    "raygenre.workflows.compare",
     "raygenre.registry.promotion_lock",
     "raygenre.registry.pyfunc",
     "raygenre.registry.mlflow_model",
 )
-NEVER_IN_SERVE = ("raygenre.search", "raygenre.training.loop", "raygenre.job")
+NEVER_IN_SERVE = ("raygenre.search", "raygenre.training.loop", "raygenre.workflows.tune")
 
 SOURCES = sorted(
     path

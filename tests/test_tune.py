@@ -11,7 +11,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 import raygenre.tune
-from raygenre import job
+from raygenre.workflows import tune as job
 from tests.helpers.project import ROOT, SCRIPT
 
 

@@ -11,7 +11,7 @@ from rich.table import Table
 from raygenre.cli.console import asking, fail, out
 
 if TYPE_CHECKING:
-    from raygenre.comparing import Match, Subject
+    from raygenre.workflows.compare import Match, Subject
 
 
 def compare(
@@ -30,10 +30,11 @@ def compare(
     A study stands for its winner's training on all training tracks. The page has the curves as pictures and asks
     nothing of any server.
     """
-    from raygenre import comparing, comparing_page
     from raygenre.registry.versions import RegistryError
     from raygenre.system.atomic_write import write_whole
     from raygenre.system.storage import resolve
+    from raygenre.workflows import compare as comparing
+    from raygenre.workflows import compare_page
 
     if len(runs) < 2:
         fail("name two runs or more")
@@ -49,15 +50,15 @@ def compare(
     _print(subjects, matches)
     if output:
         try:
-            write_whole(output, comparing_page.page(subjects, matches).encode())
+            write_whole(output, compare_page.page(subjects, matches).encode())
         except OSError as error:
             fail(f"{output} cannot be written: {error.strerror}")
         out.print(f"{output}: the same with curves", highlight=False, soft_wrap=True, markup=False)
 
 
 def _print(subjects: "Sequence[Subject]", matches: "Sequence[Match]") -> None:
-    from raygenre.comparing import differing, shared, unmatched
-    from raygenre.comparing_page import number, setting
+    from raygenre.workflows.compare import differing, shared, unmatched
+    from raygenre.workflows.compare_page import number, setting
 
     differ, same = differing(subjects)
     names = [one.name for one in subjects]
@@ -90,7 +91,7 @@ def _table(title: str, names: Sequence[str]) -> Table:
 
 
 def _course(one: "Subject", name: str) -> str:
-    from raygenre.comparing_page import number
+    from raygenre.workflows.compare_page import number
 
     points = one.curves.get(name)
     return f"{number(points[0][1])} → {number(points[-1][1])}" if points else "–"

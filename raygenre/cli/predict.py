@@ -15,8 +15,8 @@ from rich.table import Table
 from raygenre.cli.console import INTERRUPTED, bar, err, fail, name_failures, out
 
 if TYPE_CHECKING:
-    from raygenre.batch import Answer
     from raygenre.model.classifier import Classifier
+    from raygenre.workflows.predict import Answer
 
 
 def predict(
@@ -40,10 +40,10 @@ def predict(
     Nothing is fetched from a network. A file that fails is named with the reason, and the others go on. The file of
     --output is written whole at the end; after Ctrl-C what was done by then lies beside it as NAME.partial.csv.
     """
-    from raygenre import batch
     from raygenre.registry import versions
     from raygenre.system import worker_pool
     from raygenre.system.storage import resolve
+    from raygenre.workflows import predict as batch
 
     if output and output.suffix.lower() not in batch.TABLES:
         fail(f"{output} is to be a table; give it the suffix {' or '.join(batch.TABLES)}")
@@ -91,8 +91,8 @@ def predict(
 
 def _print(answers: "Sequence[Answer]") -> None:
     """A table of the songs, and under it the longer ones over time."""
-    from raygenre import timeline
-    from raygenre.batch import printable
+    from raygenre.workflows import timeline
+    from raygenre.workflows.predict import printable
 
     table = Table(box=None, padding=(0, 1), header_style="bold")
     table.add_column("file", overflow="fold")
@@ -121,8 +121,8 @@ def _print(answers: "Sequence[Answer]") -> None:
 
 
 def _write(answers: "Sequence[Answer]", genres: Sequence[str], path: Path) -> None:
-    from raygenre import batch
     from raygenre.system.atomic_write import write_whole
+    from raygenre.workflows import predict as batch
 
     try:
         write_whole(path, batch.table_file(batch.table(answers, genres), path.suffix))
@@ -134,10 +134,10 @@ def _write(answers: "Sequence[Answer]", genres: Sequence[str], path: Path) -> No
 
 
 def _plot(classifier: "Classifier", song: Path, path: Path) -> None:
-    from raygenre import timeline
-    from raygenre.batch import printable
     from raygenre.spectrogram.song import read
     from raygenre.system.atomic_write import write_whole
+    from raygenre.workflows import timeline
+    from raygenre.workflows.predict import printable
 
     try:
         heard = read(song)

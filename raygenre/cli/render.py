@@ -49,8 +49,8 @@ def _song(source: Path, output: Path) -> None:
 
 
 def _tree(source: Path, output: Path, jobs: int) -> None:
-    from raygenre import rendering
     from raygenre.system import worker_pool
+    from raygenre.workflows import render as rendering
 
     if output.exists() and not output.is_dir():
         fail(f"{output} is a file; a tree is drawn into a folder")

@@ -9,7 +9,7 @@ from rich.table import Table
 from raygenre.cli.console import asking, bar, fail, out
 
 if TYPE_CHECKING:
-    from raygenre.rerun import Difference, Largest
+    from raygenre.workflows.rerun import Difference, Largest
 
 
 def rerun(
@@ -20,11 +20,11 @@ def rerun(
     tracking_uri: Annotated[str | None, typer.Option(help="MLflow server instead of the embedded SQLite.")] = None,
 ) -> None:
     """Train a run again from MLflow's record alone; status 1 if another curve comes out. Nothing is logged."""
-    from raygenre import rerun as reruns
     from raygenre.data import dataset as data_sets
     from raygenre.system.storage import resolve
     from raygenre.tracking.server import Server
     from raygenre.training.loop import NonFiniteLossError
+    from raygenre.workflows import rerun as reruns
 
     try:
         where = resolve(storage, tracking_uri)

@@ -18,11 +18,11 @@ from PIL import Image
 from playwright.sync_api import Browser, FrameLocator, Page, Request, Route, expect
 from rich.console import Console
 
-from raygenre import job
 from raygenre.data.dataset import Dataset
 from raygenre.search.space.config import Resources
 from raygenre.search.study.ledger import RUN, Ledger
 from raygenre.search.summary.figures import TITLES
+from raygenre.workflows import tune
 from tests.conftest import new_ledger
 from tests.helpers.mlflow_server import MlflowServer
 
@@ -61,7 +61,9 @@ def shown(tracks: Dataset, ray_cluster: None, tmp_path_factory: pytest.TempPathF
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["experiments/tune.py"])  # which runs are said to come from
-        outcome = job.run(ledger, tracks, storage, resources=Resources(1, 0), promote=None, console=Console(quiet=True))
+        outcome = tune.run(
+            ledger, tracks, storage, resources=Resources(1, 0), promote=None, console=Console(quiet=True)
+        )
     yield shown_of(server.uri, ledger, outcome.version)
     server.kill()
 

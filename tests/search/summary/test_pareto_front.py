@@ -9,7 +9,6 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 from rich.console import Console
 
-from raygenre import job
 from raygenre.data.dataset import Dataset
 from raygenre.model.network import GenreCNN, parameters
 from raygenre.search.space.config import Resources
@@ -18,6 +17,7 @@ from raygenre.search.study.backend import StudyError
 from raygenre.search.study.ledger import RUN, Ledger, losses
 from raygenre.search.summary import pareto_front
 from raygenre.tracking.server import Server
+from raygenre.workflows import tune
 from tests.conftest import new_ledger
 from tests.helpers.storages import empty_storage
 
@@ -96,7 +96,7 @@ def test_a_search_for_accuracy_size_and_speed_ends_with_a_front_and_a_winner_fro
         top_k=2,
     )
     text = io.StringIO()
-    outcome = job.run(
+    outcome = tune.run(
         ledger, tracks, storage, resources=Resources(1, 0), promote=None, console=Console(file=text, width=200)
     )
     assert [trial.state for trial in ledger.trials] == [TrialState.COMPLETE] * 4

@@ -11,7 +11,6 @@ from mlflow.entities import Run
 from optuna.trial import TrialState
 from rich.console import Console
 
-from raygenre import job
 from raygenre.data import splits
 from raygenre.data.dataset import Dataset
 from raygenre.model.calibration import calibrate
@@ -26,6 +25,7 @@ from raygenre.spectrogram.image import write_png
 from raygenre.tracking.server import Server
 from raygenre.tracking.tracker import Tracker
 from raygenre.training import checkpoint
+from raygenre.workflows import tune
 from tests.conftest import FinishedSearch, new_ledger
 from tests.helpers.storages import empty_storage
 
@@ -188,7 +188,7 @@ def test_mlflow_users_load_the_champion_without_pickle(
 
 def test_resuming_a_finished_study_changes_nothing(finished: FinishedSearch) -> None:
     before = finished.ledger.study.user_attrs
-    again = job.run(
+    again = tune.run(
         finished.ledger,
         finished.dataset,
         finished.storage,
@@ -213,8 +213,8 @@ def test_a_champion_that_cannot_be_decided_about_is_no_failure_of_the_search(
         raise LockLostError("the lock of somebody who has not given it back")
 
     monkeypatch.setattr(promotion_lock, "held", stale)
-    with pytest.raises(job.UndecidedError, match=r"version 1 is registered, but .* not given it back") as caught:
-        job.run(
+    with pytest.raises(tune.UndecidedError, match=r"version 1 is registered, but .* not given it back") as caught:
+        tune.run(
             finished.ledger,
             finished.dataset,
             finished.storage,
@@ -240,7 +240,7 @@ def test_more_trials_for_a_finished_study_bring_their_own_winner(
     for trials in (1, 4):
         ledger.extend(trials)
         console = Console(quiet=True)
-        outcomes.append(job.run(ledger, tracks, storage, resources=Resources(1, 0), promote=None, console=console))
+        outcomes.append(tune.run(ledger, tracks, storage, resources=Resources(1, 0), promote=None, console=console))
     first, second = outcomes
     assert first.candidate.winner.number == 0
     assert second.candidate.winner.number == ledger.top(1)[0].number > 0

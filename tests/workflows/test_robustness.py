@@ -12,7 +12,7 @@ from raygenre.audio.encoding import encode
 from raygenre.audio.synthesis import synthesise
 from raygenre.model.classifier import Classifier
 from raygenre.model.network import GenreCNN, ModelConfig
-from raygenre.robustness import CHANGES, Reading, measure, summaries
+from raygenre.workflows.robustness import CHANGES, Reading, measure, summaries
 from tests.helpers.project import ROOT
 from tests.helpers.sounds import tone
 

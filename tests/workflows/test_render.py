@@ -4,12 +4,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from raygenre import rendering
 from raygenre.data import track_files
-from raygenre.rendering import Drawing
 from raygenre.spectrogram import song
 from raygenre.spectrogram.image import read_png
 from raygenre.system.atomic_write import write_whole
+from raygenre.workflows import render
+from raygenre.workflows.render import Drawing
 from tests.helpers.sounds import encode, tone
 
 WAV = encode(tone(440, seconds=3))
@@ -25,7 +25,7 @@ def fill(root: Path, *names: str) -> None:
 
 def pictures(source: Path) -> dict[str, str]:
     """Song to picture, both from their folders."""
-    drawings, _ = rendering.plan(source, Path("out"))
+    drawings, _ = render.plan(source, Path("out"))
     found = {
         str(drawing.song.relative_to(source)): str(drawing.picture.relative_to("out/images_original"))
         for drawing in drawings
@@ -34,8 +34,8 @@ def pictures(source: Path) -> dict[str, str]:
     return found
 
 
-def draw(source: Path, output: Path, jobs: int = 1) -> list[rendering.Drawn]:
-    return list(rendering.draw(rendering.plan(source, output)[0], jobs=jobs))
+def draw(source: Path, output: Path, jobs: int = 1) -> list[render.Drawn]:
+    return list(render.draw(render.plan(source, output)[0], jobs=jobs))
 
 
 def test_kaggles_names(tmp_path: Path) -> None:
@@ -77,17 +77,17 @@ def test_hidden_and_other_files_are_left_out(tmp_path: Path) -> None:
 
 def test_files_without_a_class_are_named(tmp_path: Path) -> None:
     fill(tmp_path, "rock/a.wav", "stray.wav")
-    assert rendering.plan(tmp_path, tmp_path)[1] == [tmp_path / "stray.wav"]
+    assert render.plan(tmp_path, tmp_path)[1] == [tmp_path / "stray.wav"]
 
 
 def test_trees_without_a_class(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="nowhere in"):
-        rendering.plan(tmp_path, tmp_path)
+        render.plan(tmp_path, tmp_path)
     fill(tmp_path, "a.wav")
     with pytest.raises(ValueError, match="the folder above"):
-        rendering.plan(tmp_path, tmp_path)
+        render.plan(tmp_path, tmp_path)
     with pytest.raises(ValueError, match="not a folder"):
-        rendering.plan(tmp_path / "none", tmp_path)
+        render.plan(tmp_path / "none", tmp_path)
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -134,15 +134,15 @@ def test_only_what_lacks_is_drawn_again(tmp_path: Path) -> None:
 
 def test_ending_early_leaves_whole_pictures_alone(tmp_path: Path) -> None:
     fill(tmp_path / "music", *(f"rock/{number}.wav" for number in range(6)))
-    drawings, _ = rendering.plan(tmp_path / "music", tmp_path / "out")
-    results = rendering.draw(drawings, jobs=1)
+    drawings, _ = render.plan(tmp_path / "music", tmp_path / "out")
+    results = render.draw(drawings, jobs=1)
     next(results), next(results)
     results.close()
     there = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
     assert len(there) == 2
     for path in there:
         read_png(path)
-    assert sum(drawn.new for drawn in rendering.draw(drawings, jobs=1)) == 4
+    assert sum(drawn.new for drawn in render.draw(drawings, jobs=1)) == 4
 
 
 def test_a_picture_that_cannot_be_written_is_named(tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_a_song_counts_by_its_middle_and_says_where_it_is_silent(tmp_path: Path)
 
 def test_a_drawing_names_both_files(tmp_path: Path) -> None:
     fill(tmp_path, "rock/a.wav")
-    [drawing] = rendering.plan(tmp_path, tmp_path / "out")[0]
+    [drawing] = render.plan(tmp_path, tmp_path / "out")[0]
     assert drawing == Drawing(tmp_path / "rock/a.wav", tmp_path / "out/images_original/rock/a.png")
 
 

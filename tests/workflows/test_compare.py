@@ -6,18 +6,18 @@ from pathlib import Path
 import pytest
 from mlflow.entities import Metric
 
-from raygenre import comparing, comparing_page
-from raygenre.comparing import Match, Subject, UnknownRunError
 from raygenre.evaluation.paired_test import Comparison
 from raygenre.registry.versions import RegistryError
 from raygenre.system.storage import resolve
 from raygenre.tracking.server import Server
+from raygenre.workflows import compare, compare_page
+from raygenre.workflows.compare import Match, Subject, UnknownRunError
 from tests.helpers.rivals import BELLS, DRONE, FORGETFUL, Ring
 
 
 def test_a_study_and_its_search_and_its_version_are_the_same_run(rivals_ring: Ring) -> None:
     sources = ["summer", rivals_ring.search(BELLS).info.run_id, f"models:/raygenre/{BELLS}"]
-    found = [comparing.subject(rivals_ring.storage, source) for source in sources]
+    found = [compare.subject(rivals_ring.storage, source) for source in sources]
     assert {one.run_id for one in found} == {found[0].run_id}
     assert {one.model for one in found} == {f"models:/raygenre/{BELLS}"}
     assert [one.name for one in found] == ["summer", f"summer {sources[1][:8]}", f"version {BELLS}"]
@@ -30,14 +30,14 @@ def test_a_study_and_its_search_and_its_version_are_the_same_run(rivals_ring: Ri
 
 def test_numbers_are_written_to_be_read() -> None:
     one = Subject("one", "", {"decay": "0.03333333333333333", "name": "0.1.0", "seed": "12345678"}, {}, {})
-    assert [comparing_page.setting(one, name) for name in ("decay", "name", "seed", "none")] == [
+    assert [compare_page.setting(one, name) for name in ("decay", "name", "seed", "none")] == [
         "0.0333333",
         "0.1.0",
         "12345678",
         "–",
     ]
     numbers = (0.417085, 101578.0, 0.0, math.nan, -math.inf, None)
-    assert [comparing_page.number(value) for value in numbers] == ["0.4171", "101,578", "0", "nan", "-inf", "–"]
+    assert [compare_page.number(value) for value in numbers] == ["0.4171", "101,578", "0", "nan", "-inf", "–"]
 
 
 @pytest.mark.parametrize(
@@ -50,46 +50,46 @@ def test_numbers_are_written_to_be_read() -> None:
 )
 def test_what_is_not_there_is_named(rivals_ring: Ring, source: str, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
-        comparing.subject(rivals_ring.storage, source)
+        compare.subject(rivals_ring.storage, source)
 
 
 def test_a_version_registered_by_hand_has_no_run(rivals_ring: Ring, tmp_path: Path) -> None:
     ring = rivals_ring.copy(tmp_path)
     made = Server(ring.storage).client.create_model_version("raygenre", str(tmp_path / "nothing"))
     with pytest.raises(UnknownRunError, match="registered by hand"):
-        comparing.subject(ring.storage, f"models:/raygenre/{made.version}")
+        compare.subject(ring.storage, f"models:/raygenre/{made.version}")
 
 
 def test_an_empty_storage_is_not_filled_by_looking(tmp_path: Path) -> None:
     with pytest.raises(UnknownRunError, match="make tune"):
-        comparing.subject(resolve(tmp_path / "none"), "spring")
+        compare.subject(resolve(tmp_path / "none"), "spring")
     assert not list(tmp_path.iterdir())
 
 
 def test_settings_that_differ_are_told_from_those_that_do_not(rivals_ring: Ring) -> None:
-    subjects = [comparing.subject(rivals_ring.storage, study) for study in ("spring", "autumn", "summer")]
-    differ, same = comparing.differing(subjects)
+    subjects = [compare.subject(rivals_ring.storage, study) for study in ("spring", "autumn", "summer")]
+    differ, same = compare.differing(subjects)
     assert differ == ["dropout"]
     assert same == ["training seed", "trials"]
 
 
 def test_versions_meet_on_what_taught_neither(rivals_ring: Ring) -> None:
     subjects = [
-        comparing.subject(rivals_ring.storage, f"models:/raygenre/{version}") for version in (BELLS, DRONE, FORGETFUL)
+        compare.subject(rivals_ring.storage, f"models:/raygenre/{version}") for version in (BELLS, DRONE, FORGETFUL)
     ]
-    first, *others = comparing.matches(rivals_ring.storage, subjects, None)
+    first, *others = compare.matches(rivals_ring.storage, subjects, None)
     assert (first.first, first.second) == (f"version {BELLS}", f"version {DRONE}")
     assert first.comparison == Comparison(both=0, candidate=30, incumbent=10, neither=20)
     assert {match.note for match in others} == {"it is not known which tracks one of them was trained on"}
 
 
 def test_without_their_tracks_versions_are_set_side_by_side_alone(rivals_ring: Ring) -> None:
-    subjects = [comparing.subject(rivals_ring.storage, study) for study in ("spring", "summer")]
-    [match] = comparing.matches(rivals_ring.storage, subjects, Path("/nowhere"))
+    subjects = [compare.subject(rivals_ring.storage, study) for study in ("spring", "summer")]
+    [match] = compare.matches(rivals_ring.storage, subjects, Path("/nowhere"))
     assert match.comparison is None
     assert "/nowhere" in match.note
-    assert comparing.matches(rivals_ring.storage, subjects[:1], None) == []
-    assert comparing.unmatched(subjects) == ""
+    assert compare.matches(rivals_ring.storage, subjects[:1], None) == []
+    assert compare.unmatched(subjects) == ""
 
 
 def test_why_there_is_no_paired_test_is_said() -> None:
@@ -97,18 +97,18 @@ def test_why_there_is_no_paired_test_is_said() -> None:
         Subject(name, "a" * 32, {}, {}, {}, model) for name, model in (("1st", "models:/x/1"), ("2nd", ""))
     )
     only = "There is no paired test: it needs two registered versions, and of these only 1st has one"
-    assert comparing.unmatched([version, trial]) == only
-    assert comparing.unmatched([trial, trial]).endswith("none of these has one")
-    assert only in comparing_page.page([version, trial], [])
+    assert compare.unmatched([version, trial]) == only
+    assert compare.unmatched([trial, trial]).endswith("none of these has one")
+    assert only in compare_page.page([version, trial], [])
 
 
 def test_what_was_measured_and_not_learned_is_no_curve(rivals_ring: Ring, tmp_path: Path) -> None:
     ring = rivals_ring.copy(tmp_path)
-    run_id = comparing.subject(ring.storage, "spring").run_id
+    run_id = compare.subject(ring.storage, "spring").run_id
     names = ("seconds", "images_per_second", "system/cpu_utilization_percentage", "validation_loss")
     metrics = [Metric(name, 1.0, 0, step) for name in names for step in (1, 2)]
     Server(ring.storage).client.log_batch(run_id, metrics)
-    assert comparing.subject(ring.storage, "spring").curves.keys() == {"train_loss", "validation_loss"}
+    assert compare.subject(ring.storage, "spring").curves.keys() == {"train_loss", "validation_loss"}
 
 
 class Page(HTMLParser):
@@ -135,7 +135,7 @@ def test_the_page_asks_nothing_and_runs_nothing_that_a_name_holds() -> None:
     curves = {NASTY: ((1, 2.0), (2, 1.0))}
     one = Subject(NASTY, "a" * 32, {"data": NASTY, "same": NASTY}, {"test_accuracy": 0.5}, curves)
     other = Subject("_other", "b" * 32, {"same": NASTY}, {"test_accuracy": 0.25, "flops": 807855360.0}, {})
-    text = comparing_page.page(
+    text = compare_page.page(
         [one, other], [Match(NASTY, "_other", None, NASTY), Match(NASTY, "_other", Comparison(10, 9, 1, 5))]
     )
     page = Page()
@@ -151,8 +151,8 @@ def test_the_page_asks_nothing_and_runs_nothing_that_a_name_holds() -> None:
 
 
 def test_the_page_has_a_picture_a_curve(rivals_ring: Ring) -> None:
-    subjects = [comparing.subject(rivals_ring.storage, study) for study in ("spring", "summer")]
+    subjects = [compare.subject(rivals_ring.storage, study) for study in ("spring", "summer")]
     page = Page()
-    page.feed(comparing_page.page(subjects, []))
+    page.feed(compare_page.page(subjects, []))
     assert page.tags.count("img") == 1
     assert "dropout" in page.words

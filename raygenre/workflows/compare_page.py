@@ -10,8 +10,8 @@ from base64 import b64encode
 from collections.abc import Sequence
 from html import escape
 
-from raygenre.comparing import Match, Subject, differing, shared, unmatched
 from raygenre.evaluation.paired_test import duel
+from raygenre.workflows.compare import Match, Subject, differing, shared, unmatched
 
 _STYLE = """
 :root { color-scheme: light dark; }

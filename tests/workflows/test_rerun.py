@@ -10,13 +10,14 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from raygenre import job, rerun, spectrogram
+from raygenre import spectrogram
 from raygenre.cli import app
 from raygenre.data.dataset import Dataset
-from raygenre.rerun import TOLERANCE, Difference, Largest, Record, largest, read, train_again
 from raygenre.search.space.config import Resources
 from raygenre.system.code_version import CODE
 from raygenre.tracking.server import Server
+from raygenre.workflows import rerun, tune
+from raygenre.workflows.rerun import TOLERANCE, Difference, Largest, Record, largest, read, train_again
 from tests.conftest import GENRES, FinishedSearch, new_ledger
 from tests.helpers.storages import empty_storage
 
@@ -67,7 +68,7 @@ def test_a_search_in_float32_is_trained_again_to_the_same_curve(
     space: dict[str, object] = {"precision": "float32", "width": 4}
     ledger = new_ledger(storage.studies.folder, tracks, trials=1, space=space)
     resources = Resources(1, 0, final_cpus=2)
-    job.run(ledger, tracks, storage, resources=resources, promote=None, console=Console(quiet=True))
+    tune.run(ledger, tracks, storage, resources=resources, promote=None, console=Console(quiet=True))
     for role, threads in (("trial", "1"), ("finalist", "1"), ("final", "2")):
         server = Server(storage)
         [run, *_] = server.client.search_runs([server.experiment_id], f"tags.role = '{role}'")

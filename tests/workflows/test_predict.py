@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 import torch
 
-from raygenre import batch
-from raygenre.batch import Answer
 from raygenre.model.classifier import Classifier, Prediction
 from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.spectrogram.image import write_png
 from raygenre.spectrogram.song import read
+from raygenre.workflows import predict as batch
+from raygenre.workflows.predict import Answer
 from tests.helpers.sounds import encode, noise, tone
 
 GENRES = ("blues", "error", "rock")  # one is named as a column of the table

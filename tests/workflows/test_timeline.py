@@ -5,11 +5,11 @@ import pytest
 from matplotlib.colors import to_hex
 from PIL import Image
 
-from raygenre import timeline
 from raygenre.audio.decoding import SAMPLE_RATE, WINDOW
 from raygenre.model.classifier import Prediction
 from raygenre.spectrogram.song import Song
-from raygenre.timeline import Stretch
+from raygenre.workflows import timeline
+from raygenre.workflows.timeline import Stretch
 
 GENRES = ("blues", "jazz", "rock")
 
