@@ -72,7 +72,7 @@ def main(
     console = Console()
     if not (data or config or resume or os.environ.get("RAYGENRE_DATA")):
         console.print(SYNTHETIC_NOTE, highlight=False)
-    from raygenre.tune import tune  # imports torch, Ray and MLflow, which takes seconds: the note comes first
+    from raygenre.cli.tune import tune  # imports torch, Ray and MLflow, which takes seconds: the note comes first
 
     tune(context, console, started=started)
 

@@ -10,8 +10,6 @@ import pytest
 from tests.helpers.project import ROOT
 
 FLOORS = {
-    "raygenre.tune": 11,
-    "raygenre.cli": 11,
     "experiments": 12,
     "serve": 13,
     "raygenre.system": 1,
@@ -29,6 +27,7 @@ FLOORS = {
     "raygenre.search.summary": 8,
     "raygenre.search": 9,
     "raygenre.workflows": 10,
+    "raygenre.cli": 11,
 }
 RAY = ("raygenre.search", "serve")
 MLFLOW = (

@@ -191,7 +191,7 @@ class Driver:
 @cache
 def script() -> dict[str, Any]:
     """The script's names, and what it calls, imported by the first who asks."""
-    importlib.import_module("raygenre.tune")
+    importlib.import_module("raygenre.cli.tune")
     return runpy.run_path(str(SCRIPT))
 
 
@@ -200,6 +200,6 @@ def call(*arguments: str) -> Result:
     app = typer.Typer()
     app.command()(script()["main"])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("raygenre.tune.connect", lambda address: "no cluster")
-        patch.setattr("raygenre.tune.resources", lambda *_, private: Resources(1, 0))
+        patch.setattr("raygenre.cli.tune.connect", lambda address: "no cluster")
+        patch.setattr("raygenre.cli.tune.resources", lambda *_, private: Resources(1, 0))
         return CliRunner().invoke(app, arguments)

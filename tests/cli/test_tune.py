@@ -10,7 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-import raygenre.tune
+import raygenre.cli.tune
 from raygenre.workflows import tune as job
 from tests.helpers.project import ROOT, SCRIPT
 
@@ -24,7 +24,7 @@ def script() -> dict[str, Any]:
 @pytest.fixture
 def on_the_cluster(ray_cluster: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the script use the tests' cluster instead of starting one."""
-    monkeypatch.setattr(raygenre.tune, "connect", lambda address: "the tests' cluster")
+    monkeypatch.setattr(raygenre.cli.tune, "connect", lambda address: "the tests' cluster")
 
 
 def tune(*arguments: str, storage: Path | str) -> subprocess.CompletedProcess[str]:
