@@ -37,7 +37,7 @@ dashboard: .venv/dashboard ## follow a study in Optuna's dashboard on 127.0.0.1:
 	$(BIN)/raygenre dashboard $(ARGS)
 
 openapi: .venv/run ## write the endpoint's OpenAPI document anew
-	$(BIN)/python -m serve.openapi
+	$(BIN)/python -m serve.web.openapi
 
 screenshots: .venv/test ## take the README's pictures of MLflow anew, after a small search
 	mkdir -p docs

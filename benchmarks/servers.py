@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.processes import births, family
-from serve import proxies
+from serve.network import proxy_environment
 
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
@@ -57,9 +57,9 @@ OURS = Server(
     "serve run --address local {config}",
     path="/v1/predict",
     shares=lambda answer: answer["probabilities"],
-    environment=proxies.DEFAULTS,
+    environment=proxy_environment.DEFAULTS,
 )
-HAPROXY = proxies.DEFAULTS | {
+HAPROXY = proxy_environment.DEFAULTS | {
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
     "RAY_SERVE_HAPROXY_NBTHREAD": str(os.cpu_count()),
     "RAYGENRE_INSECURE": "1",  # HAProxy listens on all interfaces

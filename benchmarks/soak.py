@@ -42,7 +42,7 @@ EVERY = 5  # s
 MOST_GROWTH = 1.0  # MB a minute
 ROLES = {
     "replica": "ray::ServeReplica",
-    "decoders": "serve.decoder_process",
+    "decoders": "serve.inference.decoder_process",
     "proxy": "ray::ProxyActor",
     "controller": "ray::ServeController",
 }

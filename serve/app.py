@@ -22,11 +22,13 @@ from ray.serve.schema import LoggingConfig
 
 from raygenre.registry import versions
 from raygenre.system.storage import resolve
-from serve import direct, listening, logs, proxies
-from serve.keys import KeyProblemError, Keys, check_exposure
-from serve.routes import build
+from serve.admission.api_keys import KeyProblemError, Keys, check_exposure
+from serve.monitoring import logs
+from serve.network import direct_port as direct
+from serve.network import listen_host, proxy_environment
 from serve.service import Service
 from serve.settings import Settings
+from serve.web.routes import build
 
 MARGIN = 32  # requests in a replica beside the predictions: 24 bodies still coming in, probes, pages and refusals
 QUEUED = 16  # requests that wait in a proxy for a place in a replica
@@ -45,7 +47,7 @@ class Endpoint:
 
     async def __serve_build_asgi_app__(self) -> FastAPI:
         """Load the models and return what answers; Ray Serve calls it once, after the constructor."""
-        host = listening.host()
+        host = listen_host.host()
         service = await asyncio.to_thread(self._start, host)
         port = self._settings.direct_port
         return build(service, direct.listener(host or "127.0.0.1", port) if port else None)
@@ -65,11 +67,11 @@ def app(settings: Settings) -> Application:
     Raises:
         click.ClickException: there is none, or the settings do not go together; the message says what to do.
     """
-    proxies.set_defaults()
+    proxy_environment.set_defaults()
     storage = resolve(settings.storage, settings.tracking_uri)
     try:
         keys = Keys.of(settings)
-        if host := listening.host():
+        if host := listen_host.host():
             check_exposure(host, keys, insecure=settings.insecure)
         versions.current(storage, settings.model_uri)
     except (versions.RegistryError, KeyProblemError) as error:

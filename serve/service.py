@@ -11,15 +11,15 @@ import torch
 from raygenre.model.classifier import Prediction
 from raygenre.spectrogram.song import Song
 from raygenre.system.storage import resolve
-from serve import logs
-from serve.arrivals import MOST, Arrivals
-from serve.body import Held
-from serve.decoding import Decoder
-from serve.forward import Forward
-from serve.keys import KeyRing, Keys
-from serve.metrics import Metrics
-from serve.models import Loaded, Models
-from serve.problems import RefusalError
+from serve.admission.api_keys import KeyRing, Keys
+from serve.admission.upload import Held
+from serve.admission.upload_slots import MOST, Arrivals
+from serve.errors import RefusalError
+from serve.inference.batching import Forward
+from serve.inference.decoder_pool import Decoder
+from serve.inference.live_models import Loaded, Models
+from serve.monitoring import logs
+from serve.monitoring.metrics import Metrics
 from serve.schema import Answer, Window
 from serve.settings import Settings
 

@@ -130,9 +130,9 @@ def ray_cluster() -> Iterator[None]:
     import ray
 
     from raygenre.search.trials.cluster import connect
-    from serve import proxies
+    from serve.network import proxy_environment
 
-    proxies.set_defaults()  # as `make serve` does, for the tests of the endpoint
+    proxy_environment.set_defaults()  # as `make serve` does, for the tests of the endpoint
     connect(None)
     yield
     ray.shutdown()

@@ -11,7 +11,6 @@ from tests.helpers.project import ROOT
 
 FLOORS = {
     "experiments": 12,
-    "serve": 13,
     "raygenre.system": 1,
     "raygenre.audio": 1,
     "raygenre.spectrogram": 2,
@@ -28,6 +27,7 @@ FLOORS = {
     "raygenre.search": 9,
     "raygenre.workflows": 10,
     "raygenre.cli": 11,
+    "serve": 13,
 }
 RAY = ("raygenre.search", "serve")
 MLFLOW = (

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from k8s.check.pods import clusters, pods
 from k8s.check.rendering import ROOT, Resource, name
-from serve import proxies
+from serve.network import proxy_environment
 
 OURS = "raygenre"
 _DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
@@ -21,9 +21,9 @@ def problems(resources: list[Resource]) -> Iterator[str]:
             yield f"{name(resource)}: rayVersion is {cluster.get('rayVersion')}, and constraints.txt has {ray}"
         if resource["kind"] == "ConfigMap":
             data = resource.get("data") or {}
-            for variable in proxies.DEFAULTS.keys() & data.keys():
-                if data[variable] != proxies.DEFAULTS[variable]:
-                    yield f"{name(resource)}: {variable} is not what serve/proxies.py found good"
+            for variable in proxy_environment.DEFAULTS.keys() & data.keys():
+                if data[variable] != proxy_environment.DEFAULTS[variable]:
+                    yield f"{name(resource)}: {variable} is not what serve/network/proxy_environment.py found good"
     for pod in pods(resources):
         for container in pod.containers:
             image = container.get("image")

@@ -6,8 +6,8 @@ import pytest
 from click import ClickException
 from ray import serve
 
-from serve import listening
 from serve.app import app
+from serve.network import listen_host
 from serve.settings import Settings
 from tests.helpers.mlflow_server import free_port
 from tests.helpers.serving import new_storage
@@ -23,7 +23,7 @@ def test_a_replica_asks_its_ray_serve_where_it_listens_and_refuses_to_start(
     serve.start(http_options={"host": UNKNOWN, "port": free_port()})
     settings = {"storage": str(storage.root), "max_replicas": 1, "replica_cpus": 0}
     try:
-        assert listening.host() == UNKNOWN
+        assert listen_host.host() == UNKNOWN
         with pytest.raises(ClickException, match="RAYGENRE_API_KEYS"):
             app(Settings.model_validate(settings))
         monkeypatch.setattr("serve.app.listening.host", lambda: "")  # as where Serve does not run yet: replicas ask

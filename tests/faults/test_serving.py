@@ -17,7 +17,7 @@ import torch
 from raygenre.audio.synthesis import synthesise
 from raygenre.spectrogram.image import write_png
 from raygenre.spectrogram.levels import levels
-from serve import proxies
+from serve.network import proxy_environment
 from tests.helpers.load import ask
 from tests.helpers.mlflow_server import free_port
 from tests.helpers.processes import titled
@@ -47,7 +47,9 @@ def test_a_killed_proxy_is_soon_back(tmp_path: Path, record_property: Record) ->
         "applications: [{name: raygenre, route_prefix: /, import_path: 'serve.app:app'}]\n"
     )
     command = [str(Path(sys.executable).parent / "serve"), "run", "--address", "local", str(config)]
-    environment = os.environ | proxies.DEFAULTS | {"RAYGENRE_STORAGE": str(storage.root), "PYTHONPATH": str(ROOT)}
+    environment = (
+        os.environ | proxy_environment.DEFAULTS | {"RAYGENRE_STORAGE": str(storage.root), "PYTHONPATH": str(ROOT)}
+    )
     log = tmp_path / "serve.log"
     with log.open("w") as output:
         process = subprocess.Popen(

@@ -12,7 +12,7 @@ from benchmarks.processes import titled
 def stopped_decoders() -> Iterator[list[int]]:
     """The decoders of the endpoint's replica, which do nothing meanwhile."""
     [replica] = titled("ServeReplica:endpoint:", os.getpid())
-    decoders = titled("serve.decoder_process", replica)
+    decoders = titled("serve.inference.decoder_process", replica)
     assert decoders
     for pid in decoders:
         os.kill(pid, signal.SIGSTOP)

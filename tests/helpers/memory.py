@@ -43,7 +43,7 @@ class Watch:
 def _resident(application: str) -> float:
     """MiB."""
     replicas, proxies = _titled(f"ServeReplica:{application}:"), _titled("ray::ProxyActor")
-    decoders = [pid for replica in replicas for pid in processes.titled("serve.decoder_process", replica)]
+    decoders = [pid for replica in replicas for pid in processes.titled("serve.inference.decoder_process", replica)]
     return sum(processes.resident(pid) for pid in (*replicas, *proxies, *decoders))
 
 

@@ -10,7 +10,7 @@ from tests.helpers.project import ROOT
 
 def declared() -> dict[str, tuple[str, set[str]]]:
     """Name of each metric → kind and tags, as the source has them."""
-    source = (ROOT / "serve" / "metrics.py").read_text()
+    source = (ROOT / "serve" / "monitoring" / "metrics.py").read_text()
     calls = re.findall(r'= (Counter|Gauge|Histogram)\(\s*"(\w+)"(.*?)\)\n', source, re.DOTALL)
     return {name: (kind, set(re.findall(r'"(\w+)"', rest.split("_tags")[-1]))) for kind, name, rest in calls}
 

@@ -22,8 +22,8 @@ from ray.serve._private.common import ReplicaState
 from raygenre.audio.synthesis import synthesise
 from raygenre.spectrogram.image import write_png
 from raygenre.spectrogram.levels import levels
-from serve import proxies
 from serve.app import app
+from serve.network import proxy_environment
 from serve.settings import Settings
 from tests.helpers.load import Request, statuses, steady
 from tests.helpers.processes import children, titled
@@ -41,7 +41,7 @@ def main(work: Path) -> None:
     storage = new_storage(work)
     settings = {"STORAGE": storage.root, "MIN_REPLICAS": REPLICAS, "MAX_REPLICAS": REPLICAS}
     os.environ |= {f"RAYGENRE_{name}": str(value) for name, value in settings.items()} | {"PYTHONPATH": str(ROOT)}
-    proxies.set_defaults()
+    proxy_environment.set_defaults()
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
     nodes = [cluster.add_node(num_cpus=2) for _ in range(2)]
     cluster.connect()

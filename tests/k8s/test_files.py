@@ -11,7 +11,7 @@ from ray.serve.schema import ServeDeploySchema
 from k8s.check import outside, rendering
 from k8s.check.rendering import ROOT
 from k8s.check.versions import pinned, version
-from serve import proxies
+from serve.network import proxy_environment
 from serve.settings import PREFIX, Settings
 from tests.helpers.k8s.rendered import rendered
 
@@ -49,7 +49,7 @@ def test_what_the_image_is_built_on_can_be_held_to_a_digest_by_an_argument() -> 
 
 
 def test_the_image_tells_proxies_to_look_often() -> None:
-    for variable, value in proxies.DEFAULTS.items():
+    for variable, value in proxy_environment.DEFAULTS.items():
         assert f"{variable}={value}" in DOCKERFILE
 
 

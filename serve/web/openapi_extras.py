@@ -1,0 +1,135 @@
+"""What the OpenAPI document says beside the types: bodies, refusals, headers and how to ask."""
+
+from http import HTTPStatus
+from typing import Any
+
+from serve.errors import MEDIA_TYPE
+from serve.schema import EXAMPLES, Problem
+
+Response = dict[str, Any]
+
+_BINARY = {"type": "string", "format": "binary"}
+_KINDS = (
+    "The file itself, whatever content type is stated: a dataset-style PNG, or WAV, FLAC, MP3, OGG, Opus, M4A, AAC, "
+    "WMA, WebM, AIFF or AU."
+)
+_FILES = {"type": "object", "properties": {"file": {"type": "array", "items": _BINARY}}, "required": ["file"]}
+_REASONS = {  # why, and an example of the detail
+    401: ("An API key is needed: `Authorization: Bearer KEY` or `X-API-Key: KEY`.", "an API key is needed"),
+    408: ("The body did not come in time.", "the body did not come within 30 s"),
+    413: (
+        "The request is larger than is allowed, or has too many files.",
+        "the request is larger than 25 MB, which is the limit",
+    ),
+    415: ("A file is neither a PNG nor audio.", "file 2 of 3: the file is neither a PNG nor audio"),
+    422: (
+        "A file cannot be used, or the form is damaged; the detail says why.",
+        "the audio lasts 1.2 s; at least 3 s are needed",
+    ),
+    429: (
+        "Too many predictions are under way, or too many bodies come in and this one slowly; Retry-After says when to "
+        "come again.",
+        "too many predictions are under way; try again",
+    ),
+    503: (
+        "The answer was not ready in time, there is no memory for more, or no replica can answer; Retry-After says "
+        "when to come again.",
+        "the answer was not ready within 30 s",
+    ),
+}
+_HEADERS: dict[str, Response] = {
+    "X-Request-ID": {
+        "description": "The request's id: the client's, if that is up to 100 letters, digits and `._:-`, or a new one.",
+        "schema": {"type": "string"},
+        "example": EXAMPLES["id"],
+    },
+    "Retry-After": {"description": "s to wait before the next try.", "schema": {"type": "integer"}, "example": 2},
+    "WWW-Authenticate": {"description": "How to give the key.", "schema": {"type": "string"}, "example": "Bearer"},
+    "X-Windows": {
+        "description": "How many windows the file has, silent ones too.",
+        "schema": {"type": "integer"},
+        "example": 8,
+    },
+}
+_HEADERS_OF = {401: ["WWW-Authenticate"], 429: ["Retry-After"], 503: ["Retry-After"]}
+
+
+def _headers(*names: str) -> dict[str, Response]:
+    return {name: _HEADERS[name] | {"required": True} for name in names}
+
+
+def _problem(status: int) -> Response:
+    reason, detail = _REASONS[status]
+    example = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, request_id=str(EXAMPLES["id"]))
+    content = {"schema": {"$ref": "#/components/schemas/Problem"}, "example": example.model_dump()}
+    return {
+        "description": reason,
+        "headers": _headers(*_HEADERS_OF.get(status, [])),
+        "content": {MEDIA_TYPE: content},
+    }
+
+
+def _problems(*statuses: int) -> dict[int | str, Response]:
+    return {status: _problem(status) for status in statuses}
+
+
+def _usage(*commands: str) -> dict[str, Any]:
+    return {"x-codeSamples": [{"lang": "Shell", "source": f"curl {command}"} for command in commands]}
+
+
+BUSY = _problems(429, 503)
+KEYED = _problems(401) | BUSY
+PREDICTED = _problems(*_REASONS) | {
+    200: {
+        "description": "The genre of the file, or of each file of a form.",
+        "content": {
+            "application/json": {
+                "examples": {
+                    "file": {"summary": "A file as the body", "value": EXAMPLES["answer"]},
+                    "form": {"summary": "A form", "value": {"predictions": [EXAMPLES["answer"]]}},
+                }
+            }
+        },
+    }
+}
+DRAWN = _problems(*_REASONS) | {
+    200: {
+        "description": "432×288 pixels, as GTZAN's are.",
+        "headers": _headers("X-Windows"),
+        "content": {"image/png": {"schema": _BINARY}},
+    }
+}
+
+KEY: dict[str, Any] = {"security": [{"bearer": []}, {"key": []}, {}]}
+ONE: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": _KINDS,
+        "content": {"application/octet-stream": {"schema": _BINARY}},
+    },
+    **_usage("--data-binary @song.mp3 'http://localhost:8000/v1/spectrogram?window=2' -o song.png"),
+}
+SEVERAL: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": f"{_KINDS} Or a form with one or several of them as parts named `file`.",
+        "content": {"application/octet-stream": {"schema": _BINARY}, "multipart/form-data": {"schema": _FILES}},
+    },
+    **_usage(
+        "--data-binary @song.mp3 http://localhost:8000/v1/predict",
+        "-F file=@one.mp3 -F file=@two.flac http://localhost:8000/v1/predict",
+    ),
+}
+
+
+def complete(document: dict[str, Any]) -> None:
+    """Add to FastAPI's document what it does not know of."""
+    document["components"]["schemas"]["Problem"] = Problem.model_json_schema()
+    document["components"]["securitySchemes"] = {
+        "bearer": {"type": "http", "scheme": "bearer"},
+        "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    }
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for response in operation["responses"].values():
+                response["headers"] = _headers("X-Request-ID") | response.get("headers", {})

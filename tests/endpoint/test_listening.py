@@ -1,8 +1,0 @@
-import pytest
-
-from serve import listening
-
-
-def test_haproxy_counts_as_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RAY_SERVE_ENABLE_HA_PROXY", "1")
-    assert listening.host() == "0.0.0.0"

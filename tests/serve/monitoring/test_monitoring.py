@@ -1,0 +1,178 @@
+"""Metrics and logs as they really come out, and the dashboard over them."""
+
+import json
+import os
+import re
+import signal
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import promql_parser
+import pytest
+import ray
+import yaml
+
+from raygenre import __file__ as package
+from raygenre.model.input_drift import FEWEST
+from serve.inference.live_models import DRIFT_EVERY
+from tests.helpers.decoders import stopped_decoders
+from tests.helpers.hostile import chunk
+from tests.helpers.metrics import declared, exported, scrape, value
+from tests.helpers.processes import until
+
+SERVE = Path(package).parent.parent / "serve"
+MONITORING = SERVE / "monitoring"
+DASHBOARD: dict[str, Any] = json.loads((MONITORING / "dashboard.json").read_text())
+ALERTS: dict[str, Any] = yaml.safe_load((MONITORING / "alerts.yml").read_text())
+EXPRESSIONS = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]] + [
+    rule["expr"] for group in ALERTS["groups"] for rule in group["rules"]
+]
+CLUSTER: dict[str, Any] = yaml.safe_load((SERVE.parent / "k8s/components/monitoring/alerts.yaml").read_text())
+CLUSTER_EXPRESSIONS = [rule["expr"] for group in CLUSTER["spec"]["groups"] for rule in group["rules"]]
+NEEDS_A_CHANGE = {"ray_raygenre_model_changes_total", "ray_raygenre_challenger_answers_total"}
+
+
+def test_dashboard_and_alerts_name_only_metrics_and_tags_that_exist() -> None:
+    known = {full: tags for name, (kind, tags) in declared().items() for full in exported(name, kind)}
+    assert len(known) > 15
+    named = set()
+    for expression in EXPRESSIONS:
+        names = set(re.findall(r"\bray_\w+", expression))
+        assert names <= known.keys(), expression
+        named |= names
+        tags = {"le", "replica", "application", "deployment"}.union(*(known[name] for name in names))
+        used = [tag for group in re.findall(r"by \(([\w, ]+)\)", expression) for tag in group.split(", ")]
+        used += re.findall(r"(\w+)=~?\"", expression)
+        assert set(used) <= tags, expression
+    unseen = {name for name, (kind, _) in declared().items() if not exported(name, kind) & named}
+    assert not unseen, "no panel shows these"
+
+
+def test_the_dashboard_is_whole() -> None:
+    assert DASHBOARD["schemaVersion"] >= 36
+    assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
+    places = {(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in DASHBOARD["panels"]}
+    assert len(places) == len(DASHBOARD["panels"])
+
+
+def filled(expression: str) -> str:
+    """As Prometheus gets it from Grafana, which puts values into the place of variables."""
+    for variable in DASHBOARD["templating"]["list"]:
+        expression = re.sub(rf"\$(?:{variable['name']}\b|{{{variable['name']}(?::\w+)?}})", "any", expression)
+    return re.sub(r"\$(?:__(?:rate_interval|interval|range)\b|{__(?:rate_interval|interval|range)})", "5m", expression)
+
+
+@pytest.mark.parametrize("expression", [*EXPRESSIONS, *CLUSTER_EXPRESSIONS])
+def test_an_expression_is_one_that_prometheus_reads(expression: str) -> None:
+    promql_parser.parse(filled(expression))
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "sum(rate(ray_x[$__rate_interval])",
+        "rate(ray_x)",
+        "sum by (le) (summ(ray_x))",
+        "histogram_quantile(ray_x)",
+        "ray_x[$__anything]",
+    ],
+)
+def test_an_expression_that_is_none_is_noticed(expression: str) -> None:
+    with pytest.raises(ValueError, match=r"unclosed|unknown|unexpected|expected"):
+        promql_parser.parse(filled(expression))
+
+
+def test_prometheus_is_told_where_ray_lists_its_nodes() -> None:
+    configuration = yaml.safe_load((MONITORING / "prometheus.yml").read_text())
+    [job] = configuration["scrape_configs"]
+    assert job["file_sd_configs"][0]["files"] == ["/tmp/ray/prom_metrics_service_discovery.json"]
+    assert configuration["rule_files"] == ["alerts.yml"]
+
+
+def test_what_happens_is_counted(endpoint: httpx.Client, picture: bytes, song: bytes) -> None:
+    before = scrape()
+    for _ in range(max(FEWEST, DRIFT_EVERY) + DRIFT_EVERY):
+        assert endpoint.post("/v1/predict", content=picture).status_code == 200
+    assert endpoint.post("/v1/predict", content=song).status_code == 200
+    with ThreadPoolExecutor(1) as pool, stopped_decoders() as decoders:
+        crashed = pool.submit(endpoint.post, "/v1/predict", content=song)
+        time.sleep(0.5)
+        for pid in decoders:
+            os.kill(pid, signal.SIGSEGV)
+            os.kill(pid, signal.SIGCONT)
+        assert "SIGSEGV" in crashed.result().json()["detail"]
+    assert endpoint.post("/v1/predict", content=b"text").status_code == 415
+    assert endpoint.get("/nothing/at/all").status_code == 404
+    expected = {full for name, (kind, _) in declared().items() for full in exported(name, kind)} - NEEDS_A_CHANGE
+    deadline = time.monotonic() + 60
+    while True:
+        text = scrape()
+        missing = {name for name in expected if f"\n{name}{{" not in text}
+        refused = value(text, "ray_raygenre_requests_total", path="/v1/predict", status="415")
+        if not missing and refused > value(before, "ray_raygenre_requests_total", path="/v1/predict", status="415"):
+            break
+        assert time.monotonic() < deadline, missing
+        time.sleep(1)
+    for name, tags in (
+        ("requests_total", {"path": "other", "status": "404"}),
+        ("predictions_total", {"genre": "bells", "uncertain": "false", "model": "raygenre/1"}),
+        *(("stage_seconds_count", {"stage": stage}) for stage in ("wait", "decode", "levels", "queue", "forward")),
+        ("input_drift", {"range": "00"}),
+    ):
+        assert value(text, f"ray_raygenre_{name}", **tags) > 0, (name, tags)
+    # All pictures are one picture: nothing like the training tracks.
+    assert value(text, "ray_raygenre_input_drift", range="05") > 0.25
+
+
+def test_a_request_is_one_line_of_json_and_no_log_has_anything_of_the_file(
+    endpoint: httpx.Client, picture: bytes, song: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Wherever Ray writes anything, what is the client's own is looked for, by words that are nowhere else."""
+    mark = f"private{uuid.uuid4().hex}"
+    told = picture[:33] + chunk(b"tEXt", b"Comment\0" + mark.encode()) + picture[33:]
+    requests: list[tuple[int, dict[str, Any]]] = [
+        (200, {"files": {"file": (f"{mark}.png", told)}}),
+        (415, {"content": mark.encode() * 20}),
+        (422, {"content": song[:3000] + mark.encode() * 20 + bytes(3000), "params": {"window": mark}}),
+        (422, {"files": {"file": (mark, b"ID3" + mark.encode() * 20)}}),
+        (422, {"files": {mark: (mark, told)}}),
+        (422, {"content": b"RIFF" + bytes(4) + b"WAVE" + mark.encode() * 20}),
+        (200, {"content": told, "params": {mark: mark}, "headers": {"x-api-key": mark, "authorization": mark}}),
+    ]
+    for number, (status, request) in enumerate(requests):
+        path = "/v1/spectrogram" if "window" in request.get("params", {}) else "/v1/predict"
+        headers = {"x-request-id": f"{mark[7:]}-{number}"} | request.pop("headers", {})
+        assert endpoint.post(path, headers=headers, **request).status_code == status, number
+
+    folder = Path(ray._private.worker._global_node.get_session_dir_path())  # type: ignore[attr-defined]
+
+    def logged(word: str) -> list[str]:
+        files = [file for file in folder.rglob("*") if file.is_file() and not file.is_symlink()]
+        assert len(files) > 10, "these are not all"
+        text = "\n".join(file.read_text(errors="replace") for file in files)
+        return [line for line in text.splitlines() if word in line]
+
+    until(lambda: len(logged(f'"request_id": "{mark[7:]}-')) == len(requests), seconds=30)
+    lines = [json.loads(line) for line in logged(f'"request_id": "{mark[7:]}-')]
+    first, second = sorted(lines, key=lambda line: str(line["request_id"]))[:2]
+    assert first["event"] == "request"
+    assert (first["method"], first["path"], first["status"]) == ("POST", "/v1/predict", 200)
+    assert (first["files"], first["model"], first["genres"]) == (1, "1", ["bells"])
+    assert first["bytes"] > len(picture)
+    assert (second["status"], second["level"]) == (415, "info")
+    assert logged(mark) == []
+    printed = capfd.readouterr()
+    assert mark not in printed.out + printed.err
+
+
+@pytest.mark.parametrize("name", ["serve/public.yaml"])
+def test_the_public_configuration_is_one_that_ray_serve_takes(name: str) -> None:
+    from ray.serve.schema import ServeDeploySchema
+
+    config = ServeDeploySchema.model_validate(yaml.safe_load((SERVE.parent / name).read_text()))
+    assert config.http_options.host == "0.0.0.0"
+    assert config.applications[0].import_path == "serve.app:app"

@@ -1,0 +1,34 @@
+import os
+from typing import Any
+
+import pytest
+import yaml
+from ray.serve.schema import EncodingType, ServeDeploySchema
+
+from serve.network import proxy_environment
+from tests.helpers.project import ROOT
+
+
+def test_what_was_set_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = next(iter(proxy_environment.DEFAULTS))
+    monkeypatch.setattr(os, "environ", {first: "7", "HOME": "/"})
+    proxy_environment.set_defaults()
+    assert os.environ == {"HOME": "/"} | proxy_environment.DEFAULTS | {first: "7"}
+
+
+def configurations() -> list[dict[str, Any]]:
+    """What Ray Serve is started with where others can reach it."""
+    manifests = yaml.safe_load_all((ROOT / "k8s/base/serving.yaml").read_text())
+    [service] = [one for one in manifests if one["kind"] == "RayService"]
+    return [
+        yaml.safe_load((ROOT / "serve/public.yaml").read_text()),
+        yaml.safe_load(service["spec"]["serveConfigV2"]),
+    ]
+
+
+@pytest.mark.parametrize("configuration", configurations(), ids=["public", "k8s"])
+def test_rays_own_logs_are_json_and_name_no_client(configuration: dict[str, Any]) -> None:
+    logging = ServeDeploySchema.model_validate(configuration).logging_config
+    assert logging is not None
+    assert logging.encoding == EncodingType.JSON
+    assert logging.enable_access_log is False

@@ -1,0 +1,234 @@
+"""What the endpoint answers, over real HTTP on a real Ray Serve."""
+
+import io
+import json
+
+import httpx
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from raygenre import audio, spectrogram
+from raygenre.audio.synthesis import synthesise
+from raygenre.model.classifier import Classifier
+from raygenre.registry import versions
+from raygenre.spectrogram.song import read
+from raygenre.system.storage import Storage
+from serve import schema
+from serve.web.openapi import FILE, document
+from tests.helpers.bad_files import BAD
+from tests.helpers.serving import GENRES
+from tests.helpers.sounds import encode
+
+
+@pytest.fixture(scope="module")
+def classifier(storage: Storage) -> Classifier:
+    return versions.fetch(storage).classifier
+
+
+@pytest.mark.parametrize("content_type", ["image/png", "application/x-www-form-urlencoded", "text/plain", ""])
+def test_a_picture_gets_the_librarys_own_answer_whatever_type_it_states(
+    endpoint: httpx.Client, classifier: Classifier, picture: bytes, content_type: str
+) -> None:
+    headers = {"content-type": content_type} if content_type else {}
+    response = endpoint.post("/v1/predict", content=picture, headers=headers)
+    assert response.status_code == 200, response.text
+    expected, answer = classifier.predict(read(picture)), response.json()
+    assert answer["genre"] == expected.genre
+    assert answer["confidence"] == pytest.approx(expected.confidence, abs=1e-5)
+    assert answer["probabilities"] == pytest.approx(expected.probabilities, abs=1e-5)
+    assert answer["uncertain"] is expected.uncertain
+    assert answer["windows"] == []
+
+
+def test_a_long_song_gets_the_librarys_own_answer_for_each_window(
+    endpoint: httpx.Client, classifier: Classifier, song: bytes
+) -> None:
+    answer = endpoint.post("/v1/predict", content=song).json()
+    heard = read(song)
+    expected = classifier.predict(heard)
+    assert answer["probabilities"] == pytest.approx(expected.probabilities, abs=1e-5)
+    assert [(window["start"], window["end"]) for window in answer["windows"]] == list(heard.times)
+    assert [window["number"] for window in answer["windows"]] == list(heard.numbers) == [0, 1]
+    for window, probabilities in zip(answer["windows"], expected.windows, strict=True):
+        assert window["probabilities"] == pytest.approx(probabilities, abs=1e-5)
+        assert window["confidence"] == max(window["probabilities"].values())
+        assert window["probabilities"][window["genre"]] == window["confidence"]
+
+
+def test_silence_is_left_out_and_shifts_no_numbers(endpoint: httpx.Client) -> None:
+    sound = synthesise("storm", seed=62)
+    file = encode(np.concatenate([np.zeros_like(sound), sound]), "flac", "flac")
+    [window] = endpoint.post("/v1/predict", content=file).json()["windows"]
+    assert (window["number"], round(window["start"]), round(window["end"])) == (1, 30, 60)
+    drawn = endpoint.post(f"/v1/spectrogram?window={window['number']}", content=file)
+    assert drawn.headers["x-windows"] == "2"
+    assert np.array_equal(spectrogram.read_png(drawn.content), read(file).levels[0])
+
+
+def test_levels_in_the_endpoint_are_those_drawn_here(endpoint: httpx.Client) -> None:
+    samples = synthesise("storm", seed=61)
+    picture = spectrogram.write_png(spectrogram.levels(torch.from_numpy(samples)).numpy())
+    sent = [picture, encode(samples, "wav", "pcm_f32le"), encode(samples * 10 ** (-12 / 20), "wav", "pcm_f32le")]
+    drawn_here, drawn_there, quieter = (endpoint.post("/v1/predict", content=body).json() for body in sent)
+    assert drawn_there["probabilities"] == pytest.approx(drawn_here["probabilities"], abs=1e-6)
+    assert quieter["probabilities"] == pytest.approx(drawn_here["probabilities"], abs=1e-3)
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_refused_in_the_librarys_own_words(endpoint: httpx.Client, name: str) -> None:
+    body, _ = BAD[name]
+    with pytest.raises(ValueError) as refused:  # noqa: PT011, for the message is what is compared
+        read(body)
+    response = endpoint.post("/v1/predict", content=body)
+    assert response.status_code in (415, 422)
+    if body and response.status_code == 422:  # what is empty or of another type is neither decoded nor drawn
+        assert response.json()["detail"] == str(refused.value)
+
+
+def test_an_answer_names_the_version_and_the_run(endpoint: httpx.Client, storage: Storage, picture: bytes) -> None:
+    model = endpoint.post("/v1/predict", content=picture).json()["model"]
+    assert model == {"name": "raygenre", "version": "1", "run_id": versions.fetch(storage).run_id}
+
+
+def test_the_files_of_a_form_are_answered_in_their_order(endpoint: httpx.Client, picture: bytes, song: bytes) -> None:
+    alone = [endpoint.post("/v1/predict", content=file).json() for file in (song, picture)]
+    form: list[tuple[str, tuple[str, bytes, str]]] = [
+        ("file", ("a.mp3", song, "audio/mpeg")),
+        ("file", ("b", picture, "application/octet-stream")),
+        ("file", ("c.png", song, "image/png")),
+    ]
+    predictions = endpoint.post("/v1/predict", files=form).json()["predictions"]
+    assert [len(answer["windows"]) for answer in predictions] == [2, 0, 2]
+    for answer, expected in zip(predictions, [*alone, alone[0]], strict=True):
+        assert answer["probabilities"] == pytest.approx(expected["probabilities"], abs=1e-5)
+
+
+def test_a_form_of_one_file_gets_a_list_of_one(endpoint: httpx.Client, picture: bytes) -> None:
+    assert len(endpoint.post("/v1/predict", files={"file": picture}).json()["predictions"]) == 1
+
+
+@pytest.mark.parametrize("window", [0, 1])
+def test_a_spectrogram_is_the_datasets_picture_of_the_window(endpoint: httpx.Client, song: bytes, window: int) -> None:
+    response = endpoint.post(f"/v1/spectrogram?window={window}", content=song)
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "image/png"
+    assert response.headers["x-windows"] == "2"
+    samples = torch.from_numpy(audio.windows(audio.decode(song))[window].samples)
+    expected = spectrogram.to_image(spectrogram.levels(samples, under_frame=True).numpy())
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(response.content))), np.asarray(expected))
+
+
+def test_the_spectrogram_of_a_picture_is_the_picture(endpoint: httpx.Client, picture: bytes) -> None:
+    response = endpoint.post("/v1/spectrogram", content=picture)
+    assert np.array_equal(spectrogram.read_png(response.content), spectrogram.read_png(picture))
+    assert endpoint.post("/v1/spectrogram?window=1", content=picture).status_code == 422
+
+
+def test_the_model_is_described(endpoint: httpx.Client, classifier: Classifier) -> None:
+    facts = endpoint.get("/v1/model").json()
+    assert facts["genres"] == list(GENRES)
+    assert facts["test_accuracy"] == 0.75
+    assert facts["synthetic"] is True
+    assert facts["sha256"] == classifier.sha256
+    assert "75.0% of the test tracks" in facts["card"]
+    assert facts["challenger"] is None
+
+
+def test_health_and_readiness(endpoint: httpx.Client) -> None:
+    assert endpoint.get("/healthz").json() == {"status": "alive"}
+    ready = endpoint.get("/readyz").json()
+    assert (ready["status"], ready["model"]["version"], ready["trouble"]) == ("ready", "1", {})
+
+
+def test_the_committed_openapi_document_is_the_applications(endpoint: httpx.Client) -> None:
+    assert FILE.read_text() == document(), "make openapi writes it anew"
+    told = endpoint.get("/openapi.json").json()
+    assert told["paths"].keys() == {"/v1/predict", "/v1/spectrogram", "/v1/model", "/healthz", "/readyz"}
+    assert {401, 408, 413, 415, 422, 429, 503} <= {
+        int(code) for code in told["paths"]["/v1/predict"]["post"]["responses"]
+    }
+
+
+def test_the_document_has_an_example_of_all_that_is_said() -> None:
+    told = json.loads(FILE.read_text())
+    for name, described in told["components"]["schemas"].items():
+        getattr(schema, name).model_validate(described["example"])
+    for path, operations in told["paths"].items():
+        for operation in operations.values():
+            assert ("x-codeSamples" in operation) is ("requestBody" in operation), path
+            for status, response in operation["responses"].items():
+                assert "X-Request-ID" in response["headers"], (path, status)
+                assert ("Retry-After" in response["headers"]) is (status in ("429", "503")), (path, status)
+                for media, content in response["content"].items():
+                    if media == "application/problem+json":
+                        assert content["example"]["status"] == int(status)
+    predicted = told["paths"]["/v1/predict"]["post"]["responses"]["200"]["content"]["application/json"]["examples"]
+    schema.Answer.model_validate(predicted["file"]["value"])
+    schema.Answers.model_validate(predicted["form"]["value"])
+
+
+@pytest.mark.parametrize("path", ["/v1/predict/", "/v1/model/", "/healthz/", "/docs/"])
+def test_nobody_is_sent_elsewhere(endpoint: httpx.Client, path: str) -> None:
+    response = endpoint.post(path, content=b"", headers={"host": "elsewhere.example"})
+    assert response.status_code == 404
+    assert "location" not in response.headers
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/page/page.css", "/page/page.js", "/page/docs.js", "/page/icon.svg"])
+def test_pages_come_with_headers_that_keep_others_out(endpoint: httpx.Client, path: str) -> None:
+    response = endpoint.get(path)
+    assert response.status_code == 200
+    assert "default-src 'none'" in response.headers["content-security-policy"]
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert response.headers["x-frame-options"] == "DENY"
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/page/nothing", "/page/..%2fapp.py", "/page/index.html", "/v1"])
+def test_what_is_not_there_is_a_problem(endpoint: httpx.Client, path: str) -> None:
+    response = endpoint.get(path)
+    assert response.status_code == 404
+    assert response.json()["status"] == 404
+
+
+def test_a_method_that_is_not_there_is_a_problem(endpoint: httpx.Client) -> None:
+    response = endpoint.get("/v1/predict")
+    assert response.status_code == 405
+    assert response.json()["title"] == "Method Not Allowed"
+    assert response.headers["allow"] == "POST"
+
+
+def test_a_request_keeps_the_id_it_came_with(endpoint: httpx.Client, picture: bytes) -> None:
+    response = endpoint.post("/v1/predict", content=picture, headers={"x-request-id": "mine-1"})
+    assert response.json()["request_id"] == response.headers["x-request-id"] == "mine-1"
+
+
+@pytest.mark.parametrize("sent", [None, b"", b"x" * 101, b"a b", b"{}", b"\xe9"])
+def test_a_request_without_a_sane_id_gets_one(endpoint: httpx.Client, sent: bytes | None) -> None:
+    headers = {} if sent is None else {b"x-request-id": sent}
+    first, second = (endpoint.post("/v1/predict", content=b"", headers=headers) for _ in range(2))
+    for response in (first, second):
+        assert response.status_code == 422
+        assert response.headers["x-request-id"] == response.json()["request_id"]
+        assert len(response.json()["request_id"]) == 36
+    assert first.json()["request_id"] != second.json()["request_id"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (b"x-request-timeout-seconds", b"0.001"),
+        (b"x-request-timeout-seconds", b"\xe9"),
+        (b"x-request-disconnect-disabled", b"\xe9"),
+        (b"serve_multiplexed_model_id", b"\xe9"),
+        (b"x-session-id", b"\xe9"),
+    ],
+)
+def test_ray_serve_does_as_no_client_says(endpoint: httpx.Client, song: bytes, name: bytes, value: bytes) -> None:
+    assert endpoint.post("/v1/predict", content=song, headers={name: value}).status_code == 200
+
+
+def test_other_sites_may_not_ask(endpoint: httpx.Client) -> None:
+    response = endpoint.get("/v1/model", headers={"origin": "https://example.com"})
+    assert "access-control-allow-origin" not in response.headers

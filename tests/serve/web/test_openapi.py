@@ -1,0 +1,46 @@
+"""The OpenAPI document as a contract: requests that are made from it, good and bad, get the answers that it tells."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from serve.web.openapi import FILE
+from tests.helpers.memory import MOST_GROWTH, Watch
+
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+pytestmark = pytest.mark.slow
+contract = schemathesis.openapi.from_path(FILE)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def memory(endpoint: httpx.Client, picture: bytes, song: bytes) -> Iterator[None]:
+    """What all these requests leave behind, once the first ones have filled what is kept."""
+    for _ in range(10):
+        for file in (picture, song):
+            assert endpoint.post("/v1/predict", content=file).status_code == 200
+    watch = Watch("endpoint")
+    yield
+    assert watch.change().grown < MOST_GROWTH
+
+
+@contract.parametrize()
+@settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+def test_what_the_document_allows_is_answered_as_it_says(case: Any, endpoint: httpx.Client) -> None:
+    case.call_and_validate(base_url=str(endpoint.base_url), checks=CHECKS)
