@@ -58,7 +58,7 @@ check: .venv/test ## format, lint, types, floors
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest -q tests/test_floors.py
+	$(BIN)/pytest -q tests/project/test_floors.py
 
 format: .venv/test ## put the code into the project's format
 	$(BIN)/ruff format .

@@ -27,3 +27,9 @@ def test_folds_are_told_apart(tracks: Dataset) -> None:
     assert [part.use for part in found] == ["training", "validation 1", "validation 2", "test"]
     assert found[0].tracks == found[1].tracks + found[2].tracks == 24
     assert len({part.digest for part in found}) == 4  # as MLflow tells them apart
+
+
+def test_equal_tests_have_equal_digests() -> None:
+    assert digest_of(("b", "a"), "data") == digest_of(("a", "b"), "data")
+    assert digest_of(("a",), "data") != digest_of(("a", "b"), "data")
+    assert digest_of(("a",), "data") != digest_of(("a",), "other data")
