@@ -8,4 +8,4 @@ def test_evidence_survives_its_tags() -> None:
 
 def test_tags_of_earlier_days_lack_some() -> None:
     tags = {"test_accuracy": "0.5", "test_digest": "t", "synthetic": "false", "study": "s", "sha256": "x"}
-    assert Evidence.from_tags(tags) == evidence(0.5)
+    assert Evidence.from_tags(tags) == Evidence(0.5, "t", False, "s", "x")

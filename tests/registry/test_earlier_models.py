@@ -1,0 +1,55 @@
+"""Models registered by earlier versions of the project, which carry their own copy of its code.
+
+`earlier/flat-modules.tar.xz` is an MLflow model as `save_pyfunc` wrote it when all modules were files of one folder: a
+network of 4 filters, untrained, for bells and storms.
+"""
+
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from raygenre.model import Classifier
+from raygenre.registry import versions as registry
+from raygenre.spectrogram.image import write_png
+from raygenre.system.storage import resolve
+
+ARCHIVE = Path(__file__).with_name("earlier") / "flat-modules.tar.xz"
+
+
+@pytest.fixture(scope="module")
+def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("earlier")
+    with tarfile.open(ARCHIVE) as archive:
+        archive.extractall(folder, filter="data")
+    return folder / "model"
+
+
+def test_an_earlier_model_is_served(earlier: Path) -> None:
+    """The endpoint and the commands read the classifier's files, whatever code lies beside them."""
+    classifier = registry.fetch(resolve(earlier.parent), str(earlier / "artifacts" / "classifier")).classifier
+    classifier.check()
+    assert classifier.genres == ("bells", "storm")
+
+
+def test_an_earlier_model_loads_as_a_pyfunc(earlier: Path, tmp_path: Path) -> None:
+    """In a process of its own, as MLflow's server starts one, it runs the code that it carries."""
+    classifier = Classifier.load(earlier / "artifacts" / "classifier")
+    assert classifier.examples is not None
+    picture = write_png(classifier.examples.levels[0])
+    (tmp_path / "song.png").write_bytes(picture)
+    script = (
+        "import sys, mlflow, pandas\n"
+        f"model = mlflow.pyfunc.load_model({str(earlier)!r})\n"
+        f"answers = model.predict(pandas.DataFrame({{'file': [open({str(tmp_path / 'song.png')!r}, 'rb').read()]}}))\n"
+        "print(answers.genre[0], answers.confidence[0], sys.modules['raygenre'].__file__)\n"
+    )
+    finished = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert finished.returncode == 0, finished.stderr
+    genre, confidence, code = finished.stdout.split()
+    wanted = max(classifier.examples.probabilities[0])
+    assert float(confidence) == pytest.approx(float(wanted), abs=1e-5)
+    assert genre in classifier.genres
+    assert Path(code).is_relative_to(earlier)
