@@ -12,12 +12,12 @@ from raygenre.model.classifier import Prediction
 from raygenre.spectrogram.song import Song
 from raygenre.system.storage import resolve
 from serve.admission.api_keys import KeyRing, Keys
-from serve.admission.upload import Held
-from serve.admission.upload_slots import MOST, Arrivals
+from serve.admission.upload import MemoryBudget
+from serve.admission.upload_slots import MOST, UploadSlots
 from serve.errors import RefusalError
-from serve.inference.batching import Forward
+from serve.inference.batching import Batcher
 from serve.inference.decoder_pool import Decoder
-from serve.inference.live_models import Loaded, Models
+from serve.inference.live_models import LiveModel, Models
 from serve.monitoring import logs
 from serve.monitoring.metrics import Metrics
 from serve.schema import Answer, Window
@@ -36,8 +36,8 @@ class Service:
         self.settings = settings
         self.keys = KeyRing(keys, settings.api_keys_file)
         self.metrics = Metrics()
-        self.arrivals = Arrivals(MOST, settings.retry_after)
-        self.held = Held(settings.most_held_bytes, settings.retry_after)
+        self.arrivals = UploadSlots(MOST, settings.retry_after)
+        self.held = MemoryBudget(settings.most_held_bytes, settings.retry_after)
         self.decoder = Decoder(
             settings.decoders,
             self.metrics,
@@ -46,7 +46,7 @@ class Service:
             retry_after=settings.retry_after,
         )
         self.models = Models(resolve(settings.storage, settings.tracking_uri), settings, self.metrics)
-        self._forward = Forward(settings.batch, self.metrics, threads=settings.threads)
+        self._forward = Batcher(settings.batch, self.metrics, threads=settings.threads)
         self._working = 0
 
     def watch(self) -> None:
@@ -97,7 +97,7 @@ class Service:
             work = [self._predict(file, champion, challenger, request_id) for file in files]
             return await _all(work, named=len(files) > 1)
 
-    async def _predict(self, file: bytes, champion: Loaded, challenger: Loaded | None, request_id: str) -> Answer:
+    async def _predict(self, file: bytes, champion: LiveModel, challenger: LiveModel | None, request_id: str) -> Answer:
         song = await self.decoder.song(file)
         if challenger:
             loaded, prediction = await self._compare(champion, challenger, song)
@@ -108,9 +108,9 @@ class Service:
         self.models.saw(loaded, song.levels)
         return _answer(prediction, song, loaded, request_id)
 
-    async def _compare(self, champion: Loaded, challenger: Loaded, song: Song) -> tuple[Loaded, Prediction]:
+    async def _compare(self, champion: LiveModel, challenger: LiveModel, song: Song) -> tuple[LiveModel, Prediction]:
         """Ask both models; the challenger's answer counts, and if it has none the champion's."""
-        found: list[tuple[Loaded, Prediction]] = []
+        found: list[tuple[LiveModel, Prediction]] = []
         for loaded in (challenger, champion):
             try:
                 found.append((loaded, await self._classify(loaded, song)))
@@ -124,7 +124,7 @@ class Service:
         self.metrics.agreement(outcome, model=challenger.fetched.name, champion=champion.fetched.name)
         return found[0]
 
-    async def _classify(self, loaded: Loaded, song: Song) -> Prediction:
+    async def _classify(self, loaded: LiveModel, song: Song) -> Prediction:
         started = time.perf_counter()
         rows = await self._forward(loaded.fetched.classifier, song.levels)
         self.metrics.model(loaded.fetched.name, time.perf_counter() - started)
@@ -148,7 +148,7 @@ async def _all(work: list[Coroutine[Any, Any, Answer]], *, named: bool) -> list[
     return [task.result() for task in tasks]
 
 
-def _answer(prediction: Prediction, song: Song, loaded: Loaded, request_id: str) -> Answer:
+def _answer(prediction: Prediction, song: Song, loaded: LiveModel, request_id: str) -> Answer:
     windows = []
     heard = zip(song.numbers, song.times, prediction.windows, strict=bool(song.times))
     for number, (start, end), probabilities in heard:

@@ -98,13 +98,13 @@ def _course(one: "Subject", name: str) -> str:
 
 
 def _print_match(match: "Match") -> None:
-    from raygenre.evaluation.paired_test import answers, duel
+    from raygenre.evaluation.paired_test import contingency_table, paired_test_text
 
     out.print()
     if (found := match.comparison) is None:
         text = f"{match.first} and {match.second} were not compared on the same tracks: {match.note}"
         out.print(text, highlight=False, soft_wrap=True, markup=False)
         return
-    out.print(answers(found, match.first, match.second))
-    words = duel(found, match.first, match.second)
+    out.print(contingency_table(found, match.first, match.second))
+    words = paired_test_text(found, match.first, match.second)
     out.print(f"On test tracks that taught neither, {words}", highlight=False, markup=False)

@@ -11,7 +11,7 @@ from rich.markup import escape
 from raygenre.cli.console import bar, err, fail, out
 
 if TYPE_CHECKING:
-    from raygenre.evaluation.evaluate import Appraisal
+    from raygenre.evaluation.evaluate import EvaluationReport
     from raygenre.evaluation.slices import Known
     from raygenre.registry.versions import Fetched
     from raygenre.system.storage import Storage
@@ -43,7 +43,7 @@ def evaluate(
     from raygenre.data import dataset
     from raygenre.data.track_files import DataError
     from raygenre.evaluation import html_report, tables
-    from raygenre.evaluation.evaluate import AppraisalError, appraise
+    from raygenre.evaluation.evaluate import EvaluationError, evaluate_classifier
     from raygenre.registry import versions
     from raygenre.system.atomic_write import write_whole
     from raygenre.system.storage import resolve
@@ -62,8 +62,8 @@ def evaluate(
         if tracks.broken:
             lines = f"{len(tracks.broken)} files were left out:\n{dataset.summary(tracks.broken)}"
             err.print(lines, highlight=False, soft_wrap=True, markup=False)
-        appraisal = appraise(fetched.classifier, tracks, split, _known(duplicates, artists, faults))
-    except (versions.RegistryError, AppraisalError, DataError, ValueError, OSError) as error:
+        appraisal = evaluate_classifier(fetched.classifier, tracks, split, _known(duplicates, artists, faults))
+    except (versions.RegistryError, EvaluationError, DataError, ValueError, OSError) as error:
         fail(str(error))
     for warning in appraisal.warnings:
         err.print(f"[bold yellow]warning:[/bold yellow] {escape(warning)}", highlight=False, soft_wrap=True)
@@ -97,13 +97,13 @@ def _known(duplicates: Path | None, artists: Path | None, faults: Path | None) -
     )
 
 
-def _log(where: "Storage", fetched: "Fetched", appraisal: "Appraisal", page: str) -> str:
+def _log(where: "Storage", fetched: "Fetched", appraisal: "EvaluationReport", page: str) -> str:
     """Log to MLflow and return the run; "" if MLflow would not have it."""
     from raygenre.registry import evaluation_log
     from raygenre.tracking.server import TrackingError, reason
 
     try:
-        return evaluation_log.file(where, fetched, appraisal, page)
+        return evaluation_log.log_evaluation(where, fetched, appraisal, page)
     except (TrackingError, OSError) as error:
         text = f"nothing was logged to MLflow at {where.server}: {reason(error)} (--no-log leaves it out)"
         err.print(f"[red]error:[/red] {escape(text)}", highlight=False, soft_wrap=True)

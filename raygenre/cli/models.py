@@ -12,7 +12,7 @@ from rich.table import Table
 from raygenre.cli.console import asking, fail, out
 
 if TYPE_CHECKING:
-    from raygenre.evaluation.version_facts import Evidence
+    from raygenre.evaluation.version_facts import VersionFacts
     from raygenre.registry.versions import Version
 
 _SHORT = 8  # characters of a digest
@@ -33,7 +33,7 @@ def models(
     try:
         where = resolve(storage, tracking_uri)
         with asking(where):
-            versions = registry.versions(where)
+            versions = registry.list_versions(where)
     except (ValueError, OSError) as error:
         fail(str(error))
     if as_json:
@@ -64,14 +64,14 @@ def _table(versions: "Sequence[Version]") -> Table:
     return table
 
 
-def _data(known: "Evidence | None") -> str:
+def _data(known: "VersionFacts | None") -> str:
     if known is None:
         return "–"
     digest = known.data_digest[:_SHORT]
     return f"{digest}\nsynthetic".strip() if known.synthetic else digest or "–"
 
 
-def _test(known: "Evidence | None") -> str:
+def _test(known: "VersionFacts | None") -> str:
     if known is None:
         return "–"
     if not (interval := _interval(known)):
@@ -92,7 +92,7 @@ def _record(version: "Version") -> dict[str, object]:
     }
 
 
-def _interval(known: "Evidence | None") -> tuple[float, float] | None:
+def _interval(known: "VersionFacts | None") -> tuple[float, float] | None:
     from raygenre.evaluation.metrics import wilson_interval
 
     if known is None or not known.test_tracks:

@@ -24,7 +24,7 @@ def promote(
     """
     from raygenre.evaluation import head_to_head
     from raygenre.registry import promotion, versions
-    from raygenre.registry.decision import verdict
+    from raygenre.registry.decision import decision_text
     from raygenre.registry.promotion_lock import LockLostError
     from raygenre.system.storage import resolve
 
@@ -32,7 +32,7 @@ def promote(
         where = resolve(storage, tracking_uri)
         fetched = versions.fetch(where, f"models:/{versions.MODEL}/{version}")
         with asking(where):
-            decision = promotion.challenge(
+            decision = promotion.promote_if_better(
                 where,
                 version,
                 fetched.classifier,
@@ -42,5 +42,5 @@ def promote(
             )
     except (versions.RegistryError, LockLostError, ValueError, OSError) as error:
         fail(str(error))
-    out.print(verdict(decision, version), highlight=False)
+    out.print(decision_text(decision, version), highlight=False)
     raise typer.Exit(0 if decision.promote else 1)

@@ -20,7 +20,7 @@ from rich.progress import Progress
 from raygenre.data import dataset as data_sets
 from raygenre.data.dataset import Dataset
 from raygenre.evaluation import tables
-from raygenre.registry.decision import verdict
+from raygenre.registry.decision import decision_text
 from raygenre.search.options import check_unchanged
 from raygenre.search.options import resolve as resolved
 from raygenre.search.space import config_file
@@ -92,7 +92,7 @@ def tune(context: typer.Context, console: Console, *, started: float) -> None:
         else:
             _say_how_to_resume("\nInterrupted. Everything so far is kept; go on with:", ledger, context, console)
         raise typer.Exit(130) from None
-    except job.UndecidedError as error:
+    except job.PromotionPendingError as error:
         command = f"{_environment(where)}{_command('raygenre')} promote {error.version}"
         console.print(f"[red]error:[/red] {escape(str(error))}\nLet it challenge the champion later with:\n  {command}",
                       highlight=False, soft_wrap=True)  # fmt: skip
@@ -165,7 +165,7 @@ def _summarise(outcome: job.Outcome, ledger: Ledger, where: Storage, console: Co
         highlight=False,
     )
     console.print(tables.recall_table(outcome.evaluation), highlight=False)
-    console.print(verdict(outcome.champion, outcome.version), highlight=False)
+    console.print(decision_text(outcome.champion, outcome.version), highlight=False)
     console.print(
         f"Network: {outcome.parameters:,} parameters, {outcome.flops / 1e9:.2f} GFLOPs a track", highlight=False
     )

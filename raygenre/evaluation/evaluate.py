@@ -18,7 +18,7 @@ Side = Literal["test", "train", "all"]
 MISTAKES = 10  # that are shown
 
 
-class AppraisalError(ValueError):
+class EvaluationError(ValueError):
     """The data hold nothing to evaluate on; the message names the remedy."""
 
 
@@ -47,7 +47,7 @@ class Mistake:
 
 
 @dataclass(frozen=True)
-class Appraisal:
+class EvaluationReport:
     """What one classifier did on some tracks of a data set.
 
     Attributes:
@@ -84,11 +84,11 @@ class Appraisal:
         return found
 
 
-def appraise(classifier: Classifier, dataset: Dataset, side: Side, known: Known) -> Appraisal:
+def evaluate_classifier(classifier: Classifier, dataset: Dataset, side: Side, known: Known) -> EvaluationReport:
     """Evaluate a classifier on its own test or training tracks, as far as they are in a data set, or on all of it.
 
     Raises:
-        AppraisalError: no track of that side is in the data, or none of a genre that the classifier knows.
+        EvaluationError: no track of that side is in the data, or none of a genre that the classifier knows.
         DataError: a file of what is known names no track of the data.
     """
     chosen, warnings = _choose(classifier, dataset, side)
@@ -100,7 +100,7 @@ def appraise(classifier: Classifier, dataset: Dataset, side: Side, known: Known)
     uniform = tuple((part.name, count > 0) for part, count in counts if part.given and count in (0, len(chosen)))
     seen = classifier.seen
     own = seen is not None and seen.test == {dataset.tracks[i]: fingerprint(dataset.levels[i]) for i in chosen}
-    return Appraisal(
+    return EvaluationReport(
         classifier,
         side,
         dataset.source,
@@ -121,7 +121,7 @@ def _choose(classifier: Classifier, dataset: Dataset, side: Side) -> tuple[NDArr
     if side == "all":
         chosen = np.arange(len(dataset.tracks))
     elif classifier.seen is None:
-        raise AppraisalError(
+        raise EvaluationError(
             f"the model has not noted its own {side} tracks; --split all evaluates it on all tracks of {dataset.source}"
         )
     else:
@@ -135,7 +135,7 @@ def _choose(classifier: Classifier, dataset: Dataset, side: Side) -> tuple[NDArr
         there = [track in own or (mark in sought and track not in other) for track, mark in named]
         chosen = np.flatnonzero(there)
         if not len(chosen):
-            raise AppraisalError(
+            raise EvaluationError(
                 f"none of the model's {len(own)} {side} tracks is in {dataset.source}; "
                 "--split all evaluates it on all tracks there"
             )
@@ -147,7 +147,7 @@ def _choose(classifier: Classifier, dataset: Dataset, side: Side) -> tuple[NDArr
             )
     known = np.array([dataset.genres[label] in classifier.genres for label in dataset.labels[chosen]])
     if not known.any():
-        raise AppraisalError(
+        raise EvaluationError(
             f"the genres in {dataset.source}, {', '.join(dataset.genres)}, are not among the model's, "
             f"{', '.join(classifier.genres)}"
         )

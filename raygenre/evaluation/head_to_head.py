@@ -11,17 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenre.data.dataset import Dataset, load
-from raygenre.evaluation.paired_test import Comparison
-from raygenre.evaluation.version_facts import Evidence
+from raygenre.evaluation.paired_test import PairedTest
+from raygenre.evaluation.version_facts import VersionFacts
 from raygenre.model.classifier import Classifier
-from raygenre.model.seen_tracks import Seen, fingerprint
+from raygenre.model.seen_tracks import SeenTracks, fingerprint
 
 
 class NoContestError(ValueError):
     """The two cannot be compared; the message says why."""
 
 
-def challenge(candidate: Classifier, incumbent: Classifier, data: Callable[[], Dataset], *, name: str) -> Comparison:
+def compare_with_champion(
+    candidate: Classifier, incumbent: Classifier, data: Callable[[], Dataset], *, name: str
+) -> PairedTest:
     """Compare on the candidate's test tracks less those that the incumbent was trained on.
 
     Args:
@@ -43,11 +45,11 @@ def challenge(candidate: Classifier, incumbent: Classifier, data: Callable[[], D
     return _compare(candidate, incumbent, dataset, tested & others.unseen(dataset.tracks, dataset.levels))
 
 
-def meet(first: Classifier, second: Classifier, dataset: Dataset) -> Comparison:
+def compare_pair(first: Classifier, second: Classifier, dataset: Dataset) -> PairedTest:
     """Compare two of which neither is the champion: on the test tracks of either that neither was trained on.
 
     Raises:
-        NoContestError: as for `challenge`, but for test tracks that the data lack.
+        NoContestError: as for `compare_with_champion`, but for test tracks that the data lack.
     """
     _same_genres(first, second, "the other")
     seen = [_seen(first, "one of them"), _seen(second, "one of them")]
@@ -56,7 +58,7 @@ def meet(first: Classifier, second: Classifier, dataset: Dataset) -> Comparison:
     return _compare(first, second, dataset, tested & unseen)
 
 
-def tested_data(evidence: Evidence | None, source: Path | None, *, cache: Path) -> Dataset:
+def tested_data(evidence: VersionFacts | None, source: Path | None, *, cache: Path) -> Dataset:
     """Load the data set with the tracks that a version was tested on: from `source`, or from where it was then.
 
     Raises:
@@ -80,13 +82,13 @@ def _same_genres(candidate: Classifier, incumbent: Classifier, name: str) -> Non
         )
 
 
-def _seen(classifier: Classifier, name: str) -> Seen:
+def _seen(classifier: Classifier, name: str) -> SeenTracks:
     if classifier.seen is None:
         raise NoContestError(f"it is not known which tracks {name} was trained on")
     return classifier.seen
 
 
-def _tested(seen: Seen, dataset: Dataset) -> NDArray[np.bool_]:
+def _tested(seen: SeenTracks, dataset: Dataset) -> NDArray[np.bool_]:
     """bool (N,): which tracks of the data a classifier was tested on, as they were then."""
     return np.array(
         [
@@ -97,11 +99,11 @@ def _tested(seen: Seen, dataset: Dataset) -> NDArray[np.bool_]:
     )
 
 
-def _compare(candidate: Classifier, incumbent: Classifier, dataset: Dataset, chosen: NDArray[np.bool_]) -> Comparison:
+def _compare(candidate: Classifier, incumbent: Classifier, dataset: Dataset, chosen: NDArray[np.bool_]) -> PairedTest:
     if candidate.genres != dataset.genres:
         raise NoContestError(f"{dataset.source} has other genres ({', '.join(dataset.genres)})")
     if not chosen.any():
         raise NoContestError("no track is left that neither was trained on")
     levels, labels = dataset.levels[chosen], dataset.labels[chosen]
     right = [classifier.probabilities(levels).argmax(axis=1) == labels for classifier in (candidate, incumbent)]
-    return Comparison.of(*right)
+    return PairedTest.of(*right)

@@ -16,8 +16,8 @@ from PIL import Image
 
 from raygenre.audio.decoding import SAMPLE_RATE
 from raygenre.evaluation import model_card, plots
-from raygenre.evaluation.evaluate import Appraisal, Side
-from raygenre.evaluation.version_facts import Evidence
+from raygenre.evaluation.evaluate import EvaluationReport, Side
+from raygenre.evaluation.version_facts import VersionFacts
 from raygenre.spectrogram.levels import COLUMNS, N_FFT, mel_filters
 from raygenre.spectrogram.magma import MAGMA
 
@@ -33,7 +33,7 @@ _LINE_COLOUR = (120, 255, 255)
 _TRACKS: Mapping[Side, str] = {"test": "test tracks", "train": "training tracks", "all": "tracks"}
 
 
-def page(appraisal: Appraisal, *, name: str, evidence: Evidence | None) -> str:
+def page(appraisal: EvaluationReport, *, name: str, evidence: VersionFacts | None) -> str:
     """Return the report of an appraisal.
 
     Args:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from raygenre.evaluation.version_facts import Evidence
+from raygenre.evaluation.version_facts import VersionFacts
 from raygenre.model.classifier import Classifier
 from raygenre.model.network import parameters
 
@@ -24,7 +24,7 @@ class Section:
     lines: tuple[str, ...]
 
 
-def card(classifier: Classifier, *, name: str, evidence: Evidence | None) -> str:
+def card(classifier: Classifier, *, name: str, evidence: VersionFacts | None) -> str:
     """Return the card in Markdown."""
     parts = [f"# {name}\n\n{introduction(classifier)}\n"]
     for section in sections(classifier, evidence):
@@ -41,7 +41,7 @@ def introduction(classifier: Classifier) -> str:
     )
 
 
-def sections(classifier: Classifier, evidence: Evidence | None) -> tuple[Section, ...]:
+def sections(classifier: Classifier, evidence: VersionFacts | None) -> tuple[Section, ...]:
     """Return what is to be known of a classifier; what nobody noted is said to be not known."""
     return (
         Section("Data", _data(classifier, evidence)),
@@ -67,7 +67,7 @@ _LIMITS = (
 )
 
 
-def _data(classifier: Classifier, evidence: Evidence | None) -> tuple[str, ...]:
+def _data(classifier: Classifier, evidence: VersionFacts | None) -> tuple[str, ...]:
     origin = classifier.origin
     synthetic = evidence.synthetic if evidence else origin.get("synthetic")
     kind = {
@@ -84,7 +84,7 @@ def _data(classifier: Classifier, evidence: Evidence | None) -> tuple[str, ...]:
     )
 
 
-def _protocol(classifier: Classifier, evidence: Evidence | None) -> tuple[str, ...]:
+def _protocol(classifier: Classifier, evidence: VersionFacts | None) -> tuple[str, ...]:
     tested = f"{evidence.test_accuracy:.1%} of the test tracks were named rightly" if evidence else _UNKNOWN
     seen = classifier.seen
     sides = f"{len(seen.train)} tracks to train and to choose by, {len(seen.test)} to test" if seen else _UNKNOWN

@@ -21,7 +21,7 @@ _SEED = 0  # of the resamples: the same counts have the same interval
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PairedTest:
     """How many tracks are of which kind.
 
     Attributes:
@@ -41,7 +41,7 @@ class Comparison:
             raise ValueError(f"expected counts of at least one track, not {self}")
 
     @classmethod
-    def of(cls, candidate: NDArray[np.bool_], incumbent: NDArray[np.bool_]) -> "Comparison":
+    def of(cls, candidate: NDArray[np.bool_], incumbent: NDArray[np.bool_]) -> "PairedTest":
         """Count tracks, from bool (N,) each: whether the answer was right.
 
         Raises:
@@ -102,7 +102,7 @@ def _tail(hits: int, throws: int) -> float:
     return sum(comb(throws, heads) for heads in range(hits, throws + 1)) / (1 << throws)
 
 
-def answers(comparison: Comparison, first: str, second: str) -> Table:
+def contingency_table(comparison: PairedTest, first: str, second: str) -> Table:
     """Return the tracks by who named them rightly; `first` stands in the candidate's place."""
     table = Table(box=None, padding=(0, 1), header_style="bold")
     first, second = escape(first), escape(second)
@@ -113,7 +113,7 @@ def answers(comparison: Comparison, first: str, second: str) -> Table:
     return table
 
 
-def difference(comparison: Comparison, first: str, second: str) -> str:
+def difference_text(comparison: PairedTest, first: str, second: str) -> str:
     """Say how far apart the two are."""
     low, high = comparison.interval
     return (
@@ -123,8 +123,8 @@ def difference(comparison: Comparison, first: str, second: str) -> str:
     )
 
 
-def duel(comparison: Comparison, first: str, second: str) -> str:
+def paired_test_text(comparison: PairedTest, first: str, second: str) -> str:
     """Say how far apart two are of which neither is the champion, and whether that is chance."""
     p_value = comparison.two_sided_p_value
     verdict = "beyond chance" if p_value < SIGNIFICANT else "which may be chance"
-    return f"{difference(comparison, first, second)}, {verdict} (exact McNemar test, two-sided: p = {p_value:.2g})"
+    return f"{difference_text(comparison, first, second)}, {verdict} (exact McNemar test, two-sided: p = {p_value:.2g})"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from raygenre.data.dataset import Dataset
 from raygenre.data.track_files import DataError, listed_track
-from raygenre.model.seen_tracks import Seen
+from raygenre.model.seen_tracks import SeenTracks
 
 TAUGHT = "trained on"
 """Name of the slice of tracks that the network was trained on."""
@@ -53,7 +53,7 @@ class Slice:
     given: bool = False
 
 
-def slices(dataset: Dataset, seen: Seen | None, known: Known) -> tuple[Slice, ...]:
+def slices(dataset: Dataset, seen: SeenTracks | None, known: Known) -> tuple[Slice, ...]:
     """Divide a data set by what is known of its tracks; slices without a track are left out unless they were asked for.
 
     Raises:

@@ -11,7 +11,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from raygenre.evaluation.evaluate import Appraisal, Side
+from raygenre.evaluation.evaluate import EvaluationReport, Side
 from raygenre.evaluation.metrics import Evaluation
 
 if TYPE_CHECKING:
@@ -69,12 +69,12 @@ def _trust(evaluation: Evaluation) -> str:
     )
 
 
-def appraisal_json(appraisal: Appraisal) -> str:
+def appraisal_json(appraisal: EvaluationReport) -> str:
     """Return `record` as text."""
     return json.dumps(record(appraisal), indent=1, allow_nan=False)
 
 
-def record(appraisal: Appraisal) -> dict[str, Any]:
+def record(appraisal: EvaluationReport) -> dict[str, Any]:
     """Return all numbers of an appraisal as JSON can hold them: of all tracks, of each slice, and each answer."""
     return _numbers(appraisal.evaluation) | {
         "own_test": appraisal.own_test,

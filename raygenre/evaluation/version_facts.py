@@ -6,7 +6,7 @@ from typing import Self
 
 
 @dataclass(frozen=True)
-class Evidence:
+class VersionFacts:
     """What is known of a version, as its tags have it.
 
     Attributes:

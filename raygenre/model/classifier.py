@@ -28,8 +28,8 @@ from raygenre import spectrogram
 from raygenre.model.calibration import Calibration
 from raygenre.model.inference import predict_logits
 from raygenre.model.network import GenreCNN, ModelConfig
-from raygenre.model.seen_tracks import Seen
-from raygenre.model.self_check import Examples, ExamplesError
+from raygenre.model.seen_tracks import SeenTracks
+from raygenre.model.self_check import SelfCheck, SelfCheckError
 from raygenre.spectrogram.song import Song
 
 FORMAT = 3
@@ -78,8 +78,8 @@ class Classifier:
     calibration: Calibration = field(default_factory=Calibration)
     origin: Mapping[str, Any] = field(default_factory=dict)
     sha256: str = ""
-    examples: Examples | None = None
-    seen: Seen | None = None
+    examples: SelfCheck | None = None
+    seen: SeenTracks | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -123,7 +123,7 @@ class Classifier:
             raise ClassifierError("the classifier was not saved yet and has no examples")
         try:
             self.examples.check(self.probabilities)
-        except ExamplesError as error:
+        except SelfCheckError as error:
             raise ClassifierError(str(error)) from error
 
     def save(self, folder: Path) -> None:
@@ -140,7 +140,7 @@ class Classifier:
         try:
             weights = {name: tensor.contiguous() for name, tensor in self.model.state_dict().items()}
             (unfinished / WEIGHTS).write_bytes(serialise(weights))
-            Examples.of(self.probabilities).save(unfinished / EXAMPLES)
+            SelfCheck.of(self.probabilities).save(unfinished / EXAMPLES)
             if self.seen:
                 (unfinished / TRACKS).write_text(self.seen.to_json())
             about = {
@@ -188,8 +188,8 @@ class Classifier:
                 calibration,
                 about["origin"],
                 about["sha256"],
-                Examples.load(folder / EXAMPLES),
-                Seen.from_json((folder / TRACKS).read_text()) if (folder / TRACKS).exists() else None,
+                SelfCheck.load(folder / EXAMPLES),
+                SeenTracks.from_json((folder / TRACKS).read_text()) if (folder / TRACKS).exists() else None,
                 about["versions"],
             )
         except ClassifierError:

@@ -18,7 +18,7 @@ _HEX = 16
 
 
 @dataclass(frozen=True)
-class Seen:
+class SeenTracks:
     """Tracks by their side of the split.
 
     Attributes:

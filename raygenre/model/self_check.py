@@ -24,12 +24,12 @@ TOLERANCE = 0.01  # of a probability, between two machines or devices
 _GENRES = ("bells", "chiptune", "drone", "storm")  # one synthetic track each
 
 
-class ExamplesError(ValueError):
+class SelfCheckError(ValueError):
     """The answers here are not those that were stored."""
 
 
 @dataclass(frozen=True)
-class Examples:
+class SelfCheck:
     """Inputs and the answers to them.
 
     Attributes:
@@ -51,14 +51,14 @@ class Examples:
         """Have the tracks answered again, and compare.
 
         Raises:
-            ExamplesError: an answer differs by more than `TOLERANCE`, or is one about other genres.
+            SelfCheckError: an answer differs by more than `TOLERANCE`, or is one about other genres.
         """
         answers = probabilities(self.levels)
         if answers.shape != self.probabilities.shape:
-            raise ExamplesError("the stored examples were answered by another network")
+            raise SelfCheckError("the stored examples were answered by another network")
         difference = float(np.abs(answers - self.probabilities).max())
         if not difference <= TOLERANCE:  # not for NaN either
-            raise ExamplesError(f"the answers to the stored examples differ by {difference:.3g}, over {TOLERANCE}")
+            raise SelfCheckError(f"the answers to the stored examples differ by {difference:.3g}, over {TOLERANCE}")
 
     def save(self, path: Path) -> None:
         """Write one safetensors file.

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from raygenre.evaluation.version_facts import Evidence
+from raygenre.evaluation.version_facts import VersionFacts
 from raygenre.registry import promotion_lock, versions
 from raygenre.registry.versions import CHAMPION, MODEL, RegistryError
 from raygenre.system.storage import Storage
@@ -21,7 +21,7 @@ BACK_WHEN, BACK_BY = "rolled_back_when", "rolled_back_by"  # tags of one that lo
 MOST_REMEMBERED = 50  # versions in that tag
 
 
-def champion(storage: Storage) -> tuple[int, Evidence | None] | None:
+def champion(storage: Storage) -> tuple[int, VersionFacts | None] | None:
     """Return the champion's version and evidence, if there is a champion; a version registered by hand has none."""
     try:
         found = Server(storage).client.get_model_version_by_alias(MODEL, CHAMPION)
@@ -29,17 +29,17 @@ def champion(storage: Storage) -> tuple[int, Evidence | None] | None:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
         raise
-    return int(found.version), versions.evidence_of(found)
+    return int(found.version), versions.facts_of(found)
 
 
-def incumbent(storage: Storage) -> tuple[int, Evidence | None] | None:
+def incumbent(storage: Storage) -> tuple[int, VersionFacts | None] | None:
     """Return the champion; where its version was deleted, and the alias with it, the last one before that is there."""
     if found := champion(storage):
         return found
     client = Server(storage).client
     for version in reversed(_history(client)):
         if _is_there(client, version):
-            return int(version), versions.evidence_of(client.get_model_version(MODEL, version))
+            return int(version), versions.facts_of(client.get_model_version(MODEL, version))
     return None
 
 

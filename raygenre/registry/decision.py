@@ -6,12 +6,12 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from raygenre.evaluation.paired_test import LEAST_TRACKS, SIGNIFICANT, Comparison, answers, difference
-from raygenre.evaluation.version_facts import Evidence
+from raygenre.evaluation.paired_test import LEAST_TRACKS, SIGNIFICANT, PairedTest, contingency_table, difference_text
+from raygenre.evaluation.version_facts import VersionFacts
 
 
 @dataclass(frozen=True)
-class Decision:
+class PromotionDecision:
     """Whether a version may become the champion, and why.
 
     Attributes:
@@ -24,23 +24,23 @@ class Decision:
     promote: bool
     reason: str
     incumbent: int | None = None
-    comparison: Comparison | None = None
+    comparison: PairedTest | None = None
     forced: bool = False
-    unsaid: str = ""
+    note_error: str = ""
 
 
-def by_kind(candidate: Evidence, champion: Evidence, incumbent: int) -> Decision | None:
+def by_kind(candidate: VersionFacts, champion: VersionFacts, incumbent: int) -> PromotionDecision | None:
     """Decide where one of the two knows synthetic tracks alone; None if the two are to be compared."""
     if champion.synthetic and not candidate.synthetic:
-        return Decision(True, f"the champion, version {incumbent}, was trained on synthetic tracks", incumbent)
+        return PromotionDecision(True, f"the champion, version {incumbent}, was trained on synthetic tracks", incumbent)
     if candidate.synthetic and not champion.synthetic:
-        return Decision(
+        return PromotionDecision(
             False, f"it was trained on synthetic tracks, the champion, version {incumbent}, on real ones", incumbent
         )
     return None
 
 
-def by_comparison(comparison: Comparison, incumbent: int) -> Decision:
+def by_comparison(comparison: PairedTest, incumbent: int) -> PromotionDecision:
     """Decide by the answers of both to the same tracks: the candidate must be better beyond chance."""
     found = comparison
     counts = (
@@ -49,23 +49,23 @@ def by_comparison(comparison: Comparison, incumbent: int) -> Decision:
     )
     if found.tracks < LEAST_TRACKS:
         few = f"only {found.tracks} tracks are left that neither was trained on, and {LEAST_TRACKS} are needed"
-        return Decision(False, few, incumbent, found)
+        return PromotionDecision(False, few, incumbent, found)
     if found.p_value < SIGNIFICANT:
-        return Decision(True, f"it is better: {counts} (p = {found.p_value:.2g})", incumbent, found)
-    verdict = "it is not better" if found.difference <= 0 else "it may be better by chance"
-    return Decision(False, f"{verdict}: {counts} (p = {found.p_value:.2g})", incumbent, found)
+        return PromotionDecision(True, f"it is better: {counts} (p = {found.p_value:.2g})", incumbent, found)
+    outcome = "it is not better" if found.difference <= 0 else "it may be better by chance"
+    return PromotionDecision(False, f"{outcome}: {counts} (p = {found.p_value:.2g})", incumbent, found)
 
 
-def verdict(decision: Decision, version: int) -> Group:
+def decision_text(decision: PromotionDecision, version: int) -> Group:
     """Return what was decided, with the two classifiers' answers to the same tracks if they were compared."""
     head = f"Model raygenre version {version} {'is' if decision.promote else 'is not'} the champion: {decision.reason}"
     parts: list[Text | Table] = [Text(head, style="bold")]
     if decision.comparison and decision.comparison.tracks >= LEAST_TRACKS:
         names = (f"version {version}", f"version {decision.incumbent}")
-        parts += [answers(decision.comparison, *names), Text(difference(decision.comparison, *names))]
+        parts += [contingency_table(decision.comparison, *names), Text(difference_text(decision.comparison, *names))]
         parts.append(Text(f"p = {decision.comparison.p_value:.2g}; a champion is replaced below {SIGNIFICANT}"))
-    if decision.unsaid:
-        parts.append(Text(f"The version's tags say so; the run of its search does not: {decision.unsaid}"))
+    if decision.note_error:
+        parts.append(Text(f"The version's tags say so; the run of its search does not: {decision.note_error}"))
     if not decision.promote:
         parts.append(Text(f"`raygenre promote {version} --force` makes it the champion all the same"))
     return Group(*parts)

@@ -8,7 +8,7 @@ from pathlib import Path
 from mlflow.entities import Metric
 
 from raygenre.evaluation import html_report, model_card, plots, tables
-from raygenre.evaluation.evaluate import Appraisal
+from raygenre.evaluation.evaluate import EvaluationReport
 from raygenre.registry.versions import Fetched
 from raygenre.system.storage import Storage
 from raygenre.tracking.server import Server, TrackingError, no_retries
@@ -17,7 +17,7 @@ NUMBERS = "evaluation.json"
 _LONGEST = 5000  # characters of a version's description, which PostgreSQL holds MLflow to
 
 
-def file(storage: Storage, fetched: Fetched, appraisal: Appraisal, page: str) -> str:
+def log_evaluation(storage: Storage, fetched: Fetched, appraisal: EvaluationReport, page: str) -> str:
     """Log an appraisal and its page, and return the run.
 
     An evaluation on the model's own test tracks goes into the run that made the model; any other gets a run of its
@@ -38,13 +38,13 @@ def file(storage: Storage, fetched: Fetched, appraisal: Appraisal, page: str) ->
                     server.client.set_terminated(run_id, "FAILED")
             raise
         if own:
-            attach(storage, fetched, page)
+            attach_report(storage, fetched, page)
         else:
             server.client.set_terminated(run_id, "FINISHED")
     return run_id
 
 
-def attach(storage: Storage, fetched: Fetched, page: str) -> None:
+def attach_report(storage: Storage, fetched: Fetched, page: str) -> None:
     """Put the report into the run that made a registered version and beside the version's files, and the card, with a
     link to it, into the version's description.
 
@@ -71,7 +71,7 @@ def attach(storage: Storage, fetched: Fetched, page: str) -> None:
     client.update_model_version(name, version, description=text)
 
 
-def _log(server: Server, run_id: str, appraisal: Appraisal, page: str) -> None:
+def _log(server: Server, run_id: str, appraisal: EvaluationReport, page: str) -> None:
     """Log numbers, figures and, if there is one, the page."""
     now = int(time.time() * 1000)
     metrics = [Metric(name, value, now, 0) for name, value in appraisal.numbers().items()]
@@ -87,7 +87,7 @@ def _log(server: Server, run_id: str, appraisal: Appraisal, page: str) -> None:
         server.client.log_artifacts(run_id, scratch)
 
 
-def _new_run(server: Server, fetched: Fetched, appraisal: Appraisal) -> str:
+def _new_run(server: Server, fetched: Fetched, appraisal: EvaluationReport) -> str:
     tags = {
         "role": "evaluation",
         "model": fetched.name,

@@ -18,12 +18,12 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from raygenre.data.dataset import Dataset
 from raygenre.evaluation import head_to_head
-from raygenre.evaluation.version_facts import Evidence
+from raygenre.evaluation.version_facts import VersionFacts
 from raygenre.model.classifier import Classifier
 from raygenre.registry import champion as alias
 from raygenre.registry import promotion_lock
 from raygenre.registry import versions as registry
-from raygenre.registry.decision import Decision, by_comparison, by_kind
+from raygenre.registry.decision import PromotionDecision, by_comparison, by_kind
 from raygenre.registry.versions import MODEL, RegistryError
 from raygenre.system.storage import Storage
 from raygenre.tracking.server import Server, ServerAwayError, is_away, meaning, reason
@@ -46,15 +46,15 @@ Data = Callable[[], Dataset]
 """Loads the candidate's data set; raises ValueError or OSError if it cannot, with what to do."""
 
 
-def challenge(
+def promote_if_better(
     storage: Storage,
     version: int,
     candidate: Classifier,
-    evidence: Evidence | None,
+    evidence: VersionFacts | None,
     *,
     data: Data,
     force: bool | None = None,
-) -> Decision:
+) -> PromotionDecision:
     """Decide whether a registered version becomes the champion, make it so, and write down why.
 
     Args:
@@ -74,7 +74,7 @@ def challenge(
             if decision.incumbent == version and alias.champion(storage):
                 return decision
             # First: a champion without its evidence would be judged no more.
-            decision = replace(decision, unsaid=_note(client, version, decision))
+            decision = replace(decision, note_error=_note(client, version, decision))
             if decision.promote:
                 try:
                     alias.crown(client, version, _number(incumbent), still=still)
@@ -87,36 +87,40 @@ def _decide(
     storage: Storage,
     version: int,
     candidate: Classifier,
-    evidence: Evidence | None,
+    evidence: VersionFacts | None,
     *,
-    incumbent: tuple[int, Evidence | None] | None,
+    incumbent: tuple[int, VersionFacts | None] | None,
     data: Data,
     force: bool | None,
-) -> Decision:
+) -> PromotionDecision:
     if incumbent and incumbent[0] == version:
         kept = alias.champion(storage) is not None
-        return Decision(True, "it is the champion already" if kept else "the champion after it was deleted", version)
+        return PromotionDecision(
+            True, "it is the champion already" if kept else "the champion after it was deleted", version
+        )
     if force is False:
-        return Decision(False, "it was not to be promoted", _number(incumbent), forced=True)
+        return PromotionDecision(False, "it was not to be promoted", _number(incumbent), forced=True)
     if incumbent is None:
-        return Decision(True, "there was no champion")
+        return PromotionDecision(True, "there was no champion")
     found = _by_evidence(storage, candidate, evidence, incumbent, data)
     if force and not found.promote:
-        return Decision(True, f"forced, although {found.reason}", found.incumbent, found.comparison, forced=True)
+        return PromotionDecision(
+            True, f"forced, although {found.reason}", found.incumbent, found.comparison, forced=True
+        )
     return found
 
 
 def _by_evidence(
     storage: Storage,
     candidate: Classifier,
-    evidence: Evidence | None,
-    incumbent: tuple[int, Evidence | None],
+    evidence: VersionFacts | None,
+    incumbent: tuple[int, VersionFacts | None],
     data: Data,
-) -> Decision:
+) -> PromotionDecision:
     number, champion = incumbent
     if evidence is None or champion is None:
         which = "this version" if evidence is None else f"the champion, version {number}"
-        return Decision(False, f"nothing is known of how {which} was trained and tested", number)
+        return PromotionDecision(False, f"nothing is known of how {which} was trained and tested", number)
     if decision := by_kind(evidence, champion, number):
         return decision
     try:
@@ -124,19 +128,19 @@ def _by_evidence(
     except RegistryError as error:
         if is_away(error.__cause__ or error):  # no verdict on anybody
             raise ServerAwayError(f"{error}; the version is registered, and can be promoted later") from error
-        return Decision(False, f"the champion, version {number}, cannot be compared with: {error}", number)
+        return PromotionDecision(False, f"the champion, version {number}, cannot be compared with: {error}", number)
     try:
-        comparison = head_to_head.challenge(candidate, other, data, name=f"the champion, version {number}")
+        comparison = head_to_head.compare_with_champion(candidate, other, data, name=f"the champion, version {number}")
     except (ValueError, OSError) as error:
-        return Decision(False, f"it cannot be compared with the champion, version {number}: {error}", number)
+        return PromotionDecision(False, f"it cannot be compared with the champion, version {number}: {error}", number)
     return by_comparison(comparison, number)
 
 
-def _number(incumbent: tuple[int, Evidence | None] | None) -> int | None:
+def _number(incumbent: tuple[int, VersionFacts | None] | None) -> int | None:
     return incumbent[0] if incumbent else None
 
 
-def _note(client: MlflowClient, version: int, decision: Decision) -> str:
+def _note(client: MlflowClient, version: int, decision: PromotionDecision) -> str:
     """Write down what was decided; return why the search's run would not have it, empty if it has."""
     words = (
         str(decision.promote).lower(),

@@ -17,7 +17,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from raygenre.evaluation.version_facts import Evidence
+from raygenre.evaluation.version_facts import VersionFacts
 from raygenre.model.classifier import Classifier, ClassifierError
 from raygenre.registry.mlflow_model import save_pyfunc
 from raygenre.system.storage import Storage
@@ -49,10 +49,10 @@ class Fetched:
     classifier: Classifier
     name: str
     run_id: str = ""
-    evidence: Evidence | None = None
+    evidence: VersionFacts | None = None
 
 
-def register(storage: Storage, run_id: str, folder: Path, evidence: Evidence) -> int:
+def register(storage: Storage, run_id: str, folder: Path, evidence: VersionFacts) -> int:
     """Store the Classifier folder with its pyfunc as an output of the run, register it, and return its version."""
     client = _client(storage)
     for known in client.search_model_versions(f"name = '{MODEL}' and run_id = '{run_id}'"):
@@ -145,13 +145,13 @@ def _fetch_version(storage: Storage, uri: str, device: torch.device | None) -> F
         )
     if classifier.sha256 != found.tags["sha256"]:
         raise RegistryError(f"the weights of {name} version {found.version} are not those that were registered")
-    return Fetched(classifier, f"{name}/{found.version}", found.run_id or "", evidence_of(found))
+    return Fetched(classifier, f"{name}/{found.version}", found.run_id or "", facts_of(found))
 
 
-def evidence_of(found: ModelVersion) -> Evidence | None:
+def facts_of(found: ModelVersion) -> VersionFacts | None:
     """What a version's tags say; None for a version registered by hand."""
     try:
-        return Evidence.from_tags(found.tags)
+        return VersionFacts.from_tags(found.tags)
     except (KeyError, ValueError):
         return None
 
@@ -187,13 +187,13 @@ class Version:
 
     number: int
     aliases: tuple[str, ...]
-    evidence: Evidence | None
+    evidence: VersionFacts | None
     registered: datetime
     tags: Mapping[str, str]
     run_id: str
 
 
-def versions(storage: Storage) -> list[Version]:
+def list_versions(storage: Storage) -> list[Version]:
     """List the registered versions, the newest first."""
     if not storage.has_runs:
         return []
@@ -213,7 +213,7 @@ def versions(storage: Storage) -> list[Version]:
         Version(
             int(version.version),
             tuple(sorted(alias for alias, number in aliases.items() if str(number) == str(version.version))),
-            evidence_of(version),
+            facts_of(version),
             datetime.fromtimestamp(version.creation_timestamp / 1000, UTC),
             dict(version.tags),
             version.run_id or "",

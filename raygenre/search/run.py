@@ -14,13 +14,13 @@ from raygenre.search.study.backend import StudyError
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.study.throughput import timed
 from raygenre.search.summary import pareto_front
-from raygenre.search.summary.search_run import Record
+from raygenre.search.summary.search_run import SearchRunLogger
 from raygenre.search.trials.final_training import Final, TrainingFailedError, train_final
 from raygenre.search.trials.finalists import RERUNS, Finalist, Repeats
 from raygenre.search.trials.trainable import Plan, Tracks
 from raygenre.search.trials.tuner import run_trials
 from raygenre.system.location import Place
-from raygenre.tracking.system_metrics import watched
+from raygenre.tracking.system_metrics import log_system_metrics
 from raygenre.tracking.tracker import Tracker
 
 
@@ -42,7 +42,13 @@ class Candidate:
 
 
 def run_search(
-    ledger: Ledger, dataset: Dataset, *, resources: Resources, tracker: Tracker, record: Record, console: Console
+    ledger: Ledger,
+    dataset: Dataset,
+    *,
+    resources: Resources,
+    tracker: Tracker,
+    record: SearchRunLogger,
+    console: Console,
 ) -> Candidate:
     """Run or go on with a search on the connected Ray cluster; see `connect`.
 
@@ -53,12 +59,12 @@ def run_search(
         Interrupted: Ctrl-C.
         StudyError: no trial completed, or every finalist failed.
     """
-    with watched(tracker, record.run):
+    with log_system_metrics(tracker, record.run):
         return _search(ledger, dataset, resources, tracker, record, console)
 
 
 def _search(
-    ledger: Ledger, dataset: Dataset, resources: Resources, tracker: Tracker, record: Record, console: Console
+    ledger: Ledger, dataset: Dataset, resources: Resources, tracker: Tracker, record: SearchRunLogger, console: Console
 ) -> Candidate:
     config, split = ledger.config, ledger.split
     folds = tuple((indices(dataset, fold.train), indices(dataset, fold.validation)) for fold in split.folds)

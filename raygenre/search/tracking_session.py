@@ -14,7 +14,7 @@ from raygenre.tracking.tracker import Status, Tracker
 
 
 @contextmanager
-def tracked(ledger: Ledger, storage: Storage, console: Console) -> Iterator[Tracker]:
+def tracking_session(ledger: Ledger, storage: Storage, console: Console) -> Iterator[Tracker]:
     """Track a search: no run is left open, whatever ends it, and what MLflow has not got is kept and named.
 
     Raises:

@@ -20,7 +20,7 @@ _BACKLOG = 1000  # entries; with more of them the courier does not rest
 _FIRST_PAUSE = 0.25  # s after the first try that failed, doubled after each further one
 
 
-class Courier:
+class Sender:
     """Carries one spool, from `begin` to `end`."""
 
     def __init__(self, storage: Storage, spool: Spool) -> None:

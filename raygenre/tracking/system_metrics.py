@@ -15,7 +15,7 @@ _SLOWER_AFTER = 360  # values, then twice the time between two: an hour has 360,
 
 
 @contextmanager
-def watched(tracker: Tracker, run: str, *, every: float = EVERY) -> Iterator[None]:
+def log_system_metrics(tracker: Tracker, run: str, *, every: float = EVERY) -> Iterator[None]:
     """Within this context a thread logs how busy the machine is into a run, ever less often, and once at least."""
     ended = threading.Event()
     thread = threading.Thread(target=_watch, args=(tracker, run, every, ended), name="machine-watch", daemon=True)

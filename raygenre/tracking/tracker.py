@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from raygenre.data.split_summary import Part
 from raygenre.system.storage import Storage
-from raygenre.tracking.sender import Courier
+from raygenre.tracking.sender import Sender
 from raygenre.tracking.server import ServerAwayError
 from raygenre.tracking.spool import Spool
 
@@ -51,7 +51,7 @@ class Tracker:
         self._spool = Spool(folder / SPOOL)
         if storage.url:  # a driver whose machine is gone may have made runs that this copy does not know of
             self._spool.fresh = False
-        self._courier = Courier(storage, self._spool)
+        self._courier = Sender(storage, self._spool)
         try:
             self._courier.begin(_FIRST_WORD if storage.tracking_uri.startswith("http") else _FIRST_TABLES)
         except BaseException:

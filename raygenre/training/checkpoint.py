@@ -67,7 +67,7 @@ def save(folder: Path, members: Sequence[Member], history: Sequence[EpochMetrics
 
 
 @contextmanager
-def at_hand(place: Place) -> Iterator[Path]:
+def local_copy(place: Place) -> Iterator[Path]:
     """Give a folder with the newest complete state of a place: its own, or one with a copy, which goes afterwards.
 
     Raises:
@@ -87,7 +87,7 @@ def at_hand(place: Place) -> Iterator[Path]:
         yield Path(scratch)
 
 
-def keep(path: Path, place: Place) -> None:
+def upload(path: Path, place: Place) -> None:
     """Have a state that `save` has written last in its place: if that is a store, write it there and take others away.
 
     Raises:
@@ -145,7 +145,7 @@ def network(path: Path) -> GenreCNN:
     return model
 
 
-def held_out(path: Path, labels: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+def validation_logits(path: Path, labels: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
     """Return the best logits (N, G) of all members' validation tracks at a saved state, and their labels (N,).
 
     Args:

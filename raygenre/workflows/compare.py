@@ -17,8 +17,8 @@ from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from raygenre.evaluation import head_to_head
-from raygenre.evaluation.paired_test import Comparison
-from raygenre.evaluation.version_facts import Evidence
+from raygenre.evaluation.paired_test import PairedTest
+from raygenre.evaluation.version_facts import VersionFacts
 from raygenre.registry import versions as registry
 from raygenre.search.space.config import SearchConfig
 from raygenre.system.storage import Storage
@@ -58,7 +58,7 @@ class Subject:
     values: Mapping[str, float]
     curves: Mapping[str, Curve]
     model: str = ""
-    evidence: Evidence | None = None
+    evidence: VersionFacts | None = None
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Match:
 
     first: str
     second: str
-    comparison: Comparison | None
+    comparison: PairedTest | None
     note: str = ""
 
 
@@ -118,7 +118,7 @@ def matches(storage: Storage, subjects: Sequence[Subject], source: Path | None) 
     found = []
     for (one, first), (other, second) in combinations(zip(registered, classifiers, strict=True), 2):
         try:
-            found.append(Match(one.name, other.name, head_to_head.meet(first, second, dataset)))
+            found.append(Match(one.name, other.name, head_to_head.compare_pair(first, second, dataset)))
         except head_to_head.NoContestError as error:
             found.append(Match(one.name, other.name, None, str(error)))
     return found
@@ -166,7 +166,7 @@ def _subject(client: MlflowClient, run: Run, name: str, versions: Sequence[Model
         return Subject(name, run.info.run_id, settings, values, curves)
     last = max(versions, key=lambda version: int(version.version))
     model = f"models:/{last.name}/{last.version}"
-    return Subject(name, run.info.run_id, settings, values, curves, model, registry.evidence_of(last))
+    return Subject(name, run.info.run_id, settings, values, curves, model, registry.facts_of(last))
 
 
 def _rank(metric: str) -> tuple[int, str]:

@@ -10,7 +10,7 @@ from base64 import b64encode
 from collections.abc import Sequence
 from html import escape
 
-from raygenre.evaluation.paired_test import duel
+from raygenre.evaluation.paired_test import paired_test_text
 from raygenre.workflows.compare import Match, Subject, differing, shared, unmatched
 
 _STYLE = """
@@ -86,7 +86,7 @@ def _matches(matches: Sequence[Match]) -> list[str]:
         if found is None:
             parts.append(f"<p>{escape(match.first)} and {escape(match.second)}: {escape(match.note)}</p>")
             continue
-        parts.append(f"<p>{escape(duel(found, match.first, match.second))}.</p>")
+        parts.append(f"<p>{escape(paired_test_text(found, match.first, match.second))}.</p>")
         rows = [
             [f"{match.first} right", str(found.both), str(found.candidate)],
             [f"{match.first} wrong", str(found.incumbent), str(found.neither)],

@@ -19,7 +19,7 @@ from raygenre.data.splits import Split
 from raygenre.search.space import config_file
 from raygenre.search.space.config import SearchConfig
 from raygenre.search.space.space import Value, checked
-from raygenre.search.trials.trainable import OBJECTIVE, Plan, Rows, Tracks, around, start, train, whole
+from raygenre.search.trials.trainable import OBJECTIVE, Plan, Rows, Tracks, environment_tags, merge_folds, start, train
 from raygenre.system.location import Place
 from raygenre.tracking.server import Server, TrackingError
 
@@ -165,12 +165,12 @@ def train_again(
     )
     before = torch.get_num_threads()
     try:
-        tracks = whole(tracks) if record.role == "final" else tracks
+        tracks = merge_folds(tracks) if record.role == "final" else tracks
         members = start(plan, record.config.setting(record.params), tracks, seed=record.seed)
         if precision := tags.get("precision"):
             for member in members:
                 member.training = replace(member.training, precision=precision)  # type: ignore[arg-type]
-        found = _differences(tags, around(members))
+        found = _differences(tags, environment_tags(members))
         begun(found)
         with tempfile.TemporaryDirectory() as scratch:
             return list(train(members, tracks, epochs=plan.epochs, place=Place(scratch))), found

@@ -14,26 +14,26 @@ from raygenre.data.duplicates import read_duplicates
 from raygenre.data.split_summary import test_digest
 from raygenre.data.splits import Split
 from raygenre.evaluation import html_report, plots, tables
-from raygenre.evaluation.evaluate import appraise
+from raygenre.evaluation.evaluate import evaluate_classifier
 from raygenre.evaluation.metrics import Evaluation
 from raygenre.evaluation.slices import Known
-from raygenre.evaluation.version_facts import Evidence
+from raygenre.evaluation.version_facts import VersionFacts
 from raygenre.model.calibration import calibrate
 from raygenre.model.classifier import Classifier
 from raygenre.model.flops import flops
 from raygenre.model.input_drift import Reference
 from raygenre.model.network import parameters
-from raygenre.model.seen_tracks import Seen
+from raygenre.model.seen_tracks import SeenTracks
 from raygenre.registry import evaluation_log, promotion, versions
-from raygenre.registry.decision import Decision
+from raygenre.registry.decision import PromotionDecision
 from raygenre.registry.promotion_lock import LockLostError
 from raygenre.registry.versions import Fetched
 from raygenre.search.run import Candidate, run_search
 from raygenre.search.space.config import Resources, SearchConfig
 from raygenre.search.study.backend import StudyError
 from raygenre.search.study.ledger import Ledger
-from raygenre.search.summary.search_run import Record
-from raygenre.search.tracking_session import tracked
+from raygenre.search.summary.search_run import SearchRunLogger
+from raygenre.search.tracking_session import tracking_session
 from raygenre.system.location import Place
 from raygenre.system.storage import Storage
 from raygenre.tracking.server import ServerAwayError, no_retries
@@ -41,7 +41,7 @@ from raygenre.tracking.tracker import Tracker
 from raygenre.training import checkpoint
 
 
-class UndecidedError(RuntimeError):
+class PromotionPendingError(RuntimeError):
     """The model is registered, but whether it becomes the champion could not be decided; the message says why.
 
     Attributes:
@@ -69,7 +69,7 @@ class Outcome:
     candidate: Candidate
     evaluation: Evaluation
     version: int
-    champion: Decision
+    champion: PromotionDecision
     parent: str
     parameters: int
     flops: int
@@ -119,21 +119,23 @@ def run(
     Raises:
         StudyError: the data are not those that the study was begun with.
         ServerAwayError: MLflow was away when the model was to be registered; everything so far is kept.
-        UndecidedError: somebody else is changing the champion, and does not end; all but that is done.
+        PromotionPendingError: somebody else is changing the champion, and does not end; all but that is done.
         KeyboardInterrupt: Ctrl-C; everything so far is kept.
     """
     if dataset.digest != ledger.config.data_digest:
         raise StudyError(f"the data in {dataset.source} are not those that the study {ledger.name} was begun with")
-    with tracked(ledger, storage, console) as tracker:
-        record = Record(ledger, dataset, tracker, resources)
+    with tracking_session(ledger, storage, console) as tracker:
+        record = SearchRunLogger(ledger, dataset, tracker, resources)
         candidate = run_search(ledger, dataset, resources=resources, tracker=tracker, record=record, console=console)
         judged = _judge(ledger, dataset, storage, tracker, record.run, candidate, console)
     version, classifier, evidence, evaluation = judged
     try:  # behind the runs' end: a search whose model is registered is done, whatever becomes of the champion
         with no_retries():
-            decision = promotion.challenge(storage, version, classifier, evidence, data=lambda: dataset, force=promote)
+            decision = promotion.promote_if_better(
+                storage, version, classifier, evidence, data=lambda: dataset, force=promote
+            )
     except LockLostError as error:
-        raise UndecidedError(version, str(error)) from error
+        raise PromotionPendingError(version, str(error)) from error
     return Outcome(candidate, evaluation, version, decision, record.run, **_size(classifier))
 
 
@@ -145,16 +147,16 @@ def _judge(
     parent: str,
     candidate: Candidate,
     console: Console,
-) -> tuple[int, Classifier, Evidence, Evaluation]:
+) -> tuple[int, Classifier, VersionFacts, Evaluation]:
     """Evaluate the candidate and register it; return its version and what is known of it."""
     final = candidate.final
     folder = ledger.folder / final.name / "classifier"
     if not folder.exists():
         _classifier(ledger, dataset, candidate, parent).save(folder)
     classifier = Classifier.load(folder)
-    appraisal = appraise(classifier, dataset, "test", _known(ledger.config, console))
+    appraisal = evaluate_classifier(classifier, dataset, "test", _known(ledger.config, console))
     evaluation = appraisal.evaluation
-    evidence = Evidence(
+    evidence = VersionFacts(
         test_accuracy=evaluation.accuracy,
         test_digest=test_digest(ledger.split.test, dataset.digest),
         synthetic=dataset.synthetic,
@@ -181,7 +183,9 @@ def _judge(
             raise ServerAwayError(f"MLflow at {tracker.uri} is away ({trouble}): no model can be registered")
         version = versions.register(storage, tracker.run_id(final.run), folder, evidence)
         fetched = Fetched(classifier, f"{versions.MODEL}/{version}", tracker.run_id(final.run), evidence)
-        evaluation_log.attach(storage, fetched, html_report.page(appraisal, name=fetched.name, evidence=evidence))
+        evaluation_log.attach_report(
+            storage, fetched, html_report.page(appraisal, name=fetched.name, evidence=evidence)
+        )
         return version
 
     version: int = ledger.recall(f"{final.name}-version", register)
@@ -213,10 +217,10 @@ def _classifier(ledger: Ledger, dataset: Dataset, candidate: Candidate, parent: 
     held_out = []
     for place in candidate.reruns:
         with _state(place) as state:
-            held_out.append(checkpoint.held_out(state, dataset.labels))
+            held_out.append(checkpoint.validation_logits(state, dataset.labels))
     logits, labels = (torch.cat(parts) for parts in zip(*held_out, strict=True))
     train, test = (splits.indices(dataset, side) for side in (ledger.split.train, ledger.split.test))
-    seen = Seen.of(dataset.tracks, dataset.levels, train=train, test=test)
+    seen = SeenTracks.of(dataset.tracks, dataset.levels, train=train, test=test)
     origin = {
         "study": ledger.name,
         "mlflow_run": candidate.final.run,
@@ -237,7 +241,7 @@ def _classifier(ledger: Ledger, dataset: Dataset, candidate: Candidate, parent: 
 
 @contextmanager
 def _state(place: Place) -> Iterator[Path]:
-    with checkpoint.at_hand(place) as folder:
+    with checkpoint.local_copy(place) as folder:
         if not (state := checkpoint.latest(folder)):
             raise FileNotFoundError(f"{place} holds no training state")
         yield state

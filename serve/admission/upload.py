@@ -13,7 +13,7 @@ from serve.settings import Settings
 FIELD = b"file"  # name of a form's parts
 
 
-class Held:
+class MemoryBudget:
     """The bytes of all bodies that a replica holds at a time."""
 
     def __init__(self, most: int, retry_after: int) -> None:
@@ -40,7 +40,7 @@ class Held:
 class Account:
     """The bytes of one body."""
 
-    def __init__(self, held: Held) -> None:
+    def __init__(self, held: MemoryBudget) -> None:
         self._held = held
         self.bytes = 0
 

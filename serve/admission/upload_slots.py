@@ -14,7 +14,7 @@ from serve.errors import RefusalError
 MOST = 24  # of the places that a replica has beside its predictions, see MARGIN in app.py
 
 
-class Arrivals:
+class UploadSlots:
     """The bodies that come in to a replica, the one that has been coming longest first."""
 
     def __init__(self, most: int, retry_after: int) -> None:

@@ -56,7 +56,7 @@ class _Song:
                 self.answer.set_exception(error)
 
 
-class Forward:
+class Batcher:
     """The network's threads in one replica.
 
     Args:

@@ -34,7 +34,7 @@ _CHAMPION, _CHALLENGER = "model", "challenger"
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LiveModel:
     """A model in service, and what its training tracks looked like, if it says so."""
 
     fetched: Fetched
@@ -62,20 +62,20 @@ class Models:
         self._songs: Counter[str] = Counter()
         self.trouble: dict[str, str] = {}
         self._champion = self._first()
-        self._challenger: Loaded | None = None
+        self._challenger: LiveModel | None = None
         if settings.challenger_uri:
             self._refresh(_CHALLENGER, settings.challenger_uri)
         metrics.trouble(_CHAMPION, _CHAMPION in self.trouble)
 
     @property
-    def champion(self) -> Loaded:
+    def champion(self) -> LiveModel:
         return self._champion
 
     @property
-    def challenger(self) -> Loaded | None:
+    def challenger(self) -> LiveModel | None:
         return self._challenger
 
-    def choose(self) -> tuple[Loaded, Loaded | None]:
+    def choose(self) -> tuple[LiveModel, LiveModel | None]:
         """Return the champion, and the challenger if the next request is one that it answers."""
         tried = random.random() < self._settings.challenger_share
         return self._champion, self._challenger if tried else None
@@ -84,7 +84,7 @@ class Models:
         """Begin to look for new versions."""
         threading.Thread(target=self._watch, name="watch", daemon=True).start()
 
-    def saw(self, loaded: Loaded, levels: NDArray[np.uint8]) -> None:
+    def saw(self, loaded: LiveModel, levels: NDArray[np.uint8]) -> None:
         """Count a song towards the drift of the input."""
         if loaded.drift is None or (loaded is not self._champion and loaded is not self._challenger):
             return
@@ -143,7 +143,7 @@ class Models:
         self._metrics.trouble(role, True)
         self._metrics.change(role, "refused")
 
-    def _first(self) -> Loaded:
+    def _first(self) -> LiveModel:
         """Load the model, or of champions that cannot be loaded the last one before that can.
 
         Raises:
@@ -176,14 +176,14 @@ class Models:
             return []
         return [f"models:/{registry.MODEL}/{version}" for version in reversed(versions)]
 
-    def _load(self, uri: str) -> Loaded:
+    def _load(self, uri: str) -> LiveModel:
         fetched = registry.fetch(self._storage, uri, device=self._device)
         fetched.classifier.check()
         try:
             drift = Drift(Reference.from_json(fetched.classifier.origin["level_distribution"]))
         except (KeyError, TypeError, ValueError):
             drift = None
-        return Loaded(fetched, drift)
+        return LiveModel(fetched, drift)
 
 
 def _reason(error: Exception, role: str, wanted: str) -> str:

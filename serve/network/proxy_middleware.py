@@ -45,7 +45,7 @@ _LOST = (503, "the replica that was asked is gone; try again")
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
-class Entrance:
+class ProxyMiddleware:
     """ASGI middleware around Ray's own."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -115,7 +115,7 @@ class Entrance:
 
 def middlewares() -> list[Middleware]:
     """Return what Ray puts around its own."""
-    return [Middleware(Entrance)]
+    return [Middleware(ProxyMiddleware)]
 
 
 def _cleaned(headers: list[tuple[bytes, bytes]]) -> tuple[str, list[tuple[bytes, bytes]]]:

@@ -34,7 +34,7 @@ _HEADERS = {
 }
 
 
-class Guard:
+class RequestLogMiddleware:
     """ASGI middleware over the whole application."""
 
     def __init__(self, app: ASGIApp, service: Service) -> None:

@@ -21,7 +21,7 @@ from serve.network import direct_port
 from serve.schema import Answer, Answers, Health, ModelFacts, Readiness
 from serve.service import Service
 from serve.web import openapi_extras
-from serve.web.request_log import Guard
+from serve.web.request_log import RequestLogMiddleware
 
 PAGE = Path(__file__).parent / "page"
 ASSETS = {
@@ -57,7 +57,7 @@ def build(service: Service, taken: socket | None = None) -> FastAPI:
             allow_headers=headers,
             expose_headers=["X-Request-ID", "X-Windows", "Retry-After"],
         )
-    api.add_middleware(Guard, service=service)
+    api.add_middleware(RequestLogMiddleware, service=service)
     return api
 
 

@@ -479,13 +479,13 @@ def as_pipe(data: bytes, folder: Path) -> Iterator[IO[bytes]]:
     thread.join()
 
 
-Opened = Callable[[bytes, Path], AbstractContextManager[IO[bytes]]]
+StudyHandle = Callable[[bytes, Path], AbstractContextManager[IO[bytes]]]
 STREAMS = (as_file, as_memory, as_pipe)
 
 
 @pytest.mark.parametrize("opened", STREAMS)
 @pytest.mark.parametrize("name", ["WAV, 16 bit", "FLAC", "M4A", "MP3", "Vorbis", "WMA", "WebM"])
-def test_a_stream_holds_what_its_bytes_hold(name: str, opened: Opened, tmp_path: Path) -> None:
+def test_a_stream_holds_what_its_bytes_hold(name: str, opened: StudyHandle, tmp_path: Path) -> None:
     _, container, codec = ENCODINGS[name]
     data = encode(tone(440, seconds=4, rate=48_000), container, codec, rate=48_000)
     with opened(data, tmp_path) as stream:
@@ -495,7 +495,7 @@ def test_a_stream_holds_what_its_bytes_hold(name: str, opened: Opened, tmp_path:
 
 @pytest.mark.parametrize("opened", STREAMS)
 @pytest.mark.parametrize("data", [b"", *NO_AUDIO])
-def test_streams_that_are_no_audio(data: bytes, opened: Opened, tmp_path: Path) -> None:
+def test_streams_that_are_no_audio(data: bytes, opened: StudyHandle, tmp_path: Path) -> None:
     with opened(data, tmp_path) as stream, pytest.raises(AudioError) as refused:
         decode(stream)
     with pytest.raises(AudioError) as of_bytes:

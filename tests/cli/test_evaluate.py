@@ -11,7 +11,7 @@ from raygenre.cli import app
 from raygenre.data.dataset import SYNTHETIC_TRACKS, Dataset
 from raygenre.model.classifier import Classifier
 from raygenre.model.network import GenreCNN, ModelConfig
-from raygenre.model.seen_tracks import Seen
+from raygenre.model.seen_tracks import SeenTracks
 from raygenre.tracking.server import Server
 from tests.conftest import FinishedSearch
 from tests.helpers.mlflow_server import free_port
@@ -26,7 +26,7 @@ def model(tracks: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
         list(network.parameters())[-1][2] = 9
     places = range(len(tracks.tracks))
     train, test = ([place for place in places if (place % 3 == 0) == tested] for tested in (False, True))
-    seen = Seen.of(tracks.tracks, tracks.levels, train=train, test=test)
+    seen = SeenTracks.of(tracks.tracks, tracks.levels, train=train, test=test)
     folder = tmp_path_factory.mktemp("models") / "storms"
     Classifier(network, tracks.genres, seen=seen).save(folder)
     return folder

@@ -90,7 +90,7 @@ def test_a_champion_that_cannot_be_decided_about_is_said_with_what_to_do(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def undecided(*arguments: object, **named: object) -> None:
-        raise job.UndecidedError(7, "somebody has not given the lock back")
+        raise job.PromotionPendingError(7, "somebody has not given the lock back")
 
     monkeypatch.setattr(job, "run", undecided)
     result = tuned(script, "--data", str(tracks_folder), storage=tmp_path)

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from raygenre.data.dataset import Dataset
-from raygenre.evaluation.evaluate import MISTAKES, AppraisalError, appraise
+from raygenre.evaluation.evaluate import MISTAKES, EvaluationError, evaluate_classifier
 from raygenre.evaluation.slices import Known
 from raygenre.model.classifier import Classifier
 from raygenre.model.network import GenreCNN, ModelConfig
-from raygenre.model.seen_tracks import Seen
+from raygenre.model.seen_tracks import SeenTracks
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def classifier(tracks: Dataset) -> Classifier:
     with torch.no_grad():
         list(model.parameters())[-1][2] = 9
     places = np.arange(len(tracks.tracks))
-    seen = Seen.of(tracks.tracks, tracks.levels, train=places[places % 3 > 0], test=places[places % 3 == 0])
+    seen = SeenTracks.of(tracks.tracks, tracks.levels, train=places[places % 3 > 0], test=places[places % 3 == 0])
     return Classifier(model, tracks.genres, seen=seen)
 
 
@@ -34,7 +34,7 @@ def some(tracks: Dataset, places: list[int]) -> Dataset:
 
 
 def test_a_model_is_tested_on_its_own_test_tracks(tracks: Dataset, classifier: Classifier) -> None:
-    found = appraise(classifier, tracks, "test", Known())
+    found = evaluate_classifier(classifier, tracks, "test", Known())
     assert found.tracks == tracks.tracks[::3]
     assert found.own_test
     assert found.warnings == ()
@@ -44,10 +44,10 @@ def test_a_model_is_tested_on_its_own_test_tracks(tracks: Dataset, classifier: C
 
 
 def test_tracks_that_taught_it_are_warned_of_and_told_apart(tracks: Dataset, classifier: Classifier) -> None:
-    train = appraise(classifier, tracks, "train", Known())
+    train = evaluate_classifier(classifier, tracks, "train", Known())
     assert len(train.tracks) == 20
     assert train.warnings[0].startswith("The model was trained on 20 of these 20 tracks")
-    everything = appraise(classifier, tracks, "all", Known())
+    everything = evaluate_classifier(classifier, tracks, "all", Known())
     assert not everything.own_test
     assert everything.warnings[0].startswith("The model was trained on 20 of these 30 tracks")
     assert {name: part.tracks for name, part in everything.slices} == {"trained on": 20, "not trained on": 10}
@@ -56,14 +56,16 @@ def test_tracks_that_taught_it_are_warned_of_and_told_apart(tracks: Dataset, cla
 def test_what_a_file_was_given_for_is_said_even_if_it_tells_no_tracks_apart(
     tracks: Dataset, classifier: Classifier
 ) -> None:
-    found = appraise(classifier, tracks, "test", Known(faults=frozenset(tracks.tracks[1:2])))  # of its training tracks
+    found = evaluate_classifier(
+        classifier, tracks, "test", Known(faults=frozenset(tracks.tracks[1:2]))
+    )  # of its training tracks
     assert found.slices == ()
     assert found.uniform == (("faulty", False), ("not faulty", True))
-    assert appraise(classifier, tracks, "test", Known()).uniform == ()
+    assert evaluate_classifier(classifier, tracks, "test", Known()).uniform == ()
 
 
 def test_numbers_for_mlflow_are_those_of_all_tracks_and_of_each_slice(tracks: Dataset, classifier: Classifier) -> None:
-    found = appraise(classifier, tracks, "all", Known())
+    found = evaluate_classifier(classifier, tracks, "all", Known())
     numbers = found.numbers()
     assert numbers["all_accuracy"] == found.evaluation.accuracy
     new = dict(found.slices)["not trained on"]
@@ -76,7 +78,7 @@ def test_a_test_track_that_is_the_picture_of_a_training_track_is_warned_of(
 ) -> None:
     levels = tracks.levels.copy()
     levels[0] = levels[1]
-    found = appraise(classifier, replace(tracks, levels=levels), "test", Known())
+    found = evaluate_classifier(classifier, replace(tracks, levels=levels), "test", Known())
     assert found.tracks == tracks.tracks[::3]
     assert not found.own_test
     assert found.warnings == (
@@ -90,7 +92,7 @@ def test_test_tracks_are_found_under_other_names_and_missing_ones_are_counted(
     tracks: Dataset, classifier: Classifier
 ) -> None:
     renamed = replace(some(tracks, [0, 1, 3]), tracks=("new", "newer", "newest"))
-    found = appraise(classifier, renamed, "test", Known())
+    found = evaluate_classifier(classifier, renamed, "test", Known())
     assert found.tracks == ("new", "newest")
     assert not found.own_test
     assert found.warnings == ("Only 2 of the model's 10 test tracks are in these data.",)
@@ -101,15 +103,15 @@ def test_a_training_track_that_looks_like_a_missing_test_track_is_not_taken_for_
 ) -> None:
     fewer = some(tracks, [1, 3])
     fewer.levels[0] = tracks.levels[0]
-    assert appraise(classifier, fewer, "test", Known()).tracks == (tracks.tracks[3],)
+    assert evaluate_classifier(classifier, fewer, "test", Known()).tracks == (tracks.tracks[3],)
 
 
 def test_other_data_are_refused_with_the_remedy(tracks: Dataset, classifier: Classifier) -> None:
-    with pytest.raises(AppraisalError, match=r"none of the model's 10 test tracks is in .*--split all"):
-        appraise(classifier, some(tracks, [1, 2]), "test", Known())
-    with pytest.raises(AppraisalError, match=r"not noted its own test tracks; --split all"):
-        appraise(replace(classifier, seen=None), tracks, "test", Known())
-    unknown = appraise(replace(classifier, seen=None), tracks, "all", Known())
+    with pytest.raises(EvaluationError, match=r"none of the model's 10 test tracks is in .*--split all"):
+        evaluate_classifier(classifier, some(tracks, [1, 2]), "test", Known())
+    with pytest.raises(EvaluationError, match=r"not noted its own test tracks; --split all"):
+        evaluate_classifier(replace(classifier, seen=None), tracks, "test", Known())
+    unknown = evaluate_classifier(replace(classifier, seen=None), tracks, "all", Known())
     assert unknown.warnings == (
         "It is not known which tracks the model was trained on; any of these may be among them.",
     )
@@ -119,15 +121,15 @@ def test_genres_go_by_their_names_and_others_are_left_out(tracks: Dataset, class
     """The data have a genre more before the others, so that each has another number."""
     changed = replace(tracks, labels=tracks.labels + 1, genres=("alphorn", *tracks.genres))
     changed.labels[:4] = 0
-    found = appraise(classifier, changed, "all", Known())
+    found = evaluate_classifier(classifier, changed, "all", Known())
     assert found.evaluation.labels.tolist() == tracks.labels[4:].tolist()
     assert "4 tracks of genres that the model does not know were left out: alphorn." in found.warnings
-    with pytest.raises(AppraisalError, match="not among the model's, bells, drone, storm"):
-        appraise(classifier, replace(tracks, genres=("x", "y", "z")), "all", Known())
+    with pytest.raises(EvaluationError, match="not among the model's, bells, drone, storm"):
+        evaluate_classifier(classifier, replace(tracks, genres=("x", "y", "z")), "all", Known())
 
 
 def test_mistakes_are_the_most_confident_and_say_what_they_are(tracks: Dataset, classifier: Classifier) -> None:
-    found = appraise(classifier, tracks, "all", Known(faults=frozenset(tracks.tracks[:5])))
+    found = evaluate_classifier(classifier, tracks, "all", Known(faults=frozenset(tracks.tracks[:5])))
     assert len(found.mistakes) == MISTAKES
     confidence = [mistake.confidence for mistake in found.mistakes]
     assert confidence == sorted(confidence, reverse=True)

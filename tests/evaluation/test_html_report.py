@@ -13,15 +13,15 @@ from PIL import Image
 
 from raygenre.data.dataset import Dataset
 from raygenre.evaluation import html_report
-from raygenre.evaluation.evaluate import Appraisal, appraise
+from raygenre.evaluation.evaluate import EvaluationReport, evaluate_classifier
 from raygenre.evaluation.slices import Known
-from raygenre.evaluation.version_facts import Evidence
+from raygenre.evaluation.version_facts import VersionFacts
 from raygenre.model.classifier import Classifier
 from raygenre.model.network import GenreCNN, ModelConfig
-from raygenre.model.seen_tracks import Seen
+from raygenre.model.seen_tracks import SeenTracks
 from raygenre.spectrogram.magma import MAGMA
 
-EVIDENCE = Evidence(0.5, "t", synthetic=False, study="spring", sha256="feed")
+EVIDENCE = VersionFacts(0.5, "t", synthetic=False, study="spring", sha256="feed")
 NASTY = '<img src=x onerror=alert(1)>&"$x_1$'
 
 
@@ -48,13 +48,13 @@ class Reader(HTMLParser):
         self.text += f"{data.strip()} " if data.strip() else ""
 
 
-def appraisal(tracks: Dataset) -> Appraisal:
+def appraisal(tracks: Dataset) -> EvaluationReport:
     torch.manual_seed(0)
     model = GenreCNN(ModelConfig(genres=3, widths=(4, 4, 4))).eval()
     with torch.no_grad():
         list(model.parameters())[-1][2] = 9
-    seen = Seen.of(tracks.tracks, tracks.levels, train=range(1, 30, 2), test=range(0, 30, 2))
-    return appraise(Classifier(model, tracks.genres, seen=seen), tracks, "all", Known())
+    seen = SeenTracks.of(tracks.tracks, tracks.levels, train=range(1, 30, 2), test=range(0, 30, 2))
+    return evaluate_classifier(Classifier(model, tracks.genres, seen=seen), tracks, "all", Known())
 
 
 @pytest.fixture(scope="module")

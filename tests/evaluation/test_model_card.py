@@ -3,11 +3,11 @@ from dataclasses import replace
 import torch
 
 from raygenre.evaluation.model_card import card
-from raygenre.evaluation.version_facts import Evidence
+from raygenre.evaluation.version_facts import VersionFacts
 from raygenre.model.calibration import Calibration
 from raygenre.model.classifier import Classifier
 from raygenre.model.network import GenreCNN, ModelConfig
-from raygenre.model.seen_tracks import Seen
+from raygenre.model.seen_tracks import SeenTracks
 
 
 def classifier() -> Classifier:
@@ -19,7 +19,7 @@ def classifier() -> Classifier:
 
 
 def test_a_card_says_what_is_known() -> None:
-    evidence = Evidence(0.705, "t", synthetic=False, study="spring", sha256="feed")
+    evidence = VersionFacts(0.705, "t", synthetic=False, study="spring", sha256="feed")
     text = card(classifier(), name="raygenre/3", evidence=evidence)
     assert text.startswith("# raygenre/3\n")
     for fact in (
@@ -37,7 +37,7 @@ def test_a_card_says_what_is_known() -> None:
 
 def test_a_card_does_not_hide_that_nothing_was_tested_or_that_tracks_were_synthetic() -> None:
     assert "Test: not known" in card(classifier(), name="x", evidence=None)
-    synthetic = Evidence(1.0, "t", synthetic=True, study="spring", sha256="feed")
+    synthetic = VersionFacts(1.0, "t", synthetic=True, study="spring", sha256="feed")
     assert "says nothing about music" in card(classifier(), name="x", evidence=synthetic)
 
 
@@ -54,7 +54,7 @@ def test_a_card_says_how_the_search_was_made_if_that_is_known() -> None:
         "keep_duplicates": False,
     }
     origin = {"protocol": protocol, "train_counts": {"blues": 80, "rock": 79}, "calibrated_on": 480}
-    seen = Seen(train={"a": "1", "b": "2"}, test={"c": "3"})
+    seen = SeenTracks(train={"a": "1", "b": "2"}, test={"c": "3"})
     text = card(replace(classifier(), origin=origin, seen=seen), name="x", evidence=None)
     for fact in (
         "drawn from seed 7, known copies on one side; validation on 5 folds",

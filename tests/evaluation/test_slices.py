@@ -7,15 +7,15 @@ import pytest
 from raygenre.data.dataset import Dataset
 from raygenre.data.track_files import DataError
 from raygenre.evaluation.slices import TAUGHT, Known, read_artists, read_tracks, slices
-from raygenre.model.seen_tracks import Seen
+from raygenre.model.seen_tracks import SeenTracks
 
 TRACKS = ("a", "b", "c", "d", "e")
 LEVELS = np.random.default_rng(0).integers(0, 256, (5, 128, 333), dtype=np.uint8)
 DATASET = Dataset(LEVELS, np.zeros(5, dtype=np.int64), TRACKS, ("x", "y"), "somewhere", (), "d")
-SEEN = Seen.of(TRACKS, LEVELS, train=[0, 1], test=[2, 3, 4])
+SEEN = SeenTracks.of(TRACKS, LEVELS, train=[0, 1], test=[2, 3, 4])
 
 
-def named(dataset: Dataset, seen: Seen | None, known: Known) -> dict[str, str]:
+def named(dataset: Dataset, seen: SeenTracks | None, known: Known) -> dict[str, str]:
     """The tracks of each slice, in one word."""
     return {part.name: "".join(np.array(dataset.tracks)[part.mask].tolist()) for part in slices(dataset, seen, known)}
 
@@ -42,7 +42,7 @@ def test_a_copy_is_known_from_a_file_through_another_copy_or_by_its_picture() ->
 
 
 def test_artists_are_those_of_the_training_tracks_even_if_these_are_not_in_the_data() -> None:
-    seen = Seen(train={"a": "?", "gone": "?"}, test={})
+    seen = SeenTracks(train={"a": "?", "gone": "?"}, test={})
     artists = {"a": "x", "b": "x", "c": "y", "d": "z", "gone": "z"}
     found = named(DATASET, seen, Known(artists=artists))
     assert found["artist trained on"] == "abd"

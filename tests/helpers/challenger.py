@@ -26,7 +26,7 @@ def main(root: str, uri: str, version: str, data: str, meeting: str, processes: 
             time.sleep(0.02)
         return dataset
 
-    promotion.challenge(storage, int(version), fetched.classifier, fetched.evidence, data=meet)
+    promotion.promote_if_better(storage, int(version), fetched.classifier, fetched.evidence, data=meet)
 
 
 if __name__ == "__main__":

@@ -13,13 +13,13 @@ import torch
 from mlflow.entities import Metric, Run
 
 from raygenre.data.dataset import Dataset, load
-from raygenre.evaluation.version_facts import Evidence
+from raygenre.evaluation.version_facts import VersionFacts
 from raygenre.model.classifier import Classifier
 from raygenre.model.network import GenreCNN, ModelConfig
-from raygenre.model.seen_tracks import Seen
+from raygenre.model.seen_tracks import SeenTracks
 from raygenre.registry import champion as alias
 from raygenre.registry import promotion, versions
-from raygenre.registry.decision import Decision
+from raygenre.registry.decision import PromotionDecision
 from raygenre.registry.versions import MODEL
 from raygenre.spectrogram.image import write_png
 from raygenre.system.storage import Storage, resolve
@@ -59,7 +59,7 @@ def rival(dataset: Dataset, favourite: int, *, seed: int = 0, genres: tuple[str,
     numbers = [number(track) for track in dataset.tracks]
     test = [place for place, n in enumerate(numbers) if n < 70]
     taught = [place for place, n in enumerate(numbers) if n >= (70 if favourite == 0 else 60)]
-    seen = Seen.of(dataset.tracks, dataset.levels, train=taught, test=test)
+    seen = SeenTracks.of(dataset.tracks, dataset.levels, train=taught, test=test)
     return Classifier(model, genres, seen=seen)
 
 
@@ -70,7 +70,7 @@ def register(
     server = Server(storage)
     folder = storage.root / f"classifier-{len(list(storage.root.glob('classifier-*')))}"
     classifier.save(folder)
-    evidence = Evidence(
+    evidence = VersionFacts(
         0.5, "t", synthetic, study, Classifier.load(folder).sha256, 70, len(classifier.genres), dataset.source,
         dataset.digest,
     )  # fmt: skip
@@ -96,9 +96,9 @@ class Ring:
         shutil.copy(self.storage.root / "mlflow.db", root / "mlflow.db")
         return Ring(resolve(root), self.dataset)
 
-    def challenge(self, version: int, *, force: bool | None = None) -> Decision:
+    def challenge(self, version: int, *, force: bool | None = None) -> PromotionDecision:
         fetched = versions.fetch(self.storage, f"models:/{MODEL}/{version}")
-        return promotion.challenge(
+        return promotion.promote_if_better(
             self.storage, version, fetched.classifier, fetched.evidence, data=lambda: self.dataset, force=force
         )
 

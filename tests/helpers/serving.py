@@ -10,7 +10,7 @@ import torch
 from ray import serve
 
 from raygenre.audio.synthesis import synthesise
-from raygenre.evaluation.version_facts import Evidence
+from raygenre.evaluation.version_facts import VersionFacts
 from raygenre.model.classifier import Classifier
 from raygenre.model.input_drift import Reference
 from raygenre.model.network import GenreCNN, ModelConfig
@@ -40,7 +40,7 @@ def register(storage: Storage, *, favourite: int, promote: bool = True, model: M
     folder = storage.root / f"classifier-{len(list(storage.root.glob('classifier-*')))}"
     Classifier(network, GENRES, origin=origin).save(folder)
     sha256 = Classifier.load(folder).sha256
-    evidence = Evidence(test_accuracy=0.75, test_digest="t", synthetic=True, study="none", sha256=sha256)
+    evidence = VersionFacts(test_accuracy=0.75, test_digest="t", synthetic=True, study="none", sha256=sha256)
     run = server.client.create_run(server.experiment_id, run_name=folder.name)
     version = versions.register(storage, run.info.run_id, folder, evidence)
     if promote:

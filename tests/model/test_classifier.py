@@ -11,7 +11,7 @@ from raygenre.data.dataset import Dataset
 from raygenre.model.calibration import Calibration
 from raygenre.model.classifier import ABOUT, EXAMPLES, TRACKS, WEIGHTS, Classifier, ClassifierError
 from raygenre.model.network import GenreCNN, ModelConfig
-from raygenre.model.seen_tracks import Seen
+from raygenre.model.seen_tracks import SeenTracks
 from raygenre.spectrogram.image import write_png
 from raygenre.spectrogram.levels import levels
 from raygenre.spectrogram.song import Song, read
@@ -39,7 +39,7 @@ def test_what_is_loaded_answers_as_what_was_saved(tracks: Dataset, tmp_path: Pat
 
 
 def test_the_tracks_that_it_has_seen_are_kept_with_it(tmp_path: Path) -> None:
-    seen = Seen({"a": "01"}, {"b": "02"})
+    seen = SeenTracks({"a": "01"}, {"b": "02"})
     replace(classifier(), seen=seen).save(tmp_path / "model")
     assert Classifier.load(tmp_path / "model").seen == seen
     (tmp_path / "model" / TRACKS).write_text("{}")

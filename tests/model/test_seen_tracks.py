@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from raygenre.model.seen_tracks import Seen, fingerprint
+from raygenre.model.seen_tracks import SeenTracks, fingerprint
 
 LEVELS = np.random.default_rng(0).integers(0, 256, (5, 128, 333), dtype=np.uint8)
-SEEN = Seen.of(["a", "b", "c", "d", "e"], LEVELS, train=[0, 1, 2], test=[3, 4])
+SEEN = SeenTracks.of(["a", "b", "c", "d", "e"], LEVELS, train=[0, 1, 2], test=[3, 4])
 
 
 def test_sides_hold_their_tracks() -> None:
@@ -25,10 +25,10 @@ def test_one_level_makes_another_fingerprint() -> None:
 
 
 def test_json_and_back() -> None:
-    assert Seen.from_json(SEEN.to_json()) == SEEN
+    assert SeenTracks.from_json(SEEN.to_json()) == SEEN
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"train": {}}', '{"train": [], "test": {}}', "3"])
 def test_other_texts_are_refused(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011
-        Seen.from_json(text)
+        SeenTracks.from_json(text)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from raygenre.evaluation.evaluate import Appraisal, appraise
+from raygenre.evaluation.evaluate import EvaluationReport, evaluate_classifier
 from raygenre.evaluation.slices import Known
 from raygenre.model.classifier import Classifier
 from raygenre.model.network import GenreCNN, ModelConfig
@@ -14,9 +14,9 @@ from raygenre.tracking.server import Server
 from tests.conftest import FinishedSearch
 
 
-def appraisal(finished: FinishedSearch, *, own: bool) -> Appraisal:
+def appraisal(finished: FinishedSearch, *, own: bool) -> EvaluationReport:
     classifier = versions.fetch(finished.storage).classifier
-    return appraise(classifier, finished.dataset, "test" if own else "all", Known())
+    return evaluate_classifier(classifier, finished.dataset, "test" if own else "all", Known())
 
 
 def artifacts(server: Server, run_id: str) -> set[str]:
@@ -43,7 +43,7 @@ def test_an_evaluation_on_its_own_test_goes_into_the_models_run(finished: Finish
     found = appraisal(finished, own=True)
     server = Server(finished.storage)
     before = server.client.get_metric_history(fetched.run_id, "test_accuracy")
-    assert evaluation_log.file(finished.storage, fetched, found, "<p>once more</p>") == fetched.run_id
+    assert evaluation_log.log_evaluation(finished.storage, fetched, found, "<p>once more</p>") == fetched.run_id
     assert len(server.client.get_metric_history(fetched.run_id, "test_accuracy")) == len(before) + 1
     run = server.client.get_run(fetched.run_id)
     assert run.info.status == "FINISHED"
@@ -55,7 +55,7 @@ def test_any_other_evaluation_gets_a_run_of_its_own_that_names_model_and_data(fi
     fetched = versions.fetch(finished.storage)
     found = appraisal(finished, own=False)
     before = artifacts(Server(finished.storage), fetched.run_id)
-    run_id = evaluation_log.file(finished.storage, fetched, found, "<p>all</p>")
+    run_id = evaluation_log.log_evaluation(finished.storage, fetched, found, "<p>all</p>")
     assert run_id != fetched.run_id
     server = Server(finished.storage)
     run = server.client.get_run(run_id)
@@ -79,7 +79,7 @@ def test_any_other_evaluation_gets_a_run_of_its_own_that_names_model_and_data(fi
 
 def test_a_model_from_a_folder_has_no_run_to_write_into(finished: FinishedSearch) -> None:
     fetched = versions.fetch(finished.storage, str(finished.outcome.candidate.final.place.folder / "classifier"))
-    run_id = evaluation_log.file(finished.storage, fetched, appraisal(finished, own=True), "")
+    run_id = evaluation_log.log_evaluation(finished.storage, fetched, appraisal(finished, own=True), "")
     assert Server(finished.storage).client.get_run(run_id).data.tags["model"] == "classifier"
 
 
@@ -91,7 +91,7 @@ def test_a_card_of_many_genres_fits_into_a_description(finished: FinishedSearch)
     before = client.get_model_version(name, version).description
     genres = tuple(f"a genre of music, number {number}" for number in range(200))
     many = Classifier(GenreCNN(ModelConfig(genres=len(genres), widths=(4, 4, 4))), genres)
-    evaluation_log.attach(finished.storage, replace(fetched, classifier=many), "<p>many</p>")
+    evaluation_log.attach_report(finished.storage, replace(fetched, classifier=many), "<p>many</p>")
     text = str(client.get_model_version(name, version).description)
     client.update_model_version(name, version, description=before)
     assert 4000 < len(text) <= 5000

@@ -10,11 +10,11 @@ from mlflow.protos.databricks_pb2 import PERMISSION_DENIED, TEMPORARILY_UNAVAILA
 from mlflow.tracking import MlflowClient
 from rich.console import Console
 
-from raygenre.evaluation.paired_test import Comparison
+from raygenre.evaluation.paired_test import PairedTest
 from raygenre.registry import champion as alias
 from raygenre.registry import promotion
 from raygenre.registry import versions as registry
-from raygenre.registry.decision import Decision, verdict
+from raygenre.registry.decision import PromotionDecision, decision_text
 from raygenre.registry.versions import MODEL
 from raygenre.system.storage import Storage
 from raygenre.tracking.server import Server, ServerAwayError
@@ -23,7 +23,7 @@ from tests.helpers.mlflow_server import MlflowServer, free_port
 from tests.helpers.project import ROOT
 from tests.helpers.rivals import BELLS, DRONE, FORGETFUL, OTHER_GENRES, STORM, SYNTHETIC, Ring
 
-AGAINST_DRONE = Comparison(both=0, candidate=30, incumbent=10, neither=20)
+AGAINST_DRONE = PairedTest(both=0, candidate=30, incumbent=10, neither=20)
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def ring(rivals_ring: Ring, tmp_path: Path) -> Ring:
 
 
 def test_the_first_becomes_champion(ring: Ring) -> None:
-    assert ring.challenge(DRONE) == Decision(True, "there was no champion")
+    assert ring.challenge(DRONE) == PromotionDecision(True, "there was no champion")
     assert ring.champion == DRONE
     assert ring.tags(DRONE)["promotion_reason"] == "there was no champion"
     assert ring.challenge(DRONE).reason == "it is the champion already"
@@ -73,7 +73,7 @@ def test_one_that_may_be_better_by_chance_stays_behind_and_says_why(ring: Ring) 
     alias.promote(ring.storage, STORM)
     decision = ring.challenge(BELLS)
     assert not decision.promote
-    assert decision.comparison == Comparison(both=0, candidate=30, incumbent=20, neither=10)
+    assert decision.comparison == PairedTest(both=0, candidate=30, incumbent=20, neither=10)
     assert "by chance" in decision.reason
     assert ring.champion == STORM
     assert ring.tags(BELLS)["promoted"] == "false"
@@ -163,7 +163,7 @@ def test_who_may_not_write_into_the_searchs_run_changes_the_champion_all_the_sam
     assert ring.champion == DRONE
     assert ring.tags(DRONE)["promoted"] == "true"
     text = io.StringIO()
-    Console(file=text, width=300).print(verdict(decision, DRONE))
+    Console(file=text, width=300).print(decision_text(decision, DRONE))
     assert "the run of its search does not: the user may not do that there (403)" in text.getvalue()
 
 
@@ -187,7 +187,9 @@ def test_too_few_tracks_decide_nothing(ring: Ring) -> None:
     assert fetched.classifier.seen is not None
     kept = [track for track in fetched.classifier.seen.test if rivals.number(track) < 40]
     object.__setattr__(fetched.classifier.seen, "test", {track: fetched.classifier.seen.test[track] for track in kept})
-    decision = promotion.challenge(ring.storage, BELLS, fetched.classifier, fetched.evidence, data=lambda: dataset)
+    decision = promotion.promote_if_better(
+        ring.storage, BELLS, fetched.classifier, fetched.evidence, data=lambda: dataset
+    )
     assert not decision.promote
     assert decision.reason.startswith("only 40 tracks are left")
     assert ring.tags(BELLS)["compared_tracks"] == "40"

@@ -7,7 +7,7 @@ import torch
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
-from raygenre.evaluation.version_facts import Evidence
+from raygenre.evaluation.version_facts import VersionFacts
 from raygenre.model.classifier import WEIGHTS, Classifier
 from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.registry import champion as alias
@@ -18,8 +18,8 @@ from raygenre.tracking.server import Server
 from tests.helpers.storages import empty_storage
 
 
-def evidence(accuracy: float = 0.7, *, synthetic: bool = False, test: str = "t", sha256: str = "x") -> Evidence:
-    return Evidence(test_accuracy=accuracy, test_digest=test, synthetic=synthetic, study="s", sha256=sha256)
+def evidence(accuracy: float = 0.7, *, synthetic: bool = False, test: str = "t", sha256: str = "x") -> VersionFacts:
+    return VersionFacts(test_accuracy=accuracy, test_digest=test, synthetic=synthetic, study="s", sha256=sha256)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 from raygenre.model.classifier import Prediction
 from raygenre.spectrogram.song import Song
 from serve.inference.batching import ForwardError
-from serve.inference.live_models import Loaded
+from serve.inference.live_models import LiveModel
 from serve.monitoring.metrics import Metrics
 from serve.service import Service
 
@@ -45,7 +45,7 @@ class Judged(Service):
         self.metrics = cast(Metrics, self.counted)
         self._genres = genres
 
-    async def _classify(self, loaded: Loaded, song: Song) -> Prediction:
+    async def _classify(self, loaded: LiveModel, song: Song) -> Prediction:
         genre = self._genres[loaded.fetched.name]
         if genre is None:
             raise ForwardError("it fails")
@@ -53,7 +53,7 @@ class Judged(Service):
 
 
 def compare(service: Judged) -> tuple[str, str]:
-    models = (cast(Loaded, Named("m/1")), cast(Loaded, Named("m/2")))
+    models = (cast(LiveModel, Named("m/1")), cast(LiveModel, Named("m/2")))
     loaded, prediction = asyncio.run(service._compare(*models, SONG))
     return loaded.fetched.name, prediction.genre
 

@@ -6,12 +6,14 @@ from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
 
-from serve.network.proxy_middleware import MOST, SLOW, Entrance
+from serve.network.proxy_middleware import MOST, SLOW, ProxyMiddleware
 
 PATIENCE = SLOW + 30  # s; who is let in by mistake waits for ever
 
 
-async def ask(entrance: Entrance, receive: Receive, method: str = "POST") -> tuple[int, dict[bytes, bytes], bytes]:
+async def ask(
+    entrance: ProxyMiddleware, receive: Receive, method: str = "POST"
+) -> tuple[int, dict[bytes, bytes], bytes]:
     """Send a request; return the status, headers and body of the answer."""
     sent: list[Message] = []
 
@@ -44,7 +46,7 @@ def test_one_body_too_many_is_told_to_come_again_and_questions_pass() -> None:
         raise AssertionError("nothing is read of a body that is refused")
 
     async def crowd() -> None:
-        entrance = Entrance(app)
+        entrance = ProxyMiddleware(app)
         waiting = [asyncio.ensure_future(ask(entrance, unread)) for _ in range(MOST)]
         await asyncio.sleep(0)
         status, headers, body = await ask(entrance, unread)
@@ -73,7 +75,7 @@ def test_bodies_that_come_slowly_shut_nobody_out_and_those_that_came_keep_their_
         return {"type": "http.request", "body": b"", "more_body": False}
 
     async def crowd() -> None:
-        entrance = Entrance(app)
+        entrance = ProxyMiddleware(app)
         sent = [asyncio.ensure_future(ask(entrance, slow)) for _ in range(MOST // 2)]
         sent += [asyncio.ensure_future(ask(entrance, whole)) for _ in range(MOST - MOST // 2)]
         await asyncio.sleep(0)

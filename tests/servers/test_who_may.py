@@ -61,9 +61,9 @@ def test_who_may_edit_the_model_may_change_the_champion(
     assert given.status_code == 200, given.text
     become(monkeypatch, *GUEST)
     classifier = Classifier(GenreCNN(ModelConfig(genres=2, widths=(2, 2, 2))), ("bells", "storm"))
-    decision = promotion.challenge(storage, versions[1], classifier, None, data=lambda: tracks, force=True)
+    decision = promotion.promote_if_better(storage, versions[1], classifier, None, data=lambda: tracks, force=True)
     assert decision.promote
-    assert "(403)" in decision.unsaid
+    assert "(403)" in decision.note_error
     assert alias.champion(storage) == (versions[1], None)
     assert client.get_model_version("raygenre", str(versions[1])).tags["promoted"] == "true"
     assert "promoted" not in client.get_run(search).data.tags

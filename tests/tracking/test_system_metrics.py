@@ -5,7 +5,7 @@ import pytest
 
 from raygenre.system import hardware
 from raygenre.tracking.server import Server
-from raygenre.tracking.system_metrics import EVERY, pause, watched
+from raygenre.tracking.system_metrics import EVERY, log_system_metrics, pause
 from raygenre.tracking.tracker import Tracker
 from tests.helpers.mlflow_server import values
 from tests.helpers.storages import empty_storage
@@ -17,7 +17,7 @@ def test_the_machines_load_is_in_mlflow_and_goes_on_with_the_next_driver(tmp_pat
     for _ in range(2):
         tracker = Tracker(storage, tmp_path / "study", "watched")
         run = tracker.start("search", "search")
-        with watched(tracker, run, every=0.05):
+        with log_system_metrics(tracker, run, every=0.05):
             until = time.monotonic() + 30
             wanted = 3 + max(tracker.steps(run, hardware.CPU), default=0)
             while len(tracker.steps(run, hardware.CPU)) < wanted and time.monotonic() < until:
@@ -38,7 +38,7 @@ def test_a_search_that_ends_before_the_first_value_has_one(tmp_path: Path) -> No
     tracker = Tracker(empty_storage(tmp_path), tmp_path / "study", "short")
     run = tracker.start("search", "search")
     for _ in range(2):
-        with watched(tracker, run):
+        with log_system_metrics(tracker, run):
             time.sleep(0.1)
         assert tracker.steps(run, hardware.CPU) == {1}
     tracker.close()
@@ -52,7 +52,7 @@ def test_a_full_disk_ends_the_watch_and_not_the_search(tmp_path: Path, monkeypat
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(tracker, "log", full)
-    with watched(tracker, run, every=0.01):
+    with log_system_metrics(tracker, run, every=0.01):
         time.sleep(0.1)
     tracker.close()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from mlflow.entities import Metric
 
-from raygenre.evaluation.paired_test import Comparison
+from raygenre.evaluation.paired_test import PairedTest
 from raygenre.registry.versions import RegistryError
 from raygenre.system.storage import resolve
 from raygenre.tracking.server import Server
@@ -79,7 +79,7 @@ def test_versions_meet_on_what_taught_neither(rivals_ring: Ring) -> None:
     ]
     first, *others = compare.matches(rivals_ring.storage, subjects, None)
     assert (first.first, first.second) == (f"version {BELLS}", f"version {DRONE}")
-    assert first.comparison == Comparison(both=0, candidate=30, incumbent=10, neither=20)
+    assert first.comparison == PairedTest(both=0, candidate=30, incumbent=10, neither=20)
     assert {match.note for match in others} == {"it is not known which tracks one of them was trained on"}
 
 
@@ -136,7 +136,7 @@ def test_the_page_asks_nothing_and_runs_nothing_that_a_name_holds() -> None:
     one = Subject(NASTY, "a" * 32, {"data": NASTY, "same": NASTY}, {"test_accuracy": 0.5}, curves)
     other = Subject("_other", "b" * 32, {"same": NASTY}, {"test_accuracy": 0.25, "flops": 807855360.0}, {})
     text = compare_page.page(
-        [one, other], [Match(NASTY, "_other", None, NASTY), Match(NASTY, "_other", Comparison(10, 9, 1, 5))]
+        [one, other], [Match(NASTY, "_other", None, NASTY), Match(NASTY, "_other", PairedTest(10, 9, 1, 5))]
     )
     page = Page()
     page.feed(text)

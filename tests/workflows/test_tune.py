@@ -19,7 +19,7 @@ from raygenre.registry import promotion_lock, versions
 from raygenre.registry.promotion_lock import LockLostError
 from raygenre.search.space.config import Resources
 from raygenre.search.study.ledger import CHECKPOINT, RUN
-from raygenre.search.tracking_session import tracked
+from raygenre.search.tracking_session import tracking_session
 from raygenre.search.trials.recorder import METRICS
 from raygenre.spectrogram.image import write_png
 from raygenre.tracking.server import Server
@@ -68,7 +68,9 @@ def test_the_classifier_knows_which_tracks_it_was_trained_and_tested_on(finished
 
 def test_the_classifier_is_calibrated_on_what_the_winners_reruns_had_not_seen(finished: FinishedSearch) -> None:
     candidate, dataset = finished.outcome.candidate, finished.dataset
-    held_out = [checkpoint.held_out(max(place.folder.glob("epoch-*")), dataset.labels) for place in candidate.reruns]
+    held_out = [
+        checkpoint.validation_logits(max(place.folder.glob("epoch-*")), dataset.labels) for place in candidate.reruns
+    ]
     logits, labels = (torch.cat(parts) for parts in zip(*held_out, strict=True))
     # Two folds share the training tracks, and each of two re-runs validates on both.
     assert len(labels) == 2 * len(finished.ledger.split.train)
@@ -213,7 +215,9 @@ def test_a_champion_that_cannot_be_decided_about_is_no_failure_of_the_search(
         raise LockLostError("the lock of somebody who has not given it back")
 
     monkeypatch.setattr(promotion_lock, "held", stale)
-    with pytest.raises(tune.UndecidedError, match=r"version 1 is registered, but .* not given it back") as caught:
+    with pytest.raises(
+        tune.PromotionPendingError, match=r"version 1 is registered, but .* not given it back"
+    ) as caught:
         tune.run(
             finished.ledger,
             finished.dataset,
@@ -266,7 +270,7 @@ def test_a_run_that_a_killed_driver_left_is_closed_by_the_next(tracks: Dataset, 
     killed.start("final-0001-9", "final", parent=killed.start(ledger.name, "search"))
     assert killed.drain(60)
     killed.close()
-    with tracked(ledger, storage, Console(quiet=True)) as tracker:
+    with tracking_session(ledger, storage, Console(quiet=True)) as tracker:
         tracker.end(tracker.start(ledger.name, "search"), "FINISHED")
     server = Server(storage)
     statuses = {run.info.run_name: run.info.status for run in server.client.search_runs([server.experiment_id])}

@@ -33,7 +33,7 @@ _OWN_FILES = (*_LOCKS, JOURNAL, _ID_FILE, config_file.NAME)
 
 
 @dataclass(frozen=True)
-class Opened:
+class StudyHandle:
     """A study that is this driver's.
 
     Attributes:
@@ -48,7 +48,7 @@ class Opened:
     locks: ExitStack
 
 
-def begin(place: Place, *, config: SearchConfig, split: Split, url: str | None) -> Opened:
+def create_study(place: Place, *, config: SearchConfig, split: Split, url: str | None) -> StudyHandle:
     """Make the study of a place, named like it.
 
     Raises:
@@ -78,10 +78,10 @@ def begin(place: Place, *, config: SearchConfig, split: Split, url: str | None) 
         config_file.save(config, folder)
         copy.keep()
         study.set_user_attr(CONFIG, config.to_json())
-        return Opened(study, place, copy, locks.pop_all())
+        return StudyHandle(study, place, copy, locks.pop_all())
 
 
-def resume(place: Place, *, url: str | None) -> Opened:
+def load_study(place: Place, *, url: str | None) -> StudyHandle:
     """Take up the study of a place.
 
     Raises:
@@ -107,7 +107,7 @@ def resume(place: Place, *, url: str | None) -> Opened:
                 raise StudyError(f"the study {name} of the database is not the one whose folder is {place}")
         except (KeyError, FileNotFoundError, SpaceError) as error:
             raise StudyError(f"the study {name} was never begun there; run it without --resume") from error
-        return Opened(study, place, copy, locks.pop_all())
+        return StudyHandle(study, place, copy, locks.pop_all())
 
 
 def _database(place: Place, url: str | None) -> BaseStorage | None:

@@ -22,7 +22,7 @@ from raygenre.search.space.objectives import PREFIX, several
 from raygenre.search.space.space import Setting
 from raygenre.search.study import create_or_load
 from raygenre.search.study.backend import JOURNAL, StudyError, check_name
-from raygenre.search.study.create_or_load import CONFIG, ID, SPLIT, Opened
+from raygenre.search.study.create_or_load import CONFIG, ID, SPLIT, StudyHandle
 from raygenre.system.location import Place
 
 _FAILURE = "failure"
@@ -48,7 +48,7 @@ class Ledger:
         split: its tracks.
     """
 
-    def __init__(self, opened: Opened) -> None:
+    def __init__(self, opened: StudyHandle) -> None:
         self.study = study = opened.study
         self.name = study.study_name
         self.place = opened.place
@@ -73,7 +73,7 @@ class Ledger:
                 in the study's folder.
         """
         check_name(name)
-        return cls(create_or_load.begin(studies / name, config=config, split=split, url=url))
+        return cls(create_or_load.create_study(studies / name, config=config, split=split, url=url))
 
     @classmethod
     def open(cls, studies: Place, name: str, *, url: str | None) -> "Ledger":
@@ -85,7 +85,7 @@ class Ledger:
         known = studies.names()
         if name not in known:
             raise StudyError(f"there is no study {name} in {studies}; known: {', '.join(known) or 'none'}")
-        return cls(create_or_load.resume(studies / name, url=url))
+        return cls(create_or_load.load_study(studies / name, url=url))
 
     def extend(self, trials: int) -> None:
         """Raise the number of trials to reach.

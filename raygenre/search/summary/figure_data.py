@@ -91,7 +91,7 @@ class Sample:
         )
 
 
-class View:
+class SearchData:
     """What there is to draw of a search.
 
     Attributes:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from raygenre.search.study.ledger import Ledger, losses
-from raygenre.search.summary.figure_data import Axis, Sample, View
+from raygenre.search.summary.figure_data import Axis, Sample, SearchData
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
@@ -59,7 +59,7 @@ def draw(ledger: Ledger) -> Figures:
     """Draw what can be drawn of a search."""
     from raygenre.search.summary import plotly_figures
 
-    view = View(ledger)
+    view = SearchData(ledger)
     entries: list[Entry] = []
     pictures: dict[str, bytes] = {}
     left_out: dict[str, str] = {}
@@ -78,7 +78,7 @@ def draw(ledger: Ledger) -> Figures:
     return Figures(plotly_figures.page(f"Search {ledger.name}", entries), pictures, left_out)
 
 
-def _reason(name: str, view: View) -> str:
+def _reason(name: str, view: SearchData) -> str:
     """Why there is too little for a figure; nothing if there is enough."""
     if name in ("learning_curves", "rungs_over_time"):
         return "" if any(losses(trial) for trial in view.trials) else "no trial had a single epoch"
@@ -98,13 +98,13 @@ def _reason(name: str, view: View) -> str:
     return ""
 
 
-def _ranges(view: View, sample: Sample) -> list[Axis]:
+def _ranges(view: SearchData, sample: Sample) -> list[Axis]:
     """The ranges in which trials differ, learning rate and decay first."""
     ranges = [axis for axis in view.axes if not axis.choices and np.ptp(axis.places(sample.trials))]
     return sorted(ranges, key=lambda axis: axis.name not in ("learning_rate", "decay"))
 
 
-def _both(name: str, view: View) -> "tuple[Plot, bytes]":
+def _both(name: str, view: SearchData) -> "tuple[Plot, bytes]":
     """A figure for the browser and as a picture."""
     from raygenre.search.summary import matplotlib_figures, plotly_figures
 

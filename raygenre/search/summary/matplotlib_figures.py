@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from raygenre.search.study.ledger import losses
-from raygenre.search.summary.figure_data import Axis, Floats, Sample, View
+from raygenre.search.summary.figure_data import Axis, Floats, Sample, SearchData
 from raygenre.search.trials.scheduler import rungs
 
 SIZE = (7.2, 4.2)  # inches, at 100 points an inch
@@ -24,7 +24,7 @@ ABREAST = 3  # panels in a row
 Colour = tuple[float, float, float, float]
 
 
-def learning_curves(figure: Figure, view: View) -> None:
+def learning_curves(figure: Figure, view: SearchData) -> None:
     """Validation loss by epoch."""
     axes = _axes(figure, "epoch", "validation loss")
     for trials, style in ((view.stopped, STOPPED), (view.failed, FAILED)):
@@ -39,7 +39,7 @@ def learning_curves(figure: Figure, view: View) -> None:
     _legend(axes, view)
 
 
-def rungs_over_time(figure: Figure, view: View) -> None:
+def rungs_over_time(figure: Figure, view: SearchData) -> None:
     """Which trial had how many epochs when."""
     axes = _axes(figure, "minutes since the search began", "epoch")
     if view.config.scheduler == "asha":
@@ -59,7 +59,7 @@ def rungs_over_time(figure: Figure, view: View) -> None:
         figure.legend(frameon=False, loc="outside upper right", ncols=2)
 
 
-def history(figure: Figure, view: View) -> None:
+def history(figure: Figure, view: SearchData) -> None:
     """What each trial was worth, and the best until then."""
     axes = _axes(figure, "trial", view.worth)
     numbers = [trial.number for trial in view.complete]
@@ -70,7 +70,7 @@ def history(figure: Figure, view: View) -> None:
     axes.legend(frameon=False)
 
 
-def slices(figure: Figure, view: View) -> None:
+def slices(figure: Figure, view: SearchData) -> None:
     """What complete trials were worth, against each of the searched values."""
     rows = -(-len(view.axes) // ABREAST)
     figure.set_size_inches(SIZE[0], SIZE[1] * (1 + 0.7 * (rows - 1)))
@@ -85,7 +85,7 @@ def slices(figure: Figure, view: View) -> None:
             axes.set_ylabel(view.worth)
 
 
-def parallel_coordinates(figure: Figure, view: View) -> None:
+def parallel_coordinates(figure: Figure, view: SearchData) -> None:
     """A line a trial through its settings and what it was worth."""
     axes = figure.add_subplot()
     count = len(view.axes)
@@ -124,7 +124,7 @@ def importances(figure: Figure, shares: dict[str, float], sample: Sample) -> Non
     _say(axes, sample)
 
 
-def contour(figure: Figure, view: View, sample: Sample, across: Axis, up: Axis) -> None:
+def contour(figure: Figure, view: SearchData, sample: Sample, across: Axis, up: Axis) -> None:
     """What the sample's trials were worth over two of the searched values; a cross was stopped early."""
     axes = _axes(figure, across.label, up.label)
     right, top = across.places(sample.trials), up.places(sample.trials)
@@ -164,13 +164,13 @@ def _curve(axes: Axes, curve: dict[int, float], colour: str | Colour, *, width: 
     axes.plot(list(curve), list(curve.values()), color=colour, linewidth=width, marker=marker, label=label or None)
 
 
-def _legend(axes: Axes, view: View) -> None:
+def _legend(axes: Axes, view: SearchData) -> None:
     _words_for_states(axes, view)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False)
 
 
-def _words_for_states(axes: Axes, view: View) -> bool:
+def _words_for_states(axes: Axes, view: SearchData) -> bool:
     """Make entries of a legend; returns whether there are any."""
     for trials, colour, word in ((view.stopped, STOPPED, "stopped"), (view.failed, FAILED, "failed")):
         if trials:
@@ -178,7 +178,7 @@ def _words_for_states(axes: Axes, view: View) -> bool:
     return bool(view.stopped or view.failed)
 
 
-def _colours(view: View) -> list[Colour]:
+def _colours(view: SearchData) -> list[Colour]:
     """From dark for the best to light for the worst, by rank."""
     if not view.complete:
         return []

@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial
 from raygenre.search.space.objectives import several
 from raygenre.search.space.space import short
 from raygenre.search.study.ledger import losses
-from raygenre.search.summary.figure_data import Axis, Sample, View
+from raygenre.search.summary.figure_data import Axis, Sample, SearchData
 from raygenre.search.trials.scheduler import rungs
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Entry:
     figure: "Figure | str"
 
 
-def learning_curves(view: View) -> "Figure":
+def learning_curves(view: SearchData) -> "Figure":
     from plotly.graph_objects import Figure
 
     figure = Figure()
@@ -59,7 +59,7 @@ def learning_curves(view: View) -> "Figure":
     return figure.update_layout(xaxis_title="epoch", yaxis_title="validation loss")
 
 
-def rungs_over_time(view: View) -> "Figure":
+def rungs_over_time(view: SearchData) -> "Figure":
     from plotly.graph_objects import Figure
 
     figure = Figure()
@@ -71,15 +71,15 @@ def rungs_over_time(view: View) -> "Figure":
     return figure.update_layout(xaxis_title="minutes since the search began", yaxis_title="epoch")
 
 
-def history(view: View) -> "Figure":
+def history(view: SearchData) -> "Figure":
     return visualization.plot_optimization_history(view.ledger.study, target=_target(view), target_name=view.worth)
 
 
-def slices(view: View) -> "Figure":
+def slices(view: SearchData) -> "Figure":
     return visualization.plot_slice(view.ledger.study, target=_target(view), target_name=view.worth)
 
 
-def parallel_coordinates(view: View) -> "Figure":
+def parallel_coordinates(view: SearchData) -> "Figure":
     return visualization.plot_parallel_coordinate(view.ledger.study, target=_target(view), target_name=view.worth)
 
 
@@ -91,7 +91,7 @@ def importances(shares: dict[str, float]) -> "Figure":
     return figure.update_layout(xaxis_title="importance")
 
 
-def contour(view: View, sample: Sample, across: Axis, up: Axis) -> "Figure":
+def contour(view: SearchData, sample: Sample, across: Axis, up: Axis) -> "Figure":
     names = [across.name, up.name]
     figure = visualization.plot_contour(study_of(view, sample), params=names, target_name=view.worth)
     if sample.stopped:
@@ -102,7 +102,7 @@ def contour(view: View, sample: Sample, across: Axis, up: Axis) -> "Figure":
     return figure
 
 
-def study_of(view: View, sample: Sample) -> Study:
+def study_of(view: SearchData, sample: Sample) -> Study:
     """Return a sample as a study that Optuna can draw and weigh: all of its trials complete, the first objective alone.
 
     Of an own study Optuna would take complete trials only, and be told of no direction beside a chosen objective.
@@ -139,12 +139,12 @@ def page(title: str, entries: Sequence[Entry]) -> str:
     )
 
 
-def _target(view: View) -> Callable[[FrozenTrial], float] | None:
+def _target(view: SearchData) -> Callable[[FrozenTrial], float] | None:
     """The first of several objectives; Optuna draws more where it may take the only one itself."""
     return (lambda trial: float(trial.values[0])) if several(view.config.objectives) else None
 
 
-def _coloured(view: View) -> list[tuple[FrozenTrial, str]]:
+def _coloured(view: SearchData) -> list[tuple[FrozenTrial, str]]:
     """Trials and their colours, those that matter last, so that they lie above others."""
     best = {trial.number for trial in view.ledger.top(1)}
     complete = sorted(view.complete, key=lambda trial: trial.number in best)
@@ -156,7 +156,7 @@ def _coloured(view: View) -> list[tuple[FrozenTrial, str]]:
 
 
 def _line(
-    figure: "Figure", view: View, trial: FrozenTrial, across: Sequence[float], up: Sequence[float], colour: str
+    figure: "Figure", view: SearchData, trial: FrozenTrial, across: Sequence[float], up: Sequence[float], colour: str
 ) -> None:
     settings = (f"{axis.label} {short(trial.params[axis.name])}" for axis in view.axes)
     about = "<br>".join((f"trial {trial.number}, {trial.state.name.lower()}", *settings))

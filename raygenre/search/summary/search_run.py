@@ -32,7 +32,7 @@ ENVIRONMENT, TRIALS, FINALISTS = "environment.json", "trials.csv", "finalists.cs
 _DRAWN = "figures_of"  # attribute of the study: the number of trials that its figures show
 
 
-class Record:
+class SearchRunLogger:
     """Writes one search's own run.
 
     Attributes:

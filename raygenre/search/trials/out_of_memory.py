@@ -13,7 +13,7 @@ KILLED = f"{REASON}: Ray ended the worker because its machine's memory was full"
 _SIGNS = ("can't allocate memory", "not enough memory", "DefaultCPUAllocator", "CUDA out of memory")
 
 
-def out_of_memory(error: Exception) -> str:
+def oom_reason(error: Exception) -> str:
     """Return why a training ended, if it ran out of memory; raise the error again if not."""
     short_of_it = isinstance(error, (MemoryError, torch.OutOfMemoryError))
     if not short_of_it and not any(sign in str(error) for sign in _SIGNS):

@@ -30,7 +30,7 @@ GONE = "not kept: only the best trials' training states are"
 """The tag `checkpoint` of a trial without a training state; others have the path of its folder there."""
 
 
-class Recorder(tune.Callback):
+class TrialRecorder(tune.Callback):
     """Keeps the ledger and MLflow in step with the trials."""
 
     def __init__(self, ledger: Ledger, tracker: Tracker, parent: str) -> None:

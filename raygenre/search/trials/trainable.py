@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from raygenre.search.space import objectives
 from raygenre.search.space.space import Setting
-from raygenre.search.trials.out_of_memory import out_of_memory
+from raygenre.search.trials.out_of_memory import oom_reason
 from raygenre.system import code_version
 from raygenre.system.location import Place
 from raygenre.training import checkpoint
@@ -89,7 +89,7 @@ def train(members: Sequence[Member], tracks: Tracks, *, epochs: int, place: Plac
         NonFiniteLossError: the training diverged.
         OSError: the state cannot be written or read.
     """
-    with checkpoint.at_hand(place) as folder:
+    with checkpoint.local_copy(place) as folder:
         saved = checkpoint.latest(folder)
         history = checkpoint.restore(saved, members) if saved else []
         progress = fit(tracks.levels, tracks.labels, members, epochs=epochs)
@@ -101,13 +101,13 @@ def train(members: Sequence[Member], tracks: Tracks, *, epochs: int, place: Plac
             if row["validation_loss"] == row[OBJECTIVE]:
                 for member in members:
                     member.best_logits = member.validation_logits
-            checkpoint.keep(checkpoint.save(folder, members, history), place)
+            checkpoint.upload(checkpoint.save(folder, members, history), place)
             yield row
 
 
 def recorded(place: Place) -> Rows:
     """Return `summary` of each epoch that a training left in its place."""
-    with checkpoint.at_hand(place) as folder:
+    with checkpoint.local_copy(place) as folder:
         saved = checkpoint.latest(folder)
         return summaries(checkpoint.history(saved)) if saved else []
 
@@ -160,7 +160,7 @@ def run_trial(config: dict[str, Any], *, plan: Plan, shared: "Sequence[ray.Objec
     try:
         members = start(plan, setting, tracks, seed=config["seed"])
         for row in train(members, tracks, epochs=plan.epochs, place=Place(config["place"])):
-            about = {} if rows else {"surroundings": around(members)}
+            about = {} if rows else {"surroundings": environment_tags(members)}
             rows.append(row)
             ends = row["epoch"] == plan.epochs and objectives.several(plan.objectives)
             measured = objectives.measure(plan.objectives, members[0].model, rows) if ends else {}
@@ -170,7 +170,7 @@ def run_trial(config: dict[str, Any], *, plan: Plan, shared: "Sequence[ray.Objec
     except OSError as error:
         tune.report({"halt": f"trial {config['number']} cannot write its training state: {error}"})
     except (RuntimeError, MemoryError) as error:
-        tune.report({"failure": out_of_memory(error)})
+        tune.report({"failure": oom_reason(error)})
 
 
 def train_again(
@@ -184,16 +184,16 @@ def train_on_all(
     plan: Plan, setting: Setting, shared: "list[ray.ObjectRef[Tracks]]", seed: int, place: Place
 ) -> Training:
     """Ray task: train on training and validation tracks together; the weights stay in the place's training state."""
-    return _epochs(plan, setting, whole(ray.get(shared[0])), seed, place)
+    return _epochs(plan, setting, merge_folds(ray.get(shared[0])), seed, place)
 
 
-def whole(tracks: Tracks) -> Tracks:
+def merge_folds(tracks: Tracks) -> Tracks:
     """All tracks of the training part as those of a single fold that validates on none."""
     everything = np.sort(np.concatenate(tracks.folds[0]))
     return replace(tracks, folds=((everything, np.empty(0, dtype=np.int64)),))
 
 
-def around(members: Sequence[Member]) -> dict[str, str]:
+def environment_tags(members: Sequence[Member]) -> dict[str, str]:
     """Where, how and with which code the members of one training compute."""
     return surroundings(members[0].device, members[0].training.precision) | code_version.stamp()
 
@@ -203,11 +203,11 @@ def _epochs(plan: Plan, setting: Setting, tracks: Tracks, seed: int, place: Plac
     about: dict[str, str] = {}
     try:
         members = start(plan, setting, tracks, seed=seed)
-        about = around(members)
+        about = environment_tags(members)
         for row in train(members, tracks, epochs=plan.epochs, place=place):
             rows.append(row)
     except NonFiniteLossError as error:
         return rows, str(error), about
     except (RuntimeError, MemoryError) as error:
-        return rows, out_of_memory(error), about
+        return rows, oom_reason(error), about
     return rows, "", about

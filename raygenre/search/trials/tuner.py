@@ -15,7 +15,7 @@ from raygenre.search.space.samplers import sampler
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.trials.memory_monitor import MemoryWatch, memory_monitor_survived
 from raygenre.search.trials.progress import Progress
-from raygenre.search.trials.recorder import Recorder
+from raygenre.search.trials.recorder import TrialRecorder
 from raygenre.search.trials.scheduler import scheduler
 from raygenre.search.trials.searcher import LedgerSearcher
 from raygenre.search.trials.trainable import Plan, Tracks, run_trial
@@ -49,7 +49,7 @@ def run_trials(
         OSError: a disk is full or read-only, here or where a trial runs.
     """
     config = ledger.config
-    recorder = Recorder(ledger, tracker, parent)
+    recorder = TrialRecorder(ledger, tracker, parent)
     recorder.finish_recording()
     if len(ledger.trials) >= config.trials and not ledger.unfinished():
         return

@@ -13,7 +13,7 @@ from raygenre.data.dataset import Dataset
 from raygenre.search.space.samplers import sampler
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.summary import figures
-from raygenre.search.summary.figure_data import View
+from raygenre.search.summary.figure_data import SearchData
 from raygenre.search.summary.figures import TITLES
 from tests.conftest import new_ledger
 
@@ -73,7 +73,7 @@ def test_stopped_trials_are_drawn_where_too_few_ran_to_their_end_and_that_is_sai
     tracks: Dataset, tmp_path: Path
 ) -> None:
     ledger = searched(tmp_path, tracks, "csscs", scheduler="asha")
-    sample = View(ledger).sample(figures.FEWEST)
+    sample = SearchData(ledger).sample(figures.FEWEST)
     assert [trial.number for trial in sample.trials] == [0, 3, 1, 2, 4]
     assert sample.values.tolist() == [min(trial.intermediate_values.values()) for trial in sample.trials]
     said = "2 complete trials and 3 stopped early, each of these with its lowest loss until then"
@@ -84,7 +84,7 @@ def test_stopped_trials_are_drawn_where_too_few_ran_to_their_end_and_that_is_sai
     from raygenre.search.summary import matplotlib_figures
 
     contour, importances = Figure(), Figure()
-    matplotlib_figures.contour(contour, View(ledger), sample, *View(ledger).axes[:2])
+    matplotlib_figures.contour(contour, SearchData(ledger), sample, *SearchData(ledger).axes[:2])
     matplotlib_figures.importances(importances, {"decay": 0.5}, sample)
     for figure in (contour, importances):
         assert figure.axes[0].get_title() == said
@@ -92,7 +92,7 @@ def test_stopped_trials_are_drawn_where_too_few_ran_to_their_end_and_that_is_sai
 
 def test_where_enough_ran_to_their_end_stopped_trials_do_not_count(tracks: Dataset, tmp_path: Path) -> None:
     ledger = searched(tmp_path, tracks, "csccc", scheduler="asha")
-    assert View(ledger).sample(figures.FEWEST).trials == View(ledger).complete
+    assert SearchData(ledger).sample(figures.FEWEST).trials == SearchData(ledger).complete
     assert "stopped early" not in figures.draw(ledger).page
 
 
@@ -130,7 +130,7 @@ def test_drawing_leaves_matplotlib_and_warnings_as_they_were(tracks: Dataset, tm
 
 
 def test_the_best_and_the_stopped_are_told_apart(tracks: Dataset, tmp_path: Path) -> None:
-    view = View(searched(tmp_path, tracks, "cscfr", scheduler="asha"))
+    view = SearchData(searched(tmp_path, tracks, "cscfr", scheduler="asha"))
     assert [len(trials) for trials in (view.complete, view.stopped, view.failed)] == [2, 1, 1]
     assert len(view.trials) == 5
     from raygenre.search.summary import plotly_figures
@@ -149,6 +149,6 @@ def test_times_of_epochs_are_as_reported_and_even_between(tracks: Dataset, tmp_p
     # As of a driver that went on with the trial after the fourth epoch.
     ledger._heard[0] = {5: began.timestamp() + 300, 6: began.timestamp() + 360}
     ledger.finish(0)
-    minutes, epochs = View(ledger).progress(ledger.trials[0])
+    minutes, epochs = SearchData(ledger).progress(ledger.trials[0])
     assert epochs == [0, 1, 2, 3, 4, 5, 6]
     assert minutes == pytest.approx([0, 1, 2, 3, 4, 5, 6])

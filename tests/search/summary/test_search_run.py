@@ -22,7 +22,7 @@ from raygenre.search.summary import description
 from raygenre.search.summary.figures import TITLES
 from raygenre.search.summary.search_run import NOTE, trials_csv
 from raygenre.search.trials.finalists import Finalist
-from raygenre.search.trials.recorder import GONE, METRICS, Recorder
+from raygenre.search.trials.recorder import GONE, METRICS, TrialRecorder
 from raygenre.search.trials.trial_config import trial_config
 from raygenre.system import code_version
 from raygenre.system import hardware as machine
@@ -173,7 +173,7 @@ def test_a_trials_run_ends_as_the_trial_did(tracks: Dataset, tmp_path: Path) -> 
     """Complete and overtaken, complete and the best, stopped, failed, and still under way when the search was ended."""
     ledger = new_ledger(tmp_path / "studies", tracks, trials=5)
     tracker = Tracker(empty_storage(tmp_path), ledger.folder, ledger.id)
-    recorder = Recorder(ledger, tracker, tracker.start("search", "search"))
+    recorder = TrialRecorder(ledger, tracker, tracker.start("search", "search"))
     draw = sampler("random", seed=0, trials=9)
     ends = [("FINISHED", "complete"), ("FINISHED", "complete"), ("FINISHED", "pruned"), ("FAILED", "fail")]
     for number, epochs in enumerate((2, 2, 1, 1, 1)):
@@ -205,7 +205,7 @@ def test_a_trial_whose_worker_died_before_it_trained_holds_nothing_up(tracks: Da
     ledger = new_ledger(tmp_path / "studies", tracks, trials=1)
     tracker = Tracker(empty_storage(tmp_path), ledger.folder, ledger.id)
     search = tracker.start("search", "search")
-    recorder = Recorder(ledger, tracker, search)
+    recorder = TrialRecorder(ledger, tracker, search)
     config = trial_config(ledger, ledger.begin(sampler("random", seed=0, trials=9), ledger.config.distributions))
     ledger.finish(0, failure="its worker died")
     recorder.on_trial_error(0, [], Told(config))  # type: ignore[arg-type]  # and on_trial_start was never called

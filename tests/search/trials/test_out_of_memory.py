@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from raygenre.search.trials.out_of_memory import out_of_memory
+from raygenre.search.trials.out_of_memory import oom_reason
 
 TOO_MUCH = 1 << 50  # bytes
 
@@ -12,12 +12,12 @@ TOO_MUCH = 1 << 50  # bytes
 def test_every_kind_of_it_is_told_apart_from_other_errors() -> None:
     with pytest.raises(RuntimeError) as on_cpu:
         torch.empty(TOO_MUCH, dtype=torch.uint8)
-    assert out_of_memory(on_cpu.value).startswith("out of memory: ")
+    assert oom_reason(on_cpu.value).startswith("out of memory: ")
     with pytest.raises(MemoryError) as in_numpy:
         np.empty(TOO_MUCH, dtype=np.uint8)
-    assert out_of_memory(in_numpy.value).startswith("out of memory: Unable to allocate")
-    assert out_of_memory(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")).endswith("1 GiB")
+    assert oom_reason(in_numpy.value).startswith("out of memory: Unable to allocate")
+    assert oom_reason(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")).endswith("1 GiB")
     with pytest.raises(RuntimeError, match="must match") as another:
         torch.add(torch.ones(2), torch.ones(3))
     with pytest.raises(RuntimeError, match="must match"):
-        out_of_memory(another.value)
+        oom_reason(another.value)

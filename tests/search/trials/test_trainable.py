@@ -58,7 +58,7 @@ def test_the_state_keeps_the_predictions_of_the_best_epoch(tracks: Dataset, tmp_
     assert min(rows, key=lambda row: row["validation_loss"])["epoch"] < 4
     state = checkpoint.latest(folder)
     assert state is not None
-    logits, labels = checkpoint.held_out(state, tracks.labels)
+    logits, labels = checkpoint.validation_logits(state, tracks.labels)
     assert torch.equal(logits, torch.cat(best))
     assert labels.tolist() == [tracks.labels[i] for _, validation in data.folds for i in validation]
 
@@ -66,7 +66,7 @@ def test_the_state_keeps_the_predictions_of_the_best_epoch(tracks: Dataset, tmp_
     list(train(start(PLAN, spoiled, data, seed=1), data, epochs=4, place=Place(str(tmp_path / "halves"))))
     resumed = checkpoint.latest(tmp_path / "halves")
     assert resumed is not None
-    assert torch.equal(checkpoint.held_out(resumed, tracks.labels)[0], logits)
+    assert torch.equal(checkpoint.validation_logits(resumed, tracks.labels)[0], logits)
 
 
 def test_the_objective_is_the_lowest_mean_over_folds() -> None:

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from serve.admission.upload import Held, read_files
-from serve.admission.upload_slots import Arrivals
+from serve.admission.upload import MemoryBudget, read_files
+from serve.admission.upload_slots import UploadSlots
 from serve.errors import RefusalError
 from serve.settings import Settings
 
@@ -19,7 +19,9 @@ SETTINGS = Settings(most_bytes=1000, most_files=3)
 FORM = "multipart/form-data; boundary=b"
 
 
-def read(parts: Sequence[bytes], content_type: str = "", length: str = "", held: Held | None = None) -> list[bytes]:
+def read(
+    parts: Sequence[bytes], content_type: str = "", length: str = "", held: MemoryBudget | None = None
+) -> list[bytes]:
     waiting = list(parts)
 
     async def receive() -> dict[str, object]:
@@ -27,7 +29,7 @@ def read(parts: Sequence[bytes], content_type: str = "", length: str = "", held:
 
     headers = [(b"content-type", content_type.encode()), (b"content-length", length.encode())]
     request = Request({"type": "http", "headers": headers}, receive)
-    with (held or Held(10_000, 1)).account() as account:
+    with (held or MemoryBudget(10_000, 1)).account() as account:
         return asyncio.run(read_files(request, SETTINGS, account))
 
 
@@ -66,7 +68,7 @@ def test_the_limit_counts_what_comes_and_what_is_announced(content_type: str) ->
 
 
 def test_what_all_bodies_hold_is_bounded_and_given_back() -> None:
-    held = Held(1500, 7)
+    held = MemoryBudget(1500, 7)
     with held.account() as other:
         other.add(800)
         assert read([bytes(700)], held=held) == [bytes(700)]
@@ -82,7 +84,7 @@ def test_whoever_sends_longest_makes_room() -> None:
     """Three that never end, one that ends at once, and one that was done before."""
     headers: list[dict[str, str]] = []
 
-    async def send(arrivals: Arrivals, seconds: float) -> int:
+    async def send(arrivals: UploadSlots, seconds: float) -> int:
         try:
             async with arrivals.one():
                 await asyncio.sleep(seconds)
@@ -92,7 +94,7 @@ def test_whoever_sends_longest_makes_room() -> None:
         return 200
 
     async def crowd() -> list[int]:
-        arrivals = Arrivals(2, 7)
+        arrivals = UploadSlots(2, 7)
         assert await send(arrivals, 0) == 200
         slow = []
         for _ in range(3):
@@ -107,7 +109,7 @@ def test_whoever_sends_longest_makes_room() -> None:
 
 def test_a_time_limit_around_a_body_is_not_taken_for_its_place() -> None:
     async def send() -> None:
-        async with asyncio.timeout(0.01), Arrivals(2, 7).one():
+        async with asyncio.timeout(0.01), UploadSlots(2, 7).one():
             await asyncio.sleep(5)
 
     with pytest.raises(TimeoutError):

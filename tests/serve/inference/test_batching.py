@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from raygenre.model.classifier import Classifier
 from raygenre.model.network import GenreCNN, ModelConfig
-from serve.inference.batching import Forward, ForwardError
+from serve.inference.batching import Batcher, ForwardError
 from serve.monitoring.metrics import Metrics
 
 
 @dataclass
-class Held:
+class MemoryBudget:
     """A classifier whose network waits before each batch until it is let go, and what it was given."""
 
     classifier: Classifier
@@ -39,8 +39,8 @@ def small(genres: int = 2) -> Classifier:
 
 
 @pytest.fixture
-def held() -> Iterator[Held]:
-    made = Held(small())
+def held() -> Iterator[MemoryBudget]:
+    made = MemoryBudget(small())
     made.classifier.model.register_forward_pre_hook(made.wait)
     yield made
     made.go.set()
@@ -55,16 +55,16 @@ def windows(number: int, seed: int = 0) -> NDArray[np.uint8]:
     return np.random.default_rng(seed).integers(0, 256, (number, 128, 333), dtype=np.uint8)
 
 
-async def under_way(held: Held, forward: Forward, number: int) -> "asyncio.Task[NDArray[np.float32]]":
+async def under_way(held: MemoryBudget, forward: Batcher, number: int) -> "asyncio.Task[NDArray[np.float32]]":
     """Begin a song, and return once the network has its first batch."""
     task = asyncio.ensure_future(forward(held.classifier, windows(number)))
     assert await asyncio.to_thread(held.entered.wait, 60)
     return task
 
 
-def test_what_came_in_meanwhile_is_one_batch(held: Held, metrics: Metrics) -> None:
+def test_what_came_in_meanwhile_is_one_batch(held: MemoryBudget, metrics: Metrics) -> None:
     async def ask() -> list[Any]:
-        forward = Forward(4, metrics)
+        forward = Batcher(4, metrics)
         first = await under_way(held, forward, 1)
         others = [asyncio.ensure_future(forward(held.classifier, windows(1, seed))) for seed in range(1, 7)]
         await asyncio.sleep(0)  # they begin
@@ -77,9 +77,9 @@ def test_what_came_in_meanwhile_is_one_batch(held: Held, metrics: Metrics) -> No
         assert rows == pytest.approx(held.classifier.probabilities(windows(1, seed)), abs=1e-6)
 
 
-def test_a_long_song_does_not_hold_up_a_short_one(held: Held, metrics: Metrics) -> None:
+def test_a_long_song_does_not_hold_up_a_short_one(held: MemoryBudget, metrics: Metrics) -> None:
     async def ask() -> tuple[bool, NDArray[np.float32]]:
-        forward = Forward(2, metrics)
+        forward = Batcher(2, metrics)
         long = await under_way(held, forward, 30)
         short = asyncio.ensure_future(forward(held.classifier, windows(1, 1)))
         await asyncio.sleep(0)
@@ -94,14 +94,14 @@ def test_a_long_song_does_not_hold_up_a_short_one(held: Held, metrics: Metrics) 
     assert rows == pytest.approx(held.classifier.probabilities(windows(30)), abs=1e-6)  # in their order
 
 
-def test_a_network_that_fails_costs_its_own_songs_alone(held: Held, metrics: Metrics) -> None:
+def test_a_network_that_fails_costs_its_own_songs_alone(held: MemoryBudget, metrics: Metrics) -> None:
     broken = small(3)
     broken.model.classifier = torch.nn.Sequential(
         torch.nn.Linear(5, 3)
     )  # the layer before it has another number of units
 
     async def ask() -> list[Any]:
-        forward = Forward(8, metrics)
+        forward = Batcher(8, metrics)
         first = await under_way(held, forward, 1)
         others = [forward(broken, windows(2)), forward(held.classifier, windows(2, 1)), forward(broken, windows(1))]
         waiting = [asyncio.ensure_future(other) for other in others]
@@ -116,9 +116,9 @@ def test_a_network_that_fails_costs_its_own_songs_alone(held: Held, metrics: Met
     assert len(answered) == 2
 
 
-def test_windows_that_nobody_waits_for_are_dropped(held: Held, metrics: Metrics) -> None:
+def test_windows_that_nobody_waits_for_are_dropped(held: MemoryBudget, metrics: Metrics) -> None:
     async def ask() -> None:
-        forward = Forward(2, metrics)
+        forward = Batcher(2, metrics)
         first = await under_way(held, forward, 1)
         left = asyncio.ensure_future(forward(held.classifier, windows(20)))
         await asyncio.sleep(0)
@@ -134,5 +134,5 @@ def test_windows_that_nobody_waits_for_are_dropped(held: Held, metrics: Metrics)
 
 def test_several_threads_answer_one_song(metrics: Metrics) -> None:
     classifier = small()
-    rows = asyncio.run(Forward(2, metrics, threads=3)(classifier, windows(40)))
+    rows = asyncio.run(Batcher(2, metrics, threads=3)(classifier, windows(40)))
     assert rows == pytest.approx(classifier.probabilities(windows(40)), abs=1e-6)

@@ -9,7 +9,7 @@ import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve.network.proxy_environment import DEFAULTS
-from serve.network.proxy_middleware import Entrance, middlewares
+from serve.network.proxy_middleware import ProxyMiddleware, middlewares
 
 PLAIN = [[b"content-type", b"text/plain; charset=utf-8"]]
 
@@ -24,7 +24,7 @@ def pass_through(app: ASGIApp, headers: list[tuple[bytes, bytes]]) -> list[Messa
     async def receive() -> Message:
         return {"type": "http.request"}
 
-    asyncio.run(Entrance(app)({"type": "http", "headers": headers}, receive, send))
+    asyncio.run(ProxyMiddleware(app)({"type": "http", "headers": headers}, receive, send))
     return sent
 
 
@@ -133,7 +133,7 @@ def test_it_costs_next_to_nothing() -> None:
             await inner({"type": "http", "headers": headers}, receive, nothing)
         return (time.process_time() - began) / 2000
 
-    least = min(asyncio.run(seconds(Entrance(app))) for _ in range(3))
+    least = min(asyncio.run(seconds(ProxyMiddleware(app))) for _ in range(3))
     assert least < 100e-6  # some 5 µs on a quiet core
 
 
