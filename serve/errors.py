@@ -4,12 +4,13 @@ from http import HTTPStatus
 
 from fastapi.responses import JSONResponse
 
+from raygenre.errors import RaygenreError
 from serve.schema import Problem
 
 MEDIA_TYPE = "application/problem+json"
 
 
-class RefusalError(Exception):
+class RefusalError(RaygenreError):
     """A request is not answered as it wished.
 
     Attributes:

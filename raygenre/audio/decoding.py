@@ -17,6 +17,8 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from raygenre.errors import RaygenreError
+
 SUFFIXES = frozenset(
     {
         ".wav",
@@ -52,7 +54,7 @@ _IN_MEMORY, _MOST_COPIED = 1 << 25, 1 << 32  # bytes of a stream that cannot see
 _CONVERT = "convert it to FLAC or MP3, or copy it again from where it came"
 
 
-class AudioError(ValueError):
+class AudioError(RaygenreError, ValueError):
     """A file holds no audio that can be used; the message says why."""
 
 

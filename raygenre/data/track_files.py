@@ -18,12 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raygenre import audio
+from raygenre.errors import RaygenreError
 
 IMAGES, RECORDINGS = "images_original", "genres_original"
 KAGGLE_FOLDERS = (IMAGES, RECORDINGS)
 
 
-class DataError(ValueError):
+class DataError(RaygenreError, ValueError):
     """A data folder cannot be used; the message names the place and the remedy."""
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenre.data.dataset import Dataset
+from raygenre.errors import RaygenreError
 from raygenre.evaluation.metrics import Evaluation, evaluate
 from raygenre.evaluation.slices import TAUGHT, Known, Slice, slices
 from raygenre.model.classifier import Classifier
@@ -18,7 +19,7 @@ Side = Literal["test", "train", "all"]
 MISTAKES = 10  # that are shown
 
 
-class EvaluationError(ValueError):
+class EvaluationError(RaygenreError, ValueError):
     """The data hold nothing to evaluate on; the message names the remedy."""
 
 

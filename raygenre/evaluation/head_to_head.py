@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenre.data.dataset import Dataset, load
+from raygenre.errors import RaygenreError
 from raygenre.evaluation.paired_test import PairedTest
 from raygenre.evaluation.version_facts import VersionFacts
 from raygenre.model.classifier import Classifier
 from raygenre.model.seen_tracks import SeenTracks, fingerprint
 
 
-class NoContestError(ValueError):
+class NoContestError(RaygenreError, ValueError):
     """The two cannot be compared; the message says why."""
 
 

@@ -25,6 +25,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as serialise
 
 from raygenre import spectrogram
+from raygenre.errors import RaygenreError
 from raygenre.model.calibration import Calibration
 from raygenre.model.inference import predict_logits
 from raygenre.model.network import GenreCNN, ModelConfig
@@ -37,7 +38,7 @@ WEIGHTS, ABOUT = "weights.safetensors", "classifier.json"
 EXAMPLES, TRACKS = "examples.safetensors", "tracks.json"
 
 
-class ClassifierError(ValueError):
+class ClassifierError(RaygenreError, ValueError):
     """A folder does not hold a classifier that this version can load; the message says why."""
 
 

@@ -18,13 +18,14 @@ from safetensors.torch import save as serialise
 
 from raygenre import spectrogram
 from raygenre.audio.synthesis import synthesise
+from raygenre.errors import RaygenreError
 
 TOLERANCE = 0.01  # of a probability, between two machines or devices
 
 _GENRES = ("bells", "chiptune", "drone", "storm")  # one synthetic track each
 
 
-class SelfCheckError(ValueError):
+class SelfCheckError(RaygenreError, ValueError):
     """The answers here are not those that were stored."""
 
 

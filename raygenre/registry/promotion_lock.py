@@ -21,13 +21,15 @@ from pathlib import Path
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from raygenre.errors import RaygenreError
+
 LOCK = "raygenre-promotion-lock"
 DEAD = 60.0  # s that a lock on a server may be held
 _OWNER, _WHO = "owner", "held_by"
 _GONE = "RESOURCE_DOES_NOT_EXIST"
 
 
-class LockLostError(RuntimeError):
+class LockLostError(RaygenreError, RuntimeError):
     """Somebody else took the lock, or holds one that cannot be taken away; the message says what to do."""
 
 

@@ -17,6 +17,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from raygenre.errors import RaygenreError
 from raygenre.evaluation.version_facts import VersionFacts
 from raygenre.model.classifier import Classifier, ClassifierError
 from raygenre.registry.mlflow_model import save_pyfunc
@@ -28,7 +29,7 @@ CHAMPION = "champion"
 CHAMPION_URI = f"models:/{MODEL}@{CHAMPION}"
 
 
-class RegistryError(RuntimeError):
+class RegistryError(RaygenreError, RuntimeError):
     """A model cannot be had from the registry; the message says what to run."""
 
 

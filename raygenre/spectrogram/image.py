@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
+from raygenre.errors import RaygenreError
 from raygenre.spectrogram.levels import COLUMNS, LEFT, N_MELS, RIGHT
 from raygenre.spectrogram.magma import MAGMA
 
@@ -26,7 +27,7 @@ _BAND_OF_ROW = (BOTTOM - np.arange(TOP + 1, BOTTOM)) * 12_800 // 21_744
 _ROW_OF_BAND = np.array([np.flatnonzero(band == _BAND_OF_ROW)[0] for band in range(N_MELS)])
 
 
-class PictureError(ValueError):
+class PictureError(RaygenreError, ValueError):
     """An image is not a spectrogram drawn as the dataset's are."""
 
 

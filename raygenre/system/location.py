@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from raygenre.errors import RaygenreError
 from raygenre.system.atomic_write import write_whole
 
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+)://(?P<path>[^?]*)(?P<query>\?.*)?")
@@ -23,7 +24,7 @@ _OBJECTS = ("s3", "gcs", "abfs")
 """Stores, as pyarrow calls them, in which an object appears whole under its name and needs no folder."""
 
 
-class PlaceError(ValueError):
+class PlaceError(RaygenreError, ValueError):
     """A URL at which nothing can be kept; the message says why."""
 
 

@@ -19,13 +19,15 @@ from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any, Generic, TypeVar
 
+from raygenre.errors import RaygenreError
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _FEW = 16  # songs that one process has done before others have imported what they need, which takes some seconds
 
 
-class WorkerDiedError(RuntimeError):
+class WorkerDiedError(RaygenreError, RuntimeError):
     """The process that worked on an item ended without an answer; the message says how."""
 
 

@@ -18,6 +18,7 @@ import requests
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from raygenre.errors import RaygenreError
 from raygenre.system.redaction import masked
 from raygenre.system.storage import Storage
 
@@ -64,11 +65,11 @@ _REMEDIES = {
 }
 
 
-class ServerAddressError(ValueError):
+class ServerAddressError(RaygenreError, ValueError):
     """There is no MLflow at the address, or it may not be used; the message says which."""
 
 
-class ServerAwayError(RuntimeError):
+class ServerAwayError(RaygenreError, RuntimeError):
     """MLflow does not answer; the message says what is kept where, and how to go on."""
 
 

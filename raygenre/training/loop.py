@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from raygenre.errors import RaygenreError
 from raygenre.model.inference import CPU_CHUNK, predict_logits
 from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.model.precision import autocast
@@ -31,7 +32,7 @@ Levels = NDArray[np.uint8]
 Indices = NDArray[np.int64]
 
 
-class NonFiniteLossError(ArithmeticError):
+class NonFiniteLossError(RaygenreError, ArithmeticError):
     """A loss became NaN or infinite, so the weights are worthless."""
 
 

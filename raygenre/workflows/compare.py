@@ -16,6 +16,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
+from raygenre.errors import RaygenreError
 from raygenre.evaluation import head_to_head
 from raygenre.evaluation.paired_test import PairedTest
 from raygenre.evaluation.version_facts import VersionFacts
@@ -34,7 +35,7 @@ _SHORT = 8  # characters of a run's id
 _MISSING = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
-class UnknownRunError(ValueError):
+class UnknownRunError(RaygenreError, ValueError):
     """There is no such run; the message says what there is."""
 
 

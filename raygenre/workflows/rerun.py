@@ -16,6 +16,7 @@ import torch
 from raygenre.data import splits
 from raygenre.data.dataset import Dataset
 from raygenre.data.splits import Split
+from raygenre.errors import RaygenreError
 from raygenre.search.space import config_file
 from raygenre.search.space.config import SearchConfig
 from raygenre.search.space.space import Value, checked
@@ -31,7 +32,7 @@ _TRAININGS = ("trial", "finalist", "final")
 _UNKNOWN = "not recorded"
 
 
-class RerunError(ValueError):
+class RerunError(RaygenreError, ValueError):
     """A run cannot be trained again; the message says why."""
 
 

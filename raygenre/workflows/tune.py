@@ -13,6 +13,7 @@ from raygenre.data.dataset import Dataset
 from raygenre.data.duplicates import read_duplicates
 from raygenre.data.split_summary import test_digest
 from raygenre.data.splits import Split
+from raygenre.errors import RaygenreError
 from raygenre.evaluation import html_report, plots, tables
 from raygenre.evaluation.evaluate import evaluate_classifier
 from raygenre.evaluation.metrics import Evaluation
@@ -41,7 +42,7 @@ from raygenre.tracking.tracker import Tracker
 from raygenre.training import checkpoint
 
 
-class PromotionPendingError(RuntimeError):
+class PromotionPendingError(RaygenreError, RuntimeError):
     """The model is registered, but whether it becomes the champion could not be decided; the message says why.
 
     Attributes:

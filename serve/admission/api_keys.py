@@ -17,13 +17,14 @@ from typing import Self
 
 from starlette.datastructures import Headers
 
+from raygenre.errors import RaygenreError
 from serve.monitoring import logs
 from serve.settings import Settings
 
 SHORTEST = 16  # characters
 
 
-class KeyProblemError(ValueError):
+class KeyProblemError(RaygenreError, ValueError):
     """The settings leave the endpoint open, or name keys that cannot be used; the message says what to do."""
 
 

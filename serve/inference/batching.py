@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from raygenre.errors import RaygenreError
 from raygenre.model.classifier import Classifier
 from serve.monitoring.metrics import Metrics
 
 
-class ForwardError(RuntimeError):
+class ForwardError(RaygenreError, RuntimeError):
     """A model failed over a song."""
 
 

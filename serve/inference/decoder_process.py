@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenre import audio
+from raygenre.errors import RaygenreError
 
 FILES = 1000  # that a process decodes, before another one takes its place
 LED_ASTRAY = (
@@ -39,7 +40,7 @@ _BYTES_A_SECOND = 4 * 4 * audio.SAMPLE_RATE  # of sound: its samples in pieces, 
 _LONGEST_HEADER = 10_000  # bytes
 
 
-class CrashError(RuntimeError):
+class CrashError(RaygenreError, RuntimeError):
     """The process ended while it decoded a file.
 
     Attributes:

@@ -14,13 +14,15 @@ import uvicorn
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from raygenre.errors import RaygenreError
+
 KEPT_ALIVE = 90  # s that a connection may be silent between two requests, as with Ray's proxy
 LAST_CONNECTIONS = 0.1  # s for accepting those that were made before the replica ended
 LAST_WORDS = 1  # s for requests on connections that were made before the replica ended
 LONGEST_END = 15  # s for what is under way then; Ray gives all of it 20
 
 
-class DirectPortError(OSError):
+class DirectPortError(RaygenreError, OSError):
     """The replica cannot listen on the port; the message says why."""
 
 

@@ -10,6 +10,7 @@ import pytest
 from tests.helpers.project import ROOT
 
 FLOORS = {
+    "raygenre.errors": 0,
     "raygenre.audio": 1,
     "raygenre.system": 1,
     "raygenre.spectrogram": 2,
@@ -120,7 +121,7 @@ def state():
     chance = (numpy.random.get_state()[1].tobytes(), torch.get_rng_state().tolist(), random.getstate())
     return chance, dict(os.environ), list(logging.root.handlers), logging.root.level, torch.get_num_threads()
 before = state()
-import raygenre.cli, raygenre.job
+import raygenre.cli, raygenre.workflows.tune
 assert before == state(), [was == now for was, now in zip(before, state())]
 assert not ray.is_initialized()
 assert not os.listdir()

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
+from raygenre.errors import RaygenreError
 from raygenre.model.network import ModelConfig
 from raygenre.training.loop import TrainingConfig
 
@@ -19,7 +20,7 @@ Value = float | int | str
 Entry = Value | list[Value] | dict[str, Any]
 
 
-class SpaceError(ValueError):
+class SpaceError(RaygenreError, ValueError):
     """A space or a start point cannot be used; the message names the place and the remedy."""
 
 

@@ -11,6 +11,7 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from sqlalchemy.exc import SQLAlchemyError
 
+from raygenre.errors import RaygenreError
 from raygenre.system.location import Place
 from raygenre.system.redaction import masked
 
@@ -18,7 +19,7 @@ JOURNAL = "journal.log"
 LOCKED_SECONDS = 120  # s that a database may be locked by another process
 
 
-class StudyError(ValueError):
+class StudyError(RaygenreError, ValueError):
     """A study cannot be opened as asked; the message says what to do."""
 
 

@@ -7,10 +7,11 @@ from dataclasses import replace
 import ray
 from ray.exceptions import RayError as RayError  # for scripts, which do not import Ray themselves
 
+from raygenre.errors import RaygenreError
 from raygenre.search.space.config import Resources
 
 
-class ClusterError(RuntimeError):
+class ClusterError(RaygenreError, RuntimeError):
     """No cluster, or not one that can run a single trial."""
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import ray
 
+from raygenre.errors import RaygenreError
 from raygenre.search.space.config import Resources
 from raygenre.search.study.ledger import CHECKPOINT, Ledger
 from raygenre.search.trials.finalists import Finalist, result
@@ -18,7 +19,7 @@ _SEED = 2_000_000  # the final training's place in the row of seeds
 _MOST_THREADS = 8  # a step works on eight tracks at a time, and more threads would share one
 
 
-class TrainingFailedError(RuntimeError):
+class TrainingFailedError(RaygenreError, RuntimeError):
     """The winner's training ended without a network; the message says why."""
 
 
