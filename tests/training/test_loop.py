@@ -76,7 +76,7 @@ def test_chunks_of_a_batch_add_up_to_the_batch(tracks: Dataset, monkeypatch: pyt
     everything = np.arange(len(tracks.tracks), dtype=np.int64)
     weights = []
     for chunk in (5, 64):
-        monkeypatch.setattr("raygenre.training.CPU_CHUNK", chunk)
+        monkeypatch.setattr("raygenre.training.loop.CPU_CHUNK", chunk)
         config = TrainingConfig(batch_size=20, precision="float32")
         one = Member(plain, config, seed=0, train=everything, validation=everything[:0], device=CPU)
         list(fit(tracks.levels, tracks.labels, [one], epochs=1))
