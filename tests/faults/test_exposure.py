@@ -26,7 +26,7 @@ def test_a_replica_asks_its_ray_serve_where_it_listens_and_refuses_to_start(
         assert listen_host.host() == UNKNOWN
         with pytest.raises(ClickException, match="RAYGENRE_API_KEYS"):
             app(Settings.model_validate(settings))
-        monkeypatch.setattr("serve.app.listening.host", lambda: "")  # as where Serve does not run yet: replicas ask
+        monkeypatch.setattr("serve.app.listen_host.host", lambda: "")  # as where Serve does not run yet: replicas ask
         with pytest.raises(RuntimeError, match="exposed failed"):
             serve.run(app(Settings.model_validate(settings)), name="exposed")
         [deployment] = serve.status().applications["exposed"].deployments.values()
