@@ -1,0 +1,22 @@
+"""Options that several commands share, declared once."""
+
+from typing import Annotated
+
+import typer
+
+StorageOption = Annotated[
+    str | None,
+    typer.Option(
+        "--storage",
+        help="Folder for studies, runs and models (default: $RAYGENRE_STORAGE, else ./results).",
+        show_default=False,
+    ),
+]
+TrackingUriOption = Annotated[
+    str | None,
+    typer.Option(
+        "--tracking-uri",
+        help="MLflow server to use instead of the embedded SQLite database (default: $MLFLOW_TRACKING_URI).",
+        show_default=False,
+    ),
+]
