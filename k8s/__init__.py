@@ -1,1 +1,1 @@
-"""The project on Kubernetes: manifests, and the check that an operator would accept them."""
+"""The project on Kubernetes: manifests, and a check of them."""

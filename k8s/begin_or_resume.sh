@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Begin a study, or go on with it where an attempt before left it: what a search on a cluster runs on its head.
+# Start a study, or resume it where an earlier attempt stopped. The head of a search cluster runs this.
 #
 # Run:
-#     k8s/begin_or_resume.sh STUDY TRIALS [OPTIONS of experiments/tune.py for a study that begins]
+#     k8s/begin_or_resume.sh STUDY TRIALS [OPTIONS of experiments/tune.py for a new study]
 #
-# From the environment: RAYGENRE_STORAGE, and where they are set STUDY_URL, CPUS_PER_TRIAL, GPUS_PER_TRIAL and ADDRESS.
+# Reads from the environment: RAYGENRE_STORAGE and, if set, STUDY_URL, CPUS_PER_TRIAL, GPUS_PER_TRIAL and ADDRESS.
 set -euo pipefail
 study=$1 trials=$2
 shift 2

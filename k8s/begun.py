@@ -1,4 +1,4 @@
-"""Say whether a study was begun: `yes` or `no`. What begin_or_resume.sh asks, where the storage may be a URL.
+"""Print whether a study exists, `yes` or `no`, for begin_or_resume.sh. The storage may be a URL.
 
 Run:
     python -m k8s.begun STUDY              # the storage is RAYGENRE_STORAGE
@@ -11,7 +11,7 @@ from raygenre.system.storage import resolve
 
 
 def main(study: str) -> int:
-    """Print the word, and return the exit status: 1 if the storage cannot be asked."""
+    """Print the answer and return the exit status: 1 if the storage cannot be read."""
     try:
         studies = resolve().studies
         studies.check()

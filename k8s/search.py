@@ -1,10 +1,10 @@
-"""Print a search of an overlay as a RayJob that names its study, for `kubectl apply`.
+"""Print the search of an overlay as a RayJob for one study, for `kubectl apply`.
 
 Run:
     make k8s-search STUDY=first TRIALS=20 OVERLAY=gpu | kubectl apply --server-side -f -
-    python -m k8s.search gpu first 20 --epochs 60     # options of experiments/tune.py, for a study that begins
+    python -m k8s.search gpu first 20 --epochs 60     # options of experiments/tune.py, for a new study
 
-A study that exists goes on, up to the number of trials.
+An existing study is resumed, up to the number of trials.
 """
 
 import re
@@ -23,18 +23,21 @@ LONGEST = operator.LONGEST_NAME - len("search-")
 
 
 def search(overlay: str, study: str, trials: int, *options: str) -> list[dict[str, Any]]:
-    """Return the job, and the settings that it reads.
+    """Return the job and the settings that it reads.
 
     Raises:
-        ValueError: there is no such overlay, or the study's name is none for a job.
-        RenderingError: kustomize refuses.
+        ValueError: there is no such overlay, or the study's name cannot be part of a job's name.
+        RenderingError: kustomize fails.
     """
     if overlay not in rendering.names():
-        raise ValueError(f"there is no overlay {overlay!r}; known: {', '.join(rendering.names())}")
+        raise ValueError(f"there is no overlay {overlay!r}; overlays: {', '.join(rendering.names())}")
     if not _STUDY.fullmatch(study) or len(study) > LONGEST:
-        raise ValueError(f"a study on Kubernetes is named with at most {LONGEST} of a-z, 0-9 and '-', not {study!r}")
+        raise ValueError(
+            f"the study name {study!r} does not fit a Kubernetes job: use at most {LONGEST} of a-z, 0-9 and '-', "
+            "a letter first"
+        )
     if trials < 1:
-        raise ValueError(f"a search has at least one trial, not {trials}")
+        raise ValueError(f"TRIALS is {trials}; a search needs at least one trial")
     resources = rendering.parse(rendering.kubectl("kustomize", str(rendering.OVERLAYS / overlay / "search")))
     for resource in resources:
         if resource["kind"] == "RayJob":
@@ -44,7 +47,7 @@ def search(overlay: str, study: str, trials: int, *options: str) -> list[dict[st
 
 
 def main(arguments: list[str]) -> int:
-    """Print the search that the arguments name, and return the exit status."""
+    """Print the search and return the exit status."""
     try:
         overlay, study, trials, *options = arguments
         number = int(trials)

@@ -1,4 +1,4 @@
-"""What several tests share: a small data set, one Ray cluster for all, one finished search; and what marks a test.
+"""What tests share: a small data set, one Ray cluster, one finished search; and the marks and groups of tests.
 
 Heavy libraries are imported where a fixture needs them, so that tests of small parts start at once.
 """
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
     from tests.helpers.mlflow_server import MlflowServer
     from tests.helpers.rivals import Ring
 
-# No test may write to a tracking server or a storage that the person who runs it works with.
+# No test may write to the tracking server or storage of the person who runs it.
 for variable in [name for name in os.environ if name.startswith(("MLFLOW_", "RAYGENRE_", "RAY_ADDRESS"))]:
     del os.environ[variable]
 
-# Two workers share the cores with the processes that they start. Where more threads than cores wait for each other,
-# as after every block of a spectrogram, drawing one takes ten times as long.
+# Two workers share the cores with the processes that they start. With more threads than cores, which wait for each
+# other after every block of a spectrogram, drawing one takes ten times as long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# Without the bytecode of their imports, processes compile them again, 6 s of CPU time each.
+# Without cached bytecode every process compiles its imports, 6 s of CPU time each.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
-# A shell that starts the tests in the background has them ignore Ctrl-C, and all processes that they start.
+# Tests that a shell starts in the background ignore Ctrl-C, and so do the processes that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 GENRES = ("bells", "drone", "storm")
@@ -47,11 +47,11 @@ GROUPS = {
     "mlflow_server": "mlflow",
     "rivals_ring": "registry",
 }
-"""Fixtures that take long, and the group of tests that is kept in one worker of pytest-xdist because of each."""
+"""Expensive fixtures, and the group of tests that stays in one worker of pytest-xdist because of each."""
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Do not import files of slow tests alone where slow tests are not wanted: some import for seconds."""
+    """Skip files with only slow tests unless slow tests are wanted: some take seconds to import."""
     wanted = config.option.markexpr
     if wanted in ("not slow", "unit", "integration", "unit or integration") and collection_path.suffix == ".py":
         return bool(re.search(r"^pytestmark = .*mark\.slow\b", collection_path.read_text(), re.MULTILINE)) or None
@@ -60,7 +60,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Complete the marks `integration` and `unit`, and group the tests: by what they share, else by file.
+    """Add the marks `integration` and `unit`, and group tests by the fixture they share, else by file.
 
     Workers take the groups in the order of the tests, so that what takes longest is begun first.
     """
@@ -80,7 +80,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def nothing_left_in_the_environment() -> Iterator[None]:
-    """Have a test fail that leaves MLflow's settings to those after it, which would fail in its stead."""
+    """Fail a test that leaves MLflow's settings in the environment, where they would break later tests."""
     yield
     left = [name for name in os.environ if name.startswith("MLFLOW_HTTP_")]
     for name in left:
@@ -90,7 +90,7 @@ def nothing_left_in_the_environment() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class FinishedSearch:
-    """A search that ran to its end, and what it printed."""
+    """A finished search and its output."""
 
     storage: "Storage"
     ledger: "Ledger"
@@ -139,7 +139,7 @@ def ray_cluster() -> Iterator[None]:
 
 
 def small_config(tracks: "Dataset", **changes: object) -> "SearchConfig":
-    """A search of seconds."""
+    """The configuration of a search that takes seconds."""
     from raygenre.search.space.config import SearchConfig
 
     fields = {
@@ -194,7 +194,7 @@ def finished(tracks: "Dataset", ray_cluster: None, tmp_path_factory: pytest.Temp
 
 @pytest.fixture(scope="session")
 def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[MlflowServer]":
-    """A tracking server for tests that leave it running."""
+    """A tracking server, for tests that do not stop it."""
     from tests.helpers.mlflow_server import MlflowServer
 
     server = MlflowServer(tmp_path_factory.mktemp("mlflow"))

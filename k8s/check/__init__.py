@@ -1,5 +1,5 @@
-"""`make k8s-check`: whether the manifests are what a cluster, its operators and its people would take.
+"""`make k8s-check`: checks the manifests before a cluster does.
 
-Each module is one reason to refuse. It has `problems(resources)`, which yields a line for each thing that is wrong in a
-rendering, a list of Kubernetes objects as they come out of kustomize.
+Each module checks one thing. Its `problems(resources)` yields one line for each problem in a rendering, which is a list
+of Kubernetes objects as kustomize prints them.
 """

@@ -1,10 +1,10 @@
-"""Check every overlay, by itself and with the components that go with it.
+"""The command `make k8s-check`: checks every overlay, alone and with its components.
 
 Run:
     make k8s-check                         # or: python -m k8s.check; half a minute
-    KUBERAY_CRDS=DIR make k8s-check        # Ray's kinds against the operator's CustomResourceDefinitions too
-    KUBECONFIG=FILE make k8s-check         # and a server-side dry run of each, on a server with these definitions
-    make k8s-check OVERLAY=prod            # of one overlay alone, as for a server on which it runs
+    KUBERAY_CRDS=DIR make k8s-check        # also Ray's kinds against the operator's CustomResourceDefinitions
+    KUBECONFIG=FILE make k8s-check         # also a server-side dry run, on a server with these definitions
+    make k8s-check OVERLAY=prod            # one overlay only, as for a server that runs it
 """
 
 import os
@@ -32,8 +32,8 @@ from k8s.check import (
 )
 from k8s.check.rendering import RenderingError, Resource
 
-LEFT_OUT = """left out: Ray's kinds against the operator's CustomResourceDefinitions. They are the four files
-    ray.io_*.yaml of helm-chart/kuberay-operator/crds in KubeRay's repository, at the version of the operator; then
+LEFT_OUT = """skipped: Ray's kinds against the operator's CustomResourceDefinitions. Download the four files
+    ray.io_*.yaml of helm-chart/kuberay-operator/crds from KubeRay's repository, at the operator's version, then run
     KUBERAY_CRDS=DIR make k8s-check"""
 CHECKS = (
     operator,
@@ -53,19 +53,19 @@ CHECKS = (
 
 
 def problems(resources: list[Resource], crds: schemas.Schemas | None) -> Iterator[str]:
-    """Yield everything that is wrong in a rendering."""
+    """Yield every problem in a rendering."""
     shape = list(schemas.problems(resources, crds))
     yield from shape
-    if not shape:  # what has not its shape is not read further
+    if not shape:  # the other checks rely on the schemas
         for check in CHECKS:
             yield from check.problems(resources)
 
 
 def main(arguments: list[str]) -> int:
-    """Check the overlays that are named, or all; print what is wrong, and return the exit status."""
+    """Check the named overlays, or all; print the problems and return the exit status."""
     folder = os.environ.get("KUBERAY_CRDS")
     if unknown := sorted(set(arguments) - set(rendering.names())):
-        sys.stdout.write(f"there is no overlay {', '.join(unknown)}; known: {', '.join(rendering.names())}\n")
+        sys.stdout.write(f"there is no overlay {', '.join(unknown)}; overlays: {', '.join(rendering.names())}\n")
         return 2
     try:
         crds = schemas.read_crds(Path(folder)) if folder else None
@@ -91,19 +91,23 @@ def _check(called: str, resources: list[Resource], crds: schemas.Schemas | None)
 
 
 def _try(called: str, resources: list[Resource]) -> int:
-    """Have the server try what it can know: kinds of operators that it has not are left out."""
+    """Dry-run what the server can validate: kinds of operators that it does not have are skipped."""
     versions = server.versions()
     kinds = [(one["apiVersion"], one["kind"]) for one in resources]
     missing = {kind for kind in kinds if kind in schemas.extensions() and kind[0] not in versions}
     tried = [one for one, kind in zip(resources, kinds, strict=True) if kind not in missing]
     answer = server.answer(tried)
     found = {kind: server.others(kind[0], versions) for kind in sorted(missing)}
-    moved = [f"{kind}: the server has no {ours}, but {', '.join(has)}" for (ours, kind), has in found.items() if has]
+    moved = [
+        f"{kind}: the server does not have {ours}; it has {', '.join(has)}"
+        for (ours, kind), has in found.items()
+        if has
+    ]
     failed = _report(f"{called} on the server", tried, [*answer.problems, *moved])
     sys.stdout.writelines(f"    {line}\n" for line in answer.warnings)
     absent = sorted(kind for (_, kind), has in found.items() if not has)
     if absent:
-        sys.stdout.write(f"    left out, since the server has no such kind: {', '.join(absent)}\n")
+        sys.stdout.write(f"    skipped because the server has no such kind: {', '.join(absent)}\n")
     return failed
 
 

@@ -1,4 +1,4 @@
-"""Whether the alert rules hold those of serve/monitoring, and whether the runbook has a page for each."""
+"""Checks that the alert rules match those of serve/monitoring and that the runbook has a section for each."""
 
 import re
 from collections.abc import Iterator
@@ -12,14 +12,14 @@ RUNBOOK = ROOT / "k8s" / "README.md"
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
-    """Yield alerts that differ, are missing, or that nobody is told what to do about."""
+    """Yield alerts that differ, are missing, or have no section in the runbook."""
     for resource in (one for one in resources if one["kind"] == "PrometheusRule"):
         rules = {rule["alert"]: rule for group in resource["spec"]["groups"] for rule in group["rules"]}
         for rule in (one for group in yaml.safe_load(ENDPOINT.read_text())["groups"] for one in group["rules"]):
             here = rules.get(rule["alert"], {})
             for field in ("expr", "for", "annotations"):
                 if here.get(field) != rule.get(field):
-                    yield f"{name(resource)}: {field} of {rule['alert']} is not that of serve/monitoring/alerts.yml"
+                    yield f"{name(resource)}: {field} of {rule['alert']} differs from serve/monitoring/alerts.yml"
         pages = set(re.findall(r"^### (\w+)$", RUNBOOK.read_text(), re.MULTILINE))
         for alert in sorted(rules.keys() - pages):
-            yield f"{name(resource)}: {RUNBOOK.name} has no page for {alert}"
+            yield f"{name(resource)}: {RUNBOOK.name} has no section for {alert}"

@@ -1,4 +1,4 @@
-"""Whether the API server would take what containers ask for: no schema compares a request with its limit."""
+"""Checks resource quantities: schemas do not compare a request with its limit."""
 
 from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
@@ -13,7 +13,7 @@ UNITS = _BINARY | _DECIMAL | {"m": Decimal("0.001")}
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
-    """Yield amounts that are none, requests beyond their limits, and parts of what comes as a whole."""
+    """Yield invalid quantities, requests above their limits, and fractions of whole devices."""
     for pod in pods(resources):
         for container in pod.containers:
             where = f"{pod.where}, container {container['name']}"
@@ -30,24 +30,24 @@ def _compared(resources: dict[str, Any]) -> Iterator[str]:
             yield f"resources: {what}: {error}"
             continue
         least, most = amounts.get("requests"), amounts.get("limits")
-        if "/" in what:  # of a device plugin, as GPUs: nobody has a part of one, or gets one that he did not reserve
+        if "/" in what:  # of a device plugin, such as GPUs: not divisible, and requests must equal limits
             if any(number != number.to_integral_value() for number in amounts.values()):
                 yield f"resources: {what} comes in whole numbers, not {' or '.join(map(str, texts.values()))}"
             elif most is None or least not in (None, most):
-                yield f"resources: what requests and limits say of {what} has to be the same"
+                yield f"resources: requests and limits of {what} must be equal"
         elif least is not None and most is not None and least > most:
-            yield f"resources: the request of {texts['requests']} {what} is beyond its limit {texts['limits']}"
+            yield f"resources: the request of {texts['requests']} {what} exceeds its limit {texts['limits']}"
 
 
 def amount(given: object) -> Decimal:
-    """Return what an amount of Kubernetes is as a number, as 0.2 for `200m`.
+    """Return a Kubernetes quantity as a number, such as 0.2 for `200m`.
 
     Raises:
-        ValueError: it is no amount.
+        ValueError: it is not a quantity.
     """
     text = str(given)
     unit = next((unit for unit in UNITS if text.endswith(unit)), "")
     try:
         return Decimal(text.removesuffix(unit)) * UNITS.get(unit, Decimal(1))
     except InvalidOperation as error:
-        raise ValueError(f"{text!r} is no amount") from error
+        raise ValueError(f"{text!r} is not a quantity") from error

@@ -1,4 +1,4 @@
-"""Whether pods say how they are, are bounded, and end without cutting somebody off."""
+"""Checks probes, resource limits, spreading, graceful shutdown and disruption budgets."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,11 +12,11 @@ from k8s.check.rendering import Resource, name
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 AMOUNTS = ("cpu", "memory", "ephemeral-storage")
 READY = "/readyz"
-"""What a replica answers with 200 once it has a model."""
+"""Answers 200 once a replica has a model."""
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
-    """Yield what would be noticed at the first drain or the first full node."""
+    """Yield what would fail at the first drain or on the first full node."""
     found = list(pods(resources))
     for pod in found:
         for container in pod.containers:
@@ -33,7 +33,7 @@ def problems(resources: list[Resource]) -> Iterator[str]:
 
 def _amounts(container: dict[str, Any]) -> Iterator[str]:
     if container["name"] == WAITING:
-        return  # the operator gives it two, and the namespace's LimitRange the third
+        return  # the operator sets two of them, and the namespace's LimitRange the third
     resources = container.get("resources") or {}
     for kind in ("requests", "limits"):
         missing = [amount for amount in AMOUNTS if amount not in (resources.get(kind) or {})]
@@ -48,12 +48,12 @@ def _probes(pod: Pod, container: dict[str, Any]) -> Iterator[str]:
     for kind in PROBES:
         probe = container.get(kind)
         if not probe:
-            yield f"there is no {kind}"
+            yield f"{kind} is missing"
             continue
         for action in ("httpGet", "tcpSocket"):
             port = (probe.get(action) or {}).get("port")
             if port and port not in {one["containerPort"] for one in ports} | {one.get("name") for one in ports}:
-                yield f"{kind} asks port {port}, on which it does not listen"
+                yield f"{kind} uses port {port}, on which the container does not listen"
 
 
 def _spread(pod: Pod) -> Iterator[str]:
@@ -66,7 +66,7 @@ def _service(spec: dict[str, Any], mine: list[Pod]) -> Iterator[str]:
     config = yaml.safe_load(spec["serveConfigV2"])
     http = config.get("http_options") or {}
     if not spec.get("excludeHeadPodFromServeSvc"):
-        yield "excludeHeadPodFromServeSvc is not true: requests go to a head that may be away"
+        yield "excludeHeadPodFromServeSvc is not true: requests would go to a head that may be down"
     applications = config["applications"]
     deployments = [one for application in applications for one in application.get("deployments", [])]
     seconds = max([float(one.get("graceful_shutdown_timeout_s", 20)) for one in deployments] or [20.0])
@@ -80,24 +80,24 @@ def _service(spec: dict[str, Any], mine: list[Pod]) -> Iterator[str]:
         if pod.role != WORKER:
             continue
         if ports.get("serve") != http.get("port", 8000):
-            yield f"{pod.where}: its port serve is {ports.get('serve')}, and Serve listens on {http.get('port', 8000)}"
+            yield f"{pod.where}: its port serve is {ports.get('serve')}, but Serve listens on {http.get('port', 8000)}"
         probe = (container.get("readinessProbe") or {}).get("httpGet") or {}
         if probe.get("path") != READY or probe.get("port") not in ("serve", ports.get("serve")):
-            yield f"{pod.where}: readiness is not {READY} on the port serve: a pod without a champion would be asked"
+            yield f"{pod.where}: readinessProbe is not {READY} on port serve: it would get requests without a champion"
         sleep = ((container.get("lifecycle") or {}).get("preStop") or {}).get("sleep", {}).get("seconds", 0)
         if sleep <= http.get("request_timeout_s", 60):
             yield f"{pod.where}: preStop ends after {sleep} s, before the longest request"
         if pod.spec.get("terminationGracePeriodSeconds", 30) <= sleep + seconds:
-            yield f"{pod.where}: terminationGracePeriodSeconds are not longer than the drain of {sleep + seconds:g} s"
+            yield f"{pod.where}: terminationGracePeriodSeconds is not longer than the drain of {sleep + seconds:g} s"
 
 
 def _budget(spec: dict[str, Any], found: list[Pod]) -> Iterator[str]:
     chosen = [pod for pod in found if selects(spec["selector"], pod.labels)]
     if not chosen:
-        yield "its selector finds no pod"
+        yield "its selector matches no pod"
     for pod in chosen:
         if pod.role and not isinstance(spec.get("minAvailable"), int):
-            yield f"{pod.where}: Kubernetes knows no scale of a RayCluster; give minAvailable as a number"
+            yield f"{pod.where}: a RayCluster has no scale subresource; give minAvailable as a number"
             continue
         if pod.role == WORKER:
             groups = pod.owner["spec"].get("rayClusterConfig", {}).get("workerGroupSpecs", [])
@@ -105,4 +105,4 @@ def _budget(spec: dict[str, Any], found: list[Pod]) -> Iterator[str]:
         else:
             count = pod.owner["spec"].get("replicas", 1)
         if isinstance(spec.get("minAvailable"), int) and spec["minAvailable"] >= count:
-            yield f"{pod.where}: of {count} pods none may go, so that no node can be drained"
+            yield f"{pod.where}: none of {count} pods may be evicted, so no node can be drained"

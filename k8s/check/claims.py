@@ -1,6 +1,6 @@
-"""Whether a search that keeps its studies at a URL can begin where no class of volumes has ReadWriteMany.
+"""Checks that a search with its studies at a URL can start where no storage class has ReadWriteMany.
 
-That is what it keeps them there for. Such a claim stays unbound, and a pod that mounts it is never scheduled.
+On such clusters a ReadWriteMany claim stays unbound, and a pod that mounts it is never scheduled.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ SHARED = "ReadWriteMany"
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
-    """Yield pods with a storage at a URL that wait for a volume which many nodes write."""
+    """Yield pods with a storage at a URL that also mount a ReadWriteMany claim."""
     maps = {one["metadata"]["name"]: one.get("data") or {} for one in resources if one["kind"] == "ConfigMap"}
     claims = [one for one in resources if one["kind"] == "PersistentVolumeClaim"]
     shared = {one["metadata"]["name"] for one in claims if SHARED in one["spec"]["accessModes"]}
@@ -22,11 +22,11 @@ def problems(resources: list[Resource]) -> Iterator[str]:
         for volume in pod.spec.get("volumes", []) if urls else []:
             claim = (volume.get("persistentVolumeClaim") or {}).get("claimName")
             if claim in shared:
-                yield f"{pod.where}: its storage is {urls[0]}, and it waits for {claim}, a claim of {SHARED}"
+                yield f"{pod.where}: its storage is {urls[0]}, but it mounts {claim}, a {SHARED} claim"
 
 
 def _settings(pod: Pod) -> Iterator[str]:
-    """Names of the ConfigMaps that a pod takes its environment from."""
+    """Yield the names of the ConfigMaps that a pod takes its environment from."""
     for container in pod.containers:
         for source in container.get("envFrom", []):
             if "configMapRef" in source:

@@ -1,6 +1,6 @@
-"""Whether nobody outside reaches what runs code, and nobody inside may do everything.
+"""Checks that nothing outside the cluster reaches a port that runs code, and that no account may do everything.
 
-Ray's dashboard takes jobs, its client port and its GCS do so without asking; a head's service has all three.
+Ray's dashboard accepts jobs; its client port and its GCS do so without authentication. A head's service has all three.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ _DOORS: dict[object, str] = {DASHBOARD: "dashboard", RAY_CLIENT: "client", GCS: 
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
-    """Yield ways in from outside, and rights over the whole cluster."""
+    """Yield routes from outside and rights over the whole cluster."""
     heads = [pod for pod in pods(resources) if pod.role == HEAD]
     behind = {
         one["metadata"]["name"]
@@ -37,9 +37,9 @@ def problems(resources: list[Resource]) -> Iterator[str]:
 def _service(resource: Resource) -> Iterator[str]:
     spec = resource.get("spec") or {}
     if resource["kind"] == "Service" and spec.get("type", "ClusterIP") != "ClusterIP":
-        yield f"a {spec['type']} is reached from outside of the cluster"
+        yield f"a {spec['type']} is reachable from outside the cluster"
     if resource["kind"] == "Service" and spec.get("externalIPs"):
-        yield "externalIPs are reached from outside of the cluster"
+        yield "externalIPs are reachable from outside the cluster"
     cluster = clusters(resource)
     if cluster is None:
         return
@@ -48,18 +48,18 @@ def _service(resource: Resource) -> Iterator[str]:
         yield "enableIngress puts the dashboard on an Ingress"
     for kind in (head.get("serviceType"), (head.get("headService") or {}).get("spec", {}).get("type")):
         if kind not in (None, "ClusterIP"):
-            yield f"the head's service is a {kind}: the dashboard is reached from outside of the cluster"
+            yield f"the head's service is a {kind}: the dashboard is reachable from outside the cluster"
 
 
 def _led(spec: dict[str, Any], behind: set[str]) -> Iterator[str]:
-    """Where a route leads that must lead nowhere."""
+    """Yield backends of a route that must not be reachable from outside."""
     for service, port in _backends(spec):
         if service in behind or service.endswith(_HEADS_SERVICE) or port in (*_DOORS, *_DOORS.values()):
-            yield f"it leads from outside to {service}, port {port}, of a Ray head, where code is run"
+            yield f"it routes outside traffic to {service}, port {port}, of a Ray head, which runs code"
 
 
 def _backends(value: object) -> Iterator[tuple[str, object]]:
-    """Yield services and ports wherever a route names them: `service` of an Ingress, `backendRefs` of the others."""
+    """Yield the services and ports that a route names: `service` of an Ingress, `backendRefs` of the others."""
     if isinstance(value, list):
         for part in value:
             yield from _backends(part)
@@ -76,7 +76,7 @@ def _backends(value: object) -> Iterator[tuple[str, object]]:
 
 def _rights(resource: Resource) -> Iterator[str]:
     if resource["kind"] in ("RoleBinding", "ClusterRoleBinding") and resource["roleRef"]["name"] == ADMIN:
-        yield f"it binds {ADMIN}, which may do everything"
+        yield f"it binds {ADMIN}, which has every permission"
     for rule in resource.get("rules") or [] if resource["kind"] in ("Role", "ClusterRole") else []:
         if "*" in rule.get("verbs", []) or "*" in rule.get("resources", []):
-            yield "a rule with * gives more than anything here needs"
+            yield "a rule with * grants more than anything here needs"

@@ -1,7 +1,7 @@
-"""Whether Ray's object store fits into the memory that a pod has for it.
+"""Checks that Ray's object store fits into the /dev/shm of its pod.
 
-Ray takes 30 % of the memory unless it is told otherwise, whatever /dev/shm has, and where that is too small puts the
-store on the disk, with a warning in a log.
+Ray takes 30 % of the memory by default, whatever the size of /dev/shm. If that is too small it puts the store on the
+disk, with a warning in a log.
 """
 
 from collections.abc import Iterator
@@ -16,16 +16,16 @@ _UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
-    """Yield nodes whose store has no size, or one that is larger than its place."""
+    """Yield nodes whose object store has no size, or is larger than its volume."""
     for pod in (one for one in pods(resources) if one.role in (HEAD, WORKER)):
         params = _group(pod.owner, pod.where).get("rayStartParams") or {}
         room = _room(pod.spec)
         if _PARAM not in params:
-            yield f"{pod.where}: rayStartParams have no {_PARAM}; Ray takes 30 % of the memory, or the disk"
+            yield f"{pod.where}: rayStartParams lack {_PARAM}; Ray would take 30 % of the memory, or the disk"
         elif room is None:
-            yield f"{pod.where}: {_FOLDER} is no memory volume with a sizeLimit"
+            yield f"{pod.where}: {_FOLDER} is not a memory volume with a sizeLimit"
         elif int(params[_PARAM]) > SHARE * room:
-            yield f"{pod.where}: {_PARAM} is more than {SHARE:.0%} of {_FOLDER}, and so would be on the disk"
+            yield f"{pod.where}: {_PARAM} exceeds {SHARE:.0%} of {_FOLDER}, so the store would be on the disk"
 
 
 def _group(owner: Resource, where: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""Whether the policies let through what has to flow, and nothing that must not.
+"""Checks that network policies allow the traffic that is needed and no other.
 
-What has to flow is read from the objects: an address in a pod's settings, a secret for something outside, the nodes of
-a Ray cluster among themselves, the operator and a job's submitter to the dashboard, an autoscaler to the API server.
+What is needed follows from the objects: an address in a pod's settings, a secret for an outside service, the nodes of a
+Ray cluster among themselves, the operator and a job's submitter to the dashboard, an autoscaler to the API server.
 """
 
 from collections.abc import Iterator
@@ -29,33 +29,33 @@ from k8s.check.references import addresses
 from k8s.check.rendering import Resource, name
 
 DASHBOARD, RAY_CLIENT, GCS, DNS, SERVE, API, HTTP, XDS = 8265, 10001, 6379, 53, 8000, 443, 80, 15012
-_FOR_OUTSIDE = (SERVE, HTTP)  # whom a load balancer's network is let in to
+_FOR_OUTSIDE = (SERVE, HTTP)  # ports that a load balancer's network may reach
 API_SERVER = "kube-apiserver"
-"""What Cilium calls the API server, which its own policies reach and those of Kubernetes do not."""
+"""Cilium's name for the API server. Only its own policies can name it; those of Kubernetes cannot."""
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
-    """Yield flows that are cut off, ports that nothing listens on, and doors that stand open."""
+    """Yield blocked traffic, ports that nothing listens on, and ports that are too open."""
     policies = [resource for resource in resources if resource["kind"] == "NetworkPolicy"]
     found = [*pods(resources), *gateways(resources)]
     denied = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
     if not any(policy["spec"] == denied for policy in policies):
-        yield "no NetworkPolicy denies everything that the others do not allow"
+        yield "no NetworkPolicy denies all traffic by default"
     for policy in policies:
         yield from _idle(policy, found)
     needed = ((source, target, Door(port)) for source, target, port in _needed(resources, found))
     for source, target, door in [*_names(found), *needed]:
         for direction, one, other in (("Egress", source, target), ("Ingress", target, source)):
             if isinstance(one, Pod) and not allowed(policies, direction, one, other, door):
-                missing = "the way out" if direction == "Egress" else "the way in"
-                yield f"policies cut off {source.where} from {target.where}, port {door}: {missing} is missing"
+                missing = "egress" if direction == "Egress" else "ingress"
+                yield f"policies block {source.where} from {target.where}, port {door}: {missing} is not allowed"
     for pod in found:
         yield from _open(policies, pod, found)
     yield from _cilium([one for one in resources if one["kind"] == "CiliumNetworkPolicy"], found)
 
 
 def _names(found: list[Pod]) -> Iterator[tuple[Pod | Peer, Pod | Peer, Door]]:
-    """Names are asked by UDP, and by TCP where the answer is long."""
+    """Yield DNS traffic: UDP, and TCP for long answers."""
     for pod in found:
         yield from ((pod, peer, Door(DNS, protocol)) for peer in (NAMES, NODE_NAMES) for protocol in (UDP, TCP))
 
@@ -121,28 +121,28 @@ def _open(policies: list[Resource], pod: Pod, found: list[Pod]) -> Iterator[str]
 
 
 def _cilium(policies: list[Resource], found: list[Pod]) -> Iterator[str]:
-    """With Cilium's policies every head that scales has one to the API server, and none is for nobody."""
+    """Yield autoscaling heads that Cilium's policies keep from the API server, and policies that select no pod."""
     for policy in policies:
         if not any(selects(policy["spec"]["endpointSelector"], pod.labels) for pod in found):
-            yield f"{name(policy)}: its endpointSelector finds no pod"
+            yield f"{name(policy)}: its endpointSelector matches no pod"
     for pod in found if policies else []:
         if pod.role == HEAD and (clusters(pod.owner) or {}).get("enableInTreeAutoscaling"):
             mine = [one["spec"] for one in policies if selects(one["spec"]["endpointSelector"], pod.labels)]
             if not any(API_SERVER in rule.get("toEntities", []) for spec in mine for rule in spec.get("egress", [])):
-                yield f"Cilium's policies cut off {pod.where} from {API_SERVER}"
+                yield f"Cilium's policies block {pod.where} from {API_SERVER}"
 
 
 def _kin(one: Pod, other: Pod) -> bool:
-    """Two searches share a policy; a token keeps them apart."""
+    """Return whether both are searches: they share a policy, and a token keeps them apart."""
     return {one.owner["kind"], other.owner["kind"]} == {"RayJob"}
 
 
 def _idle(policy: Resource, found: list[Pod]) -> Iterator[str]:
-    """Ports of pods that do not listen on them, and selectors that find nobody."""
+    """Yield ports that no selected pod listens on, and selectors that match no pod."""
     spec = policy["spec"]
     chosen = [pod for pod in found if selects(spec["podSelector"], pod.labels)]
     if not chosen:
-        yield f"{name(policy)}: its podSelector finds no pod"
+        yield f"{name(policy)}: its podSelector matches no pod"
     for rule in spec.get("ingress", []):
         yield from _deaf(policy, rule, chosen)
     for rule in spec.get("egress", []):
@@ -150,7 +150,7 @@ def _idle(policy: Resource, found: list[Pod]) -> Iterator[str]:
         inside = [peer for peer in peers if "podSelector" in peer and "namespaceSelector" not in peer]
         targets = [pod for pod in found if any(selects(peer["podSelector"], pod.labels) for peer in inside)]
         if inside and not targets:
-            yield f"{name(policy)}: a rule's podSelector finds no pod"
+            yield f"{name(policy)}: a rule's podSelector matches no pod"
         if inside and len(inside) == len(peers):
             yield from _deaf(policy, rule, targets)
 

@@ -1,4 +1,4 @@
-"""What KubeRay 1.7 refuses although its CRDs allow it."""
+"""Checks what KubeRay 1.7 rejects although its CRDs allow it."""
 
 import re
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ _ORDER = ("DeleteWorkers", "DeleteCluster", "DeleteSelf")
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
-    """Yield what the operator would answer with an error in an object's status."""
+    """Yield what the operator would report as an error in an object's status."""
     for resource in resources:
         cluster = clusters(resource)
         if cluster is None:
@@ -36,9 +36,9 @@ def problems(resources: list[Resource]) -> Iterator[str]:
 def _name(resource: Resource) -> Iterator[str]:
     given = resource["metadata"]["name"]
     if len(given) > LONGEST_NAME:
-        yield f"the name has {len(given)} characters, and the operator takes {LONGEST_NAME}"
+        yield f"the name has {len(given)} characters; the operator allows {LONGEST_NAME}"
     if not _LABEL.fullmatch(given):
-        yield "the name has to be small letters, digits and '-', with a letter first"
+        yield "the name must be lowercase letters, digits and '-', with a letter first"
 
 
 def _cluster(cluster: dict[str, Any]) -> Iterator[str]:
@@ -48,9 +48,9 @@ def _cluster(cluster: dict[str, Any]) -> Iterator[str]:
     for called, group in groups:
         params = group.get("rayStartParams") or {}
         if group.get("resources") and {"num-cpus", "num-gpus", "memory", "resources"} & params.keys():
-            yield f"{called}: resources stand in rayStartParams and beside them; use one"
+            yield f"{called}: resources are set in rayStartParams and in resources; use one"
         if "labels" in params:
-            yield f"{called}: labels are no rayStartParam; use the group's labels"
+            yield f"{called}: labels is not a rayStartParam; use the group's labels"
         policy = group["template"]["spec"].get("restartPolicy", "Never")
         if scales and (cluster.get("autoscalerOptions") or {}).get("version") == "v2" and policy != "Never":
             yield f"{called}: autoscaler v2 needs restartPolicy Never, not {policy}"
@@ -64,7 +64,7 @@ def _cluster(cluster: dict[str, Any]) -> Iterator[str]:
 def _tokens(cluster: dict[str, Any]) -> Iterator[str]:
     options = cluster.get("authOptions") or {}
     if options.get("mode") != "token":
-        yield "authOptions.mode is not token: whoever reaches the dashboard runs code"
+        yield "authOptions.mode is not token: anyone who reaches the dashboard can run code"
         return
     version = tuple(int(part) for part in re.findall(r"\d+", cluster.get("rayVersion", ""))[:2])
     if version < TOKENS_SINCE:
@@ -74,14 +74,14 @@ def _tokens(cluster: dict[str, Any]) -> Iterator[str]:
 
 
 def _memory(cluster: dict[str, Any]) -> Iterator[str]:
-    """What the operator says of fault tolerance."""
+    """Yield what the operator rejects about fault tolerance."""
     head = cluster["headGroupSpec"]
     container = head["template"]["spec"]["containers"][0]
     given = {variable["name"] for variable in container.get("env", [])}
     given |= {param.replace("-", "_").upper() for param in (head.get("rayStartParams") or {})}
     tolerant = cluster.get("gcsFaultToleranceOptions")
     for variable in sorted(given & {"RAY_REDIS_ADDRESS", "REDIS_PASSWORD", "REDIS_USERNAME"}):
-        yield f"head: {variable} belongs into gcsFaultToleranceOptions"
+        yield f"head: {variable} belongs in gcsFaultToleranceOptions"
     if tolerant and tolerant.get("backend", "redis") == "redis" and not tolerant.get("redisAddress"):
         yield "gcsFaultToleranceOptions has no redisAddress"
 
@@ -90,9 +90,9 @@ def _job(spec: dict[str, Any], cluster: dict[str, Any]) -> Iterator[str]:
     rules = (spec.get("deletionStrategy") or {}).get("deletionRules", [])
     shuts = bool(spec.get("shutdownAfterJobFinishes"))
     if rules and shuts:
-        yield "deletionRules and shutdownAfterJobFinishes exclude each other"
+        yield "deletionRules and shutdownAfterJobFinishes are mutually exclusive"
     if not rules and not shuts:
-        yield "nothing ends the cluster of a finished job: neither deletionRules nor shutdownAfterJobFinishes"
+        yield "nothing deletes the cluster of a finished job: set deletionRules or shutdownAfterJobFinishes"
     if spec.get("suspend") and not shuts:
         yield "a suspended job needs shutdownAfterJobFinishes"
     if spec.get("ttlSecondsAfterFinished") and not shuts:
@@ -108,21 +108,21 @@ def _job(spec: dict[str, Any], cluster: dict[str, Any]) -> Iterator[str]:
         if ("jobStatus" in condition) == ("jobDeploymentStatus" in condition):
             yield "a deletion rule's condition needs either jobStatus or jobDeploymentStatus"
         if rule["policy"] == "DeleteWorkers" and cluster.get("enableInTreeAutoscaling"):
-            yield "DeleteWorkers does not go with the autoscaler"
+            yield "DeleteWorkers cannot be combined with the autoscaler"
         if (state, rule["policy"]) in seen:
-            yield f"two deletion rules say {rule['policy']} of {state}"
+            yield f"two deletion rules have {rule['policy']} for {state}"
         seen[state, rule["policy"]] = condition.get("ttlSeconds", 0)
     for state in {state for state, _ in seen}:
         seconds = [seen[state, policy] for policy in _ORDER if (state, policy) in seen]
         if seconds != sorted(seconds):
-            yield f"deletion rules of {state} take away the whole before its parts"
+            yield f"deletion rules for {state} delete the whole before its parts"
 
 
 def _service(spec: dict[str, Any], cluster: dict[str, Any]) -> Iterator[str]:
     upgrade = spec.get("upgradeStrategy") or {}
     kinds = ("NewCluster", "NewClusterWithIncrementalUpgrade", "None")
     if upgrade.get("type", "NewCluster") not in kinds:
-        yield f"upgradeStrategy.type is none of {', '.join(kinds)}"
+        yield f"upgradeStrategy.type is not one of {', '.join(kinds)}"
     if upgrade.get("type") == "NewClusterWithIncrementalUpgrade":
         options = upgrade.get("clusterUpgradeOptions") or {}
         if not cluster.get("enableInTreeAutoscaling"):
@@ -133,13 +133,13 @@ def _service(spec: dict[str, Any], cluster: dict[str, Any]) -> Iterator[str]:
             yield "an incremental upgrade needs stepSizePercent of 0 to 100 and intervalSeconds above 0"
     head = cluster["headGroupSpec"]
     if (head.get("headService") or {}).get("metadata", {}).get("name"):
-        yield "the head's service cannot be named"
+        yield "the head's service cannot have a name of its own"
     ports = {port["name"] for port in head["template"]["spec"]["containers"][0].get("ports", [])}
     if ports and "serve" not in ports:
-        yield "head: the operator makes the service from a port named serve, which is not there"
+        yield "head: the port named serve is missing; the operator makes the service from it"
     try:
         config = yaml.safe_load(spec.get("serveConfigV2", ""))
     except yaml.YAMLError:
         config = None
     if not isinstance(config, dict) or not config.get("applications"):
-        yield "serveConfigV2 is no YAML with applications"
+        yield "serveConfigV2 is not YAML with applications"

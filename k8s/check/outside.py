@@ -1,4 +1,4 @@
-"""What the manifests name and do not make: secrets, which people create, and what every cluster has."""
+"""What the manifests refer to but do not create: secrets, which people create, and what every cluster has."""
 
 SECRETS = {
     "ray-token": {"auth_token"},
@@ -11,10 +11,10 @@ SECRETS = {
     "s3": {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"},
     "redis": {"password"},
 }
-"""Secrets by name, with their keys; README.md has the command for each."""
+"""Secrets by name, with their keys. README.md has the command that creates each."""
 
 PORTS = {"postgres-mlflow": 5432, "postgres-search": 5432, "s3": 443}
-"""Where a pod that is given a secret has to get with it, outside of the namespace."""
+"""The port outside the namespace that a pod with this secret has to reach."""
 
 CONFIG_MAPS = {"kube-root-ca.crt": {"ca.crt"}}
-"""ConfigMaps that Kubernetes puts into every namespace."""
+"""ConfigMaps that Kubernetes creates in every namespace."""

@@ -1,4 +1,4 @@
-"""Who has to do with a rendering's pods and is in none: other namespaces' pods, addresses, and a Gateway's own."""
+"""Peers of a rendering's pods that are not in it: pods of other namespaces, addresses, and a Gateway's pods."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ NAMESPACE = "kubernetes.io/metadata.name"
 
 @dataclass(frozen=True)
 class Peer:
-    """A pod of another namespace, or an address that is no pod's.
+    """A pod of another namespace, or an address outside all pods.
 
     Attributes:
         namespace: its labels; None for an address.
         labels: of the pod.
-        address: what ipBlocks are held against; pods have none, for a pod's address may be anything.
+        address: compared with ipBlocks; empty for pods, whose address may be any.
     """
 
     where: str
@@ -31,13 +31,13 @@ NODE_NAMES = Peer("the node's DNS cache", None, {}, "169.254.20.10")
 METADATA = Peer("the node's metadata", None, {}, "169.254.169.254")
 STRANGER = Peer("a pod of another namespace", {NAMESPACE: "stranger"}, {"app": "stranger"})
 CLIENT = Peer("a client's pod", {NAMESPACE: "client", "raygenre/clients": "true"}, {"app": "client"})
-OUTSIDE = Peer("an address outside", None, {}, "203.0.113.10")  # of those kept for documents
+OUTSIDE = Peer("an address outside", None, {}, "203.0.113.10")  # reserved for documentation
 PROMETHEUS = Peer("Prometheus", {NAMESPACE: "monitoring"}, {"app.kubernetes.io/name": "prometheus"})
 ISTIOD = Peer("Istio's control plane", {NAMESPACE: "istio-system"}, {"app": "istiod"})
 
 
 def gateways(resources: list[Resource]) -> Iterator[Pod]:
-    """Yield the pods of the Gateway that the operator makes for incremental upgrades, as Istio runs them beside it."""
+    """Yield the pods of the Gateway for incremental upgrades, as Istio runs them in the same namespace."""
     for resource in resources:
         if called := gateway(resource):
             labels = {"gateway.networking.k8s.io/gateway-name": called}
@@ -45,7 +45,7 @@ def gateways(resources: list[Resource]) -> Iterator[Pod]:
 
 
 def envoy(resource: Resource) -> Peer:
-    """Return a pod of the same Gateway as Envoy Gateway runs it: in its own namespace."""
+    """Return a pod of the Gateway as Envoy Gateway runs it: in Envoy's own namespace."""
     labels = {
         "gateway.envoyproxy.io/owning-gateway-name": gateway(resource),
         "gateway.envoyproxy.io/owning-gateway-namespace": "raygenre",
@@ -54,7 +54,7 @@ def envoy(resource: Resource) -> Peer:
 
 
 def gateway(resource: Resource) -> str:
-    """Return the name of the Gateway that the operator makes for an object; empty without one."""
+    """Return the name of the Gateway that the operator creates for an object, or an empty string."""
     if resource["kind"] != "RayService":
         return ""
     options = (resource["spec"].get("upgradeStrategy") or {}).get("clusterUpgradeOptions") or {}

@@ -1,8 +1,8 @@
-"""The profile `restricted` of pod security, as far as a pod template can break it.
+"""Checks of the pod security profile `restricted`, as far as a pod template can violate it.
 
-https://kubernetes.io/docs/concepts/security/pod-security-standards/ has each rule; those for Windows are here as well,
-since the admission asks for them whatever a node runs. Two rules are this project's own: a user is named, for an image
-may change its mind, and no container writes to its own files.
+https://kubernetes.io/docs/concepts/security/pod-security-standards/ lists the rules. The Windows rules are
+included, since admission applies them on any node. Two rules are this project's own: the user is explicit, because an
+image may change its own, and the root filesystem is read-only.
 """
 
 from collections.abc import Iterator
@@ -49,7 +49,7 @@ _HOOKS = (
 
 
 def of_pod(pod: Pod) -> Iterator[str]:
-    """Yield what is wrong with the pod as a whole."""
+    """Yield the problems of the pod as a whole."""
     spec = pod.spec
     for switch in ("hostNetwork", "hostPID", "hostIPC"):
         if spec.get(switch):
@@ -71,11 +71,11 @@ def of_pod(pod: Pod) -> Iterator[str]:
             yield f"securityContext.sysctls: {sysctl['name']} is not allowed"
     for key, profile in pod.annotations.items():
         if key.startswith(_APP_ARMOR) and profile != "runtime/default" and not profile.startswith("localhost/"):
-            yield f"the annotation {key} is {profile}, and so no AppArmor"
+            yield f"the annotation {key} is {profile}, which is not an AppArmor profile"
 
 
 def of_container(pod: Pod, container: dict[str, Any]) -> Iterator[str]:
-    """Yield what is wrong with one of its containers, what it has from the pod included."""
+    """Yield the problems of one container, including what it inherits from the pod."""
     whole, own = pod.spec.get("securityContext") or {}, container.get("securityContext") or {}
     if own.get("allowPrivilegeEscalation") is not False:
         yield "securityContext.allowPrivilegeEscalation is not false"
@@ -87,7 +87,7 @@ def of_container(pod: Pod, container: dict[str, Any]) -> Iterator[str]:
     if not own.get("runAsNonRoot", whole.get("runAsNonRoot")):
         yield "securityContext.runAsNonRoot is not true"
     if own.get("runAsUser", whole.get("runAsUser")) in (None, 0):
-        yield "securityContext.runAsUser is not a user other than root"
+        yield "securityContext.runAsUser is root or not set"
     profile = own.get("seccompProfile") or whole.get("seccompProfile") or {}
     if profile.get("type") not in _CONFINED:
         yield "securityContext.seccompProfile is not RuntimeDefault"
@@ -103,16 +103,16 @@ def of_container(pod: Pod, container: dict[str, Any]) -> Iterator[str]:
         for part in hook:
             action = action.get(part) or {}
         if any((action.get(kind) or {}).get("host") for kind in ("httpGet", "tcpSocket")):
-            yield f"{'.'.join(hook)} asks another host"
+            yield f"{'.'.join(hook)} uses another host"
 
 
 def _confined(context: dict[str, Any]) -> Iterator[str]:
-    """What a pod and a container may say alike."""
+    """Yield problems of the fields that pods and containers share."""
     labels = context.get("seLinuxOptions") or {}
     if labels.get("type", "") not in ("", *CONTAINER_TYPES):
-        yield f"securityContext.seLinuxOptions: the type {labels['type']} is none of a container"
+        yield f"securityContext.seLinuxOptions: the type {labels['type']} is not a container type"
     if labels.get("user") or labels.get("role"):
-        yield "securityContext.seLinuxOptions name a user or a role"
+        yield "securityContext.seLinuxOptions sets a user or a role"
     profile = (context.get("appArmorProfile") or {}).get("type", "RuntimeDefault")
     if profile not in _CONFINED:
         yield f"securityContext.appArmorProfile is {profile}"

@@ -1,8 +1,8 @@
-"""Every pod that a rendering leads to, those that the operator makes of Ray kinds included.
+"""Every pod of a rendering, including those that the operator creates from Ray kinds.
 
-The operator adds to what a template says: labels by which heads and workers are told apart, the autoscaler's container
-in heads that scale, a container in workers that waits for the head, a pod that submits a job, and one that clears Redis
-when a cluster with fault tolerance is deleted.
+The operator adds to a template: labels that distinguish heads and workers, the autoscaler's container in heads that
+scale, an init container in workers that waits for the head, a pod that submits a job, and one that clears Redis when a
+cluster with fault tolerance is deleted.
 """
 
 import re
@@ -15,9 +15,9 @@ from k8s.check.rendering import Resource, name
 HEAD, WORKER, SUBMITTER, CLEANUP = "head", "worker", "submitter", "redis-cleanup"
 AUTOSCALER, WAITING = "autoscaler", "wait-gcs-ready"
 """Containers that the operator adds to heads and to workers."""
-GATEWAY = "gateway"  # of a controller that nobody here sees; peers.py has them
+GATEWAY = "gateway"  # created by a controller; see peers.py
 _TEMPLATED = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job")
-_PORTS = (  # rayStartParams that name a port which a node listens on, with the operator's defaults where it has one
+_PORTS = (  # rayStartParams that set a port which a node listens on
     "node-manager-port",
     "object-manager-port",
     "runtime-env-agent-port",
@@ -26,24 +26,24 @@ _PORTS = (  # rayStartParams that name a port which a node listens on, with the 
     "metrics-export-port",
 )
 _OPTIONS = ("image", "imagePullPolicy", "env", "envFrom", "resources", "securityContext", "volumeMounts")
-"""Of autoscalerOptions, what becomes the container's."""
+"""The fields of autoscalerOptions that the container gets."""
 _INHERITED = ("image", "imagePullPolicy", "env", "envFrom", "securityContext", "volumeMounts")
-"""What the container that waits has from the worker's own; its resources are always the same."""
+"""What the waiting container inherits from the worker's own. Its resources are fixed."""
 _WAITING_AMOUNTS = {"cpu": "200m", "memory": "256Mi"}
 
 
 @dataclass(frozen=True)
 class Pod:
-    """A pod template with what is added to it.
+    """A pod template with what the operator adds.
 
     Attributes:
-        where: how messages call it.
+        where: its name in messages.
         owner: the object that it comes from.
         role: head, worker, submitter, redis-cleanup or gateway of a Ray kind; empty otherwise.
-        labels: that policies and services select by.
+        labels: those that policies and services select by.
         spec: of the pod.
         listens: ports, as first and last of a range.
-        runs_on: whether it is meant to run without end.
+        runs_on: whether it is meant to run indefinitely.
         annotations: of the template.
     """
 
@@ -58,22 +58,22 @@ class Pod:
 
     @property
     def containers(self) -> list[dict[str, Any]]:
-        """All containers, those that run first included."""
+        """All containers, including init containers."""
         return [*self.spec.get("initContainers", []), *self.spec.get("containers", [])]
 
     @property
     def ports(self) -> dict[str, int]:
-        """Ports that have a name."""
+        """The named ports."""
         given = [port for container in self.containers for port in container.get("ports", [])]
         return {port["name"]: port["containerPort"] for port in given if "name" in port}
 
     def hears(self, port: int) -> bool:
-        """Whether something in it listens on a port."""
+        """Return whether a container listens on a port."""
         return any(first <= port <= last for first, last in self.listens)
 
 
 def clusters(resource: Resource) -> dict[str, Any] | None:
-    """Return the Ray cluster that an object describes, if it does."""
+    """Return the Ray cluster that an object describes, or None."""
     spec: dict[str, Any] = resource.get("spec") or {}
     found: dict[str, Any] | None = {
         "RayCluster": spec,
@@ -154,7 +154,7 @@ def _pod(
 
 
 def template(pod: Pod) -> Resource:
-    """Return a pod that the operator would make as an object that Kubernetes knows by itself."""
+    """Return a pod that the operator would create as a core Kubernetes object."""
     called = re.sub("[^a-z0-9]+", "-", pod.where.lower())
     home = {"namespace": pod.owner["metadata"]["namespace"]} if "namespace" in pod.owner["metadata"] else {}
     metadata = {"labels": pod.labels, "annotations": pod.annotations}

@@ -1,4 +1,4 @@
-"""What a NetworkPolicy lets through, as Kubernetes reads it: whom a selector means, and which ports an entry."""
+"""How Kubernetes evaluates a NetworkPolicy: which pods a selector matches, and which ports an entry covers."""
 
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
@@ -14,18 +14,18 @@ _HOME = {NAMESPACE: "raygenre"}
 
 @dataclass(frozen=True)
 class Door:
-    """A port, with what is spoken there; an entry of a policy that names no protocol means TCP."""
+    """A port and its protocol; policy entries without a protocol mean TCP."""
 
     port: int
     protocol: str = TCP
 
     def __str__(self) -> str:
-        """As messages call it."""
+        """Its name in messages."""
         return str(self.port) if self.protocol == TCP else f"{self.port} of {self.protocol}"
 
 
 def allowed(policies: list[Resource], direction: str, pod: Pod, other: Pod | Peer, door: Door | None) -> bool:
-    """Whether a pod's policies let a connection in from another, or out to it, by a door or by any; several add up."""
+    """Return whether a pod's policies allow a connection from or to a peer on a port, or on any. Policies add up."""
     mine = [one["spec"] for one in policies if selects(one["spec"]["podSelector"], pod.labels)]
     held = [spec for spec in mine if direction in spec.get("policyTypes", ["Ingress"])]
     rules = [rule for spec in held for rule in spec.get(direction.lower(), [])]
@@ -33,7 +33,7 @@ def allowed(policies: list[Resource], direction: str, pod: Pod, other: Pod | Pee
 
 
 def selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
-    """Whether a selector means something with these labels."""
+    """Return whether a selector matches these labels."""
     if not selector.get("matchLabels", {}).items() <= labels.items():
         return False
     for rule in selector.get("matchExpressions", []):

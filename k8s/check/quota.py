@@ -1,6 +1,6 @@
-"""Whether the quota has room for the service that a Gateway's controller makes, and for no other way into the cluster.
+"""Checks that the quota has room for the service of a Gateway, and for no other route into the cluster.
 
-A LoadBalancer counts as one, and as a node's port for each of its ports: two for Istio's, which adds one of its own.
+A LoadBalancer counts as one, plus one node port for each of its ports: two for Istio's, which adds one of its own.
 """
 
 from collections.abc import Iterator
@@ -9,14 +9,14 @@ from k8s.check.peers import gateway
 from k8s.check.rendering import Resource, name
 
 SERVICE = {"services.loadbalancers": 1, "services.nodeports": 2}
-"""What one Gateway's service counts."""
+"""What the service of one Gateway counts."""
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
-    """Yield amounts that are not what the Gateways need."""
+    """Yield quotas that differ from what the Gateways need."""
     number = sum(bool(gateway(resource)) for resource in resources)
     for quota in (one for one in resources if one["kind"] == "ResourceQuota"):
         for amount, each in SERVICE.items():
             given, needed = quota["spec"]["hard"].get(amount), number * each
             if given != str(needed):
-                yield f"{name(quota)}: {amount} is {given}, and the Gateways need {needed}"
+                yield f"{name(quota)}: {amount} is {given}, but the Gateways need {needed}"

@@ -1,4 +1,4 @@
-"""Whether everything that is named exists: in the rendering, or among what `outside.py` declares."""
+"""Checks that every reference exists, in the rendering or in `outside.py`."""
 
 import re
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ _ADDRESS = re.compile(r"(?:https?://)?([a-z0-9-]+)(?:\.raygenre[a-z.]*)?:(\d+)/?
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
-    """Yield what is named and is not there."""
+    """Yield references to what does not exist."""
     there = {(resource["kind"], resource["metadata"]["name"]): resource for resource in resources}
     found = list(pods(resources))
     for pod in found:
@@ -43,7 +43,7 @@ def problems(resources: list[Resource]) -> Iterator[str]:
 
 
 def _named(pod: Pod) -> Iterator[tuple[str, str, str]]:
-    """Yield kind, name and key (or nothing) of all that a pod refers to."""
+    """Yield kind, name and key (or an empty string) of everything that a pod refers to."""
     spec = pod.spec
     yield "ServiceAccount", spec.get("serviceAccountName", "default"), ""
     if "priorityClassName" in spec:
@@ -84,7 +84,7 @@ def _mounted(part: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
 
 
 def _keys(there: dict[tuple[str, str], Resource], kind: str, called: str) -> set[str] | None:
-    """Return the keys of something named, or None if it is not there."""
+    """Return the keys of a referenced object, or None if it does not exist."""
     declared = {"Secret": outside.SECRETS, "ConfigMap": outside.CONFIG_MAPS}.get(kind, {})
     if called in declared:
         return declared[called]
@@ -93,7 +93,7 @@ def _keys(there: dict[tuple[str, str], Resource], kind: str, called: str) -> set
 
 
 def _volumes(pod: Pod) -> Iterator[str]:
-    """A volume that nobody mounts, but for those that are mounted by what the operator adds."""
+    """Yield volumes that no container mounts, except those mounted by what the operator adds."""
     mounted = {mount["name"] for container in pod.containers for mount in container.get("volumeMounts", [])}
     if pod.role in ("", HEAD):
         for volume in pod.spec.get("volumes", []):
@@ -107,11 +107,11 @@ def _mounts(pod: Pod) -> Iterator[str]:
     for container in pod.containers:
         for mount in container.get("volumeMounts", []):
             if mount["name"] not in known:
-                yield f"{pod.where}, container {container['name']}: there is no volume {mount['name']}"
+                yield f"{pod.where}, container {container['name']}: volume {mount['name']} does not exist"
 
 
 def addresses(resource: Resource) -> Iterator[tuple[str, int]]:
-    """Yield the services that settings name, with the port."""
+    """Yield the services that settings refer to, with the port."""
     texts = list((resource.get("data") or {}).values()) if resource["kind"] == "ConfigMap" else []
     cluster = clusters(resource) or {}
     if "gcsFaultToleranceOptions" in cluster:
@@ -129,11 +129,11 @@ def _reached(resource: Resource, service: Resource | None, called: str, port: in
 
 
 def _behind(service: Resource, found: list[Pod]) -> Iterator[str]:
-    """A service has pods, and its ports are theirs."""
+    """Yield a service's missing pods and ports."""
     selector = service["spec"].get("selector") or {}
     chosen = [pod for pod in found if selector.items() <= pod.labels.items()]
     if not chosen:
-        yield f"{name(service)}: its selector finds no pod"
+        yield f"{name(service)}: its selector matches no pod"
     for pod in chosen:
         ports = [port for container in pod.containers for port in container.get("ports", [])]
         for one in service["spec"]["ports"]:

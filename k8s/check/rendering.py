@@ -1,4 +1,4 @@
-"""Overlays as kustomize renders them, with the loader and the search beside them, alone and with components."""
+"""Renders overlays with kustomize, with their loader and search, alone and with components."""
 
 import json
 import os
@@ -15,7 +15,7 @@ OVERLAYS = ROOT / "k8s" / "overlays"
 COMPONENTS = ROOT / "k8s" / "components"
 WARNING = "Warning: "
 OLDEST = (1, 30)
-"""kubectl whose kustomize knows components as they are used here."""
+"""The oldest kubectl whose kustomize supports components as they are used here."""
 
 Resource = dict[str, Any]
 
@@ -24,24 +24,24 @@ COMBINATIONS: dict[str, tuple[Sequence[str], Sequence[str]]] = {
     "gpu": (("cilium", "monitoring"), ("bucket", "kueue")),
     "prod": (("gateway", "monitoring"), ("bucket", "kueue")),
 }
-"""The components beside an overlay of this project, and those beside its search."""
+"""The components to check each overlay with, and those to check its search with."""
 
 
 class RenderingError(RuntimeError):
-    """kubectl is missing or too old, or kustomize refuses; the message says which."""
+    """kubectl is missing or too old, or kustomize fails; the message says which."""
 
 
 def kubectl(*arguments: str, text: str | None = None) -> str:
     """Run kubectl and return what it prints.
 
     Raises:
-        RenderingError: there is none, it fails, or it does not end.
+        RenderingError: kubectl is missing, fails, or does not finish in time.
     """
     return kubectl_warned(*arguments, text=text)[0]
 
 
 def kubectl_warned(*arguments: str, text: str | None = None) -> tuple[str, list[str]]:
-    """Run kubectl and return what it prints, and of what an API server warns although it does as it is told.
+    """Run kubectl and return what it prints and the warnings of the API server.
 
     Raises:
         RenderingError: as above.
@@ -59,7 +59,7 @@ def kubectl_warned(*arguments: str, text: str | None = None) -> tuple[str, list[
 
 
 def check_kubectl() -> None:
-    """See that kubectl is there, and new enough.
+    """Check that kubectl is installed and new enough.
 
     Raises:
         RenderingError: it is not.
@@ -76,15 +76,15 @@ def parse(text: str) -> list[Resource]:
 
 
 def names() -> list[str]:
-    """Return the overlays that there are."""
+    """Return the names of the overlays."""
     return sorted(path.parent.name for path in OVERLAYS.glob("*/kustomization.yaml"))
 
 
 def render(overlay: str, components: Sequence[str] = (), search_components: Sequence[str] = ()) -> list[Resource]:
-    """Render an overlay with its loader, and its search, the first and the last with components.
+    """Render an overlay with its loader and its search, the overlay and the search with components.
 
     Raises:
-        RenderingError: kustomize refuses.
+        RenderingError: kustomize fails.
     """
     folder = OVERLAYS / overlay
     return [*_with(folder, components), *_with(folder / "loader", ()), *_with(folder / "search", search_components)]
@@ -106,5 +106,5 @@ def _with(folder: Path, components: Sequence[str]) -> list[Resource]:
 
 
 def name(resource: Resource) -> str:
-    """Return how messages call an object."""
+    """Return the name of an object in messages."""
     return f"{resource['kind']} {resource['metadata']['name']}"

@@ -1,4 +1,4 @@
-"""What a CRD asks beyond JSON Schema: rules in CEL, and lists whose items are told apart by some of their fields."""
+"""What a CRD validates beyond JSON Schema: CEL rules, and lists whose items have key fields."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import jsonschema
 
 RULES: dict[str, Callable[[Any], bool]] = {
-    "self == oldSelf": lambda value: True,  # of a change alone
+    "self == oldSelf": lambda value: True,  # about changes only
     "self in ['ray.io/kuberay-operator', 'kueue.x-k8s.io/multikueue']": lambda value: (
         value in ("ray.io/kuberay-operator", "kueue.x-k8s.io/multikueue")
     ),
@@ -26,7 +26,7 @@ RULES: dict[str, Callable[[Any], bool]] = {
 """Every rule of KubeRay's CRDs, as CEL and as Python."""
 
 KEPT = ("x-kubernetes-validations", "x-kubernetes-list-map-keys")
-"""Of a structural schema, beside what JSON Schema knows."""
+"""Keywords of a structural schema that JSON Schema does not have."""
 
 _Errors = Iterator[jsonschema.ValidationError]
 
@@ -35,19 +35,19 @@ def _told(validator: object, rules: list[dict[str, str]], value: object, schema:
     for rule in rules:
         holds = RULES.get(rule["rule"])
         if holds is None:
-            yield jsonschema.ValidationError(f"the CRD has a rule that is not known here: {rule['rule']}")
+            yield jsonschema.ValidationError(f"the CRD has a rule that rules.py lacks: {rule['rule']}")
         elif not holds(value):
             yield jsonschema.ValidationError(rule.get("message", rule["rule"]))
 
 
 def _apart(validator: object, keys: list[str], value: list[dict[str, Any]], schema: dict[str, Any]) -> _Errors:
-    """The API server merges such a list by these keys, and so takes none that lacks one or stands there twice."""
+    """Yield items that lack a key or share one: the API server merges such a list by its keys."""
     filled = schema.get("items", {}).get("properties", {})
     seen: set[tuple[object, ...]] = set()
     for item in value:
         key = tuple(item.get(one, filled.get(one, {}).get("default")) for one in keys)
         if None in key:
-            yield jsonschema.ValidationError(f"an item lacks {' or '.join(keys)}, by which items are told apart")
+            yield jsonschema.ValidationError(f"an item lacks its key {' or '.join(keys)}")
         elif key in seen:
             yield jsonschema.ValidationError(f"two items have the same {' and '.join(keys)}: {key}")
         seen.add(key)

@@ -1,9 +1,9 @@
-"""Whether every object has the shape that its kind asks for, and no field that its kind does not know.
+"""Checks every object against the schema of its kind, and rejects unknown fields.
 
-Core kinds are held to Kubernetes' own schemas, Ray's kinds to the operator's CRDs, and the few kinds of other operators
-to `extensions.yaml`, which knows the fields that are used here and no others. What the API server asks of Ray's kinds
-beyond that is in `rules.py`. The pods that the operator makes of a Ray kind are Kubernetes' own, and are held to its
-schemas too: what the operator adds is in no CRD.
+Core kinds are checked against Kubernetes' own schemas, Ray's kinds against the operator's CRDs, and the few kinds of
+other operators against `extensions.yaml`, which has only the fields that are used here. What the API server checks of
+Ray's kinds beyond that is in `rules.py`. The pods that the operator creates from a Ray kind are checked against
+Kubernetes' schemas too, since what the operator adds is in no CRD.
 """
 
 import json
@@ -28,7 +28,7 @@ KEPT = (
     *("type", "enum", "minimum", "maximum", "pattern", "minLength", "maxLength", "minItems", "maxItems", "default"),
     *rules.KEPT,
 )
-"""What is held against an object, of all that a structural schema may say."""
+"""The keywords of a structural schema that are checked."""
 
 Schemas = Mapping[tuple[str, str], dict[str, Any]]
 """Schemas by apiVersion and kind."""
@@ -38,7 +38,7 @@ def problems(resources: list[Resource], crds: Schemas | None) -> Iterator[str]:
     """Yield what does not fit.
 
     Args:
-        crds: of Ray's kinds; None leaves them out.
+        crds: schemas of Ray's kinds; None skips them.
     """
     for resource in resources:
         kind = (resource["apiVersion"], resource["kind"])
@@ -54,10 +54,10 @@ def problems(resources: list[Resource], crds: Schemas | None) -> Iterator[str]:
 
 
 def read_crds(folder: Path) -> Schemas:
-    """Read CustomResourceDefinitions, with every object closed to fields that it does not name.
+    """Read CustomResourceDefinitions so that unknown fields are errors.
 
     Raises:
-        FileNotFoundError: there are none in the folder.
+        FileNotFoundError: the folder has none.
     """
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for path in sorted(folder.glob("*.yaml")):
@@ -68,20 +68,20 @@ def read_crds(folder: Path) -> Schemas:
             schema["properties"]["metadata"] = {"type": "object"}
             found[key] = schema
     if not found:
-        raise FileNotFoundError(f"{folder} holds no CustomResourceDefinition")
+        raise FileNotFoundError(f"{folder} contains no CustomResourceDefinition")
     return found
 
 
 @cache
 def extensions() -> Schemas:
-    """Return the kinds of other operators, which a cluster may lack."""
+    """Return the schemas of other operators' kinds, which a cluster may lack."""
     kinds = yaml.safe_load(EXTENSIONS.read_text())
     return {(kind["apiVersion"], kind["kind"]): _closed(kind["schema"]) for kind in kinds}
 
 
 @cache
 def _core(text: str) -> tuple[str, ...]:
-    """Return what is wrong with an object of Kubernetes' own, given as JSON: overlays have most of them in common."""
+    """Return the problems of a core object, given as JSON; cached, since overlays share most objects."""
     resource = json.loads(text)
     try:
         kubernetes_validate.validate(resource, VERSION, strict=True)
@@ -107,7 +107,7 @@ def _unfit(resource: Resource, schema: dict[str, Any]) -> Iterator[str]:
 
 
 def _closed(schema: dict[str, Any]) -> dict[str, Any]:
-    """Turn a structural schema into one of JSON Schema that refuses what the API server would drop or refuse."""
+    """Turn a structural schema into a JSON Schema that rejects what the API server would drop or reject."""
     if schema.get("x-kubernetes-preserve-unknown-fields"):
         return {}
     kept = {key: value for key, value in schema.items() if key in KEPT}
@@ -118,7 +118,7 @@ def _closed(schema: dict[str, Any]) -> dict[str, Any]:
         kept["properties"] = {key: _closed(value) for key, value in properties.items()}
         more = schema.get("additionalProperties", False)
         kept["additionalProperties"] = _closed(more) if isinstance(more, dict) else more
-        # The API server fills in defaults before it looks for what is missing.
+        # The API server fills in defaults before it checks for required fields.
         kept["required"] = [key for key in schema.get("required", []) if "default" not in properties.get(key, {})]
     if "items" in schema:
         kept["items"] = _closed(schema["items"])

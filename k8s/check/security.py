@@ -1,6 +1,6 @@
-"""Pod security `restricted` for every pod, tokens that nobody mounts, and no secret in a manifest.
+"""Checks pod security `restricted` for every pod, that tokens are not mounted, and that no manifest has a secret.
 
-The operator's own containers are held to the profile as well; pod_security.py has it.
+The operator's own containers are checked against the profile too, see pod_security.py.
 """
 
 import re
@@ -25,7 +25,7 @@ _INNOCENT = re.compile(r"_FILE$|^RAY_AUTH_MODE$")
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
-    """Yield what the namespace's admission would refuse, and what gives away more than it must."""
+    """Yield what the namespace's admission would reject, and what exposes more than it must."""
     for pod in pods(resources):
         yield from (f"{pod.where}: {text}" for text in [*pod_security.of_pod(pod), *_token(pod)])
         for container in pod.containers:
@@ -37,11 +37,11 @@ def problems(resources: list[Resource]) -> Iterator[str]:
         yield from (f"{name(resource)}: {text}" for text in _inline(resource))
     for resource in (one for one in resources if one["kind"] == "Namespace"):
         if resource["metadata"].get("labels", {}).get("pod-security.kubernetes.io/enforce") != "restricted":
-            yield f"{name(resource)}: pod security restricted is not enforced"
+            yield f"{name(resource)}: it does not enforce pod security restricted"
 
 
 def _token(pod: Pod) -> Iterator[str]:
-    """Only the autoscaler may have a token, and it must."""
+    """Yield tokens: the autoscaler must have one, and nothing else may."""
     if pod.spec.get("automountServiceAccountToken") is not False:
         yield "automountServiceAccountToken is not false"
     projected = {
@@ -56,7 +56,7 @@ def _token(pod: Pod) -> Iterator[str]:
             if not any(mount["name"] in projected and mount["mountPath"] == TOKEN_PLACE for mount in mounts):
                 yield f"the autoscaler has no token at {TOKEN_PLACE}"
         elif has:
-            yield f"container {container['name']} mounts a token of the API server"
+            yield f"container {container['name']} mounts an API server token"
 
 
 def _literals(container: dict[str, Any]) -> Iterator[str]:
@@ -66,12 +66,12 @@ def _literals(container: dict[str, Any]) -> Iterator[str]:
             yield f"{given} is a secret inline; take it from a Secret"
     words = " ".join([*container.get("command", []), *container.get("args", [])])
     for option in _SECRET_OPTION.findall(words):
-        yield f"--{option} is given a secret inline; take it from a Secret by a variable"
+        yield f"--{option} has an inline secret; take it from a Secret through a variable"
 
 
 def _inline(resource: Resource) -> Iterator[str]:
     if resource["kind"] == "Secret":
-        yield "secrets are made by hand or by an operator of their own, and are in no manifest"
+        yield "a manifest must not have secrets; create them by hand or with an operator"
         return
     if resource["kind"] == "ConfigMap":
         for key, value in (resource.get("data") or {}).items():
@@ -85,7 +85,7 @@ def _inline(resource: Resource) -> Iterator[str]:
             yield f"{field} is a secret inline; take it from a Secret by valueFrom"
     for text in _texts(resource):
         if _SECRET_TEXT.search(text):
-            yield "an address or a text holds a password or a key"
+            yield "it contains a password or a key"
 
 
 def _texts(value: object) -> Iterator[str]:

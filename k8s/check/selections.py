@@ -1,4 +1,4 @@
-"""Whether what finds pods by their labels finds some: a workload its own, Prometheus those with a port of that name."""
+"""Checks that label selectors match pods: a workload its own, a PodMonitor those with the named port."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ _WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet")
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
-    """Yield selectors that find nobody, and names of ports and services that are not there."""
+    """Yield selectors that match nothing, and names of ports and services that do not exist."""
     found = list(pods(resources))
     services = {one["metadata"]["name"]: one for one in resources if one["kind"] == "Service"}
     for resource in resources:
@@ -24,21 +24,21 @@ def _own(resource: Resource, services: dict[str, Resource]) -> Iterator[str]:
     spec = resource["spec"]
     labels = spec["template"].get("metadata", {}).get("labels", {})
     if not selects(spec["selector"], labels):
-        yield "its selector does not find its own pods"
+        yield "its selector does not match its own pods"
     if resource["kind"] != "StatefulSet":
         return
     service = services.get(spec["serviceName"])
     if service is None:
         yield f"serviceName: Service {spec['serviceName']} does not exist"
     elif not (service["spec"].get("selector") or {"": ""}).items() <= labels.items():
-        yield f"serviceName: Service {spec['serviceName']} does not find its pods"
+        yield f"serviceName: Service {spec['serviceName']} does not select its pods"
 
 
 def _watched(resource: Resource, found: list[Pod]) -> Iterator[str]:
-    """A pod without the port is passed over in silence, and its alerts never come."""
+    """Yield monitored pods without the named port: Prometheus would skip them silently."""
     chosen = [pod for pod in found if pod.runs_on and selects(resource["spec"]["selector"], pod.labels)]
     if not chosen:
-        yield "its selector finds no pod"
+        yield "its selector matches no pod"
     for endpoint in resource["spec"]["podMetricsEndpoints"]:
         for pod in chosen:
             if endpoint["port"] not in pod.ports:

@@ -1,4 +1,4 @@
-"""What a real API server says of an overlay, without keeping any of it: for whoever has one with KubeRay's CRDs."""
+"""Server-side dry runs: what a real API server with KubeRay's CRDs answers to an overlay, storing nothing."""
 
 import time
 from dataclasses import dataclass, field
@@ -11,19 +11,19 @@ from k8s.check.rendering import RenderingError, Resource, kubectl, kubectl_warne
 MANAGER = "k8s-check"
 DEFAULT = "default"
 PATIENCE_S = 30
-"""For the namespace `default`, which a server that has only just begun still has to make."""
+"""How long to wait for the namespace `default`, which a new server still has to create."""
 
 POD_SECURITY = "would violate PodSecurity"
-"""How a warning begins that says: this object is taken, and its pods will not be."""
+"""Start of the warning for an object that is accepted but whose pods would be rejected."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the server says.
+    """What the server answers.
 
     Attributes:
-        problems: what it refuses, or would refuse once there are pods.
-        warnings: what it takes and does not like, as versions that are about to go.
+        problems: what it rejects, or would reject once there are pods.
+        warnings: what it accepts with a warning, such as deprecated versions.
     """
 
     problems: list[str] = field(default_factory=list)
@@ -31,19 +31,19 @@ class Answer:
 
 
 def versions() -> set[str]:
-    """Return the groups and versions that the server knows, as `apps/v1`.
+    """Return the groups and versions that the server has, such as `apps/v1`.
 
     Raises:
-        RenderingError: it does not answer.
+        RenderingError: the server does not answer.
     """
     return set(_ask("api-versions").split())
 
 
 def answer(resources: list[Resource]) -> Answer:
-    """Return what the server says of each object, pods included that an operator makes: those it would see only then.
+    """Return what the server answers to each object, including the pods that an operator would create from it.
 
-    A dry run makes no namespace. Where there is none yet, its objects are tried in `default`, with the same schemas and
-    defaults and without the namespace's own admission.
+    A dry run creates no namespace. Objects of a namespace that does not exist yet are tried in `default`, with the same
+    schemas and defaults but without the namespace's own admission.
 
     Raises:
         RenderingError: the server does not answer.
@@ -56,27 +56,27 @@ def answer(resources: list[Resource]) -> Answer:
             return Answer()
         together = ""
     except RenderingError as error:
-        together = f"the server refuses the objects together: {error}"
-    said = Answer()  # of many at once kubectl does not always say which is meant
+        together = f"the server rejects the objects together: {error}"
+    said = Answer()  # given many objects, kubectl does not always say which one it means
     for resource in tried:
         try:
             for warning in _apply([resource]):
                 heard = said.problems if warning.startswith(POD_SECURITY) else said.warnings
                 heard.append(f"{name(resource)}: the server warns: {warning}")
         except RenderingError as error:
-            said.problems.append(f"{name(resource)}: the server refuses it: {error}")
+            said.problems.append(f"{name(resource)}: the server rejects it: {error}")
     if together and not said.problems:
         said.problems.append(together)
     return said
 
 
 def others(version: str, known: set[str]) -> list[str]:
-    """Return the versions of a kind's group that the server has; where ours is not among them, it would refuse ours."""
+    """Return the versions of a kind's group that the server has; it would reject any other."""
     return sorted(one for one in known if one.partition("/")[0] == version.partition("/")[0])
 
 
 def _apply(resources: list[Resource]) -> list[str]:
-    """Try objects, and return the warnings."""
+    """Dry-run objects and return the warnings."""
     return kubectl_warned(
         "apply",
         "--server-side",
@@ -102,12 +102,12 @@ def _namespaces() -> set[str]:
         if DEFAULT in known:
             return known
         time.sleep(1)
-    raise RenderingError(f"the API server has had no namespace {DEFAULT} for {PATIENCE_S} s")
+    raise RenderingError(f"the API server still has no namespace {DEFAULT} after {PATIENCE_S} s")
 
 
 def _ask(*arguments: str) -> str:
     try:
         return kubectl(*arguments, "--request-timeout=20s")
     except RenderingError as error:
-        last = str(error).splitlines()[-1]  # of what kubectl tried before, it tells as well
-        raise RenderingError(f"the API server that KUBECONFIG names does not answer: {last}") from error
+        last = str(error).splitlines()[-1]  # kubectl also prints its earlier attempts
+        raise RenderingError(f"the API server of KUBECONFIG does not answer: {last}") from error

@@ -1,4 +1,4 @@
-"""Whether images, manifests and constraints.txt agree on the versions of Ray and of this project."""
+"""Checks that images, manifests and constraints.txt agree on the versions of Ray and of this project."""
 
 import re
 import tomllib
@@ -13,39 +13,39 @@ _DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
-    """Yield versions that are not those of the project."""
+    """Yield versions that differ from the project's."""
     ray, ours = pinned("ray"), version()
     for resource in resources:
         cluster = clusters(resource)
         if cluster is not None and cluster.get("rayVersion") != ray:
-            yield f"{name(resource)}: rayVersion is {cluster.get('rayVersion')}, and constraints.txt has {ray}"
+            yield f"{name(resource)}: rayVersion is {cluster.get('rayVersion')}, but constraints.txt has {ray}"
         if resource["kind"] == "ConfigMap":
             data = resource.get("data") or {}
             for variable in proxy_environment.DEFAULTS.keys() & data.keys():
                 if data[variable] != proxy_environment.DEFAULTS[variable]:
-                    yield f"{name(resource)}: {variable} is not what serve/network/proxy_environment.py found good"
+                    yield f"{name(resource)}: {variable} differs from serve/network/proxy_environment.py"
     for pod in pods(resources):
         for container in pod.containers:
             image = container.get("image")
             if not image:
-                continue  # the operator takes the head's
+                continue  # the operator uses the head's
             where = f"{pod.where}, container {container['name']}"
             repository, _, tag = image.rpartition("/")[2].partition(":")
             if _DIGEST.search(image):
                 continue
             if not tag or tag == "latest":
-                yield f"{where}: the image {image} names no version"
+                yield f"{where}: the image {image} has no version"
             elif repository == OURS and not tag.startswith(f"{ours}-ray{ray}-"):
                 yield f"{where}: the image {image} is not raygenre {ours} with Ray {ray}"
 
 
 def pinned(package: str) -> str:
-    """Return a package's version in constraints.txt."""
+    """Return the version of a package in constraints.txt."""
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     return dict(line.split("==") for line in lines)[package]
 
 
 def version() -> str:
-    """Return the project's own version."""
+    """Return the project's version."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     return str(project["project"]["version"])

@@ -1,4 +1,4 @@
-"""What the alert rules of a cluster are made of: metrics that exist, for all that an operator wants to be told of."""
+"""The alert rules of a cluster: they use metrics that exist, and cover what matters."""
 
 import re
 from pathlib import Path
@@ -15,11 +15,11 @@ RULES = {
     for rule in group["rules"]
 }
 OTHERS = {
-    "ray_node_cpu_utilization",  # Ray's own
-    "kuberay_job_deployment_status",  # the operator's
+    "ray_node_cpu_utilization",  # Ray
+    "kuberay_job_deployment_status",  # the operator
     "kubelet_volume_stats_available_bytes",
     "kubelet_volume_stats_capacity_bytes",
-    "kube_deployment_status_replicas_available",  # of kube-state-metrics
+    "kube_deployment_status_replicas_available",  # kube-state-metrics
 }
 
 
@@ -31,18 +31,18 @@ def test_alerts_name_only_metrics_that_exist() -> None:
         assert named <= ours | OTHERS, rule["alert"]
 
 
-def test_the_metric_of_ray_is_one_that_ray_has() -> None:
+def test_the_ray_metric_exists_in_ray() -> None:
     panels = Path(ray.__file__).parent / "dashboard/modules/metrics/dashboards/default_dashboard_panels.py"
     [ours] = [name for name in OTHERS if name.startswith("ray_")]
     assert ours in panels.read_text()
 
 
-def test_whoever_is_on_call_is_told_of_all_that_matters() -> None:
+def test_alerts_cover_all_that_matters() -> None:
     wanted = {"SearchStuck", "NoChampion", "ErrorRatio", "SlowAnswers", "InputDrift", "DiskFillsUp"}
     assert wanted <= RULES.keys()
     assert all(rule["labels"]["severity"] in ("warning", "critical") for rule in RULES.values())
 
 
-def test_pages_of_the_runbook_are_of_alerts_that_exist() -> None:
+def test_runbook_sections_are_for_existing_alerts() -> None:
     pages = re.findall(r"^### (\w+)$", (ROOT / "k8s" / "README.md").read_text(), re.MULTILINE)
     assert sorted(pages) == sorted(RULES)

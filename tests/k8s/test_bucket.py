@@ -1,4 +1,4 @@
-"""A search whose studies lie in a bucket, and README.md's way to give it data all the same."""
+"""A search with its studies in a bucket, and README.md's way to give it data."""
 
 import re
 import shutil
@@ -21,7 +21,7 @@ def example(path: str) -> dict[str, object]:
     return content
 
 
-def test_data_come_to_the_head_of_a_search_in_a_bucket(tmp_path: Path) -> None:
+def test_data_reach_the_head_of_a_search_in_a_bucket(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "k8s", tmp_path / "k8s", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "serve" / "monitoring", tmp_path / "serve" / "monitoring")
     resources = []

@@ -1,6 +1,6 @@
-"""The manifests pass, and each planted mistake is found by a line of its own.
+"""The manifests pass, and each planted mistake is reported in a line of its own.
 
-A file of `mistakes/` names an object of an overlay, what is changed of it, and the line that has to say so.
+A file of `mistakes/` names an object of an overlay, a change to it, and the line that must be reported.
 """
 
 import copy
@@ -82,7 +82,7 @@ def test_a_mistake_is_found(path: Path) -> None:
     assert not [line for line in found(mistake["overlay"]) if mistake["says"] in line]
 
 
-def test_each_mistake_has_a_line_of_its_own() -> None:
+def test_each_mistake_has_its_own_message() -> None:
     lines = [yaml.safe_load(path.read_text())["says"] for path in MISTAKES]
     assert len(lines) == len(set(lines)) >= 20
 
@@ -102,20 +102,20 @@ def test_an_old_kubectl_fails_the_check(tmp_path: Path) -> None:
     assert "kubectl 1.20 is too old" in printed
 
 
-def test_the_check_is_of_every_overlay_and_says_which_part_is_left_out_without_crds() -> None:
+def test_every_overlay_is_checked_even_without_crds() -> None:
     status, printed = run_check()
     assert status == 0, printed
     for overlay, (beside, search) in COMBINATIONS.items():
         assert f"{overlay}: {len(rendered(overlay))} objects, 0 problems" in printed
         assert f"{overlay} with {', '.join([*beside, *search])}: " in printed
-    assert "left out: Ray's kinds" in printed
+    assert "skipped: Ray's kinds" in printed
     assert "KUBERAY_CRDS=DIR" in printed
 
 
 def test_a_folder_without_crds_fails_the_check(tmp_path: Path) -> None:
     status, printed = run_check(KUBERAY_CRDS=str(tmp_path))
     assert status == 1
-    assert "holds no CustomResourceDefinition" in printed
+    assert "contains no CustomResourceDefinition" in printed
 
 
 @needs_crds
@@ -124,7 +124,7 @@ def test_crds_have_the_kinds_that_are_used() -> None:
 
 
 def asked(schema: object) -> Iterator[str]:
-    """Yield the rules in CEL of a schema."""
+    """Yield the CEL rules of a schema."""
     if isinstance(schema, dict):
         yield from (rule["rule"] for rule in schema.get("x-kubernetes-validations", []))
         for part in schema.values():
@@ -132,18 +132,18 @@ def asked(schema: object) -> Iterator[str]:
 
 
 @needs_crds
-def test_every_rule_of_the_crds_is_known() -> None:
+def test_every_rule_of_the_crds_is_implemented() -> None:
     assert set(asked(crds())) == rules.RULES.keys()
 
 
-def test_a_rule_that_is_not_known_is_told() -> None:
+def test_an_unknown_rule_is_reported() -> None:
     schema = {"x-kubernetes-validations": [{"rule": "self.size() < 3"}]}
     [error] = rules.Validator(schema).iter_errors("abcd")
-    assert error.message == "the CRD has a rule that is not known here: self.size() < 3"
+    assert error.message == "the CRD has a rule that rules.py lacks: self.size() < 3"
 
 
 @pytest.mark.parametrize("part", ["headGroupSpec", "workerGroupSpecs"])
-def test_pods_of_the_operator_are_held_to_kubernetes_schemas_without_its_own(part: str) -> None:
+def test_operator_pods_are_checked_against_kubernetes_schemas(part: str) -> None:
     resources = copy.deepcopy(whole("dev"))
     [service] = [one for one in resources if name(one) == "RayService endpoint"]
     group = service["spec"]["rayClusterConfig"][part]

@@ -1,4 +1,4 @@
-"""Ways in from outside, and rights over the cluster, that somebody might add to an overlay."""
+"""Routes from outside and rights over the cluster that someone might add to an overlay."""
 
 from typing import Any
 
@@ -34,35 +34,37 @@ HEADS = {
     ("service", "port"),
     [("endpoint-head-svc", 80), ("heads", 80), ("mine", 8265), ("mine", "dashboard"), ("mine", 10001), ("mine", 6379)],
 )
-def test_no_route_leads_to_a_head(kind: str, service: str, port: int | str) -> None:
+def test_no_route_reaches_a_head(kind: str, service: str, port: int | str) -> None:
     lines = list(exposure.problems([*whole("prod"), HEADS, route(kind, service, port)]))
-    assert lines == [f"{kind} door: it leads from outside to {service}, port {port}, of a Ray head, where code is run"]
+    assert lines == [
+        f"{kind} door: it routes outside traffic to {service}, port {port}, of a Ray head, which runs code"
+    ]
 
 
-def test_an_ingress_without_rules_leads_somewhere_too() -> None:
+def test_the_default_backend_of_an_ingress_counts() -> None:
     door = route("Ingress", "", 80)
     door["spec"] = {"defaultBackend": {"service": {"name": "endpoint-head-svc", "port": {"number": 8265}}}}
     assert len(list(exposure.problems([*whole("prod"), door]))) == 1
 
 
 @pytest.mark.parametrize("kind", ["Ingress", "HTTPRoute"])
-def test_a_route_may_lead_to_the_endpoint(kind: str) -> None:
+def test_a_route_may_reach_the_endpoint(kind: str) -> None:
     assert list(exposure.problems([*whole("prod"), route(kind, "endpoint-serve-svc", 8000)])) == []
 
 
 @pytest.mark.parametrize("kind", ["RoleBinding", "ClusterRoleBinding"])
-def test_nobody_may_do_everything(kind: str) -> None:
+def test_no_account_has_every_permission(kind: str) -> None:
     lines = list(exposure.problems([binding(kind, "cluster-admin")]))
-    assert lines == [f"{kind} door: it binds cluster-admin, which may do everything"]
+    assert lines == [f"{kind} door: it binds cluster-admin, which has every permission"]
     assert list(exposure.problems([binding(kind, "view")])) == []
 
 
 @pytest.mark.parametrize("rule", [{"verbs": ["*"], "resources": ["pods"]}, {"verbs": ["get"], "resources": ["*"]}])
-def test_no_role_is_over_everything(rule: dict[str, Any]) -> None:
+def test_no_role_grants_everything(rule: dict[str, Any]) -> None:
     lines = list(exposure.problems([{"kind": "Role", "metadata": {"name": "door"}, "rules": [rule]}]))
-    assert lines == ["Role door: a rule with * gives more than anything here needs"]
+    assert lines == ["Role door: a rule with * grants more than anything here needs"]
 
 
 def test_no_service_has_an_address_outside() -> None:
     door = {"kind": "Service", "metadata": {"name": "door"}, "spec": {"externalIPs": ["203.0.113.10"]}}
-    assert list(exposure.problems([door])) == ["Service door: externalIPs are reached from outside of the cluster"]
+    assert list(exposure.problems([door])) == ["Service door: externalIPs are reachable from outside the cluster"]

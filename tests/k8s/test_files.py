@@ -1,4 +1,4 @@
-"""What stands beside the manifests: the image, the instructions, the configuration that Ray Serve is given."""
+"""The image, the instructions, and Ray Serve's configuration."""
 
 import json
 import re
@@ -40,7 +40,7 @@ def test_everything_in_the_image_is_pinned() -> None:
     assert re.findall(r"^FROM (?!python:\$\{PYTHON\})", DOCKERFILE, re.MULTILINE) == []
 
 
-def test_what_the_image_is_built_on_can_be_held_to_a_digest_by_an_argument() -> None:
+def test_base_image_can_be_pinned_by_digest() -> None:
     [tag] = re.findall(r"^ARG PYTHON=(.*)", DOCKERFILE, re.MULTILINE)
     assert re.findall(r"--build-arg PYTHON=(\S+?)@sha256:DIGEST", DOCKERFILE + README) == [tag, tag]
     assert set(re.findall(r"--build-arg (\w+)=", DOCKERFILE + README)) <= set(
@@ -48,12 +48,12 @@ def test_what_the_image_is_built_on_can_be_held_to_a_digest_by_an_argument() -> 
     )
 
 
-def test_the_image_tells_proxies_to_look_often() -> None:
+def test_the_image_sets_the_proxy_environment() -> None:
     for variable, value in proxy_environment.DEFAULTS.items():
         assert f"{variable}={value}" in DOCKERFILE
 
 
-def test_what_the_image_copies_is_there_and_not_ignored() -> None:
+def test_what_the_image_copies_exists_and_is_not_ignored() -> None:
     kept = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
     for line in re.findall(r"^COPY (?!--from)(.*)", DOCKERFILE, re.MULTILINE):
         for source in line.split()[:-1]:
@@ -67,7 +67,7 @@ def test_the_readme_has_a_command_for_each_secret(secret: str) -> None:
     assert set(re.findall(r"--from-literal=([\w-]+)=", command)) == outside.SECRETS[secret]
 
 
-def test_every_path_and_target_that_the_readme_names_exists() -> None:
+def test_paths_and_targets_in_the_readme_exist() -> None:
     for path in re.findall(r"\bk8s/[\w./]*\w", README):
         assert (ROOT / path).exists() or path.startswith("k8s/overlays/mine"), path
     targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
@@ -75,7 +75,7 @@ def test_every_path_and_target_that_the_readme_names_exists() -> None:
 
 
 @pytest.mark.parametrize("overlay", rendering.names())
-def test_ray_serve_takes_its_configuration(overlay: str) -> None:
+def test_ray_serve_accepts_its_configuration(overlay: str) -> None:
     [service] = [one for one in rendered(overlay) if one["kind"] == "RayService"]
     schema = ServeDeploySchema.model_validate(yaml.safe_load(service["spec"]["serveConfigV2"]))
     [application] = schema.applications
@@ -84,7 +84,7 @@ def test_ray_serve_takes_its_configuration(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", rendering.names())
-def test_the_endpoint_takes_its_settings(overlay: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_endpoint_accepts_its_settings(overlay: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [config] = [one for one in rendered(overlay) if one["kind"] == "ConfigMap" and one["metadata"]["name"] == "serving"]
     ours = {key: value for key, value in config["data"].items() if key.startswith(PREFIX)}
     assert {key.removeprefix(PREFIX).lower() for key in ours} <= Settings.model_fields.keys()

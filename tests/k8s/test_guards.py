@@ -1,4 +1,4 @@
-"""What the overlays must have: the check finds what is wrong, and would not miss what is gone."""
+"""What the overlays must have: the check finds what is wrong but not what was deleted."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def gpus(pod: Pod) -> object:
     return pod.spec["containers"][0]["resources"]["limits"].get("nvidia.com/gpu")
 
 
-def test_a_worker_of_prod_stays_when_nodes_are_drained() -> None:
+def test_a_prod_worker_survives_a_drain() -> None:
     budget = one(whole("prod"), "PodDisruptionBudget endpoint")
     assert budget["minAvailable"] == 1
     assert budget["selector"]["matchLabels"]["ray.io/node-type"] == "worker"
@@ -30,19 +30,19 @@ def test_a_worker_of_prod_stays_when_nodes_are_drained() -> None:
     assert group["minReplicas"] >= 2
 
 
-def test_mlflow_of_many_servers_has_a_budget_too() -> None:
+def test_replicated_mlflow_has_a_disruption_budget() -> None:
     for overlay in ("gpu", "prod"):
         assert one(whole(overlay), "PodDisruptionBudget mlflow")["maxUnavailable"] == 1
         assert one(whole(overlay), "Deployment mlflow")["replicas"] == 2
 
 
-def test_the_head_of_prod_remembers() -> None:
+def test_the_prod_head_keeps_its_state() -> None:
     options = one(whole("prod"), "RayService endpoint")["rayClusterConfig"]["gcsFaultToleranceOptions"]
     assert (options["backend"], options["redisAddress"]) == ("redis", "redis:6379")
     assert "secretKeyRef" in options["redisPassword"]["valueFrom"]
 
 
-def test_workers_of_prod_are_in_more_than_one_zone() -> None:
+def test_prod_workers_spread_over_zones() -> None:
     [group] = one(whole("prod"), "RayService endpoint")["rayClusterConfig"]["workerGroupSpecs"]
     [zones] = [
         constraint
@@ -53,7 +53,7 @@ def test_workers_of_prod_are_in_more_than_one_zone() -> None:
 
 
 @pytest.mark.parametrize("overlay", rendering.names())
-def test_a_search_is_tried_again_and_ends(overlay: str) -> None:
+def test_a_search_is_retried_and_ends(overlay: str) -> None:
     job = one(whole(overlay), "RayJob search")
     assert job["backoffLimit"] == 3
     assert job["preRunningDeadlineSeconds"] == 30 * 60
@@ -62,7 +62,7 @@ def test_a_search_is_tried_again_and_ends(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", rendering.names())
-def test_mlflow_asks_who_comes_and_by_which_name(overlay: str) -> None:
+def test_mlflow_checks_users_and_host_names(overlay: str) -> None:
     arguments = one(whole(overlay), "Deployment mlflow")["template"]["spec"]["containers"][0]["args"]
     assert "--app-name=basic-auth" in arguments
     [hosts] = [argument.partition("=")[2] for argument in arguments if argument.startswith("--allowed-hosts=")]
@@ -71,7 +71,7 @@ def test_mlflow_asks_who_comes_and_by_which_name(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", rendering.names())
-def test_the_namespace_has_its_bounds(overlay: str) -> None:
+def test_the_namespace_has_quotas(overlay: str) -> None:
     hard = one(whole(overlay), "ResourceQuota raygenre")["hard"]
     assert {"requests.cpu", "requests.memory", "limits.cpu", "limits.memory", "pods"} <= hard.keys()
     asks = any(gpus(pod) for pod in pods(whole(overlay)))
@@ -80,7 +80,7 @@ def test_the_namespace_has_its_bounds(overlay: str) -> None:
     assert {"cpu", "memory", "ephemeral-storage"} <= limit["default"].keys() & limit["defaultRequest"].keys()
 
 
-def test_whoever_asks_for_a_gpu_may_go_to_its_node_and_can_use_it() -> None:
+def test_gpu_pods_tolerate_gpu_nodes_and_can_use_the_gpu() -> None:
     asking = [pod for pod in pods(whole("gpu")) if pod.role == WORKER and gpus(pod)]
     assert {name(pod.owner) for pod in asking} == {"RayService endpoint", "RayJob search"}
     for pod in asking:

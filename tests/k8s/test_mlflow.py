@@ -1,4 +1,4 @@
-"""MLflow's migration and server as the overlays run them, with users and a backup as the instructions have them."""
+"""MLflow's migration and server as the overlays run them, with users and a backup as in the instructions."""
 
 import contextlib
 import os
@@ -71,7 +71,7 @@ def call(uri: str, path: str, user: str, **fields: str | int | float) -> request
     return requests.post(f"{uri}/api/2.0/mlflow/{path}", json=fields, auth=(user, PASSWORDS[user]), timeout=30)
 
 
-def test_mlflow_with_one_volume_knows_its_users(tmp_path: Path) -> None:
+def test_mlflow_on_one_volume_authenticates_users(tmp_path: Path) -> None:
     with mlflow("dev", tmp_path, {}) as uri:
         make_users(uri)
         experiment = call(uri, "experiments/create", "search", name="raygenre").json()["experiment_id"]
@@ -88,7 +88,7 @@ def test_mlflow_with_one_volume_knows_its_users(tmp_path: Path) -> None:
 
 
 def test_mlflow_in_postgres_is_backed_up_and_restored(tmp_path: Path) -> None:
-    """What is restored is the same to the last row, in which MLflow was seen to keep its runs and its users."""
+    """The restored database has the same rows, including MLflow's runs and users."""
     with postgres.running() as database:
         database.create("mlflow")
         variables = database.variables("mlflow")
@@ -98,10 +98,10 @@ def test_mlflow_in_postgres_is_backed_up_and_restored(tmp_path: Path) -> None:
         environment = os.environ | variables
 
         def content() -> list[str]:
-            """Every row; the schema is written in other words once it has been restored."""
+            """Every row; the dump of the schema differs after a restore."""
             command = [str(postgres.program("pg_dump")), "--data-only", "mlflow"]
             dumped = subprocess.check_output(command, env=environment, text=True)
-            return sorted(line for line in dumped.splitlines() if "restrict " not in line)  # by a key of each dump
+            return sorted(line for line in dumped.splitlines() if "restrict " not in line)  # a random key of each dump
 
         def run(command: str) -> None:
             words = [word.replace("$PGDATABASE", variables["PGDATABASE"]) for word in shlex.split(command)]

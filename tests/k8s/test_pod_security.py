@@ -1,4 +1,4 @@
-"""Each rule of pod security `restricted`, broken in a pod and in each kind of its containers."""
+"""Each rule of pod security `restricted`, violated in a pod and in each kind of container."""
 
 import copy
 from typing import Any
@@ -30,9 +30,9 @@ OF_PODS: list[tuple[dict[str, Any], str]] = [
     ),
 ]
 OF_BOTH: list[tuple[dict[str, Any], str]] = [
-    ({"seLinuxOptions": {"type": "spc_t"}}, "securityContext.seLinuxOptions: the type spc_t is none of a container"),
-    ({"seLinuxOptions": {"user": "system_u"}}, "securityContext.seLinuxOptions name a user or a role"),
-    ({"seLinuxOptions": {"role": "sysadm_r"}}, "securityContext.seLinuxOptions name a user or a role"),
+    ({"seLinuxOptions": {"type": "spc_t"}}, "securityContext.seLinuxOptions: the type spc_t is not a container type"),
+    ({"seLinuxOptions": {"user": "system_u"}}, "securityContext.seLinuxOptions sets a user or a role"),
+    ({"seLinuxOptions": {"role": "sysadm_r"}}, "securityContext.seLinuxOptions sets a user or a role"),
     ({"appArmorProfile": {"type": "Unconfined"}}, "securityContext.appArmorProfile is Unconfined"),
     ({"windowsOptions": {"hostProcess": True}}, "securityContext.windowsOptions.hostProcess is not allowed"),
 ]
@@ -42,23 +42,23 @@ OF_CONTAINERS: list[tuple[dict[str, Any], str]] = [
     ({"capabilities": {"drop": ["KILL"]}}, "securityContext.capabilities do not drop ALL"),
     ({"capabilities": {"drop": ["ALL"], "add": ["SYS_TIME"]}}, "securityContext.capabilities do not drop ALL"),
     ({"runAsNonRoot": False}, "securityContext.runAsNonRoot is not true"),
-    ({"runAsUser": 0}, "securityContext.runAsUser is not a user other than root"),
+    ({"runAsUser": 0}, "securityContext.runAsUser is root or not set"),
     ({"seccompProfile": {"type": "Unconfined"}}, "securityContext.seccompProfile is not RuntimeDefault"),
     ({"readOnlyRootFilesystem": False}, "securityContext.readOnlyRootFilesystem is not true"),
     ({"procMount": "Unmasked"}, "securityContext.procMount is Unmasked, not Default"),
 ]
 OF_THEIR_FIELDS: list[tuple[dict[str, Any], str]] = [
     ({"ports": [{"containerPort": 80, "hostPort": 80}]}, "a hostPort is not allowed"),
-    ({"startupProbe": OTHER_HOST}, "startupProbe asks another host"),
-    ({"readinessProbe": {"tcpSocket": {"port": 80, "host": "there"}}}, "readinessProbe asks another host"),
-    ({"livenessProbe": OTHER_HOST}, "livenessProbe asks another host"),
-    ({"lifecycle": {"postStart": OTHER_HOST}}, "lifecycle.postStart asks another host"),
-    ({"lifecycle": {"preStop": OTHER_HOST}}, "lifecycle.preStop asks another host"),
+    ({"startupProbe": OTHER_HOST}, "startupProbe uses another host"),
+    ({"readinessProbe": {"tcpSocket": {"port": 80, "host": "there"}}}, "readinessProbe uses another host"),
+    ({"livenessProbe": OTHER_HOST}, "livenessProbe uses another host"),
+    ({"lifecycle": {"postStart": OTHER_HOST}}, "lifecycle.postStart uses another host"),
+    ({"lifecycle": {"preStop": OTHER_HOST}}, "lifecycle.preStop uses another host"),
 ]
 
 
 def ours(resources: list[Resource], role: str) -> Pod:
-    """A pod of the endpoint, to be changed in place."""
+    """A pod of the endpoint, for changes in place."""
     [found] = [pod for pod in pods(resources) if name(pod.owner) == "RayService endpoint" and pod.role == role]
     return found
 
@@ -73,7 +73,7 @@ def resources() -> list[Resource]:
 
 
 @pytest.mark.parametrize(("change", "says"), OF_PODS)
-def test_a_pod_is_held_to_restricted(change: dict[str, Any], says: str, resources: list[Resource]) -> None:
+def test_a_pod_is_restricted(change: dict[str, Any], says: str, resources: list[Resource]) -> None:
     [group] = ours(resources, "worker").owner["spec"]["rayClusterConfig"]["workerGroupSpecs"]
     for key, value in change.items():
         spec = group["template"]["spec"]
@@ -82,7 +82,7 @@ def test_a_pod_is_held_to_restricted(change: dict[str, Any], says: str, resource
 
 
 @pytest.mark.parametrize(("change", "says"), OF_BOTH)
-def test_what_a_pod_and_a_container_may_say_alike_is_held_to_restricted(
+def test_shared_pod_and_container_fields_are_restricted(
     change: dict[str, Any], says: str, resources: list[Resource]
 ) -> None:
     [group] = ours(resources, "worker").owner["spec"]["rayClusterConfig"]["workerGroupSpecs"]
@@ -91,9 +91,7 @@ def test_what_a_pod_and_a_container_may_say_alike_is_held_to_restricted(
 
 
 @pytest.mark.parametrize(("change", "says"), OF_BOTH + OF_CONTAINERS)
-def test_containers_that_the_operator_adds_are_held_to_restricted(
-    change: dict[str, Any], says: str, resources: list[Resource]
-) -> None:
+def test_operator_containers_are_restricted(change: dict[str, Any], says: str, resources: list[Resource]) -> None:
     cluster = ours(resources, "worker").owner["spec"]["rayClusterConfig"]
     cluster["autoscalerOptions"]["securityContext"] |= change
     cluster["workerGroupSpecs"][0]["template"]["spec"]["containers"][0]["securityContext"] |= change
@@ -104,15 +102,17 @@ def test_containers_that_the_operator_adds_are_held_to_restricted(
 
 
 @pytest.mark.parametrize(("change", "says"), OF_THEIR_FIELDS)
-def test_a_container_is_held_to_restricted(change: dict[str, Any], says: str, resources: list[Resource]) -> None:
+def test_a_container_is_restricted(change: dict[str, Any], says: str, resources: list[Resource]) -> None:
     ours(resources, "worker").spec["containers"][0].update(change)
     assert f"RayService endpoint, workers replicas, container ray-worker: {says}" in found(resources)
 
 
-def test_an_annotation_does_not_take_app_armor_away(resources: list[Resource]) -> None:
+def test_an_annotation_cannot_disable_app_armor(resources: list[Resource]) -> None:
     [deployment] = [one for one in resources if name(one) == "Deployment mlflow"]
     key = "container.apparmor.security.beta.kubernetes.io/mlflow"
     deployment["spec"]["template"]["metadata"]["annotations"] = {key: "unconfined"}
-    assert f"Deployment mlflow: the annotation {key} is unconfined, and so no AppArmor" in found(resources)
+    assert f"Deployment mlflow: the annotation {key} is unconfined, which is not an AppArmor profile" in found(
+        resources
+    )
     deployment["spec"]["template"]["metadata"]["annotations"] = {key: "runtime/default"}
     assert found(resources) == []

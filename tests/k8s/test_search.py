@@ -1,4 +1,4 @@
-"""A search that is named on the command line, and the script that begins or resumes it."""
+"""The command that prints a search, and the script that starts or resumes it."""
 
 import os
 import re
@@ -43,14 +43,14 @@ def test_a_search_passes_the_check(overlay: str) -> None:
 @pytest.mark.parametrize(
     ("overlay", "study", "trials", "message"),
     [
-        ("staging", "first", 1, "there is no overlay 'staging'; known: dev, gpu, prod"),
-        ("dev", "First", 1, "a study on Kubernetes is named with at most 40"),
-        ("dev", "first; rm -r /results", 1, "a study on Kubernetes is named"),
+        ("staging", "first", 1, "there is no overlay 'staging'; overlays: dev, gpu, prod"),
+        ("dev", "First", 1, "the study name 'First' does not fit a Kubernetes job: use at most 40"),
+        ("dev", "first; rm -r /results", 1, "does not fit a Kubernetes job"),
         ("dev", "a" * (search.LONGEST + 1), 1, "at most 40"),
-        ("dev", "first", 0, "a search has at least one trial, not 0"),
+        ("dev", "first", 0, "TRIALS is 0; a search needs at least one trial"),
     ],
 )
-def test_what_cannot_be_a_search_is_refused(overlay: str, study: str, trials: int, message: str) -> None:
+def test_an_invalid_search_is_rejected(overlay: str, study: str, trials: int, message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         search.search(overlay, study, trials)
 
@@ -61,19 +61,19 @@ def test_the_command_prints_a_stream_of_objects(capsys: pytest.CaptureFixture[st
     assert kinds == {"ConfigMap", "RayJob"}
 
 
-def test_the_command_says_how_it_is_used(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_its_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert search.main(["dev", "first"]) == 2
     assert "usage: make k8s-search" in capsys.readouterr().err
     assert search.main(["dev", "First", "2"]) == 2
-    assert "error: a study on Kubernetes" in capsys.readouterr().err
+    assert "error: the study name 'First'" in capsys.readouterr().err
 
 
-def test_a_study_has_room_in_a_name() -> None:
+def test_the_longest_study_fits_the_name() -> None:
     assert len(f"search-{'a' * search.LONGEST}") == operator.LONGEST_NAME
 
 
 @pytest.mark.parametrize(("study", "word"), [("first", "yes"), ("second", "no")])
-def test_a_study_was_begun_if_its_run_file_is_there(
+def test_a_study_exists_if_its_run_file_does(
     study: str, word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for there, file in (("first", "run.yaml"), ("second", "other.yaml")):
@@ -84,9 +84,7 @@ def test_a_study_was_begun_if_its_run_file_is_there(
     assert capsys.readouterr().out == f"{word}\n"
 
 
-def test_of_a_storage_that_cannot_be_asked_it_is_not_said(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_unreadable_storage_is_an_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("RAYGENRE_STORAGE", "s3://songs/searches")
     assert begun.main("first") == 1
     said = capsys.readouterr()
@@ -94,7 +92,7 @@ def test_of_a_storage_that_cannot_be_asked_it_is_not_said(
 
 
 def said(folder: Path, answer: str, *arguments: str, **environment: str) -> list[str]:
-    """What the script runs, told by a `python` that prints its arguments and stands in for `k8s.begun` too."""
+    """What the script runs, using a `python` that prints its arguments and stands in for `k8s.begun`."""
     told = folder / "python"
     told.write_text(f'#!/bin/sh\n[ "$*" = "-m k8s.begun first" ] && {answer}\nprintf "%s\\n" "$@"\n')
     told.chmod(0o755)
@@ -104,7 +102,7 @@ def said(folder: Path, answer: str, *arguments: str, **environment: str) -> list
     ).stdout.splitlines()
 
 
-def test_a_study_is_begun_with_its_options(tmp_path: Path) -> None:
+def test_a_new_study_gets_its_options(tmp_path: Path) -> None:
     settings = {"STUDY_URL": "postgresql+psycopg2://", "GPUS_PER_TRIAL": "0.5"}
     command = said(tmp_path, "exec echo no", "first", "20", "--epochs", "60", **settings)
     assert command == shlex.split(
@@ -113,7 +111,7 @@ def test_a_study_is_begun_with_its_options(tmp_path: Path) -> None:
     )
 
 
-def test_a_study_that_exists_goes_on(tmp_path: Path) -> None:
+def test_an_existing_study_is_resumed(tmp_path: Path) -> None:
     settings = {"CPUS_PER_TRIAL": "2", "STUDY_URL": ""}
     command = said(tmp_path, "exec echo yes", "first", "20", "--epochs", "60", **settings)
     assert command == shlex.split(
@@ -121,15 +119,15 @@ def test_a_study_that_exists_goes_on(tmp_path: Path) -> None:
     )
 
 
-def test_a_storage_that_cannot_be_asked_begins_nothing(tmp_path: Path) -> None:
+def test_an_unreadable_storage_starts_nothing(tmp_path: Path) -> None:
     with pytest.raises(subprocess.CalledProcessError) as failed:
         said(tmp_path, "exit 1", "first", "20")
     assert failed.value.stdout == ""
 
 
 @pytest.mark.slow
-def test_an_attempt_after_another_goes_on_with_the_study(tracks: Dataset, tmp_path: Path) -> None:
-    """The first one died before its first trial, and the second is asked for one more; both are trained as begun."""
+def test_a_second_attempt_resumes_the_study(tracks: Dataset, tmp_path: Path) -> None:
+    """The first attempt died before its first trial; the second asks for one more trial. Both trials are trained."""
     new_ledger(tmp_path / "studies", tracks, "first", trials=1, epochs=1).close()
     environment = {
         "ADDRESS": "local",

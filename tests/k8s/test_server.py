@@ -1,4 +1,4 @@
-"""The dry run on an API server: what it is asked, and what is told of what it refuses."""
+"""The dry run on an API server: the requests, and how rejections are reported."""
 
 import os
 import re
@@ -23,11 +23,11 @@ def whole() -> list[Resource]:
 
 
 def some(*names: str) -> list[Resource]:
-    """The objects of these names: when an object is refused or warned of, kubectl is run again for each one."""
+    """The objects of these names; after a rejection or warning kubectl runs again for each of them."""
     return [one for one in whole() if one["metadata"]["name"] in names]
 
 
-def test_every_object_is_tried_and_none_is_kept(tmp_path: Path) -> None:
+def test_every_object_is_tried_and_none_is_stored(tmp_path: Path) -> None:
     with asked(tmp_path) as there:
         assert server.answer(whole()) == server.Answer()
     options = {"dryRun": "All", "fieldValidation": "Strict", "force": "true", "fieldManager": server.MANAGER}
@@ -42,19 +42,19 @@ def test_every_object_is_tried_and_none_is_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("namespaces", "used"), [(["default"], "default"), (["default", "raygenre"], "raygenre")])
-def test_objects_are_tried_in_a_namespace_that_is_there(tmp_path: Path, namespaces: list[str], used: str) -> None:
+def test_objects_are_tried_in_an_existing_namespace(tmp_path: Path, namespaces: list[str], used: str) -> None:
     with asked(tmp_path, namespaces=[namespaces]) as there:
         assert server.answer(whole()) == server.Answer()
     within = [path.split("/")[-3] for path, _, given in there.applied if given["kind"] not in CLUSTER_WIDE]
     assert set(within) == {used}
 
 
-def test_each_object_that_is_refused_is_named(tmp_path: Path) -> None:
+def test_each_rejected_object_is_named(tmp_path: Path) -> None:
     with asked(tmp_path, refused=frozenset({"results", "redis"})):
         found = server.answer(some("results", "redis", "serving")).problems
     expected = [name(one) for one in some("results", "redis")]
     assert len(expected) == 5
-    assert [line.partition(": the server refuses it: ")[0] for line in found] == expected
+    assert [line.partition(": the server rejects it: ")[0] for line in found] == expected
     assert all("is invalid: no such thing" in line for line in found)
 
 
@@ -62,13 +62,13 @@ def test_without_the_operator_its_kinds_are_named(tmp_path: Path) -> None:
     tried = [one for one in whole() if one["kind"] in ("RayService", "RayJob", "PersistentVolumeClaim")]
     with asked(tmp_path, without="ray.io/"):
         found = server.answer(tried).problems
-    assert [line.partition(": the server refuses it: ")[0] for line in found] == [
+    assert [line.partition(": the server rejects it: ")[0] for line in found] == [
         "RayService endpoint",
         "RayJob search",
     ]
 
 
-def test_what_would_break_pod_security_is_a_problem_and_other_warnings_are_told(tmp_path: Path) -> None:
+def test_pod_security_warnings_are_problems_others_are_printed(tmp_path: Path) -> None:
     violation = (
         'would violate PodSecurity "restricted:latest": allowPrivilegeEscalation != false (container "autoscaler")'
     )
@@ -79,50 +79,50 @@ def test_what_would_break_pod_security_is_a_problem_and_other_warnings_are_told(
     assert answer.warnings == [f"{name(one)}: the server warns: unrecognized format" for one in some("redis")]
 
 
-def test_a_warning_is_printed_and_fails_nothing(
+def test_a_warning_is_printed_and_is_no_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("KUBERAY_CRDS", raising=False)
     monkeypatch.setattr(rendering, "render", lambda *_: some("results"))
-    monkeypatch.setattr("k8s.check.__main__.problems", lambda *_: [])  # of a claim by itself
+    monkeypatch.setattr("k8s.check.__main__.problems", lambda *_: [])  # which a claim alone would have
     with asked(tmp_path, warned={"results": "this will go with 1.37"}):
         assert main(["prod"]) == 0
     printed = capsys.readouterr().out
     assert printed.count("    PersistentVolumeClaim results: the server warns: this will go with 1.37\n") == 2
 
 
-def test_a_kind_that_the_server_has_in_another_version_is_a_problem(tmp_path: Path) -> None:
+def test_another_version_of_a_kind_is_a_problem(tmp_path: Path) -> None:
     with asked(tmp_path, beside=frozenset({("kueue.x-k8s.io/v1", "ClusterQueue")})):
         status, printed = run_check("gpu", KUBECONFIG=os.environ["KUBECONFIG"])
     assert status == 1
     ours = {one["apiVersion"] for one in renderings.whole("gpu") if one["kind"] == "ClusterQueue"}
-    assert f"    ClusterQueue: the server has no {ours.pop()}, but kueue.x-k8s.io/v1\n" in printed
-    assert [line for line in printed.splitlines() if "left out" in line and "Queue" in line] == []
+    assert f"    ClusterQueue: the server does not have {ours.pop()}; it has kueue.x-k8s.io/v1\n" in printed
+    assert [line for line in printed.splitlines() if "skipped" in line and "Queue" in line] == []
 
 
-def test_one_overlay_is_checked_but_for_what_the_server_cannot_know(tmp_path: Path) -> None:
+def test_one_overlay_is_checked_as_far_as_the_server_can(tmp_path: Path) -> None:
     with asked(tmp_path) as there:
         status, printed = run_check("prod", KUBECONFIG=os.environ["KUBECONFIG"])
     assert status == 0, printed
-    assert set(re.findall(r"^(\w+)[\w ,]*: ", printed, re.MULTILINE)) == {"prod", "left"}
+    assert set(re.findall(r"^(\w+)[\w ,]*: ", printed, re.MULTILINE)) == {"prod", "skipped"}
     assert f"prod on the server: {len(whole())} objects, 0 problems" in printed
-    left_out = "ClusterQueue, LocalQueue, PodMonitor, PrometheusRule, ResourceFlavor"
-    assert f"left out, since the server has no such kind: {left_out}\n" in printed
+    skipped = "ClusterQueue, LocalQueue, PodMonitor, PrometheusRule, ResourceFlavor"
+    assert f"skipped because the server has no such kind: {skipped}\n" in printed
     claims = [given["spec"]["accessModes"] for _, _, given in there.applied if given["metadata"]["name"] == "results"]
     assert claims == [["ReadWriteMany"]] * 2
 
 
-def test_an_overlay_that_is_not_there_is_told() -> None:
-    assert run_check("staging") == (2, "there is no overlay staging; known: dev, gpu, prod\n")
+def test_a_missing_overlay_is_reported() -> None:
+    assert run_check("staging") == (2, "there is no overlay staging; overlays: dev, gpu, prod\n")
 
 
-def test_a_server_that_has_only_just_begun_is_waited_for(tmp_path: Path) -> None:
+def test_a_starting_server_is_waited_for(tmp_path: Path) -> None:
     with asked(tmp_path, namespaces=[[], ["kube-system"], ["default"]]) as there:
         assert server.answer(whole()[:1]) == server.Answer()
     assert there.namespaces == [["default"]]
 
 
-def test_the_check_fails_without_its_server(tmp_path: Path) -> None:
+def test_the_check_fails_without_the_server(tmp_path: Path) -> None:
     status, printed = run_check("dev", KUBECONFIG=str(config(tmp_path, 9)), KUBECACHEDIR=str(tmp_path))
     assert status == 1
-    assert re.search(r"^the API server that KUBECONFIG names does not answer: .*127\.0\.0\.1:9", printed, re.MULTILINE)
+    assert re.search(r"^the API server of KUBECONFIG does not answer: .*127\.0\.0\.1:9", printed, re.MULTILINE)

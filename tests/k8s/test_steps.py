@@ -1,4 +1,4 @@
-"""README.md's commands in their order, by a real kubectl on a stand-in for the API server."""
+"""README.md's commands in their order, run by a real kubectl against a stand-in for the API server."""
 
 import re
 import shlex
@@ -22,7 +22,7 @@ APPLY = "kubectl apply --server-side -k "
 
 
 def commands(title: str) -> list[str]:
-    """Return the applications of a chapter."""
+    """Return the `kubectl apply` commands of a chapter."""
     [chapter] = re.findall(rf"^## {title}\n(.*?)^## ", README, re.MULTILINE | re.DOTALL)
     return [line.strip() for line in chapter.splitlines() if line.strip().startswith(APPLY)]
 
@@ -33,7 +33,7 @@ def key(resource: Resource) -> tuple[str, str]:
 
 @pytest.mark.integration
 @pytest.mark.parametrize("overlay", rendering.names())
-def test_each_step_finds_what_those_before_made(overlay: str, tmp_path: Path) -> None:
+def test_each_step_finds_what_earlier_steps_created(overlay: str, tmp_path: Path) -> None:
     there: dict[tuple[str, str], Resource] = {}
     steps = commands("From nothing to a search and an endpoint")
     assert len(steps) == 5
@@ -50,13 +50,13 @@ def test_each_step_finds_what_those_before_made(overlay: str, tmp_path: Path) ->
 
 
 @pytest.mark.integration
-def test_a_change_begins_with_the_tables_alone(tmp_path: Path) -> None:
+def test_a_change_starts_with_the_migration(tmp_path: Path) -> None:
     with asked(tmp_path) as server:
         subprocess.run(shlex.split(commands("Changes")[0]), cwd=ROOT, check=True)
     assert [name(given) for _, _, given in server.applied] == ["Job mlflow-migration"]
 
 
-def test_no_wait_ends_before_there_is_something_to_wait_for() -> None:
+def test_waits_do_not_end_before_objects_exist() -> None:
     waits = re.findall(r"^ *(kubectl .*\bwait .*)", README, re.MULTILINE)
     made = {key(one) for one in [*rendered("dev"), *search("dev", "first", 8)]}
     assert len(waits) == 6
@@ -65,7 +65,7 @@ def test_no_wait_ends_before_there_is_something_to_wait_for() -> None:
         assert (kind, called) in {(one.lower(), another) for one, another in made}, wait
 
 
-def test_the_times_that_the_readme_names_are_those_of_the_manifests() -> None:
+def test_times_in_the_readme_match_the_manifests() -> None:
     prod = whole("prod")
     [service] = [one["spec"] for one in prod if one["kind"] == "RayService"]
     [job] = [one["spec"] for one in rendered("dev") if one["kind"] == "RayJob"]
@@ -90,8 +90,8 @@ def test_the_times_that_the_readme_names_are_those_of_the_manifests() -> None:
     )
 
 
-def test_databases_of_one_volume_are_kept_and_come_back(tmp_path: Path) -> None:
-    """What the README has MLflow's container run, with folders of this machine for the volume and /tmp."""
+def test_databases_on_one_volume_are_backed_up_and_restored(tmp_path: Path) -> None:
+    """The README's commands for MLflow's container, with local folders for the volume and /tmp."""
     places = {"/var/lib/mlflow": tmp_path / "volume", "/tmp": tmp_path / "pod"}
     keep, take_back = re.findall(r"python -c '(import sqlite3.*)'", README)
     for place in places.values():

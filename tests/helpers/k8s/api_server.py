@@ -1,6 +1,6 @@
-"""A stand-in for an API server: as much of one as kubectl needs for a dry run, and what it was asked.
+"""A stand-in for an API server: enough for kubectl's dry runs. It records the requests.
 
-It knows the kinds that it is told of and refuses the objects whose names it is told, as a real one would with 422.
+It has the given kinds, and rejects the objects with the given names with 422, as a real server would.
 """
 
 import json
@@ -21,12 +21,12 @@ CLUSTER_WIDE = {"Namespace", "PriorityClass"}
 
 @dataclass
 class ApiServer:
-    """What the server is told, and what it was asked.
+    """What the server has, and the requests it received.
 
     Attributes:
-        kinds: that it knows, as pairs of apiVersion and kind.
-        refused: names of objects that it refuses.
-        namespaces: what it answers when it is asked for them, one list after the other; the last one stays.
+        kinds: the kinds it has, as pairs of apiVersion and kind.
+        refused: names of objects that it rejects.
+        namespaces: its answers to successive requests for namespaces; the last one repeats.
         applied: path, query and object of each application.
         warned: what it says of objects that it takes, by their names.
     """
@@ -38,7 +38,7 @@ class ApiServer:
     warned: dict[str, str] = field(default_factory=dict)
 
     def read(self, path: str) -> dict[str, Any] | None:
-        """Return what a path holds."""
+        """Return the content of a path."""
         versions = sorted({version for version, _ in self.kinds | {("v1", "Namespace")}})
         if path == "/api":
             return {"kind": "APIVersions", "versions": ["v1"]}
@@ -61,7 +61,7 @@ class ApiServer:
 
 @contextmanager
 def running(folder: Path, server: ApiServer) -> Iterator[Path]:
-    """Run it on a port of its own, and hand over a KUBECONFIG for it."""
+    """Run it on a free port and yield a KUBECONFIG for it."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -92,7 +92,7 @@ def running(folder: Path, server: ApiServer) -> Iterator[Path]:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
-        thread = threading.Thread(target=listening.serve_forever, args=(0.05,))  # s until it sees its end
+        thread = threading.Thread(target=listening.serve_forever, args=(0.05,))  # s between checks for shutdown
         thread.start()
         try:
             yield config(folder, listening.server_port)
@@ -102,7 +102,7 @@ def running(folder: Path, server: ApiServer) -> Iterator[Path]:
 
 
 def config(folder: Path, port: int) -> Path:
-    """Write a KUBECONFIG for a port of this machine."""
+    """Write a KUBECONFIG for a local port."""
     content = {
         "apiVersion": "v1",
         "kind": "Config",

@@ -1,4 +1,4 @@
-"""The check of the manifests as a command."""
+"""Runs the check of the manifests as a command."""
 
 import contextlib
 import io
@@ -11,7 +11,7 @@ from tests.helpers.k8s.rendered import rendered
 
 
 def run_check(*overlays: str, **environment: str) -> tuple[int, str]:
-    """Run the command in this process, over the shared renderings; return its exit status and what it printed."""
+    """Run the command in this process on the shared renderings; return its exit status and output."""
     printed = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
         for variable in ("KUBERAY_CRDS", "KUBECONFIG"):

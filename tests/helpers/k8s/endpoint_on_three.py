@@ -1,4 +1,4 @@
-"""The endpoint as `prod` configures it, on three nodes, whose head is killed under load; run by test_commands.py.
+"""The endpoint of `prod` on three nodes, whose head is killed under load; run by test_commands.py.
 
 The operator's part is played here: it starts the pods, sends serveConfigV2, and makes a new head, which has another
 address. The champion comes from a registry in a folder.
@@ -29,7 +29,7 @@ from tests.helpers.serving import new_storage
 SERVICE = "RayService endpoint"
 PORT, DASHBOARD = 8000, 8265
 KEY, TOKEN = "a-key-of-somebody", "a-token-that-the-operator-knows"
-RATE, NUMBER = 5, 300  # requests to each worker, so many a second
+RATE, NUMBER = 5, 300  # requests per second to each worker, and in total
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
 
@@ -53,7 +53,7 @@ def main(work: Path) -> None:
     for worker in workers:
         worker.wait()
         ask(worker)
-    # A pod is ready when a champion answers through it, which may be the other's.
+    # A pod is ready when a champion answers through it, possibly on the other pod.
     until(lambda: running(head) == {worker.address for worker in workers}, 120)
     assert reaches(workers[0], head, 6379)
     assert not reaches(workers[0], head, DASHBOARD), "the policies are not in force"
@@ -89,7 +89,7 @@ def main(work: Path) -> None:
 
 
 def alive(pod: Running) -> bool:
-    """What the liveness probe asks."""
+    """Return the answer to the liveness probe."""
     return pod.answers(52365, pod.container.spec["livenessProbe"]["httpGet"]["path"])
 
 
@@ -105,14 +105,14 @@ def deploy(head: Running, config: dict[str, Any]) -> None:
 
 
 def applications(head: Running) -> dict[str, Any]:
-    """What the operator is told of the applications; raises where nobody answers yet."""
+    """Return the applications as the operator sees them; raises before the head answers."""
     answer = requests.get(f"http://{head.address}:{DASHBOARD}/api/serve/applications/", headers=BEARER, timeout=30)
     found: dict[str, Any] = answer.json()["applications"]
     return found
 
 
 def listed(head: Running) -> list[dict[str, Any]]:
-    """The replicas that run, as the operator is told of them."""
+    """The running replicas as the operator sees them."""
     with suppress(requests.RequestException, KeyError, ValueError):
         found = applications(head)["raygenre"]["deployments"]["endpoint"]["replicas"]
         return [one for one in found if one["state"] == "RUNNING"]
@@ -120,7 +120,7 @@ def listed(head: Running) -> list[dict[str, Any]]:
 
 
 def running(head: Running) -> set[str]:
-    """The addresses of nodes on which replicas run."""
+    """The addresses of nodes with replicas."""
     return {one["node_ip"] for one in listed(head)}
 
 
@@ -137,7 +137,7 @@ def ask(worker: Running) -> None:
 
 
 def under_load(workers: list[Running], death: Callable[[], object]) -> list[Reply]:
-    """Ask all workers at a steady rate, and kill something meanwhile."""
+    """Send requests to all workers at a steady rate and kill something meanwhile."""
     picture = write_png(levels(torch.from_numpy(synthesise("bells", seed=0))).numpy())
     asked: list[Request] = [("/v1/predict", picture), *[("/v1/model", None)] * 4]
 
@@ -158,10 +158,10 @@ def under_load(workers: list[Running], death: Callable[[], object]) -> list[Repl
 
 
 def kill_replica(worker: Running) -> None:
-    """One of a worker's processes dies, as one that takes too much memory."""
+    """Kill one of a worker's processes, as the OOM killer does."""
     namespace = worker.namespace
     for pid in titled("ray::ServeReplica"):
-        with suppress(OSError):  # it has just ended
+        with suppress(OSError):  # the process has just ended
             if Path(f"/proc/{pid}/ns/pid").readlink() == namespace:
                 os.kill(pid, signal.SIGKILL)
                 return

@@ -1,4 +1,4 @@
-"""The users of MLflow on Kubernetes, made as k8s/README says."""
+"""The users of MLflow on Kubernetes, created as in k8s/README.md."""
 
 import re
 

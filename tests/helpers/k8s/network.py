@@ -1,8 +1,8 @@
-"""A network of pods: each in a network namespace with an address of its own, joined by a bridge, held to the policies.
+"""A network of pods: each has a network namespace and an address, joined by a bridge, with network policies applied.
 
-It lives in namespaces that the caller has made (`unshare --net --mount`), so nothing leaves it and nothing outlives it.
-A pod's policies are rules of its routing: what they do not let out or in finds no way. The bridge's own address stands
-for the node's kubelet and the operator, whom the namespace's policies let through.
+It runs in namespaces of the caller (`unshare --net --mount`), so no traffic leaves it and nothing survives it. A pod's
+policies become routing rules: denied traffic has no route. The bridge's own address stands for the node's kubelet and
+the operator, whom the namespace's policies allow.
 """
 
 import subprocess
@@ -15,24 +15,26 @@ from k8s.check.rendering import Resource
 
 _NET = "10.77.0"
 NODE = f"{_NET}.1"
-"""The address from which a kubelet probes."""
+"""The address that a kubelet probes from."""
 
 Ports = set[int]
 
 
 class Network:
-    """Pods by their addresses, and services by their names.
+    """Pods by address, and services by name.
 
     Args:
-        folder: for the file in which all pods look up names.
-        resources: with the policies.
+        folder: for the hosts file of all pods.
+        resources: the rendering, with its policies.
     """
 
     def __init__(self, folder: Path, resources: list[Resource]) -> None:
         self.hosts = folder / "hosts"
         self.hosts.touch()
         self.resolver = folder / "resolv.conf"
-        self.resolver.write_text("nameserver 127.0.0.1\n")  # where nobody is: refused at once instead of waited for
+        self.resolver.write_text(
+            "nameserver 127.0.0.1\n"
+        )  # nothing listens there: refused at once instead of timing out
         self._policies = [one["spec"] for one in resources if one["kind"] == "NetworkPolicy"]
         self._names: dict[str, str] = {}
         self._labels: dict[str, dict[str, str]] = {}
@@ -46,7 +48,7 @@ class Network:
         ip("link", "set", "pods", "up")
 
     def join(self, labels: dict[str, str]) -> str:
-        """Give a pod with these labels a namespace and an address, which is the namespace's name too."""
+        """Create a namespace for a pod with these labels; return its address, which is also the namespace's name."""
         number = len(self._labels) + 2
         address = f"{_NET}.{number}"
         ip("netns", "add", address)
@@ -67,23 +69,23 @@ class Network:
         return address
 
     def name(self, service: str, address: str) -> None:
-        """Let all pods find an address by a service's name, from now on."""
+        """Add a service's name for an address to the hosts file of all pods."""
         self._names[service] = address
         self.hosts.write_text("".join(f"{there}\t{name}\n" for name, there in self._names.items()))
 
     def take_away(self, address: str) -> None:
-        """Cut a pod's cable: who speaks to it is not even refused."""
+        """Disconnect a pod: connections to it time out instead of being refused."""
         ip("-n", address, "link", "set", "eth0", "down")
 
     def _hold(self, pod: str, other: str, out: Ports, back: Ports) -> None:
-        """Let a pod begin to speak to another on some ports, and answer it from others."""
+        """Allow a pod to connect to another on some ports, and to answer it from others."""
         for field, ports in (("dport", out), ("sport", back)):
             for first, last in ranges(ports):
                 selector = ["to", other, "ipproto", "tcp", field, f"{first}-{last}"]
                 ip("-n", pod, "rule", "add", "priority", "100", *selector, "lookup", "main")
 
     def _passes(self, source: dict[str, str], target: dict[str, str]) -> Ports:
-        """The ports of a pod that another one of the namespace may reach."""
+        """The ports of a pod that another pod of the namespace may reach."""
         out = self._admits("Egress", source, target)
         return out & self._admits("Ingress", target, source)
 
@@ -99,7 +101,7 @@ class Network:
 
 
 def _own(peers: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Those that are of the pod's own namespace."""
+    """Yield the peers in the pod's own namespace."""
     yield from (peer for peer in peers if "namespaceSelector" not in peer)
 
 
@@ -108,7 +110,7 @@ def _range(entry: dict[str, Any]) -> range:
 
 
 def ranges(ports: Ports) -> Iterator[tuple[int, int]]:
-    """Ports in as few first and last ones as there can be."""
+    """Yield ports as the fewest ranges, each with its first and last."""
     first = last = 0
     for port in sorted(ports):
         if port != last + 1:

@@ -1,6 +1,6 @@
-"""The first process of a pod: it gives the pod a root folder of its own and becomes the container's command.
+"""The first process of a pod: it sets up the pod's root filesystem and becomes the container's command.
 
-The root is this machine's, read-only, with the pod's volumes at their places. Run by pods.py in new namespaces.
+The root is this machine's, read-only, with the pod's volumes mounted. Run by running.py in new namespaces.
 
 Run:
     python -m tests.helpers.k8s.pod_root DESCRIPTION
@@ -18,12 +18,12 @@ MACHINE = ".machine"
 
 @dataclass(frozen=True)
 class Mount:
-    """A volume at its place.
+    """A mounted volume.
 
     Attributes:
-        at: where the container finds it.
-        source: a folder or file of this machine; empty for memory.
-        size: of memory, as mount(8) takes it.
+        at: mount path in the container.
+        source: a local folder or file; empty for memory.
+        size: of memory, as for mount(8).
     """
 
     at: str
@@ -54,7 +54,7 @@ def main(description: Path) -> None:
 
 
 def furnish(root: Path, folder: Path, own: list[str]) -> None:
-    """Make a folder that holds what it holds on this machine, as links, but for what is the pod's own."""
+    """Make a folder with links to this machine's files, except for the pod's own."""
     place = root / str(folder).lstrip("/")
     place.mkdir(exist_ok=True)
     if not folder.is_dir():

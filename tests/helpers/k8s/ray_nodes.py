@@ -1,6 +1,6 @@
-"""What the operator adds to a Ray cluster's containers: the command line, and settings. KubeRay 1.7, pod.go.
+"""What the operator adds to a Ray cluster's containers: the command line and settings. Source: KubeRay 1.7, pod.go.
 
-GPUs are left out, since there are none here, and the names by which an autoscaler knows pods.
+GPUs are left out, since there are none here, and so are the autoscaler's names of pods.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ _SERVING = {
 
 
 def head_service(pod: Pod) -> str:
-    """The name by which workers know their head."""
+    """The host name of the head for its workers."""
     return f"{pod.owner['metadata']['name']}-head-svc.raygenre.svc.cluster.local"
 
 
@@ -39,7 +39,7 @@ def command(pod: Pod) -> list[str]:
 
 
 def settings(pod: Pod, secrets: dict[str, dict[str, str]]) -> dict[str, str]:
-    """The environment of a node beside its container's own."""
+    """The environment that the operator adds to a node's container."""
     host = "127.0.0.1" if pod.role == HEAD else head_service(pod)
     found = {"RAY_ADDRESS": f"{host}:{GCS}", "RAY_PORT": str(GCS)} | token(pod, secrets)
     found |= _SERVING if pod.owner["kind"] == "RayService" else {}
@@ -57,7 +57,7 @@ def settings(pod: Pod, secrets: dict[str, dict[str, str]]) -> dict[str, str]:
 
 
 def token(pod: Pod, secrets: dict[str, dict[str, str]]) -> dict[str, str]:
-    """What a node or the submitter of a job needs to be let in."""
+    """The token variables of a node or of a job's submitter."""
     options = _cluster(pod)["authOptions"]
     return {"RAY_AUTH_MODE": options["mode"], "RAY_AUTH_TOKEN": secrets[options["secretName"]]["auth_token"]}
 

@@ -1,4 +1,4 @@
-"""The overlays as the tests share them: rendered once a session, whichever test asks first."""
+"""The rendered overlays, shared by the tests: rendered once a session."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -10,12 +10,12 @@ _render = rendering.render
 
 
 def rendered(overlay: str, components: Sequence[str] = (), search_components: Sequence[str] = ()) -> list[Resource]:
-    """Return what `rendering.render` does. A test that changes an object takes a copy first."""
+    """Return what `rendering.render` does. A test that changes an object must copy it first."""
     return list(_once(overlay, tuple(components), tuple(search_components)))
 
 
 def whole(overlay: str) -> list[Resource]:
-    """Return an overlay with all of its components."""
+    """Return an overlay with all its components."""
     return rendered(overlay, *COMBINATIONS[overlay])
 
 

@@ -1,7 +1,7 @@
-"""Pods of a rendered overlay as processes on this machine, in namespaces of Linux as Kubernetes has them.
+"""Pods of a rendered overlay as local processes in Linux namespaces, as on Kubernetes.
 
-Each has its own address, its own process ids, its volumes at the manifest's places, and a root that it cannot write to.
-Its first container's command, settings and probes are the manifest's.
+Each has its own address, process ids, the manifest's volumes, and a read-only root. The command, settings and probes of
+its first container are the manifest's.
 """
 
 import json
@@ -33,10 +33,10 @@ _IMAGE = {"PYTHONPATH": APP, "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE":
 
 
 class Site:
-    """Where pods run: the network, the claims that they share, and what people would have created.
+    """Where pods run: the network, shared volume claims, and the secrets that people would have created.
 
     Args:
-        shared: folders of this machine that every pod has at the same place.
+        shared: local folders that every pod mounts at the same path.
     """
 
     def __init__(
@@ -56,23 +56,23 @@ class Site:
         self.network = Network(folder, resources)
 
     def claim(self, name: str) -> Path:
-        """The folder behind a claim of a volume, which outlives pods."""
+        """The folder of a volume claim, which outlives pods."""
         place = self.folder / "claims" / name
         place.mkdir(parents=True, exist_ok=True)
         return place
 
     def run(self, where: str, name: str, **changes: Any) -> "Running":
-        """Start a pod, as the check calls it, and the services by which others find it."""
+        """Start a pod, named as in the check's messages, and register its services."""
         return Running(self, where, name, **changes)
 
 
 class Running:
-    """A pod that runs.
+    """A running pod.
 
     Args:
-        name: its own, and that of its folder.
-        service: the name by which others find it.
-        settings: environment beside the manifest's; an empty text takes a variable away.
+        name: of the pod and of its folder.
+        service: host name for other pods.
+        settings: environment added to the manifest's; an empty string removes a variable.
         command: in the place of the container's own, as the operator gives it.
     """
 
@@ -107,7 +107,7 @@ class Running:
         [self._first] = children(self._process.pid)
 
     def ready(self) -> bool:
-        """Whether the readiness probe finds it ready."""
+        """Return whether the readiness probe succeeds."""
         probe = self.container.spec["readinessProbe"]
         if "exec" in probe:
             return self.call(*probe["exec"]["command"]).returncode == 0
@@ -115,14 +115,14 @@ class Running:
         return self.answers(ports[probe["httpGet"]["port"]], probe["httpGet"]["path"])
 
     def answers(self, port: int, path: str) -> bool:
-        """Whether it answers a kubelet with 200."""
+        """Return whether it answers the kubelet with 200."""
         try:
             return requests.get(f"http://{self.address}:{port}{path}", timeout=5).status_code == 200
         except requests.RequestException:
             return False
 
     def wait(self, what: Callable[[], bool] | None = None) -> None:
-        """Wait until it is ready, or until something else holds while it runs."""
+        """Wait until it is ready, or until another condition holds while it runs."""
         deadline = time.monotonic() + PATIENCE
         while not (what or self.ready)():
             assert self._process.poll() is None, f"{self.name} has ended\n{self.said()}"
@@ -130,22 +130,22 @@ class Running:
             time.sleep(0.5)
 
     def finish(self, seconds: float = PATIENCE) -> None:
-        """Wait for the end of a pod that is to end well."""
+        """Wait until the pod ends, which must succeed."""
         assert self._process.wait(seconds) == 0, self.said()
 
     def call(self, *command: str) -> "subprocess.CompletedProcess[str]":
-        """Run a command in it, as `kubectl exec` does."""
+        """Run a command in the pod, as `kubectl exec` does."""
         enter = ["nsenter", f"--target={self._first}", "--net", "--mount", "--pid", "--root", "--wd"]
         return subprocess.run([*enter, *command], env=self.environment, capture_output=True, text=True, check=False)
 
     @property
     def namespace(self) -> Path:
-        """The namespace of its process ids, by which its processes are known among all."""
+        """The PID namespace of the pod, which identifies its processes."""
         return Path(f"/proc/{self._first}/ns/pid").readlink()
 
     def kill(self) -> None:
-        """End all its processes at once, and then take its address away."""
-        os.kill(self._first, signal.SIGKILL)  # the kernel ends all others with the first one
+        """Kill all its processes at once, then remove its address."""
+        os.kill(self._first, signal.SIGKILL)  # the kernel kills the others with the first one
         self._process.wait()
         self._site.network.take_away(self.address)
         shutil.rmtree(self._folder / "volumes", ignore_errors=True)
@@ -172,7 +172,7 @@ class Running:
         found += [Mount(at, str(source), read_only=True) for at, source in ((APP, ROOT), (str(_VENV), _VENV))]
         found += [Mount(str(folder), str(folder)) for folder in self._site.shared]
         for wanted in self.container.spec.get("volumeMounts", []):
-            # A StatefulSet's claims are no volumes of its template.
+            # A StatefulSet's claims are not volumes of its template.
             volume = volumes.get(wanted["name"], {"persistentVolumeClaim": {"claimName": wanted["name"]}})
             memory = volume.get("emptyDir", {}).get("medium") == "Memory"
             source = "" if memory else str(self._source(volume, wanted["name"]))

@@ -1,4 +1,4 @@
-"""A search as an overlay runs it, on three nodes, with MLflow and Optuna in PostgreSQL; run by test_commands.py.
+"""The search of an overlay on three nodes, with MLflow and Optuna in PostgreSQL; run by test_commands.py.
 
 The operator's part is played here: it starts the pods, and submits the job. S3 is a folder, and there is no GPU.
 """
@@ -66,7 +66,7 @@ def main(work: Path, data: Path) -> None:
 
 
 def places_of_trials(head: Running) -> set[str]:
-    """Addresses of the nodes on which trials ran, by the records of the head."""
+    """Addresses of the nodes on which trials ran, from the head's records."""
     header = {"Authorization": f"Bearer {head.environment['RAY_AUTH_TOKEN']}"}
 
     def records(kind: str) -> list[dict[str, str]]:

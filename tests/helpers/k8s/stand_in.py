@@ -28,7 +28,7 @@ def asked(
     beside: frozenset[tuple[str, str]] = frozenset(),
     warned: dict[str, str] | None = None,
 ) -> Iterator[ApiServer]:
-    """Have kubectl ask a stand-in, which lacks kinds of some versions and has others beside."""
+    """Point kubectl at a stand-in that lacks kinds of some versions and has others in addition."""
     known = {(version, kind) for version, kind in kinds() if not version.startswith(without)} | beside
     there = ApiServer(known, refused, namespaces or [["default"]], warned=warned or {})
     with running(folder, there) as path, pytest.MonkeyPatch.context() as patched:
