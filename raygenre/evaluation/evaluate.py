@@ -170,8 +170,8 @@ def _training_warnings(classifier: Classifier, slices: tuple[Slice, ...], chosen
     if not trained_on:
         return []
     return [
-        f"The model was trained on {trained_on} of these {len(chosen)} tracks. On those it is more accurate than on "
-        "new music."
+        f"The model was trained on {trained_on} of these {len(chosen)} tracks. It is likely to be more accurate on "
+        "those than on new music."
     ]
 
 

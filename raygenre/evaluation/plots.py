@@ -47,7 +47,7 @@ def reliability_figure(evaluation: Evaluation) -> "Figure":
             low, high = wilson_interval(round(accuracy * answers), answers)
             above.plot([confidence, confidence], [low, high], color="#4477AA", linewidth=1)
             above.plot([confidence], [accuracy], "o", color="#4477AA")
-    above.axvline(evaluation.threshold, color="#CC6677", linestyle=":", label="threshold for certain")
+    above.axvline(evaluation.threshold, color="#CC6677", linestyle=":", label="confidence threshold")
     above.set_xlim(0, 1)
     above.set_ylim(0, 1)
     above.set_ylabel("accuracy")
