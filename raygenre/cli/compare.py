@@ -50,7 +50,7 @@ def compare(
     _print(subjects, matches)
     if output:
         try:
-            write_whole(output, compare_page.page(subjects, matches).encode())
+            write_whole(output, compare_page.comparison_page(subjects, matches).encode())
         except OSError as error:
             fail(f"{output} cannot be written: {error.strerror}")
         out.print(f"{output}: the same with curves", highlight=False, soft_wrap=True, markup=False)
@@ -58,16 +58,16 @@ def compare(
 
 def _print(subjects: "Sequence[Subject]", matches: "Sequence[Match]") -> None:
     from raygenre.workflows.compare import differing, shared, unmatched
-    from raygenre.workflows.compare_page import number, setting
+    from raygenre.workflows.compare_page import metric_text, setting_text
 
     differ, same = differing(subjects)
     names = [one.name for one in subjects]
     settings = _table("setting", names)
     for name in differ:
-        settings.add_row(name, *(escape(setting(one, name)) for one in subjects))
+        settings.add_row(name, *(escape(setting_text(one, name)) for one in subjects))
     values = _table("in the end", names)
     for name in shared(one.values for one in subjects):
-        values.add_row(name, *(number(one.values.get(name)) for one in subjects))
+        values.add_row(name, *(metric_text(one.values.get(name)) for one in subjects))
     curves = _table("curve, first to last", names)
     for name in shared(one.curves for one in subjects):
         curves.add_row(name, *(_course(one, name) for one in subjects))
@@ -91,14 +91,15 @@ def _table(title: str, names: Sequence[str]) -> Table:
 
 
 def _course(one: "Subject", name: str) -> str:
-    from raygenre.workflows.compare_page import number
+    from raygenre.workflows.compare_page import metric_text
 
     points = one.curves.get(name)
-    return f"{number(points[0][1])} → {number(points[-1][1])}" if points else "–"
+    return f"{metric_text(points[0][1])} → {metric_text(points[-1][1])}" if points else "–"
 
 
 def _print_match(match: "Match") -> None:
     from raygenre.evaluation.paired_test import contingency_table, paired_test_text
+    from raygenre.registry.decision import MAX_P_VALUE
 
     out.print()
     if (found := match.comparison) is None:
@@ -106,5 +107,5 @@ def _print_match(match: "Match") -> None:
         out.print(text, highlight=False, soft_wrap=True, markup=False)
         return
     out.print(contingency_table(found, match.first, match.second))
-    words = paired_test_text(found, match.first, match.second)
+    words = paired_test_text(found, match.first, match.second, alpha=MAX_P_VALUE)
     out.print(f"On test tracks that taught neither, {words}", highlight=False, markup=False)

@@ -12,7 +12,7 @@ from raygenre.cli.console import bar, err, fail, out
 
 if TYPE_CHECKING:
     from raygenre.evaluation.evaluate import EvaluationReport
-    from raygenre.evaluation.slices import Known
+    from raygenre.evaluation.slices import TrackFacts
     from raygenre.registry.versions import Fetched
     from raygenre.system.storage import Storage
 
@@ -42,8 +42,9 @@ def evaluate(
     """
     from raygenre.data import dataset
     from raygenre.data.track_files import DataError
-    from raygenre.evaluation import html_report, tables
+    from raygenre.evaluation import tables
     from raygenre.evaluation.evaluate import EvaluationError, evaluate_classifier
+    from raygenre.evaluation.html_report import report_page
     from raygenre.registry import versions
     from raygenre.system.atomic_write import write_whole
     from raygenre.system.storage import resolve
@@ -62,48 +63,48 @@ def evaluate(
         if tracks.broken:
             lines = f"{len(tracks.broken)} files were left out:\n{dataset.summary(tracks.broken)}"
             err.print(lines, highlight=False, soft_wrap=True, markup=False)
-        appraisal = evaluate_classifier(fetched.classifier, tracks, split, _known(duplicates, artists, faults))
+        report = evaluate_classifier(fetched.classifier, tracks, split, _known(duplicates, artists, faults))
     except (versions.RegistryError, EvaluationError, DataError, ValueError, OSError) as error:
         fail(str(error))
-    for warning in appraisal.warnings:
+    for warning in report.warnings:
         err.print(f"[bold yellow]warning:[/bold yellow] {escape(warning)}", highlight=False, soft_wrap=True)
-    page = html_report.page(appraisal, name=fetched.name, evidence=fetched.evidence)
+    page = report_page(report, name=fetched.name, facts=fetched.facts)
     try:
         write_whole(output, page.encode())
     except OSError as error:
         fail(f"{output} cannot be written: {error.strerror}")
-    run_id = _log(where, fetched, appraisal, page) if log else ""
+    run_id = _log(where, fetched, report, page) if log else ""
     if as_json:
-        facts = {"model": fetched.name, "data": appraisal.source, "data_digest": appraisal.digest, "split": split}
-        record = facts | {"run_id": run_id, "report": str(output)} | tables.record(appraisal)
+        facts = {"model": fetched.name, "data": report.source, "data_digest": report.digest, "split": split}
+        record = facts | {"run_id": run_id, "report": str(output)} | tables.report_fields(report)
         out.file.write(json.dumps(record, indent=1, allow_nan=False) + "\n")
     else:
-        out.print(tables.recall_table(appraisal.evaluation, appraisal.side), highlight=False)
-        if appraisal.slices or appraisal.uniform:
-            out.print(tables.slice_table(appraisal.slices, appraisal.uniform), highlight=False)
+        out.print(tables.recall_table(report.evaluation, report.side), highlight=False)
+        if report.slices or report.uniform:
+            out.print(tables.slice_table(report.slices, report.uniform), highlight=False)
         out.print(f"Report: {output}", highlight=False, soft_wrap=True, markup=False)
     if log and not run_id:
         raise typer.Exit(1)
 
 
-def _known(duplicates: Path | None, artists: Path | None, faults: Path | None) -> "Known":
+def _known(duplicates: Path | None, artists: Path | None, faults: Path | None) -> "TrackFacts":
     from raygenre.data.duplicates import read_duplicates
-    from raygenre.evaluation.slices import Known, read_artists, read_tracks
+    from raygenre.evaluation.slices import TrackFacts, read_artists, read_tracks
 
-    return Known(
+    return TrackFacts(
         duplicates=read_duplicates(duplicates) if duplicates else None,
         artists=read_artists(artists) if artists else None,
         faults=read_tracks(faults) if faults else None,
     )
 
 
-def _log(where: "Storage", fetched: "Fetched", appraisal: "EvaluationReport", page: str) -> str:
+def _log(where: "Storage", fetched: "Fetched", report: "EvaluationReport", page: str) -> str:
     """Log to MLflow and return the run; "" if MLflow would not have it."""
     from raygenre.registry import evaluation_log
     from raygenre.tracking.server import TrackingError, reason
 
     try:
-        return evaluation_log.log_evaluation(where, fetched, appraisal, page)
+        return evaluation_log.log_evaluation(where, fetched, report, page)
     except (TrackingError, OSError) as error:
         text = f"nothing was logged to MLflow at {where.server}: {reason(error)} (--no-log leaves it out)"
         err.print(f"[red]error:[/red] {escape(text)}", highlight=False, soft_wrap=True)

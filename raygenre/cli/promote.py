@@ -36,8 +36,8 @@ def promote(
                 where,
                 version,
                 fetched.classifier,
-                fetched.evidence,
-                data=lambda: head_to_head.tested_data(fetched.evidence, data, cache=where.cache),
+                fetched.facts,
+                data=lambda: head_to_head.tested_data(fetched.facts, data, cache=where.cache),
                 force=force or None,
             )
     except (versions.RegistryError, LockLostError, ValueError, OSError) as error:

@@ -213,6 +213,11 @@ def quiet_mlflow() -> None:
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # a page for each time a database is locked
 
 
+def is_missing(error: BaseException) -> bool:
+    """Return whether MLflow answered that the run, model, version or alias does not exist."""
+    return isinstance(error, MlflowException) and error.error_code == "RESOURCE_DOES_NOT_EXIST"
+
+
 def _chain(error: BaseException) -> Iterator[BaseException]:
     cause: BaseException | None = error
     while cause is not None:

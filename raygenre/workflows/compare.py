@@ -50,7 +50,7 @@ class Subject:
         values: of each metric the last one.
         curves: of each metric that was told more than once, (step, value) by step.
         model: address of the registered version that came from the run; empty if there is none.
-        evidence: what the registry knows of that version.
+        facts: what the registry has recorded about that version.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Subject:
     values: Mapping[str, float]
     curves: Mapping[str, Curve]
     model: str = ""
-    evidence: VersionFacts | None = None
+    facts: VersionFacts | None = None
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def matches(storage: Storage, subjects: Sequence[Subject], source: Path | None) 
     if len(registered) < 2:
         return []
     try:
-        dataset = head_to_head.tested_data(registered[0].evidence, source, cache=storage.cache)
+        dataset = head_to_head.tested_data(registered[0].facts, source, cache=storage.cache)
         classifiers = [registry.fetch(storage, one.model).classifier for one in registered]
     except (ValueError, OSError, registry.RegistryError) as error:
         return [Match(one.name, other.name, None, str(error)) for one, other in combinations(registered, 2)]
@@ -120,7 +120,7 @@ def matches(storage: Storage, subjects: Sequence[Subject], source: Path | None) 
     for (one, first), (other, second) in combinations(zip(registered, classifiers, strict=True), 2):
         try:
             found.append(Match(one.name, other.name, head_to_head.compare_pair(first, second, dataset)))
-        except head_to_head.NoContestError as error:
+        except head_to_head.NotComparableError as error:
             found.append(Match(one.name, other.name, None, str(error)))
     return found
 

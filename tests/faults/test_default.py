@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from raygenre.registry import champion as alias
+from raygenre.registry import champion
 from raygenre.system.storage import resolve
 from tests.helpers.project import ROOT
 
@@ -23,7 +23,7 @@ def test_a_search_without_data_ends_with_a_champion_that_knows_the_synthetic_gen
     )
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stdout.startswith("No --data and no RAYGENRE_DATA")
-    found = alias.champion(resolve(tmp_path / "results"))
+    found = champion.find(resolve(tmp_path / "results"))
     assert found is not None
     version, evidence = found
     assert version == 1

@@ -30,14 +30,14 @@ def test_a_study_and_its_search_and_its_version_are_the_same_run(rivals_ring: Ri
 
 def test_numbers_are_written_to_be_read() -> None:
     one = Subject("one", "", {"decay": "0.03333333333333333", "name": "0.1.0", "seed": "12345678"}, {}, {})
-    assert [compare_page.setting(one, name) for name in ("decay", "name", "seed", "none")] == [
+    assert [compare_page.setting_text(one, name) for name in ("decay", "name", "seed", "none")] == [
         "0.0333333",
         "0.1.0",
         "12345678",
         "–",
     ]
     numbers = (0.417085, 101578.0, 0.0, math.nan, -math.inf, None)
-    assert [compare_page.number(value) for value in numbers] == ["0.4171", "101,578", "0", "nan", "-inf", "–"]
+    assert [compare_page.metric_text(value) for value in numbers] == ["0.4171", "101,578", "0", "nan", "-inf", "–"]
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_versions_meet_on_what_taught_neither(rivals_ring: Ring) -> None:
     ]
     first, *others = compare.matches(rivals_ring.storage, subjects, None)
     assert (first.first, first.second) == (f"version {BELLS}", f"version {DRONE}")
-    assert first.comparison == PairedTest(both=0, candidate=30, incumbent=10, neither=20)
+    assert first.comparison == PairedTest(both=0, only_candidate=30, only_incumbent=10, neither=20)
     assert {match.note for match in others} == {"it is not known which tracks one of them was trained on"}
 
 
@@ -99,7 +99,7 @@ def test_why_there_is_no_paired_test_is_said() -> None:
     only = "There is no paired test: it needs two registered versions, and of these only 1st has one"
     assert compare.unmatched([version, trial]) == only
     assert compare.unmatched([trial, trial]).endswith("none of these has one")
-    assert only in compare_page.page([version, trial], [])
+    assert only in compare_page.comparison_page([version, trial], [])
 
 
 def test_what_was_measured_and_not_learned_is_no_curve(rivals_ring: Ring, tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_the_page_asks_nothing_and_runs_nothing_that_a_name_holds() -> None:
     curves = {NASTY: ((1, 2.0), (2, 1.0))}
     one = Subject(NASTY, "a" * 32, {"data": NASTY, "same": NASTY}, {"test_accuracy": 0.5}, curves)
     other = Subject("_other", "b" * 32, {"same": NASTY}, {"test_accuracy": 0.25, "flops": 807855360.0}, {})
-    text = compare_page.page(
+    text = compare_page.comparison_page(
         [one, other], [Match(NASTY, "_other", None, NASTY), Match(NASTY, "_other", PairedTest(10, 9, 1, 5))]
     )
     page = Page()
@@ -153,6 +153,6 @@ def test_the_page_asks_nothing_and_runs_nothing_that_a_name_holds() -> None:
 def test_the_page_has_a_picture_a_curve(rivals_ring: Ring) -> None:
     subjects = [compare.subject(rivals_ring.storage, study) for study in ("spring", "summer")]
     page = Page()
-    page.feed(compare_page.page(subjects, []))
+    page.feed(compare_page.comparison_page(subjects, []))
     assert page.tags.count("img") == 1
     assert "dropout" in page.words
