@@ -1,4 +1,4 @@
-"""The command `raygenre`: thin over the library, a file a command."""
+"""The command line `raygenre`, one module per command."""
 
 import typer
 

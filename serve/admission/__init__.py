@@ -1,0 +1,1 @@
+"""Checks before any work starts: API keys, body limits, upload slots."""
