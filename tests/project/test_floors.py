@@ -116,7 +116,7 @@ def test_imports_have_no_side_effects(tmp_path: Path) -> None:
     """No folder is created, no random state changed, no logging configured, no cluster or run started."""
     program = """
 import logging, os, random
-import av, matplotlib, mlflow.pyfunc, numpy, optuna, ray.tune.schedulers, soxr, torch, typer  # their side effects are not ours
+import av, matplotlib, mlflow.pyfunc, numpy, optuna, ray.tune.schedulers, soxr, torch, typer  # with their own effects
 def state():
     generators = (numpy.random.get_state()[1].tobytes(), torch.get_rng_state().tolist(), random.getstate())
     return generators, dict(os.environ), list(logging.root.handlers), logging.root.level, torch.get_num_threads()
