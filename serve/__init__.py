@@ -1,1 +1,1 @@
-"""The HTTP endpoint: serves the champion with Ray Serve."""
+"""The endpoint: the champion behind HTTP, with Ray Serve."""

@@ -1,4 +1,4 @@
-"""Audio files to mono samples at 22 050 Hz and back, and synthetic tracks."""
+"""Any audio file to mono samples at 22 050 Hz and back, and synthetic tracks."""
 
 from raygenre.audio.decoding import (
     CONTAINERS,

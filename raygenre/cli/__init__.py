@@ -1,4 +1,4 @@
-"""The command line `raygenre`, one module per command."""
+"""The command `raygenre`: thin over the library, a file a command."""
 
 import typer
 

@@ -1,4 +1,4 @@
-"""Samples to 128 × 333 levels by GTZAN's recipe, and levels to PNG and back."""
+"""Samples to 128 × 333 levels, exactly as GTZAN's images were made, and levels to PNG and back."""
 
 from raygenre.spectrogram.image import (
     HEIGHT,

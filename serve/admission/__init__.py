@@ -1,1 +1,0 @@
-"""Checks before any work starts: API keys, body limits, upload slots."""
