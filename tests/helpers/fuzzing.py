@@ -179,9 +179,8 @@ def main(folder: Path, reader: str, seed: int, first: int, last: int) -> None:
         signal.alarm(limit)
         result = outcome(READERS[reader], data)
         signal.alarm(0)
-        outcomes[
-            result if result in ("answer", "rejection") else f"{name}, seed {seed}, number {number}: {result}"
-        ] += 1
+        expected = result in ("answer", "rejection")
+        outcomes[result if expected else f"{name}, seed {seed}, number {number}: {result}"] += 1
         memory.append(resident())
     # getrusage's maximum would include the memory of the parent process.
     peak = in_status("VmHWM")
