@@ -234,5 +234,8 @@ def _read_list(folder: Path, name: str) -> set[str]:
     if len(files) != 1:
         names = ", ".join(file.name for file in files) or "none"
         raise DataError(f"{folder} must contain exactly one file {name}*.txt; found: {names}")
-    lines = (line.strip() for line in files[0].read_text().splitlines())
+    try:
+        lines = [line.strip() for line in files[0].read_text(encoding="utf-8-sig").splitlines()]
+    except UnicodeDecodeError as error:
+        raise DataError(f"{files[0]} is not UTF-8 text; save it as UTF-8") from error
     return {listed_track(line) for line in lines if line}

@@ -400,6 +400,19 @@ def test_two_files_for_one_list_are_rejected(name: str, tmp_path: Path) -> None:
         given_lists(tmp_path)
 
 
+def test_list_that_is_not_utf_8_is_rejected(tmp_path: Path) -> None:
+    write_lists(tmp_path, train=ids(0, 14), valid=ids(14, 18), test=ids(18, 24))
+    (tmp_path / "valid_filtered.txt").write_bytes(b"\xff\xfe\x00\xd8")
+    with pytest.raises(DataError, match=r"valid_filtered\.txt is not UTF-8 text"):
+        given_lists(tmp_path)
+
+
+def test_list_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    write_lists(tmp_path, train=ids(0, 14), valid=ids(14, 18), test=ids(18, 24))
+    (tmp_path / "test_filtered.txt").write_text("\n".join(ids(18, 24)), encoding="utf-8-sig")
+    assert given_lists(tmp_path).test == tuple(sorted(ids(18, 24)))
+
+
 @pytest.mark.parametrize("side", ["train", "valid", "test"])
 def test_list_without_a_genre_is_rejected(side: str, tmp_path: Path) -> None:
     parts = {"train": ids(0, 14), "valid": ids(14, 18), "test": ids(18, 24)}
