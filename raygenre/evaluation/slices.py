@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenre.data.dataset import Dataset
+from raygenre.data.duplicates import recordings
 from raygenre.data.track_files import DataError, listed_track
 from raygenre.model.seen_tracks import SeenTracks
 
@@ -65,7 +66,8 @@ def make_slices(dataset: Dataset, seen: SeenTracks | None, facts: TrackFacts) ->
         unseen = seen.unseen(dataset.tracks, dataset.levels)
         members |= {TRAINED_ON: ~unseen, "not trained on": unseen}
     not_given = set(members)
-    copies = _copies(dataset, facts.duplicates or ())
+    recording_of = recordings(dataset, facts.duplicates or ())
+    copies = [recording_of[track] - {track} for track in dataset.tracks]
     if facts.duplicates is not None or any(copies):
         members["with a known copy"] = [bool(tracks) for tracks in copies]
         members["with a copy that was trained on"] = [bool(tracks & trained_on) for tracks in copies]
@@ -130,20 +132,6 @@ def _lines(path: Path) -> list[str]:
         return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 text") from error
-
-
-def _copies(dataset: Dataset, groups: Sequence[Sequence[str]]) -> list[set[str]]:
-    """Return for each track the other tracks that are the same recording, by the given groups or by equal levels."""
-    same_levels: dict[bytes, list[str]] = {}
-    for track, levels in zip(dataset.tracks, dataset.levels, strict=True):
-        same_levels.setdefault(levels.tobytes(), []).append(track)
-    merged: list[set[str]] = []
-    for group in [*groups, *(tracks for tracks in same_levels.values() if len(tracks) > 1)]:
-        overlapping = [members for members in merged if not members.isdisjoint(group)]
-        merged = [members for members in merged if members.isdisjoint(group)]
-        merged.append(set(group).union(*overlapping))
-    copies = {track: members - {track} for members in merged for track in members}
-    return [copies.get(track, set()) for track in dataset.tracks]
 
 
 def _check_names(dataset: Dataset, names: Iterable[str], what: str) -> None:

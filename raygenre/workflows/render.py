@@ -62,7 +62,9 @@ def plan(source: Path, output: Path) -> tuple[list[Drawing], list[Path]]:
     songs = sorted(
         path
         for path in root.rglob("*")
-        if path.suffix.lower() in audio.SUFFIXES and not track_files.hidden(path.relative_to(root)) and path.is_file()
+        if path.suffix.lower() in audio.SUFFIXES
+        and not track_files.is_hidden(path.relative_to(root))
+        and path.is_file()
     )
     classless = [song for song in songs if song.parent == root]
     songs = [song for song in songs if song.parent != root]
@@ -107,7 +109,7 @@ def _up_to_date(drawing: Drawing) -> bool:
         if drawing.picture.stat().st_mtime < drawing.song.stat().st_mtime:
             return False
         spectrogram.read_png(drawing.picture)
-    except (OSError, spectrogram.PictureError):
+    except (OSError, spectrogram.ImageError):
         return False
     return True
 

@@ -107,7 +107,7 @@ def test_a_tree_becomes_a_data_set(tmp_path: Path, jobs: int) -> None:
     ]
     for drawn in found.values():
         if drawn.new:
-            assert np.array_equal(read_png(drawn.drawing.picture), song.levels(drawn.drawing.song))
+            assert np.array_equal(read_png(drawn.drawing.picture), song.middle_levels(drawn.drawing.song))
     assert {path.suffix for path in (tmp_path / "out").rglob("*") if path.is_file()} == {".png"}
 
 
@@ -129,7 +129,9 @@ def test_only_what_lacks_is_drawn_again(tmp_path: Path) -> None:
     }
     assert (out / "kept.png").stat().st_mtime_ns == before
     for name in ("kept", "newer", "half", "gone"):
-        assert np.array_equal(read_png(out / f"{name}.png"), song.levels(tmp_path / "music" / "rock" / f"{name}.wav"))
+        assert np.array_equal(
+            read_png(out / f"{name}.png"), song.middle_levels(tmp_path / "music" / "rock" / f"{name}.wav")
+        )
 
 
 def test_ending_early_leaves_whole_pictures_alone(tmp_path: Path) -> None:
@@ -158,7 +160,7 @@ def test_a_song_counts_by_its_middle_and_says_where_it_is_silent(tmp_path: Path)
     sound = tone(440, seconds=20)
     (tmp_path / "a.wav").write_bytes(encode(np.concatenate([sound, np.zeros(40 * 22_050, dtype=np.float32), sound])))
     with pytest.raises(ValueError, match="middle 30 s"):
-        song.levels(tmp_path / "a.wav")
+        song.middle_levels(tmp_path / "a.wav")
 
 
 def test_a_drawing_names_both_files(tmp_path: Path) -> None:
