@@ -127,7 +127,7 @@ def test_the_search_expands_to_its_trials_and_finalists(page: Page, shown: Shown
     keep(page, "runs")
 
 
-def test_the_search_says_what_came_out_on_which_data_and_by_which_code(page: Page, shown: Shown) -> None:
+def test_the_search_run_shows_results_data_and_code_version(page: Page, shown: Shown) -> None:
     page.goto(f"{shown.pages}/experiments/1/runs/{shown.parent}")
     expect(page.get_by_text("is best on new seeds")).to_be_visible()
     page.get_by_text("Show more").click()
@@ -138,7 +138,7 @@ def test_the_search_says_what_came_out_on_which_data_and_by_which_code(page: Pag
     keep(page, "search")
 
 
-def test_comparing_the_trials_shows_what_was_searched_and_the_objective(page: Page, shown: Shown) -> None:
+def test_comparing_trials_shows_parameters_and_the_objective(page: Page, shown: Shown) -> None:
     runs, experiments = quote(json.dumps(shown.trials)), quote(json.dumps(["1"]))
     page.goto(f"{shown.pages}/compare-runs?runs={runs}&experiments={experiments}")
     axes = page.locator(".parcoords .axis-title, .parcoords text.axis-title")

@@ -102,7 +102,7 @@ def test_a_clip_gets_its_genre_bars_and_spectrogram(page: Page, clip: Path, tmp_
 
 
 @pytest.mark.parametrize("page", [DESK, PHONE], indirect=True, ids=["desk", "phone"])
-def test_a_long_song_has_a_timeline_that_the_keyboard_walks(page: Page, song: Path) -> None:
+def test_a_long_song_has_a_timeline_with_keyboard_control(page: Page, song: Path) -> None:
     page.set_input_files("#file", song)
     answered(page)
     stretches = page.locator("#timeline button")
@@ -123,7 +123,7 @@ def test_a_long_song_has_a_timeline_that_the_keyboard_walks(page: Page, song: Pa
 
 
 @pytest.mark.parametrize("page", [PHONE], indirect=True, ids=["phone"])
-def test_the_stretches_of_a_long_song_are_large_enough_for_a_finger(page: Page, tmp_path: Path) -> None:
+def test_timeline_buttons_are_large_enough_for_a_finger(page: Page, tmp_path: Path) -> None:
     path = tmp_path / "seven minutes.opus"
     sound = np.tile(synthesise("bells", seed=1), 16)
     path.write_bytes(encoding.encode(sound, "ogg", "libopus", rate=24_000, bit_rate=32_000))
@@ -136,7 +136,7 @@ def test_the_stretches_of_a_long_song_are_large_enough_for_a_finger(page: Page, 
     assert not wider_than_the_screen(page)
 
 
-def test_a_guess_is_called_one(page: Page, site: str, clip: Path) -> None:
+def test_an_uncertain_answer_is_called_a_guess(page: Page, site: str, clip: Path) -> None:
     page.goto(f"{site}unsure/")
     page.set_input_files("#file", clip)
     expect(page.locator("#doubt")).to_have_text(
@@ -146,7 +146,7 @@ def test_a_guess_is_called_one(page: Page, site: str, clip: Path) -> None:
     expect(page.locator("#genre")).to_contain_text(doubted)
 
 
-def test_after_silence_a_stretch_shows_its_own_spectrogram_and_is_drawn_once(page: Page, tmp_path: Path) -> None:
+def test_windows_after_silence_show_their_own_spectrograms(page: Page, tmp_path: Path) -> None:
     sounds = [synthesise(genre, seed=1) for genre in ("bells", "storm")]
     path = tmp_path / "silence first.flac"
     path.write_bytes(encode(np.concatenate([np.zeros_like(sounds[0]), *sounds]), "flac", "flac"))
@@ -170,7 +170,7 @@ def test_after_silence_a_stretch_shows_its_own_spectrogram_and_is_drawn_once(pag
     assert drawn == ["1", "2"]  # by the numbers of the answer, which the endpoint's tests hold to the pictures
 
 
-def test_a_file_is_chosen_and_dropped_without_a_mouse_or_with_one(page: Page, clip: Path) -> None:
+def test_a_file_can_be_chosen_by_keyboard_and_dropped_by_mouse(page: Page, clip: Path) -> None:
     page.on("filechooser", lambda chooser: chooser.set_files(clip))
     page.wait_for_timeout(500)  # Chromium is told to leave choosing to the test, and nothing says when it has been
     page.keyboard.press("Tab")
@@ -194,7 +194,7 @@ def test_a_file_is_chosen_and_dropped_without_a_mouse_or_with_one(page: Page, cl
         ("large.wav", bytes(8_000_001), "takes up to 8 MB"),
     ],
 )
-def test_what_cannot_be_heard_is_told_and_the_next_file_is_heard(
+def test_an_unusable_file_shows_an_error_and_the_next_one_works(
     page: Page, clip: Path, tmp_path: Path, name: str, content: bytes, message: str
 ) -> None:
     (tmp_path / name).write_bytes(content)
@@ -206,7 +206,7 @@ def test_what_cannot_be_heard_is_told_and_the_next_file_is_heard(
     expect(page.locator("#error")).to_be_hidden()
 
 
-def test_a_name_is_shown_as_text_and_nothing_else(page: Page, clip: Path, tmp_path: Path) -> None:
+def test_a_file_name_is_shown_as_plain_text(page: Page, clip: Path, tmp_path: Path) -> None:
     path = tmp_path / "<img src=x onerror=alert(1)>.flac"
     path.write_bytes(clip.read_bytes())
     page.set_input_files("#file", path)
@@ -214,7 +214,7 @@ def test_a_name_is_shown_as_text_and_nothing_else(page: Page, clip: Path, tmp_pa
     assert page.locator("#name img").count() == 0
 
 
-def test_with_keys_the_page_asks_for_one(page: Page, site: str, clip: Path) -> None:
+def test_the_page_asks_for_an_api_key(page: Page, site: str, clip: Path) -> None:
     page.goto(f"{site}guarded/")
     expect(page.get_by_role("alert")).to_contain_text("asks for an API key")
     page.get_by_label("API key").fill(KEY)
@@ -225,7 +225,7 @@ def test_with_keys_the_page_asks_for_one(page: Page, site: str, clip: Path) -> N
     answered(page)
 
 
-def test_the_pages_for_programs_shows_every_path(page: Page, site: str) -> None:
+def test_the_api_page_shows_every_path(page: Page, site: str) -> None:
     page.goto(f"{site}docs")
     for path in httpx.get(f"{site}openapi.json").json()["paths"]:
         expect(page.get_by_role("heading", name=path)).to_be_visible()

@@ -71,12 +71,12 @@ def check(found: Counter[int]) -> None:
     assert found[503] <= number / 100, found
 
 
-def test_no_request_is_a_fault_of_the_endpoint(endpoint: httpx.Client, corpus: Corpus, picture: bytes) -> None:
+def test_no_request_causes_a_server_error(endpoint: httpx.Client, corpus: Corpus, picture: bytes) -> None:
     check(send_all(corpus, FEW, 0))
     assert endpoint.post("/v1/predict", content=picture).status_code == 200
 
 
-def test_no_hostile_file_is_a_fault_of_the_endpoint(endpoint: httpx.Client, corpus: Corpus, picture: bytes) -> None:
+def test_no_hostile_file_causes_a_server_error(endpoint: httpx.Client, corpus: Corpus, picture: bytes) -> None:
     """Each of them, while the test above happens on some."""
     with ThreadPoolExecutor(CLIENTS) as pool:
         found = list(pool.map(lambda file: send(PORT, plain("POST", "/v1/predict", file)), corpus.hostile))
@@ -85,7 +85,7 @@ def test_no_hostile_file_is_a_fault_of_the_endpoint(endpoint: httpx.Client, corp
 
 
 @pytest.mark.slow
-def test_many_requests_leave_no_memory_behind(
+def test_many_requests_leak_no_memory(
     endpoint: httpx.Client, corpus: Corpus, picture: bytes, record_property: Callable[[str, object], None]
 ) -> None:
     send_all(corpus, WARM, MANY)
@@ -114,7 +114,7 @@ class Leak:
 
 
 @pytest.mark.slow
-def test_memory_that_is_left_behind_would_be_noticed(endpoint: httpx.Client, corpus: Corpus) -> None:
+def test_the_memory_test_detects_a_leak(endpoint: httpx.Client, corpus: Corpus) -> None:
     options = Leak.options(ray_actor_options={"num_cpus": 0})  # type: ignore[attr-defined]
     serve.run(options.bind(), name="leak", route_prefix="/leak")
     request = plain("POST", "/leak", corpus.good[0])

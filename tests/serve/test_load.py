@@ -77,7 +77,7 @@ def test_ten_clients_see_no_failure_while_champions_change(
     record_property("s until the new champion answered", round(first - promoted, 1))
 
 
-def test_four_times_too_much_is_refused_in_time_and_soon_forgotten(
+def test_the_endpoint_recovers_from_four_times_its_capacity(
     client: httpx.Client, picture: bytes, record_property: Callable[[str, object], None]
 ) -> None:
     calm, full = (crowd(PORT, (PATH, picture), clients=clients, seconds=10) for clients in (4, 16))

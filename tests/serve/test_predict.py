@@ -28,7 +28,7 @@ def classifier(storage: Storage) -> Classifier:
 
 
 @pytest.mark.parametrize("content_type", ["image/png", "application/x-www-form-urlencoded", "text/plain", ""])
-def test_a_picture_gets_the_librarys_own_answer_whatever_type_it_states(
+def test_a_png_gets_the_librarys_answer_for_any_content_type(
     endpoint: httpx.Client, classifier: Classifier, picture: bytes, content_type: str
 ) -> None:
     headers = {"content-type": content_type} if content_type else {}
@@ -42,7 +42,7 @@ def test_a_picture_gets_the_librarys_own_answer_whatever_type_it_states(
     assert answer["windows"] == []
 
 
-def test_a_long_song_gets_the_librarys_own_answer_for_each_window(
+def test_a_long_song_gets_the_librarys_answer_for_each_window(
     endpoint: httpx.Client, classifier: Classifier, song: bytes
 ) -> None:
     answer = endpoint.post("/v1/predict", content=song).json()
@@ -57,7 +57,7 @@ def test_a_long_song_gets_the_librarys_own_answer_for_each_window(
         assert window["probabilities"][window["genre"]] == window["confidence"]
 
 
-def test_silence_is_left_out_and_shifts_no_numbers(endpoint: httpx.Client) -> None:
+def test_silent_windows_are_omitted_but_still_numbered(endpoint: httpx.Client) -> None:
     sound = synthesise("storm", seed=62)
     file = encode(np.concatenate([np.zeros_like(sound), sound]), "flac", "flac")
     [window] = endpoint.post("/v1/predict", content=file).json()["windows"]
@@ -67,7 +67,7 @@ def test_silence_is_left_out_and_shifts_no_numbers(endpoint: httpx.Client) -> No
     assert np.array_equal(spectrogram.read_png(drawn.content), read(file).levels[0])
 
 
-def test_levels_in_the_endpoint_are_those_drawn_here(endpoint: httpx.Client) -> None:
+def test_the_endpoint_computes_the_same_levels(endpoint: httpx.Client) -> None:
     samples = synthesise("storm", seed=61)
     picture = spectrogram.write_png(spectrogram.levels(torch.from_numpy(samples)).numpy())
     sent = [picture, encode(samples, "wav", "pcm_f32le"), encode(samples * 10 ** (-12 / 20), "wav", "pcm_f32le")]
@@ -77,7 +77,7 @@ def test_levels_in_the_endpoint_are_those_drawn_here(endpoint: httpx.Client) -> 
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_input_is_refused_in_the_librarys_own_words(endpoint: httpx.Client, name: str) -> None:
+def test_bad_input_is_refused_with_the_librarys_message(endpoint: httpx.Client, name: str) -> None:
     body, _ = BAD[name]
     with pytest.raises(ValueError) as refused:  # noqa: PT011, for the message is what is compared
         read(body)
@@ -87,12 +87,12 @@ def test_bad_input_is_refused_in_the_librarys_own_words(endpoint: httpx.Client, 
         assert response.json()["detail"] == str(refused.value)
 
 
-def test_an_answer_names_the_version_and_the_run(endpoint: httpx.Client, storage: Storage, picture: bytes) -> None:
+def test_an_answer_names_its_model_version_and_run(endpoint: httpx.Client, storage: Storage, picture: bytes) -> None:
     model = endpoint.post("/v1/predict", content=picture).json()["model"]
     assert model == {"name": "raygenre", "version": "1", "run_id": versions.fetch(storage).run_id}
 
 
-def test_the_files_of_a_form_are_answered_in_their_order(endpoint: httpx.Client, picture: bytes, song: bytes) -> None:
+def test_files_of_a_form_are_answered_in_order(endpoint: httpx.Client, picture: bytes, song: bytes) -> None:
     alone = [endpoint.post("/v1/predict", content=file).json() for file in (song, picture)]
     form: list[tuple[str, tuple[str, bytes, str]]] = [
         ("file", ("a.mp3", song, "audio/mpeg")),
@@ -110,7 +110,7 @@ def test_a_form_of_one_file_gets_a_list_of_one(endpoint: httpx.Client, picture: 
 
 
 @pytest.mark.parametrize("window", [0, 1])
-def test_a_spectrogram_is_the_datasets_picture_of_the_window(endpoint: httpx.Client, song: bytes, window: int) -> None:
+def test_a_spectrogram_is_the_png_of_its_window(endpoint: httpx.Client, song: bytes, window: int) -> None:
     response = endpoint.post(f"/v1/spectrogram?window={window}", content=song)
     assert response.status_code == 200
     assert response.headers["content-type"] == "image/png"
@@ -120,7 +120,7 @@ def test_a_spectrogram_is_the_datasets_picture_of_the_window(endpoint: httpx.Cli
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(response.content))), np.asarray(expected))
 
 
-def test_the_spectrogram_of_a_picture_is_the_picture(endpoint: httpx.Client, picture: bytes) -> None:
+def test_the_spectrogram_of_a_png_is_the_png(endpoint: httpx.Client, picture: bytes) -> None:
     response = endpoint.post("/v1/spectrogram", content=picture)
     assert np.array_equal(spectrogram.read_png(response.content), spectrogram.read_png(picture))
     assert endpoint.post("/v1/spectrogram?window=1", content=picture).status_code == 422
@@ -142,7 +142,7 @@ def test_health_and_readiness(endpoint: httpx.Client) -> None:
     assert (ready["status"], ready["model"]["version"], ready["trouble"]) == ("ready", "1", {})
 
 
-def test_the_committed_openapi_document_is_the_applications(endpoint: httpx.Client) -> None:
+def test_the_committed_openapi_document_is_current(endpoint: httpx.Client) -> None:
     assert FILE.read_text() == document(), "make openapi writes it anew"
     told = endpoint.get("/openapi.json").json()
     assert told["paths"].keys() == {"/v1/predict", "/v1/spectrogram", "/v1/model", "/healthz", "/readyz"}
@@ -151,7 +151,7 @@ def test_the_committed_openapi_document_is_the_applications(endpoint: httpx.Clie
     }
 
 
-def test_the_document_has_an_example_of_all_that_is_said() -> None:
+def test_the_openapi_document_has_valid_examples() -> None:
     told = json.loads(FILE.read_text())
     for name, described in told["components"]["schemas"].items():
         getattr(schema, name).model_validate(described["example"])
@@ -170,14 +170,14 @@ def test_the_document_has_an_example_of_all_that_is_said() -> None:
 
 
 @pytest.mark.parametrize("path", ["/v1/predict/", "/v1/model/", "/healthz/", "/docs/"])
-def test_nobody_is_sent_elsewhere(endpoint: httpx.Client, path: str) -> None:
+def test_the_endpoint_never_redirects(endpoint: httpx.Client, path: str) -> None:
     response = endpoint.post(path, content=b"", headers={"host": "elsewhere.example"})
     assert response.status_code == 404
     assert "location" not in response.headers
 
 
 @pytest.mark.parametrize("path", ["/", "/docs", "/page/page.css", "/page/page.js", "/page/docs.js", "/page/icon.svg"])
-def test_pages_come_with_headers_that_keep_others_out(endpoint: httpx.Client, path: str) -> None:
+def test_pages_have_security_headers(endpoint: httpx.Client, path: str) -> None:
     response = endpoint.get(path)
     assert response.status_code == 200
     assert "default-src 'none'" in response.headers["content-security-policy"]
@@ -186,26 +186,26 @@ def test_pages_come_with_headers_that_keep_others_out(endpoint: httpx.Client, pa
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/page/nothing", "/page/..%2fapp.py", "/page/index.html", "/v1"])
-def test_what_is_not_there_is_a_problem(endpoint: httpx.Client, path: str) -> None:
+def test_an_unknown_path_is_a_problem(endpoint: httpx.Client, path: str) -> None:
     response = endpoint.get(path)
     assert response.status_code == 404
     assert response.json()["status"] == 404
 
 
-def test_a_method_that_is_not_there_is_a_problem(endpoint: httpx.Client) -> None:
+def test_an_unsupported_method_is_a_problem(endpoint: httpx.Client) -> None:
     response = endpoint.get("/v1/predict")
     assert response.status_code == 405
     assert response.json()["title"] == "Method Not Allowed"
     assert response.headers["allow"] == "POST"
 
 
-def test_a_request_keeps_the_id_it_came_with(endpoint: httpx.Client, picture: bytes) -> None:
+def test_a_request_keeps_the_clients_id(endpoint: httpx.Client, picture: bytes) -> None:
     response = endpoint.post("/v1/predict", content=picture, headers={"x-request-id": "mine-1"})
     assert response.json()["request_id"] == response.headers["x-request-id"] == "mine-1"
 
 
 @pytest.mark.parametrize("sent", [None, b"", b"x" * 101, b"a b", b"{}", b"\xe9"])
-def test_a_request_without_a_sane_id_gets_one(endpoint: httpx.Client, sent: bytes | None) -> None:
+def test_a_request_without_a_safe_id_gets_a_new_one(endpoint: httpx.Client, sent: bytes | None) -> None:
     headers = {} if sent is None else {b"x-request-id": sent}
     first, second = (endpoint.post("/v1/predict", content=b"", headers=headers) for _ in range(2))
     for response in (first, second):
@@ -225,10 +225,10 @@ def test_a_request_without_a_sane_id_gets_one(endpoint: httpx.Client, sent: byte
         (b"x-session-id", b"\xe9"),
     ],
 )
-def test_ray_serve_does_as_no_client_says(endpoint: httpx.Client, song: bytes, name: bytes, value: bytes) -> None:
+def test_headers_for_ray_serve_are_ignored(endpoint: httpx.Client, song: bytes, name: bytes, value: bytes) -> None:
     assert endpoint.post("/v1/predict", content=song, headers={name: value}).status_code == 200
 
 
-def test_other_sites_may_not_ask(endpoint: httpx.Client) -> None:
+def test_other_origins_may_not_call_the_api(endpoint: httpx.Client) -> None:
     response = endpoint.get("/v1/model", headers={"origin": "https://example.com"})
     assert "access-control-allow-origin" not in response.headers

@@ -64,7 +64,7 @@ def client(changing: Storage, key_file: Path, ray_serve: None) -> Iterator[httpx
         ({"x-api-key": KEYS[1]}, 200),
     ],
 )
-def test_a_key_opens_the_endpoint(client: httpx.Client, headers: dict[str, str], status: int) -> None:
+def test_a_valid_key_is_required(client: httpx.Client, headers: dict[str, str], status: int) -> None:
     response = httpx.get(f"http://127.0.0.1:{PORT}/genres/v1/model", headers=headers)
     assert response.status_code == status
     if status == 401:
@@ -72,7 +72,7 @@ def test_a_key_opens_the_endpoint(client: httpx.Client, headers: dict[str, str],
         assert response.json()["title"] == "Unauthorized"
 
 
-def test_keys_are_exchanged_while_it_runs(client: httpx.Client, key_file: Path) -> None:
+def test_keys_are_rotated_while_the_endpoint_runs(client: httpx.Client, key_file: Path) -> None:
     def statuses() -> tuple[int, ...]:
         url = f"http://127.0.0.1:{PORT}/genres/v1/model"
         return tuple(httpx.get(url, headers={"x-api-key": key}).status_code for key in (KEYS[0], FILED, NEXT))
@@ -85,7 +85,7 @@ def test_keys_are_exchanged_while_it_runs(client: httpx.Client, key_file: Path) 
 
 
 @pytest.mark.parametrize("path", ["predict", "spectrogram", "model", "%70redict"])
-def test_without_a_key_nothing_is_answered_but_health_and_pages(client: httpx.Client, path: str) -> None:
+def test_without_a_key_only_health_and_pages_are_answered(client: httpx.Client, path: str) -> None:
     method = "GET" if path == "model" else "POST"
     body = bytes(30_000_000) if method == "POST" else b""  # which is not looked at
     with httpx.Client(base_url=f"http://127.0.0.1:{PORT}/genres") as bare:
@@ -94,7 +94,7 @@ def test_without_a_key_nothing_is_answered_but_health_and_pages(client: httpx.Cl
             assert bare.get(open_path).status_code == 200
 
 
-def test_the_pages_of_a_named_site_may_ask_and_no_others(client: httpx.Client) -> None:
+def test_only_the_configured_origins_may_call_the_api(client: httpx.Client) -> None:
     for origin, allowed in (("https://music.example.com", True), ("https://example.com", False)):
         asked = {
             "origin": origin,
@@ -107,7 +107,7 @@ def test_the_pages_of_a_named_site_may_ask_and_no_others(client: httpx.Client) -
         assert {"X-Request-ID", "X-Windows", "Retry-After"} <= set(exposed.split(", "))  # to those who are allowed
 
 
-def test_too_many_predictions_at_a_time_are_told_to_come_again(client: httpx.Client, song: bytes) -> None:
+def test_too_many_predictions_at_a_time_are_refused(client: httpx.Client, song: bytes) -> None:
     with ThreadPoolExecutor(12) as pool:
         answers = list(pool.map(lambda _: client.post("/v1/predict", content=song), range(24)))
     found = Counter(answer.status_code for answer in answers)
@@ -118,7 +118,7 @@ def test_too_many_predictions_at_a_time_are_told_to_come_again(client: httpx.Cli
     assert client.post("/v1/predict", content=song).status_code == 200
 
 
-def test_a_new_champion_takes_over_without_one_failed_request(
+def test_a_new_champion_takes_over_without_a_failed_request(
     client: httpx.Client, changing: Storage, picture: bytes
 ) -> None:
     seen: list[tuple[int, str]] = []
@@ -144,7 +144,7 @@ def test_a_new_champion_takes_over_without_one_failed_request(
 
 
 @pytest.mark.parametrize("damage", ["weights", "another version's weights", "examples", "half examples", "missing"])
-def test_a_version_that_is_not_whole_leaves_the_old_one_serving(
+def test_a_damaged_version_leaves_the_old_one_in_service(
     client: httpx.Client, changing: Storage, picture: bytes, damage: str
 ) -> None:
     before = serving(client)
@@ -177,7 +177,7 @@ def test_a_version_that_is_not_whole_leaves_the_old_one_serving(
     until(lambda: trouble(client) == "")
 
 
-def test_a_rollback_brings_the_version_before_back(client: httpx.Client, changing: Storage, picture: bytes) -> None:
+def test_a_rollback_restores_the_previous_version(client: httpx.Client, changing: Storage, picture: bytes) -> None:
     champion.promote(changing, 1)
     champion.promote(changing, 2)
     until(lambda: serving(client) == "2")
@@ -200,7 +200,7 @@ def test_a_challenger_answers_its_share(client: httpx.Client, changing: Storage,
     assert client.get("/v1/model").json()["challenger"]["version"] == str(version)
 
 
-def test_changes_and_agreement_are_counted(client: httpx.Client) -> None:
+def test_model_changes_and_agreement_are_counted(client: httpx.Client) -> None:
     """After the tests above, which changed the model and had a challenger."""
     ready = client.get("/readyz").json()
     names = {tag: f"raygenre/{ready[key]['version']}" for tag, key in (("model", "challenger"), ("champion", "model"))}

@@ -1,4 +1,4 @@
-"""What the endpoint refuses, over real HTTP: every limit, and nothing is ever a fault of the endpoint."""
+"""Refused requests over real HTTP: every limit, and never a server error."""
 
 import io
 import select
@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from raygenre.audio.synthesis import synthesise
+from serve.admission.limits import UPLOADS
 from tests.helpers.decoders import stopped_decoders
 from tests.helpers.serving import PORT
 from tests.helpers.sounds import encode, tone
@@ -49,7 +50,7 @@ def part(data: bytes, name: bytes = b"file") -> bytes:
 
 
 def refusal(response: httpx.Response) -> tuple[int, str]:
-    """Check that an answer is problem details, and return its status and detail."""
+    """Check that a response is problem details, and return its status and detail."""
     assert response.headers["content-type"] == "application/problem+json"
     problem = response.json()
     assert problem["status"] == response.status_code
@@ -78,16 +79,16 @@ def refusal(response: httpx.Response) -> tuple[int, str]:
     ids=lambda value: None if isinstance(value, bytes) else str(value),
 )
 @pytest.mark.parametrize("path", ["predict", "spectrogram"])
-def test_a_file_that_cannot_be_used_is_refused_with_the_reason(
+def test_an_unusable_file_is_refused_with_the_reason(
     endpoint: httpx.Client, path: str, body: bytes, status: int, detail: str
 ) -> None:
-    found = refusal(endpoint.post(f"/v1/{path}", content=body))
-    assert found[0] == status
-    assert detail in found[1]
+    actual_status, actual_detail = refusal(endpoint.post(f"/v1/{path}", content=body))
+    assert actual_status == status
+    assert detail in actual_detail
 
 
-def test_a_body_in_chunks_is_counted_as_it_comes(endpoint: httpx.Client) -> None:
-    """The answer is there, and the connection closed, long before all of it was sent."""
+def test_a_chunked_body_is_counted_as_it_arrives(endpoint: httpx.Client) -> None:
+    """The response arrives and the connection closes long before the whole body is sent."""
     sent, answer = 0, b""
     with socket.create_connection(("127.0.0.1", PORT), timeout=0.02) as connection:
         connection.sendall(b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -109,38 +110,38 @@ def test_a_body_in_chunks_is_counted_as_it_comes(endpoint: httpx.Client) -> None
         (form(), 422, "no part"),
         (form(part(WAV, b"song")), 422, "not named"),
         (form(b"Content-Type: audio/wav\r\n\r\n" + WAV), 422, "not named"),
-        (form(*[part(WAV)] * 4), 413, "more than 3 files"),
+        (form(*[part(WAV)] * 4), 413, "more files than the limit of 3"),
         (form(part(WAV), end=b""), 422, "ends before"),
         (form(part(WAV), end=b"--c--"), 422, "ends before"),
         (form(part(WAV), part(b"text")), 415, "file 2 of 2: "),
         (form(part(b"")), 422, "empty"),
-        ((b"no form", {"content-type": "multipart/form-data; boundary=b"}), 422, "damaged"),
+        ((b"no form", {"content-type": "multipart/form-data; boundary=b"}), 422, "malformed"),
         ((b"--b", {"content-type": "multipart/form-data"}), 422, "no boundary"),
         ((b"--b", {"content-type": f"multipart/form-data; boundary={'b' * 71}"}), 422, "no boundary"),
-        (form(b"X: " + b"y" * 100_000 + b"\r\n\r\n"), 422, "damaged"),
+        (form(b"X: " + b"y" * 100_000 + b"\r\n\r\n"), 422, "malformed"),
     ],
 )
-def test_a_form_that_cannot_be_used_is_refused_with_the_reason(
+def test_an_unusable_form_is_refused_with_the_reason(
     endpoint: httpx.Client, request_: tuple[bytes, dict[str, str]], status: int, detail: str
 ) -> None:
     body, headers = request_
-    found = refusal(endpoint.post("/v1/predict", content=body, headers=headers))
-    assert found[0] == status
-    assert detail in found[1]
+    actual_status, actual_detail = refusal(endpoint.post("/v1/predict", content=body, headers=headers))
+    assert actual_status == status
+    assert detail in actual_detail
 
 
 @pytest.mark.parametrize("window", ["-1", "x", "10001", "1.5", "0&window=y"])
-def test_a_window_that_makes_no_sense_is_refused(endpoint: httpx.Client, window: str) -> None:
+def test_an_invalid_window_number_is_refused(endpoint: httpx.Client, window: str) -> None:
     status, detail = refusal(endpoint.post(f"/v1/spectrogram?window={window}", content=WAV))
     assert status == 422
     assert "window" in detail
 
 
-def test_two_files_are_not_drawn_at_a_time(endpoint: httpx.Client) -> None:
+def test_a_spectrogram_of_two_files_is_refused(endpoint: httpx.Client) -> None:
     assert refusal(endpoint.post("/v1/spectrogram", files=[("file", WAV), ("file", WAV)]))[0] == 422
 
 
-def test_a_body_that_does_not_come_in_time_is_not_waited_for(endpoint: httpx.Client) -> None:
+def test_a_body_that_does_not_arrive_in_time_is_refused(endpoint: httpx.Client) -> None:
     started = time.monotonic()
     with socket.create_connection(("127.0.0.1", PORT), timeout=30) as connection:
         connection.sendall(b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nslow")
@@ -150,7 +151,7 @@ def test_a_body_that_does_not_come_in_time_is_not_waited_for(endpoint: httpx.Cli
     assert endpoint.get("/healthz").status_code == 200
 
 
-def test_an_answer_that_is_not_ready_in_time_is_not_waited_for(endpoint: httpx.Client, song: bytes) -> None:
+def test_an_answer_that_is_not_ready_in_time_is_refused(endpoint: httpx.Client, song: bytes) -> None:
     with stopped_decoders():
         started = time.monotonic()
         response = endpoint.post("/v1/predict", content=song)
@@ -160,30 +161,30 @@ def test_an_answer_that_is_not_ready_in_time_is_not_waited_for(endpoint: httpx.C
     assert endpoint.post("/v1/predict", content=song).status_code == 200
 
 
-def test_clients_that_send_slowly_shut_nobody_out(endpoint: httpx.Client, picture: bytes) -> None:
-    """More of them than a replica and its proxy have places."""
-    with ExitStack() as open_:
-        slow = [open_.enter_context(socket.create_connection(("127.0.0.1", PORT), timeout=10)) for _ in range(100)]
+def test_slow_clients_do_not_block_others(endpoint: httpx.Client, picture: bytes) -> None:
+    """More slow clients than a replica and its proxy have slots."""
+    with ExitStack() as stack:
+        slow = [stack.enter_context(socket.create_connection(("127.0.0.1", PORT), timeout=10)) for _ in range(100)]
         for connection in slow:
             connection.sendall(b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nslow")
-        time.sleep(1)  # until as many as may come in are left
+        time.sleep(1)  # until only as many uploads as allowed are left
         for _ in range(5):
             assert endpoint.get("/readyz").status_code == 200
             assert endpoint.get("/").status_code == 200
             assert endpoint.post("/v1/predict", content=picture).status_code == 200
         answers = [connection.recv(12) for connection in select.select(slow, [], [], 0)[0]]
         assert set(answers) == {b"HTTP/1.1 429"}
-        assert len(answers) >= 100 - 24
+        assert len(answers) >= 100 - UPLOADS
 
 
-def test_a_client_that_leaves_does_no_harm(endpoint: httpx.Client, picture: bytes) -> None:
+def test_a_disconnecting_client_does_no_harm(endpoint: httpx.Client, picture: bytes) -> None:
     for _ in range(5):
         with socket.create_connection(("127.0.0.1", PORT), timeout=30) as connection:
             connection.sendall(b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nbye")
     assert endpoint.post("/v1/predict", content=picture).status_code == 200
 
 
-def test_more_windows_than_a_batch_holds_are_answered(endpoint: httpx.Client) -> None:
+def test_more_windows_than_fit_into_a_batch_are_answered(endpoint: httpx.Client) -> None:
     samples = np.concatenate([synthesise("bells", seed=1), synthesise("storm", seed=1)])
     song = encode(samples, "mp3", "libmp3lame")
     predictions = endpoint.post("/v1/predict", files=[("file", song)] * 3).json()["predictions"]

@@ -36,7 +36,7 @@ CLUSTER_EXPRESSIONS = [rule["expr"] for group in CLUSTER["spec"]["groups"] for r
 NEEDS_A_CHANGE = {"ray_raygenre_model_changes_total", "ray_raygenre_challenger_answers_total"}
 
 
-def test_dashboard_and_alerts_name_only_metrics_and_tags_that_exist() -> None:
+def test_dashboard_and_alerts_use_only_existing_metrics_and_tags() -> None:
     known = {full: tags for name, (kind, tags) in declared().items() for full in exported(name, kind)}
     assert len(known) > 15
     named = set()
@@ -52,7 +52,7 @@ def test_dashboard_and_alerts_name_only_metrics_and_tags_that_exist() -> None:
     assert not unseen, "no panel shows these"
 
 
-def test_the_dashboard_is_whole() -> None:
+def test_the_dashboard_is_consistent() -> None:
     assert DASHBOARD["schemaVersion"] >= 36
     assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
     places = {(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in DASHBOARD["panels"]}
@@ -67,7 +67,7 @@ def filled(expression: str) -> str:
 
 
 @pytest.mark.parametrize("expression", [*EXPRESSIONS, *CLUSTER_EXPRESSIONS])
-def test_an_expression_is_one_that_prometheus_reads(expression: str) -> None:
+def test_every_expression_is_valid_promql(expression: str) -> None:
     promql_parser.parse(filled(expression))
 
 
@@ -81,19 +81,19 @@ def test_an_expression_is_one_that_prometheus_reads(expression: str) -> None:
         "ray_x[$__anything]",
     ],
 )
-def test_an_expression_that_is_none_is_noticed(expression: str) -> None:
+def test_invalid_promql_is_detected(expression: str) -> None:
     with pytest.raises(ValueError, match=r"unclosed|unknown|unexpected|expected"):
         promql_parser.parse(filled(expression))
 
 
-def test_prometheus_is_told_where_ray_lists_its_nodes() -> None:
+def test_prometheus_reads_rays_list_of_nodes() -> None:
     configuration = yaml.safe_load((MONITORING / "prometheus.yml").read_text())
     [job] = configuration["scrape_configs"]
     assert job["file_sd_configs"][0]["files"] == ["/tmp/ray/prom_metrics_service_discovery.json"]
     assert configuration["rule_files"] == ["alerts.yml"]
 
 
-def test_what_happens_is_counted(endpoint: httpx.Client, picture: bytes, song: bytes) -> None:
+def test_requests_predictions_and_crashes_are_counted(endpoint: httpx.Client, picture: bytes, song: bytes) -> None:
     before = scrape()
     for _ in range(max(FEWEST, DRIFT_EVERY) + DRIFT_EVERY):
         assert endpoint.post("/v1/predict", content=picture).status_code == 200
@@ -128,7 +128,7 @@ def test_what_happens_is_counted(endpoint: httpx.Client, picture: bytes, song: b
     assert value(text, "ray_raygenre_input_drift", range="05") > 0.25
 
 
-def test_a_request_is_one_line_of_json_and_no_log_has_anything_of_the_file(
+def test_requests_are_logged_as_json_without_client_data(
     endpoint: httpx.Client, picture: bytes, song: bytes, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Wherever Ray writes anything, what is the client's own is looked for, by words that are nowhere else."""
@@ -170,7 +170,7 @@ def test_a_request_is_one_line_of_json_and_no_log_has_anything_of_the_file(
 
 
 @pytest.mark.parametrize("name", ["serve/public.yaml"])
-def test_the_public_configuration_is_one_that_ray_serve_takes(name: str) -> None:
+def test_ray_serve_accepts_the_public_configuration(name: str) -> None:
     from ray.serve.schema import ServeDeploySchema
 
     config = ServeDeploySchema.model_validate(yaml.safe_load((SERVE.parent / name).read_text()))
