@@ -1,4 +1,4 @@
-"""Requests that nobody would send by mistake, each made from a seed: of damaged and hostile files, and of bad HTTP."""
+"""Random invalid requests, each generated from a seed: damaged and hostile files, and malformed HTTP."""
 
 import random
 from collections.abc import Callable
@@ -11,15 +11,15 @@ PREDICT = "/v1/predict"
 FORM = b"Content-Type: multipart/form-data; boundary=b"
 CHUNKED = b"Transfer-Encoding: chunked"
 PART = b'--b\r\nContent-Disposition: form-data; name="file"; filename="\xff"\r\n\r\n'
-LONGEST = 4_000_000  # bytes, of a body that the endpoint takes
+MAX_BODY = 4_000_000  # bytes; the limit of the endpoint in the tests
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """What requests are made of.
+    """The files that requests are generated from.
 
     Attributes:
-        good: files that are answered.
+        good: valid files.
         hostile: bombs and polyglots.
     """
 
@@ -28,14 +28,14 @@ class Corpus:
 
 
 def made(seed: int, corpus: Corpus) -> Sent:
-    """The request of a seed."""
+    """Return the request of a seed."""
     chance = random.Random(seed)
     [kind] = chance.choices(list(KINDS), list(KINDS.values()))
     return kind(chance, corpus)
 
 
 def damaged(chance: random.Random, data: bytes, files: list[bytes]) -> bytes:
-    """One way in which a file can be wrong."""
+    """Return the file with random damage of one kind."""
     body = bytearray(data)
     start, end = sorted(chance.randrange(len(body)) for _ in range(2))
     match chance.randrange(8):
@@ -44,14 +44,14 @@ def damaged(chance: random.Random, data: bytes, files: list[bytes]) -> bytes:
         case 1:
             for _ in range(chance.randint(1, 50)):
                 body[chance.randrange(len(body))] ^= 1 << chance.randrange(8)
-        case 2:  # in the header, where numbers are believed
+        case 2:  # in the header, which decoders trust
             for _ in range(chance.randint(1, 8)):
                 body[chance.randrange(min(len(body), 200))] = chance.choice((0, 1, 0x7F, 0x80, 0xFF))
         case 3:
             body[start:end] = bytes(end - start)
         case 4:
-            other = chance.choice(files)
-            body[start:] = other[chance.randrange(len(other)) :]
+            donor = chance.choice(files)
+            body[start:] = donor[chance.randrange(len(donor)) :]
         case 5:
             body[start:start] = body[start:end] * 3
         case 6:
@@ -62,7 +62,7 @@ def damaged(chance: random.Random, data: bytes, files: list[bytes]) -> bytes:
 
 
 def file(chance: random.Random, corpus: Corpus) -> Sent:
-    """A file that is damaged, or seldom whole, under any content type."""
+    """A file with any content type, usually damaged."""
     body = chance.choice(corpus.good)
     body = body if chance.random() < 0.05 else damaged(chance, body, corpus.good)
     kind = chance.choice((b"", b"image/png", b"text/plain", b"multipart/form-data", b"multipart/form-data; boundary=b"))
@@ -76,7 +76,7 @@ def junk(chance: random.Random, corpus: Corpus) -> Sent:
 
 
 def hostile(chance: random.Random, corpus: Corpus) -> Sent:
-    """A bomb or a polyglot as it is, in a form, or in chunks."""
+    """A bomb or a polyglot as the body, in a form, or in chunks."""
     body = chance.choice(corpus.hostile)
     path = chance.choice((PREDICT, "/v1/spectrogram"))
     match chance.randrange(4):
@@ -90,7 +90,7 @@ def hostile(chance: random.Random, corpus: Corpus) -> Sent:
 
 
 def form(chance: random.Random, corpus: Corpus) -> Sent:
-    """A multipart form that has something wrong, or all."""
+    """A malformed multipart form."""
     body = damaged(chance, chance.choice(corpus.good), corpus.good)
     end, field = b"\r\n--b--\r\n", FORM
     match chance.randrange(8):
@@ -127,7 +127,7 @@ def elsewhere(chance: random.Random, corpus: Corpus) -> Sent:
 
 
 def header(chance: random.Random, corpus: Corpus) -> Sent:
-    """A header field, most often one that somebody reads, with bytes that are no text or numbers that are none."""
+    """A header field, usually one that a server reads, with an invalid value."""
     names = (b"X-Request-ID", b"X-Request-Timeout-Seconds", b"X-Request-Disconnect-Disabled", b"Authorization")
     more = (b"serve_multiplexed_model_id", b"Content-Type", b"X-API-Key", b"Cookie", b"Origin", b"Expect", b"Accept")
     name = chance.choice((*names, *more, b"X-Session-ID", b"traceparent", b"Host", b"Connection", b"Range"))
@@ -138,7 +138,7 @@ def header(chance: random.Random, corpus: Corpus) -> Sent:
 
 
 def chunked(chance: random.Random, corpus: Corpus) -> Sent:
-    """A body in chunks, which most often are not what they should be."""
+    """A body in chunks, usually malformed."""
     parts = _cut(chance, chance.choice(corpus.good), 8)
     chunks = [chunk(part) for part in parts]
     place = chance.randrange(len(chunks))
@@ -162,15 +162,15 @@ def chunked(chance: random.Random, corpus: Corpus) -> Sent:
         case 6:
             end = b""
     whole = [head("POST", PREDICT, *fields), *chunks, end]
-    # Without an end there is nothing to answer: the client leaves.
+    # Without a last chunk there is no response: the client disconnects.
     return Sent(tuple(whole), leaves=not end)
 
 
 def length(chance: random.Random, corpus: Corpus) -> Sent:
-    """A body that is not as long as it is said to be."""
+    """A body whose length differs from its Content-Length."""
     body = chance.choice(corpus.good)
-    said = (b"0", b"5", b"-1", b"+5", b"1e3", b"0x10", b"9" * 30, b"%d" % (LONGEST + 1), b"", b"\xb2", b"5, 5")
-    fields = [b"Content-Length: " + chance.choice(said)]
+    lengths = (b"0", b"5", b"-1", b"+5", b"1e3", b"0x10", b"9" * 30, b"%d" % (MAX_BODY + 1), b"", b"\xb2", b"5, 5")
+    fields = [b"Content-Length: " + chance.choice(lengths)]
     match chance.randrange(4):
         case 0:
             fields *= 2
@@ -183,8 +183,8 @@ def length(chance: random.Random, corpus: Corpus) -> Sent:
 
 
 def overlong(chance: random.Random, corpus: Corpus) -> Sent:
-    """A body beyond the limit, in chunks or announced, or in a form."""
-    pieces = [chance.choice(corpus.good)[:100]] + [bytes(1 << 18)] * (LONGEST // (1 << 18) + 4)
+    """A body above the size limit, in chunks or with Content-Length, perhaps in a form."""
+    pieces = [chance.choice(corpus.good)[:100]] + [bytes(1 << 18)] * (MAX_BODY // (1 << 18) + 4)
     if chance.random() < 0.5:
         pieces[0] = PART + pieces[0]
     fields = [FORM] if chance.random() < 0.5 else []
@@ -193,8 +193,8 @@ def overlong(chance: random.Random, corpus: Corpus) -> Sent:
     return Sent((head("POST", PREDICT, b"Content-Length: %d" % sum(map(len, pieces)), *fields), *pieces))
 
 
-def dripping(chance: random.Random, corpus: Corpus) -> Sent:
-    """A request that comes in slowly: its headers, its body, a chunk at a time; some never end."""
+def slow(chance: random.Random, corpus: Corpus) -> Sent:
+    """A request that is sent slowly, in small pieces of its headers, body or chunks; some never end."""
     body = chance.choice(corpus.good)
     match chance.randrange(4):
         case 0:
@@ -212,7 +212,7 @@ def dripping(chance: random.Random, corpus: Corpus) -> Sent:
 
 
 def noise(chance: random.Random, corpus: Corpus) -> Sent:
-    """What is no HTTP/1.1, or no request line."""
+    """Bytes that are not HTTP/1.1, or a malformed request line."""
     lines = (b"GET", b"GET /", b"GET / HTTP/9.9", b"\0 / HTTP/1.1", b"get / http/1.1", b"GET  / HTTP/1.1 ", b"")
     hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + chance.randbytes(500)
     upgrade = head("GET", "/", b"Connection: Upgrade", b"Upgrade: " + chance.choice((b"h2c", b"websocket", b"\xff")))
@@ -222,12 +222,12 @@ def noise(chance: random.Random, corpus: Corpus) -> Sent:
 
 
 def _cut(chance: random.Random, data: bytes, most: int) -> list[bytes]:
-    """Some bytes in a few pieces, none of them empty."""
+    """Split bytes into a few pieces, none of them empty."""
     edges = sorted({0, len(data), *(chance.randrange(len(data)) for _ in range(chance.randint(0, most - 1)))})
     return [data[start:end] for start, end in pairwise(edges)]
 
 
-# In a thousand.
+# Weights, per thousand.
 KINDS: dict[Callable[[random.Random, Corpus], Sent], int] = {
     file: 430,
     form: 190,
@@ -239,6 +239,6 @@ KINDS: dict[Callable[[random.Random, Corpus], Sent], int] = {
     query: 25,
     hostile: 25,
     noise: 20,
-    dripping: 15,
+    slow: 15,
     overlong: 5,
 }

@@ -1,4 +1,4 @@
-"""What the endpoint answers, over real HTTP on a real Ray Serve."""
+"""Answers of the endpoint, over real HTTP on a real Ray Serve."""
 
 import io
 import json
@@ -17,6 +17,7 @@ from raygenre.spectrogram.song import read
 from raygenre.system.storage import Storage
 from serve import schema
 from serve.web.openapi import FILE, document
+from serve.web.routes import ASSETS
 from tests.helpers.bad_files import BAD
 from tests.helpers.serving import GENRES
 from tests.helpers.sounds import encode
@@ -62,29 +63,29 @@ def test_silent_windows_are_omitted_but_still_numbered(endpoint: httpx.Client) -
     file = encode(np.concatenate([np.zeros_like(sound), sound]), "flac", "flac")
     [window] = endpoint.post("/v1/predict", content=file).json()["windows"]
     assert (window["number"], round(window["start"]), round(window["end"])) == (1, 30, 60)
-    drawn = endpoint.post(f"/v1/spectrogram?window={window['number']}", content=file)
-    assert drawn.headers["x-windows"] == "2"
-    assert np.array_equal(spectrogram.read_png(drawn.content), read(file).levels[0])
+    spectrogram_response = endpoint.post(f"/v1/spectrogram?window={window['number']}", content=file)
+    assert spectrogram_response.headers["x-windows"] == "2"
+    assert np.array_equal(spectrogram.read_png(spectrogram_response.content), read(file).levels[0])
 
 
 def test_the_endpoint_computes_the_same_levels(endpoint: httpx.Client) -> None:
     samples = synthesise("storm", seed=61)
     picture = spectrogram.write_png(spectrogram.levels(torch.from_numpy(samples)).numpy())
     sent = [picture, encode(samples, "wav", "pcm_f32le"), encode(samples * 10 ** (-12 / 20), "wav", "pcm_f32le")]
-    drawn_here, drawn_there, quieter = (endpoint.post("/v1/predict", content=body).json() for body in sent)
-    assert drawn_there["probabilities"] == pytest.approx(drawn_here["probabilities"], abs=1e-6)
-    assert quieter["probabilities"] == pytest.approx(drawn_here["probabilities"], abs=1e-3)
+    from_png, from_wav, quieter = (endpoint.post("/v1/predict", content=body).json() for body in sent)
+    assert from_wav["probabilities"] == pytest.approx(from_png["probabilities"], abs=1e-6)
+    assert quieter["probabilities"] == pytest.approx(from_png["probabilities"], abs=1e-3)
 
 
 @pytest.mark.parametrize("name", BAD)
 def test_bad_input_is_refused_with_the_librarys_message(endpoint: httpx.Client, name: str) -> None:
     body, _ = BAD[name]
-    with pytest.raises(ValueError) as refused:  # noqa: PT011, for the message is what is compared
+    with pytest.raises(ValueError) as library_error:  # noqa: PT011 (the message is compared below)
         read(body)
     response = endpoint.post("/v1/predict", content=body)
     assert response.status_code in (415, 422)
-    if body and response.status_code == 422:  # what is empty or of another type is neither decoded nor drawn
-        assert response.json()["detail"] == str(refused.value)
+    if body and response.status_code == 422:  # empty files and other types are refused before decoding
+        assert response.json()["detail"] == str(library_error.value)
 
 
 def test_an_answer_names_its_model_version_and_run(endpoint: httpx.Client, storage: Storage, picture: bytes) -> None:
@@ -143,19 +144,19 @@ def test_health_and_readiness(endpoint: httpx.Client) -> None:
 
 
 def test_the_committed_openapi_document_is_current(endpoint: httpx.Client) -> None:
-    assert FILE.read_text() == document(), "make openapi writes it anew"
-    told = endpoint.get("/openapi.json").json()
-    assert told["paths"].keys() == {"/v1/predict", "/v1/spectrogram", "/v1/model", "/healthz", "/readyz"}
+    assert FILE.read_text() == document(), "run `make openapi` to update it"
+    served = endpoint.get("/openapi.json").json()
+    assert served["paths"].keys() == {"/v1/predict", "/v1/spectrogram", "/v1/model", "/healthz", "/readyz"}
     assert {401, 408, 413, 415, 422, 429, 503} <= {
-        int(code) for code in told["paths"]["/v1/predict"]["post"]["responses"]
+        int(code) for code in served["paths"]["/v1/predict"]["post"]["responses"]
     }
 
 
 def test_the_openapi_document_has_valid_examples() -> None:
-    told = json.loads(FILE.read_text())
-    for name, described in told["components"]["schemas"].items():
+    committed = json.loads(FILE.read_text())
+    for name, described in committed["components"]["schemas"].items():
         getattr(schema, name).model_validate(described["example"])
-    for path, operations in told["paths"].items():
+    for path, operations in committed["paths"].items():
         for operation in operations.values():
             assert ("x-codeSamples" in operation) is ("requestBody" in operation), path
             for status, response in operation["responses"].items():
@@ -164,7 +165,7 @@ def test_the_openapi_document_has_valid_examples() -> None:
                 for media, content in response["content"].items():
                     if media == "application/problem+json":
                         assert content["example"]["status"] == int(status)
-    predicted = told["paths"]["/v1/predict"]["post"]["responses"]["200"]["content"]["application/json"]["examples"]
+    predicted = committed["paths"]["/v1/predict"]["post"]["responses"]["200"]["content"]["application/json"]["examples"]
     schema.Answer.model_validate(predicted["file"]["value"])
     schema.Answers.model_validate(predicted["form"]["value"])
 
@@ -176,7 +177,7 @@ def test_the_endpoint_never_redirects(endpoint: httpx.Client, path: str) -> None
     assert "location" not in response.headers
 
 
-@pytest.mark.parametrize("path", ["/", "/docs", "/page/page.css", "/page/page.js", "/page/docs.js", "/page/icon.svg"])
+@pytest.mark.parametrize("path", ["/", "/docs", *(f"/page/{name}" for name in ASSETS)])
 def test_pages_have_security_headers(endpoint: httpx.Client, path: str) -> None:
     response = endpoint.get(path)
     assert response.status_code == 200
