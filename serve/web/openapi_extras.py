@@ -9,12 +9,12 @@ from serve.schema import EXAMPLES, Problem
 Response = dict[str, Any]
 
 _BINARY = {"type": "string", "format": "binary"}
-_KINDS = (
+_FILE = (
     "The file itself, with any content type: a PNG like the dataset's, or WAV, FLAC, MP3, OGG, Opus, M4A, AAC, WMA, "
     "WebM, AIFF or AU."
 )
-_FILES = {"type": "object", "properties": {"file": {"type": "array", "items": _BINARY}}, "required": ["file"]}
-_REASONS = {  # description, and an example of the detail
+_FORM = {"type": "object", "properties": {"file": {"type": "array", "items": _BINARY}}, "required": ["file"]}
+_ERRORS = {  # description, and an example of the detail
     401: (
         "The API key is missing or wrong; send `Authorization: Bearer KEY` or `X-API-Key: KEY`.",
         "missing or wrong API key; send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`",
@@ -30,13 +30,13 @@ _REASONS = {  # description, and an example of the detail
         "the audio lasts 1.2 s; at least 3 s are needed",
     ),
     429: (
-        "Too many predictions are in progress, or too many uploads of which this was the slowest; retry after "
-        "Retry-After.",
+        "Too many predictions are in progress, or too many uploads, of which this was the slowest; retry after the time "
+        "in Retry-After.",
         "too many predictions in progress; retry later",
     ),
     503: (
         "The answer was not ready in time, there is no memory for more files, or no replica is available; retry after "
-        "Retry-After.",
+        "the time in Retry-After.",
         "the answer was not ready within 30 s",
     ),
 }
@@ -54,7 +54,7 @@ _HEADERS: dict[str, Response] = {
         "example": 8,
     },
 }
-_HEADERS_OF = {401: ["WWW-Authenticate"], 429: ["Retry-After"], 503: ["Retry-After"]}
+_ERROR_HEADERS = {401: ["WWW-Authenticate"], 429: ["Retry-After"], 503: ["Retry-After"]}
 
 
 def _headers(*names: str) -> dict[str, Response]:
@@ -62,12 +62,12 @@ def _headers(*names: str) -> dict[str, Response]:
 
 
 def _problem(status: int) -> Response:
-    reason, detail = _REASONS[status]
+    reason, detail = _ERRORS[status]
     example = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, request_id=str(EXAMPLES["id"]))
     content = {"schema": {"$ref": "#/components/schemas/Problem"}, "example": example.model_dump()}
     return {
         "description": reason,
-        "headers": _headers(*_HEADERS_OF.get(status, [])),
+        "headers": _headers(*_ERROR_HEADERS.get(status, [])),
         "content": {MEDIA_TYPE: content},
     }
 
@@ -80,9 +80,9 @@ def _usage(*commands: str) -> dict[str, Any]:
     return {"x-codeSamples": [{"lang": "Shell", "source": f"curl {command}"} for command in commands]}
 
 
-BUSY = _problems(429, 503)
-KEYED = _problems(401) | BUSY
-PREDICTED = _problems(*_REASONS) | {
+PUBLIC_RESPONSES = _problems(429, 503)
+PROTECTED_RESPONSES = _problems(401) | PUBLIC_RESPONSES
+PREDICT_RESPONSES = _problems(*_ERRORS) | {
     200: {
         "description": "The genre of the file, or of each file of a form.",
         "content": {
@@ -95,7 +95,7 @@ PREDICTED = _problems(*_REASONS) | {
         },
     }
 }
-DRAWN = _problems(*_REASONS) | {
+SPECTROGRAM_RESPONSES = _problems(*_ERRORS) | {
     200: {
         "description": "A PNG of 432×288 pixels, as in GTZAN.",
         "headers": _headers("X-Windows"),
@@ -103,20 +103,20 @@ DRAWN = _problems(*_REASONS) | {
     }
 }
 
-KEY: dict[str, Any] = {"security": [{"bearer": []}, {"key": []}, {}]}
-ONE: dict[str, Any] = {
+API_KEY: dict[str, Any] = {"security": [{"bearer": []}, {"key": []}, {}]}
+FILE_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "description": _KINDS,
+        "description": _FILE,
         "content": {"application/octet-stream": {"schema": _BINARY}},
     },
     **_usage("--data-binary @song.mp3 'http://localhost:8000/v1/spectrogram?window=2' -o song.png"),
 }
-SEVERAL: dict[str, Any] = {
+FILES_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "description": f"{_KINDS} Or a form with one or more of them as parts named `file`.",
-        "content": {"application/octet-stream": {"schema": _BINARY}, "multipart/form-data": {"schema": _FILES}},
+        "description": f"{_FILE} Or a form with one or more of them as parts named `file`.",
+        "content": {"application/octet-stream": {"schema": _BINARY}, "multipart/form-data": {"schema": _FORM}},
     },
     **_usage(
         "--data-binary @song.mp3 http://localhost:8000/v1/predict",

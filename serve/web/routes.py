@@ -85,8 +85,8 @@ def build_without_service() -> FastAPI:
 @_protected.post(
     "/predict",
     response_model=Answer | Answers,
-    responses=openapi_extras.PREDICTED,
-    openapi_extra=openapi_extras.KEY | openapi_extras.SEVERAL,
+    responses=openapi_extras.PREDICT_RESPONSES,
+    openapi_extra=openapi_extras.API_KEY | openapi_extras.FILES_BODY,
 )
 async def predict(request: Request) -> Response:
     """Classify the genre of the song in the body, or of each file of a form, which returns `{"predictions": [...]}`."""
@@ -105,8 +105,8 @@ async def predict(request: Request) -> Response:
 @_protected.post(
     "/spectrogram",
     response_class=Response,
-    responses=openapi_extras.DRAWN,
-    openapi_extra=openapi_extras.KEY | openapi_extras.ONE,
+    responses=openapi_extras.SPECTROGRAM_RESPONSES,
+    openapi_extra=openapi_extras.API_KEY | openapi_extras.FILE_BODY,
 )
 async def spectrogram(request: Request, window: Annotated[int, Query(ge=0, le=10_000)] = 0) -> Response:
     """Return the spectrogram of a file as a PNG like the dataset's: of the whole file up to 31 s, else of one window.
@@ -126,7 +126,7 @@ async def spectrogram(request: Request, window: Annotated[int, Query(ge=0, le=10
     return Response(picture, media_type="image/png", headers={"X-Windows": str(windows)})
 
 
-@_protected.get("/model", responses=openapi_extras.KEYED, openapi_extra=openapi_extras.KEY)
+@_protected.get("/model", responses=openapi_extras.PROTECTED_RESPONSES, openapi_extra=openapi_extras.API_KEY)
 async def model(request: Request) -> ModelFacts:
     """Describe the model in service."""
     service = _service(request)
@@ -146,13 +146,13 @@ async def model(request: Request) -> ModelFacts:
     )
 
 
-@_public.get("/healthz", responses=openapi_extras.BUSY)
+@_public.get("/healthz", responses=openapi_extras.PUBLIC_RESPONSES)
 async def healthz() -> Health:
     """Report that the process is alive."""
     return Health()
 
 
-@_public.get("/readyz", responses=openapi_extras.BUSY)
+@_public.get("/readyz", responses=openapi_extras.PUBLIC_RESPONSES)
 async def readyz(request: Request) -> Readiness:
     """Report the models in service; a replica without a model never starts."""
     models = _service(request).models
