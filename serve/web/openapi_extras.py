@@ -30,8 +30,8 @@ _ERRORS = {  # description, and an example of the detail
         "the audio lasts 1.2 s; at least 3 s are needed",
     ),
     429: (
-        "Too many predictions are in progress, or too many uploads, of which this was the slowest; retry after the time "
-        "in Retry-After.",
+        "Too many predictions are in progress, or too many uploads, of which this was the slowest; retry after the "
+        "time in Retry-After.",
         "too many predictions in progress; retry later",
     ),
     503: (
