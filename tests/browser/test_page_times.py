@@ -95,6 +95,9 @@ def test_the_page_shows_the_same_times_as_the_command(page: Page, tmp_path: Path
     ]
     expect(page.locator("#begin")).to_have_text("0:00")
     expect(page.locator("#end")).to_have_text("9:59")
+    buttons.nth(3).click()
+    expect(page.locator("#bars-title")).to_have_text("From 3:00 to 3:28")
+    expect(page.locator("#caption")).to_contain_text("2:57 to 3:28")  # the spectrogram includes the overlap
     page.close()
 
 

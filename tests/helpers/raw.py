@@ -11,19 +11,19 @@ TIMEOUT = 60  # s without a byte of the response
 
 
 @dataclass(frozen=True)
-class Sent:
+class RawRequest:
     """One request.
 
     Attributes:
         pieces: the request line, headers and body, as they are sent.
         pause: s between two pieces.
-        leaves: whether the client disconnects without waiting for the response.
+        disconnects: whether the client disconnects without waiting for the response.
         method: HTTP method; the response to a HEAD has no body.
     """
 
     pieces: tuple[bytes, ...]
     pause: float = 0.0
-    leaves: bool = False
+    disconnects: bool = False
     method: str = "POST"
 
 
@@ -32,9 +32,9 @@ def head(method: str, path: str, *fields: bytes) -> bytes:
     return b"\r\n".join((f"{method} {path} HTTP/1.1".encode("latin-1"), b"Host: here", *fields, b"", b""))
 
 
-def plain(method: str, path: str, body: bytes, *fields: bytes) -> Sent:
+def plain(method: str, path: str, body: bytes, *fields: bytes) -> RawRequest:
     """Return a well-formed request."""
-    return Sent((head(method, path, *fields, b"Content-Length: %d" % len(body)) + body,), method=method)
+    return RawRequest((head(method, path, *fields, b"Content-Length: %d" % len(body)) + body,), method=method)
 
 
 def chunk(data: bytes) -> bytes:
@@ -42,7 +42,7 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-def send(port: int, sent: Sent) -> tuple[int, bytes]:
+def send(port: int, sent: RawRequest) -> tuple[int, bytes]:
     """Send a request until the response starts; return its status and content.
 
     The status is `LOST` if the connection ends without a response.
@@ -56,7 +56,7 @@ def send(port: int, sent: Sent) -> tuple[int, bytes]:
                 connection.sendall(piece)
         except ConnectionError:
             pass  # a response may have arrived nevertheless
-        if sent.leaves:
+        if sent.disconnects:
             return LOST, b""
         response = http.client.HTTPResponse(connection, method=sent.method)
         try:

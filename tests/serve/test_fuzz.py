@@ -1,6 +1,6 @@
 """Malformed and hostile requests: none causes a server error, and none leaks memory.
 
-A failure names its seed; `mutations.made(seed, corpus)` creates the same request.
+A failure names its seed; `mutations.generate(seed, corpus)` creates the same request.
 """
 
 from collections import Counter
@@ -17,7 +17,7 @@ from raygenre.audio.synthesis import synthesise
 from tests.helpers import hostile
 from tests.helpers.load import LOST
 from tests.helpers.memory import Watch
-from tests.helpers.mutations import Corpus, made
+from tests.helpers.mutations import Corpus, generate
 from tests.helpers.raw import plain, send
 from tests.helpers.serving import PORT
 from tests.helpers.sounds import encode
@@ -49,12 +49,12 @@ def send_all(corpus: Corpus, number: int, first: int) -> Counter[int]:
     """Send the requests of some seeds, a few at a time; return the number of responses by status."""
 
     def send_seed(seed: int) -> int:
-        request = made(seed, corpus)
+        request = generate(seed, corpus)
         try:
             status, content = send(PORT, request)
         except OSError as error:
             raise AssertionError(f"seed {seed}: {error!r}") from error
-        allowed = ALLOWED | {LOST} if request.leaves else ALLOWED
+        allowed = ALLOWED | {LOST} if request.disconnects else ALLOWED
         assert status in allowed, f"seed {seed}: {status} {content!r} to {request.pieces[0][:200]!r}"
         return status
 

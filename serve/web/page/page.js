@@ -43,8 +43,10 @@ function clock(seconds) {
 }
 
 // Returns the windows with the overlap removed: the last one starts where the one before ends, as in timeline.py.
+// `inputStart` keeps the start of the network's input.
 function withoutOverlap(windows) {
-  return windows.map((part, index) => ({ ...part, start: Math.max(part.start, windows[index - 1]?.end ?? 0) }));
+  return windows.map((part, index) => (
+    { ...part, start: Math.max(part.start, windows[index - 1]?.end ?? 0), inputStart: part.start }));
 }
 
 function ranked(probabilities) {
@@ -92,7 +94,7 @@ async function fetchSpectrogram(number) {
 
 async function showSpectrogram(part) {
   const mine = turn;
-  const range = part ? `${clock(part.start)} to ${clock(part.end)}` : "the whole picture";
+  const range = part ? `${clock(part.inputStart)} to ${clock(part.end)}` : "the whole picture";
   const picture = await fetchSpectrogram(part ? part.number : 0);
   if (mine !== turn) return;
   at("spectrogram").src = picture;

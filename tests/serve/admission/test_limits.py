@@ -109,7 +109,7 @@ def test_proxies_get_the_limits_of_the_application(tmp_path: Path) -> None:
     assert (limits.proxy_requests, limits.retry_after) == (Limits.of(settings).proxy_requests, RETRY_AFTER)
 
 
-def test_refusals_in_a_replica_have_the_retry_after_of_the_settings() -> None:
+def test_refusals_in_a_replica_have_the_configured_retry_after() -> None:
     predictions, memory = PredictionSlots(replace(LIMITS, predictions=1), METRICS), MemoryBudget(LIMITS)
     refusals: list[RefusalError] = []
     with predictions.slot(), pytest.raises(RefusalError) as too_many:
