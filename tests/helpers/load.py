@@ -20,7 +20,7 @@ LOST = 0  # status of a request without a response
 class Reply:
     """Start and duration of a request in s, and the status and content of its response."""
 
-    began: float
+    started: float
     took: float
     status: int
     content: bytes
@@ -29,7 +29,7 @@ class Reply:
 def ask(port: int, request: Request, *, host: str = HERE, headers: Mapping[str, str] | None = None) -> Reply:
     """Send one request, without retries."""
     path, body = request
-    began = time.monotonic()
+    started = time.monotonic()
     connection = http.client.HTTPConnection(host, port, timeout=60)
     try:
         connection.request("GET" if body is None else "POST", path, body, headers or {})
@@ -39,7 +39,7 @@ def ask(port: int, request: Request, *, host: str = HERE, headers: Mapping[str, 
         status, content = LOST, repr(error).encode()
     finally:
         connection.close()
-    return Reply(began, time.monotonic() - began, status, content)
+    return Reply(started, time.monotonic() - started, status, content)
 
 
 def steady(
@@ -58,10 +58,10 @@ def steady(
         meanwhile: called after a third of the requests.
     """
     with ThreadPoolExecutor(500) as pool:
-        began = time.monotonic()
+        started = time.monotonic()
         sent = []
         for place in range(number):
-            time.sleep(max(0.0, began + place / rate - time.monotonic()))
+            time.sleep(max(0.0, started + place / rate - time.monotonic()))
             if place == number // 3:
                 doing = pool.submit(meanwhile)
             sent.append(pool.submit(ask, port, requests[place % len(requests)], host=host, headers=headers))

@@ -69,7 +69,7 @@ def test_ten_clients_see_no_failure_while_champions_change(
         asking.join()
 
     assert statuses(replies) == {200: len(replies)}
-    answers = [(reply.began, json.loads(reply.content)["model"]["version"]) for reply in replies]
+    answers = [(reply.started, json.loads(reply.content)["model"]["version"]) for reply in replies]
     assert {name for _, name in answers} == {"1", str(version)}
     first = min(when for when, name in answers if name == str(version))
     assert first - promoted < MAX_SWAP_SECONDS
@@ -96,9 +96,9 @@ def test_the_endpoint_recovers_from_four_times_its_capacity(
             probes.append(ask(PORT, (PATH, picture)))
             time.sleep(0.05)
         replies = sending.result()
-    started, ended = (choice(reply.began for reply in replies) for choice in (min, max))
+    started, ended = (choice(reply.started for reply in replies) for choice in (min, max))
     last = next(probe for probe in reversed(probes) if not normal(probe))
-    recovery = last.began + last.took - ended
+    recovery = last.started + last.took - ended
     offered = len(replies) / (ended - started)
     counts = statuses(replies)
     assert set(counts) <= {200, 429, 503}, counts
