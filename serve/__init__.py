@@ -1,1 +1,1 @@
-"""The endpoint: the champion behind HTTP, with Ray Serve."""
+"""The HTTP endpoint: serves the champion model with Ray Serve."""

@@ -1,12 +1,12 @@
-"""The endpoint as a Ray Serve application: one deployment that reads, decodes, batches and answers.
+"""The endpoint as a Ray Serve application with one deployment, whose replicas receive, decode, batch and classify.
 
 Run, from the project's folder:
     make serve                               # or: serve run --address local serve.app:app
     curl --data-binary @song.mp3 localhost:8000/v1/predict
 
-It answers with the champion of the registry, or with the model that `RAYGENRE_MODEL_URI` names. Storage and tracking
-server are found as by every command: `RAYGENRE_STORAGE`, `MLFLOW_TRACKING_URI`, or ./results. `serve/settings.py` has
-all that can be set.
+It serves the registry's champion, or the model in `RAYGENRE_MODEL_URI`. Storage and tracking server are resolved as in
+every command: from `RAYGENRE_STORAGE` and `MLFLOW_TRACKING_URI`, or ./results. All settings are in `serve/settings.py`,
+the limits among them in `serve/admission/limits.py`.
 """
 
 import asyncio
@@ -22,35 +22,32 @@ from ray.serve.schema import LoggingConfig
 
 from raygenre.registry import versions
 from raygenre.system.storage import resolve
-from serve.admission.api_keys import KeyProblemError, Keys, check_exposure
+from serve.admission.api_keys import ApiKeyError, Keys, check_exposure
+from serve.admission.limits import Limits
 from serve.monitoring import logs
-from serve.network import direct_port as direct
-from serve.network import listen_host, proxy_environment
+from serve.network import direct_port, listen_host, proxy_environment
 from serve.service import Service
 from serve.settings import Settings
 from serve.web.routes import build
-
-MARGIN = 32  # requests in a replica beside the predictions: 24 bodies still coming in, probes, pages and refusals
-QUEUED = 16  # requests that wait in a proxy for a place in a replica
 
 
 @serve.deployment(name="endpoint")
 @serve.ingress()
 class Endpoint:
-    """One replica, with models of its own."""
+    """One replica, with its own copy of the models."""
 
     def __init__(self, settings: Settings, keys: Keys) -> None:
-        logs.begin()
-        # The network's thread asks for the interpreter after every layer: it should not wait 5 ms each time.
+        logs.configure()
+        # The network's thread requests the GIL after every layer: it should not wait the default 5 ms each time.
         sys.setswitchinterval(0.0005)
         self._settings, self._keys = settings, keys
 
     async def __serve_build_asgi_app__(self) -> FastAPI:
-        """Load the models and return what answers; Ray Serve calls it once, after the constructor."""
+        """Load the models and return the web application; Ray Serve calls this once, after the constructor."""
         host = listen_host.host()
         service = await asyncio.to_thread(self._start, host)
         port = self._settings.direct_port
-        return build(service, direct.listener(host or "127.0.0.1", port) if port else None)
+        return build(service, direct_port.bind(host or "127.0.0.1", port) if port else None)
 
     def _start(self, host: str) -> Service:
         check_exposure(host, self._keys, insecure=self._settings.insecure)
@@ -62,40 +59,42 @@ class Endpoint:
 
 
 def app(settings: Settings) -> Application:
-    """Build the application, after a look whether there is a model to serve.
+    """Build the application, after checking that there is a model to serve.
 
     Raises:
-        click.ClickException: there is none, or the settings do not go together; the message says what to do.
+        click.ClickException: there is no model, or the API keys are unusable; the message names the fix.
     """
     proxy_environment.set_defaults()
+    proxy_environment.pass_limits(settings)
     storage = resolve(settings.storage, settings.tracking_uri)
     try:
         keys = Keys.of(settings)
         if host := listen_host.host():
             check_exposure(host, keys, insecure=settings.insecure)
         versions.current(storage, settings.model_uri)
-    except (versions.RegistryError, KeyProblemError) as error:
+    except (versions.RegistryError, ApiKeyError) as error:
         raise click.ClickException(str(error)) from error
-    # Settings travel to the replicas, whose environment may be another; the keys themselves do not.
-    kept = settings.model_copy(
+    # Replicas may have a different environment, so they receive the settings; of the API keys, only the hashes.
+    replica_settings = settings.model_copy(
         update={"api_keys": SecretStr(""), "storage": str(storage), "tracking_uri": storage.tracking_uri}
         | ({"api_keys_file": settings.api_keys_file.resolve()} if settings.api_keys_file else {})
     )
+    limits = Limits.of(settings)
     return Endpoint.options(  # type: ignore[attr-defined,no-any-return]
-        max_ongoing_requests=settings.queue_length + MARGIN,
-        max_queued_requests=QUEUED,
-        backpressure_config=BackpressureConfig(status_code=429, retry_after_s=settings.retry_after),
+        max_ongoing_requests=limits.replica_requests,
+        max_queued_requests=limits.proxy_queue,
+        backpressure_config=BackpressureConfig(status_code=429, retry_after_s=limits.retry_after),
         autoscaling_config=AutoscalingConfig(
-            # Serve cannot tell how much there is to do where it is not asked.
+            # Ray Serve does not see requests to the direct port, so it cannot scale by them.
             min_replicas=settings.max_replicas if settings.direct_port else settings.min_replicas,
             max_replicas=settings.max_replicas,
             target_ongoing_requests=settings.threads * settings.batch,
         ),
         logging_config=LoggingConfig(
             encoding="JSON", enable_access_log=False
-        ),  # logs.py writes a line a request, with more in it
+        ),  # web/request_log.py writes one line per request, with more fields
         max_surge_percent=25,
         health_check_period_s=2,
         health_check_timeout_s=10,
         ray_actor_options={"num_cpus": settings.replica_cpus, "num_gpus": settings.replica_gpus},
-    ).bind(kept, keys)
+    ).bind(replica_settings, keys)

@@ -1,4 +1,4 @@
-"""Errors as problem details, after RFC 9457."""
+"""Error responses as problem details (RFC 9457)."""
 
 from http import HTTPStatus
 
@@ -11,12 +11,12 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class RefusalError(RaygenreError):
-    """A request is not answered as it wished.
+    """The endpoint refuses a request.
 
     Attributes:
-        status: of HTTP.
-        detail: what was wrong, in words for whoever sent the request.
-        headers: that the answer carries.
+        status: HTTP status.
+        detail: what is wrong with the request, for the client.
+        headers: additional headers of the response.
     """
 
     def __init__(self, status: int, detail: str, headers: dict[str, str] | None = None) -> None:
@@ -27,6 +27,6 @@ class RefusalError(RaygenreError):
 
 
 def problem(status: int, detail: str, request_id: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    """Answer with problem details."""
+    """Return a response with problem details."""
     body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, request_id=request_id)
     return JSONResponse(body.model_dump(), status, headers, MEDIA_TYPE)

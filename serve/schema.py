@@ -1,4 +1,4 @@
-"""What the endpoint says: answers and errors, as JSON."""
+"""The JSON responses of the endpoint: answers and errors."""
 
 from typing import Literal
 
@@ -33,29 +33,29 @@ def _example(value: JsonValue) -> ConfigDict:
 
 
 class ModelName(BaseModel):
-    """Which model gave an answer."""
+    """The model that gave an answer."""
 
     model_config = _example(_MODEL)
 
-    name: str = Field(description="Registered model, or the name of its folder.")
-    version: str = Field(description="Its version; empty for a folder.")
-    run_id: str = Field(description="MLflow run that made it; empty for a folder.")
+    name: str = Field(description="Name of the registered model, or of its folder.")
+    version: str = Field(description="Version in the registry; empty for a folder.")
+    run_id: str = Field(description="MLflow run that trained it; empty for a folder.")
 
 
 class Window(BaseModel):
-    """A stretch of a song."""
+    """A window of a song, 30 s long."""
 
     model_config = _example(_WINDOW)
 
     number: int = Field(
-        description="Its place among all stretches of the song, silent ones too, from 0: what `/v1/spectrogram` takes "
-        "as `window`.",
+        description="Index of the window in the song from 0, including silent windows; the `window` parameter of "
+        "`/v1/spectrogram`.",
         ge=0,
     )
-    start: float = Field(description="s from the beginning of the song.", ge=0)
-    end: float = Field(description="s from the beginning of the song.", gt=0)
-    genre: str = Field(description="The most probable genre of the stretch.")
-    confidence: float = Field(description="Its probability.", ge=0, le=1)
+    start: float = Field(description="Start of the window, in s from the start of the song.", ge=0)
+    end: float = Field(description="End of the window, in s from the start of the song.", gt=0)
+    genre: str = Field(description="Most probable genre of the window.")
+    confidence: float = Field(description="Probability of that genre.", ge=0, le=1)
     probabilities: dict[str, float] = Field(description="Probability of each genre.")
 
 
@@ -64,32 +64,31 @@ class Answer(BaseModel):
 
     model_config = _example(_ANSWER)
 
-    genre: str = Field(description="The most probable genre.")
-    confidence: float = Field(description="Its probability.", ge=0, le=1)
-    uncertain: bool = Field(description="Whether the confidence is too low for the genre to be more than a guess.")
-    probabilities: dict[str, float] = Field(description="Probability of each genre; they add up to 1.")
+    genre: str = Field(description="Most probable genre.")
+    confidence: float = Field(description="Probability of that genre.", ge=0, le=1)
+    uncertain: bool = Field(description="Whether the confidence is below the model's threshold.")
+    probabilities: dict[str, float] = Field(description="Probability of each genre; the probabilities sum to 1.")
     windows: list[Window] = Field(
-        description="The answer for each stretch of 30 s; one for a short song, none for a picture. Stretches without "
-        "any sound are left out. A last stretch that would reach past the end is moved back and overlaps the one "
-        "before."
+        description="Answer for each window of 30 s; one for a short song, none for a PNG. Silent windows are omitted. "
+        "The last window ends with the song and may overlap the one before."
     )
-    model: ModelName = Field(description="The model that gave the answer.")
-    request_id: str = Field(description="Names this request in the endpoint's logs.")
+    model: ModelName = Field(description="Model that gave the answer.")
+    request_id: str = Field(description="Id of this request in the endpoint's logs.")
 
 
 class Answers(BaseModel):
-    """The genres of the files of one form."""
+    """The genres of the files in a form."""
 
     model_config = _example({"predictions": [_ANSWER]})
 
     predictions: list[Answer] = Field(
-        description="One for each file, in their order. All are of the same model, but where a challenger fails over a "
-        "file, which the champion answers then."
+        description="One answer per file, in order. One model answers all files, except those on which a challenger "
+        "fails: the champion answers these."
     )
 
 
 class ModelFacts(BaseModel):
-    """What is known of the model that answers."""
+    """The model in service."""
 
     model_config = _example(
         {
@@ -99,27 +98,27 @@ class ModelFacts(BaseModel):
             "synthetic": False,
             "threshold": 0.62,
             "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
-            "card": "# raygenre/3\n\nTells blues, jazz and rock apart.",
+            "card": "# raygenre/3\n\nClassifies blues, jazz and rock.",
             "challenger": _CHALLENGER,
             "most_bytes": 25_000_000,
             "most_seconds": 900,
         }
     )
 
-    model: ModelName = Field(description="The model that answers.")
-    genres: list[str] = Field(description="What it tells apart, in the order of its outputs.")
-    test_accuracy: float | None = Field(description="Share of right answers on test tracks; null if not known.")
-    synthetic: bool | None = Field(description="Whether it was trained on synthetic tracks; null if not known.")
-    threshold: float = Field(description="Confidence below which an answer is called uncertain.")
-    sha256: str = Field(description="Of its weights.")
+    model: ModelName = Field(description="Model in service.")
+    genres: list[str] = Field(description="Genres, in the order of the model's outputs.")
+    test_accuracy: float | None = Field(description="Accuracy on the test split; null if unknown.")
+    synthetic: bool | None = Field(description="Whether it was trained on synthetic tracks; null if unknown.")
+    threshold: float = Field(description="Confidence below which an answer is uncertain.")
+    sha256: str = Field(description="SHA-256 of the weights.")
     card: str = Field(description="Model card, in Markdown.")
-    challenger: ModelName | None = Field(description="The model that answers a share of the requests, if any.")
-    most_bytes: int = Field(description="Bytes that a request may have.")
-    most_seconds: float = Field(description="s of sound that a file may have.")
+    challenger: ModelName | None = Field(description="Model that answers a share of the requests, if any.")
+    most_bytes: int = Field(description="Maximum size of a request body, in bytes.")
+    most_seconds: float = Field(description="Maximum duration of an audio file, in s.")
 
 
 class Problem(BaseModel):
-    """An error, after RFC 9457."""
+    """An error as problem details (RFC 9457)."""
 
     model_config = _example(
         {
@@ -132,28 +131,28 @@ class Problem(BaseModel):
     )
 
     type: str = "about:blank"
-    title: str = Field(description="The status in words.")
-    status: int = Field(description="The HTTP status.")
-    detail: str = Field(description="What was wrong with this request.")
-    request_id: str = Field(description="Names this request in the endpoint's logs.")
+    title: str = Field(description="Reason phrase of the status.")
+    status: int = Field(description="HTTP status.")
+    detail: str = Field(description="What is wrong with the request.")
+    request_id: str = Field(description="Id of this request in the endpoint's logs.")
 
 
 class Health(BaseModel):
-    """Whether the process answers."""
+    """Liveness of the process."""
 
     model_config = _example({"status": "alive"})
 
-    status: Literal["alive"] = Field(default="alive", description="Always this.")
+    status: Literal["alive"] = Field(default="alive", description="Always this value.")
 
 
 class Readiness(BaseModel):
-    """What the endpoint answers with."""
+    """The models in service."""
 
     model_config = _example({"status": "ready", "model": _MODEL, "challenger": _CHALLENGER, "trouble": {}})
 
-    status: Literal["ready"] = Field(default="ready", description="Always this.")
-    model: ModelName = Field(description="The model that answers.")
-    challenger: ModelName | None = Field(description="The model that answers a share of the requests, if any.")
+    status: Literal["ready"] = Field(default="ready", description="Always this value.")
+    model: ModelName = Field(description="Model in service.")
+    challenger: ModelName | None = Field(description="Model that answers a share of the requests, if any.")
     trouble: dict[str, str] = Field(
-        description="Why `model` or `challenger` is not the version that the registry names; empty if all is well."
+        description="Why `model` or `challenger` is not the version in the registry; empty without errors."
     )

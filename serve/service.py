@@ -1,9 +1,8 @@
-"""What a replica does for a request, without HTTP: admit it, decode, classify, within its time."""
+"""One replica's work on a request, independent of HTTP: decode the files, classify them, build the answers."""
 
 import asyncio
 import time
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Coroutine
 from typing import Any
 
 import torch
@@ -12,12 +11,14 @@ from raygenre.model.classifier import Prediction
 from raygenre.spectrogram.song import Song
 from raygenre.system.storage import resolve
 from serve.admission.api_keys import KeyRing, Keys
+from serve.admission.concurrency import PredictionSlots
+from serve.admission.limits import Limits
 from serve.admission.upload import MemoryBudget
-from serve.admission.upload_slots import MOST, UploadSlots
+from serve.admission.upload_slots import UploadSlots
 from serve.errors import RefusalError
 from serve.inference.batching import Batcher
-from serve.inference.decoder_pool import Decoder
-from serve.inference.live_models import LiveModel, Models
+from serve.inference.decoder_pool import DecoderPool
+from serve.inference.live_models import LiveModel, LiveModels
 from serve.monitoring import logs
 from serve.monitoring.metrics import Metrics
 from serve.schema import Answer, Window
@@ -25,122 +26,85 @@ from serve.settings import Settings
 
 
 class Service:
-    """The parts of one replica, put together.
+    """The parts of one replica.
 
     Attributes:
-        settings, keys, arrivals, held, decoder, models, metrics: as their modules say.
+        settings, limits, keys, metrics, predictions, uploads, memory, decoders, models: see their modules.
     """
 
     def __init__(self, settings: Settings, keys: Keys) -> None:
-        torch.set_num_threads(1)  # several batches at a time, each on one thread, answer more than one on several
+        torch.set_num_threads(1)  # several batches on one thread each are faster than one batch on several threads
         self.settings = settings
+        self.limits = Limits.of(settings)
         self.keys = KeyRing(keys, settings.api_keys_file)
         self.metrics = Metrics()
-        self.arrivals = UploadSlots(MOST, settings.retry_after)
-        self.held = MemoryBudget(settings.most_held_bytes, settings.retry_after)
-        self.decoder = Decoder(
-            settings.decoders,
-            self.metrics,
-            longest_seconds=settings.most_seconds,
-            patience=settings.request_seconds + 5,
-            retry_after=settings.retry_after,
-        )
-        self.models = Models(resolve(settings.storage, settings.tracking_uri), settings, self.metrics)
-        self._forward = Batcher(settings.batch, self.metrics, threads=settings.threads)
-        self._working = 0
+        self.predictions = PredictionSlots(self.limits, self.metrics)
+        self.uploads = UploadSlots(self.limits)
+        self.memory = MemoryBudget(self.limits)
+        self.decoders = DecoderPool(settings.decoders, self.metrics, self.limits)
+        self.models = LiveModels(resolve(settings.storage, settings.tracking_uri), settings, self.metrics)
+        self._batcher = Batcher(settings.batch, self.metrics, threads=settings.threads)
 
     def watch(self) -> None:
-        """Begin to look for new versions and keys."""
+        """Start polling for new model versions and API keys."""
         self.models.watch()
         self.keys.watch(self.settings.poll_seconds)
 
-    @property
-    def wait(self) -> dict[str, str]:
-        """The header that tells a client when to come again."""
-        return {"Retry-After": str(self.settings.retry_after)}
-
-    def check_room(self) -> None:
-        """See whether one more prediction may begin.
-
-        Raises:
-            RefusalError: 429.
-        """
-        if self._working >= self.settings.queue_length:
-            raise RefusalError(429, "too many predictions are under way; try again", self.wait)
-
-    @contextmanager
-    def working(self) -> Iterator[None]:
-        """Count a prediction while it is under way.
-
-        Raises:
-            RefusalError: 429.
-        """
-        self.check_room()
-        self._count(1)
-        try:
-            yield
-        finally:
-            self._count(-1)
-
-    def _count(self, change: int) -> None:
-        self._working += change
-        self.metrics.working(self._working)
-
     async def predict(self, files: list[bytes], request_id: str) -> list[Answer]:
-        """Answer for each file, in order.
+        """Return one answer per file, in order.
 
         Raises:
-            RefusalError: 415 or 422, which one of several files says for all.
+            RefusalError: 415 or 422 if any of the files is unusable; 429 if too many predictions are in progress.
         """
-        champion, challenger = self.models.choose()  # once, so that all files of a form are answered by one
-        with self.working():
+        champion, challenger = self.models.choose()  # once per request, so that one model answers all files of a form
+        with self.predictions.slot():
             work = [self._predict(file, champion, challenger, request_id) for file in files]
-            return await _all(work, named=len(files) > 1)
+            return await _gather(work, name_files=len(files) > 1)
 
     async def _predict(self, file: bytes, champion: LiveModel, challenger: LiveModel | None, request_id: str) -> Answer:
-        song = await self.decoder.song(file)
+        song = await self.decoders.song(file)
         if challenger:
-            loaded, prediction = await self._compare(champion, challenger, song)
+            model, prediction = await self._compare(champion, challenger, song)
         else:
-            loaded, prediction = champion, await self._classify(champion, song)
-        name = loaded.fetched.name
+            model, prediction = champion, await self._classify(champion, song)
+        name = model.fetched.name
         self.metrics.prediction(prediction.genre, uncertain=prediction.uncertain, model=name)
-        self.models.saw(loaded, song.levels)
-        return _answer(prediction, song, loaded, request_id)
+        self.models.record_input(model, song.levels)
+        return _answer(prediction, song, model, request_id)
 
     async def _compare(self, champion: LiveModel, challenger: LiveModel, song: Song) -> tuple[LiveModel, Prediction]:
-        """Ask both models; the challenger's answer counts, and if it has none the champion's."""
-        found: list[tuple[LiveModel, Prediction]] = []
-        for loaded in (challenger, champion):
+        """Run both models; return the challenger's prediction, or the champion's if the challenger fails."""
+        predictions: list[tuple[LiveModel, Prediction]] = []
+        for model in (challenger, champion):
             try:
-                found.append((loaded, await self._classify(loaded, song)))
+                predictions.append((model, await self._classify(model, song)))
             except Exception as error:
-                logs.error("model gave no answer", error, model=loaded.fetched.name)
-                if loaded is champion and not found:
+                logs.error("model gave no answer", error, model=model.fetched.name)
+                if model is champion and not predictions:
                     raise
         outcome = "failed"
-        if len(found) == 2:
-            outcome = str(found[0][1].genre == found[1][1].genre).lower()
+        if len(predictions) == 2:
+            outcome = str(predictions[0][1].genre == predictions[1][1].genre).lower()
         self.metrics.agreement(outcome, model=challenger.fetched.name, champion=champion.fetched.name)
-        return found[0]
+        return predictions[0]
 
-    async def _classify(self, loaded: LiveModel, song: Song) -> Prediction:
+    async def _classify(self, model: LiveModel, song: Song) -> Prediction:
         started = time.perf_counter()
-        rows = await self._forward(loaded.fetched.classifier, song.levels)
-        self.metrics.model(loaded.fetched.name, time.perf_counter() - started)
-        return loaded.fetched.classifier.conclude(rows)
+        rows = await self._batcher(model.fetched.classifier, song.levels)
+        self.metrics.model(model.fetched.name, time.perf_counter() - started)
+        return model.fetched.classifier.conclude(rows)
 
 
-async def _all(work: list[Coroutine[Any, Any, Answer]], *, named: bool) -> list[Answer]:
-    """Await all; the first refusal ends the others and, if they are several, says which file it is about."""
-    tasks = [asyncio.ensure_future(part) for part in work]
+async def _gather(work: list[Coroutine[Any, Any, Answer]], *, name_files: bool) -> list[Answer]:
+    """Await all answers; the first refusal cancels the rest and, with `name_files`, names the file it is about."""
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in work]
     try:
         for number, task in enumerate(tasks, start=1):
             try:
                 await task
             except RefusalError as error:
-                place = f"file {number} of {len(tasks)}: " if named else ""
-                raise RefusalError(error.status, place + error.detail, error.headers) from error
+                prefix = f"file {number} of {len(tasks)}: " if name_files else ""
+                raise RefusalError(error.status, prefix + error.detail, error.headers) from error
     finally:
         for task in tasks:
             task.cancel()
@@ -148,10 +112,10 @@ async def _all(work: list[Coroutine[Any, Any, Answer]], *, named: bool) -> list[
     return [task.result() for task in tasks]
 
 
-def _answer(prediction: Prediction, song: Song, loaded: LiveModel, request_id: str) -> Answer:
+def _answer(prediction: Prediction, song: Song, model: LiveModel, request_id: str) -> Answer:
     windows = []
-    heard = zip(song.numbers, song.times, prediction.windows, strict=bool(song.times))
-    for number, (start, end), probabilities in heard:
+    timed_windows = zip(song.numbers, song.times, prediction.windows, strict=bool(song.times))
+    for number, (start, end), probabilities in timed_windows:
         genre = max(probabilities, key=lambda name: probabilities[name])
         windows.append(
             Window(
@@ -169,6 +133,6 @@ def _answer(prediction: Prediction, song: Song, loaded: LiveModel, request_id: s
         uncertain=prediction.uncertain,
         probabilities=dict(prediction.probabilities),
         windows=windows,
-        model=loaded.name,
+        model=model.name,
         request_id=request_id,
     )

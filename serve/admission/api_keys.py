@@ -1,8 +1,8 @@
-"""API keys: who may ask, and whether the endpoint may listen where it does.
+"""API keys: which clients may send requests, and on which addresses the endpoint may listen without keys.
 
-Only the keys' SHA-256 is kept. Several keys may be valid at a time, and replicas read their file again and again, so
-that one can be exchanged for another without a gap or a restart: add the new one to the file, move the clients, take
-the old one away.
+Only the SHA-256 hashes of keys are kept in memory. Several keys may be valid at a time, and replicas reload the key
+file regularly, so that keys can be rotated without a restart: add the new key to the file, switch the clients, then
+remove the old key.
 """
 
 import hashlib
@@ -21,116 +21,122 @@ from raygenre.errors import RaygenreError
 from serve.monitoring import logs
 from serve.settings import Settings
 
-SHORTEST = 16  # characters
+MIN_KEY_LENGTH = 16  # characters
 
 
-class KeyProblemError(RaygenreError, ValueError):
-    """The settings leave the endpoint open, or name keys that cannot be used; the message says what to do."""
+class ApiKeyError(RaygenreError, ValueError):
+    """The API keys are unusable, or the endpoint would be exposed without any; the message names the fix."""
 
 
 @dataclass(frozen=True)
 class Keys:
-    """The hashes of the keys that are valid, from the settings and from the file; none means that everybody may ask."""
+    """Hashes of the valid keys; without any, the endpoint accepts every request.
 
-    given: tuple[bytes, ...] = ()
-    filed: tuple[bytes, ...] = ()
+    Attributes:
+        from_settings: keys in `RAYGENRE_API_KEYS`.
+        from_file: keys in the file `RAYGENRE_API_KEYS_FILE`.
+    """
+
+    from_settings: tuple[bytes, ...] = ()
+    from_file: tuple[bytes, ...] = ()
 
     @property
     def hashes(self) -> tuple[bytes, ...]:
-        return self.given + self.filed
+        return self.from_settings + self.from_file
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """Hash the keys in the settings and in the file that they name.
+        """Hash the keys in the settings and in the key file.
 
         Raises:
-            KeyProblemError: a key is too short, or the file cannot be read or has none.
+            ApiKeyError: a key is too short, or the file is unreadable or has no keys.
         """
-        given = cls(_hashed(settings.api_keys.get_secret_value().split(",")))
-        return given.reread(settings.api_keys_file) if settings.api_keys_file else given
+        keys = cls(_hash_all(settings.api_keys.get_secret_value().split(",")))
+        return keys.reload(settings.api_keys_file) if settings.api_keys_file else keys
 
-    def reread(self, file: Path) -> Self:
-        """Return these keys with those that the file has now.
+    def reload(self, file: Path) -> Self:
+        """Return these keys with the current contents of the key file.
 
         Raises:
-            KeyProblemError: a key is too short, or the file cannot be read or has none.
+            ApiKeyError: a key is too short, or the file is unreadable or has no keys.
         """
         try:
             lines = file.read_text().splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            raise KeyProblemError(f"the API keys cannot be read: {error}") from error
-        filed = _hashed([line.partition("#")[0] for line in lines])
-        if not filed:
-            raise KeyProblemError(f"{file} has no API key")
-        return replace(self, filed=filed)
+            reason = getattr(error, "strerror", None) or error
+            raise ApiKeyError(f"cannot read the API key file {file}: {reason}") from error
+        from_file = _hash_all([line.partition("#")[0] for line in lines])
+        if not from_file:
+            raise ApiKeyError(f"the API key file {file} has no keys; add one per line")
+        return replace(self, from_file=from_file)
 
-    def admit(self, headers: Headers) -> bool:
-        """Whether a request may be answered: by `Authorization: Bearer KEY` or `X-API-Key: KEY`, or as none is needed.
+    def accept(self, headers: Headers) -> bool:
+        """Whether a request has a valid key (`Authorization: Bearer KEY` or `X-API-Key: KEY`), or needs none.
 
-        All keys are compared, each in constant time, so that the time tells nothing.
+        Compares the key with all valid keys, each in constant time, so that timing reveals nothing about them.
         """
         if not self.hashes:
             return True
         scheme, _, token = headers.get("authorization", "").partition(" ")
-        given = token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
-        offered = _hash(given)
-        return sum(hmac.compare_digest(offered, known) for known in self.hashes) > 0
+        key = token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
+        key_hash = _hash(key)
+        return sum(hmac.compare_digest(key_hash, valid_hash) for valid_hash in self.hashes) > 0
 
 
 class KeyRing:
-    """The keys of a replica, which follow their file.
+    """The current keys of a replica, reloaded from the key file.
 
     Args:
-        file: that the keys come from, if any do.
+        file: the key file; None without one.
     """
 
     def __init__(self, keys: Keys, file: Path | None) -> None:
         self._keys = keys
         self._file = file
-        self._trouble = ""
+        self._last_error = ""
 
-    def admit(self, headers: Headers) -> bool:
-        """Whether a request may be answered, as `Keys.admit` says."""
-        return self._keys.admit(headers)
+    def accept(self, headers: Headers) -> bool:
+        """Whether a request has a valid key, as in `Keys.accept`."""
+        return self._keys.accept(headers)
 
     def watch(self, seconds: float) -> None:
-        """Begin to read the file every so many seconds, within a quarter more or less."""
+        """Start a thread that reloads the file every `seconds` s (±25 % jitter)."""
         if self._file:
             threading.Thread(target=self._watch, args=(self._file, seconds), name="keys", daemon=True).start()
 
-    def look(self, file: Path) -> None:
-        """Take the keys that the file has now; if it has none that can be used, those known before stay valid."""
+    def reload(self, file: Path) -> None:
+        """Reload the key file; if it is unusable, the previous keys stay valid."""
         try:
-            found = self._keys.reread(file)
-        except KeyProblemError as error:
-            if self._trouble != str(error):
-                logs.warning("keys refused", reason=str(error))
-            self._trouble = str(error)
+            keys = self._keys.reload(file)
+        except ApiKeyError as error:
+            if self._last_error != str(error):
+                logs.warning("API keys rejected", reason=str(error))
+            self._last_error = str(error)
             return
-        self._trouble = ""
-        if found != self._keys:
-            logs.info("keys taken", keys=len(found.hashes), before=len(self._keys.hashes))
-            self._keys = found
+        self._last_error = ""
+        if keys != self._keys:
+            logs.info("API keys reloaded", keys=len(keys.hashes), before=len(self._keys.hashes))
+            self._keys = keys
 
     def _watch(self, file: Path, seconds: float) -> None:
         while True:
             time.sleep(seconds * random.uniform(0.75, 1.25))
-            self.look(file)
+            self.reload(file)
 
 
 def check_exposure(host: str, keys: Keys, *, insecure: bool) -> None:
-    """See that an endpoint which others can reach asks for keys.
+    """Check that an endpoint which other machines can reach requires API keys.
 
     Args:
-        host: that the endpoint listens on; empty if it is not known, which counts as everywhere.
+        host: address that the endpoint listens on; empty if unknown, which counts as all addresses.
 
     Raises:
-        KeyProblemError: it does not, and nobody said that this is meant.
+        ApiKeyError: it requires none, and `insecure` is not set.
     """
     if not keys.hashes and not insecure and not _is_loopback(host):
-        raise KeyProblemError(
-            f"the endpoint listens on {host or 'an unknown address'}, where others can reach it, without API keys; set "
-            "RAYGENRE_API_KEYS or RAYGENRE_API_KEYS_FILE, or RAYGENRE_INSECURE=1 if everybody may use it"
+        raise ApiKeyError(
+            f"the endpoint listens on {host or 'an unknown address'}, which other machines can reach, without API "
+            "keys; set RAYGENRE_API_KEYS or RAYGENRE_API_KEYS_FILE, or RAYGENRE_INSECURE=1 to allow anyone to use it"
         )
 
 
@@ -141,10 +147,11 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _hashed(keys: list[str]) -> tuple[bytes, ...]:
+def _hash_all(keys: list[str]) -> tuple[bytes, ...]:
     stripped = [key.strip() for key in keys if key.strip()]
-    if any(len(key) < SHORTEST for key in stripped):
-        raise KeyProblemError(f"an API key has fewer than {SHORTEST} characters; `openssl rand -hex 32` makes one")
+    if any(len(key) < MIN_KEY_LENGTH for key in stripped):
+        detail = f"an API key has fewer than {MIN_KEY_LENGTH} characters; create one with `openssl rand -hex 32`"
+        raise ApiKeyError(detail)
     return tuple(dict.fromkeys(_hash(key) for key in stripped))
 
 

@@ -1,4 +1,4 @@
-"""Reading what a client sends, and no more of it than is allowed: counted as it comes, whatever it claims to be."""
+"""Reading request bodies within their limits: bytes are counted as they arrive, whatever the headers claim."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -7,108 +7,105 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
+from serve.admission.limits import Limits
 from serve.errors import RefusalError
-from serve.settings import Settings
 
 FIELD = b"file"  # name of a form's parts
 
 
 class MemoryBudget:
-    """The bytes of all bodies that a replica holds at a time."""
+    """The bytes of all request bodies that are in a replica's memory."""
 
-    def __init__(self, most: int, retry_after: int) -> None:
-        self._most = most
-        self._retry_after = retry_after
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
         self.bytes = 0
 
     @contextmanager
-    def account(self) -> Iterator["Account"]:
-        """Count one body while it is held."""
-        account = Account(self)
+    def reservation(self) -> Iterator["Reservation"]:
+        """Yield the share of one body, which is released at the end."""
+        reservation = Reservation(self)
         try:
-            yield account
+            yield reservation
         finally:
-            self.bytes -= account.bytes
+            self.bytes -= reservation.bytes
 
     def add(self, size: int) -> None:
-        if self.bytes + size > self._most:
-            headers = {"Retry-After": str(self._retry_after)}
-            raise RefusalError(503, "the endpoint holds as many files as it has memory for; try again", headers)
+        if self.bytes + size > self._limits.memory_bytes:
+            raise self._limits.unavailable("the endpoint has no memory for more files at the moment; retry later")
         self.bytes += size
 
 
-class Account:
+class Reservation:
     """The bytes of one body."""
 
-    def __init__(self, held: MemoryBudget) -> None:
-        self._held = held
+    def __init__(self, budget: MemoryBudget) -> None:
+        self._budget = budget
         self.bytes = 0
 
     def add(self, size: int) -> None:
-        """Count more.
+        """Reserve more bytes.
 
         Raises:
-            RefusalError: 503, there is no room.
+            RefusalError: 503, the budget is exhausted.
         """
-        self._held.add(size)
+        self._budget.add(size)
         self.bytes += size
 
 
 def is_form(request: Request) -> bool:
-    """Whether the body is a multipart form; every other content type means the file itself."""
+    """Whether the body is a multipart form; with any other content type, the body is the file itself."""
     return request.headers.get("content-type", "").strip().lower().startswith("multipart/form-data")
 
 
-async def read_files(request: Request, settings: Settings, account: Account) -> list[bytes]:
-    """Return the file that is the body, or the files of a form.
+async def read_files(request: Request, limits: Limits, reservation: Reservation) -> list[bytes]:
+    """Return the file in the body, or all files of a form.
 
     Raises:
         RefusalError: 413, 422 or 503.
     """
     if not is_form(request):
-        return [b"".join([part async for part in _parts(request, settings, account)])]
-    form = _Form(request.headers["content-type"], settings.most_files)
-    async for part in _parts(request, settings, account):
+        return [b"".join([part async for part in _parts(request, limits, reservation)])]
+    form = _Form(request.headers["content-type"], limits)
+    async for part in _parts(request, limits, reservation):
         form.feed(part)
     return form.finish()
 
 
-async def _parts(request: Request, settings: Settings, account: Account) -> AsyncIterator[bytes]:
-    detail = f"the request is larger than {settings.most_bytes / 1e6:g} MB, which is the limit"
-    too_large = RefusalError(413, detail, {"Connection": "close"})  # or the proxy would take in the rest
-    claimed = request.headers.get("content-length", "")
-    if claimed.isdigit() and int(claimed) > settings.most_bytes:
+async def _parts(request: Request, limits: Limits, reservation: Reservation) -> AsyncIterator[bytes]:
+    too_large = limits.too_large(f"the request is larger than the limit of {limits.body_bytes / 1e6:g} MB")
+    content_length = request.headers.get("content-length", "")
+    if content_length.isdigit() and int(content_length) > limits.body_bytes:
         raise too_large
     async for part in request.stream():
-        if account.bytes + len(part) > settings.most_bytes:
+        if reservation.bytes + len(part) > limits.body_bytes:
             raise too_large
-        account.add(len(part))
+        reservation.add(len(part))
         yield part
 
 
 class _Form:
-    """A multipart form as it comes in. Parts are kept in memory, which the body's limit bounds."""
+    """An incremental parser of multipart forms; it keeps the files in memory, within the limit of the body."""
 
-    def __init__(self, content_type: str, most_files: int) -> None:
+    def __init__(self, content_type: str, limits: Limits) -> None:
         _, options = parse_options_header(content_type)
         boundary = options.get(b"boundary", b"")
         if not 1 <= len(boundary) <= 70:  # RFC 2046
-            raise RefusalError(422, "the form's content type names no boundary of 1 to 70 characters")
-        self._most_files = most_files
+            raise RefusalError(422, "the form's content type has no boundary of 1 to 70 characters")
+        self._limits = limits
         self._files: list[list[bytes]] = []
         self._name = b""
-        self._header: list[bytes] = [b"", b""]
-        self._complete = False
+        self._header: list[bytes] = [b"", b""]  # field name and value
+        self._is_complete = False
         self._parser = MultipartParser(
             boundary,
             {
-                "on_part_begin": self._begin,
-                "on_header_field": lambda data, start, end: self._collect(0, data[start:end]),
-                "on_header_value": lambda data, start, end: self._collect(1, data[start:end]),
+                "on_part_begin": self._start_part,
+                "on_header_field": lambda data, start, end: self._extend_header(0, data[start:end]),
+                "on_header_value": lambda data, start, end: self._extend_header(1, data[start:end]),
                 "on_header_end": self._end_header,
-                "on_headers_finished": self._open,
+                "on_headers_finished": self._start_file,
                 "on_part_data": lambda data, start, end: self._files[-1].append(data[start:end]),
-                "on_end": self._finished,
+                "on_end": self._complete,
             },
         )
 
@@ -116,20 +113,20 @@ class _Form:
         try:
             self._parser.write(part)
         except FormParserError as error:
-            raise RefusalError(422, f"the form is damaged: {error}") from error
+            raise RefusalError(422, f"the form is malformed: {error}") from error
 
     def finish(self) -> list[bytes]:
-        if not self._complete:
-            raise RefusalError(422, "the form ends before its last boundary")
+        if not self._is_complete:
+            raise RefusalError(422, "the form ends before its closing boundary")
         if not self._files:
             raise RefusalError(422, "the form has no part named `file`")
         return [b"".join(parts) for parts in self._files]
 
-    def _begin(self) -> None:
+    def _start_part(self) -> None:
         self._name = b""
         self._header = [b"", b""]
 
-    def _collect(self, side: int, data: bytes) -> None:
+    def _extend_header(self, side: int, data: bytes) -> None:
         self._header[side] += data
 
     def _end_header(self) -> None:
@@ -137,12 +134,12 @@ class _Form:
             self._name = parse_options_header(self._header[1])[1].get(b"name", b"")
         self._header = [b"", b""]
 
-    def _open(self) -> None:
+    def _start_file(self) -> None:
         if self._name != FIELD:
             raise RefusalError(422, "a part of the form is not named `file`")
-        if len(self._files) == self._most_files:
-            raise RefusalError(413, f"the form has more than {self._most_files} files, which is the limit")
+        if len(self._files) == self._limits.form_files:
+            raise self._limits.too_large(f"the form has more files than the limit of {self._limits.form_files}")
         self._files.append([])
 
-    def _finished(self) -> None:
-        self._complete = True
+    def _complete(self) -> None:
+        self._is_complete = True

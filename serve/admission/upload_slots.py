@@ -1,47 +1,44 @@
-"""Bodies on their way in: how many at a time, and which of them makes room.
+"""How many uploads a replica receives at a time, and which one is refused when there are more.
 
-A body takes a place in the replica for as long as its client takes to send it. Those who send slowly, or never end,
-shall not take them all: where too many come in, the one that has been coming longest is refused. So whoever sends at
-once is heard, and there is room for probes and pages.
+An upload occupies a place in the replica for as long as its client takes to send it. When all slots are occupied, the
+upload that has been running longest is refused with 429, so that slow clients cannot block fast ones, probes or pages.
 """
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from serve.errors import RefusalError
-
-MOST = 24  # of the places that a replica has beside its predictions, see MARGIN in app.py
+from serve.admission.limits import Limits
 
 
 class UploadSlots:
-    """The bodies that come in to a replica, the one that has been coming longest first."""
+    """The uploads that one replica is receiving, the longest-running one first."""
 
-    def __init__(self, most: int, retry_after: int) -> None:
-        self._most = most
-        self._headers = {"Retry-After": str(retry_after), "Connection": "close"}  # or the proxy would take in the rest
-        self._coming: dict[asyncio.Timeout, None] = {}
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._uploads: dict[asyncio.Timeout, None] = {}  # in order of arrival
 
     @asynccontextmanager
-    async def one(self) -> AsyncIterator[None]:
-        """Count a body while it comes in.
+    async def slot(self) -> AsyncIterator[None]:
+        """Occupy a slot for the duration of an upload.
 
         Raises:
-            RefusalError: 429, it has made room for another.
+            RefusalError: 429, this upload was the longest-running one when another needed its slot.
         """
-        if len(self._coming) >= self._most:
-            longest = next(iter(self._coming))
-            del self._coming[longest]
-            longest.reschedule(0)  # long ago
-        place = asyncio.timeout(None)
+        if len(self._uploads) >= self._limits.uploads:
+            longest_running = next(iter(self._uploads))
+            del self._uploads[longest_running]
+            longest_running.reschedule(0)  # a time in the past: it expires now
+        upload = asyncio.timeout(None)
         try:
-            async with place:
-                self._coming[place] = None
+            async with upload:
+                self._uploads[upload] = None
                 try:
                     yield
                 finally:
-                    self._coming.pop(place, None)
+                    self._uploads.pop(upload, None)
         except TimeoutError as error:
-            if not place.expired():
+            if not upload.expired():
                 raise
-            raise RefusalError(429, "too many bodies come in, and this one slowly; try again", self._headers) from error
+            detail = "too many uploads in progress, and this one was the slowest; retry later"
+            raise self._limits.too_many(detail, close=True) from error

@@ -1,8 +1,8 @@
-"""Windows of many requests go through the network together.
+"""Batches the windows of concurrent requests.
 
-A batch is what came in while the one before was under way: nobody waits for others to come. Ray Serve's own batches
-close when they are begun to be waited for, so that behind a busy network each request would be one of its own. Windows,
-not songs, are batched, and each song that waits gives one in turn, so that a long song does not hold up short ones.
+A batch contains what arrived while the previous batches were running: no request waits for others to fill a batch. Ray
+Serve's own batches close when the wait for them starts, so that behind a busy network every request would be a batch of
+its own. Windows are batched rather than songs, one per song in turn, so that long songs do not delay short ones.
 """
 
 import asyncio
@@ -20,112 +20,112 @@ from raygenre.model.classifier import Classifier
 from serve.monitoring.metrics import Metrics
 
 
-class ForwardError(RaygenreError, RuntimeError):
-    """A model failed over a song."""
+class BatchError(RaygenreError, RuntimeError):
+    """A model failed on a batch."""
 
 
 class _Song:
-    """A song's windows on their way through the network.
+    """A song whose windows are being classified.
 
     Attributes:
         levels: uint8 (W, 128, 333).
-        asked: when it came, s of `time.perf_counter`.
-        begun: number of windows that are in the network or behind it.
-        answer: probabilities (W, G), once all are there; cancelled when nobody waits for it any more.
+        enqueued_at: time of arrival, in s of `time.perf_counter`.
+        next_window: index of the first window that has not been put into a batch.
+        result: probabilities (W, G), once they are complete; cancelled when the request no longer needs them.
     """
 
     def __init__(self, classifier: Classifier, levels: NDArray[np.uint8]) -> None:
         self.classifier = classifier
         self.levels = levels
-        self.asked = time.perf_counter()
-        self.begun = 0
-        self.answer: Future[NDArray[np.float32]] = Future()
-        self._lock = threading.Lock()  # its windows may be with several threads
+        self.enqueued_at = time.perf_counter()
+        self.next_window = 0
+        self.result: Future[NDArray[np.float32]] = Future()
+        self._lock = threading.Lock()  # several threads may classify windows of the same song
         self._rows: dict[int, NDArray[np.float32]] = {}
 
-    def add(self, place: int, row: NDArray[np.float32]) -> None:
-        """Take a window's probabilities (G,); the last one completes the answer."""
+    def add(self, window: int, row: NDArray[np.float32]) -> None:
+        """Add a window's probabilities (G,); the last one completes the result."""
         with self._lock:
-            self._rows[place] = row
-            if len(self._rows) == len(self.levels) and self.answer.set_running_or_notify_cancel():
-                self.answer.set_result(np.stack([self._rows[place] for place in range(len(self.levels))]))
+            self._rows[window] = row
+            if len(self._rows) == len(self.levels) and self.result.set_running_or_notify_cancel():
+                self.result.set_result(np.stack([self._rows[index] for index in range(len(self.levels))]))
 
-    def fail(self, error: ForwardError) -> None:
-        """Answer with an error, unless there is an answer."""
+    def fail(self, error: BatchError) -> None:
+        """Set the error as the result, unless there is a result."""
         with self._lock:
-            if not self.answer.done() and self.answer.set_running_or_notify_cancel():
-                self.answer.set_exception(error)
+            if not self.result.done() and self.result.set_running_or_notify_cancel():
+                self.result.set_exception(error)
 
 
 class Batcher:
-    """The network's threads in one replica.
+    """The threads of one replica that run the network.
 
     Args:
-        most: windows in a batch.
-        threads: batches that are under way at a time.
+        max_windows: maximum number of windows in a batch.
+        threads: batches that run at a time.
     """
 
-    def __init__(self, most: int, metrics: Metrics, *, threads: int = 1) -> None:
-        self._most = most
+    def __init__(self, max_windows: int, metrics: Metrics, *, threads: int = 1) -> None:
+        self._max_windows = max_windows
         self._metrics = metrics
-        self._songs: deque[_Song] = deque()  # with windows that have not begun
-        self._arrival = threading.Condition()
+        self._songs: deque[_Song] = deque()  # those with windows that have not been put into a batch
+        self._changed = threading.Condition()  # of `_songs`
         for number in range(threads):
-            threading.Thread(target=self._work, name=f"forward_{number}", daemon=True).start()
+            threading.Thread(target=self._run, name=f"forward_{number}", daemon=True).start()
 
     async def __call__(self, classifier: Classifier, levels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the probabilities (W, G) of a song's windows (W, 128, 333).
 
         Raises:
-            ForwardError: the classifier failed.
+            BatchError: the classifier failed.
         """
         song = _Song(classifier, levels)
-        with self._arrival:
+        with self._changed:
             self._songs.append(song)
-            self._arrival.notify()
-        return await asyncio.wrap_future(song.answer)
+            self._changed.notify()
+        return await asyncio.wrap_future(song.result)
 
-    def _work(self) -> None:
-        torch.set_num_threads(1)  # OpenMP keeps it by thread
+    def _run(self) -> None:
+        torch.set_num_threads(1)  # OpenMP keeps this number per thread
         while True:
-            batch = self._next()
+            batch = self._next_batch()
             self._metrics.batch(len(batch))
-            # One classifier, but while a new one takes over or a challenger is tried; neither may spoil the other's.
+            # Several classifiers only during a model change or with a challenger. One may fail without the others.
             for classifier in {id(song.classifier): song.classifier for song, _ in batch}.values():
-                self._forward(classifier, [part for part in batch if part[0].classifier is classifier])
+                self._classify(classifier, [part for part in batch if part[0].classifier is classifier])
 
-    def _next(self) -> list[tuple[_Song, int]]:
-        """Wait for the next batch: songs, each with the place of a window."""
+    def _next_batch(self) -> list[tuple[_Song, int]]:
+        """Wait for the next batch and return it: songs, each with the index of a window."""
         batch: list[tuple[_Song, int]] = []
-        with self._arrival:
+        with self._changed:
             while not batch:
                 while not self._songs:
-                    self._arrival.wait()
-                while self._songs and len(batch) < self._most:
+                    self._changed.wait()
+                while self._songs and len(batch) < self._max_windows:
                     song = self._songs.popleft()
-                    if song.answer.done():  # nobody waits any more, or another of its windows has failed
+                    if song.result.done():  # its request has ended, or another of its windows has failed
                         continue
-                    batch.append((song, song.begun))
-                    song.begun += 1
-                    if song.begun < len(song.levels):
+                    batch.append((song, song.next_window))
+                    song.next_window += 1
+                    if song.next_window < len(song.levels):
                         self._songs.append(song)
             if self._songs:
-                self._arrival.notify()  # another thread can begin
+                self._changed.notify()  # another thread can start
         return batch
 
-    def _forward(self, classifier: Classifier, batch: list[tuple[_Song, int]]) -> None:
+    def _classify(self, classifier: Classifier, batch: list[tuple[_Song, int]]) -> None:
         started = time.perf_counter()
-        for song, place in batch:
-            if not place:
-                self._metrics.stage("queue", started - song.asked)
+        for song, window in batch:
+            if not window:
+                self._metrics.stage("queue", started - song.enqueued_at)
         try:
-            rows = classifier.probabilities(np.stack([song.levels[place] for song, place in batch]))
-        except Exception as error:  # noqa: BLE001 (whatever a network comes up with: the thread lives on for the others)
-            failure = ForwardError(repr(error))
-            failure.__cause__ = error
+            rows = classifier.probabilities(np.stack([song.levels[window] for song, window in batch]))
+        except Exception as error:  # noqa: BLE001 (any error of a network fails its own songs, not the thread)
+            batch_error = BatchError(repr(error))
+            batch_error.__cause__ = error
             for song, _ in batch:
-                song.fail(failure)
+                song.fail(batch_error)
             return
         self._metrics.stage("forward", time.perf_counter() - started)
-        for (song, place), row in zip(batch, rows, strict=True):
-            song.add(place, row)
+        for (song, window), row in zip(batch, rows, strict=True):
+            song.add(window, row)

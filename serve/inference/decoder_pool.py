@@ -1,7 +1,7 @@
-"""Files become songs beside the event loop, which answers meanwhile: pictures in threads, sound in processes.
+"""Decodes files outside the event loop: PNGs in threads, audio in processes.
 
-What nobody waits for any more ends at once: a process that decodes for a client who has left or whose time is up is
-killed, a thread that draws spectrograms looks before each of them, and what still waits for a thread is dropped.
+Work for a request that has ended stops at once: the process that decodes its file is killed, the thread that computes
+its spectrograms checks before each of them, and files that still wait for a thread are dropped.
 """
 
 import asyncio
@@ -19,181 +19,170 @@ from numpy.typing import NDArray
 
 from raygenre import audio, spectrogram
 from raygenre.spectrogram.song import Song, from_samples, read
+from serve.admission.limits import Limits
 from serve.errors import RefusalError
-from serve.inference.decoder_process import LED_ASTRAY, CrashError, DecoderProcess
+from serve.inference.decoder_process import UNEXPECTED_ERROR, CrashError, DecoderProcess
 from serve.inference.file_type import sniff
 from serve.monitoring import logs
 from serve.monitoring.metrics import Metrics
 
 T = TypeVar("T")
 
-_OF_THE_FILE = (
-    "SIGSEGV",
-    "SIGBUS",
-    "SIGABRT",
-    "SIGFPE",
-    "SIGILL",
-    LED_ASTRAY,
-)  # how code ends that a file leads astray
+_CAUSED_BY_FILE = ("SIGSEGV", "SIGBUS", "SIGABRT", "SIGFPE", "SIGILL", UNEXPECTED_ERROR)  # causes of a crash
 
 
-class _LeftError(Exception):
-    """Nobody waits for this file any more."""
+class _ClientDisconnectedError(Exception):
+    """The request has ended: its client disconnected, or its time limit was reached."""
 
 
-class _Waiting:
-    """Somebody who waits for a file, and the process that works for them."""
+class _Job:
+    """The work on one file, and the process that decodes it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._left = False
+        self._has_ended = False
         self._process: DecoderProcess | None = None
 
     def check(self) -> None:
-        """See whether they still wait.
+        """Check that the request still needs the result.
 
         Raises:
-            _LeftError: they have left.
+            _ClientDisconnectedError: it does not.
         """
-        if self._left:
-            raise _LeftError
+        if self._has_ended:
+            raise _ClientDisconnectedError
 
-    def take(self, process: DecoderProcess | None) -> None:
-        """Note the process that works for them from now on, or that none does any more.
+    def assign(self, process: DecoderProcess | None) -> None:
+        """Set the process that decodes the file, or None when it has finished.
 
         Raises:
-            _LeftError: they have left.
+            _ClientDisconnectedError: the request has ended.
         """
         with self._lock:
             self._process = process
             self.check()
 
-    def leave(self) -> None:
-        """Say that they have left, or have their answer."""
+    def end(self) -> None:
+        """Mark the request as ended, answered or not, and kill the process that still decodes its file."""
         with self._lock:
-            self._left = True
+            self._has_ended = True
             if self._process:
                 self._process.kill()
 
 
-class Decoder:
-    """The threads and processes of one replica.
+class DecoderPool:
+    """The decoding threads and processes of one replica.
 
     Args:
-        number: of files that are worked on at a time.
-        longest_seconds: of sound in a file.
-        patience: s that a decoder may take for a file.
-        retry_after: s that clients are told to wait.
+        size: files that are decoded at a time.
     """
 
-    def __init__(
-        self, number: int, metrics: Metrics, *, longest_seconds: float, patience: float = 60, retry_after: int = 2
-    ) -> None:
-        self._pool = ThreadPoolExecutor(number, thread_name_prefix="decode")
+    def __init__(self, size: int, metrics: Metrics, limits: Limits) -> None:
+        self._threads = ThreadPoolExecutor(size, thread_name_prefix="decode")
         self._idle: queue.SimpleQueue[DecoderProcess] = queue.SimpleQueue()
-        for _ in range(number):
+        for _ in range(size):
             self._idle.put(DecoderProcess())
-        self._longest = longest_seconds
-        self._patience = patience
-        self._again = {"Retry-After": str(retry_after)}
+        self._limits = limits
         self._metrics = metrics
 
     async def song(self, data: bytes) -> Song:
-        """Read a file as the network sees it.
+        """Return a file as the network's input.
 
         Raises:
-            RefusalError: 415, 422, or 503 where the system has ended the decoder.
+            RefusalError: 415, 422, or 503 if the system killed the decoder.
         """
         kind = sniff(data)
-        return await self._run(lambda waiting: self._song(data, kind, waiting))
+        return await self._run(lambda job: self._song(data, kind, job))
 
     async def picture(self, data: bytes, window: int) -> tuple[bytes, int]:
-        """Draw one window of a file as the dataset has it; return the PNG and how many windows there are.
+        """Return the spectrogram of one window of a file, as a PNG like the dataset's, and the number of windows.
 
         Raises:
-            RefusalError: 415, 422, or 503 where the system has ended the decoder.
+            RefusalError: 415, 422, or 503 if the system killed the decoder.
         """
         kind = sniff(data)
-        return await self._run(lambda waiting: self._picture(data, kind, window, waiting))
+        return await self._run(lambda job: self._picture(data, kind, window, job))
 
     def close(self) -> None:
-        """End the threads, once they are done, and the processes."""
-        self._pool.shutdown()
+        """Wait for the threads and end the processes."""
+        self._threads.shutdown()
         while not self._idle.empty():
             self._idle.get().end()
 
-    async def _run(self, work: Callable[[_Waiting], T]) -> T:
-        waiting, asked = _Waiting(), time.perf_counter()
+    async def _run(self, work: Callable[[_Job], T]) -> T:
+        job, enqueued_at = _Job(), time.perf_counter()
 
-        def timed() -> T:
-            waiting.check()
-            self._metrics.stage("wait", time.perf_counter() - asked)
-            return work(waiting)
+        def run() -> T:
+            job.check()
+            self._metrics.stage("wait", time.perf_counter() - enqueued_at)
+            return work(job)
 
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, timed)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, run)
         except ValueError as error:
             raise RefusalError(422, str(error)) from error
         except CrashError as error:
             self._metrics.crash(error.cause)
-            logs.warning("decoder ended", cause=error.cause)
-            if error.cause in _OF_THE_FILE:
-                detail = f"the file makes the decoder end with {error.cause}; convert it to FLAC or MP3"
+            logs.warning("decoder crashed", cause=error.cause)
+            if error.cause in _CAUSED_BY_FILE:
+                detail = f"the file crashes the decoder ({error.cause}); convert it to FLAC or MP3"
                 raise RefusalError(422, detail) from error
-            raise RefusalError(503, "the decoder ended, as when memory runs out; try again", self._again) from error
+            raise self._limits.unavailable("the decoder was killed, perhaps for lack of memory; retry later") from error
         except OSError as error:
             logs.error("decoder not started", error)
-            raise RefusalError(503, "no decoder can be started at the moment; try again", self._again) from error
+            raise self._limits.unavailable("no decoder could be started; retry later") from error
         finally:
-            waiting.leave()
+            job.end()
 
-    def _song(self, data: bytes, kind: str, waiting: _Waiting) -> Song:
+    def _song(self, data: bytes, kind: str, job: _Job) -> Song:
         started = time.perf_counter()
         if kind == "png":
             song = read(data)
             self._metrics.stage("decode", time.perf_counter() - started)
             return song
-        samples = self._samples(data, waiting)
-        drawing = time.perf_counter()
-        song = from_samples(samples, progress=waiting.check)
-        self._metrics.stage("decode", drawing - started)
-        self._metrics.stage("levels", time.perf_counter() - drawing)
+        samples = self._samples(data, job)
+        decoded = time.perf_counter()
+        song = from_samples(samples, progress=job.check)
+        self._metrics.stage("decode", decoded - started)
+        self._metrics.stage("levels", time.perf_counter() - decoded)
         return song
 
-    def _picture(self, data: bytes, kind: str, window: int, waiting: _Waiting) -> tuple[bytes, int]:
+    def _picture(self, data: bytes, kind: str, window: int, job: _Job) -> tuple[bytes, int]:
         if kind == "png":
-            levels, windows = spectrogram.read_png(data), 1
+            levels, number = spectrogram.read_png(data), 1
         else:
-            found = audio.windows(self._samples(data, waiting))
-            windows = len(found)
-            if window < windows:
-                sound = torch.from_numpy(found[window].samples)
-                levels = spectrogram.levels(sound, under_frame=True).numpy()
-        if window >= windows:
-            raise ValueError(f"the file has {windows} windows, counted from 0; there is no window {window}")
-        return spectrogram.write_png(levels), windows
+            windows = audio.windows(self._samples(data, job))
+            number = len(windows)
+            if window < number:
+                samples = torch.from_numpy(windows[window].samples)
+                levels = spectrogram.levels(samples, under_frame=True).numpy()
+        if window >= number:
+            raise ValueError(f"the file has no window {window}: it has {number} windows, numbered from 0")
+        return spectrogram.write_png(levels), number
 
-    def _samples(self, data: bytes, waiting: _Waiting) -> NDArray[np.float32]:
-        process = self._idle.get_nowait()  # there is one for each thread
+    def _samples(self, data: bytes, job: _Job) -> NDArray[np.float32]:
+        process = self._idle.get_nowait()  # there is one process per thread
         try:
-            process = _fresh(process)
-            waiting.take(process)
+            process = _renew(process)
+            job.assign(process)
             try:
-                return process.decode(data, longest_seconds=self._longest, patience=self._patience)
+                return process.decode(
+                    data, longest_seconds=self._limits.audio_seconds, timeout_seconds=self._limits.decode_seconds
+                )
             finally:
-                waiting.take(None)
-        except _LeftError:
-            process.end()  # it has been killed, or is about to be
+                job.assign(None)
+        except _ClientDisconnectedError:
+            process.end()  # `job.end` kills it, perhaps a little later
             raise
         finally:
-            with suppress(OSError):  # no other can be started now: the next file's thread tries again
-                process = _fresh(process)
+            with suppress(OSError):  # no process can be started now: the thread tries again for the next file
+                process = _renew(process)
             self._idle.put(process)
 
 
-def _fresh(process: DecoderProcess) -> DecoderProcess:
-    """The process, or another one if it is spent; the system may have ended it while it had nothing to do."""
-    if not process.spent:
+def _renew(process: DecoderProcess) -> DecoderProcess:
+    """Return the process, or a new one if it is spent; the system may have killed it while it was idle."""
+    if not process.is_spent:
         return process
     process.end()
     return DecoderProcess()

@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes; what it is called or said to be does not count."""
+"""Detects a file's type from its first bytes; its name and content type are ignored."""
 
 from typing import Literal
 
@@ -7,14 +7,14 @@ from serve.errors import RefusalError
 
 Kind = Literal["png", "audio"]
 
-# The containers of raygenre.audio.CONTAINERS: offset and bytes.
+# Offset and signature of each container in raygenre.audio.CONTAINERS.
 _AUDIO = (
-    (0, b"ID3"),  # MP3 and AAC with a tag before the sound
+    (0, b"ID3"),  # MP3 and AAC with a tag before the audio
     (0, b"fLaC"),
     (0, b"OggS"),  # Vorbis, Opus, FLAC
     (0, b".snd"),  # AU
     (0, b"\x1aE\xdf\xa3"),  # Matroska, WebM
-    (0, bytes.fromhex("3026b2758e66cf11")),  # ASF, which WMA comes in
+    (0, bytes.fromhex("3026b2758e66cf11")),  # ASF, the container of WMA
     (8, b"WAVE"),
     (8, b"AIFF"),
     (8, b"AIFC"),
@@ -25,14 +25,14 @@ _AUDIO = (
     (4, b"free"),
     (4, b"skip"),
 )
-_PADDING = 4096  # zero bytes that some encoders put before the first MP3 frame, at most
+_PADDING = 4096  # maximum number of zero bytes that some encoders write before the first MP3 frame
 
 
 def sniff(data: bytes) -> Kind:
-    """Say what a file is.
+    """Return a file's type.
 
     Raises:
-        RefusalError: 422 if it is empty, 415 if it is neither a PNG nor in a container that may hold sound.
+        RefusalError: 422 if it is empty, 415 if it is neither a PNG nor an audio container.
     """
     if not data:
         raise RefusalError(422, "the file is empty")
@@ -43,12 +43,12 @@ def sniff(data: bytes) -> Kind:
         return "audio"
     raise RefusalError(
         415,
-        "the file is neither a PNG nor audio: WAV, FLAC, MP3, OGG, Opus, M4A, AAC, WMA, WebM, AIFF and AU are taken",
+        "the file is neither a PNG nor audio; supported: WAV, FLAC, MP3, OGG, Opus, M4A, AAC, WMA, WebM, AIFF and AU",
     )
 
 
 def _is_frame(head: bytes) -> bool:
-    """Whether an MPEG audio or ADTS frame begins here: eleven bits set, then a version and a layer that exist."""
+    """Whether an MPEG audio or ADTS frame starts here: eleven set bits, then a valid version and layer."""
     if len(head) < 2 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
         return False
     version, layer = head[1] >> 3 & 3, head[1] >> 1 & 3

@@ -1,9 +1,10 @@
-"""The models that answer, and how one takes another's place while requests go on.
+"""The models in service, and how a new version replaces an old one without failed requests.
 
-A thread looks from time to time whether an alias has moved. A new version is loaded beside the old one, has to answer
-its own stored examples as it did where it was saved, and only then takes over; requests that are under way end with the
-version that they began with. A version that cannot be had or fails leaves the old one in service: the log, a metric and
-`/readyz` say so, and it is tried again: soon where the registry or its store was away, later where its files are wrong.
+A thread polls the registry for moved aliases. A new version is loaded next to the old one and must reproduce the
+self-check that was stored with it; only then does it take over. Requests in progress finish with the version that they
+started with. If a version is unavailable or fails, the old one stays in service: the log, a metric and `/readyz` report
+why. It is retried at the next poll if the registry or its store was unreachable, and after `RETRY_SECONDS` if its files
+are wrong.
 """
 
 import random
@@ -28,14 +29,14 @@ from serve.monitoring.metrics import Metrics
 from serve.schema import ModelName
 from serve.settings import Settings
 
-TRY_AGAIN = 300.0  # s before a version that is not as it should be is tried once more
-DRIFT_EVERY = 20  # songs between two computations of the index
+RETRY_SECONDS = 300.0  # s before a version whose files are wrong is loaded again
+DRIFT_EVERY = 20  # songs between two updates of the drift metric
 _CHAMPION, _CHALLENGER = "model", "challenger"
 
 
 @dataclass(frozen=True)
 class LiveModel:
-    """A model in service, and what its training tracks looked like, if it says so."""
+    """A model in service, and its input drift if its training distribution is stored."""
 
     fetched: Fetched
     drift: Drift | None
@@ -46,11 +47,11 @@ class LiveModel:
         return ModelName(name=name, version=version, run_id=self.fetched.run_id)
 
 
-class Models:
-    """The model and the challenger of one replica.
+class LiveModels:
+    """The champion and the challenger of one replica.
 
     Attributes:
-        trouble: by role, why the version that is wanted is not the one that serves.
+        errors: by role, why the version in the registry is not the one in service.
     """
 
     def __init__(self, storage: Storage, settings: Settings, metrics: Metrics) -> None:
@@ -58,14 +59,14 @@ class Models:
         self._settings = settings
         self._metrics = metrics
         self._device = torch.device("cuda" if settings.replica_gpus else "cpu")
-        self._failed: dict[str, tuple[str, float, str]] = {}  # by role: which version, when, and why
+        self._failures: dict[str, tuple[str, float, str]] = {}  # by role: version, time and reason
         self._songs: Counter[str] = Counter()
-        self.trouble: dict[str, str] = {}
-        self._champion = self._first()
+        self.errors: dict[str, str] = {}
+        self._champion = self._load_first()
         self._challenger: LiveModel | None = None
         if settings.challenger_uri:
             self._refresh(_CHALLENGER, settings.challenger_uri)
-        metrics.trouble(_CHAMPION, _CHAMPION in self.trouble)
+        metrics.model_error(_CHAMPION, _CHAMPION in self.errors)
 
     @property
     def champion(self) -> LiveModel:
@@ -76,78 +77,78 @@ class Models:
         return self._challenger
 
     def choose(self) -> tuple[LiveModel, LiveModel | None]:
-        """Return the champion, and the challenger if the next request is one that it answers."""
-        tried = random.random() < self._settings.challenger_share
-        return self._champion, self._challenger if tried else None
+        """Return the champion, and the challenger if it is to answer the next request."""
+        use_challenger = random.random() < self._settings.challenger_share
+        return self._champion, self._challenger if use_challenger else None
 
     def watch(self) -> None:
-        """Begin to look for new versions."""
+        """Start polling the registry."""
         threading.Thread(target=self._watch, name="watch", daemon=True).start()
 
-    def saw(self, loaded: LiveModel, levels: NDArray[np.uint8]) -> None:
-        """Count a song towards the drift of the input."""
-        if loaded.drift is None or (loaded is not self._champion and loaded is not self._challenger):
+    def record_input(self, model: LiveModel, levels: NDArray[np.uint8]) -> None:
+        """Add a song to the model's input drift."""
+        if model.drift is None or (model is not self._champion and model is not self._challenger):
             return
-        loaded.drift.add(levels)
-        name = loaded.fetched.name
+        model.drift.add(levels)
+        name = model.fetched.name
         self._songs[name] += 1
-        if self._songs[name] % DRIFT_EVERY == 0 and (index := loaded.drift.index) is not None:
+        if self._songs[name] % DRIFT_EVERY == 0 and (index := model.drift.index) is not None:
             self._metrics.drift(name, index.tolist())
 
     def _watch(self) -> None:
         while True:
-            time.sleep(self._settings.poll_seconds * random.uniform(0.75, 1.25))  # replicas shall not all ask at once
+            time.sleep(self._settings.poll_seconds * random.uniform(0.75, 1.25))  # replicas must not poll in step
             self._refresh(_CHAMPION, self._settings.model_uri)
             if self._settings.challenger_uri:
                 self._refresh(_CHALLENGER, self._settings.challenger_uri)
 
     def _refresh(self, role: str, uri: str) -> None:
-        serving = self._champion if role == _CHAMPION else self._challenger
+        live = self._champion if role == _CHAMPION else self._challenger
         wanted = uri
         try:
             wanted = registry.current(self._storage, uri)
-            if serving and serving.fetched.name == wanted:
-                self._well(role)
+            if live and live.fetched.name == wanted:
+                self._clear_error(role)
                 return
-            failed, when, why = self._failed.get(role, ("", 0.0, ""))
-            if failed == wanted and time.monotonic() - when < TRY_AGAIN:
-                self.trouble[role] = why  # in the place of an outage meanwhile
+            version, failed_at, reason = self._failures.get(role, ("", 0.0, ""))
+            if version == wanted and time.monotonic() - failed_at < RETRY_SECONDS:
+                self.errors[role] = reason  # an outage in between may have replaced it
                 return
             new = self._load(uri)
         except RegistryUnreachableError as error:
-            self._ill(role, wanted, str(error))
+            self._set_error(role, wanted, str(error))
             return
-        except Exception as error:  # noqa: BLE001 (whatever a registry or its files come up with: the old one serves on)
-            self._failed[role] = (wanted, time.monotonic(), _reason(error, role, wanted))
-            self._ill(role, wanted, self._failed[role][2])
+        except Exception as error:  # noqa: BLE001 (any error of the registry or the files: the old version stays in service)
+            self._failures[role] = (wanted, time.monotonic(), _reason(error, role, wanted))
+            self._set_error(role, wanted, self._failures[role][2])
             return
         if role == _CHAMPION:
             self._champion = new
         else:
             self._challenger = new
-        self._well(role)
-        if serving and serving.drift and serving.drift.index is not None:
-            self._metrics.drift(serving.fetched.name, [0.0] * RANGES)
+        self._clear_error(role)
+        if live and live.drift and live.drift.index is not None:
+            self._metrics.drift(live.fetched.name, [0.0] * RANGES)
         self._metrics.change(role, "taken")
-        logs.info("model taken", role=role, model=new.fetched.name, before=serving and serving.fetched.name)
+        logs.info("model loaded", role=role, model=new.fetched.name, before=live and live.fetched.name)
 
-    def _well(self, role: str) -> None:
-        self._failed.pop(role, None)
-        self.trouble.pop(role, None)
-        self._metrics.trouble(role, False)
+    def _clear_error(self, role: str) -> None:
+        self._failures.pop(role, None)
+        self.errors.pop(role, None)
+        self._metrics.model_error(role, False)
 
-    def _ill(self, role: str, wanted: str, reason: str) -> None:
-        if self.trouble.get(role) != reason:
-            logs.warning("model refused", role=role, model=wanted, reason=reason)
-        self.trouble[role] = reason
-        self._metrics.trouble(role, True)
+    def _set_error(self, role: str, wanted: str, reason: str) -> None:
+        if self.errors.get(role) != reason:
+            logs.warning("model rejected", role=role, model=wanted, reason=reason)
+        self.errors[role] = reason
+        self._metrics.model_error(role, True)
         self._metrics.change(role, "refused")
 
-    def _first(self) -> LiveModel:
-        """Load the model, or of champions that cannot be loaded the last one before that can.
+    def _load_first(self) -> LiveModel:
+        """Return the model in the settings; if the champion cannot be loaded, the latest former champion that can.
 
         Raises:
-            RegistryError, ClassifierError: there is none.
+            RegistryError, ClassifierError: no model can be loaded.
         """
         uri = self._settings.model_uri
         try:
@@ -156,22 +157,22 @@ class Models:
             if uri != registry.CHAMPION_URI:
                 raise
             reason = _reason(error, _CHAMPION, uri)
-            for before in self._before():
+            for former in self._former_champions():
                 try:
-                    loaded = self._load(before)
-                except Exception as other:  # noqa: BLE001 (as above: another one may be whole)
-                    logs.warning("model refused", role=_CHAMPION, model=before, reason=str(other))
+                    model = self._load(former)
+                except Exception as former_error:  # noqa: BLE001 (as in `_refresh`: an earlier version may load)
+                    logs.warning("model rejected", role=_CHAMPION, model=former, reason=str(former_error))
                     continue
-                self._ill(_CHAMPION, uri, reason)
-                return loaded
+                self._set_error(_CHAMPION, uri, reason)
+                return model
             raise
 
-    def _before(self) -> list[str]:
-        """The champions before, the last one first; none if the registry does not say."""
+    def _former_champions(self) -> list[str]:
+        """Return the URIs of former champions, the latest first; none if the registry does not answer."""
         try:
             with no_retries():
                 versions = champion.champions_before(self._storage)
-        except Exception as error:  # noqa: BLE001 (why the champion itself cannot be had is what is told)
+        except Exception as error:  # noqa: BLE001 (the caller reports why the champion itself cannot be loaded)
             logs.error("registry failed", error)
             return []
         return [f"models:/{registry.MODEL}/{version}" for version in reversed(versions)]
@@ -187,7 +188,7 @@ class Models:
 
 
 def _reason(error: Exception, role: str, wanted: str) -> str:
-    """What is told of an error; one that nobody expected is logged with its traceback."""
+    """Return the text of an error; an unexpected one is logged with its traceback."""
     if isinstance(error, RegistryError | ClassifierError):
         return str(error)
     logs.error("model failed", error, role=role, model=wanted)

@@ -1,0 +1,1 @@
+"""Logs, metrics, alerts and the Grafana dashboard."""

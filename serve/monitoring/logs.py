@@ -1,6 +1,6 @@
-"""Logs as one JSON object a line, on standard error, where Ray collects them: facts about requests and models.
+"""The replicas' log: one JSON object per line on standard error, which Ray collects.
 
-Nothing of a file's content or name, no key and no address is written.
+It contains nothing of a file's content or name, no API keys and no client addresses.
 """
 
 import json
@@ -11,7 +11,7 @@ import time
 NAME = "raygenre.serve"
 
 
-class _Json(logging.Formatter):
+class _JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         line = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
@@ -24,11 +24,11 @@ class _Json(logging.Formatter):
         return json.dumps(line, default=str)
 
 
-def begin() -> None:
-    """Have this process write its log; a replica does it once."""
+def configure() -> None:
+    """Set up the log of this process; a replica calls it once."""
     logger = logging.getLogger(NAME)
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Json())
+    handler.setFormatter(_JsonFormatter())
     logger.handlers = [handler]
     logger.setLevel(logging.INFO)
     logger.propagate = False
@@ -42,6 +42,6 @@ def warning(event: str, **facts: object) -> None:
     logging.getLogger(NAME).warning(event, extra={"facts": facts})
 
 
-def error(event: str, problem: BaseException, **facts: object) -> None:
-    """Write an error with its traceback."""
-    logging.getLogger(NAME).error(event, exc_info=problem, extra={"facts": facts})
+def error(event: str, exception: BaseException, **facts: object) -> None:
+    """Log an error with its traceback."""
+    logging.getLogger(NAME).error(event, exc_info=exception, extra={"facts": facts})

@@ -1,7 +1,7 @@
-"""What the endpoint counts and times, for Prometheus, through Ray Serve.
+"""The endpoint's metrics, which Ray exports to Prometheus.
 
-Ray exports each name with `ray_` before it, counters with `_total` behind it, and adds `deployment`, `replica` and
-`application`. `serve/monitoring/` has a Prometheus configuration and a Grafana dashboard over them.
+Ray adds the prefix `ray_`, the suffix `_total` for counters, and the tags `deployment`, `replica` and `application`.
+`serve/monitoring/` has a Prometheus configuration, alerts and a Grafana dashboard for them.
 """
 
 from typing import cast
@@ -12,40 +12,49 @@ _SECONDS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0,
 
 
 def _tags(*names: str) -> tuple[str]:
-    """Any number of tags, for a parameter that Ray annotates as a tuple of one."""
+    """Return tag names, for a parameter that Ray annotates as a tuple of one."""
     return cast(tuple[str], names)
 
 
 class Metrics:
-    """The metrics of one replica; to be made inside of it."""
+    """The metrics of one replica; they must be created within it."""
 
     def __init__(self) -> None:
         self._requests = Counter("raygenre_requests", "Requests by path and status.", _tags("path", "status"))
-        self._seconds = Histogram("raygenre_request_seconds", "s from request to answer.", _SECONDS, ("path",))
+        self._seconds = Histogram("raygenre_request_seconds", "s from request to response.", _SECONDS, ("path",))
         self._predictions = Counter(
-            "raygenre_predictions", "Songs by genre, certainty and model.", _tags("genre", "uncertain", "model")
+            "raygenre_predictions",
+            "Songs by genre, uncertainty and model.",
+            _tags("genre", "uncertain", "model"),
         )
         self._stages = Histogram(
-            "raygenre_stage_seconds", "s in each stage: wait, decode, levels, queue, forward.", _SECONDS, ("stage",)
+            "raygenre_stage_seconds",
+            "s in each stage: wait, decode, levels, queue, forward.",
+            _SECONDS,
+            ("stage",),
         )
-        self._crashes = Counter("raygenre_decoder_crashes", "Decoders that ended over a file, by cause.", ("cause",))
+        self._crashes = Counter("raygenre_decoder_crashes", "Crashed decoder processes by cause.", ("cause",))
         self._batches = Histogram("raygenre_batch_windows", "Windows in a batch.", [1.5, 2.5, 4.5, 8.5, 16.5, 32.5])
-        self._models = Histogram("raygenre_model_seconds", "s for the network's answer.", _SECONDS, ("model",))
+        self._models = Histogram(
+            "raygenre_model_seconds", "s in queue and forward pass by model.", _SECONDS, ("model",)
+        )
         self._agreement = Counter(
             "raygenre_challenger_answers",
-            "Songs that both models were asked about, by whether they agree: true, false, or failed where one fails.",
+            "Songs that both models classified, by agreement: true, false, or failed if one of them failed.",
             _tags("agree", "model", "champion"),
         )
         self._changes = Counter(
-            "raygenre_model_changes", "Versions taken into service, and those that failed.", _tags("role", "outcome")
+            "raygenre_model_changes", "Model versions loaded (taken) and rejected (refused).", _tags("role", "outcome")
         )
-        self._trouble = Gauge("raygenre_model_trouble", "1 if the version wanted is not the one serving.", ("role",))
+        self._model_error = Gauge(
+            "raygenre_model_trouble", "1 if the version in the registry is not the one in service.", _tags("role")
+        )
         self._drift = Gauge(
             "raygenre_input_drift",
-            "PSI of the mean level against a model's training tracks, by range of bands; 0 once it answers no more.",
+            "PSI of the mean level against the model's training tracks, by range of mel bands; 0 once it is replaced.",
             _tags("range", "model"),
         )
-        self._working = Gauge("raygenre_predictions_under_way", "Predictions under way or waiting.")
+        self._in_progress = Gauge("raygenre_predictions_under_way", "Predictions running or waiting.")
 
     def request(self, path: str, status: int, seconds: float) -> None:
         self._requests.inc(tags={"path": path, "status": str(status)})
@@ -72,12 +81,12 @@ class Metrics:
     def change(self, role: str, outcome: str) -> None:
         self._changes.inc(tags={"role": role, "outcome": outcome})
 
-    def trouble(self, role: str, there_is: bool) -> None:
-        self._trouble.set(float(there_is), tags={"role": role})
+    def model_error(self, role: str, is_set: bool) -> None:
+        self._model_error.set(float(is_set), tags={"role": role})
 
     def drift(self, model: str, index: list[float]) -> None:
         for number, value in enumerate(index):
             self._drift.set(value, tags={"range": f"{number:02d}", "model": model})
 
-    def working(self, number: int) -> None:
-        self._working.set(number, tags={})
+    def predictions_in_progress(self, number: int) -> None:
+        self._in_progress.set(number, tags={})

@@ -1,0 +1,1 @@
+"""Where the endpoint listens, and what runs in Ray's proxies."""

@@ -1,8 +1,8 @@
-"""A port on which replicas answer by themselves, without Ray's proxy in between, which costs more than an answer.
+"""A port on which replicas answer directly, without Ray's proxy, which uses more CPU than the answer itself.
 
-All replicas of a machine listen on the same port, and the system gives each new connection to one of them. A replica
-that ends takes no new ones, and answers what it has. Ray Serve does not see these requests: they count for no
-autoscaling, and what is too much is refused by the replicas alone.
+All replicas on a machine listen on the same port, and the kernel distributes new connections among them. A replica that
+stops accepts no new connections and finishes the requests it has. Ray Serve does not see these requests: they do not
+count for autoscaling, and only the replicas' own limits apply.
 """
 
 import asyncio
@@ -16,79 +16,80 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from raygenre.errors import RaygenreError
 
-KEPT_ALIVE = 90  # s that a connection may be silent between two requests, as with Ray's proxy
-LAST_CONNECTIONS = 0.1  # s for accepting those that were made before the replica ended
-LAST_WORDS = 1  # s for requests on connections that were made before the replica ended
-LONGEST_END = 15  # s for what is under way then; Ray gives all of it 20
+KEEP_ALIVE_SECONDS = 90  # s that an idle connection stays open, as in Ray's proxy
+ACCEPT_SECONDS = 0.1  # s for accepting connections that were made before the replica stopped
+REQUEST_SECONDS = 1  # s for requests on such connections to arrive
+SHUTDOWN_SECONDS = 15  # s for finishing requests after that; Ray allows 20 s for all of it
 
 
 class DirectPortError(RaygenreError, OSError):
-    """The replica cannot listen on the port; the message says why."""
+    """The replica cannot listen on the direct port; the message says why."""
 
 
-def listener(host: str, port: int) -> socket.socket:
-    """Take a port, which other replicas may take as well; nothing is answered on it yet.
+def bind(host: str, port: int) -> socket.socket:
+    """Return a socket bound to a port that other replicas may bind as well; it does not listen yet.
 
     Raises:
-        DirectPortError: another program has it, or there is no such address.
+        DirectPortError: another program uses the port, or the address does not exist.
     """
-    taken = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     try:
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        taken.bind((host, port))
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        bound.bind((host, port))
     except OSError as error:
-        taken.close()
-        raise DirectPortError(f"RAYGENRE_DIRECT_PORT cannot be listened on at {host}:{port}: {error}") from error
-    return taken
+        bound.close()
+        fix = "set RAYGENRE_DIRECT_PORT to a free port, or to 0 for none"
+        raise DirectPortError(f"cannot listen on {host}:{port}: {error.strerror}; {fix}") from error
+    return bound
 
 
 @asynccontextmanager
-async def answering(app: ASGIApp, taken: socket.socket) -> AsyncIterator[None]:
-    """Answer on a port that was taken while the context lasts, in the running event loop."""
+async def answering(app: ASGIApp, bound: socket.socket) -> AsyncIterator[None]:
+    """Answer on a bound socket for the duration of the context, in the running event loop."""
     server = _Server(
         uvicorn.Config(
-            _Named(app),
-            lifespan="off",  # the application's own has begun: this is part of it
+            _RequestIdMiddleware(app),
+            lifespan="off",  # this runs within the application's own lifespan
             access_log=False,
             log_config=None,
             server_header=False,
-            timeout_keep_alive=KEPT_ALIVE,
-            timeout_graceful_shutdown=LONGEST_END,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         )
     )
-    serving = asyncio.create_task(server.serve(sockets=[taken]))
+    serving = asyncio.create_task(server.serve(sockets=[bound]))
     try:
         yield
     finally:
-        # Closing resets connections that were made and not accepted yet: so first no more are made, but for one.
-        taken.listen(0)
-        await asyncio.sleep(LAST_CONNECTIONS)
-        for each in server.servers:
-            each.close()  # nobody connects any more; uvicorn itself would close what has connected and is silent yet
-        await asyncio.sleep(LAST_WORDS)
+        # Closing the socket resets connections in its backlog. So first shrink the backlog, then accept what is in it.
+        bound.listen(0)
+        await asyncio.sleep(ACCEPT_SECONDS)
+        for listening in server.servers:
+            listening.close()  # no new connections; uvicorn itself would also close those that have sent nothing yet
+        await asyncio.sleep(REQUEST_SECONDS)
         server.should_exit = True
         await serving
 
 
 class _Server(uvicorn.Server):
-    """uvicorn in a process whose signals are Ray's."""
+    """A uvicorn server in a process whose signals Ray handles."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave them alone."""
+        """Install no signal handlers."""
         yield
 
 
-class _Named:
-    """ASGI middleware: puts the request's id onto the answer, as Ray's proxy does."""
+class _RequestIdMiddleware:
+    """ASGI middleware: adds X-Request-ID to the response, as Ray's proxy does."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def answer(message: Message) -> None:
+        async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message)["X-Request-ID"] = scope["state"]["request_id"]
             await send(message)
 
-        await self._app(scope, receive, answer if scope["type"] == "http" else send)
+        await self._app(scope, receive, send_with_id if scope["type"] == "http" else send)

@@ -1,8 +1,8 @@
-"""Where Ray Serve listens.
+"""The address that Ray Serve listens on.
 
-Neither the builder nor a replica is told, and `serve run` calls the builder before it starts Serve. So the builder asks
-if Serve runs already, to say early what is wrong, and every replica asks the Serve that it belongs to before it takes
-any request.
+Ray passes it neither to the application builder nor to replicas, and `serve run` calls the builder before it starts Ray
+Serve. The builder therefore checks only whether Ray Serve is already running, to report errors early. Every replica
+checks again before it accepts requests.
 """
 
 import os
@@ -11,13 +11,13 @@ import ray
 
 
 def host() -> str:
-    """Return the host that Serve's proxies listen on; empty if it cannot be found out."""
+    """Return the host that Ray Serve's proxies listen on; empty if unknown."""
     if os.environ.get("RAY_SERVE_ENABLE_HA_PROXY", "0") == "1":
-        return "0.0.0.0"  # HAProxy listens on all interfaces, whatever host is set
-    if not ray.is_initialized():  # asking would start a cluster
+        return "0.0.0.0"  # HAProxy listens on all interfaces, regardless of the configured host
+    if not ray.is_initialized():  # the call below would start a cluster
         return ""
     try:
-        from ray.serve.context import _get_global_client  # Serve has no public way to ask
+        from ray.serve.context import _get_global_client  # Ray Serve has no public API for this
 
         client = _get_global_client(raise_if_no_controller_running=False)
         return str(client.http_config.host) if client else ""

@@ -1,27 +1,37 @@
-"""How Ray Serve's own processes work, which read it from their environment.
+"""Environment variables that configure Ray Serve's own processes: proxies and controller.
 
-`serve run serve.app:app` sets it for the cluster that it starts. `serve run FILE` and a cluster that runs already come
-too late for that, so that it has to be in the environment of what starts Ray:
+`serve run serve.app:app` sets them for the cluster that it starts. For `serve run FILE`, or a cluster that is already
+running, that is too late: there they must be in the environment of the command that starts Ray, as must
+`RAYGENRE_QUEUE_LENGTH` and `RAYGENRE_RETRY_AFTER` if they are set:
     env $(python -m serve.network.proxy_environment) serve run serve/public.yaml
 """
 
 import os
 import sys
 
+from serve.admission.limits import LimitSettings
+
 DEFAULTS = {
-    # A proxy that fails three checks in a row is started anew. A dead one fails at once, so that the period decides how
-    # long nothing is answered; the timeout is for those that live and are busy.
+    # A proxy that fails three health checks in a row is restarted. A dead proxy fails them immediately, so the period
+    # determines how long requests go unanswered; the timeout is for proxies that are alive but busy.
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "0.5",
     "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "5",
-    # What they put around every request, by its import path.
+    # Import path of the middlewares that proxies put around every request.
     "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve.network.proxy_middleware.middlewares",
 }
+PROXY_SETTINGS = ("queue_length", "retry_after")  # what proxies read, in `middlewares`
 
 
 def set_defaults() -> None:
-    """Put them into the environment, where nobody has set them otherwise. To be called before `ray.init`."""
+    """Add the variables that are not set yet to this process's environment; call it before `ray.init`."""
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
+
+
+def pass_limits(settings: LimitSettings) -> None:
+    """Set the variables of `PROXY_SETTINGS` from settings, which may come from arguments; before `ray.init`."""
+    for name in PROXY_SETTINGS:
+        os.environ[f"{settings.model_config['env_prefix']}{name.upper()}"] = str(getattr(settings, name))
 
 
 if __name__ == "__main__":

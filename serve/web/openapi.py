@@ -1,4 +1,4 @@
-"""The OpenAPI document, as the repository keeps it for clients that are made from it.
+"""Writes the OpenAPI document that the repository keeps for generating clients.
 
 Run, from the project's folder:
     make openapi                             # or: python -m serve.web.openapi
@@ -7,14 +7,14 @@ Run, from the project's folder:
 import json
 from pathlib import Path
 
-from serve.web.routes import blank
+from serve.web.routes import build_without_service
 
 FILE = Path(__file__).with_name("openapi.json")
 
 
 def document() -> str:
-    """Return the application's document."""
-    return json.dumps(blank().openapi(), indent=1, ensure_ascii=False) + "\n"
+    """Return the application's OpenAPI document as JSON."""
+    return json.dumps(build_without_service().openapi(), indent=1, ensure_ascii=False) + "\n"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says beside the types: bodies, refusals, headers and how to ask."""
+"""The parts of the OpenAPI document that FastAPI cannot derive from types: bodies, errors, headers and examples."""
 
 from http import HTTPStatus
 from typing import Any
@@ -9,49 +9,52 @@ from serve.schema import EXAMPLES, Problem
 Response = dict[str, Any]
 
 _BINARY = {"type": "string", "format": "binary"}
-_KINDS = (
-    "The file itself, whatever content type is stated: a dataset-style PNG, or WAV, FLAC, MP3, OGG, Opus, M4A, AAC, "
-    "WMA, WebM, AIFF or AU."
+_FILE = (
+    "The file itself, with any content type: a PNG like the dataset's, or WAV, FLAC, MP3, OGG, Opus, M4A, AAC, WMA, "
+    "WebM, AIFF or AU."
 )
-_FILES = {"type": "object", "properties": {"file": {"type": "array", "items": _BINARY}}, "required": ["file"]}
-_REASONS = {  # why, and an example of the detail
-    401: ("An API key is needed: `Authorization: Bearer KEY` or `X-API-Key: KEY`.", "an API key is needed"),
-    408: ("The body did not come in time.", "the body did not come within 30 s"),
+_FORM = {"type": "object", "properties": {"file": {"type": "array", "items": _BINARY}}, "required": ["file"]}
+_ERRORS = {  # description, and an example of the detail
+    401: (
+        "The API key is missing or wrong; send `Authorization: Bearer KEY` or `X-API-Key: KEY`.",
+        "missing or wrong API key; send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`",
+    ),
+    408: ("The body did not arrive in time.", "the body did not arrive within 30 s"),
     413: (
-        "The request is larger than is allowed, or has too many files.",
-        "the request is larger than 25 MB, which is the limit",
+        "The request is too large, or has too many files.",
+        "the request is larger than the limit of 25 MB",
     ),
     415: ("A file is neither a PNG nor audio.", "file 2 of 3: the file is neither a PNG nor audio"),
     422: (
-        "A file cannot be used, or the form is damaged; the detail says why.",
+        "A file is unusable, or the form is malformed; the detail says why.",
         "the audio lasts 1.2 s; at least 3 s are needed",
     ),
     429: (
-        "Too many predictions are under way, or too many bodies come in and this one slowly; Retry-After says when to "
-        "come again.",
-        "too many predictions are under way; try again",
+        "Too many predictions are in progress, or too many uploads, of which this was the slowest; retry after the "
+        "time in Retry-After.",
+        "too many predictions in progress; retry later",
     ),
     503: (
-        "The answer was not ready in time, there is no memory for more, or no replica can answer; Retry-After says "
-        "when to come again.",
+        "The answer was not ready in time, there is no memory for more files, or no replica is available; retry after "
+        "the time in Retry-After.",
         "the answer was not ready within 30 s",
     ),
 }
 _HEADERS: dict[str, Response] = {
     "X-Request-ID": {
-        "description": "The request's id: the client's, if that is up to 100 letters, digits and `._:-`, or a new one.",
+        "description": "Request id: the client's own if it is up to 100 letters, digits and `._:-`, else a new one.",
         "schema": {"type": "string"},
         "example": EXAMPLES["id"],
     },
-    "Retry-After": {"description": "s to wait before the next try.", "schema": {"type": "integer"}, "example": 2},
-    "WWW-Authenticate": {"description": "How to give the key.", "schema": {"type": "string"}, "example": "Bearer"},
+    "Retry-After": {"description": "Seconds to wait before retrying.", "schema": {"type": "integer"}, "example": 2},
+    "WWW-Authenticate": {"description": "Authentication scheme.", "schema": {"type": "string"}, "example": "Bearer"},
     "X-Windows": {
-        "description": "How many windows the file has, silent ones too.",
+        "description": "Number of windows in the file, including silent ones.",
         "schema": {"type": "integer"},
         "example": 8,
     },
 }
-_HEADERS_OF = {401: ["WWW-Authenticate"], 429: ["Retry-After"], 503: ["Retry-After"]}
+_ERROR_HEADERS = {401: ["WWW-Authenticate"], 429: ["Retry-After"], 503: ["Retry-After"]}
 
 
 def _headers(*names: str) -> dict[str, Response]:
@@ -59,12 +62,12 @@ def _headers(*names: str) -> dict[str, Response]:
 
 
 def _problem(status: int) -> Response:
-    reason, detail = _REASONS[status]
+    reason, detail = _ERRORS[status]
     example = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, request_id=str(EXAMPLES["id"]))
     content = {"schema": {"$ref": "#/components/schemas/Problem"}, "example": example.model_dump()}
     return {
         "description": reason,
-        "headers": _headers(*_HEADERS_OF.get(status, [])),
+        "headers": _headers(*_ERROR_HEADERS.get(status, [])),
         "content": {MEDIA_TYPE: content},
     }
 
@@ -77,9 +80,9 @@ def _usage(*commands: str) -> dict[str, Any]:
     return {"x-codeSamples": [{"lang": "Shell", "source": f"curl {command}"} for command in commands]}
 
 
-BUSY = _problems(429, 503)
-KEYED = _problems(401) | BUSY
-PREDICTED = _problems(*_REASONS) | {
+PUBLIC_RESPONSES = _problems(429, 503)
+PROTECTED_RESPONSES = _problems(401) | PUBLIC_RESPONSES
+PREDICT_RESPONSES = _problems(*_ERRORS) | {
     200: {
         "description": "The genre of the file, or of each file of a form.",
         "content": {
@@ -92,28 +95,28 @@ PREDICTED = _problems(*_REASONS) | {
         },
     }
 }
-DRAWN = _problems(*_REASONS) | {
+SPECTROGRAM_RESPONSES = _problems(*_ERRORS) | {
     200: {
-        "description": "432×288 pixels, as GTZAN's are.",
+        "description": "A PNG of 432×288 pixels, as in GTZAN.",
         "headers": _headers("X-Windows"),
         "content": {"image/png": {"schema": _BINARY}},
     }
 }
 
-KEY: dict[str, Any] = {"security": [{"bearer": []}, {"key": []}, {}]}
-ONE: dict[str, Any] = {
+API_KEY: dict[str, Any] = {"security": [{"bearer": []}, {"key": []}, {}]}
+FILE_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "description": _KINDS,
+        "description": _FILE,
         "content": {"application/octet-stream": {"schema": _BINARY}},
     },
     **_usage("--data-binary @song.mp3 'http://localhost:8000/v1/spectrogram?window=2' -o song.png"),
 }
-SEVERAL: dict[str, Any] = {
+FILES_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "description": f"{_KINDS} Or a form with one or several of them as parts named `file`.",
-        "content": {"application/octet-stream": {"schema": _BINARY}, "multipart/form-data": {"schema": _FILES}},
+        "description": f"{_FILE} Or a form with one or more of them as parts named `file`.",
+        "content": {"application/octet-stream": {"schema": _BINARY}, "multipart/form-data": {"schema": _FORM}},
     },
     **_usage(
         "--data-binary @song.mp3 http://localhost:8000/v1/predict",
@@ -123,7 +126,7 @@ SEVERAL: dict[str, Any] = {
 
 
 def complete(document: dict[str, Any]) -> None:
-    """Add to FastAPI's document what it does not know of."""
+    """Add to FastAPI's document what it cannot derive."""
     document["components"]["schemas"]["Problem"] = Problem.model_json_schema()
     document["components"]["securitySchemes"] = {
         "bearer": {"type": "http", "scheme": "bearer"},

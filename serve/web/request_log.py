@@ -1,7 +1,7 @@
-"""Around every request: its id, its time, its log line and metrics, the headers of its answer.
+"""Middleware around every request in a replica: request id, duration, log line, metrics, security headers.
 
-Whatever goes wrong inside comes out as problem details. Ray Serve itself puts X-Request-ID onto every answer, which
-`entrance.py` sees to be sane.
+Unexpected errors become problem details. X-Request-ID is not added here: Ray Serve adds it to every response, after
+`serve.network.proxy_middleware` has checked it.
 """
 
 import asyncio
@@ -15,10 +15,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve.errors import problem
 from serve.monitoring import logs
-from serve.network.proxy_middleware import SANE_ID
+from serve.network.proxy_middleware import SAFE_ID
 from serve.service import Service
 
-CLIENT_LEFT = 499  # in logs and metrics only: there is nobody to answer
+CLIENT_DISCONNECTED = 499  # in logs and metrics only: no response is sent
 
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -35,25 +35,25 @@ _HEADERS = {
 
 
 class RequestLogMiddleware:
-    """ASGI middleware over the whole application."""
+    """ASGI middleware around the whole application."""
 
     def __init__(self, app: ASGIApp, service: Service) -> None:
         self._app = app
         self._service = service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request in."""
+        """Handle a request and log it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        given = Headers(scope=scope).get("x-request-id", "")
-        request_id = given if SANE_ID.fullmatch(given) else str(uuid.uuid4())
+        client_id = Headers(scope=scope).get("x-request-id", "")
+        request_id = client_id if SAFE_ID.fullmatch(client_id) else str(uuid.uuid4())
         facts: dict[str, Any] = {}
         scope.setdefault("state", {}).update(request_id=request_id, facts=facts)
         status = 0
 
-        async def answer(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -63,18 +63,19 @@ class RequestLogMiddleware:
             await send(message)
 
         try:
-            await self._app(scope, receive, answer)
+            await self._app(scope, receive, send_with_headers)
         except (ClientDisconnect, asyncio.CancelledError) as error:
-            status = CLIENT_LEFT
+            status = CLIENT_DISCONNECTED
             if isinstance(error, asyncio.CancelledError):
                 raise
-        except Exception as error:  # noqa: BLE001 (the last resort: a fault of ours, told as one)
+        except Exception as error:  # noqa: BLE001 (a bug in the endpoint: logged, and reported as 500)
             logs.error("request failed", error, request_id=request_id)
             if not status:
-                await problem(500, "a fault of the endpoint; its log has more", request_id)(scope, receive, answer)
+                response = problem(500, "internal error; the log has a traceback for this request id", request_id)
+                await response(scope, receive, send_with_headers)
         finally:
             seconds = time.perf_counter() - started
-            # The route's own path, so that scanners cannot make up metrics; unknown ones are one.
+            # The route's path, not the client's, so that scanners cannot create tag values at will.
             path = getattr(scope.get("route"), "path", "other")
             self._service.metrics.request(path, status, seconds)
             logs.info(

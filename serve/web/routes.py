@@ -1,4 +1,4 @@
-"""The endpoint's paths, as a FastAPI application over a service."""
+"""The endpoint's HTTP API: a FastAPI application around a `Service`."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,7 +15,7 @@ from fastapi.responses import FileResponse, Response
 from starlette.exceptions import HTTPException
 
 from raygenre.evaluation.model_card import markdown_card
-from serve.admission.upload import Account, is_form, read_files
+from serve.admission.upload import Reservation, is_form, read_files
 from serve.errors import RefusalError, problem
 from serve.network import direct_port
 from serve.schema import Answer, Answers, Health, ModelFacts, Readiness
@@ -26,28 +26,30 @@ from serve.web.request_log import RequestLogMiddleware
 PAGE = Path(__file__).parent / "page"
 ASSETS = {
     "page.css": "text/css",
+    "element.js": "text/javascript",
     "page.js": "text/javascript",
     "docs.js": "text/javascript",
     "icon.svg": "image/svg+xml",
 }
 
 
-async def _admit(request: Request) -> None:
-    """Ask for a key, before anything of the body is read."""
-    if not _service(request).keys.admit(request.headers):
-        raise RefusalError(401, "an API key is needed", {"WWW-Authenticate": "Bearer"})
+async def _require_key(request: Request) -> None:
+    """Check the API key, before the body is read."""
+    if not _service(request).keys.accept(request.headers):
+        detail = "missing or wrong API key; send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`"
+        raise RefusalError(401, detail, {"WWW-Authenticate": "Bearer"})
 
 
-_open = APIRouter()
-_guarded = APIRouter(prefix="/v1", dependencies=[Depends(_admit)])
+_public = APIRouter()
+_protected = APIRouter(prefix="/v1", dependencies=[Depends(_require_key)])
 
 
-def build(service: Service, taken: socket | None = None) -> FastAPI:
-    """Return the application of a replica, which answers on a port of its own as well if one was taken."""
-    api = blank()
+def build(service: Service, direct_socket: socket | None = None) -> FastAPI:
+    """Return the application of a replica; it also answers on the direct port if that is bound."""
+    api = build_without_service()
     api.state.service = service
-    if taken:
-        api.router.lifespan_context = lambda _: direct_port.answering(api, taken)
+    if direct_socket:
+        api.router.lifespan_context = lambda _: direct_port.answering(api, direct_socket)
     if service.settings.origins:
         headers = ["Authorization", "X-API-Key", "Content-Type", "X-Request-ID"]
         api.add_middleware(
@@ -61,148 +63,148 @@ def build(service: Service, taken: socket | None = None) -> FastAPI:
     return api
 
 
-def blank() -> FastAPI:
-    """Return the application without a service: it tells what it would answer, and answers nothing."""
+def build_without_service() -> FastAPI:
+    """Return the application without a service, for its OpenAPI document."""
     api = FastAPI(
         title="raygenre",
         version=version("raygenre"),
-        summary="Names the genre of a song, or of a GTZAN-style spectrogram.",
+        summary="Classifies the genre of a song, or of a spectrogram like GTZAN's.",
         docs_url=None,
         redoc_url=None,
-        redirect_slashes=False,  # to an address made of the Host that a client names, before it has shown a key
+        redirect_slashes=False,  # redirects would use the client's Host header, and precede the API key check
     )
-    api.include_router(_guarded)
-    api.include_router(_open)
+    api.include_router(_protected)
+    api.include_router(_public)
     api.add_exception_handler(RefusalError, _refusal)
     api.add_exception_handler(HTTPException, _refusal)
     api.add_exception_handler(RequestValidationError, _refusal)
-    openapi_extras.complete(api.openapi())  # made once: it is kept, and told by /openapi.json
+    openapi_extras.complete(api.openapi())  # FastAPI caches it for /openapi.json
     return api
 
 
-@_guarded.post(
+@_protected.post(
     "/predict",
     response_model=Answer | Answers,
-    responses=openapi_extras.PREDICTED,
-    openapi_extra=openapi_extras.KEY | openapi_extras.SEVERAL,
+    responses=openapi_extras.PREDICT_RESPONSES,
+    openapi_extra=openapi_extras.API_KEY | openapi_extras.FILES_BODY,
 )
 async def predict(request: Request) -> Response:
-    """Name the genre of the song in the body, or of each file of a form, which gets `{"predictions": [...]}`."""
+    """Classify the genre of the song in the body, or of each file of a form, which returns `{"predictions": [...]}`."""
     service = _service(request)
-    async with _in_time(request):
-        service.check_room()
-        with service.held.account() as account:
-            files = await _read(request, account)
+    async with _time_limit(request):
+        service.predictions.check()
+        with service.memory.reservation() as reservation:
+            files = await _read(request, reservation)
             answers = await service.predict(files, request.state.request_id)
-    versions = dict.fromkeys(answer.model.version for answer in answers)  # two, where a challenger failed over a file
+    versions = dict.fromkeys(answer.model.version for answer in answers)  # two if a challenger failed on a file
     request.state.facts.update(genres=[answer.genre for answer in answers], model=",".join(versions))
     answer = Answers(predictions=answers) if is_form(request) else answers[0]
     return Response(answer.model_dump_json(), media_type="application/json")
 
 
-@_guarded.post(
+@_protected.post(
     "/spectrogram",
     response_class=Response,
-    responses=openapi_extras.DRAWN,
-    openapi_extra=openapi_extras.KEY | openapi_extras.ONE,
+    responses=openapi_extras.SPECTROGRAM_RESPONSES,
+    openapi_extra=openapi_extras.API_KEY | openapi_extras.FILE_BODY,
 )
 async def spectrogram(request: Request, window: Annotated[int, Query(ge=0, le=10_000)] = 0) -> Response:
-    """Draw the file as the dataset has it: all of it up to 31 s, else the window asked for, the first one by default.
+    """Return the spectrogram of a file as a PNG like the dataset's: of the whole file up to 31 s, else of one window.
 
-    The header `X-Windows` tells how many windows there are. They are counted with the silent ones, as the `number` of
-    an answer's windows is.
+    The header `X-Windows` has the number of windows. Silent windows count, as they do in the `number` of a window in a
+    prediction.
     """
     service = _service(request)
-    async with _in_time(request):
-        service.check_room()
-        with service.held.account() as account:
-            files = await _read(request, account)
+    async with _time_limit(request):
+        service.predictions.check()
+        with service.memory.reservation() as reservation:
+            files = await _read(request, reservation)
             if len(files) != 1:
-                raise RefusalError(422, "one file is drawn at a time")
-            with service.working():
-                picture, windows = await service.decoder.picture(files[0], window)
+                raise RefusalError(422, "the form has several files; send one file per request")
+            with service.predictions.slot():
+                picture, windows = await service.decoders.picture(files[0], window)
     return Response(picture, media_type="image/png", headers={"X-Windows": str(windows)})
 
 
-@_guarded.get("/model", responses=openapi_extras.KEYED, openapi_extra=openapi_extras.KEY)
+@_protected.get("/model", responses=openapi_extras.PROTECTED_RESPONSES, openapi_extra=openapi_extras.API_KEY)
 async def model(request: Request) -> ModelFacts:
-    """Say what is known of the model that answers."""
-    models = _service(request).models
-    loaded, challenger = models.champion, models.challenger
-    classifier, facts = loaded.fetched.classifier, loaded.fetched.facts
+    """Describe the model in service."""
+    service = _service(request)
+    champion, challenger = service.models.champion, service.models.challenger
+    classifier, facts = champion.fetched.classifier, champion.fetched.facts
     return ModelFacts(
-        model=loaded.name,
+        model=champion.name,
         genres=list(classifier.genres),
         test_accuracy=facts.test_accuracy if facts else None,
         synthetic=facts.synthetic if facts else None,
         threshold=classifier.calibration.threshold,
         sha256=classifier.sha256,
-        card=markdown_card(classifier, name=loaded.fetched.name, facts=facts),
+        card=markdown_card(classifier, name=champion.fetched.name, facts=facts),
         challenger=challenger.name if challenger else None,
-        most_bytes=_service(request).settings.most_bytes,
-        most_seconds=_service(request).settings.most_seconds,
+        most_bytes=service.limits.body_bytes,
+        most_seconds=service.limits.audio_seconds,
     )
 
 
-@_open.get("/healthz", responses=openapi_extras.BUSY)
+@_public.get("/healthz", responses=openapi_extras.PUBLIC_RESPONSES)
 async def healthz() -> Health:
-    """Say that the process answers."""
+    """Report that the process is alive."""
     return Health()
 
 
-@_open.get("/readyz", responses=openapi_extras.BUSY)
+@_public.get("/readyz", responses=openapi_extras.PUBLIC_RESPONSES)
 async def readyz(request: Request) -> Readiness:
-    """Say what is in service; a replica without a model never starts."""
+    """Report the models in service; a replica without a model never starts."""
     models = _service(request).models
     challenger = models.challenger
     return Readiness(
-        model=models.champion.name, challenger=challenger.name if challenger else None, trouble=dict(models.trouble)
+        model=models.champion.name, challenger=challenger.name if challenger else None, trouble=dict(models.errors)
     )
 
 
-@_open.get("/", include_in_schema=False)
+@_public.get("/", include_in_schema=False)
 async def page() -> FileResponse:
-    """The page where a person drops a song."""
+    """Return the page for classifying a song in the browser."""
     return FileResponse(PAGE / "index.html", media_type="text/html")
 
 
-@_open.get("/docs", include_in_schema=False)
+@_public.get("/docs", include_in_schema=False)
 async def docs() -> FileResponse:
-    """This application's paths, for people."""
+    """Return the API documentation page."""
     return FileResponse(PAGE / "docs.html", media_type="text/html")
 
 
-@_open.get("/page/{name}", include_in_schema=False)
+@_public.get("/page/{name}", include_in_schema=False)
 async def asset(name: str) -> FileResponse:
-    """What the pages are made of."""
+    """Return a file of the pages."""
     if name not in ASSETS:
-        raise RefusalError(404, "Not Found")
+        raise RefusalError(404, "no such file")
     return FileResponse(PAGE / name, media_type=ASSETS[name])
 
 
-async def _read(request: Request, account: Account) -> list[bytes]:
-    """The files in the body, of which no more come in at a time than there is room for."""
+async def _read(request: Request, reservation: Reservation) -> list[bytes]:
+    """Return the files in the body, within the limits of uploads and memory."""
     service = _service(request)
-    async with service.arrivals.one():
-        files = await read_files(request, service.settings, account)
-    request.state.facts.update(bytes=account.bytes, files=len(files))
-    request.state.read = True
+    async with service.uploads.slot():
+        files = await read_files(request, service.limits, reservation)
+    request.state.facts.update(bytes=reservation.bytes, files=len(files))
+    request.state.is_read = True
     return files
 
 
 @asynccontextmanager
-async def _in_time(request: Request) -> AsyncIterator[None]:
-    """Refuse a request whose time is up: 408 while its body comes in, 503 afterwards."""
+async def _time_limit(request: Request) -> AsyncIterator[None]:
+    """Refuse a request that exceeds its time limit: 408 while its body arrives, 503 afterwards."""
     service = _service(request)
-    request.state.read = False
-    seconds = service.settings.request_seconds
+    request.state.is_read = False
+    seconds = service.limits.request_seconds
     try:
         async with asyncio.timeout(seconds):
             yield
     except TimeoutError as error:
-        if request.state.read:
-            raise RefusalError(503, f"the answer was not ready within {seconds:g} s", service.wait) from error
-        raise RefusalError(408, f"the body did not come within {seconds:g} s", {"Connection": "close"}) from error
+        if request.state.is_read:
+            raise service.limits.unavailable(f"the answer was not ready within {seconds:g} s") from error
+        raise RefusalError(408, f"the body did not arrive within {seconds:g} s", {"Connection": "close"}) from error
 
 
 async def _refusal(request: Request, error: Exception) -> Response:

@@ -1,4 +1,4 @@
-"""The browser that pages are shown in: a real Chromium, `$CHROMIUM` or the system's."""
+"""The browser for tests of pages: a real Chromium, `$CHROMIUM` or the system's."""
 
 import os
 from collections.abc import Iterator

@@ -1,6 +1,7 @@
-"""What a person finds in MLflow's own pages after a search, in a real Chromium.
+"""MLflow's own pages after a search, in a real Chromium.
 
-With `$SCREENSHOTS`, a folder, the pictures of the README are written there (`make screenshots`), of a larger search.
+If `$SCREENSHOTS` names a folder, a larger search runs and the README's screenshots are written there
+(`make screenshots`).
 """
 
 import io
@@ -38,10 +39,10 @@ class Shown:
     """A finished search on a server.
 
     Attributes:
-        pages: address of the pages of the server.
-        parent: MLflow's id of the search's run.
-        trials: of the trials' runs.
-        version: of the model that came of it.
+        pages: URL of the server's pages.
+        parent: MLflow run id of the search.
+        trials: MLflow run ids of the trials.
+        version: version of the registered model.
     """
 
     pages: str
@@ -55,12 +56,12 @@ def shown(tracks: Dataset, ray_cluster: None, tmp_path_factory: pytest.TempPathF
     server = MlflowServer(tmp_path_factory.mktemp("mlflow"))
     server.start()
     storage = server.storage(tmp_path_factory.mktemp("results"))
-    tracks = replace(tracks, source="music")  # no path of the tests in pictures
+    tracks = replace(tracks, source="music")  # no paths of the tests in screenshots
     ledger = new_ledger(
         storage.studies.folder, tracks, "spring", trials=TRIALS, epochs=EPOCHS, top_k=FINALISTS, scheduler="asha"
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["experiments/tune.py"])  # which runs are said to come from
+        patch.setattr(sys, "argv", ["experiments/tune.py"])  # recorded as the source of the runs
         outcome = tune.run(
             ledger, tracks, storage, resources=Resources(1, 0), promote=None, console=Console(quiet=True)
         )
@@ -75,26 +76,26 @@ def shown_of(uri: str, ledger: Ledger, version: int) -> Shown:
 
 @pytest.fixture
 def page(browser: Browser, shown: Shown) -> Iterator[Page]:
-    """MLflow as somebody sees it who trains models and has put its assistant away, on a machine without the internet.
+    """MLflow's list of runs, in the model training view with the assistant closed, without the internet.
 
-    The pages within it, of figures and of the report, ask nobody for anything, and need nothing that they forbid.
+    Embedded pages, of figures and reports, must send no requests and comply with their Content Security Policy.
     """
     context = browser.new_context(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
     context.set_default_timeout(60_000)
-    complaints: list[str] = []
+    errors: list[str] = []
 
-    def stop(route: Route) -> None:
+    def block_internet(route: Route) -> None:
         route.continue_() if urlsplit(route.request.url).hostname == "127.0.0.1" else route.abort()
 
-    def watch(request: Request) -> None:
+    def check_embedded(request: Request) -> None:
         if request.is_navigation_request() or request.url.startswith(("blob:", "data:")):
-            return  # such as a new page's, which has no frame yet
+            return  # a new page has no frame yet
         if request.frame.parent_frame:
-            complaints.append(request.url)
+            errors.append(request.url)
 
-    context.route("**/*", stop)
-    context.on("request", watch)
-    context.on("console", lambda said: complaints.append(said.text) if "Security Policy" in said.text else None)
+    context.route("**/*", block_internet)
+    context.on("request", check_embedded)
+    context.on("console", lambda message: errors.append(message.text) if "Security Policy" in message.text else None)
     expect.set_options(timeout=60_000)
     opened = context.new_page()
     opened.goto(f"{shown.pages}/experiments/1/runs")
@@ -102,15 +103,15 @@ def page(browser: Browser, shown: Shown) -> Iterator[Page]:
     opened.get_by_role("button", name="Close").first.click()
     yield opened
     context.close()
-    assert complaints == []
+    assert errors == []
 
 
 def keep(page: Page, name: str) -> None:
-    """Write a picture for the README, if these are asked for, in few colours, so that it is small."""
+    """Write a screenshot for the README if `$SCREENSHOTS` is set, in few colours to keep it small."""
     if PICTURES:
-        page.wait_for_timeout(1500)  # for what is drawn in steps
-        taken = Image.open(io.BytesIO(page.screenshot()))
-        taken.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(
+        page.wait_for_timeout(1500)  # for animations
+        screenshot = Image.open(io.BytesIO(page.screenshot()))
+        screenshot.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(
             Path(PICTURES) / f"mlflow-{name}.png", optimize=True
         )
 
@@ -127,7 +128,7 @@ def test_the_search_expands_to_its_trials_and_finalists(page: Page, shown: Shown
     keep(page, "runs")
 
 
-def test_the_search_says_what_came_out_on_which_data_and_by_which_code(page: Page, shown: Shown) -> None:
+def test_the_search_run_shows_results_data_and_code_version(page: Page, shown: Shown) -> None:
     page.goto(f"{shown.pages}/experiments/1/runs/{shown.parent}")
     expect(page.get_by_text("is best on new seeds")).to_be_visible()
     page.get_by_text("Show more").click()
@@ -138,7 +139,7 @@ def test_the_search_says_what_came_out_on_which_data_and_by_which_code(page: Pag
     keep(page, "search")
 
 
-def test_comparing_the_trials_shows_what_was_searched_and_the_objective(page: Page, shown: Shown) -> None:
+def test_comparing_trials_shows_parameters_and_the_objective(page: Page, shown: Shown) -> None:
     runs, experiments = quote(json.dumps(shown.trials)), quote(json.dumps(["1"]))
     page.goto(f"{shown.pages}/compare-runs?runs={runs}&experiments={experiments}")
     axes = page.locator(".parcoords .axis-title, .parcoords text.axis-title")

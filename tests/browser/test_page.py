@@ -1,4 +1,4 @@
-"""The page in a real Chromium."""
+"""The page in a real Chromium, with a real endpoint."""
 
 import re
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from tests.helpers.serving import GENRES, new_storage, running
 from tests.helpers.sounds import encode
 
 KEY = "browser-key-0123456789"
-DESK, PHONE = ViewportSize(width=1200, height=900), ViewportSize(width=360, height=740)
+DESKTOP, PHONE = ViewportSize(width=1200, height=900), ViewportSize(width=360, height=740)
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_cluster")]
 
@@ -27,12 +27,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_cluster")]
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     storage = new_storage(tmp_path_factory.mktemp("site"))
-    trustless = storage.root / "trustless"
-    Classifier(GenreCNN(ModelConfig(genres=len(GENRES))), GENRES, Calibration(threshold=1)).save(trustless)
+    unsure = storage.root / "unsure"
+    Classifier(GenreCNN(ModelConfig(genres=len(GENRES))), GENRES, Calibration(threshold=1)).save(unsure)
     with (
         running(storage, most_bytes=8_000_000) as client,
-        running(storage, name="guarded", prefix="/guarded", api_keys=KEY),
-        running(storage, name="unsure", prefix="/unsure", model_uri=trustless),
+        running(storage, name="protected", prefix="/protected", api_keys=KEY),
+        running(storage, name="unsure", prefix="/unsure", model_uri=unsure),
     ):
         yield str(client.base_url)
     serve.shutdown()
@@ -40,28 +40,28 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def page(browser: Browser, site: str, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """The page, which may ask no other host, and may not complain on the console."""
-    viewport: ViewportSize = getattr(request, "param", DESK)
+    """The page, which must send no requests to other hosts and log no errors to the console."""
+    viewport: ViewportSize = getattr(request, "param", DESKTOP)
     context = browser.new_context(viewport=viewport, reduced_motion="reduce")
     context.set_default_timeout(60_000)
     opened = context.new_page()
-    asked: list[str] = []
-    complaints: list[str] = []
-    opened.on("request", lambda sent: asked.append(sent.url))
-    opened.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    urls: list[str] = []
+    errors: list[str] = []
+    opened.on("request", lambda sent: urls.append(sent.url))
+    opened.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    opened.on("pageerror", lambda error: errors.append(str(error)))
     opened.goto(site)
     expect(opened.locator("#facts")).to_contain_text("75 %")
     yield opened
     context.close()
-    assert [url for url in asked if not url.startswith((site, "blob:"))] == []
-    expected = ("the server responded with a status of",)  # what Chromium itself says of a refusal
-    assert [text for text in complaints if not any(part in text for part in expected)] == []
+    assert [url for url in urls if not url.startswith((site, "blob:"))] == []
+    expected = ("the server responded with a status of",)  # Chromium logs this for every refusal
+    assert [text for text in errors if not any(part in text for part in expected)] == []
 
 
 @pytest.fixture(scope="module")
 def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two minutes, in four windows."""
+    """A song of two minutes, in four windows."""
     path = tmp_path_factory.mktemp("songs") / "two minutes.mp3"
     samples = np.concatenate([synthesise(genre, seed=1) for genre in ("bells", "storm", "drone", "chiptune")])
     path.write_bytes(encode(samples, "mp3", "libmp3lame"))
@@ -75,7 +75,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def answered(page: Page) -> None:
+def expect_answer(page: Page) -> None:
     expect(page.locator("#genre")).to_contain_text("bells", timeout=60_000)
     expect(page.locator("#spectrogram")).to_have_js_property("naturalWidth", 432, timeout=60_000)
 
@@ -84,106 +84,106 @@ def wider_than_the_screen(page: Page) -> bool:
     return bool(page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"))
 
 
-@pytest.mark.parametrize("page", [DESK, PHONE], indirect=True, ids=["desk", "phone"])
+@pytest.mark.parametrize("page", [DESKTOP, PHONE], indirect=True, ids=["desktop", "phone"])
 def test_a_clip_gets_its_genre_bars_and_spectrogram(page: Page, clip: Path, tmp_path: Path) -> None:
     page.set_input_files("#file", clip)
-    answered(page)
+    expect_answer(page)
     rows = page.locator("#bars li")
     expect(rows).to_have_count(3)
     shares = [int(text.split()[0]) for text in page.locator("#bars .share").all_inner_texts()]
     assert shares == sorted(shares, reverse=True)
     assert 98 <= sum(shares) <= 102
     expect(page.locator("#timeline-part")).to_be_hidden()
-    expect(page.locator("#doubt")).to_be_hidden()
+    expect(page.locator("#uncertain")).to_be_hidden()
     expect(page.locator("#error")).to_be_hidden()
     assert not wider_than_the_screen(page)
     page.screenshot(path=tmp_path / "clip.png", full_page=True)
     assert (tmp_path / "clip.png").stat().st_size > 20_000
 
 
-@pytest.mark.parametrize("page", [DESK, PHONE], indirect=True, ids=["desk", "phone"])
-def test_a_long_song_has_a_timeline_that_the_keyboard_walks(page: Page, song: Path) -> None:
+@pytest.mark.parametrize("page", [DESKTOP, PHONE], indirect=True, ids=["desktop", "phone"])
+def test_a_long_song_has_a_timeline_with_keyboard_control(page: Page, song: Path) -> None:
     page.set_input_files("#file", song)
-    answered(page)
-    stretches = page.locator("#timeline button")
-    expect(stretches).to_have_count(4)
-    expect(stretches.nth(1)).to_have_accessible_name("0:30 to 1:00: bells, 91 %")
+    expect_answer(page)
+    buttons = page.locator("#timeline button")
+    expect(buttons).to_have_count(4)
+    expect(buttons.nth(1)).to_have_accessible_name("0:30 to 1:00: bells, 91 %")
     before = page.locator("#spectrogram").get_attribute("src")
-    stretches.first.focus()
+    buttons.first.focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
-    expect(stretches.nth(2)).to_have_attribute("aria-pressed", "true")
+    expect(buttons.nth(2)).to_have_attribute("aria-pressed", "true")
     expect(page.locator("#bars-title")).to_have_text("From 1:00 to 1:30")
     expect(page.locator("#caption")).to_contain_text("1:00 to 1:30")
     assert page.locator("#spectrogram").get_attribute("src") != before
     page.locator("#whole").click()
-    expect(page.locator("#bars-title")).to_have_text("How probable each genre is")
+    expect(page.locator("#bars-title")).to_have_text("Probability of each genre")
     assert not wider_than_the_screen(page)
 
 
 @pytest.mark.parametrize("page", [PHONE], indirect=True, ids=["phone"])
-def test_the_stretches_of_a_long_song_are_large_enough_for_a_finger(page: Page, tmp_path: Path) -> None:
+def test_timeline_buttons_are_large_enough_for_a_finger(page: Page, tmp_path: Path) -> None:
     path = tmp_path / "seven minutes.opus"
     sound = np.tile(synthesise("bells", seed=1), 16)
     path.write_bytes(encoding.encode(sound, "ogg", "libopus", rate=24_000, bit_rate=32_000))
     page.set_input_files("#file", path)
-    answered(page)
-    stretches = page.locator("#timeline button")
-    assert stretches.count() > 13  # as many fit beside each other
-    boxes = [stretch.bounding_box() for stretch in stretches.all()]
+    expect_answer(page)
+    buttons = page.locator("#timeline button")
+    assert buttons.count() > 13  # more than fit in one row
+    boxes = [button.bounding_box() for button in buttons.all()]
     assert all(box and box["width"] >= 24 and box["height"] >= 24 for box in boxes), boxes  # CSS pixels, WCAG 2.2
     assert not wider_than_the_screen(page)
 
 
-def test_a_guess_is_called_one(page: Page, site: str, clip: Path) -> None:
+def test_an_uncertain_answer_is_called_a_guess(page: Page, site: str, clip: Path) -> None:
     page.goto(f"{site}unsure/")
     page.set_input_files("#file", clip)
-    expect(page.locator("#doubt")).to_have_text(
-        re.compile(r"The network is unsure: (\w+) is a guess, and \w+ has \d+ %\.")
+    expect(page.locator("#uncertain")).to_have_text(
+        re.compile(r"The network is uncertain: (\w+) is a guess, \w+ has \d+ %\.")
     )
-    doubted = page.locator("#doubt").inner_text().split()[4]
-    expect(page.locator("#genre")).to_contain_text(doubted)
+    guess = page.locator("#uncertain").inner_text().split()[4]
+    expect(page.locator("#genre")).to_contain_text(guess)
 
 
-def test_after_silence_a_stretch_shows_its_own_spectrogram_and_is_drawn_once(page: Page, tmp_path: Path) -> None:
+def test_windows_after_silence_show_their_own_spectrograms(page: Page, tmp_path: Path) -> None:
     sounds = [synthesise(genre, seed=1) for genre in ("bells", "storm")]
     path = tmp_path / "silence first.flac"
     path.write_bytes(encode(np.concatenate([np.zeros_like(sounds[0]), *sounds]), "flac", "flac"))
-    drawn: list[str] = []
+    fetched: list[str] = []
 
-    def note(request: Request) -> None:
-        _, asked, number = request.url.partition("spectrogram?window=")
-        if asked:
-            drawn.append(number)
+    def record(request: Request) -> None:
+        _, separator, number = request.url.partition("spectrogram?window=")
+        if separator:
+            fetched.append(number)
 
-    page.on("request", note)
+    page.on("request", record)
     page.set_input_files("#file", path)
-    answered(page)
+    expect_answer(page)
     expect(page.locator("#begin")).to_have_text("0:30")
-    stretches = page.locator("#timeline button")
-    expect(stretches).to_have_count(2)
-    for place, words in ((1, "1:00 to 1:30"), (0, "0:30 to 1:00"), (1, "1:00 to 1:30")):
-        stretches.nth(place).click()
-        expect(page.locator("#caption")).to_contain_text(words)
+    buttons = page.locator("#timeline button")
+    expect(buttons).to_have_count(2)
+    for index, range_ in ((1, "1:00 to 1:30"), (0, "0:30 to 1:00"), (1, "1:00 to 1:30")):
+        buttons.nth(index).click()
+        expect(page.locator("#caption")).to_contain_text(range_)
         expect(page.locator("#spectrogram")).to_have_js_property("naturalWidth", 432)
-    assert drawn == ["1", "2"]  # by the numbers of the answer, which the endpoint's tests hold to the pictures
+    assert fetched == ["1", "2"]  # each once; test_predict.py checks that they are the right spectrograms
 
 
-def test_a_file_is_chosen_and_dropped_without_a_mouse_or_with_one(page: Page, clip: Path) -> None:
+def test_a_file_can_be_chosen_by_keyboard_and_dropped_by_mouse(page: Page, clip: Path) -> None:
     page.on("filechooser", lambda chooser: chooser.set_files(clip))
-    page.wait_for_timeout(500)  # Chromium is told to leave choosing to the test, and nothing says when it has been
+    page.wait_for_timeout(500)  # Chromium needs a moment to hand file choosers to the test, and does not signal it
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.id") == "file"
     page.keyboard.press("Space")
-    answered(page)
+    expect_answer(page)
     expect(page.locator("#genre")).to_be_focused()
-    make = "bytes => { const made = new DataTransfer(); made.items.add(FILE); return made }"
-    make = make.replace("FILE", "new File([new Uint8Array(bytes)], 'dropped.flac')")
-    dropped = page.evaluate_handle(make, list(clip.read_bytes()))
+    script = "bytes => { const transfer = new DataTransfer(); transfer.items.add(FILE); return transfer }"
+    script = script.replace("FILE", "new File([new Uint8Array(bytes)], 'dropped.flac')")
+    dropped = page.evaluate_handle(script, list(clip.read_bytes()))
     page.dispatch_event("#drop", "drop", {"dataTransfer": dropped})
     expect(page.locator("#name")).to_have_text("dropped.flac")
-    answered(page)
+    expect_answer(page)
 
 
 @pytest.mark.parametrize(
@@ -191,10 +191,10 @@ def test_a_file_is_chosen_and_dropped_without_a_mouse_or_with_one(page: Page, cl
     [
         ("note.mp3", b"not music", "neither a PNG nor audio"),
         ("short.wav", encode(np.zeros(22_050, dtype=np.float32)), "at least 3 s"),
-        ("large.wav", bytes(8_000_001), "takes up to 8 MB"),
+        ("large.wav", bytes(8_000_001), "the limit is 8 MB"),
     ],
 )
-def test_what_cannot_be_heard_is_told_and_the_next_file_is_heard(
+def test_an_unusable_file_shows_an_error_and_the_next_one_works(
     page: Page, clip: Path, tmp_path: Path, name: str, content: bytes, message: str
 ) -> None:
     (tmp_path / name).write_bytes(content)
@@ -202,11 +202,11 @@ def test_what_cannot_be_heard_is_told_and_the_next_file_is_heard(
     expect(page.get_by_role("alert")).to_contain_text(message)
     expect(page.locator("#result")).to_be_hidden()
     page.set_input_files("#file", clip)
-    answered(page)
+    expect_answer(page)
     expect(page.locator("#error")).to_be_hidden()
 
 
-def test_a_name_is_shown_as_text_and_nothing_else(page: Page, clip: Path, tmp_path: Path) -> None:
+def test_a_file_name_is_shown_as_plain_text(page: Page, clip: Path, tmp_path: Path) -> None:
     path = tmp_path / "<img src=x onerror=alert(1)>.flac"
     path.write_bytes(clip.read_bytes())
     page.set_input_files("#file", path)
@@ -214,18 +214,18 @@ def test_a_name_is_shown_as_text_and_nothing_else(page: Page, clip: Path, tmp_pa
     assert page.locator("#name img").count() == 0
 
 
-def test_with_keys_the_page_asks_for_one(page: Page, site: str, clip: Path) -> None:
-    page.goto(f"{site}guarded/")
-    expect(page.get_by_role("alert")).to_contain_text("asks for an API key")
+def test_the_page_asks_for_an_api_key(page: Page, site: str, clip: Path) -> None:
+    page.goto(f"{site}protected/")
+    expect(page.get_by_role("alert")).to_contain_text("requires an API key")
     page.get_by_label("API key").fill(KEY)
     page.keyboard.press("Enter")
     expect(page.locator("#facts")).to_contain_text("75 %")
     expect(page.locator("#error")).to_be_hidden()
     page.set_input_files("#file", clip)
-    answered(page)
+    expect_answer(page)
 
 
-def test_the_pages_for_programs_shows_every_path(page: Page, site: str) -> None:
+def test_the_api_page_shows_every_path(page: Page, site: str) -> None:
     page.goto(f"{site}docs")
     for path in httpx.get(f"{site}openapi.json").json()["paths"]:
         expect(page.get_by_role("heading", name=path)).to_be_visible()

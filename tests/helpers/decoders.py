@@ -1,4 +1,4 @@
-"""Decoders that do nothing for a while."""
+"""Pausing the decoder processes of an endpoint."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from benchmarks.processes import titled
 
 @contextmanager
 def stopped_decoders() -> Iterator[list[int]]:
-    """The decoders of the endpoint's replica, which do nothing meanwhile."""
+    """Stop the decoders of the endpoint's replica for the duration of the context; yield their process ids."""
     [replica] = titled("ServeReplica:endpoint:", os.getpid())
     decoders = titled("serve.inference.decoder_process", replica)
     assert decoders

@@ -1,4 +1,4 @@
-"""Files that are made to do harm: small ones that unpack to much, and ones that are several things at once."""
+"""Hostile files: decompression bombs, and polyglots that are valid in several formats."""
 
 import io
 import struct
@@ -11,18 +11,18 @@ from raygenre.audio import encoding
 from raygenre.spectrogram.image import PNG_SIGNATURE
 from tests.helpers.sounds import encode, noise, wav_header
 
-SIDE = 20_000  # pixels; Pillow itself draws the line at 179 million
-BELOW = 12_000  # pixels: 576 MB, which Pillow would unpack
+SIDE = 20_000  # pixels; Pillow itself refuses more than 179 million in total
+BELOW = 12_000  # pixels: 576 MB, which Pillow would decompress
 HOURS = 2 * 3600  # s
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
-    """A chunk of a PNG."""
+    """Return a chunk of a PNG."""
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def size(width: int, height: int) -> bytes:
-    """The chunk of a PNG that states its size."""
+    """Return the chunk of a PNG with its size."""
     return chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0))
 
 
@@ -31,7 +31,7 @@ def png(*chunks: bytes, pixels: bytes = bytes(288 * (1 + 4 * 432))) -> bytes:
 
 
 def picture_bombs() -> dict[str, bytes]:
-    """PNGs that take much memory or time where they are unpacked before they are refused."""
+    """PNGs that use much memory or time if they are decompressed before they are refused."""
     right, note = size(432, 288), chunk(b"tEXt", b"Comment\0first")
     packed, more = (zlib.compress(bytes(size), 1) for size in (1 << 20, 20 << 20))
     return {
@@ -39,11 +39,11 @@ def picture_bombs() -> dict[str, bytes]:
         "largest": png(size(2**31 - 1, 2**31 - 1)),
         "text before a huge size": png(note, size(SIDE, SIDE)),
         "text before a large size": png(note, size(BELOW, BELOW)),
-        "text before a large size, and all its pixels": png(note, size(6000, 6000), pixels=bytes(6000 * 24_001)),
+        "text before a large size, with all pixels": png(note, size(6000, 6000), pixels=bytes(6000 * 24_001)),
         "a second, huge size": png(right, size(SIDE, SIDE)),
         "a second, large size": png(right, size(BELOW, BELOW)),
         "a second size after the pixels": png(right, chunk(b"IDAT", zlib.compress(bytes(9))), size(SIDE, SIDE)),
-        "more pixels than it says": png(right, pixels=bytes(20_000_000)),
+        "more pixels than declared": png(right, pixels=bytes(20_000_000)),
         "texts": png(right, *[chunk(b"zTXt", b"k\0\0" + packed)] * 80),
         "one text": png(right, chunk(b"zTXt", b"k\0\0" + more)),
         "international text": png(right, chunk(b"iTXt", b"k\0\1\0\0\0" + more)),
@@ -59,7 +59,7 @@ def picture_bombs() -> dict[str, bytes]:
 
 
 def sound_bombs() -> dict[str, bytes]:
-    """Sound that lasts for hours in files that are sent in no time, or that says so."""
+    """Small files that contain, or claim to contain, hours of audio."""
     silence = np.zeros(HOURS * 1000, dtype=np.int16)
     soundfile.write(flac := io.BytesIO(), silence, 1000, format="FLAC")
     short = np.zeros(8000, dtype=np.float32)
@@ -71,7 +71,7 @@ def sound_bombs() -> dict[str, bytes]:
         "WAV at 1 kHz": wav_header(3_000_000, rate=1000, bits=8) + bytes([128, 129]) * 1_500_000,
         "WAV that claims 4 GB": wav_header(100_000, claimed=2**32 - 1) + bytes(100_000),
         "WAV of 32 767 channels": wav_header(2_000_000, channels=32_767) + bytes(2_000_000),
-        "MP4 that names its sound over and over": repeated(20_000),
+        "MP4 with repeated references to its audio": repeated(20_000),
         "Matroska, packed": matroska(200),
         "a tag of 256 MB": b"ID3\4\0\0\x7f\x7f\x7f\x7f" + bytes(1000),
         "a picture of 16 MB": b"fLaC\0\0\0\x22" + bytes(34) + b"\x86\xff\xff\xff" + bytes(1000),
@@ -79,7 +79,7 @@ def sound_bombs() -> dict[str, bytes]:
 
 
 def repeated(times: int) -> bytes:
-    """An MP4 whose index names one second of sound many times."""
+    """Return an MP4 whose index refers to one second of audio many times."""
     ftyp = _box(b"ftyp", b"qt  \0\0\2\0qt  ")
     sound = noise(seconds=1, seed=0, rate=8000)
     samples = (sound * 32_767).astype(">i2").tobytes()
@@ -103,7 +103,7 @@ def repeated(times: int) -> bytes:
 
 
 def matroska(blocks: int) -> bytes:
-    """A Matroska file of PCM whose blocks, a minute each, are packed with zlib."""
+    """Return a Matroska file of PCM whose blocks of one minute are compressed with zlib."""
     compression = _element("5034", _element("4254", b"\0"))
     encodings = _element("6D80", _element("6240", compression))
     sound = _element("E1", _element("B5", struct.pack(">d", 8000)) + _element("9F", b"\1") + _element("6264", b"\x10"))
@@ -117,13 +117,13 @@ def matroska(blocks: int) -> bytes:
 
 
 def polyglots(picture: bytes, song: bytes) -> dict[str, bytes]:
-    """Files that two readers would take for two things.
+    """Files that are valid in two formats, or look like it.
 
     Args:
-        picture: a PNG of the dataset's kind.
+        picture: a PNG like the dataset's.
         song: a WAV.
     """
-    end = 8 + 25  # of the signature and the size
+    end = 8 + 25  # bytes of the signature and the size chunk
     script = b"<script>alert(1)</script>"
     list_ = b"#EXTM3U\n#EXTINF:9,\nfile:///etc/passwd\nhttp://127.0.0.1:9/song.mp3\n"
     frame = b"APIC" + struct.pack(">IH", len(picture) + 13, 0) + b"\0image/png\0\3\0" + picture
@@ -136,25 +136,25 @@ def polyglots(picture: bytes, song: bytes) -> dict[str, bytes]:
         "picture within a song": song[:12] + junk + song[12:],
         "picture in a tag before a song": tag + encode(noise(seconds=4, seed=1), "mp3", "libmp3lame"),
         "page in a picture": picture[:end] + chunk(b"tEXt", b"Comment\0" + script) + picture[end:],
-        "archive behind a picture": picture + b"PK\5\6" + bytes(18),
+        "archive after a picture": picture + b"PK\5\6" + bytes(18),
         "signature of a picture, then song": PNG_SIGNATURE + song,
-        "begin of a song, then picture": song[:44] + picture,
-        "playlist behind a tag": b"ID3\3\0\0\0\0\0\0" + list_,
+        "start of a song, then picture": song[:44] + picture,
+        "playlist after a tag": b"ID3\3\0\0\0\0\0\0" + list_,
         "playlist as a song": b"fLaC" + list_,
         "reference to another file": _box(b"ftyp", b"qt  \0\0\0\0")
         + _box(b"moov", _box(b"rmra", _box(b"rmda", _box(b"rdrf", b"\0\0\0\0url \0\0\0\x12http://127.0.0.1:9\0")))),
-        "page": b"<!DOCTYPE html>" + script,
-        "drawing": b'<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/></svg>',
+        "HTML": b"<!DOCTYPE html>" + script,
+        "SVG": b'<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/></svg>',
         "archive in an archive": zlib.compress(zlib.compress(bytes(10_000_000))),
-        "description of a stream": b"v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\nm=audio 9 RTP/AVP 0\r\n",
+        "SDP": b"v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\nm=audio 9 RTP/AVP 0\r\n",
     }
 
 
 def _box(kind: bytes, content: bytes) -> bytes:
-    """A part of an MP4."""
+    """Return a box of an MP4."""
     return struct.pack(">I", 8 + len(content)) + kind + content
 
 
 def _element(identity: str, content: bytes) -> bytes:
-    """A part of a Matroska file."""
+    """Return an element of a Matroska file."""
     return bytes.fromhex(identity) + b"\1" + len(content).to_bytes(7, "big") + content

@@ -1,6 +1,6 @@
-"""Requests at a steady rate, or as fast as some clients can, each on a connection of its own.
+"""Load on an endpoint: requests at a steady rate, or as fast as some clients can send them, one per connection.
 
-A request is a path and the file that is sent there, or None to ask for the path alone.
+A request is a path and the file to POST to it, or None for a GET.
 """
 
 import http.client
@@ -13,23 +13,23 @@ from dataclasses import dataclass
 
 Request = tuple[str, bytes | None]
 HERE = "127.0.0.1"
-LOST = 0  # the status of a request that got no answer at all
+LOST = 0  # status of a request without a response
 
 
 @dataclass(frozen=True)
 class Reply:
-    """When a request began and how long it took, in s; its status, and what came back."""
+    """Start and duration of a request in s, and the status and content of its response."""
 
-    began: float
+    started: float
     took: float
     status: int
     content: bytes
 
 
 def ask(port: int, request: Request, *, host: str = HERE, headers: Mapping[str, str] | None = None) -> Reply:
-    """Send one request; nothing is tried twice."""
+    """Send one request, without retries."""
     path, body = request
-    began = time.monotonic()
+    started = time.monotonic()
     connection = http.client.HTTPConnection(host, port, timeout=60)
     try:
         connection.request("GET" if body is None else "POST", path, body, headers or {})
@@ -39,7 +39,7 @@ def ask(port: int, request: Request, *, host: str = HERE, headers: Mapping[str, 
         status, content = LOST, repr(error).encode()
     finally:
         connection.close()
-    return Reply(began, time.monotonic() - began, status, content)
+    return Reply(started, time.monotonic() - started, status, content)
 
 
 def steady(
@@ -52,16 +52,16 @@ def steady(
     host: str = HERE,
     headers: Mapping[str, str] | None = None,
 ) -> list[Reply]:
-    """Send a number of requests, so many a second, these in turns, whatever comes of them.
+    """Send `number` requests at `rate` per second, cycling through `requests`, without waiting for responses.
 
     Args:
-        meanwhile: what is done after a third of them.
+        meanwhile: called after a third of the requests.
     """
     with ThreadPoolExecutor(500) as pool:
-        began = time.monotonic()
+        started = time.monotonic()
         sent = []
         for place in range(number):
-            time.sleep(max(0.0, began + place / rate - time.monotonic()))
+            time.sleep(max(0.0, started + place / rate - time.monotonic()))
             if place == number // 3:
                 doing = pool.submit(meanwhile)
             sent.append(pool.submit(ask, port, requests[place % len(requests)], host=host, headers=headers))
@@ -70,7 +70,7 @@ def steady(
 
 
 def crowd(port: int, request: Request, *, clients: int, seconds: float) -> list[Reply]:
-    """Have clients send the same over and over for some seconds."""
+    """Have clients send the same request repeatedly for some seconds."""
     until, replies = time.monotonic() + seconds, []
 
     def client() -> None:

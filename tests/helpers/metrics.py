@@ -1,4 +1,4 @@
-"""The metrics of the endpoint: those that its source declares, and those that Prometheus would get."""
+"""The endpoint's metrics: those declared in its source, and those exported to Prometheus."""
 
 import re
 
@@ -9,7 +9,7 @@ from tests.helpers.project import ROOT
 
 
 def declared() -> dict[str, tuple[str, set[str]]]:
-    """Name of each metric → kind and tags, as the source has them."""
+    """Return the kind and tags of each metric by name, from the source."""
     source = (ROOT / "serve" / "monitoring" / "metrics.py").read_text()
     calls = re.findall(r'= (Counter|Gauge|Histogram)\(\s*"(\w+)"(.*?)\)\n', source, re.DOTALL)
     return {name: (kind, set(re.findall(r'"(\w+)"', rest.split("_tags")[-1]))) for kind, name, rest in calls}
@@ -24,13 +24,13 @@ def exported(name: str, kind: str) -> set[str]:
 
 
 def scrape() -> str:
-    """What Prometheus would get from the cluster's nodes."""
+    """Return the metrics of all nodes in the cluster, as Prometheus scrapes them."""
     ports = [node["MetricsExportPort"] for node in ray.nodes() if node["Alive"]]
     return "".join(httpx.get(f"http://127.0.0.1:{port}/metrics").text for port in ports)
 
 
 def value(text: str, name: str, **tags: str) -> float:
-    """Sum of a metric's samples with these tags."""
+    """Return the sum of a metric's samples with these tags."""
     lines = [line for line in text.splitlines() if line.startswith(f"{name}{{")]
     return sum(
         float(line.rpartition(" ")[2])

@@ -1,25 +1,25 @@
-"""Requests that nobody would send by mistake, each made from a seed: of damaged and hostile files, and of bad HTTP."""
+"""Random invalid requests, each generated from a seed: damaged and hostile files, and malformed HTTP."""
 
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
-from tests.helpers.raw import Sent, chunk, head, plain
+from tests.helpers.raw import RawRequest, chunk, head, plain
 
 PREDICT = "/v1/predict"
 FORM = b"Content-Type: multipart/form-data; boundary=b"
 CHUNKED = b"Transfer-Encoding: chunked"
 PART = b'--b\r\nContent-Disposition: form-data; name="file"; filename="\xff"\r\n\r\n'
-LONGEST = 4_000_000  # bytes, of a body that the endpoint takes
+MAX_BODY = 4_000_000  # bytes; the limit of the endpoint in the tests
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """What requests are made of.
+    """The files that requests are generated from.
 
     Attributes:
-        good: files that are answered.
+        good: valid files.
         hostile: bombs and polyglots.
     """
 
@@ -27,15 +27,15 @@ class Corpus:
     hostile: list[bytes]
 
 
-def made(seed: int, corpus: Corpus) -> Sent:
-    """The request of a seed."""
+def generate(seed: int, corpus: Corpus) -> RawRequest:
+    """Return the request of a seed."""
     chance = random.Random(seed)
     [kind] = chance.choices(list(KINDS), list(KINDS.values()))
     return kind(chance, corpus)
 
 
 def damaged(chance: random.Random, data: bytes, files: list[bytes]) -> bytes:
-    """One way in which a file can be wrong."""
+    """Return the file with random damage of one kind."""
     body = bytearray(data)
     start, end = sorted(chance.randrange(len(body)) for _ in range(2))
     match chance.randrange(8):
@@ -44,14 +44,14 @@ def damaged(chance: random.Random, data: bytes, files: list[bytes]) -> bytes:
         case 1:
             for _ in range(chance.randint(1, 50)):
                 body[chance.randrange(len(body))] ^= 1 << chance.randrange(8)
-        case 2:  # in the header, where numbers are believed
+        case 2:  # in the header, which decoders trust
             for _ in range(chance.randint(1, 8)):
                 body[chance.randrange(min(len(body), 200))] = chance.choice((0, 1, 0x7F, 0x80, 0xFF))
         case 3:
             body[start:end] = bytes(end - start)
         case 4:
-            other = chance.choice(files)
-            body[start:] = other[chance.randrange(len(other)) :]
+            donor = chance.choice(files)
+            body[start:] = donor[chance.randrange(len(donor)) :]
         case 5:
             body[start:start] = body[start:end] * 3
         case 6:
@@ -61,8 +61,8 @@ def damaged(chance: random.Random, data: bytes, files: list[bytes]) -> bytes:
     return bytes(body)
 
 
-def file(chance: random.Random, corpus: Corpus) -> Sent:
-    """A file that is damaged, or seldom whole, under any content type."""
+def file(chance: random.Random, corpus: Corpus) -> RawRequest:
+    """A file with any content type, usually damaged."""
     body = chance.choice(corpus.good)
     body = body if chance.random() < 0.05 else damaged(chance, body, corpus.good)
     kind = chance.choice((b"", b"image/png", b"text/plain", b"multipart/form-data", b"multipart/form-data; boundary=b"))
@@ -71,26 +71,28 @@ def file(chance: random.Random, corpus: Corpus) -> Sent:
     return plain("POST", path, body, *fields)
 
 
-def junk(chance: random.Random, corpus: Corpus) -> Sent:
+def junk(chance: random.Random, corpus: Corpus) -> RawRequest:
     return plain("POST", PREDICT, chance.randbytes(chance.randint(0, 3000)))
 
 
-def hostile(chance: random.Random, corpus: Corpus) -> Sent:
-    """A bomb or a polyglot as it is, in a form, or in chunks."""
+def hostile(chance: random.Random, corpus: Corpus) -> RawRequest:
+    """A bomb or a polyglot as the body, in a form, or in chunks."""
     body = chance.choice(corpus.hostile)
     path = chance.choice((PREDICT, "/v1/spectrogram"))
     match chance.randrange(4):
         case 0:
             return plain("POST", path, PART + body + b"\r\n--b--\r\n", FORM)
         case 1:
-            return Sent((head("POST", path, CHUNKED), *[chunk(part) for part in _cut(chance, body, 20)], chunk(b"")))
+            return RawRequest(
+                (head("POST", path, CHUNKED), *[chunk(part) for part in _cut(chance, body, 20)], chunk(b""))
+            )
         case 2:
             return plain("POST", path, body, b"Content-Encoding: " + chance.choice((b"gzip", b"br", b"\xff")))
     return plain("POST", path, body)
 
 
-def form(chance: random.Random, corpus: Corpus) -> Sent:
-    """A multipart form that has something wrong, or all."""
+def form(chance: random.Random, corpus: Corpus) -> RawRequest:
+    """A malformed multipart form."""
     body = damaged(chance, chance.choice(corpus.good), corpus.good)
     end, field = b"\r\n--b--\r\n", FORM
     match chance.randrange(8):
@@ -114,20 +116,20 @@ def form(chance: random.Random, corpus: Corpus) -> Sent:
     return plain("POST", PREDICT, PART + body + end, field)
 
 
-def query(chance: random.Random, corpus: Corpus) -> Sent:
+def query(chance: random.Random, corpus: Corpus) -> RawRequest:
     window = chance.choice(("-1", "x", "9" * 5000, "1e9", "%00", "", "0&window=1", "%ff", "١", "\xff"))
     return plain("POST", f"/v1/spectrogram?window={window}".encode().decode("latin-1"), chance.choice(corpus.good))
 
 
-def elsewhere(chance: random.Random, corpus: Corpus) -> Sent:
+def elsewhere(chance: random.Random, corpus: Corpus) -> RawRequest:
     method = chance.choice(("GET", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD", "TRACE", "POST"))
     paths = (PREDICT, "/", "/docs", "/readyz", "/v1/model", "/%00", "/v1/../healthz", "//", "/\xff", "/" + "a" * 9000)
     path = chance.choice((*paths, "*", "http://here/readyz", "/page/%2e%2e%2fapp.py"))
     return plain(method, path, b"")
 
 
-def header(chance: random.Random, corpus: Corpus) -> Sent:
-    """A header field, most often one that somebody reads, with bytes that are no text or numbers that are none."""
+def header(chance: random.Random, corpus: Corpus) -> RawRequest:
+    """A header field, usually one that a server reads, with an invalid value."""
     names = (b"X-Request-ID", b"X-Request-Timeout-Seconds", b"X-Request-Disconnect-Disabled", b"Authorization")
     more = (b"serve_multiplexed_model_id", b"Content-Type", b"X-API-Key", b"Cookie", b"Origin", b"Expect", b"Accept")
     name = chance.choice((*names, *more, b"X-Session-ID", b"traceparent", b"Host", b"Connection", b"Range"))
@@ -137,8 +139,8 @@ def header(chance: random.Random, corpus: Corpus) -> Sent:
     return plain("POST" if path == PREDICT else "GET", path, chance.choice(corpus.good), name + b": " + value)
 
 
-def chunked(chance: random.Random, corpus: Corpus) -> Sent:
-    """A body in chunks, which most often are not what they should be."""
+def chunked(chance: random.Random, corpus: Corpus) -> RawRequest:
+    """A body in chunks, usually malformed."""
     parts = _cut(chance, chance.choice(corpus.good), 8)
     chunks = [chunk(part) for part in parts]
     place = chance.randrange(len(chunks))
@@ -162,15 +164,15 @@ def chunked(chance: random.Random, corpus: Corpus) -> Sent:
         case 6:
             end = b""
     whole = [head("POST", PREDICT, *fields), *chunks, end]
-    # Without an end there is nothing to answer: the client leaves.
-    return Sent(tuple(whole), leaves=not end)
+    # Without a last chunk there is no response: the client disconnects.
+    return RawRequest(tuple(whole), disconnects=not end)
 
 
-def length(chance: random.Random, corpus: Corpus) -> Sent:
-    """A body that is not as long as it is said to be."""
+def length(chance: random.Random, corpus: Corpus) -> RawRequest:
+    """A body whose length differs from its Content-Length."""
     body = chance.choice(corpus.good)
-    said = (b"0", b"5", b"-1", b"+5", b"1e3", b"0x10", b"9" * 30, b"%d" % (LONGEST + 1), b"", b"\xb2", b"5, 5")
-    fields = [b"Content-Length: " + chance.choice(said)]
+    lengths = (b"0", b"5", b"-1", b"+5", b"1e3", b"0x10", b"9" * 30, b"%d" % (MAX_BODY + 1), b"", b"\xb2", b"5, 5")
+    fields = [b"Content-Length: " + chance.choice(lengths)]
     match chance.randrange(4):
         case 0:
             fields *= 2
@@ -178,57 +180,59 @@ def length(chance: random.Random, corpus: Corpus) -> Sent:
             fields = []
         case 2:
             fields = [b"Content-Length: %d" % (len(body) + 1)]
-            return Sent((head("POST", PREDICT, *fields) + body,), leaves=True)
-    return Sent((head("POST", PREDICT, *fields) + body,))
+            return RawRequest((head("POST", PREDICT, *fields) + body,), disconnects=True)
+    return RawRequest((head("POST", PREDICT, *fields) + body,))
 
 
-def overlong(chance: random.Random, corpus: Corpus) -> Sent:
-    """A body beyond the limit, in chunks or announced, or in a form."""
-    pieces = [chance.choice(corpus.good)[:100]] + [bytes(1 << 18)] * (LONGEST // (1 << 18) + 4)
+def overlong(chance: random.Random, corpus: Corpus) -> RawRequest:
+    """A body above the size limit, in chunks or with Content-Length, perhaps in a form."""
+    pieces = [chance.choice(corpus.good)[:100]] + [bytes(1 << 18)] * (MAX_BODY // (1 << 18) + 4)
     if chance.random() < 0.5:
         pieces[0] = PART + pieces[0]
     fields = [FORM] if chance.random() < 0.5 else []
     if chance.random() < 0.7:
-        return Sent((head("POST", PREDICT, CHUNKED, *fields), *map(chunk, pieces), chunk(b"")))
-    return Sent((head("POST", PREDICT, b"Content-Length: %d" % sum(map(len, pieces)), *fields), *pieces))
+        return RawRequest((head("POST", PREDICT, CHUNKED, *fields), *map(chunk, pieces), chunk(b"")))
+    return RawRequest((head("POST", PREDICT, b"Content-Length: %d" % sum(map(len, pieces)), *fields), *pieces))
 
 
-def dripping(chance: random.Random, corpus: Corpus) -> Sent:
-    """A request that comes in slowly: its headers, its body, a chunk at a time; some never end."""
+def slow(chance: random.Random, corpus: Corpus) -> RawRequest:
+    """A request that is sent slowly, in small pieces of its headers, body or chunks; some never end."""
     body = chance.choice(corpus.good)
     match chance.randrange(4):
         case 0:
             start = head("POST", PREDICT, b"Content-Length: %d" % len(body))
             cut = [start[place : place + 8] for place in range(0, len(start), 8)]
-            return Sent((*cut, body), pause=0.02)
+            return RawRequest((*cut, body), pause=0.02)
         case 1:
             chunks = [chunk(bytes([byte])) for byte in body[:20]]
-            return Sent((head("POST", PREDICT, CHUNKED), *chunks, chunk(body[20:]), chunk(b"")), pause=0.02)
+            return RawRequest((head("POST", PREDICT, CHUNKED), *chunks, chunk(body[20:]), chunk(b"")), pause=0.02)
         case 2:
             parts = _cut(chance, body, 10)
-            return Sent((head("POST", PREDICT, b"Content-Length: %d" % len(body)), *parts), pause=0.05)
+            return RawRequest((head("POST", PREDICT, b"Content-Length: %d" % len(body)), *parts), pause=0.05)
     start = head("POST", PREDICT, chance.choice((CHUNKED, b"Content-Length: 100")))
-    return Sent((start, *[chunk(b"slow")] * 4), pause=0.5, leaves=chance.random() < 0.8)
+    return RawRequest((start, *[chunk(b"slow")] * 4), pause=0.5, disconnects=chance.random() < 0.8)
 
 
-def noise(chance: random.Random, corpus: Corpus) -> Sent:
-    """What is no HTTP/1.1, or no request line."""
+def noise(chance: random.Random, corpus: Corpus) -> RawRequest:
+    """Bytes that are not HTTP/1.1, or a malformed request line."""
     lines = (b"GET", b"GET /", b"GET / HTTP/9.9", b"\0 / HTTP/1.1", b"get / http/1.1", b"GET  / HTTP/1.1 ", b"")
     hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + chance.randbytes(500)
     upgrade = head("GET", "/", b"Connection: Upgrade", b"Upgrade: " + chance.choice((b"h2c", b"websocket", b"\xff")))
     line = chance.choice(lines) + b"\r\nHost: here\r\n\r\n"
     named = head("GET", "/", b"X\xff: y", b": y", b"X y") + b"\r\n"
-    return Sent((chance.choice((line, hello, upgrade, named, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")),), method="GET")
+    return RawRequest(
+        (chance.choice((line, hello, upgrade, named, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")),), method="GET"
+    )
 
 
 def _cut(chance: random.Random, data: bytes, most: int) -> list[bytes]:
-    """Some bytes in a few pieces, none of them empty."""
+    """Split bytes into a few pieces, none of them empty."""
     edges = sorted({0, len(data), *(chance.randrange(len(data)) for _ in range(chance.randint(0, most - 1)))})
     return [data[start:end] for start, end in pairwise(edges)]
 
 
-# In a thousand.
-KINDS: dict[Callable[[random.Random, Corpus], Sent], int] = {
+# Weights, per thousand.
+KINDS: dict[Callable[[random.Random, Corpus], RawRequest], int] = {
     file: 430,
     form: 190,
     chunked: 90,
@@ -239,6 +243,6 @@ KINDS: dict[Callable[[random.Random, Corpus], Sent], int] = {
     query: 25,
     hostile: 25,
     noise: 20,
-    dripping: 15,
+    slow: 15,
     overlong: 5,
 }

@@ -29,14 +29,14 @@ NARROW = ModelConfig(genres=len(GENRES), widths=(4, 4, 4), dense=4)
 
 
 def register(storage: Storage, *, favourite: int, promote: bool = True, model: ModelConfig = NARROW) -> int:
-    """Register a model that nearly always names one genre, and return its version."""
+    """Register a model that nearly always predicts one genre, and return its version."""
     server = Server(storage)
     torch.manual_seed(favourite)
     network = GenreCNN(model)
     with torch.no_grad():
         list(network.parameters())[-1][favourite] = 3  # the last layer's bias
-    drawn = torch.stack([levels(torch.from_numpy(synthesise(genre, seed=0))) for genre in GENRES]).numpy()
-    origin = {"level_distribution": Reference.of(drawn).to_json(), "study": "none", "data_digest": "0" * 64}
+    examples = torch.stack([levels(torch.from_numpy(synthesise(genre, seed=0))) for genre in GENRES]).numpy()
+    origin = {"level_distribution": Reference.of(examples).to_json(), "study": "none", "data_digest": "0" * 64}
     folder = storage.root / f"classifier-{len(list(storage.root.glob('classifier-*')))}"
     Classifier(network, GENRES, origin=origin).save(folder)
     sha256 = Classifier.load(folder).sha256
@@ -49,7 +49,7 @@ def register(storage: Storage, *, favourite: int, promote: bool = True, model: M
 
 
 def new_storage(root: Path, model: ModelConfig = NARROW) -> Storage:
-    """A registry whose champion, version 1, names the first genre."""
+    """Return a storage whose champion, version 1, predicts the first genre."""
     storage = empty_storage(root)
     register(storage, favourite=0, model=model)
     return storage
@@ -59,13 +59,13 @@ def new_storage(root: Path, model: ModelConfig = NARROW) -> Storage:
 def running(
     storage: Storage, *, name: str = "endpoint", prefix: str = "/", **settings: object
 ) -> Iterator[httpx.Client]:
-    """Run the endpoint on a cluster that is there, set by the environment, which is only touched while it starts."""
-    wanted = {"storage": storage.root, "max_replicas": 1, "replica_cpus": 0} | settings
+    """Run the endpoint on the running cluster; settings go into the environment only while it starts."""
+    variables = {"storage": storage.root, "max_replicas": 1, "replica_cpus": 0} | settings
     serve.start(http_options={"host": "127.0.0.1", "port": PORT})
     try:
-        # Two endpoints may run at once: what one is told must not be what the other finds.
+        # Two endpoints may run at a time, with different settings.
         with pytest.MonkeyPatch.context() as patch:
-            for key, value in wanted.items():
+            for key, value in variables.items():
                 patch.setenv(f"RAYGENRE_{key.upper()}", str(value))
             application = app(Settings())
         serve.run(application, name=name, route_prefix=prefix)

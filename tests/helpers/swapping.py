@@ -1,4 +1,4 @@
-"""Which version an endpoint serves, and what it says of one that it cannot."""
+"""Which model version an endpoint serves, and why it rejected another one."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from raygenre.system.storage import Storage
 
 
 def artifact(storage: Storage, name: str) -> Path:
-    """The file of the version that was registered last."""
+    """The path of a file of the latest registered version."""
     return max((storage.root / "artifacts").rglob(name), key=lambda path: path.stat().st_mtime_ns)
 
 
@@ -16,7 +16,7 @@ def serving(client: httpx.Client) -> str:
     return str(client.get("/readyz").json()["model"]["version"])
 
 
-def trouble(client: httpx.Client) -> str:
+def load_error(client: httpx.Client) -> str:
     response = client.get("/readyz")
     assert response.status_code == 200
     return str(response.json()["trouble"].get("model", ""))

@@ -1,4 +1,4 @@
-"""Files to send, and the endpoint that most tests ask, with limits that are soon reached."""
+"""Files to send, and the endpoint that most tests use, with low limits."""
 
 from collections.abc import Iterator
 
@@ -23,7 +23,7 @@ def picture() -> bytes:
 
 @pytest.fixture(scope="package")
 def song() -> bytes:
-    """A minute, in two windows."""
+    """A song of a minute, in two windows."""
     samples = np.concatenate([synthesise("bells", seed=60), synthesise("storm", seed=60)])
     return encode(samples, "mp3", "libmp3lame")
 
@@ -35,7 +35,7 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Storage:
 
 @pytest.fixture(scope="package")
 def ray_serve(ray_cluster: None) -> Iterator[None]:
-    """Ray Serve, which the first application starts."""
+    """Ray Serve; the first application starts it."""
     yield
     serve.shutdown()
 

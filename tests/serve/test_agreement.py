@@ -1,4 +1,4 @@
-"""One checkpoint, three ways to have it evaluated on all test images: the same numbers."""
+"""One checkpoint, evaluated in three ways: command, pyfunc and endpoint give the same numbers."""
 
 import json
 from pathlib import Path
@@ -40,9 +40,9 @@ def test_command_pyfunc_and_endpoint_agree(
 
     assert by_pyfunc == pytest.approx(by_command, abs=TOLERANCE)
     assert by_endpoint == pytest.approx(by_command, abs=TOLERANCE)
-    assert np.ptp(by_command, axis=0).max() > 100 * TOLERANCE  # the tracks are told apart by far more than that
-    for found in (by_command, by_pyfunc, by_endpoint):
-        assert accuracy(found, tracks.labels) == record["accuracy"]
+    assert np.ptp(by_command, axis=0).max() > 100 * TOLERANCE  # the tracks differ by far more than that
+    for probabilities in (by_command, by_pyfunc, by_endpoint):
+        assert accuracy(probabilities, tracks.labels) == record["accuracy"]
 
 
 def accuracy(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> float:

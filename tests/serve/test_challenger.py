@@ -1,4 +1,4 @@
-"""What a challenger does to answers: it gives them, or nothing worse than the champion does."""
+"""Answers with a challenger: the challenger's own, or the champion's if it fails."""
 
 import asyncio
 from typing import cast
@@ -8,7 +8,7 @@ import pytest
 
 from raygenre.model.classifier import Prediction
 from raygenre.spectrogram.song import Song
-from serve.inference.batching import ForwardError
+from serve.inference.batching import BatchError
 from serve.inference.live_models import LiveModel
 from serve.monitoring.metrics import Metrics
 from serve.service import Service
@@ -16,46 +16,46 @@ from serve.service import Service
 SONG = Song(np.ones((1, 128, 333), dtype=np.uint8), ((0.0, 30.0),), (0,))
 
 
-class Named:
-    """A model with a name and nothing else."""
+class FakeModel:
+    """A model that only has a name."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
     @property
-    def fetched(self) -> "Named":
+    def fetched(self) -> "FakeModel":
         return self
 
 
-class Counted:
-    """What was counted of challengers."""
+class FakeMetrics:
+    """The metrics of challengers, without Ray."""
 
     def __init__(self) -> None:
-        self.seen: list[tuple[str, str, str]] = []
+        self.agreements: list[tuple[str, str, str]] = []
 
     def agreement(self, agree: str, *, model: str, champion: str) -> None:
-        self.seen.append((agree, model, champion))
+        self.agreements.append((agree, model, champion))
 
 
-class Judged(Service):
+class FakeService(Service):
     """A service whose models name a genre, or fail."""
 
     def __init__(self, genres: dict[str, str | None]) -> None:
-        self.counted = Counted()
-        self.metrics = cast(Metrics, self.counted)
+        self.fake_metrics = FakeMetrics()
+        self.metrics = cast(Metrics, self.fake_metrics)
         self._genres = genres
 
-    async def _classify(self, loaded: LiveModel, song: Song) -> Prediction:
-        genre = self._genres[loaded.fetched.name]
+    async def _classify(self, model: LiveModel, song: Song) -> Prediction:
+        genre = self._genres[model.fetched.name]
         if genre is None:
-            raise ForwardError("it fails")
+            raise BatchError("it fails")
         return Prediction(genre, 1.0, False, {genre: 1.0}, ({genre: 1.0},))
 
 
-def compare(service: Judged) -> tuple[str, str]:
-    models = (cast(LiveModel, Named("m/1")), cast(LiveModel, Named("m/2")))
-    loaded, prediction = asyncio.run(service._compare(*models, SONG))
-    return loaded.fetched.name, prediction.genre
+def compare(service: FakeService) -> tuple[str, str]:
+    models = (cast(LiveModel, FakeModel("m/1")), cast(LiveModel, FakeModel("m/2")))
+    model, prediction = asyncio.run(service._compare(*models, SONG))
+    return model.fetched.name, prediction.genre
 
 
 @pytest.mark.parametrize(
@@ -70,11 +70,11 @@ def compare(service: Judged) -> tuple[str, str]:
 def test_one_of_two_models_is_enough_for_an_answer(
     champion: str | None, challenger: str | None, answer: tuple[str, str], outcome: str
 ) -> None:
-    service = Judged({"m/1": champion, "m/2": challenger})
+    service = FakeService({"m/1": champion, "m/2": challenger})
     assert compare(service) == answer
-    assert service.counted.seen == [(outcome, "m/2", "m/1")]
+    assert service.fake_metrics.agreements == [(outcome, "m/2", "m/1")]
 
 
-def test_without_either_there_is_no_answer() -> None:
-    with pytest.raises(ForwardError):
-        compare(Judged({"m/1": None, "m/2": None}))
+def test_without_either_model_there_is_no_answer() -> None:
+    with pytest.raises(BatchError):
+        compare(FakeService({"m/1": None, "m/2": None}))

@@ -1,6 +1,6 @@
-"""Requests that nobody would send by mistake: none is a fault of the endpoint, and none leaves memory behind.
+"""Malformed and hostile requests: none causes a server error, and none leaks memory.
 
-A failure names its seed; `mutations.made(seed, corpus)` makes the request again.
+A failure names its seed; `mutations.generate(seed, corpus)` creates the same request.
 """
 
 from collections import Counter
@@ -17,21 +17,21 @@ from raygenre.audio.synthesis import synthesise
 from tests.helpers import hostile
 from tests.helpers.load import LOST
 from tests.helpers.memory import Watch
-from tests.helpers.mutations import Corpus, made
+from tests.helpers.mutations import Corpus, generate
 from tests.helpers.raw import plain, send
 from tests.helpers.serving import PORT
 from tests.helpers.sounds import encode
 
 ALLOWED = {200, 400, 404, 405, 408, 413, 415, 422, 429, 503}
 FEW, WARM, MANY = 150, 1_000, 5_000
-MOST_GROWTH = 80e6  # bytes, over many requests
-MOST_AT_A_TIME = 500e6  # bytes, in the replica
+MAX_GROWTH = 80e6  # bytes, over many requests
+MAX_PEAK = 500e6  # bytes, in the replica
 CLIENTS = 8
 
 
 @pytest.fixture(scope="module")
 def corpus(picture: bytes) -> Corpus:
-    """A file of each kind, small so that many can be sent, and what is made to do harm."""
+    """A small valid file of each type, and hostile files."""
     samples = synthesise("bells", seed=9)[: 4 * 22_050]
     high = np.repeat(samples, 2)[: 4 * 48_000]
     kinds = [("wav", "pcm_s16le"), ("flac", "flac"), ("mp3", "libmp3lame"), ("ipod", "aac"), ("asf", "wmav2")]
@@ -46,75 +46,75 @@ def corpus(picture: bytes) -> Corpus:
 
 
 def send_all(corpus: Corpus, number: int, first: int) -> Counter[int]:
-    """Send the requests of some seeds, a few at a time; return how often each status came."""
+    """Send the requests of some seeds, a few at a time; return the number of responses by status."""
 
-    def one(seed: int) -> int:
-        request = made(seed, corpus)
+    def send_seed(seed: int) -> int:
+        request = generate(seed, corpus)
         try:
             status, content = send(PORT, request)
         except OSError as error:
             raise AssertionError(f"seed {seed}: {error!r}") from error
-        allowed = ALLOWED | {LOST} if request.leaves else ALLOWED
+        allowed = ALLOWED | {LOST} if request.disconnects else ALLOWED
         assert status in allowed, f"seed {seed}: {status} {content!r} to {request.pieces[0][:200]!r}"
         return status
 
     with ThreadPoolExecutor(CLIENTS) as pool:
-        return Counter(pool.map(one, range(first, first + number)))
+        return Counter(pool.map(send_seed, range(first, first + number)))
 
 
-def check(found: Counter[int]) -> None:
-    """See that the endpoint answered and refused with reason, and did not save itself with 503."""
-    number = found.total()
-    assert found[200] > number / 30, found
-    assert found[415] > number / 30, found
-    assert found[422] > number / 10, found
-    assert found[503] <= number / 100, found
+def check(counts: Counter[int]) -> None:
+    """Check that the endpoint answered and refused for the right reasons, and seldom with 503."""
+    number = counts.total()
+    assert counts[200] > number / 30, counts
+    assert counts[415] > number / 30, counts
+    assert counts[422] > number / 10, counts
+    assert counts[503] <= number / 100, counts
 
 
-def test_no_request_is_a_fault_of_the_endpoint(endpoint: httpx.Client, corpus: Corpus, picture: bytes) -> None:
+def test_no_request_causes_a_server_error(endpoint: httpx.Client, corpus: Corpus, picture: bytes) -> None:
     check(send_all(corpus, FEW, 0))
     assert endpoint.post("/v1/predict", content=picture).status_code == 200
 
 
-def test_no_hostile_file_is_a_fault_of_the_endpoint(endpoint: httpx.Client, corpus: Corpus, picture: bytes) -> None:
-    """Each of them, while the test above happens on some."""
+def test_no_hostile_file_causes_a_server_error(endpoint: httpx.Client, corpus: Corpus, picture: bytes) -> None:
+    """All of them; the test above sends only some."""
     with ThreadPoolExecutor(CLIENTS) as pool:
-        found = list(pool.map(lambda file: send(PORT, plain("POST", "/v1/predict", file)), corpus.hostile))
-    assert {status for status, _ in found} <= {200, 415, 422}, found
+        responses = list(pool.map(lambda file: send(PORT, plain("POST", "/v1/predict", file)), corpus.hostile))
+    assert {status for status, _ in responses} <= {200, 415, 422}, responses
     assert endpoint.post("/v1/predict", content=picture).status_code == 200
 
 
 @pytest.mark.slow
-def test_many_requests_leave_no_memory_behind(
+def test_many_requests_leak_no_memory(
     endpoint: httpx.Client, corpus: Corpus, picture: bytes, record_property: Callable[[str, object], None]
 ) -> None:
     send_all(corpus, WARM, MANY)
     watch = Watch("endpoint")
-    found = send_all(corpus, MANY, 0)
+    counts = send_all(corpus, MANY, 0)
     change = watch.change()
-    record_property("statuses", dict(found))
-    record_property("MB more after 5000 requests", round(change.grown / 1e6))
-    record_property("MB more at a time", round(change.peak / 1e6))
-    check(found)
-    assert change.grown < MOST_GROWTH
-    assert change.peak < MOST_AT_A_TIME
+    record_property("statuses", dict(counts))
+    record_property("MB of growth after 5000 requests", round(change.grown / 1e6))
+    record_property("MB of growth at peak", round(change.peak / 1e6))
+    check(counts)
+    assert change.grown < MAX_GROWTH
+    assert change.peak < MAX_PEAK
     assert endpoint.post("/v1/predict", content=picture).status_code == 200
 
 
 @serve.deployment
 class Leak:
-    """Keeps what comes in: the mistake that the test above looks for."""
+    """Keeps every body: the leak that the test above detects."""
 
     def __init__(self) -> None:
         self._kept: list[bytes] = []
 
     async def __call__(self, request: Request) -> str:
-        self._kept.append(await request.body() * 2)  # some 100 kB
+        self._kept.append(await request.body() * 2)  # about 100 kB
         return "kept"
 
 
 @pytest.mark.slow
-def test_memory_that_is_left_behind_would_be_noticed(endpoint: httpx.Client, corpus: Corpus) -> None:
+def test_the_memory_test_detects_a_leak(endpoint: httpx.Client, corpus: Corpus) -> None:
     options = Leak.options(ray_actor_options={"num_cpus": 0})  # type: ignore[attr-defined]
     serve.run(options.bind(), name="leak", route_prefix="/leak")
     request = plain("POST", "/leak", corpus.good[0])
@@ -125,4 +125,4 @@ def test_memory_that_is_left_behind_would_be_noticed(endpoint: httpx.Client, cor
         grown = watch.change().grown
     finally:
         serve.delete("leak")
-    assert grown * MANY / WARM > MOST_GROWTH
+    assert grown * MANY / WARM > MAX_GROWTH

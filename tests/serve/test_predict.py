@@ -1,4 +1,4 @@
-"""What the endpoint answers, over real HTTP on a real Ray Serve."""
+"""Answers of the endpoint, over real HTTP on a real Ray Serve."""
 
 import io
 import json
@@ -17,6 +17,7 @@ from raygenre.spectrogram.song import read
 from raygenre.system.storage import Storage
 from serve import schema
 from serve.web.openapi import FILE, document
+from serve.web.routes import ASSETS
 from tests.helpers.bad_files import BAD
 from tests.helpers.serving import GENRES
 from tests.helpers.sounds import encode
@@ -28,7 +29,7 @@ def classifier(storage: Storage) -> Classifier:
 
 
 @pytest.mark.parametrize("content_type", ["image/png", "application/x-www-form-urlencoded", "text/plain", ""])
-def test_a_picture_gets_the_librarys_own_answer_whatever_type_it_states(
+def test_a_png_gets_the_librarys_answer_for_any_content_type(
     endpoint: httpx.Client, classifier: Classifier, picture: bytes, content_type: str
 ) -> None:
     headers = {"content-type": content_type} if content_type else {}
@@ -42,7 +43,7 @@ def test_a_picture_gets_the_librarys_own_answer_whatever_type_it_states(
     assert answer["windows"] == []
 
 
-def test_a_long_song_gets_the_librarys_own_answer_for_each_window(
+def test_a_long_song_gets_the_librarys_answer_for_each_window(
     endpoint: httpx.Client, classifier: Classifier, song: bytes
 ) -> None:
     answer = endpoint.post("/v1/predict", content=song).json()
@@ -57,42 +58,42 @@ def test_a_long_song_gets_the_librarys_own_answer_for_each_window(
         assert window["probabilities"][window["genre"]] == window["confidence"]
 
 
-def test_silence_is_left_out_and_shifts_no_numbers(endpoint: httpx.Client) -> None:
+def test_silent_windows_are_omitted_but_still_numbered(endpoint: httpx.Client) -> None:
     sound = synthesise("storm", seed=62)
     file = encode(np.concatenate([np.zeros_like(sound), sound]), "flac", "flac")
     [window] = endpoint.post("/v1/predict", content=file).json()["windows"]
     assert (window["number"], round(window["start"]), round(window["end"])) == (1, 30, 60)
-    drawn = endpoint.post(f"/v1/spectrogram?window={window['number']}", content=file)
-    assert drawn.headers["x-windows"] == "2"
-    assert np.array_equal(spectrogram.read_png(drawn.content), read(file).levels[0])
+    spectrogram_response = endpoint.post(f"/v1/spectrogram?window={window['number']}", content=file)
+    assert spectrogram_response.headers["x-windows"] == "2"
+    assert np.array_equal(spectrogram.read_png(spectrogram_response.content), read(file).levels[0])
 
 
-def test_levels_in_the_endpoint_are_those_drawn_here(endpoint: httpx.Client) -> None:
+def test_the_endpoint_computes_the_same_levels(endpoint: httpx.Client) -> None:
     samples = synthesise("storm", seed=61)
     picture = spectrogram.write_png(spectrogram.levels(torch.from_numpy(samples)).numpy())
     sent = [picture, encode(samples, "wav", "pcm_f32le"), encode(samples * 10 ** (-12 / 20), "wav", "pcm_f32le")]
-    drawn_here, drawn_there, quieter = (endpoint.post("/v1/predict", content=body).json() for body in sent)
-    assert drawn_there["probabilities"] == pytest.approx(drawn_here["probabilities"], abs=1e-6)
-    assert quieter["probabilities"] == pytest.approx(drawn_here["probabilities"], abs=1e-3)
+    from_png, from_wav, quieter = (endpoint.post("/v1/predict", content=body).json() for body in sent)
+    assert from_wav["probabilities"] == pytest.approx(from_png["probabilities"], abs=1e-6)
+    assert quieter["probabilities"] == pytest.approx(from_png["probabilities"], abs=1e-3)
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_input_is_refused_in_the_librarys_own_words(endpoint: httpx.Client, name: str) -> None:
+def test_bad_input_is_refused_with_the_librarys_message(endpoint: httpx.Client, name: str) -> None:
     body, _ = BAD[name]
-    with pytest.raises(ValueError) as refused:  # noqa: PT011, for the message is what is compared
+    with pytest.raises(ValueError) as library_error:  # noqa: PT011 (the message is compared below)
         read(body)
     response = endpoint.post("/v1/predict", content=body)
     assert response.status_code in (415, 422)
-    if body and response.status_code == 422:  # what is empty or of another type is neither decoded nor drawn
-        assert response.json()["detail"] == str(refused.value)
+    if body and response.status_code == 422:  # empty files and other types are refused before decoding
+        assert response.json()["detail"] == str(library_error.value)
 
 
-def test_an_answer_names_the_version_and_the_run(endpoint: httpx.Client, storage: Storage, picture: bytes) -> None:
+def test_an_answer_names_its_model_version_and_run(endpoint: httpx.Client, storage: Storage, picture: bytes) -> None:
     model = endpoint.post("/v1/predict", content=picture).json()["model"]
     assert model == {"name": "raygenre", "version": "1", "run_id": versions.fetch(storage).run_id}
 
 
-def test_the_files_of_a_form_are_answered_in_their_order(endpoint: httpx.Client, picture: bytes, song: bytes) -> None:
+def test_files_of_a_form_are_answered_in_order(endpoint: httpx.Client, picture: bytes, song: bytes) -> None:
     alone = [endpoint.post("/v1/predict", content=file).json() for file in (song, picture)]
     form: list[tuple[str, tuple[str, bytes, str]]] = [
         ("file", ("a.mp3", song, "audio/mpeg")),
@@ -110,7 +111,7 @@ def test_a_form_of_one_file_gets_a_list_of_one(endpoint: httpx.Client, picture: 
 
 
 @pytest.mark.parametrize("window", [0, 1])
-def test_a_spectrogram_is_the_datasets_picture_of_the_window(endpoint: httpx.Client, song: bytes, window: int) -> None:
+def test_a_spectrogram_is_the_png_of_its_window(endpoint: httpx.Client, song: bytes, window: int) -> None:
     response = endpoint.post(f"/v1/spectrogram?window={window}", content=song)
     assert response.status_code == 200
     assert response.headers["content-type"] == "image/png"
@@ -120,7 +121,7 @@ def test_a_spectrogram_is_the_datasets_picture_of_the_window(endpoint: httpx.Cli
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(response.content))), np.asarray(expected))
 
 
-def test_the_spectrogram_of_a_picture_is_the_picture(endpoint: httpx.Client, picture: bytes) -> None:
+def test_the_spectrogram_of_a_png_is_the_png(endpoint: httpx.Client, picture: bytes) -> None:
     response = endpoint.post("/v1/spectrogram", content=picture)
     assert np.array_equal(spectrogram.read_png(response.content), spectrogram.read_png(picture))
     assert endpoint.post("/v1/spectrogram?window=1", content=picture).status_code == 422
@@ -142,20 +143,20 @@ def test_health_and_readiness(endpoint: httpx.Client) -> None:
     assert (ready["status"], ready["model"]["version"], ready["trouble"]) == ("ready", "1", {})
 
 
-def test_the_committed_openapi_document_is_the_applications(endpoint: httpx.Client) -> None:
-    assert FILE.read_text() == document(), "make openapi writes it anew"
-    told = endpoint.get("/openapi.json").json()
-    assert told["paths"].keys() == {"/v1/predict", "/v1/spectrogram", "/v1/model", "/healthz", "/readyz"}
+def test_the_committed_openapi_document_is_current(endpoint: httpx.Client) -> None:
+    assert FILE.read_text() == document(), "run `make openapi` to update it"
+    served = endpoint.get("/openapi.json").json()
+    assert served["paths"].keys() == {"/v1/predict", "/v1/spectrogram", "/v1/model", "/healthz", "/readyz"}
     assert {401, 408, 413, 415, 422, 429, 503} <= {
-        int(code) for code in told["paths"]["/v1/predict"]["post"]["responses"]
+        int(code) for code in served["paths"]["/v1/predict"]["post"]["responses"]
     }
 
 
-def test_the_document_has_an_example_of_all_that_is_said() -> None:
-    told = json.loads(FILE.read_text())
-    for name, described in told["components"]["schemas"].items():
+def test_the_openapi_document_has_valid_examples() -> None:
+    committed = json.loads(FILE.read_text())
+    for name, described in committed["components"]["schemas"].items():
         getattr(schema, name).model_validate(described["example"])
-    for path, operations in told["paths"].items():
+    for path, operations in committed["paths"].items():
         for operation in operations.values():
             assert ("x-codeSamples" in operation) is ("requestBody" in operation), path
             for status, response in operation["responses"].items():
@@ -164,20 +165,20 @@ def test_the_document_has_an_example_of_all_that_is_said() -> None:
                 for media, content in response["content"].items():
                     if media == "application/problem+json":
                         assert content["example"]["status"] == int(status)
-    predicted = told["paths"]["/v1/predict"]["post"]["responses"]["200"]["content"]["application/json"]["examples"]
+    predicted = committed["paths"]["/v1/predict"]["post"]["responses"]["200"]["content"]["application/json"]["examples"]
     schema.Answer.model_validate(predicted["file"]["value"])
     schema.Answers.model_validate(predicted["form"]["value"])
 
 
 @pytest.mark.parametrize("path", ["/v1/predict/", "/v1/model/", "/healthz/", "/docs/"])
-def test_nobody_is_sent_elsewhere(endpoint: httpx.Client, path: str) -> None:
+def test_the_endpoint_never_redirects(endpoint: httpx.Client, path: str) -> None:
     response = endpoint.post(path, content=b"", headers={"host": "elsewhere.example"})
     assert response.status_code == 404
     assert "location" not in response.headers
 
 
-@pytest.mark.parametrize("path", ["/", "/docs", "/page/page.css", "/page/page.js", "/page/docs.js", "/page/icon.svg"])
-def test_pages_come_with_headers_that_keep_others_out(endpoint: httpx.Client, path: str) -> None:
+@pytest.mark.parametrize("path", ["/", "/docs", *(f"/page/{name}" for name in ASSETS)])
+def test_pages_have_security_headers(endpoint: httpx.Client, path: str) -> None:
     response = endpoint.get(path)
     assert response.status_code == 200
     assert "default-src 'none'" in response.headers["content-security-policy"]
@@ -186,26 +187,26 @@ def test_pages_come_with_headers_that_keep_others_out(endpoint: httpx.Client, pa
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/page/nothing", "/page/..%2fapp.py", "/page/index.html", "/v1"])
-def test_what_is_not_there_is_a_problem(endpoint: httpx.Client, path: str) -> None:
+def test_an_unknown_path_is_a_problem(endpoint: httpx.Client, path: str) -> None:
     response = endpoint.get(path)
     assert response.status_code == 404
     assert response.json()["status"] == 404
 
 
-def test_a_method_that_is_not_there_is_a_problem(endpoint: httpx.Client) -> None:
+def test_an_unsupported_method_is_a_problem(endpoint: httpx.Client) -> None:
     response = endpoint.get("/v1/predict")
     assert response.status_code == 405
     assert response.json()["title"] == "Method Not Allowed"
     assert response.headers["allow"] == "POST"
 
 
-def test_a_request_keeps_the_id_it_came_with(endpoint: httpx.Client, picture: bytes) -> None:
+def test_a_request_keeps_the_clients_id(endpoint: httpx.Client, picture: bytes) -> None:
     response = endpoint.post("/v1/predict", content=picture, headers={"x-request-id": "mine-1"})
     assert response.json()["request_id"] == response.headers["x-request-id"] == "mine-1"
 
 
 @pytest.mark.parametrize("sent", [None, b"", b"x" * 101, b"a b", b"{}", b"\xe9"])
-def test_a_request_without_a_sane_id_gets_one(endpoint: httpx.Client, sent: bytes | None) -> None:
+def test_a_request_without_a_safe_id_gets_a_new_one(endpoint: httpx.Client, sent: bytes | None) -> None:
     headers = {} if sent is None else {b"x-request-id": sent}
     first, second = (endpoint.post("/v1/predict", content=b"", headers=headers) for _ in range(2))
     for response in (first, second):
@@ -225,10 +226,10 @@ def test_a_request_without_a_sane_id_gets_one(endpoint: httpx.Client, sent: byte
         (b"x-session-id", b"\xe9"),
     ],
 )
-def test_ray_serve_does_as_no_client_says(endpoint: httpx.Client, song: bytes, name: bytes, value: bytes) -> None:
+def test_headers_for_ray_serve_are_ignored(endpoint: httpx.Client, song: bytes, name: bytes, value: bytes) -> None:
     assert endpoint.post("/v1/predict", content=song, headers={name: value}).status_code == 200
 
 
-def test_other_sites_may_not_ask(endpoint: httpx.Client) -> None:
+def test_other_origins_may_not_call_the_api(endpoint: httpx.Client) -> None:
     response = endpoint.get("/v1/model", headers={"origin": "https://example.com"})
     assert "access-control-allow-origin" not in response.headers

@@ -1,4 +1,4 @@
-"""Models change while the endpoint runs, behind a prefix, with keys: no request fails for it."""
+"""Models change while the endpoint runs, behind a route prefix and with API keys: no request fails."""
 
 import threading
 from collections import Counter
@@ -16,10 +16,10 @@ from raygenre.tracking.server import Server
 from tests.helpers.metrics import scrape, value
 from tests.helpers.processes import until
 from tests.helpers.serving import PORT, new_storage, register, running
-from tests.helpers.swapping import artifact, serving, trouble
+from tests.helpers.swapping import artifact, load_error, serving
 
 KEYS = ("first-key-0123456789", "second-key-0123456789")
-FILED, NEXT = "filed-key-0123456789", "next-key-01234567890"
+FILE_KEY, NEW_KEY = "filed-key-0123456789", "next-key-01234567890"
 CHALLENGER = "models:/raygenre@challenger"
 
 
@@ -31,7 +31,7 @@ def changing(tmp_path_factory: pytest.TempPathFactory) -> Storage:
 @pytest.fixture(scope="module")
 def key_file(changing: Storage) -> Path:
     file = changing.root / "keys"
-    file.write_text(f"{FILED}\n")
+    file.write_text(f"{FILE_KEY}\n")
     return file
 
 
@@ -64,7 +64,7 @@ def client(changing: Storage, key_file: Path, ray_serve: None) -> Iterator[httpx
         ({"x-api-key": KEYS[1]}, 200),
     ],
 )
-def test_a_key_opens_the_endpoint(client: httpx.Client, headers: dict[str, str], status: int) -> None:
+def test_a_valid_key_is_required(client: httpx.Client, headers: dict[str, str], status: int) -> None:
     response = httpx.get(f"http://127.0.0.1:{PORT}/genres/v1/model", headers=headers)
     assert response.status_code == status
     if status == 401:
@@ -72,79 +72,78 @@ def test_a_key_opens_the_endpoint(client: httpx.Client, headers: dict[str, str],
         assert response.json()["title"] == "Unauthorized"
 
 
-def test_keys_are_exchanged_while_it_runs(client: httpx.Client, key_file: Path) -> None:
+def test_keys_are_rotated_while_the_endpoint_runs(client: httpx.Client, key_file: Path) -> None:
     def statuses() -> tuple[int, ...]:
         url = f"http://127.0.0.1:{PORT}/genres/v1/model"
-        return tuple(httpx.get(url, headers={"x-api-key": key}).status_code for key in (KEYS[0], FILED, NEXT))
+        return tuple(httpx.get(url, headers={"x-api-key": key}).status_code for key in (KEYS[0], FILE_KEY, NEW_KEY))
 
     assert statuses() == (200, 200, 401)
-    key_file.write_text(f"{FILED}\n{NEXT}  # the new one\n")
+    key_file.write_text(f"{FILE_KEY}\n{NEW_KEY}  # the new one\n")
     until(lambda: statuses() == (200, 200, 200))
-    key_file.write_text(f"{NEXT}\n")
+    key_file.write_text(f"{NEW_KEY}\n")
     until(lambda: statuses() == (200, 401, 200))
 
 
 @pytest.mark.parametrize("path", ["predict", "spectrogram", "model", "%70redict"])
-def test_without_a_key_nothing_is_answered_but_health_and_pages(client: httpx.Client, path: str) -> None:
+def test_without_a_key_only_health_and_pages_are_answered(client: httpx.Client, path: str) -> None:
     method = "GET" if path == "model" else "POST"
-    body = bytes(30_000_000) if method == "POST" else b""  # which is not looked at
+    body = bytes(30_000_000) if method == "POST" else b""  # never read
     with httpx.Client(base_url=f"http://127.0.0.1:{PORT}/genres") as bare:
         assert bare.request(method, f"/v1/{path}", content=body).status_code == 401
         for open_path in ("/healthz", "/readyz", "/", "/docs", "/openapi.json"):
             assert bare.get(open_path).status_code == 200
 
 
-def test_the_pages_of_a_named_site_may_ask_and_no_others(client: httpx.Client) -> None:
+def test_only_the_configured_origins_may_call_the_api(client: httpx.Client) -> None:
     for origin, allowed in (("https://music.example.com", True), ("https://example.com", False)):
-        asked = {
+        preflight = {
             "origin": origin,
             "access-control-request-method": "POST",
             "access-control-request-headers": "x-api-key",
         }
-        response = client.options("/v1/predict", headers=asked)
+        response = client.options("/v1/predict", headers=preflight)
         assert (response.headers.get("access-control-allow-origin") == origin) is allowed
         exposed = client.get("/v1/model", headers={"origin": origin}).headers.get("access-control-expose-headers", "")
-        assert {"X-Request-ID", "X-Windows", "Retry-After"} <= set(exposed.split(", "))  # to those who are allowed
+        assert {"X-Request-ID", "X-Windows", "Retry-After"} <= set(exposed.split(", "))  # for allowed origins
 
 
-def test_too_many_predictions_at_a_time_are_told_to_come_again(client: httpx.Client, song: bytes) -> None:
+def test_too_many_predictions_at_a_time_are_refused(client: httpx.Client, song: bytes) -> None:
     with ThreadPoolExecutor(12) as pool:
         answers = list(pool.map(lambda _: client.post("/v1/predict", content=song), range(24)))
-    found = Counter(answer.status_code for answer in answers)
-    assert set(found) == {200, 429}
+    assert {answer.status_code for answer in answers} == {200, 429}
     for answer in answers:
         if answer.status_code == 429:
             assert answer.headers["retry-after"] == "2"
     assert client.post("/v1/predict", content=song).status_code == 200
 
 
-def test_a_new_champion_takes_over_without_one_failed_request(
+def test_a_new_champion_takes_over_without_a_failed_request(
     client: httpx.Client, changing: Storage, picture: bytes
 ) -> None:
-    seen: list[tuple[int, str]] = []
-    ended = threading.Event()
+    answers: list[tuple[int, str]] = []
+    stop = threading.Event()
 
     def ask() -> None:
-        while not ended.is_set():
+        while not stop.is_set():
             response = client.post("/v1/predict", content=picture)
             answer = response.json()
-            seen.append((response.status_code, f"{answer['model']['version']} {answer['genre']}"))
+            answers.append((response.status_code, f"{answer['model']['version']} {answer['genre']}"))
 
     asking = threading.Thread(target=ask)
     asking.start()
     try:
         register(changing, favourite=1)
         until(lambda: serving(client) == "2")
-        until(lambda: seen[-1][1].startswith("2"))
+        until(lambda: answers[-1][1].startswith("2"))
     finally:
-        ended.set()
+        stop.set()
         asking.join()
-    assert {status for status, _ in seen} == {200}
-    assert {answer for _, answer in seen} == {"1 bells", "2 drone"}
+    assert {status for status, _ in answers} == {200}
+    assert {answer for _, answer in answers} == {"1 bells", "2 drone"}
 
 
 @pytest.mark.parametrize("damage", ["weights", "another version's weights", "examples", "half examples", "missing"])
-def test_a_version_that_is_not_whole_leaves_the_old_one_serving(
+def test_a_damaged_version_leaves_the_old_one_in_service(
     client: httpx.Client, changing: Storage, picture: bytes, damage: str
 ) -> None:
     before = serving(client)
@@ -158,7 +157,7 @@ def test_a_version_that_is_not_whole_leaves_the_old_one_serving(
     elif damage == "examples":
         examples = artifact(changing, EXAMPLES)
         stored = bytearray(examples.read_bytes())
-        start = 8 + int.from_bytes(stored[:8], "little")  # behind the header
+        start = 8 + int.from_bytes(stored[:8], "little")  # after the header
         stored[start:] = bytes(len(stored) - start)
         examples.write_bytes(stored)
     elif damage == "half examples":
@@ -167,17 +166,17 @@ def test_a_version_that_is_not_whole_leaves_the_old_one_serving(
     else:
         weights.unlink()
     champion.promote(changing, version)
-    until(lambda: trouble(client) != "")
+    until(lambda: load_error(client) != "")
     answer = client.post("/v1/predict", content=picture)
     assert answer.status_code == 200
     assert answer.json()["model"]["version"] == before
     expected = {"examples": "differ by"}.get(damage, "cannot be loaded|not those|cannot be read")
-    assert any(word in trouble(client) for word in expected.split("|"))
+    assert any(word in load_error(client) for word in expected.split("|"))
     assert champion.rollback(changing) == (version, int(before))
-    until(lambda: trouble(client) == "")
+    until(lambda: load_error(client) == "")
 
 
-def test_a_rollback_brings_the_version_before_back(client: httpx.Client, changing: Storage, picture: bytes) -> None:
+def test_a_rollback_restores_the_previous_version(client: httpx.Client, changing: Storage, picture: bytes) -> None:
     champion.promote(changing, 1)
     champion.promote(changing, 2)
     until(lambda: serving(client) == "2")
@@ -196,12 +195,12 @@ def test_a_challenger_answers_its_share(client: httpx.Client, changing: Storage,
     answers = [client.post("/v1/predict", content=picture).json() for _ in range(40)]
     named = Counter((answer["model"]["version"], answer["genre"]) for answer in answers)
     assert set(named) == {(serving(client), "bells"), (str(version), "storm")}
-    assert named[str(version), "storm"] >= 8  # of 40 tosses; fewer come in 1 of 20 000 runs
+    assert named[str(version), "storm"] >= 8  # of 40 tosses; fewer occur in 1 of 20 000 runs
     assert client.get("/v1/model").json()["challenger"]["version"] == str(version)
 
 
-def test_changes_and_agreement_are_counted(client: httpx.Client) -> None:
-    """After the tests above, which changed the model and had a challenger."""
+def test_model_changes_and_agreement_are_counted(client: httpx.Client) -> None:
+    """Runs after the tests above, which changed the model and used a challenger."""
     ready = client.get("/readyz").json()
     names = {tag: f"raygenre/{ready[key]['version']}" for tag, key in (("model", "challenger"), ("champion", "model"))}
     for name, tags in (

@@ -1,53 +1,46 @@
-// Shows openapi.json to people, with nothing from another host.
+// Renders openapi.json as a page, without resources from other hosts.
 "use strict";
 
-function element(name, text = "", attributes = {}) {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.textContent = text;
-  return made;
-}
-
-function list(pairs) {
-  const made = element("dl");
-  for (const [term, meaning] of pairs) made.append(element("dt", term), element("dd", meaning));
-  return made;
+function definitions(pairs) {
+  const created = element("dl");
+  for (const [term, meaning] of pairs) created.append(element("dt", term), element("dd", meaning));
+  return created;
 }
 
 function schemas(document_, content = {}) {
-  const schema = content["application/json"]?.schema ?? {};
-  const references = schema.anyOf ?? [schema];
-  return references.filter((one) => one.$ref).map((one) => one.$ref.split("/").pop())
+  const response = content["application/json"]?.schema ?? {};
+  const references = response.anyOf ?? [response];
+  return references.filter((schema) => schema.$ref).map((schema) => schema.$ref.split("/").pop())
     .map((name) => [name, document_.components.schemas[name]]);
 }
 
 function describe(document_, path, method, operation) {
-  const part = element("section", "", { class: "path" });
-  part.append(element("h2", `${method.toUpperCase()} ${path}`), element("p", operation.description));
+  const section = element("section", "", { class: "path" });
+  section.append(element("h2", `${method.toUpperCase()} ${path}`), element("p", operation.description));
   if (operation.requestBody) {
-    part.append(element("h3", "Body"), element("p", operation.requestBody.description));
+    section.append(element("h3", "Body"), element("p", operation.requestBody.description));
   }
   if (operation.parameters) {
-    part.append(element("h3", "Parameters"));
-    part.append(list(operation.parameters.map((one) => [one.name, `${one.schema.type}, ${one.schema.default} by default`])));
+    section.append(element("h3", "Parameters"));
+    section.append(definitions(operation.parameters.map(({ name, schema }) => [name, `${schema.type}, default ${schema.default}`])));
   }
-  part.append(element("h3", "Answers"));
-  part.append(list(Object.entries(operation.responses).map(([status, one]) => [status, one.description])));
+  section.append(element("h3", "Responses"));
+  section.append(definitions(Object.entries(operation.responses).map(([status, response]) => [status, response.description])));
   for (const [name, schema] of schemas(document_, operation.responses["200"].content)) {
-    part.append(element("h3", name));
-    part.append(list(Object.entries(schema.properties).map(([key, one]) => [key, one.description ?? ""])));
-    if (schema.example) part.append(element("pre", JSON.stringify(schema.example, null, 1)));
+    section.append(element("h3", name));
+    section.append(definitions(Object.entries(schema.properties).map(([key, property]) => [key, property.description ?? ""])));
+    if (schema.example) section.append(element("pre", JSON.stringify(schema.example, null, 1)));
   }
-  return part;
+  return section;
 }
 
 async function show() {
-  const here = new URL(".", location.href).href;
+  const base = new URL(".", location.href).href;
   document.getElementById("examples").textContent = [
-    `curl --data-binary @song.mp3 ${here}v1/predict`,
-    `curl -F file=@one.mp3 -F file=@two.flac ${here}v1/predict`,
-    `curl --data-binary @song.mp3 "${here}v1/spectrogram?window=2" -o song.png`,
-    `curl -H "Authorization: Bearer KEY" ${here}v1/model`,
+    `curl --data-binary @song.mp3 ${base}v1/predict`,
+    `curl -F file=@one.mp3 -F file=@two.flac ${base}v1/predict`,
+    `curl --data-binary @song.mp3 "${base}v1/spectrogram?window=2" -o song.png`,
+    `curl -H "Authorization: Bearer KEY" ${base}v1/model`,
   ].join("\n");
   const paths = document.getElementById("paths");
   try {
@@ -59,7 +52,7 @@ async function show() {
       }
     }
   } catch (error) {
-    paths.append(element("p", `openapi.json cannot be had: ${error.message}`));
+    paths.append(element("p", `Loading openapi.json failed: ${error.message}`));
   }
 }
 

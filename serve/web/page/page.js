@@ -1,158 +1,160 @@
-// The page where a song is dropped: asks this server for its genre and its spectrogram, and shows both.
+// Sends a song to this server and shows its genre and spectrogram.
 "use strict";
 
 const at = (id) => document.getElementById(id);
 const percent = (share) => `${Math.round(100 * share)} %`;
-// Dark enough for white letters, and told apart by the colour-blind together with their order and label.
+// Dark enough for white text. Order and labels also distinguish the genres, for colour-blind readers.
 const COLOURS = ["#3b528b", "#b5367a", "#1f7a5c", "#a0520a", "#6a3fa0", "#8a6d00", "#0b6e99", "#a32c2c", "#4f5b66", "#2f6b1f"];
-const WAIT = 60_000; // ms
+const TIMEOUT = 60_000; // ms
 
-let file = null; // the one that is shown
-let facts = null; // of /v1/model
-let turn = 0; // of the request that counts; answers to older ones come too late
-let answered = null; // what is shown
-let pictures = new Map(); // the file's spectrograms that have been drawn: a stretch's number to its address
+let file = null; // the file in view
+let facts = null; // response of /v1/model
+let turn = 0; // number of the latest request; responses to earlier ones are ignored
+let answer = null; // the answer in view
+let pictures = new Map(); // the file's spectrograms so far: window number to object URL
 
-class Refusal extends Error {}
+class RequestError extends Error {}
 
 async function ask(path, options = {}) {
   const key = at("key").value.trim();
   const headers = key ? { Authorization: `Bearer ${key}` } : {};
   let response;
   try {
-    response = await fetch(path, { ...options, headers, signal: AbortSignal.timeout(WAIT) });
+    response = await fetch(path, { ...options, headers, signal: AbortSignal.timeout(TIMEOUT) });
   } catch (error) {
-    throw new Refusal(error.name === "TimeoutError" ? "The server took too long." : "The server cannot be reached.");
+    throw new RequestError(error.name === "TimeoutError" ? "The server did not answer in time." : "The server is unreachable.");
   }
   if (response.ok) return response;
   if (response.status === 401) {
     at("key-row").hidden = false;
-    throw new Refusal(key ? "The server does not know this API key." : "This server asks for an API key.");
+    throw new RequestError(key ? "The server rejected this API key." : "This server requires an API key.");
   }
-  let detail = `The server answered ${response.status}.`;
+  let detail = `The server responded with ${response.status}.`;
   try {
     detail = (await response.json()).detail;
-  } catch { /* Ray Serve's own answers are plain text */ }
-  throw new Refusal(response.status === 429 || response.status === 503 ? `The server is busy (${detail}).` : detail);
+  } catch { /* a response of a proxy in front of the server may not be JSON */ }
+  throw new RequestError(response.status === 429 || response.status === 503 ? `The server is busy (${detail}).` : detail);
 }
 
+// Rounds down, as players and raygenre/workflows/timeline.py do: 240.5 s is 4:00.
 function clock(seconds) {
-  const whole = Math.round(seconds);
+  const whole = Math.floor(seconds);
   return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
 }
 
-function ranked(probabilities) {
-  return Object.entries(probabilities).sort((one, other) => other[1] - one[1]);
+// Returns the windows with the overlap removed: the last one starts where the one before ends, as in timeline.py.
+// `inputStart` keeps the start of the network's input.
+function withoutOverlap(windows) {
+  return windows.map((part, index) => (
+    { ...part, start: Math.max(part.start, windows[index - 1]?.end ?? 0), inputStart: part.start }));
 }
 
-function element(name, attributes = {}, text = "") {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.textContent = text;
-  return made;
+function ranked(probabilities) {
+  return Object.entries(probabilities).sort(([, first], [, second]) => second - first);
 }
 
 function colour(genre, genres) {
   return COLOURS[genres.indexOf(genre) % COLOURS.length];
 }
 
-function say(text, busy = false) {
+function showStatus(text, busy = false) {
   at("status").textContent = text;
   document.body.classList.toggle("busy", busy);
 }
 
-function complain(text) {
-  say("");
+function showError(text) {
+  showStatus("");
   at("error").textContent = text;
   at("error").hidden = !text;
 }
 
 function showBars(probabilities) {
   const rows = ranked(probabilities).map(([genre, share], place) => {
-    const row = element("li", place ? {} : { class: "first" });
-    const track = element("span", { class: "track", "aria-hidden": "true" });
-    const fill = element("div", { class: "fill" });
+    const row = element("li", "", place ? {} : { class: "first" });
+    const track = element("span", "", { class: "track", "aria-hidden": "true" });
+    const fill = element("div", "", { class: "fill" });
     fill.style.width = `${100 * share}%`;
     track.append(fill);
-    row.append(element("span", {}, genre), track, element("span", { class: "share" }, percent(share)));
+    row.append(element("span", genre), track, element("span", percent(share), { class: "share" }));
     return row;
   });
   at("bars").replaceChildren(...rows);
 }
 
-async function draw(number) {
-  const drawn = pictures; // those of another file are another map
-  if (!drawn.has(number)) {
+async function fetchSpectrogram(number) {
+  const fetched = pictures; // another file has another map
+  if (!fetched.has(number)) {
     const response = await ask(`v1/spectrogram?window=${number}`, { method: "POST", body: file });
-    const address = URL.createObjectURL(await response.blob());
-    if (drawn !== pictures || drawn.has(number)) URL.revokeObjectURL(address); // too late, or drawn twice at once
-    else drawn.set(number, address);
+    const url = URL.createObjectURL(await response.blob());
+    if (fetched !== pictures || fetched.has(number)) URL.revokeObjectURL(url); // too late, or fetched twice at once
+    else fetched.set(number, url);
   }
-  return drawn.get(number);
+  return fetched.get(number);
 }
 
-async function showSpectrogram(stretch) {
+async function showSpectrogram(part) {
   const mine = turn;
-  const place = stretch ? `${clock(stretch.start)} to ${clock(stretch.end)}` : "the picture";
-  const picture = await draw(stretch ? stretch.number : 0);
+  const range = part ? `${clock(part.inputStart)} to ${clock(part.end)}` : "the whole picture";
+  const picture = await fetchSpectrogram(part ? part.number : 0);
   if (mine !== turn) return;
   at("spectrogram").src = picture;
-  at("spectrogram").alt = `Spectrogram, ${place}: time from left to right, pitch from bottom to top, brighter is louder`;
-  at("caption").textContent = `What the network sees: ${place}, time to the right, pitch upwards, bright is loud.`;
+  at("spectrogram").alt = `Spectrogram, ${range}: time from left to right, pitch from bottom to top, brighter is louder`;
+  at("caption").textContent = `Input of the network, ${range}: time from left to right, pitch from bottom to top, brighter is louder.`;
 }
 
-function forgetPictures() {
+function clearPictures() {
   at("spectrogram").removeAttribute("src");
-  for (const address of pictures.values()) URL.revokeObjectURL(address);
+  for (const url of pictures.values()) URL.revokeObjectURL(url);
   pictures = new Map();
 }
 
-function choose(number, answer) {
-  const stretch = answer.windows[number];
-  const whole = stretch === undefined;
-  [...at("timeline").children].forEach((button, place) => button.setAttribute("aria-pressed", String(place === number)));
-  showBars(whole ? answer.probabilities : stretch.probabilities);
-  at("bars-title").textContent = whole ? "How probable each genre is" : `From ${clock(stretch.start)} to ${clock(stretch.end)}`;
-  at("whole").hidden = whole;
-  showSpectrogram(whole ? answer.windows[0] : stretch).catch((error) => complain(error.message));
+// Shows one window of the answer, or the whole song for an index that has no window.
+function select(index) {
+  const part = answer.windows[index];
+  const isWhole = part === undefined;
+  [...at("timeline").children].forEach((button, place) => button.setAttribute("aria-pressed", String(place === index)));
+  showBars(isWhole ? answer.probabilities : part.probabilities);
+  at("bars-title").textContent = isWhole ? "Probability of each genre" : `From ${clock(part.start)} to ${clock(part.end)}`;
+  at("whole").hidden = isWhole;
+  showSpectrogram(isWhole ? answer.windows[0] : part).catch((error) => showError(error.message));
 }
 
-function showTimeline(answer) {
+function showTimeline() {
   const genres = facts ? facts.genres : Object.keys(answer.probabilities);
-  const buttons = answer.windows.map((stretch, number) => {
-    const label = `${clock(stretch.start)} to ${clock(stretch.end)}: ${stretch.genre}, ${percent(stretch.confidence)}`;
-    const first = number === 0 || answer.windows[number - 1].genre !== stretch.genre;
-    const attributes = { type: "button", "aria-label": label, title: label, "aria-pressed": "false", tabindex: number ? -1 : 0 };
-    const button = element("button", attributes, first ? stretch.genre : "");
-    button.style.background = colour(stretch.genre, genres);
-    button.addEventListener("click", () => { turn += 1; choose(number, answer); });
+  const buttons = answer.windows.map((part, index) => {
+    const label = `${clock(part.start)} to ${clock(part.end)}: ${part.genre}, ${percent(part.confidence)}`;
+    const isFirst = index === 0 || answer.windows[index - 1].genre !== part.genre;
+    const attributes = { type: "button", "aria-label": label, title: label, "aria-pressed": "false", tabindex: index ? -1 : 0 };
+    const button = element("button", isFirst ? part.genre : "", attributes);
+    button.style.background = colour(part.genre, genres);
+    button.addEventListener("click", () => { turn += 1; select(index); });
     return button;
   });
   at("timeline").replaceChildren(...buttons);
   at("timeline-part").hidden = buttons.length < 2;
-  for (const button of buttons) if (button.scrollWidth > button.clientWidth) button.textContent = ""; // the legend has it
-  at("begin").textContent = clock(answer.windows[0]?.start ?? 0); // silence is left out
+  for (const button of buttons) if (button.scrollWidth > button.clientWidth) button.textContent = ""; // the legend names the genre
+  at("begin").textContent = clock(answer.windows[0]?.start ?? 0); // not 0 if the song starts with silence
   at("end").textContent = clock(answer.windows.at(-1)?.end ?? 0);
-  const heard = genres.filter((genre) => answer.windows.some((stretch) => stretch.genre === genre));
-  at("legend").replaceChildren(...heard.map((genre) => {
-    const entry = element("span", {}, genre);
+  const present = genres.filter((genre) => answer.windows.some((part) => part.genre === genre));
+  at("legend").replaceChildren(...present.map((genre) => {
+    const entry = element("span", genre);
     entry.style.setProperty("--swatch", colour(genre, genres));
     return entry;
   }));
 }
 
-function show(answer) {
-  answered = answer;
-  const [[first, share], [second, next] = ["", 0]] = ranked(answer.probabilities);
+function show(response) {
+  answer = { ...response, windows: withoutOverlap(response.windows) };
+  const [[first, firstShare], [second, secondShare] = ["", 0]] = ranked(answer.probabilities);
   at("name").textContent = file.name;
-  at("genre").textContent = `${first}, ${percent(share)}`;
-  at("doubt").hidden = !answer.uncertain;
-  at("doubt").textContent = answer.uncertain
-    ? `The network is unsure: ${first} is a guess, and ${second} has ${percent(next)}.` : "";
+  at("genre").textContent = `${first}, ${percent(firstShare)}`;
+  at("uncertain").hidden = !answer.uncertain;
+  at("uncertain").textContent = answer.uncertain
+    ? `The network is uncertain: ${first} is a guess, ${second} has ${percent(secondShare)}.` : "";
   at("result").hidden = false; // before the timeline, which measures its labels
-  showTimeline(answer);
-  choose(-1, answer);
-  say(`Answered by ${answer.model.name} ${answer.model.version}`);
+  showTimeline();
+  select(-1);
+  showStatus(`Answered by ${answer.model.name} ${answer.model.version}`);
   at("genre").focus({ preventScroll: true });
 }
 
@@ -161,44 +163,44 @@ async function send(chosen) {
   turn += 1;
   const mine = turn;
   file = chosen;
-  forgetPictures();
-  complain("");
+  clearPictures();
+  showError("");
   at("result").hidden = true;
   if (facts && file.size > facts.most_bytes) {
-    complain(`${file.name} has ${(file.size / 1e6).toFixed(1)} MB; this server takes up to ${facts.most_bytes / 1e6} MB.`);
+    showError(`${file.name} is too large: ${(file.size / 1e6).toFixed(1)} MB; the limit is ${facts.most_bytes / 1e6} MB.`);
     return;
   }
-  say(`Listening to ${file.name}`, true);
+  showStatus(`Classifying ${file.name}`, true);
   try {
-    const answer = await (await ask("v1/predict", { method: "POST", body: file })).json();
-    if (mine === turn) show(answer);
+    const response = await (await ask("v1/predict", { method: "POST", body: file })).json();
+    if (mine === turn) show(response);
   } catch (error) {
     if (mine !== turn) return;
-    complain(error instanceof Refusal ? error.message : `The page failed: ${error.message}`);
+    showError(error instanceof RequestError ? error.message : `Error in the page: ${error.message}`);
   }
 }
 
-async function introduce() {
+async function loadModelFacts() {
   try {
     facts = await (await ask("v1/model")).json();
   } catch (error) {
-    complain(error.message);
+    showError(error.message);
     return;
   }
   const { model, genres, test_accuracy: accuracy, synthetic } = facts;
-  const right = accuracy === null ? "" : ` It names ${percent(accuracy)} of its test songs rightly.`;
-  const made = synthetic ? " It was trained on synthetic sounds, and knows nothing of music." : "";
-  at("facts").textContent = `The network ${model.name} ${model.version} looks at a song's spectrogram and `
-    + `knows ${genres.length} genres: ${genres.join(", ")}.${right}${made}`;
+  const tested = accuracy === null ? "" : ` Its test accuracy is ${percent(accuracy)}.`;
+  const warning = synthetic ? " It was trained on synthetic sounds, not on music." : "";
+  at("facts").textContent = `The network ${model.name} ${model.version} classifies the spectrogram of a song `
+    + `as one of ${genres.length} genres: ${genres.join(", ")}.${tested}${warning}`;
 }
 
 at("file").addEventListener("change", () => { send(at("file").files[0]); at("file").value = ""; });
 at("form").addEventListener("submit", (event) => {
   event.preventDefault();
-  complain("");
-  introduce().then(() => { if (facts && file) send(file); });
+  showError("");
+  loadModelFacts().then(() => { if (facts && file) send(file); });
 });
-at("whole").addEventListener("click", () => { turn += 1; choose(-1, answered); });
+at("whole").addEventListener("click", () => { turn += 1; select(-1); });
 document.addEventListener("dragover", (event) => { event.preventDefault(); document.body.classList.add("dragging"); });
 document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) document.body.classList.remove("dragging"); });
 document.addEventListener("drop", (event) => {
@@ -217,4 +219,4 @@ at("timeline").addEventListener("keydown", (event) => {
   buttons[next].tabIndex = 0;
   buttons[next].focus();
 });
-introduce();
+loadModelFacts();

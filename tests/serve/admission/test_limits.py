@@ -1,190 +1,169 @@
-"""What the endpoint refuses, over real HTTP: every limit, and nothing is ever a fault of the endpoint."""
+"""All limits follow from the settings: in replicas, in Ray's proxies and in the deployment's options."""
 
-import io
-import select
-import socket
-import struct
-import time
-import zlib
+import asyncio
+import os
+from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, cast
 
-import httpx
-import numpy as np
 import pytest
-from PIL import Image
+from starlette.types import Message, Receive, Scope, Send
 
-from raygenre.audio.synthesis import synthesise
-from tests.helpers.decoders import stopped_decoders
-from tests.helpers.serving import PORT
-from tests.helpers.sounds import encode, tone
+from serve.admission.concurrency import PredictionSlots
+from serve.admission.limits import Limits
+from serve.admission.upload import MemoryBudget
+from serve.admission.upload_slots import UploadSlots
+from serve.app import app
+from serve.errors import RefusalError
+from serve.inference.decoder_pool import DecoderPool
+from serve.inference.decoder_process import CrashError, DecoderProcess
+from serve.monitoring.metrics import Metrics
+from serve.network.proxy_middleware import middlewares
+from serve.settings import Settings
 
-WAV = encode(tone(440, seconds=4))
-
-
-def chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-def header(width: int, height: int) -> bytes:
-    return chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0))
-
-
-def png(width: int, height: int, data: bytes, *, before: bytes = b"") -> bytes:
-    start = b"\x89PNG\r\n\x1a\n" + before + header(width, height)
-    return start + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+RETRY_AFTER = 7  # s
+LIMITS = Limits.of(Settings(retry_after=RETRY_AFTER))
+RAISED_WITH_THE_QUEUE = {"predictions", "replica_requests", "proxy_requests"}
+AUDIO = b"fLaC"
 
 
-def jpeg() -> bytes:
-    Image.new("RGB", (432, 288)).save(buffer := io.BytesIO(), "JPEG")
-    return buffer.getvalue()
+class FakeMetrics:
+    """Metrics without Ray: every method does nothing."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_, **__: None
 
 
-def form(*parts: bytes, boundary: bytes = b"b", end: bytes = b"--b--\r\n") -> tuple[bytes, dict[str, str]]:
-    body = b"".join(b"--" + boundary + b"\r\n" + part + b"\r\n" for part in parts) + end
-    return body, {"content-type": f"multipart/form-data; boundary={boundary.decode()}"}
+METRICS = cast(Metrics, FakeMetrics())
 
 
-def part(data: bytes, name: bytes = b"file") -> bytes:
-    return b'Content-Disposition: form-data; name="' + name + b'"; filename="x"\r\n\r\n' + data
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment that `app` may change, and a registry that always has a champion."""
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    monkeypatch.setattr("serve.app.versions.current", lambda *_: "raygenre/1")
 
 
-def refusal(response: httpx.Response) -> tuple[int, str]:
-    """Check that an answer is problem details, and return its status and detail."""
-    assert response.headers["content-type"] == "application/problem+json"
-    problem = response.json()
-    assert problem["status"] == response.status_code
-    assert problem.keys() == {"type", "title", "status", "detail", "request_id"}
-    return response.status_code, problem["detail"]
+def deployment(settings: Settings) -> Any:
+    """The configuration that Ray Serve gets for the endpoint."""
+    return app(settings)._bound_deployment._deployment_config
 
 
-@pytest.mark.parametrize(
-    ("body", "status", "detail"),
-    [
-        (b"", 422, "empty"),
-        (b"not music at all", 415, "neither a PNG nor audio"),
-        (jpeg(), 415, "neither a PNG nor audio"),
-        (b"\x1f\x8b" + zlib.compress(bytes(100)), 415, "neither"),
-        (b"\x89PNG\r\n\x1a\n" + bytes(64), 422, "PNG"),
-        (png(60_000, 60_000, zlib.compress(bytes(1000))), 422, "60000×60000"),
-        (png(432, 288, zlib.compress(bytes(50_000_000))), 422, ""),
-        (png(60_000, 60_000, b"", before=chunk(b"tEXt", b"a\0b")), 422, "damaged"),
-        (png(60_000, 60_000, b"", before=header(432, 288)), 422, "60000×60000"),
-        (WAV[:40], 422, "FFmpeg"),
-        (b"ID3" + bytes(2000), 422, "FFmpeg"),
-        (encode(tone(440, seconds=1)), 422, "at least 3 s"),
-        (encode(tone(440, seconds=80), "flac", "flac"), 422, "over 70 s"),
-        (bytes(4_000_001), 413, "4 MB"),
-    ],
-    ids=lambda value: None if isinstance(value, bytes) else str(value),
-)
-@pytest.mark.parametrize("path", ["predict", "spectrogram"])
-def test_a_file_that_cannot_be_used_is_refused_with_the_reason(
-    endpoint: httpx.Client, path: str, body: bytes, status: int, detail: str
-) -> None:
-    found = refusal(endpoint.post(f"/v1/{path}", content=body))
-    assert found[0] == status
-    assert detail in found[1]
+def proxy_response(method: str, app: Callable[..., Any]) -> Message:
+    """The start of a response of a Ray proxy's middleware around an application."""
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    [middleware] = middlewares()
+    wrapped = middleware.cls(app, *middleware.args, **middleware.kwargs)
+
+    async def request() -> None:
+        await wrapped({"type": "http", "method": method, "headers": []}, receive, send)
+
+    asyncio.run(request())
+    return sent[0]
 
 
-def test_a_body_in_chunks_is_counted_as_it_comes(endpoint: httpx.Client) -> None:
-    """The answer is there, and the connection closed, long before all of it was sent."""
-    sent, answer = 0, b""
-    with socket.create_connection(("127.0.0.1", PORT), timeout=0.02) as connection:
-        connection.sendall(b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
-        while not answer and sent < 100_000_000:
-            try:
-                connection.sendall(b"10000\r\n" + bytes(0x10000) + b"\r\n")
-                sent += 0x10000
-                answer = connection.recv(65_536)
-            except TimeoutError:
-                continue
-    assert answer.startswith(b"HTTP/1.1 413 ")
-    assert b"connection: close" in answer.lower()
-    assert 4_000_000 < sent < 50_000_000
+def test_the_queue_length_raises_everything_in_front_of_it() -> None:
+    default, longer = (asdict(Limits.of(Settings(queue_length=length))) for length in (32, 132))
+    assert {name for name in default if default[name] != longer[name]} == RAISED_WITH_THE_QUEUE
+    for name in RAISED_WITH_THE_QUEUE:
+        assert longer[name] == default[name] + 100
 
 
-@pytest.mark.parametrize(
-    ("request_", "status", "detail"),
-    [
-        (form(), 422, "no part"),
-        (form(part(WAV, b"song")), 422, "not named"),
-        (form(b"Content-Type: audio/wav\r\n\r\n" + WAV), 422, "not named"),
-        (form(*[part(WAV)] * 4), 413, "more than 3 files"),
-        (form(part(WAV), end=b""), 422, "ends before"),
-        (form(part(WAV), end=b"--c--"), 422, "ends before"),
-        (form(part(WAV), part(b"text")), 415, "file 2 of 2: "),
-        (form(part(b"")), 422, "empty"),
-        ((b"no form", {"content-type": "multipart/form-data; boundary=b"}), 422, "damaged"),
-        ((b"--b", {"content-type": "multipart/form-data"}), 422, "no boundary"),
-        ((b"--b", {"content-type": f"multipart/form-data; boundary={'b' * 71}"}), 422, "no boundary"),
-        (form(b"X: " + b"y" * 100_000 + b"\r\n\r\n"), 422, "damaged"),
-    ],
-)
-def test_a_form_that_cannot_be_used_is_refused_with_the_reason(
-    endpoint: httpx.Client, request_: tuple[bytes, dict[str, str]], status: int, detail: str
-) -> None:
-    body, headers = request_
-    found = refusal(endpoint.post("/v1/predict", content=body, headers=headers))
-    assert found[0] == status
-    assert detail in found[1]
+@pytest.mark.parametrize("queue_length", [1, 32, 500])
+def test_no_limit_in_front_of_the_queue_is_below_it(queue_length: int) -> None:
+    limits = Limits.of(Settings(queue_length=queue_length))
+    assert limits.replica_requests > limits.predictions + limits.uploads
+    assert limits.proxy_requests > limits.replica_requests + limits.proxy_queue
 
 
-@pytest.mark.parametrize("window", ["-1", "x", "10001", "1.5", "0&window=y"])
-def test_a_window_that_makes_no_sense_is_refused(endpoint: httpx.Client, window: str) -> None:
-    status, detail = refusal(endpoint.post(f"/v1/spectrogram?window={window}", content=WAV))
-    assert status == 422
-    assert "window" in detail
+def test_the_default_limits() -> None:
+    limits = Limits.of(Settings())
+    assert (limits.predictions, limits.uploads, limits.replica_requests) == (32, 24, 64)
+    assert (limits.proxy_queue, limits.proxy_requests, limits.retry_after) == (16, 96, 2)
 
 
-def test_two_files_are_not_drawn_at_a_time(endpoint: httpx.Client) -> None:
-    assert refusal(endpoint.post("/v1/spectrogram", files=[("file", WAV), ("file", WAV)]))[0] == 422
+@pytest.mark.usefixtures("environment")
+def test_the_deployment_takes_its_options_from_the_limits(tmp_path: Path) -> None:
+    settings = Settings(storage=str(tmp_path), queue_length=132, retry_after=RETRY_AFTER)
+    limits, config = Limits.of(settings), deployment(settings)
+    assert config.max_ongoing_requests == limits.replica_requests == 164
+    assert config.max_queued_requests == limits.proxy_queue
+    assert config.backpressure_config.retry_after_s == RETRY_AFTER
 
 
-def test_a_body_that_does_not_come_in_time_is_not_waited_for(endpoint: httpx.Client) -> None:
-    started = time.monotonic()
-    with socket.create_connection(("127.0.0.1", PORT), timeout=30) as connection:
-        connection.sendall(b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nslow")
-        answer = connection.recv(65_536)
-    assert answer.startswith(b"HTTP/1.1 408 ")
-    assert 4 < time.monotonic() - started < 20
-    assert endpoint.get("/healthz").status_code == 200
+@pytest.mark.usefixtures("environment")
+def test_proxies_get_the_limits_of_the_application(tmp_path: Path) -> None:
+    settings = Settings(storage=str(tmp_path), queue_length=132, retry_after=RETRY_AFTER)
+    app(settings)
+    [middleware] = middlewares()
+    limits = cast(Limits, middleware.kwargs["limits"])
+    assert (limits.proxy_requests, limits.retry_after) == (Limits.of(settings).proxy_requests, RETRY_AFTER)
 
 
-def test_an_answer_that_is_not_ready_in_time_is_not_waited_for(endpoint: httpx.Client, song: bytes) -> None:
-    with stopped_decoders():
-        started = time.monotonic()
-        response = endpoint.post("/v1/predict", content=song)
-    assert refusal(response) == (503, "the answer was not ready within 5 s")
-    assert response.headers["retry-after"] == "2"
-    assert 4 < time.monotonic() - started < 20
-    assert endpoint.post("/v1/predict", content=song).status_code == 200
+def test_refusals_in_a_replica_have_the_configured_retry_after() -> None:
+    predictions, memory = PredictionSlots(replace(LIMITS, predictions=1), METRICS), MemoryBudget(LIMITS)
+    refusals: list[RefusalError] = []
+    with predictions.slot(), pytest.raises(RefusalError) as too_many:
+        predictions.check()
+    with memory.reservation() as reservation, pytest.raises(RefusalError) as no_memory:
+        reservation.add(LIMITS.memory_bytes + 1)
+    refusals += [too_many.value, no_memory.value, asyncio.run(replaced_upload())]
+    assert [refusal.status for refusal in refusals] == [429, 503, 429]
+    assert {refusal.headers["Retry-After"] for refusal in refusals} == {str(RETRY_AFTER)}
 
 
-def test_clients_that_send_slowly_shut_nobody_out(endpoint: httpx.Client, picture: bytes) -> None:
-    """More of them than a replica and its proxy have places."""
-    with ExitStack() as open_:
-        slow = [open_.enter_context(socket.create_connection(("127.0.0.1", PORT), timeout=10)) for _ in range(100)]
-        for connection in slow:
-            connection.sendall(b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nslow")
-        time.sleep(1)  # until as many as may come in are left
-        for _ in range(5):
-            assert endpoint.get("/readyz").status_code == 200
-            assert endpoint.get("/").status_code == 200
-            assert endpoint.post("/v1/predict", content=picture).status_code == 200
-        answers = [connection.recv(12) for connection in select.select(slow, [], [], 0)[0]]
-        assert set(answers) == {b"HTTP/1.1 429"}
-        assert len(answers) >= 100 - 24
+async def replaced_upload() -> RefusalError:
+    """The refusal of an upload that another one replaces."""
+    uploads = UploadSlots(replace(LIMITS, uploads=1))
+    try:
+        async with uploads.slot(), uploads.slot():
+            await asyncio.sleep(60)
+    except RefusalError as refusal:
+        return refusal
+    raise AssertionError("both uploads were accepted")
 
 
-def test_a_client_that_leaves_does_no_harm(endpoint: httpx.Client, picture: bytes) -> None:
-    for _ in range(5):
-        with socket.create_connection(("127.0.0.1", PORT), timeout=30) as connection:
-            connection.sendall(b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nbye")
-    assert endpoint.post("/v1/predict", content=picture).status_code == 200
+@pytest.mark.parametrize("error", [CrashError("SIGKILL"), OSError("no memory")])
+def test_refusals_of_the_decoders_have_the_same_retry_after(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(DecoderProcess, "decode", fail)
+    with ExitStack() as stack:
+        decoders = DecoderPool(1, METRICS, LIMITS)
+        stack.callback(decoders.close)
+        with pytest.raises(RefusalError) as refusal:
+            asyncio.run(decoders.song(AUDIO))
+    assert (refusal.value.status, refusal.value.headers) == (503, {"Retry-After": str(RETRY_AFTER)})
 
 
-def test_more_windows_than_a_batch_holds_are_answered(endpoint: httpx.Client) -> None:
-    samples = np.concatenate([synthesise("bells", seed=1), synthesise("storm", seed=1)])
-    song = encode(samples, "mp3", "libmp3lame")
-    predictions = endpoint.post("/v1/predict", files=[("file", song)] * 3).json()["predictions"]
-    assert [len(answer["windows"]) for answer in predictions] == [2, 2, 2]
+@pytest.mark.parametrize("status", [408, 429, 503, None])
+def test_refusals_in_proxies_have_the_same_retry_after(status: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAYGENRE_RETRY_AFTER", str(RETRY_AFTER))
+
+    async def ray(scope: Scope, receive: Receive, send: Send) -> None:
+        if status:
+            headers = [(b"content-type", b"text/plain")]
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+
+    assert dict(proxy_response("GET", ray)["headers"])[b"retry-after"] == str(RETRY_AFTER).encode()
+
+
+def test_a_full_proxy_names_the_retry_after_of_its_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAYGENRE_RETRY_AFTER", str(RETRY_AFTER))
+    monkeypatch.setattr("serve.admission.proxy_slots.ProxySlots.is_full", True)
+
+    async def ray(scope: Scope, receive: Receive, send: Send) -> None:
+        raise AssertionError("a refused request is passed on")
+
+    start = proxy_response("POST", ray)
+    assert (start["status"], dict(start["headers"])[b"retry-after"]) == (429, str(RETRY_AFTER).encode())

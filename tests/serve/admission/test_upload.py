@@ -1,8 +1,9 @@
-"""Bodies as they come in, without a server: a request is a list of parts."""
+"""Reading request bodies, without a server: a request is a list of parts."""
 
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -10,27 +11,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 
+from serve.admission.limits import Limits
 from serve.admission.upload import MemoryBudget, read_files
 from serve.admission.upload_slots import UploadSlots
 from serve.errors import RefusalError
 from serve.settings import Settings
 
-SETTINGS = Settings(most_bytes=1000, most_files=3)
+LIMITS = Limits.of(Settings(most_bytes=1000, most_files=3, most_held_bytes=10_000, retry_after=7))
 FORM = "multipart/form-data; boundary=b"
 
 
 def read(
-    parts: Sequence[bytes], content_type: str = "", length: str = "", held: MemoryBudget | None = None
+    parts: Sequence[bytes], content_type: str = "", length: str = "", memory: MemoryBudget | None = None
 ) -> list[bytes]:
-    waiting = list(parts)
+    remaining = list(parts)
 
     async def receive() -> dict[str, object]:
-        return {"type": "http.request", "body": waiting.pop(0), "more_body": bool(waiting)}
+        return {"type": "http.request", "body": remaining.pop(0), "more_body": bool(remaining)}
 
     headers = [(b"content-type", content_type.encode()), (b"content-length", length.encode())]
     request = Request({"type": "http", "headers": headers}, receive)
-    with (held or MemoryBudget(10_000, 1)).account() as account:
-        return asyncio.run(read_files(request, SETTINGS, account))
+    with (memory or MemoryBudget(LIMITS)).reservation() as reservation:
+        return asyncio.run(read_files(request, LIMITS, reservation))
 
 
 def cut(data: bytes, places: Sequence[int]) -> list[bytes]:
@@ -44,21 +46,21 @@ def form(*files: bytes) -> bytes:
 
 
 @given(st.lists(st.binary(max_size=200), min_size=1, max_size=3), st.lists(st.integers(0, 10_000), max_size=20))
-def test_a_form_is_the_same_however_it_is_cut(files: list[bytes], places: list[int]) -> None:
+def test_a_form_is_parsed_the_same_however_it_is_split(files: list[bytes], places: list[int]) -> None:
     files = [file.replace(b"\r\n--b", b"") for file in files]
-    if len(form(*files)) <= SETTINGS.most_bytes:
+    if len(form(*files)) <= LIMITS.body_bytes:
         assert read(cut(form(*files), places), FORM) == files
 
 
 @given(st.binary(max_size=400), st.lists(st.integers(0, 10_000), max_size=5))
-def test_no_form_is_a_fault(junk: bytes, places: list[int]) -> None:
+def test_no_form_causes_an_unexpected_error(junk: bytes, places: list[int]) -> None:
     for data in (junk, b"--b\r\n" + junk, form(junk)[:-4] + junk, b"--b\r\n" + junk + b"\r\n\r\n\r\n--b--"):
         with suppress(RefusalError):
             read(cut(data, places), FORM)
 
 
 @pytest.mark.parametrize("content_type", ["", FORM])
-def test_the_limit_counts_what_comes_and_what_is_announced(content_type: str) -> None:
+def test_the_size_limit_counts_received_and_announced_bytes(content_type: str) -> None:
     body = form(bytes(1000)) if content_type else bytes(1001)
     for parts, length in ((cut(body, range(0, 1000, 100)), ""), ([b""], "1001"), ([body], "5")):
         with pytest.raises(RefusalError) as refusal:
@@ -67,26 +69,26 @@ def test_the_limit_counts_what_comes_and_what_is_announced(content_type: str) ->
     assert read([bytes(1000)], "audio/wav", "1000") == [bytes(1000)]
 
 
-def test_what_all_bodies_hold_is_bounded_and_given_back() -> None:
-    held = MemoryBudget(1500, 7)
-    with held.account() as other:
-        other.add(800)
-        assert read([bytes(700)], held=held) == [bytes(700)]
-        assert held.bytes == 800
+def test_the_memory_of_all_bodies_is_limited_and_released() -> None:
+    memory = MemoryBudget(replace(LIMITS, memory_bytes=1500))
+    with memory.reservation() as reservation:
+        reservation.add(800)
+        assert read([bytes(700)], memory=memory) == [bytes(700)]
+        assert memory.bytes == 800
         with pytest.raises(RefusalError) as refusal:
-            read([bytes(400), bytes(301)], held=held)
+            read([bytes(400), bytes(301)], memory=memory)
         assert (refusal.value.status, refusal.value.headers) == (503, {"Retry-After": "7"})
-        assert held.bytes == 800
-    assert held.bytes == 0
+        assert memory.bytes == 800
+    assert memory.bytes == 0
 
 
-def test_whoever_sends_longest_makes_room() -> None:
-    """Three that never end, one that ends at once, and one that was done before."""
+def test_the_longest_running_upload_is_refused() -> None:
+    """Of three slow uploads, the oldest two are refused; a fast one before and one after them succeed."""
     headers: list[dict[str, str]] = []
 
-    async def send(arrivals: UploadSlots, seconds: float) -> int:
+    async def send(uploads: UploadSlots, seconds: float) -> int:
         try:
-            async with arrivals.one():
+            async with uploads.slot():
                 await asyncio.sleep(seconds)
         except RefusalError as refusal:
             headers.append(refusal.headers)
@@ -94,22 +96,22 @@ def test_whoever_sends_longest_makes_room() -> None:
         return 200
 
     async def crowd() -> list[int]:
-        arrivals = UploadSlots(2, 7)
-        assert await send(arrivals, 0) == 200
+        uploads = UploadSlots(replace(LIMITS, uploads=2))
+        assert await send(uploads, 0) == 200
         slow = []
         for _ in range(3):
-            slow.append(asyncio.ensure_future(send(arrivals, 0.5)))
+            slow.append(asyncio.ensure_future(send(uploads, 0.5)))
             await asyncio.sleep(0.01)
-        quick = await send(arrivals, 0)
-        return [quick, *await asyncio.gather(*slow)]
+        fast = await send(uploads, 0)
+        return [fast, *await asyncio.gather(*slow)]
 
     assert asyncio.run(crowd()) == [200, 429, 429, 200]
     assert headers == [{"Retry-After": "7", "Connection": "close"}] * 2
 
 
-def test_a_time_limit_around_a_body_is_not_taken_for_its_place() -> None:
+def test_a_timeout_around_an_upload_slot_stays_a_timeout() -> None:
     async def send() -> None:
-        async with asyncio.timeout(0.01), UploadSlots(2, 7).one():
+        async with asyncio.timeout(0.01), UploadSlots(LIMITS).slot():
             await asyncio.sleep(5)
 
     with pytest.raises(TimeoutError):

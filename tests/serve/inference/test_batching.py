@@ -1,4 +1,4 @@
-"""Batches are what came in meanwhile, in fair turns, and one network's failure is no other's."""
+"""Batches contain what arrived in the meantime, in fair turns, and a failing network fails only its own songs."""
 
 import asyncio
 import threading
@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from raygenre.model.classifier import Classifier
 from raygenre.model.network import GenreCNN, ModelConfig
-from serve.inference.batching import Batcher, ForwardError
+from serve.inference.batching import Batcher, BatchError
 from serve.monitoring.metrics import Metrics
 
 
 @dataclass
-class MemoryBudget:
-    """A classifier whose network waits before each batch until it is let go, and what it was given."""
+class PausedClassifier:
+    """A classifier whose network pauses before each batch, and the sizes of its batches."""
 
     classifier: Classifier
     go: threading.Event = field(default_factory=threading.Event)
@@ -39,11 +39,11 @@ def small(genres: int = 2) -> Classifier:
 
 
 @pytest.fixture
-def held() -> Iterator[MemoryBudget]:
-    made = MemoryBudget(small())
-    made.classifier.model.register_forward_pre_hook(made.wait)
-    yield made
-    made.go.set()
+def paused() -> Iterator[PausedClassifier]:
+    paused = PausedClassifier(small())
+    paused.classifier.model.register_forward_pre_hook(paused.wait)
+    yield paused
+    paused.go.set()
 
 
 @pytest.fixture
@@ -55,84 +55,82 @@ def windows(number: int, seed: int = 0) -> NDArray[np.uint8]:
     return np.random.default_rng(seed).integers(0, 256, (number, 128, 333), dtype=np.uint8)
 
 
-async def under_way(held: MemoryBudget, forward: Batcher, number: int) -> "asyncio.Task[NDArray[np.float32]]":
-    """Begin a song, and return once the network has its first batch."""
-    task = asyncio.ensure_future(forward(held.classifier, windows(number)))
-    assert await asyncio.to_thread(held.entered.wait, 60)
+async def start(paused: PausedClassifier, batcher: Batcher, number: int) -> "asyncio.Task[NDArray[np.float32]]":
+    """Start a song, and return once the network has its first batch."""
+    task = asyncio.ensure_future(batcher(paused.classifier, windows(number)))
+    assert await asyncio.to_thread(paused.entered.wait, 60)
     return task
 
 
-def test_what_came_in_meanwhile_is_one_batch(held: MemoryBudget, metrics: Metrics) -> None:
+def test_requests_during_a_batch_form_the_next_one(paused: PausedClassifier, metrics: Metrics) -> None:
     async def ask() -> list[Any]:
-        forward = Batcher(4, metrics)
-        first = await under_way(held, forward, 1)
-        others = [asyncio.ensure_future(forward(held.classifier, windows(1, seed))) for seed in range(1, 7)]
-        await asyncio.sleep(0)  # they begin
-        held.go.set()
+        batcher = Batcher(4, metrics)
+        first = await start(paused, batcher, 1)
+        others = [asyncio.ensure_future(batcher(paused.classifier, windows(1, seed))) for seed in range(1, 7)]
+        await asyncio.sleep(0)  # they are queued
+        paused.go.set()
         return await asyncio.gather(first, *others)
 
-    found = asyncio.run(ask())
-    assert held.batches == [1, 4, 2]
-    for seed, rows in enumerate(found):
-        assert rows == pytest.approx(held.classifier.probabilities(windows(1, seed)), abs=1e-6)
+    results = asyncio.run(ask())
+    assert paused.batches == [1, 4, 2]
+    for seed, rows in enumerate(results):
+        assert rows == pytest.approx(paused.classifier.probabilities(windows(1, seed)), abs=1e-6)
 
 
-def test_a_long_song_does_not_hold_up_a_short_one(held: MemoryBudget, metrics: Metrics) -> None:
+def test_a_long_song_does_not_delay_a_short_one(paused: PausedClassifier, metrics: Metrics) -> None:
     async def ask() -> tuple[bool, NDArray[np.float32]]:
-        forward = Batcher(2, metrics)
-        long = await under_way(held, forward, 30)
-        short = asyncio.ensure_future(forward(held.classifier, windows(1, 1)))
+        batcher = Batcher(2, metrics)
+        long = await start(paused, batcher, 30)
+        short = asyncio.ensure_future(batcher(paused.classifier, windows(1, 1)))
         await asyncio.sleep(0)
-        held.go.set()
+        paused.go.set()
         await short
-        batches = len(held.batches)
+        batches = len(paused.batches)
         assert not long.done()
         return batches <= 4, await long
 
     soon, rows = asyncio.run(ask())
     assert soon
-    assert rows == pytest.approx(held.classifier.probabilities(windows(30)), abs=1e-6)  # in their order
+    assert rows == pytest.approx(paused.classifier.probabilities(windows(30)), abs=1e-6)  # in order
 
 
-def test_a_network_that_fails_costs_its_own_songs_alone(held: MemoryBudget, metrics: Metrics) -> None:
+def test_a_failing_network_fails_only_its_own_songs(paused: PausedClassifier, metrics: Metrics) -> None:
     broken = small(3)
-    broken.model.classifier = torch.nn.Sequential(
-        torch.nn.Linear(5, 3)
-    )  # the layer before it has another number of units
+    broken.model.classifier = torch.nn.Sequential(torch.nn.Linear(5, 3))  # does not fit the layer before
 
     async def ask() -> list[Any]:
-        forward = Batcher(8, metrics)
-        first = await under_way(held, forward, 1)
-        others = [forward(broken, windows(2)), forward(held.classifier, windows(2, 1)), forward(broken, windows(1))]
-        waiting = [asyncio.ensure_future(other) for other in others]
+        batcher = Batcher(8, metrics)
+        first = await start(paused, batcher, 1)
+        others = [batcher(broken, windows(2)), batcher(paused.classifier, windows(2, 1)), batcher(broken, windows(1))]
+        waiting = [asyncio.ensure_future(result) for result in others]
         await asyncio.sleep(0)
-        held.go.set()
+        paused.go.set()
         return await asyncio.gather(first, *waiting, return_exceptions=True)
 
-    first, failed, answered, also = asyncio.run(ask())
-    assert isinstance(failed, ForwardError)
-    assert isinstance(also, ForwardError)
+    first, failed, answered, also_failed = asyncio.run(ask())
+    assert isinstance(failed, BatchError)
+    assert isinstance(also_failed, BatchError)
     assert len(first) == 1
     assert len(answered) == 2
 
 
-def test_windows_that_nobody_waits_for_are_dropped(held: MemoryBudget, metrics: Metrics) -> None:
+def test_windows_of_cancelled_requests_are_dropped(paused: PausedClassifier, metrics: Metrics) -> None:
     async def ask() -> None:
-        forward = Batcher(2, metrics)
-        first = await under_way(held, forward, 1)
-        left = asyncio.ensure_future(forward(held.classifier, windows(20)))
+        batcher = Batcher(2, metrics)
+        first = await start(paused, batcher, 1)
+        cancelled = asyncio.ensure_future(batcher(paused.classifier, windows(20)))
         await asyncio.sleep(0)
-        left.cancel()
-        last = asyncio.ensure_future(forward(held.classifier, windows(1, 1)))
+        cancelled.cancel()
+        last = asyncio.ensure_future(batcher(paused.classifier, windows(1, 1)))
         await asyncio.sleep(0.01)
-        held.go.set()
+        paused.go.set()
         await asyncio.gather(first, last)
 
     asyncio.run(ask())
-    assert held.batches == [1, 1]
+    assert paused.batches == [1, 1]
 
 
-def test_several_threads_answer_one_song(metrics: Metrics) -> None:
+def test_several_threads_classify_one_song(metrics: Metrics) -> None:
     classifier = small()
     rows = asyncio.run(Batcher(2, metrics, threads=3)(classifier, windows(40)))
     assert rows == pytest.approx(classifier.probabilities(windows(40)), abs=1e-6)

@@ -1,4 +1,4 @@
-"""Decoding that nobody waits for any more comes to an end, and a decoder that crashes takes nothing with it."""
+"""Decoding stops when its request ends, and a decoder crash affects only its own file."""
 
 import asyncio
 import os
@@ -13,9 +13,10 @@ import pytest
 from raygenre.audio.decoding import decode
 from raygenre.audio.synthesis import synthesise
 from raygenre.spectrogram.song import read
+from serve.admission.limits import Limits, LimitSettings
 from serve.errors import RefusalError
-from serve.inference.decoder_pool import Decoder
-from serve.inference.decoder_process import LED_ASTRAY, CrashError, DecoderProcess
+from serve.inference.decoder_pool import DecoderPool
+from serve.inference.decoder_process import UNEXPECTED_ERROR, CrashError, DecoderProcess
 from serve.monitoring.metrics import Metrics
 from tests.helpers.processes import children
 from tests.helpers.sounds import encode, tone
@@ -23,19 +24,23 @@ from tests.helpers.sounds import encode, tone
 
 @pytest.fixture(scope="module")
 def long_song() -> bytes:
-    """Seven minutes, which take over a second to decode."""
+    """A song of seven minutes, which takes over a second to decode."""
     return encode(np.tile(synthesise("bells", seed=0), 14), "mp3", "libmp3lame")
 
 
+def new_pool(size: int, *, most_seconds: float) -> DecoderPool:
+    return DecoderPool(size, Metrics(), Limits.of(LimitSettings(most_seconds=most_seconds)))
+
+
 @pytest.fixture
-def decoder(ray_cluster: None) -> Iterator[Decoder]:
-    made = Decoder(2, Metrics(), longest_seconds=1800)
-    yield made
-    made.close()
+def decoders(ray_cluster: None) -> Iterator[DecoderPool]:
+    pool = new_pool(2, most_seconds=1800)
+    yield pool
+    pool.close()
 
 
-def decoding() -> list[int]:
-    """Ids of the decoders that this process has started."""
+def decoder_pids() -> list[int]:
+    """Process ids of this process's decoders."""
     return [
         pid
         for pid in children(os.getpid())
@@ -44,13 +49,13 @@ def decoding() -> list[int]:
 
 
 def ticks(pid: int) -> int:
-    """CPU time of a process, in the system's ticks."""
+    """CPU time of a process, in clock ticks."""
     return sum(map(int, Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]))
 
 
 async def busy() -> int:
-    """The id of a decoder that has something to do, once there is one."""
-    before = {pid: ticks(pid) for pid in decoding()}
+    """Wait until a decoder is working, and return its process id."""
+    before = {pid: ticks(pid) for pid in decoder_pids()}
     while True:
         await asyncio.sleep(0.01)
         for pid in before:
@@ -58,61 +63,61 @@ async def busy() -> int:
                 return pid
 
 
-def test_samples_are_those_of_this_process(long_song: bytes) -> None:
+def test_a_decoder_process_returns_the_same_samples(long_song: bytes) -> None:
     process = DecoderProcess()
     for file in (encode(tone(440, seconds=4)), long_song):
-        assert np.array_equal(process.decode(file, longest_seconds=1800, patience=60), decode(file))
-    assert not process.spent
+        assert np.array_equal(process.decode(file, longest_seconds=1800, timeout_seconds=60), decode(file))
+    assert not process.is_spent
     process.end()
-    assert process.spent
+    assert process.is_spent
 
 
-def test_a_song_is_what_the_library_makes_of_it(decoder: Decoder) -> None:
+def test_a_song_equals_that_of_the_library(decoders: DecoderPool) -> None:
     for file in (encode(tone(440, seconds=70)), encode(tone(440, seconds=4), "mp3", "libmp3lame")):
-        mine, theirs = asyncio.run(decoder.song(file)), read(file)
-        assert np.array_equal(mine.levels, theirs.levels)
-        assert mine.times == theirs.times
+        song, expected = asyncio.run(decoders.song(file)), read(file)
+        assert np.array_equal(song.levels, expected.levels)
+        assert song.times == expected.times
 
 
-def test_a_file_that_nobody_waits_for_costs_no_more(decoder: Decoder, long_song: bytes) -> None:
-    async def leave() -> None:
-        waiting = [asyncio.ensure_future(decoder.song(long_song)) for _ in range(5)]
+def test_decoding_stops_when_the_request_is_cancelled(decoders: DecoderPool, long_song: bytes) -> None:
+    async def cancel() -> None:
+        waiting = [asyncio.ensure_future(decoders.song(long_song)) for _ in range(5)]
         pid = await busy()
         for task in waiting:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
-        assert (await decoder.song(encode(tone(440, seconds=4)))).levels.shape == (1, 128, 333)
-        assert pid not in decoding()
-        assert len(decoding()) == 2
-        assert all(ticks(pid) < 200 for pid in decoding())  # no one goes on with what was left
+        assert (await decoders.song(encode(tone(440, seconds=4)))).levels.shape == (1, 128, 333)
+        assert pid not in decoder_pids()
+        assert len(decoder_pids()) == 2
+        assert all(ticks(pid) < 200 for pid in decoder_pids())  # no decoder continues with a cancelled file
 
-    asyncio.run(leave())
+    asyncio.run(cancel())
 
 
-def test_no_more_files_are_decoded_at_a_time_than_there_are_decoders(decoder: Decoder, long_song: bytes) -> None:
+def test_files_decoded_at_a_time_are_limited_to_the_decoders(decoders: DecoderPool, long_song: bytes) -> None:
     async def crowd() -> int:
-        waiting = [asyncio.ensure_future(decoder.song(long_song)) for _ in range(6)]
+        waiting = [asyncio.ensure_future(decoders.song(long_song)) for _ in range(6)]
         await busy()
-        found = len(decoding())
+        number = len(decoder_pids())
         for task in waiting:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
-        return found
+        return number
 
     assert asyncio.run(crowd()) == 2
 
 
-def test_a_decoder_that_ended_with_nothing_to_do_costs_nothing(decoder: Decoder) -> None:
-    for pid in decoding():
+def test_a_decoder_killed_while_idle_costs_no_file(decoders: DecoderPool) -> None:
+    for pid in decoder_pids():
         os.kill(pid, signal.SIGKILL)
-        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # its owner is still to find out
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # the pool has not noticed yet
     for _ in range(3):
-        assert asyncio.run(decoder.song(encode(tone(440, seconds=4)))).levels.shape == (1, 128, 333)
+        assert asyncio.run(decoders.song(encode(tone(440, seconds=4)))).levels.shape == (1, 128, 333)
 
 
 @pytest.fixture
-def odd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Decoders that start while this counts do with a file as its first word says."""
+def fake_codec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decoders started during the test allocate memory or fail, as the first word of a file says."""
     (tmp_path / "sitecustomize.py").write_text(
         "import numpy\n"
         "from raygenre import audio\n"
@@ -121,108 +126,106 @@ def odd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "    if word == b'take':\n"
         "        bytearray(int(size))\n"
         "    if word == b'fail':\n"
-        "        raise RuntimeError('a codec of its own mind')\n"
+        "        raise RuntimeError('an unexpected error')\n"
         "    return numpy.zeros(4, numpy.float32)\n"
         "audio.decode = decode\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
 
 
-@pytest.mark.usefixtures("odd")
-def test_a_file_gets_as_much_memory_as_the_longest_sound_takes() -> None:
+@pytest.mark.usefixtures("fake_codec")
+def test_a_file_gets_as_much_memory_as_the_longest_audio_needs() -> None:
     process = DecoderProcess()
     for size, fits in ((500_000_000, True), (4_000_000_000, False)):
         if fits:
-            assert len(process.decode(b"take %d" % size, longest_seconds=9, patience=60)) == 4
+            assert len(process.decode(b"take %d" % size, longest_seconds=9, timeout_seconds=60)) == 4
         else:
-            with pytest.raises(CrashError, match=LED_ASTRAY):
-                process.decode(b"take %d" % size, longest_seconds=9, patience=60)
+            with pytest.raises(CrashError, match=UNEXPECTED_ERROR):
+                process.decode(b"take %d" % size, longest_seconds=9, timeout_seconds=60)
     process.end()
 
 
-@pytest.mark.usefixtures("odd")
-def test_a_file_that_decoding_fails_over_in_an_unknown_way_is_told_so(
-    ray_cluster: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    decoder = Decoder(1, Metrics(), longest_seconds=9)
+@pytest.mark.usefixtures("fake_codec")
+def test_an_unexpected_decoding_error_is_reported_as_422(ray_cluster: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoders = new_pool(1, most_seconds=9)
     monkeypatch.setattr("serve.inference.decoder_pool.sniff", lambda file: "audio")
     with pytest.raises(RefusalError, match="convert it") as refusal:
-        asyncio.run(decoder.song(b"fail"))
+        asyncio.run(decoders.song(b"fail"))
     assert refusal.value.status == 422
-    with pytest.raises(RefusalError, match="at least 3 s"):  # by another decoder, which gave what it was asked for
-        asyncio.run(decoder.song(b"give"))
-    decoder.close()
+    with pytest.raises(RefusalError, match="at least 3 s"):  # by a new decoder, whose fake codec returns 4 samples
+        asyncio.run(decoders.song(b"give"))
+    decoders.close()
 
 
-def test_a_decoder_is_not_told_what_the_replica_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_decoder_does_not_inherit_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     secrets = ("RAYGENRE_API_KEYS", "MLFLOW_TRACKING_TOKEN", "AWS_SECRET_ACCESS_KEY", "RAY_AUTH_TOKEN")
     for name in secrets:
-        monkeypatch.setenv(name, "not-for-strangers")
+        monkeypatch.setenv(name, "secret-value")
     process = DecoderProcess()
-    process.decode(encode(tone(440, seconds=4)), longest_seconds=9, patience=60)
-    told = Path(f"/proc/{process.pid}/environ").read_bytes()
+    process.decode(encode(tone(440, seconds=4)), longest_seconds=9, timeout_seconds=60)
+    environment = Path(f"/proc/{process.pid}/environ").read_bytes()
     process.end()
-    assert b"PATH=" in told
-    assert b"not-for-strangers" not in told
+    assert b"PATH=" in environment
+    assert b"secret-value" not in environment
 
 
 @pytest.mark.parametrize(("death", "status"), [(signal.SIGSEGV, 422), (signal.SIGKILL, 503)])
-def test_a_decoder_that_ends_costs_its_file_alone(
-    decoder: Decoder, long_song: bytes, death: signal.Signals, status: int
+def test_a_decoder_crash_fails_only_its_own_file(
+    decoders: DecoderPool, long_song: bytes, death: signal.Signals, status: int
 ) -> None:
     async def crash() -> None:
-        work, other = (asyncio.ensure_future(decoder.song(long_song)) for _ in range(2))
+        first, second = (asyncio.ensure_future(decoders.song(long_song)) for _ in range(2))
         os.kill(await busy(), death)
-        results = await asyncio.gather(work, other, return_exceptions=True)
+        results = await asyncio.gather(first, second, return_exceptions=True)
         [refusal] = [result for result in results if isinstance(result, RefusalError)]
         assert refusal.status == status
         assert (death.name in refusal.detail) == (status == 422)
         assert ("Retry-After" in refusal.headers) == (status == 503)
-        assert len(decoding()) == 2
-        assert (await decoder.song(encode(tone(440, seconds=4)))).levels.shape == (1, 128, 333)
+        assert len(decoder_pids()) == 2
+        assert (await decoders.song(encode(tone(440, seconds=4)))).levels.shape == (1, 128, 333)
 
     asyncio.run(crash())
 
 
-def test_a_decoder_makes_way_for_another_after_some_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serve.inference.decoder_process.FILES", 2)
+def test_a_decoder_is_replaced_after_a_number_of_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serve.inference.decoder_process.MAX_FILES", 2)
     process = DecoderProcess()
     for spent in (False, True):
-        process.decode(encode(tone(440, seconds=4)), longest_seconds=9, patience=60)
-        assert process.spent == spent
+        process.decode(encode(tone(440, seconds=4)), longest_seconds=9, timeout_seconds=60)
+        assert process.is_spent == spent
     process.end()
 
 
-def test_a_decoder_goes_first_where_memory_runs_out_and_ends_with_its_replica() -> None:
+def test_a_decoder_is_killed_first_and_ends_with_its_replica() -> None:
     process = DecoderProcess()
-    process.decode(encode(tone(440, seconds=4)), longest_seconds=9, patience=60)
+    process.decode(encode(tone(440, seconds=4)), longest_seconds=9, timeout_seconds=60)
     assert Path(f"/proc/{process.pid}/oom_score_adj").read_text().strip() == "1000"
-    process._to.close()  # as the system does when a replica is killed
-    until = time.monotonic() + 5
-    while not process.spent and time.monotonic() < until:
+    process._to.close()  # as the kernel does when a replica is killed
+    deadline = time.monotonic() + 5
+    while not process.is_spent and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert process.spent
+    assert process.is_spent
     with pytest.raises(CrashError):
-        process.decode(b"", longest_seconds=9, patience=60)
+        process.decode(b"", longest_seconds=9, timeout_seconds=60)
     process.end()
 
 
-def test_a_decoder_that_takes_too_long_ends_itself(long_song: bytes) -> None:
+def test_a_decoder_that_takes_too_long_kills_itself(long_song: bytes) -> None:
     process = DecoderProcess()
     with pytest.raises(CrashError, match="SIGALRM"):
-        process.decode(long_song, longest_seconds=1800, patience=0.1)
+        process.decode(long_song, longest_seconds=1800, timeout_seconds=0.1)
     process.end()
-    quick = DecoderProcess()
-    quick.decode(encode(tone(440, seconds=4)), longest_seconds=9, patience=2)
-    time.sleep(2.2)  # its time counts for the file alone
-    assert not quick.spent
-    quick.end()
+    fast = DecoderProcess()
+    fast.decode(encode(tone(440, seconds=4)), longest_seconds=9, timeout_seconds=2)
+    time.sleep(2.2)  # the timeout applies per file
+    assert not fast.is_spent
+    fast.end()
 
 
-def test_what_lasts_too_long_is_refused(ray_cluster: None) -> None:
-    decoder = Decoder(1, Metrics(), longest_seconds=5)
-    for work in (decoder.song(encode(tone(440, seconds=6))), decoder.picture(encode(tone(440, seconds=6)), 0)):
+def test_audio_that_is_too_long_is_refused(ray_cluster: None) -> None:
+    decoders = new_pool(1, most_seconds=5)
+    for work in (decoders.song(encode(tone(440, seconds=6))), decoders.picture(encode(tone(440, seconds=6)), 0)):
         with pytest.raises(RefusalError, match="over 5 s") as refusal:
             asyncio.run(work)
         assert refusal.value.status == 422
-    decoder.close()
+    decoders.close()

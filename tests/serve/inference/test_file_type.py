@@ -24,14 +24,14 @@ SOUND = tone(440, seconds=3.5)
         ("mov", "pcm_s16le"),
     ],
 )
-def test_what_holds_sound_is_known_by_its_first_bytes(container: str, codec: str) -> None:
+def test_audio_is_detected_by_its_first_bytes(container: str, codec: str) -> None:
     rate = 48_000 if codec == "libopus" else 22_050
     file = encode(tone(440, seconds=3.5, rate=rate), container, codec, rate=rate)
     assert sniff(file) == "audio"
     assert sniff(file[:64]) == "audio"
 
 
-def test_zeros_before_the_first_frame_are_passed_over() -> None:
+def test_zeros_before_the_first_frame_are_skipped() -> None:
     frames = encode(SOUND, "mp3", "libmp3lame")
     frames = frames[frames.index(b"\xff\xfb") :] if b"\xff\xfb" in frames else frames[frames.index(b"\xff\xf3") :]
     assert sniff(frames) == sniff(bytes(1000) + frames) == sniff(bytes(4096) + frames) == "audio"
@@ -55,13 +55,13 @@ def test_zeros_before_the_first_frame_are_passed_over() -> None:
         b"\xff\xe9\x00\x00",  # a version of MPEG that does not exist
     ],
 )
-def test_what_is_neither_picture_nor_sound_is_refused(data: bytes) -> None:
+def test_a_file_that_is_neither_png_nor_audio_is_refused(data: bytes) -> None:
     with pytest.raises(RefusalError) as refusal:
         sniff(data)
     assert refusal.value.status == 415
 
 
-def test_a_picture_is_known_and_nothing_is_nothing() -> None:
+def test_a_png_is_detected_and_an_empty_file_is_refused() -> None:
     assert sniff(b"\x89PNG\r\n\x1a\n") == "png"
     with pytest.raises(RefusalError, match="empty"):
         sniff(b"")

@@ -1,4 +1,4 @@
-"""Metrics and logs as they really come out, and the dashboard over them."""
+"""Metrics and logs as Ray exports them, and the dashboard and alerts that use them."""
 
 import json
 import os
@@ -36,23 +36,23 @@ CLUSTER_EXPRESSIONS = [rule["expr"] for group in CLUSTER["spec"]["groups"] for r
 NEEDS_A_CHANGE = {"ray_raygenre_model_changes_total", "ray_raygenre_challenger_answers_total"}
 
 
-def test_dashboard_and_alerts_name_only_metrics_and_tags_that_exist() -> None:
-    known = {full: tags for name, (kind, tags) in declared().items() for full in exported(name, kind)}
-    assert len(known) > 15
-    named = set()
+def test_dashboard_and_alerts_use_only_existing_metrics_and_tags() -> None:
+    existing = {full: tags for name, (kind, tags) in declared().items() for full in exported(name, kind)}
+    assert len(existing) > 15
+    used_metrics = set()
     for expression in EXPRESSIONS:
         names = set(re.findall(r"\bray_\w+", expression))
-        assert names <= known.keys(), expression
-        named |= names
-        tags = {"le", "replica", "application", "deployment"}.union(*(known[name] for name in names))
+        assert names <= existing.keys(), expression
+        used_metrics |= names
+        tags = {"le", "replica", "application", "deployment"}.union(*(existing[name] for name in names))
         used = [tag for group in re.findall(r"by \(([\w, ]+)\)", expression) for tag in group.split(", ")]
         used += re.findall(r"(\w+)=~?\"", expression)
         assert set(used) <= tags, expression
-    unseen = {name for name, (kind, _) in declared().items() if not exported(name, kind) & named}
-    assert not unseen, "no panel shows these"
+    unused = {name for name, (kind, _) in declared().items() if not exported(name, kind) & used_metrics}
+    assert not unused, "no panel shows these"
 
 
-def test_the_dashboard_is_whole() -> None:
+def test_the_dashboard_is_consistent() -> None:
     assert DASHBOARD["schemaVersion"] >= 36
     assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
     places = {(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in DASHBOARD["panels"]}
@@ -60,14 +60,14 @@ def test_the_dashboard_is_whole() -> None:
 
 
 def filled(expression: str) -> str:
-    """As Prometheus gets it from Grafana, which puts values into the place of variables."""
+    """An expression as Grafana sends it to Prometheus, with values for variables."""
     for variable in DASHBOARD["templating"]["list"]:
         expression = re.sub(rf"\$(?:{variable['name']}\b|{{{variable['name']}(?::\w+)?}})", "any", expression)
     return re.sub(r"\$(?:__(?:rate_interval|interval|range)\b|{__(?:rate_interval|interval|range)})", "5m", expression)
 
 
 @pytest.mark.parametrize("expression", [*EXPRESSIONS, *CLUSTER_EXPRESSIONS])
-def test_an_expression_is_one_that_prometheus_reads(expression: str) -> None:
+def test_every_expression_is_valid_promql(expression: str) -> None:
     promql_parser.parse(filled(expression))
 
 
@@ -81,19 +81,19 @@ def test_an_expression_is_one_that_prometheus_reads(expression: str) -> None:
         "ray_x[$__anything]",
     ],
 )
-def test_an_expression_that_is_none_is_noticed(expression: str) -> None:
+def test_invalid_promql_is_detected(expression: str) -> None:
     with pytest.raises(ValueError, match=r"unclosed|unknown|unexpected|expected"):
         promql_parser.parse(filled(expression))
 
 
-def test_prometheus_is_told_where_ray_lists_its_nodes() -> None:
+def test_prometheus_reads_rays_list_of_nodes() -> None:
     configuration = yaml.safe_load((MONITORING / "prometheus.yml").read_text())
     [job] = configuration["scrape_configs"]
     assert job["file_sd_configs"][0]["files"] == ["/tmp/ray/prom_metrics_service_discovery.json"]
     assert configuration["rule_files"] == ["alerts.yml"]
 
 
-def test_what_happens_is_counted(endpoint: httpx.Client, picture: bytes, song: bytes) -> None:
+def test_requests_predictions_and_crashes_are_counted(endpoint: httpx.Client, picture: bytes, song: bytes) -> None:
     before = scrape()
     for _ in range(max(FEWEST, DRIFT_EVERY) + DRIFT_EVERY):
         assert endpoint.post("/v1/predict", content=picture).status_code == 200
@@ -124,24 +124,24 @@ def test_what_happens_is_counted(endpoint: httpx.Client, picture: bytes, song: b
         ("input_drift", {"range": "00"}),
     ):
         assert value(text, f"ray_raygenre_{name}", **tags) > 0, (name, tags)
-    # All pictures are one picture: nothing like the training tracks.
+    # All songs are the same PNG, unlike the training tracks.
     assert value(text, "ray_raygenre_input_drift", range="05") > 0.25
 
 
-def test_a_request_is_one_line_of_json_and_no_log_has_anything_of_the_file(
+def test_requests_are_logged_as_json_without_client_data(
     endpoint: httpx.Client, picture: bytes, song: bytes, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Wherever Ray writes anything, what is the client's own is looked for, by words that are nowhere else."""
+    """Searches all files that Ray writes for unique words from the client's files, names and headers."""
     mark = f"private{uuid.uuid4().hex}"
-    told = picture[:33] + chunk(b"tEXt", b"Comment\0" + mark.encode()) + picture[33:]
+    marked = picture[:33] + chunk(b"tEXt", b"Comment\0" + mark.encode()) + picture[33:]
     requests: list[tuple[int, dict[str, Any]]] = [
-        (200, {"files": {"file": (f"{mark}.png", told)}}),
+        (200, {"files": {"file": (f"{mark}.png", marked)}}),
         (415, {"content": mark.encode() * 20}),
         (422, {"content": song[:3000] + mark.encode() * 20 + bytes(3000), "params": {"window": mark}}),
         (422, {"files": {"file": (mark, b"ID3" + mark.encode() * 20)}}),
-        (422, {"files": {mark: (mark, told)}}),
+        (422, {"files": {mark: (mark, marked)}}),
         (422, {"content": b"RIFF" + bytes(4) + b"WAVE" + mark.encode() * 20}),
-        (200, {"content": told, "params": {mark: mark}, "headers": {"x-api-key": mark, "authorization": mark}}),
+        (200, {"content": marked, "params": {mark: mark}, "headers": {"x-api-key": mark, "authorization": mark}}),
     ]
     for number, (status, request) in enumerate(requests):
         path = "/v1/spectrogram" if "window" in request.get("params", {}) else "/v1/predict"
@@ -152,7 +152,7 @@ def test_a_request_is_one_line_of_json_and_no_log_has_anything_of_the_file(
 
     def logged(word: str) -> list[str]:
         files = [file for file in folder.rglob("*") if file.is_file() and not file.is_symlink()]
-        assert len(files) > 10, "these are not all"
+        assert len(files) > 10, "some log files are missing"
         text = "\n".join(file.read_text(errors="replace") for file in files)
         return [line for line in text.splitlines() if word in line]
 
@@ -170,7 +170,7 @@ def test_a_request_is_one_line_of_json_and_no_log_has_anything_of_the_file(
 
 
 @pytest.mark.parametrize("name", ["serve/public.yaml"])
-def test_the_public_configuration_is_one_that_ray_serve_takes(name: str) -> None:
+def test_ray_serve_accepts_the_public_configuration(name: str) -> None:
     from ray.serve.schema import ServeDeploySchema
 
     config = ServeDeploySchema.model_validate(yaml.safe_load((SERVE.parent / name).read_text()))

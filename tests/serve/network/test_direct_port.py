@@ -1,4 +1,4 @@
-"""A port on which replicas answer by themselves, without Ray's proxy."""
+"""The port on which replicas answer directly, without Ray's proxy."""
 
 import socket
 import threading
@@ -8,27 +8,25 @@ import pytest
 from ray import serve
 
 from raygenre.system.storage import Storage
-from serve.network.direct_port import DirectPortError, listener
+from serve.network.direct_port import DirectPortError, bind
 from tests.helpers.load import LOST, Reply, ask, statuses
 from tests.helpers.mlflow_server import free_port
 from tests.helpers.processes import until
 from tests.helpers.serving import running
 
-KEY = "of-somebody-0123456789"
+KEY = "client-key-0123456789"
 REPLICAS = 2
 
 
-def test_replicas_share_a_port_ask_for_keys_and_end_without_breaking_off(
-    storage: Storage, ray_serve: None, picture: bytes
-) -> None:
+def test_replicas_share_the_direct_port_and_stop_gracefully(storage: Storage, ray_serve: None, picture: bytes) -> None:
     port = free_port()
-    ending, replies = threading.Event(), []
+    stopping, replies = threading.Event(), []
     key = {"X-API-Key": KEY}
 
-    def client() -> None:
+    def send_requests() -> None:
         while True:
             replies.append(ask(port, ("/v1/predict", picture), headers=key))
-            if ending.is_set() and replies[-1].status == LOST:
+            if stopping.is_set() and replies[-1].status == LOST:
                 return
 
     settings = {"direct_port": port, "max_replicas": REPLICAS, "api_keys": KEY}
@@ -36,9 +34,9 @@ def test_replicas_share_a_port_ask_for_keys_and_end_without_breaking_off(
         assert ask(port, ("/v1/predict", picture)).status == 401
         behind_proxy.headers.update(key)
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, headers=key) as direct:
-            answers = [each.post("/v1/predict", content=picture) for each in (behind_proxy, direct)]
+            answers = [client.post("/v1/predict", content=picture) for client in (behind_proxy, direct)]
             named = direct.post("/v1/predict", content=picture, headers={"X-Request-ID": "tune-7"})
-            refused = direct.post("/v1/predict", content=b"nothing that is known")
+            refused = direct.post("/v1/predict", content=b"no known format")
         assert [answer.status_code for answer in answers] == [200, 200]
         assert answers[0].json()["probabilities"] == pytest.approx(answers[1].json()["probabilities"], abs=1e-5)
         assert answers[1].headers["X-Request-ID"] == answers[1].json()["request_id"]
@@ -48,26 +46,26 @@ def test_replicas_share_a_port_ask_for_keys_and_end_without_breaking_off(
 
         [deployment] = serve.status().applications["direct"].deployments.values()
         assert sum(deployment.replica_states.values()) == REPLICAS
-        clients = [threading.Thread(target=client) for _ in range(4)]
+        clients = [threading.Thread(target=send_requests) for _ in range(4)]
         for thread in clients:
             thread.start()
         until(lambda: len(replies) > 20)
-        ending.set()
+        stopping.set()
     for thread in clients:
         thread.join()
-    check_nothing_was_broken_off(replies)
+    check_no_request_was_dropped(replies)
 
 
-def check_nothing_was_broken_off(replies: list[Reply]) -> None:
-    """Each client has its answers until nobody listens any more."""
-    found = statuses(replies)
-    assert set(found) == {200, LOST}, found
-    assert found[LOST] == 4
+def check_no_request_was_dropped(replies: list[Reply]) -> None:
+    """Each client gets answers until no replica listens any more."""
+    counts = statuses(replies)
+    assert set(counts) == {200, LOST}, counts
+    assert counts[LOST] == 4
     assert all(b"refused" in reply.content for reply in replies if reply.status == LOST), replies[-8:]
 
 
-def test_a_port_that_another_program_has_is_named(storage: Storage, ray_serve: None) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        port = other.getsockname()[1]
-        with pytest.raises(DirectPortError, match=f"RAYGENRE_DIRECT_PORT cannot be listened on at 127.0.0.1:{port}"):
-            listener("127.0.0.1", port)
+def test_a_direct_port_in_use_is_reported(storage: Storage, ray_serve: None) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as occupied:
+        port = occupied.getsockname()[1]
+        with pytest.raises(DirectPortError, match=f"cannot listen on 127.0.0.1:{port}: .*RAYGENRE_DIRECT_PORT"):
+            bind("127.0.0.1", port)

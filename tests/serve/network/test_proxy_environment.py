@@ -9,7 +9,7 @@ from serve.network import proxy_environment
 from tests.helpers.project import ROOT
 
 
-def test_what_was_set_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_existing_variables_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     first = next(iter(proxy_environment.DEFAULTS))
     monkeypatch.setattr(os, "environ", {first: "7", "HOME": "/"})
     proxy_environment.set_defaults()
@@ -17,9 +17,9 @@ def test_what_was_set_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def configurations() -> list[dict[str, Any]]:
-    """What Ray Serve is started with where others can reach it."""
+    """The configurations with which Ray Serve is started where other machines can reach it."""
     manifests = yaml.safe_load_all((ROOT / "k8s/base/serving.yaml").read_text())
-    [service] = [one for one in manifests if one["kind"] == "RayService"]
+    [service] = [manifest for manifest in manifests if manifest["kind"] == "RayService"]
     return [
         yaml.safe_load((ROOT / "serve/public.yaml").read_text()),
         yaml.safe_load(service["spec"]["serveConfigV2"]),
@@ -27,7 +27,7 @@ def configurations() -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("configuration", configurations(), ids=["public", "k8s"])
-def test_rays_own_logs_are_json_and_name_no_client(configuration: dict[str, Any]) -> None:
+def test_rays_own_logs_are_json_without_client_addresses(configuration: dict[str, Any]) -> None:
     logging = ServeDeploySchema.model_validate(configuration).logging_config
     assert logging is not None
     assert logging.encoding == EncodingType.JSON

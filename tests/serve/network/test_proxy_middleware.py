@@ -1,4 +1,4 @@
-"""What Ray's own processes do with a request, before and behind which there is nothing but this."""
+"""The middleware in Ray's proxies, on its own."""
 
 import asyncio
 import json
@@ -8,14 +8,16 @@ from typing import Any
 import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serve.admission.limits import Limits, LimitSettings
 from serve.network.proxy_environment import DEFAULTS
 from serve.network.proxy_middleware import ProxyMiddleware, middlewares
 
+LIMITS = Limits.of(LimitSettings(retry_after=3))
 PLAIN = [[b"content-type", b"text/plain; charset=utf-8"]]
 
 
 def pass_through(app: ASGIApp, headers: list[tuple[bytes, bytes]]) -> list[Message]:
-    """Send a request through the entrance, and return what comes out of it."""
+    """Send a request through the middleware, and return the messages of the response."""
     sent: list[Message] = []
 
     async def send(message: Message) -> None:
@@ -24,25 +26,25 @@ def pass_through(app: ASGIApp, headers: list[tuple[bytes, bytes]]) -> list[Messa
     async def receive() -> Message:
         return {"type": "http.request"}
 
-    asyncio.run(ProxyMiddleware(app)({"type": "http", "headers": headers}, receive, send))
+    asyncio.run(ProxyMiddleware(app, LIMITS)({"type": "http", "headers": headers}, receive, send))
     return sent
 
 
-def seen(*headers: tuple[bytes, bytes]) -> dict[bytes, bytes]:
-    """The headers that come to Ray, none of them twice."""
-    found: list[tuple[bytes, bytes]] = []
+def passed_on(*headers: tuple[bytes, bytes]) -> dict[bytes, bytes]:
+    """The headers that reach Ray, which must be unique."""
+    received: list[tuple[bytes, bytes]] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        found.extend(scope["headers"])
+        received.extend(scope["headers"])
         await send({"type": "http.response.start", "status": 200, "headers": []})
 
     pass_through(app, list(headers))
-    assert len(dict(found)) == len(found)
-    return dict(found)
+    assert len(dict(received)) == len(received)
+    return dict(received)
 
 
 def refused(status: int, headers: list[list[bytes]]) -> tuple[int, dict[bytes, bytes], dict[str, Any]]:
-    """What becomes of an answer of Ray's own."""
+    """The response to the client when Ray itself responds with this status and these headers."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -64,38 +66,38 @@ def refused(status: int, headers: list[list[bytes]]) -> tuple[int, dict[bytes, b
         b"x_session_id",
     ],
 )
-def test_ray_is_told_nothing_by_clients(name: bytes) -> None:
-    assert seen((b"accept", b"\xe9"), (name, b"\xe9")).keys() == {b"accept", b"x-request-id"}
+def test_headers_for_ray_are_removed(name: bytes) -> None:
+    assert passed_on((b"accept", b"\xe9"), (name, b"\xe9")).keys() == {b"accept", b"x-request-id"}
 
 
 @pytest.mark.parametrize("given", [b"\xe9", b"", b"a b", b"{}", b"x" * 101, b"a\xc3\xa9"])
-def test_an_id_that_is_not_sane_is_replaced(given: bytes) -> None:
-    found = seen((b"x-request-id", given))[b"x-request-id"]
-    assert len(found) == 36
-    assert found != given
+def test_an_unsafe_request_id_is_replaced(given: bytes) -> None:
+    request_id = passed_on((b"x-request-id", given))[b"x-request-id"]
+    assert len(request_id) == 36
+    assert request_id != given
 
 
-def test_a_sane_id_is_kept_and_the_first_of_several_counts() -> None:
-    assert seen((b"x-request-id", b"mine-1"), (b"x-request-id", b"\xe9"))[b"x-request-id"] == b"mine-1"
+def test_a_safe_request_id_is_kept_and_the_first_one_counts() -> None:
+    assert passed_on((b"x-request-id", b"mine-1"), (b"x-request-id", b"\xe9"))[b"x-request-id"] == b"mine-1"
 
 
-@pytest.mark.parametrize(("status", "told"), [(408, 503), (429, 429), (503, 503)])
-def test_what_ray_refuses_is_a_problem(status: int, told: int) -> None:
-    found, headers, body = refused(status, PLAIN)
-    assert (found, body["status"], body["request_id"]) == (told, told, "mine")
+@pytest.mark.parametrize(("status", "expected"), [(408, 503), (429, 429), (503, 503)])
+def test_refusals_of_ray_become_problems(status: int, expected: int) -> None:
+    actual, headers, body = refused(status, PLAIN)
+    assert (actual, body["status"], body["request_id"]) == (expected, expected, "mine")
     assert headers[b"content-type"] == b"application/problem+json"
     assert headers[b"x-request-id"] == b"mine"
-    assert headers[b"retry-after"] == b"2"
+    assert headers[b"retry-after"] == b"3"
     assert refused(status, [*PLAIN, [b"retry-after", b"7"]])[1][b"retry-after"] == b"7"
 
 
-def test_what_ray_does_not_find_is_a_problem() -> None:
-    found, headers, _ = refused(404, PLAIN)
-    assert found == 404
+def test_a_404_of_ray_becomes_a_problem() -> None:
+    status, headers, _ = refused(404, PLAIN)
+    assert status == 404
     assert b"retry-after" not in headers
 
 
-def test_what_the_application_refuses_is_left_as_it_is() -> None:
+def test_refusals_of_the_application_pass_unchanged() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         headers = [(b"content-type", b"application/problem+json")]
         await send({"type": "http.response.start", "status": 429, "headers": headers})
@@ -104,8 +106,8 @@ def test_what_the_application_refuses_is_left_as_it_is() -> None:
     assert [message.get("body") for message in pass_through(app, [])] == [None, b"{}"]
 
 
-def test_a_request_that_ray_says_nothing_about_is_to_be_tried_again() -> None:
-    """As where the replica dies that was asked: Ray ends without an answer, which its server makes a 500."""
+def test_a_request_without_a_response_from_ray_becomes_503() -> None:
+    """When a replica dies, Ray sends no response, which its server would turn into a 500."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         pass
@@ -115,7 +117,7 @@ def test_a_request_that_ray_says_nothing_about_is_to_be_tried_again() -> None:
     assert dict(start["headers"])[b"x-request-id"].decode() == json.loads(body["body"])["request_id"]
 
 
-def test_it_costs_next_to_nothing() -> None:
+def test_the_middleware_adds_little_latency() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b""})
@@ -127,17 +129,17 @@ def test_it_costs_next_to_nothing() -> None:
         return {}
 
     async def seconds(inner: ASGIApp) -> float:
-        began = time.process_time()
+        started = time.process_time()
         for _ in range(2000):
             headers = [(b"host", b"x"), (b"accept", b"*/*"), (b"content-length", b"46102"), (b"x-request-id", b"mine")]
             await inner({"type": "http", "headers": headers}, receive, nothing)
-        return (time.process_time() - began) / 2000
+        return (time.process_time() - started) / 2000
 
-    least = min(asyncio.run(seconds(ProxyMiddleware(app))) for _ in range(3))
-    assert least < 100e-6  # some 5 µs on a quiet core
+    fastest = min(asyncio.run(seconds(ProxyMiddleware(app, LIMITS))) for _ in range(3))
+    assert fastest < 100e-6  # about 5 µs on a quiet core
 
 
-def test_ray_is_told_to_import_it() -> None:
+def test_ray_imports_the_middleware() -> None:
     module, _, name = DEFAULTS["RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"].rpartition(".")
     assert (module, name) == (middlewares.__module__, middlewares.__name__)
-    assert str(middlewares()) == "[Middleware(Entrance)]"
+    assert [str(middleware.cls) for middleware in middlewares()] == [str(ProxyMiddleware)]

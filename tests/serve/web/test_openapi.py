@@ -1,4 +1,4 @@
-"""The OpenAPI document as a contract: requests that are made from it, good and bad, get the answers that it tells."""
+"""The OpenAPI document as a contract: generated requests, valid and invalid, get the responses that it describes."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -31,7 +31,7 @@ contract = schemathesis.openapi.from_path(FILE)
 
 @pytest.fixture(scope="module", autouse=True)
 def memory(endpoint: httpx.Client, picture: bytes, song: bytes) -> Iterator[None]:
-    """What all these requests leave behind, once the first ones have filled what is kept."""
+    """Check that the requests leak no memory; the first ones fill caches and do not count."""
     for _ in range(10):
         for file in (picture, song):
             assert endpoint.post("/v1/predict", content=file).status_code == 200
@@ -42,5 +42,5 @@ def memory(endpoint: httpx.Client, picture: bytes, song: bytes) -> Iterator[None
 
 @contract.parametrize()
 @settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-def test_what_the_document_allows_is_answered_as_it_says(case: Any, endpoint: httpx.Client) -> None:
+def test_responses_conform_to_the_openapi_document(case: Any, endpoint: httpx.Client) -> None:
     case.call_and_validate(base_url=str(endpoint.base_url), checks=CHECKS)

@@ -1,0 +1,43 @@
+"""How many predictions a replica accepts at a time: the rest are refused with 429."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from serve.admission.limits import Limits
+from serve.monitoring.metrics import Metrics
+
+
+class PredictionSlots:
+    """The predictions that run or wait in one replica."""
+
+    def __init__(self, limits: Limits, metrics: Metrics) -> None:
+        self._limits = limits
+        self._metrics = metrics
+        self._in_progress = 0
+
+    def check(self) -> None:
+        """Check that another prediction may start; called before a body is read, to refuse it early.
+
+        Raises:
+            RefusalError: 429.
+        """
+        if self._in_progress >= self._limits.predictions:
+            raise self._limits.too_many("too many predictions in progress; retry later")
+
+    @contextmanager
+    def slot(self) -> Iterator[None]:
+        """Occupy a slot for the duration of a prediction.
+
+        Raises:
+            RefusalError: 429, all slots are occupied.
+        """
+        self.check()
+        self._add(1)
+        try:
+            yield
+        finally:
+            self._add(-1)
+
+    def _add(self, change: int) -> None:
+        self._in_progress += change
+        self._metrics.predictions_in_progress(self._in_progress)

@@ -1,0 +1,45 @@
+"""How many POST requests a Ray proxy accepts at a time: the rest are refused with 429 before their bodies are read.
+
+Ray itself refuses a request only after it has passed on part of it, which costs as much CPU as an answer. A slow upload
+counts for a few seconds only, so that slow clients cannot occupy all slots; `upload_slots` limits them in the replicas.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from serve.admission.limits import Limits
+
+
+class ProxySlots:
+    """The POST requests in one proxy that have no answer yet."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._occupied = 0
+
+    @property
+    def is_full(self) -> bool:
+        return self._occupied >= self._limits.proxy_requests
+
+    @contextmanager
+    def slot(self) -> Iterator[Callable[[], None]]:
+        """Occupy a slot until the request is answered, or until its upload is slow.
+
+        Yields:
+            A function to call once the whole body has arrived: the slot is then kept until the answer.
+        """
+        self._occupied += 1
+        is_occupied = True
+
+        def release() -> None:
+            nonlocal is_occupied
+            self._occupied -= is_occupied
+            is_occupied = False
+
+        release_slow_upload = asyncio.get_running_loop().call_later(self._limits.slow_upload_seconds, release)
+        try:
+            yield release_slow_upload.cancel
+        finally:
+            release_slow_upload.cancel()
+            release()

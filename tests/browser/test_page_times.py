@@ -1,0 +1,107 @@
+"""The times on the page are those of `raygenre predict`: the page in a real Chromium, with a fake endpoint."""
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Page, Route, expect
+
+from raygenre.model.classifier import Prediction
+from raygenre.spectrogram.image import write_png
+from raygenre.workflows import timeline
+from serve.schema import Answer, ModelFacts, ModelName, Window
+from serve.web.routes import ASSETS, PAGE
+
+SITE = "http://page.test"
+TIMES = ((0.0, 30.01), (30.01, 60.02), (150.05, 180.06), (177.99, 208.0), (568.71, 599.99))  # s; 208 s, then silence
+MODEL = ModelName(name="raygenre", version="1", run_id="0")
+FACTS = ModelFacts(
+    model=MODEL,
+    genres=["jazz", "rock"],
+    test_accuracy=0.81,
+    synthetic=False,
+    threshold=0.5,
+    sha256="0" * 64,
+    card="",
+    challenger=None,
+    most_bytes=25_000_000,
+    most_seconds=900,
+)
+
+pytestmark = pytest.mark.integration
+
+
+def answer() -> Answer:
+    """An answer with windows in alternating genres."""
+    windows = []
+    for number, (start, end) in enumerate(TIMES):
+        jazz = 0.7 if number % 2 else 0.3
+        probabilities = {"jazz": jazz, "rock": 1 - jazz}
+        genre = max(probabilities, key=lambda name: probabilities[name])
+        windows.append(
+            Window(number=number, start=start, end=end, genre=genre, confidence=0.7, probabilities=probabilities)
+        )
+    whole = {"jazz": 0.46, "rock": 0.54}
+    return Answer(
+        genre="rock",
+        confidence=0.54,
+        uncertain=False,
+        probabilities=whole,
+        windows=windows,
+        model=MODEL,
+        request_id="1",
+    )
+
+
+def fulfill(route: Route) -> None:
+    """Respond as the endpoint would."""
+    path = urlsplit(route.request.url).path
+    name = path.rpartition("/")[2]
+    if path == "/":
+        route.fulfill(path=PAGE / "index.html", content_type="text/html")
+    elif name in ASSETS:
+        route.fulfill(path=PAGE / name, content_type=ASSETS[name])
+    elif name == "model":
+        route.fulfill(body=FACTS.model_dump_json())
+    elif name == "predict":
+        route.fulfill(body=answer().model_dump_json())
+    else:
+        route.fulfill(body=write_png(np.zeros((128, 333), dtype=np.uint8)), content_type="image/png")
+
+
+@pytest.fixture
+def page(browser: Browser) -> Page:
+    page = browser.new_page()
+    page.route(f"{SITE}/**", fulfill)
+    page.goto(SITE)
+    return page
+
+
+def test_the_page_shows_the_same_times_as_the_command(page: Page, tmp_path: Path) -> None:
+    (tmp_path / "song.mp3").write_bytes(b"ID3")
+    page.set_input_files("#file", tmp_path / "song.mp3")
+    buttons = page.locator("#timeline button")
+    expect(buttons).to_have_count(len(TIMES))
+    shown = [button.get_attribute("aria-label") for button in buttons.all()]
+
+    response = answer()
+    windows = tuple(window.probabilities for window in response.windows)
+    prediction = Prediction(response.genre, response.confidence, False, response.probabilities, windows)
+    clock, percent = timeline._clock, timeline.percent
+    assert shown == [
+        f"{clock(part.start)} to {clock(part.end)}: {part.genre}, {percent(part.confidence)}"
+        for part in timeline.stretches(TIMES, prediction)
+    ]
+    expect(page.locator("#begin")).to_have_text("0:00")
+    expect(page.locator("#end")).to_have_text("9:59")
+    buttons.nth(3).click()
+    expect(page.locator("#bars-title")).to_have_text("From 3:00 to 3:28")
+    expect(page.locator("#caption")).to_contain_text("2:57 to 3:28")  # the spectrogram includes the overlap
+    page.close()
+
+
+@pytest.mark.parametrize("seconds", [0, 29.99, 30.01, 59.5, 60, 240.5, 599.99, 3600])
+def test_the_page_rounds_seconds_down(page: Page, seconds: float) -> None:
+    assert page.evaluate(f"clock({seconds})") == timeline._clock(seconds)
+    page.close()
