@@ -31,7 +31,7 @@ def compare(
     nothing of any server.
     """
     from raygenre.registry.versions import RegistryError
-    from raygenre.system.atomic_write import write_whole
+    from raygenre.system.atomic_write import write_atomically
     from raygenre.system.storage import resolve
     from raygenre.workflows import compare as comparing
     from raygenre.workflows import compare_page
@@ -50,7 +50,7 @@ def compare(
     _print(subjects, matches)
     if output:
         try:
-            write_whole(output, compare_page.page(subjects, matches).encode())
+            write_atomically(output, compare_page.page(subjects, matches).encode())
         except OSError as error:
             fail(f"{output} cannot be written: {error.strerror}")
         out.print(f"{output}: the same with curves", highlight=False, soft_wrap=True, markup=False)

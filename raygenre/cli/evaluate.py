@@ -45,7 +45,7 @@ def evaluate(
     from raygenre.evaluation import html_report, tables
     from raygenre.evaluation.evaluate import EvaluationError, evaluate_classifier
     from raygenre.registry import versions
-    from raygenre.system.atomic_write import write_whole
+    from raygenre.system.atomic_write import write_atomically
     from raygenre.system.storage import resolve
 
     try:
@@ -69,7 +69,7 @@ def evaluate(
         err.print(f"[bold yellow]warning:[/bold yellow] {escape(warning)}", highlight=False, soft_wrap=True)
     page = html_report.page(appraisal, name=fetched.name, evidence=fetched.evidence)
     try:
-        write_whole(output, page.encode())
+        write_atomically(output, page.encode())
     except OSError as error:
         fail(f"{output} cannot be written: {error.strerror}")
     run_id = _log(where, fetched, appraisal, page) if log else ""

@@ -121,11 +121,11 @@ def _print(answers: "Sequence[Answer]") -> None:
 
 
 def _write(answers: "Sequence[Answer]", genres: Sequence[str], path: Path) -> None:
-    from raygenre.system.atomic_write import write_whole
+    from raygenre.system.atomic_write import write_atomically
     from raygenre.workflows import predict as batch
 
     try:
-        write_whole(path, batch.table_file(batch.table(answers, genres), path.suffix))
+        write_atomically(path, batch.table_file(batch.table(answers, genres), path.suffix))
     except OSError as error:
         fail(f"{path} cannot be written: {error.strerror}")
     counts = Counter(answer.prediction.genre for answer in answers if answer.prediction)
@@ -135,7 +135,7 @@ def _write(answers: "Sequence[Answer]", genres: Sequence[str], path: Path) -> No
 
 def _plot(classifier: "Classifier", song: Path, path: Path) -> None:
     from raygenre.spectrogram.song import read
-    from raygenre.system.atomic_write import write_whole
+    from raygenre.system.atomic_write import write_atomically
     from raygenre.workflows import timeline
     from raygenre.workflows.predict import printable
 
@@ -145,6 +145,6 @@ def _plot(classifier: "Classifier", song: Path, path: Path) -> None:
         return  # which the table will name
     picture = timeline.picture(heard, classifier.predict(heard), printable(Path(song.name)))
     try:
-        write_whole(path, picture)
+        write_atomically(path, picture)
     except OSError as error:
         fail(f"{path} cannot be written: {error.strerror}")

@@ -33,7 +33,7 @@ def render(
 
 def _song(source: Path, output: Path) -> None:
     from raygenre.spectrogram import song
-    from raygenre.system.atomic_write import write_whole
+    from raygenre.system.atomic_write import write_atomically
 
     if output.suffix.lower() != ".png":
         fail(f"{output} is to be the picture of one song; give it the suffix .png")
@@ -42,7 +42,7 @@ def _song(source: Path, output: Path) -> None:
     except (ValueError, OSError) as error:
         fail(f"{source}: {error}")
     try:
-        write_whole(output, picture)
+        write_atomically(output, picture)
     except OSError as error:
         fail(f"{output} cannot be written: {error.strerror}")
     out.print(f"{output}: {source} as the dataset would have drawn it", highlight=False, soft_wrap=True, markup=False)

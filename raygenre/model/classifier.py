@@ -7,10 +7,7 @@ saved; and, where it is known, `tracks.json`, the tracks it was trained and test
 runs nothing.
 """
 
-import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
@@ -32,6 +29,8 @@ from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.model.seen_tracks import SeenTracks
 from raygenre.model.self_check import SelfCheck, SelfCheckError
 from raygenre.spectrogram.song import Song
+from raygenre.system.atomic_write import atomic_folder
+from raygenre.system.hashing import sha256_of
 
 FORMAT = 3
 WEIGHTS, ABOUT = "weights.safetensors", "classifier.json"
@@ -137,8 +136,7 @@ class Classifier:
         if folder.exists():
             raise FileExistsError(f"{folder} is there already")
         folder.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix="unfinished-", dir=folder.parent))
-        try:
+        with atomic_folder(folder) as unfinished:
             weights = {name: tensor.contiguous() for name, tensor in self.model.state_dict().items()}
             (unfinished / WEIGHTS).write_bytes(serialise(weights))
             SelfCheck.of(self.probabilities).save(unfinished / EXAMPLES)
@@ -150,16 +148,11 @@ class Classifier:
                 "genres": self.genres,
                 "calibration": asdict(self.calibration),
                 "recipe": spectrogram.RECIPE,
-                "sha256": _sha256(unfinished / WEIGHTS),
+                "sha256": sha256_of(unfinished / WEIGHTS),
                 "versions": {name: version(name) for name in ("raygenre", "torch", "numpy", "av", "soxr")},
                 "origin": dict(self.origin),
             }
             (unfinished / ABOUT).write_text(json.dumps(about, indent=1))
-            unfinished.chmod(0o755)
-            unfinished.rename(folder)
-        except BaseException:
-            shutil.rmtree(unfinished, ignore_errors=True)
-            raise
 
     @classmethod
     def load(cls, folder: Path, *, device: torch.device | None = None) -> Self:
@@ -176,7 +169,7 @@ class Classifier:
                     f"{folder} has format {about['format']} and recipe {about['recipe']}; this version of "
                     f"raygenre reads {FORMAT} and {spectrogram.RECIPE}"
                 )
-            if _sha256(folder / WEIGHTS) != about["sha256"]:
+            if sha256_of(folder / WEIGHTS) != about["sha256"]:
                 raise ClassifierError(f"the weights in {folder} are not those that {ABOUT} was written for")
             config = about["model"] | {"widths": tuple(about["model"]["widths"])}
             model = GenreCNN(ModelConfig(**config))
@@ -200,8 +193,3 @@ class Classifier:
 
     def _named(self, row: NDArray[np.float32]) -> dict[str, float]:
         return dict(zip(self.genres, row.tolist(), strict=True))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from raygenre.errors import RaygenreError
-from raygenre.system.atomic_write import write_whole
+from raygenre.system.atomic_write import write_atomically
 
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+)://(?P<path>[^?]*)(?P<query>\?.*)?")
 _OBJECTS = ("s3", "gcs", "abfs")
@@ -116,7 +116,7 @@ class Location:
         if not self.remote:
             target = self.folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(target, data)
+            write_atomically(target, data)
             return
         store, path = _store(self.text)
         target_path = unfinished = f"{path}/{name}"

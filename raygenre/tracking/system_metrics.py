@@ -34,10 +34,10 @@ def pause(values: int, every: float) -> float:
 
 def _watch(tracker: Tracker, run: str, every: float, ended: threading.Event) -> None:
     step = max(tracker.steps(run, hardware.CPU), default=0)  # of a driver before this one
-    hardware.load()  # the first answer is of no time at all
+    hardware.utilization()  # the first answer is of no time at all
     with suppress(OSError):  # a full disk: the search itself says so
         while not ended.wait(pause(step, every)):
             step += 1
-            tracker.log(run, hardware.load(), step=step)
+            tracker.log(run, hardware.utilization(), step=step)
         if not step:  # the search ended before its first value
-            tracker.log(run, hardware.load(), step=1)
+            tracker.log(run, hardware.utilization(), step=1)

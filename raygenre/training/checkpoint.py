@@ -26,6 +26,7 @@ from safetensors.torch import save as serialise
 from torch import Tensor
 
 from raygenre.model.network import GenreCNN, ModelConfig
+from raygenre.system.atomic_write import atomic_folder
 from raygenre.system.location import Location
 from raygenre.training.loop import EpochMetrics, Member
 
@@ -42,7 +43,6 @@ def save(folder: Path, members: Sequence[Member], history: Sequence[EpochMetrics
     """
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{_EPOCH}{members[0].epoch:04d}"
-    unfinished = Path(tempfile.mkdtemp(prefix="unfinished-", dir=folder))
     tensors: dict[str, Tensor] = {}
     for number, member in enumerate(members):
         for name, tensor in member.model.state_dict().items():
@@ -52,13 +52,13 @@ def save(folder: Path, members: Sequence[Member], history: Sequence[EpochMetrics
         for index, moments in member.optimizer.state_dict()["state"].items():
             for name, tensor in moments.items():
                 tensors[f"{number}/optimizer/{index}/{name}"] = tensor.detach().contiguous()
-    # Not by safetensors' own writing, whose error for a full disk is no OSError.
-    _write(unfinished / _TENSORS, serialise(tensors))
     about = {"members": [_about(member) for member in members], "history": [_plain(row) for row in history]}
-    _write(unfinished / _ABOUT, json.dumps(about, allow_nan=False).encode())
-    if target.exists():
-        shutil.rmtree(target)
-    unfinished.rename(target)
+    with atomic_folder(target) as unfinished:
+        # Not by safetensors' own writing, whose error for a full disk is no OSError.
+        _write(unfinished / _TENSORS, serialise(tensors))
+        _write(unfinished / _ABOUT, json.dumps(about, allow_nan=False).encode())
+        if target.exists():
+            shutil.rmtree(target)
     _flush(folder)  # before the state before is taken away
     for other in folder.iterdir():
         if other != target:

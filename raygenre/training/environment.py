@@ -4,13 +4,11 @@ The same training gives the same curve, bit for bit, where all of this is the sa
 another order.
 """
 
-import platform
-from pathlib import Path
-
 import torch
 
 from raygenre.model.convolution import algorithm
 from raygenre.model.precision import in_bfloat16
+from raygenre.system.hardware import processor_name
 
 
 def surroundings(device: torch.device, precision: str) -> dict[str, str]:
@@ -32,7 +30,4 @@ def surroundings(device: torch.device, precision: str) -> dict[str, str]:
 def _processor(device: torch.device) -> str:
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)}, CUDA {torch.version.cuda}"
-    listed = Path("/proc/cpuinfo")
-    lines = listed.read_text().splitlines() if listed.exists() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{models[0] if models else platform.machine()}, {torch.backends.cpu.get_cpu_capability()}"
+    return f"{processor_name()}, {torch.backends.cpu.get_cpu_capability()}"

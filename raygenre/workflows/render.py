@@ -25,7 +25,7 @@ from raygenre import audio, spectrogram
 from raygenre.data import track_files
 from raygenre.spectrogram.song import render
 from raygenre.system import worker_pool
-from raygenre.system.atomic_write import write_whole
+from raygenre.system.atomic_write import write_atomically
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def draw(drawings: Sequence[Drawing], *, jobs: int) -> Generator[Drawn, None, No
                 # Written by this process alone: workers may be killed at any moment.
                 try:
                     drawing.picture.parent.mkdir(parents=True, exist_ok=True)
-                    write_whole(drawing.picture, result)
+                    write_atomically(drawing.picture, result)
                     yield Drawn(drawing, True, "")
                 except OSError as error:
                     yield Drawn(drawing, False, f"{drawing.picture} cannot be written: {error.strerror}")

@@ -107,7 +107,7 @@ def test_a_search_goes_on_when_all_its_machines_are_gone(driver: StoreDriver, te
 @pytest.mark.parametrize(
     ("path", "options", "message"),
     [
-        ("no-such-bucket/searches", ["--study-url", "DATABASE"], "there is no bucket no-such-bucket"),
+        ("no-such-bucket/searches", ["--study-url", "DATABASE"], "bucket no-such-bucket of"),
         (f"{BUCKET}/other", ["--study-url", "sqlite:///studies.db"], "has its trials and its lock in PostgreSQL"),
         (f"{BUCKET}/other", [], "has its trials and its lock in PostgreSQL"),
         (f"{BUCKET}/other", ["--resume"], "name the study with --study"),

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from raygenre.system import hardware as machine
+from raygenre.system import hardware
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def answering(driver: Path, text: str, status: int = 0) -> None:
 
 
 def test_the_hardware_is_named() -> None:
-    found = machine.hardware()
+    found = hardware.describe_hardware()
     assert found["cpu"] not in ("", "unknown")
     assert int(found["cores"]) >= 1
     assert int(found["memory_mb"]) > 500
@@ -27,21 +27,24 @@ def test_the_hardware_is_named() -> None:
 
 def test_gpus_are_named_with_their_driver(driver: Path) -> None:
     answering(driver, "NVIDIA L4, 23034, 550.54\nNVIDIA L4, 23034, 550.54\n")
-    assert machine.hardware()["gpus"] == "NVIDIA L4, 23034 MiB, driver 550.54; NVIDIA L4, 23034 MiB, driver 550.54"
+    assert (
+        hardware.describe_hardware()["gpus"]
+        == "NVIDIA L4, 23034 MiB, driver 550.54; NVIDIA L4, 23034 MiB, driver 550.54"
+    )
 
 
 @pytest.mark.parametrize(("text", "status"), [("", 9), ("NVIDIA-SMI has failed\n", 0)])
 def test_a_driver_that_does_not_answer_is_no_gpu(driver: Path, text: str, status: int) -> None:
     answering(driver, text, status)
-    assert machine.hardware()["gpus"] == "none"
-    assert not [name for name in machine.load() if "gpu" in name]
+    assert hardware.describe_hardware()["gpus"] == "none"
+    assert not [name for name in hardware.utilization() if "gpu" in name]
 
 
 def test_the_load_is_in_percent_and_named_as_mlflow_does(driver: Path) -> None:
     answering(driver, "75, 1000, 4000, [N/A]\n")
-    found = machine.load()
-    assert next(iter(found)) == machine.CPU == "system/cpu_utilization_percentage"
-    assert 0 <= found[machine.CPU] <= 100
+    found = hardware.utilization()
+    assert next(iter(found)) == hardware.CPU == "system/cpu_utilization_percentage"
+    assert 0 <= found[hardware.CPU] <= 100
     assert 0 < found["system/system_memory_usage_percentage"] < 100
     assert found["system/gpu_0_utilization_percentage"] == 75
     assert found["system/gpu_0_memory_usage_megabytes"] == pytest.approx(1048.576)

@@ -97,11 +97,11 @@ INTERRUPTED = """
 import sys, time
 from pathlib import Path
 from functools import partial
-from raygenre import parallel
+from raygenre.system import worker_pool
 from tests.helpers.tasks import sleep
 if __name__ == "__main__":
     try:
-        for _ in parallel.unordered(partial(sleep, Path(sys.argv[1])), [600.0, 600.0], jobs=2):
+        for _ in worker_pool.unordered(partial(sleep, Path(sys.argv[1])), [600.0, 600.0], jobs=2):
             pass
     except KeyboardInterrupt:
         print("interrupted")

@@ -7,7 +7,7 @@ import pytest
 from raygenre.data import track_files
 from raygenre.spectrogram import song
 from raygenre.spectrogram.image import read_png
-from raygenre.system.atomic_write import write_whole
+from raygenre.system.atomic_write import write_atomically
 from raygenre.workflows import render
 from raygenre.workflows.render import Drawing
 from tests.helpers.sounds import encode, tone
@@ -168,10 +168,10 @@ def test_a_drawing_names_both_files(tmp_path: Path) -> None:
 
 
 def test_writing_leaves_what_was_there_if_it_fails(tmp_path: Path) -> None:
-    write_whole(tmp_path / "a", b"one")
-    write_whole(tmp_path / "a", b"two")
+    write_atomically(tmp_path / "a", b"one")
+    write_atomically(tmp_path / "a", b"two")
     (tmp_path / "folder").mkdir()
     with pytest.raises(OSError, match="folder"):
-        write_whole(tmp_path / "folder", b"three")
+        write_atomically(tmp_path / "folder", b"three")
     assert (tmp_path / "a").read_bytes() == b"two"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "folder"]

@@ -12,7 +12,7 @@ import yaml
 from raygenre.search.space.config import SearchConfig
 from raygenre.search.space.space import SpaceError, checked, default_entries, unknown
 from raygenre.search.space.space_file import mapping
-from raygenre.system.atomic_write import write_whole
+from raygenre.system.atomic_write import write_atomically
 
 NAME = "run.yaml"
 _HEAD = "# A resolved search; run it again with: python experiments/tune.py --config run.yaml\n"
@@ -27,7 +27,7 @@ def write(config: SearchConfig) -> str:
 
 def save(config: SearchConfig, folder: Path) -> None:
     """Write the file into a folder, whole or not at all."""
-    write_whole(folder / NAME, write(config).encode())
+    write_atomically(folder / NAME, write(config).encode())
 
 
 def read(path: Path) -> dict[str, Any]:
