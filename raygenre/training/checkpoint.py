@@ -73,7 +73,7 @@ def local_copy(place: Location) -> Iterator[Path]:
     Raises:
         OSError: the store of the place does not answer.
     """
-    if not place.remote:
+    if not place.is_remote:
         yield place.folder
         return
     with tempfile.TemporaryDirectory(prefix="raygenre-state-") as scratch:
@@ -93,7 +93,7 @@ def upload(path: Path, place: Location) -> None:
     Raises:
         OSError: the store does not take it; the state before is still there.
     """
-    if not place.remote:
+    if not place.is_remote:
         return
     for file in (_TENSORS, _ABOUT):
         (place / path.name).write(file, (path / file).read_bytes())

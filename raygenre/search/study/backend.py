@@ -33,7 +33,7 @@ def latest_study(studies: Location) -> str:
     Raises:
         StudyError: there is none, or they are kept at a URL, where nobody knows.
     """
-    if studies.remote:
+    if studies.is_remote:
         raise StudyError(f"name the study with --study; {studies} has {', '.join(studies.names()) or 'none'}")
     begun = [path for path in studies.folder.glob("*/lock") if path.with_name("run.yaml").exists()]
     locks = sorted(begun, key=lambda path: path.stat().st_mtime)

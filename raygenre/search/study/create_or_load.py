@@ -111,7 +111,7 @@ def load_study(place: Location, *, url: str | None) -> StudyHandle:
 
 
 def _database(place: Location, url: str | None) -> BaseStorage | None:
-    if place.remote:
+    if place.is_remote:
         database_lock.check(url or "")
     return storage(place.folder, url) if url else None
 
@@ -120,6 +120,6 @@ def _locked(place: Location, url: str | None) -> ExitStack:
     """Keep other drivers out, as a context that lets them in again."""
     with ExitStack() as locks:
         locks.callback(os.close, locked(place.folder))
-        if place.remote:
+        if place.is_remote:
             locks.enter_context(database_lock.held(url or "", place.name))
         return locks.pop_all()

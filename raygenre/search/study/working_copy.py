@@ -25,7 +25,7 @@ class WorkingCopy:
         Raises:
             OSError: the store does not answer.
         """
-        if not self._place.remote:
+        if not self._place.is_remote:
             return
         folder = self._place.folder
         for path in folder.iterdir():
@@ -46,7 +46,7 @@ class WorkingCopy:
         Raises:
             OSError: the store does not take it.
         """
-        if not self._place.remote:
+        if not self._place.is_remote:
             return
         for path in sorted(self._place.folder.iterdir()):
             if path.name in self._without or path.name.startswith(".") or not path.is_file():
