@@ -10,7 +10,7 @@ from typing import Any
 
 from raygenre.evaluation.version_facts import VersionFacts
 from raygenre.model.classifier import Classifier
-from raygenre.model.network import parameters
+from raygenre.model.network import parameter_count
 
 _GTZAN = ["blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock"]
 _UNKNOWN = "not known"
@@ -36,7 +36,7 @@ def card(classifier: Classifier, *, name: str, evidence: VersionFacts | None) ->
 def introduction(classifier: Classifier) -> str:
     """Say in two sentences what the classifier is."""
     return (
-        f"A convolutional network with {parameters(classifier.model):,} parameters that names the genre of music: "
+        f"A convolutional network with {parameter_count(classifier.model):,} parameters that names the genre of music: "
         f"{', '.join(classifier.genres)}. It hears 30 s at a time, as a mel spectrogram drawn as GTZAN's are."
     )
 

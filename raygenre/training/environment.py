@@ -7,7 +7,7 @@ another order.
 import torch
 
 from raygenre.model.convolution import algorithm
-from raygenre.model.precision import in_bfloat16
+from raygenre.model.precision import uses_bfloat16
 from raygenre.system.hardware import processor_name
 
 
@@ -17,7 +17,7 @@ def surroundings(device: torch.device, precision: str) -> dict[str, str]:
     Args:
         precision: `auto`, `float32` or `bfloat16`, of which the last two are what it can come to.
     """
-    bfloat16 = in_bfloat16(precision, device)
+    bfloat16 = uses_bfloat16(precision, device)
     return {
         "device": device.type,
         "processor": _processor(device),

@@ -1,6 +1,6 @@
 import torch
 
-from raygenre.model.precision import fast_in_bfloat16
+from raygenre.model.precision import has_fast_bfloat16
 from raygenre.training.environment import surroundings
 
 CPU = torch.device("cpu")
@@ -12,7 +12,7 @@ def test_threads_and_precision_are_what_a_training_has_here() -> None:
     found = surroundings(CPU, "auto")
     torch.set_num_threads(before)
     assert found["threads"] == "3"
-    assert found["precision"] == ("bfloat16" if fast_in_bfloat16(CPU) else "float32")
+    assert found["precision"] == ("bfloat16" if has_fast_bfloat16(CPU) else "float32")
     assert found["device"] == "cpu"
     assert torch.backends.cpu.get_cpu_capability() in found["processor"]
 
