@@ -96,8 +96,8 @@ def main(
 
 
 def show(console: Console, results: dict[tuple[str, int], list[Load]], loop_ms: list[float]) -> None:
-    median_loop = statistics.median(loop_ms)
-    console.print(f"Decode and predict in a loop, one thread: {median_loop:.2f} ms of CPU per image")
+    base = statistics.median(loop_ms)
+    console.print(f"Decode and predict in a loop, one thread: {base:.2f} ms of CPU per image")
     table = Table("clients", "server", "requests/s", "raygenre", "direct port", "CPU ms", "vs. loop", "p50, p99 ms")
     for clients in CLIENTS:
         for (name, number), loads in results.items():
@@ -113,7 +113,7 @@ def show(console: Console, results: dict[tuple[str, int], list[Load]], loop_ms: 
                 f"{rate:.1f}",
                 *ratios,
                 f"{cpu:.1f}",
-                f"{cpu / median_loop:.2f}",
+                f"{cpu / base:.2f}",
                 f"{p50:.0f}, {p99:.0f}",
             )
     console.print(table)
