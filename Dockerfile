@@ -1,14 +1,14 @@
 # One image for searches, the endpoint and MLflow: not root, every version pinned by constraints.txt.
 #
 # Build, from the project's folder:
-#     docker build --tag raygenre:0.1.0-ray2.60.0-cuda .
-#     docker build --build-arg ACCELERATOR=cpu --build-arg TORCH_INDEX=URL --tag raygenre:0.1.0-ray2.60.0-cpu .
+#     docker build --tag raygenre:0.2.0-ray2.60.0-cuda .
+#     docker build --build-arg ACCELERATOR=cpu --build-arg TORCH_INDEX=URL --tag raygenre:0.2.0-ray2.60.0-cpu .
 # The first one has CUDA in it, and is several GB larger. Where PyTorch keeps its builds without, the URL, its page on
 # installing says.
 #
 # Run, on one machine without Kubernetes, with ./results of uid 10001 and a champion in it:
 #     docker run --read-only --tmpfs /tmp --tmpfs /home/raygenre --shm-size 1g --volume ./results:/results \
-#         --publish 127.0.0.1:8000:8000 --env RAYGENRE_API_KEYS raygenre:0.1.0-ray2.60.0-cpu
+#         --publish 127.0.0.1:8000:8000 --env RAYGENRE_API_KEYS raygenre:0.2.0-ray2.60.0-cpu
 # What it is built on can be held to a digest, which is looked up where the image comes from:
 #     --build-arg PYTHON=3.11-slim-bookworm@sha256:DIGEST
 ARG PYTHON=3.11-slim-bookworm

@@ -54,11 +54,12 @@ test-all: .venv/test ## all tests: first those that mind no company, two at a ti
 	$(BIN)/pytest $(WORKERS) -m "not alone" $(ARGS)
 	$(BIN)/pytest -m alone $(ARGS)
 
-check: .venv/test ## format, lint, types, floors
+check: .venv/test ## format, lint, types, package order, words, links
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest -q tests/project/test_floors.py
+	$(BIN)/python scripts/check_words.py
+	$(BIN)/pytest -q tests/project/test_floors.py tests/project/test_tree.py tests/project/test_links.py
 
 format: .venv/test ## put the code into the project's format
 	$(BIN)/ruff format .

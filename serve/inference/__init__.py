@@ -1,0 +1,1 @@
+"""Models that answer requests, batching, and decoding in separate processes."""

@@ -1,0 +1,1 @@
+"""Logs and metrics, with Prometheus rules and a Grafana dashboard."""

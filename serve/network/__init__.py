@@ -1,0 +1,1 @@
+"""Ray Serve's proxies, listen addresses, and the direct port of replicas."""

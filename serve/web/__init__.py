@@ -1,0 +1,1 @@
+"""HTTP routes, request log, OpenAPI document and the upload page."""
