@@ -1,4 +1,4 @@
-"""Benchmark of a training epoch: raygenre compared with a plain PyTorch loop over the dataset's images.
+"""Benchmark of a training epoch, compared with a plain PyTorch loop over the images.
 
 Run from the project's folder (7 minutes on 2 cores):
     python benchmarks/epoch.py --data PATH       # as for tune.py; synthetic images without it

@@ -1,4 +1,4 @@
-"""How many folds should a trial use? Measures the variance components of the validation loss, and simulates searches.
+"""How many folds should a trial use? Variance of validation losses, and simulated searches.
 
 Run from the project's folder, with GTZAN's images (an hour on 2 cores):
     .venv/bin/python benchmarks/folds.py --data PATH

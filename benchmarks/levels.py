@@ -1,4 +1,4 @@
-"""Benchmark of spectrograms: raygenre compared with librosa + matplotlib, and memory use over 1000 songs.
+"""Benchmark of spectrograms, compared with librosa + matplotlib; memory over 1000 songs.
 
 Run from the project's folder (2 minutes on 2 cores):
     pip install -e '.[bench]'

@@ -1,4 +1,4 @@
-"""Overhead of a search: raygenre compared with Ray's own OptunaSearch and MLflowLoggerCallback.
+"""Overhead of a search, compared with Ray's own OptunaSearch and MLflowLoggerCallback.
 
 Run from the project's folder (15 minutes on 2 cores, mostly for the stock search):
     .venv/bin/python benchmarks/orchestration.py

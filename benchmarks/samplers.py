@@ -1,4 +1,6 @@
-"""Benchmark of the samplers on a synthetic validation loss with three hyperparameters, noise and two concurrent trials.
+"""Benchmark of the samplers on a synthetic validation loss.
+
+The loss has three hyperparameters and noise; two trials run concurrently.
 
 Run from the project's folder (a minute on 2 cores):
     python benchmarks/samplers.py

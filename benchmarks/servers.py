@@ -1,4 +1,4 @@
-"""The servers that `benchmarks/serving.py` compares: how to start each, send requests and read responses."""
+"""The servers that `benchmarks/serving.py` compares: commands, requests and responses."""
 
 import base64
 import http.client

@@ -1,4 +1,4 @@
-"""Benchmark of HTTP predictions: raygenre's endpoint compared with other servers of the same classifier.
+"""Benchmark of HTTP predictions, compared with other servers of the same classifier.
 
 Run from the project's folder (12 minutes on 2 cores):
     pip install -e '.[bench]'

@@ -1,4 +1,4 @@
-"""Cost of logging a search to MLflow: raygenre's tracker compared with Ray's own MLflowLoggerCallback.
+"""Cost of logging a search to MLflow, compared with Ray's own MLflowLoggerCallback.
 
 Run from the project's folder (10 minutes on 2 cores, mostly for Ray's callback):
     .venv/bin/python -m benchmarks.tracking

@@ -1,4 +1,4 @@
-"""Confidence calibration: a temperature for the logits, and a confidence threshold for uncertain predictions.
+"""Calibration: a temperature for the logits, and a threshold for uncertain predictions.
 
 Networks of this kind are overconfident. Dividing the logits by a temperature corrects that on average and changes no
 prediction (C. Guo et al., On Calibration of Modern Neural Networks, 2017). Temperature and threshold are fitted on

@@ -1,4 +1,4 @@
-"""Inference, levels to logits without dropout; shared by training, evaluation and the endpoint."""
+"""Inference, from levels to logits; shared by training, evaluation and the endpoint."""
 
 import numpy as np
 import torch

@@ -1,4 +1,4 @@
-"""The precision of a network's computations: float32, or bfloat16 where the hardware is fast at it."""
+"""Precision of a network's computations: float32, or bfloat16 where it is fast."""
 
 from contextlib import nullcontext
 

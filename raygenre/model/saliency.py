@@ -1,10 +1,11 @@
-"""Saliency maps: the regions of a spectrogram that support a genre, by Grad-CAM or HiResCAM on the last convolution.
+"""Saliency maps: the regions of a spectrogram that support a genre.
 
-Each feature map of the last convolution is weighted by the gradient of the genre's logit, and the positive part of the
-weighted sum is the saliency. For a network that averages over the whole spectrogram, this is Grad-CAM (R. R. Selvaraju
-et al., Visual Explanations from Deep Networks via Gradient-based Localization, 2017). A network that keeps several
-frequency bins has a different gradient in each, so every position is weighted by its own gradient (R. L. Draelos and
-L. Carin, HiResCAM, 2020); Grad-CAM's mean gradient would highlight low tones for evidence found in high ones.
+They are computed by Grad-CAM or HiResCAM. Each feature map of the last convolution is weighted by the gradient of the
+genre's logit, and the positive part of the weighted sum is the saliency. For a network that averages over the whole
+spectrogram, this is Grad-CAM (R. R. Selvaraju et al., Visual Explanations from Deep Networks via Gradient-based
+Localization, 2017). A network that keeps several frequency bins has a different gradient in each, so every position is
+weighted by its own gradient (R. L. Draelos and L. Carin, HiResCAM, 2020); Grad-CAM's mean gradient would highlight low
+tones for evidence found in high ones.
 """
 
 import numpy as np

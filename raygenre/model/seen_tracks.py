@@ -1,8 +1,8 @@
-"""The tracks that a classifier was trained and tested on, so that later tests can exclude the training tracks.
+"""The tracks that a classifier was trained and tested on.
 
-A track is identified by its id or by a fingerprint of its levels, the first 64 bits of their SHA-256 in hexadecimal.
-The same image under another id counts as the same track, and so does the same id with another image, which is usually
-the same recording in another file.
+Later tests exclude the training tracks. A track is identified by its id or by a fingerprint of its levels, the first 64
+bits of their SHA-256 in hexadecimal. The same image under another id counts as the same track, and so does the same id
+with another image, which is usually the same recording in another file.
 """
 
 import hashlib

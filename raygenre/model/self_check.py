@@ -1,8 +1,8 @@
-"""Self-check of a classifier: example spectrograms with the probabilities that the network computed when it was saved.
+"""Self-check of a classifier: example spectrograms with their expected probabilities.
 
-The examples are stored with the weights. A machine that computes other probabilities, because of its device, a library
-or a damaged file, must not serve these weights. The tracks are synthetic, so that no recording is distributed with a
-network.
+The probabilities are those of the network when it was saved, and the examples are stored with the weights. A machine
+that computes other probabilities, because of its device, a library or a damaged file, must not serve these weights. The
+tracks are synthetic, so that no recording is distributed with a network.
 """
 
 from collections.abc import Callable

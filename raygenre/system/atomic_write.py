@@ -1,7 +1,8 @@
-"""Write a file or a folder atomically: readers see the old version or the complete new one, never a part of it.
+"""Atomic writes of files and folders.
 
-Each function writes under a temporary name in the target's folder and renames the result. The data is not flushed to
-disk: a caller whose files must survive a power failure calls `os.fsync` before the rename.
+Readers see the old version or the complete new one, never a part of it. Each function writes under a temporary name in
+the target's folder and renames the result. The data is not flushed to disk: a caller whose files must survive a power
+failure calls `os.fsync` before the rename.
 """
 
 import secrets

@@ -1,4 +1,4 @@
-"""The code that produced a result: its Git commit, and the versions of the libraries that results depend on."""
+"""The code that produced a result: its Git commit and the versions of libraries."""
 
 import shutil
 import subprocess

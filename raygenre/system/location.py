@@ -1,7 +1,8 @@
-"""Where a study is stored: a folder that all nodes can access, or a URL that pyarrow supports (s3://, gs://, hdfs://).
+"""Where studies are stored: a folder, or a URL of an object store or HDFS.
 
-A study at a URL has a disposable working copy on the driver's machine. It is rebuilt from the store whenever a driver
-opens the study, and data that must not be lost is in the store when a call returns.
+On a cluster, all nodes must have access to the folder. URLs are those that pyarrow supports (s3://, gs://, abfs://,
+hdfs://). A study at a URL has a disposable working copy on the driver's machine. It is rebuilt from the store whenever
+a driver opens the study, and data that must not be lost is in the store when a call returns.
 
 Endpoint and region are part of the URL (`s3://BUCKET/PATH?endpoint_override=http://HOST:PORT`). Credentials are not:
 they come from the usual sources of the store's own tools, such as `AWS_ACCESS_KEY_ID`.

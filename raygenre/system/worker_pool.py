@@ -1,9 +1,9 @@
-"""A pool of worker processes that applies a function to many items and survives crashes of its workers.
+"""A pool of worker processes that survives crashes of its workers.
 
-Decoders are C code, and a damaged file may crash the process that decodes it. Therefore each worker has a pipe of its
-own and one item at a time: if a worker dies, the pool reports its item as failed and starts another worker. At most one
-item per worker is in progress and results are passed on immediately, so memory use does not depend on the number of
-items.
+It applies a function to many items. Decoders are C code, and a damaged file may crash the process that decodes it.
+Therefore each worker has a pipe of its own and one item at a time: if a worker dies, the pool reports its item as
+failed and starts another worker. At most one item per worker is in progress and results are passed on immediately, so
+memory use does not depend on the number of items.
 
 Workers are spawned, not forked: the main code of a script that uses more than one job must be under
 `if __name__ == "__main__":`.
