@@ -22,7 +22,7 @@ def sync(
     """Deliver to MLflow what searches kept while it was away."""
     from raygenre.search.study.backend import StudyBusyError
     from raygenre.system.redaction import masked
-    from raygenre.tracking.server import ServerAwayError, TrackingError
+    from raygenre.tracking.server import TrackingError, TrackingUnreachableError
 
     try:
         where = resolve(storage, tracking_uri)
@@ -42,7 +42,7 @@ def sync(
             out.print(f"{name}: {entries} entries delivered{kept}", highlight=False, soft_wrap=True)
         except StudyBusyError as error:
             out.print(f"{name}: {error}; it delivers them itself", highlight=False, soft_wrap=True)
-        except (ValueError, TrackingError, ServerAwayError, OSError) as error:
+        except (ValueError, TrackingError, TrackingUnreachableError, OSError) as error:
             err.print(f"[red]error:[/red] {escape(masked(f'{name}: {error}'))}", highlight=False, soft_wrap=True)
             failed = True
     raise typer.Exit(1 if failed else 0)
@@ -77,7 +77,7 @@ def _deliver(where: Storage, name: str, study_url: str | None) -> str:
     """Deliver one study's entries, and say what MLflow would not have."""
     from raygenre.search.study.ledger import Ledger
     from raygenre.search.study.mlflow_ids import note_run_ids
-    from raygenre.tracking.server import ServerAwayError
+    from raygenre.tracking.server import TrackingUnreachableError
     from raygenre.tracking.tracker import Tracker
 
     ledger = Ledger.open(where.studies, name, url=study_url)
@@ -87,7 +87,7 @@ def _deliver(where: Storage, name: str, study_url: str | None) -> str:
             delivered = tracker.drain(PATIENCE)
             note_run_ids(ledger, tracker)
             if not delivered:
-                raise ServerAwayError(
+                raise TrackingUnreachableError(
                     f"MLflow at {tracker.uri} is away ({tracker.trouble}); {tracker.waiting} entries wait on"
                 )
             return f", {tracker.refused} refused and kept next to {tracker.spool}" if tracker.refused else ""

@@ -9,7 +9,7 @@ from rich.console import Console
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.study.mlflow_ids import note_run_ids
 from raygenre.system.storage import Storage
-from raygenre.tracking.server import ServerAddressError, ServerAwayError, is_away
+from raygenre.tracking.server import TrackingAddressError, TrackingUnreachableError, is_unreachable
 from raygenre.tracking.tracker import Status, Tracker
 
 
@@ -18,8 +18,8 @@ def tracking_session(ledger: Ledger, storage: Storage, console: Console) -> Iter
     """Track a search: no run is left open, whatever ends it, and what MLflow has not got is kept and named.
 
     Raises:
-        ServerAwayError: MLflow was away when it was needed; the message says what is kept, and how to go on.
-        ServerAddressError: there was never an MLflow that could be used at its address.
+        TrackingUnreachableError: MLflow was away when it was needed; the message says what is kept, and how to go on.
+        TrackingAddressError: there was never an MLflow that could be used at its address.
     """
     tracker = Tracker(storage, ledger.folder, ledger.id)
     try:
@@ -28,17 +28,17 @@ def tracking_session(ledger: Ledger, storage: Storage, console: Console) -> Iter
                             f"what it is to know waits in {tracker.spool}")  # fmt: skip
         try:
             yield tracker
-        except ServerAddressError:  # nothing was begun
+        except TrackingAddressError:  # nothing was begun
             raise
         except BaseException as error:
-            away = is_away(error)
+            away = is_unreachable(error)
             with suppress(OSError):  # a full disk may be the error; the next driver closes what stays open
                 # When MLflow is missed, the trainings have ended well: the registry alone is still to come.
                 _end_all(tracker, ledger, "FINISHED" if away else _status(error))
                 tracker.drain(0 if away else None)
                 note_run_ids(ledger, tracker)
             if away:
-                raise ServerAwayError(f"{error}\n{_kept(tracker, ledger, storage)}") from error
+                raise TrackingUnreachableError(f"{error}\n{_kept(tracker, ledger, storage)}") from error
             _say_what_is_left(tracker, ledger, storage, console)
             raise
         for run in tracker.open_runs():  # of a driver that was killed in a training that is no longer needed

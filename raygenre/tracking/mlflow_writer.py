@@ -15,7 +15,7 @@ from typing import Any
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
 
 from raygenre.system.redaction import masked
-from raygenre.tracking.server import Server, is_away, meaning, reason
+from raygenre.tracking.server import Server, is_unreachable, meaning, reason
 from raygenre.tracking.spool import Entry, Spool
 
 KEY = "raygenre.run"
@@ -80,7 +80,7 @@ class Delivery:
                 write(key, run_id, concerned)
             except Exception as error:
                 # Artifacts may lie in a store of their own, whose errors must not hold up everything else.
-                stored = write == self._act and entries[-1]["do"] == "file" and not is_away(error)
+                stored = write == self._act and entries[-1]["do"] == "file" and not is_unreachable(error)
                 if meaning(error) != "refused" and not stored:
                     self._there[key] = None
                     raise

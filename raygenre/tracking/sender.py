@@ -10,7 +10,7 @@ from contextlib import ExitStack
 
 from raygenre.system.storage import Storage
 from raygenre.tracking.mlflow_writer import Delivery
-from raygenre.tracking.server import Server, ServerAddressError, meaning, no_retries, reason, unauthenticated
+from raygenre.tracking.server import Server, TrackingAddressError, meaning, no_retries, reason, unauthenticated
 from raygenre.tracking.spool import Spool, SpoolClosedError
 
 BATCH_SECONDS = 1.0  # s between two rounds
@@ -41,7 +41,7 @@ class Sender:
         """Start, and wait at most `patience` s for the server's first word.
 
         Raises:
-            ServerAddressError: there was never an MLflow that could be used, or it does not know the user; not if it
+            TrackingAddressError: there was never an MLflow that could be used, or it does not know the user; not if it
                 is only away.
         """
         self._settings.enter_context(no_retries())
@@ -49,7 +49,7 @@ class Sender:
         self._tried.wait(patience)
         try:
             self._check()
-        except ServerAddressError:
+        except TrackingAddressError:
             self.end()
             raise
 
@@ -57,7 +57,7 @@ class Sender:
         """Have a run made at once where MLflow answers, while somebody is there to hear that it may not be.
 
         Raises:
-            ServerAddressError: it may not.
+            TrackingAddressError: it may not.
         """
         self._wake.set()
         until = time.monotonic() + patience
@@ -94,8 +94,8 @@ class Sender:
 
     def _check(self) -> None:
         error = self._error
-        if error and meaning(error) != "away" and (not self._met or unauthenticated(error)):
-            raise ServerAddressError(f"MLflow cannot be used at {self._place}: {reason(error)}") from error
+        if error and meaning(error) != "unreachable" and (not self._met or unauthenticated(error)):
+            raise TrackingAddressError(f"MLflow cannot be used at {self._place}: {reason(error)}") from error
 
     def _work(self) -> None:
         pause, reached = _FIRST_PAUSE, False

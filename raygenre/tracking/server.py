@@ -34,7 +34,7 @@ _NO_RETRIES = {
     # The end of a run costs one call less, and is not printed.
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
-_AWAY = (
+_UNREACHABLE = (
     "TEMPORARILY_UNAVAILABLE",
     "DEADLINE_EXCEEDED",
     "REQUEST_LIMIT_EXCEEDED",
@@ -65,11 +65,11 @@ _REMEDIES = {
 }
 
 
-class ServerAddressError(RaygenreError, ValueError):
+class TrackingAddressError(RaygenreError, ValueError):
     """There is no MLflow at the address, or it may not be used; the message says which."""
 
 
-class ServerAwayError(RaygenreError, RuntimeError):
+class TrackingUnreachableError(RaygenreError, RuntimeError):
     """MLflow does not answer; the message says what is kept where, and how to go on."""
 
 
@@ -120,7 +120,7 @@ class Server:
             raise
 
 
-def meaning(error: BaseException) -> Literal["away", "wrong", "refused"]:
+def meaning(error: BaseException) -> Literal["unreachable", "wrong", "refused"]:
     """Say what an error of a call to MLflow means."""
     for cause in _chain(error):
         if isinstance(cause, _WRONG_PLACES) or "NameResolutionError" in repr(cause):
@@ -128,12 +128,12 @@ def meaning(error: BaseException) -> Literal["away", "wrong", "refused"]:
         if isinstance(cause, ImportError) or (isinstance(cause, OSError) and cause.errno in _NO_PLACE):
             return "refused"
         if isinstance(cause, OSError):  # all of requests' errors are
-            return "away"
+            return "unreachable"
     if isinstance(error, MlflowException):
         if error.error_code in _WRONG or any(part in str(error) for part in (_NOT_MLFLOW, *_UNFIT)):
             return "wrong"
-        return "away" if error.error_code in _AWAY else "refused"
-    return "wrong" if any(part in str(error) for part in _UNFIT) else "away"
+        return "unreachable" if error.error_code in _UNREACHABLE else "refused"
+    return "wrong" if any(part in str(error) for part in _UNFIT) else "unreachable"
 
 
 def unauthenticated(error: BaseException) -> bool:
@@ -141,10 +141,10 @@ def unauthenticated(error: BaseException) -> bool:
     return isinstance(error, MlflowException) and error.error_code == "UNAUTHENTICATED"
 
 
-def is_away(error: BaseException) -> bool:
+def is_unreachable(error: BaseException) -> bool:
     """Whether something failed because MLflow is away."""
     ours = isinstance(error, MlflowException | requests.exceptions.RequestException)
-    return isinstance(error, ServerAwayError) or (ours and meaning(error) == "away")
+    return isinstance(error, TrackingUnreachableError) or (ours and meaning(error) == "unreachable")
 
 
 def reason(error: BaseException) -> str:

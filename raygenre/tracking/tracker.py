@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from raygenre.data.split_summary import Part
 from raygenre.system.storage import Storage
 from raygenre.tracking.sender import Sender
-from raygenre.tracking.server import ServerAwayError
+from raygenre.tracking.server import TrackingUnreachableError
 from raygenre.tracking.spool import Spool
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Tracker:
         """Begin with the study of this folder and id.
 
         Raises:
-            ServerAddressError: there was never an MLflow that could be used; not if it is only away.
+            TrackingAddressError: there was never an MLflow that could be used; not if it is only away.
         """
         self.uri = storage.server
         self._study_id = study_id
@@ -94,7 +94,7 @@ class Tracker:
         """Begin a run, or go on with it, and return its key. Searched values are `params`, fixed ones are `tags`.
 
         Raises:
-            ServerAddressError: a run below no other may not be made, as by a user who may only read.
+            TrackingAddressError: a run below no other may not be made, as by a user who may only read.
         """
         run = self.key(role, name)
         if run not in self._spool.runs:
@@ -169,11 +169,11 @@ class Tracker:
         """MLflow's id of a run that MLflow has.
 
         Raises:
-            ServerAwayError: MLflow has not got to know of it.
+            TrackingUnreachableError: MLflow has not got to know of it.
         """
         if known := self._spool.runs[run].id:
             return known
-        raise ServerAwayError(f"MLflow at {self.uri} does not know of {run} yet")
+        raise TrackingUnreachableError(f"MLflow at {self.uri} does not know of {run} yet")
 
     def arrivals(self) -> list[tuple[str, str]]:
         """Runs with the ids that MLflow gave them, each once a driver."""

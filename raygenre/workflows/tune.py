@@ -37,7 +37,7 @@ from raygenre.search.summary.search_run import SearchRunLogger
 from raygenre.search.tracking_session import tracking_session
 from raygenre.system.location import Place
 from raygenre.system.storage import Storage
-from raygenre.tracking.server import ServerAwayError, no_retries
+from raygenre.tracking.server import TrackingUnreachableError, no_retries
 from raygenre.tracking.tracker import Tracker
 from raygenre.training import checkpoint
 
@@ -119,7 +119,7 @@ def run(
 
     Raises:
         StudyError: the data are not those that the study was begun with.
-        ServerAwayError: MLflow was away when the model was to be registered; everything so far is kept.
+        TrackingUnreachableError: MLflow was away when the model was to be registered; everything so far is kept.
         PromotionPendingError: somebody else is changing the champion, and does not end; all but that is done.
         KeyboardInterrupt: Ctrl-C; everything so far is kept.
     """
@@ -181,7 +181,7 @@ def _judge(
         tracker.end(parent, "FINISHED")
         if not tracker.drain():
             trouble = tracker.trouble or "it takes too long"  # without an error
-            raise ServerAwayError(f"MLflow at {tracker.uri} is away ({trouble}): no model can be registered")
+            raise TrackingUnreachableError(f"MLflow at {tracker.uri} is away ({trouble}): no model can be registered")
         version = versions.register(storage, tracker.run_id(final.run), folder, evidence)
         fetched = Fetched(classifier, f"{versions.MODEL}/{version}", tracker.run_id(final.run), evidence)
         evaluation_log.attach_report(

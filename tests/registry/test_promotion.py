@@ -17,7 +17,7 @@ from raygenre.registry import versions as registry
 from raygenre.registry.decision import PromotionDecision, decision_text
 from raygenre.registry.versions import MODEL
 from raygenre.system.storage import Storage
-from raygenre.tracking.server import Server, ServerAwayError
+from raygenre.tracking.server import Server, TrackingUnreachableError
 from tests.helpers import rivals
 from tests.helpers.mlflow_server import MlflowServer, free_port
 from tests.helpers.project import ROOT
@@ -277,7 +277,7 @@ def test_a_registry_that_is_away_is_no_verdict(ring: Ring, tmp_path: Path) -> No
     fetched = registry.fetch(ring.storage, f"models:/{MODEL}/{BELLS}")
     assert fetched.evidence is not None
     away = Storage(tmp_path, f"http://127.0.0.1:{free_port()}")
-    with pytest.raises(ServerAwayError, match="can be promoted later"):
+    with pytest.raises(TrackingUnreachableError, match="can be promoted later"):
         promotion._by_evidence(
             away, fetched.classifier, fetched.evidence, (DRONE, fetched.evidence), lambda: ring.dataset
         )

@@ -18,7 +18,7 @@ from raygenre.search.space.samplers import sampler
 from raygenre.search.space.space import space
 from raygenre.search.study.backend import StudyError, trouble
 from raygenre.system.storage import Storage
-from raygenre.tracking.server import Server, ServerAddressError
+from raygenre.tracking.server import Server, TrackingAddressError
 from raygenre.tracking.tracker import Tracker
 from tests.conftest import new_ledger
 from tests.helpers.driver import STUDY, Driver, call
@@ -132,7 +132,7 @@ def test_what_may_not_be_written_is_an_error_at_once(
     become(monkeypatch, *user)
     storage = Storage(tmp_path, team.mlflow.uri.replace("127.0.0.1", name))
     began = time.monotonic()
-    with pytest.raises(ServerAddressError) as caught, closing(Tracker(storage, tmp_path / "study", "refused")) as new:
+    with pytest.raises(TrackingAddressError) as caught, closing(Tracker(storage, tmp_path / "study", "refused")) as new:
         new.start("refused", "search")
     assert f"MLflow cannot be used at {storage.tracking_uri}: {message}" in str(caught.value)
     assert time.monotonic() - began < 10
@@ -147,7 +147,7 @@ def test_a_wrong_password_is_an_error_for_a_search_that_goes_on_too(
     assert before.drain(60)
     before.close()
     become(monkeypatch, SINGER[0], "an0ther-pass-word")
-    with pytest.raises(ServerAddressError, match="401"):
+    with pytest.raises(TrackingAddressError, match="401"):
         Tracker(storage, tmp_path / "study", "goes-on")
 
 

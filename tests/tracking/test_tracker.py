@@ -14,7 +14,7 @@ import pytest
 from raygenre.data.split_summary import Part
 from raygenre.system.storage import Storage
 from raygenre.tracking.mlflow_writer import KEY, Delivery
-from raygenre.tracking.server import Server, ServerAddressError, no_retries
+from raygenre.tracking.server import Server, TrackingAddressError, no_retries
 from raygenre.tracking.spool import Spool
 from raygenre.tracking.tracker import SPOOL, Tracker
 from tests.helpers.mlflow_server import MlflowServer, free_port, values
@@ -292,13 +292,13 @@ def test_a_server_that_cannot_answer_is_away(tmp_path: Path, status: int, troubl
 @pytest.mark.parametrize("status", [401, 403, 404])
 def test_an_address_that_is_wrong_is_an_error_at_once(tmp_path: Path, status: int) -> None:
     server = Answering(status)
-    with pytest.raises(ServerAddressError, match=str(status)):
+    with pytest.raises(TrackingAddressError, match=str(status)):
         Tracker(Storage(tmp_path, server.uri), tmp_path / "study", "wrong")
     server.close()
 
 
 def test_a_name_that_does_not_exist_is_an_error_at_once(tmp_path: Path) -> None:
-    with pytest.raises(ServerAddressError, match="no-such-name"):
+    with pytest.raises(TrackingAddressError, match="no-such-name"):
         Tracker(Storage(tmp_path, "http://no-such-name.invalid:5000"), tmp_path / "study", "wrong")
 
 
