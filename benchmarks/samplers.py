@@ -11,7 +11,8 @@ import optuna
 from rich.console import Console
 from rich.table import Table
 
-from raygenre.search.space.samplers import SAMPLERS, SamplerName, sampler
+from raygenre.search.space.choices import SAMPLERS
+from raygenre.search.space.samplers import SamplerName, sampler
 from raygenre.search.space.space import space
 
 SEEDS = 12

@@ -2,16 +2,19 @@
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Literal, Self
+from typing import Self
 
 from optuna.distributions import BaseDistribution
 
 from raygenre.search.space import objectives as objective_names
+from raygenre.search.space.choices import SCHEDULERS, SPLITS
+from raygenre.search.space.choices import SchedulerName as SchedulerName
+from raygenre.search.space.choices import SplitName as SplitName
 from raygenre.search.space.samplers import SamplerName, check_sampler
 from raygenre.search.space.space import Entry, Setting, Value, checked, default_entries, fixed, nearest, searched
 from raygenre.search.space.start_points import complete
-
-SchedulerName = Literal["asha", "median", "none"]
+from raygenre.training.choices import AugmentationName as AugmentationName
+from raygenre.training.choices import PrecisionName as PrecisionName
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class SearchConfig:
 
     data: str | None
     data_digest: str
-    split: Literal["random", "lists"]
+    split: SplitName
     trials: int
     epochs: int
     seed: int
@@ -48,7 +51,7 @@ class SearchConfig:
     sampler: SamplerName
     scheduler: SchedulerName
     batch_size: int
-    augmentation: Literal["none", "erasing"]
+    augmentation: AugmentationName
     space: dict[str, Entry] = field(default_factory=dict)
     starts: list[dict[str, Value]] = field(default_factory=list)
     objectives: list[str] = field(default_factory=lambda: ["loss"])
@@ -66,7 +69,7 @@ class SearchConfig:
             raise ValueError(f"seed must not be negative, but is {self.seed}")
         if not 0 < self.validation < 1:
             raise ValueError(f"validation must be between 0 and 1, not {self.validation}")
-        for name, known in (("scheduler", ("asha", "median", "none")), ("split", ("random", "lists"))):
+        for name, known in (("scheduler", SCHEDULERS), ("split", SPLITS)):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, not {getattr(self, name)!r}")
         for name, entry in self.space.items():

@@ -17,13 +17,12 @@ failed trials.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler, TPESampler
 
-SamplerName = Literal["tpe", "gp", "random", "cmaes"]
-SAMPLERS: tuple[SamplerName, ...] = ("tpe", "gp", "random", "cmaes")
+from raygenre.search.space.choices import SAMPLERS, alternatives
+from raygenre.search.space.choices import SamplerName as SamplerName
 
 FEWEST = 5
 MOST_FOR_GP = 250
@@ -54,7 +53,7 @@ def check_sampler(name: str, space: Mapping[str, BaseDistribution], objectives: 
         ValueError: unknown name, or CMA-ES with choices, a single number or several objectives.
     """
     if name not in SAMPLERS:
-        raise ValueError(f"unknown sampler {name!r}; expected {', '.join(SAMPLERS[:-1])} or {SAMPLERS[-1]}")
+        raise ValueError(f"unknown sampler {name!r}; expected {alternatives(SAMPLERS)}")
     if name != "cmaes":
         return
     if len(objectives) > 1:
@@ -92,4 +91,4 @@ def sampler(name: SamplerName, *, seed: int, trials: int, told: int = 0) -> Base
     if name == "cmaes":
         # A value that stays at its start for the first generation needs no warning.
         return CmaEsSampler(seed=seed, warn_independent_sampling=False)
-    raise ValueError(f"unknown sampler {name!r}; expected {', '.join(SAMPLERS[:-1])} or {SAMPLERS[-1]}")
+    raise ValueError(f"unknown sampler {name!r}; expected {alternatives(SAMPLERS)}")

@@ -8,12 +8,13 @@ that are whole numbers.
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
-from typing import Any, Literal
+from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from raygenre.errors import RaygenreError
-from raygenre.model.network import ModelConfig
+from raygenre.model.network import ModelConfig, NormalisationName
+from raygenre.training.choices import AugmentationName, PrecisionName
 from raygenre.training.loop import TrainingConfig
 
 Value = float | int | str
@@ -40,12 +41,12 @@ class Setting:
     learning_rate: float = 1e-3
     decay: float = 0.01
     batch_size: int = 16
-    augmentation: Literal["none", "erasing"] = "none"
-    normalisation: Literal["none", "batch"] = "none"
+    augmentation: AugmentationName = "none"
+    normalisation: NormalisationName = "none"
     width: int = 32
     dense: int = 64
     frequency_bins: int = 1
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: PrecisionName = "auto"
 
     def __post_init__(self) -> None:
         if self.width < 1:

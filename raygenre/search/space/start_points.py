@@ -1,9 +1,10 @@
 """Start points: settings that a search tries before the sampler chooses any."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
+from raygenre.search.space.choices import alternatives
 from raygenre.search.space.space import KINDS, SpaceError, Value, checked, unknown
 
 
@@ -65,12 +66,8 @@ def _holds(distribution: BaseDistribution, value: Value) -> bool:
 
 def _words(distribution: BaseDistribution) -> str:
     if isinstance(distribution, CategoricalDistribution):
-        return _either([str(choice) for choice in distribution.choices])
+        return alternatives(distribution.choices)
     if isinstance(distribution, (FloatDistribution, IntDistribution)):
         step = f" in steps of {distribution.step:g}" if distribution.step not in (None, 1) else ""
         return f"{distribution.low:g} to {distribution.high:g}{step}"
     return str(distribution)
-
-
-def _either(words: Sequence[str]) -> str:
-    return f"{', '.join(words[:-1])} or {words[-1]}"

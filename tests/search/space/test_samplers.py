@@ -5,7 +5,8 @@ import pytest
 from optuna.samplers import CmaEsSampler, GPSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
-from raygenre.search.space.samplers import SAMPLERS, SamplerName, automatic, check_sampler, sampler
+from raygenre.search.space.choices import SAMPLERS
+from raygenre.search.space.samplers import SamplerName, automatic, check_sampler, sampler
 from raygenre.search.space.space import default_entries, searched, space
 
 NUMBERS = space(10)
