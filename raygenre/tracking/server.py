@@ -147,6 +147,11 @@ def is_unreachable(error: BaseException) -> bool:
     return isinstance(error, TrackingUnreachableError) or (ours and meaning(error) == "unreachable")
 
 
+def is_missing(error: BaseException) -> bool:
+    """Return whether MLflow answered that the run, model, version or alias does not exist."""
+    return isinstance(error, MlflowException) and error.error_code == "RESOURCE_DOES_NOT_EXIST"
+
+
 def reason(error: BaseException) -> str:
     """Say in a few words what went wrong."""
     known = {
