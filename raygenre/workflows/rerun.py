@@ -19,7 +19,7 @@ from raygenre.data.splits import Split
 from raygenre.errors import RaygenreError
 from raygenre.search.space import config_file
 from raygenre.search.space.config import SearchConfig
-from raygenre.search.space.space import Value, checked
+from raygenre.search.space.space import Value, parse_entry
 from raygenre.search.trials.trainable import OBJECTIVE, Plan, Rows, Tracks, environment_tags, merge_folds, start, train
 from raygenre.system.location import Location
 from raygenre.tracking.server import Server, TrackingError, is_missing
@@ -191,7 +191,7 @@ def largest(before: Sequence[dict[str, float]], now: Sequence[dict[str, float]])
 
 
 def _value(name: str, text: str) -> Value:
-    value = checked(name, text)
+    value = parse_entry(name, text)
     if isinstance(value, list | dict):
         raise RerunError(f"the param {name} is {text!r}, which is not a value")
     return value

@@ -29,7 +29,7 @@ _QUALITY = ("loss", "accuracy")
 _TIMES, _WARM_UP = 15, 3  # measurements of the latency; the first ones, which also allocate, do not count
 
 
-def check(names: Sequence[str], *, scheduler: str) -> None:
+def check_objectives(names: Sequence[str], *, scheduler: str) -> None:
     """Refuse objectives that are no trade, and a scheduler for several.
 
     Raises:
@@ -40,7 +40,7 @@ def check(names: Sequence[str], *, scheduler: str) -> None:
             raise ValueError(f"objectives must be of {', '.join(OBJECTIVES)}, not {name!r}")
     if len(set(names)) < len(names):
         raise ValueError(f"objectives are named once each, not {', '.join(names)}")
-    if not several(names):
+    if not is_multi_objective(names):
         if list(names) != ["loss"]:
             raise ValueError(f"one objective alone is loss, not {', '.join(names) or 'none'}")
         return
@@ -56,7 +56,7 @@ def check(names: Sequence[str], *, scheduler: str) -> None:
         )
 
 
-def several(names: Sequence[str]) -> bool:
+def is_multi_objective(names: Sequence[str]) -> bool:
     """Whether there is more than one objective."""
     return len(names) > 1
 

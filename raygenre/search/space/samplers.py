@@ -29,7 +29,7 @@ MOST_FOR_GP = 250
 FEWEST_FOR_CMAES = 1000
 
 
-def automatic(
+def choose_sampler(
     *, trials: int, scheduler: str, space: Mapping[str, BaseDistribution], objectives: Sequence[str]
 ) -> tuple[SamplerName, str]:
     """Choose a sampler by the rule above; return its name and the reason in a few words."""
@@ -68,20 +68,20 @@ def check_sampler(name: str, space: Mapping[str, BaseDistribution], objectives: 
         raise ValueError("the sampler cmaes needs at least two searched numbers; take tpe, gp or random")
 
 
-def sampler(name: SamplerName, *, seed: int, trials: int, told: int = 0) -> BaseSampler:
+def sampler(name: SamplerName, *, seed: int, trials: int, past_trials: int = 0) -> BaseSampler:
     """Make Optuna's sampler.
 
     Args:
         trials: budget of the study; a third of it, at most ten trials, is drawn at random before TPE or the
             Gaussian process takes over.
-        told: trials that the study holds already. A sampler keeps no state, so the seed is moved on by them:
+        past_trials: trials that the study holds already. A sampler keeps no state, so the seed is moved on by them:
             a resumed study would draw its first settings again.
 
     Raises:
         ValueError: unknown name.
     """
     at_random = max(3, min(10, trials // 3))
-    seed = (seed + 1_000_003 * told) % 2**32
+    seed = (seed + 1_000_003 * past_trials) % 2**32
     if name == "tpe":
         return TPESampler(n_startup_trials=at_random, multivariate=True, constant_liar=True, seed=seed)
     if name == "gp":

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from raygenre.search.space.choices import alternatives
-from raygenre.search.space.space import KINDS, SpaceError, Value, checked, unknown
+from raygenre.search.space.space import KINDS, SpaceError, Value, parse_entry, unknown_name
 
 
 def parse(text: str) -> dict[str, Value]:
@@ -22,7 +22,7 @@ def parse(text: str) -> dict[str, Value]:
         if name in point:
             raise SpaceError(f"--start {text}: {name} is named twice")
         try:
-            value = checked(name, raw)
+            value = parse_entry(name, raw)
         except SpaceError as error:
             raise SpaceError(f"--start {text}: {error}") from error
         if not isinstance(value, (list, dict)):
@@ -50,7 +50,7 @@ def complete(
                     "change the start or widen the space"
                 )
         elif name not in KINDS:
-            raise SpaceError(f"start {name}={value}: {unknown(name, space)}")
+            raise SpaceError(f"start {name}={value}: {unknown_name(name, space)}")
         elif fixed.get(name) != value:
             raise SpaceError(f"start {name}={value}: {name} is fixed at {fixed.get(name)} in this space")
     return {**usual, **{name: value for name, value in point.items() if name in space}}

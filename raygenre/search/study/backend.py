@@ -12,10 +12,12 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from sqlalchemy.exc import SQLAlchemyError
 
 from raygenre.errors import RaygenreError
+from raygenre.search.space import config_file
 from raygenre.system.location import Location
 from raygenre.system.redaction import masked
 
 JOURNAL = "journal.log"
+_LOCK = "lock"
 LOCKED_SECONDS = 120  # s that a database may be locked by another process
 
 
@@ -28,18 +30,23 @@ class StudyBusyError(StudyError):
 
 
 def latest_study(studies: Location) -> str:
-    """Return the name of the study that was begun or resumed last on this machine.
+    """Return the name of the study that was created or resumed last on this machine.
 
     Raises:
-        StudyError: there is none, or they are kept at a URL, where nobody knows.
+        StudyError: there is no study, or the studies are at a URL, which does not record when one was used.
     """
     if studies.remote:
         raise StudyError(f"name the study with --study; {studies} has {', '.join(studies.names()) or 'none'}")
-    begun = [path for path in studies.folder.glob("*/lock") if path.with_name("run.yaml").exists()]
-    locks = sorted(begun, key=lambda path: path.stat().st_mtime)
-    if not locks:
+    created = [lock.parent for lock in studies.folder.glob("*/lock") if lock.with_name(config_file.NAME).exists()]
+    if not created:
         raise StudyError(f"there is no study in {studies} to resume")
-    return locks[-1].parent.name
+    return sorted(created, key=last_used)[-1].name
+
+
+def last_used(study: Path) -> float:
+    """Return when a driver last opened the study of this folder, in s since 1970; 0 if none has."""
+    lock = study / _LOCK
+    return lock.stat().st_mtime if lock.exists() else 0.0
 
 
 def storage(folder: Path, url: str | None) -> BaseStorage:
@@ -68,7 +75,7 @@ def storage(folder: Path, url: str | None) -> BaseStorage:
     return JournalStorage(JournalFileBackend(journal, lock_obj=JournalFileOpenLock(journal)))
 
 
-def trouble(error: OptunaError) -> str:
+def storage_error_text(error: OptunaError) -> str:
     """Say in a line what a study's storage suffers from; Optuna itself suspects values that do not fit."""
     return masked(str(error.__cause__ or error).splitlines()[0])
 
@@ -81,7 +88,7 @@ def locked(folder: Path) -> int:
         OSError: the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+    lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

@@ -43,7 +43,7 @@ class StudyHandle:
     """
 
     study: Study
-    place: Location
+    location: Location
     copy: WorkingCopy
     locks: ExitStack
 
@@ -58,8 +58,8 @@ def create_study(place: Location, *, config: SearchConfig, split: Split, url: st
     name, folder = place.name, place.folder
     database = _database(place, url)
     with _locked(place, url) as locks:
-        copy = WorkingCopy(place, without=_LOCKS)
-        copy.renew()
+        copy = WorkingCopy(place, exclude=_LOCKS)
+        copy.download()
         directions = [DIRECTIONS[objective] for objective in config.objectives]
         study = optuna.create_study(
             study_name=name, storage=database or storage(folder, None), directions=directions, load_if_exists=True
@@ -76,7 +76,7 @@ def create_study(place: Location, *, config: SearchConfig, split: Split, url: st
         (folder / _ID_FILE).write_text(study.user_attrs[ID])
         study.set_user_attr(SPLIT, split.to_json())
         config_file.save(config, folder)
-        copy.keep()
+        copy.upload()
         study.set_user_attr(CONFIG, config.to_json())
         return StudyHandle(study, place, copy, locks.pop_all())
 
@@ -94,8 +94,8 @@ def load_study(place: Location, *, url: str | None) -> StudyHandle:
         raise StudyError(f"{place} holds no study; if it is kept in a database, give its --study-url")
     database = _database(place, url)
     with _locked(place, url) as locks:
-        copy = WorkingCopy(place, without=_LOCKS)
-        copy.renew()
+        copy = WorkingCopy(place, exclude=_LOCKS)
+        copy.download()
         try:
             study = optuna.load_study(study_name=name, storage=database or storage(folder, None))
             if CONFIG not in study.user_attrs:

@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from raygenre.data.splits import Split
 from raygenre.search.space import config_file
 from raygenre.search.space.config import SearchConfig
-from raygenre.search.space.objectives import PREFIX, several
+from raygenre.search.space.objectives import PREFIX, is_multi_objective
 from raygenre.search.space.space import Setting
 from raygenre.search.study import create_or_load
 from raygenre.search.study.backend import JOURNAL, StudyError, check_name
@@ -51,8 +51,8 @@ class Ledger:
     def __init__(self, opened: StudyHandle) -> None:
         self.study = study = opened.study
         self.name = study.study_name
-        self.place = opened.place
-        self.folder = opened.place.folder
+        self.location = opened.location
+        self.folder = opened.location.folder
         self.id: str = study.user_attrs[ID]
         self.config = SearchConfig.from_json(study.user_attrs[CONFIG])
         self.split = Split.from_json(study.user_attrs[SPLIT])
@@ -97,14 +97,14 @@ class Ledger:
             raise StudyError(f"the study {self.name} has {self.config.trials} trials; --trials can only raise that")
         self.config = SearchConfig(**{**json.loads(self.config.to_json()), "trials": trials})
         config_file.save(self.config, self.folder)
-        self.keep()
+        self.save()
         self.study.set_user_attr(CONFIG, self.config.to_json())
 
     def close(self) -> None:
         """Let another driver in."""
         self._opened.locks.close()
 
-    def keep(self) -> None:
+    def save(self) -> None:
         """Have what this driver has written into the study's folder outlive its machine.
 
         To be called before the study itself is told that something is done: no later driver would do it again.
@@ -112,7 +112,7 @@ class Ledger:
         Raises:
             OSError: the store of the study does not take it.
         """
-        self._opened.copy.keep()
+        self._opened.copy.upload()
 
     @property
     def trials(self) -> list[FrozenTrial]:
@@ -138,7 +138,7 @@ class Ledger:
 
         With several objectives these are the trials of the front, by the first objective.
         """
-        if several(self.config.objectives):
+        if is_multi_objective(self.config.objectives):
             return self.front()[:k]
         complete = [trial for trial in self.trials if trial.state == TrialState.COMPLETE]
         return sorted(complete, key=lambda trial: (trial.values[0], trial.number))[:k]
@@ -148,7 +148,7 @@ class Ledger:
         sign = -1 if self.study.directions[0] == StudyDirection.MAXIMIZE else 1
         return sorted(self.study.best_trials, key=lambda trial: (sign * trial.values[0], trial.number))
 
-    def begin(self, sampler: BaseSampler, space: Mapping[str, BaseDistribution]) -> FrozenTrial:
+    def start_trial(self, sampler: BaseSampler, space: Mapping[str, BaseDistribution]) -> FrozenTrial:
         """Ask for the next trial's settings: the start points first, then what the sampler chooses."""
         begun, starts = len(self.trials), self.config.first_points
         if begun < len(starts) and not self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
@@ -164,7 +164,7 @@ class Ledger:
         if epoch in losses(trial):
             return
         self._heard.setdefault(number, {})[epoch] = round(time.time(), 1)
-        if several(self.config.objectives):  # Optuna has no intermediate values there
+        if is_multi_objective(self.config.objectives):  # Optuna has no intermediate values there
             self.note(number, f"{_EPOCH}{epoch:04d}", loss)
         else:
             self._storage.set_trial_intermediate_value(trial._trial_id, epoch, loss)
@@ -186,7 +186,7 @@ class Ledger:
             self.study.tell(number, state=TrialState.FAIL)
         elif max(values) < self.config.epochs:
             self.study.tell(number, state=TrialState.PRUNED)
-        elif several(self.config.objectives):
+        elif is_multi_objective(self.config.objectives):
             self.study.tell(number, [float((measured or {})[PREFIX + name]) for name in self.config.objectives])
         else:
             self.study.tell(number, min(values.values()))
@@ -217,7 +217,7 @@ class Ledger:
         run_id: str | None = self._trial(number).user_attrs.get(RUN) or self.study.user_attrs.get(f"{RUN}/{number}")
         return run_id
 
-    def recall(self, key: str, make: Callable[[], Any]) -> Any:
+    def get_or_compute(self, key: str, make: Callable[[], Any]) -> Any:
         """A fact about the whole search, JSON-like; `make` finds it out the first time."""
         attrs = self.study.user_attrs
         if key not in attrs:
@@ -225,9 +225,9 @@ class Ledger:
             attrs = self.study.user_attrs
         return attrs[key]
 
-    def state_place(self, number: int) -> Location:
+    def checkpoint_location(self, number: int) -> Location:
         """Where a trial keeps its training state, see `raygenre.search.study.checkpoint_retention`."""
-        return self.place / STATES / f"{number:04d}"
+        return self.location / STATES / f"{number:04d}"
 
     def _note_checkpoint(self, number: int) -> None:
         self.note(number, CHECKPOINT, f"{STATES}/{number:04d}")

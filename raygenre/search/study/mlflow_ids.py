@@ -15,7 +15,7 @@ def note_run_ids(ledger: Ledger, tracker: Tracker) -> None:
     """Write down the ids that MLflow gave since the last time: the search's with the study, each trial's with the
     trial, or with the study where the trial had ended before.
     """
-    for key, run_id in tracker.arrivals():
+    for key, run_id in tracker.new_run_ids():
         _, role, name = key.split("/", 2)
         if role == "search":
             ledger.study.set_user_attr(RUN, run_id)

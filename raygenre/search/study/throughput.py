@@ -11,7 +11,7 @@ _PACE = "pace"
 
 
 @dataclass(frozen=True)
-class Pace:
+class Throughput:
     """What the drivers of a search did between their first trial and their last; one that was killed does not count.
 
     Attributes:
@@ -27,13 +27,13 @@ class Pace:
         return 3600 * self.trials / self.seconds if self.seconds else 0.0
 
 
-def pace(ledger: Ledger) -> Pace:
+def throughput(ledger: Ledger) -> Throughput:
     """Return the pace of a search so far."""
-    return Pace(**ledger.study.user_attrs.get(_PACE, {"trials": 0, "seconds": 0.0}))
+    return Throughput(**ledger.study.user_attrs.get(_PACE, {"trials": 0, "seconds": 0.0}))
 
 
 @contextmanager
-def timed(ledger: Ledger) -> Iterator[None]:
+def measure_throughput(ledger: Ledger) -> Iterator[None]:
     """Add what happens within this context to the pace."""
     before, began = _ended(ledger), time.monotonic()
     try:
@@ -41,7 +41,7 @@ def timed(ledger: Ledger) -> Iterator[None]:
     finally:
         trials = _ended(ledger) - before
         if trials or ledger.unfinished():
-            past = pace(ledger)
+            past = throughput(ledger)
             now = {"trials": past.trials + trials, "seconds": past.seconds + time.monotonic() - began}
             with suppress(OSError):  # a full disk may be why the search ends
                 ledger.study.set_user_attr(_PACE, now)

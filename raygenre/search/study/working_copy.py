@@ -13,13 +13,13 @@ from raygenre.system.location import Location
 class WorkingCopy:
     """One study's files."""
 
-    def __init__(self, place: Location, *, without: tuple[str, ...]) -> None:
-        """Files named in `without` are this machine's alone."""
+    def __init__(self, place: Location, *, exclude: tuple[str, ...]) -> None:
+        """Files named in `exclude` are this machine's alone."""
         self._place = place
-        self._without = without
+        self._exclude = exclude
         self._kept: dict[str, tuple[int, int]] = {}  # time and size of each file when it was kept
 
-    def renew(self) -> None:
+    def download(self) -> None:
         """Make the working copy what the store has; what a driver left here before counts for nothing.
 
         Raises:
@@ -31,14 +31,14 @@ class WorkingCopy:
         for path in folder.iterdir():
             if path.is_dir():
                 shutil.rmtree(path)
-            elif path.name not in self._without:
+            elif path.name not in self._exclude:
                 path.unlink()
         self._kept = {}
         for name in self._place.files():
             (folder / name).write_bytes(self._place.read(name))
             self._kept[name] = _signature(folder / name)
 
-    def keep(self) -> None:
+    def upload(self) -> None:
         """Have the store hold what has changed here.
 
         A file to which another thread adds is kept up to a line that may not be whole, as a kill would leave it.
@@ -49,7 +49,7 @@ class WorkingCopy:
         if not self._place.remote:
             return
         for path in sorted(self._place.folder.iterdir()):
-            if path.name in self._without or path.name.startswith(".") or not path.is_file():
+            if path.name in self._exclude or path.name.startswith(".") or not path.is_file():
                 continue
             now = _signature(path)
             if self._kept.get(path.name) != now:

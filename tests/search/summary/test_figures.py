@@ -27,7 +27,7 @@ def searched(folder: Path, tracks: Dataset, ends: str, **changes: object) -> Led
     ledger = new_ledger(folder, tracks, trials=len(ends), epochs=EPOCHS, **changes)  # type: ignore[arg-type]
     draw = sampler("random", seed=1, trials=len(ends))
     for end in ends:
-        trial = ledger.begin(draw, ledger.config.distributions)
+        trial = ledger.start_trial(draw, ledger.config.distributions)
         rate = math.log10(trial.params.get("learning_rate", 1e-3))
         for epoch in range(1, {"c": EPOCHS, "s": 3, "f": 2, "e": 0, "r": 1}[end] + 1):
             ledger.report(trial.number, epoch=epoch, loss=1 + (rate + 3) ** 2 + math.exp(-epoch))
