@@ -147,7 +147,7 @@ def test_times_of_epochs_are_as_reported_and_even_between(tracks: Dataset, tmp_p
     for epoch in range(2, EPOCHS + 1):
         ledger.report(0, epoch=epoch, loss=1.0)
     # As of a driver that went on with the trial after the fourth epoch.
-    ledger._heard[0] = {5: began.timestamp() + 300, 6: began.timestamp() + 360}
+    ledger._reported[0] = {5: began.timestamp() + 300, 6: began.timestamp() + 360}
     ledger.finish(0)
     minutes, epochs = SearchData(ledger).progress(ledger.trials[0])
     assert epochs == [0, 1, 2, 3, 4, 5, 6]
