@@ -63,7 +63,7 @@ def test_auto_chooses_by_the_budget_and_the_space(changes: dict[str, object], ex
     [
         ("grid", NUMBERS, ["loss"], "unknown sampler 'grid'"),
         ("cmaes", CHOICES, ["loss"], "batch_size has choices"),
-        ("cmaes", NUMBERS, ["loss", "latency"], "knows one objective; several need tpe, gp or random"),
+        ("cmaes", NUMBERS, ["loss", "latency"], "supports one objective; use tpe, gp or random for several"),
         ("cmaes", to_distributions({"dropout": {"low": 0.1, "high": 0.2}}), ["loss"], "at least two searched numbers"),
     ],
 )

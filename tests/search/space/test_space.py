@@ -82,15 +82,15 @@ def test_entries_become_distributions_or_stay_fixed() -> None:
 @pytest.mark.parametrize(
     ("name", "entry", "message"),
     [
-        ("learning_rte", 1.0, "learning_rte is not known; did you mean learning_rate?"),
-        ("zzz", 1.0, "zzz is not known; known: dropout, learning_rate"),
-        ("dropout", {"low": 0.1, "hihg": 0.5}, "dropout: hihg is not known; did you mean high?"),
+        ("learning_rte", 1.0, "unknown name learning_rte; did you mean learning_rate?"),
+        ("zzz", 1.0, "unknown name zzz; expected one of dropout, learning_rate"),
+        ("dropout", {"low": 0.1, "hihg": 0.5}, "dropout: unknown name hihg; did you mean high?"),
         ("dropout", {"low": 0.1}, "dropout: a range needs low and high; high is missing"),
-        ("dropout", {"low": 0.5, "high": 0.1}, "low is 0.5 and high 0.1"),
+        ("dropout", {"low": 0.5, "high": 0.1}, "low must be less than high, but low is 0.5 and high is 0.1"),
         ("dropout", {"low": 0.1, "high": 1.5}, "dropout: high: dropout must be from 0 to below 1, not 1.5"),
-        ("dropout", {"low": 0.0, "high": 0.5, "log": True}, "must begin above 0"),
+        ("dropout", {"low": 0.0, "high": 0.5, "log": True}, "must start above 0"),
         ("dropout", {"low": 0.1, "high": 0.5, "log": "yes"}, "log must be true or false, not 'yes'"),
-        ("dropout", {"low": 0.1, "high": 0.5, "log": True, "step": 0.1}, "log and step exclude each other"),
+        ("dropout", {"low": 0.1, "high": 0.5, "log": True, "step": 0.1}, "log and step cannot be combined"),
         ("dropout", {"low": 0.1, "high": 0.5, "step": 0.9}, "step must be above 0 and fit"),
         ("dropout", [0.1], "at least two different choices"),
         ("dropout", [0.1, 0.1], "at least two different choices"),
@@ -102,7 +102,7 @@ def test_entries_become_distributions_or_stay_fixed() -> None:
         ("batch_size", float("inf"), "inf is not a whole number"),
         ("augmentation", {"low": 1, "high": 2}, "a range is for numbers"),
         ("augmentation", ["none", "mixup"], "augmentation must be none or erasing, not 'mixup'"),
-        ("augmentation", False, "False is not a word"),
+        ("augmentation", False, "False is not a string"),
         ("frequency_bins", {"low": 1, "high": 99}, "frequency_bins must be from 1 to 32, not 99"),
     ],
 )
@@ -112,5 +112,5 @@ def test_an_entry_that_cannot_be_is_refused_with_place_and_remedy(name: str, ent
 
 
 def test_an_unknown_name_comes_with_the_nearest_one() -> None:
-    assert unknown_name("epohcs", ["trials", "epochs"]) == "epohcs is not known; did you mean epochs?"
-    assert unknown_name("x", ["trials", "epochs"]) == "x is not known; known: trials, epochs"
+    assert unknown_name("epohcs", ["trials", "epochs"]) == "unknown name epohcs; did you mean epochs?"
+    assert unknown_name("x", ["trials", "epochs"]) == "unknown name x; expected one of trials, epochs"

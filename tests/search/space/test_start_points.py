@@ -26,7 +26,7 @@ def test_a_start_is_read_from_a_command_line() -> None:
         ("dropout", "'dropout' is not NAME=VALUE"),
         ("dropout=", "'dropout=' is not NAME=VALUE"),
         ("", "'' is not NAME=VALUE"),
-        ("dropout=0.1,dropout=0.2", "dropout is named twice"),
+        ("dropout=0.1,dropout=0.2", "dropout is given twice"),
         ("droput=0.1", "did you mean dropout?"),
         ("dropout=some", "'some' is not a number"),
         ("batch_size=1.5", "'1.5' is not a whole number"),
@@ -45,10 +45,10 @@ def test_what_a_start_leaves_out_is_as_usual() -> None:
 @pytest.mark.parametrize(
     ("point", "message"),
     [
-        ({"dropout": 0.9}, "start dropout=0.9 lies outside the space, which has 0 to 0.5"),
-        ({"batch_size": 9}, "start batch_size=9 lies outside the space, which has 8 or 16"),
-        ({"dense": 20}, "start dense=20 lies outside the space, which has 10 to 90 in steps of 20"),
-        ({"dense": "many"}, "start dense=many lies outside"),
+        ({"dropout": 0.9}, "start dropout=0.9 is outside the space, which has 0 to 0.5"),
+        ({"batch_size": 9}, "start batch_size=9 is outside the space, which has 8 or 16"),
+        ({"dense": 20}, "start dense=20 is outside the space, which has 10 to 90 in steps of 20"),
+        ({"dense": "many"}, "start dense=many is outside"),
         ({"width": 16}, "width is fixed at 32 in this space"),
         ({"denze": 10}, "did you mean dense?"),
     ],
