@@ -102,10 +102,10 @@ def our_search(folder: Path, uri: str, *, trials: int, epochs: int, seconds: flo
         console=Console(file=MemoryProbe(), width=200),
         trainable=functools.partial(sleeping, seconds=seconds),
     )
-    uploaded = tracker.drain(5 if uri == UNREACHABLE else 60)
+    uploaded = tracker.flush(5 if uri == UNREACHABLE else 60)
     took = time.perf_counter() - started
     if uploaded == (uri == UNREACHABLE):
-        raise RuntimeError(f"MLflow at {uri} is {'' if uploaded else 'un'}reachable: {tracker.trouble}")
+        raise RuntimeError(f"MLflow at {uri} is {'' if uploaded else 'un'}reachable: {tracker.unreachable_reason}")
     tracker.close()
     ledger.close()
     return took, [memory[len(memory) // 5], memory[-1]]

@@ -76,8 +76,8 @@ def log_with_tracker(folder: Path, uri: str, trials: int, epochs: int) -> None:
             tracker.log(run, {name: row[name] for name in NAMES}, step=int(row["epoch"]))
         tracker.end(run, "FINISHED")
     tracker.end(parent, "FINISHED")
-    if not tracker.drain(60):
-        raise RuntimeError(f"the MLflow server does not accept the values: {tracker.trouble}")
+    if not tracker.flush(60):
+        raise RuntimeError(f"the MLflow server does not accept the values: {tracker.unreachable_reason}")
     tracker.close()
 
 

@@ -26,12 +26,12 @@ def fail(message: str) -> NoReturn:
 @contextmanager
 def asking(storage: Storage) -> Iterator[None]:
     """Ask MLflow, once each time; end with status 2 and what to do where it is away or refuses."""
-    from raygenre.tracking.server import ServerAwayError, TrackingError, no_retries, reason
+    from raygenre.tracking.server import TrackingError, TrackingUnreachableError, no_retries, reason
 
     try:
         with no_retries():
             yield
-    except (TrackingError, ServerAwayError) as error:
+    except (TrackingError, TrackingUnreachableError) as error:
         fail(f"MLflow cannot be asked at {storage.server}: {reason(error)}")
 
 

@@ -26,7 +26,7 @@ from raygenre.registry import versions as registry
 from raygenre.registry.decision import PromotionDecision, by_comparison, by_kind
 from raygenre.registry.versions import MODEL, RegistryError
 from raygenre.system.storage import Storage
-from raygenre.tracking.server import Server, ServerAwayError, is_away, meaning, reason
+from raygenre.tracking.server import Server, TrackingUnreachableError, is_unreachable, meaning, reason
 
 WORDS = ("promoted", "promotion_reason", "promotion_forced", "promotion_by", "promotion_when", "compared_with")
 NUMBERS = (
@@ -62,7 +62,7 @@ def promote_if_better(
         force: True and False make and keep it from being the champion, whatever the evidence says.
 
     Raises:
-        MlflowException, ServerAwayError: the registry does not answer.
+        MlflowException, TrackingUnreachableError: the registry does not answer.
     """
     client = Server(storage).client
     while True:  # as often as somebody else was faster
@@ -126,8 +126,8 @@ def _by_evidence(
     try:
         other = registry.fetch(storage, f"models:/{MODEL}/{number}").classifier
     except RegistryError as error:
-        if is_away(error.__cause__ or error):  # no verdict on anybody
-            raise ServerAwayError(f"{error}; the version is registered, and can be promoted later") from error
+        if is_unreachable(error.__cause__ or error):  # no verdict on anybody
+            raise TrackingUnreachableError(f"{error}; the version is registered, and can be promoted later") from error
         return PromotionDecision(False, f"the champion, version {number}, cannot be compared with: {error}", number)
     try:
         comparison = head_to_head.compare_with_champion(candidate, other, data, name=f"the champion, version {number}")
@@ -166,7 +166,7 @@ def _note(client: MlflowClient, version: int, decision: PromotionDecision) -> st
             _note_in_search(client, search, {**tags, "model_version": str(version)}, numbers, decision.incumbent or 0)
     except MlflowException as error:
         # Who may change the champion need not be one who may write into every search's run, which repeats the tags.
-        if meaning(error) == "away":
+        if meaning(error) == "unreachable":
             raise
         return reason(error)
     return ""

@@ -19,10 +19,10 @@ from raygenre.data.splits import Split
 from raygenre.errors import RaygenreError
 from raygenre.search.space import config_file
 from raygenre.search.space.config import SearchConfig
-from raygenre.search.space.space import Value, checked
+from raygenre.search.space.space import Value, parse_entry
 from raygenre.search.trials.trainable import OBJECTIVE, Plan, Rows, Tracks, environment_tags, merge_folds, start, train
 from raygenre.system.location import Location
-from raygenre.tracking.server import Server, TrackingError
+from raygenre.tracking.server import Server, TrackingError, is_missing
 
 TOLERANCE = 1e-6
 """The largest difference of two values that are called the same."""
@@ -92,7 +92,7 @@ def read(server: Server, run_id: str) -> Record:
     try:
         run = client.get_run(run_id)
     except TrackingError as error:
-        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+        if not is_missing(error) and error.error_code != "INVALID_PARAMETER_VALUE":
             raise
         raise RerunError(f"there is no run {run_id}; its id is on its page in MLflow") from error
     tags, role = dict(run.data.tags), run.data.tags.get("role", "")
@@ -191,7 +191,7 @@ def largest(before: Sequence[dict[str, float]], now: Sequence[dict[str, float]])
 
 
 def _value(name: str, text: str) -> Value:
-    value = checked(name, text)
+    value = parse_entry(name, text)
     if isinstance(value, list | dict):
         raise RerunError(f"the param {name} is {text!r}, which is not a value")
     return value

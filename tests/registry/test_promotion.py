@@ -17,7 +17,7 @@ from raygenre.registry import versions as registry
 from raygenre.registry.decision import PromotionDecision, decision_text
 from raygenre.registry.versions import MODEL
 from raygenre.system.storage import Storage
-from raygenre.tracking.server import Server, ServerAwayError
+from raygenre.tracking.server import Server, TrackingUnreachableError
 from tests.helpers import rivals
 from tests.helpers.mlflow_server import MlflowServer, free_port
 from tests.helpers.project import ROOT
@@ -164,7 +164,7 @@ def test_who_may_not_write_into_the_searchs_run_changes_the_champion_all_the_sam
     assert ring.tags(DRONE)["promoted"] == "true"
     text = io.StringIO()
     Console(file=text, width=300).print(decision_text(decision, DRONE))
-    assert "the run of its search does not: the user may not do that there (403)" in text.getvalue()
+    assert "the run of its search does not: permission denied (403)" in text.getvalue()
 
 
 def test_where_mlflow_goes_away_before_the_searchs_run_is_told_nobody_is_crowned(
@@ -277,7 +277,7 @@ def test_a_registry_that_is_away_is_no_verdict(ring: Ring, tmp_path: Path) -> No
     fetched = registry.fetch(ring.storage, f"models:/{MODEL}/{BELLS}")
     assert fetched.evidence is not None
     away = Storage(tmp_path, f"http://127.0.0.1:{free_port()}")
-    with pytest.raises(ServerAwayError, match="can be promoted later"):
+    with pytest.raises(TrackingUnreachableError, match="can be promoted later"):
         promotion._by_evidence(
             away, fetched.classifier, fetched.evidence, (DRONE, fetched.evidence), lambda: ring.dataset
         )

@@ -82,27 +82,27 @@ def test_working_copy_mirrors_the_store(tmp_path: Path, monkeypatch: pytest.Monk
     location, store = Location(f"file://{tmp_path / 'kept'}"), tmp_path / "kept"
     folder = location.folder
     folder.mkdir(parents=True)
-    copy = WorkingCopy(location, without=("lock",))
+    copy = WorkingCopy(location, exclude=("lock",))
     for name in ("lock", "run.yaml", ".unfinished-1"):
         (folder / name).write_text(name)
     (folder / "trials").mkdir()
-    copy.keep()
+    copy.upload()
     assert [path.name for path in store.iterdir()] == ["run.yaml"]
 
     (store / "run.yaml").write_text("from another driver")
-    copy.keep()  # nothing changed locally
+    copy.upload()  # nothing changed locally
     assert (store / "run.yaml").read_text() == "from another driver"
-    copy.renew()
+    copy.download()
     assert sorted(path.name for path in folder.iterdir()) == ["lock", "run.yaml"]
     assert (folder / "run.yaml").read_text() == "from another driver"
     (folder / "run.yaml").write_text("ours again")
-    copy.keep()
+    copy.upload()
     assert (store / "run.yaml").read_text() == "ours again"
 
 
 def test_folder_needs_no_working_copy(tmp_path: Path) -> None:
     (tmp_path / "trials").mkdir()
-    copy = WorkingCopy(Location(str(tmp_path)), without=())
-    copy.renew()
-    copy.keep()
+    copy = WorkingCopy(Location(str(tmp_path)), exclude=())
+    copy.download()
+    copy.upload()
     assert [path.name for path in tmp_path.iterdir()] == ["trials"]
