@@ -17,10 +17,17 @@ from raygenre.cli.sync import sync
 
 app = typer.Typer(
     cls=CommandGroup,
-    help="Predict music genres, and manage the models, runs and data of a genre classifier.",
+    help="Predict the genre of songs, and evaluate, compare and promote the models.\n\n"
+    "experiments/tune.py runs the searches that train them.",
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for _command in (predict, evaluate, render, download, sync, models, compare, promote, rollback, rerun, dashboard):
-    app.command()(_command)
+_PANELS = {
+    "Songs and data": (predict, render, download),
+    "Models": (models, evaluate, compare, promote, rollback),
+    "Searches": (dashboard, rerun, sync),
+}
+for _panel, _commands in _PANELS.items():
+    for _command in _commands:
+        app.command(rich_help_panel=_panel)(_command)

@@ -26,9 +26,9 @@ def dashboard(
     storage: StorageOption = None,
     port: Annotated[int, typer.Option(help=f"Port on {HOST}.")] = 8080,
 ) -> None:
-    """Show a study's history, importances and Pareto front in the browser, until Ctrl-C.
+    """Serve Optuna's dashboard for a study on this machine, until Ctrl-C.
 
-    The dashboard listens on this machine only and can be opened while the search is running.
+    It shows the history, importances and Pareto front, also while the search is running.
     """
     try:
         import optuna_dashboard

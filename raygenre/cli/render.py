@@ -1,4 +1,4 @@
-"""`raygenre render`: render songs as spectrogram images exactly like the dataset's."""
+"""`raygenre render`: render songs as spectrogram images, exactly like those of the data set."""
 
 from contextlib import closing
 from pathlib import Path
@@ -17,7 +17,7 @@ def render(
         int, typer.Option(min=0, help="Worker processes for a folder; 0: one per core, or one for few songs.")
     ] = 0,
 ) -> None:
-    """Render spectrograms exactly like the dataset's.
+    """Render songs as spectrogram images, exactly like those of the data set.
 
     Of a song longer than 31 s, the middle 30 s are rendered. A folder of <class>/ folders becomes a data set in
     Kaggle's layout, which `--data` of experiments/tune.py accepts. Existing images that are newer than their songs

@@ -37,7 +37,7 @@ def sync(
     for name, updates in queued.items():
         try:
             rejected = _upload(place, name, study_url)
-            out.print(f"{name}: {updates} updates uploaded{rejected}", highlight=False, soft_wrap=True)
+            out.print(f"{name}: {_count(updates)} uploaded{rejected}", highlight=False, soft_wrap=True)
         except StudyBusyError as error:
             out.print(f"{name}: {error}; it uploads them itself", highlight=False, soft_wrap=True)
         except RaygenreError as error:
@@ -66,6 +66,10 @@ def _queued(place: Storage, study: str) -> dict[str, int]:
         if SPOOL in folder.files() and (updates := spool.waiting(BytesIO(folder.read(SPOOL)))):
             queued[name] = updates
     return queued
+
+
+def _count(updates: int) -> str:
+    return f"{updates} update{'' if updates == 1 else 's'}"
 
 
 def _last_used(folder: Path) -> float:
@@ -97,7 +101,7 @@ def _upload(place: Storage, name: str, study_url: str | None) -> str:
                     note_run_ids(ledger, tracker)
                     if not uploaded:
                         problem = f"MLflow at {tracker.uri} is unreachable ({tracker.trouble})"
-                        raise TrackingUnreachableError(f"{problem}; {tracker.waiting} updates remain queued")
+                        raise TrackingUnreachableError(f"{problem}; still queued: {_count(tracker.waiting)}")
                     rejected = tracker.refused
                     return f", {rejected} rejected and kept next to {tracker.spool}" if rejected else ""
                 finally:
