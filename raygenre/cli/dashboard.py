@@ -70,7 +70,7 @@ def _open(place: "Storage", name: str, study_url: str | None) -> "tuple[BaseStor
     from optuna.exceptions import OptunaError
 
     from raygenre.errors import file_errors
-    from raygenre.search.study.backend import JOURNAL, StudyError, trouble
+    from raygenre.search.study.backend import JOURNAL, StudyError, storage_error_text
     from raygenre.search.study.backend import storage as optuna_storage
 
     folder = place.studies.folder / name
@@ -85,7 +85,7 @@ def _open(place: "Storage", name: str, study_url: str | None) -> "tuple[BaseStor
             database = optuna_storage(folder, study_url)
             return database, [known.study_name for known in database.get_all_studies()]
     except OptunaError as error:
-        raise StudyError(f"{failure}: {trouble(error)}") from error
+        raise StudyError(f"{failure}: {storage_error_text(error)}") from error
 
 
 class _Server(ThreadingMixIn, WSGIServer):

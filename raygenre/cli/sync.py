@@ -1,7 +1,6 @@
 """`raygenre sync`: upload updates that searches queued while MLflow was unreachable."""
 
 from io import BytesIO
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -51,7 +50,7 @@ def _queued(place: Storage, study: str) -> dict[str, int]:
 
     The most recent study comes last, so that it also is the most recent one afterwards, for `--resume`.
     """
-    from raygenre.search.study.backend import StudyError
+    from raygenre.search.study.backend import StudyError, last_used
     from raygenre.tracking import spool
     from raygenre.tracking.tracker import SPOOL
 
@@ -59,22 +58,17 @@ def _queued(place: Storage, study: str) -> dict[str, int]:
     if study and study not in names:
         raise StudyError(f"there is no study {study} in {place.studies} (studies: {', '.join(names) or 'none'})")
     if not place.url:
-        names.sort(key=lambda name: _last_used(place.studies.folder / name))
+        names.sort(key=lambda name: last_used(place.studies.folder / name))
     queued: dict[str, int] = {}
     for name in [study] if study else names:
         folder = place.studies / name
-        if SPOOL in folder.files() and (updates := spool.waiting(BytesIO(folder.read(SPOOL)))):
+        if SPOOL in folder.files() and (updates := spool.count_waiting(BytesIO(folder.read(SPOOL)))):
             queued[name] = updates
     return queued
 
 
 def _count(updates: int) -> str:
     return f"{updates} update{'' if updates == 1 else 's'}"
-
-
-def _last_used(folder: Path) -> float:
-    lock = folder / "lock"
-    return lock.stat().st_mtime if lock.exists() else 0
 
 
 def _upload(place: Storage, name: str, study_url: str | None) -> str:
@@ -85,7 +79,7 @@ def _upload(place: Storage, name: str, study_url: str | None) -> str:
     """
     from optuna.exceptions import OptunaError
 
-    from raygenre.search.study.backend import StudyError, trouble
+    from raygenre.search.study.backend import StudyError, storage_error_text
     from raygenre.search.study.ledger import Ledger
     from raygenre.search.study.mlflow_ids import note_run_ids
     from raygenre.tracking.server import TrackingError, TrackingUnreachableError, reason
@@ -97,19 +91,19 @@ def _upload(place: Storage, name: str, study_url: str | None) -> str:
             try:
                 tracker = Tracker(place, ledger.folder, ledger.id)
                 try:
-                    uploaded = tracker.drain(PATIENCE)
+                    uploaded = tracker.flush(PATIENCE)
                     note_run_ids(ledger, tracker)
                     if not uploaded:
-                        problem = f"MLflow at {tracker.uri} is unreachable ({tracker.trouble})"
+                        problem = f"MLflow at {tracker.uri} is unreachable ({tracker.unreachable_reason})"
                         raise TrackingUnreachableError(f"{problem}; still queued: {_count(tracker.waiting)}")
                     rejected = tracker.refused
                     return f", {rejected} rejected and kept next to {tracker.spool}" if rejected else ""
                 finally:
                     tracker.close()
-                    ledger.keep()
+                    ledger.save()
             finally:
                 ledger.close()
     except TrackingError as error:
         raise TrackingUnreachableError(f"MLflow at {place.server}: {reason(error)}") from error
     except OptunaError as error:
-        raise StudyError(f"the study cannot be read or written: {trouble(error)}") from error
+        raise StudyError(f"the study cannot be read or written: {storage_error_text(error)}") from error

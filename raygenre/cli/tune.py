@@ -26,7 +26,7 @@ from raygenre.search.options import resolve as resolved
 from raygenre.search.space import config_file
 from raygenre.search.space.config import Resources
 from raygenre.search.space.space import short
-from raygenre.search.study.backend import check_name, latest_study, trouble
+from raygenre.search.study.backend import check_name, latest_study, storage_error_text
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.trials.cluster import ClusterError, RayError, connect, resources
 from raygenre.system.redaction import masked
@@ -102,7 +102,7 @@ def tune(context: typer.Context, console: Console, *, started: float) -> None:
         if isinstance(error, TrackingError):
             text = f"MLflow at {where.server}: {reason(error)}"
         elif isinstance(error, OptunaError):
-            text = f"the study cannot be kept: {trouble(error)}"
+            text = f"the study cannot be kept: {storage_error_text(error)}"
         console.print(f"[red]error:[/red] {escape(masked(text))}", highlight=False, soft_wrap=True)
         if ledger and isinstance(error, OSError | OptunaError | RayError | TrackingError):
             text = "Everything so far is kept; once that is mended, go on with:"

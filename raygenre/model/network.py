@@ -4,7 +4,7 @@ Shapes: B tracks in a batch, M = 128 mel bands, T = 333 columns, C channels, G g
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from raygenre.model.convolution import Convolution
 from raygenre.model.dropout import Dropout
 from raygenre.spectrogram.levels import N_MELS
+
+NormalisationName = Literal["none", "batch"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class ModelConfig:
     widths: tuple[int, int, int] = (32, 64, 128)
     dense: int = 64
     dropout: float = 0.3
-    normalisation: Literal["none", "batch"] = "none"
+    normalisation: NormalisationName = "none"
     frequency_bins: int = 1
     level_mean: float = 127.5
     level_std: float = 127.5
@@ -46,7 +48,7 @@ class ModelConfig:
             raise ValueError(f"dense must be at least 1, not {self.dense}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be from 0 to below 1, not {self.dropout}")
-        if self.normalisation not in ("none", "batch"):
+        if self.normalisation not in get_args(NormalisationName):
             raise ValueError(f"normalisation must be none or batch, not {self.normalisation!r}")
         if not 1 <= self.frequency_bins <= N_MELS // 4:
             raise ValueError(f"frequency_bins must be from 1 to {N_MELS // 4}, not {self.frequency_bins}")

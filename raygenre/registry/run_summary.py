@@ -18,7 +18,7 @@ from raygenre.errors import RaygenreError
 from raygenre.evaluation.version_facts import VersionFacts
 from raygenre.registry import versions
 from raygenre.system.storage import Storage
-from raygenre.tracking.server import EXPERIMENT, Server
+from raygenre.tracking.server import EXPERIMENT, Server, is_missing
 
 Curve = tuple[tuple[int, float], ...]
 """Step and value, by step."""
@@ -27,7 +27,6 @@ _TRAINING_TAGS = {"seed": "training seed", "epochs": "epochs trained", "paramete
 _METRIC_ORDER = ("test_accuracy", "test_", "best_", "validation_", "train_")  # by prefix
 _NO_CURVE = re.compile(r"(test_|compared_|system/).*|seconds|images_per_second")  # measured, but not learned
 _SHORT_ID = 8  # characters of a run's id
-_MISSING = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
 class UnknownRunError(RaygenreError, ValueError):
@@ -120,7 +119,7 @@ def _run(client: MlflowClient, run_id: str) -> Run:
     try:
         return client.get_run(run_id)
     except MlflowException as error:
-        if error.error_code in _MISSING:
+        if is_missing(error) or error.error_code == "INVALID_PARAMETER_VALUE":  # the id is malformed
             raise UnknownRunError(f"MLflow has no run {run_id}") from error
         raise
 

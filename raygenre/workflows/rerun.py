@@ -19,10 +19,10 @@ from raygenre.data.splits import Split
 from raygenre.errors import RaygenreError
 from raygenre.search.space import config_file
 from raygenre.search.space.config import SearchConfig
-from raygenre.search.space.space import Value, checked
+from raygenre.search.space.space import Value, parse_entry
 from raygenre.search.trials.trainable import OBJECTIVE, Plan, Rows, Tracks, environment_tags, merge_folds, start, train
 from raygenre.system.location import Location
-from raygenre.tracking.server import Server, TrackingError
+from raygenre.tracking.server import Server, TrackingError, is_missing
 
 TOLERANCE = 1e-6
 """Values that differ by no more than this count as the same."""
@@ -30,7 +30,6 @@ TOLERANCE = 1e-6
 COMPARED = (OBJECTIVE, "validation_loss", "validation_accuracy", "train_loss", "train_accuracy", "learning_rate")
 _TRAINING_ROLES = ("trial", "finalist", "final")
 _NOT_RECORDED = "not recorded"
-_MISSING = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
 class RerunError(RaygenreError, ValueError):
@@ -93,7 +92,7 @@ def read_record(server: Server, run_id: str) -> RunRecord:
     try:
         run = client.get_run(run_id)
     except TrackingError as error:
-        if error.error_code not in _MISSING:
+        if not is_missing(error) and error.error_code != "INVALID_PARAMETER_VALUE":
             raise
         raise RerunError(f"there is no run {run_id}; copy the id from the run's page in MLflow") from error
     name, tags, role = str(run.info.run_name), dict(run.data.tags), run.data.tags.get("role", "")
@@ -196,7 +195,7 @@ def largest_difference(before: Sequence[Mapping[str, float]], now: Sequence[Mapp
 
 
 def _value(name: str, text: str) -> Value:
-    value = checked(name, text)
+    value = parse_entry(name, text)
     if isinstance(value, list | dict):
         raise RerunError(f"the param {name} is {text!r}; expected one value")
     return value

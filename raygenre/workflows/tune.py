@@ -173,15 +173,15 @@ def _judge(
         # A resumed search with more trials may have another winner: what was tested last is what MLflow shows.
         for run, step in ((final.run, 0), (parent, len(ledger.trials))):
             tracker.log_missing(run, [{**appraisal.numbers(), "epoch": step}])
-            tracker.figure(run, plots.confusion_figure(evaluation), "confusion.png")
-            tracker.figure(run, plots.reliability_figure(evaluation), "reliability.png")
-            tracker.text(run, tables.confusion_csv(evaluation), "confusion.csv")
-        tracker.text(final.run, tables.appraisal_json(appraisal), evaluation_log.NUMBERS)
+            tracker.log_figure(run, plots.confusion_figure(evaluation), "confusion.png")
+            tracker.log_figure(run, plots.reliability_figure(evaluation), "reliability.png")
+            tracker.log_text(run, tables.confusion_csv(evaluation), "confusion.csv")
+        tracker.log_text(final.run, tables.appraisal_json(appraisal), evaluation_log.NUMBERS)
         tracker.end(final.run, "FINISHED", tags=_size(classifier))
         tracker.end(parent, "FINISHED")
-        if not tracker.drain():
-            trouble = tracker.trouble or "it takes too long"  # without an error
-            raise TrackingUnreachableError(f"MLflow at {tracker.uri} is away ({trouble}): no model can be registered")
+        if not tracker.flush():
+            why = tracker.unreachable_reason or "the upload takes too long"  # without an error
+            raise TrackingUnreachableError(f"MLflow at {tracker.uri} is unreachable ({why}): cannot register the model")
         version = versions.register(storage, tracker.run_id(final.run), folder, evidence)
         fetched = Fetched(classifier, f"{versions.MODEL}/{version}", tracker.run_id(final.run), evidence)
         evaluation_log.attach_report(
@@ -189,9 +189,9 @@ def _judge(
         )
         return version
 
-    version: int = ledger.recall(f"{final.name}-version", register)
+    version: int = ledger.get_or_compute(f"{final.name}-version", register)
     for run in (final.run, parent):
-        if not tracker.ended(run):
+        if not tracker.is_finished(run):
             tracker.end(run, "FINISHED")
     return version, classifier, evidence, evaluation
 

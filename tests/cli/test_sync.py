@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from raygenre.cli import app
 from raygenre.data.dataset import Dataset
 from raygenre.search.space.samplers import sampler
-from raygenre.search.space.space import space
+from raygenre.search.space.space import default_space
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.study.mlflow_ids import trial_name
 from raygenre.system.storage import Storage, resolve
@@ -25,7 +25,7 @@ RUNNER = CliRunner()
 def test_sync_uploads_updates_queued_without_mlflow(tracks: Dataset, tmp_path: Path) -> None:
     storage = empty_storage(tmp_path)
     ledger = new_ledger(storage.studies.folder, tracks)
-    number = ledger.begin(sampler("random", seed=0, trials=3), space(2)).number
+    number = ledger.start_trial(sampler("random", seed=0, trials=3), default_space(2)).number
     tracker = Tracker(Storage(tmp_path, f"http://127.0.0.1:{free_port()}"), ledger.folder, ledger.id)
     run = tracker.start(trial_name(number), "trial")
     for epoch in (1, 2):

@@ -26,9 +26,8 @@ def test_an_exposed_replica_without_keys_refuses_to_start(
         assert listen_host.host() == UNKNOWN
         with pytest.raises(ClickException, match="RAYGENRE_API_KEYS"):
             app(Settings.model_validate(settings))
-        monkeypatch.setattr(
-            "serve.app.listen_host.host", lambda: ""
-        )  # as if Serve were not running yet, so that the replicas check
+        # As if Serve were not running yet, so that the replicas check.
+        monkeypatch.setattr("serve.app.listen_host.host", lambda: "")
         with pytest.raises(RuntimeError, match="exposed failed"):
             serve.run(app(Settings.model_validate(settings)), name="exposed")
         [deployment] = serve.status().applications["exposed"].deployments.values()

@@ -2,16 +2,28 @@
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Literal, Self
+from typing import Self
 
 from optuna.distributions import BaseDistribution
 
-from raygenre.search.space import objectives as objective_names
+from raygenre.search.space.choices import SCHEDULERS, SPLITS
+from raygenre.search.space.choices import SchedulerName as SchedulerName
+from raygenre.search.space.choices import SplitName as SplitName
+from raygenre.search.space.objectives import check_objectives
 from raygenre.search.space.samplers import SamplerName, check_sampler
-from raygenre.search.space.space import Entry, Setting, Value, checked, default_entries, fixed, nearest, searched
+from raygenre.search.space.space import (
+    Entry,
+    Setting,
+    Value,
+    default_entries,
+    fixed_values,
+    nearest_point,
+    parse_entry,
+    to_distributions,
+)
 from raygenre.search.space.start_points import complete
-
-SchedulerName = Literal["asha", "median", "none"]
+from raygenre.training.choices import AugmentationName as AugmentationName
+from raygenre.training.choices import PrecisionName as PrecisionName
 
 
 @dataclass(frozen=True)
@@ -38,7 +50,7 @@ class SearchConfig:
 
     data: str | None
     data_digest: str
-    split: Literal["random", "lists"]
+    split: SplitName
     trials: int
     epochs: int
     seed: int
@@ -48,7 +60,7 @@ class SearchConfig:
     sampler: SamplerName
     scheduler: SchedulerName
     batch_size: int
-    augmentation: Literal["none", "erasing"]
+    augmentation: AugmentationName
     space: dict[str, Entry] = field(default_factory=dict)
     starts: list[dict[str, Value]] = field(default_factory=list)
     objectives: list[str] = field(default_factory=lambda: ["loss"])
@@ -66,14 +78,14 @@ class SearchConfig:
             raise ValueError(f"seed must not be negative, but is {self.seed}")
         if not 0 < self.validation < 1:
             raise ValueError(f"validation must be between 0 and 1, not {self.validation}")
-        for name, known in (("scheduler", ("asha", "median", "none")), ("split", ("random", "lists"))):
+        for name, known in (("scheduler", SCHEDULERS), ("split", SPLITS)):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, not {getattr(self, name)!r}")
         for name, entry in self.space.items():
-            checked(name, entry)
+            parse_entry(name, entry)
         if not self.distributions:
             raise ValueError("the space has fixed values alone; search at least one of them")
-        objective_names.check(self.objectives, scheduler=self.scheduler)
+        check_objectives(self.objectives, scheduler=self.scheduler)
         check_sampler(self.sampler, self.distributions, self.objectives)
         if len(self.starts) > self.trials:
             raise ValueError(f"{len(self.starts)} start points do not fit into {self.trials} trials")
@@ -89,19 +101,19 @@ class SearchConfig:
     @property
     def distributions(self) -> dict[str, BaseDistribution]:
         """What is searched."""
-        return searched(self.entries)
+        return to_distributions(self.entries)
 
     @property
     def fixed(self) -> dict[str, Value]:
         """The values of a setting that are not searched."""
-        everything = vars(Setting()) | fixed(self.entries)
+        everything = vars(Setting()) | fixed_values(self.entries)
         return {name: value for name, value in everything.items() if name not in self.distributions}
 
     @property
     def first_points(self) -> list[dict[str, Value]]:
         """The points of the space that are tried before the sampler chooses any."""
         space = self.distributions
-        usual = nearest(space, Setting(batch_size=self.batch_size, augmentation=self.augmentation))
+        usual = nearest_point(space, Setting(batch_size=self.batch_size, augmentation=self.augmentation))
         return [complete(point, space, usual=usual, fixed=self.fixed) for point in self.starts or [{}]]
 
     def setting(self, params: dict[str, Value]) -> Setting:

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from raygenre.search.space.config import SearchConfig
-from raygenre.search.space.space import SpaceError, checked, default_entries, unknown
+from raygenre.search.space.space import SpaceError, default_entries, parse_entry, unknown_name
 from raygenre.search.space.space_file import mapping
 from raygenre.system.atomic_write import write_whole
 
@@ -18,7 +18,7 @@ NAME = "run.yaml"
 _HEAD = "# A resolved search; run it again with: python experiments/tune.py --config run.yaml\n"
 
 
-def write(config: SearchConfig) -> str:
+def to_yaml(config: SearchConfig) -> str:
     """Return a search as the text of a file that says all of it, the space included."""
     everything = asdict(config) | {"space": default_entries(config.epochs) | config.space}
     text: str = yaml.safe_dump(everything, sort_keys=False, allow_unicode=True)
@@ -27,7 +27,7 @@ def write(config: SearchConfig) -> str:
 
 def save(config: SearchConfig, folder: Path) -> None:
     """Write the file into a folder, whole or not at all."""
-    write_whole(folder / NAME, write(config).encode())
+    write_whole(folder / NAME, to_yaml(config).encode())
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -40,13 +40,13 @@ def read(path: Path) -> dict[str, Any]:
     known = [field.name for field in fields(SearchConfig)]
     for name in content:
         if name not in known:
-            raise SpaceError(f"{path}, line {lines[name]}: {unknown(name, known)}")
+            raise SpaceError(f"{path}, line {lines[name]}: {unknown_name(name, known)}")
     missing = [name for name in known[: known.index("space")] if name not in content]
     if missing:
         raise SpaceError(f"{path} is not a whole search: {', '.join(missing)} missing; take a study's own {NAME}")
     try:
         space = content.get("space") or {}
-        content["space"] = {name: checked(name, entry) for name, entry in space.items()}  # type: ignore[attr-defined]
+        content["space"] = {name: parse_entry(name, entry) for name, entry in space.items()}  # type: ignore[attr-defined]
         config = SearchConfig(**content)  # type: ignore[arg-type]
     except (ValueError, TypeError, AttributeError) as error:
         raise SpaceError(f"{path}: {error}") from error

@@ -17,32 +17,30 @@ from optuna.study import StudyDirection
 from raygenre.model import network as networks
 from raygenre.model.inference import predict_logits
 from raygenre.model.network import GenreCNN
+from raygenre.search.space.choices import OBJECTIVES
 from raygenre.spectrogram.levels import COLUMNS, N_MELS
 
-DIRECTIONS = {
-    "loss": StudyDirection.MINIMIZE,
-    "accuracy": StudyDirection.MAXIMIZE,
-    "parameters": StudyDirection.MINIMIZE,
-    "latency": StudyDirection.MINIMIZE,
+DIRECTIONS: dict[str, StudyDirection] = {
+    name: StudyDirection.MAXIMIZE if name == "accuracy" else StudyDirection.MINIMIZE for name in OBJECTIVES
 }
-UNITS = {"loss": "", "accuracy": "", "parameters": "", "latency": " ms"}
+UNITS: dict[str, str] = {name: " ms" if name == "latency" else "" for name in OBJECTIVES}
 PREFIX = "objective_"  # of the values in what a trial reports with its last epoch, and of its metrics in MLflow
 _QUALITY = ("loss", "accuracy")
 _TIMES, _WARM_UP = 15, 3  # measurements of the latency; the first ones, which also allocate, do not count
 
 
-def check(names: Sequence[str], *, scheduler: str) -> None:
+def check_objectives(names: Sequence[str], *, scheduler: str) -> None:
     """Refuse objectives that are no trade, and a scheduler for several.
 
     Raises:
         ValueError: the message says what is possible.
     """
     for name in names:
-        if name not in DIRECTIONS:
-            raise ValueError(f"objectives must be of {', '.join(DIRECTIONS)}, not {name!r}")
+        if name not in OBJECTIVES:
+            raise ValueError(f"objectives must be of {', '.join(OBJECTIVES)}, not {name!r}")
     if len(set(names)) < len(names):
         raise ValueError(f"objectives are named once each, not {', '.join(names)}")
-    if not several(names):
+    if not is_multi_objective(names):
         if list(names) != ["loss"]:
             raise ValueError(f"one objective alone is loss, not {', '.join(names) or 'none'}")
         return
@@ -58,7 +56,7 @@ def check(names: Sequence[str], *, scheduler: str) -> None:
         )
 
 
-def several(names: Sequence[str]) -> bool:
+def is_multi_objective(names: Sequence[str]) -> bool:
     """Whether there is more than one objective."""
     return len(names) > 1
 

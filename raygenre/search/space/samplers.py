@@ -17,20 +17,19 @@ failed trials.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler, TPESampler
 
-SamplerName = Literal["tpe", "gp", "random", "cmaes"]
-SAMPLERS: tuple[SamplerName, ...] = ("tpe", "gp", "random", "cmaes")
+from raygenre.search.space.choices import SAMPLERS, alternatives
+from raygenre.search.space.choices import SamplerName as SamplerName
 
 FEWEST = 5
 MOST_FOR_GP = 250
 FEWEST_FOR_CMAES = 1000
 
 
-def automatic(
+def choose_sampler(
     *, trials: int, scheduler: str, space: Mapping[str, BaseDistribution], objectives: Sequence[str]
 ) -> tuple[SamplerName, str]:
     """Choose a sampler by the rule above; return its name and the reason in a few words."""
@@ -54,7 +53,7 @@ def check_sampler(name: str, space: Mapping[str, BaseDistribution], objectives: 
         ValueError: unknown name, or CMA-ES with choices, a single number or several objectives.
     """
     if name not in SAMPLERS:
-        raise ValueError(f"unknown sampler {name!r}; expected {', '.join(SAMPLERS[:-1])} or {SAMPLERS[-1]}")
+        raise ValueError(f"unknown sampler {name!r}; expected {alternatives(SAMPLERS)}")
     if name != "cmaes":
         return
     if len(objectives) > 1:
@@ -69,20 +68,20 @@ def check_sampler(name: str, space: Mapping[str, BaseDistribution], objectives: 
         raise ValueError("the sampler cmaes needs at least two searched numbers; take tpe, gp or random")
 
 
-def sampler(name: SamplerName, *, seed: int, trials: int, told: int = 0) -> BaseSampler:
+def sampler(name: SamplerName, *, seed: int, trials: int, past_trials: int = 0) -> BaseSampler:
     """Make Optuna's sampler.
 
     Args:
         trials: budget of the study; a third of it, at most ten trials, is drawn at random before TPE or the
             Gaussian process takes over.
-        told: trials that the study holds already. A sampler keeps no state, so the seed is moved on by them:
+        past_trials: trials that the study holds already. A sampler keeps no state, so the seed is moved on by them:
             a resumed study would draw its first settings again.
 
     Raises:
         ValueError: unknown name.
     """
     at_random = max(3, min(10, trials // 3))
-    seed = (seed + 1_000_003 * told) % 2**32
+    seed = (seed + 1_000_003 * past_trials) % 2**32
     if name == "tpe":
         return TPESampler(n_startup_trials=at_random, multivariate=True, constant_liar=True, seed=seed)
     if name == "gp":
@@ -92,4 +91,4 @@ def sampler(name: SamplerName, *, seed: int, trials: int, told: int = 0) -> Base
     if name == "cmaes":
         # A value that stays at its start for the first generation needs no warning.
         return CmaEsSampler(seed=seed, warn_independent_sampling=False)
-    raise ValueError(f"unknown sampler {name!r}; expected {', '.join(SAMPLERS[:-1])} or {SAMPLERS[-1]}")
+    raise ValueError(f"unknown sampler {name!r}; expected {alternatives(SAMPLERS)}")

@@ -8,12 +8,13 @@ that are whole numbers.
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
-from typing import Any, Literal
+from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from raygenre.errors import RaygenreError
-from raygenre.model.network import ModelConfig
+from raygenre.model.network import ModelConfig, NormalisationName
+from raygenre.training.choices import AugmentationName, PrecisionName
 from raygenre.training.loop import TrainingConfig
 
 Value = float | int | str
@@ -40,12 +41,12 @@ class Setting:
     learning_rate: float = 1e-3
     decay: float = 0.01
     batch_size: int = 16
-    augmentation: Literal["none", "erasing"] = "none"
-    normalisation: Literal["none", "batch"] = "none"
+    augmentation: AugmentationName = "none"
+    normalisation: NormalisationName = "none"
     width: int = 32
     dense: int = 64
     frequency_bins: int = 1
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: PrecisionName = "auto"
 
     def __post_init__(self) -> None:
         if self.width < 1:
@@ -93,19 +94,19 @@ def default_entries(epochs: int) -> dict[str, Entry]:
     }
 
 
-def space(epochs: int) -> dict[str, BaseDistribution]:
+def default_space(epochs: int) -> dict[str, BaseDistribution]:
     """Return the distributions of the default space for trainings of so many epochs."""
-    return searched(default_entries(epochs))
+    return to_distributions(default_entries(epochs))
 
 
-def checked(name: str, raw: object) -> Entry:
+def parse_entry(name: str, raw: object) -> Entry:
     """Return an entry with its numbers as numbers, whichever way YAML read them.
 
     Raises:
         SpaceError: no such value, or not what a trial can be trained with.
     """
     if name not in KINDS:
-        raise SpaceError(unknown(name, KINDS))
+        raise SpaceError(unknown_name(name, KINDS))
     if isinstance(raw, Mapping):
         return _range(name, raw)
     if isinstance(raw, list):
@@ -116,7 +117,7 @@ def checked(name: str, raw: object) -> Entry:
     return _value(name, raw)
 
 
-def searched(entries: Mapping[str, Entry]) -> dict[str, BaseDistribution]:
+def to_distributions(entries: Mapping[str, Entry]) -> dict[str, BaseDistribution]:
     """Return the distributions of the entries that are not fixed."""
     found: dict[str, BaseDistribution] = {}
     for name, entry in entries.items():
@@ -127,12 +128,12 @@ def searched(entries: Mapping[str, Entry]) -> dict[str, BaseDistribution]:
     return found
 
 
-def fixed(entries: Mapping[str, Entry]) -> dict[str, Value]:
+def fixed_values(entries: Mapping[str, Entry]) -> dict[str, Value]:
     """Return the values of the entries that are fixed."""
     return {name: entry for name, entry in entries.items() if isinstance(entry, (int, float, str))}
 
 
-def nearest(space: Mapping[str, BaseDistribution], setting: Setting | None = None) -> dict[str, Value]:
+def nearest_point(space: Mapping[str, BaseDistribution], setting: Setting | None = None) -> dict[str, Value]:
     """Return the project's own setting, or another, as far as it is searched; else what lies nearest to it."""
     point: dict[str, Value] = {}
     for name, distribution in space.items():
@@ -147,7 +148,7 @@ def nearest(space: Mapping[str, BaseDistribution], setting: Setting | None = Non
     return point
 
 
-def unknown(name: object, known: Iterable[str]) -> str:
+def unknown_name(name: object, known: Iterable[str]) -> str:
     """Say that there is no such name, and which one was perhaps meant."""
     known = list(known)
     near = get_close_matches(str(name), known, n=1, cutoff=0.5)
@@ -159,7 +160,7 @@ def _range(name: str, raw: Mapping[object, object]) -> Entry:
         raise SpaceError(f"{name}: a range is for numbers; give a list of choices or one value")
     for key in raw:
         if key not in ("low", "high", "log", "step"):
-            raise SpaceError(f"{name}: {unknown(key, ('low', 'high', 'log', 'step'))}")
+            raise SpaceError(f"{name}: {unknown_name(key, ('low', 'high', 'log', 'step'))}")
     if missing := {"low", "high"} - raw.keys():
         raise SpaceError(f"{name}: a range needs low and high; {' and '.join(sorted(missing))} is missing")
     entry: dict[str, Any] = {key: _value(name, raw[key], place=f"{name}: {key}") for key in ("low", "high")}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from raygenre.search.space.space import Entry, SpaceError, checked
+from raygenre.search.space.space import Entry, SpaceError, parse_entry
 
 
 def read(path: Path) -> dict[str, Entry]:
@@ -21,7 +21,7 @@ def read(path: Path) -> dict[str, Entry]:
     content, lines = mapping(path)
     for name, raw in content.items():
         try:
-            entries[name] = checked(name, raw)
+            entries[name] = parse_entry(name, raw)
         except SpaceError as error:
             raise SpaceError(f"{path}, line {lines[name]}: {error}") from error
     if not entries:

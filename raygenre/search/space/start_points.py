@@ -1,10 +1,11 @@
 """Start points: settings that a search tries before the sampler chooses any."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from raygenre.search.space.space import KINDS, SpaceError, Value, checked, unknown
+from raygenre.search.space.choices import alternatives
+from raygenre.search.space.space import KINDS, SpaceError, Value, parse_entry, unknown_name
 
 
 def parse(text: str) -> dict[str, Value]:
@@ -21,7 +22,7 @@ def parse(text: str) -> dict[str, Value]:
         if name in point:
             raise SpaceError(f"--start {text}: {name} is named twice")
         try:
-            value = checked(name, raw)
+            value = parse_entry(name, raw)
         except SpaceError as error:
             raise SpaceError(f"--start {text}: {error}") from error
         if not isinstance(value, (list, dict)):
@@ -49,7 +50,7 @@ def complete(
                     "change the start or widen the space"
                 )
         elif name not in KINDS:
-            raise SpaceError(f"start {name}={value}: {unknown(name, space)}")
+            raise SpaceError(f"start {name}={value}: {unknown_name(name, space)}")
         elif fixed.get(name) != value:
             raise SpaceError(f"start {name}={value}: {name} is fixed at {fixed.get(name)} in this space")
     return {**usual, **{name: value for name, value in point.items() if name in space}}
@@ -65,12 +66,8 @@ def _holds(distribution: BaseDistribution, value: Value) -> bool:
 
 def _words(distribution: BaseDistribution) -> str:
     if isinstance(distribution, CategoricalDistribution):
-        return _either([str(choice) for choice in distribution.choices])
+        return alternatives(distribution.choices)
     if isinstance(distribution, (FloatDistribution, IntDistribution)):
         step = f" in steps of {distribution.step:g}" if distribution.step not in (None, 1) else ""
         return f"{distribution.low:g} to {distribution.high:g}{step}"
     return str(distribution)
-
-
-def _either(words: Sequence[str]) -> str:
-    return f"{', '.join(words[:-1])} or {words[-1]}"

@@ -58,7 +58,7 @@ def train_final(
     epochs = max(1, round(float(np.mean(winner.epochs))))
     seed = trial_seed(ledger.config.seed, _SEED)
     name = f"final-{winner.number:04d}-{epochs}"  # a resumed study with more trials may find another winner
-    place = ledger.place / name
+    place = ledger.location / name
     run = tracker.start(
         name,
         "final",
@@ -70,7 +70,7 @@ def train_final(
     plan = replace(plan, epochs=epochs, threads=max(1, int(cpus)))
     task = ray.remote(num_cpus=cpus, num_gpus=resources.gpus, max_retries=3)(train_on_all)
     rows, failure, about = result(task.remote(plan, winner.setting, [tracks], seed, place))
-    tracker.tag(run, about)
+    tracker.set_tags(run, about)
     keys = [key for key in (*METRICS, "epoch") if "validation" not in key]  # no track is left for that
     tracker.log_missing(run, [{key: row[key] for key in keys} for row in rows])
     if failure:

@@ -138,7 +138,7 @@ class Repeats:
 
     def places(self, number: int) -> tuple[Location, ...]:
         """Where the re-runs of a trial's setting keep their training states."""
-        return tuple(self._ledger.place / "finalists" / f"{number:04d}-{again}" for again in range(RERUNS))
+        return tuple(self._ledger.location / "finalists" / f"{number:04d}-{again}" for again in range(RERUNS))
 
     def _start_waiting(self) -> None:
         while self._waiting and (not self._most or len(self._running) < self._most):
@@ -189,7 +189,7 @@ class Repeats:
                 "accuracy": best["validation_accuracy"],
                 "epoch": int(best["epoch"]),
             }
-            self._ledger.keep()
+            self._ledger.save()
             self._ledger.study.set_user_attr(_rerun(number, again), outcome)
 
 

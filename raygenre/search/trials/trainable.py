@@ -162,7 +162,7 @@ def run_trial(config: dict[str, Any], *, plan: Plan, shared: "Sequence[ray.Objec
         for row in train(members, tracks, epochs=plan.epochs, place=Location(config["place"])):
             about = {} if rows else {"surroundings": environment_tags(members)}
             rows.append(row)
-            ends = row["epoch"] == plan.epochs and objectives.several(plan.objectives)
+            ends = row["epoch"] == plan.epochs and objectives.is_multi_objective(plan.objectives)
             measured = objectives.measure(plan.objectives, members[0].model, rows) if ends else {}
             tune.report({**row, **measured, **about})
     except NonFiniteLossError as error:

@@ -55,7 +55,7 @@ def test_a_file_that_says_no_search_is_refused(
     tracks: Dataset, tmp_path: Path, change: dict[str, object], message: str
 ) -> None:
     path = tmp_path / "run.yaml"
-    path.write_text(yaml.safe_dump(yaml.safe_load(config_file.write(small_config(tracks))) | change))
+    path.write_text(yaml.safe_dump(yaml.safe_load(config_file.to_yaml(small_config(tracks))) | change))
     with pytest.raises(SpaceError, match=re.escape(message)):
         config_file.read(path)
 

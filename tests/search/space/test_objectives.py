@@ -3,7 +3,7 @@ import re
 import pytest
 
 from raygenre.model.network import GenreCNN, ModelConfig, parameters
-from raygenre.search.space.objectives import check, latency, measure, several
+from raygenre.search.space.objectives import check_objectives, is_multi_objective, latency, measure
 
 SMALL = GenreCNN(ModelConfig(genres=3, widths=(4, 8, 16), dense=8))
 LARGE = GenreCNN(ModelConfig(genres=3, widths=(64, 128, 256)))
@@ -44,11 +44,11 @@ def test_a_larger_network_takes_longer_and_measuring_changes_nothing() -> None:
 )
 def test_what_cannot_be_sought_is_refused(names: list[str], scheduler: str, message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
-        check(names, scheduler=scheduler)
+        check_objectives(names, scheduler=scheduler)
 
 
 def test_one_or_several() -> None:
-    check(["loss"], scheduler="asha")
-    check(["accuracy", "parameters", "latency"], scheduler="none")
-    assert not several(["loss"])
-    assert several(["loss", "parameters"])
+    check_objectives(["loss"], scheduler="asha")
+    check_objectives(["accuracy", "parameters", "latency"], scheduler="none")
+    assert not is_multi_objective(["loss"])
+    assert is_multi_objective(["loss", "parameters"])

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from raygenre.search.space.space import KINDS, SpaceError, fixed, searched
+from raygenre.search.space.space import KINDS, SpaceError, fixed_values, to_distributions
 from raygenre.search.space.space_file import read
 from tests.helpers.project import ROOT
 
@@ -14,7 +14,7 @@ EXAMPLE = ROOT / "experiments" / "space.yaml"
 def test_the_example_names_every_value_there_is_and_shows_every_form() -> None:
     entries = read(EXAMPLE)
     assert set(entries) == set(KINDS)
-    assert searched(entries) == {
+    assert to_distributions(entries) == {
         "dropout": FloatDistribution(0.1, 0.6),
         "learning_rate": FloatDistribution(1e-4, 1e-2, log=True),
         "batch_size": CategoricalDistribution([8, 16, 32]),
@@ -22,7 +22,7 @@ def test_the_example_names_every_value_there_is_and_shows_every_form() -> None:
         "width": IntDistribution(16, 48, log=True),
         "frequency_bins": IntDistribution(1, 8),
     }
-    assert fixed(entries) == {"decay": 0.01, "normalisation": "batch", "dense": 64, "precision": "auto"}
+    assert fixed_values(entries) == {"decay": 0.01, "normalisation": "batch", "dense": 64, "precision": "auto"}
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,10 @@ import re
 
 import pytest
 
-from raygenre.search.space.space import SpaceError, Value, nearest, searched
+from raygenre.search.space.space import SpaceError, Value, nearest_point, to_distributions
 from raygenre.search.space.start_points import complete, parse
 
-SPACE = searched(
+SPACE = to_distributions(
     {"dropout": {"low": 0.0, "high": 0.5}, "batch_size": [8, 16], "dense": {"low": 10, "high": 90, "step": 20}}
 )
 FIXED: dict[str, Value] = {"width": 32, "augmentation": "none"}
@@ -38,7 +38,7 @@ def test_a_start_that_cannot_be_read_is_refused(text: str, message: str) -> None
 
 
 def test_what_a_start_leaves_out_is_as_usual() -> None:
-    usual = nearest(SPACE)
+    usual = nearest_point(SPACE)
     assert complete({"dropout": 0.1, "width": 32}, SPACE, usual=usual, fixed=FIXED) == {**usual, "dropout": 0.1}
 
 
@@ -55,4 +55,4 @@ def test_what_a_start_leaves_out_is_as_usual() -> None:
 )
 def test_a_start_outside_the_space_is_named_with_its_range(point: dict[str, Value], message: str) -> None:
     with pytest.raises(SpaceError, match=re.escape(message)):
-        complete(point, SPACE, usual=nearest(SPACE), fixed=FIXED)
+        complete(point, SPACE, usual=nearest_point(SPACE), fixed=FIXED)
