@@ -17,7 +17,7 @@ class FileAccessError(RaygenreError, OSError):
 
 @contextmanager
 def file_errors(failure: str) -> Iterator[None]:
-    """Turn an OSError into a FileAccessError with the message `FAILURE: REASON (FILE)`.
+    """Turn any OSError into a FileAccessError with the message `FAILURE: REASON (FILE)`.
 
     Args:
         failure: what could not be done, such as `the tracks could not be loaded`.

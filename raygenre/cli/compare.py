@@ -24,7 +24,7 @@ def compare(
         Path | None, typer.Option(help="Folder of the test tracks (default: the first version's data).")
     ] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Also write an .html page.")] = None,
-    storage: StorageOption = None,
+    storage_folder: StorageOption = None,
     tracking_uri: TrackingUriOption = None,
 ) -> None:
     """Compare runs: settings, final metrics, learning curves, and predictions for the same tracks.
@@ -40,10 +40,10 @@ def compare(
         fail("compare needs two runs or more")
     if output and output.suffix.lower() not in (".html", ".htm"):
         fail(f"--output writes an HTML page: {output} needs the suffix .html")
-    place = resolve(storage, tracking_uri)
-    with mlflow_errors(place):
-        summaries = [find_run(place, run) for run in runs]
-        pairs = compare_pairs(place, summaries, data)
+    storage = resolve(storage_folder, tracking_uri)
+    with mlflow_errors(storage):
+        summaries = [find_run(storage, run) for run in runs]
+        pairs = compare_pairs(storage, summaries, data)
     _print(summaries, pairs)
     if output:
         write_file(output, page(summaries, pairs).encode())

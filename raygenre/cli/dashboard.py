@@ -23,7 +23,7 @@ def dashboard(
         str, typer.Option(help="Name of the study (default: the most recent one).", show_default=False)
     ] = "",
     study_url: Annotated[str | None, typer.Option(help="Optuna database of the study, if it has one.")] = None,
-    storage: StorageOption = None,
+    storage_folder: StorageOption = None,
     port: Annotated[int, typer.Option(help=f"Port on {HOST}.")] = 8080,
 ) -> None:
     """Serve Optuna's dashboard for a study on this machine, until Ctrl-C.
@@ -39,14 +39,14 @@ def dashboard(
     from raygenre.system.redaction import masked
     from raygenre.system.storage import resolve
 
-    place = resolve(storage)
+    storage = resolve(storage_folder)
     try:
-        name = study or ("" if study_url else latest_study(place.studies))
+        name = study or ("" if study_url else latest_study(storage.studies))
     except StudyError as error:
         fail(f"{error}; start one with `make tune`")
-    database, names = _open(place, name, study_url)
+    database, names = _open(storage, name, study_url)
     if not names or (name and name not in names):
-        where = masked(study_url) if study_url else place.studies
+        where = masked(study_url) if study_url else storage.studies
         fail(f"there is no study {name or 'yet'} in {where}; start one with `make tune`")
     try:
         server = make_server(HOST, port, optuna_dashboard.wsgi(database), server_class=_Server, handler_class=_Quiet)
@@ -65,7 +65,7 @@ def dashboard(
         out.print("Dashboard stopped")
 
 
-def _open(place: "Storage", name: str, study_url: str | None) -> "tuple[BaseStorage, list[str]]":
+def _open(storage: "Storage", name: str, study_url: str | None) -> "tuple[BaseStorage, list[str]]":
     """Return Optuna's storage, and the names of the studies in it."""
     from optuna.exceptions import OptunaError
 
@@ -73,10 +73,10 @@ def _open(place: "Storage", name: str, study_url: str | None) -> "tuple[BaseStor
     from raygenre.search.study.backend import JOURNAL, StudyError, storage_error_text
     from raygenre.search.study.backend import storage as optuna_storage
 
-    folder = place.studies.folder / name
+    folder = storage.studies.folder / name
     if not study_url and not (folder / JOURNAL).is_file():
         raise StudyError(
-            f"there is no study {name} in {place.studies} that keeps its trials in a file; choose another with "
+            f"there is no study {name} in {storage.studies} that keeps its trials in a file; choose another with "
             "--study, give its database with --study-url, or start one with `make tune`"
         )
     failure = f"the study {name} cannot be opened"

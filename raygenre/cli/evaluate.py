@@ -35,7 +35,7 @@ def evaluate(
     artists: Annotated[Path | None, typer.Option(help="CSV file of track,artist.")] = None,
     faults: Annotated[Path | None, typer.Option(help="File of tracks that are damaged or mislabelled.")] = None,
     log: Annotated[bool, typer.Option(help="Log the evaluation to MLflow.")] = True,
-    storage: StorageOption = None,
+    storage_folder: StorageOption = None,
     tracking_uri: TrackingUriOption = None,
 ) -> None:
     """Measure how good a model is on labelled tracks, and show its mistakes.
@@ -49,18 +49,18 @@ def evaluate(
     from raygenre.registry.versions import CHAMPION_URI, fetch
     from raygenre.system.storage import resolve
 
-    place = resolve(storage, tracking_uri)
-    fetched = fetch(place, model or CHAMPION_URI)
+    storage = resolve(storage_folder, tracking_uri)
+    fetched = fetch(storage, model or CHAMPION_URI)
     source = data or (Path(os.environ["RAYGENRE_DATA"]) if os.environ.get("RAYGENRE_DATA") else None)
     if source is None and not fetched.classifier.origin.get("synthetic"):
         fail(f"{fetched.name} was trained on real tracks; pass the folder of tracks to evaluate it on with --data PATH")
-    tracks = _load(source, place)
+    tracks = _load(source, storage)
     report = evaluate_classifier(fetched.classifier, tracks, split, _track_lists(duplicates, artists, faults))
     for warning in report.warnings:
         err.print(f"[bold yellow]warning:[/bold yellow] {escape(warning)}", highlight=False, soft_wrap=True)
     page = html_report.page(report, name=fetched.name, evidence=fetched.evidence)
     write_file(output, page.encode())
-    run_id = _log(place, fetched, report, page) if log else ""
+    run_id = _log(storage, fetched, report, page) if log else ""
     if as_json:
         facts = {"model": fetched.name, "data": report.source, "data_digest": report.digest, "split": split}
         record = facts | {"run_id": run_id, "report": str(output)} | tables.record(report)
@@ -74,14 +74,14 @@ def evaluate(
         raise typer.Exit(1)
 
 
-def _load(source: Path | None, place: "Storage") -> "Dataset":
+def _load(source: Path | None, storage: "Storage") -> "Dataset":
     """Load the tracks, and list the files that cannot be used."""
     from raygenre.data import dataset
 
     with bar() as progress, file_errors("the tracks could not be loaded"):
         task = progress.add_task("loading tracks", total=None)
         tracks = dataset.load(
-            source, cache=place.cache, progress=lambda done, total: progress.update(task, completed=done, total=total)
+            source, cache=storage.cache, progress=lambda done, total: progress.update(task, completed=done, total=total)
         )
     if tracks.broken:
         lines = f"{len(tracks.broken)} unusable files were skipped:\n{dataset.summary(tracks.broken)}"
@@ -101,13 +101,13 @@ def _track_lists(duplicates: Path | None, artists: Path | None, faults: Path | N
         )
 
 
-def _log(place: "Storage", fetched: "Fetched", report: "EvaluationReport", page: str) -> str:
+def _log(storage: "Storage", fetched: "Fetched", report: "EvaluationReport", page: str) -> str:
     """Log to MLflow and return the run's id; empty if MLflow did not accept it."""
     from raygenre.registry import evaluation_log
     from raygenre.tracking.server import TrackingError, reason
 
     try:
-        return evaluation_log.log_evaluation(place, fetched, report, page)
+        return evaluation_log.log_evaluation(storage, fetched, report, page)
     except (TrackingError, OSError) as error:
-        print_error(f"nothing was logged to MLflow at {place.server}: {reason(error)} (--no-log skips this)")
+        print_error(f"nothing was logged to MLflow at {storage.server}: {reason(error)} (--no-log skips this)")
         return ""

@@ -21,7 +21,7 @@ _SHORT_DIGEST = 8  # characters
 
 def models(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per version, with all tags.")] = False,
-    storage: StorageOption = None,
+    storage_folder: StorageOption = None,
     tracking_uri: TrackingUriOption = None,
 ) -> None:
     """List the registered versions, newest first, with their accuracy on their own test tracks.
@@ -31,16 +31,16 @@ def models(
     from raygenre.registry.versions import list_versions
     from raygenre.system.storage import resolve
 
-    place = resolve(storage, tracking_uri)
-    with mlflow_errors(place):
-        versions = list_versions(place)
+    storage = resolve(storage_folder, tracking_uri)
+    with mlflow_errors(storage):
+        versions = list_versions(storage)
     if as_json:
         for version in versions:
             out.file.write(json.dumps(_record(version)) + "\n")
     elif versions:
         out.print(_table(versions))
     else:
-        out.print(f"No version is registered in {place.server}; `make tune` trains one", highlight=False)
+        out.print(f"No version is registered in {storage.server}; `make tune` trains one", highlight=False)
 
 
 def _table(versions: "Sequence[Version]") -> Table:

@@ -34,7 +34,7 @@ def predict(
         Path | None, typer.Option(help="Plot one song's spectrogram and its genres over time to a PNG.")
     ] = None,
     jobs: Annotated[int, typer.Option(min=0, help="Worker processes; 0: one per core, or one for few songs.")] = 0,
-    storage: StorageOption = None,
+    storage_folder: StorageOption = None,
     tracking_uri: TrackingUriOption = None,
 ) -> None:
     """Predict the genre of songs.
@@ -56,7 +56,7 @@ def predict(
         err.print(f"[yellow]skipped:[/yellow] {escape(f'{entry}: {reason}')}", highlight=False, soft_wrap=True)
     if plot and len(files.songs) != 1:
         fail(f"--plot takes exactly one song, not {len(files.songs)}")
-    fetched = fetch(resolve(storage, tracking_uri), model or CHAMPION_URI)
+    fetched = fetch(resolve(storage_folder, tracking_uri), model or CHAMPION_URI)
     if plot:
         _plot(fetched.classifier, files.songs[0], plot)
     songs = files.songs

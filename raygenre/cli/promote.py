@@ -18,7 +18,7 @@ def promote(
     force: Annotated[
         bool, typer.Option("--force", help="Promote it whatever the comparison shows; this is recorded.")
     ] = False,
-    storage: StorageOption = None,
+    storage_folder: StorageOption = None,
     tracking_uri: TrackingUriOption = None,
 ) -> None:
     """Make a version the champion if it is significantly better than the current champion.
@@ -32,15 +32,15 @@ def promote(
     from raygenre.registry.versions import MODEL, fetch
     from raygenre.system.storage import resolve
 
-    place = resolve(storage, tracking_uri)
-    with mlflow_errors(place), file_errors(f"version {version} could not be promoted"):
-        fetched = fetch(place, f"models:/{MODEL}/{version}")
+    storage = resolve(storage_folder, tracking_uri)
+    with mlflow_errors(storage), file_errors(f"version {version} could not be promoted"):
+        fetched = fetch(storage, f"models:/{MODEL}/{version}")
         decision = promote_if_better(
-            place,
+            storage,
             version,
             fetched.classifier,
             fetched.evidence,
-            data=lambda: head_to_head.tested_data(fetched.evidence, data, cache=place.cache),
+            data=lambda: head_to_head.tested_data(fetched.evidence, data, cache=storage.cache),
             force=force or None,
         )
     out.print(decision_text(decision, version), highlight=False)

@@ -21,7 +21,7 @@ def rerun(
     ],
     data: Annotated[Path | None, typer.Option(help="Data folder (default: the search's data folder).")] = None,
     threads: Annotated[int, typer.Option(help="Number of torch threads; 0: as in the run.", min=0)] = 0,
-    storage: StorageOption = None,
+    storage_folder: StorageOption = None,
     tracking_uri: TrackingUriOption = None,
 ) -> None:
     """Train a run again from what MLflow recorded, and compare the learning curves.
@@ -33,17 +33,17 @@ def rerun(
     from raygenre.tracking.server import Server
     from raygenre.workflows.rerun import TOLERANCE, largest_difference, read_record, replay
 
-    place = resolve(storage, tracking_uri)
-    if not place.has_runs:
-        fail(f"there are no runs in {place.server}; choose another --storage or --tracking-uri")
-    with mlflow_errors(place):
-        record = read_record(Server(place), run)
+    storage = resolve(storage_folder, tracking_uri)
+    if not storage.has_runs:
+        fail(f"there are no runs in {storage.server}; choose another --storage or --tracking-uri")
+    with mlflow_errors(storage):
+        record = read_record(Server(storage), run)
     recorded = Path(record.config.data) if record.config.data else None
     with bar() as progress, file_errors("the tracks could not be loaded"):
         task = progress.add_task("loading tracks", total=None)
         tracks = dataset.load(
             data or recorded,
-            cache=place.cache,
+            cache=storage.cache,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     out.print(f"Replaying {record.name}: {len(record.curve)} epochs, seed {record.seed}", highlight=False)

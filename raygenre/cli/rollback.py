@@ -6,7 +6,7 @@ from raygenre.errors import file_errors
 
 
 def rollback(
-    storage: StorageOption = None,
+    storage_folder: StorageOption = None,
     tracking_uri: TrackingUriOption = None,
 ) -> None:
     """Make the previous champion the champion again; running endpoints load it within 30 s."""
@@ -14,7 +14,7 @@ def rollback(
     from raygenre.registry.versions import MODEL
     from raygenre.system.storage import resolve
 
-    place = resolve(storage, tracking_uri)
-    with mlflow_errors(place), file_errors("the champion could not be changed"):
-        replaced, restored = champion.rollback(place)
+    storage = resolve(storage_folder, tracking_uri)
+    with mlflow_errors(storage), file_errors("the champion could not be changed"):
+        replaced, restored = champion.rollback(storage)
     out.print(f"{MODEL} version {restored} is the champion again; it was version {replaced}", highlight=False)

@@ -17,7 +17,7 @@ def sync(
     study: Annotated[
         str, typer.Option(help="Upload only this study's updates (default: all studies).", show_default=False)
     ] = "",
-    storage: StorageOption = None,
+    storage_folder: StorageOption = None,
     tracking_uri: TrackingUriOption = None,
     study_url: Annotated[str | None, typer.Option(help="Optuna database of the study, if it has one.")] = None,
 ) -> None:
@@ -27,15 +27,15 @@ def sync(
     """
     from raygenre.search.study.backend import StudyBusyError
 
-    place = resolve(storage, tracking_uri)
+    storage = resolve(storage_folder, tracking_uri)
     with file_errors("the queued updates cannot be read"):
-        queued = _queued(place, study)
+        queued = _queued(storage, study)
     if not queued:
         out.print("MLflow is up to date: no updates are queued", highlight=False)
     failed = False
     for name, updates in queued.items():
         try:
-            rejected = _upload(place, name, study_url)
+            rejected = _upload(storage, name, study_url)
             out.print(f"{name}: {_count(updates)} uploaded{rejected}", highlight=False, soft_wrap=True)
         except StudyBusyError as error:
             out.print(f"{name}: {error}; it uploads them itself", highlight=False, soft_wrap=True)
@@ -45,7 +45,7 @@ def sync(
     raise typer.Exit(1 if failed else 0)
 
 
-def _queued(place: Storage, study: str) -> dict[str, int]:
+def _queued(storage: Storage, study: str) -> dict[str, int]:
     """Return the number of queued updates of each study that has any, or of one study.
 
     The most recent study comes last, so that it also is the most recent one afterwards, for `--resume`.
@@ -54,14 +54,14 @@ def _queued(place: Storage, study: str) -> dict[str, int]:
     from raygenre.tracking import spool
     from raygenre.tracking.tracker import SPOOL
 
-    names = [name for name in place.studies.names() if (place.studies / name).names()]
+    names = [name for name in storage.studies.names() if (storage.studies / name).names()]
     if study and study not in names:
-        raise StudyError(f"there is no study {study} in {place.studies} (studies: {', '.join(names) or 'none'})")
-    if not place.url:
-        names.sort(key=lambda name: last_used(place.studies.folder / name))
+        raise StudyError(f"there is no study {study} in {storage.studies} (studies: {', '.join(names) or 'none'})")
+    if not storage.url:
+        names.sort(key=lambda name: last_used(storage.studies.folder / name))
     queued: dict[str, int] = {}
     for name in [study] if study else names:
-        folder = place.studies / name
+        folder = storage.studies / name
         if SPOOL in folder.files() and (updates := spool.count_waiting(BytesIO(folder.read(SPOOL)))):
             queued[name] = updates
     return queued
@@ -71,7 +71,7 @@ def _count(updates: int) -> str:
     return f"{updates} update{'' if updates == 1 else 's'}"
 
 
-def _upload(place: Storage, name: str, study_url: str | None) -> str:
+def _upload(storage: Storage, name: str, study_url: str | None) -> str:
     """Upload one study's updates, and return a note about those that MLflow rejected.
 
     Raises:
@@ -87,9 +87,9 @@ def _upload(place: Storage, name: str, study_url: str | None) -> str:
 
     try:
         with file_errors("the study cannot be read or written"):
-            ledger = Ledger.open(place.studies, name, url=study_url)
+            ledger = Ledger.open(storage.studies, name, url=study_url)
             try:
-                tracker = Tracker(place, ledger.folder, ledger.id)
+                tracker = Tracker(storage, ledger.folder, ledger.id)
                 try:
                     uploaded = tracker.flush(PATIENCE)
                     note_run_ids(ledger, tracker)
@@ -104,6 +104,6 @@ def _upload(place: Storage, name: str, study_url: str | None) -> str:
             finally:
                 ledger.close()
     except TrackingError as error:
-        raise TrackingUnreachableError(f"MLflow at {place.server}: {reason(error)}") from error
+        raise TrackingUnreachableError(f"MLflow at {storage.server}: {reason(error)}") from error
     except OptunaError as error:
         raise StudyError(f"the study cannot be read or written: {storage_error_text(error)}") from error

@@ -24,7 +24,7 @@ from raygenre.system import worker_pool
 
 TABLES = (".csv", ".parquet")
 
-_FIXED = ("path", "genre", "confidence", "uncertain", "seconds", "windows", "error")
+_FIXED_COLUMNS = ("path", "genre", "confidence", "uncertain", "seconds", "windows", "error")
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def results_table(results: Sequence[SongResult], genres: Sequence[str]) -> pd.Da
             }
             row |= {_column(genre): share for genre, share in prediction.probabilities.items()}
         rows.append(row)
-    columns = [*_FIXED[:-1], *map(_column, genres), _FIXED[-1]]
+    columns = [*_FIXED_COLUMNS[:-1], *map(_column, genres), _FIXED_COLUMNS[-1]]
     shares = dict.fromkeys(["confidence", "seconds", *map(_column, genres)], "float64")
     kinds = shares | {"path": "str", "genre": "str", "uncertain": "boolean", "windows": "Int64", "error": "str"}
     return pd.DataFrame(rows, columns=columns).astype(kinds)
@@ -213,4 +213,4 @@ def _is_spectrogram(path: Path) -> bool:
 
 def _column(genre: str) -> str:
     """Return the column of a genre: its name, unless another column has that name."""
-    return f"{genre} (genre)" if genre in _FIXED else genre
+    return f"{genre} (genre)" if genre in _FIXED_COLUMNS else genre

@@ -80,20 +80,20 @@ def plot(song: Song, prediction: Prediction, name: str) -> "Figure":
 
     times = _without_overlap(song.times) or [(0.0, 1.0)]
     figure = Figure(figsize=(np.clip(len(times), 12, 24), 5), dpi=_DPI, layout="constrained")
-    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    _spectrogram(above, song, times)
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    _plot_spectrogram(upper, song, times)
     parts = stretches(song.times, prediction) or [Stretch(0.0, 1.0, prediction.genre, prediction.confidence)]
-    _band(below, parts, list(prediction.probabilities))
-    above.set_xlim(0, times[-1][1])
+    _plot_genres(lower, parts, list(prediction.probabilities))
+    upper.set_xlim(0, times[-1][1])
     if song.times:
-        below.set_xticks(np.arange(0, times[-1][1], _tick(times[-1][1])))
-        below.xaxis.set_major_formatter(lambda seconds, _: _clock(seconds))
-        below.set_xlabel("time, min:s")
+        lower.set_xticks(np.arange(0, times[-1][1], _tick(times[-1][1])))
+        lower.xaxis.set_major_formatter(lambda seconds, _: _clock(seconds))
+        lower.set_xlabel("time, min:s")
     else:
-        below.set_xlabel("an image of 30 s")
-        below.set_xticks([])
-    doubt = ", uncertain" if prediction.uncertain else ""
-    title = f"{legible(name)}: {prediction.genre} {percent(prediction.confidence)}{doubt}"
+        lower.set_xlabel("an image of 30 s")
+        lower.set_xticks([])
+    note = ", uncertain" if prediction.uncertain else ""
+    title = f"{legible(name)}: {prediction.genre} {percent(prediction.confidence)}{note}"
     figure.suptitle(title, parse_math=False, wrap=True, fontsize=13)
     return figure
 
@@ -104,7 +104,7 @@ def plot_png(song: Song, prediction: Prediction, name: str) -> bytes:
     return buffer.getvalue()
 
 
-def _spectrogram(axes: "Axes", song: Song, times: Sequence[tuple[float, float]]) -> None:
+def _plot_spectrogram(axes: "Axes", song: Song, times: Sequence[tuple[float, float]]) -> None:
     bands, columns = song.levels.shape[1:]
     full_times = song.times or times
     for levels, (full_start, end), (start, _) in zip(song.levels, full_times, times, strict=True):
@@ -124,7 +124,7 @@ def _spectrogram(axes: "Axes", song: Song, times: Sequence[tuple[float, float]])
     )
 
 
-def _band(axes: "Axes", parts: Sequence[Stretch], genres: Sequence[str]) -> None:
+def _plot_genres(axes: "Axes", parts: Sequence[Stretch], genres: Sequence[str]) -> None:
     """Draw a bar per stretch, with a horizontal or vertical label if one fits, and a legend for the others."""
     figure = axes.get_figure(root=True)
     assert figure is not None
@@ -156,7 +156,7 @@ def _band(axes: "Axes", parts: Sequence[Stretch], genres: Sequence[str]) -> None
             rotation=0 if length <= width else 90,
             ha="center",
             va="center",
-            color=_ink(colour),
+            color=_text_colour(colour),
             parse_math=False,
         )
     axes.set_ylim(-0.5, 0.5)
@@ -189,7 +189,7 @@ def _tick(seconds: float) -> int:
     return next(step for step in (5, 15, 30, 60, 120, 300, 600, 3600) if seconds <= 12 * step or step == 3600)
 
 
-def _ink(colour: str) -> str:
+def _text_colour(colour: str) -> str:
     """Return black or white, whichever has more contrast."""
     red, green, blue = (int(colour[index : index + 2], 16) / 255 for index in (1, 3, 5))
     return "black" if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else "white"

@@ -59,10 +59,10 @@ def plotted(
 ) -> tuple[list[tuple[float, float, int]], list[str], str]:
     """Return start, end and columns of each spectrogram, the labels of the genres, and the title."""
     figure = timeline.plot(song, answer, name)
-    above, below = figure.axes
-    images = [(*image.get_extent()[:2], np.asarray(image.get_array()).shape[1]) for image in above.images]
-    assert above.get_xlim()[1] == images[-1][1]
-    return images, [text.get_text() for text in below.texts], figure.get_suptitle()
+    upper, lower = figure.axes
+    images = [(*image.get_extent()[:2], np.asarray(image.get_array()).shape[1]) for image in upper.images]
+    assert upper.get_xlim()[1] == images[-1][1]
+    return images, [text.get_text() for text in lower.texts], figure.get_suptitle()
 
 
 def test_the_overlap_of_the_last_window_is_plotted_once() -> None:
@@ -89,11 +89,11 @@ def test_stretches_have_colours_and_labels_or_a_legend() -> None:
     times = tuple((30.0 * place, 30.0 * place + 30) for place in range(60))
     answer = prediction(*([("rock", 0.7)] * 58), ("blues", 0.6), ("jazz", 0.6))
     figure = timeline.plot(song(times), answer, "long.mp3")
-    below = figure.axes[1]
-    colours = [to_hex(patch.get_facecolor()).upper() for patch in below.patches]
+    lower = figure.axes[1]
+    colours = [to_hex(patch.get_facecolor()).upper() for patch in lower.patches]
     assert colours == [timeline.COLOURS[2], timeline.COLOURS[0], timeline.COLOURS[1]]
-    assert [text.get_text() for text in below.texts] == ["rock 70 %", "blues 60 %", "jazz 60 %"]
-    assert [text.get_rotation() for text in below.texts] == [0, 90, 90]
+    assert [text.get_text() for text in lower.texts] == ["rock 70 %", "blues 60 %", "jazz 60 %"]
+    assert [text.get_rotation() for text in lower.texts] == [0, 90, 90]
     names = ("rock", "a very long name of a genre indeed", "jazz")
     longer = Prediction(
         "rock", 1, False, dict.fromkeys(names, 0.0), tuple({name: 1.0} for name in (*("rock",) * 59, names[1]))
