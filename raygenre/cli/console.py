@@ -5,7 +5,7 @@ Exit codes of every command:
 - 1: the command ran, but not everything succeeded: some of many files failed, the version was not promoted, the
   evaluation was not logged, or the repeated training has a different curve.
 - 2: something that the user can fix, in one line on stderr: a wrong option, a missing file, an unreachable server.
-- 130: Ctrl-C.
+- 130: Ctrl-C, except for `dashboard`, which Ctrl-C stops with 0.
 
 Any other exception is a bug and keeps its traceback.
 """

@@ -63,20 +63,24 @@ def test_a_bug_keeps_its_exception(error: Exception, tmp_path: Path, monkeypatch
     assert "error:" not in result.output
 
 
+def run_render_with(planted: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run `raygenre render` in a process, with a statement instead of listing the songs."""
+    lines = ("import os, signal, time", "from raygenre.cli import app", "from raygenre.workflows import render",
+             "def broken(*_):", f"    {planted}", "render.plan_renders = broken", "app()")  # fmt: skip
+    command = [sys.executable, "-c", "\n".join(lines), "render", str(folder), "-o", str(folder / "out")]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=ROOT)
+
+
+@pytest.mark.integration
+def test_sigint_exits_130_without_a_traceback(tmp_path: Path) -> None:
+    result = run_render_with("os.kill(os.getpid(), signal.SIGINT); time.sleep(60)", tmp_path)
+    assert result.returncode == 130
+    assert result.stderr == "interrupted\n"
+
+
 @pytest.mark.integration
 def test_a_bug_prints_its_traceback(tmp_path: Path) -> None:
-    program = "\n".join(
-        (
-            "from raygenre.cli import app",
-            "from raygenre.workflows import render",
-            "def broken(*_):",
-            "    raise TypeError('planted')",
-            "render.plan_renders = broken",
-            "app()",
-        )
-    )
-    command = [sys.executable, "-c", program, "render", str(tmp_path), "-o", str(tmp_path / "out")]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=ROOT)
+    result = run_render_with("raise TypeError('planted')", tmp_path)
     assert result.returncode == 1
     assert "Traceback" in result.stderr
     assert "TypeError: planted" in result.stderr
