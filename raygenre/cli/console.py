@@ -1,4 +1,4 @@
-"""Where the commands print, and how they end.
+"""Output, error handling and exit codes of the commands.
 
 Exit codes of every command:
 - 0: success.
@@ -48,7 +48,7 @@ class MlflowRequestError(RaygenreError, RuntimeError):
 
 
 class CommandGroup(TyperGroup):
-    """Commands that all end in the same way on an error."""
+    """The group of all commands, which handles their errors in one place."""
 
     def invoke(self, ctx: Any) -> Any:  # a Context of Click, which newer releases of Typer vendor
         with exit_on_errors():
@@ -63,7 +63,7 @@ def fail(message: str) -> NoReturn:
 
 @contextmanager
 def mlflow_errors(storage: Storage) -> Iterator[None]:
-    """Try each request to MLflow once, and turn its errors into a MlflowRequestError with the reason."""
+    """Try each request to MLflow once, and turn its errors into an MlflowRequestError with the reason."""
     from raygenre.tracking.server import TrackingError, no_retries, reason
 
     try:
@@ -82,7 +82,7 @@ def report_failures(failures: Sequence[tuple[str, str]]) -> None:
 
 
 def print_error(message: str) -> None:
-    """Print an error, without the passwords of any addresses in it."""
+    """Print an error on stderr, with passwords in addresses masked."""
     err.print(f"[red]error:[/red] {escape(masked(message))}", highlight=False, soft_wrap=True)
 
 

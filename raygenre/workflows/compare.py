@@ -18,7 +18,7 @@ _SEARCH_TAGS = (*(field.name for field in fields(SearchConfig)), "train_tracks",
 
 @dataclass(frozen=True)
 class PairResult:
-    """Two runs' registered versions on the same tracks.
+    """A pair of runs, compared by their registered versions on the same tracks.
 
     Attributes:
         first, second: names of the runs; in the comparison the first takes the candidate's place.
@@ -43,7 +43,7 @@ def find_run(storage: Storage, source: str) -> RunSummary:
 
 
 def compare_pairs(storage: Storage, runs: Sequence[RunSummary], source: Path | None) -> list[PairResult]:
-    """Compare each two runs with registered versions, on test tracks that neither was trained on.
+    """Compare each pair of runs that have registered versions, on test tracks that neither was trained on.
 
     Args:
         source: the data set; by default the first version's own.

@@ -31,7 +31,7 @@ from raygenre.system.atomic_write import write_whole
 
 @dataclass(frozen=True)
 class RenderTarget:
-    """A song of a tree, and the image to make of it."""
+    """A song in a folder tree, and the path of its image."""
 
     song: Path
     image: Path

@@ -46,7 +46,7 @@ CHANGES: Mapping[str, Callable[[Samples], Samples]] = {
 
 @dataclass(frozen=True)
 class Reading:
-    """One clip after one change.
+    """The effect of one change on one clip.
 
     Attributes:
         change: a key of `CHANGES`.
@@ -64,7 +64,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Summary:
-    """All clips after one change.
+    """The effect of one change on all clips.
 
     Attributes:
         mean: mean difference in levels.

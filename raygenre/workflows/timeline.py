@@ -190,6 +190,6 @@ def _tick(seconds: float) -> int:
 
 
 def _text_colour(colour: str) -> str:
-    """Return black or white, whichever has more contrast."""
+    """Return black for light colours and white for dark ones."""
     red, green, blue = (int(colour[index : index + 2], 16) / 255 for index in (1, 3, 5))
     return "black" if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else "white"

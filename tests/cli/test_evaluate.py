@@ -102,7 +102,7 @@ def test_without_data_a_model_of_real_tracks_requires_them(
 
 
 def test_wrong_lists_of_tracks_are_errors(model: Path, tracks: Dataset, tmp_path: Path) -> None:
-    (tmp_path / "artists.csv").write_text("polka.00001,Somebody\n")
+    (tmp_path / "artists.csv").write_text("polka.00001,Someone\n")
     result = evaluate(model, tmp_path, "--data", tracks.source, "--artists", tmp_path / "artists.csv")
     assert result.exit_code == 2
     assert "no track with an artist, such as polka.00001" in result.stderr
