@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenre.data.dataset import Dataset
+from raygenre.data.duplicates import recordings
 from raygenre.data.track_files import DataError, listed_track
 from raygenre.model.seen_tracks import SeenTracks
 
@@ -65,7 +66,8 @@ def slices(dataset: Dataset, seen: SeenTracks | None, known: Known) -> tuple[Sli
         new = seen.unseen(dataset.tracks, dataset.levels)
         found |= {TAUGHT: ~new, "not trained on": new}
     unasked = set(found)
-    others = _others(dataset, known.duplicates or ())
+    recording_of = recordings(dataset, known.duplicates or ())
+    others = [recording_of[track] - {track} for track in dataset.tracks]
     if known.duplicates is not None or any(others):
         found["with a known copy"] = [bool(copies) for copies in others]
         found["with a copy that was trained on"] = [bool(copies & taught) for copies in others]
@@ -126,20 +128,6 @@ def _lines(path: Path) -> list[str]:
         return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is no text in UTF-8") from error
-
-
-def _others(dataset: Dataset, groups: Sequence[Sequence[str]]) -> list[set[str]]:
-    """The other tracks that are the same recording as each track: known to be, or equal in their levels."""
-    same_levels: dict[bytes, list[str]] = {}
-    for track, levels in zip(dataset.tracks, dataset.levels, strict=True):
-        same_levels.setdefault(levels.tobytes(), []).append(track)
-    joined: list[set[str]] = []
-    for group in [*groups, *(tracks for tracks in same_levels.values() if len(tracks) > 1)]:
-        touching = [members for members in joined if not members.isdisjoint(group)]
-        joined = [members for members in joined if members.isdisjoint(group)]
-        joined.append(set(group).union(*touching))
-    copies = {track: members - {track} for members in joined for track in members}
-    return [copies.get(track, set()) for track in dataset.tracks]
 
 
 def _check(dataset: Dataset, named: Iterable[str], what: str) -> None:

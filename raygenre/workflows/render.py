@@ -64,7 +64,9 @@ def plan_renders(source: Path, output: Path) -> tuple[list[RenderTarget], list[P
     songs = sorted(
         path
         for path in root.rglob("*")
-        if path.suffix.lower() in audio.SUFFIXES and not track_files.hidden(path.relative_to(root)) and path.is_file()
+        if path.suffix.lower() in audio.SUFFIXES
+        and not track_files.is_hidden(path.relative_to(root))
+        and path.is_file()
     )
     classless = [song for song in songs if song.parent == root]
     songs = [song for song in songs if song.parent != root]
@@ -112,7 +114,7 @@ def _is_up_to_date(target: RenderTarget) -> bool:
         if target.image.stat().st_mtime < target.song.stat().st_mtime:
             return False
         spectrogram.read_png(target.image)
-    except (OSError, spectrogram.PictureError):
+    except (OSError, spectrogram.ImageError):
         return False
     return True
 

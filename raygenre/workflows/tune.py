@@ -11,7 +11,7 @@ from rich.console import Console
 from raygenre.data import splits
 from raygenre.data.dataset import Dataset
 from raygenre.data.duplicates import read_duplicates
-from raygenre.data.split_summary import test_digest
+from raygenre.data.split_summary import tracks_digest
 from raygenre.data.splits import Split
 from raygenre.errors import RaygenreError
 from raygenre.evaluation import html_report, plots, tables
@@ -159,7 +159,7 @@ def _judge(
     evaluation = appraisal.evaluation
     evidence = VersionFacts(
         test_accuracy=evaluation.accuracy,
-        test_digest=test_digest(ledger.split.test, dataset.digest),
+        test_digest=tracks_digest(ledger.split.test, dataset.digest),
         synthetic=dataset.synthetic,
         study=ledger.name,
         sha256=classifier.sha256,
