@@ -11,13 +11,14 @@ from rich.console import Console
 from raygenre.data import splits
 from raygenre.data.dataset import Dataset
 from raygenre.data.duplicates import read_duplicates
-from raygenre.data.split_summary import test_digest
+from raygenre.data.split_summary import tracks_digest
 from raygenre.data.splits import Split
 from raygenre.errors import RaygenreError
-from raygenre.evaluation import html_report, plots, tables
+from raygenre.evaluation import plots, tables
 from raygenre.evaluation.evaluate import evaluate_classifier
+from raygenre.evaluation.html_report import report_page
 from raygenre.evaluation.metrics import Evaluation
-from raygenre.evaluation.slices import Known
+from raygenre.evaluation.slices import TrackFacts
 from raygenre.evaluation.version_facts import VersionFacts
 from raygenre.model.calibration import calibrate
 from raygenre.model.classifier import Classifier
@@ -129,11 +130,11 @@ def run(
         record = SearchRunLogger(ledger, dataset, tracker, resources)
         candidate = run_search(ledger, dataset, resources=resources, tracker=tracker, record=record, console=console)
         judged = _judge(ledger, dataset, storage, tracker, record.run, candidate, console)
-    version, classifier, evidence, evaluation = judged
+    version, classifier, facts, evaluation = judged
     try:  # behind the runs' end: a search whose model is registered is done, whatever becomes of the champion
         with no_retries():
             decision = promotion.promote_if_better(
-                storage, version, classifier, evidence, data=lambda: dataset, force=promote
+                storage, version, classifier, facts, data=lambda: dataset, force=promote
             )
     except LockLostError as error:
         raise PromotionPendingError(version, str(error)) from error
@@ -155,11 +156,11 @@ def _judge(
     if not folder.exists():
         _classifier(ledger, dataset, candidate, parent).save(folder)
     classifier = Classifier.load(folder)
-    appraisal = evaluate_classifier(classifier, dataset, "test", _known(ledger.config, console))
-    evaluation = appraisal.evaluation
-    evidence = VersionFacts(
+    report = evaluate_classifier(classifier, dataset, "test", _known(ledger.config, console))
+    evaluation = report.evaluation
+    facts = VersionFacts(
         test_accuracy=evaluation.accuracy,
-        test_digest=test_digest(ledger.split.test, dataset.digest),
+        test_digest=tracks_digest(ledger.split.test, dataset.digest),
         synthetic=dataset.synthetic,
         study=ledger.name,
         sha256=classifier.sha256,
@@ -172,43 +173,41 @@ def _judge(
     def register() -> int:
         # A resumed search with more trials may have another winner: what was tested last is what MLflow shows.
         for run, step in ((final.run, 0), (parent, len(ledger.trials))):
-            tracker.log_missing(run, [{**appraisal.numbers(), "epoch": step}])
+            tracker.log_missing(run, [{**report.mlflow_metrics(), "epoch": step}])
             tracker.log_figure(run, plots.confusion_figure(evaluation), "confusion.png")
             tracker.log_figure(run, plots.reliability_figure(evaluation), "reliability.png")
             tracker.log_text(run, tables.confusion_csv(evaluation), "confusion.csv")
-        tracker.log_text(final.run, tables.appraisal_json(appraisal), evaluation_log.NUMBERS)
+        tracker.log_text(final.run, tables.report_json(report), evaluation_log.JSON_FILE)
         tracker.end(final.run, "FINISHED", tags=_size(classifier))
         tracker.end(parent, "FINISHED")
         if not tracker.flush():
             why = tracker.unreachable_reason or "the upload takes too long"  # without an error
             raise TrackingUnreachableError(f"MLflow at {tracker.uri} is unreachable ({why}): cannot register the model")
-        version = versions.register(storage, tracker.run_id(final.run), folder, evidence)
-        fetched = Fetched(classifier, f"{versions.MODEL}/{version}", tracker.run_id(final.run), evidence)
-        evaluation_log.attach_report(
-            storage, fetched, html_report.page(appraisal, name=fetched.name, evidence=evidence)
-        )
+        version = versions.register(storage, tracker.run_id(final.run), folder, facts)
+        fetched = Fetched(classifier, f"{versions.MODEL}/{version}", tracker.run_id(final.run), facts)
+        evaluation_log.attach_report(storage, fetched, report_page(report, name=fetched.name, facts=facts))
         return version
 
     version: int = ledger.get_or_compute(f"{final.name}-version", register)
     for run in (final.run, parent):
         if not tracker.is_finished(run):
             tracker.end(run, "FINISHED")
-    return version, classifier, evidence, evaluation
+    return version, classifier, facts, evaluation
 
 
 def _size(classifier: Classifier) -> dict[str, int]:
     return {"parameters": parameter_count(classifier.model), "flops": flops(classifier.model.config)}
 
 
-def _known(config: SearchConfig, console: Console) -> Known:
+def _known(config: SearchConfig, console: Console) -> TrackFacts:
     """The copies that the split was drawn with, which the report tells apart, if their file is still there."""
     if not config.duplicates:
-        return Known()
+        return TrackFacts()
     try:
-        return Known(duplicates=read_duplicates(Path(config.duplicates)))
+        return TrackFacts(duplicates=read_duplicates(Path(config.duplicates)))
     except (OSError, ValueError) as error:
         console.print(f"The report says nothing of known copies: {error}", highlight=False, markup=False)
-        return Known()
+        return TrackFacts()
 
 
 def _classifier(ledger: Ledger, dataset: Dataset, candidate: Candidate, parent: str) -> Classifier:

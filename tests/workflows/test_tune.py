@@ -14,8 +14,7 @@ from rich.console import Console
 from raygenre.data import splits
 from raygenre.data.dataset import Dataset
 from raygenre.model.calibration import calibrate
-from raygenre.registry import champion as alias
-from raygenre.registry import promotion_lock, versions
+from raygenre.registry import champion, promotion_lock, versions
 from raygenre.registry.promotion_lock import LockLostError
 from raygenre.search.space.config import Resources
 from raygenre.search.study.ledger import CHECKPOINT, RUN
@@ -152,7 +151,7 @@ def test_three_synthetic_genres_are_told_apart(finished: FinishedSearch) -> None
 
 def test_the_first_model_becomes_champion(finished: FinishedSearch) -> None:
     assert finished.outcome.champion.promote
-    found = alias.champion(finished.storage)
+    found = champion.find(finished.storage)
     assert found is not None
     version, evidence = found
     assert evidence is not None
@@ -199,7 +198,7 @@ def test_resuming_a_finished_study_changes_nothing(finished: FinishedSearch) -> 
         console=Console(quiet=True),
     )
     assert again.version == finished.outcome.version
-    assert again.champion.reason == "it is the champion already"
+    assert again.champion.reason == "it is already the champion"
     assert finished.ledger.study.user_attrs == before
     assert len(children(finished, parent_run(finished), "trial")) == 3
     server = Server(finished.storage)
@@ -214,7 +213,7 @@ def test_a_champion_that_cannot_be_decided_about_is_no_failure_of_the_search(
     def stale(*arguments: object, **named: object) -> None:
         raise LockLostError("the lock of somebody who has not given it back")
 
-    monkeypatch.setattr(promotion_lock, "held", stale)
+    monkeypatch.setattr(promotion_lock, "hold", stale)
     with pytest.raises(
         tune.PromotionPendingError, match=r"version 1 is registered, but .* not given it back"
     ) as caught:

@@ -16,7 +16,7 @@ from raygenre.search.trials.out_of_memory import oom_reason
 from raygenre.system import code_version
 from raygenre.system.location import Location
 from raygenre.training import checkpoint
-from raygenre.training.environment import surroundings
+from raygenre.training.environment import compute_environment
 from raygenre.training.loop import EpochMetrics, Indices, Member, NonFiniteLossError, fit, standardised
 
 Rows = list[dict[str, float]]
@@ -195,7 +195,7 @@ def merge_folds(tracks: Tracks) -> Tracks:
 
 def environment_tags(members: Sequence[Member]) -> dict[str, str]:
     """Where, how and with which code the members of one training compute."""
-    return surroundings(members[0].device, members[0].training.precision) | code_version.version_tags()
+    return compute_environment(members[0].device, members[0].training.precision) | code_version.version_tags()
 
 
 def _epochs(plan: Plan, setting: Setting, tracks: Tracks, seed: int, place: Location) -> Training:

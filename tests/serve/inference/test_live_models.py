@@ -9,9 +9,8 @@ import pytest
 
 from raygenre.model.classifier import WEIGHTS
 from raygenre.model.input_drift import MIN_SONGS, RANGES
-from raygenre.registry import champion as alias
-from raygenre.registry import versions
-from raygenre.registry.versions import AwayError, Fetched, RegistryError
+from raygenre.registry import champion, versions
+from raygenre.registry.versions import Fetched, RegistryError, RegistryUnreachableError
 from serve.inference.live_models import DRIFT_EVERY, Models
 from serve.monitoring.metrics import Metrics
 from serve.settings import Settings
@@ -62,7 +61,7 @@ def test_a_replica_that_starts_while_the_champion_is_damaged_takes_the_one_befor
     models = Models(storage, Settings(), Metrics())
     assert models.champion.fetched.name == "raygenre/2"
     assert "cannot be loaded" in models.trouble["model"]
-    alias.rollback(storage)
+    champion.rollback(storage)
     assert Models(storage, Settings(), Metrics()).trouble == {}
     with pytest.raises(RegistryError, match="raygenre/3"):
         Models(storage, Settings(model_uri="models:/raygenre/3"), Metrics())
@@ -94,7 +93,8 @@ def test_a_replica_that_starts_while_a_store_fails_oddly_takes_the_one_before(
 
 
 @pytest.mark.parametrize(
-    ("error", "tries"), [(AwayError("the bucket is away"), 3), (RegistryError("wrong weights"), 1), (KeyError("x"), 1)]
+    ("error", "tries"),
+    [(RegistryUnreachableError("the bucket is away"), 3), (RegistryError("wrong weights"), 1), (KeyError("x"), 1)],
 )
 def test_what_may_pass_is_tried_again_at_once_and_what_will_not_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, tries: int
@@ -124,7 +124,9 @@ def test_why_a_version_is_refused_is_told_again_after_an_outage(
     models._refresh("model", versions.CHAMPION_URI)
     reason = models.trouble["model"]
     with monkeypatch.context() as outage:
-        outage.setattr(versions, "current", lambda *_: (_ for _ in ()).throw(AwayError("the registry is away")))
+        outage.setattr(
+            versions, "current", lambda *_: (_ for _ in ()).throw(RegistryUnreachableError("the registry is away"))
+        )
         models._refresh("model", versions.CHAMPION_URI)
         assert models.trouble["model"] == "the registry is away"
     models._refresh("model", versions.CHAMPION_URI)
