@@ -41,7 +41,8 @@ def introduction(classifier: Classifier) -> str:
     """Return two sentences that describe the classifier."""
     return (
         f"A convolutional network with {parameter_count(classifier.model):,} parameters that classifies music by "
-        f"genre: {', '.join(classifier.genres)}. Its input is a mel spectrogram of 30 s, computed as in the GTZAN dataset."
+        f"genre: {', '.join(classifier.genres)}. "
+        "Its input is a mel spectrogram of 30 s, computed as in the GTZAN dataset."
     )
 
 
