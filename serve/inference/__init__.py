@@ -1,1 +1,0 @@
-"""Models that answer requests, batching, and decoding in separate processes."""

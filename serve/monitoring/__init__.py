@@ -1,1 +1,0 @@
-"""Logs and metrics, with Prometheus rules and a Grafana dashboard."""

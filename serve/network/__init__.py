@@ -1,1 +1,0 @@
-"""Ray Serve's proxies, listen addresses, and the direct port of replicas."""

@@ -1,1 +1,0 @@
-"""HTTP routes, request log, OpenAPI document and the upload page."""
