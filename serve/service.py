@@ -92,7 +92,7 @@ class Service:
         started = time.perf_counter()
         rows = await self._batcher(model.fetched.classifier, song.levels)
         self.metrics.model(model.fetched.name, time.perf_counter() - started)
-        return model.fetched.classifier.conclude(rows)
+        return model.fetched.classifier.combine_windows(rows)
 
 
 async def _gather(work: list[Coroutine[Any, Any, Answer]], *, name_files: bool) -> list[Answer]:

@@ -26,12 +26,12 @@ from raygenre.search.options import resolve as resolved
 from raygenre.search.space import config_file
 from raygenre.search.space.config import Resources
 from raygenre.search.space.space import short
-from raygenre.search.study.backend import check_name, latest_study, trouble
+from raygenre.search.study.backend import check_name, latest_study, storage_error_text
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.trials.cluster import ClusterError, RayError, connect, resources
 from raygenre.system.redaction import masked
 from raygenre.system.storage import Storage, resolve
-from raygenre.tracking.server import ServerAwayError, TrackingError, reason
+from raygenre.tracking.server import TrackingError, TrackingUnreachableError, reason
 from raygenre.workflows import tune as job
 
 PLACE = ("storage", "study_url", "tracking_uri", "address", "cpus_per_trial", "gpus_per_trial", "max_concurrent")
@@ -53,7 +53,7 @@ def tune(context: typer.Context, console: Console, *, started: float) -> None:
     given = {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
     try:
         where = resolve(options["storage"], options["tracking_uri"])
-        where.studies.check()
+        where.studies.check_access()
         if options["resume"]:
             ledger = Ledger.open(where.studies, study or latest_study(where.studies), url=url)
             check_unchanged(options, given, ledger)
@@ -97,12 +97,12 @@ def tune(context: typer.Context, console: Console, *, started: float) -> None:
         console.print(f"[red]error:[/red] {escape(str(error))}\nLet it challenge the champion later with:\n  {command}",
                       highlight=False, soft_wrap=True)  # fmt: skip
         raise typer.Exit(2) from error
-    except (ValueError, OSError, ClusterError, ServerAwayError, TrackingError, OptunaError, RayError) as error:
+    except (ValueError, OSError, ClusterError, TrackingUnreachableError, TrackingError, OptunaError, RayError) as error:
         text = str(error)
         if isinstance(error, TrackingError):
             text = f"MLflow at {where.server}: {reason(error)}"
         elif isinstance(error, OptunaError):
-            text = f"the study cannot be kept: {trouble(error)}"
+            text = f"the study cannot be kept: {storage_error_text(error)}"
         console.print(f"[red]error:[/red] {escape(masked(text))}", highlight=False, soft_wrap=True)
         if ledger and isinstance(error, OSError | OptunaError | RayError | TrackingError):
             text = "Everything so far is kept; once that is mended, go on with:"

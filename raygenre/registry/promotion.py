@@ -27,7 +27,7 @@ from raygenre.registry.champion import Incumbent
 from raygenre.registry.decision import PromotionDecision, decide
 from raygenre.registry.versions import MODEL, RegistryError
 from raygenre.system.storage import Storage
-from raygenre.tracking.server import Server, ServerAwayError, is_away, is_missing, meaning, reason
+from raygenre.tracking.server import Server, TrackingUnreachableError, is_missing, is_unreachable, meaning, reason
 
 TEXT_TAGS = ("promoted", "promotion_reason", "promotion_forced", "promotion_by", "promotion_when", "compared_with")
 NUMBER_TAGS = (
@@ -63,7 +63,7 @@ def promote_if_better(
         force: True makes the version the champion in any case, False in none.
 
     Raises:
-        MlflowException, ServerAwayError: the registry is unreachable.
+        MlflowException, TrackingUnreachableError: the registry is unreachable.
         LockLostError: another process keeps the lock on a server.
     """
     client = Server(storage).client
@@ -95,13 +95,13 @@ def _compare(storage: Storage, candidate: Classifier, incumbent: int, data: Data
 
     Raises:
         RegistryError, ValueError, OSError: the two cannot be compared.
-        ServerAwayError: the registry is unreachable, so nothing is decided.
+        TrackingUnreachableError: the registry is unreachable, so nothing is decided.
     """
     try:
         classifier = versions.fetch(storage, f"models:/{MODEL}/{incumbent}").classifier
     except RegistryError as error:
-        if is_away(error.__cause__ or error):
-            raise ServerAwayError(
+        if is_unreachable(error.__cause__ or error):
+            raise TrackingUnreachableError(
                 f"{error}; the version is registered and can be promoted later with `raygenre promote VERSION`"
             ) from error
         raise
@@ -138,7 +138,7 @@ def _record(client: MlflowClient, version: int, decision: PromotionDecision) -> 
             _record_in_search(client, search, {**tags, "model_version": str(version)}, numbers, decision.incumbent or 0)
     except MlflowException as error:
         # A user who may edit the model need not have permission to edit the search's run, which repeats the tags.
-        if meaning(error) == "away":
+        if meaning(error) == "unreachable":
             raise
         return reason(error)
     return ""

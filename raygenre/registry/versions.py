@@ -22,7 +22,7 @@ from raygenre.evaluation.version_facts import VersionFacts
 from raygenre.model.classifier import Classifier, ClassifierError
 from raygenre.registry.mlflow_model import save_pyfunc
 from raygenre.system.storage import Storage
-from raygenre.tracking.server import Server, ServerAwayError, is_missing, no_retries, reason
+from raygenre.tracking.server import Server, TrackingUnreachableError, is_missing, no_retries, reason
 
 MODEL = "raygenre"
 CHAMPION = "champion"
@@ -33,7 +33,7 @@ class RegistryError(RaygenreError, RuntimeError):
     """A model could not be loaded from the registry, or does not exist."""
 
 
-class RegistryUnreachableError(RegistryError, ServerAwayError):
+class RegistryUnreachableError(RegistryError, TrackingUnreachableError):
     """The registry or its artifact store is unreachable; a retry may succeed."""
 
 

@@ -12,9 +12,9 @@ from typing import Any
 from raygenre.data.dataset import Dataset
 from raygenre.search.space import space_file
 from raygenre.search.space.config import SearchConfig
-from raygenre.search.space.objectives import several
-from raygenre.search.space.samplers import automatic
-from raygenre.search.space.space import WIDTHS, Entry, SpaceError, default_entries, searched
+from raygenre.search.space.objectives import is_multi_objective
+from raygenre.search.space.samplers import choose_sampler
+from raygenre.search.space.space import WIDTHS, Entry, SpaceError, default_entries, to_distributions
 from raygenre.search.space.start_points import parse
 from raygenre.search.study.backend import StudyError
 from raygenre.search.study.ledger import Ledger
@@ -60,15 +60,15 @@ def resolve(
         space = SMALL_NETWORK | space
         network = ", ".join(f"{name.replace('_', ' ')} {space[name]}" for name in SMALL_NETWORK)
         notes.append(f"Network for synthetic tracks, unless --space has another: {network}")
-    distributions = searched(default_entries(size["epochs"]) | space)
+    distributions = to_distributions(default_entries(size["epochs"]) | space)
     objectives = _objectives(chosen("objectives"))
     scheduler = chosen("scheduler")
-    if several(objectives) and "scheduler" not in given and scheduler != "none":
+    if is_multi_objective(objectives) and "scheduler" not in given and scheduler != "none":
         scheduler = "none"
         notes.append("No trial is stopped early: with several objectives Optuna takes no intermediate values")
     sampler = chosen("sampler")
     if sampler == "auto":
-        sampler, reason = automatic(
+        sampler, reason = choose_sampler(
             trials=size["trials"], scheduler=scheduler, space=distributions, objectives=objectives
         )
         notes.append(f"Sampler {sampler}: {reason}")

@@ -9,17 +9,17 @@ from rich.console import Console
 from raygenre.data.dataset import Dataset
 from raygenre.data.splits import indices
 from raygenre.search.space.config import Resources
-from raygenre.search.space.objectives import several
+from raygenre.search.space.objectives import is_multi_objective
 from raygenre.search.study.backend import StudyError
 from raygenre.search.study.ledger import Ledger
-from raygenre.search.study.throughput import timed
+from raygenre.search.study.throughput import measure_throughput
 from raygenre.search.summary import pareto_front
 from raygenre.search.summary.search_run import SearchRunLogger
 from raygenre.search.trials.final_training import Final, TrainingFailedError, train_final
 from raygenre.search.trials.finalists import RERUNS, Finalist, Repeats
 from raygenre.search.trials.trainable import Plan, Tracks
 from raygenre.search.trials.tuner import run_trials
-from raygenre.system.location import Place
+from raygenre.system.location import Location
 from raygenre.tracking.system_metrics import log_system_metrics
 from raygenre.tracking.tracker import Tracker
 
@@ -38,7 +38,7 @@ class Candidate:
     finalists: tuple[Finalist, ...]
     winner: Finalist
     final: Final
-    reruns: tuple[Place, ...]
+    reruns: tuple[Location, ...]
 
 
 def run_search(
@@ -77,13 +77,13 @@ def _search(
         objectives=tuple(config.objectives),
     )
     parent = record.run
-    with timed(ledger):
+    with measure_throughput(ledger):
         run_trials(ledger, plan, tracks, resources=resources, tracker=tracker, parent=parent, console=console)
     repeats = Repeats(ledger, plan, tracks, resources=resources, tracker=tracker, parent=parent)
     console.print(f"Training the best {len(ledger.top(config.top_k))} settings {RERUNS} times each on new seeds")
     repeats.start()
     record.trials()  # drawing the figures takes seconds, in which the repeats train already
-    if several(config.objectives):
+    if is_multi_objective(config.objectives):
         pareto_front.record(ledger, tracker, parent)
         console.print(pareto_front.table(ledger))
     finalists = repeats.finish(lambda finalist: console.print(_line(finalist), highlight=False))

@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import torch
@@ -26,6 +25,7 @@ from raygenre.model.inference import CPU_CHUNK, predict_logits
 from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.model.precision import autocast
 from raygenre.training.augmentation import erase
+from raygenre.training.choices import AUGMENTATIONS, PRECISIONS, AugmentationName, PrecisionName
 from raygenre.training.optimizer import NAdam
 
 Levels = NDArray[np.uint8]
@@ -51,8 +51,8 @@ class TrainingConfig:
     learning_rate: float = 1e-3
     decay: float = 0.01
     batch_size: int = 16
-    augmentation: Literal["none", "erasing"] = "none"
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    augmentation: AugmentationName = "none"
+    precision: PrecisionName = "auto"
 
     def __post_init__(self) -> None:
         if not self.learning_rate > 0:
@@ -61,9 +61,9 @@ class TrainingConfig:
             raise ValueError(f"decay must be at least 0, not {self.decay}")
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {self.batch_size}")
-        if self.augmentation not in ("none", "erasing"):
+        if self.augmentation not in AUGMENTATIONS:
             raise ValueError(f"augmentation must be none or erasing, not {self.augmentation!r}")
-        if self.precision not in ("auto", "float32", "bfloat16"):
+        if self.precision not in PRECISIONS:
             raise ValueError(f"precision must be auto, float32 or bfloat16, not {self.precision!r}")
 
 

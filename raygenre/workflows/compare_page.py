@@ -8,35 +8,36 @@ from pathlib import Path
 from raygenre.evaluation.html_page import figure_url, render_page
 from raygenre.evaluation.paired_test import paired_test_text
 from raygenre.registry.decision import MAX_P_VALUE
-from raygenre.workflows.compare import Match, Subject, differing, shared, unmatched
+from raygenre.registry.run_summary import RunSummary
+from raygenre.workflows.compare import PairResult, all_names, split_settings, unpaired_reason
 
 
-def comparison_page(subjects: Sequence[Subject], matches: Sequence[Match]) -> str:
+def comparison_page(runs: Sequence[RunSummary], pairs: Sequence[PairResult]) -> str:
     """Return the HTML page."""
-    differ, same = differing(subjects)
+    differing, same = split_settings(runs)
     values = {
-        "names": [subject.name for subject in subjects],
-        "settings": [[name, *(setting_text(subject, name) for subject in subjects)] for name in differ],
+        "names": [run.name for run in runs],
+        "settings": [[name, *(setting_text(run, name) for run in runs)] for name in differing],
         "metrics": [
-            [name, *(metric_text(subject.values.get(name)) for subject in subjects)]
-            for name in shared(subject.values for subject in subjects)
+            [name, *(metric_text(run.values.get(name)) for run in runs)]
+            for name in all_names(run.values for run in runs)
         ],
-        "unmatched": unmatched(subjects),
-        "matches": [
+        "unpaired": unpaired_reason(runs),
+        "pairs": [
             (
-                match,
-                paired_test_text(match.comparison, match.first, match.second, alpha=MAX_P_VALUE)
-                if match.comparison
+                pair,
+                paired_test_text(pair.comparison, pair.first, pair.second, alpha=MAX_P_VALUE)
+                if pair.comparison
                 else "",
             )
-            for match in matches
+            for pair in pairs
         ],
         "curves": [
-            (f"{name.replace('_', ' ')} by epoch", _curve_url(name, subjects))
-            for name in shared(subject.curves for subject in subjects)
+            (f"{name.replace('_', ' ')} by epoch", _curve_url(name, runs))
+            for name in all_names(run.curves for run in runs)
         ],
-        "same": [[name, subjects[0].settings[name]] for name in same],
-        "runs": [[subject.name, subject.run_id, subject.model or "–"] for subject in subjects],
+        "same": [[name, runs[0].settings[name]] for name in same],
+        "runs": [[run.name, run.run_id, run.model or "–"] for run in runs],
     }
     return render_page(Path(__file__).with_name("compare.html.jinja"), values)
 
@@ -50,20 +51,20 @@ def metric_text(value: float | None) -> str:
     return f"{value:,.0f}" if value == int(value) and abs(value) >= 1 else f"{value:.4g}"
 
 
-def setting_text(subject: Subject, name: str) -> str:
-    """Format a setting of a subject: long decimals with six digits, "–" if it is missing."""
-    text = subject.settings.get(name, "–")
+def setting_text(run: RunSummary, name: str) -> str:
+    """Format a setting of a run: long decimals with six digits, "–" if it is missing."""
+    text = run.settings.get(name, "–")
     return f"{float(text):.6g}" if re.fullmatch(r"-?\d+\.\d{7,}(e-?\d+)?", text) else text
 
 
-def _curve_url(curve: str, subjects: Sequence[Subject]) -> str:
+def _curve_url(curve: str, runs: Sequence[RunSummary]) -> str:
     from matplotlib.figure import Figure  # without pyplot: no window, no global state
 
     figure = Figure(figsize=(6.5, 3.2), dpi=120, layout="constrained")
     axes = figure.add_subplot()
-    for subject in subjects:
-        if points := subject.curves.get(curve):
-            axes.plot(*zip(*points, strict=True), marker=".", label=_plain(subject.name))
+    for run in runs:
+        if points := run.curves.get(curve):
+            axes.plot(*zip(*points, strict=True), marker=".", label=_plain(run.name))
     axes.set(xlabel="epoch", ylabel=curve.replace("_", " "))
     axes.grid(alpha=0.3)
     axes.legend()

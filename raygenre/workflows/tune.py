@@ -24,7 +24,7 @@ from raygenre.model.calibration import calibrate
 from raygenre.model.classifier import Classifier
 from raygenre.model.flops import flops
 from raygenre.model.input_drift import Reference
-from raygenre.model.network import parameters
+from raygenre.model.network import parameter_count
 from raygenre.model.seen_tracks import SeenTracks
 from raygenre.registry import evaluation_log, promotion, versions
 from raygenre.registry.decision import PromotionDecision
@@ -36,9 +36,9 @@ from raygenre.search.study.backend import StudyError
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.summary.search_run import SearchRunLogger
 from raygenre.search.tracking_session import tracking_session
-from raygenre.system.location import Place
+from raygenre.system.location import Location
 from raygenre.system.storage import Storage
-from raygenre.tracking.server import ServerAwayError, no_retries
+from raygenre.tracking.server import TrackingUnreachableError, no_retries
 from raygenre.tracking.tracker import Tracker
 from raygenre.training import checkpoint
 
@@ -120,7 +120,7 @@ def run(
 
     Raises:
         StudyError: the data are not those that the study was begun with.
-        ServerAwayError: MLflow was away when the model was to be registered; everything so far is kept.
+        TrackingUnreachableError: MLflow was away when the model was to be registered; everything so far is kept.
         PromotionPendingError: somebody else is changing the champion, and does not end; all but that is done.
         KeyboardInterrupt: Ctrl-C; everything so far is kept.
     """
@@ -174,29 +174,29 @@ def _judge(
         # A resumed search with more trials may have another winner: what was tested last is what MLflow shows.
         for run, step in ((final.run, 0), (parent, len(ledger.trials))):
             tracker.log_missing(run, [{**report.mlflow_metrics(), "epoch": step}])
-            tracker.figure(run, plots.confusion_figure(evaluation), "confusion.png")
-            tracker.figure(run, plots.reliability_figure(evaluation), "reliability.png")
-            tracker.text(run, tables.confusion_csv(evaluation), "confusion.csv")
-        tracker.text(final.run, tables.report_json(report), evaluation_log.JSON_FILE)
+            tracker.log_figure(run, plots.confusion_figure(evaluation), "confusion.png")
+            tracker.log_figure(run, plots.reliability_figure(evaluation), "reliability.png")
+            tracker.log_text(run, tables.confusion_csv(evaluation), "confusion.csv")
+        tracker.log_text(final.run, tables.report_json(report), evaluation_log.JSON_FILE)
         tracker.end(final.run, "FINISHED", tags=_size(classifier))
         tracker.end(parent, "FINISHED")
-        if not tracker.drain():
-            trouble = tracker.trouble or "it takes too long"  # without an error
-            raise ServerAwayError(f"MLflow at {tracker.uri} is away ({trouble}): no model can be registered")
+        if not tracker.flush():
+            why = tracker.unreachable_reason or "the upload takes too long"  # without an error
+            raise TrackingUnreachableError(f"MLflow at {tracker.uri} is unreachable ({why}): cannot register the model")
         version = versions.register(storage, tracker.run_id(final.run), folder, facts)
         fetched = Fetched(classifier, f"{versions.MODEL}/{version}", tracker.run_id(final.run), facts)
         evaluation_log.attach_report(storage, fetched, report_page(report, name=fetched.name, facts=facts))
         return version
 
-    version: int = ledger.recall(f"{final.name}-version", register)
+    version: int = ledger.get_or_compute(f"{final.name}-version", register)
     for run in (final.run, parent):
-        if not tracker.ended(run):
+        if not tracker.is_finished(run):
             tracker.end(run, "FINISHED")
     return version, classifier, facts, evaluation
 
 
 def _size(classifier: Classifier) -> dict[str, int]:
-    return {"parameters": parameters(classifier.model), "flops": flops(classifier.model.config)}
+    return {"parameters": parameter_count(classifier.model), "flops": flops(classifier.model.config)}
 
 
 def _known(config: SearchConfig, console: Console) -> TrackFacts:
@@ -240,7 +240,7 @@ def _classifier(ledger: Ledger, dataset: Dataset, candidate: Candidate, parent: 
 
 
 @contextmanager
-def _state(place: Place) -> Iterator[Path]:
+def _state(place: Location) -> Iterator[Path]:
     with checkpoint.local_copy(place) as folder:
         if not (state := checkpoint.latest(folder)):
             raise FileNotFoundError(f"{place} holds no training state")

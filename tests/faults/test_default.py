@@ -1,4 +1,4 @@
-"""The script without any option, as a newcomer runs it."""
+"""The script without any options, as a new user runs it."""
 
 import os
 import re
@@ -15,7 +15,7 @@ from tests.helpers.project import ROOT
 
 @pytest.mark.slow
 @pytest.mark.alone
-def test_a_search_without_data_ends_with_a_champion_that_knows_the_synthetic_genres(tmp_path: Path) -> None:
+def test_a_search_without_data_ends_with_a_good_champion(tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "experiments" / "tune.py")]
     environment = os.environ | {"RAYGENRE_STORAGE": str(tmp_path / "results")}
     result = subprocess.run(
@@ -23,14 +23,14 @@ def test_a_search_without_data_ends_with_a_champion_that_knows_the_synthetic_gen
     )
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stdout.startswith("No --data and no RAYGENRE_DATA")
-    found = champion.find(resolve(tmp_path / "results"))
-    assert found is not None
-    version, evidence = found
+    current = champion.find(resolve(tmp_path / "results"))
+    assert current is not None
+    version, facts = current
     assert version == 1
-    assert evidence is not None
-    assert evidence.synthetic
-    assert evidence.test_accuracy > 0.8  # chance is 0.1
+    assert facts is not None
+    assert facts.synthetic
+    assert facts.test_accuracy > 0.8  # chance is 0.1
     accuracy = re.search(r"Test accuracy ([\d.]+)% on 40 tracks \(95 % interval", result.stdout)
     assert accuracy
-    assert float(accuracy[1]) == pytest.approx(100 * evidence.test_accuracy, abs=0.1)
+    assert float(accuracy[1]) == pytest.approx(100 * facts.test_accuracy, abs=0.1)
     assert [path.name for path in tmp_path.iterdir()] == ["results"]

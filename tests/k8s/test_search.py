@@ -88,7 +88,7 @@ def test_an_unreadable_storage_is_an_error(monkeypatch: pytest.MonkeyPatch, caps
     monkeypatch.setenv("RAYGENRE_STORAGE", "s3://songs/searches")
     assert begun.main("first") == 1
     said = capsys.readouterr()
-    assert (said.out, "no place for MLflow's database" in said.err) == ("", True)
+    assert (said.out, "cannot hold MLflow's database" in said.err) == ("", True)
 
 
 def said(folder: Path, answer: str, *arguments: str, **environment: str) -> list[str]:

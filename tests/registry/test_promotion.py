@@ -13,7 +13,7 @@ from raygenre.registry import champion, promotion, versions
 from raygenre.registry.decision import PromotionDecision, decision_text
 from raygenre.registry.versions import MODEL
 from raygenre.system.storage import Storage
-from raygenre.tracking.server import Server, ServerAwayError
+from raygenre.tracking.server import Server, TrackingUnreachableError
 from tests.helpers import rivals
 from tests.helpers.mlflow_server import free_port
 from tests.helpers.rivals import BELLS, DRONE, FORGETFUL, OTHER_GENRES, STORM, SYNTHETIC, Ring
@@ -154,7 +154,7 @@ def test_promotion_works_without_permission_for_the_searchs_run(ring: Ring, monk
     assert ring.tags(DRONE)["promoted"] == "true"
     text = io.StringIO()
     Console(file=text, width=300).print(decision_text(decision, DRONE))
-    assert "could not be recorded in the run of its search: the user may not do that there (403)" in text.getvalue()
+    assert "could not be recorded in the run of its search: permission denied (403)" in text.getvalue()
 
 
 def test_an_outage_before_the_decision_is_recorded_stops_it(ring: Ring, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,5 +212,5 @@ def test_after_a_deletion_the_previous_champion_is_the_incumbent(ring: Ring) -> 
 def test_an_unreachable_registry_decides_nothing(ring: Ring, tmp_path: Path) -> None:
     fetched = versions.fetch(ring.storage, f"models:/{MODEL}/{BELLS}")
     unreachable = Storage(tmp_path, f"http://127.0.0.1:{free_port()}")
-    with pytest.raises(ServerAwayError, match="can be promoted later"):
+    with pytest.raises(TrackingUnreachableError, match="can be promoted later"):
         promotion._compare(unreachable, fetched.classifier, DRONE, lambda: ring.dataset)

@@ -15,7 +15,7 @@ from raygenre.search.space.objectives import PREFIX, UNITS
 from raygenre.search.space.space import short
 from raygenre.search.study.ledger import Ledger, losses
 from raygenre.search.study.mlflow_ids import trial_name
-from raygenre.system.atomic_write import write_whole
+from raygenre.system.atomic_write import write_atomically
 from raygenre.tracking.tracker import Tracker
 
 FILE = "front.csv"
@@ -48,15 +48,15 @@ def text(ledger: Ledger) -> str:
 def record(ledger: Ledger, tracker: Tracker, parent: str) -> None:
     """Keep the front in MLflow and in the study's folder, and each complete trial's values as metrics of its run."""
     content = text(ledger)
-    write_whole(ledger.folder / FILE, content.encode())
-    tracker.text(parent, content, FILE)
+    write_atomically(ledger.folder / FILE, content.encode())
+    tracker.log_text(parent, content, FILE)
     best = {trial.number for trial in ledger.front()}
     for trial in ledger.trials:
         if trial.state == TrialState.COMPLETE:
             run = tracker.key("trial", trial_name(trial.number))
             values = zip(ledger.config.objectives, trial.values, strict=True)
             tracker.log(run, {PREFIX + name: value for name, value in values}, step=max(losses(trial)))
-            tracker.tag(run, {"on_front": trial.number in best})
+            tracker.set_tags(run, {"on_front": trial.number in best})
 
 
 def _words(name: str, value: float) -> str:

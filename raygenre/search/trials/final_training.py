@@ -12,7 +12,7 @@ from raygenre.search.trials.finalists import Finalist, result
 from raygenre.search.trials.recorder import METRICS
 from raygenre.search.trials.trainable import Plan, Tracks, train_on_all
 from raygenre.search.trials.trial_config import trial_seed
-from raygenre.system.location import Place
+from raygenre.system.location import Location
 from raygenre.tracking.tracker import Tracker
 
 _SEED = 2_000_000  # the final training's place in the row of seeds
@@ -34,7 +34,7 @@ class Final:
     """
 
     name: str
-    place: Place
+    place: Location
     run: str
 
 
@@ -58,7 +58,7 @@ def train_final(
     epochs = max(1, round(float(np.mean(winner.epochs))))
     seed = trial_seed(ledger.config.seed, _SEED)
     name = f"final-{winner.number:04d}-{epochs}"  # a resumed study with more trials may find another winner
-    place = ledger.place / name
+    place = ledger.location / name
     run = tracker.start(
         name,
         "final",
@@ -70,7 +70,7 @@ def train_final(
     plan = replace(plan, epochs=epochs, threads=max(1, int(cpus)))
     task = ray.remote(num_cpus=cpus, num_gpus=resources.gpus, max_retries=3)(train_on_all)
     rows, failure, about = result(task.remote(plan, winner.setting, [tracks], seed, place))
-    tracker.tag(run, about)
+    tracker.set_tags(run, about)
     keys = [key for key in (*METRICS, "epoch") if "validation" not in key]  # no track is left for that
     tracker.log_missing(run, [{key: row[key] for key in keys} for row in rows])
     if failure:

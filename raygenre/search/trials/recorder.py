@@ -48,9 +48,9 @@ class TrialRecorder(tune.Callback):
         """Complete the runs of trials that ended while the driver before this one died."""
         note_run_ids(self._ledger, self._tracker)
         for trial in self._ledger.trials:
-            if trial.state.is_finished() and not self._tracker.ended(self._run(trial.number)):
+            if trial.state.is_finished() and not self._tracker.is_finished(self._run(trial.number)):
                 self._start(trial_config(self._ledger, trial))
-                rows = recorded(self._ledger.state_place(trial.number))
+                rows = recorded(self._ledger.checkpoint_location(trial.number))
                 self._tracker.log_missing(self._run(trial.number), [_selected(row) for row in rows])
                 self._end(trial.number)
         self._keep_best_states()
@@ -69,12 +69,12 @@ class TrialRecorder(tune.Callback):
         number, epoch = trial.config["number"], result["epoch"]
         self._ledger.report(number, epoch=epoch, loss=result["validation_loss"])
         if about := result.get("surroundings"):
-            self._tracker.tag(self._run(number), about)
+            self._tracker.set_tags(self._run(number), about)
         self._tracker.log(self._run(number), {key: result[key] for key in METRICS}, step=epoch)
         note_run_ids(self._ledger, self._tracker)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        if not self._tracker.knows(self._run(trial.config["number"])):  # its worker died before it began to train
+        if not self._tracker.has_run(self._run(trial.config["number"])):  # its worker died before it began to train
             self._start(trial.config)
         self._end(trial.config["number"])
         self._keep_best_states()  # every other trial that ended is recorded by now
@@ -97,13 +97,13 @@ class TrialRecorder(tune.Callback):
             params=config["setting"],
             tags={"trial": config["number"], "seed": config["seed"], "study": self._ledger.name},
         )
-        self._tracker.tag(self._run(config["number"]), {CHECKPOINT: config["place"], "state": "running"})
+        self._tracker.set_tags(self._run(config["number"]), {CHECKPOINT: config["place"], "state": "running"})
 
     def _end(self, number: int) -> None:
         state = self._ledger.state(number)
         status: Status = "FAILED" if state == TrialState.FAIL else "FINISHED"
-        kept = number in checkpoint_retention.best(self._ledger)
-        tags = {"state": state.name.lower(), CHECKPOINT: self._ledger.state_place(number) if kept else GONE}
+        kept = number in checkpoint_retention.kept(self._ledger)
+        tags = {"state": state.name.lower(), CHECKPOINT: self._ledger.checkpoint_location(number) if kept else GONE}
         if not kept:
             self._told.add(number)
         if reason := self._ledger.failure(number):
@@ -113,11 +113,11 @@ class TrialRecorder(tune.Callback):
 
     def _keep_best_states(self) -> None:
         # Said before it is done: of what is gone, a driver after this one would not know whose it was.
-        spare = checkpoint_retention.spare(self._ledger)
+        spare = checkpoint_retention.removable(self._ledger)
         for number in spare:
-            if number not in self._told and self._tracker.knows(self._run(number)):
-                self._tracker.tag(self._run(number), {CHECKPOINT: GONE})
-        self._ledger.keep()
+            if number not in self._told and self._tracker.has_run(self._run(number)):
+                self._tracker.set_tags(self._run(number), {CHECKPOINT: GONE})
+        self._ledger.save()
         checkpoint_retention.remove(self._ledger, spare)
 
     def _run(self, number: int) -> str:

@@ -14,7 +14,7 @@ def trial_config(ledger: Ledger, trial: FrozenTrial) -> dict[str, Any]:
         "setting": dict(trial.params),
         "fixed": ledger.config.fixed,
         "seed": trial_seed(ledger.config.seed, trial.number),
-        "place": str(ledger.state_place(trial.number)),
+        "place": str(ledger.checkpoint_location(trial.number)),
     }
 
 

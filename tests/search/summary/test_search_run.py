@@ -24,8 +24,7 @@ from raygenre.search.summary.search_run import NOTE, trials_csv
 from raygenre.search.trials.finalists import Finalist
 from raygenre.search.trials.recorder import GONE, METRICS, TrialRecorder
 from raygenre.search.trials.trial_config import trial_config
-from raygenre.system import code_version
-from raygenre.system import hardware as machine
+from raygenre.system import code_version, hardware
 from raygenre.system.storage import resolve
 from raygenre.tracking.server import Server
 from raygenre.tracking.tracker import Tracker
@@ -62,13 +61,13 @@ def test_the_data_are_inputs_with_their_counts(finished: FinishedSearch, run: Ru
 def test_the_code_and_the_machine_are_named(run: Run, server: Server) -> None:
     about = json.loads(artifact(server, run, "environment.json").read_text())
     assert about["versions"] == code_version.versions()
-    assert about["hardware"] == machine.hardware()
+    assert about["hardware"] == hardware.describe_hardware()
     assert about["nodes"][0]["CPU"] >= 1
     assert about["seed"] == 0
     assert len(about["not settled by the seed"]) == 3
     assert (about["commit"] is None) == (code_version.commit() is None)
     assert run.data.tags.get("mlflow.source.git.commit") == (about["commit"] or {}).get("sha")
-    assert run.data.tags["hardware.cores"] == str(machine.hardware()["cores"])
+    assert run.data.tags["hardware.cores"] == str(hardware.describe_hardware()["cores"])
 
 
 def test_the_table_of_trials_is_the_studys(finished: FinishedSearch, run: Run, server: Server) -> None:
@@ -98,7 +97,7 @@ def test_how_long_it_took_is_kept(finished: FinishedSearch, run: Run) -> None:
 
 
 def test_how_busy_the_machine_was_is_kept_of_the_shortest_search_too(run: Run) -> None:
-    assert 0 <= run.data.metrics[machine.CPU] <= 100
+    assert 0 <= run.data.metrics[hardware.CPU] <= 100
     assert 0 < run.data.metrics["system/system_memory_usage_percentage"] < 100
 
 
@@ -115,7 +114,7 @@ def test_the_note_begins_with_the_result(finished: FinishedSearch, run: Run) -> 
 def test_a_note_fits_however_large_the_search_is(tracks: Dataset, tmp_path: Path) -> None:
     ledger = new_ledger(tmp_path, tracks, trials=9)
     draw = sampler("random", seed=0, trials=9)
-    numbers = [ledger.begin(draw, ledger.config.distributions).number for _ in range(9)]
+    numbers = [ledger.start_trial(draw, ledger.config.distributions).number for _ in range(9)]
     setting = ledger.setting(0)
     finalists = [Finalist(number, setting, 1.0, (1.1, 1.3), (0.5, 0.6), (7, 9)) for number in numbers]
     counts = {f"a genre of a long name, number {number}": 1000 for number in range(300)}
@@ -151,7 +150,7 @@ def test_what_is_left_to_chance_is_said(
 def test_a_table_holds_trials_that_failed_or_run_still(tracks: Dataset, tmp_path: Path) -> None:
     ledger = new_ledger(tmp_path, tracks)
     draw = sampler("random", seed=0, trials=9)
-    failed, running = (ledger.begin(draw, ledger.config.distributions).number for _ in range(2))
+    failed, running = (ledger.start_trial(draw, ledger.config.distributions).number for _ in range(2))
     ledger.finish(failed, failure="loss is nan")
     ledger.report(running, epoch=1, loss=0.5)
     one, other = csv.DictReader(io.StringIO(trials_csv(ledger)))
@@ -160,10 +159,10 @@ def test_a_table_holds_trials_that_failed_or_run_still(tracks: Dataset, tmp_path
 
 
 def test_each_trials_run_says_where_its_training_state_is(finished: FinishedSearch, server: Server) -> None:
-    best = checkpoint_retention.best(finished.ledger)
+    best = checkpoint_retention.kept(finished.ledger)
     for trial in finished.ledger.trials:
         found = server.client.get_run(finished.ledger.trial_run(trial.number) or "")
-        folder = finished.ledger.state_place(trial.number).folder
+        folder = finished.ledger.checkpoint_location(trial.number).folder
         assert found.data.tags[CHECKPOINT] == (str(folder) if trial.number in best else GONE)
         assert folder.exists() == (trial.number in best)
         assert {"learning_rate", "validation_loss"} <= found.data.metrics.keys()
@@ -177,18 +176,18 @@ def test_a_trials_run_ends_as_the_trial_did(tracks: Dataset, tmp_path: Path) -> 
     draw = sampler("random", seed=0, trials=9)
     ends = [("FINISHED", "complete"), ("FINISHED", "complete"), ("FINISHED", "pruned"), ("FAILED", "fail")]
     for number, epochs in enumerate((2, 2, 1, 1, 1)):
-        config = trial_config(ledger, ledger.begin(draw, ledger.config.distributions))
+        config = trial_config(ledger, ledger.start_trial(draw, ledger.config.distributions))
         told = Told(config)
         recorder.on_trial_start(0, [], told)  # type: ignore[arg-type]
         for epoch in range(1, epochs + 1):
-            ledger.state_place(number).folder.mkdir(parents=True, exist_ok=True)
+            ledger.checkpoint_location(number).folder.mkdir(parents=True, exist_ok=True)
             row = dict.fromkeys(METRICS, 1.0 - number / 10) | {"epoch": epoch}
             recorder.on_trial_result(0, [], told, row)  # type: ignore[arg-type]
         if number < len(ends):
             ledger.finish(number, failure="loss is nan in epoch 2" if number == 3 else None)
             recorder.on_trial_complete(0, [], told)  # type: ignore[arg-type]
     recorder.interrupt()
-    assert tracker.drain(60)
+    assert tracker.flush(60)
     note_run_ids(ledger, tracker)
     tracker.close()
     client = Server(resolve(tmp_path)).client
@@ -196,8 +195,20 @@ def test_a_trials_run_ends_as_the_trial_did(tracks: Dataset, tmp_path: Path) -> 
     assert [(run.info.status, run.data.tags["state"]) for run in runs] == [*ends, ("KILLED", "interrupted")]
     assert runs[3].data.tags["failure"] == "loss is nan in epoch 2"
     kept = [run.data.tags[CHECKPOINT] for run in runs]
-    assert kept == [GONE, str(ledger.state_place(1).folder), GONE, GONE, str(ledger.state_place(4).folder)]
-    assert [ledger.state_place(number).folder.exists() for number in range(5)] == [False, True, False, False, True]
+    assert kept == [
+        GONE,
+        str(ledger.checkpoint_location(1).folder),
+        GONE,
+        GONE,
+        str(ledger.checkpoint_location(4).folder),
+    ]
+    assert [ledger.checkpoint_location(number).folder.exists() for number in range(5)] == [
+        False,
+        True,
+        False,
+        False,
+        True,
+    ]
     assert [trial.state for trial in ledger.trials[2:]] == [TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING]
 
 
@@ -206,10 +217,10 @@ def test_a_trial_whose_worker_died_before_it_trained_holds_nothing_up(tracks: Da
     tracker = Tracker(empty_storage(tmp_path), ledger.folder, ledger.id)
     search = tracker.start("search", "search")
     recorder = TrialRecorder(ledger, tracker, search)
-    config = trial_config(ledger, ledger.begin(sampler("random", seed=0, trials=9), ledger.config.distributions))
+    config = trial_config(ledger, ledger.start_trial(sampler("random", seed=0, trials=9), ledger.config.distributions))
     ledger.finish(0, failure="its worker died")
     recorder.on_trial_error(0, [], Told(config))  # type: ignore[arg-type]  # and on_trial_start was never called
-    assert tracker.drain(60), tracker.trouble
+    assert tracker.flush(60), tracker.unreachable_reason
     note_run_ids(ledger, tracker)
     tracker.close()
     run = Server(resolve(tmp_path)).client.get_run(ledger.trial_run(0) or "")

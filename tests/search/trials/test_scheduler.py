@@ -43,7 +43,7 @@ def begun(tracks: Dataset, folder: Path, name: SchedulerName, rule_trials: int =
     ledger = new_ledger(folder, tracks, trials=len(LEVELS), epochs=EPOCHS, scheduler=name)
     draw = sampler("random", seed=0, trials=9)
     for _ in range(rule_trials):
-        ledger.begin(draw, ledger.config.distributions)
+        ledger.start_trial(draw, ledger.config.distributions)
     return ledger
 
 

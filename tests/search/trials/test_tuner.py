@@ -30,7 +30,7 @@ def test_what_asha_stops_is_pruned_everywhere(tracks: Dataset, ray_cluster: None
             assert epochs == 5
             assert trial.value == min(trial.intermediate_values.values())
             assert run.data.tags["state"] == "complete"
-    kept = {trial.number for trial in ledger.trials if ledger.state_place(trial.number).folder.exists()}
+    kept = {trial.number for trial in ledger.trials if ledger.checkpoint_location(trial.number).folder.exists()}
     assert kept == {trial.number for trial in ledger.top(ledger.config.top_k)}
     assert printed.count("trial ") == 6
     assert "pruned" in printed

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from raygenre.model.classifier import WEIGHTS
-from raygenre.model.input_drift import FEWEST, RANGES
+from raygenre.model.input_drift import MIN_SONGS, RANGES
 from raygenre.registry import champion, versions
 from raygenre.registry.versions import Fetched, RegistryError, RegistryUnreachableError
 from serve.inference.live_models import DRIFT_EVERY, LiveModels
@@ -142,7 +142,7 @@ def test_input_drift_is_kept_per_version(tmp_path: Path) -> None:
     metrics = FakeMetrics()
     models = LiveModels(storage, Settings(), cast(Metrics, metrics))
     old, song = models.champion, np.full((1, 128, 333), 200, dtype=np.uint8)
-    for _ in range(FEWEST + DRIFT_EVERY):
+    for _ in range(MIN_SONGS + DRIFT_EVERY):
         models.record_input(old, song)
     assert max(metrics.drifts["raygenre/1"]) > 0.25
     register(storage, favourite=1)
@@ -150,7 +150,7 @@ def test_input_drift_is_kept_per_version(tmp_path: Path) -> None:
     for _ in range(DRIFT_EVERY):
         models.record_input(old, song)  # requests that started with it
     assert metrics.drifts == {"raygenre/1": [0.0] * RANGES}
-    for _ in range(FEWEST + DRIFT_EVERY):
+    for _ in range(MIN_SONGS + DRIFT_EVERY):
         models.record_input(models.champion, song)
     assert max(metrics.drifts["raygenre/2"]) > 0.25
     assert metrics.drifts["raygenre/1"] == [0.0] * RANGES

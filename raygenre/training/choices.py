@@ -1,0 +1,9 @@
+"""The names that a training's settings may take. Imports no large library, so commands can show their help at once."""
+
+from typing import Literal, get_args
+
+AugmentationName = Literal["none", "erasing"]
+PrecisionName = Literal["auto", "float32", "bfloat16"]
+
+AUGMENTATIONS: tuple[AugmentationName, ...] = get_args(AugmentationName)
+PRECISIONS: tuple[PrecisionName, ...] = get_args(PrecisionName)
