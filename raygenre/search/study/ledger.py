@@ -71,8 +71,7 @@ class Ledger:
         """Create a study.
 
         Raises:
-            StudyError: the name is taken or cannot name a folder, the database cannot be used, or another driver has
-                the study open.
+            StudyError: the name is taken or invalid, the database cannot be used, or another driver has the study.
         """
         check_name(name)
         return cls(create_or_load.create_study(studies / name, config=config, split=split, url=url))
@@ -176,8 +175,7 @@ class Ledger:
     ) -> TrialState:
         """End a trial, and return its state.
 
-        FAIL if there is a reason or no recorded epoch, PRUNED if epochs are missing, else COMPLETE with the lowest
-        loss.
+        FAIL with a reason or without an epoch, PRUNED if epochs are missing, else COMPLETE with the lowest loss.
 
         Args:
             failure: why the trial failed.
