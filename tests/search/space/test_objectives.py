@@ -14,7 +14,7 @@ ROWS = [
 ]
 
 
-def test_values_are_those_of_the_best_epoch_and_of_the_network() -> None:
+def test_values_are_from_the_best_epoch_and_the_network() -> None:
     names = ["accuracy", "parameters", "latency"]
     values = measure(names, SMALL, ROWS)
     assert list(values) == ["objective_accuracy", "objective_parameters", "objective_latency"]
@@ -24,7 +24,7 @@ def test_values_are_those_of_the_best_epoch_and_of_the_network() -> None:
     assert measure(["loss", "parameters"], SMALL, ROWS)["objective_loss"] == 0.5
 
 
-def test_a_larger_network_takes_longer_and_measuring_changes_nothing() -> None:
+def test_latency_grows_with_the_network_and_keeps_its_mode() -> None:
     SMALL.train()
     assert latency(SMALL) < latency(LARGE) / 4
     assert SMALL.training
@@ -33,21 +33,21 @@ def test_a_larger_network_takes_longer_and_measuring_changes_nothing() -> None:
 @pytest.mark.parametrize(
     ("names", "scheduler", "message"),
     [
-        (["loss", "speed"], "none", "must be of loss, accuracy, parameters, latency, not 'speed'"),
-        (["accuracy"], "none", "one objective alone is loss, not accuracy"),
-        (["loss", "accuracy"], "none", "begin with loss or accuracy and go on with parameters, latency or both"),
-        (["parameters", "loss"], "none", "begin with loss or accuracy"),
-        (["loss", "parameters", "parameters"], "none", "named once each"),
-        (["loss", "parameters"], "asha", "say --scheduler none, or name one objective"),
-        (["accuracy", "latency"], "median", "say --scheduler none"),
+        (["loss", "speed"], "none", "must be loss, accuracy, parameters or latency, not 'speed'"),
+        (["accuracy"], "none", "a single objective must be loss, not accuracy"),
+        (["loss", "accuracy"], "none", "must start with loss or accuracy, followed by parameters, latency or both"),
+        (["parameters", "loss"], "none", "must start with loss or accuracy"),
+        (["loss", "parameters", "parameters"], "none", "objectives must differ"),
+        (["loss", "parameters"], "asha", "use --scheduler none or a single objective"),
+        (["accuracy", "latency"], "median", "use --scheduler none"),
     ],
 )
-def test_what_cannot_be_sought_is_refused(names: list[str], scheduler: str, message: str) -> None:
+def test_invalid_objectives_are_refused(names: list[str], scheduler: str, message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         check_objectives(names, scheduler=scheduler)
 
 
-def test_one_or_several() -> None:
+def test_single_and_multiple_objectives() -> None:
     check_objectives(["loss"], scheduler="asha")
     check_objectives(["accuracy", "parameters", "latency"], scheduler="none")
     assert not is_multi_objective(["loss"])

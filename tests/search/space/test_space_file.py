@@ -11,7 +11,7 @@ from tests.helpers.project import ROOT
 EXAMPLE = ROOT / "experiments" / "space.yaml"
 
 
-def test_the_example_names_every_value_there_is_and_shows_every_form() -> None:
+def test_the_example_covers_every_value_and_form() -> None:
     entries = read(EXAMPLE)
     assert set(entries) == set(KINDS)
     assert to_distributions(entries) == {
@@ -28,22 +28,20 @@ def test_the_example_names_every_value_there_is_and_shows_every_form() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("dropout: 0.3\nlearning_rte: 0.1\n", "line 2: learning_rte is not known; did you mean learning_rate?"),
-        ("# a space\n\ndropout: {low: 0.1, hgih: 0.2}\n", "line 3: dropout: hgih is not known; did you mean high?"),
+        ("dropout: 0.3\nlearning_rte: 0.1\n", "line 2: unknown name learning_rte; did you mean learning_rate?"),
+        ("# a space\n\ndropout: {low: 0.1, hgih: 0.2}\n", "line 3: dropout: unknown name hgih; did you mean high?"),
         ("dropout: {low: 0.1, high: 1}\n", "line 1: dropout: high: dropout must be from 0 to below 1, not 1.0"),
         ("width: [8, 8.5]\n", "line 1: width: 8.5 is not a whole number"),
-        ("dropout: 0.1\ndropout: 0.2\n", "line 2: dropout stands in line 1 already; keep one"),
-        ("dropout: {low: 0.1\n", "is not YAML"),
-        ("dropout: !!python/object/apply:os.getcwd []\n", "is not YAML"),
-        ("- dropout\n", "must consist of lines such as"),
-        ("0.3: dropout\n", "must consist of lines such as"),
-        ("0.3", "must consist of lines such as"),
-        ("# nothing\n", "names nothing"),
+        ("dropout: 0.1\ndropout: 0.2\n", "line 2: dropout is already in line 1; remove one"),
+        ("dropout: {low: 0.1\n", "is not valid YAML"),
+        ("dropout: !!python/object/apply:os.getcwd []\n", "is not valid YAML"),
+        ("- dropout\n", "must have lines such as"),
+        ("0.3: dropout\n", "must have lines such as"),
+        ("0.3", "must have lines such as"),
+        ("# nothing\n", "is empty"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_named_with_the_place_and_the_remedy(
-    text: str, message: str, tmp_path: Path
-) -> None:
+def test_an_invalid_file_is_reported_with_line_and_fix(text: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "space.yaml"
     path.write_text(text)
     with pytest.raises(SpaceError, match=re.escape(message)) as caught:
@@ -51,7 +49,7 @@ def test_a_file_that_cannot_be_used_is_named_with_the_place_and_the_remedy(
     assert str(caught.value).startswith(str(path))
 
 
-def test_a_file_that_is_not_there_or_no_text_is_named(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(SpaceError, match=r"none.yaml cannot be read \(No such file"):
         read(tmp_path / "none.yaml")
     (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\xff")

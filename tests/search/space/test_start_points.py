@@ -11,7 +11,7 @@ SPACE = to_distributions(
 FIXED: dict[str, Value] = {"width": 32, "augmentation": "none"}
 
 
-def test_a_start_is_read_from_a_command_line() -> None:
+def test_a_start_point_is_parsed() -> None:
     assert parse("dropout=0.3, learning_rate=1e-3,batch_size=8,augmentation=none") == {
         "dropout": 0.3,
         "learning_rate": 1e-3,
@@ -26,18 +26,18 @@ def test_a_start_is_read_from_a_command_line() -> None:
         ("dropout", "'dropout' is not NAME=VALUE"),
         ("dropout=", "'dropout=' is not NAME=VALUE"),
         ("", "'' is not NAME=VALUE"),
-        ("dropout=0.1,dropout=0.2", "dropout is named twice"),
+        ("dropout=0.1,dropout=0.2", "dropout is given twice"),
         ("droput=0.1", "did you mean dropout?"),
         ("dropout=some", "'some' is not a number"),
         ("batch_size=1.5", "'1.5' is not a whole number"),
     ],
 )
-def test_a_start_that_cannot_be_read_is_refused(text: str, message: str) -> None:
+def test_an_invalid_start_point_is_refused(text: str, message: str) -> None:
     with pytest.raises(SpaceError, match=re.escape(message)):
         parse(text)
 
 
-def test_what_a_start_leaves_out_is_as_usual() -> None:
+def test_missing_values_of_a_start_point_are_filled_in() -> None:
     usual = nearest_point(SPACE)
     assert complete({"dropout": 0.1, "width": 32}, SPACE, usual=usual, fixed=FIXED) == {**usual, "dropout": 0.1}
 
@@ -45,14 +45,14 @@ def test_what_a_start_leaves_out_is_as_usual() -> None:
 @pytest.mark.parametrize(
     ("point", "message"),
     [
-        ({"dropout": 0.9}, "start dropout=0.9 lies outside the space, which has 0 to 0.5"),
-        ({"batch_size": 9}, "start batch_size=9 lies outside the space, which has 8 or 16"),
-        ({"dense": 20}, "start dense=20 lies outside the space, which has 10 to 90 in steps of 20"),
-        ({"dense": "many"}, "start dense=many lies outside"),
+        ({"dropout": 0.9}, "start dropout=0.9 is outside the space, which has 0 to 0.5"),
+        ({"batch_size": 9}, "start batch_size=9 is outside the space, which has 8 or 16"),
+        ({"dense": 20}, "start dense=20 is outside the space, which has 10 to 90 in steps of 20"),
+        ({"dense": "many"}, "start dense=many is outside"),
         ({"width": 16}, "width is fixed at 32 in this space"),
         ({"denze": 10}, "did you mean dense?"),
     ],
 )
-def test_a_start_outside_the_space_is_named_with_its_range(point: dict[str, Value], message: str) -> None:
+def test_a_start_point_outside_the_space_is_refused(point: dict[str, Value], message: str) -> None:
     with pytest.raises(SpaceError, match=re.escape(message)):
         complete(point, SPACE, usual=nearest_point(SPACE), fixed=FIXED)

@@ -76,7 +76,7 @@ def test_table_and_csv_say_the_same(tracks: Dataset, tmp_path: Path) -> None:
 
 
 def test_several_objectives_and_a_scheduler_exclude_each_other(tracks: Dataset, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="say --scheduler none"):
+    with pytest.raises(ValueError, match="use --scheduler none"):
         new_ledger(tmp_path, tracks, objectives=["loss", "latency"], scheduler="asha")
 
 
