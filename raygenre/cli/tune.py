@@ -53,7 +53,7 @@ def tune(context: typer.Context, console: Console, *, started: float) -> None:
     given = {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
     try:
         where = resolve(options["storage"], options["tracking_uri"])
-        where.studies.check()
+        where.studies.check_access()
         if options["resume"]:
             ledger = Ledger.open(where.studies, study or latest_study(where.studies), url=url)
             check_unchanged(options, given, ledger)

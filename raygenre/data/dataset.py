@@ -6,7 +6,6 @@ Conventions: levels are uint8 (N, 128, 333). Labels index `genres`, which are in
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -24,6 +23,7 @@ from raygenre.audio import synthesis
 from raygenre.data.track_files import DataError, TrackFile, find_tracks
 from raygenre.errors import RaygenreError
 from raygenre.spectrogram import song
+from raygenre.system.atomic_write import atomic_file
 from raygenre.system.worker_pool import cores
 
 GTZAN_ON_KAGGLE = "andradaolteanu/gtzan-dataset-music-genre-classification"
@@ -226,14 +226,13 @@ def _cached(cache: Path, key: str, source: str, make: Callable[[], Dataset]) -> 
         about = {"tracks": dataset.tracks, "genres": dataset.genres, "digest": dataset.digest}
         broken = [asdict(file) for file in dataset.broken]
         cache.mkdir(parents=True, exist_ok=True)
-        # The rename is atomic. A second process that makes the same file replaces it with the same content.
-        with tempfile.TemporaryDirectory(dir=cache, prefix="unfinished-") as unfinished:
+        # A second process that makes the same file replaces it with the same content.
+        with atomic_file(path) as unfinished:
             save_file(
                 {"levels": dataset.levels, "labels": dataset.labels},
-                Path(unfinished) / path.name,
+                unfinished,
                 metadata={"about": json.dumps(about), "broken": json.dumps(broken)},
             )
-            (Path(unfinished) / path.name).replace(path)
         return dataset
     with safe_open(path, framework="numpy") as stored:
         metadata = stored.metadata()

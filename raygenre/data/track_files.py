@@ -8,7 +8,6 @@ A track's id is `genre.NNNNN` for GTZAN's file names. For other files it is the 
 as makes it unique.
 """
 
-import hashlib
 import os
 import re
 from collections import Counter
@@ -19,6 +18,7 @@ from pathlib import Path
 
 from raygenre import audio
 from raygenre.errors import RaygenreError
+from raygenre.system.hashing import sha256_of
 
 IMAGES, RECORDINGS = "images_original", "genres_original"
 KAGGLE_FOLDERS = (IMAGES, RECORDINGS)
@@ -72,7 +72,7 @@ def find_tracks(source: Path) -> list[TrackFile]:
             f"{root}/blues/*.png and {root}/jazz/*.png"
         )
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        hashes = pool.map(lambda item: _sha256(item[1]), paths)
+        hashes = pool.map(lambda item: sha256_of(item[1]), paths)
     return [
         TrackFile(path, genre, track, sha256)
         for (genre, path), track, sha256 in zip(paths, _track_ids(paths, root), hashes, strict=True)
@@ -118,8 +118,3 @@ def _track_ids(paths: Sequence[tuple[str, Path]], root: Path) -> Iterator[str]:
             yield f"{genre}/{stem}"
         else:
             yield path.relative_to(root).as_posix()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -9,7 +9,7 @@ from typing import Any
 
 from raygenre.evaluation.version_facts import VersionFacts
 from raygenre.model.classifier import Classifier
-from raygenre.model.network import parameters
+from raygenre.model.network import parameter_count
 
 _GTZAN = ["blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock"]
 _UNKNOWN = "unknown"
@@ -40,8 +40,9 @@ def markdown_card(classifier: Classifier, *, name: str, facts: VersionFacts | No
 def introduction(classifier: Classifier) -> str:
     """Return two sentences that describe the classifier."""
     return (
-        f"A convolutional network with {parameters(classifier.model):,} parameters that classifies music by genre: "
-        f"{', '.join(classifier.genres)}. Its input is a mel spectrogram of 30 s, computed as in the GTZAN dataset."
+        f"A convolutional network with {parameter_count(classifier.model):,} parameters that classifies music by "
+        f"genre: {', '.join(classifier.genres)}. "
+        "Its input is a mel spectrogram of 30 s, computed as in the GTZAN dataset."
     )
 
 

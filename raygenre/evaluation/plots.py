@@ -40,9 +40,9 @@ def reliability_figure(evaluation: Evaluation) -> "Figure":
     figure = Figure(figsize=(5.5, 5.5), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
     bins = evaluation.reliability
-    width = 1 / len(bins.answers)
+    width = 1 / len(bins.counts)
     above.plot([0, 1], [0, 1], color="grey", linestyle="--", label="perfect calibration")
-    for confidence, accuracy, answers in zip(bins.confidence, bins.right, bins.answers, strict=True):
+    for confidence, accuracy, answers in zip(bins.confidence, bins.accuracy, bins.counts, strict=True):
         if answers:
             low, high = wilson_interval(round(accuracy * answers), answers)
             above.plot([confidence, confidence], [low, high], color="#4477AA", linewidth=1)
@@ -53,8 +53,8 @@ def reliability_figure(evaluation: Evaluation) -> "Figure":
     above.set_ylabel("accuracy")
     above.legend(loc="upper left")
     above.set_title(f"expected calibration error {bins.error:.3f}")
-    middles = [(index + 0.5) * width for index in range(len(bins.answers))]
-    below.bar(middles, bins.answers, width=0.9 * width, color="#4477AA")
+    middles = [(index + 0.5) * width for index in range(len(bins.counts))]
+    below.bar(middles, bins.counts, width=0.9 * width, color="#4477AA")
     below.set_xlabel("confidence")
     below.set_ylabel("predictions")
     return figure

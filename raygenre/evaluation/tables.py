@@ -107,7 +107,7 @@ def _fields(evaluation: Evaluation) -> dict[str, Any]:
     bins = evaluation.reliability
     filled_bins = [
         {"answers": answers, "confidence": confidence, "right": right}
-        for answers, confidence, right in zip(bins.answers, bins.confidence, bins.right, strict=True)
+        for answers, confidence, right in zip(bins.counts, bins.confidence, bins.accuracy, strict=True)
         if answers
     ]
     return {

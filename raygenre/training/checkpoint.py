@@ -27,6 +27,7 @@ from torch import Tensor
 
 from raygenre.errors import RaygenreError
 from raygenre.model.network import GenreCNN, ModelConfig
+from raygenre.system.atomic_write import atomic_folder
 from raygenre.system.location import Location
 from raygenre.training.loop import EpochMetrics, Member
 
@@ -47,7 +48,6 @@ def save(folder: Path, members: Sequence[Member], history: Sequence[EpochMetrics
     """
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{_EPOCH}{members[0].epoch:04d}"
-    unfinished = Path(tempfile.mkdtemp(prefix="unfinished-", dir=folder))
     tensors: dict[str, Tensor] = {}
     for number, member in enumerate(members):
         for name, tensor in member.model.state_dict().items():
@@ -57,13 +57,13 @@ def save(folder: Path, members: Sequence[Member], history: Sequence[EpochMetrics
         for index, moments in member.optimizer.state_dict()["state"].items():
             for name, tensor in moments.items():
                 tensors[f"{number}/optimizer/{index}/{name}"] = tensor.detach().contiguous()
-    # safetensors' own save_file does not raise OSError when the disk is full.
-    _write(unfinished / _TENSORS, serialise(tensors))
     about = {"members": [_about(member) for member in members], "history": [_plain(row) for row in history]}
-    _write(unfinished / _ABOUT, json.dumps(about, allow_nan=False).encode())
-    if target.exists():
-        shutil.rmtree(target)
-    unfinished.rename(target)
+    with atomic_folder(target) as unfinished:
+        # safetensors' own save_file does not raise OSError when the disk is full.
+        _write(unfinished / _TENSORS, serialise(tensors))
+        _write(unfinished / _ABOUT, json.dumps(about, allow_nan=False).encode())
+        if target.exists():
+            shutil.rmtree(target)
     _sync_names(folder)  # before the previous checkpoint is removed
     for entry in folder.iterdir():
         if entry != target:
@@ -78,7 +78,7 @@ def local_copy(place: Location) -> Iterator[Path]:
     Raises:
         OSError: the object store is unreachable.
     """
-    if not place.remote:
+    if not place.is_remote:
         yield place.folder
         return
     with tempfile.TemporaryDirectory(prefix="raygenre-state-") as scratch:
@@ -98,7 +98,7 @@ def upload(path: Path, place: Location) -> None:
     Raises:
         OSError: the upload failed; the previous checkpoint still exists in the store.
     """
-    if not place.remote:
+    if not place.is_remote:
         return
     for file in (_TENSORS, _ABOUT):
         (place / path.name).write(file, (path / file).read_bytes())

@@ -4,13 +4,11 @@ Given equal settings, seeds and tracks, a training gives the same metrics, bit f
 number of threads, for instance, adds numbers in another order.
 """
 
-import platform
-from pathlib import Path
-
 import torch
 
 from raygenre.model.convolution import algorithm
-from raygenre.model.precision import in_bfloat16
+from raygenre.model.precision import uses_bfloat16
+from raygenre.system.hardware import processor_name
 
 
 def compute_environment(device: torch.device, precision: str) -> dict[str, str]:
@@ -19,7 +17,7 @@ def compute_environment(device: torch.device, precision: str) -> dict[str, str]:
     Args:
         precision: `auto`, `float32` or `bfloat16`. The returned precision is `float32` or `bfloat16`.
     """
-    bfloat16 = in_bfloat16(precision, device)
+    bfloat16 = uses_bfloat16(precision, device)
     return {
         "device": device.type,
         "processor": _processor(device),
@@ -32,7 +30,4 @@ def compute_environment(device: torch.device, precision: str) -> dict[str, str]:
 def _processor(device: torch.device) -> str:
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)}, CUDA {torch.version.cuda}"
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{models[0] if models else platform.machine()}, {torch.backends.cpu.get_cpu_capability()}"
+    return f"{processor_name()}, {torch.backends.cpu.get_cpu_capability()}"

@@ -26,7 +26,7 @@ from raygenre.data import track_files
 from raygenre.data.track_files import DataError
 from raygenre.spectrogram.song import render
 from raygenre.system import worker_pool
-from raygenre.system.atomic_write import write_whole
+from raygenre.system.atomic_write import write_atomically
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def render_all(targets: Sequence[RenderTarget], *, jobs: int) -> Generator[Rende
                 # Only this process writes files: workers may be killed at any moment.
                 try:
                     target.image.parent.mkdir(parents=True, exist_ok=True)
-                    write_whole(target.image, result)
+                    write_atomically(target.image, result)
                     yield RenderResult(target, True, "")
                 except OSError as error:
                     yield RenderResult(target, False, f"{target.image} cannot be written: {error.strerror}")

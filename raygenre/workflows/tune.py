@@ -24,7 +24,7 @@ from raygenre.model.calibration import calibrate
 from raygenre.model.classifier import Classifier
 from raygenre.model.flops import flops
 from raygenre.model.input_drift import Reference
-from raygenre.model.network import parameters
+from raygenre.model.network import parameter_count
 from raygenre.model.seen_tracks import SeenTracks
 from raygenre.registry import evaluation_log, promotion, versions
 from raygenre.registry.decision import PromotionDecision
@@ -196,7 +196,7 @@ def _judge(
 
 
 def _size(classifier: Classifier) -> dict[str, int]:
-    return {"parameters": parameters(classifier.model), "flops": flops(classifier.model.config)}
+    return {"parameters": parameter_count(classifier.model), "flops": flops(classifier.model.config)}
 
 
 def _known(config: SearchConfig, console: Console) -> TrackFacts:

@@ -178,7 +178,7 @@ class Models:
 
     def _load(self, uri: str) -> LiveModel:
         fetched = registry.fetch(self._storage, uri, device=self._device)
-        fetched.classifier.check()
+        fetched.classifier.verify()
         try:
             drift = Drift(Reference.from_json(fetched.classifier.origin["level_distribution"]))
         except (KeyError, TypeError, ValueError):

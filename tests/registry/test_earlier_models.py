@@ -30,7 +30,7 @@ def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_an_earlier_model_is_served(earlier: Path) -> None:
     """The endpoint and the commands read only the classifier's files and ignore the code next to them."""
     classifier = versions.fetch(resolve(earlier.parent), str(earlier / "artifacts" / "classifier")).classifier
-    classifier.check()
+    classifier.verify()
     assert classifier.genres == ("bells", "storm")
 
 

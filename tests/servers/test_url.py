@@ -107,7 +107,7 @@ def test_a_search_resumes_on_a_new_machine(driver: StoreDriver, team: Team, stor
 @pytest.mark.parametrize(
     ("path", "options", "message"),
     [
-        ("no-such-bucket/searches", ["--study-url", "DATABASE"], "there is no bucket no-such-bucket"),
+        ("no-such-bucket/searches", ["--study-url", "DATABASE"], "the bucket no-such-bucket of"),
         (f"{BUCKET}/other", ["--study-url", "sqlite:///studies.db"], "needs PostgreSQL for its trials and its lock"),
         (f"{BUCKET}/other", [], "needs PostgreSQL for its trials and its lock"),
         (f"{BUCKET}/other", ["--resume"], "choose a study with --study"),
@@ -127,7 +127,7 @@ def test_missing_parts_of_a_url_storage_are_reported_at_once(
 
 def test_an_unreachable_store_raises(store: str) -> None:
     with pytest.raises((OSError, LocationError)):
-        Location(url_of(f"http://127.0.0.1:{free_port()}", f"{BUCKET}/searches")).check()
+        Location(url_of(f"http://127.0.0.1:{free_port()}", f"{BUCKET}/searches")).check_access()
 
 
 def test_a_database_lock_admits_one_driver_at_a_time(database: str) -> None:

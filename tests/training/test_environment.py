@@ -1,6 +1,6 @@
 import torch
 
-from raygenre.model.precision import fast_in_bfloat16
+from raygenre.model.precision import has_fast_bfloat16
 from raygenre.training.environment import compute_environment
 
 CPU = torch.device("cpu")
@@ -12,7 +12,7 @@ def test_environment_names_processor_threads_and_precision() -> None:
     environment = compute_environment(CPU, "auto")
     torch.set_num_threads(before)
     assert environment["threads"] == "3"
-    assert environment["precision"] == ("bfloat16" if fast_in_bfloat16(CPU) else "float32")
+    assert environment["precision"] == ("bfloat16" if has_fast_bfloat16(CPU) else "float32")
     assert environment["device"] == "cpu"
     assert torch.backends.cpu.get_cpu_capability() in environment["processor"]
 

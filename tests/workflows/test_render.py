@@ -7,7 +7,6 @@ import pytest
 from raygenre.data import track_files
 from raygenre.spectrogram import song
 from raygenre.spectrogram.image import read_png
-from raygenre.system.atomic_write import write_whole
 from raygenre.workflows.render import RenderResult, RenderTarget, plan_renders, render_all
 from tests.helpers.sounds import encode, tone
 
@@ -162,13 +161,3 @@ def test_a_target_has_both_files(tmp_path: Path) -> None:
     fill(tmp_path, "rock/a.wav")
     [target] = plan_renders(tmp_path, tmp_path / "out")[0]
     assert target == RenderTarget(tmp_path / "rock/a.wav", tmp_path / "out/images_original/rock/a.png")
-
-
-def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
-    write_whole(tmp_path / "a", b"one")
-    write_whole(tmp_path / "a", b"two")
-    (tmp_path / "folder").mkdir()
-    with pytest.raises(OSError, match="folder"):
-        write_whole(tmp_path / "folder", b"three")
-    assert (tmp_path / "a").read_bytes() == b"two"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "folder"]

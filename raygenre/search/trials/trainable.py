@@ -195,7 +195,7 @@ def merge_folds(tracks: Tracks) -> Tracks:
 
 def environment_tags(members: Sequence[Member]) -> dict[str, str]:
     """Where, how and with which code the members of one training compute."""
-    return compute_environment(members[0].device, members[0].training.precision) | code_version.stamp()
+    return compute_environment(members[0].device, members[0].training.precision) | code_version.version_tags()
 
 
 def _epochs(plan: Plan, setting: Setting, tracks: Tracks, seed: int, place: Location) -> Training:

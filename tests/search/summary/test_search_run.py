@@ -24,8 +24,7 @@ from raygenre.search.summary.search_run import NOTE, trials_csv
 from raygenre.search.trials.finalists import Finalist
 from raygenre.search.trials.recorder import GONE, METRICS, TrialRecorder
 from raygenre.search.trials.trial_config import trial_config
-from raygenre.system import code_version
-from raygenre.system import hardware as machine
+from raygenre.system import code_version, hardware
 from raygenre.system.storage import resolve
 from raygenre.tracking.server import Server
 from raygenre.tracking.tracker import Tracker
@@ -62,13 +61,13 @@ def test_the_data_are_inputs_with_their_counts(finished: FinishedSearch, run: Ru
 def test_the_code_and_the_machine_are_named(run: Run, server: Server) -> None:
     about = json.loads(artifact(server, run, "environment.json").read_text())
     assert about["versions"] == code_version.versions()
-    assert about["hardware"] == machine.hardware()
+    assert about["hardware"] == hardware.describe_hardware()
     assert about["nodes"][0]["CPU"] >= 1
     assert about["seed"] == 0
     assert len(about["not settled by the seed"]) == 3
     assert (about["commit"] is None) == (code_version.commit() is None)
     assert run.data.tags.get("mlflow.source.git.commit") == (about["commit"] or {}).get("sha")
-    assert run.data.tags["hardware.cores"] == str(machine.hardware()["cores"])
+    assert run.data.tags["hardware.cores"] == str(hardware.describe_hardware()["cores"])
 
 
 def test_the_table_of_trials_is_the_studys(finished: FinishedSearch, run: Run, server: Server) -> None:
@@ -98,7 +97,7 @@ def test_how_long_it_took_is_kept(finished: FinishedSearch, run: Run) -> None:
 
 
 def test_how_busy_the_machine_was_is_kept_of_the_shortest_search_too(run: Run) -> None:
-    assert 0 <= run.data.metrics[machine.CPU] <= 100
+    assert 0 <= run.data.metrics[hardware.CPU] <= 100
     assert 0 < run.data.metrics["system/system_memory_usage_percentage"] < 100
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from raygenre.model.classifier import WEIGHTS
-from raygenre.model.input_drift import FEWEST, RANGES
+from raygenre.model.input_drift import MIN_SONGS, RANGES
 from raygenre.registry import champion, versions
 from raygenre.registry.versions import Fetched, RegistryError, RegistryUnreachableError
 from serve.inference.live_models import DRIFT_EVERY, Models
@@ -138,7 +138,7 @@ def test_the_drift_is_of_a_version_and_ends_with_it(tmp_path: Path) -> None:
     counted = Counted()
     models = Models(storage, Settings(), cast(Metrics, counted))
     old, song = models.champion, np.full((1, 128, 333), 200, dtype=np.uint8)
-    for _ in range(FEWEST + DRIFT_EVERY):
+    for _ in range(MIN_SONGS + DRIFT_EVERY):
         models.saw(old, song)
     assert max(counted.drifts["raygenre/1"]) > 0.25
     register(storage, favourite=1)
@@ -146,7 +146,7 @@ def test_the_drift_is_of_a_version_and_ends_with_it(tmp_path: Path) -> None:
     for _ in range(DRIFT_EVERY):
         models.saw(old, song)  # requests that began with it
     assert counted.drifts == {"raygenre/1": [0.0] * RANGES}
-    for _ in range(FEWEST + DRIFT_EVERY):
+    for _ in range(MIN_SONGS + DRIFT_EVERY):
         models.saw(models.champion, song)
     assert max(counted.drifts["raygenre/2"]) > 0.25
     assert counted.drifts["raygenre/1"] == [0.0] * RANGES
