@@ -6,7 +6,9 @@ count for autoscaling, and only the replicas' own limits apply.
 """
 
 import asyncio
+import ctypes
 import socket
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
@@ -20,6 +22,7 @@ KEEP_ALIVE_SECONDS = 90  # s that an idle connection stays open, as in Ray's pro
 ACCEPT_SECONDS = 0.1  # s for accepting connections that were made before the replica stopped
 REQUEST_SECONDS = 1  # s for requests on such connections to arrive
 SHUTDOWN_SECONDS = 15  # s for finishing requests after that; Ray allows 20 s for all of it
+_SO_ATTACH_FILTER = 26  # Linux
 
 
 class DirectPortError(RaygenreError, OSError):
@@ -61,14 +64,45 @@ async def answering(app: ASGIApp, bound: socket.socket) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        # Closing the socket resets connections in its backlog. So first shrink the backlog, then accept what is in it.
-        bound.listen(0)
+        # Closing the socket resets connections in its backlog. So first stop new ones, then accept those in it.
+        _ignore_new_connections(bound)
         await asyncio.sleep(ACCEPT_SECONDS)
         for listening in server.servers:
             listening.close()  # no new connections; uvicorn itself would also close those that have sent nothing yet
         await asyncio.sleep(REQUEST_SECONDS)
         server.should_exit = True
         await serving
+
+
+def _ignore_new_connections(listening: socket.socket) -> None:
+    """Have the kernel drop SYN packets to a socket, while handshakes in progress complete.
+
+    A client whose SYN is dropped sends it again after a second. By then the socket is closed, so another replica
+    accepts the connection, or it is refused.
+    """
+    if sys.platform != "linux":
+        listening.listen(0)  # the nearest thing: at most one more connection
+        return
+    filter_ = (_BpfInstruction * 4)(
+        _BpfInstruction(0x30, 0, 0, 13),  # load the byte at offset 13 of the TCP header, the flags
+        _BpfInstruction(0x45, 0, 1, 0x02),  # if SYN is set, continue, else skip one instruction
+        _BpfInstruction(0x06, 0, 0, 0),  # drop the packet
+        _BpfInstruction(0x06, 0, 0, 0xFFFF_FFFF),  # accept all of the packet
+    )
+    program = _BpfProgram(len(filter_), ctypes.cast(filter_, ctypes.c_void_p))
+    listening.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, bytes(program))
+
+
+class _BpfInstruction(ctypes.Structure):
+    """Linux's `struct sock_filter`."""
+
+    _fields_ = (("code", ctypes.c_uint16), ("jt", ctypes.c_uint8), ("jf", ctypes.c_uint8), ("k", ctypes.c_uint32))
+
+
+class _BpfProgram(ctypes.Structure):
+    """Linux's `struct sock_fprog`."""
+
+    _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_void_p))
 
 
 class _Server(uvicorn.Server):

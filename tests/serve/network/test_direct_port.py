@@ -61,7 +61,8 @@ def check_no_request_was_dropped(replies: list[Reply]) -> None:
     counts = statuses(replies)
     assert set(counts) == {200, LOST}, counts
     assert counts[LOST] == 4
-    assert all(b"refused" in reply.content for reply in replies if reply.status == LOST), replies[-8:]
+    lost = [reply for reply in replies if reply.status == LOST]
+    assert all(b"refused" in reply.content for reply in lost), [reply.content for reply in lost]
 
 
 def test_a_direct_port_in_use_is_reported(storage: Storage, ray_serve: None) -> None:
