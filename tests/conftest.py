@@ -166,13 +166,13 @@ def new_ledger(
 ) -> "Ledger":
     from raygenre.data import splits
     from raygenre.search.study.ledger import Ledger
-    from raygenre.system.location import Place
+    from raygenre.system.location import Location
 
     config = small_config(tracks, **changes)
     split = splits.random_split(
         tracks, seed=config.seed, folds=config.folds, validation=config.validation, duplicates=[]
     )
-    return Ledger.create(Place(str(studies)), name, config=config, split=split, url=url)
+    return Ledger.create(Location(str(studies)), name, config=config, split=split, url=url)
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from raygenre.search.trials.final_training import Final, TrainingFailedError, tr
 from raygenre.search.trials.finalists import RERUNS, Finalist, Repeats
 from raygenre.search.trials.trainable import Plan, Tracks
 from raygenre.search.trials.tuner import run_trials
-from raygenre.system.location import Place
+from raygenre.system.location import Location
 from raygenre.tracking.system_metrics import log_system_metrics
 from raygenre.tracking.tracker import Tracker
 
@@ -38,7 +38,7 @@ class Candidate:
     finalists: tuple[Finalist, ...]
     winner: Finalist
     final: Final
-    reruns: tuple[Place, ...]
+    reruns: tuple[Location, ...]
 
 
 def run_search(

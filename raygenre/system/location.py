@@ -24,12 +24,12 @@ _OBJECTS = ("s3", "gcs", "abfs")
 """Stores, as pyarrow calls them, in which an object appears whole under its name and needs no folder."""
 
 
-class PlaceError(RaygenreError, ValueError):
+class LocationError(RaygenreError, ValueError):
     """A URL at which nothing can be kept; the message says why."""
 
 
 @dataclass(frozen=True)
-class Place:
+class Location:
     """A folder or a URL, as text; folders as absolute paths."""
 
     text: str
@@ -37,11 +37,11 @@ class Place:
     def __str__(self) -> str:
         return self.text
 
-    def __truediv__(self, name: str) -> "Place":
+    def __truediv__(self, name: str) -> "Location":
         """What lies below."""
         if not (url := _URL.fullmatch(self.text)):
-            return Place(str(Path(self.text) / name))
-        return Place(f"{url['scheme']}://{url['path'].rstrip('/')}/{name}{url['query'] or ''}")
+            return Location(str(Path(self.text) / name))
+        return Location(f"{url['scheme']}://{url['path'].rstrip('/')}/{name}{url['query'] or ''}")
 
     @property
     def remote(self) -> bool:
@@ -66,19 +66,21 @@ class Place:
         """See that a store can be reached under the URL; of a folder nothing is asked.
 
         Raises:
-            PlaceError: pyarrow knows no such store, or the URL holds keys.
+            LocationError: pyarrow knows no such store, or the URL holds keys.
             OSError: it does not answer, or has no such bucket.
         """
         if url := _URL.fullmatch(self.text):
             if "@" in url["path"] or ".." in url["path"].split("/") or not url["path"].strip("/"):
-                raise PlaceError(
+                raise LocationError(
                     "a storage's URL is SCHEME://BUCKET/PATH; keys do not belong into it, they are found where the "
                     "store's own tools look for them, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
                 )
             store, path = _store(self.text)
             bucket = path.partition("/")[0]
             if store.type_name in _OBJECTS and not store.get_file_info(bucket).type:
-                raise PlaceError(f"there is no bucket {bucket} for {self.text}, or it may not be seen with these keys")
+                raise LocationError(
+                    f"there is no bucket {bucket} for {self.text}, or it may not be seen with these keys"
+                )
 
     def names(self) -> list[str]:
         """The names of files and folders that lie there, sorted; none if it is not there at all."""
@@ -154,6 +156,6 @@ def _store(url: str) -> tuple[Any, str]:
     try:
         return FileSystem.from_uri(url)  # type: ignore[no-any-return]
     except (ValueError, NotImplementedError) as error:
-        raise PlaceError(
+        raise LocationError(
             f"nothing can be kept at {url}: {error}; known are s3://, gs://, abfs:// and hdfs://"
         ) from error

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
-from raygenre.system.location import Place, is_url
+from raygenre.system.location import Location, is_url
 from raygenre.system.redaction import masked
 
 DEFAULT_FOLDER = Path("results")
@@ -41,9 +41,9 @@ class Storage:
         return self.root / "cache"
 
     @property
-    def studies(self) -> Place:
+    def studies(self) -> Location:
         """A folder a study: Optuna's journal, the split, the training states."""
-        return Place(str(self)) / "studies"
+        return Location(str(self)) / "studies"
 
     @property
     def server(self) -> str:
@@ -81,7 +81,7 @@ def resolve(folder: str | os.PathLike[str] | None = None, tracking_uri: str | No
                 f"the storage {masked(text)} is a URL, which has no place for MLflow's database; name a server "
                 "with --tracking-uri or MLFLOW_TRACKING_URI"
             )
-        return Storage(Place(text).folder, uri, text)
+        return Storage(Location(text).folder, uri, text)
     root = Path(text).expanduser().resolve()
     if root.exists() and not root.is_dir():
         raise ValueError(f"the storage {root} is not a folder; name another with --storage or RAYGENRE_STORAGE")

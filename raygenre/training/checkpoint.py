@@ -26,7 +26,7 @@ from safetensors.torch import save as serialise
 from torch import Tensor
 
 from raygenre.model.network import GenreCNN, ModelConfig
-from raygenre.system.location import Place
+from raygenre.system.location import Location
 from raygenre.training.loop import EpochMetrics, Member
 
 _EPOCH = "epoch-"
@@ -67,7 +67,7 @@ def save(folder: Path, members: Sequence[Member], history: Sequence[EpochMetrics
 
 
 @contextmanager
-def local_copy(place: Place) -> Iterator[Path]:
+def local_copy(place: Location) -> Iterator[Path]:
     """Give a folder with the newest complete state of a place: its own, or one with a copy, which goes afterwards.
 
     Raises:
@@ -87,7 +87,7 @@ def local_copy(place: Place) -> Iterator[Path]:
         yield Path(scratch)
 
 
-def upload(path: Path, place: Place) -> None:
+def upload(path: Path, place: Location) -> None:
     """Have a state that `save` has written last in its place: if that is a store, write it there and take others away.
 
     Raises:

@@ -21,7 +21,7 @@ from raygenre.search.space import config_file
 from raygenre.search.space.config import SearchConfig
 from raygenre.search.space.space import Value, checked
 from raygenre.search.trials.trainable import OBJECTIVE, Plan, Rows, Tracks, environment_tags, merge_folds, start, train
-from raygenre.system.location import Place
+from raygenre.system.location import Location
 from raygenre.tracking.server import Server, TrackingError
 
 TOLERANCE = 1e-6
@@ -174,7 +174,7 @@ def train_again(
         found = _differences(tags, environment_tags(members))
         begun(found)
         with tempfile.TemporaryDirectory() as scratch:
-            return list(train(members, tracks, epochs=plan.epochs, place=Place(scratch))), found
+            return list(train(members, tracks, epochs=plan.epochs, place=Location(scratch))), found
     finally:
         torch.set_num_threads(before)
 

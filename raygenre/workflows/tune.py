@@ -35,7 +35,7 @@ from raygenre.search.study.backend import StudyError
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.summary.search_run import SearchRunLogger
 from raygenre.search.tracking_session import tracking_session
-from raygenre.system.location import Place
+from raygenre.system.location import Location
 from raygenre.system.storage import Storage
 from raygenre.tracking.server import TrackingUnreachableError, no_retries
 from raygenre.tracking.tracker import Tracker
@@ -241,7 +241,7 @@ def _classifier(ledger: Ledger, dataset: Dataset, candidate: Candidate, parent: 
 
 
 @contextmanager
-def _state(place: Place) -> Iterator[Path]:
+def _state(place: Location) -> Iterator[Path]:
     with checkpoint.local_copy(place) as folder:
         if not (state := checkpoint.latest(folder)):
             raise FileNotFoundError(f"{place} holds no training state")

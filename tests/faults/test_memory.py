@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 from ray._private.utils import get_system_memory, get_used_memory  # type: ignore[attr-defined]
 
 from raygenre.search.study.ledger import Ledger
-from raygenre.system.location import Place
+from raygenre.system.location import Location
 from tests.helpers.project import ROOT
 
 SHARE = 0.25  # of the memory
@@ -37,6 +37,6 @@ def test_a_worker_killed_for_its_memory_fails_its_trial_with_that_reason(tracks_
         command, capture_output=True, text=True, timeout=1100, check=False, env={**os.environ, **allowed}
     )
     assert result.returncode == 0, result.stdout + result.stderr
-    ledger = Ledger.open(Place(str(tmp_path / "results" / "studies")), "autumn", url=None)
+    ledger = Ledger.open(Location(str(tmp_path / "results" / "studies")), "autumn", url=None)
     assert [trial.state for trial in ledger.trials] == [TrialState.FAIL, TrialState.COMPLETE]
     assert ledger.failure(0) == "out of memory: Ray ended the worker because its machine's memory was full"

@@ -13,7 +13,7 @@ from sqlalchemy import create_engine, text
 from raygenre.registry import versions
 from raygenre.search.study.backend import StudyBusyError
 from raygenre.search.study.database_lock import held
-from raygenre.system.location import Place, PlaceError
+from raygenre.system.location import Location, LocationError
 from raygenre.system.storage import Storage
 from raygenre.tracking.server import Server
 from tests.helpers.driver import STUDY, Driver, call
@@ -126,8 +126,8 @@ def test_what_a_search_in_a_store_needs_is_said_at_its_start(
 
 
 def test_a_store_that_is_away_is_an_error(store: str) -> None:
-    with pytest.raises((OSError, PlaceError)):
-        Place(url_of(f"http://127.0.0.1:{free_port()}", f"{BUCKET}/searches")).check()
+    with pytest.raises((OSError, LocationError)):
+        Location(url_of(f"http://127.0.0.1:{free_port()}", f"{BUCKET}/searches")).check()
 
 
 def test_a_database_lets_in_one_driver_at_a_time(database: str) -> None:

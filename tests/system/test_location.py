@@ -5,17 +5,17 @@ from pathlib import Path
 import pytest
 
 from raygenre.search.study.working_copy import WorkingCopy
-from raygenre.system.location import Place, PlaceError, is_url
+from raygenre.system.location import Location, LocationError, is_url
 from raygenre.system.storage import resolve
 
 
 @pytest.fixture(params=["folder", "url"])
-def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Location:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
-    return Place(f"{'file://' if request.param == 'url' else ''}{tmp_path / 'kept'}")
+    return Location(f"{'file://' if request.param == 'url' else ''}{tmp_path / 'kept'}")
 
 
-def test_what_is_written_is_there_and_goes_when_it_is_removed(place: Place, tmp_path: Path) -> None:
+def test_what_is_written_is_there_and_goes_when_it_is_removed(place: Location, tmp_path: Path) -> None:
     place.check()
     assert place.names() == place.files() == []
     (place / "autumn").write("run.yaml", b"a: 1")
@@ -35,14 +35,14 @@ def test_what_is_written_is_there_and_goes_when_it_is_removed(place: Place, tmp_
 
 def test_a_url_keeps_its_query_and_its_working_copy_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "/caches")
-    place = Place("s3://songs/searches/?endpoint_override=127.0.0.1:9000") / "studies" / "autumn"
+    place = Location("s3://songs/searches/?endpoint_override=127.0.0.1:9000") / "studies" / "autumn"
     assert str(place) == "s3://songs/searches/studies/autumn?endpoint_override=127.0.0.1:9000"
-    other = Place("s3://songs/searches") / "studies" / "autumn"
+    other = Location("s3://songs/searches") / "studies" / "autumn"
     assert str(other.folder) == "/caches/raygenre/s3/songs/searches/studies/autumn"
     assert place.folder.name == "autumn"
     assert place.folder != other.folder
     assert place.remote
-    assert not Place("/songs").remote
+    assert not Location("/songs").remote
     assert not is_url("results")
 
 
@@ -56,8 +56,8 @@ def test_a_url_keeps_its_query_and_its_working_copy_apart(monkeypatch: pytest.Mo
     ],
 )
 def test_a_url_that_cannot_keep_anything_is_refused(url: str, message: str) -> None:
-    with pytest.raises(PlaceError, match=message) as refused:
-        Place(url).check()
+    with pytest.raises(LocationError, match=message) as refused:
+        Location(url).check()
     assert "KEY:SECRET" not in str(refused.value)
 
 
@@ -79,7 +79,7 @@ def test_a_url_of_a_folder_is_that_folder(tmp_path: Path) -> None:
 
 def test_a_working_copy_is_what_the_store_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
-    place, store = Place(f"file://{tmp_path / 'kept'}"), tmp_path / "kept"
+    place, store = Location(f"file://{tmp_path / 'kept'}"), tmp_path / "kept"
     folder = place.folder
     folder.mkdir(parents=True)
     copy = WorkingCopy(place, without=("lock",))
@@ -102,7 +102,7 @@ def test_a_working_copy_is_what_the_store_has(tmp_path: Path, monkeypatch: pytes
 
 def test_a_folder_is_its_own_working_copy(tmp_path: Path) -> None:
     (tmp_path / "trials").mkdir()
-    copy = WorkingCopy(Place(str(tmp_path)), without=())
+    copy = WorkingCopy(Location(str(tmp_path)), without=())
     copy.renew()
     copy.keep()
     assert [path.name for path in tmp_path.iterdir()] == ["trials"]

@@ -12,7 +12,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from sqlalchemy.exc import SQLAlchemyError
 
 from raygenre.errors import RaygenreError
-from raygenre.system.location import Place
+from raygenre.system.location import Location
 from raygenre.system.redaction import masked
 
 JOURNAL = "journal.log"
@@ -27,7 +27,7 @@ class StudyBusyError(StudyError):
     """Another driver works on the study."""
 
 
-def latest_study(studies: Place) -> str:
+def latest_study(studies: Location) -> str:
     """Return the name of the study that was begun or resumed last on this machine.
 
     Raises:

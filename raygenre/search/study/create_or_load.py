@@ -22,7 +22,7 @@ from raygenre.search.study import database_lock
 from raygenre.search.study.backend import JOURNAL, StudyError, locked, storage
 from raygenre.search.study.working_copy import WorkingCopy
 from raygenre.system.atomic_write import UNFINISHED
-from raygenre.system.location import Place
+from raygenre.system.location import Location
 
 ID, CONFIG, SPLIT = "id", "config", "split"
 """Attributes of the study."""
@@ -43,12 +43,12 @@ class StudyHandle:
     """
 
     study: Study
-    place: Place
+    place: Location
     copy: WorkingCopy
     locks: ExitStack
 
 
-def create_study(place: Place, *, config: SearchConfig, split: Split, url: str | None) -> StudyHandle:
+def create_study(place: Location, *, config: SearchConfig, split: Split, url: str | None) -> StudyHandle:
     """Make the study of a place, named like it.
 
     Raises:
@@ -81,7 +81,7 @@ def create_study(place: Place, *, config: SearchConfig, split: Split, url: str |
         return StudyHandle(study, place, copy, locks.pop_all())
 
 
-def load_study(place: Place, *, url: str | None) -> StudyHandle:
+def load_study(place: Location, *, url: str | None) -> StudyHandle:
     """Take up the study of a place.
 
     Raises:
@@ -110,13 +110,13 @@ def load_study(place: Place, *, url: str | None) -> StudyHandle:
         return StudyHandle(study, place, copy, locks.pop_all())
 
 
-def _database(place: Place, url: str | None) -> BaseStorage | None:
+def _database(place: Location, url: str | None) -> BaseStorage | None:
     if place.remote:
         database_lock.check(url or "")
     return storage(place.folder, url) if url else None
 
 
-def _locked(place: Place, url: str | None) -> ExitStack:
+def _locked(place: Location, url: str | None) -> ExitStack:
     """Keep other drivers out, as a context that lets them in again."""
     with ExitStack() as locks:
         locks.callback(os.close, locked(place.folder))

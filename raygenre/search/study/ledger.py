@@ -23,7 +23,7 @@ from raygenre.search.space.space import Setting
 from raygenre.search.study import create_or_load
 from raygenre.search.study.backend import JOURNAL, StudyError, check_name
 from raygenre.search.study.create_or_load import CONFIG, ID, SPLIT, StudyHandle
-from raygenre.system.location import Place
+from raygenre.system.location import Location
 
 _FAILURE = "failure"
 _EPOCH = "epoch-"  # attributes with the losses of a search for several objectives
@@ -65,7 +65,7 @@ class Ledger:
         return not (self.folder / JOURNAL).exists()
 
     @classmethod
-    def create(cls, studies: Place, name: str, *, config: SearchConfig, split: Split, url: str | None) -> "Ledger":
+    def create(cls, studies: Location, name: str, *, config: SearchConfig, split: Split, url: str | None) -> "Ledger":
         """Begin a study.
 
         Raises:
@@ -76,7 +76,7 @@ class Ledger:
         return cls(create_or_load.create_study(studies / name, config=config, split=split, url=url))
 
     @classmethod
-    def open(cls, studies: Place, name: str, *, url: str | None) -> "Ledger":
+    def open(cls, studies: Location, name: str, *, url: str | None) -> "Ledger":
         """Go on with a study.
 
         Raises:
@@ -225,7 +225,7 @@ class Ledger:
             attrs = self.study.user_attrs
         return attrs[key]
 
-    def state_place(self, number: int) -> Place:
+    def state_place(self, number: int) -> Location:
         """Where a trial keeps its training state, see `raygenre.search.study.checkpoint_retention`."""
         return self.place / STATES / f"{number:04d}"
 

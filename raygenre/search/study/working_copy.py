@@ -7,13 +7,13 @@ trains, and are not brought here. Of a study that is kept in a folder there is n
 import shutil
 from pathlib import Path
 
-from raygenre.system.location import Place
+from raygenre.system.location import Location
 
 
 class WorkingCopy:
     """One study's files."""
 
-    def __init__(self, place: Place, *, without: tuple[str, ...]) -> None:
+    def __init__(self, place: Location, *, without: tuple[str, ...]) -> None:
         """Files named in `without` are this machine's alone."""
         self._place = place
         self._without = without

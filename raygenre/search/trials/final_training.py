@@ -12,7 +12,7 @@ from raygenre.search.trials.finalists import Finalist, result
 from raygenre.search.trials.recorder import METRICS
 from raygenre.search.trials.trainable import Plan, Tracks, train_on_all
 from raygenre.search.trials.trial_config import trial_seed
-from raygenre.system.location import Place
+from raygenre.system.location import Location
 from raygenre.tracking.tracker import Tracker
 
 _SEED = 2_000_000  # the final training's place in the row of seeds
@@ -34,7 +34,7 @@ class Final:
     """
 
     name: str
-    place: Place
+    place: Location
     run: str
 
 

@@ -23,7 +23,7 @@ from raygenre.search.trials.out_of_memory import KILLED
 from raygenre.search.trials.recorder import METRICS
 from raygenre.search.trials.trainable import Plan, Tracks, Training, train_again
 from raygenre.search.trials.trial_config import trial_seed
-from raygenre.system.location import Place
+from raygenre.system.location import Location
 from raygenre.tracking.tracker import Tracker
 
 RERUNS = 2  # of each of the best settings
@@ -136,7 +136,7 @@ class Repeats:
         self._tracker.end(parent, "FINISHED")
         return sorted(finalists.values(), key=lambda finalist: finalist.loss)
 
-    def places(self, number: int) -> tuple[Place, ...]:
+    def places(self, number: int) -> tuple[Location, ...]:
         """Where the re-runs of a trial's setting keep their training states."""
         return tuple(self._ledger.place / "finalists" / f"{number:04d}-{again}" for again in range(RERUNS))
 

@@ -14,7 +14,7 @@ from raygenre.search.space import objectives
 from raygenre.search.space.space import Setting
 from raygenre.search.trials.out_of_memory import oom_reason
 from raygenre.system import code_version
-from raygenre.system.location import Place
+from raygenre.system.location import Location
 from raygenre.training import checkpoint
 from raygenre.training.environment import surroundings
 from raygenre.training.loop import EpochMetrics, Indices, Member, NonFiniteLossError, fit, standardised
@@ -79,7 +79,7 @@ def start(plan: Plan, setting: Setting, tracks: Tracks, *, seed: int) -> list[Me
     ]
 
 
-def train(members: Sequence[Member], tracks: Tracks, *, epochs: int, place: Place) -> Iterator[dict[str, float]]:
+def train(members: Sequence[Member], tracks: Tracks, *, epochs: int, place: Location) -> Iterator[dict[str, float]]:
     """Train one setting's fresh members, one for each fold, and yield `summary` of each epoch.
 
     The state is kept in `place` before an epoch is yielded. If there is a state, training goes on from it, and the
@@ -105,7 +105,7 @@ def train(members: Sequence[Member], tracks: Tracks, *, epochs: int, place: Plac
             yield row
 
 
-def recorded(place: Place) -> Rows:
+def recorded(place: Location) -> Rows:
     """Return `summary` of each epoch that a training left in its place."""
     with checkpoint.local_copy(place) as folder:
         saved = checkpoint.latest(folder)
@@ -159,7 +159,7 @@ def run_trial(config: dict[str, Any], *, plan: Plan, shared: "Sequence[ray.Objec
     rows: Rows = []
     try:
         members = start(plan, setting, tracks, seed=config["seed"])
-        for row in train(members, tracks, epochs=plan.epochs, place=Place(config["place"])):
+        for row in train(members, tracks, epochs=plan.epochs, place=Location(config["place"])):
             about = {} if rows else {"surroundings": environment_tags(members)}
             rows.append(row)
             ends = row["epoch"] == plan.epochs and objectives.several(plan.objectives)
@@ -174,14 +174,14 @@ def run_trial(config: dict[str, Any], *, plan: Plan, shared: "Sequence[ray.Objec
 
 
 def train_again(
-    plan: Plan, setting: Setting, shared: "list[ray.ObjectRef[Tracks]]", seed: int, place: Place
+    plan: Plan, setting: Setting, shared: "list[ray.ObjectRef[Tracks]]", seed: int, place: Location
 ) -> Training:
     """Ray task: a re-run's epochs, why it ended early if it did, and its surroundings."""
     return _epochs(plan, setting, ray.get(shared[0]), seed, place)
 
 
 def train_on_all(
-    plan: Plan, setting: Setting, shared: "list[ray.ObjectRef[Tracks]]", seed: int, place: Place
+    plan: Plan, setting: Setting, shared: "list[ray.ObjectRef[Tracks]]", seed: int, place: Location
 ) -> Training:
     """Ray task: train on training and validation tracks together; the weights stay in the place's training state."""
     return _epochs(plan, setting, merge_folds(ray.get(shared[0])), seed, place)
@@ -198,7 +198,7 @@ def environment_tags(members: Sequence[Member]) -> dict[str, str]:
     return surroundings(members[0].device, members[0].training.precision) | code_version.stamp()
 
 
-def _epochs(plan: Plan, setting: Setting, tracks: Tracks, seed: int, place: Place) -> Training:
+def _epochs(plan: Plan, setting: Setting, tracks: Tracks, seed: int, place: Location) -> Training:
     rows: Rows = []
     about: dict[str, str] = {}
     try:

@@ -10,7 +10,7 @@ from raygenre.search.space import config_file
 from raygenre.search.space.config import SearchConfig
 from raygenre.search.space.space import SpaceError
 from raygenre.search.study.ledger import Ledger, losses
-from raygenre.system.location import Place
+from raygenre.system.location import Location
 from tests.conftest import new_ledger, small_config
 from tests.helpers.trials import search
 
@@ -75,7 +75,7 @@ def test_it_runs_the_same_search_again(tracks: Dataset, ray_cluster: None, tmp_p
     search(first, tracks, tmp_path / "first", most=1)
     config = SearchConfig(**config_file.read(first.folder / "run.yaml"))
     split = Split.from_json(first.split.to_json())
-    second = Ledger.create(Place(str(tmp_path / "second")), "again", config=config, split=split, url=None)
+    second = Ledger.create(Location(str(tmp_path / "second")), "again", config=config, split=split, url=None)
     search(second, tracks, tmp_path / "second", most=1)
     assert [trial.params for trial in second.trials] == [trial.params for trial in first.trials]
     assert [losses(trial) for trial in second.trials] == [losses(trial) for trial in first.trials]

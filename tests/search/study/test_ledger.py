@@ -16,7 +16,7 @@ from raygenre.search.space.space import space
 from raygenre.search.study import checkpoint_retention
 from raygenre.search.study.backend import StudyError, latest_study
 from raygenre.search.study.ledger import CHECKPOINT, EPOCH_TIMES, RUN, Ledger
-from raygenre.system.location import Place
+from raygenre.system.location import Location
 from tests.conftest import new_ledger
 
 SAMPLER = sampler("random", seed=0, trials=9)
@@ -35,7 +35,7 @@ def test_what_was_written_is_there_when_opened_again(tracks: Dataset, tmp_path: 
     ledger.note(number, RUN, "run-1")
     ledger.recall("fact", lambda: {"a": 1})
     ledger.close()
-    again = Ledger.open(Place(str(tmp_path)), "study", url=None)
+    again = Ledger.open(Location(str(tmp_path)), "study", url=None)
     assert again.config == ledger.config
     assert again.split == ledger.split
     [trial] = again.unfinished()
@@ -104,14 +104,14 @@ def test_a_name_that_is_no_folder_is_refused(tracks: Dataset, tmp_path: Path, na
 def test_an_unknown_study_is_named_with_the_known_ones(tracks: Dataset, tmp_path: Path) -> None:
     new_ledger(tmp_path, tracks, "autumn").close()
     with pytest.raises(StudyError, match=r"no study spring.*known: autumn"):
-        Ledger.open(Place(str(tmp_path)), "spring", url=None)
+        Ledger.open(Location(str(tmp_path)), "spring", url=None)
 
 
 def test_a_second_driver_is_kept_out_until_the_first_is_gone(tracks: Dataset, tmp_path: Path) -> None:
     ledger = new_ledger(tmp_path, tracks)
     program = (
-        "import sys; from raygenre.system.location import Place; from raygenre.search.study.ledger import Ledger\n"
-        "Ledger.open(Place(sys.argv[1]), 'study', url=None)"
+        "import sys; from raygenre.system.location import Location; from raygenre.search.study.ledger import Ledger\n"
+        "Ledger.open(Location(sys.argv[1]), 'study', url=None)"
     )
     second = [sys.executable, "-c", program, str(tmp_path)]
     refused = subprocess.run(second, capture_output=True, text=True, timeout=120, check=False)
@@ -125,7 +125,7 @@ def test_trials_can_be_raised_and_not_lowered(tracks: Dataset, tmp_path: Path) -
     ledger = new_ledger(tmp_path, tracks)
     ledger.extend(7)
     ledger.close()
-    again = Ledger.open(Place(str(tmp_path)), "study", url=None)
+    again = Ledger.open(Location(str(tmp_path)), "study", url=None)
     assert again.config.trials == 7
     with pytest.raises(StudyError, match="can only raise"):
         again.extend(6)
@@ -138,10 +138,10 @@ def test_the_ledger_may_lie_in_a_database(tracks: Dataset, tmp_path: Path) -> No
     url = f"sqlite:///{tmp_path}/study.db"
     config = small_config(tracks)
     split = splits.random_split(tracks, seed=0, folds=1, validation=0.25, duplicates=[])
-    ledger = Ledger.create(Place(str(tmp_path / "studies")), "study", config=config, split=split, url=url)
+    ledger = Ledger.create(Location(str(tmp_path / "studies")), "study", config=config, split=split, url=url)
     ledger.report(begin(ledger), epoch=1, loss=0.5)
     ledger.close()
-    [trial] = Ledger.open(Place(str(tmp_path / "studies")), "study", url=url).unfinished()
+    [trial] = Ledger.open(Location(str(tmp_path / "studies")), "study", url=url).unfinished()
     assert trial.intermediate_values == {1: 0.5}
     assert not (tmp_path / "studies" / "study" / "journal.log").exists()
 
@@ -150,9 +150,9 @@ def test_the_latest_study_is_the_one_worked_on_last(tracks: Dataset, tmp_path: P
     for moment, name in ((100, "b"), (200, "a")):
         new_ledger(tmp_path, tracks, name).close()
         os.utime(tmp_path / name / "lock", (moment, moment))
-    assert latest_study(Place(str(tmp_path))) == "a"
+    assert latest_study(Location(str(tmp_path))) == "a"
     with pytest.raises(StudyError, match="no study"):
-        latest_study(Place(str(tmp_path / "nowhere")))
+        latest_study(Location(str(tmp_path / "nowhere")))
 
 
 def test_a_draw_that_was_cut_short_is_completed(tracks: Dataset, tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_a_draw_that_was_cut_short_is_completed(tracks: Dataset, tmp_path: Path)
     ledger = new_ledger(tmp_path, tracks)
     ledger.study.ask()
     ledger.close()
-    again = Ledger.open(Place(str(tmp_path)), "study", url=None)
+    again = Ledger.open(Location(str(tmp_path)), "study", url=None)
     again.complete_draws(SAMPLER, SPACE)
     [trial] = again.unfinished()
     assert set(trial.params) == set(SPACE)
@@ -182,7 +182,7 @@ def test_a_study_that_died_with_its_last_word_is_gone_on_with(tracks: Dataset, t
     entries = journal.read_text().splitlines(keepends=True)
     assert "data_digest" in entries[-1]  # the configuration
     journal.write_text("".join(entries[:-1]))
-    again = Ledger.open(Place(str(tmp_path)), "study", url=None)
+    again = Ledger.open(Location(str(tmp_path)), "study", url=None)
     assert again.config == ledger.config
     again.close()
 
@@ -199,10 +199,10 @@ def test_an_entry_that_was_cut_short_is_taken_away(tracks: Dataset, tmp_path: Pa
     ledger.close()
     with (tmp_path / "study" / "journal.log").open("ab") as journal:
         journal.write(b'{"op_code":8,"worker_id":"x","trial_i')  # what a full disk leaves
-    again = Ledger.open(Place(str(tmp_path)), "study", url=None)
+    again = Ledger.open(Location(str(tmp_path)), "study", url=None)
     again.report(number, epoch=1, loss=0.5)
     again.close()
-    assert Ledger.open(Place(str(tmp_path)), "study", url=None).unfinished()[0].intermediate_values == {1: 0.5}
+    assert Ledger.open(Location(str(tmp_path)), "study", url=None).unfinished()[0].intermediate_values == {1: 0.5}
 
 
 def test_a_locked_journal_is_waited_for(tracks: Dataset, tmp_path: Path) -> None:
@@ -244,11 +244,11 @@ def test_a_study_of_a_database_belongs_to_one_folder(tracks: Dataset, tmp_path: 
     assert ledger.in_database
     (tmp_path / "yours" / "study").mkdir(parents=True)
     with pytest.raises(StudyError, match="was never begun there"):
-        Ledger.open(Place(str(tmp_path / "yours")), "study", url=url)
+        Ledger.open(Location(str(tmp_path / "yours")), "study", url=url)
     ledger.close()
     with pytest.raises(StudyError, match="give its --study-url"):
-        Ledger.open(Place(str(tmp_path / "mine")), "study", url=None)
-    assert Ledger.open(Place(str(tmp_path / "mine")), "study", url=url).id == ledger.id
+        Ledger.open(Location(str(tmp_path / "mine")), "study", url=None)
+    assert Ledger.open(Location(str(tmp_path / "mine")), "study", url=url).id == ledger.id
 
 
 @pytest.mark.parametrize("url", ["team", "sqlite:////nowhere/team.db", "mysql+pymysql://user:word@127.0.0.1:9/team"])
@@ -256,14 +256,14 @@ def test_a_database_that_cannot_be_used_is_refused(tracks: Dataset, tmp_path: Pa
     with pytest.raises(StudyError, match="database of --study-url cannot be used"):
         new_ledger(tmp_path / "studies", tracks, url=url)
     with pytest.raises(StudyError, match="no study"):
-        latest_study(Place(str(tmp_path / "studies")))
+        latest_study(Location(str(tmp_path / "studies")))
 
 
 def test_a_start_that_was_refused_is_not_the_study_worked_on_last(tracks: Dataset, tmp_path: Path) -> None:
     new_ledger(tmp_path, tracks, "autumn").close()
     (tmp_path / "spring").mkdir()
     (tmp_path / "spring" / "lock").touch()
-    assert latest_study(Place(str(tmp_path))) == "autumn"
+    assert latest_study(Location(str(tmp_path))) == "autumn"
 
 
 def test_foreign_files_among_the_states_do_no_harm(tracks: Dataset, tmp_path: Path) -> None:
@@ -297,7 +297,7 @@ def test_a_lock_that_a_killed_driver_left_is_not_waited_for(tracks: Dataset, tmp
     new_ledger(tmp_path, tracks).close()
     (tmp_path / "study" / "journal.log.lock").touch()
     started = time.monotonic()
-    Ledger.open(Place(str(tmp_path)), "study", url=None)
+    Ledger.open(Location(str(tmp_path)), "study", url=None)
     assert time.monotonic() - started < 10  # Optuna would wait for 30 s
 
 

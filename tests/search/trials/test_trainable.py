@@ -7,7 +7,7 @@ import torch
 from raygenre.data.dataset import Dataset
 from raygenre.search.space.space import Setting
 from raygenre.search.trials.trainable import OBJECTIVE, Plan, Tracks, start, summary, train
-from raygenre.system.location import Place
+from raygenre.system.location import Location
 from raygenre.training import checkpoint
 from raygenre.training.loop import EpochMetrics
 
@@ -22,7 +22,7 @@ def shared(tracks: Dataset, folds: int = 2) -> Tracks:
 
 
 def run(tracks: Tracks, folder: Path, epochs: int = 3) -> list[dict[str, float]]:
-    return list(train(start(PLAN, SETTING, tracks, seed=1), tracks, epochs=epochs, place=Place(str(folder))))
+    return list(train(start(PLAN, SETTING, tracks, seed=1), tracks, epochs=epochs, place=Location(str(folder))))
 
 
 def timeless(rows: list[dict[str, float]]) -> list[dict[str, float]]:
@@ -39,7 +39,7 @@ def test_a_trial_goes_on_from_its_folder_and_tells_the_epochs_before_again(track
 
 def test_the_state_is_there_before_an_epoch_is_told(tracks: Dataset, tmp_path: Path) -> None:
     data = shared(tracks)
-    rows = train(start(PLAN, SETTING, data, seed=1), data, epochs=3, place=Place(str(tmp_path)))
+    rows = train(start(PLAN, SETTING, data, seed=1), data, epochs=3, place=Location(str(tmp_path)))
     assert next(rows)["epoch"] == 1
     assert checkpoint.latest(tmp_path) == tmp_path / "epoch-0001"
 
@@ -51,7 +51,7 @@ def test_the_state_keeps_the_predictions_of_the_best_epoch(tracks: Dataset, tmp_
     best: list[torch.Tensor] = []
     members = start(PLAN, spoiled, data, seed=1)
     rows = []
-    for row in train(members, data, epochs=4, place=Place(str(folder))):
+    for row in train(members, data, epochs=4, place=Location(str(folder))):
         rows.append(row)
         if row["validation_loss"] == row[OBJECTIVE]:
             best = [member.validation_logits for member in members if member.validation_logits is not None]
@@ -62,8 +62,8 @@ def test_the_state_keeps_the_predictions_of_the_best_epoch(tracks: Dataset, tmp_
     assert torch.equal(logits, torch.cat(best))
     assert labels.tolist() == [tracks.labels[i] for _, validation in data.folds for i in validation]
 
-    list(train(start(PLAN, spoiled, data, seed=1), data, epochs=3, place=Place(str(tmp_path / "halves"))))
-    list(train(start(PLAN, spoiled, data, seed=1), data, epochs=4, place=Place(str(tmp_path / "halves"))))
+    list(train(start(PLAN, spoiled, data, seed=1), data, epochs=3, place=Location(str(tmp_path / "halves"))))
+    list(train(start(PLAN, spoiled, data, seed=1), data, epochs=4, place=Location(str(tmp_path / "halves"))))
     resumed = checkpoint.latest(tmp_path / "halves")
     assert resumed is not None
     assert torch.equal(checkpoint.validation_logits(resumed, tracks.labels)[0], logits)
