@@ -13,7 +13,8 @@ from raygenre.cli.render import render
 from raygenre.cli.rerun import rerun
 from raygenre.cli.rollback import rollback
 from raygenre.cli.sync import sync
+from raygenre.cli.tune import tune
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
-for _command in (predict, evaluate, render, download, sync, models, compare, promote, rollback, rerun, dashboard):
+for _command in (tune, predict, evaluate, render, download, sync, models, compare, promote, rollback, rerun, dashboard):
     app.command()(_command)

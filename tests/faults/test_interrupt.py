@@ -26,7 +26,7 @@ def test_ctrl_c_ends_the_only_driver_cleanly_and_says_how_to_go_on(driver: Drive
     driver.wait_for_epochs(1)
     refused = call("--storage", str(driver.storage), "--resume", "--study", STUDY)
     assert refused.exit_code == 2
-    assert f"another driver (process {driver.pid}) works on the study {STUDY}" in " ".join(refused.stdout.split())
+    assert f"another driver (process {driver.pid}) works on the study {STUDY}" in " ".join(refused.stderr.split())
 
     driver.wait_for_epochs(3)
     driver.interrupt()

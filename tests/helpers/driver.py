@@ -21,8 +21,8 @@ from typer.testing import CliRunner, Result
 
 from raygenre.search.space.config import Resources
 from raygenre.search.study.create_or_load import ID
-from raygenre.search.trials.finalists import RERUNS
-from raygenre.search.trials.recorder import METRICS
+from raygenre.search.trials.finalists import REPEATS
+from raygenre.search.trials.trial_result import METRICS
 from raygenre.system.storage import resolve
 from raygenre.tracking.mlflow_writer import KEY
 from raygenre.tracking.server import Server
@@ -148,8 +148,8 @@ class Driver:
         assert all(sorted(trial.intermediate_values) == all_epochs for trial in trials)
         runs = self.runs()
         names = [run.info.run_name for run in runs]
-        # The search's, the trials', that of the finalists, those of their re-runs, and that of the final training.
-        assert len(names) == len(set(names)) == 1 + self.trials + 1 + RERUNS + 1, names
+        # The search's, the trials', that of the finalists, those of their repeats, and that of the final training.
+        assert len(names) == len(set(names)) == 1 + self.trials + 1 + REPEATS + 1, names
         assert {run.info.status for run in runs} == {"FINISHED"}
         of_trials = [run.info.run_id for run in runs if run.data.tags["role"] == "trial"]
         assert sorted(of_trials) == sorted(map(str, self.run_ids()))
@@ -190,16 +190,16 @@ class Driver:
 
 @cache
 def script() -> dict[str, Any]:
-    """The script's names, and what it calls, imported by the first who asks."""
-    importlib.import_module("raygenre.cli.tune")
+    """Return the script's names; imports everything that the command needs."""
+    importlib.import_module("raygenre.cli.tune_run")
     return runpy.run_path(str(SCRIPT))
 
 
 def call(*arguments: str) -> Result:
-    """Call the script in this process and without a cluster: for what it refuses before it trains."""
+    """Call the script in this process without a cluster: for errors before the first training."""
     app = typer.Typer()
-    app.command()(script()["main"])
+    app.command()(script()["tune"])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("raygenre.cli.tune.connect", lambda address: "no cluster")
-        patch.setattr("raygenre.cli.tune.resources", lambda *_, private: Resources(1, 0))
+        patch.setattr("raygenre.cli.tune_run.connect", lambda address: "no cluster")
+        patch.setattr("raygenre.cli.tune_run.resources", lambda *_, private: Resources(1, 0))
         return CliRunner().invoke(app, arguments)

@@ -107,7 +107,7 @@ def test_a_search_with_a_wrong_password_ends_at_its_start(
     refused = (
         "there is no such user, or the password is another (401); set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING"
     )
-    assert f"error: MLflow cannot be used at {team.mlflow.uri}: {refused}" in result.stdout
+    assert f"error: MLflow cannot be used at {team.mlflow.uri}: {refused}" in result.stderr
     assert "trial 0" not in result.stdout
     assert "an0ther-pass-word" not in result.output
     assert time.monotonic() - began < 120

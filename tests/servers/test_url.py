@@ -121,7 +121,7 @@ def test_what_a_search_in_a_store_needs_is_said_at_its_start(
     place = ["--data", str(tracks_folder), "--tracking-uri", team.mlflow.uri, "--trials", "1"]
     result = call("--storage", url, *place, *given)
     assert result.exit_code == 2, result.output
-    assert message in result.stdout
+    assert message in result.stderr
     assert not [key for key in keys(team) if "/other" in key]
 
 

@@ -20,7 +20,7 @@ from raygenre.registry.promotion_lock import LockLostError
 from raygenre.search.space.config import Resources
 from raygenre.search.study.ledger import CHECKPOINT, RUN
 from raygenre.search.tracking_session import tracking_session
-from raygenre.search.trials.recorder import METRICS
+from raygenre.search.trials.trial_result import METRICS
 from raygenre.spectrogram.image import write_png
 from raygenre.tracking.server import Server
 from raygenre.tracking.tracker import Tracker
@@ -69,7 +69,7 @@ def test_the_classifier_knows_which_tracks_it_was_trained_and_tested_on(finished
 def test_the_classifier_is_calibrated_on_what_the_winners_reruns_had_not_seen(finished: FinishedSearch) -> None:
     candidate, dataset = finished.outcome.candidate, finished.dataset
     held_out = [
-        checkpoint.validation_logits(max(place.folder.glob("epoch-*")), dataset.labels) for place in candidate.reruns
+        checkpoint.validation_logits(max(place.folder.glob("epoch-*")), dataset.labels) for place in candidate.repeats
     ]
     logits, labels = (torch.cat(parts) for parts in zip(*held_out, strict=True))
     # Two folds share the training tracks, and each of two re-runs validates on both.
@@ -110,15 +110,18 @@ def test_finalists_and_the_final_training_say_where_their_states_are(finished: F
     finalists = children(finished, group.info.run_id, "finalist")
     [final] = children(finished, parent_run(finished), "final")
     candidate = finished.outcome.candidate
-    assert [run.data.tags[CHECKPOINT] for run in finalists] == [str(place) for place in candidate.reruns]
-    assert final.data.tags[CHECKPOINT] == str(candidate.final.place)
+    assert [run.data.tags[CHECKPOINT] for run in finalists] == [str(place) for place in candidate.repeats]
+    assert final.data.tags[CHECKPOINT] == str(candidate.final.location)
     assert all(checkpoint.latest(Path(run.data.tags[CHECKPOINT])) for run in [*finalists, final])
 
 
 def test_how_much_the_best_trial_owes_to_luck_is_printed_and_kept(finished: FinishedSearch) -> None:
     [best] = finished.outcome.candidate.finalists
     assert best.optimism == pytest.approx(sum(best.losses) / 2 - best.search_loss)
-    assert f"{best.search_loss:.3f} there and has {best.loss:.3f}" in finished.printed
+    assert (
+        f"loss {best.loss:.3f} ± {best.spread:.3f} on new seeds, {best.search_loss:.3f} in the search"
+        in finished.printed
+    )
     client = Server(finished.storage).client
     assert float(client.get_run(parent_run(finished)).data.tags["optimism"]) == best.optimism
     table = pd.read_csv(client.download_artifacts(parent_run(finished), "finalists.csv"))
@@ -284,5 +287,7 @@ def test_no_pickle_lies_between_trial_and_endpoint(finished: FinishedSearch) -> 
     assert all((finished.ledger.folder / "tune") in path.parents for path in pickled)
     artifacts = list((finished.storage.root / "artifacts").rglob("*"))
     assert not [path for path in artifacts if path.suffix in (".pkl", ".pickle", ".pt", ".pth")]
-    about = json.loads((finished.outcome.candidate.final.place.folder / "classifier" / "classifier.json").read_text())
+    about = json.loads(
+        (finished.outcome.candidate.final.location.folder / "classifier" / "classifier.json").read_text()
+    )
     assert about["genres"] == list(finished.dataset.genres)

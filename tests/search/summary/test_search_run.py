@@ -22,8 +22,8 @@ from raygenre.search.summary import description
 from raygenre.search.summary.figures import TITLES
 from raygenre.search.summary.search_run import NOTE, trials_csv
 from raygenre.search.trials.finalists import Finalist
-from raygenre.search.trials.recorder import GONE, METRICS, TrialRecorder
-from raygenre.search.trials.trial_config import trial_config
+from raygenre.search.trials.recorder import GONE, TrialRecorder
+from raygenre.search.trials.trial_config import TrialConfig
 from raygenre.system import code_version
 from raygenre.system import hardware as machine
 from raygenre.system.storage import resolve
@@ -31,6 +31,7 @@ from raygenre.tracking.server import Server
 from raygenre.tracking.tracker import Tracker
 from tests.conftest import FinishedSearch, new_ledger, small_config
 from tests.helpers.storages import empty_storage
+from tests.helpers.trials import epoch_report
 
 
 @pytest.fixture(scope="module")
@@ -177,16 +178,14 @@ def test_a_trials_run_ends_as_the_trial_did(tracks: Dataset, tmp_path: Path) -> 
     draw = sampler("random", seed=0, trials=9)
     ends = [("FINISHED", "complete"), ("FINISHED", "complete"), ("FINISHED", "pruned"), ("FAILED", "fail")]
     for number, epochs in enumerate((2, 2, 1, 1, 1)):
-        config = trial_config(ledger, ledger.begin(draw, ledger.config.distributions))
-        told = Told(config)
-        recorder.on_trial_start(0, [], told)  # type: ignore[arg-type]
+        trial = TuneTrial(TrialConfig.of(ledger, ledger.begin(draw, ledger.config.distributions)))
+        recorder.on_trial_start(0, [], trial)  # type: ignore[arg-type]
         for epoch in range(1, epochs + 1):
             ledger.state_place(number).folder.mkdir(parents=True, exist_ok=True)
-            row = dict.fromkeys(METRICS, 1.0 - number / 10) | {"epoch": epoch}
-            recorder.on_trial_result(0, [], told, row)  # type: ignore[arg-type]
+            recorder.on_trial_result(0, [], trial, epoch_report(epoch, 1.0 - number / 10))  # type: ignore[arg-type]
         if number < len(ends):
             ledger.finish(number, failure="loss is nan in epoch 2" if number == 3 else None)
-            recorder.on_trial_complete(0, [], told)  # type: ignore[arg-type]
+            recorder.on_trial_complete(0, [], trial)  # type: ignore[arg-type]
     recorder.interrupt()
     assert tracker.drain(60)
     note_run_ids(ledger, tracker)
@@ -206,9 +205,10 @@ def test_a_trial_whose_worker_died_before_it_trained_holds_nothing_up(tracks: Da
     tracker = Tracker(empty_storage(tmp_path), ledger.folder, ledger.id)
     search = tracker.start("search", "search")
     recorder = TrialRecorder(ledger, tracker, search)
-    config = trial_config(ledger, ledger.begin(sampler("random", seed=0, trials=9), ledger.config.distributions))
+    frozen = ledger.begin(sampler("random", seed=0, trials=9), ledger.config.distributions)
+    trial = TuneTrial(TrialConfig.of(ledger, frozen))
     ledger.finish(0, failure="its worker died")
-    recorder.on_trial_error(0, [], Told(config))  # type: ignore[arg-type]  # and on_trial_start was never called
+    recorder.on_trial_error(0, [], trial)  # type: ignore[arg-type]  # and on_trial_start was never called
     assert tracker.drain(60), tracker.trouble
     note_run_ids(ledger, tracker)
     tracker.close()
@@ -218,8 +218,8 @@ def test_a_trial_whose_worker_died_before_it_trained_holds_nothing_up(tracks: Da
     assert run.data.tags["mlflow.parentRunId"] == tracker.run_id(search)
 
 
-class Told:
-    """A trial of Ray Tune, as far as the recorder looks at one."""
+class TuneTrial:
+    """A trial of Ray Tune, with the attribute that the recorder uses."""
 
-    def __init__(self, config: dict[str, object]) -> None:
-        self.config = config
+    def __init__(self, config: TrialConfig) -> None:
+        self.config = config.to_dict()
