@@ -29,10 +29,10 @@ def tune(
     ] = DEFAULT.data,
     study: Annotated[str, typer.Option(help="Name of the study (default: date and time).")] = DEFAULT.study,
     trials: Annotated[
-        int, typer.Option(help="Settings to try; 0: 20, or 8 on synthetic tracks.", min=0)
+        int, typer.Option(help="Settings to try (default: 20, or 8 on synthetic tracks).", show_default=False)
     ] = DEFAULT.trials,
     epochs: Annotated[
-        int, typer.Option(help="Most epochs of a trial; 0: 40, or 8 on synthetic tracks.", min=0)
+        int, typer.Option(help="Most epochs per trial (default: 40, or 8 on synthetic tracks).", show_default=False)
     ] = DEFAULT.epochs,
     seed: Annotated[int, typer.Option(help="Seed of the split, the sampler and all trainings.")] = DEFAULT.seed,
     split: Annotated[SplitName, typer.Option(help="Draw the split at random, or read it from lists.")] = DEFAULT.split,
@@ -50,7 +50,7 @@ def tune(
         bool, typer.Option("--keep-duplicates", help="Allow copies of a recording on both sides of the split.")
     ] = DEFAULT.keep_duplicates,
     sampler: Annotated[
-        SamplerName | Literal["auto"], typer.Option(help="How Optuna chooses settings.")
+        Literal["auto", SamplerName], typer.Option(help="How Optuna chooses settings.")
     ] = DEFAULT.sampler,
     scheduler: Annotated[
         SchedulerName, typer.Option(help="Rule that stops bad trials early, or none.")
@@ -71,7 +71,7 @@ def tune(
         Path | None, typer.Option(help="Repeat the search of a run.yaml; other options override it.")
     ] = DEFAULT.config,
     batch_size: Annotated[
-        int, typer.Option(help="Tracks per step; 0: 16, or 4 on synthetic tracks.", min=0)
+        int, typer.Option(help="Tracks per step (default: 16, or 4 on synthetic tracks).", show_default=False)
     ] = DEFAULT.batch_size,
     augmentation: Annotated[
         AugmentationName, typer.Option(help="erasing: blank random rectangles.")
@@ -81,7 +81,7 @@ def tune(
         float | None, typer.Option(help="GPUs per trial, also fractions (default: 1 if there is a GPU).")
     ] = DEFAULT.gpus_per_trial,
     max_concurrent: Annotated[
-        int, typer.Option(help="Most trials at the same time; 0: as many as fit.")
+        int, typer.Option(help="Most trials at the same time (default: as many as fit).", show_default=False)
     ] = DEFAULT.max_concurrent,
     address: Annotated[
         str | None, typer.Option(help="Address of a Ray cluster (default: a private one on this machine).")
@@ -93,7 +93,10 @@ def tune(
     tracking_uri: TrackingUriOption = DEFAULT.tracking_uri,
     resume: Annotated[bool, typer.Option("--resume", help="Resume --study, or the latest study.")] = DEFAULT.resume,
     top_k: Annotated[
-        int, typer.Option(help="Best settings to repeat on new seeds; 0: 3, or 2 on synthetic tracks.", min=0)
+        int,
+        typer.Option(
+            help="Best settings to repeat on new seeds (default: 3, or 2 on synthetic tracks).", show_default=False
+        ),
     ] = DEFAULT.top_k,
     promote: Annotated[
         bool | None, typer.Option(help="Always or never make the winner the champion (default: if it is better).")

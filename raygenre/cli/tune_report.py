@@ -33,8 +33,9 @@ def print_plan(ledger: Ledger, allowed: Resources, phases: Phases) -> None:
         f"{len(fold.train)} training, {len(fold.validation)} validation and {len(split.test)} test tracks"
         + (f" in the first of {folds} folds" if folds > 1 else ""),
     )
-    gpus = f"{allowed.gpus:g} GPUs" if allowed.gpus else "no GPU"
-    phases.info("trial", f"{allowed.cpus:g} CPUs and {gpus} each")
+    phases.info(
+        "resources", f"per trial {allowed.cpus:g} CPU and {f'{allowed.gpus:g} GPU' if allowed.gpus else 'no GPU'}"
+    )
 
 
 def print_result(outcome: Outcome, ledger: Ledger, storage: Storage, phases: Phases, *, seconds: float) -> None:

@@ -32,7 +32,7 @@ class Options:
     validation: float = 0.2
     duplicates: Path | None = None
     keep_duplicates: bool = False
-    sampler: SamplerName | Literal["auto"] = "auto"
+    sampler: Literal["auto", SamplerName] = "auto"
     scheduler: SchedulerName = "asha"
     space: Path | None = None
     search_width: bool = False
