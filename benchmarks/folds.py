@@ -27,7 +27,7 @@ from raygenre.data import dataset as data_sets
 from raygenre.data import splits
 from raygenre.model.network import ModelConfig
 from raygenre.search.space.samplers import sampler
-from raygenre.search.space.space import space
+from raygenre.search.space.space import default_space
 from raygenre.system import storage
 from raygenre.training.loop import Member, TrainingConfig, fit, standardised
 
@@ -84,7 +84,7 @@ def main(
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=sampler("random", seed=0, trials=settings))
-    drawn = [study.ask(space(epochs)).params for _ in range(settings)]
+    drawn = [study.ask(default_space(epochs)).params for _ in range(settings)]
     tasks = [(data, drawn[i], fold, i, epochs) for i in range(settings) for fold in range(FOLDS)]
     tasks += [(data, drawn[i], 0, 1000 + i, epochs) for i in range(settings)]
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:

@@ -103,10 +103,10 @@ def our_search(folder: Path, uri: str, *, trials: int, epochs: int, seconds: flo
         phases=Phases(Console(file=Watched(), width=200)),
         trainable=functools.partial(sleeping, seconds=seconds),
     )
-    delivered = tracker.drain(5 if uri == AWAY else 60)
+    delivered = tracker.flush(5 if uri == AWAY else 60)
     took = time.perf_counter() - started
     if delivered == (uri == AWAY):
-        raise RuntimeError(f"MLflow is {'not' if uri == AWAY else ''} away: {tracker.trouble}")
+        raise RuntimeError(f"MLflow is {'not' if uri == AWAY else ''} away: {tracker.unreachable_reason}")
     tracker.close()
     ledger.close()
     return took, [memory[len(memory) // 5], memory[-1]]

@@ -13,12 +13,12 @@ from rich.table import Table
 
 from raygenre.search.space.choices import SAMPLERS
 from raygenre.search.space.samplers import SamplerName, sampler
-from raygenre.search.space.space import space
+from raygenre.search.space.space import default_space
 
 SEEDS = 12
 BUDGETS = (8, 20, 60)  # trials, all of them complete
 NOISE = 0.02  # standard deviation of a loss over a training's seed
-SPACE = space(40)
+SPACE = default_space(40)
 LOW = {"dropout": 0.0, "learning_rate": 2e-4, "decay": 0.1 / 40}
 HIGH = {"dropout": 0.5, "learning_rate": 5e-3, "decay": 9 / 40}
 

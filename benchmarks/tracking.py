@@ -77,8 +77,8 @@ def tell(folder: Path, uri: str, trials: int, epochs: int) -> None:
             tracker.log(run, {name: row[name] for name in NAMES}, step=int(row["epoch"]))
         tracker.end(run, "FINISHED")
     tracker.end(parent, "FINISHED")
-    if not tracker.drain(60):
-        raise RuntimeError(f"MLflow does not take it: {tracker.trouble}")
+    if not tracker.flush(60):
+        raise RuntimeError(f"MLflow does not take it: {tracker.unreachable_reason}")
     tracker.close()
 
 

@@ -1,7 +1,6 @@
 """`raygenre sync`: deliver what searches could not tell MLflow while it was away."""
 
 from io import BytesIO
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -50,7 +49,7 @@ def sync(
 
 def _waiting(where: Storage, study: str) -> dict[str, int]:
     """How many entries wait in each study, or in one; that which was worked on last comes last."""
-    from raygenre.search.study.backend import StudyError
+    from raygenre.search.study.backend import StudyError, last_used
     from raygenre.tracking import spool
     from raygenre.tracking.tracker import SPOOL
 
@@ -59,18 +58,13 @@ def _waiting(where: Storage, study: str) -> dict[str, int]:
     if study and study not in names:
         raise StudyError(f"there is no study {study} in {where.studies}; known: {', '.join(names) or 'none'}")
     if not where.url:
-        names.sort(key=lambda name: _worked_on(where.studies.folder / name))
+        names.sort(key=lambda name: last_used(where.studies.folder / name))
     for name in [study] if study else names:
         place = where.studies / name
         if SPOOL in place.files():
-            entries = spool.waiting(BytesIO(place.read(SPOOL)))
+            entries = spool.count_waiting(BytesIO(place.read(SPOOL)))
             found |= {name: entries} if entries else {}
     return found
-
-
-def _worked_on(folder: Path) -> float:
-    lock = folder / "lock"
-    return lock.stat().st_mtime if lock.exists() else 0
 
 
 def _deliver(where: Storage, name: str, study_url: str | None) -> str:
@@ -84,15 +78,15 @@ def _deliver(where: Storage, name: str, study_url: str | None) -> str:
     try:
         tracker = Tracker(where, ledger.folder, ledger.id)
         try:
-            delivered = tracker.drain(PATIENCE)
+            delivered = tracker.flush(PATIENCE)
             note_run_ids(ledger, tracker)
             if not delivered:
                 raise TrackingUnreachableError(
-                    f"MLflow at {tracker.uri} is away ({tracker.trouble}); {tracker.waiting} entries wait on"
+                    f"MLflow at {tracker.uri} is away ({tracker.unreachable_reason}); {tracker.waiting} entries wait on"
                 )
             return f", {tracker.refused} refused and kept next to {tracker.spool}" if tracker.refused else ""
         finally:
             tracker.close()
-            ledger.keep()
+            ledger.save()
     finally:
         ledger.close()

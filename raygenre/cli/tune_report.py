@@ -26,7 +26,7 @@ def print_plan(ledger: Ledger, allowed: Resources, phases: Phases) -> None:
     config, split = ledger.config, ledger.split
     fold, folds = split.folds[0], len(split.folds)
     searched = ", ".join(name.replace("_", " ") for name in config.distributions)
-    phases.info("study", f"{ledger.name}, in {ledger.place}")
+    phases.info("study", f"{ledger.name}, in {ledger.location}")
     phases.info("search", f"{searched}; sampler {config.sampler}, scheduler {config.scheduler}")
     phases.info(
         "split",

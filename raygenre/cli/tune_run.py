@@ -21,7 +21,7 @@ from raygenre.search.resolve import check_unchanged
 from raygenre.search.resolve import resolve as resolve_search
 from raygenre.search.space import config_file
 from raygenre.search.space.config import Resources
-from raygenre.search.study.backend import check_name, latest_study, trouble
+from raygenre.search.study.backend import check_name, latest_study, storage_error_text
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.trials.cluster import RayError, connect, resources
 from raygenre.search.trials.phases import Phases
@@ -59,7 +59,7 @@ def run_tune(options: Options, console: Console, *, started: float) -> None:
         if isinstance(error, TrackingError):
             message = f"MLflow at {session.storage.server}: {reason(error)}"
         elif isinstance(error, OptunaError):
-            message = f"the study cannot be written: {trouble(error)}"
+            message = f"the study cannot be written: {storage_error_text(error)}"
         if session.ledger and isinstance(error, _RESUMABLE):
             message += f"\nEverything so far is saved. Fix the error, then resume with:\n  {session.resume}"
         fail(message)

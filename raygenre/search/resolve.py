@@ -13,9 +13,9 @@ from raygenre.data.dataset import Dataset
 from raygenre.search.options import OptionError, Options
 from raygenre.search.space import space_file
 from raygenre.search.space.config import SearchConfig
-from raygenre.search.space.objectives import several
-from raygenre.search.space.samplers import automatic
-from raygenre.search.space.space import WIDTHS, Entry, SpaceError, default_entries, searched
+from raygenre.search.space.objectives import is_multi_objective
+from raygenre.search.space.samplers import choose_sampler
+from raygenre.search.space.space import WIDTHS, Entry, SpaceError, default_entries, to_distributions
 from raygenre.search.space.start_points import parse
 from raygenre.search.study.backend import StudyError
 from raygenre.search.study.ledger import Ledger
@@ -59,15 +59,15 @@ def resolve(
         space = SMALL_NETWORK | space
         network = ", ".join(f"{name.replace('_', ' ')} {space[name]}" for name in SMALL_NETWORK)
         notes["network"] = f"{network} (defaults for synthetic tracks; --space overrides them)"
-    distributions = searched(default_entries(size["epochs"]) | space)
+    distributions = to_distributions(default_entries(size["epochs"]) | space)
     objectives = _objectives(chosen("objectives"))
     scheduler = chosen("scheduler")
-    if several(objectives) and "scheduler" not in options.given and scheduler != "none":
+    if is_multi_objective(objectives) and "scheduler" not in options.given and scheduler != "none":
         scheduler = "none"
         notes["scheduler"] = "none, since Optuna takes no intermediate values with several objectives"
     sampler = chosen("sampler")
     if sampler == "auto":
-        sampler, reason = automatic(
+        sampler, reason = choose_sampler(
             trials=size["trials"], scheduler=scheduler, space=distributions, objectives=objectives
         )
         notes["sampler"] = f"{sampler}: {reason}"

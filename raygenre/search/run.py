@@ -8,10 +8,10 @@ import ray
 from raygenre.data.dataset import Dataset
 from raygenre.data.splits import indices
 from raygenre.search.space.config import Resources
-from raygenre.search.space.objectives import several
+from raygenre.search.space.objectives import is_multi_objective
 from raygenre.search.study.backend import StudyError
 from raygenre.search.study.ledger import Ledger
-from raygenre.search.study.throughput import timed
+from raygenre.search.study.throughput import measure_throughput
 from raygenre.search.summary import pareto_front
 from raygenre.search.summary.search_run import SearchRunLogger
 from raygenre.search.trials.final_training import FinalTraining, TrainingFailedError, final_epochs, train_final
@@ -71,14 +71,17 @@ def _search(
         objectives=tuple(config.objectives),
     )
     parent = record.run
-    with phases.phase("trials", f"{config.trials} of up to {config.epochs} epochs", bar=False), timed(ledger):
+    with (
+        phases.phase("trials", f"{config.trials} of up to {config.epochs} epochs", bar=False),
+        measure_throughput(ledger),
+    ):
         run_trials(ledger, plan, tracks, resources=resources, tracker=tracker, parent=parent, phases=phases)
     repeats = Repeats(ledger, plan, tracks, resources=resources, tracker=tracker, parent=parent)
     settings = len(ledger.top(config.top_k))
     with phases.phase("repeats", f"the best {settings} settings, {REPEATS} new seeds each") as phase:
         repeats.start()
         record.trials()  # draws figures for seconds, while the repeats train
-        if several(config.objectives):
+        if is_multi_objective(config.objectives):
             pareto_front.record(ledger, tracker, parent)
             phases.console.print(pareto_front.table(ledger))
         finalists = _finish(repeats, phase, phases)

@@ -23,9 +23,12 @@ def tracking_session(ledger: Ledger, storage: Storage, console: Console) -> Iter
     """
     tracker = Tracker(storage, ledger.folder, ledger.id)
     try:
-        if tracker.trouble:
-            _print(console, f"MLflow at {tracker.uri} is away ({tracker.trouble}): the search goes on without it, and "
-                            f"what it is to know waits in {tracker.spool}")  # fmt: skip
+        if tracker.unreachable_reason:
+            _print(
+                console,
+                f"MLflow at {tracker.uri} is unreachable ({tracker.unreachable_reason}). The search continues; "
+                f"updates are queued in {tracker.spool} and uploaded when it is back.",
+            )
         try:
             yield tracker
         except TrackingAddressError:  # nothing was begun
@@ -35,7 +38,7 @@ def tracking_session(ledger: Ledger, storage: Storage, console: Console) -> Iter
             with suppress(OSError):  # a full disk may be the error; the next driver closes what stays open
                 # When MLflow is missed, the trainings have ended well: the registry alone is still to come.
                 _end_all(tracker, ledger, "FINISHED" if away else _status(error))
-                tracker.drain(0 if away else None)
+                tracker.flush(0 if away else None)
                 note_run_ids(ledger, tracker)
             if away:
                 raise TrackingUnreachableError(f"{error}\n{_kept(tracker, ledger, storage)}") from error
@@ -43,13 +46,13 @@ def tracking_session(ledger: Ledger, storage: Storage, console: Console) -> Iter
             raise
         for run in tracker.open_runs():  # of a driver that was killed in a training that is no longer needed
             tracker.end(run, "KILLED")
-        tracker.drain()
+        tracker.flush()
         note_run_ids(ledger, tracker)
         _say_what_is_left(tracker, ledger, storage, console)
     finally:
         tracker.close()
         with suppress(OSError):  # which may be the error; what is missing there is found again in what is
-            ledger.keep()
+            ledger.save()
 
 
 def _status(error: BaseException) -> Status:
@@ -59,16 +62,17 @@ def _status(error: BaseException) -> Status:
 def _end_all(tracker: Tracker, ledger: Ledger, status: Status) -> None:
     search = tracker.key("search", ledger.name)
     below = [run for run in tracker.open_runs() if run != search]
-    for run in [*below, *([search] if tracker.knows(search) else [])]:
+    for run in [*below, *([search] if tracker.has_run(search) else [])]:
         tracker.end(run, status)
 
 
 def _say_what_is_left(tracker: Tracker, ledger: Ledger, storage: Storage, console: Console) -> None:
     if tracker.waiting:
-        _print(console, f"MLflow at {tracker.uri} is away ({tracker.trouble}).\n{_kept(tracker, ledger, storage)}")
+        reason = tracker.unreachable_reason
+        _print(console, f"MLflow at {tracker.uri} is unreachable ({reason}).\n{_kept(tracker, ledger, storage)}")
     if tracker.refused:
-        _print(console, f"MLflow refused {tracker.refused} entries; they are kept with its reasons, next to "
-                        f"{tracker.spool}")  # fmt: skip
+        _print(console, f"MLflow rejected {tracker.refused} updates; they are saved, with the reasons, in "
+                        f"{tracker.refused_path}")  # fmt: skip
 
 
 def _kept(tracker: Tracker, ledger: Ledger, storage: Storage) -> str:
@@ -76,9 +80,9 @@ def _kept(tracker: Tracker, ledger: Ledger, storage: Storage) -> str:
     place = f"--storage {shlex.quote(str(storage))} --tracking-uri {shlex.quote(tracker.uri)}"
     place += " --study-url URL" if ledger.in_database else ""
     return (
-        f"Nothing is lost: the study is in {ledger.place}, and {tracker.waiting} entries for MLflow are in "
-        f"{tracker.spool.name} there. When MLflow is back,\n  raygenre sync {place} --study {ledger.name}\n"
-        "delivers them; the search with --resume does so too, and goes on with what is missing."
+        f"Nothing is lost: the study is in {ledger.location}, with {tracker.waiting} queued updates for MLflow in "
+        f"{tracker.spool.name}. When MLflow is back, upload them with\n  raygenre sync {place} --study {ledger.name}\n"
+        "or run the search again with --resume, which uploads them and does what is left to do."
     )
 
 

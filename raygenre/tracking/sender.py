@@ -1,92 +1,90 @@
-"""The courier: one thread that carries what is in the spool to MLflow, while the search goes on.
+"""A background thread that uploads the spool's updates to MLflow.
 
-It goes out once a second, waits ever longer while MLflow is away, and never gives up. Nothing of the search waits for
-it, but for two bounded times: a moment at the start, in which a wrong address shows, and `drain` at the end.
+It sends once a second, backs off exponentially while MLflow is unreachable, and retries until it is stopped. The
+search waits for it only for a limited time: in `start` and `create_run_now`, which report a wrong address, and in
+`flush` at the end.
 """
 
 import threading
 import time
 from contextlib import ExitStack
 
-from raygenre.system.storage import Storage
-from raygenre.tracking.mlflow_writer import Delivery
+from raygenre.tracking.mlflow_writer import MlflowWriter
 from raygenre.tracking.server import Server, TrackingAddressError, meaning, no_retries, reason, unauthenticated
 from raygenre.tracking.spool import Spool, SpoolClosedError
 
-BATCH_SECONDS = 1.0  # s between two rounds
-LONGEST_PAUSE = 10.0  # s between two tries while MLflow is away
-_HURRIED_PAUSE = 1.0  # s between two tries while `drain` waits
-_BACKLOG = 1000  # entries; with more of them the courier does not rest
-_FIRST_PAUSE = 0.25  # s after the first try that failed, doubled after each further one
+SEND_INTERVAL = 1.0  # s
+MAX_BACKOFF = 10.0  # s between two attempts while MLflow is unreachable
+_MAX_FLUSH_BACKOFF = 1.0  # s, the same while `flush` waits
+_MIN_BACKOFF = 0.25  # s before the first retry, doubled for each further one
+_BACKLOG = 1000  # updates; with more of them waiting, the next batch follows at once
 
 
 class Sender:
-    """Carries one spool, from `begin` to `end`."""
+    """Uploads one spool, from `start` to `stop`."""
 
-    def __init__(self, storage: Storage, spool: Spool) -> None:
-        self._place = storage.server
-        self._server = Server(storage)
+    def __init__(self, server: Server, spool: Spool) -> None:
+        self._server = server
         self._spool = spool
-        self._delivery = Delivery(self._server, spool)
-        self._met = any(run.id for run in spool.runs.values())  # by a driver before this one
+        self._writer = MlflowWriter(server, spool)
+        self._reached_before = any(run.id for run in spool.runs.values())  # by an earlier driver
         self._error: Exception | None = None
-        self._tried = threading.Event()
+        self._attempted = threading.Event()
         self._wake = threading.Event()
-        self._hurried = False
-        self._ended = False
+        self._flushing = False
+        self._stopped = False
         self._settings = ExitStack()
-        self._thread = threading.Thread(target=self._work, name="mlflow-courier", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="mlflow-sender", daemon=True)
 
-    def begin(self, patience: float) -> None:
-        """Start, and wait at most `patience` s for the server's first word.
+    def start(self, timeout: float) -> None:
+        """Start the thread, and wait at most `timeout` s for the first attempt.
 
         Raises:
-            TrackingAddressError: there was never an MLflow that could be used, or it does not know the user; not if it
-                is only away.
+            TrackingAddressError: the address is wrong, or the login failed. An unreachable server is no error.
         """
         self._settings.enter_context(no_retries())
         self._thread.start()
-        self._tried.wait(patience)
+        self._attempted.wait(timeout)
         try:
             self._check()
         except TrackingAddressError:
-            self.end()
+            self.stop()
             raise
 
-    def introduce(self, run: str, patience: float) -> None:
-        """Have a run made at once where MLflow answers, while somebody is there to hear that it may not be.
+    def create_run_now(self, run: str, timeout: float) -> None:
+        """Wait at most `timeout` s until a reachable MLflow has created a run, so that missing permission shows early.
 
         Raises:
-            TrackingAddressError: it may not.
+            TrackingAddressError: MLflow does not let the user create it.
         """
         self._wake.set()
-        until = time.monotonic() + patience
-        while not self._spool.runs[run].id and not self.trouble and time.monotonic() < until:
+        deadline = time.monotonic() + timeout
+        while not self._spool.runs[run].id and not self.unreachable_reason and time.monotonic() < deadline:
             time.sleep(0.01)
         self._check()
 
     @property
-    def trouble(self) -> str:
-        """Why MLflow is away; empty while it answers."""
+    def unreachable_reason(self) -> str:
+        """Why MLflow is unreachable; empty while it is reachable."""
         if self._error:
             return reason(self._error)
-        return "" if self._tried.is_set() else "no answer yet"
+        return "" if self._attempted.is_set() else "no answer yet"
 
-    def drain(self, patience: float) -> bool:
-        """Wait until MLflow has everything, at most `patience` s without any progress; return whether it has."""
-        self._hurried = True
+    def flush(self, timeout: float) -> bool:
+        """Wait until MLflow has every update, at most `timeout` s without progress; return whether it has."""
+        self._flushing = True
         self._wake.set()
-        calls, until = self._delivery.calls, time.monotonic() + patience
-        while self._spool.waiting and self._thread.is_alive() and time.monotonic() < until:
-            if self._delivery.calls != calls:
-                calls, until = self._delivery.calls, time.monotonic() + patience
+        calls, deadline = self._writer.calls, time.monotonic() + timeout
+        while self._spool.waiting and self._thread.is_alive() and time.monotonic() < deadline:
+            if self._writer.calls != calls:
+                calls, deadline = self._writer.calls, time.monotonic() + timeout
             time.sleep(0.02)
-        self._hurried = False
+        self._flushing = False
         return not self._spool.waiting
 
-    def end(self) -> None:
-        """Stop. A call that is under way may still be heard; the next driver looks after it."""
-        self._ended = True
+    def stop(self) -> None:
+        """Stop the thread. A request in progress may still succeed; the next driver checks for that."""
+        self._stopped = True
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join(0.2 if self._error else 2.0)
@@ -94,25 +92,25 @@ class Sender:
 
     def _check(self) -> None:
         error = self._error
-        if error and meaning(error) != "unreachable" and (not self._met or unauthenticated(error)):
-            raise TrackingAddressError(f"MLflow cannot be used at {self._place}: {reason(error)}") from error
+        if error and meaning(error) != "unreachable" and (not self._reached_before or unauthenticated(error)):
+            raise TrackingAddressError(f"MLflow at {self._server.address} cannot be used: {reason(error)}") from error
 
     def _work(self) -> None:
-        pause, reached = _FIRST_PAUSE, False
-        while not self._ended:
+        backoff, has_experiment = _MIN_BACKOFF, False
+        while not self._stopped:
             self._wake.clear()
-            more = False
+            continue_at_once = False
             try:
-                if not reached:
-                    reached = bool(self._server.experiment_id)
-                more = self._delivery.deliver() and (self._hurried or self._spool.waiting > _BACKLOG)
+                if not has_experiment:
+                    has_experiment = bool(self._server.experiment_id)
+                continue_at_once = self._writer.write_next() and (self._flushing or self._spool.waiting > _BACKLOG)
                 self._error = None
-                pause = _FIRST_PAUSE
+                backoff = _MIN_BACKOFF
             except SpoolClosedError:
                 return
-            except Exception as error:  # noqa: BLE001 (whatever it is, the search goes on without MLflow)
+            except Exception as error:  # noqa: BLE001 (no error of tracking may stop the search)
                 self._error = error
-                pause = min(2 * pause, _HURRIED_PAUSE if self._hurried else LONGEST_PAUSE)
-            self._tried.set()
-            if not more:
-                self._wake.wait(pause if self._error else BATCH_SECONDS)
+                backoff = min(2 * backoff, _MAX_FLUSH_BACKOFF if self._flushing else MAX_BACKOFF)
+            self._attempted.set()
+            if not continue_at_once:
+                self._wake.wait(backoff if self._error else SEND_INTERVAL)

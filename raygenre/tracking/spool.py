@@ -1,13 +1,13 @@
-"""The spool: what a search has to tell MLflow, in a file of the study's folder until it has been told.
+"""A queue on disk of updates for MLflow: a file in the study's folder, appended to and read by one driver.
 
-One JSON object a line, added at the end and never changed. `do` says what a line is:
+One JSON object a line, appended and never changed. The field `do` holds the kind of a line:
 
-    start, log, tag, inputs, file, end, reopen    entries: what is to be written into a run
-    created, delivered    notes: MLflow's id of a run, and up to which byte everything is in MLflow
-    past                  what is left of a run's lines once all is delivered
+    start, log, tag, inputs, file, end, reopen    an update: something to write into a run
+    created, delivered    a note: MLflow's id of a run; the byte up to which MLflow has every update
+    past                  what remains of a run's lines after everything was uploaded
 
-A line is on its way to the disk when `append` returns and survives the process; with `lasting` it survives the
-machine too. A last line that is not whole is taken away when the file is opened. Times are ms since 1970.
+When `append` returns, the line is in the operating system's cache and survives the process; with `durable` it is on
+disk and survives a crash of the machine. Opening the file drops an incomplete last line. Times are ms since 1970.
 """
 
 import json
@@ -20,24 +20,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-Entry = dict[str, Any]
+Update = dict[str, Any]
 
 _NOTES = ("created", "delivered", "past")
-_WINDOW = 1 << 18  # bytes that are read at once, some thousand values
+_READ_BYTES = 1 << 18  # bytes read at once: some thousand values
 
 
 class SpoolClosedError(RuntimeError):
-    """The spool was closed; nothing more may be written to it."""
+    """The spool is closed and takes no more updates."""
 
 
 @dataclass
 class SpooledRun:
-    """What was said of a run so far.
+    """State of one run, as recorded in the spool.
 
     Attributes:
-        id: MLflow's; empty before the run was made there.
-        status: `RUNNING`, or how it ended.
-        steps: that values were logged at. Values logged together are told apart from others by the first of them.
+        id: MLflow's run id; empty until MLflow has created the run.
+        status: `RUNNING`, or the status the run ended with.
+        steps: steps of the logged values. Values logged together are filed under the name of the first one.
     """
 
     id: str = ""
@@ -46,14 +46,14 @@ class SpooledRun:
 
 
 class Spool:
-    """One study's spool, open for one driver; its methods may be called from several threads.
+    """The spool of one study, open in one driver. Thread-safe.
 
     Attributes:
-        path: of the file.
-        fresh: whether nothing was in it when it was opened.
+        path: path of the file.
+        is_new: whether the file was empty when it was opened.
         runs: every run, by our own key.
-        waiting: number of entries that MLflow does not have yet.
-        refused: number of entries that MLflow would not have, since the spool was opened.
+        waiting: number of updates that MLflow does not have yet.
+        refused: number of updates that MLflow rejected since the spool was opened.
     """
 
     def __init__(self, path: Path) -> None:
@@ -61,25 +61,30 @@ class Spool:
         self.runs: dict[str, SpooledRun] = {}
         self.waiting = 0
         self.refused = 0
-        self._arrived: deque[tuple[str, str]] = deque()
+        self._new_ids: deque[tuple[str, str]] = deque()
         self._lock = threading.RLock()
-        self._delivered = 0  # byte up to which everything is delivered
+        self._delivered = 0  # byte up to which MLflow has everything
         self._end = 0
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         self._read()
-        self.fresh = self._end == 0
-        if self.fresh:
-            self._keep_name()
+        self.is_new = self._end == 0
+        if self.is_new:
+            self._sync_folder()
 
-    def append(self, entry: Entry, *, lasting: bool = False) -> None:
-        """Add a line.
+    @property
+    def refused_path(self) -> Path:
+        """The file next to the spool with the updates that MLflow rejected."""
+        return self.path.with_name(self.path.stem + "-refused.jsonl")
+
+    def append(self, update: Update, *, durable: bool = False) -> None:
+        """Append a line.
 
         Raises:
-            SpoolClosedError: after `close`.
-            OSError: the disk is full, or broken; the file is as it was.
+            SpoolClosedError: the spool is closed.
+            OSError: the disk is full or broken; the file is unchanged.
         """
-        line = json.dumps(entry, separators=(",", ":")).encode() + b"\n"
+        line = json.dumps(update, separators=(",", ":")).encode() + b"\n"
         with self._lock:
             if self._file < 0:
                 raise SpoolClosedError(f"{self.path} is closed")
@@ -91,16 +96,16 @@ class Spool:
                 os.ftruncate(self._file, self._end)
                 raise
             self._end += len(line)
-            self._apply(entry)
-            if lasting:
+            self._apply(update)
+            if durable:
                 os.fsync(self._file)
 
-    def take(self) -> tuple[list[tuple[int, Entry]], int]:
-        """Return the next entries to deliver, each with its place, and the byte that they reach to."""
+    def next_batch(self) -> tuple[list[tuple[int, Update]], int]:
+        """Return the next updates to upload, each with its byte offset, and the offset at which the batch ends."""
         with self._lock:
             if self._file < 0:
                 raise SpoolClosedError(f"{self.path} is closed")
-            size = _WINDOW
+            size = _READ_BYTES
             while self._delivered < self._end:
                 data = os.pread(self._file, min(size, self._end - self._delivered), self._delivered)
                 if b"\n" in data:
@@ -108,88 +113,88 @@ class Spool:
                 size *= 2
             else:
                 return [], self._end
-            entries, place = [], self._delivered
+            updates, offset = [], self._delivered
             for line in data[: data.rindex(b"\n") + 1].splitlines(keepends=True):
-                entry = json.loads(line)
-                if entry["do"] not in _NOTES:
-                    entries.append((place, entry))
-                place += len(line)
-            return entries, place
+                update = json.loads(line)
+                if update["do"] not in _NOTES:
+                    updates.append((offset, update))
+                offset += len(line)
+            return updates, offset
 
-    def delivered(self, upto: int, entries: int) -> None:
-        """Note that MLflow has everything up to a byte: so many entries more than before."""
+    def mark_delivered(self, upto: int, updates: int) -> None:
+        """Record that MLflow has everything up to the byte `upto`, which is this number of updates more."""
         with self._lock:
-            if entries:
-                self.append({"do": "delivered", "upto": upto, "entries": entries})
+            if updates:
+                self.append({"do": "delivered", "upto": upto, "entries": updates})
             else:
-                self._delivered = upto  # notes alone: passed over
+                self._delivered = upto  # only notes: skip them
 
-    def created(self, run: str, run_id: str) -> None:
-        """Note the id that MLflow gave a run."""
+    def note_run_id(self, run: str, run_id: str) -> None:
+        """Record the id that MLflow gave a run."""
         self.append({"do": "created", "run": run, "id": run_id})
 
-    def refuse(self, entry: Entry, reason: str) -> None:
-        """Put an entry that MLflow will never have aside, into a file next to the spool."""
-        with self._lock, self.path.with_name(self.path.stem + "-refused.jsonl").open("a") as file:
-            file.write(json.dumps({"reason": reason, **entry}) + "\n")
+    def set_aside(self, update: Update, reason: str) -> None:
+        """Save an update that MLflow rejected, with the reason, in `refused_path`."""
+        with self._lock, self.refused_path.open("a") as file:
+            file.write(json.dumps({"reason": reason, **update}) + "\n")
             self.refused += 1
 
-    def arrivals(self) -> list[tuple[str, str]]:
-        """Return runs with their MLflow ids, each once: those known when the spool was opened, then new ones."""
-        found = []
-        while self._arrived:
-            found.append(self._arrived.popleft())
-        return found
+    def new_run_ids(self) -> list[tuple[str, str]]:
+        """Return (run, MLflow's id) pairs that no earlier call returned, those read from the file included."""
+        pairs = []
+        while self._new_ids:
+            pairs.append(self._new_ids.popleft())
+        return pairs
 
     def close(self) -> None:
-        """Close the file; when all is delivered, keep no more of it than which runs there are."""
+        """Close the file. If MLflow has every update, first shorten the file to one line a run."""
         with self._lock:
             if self._file < 0:
                 return
             if not self.waiting and self.runs:
-                with suppress(OSError):  # a full disk keeps the file as it is
-                    self._shorten()
+                with suppress(OSError):  # a full disk: the file stays as it is
+                    self._compact()
             os.close(self._file)
             self._file = -1
 
     def _read(self) -> None:
-        """Read the whole file, line by line, up to the first line that is not whole."""
+        """Read the file up to the first incomplete line."""
         with self.path.open("rb") as file:
             for line in file:
                 try:
-                    entry = json.loads(line) if line.endswith(b"\n") else None
-                except ValueError:  # the machine went down before the disk had it
-                    entry = None
-                if entry is None:
+                    update = json.loads(line) if line.endswith(b"\n") else None
+                except ValueError:  # the machine crashed before the line was on disk
+                    update = None
+                if update is None:
                     break
                 self._end += len(line)
-                self._apply(entry)
+                self._apply(update)
         os.ftruncate(self._file, self._end)
 
-    def _apply(self, entry: Entry) -> None:
-        do = entry["do"]
+    def _apply(self, update: Update) -> None:
+        do = update["do"]
         if do == "delivered":
-            self._delivered = entry["upto"]
-            self.waiting -= entry["entries"]
+            self._delivered = update["upto"]
+            self.waiting -= update["entries"]
             return
-        run = self.runs.setdefault(entry["run"], SpooledRun())
+        run = self.runs.setdefault(update["run"], SpooledRun())
         if do == "log":
-            run.steps.setdefault(next(iter(entry["values"])), set()).add(entry["step"])
+            run.steps.setdefault(next(iter(update["values"])), set()).add(update["step"])
         elif do == "end":
-            run.status = entry["status"]
+            run.status = update["status"]
         elif do == "reopen":
             run.status = "RUNNING"
         elif do == "created":
-            run.id = entry["id"]
-            self._arrived.append((entry["run"], run.id))
+            run.id = update["id"]
+            self._new_ids.append((update["run"], run.id))
         elif do == "past":
-            run.id, run.status = entry["id"], entry["status"]
-            run.steps = {name: set(steps) for name, steps in entry["steps"].items()}
+            run.id, run.status = update["id"], update["status"]
+            run.steps = {name: set(steps) for name, steps in update["steps"].items()}
             self._delivered = self._end
-            self._arrived.append((entry["run"], run.id))
+            self._new_ids.append((update["run"], run.id))
         self.waiting += do not in _NOTES
 
-    def _shorten(self) -> None:
+    def _compact(self) -> None:
         unfinished = self.path.with_name(self.path.name + ".unfinished")
         with unfinished.open("w") as file:
             for key, run in self.runs.items():
@@ -199,25 +204,25 @@ class Spool:
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(self.path)
-        self._keep_name()
+        self._sync_folder()
 
-    def _keep_name(self) -> None:
-        """Have the file's name survive the machine: a search that found no spool would begin its runs anew."""
+    def _sync_folder(self) -> None:
+        """Write the file's directory entry to disk: without a spool, a resumed search would create its runs again."""
         folder = os.open(self.path.parent, os.O_RDONLY)
         os.fsync(folder)
         os.close(folder)
 
 
-def waiting(lines: Iterable[bytes]) -> int:
-    """Return how many entries of a spool are not delivered; `lines` is its file, read in binary."""
+def count_waiting(lines: Iterable[bytes]) -> int:
+    """Return how many updates of a spool MLflow does not have; `lines` is the file, opened in binary mode."""
     count = 0
     for line in lines:
         try:
-            entry = json.loads(line)
+            update = json.loads(line)
         except ValueError:
             break
-        if entry["do"] == "delivered":
-            count -= entry["entries"]
+        if update["do"] == "delivered":
+            count -= update["entries"]
         else:
-            count += entry["do"] not in _NOTES
+            count += update["do"] not in _NOTES
     return count

@@ -1,6 +1,6 @@
-"""How busy the driver's machine is while a search goes on, in MLflow's system metrics.
+"""Logs the utilisation of the driver's machine during a search as MLflow system metrics.
 
-On a cluster of several machines this is the one of them that the driver runs on.
+In a cluster of several machines only the driver's machine is measured.
 """
 
 import threading
@@ -10,33 +10,33 @@ from contextlib import contextmanager, suppress
 from raygenre.system import hardware
 from raygenre.tracking.tracker import Tracker
 
-EVERY = 10.0  # s between two values
-_SLOWER_AFTER = 360  # values, then twice the time between two: an hour has 360, a day 1700, a week 2700
+INTERVAL = 10.0  # s between the first values
+_VALUES_PER_INTERVAL = 360  # values until the interval doubles: an hour has 360, a day 1700, a week 2700
 
 
 @contextmanager
-def log_system_metrics(tracker: Tracker, run: str, *, every: float = EVERY) -> Iterator[None]:
-    """Within this context a thread logs how busy the machine is into a run, ever less often, and once at least."""
-    ended = threading.Event()
-    thread = threading.Thread(target=_watch, args=(tracker, run, every, ended), name="machine-watch", daemon=True)
+def log_system_metrics(tracker: Tracker, run: str, *, interval: float = INTERVAL) -> Iterator[None]:
+    """Within this context a thread logs the machine's utilisation to a run, less often over time, at least once."""
+    stopped = threading.Event()
+    thread = threading.Thread(target=_log, args=(tracker, run, interval, stopped), name="system-metrics", daemon=True)
     thread.start()
     try:
         yield
     finally:
-        ended.set()
+        stopped.set()
         thread.join()
 
 
-def pause(values: int, every: float) -> float:
-    """Return how many s to wait for the next value where there are so many."""
-    return float(every * 2 ** (values // _SLOWER_AFTER))
+def interval_after(values: int, interval: float) -> float:
+    """Return the s to wait for the next value after this number of values."""
+    return float(interval * 2 ** (values // _VALUES_PER_INTERVAL))
 
 
-def _watch(tracker: Tracker, run: str, every: float, ended: threading.Event) -> None:
-    step = max(tracker.steps(run, hardware.CPU), default=0)  # of a driver before this one
-    hardware.load()  # the first answer is of no time at all
-    with suppress(OSError):  # a full disk: the search itself says so
-        while not ended.wait(pause(step, every)):
+def _log(tracker: Tracker, run: str, interval: float, stopped: threading.Event) -> None:
+    step = max(tracker.steps(run, hardware.CPU), default=0)  # continue after an earlier driver
+    hardware.load()  # the first call covers no time and returns no useful values
+    with suppress(OSError):  # a full disk: the search itself reports it
+        while not stopped.wait(interval_after(step, interval)):
             step += 1
             tracker.log(run, hardware.load(), step=step)
         if not step:  # the search ended before its first value

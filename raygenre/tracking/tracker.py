@@ -1,8 +1,8 @@
-"""MLflow, as the search writes to it: a run for the search, a run for each trial below it.
+"""The search's interface to MLflow: a run for the search and, below it, a run for each trial.
 
-All that is said here goes into the study's spool and is carried to MLflow by a thread, so that no one waits for a
-server, and none is needed while the search goes on. A run is named by a key of our own; MLflow's id comes later. What
-was said once is not said again: a driver that goes on with a study may repeat everything.
+Every call appends to the study's spool and returns; a thread uploads the spool to MLflow, so the search never waits
+for a server and needs none while it runs. A run is identified by a key of our own, since MLflow's id comes later.
+Repeated calls have no effect, so a driver that resumes a study may log everything again.
 """
 
 import io
@@ -16,70 +16,76 @@ from typing import TYPE_CHECKING, Literal
 from raygenre.data.split_summary import Part
 from raygenre.system.storage import Storage
 from raygenre.tracking.sender import Sender
-from raygenre.tracking.server import TrackingUnreachableError
+from raygenre.tracking.server import Server, TrackingUnreachableError
 from raygenre.tracking.spool import Spool
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SPOOL = "mlflow-spool.jsonl"
-"""The spool's name in the study's folder."""
+"""Name of the spool in the study's folder."""
 
-_FIRST_WORD = 3.0  # s that a server has at the start
-_FIRST_TABLES = 60.0  # s that a database has, whose tables may have to be made
+_SERVER_TIMEOUT = 3.0  # s to wait for a server at the start
+_DATABASE_TIMEOUT = 60.0  # s to wait for a database, whose tables MLflow may have to create
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 Role = Literal["search", "trial", "finalists", "finalist", "final"]
 
 
 class Tracker:
-    """Writes the runs of one study to one experiment of one tracking server.
+    """Logs the runs of one study to one experiment of one tracking server.
 
     Attributes:
-        uri: of the tracking server, or of the database, as it may be shown.
+        uri: address of the tracking server or database, without a password.
     """
 
     def __init__(self, storage: Storage, folder: Path, study_id: str) -> None:
-        """Begin with the study of this folder and id.
+        """Open the spool in the study's folder and start uploading it.
 
         Raises:
-            TrackingAddressError: there was never an MLflow that could be used; not if it is only away.
+            TrackingAddressError: the address is wrong, or the login failed. An unreachable server is no error.
         """
-        self.uri = storage.server
         self._study_id = study_id
-        self._began = time.monotonic()
+        self._started = time.monotonic()
         self._spool = Spool(folder / SPOOL)
-        if storage.url:  # a driver whose machine is gone may have made runs that this copy does not know of
-            self._spool.fresh = False
-        self._courier = Sender(storage, self._spool)
+        if storage.url:  # a driver on another machine may have created runs that this copy of the spool lacks
+            self._spool.is_new = False
+        server = Server(storage)
+        self.uri = server.address
+        self._sender = Sender(server, self._spool)
         try:
-            self._courier.begin(_FIRST_WORD if storage.tracking_uri.startswith("http") else _FIRST_TABLES)
+            self._sender.start(_SERVER_TIMEOUT if storage.tracking_uri.startswith("http") else _DATABASE_TIMEOUT)
         except BaseException:
             self._spool.close()
             raise
 
     @property
     def spool(self) -> Path:
-        """The file in which everything waits."""
+        """The file with the queued updates."""
         return self._spool.path
 
     @property
-    def trouble(self) -> str:
-        """Why MLflow is away; empty while it answers."""
-        return self._courier.trouble
+    def refused_path(self) -> Path:
+        """The file with the updates that MLflow rejected."""
+        return self._spool.refused_path
+
+    @property
+    def unreachable_reason(self) -> str:
+        """Why MLflow is unreachable; empty while it is reachable."""
+        return self._sender.unreachable_reason
 
     @property
     def waiting(self) -> int:
-        """How many entries MLflow does not have yet."""
+        """Number of updates that MLflow does not have yet."""
         return self._spool.waiting
 
     @property
     def refused(self) -> int:
-        """How many entries MLflow would not have, of this driver's."""
+        """Number of this driver's updates that MLflow rejected."""
         return self._spool.refused
 
     def key(self, role: Role, name: str) -> str:
-        """Name a run."""
+        """Return the key of a run."""
         return f"{self._study_id}/{role}/{name}"
 
     def start(
@@ -91,14 +97,14 @@ class Tracker:
         params: Mapping[str, object] | None = None,
         tags: Mapping[str, object] | None = None,
     ) -> str:
-        """Begin a run, or go on with it, and return its key. Searched values are `params`, fixed ones are `tags`.
+        """Start or resume a run, and return its key. Searched values are `params`, fixed ones are `tags`.
 
         Raises:
-            TrackingAddressError: a run below no other may not be made, as by a user who may only read.
+            TrackingAddressError: MLflow does not let the user create a run. Checked only for runs without a parent.
         """
         run = self.key(role, name)
         if run not in self._spool.runs:
-            self._say(
+            self._queue(
                 run,
                 "start",
                 name=name,
@@ -107,93 +113,93 @@ class Tracker:
                 tags=_texts({"role": role, **(tags or {})}),
             )
         elif self._spool.runs[run].status != "RUNNING":
-            self._say(run, "reopen")
+            self._queue(run, "reopen")
         if parent is None:
-            self._courier.introduce(run, _FIRST_WORD)
+            self._sender.create_run_now(run, _SERVER_TIMEOUT)
         return run
 
     def log(self, run: str, values: Mapping[str, float], *, step: int) -> None:
-        """Log values at a step, unless the run has them; the first one is the one that MLflow's views pick."""
+        """Log values at a step, unless the run already has them. MLflow's views pick the first of the values."""
         if step not in self.steps(run, next(iter(values))):
-            self._say(run, "log", values={key: float(value) for key, value in values.items()}, step=step)
+            self._queue(run, "log", values={key: float(value) for key, value in values.items()}, step=step)
 
     def log_missing(self, run: str, rows: Iterable[Mapping[str, float]]) -> None:
-        """Log rows of values, `epoch` being their step, but for those that the run has already."""
+        """Log the rows of values that the run does not have yet; `epoch` is the step of a row."""
         for row in rows:
             self.log(run, {key: value for key, value in row.items() if key != "epoch"}, step=int(row["epoch"]))
 
-    def tag(self, run: str, tags: Mapping[str, object]) -> None:
-        """Add tags to a run."""
-        self._say(run, "tag", tags=_texts(tags))
+    def set_tags(self, run: str, tags: Mapping[str, object]) -> None:
+        """Set tags of a run."""
+        self._queue(run, "tag", tags=_texts(tags))
 
-    def inputs(self, run: str, parts: Iterable[Part]) -> None:
-        """Name the data that a run sees."""
-        self._say(run, "inputs", parts=[asdict(part) for part in parts])
+    def log_inputs(self, run: str, parts: Iterable[Part]) -> None:
+        """Log the data that a run uses as MLflow datasets."""
+        self._queue(run, "inputs", parts=[asdict(part) for part in parts])
 
     def steps(self, run: str, name: str) -> set[int]:
-        """The steps at which values were logged, told by the name of the first of them."""
+        """Return the steps of logged values; `name` is the first name of the values logged together."""
         return self._spool.runs[run].steps.get(name, set())
 
-    def text(self, run: str, text: str, file: str) -> None:
-        """Keep a text as an artifact."""
-        self.file(run, text.encode(), file)
+    def log_text(self, run: str, text: str, file: str) -> None:
+        """Log a text as an artifact."""
+        self.log_file(run, text.encode(), file)
 
-    def file(self, run: str, content: bytes, file: str) -> None:
-        """Keep bytes as an artifact."""
-        self._say(run, "file", file=file, base64=b64encode(content).decode())
+    def log_file(self, run: str, content: bytes, file: str) -> None:
+        """Log bytes as an artifact."""
+        self._queue(run, "file", file=file, base64=b64encode(content).decode())
 
-    def figure(self, run: str, figure: "Figure", file: str) -> None:
-        """Keep a figure as an artifact, a PNG."""
+    def log_figure(self, run: str, figure: "Figure", file: str) -> None:
+        """Log a figure as a PNG artifact."""
         image = io.BytesIO()
         figure.savefig(image, format="png")
-        self.file(run, image.getvalue(), file)
+        self.log_file(run, image.getvalue(), file)
 
     def end(self, run: str, status: Status, *, tags: Mapping[str, object] | None = None) -> None:
-        """End a run. What was said of it survives from now on even if the machine goes down."""
-        self._say(run, "end", lasting=True, status=status, tags=_texts(tags or {}))
+        """End a run. From now on its updates survive a crash of the machine."""
+        self._queue(run, "end", durable=True, status=status, tags=_texts(tags or {}))
 
-    def knows(self, run: str) -> bool:
-        """Whether a run was begun."""
+    def has_run(self, run: str) -> bool:
+        """Return whether a run was started."""
         return run in self._spool.runs
 
-    def ended(self, run: str) -> bool:
-        """Whether a run was ended and will not go on."""
-        known = self._spool.runs.get(run)
-        return known is not None and known.status in ("FINISHED", "FAILED")
+    def is_finished(self, run: str) -> bool:
+        """Return whether a run ended and will not be resumed."""
+        spooled = self._spool.runs.get(run)
+        return spooled is not None and spooled.status in ("FINISHED", "FAILED")
 
     def open_runs(self) -> list[str]:
-        """The runs that were not ended."""
-        return [run for run, known in self._spool.runs.items() if known.status == "RUNNING"]
+        """Return the runs that have not ended."""
+        return [run for run, spooled in self._spool.runs.items() if spooled.status == "RUNNING"]
 
     def run_id(self, run: str) -> str:
-        """MLflow's id of a run that MLflow has.
+        """Return MLflow's id of a run.
 
         Raises:
-            TrackingUnreachableError: MLflow has not got to know of it.
+            TrackingUnreachableError: MLflow has not created the run yet.
         """
-        if known := self._spool.runs[run].id:
-            return known
-        raise TrackingUnreachableError(f"MLflow at {self.uri} does not know of {run} yet")
+        if run_id := self._spool.runs[run].id:
+            return run_id
+        raise TrackingUnreachableError(f"MLflow at {self.uri} has not created the run {run} yet")
 
-    def arrivals(self) -> list[tuple[str, str]]:
-        """Runs with the ids that MLflow gave them, each once a driver."""
-        return self._spool.arrivals()
+    def new_run_ids(self) -> list[tuple[str, str]]:
+        """Return (run, MLflow's id) pairs, each once in the life of a driver."""
+        return self._spool.new_run_ids()
 
-    def drain(self, patience: float | None = None) -> bool:
-        """Wait until MLflow has everything, at most `patience` s without any progress; return whether it has.
+    def flush(self, timeout: float | None = None) -> bool:
+        """Wait until MLflow has every update, at most `timeout` s without progress; return whether it has.
 
-        By default that is a fiftieth of the time since this driver began, between 5 s and a minute.
+        The default is a fiftieth of the time since this driver started, between 5 s and a minute.
         """
-        usual = min(max((time.monotonic() - self._began) / 50, 5), 60)
-        return self._courier.drain(usual if patience is None else patience)
+        default = min(max((time.monotonic() - self._started) / 50, 5), 60)
+        return self._sender.flush(default if timeout is None else timeout)
 
     def close(self) -> None:
-        """Stop; what is not delivered is kept in the spool."""
-        self._courier.end()
+        """Stop uploading. Updates that MLflow does not have stay in the spool."""
+        self._sender.stop()
         self._spool.close()
 
-    def _say(self, run: str, do: str, *, lasting: bool = False, **content: object) -> None:
-        self._spool.append({"do": do, "run": run, "time": int(time.time() * 1000), **content}, lasting=lasting)
+    def _queue(self, run: str, do: str, *, durable: bool = False, **content: object) -> None:
+        self._spool.append({"do": do, "run": run, "time": int(time.time() * 1000), **content}, durable=durable)
 
 
 def _texts(values: Mapping[str, object]) -> dict[str, str]:

@@ -23,7 +23,7 @@ from raygenre.evaluation.version_facts import VersionFacts
 from raygenre.registry import versions as registry
 from raygenre.search.space.config import SearchConfig
 from raygenre.system.storage import Storage
-from raygenre.tracking.server import EXPERIMENT, Server
+from raygenre.tracking.server import EXPERIMENT, Server, is_missing
 
 Curve = tuple[tuple[int, float], ...]
 
@@ -32,7 +32,6 @@ _OF_THE_TRAINING = {"seed": "training seed", "epochs": "epochs trained", "parame
 _FIRST = ("test_accuracy", "test_", "best_", "validation_", "train_")  # metrics by how they begin
 _NO_CURVE = re.compile(r"(test_|compared_|system/).*|seconds|images_per_second")  # measured, but not learned
 _SHORT = 8  # characters of a run's id
-_MISSING = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
 class UnknownRunError(RaygenreError, ValueError):
@@ -179,7 +178,7 @@ def _run(client: MlflowClient, run_id: str) -> Run:
     try:
         return client.get_run(run_id)
     except MlflowException as error:
-        if error.error_code in _MISSING:
+        if is_missing(error) or error.error_code == "INVALID_PARAMETER_VALUE":  # the id is malformed
             raise UnknownRunError(f"MLflow has no run {run_id}") from error
         raise
 

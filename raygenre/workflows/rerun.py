@@ -19,11 +19,11 @@ from raygenre.data.splits import Split
 from raygenre.errors import RaygenreError
 from raygenre.search.space import config_file
 from raygenre.search.space.config import SearchConfig
-from raygenre.search.space.space import Value, checked
+from raygenre.search.space.space import Value, parse_entry
 from raygenre.search.trials.trainable import Plan, Tracks, environment_tags, make_members, merge_folds, train
 from raygenre.search.trials.trial_result import OBJECTIVE
 from raygenre.system.location import Location
-from raygenre.tracking.server import Server, TrackingError
+from raygenre.tracking.server import Server, TrackingError, is_missing
 
 Rows = list[dict[str, float]]
 """The values of each epoch, by name, with `epoch`."""
@@ -96,7 +96,7 @@ def read(server: Server, run_id: str) -> Record:
     try:
         run = client.get_run(run_id)
     except TrackingError as error:
-        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+        if not is_missing(error) and error.error_code != "INVALID_PARAMETER_VALUE":
             raise
         raise RerunError(f"there is no run {run_id}; its id is on its page in MLflow") from error
     tags, role = dict(run.data.tags), run.data.tags.get("role", "")
@@ -196,7 +196,7 @@ def largest(before: Sequence[dict[str, float]], now: Sequence[dict[str, float]])
 
 
 def _value(name: str, text: str) -> Value:
-    value = checked(name, text)
+    value = parse_entry(name, text)
     if isinstance(value, list | dict):
         raise RerunError(f"the param {name} is {text!r}, which is not a value")
     return value

@@ -175,14 +175,14 @@ def _register(
         # A resumed search with more trials may have another winner: MLflow shows the latest evaluation.
         for run, step in ((final.run, 0), (parent, len(ledger.trials))):
             tracker.log_missing(run, [{**report.numbers(), "epoch": step}])
-            tracker.figure(run, plots.confusion_figure(evaluation), "confusion.png")
-            tracker.figure(run, plots.reliability_figure(evaluation), "reliability.png")
-            tracker.text(run, tables.confusion_csv(evaluation), "confusion.csv")
-        tracker.text(final.run, tables.appraisal_json(report), evaluation_log.NUMBERS)
+            tracker.log_figure(run, plots.confusion_figure(evaluation), "confusion.png")
+            tracker.log_figure(run, plots.reliability_figure(evaluation), "reliability.png")
+            tracker.log_text(run, tables.confusion_csv(evaluation), "confusion.csv")
+        tracker.log_text(final.run, tables.appraisal_json(report), evaluation_log.NUMBERS)
         tracker.end(final.run, "FINISHED", tags=_size(classifier))
         tracker.end(parent, "FINISHED")
-        if not tracker.drain():
-            error = tracker.trouble or "the upload takes too long"  # without an error
+        if not tracker.flush():
+            error = tracker.unreachable_reason or "the upload takes too long"  # without an error
             raise TrackingUnreachableError(
                 f"MLflow at {tracker.uri} is unreachable ({error}), so the model cannot be registered"
             )
@@ -192,10 +192,10 @@ def _register(
         return version
 
     with phases.phase("registration", "upload to MLflow") as phase:
-        version: int = ledger.recall(f"{final.name}-version", register)
+        version: int = ledger.get_or_compute(f"{final.name}-version", register)
         phase.result = f"model {versions.MODEL} version {version}"
     for run in (final.run, parent):
-        if not tracker.ended(run):
+        if not tracker.is_finished(run):
             tracker.end(run, "FINISHED")
     return version, classifier, facts, evaluation
 

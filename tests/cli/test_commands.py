@@ -20,7 +20,7 @@ from raygenre.model.classifier import Classifier
 from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.registry import champion, versions
 from raygenre.search.space.samplers import sampler
-from raygenre.search.space.space import space
+from raygenre.search.space.space import default_space
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.study.mlflow_ids import trial_name
 from raygenre.spectrogram.song import read
@@ -226,7 +226,7 @@ def test_render_of_what_is_no_audio_writes_nothing(tmp_path: Path) -> None:
 def test_sync_delivers_what_a_search_without_mlflow_kept(tracks: Dataset, tmp_path: Path) -> None:
     storage = empty_storage(tmp_path)
     ledger = new_ledger(storage.studies.folder, tracks)
-    number = ledger.begin(sampler("random", seed=0, trials=3), space(2)).number
+    number = ledger.start_trial(sampler("random", seed=0, trials=3), default_space(2)).number
     tracker = Tracker(Storage(tmp_path, f"http://127.0.0.1:{free_port()}"), ledger.folder, ledger.id)
     run = tracker.start(trial_name(number), "trial")
     for epoch in (1, 2):

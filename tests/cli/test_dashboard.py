@@ -38,7 +38,7 @@ def fetch(url: str, process: subprocess.Popen[str]) -> bytes:
 def test_it_shows_a_study_while_the_search_goes_on(tracks: Dataset, tmp_path: Path) -> None:
     ledger = new_ledger(tmp_path / "studies", tracks, name="autumn")  # open, its lock held
     draw = sampler("random", seed=0, trials=9)
-    ledger.begin(draw, ledger.config.distributions)
+    ledger.start_trial(draw, ledger.config.distributions)
     port = free_port()
     process = subprocess.Popen(
         [*COMMAND, "--storage", str(tmp_path), "--port", str(port)],
@@ -51,7 +51,7 @@ def test_it_shows_a_study_while_the_search_goes_on(tracks: Dataset, tmp_path: Pa
         [study] = json.loads(fetch(f"http://127.0.0.1:{port}/api/studies", process))["study_summaries"]
         assert study["study_name"] == "autumn"
         assert b"<title>" in fetch(f"http://127.0.0.1:{port}/dashboard", process)
-        ledger.begin(draw, ledger.config.distributions)
+        ledger.start_trial(draw, ledger.config.distributions)
         about = json.loads(fetch(f"http://127.0.0.1:{port}/api/studies/{study['study_id']}", process))
         assert [trial["state"] for trial in about["trials"]] == ["Running", "Running"]
         with socket.socket() as other, pytest.raises(OSError, match="refused"):

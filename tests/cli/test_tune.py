@@ -55,9 +55,9 @@ def tuned(script: dict[str, Any], *arguments: str, storage: Path) -> Result:
         (["--data", "TRACKS", "--gpus-per-trial", "99"], "lower --gpus-per-trial"),
         (["--data", "TRACKS", "--space", "EXAMPLE", "--batch-size", "4"], "leave out --batch-size"),
         (["--data", "TRACKS", "--space", "/nowhere.yaml"], "/nowhere.yaml cannot be read (No such file"),
-        (["--data", "TRACKS", "--start", "dropout=0.9"], "dropout=0.9 lies outside the space, which has 0 to 0.5"),
-        (["--data", "TRACKS", "--objectives", "loss,latency", "--scheduler", "asha"], "say --scheduler none"),
-        (["--config", "EXAMPLE"], "line 8: dropout is not known"),
+        (["--data", "TRACKS", "--start", "dropout=0.9"], "dropout=0.9 is outside the space, which has 0 to 0.5"),
+        (["--data", "TRACKS", "--objectives", "loss,latency", "--scheduler", "asha"], "use --scheduler none"),
+        (["--config", "EXAMPLE"], "line 8: unknown name dropout"),
         (["--data", "TRACKS", "--cpus-per-trial", "0"], "cpus per trial must be positive"),
     ],
 )

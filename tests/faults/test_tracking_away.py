@@ -46,16 +46,16 @@ def test_the_embedded_database_may_be_locked(tmp_path: Path) -> None:
     storage = resolve(tmp_path)
     tracker = Tracker(storage, tmp_path / "study", "locked")
     run = tracker.start("trial", "trial")
-    assert tracker.drain(60)
+    assert tracker.flush(60)
     lock = sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None)
     lock.execute("BEGIN EXCLUSIVE")
     for step in range(1, 11):
         tracker.log(run, {"loss": 1 / step}, step=step)
-    until(lambda: tracker.trouble == "the database is locked")  # MLflow itself waits for 20 s
-    assert not tracker.drain(0)
+    until(lambda: tracker.unreachable_reason == "the database is locked")  # MLflow itself waits for 20 s
+    assert not tracker.flush(0)
     lock.rollback()
     lock.close()
-    assert tracker.drain(60)
+    assert tracker.flush(60)
     assert values(Server(storage), tracker.run_id(run), "loss") == [(step, 1 / step) for step in range(1, 11)]
     tracker.close()
 
@@ -65,7 +65,7 @@ def test_mlflow_is_away_for_the_whole_search(tmp_path: Path, tracks_folder: Path
     driver.start()
     code, printed = driver.wait(500)
     assert code == 2, printed
-    assert "is away (connection refused): the search goes on without it" in printed
+    assert "is unreachable (connection refused). The search continues; updates are queued in" in printed
     assert "raygenre sync" in printed
     assert "Traceback" not in printed
     mlflow_server.start()

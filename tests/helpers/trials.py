@@ -38,7 +38,7 @@ def search(ledger: Ledger, tracks: Dataset, storage: Path, *, most: int = 0) -> 
         parent=tracker.start("search", "search"),
         phases=Phases(Console(file=text, width=250)),
     )
-    assert tracker.drain(60)
+    assert tracker.flush(60)
     note_run_ids(ledger, tracker)
     tracker.close()
     return Server(resolve(storage)), text.getvalue()

@@ -164,7 +164,7 @@ def test_who_may_not_write_into_the_searchs_run_changes_the_champion_all_the_sam
     assert ring.tags(DRONE)["promoted"] == "true"
     text = io.StringIO()
     Console(file=text, width=300).print(decision_text(decision, DRONE))
-    assert "the run of its search does not: the user may not do that there (403)" in text.getvalue()
+    assert "the run of its search does not: permission denied (403)" in text.getvalue()
 
 
 def test_where_mlflow_goes_away_before_the_searchs_run_is_told_nobody_is_crowned(

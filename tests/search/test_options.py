@@ -55,9 +55,9 @@ def test_several_objectives_turn_the_scheduler_off(tracks: Dataset) -> None:
     config, notes = resolved(tracks, objectives="accuracy, parameters")
     assert (config.objectives, config.scheduler) == (["accuracy", "parameters"], "none")
     assert notes["scheduler"].startswith("none, since Optuna takes no intermediate values")
-    with pytest.raises(ValueError, match="say --scheduler none"):
+    with pytest.raises(ValueError, match="use --scheduler none"):
         resolved(tracks, objectives="accuracy,parameters", scheduler="asha")
-    with pytest.raises(ValueError, match="cmaes knows one objective"):
+    with pytest.raises(ValueError, match="cmaes supports one objective"):
         resolved(tracks, objectives="loss,latency", sampler="cmaes")
 
 
@@ -76,9 +76,9 @@ def test_space_width_and_starts_combine(tracks: Dataset, tmp_path: Path) -> None
         resolved(tracks, space=path, search_width=True)
     with pytest.raises(ValueError, match="leave out --batch-size"):
         resolved(tracks, space=path, batch_size=4)
-    with pytest.raises(ValueError, match=r"start dropout=0.9 lies outside the space, which has 0 to 0.5"):
+    with pytest.raises(ValueError, match=r"start dropout=0.9 is outside the space, which has 0 to 0.5"):
         resolved(tracks, start=("dropout=0.9",))
-    with pytest.raises(ValueError, match="2 start points do not fit into 1 trials"):
+    with pytest.raises(ValueError, match="2 start points need as many trials, but there are only 1"):
         resolved(tracks, start=("dropout=0.2", "dropout=0.3"), trials=1)
 
 

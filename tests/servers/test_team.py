@@ -15,8 +15,8 @@ from optuna.trial import TrialState
 from raygenre.data.dataset import Dataset
 from raygenre.registry import versions
 from raygenre.search.space.samplers import sampler
-from raygenre.search.space.space import space
-from raygenre.search.study.backend import StudyError, trouble
+from raygenre.search.space.space import default_space
+from raygenre.search.study.backend import StudyError, storage_error_text
 from raygenre.system.storage import Storage
 from raygenre.tracking.server import Server, TrackingAddressError
 from raygenre.tracking.tracker import Tracker
@@ -105,9 +105,9 @@ def test_a_search_with_a_wrong_password_ends_at_its_start(
     result = call(*place, "--trials", "1")
     assert result.exit_code == 2, result.output
     refused = (
-        "there is no such user, or the password is another (401); set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING"
+        "authentication failed (401): unknown user or wrong password; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING"
     )
-    assert f"error: MLflow cannot be used at {team.mlflow.uri}: {refused}" in result.stderr
+    assert f"error: MLflow at {team.mlflow.uri} cannot be used: {refused}" in result.stderr
     assert "trial 0" not in result.stdout
     assert "an0ther-pass-word" not in result.output
     assert time.monotonic() - began < 120
@@ -116,8 +116,8 @@ def test_a_search_with_a_wrong_password_ends_at_its_start(
 @pytest.mark.parametrize(
     ("user", "name", "message"),
     [
-        (GUEST, "127.0.0.1", "the user may not do that there (403)"),
-        (SINGER, "localhost", "it does not go by this name (403); start it with `--allowed-hosts`"),
+        (GUEST, "127.0.0.1", "permission denied (403)"),
+        (SINGER, "localhost", "the server rejected the Host header (403); start it with --allowed-hosts"),
     ],
 )
 def test_what_may_not_be_written_is_an_error_at_once(
@@ -134,7 +134,7 @@ def test_what_may_not_be_written_is_an_error_at_once(
     began = time.monotonic()
     with pytest.raises(TrackingAddressError) as caught, closing(Tracker(storage, tmp_path / "study", "refused")) as new:
         new.start("refused", "search")
-    assert f"MLflow cannot be used at {storage.tracking_uri}: {message}" in str(caught.value)
+    assert f"MLflow at {storage.tracking_uri} cannot be used: {message}" in str(caught.value)
     assert time.monotonic() - began < 10
 
 
@@ -144,7 +144,7 @@ def test_a_wrong_password_is_an_error_for_a_search_that_goes_on_too(
     storage = team.mlflow.storage(tmp_path)
     before = Tracker(storage, tmp_path / "study", "goes-on")
     before.start("goes-on", "search")
-    assert before.drain(60)
+    assert before.flush(60)
     before.close()
     become(monkeypatch, SINGER[0], "an0ther-pass-word")
     with pytest.raises(TrackingAddressError, match="401"):
@@ -166,14 +166,14 @@ def test_a_password_in_the_address_works_and_is_not_shown(
 
 def test_a_study_outlives_its_database_server(team: Team, tracks: Dataset, tmp_path: Path) -> None:
     ledger = new_ledger(tmp_path / "studies", tracks, "restarted", url=team.study_url)
-    ledger.begin(sampler("random", seed=0, trials=2, told=0), space(2))
+    ledger.start_trial(sampler("random", seed=0, trials=2, past_trials=0), default_space(2))
     team.postgres.stop()
     try:
         with pytest.raises(OptunaError) as caught:
             ledger.report(0, epoch=1, loss=1.0)
     finally:
         team.postgres.start()
-    assert "Connection refused" in trouble(caught.value)
+    assert "Connection refused" in storage_error_text(caught.value)
     for epoch in (1, 2):
         ledger.report(0, epoch=epoch, loss=1 / epoch)
     assert ledger.finish(0) == TrialState.COMPLETE

@@ -12,7 +12,7 @@ from sqlalchemy import create_engine, text
 
 from raygenre.registry import versions
 from raygenre.search.study.backend import StudyBusyError
-from raygenre.search.study.database_lock import held
+from raygenre.search.study.database_lock import study_lock
 from raygenre.system.location import Location, LocationError
 from raygenre.system.storage import Storage
 from raygenre.tracking.server import Server
@@ -108,9 +108,9 @@ def test_a_search_goes_on_when_all_its_machines_are_gone(driver: StoreDriver, te
     ("path", "options", "message"),
     [
         ("no-such-bucket/searches", ["--study-url", "DATABASE"], "there is no bucket no-such-bucket"),
-        (f"{BUCKET}/other", ["--study-url", "sqlite:///studies.db"], "has its trials and its lock in PostgreSQL"),
-        (f"{BUCKET}/other", [], "has its trials and its lock in PostgreSQL"),
-        (f"{BUCKET}/other", ["--resume"], "name the study with --study"),
+        (f"{BUCKET}/other", ["--study-url", "sqlite:///studies.db"], "needs PostgreSQL for its trials and its lock"),
+        (f"{BUCKET}/other", [], "needs PostgreSQL for its trials and its lock"),
+        (f"{BUCKET}/other", ["--resume"], "choose a study with --study"),
     ],
 )
 def test_what_a_search_in_a_store_needs_is_said_at_its_start(
@@ -131,16 +131,16 @@ def test_a_store_that_is_away_is_an_error(store: str) -> None:
 
 
 def test_a_database_lets_in_one_driver_at_a_time(database: str) -> None:
-    with held(database, "winter"), held(database, "spring"):
+    with study_lock(database, "winter"), study_lock(database, "spring"):
         with (
-            pytest.raises(StudyBusyError, match="another driver works on the study winter"),
-            held(database, "winter", patience=0),
+            pytest.raises(StudyBusyError, match="another driver is running the study winter"),
+            study_lock(database, "winter", timeout=0),
         ):
             pass
         waited: list[str] = []
 
         def wait() -> None:
-            with held(database, "winter", patience=30):
+            with study_lock(database, "winter", timeout=30):
                 waited.append("in")
 
         waiting = threading.Thread(target=wait)
@@ -151,9 +151,9 @@ def test_a_database_lets_in_one_driver_at_a_time(database: str) -> None:
 
 
 def test_a_driver_whose_connection_is_gone_keeps_nobody_out(database: str) -> None:
-    gone = held(database, "winter")
+    gone = study_lock(database, "winter")
     gone.__enter__()
     with create_engine(database).connect() as other:
         other.execute(text("select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory'"))
-    with held(database, "winter", patience=5):
+    with study_lock(database, "winter", timeout=5):
         gone.__exit__(None, None, None)

@@ -82,27 +82,27 @@ def test_a_working_copy_is_what_the_store_has(tmp_path: Path, monkeypatch: pytes
     place, store = Location(f"file://{tmp_path / 'kept'}"), tmp_path / "kept"
     folder = place.folder
     folder.mkdir(parents=True)
-    copy = WorkingCopy(place, without=("lock",))
+    copy = WorkingCopy(place, exclude=("lock",))
     for name in ("lock", "run.yaml", ".unfinished-1"):
         (folder / name).write_text(name)
     (folder / "trials").mkdir()
-    copy.keep()
+    copy.upload()
     assert [path.name for path in store.iterdir()] == ["run.yaml"]
 
     (store / "run.yaml").write_text("of another")
-    copy.keep()  # nothing has changed here
+    copy.upload()  # nothing has changed here
     assert (store / "run.yaml").read_text() == "of another"
-    copy.renew()
+    copy.download()
     assert sorted(path.name for path in folder.iterdir()) == ["lock", "run.yaml"]
     assert (folder / "run.yaml").read_text() == "of another"
     (folder / "run.yaml").write_text("ours again")
-    copy.keep()
+    copy.upload()
     assert (store / "run.yaml").read_text() == "ours again"
 
 
 def test_a_folder_is_its_own_working_copy(tmp_path: Path) -> None:
     (tmp_path / "trials").mkdir()
-    copy = WorkingCopy(Location(str(tmp_path)), without=())
-    copy.renew()
-    copy.keep()
+    copy = WorkingCopy(Location(str(tmp_path)), exclude=())
+    copy.download()
+    copy.upload()
     assert [path.name for path in tmp_path.iterdir()] == ["trials"]

@@ -5,7 +5,7 @@ import pytest
 
 from raygenre.system import hardware
 from raygenre.tracking.server import Server
-from raygenre.tracking.system_metrics import EVERY, log_system_metrics, pause
+from raygenre.tracking.system_metrics import INTERVAL, interval_after, log_system_metrics
 from raygenre.tracking.tracker import Tracker
 from tests.helpers.mlflow_server import values
 from tests.helpers.storages import empty_storage
@@ -17,7 +17,7 @@ def test_the_machines_load_is_in_mlflow_and_goes_on_with_the_next_driver(tmp_pat
     for _ in range(2):
         tracker = Tracker(storage, tmp_path / "study", "watched")
         run = tracker.start("search", "search")
-        with log_system_metrics(tracker, run, every=0.05):
+        with log_system_metrics(tracker, run, interval=0.05):
             until = time.monotonic() + 30
             wanted = 3 + max(tracker.steps(run, hardware.CPU), default=0)
             while len(tracker.steps(run, hardware.CPU)) < wanted and time.monotonic() < until:
@@ -25,7 +25,7 @@ def test_the_machines_load_is_in_mlflow_and_goes_on_with_the_next_driver(tmp_pat
         counts.append(len(tracker.steps(run, hardware.CPU)))
         time.sleep(0.2)
         assert len(tracker.steps(run, hardware.CPU)) == counts[-1]  # it ended with the context
-        assert tracker.drain(60)
+        assert tracker.flush(60)
         run_id = tracker.run_id(run)
         tracker.close()
     assert counts[1] >= counts[0] + 3 >= 6
@@ -52,7 +52,7 @@ def test_a_full_disk_ends_the_watch_and_not_the_search(tmp_path: Path, monkeypat
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(tracker, "log", full)
-    with log_system_metrics(tracker, run, every=0.01):
+    with log_system_metrics(tracker, run, interval=0.01):
         time.sleep(0.1)
     tracker.close()
 
@@ -61,6 +61,6 @@ def test_a_full_disk_ends_the_watch_and_not_the_search(tmp_path: Path, monkeypat
 def test_long_searches_have_few_values(hours: int, most: int) -> None:
     passed, count = 0.0, 0
     while passed < 3600 * hours:
-        passed += pause(count, EVERY)
+        passed += interval_after(count, INTERVAL)
         count += 1
     assert count <= most

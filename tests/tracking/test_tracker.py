@@ -13,7 +13,7 @@ import pytest
 
 from raygenre.data.split_summary import Part
 from raygenre.system.storage import Storage
-from raygenre.tracking.mlflow_writer import KEY, Delivery
+from raygenre.tracking.mlflow_writer import KEY, MlflowWriter
 from raygenre.tracking.server import Server, TrackingAddressError, no_retries
 from raygenre.tracking.spool import Spool
 from raygenre.tracking.tracker import SPOOL, Tracker
@@ -41,7 +41,7 @@ def tracker(storage: Storage, tmp_path: Path) -> Iterator[Tracker]:
 
 def delivered(tracker: Tracker, run: str) -> str:
     """MLflow's id of a run, once everything is there."""
-    assert tracker.drain(60), tracker.trouble
+    assert tracker.flush(60), tracker.unreachable_reason
     return tracker.run_id(run)
 
 
@@ -76,7 +76,7 @@ def test_data_are_named_once_however_often_it_is_said(tracker: Tracker, server: 
     ]
     run = tracker.start("search", "search")
     for _ in range(2):  # as a driver that goes on with a search does
-        tracker.inputs(run, parts)
+        tracker.log_inputs(run, parts)
         inputs = server.client.get_run(delivered(tracker, run)).inputs
         assert inputs is not None
         assert sorted((one.dataset.name, one.dataset.digest, one.tags[0].value) for one in inputs.dataset_inputs) == [
@@ -108,11 +108,11 @@ def test_a_whole_trial_takes_three_calls(storage: Storage, tmp_path: Path, monke
     for name in ("create_run", "log_batch", "set_terminated", "search_runs", "get_run", "get_metric_history"):
         counted(name)
     spool = Spool(tmp_path / SPOOL)
-    spool.fresh = True  # as for a driver that never went away
-    delivery = Delivery(server, spool)
-    delivery._there.clear()
-    assert delivery.deliver()
-    assert not delivery.deliver()
+    spool.is_new = True  # as for a driver that never went away
+    writer = MlflowWriter(server, spool)
+    writer._logged.clear()
+    assert writer.write_next()
+    assert not writer.write_next()
     assert calls == ["create_run", "log_batch", "set_terminated"]
 
 
@@ -144,7 +144,7 @@ def test_a_driver_that_died_before_it_could_write_something_down_doubles_nothing
     tracker.log_missing(run, rows[:2])
     run_id = delivered(tracker, run)
     lines = tracker.spool.read_text().splitlines(keepends=True)
-    tracker._courier.end()
+    tracker._sender.stop()
     notes = ('{"do":"created"', '{"do":"delivered"')
     kept = [line for line in lines if not line.startswith(notes)] if lost == "notes" else lines[:1]
     tracker.spool.write_text("".join(kept))
@@ -167,7 +167,7 @@ def test_an_ended_run_can_go_on(tracker: Tracker, server: Server) -> None:
     tracker.end(run, "KILLED")
     run_id = delivered(tracker, run)
     assert server.client.get_run(run_id).info.status == "KILLED"
-    assert not tracker.ended(run)
+    assert not tracker.is_finished(run)
     assert tracker.start("trial", "trial") == run
     assert delivered(tracker, run) == run_id
     assert server.client.get_run(run_id).info.status == "RUNNING"
@@ -180,8 +180,8 @@ def test_artifacts_lie_in_the_storage_and_nowhere_else(
     here = tmp_path_factory.mktemp("here")
     monkeypatch.chdir(here)
     run = tracker.start("search", "search")
-    tracker.text(run, "hello", "note.txt")
-    tracker.text(run, "below", "deep/note.txt")
+    tracker.log_text(run, "hello", "note.txt")
+    tracker.log_text(run, "below", "deep/note.txt")
     run_id = delivered(tracker, run)
     found = {
         str(path.relative_to(storage.root / "artifacts" / run_id)): path.read_text()
@@ -206,7 +206,7 @@ def test_artifacts_that_cannot_be_stored_hold_nothing_up(tracker: Tracker, serve
     run_id = delivered(tracker, run)
     (storage.root / "artifacts").mkdir(exist_ok=True)
     (storage.root / "artifacts" / run_id).write_text("a file where a folder should be")
-    tracker.text(run, "hello", "note.txt")
+    tracker.log_text(run, "hello", "note.txt")
     tracker.log(run, {"loss": 1.0}, step=1)
     assert values(server, delivered(tracker, run), "loss") == [(1, 1.0)]
     assert tracker.refused == 1
@@ -263,8 +263,8 @@ def search_without_a_server(uri: str, folder: Path) -> str:
         tracker.log(run, {"loss": 1.0}, step=step)
     tracker.end(run, "FINISHED")
     assert time.monotonic() - began < 2
-    trouble = tracker.trouble
-    assert not tracker.drain(0.1)
+    trouble = tracker.unreachable_reason
+    assert not tracker.flush(0.1)
     tracker.close()
     assert Spool(folder / "study" / SPOOL).waiting == 502
     return trouble
@@ -282,7 +282,7 @@ def test_a_server_that_never_answers_is_away(tmp_path: Path) -> None:
     assert trouble == "no answer yet"
 
 
-@pytest.mark.parametrize(("status", "trouble"), [(500, "an error of its own"), (503, "its own"), (429, "too busy")])
+@pytest.mark.parametrize(("status", "trouble"), [(500, "answers with errors"), (503, "5xx"), (429, "too busy")])
 def test_a_server_that_cannot_answer_is_away(tmp_path: Path, status: int, trouble: str) -> None:
     server = Answering(status)
     assert trouble in search_without_a_server(server.uri, tmp_path)
@@ -372,20 +372,20 @@ def test_a_server_that_goes_away_and_comes_back_gets_everything_once(
     parent = tracker.start("search", "search")
     for number in range(4):
         if number == 2:
-            assert tracker.drain(60)
+            assert tracker.flush(60)
             front.close()
         run = tracker.start(f"trial-{number}", "trial", parent=parent, params={"dropout": number})
         for step in range(1, 21):
             tracker.log(run, {"loss": 1 / step, "rate": 0.1}, step=step)
         tracker.end(run, "FINISHED")
-    tracker.text(parent, "hello", "note.txt")
-    tracker.inputs(parent, [Part("songs", "/songs", "training", "a" * 64, {"bells": 3})])
+    tracker.log_text(parent, "hello", "note.txt")
+    tracker.log_inputs(parent, [Part("songs", "/songs", "training", "a" * 64, {"bells": 3})])
     tracker.end(parent, "FINISHED")
-    assert not tracker.drain(1)
-    assert tracker.trouble == "connection refused"
+    assert not tracker.flush(1)
+    assert tracker.unreachable_reason == "connection refused"
     front = Front(mlflow_server, port=front.port)
-    assert tracker.drain(60), tracker.trouble
-    assert not tracker.trouble
+    assert tracker.flush(60), tracker.unreachable_reason
+    assert not tracker.unreachable_reason
     tracker.close()
     front.close()
     server = Server(mlflow_server.storage(tmp_path))
@@ -411,12 +411,12 @@ def test_calls_that_are_heard_and_not_answered_double_nothing(
     run = tracker.start("trial", "trial", params={"dropout": 0.5})
     rows = [{"loss": 1 / epoch, "rate": 0.1, "epoch": epoch} for epoch in range(1, 11)]
     tracker.log_missing(run, rows[:5])
-    assert tracker.drain(60), tracker.trouble
+    assert tracker.flush(60), tracker.unreachable_reason
     for timer in losing.late:
         timer.join()
     tracker.log_missing(run, rows)
     tracker.end(run, "FINISHED")
-    assert tracker.drain(60), tracker.trouble
+    assert tracker.flush(60), tracker.unreachable_reason
     run_id = tracker.run_id(run)
     tracker.close()
     losing.close()

@@ -271,7 +271,7 @@ def test_a_run_that_a_killed_driver_left_is_closed_by_the_next(tracks: Dataset, 
     ledger = new_ledger(storage.studies.folder, tracks)
     killed = Tracker(storage, ledger.folder, ledger.id)
     killed.start("final-0001-9", "final", parent=killed.start(ledger.name, "search"))
-    assert killed.drain(60)
+    assert killed.flush(60)
     killed.close()
     with tracking_session(ledger, storage, Console(quiet=True)) as tracker:
         tracker.end(tracker.start(ledger.name, "search"), "FINISHED")

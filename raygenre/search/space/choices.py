@@ -1,7 +1,9 @@
-"""The names that a search's options may take. Imports no library, so commands can show their help at once."""
+"""The names that a search's options may take, and the error for options that do not fit. Imports no large library."""
 
 from collections.abc import Iterable
 from typing import Literal, get_args
+
+from raygenre.errors import RaygenreError
 
 SamplerName = Literal["tpe", "gp", "random", "cmaes"]
 SchedulerName = Literal["asha", "median", "none"]
@@ -14,7 +16,11 @@ SPLITS: tuple[SplitName, ...] = get_args(SplitName)
 OBJECTIVES: tuple[ObjectiveName, ...] = get_args(ObjectiveName)
 
 
+class ConfigError(RaygenreError, ValueError):
+    """An option of a search is invalid, or does not fit the others."""
+
+
 def alternatives(names: Iterable[object]) -> str:
-    """Return names for a sentence, such as `tpe, gp or random`."""
+    """Join names for a sentence, as in `tpe, gp or random`."""
     *others, last = map(str, names)
     return f"{', '.join(others)} or {last}" if others else last

@@ -1,4 +1,4 @@
-"""What a search was asked to do; resolved once, written into the study, and read from there on resume."""
+"""Configuration of a search: resolved once, stored in the study, and read from there when the search resumes."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -6,12 +6,22 @@ from typing import Self
 
 from optuna.distributions import BaseDistribution
 
-from raygenre.search.space import objectives as objective_names
-from raygenre.search.space.choices import SCHEDULERS, SPLITS
+from raygenre.search.space.choices import SCHEDULERS, SPLITS, ConfigError, alternatives
 from raygenre.search.space.choices import SchedulerName as SchedulerName
 from raygenre.search.space.choices import SplitName as SplitName
+from raygenre.search.space.objectives import check_objectives
 from raygenre.search.space.samplers import SamplerName, check_sampler
-from raygenre.search.space.space import Entry, Setting, Value, checked, default_entries, fixed, nearest, searched
+from raygenre.search.space.space import (
+    Entry,
+    Setting,
+    SpaceError,
+    Value,
+    default_entries,
+    fixed_values,
+    nearest_point,
+    parse_entry,
+    to_distributions,
+)
 from raygenre.search.space.start_points import complete
 from raygenre.training.choices import AugmentationName as AugmentationName
 from raygenre.training.choices import PrecisionName as PrecisionName
@@ -19,24 +29,24 @@ from raygenre.training.choices import PrecisionName as PrecisionName
 
 @dataclass(frozen=True)
 class SearchConfig:
-    """A search, but for where it runs and what it is kept in.
+    """Everything about a search except where it runs and where its results are stored.
 
     Attributes:
         data: path of the data folder, or None for the synthetic tracks.
-        data_digest: SHA-256 of the data set, see `Dataset.digest`.
+        data_digest: SHA-256 of the dataset, see `Dataset.digest`.
         split: `random` or `lists`.
-        trials: settings to try.
-        epochs: at most, a trial.
-        seed: of the split, the sampler and every training.
-        folds: 1 for a hold-out.
-        validation: share of the training part that a hold-out takes.
-        top_k: settings that are trained again on new seeds.
+        trials: number of trials.
+        epochs: maximum number of epochs of a trial.
+        seed: seed of the split, the sampler and every training.
+        folds: number of cross-validation folds; 1 for a hold-out.
+        validation: share of the training part that a hold-out uses for validation.
+        top_k: number of best settings that are trained again on new seeds.
         sampler, scheduler: how settings are chosen, and whether trials are stopped early.
-        batch_size, augmentation: see `TrainingConfig`; of every setting, unless the space has them.
-        space: what is searched otherwise than by default, see `raygenre.search.space`.
-        starts: points to try first; without any, the setting that the project began with.
-        objectives: what is sought, see `raygenre.search.space.objectives`.
-        split_lists, duplicates, keep_duplicates: where the split was drawn from.
+        batch_size, augmentation: see `TrainingConfig`; for every setting, unless the space includes them.
+        space: entries that differ from the default space, see `raygenre.search.space.space`.
+        starts: points to try first; without any, the project's original setting.
+        objectives: what the search optimises, see `raygenre.search.space.objectives`.
+        split_lists, duplicates, keep_duplicates: how the split was made.
     """
 
     data: str | None
@@ -62,53 +72,53 @@ class SearchConfig:
     def __post_init__(self) -> None:
         for name in ("trials", "epochs", "folds", "top_k", "batch_size"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
         if self.top_k > self.trials:
-            raise ValueError(f"top_k is {self.top_k}, but there are only {self.trials} trials")
+            raise ConfigError(f"top_k is {self.top_k}, but there are only {self.trials} trials")
         if self.seed < 0:
-            raise ValueError(f"seed must not be negative, but is {self.seed}")
+            raise ConfigError(f"seed must be at least 0, not {self.seed}")
         if not 0 < self.validation < 1:
-            raise ValueError(f"validation must be between 0 and 1, not {self.validation}")
-        for name, known in (("scheduler", SCHEDULERS), ("split", SPLITS)):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} must be one of {', '.join(known)}, not {getattr(self, name)!r}")
+            raise ConfigError(f"validation must be between 0 and 1, not {self.validation}")
+        for name, choices in (("scheduler", SCHEDULERS), ("split", SPLITS)):
+            if getattr(self, name) not in choices:
+                raise ConfigError(f"{name} must be {alternatives(choices)}, not {getattr(self, name)!r}")
         for name, entry in self.space.items():
-            checked(name, entry)
+            parse_entry(name, entry)
         if not self.distributions:
-            raise ValueError("the space has fixed values alone; search at least one of them")
-        objective_names.check(self.objectives, scheduler=self.scheduler)
+            raise SpaceError("the space has only fixed values; give at least one of them a range or choices")
+        check_objectives(self.objectives, scheduler=self.scheduler)
         check_sampler(self.sampler, self.distributions, self.objectives)
         if len(self.starts) > self.trials:
-            raise ValueError(f"{len(self.starts)} start points do not fit into {self.trials} trials")
+            raise ConfigError(f"{len(self.starts)} start points need as many trials, but there are only {self.trials}")
         for point in self.starts:
             complete(point, self.distributions, usual={}, fixed=self.fixed)
 
     @property
     def entries(self) -> dict[str, Entry]:
-        """The whole space: an entry for whatever is searched or fixed otherwise than in `Setting`'s defaults."""
+        """The whole space: entries for values that are searched, or fixed at other values than `Setting`'s defaults."""
         usual: dict[str, Entry] = {"batch_size": self.batch_size, "augmentation": self.augmentation}
         return default_entries(self.epochs) | usual | self.space
 
     @property
     def distributions(self) -> dict[str, BaseDistribution]:
-        """What is searched."""
-        return searched(self.entries)
+        """Distributions of the searched values."""
+        return to_distributions(self.entries)
 
     @property
     def fixed(self) -> dict[str, Value]:
-        """The values of a setting that are not searched."""
-        everything = vars(Setting()) | fixed(self.entries)
-        return {name: value for name, value in everything.items() if name not in self.distributions}
+        """Values of a setting that are not searched."""
+        values = vars(Setting()) | fixed_values(self.entries)
+        return {name: value for name, value in values.items() if name not in self.distributions}
 
     @property
     def first_points(self) -> list[dict[str, Value]]:
-        """The points of the space that are tried before the sampler chooses any."""
+        """Points of the space that are tried before the sampler chooses any."""
         space = self.distributions
-        usual = nearest(space, Setting(batch_size=self.batch_size, augmentation=self.augmentation))
+        usual = nearest_point(space, Setting(batch_size=self.batch_size, augmentation=self.augmentation))
         return [complete(point, space, usual=usual, fixed=self.fixed) for point in self.starts or [{}]]
 
     def setting(self, params: dict[str, Value]) -> Setting:
-        """Return the whole setting of a trial whose searched values these are."""
+        """Return the setting of a trial with these searched values."""
         return Setting(**{**self.fixed, **params})  # type: ignore[arg-type]
 
     def to_json(self) -> str:
@@ -121,12 +131,12 @@ class SearchConfig:
 
 @dataclass(frozen=True)
 class Resources:
-    """What each training may use.
+    """CPUs and GPUs for the trainings.
 
     Attributes:
-        cpus, gpus: per trial; fractions share a core or a card.
-        max_concurrent: trials at once; 0 for as many as fit.
-        final_cpus: of the final training, which runs alone; 0 for as many as a trial has.
+        cpus, gpus: per trial; with fractions, trials share a core or a GPU.
+        max_concurrent: maximum number of concurrent trials; 0 for as many as fit.
+        final_cpus: CPUs of the final training, which runs alone; 0 for as many as a trial has.
     """
 
     cpus: float
@@ -136,8 +146,8 @@ class Resources:
 
     def __post_init__(self) -> None:
         if self.cpus <= 0:
-            raise ValueError(f"cpus per trial must be positive, not {self.cpus}")
+            raise ConfigError(f"cpus per trial must be positive, not {self.cpus}")
         if self.gpus < 0:
-            raise ValueError(f"gpus per trial must not be negative, but is {self.gpus}")
+            raise ConfigError(f"gpus per trial must be at least 0, not {self.gpus}")
         if self.max_concurrent < 0:
-            raise ValueError(f"max_concurrent must not be negative, but is {self.max_concurrent}")
+            raise ConfigError(f"max_concurrent must be at least 0, not {self.max_concurrent}")

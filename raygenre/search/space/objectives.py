@@ -1,8 +1,9 @@
-"""What a search seeks: the validation loss alone, or a trade between quality and what the network costs.
+"""The objectives of a search: the validation loss alone, or a trade-off between quality and the network's cost.
 
-Names: `loss`, the lowest validation loss, mean over folds; `accuracy`, the validation accuracy at that epoch;
-`parameters`, the number of trained parameters; `latency`, ms to classify one track on one CPU thread of the trial's
-worker, the median of several. With several objectives Optuna takes no intermediate values, so no trial is stopped.
+`loss` is the lowest validation loss, averaged over folds; `accuracy` the validation accuracy at that epoch;
+`parameters` the number of trainable parameters; `latency` the median time, in ms, to classify one track on one CPU
+thread of the trial's worker. Optuna has no intermediate values for several objectives, so such a search stops no trial
+early.
 """
 
 import copy
@@ -17,52 +18,56 @@ from optuna.study import StudyDirection
 from raygenre.model import network as networks
 from raygenre.model.inference import predict_logits
 from raygenre.model.network import GenreCNN
-from raygenre.search.space.choices import OBJECTIVES
+from raygenre.search.space.choices import OBJECTIVES, ConfigError, alternatives
 from raygenre.spectrogram.levels import COLUMNS, N_MELS
 
 DIRECTIONS: dict[str, StudyDirection] = {
     name: StudyDirection.MAXIMIZE if name == "accuracy" else StudyDirection.MINIMIZE for name in OBJECTIVES
 }
 UNITS: dict[str, str] = {name: " ms" if name == "latency" else "" for name in OBJECTIVES}
-PREFIX = "objective_"  # of the values in what a trial reports with its last epoch, and of its metrics in MLflow
+PREFIX = "objective_"  # of the objectives' names in a trial's last report and in MLflow's metrics
 _QUALITY = ("loss", "accuracy")
-_TIMES, _WARM_UP = 15, 3  # measurements of the latency; the first ones, which also allocate, do not count
+_RUNS, _WARM_UP_RUNS = 15, 3  # of the latency measurement; warm-up runs, which also allocate memory, do not count
 
 
-def check(names: Sequence[str], *, scheduler: str) -> None:
-    """Refuse objectives that are no trade, and a scheduler for several.
+def check_objectives(names: Sequence[str], *, scheduler: str) -> None:
+    """Check a search's objectives, and that its scheduler supports them.
 
     Raises:
-        ValueError: the message says what is possible.
+        ConfigError: unknown, repeated or unsuitable objectives, or a scheduler for several objectives.
     """
     for name in names:
         if name not in OBJECTIVES:
-            raise ValueError(f"objectives must be of {', '.join(OBJECTIVES)}, not {name!r}")
+            raise ConfigError(f"an objective must be {alternatives(OBJECTIVES)}, not {name!r}")
     if len(set(names)) < len(names):
-        raise ValueError(f"objectives are named once each, not {', '.join(names)}")
-    if not several(names):
+        raise ConfigError(f"objectives must differ, not {', '.join(names)}")
+    if not is_multi_objective(names):
         if list(names) != ["loss"]:
-            raise ValueError(f"one objective alone is loss, not {', '.join(names) or 'none'}")
+            raise ConfigError(f"a single objective must be loss, not {', '.join(names) or 'none'}")
         return
     if names[0] not in _QUALITY or any(name in _QUALITY for name in names[1:]):
-        raise ValueError(
-            f"several objectives begin with loss or accuracy and go on with parameters, latency or both, "
+        raise ConfigError(
+            "several objectives must start with loss or accuracy, followed by parameters, latency or both, "
             f"not {', '.join(names)}"
         )
     if scheduler != "none":
-        raise ValueError(
-            "a search for several objectives stops no trial early, since Optuna takes no intermediate values there; "
-            "say --scheduler none, or name one objective"
+        raise ConfigError(
+            "a search with several objectives cannot stop trials early, since Optuna has no intermediate values for "
+            "them; use --scheduler none or a single objective"
         )
 
 
-def several(names: Sequence[str]) -> bool:
-    """Whether there is more than one objective."""
+def is_multi_objective(names: Sequence[str]) -> bool:
+    """Return whether there is more than one objective."""
     return len(names) > 1
 
 
 def measure(names: Sequence[str], model: GenreCNN, rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Return the objectives' values of a trained network with the epochs of its training, keyed for a report."""
+    """Return the values of the objectives for a trained network, keyed by prefixed name.
+
+    Args:
+        rows: metrics of each epoch of its training.
+    """
     best = min(rows, key=lambda row: row["validation_loss"])
     values: dict[str, float] = {}
     for name in names:
@@ -78,17 +83,17 @@ def measure(names: Sequence[str], model: GenreCNN, rows: Sequence[Mapping[str, f
 
 
 def latency(model: GenreCNN) -> float:
-    """ms to classify one track on one thread of this process's CPU, the median of several measurements."""
+    """Measure the time to classify one track on one CPU thread of this process; return the median in ms."""
     network = copy.deepcopy(model).cpu()
     silence = np.zeros((1, N_MELS, COLUMNS), dtype=np.uint8)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     times = []
     try:
-        for _ in range(_WARM_UP + _TIMES):
-            began = time.perf_counter()
+        for _ in range(_WARM_UP_RUNS + _RUNS):
+            started = time.perf_counter()
             predict_logits(network, silence)
-            times.append(1000 * (time.perf_counter() - began))
+            times.append(1000 * (time.perf_counter() - started))
     finally:
         torch.set_num_threads(threads)
-    return statistics.median(times[_WARM_UP:])
+    return statistics.median(times[_WARM_UP_RUNS:])

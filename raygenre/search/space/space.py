@@ -1,8 +1,7 @@
-"""What is searched over: each value of a setting has a range, choices, or one value that stays.
+"""The search space: each value of a setting has a range, a list of choices, or a fixed value.
 
-A space is written as entries, plain values that fit YAML and JSON alike: `{"low": 0.0, "high": 0.5}`, with `log` or a
-`step` if wanted, is a range, a list is a choice, anything else is fixed. Ranges of whole numbers are those of values
-that are whole numbers.
+A space is a dict of entries that YAML and JSON can hold: `{"low": 0.0, "high": 0.5}` is a range, with an optional `log`
+or `step`; a list holds choices; anything else is a fixed value. The range of an integer value contains only integers.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,14 +21,14 @@ Entry = Value | list[Value] | dict[str, Any]
 
 
 class SpaceError(RaygenreError, ValueError):
-    """A space or a start point cannot be used; the message names the place and the remedy."""
+    """A search space or a start point is invalid."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """All that one trial may set; the defaults are the setting that the project began with.
+    """Hyperparameters of one trial; the defaults are the project's original setting.
 
-    What all trials of a search have in common, the genres, the epochs and the hardware, is in its `Plan`.
+    What all trials of a search share, such as genres, epochs and hardware, is in `Plan`.
 
     Attributes:
         dropout, learning_rate, decay, batch_size, augmentation, precision: see `ModelConfig` and `TrainingConfig`.
@@ -50,12 +49,12 @@ class Setting:
 
     def __post_init__(self) -> None:
         if self.width < 1:
-            raise ValueError(f"width must be at least 1, not {self.width}")
+            raise SpaceError(f"width must be at least 1, not {self.width}")
         self.model(2)
         self.training()
 
     def model(self, genres: int) -> ModelConfig:
-        """The network of this setting."""
+        """Return the configuration of the network."""
         return ModelConfig(
             genres=genres,
             widths=(self.width, 2 * self.width, 4 * self.width),
@@ -66,7 +65,7 @@ class Setting:
         )
 
     def training(self) -> TrainingConfig:
-        """How this setting trains."""
+        """Return the configuration of the training."""
         return TrainingConfig(
             learning_rate=self.learning_rate,
             decay=self.decay,
@@ -78,63 +77,63 @@ class Setting:
 
 KINDS: dict[str, type[Value]] = {name: type(value) for name, value in asdict(Setting()).items()}
 WIDTHS: dict[str, Any] = {"low": 8, "high": 64, "log": True}
-"""What `--search-width` searches: a sixteenth to four times the work of the project's own network."""
+"""Range of `--search-width`: from a sixteenth to four times the computation of the default network."""
 
 
 def default_entries(epochs: int) -> dict[str, Entry]:
-    """Return the entries that are searched unless a space file says otherwise, for trainings of so many epochs."""
+    """Return the entries that a search uses unless a space file overrides them, for this number of epochs."""
     return {
-        # From none at all to half of the units; beyond that a network this small no longer fits its training tracks.
+        # From none to half of the units; with more dropout a network this small no longer fits its training tracks.
         "dropout": {"low": 0.0, "high": 0.5},
-        # A decade around NAdam's usual 1e-3, shifted down: from 5e-3 on, training without normalisation diverges
-        # more often than not. What matters is the ratio, hence the logarithm.
+        # Around NAdam's default of 1e-3, shifted down: from 5e-3 on, training without normalisation usually diverges.
+        # The ratio matters, hence the logarithmic range.
         "learning_rate": {"low": 2e-4, "high": 5e-3, "log": True},
-        # From hardly any decay to nearly all: the last epoch's learning rate is 91 % to 10 % of the first's.
+        # From little to strong decay: the last epoch's learning rate is 91 % to 10 % of the first's.
         "decay": {"low": 0.1 / epochs, "high": 9 / epochs, "log": True},
     }
 
 
-def space(epochs: int) -> dict[str, BaseDistribution]:
-    """Return the distributions of the default space for trainings of so many epochs."""
-    return searched(default_entries(epochs))
+def default_space(epochs: int) -> dict[str, BaseDistribution]:
+    """Return the distributions of the default space, for this number of epochs."""
+    return to_distributions(default_entries(epochs))
 
 
-def checked(name: str, raw: object) -> Entry:
-    """Return an entry with its numbers as numbers, whichever way YAML read them.
+def parse_entry(name: str, raw: object) -> Entry:
+    """Check an entry, and return it with strings such as `1e-3`, as YAML reads them, converted to numbers.
 
     Raises:
-        SpaceError: no such value, or not what a trial can be trained with.
+        SpaceError: unknown name, or values that a trial cannot be trained with.
     """
     if name not in KINDS:
-        raise SpaceError(unknown(name, KINDS))
+        raise SpaceError(unknown_name(name, KINDS))
     if isinstance(raw, Mapping):
         return _range(name, raw)
     if isinstance(raw, list):
         choices = [_value(name, value) for value in raw]
         if len(set(choices)) < max(2, len(choices)):
-            raise SpaceError(f"{name}: {raw} must be at least two different choices; a single value needs no brackets")
+            raise SpaceError(f"{name}: {raw} needs at least two different choices; a fixed value needs no brackets")
         return choices
     return _value(name, raw)
 
 
-def searched(entries: Mapping[str, Entry]) -> dict[str, BaseDistribution]:
+def to_distributions(entries: Mapping[str, Entry]) -> dict[str, BaseDistribution]:
     """Return the distributions of the entries that are not fixed."""
-    found: dict[str, BaseDistribution] = {}
+    distributions: dict[str, BaseDistribution] = {}
     for name, entry in entries.items():
         if isinstance(entry, list):
-            found[name] = CategoricalDistribution(entry)
+            distributions[name] = CategoricalDistribution(entry)
         elif isinstance(entry, Mapping):
-            found[name] = (IntDistribution if KINDS[name] is int else FloatDistribution)(**entry)
-    return found
+            distributions[name] = (IntDistribution if KINDS[name] is int else FloatDistribution)(**entry)
+    return distributions
 
 
-def fixed(entries: Mapping[str, Entry]) -> dict[str, Value]:
+def fixed_values(entries: Mapping[str, Entry]) -> dict[str, Value]:
     """Return the values of the entries that are fixed."""
     return {name: entry for name, entry in entries.items() if isinstance(entry, (int, float, str))}
 
 
-def nearest(space: Mapping[str, BaseDistribution], setting: Setting | None = None) -> dict[str, Value]:
-    """Return the project's own setting, or another, as far as it is searched; else what lies nearest to it."""
+def nearest_point(space: Mapping[str, BaseDistribution], setting: Setting | None = None) -> dict[str, Value]:
+    """Return the point of a space that is nearest to a setting, by default the project's original one."""
     point: dict[str, Value] = {}
     for name, distribution in space.items():
         value = getattr(setting or Setting(), name)
@@ -148,11 +147,11 @@ def nearest(space: Mapping[str, BaseDistribution], setting: Setting | None = Non
     return point
 
 
-def unknown(name: object, known: Iterable[str]) -> str:
-    """Say that there is no such name, and which one was perhaps meant."""
-    known = list(known)
-    near = get_close_matches(str(name), known, n=1, cutoff=0.5)
-    return f"{name} is not known; " + (f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}")
+def unknown_name(name: object, names: Iterable[str]) -> str:
+    """Return the message for an unknown name, with the closest valid name if there is one."""
+    names = list(names)
+    close = get_close_matches(str(name), names, n=1, cutoff=0.5)
+    return f"unknown name {name}; " + (f"did you mean {close[0]}?" if close else f"expected one of {', '.join(names)}")
 
 
 def _range(name: str, raw: Mapping[object, object]) -> Entry:
@@ -160,20 +159,20 @@ def _range(name: str, raw: Mapping[object, object]) -> Entry:
         raise SpaceError(f"{name}: a range is for numbers; give a list of choices or one value")
     for key in raw:
         if key not in ("low", "high", "log", "step"):
-            raise SpaceError(f"{name}: {unknown(key, ('low', 'high', 'log', 'step'))}")
+            raise SpaceError(f"{name}: {unknown_name(key, ('low', 'high', 'log', 'step'))}")
     if missing := {"low", "high"} - raw.keys():
         raise SpaceError(f"{name}: a range needs low and high; {' and '.join(sorted(missing))} is missing")
     entry: dict[str, Any] = {key: _value(name, raw[key], place=f"{name}: {key}") for key in ("low", "high")}
     if not entry["low"] < entry["high"]:
-        raise SpaceError(f"{name}: low is {entry['low']} and high {entry['high']}; low must be less")
+        raise SpaceError(f"{name}: low must be less than high, but low is {entry['low']} and high is {entry['high']}")
     log = raw.get("log", False)
     if not isinstance(log, bool):
         raise SpaceError(f"{name}: log must be true or false, not {log!r}")
     if log and entry["low"] <= 0:
-        raise SpaceError(f"{name}: a logarithmic range must begin above 0, not at {entry['low']}")
+        raise SpaceError(f"{name}: a logarithmic range must start above 0, not at {entry['low']}")
     if "step" in raw:
         if log:
-            raise SpaceError(f"{name}: log and step exclude each other; take one of them away")
+            raise SpaceError(f"{name}: log and step cannot be combined; remove one of them")
         entry["step"] = _number(raw["step"], KINDS[name], f"{name}: step")
         if not 0 < entry["step"] <= entry["high"] - entry["low"]:
             raise SpaceError(f"{name}: step must be above 0 and fit between low and high, not {entry['step']}")
@@ -181,13 +180,13 @@ def _range(name: str, raw: Mapping[object, object]) -> Entry:
 
 
 def _value(name: str, raw: object, *, place: str = "") -> Value:
-    """One value as what it is in a setting."""
+    """Return a value with the type that it has in a setting."""
     place = place or name
     kind = KINDS[name]
     value: Value
     if kind is str:
         if not isinstance(raw, str):
-            raise SpaceError(f"{place}: {raw!r} is not a word; put it in quotes if it is meant as one")
+            raise SpaceError(f"{place}: {raw!r} is not a string; put it in quotes")
         value = raw
     else:
         value = _number(raw, kind, place)
@@ -199,7 +198,7 @@ def _value(name: str, raw: object, *, place: str = "") -> Value:
 
 
 def _number(raw: object, kind: type[Value], place: str) -> float | int:
-    """A number; YAML reads 1e-3, which has no dot, as a word."""
+    """Return a number; YAML reads 1e-3, which has no dot, as a string."""
     try:
         if isinstance(raw, bool) or not isinstance(raw, (int, float, str)):
             raise ValueError
@@ -213,5 +212,5 @@ def _number(raw: object, kind: type[Value], place: str) -> float | int:
 
 
 def short(value: float | str) -> str:
-    """A searched value in print: three digits of a fraction, a whole number or a word as it is."""
+    """Format a searched value for printing: floats with three significant digits."""
     return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,39 +1,38 @@
-"""A search space as a YAML file, such as experiments/space.yaml.
+"""Reads a search space from a YAML file such as experiments/space.yaml.
 
-What the file does not name stays as in the default space. Every error names the file, the line, what is wrong there
-and what to write instead.
+Values that the file does not list keep their entry in the default space. Error messages give file, line, cause and fix.
 """
 
 from pathlib import Path
 
 import yaml
 
-from raygenre.search.space.space import Entry, SpaceError, checked
+from raygenre.search.space.space import Entry, SpaceError, parse_entry
 
 
 def read(path: Path) -> dict[str, Entry]:
     """Read a search space.
 
     Raises:
-        SpaceError: no such file, no YAML, an unknown name, or an entry that cannot be searched.
+        SpaceError: the file is missing, empty or not YAML, or has an unknown name or an invalid entry.
     """
     entries: dict[str, Entry] = {}
     content, lines = mapping(path)
     for name, raw in content.items():
         try:
-            entries[name] = checked(name, raw)
+            entries[name] = parse_entry(name, raw)
         except SpaceError as error:
             raise SpaceError(f"{path}, line {lines[name]}: {error}") from error
     if not entries:
-        raise SpaceError(f"{path} names nothing; write for example `dropout: {{low: 0.1, high: 0.6}}`")
+        raise SpaceError(f"{path} is empty; write for example `dropout: {{low: 0.1, high: 0.6}}`")
     return entries
 
 
 def mapping(path: Path) -> tuple[dict[str, object], dict[str, int]]:
-    """Read a YAML file of names and values; return them, and the line of each name.
+    """Read a YAML mapping, and return it with the line of each name.
 
     Raises:
-        SpaceError: no such file, no YAML, no names, or a name that stands there twice.
+        SpaceError: the file is missing, not YAML or not a mapping, or has a name twice.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -44,15 +43,15 @@ def mapping(path: Path) -> tuple[dict[str, object], dict[str, int]]:
         content = yaml.safe_load(text)
         tree = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
-        raise SpaceError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+        raise SpaceError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     if content is None:
         return {}, {}
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
-        raise SpaceError(f"{path} must consist of lines such as `dropout: {{low: 0.1, high: 0.6}}`")
+        raise SpaceError(f"{path} must have lines such as `dropout: {{low: 0.1, high: 0.6}}`")
     lines: dict[str, int] = {}
     for key, _ in tree.value:
         line = key.start_mark.line + 1
         if key.value in lines:
-            raise SpaceError(f"{path}, line {line}: {key.value} stands in line {lines[key.value]} already; keep one")
+            raise SpaceError(f"{path}, line {line}: {key.value} is already in line {lines[key.value]}; remove one")
         lines[key.value] = line
     return content, lines

@@ -1,18 +1,18 @@
-"""Start points: settings that a search tries before the sampler chooses any."""
+"""Start points: the settings that a search tries first, before its sampler chooses any."""
 
 from collections.abc import Mapping
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from raygenre.search.space.choices import alternatives
-from raygenre.search.space.space import KINDS, SpaceError, Value, checked, unknown
+from raygenre.search.space.space import KINDS, SpaceError, Value, parse_entry, unknown_name
 
 
 def parse(text: str) -> dict[str, Value]:
-    """Read a start point as it stands on a command line: `dropout=0.3,learning_rate=1e-3`.
+    """Parse a start point from the command line, such as `dropout=0.3,learning_rate=1e-3`.
 
     Raises:
-        SpaceError: not of this form, or no such value.
+        SpaceError: not of this form, an unknown name or an invalid value.
     """
     point: dict[str, Value] = {}
     for part in text.split(","):
@@ -20,9 +20,9 @@ def parse(text: str) -> dict[str, Value]:
         if not equals or not raw:
             raise SpaceError(f"--start {text}: {part.strip()!r} is not NAME=VALUE, as in dropout=0.3,decay=0.01")
         if name in point:
-            raise SpaceError(f"--start {text}: {name} is named twice")
+            raise SpaceError(f"--start {text}: {name} is given twice")
         try:
-            value = checked(name, raw)
+            value = parse_entry(name, raw)
         except SpaceError as error:
             raise SpaceError(f"--start {text}: {error}") from error
         if not isinstance(value, (list, dict)):
@@ -37,26 +37,26 @@ def complete(
     usual: Mapping[str, Value],
     fixed: Mapping[str, Value],
 ) -> dict[str, Value]:
-    """Return a start point as a point of the space; what it does not name is as usual.
+    """Return a start point as a whole point of the space, with missing values from `usual`.
 
     Raises:
-        SpaceError: a value that the space does not hold; the message names it and what the space holds.
+        SpaceError: a value is not in the space.
     """
     for name, value in point.items():
         if name in space:
-            if not _holds(space[name], value):
+            if not _contains(space[name], value):
                 raise SpaceError(
-                    f"start {name}={value} lies outside the space, which has {_words(space[name])}; "
-                    "change the start or widen the space"
+                    f"start {name}={value} is outside the space, which has {_describe(space[name])}; "
+                    "change the start point or the space"
                 )
         elif name not in KINDS:
-            raise SpaceError(f"start {name}={value}: {unknown(name, space)}")
+            raise SpaceError(f"start {name}={value}: {unknown_name(name, space)}")
         elif fixed.get(name) != value:
             raise SpaceError(f"start {name}={value}: {name} is fixed at {fixed.get(name)} in this space")
     return {**usual, **{name: value for name, value in point.items() if name in space}}
 
 
-def _holds(distribution: BaseDistribution, value: Value) -> bool:
+def _contains(distribution: BaseDistribution, value: Value) -> bool:
     if isinstance(distribution, CategoricalDistribution):
         return value in distribution.choices
     if isinstance(distribution, (FloatDistribution, IntDistribution)) and not isinstance(value, str):
@@ -64,7 +64,7 @@ def _holds(distribution: BaseDistribution, value: Value) -> bool:
     return False
 
 
-def _words(distribution: BaseDistribution) -> str:
+def _describe(distribution: BaseDistribution) -> str:
     if isinstance(distribution, CategoricalDistribution):
         return alternatives(distribution.choices)
     if isinstance(distribution, (FloatDistribution, IntDistribution)):

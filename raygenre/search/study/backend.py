@@ -1,4 +1,4 @@
-"""The folder of a study: its name, the lock that keeps a second driver out, and Optuna's storage in it."""
+"""A study's folder and storage: its name, the lock against a second driver, and Optuna's journal or database."""
 
 import fcntl
 import os
@@ -12,104 +12,118 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from sqlalchemy.exc import SQLAlchemyError
 
 from raygenre.errors import RaygenreError
+from raygenre.search.space import config_file
 from raygenre.system.location import Location
 from raygenre.system.redaction import masked
 
 JOURNAL = "journal.log"
-LOCKED_SECONDS = 120  # s that a database may be locked by another process
+LOCK = "lock"
+_DATABASE_TIMEOUT = 120  # s to wait for a database that another process has locked
 
 
 class StudyError(RaygenreError, ValueError):
-    """A study cannot be opened as asked; the message says what to do."""
+    """A study cannot be opened as requested."""
 
 
 class StudyBusyError(StudyError):
-    """Another driver works on the study."""
+    """Another driver has the study open."""
 
 
 def latest_study(studies: Location) -> str:
-    """Return the name of the study that was begun or resumed last on this machine.
+    """Return the name of the study that was created or resumed last on this machine.
 
     Raises:
-        StudyError: there is none, or they are kept at a URL, where nobody knows.
+        StudyError: there is no study, or the studies are at a URL, which does not record when one was used.
     """
     if studies.remote:
-        raise StudyError(f"name the study with --study; {studies} has {', '.join(studies.names()) or 'none'}")
-    begun = [path for path in studies.folder.glob("*/lock") if path.with_name("run.yaml").exists()]
-    locks = sorted(begun, key=lambda path: path.stat().st_mtime)
-    if not locks:
+        raise StudyError(f"choose a study with --study; {studies} has {', '.join(studies.names()) or 'none'}")
+    created = [lock.parent for lock in studies.folder.glob(f"*/{LOCK}") if lock.with_name(config_file.NAME).exists()]
+    if not created:
         raise StudyError(f"there is no study in {studies} to resume")
-    return locks[-1].parent.name
+    return sorted(created, key=last_used)[-1].name
+
+
+def last_used(study: Path) -> float:
+    """Return when a driver last opened the study in this folder, in s since 1970; 0 if none has."""
+    lock = study / LOCK
+    return lock.stat().st_mtime if lock.exists() else 0.0
 
 
 def storage(folder: Path, url: str | None) -> BaseStorage:
-    """Optuna's storage of a study: a database, or the journal in the study's folder.
+    """Return Optuna's storage of a study: a database, or the journal in the study's folder.
 
     Raises:
-        StudyError: there is no such database, or no driver for its kind.
+        StudyError: the database does not exist, or its driver is not installed.
     """
     if url:
-        # SQLite gives up after five seconds by default if another process, such as a backup, has the file locked.
-        wait: dict[str, Any] = {"connect_args": {"timeout": LOCKED_SECONDS}}
-        # A server that was started again has closed its connections: each is tried before it is used.
-        kept: dict[str, Any] = wait if url.startswith("sqlite") else {"pool_pre_ping": True}
+        # By default SQLite gives up after five seconds if another process, such as a backup, holds the lock.
+        wait: dict[str, Any] = {"connect_args": {"timeout": _DATABASE_TIMEOUT}}
+        # A restarted server has closed its connections, so each is tested before it is used.
+        options: dict[str, Any] = wait if url.startswith("sqlite") else {"pool_pre_ping": True}
         try:
-            return RDBStorage(url, engine_kwargs=kept)
+            return RDBStorage(url, engine_kwargs=options)
         except ImportError as error:
             raise StudyError(
                 f"the database of --study-url cannot be used: {error} (PostgreSQL needs `pip install "
-                "'raygenre[servers]'` and an address that begins with postgresql+psycopg2://, MySQL `pip install "
+                "'raygenre[servers]'` and an address that starts with postgresql+psycopg2://, MySQL `pip install "
                 "pymysql` and mysql+pymysql://)"
             ) from error
         except SQLAlchemyError as error:
-            first = masked(str(error).splitlines()[0])
-            raise StudyError(f"the database of --study-url cannot be used: {first}") from error
+            first_line = masked(str(error).splitlines()[0])
+            raise StudyError(f"the database of --study-url cannot be used: {first_line}") from error
     journal = str(folder / JOURNAL)
     return JournalStorage(JournalFileBackend(journal, lock_obj=JournalFileOpenLock(journal)))
 
 
-def trouble(error: OptunaError) -> str:
-    """Say in a line what a study's storage suffers from; Optuna itself suspects values that do not fit."""
+def storage_error_text(error: OptunaError) -> str:
+    """Return in one line why a study's storage failed; Optuna's own message blames the values instead."""
     return masked(str(error.__cause__ or error).splitlines()[0])
 
 
-def locked(folder: Path) -> int:
-    """Keep other drivers out, and mend what they left; the lock goes with this process however it ends.
+def acquire_lock(folder: Path) -> int:
+    """Lock a study against other drivers, repair what a killed one left, and return the lock's file descriptor.
+
+    Closing the descriptor releases the lock, as does the end of this process.
 
     Raises:
-        StudyBusyError: another driver works on the study.
+        StudyBusyError: another driver has the study open.
         OSError: the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+    lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         driver = os.read(lock, 32).decode() or "unknown"
         os.close(lock)
         raise StudyBusyError(
-            f"another driver (process {driver}) works on the study {folder.name}; wait for it or end it"
+            f"another driver (process {driver}) is running the study {folder.name}; wait for it or stop it"
         ) from error
     os.ftruncate(lock, 0)
     os.write(lock, str(os.getpid()).encode())
-    (folder / f"{JOURNAL}.lock").unlink(missing_ok=True)  # of a driver that was killed as it wrote
-    _mend(folder / JOURNAL)
+    (folder / f"{JOURNAL}.lock").unlink(missing_ok=True)  # left by a driver that was killed while writing
+    _drop_incomplete_entry(folder / JOURNAL)
     return lock
 
 
-def _mend(journal: Path) -> None:
-    """Take away an entry that a full disk or a kill cut short: Optuna would write the next one into the same line."""
+def _drop_incomplete_entry(journal: Path) -> None:
+    """Remove a last line that a full disk or a kill cut short: Optuna would append the next entry to it."""
     if not journal.exists():
         return
     with journal.open("r+b") as file:
-        whole = file.read()
-        if not whole.endswith(b"\n"):
-            file.truncate(whole.rfind(b"\n") + 1)
+        content = file.read()
+        if not content.endswith(b"\n"):
+            file.truncate(content.rfind(b"\n") + 1)
 
 
 def check_name(name: str) -> None:
-    """Refuse what is unfit for a study's name and folder."""
+    """Check that a study's name can also be the name of its folder.
+
+    Raises:
+        StudyError: it cannot.
+    """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
         raise StudyError(
-            f"a study's name is made of letters, digits, '.', '_' and '-', at most 100 of them, not {name!r}"
+            f"invalid study name {name!r}: use 1 to 100 letters, digits, '.', '_' and '-', starting with a letter or "
+            "digit"
         )

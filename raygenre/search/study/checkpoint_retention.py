@@ -1,23 +1,23 @@
-"""Which trials' training states a study keeps: those of the best trials, and of those that will go on."""
+"""Which trials' training states a study keeps: those of the best trials and of the unfinished ones."""
 
 from collections.abc import Iterable
 
 from raygenre.search.study.ledger import STATES, Ledger
 
 
-def best(ledger: Ledger) -> set[int]:
-    """The trials whose training states are kept."""
+def kept(ledger: Ledger) -> set[int]:
+    """Return the numbers of the trials whose training states are kept."""
     return {trial.number for trial in (*ledger.top(ledger.config.top_k), *ledger.unfinished())}
 
 
-def spare(ledger: Ledger) -> list[int]:
-    """The other trials that have a training state."""
-    kept = best(ledger)
-    numbers = [int(name) for name in (ledger.place / STATES).names() if name.isdigit()]
-    return [number for number in numbers if number not in kept]
+def removable(ledger: Ledger) -> list[int]:
+    """Return the numbers of the other trials that have a training state."""
+    keep = kept(ledger)
+    numbers = [int(name) for name in (ledger.location / STATES).names() if name.isdigit()]
+    return [number for number in numbers if number not in keep]
 
 
 def remove(ledger: Ledger, numbers: Iterable[int]) -> None:
-    """Take the training states of some trials away."""
+    """Delete the training states of some trials."""
     for number in numbers:
-        ledger.state_place(number).remove()
+        ledger.checkpoint_location(number).remove()

@@ -1,8 +1,8 @@
-"""One driver a study where no file's lock reaches: an advisory lock of PostgreSQL, which ends with its connection.
+"""A lock for a study that drivers without a common folder share: an advisory lock of PostgreSQL.
 
-A driver that is killed gives it up at once; one whose machine is gone, when the database has missed its answers for
-some 40 s. For that long another driver waits. Behind a pooler that shares connections, such as PgBouncer's transaction
-mode, such locks mean nothing.
+The lock ends with its connection: at once if the driver is killed, and after some 40 s without TCP keepalive responses
+if its machine is gone. Another driver waits at least that long. The lock does not work through a pooler that shares
+connections, such as PgBouncer in transaction mode.
 """
 
 import hashlib
@@ -16,40 +16,40 @@ from sqlalchemy.exc import SQLAlchemyError
 from raygenre.search.study.backend import StudyBusyError, StudyError
 from raygenre.system.redaction import masked
 
-PATIENCE = 60.0  # s
+TIMEOUT = 60.0  # s
 _KEEPALIVES = "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"
 
 
-def check(url: str) -> None:
-    """See whether a database has such locks.
+def check_url(url: str) -> None:
+    """Check that a database has advisory locks.
 
     Raises:
-        StudyError: it is no PostgreSQL.
+        StudyError: the database is not PostgreSQL.
     """
     if not url.startswith("postgresql"):
         raise StudyError(
-            "a study at a URL has its trials and its lock in PostgreSQL; give --study-url postgresql+psycopg2://..."
+            "a study at a URL needs PostgreSQL for its trials and its lock; give --study-url postgresql+psycopg2://..."
             + (f", not {masked(url)}" if url else "")
         )
 
 
 @contextmanager
-def held(url: str, study: str, *, patience: float = PATIENCE) -> Iterator[None]:
-    """Keep other drivers out of a study of a database.
+def study_lock(url: str, study: str, *, timeout: float = TIMEOUT) -> Iterator[None]:
+    """Within this context no other driver can lock the study of this name in the database.
 
     Raises:
-        StudyBusyError: another driver has it.
+        StudyBusyError: another driver holds the lock for longer than `timeout` s.
         StudyError: the database cannot be used.
     """
     key = int.from_bytes(hashlib.sha256(study.encode()).digest()[:8], signed=True)
     engine = create_engine(url, poolclass=NullPool, connect_args={"options": _KEEPALIVES})
     try:
-        # Outside of transactions: one that stays open for days would keep the database from tidying up.
+        # No transaction: one that stays open for days would keep the database from vacuuming.
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            until = time.monotonic() + patience
+            deadline = time.monotonic() + timeout
             while not connection.scalar(text("select pg_try_advisory_lock(:key)"), {"key": key}):
-                if time.monotonic() > until:
-                    raise StudyBusyError(f"another driver works on the study {study}; wait for it or end it")
+                if time.monotonic() > deadline:
+                    raise StudyBusyError(f"another driver is running the study {study}; wait for it or stop it")
                 time.sleep(0.5)
             yield
     except SQLAlchemyError as error:

@@ -1,4 +1,4 @@
-"""MLflow's run ids, written into the ledger when they arrive, which may be long after their trials ended."""
+"""Records MLflow's run ids in the ledger as they arrive, which may be long after a trial has ended."""
 
 from optuna.exceptions import UpdateFinishedTrialError
 
@@ -7,15 +7,17 @@ from raygenre.tracking.tracker import Tracker
 
 
 def trial_name(number: int) -> str:
-    """Name the run of a trial."""
+    """Return the name of a trial's run."""
     return f"trial-{number:04d}"
 
 
 def note_run_ids(ledger: Ledger, tracker: Tracker) -> None:
-    """Write down the ids that MLflow gave since the last time: the search's with the study, each trial's with the
-    trial, or with the study where the trial had ended before.
+    """Record the run ids that arrived since the last call.
+
+    The search's id is an attribute of the study; a trial's id is an attribute of the trial, or of the study if the
+    trial had already ended.
     """
-    for key, run_id in tracker.arrivals():
+    for key, run_id in tracker.new_run_ids():
         _, role, name = key.split("/", 2)
         if role == "search":
             ledger.study.set_user_attr(RUN, run_id)

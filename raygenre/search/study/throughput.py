@@ -1,4 +1,4 @@
-"""How long a search took, over all its drivers, and how many trials an hour that made."""
+"""Measures how long a search took, over all its drivers, and how many trials an hour it finished."""
 
 import time
 from collections.abc import Iterator
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 from raygenre.search.study.ledger import Ledger
 
-_PACE = "pace"
+_THROUGHPUT = "pace"  # attribute of the study
 
 
 @dataclass(frozen=True)
-class Pace:
-    """What the drivers of a search did between their first trial and their last; one that was killed does not count.
+class Throughput:
+    """Trials and time of a search, over all drivers except those that were killed.
 
     Attributes:
-        trials: that ended.
-        seconds: that this took.
+        trials: number of trials that ended.
+        seconds: time of the trials, without pauses between drivers.
     """
 
     trials: int
@@ -27,24 +27,24 @@ class Pace:
         return 3600 * self.trials / self.seconds if self.seconds else 0.0
 
 
-def pace(ledger: Ledger) -> Pace:
-    """Return the pace of a search so far."""
-    return Pace(**ledger.study.user_attrs.get(_PACE, {"trials": 0, "seconds": 0.0}))
+def throughput(ledger: Ledger) -> Throughput:
+    """Return the throughput of a search so far."""
+    return Throughput(**ledger.study.user_attrs.get(_THROUGHPUT, {"trials": 0, "seconds": 0.0}))
 
 
 @contextmanager
-def timed(ledger: Ledger) -> Iterator[None]:
-    """Add what happens within this context to the pace."""
-    before, began = _ended(ledger), time.monotonic()
+def measure_throughput(ledger: Ledger) -> Iterator[None]:
+    """Add the trials that end within this context, and their time, to the throughput."""
+    ended_before, started = _ended(ledger), time.monotonic()
     try:
         yield
     finally:
-        trials = _ended(ledger) - before
+        trials = _ended(ledger) - ended_before
         if trials or ledger.unfinished():
-            past = pace(ledger)
-            now = {"trials": past.trials + trials, "seconds": past.seconds + time.monotonic() - began}
-            with suppress(OSError):  # a full disk may be why the search ends
-                ledger.study.set_user_attr(_PACE, now)
+            past = throughput(ledger)
+            total = {"trials": past.trials + trials, "seconds": past.seconds + time.monotonic() - started}
+            with suppress(OSError):  # a full disk may be what ends the search
+                ledger.study.set_user_attr(_THROUGHPUT, total)
 
 
 def _ended(ledger: Ledger) -> int:

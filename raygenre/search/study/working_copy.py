@@ -1,7 +1,7 @@
-"""The files that a driver writes itself, of a study that is kept at a URL: here to work with, and in the store to last.
+"""The driver's local copy of its own files, for a study at a URL.
 
-They are the files at the top of the study's folder. Training states below it are written into the store by whoever
-trains, and are not brought here. Of a study that is kept in a folder there is nothing to do.
+These are the files at the top of the study's folder. Training states in the folders below it are written to the store
+by the workers and are not copied. For a study in a folder, nothing is copied.
 """
 
 import shutil
@@ -11,50 +11,50 @@ from raygenre.system.location import Location
 
 
 class WorkingCopy:
-    """One study's files."""
+    """The local copy of one study's files."""
 
-    def __init__(self, place: Location, *, without: tuple[str, ...]) -> None:
-        """Files named in `without` are this machine's alone."""
-        self._place = place
-        self._without = without
-        self._kept: dict[str, tuple[int, int]] = {}  # time and size of each file when it was kept
+    def __init__(self, location: Location, *, exclude: tuple[str, ...]) -> None:
+        """Files named in `exclude` stay on this machine."""
+        self._location = location
+        self._exclude = exclude
+        self._uploaded: dict[str, tuple[int, int]] = {}  # time and size of each file when it was uploaded
 
-    def renew(self) -> None:
-        """Make the working copy what the store has; what a driver left here before counts for nothing.
+    def download(self) -> None:
+        """Replace the local files with those of the store; files left by an earlier driver are deleted.
 
         Raises:
-            OSError: the store does not answer.
+            OSError: the store is unreachable.
         """
-        if not self._place.remote:
+        if not self._location.remote:
             return
-        folder = self._place.folder
+        folder = self._location.folder
         for path in folder.iterdir():
             if path.is_dir():
                 shutil.rmtree(path)
-            elif path.name not in self._without:
+            elif path.name not in self._exclude:
                 path.unlink()
-        self._kept = {}
-        for name in self._place.files():
-            (folder / name).write_bytes(self._place.read(name))
-            self._kept[name] = _signature(folder / name)
+        self._uploaded = {}
+        for name in self._location.files():
+            (folder / name).write_bytes(self._location.read(name))
+            self._uploaded[name] = _signature(folder / name)
 
-    def keep(self) -> None:
-        """Have the store hold what has changed here.
+    def upload(self) -> None:
+        """Upload the files that have changed.
 
-        A file to which another thread adds is kept up to a line that may not be whole, as a kill would leave it.
+        If another thread is appending to a file, its last line may be incomplete in the store, as after a kill.
 
         Raises:
-            OSError: the store does not take it.
+            OSError: the store cannot be written.
         """
-        if not self._place.remote:
+        if not self._location.remote:
             return
-        for path in sorted(self._place.folder.iterdir()):
-            if path.name in self._without or path.name.startswith(".") or not path.is_file():
+        for path in sorted(self._location.folder.iterdir()):
+            if path.name in self._exclude or path.name.startswith(".") or not path.is_file():
                 continue
-            now = _signature(path)
-            if self._kept.get(path.name) != now:
-                self._place.write(path.name, path.read_bytes())
-                self._kept[path.name] = now
+            signature = _signature(path)
+            if self._uploaded.get(path.name) != signature:
+                self._location.write(path.name, path.read_bytes())
+                self._uploaded[path.name] = signature
 
 
 def _signature(path: Path) -> tuple[int, int]:

@@ -7,10 +7,10 @@ from optuna.trial import TrialState
 
 from raygenre.data.split_summary import Part
 from raygenre.search.space.config import Resources, SearchConfig
-from raygenre.search.space.objectives import several
+from raygenre.search.space.objectives import is_multi_objective
 from raygenre.search.space.space import short
 from raygenre.search.study.ledger import Ledger
-from raygenre.search.study.throughput import pace
+from raygenre.search.study.throughput import throughput
 from raygenre.search.trials.finalists import Finalist
 
 MOST_GENRES, MOST_PARTS = 40, 5  # rows and columns of a table, since a note has an end
@@ -57,7 +57,7 @@ def words(ledger: Ledger, parts: Sequence[Part], resources: Resources, finalists
 
 
 def _ended(ledger: Ledger) -> str:
-    past = pace(ledger)
+    past = throughput(ledger)
     if not past.trials:
         return ""
     count = {state: sum(trial.state == state for trial in ledger.trials) for state in TrialState}
@@ -92,7 +92,11 @@ def _finalists(ledger: Ledger, finalists: Sequence[Finalist]) -> str:
         ]
         for one in finalists
     ]
-    what = "The best of the front by its first objective" if several(ledger.config.objectives) else "The best settings"
+    what = (
+        "The best of the front by its first objective"
+        if is_multi_objective(ledger.config.objectives)
+        else "The best settings"
+    )
     return f"**{what}, trained again on {len(finalists[0].losses)} new seeds**\n\n{_table(head, rows)}"
 
 

@@ -12,7 +12,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from raygenre.search.space.objectives import UNITS, several
+from raygenre.search.space.objectives import UNITS, is_multi_objective
 from raygenre.search.study.ledger import EPOCH_TIMES, Ledger, losses
 
 Floats = NDArray[np.float64]
@@ -125,7 +125,7 @@ class SearchData:
 
         With several objectives no trial is stopped, and there is nothing to add.
         """
-        if len(self.complete) >= fewest or several(self.config.objectives):
+        if len(self.complete) >= fewest or is_multi_objective(self.config.objectives):
             return Sample(self.complete, self.values, 0)
         stopped = [trial for trial in self.stopped if losses(trial)]
         lowest = [min(losses(trial).values()) for trial in stopped]

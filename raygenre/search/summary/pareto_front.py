@@ -49,14 +49,14 @@ def record(ledger: Ledger, tracker: Tracker, parent: str) -> None:
     """Keep the front in MLflow and in the study's folder, and each complete trial's values as metrics of its run."""
     content = text(ledger)
     write_whole(ledger.folder / FILE, content.encode())
-    tracker.text(parent, content, FILE)
+    tracker.log_text(parent, content, FILE)
     best = {trial.number for trial in ledger.front()}
     for trial in ledger.trials:
         if trial.state == TrialState.COMPLETE:
             run = tracker.key("trial", trial_name(trial.number))
             values = zip(ledger.config.objectives, trial.values, strict=True)
             tracker.log(run, {PREFIX + name: value for name, value in values}, step=max(losses(trial)))
-            tracker.tag(run, {"on_front": trial.number in best})
+            tracker.set_tags(run, {"on_front": trial.number in best})
 
 
 def _words(name: str, value: float) -> str:

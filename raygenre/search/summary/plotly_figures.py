@@ -13,7 +13,7 @@ from optuna import visualization
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from raygenre.search.space.objectives import several
+from raygenre.search.space.objectives import is_multi_objective
 from raygenre.search.space.space import short
 from raygenre.search.study.ledger import losses
 from raygenre.search.summary.figure_data import Axis, Sample, SearchData
@@ -141,7 +141,7 @@ def page(title: str, entries: Sequence[Entry]) -> str:
 
 def _target(view: SearchData) -> Callable[[FrozenTrial], float] | None:
     """The first of several objectives; Optuna draws more where it may take the only one itself."""
-    return (lambda trial: float(trial.values[0])) if several(view.config.objectives) else None
+    return (lambda trial: float(trial.values[0])) if is_multi_objective(view.config.objectives) else None
 
 
 def _coloured(view: SearchData) -> list[tuple[FrozenTrial, str]]:

@@ -17,7 +17,7 @@ from raygenre.search.space import config_file
 from raygenre.search.space.config import Resources
 from raygenre.search.study.ledger import Ledger, losses
 from raygenre.search.study.mlflow_ids import trial_name
-from raygenre.search.study.throughput import pace
+from raygenre.search.study.throughput import throughput
 from raygenre.search.summary import description, figures
 from raygenre.search.trials.cluster import nodes
 from raygenre.search.trials.finalists import Finalist
@@ -61,10 +61,10 @@ class SearchRunLogger:
             facts |= {"mlflow.source.git.commit": code.sha, "mlflow.source.git.dirty": code.changed}
             facts |= {"mlflow.source.git.branch": code.branch} if code.branch else {}
         self.run = tracker.start(ledger.name, "search", tags=asdict(ledger.config) | facts)
-        tracker.tag(self.run, {"trials": ledger.config.trials})  # which a resumed search may have raised
-        tracker.inputs(self.run, self._parts)
-        tracker.text(self.run, config_file.write(ledger.config), config_file.NAME)
-        tracker.text(self.run, ledger.split.to_json(), "split.json")
+        tracker.set_tags(self.run, {"trials": ledger.config.trials})  # which a resumed search may have raised
+        tracker.log_inputs(self.run, self._parts)
+        tracker.log_text(self.run, config_file.to_yaml(ledger.config), config_file.NAME)
+        tracker.log_text(self.run, ledger.split.to_json(), "split.json")
         about = {  # of the driver that wrote last
             "commit": asdict(code) if code else None,
             "versions": versions,
@@ -74,10 +74,10 @@ class SearchRunLogger:
             "seed": ledger.config.seed,
             "not settled by the seed": description.chance(ledger.config, resources),
         }
-        tracker.text(self.run, json.dumps(about, indent=2), ENVIRONMENT)
+        tracker.log_text(self.run, json.dumps(about, indent=2), ENVIRONMENT)
         if dataset.broken:
             lines = "\n".join(f"{file.path}: {file.reason}" for file in dataset.broken)
-            tracker.text(self.run, f"{len(dataset.broken)} files were left out\n{lines}\n", "broken_files.txt")
+            tracker.log_text(self.run, f"{len(dataset.broken)} files were left out\n{lines}\n", "broken_files.txt")
         self._describe()
 
     def trials(self) -> None:
@@ -86,15 +86,15 @@ class SearchRunLogger:
         ended = sum(trial.state.is_finished() for trial in ledger.trials)
         if ledger.study.user_attrs.get(_DRAWN) == ended:
             return
-        tracker.text(self.run, trials_csv(ledger), TRIALS)
+        tracker.log_text(self.run, trials_csv(ledger), TRIALS)
         drawn = figures.draw(ledger)
-        tracker.text(self.run, drawn.page, figures.PAGE)
+        tracker.log_text(self.run, drawn.page, figures.PAGE)
         for name, picture in drawn.pictures.items():
-            tracker.file(self.run, picture, f"{figures.FOLDER}/{name}.png")
-        past = pace(ledger)
+            tracker.log_file(self.run, picture, f"{figures.FOLDER}/{name}.png")
+        past = throughput(ledger)
         tracker.log(self.run, {"trials_per_hour": past.trials_per_hour, "search_seconds": past.seconds}, step=ended)
         self._describe()
-        ledger.keep()
+        ledger.save()
         ledger.study.set_user_attr(_DRAWN, ended)
 
     def finalists(self, finalists: Sequence[Finalist]) -> None:
@@ -103,16 +103,18 @@ class SearchRunLogger:
         [best] = ledger.top(1)
         [looked_best] = [finalist for finalist in finalists if finalist.number == best.number]
         winner = finalists[0]
-        tracker.text(self.run, finalists_csv(finalists), FINALISTS)
+        tracker.log_text(self.run, finalists_csv(finalists), FINALISTS)
         tags = {"best_trial": looked_best.number, "optimism": looked_best.optimism, "best_on_new_seeds": winner.number}
-        tracker.tag(self.run, tags)
+        tracker.set_tags(self.run, tags)
         values = {"best_validation_loss": looked_best.search_loss, "best_validation_loss_on_new_seeds": winner.loss}
         finite = {name: value for name, value in values.items() if math.isfinite(value)}
         tracker.log(self.run, finite, step=len(ledger.trials))
         self._describe(finalists)
 
     def _describe(self, finalists: Sequence[Finalist] = ()) -> None:
-        self._tracker.tag(self.run, {NOTE: description.words(self._ledger, self._parts, self._resources, finalists)})
+        self._tracker.set_tags(
+            self.run, {NOTE: description.words(self._ledger, self._parts, self._resources, finalists)}
+        )
 
 
 def trials_csv(ledger: Ledger) -> str:

@@ -71,7 +71,7 @@ def train_final(
     epochs = final_epochs(winner)
     seed = trial_seed(ledger.config.seed, _SEED)
     name = f"final-{winner.number:04d}-{epochs}"  # a resumed study with more trials may have another winner
-    location = ledger.place / name
+    location = ledger.location / name
     run = tracker.start(
         name,
         "final",
@@ -86,7 +86,7 @@ def train_final(
     while phase.has_bar and not ray.wait([running], timeout=_POLL)[0]:
         phase.update(_saved_epochs(location), epochs)
     training = wait_for(running)
-    tracker.tag(run, training.environment)
+    tracker.set_tags(run, training.environment)
     names = [name for name in METRICS if "validation" not in name]  # no validation tracks are left
     tracker.log_missing(run, [{name: epoch.row[name] for name in (*names, "epoch")} for epoch in training.epochs])
     if training.failure:

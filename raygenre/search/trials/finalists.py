@@ -155,7 +155,7 @@ class Repeats:
 
     def locations(self, number: int) -> tuple[Location, ...]:
         """Return where the repeats of a trial's setting keep their training states."""
-        return tuple(self._ledger.place / "finalists" / f"{number:04d}-{index}" for index in range(REPEATS))
+        return tuple(self._ledger.location / "finalists" / f"{number:04d}-{index}" for index in range(REPEATS))
 
     def _start_waiting(self) -> None:
         while self._waiting and (not self._max_concurrent or len(self._running) < self._max_concurrent):
@@ -209,7 +209,7 @@ class Repeats:
             "accuracy": best.validation_accuracy,
             "epoch": best.epoch,
         }
-        self._ledger.keep()
+        self._ledger.save()
         self._ledger.study.set_user_attr(_key(number, index), outcome)
         return Repeat(number, index, **outcome)
 

@@ -37,9 +37,9 @@ class TrialRecorder(tune.Callback):
         """Complete the runs of trials that ended just before an earlier driver died."""
         note_run_ids(self._ledger, self._tracker)
         for trial in self._ledger.trials:
-            if trial.state.is_finished() and not self._tracker.ended(self._run(trial.number)):
+            if trial.state.is_finished() and not self._tracker.is_finished(self._run(trial.number)):
                 self._start(TrialConfig.of(self._ledger, trial))
-                epochs = recorded_epochs(self._ledger.state_place(trial.number))
+                epochs = recorded_epochs(self._ledger.checkpoint_location(trial.number))
                 self._tracker.log_missing(self._run(trial.number), [epoch.row for epoch in epochs])
                 self._end(trial.number)
         self._delete_states()
@@ -65,13 +65,13 @@ class TrialRecorder(tune.Callback):
         number, epoch = TrialConfig.from_dict(trial.config).number, report.epoch
         self._ledger.report(number, epoch=epoch.epoch, loss=epoch.validation_loss)
         if report.environment:
-            self._tracker.tag(self._run(number), report.environment)
+            self._tracker.set_tags(self._run(number), report.environment)
         self._tracker.log(self._run(number), epoch.metrics, step=epoch.epoch)
         note_run_ids(self._ledger, self._tracker)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         config = TrialConfig.from_dict(trial.config)
-        if not self._tracker.knows(self._run(config.number)):  # its worker died before the training started
+        if not self._tracker.has_run(self._run(config.number)):  # its worker died before the training started
             self._start(config)
         self._end(config.number)
         self._delete_states()  # all other trials that ended are recorded by now
@@ -94,13 +94,13 @@ class TrialRecorder(tune.Callback):
             params=config.params,
             tags={"trial": config.number, "seed": config.seed, "study": self._ledger.name},
         )
-        self._tracker.tag(run, {CHECKPOINT: config.location, "state": "running"})
+        self._tracker.set_tags(run, {CHECKPOINT: config.location, "state": "running"})
 
     def _end(self, number: int) -> None:
         state = self._ledger.state(number)
         status: Status = "FAILED" if state == TrialState.FAIL else "FINISHED"
-        kept = number in checkpoint_retention.best(self._ledger)
-        tags = {"state": state.name.lower(), CHECKPOINT: self._ledger.state_place(number) if kept else GONE}
+        kept = number in checkpoint_retention.kept(self._ledger)
+        tags = {"state": state.name.lower(), CHECKPOINT: self._ledger.checkpoint_location(number) if kept else GONE}
         if not kept:
             self._tagged_gone.add(number)
         if reason := self._ledger.failure(number):
@@ -111,11 +111,11 @@ class TrialRecorder(tune.Callback):
     def _delete_states(self) -> None:
         """Delete the training states that are no longer among the best."""
         # Tag first: after a deletion, a new driver could not tell whose state is gone.
-        spare = checkpoint_retention.spare(self._ledger)
+        spare = checkpoint_retention.removable(self._ledger)
         for number in spare:
-            if number not in self._tagged_gone and self._tracker.knows(self._run(number)):
-                self._tracker.tag(self._run(number), {CHECKPOINT: GONE})
-        self._ledger.keep()
+            if number not in self._tagged_gone and self._tracker.has_run(self._run(number)):
+                self._tracker.set_tags(self._run(number), {CHECKPOINT: GONE})
+        self._ledger.save()
         checkpoint_retention.remove(self._ledger, spare)
 
     def _run(self, number: int) -> str:

@@ -42,7 +42,7 @@ class LedgerSearcher(Searcher):
         if self._unfinished:
             trial = self._unfinished.pop(0)
         elif len(self._ledger.trials) < self._ledger.config.trials:
-            trial = self._ledger.begin(self._sampler, self._space)
+            trial = self._ledger.start_trial(self._sampler, self._space)
         else:
             return Searcher.FINISHED  # type: ignore[return-value]
         self._numbers[trial_id] = trial.number

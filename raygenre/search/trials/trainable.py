@@ -152,7 +152,7 @@ def run_trial(config: dict[str, Any], *, plan: Plan, shared: "Sequence[ray.Objec
         for result in train(members, tracks, epochs=plan.epochs, location=trial.state):
             results.append(result)
             measured: dict[str, float] = {}
-            if result.epoch == plan.epochs and objectives.several(plan.objectives):
+            if result.epoch == plan.epochs and objectives.is_multi_objective(plan.objectives):
                 measured = objectives.measure(plan.objectives, members[0].model, [epoch.row for epoch in results])
             environment = environment_tags(members) if len(results) == 1 else {}
             report(TrialResult(epoch=result, objectives=measured, environment=environment))

@@ -43,7 +43,7 @@ class TrialConfig:
             params=dict(trial.params),
             fixed=ledger.config.fixed,
             seed=trial_seed(ledger.config.seed, trial.number),
-            location=str(ledger.state_place(trial.number)),
+            location=str(ledger.checkpoint_location(trial.number)),
         )
 
     @classmethod

@@ -60,7 +60,7 @@ def run_trials(
     # A diverged trial reports its failure without the metric that Tune would require.
     os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
-    optuna_sampler = sampler(config.sampler, seed=config.seed, trials=config.trials, told=len(ledger.trials))
+    optuna_sampler = sampler(config.sampler, seed=config.seed, trials=config.trials, past_trials=len(ledger.trials))
     work = tune.with_resources(
         functools.partial(trainable, plan=plan, shared=[tracks]),
         {"cpu": resources.cpus, "gpu": resources.gpus},

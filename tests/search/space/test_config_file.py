@@ -43,10 +43,10 @@ def test_a_study_keeps_it_up_to_date(tracks: Dataset, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"epohcs": 3}, "epohcs is not known; did you mean epochs?"),
+        ({"epohcs": 3}, "unknown name epohcs; did you mean epochs?"),
         ({"epochs": 0}, "epochs must be at least 1, not 0"),
-        ({"scheduler": "hyperband"}, "scheduler must be one of asha, median, none"),
-        ({"space": {"widht": 3}}, "widht is not known; did you mean width?"),
+        ({"scheduler": "hyperband"}, "scheduler must be asha, median or none, not"),
+        ({"space": {"widht": 3}}, "unknown name widht; did you mean width?"),
         ({"space": [1]}, "run.yaml"),
         ({"trials": "many"}, "run.yaml"),
     ],
@@ -55,7 +55,7 @@ def test_a_file_that_says_no_search_is_refused(
     tracks: Dataset, tmp_path: Path, change: dict[str, object], message: str
 ) -> None:
     path = tmp_path / "run.yaml"
-    path.write_text(yaml.safe_dump(yaml.safe_load(config_file.write(small_config(tracks))) | change))
+    path.write_text(yaml.safe_dump(yaml.safe_load(config_file.to_yaml(small_config(tracks))) | change))
     with pytest.raises(SpaceError, match=re.escape(message)):
         config_file.read(path)
 
@@ -63,7 +63,7 @@ def test_a_file_that_says_no_search_is_refused(
 def test_a_file_with_half_a_search_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
     path.write_text("epochs: 3\n")
-    with pytest.raises(SpaceError, match="is not a whole search: data, data_digest"):
+    with pytest.raises(SpaceError, match="is incomplete: data, data_digest"):
         config_file.read(path)
 
 

@@ -3,7 +3,7 @@ import re
 import pytest
 
 from raygenre.model.network import GenreCNN, ModelConfig, parameters
-from raygenre.search.space.objectives import check, latency, measure, several
+from raygenre.search.space.objectives import check_objectives, is_multi_objective, latency, measure
 
 SMALL = GenreCNN(ModelConfig(genres=3, widths=(4, 8, 16), dense=8))
 LARGE = GenreCNN(ModelConfig(genres=3, widths=(64, 128, 256)))
@@ -33,22 +33,22 @@ def test_a_larger_network_takes_longer_and_measuring_changes_nothing() -> None:
 @pytest.mark.parametrize(
     ("names", "scheduler", "message"),
     [
-        (["loss", "speed"], "none", "must be of loss, accuracy, parameters, latency, not 'speed'"),
-        (["accuracy"], "none", "one objective alone is loss, not accuracy"),
-        (["loss", "accuracy"], "none", "begin with loss or accuracy and go on with parameters, latency or both"),
-        (["parameters", "loss"], "none", "begin with loss or accuracy"),
-        (["loss", "parameters", "parameters"], "none", "named once each"),
-        (["loss", "parameters"], "asha", "say --scheduler none, or name one objective"),
-        (["accuracy", "latency"], "median", "say --scheduler none"),
+        (["loss", "speed"], "none", "must be loss, accuracy, parameters or latency, not 'speed'"),
+        (["accuracy"], "none", "a single objective must be loss, not accuracy"),
+        (["loss", "accuracy"], "none", "must start with loss or accuracy, followed by parameters, latency or both"),
+        (["parameters", "loss"], "none", "must start with loss or accuracy"),
+        (["loss", "parameters", "parameters"], "none", "objectives must differ"),
+        (["loss", "parameters"], "asha", "use --scheduler none or a single objective"),
+        (["accuracy", "latency"], "median", "use --scheduler none"),
     ],
 )
 def test_what_cannot_be_sought_is_refused(names: list[str], scheduler: str, message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
-        check(names, scheduler=scheduler)
+        check_objectives(names, scheduler=scheduler)
 
 
 def test_one_or_several() -> None:
-    check(["loss"], scheduler="asha")
-    check(["accuracy", "parameters", "latency"], scheduler="none")
-    assert not several(["loss"])
-    assert several(["loss", "parameters"])
+    check_objectives(["loss"], scheduler="asha")
+    check_objectives(["accuracy", "parameters", "latency"], scheduler="none")
+    assert not is_multi_objective(["loss"])
+    assert is_multi_objective(["loss", "parameters"])

@@ -6,15 +6,15 @@ from optuna.samplers import CmaEsSampler, GPSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
 from raygenre.search.space.choices import SAMPLERS
-from raygenre.search.space.samplers import SamplerName, automatic, check_sampler, sampler
-from raygenre.search.space.space import default_entries, searched, space
+from raygenre.search.space.samplers import SamplerName, check_sampler, choose_sampler, sampler
+from raygenre.search.space.space import default_entries, default_space, to_distributions
 
-NUMBERS = space(10)
-CHOICES = searched(default_entries(10) | {"batch_size": [8, 16]})
+NUMBERS = default_space(10)
+CHOICES = to_distributions(default_entries(10) | {"batch_size": [8, 16]})
 
 
-def asked(name: SamplerName, seed: int, told: int = 0) -> list[dict[str, float]]:
-    study = optuna.create_study(sampler=sampler(name, seed=seed, trials=9, told=told))
+def asked(name: SamplerName, seed: int, past_trials: int = 0) -> list[dict[str, float]]:
+    study = optuna.create_study(sampler=sampler(name, seed=seed, trials=9, past_trials=past_trials))
     return [study.ask(dict(NUMBERS)).params for _ in range(3)]
 
 
@@ -26,7 +26,7 @@ def test_same_seed_same_settings_other_seed_others(name: SamplerName) -> None:
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_a_resumed_study_does_not_draw_its_first_settings_again(name: SamplerName) -> None:
-    assert asked(name, 1, told=3) != asked(name, 1)
+    assert asked(name, 1, past_trials=3) != asked(name, 1)
 
 
 def test_samplers_have_their_names() -> None:
@@ -53,7 +53,7 @@ def test_samplers_have_their_names() -> None:
 )
 def test_auto_chooses_by_the_budget_and_the_space(changes: dict[str, object], expected: str) -> None:
     usual = {"trials": 20, "scheduler": "none", "space": NUMBERS, "objectives": ["loss"]}
-    name, reason = automatic(**usual | changes)  # type: ignore[arg-type]
+    name, reason = choose_sampler(**usual | changes)  # type: ignore[arg-type]
     assert name == expected
     assert reason
 
@@ -63,8 +63,8 @@ def test_auto_chooses_by_the_budget_and_the_space(changes: dict[str, object], ex
     [
         ("grid", NUMBERS, ["loss"], "unknown sampler 'grid'"),
         ("cmaes", CHOICES, ["loss"], "batch_size has choices"),
-        ("cmaes", NUMBERS, ["loss", "latency"], "knows one objective; several need tpe, gp or random"),
-        ("cmaes", searched({"dropout": {"low": 0.1, "high": 0.2}}), ["loss"], "at least two searched numbers"),
+        ("cmaes", NUMBERS, ["loss", "latency"], "supports one objective; use tpe, gp or random for several"),
+        ("cmaes", to_distributions({"dropout": {"low": 0.1, "high": 0.2}}), ["loss"], "at least two searched numbers"),
     ],
 )
 def test_a_sampler_that_cannot_do_it_is_refused(

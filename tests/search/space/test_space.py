@@ -9,19 +9,19 @@ from raygenre.search.space.space import (
     Entry,
     Setting,
     SpaceError,
-    checked,
     default_entries,
-    fixed,
-    nearest,
-    searched,
-    space,
-    unknown,
+    default_space,
+    fixed_values,
+    nearest_point,
+    parse_entry,
+    to_distributions,
+    unknown_name,
 )
 
 
 @pytest.mark.parametrize("epochs", [1, 12, 150])
 def test_decay_ends_between_hardly_and_nearly_all(epochs: int) -> None:
-    decay = space(epochs)["decay"]
+    decay = default_space(epochs)["decay"]
     assert isinstance(decay, FloatDistribution)
     assert 1 / (1 + decay.low * epochs) == pytest.approx(1 / 1.1)
     assert 1 / (1 + decay.high * epochs) == pytest.approx(1 / 10)
@@ -29,22 +29,22 @@ def test_decay_ends_between_hardly_and_nearly_all(epochs: int) -> None:
 
 
 def test_the_default_space_searches_three_values_of_a_setting() -> None:
-    assert list(space(10)) == ["dropout", "learning_rate", "decay"]
-    assert set(space(10)) < set(KINDS)
-    assert fixed(default_entries(10)) == {}
+    assert list(default_space(10)) == ["dropout", "learning_rate", "decay"]
+    assert set(default_space(10)) < set(KINDS)
+    assert fixed_values(default_entries(10)) == {}
 
 
 def test_the_nearest_point_is_the_projects_own_setting_where_the_space_has_it() -> None:
-    assert nearest(space(100)) == {"dropout": 0.3, "learning_rate": 1e-3, "decay": 0.01}
-    assert nearest(space(2)) == {"dropout": 0.3, "learning_rate": 1e-3, "decay": 0.05}
+    assert nearest_point(default_space(100)) == {"dropout": 0.3, "learning_rate": 1e-3, "decay": 0.01}
+    assert nearest_point(default_space(2)) == {"dropout": 0.3, "learning_rate": 1e-3, "decay": 0.05}
     entries: dict[str, Entry] = {
         "width": {"low": 40, "high": 64},
         "augmentation": ["erasing", "none"],
         "batch_size": [4, 8],
         "dense": 3,
     }
-    assert nearest(searched(entries)) == {"width": 40, "augmentation": "none", "batch_size": 4}
-    assert nearest(searched({"dense": {"low": 10, "high": 90, "step": 20}})) == {"dense": 70}
+    assert nearest_point(to_distributions(entries)) == {"width": 40, "augmentation": "none", "batch_size": 4}
+    assert nearest_point(to_distributions({"dense": {"low": 10, "high": 90, "step": 20}})) == {"dense": 70}
 
 
 def test_a_setting_is_a_network_and_its_training() -> None:
@@ -68,29 +68,29 @@ def test_entries_become_distributions_or_stay_fixed() -> None:
         "augmentation": ["none", "erasing"],
         "dropout": 0,
     }
-    entries = {name: checked(name, entry) for name, entry in raw.items()}
-    assert searched(entries) == {
+    entries = {name: parse_entry(name, entry) for name, entry in raw.items()}
+    assert to_distributions(entries) == {
         "learning_rate": FloatDistribution(1e-4, 0.01, log=True),
         "width": IntDistribution(8, 64, log=True),
         "dense": IntDistribution(16, 64, step=16),
         "batch_size": CategoricalDistribution([8, 16]),
         "augmentation": CategoricalDistribution(["none", "erasing"]),
     }
-    assert fixed(entries) == {"dropout": 0.0}
+    assert fixed_values(entries) == {"dropout": 0.0}
 
 
 @pytest.mark.parametrize(
     ("name", "entry", "message"),
     [
-        ("learning_rte", 1.0, "learning_rte is not known; did you mean learning_rate?"),
-        ("zzz", 1.0, "zzz is not known; known: dropout, learning_rate"),
-        ("dropout", {"low": 0.1, "hihg": 0.5}, "dropout: hihg is not known; did you mean high?"),
+        ("learning_rte", 1.0, "unknown name learning_rte; did you mean learning_rate?"),
+        ("zzz", 1.0, "unknown name zzz; expected one of dropout, learning_rate"),
+        ("dropout", {"low": 0.1, "hihg": 0.5}, "dropout: unknown name hihg; did you mean high?"),
         ("dropout", {"low": 0.1}, "dropout: a range needs low and high; high is missing"),
-        ("dropout", {"low": 0.5, "high": 0.1}, "low is 0.5 and high 0.1"),
+        ("dropout", {"low": 0.5, "high": 0.1}, "low must be less than high, but low is 0.5 and high is 0.1"),
         ("dropout", {"low": 0.1, "high": 1.5}, "dropout: high: dropout must be from 0 to below 1, not 1.5"),
-        ("dropout", {"low": 0.0, "high": 0.5, "log": True}, "must begin above 0"),
+        ("dropout", {"low": 0.0, "high": 0.5, "log": True}, "must start above 0"),
         ("dropout", {"low": 0.1, "high": 0.5, "log": "yes"}, "log must be true or false, not 'yes'"),
-        ("dropout", {"low": 0.1, "high": 0.5, "log": True, "step": 0.1}, "log and step exclude each other"),
+        ("dropout", {"low": 0.1, "high": 0.5, "log": True, "step": 0.1}, "log and step cannot be combined"),
         ("dropout", {"low": 0.1, "high": 0.5, "step": 0.9}, "step must be above 0 and fit"),
         ("dropout", [0.1], "at least two different choices"),
         ("dropout", [0.1, 0.1], "at least two different choices"),
@@ -102,15 +102,15 @@ def test_entries_become_distributions_or_stay_fixed() -> None:
         ("batch_size", float("inf"), "inf is not a whole number"),
         ("augmentation", {"low": 1, "high": 2}, "a range is for numbers"),
         ("augmentation", ["none", "mixup"], "augmentation must be none or erasing, not 'mixup'"),
-        ("augmentation", False, "False is not a word"),
+        ("augmentation", False, "False is not a string"),
         ("frequency_bins", {"low": 1, "high": 99}, "frequency_bins must be from 1 to 32, not 99"),
     ],
 )
 def test_an_entry_that_cannot_be_is_refused_with_place_and_remedy(name: str, entry: object, message: str) -> None:
     with pytest.raises(SpaceError, match=re.escape(message)):
-        checked(name, entry)
+        parse_entry(name, entry)
 
 
 def test_an_unknown_name_comes_with_the_nearest_one() -> None:
-    assert unknown("epohcs", ["trials", "epochs"]) == "epohcs is not known; did you mean epochs?"
-    assert unknown("x", ["trials", "epochs"]) == "x is not known; known: trials, epochs"
+    assert unknown_name("epohcs", ["trials", "epochs"]) == "unknown name epohcs; did you mean epochs?"
+    assert unknown_name("x", ["trials", "epochs"]) == "unknown name x; expected one of trials, epochs"

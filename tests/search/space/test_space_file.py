@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from raygenre.search.space.space import KINDS, SpaceError, fixed, searched
+from raygenre.search.space.space import KINDS, SpaceError, fixed_values, to_distributions
 from raygenre.search.space.space_file import read
 from tests.helpers.project import ROOT
 
@@ -14,7 +14,7 @@ EXAMPLE = ROOT / "experiments" / "space.yaml"
 def test_the_example_names_every_value_there_is_and_shows_every_form() -> None:
     entries = read(EXAMPLE)
     assert set(entries) == set(KINDS)
-    assert searched(entries) == {
+    assert to_distributions(entries) == {
         "dropout": FloatDistribution(0.1, 0.6),
         "learning_rate": FloatDistribution(1e-4, 1e-2, log=True),
         "batch_size": CategoricalDistribution([8, 16, 32]),
@@ -22,23 +22,23 @@ def test_the_example_names_every_value_there_is_and_shows_every_form() -> None:
         "width": IntDistribution(16, 48, log=True),
         "frequency_bins": IntDistribution(1, 8),
     }
-    assert fixed(entries) == {"decay": 0.01, "normalisation": "batch", "dense": 64, "precision": "auto"}
+    assert fixed_values(entries) == {"decay": 0.01, "normalisation": "batch", "dense": 64, "precision": "auto"}
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("dropout: 0.3\nlearning_rte: 0.1\n", "line 2: learning_rte is not known; did you mean learning_rate?"),
-        ("# a space\n\ndropout: {low: 0.1, hgih: 0.2}\n", "line 3: dropout: hgih is not known; did you mean high?"),
+        ("dropout: 0.3\nlearning_rte: 0.1\n", "line 2: unknown name learning_rte; did you mean learning_rate?"),
+        ("# a space\n\ndropout: {low: 0.1, hgih: 0.2}\n", "line 3: dropout: unknown name hgih; did you mean high?"),
         ("dropout: {low: 0.1, high: 1}\n", "line 1: dropout: high: dropout must be from 0 to below 1, not 1.0"),
         ("width: [8, 8.5]\n", "line 1: width: 8.5 is not a whole number"),
-        ("dropout: 0.1\ndropout: 0.2\n", "line 2: dropout stands in line 1 already; keep one"),
-        ("dropout: {low: 0.1\n", "is not YAML"),
-        ("dropout: !!python/object/apply:os.getcwd []\n", "is not YAML"),
-        ("- dropout\n", "must consist of lines such as"),
-        ("0.3: dropout\n", "must consist of lines such as"),
-        ("0.3", "must consist of lines such as"),
-        ("# nothing\n", "names nothing"),
+        ("dropout: 0.1\ndropout: 0.2\n", "line 2: dropout is already in line 1; remove one"),
+        ("dropout: {low: 0.1\n", "is not valid YAML"),
+        ("dropout: !!python/object/apply:os.getcwd []\n", "is not valid YAML"),
+        ("- dropout\n", "must have lines such as"),
+        ("0.3: dropout\n", "must have lines such as"),
+        ("0.3", "must have lines such as"),
+        ("# nothing\n", "is empty"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_named_with_the_place_and_the_remedy(

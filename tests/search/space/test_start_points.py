@@ -2,10 +2,10 @@ import re
 
 import pytest
 
-from raygenre.search.space.space import SpaceError, Value, nearest, searched
+from raygenre.search.space.space import SpaceError, Value, nearest_point, to_distributions
 from raygenre.search.space.start_points import complete, parse
 
-SPACE = searched(
+SPACE = to_distributions(
     {"dropout": {"low": 0.0, "high": 0.5}, "batch_size": [8, 16], "dense": {"low": 10, "high": 90, "step": 20}}
 )
 FIXED: dict[str, Value] = {"width": 32, "augmentation": "none"}
@@ -26,7 +26,7 @@ def test_a_start_is_read_from_a_command_line() -> None:
         ("dropout", "'dropout' is not NAME=VALUE"),
         ("dropout=", "'dropout=' is not NAME=VALUE"),
         ("", "'' is not NAME=VALUE"),
-        ("dropout=0.1,dropout=0.2", "dropout is named twice"),
+        ("dropout=0.1,dropout=0.2", "dropout is given twice"),
         ("droput=0.1", "did you mean dropout?"),
         ("dropout=some", "'some' is not a number"),
         ("batch_size=1.5", "'1.5' is not a whole number"),
@@ -38,21 +38,21 @@ def test_a_start_that_cannot_be_read_is_refused(text: str, message: str) -> None
 
 
 def test_what_a_start_leaves_out_is_as_usual() -> None:
-    usual = nearest(SPACE)
+    usual = nearest_point(SPACE)
     assert complete({"dropout": 0.1, "width": 32}, SPACE, usual=usual, fixed=FIXED) == {**usual, "dropout": 0.1}
 
 
 @pytest.mark.parametrize(
     ("point", "message"),
     [
-        ({"dropout": 0.9}, "start dropout=0.9 lies outside the space, which has 0 to 0.5"),
-        ({"batch_size": 9}, "start batch_size=9 lies outside the space, which has 8 or 16"),
-        ({"dense": 20}, "start dense=20 lies outside the space, which has 10 to 90 in steps of 20"),
-        ({"dense": "many"}, "start dense=many lies outside"),
+        ({"dropout": 0.9}, "start dropout=0.9 is outside the space, which has 0 to 0.5"),
+        ({"batch_size": 9}, "start batch_size=9 is outside the space, which has 8 or 16"),
+        ({"dense": 20}, "start dense=20 is outside the space, which has 10 to 90 in steps of 20"),
+        ({"dense": "many"}, "start dense=many is outside"),
         ({"width": 16}, "width is fixed at 32 in this space"),
         ({"denze": 10}, "did you mean dense?"),
     ],
 )
 def test_a_start_outside_the_space_is_named_with_its_range(point: dict[str, Value], message: str) -> None:
     with pytest.raises(SpaceError, match=re.escape(message)):
-        complete(point, SPACE, usual=nearest(SPACE), fixed=FIXED)
+        complete(point, SPACE, usual=nearest_point(SPACE), fixed=FIXED)

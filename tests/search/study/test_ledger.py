@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 
 from raygenre.data.dataset import Dataset
 from raygenre.search.space.samplers import sampler
-from raygenre.search.space.space import space
+from raygenre.search.space.space import default_space
 from raygenre.search.study import checkpoint_retention
 from raygenre.search.study.backend import StudyError, latest_study
 from raygenre.search.study.ledger import CHECKPOINT, EPOCH_TIMES, RUN, Ledger
@@ -20,20 +20,20 @@ from raygenre.system.location import Location
 from tests.conftest import new_ledger
 
 SAMPLER = sampler("random", seed=0, trials=9)
-SPACE = space(2)
+SPACE = default_space(2)
 
 
-def begin(ledger: Ledger) -> int:
-    return ledger.begin(SAMPLER, SPACE).number
+def start_trial(ledger: Ledger) -> int:
+    return ledger.start_trial(SAMPLER, SPACE).number
 
 
 def test_what_was_written_is_there_when_opened_again(tracks: Dataset, tmp_path: Path) -> None:
     ledger = new_ledger(tmp_path, tracks)
-    number = begin(ledger)
+    number = start_trial(ledger)
     ledger.report(number, epoch=1, loss=0.5)
     assert ledger.trial_run(number) is None
     ledger.note(number, RUN, "run-1")
-    ledger.recall("fact", lambda: {"a": 1})
+    ledger.get_or_compute("fact", lambda: {"a": 1})
     ledger.close()
     again = Ledger.open(Location(str(tmp_path)), "study", url=None)
     assert again.config == ledger.config
@@ -41,12 +41,12 @@ def test_what_was_written_is_there_when_opened_again(tracks: Dataset, tmp_path: 
     [trial] = again.unfinished()
     assert trial.intermediate_values == {1: 0.5}
     assert again.trial_run(number) == "run-1"
-    assert again.recall("fact", lambda: {"a": 2}) == {"a": 1}
+    assert again.get_or_compute("fact", lambda: {"a": 2}) == {"a": 1}
 
 
 def test_a_trial_ends_as_what_it_was(tracks: Dataset, tmp_path: Path) -> None:
     ledger = new_ledger(tmp_path, tracks, trials=4)
-    complete, stopped, empty, failed = (begin(ledger) for _ in range(4))
+    complete, stopped, empty, failed = (start_trial(ledger) for _ in range(4))
     for epoch, loss in ((1, 0.4), (2, 0.6)):
         ledger.report(complete, epoch=epoch, loss=loss)
         ledger.report(failed, epoch=epoch, loss=loss)
@@ -58,13 +58,13 @@ def test_a_trial_ends_as_what_it_was(tracks: Dataset, tmp_path: Path) -> None:
     assert ledger.trials[complete].value == 0.4  # the lowest, not the last
     assert ledger.trials[stopped].intermediate_values == {1: 0.1}
     assert ledger.failure(failed) == "it diverged"
-    assert "without a single epoch" in (ledger.failure(empty) or "")
+    assert "before its first epoch" in (ledger.failure(empty) or "")
     assert [trial.number for trial in ledger.top(5)] == [complete]
 
 
 def test_an_epoch_is_recorded_once(tracks: Dataset, tmp_path: Path) -> None:
     ledger = new_ledger(tmp_path, tracks)
-    number = begin(ledger)
+    number = start_trial(ledger)
     ledger.report(number, epoch=1, loss=0.5)
     ledger.report(number, epoch=1, loss=0.9)
     assert ledger.trials[number].intermediate_values == {1: 0.5}
@@ -73,7 +73,7 @@ def test_an_epoch_is_recorded_once(tracks: Dataset, tmp_path: Path) -> None:
 def test_the_first_setting_is_the_projects_own(tracks: Dataset, tmp_path: Path) -> None:
     ledger = new_ledger(tmp_path, tracks)
     assert ledger.trials == []
-    begin(ledger), begin(ledger)
+    start_trial(ledger), start_trial(ledger)
     assert ledger.trials[0].params == {"dropout": 0.3, "learning_rate": 1e-3, "decay": 0.05}
     assert ledger.trials[1].params != ledger.trials[0].params
     assert len(ledger.trials) == 2
@@ -82,7 +82,7 @@ def test_the_first_setting_is_the_projects_own(tracks: Dataset, tmp_path: Path) 
 def test_top_is_by_value_then_by_number(tracks: Dataset, tmp_path: Path) -> None:
     ledger = new_ledger(tmp_path, tracks, trials=3)
     for loss in (0.5, 0.3, 0.3):
-        number = begin(ledger)
+        number = start_trial(ledger)
         ledger.report(number, epoch=2, loss=loss)
         ledger.finish(number)
     assert [trial.number for trial in ledger.top(3)] == [1, 2, 0]
@@ -103,7 +103,7 @@ def test_a_name_that_is_no_folder_is_refused(tracks: Dataset, tmp_path: Path, na
 
 def test_an_unknown_study_is_named_with_the_known_ones(tracks: Dataset, tmp_path: Path) -> None:
     new_ledger(tmp_path, tracks, "autumn").close()
-    with pytest.raises(StudyError, match=r"no study spring.*known: autumn"):
+    with pytest.raises(StudyError, match=r"no study spring.*existing studies: autumn"):
         Ledger.open(Location(str(tmp_path)), "spring", url=None)
 
 
@@ -116,7 +116,7 @@ def test_a_second_driver_is_kept_out_until_the_first_is_gone(tracks: Dataset, tm
     second = [sys.executable, "-c", program, str(tmp_path)]
     refused = subprocess.run(second, capture_output=True, text=True, timeout=120, check=False)
     assert refused.returncode != 0
-    assert f"another driver (process {os.getpid()}) works on the study study" in refused.stderr
+    assert f"another driver (process {os.getpid()}) is running the study study" in refused.stderr
     ledger.close()
     subprocess.run(second, check=True, timeout=120)
 
@@ -139,7 +139,7 @@ def test_the_ledger_may_lie_in_a_database(tracks: Dataset, tmp_path: Path) -> No
     config = small_config(tracks)
     split = splits.random_split(tracks, seed=0, folds=1, validation=0.25, duplicates=[])
     ledger = Ledger.create(Location(str(tmp_path / "studies")), "study", config=config, split=split, url=url)
-    ledger.report(begin(ledger), epoch=1, loss=0.5)
+    ledger.report(start_trial(ledger), epoch=1, loss=0.5)
     ledger.close()
     [trial] = Ledger.open(Location(str(tmp_path / "studies")), "study", url=url).unfinished()
     assert trial.intermediate_values == {1: 0.5}
@@ -195,7 +195,7 @@ def test_a_folder_with_an_older_studys_work_is_refused(tracks: Dataset, tmp_path
 
 def test_an_entry_that_was_cut_short_is_taken_away(tracks: Dataset, tmp_path: Path) -> None:
     ledger = new_ledger(tmp_path, tracks)
-    number = begin(ledger)
+    number = start_trial(ledger)
     ledger.close()
     with (tmp_path / "study" / "journal.log").open("ab") as journal:
         journal.write(b'{"op_code":8,"worker_id":"x","trial_i')  # what a full disk leaves
@@ -207,7 +207,7 @@ def test_an_entry_that_was_cut_short_is_taken_away(tracks: Dataset, tmp_path: Pa
 
 def test_a_locked_journal_is_waited_for(tracks: Dataset, tmp_path: Path) -> None:
     ledger = new_ledger(tmp_path, tracks)
-    number = begin(ledger)
+    number = start_trial(ledger)
     lock = tmp_path / "study" / "journal.log.lock"
     lock.touch()  # another process writes, and is slow about it
     threading.Timer(1.5, lock.unlink).start()
@@ -220,7 +220,7 @@ def test_a_locked_journal_is_waited_for(tracks: Dataset, tmp_path: Path) -> None
 def test_a_locked_database_is_waited_for(tracks: Dataset, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'study.db'}"
     ledger = new_ledger(tmp_path, tracks, url=url)
-    number = begin(ledger)
+    number = start_trial(ledger)
     other = sqlite3.connect(tmp_path / "study.db", isolation_level=None, check_same_thread=False)
     other.execute("BEGIN EXCLUSIVE")
     threading.Timer(7, lambda: other.execute("COMMIT")).start()  # SQLite's own patience ends after 5 s
@@ -233,7 +233,7 @@ def test_a_foreign_study_of_the_same_name_is_left_alone(tracks: Dataset, tmp_pat
     url = f"sqlite:///{tmp_path / 'team.db'}"
     theirs = optuna.create_study(study_name="study", storage=url, direction="maximize")
     theirs.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
-    with pytest.raises(StudyError, match="none of raygenre's"):
+    with pytest.raises(StudyError, match="that raygenre did not create"):
         new_ledger(tmp_path / "studies", tracks, url=url)
     assert not optuna.load_study(study_name="study", storage=url).user_attrs
 
@@ -243,7 +243,7 @@ def test_a_study_of_a_database_belongs_to_one_folder(tracks: Dataset, tmp_path: 
     ledger = new_ledger(tmp_path / "mine", tracks, url=url)
     assert ledger.in_database
     (tmp_path / "yours" / "study").mkdir(parents=True)
-    with pytest.raises(StudyError, match="was never begun there"):
+    with pytest.raises(StudyError, match="was not created in"):
         Ledger.open(Location(str(tmp_path / "yours")), "study", url=url)
     ledger.close()
     with pytest.raises(StudyError, match="give its --study-url"):
@@ -268,10 +268,10 @@ def test_a_start_that_was_refused_is_not_the_study_worked_on_last(tracks: Datase
 
 def test_foreign_files_among_the_states_do_no_harm(tracks: Dataset, tmp_path: Path) -> None:
     ledger = new_ledger(tmp_path, tracks)
-    number = begin(ledger)
+    number = start_trial(ledger)
     for name in (".DS_Store", f"{number:04d}", "0007"):
         (ledger.folder / "trials" / name).mkdir(parents=True)
-    assert checkpoint_retention.spare(ledger) == [7]
+    assert checkpoint_retention.removable(ledger) == [7]
     checkpoint_retention.remove(ledger, [7])
     assert sorted(path.name for path in (ledger.folder / "trials").iterdir()) == [".DS_Store", "0000"]
 
@@ -281,7 +281,7 @@ def test_an_ended_trial_knows_when_its_epochs_were_reported(
     tracks: Dataset, tmp_path: Path, objectives: list[str]
 ) -> None:
     ledger = new_ledger(tmp_path, tracks, objectives=objectives)
-    number = begin(ledger)
+    number = start_trial(ledger)
     said = [time.time()]
     for epoch in (1, 2, 2):  # a training that goes on reports its epochs again
         ledger.report(number, epoch=epoch, loss=0.5)
@@ -305,7 +305,7 @@ def test_a_trial_knows_its_checkpoint_even_if_its_driver_died_before_it_could_sa
     tracks: Dataset, tmp_path: Path
 ) -> None:
     ledger = new_ledger(tmp_path, tracks)
-    assert ledger.begin(SAMPLER, SPACE).user_attrs[CHECKPOINT] == "trials/0000"
+    assert ledger.start_trial(SAMPLER, SPACE).user_attrs[CHECKPOINT] == "trials/0000"
     ledger.study.ask(SPACE)
     ledger.complete_draws(SAMPLER, SPACE)
     assert [trial.user_attrs[CHECKPOINT] for trial in ledger.trials] == ["trials/0000", "trials/0001"]

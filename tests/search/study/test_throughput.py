@@ -6,19 +6,19 @@ import pytest
 from raygenre.data.dataset import Dataset
 from raygenre.search.space.samplers import sampler
 from raygenre.search.study.ledger import Ledger
-from raygenre.search.study.throughput import pace, timed
+from raygenre.search.study.throughput import measure_throughput, throughput
 from tests.conftest import new_ledger
 
 
 def one(ledger: Ledger) -> None:
-    number = ledger.begin(sampler("random", seed=0, trials=9), ledger.config.distributions).number
+    number = ledger.start_trial(sampler("random", seed=0, trials=9), ledger.config.distributions).number
     for epoch in (1, 2):
         ledger.report(number, epoch=epoch, loss=1.0)
     ledger.finish(number)
 
 
 def interrupted(ledger: Ledger) -> None:
-    with timed(ledger):
+    with measure_throughput(ledger):
         one(ledger)
         time.sleep(0.1)
         raise KeyboardInterrupt
@@ -26,17 +26,17 @@ def interrupted(ledger: Ledger) -> None:
 
 def test_the_pace_adds_up_over_drivers_and_not_over_pauses(tracks: Dataset, tmp_path: Path) -> None:
     ledger = new_ledger(tmp_path, tracks)
-    assert pace(ledger).trials_per_hour == 0
+    assert throughput(ledger).trials_per_hour == 0
     with pytest.raises(KeyboardInterrupt):
         interrupted(ledger)
-    first = pace(ledger)
+    first = throughput(ledger)
     assert first.trials == 1
     assert first.seconds >= 0.1
     time.sleep(0.3)
     began = time.monotonic()
-    with timed(ledger):
+    with measure_throughput(ledger):
         one(ledger)
-    second = pace(ledger)
+    second = throughput(ledger)
     assert second.trials == 2
     assert first.seconds < second.seconds <= first.seconds + time.monotonic() - began
     assert second.trials_per_hour == pytest.approx(3600 * 2 / second.seconds)
@@ -44,9 +44,9 @@ def test_the_pace_adds_up_over_drivers_and_not_over_pauses(tracks: Dataset, tmp_
 
 def test_a_search_that_is_finished_already_changes_nothing(tracks: Dataset, tmp_path: Path) -> None:
     ledger = new_ledger(tmp_path, tracks)
-    with timed(ledger):
+    with measure_throughput(ledger):
         one(ledger)
     before = ledger.study.user_attrs
-    with timed(ledger):
+    with measure_throughput(ledger):
         time.sleep(0.05)
     assert ledger.study.user_attrs == before

@@ -27,7 +27,7 @@ def searched(folder: Path, tracks: Dataset, ends: str, **changes: object) -> Led
     ledger = new_ledger(folder, tracks, trials=len(ends), epochs=EPOCHS, **changes)  # type: ignore[arg-type]
     draw = sampler("random", seed=1, trials=len(ends))
     for end in ends:
-        trial = ledger.begin(draw, ledger.config.distributions)
+        trial = ledger.start_trial(draw, ledger.config.distributions)
         rate = math.log10(trial.params.get("learning_rate", 1e-3))
         for epoch in range(1, {"c": EPOCHS, "s": 3, "f": 2, "e": 0, "r": 1}[end] + 1):
             ledger.report(trial.number, epoch=epoch, loss=1 + (rate + 3) ** 2 + math.exp(-epoch))
@@ -147,7 +147,7 @@ def test_times_of_epochs_are_as_reported_and_even_between(tracks: Dataset, tmp_p
     for epoch in range(2, EPOCHS + 1):
         ledger.report(0, epoch=epoch, loss=1.0)
     # As of a driver that went on with the trial after the fourth epoch.
-    ledger._heard[0] = {5: began.timestamp() + 300, 6: began.timestamp() + 360}
+    ledger._reported[0] = {5: began.timestamp() + 300, 6: began.timestamp() + 360}
     ledger.finish(0)
     minutes, epochs = SearchData(ledger).progress(ledger.trials[0])
     assert epochs == [0, 1, 2, 3, 4, 5, 6]

@@ -28,10 +28,10 @@ def told(tracks: Dataset, folder: Path) -> Ledger:
     ledger = new_ledger(folder, tracks, trials=6, epochs=1, objectives=["accuracy", "parameters"])
     draw = sampler("tpe", seed=0, trials=9)
     for number, (accuracy, size) in POINTS.items():
-        ledger.begin(draw, ledger.config.distributions)
+        ledger.start_trial(draw, ledger.config.distributions)
         ledger.report(number, epoch=1, loss=1 - accuracy)
         ledger.finish(number, measured={"objective_accuracy": accuracy, "objective_parameters": size, "epoch": 1})
-    ledger.begin(draw, ledger.config.distributions)
+    ledger.start_trial(draw, ledger.config.distributions)
     ledger.finish(5, failure="out of memory")
     return ledger
 
@@ -46,7 +46,7 @@ def test_the_front_is_what_no_trial_beats_best_in_the_first_objective_first(trac
 
 def test_epochs_are_kept_where_optuna_takes_no_intermediate_values(tracks: Dataset, tmp_path: Path) -> None:
     ledger = new_ledger(tmp_path, tracks, trials=2, epochs=12, objectives=["loss", "parameters"])
-    number = ledger.begin(sampler("random", seed=0, trials=9), ledger.config.distributions).number
+    number = ledger.start_trial(sampler("random", seed=0, trials=9), ledger.config.distributions).number
     for epoch in range(1, 13):
         ledger.report(number, epoch=epoch, loss=1 / epoch)
         ledger.report(number, epoch=epoch, loss=9.0)  # told again after a resume
@@ -76,7 +76,7 @@ def test_table_and_csv_say_the_same(tracks: Dataset, tmp_path: Path) -> None:
 
 
 def test_several_objectives_and_a_scheduler_exclude_each_other(tracks: Dataset, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="say --scheduler none"):
+    with pytest.raises(ValueError, match="use --scheduler none"):
         new_ledger(tmp_path, tracks, objectives=["loss", "latency"], scheduler="asha")
 
 

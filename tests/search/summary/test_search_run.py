@@ -116,7 +116,7 @@ def test_the_note_begins_with_the_result(finished: FinishedSearch, run: Run) -> 
 def test_a_note_fits_however_large_the_search_is(tracks: Dataset, tmp_path: Path) -> None:
     ledger = new_ledger(tmp_path, tracks, trials=9)
     draw = sampler("random", seed=0, trials=9)
-    numbers = [ledger.begin(draw, ledger.config.distributions).number for _ in range(9)]
+    numbers = [ledger.start_trial(draw, ledger.config.distributions).number for _ in range(9)]
     setting = ledger.setting(0)
     finalists = [Finalist(number, setting, 1.0, (1.1, 1.3), (0.5, 0.6), (7, 9)) for number in numbers]
     counts = {f"a genre of a long name, number {number}": 1000 for number in range(300)}
@@ -152,7 +152,7 @@ def test_what_is_left_to_chance_is_said(
 def test_a_table_holds_trials_that_failed_or_run_still(tracks: Dataset, tmp_path: Path) -> None:
     ledger = new_ledger(tmp_path, tracks)
     draw = sampler("random", seed=0, trials=9)
-    failed, running = (ledger.begin(draw, ledger.config.distributions).number for _ in range(2))
+    failed, running = (ledger.start_trial(draw, ledger.config.distributions).number for _ in range(2))
     ledger.finish(failed, failure="loss is nan")
     ledger.report(running, epoch=1, loss=0.5)
     one, other = csv.DictReader(io.StringIO(trials_csv(ledger)))
@@ -161,10 +161,10 @@ def test_a_table_holds_trials_that_failed_or_run_still(tracks: Dataset, tmp_path
 
 
 def test_each_trials_run_says_where_its_training_state_is(finished: FinishedSearch, server: Server) -> None:
-    best = checkpoint_retention.best(finished.ledger)
+    best = checkpoint_retention.kept(finished.ledger)
     for trial in finished.ledger.trials:
         found = server.client.get_run(finished.ledger.trial_run(trial.number) or "")
-        folder = finished.ledger.state_place(trial.number).folder
+        folder = finished.ledger.checkpoint_location(trial.number).folder
         assert found.data.tags[CHECKPOINT] == (str(folder) if trial.number in best else GONE)
         assert folder.exists() == (trial.number in best)
         assert {"learning_rate", "validation_loss"} <= found.data.metrics.keys()
@@ -178,16 +178,16 @@ def test_a_trials_run_ends_as_the_trial_did(tracks: Dataset, tmp_path: Path) -> 
     draw = sampler("random", seed=0, trials=9)
     ends = [("FINISHED", "complete"), ("FINISHED", "complete"), ("FINISHED", "pruned"), ("FAILED", "fail")]
     for number, epochs in enumerate((2, 2, 1, 1, 1)):
-        trial = TuneTrial(TrialConfig.of(ledger, ledger.begin(draw, ledger.config.distributions)))
+        trial = TuneTrial(TrialConfig.of(ledger, ledger.start_trial(draw, ledger.config.distributions)))
         recorder.on_trial_start(0, [], trial)  # type: ignore[arg-type]
         for epoch in range(1, epochs + 1):
-            ledger.state_place(number).folder.mkdir(parents=True, exist_ok=True)
+            ledger.checkpoint_location(number).folder.mkdir(parents=True, exist_ok=True)
             recorder.on_trial_result(0, [], trial, epoch_report(epoch, 1.0 - number / 10))  # type: ignore[arg-type]
         if number < len(ends):
             ledger.finish(number, failure="loss is nan in epoch 2" if number == 3 else None)
             recorder.on_trial_complete(0, [], trial)  # type: ignore[arg-type]
     recorder.interrupt()
-    assert tracker.drain(60)
+    assert tracker.flush(60)
     note_run_ids(ledger, tracker)
     tracker.close()
     client = Server(resolve(tmp_path)).client
@@ -195,8 +195,20 @@ def test_a_trials_run_ends_as_the_trial_did(tracks: Dataset, tmp_path: Path) -> 
     assert [(run.info.status, run.data.tags["state"]) for run in runs] == [*ends, ("KILLED", "interrupted")]
     assert runs[3].data.tags["failure"] == "loss is nan in epoch 2"
     kept = [run.data.tags[CHECKPOINT] for run in runs]
-    assert kept == [GONE, str(ledger.state_place(1).folder), GONE, GONE, str(ledger.state_place(4).folder)]
-    assert [ledger.state_place(number).folder.exists() for number in range(5)] == [False, True, False, False, True]
+    assert kept == [
+        GONE,
+        str(ledger.checkpoint_location(1).folder),
+        GONE,
+        GONE,
+        str(ledger.checkpoint_location(4).folder),
+    ]
+    assert [ledger.checkpoint_location(number).folder.exists() for number in range(5)] == [
+        False,
+        True,
+        False,
+        False,
+        True,
+    ]
     assert [trial.state for trial in ledger.trials[2:]] == [TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING]
 
 
@@ -205,11 +217,11 @@ def test_a_trial_whose_worker_died_before_it_trained_holds_nothing_up(tracks: Da
     tracker = Tracker(empty_storage(tmp_path), ledger.folder, ledger.id)
     search = tracker.start("search", "search")
     recorder = TrialRecorder(ledger, tracker, search)
-    frozen = ledger.begin(sampler("random", seed=0, trials=9), ledger.config.distributions)
+    frozen = ledger.start_trial(sampler("random", seed=0, trials=9), ledger.config.distributions)
     trial = TuneTrial(TrialConfig.of(ledger, frozen))
     ledger.finish(0, failure="its worker died")
     recorder.on_trial_error(0, [], trial)  # type: ignore[arg-type]  # and on_trial_start was never called
-    assert tracker.drain(60), tracker.trouble
+    assert tracker.flush(60), tracker.unreachable_reason
     note_run_ids(ledger, tracker)
     tracker.close()
     run = Server(resolve(tmp_path)).client.get_run(ledger.trial_run(0) or "")

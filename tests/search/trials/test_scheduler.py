@@ -46,7 +46,7 @@ def started(tracks: Dataset, folder: Path, name: SchedulerName, rule_trials: int
     ledger = new_ledger(folder, tracks, trials=len(LOSSES), epochs=EPOCHS, scheduler=name)
     draw = sampler("random", seed=0, trials=9)
     for _ in range(rule_trials):
-        ledger.begin(draw, ledger.config.distributions)
+        ledger.start_trial(draw, ledger.config.distributions)
     return ledger
 
 

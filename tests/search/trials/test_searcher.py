@@ -5,7 +5,7 @@ from ray.tune.search import Searcher
 
 from raygenre.data.dataset import Dataset
 from raygenre.search.space.samplers import sampler
-from raygenre.search.space.space import space
+from raygenre.search.space.space import default_space
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.trials.searcher import LedgerSearcher
 from raygenre.search.trials.trial_config import trial_seed
@@ -17,8 +17,8 @@ FINISHED: object = Searcher.FINISHED
 
 
 def searcher(ledger: Ledger) -> LedgerSearcher:
-    chosen = sampler("random", seed=0, trials=3, told=len(ledger.trials))
-    return LedgerSearcher(ledger, chosen, space(ledger.config.epochs))
+    chosen = sampler("random", seed=0, trials=3, past_trials=len(ledger.trials))
+    return LedgerSearcher(ledger, chosen, default_space(ledger.config.epochs))
 
 
 def test_a_search_ends_with_its_number_of_trials(tracks: Dataset, tmp_path: Path) -> None:

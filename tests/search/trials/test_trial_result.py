@@ -32,8 +32,8 @@ def test_a_result_survives_the_way_through_ray_tune() -> None:
 
 def test_a_config_survives_the_way_through_ray_tune(tracks: Dataset, tmp_path: Path) -> None:
     ledger = new_ledger(tmp_path, tracks)
-    trial = ledger.begin(sampler("random", seed=0, trials=3), ledger.config.distributions)
+    trial = ledger.start_trial(sampler("random", seed=0, trials=3), ledger.config.distributions)
     config = TrialConfig.of(ledger, trial)
     assert TrialConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
     assert config.setting == ledger.setting(trial.number)
-    assert config.state == ledger.state_place(trial.number)
+    assert config.state == ledger.checkpoint_location(trial.number)

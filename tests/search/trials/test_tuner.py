@@ -30,7 +30,7 @@ def test_a_trial_that_asha_stops_is_pruned_everywhere(tracks: Dataset, ray_clust
             assert epochs == 5
             assert trial.value == min(trial.intermediate_values.values())
             assert run.data.tags["state"] == "complete"
-    kept = {trial.number for trial in ledger.trials if ledger.state_place(trial.number).folder.exists()}
+    kept = {trial.number for trial in ledger.trials if ledger.checkpoint_location(trial.number).folder.exists()}
     assert kept == {trial.number for trial in ledger.top(ledger.config.top_k)}
     assert printed.count("\ntrial ") == 6
     assert all(len(line) <= 100 for line in printed.splitlines())
