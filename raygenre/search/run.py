@@ -72,7 +72,7 @@ def _search(
     )
     parent = record.run
     with (
-        phases.phase("trials", f"{config.trials} of up to {config.epochs} epochs", bar=False),
+        phases.phase("trials", f"{config.trials} trials of up to {config.epochs} epochs", bar=False),
         measure_throughput(ledger),
     ):
         run_trials(ledger, plan, tracks, resources=resources, tracker=tracker, parent=parent, phases=phases)
@@ -111,7 +111,7 @@ def _finish(repeats: Repeats, phase: Phase, phases: Phases) -> list[Finalist]:
     def show(repeat: Repeat) -> None:
         phase.update(total - repeats.left, total)
         outcome = repeat.failure or f"loss {repeat.loss:.3f}  accuracy {repeat.accuracy:.1%}"
-        phases.event(f"trial {repeat.number}", "repeat", f"{repeat.index + 1} of {REPEATS}  {outcome}")
+        phases.event(f"trial {repeat.number}", "repeat", f"seed {repeat.index + 1} of {REPEATS}  {outcome}")
 
     return repeats.finish(show)
 

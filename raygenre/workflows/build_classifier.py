@@ -9,6 +9,7 @@ import torch
 
 from raygenre.data import splits
 from raygenre.data.dataset import Dataset
+from raygenre.errors import FileAccessError
 from raygenre.model.calibration import calibrate
 from raygenre.model.classifier import Classifier
 from raygenre.model.input_drift import Reference
@@ -57,5 +58,5 @@ def build_classifier(ledger: Ledger, dataset: Dataset, candidate: Candidate, par
 def _state(location: Location) -> Iterator[Path]:
     with checkpoint.local_copy(location) as folder:
         if not (state := checkpoint.latest(folder)):
-            raise FileNotFoundError(f"there is no training state in {location}; it was deleted or moved")
+            raise FileAccessError(f"there is no training state in {location}; it was deleted or moved")
         yield state

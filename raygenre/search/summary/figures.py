@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
     from plotly.graph_objects import Figure as Plot
 
-    from raygenre.search.summary.plotly_figures import Entry
+    from raygenre.search.summary.plotly_figures import PageFigure
 
 FOLDER = "figures"
 PAGE = f"{FOLDER}/all.html"
 MIN_TRIALS = 4  # for the importances and the contour
 
 TITLES = {
-    "learning_curves": ("Learning curves", "The validation loss of every trial; grey trials were stopped early."),
+    "learning_curves": ("Learning curves", "The validation loss of every trial; grey trials were stopped."),
     "rungs_over_time": (
         "Rungs over time",
         "The epochs of each trial over time; trials are compared at the dashed lines.",
@@ -60,7 +60,7 @@ def draw(ledger: Ledger) -> Figures:
     from raygenre.search.summary import plotly_figures
 
     data = SearchData(ledger)
-    entries: list[Entry] = []
+    entries: list[PageFigure] = []
     pictures: dict[str, bytes] = {}
     left_out: dict[str, str] = {}
     for name, (title, caption) in TITLES.items():
@@ -69,12 +69,12 @@ def draw(ledger: Ledger) -> Figures:
             try:
                 plot, pictures[name] = _both(name, data)
                 note = data.sample(MIN_TRIALS).note if name in _SAMPLED else ""
-                entries.append(plotly_figures.Entry(name, title, f"{caption} Shows {note}." if note else caption, plot))
+                entries.append(plotly_figures.PageFigure(name, title, f"{caption} Shows {note}." if note else caption, plot))
                 continue
             except Exception as error:  # noqa: BLE001 (a figure must not fail a search)
                 reason = f"drawing failed ({type(error).__name__}: {error})"
         left_out[name] = reason
-        entries.append(plotly_figures.Entry(name, title, caption, reason))
+        entries.append(plotly_figures.PageFigure(name, title, caption, reason))
     return Figures(plotly_figures.page(f"Search {ledger.name}", entries), pictures, left_out)
 
 

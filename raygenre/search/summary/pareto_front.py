@@ -24,7 +24,7 @@ FILE = "front.csv"
 def table(ledger: Ledger) -> Table:
     """Return the front as a table, best first by the first objective."""
     objectives = ledger.config.objectives
-    title = f"Pareto front: no trial beats these in {' and '.join(objectives)}"
+    title = f"Pareto front: unbeaten in {' and '.join(objectives)}"
     result = Table(title=title, box=None, padding=(0, 1))
     searched = list(ledger.config.distributions)
     for column in ("trial", *objectives, *searched):

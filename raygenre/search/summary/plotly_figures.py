@@ -34,7 +34,7 @@ _CONTROLS = {"displaylogo": False, "responsive": True}
 
 
 @dataclass(frozen=True)
-class Entry:
+class PageFigure:
     """A figure on the page.
 
     Attributes:
@@ -115,7 +115,7 @@ def study_of(data: SearchData, sample: Sample) -> Study:
     return study
 
 
-def page(title: str, entries: Sequence[Entry]) -> str:
+def page(title: str, entries: Sequence[PageFigure]) -> str:
     """Return the HTML page with all figures."""
     from plotly.offline import get_plotlyjs
 

@@ -7,6 +7,7 @@ from optuna.trial import TrialState
 from ray import tune
 from ray.tune.experiment import Trial
 
+from raygenre.errors import FileAccessError
 from raygenre.search.study import checkpoint_retention
 from raygenre.search.study.ledger import CHECKPOINT, Ledger
 from raygenre.search.study.mlflow_ids import note_run_ids, trial_name
@@ -55,11 +56,11 @@ class TrialRecorder(tune.Callback):
         """Record an epoch.
 
         Raises:
-            OSError: the trial cannot write its training state; the search stops.
+            FileAccessError: the trial cannot write its training state; the search stops.
         """
         report = TrialResult.from_dict(result)
         if report.halt:
-            raise OSError(report.halt)
+            raise FileAccessError(report.halt)
         if not report.epoch:
             return
         number, epoch = TrialConfig.from_dict(trial.config).number, report.epoch
