@@ -1,15 +1,15 @@
-# One image for searches, the endpoint and MLflow: not root, every version pinned by constraints.txt.
+# One image for searches, the endpoint and MLflow: runs as non-root, with the versions of constraints.txt.
 #
-# Build, from the project's folder:
-#     docker build --tag raygenre:0.1.0-ray2.60.0-cuda .
-#     docker build --build-arg ACCELERATOR=cpu --build-arg TORCH_INDEX=URL --tag raygenre:0.1.0-ray2.60.0-cpu .
-# The first one has CUDA in it, and is several GB larger. Where PyTorch keeps its builds without, the URL, its page on
-# installing says.
+# Build from the project's folder:
+#     docker build --tag raygenre:0.2.0-ray2.60.0-cuda .
+#     docker build --build-arg ACCELERATOR=cpu --build-arg TORCH_INDEX=URL --tag raygenre:0.2.0-ray2.60.0-cpu .
+# The first image includes CUDA and is several GB larger. For the second one, PyTorch's installation page gives the URL
+# of its CPU builds.
 #
-# Run, on one machine without Kubernetes, with ./results of uid 10001 and a champion in it:
+# Run on one machine without Kubernetes; ./results must belong to uid 10001 and contain a champion:
 #     docker run --read-only --tmpfs /tmp --tmpfs /home/raygenre --shm-size 1g --volume ./results:/results \
-#         --publish 127.0.0.1:8000:8000 --env RAYGENRE_API_KEYS raygenre:0.1.0-ray2.60.0-cpu
-# What it is built on can be held to a digest, which is looked up where the image comes from:
+#         --publish 127.0.0.1:8000:8000 --env RAYGENRE_API_KEYS raygenre:0.2.0-ray2.60.0-cpu
+# To pin the base image, look up its digest in the registry that it comes from, and build with:
 #     --build-arg PYTHON=3.11-slim-bookworm@sha256:DIGEST
 ARG PYTHON=3.11-slim-bookworm
 
@@ -20,12 +20,12 @@ WORKDIR /app
 RUN python -m venv /opt/raygenre
 ENV PATH=/opt/raygenre/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 COPY constraints.txt pyproject.toml ./
-# torch comes before the code, so that a change of the code does not fetch it anew.
+# torch is installed before the code is copied, so that a change of the code does not download it again.
 RUN case "$ACCELERATOR" in \
         cuda) pip install --constraint constraints.txt torch torchvision ;; \
         cpu) pip install --constraint constraints.txt torch torchvision \
-            --extra-index-url "${TORCH_INDEX:?names where PyTorch keeps its builds without CUDA}" ;; \
-        *) echo "ACCELERATOR is cpu or cuda, not $ACCELERATOR" >&2; exit 1 ;; \
+            --extra-index-url "${TORCH_INDEX:?must be the URL of PyTorch builds without CUDA}" ;; \
+        *) echo "ACCELERATOR must be cpu or cuda, not $ACCELERATOR" >&2; exit 1 ;; \
     esac
 COPY LICENSE README.md ./
 COPY raygenre raygenre
@@ -35,7 +35,7 @@ RUN pip install --constraint constraints.txt '.[servers]' 'mlflow[auth]'
 FROM python:${PYTHON}
 RUN groupadd --gid 10001 raygenre && useradd --uid 10001 --gid 10001 --create-home raygenre \
     && mkdir /results && chown 10001:10001 /results \
-    && echo 'export PATH=/opt/raygenre/bin:$PATH' > /etc/profile.d/raygenre.sh  # for login shells, which begin anew
+    && echo 'export PATH=/opt/raygenre/bin:$PATH' > /etc/profile.d/raygenre.sh  # for login shells, which reset PATH
 COPY --from=build /opt/raygenre /opt/raygenre
 WORKDIR /app
 COPY experiments experiments
@@ -51,7 +51,7 @@ ENV PATH=/opt/raygenre/bin:$PATH \
     RAY_USAGE_STATS_ENABLED=0
 USER 10001:10001
 EXPOSE 8000
-# Of the endpoint; Kubernetes asks with probes of its own.
+# For the endpoint without Kubernetes, which ignores this and uses its own probes.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --retries=3 \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/readyz', timeout=4)"]
 CMD ["serve", "run", "--address", "local", "public.yaml"]

@@ -1,1 +1,1 @@
-"""Measurements side by side, each a script that opens with its command."""
+"""Benchmarks; each module's docstring gives the command that runs it."""

@@ -1,12 +1,12 @@
-"""What an epoch costs: raygenre's training beside a plain loop over the dataset's pictures.
+"""Benchmark of a training epoch, compared with a plain PyTorch loop over the images.
 
-Run, from the project's folder (7 minutes on 2 cores):
-    python benchmarks/epoch.py --data PATH       # the folder that tune.py takes; synthetic pictures without it
+Run from the project's folder (7 minutes on 2 cores):
+    python benchmarks/epoch.py --data PATH       # as for tune.py; synthetic images without it
 
-The plain loop is what one writes first: open every PNG anew in each epoch, all 288×432 pixels in RGB, float32, the same
-channel widths. raygenre decodes once and trains on levels (128×333, one channel). Both run in this process, on as many
-torch threads, in turns; the table gives medians. Last, two processes train side by side with one thread each, as two
-trials do: what counts there is half of an epoch's time, beside one epoch on two threads.
+The plain loop is a typical first version: it decodes every PNG again in each epoch and trains on all 288×432 RGB pixels
+in float32, with the same channel widths. raygenre decodes once and trains on levels (128×333, one channel). Both run
+alternately in this process with the same number of torch threads; the table gives medians. Finally, two processes train
+concurrently with one thread each, as two trials do; half of their epoch time compares with an epoch on two threads.
 """
 
 import statistics
@@ -37,7 +37,7 @@ from raygenre.training.loop import Member, TrainingConfig, fit, standardised
 
 
 class PlainCNN(nn.Module):
-    """The same layers on RGB pictures, in the usual order."""
+    """The same layers on RGB images, in the usual order."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -50,14 +50,14 @@ class PlainCNN(nn.Module):
             *(nn.Dropout(config.dropout), nn.Linear(config.dense, config.genres)),
         )
 
-    def forward(self, pictures: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:
         """(B, 3, 288, 432) → logits (B, G)."""
-        logits: Tensor = self.layers(pictures)
+        logits: Tensor = self.layers(images)
         return logits
 
 
 def plain_epoch(paths: list[Path], labels: NDArray[np.int64], training: TrainingConfig, config: ModelConfig) -> float:
-    """Train one epoch the plain way, and return the s it took."""
+    """Train one epoch with the plain loop, and return its duration in s."""
     torch.manual_seed(0)
     model = PlainCNN(config).train()
     optimizer = torch.optim.NAdam(model.parameters(), lr=training.learning_rate)
@@ -65,8 +65,8 @@ def plain_epoch(paths: list[Path], labels: NDArray[np.int64], training: Training
     started = time.perf_counter()
     for start in range(0, len(order), training.batch_size):
         chosen = order[start : start + training.batch_size]
-        pictures = [np.asarray(Image.open(paths[i]).convert("RGB"), dtype=np.float32) / 255 for i in chosen]
-        batch = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous()
+        images = [np.asarray(Image.open(paths[i]).convert("RGB"), dtype=np.float32) / 255 for i in chosen]
+        batch = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
         loss = F.cross_entropy(model(batch), torch.from_numpy(labels[chosen]))
         optimizer.zero_grad()
         torch.autograd.backward(loss)
@@ -75,24 +75,24 @@ def plain_epoch(paths: list[Path], labels: NDArray[np.int64], training: Training
 
 
 def our_epoch(tracks: data_sets.Dataset, train: splits.Indices, training: TrainingConfig, config: ModelConfig) -> float:
-    """Train one epoch with raygenre, and return the s it took."""
+    """Train one epoch with raygenre, and return its duration in s."""
     member = Member(config, training, seed=0, train=train, validation=train[:0], device=torch.device("cpu"))
     [metrics] = fit(tracks.levels, tracks.labels, [member], epochs=1)
     return metrics.seconds
 
 
-def epochs_beside_another(data: Path | None, together: Barrier, epochs: int, most: int | None) -> list[float]:
-    """In a process: train epochs on one thread, while another process does the same, and return the s of each."""
+def concurrent_epochs(data: Path | None, barrier: Barrier, epochs: int, most: int | None) -> list[float]:
+    """Train epochs on one thread while another process does the same, and return the duration of each in s."""
     torch.set_num_threads(1)
     tracks = data_sets.load(data, cache=storage.resolve().cache)
     train, training, config = prepared(tracks, most)
     our_epoch(tracks, train[: training.batch_size], training, config)
-    together.wait()
+    barrier.wait()
     return [our_epoch(tracks, train, training, config) for _ in range(epochs)]
 
 
 def prepared(tracks: data_sets.Dataset, most: int | None) -> tuple[splits.Indices, TrainingConfig, ModelConfig]:
-    """The training tracks of the random split, at most so many, and how they are trained on."""
+    """Return at most `most` training tracks of the random split, with training and model configuration."""
     split = splits.random_split(tracks, seed=0, folds=1, validation=0.05, duplicates=None)
     train = splits.indices(tracks, split.train)[:most]
     return train, TrainingConfig(), standardised(ModelConfig(genres=len(tracks.genres)), tracks.levels, train)
@@ -100,9 +100,9 @@ def prepared(tracks: data_sets.Dataset, most: int | None) -> tuple[splits.Indice
 
 def main(
     data: Annotated[Path | None, typer.Option(help="Folder of <class>/ folders, or Kaggle's GTZAN.")] = None,
-    repeats: Annotated[int, typer.Option(help="Epochs of each kind.")] = 3,
-    threads: Annotated[int, typer.Option(help="Of torch, for both.")] = 2,
-    most: Annotated[int | None, typer.Option(help="Tracks to train on; all of them without it.", min=1)] = None,
+    repeats: Annotated[int, typer.Option(help="Epochs to measure for each row.")] = 3,
+    threads: Annotated[int, typer.Option(help="torch threads, for both.")] = 2,
+    most: Annotated[int | None, typer.Option(help="Maximum number of tracks to train on; default: all.", min=1)] = None,
 ) -> None:
     """Measure one epoch over the training tracks of the random split."""
     torch.set_num_threads(threads)
@@ -121,18 +121,22 @@ def main(
             torch.set_num_threads(threads)
     context = get_context("spawn")
     with context.Manager() as manager, ProcessPoolExecutor(2, mp_context=context) as pool:
-        together = manager.Barrier(2)
-        beside = [pool.submit(epochs_beside_another, data, together, repeats, most) for _ in range(2)]
-        halves = [seconds / 2 for one in beside for seconds in one.result()]
+        barrier = manager.Barrier(2)
+        futures = [pool.submit(concurrent_epochs, data, barrier, repeats, most) for _ in range(2)]
+        halves = [seconds / 2 for future in futures for seconds in future.result()]
     table = Table(
-        "training", "s an epoch", "tracks/s", "of the plain loop", title=f"{len(train)} tracks, medians of {repeats}"
+        "training",
+        "s per epoch",
+        "tracks/s",
+        "time vs. plain loop",
+        title=f"{len(train)} tracks, medians of {repeats} epochs",
     )
     base = statistics.median(plain)
     for name, times in (
         (f"plain loop over PNGs, {threads} threads", plain),
         (f"raygenre, {threads} threads", ours),
         ("raygenre, 1 thread", single),
-        ("raygenre, 1 thread in each of two processes, for one epoch", halves),
+        ("raygenre, 2 processes with 1 thread each, per epoch", halves),
     ):
         median = statistics.median(times)
         table.add_row(name, f"{median:.1f}", f"{len(train) / median:.1f}", f"1/{base / median:.1f}")

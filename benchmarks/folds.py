@@ -1,13 +1,13 @@
-"""How many folds should judge a setting? Measures where the noise of a validation loss comes from, and simulates.
+"""How many folds should a trial use? Variance of validation losses, and simulated searches.
 
-Run, from the project's folder, with GTZAN's images (an hour on 2 cores):
+Run from the project's folder, with GTZAN's images (an hour on 2 cores):
     .venv/bin/python benchmarks/folds.py --data PATH
 
-Settings drawn from the default space are each trained on five folds, and once more on the first fold with a new
-seed. Losses on the same fold are compared, so what counts is not how hard a fold is but how a setting's rank differs
-between folds (interaction) and between seeds. With these variances, searches of one budget are simulated: few trials on
-many folds or many trials on one, the best three trained twice again as the search does. The table says how much
-higher the winner's true loss is than that of the best setting there is, in the limit of a thousand trials.
+Settings sampled from the default space are trained on five folds each, and once more on the first fold with a new seed.
+Losses are compared within folds, so the difficulty of a fold does not count, only how a setting's rank differs between
+folds (interaction) and between seeds. With these variances, searches with a fixed budget are simulated, from few trials
+on many folds to many trials on one fold, followed by two more trainings of the best three, as in a real search. The
+table shows how much the winner's true loss exceeds that of the best of a thousand settings.
 """
 
 import json
@@ -36,7 +36,7 @@ SIMULATIONS = 20_000
 
 
 def train(task: tuple[Path, dict[str, float], int, int, int]) -> float:
-    """The lowest validation loss of one setting on one fold."""
+    """Return the lowest validation loss of a setting on a fold."""
     data, setting, fold, seed, epochs = task
     torch.set_num_threads(1)
     tracks = data_sets.load(data, cache=storage.resolve().cache)
@@ -48,38 +48,38 @@ def train(task: tuple[Path, dict[str, float], int, int, int]) -> float:
     return min(row.validation_loss for row in fit(tracks.levels, tracks.labels, [member], epochs=epochs))
 
 
-def variances(losses: NDArray[np.float64], again: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Standard deviations of setting, interaction with the fold, and seed, from losses (S, FOLDS) and (S,)."""
+def deviations_of(losses: NDArray[np.float64], repeated: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Return the standard deviations of setting, interaction and seed from losses (S, FOLDS) and new seeds (S,)."""
     settings, folds = losses.shape
     rest = losses - losses.mean(axis=1, keepdims=True) - losses.mean(axis=0) + losses.mean()
     residual = float((rest**2).sum() / ((settings - 1) * (folds - 1)))
-    seed = float(((losses[:, 0] - again - (losses[:, 0] - again).mean()) ** 2).sum() / (settings - 1) / 2)
+    seed = float(((losses[:, 0] - repeated - (losses[:, 0] - repeated).mean()) ** 2).sum() / (settings - 1) / 2)
     between = float(losses.mean(axis=1).var(ddof=1)) - residual / folds
     return max(between, 0) ** 0.5, max(residual - seed, 0) ** 0.5, seed**0.5
 
 
-def regret(trials: int, folds: int, deviations: tuple[float, float, float], chance: np.random.Generator) -> float:
-    """Mean excess of the winner's true loss over the best that a thousand trials hold."""
+def regret(trials: int, folds: int, deviations: tuple[float, float, float], generator: np.random.Generator) -> float:
+    """Return the mean excess of the winner's true loss over the best of a thousand settings."""
     setting, interaction, seed = deviations
-    true = setting * chance.standard_normal((SIMULATIONS, trials))
-    ranks = true + interaction * chance.standard_normal(true.shape) / folds**0.5  # the same in every training
-    searched = ranks + seed * chance.standard_normal(true.shape) / folds**0.5
+    true = setting * generator.standard_normal((SIMULATIONS, trials))
+    ranks = true + interaction * generator.standard_normal(true.shape) / folds**0.5  # constant over trainings
+    searched = ranks + seed * generator.standard_normal(true.shape) / folds**0.5
     best = searched.argsort(axis=1)[:, :3]
-    again = np.take_along_axis(ranks, best, 1) + seed * chance.standard_normal(best.shape) / (2 * folds) ** 0.5
-    winner = np.take_along_axis(best, again.argmin(axis=1)[:, None], 1)
-    floor = setting * chance.standard_normal((2_000, 1_000)).min(axis=1).mean()
+    repeated = np.take_along_axis(ranks, best, 1) + seed * generator.standard_normal(best.shape) / (2 * folds) ** 0.5
+    winner = np.take_along_axis(best, repeated.argmin(axis=1)[:, None], 1)
+    floor = setting * generator.standard_normal((2_000, 1_000)).min(axis=1).mean()
     return float(np.take_along_axis(true, winner, 1).mean() - floor)
 
 
 def main(
     data: Annotated[Path, typer.Option(help="GTZAN's images.")],
-    settings: Annotated[int, typer.Option(help="Drawn from the default space.")] = 6,
-    epochs: Annotated[int, typer.Option(help="Of each training.")] = 10,
-    budget: Annotated[int, typer.Option(help="Trainings that a simulated search may spend on its trials.")] = 20,
-    jobs: Annotated[int, typer.Option(help="Trainings at once.")] = 2,
-    output: Annotated[Path | None, typer.Option("-o", help="Keep the losses as JSON.")] = None,
+    settings: Annotated[int, typer.Option(help="Number of settings to sample.")] = 6,
+    epochs: Annotated[int, typer.Option(help="Epochs of each training.")] = 10,
+    budget: Annotated[int, typer.Option(help="Trainings in the trials of a simulated search.")] = 20,
+    jobs: Annotated[int, typer.Option(help="Concurrent trainings.")] = 2,
+    output: Annotated[Path | None, typer.Option("-o", help="Write the losses to this JSON file.")] = None,
 ) -> None:
-    """Measure the variances, and simulate searches with them."""
+    """Measure the variances, and simulate searches."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -88,19 +88,21 @@ def main(
     tasks = [(data, drawn[i], fold, i, epochs) for i in range(settings) for fold in range(FOLDS)]
     tasks += [(data, drawn[i], 0, 1000 + i, epochs) for i in range(settings)]
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        found = list(pool.map(train, tasks))
-    losses = np.array(found[: settings * FOLDS]).reshape(settings, FOLDS)
-    again = np.array(found[settings * FOLDS :])
+        results = list(pool.map(train, tasks))
+    losses = np.array(results[: settings * FOLDS]).reshape(settings, FOLDS)
+    repeated = np.array(results[settings * FOLDS :])
     if output:
-        output.write_text(json.dumps({"settings": drawn, "losses": losses.tolist(), "again": again.tolist()}))
-    deviations = variances(losses, again)
+        output.write_text(json.dumps({"settings": drawn, "losses": losses.tolist(), "again": repeated.tolist()}))
+    deviations = deviations_of(losses, repeated)
     console = Console()
     names = ("between settings", "setting and fold", "seed")
     console.print(
         "Standard deviation of the validation loss: "
         + ", ".join(f"{name} {value:.3f}" for name, value in zip(names, deviations, strict=True))
     )
-    table = Table("folds", "trials", "excess of the winner's true loss", title=f"{budget} trainings, then the best 3")
+    table = Table(
+        "folds", "trials", "excess of the winner's true loss", title=f"{budget} trainings, then repeats of the best 3"
+    )
     for folds in (1, 2, FOLDS):
         excess = regret(budget // folds, folds, deviations, np.random.default_rng(0))
         table.add_row(str(folds), str(budget // folds), f"{excess:.3f}")

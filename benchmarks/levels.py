@@ -1,13 +1,13 @@
-"""What a spectrogram costs: raygenre beside librosa + matplotlib, from samples, from MP3 and FLAC, and over 1000 songs.
+"""Benchmark of spectrograms, compared with librosa + matplotlib; memory over 1000 songs.
 
-Run, from the project's folder (2 minutes on 2 cores):
+Run from the project's folder (2 minutes on 2 cores):
     pip install -e '.[bench]'
     python benchmarks/levels.py                  # synthetic clips of 30 s
-    python benchmarks/levels.py --clips DIR      # the audio in a folder of your own
+    python benchmarks/levels.py --clips DIR      # your own audio files
 
-Times are CPU time of this process (user and system), one thread, everything in turns; the table gives medians. librosa
-and matplotlib draw the picture that the dataset's author drew, as a PNG file in memory; raygenre's levels hold the same
-picture (tests/spectrogram/test_levels.py compares them to the pixel), and its PNG file is measured beside it.
+Times are CPU time of this process (user and system) with one thread, measured alternately; the table gives medians.
+librosa and matplotlib draw the image as the dataset's author did, to a PNG file in memory. raygenre's levels contain
+the same image (tests/spectrogram/test_levels.py compares every pixel); drawing its PNG file is measured as well.
 """
 
 import io
@@ -45,12 +45,12 @@ STREAMED = 1000  # songs
 
 
 def main(
-    clips: Annotated[Path | None, typer.Option(help="Folder of audio; synthetic clips without it.")] = None,
-    repeats: Annotated[int, typer.Option(help="Of each clip.")] = 3,
-    most: Annotated[int, typer.Option(help="Clips to measure.")] = SYNTHETIC_CLIPS,
-    streamed: Annotated[int, typer.Option(help="Songs to stream, the clips over and over.")] = STREAMED,
+    clips: Annotated[Path | None, typer.Option(help="Folder of audio files; default: synthetic clips.")] = None,
+    repeats: Annotated[int, typer.Option(help="Repetitions for each clip.")] = 3,
+    most: Annotated[int, typer.Option(help="Maximum number of clips.")] = SYNTHETIC_CLIPS,
+    streamed: Annotated[int, typer.Option(help="Songs to render for the memory measurement.")] = STREAMED,
 ) -> None:
-    """Measure CPU time a clip, and memory over many."""
+    """Measure CPU time per clip, and memory over many songs."""
     torch.set_num_threads(1)
     console = Console()
     songs = list(samples_of(clips, most))
@@ -58,19 +58,20 @@ def main(
         "FLAC": [encode(song, "flac", "flac", rate=SAMPLE_RATE) for song in songs],
         "MP3, 128 kbit/s": [encode(song, "mp3", "libmp3lame", rate=SAMPLE_RATE, bit_rate=128_000) for song in songs],
     }
-    ways: dict[str, list[Callable[[], object]]] = {
-        "samples to PNG, librosa + matplotlib": [partial(plain_png, song) for song in songs],
-        "samples to levels, raygenre": [partial(drawn, song) for song in songs],
-        "samples to PNG, raygenre": [partial(our_png, song) for song in songs],
+    methods: dict[str, list[Callable[[], object]]] = {
+        "samples to PNG, librosa + matplotlib": [partial(png_by_librosa, song) for song in songs],
+        "samples to levels, raygenre": [partial(levels_of, song) for song in songs],
+        "samples to PNG, raygenre": [partial(png_by_raygenre, song) for song in songs],
     }
     for name, encoded in files.items():
-        ways[f"{name} to levels, raygenre"] = [partial(drawn_file, file) for file in encoded]
-    console.print(table_of(measured(ways, repeats), f"{len(songs)} clips, medians of {repeats} times each, one thread"))
+        methods[f"{name} to levels, raygenre"] = [partial(levels_of_file, file) for file in encoded]
+    title = f"{len(songs)} clips, medians over {repeats} repetitions, one thread"
+    console.print(table_of(measure(methods, repeats), title))
     console.print(streaming(files["MP3, 128 kbit/s"], streamed))
 
 
 def samples_of(folder: Path | None, most: int) -> Iterator[Samples]:
-    """Clips as the dataset has them, from a folder or synthetic."""
+    """Yield clips of 30 s, from a folder or synthetic."""
     if folder is None:
         genres = sorted(GENRES)
         for number in range(most):
@@ -78,25 +79,25 @@ def samples_of(folder: Path | None, most: int) -> Iterator[Samples]:
         return
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)[:most]
     if not paths:
-        raise typer.BadParameter(f"{folder} holds no audio file")
+        raise typer.BadParameter(f"{folder} contains no audio file")
     for path in paths:
         yield middle_window(decode(path)).samples
 
 
-def drawn(samples: Samples) -> NDArray[np.uint8]:
+def levels_of(samples: Samples) -> NDArray[np.uint8]:
     return levels(torch.from_numpy(samples)).numpy()
 
 
-def drawn_file(file: bytes) -> NDArray[np.uint8]:
-    return drawn(middle_window(decode(file)).samples)
+def levels_of_file(file: bytes) -> NDArray[np.uint8]:
+    return levels_of(middle_window(decode(file)).samples)
 
 
-def our_png(samples: Samples) -> bytes:
+def png_by_raygenre(samples: Samples) -> bytes:
     return write_png(levels(torch.from_numpy(samples), under_frame=True).numpy())
 
 
-def plain_png(samples: Samples) -> bytes:
-    """As the dataset's author drew it, slips included."""
+def png_by_librosa(samples: Samples) -> bytes:
+    """Draw a spectrogram exactly as the dataset's author did, quirks included."""
     decibels = librosa.amplitude_to_db(librosa.feature.melspectrogram(y=samples), ref=np.max)
     figure = Figure(figsize=(6, 4), dpi=72)
     figure.subplots_adjust(bottom=0.125)
@@ -105,32 +106,32 @@ def plain_png(samples: Samples) -> bytes:
     return buffer.getvalue()
 
 
-def measured(ways: dict[str, list[Callable[[], object]]], repeats: int) -> dict[str, list[float]]:
-    """CPU s of each call, the ways in turns on each clip, after a first call that is not counted."""
-    for calls in ways.values():
+def measure(methods: dict[str, list[Callable[[], object]]], repeats: int) -> dict[str, list[float]]:
+    """Return the CPU s of each call, alternating between methods on each clip, after a warm-up call."""
+    for calls in methods.values():
         calls[0]()
-    times: dict[str, list[float]] = {way: [] for way in ways}
-    for number in range(len(next(iter(ways.values())))):
+    times: dict[str, list[float]] = {method: [] for method in methods}
+    for number in range(len(next(iter(methods.values())))):
         for _ in range(repeats):
-            for way, calls in ways.items():
+            for method, calls in methods.items():
                 started = time.process_time()
                 calls[number]()
-                times[way].append(time.process_time() - started)
+                times[method].append(time.process_time() - started)
     return times
 
 
 def table_of(times: dict[str, list[float]], title: str) -> Table:
-    table = Table("spectrogram", "CPU ms a clip", "times as fast", title=title)
+    table = Table("spectrogram", "CPU ms per clip", "speedup", title=title)
     base = statistics.median(next(iter(times.values())))
-    for way, found in times.items():
-        median = statistics.median(found)
-        table.add_row(way, f"{1000 * median:.1f}", f"{base / median:.1f}")
+    for method, seconds in times.items():
+        median = statistics.median(seconds)
+        table.add_row(method, f"{1000 * median:.1f}", f"{base / median:.1f}")
     return table
 
 
 def streaming(files: list[bytes], songs: int) -> Table:
-    """A tree of songs drawn as `raygenre render` does, with the memory that this process holds on the way."""
-    table = Table("songs drawn from MP3 to PNG", "memory held, MiB", title="raygenre render, in one process")
+    """Render a tree of songs like `raygenre render`, and return a table of this process's memory."""
+    table = Table("songs rendered from MP3 to PNG", "resident memory, MiB", title="raygenre render, in one process")
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "songs" / "class"
         tree.mkdir(parents=True)
@@ -150,7 +151,7 @@ def streaming(files: list[bytes], songs: int) -> Table:
 
 
 def resident() -> float:
-    """MiB, on Linux."""
+    """Return the resident memory of this process in MiB, on Linux."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 

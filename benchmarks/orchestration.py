@@ -1,12 +1,12 @@
-"""What a search costs beside its trainings: raygenre's, and Ray's stock OptunaSearch with MLflowLoggerCallback.
+"""Overhead of a search, compared with Ray's own OptunaSearch and MLflowLoggerCallback.
 
-Run, from the project's folder (a quarter of an hour on 2 cores, most of it the stock search):
+Run from the project's folder (15 minutes on 2 cores, mostly for the stock search):
     .venv/bin/python benchmarks/orchestration.py
 
-First, trials that sleep: 20 of 20 s, two at a time, each reporting 20 epochs, beside the time that they sleep; and the
-same with MLflow away, for which the driver waits another 5 s in the end. Then trials that do nothing but report one
-epoch, with the memory of each driver on the way. All but one write to an MLflow server on this machine. Ray is started
-before the clock.
+First, 20 trials sleep for 20 s each, two at a time, and report 20 epochs each; the overhead is the time beyond their
+sleep. The same is repeated with an unreachable MLflow server, for which the driver waits 5 s at the end. Then trials
+only report one epoch, and the memory of each driver is measured. All other searches log to an MLflow server on this
+machine. Ray is started before the measurement.
 """
 
 import contextlib
@@ -45,24 +45,24 @@ from raygenre.search.trials.tuner import run_trials
 from raygenre.system.storage import resolve
 from raygenre.tracking.tracker import Tracker
 
-AT_ONCE = 2
-AWAY = "http://127.0.0.1:9"  # the port of a service that no machine offers any more
+CONCURRENCY = 2
+UNREACHABLE = "http://127.0.0.1:9"  # the discard service, which no machine runs any more
 
 
 def sleeping(config: dict[str, Any], *, plan: Plan, shared: object, seconds: float) -> None:
-    """A trial that learns nothing, for a while."""
+    """Trainable that sleeps instead of training."""
     for epoch in range(1, plan.epochs + 1):
         time.sleep(seconds / plan.epochs)
         tune.report(dict.fromkeys(METRICS, 1.0) | {"epoch": epoch})
 
 
 def stock(config: dict[str, float]) -> None:
-    """The same without the sleep, for Ray's own parts."""
+    """Trainable for the stock search that only reports one epoch."""
     tune.report(dict.fromkeys(METRICS, 1.0) | {"epoch": 1})
 
 
 def our_search(folder: Path, uri: str, *, trials: int, epochs: int, seconds: float) -> tuple[float, list[float]]:
-    """Seconds of a search until MLflow has everything or was waited for, and MiB of its driver, early and late."""
+    """Run a search with raygenre; return its duration in s, with uploads, and its driver's MiB early and late."""
     config = SearchConfig(
         data=None,
         data_digest="none",
@@ -83,8 +83,8 @@ def our_search(folder: Path, uri: str, *, trials: int, epochs: int, seconds: flo
     ledger = Ledger.create(storage.studies, "orchestration", config=config, split=split, url=None)
     memory: list[float] = []
 
-    class Watched(io.StringIO):
-        """Where a finished trial prints its line."""
+    class MemoryProbe(io.StringIO):
+        """Measures memory whenever a finished trial is printed."""
 
         def write(self, text: str) -> int:
             if text.startswith("trial"):
@@ -97,26 +97,26 @@ def our_search(folder: Path, uri: str, *, trials: int, epochs: int, seconds: flo
         ledger,
         Plan(genres=2, epochs=epochs, threads=1, device="cpu"),
         ray.put(Tracks(np.empty((0, 128, 333), np.uint8), np.empty(0, np.int64), ())),
-        resources=Resources(1, 0, AT_ONCE),
+        resources=Resources(1, 0, CONCURRENCY),
         tracker=tracker,
         parent=tracker.start("orchestration", "search"),
-        phases=Phases(Console(file=Watched(), width=200)),
+        phases=Phases(Console(file=MemoryProbe(), width=200)),
         trainable=functools.partial(sleeping, seconds=seconds),
     )
-    delivered = tracker.flush(5 if uri == AWAY else 60)
+    uploaded = tracker.flush(5 if uri == UNREACHABLE else 60)
     took = time.perf_counter() - started
-    if delivered == (uri == AWAY):
-        raise RuntimeError(f"MLflow is {'not' if uri == AWAY else ''} away: {tracker.unreachable_reason}")
+    if uploaded == (uri == UNREACHABLE):
+        raise RuntimeError(f"MLflow at {uri} is {'' if uploaded else 'un'}reachable: {tracker.unreachable_reason}")
     tracker.close()
     ledger.close()
     return took, [memory[len(memory) // 5], memory[-1]]
 
 
 def stock_search(folder: Path, uri: str, *, trials: int) -> tuple[float, list[float]]:
-    """The same by Ray's stock parts."""
+    """Run the same search with Ray's own parts."""
     memory: list[float] = []
 
-    class Watch(tune.Callback):
+    class MemoryCallback(tune.Callback):
         def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
             memory.append(resident())
 
@@ -125,8 +125,8 @@ def stock_search(folder: Path, uri: str, *, trials: int) -> tuple[float, list[fl
         "learning_rate": tune.loguniform(2e-4, 5e-3),
         "decay": tune.loguniform(0.1, 9),
     }
-    searcher = ConcurrencyLimiter(OptunaSearch(metric=OBJECTIVE, mode="min"), max_concurrent=AT_ONCE)
-    callbacks = [MLflowLoggerCallback(tracking_uri=uri, experiment_name="stock"), Watch()]
+    searcher = ConcurrencyLimiter(OptunaSearch(metric=OBJECTIVE, mode="min"), max_concurrent=CONCURRENCY)
+    callbacks = [MLflowLoggerCallback(tracking_uri=uri, experiment_name="stock"), MemoryCallback()]
     started = time.perf_counter()
     tune.Tuner(
         stock,
@@ -138,27 +138,27 @@ def stock_search(folder: Path, uri: str, *, trials: int) -> tuple[float, list[fl
 
 
 def resident() -> float:
-    """MiB of this process, on Linux."""
+    """Return the resident memory of this process in MiB, on Linux."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 @contextlib.contextmanager
 def mlflow_server(folder: Path) -> Iterator[str]:
-    """A tracking server on this machine, and its address."""
+    """Run a tracking server on this machine, and yield its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", f"sqlite:///{folder / 'server.db'}", "--artifacts-destination", str(folder)]
-    # Its job workers, which nothing here needs, would go on importing while the search begins.
+    # Its job workers, which are not needed, would still be importing when the search starts.
     environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     with (folder / "server.log").open("w") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, env=environment)
-    uri, until = f"http://127.0.0.1:{port}", time.monotonic() + 120
+    uri, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 120
     try:
         while True:
-            if server.poll() is not None or time.monotonic() > until:
-                raise RuntimeError(f"MLflow does not answer:\n{(folder / 'server.log').read_text()}")
+            if server.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"the MLflow server does not start:\n{(folder / 'server.log').read_text()}")
             with contextlib.suppress(OSError), urllib.request.urlopen(f"{uri}/health", timeout=10):
                 break
             time.sleep(0.3)
@@ -169,38 +169,40 @@ def mlflow_server(folder: Path) -> Iterator[str]:
 
 
 def main(
-    sleepers: Annotated[int, typer.Option(help="Trials that sleep; 0: none.")] = 20,
-    seconds: Annotated[float, typer.Option(help="That each of them sleeps.")] = 20,
-    trials: Annotated[int, typer.Option(help="Trials that do nothing; 0: none.")] = 500,
+    sleepers: Annotated[int, typer.Option(help="Sleeping trials; 0 skips them.")] = 20,
+    seconds: Annotated[float, typer.Option(help="Sleep of each trial.")] = 20,
+    trials: Annotated[int, typer.Option(help="Trials that only report; 0 skips them.")] = 500,
 ) -> None:
-    """Measure both."""
+    """Measure both searches."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     console = Console()
     connect(None)
-    table = Table("search", "s", "beside", "driver, MiB at a fifth and at the end")
+    table = Table("search", "s", "overhead", "driver, MiB at 20 % and at the end")
     with tempfile.TemporaryDirectory() as folder, mlflow_server(Path(folder)) as uri:
         if sleepers:
             took, memory = our_search(Path(folder) / "asleep", uri, trials=sleepers, epochs=20, seconds=seconds)
-            away, _ = our_search(Path(folder) / "away", AWAY, trials=sleepers, epochs=20, seconds=seconds)
-            asleep = sleepers * seconds / AT_ONCE
+            unreachable, _ = our_search(
+                Path(folder) / "unreachable", UNREACHABLE, trials=sleepers, epochs=20, seconds=seconds
+            )
+            asleep = sleepers * seconds / CONCURRENCY
             table.add_row(
                 f"{sleepers} trials of {seconds:g} s",
                 f"{took:.1f}",
-                f"{took / asleep - 1:+.1%} of {asleep:g} s",
-                words(memory),
+                f"{took / asleep - 1:+.1%} over {asleep:g} s",
+                joined(memory),
             )
-            table.add_row("the same with MLflow away", f"{away:.1f}", f"{away / took - 1:+.1%}", "")
+            table.add_row("the same, MLflow unreachable", f"{unreachable:.1f}", f"{unreachable / took - 1:+.1%}", "")
         if trials:
             ours, memory = our_search(Path(folder) / "ours", uri, trials=trials, epochs=1, seconds=0)
-            table.add_row(f"{trials} trials of 0 s, raygenre", f"{ours:.1f}", "", words(memory))
+            table.add_row(f"{trials} trials of 0 s, raygenre", f"{ours:.1f}", "", joined(memory))
             theirs, memory = stock_search(Path(folder) / "stock", uri, trials=trials)
             table.add_row(
-                f"{trials} trials of 0 s, stock", f"{theirs:.1f}", f"{theirs / ours:.1f} times raygenre", words(memory)
+                f"{trials} trials of 0 s, stock", f"{theirs:.1f}", f"{theirs / ours:.1f} × raygenre", joined(memory)
             )
     console.print(table)
 
 
-def words(memory: list[float]) -> str:
+def joined(memory: list[float]) -> str:
     return ", ".join(f"{value:.0f}" for value in memory)
 
 

@@ -1,43 +1,42 @@
-"""What a server's processes are, use and hold, by /proc."""
+"""The processes of a server, their CPU time and their memory, from /proc."""
 
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-TICKS = os.sysconf("SC_CLK_TCK")  # a second
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 def family(process: int) -> dict[int, list[str]]:
-    """A process and all that it started, those included that their descendants started: id → fields of its stat."""
-    found = _stats()
-    return {pid: fields for pid, fields in found.items() if process in _line(pid, found)}
+    """Return a process and its descendants: id → fields of its stat."""
+    stats = _stats()
+    return {pid: fields for pid, fields in stats.items() if process in _ancestors(pid, stats)}
 
 
-def births(pids: Iterable[int]) -> dict[int, str]:
-    """When processes were started, in ticks since the machine was: an id alone may be another one's by now."""
-    known = _stats()
-    return {pid: known[pid][19] for pid in pids if pid in known}
+def start_times(pids: Iterable[int]) -> dict[int, str]:
+    """Return the start times of running processes in ticks since boot; an id alone may have been reused."""
+    stats = _stats()
+    return {pid: stats[pid][19] for pid in pids if pid in stats}
 
 
 def cpu_seconds(process: int) -> float:
-    """CPU time, user and system, of a process and all that it started, so far."""
-    # With the children that have ended.
-    return sum(sum(map(int, fields[11:15])) for fields in family(process).values()) / TICKS
+    """Return the CPU time, user and system, of a process and its descendants, including those that have exited."""
+    return sum(sum(map(int, fields[11:15])) for fields in family(process).values()) / TICKS_PER_SECOND
 
 
 def titled(title: str, process: int) -> list[int]:
-    """Those of a family in whose command line a text occurs."""
-    found = []
+    """Return the ids of a process and its descendants whose command line contains `title`."""
+    matches = []
     for pid in family(process):
         with suppress(OSError):
             if title in Path(f"/proc/{pid}/cmdline").read_text():
-                found.append(pid)
-    return found
+                matches.append(pid)
+    return matches
 
 
 def resident(pid: int) -> float:
-    """MiB that a process holds; 0 if it has ended."""
+    """Return the resident memory of a process in MiB; 0 if it has exited."""
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     except OSError:
@@ -46,16 +45,16 @@ def resident(pid: int) -> float:
 
 
 def _stats() -> dict[int, list[str]]:
-    """The fields of each process's stat that come after its name."""
-    found = {}
+    """Return the fields of each process's stat that follow its name."""
+    stats = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):  # it has just ended
-            found[int(path.parent.name)] = path.read_text().rpartition(")")[2].split()
-    return found
+        with suppress(OSError):  # it has just exited
+            stats[int(path.parent.name)] = path.read_text().rpartition(")")[2].split()
+    return stats
 
 
-def _line(pid: int, stats: dict[int, list[str]]) -> Iterator[int]:
-    """The process, its parent, its parent's parent, …"""
+def _ancestors(pid: int, stats: dict[int, list[str]]) -> Iterator[int]:
+    """Yield a process, its parent, its parent's parent, …"""
     while pid in stats:
         yield pid
         pid = int(stats[pid][1])

@@ -1,6 +1,8 @@
-"""Compare the samplers on a valley like that of a validation loss: three numbers, noise, two trials at a time.
+"""Benchmark of the samplers on a synthetic validation loss.
 
-Run, from the project's folder (a minute on 2 cores):
+The loss has three hyperparameters and noise; two trials run concurrently.
+
+Run from the project's folder (a minute on 2 cores):
     python benchmarks/samplers.py
 """
 
@@ -16,15 +18,15 @@ from raygenre.search.space.samplers import SamplerName, sampler
 from raygenre.search.space.space import default_space
 
 SEEDS = 12
-BUDGETS = (8, 20, 60)  # trials, all of them complete
-NOISE = 0.02  # standard deviation of a loss over a training's seed
+BUDGETS = (8, 20, 60)  # completed trials
+NOISE = 0.02  # standard deviation of the loss over training seeds
 SPACE = default_space(40)
 LOW = {"dropout": 0.0, "learning_rate": 2e-4, "decay": 0.1 / 40}
 HIGH = {"dropout": 0.5, "learning_rate": 5e-3, "decay": 9 / 40}
 
 
 def excess(params: dict[str, float], centre: np.ndarray) -> float:
-    """The loss of a setting without noise, above the lowest there is."""
+    """Return how much the noise-free loss of a setting exceeds the minimum."""
     dropout = params["dropout"] / HIGH["dropout"]
     rate, decay = (
         np.log(params[name] / LOW[name]) / np.log(HIGH[name] / LOW[name]) for name in ("learning_rate", "decay")
@@ -34,9 +36,9 @@ def excess(params: dict[str, float], centre: np.ndarray) -> float:
 
 
 def search(name: SamplerName, trials: int, seed: int) -> float:
-    """The true excess loss of the setting that a search would name best."""
-    chance = np.random.default_rng(seed)
-    centre = chance.uniform(0.2, 0.8, 3)
+    """Return the noise-free excess loss of the best setting of a search."""
+    generator = np.random.default_rng(seed)
+    centre = generator.uniform(0.2, 0.8, 3)
     study = optuna.create_study(sampler=sampler(name, seed=seed, trials=trials))
     running: list[optuna.Trial] = []
     for number in range(trials + 1):
@@ -44,7 +46,7 @@ def search(name: SamplerName, trials: int, seed: int) -> float:
             running.append(study.ask(dict(SPACE)))
         while running and (len(running) == 2 or number == trials):
             trial = running.pop(0)
-            study.tell(trial, excess(trial.params, centre) + chance.normal(0, NOISE))
+            study.tell(trial, excess(trial.params, centre) + generator.normal(0, NOISE))
     return excess(study.best_params, centre)
 
 

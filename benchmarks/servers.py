@@ -1,4 +1,4 @@
-"""The servers that `benchmarks/serving.py` compares: how each is started, asked and read."""
+"""The servers that `benchmarks/serving.py` compares: commands, requests and responses."""
 
 import base64
 import http.client
@@ -15,28 +15,31 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.processes import births, family
+from benchmarks.processes import family, start_times
 from serve.network import proxy_environment
 
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
 
-Shares = dict[str, float]
+Probabilities = dict[str, float]
 
 
 @dataclass(frozen=True)
 class Server:
-    """How to start a server, ask it, and read its answer; `running` fills in {port}, {model}, {config} and {stock}.
+    """How to start a server, send requests and read responses.
 
     Attributes:
-        direct: whether it is raygenre, asked on the port on which its replicas answer by themselves.
+        command: with placeholders {port}, {model}, {config} and {stock}, which `running` fills in.
+        direct: whether to send requests to raygenre's direct port, bypassing Ray's proxy.
+        probabilities: extracts the probabilities from a response's JSON.
+        body: makes the request's body from a file.
     """
 
     name: str
     command: str
     direct: bool = False
     path: str = "/predict"
-    shares: Callable[[Any], Shares] = dict
+    probabilities: Callable[[Any], Probabilities] = dict
     content_type: str = "application/octet-stream"
     body: Callable[[bytes], bytes] = bytes
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -47,8 +50,8 @@ def mlflow_body(file: bytes) -> bytes:
     return json.dumps({"dataframe_split": table}).encode()
 
 
-def mlflow_shares(answer: Any) -> Shares:
-    row = answer["predictions"][0]
+def mlflow_probabilities(response: Any) -> Probabilities:
+    row = response["predictions"][0]
     return {name: row[name] for name in row if name not in ("genre", "confidence", "uncertain")}
 
 
@@ -56,7 +59,7 @@ OURS = Server(
     "raygenre",
     "serve run --address local {config}",
     path="/v1/predict",
-    shares=lambda answer: answer["probabilities"],
+    probabilities=lambda response: response["probabilities"],
     environment=proxy_environment.DEFAULTS,
 )
 HAPROXY = proxy_environment.DEFAULTS | {
@@ -75,7 +78,7 @@ SERVERS = (
         "mlflow models serve",
         "mlflow models serve --model-uri {model} --env-manager local --port {port}",
         path="/invocations",
-        shares=mlflow_shares,
+        probabilities=mlflow_probabilities,
         content_type="application/json",
         body=mlflow_body,
     ),
@@ -84,14 +87,14 @@ SERVERS = (
 
 
 @contextmanager
-def running(server: Server, work: Path, picture: bytes) -> Iterator[tuple[int, int]]:
-    """Start a server and wait for its first answer; yield its port and the id of its process."""
-    port, asked = free_port(), free_port()
+def running(server: Server, work: Path, image: bytes) -> Iterator[tuple[int, int]]:
+    """Start a server and wait for its first response; yield its port and process id."""
+    port, direct_port = free_port(), free_port()
     for name, application in (("config", "serve.app:app"), ("stock", "benchmarks.peers.stock_serve:app")):
         options = {"host": "127.0.0.1", "port": port}
         applications = [{"name": "default", "route_prefix": "/", "import_path": application}]
         (work / f"{name}.yaml").write_text(json.dumps({"http_options": options, "applications": applications}))
-    places = {"port": port, "model": work / "model"} | {name: work / f"{name}.yaml" for name in ("config", "stock")}
+    values = {"port": port, "model": work / "model"} | {name: work / f"{name}.yaml" for name in ("config", "stock")}
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAYGENRE_")}
     environment = inherited | {
         "PYTHONPATH": str(ROOT),
@@ -100,10 +103,10 @@ def running(server: Server, work: Path, picture: bytes) -> Iterator[tuple[int, i
         "RAYGENRE_STORAGE": str(work / "storage"),
         "OMP_NUM_THREADS": "1",
         **server.environment,
-        **({"RAYGENRE_DIRECT_PORT": str(asked)} if server.direct else {}),
-        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",  # mlflow starts uvicorn by its name
+        **({"RAYGENRE_DIRECT_PORT": str(direct_port)} if server.direct else {}),
+        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",  # mlflow looks up uvicorn on PATH
     }
-    command = server.command.format(**places).split()
+    command = server.command.format(**values).split()
     log = work / "server.log"
     with log.open("w") as output:
         process = subprocess.Popen(
@@ -115,26 +118,26 @@ def running(server: Server, work: Path, picture: bytes) -> Iterator[tuple[int, i
             start_new_session=True,
         )
     try:
-        until = time.monotonic() + 120
+        deadline = time.monotonic() + 120
         while True:
-            if process.poll() is not None or time.monotonic() > until:
-                raise RuntimeError(f"{server.name} does not answer:\n{log.read_text()}")
-            connection = http.client.HTTPConnection("127.0.0.1", asked if server.direct else port, timeout=30)
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{server.name} does not start:\n{log.read_text()}")
+            connection = http.client.HTTPConnection("127.0.0.1", direct_port if server.direct else port, timeout=30)
             with suppress(OSError, http.client.HTTPException), closing(connection):
-                connection.request("POST", server.path, server.body(picture), {"Content-Type": server.content_type})
+                connection.request("POST", server.path, server.body(image), {"Content-Type": server.content_type})
                 if connection.getresponse().status == 200:
                     break
             time.sleep(0.3)
-        yield asked if server.direct else port, process.pid
+        yield direct_port if server.direct else port, process.pid
     finally:
-        started = births(family(process.pid))
+        started = start_times(family(process.pid))
         process.send_signal(signal.SIGINT)
         try:
             process.wait(30)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        for pid, _ in started.items() & births(started).items():  # HAProxy outlives its server, and keeps its ports
+        for pid, _ in started.items() & start_times(started).items():  # HAProxy outlives its server
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 

@@ -1,16 +1,16 @@
-"""What a prediction costs over HTTP: raygenre's endpoint beside other servers of the same classifier.
+"""Benchmark of HTTP predictions, compared with other servers of the same classifier.
 
-Run, from the project's folder (12 minutes on 2 cores):
+Run from the project's folder (12 minutes on 2 cores):
     pip install -e '.[bench]'
-    python -m benchmarks.serving                  # synthetic pictures
-    python -m benchmarks.serving --data PATH      # a dataset's own
+    python -m benchmarks.serving                  # synthetic images
+    python -m benchmarks.serving --data PATH      # images of a dataset
 
-Each server starts anew in every round, answers some requests before the clock, then one client and sixteen send
-pictures for some seconds, from the same machine and cores. Every answer is compared with the classifier's own. CPU time
-is that of all processes that the server started, Ray's included, and stands beside a loop that decodes and predicts the
-same pictures in one process without any server. The table has medians over the rounds. Requests go through Ray's plain
-proxy, unless HAProxy is named, which listens on all interfaces while it is measured, or the port on which the replicas
-answer by themselves.
+Each server is restarted in every round and warmed up; then one client, and after it sixteen clients, send images for
+some seconds from the same machine and cores. Every response is compared with the classifier's own prediction. CPU time
+covers all processes that the server started, including Ray's, and is compared with a loop that decodes and predicts the
+same images in one process without a server. The table shows medians over the rounds. Requests go through Ray's plain
+proxy, except in the rows for HAProxy, which listens on all interfaces during the measurement, and for the direct port
+of the replicas.
 """
 
 import http.client
@@ -32,7 +32,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.processes import cpu_seconds
-from benchmarks.servers import DIRECT, OURS, SERVERS, Server, Shares, running
+from benchmarks.servers import DIRECT, OURS, SERVERS, Probabilities, Server, running
 from raygenre.audio.synthesis import GENRES, synthesise
 from raygenre.model.classifier import Classifier
 from raygenre.model.network import GenreCNN, ModelConfig
@@ -41,13 +41,13 @@ from raygenre.spectrogram.image import write_png
 from raygenre.spectrogram.levels import levels
 from raygenre.spectrogram.song import read
 
-PICTURES = 50
+IMAGES = 50
 CLIENTS = (1, 16)
 
 
 @dataclass(frozen=True)
 class Load:
-    """What some seconds of requests came to: requests a second, CPU ms a request, latencies in ms."""
+    """Results of a measurement: requests per second, CPU ms per request, latencies in ms."""
 
     rate: float
     cpu: float
@@ -56,12 +56,12 @@ class Load:
 
 
 def main(
-    data: Annotated[Path | None, typer.Option(help="Folder of dataset-style PNGs; synthetic ones without it.")] = None,
-    seconds: Annotated[float, typer.Option(help="Of requests, for each number of clients.")] = 10,
-    rounds: Annotated[int, typer.Option(help="Times that each server is started.")] = 3,
-    only: Annotated[str, typer.Option(help="The one server to measure.")] = "",
+    data: Annotated[Path | None, typer.Option(help="Folder of dataset-style PNGs; default: synthetic images.")] = None,
+    seconds: Annotated[float, typer.Option(help="Duration for each number of clients, in s.")] = 10,
+    rounds: Annotated[int, typer.Option(help="Number of times each server is started.")] = 3,
+    only: Annotated[str, typer.Option(help="Name of the only server to measure.")] = "",
 ) -> None:
-    """Measure all of them in turns."""
+    """Measure all servers in each round."""
     torch.set_num_threads(1)
     console = Console(width=120)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
@@ -70,111 +70,115 @@ def main(
         Classifier(GenreCNN(ModelConfig(genres=10)), tuple(sorted(GENRES))).save(work / "classifier")
         save_pyfunc(work / "classifier", work / "model")
         classifier = Classifier.load(work / "classifier")
-        pictures = list(itertools.islice(files(data), PICTURES))
-        wanted = [dict(classifier.predict(read(picture)).probabilities) for picture in pictures]
+        images = list(itertools.islice(files(data), IMAGES))
+        expected = [dict(classifier.predict(read(image)).probabilities) for image in images]
         servers = [server for server in SERVERS if only in ("", server.name)]
         if not servers:
             names = ", ".join(server.name for server in SERVERS)
-            raise typer.BadParameter(f"there is no server {only}; there are {names}")
-        found: dict[tuple[str, int], list[Load]] = {}
-        bare: list[float] = []
+            raise typer.BadParameter(f"unknown server {only}; choose one of {names}")
+        loads: dict[tuple[str, int], list[Load]] = {}
+        loop_ms: list[float] = []
         for _ in range(rounds):
-            bare.append(loop(classifier, pictures, seconds))
+            loop_ms.append(loop(classifier, images, seconds))
             for server in servers:
-                with running(server, work, pictures[0]) as (port, process):
-                    ask(server, port, pictures, wanted, clients=4, seconds=3)
+                with running(server, work, images[0]) as (port, process):
+                    send(server, port, images, expected, clients=4, seconds=3)
                     for clients in CLIENTS:
                         before, started = cpu_seconds(process), time.perf_counter()
-                        latencies = ask(server, port, pictures, wanted, clients=clients, seconds=seconds)
-                        took = time.perf_counter() - started
-                        spent = cpu_seconds(process) - before
+                        latencies = send(server, port, images, expected, clients=clients, seconds=seconds)
+                        elapsed = time.perf_counter() - started
+                        cpu = cpu_seconds(process) - before
                         p50, p99 = np.percentile(latencies, (50, 99)) * 1000
-                        load = Load(len(latencies) / took, 1000 * spent / len(latencies), float(p50), float(p99))
-                        found.setdefault((server.name, clients), []).append(load)
+                        load = Load(len(latencies) / elapsed, 1000 * cpu / len(latencies), float(p50), float(p99))
+                        loads.setdefault((server.name, clients), []).append(load)
                         console.print(f"{server.name}, {clients}: {load}", style="dim")
-    show(console, found, bare)
+    show(console, loads, loop_ms)
 
 
-def show(console: Console, found: dict[tuple[str, int], list[Load]], bare: list[float]) -> None:
-    loop_ms = statistics.median(bare)
-    console.print(f"Decode and predict in a loop, one thread: {loop_ms:.2f} ms of CPU a picture")
-    table = Table(
-        "clients", "server", "requests/s", "raygenre is", "on its own port", "CPU ms", "of the loop's", "p50, p99 ms"
-    )
+def show(console: Console, results: dict[tuple[str, int], list[Load]], loop_ms: list[float]) -> None:
+    base = statistics.median(loop_ms)
+    console.print(f"Decode and predict in a loop, one thread: {base:.2f} ms of CPU per image")
+    table = Table("clients", "server", "requests/s", "raygenre", "direct port", "CPU ms", "vs. loop", "p50, p99 ms")
     for clients in CLIENTS:
-        for (name, number), loads in found.items():
+        for (name, number), loads in results.items():
             if number != clients:
                 continue
             rate, cpu, p50, p99 = (
                 statistics.median(getattr(load, field) for load in loads) for field in ("rate", "cpu", "p50", "p99")
             )
-            times = [_times(found.get((ours.name, clients), []), loads) for ours in (OURS, DIRECT)]
+            ratios = [_ratio(results.get((ours.name, clients), []), loads) for ours in (OURS, DIRECT)]
             table.add_row(
-                str(clients), name, f"{rate:.1f}", *times, f"{cpu:.1f}", f"{cpu / loop_ms:.2f}", f"{p50:.0f}, {p99:.0f}"
+                str(clients),
+                name,
+                f"{rate:.1f}",
+                *ratios,
+                f"{cpu:.1f}",
+                f"{cpu / base:.2f}",
+                f"{p50:.0f}, {p99:.0f}",
             )
     console.print(table)
 
 
-def _times(ours: list[Load], others: list[Load]) -> str:
-    """How many times as many requests a second ours answer, by rounds."""
+def _ratio(ours: list[Load], others: list[Load]) -> str:
+    """Return the median over rounds of the ratio of requests per second."""
     if not ours or ours is others:
         return ""
-    ratios = [mine.rate / other.rate for mine, other in zip(ours, others, strict=True)]
-    return f"{statistics.median(ratios):.2f} times"
+    ratios = [load.rate / peer.rate for load, peer in zip(ours, others, strict=True)]
+    return f"× {statistics.median(ratios):.2f}"
 
 
 def files(data: Path | None) -> Iterator[bytes]:
-    """Dataset-style PNGs."""
+    """Yield dataset-style PNG files."""
     if data is None:
         for number, genre in enumerate(itertools.cycle(sorted(GENRES))):
             yield write_png(levels(torch.from_numpy(synthesise(genre, seed=number)), under_frame=True).numpy())
     else:
         paths = sorted(data.rglob("*.png"))
-        if len(paths) < PICTURES:
-            raise typer.BadParameter(f"{data} holds fewer than {PICTURES} PNGs")
-        yield from (path.read_bytes() for path in paths[:: len(paths) // PICTURES])
+        if len(paths) < IMAGES:
+            raise typer.BadParameter(f"{data} contains fewer than {IMAGES} PNG files")
+        yield from (path.read_bytes() for path in paths[:: len(paths) // IMAGES])
 
 
-def loop(classifier: Classifier, pictures: list[bytes], seconds: float) -> float:
-    """CPU ms a picture in this process."""
+def loop(classifier: Classifier, images: list[bytes], seconds: float) -> float:
+    """Return the CPU ms per image in this process."""
     started, number = time.process_time(), 0
     while time.process_time() - started < seconds / 2:
-        classifier.predict(read(pictures[number % len(pictures)]))
+        classifier.predict(read(images[number % len(images)]))
         number += 1
     return 1000 * (time.process_time() - started) / number
 
 
-def ask(
-    server: Server, port: int, pictures: list[bytes], wanted: list[Shares], *, clients: int, seconds: float
+def send(
+    server: Server, port: int, images: list[bytes], expected: list[Probabilities], *, clients: int, seconds: float
 ) -> list[float]:
-    """Send pictures from some clients for some seconds; return the latencies in s, once all answers were compared."""
-    bodies = [server.body(picture) for picture in pictures]
-    until = time.perf_counter() + seconds
+    """Send images from several clients for some seconds, check all responses, and return the latencies in s."""
+    bodies = [server.body(image) for image in images]
+    deadline = time.perf_counter() + seconds
 
     def client(first: int) -> list[tuple[float, int, int, bytes]]:
         replies = []
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         for number in itertools.count(first):
-            place = number % len(bodies)
+            index = number % len(bodies)
             started = time.perf_counter()
-            if started > until:
+            if started > deadline:
                 break
-            connection.request("POST", server.path, bodies[place], {"Content-Type": server.content_type})
+            connection.request("POST", server.path, bodies[index], {"Content-Type": server.content_type})
             response = connection.getresponse()
             content = response.read()
-            replies.append((time.perf_counter() - started, place, response.status, content))
+            replies.append((time.perf_counter() - started, index, response.status, content))
         connection.close()
         return replies
 
     with ThreadPoolExecutor(clients) as pool:
         replies = [reply for part in pool.map(client, range(0, 7 * clients, 7)) for reply in part]
-    for _, place, status, content in replies:
+    for _, index, status, content in replies:
         if status != 200:
-            raise RuntimeError(f"{server.name} answered {status}: {content.decode()}")
-        shares = server.shares(json.loads(content))
-        if max(abs(shares[name] - share) for name, share in wanted[place].items()) > 1e-3:
-            raise RuntimeError(f"{server.name} answered otherwise than the classifier: {shares}, {wanted[place]}")
-    return [took for took, _, _, _ in replies]
+            raise RuntimeError(f"{server.name} responded with {status}: {content.decode()}")
+        actual = server.probabilities(json.loads(content))
+        if max(abs(actual[name] - value) for name, value in expected[index].items()) > 1e-3:
+            raise RuntimeError(f"{server.name} and the classifier differ: {actual}, {expected[index]}")
+    return [latency for latency, _, _, _ in replies]
 
 
 if __name__ == "__main__":

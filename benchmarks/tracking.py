@@ -1,13 +1,12 @@
-"""What it costs to tell MLflow the values of a search: raygenre's tracker, and Ray's stock MLflowLoggerCallback.
+"""Cost of logging a search to MLflow, compared with Ray's own MLflowLoggerCallback.
 
-Run, from the project's folder (10 minutes on 2 cores, nearly all of it the stock callback):
+Run from the project's folder (10 minutes on 2 cores, mostly for Ray's callback):
     .venv/bin/python -m benchmarks.tracking
 
-Both are told the same of 100 trials with 50 epochs of 6 values each, one after another and without any training, and
-each has an MLflow server of its own on this machine. The clock stops when the server has everything, which is then read
-back and compared. Real results of Ray Tune hold some ten values more, which the stock callback logs as well; here they
-hold the one that it cannot do without, `training_iteration`. Status 1 says that the stock callback took less than
-ten times as long.
+Both log the same 100 trials with 50 epochs of 6 metrics each, sequentially and without training, each to its own MLflow
+server on this machine. The measurement ends when the server has everything; the values are then read back and compared.
+Real results of Ray Tune contain about ten more values, which Ray's callback also logs; here they contain only the one
+that it requires, `training_iteration`. The exit status is 1 if Ray's callback takes less than ten times as long.
 """
 
 import os
@@ -35,20 +34,20 @@ from raygenre.tracking.tracker import Tracker
 
 NAMES = METRICS[:6]
 EXPERIMENT = "stock"
-LEAST = 10.0  # times as long that the stock callback takes
+MIN_SPEEDUP = 10.0  # required of the tracker over the stock callback
 
-Told = dict[int, dict[str, list[tuple[int, float]]]]
-"""By trial and name, the values with their epochs."""
+Values = dict[int, dict[str, list[tuple[int, float]]]]
+"""Trial → metric → values with their epochs."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What telling took.
+    """The cost of logging.
 
     Attributes:
-        seconds: s until the server had everything.
+        seconds: until the server had everything.
         calls: HTTP requests.
-        driver, server: s of CPU time.
+        driver, server: CPU time in s.
     """
 
     seconds: float
@@ -58,7 +57,7 @@ class Cost:
 
 
 def value(trial: int, epoch: int, name: str) -> float:
-    """Some number that no other epoch has."""
+    """Return a number that is unique to an epoch."""
     return (trial + 1) / (epoch + NAMES.index(name) / 8)
 
 
@@ -67,8 +66,8 @@ def epochs_of(trial: int, epochs: int) -> Iterator[dict[str, float]]:
         yield {name: value(trial, epoch, name) for name in NAMES} | {"epoch": epoch}
 
 
-def tell(folder: Path, uri: str, trials: int, epochs: int) -> None:
-    """As the search does, through the spool and the courier."""
+def log_with_tracker(folder: Path, uri: str, trials: int, epochs: int) -> None:
+    """Log as a search does, through the spool and the sender."""
     tracker = Tracker(resolve(folder, uri), folder, "tracking")
     parent = tracker.start("tracking", "search")
     for number in range(trials):
@@ -78,12 +77,12 @@ def tell(folder: Path, uri: str, trials: int, epochs: int) -> None:
         tracker.end(run, "FINISHED")
     tracker.end(parent, "FINISHED")
     if not tracker.flush(60):
-        raise RuntimeError(f"MLflow does not take it: {tracker.unreachable_reason}")
+        raise RuntimeError(f"the MLflow server does not accept the values: {tracker.unreachable_reason}")
     tracker.close()
 
 
-def tell_by_stock(folder: Path, uri: str, trials: int, epochs: int) -> None:
-    """The same through Ray's own callback."""
+def log_with_callback(folder: Path, uri: str, trials: int, epochs: int) -> None:
+    """Log the same with Ray's own callback."""
     callback = MLflowLoggerCallback(tracking_uri=uri, experiment_name=EXPERIMENT)
     callback.setup()
     for number in range(trials):
@@ -99,16 +98,16 @@ def params(number: int) -> dict[str, float]:
     return {"dropout": number / 1000, "learning_rate": 1 / (number + 1), "decay": 0.01}
 
 
-def told(folder: Path, uri: str, experiment: str) -> Told:
-    """Everything that the server has, read back."""
+def logged_values(folder: Path, uri: str, experiment: str) -> Values:
+    """Read all values back from the server."""
     client = Server(resolve(folder, uri)).client
-    found = client.get_experiment_by_name(experiment)
-    if found is None:
-        raise RuntimeError(f"there is no experiment {experiment}")
-    runs = client.search_runs([found.experiment_id], "params.decay = '0.01'", max_results=10_000)
+    stored = client.get_experiment_by_name(experiment)
+    if stored is None:
+        raise RuntimeError(f"the server has no experiment {experiment}")
+    runs = client.search_runs([stored.experiment_id], "params.decay = '0.01'", max_results=10_000)
     return {
         round(float(run.data.params["dropout"]) * 1000): {
-            name: sorted((one.step, one.value) for one in client.get_metric_history(run.info.run_id, name))
+            name: sorted((metric.step, metric.value) for metric in client.get_metric_history(run.info.run_id, name))
             for name in NAMES
         }
         for run in runs
@@ -116,8 +115,8 @@ def told(folder: Path, uri: str, experiment: str) -> Told:
 
 
 @contextmanager
-def counted() -> Iterator[list[int]]:
-    """Count the HTTP requests of this process, in all its threads."""
+def count_requests() -> Iterator[list[int]]:
+    """Count the HTTP requests of all threads of this process, in the first item of the list."""
     calls, lock, send = [0], threading.Lock(), requests.Session.send
 
     def counting(*arguments: Any, **named: Any) -> Any:
@@ -133,64 +132,66 @@ def counted() -> Iterator[list[int]]:
 
 
 def cpu_of_children() -> float:
-    """CPU s of the processes that this one has started, and of theirs; on Linux."""
+    """Return the CPU time of this process's descendants in s, on Linux."""
     parents: dict[int, int] = {}
-    spent: dict[int, float] = {}
+    cpu: dict[int, float] = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             fields = (folder / "stat").read_text().rpartition(")")[2].split()
-        except OSError:  # it has just ended
+        except OSError:  # it has just exited
             continue
         parents[int(folder.name)] = int(fields[1])
-        spent[int(folder.name)] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        cpu[int(folder.name)] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def ours(process: int) -> bool:
+    def is_descendant(process: int) -> bool:
         while process in parents:
             process = parents[process]
             if process == os.getpid():
                 return True
         return False
 
-    return sum(seconds for process, seconds in spent.items() if ours(process))
+    return sum(seconds for process, seconds in cpu.items() if is_descendant(process))
 
 
-def measured(which: str, trials: int, epochs: int) -> tuple[Cost, Told]:
-    with tempfile.TemporaryDirectory() as scratch, mlflow_server(Path(scratch)) as uri, counted() as calls:
+def measure(logger: str, trials: int, epochs: int) -> tuple[Cost, Values]:
+    """Return the cost of logging, and the values that the server then has."""
+    with tempfile.TemporaryDirectory() as scratch, mlflow_server(Path(scratch)) as uri, count_requests() as calls:
         started, driver, server = time.perf_counter(), time.process_time(), cpu_of_children()
-        (tell_by_stock if which == EXPERIMENT else tell)(Path(scratch) / "driver", uri, trials, epochs)
-        took = time.perf_counter() - started
-        cost = Cost(took, calls[0], time.process_time() - driver, cpu_of_children() - server)
-        return cost, told(Path(scratch) / "driver", uri, which)
+        log = log_with_callback if logger == EXPERIMENT else log_with_tracker
+        log(Path(scratch) / "driver", uri, trials, epochs)
+        elapsed = time.perf_counter() - started
+        cost = Cost(elapsed, calls[0], time.process_time() - driver, cpu_of_children() - server)
+        return cost, logged_values(Path(scratch) / "driver", uri, logger)
 
 
 def main(
-    trials: Annotated[int, typer.Option(help="Trials to tell of.", min=1)] = 100,
-    epochs: Annotated[int, typer.Option(help="Of each trial.", min=1)] = 50,
+    trials: Annotated[int, typer.Option(help="Number of trials.", min=1)] = 100,
+    epochs: Annotated[int, typer.Option(help="Epochs of each trial.", min=1)] = 50,
 ) -> None:
-    """Measure both."""
-    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # which would ask for each run once more
-    table = Table("told by", "s", "HTTP calls", "CPU s of the driver", "CPU s of the server")
+    """Measure both loggers."""
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # which takes another request per run
+    table = Table("logger", "s", "HTTP requests", "CPU s of the driver", "CPU s of the server")
     costs = []
-    for which in ("raygenre", EXPERIMENT):
-        cost, there = measured(which, trials, epochs)
+    for logger in ("raygenre", EXPERIMENT):
+        cost, logged = measure(logger, trials, epochs)
         expected = {
             trial: {name: [(epoch, value(trial, epoch, name)) for epoch in range(1, epochs + 1)] for name in NAMES}
             for trial in range(trials)
         }
-        if there != expected:
-            raise RuntimeError(f"MLflow does not hold what {which} told it")
+        if logged != expected:
+            raise RuntimeError(f"the values in MLflow differ from those that {logger} logged")
         costs.append(cost)
-        table.add_row(which, f"{cost.seconds:.1f}", f"{cost.calls}", f"{cost.driver:.1f}", f"{cost.server:.1f}")
+        table.add_row(logger, f"{cost.seconds:.1f}", f"{cost.calls}", f"{cost.driver:.1f}", f"{cost.server:.1f}")
     ours, stock = costs
     console = Console()
     console.print(table)
     times = stock.seconds / ours.seconds
     console.print(
-        f"{trials * epochs * len(NAMES)} values each, the same on both servers; the stock callback took "
+        f"{trials * epochs * len(NAMES)} values each, identical on both servers; the stock callback took "
         f"{times:.1f} times as long",
         highlight=False,
     )
-    if times < LEAST:
+    if times < MIN_SPEEDUP:
         raise typer.Exit(1)
 
 

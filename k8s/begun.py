@@ -14,7 +14,7 @@ def main(study: str) -> int:
     """Print the word, and return the exit status: 1 if the storage cannot be asked."""
     try:
         studies = resolve().studies
-        studies.check()
+        studies.check_access()
         begun = config_file.NAME in (studies / study).files()
     except (ValueError, OSError) as error:
         sys.stderr.write(f"{error}\n")

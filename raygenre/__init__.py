@@ -1,1 +1,1 @@
-"""raygenre: search, compare and serve convolutional networks for music genres."""
+"""Search, compare and serve convolutional networks for music genres."""

@@ -1,1 +1,1 @@
-"""Programs that set the project up; they need nothing but Python."""
+"""Installation and checks of the project; they need only Python's standard library."""

@@ -1,14 +1,15 @@
-"""Install raygenre into .venv, editable, with every package at the version that constraints.txt pins.
+"""Install raygenre into .venv in editable mode, with the versions of constraints.txt.
 
-Run, from any folder, with the Python that .venv is to have:
-    python3 scripts/install.py             # what searches and the endpoint need
-    python3 scripts/install.py test        # the same with an extra of pyproject.toml: test, bench, dashboard or servers
+Run from any folder, with the Python version that .venv should have:
+    python3 scripts/install.py             # dependencies of searches and the endpoint
+    python3 scripts/install.py test        # and those of an extra of pyproject.toml: test, bench, dashboard or servers
 
-uv installs, since it downloads and unpacks in parallel: the uv on PATH, or else the pinned one, which pip installs into
-.venv. Without uv, or where uv fails, pip does the work. An interrupted installation continues when it is run again.
+Packages are installed with uv, which downloads and unpacks in parallel: the uv on PATH, or the pinned version, which
+pip installs into .venv. If uv is unavailable or fails, pip installs them. Run the same command again to continue an
+interrupted installation.
 """
 
-from __future__ import annotations  # so that an older Python reads as far as the line that asks for a newer one
+from __future__ import annotations  # so that an older Python reaches its error message
 
 import ast
 import os
@@ -27,10 +28,10 @@ BIN = ROOT / ".venv" / "bin"
 PIP = [str(BIN / "python"), "-m", "pip"]
 HEARTBEAT_S = 15
 
-# pip's settings of where packages come from, and the environment variables in which uv reads the same.
+# pip's settings for package sources, and the corresponding environment variables of uv.
 SOURCES = {"index-url": "UV_DEFAULT_INDEX", "extra-index-url": "UV_INDEX", "find-links": "UV_FIND_LINKS"}
 
-# Lines of uv and pip about a single package, unless it is a download of 100 MB or more.
+# Output lines about a single package, except downloads of 100 MB or more.
 DETAIL = re.compile(
     r"\s*(([-+~]|Built|Building|Downloaded|Collecting|Obtaining|Requirement already|Using cached|Attempting|Found"
     r"|Uninstalling|Successfully uninstalled) |Downloading (?!.*\(\d{3}[\d.]* ?Mi?B))"
@@ -38,44 +39,44 @@ DETAIL = re.compile(
 
 
 def main(extra: str = "") -> None:
-    """Install the project and one of its extras."""
+    """Install the project with an optional extra."""
     if sys.version_info < (3, 11):  # noqa: UP036
         sys.exit("raygenre needs Python 3.11 or newer: make PYTHON=python3.11 ...")
     if not is_complete():
         print("Creating .venv", flush=True)
         subprocess.run([sys.executable, "-m", "venv", "--clear", ROOT / ".venv"], check=True)
     name = f"raygenre[{extra}]" if extra else "raygenre"
-    what = ["--constraint=constraints.txt", f"--editable=.{name.removeprefix('raygenre')}"]
-    if not install_with_uv(name, what) and not install_with_pip(name, what):
-        sys.exit(f"{name} could not be installed; the lines above say why")
+    arguments = ["--constraint=constraints.txt", f"--editable=.{name.removeprefix('raygenre')}"]
+    if not install_with_uv(name, arguments) and not install_with_pip(name, arguments):
+        sys.exit(f"{name} was not installed: see the errors above")
 
 
-def install_with_uv(name: str, what: list[str]) -> bool:
-    """Install with uv, if it can be had, and return whether that succeeded."""
+def install_with_uv(name: str, arguments: list[str]) -> bool:
+    """Install with uv, if it is available, and return whether that succeeded."""
     uv = find_uv()
     if uv is None:
         return False
     print(f"Installing {name} with uv: up to 3 GB to download, 7 GB in .venv, a minute or two", flush=True)
-    return run([uv, "pip", "install", f"--python={BIN / 'python'}", *what], uv_environment())
+    return run([uv, "pip", "install", f"--python={BIN / 'python'}", *arguments], uv_environment())
 
 
-def install_with_pip(name: str, what: list[str]) -> bool:
+def install_with_pip(name: str, arguments: list[str]) -> bool:
     """Install with pip, and return whether that succeeded."""
     print(f"Installing {name} with pip: up to 3 GB to download, 7 GB in .venv, several minutes", flush=True)
-    return run([*PIP, "install", "--progress-bar=off", *([] if compiles_all() else ["--no-compile"]), *what])
+    return run([*PIP, "install", "--progress-bar=off", *([] if compiles_all() else ["--no-compile"]), *arguments])
 
 
 def compiles_all() -> bool:
     """Whether to compile all packages to bytecode.
 
-    A search imports an eighth of the modules, and Python compiles those at its first start, in 6 s of CPU time; all of
-    them take 45 s. Where Python must not keep what it compiles, every process would spend the 6 s again.
+    A search imports an eighth of the modules. Python compiles those on first import in 6 s of CPU time, whereas all
+    modules take 45 s. But if Python does not write bytecode, every process spends the 6 s again.
     """
     return bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
 
 
 def is_complete() -> bool:
-    """Whether .venv was created to its end: pip comes last."""
+    """Whether .venv was created completely: pip is installed last."""
     try:
         return subprocess.run([*PIP, "--version"], capture_output=True).returncode == 0
     except OSError:
@@ -83,7 +84,7 @@ def is_complete() -> bool:
 
 
 def find_uv() -> str | None:
-    """The path of uv, which is installed into .venv where the machine has none; None if that fails."""
+    """Return the path of uv, which is installed into .venv if it is not on PATH; None if that fails."""
     on_path = shutil.which("uv")
     if on_path:
         return on_path
@@ -91,22 +92,22 @@ def find_uv() -> str | None:
         [*PIP, "install", "--quiet", "--constraint=constraints.txt", "uv"], cwd=ROOT, capture_output=True, text=True
     )
     if installed.returncode:
-        print(f"pip cannot install uv: {installed.stderr.strip()}", flush=True)
+        print(f"pip could not install uv: {installed.stderr.strip()}", flush=True)
         return None
     return str(BIN / "uv")
 
 
 def uv_environment() -> dict[str, str]:
-    """The environment in which uv looks for packages where pip does.
+    """Return an environment in which uv uses the same package sources as pip.
 
-    uv does not read pip's configuration: it would bypass a company's mirror, and ask the public index instead. Like
-    pip, it compares the versions of all indexes, and does not stop at the first one that has the package.
+    By itself, uv ignores pip's configuration and would bypass a company's mirror. With the strategy set here it
+    compares the versions of all indexes, as pip does, instead of using the first index that has the package.
     """
     listing = subprocess.run([*PIP, "config", "list"], capture_output=True, text=True, check=True).stdout
     settings = {key: ast.literal_eval(value) for key, _, value in (row.partition("=") for row in listing.splitlines())}
     environment = {"UV_INDEX_STRATEGY": "unsafe-best-match"}
     for setting, variable in SOURCES.items():
-        for section in ("global", "install", ":env:"):  # a later one wins
+        for section in ("global", "install", ":env:"):  # later sections override earlier ones
             if value := settings.get(f"{section}.{setting}"):
                 environment[variable] = ("," if variable == "UV_FIND_LINKS" else " ").join(value.split())
     if compiles_all():
@@ -129,7 +130,7 @@ def run(command: list[str], environment: dict[str, str] | None = None) -> bool:
 
 @contextmanager
 def heartbeat() -> Iterator[None]:
-    """Print the time that has passed, again and again: unpacking a package of a gigabyte prints nothing."""
+    """Print the elapsed time at intervals, since unpacking a package of a gigabyte prints nothing."""
     done, started = threading.Event(), time.monotonic()
 
     def beat() -> None:

@@ -128,7 +128,7 @@ class Service:
         started = time.perf_counter()
         rows = await self._forward(loaded.fetched.classifier, song.levels)
         self.metrics.model(loaded.fetched.name, time.perf_counter() - started)
-        return loaded.fetched.classifier.conclude(rows)
+        return loaded.fetched.classifier.combine_windows(rows)
 
 
 async def _all(work: list[Coroutine[Any, Any, Answer]], *, named: bool) -> list[Answer]:

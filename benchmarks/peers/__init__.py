@@ -1,1 +1,1 @@
-"""The same classifier behind other servers, written as their own documentation shows, for `benchmarks/serving.py`."""
+"""The same classifier on other servers, written as in their documentation, for `benchmarks/serving.py`."""

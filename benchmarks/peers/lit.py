@@ -1,4 +1,4 @@
-"""LitServe, one worker: `python -m benchmarks.peers.lit PORT`. `CLASSIFIER` names the folder."""
+"""LitServe with one worker: `CLASSIFIER=FOLDER python -m benchmarks.peers.lit PORT`."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ from raygenre.spectrogram.song import read
 
 
 class Genres(litserve.LitAPI):  # type: ignore[misc]
-    """Decodes and predicts in the worker's process."""
+    """Decodes and predicts in the worker process."""
 
     def setup(self, device: str) -> None:
         """Load the classifier."""
@@ -22,15 +22,15 @@ class Genres(litserve.LitAPI):  # type: ignore[misc]
         self._classifier = Classifier.load(Path(os.environ["CLASSIFIER"]))
 
     def decode_request(self, request: Annotated[bytes, Body(media_type="application/octet-stream")]) -> bytes:
-        """Leave the file as it came."""
+        """Pass the file on unchanged."""
         return request
 
     def predict(self, x: bytes) -> dict[str, float]:
-        """Probabilities by genre."""
+        """Return the probability of each genre."""
         return dict(self._classifier.predict(read(x)).probabilities)
 
     def encode_response(self, output: dict[str, float]) -> dict[str, float]:
-        """Leave the answer as it is."""
+        """Return the response unchanged."""
         return output
 
 

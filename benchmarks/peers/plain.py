@@ -1,4 +1,4 @@
-"""FastAPI and uvicorn, one worker: `uvicorn benchmarks.peers.plain:app`. `CLASSIFIER` names the folder."""
+"""FastAPI and uvicorn with one worker: `CLASSIFIER=FOLDER uvicorn benchmarks.peers.plain:app`."""
 
 import os
 from pathlib import Path
@@ -17,5 +17,5 @@ app = FastAPI()
 
 @app.post("/predict")
 def predict(file: Annotated[bytes, Body(media_type="application/octet-stream")]) -> dict[str, float]:
-    """Probabilities by genre."""
+    """Return the probability of each genre."""
     return dict(classifier.predict(read(file)).probabilities)

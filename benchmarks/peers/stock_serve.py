@@ -1,4 +1,4 @@
-"""Ray Serve at its defaults: `serve run benchmarks.peers.stock_serve:app`. `CLASSIFIER` names the folder."""
+"""Ray Serve with default settings: `CLASSIFIER=FOLDER serve run benchmarks.peers.stock_serve:app`."""
 
 import os
 from pathlib import Path
@@ -13,14 +13,14 @@ from raygenre.spectrogram.song import read
 
 @serve.deployment
 class Genres:
-    """One replica."""
+    """A deployment with one replica."""
 
     def __init__(self, folder: str) -> None:
         torch.set_num_threads(1)
         self._classifier = Classifier.load(Path(folder))
 
     async def __call__(self, request: Request) -> dict[str, float]:
-        """Probabilities by genre."""
+        """Return the probability of each genre."""
         return dict(self._classifier.predict(read(await request.body())).probabilities)
 
 

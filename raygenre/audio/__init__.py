@@ -1,11 +1,11 @@
-"""Any audio file to mono samples at 22 050 Hz and back, and synthetic tracks."""
+"""Decode audio files to mono samples at 22 050 Hz, encode samples, and synthesise tracks."""
 
 from raygenre.audio.decoding import (
     CONTAINERS,
     LONGEST_SECONDS,
+    MIN_LENGTH,
     SAMPLE_RATE,
-    SHORTEST,
-    SILENT,
+    SILENT_MESSAGE,
     SUFFIXES,
     WINDOW,
     AudioError,
@@ -18,9 +18,9 @@ from raygenre.audio.decoding import (
 __all__ = [
     "CONTAINERS",
     "LONGEST_SECONDS",
+    "MIN_LENGTH",
     "SAMPLE_RATE",
-    "SHORTEST",
-    "SILENT",
+    "SILENT_MESSAGE",
     "SUFFIXES",
     "WINDOW",
     "AudioError",

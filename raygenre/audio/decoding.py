@@ -1,7 +1,7 @@
-"""Decode any audio file to the samples that the dataset's images are drawn from, and cut songs into windows.
+"""Decode audio files to the samples that the dataset's images are made from, and cut songs into windows.
 
-Conventions: mono float32 in [−1, 1] at 22 050 Hz. Decoding is FFmpeg's (PyAV), channels are averaged before
-resampling, resampling is soxr's high quality: the way librosa.load takes.
+Conventions: samples are mono float32 in [−1, 1] at 22 050 Hz. As in librosa.load, channels are averaged before
+resampling, and soxr resamples with its high-quality setting. FFmpeg decodes, through PyAV.
 """
 
 import io
@@ -37,35 +37,36 @@ SUFFIXES = frozenset(
     }
 )
 SAMPLE_RATE = 22_050  # Hz
-WINDOW = 661_794  # samples: 30.0 s as the dataset's clips have them
-LONGEST_WHOLE = 31 * SAMPLE_RATE  # samples; every clip of the dataset is shorter and is drawn whole
-SHORTEST = 3 * SAMPLE_RATE  # samples
+WINDOW = 661_794  # samples: 30.0 s, the length of the dataset's clips
+MAX_SINGLE_WINDOW = 31 * SAMPLE_RATE  # samples; every clip of the dataset is shorter, so each is one window
+MIN_LENGTH = 3 * SAMPLE_RATE  # samples
 LONGEST_SECONDS = 1800.0  # s
-# FFmpeg's names. Its other formats include playlists and session descriptions, which open further files and sockets.
+# FFmpeg's names. Its other formats include playlists and session descriptions, which open other files and sockets.
 CONTAINERS = "aac,aiff,asf,au,flac,matroska,mov,mp3,ogg,wav,webm"
 RATES = range(1_000, 768_001)  # Hz
-SILENT = "the song is silent from beginning to end"  # what is said of one that has nothing but level 0
+SILENT_MESSAGE = "the song is silent from beginning to end"  # for a song whose levels are all 0
 
-# Full scale and silence of FFmpeg's integer samples; float ones are within [−1, 1] already.
+# Full scale and zero of FFmpeg's integer samples; its float samples are already within [−1, 1].
 _SCALES = {"uint8": (128.0, 128.0), "int16": (32_768.0, 0.0), "int32": (2_147_483_648.0, 0.0)}
 _BLOCK = 1 << 18  # samples resampled at a time
-_IN_MEMORY, _MOST_COPIED = 1 << 25, 1 << 32  # bytes of a stream that cannot seek: before they go to disk, and at most
+# A stream that cannot seek is copied: to memory up to the first size, beyond it to disk up to the second.
+_MAX_IN_MEMORY, _MAX_COPIED = 1 << 25, 1 << 32  # bytes
 
-_CONVERT = "convert it to FLAC or MP3, or copy it again from where it came"
+_CONVERT = "convert it to FLAC or MP3, or copy it again from its source"
 
 
 class AudioError(RaygenreError, ValueError):
-    """A file holds no audio that can be used; the message says why."""
+    """A file contains no usable audio. The message says why."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """A stretch of a song, long enough for one spectrogram.
+    """A section of a song from which one spectrogram is computed.
 
     Attributes:
         start: s from the beginning of the song.
         end: s from the beginning of the song.
-        samples: float32 (N,), N between 30 s and 31 s; a shorter song repeated to 30 s.
+        samples: float32 (N,), 30 s to 31 s long; a shorter song is repeated to 30 s.
     """
 
     start: float
@@ -77,60 +78,68 @@ def decode(
     source: Path | bytes | IO[bytes],
     *,
     longest_seconds: float = LONGEST_SECONDS,
-    tick: Callable[[], object] = lambda: None,
+    on_packet: Callable[[], object] = lambda: None,
 ) -> NDArray[np.float32]:
-    """Decode a file, given by path, as its bytes or as a stream of them, to float32 (N,) at 22 050 Hz.
+    """Decode an audio file to samples, float32 (N,) at 22 050 Hz.
 
     Args:
-        source: a stream is read from its beginning if it can seek, else from where it stands, and is left open.
-        longest_seconds: s of sound after which a file is refused, before the rest of it is decoded.
-        tick: called before each packet is decoded; what it raises, if it is no OSError or ValueError, ends the
-            decoding and comes out as it is.
+        source: path, bytes or binary stream. A stream is read from its beginning if it can seek, otherwise from its
+            current position, and is left open.
+        longest_seconds: maximum duration in s. A longer file is rejected without decoding the rest of it.
+        on_packet: called before each packet is decoded. An exception that it raises, other than OSError or
+            ValueError, stops decoding and propagates.
 
     Raises:
-        AudioError: not audio, damaged, empty, over long, at a rate outside 1 to 768 kHz, or not finite.
+        AudioError: the file is not audio, damaged, empty or too long, its sample rate is outside 1 to 768 kHz, or
+            its samples are not finite.
         OSError: the file cannot be opened, or the stream cannot be read.
+
+    Example:
+        >>> from raygenre.audio.encoding import encode
+        >>> stereo = np.zeros((44_100, 2), dtype=np.float32)  # 1 s
+        >>> decode(encode(stereo, "wav", "pcm_s16le", rate=44_100)).shape
+        (22050,)
     """
-    with _opened(source) as stream:
+    with _seekable(source) as stream:
         if not stream.read(1):
-            raise AudioError("the file is empty; copy it again from where it came")
+            raise AudioError("the file is empty; copy it again from its source")
         stream.seek(0)
         try:
             options = {"format_whitelist": CONTAINERS}
             with av.open(stream, mode="r", options=options, metadata_errors="ignore") as container:
-                samples = _resampled(container, longest_seconds, tick)
+                samples = _resampled(container, longest_seconds, on_packet)
         except AudioError:
             raise
         except (av.error.FFmpegError, OSError, ValueError) as error:
-            # The file is open already: an OSError is FFmpeg's, or of a seek to where no damaged file reaches.
+            # The file is already open, so an OSError comes from FFmpeg or from a seek beyond the end of a damaged file.
             reason = getattr(error, "strerror", None) or error
             raise AudioError(f"the file is not audio that FFmpeg can decode: {reason}; {_CONVERT}") from error
     if samples.size == 0:
-        raise AudioError(f"the file holds no sound; {_CONVERT}")
+        raise AudioError(f"the file contains no audio samples; {_CONVERT}")
     if not np.isfinite(samples).all():
-        raise AudioError("the file holds samples that are NaN or infinite; export it again from the program it is of")
+        raise AudioError("the file contains NaN or infinite samples; export it again from the program that made it")
     return samples
 
 
 def windows(samples: NDArray[np.float32]) -> list[Window]:
-    """Cut a song into the stretches that are drawn as one spectrogram each.
+    """Cut a song into windows, each of which becomes one spectrogram.
 
-    Up to 31 s is one window. A longer song is cut every 30 s, and a last window that would reach past the end is
-    moved back to end with the song, so that all of it is heard and none is padded. From 3 s to 30 s the song is
-    repeated to 30 s.
+    A song of up to 31 s is one window; one shorter than 30 s is repeated to 30 s. A longer song is cut every 30 s. If
+    the last window would extend past the end of the song, it is moved back to end there, so windows cover the whole
+    song without padding.
 
     Args:
         samples: float32 (N,) at 22 050 Hz.
 
     Raises:
-        AudioError: shorter than 3 s.
+        AudioError: the song is shorter than 3 s.
     """
     length = len(samples)
-    if length < SHORTEST:
+    if length < MIN_LENGTH:
         raise AudioError(f"the audio lasts {length / SAMPLE_RATE:.1f} s; at least 3 s are needed")
-    if length <= LONGEST_WHOLE:
-        whole = np.resize(samples, WINDOW) if length < 30 * SAMPLE_RATE else samples
-        return [Window(0.0, length / SAMPLE_RATE, whole)]
+    if length <= MAX_SINGLE_WINDOW:
+        repeated = np.resize(samples, WINDOW) if length < 30 * SAMPLE_RATE else samples
+        return [Window(0.0, length / SAMPLE_RATE, repeated)]
     starts = [*range(0, length - WINDOW, WINDOW), length - WINDOW]
     return [
         Window(start / SAMPLE_RATE, (start + WINDOW) / SAMPLE_RATE, samples[start : start + WINDOW]) for start in starts
@@ -138,76 +147,81 @@ def windows(samples: NDArray[np.float32]) -> list[Window]:
 
 
 def middle_window(samples: NDArray[np.float32]) -> Window:
-    """Return the one window that stands for a whole song: all of it up to 31 s, else its middle 30 s.
+    """Return the window that represents a whole song: all of it if it lasts up to 31 s, otherwise its middle 30 s.
+
+    Args:
+        samples: float32 (N,) at 22 050 Hz.
 
     Raises:
-        AudioError: shorter than 3 s.
+        AudioError: the song is shorter than 3 s.
     """
-    if len(samples) <= LONGEST_WHOLE:
+    if len(samples) <= MAX_SINGLE_WINDOW:
         return windows(samples)[0]
     start = (len(samples) - WINDOW) // 2
     return Window(start / SAMPLE_RATE, (start + WINDOW) / SAMPLE_RATE, samples[start : start + WINDOW])
 
 
 @contextmanager
-def _opened(source: Path | bytes | IO[bytes]) -> Iterator[IO[bytes]]:
-    """The source as a stream at its beginning that can seek: some files, most M4A among them, end with their index."""
-    with ExitStack() as ours:
+def _seekable(source: Path | bytes | IO[bytes]) -> Iterator[IO[bytes]]:
+    """Open the source as a stream that can seek, since some files, such as most M4A, have their index at the end."""
+    with ExitStack() as opened:
         if isinstance(source, bytes):
             stream: IO[bytes] = io.BytesIO(source)
         elif isinstance(source, Path):
-            stream = ours.enter_context(source.open("rb"))
+            stream = opened.enter_context(source.open("rb"))
         else:
             stream = source
         if not stream.seekable():
-            copy = ours.enter_context(tempfile.SpooledTemporaryFile(_IN_MEMORY))
-            while part := stream.read(1 << 20):
-                if copy.tell() + len(part) > _MOST_COPIED:
-                    raise AudioError(f"the stream goes on beyond {_MOST_COPIED / 2**30:g} GiB; cut it into parts")
-                copy.write(part)
+            copy = opened.enter_context(tempfile.SpooledTemporaryFile(_MAX_IN_MEMORY))
+            while chunk := stream.read(1 << 20):
+                if copy.tell() + len(chunk) > _MAX_COPIED:
+                    raise AudioError(f"the stream is larger than {_MAX_COPIED / 2**30:g} GiB; split it into parts")
+                copy.write(chunk)
             stream = copy
         stream.seek(0)
         yield stream
 
 
 def _resampled(
-    container: av.container.InputContainer, longest_seconds: float, tick: Callable[[], object]
+    container: av.container.InputContainer, longest_seconds: float, on_packet: Callable[[], object]
 ) -> NDArray[np.float32]:
-    """Decode, mix down and resample in a stream, so that memory holds the result and little more."""
+    """Decode, mix down and resample block by block, so that little more than the result is in memory."""
     if not container.streams.audio:
-        raise AudioError("the file has no audio track; choose a song")
-    codec = container.streams.audio[0].codec_context  # None where FFmpeg has no such decoder
+        raise AudioError("the file has no audio track; choose a file that has one")
+    codec = container.streams.audio[0].codec_context  # None if FFmpeg has no decoder for it
     if codec is not None and codec.layout.nb_channels == 0:
         raise AudioError(f"the audio has 0 channels; {_CONVERT}")
     resampler: soxr.ResampleStream | None = None
     rate, decoded = 0, 0
-    waiting: list[NDArray[np.float32]] = []
-    done: list[NDArray[np.float32]] = []
-    for frame in _frames(container, tick):
+    pending: list[NDArray[np.float32]] = []
+    resampled: list[NDArray[np.float32]] = []
+    for frame in _frames(container, on_packet):
         if resampler is None:
             rate = frame.sample_rate
             if rate not in RATES:
                 raise AudioError(f"the sample rate is {rate} Hz; it must be from 1 to 768 kHz: resample it to 44.1 kHz")
             resampler = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
         elif frame.sample_rate != rate:
-            raise AudioError(f"the sample rate changes from {rate} to {frame.sample_rate} Hz on the way; {_CONVERT}")
-        waiting.append(_mono(frame))
+            raise AudioError(
+                f"the sample rate changes from {rate} to {frame.sample_rate} Hz within the file; {_CONVERT}"
+            )
+        pending.append(_mono(frame))
         decoded += frame.samples
         if decoded > longest_seconds * rate:
-            raise AudioError(f"the audio lasts over {longest_seconds:g} s, which is the limit; cut it into parts")
-        if rate != SAMPLE_RATE and sum(map(len, waiting)) >= _BLOCK:
-            done.append(resampler.resample_chunk(np.concatenate(waiting)))
-            waiting = []
-    if resampler is None or (not waiting and not done):
+            raise AudioError(f"the audio lasts over {longest_seconds:g} s, which is the limit; split it into parts")
+        if rate != SAMPLE_RATE and sum(map(len, pending)) >= _BLOCK:
+            resampled.append(resampler.resample_chunk(np.concatenate(pending)))
+            pending = []
+    if resampler is None or (not pending and not resampled):
         return np.empty(0, dtype=np.float32)
-    rest = np.concatenate(waiting) if waiting else np.empty(0, dtype=np.float32)
-    return rest if rate == SAMPLE_RATE else np.concatenate([*done, resampler.resample_chunk(rest, last=True)])
+    rest = np.concatenate(pending) if pending else np.empty(0, dtype=np.float32)
+    return rest if rate == SAMPLE_RATE else np.concatenate([*resampled, resampler.resample_chunk(rest, last=True)])
 
 
-def _frames(container: av.container.InputContainer, tick: Callable[[], object]) -> Iterator[av.AudioFrame]:
-    """The frames of the first audio track; packets that are not decodable are passed over, as players do."""
+def _frames(container: av.container.InputContainer, on_packet: Callable[[], object]) -> Iterator[av.AudioFrame]:
+    """Yield the frames of the first audio track, skipping packets that cannot be decoded, as players do."""
     for packet in container.demux(audio=0):
-        tick()
+        on_packet()
         try:
             for frame in packet.decode():
                 if isinstance(frame, av.AudioFrame):
@@ -217,7 +231,7 @@ def _frames(container: av.container.InputContainer, tick: Callable[[], object]) 
 
 
 def _mono(frame: av.AudioFrame) -> NDArray[np.float32]:
-    """One decoded frame as float32 (N,): integer formats scaled to [−1, 1], channels averaged."""
+    """Return a decoded frame as float32 (N,): integer formats scaled to [−1, 1], channels averaged."""
     values = frame.to_ndarray()  # planar: (channels, N); packed: (1, N · channels)
     channels = frame.layout.nb_channels
     if channels == 0 or values.size == 0:
@@ -225,7 +239,7 @@ def _mono(frame: av.AudioFrame) -> NDArray[np.float32]:
     if not frame.format.is_planar:
         values = values.reshape(-1, channels).T
     scale, zero = _SCALES.get(values.dtype.name, (1.0, 0.0))
-    with np.errstate(over="ignore", invalid="ignore"):  # such samples are refused at the end
+    with np.errstate(over="ignore", invalid="ignore"):  # `decode` rejects non-finite samples
         scaled = ((values - zero) / scale).astype(np.float32)
     mono: NDArray[np.float32] = scaled[0] if channels == 1 else scaled.mean(axis=0, dtype=np.float32)
     return mono

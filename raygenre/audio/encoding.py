@@ -1,6 +1,6 @@
-"""Make an audio file of samples, to hear and measure what a format does to them.
+"""Encode samples to audio files, to measure what a format does to them.
 
-Conventions: samples are float32 (N,) or (N, 2) within [−1, 1]. Encoding is FFmpeg's (PyAV).
+Conventions: samples are float32 (N,) or (N, 2) within [−1, 1]. FFmpeg encodes, through PyAV.
 """
 
 import io
@@ -10,20 +10,27 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from raygenre.errors import RaygenreError
+
+
+class EncodingError(RaygenreError, ValueError):
+    """FFmpeg cannot encode audio in the requested way."""
+
 
 def encode(
     samples: NDArray[np.float32], container: str, codec: str, *, rate: int, bit_rate: int | None = None
 ) -> bytes:
-    """Return the audio file of samples.
+    """Return samples as the bytes of an audio file.
 
     Args:
+        samples: float32 (N,) for mono or (N, 2) for stereo.
         container: FFmpeg's name of the format, such as `mp3`, `wav` or `ipod` (M4A).
         codec: FFmpeg's name of the encoder, such as `libmp3lame` or `pcm_s16le`.
-        rate: Hz, of the samples and of the file.
-        bit_rate: bit/s, of lossy codecs.
+        rate: sample rate in Hz of the samples and of the file.
+        bit_rate: bit/s, for lossy codecs.
 
     Raises:
-        ValueError: FFmpeg has no such format or encoder, or it does not take that rate.
+        EncodingError: FFmpeg has no such format or encoder, or the encoder does not support that sample rate.
     """
     buffer = io.BytesIO()
     planes = np.ascontiguousarray(np.atleast_2d(samples.T))  # (channels, N)
@@ -32,15 +39,18 @@ def encode(
         with av.open(buffer, mode="w", format=container) as file:
             stream = file.add_stream(codec, rate=rate)
             if not isinstance(stream, av.AudioStream):
-                raise ValueError(f"{codec} is not an encoder of audio")
+                raise EncodingError(f"{codec} is not an audio encoder; name one that `ffmpeg -encoders` lists")
             stream.layout = layout
             if bit_rate:
                 stream.bit_rate = bit_rate
             frame = av.AudioFrame.from_ndarray(planes, format="fltp", layout=layout)
             frame.sample_rate = rate
-            frame.pts = 0  # or the file would not tell how much silence the encoder puts first
+            frame.pts = 0  # without it the file does not record how much silence the encoder inserts at the start
             file.mux(stream.encode(frame))
             file.mux(stream.encode(None))
     except av.error.FFmpegError as error:
-        raise ValueError(f"{codec} in {container} cannot be made at {rate} Hz: {error.strerror}") from error
+        raise EncodingError(
+            f"FFmpeg cannot encode {codec} in {container} at {rate} Hz ({error.strerror}); "
+            "choose another format or rate, or install an FFmpeg build with this encoder"
+        ) from error
     return buffer.getvalue()

@@ -1,10 +1,11 @@
-"""Ten synthetic genres, so that everything can be tried before any real music is there.
+"""Synthesise tracks of ten artificial genres, to try the project without any real music.
 
-Each genre has its own tempo, rhythm, harmony and timbre; each track its own key, tempo, swing, level of noise and
-small mistakes, so that two tracks of a genre are as different as two songs in one style. The sound is made with
-numpy alone, and goes through the same spectrogram code as real audio. A seed gives the same bytes.
+Each genre has its own tempo, rhythm, harmony and timbre. Each track has its own key, tempo, swing, noise level and
+small mistakes, so two tracks of a genre differ as two songs in one style do. NumPy alone computes the samples, and
+they pass through the same spectrogram code as real audio. The same seed gives the same bytes.
 
-Conventions: mono float32 at 22 050 Hz; a bar has sixteen steps; pitches are semitones above the key note.
+Conventions: samples are mono float32 at 22 050 Hz. A bar has sixteen steps, or twelve in `waltz`. Pitches are in
+semitones above the key note.
 """
 
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SAMPLE_RATE = 22_050  # Hz
-CLIP = 661_794  # samples: 30.0 s, as GTZAN's clips
+CLIP = 661_794  # samples: 30.0 s, the length of GTZAN's clips
 
 Samples = NDArray[np.float32]
 
@@ -23,14 +24,14 @@ class Style:
     """What the tracks of one synthetic genre have in common.
 
     Attributes:
-        tempo: slowest and fastest beats per minute; a beat is four steps.
-        kick, snare, hat: a bar of the drum, one character a step, `x` where it sounds.
-        notes: a bar of the melody instrument, likewise.
-        chords: chord of each bar, as pitches that sound together.
-        register: Hz of the key note before transposition.
-        harmonics: amplitude of each harmonic of a note, the fundamental first.
-        attack, decay: s until a note is loudest, and until it has fallen to 37 %.
-        noise: amplitude of a steady hiss.
+        tempo: minimum and maximum beats per minute; a beat is four steps.
+        kick, snare, hat: one bar of the drum, one character per step, `x` where it sounds.
+        notes: one bar of the melody instrument, written like the drums.
+        chords: the chord of each bar, as pitches that sound together.
+        register: frequency of the key note before transposition, in Hz.
+        harmonics: amplitude of each harmonic of a note, starting with the fundamental.
+        attack, decay: s until a note is loudest, and s until it has fallen to 37 %.
+        noise: amplitude of constant background noise.
     """
 
     tempo: tuple[float, float]
@@ -52,38 +53,38 @@ _SAW = tuple(1 / n for n in range(1, 25))
 _SQUARE = tuple((n % 2) / n for n in range(1, 22))
 _BELL = (1.0, 0.0, 0.6, 0.0, 0.0, 0.5, 0.0, 0.0, 0.4, 0.0, 0.0, 0.0, 0.3)
 _STRING = tuple(0.75**n for n in range(14))
-_NOTHING = "................"
+_REST = "................"
 
 STYLES: dict[str, Style] = {
-    "bells": Style((60, 80), _NOTHING, _NOTHING, _NOTHING, "x...x..x..x.x...",
+    "bells": Style((60, 80), _REST, _REST, _REST, "x...x..x..x.x...",
                    ((0, 7, 16), (5, 12, 21)), 523.0, _BELL, 0.002, 0.9, 0.0005),
-    "chiptune": Style((140, 170), "x...x...x...x...", "....x.......x...", _NOTHING, "x.x.x.x.x.x.x.x.",
+    "chiptune": Style((140, 170), "x...x...x...x...", "....x.......x...", _REST, "x.x.x.x.x.x.x.x.",
                       ((0, 4, 7), (9, 12, 16), (5, 9, 12), (7, 11, 14)), 440.0, _SQUARE, 0.002, 0.15, 0.001),
-    "choir": Style((55, 70), _NOTHING, _NOTHING, _NOTHING, "x.......x.......",
+    "choir": Style((55, 70), _REST, _REST, _REST, "x.......x.......",
                    ((0, 4, 7, 12), (5, 9, 12, 17), (7, 11, 14, 19)), 220.0, _ORGAN, 0.35, 1.6, 0.002),
-    "drone": Style((50, 60), _NOTHING, _NOTHING, _NOTHING, "x...............",
+    "drone": Style((50, 60), _REST, _REST, _REST, "x...............",
                    ((0, 7), (0, 5)), 65.0, _SAW, 0.8, 4.0, 0.006),
     "machine": Style((120, 132), "x...x...x...x...", "....x.......x..x", "..x...x...x...x.", "x..x..x.x..x..x.",
                      ((0, 3, 7), (0, 3, 7), (8, 12, 15), (10, 14, 17)), 110.0, _SAW, 0.002, 0.12, 0.004),
-    "march": Style((100, 116), "x.......x.......", "....x..x....xxxx", _NOTHING, "x...x...x.x.x...",
+    "march": Style((100, 116), "x.......x.......", "....x..x....xxxx", _REST, "x...x...x.x.x...",
                    ((0, 4, 7), (7, 11, 14), (0, 4, 7), (5, 9, 12)), 233.0, _SAW[:10], 0.03, 0.3, 0.001),
-    "pluck": Style((90, 110), _NOTHING, _NOTHING, _NOTHING, "x.xxx.x.x.xxx.x.",
+    "pluck": Style((90, 110), _REST, _REST, _REST, "x.xxx.x.x.xxx.x.",
                    ((0, 4, 7), (2, 5, 9), (7, 11, 14), (0, 4, 7)), 165.0, _STRING, 0.003, 0.3, 0.001),
     "shuffle": Style((75, 95), "x.....x.x.......", "....x.......x...", "x..xx..xx..xx..x", "x..x..x...x..x..",
                      ((0, 4, 10), (5, 9, 15), (0, 4, 10), (7, 11, 17)), 147.0, _ORGAN, 0.01, 0.25, 0.003),
     "storm": Style((170, 200), "x.x.x.x.x.x.x.x.", "..x...x...x...x.", "xxxxxxxxxxxxxxxx", "xxxxxxxxxxxxxxxx",
                    ((0, 7), (1, 8), (0, 7), (6, 13)), 82.0, _SQUARE, 0.001, 0.2, 0.05),
-    "waltz": Style((80, 96), "x...........", "....x...x...", _NOTHING, "x...x...x...",
+    "waltz": Style((80, 96), "x...........", "....x...x...", _REST, "x...x...x...",
                    ((0, 4, 7), (5, 9, 12), (7, 11, 14), (0, 4, 7)), 330.0, _SINE, 0.05, 0.5, 0.001),
 }  # fmt: skip
 GENRES = tuple(STYLES)
 
 
 def synthesise(genre: str, *, seed: int) -> Samples:
-    """Make one track: float32 (661 794,) within [−1, 1].
+    """Return one track of a synthetic genre: float32 (661 794,) within [−1, 1].
 
     Raises:
-        ValueError: no such synthetic genre.
+        ValueError: there is no such synthetic genre.
     """
     if genre not in STYLES:
         raise ValueError(f"unknown synthetic genre {genre!r}; expected one of {', '.join(GENRES)}")
@@ -101,9 +102,9 @@ def synthesise(genre: str, *, seed: int) -> Samples:
     }
     voice = _Voice(style, key=int(random.integers(-5, 7)), random=random)
     steps = len(style.notes)
-    for tick in range(int(CLIP / SAMPLE_RATE / step) + 1):
-        start = int((tick * step + (swing if tick % 2 else 0)) * SAMPLE_RATE)
-        bar, position = divmod(tick, steps)
+    for number in range(int(CLIP / SAMPLE_RATE / step) + 1):
+        start = int((number * step + (swing if number % 2 else 0)) * SAMPLE_RATE)
+        bar, position = divmod(number, steps)
         for pattern, sound, loudness in drums.values():
             if (pattern[position % len(pattern)] == "x") != (random.random() < mistakes / 4):
                 _add(track, sound, start, loudness)
@@ -115,12 +116,12 @@ def synthesise(genre: str, *, seed: int) -> Samples:
 
 
 class _Voice:
-    """The melody instrument of one track; each pitch is computed once."""
+    """The melody instrument of one track. It computes each pitch once."""
 
     def __init__(self, style: Style, *, key: int, random: np.random.Generator) -> None:
         self._style = style
         self._key_note = style.register * 2 ** (key / 12)
-        self._tilt = random.uniform(0.85, 1.1)  # brightness: harmonics fall faster or slower than the style's
+        self._tilt = random.uniform(0.85, 1.1)  # brightness: harmonics decline faster or slower than the style's
         self._notes: dict[int, Samples] = {}
 
     def note(self, pitch: int) -> Samples:
@@ -145,7 +146,7 @@ def _kick() -> Samples:
 
 
 def _burst(random: np.random.Generator, decay: float) -> Samples:
-    """Noise that falls to 37 % in `decay` s."""
+    """Return noise that falls to 37 % within `decay` s."""
     time = np.arange(int(4 * decay * SAMPLE_RATE)) / SAMPLE_RATE
     return (random.standard_normal(len(time)) * np.exp(-time / decay)).astype(np.float32)
 

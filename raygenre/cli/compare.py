@@ -34,7 +34,7 @@ def compare(
     """
     from raygenre.system.storage import resolve
     from raygenre.workflows.compare import compare_pairs, find_run
-    from raygenre.workflows.compare_page import page
+    from raygenre.workflows.compare_page import comparison_page
 
     if len(runs) < 2:
         fail("compare needs two runs or more")
@@ -46,22 +46,22 @@ def compare(
         pairs = compare_pairs(storage, summaries, data)
     _print(summaries, pairs)
     if output:
-        write_file(output, page(summaries, pairs).encode())
+        write_file(output, comparison_page(summaries, pairs).encode())
         out.print(f"Page with learning curves: {output}", highlight=False, soft_wrap=True, markup=False)
 
 
 def _print(runs: "Sequence[RunSummary]", pairs: "Sequence[PairResult]") -> None:
     from raygenre.workflows.compare import all_names, split_settings, unpaired_reason
-    from raygenre.workflows.compare_page import number, setting
+    from raygenre.workflows.compare_page import metric_text, setting_text
 
     differing, same = split_settings(runs)
     names = [run.name for run in runs]
     settings = _table("setting", names)
     for name in differing:
-        settings.add_row(name, *(escape(setting(run, name)) for run in runs))
+        settings.add_row(name, *(escape(setting_text(run, name)) for run in runs))
     values = _table("final metric", names)
     for name in all_names(run.values for run in runs):
-        values.add_row(name, *(number(run.values.get(name)) for run in runs))
+        values.add_row(name, *(metric_text(run.values.get(name)) for run in runs))
     curves = _table("curve, first to last", names)
     for name in all_names(run.curves for run in runs):
         curves.add_row(name, *(_first_and_last(run, name) for run in runs))
@@ -85,14 +85,15 @@ def _table(title: str, names: Sequence[str]) -> Table:
 
 
 def _first_and_last(run: "RunSummary", metric: str) -> str:
-    from raygenre.workflows.compare_page import number
+    from raygenre.workflows.compare_page import metric_text
 
     points = run.curves.get(metric)
-    return f"{number(points[0][1])} → {number(points[-1][1])}" if points else "–"
+    return f"{metric_text(points[0][1])} → {metric_text(points[-1][1])}" if points else "–"
 
 
 def _print_pair(pair: "PairResult") -> None:
     from raygenre.evaluation.paired_test import contingency_table, paired_test_text
+    from raygenre.registry.decision import MAX_P_VALUE
 
     out.print()
     if pair.comparison is None:
@@ -100,5 +101,5 @@ def _print_pair(pair: "PairResult") -> None:
         out.print(text, highlight=False, soft_wrap=True, markup=False)
         return
     out.print(contingency_table(pair.comparison, pair.first, pair.second))
-    text = paired_test_text(pair.comparison, pair.first, pair.second)
+    text = paired_test_text(pair.comparison, pair.first, pair.second, alpha=MAX_P_VALUE)
     out.print(f"On test tracks that neither was trained on, {text}", highlight=False, markup=False)

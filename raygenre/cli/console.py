@@ -22,7 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from typer.core import TyperGroup
 
 from raygenre.errors import FileAccessError, RaygenreError
-from raygenre.system.atomic_write import write_whole
+from raygenre.system.atomic_write import write_atomically
 from raygenre.system.redaction import masked
 from raygenre.system.storage import Storage
 
@@ -93,7 +93,7 @@ def write_file(path: Path, data: bytes) -> None:
         FileAccessError: it cannot be written.
     """
     try:
-        write_whole(path, data)
+        write_atomically(path, data)
     except OSError as error:
         raise FileAccessError(f"{path} cannot be written: {error.strerror}") from error
 

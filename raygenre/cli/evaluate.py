@@ -15,7 +15,7 @@ from raygenre.errors import file_errors
 if TYPE_CHECKING:
     from raygenre.data.dataset import Dataset
     from raygenre.evaluation.evaluate import EvaluationReport
-    from raygenre.evaluation.slices import Known
+    from raygenre.evaluation.slices import TrackFacts
     from raygenre.registry.versions import Fetched
     from raygenre.system.storage import Storage
 
@@ -44,8 +44,9 @@ def evaluate(
     HTML file, which is also the model card. Numbers, figures and report are logged to the model's run in MLflow, or
     to a new run if the tracks are not its test tracks. Exits with 1 if MLflow does not accept them.
     """
-    from raygenre.evaluation import html_report, tables
+    from raygenre.evaluation import tables
     from raygenre.evaluation.evaluate import evaluate_classifier
+    from raygenre.evaluation.html_report import report_page
     from raygenre.registry.versions import CHAMPION_URI, fetch
     from raygenre.system.storage import resolve
 
@@ -58,12 +59,12 @@ def evaluate(
     report = evaluate_classifier(fetched.classifier, tracks, split, _track_lists(duplicates, artists, faults))
     for warning in report.warnings:
         err.print(f"[bold yellow]warning:[/bold yellow] {escape(warning)}", highlight=False, soft_wrap=True)
-    page = html_report.page(report, name=fetched.name, evidence=fetched.evidence)
+    page = report_page(report, name=fetched.name, facts=fetched.facts)
     write_file(output, page.encode())
     run_id = _log(storage, fetched, report, page) if log else ""
     if as_json:
         facts = {"model": fetched.name, "data": report.source, "data_digest": report.digest, "split": split}
-        record = facts | {"run_id": run_id, "report": str(output)} | tables.record(report)
+        record = facts | {"run_id": run_id, "report": str(output)} | tables.report_fields(report)
         out.file.write(json.dumps(record, indent=1, allow_nan=False) + "\n")
     else:
         out.print(tables.recall_table(report.evaluation, report.side), highlight=False)
@@ -89,12 +90,12 @@ def _load(source: Path | None, storage: "Storage") -> "Dataset":
     return tracks
 
 
-def _track_lists(duplicates: Path | None, artists: Path | None, faults: Path | None) -> "Known":
+def _track_lists(duplicates: Path | None, artists: Path | None, faults: Path | None) -> "TrackFacts":
     from raygenre.data.duplicates import read_duplicates
-    from raygenre.evaluation.slices import Known, read_artists, read_tracks
+    from raygenre.evaluation.slices import TrackFacts, read_artists, read_tracks
 
     with file_errors("a list of tracks cannot be read"):
-        return Known(
+        return TrackFacts(
             duplicates=read_duplicates(duplicates) if duplicates else None,
             artists=read_artists(artists) if artists else None,
             faults=read_tracks(faults) if faults else None,

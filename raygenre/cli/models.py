@@ -49,7 +49,7 @@ def _table(versions: "Sequence[Version]") -> Table:
         table.add_column(column, no_wrap=True, justify="right" if column in ("version", "genres") else "left")
     table.add_column("study", overflow="fold")
     for version in versions:
-        facts = version.evidence
+        facts = version.facts
         table.add_row(
             str(version.number),
             escape(", ".join(version.aliases)),
@@ -78,14 +78,14 @@ def _accuracy(facts: "VersionFacts | None") -> str:
 
 
 def _record(version: "Version") -> dict[str, object]:
-    interval = _interval(version.evidence)
+    interval = _interval(version.facts)
     return {
         "version": version.number,
         "aliases": version.aliases,
         "registered": version.registered.isoformat(timespec="seconds"),
         "run_id": version.run_id,
         "interval": interval,
-        **(asdict(version.evidence) if version.evidence else {}),
+        **(asdict(version.facts) if version.facts else {}),
         "tags": dict(version.tags),
     }
 

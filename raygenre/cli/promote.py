@@ -39,8 +39,8 @@ def promote(
             storage,
             version,
             fetched.classifier,
-            fetched.evidence,
-            data=lambda: head_to_head.tested_data(fetched.evidence, data, cache=storage.cache),
+            fetched.facts,
+            data=lambda: head_to_head.tested_data(fetched.facts, data, cache=storage.cache),
             force=force or None,
         )
     out.print(decision_text(decision, version), highlight=False)

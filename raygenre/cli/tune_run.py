@@ -89,7 +89,7 @@ class _Session:
     def run(self, started: float) -> None:
         options, phases = self._options, self._phases
         self.storage = resolve(options.storage, options.tracking_uri)
-        self.storage.studies.check()
+        self.storage.studies.check_access()
         ledger, tracks, allowed = self._resume() if options.resume else self._create()
         print_plan(ledger, allowed, phases)
         outcome = job.run(

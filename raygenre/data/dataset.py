@@ -1,12 +1,11 @@
-"""Folders of spectrogram images or audio → levels, labels and track ids.
+"""Load folders of spectrogram images or audio as levels, labels and track ids.
 
-Conventions: levels are uint8 (N, 128, 333), labels index `genres`, which are in alphabetical order. A song longer than
-31 s counts once, by its middle 30 s, so that no song weighs more than another or lies on two sides of a split.
+Conventions: levels are uint8 (N, 128, 333). Labels index `genres`, which are in alphabetical order. A song longer than
+31 s is represented by its middle 30 s alone, so every song has the same weight and is on one side of a split only.
 """
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -22,23 +21,30 @@ from safetensors.numpy import save_file
 from raygenre import audio, spectrogram
 from raygenre.audio import synthesis
 from raygenre.data.track_files import DataError, TrackFile, find_tracks
+from raygenre.errors import RaygenreError
 from raygenre.spectrogram import song
+from raygenre.system.atomic_write import atomic_file
 from raygenre.system.worker_pool import cores
 
 GTZAN_ON_KAGGLE = "andradaolteanu/gtzan-dataset-music-genre-classification"
-MOST_BROKEN = 0.05  # share of the files
+MAX_BROKEN_SHARE = 0.05  # of the files
 SYNTHETIC_TRACKS = 20  # per genre
 SYNTHETIC_SEED = 0
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Progress = Callable[[int, int], None]
-"""Called with the number of files done and the number of all."""
+"""Called with the number of files that are done and the number of all files."""
 
 
 @dataclass(frozen=True)
 class BrokenFile:
-    """A file that was left out: its path within the data folder, and why."""
+    """A file that was left out.
+
+    Attributes:
+        path: relative to the data folder.
+        reason: why it is not usable.
+    """
 
     path: str
     reason: str
@@ -46,16 +52,16 @@ class BrokenFile:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Tracks as the network sees them.
+    """Tracks as the network's input, with their labels.
 
     Attributes:
         levels: uint8 (N, 128, 333).
-        labels: int64 (N,), indices of `genres`.
-        tracks: N ids, none twice.
+        labels: int64 (N,), indices into `genres`.
+        tracks: N unique ids.
         genres: names of the classes, in alphabetical order.
         source: the folder, or `synthetic`.
         broken: files that were left out.
-        digest: SHA-256 of all the above but `source` and `broken`, hexadecimal.
+        digest: SHA-256 of levels, labels, tracks and genres, hexadecimal.
     """
 
     levels: NDArray[np.uint8]
@@ -78,102 +84,111 @@ class Dataset:
 
 
 def load(source: Path | None, *, cache: Path, progress: Progress | None = None) -> Dataset:
-    """Load a data folder, or the embedded synthetic tracks when `source` is None.
+    """Load a data folder, or the built-in synthetic tracks if `source` is None.
 
-    The levels are decoded once and kept in `cache` under a key made from every file's content, so that any change
-    of the data, and nothing else, decodes again. Two processes may load the same folder at once.
+    The levels are computed once and stored in `cache` under a key of every file's content, so they are computed again
+    only when the data change. Several processes may load the same folder at the same time.
+
+    Args:
+        cache: folder for the levels; created if missing.
+        progress: called after each file that is decoded, not for levels from the cache.
 
     Raises:
-        DataError: no classes, fewer than two, one without a usable file, or over 5 % of the files broken.
+        DataError: the folder does not exist, has fewer than two classes or a class without a usable file, or over 5 %
+            of its files are not usable.
     """
     if source is None:
         code = Path(synthesis.__file__).read_bytes()
         key = _key([f"synthetic {SYNTHETIC_TRACKS} {SYNTHETIC_SEED}", hashlib.sha256(code).hexdigest()])
         return _cached(cache, key, "synthetic", lambda: _synthetic(progress))
-    entries = find_tracks(source)
-    key = _key([f"{entry.genre}/{entry.path.name} {entry.track} {entry.sha256}" for entry in entries])
-    return _cached(cache, key, str(source.resolve()), lambda: _decoded(entries, source, progress))
+    files = find_tracks(source)
+    key = _key([f"{file.genre}/{file.path.name} {file.track} {file.sha256}" for file in files])
+    return _cached(cache, key, str(source.resolve()), lambda: _decoded(files, source, progress))
 
 
 def decode(path: Path) -> NDArray[np.uint8]:
-    """Return the levels (128, 333) uint8 of a dataset-style PNG, or of an audio file's middle 30 s.
+    """Return the levels, uint8 (128, 333), of a spectrogram image (PNG), or of an audio file's middle 30 s.
 
     Raises:
-        ValueError: the file is damaged, of the wrong kind, or silent, as no genre sounds; the message says which.
+        AudioError: the file is not audio, is damaged, too long, shorter than 3 s, or silent.
+        ImageError: the PNG is damaged or not a spectrogram.
         OSError: the file cannot be read.
     """
     if path.suffix.lower() != ".png":
-        return song.levels(path)
-    found = spectrogram.read_png(path)
-    if not found.any():
-        raise ValueError(audio.SILENT)
-    return found
+        return song.middle_levels(path)
+    levels = spectrogram.read_png(path)
+    if not levels.any():
+        raise audio.AudioError(audio.SILENT_MESSAGE)
+    return levels
 
 
-def summary(broken: Sequence[BrokenFile], *, most: int = 10) -> str:
-    """One line a broken file, at most `most` of them."""
-    lines = [f"  {file.path}: {file.reason}" for file in broken[:most]]
-    if len(broken) > most:
-        lines.append(f"  and {len(broken) - most} more")
+def summary(broken: Sequence[BrokenFile], *, limit: int = 10) -> str:
+    """Return one line per broken file, for at most `limit` of them."""
+    lines = [f"  {file.path}: {file.reason}" for file in broken[:limit]]
+    if len(broken) > limit:
+        lines.append(f"  and {len(broken) - limit} more")
     return "\n".join(lines)
 
 
-def _decoded(entries: Sequence[TrackFile], source: Path, progress: Progress | None) -> Dataset:
-    good: list[tuple[TrackFile, NDArray[np.uint8]]] = []
+def _decoded(files: Sequence[TrackFile], source: Path, progress: Progress | None) -> Dataset:
+    usable: list[tuple[TrackFile, NDArray[np.uint8]]] = []
     broken: list[BrokenFile] = []
-    for entry, result in zip(entries, _on_all_cores(_try, entries, progress), strict=True):
+    for file, result in zip(files, _on_all_cores(_try_decode, files, progress), strict=True):
         if isinstance(result, str):
-            broken.append(BrokenFile(str(entry.path.relative_to(source)), result))
+            broken.append(BrokenFile(str(file.path.relative_to(source)), result))
         else:
-            good.append((entry, result))
-    if len(broken) > MOST_BROKEN * len(entries):
+            usable.append((file, result))
+    if len(broken) > MAX_BROKEN_SHARE * len(files):
         raise DataError(
-            f"{len(broken)} of {len(entries)} files in {source} cannot be used, over {MOST_BROKEN:.0%}:\n"
+            f"{len(broken)} of {len(files)} files in {source} are not usable, over {MAX_BROKEN_SHARE:.0%}:\n"
             f"{summary(broken)}\nRepair or remove them."
         )
-    genres = tuple(sorted({entry.genre for entry in entries}))
+    genres = tuple(sorted({file.genre for file in files}))
     for genre in genres:
-        if not any(entry.genre == genre for entry, _ in good):
-            raise DataError(f"no file of the class {genre} in {source} can be used:\n{summary(broken)}")
+        if not any(file.genre == genre for file, _ in usable):
+            raise DataError(
+                f"no file of the class {genre} in {source} is usable:\n{summary(broken)}\n"
+                "Repair them, or remove the class folder."
+            )
     return _assemble(
-        np.stack([levels for _, levels in good]),
-        [genres.index(entry.genre) for entry, _ in good],
-        [entry.track for entry, _ in good],
+        np.stack([levels for _, levels in usable]),
+        [genres.index(file.genre) for file, _ in usable],
+        [file.track for file, _ in usable],
         genres,
         str(source.resolve()),
         broken,
     )
 
 
-def _try(entry: TrackFile) -> NDArray[np.uint8] | str:
-    """The levels of a file, or why there are none."""
+def _try_decode(file: TrackFile) -> NDArray[np.uint8] | str:
+    """Return the levels of a file, or why it is not usable."""
     try:
-        return decode(entry.path)
-    except (ValueError, OSError) as error:
+        return decode(file.path)
+    except (RaygenreError, OSError) as error:
         return str(error)
 
 
 def _synthetic(progress: Progress | None) -> Dataset:
     genres = tuple(sorted(synthesis.GENRES))
-    chosen = [(label, number) for label in range(len(genres)) for number in range(SYNTHETIC_TRACKS)]
+    numbered = [(label, number) for label in range(len(genres)) for number in range(SYNTHETIC_TRACKS)]
 
-    def draw(track: tuple[int, int]) -> NDArray[np.uint8]:
+    def synthesised(track: tuple[int, int]) -> NDArray[np.uint8]:
         label, number = track
         samples = synthesis.synthesise(genres[label], seed=SYNTHETIC_SEED + number)
         return spectrogram.levels(torch.from_numpy(samples)).numpy()
 
-    levels = np.stack(_on_all_cores(draw, chosen, progress))
-    tracks = [f"{genres[label]}.{number:05d}" for label, number in chosen]
-    return _assemble(levels, [label for label, _ in chosen], tracks, genres, "synthetic", [])
+    levels = np.stack(_on_all_cores(synthesised, numbered, progress))
+    tracks = [f"{genres[label]}.{number:05d}" for label, number in numbered]
+    return _assemble(levels, [label for label, _ in numbered], tracks, genres, "synthetic", [])
 
 
 def _on_all_cores(function: Callable[[Item], Result], items: Sequence[Item], progress: Progress | None) -> list[Result]:
     """Return the function's result for each item, computed by one thread per core.
 
-    Each of these threads runs torch on itself alone: with torch's own threads on top, the cores wait for each other.
+    Torch gets one thread in each of them: with more, threads would compete for the cores.
     """
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # threads that start from here on inherit it
+    torch.set_num_threads(1)  # inherited by threads that start from now on
     results: list[Result] = []
     try:
         with ThreadPoolExecutor(cores()) as pool:
@@ -204,20 +219,20 @@ def _key(parts: Sequence[str]) -> str:
 
 
 def _cached(cache: Path, key: str, source: str, make: Callable[[], Dataset]) -> Dataset:
+    """Return the data set that the cache has under a key, or make and store it."""
     path = cache / f"{key}.safetensors"
     if not path.exists():
         dataset = make()
         about = {"tracks": dataset.tracks, "genres": dataset.genres, "digest": dataset.digest}
         broken = [asdict(file) for file in dataset.broken]
         cache.mkdir(parents=True, exist_ok=True)
-        # Whole or not at all: a second process that makes the same file replaces it with the same content.
-        with tempfile.TemporaryDirectory(dir=cache, prefix="unfinished-") as unfinished:
+        # A second process that makes the same file replaces it with the same content.
+        with atomic_file(path) as unfinished:
             save_file(
                 {"levels": dataset.levels, "labels": dataset.labels},
-                Path(unfinished) / path.name,
+                unfinished,
                 metadata={"about": json.dumps(about), "broken": json.dumps(broken)},
             )
-            (Path(unfinished) / path.name).replace(path)
         return dataset
     with safe_open(path, framework="numpy") as stored:
         metadata = stored.metadata()

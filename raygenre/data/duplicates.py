@@ -1,7 +1,8 @@
-"""Which tracks are the same recording.
+"""Find tracks that are the same recording.
 
-GTZAN holds some recordings twice or more, even under different genres. A copy in the test part of a track that was
-trained on inflates the accuracy, so splits keep the tracks of a group on one side.
+GTZAN contains some recordings more than once, even under different genres. A test track whose copy was trained on
+inflates the accuracy, so splits keep all copies of a recording on one side. Tracks are copies of each other if their
+levels are equal, if a file of known duplicates lists them together, or if both are copies of a third track.
 """
 
 import json
@@ -12,18 +13,18 @@ from raygenre.data.dataset import Dataset
 from raygenre.data.track_files import DataError, listed_track
 
 Group = tuple[int, ...]
-"""Positions in a data set of tracks that must stay together."""
+"""Positions in a data set of the tracks of one recording."""
 
 
 def read_duplicates(path: Path) -> list[tuple[str, ...]]:
-    """Read groups of track ids that are the same recording.
+    """Read groups of ids of tracks that are the same recording.
 
-    Either JSON, an object whose lists hold objects with `a` and `b`, or text, one group a line with ids apart by
-    blanks or commas.
+    The file is either JSON, an object whose lists contain objects with `a` and `b`, or text, one group per line with
+    the ids separated by blanks or commas.
 
     Raises:
-        DataError: the file is neither.
-        OSError: it cannot be read.
+        DataError: the file has neither format.
+        OSError: the file cannot be read.
     """
     groups: list[tuple[str, ...]]
     try:
@@ -36,43 +37,51 @@ def read_duplicates(path: Path) -> list[tuple[str, ...]]:
             groups = [tuple(line.replace(",", " ").split()) for line in text.splitlines() if line.strip()]
     except (UnicodeDecodeError, json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
         raise DataError(
-            f'{path}: expected an object with lists of {{"a": track, "b": track}}, but {error!r}'
+            f'{path}: expected an object with lists of {{"a": track, "b": track}}, '
+            f"or lines of track ids, but reading it failed with {error!r}"
         ) from error
     return [tuple(listed_track(name) for name in group) for group in groups if group]
+
+
+def recordings(dataset: Dataset, duplicates: Iterable[Sequence[str]]) -> dict[str, frozenset[str]]:
+    """Return the recording of each track: the ids of all its copies and its own.
+
+    Args:
+        duplicates: groups of ids of tracks known to be the same recording, whether in the data set or not.
+
+    Returns:
+        Track id → ids, for the tracks of the data set and for all others that `duplicates` lists.
+    """
+    same_levels: dict[bytes, list[str]] = {}
+    for track, levels in zip(dataset.tracks, dataset.levels, strict=True):
+        same_levels.setdefault(levels.tobytes(), []).append(track)
+    recording_of = {track: frozenset([track]) for track in dataset.tracks}
+    for group in [*same_levels.values(), *duplicates]:
+        joined = frozenset(group).union(*(recording_of.get(track, ()) for track in group))
+        recording_of.update(dict.fromkeys(joined, joined))
+    return recording_of
 
 
 def same_recordings(dataset: Dataset, duplicates: Iterable[Sequence[str]] | None) -> list[Group]:
     """Group the tracks of a data set by recording, in order of their first track.
 
     Args:
-        duplicates: groups of track ids known to be the same recording, besides those with equal levels; groups
-            with a common member are joined. None makes every track a group of its own.
+        duplicates: groups of ids of tracks known to be the same recording. None treats every track as a separate
+            recording, even those with equal levels.
 
     Raises:
-        DataError: groups are given, and none of their tracks is in the data set.
+        DataError: groups are given, but none of their tracks is in the data set.
     """
+    position = {track: number for number, track in enumerate(dataset.tracks)}
     if duplicates is None:
-        return [(i,) for i in range(len(dataset.tracks))]
-    leader = list(range(len(dataset.tracks)))
-
-    def find(i: int) -> int:
-        while leader[i] != i:
-            leader[i] = leader[leader[i]]
-            i = leader[i]
-        return i
-
-    index = {track: number for number, track in enumerate(dataset.tracks)}
-    same_levels: dict[bytes, list[int]] = {}
-    for i, levels in enumerate(dataset.levels):
-        same_levels.setdefault(levels.tobytes(), []).append(i)
-    groups = [tuple(group) for group in duplicates]
-    known = [[index[track] for track in group if track in index] for group in groups]
-    if groups and not any(known):
-        raise DataError(f"no track of the known duplicates, such as {groups[0][0]}, is in {dataset.source}")
-    for members in [*same_levels.values(), *known]:
-        for other in members[1:]:
-            leader[max(find(members[0]), find(other))] = min(find(members[0]), find(other))
-    joined: dict[int, list[int]] = {}
-    for i in range(len(leader)):
-        joined.setdefault(find(i), []).append(i)
-    return [tuple(members) for members in joined.values()]
+        return [(number,) for number in position.values()]
+    known = [tuple(group) for group in duplicates]
+    if known and not any(track in position for group in known for track in group):
+        example = next((track for group in known for track in group), "none at all")
+        raise DataError(
+            f"no track of the known duplicates, such as {example}, is in {dataset.source}; "
+            "--duplicates takes a list that belongs to these data"
+        )
+    recording_of = recordings(dataset, known)
+    groups = dict.fromkeys(recording_of[track] for track in dataset.tracks)
+    return [tuple(sorted(position[track] for track in group if track in position)) for group in groups]

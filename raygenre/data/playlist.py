@@ -1,7 +1,7 @@
-"""Playlists (.m3u, .m3u8): the files that they name. Nothing is ever fetched.
+"""Read the files that a playlist (.m3u, .m3u8) names. Entries on the network are skipped, never downloaded.
 
-Relative entries are relative to the playlist. Files are UTF-8 as .m3u8 must be, or in Windows' Western encoding as
-older .m3u are; a byte order mark and any line ends are fine.
+Relative entries are relative to the playlist. The encoding is UTF-8, as .m3u8 requires, UTF-16 with a byte order mark,
+or Windows-1252, as in older .m3u files. Any line ending is accepted.
 """
 
 import re
@@ -16,11 +16,11 @@ _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:", re.IGNORECASE)  # two characters at 
 
 @dataclass(frozen=True)
 class Playlist:
-    """What a playlist names.
+    """The entries of a playlist.
 
     Attributes:
-        songs: files in its order, whether they are there or not.
-        skipped: entries that are no files of this machine, with the reason.
+        songs: files in the order of the playlist, whether they exist or not.
+        skipped: entries that are not files on this machine, each with the reason.
     """
 
     songs: tuple[Path, ...]
@@ -31,7 +31,7 @@ def read(path: Path) -> Playlist:
     """Read a playlist.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the playlist cannot be read.
     """
     songs: list[Path] = []
     skipped: list[tuple[str, str]] = []
@@ -56,23 +56,23 @@ def _text(data: bytes) -> str:
 
 
 def _song(entry: str, folder: Path) -> Path:
-    """The file that an entry names.
+    """Return the file that an entry names.
 
     Raises:
-        ValueError: the entry is the address of something else.
+        ValueError: the entry is not a file on this machine.
         OSError: no file can have such a name.
     """
     if "\0" in unquote(entry):
-        raise ValueError("it is not the name of a file")
-    # The first reading that is a file: as it stands, as Windows writes paths, percent-encoded.
-    readings = [folder / entry, folder / PureWindowsPath(entry).as_posix(), folder / unquote(entry)]
-    if there := [path for path in readings if path.exists()]:
-        return there[0]
+        raise ValueError("not a valid file name")
+    # The entry as written, as a Windows path, or percent-encoded: the first that exists.
+    candidates = [folder / entry, folder / PureWindowsPath(entry).as_posix(), folder / unquote(entry)]
+    if existing := [path for path in candidates if path.exists()]:
+        return existing[0]
     if not _SCHEME.match(entry):
-        return readings[0]
-    address = urlsplit(entry)
-    if address.scheme.lower() != "file":
-        raise ValueError("it is an address, and raygenre fetches nothing")
-    if address.netloc.lower() not in ("", "localhost"):
-        raise ValueError(f"it is a file of another machine, {address.netloc}")
+        return candidates[0]
+    url = urlsplit(entry)
+    if url.scheme.lower() != "file":
+        raise ValueError("a URL; raygenre reads local files only, so download it first")
+    if url.netloc.lower() not in ("", "localhost"):
+        raise ValueError(f"a file on another machine, {url.netloc}; copy it to this one")
     return folder / unquote(re.sub("^file:(//[^/]*)?", "", entry, flags=re.IGNORECASE))

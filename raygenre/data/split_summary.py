@@ -1,4 +1,4 @@
-"""Which data a search saw: each side of its split with a name, a digest and its tracks per genre."""
+"""Summarise which data a search used: each side of its split with a name, a digest and its tracks per genre."""
 
 import hashlib
 import json
@@ -16,9 +16,9 @@ class Part:
 
     Attributes:
         name: of the data set.
-        source: its folder, or `synthetic`.
-        use: what its tracks are for, such as `training`.
-        digest: SHA-256 of the tracks' ids and of the data set, hexadecimal; equal digests mean the same tracks.
+        source: folder of the data set, or `synthetic`.
+        use: purpose of the tracks, such as `training`.
+        digest: SHA-256 of the tracks' ids and of the data set's digest, hexadecimal; equal for equal tracks.
         counts: tracks per genre.
     """
 
@@ -36,7 +36,7 @@ class Part:
 def parts(dataset: Dataset, split: Split) -> list[Part]:
     """Return the sides of a split: training, validation and test.
 
-    With several folds, each trains on what the others validate on: training is all of them then.
+    With several folds, each trains on the validation tracks of the others, so training is the union of all folds.
     """
     [first, *more] = split.folds
     if more:
@@ -44,16 +44,16 @@ def parts(dataset: Dataset, split: Split) -> list[Part]:
         sides = {"training": split.train, **validation, "test": split.test}
     else:
         sides = {"training": first.train, "validation": first.validation, "test": split.test}
-    genre = dict(zip(dataset.tracks, dataset.labels.tolist(), strict=True))
+    label_of = dict(zip(dataset.tracks, dataset.labels.tolist(), strict=True))
     name = "synthetic" if dataset.synthetic else Path(dataset.source).name or dataset.source
-    found = []
+    summary = []
     for use, tracks in sides.items():
-        counts = Counter(dataset.genres[genre[track]] for track in tracks)
-        ordered = {each: counts[each] for each in dataset.genres}
-        found.append(Part(name, dataset.source, use, test_digest(tracks, dataset.digest), ordered))
-    return found
+        counts = Counter(label_of[track] for track in tracks)
+        ordered = {dataset.genres[label]: counts[label] for label in range(len(dataset.genres))}
+        summary.append(Part(name, dataset.source, use, tracks_digest(tracks, dataset.digest), ordered))
+    return summary
 
 
-def test_digest(tracks: tuple[str, ...], data_digest: str) -> str:
-    """Identify a test: these tracks of this data set."""
+def tracks_digest(tracks: tuple[str, ...], data_digest: str) -> str:
+    """Return the SHA-256 that identifies some tracks of a data set, whatever their order, hexadecimal."""
     return hashlib.sha256(json.dumps([sorted(tracks), data_digest]).encode()).hexdigest()

@@ -1,14 +1,13 @@
-"""Which files of a data folder are tracks, of which genre, and by which id.
+"""Find the tracks of a data folder: their files, genres and ids.
 
-Layouts: the Kaggle copy of GTZAN (`images_original/<genre>/*.png` or `genres_original/<genre>/*.wav`, the folder
-given or up to two folders above it), or any folder of `<class>/` folders that hold dataset-style PNGs or audio at
-any depth. Where both of Kaggle's folders are there, the images are taken: they are the same tracks.
+Layouts: the Kaggle copy of GTZAN (`images_original/<genre>/*.png` or `genres_original/<genre>/*.wav`; the data folder
+is one of these folders, or up to two levels above), or any folder of `<class>/` folders that contain spectrogram
+images or audio at any depth. If both of Kaggle's folders exist, the images are used: they show the same tracks.
 
-A track's id is `genre.NNNNN` for GTZAN's file names, the file's stem elsewhere, with as much of the path as makes it
-unique.
+A track's id is `genre.NNNNN` for GTZAN's file names. For other files it is the stem, preceded by as much of the path
+as makes it unique.
 """
 
-import hashlib
 import os
 import re
 from collections import Counter
@@ -19,18 +18,26 @@ from pathlib import Path
 
 from raygenre import audio
 from raygenre.errors import RaygenreError
+from raygenre.system.hashing import sha256_of
 
 IMAGES, RECORDINGS = "images_original", "genres_original"
 KAGGLE_FOLDERS = (IMAGES, RECORDINGS)
 
 
 class DataError(RaygenreError, ValueError):
-    """A data folder cannot be used; the message names the place and the remedy."""
+    """A data folder, or a file that describes its tracks, is not usable. The message says why, and what to change."""
 
 
 @dataclass(frozen=True)
 class TrackFile:
-    """A file that may become a track."""
+    """A file that may become a track.
+
+    Attributes:
+        path: where it is.
+        genre: name of its class folder.
+        track: id of the track.
+        sha256: of its content, hexadecimal.
+    """
 
     path: Path
     genre: str
@@ -39,53 +46,53 @@ class TrackFile:
 
 
 def find_tracks(source: Path) -> list[TrackFile]:
-    """List the files that may become tracks, by genre and name.
+    """List the files that may become tracks, sorted by genre and name.
 
     Raises:
-        DataError: no folder, an empty class, or fewer than two classes.
+        DataError: the folder does not exist, a class is empty, or there are fewer than two classes.
     """
     if not source.is_dir():
         raise DataError(f"{source} is not a folder; --data takes a folder of <class>/ folders")
     root = kaggle_folder(source) or source
     suffixes = audio.SUFFIXES | {".png"}
-    found: list[tuple[str, Path]] = []
+    paths: list[tuple[str, Path]] = []  # with their genres
     genres = sorted(child.name for child in root.iterdir() if child.is_dir() and child.name[0] not in "._")
     for genre in genres:
         files = sorted(
             path
             for path in (root / genre).rglob("*")
-            if path.suffix.lower() in suffixes and not hidden(path.relative_to(root)) and path.is_file()
+            if path.suffix.lower() in suffixes and not is_hidden(path.relative_to(root)) and path.is_file()
         )
         if not files:
-            raise DataError(f"the class folder {root / genre} holds no PNG or audio file; fill it or take it away")
-        found += [(genre, path) for path in files]
+            raise DataError(f"the class folder {root / genre} contains no PNG or audio file; add some or remove it")
+        paths += [(genre, path) for path in files]
     if len(genres) < 2:
         raise DataError(
-            f"{root} holds {len(genres)} class folder(s); at least two are needed, such as "
+            f"{root} contains {len(genres)} class folder(s); at least two are needed, such as "
             f"{root}/blues/*.png and {root}/jazz/*.png"
         )
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        hashes = pool.map(lambda item: _sha256(item[1]), found)
+        hashes = pool.map(lambda item: sha256_of(item[1]), paths)
     return [
         TrackFile(path, genre, track, sha256)
-        for (genre, path), track, sha256 in zip(found, _track_ids(found, root), hashes, strict=True)
+        for (genre, path), track, sha256 in zip(paths, _track_ids(paths, root), hashes, strict=True)
     ]
 
 
 def listed_track(line: str) -> str:
-    """The id of a track as lists name it: `blues/blues.00029.wav` → `blues.00029`; any other line is an id."""
+    """Return the id of a track named in a list: `blues/blues.00029.wav` → `blues.00029`; any other line is an id."""
     genre, _, name = line.partition("/")
     stem = name.rsplit(".", 1)[0] if name.endswith((".wav", ".au", ".png")) else name
     return stem if stem.startswith(f"{genre}.") else line
 
 
-def hidden(path: Path) -> bool:
-    """Whether a file, or a folder on the way to it, has a name that begins with a dot."""
+def is_hidden(path: Path) -> bool:
+    """Return whether any part of a path begins with a dot."""
     return any(part.startswith(".") for part in path.parts)
 
 
 def kaggle_folder(source: Path, names: Sequence[str] = KAGGLE_FOLDERS) -> Path | None:
-    """The folder that holds the genre folders of an unpacked Kaggle copy, at most two folders down."""
+    """Return the folder of genre folders in an unpacked Kaggle copy: the source itself or up to two levels below."""
     for name in names:
         if source.name == name:
             return source
@@ -96,23 +103,18 @@ def kaggle_folder(source: Path, names: Sequence[str] = KAGGLE_FOLDERS) -> Path |
     return None
 
 
-def _track_ids(found: Sequence[tuple[str, Path]], root: Path) -> Iterator[str]:
-    """An id for each file: `genre.NNNNN`, else its stem, else with as much of its path as makes it unique."""
+def _track_ids(paths: Sequence[tuple[str, Path]], root: Path) -> Iterator[str]:
+    """Yield the id of each file: `genre.NNNNN`, or its stem, or `genre/stem`, or its path, the first that is unique."""
     stems = []
-    for genre, path in found:
+    for genre, path in paths:
         number = re.fullmatch(rf"{re.escape(genre)}\.?(\d{{5}})", path.stem)
         stems.append(f"{genre}.{number[1]}" if number else path.stem)
-    seen = Counter(stems)
-    within = Counter((genre, stem) for (genre, _), stem in zip(found, stems, strict=True))
-    for (genre, path), stem in zip(found, stems, strict=True):
-        if seen[stem] == 1:
+    count = Counter(stems)
+    count_in_genre = Counter((genre, stem) for (genre, _), stem in zip(paths, stems, strict=True))
+    for (genre, path), stem in zip(paths, stems, strict=True):
+        if count[stem] == 1:
             yield stem
-        elif within[genre, stem] == 1:
+        elif count_in_genre[genre, stem] == 1:
             yield f"{genre}/{stem}"
         else:
             yield path.relative_to(root).as_posix()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

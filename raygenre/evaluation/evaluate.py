@@ -1,4 +1,4 @@
-"""An evaluation with its circumstances: which tracks, whether they taught the network, and how each slice fares."""
+"""Evaluates a classifier on a data set: its own test tracks, its training tracks or all tracks, and each slice."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,59 +9,58 @@ from numpy.typing import NDArray
 
 from raygenre.data.dataset import Dataset
 from raygenre.errors import RaygenreError
-from raygenre.evaluation.metrics import Evaluation, evaluate
-from raygenre.evaluation.slices import TAUGHT, Known, Slice, slices
+from raygenre.evaluation.metrics import Evaluation, evaluate_levels
+from raygenre.evaluation.slices import TRAINED_ON, Slice, TrackFacts, make_slices
 from raygenre.model.classifier import Classifier
 from raygenre.model.saliency import saliency
 from raygenre.model.seen_tracks import fingerprint
 
 Side = Literal["test", "train", "all"]
-MISTAKES = 10  # that are shown
+MAX_MISTAKES = 10  # in a report
 
 
 class EvaluationError(RaygenreError, ValueError):
-    """The data hold nothing to evaluate on; the message names the remedy."""
+    """The data set has no track to evaluate on."""
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """A wrong answer, and what it looks like.
+    """A wrong prediction.
 
     Attributes:
         track: id.
-        slices: names of those it belongs to.
-        true, named: genres.
-        confidence: probability of the named genre.
-        chance: probability of the true one.
+        slices: names of the slices that the track is in.
+        true_genre, predicted_genre: names.
+        confidence: probability of the predicted genre.
+        true_probability: probability of the true genre.
         levels: uint8 (128, 333).
-        saliency: float32 (128, 333), where the named genre was found, see `saliency.saliency`.
+        saliency: float32 (128, 333), evidence for the predicted genre, see `saliency.saliency`.
     """
 
     track: str
     slices: tuple[str, ...]
-    true: str
-    named: str
+    true_genre: str
+    predicted_genre: str
     confidence: float
-    chance: float
+    true_probability: float
     levels: NDArray[np.uint8]
     saliency: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class EvaluationReport:
-    """What one classifier did on some tracks of a data set.
+    """The evaluation of one classifier on some tracks of a data set, and what to know when reading it.
 
     Attributes:
-        classifier: that was evaluated.
-        side: which tracks were asked for.
+        side: which tracks were requested.
         source, digest: of the data set.
-        evaluation: on all of the tracks.
+        evaluation: on all of these tracks.
         tracks: their ids.
-        slices: name and evaluation of each slice that holds some of the tracks and not all.
-        uniform: name of each other slice that a file was given for, and whether it holds all of the tracks or none.
-        mistakes: the most confident ones first, `MISTAKES` at most.
-        own_test: whether these are all of the tracks that the classifier was tested on, and no others.
-        warnings: why the numbers may say something else than they seem to.
+        slices: name and evaluation of each slice with some but not all of the tracks.
+        uniform: name of each other slice that the user named a file for, and whether it has all of the tracks or none.
+        mistakes: at most `MAX_MISTAKES`, most confident first.
+        own_test: whether the tracks are exactly the classifier's own test tracks.
+        warnings: sentences about what makes the numbers misleading.
     """
 
     classifier: Classifier
@@ -76,31 +75,31 @@ class EvaluationReport:
     own_test: bool
     warnings: tuple[str, ...]
 
-    def numbers(self) -> dict[str, float]:
-        """Return what MLflow holds of it: of all tracks as `test_accuracy`, of a slice `test_slice/NAME/accuracy`."""
-        found = self.evaluation.numbers(f"{self.side}_")
+    def mlflow_metrics(self) -> dict[str, float]:
+        """Return the metrics for MLflow: `test_accuracy` of all tracks, `test_slice/NAME/accuracy` of a slice."""
+        metrics = self.evaluation.metrics(f"{self.side}_")
         for name, part in self.slices:
-            about = f"{self.side}_slice/{name.replace(' ', '_')}"
-            found |= {f"{about}/tracks": float(part.tracks)} | part.numbers(f"{about}/")
-        return found
+            prefix = f"{self.side}_slice/{name.replace(' ', '_')}/"
+            metrics |= {f"{prefix}tracks": float(part.tracks)} | part.metrics(prefix)
+        return metrics
 
 
-def evaluate_classifier(classifier: Classifier, dataset: Dataset, side: Side, known: Known) -> EvaluationReport:
-    """Evaluate a classifier on its own test or training tracks, as far as they are in a data set, or on all of it.
+def evaluate_classifier(classifier: Classifier, dataset: Dataset, side: Side, facts: TrackFacts) -> EvaluationReport:
+    """Evaluate a classifier on those of its own test or training tracks that a data set has, or on all tracks.
 
     Raises:
-        EvaluationError: no track of that side is in the data, or none of a genre that the classifier knows.
-        DataError: a file of what is known names no track of the data.
+        EvaluationError: the data set has no track of that side, or no genre of the classifier.
+        DataError: a file of facts names no track of the data set.
     """
     chosen, warnings = _choose(classifier, dataset, side)
-    parts = slices(dataset, classifier.seen, known)
-    position = [classifier.genres.index(dataset.genres[label]) for label in dataset.labels[chosen]]
-    evaluation = evaluate(classifier, dataset.levels[chosen], np.array(position, dtype=np.int64))
-    counts = [(part, int(part.mask[chosen].sum())) for part in parts]
-    told = [part for part, count in counts if 0 < count < len(chosen)]
+    slices = make_slices(dataset, classifier.seen, facts)
+    labels = [classifier.genres.index(dataset.genres[label]) for label in dataset.labels[chosen]]
+    evaluation = evaluate_levels(classifier, dataset.levels[chosen], np.array(labels, dtype=np.int64))
+    counts = [(part, int(part.mask[chosen].sum())) for part in slices]
+    proper = [part for part, count in counts if 0 < count < len(chosen)]
     uniform = tuple((part.name, count > 0) for part, count in counts if part.given and count in (0, len(chosen)))
     seen = classifier.seen
-    own = seen is not None and seen.test == {dataset.tracks[i]: fingerprint(dataset.levels[i]) for i in chosen}
+    own_test = seen is not None and seen.test == {dataset.tracks[i]: fingerprint(dataset.levels[i]) for i in chosen}
     return EvaluationReport(
         classifier,
         side,
@@ -108,68 +107,71 @@ def evaluate_classifier(classifier: Classifier, dataset: Dataset, side: Side, kn
         dataset.digest,
         evaluation,
         tuple(dataset.tracks[i] for i in chosen),
-        tuple((part.name, evaluation.part(part.mask[chosen])) for part in told),
+        tuple((part.name, evaluation.subset(part.mask[chosen])) for part in proper),
         uniform,
-        _mistakes(classifier, dataset, chosen, evaluation, told),
-        own,
-        (*warnings, *_taught(classifier, parts, chosen)),
+        _mistakes(classifier, dataset, chosen, evaluation, proper),
+        own_test,
+        (*warnings, *_training_warnings(classifier, slices, chosen)),
     )
 
 
 def _choose(classifier: Classifier, dataset: Dataset, side: Side) -> tuple[NDArray[np.int64], list[str]]:
-    """Places of the tracks of a side, int64 (n,), and what is to be said of them."""
+    """Return the indices of the tracks to evaluate on, int64 (n,), and warnings about them."""
     warnings = []
     if side == "all":
         chosen = np.arange(len(dataset.tracks))
     elif classifier.seen is None:
         raise EvaluationError(
-            f"the model has not noted its own {side} tracks; --split all evaluates it on all tracks of {dataset.source}"
+            f"the model has no record of its own {side} tracks; use --split all to evaluate it on all tracks of "
+            f"{dataset.source}"
         )
     else:
-        own, other = classifier.seen.test, classifier.seen.train
+        own, other_side = classifier.seen.test, classifier.seen.train
         if side == "train":
-            own, other = other, own
-        pictures = [fingerprint(levels) for levels in dataset.levels]
-        # A track that is not there by its name may be there by another, but not by that of one on the other side.
-        sought = {mark for track, mark in own.items() if track not in dataset.tracks}
-        named = list(zip(dataset.tracks, pictures, strict=True))
-        there = [track in own or (mark in sought and track not in other) for track, mark in named]
-        chosen = np.flatnonzero(there)
+            own, other_side = other_side, own
+        fingerprints = [fingerprint(levels) for levels in dataset.levels]
+        # A renamed track is recognised by its fingerprint, unless its new id is that of a track on the other side.
+        renamed = {mark for track, mark in own.items() if track not in dataset.tracks}
+        chosen = np.flatnonzero(
+            [
+                track in own or (mark in renamed and track not in other_side)
+                for track, mark in zip(dataset.tracks, fingerprints, strict=True)
+            ]
+        )
         if not len(chosen):
             raise EvaluationError(
-                f"none of the model's {len(own)} {side} tracks is in {dataset.source}; "
-                "--split all evaluates it on all tracks there"
+                f"none of the model's {len(own)} {side} tracks is in {dataset.source}; use --split all to evaluate it "
+                "on all tracks there"
             )
         if len(chosen) < len(own):
-            warnings.append(f"Only {len(chosen)} of the model's {len(own)} {side} tracks are in these data.")
-        if redrawn := sum(pictures[i] not in own.values() for i in chosen):
-            warnings.append(
-                f"{redrawn} of these tracks have the name of one of its {side} tracks, and another picture."
-            )
-    known = np.array([dataset.genres[label] in classifier.genres for label in dataset.labels[chosen]])
-    if not known.any():
+            warnings.append(f"Only {len(chosen)} of the model's {len(own)} {side} tracks are in this data set.")
+        if changed := sum(fingerprints[i] not in own.values() for i in chosen):
+            warnings.append(f"{changed} of these tracks have the id of a {side} track but a different spectrogram.")
+    has_genre = np.array([dataset.genres[label] in classifier.genres for label in dataset.labels[chosen]])
+    if not has_genre.any():
         raise EvaluationError(
-            f"the genres in {dataset.source}, {', '.join(dataset.genres)}, are not among the model's, "
-            f"{', '.join(classifier.genres)}"
+            f"none of the genres in {dataset.source} ({', '.join(dataset.genres)}) is among the model's "
+            f"({', '.join(classifier.genres)})"
         )
-    if not known.all():
-        left_out = sorted({dataset.genres[label] for label in dataset.labels[chosen[~known]]})
+    if not has_genre.all():
+        skipped = sorted({dataset.genres[label] for label in dataset.labels[chosen[~has_genre]]})
         warnings.append(
-            f"{(~known).sum()} tracks of genres that the model does not know were left out: {', '.join(left_out)}."
+            f"{(~has_genre).sum()} tracks of genres that the model was not trained on were skipped: "
+            f"{', '.join(skipped)}."
         )
-    return chosen[known], warnings
+    return chosen[has_genre], warnings
 
 
-def _taught(classifier: Classifier, parts: tuple[Slice, ...], chosen: NDArray[np.int64]) -> list[str]:
-    """Warn of tracks that the network was trained on."""
+def _training_warnings(classifier: Classifier, slices: tuple[Slice, ...], chosen: NDArray[np.int64]) -> list[str]:
+    """Warn if the network was, or may have been, trained on some of the tracks."""
     if classifier.seen is None:
-        return ["It is not known which tracks the model was trained on; any of these may be among them."]
-    taught = sum(int(part.mask[chosen].sum()) for part in parts if part.name == TAUGHT)
-    if not taught:
+        return ["It is not known which tracks the model was trained on; these may include some of them."]
+    trained_on = sum(int(part.mask[chosen].sum()) for part in slices if part.name == TRAINED_ON)
+    if not trained_on:
         return []
     return [
-        f"The model was trained on {taught} of these {len(chosen)} tracks: on those the numbers flatter it, and say "
-        "nothing of songs that it has not heard."
+        f"The model was trained on {trained_on} of these {len(chosen)} tracks. It is likely to be more accurate on "
+        "those than on new music."
     ]
 
 
@@ -178,25 +180,24 @@ def _mistakes(
     dataset: Dataset,
     chosen: NDArray[np.int64],
     evaluation: Evaluation,
-    parts: Sequence[Slice],
+    slices: Sequence[Slice],
 ) -> tuple[Mistake, ...]:
-    places = evaluation.mistakes[:MISTAKES]
-    levels, named = dataset.levels[chosen[places]], evaluation.predicted[places]
-    found = []
-    for place, picture, name, evidence in zip(
-        places, levels, named, saliency(classifier.model, levels, named), strict=True
-    ):
-        index, answer, label = chosen[place], evaluation.probabilities[place], evaluation.labels[place]
-        found.append(
+    wrong = evaluation.mistakes[:MAX_MISTAKES]
+    levels, predicted = dataset.levels[chosen[wrong]], evaluation.predicted[wrong]
+    maps = saliency(classifier.model, levels, predicted)  # (mistakes, 128, 333)
+    mistakes = []
+    for place, track_levels, genre, saliency_map in zip(wrong, levels, predicted, maps, strict=True):
+        index, probabilities, label = chosen[place], evaluation.probabilities[place], evaluation.labels[place]
+        mistakes.append(
             Mistake(
                 dataset.tracks[index],
-                tuple(part.name for part in parts if part.mask[index]),
+                tuple(part.name for part in slices if part.mask[index]),
                 classifier.genres[label],
-                classifier.genres[name],
-                float(answer[name]),
-                float(answer[label]),
-                picture,
-                evidence,
+                classifier.genres[genre],
+                float(probabilities[genre]),
+                float(probabilities[label]),
+                track_levels,
+                saliency_map,
             )
         )
-    return tuple(found)
+    return tuple(mistakes)

@@ -1,7 +1,7 @@
-"""Two classifiers answer the same tracks, of which neither was trained on any.
+"""Compares two classifiers on tracks that neither was trained on.
 
-Which tracks taught a network is known by their ids and pictures, see `seen`. A copy of a training track in another
-mastering is not recognised: a search keeps such copies on one side, another search may have put them on the other.
+Training tracks are recognised by their ids and spectrograms, see `seen_tracks`. Another mastering of a training track
+is not recognised: a search keeps such copies on one side of its split, but another search may have split them.
 """
 
 from collections.abc import Callable
@@ -18,83 +18,89 @@ from raygenre.model.classifier import Classifier
 from raygenre.model.seen_tracks import SeenTracks, fingerprint
 
 
-class NoContestError(RaygenreError, ValueError):
-    """The two cannot be compared; the message says why."""
+class NotComparableError(RaygenreError, ValueError):
+    """Two classifiers cannot be compared."""
 
 
 def compare_with_champion(
     candidate: Classifier, incumbent: Classifier, data: Callable[[], Dataset], *, name: str
 ) -> PairedTest:
-    """Compare on the candidate's test tracks less those that the incumbent was trained on.
+    """Compare on the candidate's test tracks, without those that the incumbent was trained on.
 
     Args:
-        data: loads the data set; called only if the two can be compared.
-        name: what messages call the incumbent.
+        data: loads the candidate's data set; called only if the two can be compared.
+        name: the incumbent's name in messages.
 
     Raises:
-        NoContestError: the genres differ, it is not known what taught one of them, or the data lack test tracks.
+        NotComparableError: the genres differ, one has no record of its training tracks, or test tracks are missing in
+            the data.
     """
-    _same_genres(candidate, incumbent, name)
-    own, others = _seen(candidate, "this version"), _seen(incumbent, name)
+    _check_genres(candidate, incumbent, name)
+    seen, incumbent_seen = _seen_tracks(candidate, "this version"), _seen_tracks(incumbent, name)
     dataset = data()
-    tested = _tested(own, dataset)
-    if missing := len(own.test) - int(tested.sum()):
-        raise NoContestError(
-            f"{missing} of its {len(own.test)} test tracks are not in {dataset.source}, or have changed; "
-            "name its data with --data"
+    tested = _tested(seen, dataset)
+    if missing := len(seen.test) - int(tested.sum()):
+        raise NotComparableError(
+            f"{missing} of its {len(seen.test)} test tracks are missing or changed in {dataset.source}; "
+            "name the data set it was trained on with --data"
         )
-    return _compare(candidate, incumbent, dataset, tested & others.unseen(dataset.tracks, dataset.levels))
+    return _compare(candidate, incumbent, dataset, tested & incumbent_seen.unseen(dataset.tracks, dataset.levels))
 
 
 def compare_pair(first: Classifier, second: Classifier, dataset: Dataset) -> PairedTest:
-    """Compare two of which neither is the champion: on the test tracks of either that neither was trained on.
+    """Compare any two classifiers on the test tracks of either that neither was trained on.
+
+    Test tracks that are missing in the data are ignored.
 
     Raises:
-        NoContestError: as for `compare_with_champion`, but for test tracks that the data lack.
+        NotComparableError: the genres differ, one has no record of its training tracks, or no track is left.
     """
-    _same_genres(first, second, "the other")
-    seen = [_seen(first, "one of them"), _seen(second, "one of them")]
-    tested = np.logical_or.reduce([_tested(own, dataset) for own in seen])
-    unseen = np.logical_and.reduce([own.unseen(dataset.tracks, dataset.levels) for own in seen])
+    _check_genres(first, second, "the other")
+    seen = [_seen_tracks(classifier, "one of them") for classifier in (first, second)]
+    tested = np.logical_or.reduce([_tested(tracks, dataset) for tracks in seen])
+    unseen = np.logical_and.reduce([tracks.unseen(dataset.tracks, dataset.levels) for tracks in seen])
     return _compare(first, second, dataset, tested & unseen)
 
 
-def tested_data(evidence: VersionFacts | None, source: Path | None, *, cache: Path) -> Dataset:
-    """Load the data set with the tracks that a version was tested on: from `source`, or from where it was then.
+def tested_data(facts: VersionFacts | None, source: Path | None, *, cache: Path) -> Dataset:
+    """Load the data set that holds a version's test tracks.
+
+    Args:
+        source: folder of the data set; by default the one recorded with the version.
 
     Raises:
-        NoContestError: it is not known where that was, or there is no data set any more.
-        ValueError: `source` is none.
+        NotComparableError: no data set is recorded, or it no longer exists.
+        ValueError: `source` is not a data set.
     """
     if source:
         return load(source, cache=cache)
-    if not (evidence and evidence.data):
-        raise NoContestError("it is not known where its data are; name them with --data")
+    if not (facts and facts.data):
+        raise NotComparableError("the registry has no record of its data set; name it with --data")
     try:
-        return load(None if evidence.data == "synthetic" else Path(evidence.data), cache=cache)
+        return load(None if facts.data == "synthetic" else Path(facts.data), cache=cache)
     except ValueError as error:
-        raise NoContestError(f"{error}; if its data are elsewhere by now, name them with --data") from error
+        raise NotComparableError(f"{error}; if its data set was moved, name it with --data") from error
 
 
-def _same_genres(candidate: Classifier, incumbent: Classifier, name: str) -> None:
+def _check_genres(candidate: Classifier, incumbent: Classifier, name: str) -> None:
     if candidate.genres != incumbent.genres:
-        raise NoContestError(
-            f"it names other genres ({', '.join(candidate.genres)}) than {name} ({', '.join(incumbent.genres)})"
+        raise NotComparableError(
+            f"its genres ({', '.join(candidate.genres)}) differ from those of {name} ({', '.join(incumbent.genres)})"
         )
 
 
-def _seen(classifier: Classifier, name: str) -> SeenTracks:
+def _seen_tracks(classifier: Classifier, name: str) -> SeenTracks:
     if classifier.seen is None:
-        raise NoContestError(f"it is not known which tracks {name} was trained on")
+        raise NotComparableError(f"it is not known which tracks {name} was trained on")
     return classifier.seen
 
 
 def _tested(seen: SeenTracks, dataset: Dataset) -> NDArray[np.bool_]:
-    """bool (N,): which tracks of the data a classifier was tested on, as they were then."""
+    """Return bool (N,): which tracks of the data set are unchanged test tracks of a classifier."""
     return np.array(
         [
-            seen.test.get(track) == fingerprint(picture) if track in seen.test else False
-            for track, picture in zip(dataset.tracks, dataset.levels, strict=True)
+            seen.test.get(track) == fingerprint(levels) if track in seen.test else False
+            for track, levels in zip(dataset.tracks, dataset.levels, strict=True)
         ],
         dtype=np.bool_,
     )
@@ -102,9 +108,9 @@ def _tested(seen: SeenTracks, dataset: Dataset) -> NDArray[np.bool_]:
 
 def _compare(candidate: Classifier, incumbent: Classifier, dataset: Dataset, chosen: NDArray[np.bool_]) -> PairedTest:
     if candidate.genres != dataset.genres:
-        raise NoContestError(f"{dataset.source} has other genres ({', '.join(dataset.genres)})")
+        raise NotComparableError(f"the data set {dataset.source} has other genres ({', '.join(dataset.genres)})")
     if not chosen.any():
-        raise NoContestError("no track is left that neither was trained on")
+        raise NotComparableError("no track is left that neither was trained on")
     levels, labels = dataset.levels[chosen], dataset.labels[chosen]
-    right = [classifier.probabilities(levels).argmax(axis=1) == labels for classifier in (candidate, incumbent)]
-    return PairedTest.of(*right)
+    correct = [classifier.probabilities(levels).argmax(axis=1) == labels for classifier in (candidate, incumbent)]
+    return PairedTest.of(*correct)

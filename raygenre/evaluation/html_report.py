@@ -1,14 +1,9 @@
-"""An appraisal and the model card as one HTML file that asks nobody for anything: no script, no font, no request.
-
-Whatever comes from data, such as names of files and genres, is escaped; a policy in the page forbids the rest.
-"""
+"""The HTML report of an evaluation: metrics, slices, the most confident mistakes and the model card, in one file."""
 
 import io
-from base64 import b64encode
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,94 +12,94 @@ from PIL import Image
 from raygenre.audio.decoding import SAMPLE_RATE
 from raygenre.evaluation import model_card, plots
 from raygenre.evaluation.evaluate import EvaluationReport, Side
+from raygenre.evaluation.html_page import data_url, figure_url, render_page
 from raygenre.evaluation.version_facts import VersionFacts
 from raygenre.spectrogram.levels import COLUMNS, N_FFT, mel_filters
 from raygenre.spectrogram.magma import MAGMA
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+REPORT_FILE = "report.html"
 
-NAME = "report.html"
-
-_SECONDS = 30  # a picture
-_DIM = 0.35  # brightness where nothing spoke for the answer
-_LINE = 0.5  # of the most evidence, around which a line is drawn
-_LINE_COLOUR = (120, 255, 255)
+_SECONDS = 30  # of music in a spectrogram
+_DIM = 0.35  # brightness where there is no evidence
+_OUTLINE_LEVEL = 0.5  # share of the maximum evidence that the outline encloses
+_OUTLINE_COLOUR = (120, 255, 255)
 _TRACKS: Mapping[Side, str] = {"test": "test tracks", "train": "training tracks", "all": "tracks"}
 
 
-def page(appraisal: EvaluationReport, *, name: str, evidence: VersionFacts | None) -> str:
-    """Return the report of an appraisal.
+def report_page(report: EvaluationReport, *, name: str, facts: VersionFacts | None) -> str:
+    """Return the HTML page of a report.
 
     Args:
         name: of the model.
-        evidence: what the registry knows of it.
+        facts: what the registry has recorded about the model; None if nothing.
     """
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined)
-    template = environment.from_string(Path(__file__).with_name("report.html.jinja").read_text(encoding="utf-8"))
-    classifier, evaluation = appraisal.classifier, appraisal.evaluation
-    whose = "the model's " if appraisal.side != "all" else ""
-    return template.render(
-        appraisal=appraisal,
-        name=name,
-        introduction=model_card.introduction(classifier),
-        tracks=f"{whose}{evaluation.tracks} {_TRACKS[appraisal.side]}",
-        confusion=_svg(plots.confusion_figure(evaluation)),
-        reliability=_svg(plots.reliability_figure(evaluation)),
-        slices=[
-            (title, part, _svg(plots.confusion_figure(part)), _svg(plots.reliability_figure(part)))
-            for title, part in appraisal.slices
+    classifier, evaluation = report.classifier, report.evaluation
+    whose = "the model's " if report.side != "all" else ""
+    values = {
+        "report": report,
+        "name": name,
+        "introduction": model_card.introduction(classifier),
+        "tracks": f"{whose}{evaluation.tracks} {_TRACKS[report.side]}",
+        "confusion": figure_url(plots.confusion_figure(evaluation), "svg"),
+        "reliability": figure_url(plots.reliability_figure(evaluation), "svg"),
+        "slices": [
+            (
+                title,
+                part,
+                figure_url(plots.confusion_figure(part), "svg"),
+                figure_url(plots.reliability_figure(part), "svg"),
+            )
+            for title, part in report.slices
         ],
-        method="HiResCAM" if classifier.model.config.frequency_bins > 1 else "Grad-CAM",
-        mistakes=[
+        "method": "HiResCAM" if classifier.model.config.frequency_bins > 1 else "Grad-CAM",
+        "mistakes": [
             (
                 mistake,
-                where(mistake.saliency),
-                _png(spectrogram(mistake.levels)),
-                _png(lit(mistake.levels, mistake.saliency)),
+                saliency_centre(mistake.saliency),
+                _png_url(spectrogram_image(mistake.levels)),
+                _png_url(saliency_image(mistake.levels, mistake.saliency)),
             )
-            for mistake in appraisal.mistakes
+            for mistake in report.mistakes
         ],
-        sections=model_card.sections(classifier, evidence),
-        versions=", ".join(f"{library} {version(library)}" for library in ("raygenre", "torch", "numpy", "captum")),
-    )
+        "sections": model_card.sections(classifier, facts),
+        "versions": ", ".join(f"{library} {version(library)}" for library in ("raygenre", "torch", "numpy", "captum")),
+    }
+    return render_page(Path(__file__).with_name("report.html.jinja"), values)
 
 
-def spectrogram(levels: NDArray[np.uint8]) -> Image.Image:
-    """Return levels (128, 333) in the dataset's colours, low tones at the bottom."""
-    picture = Image.fromarray(np.ascontiguousarray(levels[::-1])).convert("P")
-    picture.putpalette(MAGMA.tobytes())
-    return picture
+def spectrogram_image(levels: NDArray[np.uint8]) -> Image.Image:
+    """Return levels (128, 333) as an image in the dataset's colours, low frequencies at the bottom."""
+    image = Image.fromarray(np.ascontiguousarray(levels[::-1])).convert("P")
+    image.putpalette(MAGMA.tobytes())
+    return image
 
 
-def lit(levels: NDArray[np.uint8], saliency: NDArray[np.float32]) -> Image.Image:
-    """Return the spectrogram lit by a map (128, 333) from 0 to 1, with a line around most of the evidence."""
-    light = _DIM + (1 - _DIM) * saliency[..., None]
-    colours = (MAGMA[levels] * light).astype(np.uint8)
-    most = np.pad(saliency >= _LINE, 1)
-    inner = most[:-2, 1:-1] & most[2:, 1:-1] & most[1:-1, :-2] & most[1:-1, 2:]
-    colours[most[1:-1, 1:-1] & ~inner] = _LINE_COLOUR
+def saliency_image(levels: NDArray[np.uint8], saliency: NDArray[np.float32]) -> Image.Image:
+    """Return the spectrogram with its brightness scaled by a saliency map, and an outline at half of its maximum.
+
+    Args:
+        levels: uint8 (128, 333).
+        saliency: float32 (128, 333), 0 to 1.
+    """
+    brightness = _DIM + (1 - _DIM) * saliency[..., None]
+    colours = (MAGMA[levels] * brightness).astype(np.uint8)
+    strong = np.pad(saliency >= _OUTLINE_LEVEL, 1)
+    inner = strong[:-2, 1:-1] & strong[2:, 1:-1] & strong[1:-1, :-2] & strong[1:-1, 2:]
+    colours[strong[1:-1, 1:-1] & ~inner] = _OUTLINE_COLOUR
     return Image.fromarray(np.ascontiguousarray(colours[::-1]))
 
 
-def where(saliency: NDArray[np.float32]) -> str:
-    """Say where the evidence of a map (128, 333) has its middle, in s and Hz."""
+def saliency_centre(saliency: NDArray[np.float32]) -> str:
+    """Return the centre of mass of a saliency map (128, 333) in s and Hz, as text."""
     total = float(saliency.sum())
     if not total:
         return "nowhere in particular"
     column = float(saliency.sum(axis=0) @ np.arange(COLUMNS)) / total
     band = round(float(saliency.sum(axis=1) @ np.arange(len(saliency))) / total)
-    pitch = mel_filters()[band].argmax() * SAMPLE_RATE / N_FFT
-    return f"around {column * _SECONDS / COLUMNS:.0f} s and {pitch:.0f} Hz"
+    frequency = mel_filters()[band].argmax() * SAMPLE_RATE / N_FFT
+    return f"around {column * _SECONDS / COLUMNS:.0f} s and {frequency:.0f} Hz"
 
 
-def _png(picture: Image.Image) -> str:
-    picture.save(buffer := io.BytesIO(), format="PNG", optimize=True)
-    return f"data:image/png;base64,{b64encode(buffer.getvalue()).decode()}"
-
-
-def _svg(figure: "Figure") -> str:
-    figure.savefig(buffer := io.BytesIO(), format="svg", metadata={"Date": None})
-    return f"data:image/svg+xml;base64,{b64encode(buffer.getvalue()).decode()}"
+def _png_url(image: Image.Image) -> str:
+    image.save(buffer := io.BytesIO(), format="PNG", optimize=True)
+    return data_url(buffer.getvalue(), "png")

@@ -1,7 +1,7 @@
-"""How good a classifier is on tracks it has not seen.
+"""Metrics of a classifier on labelled tracks: accuracy, recall, precision, F1, confusion matrix, calibration error.
 
-Conventions: a confusion matrix has a row for each true genre and a column for each predicted one. Intervals are
-Wilson's, at 95 %. A share of nothing is NaN.
+Conventions: a confusion matrix has a row for each true genre and a column for each predicted one. Intervals are 95 %
+Wilson intervals. A share of zero tracks is NaN.
 """
 
 import math
@@ -21,14 +21,14 @@ _Z = 1.959964  # two-sided 95 % of the normal distribution
 
 @dataclass(frozen=True)
 class GenreScore:
-    """How well one genre is recognised.
+    """Scores of one genre.
 
     Attributes:
-        tracks: of this genre.
-        named: answers that named this genre.
-        precision: share of right ones among these answers.
-        recall: share of the genre's tracks that were recognised.
-        f1: harmonic mean of the two; NaN if the genre has no tracks and no answers.
+        tracks: number of tracks of this genre.
+        named: number of tracks predicted to be of this genre.
+        precision: share of correct ones among these predictions.
+        recall: share of the genre's tracks that are predicted correctly.
+        f1: harmonic mean of precision and recall; NaN if the genre has no tracks and no predictions.
     """
 
     genre: str
@@ -41,13 +41,13 @@ class GenreScore:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Outcome on a set of tracks.
+    """A classifier's predictions for a set of tracks, and the metrics that follow from them.
 
     Attributes:
-        genres: names of the classes.
-        labels: int64 (N,), the true genre of each track.
-        probabilities: float32 (N, G), the classifier's answers in the same order.
-        threshold: confidence below which the classifier calls an answer uncertain.
+        genres: names of the G classes.
+        labels: int64 (N,), index of each track's true genre.
+        probabilities: float32 (N, G), the classifier's predictions.
+        threshold: confidence below which a prediction is called uncertain.
     """
 
     genres: tuple[str, ...]
@@ -57,22 +57,22 @@ class Evaluation:
 
     @property
     def predicted(self) -> NDArray[np.int64]:
-        """int64 (N,), the genre that was named."""
+        """int64 (N,), index of each track's predicted genre."""
         return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
 
     @property
-    def right(self) -> NDArray[np.bool_]:
-        """bool (N,), whether it is the true one."""
+    def correct(self) -> NDArray[np.bool_]:
+        """bool (N,), whether the predicted genre is the true one."""
         return np.asarray(self.predicted == self.labels)
 
     @property
     def certain(self) -> NDArray[np.bool_]:
-        """bool (N,), whether the classifier trusts its answer."""
+        """bool (N,), whether the confidence reaches the threshold."""
         return np.asarray(self.probabilities.max(axis=1) >= self.threshold)
 
     @property
     def confusion(self) -> NDArray[np.int64]:
-        """int64 (G, G), tracks by true genre (row) and predicted genre (column)."""
+        """int64 (G, G), number of tracks by true genre (row) and predicted genre (column)."""
         return confusion_matrix(self.labels, self.predicted, len(self.genres))
 
     @property
@@ -81,7 +81,8 @@ class Evaluation:
 
     @property
     def hits(self) -> int:
-        return int(self.right.sum())
+        """The number of correct predictions."""
+        return int(self.correct.sum())
 
     @property
     def accuracy(self) -> float:
@@ -89,29 +90,29 @@ class Evaluation:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The accuracy's 95 % interval."""
+        """The 95 % interval of the accuracy."""
         return wilson_interval(self.hits, self.tracks)
 
     @property
     def certain_accuracy(self) -> float:
-        """Share of right answers among the certain ones; NaN if there are none."""
-        return float(self.right[self.certain].mean()) if self.certain.any() else math.nan
+        """Accuracy on the tracks whose prediction is certain; NaN if there are none."""
+        return float(self.correct[self.certain].mean()) if self.certain.any() else math.nan
 
     @property
     def reliability(self) -> Reliability:
-        """Confidence beside the share of right answers, in ten bins."""
-        return reliability(torch.from_numpy(self.probabilities.max(axis=1)), torch.from_numpy(self.right))
+        """Confidence and accuracy in ten bins of confidence."""
+        return reliability(torch.from_numpy(self.probabilities.max(axis=1)), torch.from_numpy(self.correct))
 
     @property
     def calibration_error(self) -> float:
-        """Mean distance of confidence and share of right answers, see `calibration.Reliability.error`."""
+        """Expected calibration error, see `calibration.Reliability.error`."""
         return self.reliability.error
 
     @property
     def scores(self) -> tuple[GenreScore, ...]:
-        """Precision and recall of each genre."""
+        """Precision, recall and F1 of each genre."""
         confusion = self.confusion
-        found = zip(self.genres, confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0), strict=True)
+        counts = zip(self.genres, confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0), strict=True)
         return tuple(
             GenreScore(
                 genre,
@@ -121,40 +122,40 @@ class Evaluation:
                 recall=_share(hits, tracks),
                 f1=_share(2 * hits, tracks + named),
             )
-            for genre, hits, tracks, named in found
+            for genre, hits, tracks, named in counts
         )
 
     @property
     def recall(self) -> dict[str, float]:
-        """Share of each genre's tracks that were recognised."""
+        """Recall by genre."""
         return {score.genre: score.recall for score in self.scores}
 
     @property
     def macro_f1(self) -> float:
-        """Mean of the genres' F1, each genre with tracks or answers counting once."""
+        """Unweighted mean of the genres' F1, without genres that have no tracks and no predictions."""
         return float(np.nanmean([score.f1 for score in self.scores]))
 
     @property
     def mistakes(self) -> NDArray[np.int64]:
-        """int64, places of the wrong answers, the most confident first."""
-        wrong = np.flatnonzero(~self.right)
+        """int64 (number of mistakes,), indices of the wrong predictions, most confident first."""
+        wrong = np.flatnonzero(~self.correct)
         order = np.argsort(-self.probabilities.max(axis=1)[wrong], kind="stable")
         return np.asarray(wrong[order], dtype=np.int64)
 
-    def part(self, mask: NDArray[np.bool_]) -> Self:
-        """Return the same of some tracks alone, those where mask, bool (N,), is true.
+    def subset(self, mask: NDArray[np.bool_]) -> Self:
+        """Return the evaluation of the tracks where `mask`, bool (N,), is true.
 
         Raises:
-            ValueError: it is true nowhere.
+            ValueError: the mask selects no track.
         """
         if not mask.any():
-            raise ValueError("a part of an evaluation needs at least one track")
+            raise ValueError("a subset of an evaluation needs at least one track")
         return replace(self, labels=self.labels[mask], probabilities=self.probabilities[mask])
 
-    def numbers(self, prefix: str = "") -> dict[str, float]:
-        """Return what is compared between evaluations, by its name in MLflow; nothing that is NaN."""
+    def metrics(self, prefix: str = "") -> dict[str, float]:
+        """Return the metrics by their names in MLflow, without those that are NaN."""
         low, high = self.interval
-        numbers = {
+        metrics = {
             "accuracy": self.accuracy,
             "accuracy_low": low,
             "accuracy_high": high,
@@ -163,11 +164,11 @@ class Evaluation:
             "certain_accuracy": self.certain_accuracy,
             "calibration_error": self.calibration_error,
         }
-        return {f"{prefix}{name}": value for name, value in numbers.items() if not math.isnan(value)}
+        return {f"{prefix}{name}": value for name, value in metrics.items() if not math.isnan(value)}
 
 
-def evaluate(classifier: Classifier, levels: NDArray[np.uint8], labels: NDArray[np.int64]) -> Evaluation:
-    """Classify tracks, levels uint8 (N, 128, 333), and compare with their labels int64 (N,).
+def evaluate_levels(classifier: Classifier, levels: NDArray[np.uint8], labels: NDArray[np.int64]) -> Evaluation:
+    """Classify tracks by their levels, uint8 (N, 128, 333), and evaluate against their labels, int64 (N,).
 
     Raises:
         ValueError: there are no tracks.
@@ -180,17 +181,17 @@ def evaluate(classifier: Classifier, levels: NDArray[np.uint8], labels: NDArray[
 def confusion_matrix(
     labels: Sequence[int] | NDArray[np.int64], predicted: Sequence[int] | NDArray[np.int64], genres: int
 ) -> NDArray[np.int64]:
-    """Return counts (genres, genres) by true label (row) and predicted label (column)."""
+    """Return counts, int64 (genres, genres), by true label (row) and predicted label (column)."""
     matrix = np.zeros((genres, genres), dtype=np.int64)
     np.add.at(matrix, (np.asarray(labels), np.asarray(predicted)), 1)
     return matrix
 
 
 def wilson_interval(hits: int, tracks: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share, after E. B. Wilson (1927); it stays within 0 and 1 and is never empty.
+    """Return the 95 % interval of a proportion by E. B. Wilson (1927); it lies within 0 and 1 and is never empty.
 
     Raises:
-        ValueError: not 0 ≤ hits ≤ tracks, or no tracks.
+        ValueError: there are no tracks, or not 0 ≤ hits ≤ tracks.
     """
     if not 0 <= hits <= tracks or tracks == 0:
         raise ValueError(f"expected 0 ≤ hits ≤ tracks and tracks > 0, not {hits} of {tracks}")

@@ -1,7 +1,6 @@
-"""A model card: what a classifier is for, what it was made from, and how far it can be trusted.
+"""The model card of a classifier: its data, training protocol, calibration, intended use, limits and licence.
 
-Its sections are the same wherever it is read: as Markdown from the endpoint and in the registry, and in the page of an
-evaluation.
+The endpoint and the registry have it as Markdown, and the HTML report includes the same sections.
 """
 
 from collections.abc import Mapping
@@ -10,42 +9,48 @@ from typing import Any
 
 from raygenre.evaluation.version_facts import VersionFacts
 from raygenre.model.classifier import Classifier
-from raygenre.model.network import parameters
+from raygenre.model.network import parameter_count
 
 _GTZAN = ["blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock"]
-_UNKNOWN = "not known"
+_UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and sentences or facts under it, plain text."""
+    """A section of the card: a heading and list items, as plain text."""
 
     title: str
     lines: tuple[str, ...]
 
 
-def card(classifier: Classifier, *, name: str, evidence: VersionFacts | None) -> str:
-    """Return the card in Markdown."""
+def markdown_card(classifier: Classifier, *, name: str, facts: VersionFacts | None) -> str:
+    """Return the model card as Markdown.
+
+    Args:
+        name: of the model, the card's heading.
+        facts: what the registry has recorded about the model; None if nothing.
+    """
     parts = [f"# {name}\n\n{introduction(classifier)}\n"]
-    for section in sections(classifier, evidence):
+    for section in sections(classifier, facts):
         lines = "\n".join(f"- {line}" for line in section.lines)
         parts.append(f"## {section.title}\n\n{lines}\n")
     return "\n".join(parts)
 
 
 def introduction(classifier: Classifier) -> str:
-    """Say in two sentences what the classifier is."""
+    """Return two sentences that describe the classifier."""
     return (
-        f"A convolutional network with {parameters(classifier.model):,} parameters that names the genre of music: "
-        f"{', '.join(classifier.genres)}. It hears 30 s at a time, as a mel spectrogram drawn as GTZAN's are."
+        f"A convolutional network with {parameter_count(classifier.model):,} parameters that classifies music by "
+        f"genre: {', '.join(classifier.genres)}. "
+        "Its input is a mel spectrogram of 30 s, computed as in the GTZAN dataset."
     )
 
 
-def sections(classifier: Classifier, evidence: VersionFacts | None) -> tuple[Section, ...]:
-    """Return what is to be known of a classifier; what nobody noted is said to be not known."""
+def sections(classifier: Classifier, facts: VersionFacts | None) -> tuple[Section, ...]:
+    """Return the sections of the card; facts without a record are listed as unknown."""
     return (
-        Section("Data", _data(classifier, evidence)),
-        Section("Protocol", _protocol(classifier, evidence)),
+        Section("Data", _data(classifier, facts)),
+        Section("Protocol", _protocol(classifier, facts)),
         Section("Calibration", _calibration(classifier)),
         Section("Intended use", _USE),
         Section("Limits", _LIMITS),
@@ -55,60 +60,66 @@ def sections(classifier: Classifier, evidence: VersionFacts | None) -> tuple[Sec
 
 
 _USE = (
-    "To sort or explore a collection of music, to study how genres are told apart, and to begin further training from.",
-    "Not to decide on what somebody is paid, shown or refused: take an answer as a hint, not as a fact about a "
+    "For sorting or exploring a music collection, for research on genre classification, and as a starting point for "
+    "further training.",
+    "Not for decisions about what people are paid, shown or denied: a prediction is a hint and not a fact about a "
     "recording.",
 )
 _LIMITS = (
-    "It knows these genres only and names one of them for any sound, speech and noise included.",
-    "Genres overlap, and GTZAN's labels are disputed in places.",
-    "It hears no order beyond a second or two: its evidence is the mean over the whole window.",
-    "Music unlike its training tracks, in region, time or way of recording, is named less well than the test says.",
+    "It predicts one of these genres for any sound, including speech and noise.",
+    "Genres overlap, and some of GTZAN's labels are disputed.",
+    "It captures no structure longer than one or two seconds: features are averaged over the whole window.",
+    "It is less accurate than in the test on music whose region, period or recording technique differs from those of "
+    "its training tracks.",
 )
 
 
-def _data(classifier: Classifier, evidence: VersionFacts | None) -> tuple[str, ...]:
+def _data(classifier: Classifier, facts: VersionFacts | None) -> tuple[str, ...]:
     origin = classifier.origin
-    synthetic = evidence.synthetic if evidence else origin.get("synthetic")
+    synthetic = facts.synthetic if facts else origin.get("synthetic")
     kind = {
         None: _UNKNOWN,
-        True: "synthetic tracks: it shows that everything works, and says nothing about music",
+        True: "synthetic tracks; it demonstrates the pipeline and cannot classify real music",
         False: "real tracks",
     }[synthetic]
     counts = origin.get("train_counts")
-    how_many = [f"Training tracks: {', '.join(f'{genre} {n}' for genre, n in counts.items())}"] if counts else []
+    tracks = [f"Training tracks: {', '.join(f'{genre} {n}' for genre, n in counts.items())}"] if counts else []
     return (
         f"Trained on: {kind} (study {origin.get('study', _UNKNOWN)}, data "
         f"{str(origin.get('data_digest', _UNKNOWN))[:12]})",
-        *how_many,
+        *tracks,
     )
 
 
-def _protocol(classifier: Classifier, evidence: VersionFacts | None) -> tuple[str, ...]:
-    tested = f"{evidence.test_accuracy:.1%} of the test tracks were named rightly" if evidence else _UNKNOWN
+def _protocol(classifier: Classifier, facts: VersionFacts | None) -> tuple[str, ...]:
+    test = f"{facts.test_accuracy:.1%} of the test tracks were classified correctly" if facts else _UNKNOWN
     seen = classifier.seen
-    sides = f"{len(seen.train)} tracks to train and to choose by, {len(seen.test)} to test" if seen else _UNKNOWN
+    split = _UNKNOWN
+    if seen:
+        split = f"{len(seen.train)} tracks for training and model selection, {len(seen.test)} for testing"
     return (
-        f"Split: {sides}",
+        f"Split: {split}",
         *_search(classifier.origin.get("protocol")),
-        f"Test: {tested}",
+        f"Test: {test}",
     )
 
 
 def _search(protocol: Mapping[str, Any] | None) -> tuple[str, ...]:
     if protocol is None:
         return (f"Search: {_UNKNOWN}",)
-    drawn = "taken from given lists" if protocol["split"] == "lists" else f"drawn from seed {protocol['seed']}"
+    split = "read from lists" if protocol["split"] == "lists" else f"random with seed {protocol['seed']}"
     copies = (
-        "copies of a recording may lie on both sides" if protocol["keep_duplicates"] else "known copies on one side"
+        "copies of a recording may be on both sides"
+        if protocol["keep_duplicates"]
+        else "known copies of a recording are on the same side"
     )
     folds, share = protocol["folds"], protocol["validation"]
-    held_out = f"{folds} folds" if folds > 1 else f"one hold-out of {share:.0%}"
+    validation = f"{folds}-fold cross-validation" if folds > 1 else f"a hold-out set of {share:.0%}"
     return (
-        f"The split was {drawn}, {copies}; validation on {held_out} of the tracks to train",
-        f"Search: {protocol['trials']} trials of at most {protocol['epochs']} epochs, of which the best "
-        f"{protocol['top_k']} were trained again on new seeds (all from seed {protocol['seed']})",
-        "The test tracks were set aside first and touched once, after everything had been chosen",
+        f"The split is {split}; {copies}. Validation: {validation} of the training tracks",
+        f"Search: {protocol['trials']} trials of at most {protocol['epochs']} epochs; the best {protocol['top_k']} "
+        f"were repeated with new seeds (all seeds derive from {protocol['seed']})",
+        "The test tracks were held out from the start and used once, after model selection",
     )
 
 
@@ -116,26 +127,30 @@ def _calibration(classifier: Classifier) -> tuple[str, ...]:
     calibration = classifier.calibration
     held_out = classifier.origin.get("calibrated_on", _UNKNOWN)
     return (
-        f"An answer below {calibration.threshold:.0%} confidence is called uncertain; the logits are divided by "
-        f"{calibration.temperature:.2f}",
-        f"Both were fitted on answers to held-out tracks by networks of the same setting: {held_out} of them",
+        f"A prediction with a confidence below {calibration.threshold:.0%} is called uncertain; the logits are divided "
+        f"by a temperature of {calibration.temperature:.2f}",
+        "Both were fitted on held-out tracks, predicted by networks with the same hyperparameters (number of tracks: "
+        f"{held_out})",
     )
 
 
 def _licence(classifier: Classifier) -> tuple[str, ...]:
     if list(classifier.genres) != _GTZAN:
-        return ("The network holds no recording; whoever trained it answers for the right to use the tracks.",)
+        return (
+            "The weights contain no recordings. The person who trained the model is responsible for the rights to the "
+            "tracks.",
+        )
     return (
-        "Its genres are GTZAN's. GTZAN comes with no licence for its recordings, which are copyrighted music in part "
-        "and were collected without asking; it is used for research. The network holds none of them.",
+        "Its genres are those of GTZAN. GTZAN has no licence for its recordings, some of which are copyrighted and "
+        "were collected without permission; it is used for research. The weights contain none of the recordings.",
     )
 
 
 def _weights(classifier: Classifier) -> tuple[str, ...]:
-    setting = classifier.origin.get("setting", {})
+    hyperparameters = classifier.origin.get("setting", {})
     versions = classifier.versions
     return (
         f"SHA-256 {classifier.sha256 or _UNKNOWN}",
-        f"Setting: {', '.join(f'{name} {value}' for name, value in setting.items()) or _UNKNOWN}",
+        f"Hyperparameters: {', '.join(f'{name} {value}' for name, value in hyperparameters.items()) or _UNKNOWN}",
         f"Saved with: {', '.join(f'{name} {version}' for name, version in versions.items()) or _UNKNOWN}",
     )

@@ -1,4 +1,4 @@
-"""Pictures of an evaluation, for MLflow and the report."""
+"""Figures of an evaluation for MLflow and the HTML report: confusion matrix and reliability diagram."""
 
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def confusion_figure(evaluation: Evaluation) -> "Figure":
-    """Draw the confusion matrix: a row a true genre, coloured by the share of its tracks, labelled with counts."""
+    """Draw the confusion matrix, labelled with counts and coloured by the share of the true genre's tracks."""
     from matplotlib.figure import Figure  # without pyplot: no window, no global state
 
     size = 0.55 * len(evaluation.genres) + 2
@@ -23,9 +23,9 @@ def confusion_figure(evaluation: Evaluation) -> "Figure":
             if counts[row, column]:
                 colour = "white" if shares[row, column] > 0.5 else "black"
                 axes.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour)
-    places, names = range(len(evaluation.genres)), [legible(genre) for genre in evaluation.genres]
-    axes.set_xticks(places, names, rotation=45, ha="right", parse_math=False)
-    axes.set_yticks(places, names, parse_math=False)
+    positions, names = range(len(evaluation.genres)), [legible(genre) for genre in evaluation.genres]
+    axes.set_xticks(positions, names, rotation=45, ha="right", parse_math=False)
+    axes.set_yticks(positions, names, parse_math=False)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     low, high = evaluation.interval
@@ -34,35 +34,35 @@ def confusion_figure(evaluation: Evaluation) -> "Figure":
 
 
 def reliability_figure(evaluation: Evaluation) -> "Figure":
-    """Draw the share of right answers over confidence, with 95 % intervals, and under it how many answers there are."""
+    """Draw accuracy over confidence with 95 % intervals, and below it the number of predictions in each bin."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5.5, 5.5), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
     bins = evaluation.reliability
-    width = 1 / len(bins.answers)
-    above.plot([0, 1], [0, 1], color="grey", linestyle="--", label="as sure as right")
-    for confidence, right, answers in zip(bins.confidence, bins.right, bins.answers, strict=True):
+    width = 1 / len(bins.counts)
+    above.plot([0, 1], [0, 1], color="grey", linestyle="--", label="perfect calibration")
+    for confidence, accuracy, answers in zip(bins.confidence, bins.accuracy, bins.counts, strict=True):
         if answers:
-            low, high = wilson_interval(round(right * answers), answers)
+            low, high = wilson_interval(round(accuracy * answers), answers)
             above.plot([confidence, confidence], [low, high], color="#4477AA", linewidth=1)
-            above.plot([confidence], [right], "o", color="#4477AA")
-    above.axvline(evaluation.threshold, color="#CC6677", linestyle=":", label="uncertain below")
+            above.plot([confidence], [accuracy], "o", color="#4477AA")
+    above.axvline(evaluation.threshold, color="#CC6677", linestyle=":", label="confidence threshold")
     above.set_xlim(0, 1)
     above.set_ylim(0, 1)
-    above.set_ylabel("share of right answers")
+    above.set_ylabel("accuracy")
     above.legend(loc="upper left")
     above.set_title(f"expected calibration error {bins.error:.3f}")
-    middles = [(place + 0.5) * width for place in range(len(bins.answers))]
-    below.bar(middles, bins.answers, width=0.9 * width, color="#4477AA")
+    middles = [(index + 0.5) * width for index in range(len(bins.counts))]
+    below.bar(middles, bins.counts, width=0.9 * width, color="#4477AA")
     below.set_xlabel("confidence")
-    below.set_ylabel("answers")
+    below.set_ylabel("predictions")
     return figure
 
 
 def legible(name: str) -> str:
-    """A name without the characters that matplotlib's font lacks, of which it would warn one by one."""
+    """Replace the characters that matplotlib's font lacks by a box; matplotlib warns about each of them."""
     from matplotlib.font_manager import FontProperties, findfont, get_font
 
-    known = get_font(findfont(FontProperties())).get_charmap()
-    return "".join(character if ord(character) in known else "□" for character in name)
+    glyphs = get_font(findfont(FontProperties())).get_charmap()
+    return "".join(character if ord(character) in glyphs else "□" for character in name)

@@ -1,8 +1,8 @@
-"""Parts of the evaluated tracks that say different things about a classifier.
+"""Slices: subsets of the evaluated tracks on which a classifier may be more or less accurate than on new music.
 
 A track that the network was trained on, a copy of one, or another song of an artist that it was trained on is easier
-than music at large; a faulty recording is harder. Which tracks those are is taken from files, and from what the
-classifier has noted of its own training.
+than new music; a faulty recording is harder. The slices follow from files that the user names, and from the
+classifier's own record of its training tracks.
 """
 
 import csv
@@ -14,23 +14,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenre.data.dataset import Dataset
+from raygenre.data.duplicates import recordings
 from raygenre.data.track_files import DataError, listed_track
 from raygenre.model.seen_tracks import SeenTracks
 
-TAUGHT = "trained on"
+TRAINED_ON = "trained on"
 """Name of the slice of tracks that the network was trained on."""
 
-_INDEX = ":::"  # between the fields of B. Sturm's index of GTZAN: file, artist, title
+_SEPARATOR = ":::"  # of the fields in B. Sturm's index of GTZAN: file, artist, title
 
 
 @dataclass(frozen=True)
-class Known:
-    """What is known of tracks besides their genres; None where nothing is.
+class TrackFacts:
+    """Facts about tracks besides their genres; None where the user named no file.
 
     Attributes:
-        duplicates: groups of track ids that are the same recording.
-        artists: track id → artist.
-        faults: ids of tracks whose recording is damaged, or whose genre is wrong.
+        duplicates: groups of ids of tracks that are the same recording.
+        artists: artist by track id.
+        faults: ids of tracks whose recording is damaged or whose genre is wrong.
     """
 
     duplicates: Sequence[Sequence[str]] | None = None
@@ -40,12 +41,12 @@ class Known:
 
 @dataclass(frozen=True)
 class Slice:
-    """Some of the tracks of a data set.
+    """A subset of the tracks of a data set.
 
     Attributes:
-        name: what they have in common.
-        mask: bool (N,), which they are.
-        given: whether it was asked for with a file; then it may have no tracks.
+        name: what the tracks have in common; part of the metrics' names in MLflow.
+        mask: bool (N,), which tracks are in the slice.
+        given: whether the user named a file for it; such a slice is listed even if it is empty.
     """
 
     name: str
@@ -53,70 +54,75 @@ class Slice:
     given: bool = False
 
 
-def slices(dataset: Dataset, seen: SeenTracks | None, known: Known) -> tuple[Slice, ...]:
-    """Divide a data set by what is known of its tracks; slices without a track are left out unless they were asked for.
+def make_slices(dataset: Dataset, seen: SeenTracks | None, facts: TrackFacts) -> tuple[Slice, ...]:
+    """Return the slices of a data set, without empty ones unless the user named a file for them.
 
     Raises:
-        DataError: a file was given that names no track of the data set.
+        DataError: a file names no track of the data set.
     """
-    taught = set(seen.train) if seen else set()
-    found: dict[str, Iterable[bool]] = {}
+    trained_on = set(seen.train) if seen else set()
+    members: dict[str, Iterable[bool]] = {}
     if seen:
-        new = seen.unseen(dataset.tracks, dataset.levels)
-        found |= {TAUGHT: ~new, "not trained on": new}
-    unasked = set(found)
-    others = _others(dataset, known.duplicates or ())
-    if known.duplicates is not None or any(others):
-        found["with a known copy"] = [bool(copies) for copies in others]
-        found["with a copy that was trained on"] = [bool(copies & taught) for copies in others]
-        found["without a known copy"] = [not copies for copies in others]
-    if known.duplicates is None:
-        unasked |= found.keys()
-    if known.artists is not None:
-        artists = [known.artists.get(track) for track in dataset.tracks]
-        _check(dataset, known.artists, "track with an artist")
-        heard = {artist for track, artist in known.artists.items() if track in taught}
+        unseen = seen.unseen(dataset.tracks, dataset.levels)
+        members |= {TRAINED_ON: ~unseen, "not trained on": unseen}
+    not_given = set(members)
+    recording_of = recordings(dataset, facts.duplicates or ())
+    copies = [recording_of[track] - {track} for track in dataset.tracks]
+    if facts.duplicates is not None or any(copies):
+        members["with a known copy"] = [bool(tracks) for tracks in copies]
+        members["with a copy that was trained on"] = [bool(tracks & trained_on) for tracks in copies]
+        members["without a known copy"] = [not tracks for tracks in copies]
+    if facts.duplicates is None:
+        not_given |= members.keys()
+    if facts.artists is not None:
+        artists = [facts.artists.get(track) for track in dataset.tracks]
+        _check_names(dataset, facts.artists, "track with an artist")
+        trained_artists = {artist for track, artist in facts.artists.items() if track in trained_on}
         if seen:
-            found["artist trained on"] = [artist in heard for artist in artists]
-            found["artist not trained on"] = [artist is not None and artist not in heard for artist in artists]
-        found["artist not known"] = [artist is None for artist in artists]
-    if known.faults is not None:
-        _check(dataset, known.faults, "faulty track")
-        found["faulty"] = [track in known.faults for track in dataset.tracks]
-        found["not faulty"] = [track not in known.faults for track in dataset.tracks]
-    masks = {name: np.array(list(chosen), dtype=np.bool_) for name, chosen in found.items()}
+            members["artist trained on"] = [artist in trained_artists for artist in artists]
+            members["artist not trained on"] = [
+                artist is not None and artist not in trained_artists for artist in artists
+            ]
+        members["artist not known"] = [artist is None for artist in artists]
+    if facts.faults is not None:
+        _check_names(dataset, facts.faults, "faulty track")
+        members["faulty"] = [track in facts.faults for track in dataset.tracks]
+        members["not faulty"] = [track not in facts.faults for track in dataset.tracks]
+    masks = {name: np.array(list(mask), dtype=np.bool_) for name, mask in members.items()}
     return tuple(
-        Slice(name, mask, given=name not in unasked)
+        Slice(name, mask, given=name not in not_given)
         for name, mask in masks.items()
-        if mask.any() or name not in unasked
+        if mask.any() or name not in not_given
     )
 
 
 def read_artists(path: Path) -> dict[str, str]:
-    """Read the artist of each track, from lines `track,artist` (CSV, with or without a first line of these names) or
-    `track.wav ::: artist ::: title`. A line without an artist is passed over; upper and lower case are the same.
+    """Read the artist of each track, in lower case.
+
+    Each line is `track,artist` (CSV, the header is optional) or `track.wav ::: artist ::: title`. Lines without an
+    artist are skipped.
 
     Raises:
-        DataError: a line is neither.
+        DataError: a line has neither format.
         OSError: the file cannot be read.
     """
     artists = {}
     for number, line in enumerate(_lines(path), start=1):
-        fields = line.split(_INDEX) if _INDEX in line else next(csv.reader([line]))
+        fields = line.split(_SEPARATOR) if _SEPARATOR in line else next(csv.reader([line]))
         if len(fields) < 2:
             raise DataError(f"{path}, line {number}: expected track,artist but found {line[:60]!r}")
         track, artist = (field.strip() for field in fields[:2])
         if artist and (number, track.lower()) != (1, "track"):
-            artists[listed_track(track.removesuffix(".wav") if _INDEX in line else track)] = artist.casefold()
+            artists[listed_track(track.removesuffix(".wav") if _SEPARATOR in line else track)] = artist.casefold()
     return artists
 
 
 def read_tracks(path: Path) -> frozenset[str]:
-    """Read track ids, one a line.
+    """Read track ids, one per line.
 
     Raises:
-        DataError: the file is no text.
-        OSError: it cannot be read.
+        DataError: the file is not UTF-8 text.
+        OSError: the file cannot be read.
     """
     return frozenset(listed_track(line) for line in _lines(path))
 
@@ -125,25 +131,11 @@ def _lines(path: Path) -> list[str]:
     try:
         return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except UnicodeDecodeError as error:
-        raise DataError(f"{path} is no text in UTF-8") from error
+        raise DataError(f"{path} is not UTF-8 text") from error
 
 
-def _others(dataset: Dataset, groups: Sequence[Sequence[str]]) -> list[set[str]]:
-    """The other tracks that are the same recording as each track: known to be, or equal in their levels."""
-    same_levels: dict[bytes, list[str]] = {}
-    for track, levels in zip(dataset.tracks, dataset.levels, strict=True):
-        same_levels.setdefault(levels.tobytes(), []).append(track)
-    joined: list[set[str]] = []
-    for group in [*groups, *(tracks for tracks in same_levels.values() if len(tracks) > 1)]:
-        touching = [members for members in joined if not members.isdisjoint(group)]
-        joined = [members for members in joined if members.isdisjoint(group)]
-        joined.append(set(group).union(*touching))
-    copies = {track: members - {track} for members in joined for track in members}
-    return [copies.get(track, set()) for track in dataset.tracks]
-
-
-def _check(dataset: Dataset, named: Iterable[str], what: str) -> None:
+def _check_names(dataset: Dataset, names: Iterable[str], what: str) -> None:
     tracks = set(dataset.tracks)
-    if not any(track in tracks for track in named):
-        example = next(iter(sorted(named)), "none at all")
+    if not any(track in tracks for track in names):
+        example = next(iter(sorted(names)), "none at all")
         raise DataError(f"no {what}, such as {example}, is in {dataset.source}")

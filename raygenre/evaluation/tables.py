@@ -1,11 +1,11 @@
-"""What a person reads of a candidate: figures, tables and the summary at the end of a search."""
+"""Formats an evaluation: tables for the terminal, the confusion matrix as CSV, and all numbers as JSON."""
 
 import csv
 import io
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Group
 from rich.table import Table
@@ -14,14 +14,11 @@ from rich.text import Text
 from raygenre.evaluation.evaluate import EvaluationReport, Side
 from raygenre.evaluation.metrics import Evaluation
 
-if TYPE_CHECKING:
-    pass
-
-_HEADS: Mapping[Side, str] = {"test": "Test accuracy", "train": "Accuracy on training tracks", "all": "Accuracy"}
+_TITLES: Mapping[Side, str] = {"test": "Test accuracy", "train": "Accuracy on training tracks", "all": "Accuracy"}
 
 
 def confusion_csv(evaluation: Evaluation) -> str:
-    """Return the confusion matrix as CSV: true genre, then counts by predicted genre."""
+    """Return the confusion matrix as CSV: a row for each true genre, a column for each predicted one."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["true genre", *evaluation.genres])
@@ -31,20 +28,20 @@ def confusion_csv(evaluation: Evaluation) -> str:
 
 
 def recall_table(evaluation: Evaluation, side: Side = "test") -> Group:
-    """Return accuracy, its interval and the recall of each genre, for the terminal."""
+    """Return accuracy with its interval and the recall of each genre, for the terminal."""
     low, high = evaluation.interval
     table = Table(box=None, padding=(0, 1), show_header=False)
     table.add_column(justify="right")
     for genre, recall in evaluation.recall.items():
         share = "no tracks" if math.isnan(recall) else f"{recall:.0%}"
         table.add_row(genre, "█" * round(20 * (0 if math.isnan(recall) else recall)), share)
-    sure = f"95 % interval {low:.1%} to {high:.1%}"
-    head = f"{_HEADS[side]} {evaluation.accuracy:.1%} on {evaluation.tracks} tracks ({sure})"
-    return Group(Text(head, style="bold"), Text(_trust(evaluation)), Text("Recall by genre:"), table)
+    interval = f"95 % interval {low:.1%} to {high:.1%}"
+    title = f"{_TITLES[side]} {evaluation.accuracy:.1%} on {evaluation.tracks} tracks ({interval})"
+    return Group(Text(title, style="bold"), Text(_certainty_text(evaluation)), Text("Recall by genre:"), table)
 
 
 def slice_table(slices: Sequence[tuple[str, Evaluation]], uniform: Sequence[tuple[str, bool]] = ()) -> Table:
-    """Return accuracy and interval of each slice, and those that hold all of the tracks or none, for the terminal."""
+    """Return the metrics of each slice, and the slices with all of the tracks or none, for the terminal."""
     table = Table(box=None, padding=(0, 1), header_style="bold")
     table.add_column("slice")
     for column in ("tracks", "accuracy", "95 % interval", "macro F1"):
@@ -59,46 +56,46 @@ def slice_table(slices: Sequence[tuple[str, Evaluation]], uniform: Sequence[tupl
     return table
 
 
-def _trust(evaluation: Evaluation) -> str:
+def _certainty_text(evaluation: Evaluation) -> str:
     certain = int(evaluation.certain.sum())
     if not certain:
-        return "All of these answers are called uncertain"
+        return f"No prediction reaches the confidence threshold of {evaluation.threshold:.0%}; all are uncertain"
     return (
-        f"{evaluation.certain_accuracy:.0%} of the {certain} answers with a confidence of at least "
-        f"{evaluation.threshold:.0%} are right; the others are called uncertain"
+        f"{evaluation.certain_accuracy:.0%} of the {certain} predictions with a confidence of at least "
+        f"{evaluation.threshold:.0%} are correct; the others are called uncertain"
     )
 
 
-def appraisal_json(appraisal: EvaluationReport) -> str:
-    """Return `record` as text."""
-    return json.dumps(record(appraisal), indent=1, allow_nan=False)
+def report_json(report: EvaluationReport) -> str:
+    """Return `report_fields` as JSON text."""
+    return json.dumps(report_fields(report), indent=1, allow_nan=False)
 
 
-def record(appraisal: EvaluationReport) -> dict[str, Any]:
-    """Return all numbers of an appraisal as JSON can hold them: of all tracks, of each slice, and each answer."""
-    return _numbers(appraisal.evaluation) | {
-        "own_test": appraisal.own_test,
-        "warnings": list(appraisal.warnings),
-        "slices": {name: _numbers(part) for name, part in appraisal.slices},
-        "slices_of_all_or_none": {name: "all" if every else "none" for name, every in appraisal.uniform},
+def report_fields(report: EvaluationReport) -> dict[str, Any]:
+    """Return all numbers of a report as JSON values: of all tracks, of each slice, and every track's probabilities."""
+    return _fields(report.evaluation) | {
+        "own_test": report.own_test,
+        "warnings": list(report.warnings),
+        "slices": {name: _fields(part) for name, part in report.slices},
+        "slices_of_all_or_none": {name: "all" if every else "none" for name, every in report.uniform},
         "mistakes": [
             {
                 "track": mistake.track,
-                "genre": mistake.true,
-                "named": mistake.named,
+                "genre": mistake.true_genre,
+                "named": mistake.predicted_genre,
                 "confidence": mistake.confidence,
                 "slices": list(mistake.slices),
             }
-            for mistake in appraisal.mistakes
+            for mistake in report.mistakes
         ],
         "answers": {
-            track: dict(zip(appraisal.evaluation.genres, row, strict=True))
-            for track, row in zip(appraisal.tracks, appraisal.evaluation.probabilities.tolist(), strict=True)
+            track: dict(zip(report.evaluation.genres, row, strict=True))
+            for track, row in zip(report.tracks, report.evaluation.probabilities.tolist(), strict=True)
         },
     }
 
 
-def _numbers(evaluation: Evaluation) -> dict[str, Any]:
+def _fields(evaluation: Evaluation) -> dict[str, Any]:
     genres = {
         score.genre: {
             name: None if isinstance(value, float) and math.isnan(value) else value
@@ -108,15 +105,15 @@ def _numbers(evaluation: Evaluation) -> dict[str, Any]:
         for score in evaluation.scores
     }
     bins = evaluation.reliability
-    filled = [
+    filled_bins = [
         {"answers": answers, "confidence": confidence, "right": right}
-        for answers, confidence, right in zip(bins.answers, bins.confidence, bins.right, strict=True)
+        for answers, confidence, right in zip(bins.counts, bins.confidence, bins.accuracy, strict=True)
         if answers
     ]
     return {
         "tracks": evaluation.tracks,
-        **evaluation.numbers(),
+        **evaluation.metrics(),
         "genres": genres,
         "confusion": evaluation.confusion.tolist(),
-        "reliability": filled,
+        "reliability": filled_bins,
     }

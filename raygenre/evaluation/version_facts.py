@@ -1,4 +1,4 @@
-"""What is known of a registered version, and what decides about the champion."""
+"""What the registry records about a version, as tags: its test, its training data and its weights."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,16 +7,16 @@ from typing import Self
 
 @dataclass(frozen=True)
 class VersionFacts:
-    """What is known of a version, as its tags have it.
+    """Facts about a registered version that the promotion rule, the model card and the lists of versions use.
 
     Attributes:
-        test_accuracy: on the test tracks.
-        test_digest: SHA-256 of the test tracks' ids and of the data set; equal digests mean the same test.
+        test_accuracy: accuracy on the test tracks.
+        test_digest: SHA-256 over the test tracks' ids and the data set; equal digests mean the same test.
         synthetic: whether it was trained on synthetic tracks.
-        study: the search it came from.
+        study: name of the search that it came from.
         sha256: of the weights.
-        test_tracks: how many; 0 where that is not known, as the three that follow are empty then.
-        genres: how many.
+        test_tracks: number of test tracks; 0 if unknown, and the three fields below are then empty.
+        genres: number of genres.
         data: folder of the data set, or `synthetic`.
         data_digest: SHA-256 of the data set.
     """
@@ -46,10 +46,10 @@ class VersionFacts:
 
     @classmethod
     def from_tags(cls, tags: Mapping[str, str]) -> Self:
-        """Read what `to_tags` wrote; versions of earlier days lack the last four.
+        """Read the tags that `to_tags` returns; the last four may be missing in versions of earlier releases.
 
         Raises:
-            KeyError, ValueError: the tags say nothing of a test.
+            KeyError, ValueError: the tags have no facts, as in a version registered by hand.
         """
         return cls(
             float(tags["test_accuracy"]),

@@ -1,4 +1,4 @@
-"""The network, and a trained one with all that it takes to answer: a Classifier."""
+"""The network GenreCNN, and `Classifier`, a trained network ready for inference."""
 
 from raygenre.model.classifier import Classifier
 

@@ -1,16 +1,17 @@
-"""Classifier: a trained network with everything it takes to name a song's genre.
+"""Classifier: a trained network with everything needed to predict a song's genre.
 
-On disk it is a folder: `weights.safetensors`; `classifier.json`, which holds the network's dimensions, the genres in
-the order of the logits, how the spectrogram is drawn, the SHA-256 of the weights, where they come from and the versions
-they were made with; `examples.safetensors`, a few spectrograms with the answers that the network gave where it was
-saved; and, where it is known, `tracks.json`, the tracks it was trained and tested on. Loading reads these files and
-runs nothing.
+On disk it is a folder of these files:
+
+    weights.safetensors     the network's weights
+    classifier.json         dimensions, genres in the order of the logits, spectrogram recipe, SHA-256 of the weights,
+                            origin, and library versions
+    examples.safetensors    a few spectrograms with the probabilities that the network computed when it was saved
+    tracks.json             the tracks it was trained and tested on; optional
+
+Loading reads only these files and executes no code from them.
 """
 
-import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
@@ -32,6 +33,8 @@ from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.model.seen_tracks import SeenTracks
 from raygenre.model.self_check import SelfCheck, SelfCheckError
 from raygenre.spectrogram.song import Song
+from raygenre.system.atomic_write import atomic_folder
+from raygenre.system.hashing import sha256_of
 
 FORMAT = 3
 WEIGHTS, ABOUT = "weights.safetensors", "classifier.json"
@@ -39,19 +42,19 @@ EXAMPLES, TRACKS = "examples.safetensors", "tracks.json"
 
 
 class ClassifierError(RaygenreError, ValueError):
-    """A folder does not hold a classifier that this version can load; the message says why."""
+    """A folder has no classifier that this version can load, or a classifier fails its self-check."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """The answer for one song.
+    """The prediction for one song.
 
     Attributes:
         genre: the most probable genre.
         confidence: its probability.
-        uncertain: whether the confidence is below the classifier's threshold, so that the genre is a guess.
-        probabilities: of each genre, the mean over the windows; they add up to 1.
-        windows: probabilities of each window, as `Song.times` has them.
+        uncertain: whether the confidence is below the classifier's threshold.
+        probabilities: of each genre, averaged over the windows; they add up to 1.
+        windows: probabilities of each window, in the order of `Song.times`.
     """
 
     genre: str
@@ -63,15 +66,15 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Classifier:
-    """A network in evaluation mode, the genres of its logits, how far to trust them, and its origin.
+    """A network in evaluation mode, with its genres, calibration and origin.
 
     Attributes:
-        calibration: fitted on tracks that networks of this setting had not seen.
-        origin: facts about the training, for people and for the registry: data digest, synthetic or not, study.
-        sha256: of the file of weights it was loaded from; empty before it was saved.
-        examples: what `check` compares with; None before it was saved.
-        seen: the tracks it was trained and tested on, if that is known.
-        versions: of the libraries it was saved with; empty before.
+        calibration: fitted on tracks that networks with the same hyperparameters had not seen.
+        origin: facts about the training, for users and the registry: data digest, synthetic or not, study.
+        sha256: of the weights file it was loaded from; empty if not loaded.
+        examples: expected outputs for `verify`; None if not loaded.
+        seen: the tracks it was trained and tested on; None if unknown.
+        versions: of the libraries it was saved with; empty if not loaded.
     """
 
     model: GenreCNN
@@ -88,7 +91,7 @@ class Classifier:
             raise ValueError(f"the network has {self.model.config.genres} outputs for {len(self.genres)} genres")
 
     def probabilities(self, levels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return calibrated probabilities float32 (N, G), rows adding up to 1, for levels uint8 (N, 128, 333)."""
+        """Return calibrated probabilities, float32 (N, G) with rows that sum to 1, for levels uint8 (N, 128, 333)."""
         return self.calibration.probabilities(predict_logits(self.model, levels)).numpy()
 
     def predict(self, song: Song) -> Prediction:
@@ -99,10 +102,10 @@ class Classifier:
         """Classify several songs in one pass."""
         rows = self.probabilities(np.concatenate([song.levels for song in songs]))  # (sum of W, G)
         ends = np.cumsum([len(song.levels) for song in songs])
-        return [self.conclude(part) for part in np.split(rows, ends[:-1])]
+        return [self.combine_windows(part) for part in np.split(rows, ends[:-1])]
 
-    def conclude(self, rows: NDArray[np.float32]) -> Prediction:
-        """Return the answer for one song, from the probabilities (W, G) of its windows."""
+    def combine_windows(self, rows: NDArray[np.float32]) -> Prediction:
+        """Return the prediction for a song from the probabilities (W, G) of its windows."""
         mean = rows.mean(axis=0)
         best = int(mean.argmax())
         confidence = float(mean[best])
@@ -114,31 +117,30 @@ class Classifier:
             windows=tuple(self._named(row) for row in rows),
         )
 
-    def check(self) -> None:
-        """Answer the stored examples and compare.
+    def verify(self) -> None:
+        """Run the self-check: classify the stored examples and compare.
 
         Raises:
-            ClassifierError: there are none, or the answers here are not those that were stored.
+            ClassifierError: there are no examples, or the probabilities differ from the stored ones.
         """
         if self.examples is None:
-            raise ClassifierError("the classifier was not saved yet and has no examples")
+            raise ClassifierError("the classifier was not loaded from a folder and has no examples to verify")
         try:
-            self.examples.check(self.probabilities)
+            self.examples.verify(self.probabilities)
         except SelfCheckError as error:
             raise ClassifierError(str(error)) from error
 
     def save(self, folder: Path) -> None:
-        """Write the classifier to a folder that is not there yet, whole or not at all.
+        """Write the classifier atomically to a new folder.
 
         Raises:
-            FileExistsError: the folder is there.
-            OSError: it cannot be written.
+            FileExistsError: the folder exists.
+            OSError: the folder cannot be written.
         """
         if folder.exists():
-            raise FileExistsError(f"{folder} is there already")
+            raise FileExistsError(f"{folder} already exists")
         folder.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix="unfinished-", dir=folder.parent))
-        try:
+        with atomic_folder(folder) as unfinished:
             weights = {name: tensor.contiguous() for name, tensor in self.model.state_dict().items()}
             (unfinished / WEIGHTS).write_bytes(serialise(weights))
             SelfCheck.of(self.probabilities).save(unfinished / EXAMPLES)
@@ -150,34 +152,29 @@ class Classifier:
                 "genres": self.genres,
                 "calibration": asdict(self.calibration),
                 "recipe": spectrogram.RECIPE,
-                "sha256": _sha256(unfinished / WEIGHTS),
+                "sha256": sha256_of(unfinished / WEIGHTS),
                 "versions": {name: version(name) for name in ("raygenre", "torch", "numpy", "av", "soxr")},
                 "origin": dict(self.origin),
             }
             (unfinished / ABOUT).write_text(json.dumps(about, indent=1))
-            unfinished.chmod(0o755)
-            unfinished.rename(folder)
-        except BaseException:
-            shutil.rmtree(unfinished, ignore_errors=True)
-            raise
 
     @classmethod
     def load(cls, folder: Path, *, device: torch.device | None = None) -> Self:
-        """Read a classifier from its folder.
+        """Load a classifier from its folder.
 
         Raises:
-            ClassifierError: a file is missing or damaged, the weights are not those that were saved, or the
-                classifier expects spectrograms that this version does not draw.
+            ClassifierError: a file is missing or damaged, the weights differ from those that were saved, or the
+                format or the spectrogram recipe is not that of this version.
         """
         try:
             about = json.loads((folder / ABOUT).read_text())
             if about["format"] != FORMAT or about["recipe"] != spectrogram.RECIPE:
                 raise ClassifierError(
-                    f"{folder} has format {about['format']} and recipe {about['recipe']}; this version of "
-                    f"raygenre reads {FORMAT} and {spectrogram.RECIPE}"
+                    f"{folder} has format {about['format']} and recipe {about['recipe']}; this version of raygenre "
+                    f"loads only format {FORMAT} and recipe {spectrogram.RECIPE}"
                 )
-            if _sha256(folder / WEIGHTS) != about["sha256"]:
-                raise ClassifierError(f"the weights in {folder} are not those that {ABOUT} was written for")
+            if sha256_of(folder / WEIGHTS) != about["sha256"]:
+                raise ClassifierError(f"the weights in {folder} are not those that {ABOUT} describes (SHA-256)")
             config = about["model"] | {"widths": tuple(about["model"]["widths"])}
             model = GenreCNN(ModelConfig(**config))
             model.load_state_dict(load_file(folder / WEIGHTS))
@@ -196,12 +193,7 @@ class Classifier:
         except ClassifierError:
             raise
         except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
-            raise ClassifierError(f"{folder} does not hold a whole classifier: {error!r}") from error
+            raise ClassifierError(f"cannot load a classifier from {folder}: {error!r}") from error
 
     def _named(self, row: NDArray[np.float32]) -> dict[str, float]:
         return dict(zip(self.genres, row.tolist(), strict=True))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,15 +1,15 @@
-"""3×3 convolutions, and how a CPU trains them fast in float32.
+"""3×3 convolutions with fast float32 training on CPUs.
 
-In bfloat16, on a GPU and in evaluation, a `Convolution` is exactly torch's. In training in float32 on a CPU, two other
-ways give the same values and gradients in less time, apart from rounding (some 5e-6 of the largest value):
+In bfloat16, on a GPU and in evaluation, a `Convolution` is exactly torch's. For float32 training on a CPU, two other
+algorithms compute the same values and gradients faster, apart from rounding (about 5e-6 of the largest value):
 
-- Many channels: Winograd's F(4×4, 3×3) (A. Lavin and S. Gray, Fast Algorithms for Convolutional Neural Networks,
-  2015). The output is cut into tiles of 4×4, of which each follows from 6×6 inputs d and the kernel g as
-  Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A. Summed over channels, ⊙ is one matrix product for each of 36 positions: 36 multiplications
-  a tile instead of 144. Both gradients use the same products, transposed.
-- One channel: the gradient of the weights is a single matrix product, four times faster than oneDNN's kernel for AVX2.
+- Many input channels: Winograd's F(4×4, 3×3) (A. Lavin and S. Gray, Fast Algorithms for Convolutional Neural Networks,
+  2015). The output is divided into 4×4 tiles; each is computed from 6×6 inputs d and the kernel g as
+  Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A. Summed over channels, ⊙ becomes one matrix product for each of 36 positions: 36
+  multiplications per tile instead of 144. Both gradients use the same products, transposed.
+- One input channel: the weight gradient is a single matrix product, four times faster than oneDNN's AVX2 kernel.
 
-Shapes: B tracks in a batch, C channels in, K channels out, H × W positions, P tiles a track.
+Shapes: B tracks in a batch, C input channels, K output channels, H × W positions, P tiles per track.
 """
 
 from typing import Any, Literal
@@ -27,21 +27,21 @@ _PATCH = _TILE + 2
 
 
 def algorithm(device: torch.device, *, bfloat16: bool) -> Literal["winograd", "direct"]:
-    """Return by which algorithm convolutions are trained on a device, in bfloat16 or in float32."""
+    """Return the algorithm that trains convolutions on a device, in bfloat16 or in float32."""
     return "winograd" if device.type == "cpu" and not bfloat16 else "direct"
 
 
 class Convolution(nn.Conv2d):
-    """A 3×3 convolution with padding 1: (B, C, H, W) → (B, K, H, W); its weights are those of `nn.Conv2d`."""
+    """A 3×3 convolution with padding 1: (B, C, H, W) → (B, K, H, W); parameters as in `nn.Conv2d`."""
 
     def __init__(self, channels_in: int, channels_out: int, *, bias: bool = True) -> None:
         super().__init__(channels_in, channels_out, 3, padding=1, bias=bias)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Convolve images, best in channels_last."""
+        """Convolve images; fastest in the channels_last memory format."""
         device = images.device
-        by_torch = algorithm(device, bfloat16=torch.is_autocast_enabled(device.type)) == "direct"
-        if not self.training or by_torch or 1 < self.in_channels < _WINOGRAD_CHANNELS:
+        direct = algorithm(device, bfloat16=torch.is_autocast_enabled(device.type)) == "direct"
+        if not self.training or direct or 1 < self.in_channels < _WINOGRAD_CHANNELS:
             return super().forward(images)
         function = _OneChannel if self.in_channels == 1 else _Winograd
         bias = images.new_zeros(self.out_channels) if self.bias is None else self.bias
@@ -50,7 +50,7 @@ class Convolution(nn.Conv2d):
 
 
 class _OneChannel(torch.autograd.Function):
-    """A convolution of one channel whose weights get their gradient from one matrix product."""
+    """A convolution with one input channel, whose weight gradient is one matrix product."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, images: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -71,7 +71,7 @@ class _OneChannel(torch.autograd.Function):
 
 
 class _Winograd(torch.autograd.Function):
-    """A convolution by Winograd's F(4×4, 3×3), track by track, so that what a track needs stays in the cache."""
+    """A convolution by Winograd's F(4×4, 3×3), track by track, so that the data of a track stay in the CPU cache."""
 
     @staticmethod
     def forward(ctx: Any, images: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -117,14 +117,14 @@ class _Winograd(torch.autograd.Function):
 
 
 def _tiled(images: Tensor) -> Tensor:
-    """View (B, 4·down, 4·across, C) as tiles: (B, 4, 4, down, across, C)."""
+    """Return a view of (B, 4·down, 4·across, C) as tiles (B, 4, 4, down, across, C)."""
     batch, height, width, channels = images.shape
     tiles = images.view(batch, height // _TILE, _TILE, width // _TILE, _TILE, channels)
     return tiles.permute(0, 2, 4, 1, 3, 5)
 
 
 def _add_overlapping(tiles: Tensor, patches: Tensor) -> None:
-    """Add patches (6, 6, down, across, C), each two wider than its tile, to tiles (4, 4, down + 1, across + 1, C)."""
+    """Add patches (6, 6, down, across, C), which overlap by two, to tiles (4, 4, down + 1, across + 1, C)."""
     over = _PATCH - _TILE
     tiles[:, :, :-1, :-1] = patches[:_TILE, :_TILE]
     tiles[:over, :, 1:, :-1] += patches[_TILE:, :_TILE]
@@ -133,9 +133,9 @@ def _add_overlapping(tiles: Tensor, patches: Tensor) -> None:
 
 
 def _for_both_axes(rows: list[list[float]]) -> Tensor:
-    """Return the matrix that transforms a flattened square as `rows` transform each of its axes."""
-    one_axis = torch.tensor(rows, dtype=torch.float64)
-    return torch.kron(one_axis, one_axis).float()
+    """Return the matrix that applies `rows` to both axes of a flattened square."""
+    matrix = torch.tensor(rows, dtype=torch.float64)
+    return torch.kron(matrix, matrix).float()
 
 
 # Lavin and Gray's matrices for the points 0, ±1, ±2 and infinity.

@@ -1,8 +1,8 @@
-"""Dropout with masks that a CPU draws quickly: 0.4 ms instead of 3.1 ms for 340 000 values.
+"""Dropout with fast masks on CPUs: 0.4 ms instead of 3.1 ms for 340 000 values.
 
-torch draws a number of 32 bits or more for each value, one after the other. Here one draw of 64 bits decides on four
-values, each by 16 bits: the probability is exact to 1/131072, and what is kept is scaled by the probability that it
-was really kept with, so the expected value is exact.
+torch draws at least 32 random bits for each value. Here one draw of 64 bits decides on four values, with 16 bits for
+each. The probability is thereby rounded to a multiple of 1/65536, and the kept values are scaled by the rounded
+probability, so their expected value is exact.
 """
 
 import torch
@@ -12,16 +12,16 @@ _STEPS = 2**16
 
 
 class Dropout(nn.Dropout):
-    """`nn.Dropout` with other masks on a CPU, from the same generator."""
+    """`nn.Dropout` with its own masks on a CPU, drawn from torch's default generator."""
 
     def forward(self, values: Tensor) -> Tensor:
-        """Zero values by chance and scale up the others, in training."""
+        """In training, set random values to zero and scale up the others."""
         if not self.training or values.device.type != "cpu":
             return super().forward(values)
         kept = max(1, round((1 - self.p) * _STEPS))
         if kept == _STEPS:
             return values
         draws = torch.empty(-(-values.numel() // 4), dtype=torch.int64).random_(torch.iinfo(torch.int64).min, None)
-        steps = draws.view(torch.int16)[: values.numel()]  # each of -32768 to 32767 is as likely
+        steps = draws.view(torch.int16)[: values.numel()]  # uniform over -32768 to 32767
         scales = (steps < kept - _STEPS // 2).to(values.dtype).mul_(_STEPS / kept)
         return values * scales.as_strided(values.shape, torch.empty_like(values).stride())

@@ -1,4 +1,4 @@
-"""From levels to logits, without dropout: what training, evaluation and the endpoint share."""
+"""Inference, from levels to logits; shared by training, evaluation and the endpoint."""
 
 import numpy as np
 import torch
@@ -8,14 +8,14 @@ from torch import Tensor
 from raygenre.model.network import GenreCNN
 from raygenre.model.precision import autocast
 
-# On a CPU, tracks go through the network four at a time: their activations fit the cache and the pages that the
-# allocator keeps. In training their gradients are added up, which is the same step.
 CPU_CHUNK = 4
+"""Tracks that pass through the network together on a CPU, so that their activations fit into the cache and into memory
+that the allocator reuses. Training sums the gradients of the chunks, which gives the same step."""
 _EVALUATION_BATCH = 64
 
 
 def predict_logits(model: GenreCNN, levels: NDArray[np.uint8], *, precision: str = "float32") -> Tensor:
-    """Return logits float32 (N, G) on the CPU for levels uint8 (N, M, T), without dropout."""
+    """Return logits, float32 (N, G) on the CPU, for levels uint8 (N, M, T)."""
     device = next(model.parameters()).device
     model.eval()
     logits = []

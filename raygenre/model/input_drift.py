@@ -1,9 +1,9 @@
-"""Whether the songs that come in still look like those that a network was trained on.
+"""Input drift: do recent songs still resemble the tracks that a network was trained on?
 
-The mean level of a track in each of sixteen ranges of mel bands, lowest first, says how bright and how full it is
-drawn. Training stores the deciles of each range over its tracks; the population stability index (PSI) of a range is
-the sum over the ten bins between them of (p − q)·ln(p / q), p the share of recent songs in a bin and q the share of
-training tracks. Below 0.1 it is customary to speak of no change, above 0.25 of a change that asks for a look.
+A track is summarised by its mean level in each of sixteen ranges of mel bands, lowest first. Training stores the
+deciles of each range over its tracks. The population stability index (PSI) of a range is the sum of (p − q)·ln(p / q)
+over the ten bins between the deciles, where p is the share of recent songs in a bin and q the share of training tracks.
+By convention, a PSI below 0.1 means no change, and above 0.25 a change to investigate.
 """
 
 from collections import deque
@@ -16,17 +16,17 @@ from numpy.typing import NDArray
 
 RANGES = 16  # of eight mel bands each
 BINS = 10
-RECENT = 1000  # songs that the index is about
-FEWEST = 200  # songs; with fewer, chance alone makes an index of (BINS − 1) / songs, 0.05 and more
+RECENT_SONGS = 1000  # that the index covers
+MIN_SONGS = 200  # with fewer, chance alone gives an index of (BINS − 1) / songs, 0.05 or more
 
 
 @dataclass(frozen=True)
 class Reference:
-    """The training tracks' distribution.
+    """The distribution of the training tracks.
 
     Attributes:
-        edges: float64 (16, 9), the mean levels between the bins of each range, ascending.
-        shares: float64 (16, 10), the share of the training tracks in each bin.
+        edges: float64 (16, 9), the mean levels that separate the bins of each range, ascending.
+        shares: float64 (16, 10), the share of training tracks in each bin.
     """
 
     edges: NDArray[np.float64]
@@ -34,7 +34,7 @@ class Reference:
 
     @classmethod
     def of(cls, levels: NDArray[np.uint8]) -> Self:
-        """Take the deciles of tracks, levels uint8 (N, 128, 333)."""
+        """Compute the deciles of tracks, levels uint8 (N, 128, 333)."""
         means = mean_levels(levels)
         edges = np.quantile(means, np.arange(1, BINS) / BINS, axis=0).T
         return cls(edges, _shares(_counts(_bins(means, edges))))
@@ -44,10 +44,10 @@ class Reference:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
-        """Read what `to_json` gave.
+        """Restore the value of `to_json`.
 
         Raises:
-            KeyError, TypeError, ValueError: it is something else.
+            KeyError, TypeError, ValueError: `stored` is malformed.
         """
         edges, shares = (np.asarray(stored[key], dtype=np.float64) for key in ("edges", "shares"))
         if edges.shape != (RANGES, BINS - 1) or shares.shape != (RANGES, BINS) or not (shares > 0).all():
@@ -56,45 +56,45 @@ class Reference:
 
 
 class Drift:
-    """The recent songs, beside the training tracks."""
+    """Compares recent songs with the training tracks."""
 
     def __init__(self, reference: Reference) -> None:
         self._reference = reference
-        self._recent: deque[NDArray[np.int64]] = deque(maxlen=RECENT)
+        self._recent: deque[NDArray[np.int64]] = deque(maxlen=RECENT_SONGS)
         self._counts = np.zeros((RANGES, BINS), dtype=np.int64)
 
     def add(self, levels: NDArray[np.uint8]) -> None:
-        """Take in a song, levels uint8 (W, 128, 333), by the mean over its windows."""
+        """Add a song, levels uint8 (W, 128, 333), by the mean over its windows."""
         bins = _bins(mean_levels(levels).mean(axis=0, keepdims=True), self._reference.edges)  # (1, 16)
-        if len(self._recent) == RECENT:
+        if len(self._recent) == RECENT_SONGS:
             self._counts -= _counts(self._recent[0])
         self._recent.append(bins)
         self._counts += _counts(bins)
 
     @property
     def index(self) -> NDArray[np.float64] | None:
-        """PSI of each range, float64 (16,); None before `FEWEST` songs."""
-        if len(self._recent) < FEWEST:
+        """PSI of each range, float64 (16,); None before `MIN_SONGS` songs."""
+        if len(self._recent) < MIN_SONGS:
             return None
-        now, then = _shares(self._counts), self._reference.shares
-        return np.asarray(((now - then) * np.log(now / then)).sum(axis=1))
+        recent, training = _shares(self._counts), self._reference.shares
+        return np.asarray(((recent - training) * np.log(recent / training)).sum(axis=1))
 
 
 def mean_levels(levels: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Mean level of each range: uint8 (N, 128, T) → float64 (N, 16)."""
+    """Return the mean level of each range: uint8 (N, 128, T) → float64 (N, 16)."""
     return np.asarray(levels.reshape(len(levels), RANGES, -1).mean(axis=2))
 
 
 def _bins(means: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.int64]:
-    """(N, 16) → the bin of each, int64 (N, 16)."""
+    """Return the bin of each mean: (N, 16) → int64 (N, 16)."""
     return np.asarray((means[:, :, None] > edges).sum(axis=2))
 
 
 def _counts(bins: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(N, 16) → tracks in each bin, int64 (16, 10)."""
+    """Return the number of tracks in each bin: (N, 16) → int64 (16, 10)."""
     return np.asarray((bins[:, :, None] == np.arange(BINS)).sum(axis=0))
 
 
 def _shares(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Shares of counts, half a track more in each bin, so that an empty one has a logarithm."""
+    """Return shares, with half a track added to each bin so that the logarithm of an empty one is finite."""
     return np.asarray((counts + 0.5) / (counts + 0.5).sum(axis=1, keepdims=True))

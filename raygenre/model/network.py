@@ -1,4 +1,4 @@
-"""GenreCNN: the convolutional network, from levels to one logit a genre.
+"""GenreCNN: a convolutional network from levels to one logit per genre.
 
 Shapes: B tracks in a batch, M = 128 mel bands, T = 333 columns, C channels, G genres.
 """
@@ -18,16 +18,16 @@ NormalisationName = Literal["none", "batch"]
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Dimensions of a GenreCNN; the defaults are those of the network that the project began with.
+    """Dimensions of a GenreCNN; the defaults are those of the project's first network.
 
     Attributes:
         genres: number of classes.
         widths: channels of the three convolutions.
         dense: units of the dense layer.
-        dropout: probability, on the last convolution and on the dense layer.
-        normalisation: `batch` puts batch normalisation behind every convolution.
-        frequency_bins: how many positions along the frequency axis the last pooling keeps; 1 averages all.
-        level_mean, level_std: levels; what the input is standardised with, from the training tracks.
+        dropout: probability, after the last convolution and after the dense layer.
+        normalisation: `batch` adds batch normalisation after every convolution.
+        frequency_bins: positions along the frequency axis that the last pooling keeps; 1 averages over all.
+        level_mean, level_std: in levels; standardise the input, computed from the training tracks.
     """
 
     genres: int = 10
@@ -57,14 +57,13 @@ class ModelConfig:
 
 
 class GenreCNN(nn.Module):
-    """Two convolutions, each with max pooling, a third, pooling over time and frequency, and a dense layer."""
+    """Three convolutions, max pooling after the first two, average pooling after the third, and two dense layers."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
         first, second, last = config.widths
-        # The rectifier stands behind the pooling: the maximum of rectified values is the rectified maximum, and
-        # there are four times fewer of them.
+        # ReLU comes after max pooling, with the same result on a quarter of the values.
         self.features = nn.Sequential(
             *self._convolution(1, first),
             nn.MaxPool2d(2),
@@ -83,7 +82,7 @@ class GenreCNN(nn.Module):
             Dropout(config.dropout),
             nn.Linear(config.dense, config.genres),
         )
-        # Scaled for rectifiers (He et al., 2015): from torch's own smaller start the first epochs stand still.
+        # He et al., 2015: with torch's default initialisation, which is smaller, the first epochs make no progress.
         for layer in self.modules():
             if isinstance(layer, (nn.Conv2d, nn.Linear)):
                 nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
@@ -99,10 +98,10 @@ class GenreCNN(nn.Module):
         """Classify tracks.
 
         Args:
-            levels: uint8 (B, 128, 333), or float32 of the same scale.
+            levels: uint8 (B, 128, 333), or float32 in the same range.
 
         Returns:
-            logits (B, G); softmax belongs to the loss and to the answer.
+            logits (B, G), without softmax.
         """
         standard = (levels.float() - self.config.level_mean) / self.config.level_std
         images = standard.unsqueeze(1).contiguous(memory_format=torch.channels_last)  # (B, 1, M, T)
@@ -111,6 +110,6 @@ class GenreCNN(nn.Module):
         return logits
 
 
-def parameters(model: nn.Module) -> int:
-    """Number of trained parameters."""
+def parameter_count(model: nn.Module) -> int:
+    """Return the number of trainable parameters."""
     return sum(parameter.numel() for parameter in model.parameters())

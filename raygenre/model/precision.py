@@ -1,4 +1,4 @@
-"""In which precision a network computes, by what the hardware is fast at."""
+"""Precision of a network's computations: float32, or bfloat16 where it is fast."""
 
 from contextlib import nullcontext
 
@@ -6,21 +6,21 @@ import torch
 
 
 def autocast(precision: str, device: torch.device) -> torch.autocast | nullcontext[None]:
-    """Return the context for `float32`, `bfloat16`, or `auto`: bfloat16 where it is fast."""
-    if in_bfloat16(precision, device):
+    """Return the context for `float32`, `bfloat16` or `auto`, which means bfloat16 where it is fast."""
+    if uses_bfloat16(precision, device):
         return torch.autocast(device.type, dtype=torch.bfloat16)
     return nullcontext()
 
 
-def in_bfloat16(precision: str, device: torch.device) -> bool:
-    """Whether a precision means bfloat16 there."""
-    return precision == "bfloat16" or (precision == "auto" and fast_in_bfloat16(device))
+def uses_bfloat16(precision: str, device: torch.device) -> bool:
+    """Whether a precision means bfloat16 on a device."""
+    return precision == "bfloat16" or (precision == "auto" and has_fast_bfloat16(device))
 
 
-def fast_in_bfloat16(device: torch.device) -> bool:
-    """Whether the hardware multiplies bfloat16 faster than float32, and torch may use those instructions.
+def has_fast_bfloat16(device: torch.device) -> bool:
+    """Whether a device multiplies bfloat16 faster than float32, with instructions that torch may use.
 
-    The environment variable ATEN_CPU_CAPABILITY limits torch to older instructions.
+    The environment variable ATEN_CPU_CAPABILITY restricts torch to older instruction sets.
     """
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)

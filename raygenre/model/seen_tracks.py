@@ -1,8 +1,8 @@
-"""Which tracks a classifier was trained on and which it was tested on, so that a later test can leave out the first.
+"""The tracks that a classifier was trained and tested on.
 
-A track is known by its id and by a fingerprint of its levels, the first 64 bits of their SHA-256 in hexadecimal: the
-same picture under another name is the same track, and so is the same name with another picture, since that is most
-often the same recording in another file.
+Later tests exclude the training tracks. A track is identified by its id or by a fingerprint of its levels, the first 64
+bits of their SHA-256 in hexadecimal. The same image under another id counts as the same track, and so does the same id
+with another image, which is usually the same recording in another file.
 """
 
 import hashlib
@@ -14,16 +14,16 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-_HEX = 16
+_HEX_DIGITS = 16
 
 
 @dataclass(frozen=True)
 class SeenTracks:
-    """Tracks by their side of the split.
+    """Training and test tracks.
 
     Attributes:
-        train: id → fingerprint of the tracks that taught the network, or helped to choose it.
-        test: the same of the tracks that it was tested on.
+        train: id → fingerprint of the tracks that the network was trained or selected on.
+        test: id → fingerprint of the tracks that it was tested on.
     """
 
     train: Mapping[str, str]
@@ -31,16 +31,16 @@ class SeenTracks:
 
     @classmethod
     def of(cls, tracks: Sequence[str], levels: NDArray[np.uint8], *, train: Iterable[int], test: Iterable[int]) -> Self:
-        """Note tracks by their places in `tracks` and in `levels`, uint8 (N, 128, 333)."""
+        """Select tracks by their indices into `tracks` and `levels`, uint8 (N, 128, 333)."""
         return cls(*({tracks[i]: fingerprint(levels[i]) for i in side} for side in (train, test)))
 
     def unseen(self, tracks: Sequence[str], levels: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        """Return bool (N,): which of these tracks are not among those that the network was trained on."""
-        known = set(self.train.values())
+        """Return bool (N,): which of these tracks are not among the training tracks."""
+        fingerprints = set(self.train.values())
         return np.array(
             [
-                track not in self.train and fingerprint(picture) not in known
-                for track, picture in zip(tracks, levels, strict=True)
+                track not in self.train and fingerprint(image) not in fingerprints
+                for track, image in zip(tracks, levels, strict=True)
             ],
             dtype=np.bool_,
         )
@@ -50,18 +50,18 @@ class SeenTracks:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read what `to_json` wrote.
+        """Restore the value of `to_json`.
 
         Raises:
-            ValueError: it is something else.
+            ValueError: the text is malformed.
         """
         try:
             sides = json.loads(text)
             return cls(*({str(track): str(mark) for track, mark in sides[side].items()} for side in ("train", "test")))
         except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"no lists of tracks: {error!r}") from error
+            raise ValueError(f"malformed lists of tracks: {error!r}") from error
 
 
 def fingerprint(levels: NDArray[np.uint8]) -> str:
-    """Return what a picture's levels (128, 333) are known by."""
-    return hashlib.sha256(np.ascontiguousarray(levels).tobytes()).hexdigest()[:_HEX]
+    """Return the fingerprint of a track's levels (128, 333)."""
+    return hashlib.sha256(np.ascontiguousarray(levels).tobytes()).hexdigest()[:_HEX_DIGITS]

@@ -1,8 +1,8 @@
-"""Spectrograms with the answers that a network gave to them where it was saved.
+"""Self-check of a classifier: example spectrograms with their expected probabilities.
 
-They are stored beside the weights. A machine that answers otherwise cannot be trusted with those weights, whatever
-the reason: another device, a broken library, a file that is not what it says. The tracks are synthetic, so that no
-recording travels with a network.
+The probabilities are those of the network when it was saved, and the examples are stored with the weights. A machine
+that computes other probabilities, because of its device, a library or a damaged file, must not serve these weights. The
+tracks are synthetic, so that no recording is distributed with a network.
 """
 
 from collections.abc import Callable
@@ -20,18 +20,18 @@ from raygenre import spectrogram
 from raygenre.audio.synthesis import synthesise
 from raygenre.errors import RaygenreError
 
-TOLERANCE = 0.01  # of a probability, between two machines or devices
+TOLERANCE = 0.01  # difference of a probability between machines or devices
 
 _GENRES = ("bells", "chiptune", "drone", "storm")  # one synthetic track each
 
 
 class SelfCheckError(RaygenreError, ValueError):
-    """The answers here are not those that were stored."""
+    """The probabilities differ from the stored ones."""
 
 
 @dataclass(frozen=True)
 class SelfCheck:
-    """Inputs and the answers to them.
+    """Inputs and expected outputs.
 
     Attributes:
         levels: uint8 (N, 128, 333).
@@ -43,36 +43,39 @@ class SelfCheck:
 
     @classmethod
     def of(cls, probabilities: Callable[[NDArray[np.uint8]], NDArray[np.float32]]) -> Self:
-        """Draw the tracks and have them answered."""
+        """Generate the tracks and compute their probabilities."""
         sounds = [torch.from_numpy(synthesise(genre, seed=0)) for genre in _GENRES]
         levels = np.stack([spectrogram.levels(sound).numpy() for sound in sounds])
         return cls(levels, probabilities(levels))
 
-    def check(self, probabilities: Callable[[NDArray[np.uint8]], NDArray[np.float32]]) -> None:
-        """Have the tracks answered again, and compare.
+    def verify(self, probabilities: Callable[[NDArray[np.uint8]], NDArray[np.float32]]) -> None:
+        """Compute the probabilities again, and compare.
 
         Raises:
-            SelfCheckError: an answer differs by more than `TOLERANCE`, or is one about other genres.
+            SelfCheckError: a probability differs by more than `TOLERANCE`, or the number of genres differs.
         """
-        answers = probabilities(self.levels)
-        if answers.shape != self.probabilities.shape:
-            raise SelfCheckError("the stored examples were answered by another network")
-        difference = float(np.abs(answers - self.probabilities).max())
-        if not difference <= TOLERANCE:  # not for NaN either
-            raise SelfCheckError(f"the answers to the stored examples differ by {difference:.3g}, over {TOLERANCE}")
+        outputs = probabilities(self.levels)
+        if outputs.shape != self.probabilities.shape:
+            raise SelfCheckError("the stored examples belong to another network: the number of genres differs")
+        difference = float(np.abs(outputs - self.probabilities).max())
+        if not difference <= TOLERANCE:  # also true for NaN
+            raise SelfCheckError(
+                f"probabilities of the stored examples differ by {difference:.3g}, more than {TOLERANCE}: the device, "
+                "a library or a file does not compute what it did when the classifier was saved"
+            )
 
     def save(self, path: Path) -> None:
-        """Write one safetensors file.
+        """Write a safetensors file.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the file cannot be written.
         """
         tensors = {"levels": torch.from_numpy(self.levels), "probabilities": torch.from_numpy(self.probabilities)}
         path.write_bytes(serialise(tensors))
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read what `save` wrote.
+        """Read a file written by `save`.
 
         Raises:
             OSError, KeyError, ValueError, SafetensorError: the file is missing or damaged.

@@ -1,123 +1,155 @@
-"""The alias `champion` of a registered version: who has it, who had it before, and moving it.
+"""The champion: the version with the alias `champion`, the versions that had it before, and moving the alias.
 
-A tag of the model remembers who had it, so that it can be given back, and outlives the alias, which goes with its
-version when that is deleted. Who may have it `championship` decides.
+The former champions are kept in a tag of the registered model, so that `rollback` can restore one. The tag also
+outlives the alias, which MLflow deletes together with its version. `decision` has the rule of who becomes champion.
 """
 
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from raygenre.evaluation.version_facts import VersionFacts
-from raygenre.registry import promotion_lock, versions
-from raygenre.registry.versions import CHAMPION, MODEL, RegistryError
+from raygenre.registry import promotion_lock
+from raygenre.registry.versions import CHAMPION, MODEL, RegistryError, facts_of, is_unregistered
 from raygenre.system.storage import Storage
-from raygenre.tracking.server import Server
+from raygenre.tracking.server import Server, is_missing
 
-HISTORY = "champions_before"  # tag of the registered model
-REPLACED = "replaced_by"  # tag of a version that was champion
-BACK_WHEN, BACK_BY = "rolled_back_when", "rolled_back_by"  # tags of one that lost its place to the champion before it
-MOST_REMEMBERED = 50  # versions in that tag
+HISTORY = "champions_before"  # tag of the registered model: version numbers, oldest first
+REPLACED = "replaced_by"  # tag of a former champion
+BACK_WHEN, BACK_BY = "rolled_back_when", "rolled_back_by"  # tags of a champion that a rollback replaced
+MAX_HISTORY = 50  # version numbers in HISTORY
 
 
-def champion(storage: Storage) -> tuple[int, VersionFacts | None] | None:
-    """Return the champion's version and evidence, if there is a champion; a version registered by hand has none."""
+class Champion(NamedTuple):
+    """The version with the alias.
+
+    Attributes:
+        facts: None for a version registered by hand.
+    """
+
+    version: int
+    facts: VersionFacts | None
+
+
+class Incumbent(NamedTuple):
+    """The version that a candidate has to beat.
+
+    Attributes:
+        facts: None for a version registered by hand.
+        has_alias: whether it is the champion; False for the champion before a deleted one.
+    """
+
+    version: int
+    facts: VersionFacts | None
+    has_alias: bool
+
+
+def find(storage: Storage) -> Champion | None:
+    """Return the champion, or None if no version has the alias."""
+    return champion_of(Server(storage).client)
+
+
+def champion_of(client: MlflowClient) -> Champion | None:
+    """Return the champion of the client's registry, or None if no version has the alias."""
     try:
-        found = Server(storage).client.get_model_version_by_alias(MODEL, CHAMPION)
+        version = client.get_model_version_by_alias(MODEL, CHAMPION)
     except MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+        if is_unregistered(error):
             return None
         raise
-    return int(found.version), versions.facts_of(found)
+    return Champion(int(version.version), facts_of(version))
 
 
-def incumbent(storage: Storage) -> tuple[int, VersionFacts | None] | None:
-    """Return the champion; where its version was deleted, and the alias with it, the last one before that is there."""
-    if found := champion(storage):
-        return found
-    client = Server(storage).client
+def incumbent_of(client: MlflowClient) -> Incumbent | None:
+    """Return the champion or, if its version was deleted, the last former champion that still exists."""
+    if champion := champion_of(client):
+        return Incumbent(*champion, has_alias=True)
     for version in reversed(_history(client)):
-        if _is_there(client, version):
-            return int(version), versions.facts_of(client.get_model_version(MODEL, version))
+        if _exists(client, version):
+            return Incumbent(int(version), facts_of(client.get_model_version(MODEL, version)), has_alias=False)
     return None
 
 
 def promote(storage: Storage, version: int) -> None:
-    """Give a version the alias `champion`, whatever is known of it."""
+    """Make a version the champion without applying the rule."""
     client = Server(storage).client
-    with promotion_lock.held(client) as still:
-        incumbent = champion(storage)
-        crown(client, version, incumbent[0] if incumbent else None, still=still)
+    with promotion_lock.hold(client) as still_held:
+        champion = champion_of(client)
+        move(client, version, champion.version if champion else None, still_held=still_held)
 
 
-def crown(client: MlflowClient, version: int, incumbent: int | None, *, still: promotion_lock.Still) -> None:
-    """Move the alias `champion` from the incumbent, which the model's tag remembers; the caller holds the lock.
+def move(client: MlflowClient, version: int, incumbent: int | None, *, still_held: promotion_lock.StillHeld) -> None:
+    """Move the alias to a version and add the incumbent to the history. The caller holds the lock.
 
     Raises:
-        LockLostError: somebody else has the lock by now; nothing was moved.
+        LockLostError: another process has taken the lock; the alias was not moved.
     """
     if incumbent and incumbent != version:
-        before = [*_history(client), str(incumbent)]
-        client.set_registered_model_tag(MODEL, HISTORY, " ".join(before[-MOST_REMEMBERED:]))
-    promotion_lock.check(still)
+        history = [*_history(client), str(incumbent)]
+        client.set_registered_model_tag(MODEL, HISTORY, " ".join(history[-MAX_HISTORY:]))
+    promotion_lock.ensure_held(still_held)
     client.set_registered_model_alias(MODEL, CHAMPION, str(version))
-    _succeed(client, str(incumbent or version), str(version))
+    _tag_replaced(client, str(incumbent or version), str(version))
 
 
 def rollback(storage: Storage) -> tuple[int, int]:
-    """Give the alias `champion` back to the version that had it before; return the one that loses and that gets it.
+    """Give the alias back to the previous champion; return the replaced version and the restored one.
 
     Raises:
-        RegistryError: there is no champion, or there was none before whose version is still there.
-        LockLostError: somebody else changed the champion meanwhile.
+        RegistryError: there is no champion, or no former champion that still exists.
+        LockLostError: another process changed the champion in the meantime.
     """
-    nobody = RegistryError(f"there is no champion in {storage.server}")
+    no_champion = RegistryError(f"there is no champion in {storage.server}; make one with `raygenre promote VERSION`")
     if not storage.has_runs:
-        raise nobody
+        raise no_champion
     client = Server(storage).client
-    with promotion_lock.held(client) as still:
-        incumbent = champion(storage)
-        if incumbent is None:
-            raise nobody
-        now, before = str(incumbent[0]), _history(client)
-        # Itself is there after a promotion that ended before the alias was moved.
-        while before and (before[-1] == now or not _is_there(client, before[-1])):
-            before.pop()
-        if not before:
-            raise RegistryError(f"version {now} is the first champion that there is; there is none to go back to")
-        promotion_lock.check(still)
-        # The alias first: a failure in between leaves a tag that the next promotion mends.
-        client.set_registered_model_alias(MODEL, CHAMPION, before[-1])
-        client.set_registered_model_tag(MODEL, HISTORY, " ".join(before[:-1]))
-        _succeed(client, now, before[-1])
-        # A server with users does not say who asks: as with a promotion, whoever runs this, by name and machine.
-        client.set_model_version_tag(MODEL, now, BACK_WHEN, datetime.now(UTC).isoformat(timespec="seconds"))
-        client.set_model_version_tag(MODEL, now, BACK_BY, promotion_lock.person())
-    return int(now), int(before[-1])
+    with promotion_lock.hold(client) as still_held:
+        champion = champion_of(client)
+        if champion is None:
+            raise no_champion
+        current, history = str(champion.version), _history(client)
+        # A promotion that stopped before it moved the alias leaves the current champion in its own history.
+        while history and (history[-1] == current or not _exists(client, history[-1])):
+            history.pop()
+        if not history:
+            raise RegistryError(
+                f"version {current} has no previous champion to roll back to; name one with `raygenre promote VERSION`"
+            )
+        *older, previous = history
+        promotion_lock.ensure_held(still_held)
+        # Alias before tag: if the second call fails, the next promotion repairs the tag.
+        client.set_registered_model_alias(MODEL, CHAMPION, previous)
+        client.set_registered_model_tag(MODEL, HISTORY, " ".join(older))
+        _tag_replaced(client, current, previous)
+        # MLflow's clients cannot read their own user name from the server, so the local user is recorded.
+        client.set_model_version_tag(MODEL, current, BACK_WHEN, datetime.now(UTC).isoformat(timespec="seconds"))
+        client.set_model_version_tag(MODEL, current, BACK_BY, promotion_lock.local_user())
+    return int(current), int(previous)
 
 
 def champions_before(storage: Storage) -> list[int]:
-    """Return the versions that were champion before, the last one last."""
+    """Return the former champions' version numbers, oldest first."""
     return [int(version) for version in _history(Server(storage).client)] if storage.has_runs else []
 
 
-def _succeed(client: MlflowClient, old: str, new: str) -> None:
-    """Leave a word with the version that was champion, whose other tags still say that it was promoted."""
+def _tag_replaced(client: MlflowClient, old: str, new: str) -> None:
+    """Tag the former champion as replaced, since its other tags still say that it was promoted."""
     if old != new:
         client.set_model_version_tag(MODEL, old, REPLACED, new)
-    # Emptied, not deleted: who may edit a model on a server with users may not delete anything of it.
-    noted = client.get_model_version(MODEL, new).tags
+    # Set to "" because on a server with users, permission to edit a model does not include deleting its tags.
+    tags = client.get_model_version(MODEL, new).tags
     for tag in (REPLACED, BACK_WHEN, BACK_BY):
-        if noted.get(tag):
+        if tags.get(tag):
             client.set_model_version_tag(MODEL, new, tag, "")
 
 
-def _is_there(client: MlflowClient, version: str) -> bool:
+def _exists(client: MlflowClient, version: str) -> bool:
     try:
         return bool(client.get_model_version(MODEL, version))
     except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+        if is_missing(error):
             return False
         raise
 
@@ -126,6 +158,6 @@ def _history(client: MlflowClient) -> list[str]:
     try:
         return str(client.get_registered_model(MODEL).tags.get(HISTORY, "")).split()
     except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+        if is_missing(error):
             return []
         raise

@@ -1,24 +1,48 @@
-"""The rule of the champion: which version replaces it, and why, as a person reads it."""
+"""The rule that decides which version is the champion, with its thresholds and its wording.
 
+The first rule that applies decides:
+
+1. The version is already the champion: it stays champion.
+2. Promotion was forbidden (`force=False`): it is not promoted.
+3. There is no champion: it is promoted.
+4. The registry has no record of how one of the two was trained and tested: it is not promoted.
+5. One was trained on synthetic tracks and the other on real ones: the one trained on real tracks is champion.
+6. Both are compared on the version's test tracks, without those that the champion was trained on. The version is
+   promoted if at least `MIN_TRACKS` are left and the one-sided exact McNemar test gives p < `MAX_P_VALUE`. If they
+   cannot be compared, it is not promoted.
+
+`force=True` promotes the version where rules 4 to 6 would not.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from raygenre.evaluation.paired_test import LEAST_TRACKS, SIGNIFICANT, PairedTest, contingency_table, difference_text
+from raygenre.evaluation.paired_test import PairedTest, contingency_table, difference_text
 from raygenre.evaluation.version_facts import VersionFacts
+from raygenre.registry.champion import Incumbent
+from raygenre.registry.versions import RegistryError
+
+MIN_TRACKS = 50
+"""Tracks that a comparison needs; on fewer, hardly any two classifiers differ significantly."""
+
+MAX_P_VALUE = 0.05
+"""The candidate replaces the champion only if the p-value is below this."""
 
 
 @dataclass(frozen=True)
 class PromotionDecision:
-    """Whether a version may become the champion, and why.
+    """Whether a version becomes the champion, and why.
 
     Attributes:
-        incumbent: the champion's version that it was decided against; None if there was none.
-        comparison: the two on the same tracks, if they were compared.
-        forced: it is as somebody wanted it, and not as the evidence has it.
-        unsaid: why the search's run does not say so; empty if it does.
+        reason: why, as a clause that follows "version N is the champion:" or "version N is not the champion:".
+        incumbent: version number of the champion that the version was compared with; None if there was none.
+        comparison: paired test of the two, if they were compared.
+        forced: whether the user overrode the rule.
+        note_error: why the decision could not be recorded in the run of the version's search; empty if it was.
     """
 
     promote: bool
@@ -29,43 +53,94 @@ class PromotionDecision:
     note_error: str = ""
 
 
-def by_kind(candidate: VersionFacts, champion: VersionFacts, incumbent: int) -> PromotionDecision | None:
-    """Decide where one of the two knows synthetic tracks alone; None if the two are to be compared."""
+def decide(
+    version: int,
+    facts: VersionFacts | None,
+    incumbent: Incumbent | None,
+    compare: Callable[[int], PairedTest],
+    *,
+    force: bool | None = None,
+) -> PromotionDecision:
+    """Apply the rule to a registered version.
+
+    Args:
+        facts: what the registry has recorded about the version; None for a version registered by hand.
+        incumbent: the champion; if its version was deleted, the champion before it.
+        compare: runs the paired test with a version, the incumbent; called only if rule 6 applies. It raises
+            RegistryError, ValueError or OSError if the two cannot be compared; any other exception is passed on.
+        force: True promotes the version in any case, False in none.
+    """
+    if incumbent and incumbent.version == version:
+        reason = "it is already the champion" if incumbent.has_alias else "it succeeds a champion that was deleted"
+        return PromotionDecision(True, reason, version)
+    if force is False:
+        return PromotionDecision(False, "promotion was disabled", incumbent.version if incumbent else None, forced=True)
+    if incumbent is None:
+        return PromotionDecision(True, "there was no champion")
+    decision = _decide_against(facts, incumbent, compare)
+    if force and not decision.promote:
+        reason = f"forced, although {decision.reason}"
+        return PromotionDecision(True, reason, incumbent.version, decision.comparison, forced=True)
+    return decision
+
+
+def decide_by_training_data(
+    candidate: VersionFacts, champion: VersionFacts, incumbent: int
+) -> PromotionDecision | None:
+    """Apply rule 5; return None if both were trained on the same kind of tracks."""
     if champion.synthetic and not candidate.synthetic:
         return PromotionDecision(True, f"the champion, version {incumbent}, was trained on synthetic tracks", incumbent)
     if candidate.synthetic and not champion.synthetic:
-        return PromotionDecision(
-            False, f"it was trained on synthetic tracks, the champion, version {incumbent}, on real ones", incumbent
-        )
+        reason = f"it was trained on synthetic tracks and the champion, version {incumbent}, on real ones"
+        return PromotionDecision(False, reason, incumbent)
     return None
 
 
-def by_comparison(comparison: PairedTest, incumbent: int) -> PromotionDecision:
-    """Decide by the answers of both to the same tracks: the candidate must be better beyond chance."""
-    found = comparison
+def decide_by_paired_test(test: PairedTest, incumbent: int) -> PromotionDecision:
+    """Apply rule 6 to the result of the comparison."""
+    if test.tracks < MIN_TRACKS:
+        reason = f"only {test.tracks} tracks are left that neither was trained on, and at least {MIN_TRACKS} are needed"
+        return PromotionDecision(False, reason, incumbent, test)
     counts = (
-        f"of {found.tracks} tracks that neither was trained on {found.candidate} are right with it alone and "
-        f"{found.incumbent} with the champion alone, version {incumbent}"
+        f"of {test.tracks} tracks that neither was trained on, {test.only_candidate} are classified correctly only by "
+        f"this version and {test.only_incumbent} only by the champion, version {incumbent} (p = {test.p_value:.2g})"
     )
-    if found.tracks < LEAST_TRACKS:
-        few = f"only {found.tracks} tracks are left that neither was trained on, and {LEAST_TRACKS} are needed"
-        return PromotionDecision(False, few, incumbent, found)
-    if found.p_value < SIGNIFICANT:
-        return PromotionDecision(True, f"it is better: {counts} (p = {found.p_value:.2g})", incumbent, found)
-    outcome = "it is not better" if found.difference <= 0 else "it may be better by chance"
-    return PromotionDecision(False, f"{outcome}: {counts} (p = {found.p_value:.2g})", incumbent, found)
+    if test.p_value < MAX_P_VALUE:
+        return PromotionDecision(True, f"it is better: {counts}", incumbent, test)
+    outcome = "it is not better" if test.difference <= 0 else "it may be better only by chance"
+    return PromotionDecision(False, f"{outcome}: {counts}", incumbent, test)
 
 
 def decision_text(decision: PromotionDecision, version: int) -> Group:
-    """Return what was decided, with the two classifiers' answers to the same tracks if they were compared."""
+    """Return the decision for the terminal, with the table of the paired test if there was one."""
     head = f"Model raygenre version {version} {'is' if decision.promote else 'is not'} the champion: {decision.reason}"
     parts: list[Text | Table] = [Text(head, style="bold")]
-    if decision.comparison and decision.comparison.tracks >= LEAST_TRACKS:
+    if decision.comparison and decision.comparison.tracks >= MIN_TRACKS:
         names = (f"version {version}", f"version {decision.incumbent}")
         parts += [contingency_table(decision.comparison, *names), Text(difference_text(decision.comparison, *names))]
-        parts.append(Text(f"p = {decision.comparison.p_value:.2g}; a champion is replaced below {SIGNIFICANT}"))
+        p_value = f"p = {decision.comparison.p_value:.2g}; the champion is replaced only if p < {MAX_P_VALUE}"
+        parts.append(Text(p_value))
     if decision.note_error:
-        parts.append(Text(f"The version's tags say so; the run of its search does not: {decision.note_error}"))
+        note = "The decision is recorded with the version, but could not be recorded in the run of its search: "
+        parts.append(Text(note + decision.note_error))
     if not decision.promote:
-        parts.append(Text(f"`raygenre promote {version} --force` makes it the champion all the same"))
+        parts.append(Text(f"To make it the champion anyway, run `raygenre promote {version} --force`"))
     return Group(*parts)
+
+
+def _decide_against(
+    facts: VersionFacts | None, incumbent: Incumbent, compare: Callable[[int], PairedTest]
+) -> PromotionDecision:
+    """Apply rules 4 to 6."""
+    champion = f"the champion, version {incumbent.version}"
+    if facts is None or incumbent.facts is None:
+        which = "this version" if facts is None else champion
+        reason = f"the registry has no record of how {which} was trained and tested"
+        return PromotionDecision(False, reason, incumbent.version)
+    if decision := decide_by_training_data(facts, incumbent.facts, incumbent.version):
+        return decision
+    try:
+        test = compare(incumbent.version)
+    except (RegistryError, ValueError, OSError) as error:
+        return PromotionDecision(False, f"it cannot be compared with {champion}: {error}", incumbent.version)
+    return decide_by_paired_test(test, incumbent.version)

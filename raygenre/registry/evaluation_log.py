@@ -1,4 +1,4 @@
-"""What an evaluation leaves in MLflow: numbers, figures and the report, with the model that it is about."""
+"""Logs an evaluation to MLflow: metrics, figures and the HTML report, in the run that trained the model."""
 
 import tempfile
 import time
@@ -7,96 +7,104 @@ from pathlib import Path
 
 from mlflow.entities import Metric
 
-from raygenre.evaluation import html_report, model_card, plots, tables
+from raygenre.evaluation import plots, tables
 from raygenre.evaluation.evaluate import EvaluationReport
+from raygenre.evaluation.html_report import REPORT_FILE
+from raygenre.evaluation.model_card import markdown_card
 from raygenre.registry.versions import Fetched
 from raygenre.system.storage import Storage
 from raygenre.tracking.server import Server, TrackingError, no_retries
 
-NUMBERS = "evaluation.json"
-_LONGEST = 5000  # characters of a version's description, which PostgreSQL holds MLflow to
+JSON_FILE = "evaluation.json"
+_MAX_DESCRIPTION = 5000  # characters of a version's description in MLflow on PostgreSQL
 
 
-def log_evaluation(storage: Storage, fetched: Fetched, appraisal: EvaluationReport, page: str) -> str:
-    """Log an appraisal and its page, and return the run.
+def log_evaluation(storage: Storage, fetched: Fetched, report: EvaluationReport, page: str) -> str:
+    """Log an evaluation and its HTML page, and return the run's id.
 
-    An evaluation on the model's own test tracks goes into the run that made the model; any other gets a run of its
-    own, whose tags name the model and the data.
+    An evaluation on the model's own test tracks is logged to the run that trained the model. Any other is logged to a
+    new run, whose tags name the model and the data.
 
     Raises:
-        TrackingError, OSError: MLflow is away, or refuses.
+        TrackingError, OSError: MLflow is unreachable, or rejects the request.
     """
     server = Server(storage)
     with no_retries():
-        own = appraisal.own_test and bool(fetched.run_id)
-        run_id = fetched.run_id if own else _new_run(server, fetched, appraisal)
+        own = report.own_test and bool(fetched.run_id)
+        run_id = fetched.run_id if own else _new_run(server, fetched, report)
         try:
-            _log(server, run_id, appraisal, "" if own else page)
+            _log(server, run_id, report, "" if own else page)
         except BaseException:
             if not own:
-                with suppress(TrackingError, OSError):  # away for this too: the run says RUNNING then
+                with suppress(TrackingError, OSError):  # the run stays RUNNING if this request fails too
                     server.client.set_terminated(run_id, "FAILED")
             raise
         if own:
-            attach_report(storage, fetched, page)
+            _attach_report(server, fetched, page)
         else:
             server.client.set_terminated(run_id, "FINISHED")
     return run_id
 
 
 def attach_report(storage: Storage, fetched: Fetched, page: str) -> None:
-    """Put the report into the run that made a registered version and beside the version's files, and the card, with a
-    link to it, into the version's description.
+    """Add the HTML report to a registered version.
+
+    The report becomes an artifact of the run that trained the version and of its logged model. The version's
+    description becomes the model card with a link to the report.
 
     Raises:
-        TrackingError, OSError: MLflow is away, or refuses.
+        TrackingError, OSError: MLflow is unreachable, or rejects the request.
     """
-    client = Server(storage).client
+    _attach_report(Server(storage), fetched, page)
+
+
+def _attach_report(server: Server, fetched: Fetched, page: str) -> None:
+    client = server.client
     name, version = fetched.name.split("/")
     source = client.get_model_version(name, version).source
     run = client.get_run(fetched.run_id)
-    text = model_card.card(fetched.classifier, name=fetched.name, evidence=fetched.evidence)
+    description = markdown_card(fetched.classifier, name=fetched.name, facts=fetched.facts)
     with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / html_report.NAME
+        path = Path(scratch) / REPORT_FILE
         path.write_text(page, encoding="utf-8")
         client.log_artifact(fetched.run_id, str(path))
-        # A version does not name its logged model, which a run may have two of: one from before its driver died.
+        # A version does not name its logged model. After a crash and a resume, a run has two of them.
         for output in run.outputs.model_outputs if run.outputs else []:
             if client.get_logged_model(output.model_id).artifact_location == source:
                 client.log_model_artifact(output.model_id, str(path))
                 link = f"#/experiments/{run.info.experiment_id}/models/{output.model_id}/artifacts"
-                text = f"[Evaluation: {html_report.NAME} among the artifacts]({link})\n\n{text}"
-    if len(text) > _LONGEST:  # a card of many genres
-        text = f"{text[: _LONGEST - 100]} …\n\n{html_report.NAME} has the rest."
-    client.update_model_version(name, version, description=text)
+                description = f"[Evaluation: {REPORT_FILE} among the artifacts]({link})\n\n{description}"
+    if len(description) > _MAX_DESCRIPTION:  # the card of a model with many genres
+        description = f"{description[: _MAX_DESCRIPTION - 100]} …\n\nSee {REPORT_FILE} for the rest."
+    client.update_model_version(name, version, description=description)
 
 
-def _log(server: Server, run_id: str, appraisal: EvaluationReport, page: str) -> None:
-    """Log numbers, figures and, if there is one, the page."""
+def _log(server: Server, run_id: str, report: EvaluationReport, page: str) -> None:
+    """Log metrics, figures and, unless it is empty, the page."""
     now = int(time.time() * 1000)
-    metrics = [Metric(name, value, now, 0) for name, value in appraisal.numbers().items()]
+    metrics = [Metric(name, value, now, 0) for name, value in report.mlflow_metrics().items()]
     server.client.log_batch(run_id, metrics=metrics)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        plots.confusion_figure(appraisal.evaluation).savefig(folder / "confusion.png")
-        plots.reliability_figure(appraisal.evaluation).savefig(folder / "reliability.png")
-        (folder / "confusion.csv").write_text(tables.confusion_csv(appraisal.evaluation), encoding="utf-8")
-        (folder / NUMBERS).write_text(tables.appraisal_json(appraisal), encoding="utf-8")
+        plots.confusion_figure(report.evaluation).savefig(folder / "confusion.png")
+        plots.reliability_figure(report.evaluation).savefig(folder / "reliability.png")
+        (folder / "confusion.csv").write_text(tables.confusion_csv(report.evaluation), encoding="utf-8")
+        (folder / JSON_FILE).write_text(tables.report_json(report), encoding="utf-8")
         if page:
-            (folder / html_report.NAME).write_text(page, encoding="utf-8")
+            (folder / REPORT_FILE).write_text(page, encoding="utf-8")
         server.client.log_artifacts(run_id, scratch)
 
 
-def _new_run(server: Server, fetched: Fetched, appraisal: EvaluationReport) -> str:
+def _new_run(server: Server, fetched: Fetched, report: EvaluationReport) -> str:
     tags = {
         "role": "evaluation",
         "model": fetched.name,
         "model_run": fetched.run_id,
         "sha256": fetched.classifier.sha256,
-        "data": appraisal.source,
-        "data_digest": appraisal.digest,
-        "side": appraisal.side,
-        "tracks": str(appraisal.evaluation.tracks),
+        "data": report.source,
+        "data_digest": report.digest,
+        "side": report.side,
+        "tracks": str(report.evaluation.tracks),
     }
     run = server.client.create_run(server.experiment_id, run_name=f"evaluation of {fetched.name}", tags=tags)
     return str(run.info.run_id)

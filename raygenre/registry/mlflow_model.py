@@ -1,4 +1,4 @@
-"""A Classifier folder as an MLflow model: the folder itself, and the pyfunc over it for MLflow users."""
+"""Saves a Classifier folder as an MLflow model: the folder as an artifact, and a pyfunc that loads it."""
 
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -16,7 +16,7 @@ _REQUIREMENTS = ("av", "mlflow", "numpy", "pandas", "pillow", "safetensors", "so
 
 
 def save_pyfunc(folder: Path, target: Path) -> None:
-    """Write the Classifier folder and the pyfunc over it as an MLflow model."""
+    """Write an MLflow model to `target`: the Classifier folder, the pyfunc, and a copy of this package's code."""
     outputs: list[ColSpec | TensorSpec] = [ColSpec(DataType.string, "genre"), ColSpec(DataType.double, "confidence")]
     outputs += [ColSpec(DataType.boolean, "uncertain")]
     outputs += [ColSpec(DataType.double, name) for name in Classifier.load(folder).genres]
@@ -32,7 +32,7 @@ def save_pyfunc(folder: Path, target: Path) -> None:
 
 
 def _example() -> pd.DataFrame:
-    """The input example that is stored with a model: a picture of a click."""
+    """Return the input example stored with a model: the spectrogram of a click, as a PNG."""
     samples = torch.zeros(audio.SAMPLE_RATE * 30)
     samples[len(samples) // 2] = 1
     return pd.DataFrame({"file": [spectrogram.write_png(spectrogram.levels(samples).numpy())]})

@@ -1,8 +1,9 @@
-"""Candidates and the champion: who may have the alias, decided with evidence that is kept.
+"""Promotion: apply the rule in `decision` to a registered version, move the alias, and record why.
 
-A decision is made against one champion, which takes seconds, and carried out under a lock only if that one is still the
-champion; else it is made again. So of two searches that promote at once one wins, and the other was judged against it.
-What decided stands in the tags of the version and of its search's run, the numbers among the run's metrics too.
+The comparison with the champion takes seconds and runs without the lock. The decision is carried out under the lock
+only if the champion is still the same; otherwise it is made again. If two searches promote at the same time, one wins
+and the other is compared with the winner. The decision is recorded in tags of the version and of its search's run, and
+its numbers as metrics of that run too.
 """
 
 import time
@@ -17,19 +18,19 @@ from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from raygenre.data.dataset import Dataset
-from raygenre.evaluation import head_to_head
+from raygenre.evaluation.head_to_head import compare_with_champion
+from raygenre.evaluation.paired_test import PairedTest
 from raygenre.evaluation.version_facts import VersionFacts
 from raygenre.model.classifier import Classifier
-from raygenre.registry import champion as alias
-from raygenre.registry import promotion_lock
-from raygenre.registry import versions as registry
-from raygenre.registry.decision import PromotionDecision, by_comparison, by_kind
+from raygenre.registry import champion, promotion_lock, versions
+from raygenre.registry.champion import Incumbent
+from raygenre.registry.decision import PromotionDecision, decide
 from raygenre.registry.versions import MODEL, RegistryError
 from raygenre.system.storage import Storage
-from raygenre.tracking.server import Server, TrackingUnreachableError, is_unreachable, meaning, reason
+from raygenre.tracking.server import Server, TrackingUnreachableError, is_missing, is_unreachable, meaning, reason
 
-WORDS = ("promoted", "promotion_reason", "promotion_forced", "promotion_by", "promotion_when", "compared_with")
-NUMBERS = (
+TEXT_TAGS = ("promoted", "promotion_reason", "promotion_forced", "promotion_by", "promotion_when", "compared_with")
+NUMBER_TAGS = (
     "compared_tracks",
     "compared_both_right",
     "compared_only_this_right",
@@ -40,159 +41,130 @@ NUMBERS = (
     "compared_difference_low",
     "compared_difference_high",
 )
-"""Tags of a version and of its search's run, of which the numbers are metrics there too."""
+"""Tags of a version and of its search's run; the numbers are also metrics of the run."""
 
 Data = Callable[[], Dataset]
-"""Loads the candidate's data set; raises ValueError or OSError if it cannot, with what to do."""
+"""Loads the candidate's data set; raises ValueError or OSError with the remedy if it cannot."""
 
 
 def promote_if_better(
     storage: Storage,
     version: int,
     candidate: Classifier,
-    evidence: VersionFacts | None,
+    facts: VersionFacts | None,
     *,
     data: Data,
     force: bool | None = None,
 ) -> PromotionDecision:
-    """Decide whether a registered version becomes the champion, make it so, and write down why.
+    """Decide whether a registered version becomes the champion, move the alias if so, and record the decision.
 
     Args:
         data: called only if the two have to be compared.
-        force: True and False make and keep it from being the champion, whatever the evidence says.
+        force: True makes the version the champion in any case, False in none.
 
     Raises:
-        MlflowException, TrackingUnreachableError: the registry does not answer.
+        MlflowException, TrackingUnreachableError: the registry is unreachable.
+        LockLostError: another process keeps the lock on a server.
     """
     client = Server(storage).client
-    while True:  # as often as somebody else was faster
-        incumbent = alias.incumbent(storage)
-        decision = _decide(storage, version, candidate, evidence, incumbent=incumbent, data=data, force=force)
-        with promotion_lock.held(client) as still:
-            if _number(alias.incumbent(storage)) != _number(incumbent):
+
+    def compare(incumbent: int) -> PairedTest:
+        return _compare(storage, candidate, incumbent, data)
+
+    while True:  # until the champion does not change between decision and lock
+        incumbent = champion.incumbent_of(client)
+        decision = decide(version, facts, incumbent, compare, force=force)
+        with promotion_lock.hold(client) as still_held:
+            current = champion.incumbent_of(client)
+            if _version(current) != _version(incumbent):
                 continue
-            if decision.incumbent == version and alias.champion(storage):
+            if current and current.has_alias and decision.incumbent == version:
                 return decision
-            # First: a champion without its evidence would be judged no more.
-            decision = replace(decision, note_error=_note(client, version, decision))
+            # Before the alias moves: later candidates could not be compared with a champion without these tags.
+            decision = replace(decision, note_error=_record(client, version, decision))
             if decision.promote:
                 try:
-                    alias.crown(client, version, _number(incumbent), still=still)
+                    champion.move(client, version, _version(incumbent), still_held=still_held)
                 except promotion_lock.LockLostError:
                     continue
             return decision
 
 
-def _decide(
-    storage: Storage,
-    version: int,
-    candidate: Classifier,
-    evidence: VersionFacts | None,
-    *,
-    incumbent: tuple[int, VersionFacts | None] | None,
-    data: Data,
-    force: bool | None,
-) -> PromotionDecision:
-    if incumbent and incumbent[0] == version:
-        kept = alias.champion(storage) is not None
-        return PromotionDecision(
-            True, "it is the champion already" if kept else "the champion after it was deleted", version
-        )
-    if force is False:
-        return PromotionDecision(False, "it was not to be promoted", _number(incumbent), forced=True)
-    if incumbent is None:
-        return PromotionDecision(True, "there was no champion")
-    found = _by_evidence(storage, candidate, evidence, incumbent, data)
-    if force and not found.promote:
-        return PromotionDecision(
-            True, f"forced, although {found.reason}", found.incumbent, found.comparison, forced=True
-        )
-    return found
+def _compare(storage: Storage, candidate: Classifier, incumbent: int, data: Data) -> PairedTest:
+    """Run the paired test with a registered version.
 
-
-def _by_evidence(
-    storage: Storage,
-    candidate: Classifier,
-    evidence: VersionFacts | None,
-    incumbent: tuple[int, VersionFacts | None],
-    data: Data,
-) -> PromotionDecision:
-    number, champion = incumbent
-    if evidence is None or champion is None:
-        which = "this version" if evidence is None else f"the champion, version {number}"
-        return PromotionDecision(False, f"nothing is known of how {which} was trained and tested", number)
-    if decision := by_kind(evidence, champion, number):
-        return decision
+    Raises:
+        RegistryError, ValueError, OSError: the two cannot be compared.
+        TrackingUnreachableError: the registry is unreachable, so nothing is decided.
+    """
     try:
-        other = registry.fetch(storage, f"models:/{MODEL}/{number}").classifier
+        classifier = versions.fetch(storage, f"models:/{MODEL}/{incumbent}").classifier
     except RegistryError as error:
-        if is_unreachable(error.__cause__ or error):  # no verdict on anybody
-            raise TrackingUnreachableError(f"{error}; the version is registered, and can be promoted later") from error
-        return PromotionDecision(False, f"the champion, version {number}, cannot be compared with: {error}", number)
-    try:
-        comparison = head_to_head.compare_with_champion(candidate, other, data, name=f"the champion, version {number}")
-    except (ValueError, OSError) as error:
-        return PromotionDecision(False, f"it cannot be compared with the champion, version {number}: {error}", number)
-    return by_comparison(comparison, number)
+        if is_unreachable(error.__cause__ or error):
+            raise TrackingUnreachableError(
+                f"{error}; the version is registered and can be promoted later with `raygenre promote VERSION`"
+            ) from error
+        raise
+    return compare_with_champion(candidate, classifier, data, name=f"the champion, version {incumbent}")
 
 
-def _number(incumbent: tuple[int, VersionFacts | None] | None) -> int | None:
-    return incumbent[0] if incumbent else None
+def _version(incumbent: Incumbent | None) -> int | None:
+    return incumbent.version if incumbent else None
 
 
-def _note(client: MlflowClient, version: int, decision: PromotionDecision) -> str:
-    """Write down what was decided; return why the search's run would not have it, empty if it has."""
-    words = (
+def _record(client: MlflowClient, version: int, decision: PromotionDecision) -> str:
+    """Record the decision in tags; return why the search's run could not be tagged, or "" if it was."""
+    texts = (
         str(decision.promote).lower(),
         decision.reason,
         str(decision.forced).lower(),
-        promotion_lock.person(),
+        promotion_lock.local_user(),
         datetime.now(UTC).isoformat(timespec="seconds"),
         str(decision.incumbent or "nobody"),
     )
     numbers: dict[str, float] = {}
-    if found := decision.comparison:
-        counts = (found.tracks, found.both, found.candidate, found.incumbent, found.neither)
-        numbers = dict(zip(NUMBERS, (*counts, found.p_value, found.difference, *found.interval), strict=True))
-    tags = dict(zip(WORDS, words, strict=True)) | {name: f"{value:.6g}" for name, value in numbers.items()}
-    earlier = {*WORDS, *NUMBERS} - tags.keys()  # of a decision before this one
-    noted = client.get_model_version(MODEL, str(version))
+    if test := decision.comparison:
+        counts = (test.tracks, test.both, test.only_candidate, test.only_incumbent, test.neither)
+        numbers = dict(zip(NUMBER_TAGS, (*counts, test.p_value, test.difference, *test.interval), strict=True))
+    tags = dict(zip(TEXT_TAGS, texts, strict=True)) | {name: f"{value:.6g}" for name, value in numbers.items()}
+    outdated = {*TEXT_TAGS, *NUMBER_TAGS} - tags.keys()  # left by an earlier decision
+    registered = client.get_model_version(MODEL, str(version))
     for tag, text in tags.items():
-        client.set_model_version_tag(MODEL, noted.version, tag, text)
-    for tag in earlier & noted.tags.keys():  # emptied, not deleted: who may edit may not delete
-        client.set_model_version_tag(MODEL, noted.version, tag, "")
+        client.set_model_version_tag(MODEL, registered.version, tag, text)
+    for tag in outdated & registered.tags.keys():  # emptied, since permission to edit does not include deleting
+        client.set_model_version_tag(MODEL, registered.version, tag, "")
     try:
-        if search := _search(client, noted):
-            _note_in_search(client, search, {**tags, "model_version": str(version)}, numbers, decision.incumbent or 0)
+        if search := _search_run(client, registered):
+            _record_in_search(client, search, {**tags, "model_version": str(version)}, numbers, decision.incumbent or 0)
     except MlflowException as error:
-        # Who may change the champion need not be one who may write into every search's run, which repeats the tags.
+        # A user who may edit the model need not have permission to edit the search's run, which repeats the tags.
         if meaning(error) == "unreachable":
             raise
         return reason(error)
     return ""
 
 
-def _note_in_search(
+def _record_in_search(
     client: MlflowClient, search: Run, tags: Mapping[str, str], numbers: Mapping[str, float], incumbent: int
 ) -> None:
-    # A metric's step is the champion's version: a later decision is against a later champion.
+    # The champion's version is the metrics' step, since every later decision is about a later champion.
     now = int(time.time() * 1000)
     client.log_batch(
         search.info.run_id,
         metrics=[Metric(name, value, now, incumbent) for name, value in numbers.items()],
         tags=[RunTag(tag, text) for tag, text in tags.items()],
     )
-    for tag in ({*WORDS, *NUMBERS} - tags.keys()) & search.data.tags.keys():  # of a decision before this one
+    for tag in ({*TEXT_TAGS, *NUMBER_TAGS} - tags.keys()) & search.data.tags.keys():  # left by an earlier decision
         client.delete_tag(search.info.run_id, tag)
 
 
-def _search(client: MlflowClient, version: ModelVersion) -> Run | None:
-    """The run of the search that a version came from, if MLflow has it still."""
+def _search_run(client: MlflowClient, version: ModelVersion) -> Run | None:
+    """Return the run of the search that a version came from, or None if it was deleted."""
     try:
         parent = client.get_run(version.run_id).data.tags.get(MLFLOW_PARENT_RUN_ID) if version.run_id else None
         run = client.get_run(parent) if parent else None
     except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+        if is_missing(error):
             return None
         raise
     return run if run and run.info.lifecycle_stage == LifecycleStage.ACTIVE else None

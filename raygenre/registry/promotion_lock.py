@@ -1,11 +1,13 @@
-"""One champion's change at a time.
+"""A lock that lets one process at a time change the champion.
 
-For an SQLite database the lock is a file's beside it, which goes with its process however that ends: nobody else holds
-it meanwhile, on this machine or on others that share the folder. MLflow's own calls compare nothing before they set it,
-but a server makes a registered model of a name once: so there the lock is a registered model without versions that is
-there for as long as somebody holds it. One whose owner has not given it back for a minute is taken away, if the server
-lets this user do so; an owner that was only slow sees that with `check` right before it moves the alias. What remains
-is an owner that stops for a minute between that look and its very next call.
+With an SQLite database it is a file lock on a file next to the database. The operating system releases it when the
+process ends, and it also works between machines that share the folder.
+
+With an MLflow server it is a registered model without versions, named `LOCK_MODEL`, that exists while the lock is held:
+MLflow has no compare-and-set, but creates a registered model of a given name only once. A lock older than
+`MAX_HELD_SECONDS` is deleted by the next process, if the server permits this user to do so. A holder that was only slow
+notices this in `ensure_held`, which is called directly before the alias is moved. One gap remains: a holder that is
+suspended for longer than that between this check and its next request.
 """
 
 import fcntl
@@ -22,50 +24,60 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from raygenre.errors import RaygenreError
+from raygenre.tracking.server import is_missing
 
-LOCK = "raygenre-promotion-lock"
-DEAD = 60.0  # s that a lock on a server may be held
-_OWNER, _WHO = "owner", "held_by"
-_GONE = "RESOURCE_DOES_NOT_EXIST"
+LOCK_MODEL = "raygenre-promotion-lock"
+MAX_HELD_SECONDS = 60.0  # after which another process may delete the lock on a server
+_OWNER, _HELD_BY = "owner", "held_by"  # tags
 
 
 class LockLostError(RaygenreError, RuntimeError):
-    """Somebody else took the lock, or holds one that cannot be taken away; the message says what to do."""
+    """Another process took the lock, or holds one that this user may not delete."""
 
 
-Still = Callable[[], bool]
-"""Whether the lock is still ours."""
+StillHeld = Callable[[], bool]
+"""Whether this process still holds the lock."""
 
 
-def check(still: Still) -> None:
-    """See whether the lock is still ours.
+def ensure_held(still_held: StillHeld) -> None:
+    """Check that this process still holds the lock.
 
     Raises:
-        LockLostError: it is another's.
+        LockLostError: another process has it.
     """
-    if not still():
-        raise LockLostError("the champion was changed by somebody else meanwhile; say it again if it is still wanted")
+    if not still_held():
+        raise LockLostError(
+            "someone else changed the champion in the meantime; run the command again to apply your change"
+        )
 
 
-def person() -> str:
-    """Whoever runs this process, by name and machine."""
+def local_user() -> str:
+    """Return the user and host of this process as `user@host`."""
     try:
         name = getpass.getuser()
-    except (OSError, KeyError):  # a container's user without a name
+    except (OSError, KeyError):  # in a container, the user may have no name
         name = str(os.getuid())
     return f"{name}@{os.uname().nodename}"
 
 
 @contextmanager
-def held(client: MlflowClient, *, dead: float = DEAD) -> Iterator[Still]:
-    """Wait until nobody else changes the champion, and keep others waiting."""
+def hold(client: MlflowClient, *, max_held: float = MAX_HELD_SECONDS) -> Iterator[StillHeld]:
+    """Wait for the lock and hold it for the duration of the context.
+
+    Args:
+        max_held: seconds after which another process's lock on a server is deleted.
+
+    Raises:
+        LockLostError: the lock on the server has expired, and this user may not delete it.
+    """
     uri = client.tracking_uri
-    with _file(Path(uri.removeprefix("sqlite:///"))) if uri.startswith("sqlite:///") else _model(client, dead) as still:
-        yield still
+    database = Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+    with _hold_file(database) if database else _hold_model(client, max_held) as still_held:
+        yield still_held
 
 
 @contextmanager
-def _file(database: Path) -> Iterator[Still]:
+def _hold_file(database: Path) -> Iterator[StillHeld]:
     lock = os.open(database.with_name(f"{database.name}.promotion"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -75,61 +87,66 @@ def _file(database: Path) -> Iterator[Still]:
 
 
 @contextmanager
-def _model(client: MlflowClient, dead: float) -> Iterator[Still]:
-    ours = uuid.uuid4().hex
+def _hold_model(client: MlflowClient, max_held: float) -> Iterator[StillHeld]:
+    owner = uuid.uuid4().hex
     try:
-        _wait(client, ours, dead)
-        yield lambda: _owner(client) == ours
+        _acquire(client, owner, max_held)
+        yield lambda: _owner(client) == owner
     finally:
-        with suppress(MlflowException):  # away: the next one takes it away in a minute
-            _take_away(client, ours)
+        with suppress(MlflowException):  # if MLflow is unreachable, the lock expires
+            _delete(client, owner)
 
 
-def _wait(client: MlflowClient, ours: str, dead: float) -> None:
-    seen, since = "", time.monotonic()
-    while not _made(client, ours):
-        owner = _owner(client)
-        if owner != seen:  # by our own clock: the server's may be another
-            seen, since = owner, time.monotonic()
-        elif owner and time.monotonic() - since > dead:
+def _acquire(client: MlflowClient, owner: str, max_held: float) -> None:
+    last_holder, since = "", time.monotonic()
+    while not _create(client, owner):
+        holder = _owner(client)
+        if holder != last_holder:  # timed here, since the server's clock may differ from this machine's
+            last_holder, since = holder, time.monotonic()
+        elif holder and time.monotonic() - since > max_held:
             try:
-                _take_away(client, owner)
+                _delete(client, holder)
             except MlflowException as error:
                 if error.error_code != "PERMISSION_DENIED":
                     raise
                 raise LockLostError(
-                    f"the registered model {LOCK} is the lock of somebody who has not given it back; whoever made it "
-                    "(its tag held_by) or an administrator may delete it"
+                    f"the lock on the champion has expired, but this user may not delete it; ask the user in the tag "
+                    f"{_HELD_BY} of the registered model {LOCK_MODEL}, or an administrator, to delete that model"
                 ) from error
         time.sleep(random.uniform(0.05, 0.25))
 
 
-def _made(client: MlflowClient, ours: str) -> bool:
-    about = "Held while the champion of raygenre changes, which takes a moment."
+def _create(client: MlflowClient, owner: str) -> bool:
+    """Create the model; return False if another process has it."""
+    description = "Lock of raygenre, held for a moment while the champion changes."
     try:
-        client.create_registered_model(LOCK, tags={_OWNER: ours, _WHO: person()}, description=about)
+        client.create_registered_model(
+            LOCK_MODEL, tags={_OWNER: owner, _HELD_BY: local_user()}, description=description
+        )
     except MlflowException as error:
-        if error.error_code not in ("RESOURCE_ALREADY_EXISTS", _GONE):  # gone: given back as MLflow was about to refuse
+        # Missing: it was deleted while MLflow was answering that it already exists.
+        if error.error_code != "RESOURCE_ALREADY_EXISTS" and not is_missing(error):
             raise
-        return _owner(client) == ours  # an answer was lost, and MLflow's client asked again
+        return _owner(client) == owner  # true if the response was lost and MLflow's client sent the request again
     return True
 
 
 def _owner(client: MlflowClient) -> str:
-    """Who holds it; empty if nobody does."""
+    """Return the holder's random id, or "" if the lock is free."""
     try:
-        return str(client.get_registered_model(LOCK).tags.get(_OWNER, ""))
+        return str(client.get_registered_model(LOCK_MODEL).tags.get(_OWNER, ""))
     except MlflowException as error:
-        if error.error_code == _GONE:
+        if is_missing(error):
             return ""
         raise
 
 
-def _take_away(client: MlflowClient, owner: str) -> None:
+def _delete(client: MlflowClient, owner: str) -> None:
+    """Delete the lock if it is still this owner's."""
     if _owner(client) != owner:
         return
     try:
-        client.delete_registered_model(LOCK)
+        client.delete_registered_model(LOCK_MODEL)
     except MlflowException as error:
-        if error.error_code != _GONE:
+        if not is_missing(error):
             raise

@@ -1,10 +1,10 @@
-"""A registered model as MLflow users load it: `mlflow.pyfunc.load_model("models:/raygenre@champion")`.
+"""The pyfunc flavor of a registered model: `mlflow.pyfunc.load_model("models:/raygenre@champion")`.
 
-MLflow stores this file with the model and runs it when the model is loaded. raygenre's own commands and endpoint do
-not: they read the classifier's files beside it, and run no code from a registry.
+MLflow stores this file with the model and executes it when the model is loaded. raygenre's own commands and endpoint
+read only the classifier's files next to it and execute no code from a registry.
 
-Input: a table with a column `file`, the bytes of one dataset-style PNG or audio file a row. Output: a table with the
-columns `genre`, `confidence`, `uncertain` and a probability for each genre.
+Input: a DataFrame with the column `file`, in each row the bytes of one audio file or of one PNG as in the dataset.
+Output: a DataFrame with the columns `genre`, `confidence` and `uncertain`, and one column for each genre's probability.
 """
 
 from pathlib import Path
@@ -16,11 +16,11 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from raygenre.model.classifier import Classifier
 from raygenre.spectrogram.song import read
 
-_ANSWER = ("genre", "confidence", "uncertain")
+_COLUMNS = ("genre", "confidence", "uncertain")
 
 
 class GenreModel(PythonModel):
-    """The classifier behind MLflow's interface."""
+    """A classifier with MLflow's Python model interface."""
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the classifier stored with the model."""
@@ -32,14 +32,14 @@ class GenreModel(PythonModel):
         """Classify the files in the column `file`.
 
         Raises:
-            ValueError: a file is neither a dataset-style PNG nor audio that can be used.
+            ValueError: a file is neither usable audio nor a PNG as in the dataset.
         """
         rows = []
         for data in model_input["file"]:
             prediction = self.classifier.predict(read(bytes(data)))
-            answer = {name: getattr(prediction, name) for name in _ANSWER}
-            rows.append({**answer, **prediction.probabilities})
-        return pd.DataFrame(rows, columns=[*_ANSWER, *self.classifier.genres])
+            row = {name: getattr(prediction, name) for name in _COLUMNS}
+            rows.append({**row, **prediction.probabilities})
+        return pd.DataFrame(rows, columns=[*_COLUMNS, *self.classifier.genres])
 
 
 mlflow.models.set_model(GenreModel())

@@ -44,7 +44,7 @@ class RunSummary:
         values: the last value of each metric.
         curves: (step, value) by step, of each metric that was logged at two steps or more.
         model: URI of the registered version that came from the run; empty if there is none.
-        evidence: what the registry has recorded of that version.
+        facts: what the registry has recorded about that version.
     """
 
     name: str
@@ -53,7 +53,7 @@ class RunSummary:
     values: Mapping[str, float]
     curves: Mapping[str, Curve]
     model: str = ""
-    evidence: VersionFacts | None = None
+    facts: VersionFacts | None = None
 
 
 def find_run(storage: Storage, source: str, *, search_tags: Collection[str]) -> RunSummary:

@@ -1,1 +1,1 @@
-"""The search: Ray Tune runs the trials, Optuna chooses their settings, the study is the ledger."""
+"""Hyperparameter search: Ray Tune runs trials, Optuna proposes them, the study records them."""

@@ -1,10 +1,10 @@
-"""Samples to 128 × 333 levels, exactly as GTZAN's images were made, and levels to PNG and back."""
+"""Spectrograms as in GTZAN: samples to 128 × 333 levels, and levels to PNG images and back."""
 
 from raygenre.spectrogram.image import (
     HEIGHT,
     PNG_SIGNATURE,
     WIDTH,
-    PictureError,
+    ImageError,
     from_image,
     read_png,
     to_image,
@@ -19,7 +19,7 @@ __all__ = [
     "PNG_SIGNATURE",
     "RECIPE",
     "WIDTH",
-    "PictureError",
+    "ImageError",
     "from_image",
     "levels",
     "read_png",

@@ -1,4 +1,4 @@
-"""A file as the network sees it: a dataset-style picture, or any audio in windows of 30 s."""
+"""Read a file as the network's input: a spectrogram image, or audio in windows of 30 s."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ from raygenre import audio, spectrogram
 
 @dataclass(frozen=True)
 class Song:
-    """What the network sees of a file.
+    """The network's input for one file.
 
     Attributes:
-        levels: uint8 (W, 128, 333), one spectrogram a window; windows without any sound are left out.
-        times: start and end of each window in s; empty for a picture, which tells no time.
-        numbers: place of each among all windows of the song, those left out too; empty for a picture.
+        levels: uint8 (W, 128, 333), the spectrogram of each window that is not silent.
+        times: start and end of each of these windows in s; empty for an image, which has no times.
+        numbers: index of each among all windows of the song, silent ones included; empty for an image.
     """
 
     levels: NDArray[np.uint8]
@@ -34,79 +34,85 @@ def read(
     longest_seconds: float = audio.LONGEST_SECONDS,
     progress: Callable[[Literal["decode", "levels"]], object] = lambda stage: None,
 ) -> Song:
-    """Read a dataset-style PNG or an audio file, told apart by content, as the network sees it.
+    """Read a spectrogram image (PNG) or an audio file. The content decides which it is, not the name.
 
     Args:
-        longest_seconds: s of sound after which an audio file is refused.
-        progress: called often, with what is done next; what it raises ends the reading, as `audio.decode` says.
+        source: path or bytes of the file.
+        longest_seconds: maximum duration of audio in s.
+        progress: called often with the stage that follows. An exception that it raises stops reading and propagates,
+            as `audio.decode` describes.
 
     Raises:
-        ValueError: the file is neither, or damaged, or shorter than 3 s, or silent; the message says what it is.
+        AudioError: the file is neither audio nor an image, or is damaged, too long, shorter than 3 s, or silent.
+        ImageError: the file is a PNG, but damaged or not a spectrogram.
         OSError: the file cannot be opened.
     """
-    if _begins(source).startswith(spectrogram.PNG_SIGNATURE):
-        return _heard(spectrogram.read_png(source)[None], ())
-    samples = audio.decode(source, longest_seconds=longest_seconds, tick=lambda: progress("decode"))
-    return hear(samples, progress=lambda: progress("levels"))
+    if _signature(source) == spectrogram.PNG_SIGNATURE:
+        return _without_silence(spectrogram.read_png(source)[None], ())
+    samples = audio.decode(source, longest_seconds=longest_seconds, on_packet=lambda: progress("decode"))
+    return from_samples(samples, progress=lambda: progress("levels"))
 
 
-def hear(samples: NDArray[np.float32], *, progress: Callable[[], object] = lambda: None) -> Song:
-    """Return what the network sees of a song's samples, float32 (N,) at 22 050 Hz.
+def from_samples(samples: NDArray[np.float32], *, progress: Callable[[], object] = lambda: None) -> Song:
+    """Return the network's input for a song given as samples.
 
     Args:
-        progress: called before each window; what it raises ends the hearing.
+        samples: float32 (N,) at 22 050 Hz.
+        progress: called before each window. An exception that it raises propagates.
 
     Raises:
-        ValueError: the song is shorter than 3 s, or silent.
+        AudioError: the song is shorter than 3 s, or silent.
     """
     windows = audio.windows(samples)
     levels = []
     for window in windows:
         progress()
         levels.append(spectrogram.levels(torch.from_numpy(window.samples)).numpy())
-    return _heard(np.stack(levels), tuple((window.start, window.end) for window in windows))
+    return _without_silence(np.stack(levels), tuple((window.start, window.end) for window in windows))
 
 
-def _heard(levels: NDArray[np.uint8], times: tuple[tuple[float, float], ...]) -> Song:
-    """The windows that sound: of silence a network says something, too, but nothing that it has learned."""
-    sounding = levels.reshape(len(levels), -1).max(axis=1) > 0
-    if not sounding.any():
-        raise ValueError(audio.SILENT)
+def _without_silence(levels: NDArray[np.uint8], times: tuple[tuple[float, float], ...]) -> Song:
+    """Drop silent windows: the network would classify them too, but no genre can be heard in them."""
+    audible = levels.reshape(len(levels), -1).max(axis=1) > 0
+    if not audible.any():
+        raise audio.AudioError(audio.SILENT_MESSAGE)
     numbers = range(len(times))
-    return Song(levels[sounding], tuple(compress(times, sounding)), tuple(compress(numbers, sounding)))
+    return Song(levels[audible], tuple(compress(times, audible)), tuple(compress(numbers, audible)))
 
 
-def _begins(source: Path | bytes) -> bytes:
-    """The first bytes of a file, of which a long one has more than memory should hold."""
+def _signature(source: Path | bytes) -> bytes:
+    """Return as many first bytes of a file as a PNG's signature has, without reading the whole file."""
     if isinstance(source, bytes):
         return source[: len(spectrogram.PNG_SIGNATURE)]
     with source.open("rb") as file:
         return file.read(len(spectrogram.PNG_SIGNATURE))
 
 
-def levels(song: Path, *, under_frame: bool = False) -> NDArray[np.uint8]:
-    """Return the levels uint8 (128, 333) that stand for a whole audio file: of one longer than 31 s the middle 30 s.
+def middle_levels(path: Path, *, under_frame: bool = False) -> NDArray[np.uint8]:
+    """Return the levels, uint8 (128, 333), that represent an audio file: those of its middle 30 s, if longer than 31 s.
 
     Args:
-        under_frame: 335 columns instead, as `spectrogram.levels` has it.
+        under_frame: return 335 columns, as `spectrogram.levels` describes.
 
     Raises:
-        ValueError: the file is damaged, too short, no audio, or silent where it is to be drawn.
+        AudioError: the file is not audio, is damaged, too long, shorter than 3 s, or silent in these 30 s.
         OSError: the file cannot be opened.
     """
-    window = audio.middle_window(audio.decode(song))
-    found = spectrogram.levels(torch.from_numpy(window.samples), under_frame=under_frame).numpy()
-    if not found.any():
-        raise ValueError(
-            audio.SILENT if window.start == 0 else "the song is silent in its middle 30 s, which are drawn"
+    window = audio.middle_window(audio.decode(path))
+    levels = spectrogram.levels(torch.from_numpy(window.samples), under_frame=under_frame).numpy()
+    if not levels.any():
+        raise audio.AudioError(
+            audio.SILENT_MESSAGE
+            if window.start == 0
+            else "the song is silent in its middle 30 s, the only part that is used; cut the silence out"
         )
-    return found
+    return levels
 
 
-def render(song: Path) -> bytes:
-    """Return the PNG file of a song, exactly as the dataset drew its own.
+def render(path: Path) -> bytes:
+    """Return the PNG of a song's spectrogram, exactly as the dataset's images were made.
 
     Raises:
-        ValueError, OSError: as `levels`.
+        AudioError, OSError: as for `middle_levels`.
     """
-    return spectrogram.write_png(levels(song, under_frame=True))
+    return spectrogram.write_png(middle_levels(path, under_frame=True))

@@ -1,0 +1,1 @@
+"""Storage locations, atomic writes, worker processes, and facts about machine and code."""

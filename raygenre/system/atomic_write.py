@@ -1,22 +1,65 @@
-"""Write a file whole or not at all."""
+"""Atomic writes of files and folders.
 
-import os
+Readers see the old version or the complete new one, never a part of it. Each function writes under a temporary name in
+the target's folder and renames the result. The data is not flushed to disk: a caller whose files must survive a power
+failure calls `os.fsync` before the rename.
+"""
+
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 UNFINISHED = ".unfinished-"
-"""How the names of files begin that are still being written, or were when their process was killed."""
+"""Prefix of temporary names; a killed process can leave such a file or folder behind."""
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file under a temporary, hidden name beside its own, and rename it: nobody sees half of it.
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write `data` to a file.
 
     Raises:
-        OSError: it cannot be written; what was there before still is.
+        OSError: the file cannot be written; the previous version, if any, is unchanged.
     """
-    unfinished = path.with_name(f"{UNFINISHED}{os.getpid()}")
-    try:
+    with atomic_file(path) as unfinished:
         unfinished.write_bytes(data)
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary path to write to; on leaving the context it replaces `path`, after an exception it is deleted.
+
+    Raises:
+        OSError: the file cannot be renamed.
+    """
+    unfinished = _temporary_name(path)
+    try:
+        yield unfinished
         unfinished.replace(path)
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield a new temporary folder to fill; on leaving the context it becomes `path`, which must not exist by then.
+
+    After an exception the folder is deleted.
+
+    Raises:
+        OSError: the folder cannot be created or renamed.
+    """
+    unfinished = _temporary_name(path)
+    unfinished.mkdir()
+    try:
+        yield unfinished
+        unfinished.rename(path)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+
+
+def _temporary_name(path: Path) -> Path:
+    """A name that no other process or thread uses."""
+    return path.with_name(f"{UNFINISHED}{secrets.token_hex(8)}")

@@ -1,4 +1,4 @@
-"""Where a result comes from: the version of the code, and of the libraries that numbers depend on."""
+"""The code that produced a result: its Git commit and the versions of libraries."""
 
 import shutil
 import subprocess
@@ -10,7 +10,7 @@ from pathlib import Path
 LIBRARIES = ("raygenre", "torch", "numpy", "ray", "optuna", "mlflow", "safetensors", "av", "soxr", "pillow")
 
 CODE = "code"
-"""The tag of a run that names the commit of the code that trained it."""
+"""Tag of a run: the commit of the code that trained it."""
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,8 @@ class Commit:
 
     Attributes:
         sha: of the commit.
-        branch: that it is on; empty for none.
-        changed: whether files that Git knows differ from it, or new ones lie beside them.
+        branch: the checked-out branch; empty for a detached HEAD.
+        changed: whether there are uncommitted changes or untracked files.
     """
 
     sha: str
@@ -29,9 +29,9 @@ class Commit:
 
 
 def commit(folder: Path | None = None) -> Commit | None:
-    """Return the commit that a folder's files are of, by default this package's; None if Git does not know them."""
+    """Return the commit that is checked out in a folder, by default this package's; None if Git does not track it."""
     folder = folder or Path(__file__).parent
-    # A folder inside somebody's repository is of that repository only if its files are kept there.
+    # A package installed inside another repository (such as in its .venv) is not tracked there.
     if not _git(folder, "ls-files", "."):
         return None
     sha = _git(folder, "rev-parse", "HEAD")
@@ -43,35 +43,38 @@ def commit(folder: Path | None = None) -> Commit | None:
 
 
 @cache
-def stamp() -> dict[str, str]:
-    """Return what a training's values may depend on of the code, as tags of its run; found once a process."""
-    known = versions()
-    found = {f"version.{name}": known[name] for name in ("raygenre", "torch", "numpy") if name in known}
+def version_tags() -> dict[str, str]:
+    """Return tags for a training run: the code and library versions that its values may depend on.
+
+    Cached, since every trial of a process has the same tags.
+    """
+    installed = versions()
+    tags = {f"version.{name}": installed[name] for name in ("raygenre", "torch", "numpy") if name in installed}
     if code := commit():
-        found[CODE] = code.sha + (" and changes" if code.changed else "")
-    return found
+        tags[CODE] = code.sha + (" and changes" if code.changed else "")
+    return tags
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of the libraries that are installed."""
-    found = {}
+    """Return the versions of the installed libraries among `LIBRARIES`."""
+    installed = {}
     for name in LIBRARIES:
         try:
-            found[name] = version(name)
+            installed[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    """What Git says, or nothing if there is no Git, no repository or no answer."""
+    """Return the output of a Git command; an empty string if there is no Git or no repository, or the command fails."""
     command = shutil.which("git")
     if command is None:
         return ""
     try:
-        answer = subprocess.run(
+        completed = subprocess.run(
             [command, "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10, check=True
         )
     except (OSError, subprocess.SubprocessError):
         return ""
-    return answer.stdout.strip()
+    return completed.stdout.strip()

@@ -1,10 +1,11 @@
-"""Where a study is kept: a folder that all nodes see, or a URL of a store that pyarrow knows (s3://, gs://, hdfs://).
+"""Where studies are stored: a folder, or a URL of an object store or HDFS.
 
-What is kept at a URL has a working copy on the driver's machine, which counts for nothing: it is made anew from the
-store whenever a driver takes the study up, and whatever must not be lost is in the store when a call returns.
+On a cluster, all nodes must have access to the folder. URLs are those that pyarrow supports (s3://, gs://, abfs://,
+hdfs://). A study at a URL has a disposable working copy on the driver's machine. It is rebuilt from the store whenever
+a driver opens the study, and data that must not be lost is in the store when a call returns.
 
-An endpoint and a region go into the URL (`s3://BUCKET/PATH?endpoint_override=http://HOST:PORT`); keys never do: they
-come from where the store's own tools look for them, such as `AWS_ACCESS_KEY_ID`.
+Endpoint and region are part of the URL (`s3://BUCKET/PATH?endpoint_override=http://HOST:PORT`). Credentials are not:
+they come from the usual sources of the store's own tools, such as `AWS_ACCESS_KEY_ID`.
 """
 
 import functools
@@ -17,20 +18,20 @@ from pathlib import Path
 from typing import Any
 
 from raygenre.errors import RaygenreError
-from raygenre.system.atomic_write import write_whole
+from raygenre.system.atomic_write import write_atomically
 
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+)://(?P<path>[^?]*)(?P<query>\?.*)?")
 _OBJECTS = ("s3", "gcs", "abfs")
-"""Stores, as pyarrow calls them, in which an object appears whole under its name and needs no folder."""
+"""pyarrow's names of object stores: writes are atomic there, and no folders need to be created."""
 
 
 class LocationError(RaygenreError, ValueError):
-    """A URL at which nothing can be kept; the message says why."""
+    """A URL cannot be used as storage."""
 
 
 @dataclass(frozen=True)
 class Location:
-    """A folder or a URL, as text; folders as absolute paths."""
+    """A folder, as an absolute path, or a URL."""
 
     text: str
 
@@ -38,14 +39,14 @@ class Location:
         return self.text
 
     def __truediv__(self, name: str) -> "Location":
-        """What lies below."""
+        """Return a location below this one."""
         if not (url := _URL.fullmatch(self.text)):
             return Location(str(Path(self.text) / name))
         return Location(f"{url['scheme']}://{url['path'].rstrip('/')}/{name}{url['query'] or ''}")
 
     @property
-    def remote(self) -> bool:
-        """Whether it is a URL."""
+    def is_remote(self) -> bool:
+        """Whether this is a URL."""
         return is_url(self.text)
 
     @property
@@ -55,52 +56,53 @@ class Location:
 
     @property
     def folder(self) -> Path:
-        """The folder; of a URL, that of its working copy on this machine."""
+        """The folder itself; for a URL, the folder of its working copy on this machine."""
         if not (url := _URL.fullmatch(self.text)):
             return Path(self.text)
         query = f"-{hashlib.sha256(url['query'].encode()).hexdigest()[:8]}" if url["query"] else ""
         caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         return caches / "raygenre" / f"{url['scheme']}{query}" / url["path"].strip("/")
 
-    def check(self) -> None:
-        """See that a store can be reached under the URL; of a folder nothing is asked.
+    def check_access(self) -> None:
+        """Check that the store of a URL is reachable; for a folder, do nothing.
 
         Raises:
-            LocationError: pyarrow knows no such store, or the URL holds keys.
-            OSError: it does not answer, or has no such bucket.
+            LocationError: the URL is malformed, contains credentials or has an unsupported scheme, or its bucket is
+                missing or inaccessible.
+            OSError: the store does not respond.
         """
         if url := _URL.fullmatch(self.text):
             if "@" in url["path"] or ".." in url["path"].split("/") or not url["path"].strip("/"):
                 raise LocationError(
-                    "a storage's URL is SCHEME://BUCKET/PATH; keys do not belong into it, they are found where the "
-                    "store's own tools look for them, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+                    "invalid storage URL: expected SCHEME://BUCKET/PATH without credentials; set those where the "
+                    "store's own tools read them, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
                 )
             store, path = _store(self.text)
             bucket = path.partition("/")[0]
             if store.type_name in _OBJECTS and not store.get_file_info(bucket).type:
                 raise LocationError(
-                    f"there is no bucket {bucket} for {self.text}, or it may not be seen with these keys"
+                    f"the bucket {bucket} of {self.text} does not exist, or these credentials have no access to it"
                 )
 
     def names(self) -> list[str]:
-        """The names of files and folders that lie there, sorted; none if it is not there at all."""
-        if not self.remote:
+        """Return the sorted names of files and folders; an empty list if the location does not exist."""
+        if not self.is_remote:
             return sorted(path.name for path in self.folder.glob("*"))
         return sorted(info.base_name for info in self._entries())
 
     def files(self) -> list[str]:
-        """The names of the files alone."""
-        if not self.remote:
+        """Return the sorted names of files only."""
+        if not self.is_remote:
             return sorted(path.name for path in self.folder.glob("*") if path.is_file())
         return sorted(info.base_name for info in self._entries() if info.is_file)
 
     def read(self, name: str) -> bytes:
-        """Return a file.
+        """Return the content of a file.
 
         Raises:
-            FileNotFoundError: there is none.
+            FileNotFoundError: the file does not exist.
         """
-        if not self.remote:
+        if not self.is_remote:
             return (self.folder / name).read_bytes()
         store, path = _store(self.text)
         with store.open_input_stream(f"{path}/{name}") as file:
@@ -108,15 +110,15 @@ class Location:
         return data
 
     def write(self, name: str, data: bytes) -> None:
-        """Write a file, whole or not at all; a name may have folders.
+        """Write a file atomically; `name` may contain folders, which are created.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the file cannot be written.
         """
-        if not self.remote:
+        if not self.is_remote:
             target = self.folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(target, data)
+            write_atomically(target, data)
             return
         store, path = _store(self.text)
         target_path = unfinished = f"{path}/{name}"
@@ -129,9 +131,9 @@ class Location:
             store.move(unfinished, target_path)
 
     def remove(self) -> None:
-        """Take away all that lies there, if anything does."""
+        """Delete the location with everything below it, if it exists."""
         shutil.rmtree(self.folder, ignore_errors=True)
-        if self.remote and self.names():
+        if self.is_remote and self.names():
             store, path = _store(self.text)
             store.delete_dir(path)
 
@@ -139,23 +141,23 @@ class Location:
         from pyarrow.fs import FileSelector
 
         store, path = _store(self.text)
-        found: list[Any] = store.get_file_info(FileSelector(path, allow_not_found=True))
-        return found
+        entries: list[Any] = store.get_file_info(FileSelector(path, allow_not_found=True))
+        return entries
 
 
 def is_url(text: str) -> bool:
-    """Whether a storage is a URL, and no path."""
+    """Whether a storage is a URL rather than a path."""
     return _URL.fullmatch(text) is not None
 
 
 @functools.cache
 def _store(url: str) -> tuple[Any, str]:
-    """pyarrow's file system for a URL, and the path in it."""
+    """Return pyarrow's file system for a URL, and the path within it."""
     from pyarrow.fs import FileSystem
 
     try:
         return FileSystem.from_uri(url)  # type: ignore[no-any-return]
     except (ValueError, NotImplementedError) as error:
         raise LocationError(
-            f"nothing can be kept at {url}: {error}; known are s3://, gs://, abfs:// and hdfs://"
+            f"unsupported storage URL {url}: {error}; supported are s3://, gs://, abfs:// and hdfs://"
         ) from error

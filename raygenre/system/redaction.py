@@ -1,12 +1,12 @@
-"""What must not be shown: passwords in addresses."""
+"""Removes passwords from text before it is printed, logged or stored."""
 
 import re
 
-# A slash ends a host, unless a password without its escape holds it; what follows a port is a path.
+# A slash ends the host, unless it belongs to a password that was not percent-encoded. After a port, a path follows.
 _CREDENTIALS = re.compile(r"(://)(?:[^\s/:]*:(?!\d+/)\S*|[^\s/]*)@")
 _IN_QUERY = re.compile(r"([?&](?:password|passwd|token)=)[^&\s'\"]+", re.IGNORECASE)
 
 
 def masked(text: str) -> str:
-    """Return a text with `***` for user names and passwords in the addresses that it holds."""
+    """Return the text with `***` in place of the credentials in any URLs that it contains."""
     return _IN_QUERY.sub(r"\1***", _CREDENTIALS.sub(r"\1***@", text))

@@ -1,8 +1,8 @@
-"""Where everything is kept: one folder, found by one rule in every command.
+"""The storage: the folder that holds all data, located by the same rule in every command.
 
-The rule is option, then environment (`RAYGENRE_STORAGE`, `MLFLOW_TRACKING_URI`), then default (`./results`, and the
-SQLite database in it). Studies may be kept at a URL instead, see `raygenre.system.location`; there has to be a tracking
-server then, and the folder holds what can be made anew.
+The rule is option, then environment (`RAYGENRE_STORAGE`, `MLFLOW_TRACKING_URI`), then default (`./results`, and an
+SQLite database in it). The storage may also be a URL, see `raygenre.system.location`: then studies are kept at that
+URL, an MLflow tracking server is required, and the local folder only holds caches and working copies.
 """
 
 import os
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
+from raygenre.errors import RaygenreError
 from raygenre.system.location import Location, is_url
 from raygenre.system.redaction import masked
 
@@ -17,14 +18,18 @@ DEFAULT_FOLDER = Path("results")
 _SERVERS = ("http", "databricks")
 
 
+class StorageError(RaygenreError, ValueError):
+    """The storage cannot be used as configured."""
+
+
 @dataclass(frozen=True)
 class Storage:
-    """The folders of one storage, all under `root`, an absolute path.
+    """The folders of a storage, all under `root`, an absolute path.
 
     Attributes:
         root: the storage folder.
-        tracking_uri: the MLflow tracking server, or the SQLite database in the folder; it may hold a password.
-        url: where studies are kept if not in the folder.
+        tracking_uri: the MLflow tracking server, or the SQLite database in the folder; it may contain a password.
+        url: where studies are kept, if not in the folder.
     """
 
     root: Path
@@ -32,44 +37,44 @@ class Storage:
     url: str = ""
 
     def __str__(self) -> str:
-        """As it is named with --storage."""
+        """The value to pass to --storage."""
         return self.url or str(self.root)
 
     @property
     def cache(self) -> Path:
-        """Decoded data sets."""
+        """The folder of decoded data sets."""
         return self.root / "cache"
 
     @property
     def studies(self) -> Location:
-        """A folder a study: Optuna's journal, the split, the training states."""
+        """The folder of studies; each has a subfolder with Optuna's journal, the split and checkpoints."""
         return Location(str(self)) / "studies"
 
     @property
     def server(self) -> str:
-        """`tracking_uri` as it may be shown."""
+        """`tracking_uri` without credentials, for display."""
         return masked(self.tracking_uri)
 
     @property
     def has_runs(self) -> bool:
-        """False where the tracking database is a file that is not there; MLflow would make it to look into it."""
+        """False if the tracking database is a file that does not exist, which MLflow would create on access."""
         uri = self.tracking_uri
         return not uri.startswith("sqlite:///") or Path(uri.removeprefix("sqlite:///")).exists()
 
     @property
     def artifact_uri(self) -> str | None:
-        """Where MLflow keeps artifacts when it writes to a database itself; a server decides on its own."""
+        """Where MLflow stores artifacts if it writes to a database itself; None if a server decides."""
         return None if self.tracking_uri.startswith(_SERVERS) else (self.root / "artifacts").as_uri()
 
 
 def resolve(folder: str | os.PathLike[str] | None = None, tracking_uri: str | None = None) -> Storage:
-    """Apply the rule; nothing is created.
+    """Return the storage that the module's rule gives; creates nothing.
 
     Args:
-        folder: or a URL.
+        folder: a path or a URL.
 
     Raises:
-        ValueError: the storage path is there and is not a folder, or a URL comes without a tracking server.
+        StorageError: the path exists and is not a folder, or a URL is given without a tracking server.
     """
     text = os.fspath(folder or os.environ.get("RAYGENRE_STORAGE") or DEFAULT_FOLDER)
     if text.startswith("file://"):
@@ -77,12 +82,12 @@ def resolve(folder: str | os.PathLike[str] | None = None, tracking_uri: str | No
     uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
     if is_url(text):
         if not uri or not uri.startswith(_SERVERS):
-            raise ValueError(
-                f"the storage {masked(text)} is a URL, which has no place for MLflow's database; name a server "
+            raise StorageError(
+                f"the storage {masked(text)} is a URL, which cannot hold MLflow's database; set a tracking server "
                 "with --tracking-uri or MLFLOW_TRACKING_URI"
             )
         return Storage(Location(text).folder, uri, text)
     root = Path(text).expanduser().resolve()
     if root.exists() and not root.is_dir():
-        raise ValueError(f"the storage {root} is not a folder; name another with --storage or RAYGENRE_STORAGE")
+        raise StorageError(f"the storage {root} is not a folder; set another with --storage or RAYGENRE_STORAGE")
     return Storage(root, uri or f"sqlite:///{root / 'mlflow.db'}")

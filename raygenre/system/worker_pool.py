@@ -1,11 +1,12 @@
-"""Apply a function to many items in worker processes, and outlive those that crash.
+"""A pool of worker processes that survives crashes of its workers.
 
-Decoders are C code that a damaged file may crash, and such a crash takes its process with it. So each worker has one
-item at a time: when it dies, that item is known, and another worker takes the next. At most one item a worker is on
-its way, and results are handed on as they come and not kept: memory stays flat however many items there are.
+It applies a function to many items. Decoders are C code, and a damaged file may crash the process that decodes it.
+Therefore each worker has a pipe of its own and one item at a time: if a worker dies, the pool reports its item as
+failed and starts another worker. At most one item per worker is in progress and results are passed on immediately, so
+memory use does not depend on the number of items.
 
-Workers are spawned, not forked: a script that asks for more than one job must be guarded by
-`if __name__ == "__main__"`.
+Workers are spawned, not forked: the main code of a script that uses more than one job must be under
+`if __name__ == "__main__":`.
 """
 
 import os
@@ -24,39 +25,43 @@ from raygenre.errors import RaygenreError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_FEW = 16  # songs that one process has done before others have imported what they need, which takes some seconds
+_FEW_SONGS = 16  # one process finishes these in the few seconds that workers need for their imports
 
 
 class WorkerDiedError(RaygenreError, RuntimeError):
-    """The process that worked on an item ended without an answer; the message says how."""
+    """A worker process died while it processed an item; the message gives its signal or exit status."""
+
+
+class WorkerStartError(RaygenreError, RuntimeError):
+    """A worker process died before it was ready."""
 
 
 def cores() -> int:
-    """How many processes can compute at the same time."""
+    """Return the number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def suitable_jobs(songs: int) -> int:
-    """How many processes have done a number of songs soonest: for a few this one alone, else one a core."""
-    return 1 if songs <= _FEW else cores()
+    """Return the number of jobs that finishes soonest: 1 for a few songs, else one per core."""
+    return 1 if songs <= _FEW_SONGS else cores()
 
 
 def unordered(
     function: Callable[[Item], Result], items: Iterable[Item], *, jobs: int
 ) -> Generator[tuple[Item, Result | Exception], None, None]:
-    """Yield each item with the function's result, or with the exception that it raised, as they are done.
+    """Yield each item with the function's result or the exception that it raised, in order of completion.
 
-    Closing the iterator (`contextlib.closing`) ends the workers at once, whatever they are doing, and so does an
-    exception that is raised while it waits, such as KeyboardInterrupt.
+    Closing the iterator (`contextlib.closing`) kills the workers immediately, and so does an exception that is raised
+    while it waits, such as KeyboardInterrupt.
 
     Args:
-        function: of a module, or a `functools.partial` of such a function. In a worker it has one torch thread.
-        items: taken one by one, as workers become free.
-        jobs: worker processes. With 1 there are none: all is done in this process, which a crash would end.
+        function: a module-level function, or a `functools.partial` of one. In a worker, torch uses one thread.
+        items: consumed one by one, as workers become free.
+        jobs: number of worker processes. With 1, this process does the work itself, and a crash ends it.
 
     Raises:
         ValueError: `jobs` is not positive.
-        RuntimeError: worker processes do not start.
+        WorkerStartError: a worker process does not start.
     """
     if jobs < 1:
         raise ValueError(f"jobs must be at least 1, not {jobs}")
@@ -64,34 +69,35 @@ def unordered(
         for item in items:
             yield item, _attempt(function, item)
         return
-    pickled = pickle.dumps(function)  # not left to multiprocessing, to which torch has taught to share tensors as files
-    to_come = iter(items)
+    # Pickled here rather than by multiprocessing, whose pickler shares tensors as files once torch is imported.
+    pickled = pickle.dumps(function)
+    remaining = iter(items)
     idle: list[_Worker[Item]] = []
     busy: list[_Worker[Item]] = []
     finished: list[tuple[Item, Any]] = []
     try:
         while True:
-            for item in islice(to_come, jobs - len(busy)):
+            for item in islice(remaining, jobs - len(busy)):
                 busy.append(idle.pop() if idle else _Worker(pickled))
                 busy[-1].send(item)
-            yield from finished  # now that every worker has something to do
+            yield from finished  # after all workers were given new items
             finished = []
             if not busy:
                 return
             ready = wait([worker.connection for worker in busy])
             for worker in [worker for worker in busy if worker.connection in ready]:
-                for result in worker.received():
+                for result in worker.receive():
                     finished.append((worker.item, result))
                     busy.remove(worker)
                     if worker.alive:
                         idle.append(worker)
     finally:
         for worker in (*idle, *busy):
-            worker.end()
+            worker.stop()
 
 
 class _Worker(Generic[Item]):
-    """A process, our end of the pipe to it, and the item that it has or had last."""
+    """A process, our end of the pipe to it, and its current or last item."""
 
     item: Item
 
@@ -100,9 +106,9 @@ class _Worker(Generic[Item]):
         self.connection, theirs = context.Pipe()
         self._process = context.Process(target=_work, args=(theirs, pickled), daemon=True)
         self._started, self.alive = False, True
-        # Ctrl-C reaches every process of the terminal. It is for this one to answer; the others would only print
-        # where they were. What is blocked here while a process starts stays blocked there.
-        resource_tracker.ensure_running()  # starting it along with the first process would unblock the signal
+        # Ctrl-C in a terminal reaches all processes. Only this one handles it: workers would just print tracebacks.
+        # A signal that is blocked here while a process starts stays blocked in that process.
+        resource_tracker.ensure_running()  # if the first worker's start launched it, that would unblock the signal
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             self._process.start()
@@ -112,43 +118,43 @@ class _Worker(Generic[Item]):
 
     def send(self, item: Item) -> None:
         self.item = item
-        with suppress(OSError):  # if it is dead already, receiving will say so
+        with suppress(OSError):  # a dead worker is detected by `receive`
             self.connection.send(item)
 
-    def received(self) -> list[Any]:
-        """The result that has come, or none: the first message of a worker is that it has started.
+    def receive(self) -> list[Any]:
+        """Return a list with the result that has arrived, or an empty list if the worker has only reported its start.
 
         Raises:
-            RuntimeError: it could not start.
+            WorkerStartError: the process died before it was ready.
         """
         try:
             message = self.connection.recv_bytes()
         except (EOFError, OSError) as error:
-            self.end(killing=False)
+            self.stop(kill=False)
             if not self._started:
-                raise RuntimeError(
-                    "a worker process could not start; a script that uses several must be guarded by "
-                    'if __name__ == "__main__"'
+                raise WorkerStartError(
+                    "a worker process could not start; the main code of a script that uses several jobs must be under "
+                    'if __name__ == "__main__":'
                 ) from error
-            return [WorkerDiedError(f"the process that worked on it ended with {_cause(self._process.exitcode)}")]
+            return [WorkerDiedError(f"the worker process died with {_cause(self._process.exitcode)}")]
         if self._started:
             return [pickle.loads(message)]  # noqa: S301 (our own process wrote it)
         self._started = True
         return []
 
-    def end(self, *, killing: bool = True) -> None:
+    def stop(self, *, kill: bool = True) -> None:
         self.alive = False
-        if killing:
+        if kill:
             self._process.kill()
         self._process.join()
         self.connection.close()
 
 
 def _work(connection: "Connection[Any, Any]", pickled: bytes) -> None:
-    """What a worker does, until the other end of the pipe is closed."""
-    os.environ["OMP_NUM_THREADS"] = "1"  # read by torch when it is imported: with the function, or later by it
+    """Main loop of a worker, until the other end of the pipe is closed."""
+    os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is imported, with the function or later
     function = pickle.loads(pickled)  # noqa: S301 (our own process wrote it)
-    if torch := sys.modules.get("torch"):  # or with the script that is run, before this function
+    if torch := sys.modules.get("torch"):  # imported earlier by the main script
         torch.set_num_threads(1)
     connection.send_bytes(b"started")
     with suppress(EOFError, OSError):
@@ -159,24 +165,24 @@ def _work(connection: "Connection[Any, Any]", pickled: bytes) -> None:
 def _attempt(function: Callable[[Item], Result], item: Item) -> Result | Exception:
     try:
         return function(item)
-    except Exception as error:  # noqa: BLE001 (whatever it is, it is the answer for this item)
+    except Exception as error:  # noqa: BLE001 (any exception is the result of this item)
         return error
 
 
 def _portable(result: object) -> bytes:
-    """Pickle a result; of what cannot be pickled and read again, the type and the message."""
+    """Pickle a result; replace what cannot be pickled and unpickled by a RuntimeError that names the error."""
     try:
         data = pickle.dumps(result)
         if isinstance(result, Exception):
-            pickle.loads(data)  # noqa: S301 (written in the line before); some exceptions cannot be made again
+            pickle.loads(data)  # noqa: S301 (from the line before); some exceptions cannot be unpickled
         return data
-    except Exception as error:  # noqa: BLE001 (classes decide themselves what pickling raises)
-        failed = result if isinstance(result, Exception) else error
-        return pickle.dumps(RuntimeError(f"{type(failed).__name__}: {failed}"))
+    except Exception as error:  # noqa: BLE001 (pickling may raise anything)
+        cause = result if isinstance(result, Exception) else error
+        return pickle.dumps(RuntimeError(f"{type(cause).__name__}: {cause}"))
 
 
 def _cause(exitcode: int | None) -> str:
     if exitcode is None or exitcode >= 0:
-        return f"status {exitcode}"
+        return f"exit status {exitcode}"
     name = signal.Signals(-exitcode).name
-    return f"{name}, as when memory runs out" if name == "SIGKILL" else name
+    return f"{name}, possibly out of memory" if name == "SIGKILL" else name

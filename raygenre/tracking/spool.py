@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from raygenre.system.atomic_write import atomic_file
+
 Update = dict[str, Any]
 
 _NOTES = ("created", "delivered", "past")
@@ -195,15 +197,13 @@ class Spool:
         self.waiting += do not in _NOTES
 
     def _compact(self) -> None:
-        unfinished = self.path.with_name(self.path.name + ".unfinished")
-        with unfinished.open("w") as file:
+        with atomic_file(self.path) as unfinished, unfinished.open("w") as file:
             for key, run in self.runs.items():
                 steps = {name: sorted(steps) for name, steps in run.steps.items()}
                 past = {"do": "past", "run": key, "id": run.id, "status": run.status, "steps": steps}
                 file.write(json.dumps(past, separators=(",", ":")) + "\n")
             file.flush()
             os.fsync(file.fileno())
-        unfinished.replace(self.path)
         self._sync_folder()
 
     def _sync_folder(self) -> None:

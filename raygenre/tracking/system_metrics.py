@@ -34,10 +34,10 @@ def interval_after(values: int, interval: float) -> float:
 
 def _log(tracker: Tracker, run: str, interval: float, stopped: threading.Event) -> None:
     step = max(tracker.steps(run, hardware.CPU), default=0)  # continue after an earlier driver
-    hardware.load()  # the first call covers no time and returns no useful values
+    hardware.utilization()  # the first call covers no time and returns no useful values
     with suppress(OSError):  # a full disk: the search itself reports it
         while not stopped.wait(interval_after(step, interval)):
             step += 1
-            tracker.log(run, hardware.load(), step=step)
+            tracker.log(run, hardware.utilization(), step=step)
         if not step:  # the search ended before its first value
-            tracker.log(run, hardware.load(), step=1)
+            tracker.log(run, hardware.utilization(), step=1)

@@ -1,10 +1,10 @@
-"""Write down a training between two epochs, and go on from there.
+"""Save training checkpoints between epochs, and resume from them.
 
-A state is a folder `epoch-NNNN` with `state.safetensors` (weights, optimizer and best validation logits of every
-member) and `state.json` (epoch, seeds, settings and the metrics so far). It appears under its name only when it is
-complete, so a process that dies at any moment leaves the state before or the state after; in a store, which has no
-folders to rename, it is complete once `state.json` is there, which comes last. Random state needs no bytes: it follows
-from a member's seed and epoch.
+A checkpoint is a folder `epoch-NNNN` with `state.safetensors` (weights, optimizer state and best validation logits of
+every member) and `state.json` (epochs, seeds, settings and metrics so far). It gets this name only when it is
+complete, so a process that is killed at any time leaves either the previous checkpoint or the new one. Object stores
+cannot rename folders; there `state.json` is written last, and a checkpoint with it is complete. Random state is not
+stored, because it follows from a member's seed and epoch.
 """
 
 import json
@@ -25,7 +25,9 @@ from safetensors.torch import load_file
 from safetensors.torch import save as serialise
 from torch import Tensor
 
+from raygenre.errors import RaygenreError
 from raygenre.model.network import GenreCNN, ModelConfig
+from raygenre.system.atomic_write import atomic_folder
 from raygenre.system.location import Location
 from raygenre.training.loop import EpochMetrics, Member
 
@@ -34,15 +36,18 @@ _BEST_LOGITS = "best_logits"
 _TENSORS, _ABOUT = "state.safetensors", "state.json"
 
 
+class CheckpointError(RaygenreError, ValueError):
+    """A checkpoint does not belong to the training that is to resume from it."""
+
+
 def save(folder: Path, members: Sequence[Member], history: Sequence[EpochMetrics]) -> Path:
-    """Write the members' state to `folder/epoch-NNNN`, take older states away, and return the path.
+    """Write a checkpoint to `folder/epoch-NNNN`, remove older ones, and return its path.
 
     Raises:
-        OSError: the disk is full or read-only; the state before is still there.
+        OSError: the disk is full or read-only; the previous checkpoint still exists.
     """
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{_EPOCH}{members[0].epoch:04d}"
-    unfinished = Path(tempfile.mkdtemp(prefix="unfinished-", dir=folder))
     tensors: dict[str, Tensor] = {}
     for number, member in enumerate(members):
         for name, tensor in member.model.state_dict().items():
@@ -52,71 +57,74 @@ def save(folder: Path, members: Sequence[Member], history: Sequence[EpochMetrics
         for index, moments in member.optimizer.state_dict()["state"].items():
             for name, tensor in moments.items():
                 tensors[f"{number}/optimizer/{index}/{name}"] = tensor.detach().contiguous()
-    # Not by safetensors' own writing, whose error for a full disk is no OSError.
-    _write(unfinished / _TENSORS, serialise(tensors))
     about = {"members": [_about(member) for member in members], "history": [_plain(row) for row in history]}
-    _write(unfinished / _ABOUT, json.dumps(about, allow_nan=False).encode())
-    if target.exists():
-        shutil.rmtree(target)
-    unfinished.rename(target)
-    _flush(folder)  # before the state before is taken away
-    for other in folder.iterdir():
-        if other != target:
-            shutil.rmtree(other, ignore_errors=True)
+    with atomic_folder(target) as unfinished:
+        # safetensors' own save_file does not raise OSError when the disk is full.
+        _write(unfinished / _TENSORS, serialise(tensors))
+        _write(unfinished / _ABOUT, json.dumps(about, allow_nan=False).encode())
+        if target.exists():
+            shutil.rmtree(target)
+    _sync_names(folder)  # before the previous checkpoint is removed
+    for entry in folder.iterdir():
+        if entry != target:
+            shutil.rmtree(entry, ignore_errors=True)
     return target
 
 
 @contextmanager
 def local_copy(place: Location) -> Iterator[Path]:
-    """Give a folder with the newest complete state of a place: its own, or one with a copy, which goes afterwards.
+    """Yield a local folder with the newest complete checkpoint of a place: the place itself, or a temporary copy.
 
     Raises:
-        OSError: the store of the place does not answer.
+        OSError: the object store is unreachable.
     """
-    if not place.remote:
+    if not place.is_remote:
         yield place.folder
         return
     with tempfile.TemporaryDirectory(prefix="raygenre-state-") as scratch:
         for name in reversed([name for name in place.names() if name.startswith(_EPOCH)]):
-            state = place / name
-            if _ABOUT in state.names():
+            stored = place / name
+            if _ABOUT in stored.names():
                 (Path(scratch) / name).mkdir()
                 for file in (_TENSORS, _ABOUT):
-                    (Path(scratch) / name / file).write_bytes(state.read(file))
+                    (Path(scratch) / name / file).write_bytes(stored.read(file))
                 break
         yield Path(scratch)
 
 
 def upload(path: Path, place: Location) -> None:
-    """Have a state that `save` has written last in its place: if that is a store, write it there and take others away.
+    """Upload a checkpoint that `save` wrote to an object store, and remove older ones there; local places need nothing.
 
     Raises:
-        OSError: the store does not take it; the state before is still there.
+        OSError: the upload failed; the previous checkpoint still exists in the store.
     """
-    if not place.remote:
+    if not place.is_remote:
         return
     for file in (_TENSORS, _ABOUT):
         (place / path.name).write(file, (path / file).read_bytes())
-    for other in place.names():
-        if other != path.name:
-            (place / other).remove()
+    for name in place.names():
+        if name != path.name:
+            (place / name).remove()
 
 
 def latest(folder: Path) -> Path | None:
-    """Return the newest complete state in a folder that `save` wrote to, if there is one."""
+    """Return the newest complete checkpoint in a folder that `save` wrote to, or None if there is none."""
     return max(folder.glob(f"{_EPOCH}*"), default=None)
 
 
 def restore(path: Path, members: Sequence[Member]) -> list[EpochMetrics]:
-    """Bring freshly made members to a saved state, and return the metrics up to it.
+    """Load a checkpoint into new members, and return the metrics up to it.
 
     Raises:
-        ValueError: the state belongs to other members: another number, seed, setting or set of tracks.
+        CheckpointError: it was saved by other members: their number, seeds, settings or tracks differ.
     """
     about = json.loads((path / _ABOUT).read_text())
-    mine = [_about(member) | {"epoch": 0} for member in members]
-    if [saved | {"epoch": 0} for saved in about["members"]] != json.loads(json.dumps(mine)):
-        raise ValueError(f"the training state {path} was saved by a training with other settings or tracks")
+    expected = [_about(member) | {"epoch": 0} for member in members]
+    if [saved | {"epoch": 0} for saved in about["members"]] != json.loads(json.dumps(expected)):
+        raise CheckpointError(
+            f"the checkpoint {path} was saved by a training with other settings or tracks; "
+            "resume with the same ones, or start a new study"
+        )
     tensors = load_file(path / _TENSORS)
     for number, (member, saved) in enumerate(zip(members, about["members"], strict=True)):
         weights = {name: tensors[f"{number}/model/{name}"].to(member.device) for name in member.model.state_dict()}
@@ -124,19 +132,19 @@ def restore(path: Path, members: Sequence[Member]) -> list[EpochMetrics]:
         optimizer = member.optimizer.state_dict()
         optimizer["state"] = {}
         for key, tensor in tensors.items():
-            owner, kind, *rest = key.split("/")
-            if (owner, kind) == (str(number), "optimizer"):
+            member_number, kind, *rest = key.split("/")
+            if (member_number, kind) == (str(number), "optimizer"):
                 optimizer["state"].setdefault(int(rest[0]), {})[rest[1]] = tensor
         member.optimizer.load_state_dict(optimizer)
         for moments in member.optimizer.state.values():
-            moments["mu_product"] = moments["mu_product"].cpu()  # where NAdam keeps it, whatever the device
+            moments["mu_product"] = moments["mu_product"].cpu()  # NAdam keeps it on the CPU for any device
         member.epoch = saved["epoch"]
         member.best_logits = tensors.get(f"{number}/{_BEST_LOGITS}")
     return history(path)
 
 
 def network(path: Path) -> GenreCNN:
-    """Return the first member's network at a saved state."""
+    """Return the first member's network as saved in a checkpoint."""
     [about, *_] = json.loads((path / _ABOUT).read_text())["members"]
     model = GenreCNN(ModelConfig(**about["model"] | {"widths": tuple(about["model"]["widths"])}))
     prefix = "0/model/"
@@ -146,10 +154,10 @@ def network(path: Path) -> GenreCNN:
 
 
 def validation_logits(path: Path, labels: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-    """Return the best logits (N, G) of all members' validation tracks at a saved state, and their labels (N,).
+    """Return the best logits (N, G) of all members' validation tracks in a checkpoint, and their labels (N,).
 
     Args:
-        labels: int64 of the whole data set.
+        labels: int64, of all tracks of the data set.
     """
     members = json.loads((path / _ABOUT).read_text())["members"]
     tensors = load_file(path / _TENSORS)
@@ -159,7 +167,7 @@ def validation_logits(path: Path, labels: NDArray[np.int64]) -> tuple[Tensor, Te
 
 
 def history(path: Path) -> list[EpochMetrics]:
-    """Return the metrics up to a saved state."""
+    """Return the metrics up to a checkpoint."""
     rows: list[dict[str, Any]] = json.loads((path / _ABOUT).read_text())["history"]
     for row in rows:
         row.update({key: math.nan for key, value in row.items() if value is None})
@@ -167,18 +175,18 @@ def history(path: Path) -> list[EpochMetrics]:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write a file that survives the machine."""
+    """Write a file to disk, so that it survives a crash of the machine."""
     with path.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
 
 
-def _flush(folder: Path) -> None:
-    """Have the names in a folder survive the machine."""
-    number = os.open(folder, os.O_RDONLY)
-    os.fsync(number)
-    os.close(number)
+def _sync_names(folder: Path) -> None:
+    """Write a folder's entries to disk, so that renamed files survive a crash of the machine."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    os.fsync(descriptor)
+    os.close(descriptor)
 
 
 def _about(member: Member) -> dict[str, object]:
@@ -193,5 +201,5 @@ def _about(member: Member) -> dict[str, object]:
 
 
 def _plain(row: EpochMetrics) -> dict[str, float | None]:
-    """A row for JSON, which has no NaN."""
+    """Return metrics for JSON, with None for NaN, which JSON lacks."""
     return {name: None if math.isnan(value) else value for name, value in asdict(row).items()}

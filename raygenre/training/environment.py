@@ -1,25 +1,23 @@
-"""What the values of a training depend on beside its setting, its seed and its tracks: where and how it computes.
+"""Describe the compute environment of a training: device, processor, threads and arithmetic.
 
-The same training gives the same curve, bit for bit, where all of this is the same. Other numbers of threads add up in
-another order.
+Given equal settings, seeds and tracks, a training gives the same metrics, bit for bit, in equal environments. Another
+number of threads, for instance, adds numbers in another order.
 """
-
-import platform
-from pathlib import Path
 
 import torch
 
 from raygenre.model.convolution import algorithm
-from raygenre.model.precision import in_bfloat16
+from raygenre.model.precision import uses_bfloat16
+from raygenre.system.hardware import processor_name
 
 
-def surroundings(device: torch.device, precision: str) -> dict[str, str]:
-    """Return the device, what computes there and with which instructions, torch's threads, and the arithmetic.
+def compute_environment(device: torch.device, precision: str) -> dict[str, str]:
+    """Return the device, its processor and instruction set, torch's number of threads, and the arithmetic.
 
     Args:
-        precision: `auto`, `float32` or `bfloat16`, of which the last two are what it can come to.
+        precision: `auto`, `float32` or `bfloat16`. The returned precision is `float32` or `bfloat16`.
     """
-    bfloat16 = in_bfloat16(precision, device)
+    bfloat16 = uses_bfloat16(precision, device)
     return {
         "device": device.type,
         "processor": _processor(device),
@@ -32,7 +30,4 @@ def surroundings(device: torch.device, precision: str) -> dict[str, str]:
 def _processor(device: torch.device) -> str:
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)}, CUDA {torch.version.cuda}"
-    listed = Path("/proc/cpuinfo")
-    lines = listed.read_text().splitlines() if listed.exists() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{models[0] if models else platform.machine()}, {torch.backends.cpu.get_cpu_capability()}"
+    return f"{processor_name()}, {torch.backends.cpu.get_cpu_capability()}"

@@ -1,11 +1,11 @@
 """Train GenreCNNs on levels, one epoch at a time.
 
-`fit` takes its members as a list, the folds or seeds of one setting, and yields what each learned in each epoch;
-between two epochs everything that training needs to go on is in the members, and `raygenre.training.checkpoint` writes
-it down. All chance in an epoch, the order of the tracks, dropout and augmentation, comes from the member's seed and
-the epoch's number, so members do not disturb each other and a training continues bit for bit wherever it stopped.
+`fit` trains a list of members, the folds or repeats of one setting, and yields the metrics of each after each epoch.
+Between epochs the members contain the whole training state, which `raygenre.training.checkpoint` saves. All randomness
+in an epoch (order of the tracks, dropout and augmentation) depends only on the member's seed and the epoch's number, so
+members do not influence each other, and a resumed training gives the same values, bit for bit.
 
-Shapes: B tracks in a batch, M = 128 mel bands, T = 333 columns, G genres.
+Shapes: B tracks in a batch, M = 128 mel bands, T = 333 columns, G genres, V validation tracks.
 """
 
 import math
@@ -33,7 +33,7 @@ Indices = NDArray[np.int64]
 
 
 class NonFiniteLossError(RaygenreError, ArithmeticError):
-    """A loss became NaN or infinite, so the weights are worthless."""
+    """A loss became NaN or infinite: the training diverged."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,11 @@ class TrainingConfig:
     """How a GenreCNN is trained.
 
     Attributes:
-        learning_rate: of NAdam, in the first epoch.
+        learning_rate: of NAdam in the first epoch.
         decay: the learning rate of epoch e, counted from 0, is learning_rate / (1 + decay·e).
-        batch_size: tracks a step.
-        augmentation: `erasing` blanks a random rectangle of each second track.
-        precision: `auto` computes in bfloat16 where the hardware does so fast, else in float32.
+        batch_size: tracks per optimizer step.
+        augmentation: `erasing` sets a random rectangle to 0 in about half of the tracks.
+        precision: `auto` uses bfloat16 on hardware that computes it fast, and float32 elsewhere.
     """
 
     learning_rate: float = 1e-3
@@ -58,7 +58,7 @@ class TrainingConfig:
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be positive, not {self.learning_rate}")
         if self.decay < 0:
-            raise ValueError(f"decay must not be negative, but is {self.decay}")
+            raise ValueError(f"decay must be at least 0, not {self.decay}")
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {self.batch_size}")
         if self.augmentation not in AUGMENTATIONS:
@@ -69,16 +69,16 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class EpochMetrics:
-    """What one member did in one epoch.
+    """The metrics of one member in one epoch.
 
     Attributes:
-        member: its place in the list.
+        member: its index in the list of members.
         epoch: counted from 1.
-        train_loss, train_accuracy: over the epoch's batches, with dropout.
-        validation_loss, validation_accuracy: after the epoch, NaN for a member without validation tracks.
+        train_loss, train_accuracy: means over the epoch's training tracks, with dropout.
+        validation_loss, validation_accuracy: after the epoch; NaN for a member without validation tracks.
         learning_rate: in this epoch.
-        seconds: s for training and validation.
-        images_per_second: tracks trained on per second of training.
+        seconds: duration of training and validation in s.
+        images_per_second: training tracks per second of training.
     """
 
     member: int
@@ -93,13 +93,14 @@ class EpochMetrics:
 
 
 class Member:
-    """One training in progress: a fold, or a seed.
+    """One training in progress, for one fold or one seed.
 
     Attributes:
-        epoch: epochs behind it.
+        epoch: number of completed epochs.
         model, optimizer: on `device`.
-        validation_logits: float32 (V, G) on the CPU, of the validation tracks after the last epoch; None before one.
-        best_logits: of an earlier epoch, kept by whoever decides which one was best.
+        validation_logits: float32 (V, G) on the CPU, of the validation tracks after the last epoch; None before the
+            first epoch ends.
+        best_logits: the validation logits of the best epoch; the caller of `fit` decides which it is and sets them.
     """
 
     def __init__(
@@ -120,27 +121,33 @@ class Member:
         self.epoch = 0
         self.validation_logits: Tensor | None = None
         self.best_logits: Tensor | None = None
-        with _chance(seed, 0, device):
+        with _seeded(seed, 0, device):
             network = GenreCNN(model)
         self.model = network.to(memory_format=torch.channels_last).to(device)
         self.optimizer = NAdam(self.model.parameters(), lr=training.learning_rate)
 
 
 def standardised(config: ModelConfig, levels: Levels, train: Indices) -> ModelConfig:
-    """Return `config` with the mean and spread of the training tracks' levels."""
-    numbers = np.bincount(levels[train].reshape(-1), minlength=256)
-    scale = np.arange(256)
-    mean = float(numbers @ scale / numbers.sum())
-    deviation = math.sqrt(float(numbers @ (scale - mean) ** 2 / numbers.sum()))
+    """Return `config` with the mean and the standard deviation of the training tracks' levels.
+
+    Args:
+        levels: uint8 (N, M, T).
+        train: int64, positions of the training tracks.
+    """
+    counts = np.bincount(levels[train].reshape(-1), minlength=256)
+    values = np.arange(256)
+    mean = float(counts @ values / counts.sum())
+    deviation = math.sqrt(float(counts @ (values - mean) ** 2 / counts.sum()))
     return replace(config, level_mean=mean, level_std=max(deviation, 1.0))
 
 
 def fit(levels: Levels, labels: NDArray[np.int64], members: Sequence[Member], *, epochs: int) -> Iterator[EpochMetrics]:
-    """Train every member up to `epochs` epochs, and yield its metrics after each.
+    """Train every member until it has completed `epochs` epochs, and yield its metrics after each.
 
     Args:
-        levels: uint8 (N, M, T), may be read-only and shared.
+        levels: uint8 (N, M, T); may be read-only, as in Ray's object store.
         labels: int64 (N,).
+        epochs: number of epochs, including those already completed.
 
     Raises:
         NonFiniteLossError: a member's loss is NaN or infinite.
@@ -164,15 +171,15 @@ def _epoch(
     model.train()
     losses = torch.zeros((), device=member.device)
     correct = torch.zeros((), device=member.device)
-    with _chance(member.seed, member.epoch + 1, member.device):
+    with _seeded(member.seed, member.epoch + 1, member.device):
         order = member.train[torch.randperm(len(member.train)).numpy()]
         for start in range(0, len(order), training.batch_size):
-            chosen = order[start : start + training.batch_size]
+            tracks = order[start : start + training.batch_size]
             if resident is None:
-                batch = torch.from_numpy(levels[chosen])
+                batch = torch.from_numpy(levels[tracks])
             else:
-                batch = resident[torch.from_numpy(chosen).to(member.device)]
-            truth = torch.from_numpy(labels[chosen]).to(member.device)
+                batch = resident[torch.from_numpy(tracks).to(member.device)]
+            truth = torch.from_numpy(labels[tracks]).to(member.device)
             if training.augmentation == "erasing":
                 batch = erase(batch)
             loss, hits = _step(member, batch, truth)
@@ -209,9 +216,9 @@ def _epoch(
 
 
 def _step(member: Member, batch: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-    """One optimizer step on levels (B, M, T) and labels (B,); returns the summed loss and the number of hits."""
-    whole = member.device.type != "cpu" or member.model.config.normalisation == "batch"
-    chunk = len(truth) if whole else CPU_CHUNK  # batch statistics need the whole batch
+    """Make one optimizer step on levels (B, M, T) and labels (B,); return the summed loss and the number of hits."""
+    undivided = member.device.type != "cpu" or member.model.config.normalisation == "batch"
+    chunk = len(truth) if undivided else CPU_CHUNK  # batch normalisation needs the statistics of the whole batch
     losses = torch.zeros((), device=member.device)
     correct = torch.zeros((), device=member.device)
     member.optimizer.zero_grad(set_to_none=True)
@@ -227,11 +234,13 @@ def _step(member: Member, batch: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]
 
 
 @contextmanager
-def _chance(seed: int, number: int, device: torch.device) -> Iterator[None]:
-    """Within this context all chance follows from a seed and a number; outside nothing has changed."""
+def _seeded(seed: int, number: int, device: torch.device) -> Iterator[None]:
+    """Seed torch's random generators within this context, and restore their state afterwards."""
     on_gpu = device.type == "cuda"
-    # cudnn's default kernels add up in another order each time.
-    exact = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True) if on_gpu else nullcontext()
-    with torch.random.fork_rng(devices=[device] if on_gpu else []), exact:
+    # cuDNN's default kernels add numbers in an order that differs from call to call.
+    deterministic = (
+        torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True) if on_gpu else nullcontext()
+    )
+    with torch.random.fork_rng(devices=[device] if on_gpu else []), deterministic:
         torch.manual_seed(int(np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0]))
         yield

@@ -1,7 +1,7 @@
-"""NAdam as torch has it, without importing torch's compiler.
+"""NAdam without the import of torch's compiler.
 
-The first call of some methods of `torch.optim.Optimizer` imports `torch._dynamo`, only to tell it not to compile them:
-4 s of CPU time and 180 MB in every process that trains, for a compiler that nothing here uses.
+The first call of some methods of `torch.optim.Optimizer` imports `torch._dynamo` only to mark them as not compilable.
+That costs 4 s of CPU time and 180 MB in every training process, for a compiler that this project does not use.
 """
 
 import inspect
@@ -12,11 +12,11 @@ from torch import Tensor
 
 
 class NAdam(torch.optim.NAdam):
-    """`torch.optim.NAdam`, the same values bit for bit; it cannot be compiled."""
+    """`torch.optim.NAdam` with the same values, bit for bit, that cannot be compiled."""
 
     def __init__(self, params: Iterable[Tensor], lr: float) -> None:
-        # `torch._disable_dynamo` looks for this mark before it imports the compiler. Where another version of torch
-        # looks for something else, the compiler is imported, and nothing else is different.
+        # `torch._disable_dynamo` checks this attribute before it imports the compiler. If another version of torch
+        # checks something else, the compiler is imported, and nothing else changes.
         for method in vars(torch.optim.Optimizer).values():
             if plain := getattr(method, "__wrapped__", None):
                 plain.__dict__.setdefault("__dynamo_disable", plain)
@@ -24,6 +24,6 @@ class NAdam(torch.optim.NAdam):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Change the parameters by their gradients."""
+        """Update the parameters from their gradients."""
         undecorated: Callable[..., float | None] = inspect.unwrap(torch.optim.NAdam.step)
         return undecorated(self, closure)

@@ -1,0 +1,1 @@
+"""Whole tasks built from the packages below: search, compare, predict, render, rerun."""

@@ -52,7 +52,7 @@ def compare_pairs(storage: Storage, runs: Sequence[RunSummary], source: Path | N
     if len(registered) < 2:
         return []
     try:
-        dataset = head_to_head.tested_data(registered[0].evidence, source, cache=storage.cache)
+        dataset = head_to_head.tested_data(registered[0].facts, source, cache=storage.cache)
         classifiers = [versions.fetch(storage, run.model).classifier for run in registered]
     except (RaygenreError, OSError) as error:
         return [PairResult(first.name, second.name, None, str(error)) for first, second in combinations(registered, 2)]

@@ -195,7 +195,7 @@ def _songs_in(folder: Path) -> list[Path]:
         path
         for path in folder.rglob("*")
         if (path.suffix.lower() in audio.SUFFIXES or (path.suffix.lower() == ".png" and _is_spectrogram(path)))
-        and not track_files.hidden(path.relative_to(folder))
+        and not track_files.is_hidden(path.relative_to(folder))
         and path.is_file()
     )
 

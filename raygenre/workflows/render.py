@@ -26,7 +26,7 @@ from raygenre.data import track_files
 from raygenre.data.track_files import DataError
 from raygenre.spectrogram.song import render
 from raygenre.system import worker_pool
-from raygenre.system.atomic_write import write_whole
+from raygenre.system.atomic_write import write_atomically
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,9 @@ def plan_renders(source: Path, output: Path) -> tuple[list[RenderTarget], list[P
     songs = sorted(
         path
         for path in root.rglob("*")
-        if path.suffix.lower() in audio.SUFFIXES and not track_files.hidden(path.relative_to(root)) and path.is_file()
+        if path.suffix.lower() in audio.SUFFIXES
+        and not track_files.is_hidden(path.relative_to(root))
+        and path.is_file()
     )
     classless = [song for song in songs if song.parent == root]
     songs = [song for song in songs if song.parent != root]
@@ -94,7 +96,7 @@ def render_all(targets: Sequence[RenderTarget], *, jobs: int) -> Generator[Rende
                 # Only this process writes files: workers may be killed at any moment.
                 try:
                     target.image.parent.mkdir(parents=True, exist_ok=True)
-                    write_whole(target.image, result)
+                    write_atomically(target.image, result)
                     yield RenderResult(target, True, "")
                 except OSError as error:
                     yield RenderResult(target, False, f"{target.image} cannot be written: {error.strerror}")
@@ -112,7 +114,7 @@ def _is_up_to_date(target: RenderTarget) -> bool:
         if target.image.stat().st_mtime < target.song.stat().st_mtime:
             return False
         spectrogram.read_png(target.image)
-    except (OSError, spectrogram.PictureError):
+    except (OSError, spectrogram.ImageError):
         return False
     return True
 

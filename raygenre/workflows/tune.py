@@ -8,17 +8,18 @@ from rich.console import Console
 from raygenre.data import splits
 from raygenre.data.dataset import Dataset
 from raygenre.data.duplicates import read_duplicates
-from raygenre.data.split_summary import test_digest
+from raygenre.data.split_summary import tracks_digest
 from raygenre.data.splits import Split
 from raygenre.errors import RaygenreError
-from raygenre.evaluation import html_report, plots, tables
+from raygenre.evaluation import plots, tables
 from raygenre.evaluation.evaluate import evaluate_classifier
+from raygenre.evaluation.html_report import report_page
 from raygenre.evaluation.metrics import Evaluation
-from raygenre.evaluation.slices import Known
+from raygenre.evaluation.slices import TrackFacts
 from raygenre.evaluation.version_facts import VersionFacts
 from raygenre.model.classifier import Classifier
 from raygenre.model.flops import flops
-from raygenre.model.network import parameters
+from raygenre.model.network import parameter_count
 from raygenre.registry import evaluation_log, promotion, versions
 from raygenre.registry.decision import PromotionDecision
 from raygenre.registry.promotion_lock import LockLostError
@@ -156,12 +157,12 @@ def _register(
         if not folder.exists():
             build_classifier(ledger, dataset, candidate, parent).save(folder)
         classifier = Classifier.load(folder)
-        report = evaluate_classifier(classifier, dataset, "test", _known(ledger.config, phases))
+        report = evaluate_classifier(classifier, dataset, "test", _known_duplicates(ledger.config, phases))
         evaluation = report.evaluation
         phase.result = f"accuracy {evaluation.accuracy:.1%}"
     facts = VersionFacts(
         test_accuracy=evaluation.accuracy,
-        test_digest=test_digest(ledger.split.test, dataset.digest),
+        test_digest=tracks_digest(ledger.split.test, dataset.digest),
         synthetic=dataset.synthetic,
         study=ledger.name,
         sha256=classifier.sha256,
@@ -174,21 +175,19 @@ def _register(
     def register() -> int:
         # A resumed search with more trials may have another winner: MLflow shows the latest evaluation.
         for run, step in ((final.run, 0), (parent, len(ledger.trials))):
-            tracker.log_missing(run, [{**report.numbers(), "epoch": step}])
+            tracker.log_missing(run, [{**report.mlflow_metrics(), "epoch": step}])
             tracker.log_figure(run, plots.confusion_figure(evaluation), "confusion.png")
             tracker.log_figure(run, plots.reliability_figure(evaluation), "reliability.png")
             tracker.log_text(run, tables.confusion_csv(evaluation), "confusion.csv")
-        tracker.log_text(final.run, tables.appraisal_json(report), evaluation_log.NUMBERS)
+        tracker.log_text(final.run, tables.report_json(report), evaluation_log.JSON_FILE)
         tracker.end(final.run, "FINISHED", tags=_size(classifier))
         tracker.end(parent, "FINISHED")
         if not tracker.flush():
-            error = tracker.unreachable_reason or "the upload takes too long"  # without an error
-            raise TrackingUnreachableError(
-                f"MLflow at {tracker.uri} is unreachable ({error}), so the model cannot be registered"
-            )
+            why = tracker.unreachable_reason or "the upload takes too long"  # without an error
+            raise TrackingUnreachableError(f"MLflow at {tracker.uri} is unreachable ({why}): cannot register the model")
         version = versions.register(storage, tracker.run_id(final.run), folder, facts)
         fetched = Fetched(classifier, f"{versions.MODEL}/{version}", tracker.run_id(final.run), facts)
-        evaluation_log.attach_report(storage, fetched, html_report.page(report, name=fetched.name, evidence=facts))
+        evaluation_log.attach_report(storage, fetched, report_page(report, name=fetched.name, facts=facts))
         return version
 
     with phases.phase("registration", "upload to MLflow") as phase:
@@ -201,15 +200,15 @@ def _register(
 
 
 def _size(classifier: Classifier) -> dict[str, int]:
-    return {"parameters": parameters(classifier.model), "flops": flops(classifier.model.config)}
+    return {"parameters": parameter_count(classifier.model), "flops": flops(classifier.model.config)}
 
 
-def _known(config: SearchConfig, phases: Phases) -> Known:
+def _known_duplicates(config: SearchConfig, phases: Phases) -> TrackFacts:
     """The duplicates that the split used, for the report; none if their file cannot be read any more."""
     if not config.duplicates:
-        return Known()
+        return TrackFacts()
     try:
-        return Known(duplicates=read_duplicates(Path(config.duplicates)))
+        return TrackFacts(duplicates=read_duplicates(Path(config.duplicates)))
     except (OSError, ValueError) as error:
         phases.info("report", f"without known duplicates: {error}")
-        return Known()
+        return TrackFacts()

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from raygenre import audio, spectrogram
-from raygenre.spectrogram.song import Song, hear, read
+from raygenre.spectrogram.song import Song, from_samples, read
 from serve.errors import RefusalError
 from serve.inference.decoder_process import LED_ASTRAY, CrashError, DecoderProcess
 from serve.inference.file_type import sniff
@@ -155,7 +155,7 @@ class Decoder:
             return song
         samples = self._samples(data, waiting)
         drawing = time.perf_counter()
-        song = hear(samples, progress=waiting.check)
+        song = from_samples(samples, progress=waiting.check)
         self._metrics.stage("decode", drawing - started)
         self._metrics.stage("levels", time.perf_counter() - drawing)
         return song

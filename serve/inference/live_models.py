@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from raygenre.model.classifier import ClassifierError
 from raygenre.model.input_drift import RANGES, Drift, Reference
-from raygenre.registry import champion as alias
+from raygenre.registry import champion
 from raygenre.registry import versions as registry
-from raygenre.registry.versions import AwayError, Fetched, RegistryError
+from raygenre.registry.versions import Fetched, RegistryError, RegistryUnreachableError
 from raygenre.system.storage import Storage
 from raygenre.tracking.server import no_retries
 from serve.monitoring import logs
@@ -114,7 +114,7 @@ class Models:
                 self.trouble[role] = why  # in the place of an outage meanwhile
                 return
             new = self._load(uri)
-        except AwayError as error:
+        except RegistryUnreachableError as error:
             self._ill(role, wanted, str(error))
             return
         except Exception as error:  # noqa: BLE001 (whatever a registry or its files come up with: the old one serves on)
@@ -170,7 +170,7 @@ class Models:
         """The champions before, the last one first; none if the registry does not say."""
         try:
             with no_retries():
-                versions = alias.champions_before(self._storage)
+                versions = champion.champions_before(self._storage)
         except Exception as error:  # noqa: BLE001 (why the champion itself cannot be had is what is told)
             logs.error("registry failed", error)
             return []
@@ -178,7 +178,7 @@ class Models:
 
     def _load(self, uri: str) -> LiveModel:
         fetched = registry.fetch(self._storage, uri, device=self._device)
-        fetched.classifier.check()
+        fetched.classifier.verify()
         try:
             drift = Drift(Reference.from_json(fetched.classifier.origin["level_distribution"]))
         except (KeyError, TypeError, ValueError):

@@ -14,7 +14,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import FileResponse, Response
 from starlette.exceptions import HTTPException
 
-from raygenre.evaluation.model_card import card
+from raygenre.evaluation.model_card import markdown_card
 from serve.admission.upload import Account, is_form, read_files
 from serve.errors import RefusalError, problem
 from serve.network import direct_port
@@ -129,15 +129,15 @@ async def model(request: Request) -> ModelFacts:
     """Say what is known of the model that answers."""
     models = _service(request).models
     loaded, challenger = models.champion, models.challenger
-    classifier, evidence = loaded.fetched.classifier, loaded.fetched.evidence
+    classifier, facts = loaded.fetched.classifier, loaded.fetched.facts
     return ModelFacts(
         model=loaded.name,
         genres=list(classifier.genres),
-        test_accuracy=evidence.test_accuracy if evidence else None,
-        synthetic=evidence.synthetic if evidence else None,
+        test_accuracy=facts.test_accuracy if facts else None,
+        synthetic=facts.synthetic if facts else None,
         threshold=classifier.calibration.threshold,
         sha256=classifier.sha256,
-        card=card(classifier, name=loaded.fetched.name, evidence=evidence),
+        card=markdown_card(classifier, name=loaded.fetched.name, facts=facts),
         challenger=challenger.name if challenger else None,
         most_bytes=_service(request).settings.most_bytes,
         most_seconds=_service(request).settings.most_seconds,

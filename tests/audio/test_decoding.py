@@ -1,5 +1,6 @@
-"""Any audio file becomes the samples that librosa.load would give, and songs are cut without loss."""
+"""Audio files decode to the samples that librosa.load returns, and windows cover whole songs."""
 
+import doctest
 import io
 import os
 import struct
@@ -30,7 +31,7 @@ from tests.helpers.sounds import Samples, encode, noise, stereo, tone, wav_heade
 RATE = 22_050  # Hz
 
 
-ENCODINGS = {  # suffix of such files, container and codec by FFmpeg's names
+ENCODINGS = {  # file suffix, and FFmpeg's names of container and codec
     "WAV, 8 bit": (".wav", "wav", "pcm_u8"),
     "WAV, 16 bit": (".wav", "wav", "pcm_s16le"),
     "WAV, 24 bit": (".wav", "wav", "pcm_s24le"),
@@ -50,7 +51,7 @@ ENCODINGS = {  # suffix of such files, container and codec by FFmpeg's names
     "WebM": (".webm", "webm", "libopus"),
     "WMA": (".wma", "asf", "wmav2"),
 }
-EXACT = {  # largest difference of a sample from the original
+EXACT = {  # lossless formats, with the largest difference of a sample from the original
     "WAV, 8 bit": 2**-7,
     "WAV, 16 bit": 2**-15,
     "WAV, 24 bit": 2**-23,
@@ -66,14 +67,14 @@ DAMAGED = ("MP3", "FLAC", "Vorbis", "M4A", "AAC", "WAV, 16 bit", "WMA", "WebM")
 
 
 def loudness_at(samples: Samples, frequency: float) -> float:
-    """Amplitude of the sine of `frequency` Hz within samples."""
+    """Return the amplitude of the sine of `frequency` Hz in samples."""
     time = np.arange(len(samples)) / RATE
     return float(2 * np.abs(np.mean(samples * np.hanning(len(samples)) * 2 * np.exp(2j * np.pi * frequency * time))))
 
 
 @pytest.mark.parametrize("rate", [48_000, 24_000])
 @pytest.mark.parametrize("name", ENCODINGS)
-def test_every_format_is_decoded_and_mixed_down(name: str, rate: int, tmp_path: Path) -> None:
+def test_every_format_decodes_and_mixes_down_to_mono(name: str, rate: int, tmp_path: Path) -> None:
     suffix, container, codec = ENCODINGS[name]
     both = stereo(tone(440, seconds=4, rate=rate), tone(1000, seconds=4, rate=rate, loudness=0.25))
     data = encode(both, container, codec, rate=rate)
@@ -90,7 +91,7 @@ def test_every_format_is_decoded_and_mixed_down(name: str, rate: int, tmp_path: 
 
 
 @pytest.mark.parametrize("name", EXACT)
-def test_exact_formats_give_back_their_samples(name: str) -> None:
+def test_lossless_formats_preserve_samples(name: str) -> None:
     _, container, codec = ENCODINGS[name]
     original = noise(seconds=3, seed=0, loudness=0.4).clip(-0.99, 0.99)
     samples = decode(encode(original, container, codec))
@@ -100,7 +101,7 @@ def test_exact_formats_give_back_their_samples(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", EXACT)
-def test_silence_is_zero(name: str) -> None:
+def test_silence_decodes_to_zeros(name: str) -> None:
     _, container, codec = ENCODINGS[name]
     samples = decode(encode(np.zeros(RATE, dtype=np.float32), container, codec))
     assert len(samples) == RATE
@@ -118,9 +119,9 @@ def test_opposite_channels_cancel() -> None:
     assert np.abs(decode(encode(stereo(left, -left), "wav", "pcm_f32le", rate=44_100))).max() == 0
 
 
-# audioread, which librosa imports, imports modules that Python 3.13 does without.
+# librosa imports audioread, which imports modules that Python 3.13 removed.
 @pytest.mark.filterwarnings("ignore:'(aifc|audioop|sunau)' is deprecated:DeprecationWarning")
-# 2e-6 is what float32 sums of soxr's filters differ by when a song comes in pieces.
+# float32 sums of soxr's filters differ by up to 2e-6 when a song is resampled in blocks.
 @pytest.mark.parametrize(
     ("rate", "channels", "codec"),
     [
@@ -131,41 +132,41 @@ def test_opposite_channels_cancel() -> None:
         (22_050, 2, "pcm_s24le"),
     ],
 )
-def test_samples_are_librosas(rate: int, channels: int, codec: str, tmp_path: Path) -> None:
-    sides = [noise(seconds=15, seed=seed, rate=rate) + tone(440, seconds=15, rate=rate) for seed in range(channels)]
+def test_samples_equal_librosas(rate: int, channels: int, codec: str, tmp_path: Path) -> None:
+    signals = [noise(seconds=15, seed=seed, rate=rate) + tone(440, seconds=15, rate=rate) for seed in range(channels)]
     path = tmp_path / "song.wav"
-    path.write_bytes(encode(stereo(*sides) if channels == 2 else sides[0], "wav", codec, rate=rate))
+    path.write_bytes(encode(stereo(*signals) if channels == 2 else signals[0], "wav", codec, rate=rate))
     theirs, _ = librosa().load(path, sr=RATE, mono=True)
     ours = decode(path)
     assert len(ours) == len(theirs)
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=2e-6)
 
 
-@pytest.mark.parametrize(("rate", "kept"), [(1_000, 300), (8_000, 3_000), (192_000, 9_000), (768_000, 9_000)])
-def test_rates_at_the_limits(rate: int, kept: float) -> None:
+@pytest.mark.parametrize(("rate", "kept"), [(1_000, 300), (8_000, 3_000), (192_000, 9_000), (768_000, 9_000)])  # Hz
+def test_sample_rates_at_the_limits_are_accepted(rate: int, kept: float) -> None:
     samples = decode(encode(tone(kept, seconds=3, rate=rate), rate=rate))
     assert len(samples) == 3 * RATE
     assert loudness_at(samples, kept) == pytest.approx(0.5, rel=0.05)
 
 
-def test_what_cannot_be_heard_at_the_lower_rate_is_filtered_out() -> None:
+def test_frequencies_above_nyquist_are_filtered_out() -> None:
     samples = decode(encode(tone(15_000, seconds=3, rate=44_100), rate=44_100))
     assert np.abs(samples[1000:-1000]).max() < 1e-3
 
 
 @pytest.mark.parametrize("rate", [500, 999, 768_001, 1_000_000])
-def test_rates_beyond_the_limits(rate: int) -> None:
+def test_sample_rates_beyond_the_limits_are_rejected(rate: int) -> None:
     with pytest.raises(AudioError, match=f"{rate} Hz"):
         decode(encode(np.zeros(2 * rate, dtype=np.float32), rate=rate))
 
 
-def test_rate_that_changes() -> None:
+def test_sample_rate_that_changes_is_rejected() -> None:
     slow, fast = (encode(tone(440, seconds=2, rate=rate), "adts", "aac", rate=rate) for rate in (44_100, 48_000))
     with pytest.raises(AudioError, match="changes from 44100 to 48000 Hz"):
         decode(slow + fast)
 
 
-def test_channels_that_change() -> None:
+def test_number_of_channels_may_change() -> None:
     mono = tone(440, seconds=2)
     samples = decode(encode(mono, "adts", "aac") + encode(stereo(mono, mono), "adts", "aac"))
     assert len(samples) == pytest.approx(4 * RATE, abs=0.2 * RATE)
@@ -173,7 +174,7 @@ def test_channels_that_change() -> None:
 
 
 def tagged(mp3: bytes, frames: dict[bytes, bytes]) -> bytes:
-    """An MP3 file with ID3v2.3 tags before its sound."""
+    """Return an MP3 file with ID3v2.3 tags before the audio."""
     body = b"".join(name + struct.pack(">IH", len(data), 0) + data for name, data in frames.items())
     size = bytes((len(body) >> shift) & 127 for shift in (21, 14, 7, 0))
     return b"ID3\x03\x00\x00" + size + body + mp3
@@ -189,65 +190,65 @@ def png() -> bytes:
     "tags",
     [
         {b"APIC": b"\x00image/png\x00\x03\x00" + png()},
-        {b"TIT2": b"\x03\xff\xfe\xc3\x28 no UTF-8", b"TPE1": b"\x00Bj\xf6rk"},
+        {b"TIT2": b"\x03\xff\xfe\xc3\x28 not UTF-8", b"TPE1": b"\x00Bj\xf6rk"},
     ],
-    ids=["cover", "title that is no UTF-8"],
+    ids=["cover", "title not in UTF-8"],
 )
-def test_tags_do_not_matter(tags: dict[bytes, bytes]) -> None:
+def test_tags_do_not_change_the_samples(tags: dict[bytes, bytes]) -> None:
     mp3 = encode(tone(440, seconds=3), "mp3", "libmp3lame")
     np.testing.assert_array_equal(decode(tagged(mp3, tags)), decode(mp3))
 
 
-NO_AUDIO = (b"la la la\n" * 1000, bytes(10_000), b"RIFF", b"ID3", b"#EXTM3U\na.mp3\n")
+NOT_AUDIO = (b"la la la\n" * 1000, bytes(10_000), b"RIFF", b"ID3", b"#EXTM3U\na.mp3\n")
 
 
-@pytest.mark.parametrize("data", [b"", *NO_AUDIO])
-def test_bytes_that_are_no_audio(data: bytes) -> None:
+@pytest.mark.parametrize("data", [b"", *NOT_AUDIO])
+def test_bytes_that_are_not_audio_are_rejected(data: bytes) -> None:
     with pytest.raises(AudioError):
         decode(data)
 
 
-@pytest.mark.parametrize("data", NO_AUDIO)
-def test_files_that_are_no_audio(data: bytes, tmp_path: Path) -> None:
+@pytest.mark.parametrize("data", NOT_AUDIO)
+def test_files_that_are_not_audio_are_rejected(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "song.mp3"
     path.write_bytes(data)
     with pytest.raises(AudioError):
         decode(path)
 
 
-def test_picture_is_no_audio() -> None:
+def test_image_is_rejected() -> None:
     with pytest.raises(AudioError):
         decode(png())
 
 
-def test_silent_film_has_no_audio_track() -> None:
+def test_video_without_audio_track_is_rejected() -> None:
     buffer = io.BytesIO()
-    with av.open(buffer, mode="w", format="matroska") as film:
-        stream = film.add_stream("mpeg4", rate=25)
+    with av.open(buffer, mode="w", format="matroska") as video:
+        stream = video.add_stream("mpeg4", rate=25)
         assert isinstance(stream, av.VideoStream)
         stream.width = stream.height = 64
         stream.pix_fmt = "yuv420p"
         for _ in range(5):
-            film.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), dtype=np.uint8), format="rgb24")))
-        film.mux(stream.encode(None))
+            video.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), dtype=np.uint8), format="rgb24")))
+        video.mux(stream.encode(None))
     with pytest.raises(AudioError, match="no audio track"):
         decode(buffer.getvalue())
 
 
-def test_wav_without_sound() -> None:
-    header_alone = encode(tone(440, seconds=1))[:44]
+def test_wav_without_samples_is_rejected() -> None:
+    header = encode(tone(440, seconds=1))[:44]
     with pytest.raises(AudioError):
-        decode(header_alone)
+        decode(header)
 
 
-def test_wav_without_header() -> None:
+def test_wav_without_header_is_rejected() -> None:
     with pytest.raises(AudioError):
         decode(tone(440, seconds=30).tobytes())
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 @pytest.mark.parametrize("rate", [22_050, 44_100])
-def test_samples_that_are_not_finite(rate: int, value: float) -> None:
+def test_samples_that_are_not_finite_are_rejected(rate: int, value: float) -> None:
     original = tone(440, seconds=4, rate=rate)
     original[rate] = value
     with pytest.raises(AudioError, match="NaN or infinite"):
@@ -255,7 +256,7 @@ def test_samples_that_are_not_finite(rate: int, value: float) -> None:
 
 
 @pytest.mark.parametrize("name", DAMAGED)
-def test_truncated_file_is_decoded_in_part_or_refused(name: str) -> None:
+def test_truncated_file_decodes_in_part_or_is_rejected(name: str) -> None:
     _, container, codec = ENCODINGS[name]
     data = encode(noise(seconds=2, seed=3, rate=48_000), container, codec, rate=48_000)
     for length in range(1, len(data), len(data) // 40):
@@ -268,7 +269,7 @@ def test_truncated_file_is_decoded_in_part_or_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", DAMAGED)
-def test_damaged_file_is_decoded_or_refused(name: str) -> None:
+def test_damaged_file_decodes_or_is_rejected(name: str) -> None:
     _, container, codec = ENCODINGS[name]
     data = encode(noise(seconds=1, seed=4, rate=48_000), container, codec, rate=48_000)
     random = np.random.default_rng(0)
@@ -282,30 +283,30 @@ def test_damaged_file_is_decoded_or_refused(name: str) -> None:
             continue
 
 
-def test_half_an_mp3_is_half_the_song() -> None:
+def test_half_of_an_mp3_file_decodes_to_half_of_the_song() -> None:
     data = encode(tone(440, seconds=8), "mp3", "libmp3lame")
     assert len(decode(data[: len(data) // 2])) == pytest.approx(4 * RATE, rel=0.05)
 
 
-# An encoder puts about a thousand samples before the sound, and tells in the file how many.
+# An encoder inserts about a thousand samples before the audio, and records in the file how many.
 @pytest.mark.parametrize("name", ["MP3", "M4A", "Opus", "Vorbis"])
-def test_sound_lies_where_it_lay_before_it_was_encoded(name: str) -> None:
+def test_encoder_delay_is_removed(name: str) -> None:
     original = noise(seconds=4, seed=5, rate=48_000, loudness=0.2)
     original[: 48_000 * 2] = 0
     _, container, codec = ENCODINGS[name]
     samples = decode(encode(original, container, codec, rate=48_000))
     assert len(samples) == pytest.approx(4 * RATE, abs=1024)
-    begins = np.flatnonzero(np.abs(samples) > 0.1)[0]
-    assert begins == pytest.approx(2 * RATE, abs=64)
+    start = np.flatnonzero(np.abs(samples) > 0.1)[0]
+    assert start == pytest.approx(2 * RATE, abs=64)
 
 
-def test_an_mp3_is_as_long_as_its_sound() -> None:
+def test_mp3_decodes_to_its_original_length() -> None:
     for seconds in (3.1, 4):
         original = noise(seconds=seconds, seed=6)
         assert len(decode(encode(original, "mp3", "libmp3lame"))) == len(original)
 
 
-def test_song_over_the_limit() -> None:
+def test_song_over_the_duration_limit_is_rejected() -> None:
     data = encode(tone(440, seconds=5), rate=RATE)
     assert len(decode(data, longest_seconds=5)) == 5 * RATE
     with pytest.raises(AudioError, match=r"over 4\.9 s"):
@@ -318,11 +319,11 @@ def test_missing_file_is_an_os_error(tmp_path: Path) -> None:
 
 
 def song(seconds: float) -> Samples:
-    """A song in which every sample tells its place: below 2²⁴, float32 is exact."""
+    """Return a song in which every sample is its own index; float32 is exact below 2²⁴."""
     return np.arange(round(seconds * RATE), dtype=np.float32)
 
 
-def test_too_short_a_song() -> None:
+def test_song_under_3_seconds_is_rejected() -> None:
     for cut in (windows, middle_window):
         with pytest.raises(AudioError, match=r"lasts 2\.9 s; at least 3 s"):
             cut(song(2.9))
@@ -341,7 +342,7 @@ def test_short_song_is_repeated(seconds: float) -> None:
 
 
 @pytest.mark.parametrize("seconds", [30, WINDOW / RATE, 30.5, 31])
-def test_song_of_a_clips_length_is_one_window(seconds: float) -> None:
+def test_song_of_30_to_31_seconds_is_one_window(seconds: float) -> None:
     original = song(seconds)
     (window,) = windows(original)
     np.testing.assert_array_equal(window.samples, original)
@@ -357,7 +358,7 @@ def test_song_of_a_clips_length_is_one_window(seconds: float) -> None:
         (95, [0, WINDOW / RATE, 2 * WINDOW / RATE, 95 - WINDOW / RATE]),
     ],
 )
-def test_long_song_is_cut(seconds: float, starts: list[float]) -> None:
+def test_long_song_is_cut_into_windows(seconds: float, starts: list[float]) -> None:
     assert [window.start for window in windows(song(seconds))] == pytest.approx(starts, abs=1e-4)
 
 
@@ -365,29 +366,29 @@ def test_long_song_is_cut(seconds: float, starts: list[float]) -> None:
 @given(st.one_of(st.integers(31 * RATE + 1, 130 * RATE), st.integers(1, 4).map(lambda n: (n + 1) * WINDOW)))
 def test_windows_cover_a_long_song(length: int) -> None:
     original = np.arange(length, dtype=np.float32)
-    found = windows(original)
-    heard = np.zeros(length, dtype=bool)
-    for window in found:
+    cut = windows(original)
+    covered = np.zeros(length, dtype=bool)
+    for window in cut:
         start = round(window.start * RATE)
         assert len(window.samples) == WINDOW
         assert window.samples[0] == start
         assert window.samples[-1] == start + WINDOW - 1
         assert window.end == pytest.approx((start + WINDOW) / RATE)
-        heard[start : start + WINDOW] = True
-    assert heard.all()
-    assert len(found) == -(-length // WINDOW)
-    assert [window.start for window in found] == sorted({window.start for window in found})
+        covered[start : start + WINDOW] = True
+    assert covered.all()
+    assert len(cut) == -(-length // WINDOW)
+    assert [window.start for window in cut] == sorted({window.start for window in cut})
 
 
 @pytest.mark.parametrize("seconds", [3, 29, 30, 31])
-def test_middle_of_a_short_song_is_all_of_it(seconds: float) -> None:
+def test_middle_window_of_a_short_song_is_the_whole_song(seconds: float) -> None:
     middle, (window,) = middle_window(song(seconds)), windows(song(seconds))
     np.testing.assert_array_equal(middle.samples, window.samples)
     assert (middle.start, middle.end) == (window.start, window.end)
 
 
 @pytest.mark.parametrize("seconds", [31.1, 95, 240])
-def test_middle_of_a_long_song(seconds: float) -> None:
+def test_middle_window_of_a_long_song_is_centred(seconds: float) -> None:
     window = middle_window(song(seconds))
     assert len(window.samples) == WINDOW
     assert window.start == pytest.approx(seconds - window.end, abs=1e-4)
@@ -395,18 +396,18 @@ def test_middle_of_a_long_song(seconds: float) -> None:
     assert window.end - window.start == pytest.approx(WINDOW / RATE)
 
 
-def test_window_is_as_long_as_a_clip_of_the_dataset() -> None:
+def test_window_has_the_length_of_the_datasets_clips() -> None:
     assert audio.WINDOW == 661_794
 
 
-def test_playlist_does_not_open_other_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ffconcat_playlist_opens_no_other_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "secret.wav").write_bytes(encode(tone(440, seconds=4)))
     monkeypatch.chdir(tmp_path)
     with pytest.raises(AudioError):
         decode(b"ffconcat version 1.0\nfile secret.wav\n")
 
 
-def test_hls_playlist_does_not_open_other_files(tmp_path: Path) -> None:
+def test_hls_playlist_opens_no_other_files(tmp_path: Path) -> None:
     (tmp_path / "secret.aac").write_bytes(encode(tone(440, seconds=4), "adts", "aac"))
     playlist = tmp_path / "list.m3u8"
     playlist.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\n{tmp_path}/secret.aac\n#EXT-X-ENDLIST\n")
@@ -414,37 +415,37 @@ def test_hls_playlist_does_not_open_other_files(tmp_path: Path) -> None:
         decode(playlist)
 
 
-def test_session_description_opens_no_network() -> None:
+def test_session_description_opens_no_socket() -> None:
     start = time.monotonic()
     with pytest.raises(AudioError):
         decode(b"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio 5004 RTP/AVP 0\n")
-    assert time.monotonic() - start < 5  # s; it would wait for a packet
+    assert time.monotonic() - start < 5  # s; an open socket would wait for a packet
 
 
-def test_empty_file_named_mp3(tmp_path: Path) -> None:
+def test_empty_mp3_file_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "song.mp3").touch()
     with pytest.raises(AudioError):
         decode(tmp_path / "song.mp3")
 
 
-def test_wav_of_64_bit_integers() -> None:
+def test_wav_of_64_bit_integers_is_rejected() -> None:
     with pytest.raises(AudioError):
         decode(encode(tone(440, seconds=3), "wav", "pcm_s64le"))
 
 
 @pytest.mark.parametrize("end", [bytes(5000), b"LYRICSBEGIN" + b"la la " * 200 + b"LYRICS200"])
-def test_mp3_with_something_after_the_sound(end: bytes) -> None:
+def test_data_after_an_mp3s_audio_is_ignored(end: bytes) -> None:
     mp3 = encode(tone(440, seconds=4), "mp3", "libmp3lame")
     assert len(decode(mp3 + end)) == pytest.approx(len(decode(mp3)), abs=0.2 * 22_050)
 
 
-def test_mp3_with_a_damaged_frame() -> None:
+def test_damaged_frame_of_an_mp3_is_skipped() -> None:
     mp3 = bytearray(encode(tone(440, seconds=8), "mp3", "libmp3lame"))
     mp3[10_000:10_500] = np.random.default_rng(0).bytes(500)
     assert len(decode(bytes(mp3))) == pytest.approx(8 * 22_050, rel=0.05)
 
 
-def test_double_wav_beyond_float32() -> None:
+def test_double_samples_beyond_float32_are_rejected() -> None:
     samples = tone(440, seconds=3).astype(np.float64)
     samples[1000] = 1e300
     with pytest.raises(AudioError, match="infinite"):
@@ -465,7 +466,7 @@ def as_memory(data: bytes, folder: Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def as_pipe(data: bytes, folder: Path) -> Iterator[IO[bytes]]:
-    """What cannot seek, and gives what it has rather than what it is asked for."""
+    """Yield a stream that cannot seek and may return fewer bytes than requested."""
     reader, writer = os.pipe()
 
     def write() -> None:
@@ -479,38 +480,38 @@ def as_pipe(data: bytes, folder: Path) -> Iterator[IO[bytes]]:
     thread.join()
 
 
-StudyHandle = Callable[[bytes, Path], AbstractContextManager[IO[bytes]]]
+OpenStream = Callable[[bytes, Path], AbstractContextManager[IO[bytes]]]
 STREAMS = (as_file, as_memory, as_pipe)
 
 
-@pytest.mark.parametrize("opened", STREAMS)
+@pytest.mark.parametrize("open_stream", STREAMS)
 @pytest.mark.parametrize("name", ["WAV, 16 bit", "FLAC", "M4A", "MP3", "Vorbis", "WMA", "WebM"])
-def test_a_stream_holds_what_its_bytes_hold(name: str, opened: StudyHandle, tmp_path: Path) -> None:
+def test_stream_and_bytes_decode_to_the_same_samples(name: str, open_stream: OpenStream, tmp_path: Path) -> None:
     _, container, codec = ENCODINGS[name]
     data = encode(tone(440, seconds=4, rate=48_000), container, codec, rate=48_000)
-    with opened(data, tmp_path) as stream:
+    with open_stream(data, tmp_path) as stream:
         np.testing.assert_array_equal(decode(stream), decode(data))
         assert not stream.closed
 
 
-@pytest.mark.parametrize("opened", STREAMS)
-@pytest.mark.parametrize("data", [b"", *NO_AUDIO])
-def test_streams_that_are_no_audio(data: bytes, opened: StudyHandle, tmp_path: Path) -> None:
-    with opened(data, tmp_path) as stream, pytest.raises(AudioError) as refused:
+@pytest.mark.parametrize("open_stream", STREAMS)
+@pytest.mark.parametrize("data", [b"", *NOT_AUDIO])
+def test_streams_that_are_not_audio_are_rejected(data: bytes, open_stream: OpenStream, tmp_path: Path) -> None:
+    with open_stream(data, tmp_path) as stream, pytest.raises(AudioError) as of_stream:
         decode(stream)
     with pytest.raises(AudioError) as of_bytes:
         decode(data)
-    assert str(refused.value) == str(of_bytes.value)
+    assert str(of_stream.value) == str(of_bytes.value)
 
 
-def test_a_stream_that_was_read_from_is_decoded_from_its_beginning() -> None:
+def test_seekable_stream_is_decoded_from_its_beginning() -> None:
     data = encode(tone(440, seconds=4))
     stream = io.BytesIO(data)
     stream.seek(1000)
     np.testing.assert_array_equal(decode(stream), decode(data))
 
 
-def test_a_path_may_be_a_pipe(tmp_path: Path) -> None:
+def test_named_pipe_decodes(tmp_path: Path) -> None:
     data = encode(tone(440, seconds=4), "ipod", "aac")
     os.mkfifo(tmp_path / "song.m4a")
     thread = threading.Thread(target=lambda: (tmp_path / "song.m4a").write_bytes(data))
@@ -519,8 +520,8 @@ def test_a_path_may_be_a_pipe(tmp_path: Path) -> None:
     thread.join()
 
 
-def test_a_stream_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoding, "_MOST_COPIED", 1 << 27)
+def test_endless_stream_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "_MAX_COPIED", 1 << 27)
 
     class Endless(io.RawIOBase):
         read_so_far = 0
@@ -533,11 +534,11 @@ def test_a_stream_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
             assert self.read_so_far < 1 << 28
             return bytes(size)
 
-    with pytest.raises(AudioError, match=r"goes on beyond 0\.125 GiB; cut"):
+    with pytest.raises(AudioError, match=r"larger than 0\.125 GiB; split"):
         decode(Endless())  # type: ignore[arg-type]
 
 
-def test_a_stream_that_breaks_off_is_an_os_error() -> None:
+def test_connection_error_of_a_stream_propagates() -> None:
     class Broken(io.RawIOBase):
         def readable(self) -> bool:
             return True
@@ -549,9 +550,8 @@ def test_a_stream_that_breaks_off_is_an_os_error() -> None:
         decode(Broken())  # type: ignore[arg-type]
 
 
-# The file and the remedy: what every refusal has to tell a person.
 @pytest.mark.parametrize(
-    ("data", "thing", "remedy"),
+    ("data", "problem", "remedy"),
     [
         (b"", "the file is empty", "copy it again"),
         (b"la la la\n" * 1000, "not audio that FFmpeg can decode", "convert it"),
@@ -561,24 +561,24 @@ def test_a_stream_that_breaks_off_is_an_os_error() -> None:
         (wav_header(44_100, rate=10_000_000) + bytes(44_100), "rate is 10000000 Hz", "resample it"),
         (wav_header(44_100, bits=0) + bytes(44_100), "Decoder not found", "convert it"),
         (encode(np.full(RATE, np.nan, dtype=np.float32), "wav", "pcm_f32le"), "NaN or infinite", "export it again"),
-        (encode(np.zeros(5 * RATE, dtype=np.float32)), "over 4 s, which is the limit", "cut it into parts"),
-        (png(), "no audio track|not audio", "choose a song|convert it"),
+        (encode(np.zeros(5 * RATE, dtype=np.float32)), "over 4 s, which is the limit", "split it into parts"),
+        (png(), "no audio track|not audio", "choose a file|convert it"),
     ],
 )
-def test_a_refusal_says_what_is_wrong_and_what_to_do(data: bytes, thing: str, remedy: str) -> None:
-    with pytest.raises(AudioError, match=rf"(?s)({thing}).*({remedy})"):
+def test_error_names_the_problem_and_the_remedy(data: bytes, problem: str, remedy: str) -> None:
+    with pytest.raises(AudioError, match=rf"(?s)({problem}).*({remedy})"):
         decode(data, longest_seconds=4)
 
 
-def test_silence_is_drawn_without_a_division_by_zero() -> None:
+def test_silence_is_level_0_without_division_by_zero() -> None:
     samples = decode(encode(np.zeros(30 * RATE, dtype=np.float32), "flac", "flac"))
     assert not levels(torch.from_numpy(windows(samples)[0].samples)).any()
 
 
-def test_wav_that_claims_to_be_huge() -> None:
-    sound = (tone(440, seconds=4) * 32_767).astype("<i2").tobytes()
-    assert len(decode(wav_header(len(sound), claimed=2**32 - 1) + sound)) == 4 * RATE
-    assert len(decode(wav_header(len(sound), claimed=2**31) + sound)) == 4 * RATE
+def test_wav_header_with_too_large_a_size_is_tolerated() -> None:
+    data = (tone(440, seconds=4) * 32_767).astype("<i2").tobytes()
+    assert len(decode(wav_header(len(data), claimed=2**32 - 1) + data)) == 4 * RATE
+    assert len(decode(wav_header(len(data), claimed=2**31) + data)) == 4 * RATE
 
 
 HOURS = 3
@@ -587,17 +587,17 @@ import sys
 from pathlib import Path
 from raygenre.audio import AudioError, decode
 from raygenre.spectrogram.song import read
-highest = lambda: int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024  # MiB
-before = highest()
+peak = lambda: int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024  # MiB
+before = peak()
 try:
     {"decode": decode, "read": read}[sys.argv[1]](Path(sys.argv[2]))
 except AudioError as error:
-    print(highest() - before, error)
+    print(peak() - before, error)
 """
 
 
 def long_flac(path: Path) -> None:
-    """Three hours of silence in two megabytes."""
+    """Write three hours of silence in two megabytes."""
     with av.open(path, mode="w", format="flac") as file:
         stream = file.add_stream("flac", rate=8_000)
         assert isinstance(stream, av.AudioStream)
@@ -610,36 +610,42 @@ def long_flac(path: Path) -> None:
 
 
 def long_wav(path: Path) -> None:
-    """Three hours of silence that take no room on the disk: the file system keeps holes as holes."""
+    """Write three hours of silence as a sparse file, which takes no space on the disk."""
     size = HOURS * 3600 * RATE * 2
     with path.open("wb") as file:
         file.write(wav_header(size))
         file.truncate(44 + size)
 
 
-# Half an hour at 22 050 Hz takes 159 MB as float32; a whole file of three hours would take six times as much.
+# Half an hour at 22 050 Hz takes 159 MB as float32; three hours would take six times as much.
 @pytest.mark.parametrize(("make", "reader"), [(long_flac, "read"), (long_wav, "decode")])
-def test_three_hours_are_refused_in_bounded_memory(make: Callable[[Path], None], reader: str, tmp_path: Path) -> None:
+def test_three_hours_are_rejected_in_bounded_memory(make: Callable[[Path], None], reader: str, tmp_path: Path) -> None:
     make(tmp_path / "song")
     command = [sys.executable, "-c", _MEASURE, reader, str(tmp_path / "song")]
     result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
-    grown, message = result.stdout.split(maxsplit=1)
+    growth, message = result.stdout.split(maxsplit=1)
     assert "over 1800 s" in message
-    assert float(grown) < 300  # MiB
+    assert float(growth) < 300  # MiB
 
 
-def test_decoding_ticks_before_each_packet_and_ends_when_the_tick_raises() -> None:
-    class EndedError(Exception):
+def test_exception_of_on_packet_stops_decoding() -> None:
+    class StopDecodingError(Exception):
         pass
 
-    ticks = 0
+    packets = 0
 
-    def tick() -> None:
-        nonlocal ticks
-        ticks += 1
-        if ticks == 20:
-            raise EndedError
+    def count_packet() -> None:
+        nonlocal packets
+        packets += 1
+        if packets == 20:
+            raise StopDecodingError
 
-    with pytest.raises(EndedError):
-        audio.decode(encode(noise(seconds=10, seed=0), "mp3", "libmp3lame"), tick=tick)
-    assert ticks == 20
+    with pytest.raises(StopDecodingError):
+        audio.decode(encode(noise(seconds=10, seed=0), "mp3", "libmp3lame"), on_packet=count_packet)
+    assert packets == 20
+
+
+def test_examples_in_docstrings() -> None:
+    failed, attempted = doctest.testmod(decoding)
+    assert attempted
+    assert not failed

@@ -107,7 +107,7 @@ def test_an_unusable_cache_is_one_line_and_exits_2(model: str, tracks_folder: Pa
 
 def test_a_full_disk_is_an_error_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     full = OSError(errno.ENOSPC, "No space left on device", str(tmp_path / ".unfinished-1"))
-    monkeypatch.setattr("raygenre.cli.console.write_whole", raising(full))
+    monkeypatch.setattr("raygenre.cli.console.write_atomically", raising(full))
     with pytest.raises(FileAccessError) as error_info:
         write_file(tmp_path / "page.html", b"page")
     assert str(error_info.value) == f"{tmp_path / 'page.html'} cannot be written: No space left on device"

@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 
 from raygenre.cli import app
 from raygenre.evaluation.metrics import wilson_interval
-from raygenre.registry import champion as alias
+from raygenre.registry import champion
 from raygenre.tracking.server import Server
 from tests.helpers.mlflow_server import free_port
 from tests.helpers.rivals import BELLS, DRONE, STORM, Ring
@@ -28,7 +28,7 @@ def call(ring: Ring, *arguments: object) -> Result:
 
 
 def test_models_lists_versions_newest_first(ring: Ring) -> None:
-    alias.promote(ring.storage, BELLS)
+    champion.promote(ring.storage, BELLS)
     Server(ring.storage).client.create_model_version("raygenre", "/nothing")
     head, newest, *lines = call(ring, "models").stdout.splitlines()
     older = [line for line in lines if "synthetic" not in line]
@@ -43,7 +43,7 @@ def test_models_lists_versions_newest_first(ring: Ring) -> None:
 
 
 def test_models_as_json_have_all_tags(ring: Ring) -> None:
-    ring.challenge(BELLS)
+    ring.promote(BELLS)
     records = [json.loads(line) for line in call(ring, "models", "--json").stdout.splitlines()]
     assert [record["version"] for record in records] == [6, 5, 4, 3, 2, 1]
     bells = records[-BELLS]
@@ -66,13 +66,13 @@ def test_promote_prints_the_reason(ring: Ring) -> None:
     assert result.exit_code == 0, result.output
     assert "version 2 is the champion: it is better" in result.stdout
     text = " ".join(result.stdout.split())
-    assert "right on 50.0% of these 60 tracks, version 1 on 16.7%: +33.3 points" in text
-    assert "version 2 right 0 30" in text
+    assert "correct on 50.0% of these 60 tracks, version 1 on 16.7%: +33.3 points" in text
+    assert "version 2 correct 0 30" in text
     assert ring.champion == BELLS
 
 
 def test_promote_rejects_a_version_and_names_force(ring: Ring) -> None:
-    alias.promote(ring.storage, STORM)
+    champion.promote(ring.storage, STORM)
     result = call(ring, "promote", BELLS)
     assert result.exit_code == 1
     assert "by chance" in result.stdout
@@ -84,7 +84,7 @@ def test_promote_rejects_a_version_and_names_force(ring: Ring) -> None:
 
 
 def test_promote_requires_data_that_have_moved(ring: Ring, tmp_path: Path) -> None:
-    alias.promote(ring.storage, DRONE)
+    champion.promote(ring.storage, DRONE)
     Server(ring.storage).client.set_model_version_tag("raygenre", str(BELLS), "data", str(tmp_path / "gone"))
     result = call(ring, "promote", BELLS)
     assert result.exit_code == 1
@@ -93,7 +93,7 @@ def test_promote_requires_data_that_have_moved(ring: Ring, tmp_path: Path) -> No
 
 
 def test_promote_rejects_missing_or_changed_test_tracks(ring: Ring, tmp_path: Path) -> None:
-    alias.promote(ring.storage, DRONE)
+    champion.promote(ring.storage, DRONE)
     copied = Path(shutil.copytree(ring.dataset.source, tmp_path / "copied"))
     bells = copied / "images_original" / "bells"
     (bells / "bells00000.png").unlink()
@@ -101,7 +101,7 @@ def test_promote_rejects_missing_or_changed_test_tracks(ring: Ring, tmp_path: Pa
     (bells / "bells00084.png").unlink(missing_ok=True)  # no test track
     result = call(ring, "promote", BELLS, "--data", copied)
     assert result.exit_code == 1
-    assert "2 of its 70 test tracks are not in" in " ".join(result.stdout.split())
+    assert "2 of its 70 test tracks are missing or changed in" in " ".join(result.stdout.split())
 
 
 def test_promote_of_an_unknown_version_is_an_error(ring: Ring) -> None:
@@ -118,7 +118,7 @@ def test_compare_prints_studies_and_versions_side_by_side(ring: Ring, tmp_path: 
     assert "6 → 2" in result.stdout
     assert "2 settings are the same" in result.stdout
     text = " ".join(result.stdout.split())
-    assert "spring is right on 16.7% of these 60 tracks, version 2 on 50.0%" in text
+    assert "spring is correct on 16.7% of these 60 tracks, version 2 on 50.0%" in text
     assert "p = 0.0022" in text
     assert "p = 0.0022" in page.read_text()
 

@@ -1,4 +1,4 @@
-"""Splits are stratified, reproducible and free of leaks, whatever is drawn or given."""
+"""Splits, drawn or given, are stratified, reproducible and free of leaks."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raygenre.data.dataset import Dataset
-from raygenre.data.splits import Fold, Split, given_split, indices, random_split
+from raygenre.data.splits import Fold, Split, SplitError, given_split, indices, random_split
 from raygenre.data.track_files import DataError
 
 GTZAN = {
@@ -29,7 +29,7 @@ GTZAN = {
 
 
 def fake(counts: Mapping[str, int]) -> Dataset:
-    """Tracks that are black but for their number in the first pixels, so that no two are alike."""
+    """Return a data set of different tracks, whose levels are 0 except for their number in the first two pixels."""
     genres = tuple(sorted(counts))
     labels = np.repeat(np.arange(len(genres)), [counts[genre] for genre in genres])
     tracks = tuple(f"{genre}.{number:05d}" for genre in genres for number in range(counts[genre]))
@@ -47,17 +47,17 @@ SMALL = fake({"blues": 25, "jazz": 24, "rock": 26})
 
 
 def counts(tracks: Iterable[str]) -> dict[str, int]:
-    """Tracks per genre."""
+    """Return the number of tracks per genre."""
     return dict(sorted(Counter(track.split(".")[0] for track in tracks).items()))
 
 
 def sides(split: Split) -> list[list[set[str]]]:
-    """Training, validation and test tracks of each fold."""
+    """Return the training, validation and test tracks of each fold."""
     return [[set(fold.train), set(fold.validation), set(split.test)] for fold in split.folds]
 
 
 def leaks(split: Split, recordings: Iterable[Sequence[str]]) -> list[Sequence[str]]:
-    """Recordings with tracks on more than one side of a fold."""
+    """Return the recordings with tracks on more than one side of a fold."""
     return [
         recording
         for recording in recordings
@@ -70,7 +70,7 @@ def hold_out(dataset: Dataset, *, seed: int, duplicates: Iterable[Sequence[str]]
     return random_split(dataset, seed=seed, folds=1, validation=0.05, duplicates=duplicates)
 
 
-def test_gtzans_hold_out(gtzan: Dataset) -> None:
+def test_hold_out_of_gtzan_has_the_documented_sizes(gtzan: Dataset) -> None:
     split = hold_out(gtzan, seed=0)
     assert split.kind == "random"
     assert split.seed == 0
@@ -85,13 +85,13 @@ def test_gtzans_hold_out(gtzan: Dataset) -> None:
 
 
 @pytest.mark.parametrize("folds", [2, 3, 5, 10])
-def test_gtzans_folds(gtzan: Dataset, folds: int) -> None:
+def test_folds_of_gtzan_are_stratified_and_disjoint(gtzan: Dataset, folds: int) -> None:
     split = random_split(gtzan, seed=1, folds=folds, validation=0.05, duplicates=[])
     assert len(split.folds) == folds
     assert len(split.test) == 199
     assert len(split.train) == 800
-    seen = [track for fold in split.folds for track in fold.validation]
-    assert sorted(seen) == sorted(split.train)
+    validation = [track for fold in split.folds for track in fold.validation]
+    assert sorted(validation) == sorted(split.train)
     for fold in split.folds:
         assert sorted((*fold.train, *fold.validation)) == sorted(split.train)
         assert set(fold.validation).isdisjoint(fold.train)
@@ -99,14 +99,14 @@ def test_gtzans_folds(gtzan: Dataset, folds: int) -> None:
 
 
 @pytest.mark.parametrize("folds", [1, 5])
-def test_same_seed_same_split_other_seed_other_split(folds: int) -> None:
+def test_seed_determines_the_split(folds: int) -> None:
     drawn = [random_split(SMALL, seed=seed, folds=folds, validation=0.1, duplicates=[]) for seed in (0, 0, 1, 2)]
     assert drawn[0] == drawn[1]
     assert len({split.test for split in drawn}) == 3
     assert len({split.folds[0].validation for split in drawn}) == 3
 
 
-def test_test_tracks_do_not_depend_on_the_folds() -> None:
+def test_test_tracks_do_not_depend_on_folds_or_validation() -> None:
     tests = {
         random_split(SMALL, seed=3, folds=folds, validation=validation, duplicates=[]).test
         for folds in (1, 2, 5)
@@ -116,7 +116,7 @@ def test_test_tracks_do_not_depend_on_the_folds() -> None:
 
 
 @pytest.mark.parametrize(("validation", "tracks"), [(0.001, 3), (0.05, 3), (0.1, 6), (0.25, 15), (0.5, 30)])
-def test_share_of_validation(validation: float, tracks: int) -> None:
+def test_validation_share_is_rounded_to_tracks(validation: float, tracks: int) -> None:
     split = random_split(SMALL, seed=0, folds=1, validation=validation, duplicates=[])
     assert len(split.folds[0].validation) == tracks
 
@@ -135,60 +135,60 @@ EQUAL = [("blues.00010", "blues.00011"), ("jazz.00012", "rock.00012", "rock.0001
 
 def with_equal_levels() -> Dataset:
     levels = SMALL.levels.copy()
-    for first, *others in EQUAL:
-        for other in others:
-            levels[SMALL.tracks.index(other)] = levels[SMALL.tracks.index(first)]
+    for first, *copies in EQUAL:
+        for copy in copies:
+            levels[SMALL.tracks.index(copy)] = levels[SMALL.tracks.index(first)]
     return replace(SMALL, levels=levels)
 
 
-TWINS = with_equal_levels()
+WITH_COPIES = with_equal_levels()
 
 
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32), folds=st.integers(1, 6))
 def test_duplicates_stay_on_one_side(seed: int, folds: int) -> None:
-    split = random_split(TWINS, seed=seed, folds=folds, validation=0.2, duplicates=KNOWN)
+    split = random_split(WITH_COPIES, seed=seed, folds=folds, validation=0.2, duplicates=KNOWN)
     assert leaks(split, [*KNOWN, JOINED, *EQUAL]) == []
     assert counts(split.test) == {"blues": 5, "jazz": 4, "rock": 5}
-    assert {*split.train, *split.test} == set(TWINS.tracks)
+    assert {*split.train, *split.test} == set(WITH_COPIES.tracks)
     for train, validation, test in sides(split):
-        assert len(train) + len(validation) + len(test) == len(TWINS.tracks)
+        assert len(train) + len(validation) + len(test) == len(WITH_COPIES.tracks)
     if folds > 1:
         assert sorted(track for fold in split.folds for track in fold.validation) == sorted(split.train)
 
 
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32), folds=st.integers(2, 6))
-def test_folds_are_nearly_stratified_in_spite_of_duplicates(seed: int, folds: int) -> None:
-    split = random_split(TWINS, seed=seed, folds=folds, validation=0.2, duplicates=KNOWN)
-    whole = counts(split.train)
+def test_folds_with_duplicates_are_nearly_stratified(seed: int, folds: int) -> None:
+    split = random_split(WITH_COPIES, seed=seed, folds=folds, validation=0.2, duplicates=KNOWN)
+    total = counts(split.train)
     for fold in split.folds:  # a recording of three tracks may not fit the last place of a small fold
-        assert all(abs(n - whole[genre] / folds) < 2 for genre, n in counts(fold.validation).items())
+        assert all(abs(n - total[genre] / folds) < 2 for genre, n in counts(fold.validation).items())
 
 
 def test_equal_levels_stay_on_one_side_of_gtzan(gtzan: Dataset) -> None:
     levels = gtzan.levels.copy()
     levels[1::10] = levels[::10]
-    twins = list(zip(gtzan.tracks[::10], gtzan.tracks[1::10], strict=True))
+    pairs = list(zip(gtzan.tracks[::10], gtzan.tracks[1::10], strict=True))
     data = replace(gtzan, levels=levels)
     split = hold_out(data, seed=0)
-    assert leaks(split, twins) == []
+    assert leaks(split, pairs) == []
     assert len(split.test) == 199
     assert len(split.folds[0].validation) == 40
     divided = random_split(data, seed=0, folds=5, validation=0.05, duplicates=[])
-    assert leaks(divided, twins) == []
+    assert leaks(divided, pairs) == []
     assert [counts(fold.validation) for fold in divided.folds] == [dict.fromkeys(GTZAN, 16)] * 5
 
 
 def test_none_ignores_duplicates() -> None:
-    kept = [hold_out(TWINS, seed=seed, duplicates=None) for seed in range(10)]
-    assert any(leaks(split, EQUAL) for split in kept)
-    assert kept == [hold_out(SMALL, seed=seed) for seed in range(10)]
+    ignoring = [hold_out(WITH_COPIES, seed=seed, duplicates=None) for seed in range(10)]
+    assert any(leaks(split, EQUAL) for split in ignoring)
+    assert ignoring == [hold_out(SMALL, seed=seed) for seed in range(10)]
 
 
-def test_known_duplicates_that_are_not_in_the_data_change_nothing() -> None:
-    with_strangers = hold_out(SMALL, seed=0, duplicates=[("pop.00000", "pop.00001"), ("blues.00000", "pop.00002")])
-    assert with_strangers == hold_out(SMALL, seed=0)
+def test_duplicates_outside_the_data_change_nothing() -> None:
+    with_absent = hold_out(SMALL, seed=0, duplicates=[("pop.00000", "pop.00001"), ("blues.00000", "pop.00002")])
+    assert with_absent == hold_out(SMALL, seed=0)
 
 
 @pytest.mark.parametrize("folds", [1, 3])
@@ -199,20 +199,20 @@ def test_json_round_trip(folds: int) -> None:
     assert hash(Split.from_json(split.to_json())) == hash(split)
 
 
-def test_train_is_the_union_of_a_fold() -> None:
+def test_train_includes_the_validation_tracks() -> None:
     split = Split("lists", 0, ("c",), (Fold(("b", "d"), ("a",)), Fold(("a",), ("b", "d"))))
     assert split.train == ("a", "b", "d")
 
 
 @pytest.mark.parametrize("folds", [0, -1])
-def test_folds_out_of_range(folds: int) -> None:
-    with pytest.raises(ValueError, match=f"folds must be at least 1, not {folds}"):
+def test_folds_out_of_range_are_rejected(folds: int) -> None:
+    with pytest.raises(SplitError, match=f"folds must be at least 1, not {folds}"):
         random_split(SMALL, seed=0, folds=folds, validation=0.1, duplicates=[])
 
 
 @pytest.mark.parametrize("validation", [0.0, 1.0, -0.1, 5.0, float("nan")])
-def test_validation_out_of_range(validation: float) -> None:
-    with pytest.raises(ValueError, match="validation must be between 0 and 1"):
+def test_validation_out_of_range_is_rejected(validation: float) -> None:
+    with pytest.raises(SplitError, match="validation must be between 0 and 1"):
         random_split(SMALL, seed=0, folds=1, validation=validation, duplicates=[])
 
 
@@ -225,7 +225,7 @@ def test_validation_out_of_range(validation: float) -> None:
         (8, 1, [[f"jazz.{number:05d}" for number in range(8)]]),
     ],
 )
-def test_too_few_recordings(few: int, folds: int, duplicates: Sequence[Sequence[str]]) -> None:
+def test_too_few_recordings_are_rejected(few: int, folds: int, duplicates: Sequence[Sequence[str]]) -> None:
     data = fake({"blues": 40, "jazz": few})
     with pytest.raises(DataError, match=r"has no track of jazz"):
         random_split(data, seed=0, folds=folds, validation=0.1, duplicates=duplicates)
@@ -237,10 +237,10 @@ def test_five_recordings_are_enough() -> None:
     assert counts(split.folds[0].train) == {"blues": 3, "jazz": 3}
 
 
-def test_indices() -> None:
-    found = indices(SMALL, ["jazz.00001", "blues.00000", "rock.00025"])
-    assert found.dtype == np.int64
-    assert found.tolist() == [26, 0, 74]
+def test_indices_are_positions_in_the_data_set() -> None:
+    positions = indices(SMALL, ["jazz.00001", "blues.00000", "rock.00025"])
+    assert positions.dtype == np.int64
+    assert positions.tolist() == [26, 0, 74]
     with pytest.raises(KeyError, match=r"jazz\.99999"):
         indices(SMALL, ["jazz.00001", "jazz.99999"])
 
@@ -255,7 +255,7 @@ def write_lists(
 
 
 def ids(first: int, last: int) -> list[str]:
-    """Ids of these numbers in each of SMALL's genres."""
+    """Return the ids with the numbers from `first` up to, not including, `last` of each of SMALL's genres."""
     return [f"{genre}.{number:05d}" for genre in SMALL.genres for number in range(first, last)]
 
 
@@ -268,7 +268,7 @@ def given_lists(lists: Path, *, folds: int = 1, duplicates: Iterable[Sequence[st
 
 
 @pytest.mark.parametrize("ending", ["", "_filtered", "-v1"])
-def test_given_lists_of_ids(ending: str, tmp_path: Path) -> None:
+def test_lists_of_ids_are_used_as_given(ending: str, tmp_path: Path) -> None:
     write_lists(tmp_path, train=ids(0, 14), valid=ids(14, 18), test=ids(18, 24), ending=ending)
     split = given_lists(tmp_path)
     assert split.kind == "lists"
@@ -279,7 +279,7 @@ def test_given_lists_of_ids(ending: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".au", ".png"])
-def test_given_lists_of_files(suffix: str, tmp_path: Path) -> None:
+def test_lists_may_name_files(suffix: str, tmp_path: Path) -> None:
     for name in ("ids", "files"):
         (tmp_path / name).mkdir()
     write_lists(tmp_path / "ids", train=ids(0, 14), valid=ids(14, 18), test=ids(18, 24))
@@ -288,7 +288,7 @@ def test_given_lists_of_files(suffix: str, tmp_path: Path) -> None:
     assert given_lists(tmp_path / "files") == given_lists(tmp_path / "ids")
 
 
-def test_ids_with_a_slash_are_taken_as_they_are(tmp_path: Path) -> None:
+def test_lists_may_name_ids_with_a_slash(tmp_path: Path) -> None:
     data = replace(
         fake({"jazz": 10, "rock": 10}), tracks=tuple(f"{g}/{n}.mp3" for g in ("jazz", "rock") for n in range(10))
     )
@@ -298,7 +298,7 @@ def test_ids_with_a_slash_are_taken_as_they_are(tmp_path: Path) -> None:
     assert split.test == ("jazz/4.mp3", "jazz/5.mp3", "rock/4.mp3", "rock/5.mp3")
 
 
-def test_given_lists_without_validation(tmp_path: Path) -> None:
+def test_missing_validation_list_is_drawn_from_training(tmp_path: Path) -> None:
     write_lists(tmp_path, train=ids(0, 18), valid=None, test=ids(18, 24))
     split = given_lists(tmp_path)
     assert counts(split.folds[0].validation) == {"blues": 2, "jazz": 2, "rock": 2}
@@ -306,7 +306,7 @@ def test_given_lists_without_validation(tmp_path: Path) -> None:
     assert split == given_lists(tmp_path)
 
 
-def test_folds_of_given_lists(tmp_path: Path) -> None:
+def test_folds_divide_the_training_and_validation_lists(tmp_path: Path) -> None:
     write_lists(tmp_path, train=ids(0, 14), valid=ids(14, 18), test=ids(18, 24))
     split = given_lists(tmp_path, folds=3)
     assert split.test == tuple(sorted(ids(18, 24)))
@@ -317,7 +317,7 @@ def test_folds_of_given_lists(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("pair", [("train", "valid"), ("train", "test"), ("valid", "test")])
-def test_lists_that_overlap(pair: tuple[str, str], tmp_path: Path) -> None:
+def test_overlapping_lists_are_rejected(pair: tuple[str, str], tmp_path: Path) -> None:
     parts = {"train": ids(0, 14), "valid": ids(14, 18), "test": ids(18, 24)}
     parts[pair[1]] = [*parts[pair[1]], *files(parts[pair[0]][:1])]
     write_lists(tmp_path, train=parts["train"], valid=parts["valid"], test=parts["test"])
@@ -333,14 +333,14 @@ def test_few_missing_tracks_are_recorded(tmp_path: Path) -> None:
     assert split.folds[0].train == tuple(sorted(ids(0, 14)))
 
 
-def test_many_missing_tracks(tmp_path: Path) -> None:
-    strangers = [f"pop.{number:05d}" for number in range(3)]
-    write_lists(tmp_path, train=[*ids(0, 14), *strangers], valid=ids(14, 18), test=ids(18, 24))
+def test_many_missing_tracks_are_rejected(tmp_path: Path) -> None:
+    absent = [f"pop.{number:05d}" for number in range(3)]
+    write_lists(tmp_path, train=[*ids(0, 14), *absent], valid=ids(14, 18), test=ids(18, 24))
     with pytest.raises(DataError, match=r"3 of the 45 tracks of the train list .* pop\.00000"):
         given_lists(tmp_path)
 
 
-def test_missing_share_counts_for_each_list(tmp_path: Path) -> None:
+def test_share_of_missing_tracks_is_checked_per_list(tmp_path: Path) -> None:
     write_lists(tmp_path, train=ids(0, 14), valid=[*ids(14, 18), "pop.00000"], test=ids(18, 24))
     with pytest.raises(DataError, match="1 of the 13 tracks of the valid list"):
         given_lists(tmp_path)
@@ -351,20 +351,20 @@ DOUBLES = [
     ("jazz.00001", "jazz.00015"),  # training and validation
     ("rock.00016", "rock.00020"),  # validation and test
     ("rock.00002", "rock.00017", "rock.00021"),  # all three
-    ("rock.00003", "rock.00004"),  # training alone
-    ("rock.00005", "rock.00025"),  # training and none
+    ("rock.00003", "rock.00004"),  # training only
+    ("rock.00005", "rock.00025"),  # training and no list
 ]
 
 
 def test_duplicates_across_given_lists_are_left_out(tmp_path: Path) -> None:
     write_lists(tmp_path, train=ids(0, 14), valid=ids(14, 18), test=ids(18, 24))
     split = given_lists(tmp_path, duplicates=DOUBLES)
-    out = {"blues.00000", "jazz.00001", "rock.00016", "rock.00002", "rock.00017"}
+    copies = {"blues.00000", "jazz.00001", "rock.00016", "rock.00002", "rock.00017"}
     unlisted = {"blues.00024", "rock.00024", "rock.00025"}
     assert split.test == tuple(sorted(ids(18, 24)))
-    assert split.folds[0].validation == tuple(sorted({*ids(14, 18)} - out))
-    assert split.folds[0].train == tuple(sorted({*ids(0, 14)} - out))
-    assert set(split.left_out) == out | unlisted
+    assert split.folds[0].validation == tuple(sorted({*ids(14, 18)} - copies))
+    assert split.folds[0].train == tuple(sorted({*ids(0, 14)} - copies))
+    assert set(split.left_out) == copies | unlisted
     assert leaks(split, DOUBLES) == []
 
 
@@ -377,15 +377,15 @@ def test_folds_of_given_lists_are_free_of_duplicates(tmp_path: Path) -> None:
         assert {*split.train, *split.test, *split.left_out} == set(SMALL.tracks)
 
 
-def test_given_lists_may_keep_duplicates(tmp_path: Path) -> None:
+def test_none_keeps_duplicates_of_given_lists(tmp_path: Path) -> None:
     write_lists(tmp_path, train=ids(0, 14), valid=ids(14, 18), test=ids(18, 24))
-    assert given_split(TWINS, tmp_path, seed=0, folds=1, validation=0.1, duplicates=None).train == tuple(
+    assert given_split(WITH_COPIES, tmp_path, seed=0, folds=1, validation=0.1, duplicates=None).train == tuple(
         sorted(ids(0, 18))
     )
 
 
 @pytest.mark.parametrize("name", ["train", "test"])
-def test_list_that_is_not_there(name: str, tmp_path: Path) -> None:
+def test_missing_list_is_rejected(name: str, tmp_path: Path) -> None:
     write_lists(tmp_path, train=ids(0, 14), valid=ids(14, 18), test=ids(18, 24))
     (tmp_path / f"{name}_filtered.txt").unlink()
     with pytest.raises(DataError, match=rf"exactly one file {name}\*\.txt; found: none"):
@@ -393,7 +393,7 @@ def test_list_that_is_not_there(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["train", "valid", "test"])
-def test_list_that_is_there_twice(name: str, tmp_path: Path) -> None:
+def test_two_files_for_one_list_are_rejected(name: str, tmp_path: Path) -> None:
     write_lists(tmp_path, train=ids(0, 14), valid=ids(14, 18), test=ids(18, 24))
     (tmp_path / f"{name}.txt").touch()
     with pytest.raises(DataError, match=rf"{name}\*\.txt; found: {name}\.txt, {name}_filtered\.txt"):
@@ -401,7 +401,7 @@ def test_list_that_is_there_twice(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("side", ["train", "valid", "test"])
-def test_list_without_a_genre(side: str, tmp_path: Path) -> None:
+def test_list_without_a_genre_is_rejected(side: str, tmp_path: Path) -> None:
     parts = {"train": ids(0, 14), "valid": ids(14, 18), "test": ids(18, 24)}
     parts[side] = [track for track in parts[side] if not track.startswith("rock")]
     write_lists(tmp_path, train=parts["train"], valid=parts["valid"], test=parts["test"])

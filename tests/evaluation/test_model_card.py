@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import torch
 
-from raygenre.evaluation.model_card import card
+from raygenre.evaluation.model_card import markdown_card
 from raygenre.evaluation.version_facts import VersionFacts
 from raygenre.model.calibration import Calibration
 from raygenre.model.classifier import Classifier
@@ -18,16 +18,16 @@ def classifier() -> Classifier:
     )
 
 
-def test_a_card_says_what_is_known() -> None:
-    evidence = VersionFacts(0.705, "t", synthetic=False, study="spring", sha256="feed")
-    text = card(classifier(), name="raygenre/3", evidence=evidence)
+def test_a_card_has_the_recorded_facts() -> None:
+    facts = VersionFacts(0.705, "t", synthetic=False, study="spring", sha256="feed")
+    text = markdown_card(classifier(), name="raygenre/3", facts=facts)
     assert text.startswith("# raygenre/3\n")
     for fact in (
         "blues, rock",
         "real tracks",
         "spring",
         "abcdef012345)",
-        "70.5% of the test",
+        "70.5% of the test tracks were classified correctly",
         "below 60%",
         "1.50",
         "feed",
@@ -35,14 +35,14 @@ def test_a_card_says_what_is_known() -> None:
         assert fact in text
 
 
-def test_a_card_does_not_hide_that_nothing_was_tested_or_that_tracks_were_synthetic() -> None:
-    assert "Test: not known" in card(classifier(), name="x", evidence=None)
+def test_a_card_names_a_missing_test_and_synthetic_tracks() -> None:
+    assert "Test: unknown" in markdown_card(classifier(), name="x", facts=None)
     synthetic = VersionFacts(1.0, "t", synthetic=True, study="spring", sha256="feed")
-    assert "says nothing about music" in card(classifier(), name="x", evidence=synthetic)
+    assert "cannot classify real music" in markdown_card(classifier(), name="x", facts=synthetic)
 
 
-def test_a_card_says_how_the_search_was_made_if_that_is_known() -> None:
-    assert "Search: not known" in card(classifier(), name="x", evidence=None)
+def test_a_card_describes_the_search_if_it_is_recorded() -> None:
+    assert "Search: unknown" in markdown_card(classifier(), name="x", facts=None)
     protocol = {
         "split": "random",
         "seed": 7,
@@ -55,25 +55,23 @@ def test_a_card_says_how_the_search_was_made_if_that_is_known() -> None:
     }
     origin = {"protocol": protocol, "train_counts": {"blues": 80, "rock": 79}, "calibrated_on": 480}
     seen = SeenTracks(train={"a": "1", "b": "2"}, test={"c": "3"})
-    text = card(replace(classifier(), origin=origin, seen=seen), name="x", evidence=None)
+    text = markdown_card(replace(classifier(), origin=origin, seen=seen), name="x", facts=None)
     for fact in (
-        "drawn from seed 7, known copies on one side; validation on 5 folds",
-        "20 trials of at most 40 epochs, of which the best 3 were trained again",
-        "touched once",
-        "2 tracks to train and to choose by, 1 to test",
+        "random with seed 7; known copies of a recording are on the same side. Validation: 5-fold cross-validation of",
+        "20 trials of at most 40 epochs; the best 3 were repeated with new seeds",
+        "used once, after model selection",
+        "2 tracks for training and model selection, 1 for testing",
         "blues 80, rock 79",
-        "480 of them",
+        "number of tracks: 480",
     ):
         assert fact in text
     lists = {**protocol, "split": "lists", "folds": 1, "keep_duplicates": True}
-    text = card(replace(classifier(), origin={"protocol": lists}), name="x", evidence=None)
-    assert (
-        "taken from given lists, copies of a recording may lie on both sides; validation on one hold-out of 20%" in text
-    )
+    text = markdown_card(replace(classifier(), origin={"protocol": lists}), name="x", facts=None)
+    assert "read from lists; copies of a recording may be on both sides. Validation: a hold-out set of 20% of" in text
 
 
-def test_the_licence_note_is_about_gtzan_where_its_genres_are() -> None:
+def test_the_licence_is_about_gtzan_if_the_genres_are() -> None:
     genres = ("blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock")
     gtzan = Classifier(GenreCNN(ModelConfig(genres=10, widths=(4, 4, 4))), genres)
-    assert "GTZAN comes with no licence" in card(gtzan, name="x", evidence=None)
-    assert "no licence" not in card(classifier(), name="x", evidence=None)
+    assert "GTZAN has no licence" in markdown_card(gtzan, name="x", facts=None)
+    assert "no licence" not in markdown_card(classifier(), name="x", facts=None)

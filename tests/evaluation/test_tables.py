@@ -15,7 +15,7 @@ LABELS, PREDICTED = np.array([0, 0, 0, 1, 1]), np.array([0, 0, 1, 1, 0])
 EVALUATION = Evaluation(("blues", "jazz", "rock"), LABELS, np.eye(3, dtype=np.float32)[PREDICTED], 0.5)
 
 
-def test_the_table_is_the_matrix() -> None:
+def test_the_csv_is_the_confusion_matrix() -> None:
     rows = list(csv.reader(io.StringIO(tables.confusion_csv(EVALUATION))))
     assert rows == [
         ["true genre", "blues", "jazz", "rock"],
@@ -25,7 +25,7 @@ def test_the_table_is_the_matrix() -> None:
     ]
 
 
-def test_the_picture_is_darkest_where_most_tracks_are() -> None:
+def test_the_confusion_figure_shows_shares_and_counts() -> None:
     figure = plots.confusion_figure(EVALUATION)
     [image] = figure.axes[0].images
     shares = np.asarray(image.get_array())
@@ -40,17 +40,17 @@ def test_the_picture_is_darkest_where_most_tracks_are() -> None:
     assert Image.open(buffer).width > 200
 
 
-def test_the_reliability_diagram_has_a_point_for_each_bin_with_answers() -> None:
+def test_the_reliability_diagram_has_a_point_per_filled_bin() -> None:
     labels = np.array([0, 0, 1, 1])
-    answers = np.array([[0.95, 0.05, 0], [0.55, 0.45, 0], [0.58, 0.42, 0], [0.1, 0.9, 0]], dtype=np.float32)
-    figure = plots.reliability_figure(Evaluation(("blues", "jazz", "rock"), labels, answers, 0.7))
+    probabilities = np.array([[0.95, 0.05, 0], [0.55, 0.45, 0], [0.58, 0.42, 0], [0.1, 0.9, 0]], dtype=np.float32)
+    figure = plots.reliability_figure(Evaluation(("blues", "jazz", "rock"), labels, probabilities, 0.7))
     above, below = figure.axes
     points = [line.get_xydata().tolist()[0] for line in above.lines if line.get_marker() == "o"]  # type: ignore[union-attr]
     assert np.array(points) == pytest.approx(np.array([[0.565, 0.5], [0.925, 1]]))
     assert [bar.get_height() for bar in below.patches if isinstance(bar, Rectangle)] == [0, 0, 0, 0, 0, 2, 0, 0, 0, 2]
 
 
-def test_names_of_genres_are_no_formulas_and_need_no_font() -> None:
+def test_genre_names_need_no_font_and_are_never_mathematics() -> None:
     names = ("$x_1$", "ロック", "rock")
     for figure in (plots.confusion_figure(replace(EVALUATION, genres=names)), plots.reliability_figure(EVALUATION)):
         figure.savefig(io.BytesIO())
@@ -61,9 +61,9 @@ def test_names_of_genres_are_no_formulas_and_need_no_font() -> None:
     assert labels == ["$x_1$", "□□□", "rock"]
 
 
-def test_slices_are_a_line_each() -> None:
+def test_the_slice_table_has_a_line_per_slice() -> None:
     text = io.StringIO()
-    slices = [("faulty", EVALUATION), ("not faulty", EVALUATION.part(np.array([True, False, True, True, True])))]
+    slices = [("faulty", EVALUATION), ("not faulty", EVALUATION.subset(np.array([True, False, True, True, True])))]
     Console(file=text, width=120).print(
         tables.slice_table(slices, [("artist not known", False), ("with a known copy", True)])
     )
@@ -73,7 +73,7 @@ def test_slices_are_a_line_each() -> None:
     assert lines[3:] == ["artist not known none", "with a known copy all"]
 
 
-def test_the_terminal_says_accuracy_interval_and_recall() -> None:
+def test_the_recall_table_has_accuracy_interval_and_recall() -> None:
     text = io.StringIO()
     Console(file=text, width=120).print(tables.recall_table(EVALUATION))
     printed = text.getvalue()

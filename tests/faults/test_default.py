@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from raygenre.registry import champion as alias
+from raygenre.registry import champion
 from raygenre.system.storage import resolve
 from tests.helpers.project import ROOT
 
@@ -23,14 +23,14 @@ def test_a_search_without_data_ends_with_a_good_champion(tmp_path: Path) -> None
     )
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stdout.startswith("No --data and no RAYGENRE_DATA")
-    champion = alias.champion(resolve(tmp_path / "results"))
-    assert champion is not None
-    version, evidence = champion
+    current = champion.find(resolve(tmp_path / "results"))
+    assert current is not None
+    version, facts = current
     assert version == 1
-    assert evidence is not None
-    assert evidence.synthetic
-    assert evidence.test_accuracy > 0.8  # chance is 0.1
+    assert facts is not None
+    assert facts.synthetic
+    assert facts.test_accuracy > 0.8  # chance is 0.1
     accuracy = re.search(r"Test accuracy ([\d.]+)% on 40 tracks \(95 % interval", result.stdout)
     assert accuracy
-    assert float(accuracy[1]) == pytest.approx(100 * evidence.test_accuracy, abs=0.1)
+    assert float(accuracy[1]) == pytest.approx(100 * facts.test_accuracy, abs=0.1)
     assert [path.name for path in tmp_path.iterdir()] == ["results"]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from raygenre.registry import champion as alias
+from raygenre.registry import champion
 from raygenre.system.storage import resolve
 from raygenre.tracking.server import Server
 from raygenre.tracking.tracker import Tracker
@@ -77,11 +77,11 @@ def test_mlflow_is_unreachable_for_the_whole_search(
     assert result.returncode == 0, result.stdout + result.stderr
     assert "updates uploaded" in result.stdout
     driver.check_all_is_there()
-    assert alias.champion(mlflow_server.storage(driver.storage)) is None
+    assert champion.find(mlflow_server.storage(driver.storage)) is None
 
     driver.start(resume=True)
     driver.finish()
-    assert alias.champion(mlflow_server.storage(driver.storage)) is not None
+    assert champion.find(mlflow_server.storage(driver.storage)) is not None
     driver.check_all_is_there()
 
 

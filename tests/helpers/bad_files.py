@@ -1,4 +1,4 @@
-"""Files that are not music, and what is said of them."""
+"""Files that are not usable audio, each with a pattern of the error that reading it raises."""
 
 import numpy as np
 

@@ -1,6 +1,6 @@
-"""A process in which a version challenges the champion, once as many others as wanted are about to do so too.
+"""A process that promotes a version at the same time as other processes: it waits until all have read the champion.
 
-Run: python -m tests.helpers.challenger ROOT URI VERSION DATA MEETING PROCESSES
+Run: python -m tests.helpers.challenger ROOT URI VERSION DATA BARRIER PROCESSES
 """
 
 import sys
@@ -12,21 +12,21 @@ from raygenre.registry import promotion, versions
 from raygenre.system.storage import Storage
 
 
-def main(root: str, uri: str, version: str, data: str, meeting: str, processes: str) -> None:
+def main(root: str, uri: str, version: str, data: str, barrier: str, processes: str) -> None:
     storage = Storage(Path(root), uri)
     fetched = versions.fetch(storage, f"models:/raygenre/{version}")
 
-    def meet() -> Dataset:
-        """The data, when every process has read who is champion and has not decided yet."""
+    def load_at_barrier() -> Dataset:
+        """Load the data set, then wait until every process has read the champion and none has decided."""
         dataset = load(Path(data), cache=storage.cache)
-        (Path(meeting) / version).touch()
+        (Path(barrier) / version).touch()
         deadline = time.monotonic() + 200
-        while len(list(Path(meeting).iterdir())) < int(processes):
-            assert time.monotonic() < deadline, "the others never came"
+        while len(list(Path(barrier).iterdir())) < int(processes):
+            assert time.monotonic() < deadline, "the other processes did not arrive"
             time.sleep(0.02)
         return dataset
 
-    promotion.promote_if_better(storage, int(version), fetched.classifier, fetched.evidence, data=meet)
+    promotion.promote_if_better(storage, int(version), fetched.classifier, fetched.facts, data=load_at_barrier)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Mutated files, read one after the other in a process of their own, so that a crash ends that process alone.
+"""Read mutated files one after the other in a separate process, so that a crash does not end the tests.
 
-A case is a seed and a number: they choose the format and all that happens to the file. Run some of them again with
+A seed and a number determine a case: the format of the file and all changes to it. To run some cases again, use
     python -m tests.helpers.fuzzing FOLDER read SEED FIRST LAST
-where FOLDER is what a failed test names; the file of its last case is kept there, as `case`.
+with the FOLDER that the failed test names. The file of the last case is stored there as `case`.
 """
 
 import json
@@ -18,12 +18,12 @@ import numpy as np
 import torch
 
 from raygenre.audio.decoding import AudioError
-from raygenre.spectrogram.image import PictureError, write_png
+from raygenre.spectrogram.image import ImageError, write_png
 from raygenre.spectrogram.levels import levels
 from raygenre.spectrogram.song import Song, read
 from tests.helpers.sounds import encode, noise, tone
 
-FORMATS = {  # container and codec by FFmpeg's names
+FORMATS = {  # FFmpeg's names of container and codec
     "WAV": ("wav", "pcm_s16le"),
     "FLAC": ("flac", "flac"),
     "MP3": ("mp3", "libmp3lame"),
@@ -36,16 +36,16 @@ FORMATS = {  # container and codec by FFmpeg's names
     "AU": ("au", "pcm_s16be"),
 }
 RATE = 16_000  # Hz
-LIMIT = 20  # s a file; the slowest take a fraction of one
-HEADER = 256  # bytes that are most worth changing
-EXTREMES = (0, 1, 0x7F, 0x80, 0xFF)  # first byte of a field, and the others 0 or all ones
-EXPECTED = (AudioError, PictureError, ValueError)  # these, and no other ValueError
+LIMIT = 20  # s per file; the slowest take less than 1 s
+HEADER = 256  # bytes, where changes have the most effect
+EXTREMES = (0, 1, 0x7F, 0x80, 0xFF)  # first byte of a field whose other bytes are all 0 or all 0xFF
+EXPECTED = (AudioError, ImageError)  # exactly these, no subclasses
 
 _leaked: list[bytes] = []
 
 
 def make_originals(folder: Path) -> None:
-    """Write a good file of each format, just long enough to be drawn."""
+    """Write a valid file of each format, just over the minimum length of 3 s."""
     samples = tone(440, seconds=4, rate=RATE, loudness=0.4) + noise(seconds=4, seed=0, rate=RATE, loudness=0.05)
     for name, (container, codec) in FORMATS.items():
         (folder / name).write_bytes(encode(samples, container, codec, rate=RATE))
@@ -53,7 +53,7 @@ def make_originals(folder: Path) -> None:
 
 
 def mutated(originals: dict[str, bytes], seed: int, number: int) -> tuple[str, bytes]:
-    """Return the format and the bytes of a case: one to four changes to a good file."""
+    """Return the format and the bytes of a case: a valid file with one to four changes."""
     random = np.random.default_rng([seed, number])
     names = sorted(originals)
     name = names[number % len(names)]
@@ -65,7 +65,7 @@ def mutated(originals: dict[str, bytes], seed: int, number: int) -> tuple[str, b
 
 
 def flip(data: bytearray, other: bytes, random: np.random.Generator) -> bytearray:
-    """Up to 64 bits anywhere, or in the header."""
+    """Flip up to 64 bits, anywhere or in the header."""
     reach = len(data) if random.random() < 0.5 else min(len(data), HEADER)
     for _ in range(random.integers(1, 65) if reach else 0):
         data[random.integers(reach)] ^= 1 << random.integers(8)
@@ -77,7 +77,7 @@ def truncate(data: bytearray, other: bytes, random: np.random.Generator) -> byte
 
 
 def splice(data: bytearray, other: bytes, random: np.random.Generator) -> bytearray:
-    """The beginning of one file, then the end of another, cut at places of their own."""
+    """Join the beginning of one file and the end of another, each cut at a random position."""
     return data[: random.integers(len(data) + 1)] + other[random.integers(len(other)) :]
 
 
@@ -87,7 +87,7 @@ def repeat(data: bytearray, other: bytes, random: np.random.Generator) -> bytear
 
 
 def set_field(data: bytearray, other: bytes, random: np.random.Generator) -> bytearray:
-    """A field of 1, 2, 4 or 8 bytes, mostly in the header, set to one of the numbers at which programs go wrong."""
+    """Set a field of 1, 2, 4 or 8 bytes, mostly in the header, to an extreme value."""
     reach = len(data) if random.random() < 0.2 else min(len(data), HEADER)
     size = int(random.choice([1, 2, 4, 8]))
     if reach >= size:
@@ -140,12 +140,12 @@ READERS: dict[str, Callable[[bytes], Song]] = {
 
 
 def outcome(reader: Callable[[bytes], Song], data: bytes) -> str:
-    """Read the file and say how it ended: `answer`, `refusal`, or what must not happen."""
+    """Read a file and return the result: `answer`, `rejection`, or a description of an unexpected one."""
     try:
         song = reader(data)
-    except Exception as error:  # noqa: BLE001, for it is what is looked for
+    except Exception as error:  # noqa: BLE001, since the test looks for unexpected exceptions
         if type(error) in EXPECTED and str(error):
-            return "refusal"
+            return "rejection"
         return f"{type(error).__name__}: {error}"
     if song.levels.dtype != np.uint8 or song.levels.shape[1:] != (128, 333):
         return f"levels {song.levels.dtype} {song.levels.shape}"
@@ -153,36 +153,38 @@ def outcome(reader: Callable[[bytes], Song], data: bytes) -> str:
 
 
 def resident() -> float:
-    """MiB of memory that this process holds now."""
+    """Return the resident memory of this process in MiB."""
     return in_status("VmRSS")
 
 
 def in_status(name: str) -> float:
+    """Return an entry of this process's status in MiB."""
     return int(Path("/proc/self/status").read_text().split(f"{name}:")[1].split()[0]) / 1024
 
 
 def main(folder: Path, reader: str, seed: int, first: int, last: int) -> None:
-    """Read the cases from first to before last, and print as JSON how they ended and what memory they took."""
+    """Read the cases from `first` up to, not including, `last`; print results and memory as JSON."""
     torch.set_num_threads(1)
     limit = 1 if reader == "hanging" else LIMIT
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # a hung library would never let a handler run
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # Python would not run a handler while a library hangs
     originals = {name: (folder / name).read_bytes() for name in (*FORMATS, "PNG")}
     for data in originals.values():
-        read(data)  # what is made once, and kept
-    ends: Counter[str] = Counter()
+        read(data)  # fills caches before memory is measured
+    outcomes: Counter[str] = Counter()
     memory = []
     for number in range(first, last):
         name, data = mutated(originals, seed, number)
         (folder / "case").write_bytes(data)
         (folder / "case.txt").write_text(f"{name}, seed {seed}, number {number}")
         signal.alarm(limit)
-        end = outcome(READERS[reader], data)
+        result = outcome(READERS[reader], data)
         signal.alarm(0)
-        ends[end if end in ("answer", "refusal") else f"{name}, seed {seed}, number {number}: {end}"] += 1
+        expected = result in ("answer", "rejection")
+        outcomes[result if expected else f"{name}, seed {seed}, number {number}: {result}"] += 1
         memory.append(resident())
-    # Not getrusage's, which begins with what the process that started this one held.
+    # getrusage's maximum would include the memory of the parent process.
     peak = in_status("VmHWM")
-    print(json.dumps({"ends": ends, "memory": memory, "peak": peak}))  # noqa: T201
+    print(json.dumps({"outcomes": outcomes, "memory": memory, "peak": peak}))  # noqa: T201
 
 
 if __name__ == "__main__":

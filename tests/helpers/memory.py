@@ -1,4 +1,4 @@
-"""What the processes that a request goes through hold, by /proc: proxies, replicas, and their decoders."""
+"""Memory of the processes that handle requests (proxies, replicas and their decoders), from /proc."""
 
 import os
 from dataclasses import dataclass
@@ -6,16 +6,16 @@ from pathlib import Path
 
 from benchmarks import processes
 
-MOST_GROWTH = 100e6  # bytes, over many requests
+MAX_GROWTH = 100e6  # bytes, over many requests
 
 
 @dataclass(frozen=True)
 class Change:
-    """Bytes of memory.
+    """Change of memory in bytes.
 
     Attributes:
-        grown: held at the end, beyond what was held at the beginning, by all of these processes.
-        peak: held at a time by the replicas, beyond what they held at the beginning.
+        grown: resident memory of all processes, relative to the start.
+        peak: peak resident memory of the replicas, relative to the start.
     """
 
     grown: float
@@ -23,37 +23,37 @@ class Change:
 
 
 class Watch:
-    """Looks at the memory of an application's processes from when it is made."""
+    """Measures the memory of an application's processes from its creation on."""
 
     def __init__(self, application: str) -> None:
         self._application = application
         self._replicas = _titled(f"ServeReplica:{application}:")
         for pid in self._replicas:
-            Path(f"/proc/{pid}/clear_refs").write_text("5")  # the peak is what is held now
-        self._held = sum(map(processes.resident, self._replicas))
-        self._before = _resident(application)
+            Path(f"/proc/{pid}/clear_refs").write_text("5")  # resets the peak
+        self._replicas_at_start = sum(map(processes.resident, self._replicas))
+        self._all_at_start = _resident(application)
 
     def change(self) -> Change:
-        """What has changed since."""
+        """Return the change since creation."""
         assert _titled(f"ServeReplica:{self._application}:") == self._replicas, "a replica has died"
-        grown = _resident(self._application) - self._before
-        return Change(grown * 2**20, sum(map(_peak, self._replicas)) - self._held * 2**20)
+        grown = _resident(self._application) - self._all_at_start
+        return Change(grown * 2**20, sum(map(_peak, self._replicas)) - self._replicas_at_start * 2**20)
 
 
 def _resident(application: str) -> float:
-    """MiB."""
+    """Return the resident memory of all processes in MiB."""
     replicas, proxies = _titled(f"ServeReplica:{application}:"), _titled("ray::ProxyActor")
     decoders = [pid for replica in replicas for pid in processes.titled("serve.inference.decoder_process", replica)]
     return sum(processes.resident(pid) for pid in (*replicas, *proxies, *decoders))
 
 
 def _titled(title: str) -> list[int]:
-    """Ids of processes of this test's own cluster: others may run on the machine."""
-    found = processes.titled(title, os.getpid())
-    assert found, f"there is no process {title}"
-    return found
+    """Return the ids of processes of this test's own cluster, since others may run on the machine."""
+    pids = processes.titled(title, os.getpid())
+    assert pids, f"no process {title} is running"
+    return pids
 
 
 def _peak(pid: int) -> int:
-    """Bytes."""
+    """Return the peak resident memory of a process in bytes."""
     return int(Path(f"/proc/{pid}/status").read_text().split("VmHWM:")[1].split()[0]) * 1024

@@ -1,4 +1,4 @@
-"""A network that trains in a moment."""
+"""A network small enough to train within a unit test."""
 
 import torch
 

@@ -1,7 +1,7 @@
-"""librosa, which tests hold samples and spectrograms against, imported without numba.
+"""Import librosa, the reference for samples and spectrograms, without numba.
 
-Importing librosa has numba compile functions that no test calls: 16 s in each new environment. Plain Python stands in
-for numba's decorators here, and what librosa computes with NumPy, SciPy and soxr is the same.
+Importing librosa makes numba compile functions that no test calls, which takes 16 s in each new environment. Here
+numba's decorators are replaced by no-ops. What librosa computes with NumPy, SciPy and soxr stays the same.
 """
 
 import sys
@@ -11,9 +11,9 @@ from types import ModuleType
 from typing import Any
 
 
-def _leave(*arguments: Any, **named: Any) -> Any:
-    """A decorator, with or without options of its own, that changes nothing."""
-    if len(arguments) == 1 and not named and callable(arguments[0]):
+def _no_op(*arguments: Any, **options: Any) -> Any:
+    """Return the decorated function unchanged, for a decorator with or without options."""
+    if len(arguments) == 1 and not options and callable(arguments[0]):
         return arguments[0]
 
     def unchanged(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -24,11 +24,11 @@ def _leave(*arguments: Any, **named: Any) -> Any:
 
 @cache
 def librosa() -> ModuleType:
-    """The library, imported by the first call: with all that it imports it takes seconds."""
+    """Import librosa, which takes seconds on the first call, and return it."""
     stand_in = ModuleType("numba")
     for decorator in ("jit", "stencil", "vectorize", "guvectorize"):
-        setattr(stand_in, decorator, _leave)
-    with_numba = sys.modules.get("numba")
+        setattr(stand_in, decorator, _no_op)
+    numba = sys.modules.get("numba")
     sys.modules["numba"] = stand_in
     try:
         import librosa
@@ -36,10 +36,10 @@ def librosa() -> ModuleType:
         import librosa.display
         import librosa.feature
 
-        # Its submodules are imported when they are first asked for.
+        # librosa imports its submodules on first access.
         librosa.load, librosa.amplitude_to_db, librosa.feature.melspectrogram, librosa.filters.mel  # noqa: B018
     finally:
         del sys.modules["numba"]
-        if with_numba:
-            sys.modules["numba"] = with_numba
+        if numba:
+            sys.modules["numba"] = numba
     return librosa

@@ -1,4 +1,4 @@
-"""Processes of a cluster, found by their titles, so that tests can end them or see what they hold; and patience."""
+"""Finds processes by command line or parent, and waits for conditions."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -7,26 +7,26 @@ from pathlib import Path
 
 
 def titled(title: str) -> Iterator[int]:
-    """Ids of the processes in whose command line a text occurs, those started first before others."""
+    """Yield the ids of processes whose command line contains `title`, in ascending order."""
     for folder in sorted(Path("/proc").glob("[0-9]*"), key=lambda path: int(path.name)):
-        with suppress(OSError):  # it has just ended
+        with suppress(OSError):  # it has just exited
             if title in (folder / "cmdline").read_text(errors="replace"):
                 yield int(folder.name)
 
 
 def children(parent: int) -> list[int]:
-    """Ids of the processes that a process has started."""
-    found = []
+    """Return the ids of a process's children."""
+    pids = []
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             if int((folder / "stat").read_text().rpartition(")")[2].split()[1]) == parent:
-                found.append(int(folder.name))
-    return found
+                pids.append(int(folder.name))
+    return pids
 
 
-def until(what: Callable[[], bool], seconds: float = 60) -> None:
-    """Wait until something holds, which is looked at five times a second."""
+def until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait until a condition is true, checking it five times per second; fail after a timeout."""
     deadline = time.monotonic() + seconds
-    while not what():
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.2)

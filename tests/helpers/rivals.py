@@ -1,7 +1,7 @@
-"""Versions in a registry that differ in which genre they always name, and tracks on which to compare them.
+"""A registry whose versions each predict one fixed genre, and the tracks on which they are compared.
 
-Of the first 60 tracks, which no version was trained on, 30 are bells, 10 drone and 20 storm. The next 10 were taught to
-all but the version that names bells, and belong to every version's test; so 60 of its 70 test tracks are left.
+Of the first 60 tracks, which no version was trained on, 30 are bells, 10 drone and 20 storm. The next 10 are test
+tracks of every version, and training tracks of all but BELLS; so a comparison with BELLS uses 60 of its 70 test tracks.
 """
 
 import shutil
@@ -17,8 +17,7 @@ from raygenre.evaluation.version_facts import VersionFacts
 from raygenre.model.classifier import Classifier
 from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.model.seen_tracks import SeenTracks
-from raygenre.registry import champion as alias
-from raygenre.registry import promotion, versions
+from raygenre.registry import champion, promotion, versions
 from raygenre.registry.decision import PromotionDecision
 from raygenre.registry.versions import MODEL
 from raygenre.spectrogram.image import write_png
@@ -32,7 +31,7 @@ LABELS = [0] * 30 + [1] * 10 + [2] * 20 + [0] * 10 + [0, 1, 2] * 5
 
 
 def write_tracks(folder: Path) -> Path:
-    """Write 85 pictures of noise as a data set."""
+    """Write 85 spectrograms of noise as a data set."""
     random = np.random.default_rng(0)
     for number, label in enumerate(LABELS):
         path = folder / "images_original" / GENRES[label] / f"{GENRES[label]}{number:05d}.png"
@@ -46,31 +45,31 @@ def tracks(folder: Path, cache: Path) -> Dataset:
 
 
 def number(track: str) -> int:
-    """A track's place in LABELS."""
+    """Return a track's index in LABELS."""
     return int(track.rpartition(".")[2])
 
 
 def rival(dataset: Dataset, favourite: int, *, seed: int = 0, genres: tuple[str, ...] = GENRES) -> Classifier:
-    """A classifier that always names one genre, and was trained and tested as said above."""
+    """Return a classifier that always predicts one genre, with the training and test tracks described above."""
     torch.manual_seed(seed)
     model = GenreCNN(ModelConfig(genres=len(genres), widths=(4, 4, 4)))
     with torch.no_grad():
         list(model.parameters())[-1][favourite] = 20  # the last layer's bias
     numbers = [number(track) for track in dataset.tracks]
-    test = [place for place, n in enumerate(numbers) if n < 70]
-    taught = [place for place, n in enumerate(numbers) if n >= (70 if favourite == 0 else 60)]
-    seen = SeenTracks.of(dataset.tracks, dataset.levels, train=taught, test=test)
+    test = [index for index, n in enumerate(numbers) if n < 70]
+    train = [index for index, n in enumerate(numbers) if n >= (70 if favourite == 0 else 60)]
+    seen = SeenTracks.of(dataset.tracks, dataset.levels, train=train, test=test)
     return Classifier(model, genres, seen=seen)
 
 
 def register(
     storage: Storage, classifier: Classifier, dataset: Dataset, *, synthetic: bool = False, study: str = "more"
 ) -> int:
-    """Register a classifier as a search does, below a run of the search."""
+    """Register a classifier as a search does, with a final run nested in the search's run."""
     server = Server(storage)
     folder = storage.root / f"classifier-{len(list(storage.root.glob('classifier-*')))}"
     classifier.save(folder)
-    evidence = VersionFacts(
+    facts = VersionFacts(
         0.5, "t", synthetic, study, Classifier.load(folder).sha256, 70, len(classifier.genres), dataset.source,
         dataset.digest,
     )  # fmt: skip
@@ -80,38 +79,39 @@ def register(
     server.client.log_param(run.info.run_id, "dropout", int(folder.name[-1]) / 10)
     losses = [Metric("train_loss", len(study) / step, 0, step) for step in (1, 2, 3)]
     server.client.log_batch(run.info.run_id, [*losses, Metric("test_accuracy", 0.5, 0, 0)])
-    return versions.register(storage, run.info.run_id, folder, evidence)
+    return versions.register(storage, run.info.run_id, folder, facts)
 
 
 @dataclass(frozen=True)
 class Ring:
-    """A registry with versions and without a champion, and the tracks on which they meet."""
+    """A registry with versions and no champion, and the data set on which they are compared."""
 
     storage: Storage
     dataset: Dataset
 
     def copy(self, root: Path) -> "Ring":
-        """Another registry with the same versions, whose files stay where they are."""
+        """Return another registry with the same versions; their files are shared."""
         root.mkdir(parents=True, exist_ok=True)
         shutil.copy(self.storage.root / "mlflow.db", root / "mlflow.db")
         return Ring(resolve(root), self.dataset)
 
-    def challenge(self, version: int, *, force: bool | None = None) -> PromotionDecision:
+    def promote(self, version: int, *, force: bool | None = None) -> PromotionDecision:
+        """Apply the promotion rule to a version."""
         fetched = versions.fetch(self.storage, f"models:/{MODEL}/{version}")
         return promotion.promote_if_better(
-            self.storage, version, fetched.classifier, fetched.evidence, data=lambda: self.dataset, force=force
+            self.storage, version, fetched.classifier, fetched.facts, data=lambda: self.dataset, force=force
         )
 
     @property
     def champion(self) -> int | None:
-        found = alias.champion(self.storage)
-        return found[0] if found else None
+        current = champion.find(self.storage)
+        return current.version if current else None
 
     def tags(self, version: int) -> dict[str, str]:
         return dict(Server(self.storage).client.get_model_version(MODEL, str(version)).tags)
 
     def search(self, version: int) -> Run:
-        """The run of the search that a version came from."""
+        """Return the run of the search that a version came from."""
         client = Server(self.storage).client
         final = client.get_run(client.get_model_version(MODEL, str(version)).run_id or "")
         return client.get_run(final.data.tags["mlflow.parentRunId"])

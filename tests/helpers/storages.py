@@ -1,4 +1,4 @@
-"""Storages that hold MLflow's database already: MLflow takes seconds to make one, and a copy takes a moment."""
+"""Storages with an MLflow database; copying one is fast, whereas MLflow takes seconds to create it."""
 
 import shutil
 import tempfile
@@ -11,14 +11,14 @@ from raygenre.tracking.server import Server
 
 @cache
 def _database() -> Path:
-    """An empty database, made once a process."""
+    """Return the path of an empty database, created once per process."""
     storage = resolve(tempfile.mkdtemp(prefix="raygenre-database-"))
     Server(storage).client.search_experiments()
     return storage.root / "mlflow.db"
 
 
 def empty_storage(root: Path) -> Storage:
-    """Return a storage whose database is there and holds nothing; the environment names no other."""
+    """Return a storage with an empty database; RAYGENRE_STORAGE and MLFLOW_TRACKING_URI must be unset."""
     root.mkdir(parents=True, exist_ok=True)
     shutil.copy(_database(), root)
     return resolve(root)

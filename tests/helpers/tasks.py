@@ -1,4 +1,4 @@
-"""What the tests of worker processes have done there; without imports that would take a worker seconds."""
+"""Functions that tests run in worker processes, without imports that take seconds."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def half(number: int) -> int:
-    """Half of an even number; others show what may go wrong."""
+    """Return half of an even number; an odd one raises, 13 crashes the process and 17 exits."""
     if number == 13:
         os.kill(os.getpid(), signal.SIGSEGV)
     if number == 17:
@@ -24,23 +24,23 @@ def half(number: int) -> int:
     return number // 2
 
 
-class ParticularError(Exception):
-    """Can be pickled, and not be made again."""
+class UnpicklableError(Exception):
+    """An exception that can be pickled but not unpickled, since its constructor takes two arguments."""
 
-    def __init__(self, one: int, other: int) -> None:
-        super().__init__(f"{one} against {other}")
-
-
-def particular(number: int) -> int:
-    raise ParticularError(number, number)
+    def __init__(self, actual: int, expected: int) -> None:
+        super().__init__(f"{actual} is not {expected}")
 
 
-def unpicklable(number: int) -> "Callable[[], int]":
+def raise_unpicklable(number: int) -> int:
+    raise UnpicklableError(number, number)
+
+
+def return_unpicklable(number: int) -> "Callable[[], int]":
     return lambda: number
 
 
-def surroundings(_: int) -> tuple[int, int]:
-    """The process and torch's number of threads in it."""
+def process_and_threads(_: int) -> tuple[int, int]:
+    """Return the process id and torch's number of threads in it."""
     import torch
 
     return os.getpid(), torch.get_num_threads()
@@ -51,5 +51,5 @@ def sleep(folder: Path, seconds: float) -> None:
     time.sleep(seconds)
 
 
-def add(one: "Tensor", other: int) -> int:
-    return int(one) + other
+def add(tensor: "Tensor", number: int) -> int:
+    return int(tensor) + number

@@ -11,12 +11,12 @@ from k8s.check.pods import HEAD, WORKER, pods
 from k8s.check.rendering import ROOT
 
 README = (ROOT / "k8s" / "README.md").read_text()
-CHAPTER = README[README.index("With `bucket` nobody mounts") :]
+CHAPTER = README[README.index("### The bucket component") :]
 
 
 def example(path: str) -> dict[str, object]:
     """Return a kustomization that the README shows."""
-    [text] = re.findall(rf"^    # {path}\n((?:    (?!#).*\n)+)", CHAPTER, re.MULTILINE)
+    [text] = re.findall(rf"^# {path}\n((?:(?!#|```).*\n)+)", CHAPTER, re.MULTILINE)
     content: dict[str, object] = yaml.safe_load(text)
     return content
 

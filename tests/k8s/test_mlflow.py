@@ -108,8 +108,8 @@ def test_mlflow_in_postgres_is_backed_up_and_restored(tmp_path: Path) -> None:
             words[0] = str(postgres.program(words[0]))
             subprocess.run(words, cwd=tmp_path, env=environment, check=True)
 
-        [dump] = re.findall(r"^ +(pg_dump .*)$", README, re.MULTILINE)
-        [restore] = re.findall(r"^ +(pg_restore .*)$", README, re.MULTILINE)
+        [dump] = re.findall(r"^ *(pg_dump .*)$", README, re.MULTILINE)
+        [restore] = re.findall(r"^ *(pg_restore .*)$", README, re.MULTILINE)
         run(dump)
         before = content()
         assert any("\traygenre\t" in line for line in before)

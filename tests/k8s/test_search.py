@@ -90,7 +90,7 @@ def test_of_a_storage_that_cannot_be_asked_it_is_not_said(
     monkeypatch.setenv("RAYGENRE_STORAGE", "s3://songs/searches")
     assert begun.main("first") == 1
     said = capsys.readouterr()
-    assert (said.out, "no place for MLflow's database" in said.err) == ("", True)
+    assert (said.out, "cannot hold MLflow's database" in said.err) == ("", True)
 
 
 def said(folder: Path, answer: str, *arguments: str, **environment: str) -> list[str]:

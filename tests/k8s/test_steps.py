@@ -18,6 +18,8 @@ from tests.helpers.k8s.rendered import rendered, whole
 from tests.helpers.k8s.stand_in import asked
 
 README = (ROOT / "k8s" / "README.md").read_text()
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+PROSE = " ".join(f"{README} {OPERATIONS}".split())
 APPLY = "kubectl apply --server-side -k "
 
 
@@ -35,7 +37,7 @@ def key(resource: Resource) -> tuple[str, str]:
 @pytest.mark.parametrize("overlay", rendering.names())
 def test_each_step_finds_what_those_before_made(overlay: str, tmp_path: Path) -> None:
     there: dict[tuple[str, str], Resource] = {}
-    steps = commands("From nothing to a search and an endpoint")
+    steps = commands("Install")
     assert len(steps) == 5
     with asked(tmp_path) as server:
         for step in steps:
@@ -52,7 +54,7 @@ def test_each_step_finds_what_those_before_made(overlay: str, tmp_path: Path) ->
 @pytest.mark.integration
 def test_a_change_begins_with_the_tables_alone(tmp_path: Path) -> None:
     with asked(tmp_path) as server:
-        subprocess.run(shlex.split(commands("Changes")[0]), cwd=ROOT, check=True)
+        subprocess.run(shlex.split(commands("Upgrades")[0]), cwd=ROOT, check=True)
     assert [name(given) for _, _, given in server.applied] == ["Job mlflow-migration"]
 
 
@@ -73,17 +75,17 @@ def test_the_times_that_the_readme_names_are_those_of_the_manifests() -> None:
     sleep = worker["template"]["spec"]["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
     options = service["upgradeStrategy"]["clusterUpgradeOptions"]
     stays = [rule["condition"]["ttlSeconds"] for rule in job["deletionStrategy"]["deletionRules"]]
-    assert f"answers for {sleep} s what it has" in README
-    assert f"replicas look every {Settings.model_fields['poll_seconds'].default} s." in README
-    assert (options["stepSizePercent"], f"a tenth\nof the requests every {options['intervalSeconds']} s" in README) == (
+    assert f"answering its requests for {sleep} s" in PROSE
+    assert f"replicas poll the registry every {Settings.model_fields['poll_seconds'].default} s." in PROSE
+    assert (options["stepSizePercent"], f"a tenth of the requests every {options['intervalSeconds']} s" in PROSE) == (
         10,
         True,
     )
-    assert (service["rayClusterDeletionDelaySeconds"], "three minutes later" in README) == (180, True)
-    assert (stays[:2], "its cluster goes after two minutes, or\nan hour if it failed" in README) == ([120, 3600], True)
-    assert (job["activeDeadlineSeconds"], "A search has 48 hours" in README) == (172800, True)
-    assert (job["preRunningDeadlineSeconds"], "its nodes may take\n30 minutes" in README) == (1800, True)
-    assert (job["backoffLimit"], "tried three times more" in README, "Four attempts failed" in README) == (
+    assert (service["rayClusterDeletionDelaySeconds"], "three minutes later" in PROSE) == (180, True)
+    assert (stays[:2], "deleted after two minutes, or after an hour if it failed" in PROSE) == ([120, 3600], True)
+    assert (job["activeDeadlineSeconds"], "A search has 48 hours" in PROSE) == (172800, True)
+    assert (job["preRunningDeadlineSeconds"], "its nodes have 30 minutes to start" in PROSE) == (1800, True)
+    assert (job["backoffLimit"], "retries the job three times" in PROSE, "Four attempts failed" in PROSE) == (
         3,
         True,
         True,

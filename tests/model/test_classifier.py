@@ -27,7 +27,7 @@ def classifier(seed: int = 0) -> Classifier:
     return Classifier(model, GENRES, Calibration(2.0, 0.6), {"study": "none", "setting": {"dropout": 0.3}})
 
 
-def test_what_is_loaded_answers_as_what_was_saved(tracks: Dataset, tmp_path: Path) -> None:
+def test_loaded_classifier_predicts_like_the_saved_one(tracks: Dataset, tmp_path: Path) -> None:
     original = classifier()
     original.save(tmp_path / "model")
     loaded = Classifier.load(tmp_path / "model")
@@ -38,7 +38,7 @@ def test_what_is_loaded_answers_as_what_was_saved(tracks: Dataset, tmp_path: Pat
     assert sorted(path.name for path in (tmp_path / "model").iterdir()) == [ABOUT, EXAMPLES, WEIGHTS]
 
 
-def test_the_tracks_that_it_has_seen_are_kept_with_it(tmp_path: Path) -> None:
+def test_seen_tracks_are_saved_with_the_classifier(tmp_path: Path) -> None:
     seen = SeenTracks({"a": "01"}, {"b": "02"})
     replace(classifier(), seen=seen).save(tmp_path / "model")
     assert Classifier.load(tmp_path / "model").seen == seen
@@ -49,9 +49,9 @@ def test_the_tracks_that_it_has_seen_are_kept_with_it(tmp_path: Path) -> None:
     assert Classifier.load(tmp_path / "model").seen is None
 
 
-def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:
+def test_saving_to_an_existing_folder_raises_an_error(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
-    with pytest.raises(FileExistsError):
+    with pytest.raises(FileExistsError, match="already exists"):
         classifier().save(tmp_path / "model")
     assert not list((tmp_path / "model").iterdir())
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
@@ -59,21 +59,21 @@ def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:
 
 def test_probabilities_do_not_depend_on_the_batch(tracks: Dataset) -> None:
     model = classifier()
-    together = model.probabilities(tracks.levels)
-    alone = np.concatenate([model.probabilities(tracks.levels[i : i + 1]) for i in range(len(tracks.levels))])
-    assert np.allclose(together, alone, atol=1e-6)
-    assert np.allclose(together.sum(axis=1), 1, atol=1e-6)
+    batched = model.probabilities(tracks.levels)
+    single = np.concatenate([model.probabilities(tracks.levels[i : i + 1]) for i in range(len(tracks.levels))])
+    assert np.allclose(batched, single, atol=1e-6)
+    assert np.allclose(batched.sum(axis=1), 1, atol=1e-6)
 
 
-def test_a_song_and_its_picture_get_the_same_answer() -> None:
+def test_song_and_its_image_get_the_same_prediction() -> None:
     samples = synthesise("bells", seed=3)
-    picture = write_png(levels(torch.from_numpy(samples)).numpy())
+    image = write_png(levels(torch.from_numpy(samples)).numpy())
     sound = encode(samples, "wav", "pcm_f32le")
     model = classifier()
-    assert model.predict(read(sound)) == model.predict(read(picture))
+    assert model.predict(read(sound)) == model.predict(read(image))
 
 
-def test_a_long_song_is_the_mean_of_its_windows() -> None:
+def test_probabilities_of_a_long_song_average_its_windows() -> None:
     song = read(encode(np.concatenate([synthesise("bells", seed=0), synthesise("storm", seed=0)]), "flac", "flac"))
     assert len(song.levels) == len(song.times) == 2
     prediction = classifier().predict(song)
@@ -83,18 +83,18 @@ def test_a_long_song_is_the_mean_of_its_windows() -> None:
     assert prediction.confidence == max(prediction.probabilities.values())
 
 
-def test_several_songs_in_one_pass_get_their_own_answers() -> None:
+def test_predict_many_returns_one_prediction_per_song() -> None:
     model = classifier()
     short = read(write_png(np.full((128, 333), 7, dtype=np.uint8)))
     long = read(encode(np.concatenate([synthesise("bells", seed=0)] * 2), "flac", "flac"))
-    answers = model.predict_many([short, long, short])
-    assert [len(answer.windows) for answer in answers] == [1, 2, 1]
-    assert answers[0].probabilities == pytest.approx(model.predict(short).probabilities, abs=1e-6)
-    assert answers[1].probabilities == pytest.approx(model.predict(long).probabilities, abs=1e-6)
+    predictions = model.predict_many([short, long, short])
+    assert [len(prediction.windows) for prediction in predictions] == [1, 2, 1]
+    assert predictions[0].probabilities == pytest.approx(model.predict(short).probabilities, abs=1e-6)
+    assert predictions[1].probabilities == pytest.approx(model.predict(long).probabilities, abs=1e-6)
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_what_is_neither_picture_nor_audio_is_refused(name: str, tmp_path: Path) -> None:
+def test_file_that_is_neither_image_nor_audio_raises_an_error(name: str, tmp_path: Path) -> None:
     data, reason = BAD[name]
     (tmp_path / "song.mp3").write_bytes(data)
     for source in (data, tmp_path / "song.mp3"):
@@ -103,27 +103,27 @@ def test_what_is_neither_picture_nor_audio_is_refused(name: str, tmp_path: Path)
     assert [path.name for path in tmp_path.iterdir()] == ["song.mp3"]
 
 
-def test_a_path_is_read_as_its_bytes_are(tmp_path: Path) -> None:
+def test_reading_a_path_equals_reading_its_bytes(tmp_path: Path) -> None:
     for data in (encode(synthesise("bells", seed=0), "flac", "flac"), write_png(np.eye(128, 333, dtype=np.uint8))):
         (tmp_path / "song").write_bytes(data)
         assert np.array_equal(read(tmp_path / "song").levels, read(data).levels)
 
 
-def test_silence_is_answered_as_what_it_is() -> None:
+def test_silent_song_raises_an_error() -> None:
     silence = np.zeros(31 * 22_050, dtype=np.float32)
     for data in (encode(silence, "flac", "flac"), write_png(np.zeros((128, 333), dtype=np.uint8))):
         with pytest.raises(ValueError, match="silent from beginning to end"):
             read(data)
 
 
-def test_silent_windows_of_a_song_are_left_out() -> None:
+def test_silent_windows_are_skipped() -> None:
     sound = synthesise("bells", seed=0)
     song = read(encode(np.concatenate([sound, np.zeros(2 * len(sound), dtype=np.float32), sound]), "flac", "flac"))
     assert [round(start) for start, _ in song.times] == [0, 90]
     assert song.levels.any(axis=(1, 2)).all()
 
 
-def test_changed_weights_are_refused(tmp_path: Path) -> None:
+def test_changed_weights_raise_an_error(tmp_path: Path) -> None:
     classifier(0).save(tmp_path / "one")
     classifier(1).save(tmp_path / "two")
     (tmp_path / "one" / WEIGHTS).write_bytes((tmp_path / "two" / WEIGHTS).read_bytes())
@@ -131,7 +131,7 @@ def test_changed_weights_are_refused(tmp_path: Path) -> None:
         Classifier.load(tmp_path / "one")
 
 
-def test_another_recipe_is_refused(tmp_path: Path) -> None:
+def test_another_spectrogram_recipe_raises_an_error(tmp_path: Path) -> None:
     classifier().save(tmp_path / "model")
     about = json.loads((tmp_path / "model" / ABOUT).read_text())
     (tmp_path / "model" / ABOUT).write_text(json.dumps(about | {"recipe": "other"}))
@@ -140,7 +140,7 @@ def test_another_recipe_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["no folder", "no weights", "no json", "half json", "no examples", "half examples"])
-def test_an_incomplete_folder_is_refused_by_name(tmp_path: Path, damage: str) -> None:
+def test_error_for_an_incomplete_folder_names_it(tmp_path: Path, damage: str) -> None:
     folder = tmp_path / "model"
     classifier().save(folder)
     if damage == "no folder":
@@ -159,21 +159,21 @@ def test_an_incomplete_folder_is_refused_by_name(tmp_path: Path, damage: str) ->
         Classifier.load(folder)
 
 
-def test_outputs_and_genres_must_match() -> None:
+def test_mismatched_outputs_and_genres_raise_an_error() -> None:
     with pytest.raises(ValueError, match="3 outputs for 2 genres"):
         Classifier(GenreCNN(ModelConfig(genres=3, widths=(4, 4, 4))), ("a", "b"))
 
 
-def test_an_answer_below_the_threshold_is_uncertain(tracks: Dataset) -> None:
+def test_prediction_below_the_threshold_is_uncertain(tracks: Dataset) -> None:
     song = Song(tracks.levels[:1], ())
     confidence = classifier().predict(song).confidence
     for threshold, uncertain in ((confidence, False), (np.nextafter(confidence, 1), True)):
-        judged = replace(classifier(), calibration=Calibration(2.0, float(threshold))).predict(song)
-        assert judged.confidence == confidence
-        assert judged.uncertain is uncertain
+        prediction = replace(classifier(), calibration=Calibration(2.0, float(threshold))).predict(song)
+        assert prediction.confidence == confidence
+        assert prediction.uncertain is uncertain
 
 
-def test_the_temperature_changes_the_confidence_and_not_the_genre(tracks: Dataset) -> None:
+def test_temperature_changes_the_confidence_but_not_the_genre(tracks: Dataset) -> None:
     cold, warm = (replace(classifier(), calibration=Calibration(t, 0.5)).probabilities(tracks.levels) for t in (0.5, 3))
     assert (cold.argmax(axis=1) == warm.argmax(axis=1)).all()
     assert (cold.max(axis=1) > warm.max(axis=1)).all()
@@ -182,26 +182,26 @@ def test_the_temperature_changes_the_confidence_and_not_the_genre(tracks: Datase
 @pytest.mark.parametrize(
     "calibration", [{}, {"temperature": 0.0, "threshold": 0.5}, {"temperature": 1, "threshold": 7}]
 )
-def test_a_damaged_calibration_is_not_loaded(calibration: dict[str, float], tmp_path: Path) -> None:
+def test_invalid_calibration_raises_an_error(calibration: dict[str, float], tmp_path: Path) -> None:
     classifier().save(tmp_path / "model")
     path = tmp_path / "model" / ABOUT
     path.write_text(json.dumps(json.loads(path.read_text()) | {"calibration": calibration or None}))
-    with pytest.raises(ClassifierError, match="whole classifier"):
+    with pytest.raises(ClassifierError, match="cannot load a classifier"):
         Classifier.load(tmp_path / "model")
 
 
-def test_a_saved_classifier_checks_itself_by_its_examples(tmp_path: Path) -> None:
+def test_verify_compares_with_the_stored_examples(tmp_path: Path) -> None:
     classifier(0).save(tmp_path / "one")
     classifier(1).save(tmp_path / "two")
-    Classifier.load(tmp_path / "one").check()
+    Classifier.load(tmp_path / "one").verify()
     (tmp_path / "one" / EXAMPLES).write_bytes((tmp_path / "two" / EXAMPLES).read_bytes())
     with pytest.raises(ClassifierError, match="differ by"):
-        Classifier.load(tmp_path / "one").check()
-    with pytest.raises(ClassifierError, match="not saved"):
-        classifier().check()
+        Classifier.load(tmp_path / "one").verify()
+    with pytest.raises(ClassifierError, match="not loaded"):
+        classifier().verify()
 
 
-def test_reading_tells_its_progress_and_can_be_ended_by_it() -> None:
+def test_progress_callback_is_called_and_can_abort_reading() -> None:
     song = encode(np.concatenate([synthesise("bells", seed=0), synthesise("storm", seed=0)]), "mp3", "libmp3lame")
     stages: list[str] = []
     read(song, progress=stages.append)
@@ -209,20 +209,20 @@ def test_reading_tells_its_progress_and_can_be_ended_by_it() -> None:
     assert stages.count("decode") > 100
     assert stages.count("levels") == 2
 
-    class EndedError(Exception):
+    class AbortedError(Exception):
         pass
 
-    def end(stage: str) -> None:
+    def abort(stage: str) -> None:
         stages.append(stage)
         if len(stages) == 10:
-            raise EndedError
+            raise AbortedError
 
     stages.clear()
-    with pytest.raises(EndedError):
-        read(song, progress=end)
+    with pytest.raises(AbortedError):
+        read(song, progress=abort)
     assert len(stages) == 10
 
 
-def test_reading_refuses_what_lasts_too_long() -> None:
+def test_too_long_audio_raises_an_error() -> None:
     with pytest.raises(ValueError, match="over 10 s"):
         read(encode(synthesise("bells", seed=0), "flac", "flac"), longest_seconds=10)

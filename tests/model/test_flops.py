@@ -10,7 +10,7 @@ from raygenre.spectrogram.levels import COLUMNS, N_MELS
 @pytest.mark.parametrize(
     "config", [ModelConfig(), ModelConfig(genres=3, widths=(8, 12, 20), dense=12, frequency_bins=4)]
 )
-def test_flops_are_those_that_torch_counts(config: ModelConfig) -> None:
+def test_flops_match_the_counter_of_torch(config: ModelConfig) -> None:
     model = GenreCNN(config).eval()
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         model(torch.zeros(1, N_MELS, COLUMNS, dtype=torch.uint8))

@@ -1,6 +1,6 @@
 import torch
 
-from raygenre.model.precision import autocast, fast_in_bfloat16
+from raygenre.model.precision import autocast, has_fast_bfloat16
 
 
 def product(precision: str) -> torch.dtype:
@@ -8,11 +8,11 @@ def product(precision: str) -> torch.dtype:
         return (torch.ones(2, 2) @ torch.ones(2, 2)).dtype
 
 
-def test_precision_is_what_was_asked_for() -> None:
+def test_precision_is_the_requested_one() -> None:
     assert product("float32") == torch.float32
     assert product("bfloat16") == torch.bfloat16
 
 
 def test_auto_follows_the_hardware() -> None:
-    fast = fast_in_bfloat16(torch.device("cpu"))
+    fast = has_fast_bfloat16(torch.device("cpu"))
     assert product("auto") == (torch.bfloat16 if fast else torch.float32)

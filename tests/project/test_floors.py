@@ -1,6 +1,7 @@
-"""The house's rule: imports never go upward or in a circle, and heavy libraries stay on their own floors."""
+"""The order of the packages: imports only go down, without cycles, and Ray and MLflow stay in their packages."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -30,7 +31,7 @@ FLOORS = {
     "experiments": 12,
     "serve": 12,
 }
-"""A package imports from its own floor and those below."""
+"""A package imports only from its own floor and those below."""
 RAY = ("raygenre.search", "serve")
 MLFLOW = ("raygenre.tracking", "raygenre.registry")
 NEVER_IN_SERVE = ("raygenre.search", "raygenre.training", "raygenre.workflows", "raygenre.cli")
@@ -48,63 +49,62 @@ def module_name(path: Path) -> str:
 
 
 def floor(module: str) -> int:
-    known = [name for name in FLOORS if module == name or module.startswith(f"{name}.")]
-    assert known, f"{module} has no floor: give it one in {__file__} and in ARCHITECTURE.md"
-    return FLOORS[max(known, key=len)]
+    packages = [name for name in FLOORS if module == name or module.startswith(f"{name}.")]
+    assert packages, f"{module} has no floor: add its package to {__file__} and to ARCHITECTURE.md"
+    return FLOORS[max(packages, key=len)]
 
 
 def imports(path: Path) -> set[str]:
     ours = {module_name(source) for source in SOURCES}
-    found = set()
+    imported = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            imported |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= names if names <= ours else {node.module, *names}
-    return {name for name in found if name in ours or not name.startswith(("raygenre", "serve", "experiments"))}
+            imported |= names if names <= ours else {node.module, *names}
+    return {name for name in imported if name in ours or not name.startswith(("raygenre", "serve", "experiments"))}
 
 
-def belongs(module: str, packages: tuple[str, ...]) -> bool:
+def is_in(module: str, packages: tuple[str, ...]) -> bool:
     return any(module == package or module.startswith(f"{package}.") for package in packages)
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=module_name)
-def test_imports_never_go_upward(path: Path) -> None:
+def test_imports_only_go_down(path: Path) -> None:
     module = module_name(path)
     for imported in imports(path):
-        if belongs(imported, ("raygenre", "serve", "experiments")):
-            assert floor(imported) <= floor(module), f"{module} imports {imported}, which lies above it"
+        if is_in(imported, ("raygenre", "serve", "experiments")):
+            assert floor(imported) <= floor(module), f"{module} imports {imported}, which is on a higher floor"
 
 
 def test_imports_have_no_cycle() -> None:
-    waiting = {module_name(path): imports(path) for path in SOURCES}
-    waiting = {module: {name for name in found if name in waiting} for module, found in waiting.items()}
-    while waiting:
-        free = [module for module, found in waiting.items() if not found & waiting.keys()]
-        assert free, f"these import each other in a circle: {sorted(waiting)}"
-        for module in free:
-            del waiting[module]
+    imported = {module_name(path): imports(path) for path in SOURCES}
+    while imported:
+        leaves = [module for module, names in imported.items() if not names & imported.keys()]
+        assert leaves, f"an import cycle among: {sorted(imported)}"
+        for module in leaves:
+            del imported[module]
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=module_name)
-def test_heavy_libraries_stay_on_their_floors(path: Path) -> None:
+def test_ray_and_mlflow_stay_in_their_packages(path: Path) -> None:
     module = module_name(path)
     for imported in imports(path):
-        if belongs(imported, ("ray",)):
-            assert belongs(module, RAY), f"{module} imports Ray"
-        if belongs(imported, ("mlflow",)):
-            assert belongs(module, MLFLOW), f"{module} imports MLflow"
+        if is_in(imported, ("ray",)):
+            assert is_in(module, RAY), f"{module} imports Ray"
+        if is_in(imported, ("mlflow",)):
+            assert is_in(module, MLFLOW), f"{module} imports MLflow"
 
 
-def test_the_endpoint_needs_neither_search_nor_training() -> None:
+def test_endpoint_imports_neither_search_nor_training() -> None:
     direct = {module_name(path): imports(path) for path in SOURCES}
-    reached, waiting = set(), {module for module in direct if belongs(module, ("serve",))}
-    while waiting:
-        module = waiting.pop()
+    reached, queue = set(), {module for module in direct if is_in(module, ("serve",))}
+    while queue:
+        module = queue.pop()
         reached.add(module)
-        waiting |= (direct[module] & direct.keys()) - reached
-    assert not [module for module in reached if belongs(module, NEVER_IN_SERVE)]
+        queue |= (direct[module] & direct.keys()) - reached
+    assert not [module for module in reached if is_in(module, NEVER_IN_SERVE)]
 
 
 def test_no_file_is_longer_than_250_lines() -> None:
@@ -112,18 +112,32 @@ def test_no_file_is_longer_than_250_lines() -> None:
     assert not long
 
 
-def test_importing_does_nothing(tmp_path: Path) -> None:
-    """No folder made, no random state touched, no logging configured, no cluster or run begun."""
+def test_imports_have_no_side_effects(tmp_path: Path) -> None:
+    """No folder is created, no random state changed, no logging configured, no cluster or run started."""
     program = """
 import logging, os, random
-import av, matplotlib, mlflow.pyfunc, numpy, optuna, ray.tune.schedulers, soxr, torch, typer  # do what they do
+import av, matplotlib, mlflow.pyfunc, numpy, optuna, ray.tune.schedulers, soxr, torch, typer  # with their own effects
 def state():
-    chance = (numpy.random.get_state()[1].tobytes(), torch.get_rng_state().tolist(), random.getstate())
-    return chance, dict(os.environ), list(logging.root.handlers), logging.root.level, torch.get_num_threads()
+    generators = (numpy.random.get_state()[1].tobytes(), torch.get_rng_state().tolist(), random.getstate())
+    return generators, dict(os.environ), list(logging.root.handlers), logging.root.level, torch.get_num_threads()
 before = state()
 import raygenre.cli, raygenre.workflows.tune
-assert before == state(), [was == now for was, now in zip(before, state())]
+assert before == state(), [a == b for a, b in zip(before, state())]
 assert not ray.is_initialized()
 assert not os.listdir()
 """
     subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True, timeout=120)
+
+
+def test_architecture_lists_every_package_on_its_floor() -> None:
+    rows = re.findall(r"^\| (\d+) \| (`.*) \|$", (ROOT / "ARCHITECTURE.md").read_text(), re.MULTILINE)
+    listed = {package: int(floor) for floor, packages in rows for package in re.findall(r"`([\w.]+)`", packages)}
+    assert listed == FLOORS
+    assert [int(floor) for floor, _ in rows] == sorted(set(FLOORS.values()), reverse=True)
+
+
+def test_architecture_names_the_packages_of_ray_and_mlflow() -> None:
+    text = " ".join((ROOT / "ARCHITECTURE.md").read_text().split())
+    [(ray, mlflow)] = re.findall(r"Ray is imported only in (.*?), MLflow only in (.*?)\. ", text)
+    assert tuple(re.findall(r"`([\w.]+)`", ray)) == RAY
+    assert tuple(re.findall(r"`([\w.]+)`", mlflow)) == MLFLOW

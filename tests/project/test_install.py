@@ -1,4 +1,4 @@
-"""The installation: uv uses the package indexes of pip, and the output shows stages only."""
+"""Installation: uv uses the package indexes of pip, and the output shows only stages."""
 
 import sys
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from scripts import install
 
 
-def test_uv_uses_the_indexes_that_pip_is_configured_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_uv_uses_the_package_indexes_of_pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = tmp_path / "pip.conf"
     config.write_text("[global]\nindex-url = file:///global\nextra-index-url =\n  file:///a\n  file:///b\n")
     monkeypatch.setattr(install, "PIP", [sys.executable, "-m", "pip"])
@@ -27,7 +27,7 @@ def test_uv_uses_the_indexes_that_pip_is_configured_for(tmp_path: Path, monkeypa
     assert install.uv_environment()["UV_DEFAULT_INDEX"] == "file:///uv"
 
 
-def test_only_stages_large_downloads_and_problems_are_shown() -> None:
+def test_only_stages_large_downloads_and_errors_are_shown() -> None:
     shown = [
         "Resolved 218 packages in 1.51s",
         "Downloading nvidia-cusparse (144.0MiB)",

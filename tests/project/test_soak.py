@@ -1,28 +1,28 @@
-"""When a soak is said to have failed."""
+"""When a soak test counts as failed."""
 
 import pytest
 
-from benchmarks.soak import MOST_GROWTH, growth, together
+from benchmarks.soak import MAX_GROWTH, growth, total
 
-MINUTE = 12  # looks
+MINUTE = 12  # measurements
 
 
 def rising(*, by: float, minutes: int = 6) -> list[float]:
-    """MB that rise by so much a minute, after they jumped in the first one."""
-    return [50.0] * MINUTE + [100 + by * look / MINUTE for look in range(MINUTE * (minutes - 1))]
+    """Return MB that rise by `by` per minute after a jump at the end of the first minute."""
+    return [50.0] * MINUTE + [100 + by * number / MINUTE for number in range(MINUTE * (minutes - 1))]
 
 
-def test_growth_is_a_minutes_after_the_first_sixth() -> None:
+def test_growth_is_per_minute_after_the_first_sixth() -> None:
     assert growth(rising(by=0.5)) == pytest.approx(0.5)
     assert growth(rising(by=0)) == pytest.approx(0, abs=1e-9)
     assert growth(rising(by=-2, minutes=30)) < 0
 
 
-def test_processes_that_grow_by_little_each_count_together() -> None:
-    memory = {role: rising(by=0.6 * MOST_GROWTH) for role in ("replica", "proxy")}
-    assert growth(memory["proxy"]) < MOST_GROWTH < growth(together(memory))
+def test_growth_is_summed_over_processes() -> None:
+    memory = {role: rising(by=0.6 * MAX_GROWTH) for role in ("replica", "proxy")}
+    assert growth(memory["proxy"]) < MAX_GROWTH < growth(total(memory))
 
 
-def test_a_process_that_was_away_is_no_saving() -> None:
+def test_missing_process_raises_an_error() -> None:
     with pytest.raises(RuntimeError, match="no proxy"):
-        together({"replica": [9.0, 9.0], "proxy": [9.0, 0.0]})
+        total({"replica": [9.0, 9.0], "proxy": [9.0, 0.0]})

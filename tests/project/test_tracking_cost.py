@@ -1,6 +1,6 @@
-"""What it costs to tell MLflow of a search, counted in calls, which is the same on every machine.
+"""The number of HTTP requests that log a search to MLflow, which is the same on every machine.
 
-How long it takes beside Ray's own callback `benchmarks/tracking.py` measures.
+`benchmarks/tracking.py` measures the time in comparison with Ray's own callback.
 """
 
 from pathlib import Path
@@ -11,46 +11,52 @@ import typer
 from typer.testing import CliRunner
 
 from benchmarks import tracking
-from benchmarks.tracking import EXPERIMENT, NAMES, Cost, Told, counted, tell, tell_by_stock, told, value
+from benchmarks.tracking import (
+    EXPERIMENT,
+    NAMES,
+    Cost,
+    Values,
+    count_requests,
+    log_with_callback,
+    log_with_tracker,
+    logged_values,
+    value,
+)
 from tests.helpers.mlflow_server import MlflowServer
 
 TRIALS, EPOCHS = 3, 12
 
-EVERYTHING: Told = {
+EXPECTED: Values = {
     trial: {name: [(epoch, value(trial, epoch, name)) for epoch in range(1, EPOCHS + 1)] for name in NAMES}
     for trial in range(TRIALS)
 }
 
 
 @pytest.mark.slow
-def test_a_tenth_of_the_stock_callbacks_calls_is_enough_and_the_same_values_arrive(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tracker_needs_a_tenth_of_the_requests_of_the_callback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     server = MlflowServer(tmp_path / "server")
     server.start()
     calls = {}
     try:
-        for experiment, telling in (("raygenre", tell), (EXPERIMENT, tell_by_stock)):
-            with counted() as count:
-                telling(tmp_path / "driver", server.uri, TRIALS, EPOCHS)
+        for experiment, log in (("raygenre", log_with_tracker), (EXPERIMENT, log_with_callback)):
+            with count_requests() as count:
+                log(tmp_path / "driver", server.uri, TRIALS, EPOCHS)
             calls[experiment] = count[0]
-            assert told(tmp_path / "driver", server.uri, experiment) == EVERYTHING
+            assert logged_values(tmp_path / "driver", server.uri, experiment) == EXPECTED
     finally:
         server.kill()
-        mlflow.set_tracking_uri(None)  # type: ignore[arg-type]  # the stock callback sets them for the whole process
+        mlflow.set_tracking_uri(None)  # type: ignore[arg-type]  # the callback sets them globally
         mlflow.set_registry_uri(None)  # type: ignore[arg-type]
     assert calls["raygenre"] <= calls[EXPERIMENT] / 10, calls
 
 
 @pytest.mark.parametrize(("times", "status"), [(9.9, 1), (10.1, 0)])
-def test_the_benchmark_fails_below_ten_times_as_fast(
-    times: float, status: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def measured(which: str, trials: int, epochs: int) -> tuple[Cost, Told]:
-        return Cost(times if which == EXPERIMENT else 1.0, 0, 0.0, 0.0), EVERYTHING
+def test_benchmark_fails_below_a_speedup_of_ten(times: float, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def measure(logger: str, trials: int, epochs: int) -> tuple[Cost, Values]:
+        return Cost(times if logger == EXPERIMENT else 1.0, 0, 0.0, 0.0), EXPECTED
 
-    monkeypatch.setattr(tracking, "measured", measured)
+    monkeypatch.setattr(tracking, "measure", measure)
     monkeypatch.setenv("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     app = typer.Typer()
     app.command()(tracking.main)

@@ -1,7 +1,7 @@
-"""Models registered by earlier versions of the project, which carry their own copy of its code.
+"""Models registered by earlier releases still load; each contains a copy of its release's code.
 
-`earlier/flat-modules.tar.xz` is an MLflow model as `save_pyfunc` wrote it when all modules were files of one folder: a
-network of 4 filters, untrained, for bells and storms.
+`earlier/flat-modules.tar.xz` is an MLflow model written by `save_pyfunc` when all modules were files of one folder: an
+untrained network with 4 filters and the genres bells and storm.
 """
 
 import subprocess
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from raygenre.model import Classifier
-from raygenre.registry import versions as registry
+from raygenre.registry import versions
 from raygenre.spectrogram.image import write_png
 from raygenre.system.storage import resolve
 
@@ -28,14 +28,14 @@ def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_an_earlier_model_is_served(earlier: Path) -> None:
-    """The endpoint and the commands read the classifier's files, whatever code lies beside them."""
-    classifier = registry.fetch(resolve(earlier.parent), str(earlier / "artifacts" / "classifier")).classifier
-    classifier.check()
+    """The endpoint and the commands read only the classifier's files and ignore the code next to them."""
+    classifier = versions.fetch(resolve(earlier.parent), str(earlier / "artifacts" / "classifier")).classifier
+    classifier.verify()
     assert classifier.genres == ("bells", "storm")
 
 
 def test_an_earlier_model_loads_as_a_pyfunc(earlier: Path, tmp_path: Path) -> None:
-    """In a process of its own, as MLflow's server starts one, it runs the code that it carries."""
+    """In a process of its own, as `mlflow models serve` starts it, the model executes its own copy of the code."""
     classifier = Classifier.load(earlier / "artifacts" / "classifier")
     assert classifier.examples is not None
     picture = write_png(classifier.examples.levels[0])
@@ -49,7 +49,7 @@ def test_an_earlier_model_loads_as_a_pyfunc(earlier: Path, tmp_path: Path) -> No
     finished = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert finished.returncode == 0, finished.stderr
     genre, confidence, code = finished.stdout.split()
-    wanted = max(classifier.examples.probabilities[0])
-    assert float(confidence) == pytest.approx(float(wanted), abs=1e-5)
+    expected = max(classifier.examples.probabilities[0])
+    assert float(confidence) == pytest.approx(float(expected), abs=1e-5)
     assert genre in classifier.genres
     assert Path(code).is_relative_to(earlier)

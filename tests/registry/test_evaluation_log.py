@@ -1,4 +1,4 @@
-"""What an evaluation leaves in a real MLflow database."""
+"""What an evaluation logs to a real MLflow database."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from raygenre.evaluation.evaluate import EvaluationReport, evaluate_classifier
-from raygenre.evaluation.slices import Known
+from raygenre.evaluation.slices import TrackFacts
 from raygenre.model.classifier import Classifier
 from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.registry import evaluation_log, versions
@@ -14,16 +14,16 @@ from raygenre.tracking.server import Server
 from tests.conftest import FinishedSearch
 
 
-def appraisal(finished: FinishedSearch, *, own: bool) -> EvaluationReport:
+def report_of(finished: FinishedSearch, *, own: bool) -> EvaluationReport:
     classifier = versions.fetch(finished.storage).classifier
-    return evaluate_classifier(classifier, finished.dataset, "test" if own else "all", Known())
+    return evaluate_classifier(classifier, finished.dataset, "test" if own else "all", TrackFacts())
 
 
 def artifacts(server: Server, run_id: str) -> set[str]:
     return {file.path for file in server.client.list_artifacts(run_id)}
 
 
-def test_the_search_leaves_the_report_with_the_version(finished: FinishedSearch) -> None:
+def test_a_search_attaches_the_report_to_its_version(finished: FinishedSearch) -> None:
     server = Server(finished.storage)
     version = server.client.get_model_version("raygenre", str(finished.outcome.version))
     run = server.client.get_run(str(version.run_id))
@@ -38,24 +38,24 @@ def test_the_search_leaves_the_report_with_the_version(finished: FinishedSearch)
     assert run.data.metrics["test_macro_f1"] == finished.outcome.evaluation.macro_f1
 
 
-def test_an_evaluation_on_its_own_test_goes_into_the_models_run(finished: FinishedSearch) -> None:
+def test_own_test_tracks_are_logged_to_the_models_run(finished: FinishedSearch) -> None:
     fetched = versions.fetch(finished.storage)
-    found = appraisal(finished, own=True)
+    report = report_of(finished, own=True)
     server = Server(finished.storage)
     before = server.client.get_metric_history(fetched.run_id, "test_accuracy")
-    assert evaluation_log.log_evaluation(finished.storage, fetched, found, "<p>once more</p>") == fetched.run_id
+    assert evaluation_log.log_evaluation(finished.storage, fetched, report, "<p>once more</p>") == fetched.run_id
     assert len(server.client.get_metric_history(fetched.run_id, "test_accuracy")) == len(before) + 1
     run = server.client.get_run(fetched.run_id)
     assert run.info.status == "FINISHED"
-    assert run.data.metrics["test_accuracy"] == found.evaluation.accuracy == finished.outcome.evaluation.accuracy
+    assert run.data.metrics["test_accuracy"] == report.evaluation.accuracy == finished.outcome.evaluation.accuracy
     assert Path(server.client.download_artifacts(fetched.run_id, "report.html")).read_text() == "<p>once more</p>"
 
 
-def test_any_other_evaluation_gets_a_run_of_its_own_that_names_model_and_data(finished: FinishedSearch) -> None:
+def test_other_tracks_are_logged_to_a_run_of_their_own(finished: FinishedSearch) -> None:
     fetched = versions.fetch(finished.storage)
-    found = appraisal(finished, own=False)
+    report = report_of(finished, own=False)
     before = artifacts(Server(finished.storage), fetched.run_id)
-    run_id = evaluation_log.log_evaluation(finished.storage, fetched, found, "<p>all</p>")
+    run_id = evaluation_log.log_evaluation(finished.storage, fetched, report, "<p>all</p>")
     assert run_id != fetched.run_id
     server = Server(finished.storage)
     run = server.client.get_run(run_id)
@@ -68,23 +68,23 @@ def test_any_other_evaluation_gets_a_run_of_its_own_that_names_model_and_data(fi
         "data_digest": finished.dataset.digest,
         "side": "all",
     }
-    assert run.data.metrics["all_accuracy"] == pytest.approx(found.evaluation.accuracy)
-    told = {name: part.accuracy for name, part in found.slices}
-    assert run.data.metrics["all_slice/not_trained_on/accuracy"] == told["not trained on"]
+    assert run.data.metrics["all_accuracy"] == pytest.approx(report.evaluation.accuracy)
+    slices = {name: part.accuracy for name, part in report.slices}
+    assert run.data.metrics["all_slice/not_trained_on/accuracy"] == slices["not trained on"]
     assert "all_accuracy" not in server.client.get_run(fetched.run_id).data.metrics
     names = {"report.html", "reliability.png", "confusion.png", "confusion.csv", "evaluation.json"}
     assert artifacts(server, run_id) == names
     assert artifacts(server, fetched.run_id) == before
 
 
-def test_a_model_from_a_folder_has_no_run_to_write_into(finished: FinishedSearch) -> None:
+def test_a_model_from_a_folder_is_logged_to_a_new_run(finished: FinishedSearch) -> None:
     fetched = versions.fetch(finished.storage, str(finished.outcome.candidate.final.location.folder / "classifier"))
-    run_id = evaluation_log.log_evaluation(finished.storage, fetched, appraisal(finished, own=True), "")
+    run_id = evaluation_log.log_evaluation(finished.storage, fetched, report_of(finished, own=True), "")
     assert Server(finished.storage).client.get_run(run_id).data.tags["model"] == "classifier"
 
 
 def test_a_card_of_many_genres_fits_into_a_description(finished: FinishedSearch) -> None:
-    """PostgreSQL holds MLflow to 5000 characters; SQLite takes any number."""
+    """MLflow allows 5000 characters on PostgreSQL and any number on SQLite."""
     fetched = versions.fetch(finished.storage)
     client = Server(finished.storage).client
     name, version = fetched.name.split("/")
@@ -96,4 +96,4 @@ def test_a_card_of_many_genres_fits_into_a_description(finished: FinishedSearch)
     client.update_model_version(name, version, description=before)
     assert 4000 < len(text) <= 5000
     assert text.startswith("[Evaluation: report.html")
-    assert text.endswith("report.html has the rest.")
+    assert text.endswith("See report.html for the rest.")

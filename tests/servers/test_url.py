@@ -107,7 +107,7 @@ def test_a_search_goes_on_when_all_its_machines_are_gone(driver: StoreDriver, te
 @pytest.mark.parametrize(
     ("path", "options", "message"),
     [
-        ("no-such-bucket/searches", ["--study-url", "DATABASE"], "there is no bucket no-such-bucket"),
+        ("no-such-bucket/searches", ["--study-url", "DATABASE"], "the bucket no-such-bucket of"),
         (f"{BUCKET}/other", ["--study-url", "sqlite:///studies.db"], "needs PostgreSQL for its trials and its lock"),
         (f"{BUCKET}/other", [], "needs PostgreSQL for its trials and its lock"),
         (f"{BUCKET}/other", ["--resume"], "choose a study with --study"),
@@ -127,7 +127,7 @@ def test_what_a_search_in_a_store_needs_is_said_at_its_start(
 
 def test_a_store_that_is_away_is_an_error(store: str) -> None:
     with pytest.raises((OSError, LocationError)):
-        Location(url_of(f"http://127.0.0.1:{free_port()}", f"{BUCKET}/searches")).check()
+        Location(url_of(f"http://127.0.0.1:{free_port()}", f"{BUCKET}/searches")).check_access()
 
 
 def test_a_database_lets_in_one_driver_at_a_time(database: str) -> None:

@@ -10,8 +10,7 @@ import requests
 from raygenre.data.dataset import Dataset
 from raygenre.model.classifier import Classifier
 from raygenre.model.network import GenreCNN, ModelConfig
-from raygenre.registry import champion as alias
-from raygenre.registry import promotion
+from raygenre.registry import champion, promotion
 from raygenre.tracking.server import Server, TrackingError
 from tests.servers.conftest import ADMIN, GUEST, SINGER, Team, become
 
@@ -25,7 +24,7 @@ def versions(team: Team, singer: str, tmp_path: Path, monkeypatch: pytest.Monkey
     client = Server(storage).client
     with suppress(TrackingError):  # an earlier search made it
         client.create_registered_model("raygenre")
-    before = alias.champion(storage)
+    before = champion.find(storage)
     experiment = Server(storage).experiment_id  # in which the guest may read alone
     search = client.create_run(experiment, tags={"role": "search"}).info.run_id
     final = client.create_run(experiment, tags={"mlflow.parentRunId": search}).info.run_id
@@ -35,7 +34,7 @@ def versions(team: Team, singer: str, tmp_path: Path, monkeypatch: pytest.Monkey
     for version in made:
         client.delete_model_version("raygenre", version)
     if before:
-        alias.promote(storage, before[0])
+        champion.promote(storage, before[0])
 
 
 def test_who_may_edit_the_model_may_change_the_champion(
@@ -46,7 +45,7 @@ def test_who_may_edit_the_model_may_change_the_champion(
     final = client.get_model_version("raygenre", str(versions[0])).run_id
     assert final
     search = client.get_run(final).data.tags["mlflow.parentRunId"]
-    alias.promote(storage, versions[0])
+    champion.promote(storage, versions[0])
     given = requests.post(
         f"{team.mlflow.uri}/api/3.0/mlflow/users/permissions/grant",
         json={
@@ -64,8 +63,8 @@ def test_who_may_edit_the_model_may_change_the_champion(
     decision = promotion.promote_if_better(storage, versions[1], classifier, None, data=lambda: tracks, force=True)
     assert decision.promote
     assert "(403)" in decision.note_error
-    assert alias.champion(storage) == (versions[1], None)
+    assert champion.find(storage) == (versions[1], None)
     assert client.get_model_version("raygenre", str(versions[1])).tags["promoted"] == "true"
     assert "promoted" not in client.get_run(search).data.tags
-    assert alias.rollback(storage) == (versions[1], versions[0])
-    assert alias.champion(storage) == (versions[0], None)
+    assert champion.rollback(storage) == (versions[1], versions[0])
+    assert champion.find(storage) == (versions[0], None)

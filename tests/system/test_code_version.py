@@ -9,8 +9,8 @@ from raygenre.system import code_version
 
 
 def git(folder: Path, *arguments: str) -> None:
-    who = ["-c", "user.name=tester", "-c", "user.email=tester@localhost"]
-    subprocess.run(["git", *who, "-C", str(folder), *arguments], check=True, capture_output=True)
+    identity = ["-c", "user.name=tester", "-c", "user.email=tester@localhost"]
+    subprocess.run(["git", *identity, "-C", str(folder), *arguments], check=True, capture_output=True)
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def repository(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_commit_and_whether_files_differ_from_it(repository: Path) -> None:
+def test_commit_and_uncommitted_changes(repository: Path) -> None:
     clean = code_version.commit(repository / "code")
     assert clean is not None
     assert len(clean.sha) == 40
@@ -32,19 +32,19 @@ def test_a_commit_and_whether_files_differ_from_it(repository: Path) -> None:
     assert code_version.commit(repository / "code") == code_version.Commit(clean.sha, "spring", True)
     git(repository, "commit", "--all", "--message", "two")
     git(repository, "checkout", "--detach")
-    found = code_version.commit(repository / "code")
-    assert found is not None
-    assert found.sha != clean.sha
-    assert (found.branch, found.changed) == ("", False)
+    detached = code_version.commit(repository / "code")
+    assert detached is not None
+    assert detached.sha != clean.sha
+    assert (detached.branch, detached.changed) == ("", False)
 
 
-def test_a_folder_in_somebodys_repository_is_not_of_it(repository: Path) -> None:
+def test_untracked_folder_in_a_repository_has_no_commit(repository: Path) -> None:
     (repository / "installed").mkdir()
     (repository / "installed" / "one.py").write_text("1\n")
     assert code_version.commit(repository / "installed") is None
 
 
-def test_without_git_or_a_repository_there_is_no_commit(
+def test_no_commit_without_git_or_a_repository(
     repository: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert code_version.commit(tmp_path_factory.mktemp("plain")) is None
@@ -52,11 +52,10 @@ def test_without_git_or_a_repository_there_is_no_commit(
     assert code_version.commit(repository / "code") is None
 
 
-def test_by_default_it_is_this_packages_code() -> None:
+def test_default_folder_is_this_package() -> None:
     assert code_version.commit() == code_version.commit(Path(package).parent)
 
 
-def test_versions_are_those_that_are_installed() -> None:
-
+def test_versions_are_those_of_the_installed_packages() -> None:
     assert code_version.versions()["torch"] == version("torch")
     assert {"raygenre", "ray", "optuna"} <= code_version.versions().keys()

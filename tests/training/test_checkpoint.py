@@ -12,10 +12,10 @@ from tests.helpers.networks import CPU, SMALL
 
 
 def members(tracks: Dataset, **training: object) -> list[Member]:
-    everything = np.arange(len(tracks.tracks), dtype=np.int64)
+    positions = np.arange(len(tracks.tracks), dtype=np.int64)
     config = TrainingConfig(**{"batch_size": 8, "augmentation": "erasing", **training})  # type: ignore[arg-type]
     return [
-        Member(SMALL, config, seed=seed, train=everything[::2], validation=everything[1::2], device=CPU)
+        Member(SMALL, config, seed=seed, train=positions[::2], validation=positions[1::2], device=CPU)
         for seed in (1, 2)
     ]
 
@@ -25,23 +25,22 @@ def train(tracks: Dataset, group: list[Member], epochs: int) -> list[EpochMetric
     return [replace(row, seconds=0.0, images_per_second=0.0) for row in rows]
 
 
-def test_training_continues_bit_for_bit(tracks: Dataset, tmp_path: Path) -> None:
-    through = members(tracks)
-    whole = train(tracks, through, epochs=4)
+def test_resumed_training_gives_the_same_values_bit_for_bit(tracks: Dataset, tmp_path: Path) -> None:
+    uninterrupted = members(tracks)
+    expected = train(tracks, uninterrupted, epochs=4)
 
-    first = members(tracks)
-    history = train(tracks, first, epochs=2)
-    path = checkpoint.save(tmp_path, first, history)
-    second = members(tracks)
-    restored = checkpoint.restore(path, second)
-    assert restored == whole[:4]
-    assert train(tracks, second, epochs=4) == whole[4:]
-    for one, other in zip(through, second, strict=True):
-        for name, tensor in one.model.state_dict().items():
-            assert torch.equal(tensor, other.model.state_dict()[name]), name
+    interrupted = members(tracks)
+    history = train(tracks, interrupted, epochs=2)
+    path = checkpoint.save(tmp_path, interrupted, history)
+    resumed = members(tracks)
+    assert checkpoint.restore(path, resumed) == expected[:4]
+    assert train(tracks, resumed, epochs=4) == expected[4:]
+    for member, resumed_member in zip(uninterrupted, resumed, strict=True):
+        for name, tensor in member.model.state_dict().items():
+            assert torch.equal(tensor, resumed_member.model.state_dict()[name]), name
 
 
-def test_only_the_latest_state_is_kept(tracks: Dataset, tmp_path: Path) -> None:
+def test_only_the_latest_checkpoint_is_kept(tracks: Dataset, tmp_path: Path) -> None:
     group = members(tracks)
     assert checkpoint.latest(tmp_path) is None
     for epoch in (1, 2):
@@ -50,7 +49,7 @@ def test_only_the_latest_state_is_kept(tracks: Dataset, tmp_path: Path) -> None:
     assert checkpoint.latest(tmp_path) == tmp_path / "epoch-0002"
 
 
-def test_a_state_that_was_not_finished_is_not_seen(tracks: Dataset, tmp_path: Path) -> None:
+def test_unfinished_checkpoint_is_ignored(tracks: Dataset, tmp_path: Path) -> None:
     group = members(tracks)
     checkpoint.save(tmp_path, group, train(tracks, group, epochs=1))
     (tmp_path / "unfinished-x").mkdir()
@@ -58,16 +57,16 @@ def test_a_state_that_was_not_finished_is_not_seen(tracks: Dataset, tmp_path: Pa
     assert checkpoint.latest(tmp_path) == tmp_path / "epoch-0001"
 
 
-def test_a_state_holds_nothing_but_safetensors_and_json(tracks: Dataset, tmp_path: Path) -> None:
+def test_checkpoint_consists_of_safetensors_and_json(tracks: Dataset, tmp_path: Path) -> None:
     group = members(tracks)
     path = checkpoint.save(tmp_path, group, train(tracks, group, epochs=1))
     assert sorted(file.name for file in path.iterdir()) == ["state.json", "state.safetensors"]
 
 
-def test_a_state_of_another_training_is_refused(tracks: Dataset, tmp_path: Path) -> None:
+def test_checkpoint_of_another_training_is_rejected(tracks: Dataset, tmp_path: Path) -> None:
     group = members(tracks)
     path = checkpoint.save(tmp_path, group, train(tracks, group, epochs=1))
-    with pytest.raises(ValueError, match="other settings or tracks"):
+    with pytest.raises(checkpoint.CheckpointError, match="other settings or tracks"):
         checkpoint.restore(path, members(tracks, learning_rate=0.5))
-    with pytest.raises(ValueError, match="other settings or tracks"):
+    with pytest.raises(checkpoint.CheckpointError, match="other settings or tracks"):
         checkpoint.restore(path, members(tracks)[:1])

@@ -19,39 +19,39 @@ from tests.helpers.networks import CPU, SMALL
 
 
 def member(tracks: Dataset, seed: int = 0, **training: object) -> Member:
-    everything = np.arange(len(tracks.tracks), dtype=np.int64)
+    positions = np.arange(len(tracks.tracks), dtype=np.int64)
     config = TrainingConfig(**{"batch_size": 8, "precision": "float32", **training})  # type: ignore[arg-type]
-    return Member(SMALL, config, seed=seed, train=everything[::2], validation=everything[1::2], device=CPU)
+    return Member(SMALL, config, seed=seed, train=positions[::2], validation=positions[1::2], device=CPU)
 
 
 def curve(tracks: Dataset, *members: Member, epochs: int = 2) -> list[EpochMetrics]:
-    """Metrics without the times, which differ from run to run."""
+    """Return the metrics without durations, which differ from run to run."""
     rows = fit(tracks.levels, tracks.labels, members, epochs=epochs)
     return [replace(row, seconds=0.0, images_per_second=0.0) for row in rows]
 
 
-def test_same_seed_same_curve(tracks: Dataset) -> None:
+def test_same_seed_gives_the_same_metrics(tracks: Dataset) -> None:
     assert curve(tracks, member(tracks, 1)) == curve(tracks, member(tracks, 1))
 
 
-def test_other_seed_other_curve(tracks: Dataset) -> None:
+def test_another_seed_gives_other_metrics(tracks: Dataset) -> None:
     assert curve(tracks, member(tracks, 1)) != curve(tracks, member(tracks, 2))
 
 
-def test_every_epoch_has_chance_of_its_own(tracks: Dataset) -> None:
-    """Weights that hardly move: only order and dropout can change the training loss from epoch to epoch."""
+def test_every_epoch_has_other_random_numbers(tracks: Dataset) -> None:
+    """The weights hardly change, so only order and dropout can change the training loss between epochs."""
     first, second = curve(tracks, member(tracks, learning_rate=1e-12), epochs=2)
     assert abs(first.train_loss - second.train_loss) > 1e-4
 
 
-def test_members_do_not_disturb_each_other(tracks: Dataset) -> None:
+def test_members_do_not_influence_each_other(tracks: Dataset) -> None:
     together = curve(tracks, member(tracks, 1), member(tracks, 2))
     assert [row for row in together if row.member == 0] == curve(tracks, member(tracks, 1))
     second = [replace(row, member=0) for row in together if row.member == 1]
     assert second == curve(tracks, member(tracks, 2))
 
 
-def test_training_leaves_global_chance_alone(tracks: Dataset) -> None:
+def test_training_does_not_change_global_random_state(tracks: Dataset) -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
@@ -59,10 +59,10 @@ def test_training_leaves_global_chance_alone(tracks: Dataset) -> None:
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_training_learns(tracks: Dataset) -> None:
+def test_training_reduces_the_loss(tracks: Dataset) -> None:
     rows = curve(tracks, member(tracks, learning_rate=3e-3), epochs=12)
     assert rows[-1].train_loss < 0.6 * rows[0].train_loss
-    assert max(row.validation_accuracy for row in rows) > 0.8  # chance is a third
+    assert max(row.validation_accuracy for row in rows) > 0.8  # guessing gives a third
 
 
 def test_learning_rate_decays_by_the_formula(tracks: Dataset) -> None:
@@ -71,50 +71,50 @@ def test_learning_rate_decays_by_the_formula(tracks: Dataset) -> None:
 
 
 def test_chunks_of_a_batch_add_up_to_the_batch(tracks: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    # without dropout, whose masks are drawn chunk by chunk
+    # Without dropout, whose masks are drawn per chunk.
     plain = replace(SMALL, dropout=0.0)
-    everything = np.arange(len(tracks.tracks), dtype=np.int64)
+    positions = np.arange(len(tracks.tracks), dtype=np.int64)
     weights = []
     for chunk in (5, 64):
         monkeypatch.setattr("raygenre.training.loop.CPU_CHUNK", chunk)
         config = TrainingConfig(batch_size=20, precision="float32")
-        one = Member(plain, config, seed=0, train=everything, validation=everything[:0], device=CPU)
-        list(fit(tracks.levels, tracks.labels, [one], epochs=1))
-        weights.append(one.model.state_dict())
+        trained = Member(plain, config, seed=0, train=positions, validation=positions[:0], device=CPU)
+        list(fit(tracks.levels, tracks.labels, [trained], epochs=1))
+        weights.append(trained.model.state_dict())
     for name, tensor in weights[0].items():
         assert torch.allclose(tensor, weights[1][name], atol=1e-5), name
 
 
 def test_batch_normalisation_trains_on_whole_batches(tracks: Dataset) -> None:
-    everything = np.arange(len(tracks.tracks), dtype=np.int64)
+    positions = np.arange(len(tracks.tracks), dtype=np.int64)
     config = TrainingConfig(batch_size=30, precision="float32")
     normalised = replace(SMALL, normalisation="batch")
-    one = Member(normalised, config, seed=0, train=everything, validation=everything[:0], device=CPU)
-    list(fit(tracks.levels, tracks.labels, [one], epochs=1))
-    assert one.model.state_dict()["features.1.num_batches_tracked"] == 1
+    trained = Member(normalised, config, seed=0, train=positions, validation=positions[:0], device=CPU)
+    list(fit(tracks.levels, tracks.labels, [trained], epochs=1))
+    assert trained.model.state_dict()["features.1.num_batches_tracked"] == 1
 
 
-def test_a_member_without_validation_reports_nan(tracks: Dataset) -> None:
-    everything = np.arange(len(tracks.tracks), dtype=np.int64)
-    one = Member(SMALL, TrainingConfig(), seed=0, train=everything, validation=everything[:0], device=CPU)
-    [row] = fit(tracks.levels, tracks.labels, [one], epochs=1)
+def test_member_without_validation_tracks_reports_nan(tracks: Dataset) -> None:
+    positions = np.arange(len(tracks.tracks), dtype=np.int64)
+    trained = Member(SMALL, TrainingConfig(), seed=0, train=positions, validation=positions[:0], device=CPU)
+    [row] = fit(tracks.levels, tracks.labels, [trained], epochs=1)
     assert math.isnan(row.validation_loss)
     assert math.isnan(row.validation_accuracy)
 
 
-def test_a_diverged_training_says_so(tracks: Dataset) -> None:
+def test_diverged_training_is_an_error(tracks: Dataset) -> None:
     with pytest.raises(NonFiniteLossError, match=r"loss is (nan|inf).*epoch \d"):
         curve(tracks, member(tracks, learning_rate=1e30), epochs=3)
 
 
-def test_read_only_levels_are_trained_on_without_a_warning(tracks: Dataset) -> None:
-    """Levels in Ray's object store cannot be written to; pytest turns torch's warning into an error."""
+def test_training_on_read_only_levels_does_not_warn(tracks: Dataset) -> None:
+    """Levels in Ray's object store are read-only, and pytest turns torch's warning into an error."""
     shared = tracks.levels.copy()
     shared.flags.writeable = False
     list(fit(shared, tracks.labels, [member(tracks)], epochs=1))
 
 
-def test_augmentation_changes_the_curve_and_not_the_levels(tracks: Dataset) -> None:
+def test_augmentation_changes_metrics_but_not_levels(tracks: Dataset) -> None:
     before = tracks.levels.copy()
     assert curve(tracks, member(tracks, augmentation="erasing")) != curve(tracks, member(tracks))
     assert np.array_equal(before, tracks.levels)
@@ -129,17 +129,17 @@ def test_bfloat16_gives_nearly_the_same_logits(tracks: Dataset) -> None:
     assert not torch.equal(exact, rounded)
 
 
-def test_standardised_is_mean_and_spread_of_the_training_tracks(tracks: Dataset) -> None:
-    chosen = np.array([0, 3, 11])
-    config = standardised(SMALL, tracks.levels, chosen)
-    assert config.level_mean == pytest.approx(tracks.levels[chosen].mean())
-    assert config.level_std == pytest.approx(tracks.levels[chosen].std())
+def test_standardised_uses_the_training_tracks_alone(tracks: Dataset) -> None:
+    train = np.array([0, 3, 11])
+    config = standardised(SMALL, tracks.levels, train)
+    assert config.level_mean == pytest.approx(tracks.levels[train].mean())
+    assert config.level_std == pytest.approx(tracks.levels[train].std())
 
 
 @pytest.mark.parametrize(
     ("field", "value"),
     [("learning_rate", 0.0), ("decay", -0.1), ("batch_size", 0), ("augmentation", "x"), ("precision", "half")],
 )
-def test_impossible_settings_are_named(field: str, value: object) -> None:
+def test_invalid_settings_are_rejected_by_name(field: str, value: object) -> None:
     with pytest.raises(ValueError, match=field):
         TrainingConfig(**{field: value})  # type: ignore[arg-type]

@@ -18,12 +18,12 @@ def trained(kind: type[torch.optim.Optimizer]) -> list[Tensor]:
     return [parameter.detach() for parameter in layer.parameters()]
 
 
-def test_it_computes_what_torchs_does_to_the_bit() -> None:
+def test_parameters_equal_those_of_torchs_nadam() -> None:
     for ours, theirs in zip(trained(NAdam), trained(torch.optim.NAdam), strict=True):
         assert torch.equal(ours, theirs)
 
 
-def test_training_does_not_import_torchs_compiler() -> None:
+def test_optimizer_does_not_import_torchs_compiler() -> None:
     script = "import sys; from tests.training.test_optimizer import NAdam, trained; trained(NAdam); print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
     assert "torch.optim.nadam" in modules

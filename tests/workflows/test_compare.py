@@ -31,14 +31,14 @@ def test_study_search_and_version_are_the_same_run(rivals_ring: Ring) -> None:
 
 def test_numbers_are_formatted_for_readers() -> None:
     run = RunSummary("run", "", {"decay": "0.03333333333333333", "name": "0.1.0", "seed": "12345678"}, {}, {})
-    assert [compare_page.setting(run, name) for name in ("decay", "name", "seed", "none")] == [
+    assert [compare_page.setting_text(run, name) for name in ("decay", "name", "seed", "none")] == [
         "0.0333333",
         "0.1.0",
         "12345678",
         "–",
     ]
     numbers = (0.417085, 101578.0, 0.0, math.nan, -math.inf, None)
-    assert [compare_page.number(value) for value in numbers] == ["0.4171", "101,578", "0", "nan", "-inf", "–"]
+    assert [compare_page.metric_text(value) for value in numbers] == ["0.4171", "101,578", "0", "nan", "-inf", "–"]
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_versions_are_compared_on_tracks_new_to_both(rivals_ring: Ring) -> None:
     ]
     first, *others = compare.compare_pairs(rivals_ring.storage, runs, None)
     assert (first.first, first.second) == (f"version {BELLS}", f"version {DRONE}")
-    assert first.comparison == PairedTest(both=0, candidate=30, incumbent=10, neither=20)
+    assert first.comparison == PairedTest(both=0, only_candidate=30, only_incumbent=10, neither=20)
     assert {pair.note for pair in others} == {"it is not known which tracks one of them was trained on"}
 
 
@@ -102,7 +102,7 @@ def test_the_reason_for_no_paired_test_is_reported() -> None:
     only = "No paired test: it needs two registered versions, and only 1st has one"
     assert compare.unpaired_reason([version, trial]) == only
     assert compare.unpaired_reason([trial, trial]).endswith("none of these runs has one")
-    assert only in compare_page.page([version, trial], [])
+    assert only in compare_page.comparison_page([version, trial], [])
 
 
 def test_measurements_of_speed_and_system_have_no_curve(rivals_ring: Ring, tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_the_page_loads_nothing_and_escapes_names() -> None:
     curves = {NASTY: ((1, 2.0), (2, 1.0))}
     first = RunSummary(NASTY, "a" * 32, {"data": NASTY, "same": NASTY}, {"test_accuracy": 0.5}, curves)
     second = RunSummary("_other", "b" * 32, {"same": NASTY}, {"test_accuracy": 0.25, "flops": 807855360.0}, {})
-    text = compare_page.page(
+    text = compare_page.comparison_page(
         [first, second],
         [PairResult(NASTY, "_other", None, NASTY), PairResult(NASTY, "_other", PairedTest(10, 9, 1, 5))],
     )
@@ -157,6 +157,6 @@ def test_the_page_loads_nothing_and_escapes_names() -> None:
 def test_the_page_has_one_figure_per_curve(rivals_ring: Ring) -> None:
     runs = [compare.find_run(rivals_ring.storage, study) for study in ("spring", "summer")]
     page = Page()
-    page.feed(compare_page.page(runs, []))
+    page.feed(compare_page.comparison_page(runs, []))
     assert page.tags.count("img") == 1
     assert "dropout" in page.words

@@ -14,8 +14,7 @@ from rich.console import Console
 from raygenre.data import splits
 from raygenre.data.dataset import Dataset
 from raygenre.model.calibration import calibrate
-from raygenre.registry import champion as alias
-from raygenre.registry import promotion_lock, versions
+from raygenre.registry import champion, promotion_lock, versions
 from raygenre.registry.promotion_lock import LockLostError
 from raygenre.search.space.config import Resources
 from raygenre.search.study.ledger import CHECKPOINT, RUN
@@ -155,7 +154,7 @@ def test_three_synthetic_genres_are_learned(finished: FinishedSearch) -> None:
 
 def test_the_first_model_becomes_champion(finished: FinishedSearch) -> None:
     assert finished.outcome.champion.promote
-    current = alias.champion(finished.storage)
+    current = champion.find(finished.storage)
     assert current is not None
     version, evidence = current
     assert evidence is not None
@@ -202,7 +201,7 @@ def test_resuming_a_finished_study_changes_nothing(finished: FinishedSearch) -> 
         console=Console(quiet=True),
     )
     assert again.version == finished.outcome.version
-    assert again.champion.reason == "it is the champion already"
+    assert again.champion.reason == "it is already the champion"
     assert finished.ledger.study.user_attrs == before
     assert len(children(finished, parent_run(finished), "trial")) == 3
     server = Server(finished.storage)
@@ -217,7 +216,7 @@ def test_a_pending_promotion_does_not_fail_the_search(
     def stale(*arguments: object, **named: object) -> None:
         raise LockLostError("another process did not release the lock")
 
-    monkeypatch.setattr(promotion_lock, "held", stale)
+    monkeypatch.setattr(promotion_lock, "hold", stale)
     with pytest.raises(tune.PromotionPendingError, match=r"version 1 is registered, but .* did not release") as caught:
         tune.run(
             finished.ledger,

@@ -1,0 +1,1 @@
+"""Search spaces, objectives, samplers, start points and the search configuration."""

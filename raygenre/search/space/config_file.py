@@ -12,7 +12,7 @@ import yaml
 from raygenre.search.space.config import SearchConfig
 from raygenre.search.space.space import SpaceError, default_entries, parse_entry, unknown_name
 from raygenre.search.space.space_file import mapping
-from raygenre.system.atomic_write import write_whole
+from raygenre.system.atomic_write import write_atomically
 
 NAME = "run.yaml"
 _HEAD = "# The configuration of a search. Run it again with: python experiments/tune.py --config run.yaml\n"
@@ -27,7 +27,7 @@ def to_yaml(config: SearchConfig) -> str:
 
 def save(config: SearchConfig, folder: Path) -> None:
     """Write the file into a folder, atomically."""
-    write_whole(folder / NAME, to_yaml(config).encode())
+    write_atomically(folder / NAME, to_yaml(config).encode())
 
 
 def read(path: Path) -> dict[str, Any]:

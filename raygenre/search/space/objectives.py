@@ -76,7 +76,7 @@ def measure(names: Sequence[str], model: GenreCNN, rows: Sequence[Mapping[str, f
         elif name == "accuracy":
             values[name] = best["validation_accuracy"]
         elif name == "parameters":
-            values[name] = networks.parameters(model)
+            values[name] = networks.parameter_count(model)
         else:
             values[name] = latency(model)
     return {PREFIX + name: float(value) for name, value in values.items()}

@@ -35,7 +35,7 @@ def latest_study(studies: Location) -> str:
     Raises:
         StudyError: there is no study, or the studies are at a URL, which does not record when one was used.
     """
-    if studies.remote:
+    if studies.is_remote:
         raise StudyError(f"choose a study with --study; {studies} has {', '.join(studies.names()) or 'none'}")
     created = [lock.parent for lock in studies.folder.glob(f"*/{LOCK}") if lock.with_name(config_file.NAME).exists()]
     if not created:

@@ -121,7 +121,7 @@ def load_study(location: Location, *, url: str | None) -> StudyHandle:
 
 
 def _database(location: Location, url: str | None) -> BaseStorage | None:
-    if location.remote:
+    if location.is_remote:
         database_lock.check_url(url or "")
     return storage(location.folder, url) if url else None
 
@@ -130,6 +130,6 @@ def _lock(location: Location, url: str | None) -> ExitStack:
     """Lock a study against other drivers; closing the returned stack releases the lock."""
     with ExitStack() as locks:
         locks.callback(os.close, acquire_lock(location.folder))
-        if location.remote:
+        if location.is_remote:
             locks.enter_context(database_lock.study_lock(url or "", location.name))
         return locks.pop_all()

@@ -25,7 +25,7 @@ class WorkingCopy:
         Raises:
             OSError: the store is unreachable.
         """
-        if not self._location.remote:
+        if not self._location.is_remote:
             return
         folder = self._location.folder
         for path in folder.iterdir():
@@ -46,7 +46,7 @@ class WorkingCopy:
         Raises:
             OSError: the store cannot be written.
         """
-        if not self._location.remote:
+        if not self._location.is_remote:
             return
         for path in sorted(self._location.folder.iterdir()):
             if path.name in self._exclude or path.name.startswith(".") or not path.is_file():

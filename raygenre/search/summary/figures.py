@@ -69,7 +69,9 @@ def draw(ledger: Ledger) -> Figures:
             try:
                 plot, pictures[name] = _both(name, data)
                 note = data.sample(MIN_TRIALS).note if name in _SAMPLED else ""
-                entries.append(plotly_figures.PageFigure(name, title, f"{caption} Shows {note}." if note else caption, plot))
+                entries.append(
+                    plotly_figures.PageFigure(name, title, f"{caption} Shows {note}." if note else caption, plot)
+                )
                 continue
             except Exception as error:  # noqa: BLE001 (a figure must not fail a search)
                 reason = f"drawing failed ({type(error).__name__}: {error})"

@@ -15,7 +15,7 @@ from raygenre.search.space.objectives import PREFIX, UNITS
 from raygenre.search.space.space import short
 from raygenre.search.study.ledger import Ledger, losses
 from raygenre.search.study.mlflow_ids import trial_name
-from raygenre.system.atomic_write import write_whole
+from raygenre.system.atomic_write import write_atomically
 from raygenre.tracking.tracker import Tracker
 
 FILE = "front.csv"
@@ -49,7 +49,7 @@ def to_csv(ledger: Ledger) -> str:
 def record(ledger: Ledger, tracker: Tracker, parent: str) -> None:
     """Write the front to MLflow and the study's folder, and each complete trial's values to its run."""
     content = to_csv(ledger)
-    write_whole(ledger.folder / FILE, content.encode())
+    write_atomically(ledger.folder / FILE, content.encode())
     tracker.log_text(parent, content, FILE)
     front = {trial.number for trial in ledger.front()}
     for trial in ledger.trials:

@@ -3,9 +3,9 @@
 The page contains plotly's code, loads nothing from other hosts, and can be opened from a disk.
 """
 
-import html
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import optuna
@@ -13,6 +13,7 @@ from optuna import visualization
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
+from raygenre.evaluation.html_page import render_page
 from raygenre.search.space.objectives import is_multi_objective
 from raygenre.search.space.space import short
 from raygenre.search.study.ledger import losses
@@ -24,12 +25,6 @@ if TYPE_CHECKING:
 
 HEIGHT = 480  # pixels
 
-_STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 0 auto; padding: 1rem; color: #222 }
-h1 { font-size: 1.3rem } h2 { font-size: 1.05rem; margin: 2rem 0 0 } p { margin: .2rem 0; color: #555 }
-"""
-# No requests at all. Plotly's code is in the page, and creates some of its functions at run time.
-_POLICY = "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:"
 _CONTROLS = {"displaylogo": False, "responsive": True}
 
 
@@ -117,23 +112,18 @@ def study_of(data: SearchData, sample: Sample) -> Study:
 
 def page(title: str, entries: Sequence[PageFigure]) -> str:
     """Return the HTML page with all figures."""
+    from markupsafe import Markup
     from plotly.offline import get_plotlyjs
 
-    parts = []
+    drawn = []
     for entry in entries:
-        figure = entry.figure
-        if isinstance(figure, str):
-            content = f'<p class="left-out">Not drawn: {html.escape(figure)}.</p>'
-        else:
+        html = ""
+        if not isinstance(figure := entry.figure, str):
             figure.update_layout(title=None, height=HEIGHT, margin={"t": 30}, template="plotly_white")
-            content = figure.to_html(full_html=False, include_plotlyjs=False, div_id=entry.name, config=_CONTROLS)
-        parts.append(f"<h2>{html.escape(entry.title)}</h2>\n<p>{html.escape(entry.caption)}</p>\n{content}")
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}"><title>{html.escape(title)}</title>'
-        f"<style>{_STYLE}</style><script>{get_plotlyjs()}</script></head>\n"
-        f"<body><h1>{html.escape(title)}</h1>\n" + "\n".join(parts) + "</body></html>\n"
-    )
+            html = figure.to_html(full_html=False, include_plotlyjs=False, div_id=entry.name, config=_CONTROLS)
+        drawn.append((entry, Markup(html)))  # plotly escapes the names in its HTML
+    values = {"title": title, "entries": drawn, "plotly": Markup(get_plotlyjs())}
+    return render_page(Path(__file__).with_name("figures.html.jinja"), values)
 
 
 def _target(data: SearchData) -> Callable[[FrozenTrial], float] | None:

@@ -22,8 +22,7 @@ from raygenre.search.summary import description, figures
 from raygenre.search.trials.cluster import nodes
 from raygenre.search.trials.finalists import Finalist
 from raygenre.search.trials.trial_config import trial_seed
-from raygenre.system import code_version
-from raygenre.system import hardware as machine
+from raygenre.system import code_version, hardware
 from raygenre.tracking.tracker import Tracker
 
 NOTE = "mlflow.note.content"
@@ -45,7 +44,7 @@ class SearchRunLogger:
         self._tracker = tracker
         self._resources = resources
         self._parts = split_summary.parts(dataset, ledger.split)
-        code, hardware, versions = code_version.commit(), machine.hardware(), code_version.versions()
+        code, machine, versions = code_version.commit(), hardware.describe_hardware(), code_version.versions()
         facts = {
             "study": ledger.name,
             "study_id": ledger.id,
@@ -55,7 +54,7 @@ class SearchRunLogger:
             "mlflow.source.name": Path(sys.argv[0]).name,
             "mlflow.source.type": "LOCAL",
             **{f"version.{name}": versions[name] for name in ("raygenre", "ray", "torch", "numpy", "optuna")},
-            **{f"hardware.{name}": hardware[name] for name in ("cpu", "cores", "gpus")},
+            **{f"hardware.{name}": machine[name] for name in ("cpu", "cores", "gpus")},
         }
         if code:
             facts |= {"mlflow.source.git.commit": code.sha, "mlflow.source.git.dirty": code.changed}
@@ -68,7 +67,7 @@ class SearchRunLogger:
         environment = {  # of the latest driver
             "commit": asdict(code) if code else None,
             "versions": versions,
-            "hardware": hardware,
+            "hardware": machine,
             "nodes": nodes(),
             "resources": asdict(resources),
             "seed": ledger.config.seed,

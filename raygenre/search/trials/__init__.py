@@ -1,0 +1,1 @@
+"""Trials under Ray Tune: searcher, scheduler, trainable and recorder."""

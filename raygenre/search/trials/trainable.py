@@ -18,7 +18,7 @@ from raygenre.search.trials.trial_result import EpochResult, TrialResult
 from raygenre.system import code_version
 from raygenre.system.location import Location
 from raygenre.training import checkpoint
-from raygenre.training.environment import surroundings
+from raygenre.training.environment import compute_environment
 from raygenre.training.loop import EpochMetrics, Indices, Member, NonFiniteLossError, fit, standardised
 
 
@@ -186,7 +186,7 @@ def merge_folds(tracks: Tracks) -> Tracks:
 
 def environment_tags(members: Sequence[Member]) -> dict[str, str]:
     """Return the device, threads, versions and code with which members train."""
-    return surroundings(members[0].device, members[0].training.precision) | code_version.stamp()
+    return compute_environment(members[0].device, members[0].training.precision) | code_version.version_tags()
 
 
 def _train(plan: Plan, setting: Setting, tracks: Tracks, seed: int, location: Location) -> Training:

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from raygenre.model.network import GenreCNN, ModelConfig, parameters
+from raygenre.model.network import GenreCNN, ModelConfig, parameter_count
 from raygenre.search.space.objectives import check_objectives, is_multi_objective, latency, measure
 
 SMALL = GenreCNN(ModelConfig(genres=3, widths=(4, 8, 16), dense=8))
@@ -19,7 +19,7 @@ def test_values_are_those_of_the_best_epoch_and_of_the_network() -> None:
     values = measure(names, SMALL, ROWS)
     assert list(values) == ["objective_accuracy", "objective_parameters", "objective_latency"]
     assert values["objective_accuracy"] == 0.7
-    assert values["objective_parameters"] == parameters(SMALL)
+    assert values["objective_parameters"] == parameter_count(SMALL)
     assert values["objective_latency"] > 0
     assert measure(["loss", "parameters"], SMALL, ROWS)["objective_loss"] == 0.5
 

@@ -24,8 +24,7 @@ from raygenre.search.summary.search_run import NOTE, trials_csv
 from raygenre.search.trials.finalists import Finalist
 from raygenre.search.trials.recorder import GONE, TrialRecorder
 from raygenre.search.trials.trial_config import TrialConfig
-from raygenre.system import code_version
-from raygenre.system import hardware as machine
+from raygenre.system import code_version, hardware
 from raygenre.system.storage import resolve
 from raygenre.tracking.server import Server
 from raygenre.tracking.tracker import Tracker
@@ -63,13 +62,13 @@ def test_the_data_are_logged_as_inputs_with_counts(finished: FinishedSearch, run
 def test_code_and_machine_are_logged(run: Run, server: Server) -> None:
     about = json.loads(artifact(server, run, "environment.json").read_text())
     assert about["versions"] == code_version.versions()
-    assert about["hardware"] == machine.hardware()
+    assert about["hardware"] == hardware.describe_hardware()
     assert about["nodes"][0]["CPU"] >= 1
     assert about["seed"] == 0
     assert len(about["not settled by the seed"]) == 3
     assert (about["commit"] is None) == (code_version.commit() is None)
     assert run.data.tags.get("mlflow.source.git.commit") == (about["commit"] or {}).get("sha")
-    assert run.data.tags["hardware.cores"] == str(machine.hardware()["cores"])
+    assert run.data.tags["hardware.cores"] == str(hardware.describe_hardware()["cores"])
 
 
 def test_the_table_of_trials_matches_the_study(finished: FinishedSearch, run: Run, server: Server) -> None:
@@ -99,7 +98,7 @@ def test_duration_and_throughput_are_logged(finished: FinishedSearch, run: Run) 
 
 
 def test_system_metrics_are_logged_even_for_short_searches(run: Run) -> None:
-    assert 0 <= run.data.metrics[machine.CPU] <= 100
+    assert 0 <= run.data.metrics[hardware.CPU] <= 100
     assert 0 < run.data.metrics["system/system_memory_usage_percentage"] < 100
 
 

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from raygenre.model.classifier import WEIGHTS
-from raygenre.model.input_drift import FEWEST, RANGES
-from raygenre.registry import champion as alias
-from raygenre.registry import versions
-from raygenre.registry.versions import AwayError, Fetched, RegistryError
+from raygenre.model.input_drift import MIN_SONGS, RANGES
+from raygenre.registry import champion, versions
+from raygenre.registry.versions import Fetched, RegistryError, RegistryUnreachableError
 from serve.inference.live_models import DRIFT_EVERY, Models
 from serve.monitoring.metrics import Metrics
 from serve.settings import Settings
@@ -62,7 +61,7 @@ def test_a_replica_that_starts_while_the_champion_is_damaged_takes_the_one_befor
     models = Models(storage, Settings(), Metrics())
     assert models.champion.fetched.name == "raygenre/2"
     assert "cannot be loaded" in models.trouble["model"]
-    alias.rollback(storage)
+    champion.rollback(storage)
     assert Models(storage, Settings(), Metrics()).trouble == {}
     with pytest.raises(RegistryError, match="raygenre/3"):
         Models(storage, Settings(model_uri="models:/raygenre/3"), Metrics())
@@ -94,7 +93,8 @@ def test_a_replica_that_starts_while_a_store_fails_oddly_takes_the_one_before(
 
 
 @pytest.mark.parametrize(
-    ("error", "tries"), [(AwayError("the bucket is away"), 3), (RegistryError("wrong weights"), 1), (KeyError("x"), 1)]
+    ("error", "tries"),
+    [(RegistryUnreachableError("the bucket is away"), 3), (RegistryError("wrong weights"), 1), (KeyError("x"), 1)],
 )
 def test_what_may_pass_is_tried_again_at_once_and_what_will_not_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, tries: int
@@ -124,7 +124,9 @@ def test_why_a_version_is_refused_is_told_again_after_an_outage(
     models._refresh("model", versions.CHAMPION_URI)
     reason = models.trouble["model"]
     with monkeypatch.context() as outage:
-        outage.setattr(versions, "current", lambda *_: (_ for _ in ()).throw(AwayError("the registry is away")))
+        outage.setattr(
+            versions, "current", lambda *_: (_ for _ in ()).throw(RegistryUnreachableError("the registry is away"))
+        )
         models._refresh("model", versions.CHAMPION_URI)
         assert models.trouble["model"] == "the registry is away"
     models._refresh("model", versions.CHAMPION_URI)
@@ -136,7 +138,7 @@ def test_the_drift_is_of_a_version_and_ends_with_it(tmp_path: Path) -> None:
     counted = Counted()
     models = Models(storage, Settings(), cast(Metrics, counted))
     old, song = models.champion, np.full((1, 128, 333), 200, dtype=np.uint8)
-    for _ in range(FEWEST + DRIFT_EVERY):
+    for _ in range(MIN_SONGS + DRIFT_EVERY):
         models.saw(old, song)
     assert max(counted.drifts["raygenre/1"]) > 0.25
     register(storage, favourite=1)
@@ -144,7 +146,7 @@ def test_the_drift_is_of_a_version_and_ends_with_it(tmp_path: Path) -> None:
     for _ in range(DRIFT_EVERY):
         models.saw(old, song)  # requests that began with it
     assert counted.drifts == {"raygenre/1": [0.0] * RANGES}
-    for _ in range(FEWEST + DRIFT_EVERY):
+    for _ in range(MIN_SONGS + DRIFT_EVERY):
         models.saw(models.champion, song)
     assert max(counted.drifts["raygenre/2"]) > 0.25
     assert counted.drifts["raygenre/1"] == [0.0] * RANGES

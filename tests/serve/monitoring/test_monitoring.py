@@ -17,7 +17,7 @@ import ray
 import yaml
 
 from raygenre import __file__ as package
-from raygenre.model.input_drift import FEWEST
+from raygenre.model.input_drift import MIN_SONGS
 from serve.inference.live_models import DRIFT_EVERY
 from tests.helpers.decoders import stopped_decoders
 from tests.helpers.hostile import chunk
@@ -95,7 +95,7 @@ def test_prometheus_is_told_where_ray_lists_its_nodes() -> None:
 
 def test_what_happens_is_counted(endpoint: httpx.Client, picture: bytes, song: bytes) -> None:
     before = scrape()
-    for _ in range(max(FEWEST, DRIFT_EVERY) + DRIFT_EVERY):
+    for _ in range(max(MIN_SONGS, DRIFT_EVERY) + DRIFT_EVERY):
         assert endpoint.post("/v1/predict", content=picture).status_code == 200
     assert endpoint.post("/v1/predict", content=song).status_code == 200
     with ThreadPoolExecutor(1) as pool, stopped_decoders() as decoders:

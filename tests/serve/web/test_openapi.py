@@ -16,7 +16,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from serve.web.openapi import FILE
-from tests.helpers.memory import MOST_GROWTH, Watch
+from tests.helpers.memory import MAX_GROWTH, Watch
 
 CHECKS = [
     not_a_server_error,
@@ -37,7 +37,7 @@ def memory(endpoint: httpx.Client, picture: bytes, song: bytes) -> Iterator[None
             assert endpoint.post("/v1/predict", content=file).status_code == 200
     watch = Watch("endpoint")
     yield
-    assert watch.change().grown < MOST_GROWTH
+    assert watch.change().grown < MAX_GROWTH
 
 
 @contract.parametrize()

@@ -1,0 +1,94 @@
+"""Check code and documents for the words that scripts/words.txt lists.
+
+Run, from the project's folder:
+    python3 scripts/check_words.py                # all checked folders
+    python3 scripts/check_words.py serve docs     # these files and folders
+
+Prints a line per occurrence, with what to write instead, and exits with 1 if there is any.
+"""
+
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+WORDS = Path(__file__).with_name("words.txt")
+SUFFIXES = {".md", ".py", ".html", ".jinja", ".js", ".yaml", ".yml"}
+SKIPPED_FOLDERS = {".venv", ".git", "results", "build", "__pycache__", "node_modules"}
+
+# Not checked yet; each entry is a file or a folder.
+NOT_YET = (
+    "ARCHITECTURE.md",  # for the summaries of modules in its map
+    "benchmarks",
+    "experiments",
+    "k8s/base",
+    "k8s/check",
+    "k8s/components",
+    "k8s/overlays",
+    "k8s/begun.py",
+    "k8s/search.py",
+    "k8s/__init__.py",
+    "raygenre",
+    "scripts/install.py",
+    "serve",
+    "tests",
+)
+CHECKED_ANYWAY = ("serve/README.md", "tests/helpers/markdown.py")
+
+# Names that contain such a word and cannot change.
+NAMES = ("k8s/begun.py", "k8s.begun", "begun.py")
+
+
+def main(arguments: Iterable[str]) -> int:
+    """Print all occurrences, and return their number."""
+    problems = [problem for path in files(list(arguments)) for problem in check(path)]
+    for problem in problems:
+        print(problem)
+    return len(problems)
+
+
+def files(arguments: list[str]) -> list[Path]:
+    """Return the files to check: the given files and folders, or everything outside NOT_YET."""
+    roots = [Path(argument).resolve() for argument in arguments] or [ROOT]
+    paths = {path for root in roots for path in ([root] if root.is_file() else root.rglob("*"))}
+    paths = {path for path in paths if path.suffix in SUFFIXES and not SKIPPED_FOLDERS & set(path.parts)}
+    if not arguments:
+        paths = {path for path in paths if not is_under(path, NOT_YET) or is_under(path, CHECKED_ANYWAY)}
+    return sorted(paths)
+
+
+def is_under(path: Path, entries: Iterable[str]) -> bool:
+    """Whether a path is one of the entries or inside one of them."""
+    return any(path.is_relative_to(ROOT / entry) for entry in entries)
+
+
+def check(path: Path) -> Iterator[str]:
+    """Yield a line for each word to avoid: place, word, replacement."""
+    replacements, pattern = dictionary(), any_word()
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        for name in NAMES:
+            line = line.replace(name, "")
+        for word in pattern.findall(line.replace("_", " ")):
+            place = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+            yield f"{place}:{number}: {word!r}, write: {replacements[word.lower()]}"
+
+
+@cache
+def any_word() -> re.Pattern[str]:
+    """Return the pattern of all words to avoid; of two that start alike, the longer one matches."""
+    words = sorted(map(re.escape, dictionary()), key=len, reverse=True)
+    return re.compile(rf"\b({'|'.join(words)})\b", re.IGNORECASE)
+
+
+@cache
+def dictionary() -> dict[str, str]:
+    """Return the words to avoid, each with its replacement."""
+    lines = (line.strip() for line in WORDS.read_text().splitlines())
+    pairs = (line.partition(" -> ") for line in lines if line and not line.startswith("#"))
+    return {word: better for word, _, better in pairs}
+
+
+if __name__ == "__main__":
+    sys.exit(1 if main(sys.argv[1:]) else 0)

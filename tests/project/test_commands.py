@@ -1,0 +1,170 @@
+"""Every command in the documents is run by a test, or listed here with the reason why not; all options exist."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from raygenre.cli import app
+from tests.helpers.markdown import DOCUMENTS, commands, inline_code, label
+from tests.helpers.project import ROOT, SCRIPT
+
+TUNE = "experiments/tune.py"
+
+RUN = {
+    # First words of a command: the file or folder of the test that runs it, and a text that it contains.
+    "curl --data-binary @song.mp3 localhost:8000/v1/predict": ("tests/serve/test_predict.py", "/v1/predict"),
+    "curl --data-binary @song.mp3 'localhost:8000/v1/spectrogram": ("tests/serve/test_predict.py", "/v1/spectrogram"),
+    "curl -F file=@one.mp3": ("tests/serve/test_predict.py", "files="),
+    "curl -H": ("tests/serve/admission/test_api_keys.py", "Bearer"),
+    "kubectl apply --server-side -k": ("tests/k8s/test_steps.py", "kubectl apply --server-side -k"),
+    "kubectl -n raygenre exec deployment/mlflow -- python -c": ("tests/k8s/test_steps.py", "import sqlite3"),
+    "make k8s-check": ("tests/k8s/test_check.py", "k8s.check"),
+    "make --silent k8s-search": ("tests/k8s/test_search.py", "from k8s import begun, search"),
+    "make tune": ("tests/cli/test_tune.py", "SCRIPT"),
+    "make ui": ("tests/cli/test_ui.py", '"make"'),
+    "pg_dump": ("tests/k8s/test_mlflow.py", "pg_dump"),
+    "pg_restore": ("tests/k8s/test_mlflow.py", "pg_restore"),
+    'printf \'{"username"': ("tests/helpers/k8s/mlflow_users.py", "localhost:5000"),
+    "pytest tests/": ("Makefile", "test-all"),
+    "pytest -m slow": ("Makefile", "test-all"),
+    "python experiments/robustness.py": ("tests/workflows/test_robustness.py", "robustness.py"),
+    "python experiments/tune.py": ("tests/cli/test_tune.py", "SCRIPT"),
+    "python scripts/tree.py": ("tests/project/test_tree.py", "tree.page_with_tree"),
+    "raygenre compare": ("tests/cli", '"compare"'),
+    "raygenre evaluate": ("tests/cli", '"evaluate"'),
+    "raygenre models": ("tests/cli", '"models"'),
+    "raygenre predict": ("tests/cli", '"predict"'),
+    "raygenre promote": ("tests/cli", '"promote"'),
+    "raygenre render": ("tests/cli", '"render"'),
+    "raygenre rerun": ("tests/workflows", '"rerun"'),
+    "raygenre rollback": ("tests/cli", '"rollback"'),
+    "raygenre sync": ("tests/cli", '"sync"'),
+    "mlflow server --app-name basic-auth": ("tests/servers/conftest.py", "basic-auth"),
+    "env $(python -m serve.network.proxy_environment) serve run serve/public.yaml": (
+        "tests/serve/network/test_proxy_environment.py",
+        "serve/public.yaml",
+    ),
+}
+
+NOT_RUN = {
+    # First words of a command: the reason.
+    "docker": "needs a container engine; tests/k8s/test_files.py checks its arguments",
+    "done": "the end of a loop",
+    "export": "sets variables of the commands after it",
+    "for": "the start of a loop",
+    "helm": "needs a cluster",
+    "kind": "needs a container engine",
+    "kubectl -n raygenre cp": "needs a cluster",
+    "kubectl -n raygenre create secret": "needs a cluster; tests/k8s/test_files.py checks its keys",
+    "kubectl -n raygenre delete": "needs a cluster",
+    "kubectl -n raygenre exec deployment/mlflow -- tar": "needs a cluster",
+    "kubectl -n raygenre exec --stdin": "needs a cluster",
+    "kubectl -n raygenre logs": "needs a cluster",
+    "kubectl -n raygenre patch": "needs a cluster",
+    "kubectl -n raygenre port-forward": "needs a cluster",
+    "kubectl -n raygenre rollout": "needs a cluster",
+    "kubectl -n raygenre scale": "needs a cluster",
+    "kubectl -n raygenre wait": "needs a cluster; tests/k8s/test_steps.py checks its object",
+    "secret()": "defines a function for the commands after it",
+    "curl --fail": "needs a cluster; tests/helpers/k8s/mlflow_users.py sends the same request",
+    "curl --retry": "needs a cluster; tests/serve/admission/test_api_keys.py sends the same header",
+    ".venv/bin/pre-commit install": "changes the checkout's hooks",
+    "make bench": "takes minutes to an hour; tests/project runs parts of the benchmarks",
+    "make check": "runs tests itself",
+    "make dashboard": "runs until Ctrl-C; tests/cli/test_dashboard.py runs its command",
+    "make format": "changes the sources",
+    "make openapi": "changes a source; a test in tests/serve compares the document",
+    "make screenshots": "takes minutes; tests/browser/test_mlflow.py runs its test",
+    "make serve": "runs until Ctrl-C; tests/serve runs the same application",
+    "make test": "runs tests itself",
+    "pip install": "changes the environment",
+    "python -m benchmarks.": "takes minutes to an hour; tests/project runs parts of them",
+    "python benchmarks/": "takes minutes to an hour",
+    "raygenre download": "needs a network",
+    "uv pip install": "changes the environment",
+}
+
+FOREIGN_OPTIONS = {
+    # Options in inline code that belong to other programs.
+    "--allowed-hosts",
+    "--build-arg",
+    "--set",
+}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=label)
+def test_every_command_is_run_by_a_test_or_has_a_reason(path: Path) -> None:
+    missing = [command for command in commands(path) if not command.startswith((*RUN, *NOT_RUN))]
+    assert not missing, "add the first words to RUN or NOT_RUN"
+
+
+def test_lists_of_commands_have_no_stale_entries() -> None:
+    shown = [command for path in DOCUMENTS for command in commands(path)]
+    assert [words for words in (*RUN, *NOT_RUN) if not any(command.startswith(words) for command in shown)] == []
+
+
+@pytest.mark.parametrize("words", RUN)
+def test_the_named_test_contains_the_command(words: str) -> None:
+    name, text = RUN[words]
+    path = ROOT / name
+    assert any(text in file.read_text() for file in (path.rglob("*.py") if path.is_dir() else [path]))
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=label)
+def test_commands_and_options_exist(path: Path) -> None:
+    for text in [*commands(path), *inline_code(path)]:
+        allowed = allowed_options(text)
+        if allowed is not None:
+            assert set(options(text)) <= allowed, text
+
+
+def allowed_options(text: str) -> set[str] | None:
+    """Return the options of the command in a text; None if it is not a command of this project."""
+    if text.startswith("--"):
+        subcommands = get_command(app).commands  # type: ignore[attr-defined]
+        return tune_options().union(FOREIGN_OPTIONS, *(raygenre_options(name) for name in subcommands))
+    if TUNE in text or text.startswith("make tune"):
+        return tune_options()
+    if found := re.match(r"(?:\.venv/bin/)?raygenre ([a-z]+)\b", text):
+        return raygenre_options(found[1])
+    if found := re.search(r"python (?:-m )?((?:benchmarks|experiments|scripts|k8s)[./]\w+)", text):
+        return script_options(found[1])
+    return None
+
+
+def options(text: str) -> list[str]:
+    return re.findall(r"(?<![\w-])--[a-z][a-z-]*", text)
+
+
+@cache
+def tune_options() -> set[str]:
+    environment = os.environ | {"COLUMNS": "300", "NO_COLOR": "1", "TERM": "dumb"}
+    text = subprocess.run(
+        [sys.executable, str(SCRIPT), "--help"], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    ).stdout
+    return set(options(text))
+
+
+def raygenre_options(name: str) -> set[str]:
+    subcommands = get_command(app).commands  # type: ignore[attr-defined]
+    assert name in subcommands, f"raygenre has no command {name}"
+    parameters = subcommands[name].params
+    return {"--help"}.union(*(parameter.opts + parameter.secondary_opts for parameter in parameters))
+
+
+def script_options(name: str) -> set[str]:
+    """Return the options of a script: its literals that start with two dashes, and the parameters of its functions."""
+    source = (ROOT / f"{name.removesuffix('.py').replace('.', '/')}.py").read_text()
+    allowed = set(re.findall(r'"(--[a-z-]+)"', source))
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef):
+            parameters = [*node.args.args, *node.args.kwonlyargs]
+            allowed |= {f"--{parameter.arg.replace('_', '-')}" for parameter in parameters}
+    return allowed | {"--help"}

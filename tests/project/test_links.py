@@ -1,0 +1,26 @@
+"""Relative links and images of all documents exist, with their anchors."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.markdown import DOCUMENTS, anchors, label, links
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=label)
+def test_relative_links_exist(path: Path) -> None:
+    broken = []
+    for target in links(path):
+        if target.startswith(("http://", "https://", "mailto:")):
+            continue
+        name, _, anchor = target.partition("#")
+        page = (path.parent / name).resolve() if name else path
+        if not page.exists() or (anchor and anchor not in anchors(page)):
+            broken.append(target)
+    assert not broken
+
+
+def test_readme_links_all_documents() -> None:
+    [readme] = [path for path in DOCUMENTS if label(path) == "README.md"]
+    linked = {(readme.parent / target.partition("#")[0]).resolve() for target in links(readme)}
+    assert set(DOCUMENTS) - linked == {readme}
