@@ -68,7 +68,7 @@ def epochs_of(trial: int, epochs: int) -> Iterator[dict[str, float]]:
 
 
 def tell(folder: Path, uri: str, trials: int, epochs: int) -> None:
-    """As the search does, through the spool and the courier."""
+    """As the search does, through the spool and the sender."""
     tracker = Tracker(resolve(folder, uri), folder, "tracking")
     parent = tracker.start("tracking", "search")
     for number in range(trials):
