@@ -37,7 +37,7 @@ from raygenre.audio.encoding import encode
 from raygenre.audio.synthesis import GENRES, synthesise
 from raygenre.spectrogram.image import write_png
 from raygenre.spectrogram.levels import levels
-from raygenre.workflows.render import draw, plan
+from raygenre.workflows.render import plan_renders, render_all
 
 Samples = NDArray[np.float32]
 SYNTHETIC_CLIPS = 20
@@ -140,10 +140,10 @@ def streaming(files: list[bytes], songs: int) -> Table:
                 original.write_bytes(files[number])
             else:
                 (tree / f"{number:05d}.mp3").hardlink_to(original)
-        drawings, _ = plan(tree.parent, Path(folder) / "pictures")
-        for number, drawn_song in enumerate(draw(drawings, jobs=1), start=1):
-            if drawn_song.problem:
-                raise RuntimeError(drawn_song.problem)
+        targets, _ = plan_renders(tree.parent, Path(folder) / "pictures")
+        for number, result in enumerate(render_all(targets, jobs=1), start=1):
+            if result.error:
+                raise RuntimeError(result.error)
             if number in (songs // 10, songs // 2, songs):
                 table.add_row(str(number), f"{resident():.0f}")
     return table

@@ -1,4 +1,7 @@
-"""The base of the project's errors."""
+"""Errors that a user can cause or fix."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class RaygenreError(Exception):
@@ -6,3 +9,23 @@ class RaygenreError(Exception):
 
     Commands print it in one line and exit with 2. Any other exception is a bug and keeps its traceback.
     """
+
+
+class FileAccessError(RaygenreError, OSError):
+    """A file or folder cannot be read or written; the message names it and the reason."""
+
+
+@contextmanager
+def file_errors(failure: str) -> Iterator[None]:
+    """Turn any OSError into a FileAccessError with the message `FAILURE: REASON (FILE)`.
+
+    Args:
+        failure: what could not be done, such as `the tracks could not be loaded`.
+    """
+    try:
+        yield
+    except RaygenreError:
+        raise
+    except OSError as error:
+        file = f" ({error.filename})" if error.filename and str(error.filename) not in failure else ""
+        raise FileAccessError(f"{failure}: {error.strerror or error}{file}") from error

@@ -1,8 +1,9 @@
-"""The command `raygenre`: thin over the library, a file a command."""
+"""The command-line interface `raygenre`: one module per command, each a thin layer over the library."""
 
 import typer
 
 from raygenre.cli.compare import compare
+from raygenre.cli.console import CommandGroup
 from raygenre.cli.dashboard import dashboard
 from raygenre.cli.download import download
 from raygenre.cli.evaluate import evaluate
@@ -13,7 +14,20 @@ from raygenre.cli.render import render
 from raygenre.cli.rerun import rerun
 from raygenre.cli.rollback import rollback
 from raygenre.cli.sync import sync
+from raygenre.cli.tune import tune
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
-for _command in (predict, evaluate, render, download, sync, models, compare, promote, rollback, rerun, dashboard):
-    app.command()(_command)
+app = typer.Typer(
+    cls=CommandGroup,
+    help="Predict the genre of songs; search for, evaluate, compare and promote the models that do.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+_PANELS = {
+    "Songs and data": (predict, render, download),
+    "Models": (models, evaluate, compare, promote, rollback),
+    "Searches": (tune, dashboard, rerun, sync),
+}
+for _panel, _commands in _PANELS.items():
+    for _command in _commands:
+        app.command(rich_help_panel=_panel)(_command)

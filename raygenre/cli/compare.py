@@ -1,4 +1,4 @@
-"""`raygenre compare`: runs and versions beside each other."""
+"""`raygenre compare`: compare runs and registered versions."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,78 +8,72 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from raygenre.cli.console import asking, fail, out
+from raygenre.cli.console import fail, mlflow_errors, out, write_file
+from raygenre.cli.options import StorageOption, TrackingUriOption
 
 if TYPE_CHECKING:
-    from raygenre.workflows.compare import Match, Subject
+    from raygenre.registry.run_summary import RunSummary
+    from raygenre.workflows.compare import PairResult
 
 
 def compare(
     runs: Annotated[
-        list[str], typer.Argument(help="MLflow's run ids, versions (models:/raygenre/3) or studies, two or more.")
+        list[str], typer.Argument(help="Two or more of: MLflow run ids, versions (models:/raygenre/3), studies.")
     ],
     data: Annotated[
-        Path | None, typer.Option(help="Folder of the test tracks; by default the first version's data.")
+        Path | None, typer.Option(help="Folder of the test tracks (default: the first version's data).")
     ] = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write a page to this .html file.")] = None,
-    storage: Annotated[str | None, typer.Option(help="./results by default.")] = None,
-    tracking_uri: Annotated[str | None, typer.Option(help="MLflow server instead of the embedded SQLite.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Also write an .html page.")] = None,
+    storage_folder: StorageOption = None,
+    tracking_uri: TrackingUriOption = None,
 ) -> None:
-    """Set runs beside each other: settings, values in the end, learning curves, and answers to the same tracks.
+    """Compare runs: settings, final metrics, learning curves, and predictions for the same tracks.
 
-    A study stands for its winner's training on all training tracks. The page has the curves as pictures and asks
-    nothing of any server.
+    A study stands for the final training of its winner on all training tracks. The page also plots the learning
+    curves; it is one file and loads nothing from the network.
     """
-    from raygenre.registry.versions import RegistryError
-    from raygenre.system.atomic_write import write_whole
     from raygenre.system.storage import resolve
-    from raygenre.workflows import compare as comparing
-    from raygenre.workflows import compare_page
+    from raygenre.workflows.compare import compare_pairs, find_run
+    from raygenre.workflows.compare_page import page
 
     if len(runs) < 2:
-        fail("name two runs or more")
+        fail("compare needs two runs or more")
     if output and output.suffix.lower() not in (".html", ".htm"):
-        fail(f"{output} is to be a page; give it the suffix .html")
-    try:
-        where = resolve(storage, tracking_uri)
-        with asking(where):
-            subjects = [comparing.subject(where, run) for run in runs]
-            matches = comparing.matches(where, subjects, data)
-    except (RegistryError, ValueError, OSError) as error:
-        fail(str(error))
-    _print(subjects, matches)
+        fail(f"--output writes an HTML page: {output} needs the suffix .html")
+    storage = resolve(storage_folder, tracking_uri)
+    with mlflow_errors(storage):
+        summaries = [find_run(storage, run) for run in runs]
+        pairs = compare_pairs(storage, summaries, data)
+    _print(summaries, pairs)
     if output:
-        try:
-            write_whole(output, compare_page.page(subjects, matches).encode())
-        except OSError as error:
-            fail(f"{output} cannot be written: {error.strerror}")
-        out.print(f"{output}: the same with curves", highlight=False, soft_wrap=True, markup=False)
+        write_file(output, page(summaries, pairs).encode())
+        out.print(f"Page with learning curves: {output}", highlight=False, soft_wrap=True, markup=False)
 
 
-def _print(subjects: "Sequence[Subject]", matches: "Sequence[Match]") -> None:
-    from raygenre.workflows.compare import differing, shared, unmatched
+def _print(runs: "Sequence[RunSummary]", pairs: "Sequence[PairResult]") -> None:
+    from raygenre.workflows.compare import all_names, split_settings, unpaired_reason
     from raygenre.workflows.compare_page import number, setting
 
-    differ, same = differing(subjects)
-    names = [one.name for one in subjects]
+    differing, same = split_settings(runs)
+    names = [run.name for run in runs]
     settings = _table("setting", names)
-    for name in differ:
-        settings.add_row(name, *(escape(setting(one, name)) for one in subjects))
-    values = _table("in the end", names)
-    for name in shared(one.values for one in subjects):
-        values.add_row(name, *(number(one.values.get(name)) for one in subjects))
+    for name in differing:
+        settings.add_row(name, *(escape(setting(run, name)) for run in runs))
+    values = _table("final metric", names)
+    for name in all_names(run.values for run in runs):
+        values.add_row(name, *(number(run.values.get(name)) for run in runs))
     curves = _table("curve, first to last", names)
-    for name in shared(one.curves for one in subjects):
-        curves.add_row(name, *(_course(one, name) for one in subjects))
+    for name in all_names(run.curves for run in runs):
+        curves.add_row(name, *(_first_and_last(run, name) for run in runs))
     for table in (settings, values, curves):
         if table.row_count:
             out.print(table)
             out.print()
     out.print(f"{len(same)} settings are the same", highlight=False)
-    if why := unmatched(subjects):
-        out.print(why, highlight=False, soft_wrap=True, markup=False)
-    for match in matches:
-        _print_match(match)
+    if reason := unpaired_reason(runs):
+        out.print(reason, highlight=False, soft_wrap=True, markup=False)
+    for pair in pairs:
+        _print_pair(pair)
 
 
 def _table(title: str, names: Sequence[str]) -> Table:
@@ -90,21 +84,21 @@ def _table(title: str, names: Sequence[str]) -> Table:
     return table
 
 
-def _course(one: "Subject", name: str) -> str:
+def _first_and_last(run: "RunSummary", metric: str) -> str:
     from raygenre.workflows.compare_page import number
 
-    points = one.curves.get(name)
+    points = run.curves.get(metric)
     return f"{number(points[0][1])} → {number(points[-1][1])}" if points else "–"
 
 
-def _print_match(match: "Match") -> None:
+def _print_pair(pair: "PairResult") -> None:
     from raygenre.evaluation.paired_test import contingency_table, paired_test_text
 
     out.print()
-    if (found := match.comparison) is None:
-        text = f"{match.first} and {match.second} were not compared on the same tracks: {match.note}"
+    if pair.comparison is None:
+        text = f"{pair.first} and {pair.second} were not compared on the same tracks: {pair.note}"
         out.print(text, highlight=False, soft_wrap=True, markup=False)
         return
-    out.print(contingency_table(found, match.first, match.second))
-    words = paired_test_text(found, match.first, match.second)
-    out.print(f"On test tracks that taught neither, {words}", highlight=False, markup=False)
+    out.print(contingency_table(pair.comparison, pair.first, pair.second))
+    text = paired_test_text(pair.comparison, pair.first, pair.second)
+    out.print(f"On test tracks that neither was trained on, {text}", highlight=False, markup=False)

@@ -1,50 +1,105 @@
-"""Where the commands print, and how they end on an error."""
+"""Output, error handling and exit codes of the commands.
+
+Exit codes of every command:
+- 0: success.
+- 1: the command ran, but not everything succeeded: some of many files failed, the version was not promoted, the
+  evaluation was not logged, or the repeated training has a different curve.
+- 2: something that the user can fix, in one line on stderr: a wrong option, a missing file, an unreachable server.
+- 130: Ctrl-C, except for `dashboard`, which Ctrl-C stops with 0.
+
+Any other exception is a bug and keeps its traceback.
+"""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NoReturn
+from pathlib import Path
+from typing import Any, NoReturn
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from typer.core import TyperGroup
 
+from raygenre.errors import FileAccessError, RaygenreError
+from raygenre.system.atomic_write import write_whole
 from raygenre.system.redaction import masked
 from raygenre.system.storage import Storage
 
-INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
+INTERRUPTED = 130  # exit code after Ctrl-C, as in shells
 
 out, err = Console(), Console(stderr=True)
 
 
+@contextmanager
+def exit_on_errors() -> Iterator[None]:
+    """Exit with 2 and one line on an error that the user can fix, and with 130 on Ctrl-C."""
+    try:
+        yield
+    except RaygenreError as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        err.print("interrupted", highlight=False)
+        raise typer.Exit(INTERRUPTED) from None
+
+
+class MlflowRequestError(RaygenreError, RuntimeError):
+    """MLflow is unreachable or rejected a request; the message says why."""
+
+
+class CommandGroup(TyperGroup):
+    """The group of all commands, which handles their errors in one place."""
+
+    def invoke(self, ctx: Any) -> Any:  # a Context of Click, which newer releases of Typer vendor
+        with exit_on_errors():
+            return super().invoke(ctx)
+
+
 def fail(message: str) -> NoReturn:
-    """Print what is wrong, and end with status 2."""
-    _print_error(message)
+    """Print an error and exit with 2."""
+    print_error(message)
     raise typer.Exit(2)
 
 
 @contextmanager
-def asking(storage: Storage) -> Iterator[None]:
-    """Ask MLflow, once each time; end with status 2 and what to do where it is away or refuses."""
-    from raygenre.tracking.server import TrackingError, TrackingUnreachableError, no_retries, reason
+def mlflow_errors(storage: Storage) -> Iterator[None]:
+    """Try each request to MLflow once, and turn its errors into an MlflowRequestError with the reason."""
+    from raygenre.tracking.server import TrackingError, no_retries, reason
 
     try:
         with no_retries():
             yield
-    except (TrackingError, TrackingUnreachableError) as error:
-        fail(f"MLflow cannot be asked at {storage.server}: {reason(error)}")
+    except TrackingError as error:
+        raise MlflowRequestError(f"a request to MLflow at {storage.server} failed: {reason(error)}") from error
 
 
-def name_failures(failures: Sequence[tuple[str, str]]) -> None:
-    """Name each file that failed, with the reason; if there is one, end with status 1."""
+def report_failures(failures: Sequence[tuple[str, str]]) -> None:
+    """Print each file that failed with the reason; if there are any, exit with 1."""
     for name, reason in failures:
-        _print_error(f"{name}: {reason}")
+        print_error(f"{name}: {reason}")
     if failures:
         raise typer.Exit(1)
 
 
+def print_error(message: str) -> None:
+    """Print an error on stderr, with passwords in addresses masked."""
+    err.print(f"[red]error:[/red] {escape(masked(message))}", highlight=False, soft_wrap=True)
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write an output file, completely or not at all.
+
+    Raises:
+        FileAccessError: it cannot be written.
+    """
+    try:
+        write_whole(path, data)
+    except OSError as error:
+        raise FileAccessError(f"{path} cannot be written: {error.strerror}") from error
+
+
 def bar() -> Progress:
-    """A progress bar on a terminal, nothing elsewhere."""
+    """Return a progress bar, which shows on a terminal only."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -54,7 +109,3 @@ def bar() -> Progress:
         transient=True,
         disable=not err.is_terminal,
     )
-
-
-def _print_error(message: str) -> None:
-    err.print(f"[red]error:[/red] {escape(masked(message))}", highlight=False, soft_wrap=True)

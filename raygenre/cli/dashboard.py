@@ -1,73 +1,99 @@
-"""`raygenre dashboard`: Optuna's own pages about a study, while it runs and after."""
+"""`raygenre dashboard`: view a study in Optuna's dashboard, while it runs and afterwards."""
 
 import threading
 from socketserver import ThreadingMixIn
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import typer
 
 from raygenre.cli.console import fail, out
+from raygenre.cli.options import StorageOption
 
-HOST = "127.0.0.1"  # the pages can change a study and ask for no password
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+
+    from raygenre.system.storage import Storage
+
+HOST = "127.0.0.1"  # the dashboard can change a study and requires no password
 
 
 def dashboard(
-    study: Annotated[str, typer.Option(help="Name of the study; by default the one worked on last.")] = "",
-    study_url: Annotated[str | None, typer.Option(help="Database of the study, if it has one.")] = None,
-    storage: Annotated[str | None, typer.Option(help="Folder with everything; ./results by default.")] = None,
-    port: Annotated[int, typer.Option(help="Where the pages are.")] = 8080,
+    study: Annotated[
+        str, typer.Option(help="Name of the study (default: the most recent one).", show_default=False)
+    ] = "",
+    study_url: Annotated[str | None, typer.Option(help="Optuna database of the study, if it has one.")] = None,
+    storage_folder: StorageOption = None,
+    port: Annotated[int, typer.Option(help=f"Port on {HOST}.")] = 8080,
 ) -> None:
-    """Show a study's history, importances and front in the browser, on this machine alone, until Ctrl-C."""
+    """Serve Optuna's dashboard for a study on this machine, until Ctrl-C.
+
+    It shows the history, importances and Pareto front, also while the search is running.
+    """
     try:
         import optuna_dashboard
     except ModuleNotFoundError:
-        fail("optuna-dashboard is not installed; `make dashboard` installs it, or `pip install 'raygenre[dashboard]'`")
+        fail("optuna-dashboard is not installed; run `make dashboard` or `pip install 'raygenre[dashboard]'`")
 
-    from raygenre.search.study.backend import JOURNAL, StudyError, latest_study
-    from raygenre.search.study.backend import storage as study_storage
+    from raygenre.search.study.backend import StudyError, latest_study
     from raygenre.system.redaction import masked
     from raygenre.system.storage import resolve
 
+    storage = resolve(storage_folder)
     try:
-        studies = resolve(storage).studies
-        name = study or ("" if study_url else latest_study(studies))
-        if not study_url and not (studies.folder / name / JOURNAL).is_file():
-            raise StudyError(
-                f"there is no study {name} with a file of its own in {studies}; name another with --study, or its "
-                "database with --study-url"
-            )
-        kept = study_storage(studies.folder / name, study_url)
-        found = [known.study_name for known in kept.get_all_studies()]
-    except (ValueError, OSError) as error:
-        fail(f"{error}; `make tune` makes one" if isinstance(error, StudyError) else str(error))
-    if not found or (name and name not in found):
-        fail(
-            f"there is no study {name or 'yet'} in {masked(study_url) if study_url else studies}; `make tune` makes one"
-        )
+        name = study or ("" if study_url else latest_study(storage.studies))
+    except StudyError as error:
+        fail(f"{error}; start one with `make tune`")
+    database, names = _open(storage, name, study_url)
+    if not names or (name and name not in names):
+        where = masked(study_url) if study_url else storage.studies
+        fail(f"there is no study {name or 'yet'} in {where}; start one with `make tune`")
     try:
-        server = make_server(HOST, port, optuna_dashboard.wsgi(kept), server_class=_Server, handler_class=_Quiet)
+        server = make_server(HOST, port, optuna_dashboard.wsgi(database), server_class=_Server, handler_class=_Quiet)
     except OSError as error:
-        fail(f"port {port} cannot be used ({error.strerror}); name another with --port")
-    title = f"The study {name}" if name else f"{len(found)} studies"
-    out.print(f"{title}: http://{HOST}:{port}/dashboard (Ctrl-C ends it)", highlight=False, soft_wrap=True)
-    # In a thread of its own: wsgiref takes a Ctrl-C that comes while it answers for an error of that answer.
-    answering = threading.Thread(target=server.serve_forever, daemon=True)
+        fail(f"port {port} cannot be used ({error.strerror}); choose another with --port")
+    title = f"Study {name}" if name else f"{len(names)} studies"
+    out.print(f"{title}: http://{HOST}:{port}/dashboard (stop with Ctrl-C)", highlight=False, soft_wrap=True)
+    # In its own thread: during a request, wsgiref would treat Ctrl-C as an error of that request.
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
     try:
-        answering.start()
-        answering.join()
+        thread.start()
+        thread.join()
     except KeyboardInterrupt:
         server.shutdown()
         server.server_close()
-        out.print("The dashboard is closed; the study is untouched")
+        out.print("Dashboard stopped")
+
+
+def _open(storage: "Storage", name: str, study_url: str | None) -> "tuple[BaseStorage, list[str]]":
+    """Return Optuna's storage, and the names of the studies in it."""
+    from optuna.exceptions import OptunaError
+
+    from raygenre.errors import file_errors
+    from raygenre.search.study.backend import JOURNAL, StudyError, storage_error_text
+    from raygenre.search.study.backend import storage as optuna_storage
+
+    folder = storage.studies.folder / name
+    if not study_url and not (folder / JOURNAL).is_file():
+        raise StudyError(
+            f"there is no study {name} in {storage.studies} that keeps its trials in a file; choose another with "
+            "--study, give its database with --study-url, or start one with `make tune`"
+        )
+    failure = f"the study {name} cannot be opened"
+    try:
+        with file_errors(failure):
+            database = optuna_storage(folder, study_url)
+            return database, [known.study_name for known in database.get_all_studies()]
+    except OptunaError as error:
+        raise StudyError(f"{failure}: {storage_error_text(error)}") from error
 
 
 class _Server(ThreadingMixIn, WSGIServer):
-    """Browsers open connections in store: one that says nothing must not keep the others waiting."""
+    """Answers each connection in a thread: browsers open some in advance, on which they send nothing for a while."""
 
     daemon_threads = True
 
 
 class _Quiet(WSGIRequestHandler):
-    def log_request(self, *ignored: object) -> None:
-        """Say nothing of each request; errors are still told."""
+    def log_request(self, *_: object) -> None:
+        """Do not log requests; errors are still logged."""

@@ -1,19 +1,20 @@
-"""`raygenre download`: fetch GTZAN."""
+"""`raygenre download`: download GTZAN."""
 
 from raygenre.cli.console import fail, out
 
 
 def download() -> None:
-    """Fetch GTZAN from Kaggle, and say where it lies."""
+    """Download GTZAN from Kaggle and print its folder."""
     import kagglehub
 
     from raygenre.data.dataset import GTZAN_ON_KAGGLE
 
     try:
         folder = kagglehub.dataset_download(GTZAN_ON_KAGGLE)
-    except Exception as error:  # noqa: BLE001 (whatever the network or Kaggle come up with)
+    except Exception as error:  # noqa: BLE001 (kagglehub and the network raise errors of many types)
         fail(
-            f"{GTZAN_ON_KAGGLE} could not be fetched from Kaggle: {error}\n"
-            "Fetch it in a browser and unpack it; --data takes the folder."
+            f"downloading {GTZAN_ON_KAGGLE} from Kaggle failed: {error}\n"
+            f"Download it from https://www.kaggle.com/datasets/{GTZAN_ON_KAGGLE} in a browser, unpack it, and pass "
+            "the folder as --data."
         )
-    out.print(f'GTZAN lies in {folder}; next:\n  make tune ARGS="--data {folder}"', soft_wrap=True)
+    out.print(f'GTZAN is in {folder}. Next:\n  make tune ARGS="--data {folder}"', soft_wrap=True)

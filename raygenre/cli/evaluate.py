@@ -1,4 +1,4 @@
-"""`raygenre evaluate`: how good a model is on a data set, and what it gets wrong."""
+"""`raygenre evaluate`: measure how good a model is on a data set, and show its mistakes."""
 
 import json
 import os
@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.markup import escape
 
-from raygenre.cli.console import bar, err, fail, out
+from raygenre.cli.console import bar, err, fail, out, print_error, write_file
+from raygenre.cli.options import ModelOption, StorageOption, TrackingUriOption
+from raygenre.errors import file_errors
 
 if TYPE_CHECKING:
+    from raygenre.data.dataset import Dataset
     from raygenre.evaluation.evaluate import EvaluationReport
     from raygenre.evaluation.slices import Known
     from raygenre.registry.versions import Fetched
@@ -19,92 +22,92 @@ if TYPE_CHECKING:
 
 def evaluate(
     data: Annotated[
-        Path | None, typer.Option(help="Folder of <class>/ folders, or Kaggle's GTZAN; $RAYGENRE_DATA by default.")
+        Path | None,
+        typer.Option(help="Folder of <class>/ folders, or Kaggle's GTZAN (default: $RAYGENRE_DATA)."),
     ] = None,
     split: Annotated[
         Literal["test", "train", "all"], typer.Option(help="The model's own test or training tracks, or all tracks.")
     ] = "test",
-    model: Annotated[str, typer.Option(help="models:/NAME@ALIAS, models:/NAME/VERSION or a classifier's folder.")] = "",
-    output: Annotated[Path, typer.Option("-o", "--output", help="The report, one HTML file.")] = Path("report.html"),
+    model: ModelOption = "",
+    output: Annotated[Path, typer.Option("-o", "--output", help="HTML file of the report.")] = Path("report.html"),
     as_json: Annotated[bool, typer.Option("--json", help="Print all numbers as JSON.")] = False,
     duplicates: Annotated[Path | None, typer.Option(help="File of tracks that are the same recording.")] = None,
-    artists: Annotated[Path | None, typer.Option(help="CSV of track,artist.")] = None,
+    artists: Annotated[Path | None, typer.Option(help="CSV file of track,artist.")] = None,
     faults: Annotated[Path | None, typer.Option(help="File of tracks that are damaged or mislabelled.")] = None,
-    log: Annotated[bool, typer.Option(help="Log to MLflow.")] = True,
-    storage: Annotated[str | None, typer.Option(help="./results by default.")] = None,
-    tracking_uri: Annotated[str | None, typer.Option(help="MLflow server instead of the embedded SQLite.")] = None,
+    log: Annotated[bool, typer.Option(help="Log the evaluation to MLflow.")] = True,
+    storage_folder: StorageOption = None,
+    tracking_uri: TrackingUriOption = None,
 ) -> None:
-    """Say how good a model is on tracks whose genre is known, and what it gets wrong.
+    """Measure how good a model is on labelled tracks, and show its mistakes.
 
-    By default these are the tracks that the model was tested on: those that it has neither learned from nor been
-    chosen by. The report is one HTML file, and is the model card too. The numbers, the figures and the report go into
-    the model's run in MLflow, or into a run of their own for other tracks than its test tracks.
+    By default on the model's own test tracks, which were used neither to train nor to choose it. The report is one
+    HTML file, which is also the model card. Numbers, figures and report are logged to the model's run in MLflow, or
+    to a new run if the tracks are not its test tracks. Exits with 1 if MLflow does not accept them.
     """
-    from raygenre.data import dataset
-    from raygenre.data.track_files import DataError
     from raygenre.evaluation import html_report, tables
-    from raygenre.evaluation.evaluate import EvaluationError, evaluate_classifier
-    from raygenre.registry import versions
-    from raygenre.system.atomic_write import write_whole
+    from raygenre.evaluation.evaluate import evaluate_classifier
+    from raygenre.registry.versions import CHAMPION_URI, fetch
     from raygenre.system.storage import resolve
 
-    try:
-        where = resolve(storage, tracking_uri)
-        fetched = versions.fetch(where, model or versions.CHAMPION_URI)
-        usual = data or (Path(os.environ["RAYGENRE_DATA"]) if os.environ.get("RAYGENRE_DATA") else None)
-        if usual is None and not fetched.classifier.origin.get("synthetic"):
-            fail(f"{fetched.name} was trained on real tracks; name those to evaluate it on with --data PATH")
-        with bar() as progress:
-            task = progress.add_task("decoding", total=None)
-            tracks = dataset.load(
-                usual, cache=where.cache, progress=lambda done, all_: progress.update(task, completed=done, total=all_)
-            )
-        if tracks.broken:
-            lines = f"{len(tracks.broken)} files were left out:\n{dataset.summary(tracks.broken)}"
-            err.print(lines, highlight=False, soft_wrap=True, markup=False)
-        appraisal = evaluate_classifier(fetched.classifier, tracks, split, _known(duplicates, artists, faults))
-    except (versions.RegistryError, EvaluationError, DataError, ValueError, OSError) as error:
-        fail(str(error))
-    for warning in appraisal.warnings:
+    storage = resolve(storage_folder, tracking_uri)
+    fetched = fetch(storage, model or CHAMPION_URI)
+    source = data or (Path(os.environ["RAYGENRE_DATA"]) if os.environ.get("RAYGENRE_DATA") else None)
+    if source is None and not fetched.classifier.origin.get("synthetic"):
+        fail(f"{fetched.name} was trained on real tracks; pass the folder of tracks to evaluate it on with --data PATH")
+    tracks = _load(source, storage)
+    report = evaluate_classifier(fetched.classifier, tracks, split, _track_lists(duplicates, artists, faults))
+    for warning in report.warnings:
         err.print(f"[bold yellow]warning:[/bold yellow] {escape(warning)}", highlight=False, soft_wrap=True)
-    page = html_report.page(appraisal, name=fetched.name, evidence=fetched.evidence)
-    try:
-        write_whole(output, page.encode())
-    except OSError as error:
-        fail(f"{output} cannot be written: {error.strerror}")
-    run_id = _log(where, fetched, appraisal, page) if log else ""
+    page = html_report.page(report, name=fetched.name, evidence=fetched.evidence)
+    write_file(output, page.encode())
+    run_id = _log(storage, fetched, report, page) if log else ""
     if as_json:
-        facts = {"model": fetched.name, "data": appraisal.source, "data_digest": appraisal.digest, "split": split}
-        record = facts | {"run_id": run_id, "report": str(output)} | tables.record(appraisal)
+        facts = {"model": fetched.name, "data": report.source, "data_digest": report.digest, "split": split}
+        record = facts | {"run_id": run_id, "report": str(output)} | tables.record(report)
         out.file.write(json.dumps(record, indent=1, allow_nan=False) + "\n")
     else:
-        out.print(tables.recall_table(appraisal.evaluation, appraisal.side), highlight=False)
-        if appraisal.slices or appraisal.uniform:
-            out.print(tables.slice_table(appraisal.slices, appraisal.uniform), highlight=False)
+        out.print(tables.recall_table(report.evaluation, report.side), highlight=False)
+        if report.slices or report.uniform:
+            out.print(tables.slice_table(report.slices, report.uniform), highlight=False)
         out.print(f"Report: {output}", highlight=False, soft_wrap=True, markup=False)
     if log and not run_id:
         raise typer.Exit(1)
 
 
-def _known(duplicates: Path | None, artists: Path | None, faults: Path | None) -> "Known":
+def _load(source: Path | None, storage: "Storage") -> "Dataset":
+    """Load the tracks, and list the files that cannot be used."""
+    from raygenre.data import dataset
+
+    with bar() as progress, file_errors("the tracks could not be loaded"):
+        task = progress.add_task("loading tracks", total=None)
+        tracks = dataset.load(
+            source, cache=storage.cache, progress=lambda done, total: progress.update(task, completed=done, total=total)
+        )
+    if tracks.broken:
+        lines = f"{len(tracks.broken)} unusable files were skipped:\n{dataset.summary(tracks.broken)}"
+        err.print(lines, highlight=False, soft_wrap=True, markup=False)
+    return tracks
+
+
+def _track_lists(duplicates: Path | None, artists: Path | None, faults: Path | None) -> "Known":
     from raygenre.data.duplicates import read_duplicates
     from raygenre.evaluation.slices import Known, read_artists, read_tracks
 
-    return Known(
-        duplicates=read_duplicates(duplicates) if duplicates else None,
-        artists=read_artists(artists) if artists else None,
-        faults=read_tracks(faults) if faults else None,
-    )
+    with file_errors("a list of tracks cannot be read"):
+        return Known(
+            duplicates=read_duplicates(duplicates) if duplicates else None,
+            artists=read_artists(artists) if artists else None,
+            faults=read_tracks(faults) if faults else None,
+        )
 
 
-def _log(where: "Storage", fetched: "Fetched", appraisal: "EvaluationReport", page: str) -> str:
-    """Log to MLflow and return the run; "" if MLflow would not have it."""
+def _log(storage: "Storage", fetched: "Fetched", report: "EvaluationReport", page: str) -> str:
+    """Log to MLflow and return the run's id; empty if MLflow did not accept it."""
     from raygenre.registry import evaluation_log
     from raygenre.tracking.server import TrackingError, reason
 
     try:
-        return evaluation_log.log_evaluation(where, fetched, appraisal, page)
+        return evaluation_log.log_evaluation(storage, fetched, report, page)
     except (TrackingError, OSError) as error:
-        text = f"nothing was logged to MLflow at {where.server}: {reason(error)} (--no-log leaves it out)"
-        err.print(f"[red]error:[/red] {escape(text)}", highlight=False, soft_wrap=True)
+        print_error(f"nothing was logged to MLflow at {storage.server}: {reason(error)} (--no-log skips this)")
         return ""

@@ -20,3 +20,11 @@ TrackingUriOption = Annotated[
         show_default=False,
     ),
 ]
+ModelOption = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        help="models:/NAME@ALIAS, models:/NAME/VERSION or a classifier's folder (default: the champion).",
+        show_default=False,
+    ),
+]

@@ -1,4 +1,4 @@
-"""`raygenre predict`: name the genre of songs."""
+"""`raygenre predict`: predict the genre of songs."""
 
 import json
 import textwrap
@@ -12,85 +12,82 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from raygenre.cli.console import INTERRUPTED, bar, err, fail, name_failures, out
+from raygenre.cli.console import INTERRUPTED, bar, err, fail, out, report_failures, write_file
+from raygenre.cli.options import ModelOption, StorageOption, TrackingUriOption
+from raygenre.errors import RaygenreError
 
 if TYPE_CHECKING:
     from raygenre.model.classifier import Classifier
-    from raygenre.workflows.predict import Answer
+    from raygenre.workflows.predict import SongResult
 
 
 def predict(
     sources: Annotated[
-        list[Path], typer.Argument(help="Songs, dataset-style PNGs, folders of them, playlists (.m3u, .m3u8).")
+        list[Path], typer.Argument(help="Songs, spectrogram PNGs, folders of them, playlists (.m3u, .m3u8).")
     ],
-    model: Annotated[str, typer.Option(help="models:/NAME@ALIAS, models:/NAME/VERSION or a classifier's folder.")] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="A line of JSON a file instead of a table.")] = False,
+    model: ModelOption = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per file instead of a table.")] = False,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Write the table to a .csv or .parquet file.")
     ] = None,
     plot: Annotated[
-        Path | None, typer.Option(help="Draw one song's spectrogram, and its genres over time, as a PNG.")
+        Path | None, typer.Option(help="Plot one song's spectrogram and its genres over time to a PNG.")
     ] = None,
-    jobs: Annotated[int, typer.Option(min=0, help="Processes; 0: one a core, or one for few songs.")] = 0,
-    storage: Annotated[str | None, typer.Option(help="./results by default.")] = None,
-    tracking_uri: Annotated[str | None, typer.Option(help="MLflow server instead of the embedded SQLite.")] = None,
+    jobs: Annotated[int, typer.Option(min=0, help="Worker processes; 0: one per core, or one for few songs.")] = 0,
+    storage_folder: StorageOption = None,
+    tracking_uri: TrackingUriOption = None,
 ) -> None:
-    """Name the genre of songs.
+    """Predict the genre of songs.
 
-    Nothing is fetched from a network. A file that fails is named with the reason, and the others go on. The file of
-    --output is written whole at the end; after Ctrl-C what was done by then lies beside it as NAME.partial.csv.
+    Entries of playlists are never downloaded. Unusable files are listed at the end and do not stop the run. The table
+    of --output is written at the end; after Ctrl-C, the results so far are in NAME.partial.csv.
     """
-    from raygenre.registry import versions
-    from raygenre.system import worker_pool
+    from raygenre.registry.versions import CHAMPION_URI, fetch
     from raygenre.system.storage import resolve
-    from raygenre.workflows import predict as batch
+    from raygenre.system.worker_pool import suitable_jobs
+    from raygenre.workflows.predict import TABLES, expand_sources, json_record, predict_songs, printable
 
-    if output and output.suffix.lower() not in batch.TABLES:
-        fail(f"{output} is to be a table; give it the suffix {' or '.join(batch.TABLES)}")
-    found = batch.expand(sources)
-    for entry, reason in found.skipped:
-        err.print(f"[yellow]skipped:[/yellow] {escape(f'{entry}: {reason}')}", highlight=False, soft_wrap=True)
-    if plot and len(found.songs) != 1:
-        fail(f"--plot draws one song, and here are {len(found.songs)}")
+    if output and output.suffix.lower() not in TABLES:
+        fail(f"--output writes a table: {output} needs the suffix {' or '.join(TABLES)}")
     if plot and plot.suffix.lower() != ".png":
-        fail(f"{plot} is to be a picture; give it the suffix .png")
-    try:
-        fetched = versions.fetch(resolve(storage, tracking_uri), model or versions.CHAMPION_URI)
-    except (versions.RegistryError, ValueError) as error:
-        fail(str(error))
+        fail(f"--plot writes a PNG: {plot} needs the suffix .png")
+    files = expand_sources(sources)
+    for entry, reason in files.skipped:
+        err.print(f"[yellow]skipped:[/yellow] {escape(f'{entry}: {reason}')}", highlight=False, soft_wrap=True)
+    if plot and len(files.songs) != 1:
+        fail(f"--plot takes exactly one song, not {len(files.songs)}")
+    fetched = fetch(resolve(storage_folder, tracking_uri), model or CHAMPION_URI)
     if plot:
-        _plot(fetched.classifier, found.songs[0], plot)
-    answers: list[Answer] = []
+        _plot(fetched.classifier, files.songs[0], plot)
+    songs = files.songs
+    results: list[SongResult] = []
     interrupted = False
     try:
         with (
             bar() as progress,
-            closing(
-                batch.predict(fetched.classifier, found.songs, jobs=jobs or worker_pool.suitable_jobs(len(found.songs)))
-            ) as coming,
+            closing(predict_songs(fetched.classifier, songs, jobs=jobs or suitable_jobs(len(songs)))) as stream,
         ):
-            for answer in progress.track(coming, total=len(found.songs), description="listening"):
-                answers.append(answer)
+            for result in progress.track(stream, total=len(songs), description="predicting"):
+                results.append(result)
                 if as_json:
-                    out.file.write(json.dumps(batch.record(answer) | {"model": fetched.name}) + "\n")
+                    out.file.write(json.dumps(json_record(result) | {"model": fetched.name}) + "\n")
                     out.file.flush()
     except KeyboardInterrupt:
         interrupted = True
     if output:
-        _write(
-            answers, fetched.classifier.genres, output.with_stem(output.stem + ".partial") if interrupted else output
-        )
+        path = output.with_stem(f"{output.stem}.partial") if interrupted else output
+        _write_table(results, fetched.classifier.genres, path)
     elif not as_json:
-        _print(answers)
+        _print(results)
     if interrupted:
-        out.print(f"interrupted after {len(answers)} of {len(found.songs)} songs", highlight=False, soft_wrap=True)
+        out.print(f"interrupted after {len(results)} of {len(songs)} songs", highlight=False, soft_wrap=True)
         raise typer.Exit(INTERRUPTED)
-    failures = [(batch.printable(answer.path), answer.error) for answer in answers if answer.error]
-    name_failures([*found.failed, *failures])
+    failures = [(printable(result.path), result.error) for result in results if result.error]
+    report_failures([*files.failed, *failures])
 
 
-def _print(answers: "Sequence[Answer]") -> None:
-    """A table of the songs, and under it the longer ones over time."""
+def _print(results: "Sequence[SongResult]") -> None:
+    """Print a table of the songs, and below it the genres of the longer ones over time."""
     from raygenre.workflows import timeline
     from raygenre.workflows.predict import printable
 
@@ -99,20 +96,19 @@ def _print(answers: "Sequence[Answer]") -> None:
     for column in ("genre", "confidence", "next"):
         table.add_column(column, no_wrap=True)
     notes = []
-    for answer in answers:
-        if not (prediction := answer.prediction):
+    for result in results:
+        if not (prediction := result.prediction):
             continue
         ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
         rest = ", ".join(f"{genre} {timeline.percent(share)}" for genre, share in ranked[1:3])
-        name = escape(printable(Path(answer.path.name)))
+        name = printable(Path(result.path.name))
         genre = escape(prediction.genre) + (" [yellow]uncertain[/yellow]" if prediction.uncertain else "")
-        table.add_row(name, genre, timeline.percent(prediction.confidence), escape(rest))
-        if len(answer.times) > 1:
-            # No line is broken within a stretch; textwrap leaves the no-break space alone, as Rich would not.
-            parts = [
-                part.replace(" ", "\u00a0") for part in timeline.words(timeline.stretches(answer.times, prediction))
-            ]
-            text = f"{printable(Path(answer.path.name))}: {', '.join(parts)}"
+        table.add_row(escape(name), genre, timeline.percent(prediction.confidence), escape(rest))
+        if len(result.times) > 1:
+            # A no-break space keeps a stretch on one line: textwrap respects it, Rich does not.
+            stretches = timeline.stretches(result.times, prediction)
+            parts = [text.replace(" ", "\u00a0") for text in timeline.stretch_texts(stretches)]
+            text = f"{name}: {', '.join(parts)}"
             notes.append(textwrap.fill(text, out.width, subsequent_indent="  ", break_long_words=False))
     if table.row_count:
         out.print(table)
@@ -120,31 +116,22 @@ def _print(answers: "Sequence[Answer]") -> None:
         out.print(note.replace("\u00a0", " "), highlight=False, soft_wrap=True, markup=False)
 
 
-def _write(answers: "Sequence[Answer]", genres: Sequence[str], path: Path) -> None:
-    from raygenre.system.atomic_write import write_whole
-    from raygenre.workflows import predict as batch
+def _write_table(results: "Sequence[SongResult]", genres: Sequence[str], path: Path) -> None:
+    from raygenre.workflows.predict import encode_table, results_table
 
-    try:
-        write_whole(path, batch.table_file(batch.table(answers, genres), path.suffix))
-    except OSError as error:
-        fail(f"{path} cannot be written: {error.strerror}")
-    counts = Counter(answer.prediction.genre for answer in answers if answer.prediction)
-    said = ", ".join(f"{genre} {count}" for genre, count in counts.most_common())
-    out.print(f"{path}: {said or 'no song'}", highlight=False, soft_wrap=True, markup=False)
+    write_file(path, encode_table(results_table(results, genres), path.suffix))
+    counts = Counter(result.prediction.genre for result in results if result.prediction)
+    summary = ", ".join(f"{genre} {count}" for genre, count in counts.most_common())
+    out.print(f"{path}: {summary or 'no songs'}", highlight=False, soft_wrap=True, markup=False)
 
 
-def _plot(classifier: "Classifier", song: Path, path: Path) -> None:
+def _plot(classifier: "Classifier", path: Path, output: Path) -> None:
     from raygenre.spectrogram.song import read
-    from raygenre.system.atomic_write import write_whole
     from raygenre.workflows import timeline
     from raygenre.workflows.predict import printable
 
     try:
-        heard = read(song)
-    except (ValueError, OSError):
-        return  # which the table will name
-    picture = timeline.picture(heard, classifier.predict(heard), printable(Path(song.name)))
-    try:
-        write_whole(path, picture)
-    except OSError as error:
-        fail(f"{path} cannot be written: {error.strerror}")
+        song = read(path)
+    except (RaygenreError, OSError):
+        return  # predicting it lists it as a failure
+    write_file(output, timeline.plot_png(song, classifier.predict(song), printable(Path(path.name))))

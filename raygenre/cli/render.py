@@ -1,4 +1,4 @@
-"""`raygenre render`: draw songs as the dataset drew its own."""
+"""`raygenre render`: render songs as spectrogram images, exactly like those of the data set."""
 
 from contextlib import closing
 from pathlib import Path
@@ -6,76 +6,69 @@ from typing import Annotated
 
 import typer
 
-from raygenre.cli.console import INTERRUPTED, bar, fail, name_failures, out
+from raygenre.cli.console import INTERRUPTED, bar, fail, out, report_failures, write_file
+from raygenre.errors import RaygenreError, file_errors
 
 
 def render(
-    source: Annotated[
-        Path, typer.Argument(help="A song (of one longer than 31 s the middle 30 s are drawn), or a folder tree.")
-    ],
-    output: Annotated[
-        Path, typer.Option("-o", "--output", help="The PNG to write; for a tree the folder of the data set.")
-    ],
-    jobs: Annotated[int, typer.Option(min=0, help="Processes for a tree; 0: one a core, or one for few songs.")] = 0,
+    source: Annotated[Path, typer.Argument(help="A song, or a folder of <class>/ folders with songs.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="PNG to write; for a folder, the new data set's.")],
+    jobs: Annotated[
+        int, typer.Option(min=0, help="Worker processes for a folder; 0: one per core, or one for few songs.")
+    ] = 0,
 ) -> None:
-    """Draw spectrograms exactly as the dataset drew its own.
+    """Render songs as spectrogram images, exactly like those of the data set.
 
-    Of a folder with <class>/ folders it makes a data set in the Kaggle layout, for `--data` of experiments/tune.py.
-    Pictures that are there already and not older than their songs are kept, so after Ctrl-C say the same again.
+    Of a song longer than 31 s, the middle 30 s are rendered. A folder of <class>/ folders becomes a data set in
+    Kaggle's layout, which `--data` of experiments/tune.py accepts. Existing images that are newer than their songs
+    are kept, so run the same command again to resume after Ctrl-C.
     """
     if not source.exists():
-        fail(f"{source} is not there")
+        fail(f"{source} does not exist")
     if source.is_dir():
-        _tree(source, output, jobs)
+        _render_folder(source, output, jobs)
     else:
-        _song(source, output)
+        _render_song(source, output)
 
 
-def _song(source: Path, output: Path) -> None:
+def _render_song(source: Path, output: Path) -> None:
     from raygenre.spectrogram import song
-    from raygenre.system.atomic_write import write_whole
 
     if output.suffix.lower() != ".png":
-        fail(f"{output} is to be the picture of one song; give it the suffix .png")
+        fail(f"a song is rendered as a PNG: {output} needs the suffix .png")
     try:
-        picture = song.render(source)
-    except (ValueError, OSError) as error:
+        with file_errors("the file cannot be read"):
+            image = song.render(source)
+    except RaygenreError as error:
         fail(f"{source}: {error}")
-    try:
-        write_whole(output, picture)
-    except OSError as error:
-        fail(f"{output} cannot be written: {error.strerror}")
-    out.print(f"{output}: {source} as the dataset would have drawn it", highlight=False, soft_wrap=True, markup=False)
+    write_file(output, image)
+    out.print(f"Spectrogram of {source}: {output}", highlight=False, soft_wrap=True, markup=False)
 
 
-def _tree(source: Path, output: Path, jobs: int) -> None:
-    from raygenre.system import worker_pool
-    from raygenre.workflows import render as rendering
+def _render_folder(source: Path, output: Path, jobs: int) -> None:
+    from raygenre.system.worker_pool import suitable_jobs
+    from raygenre.workflows.render import plan_renders, render_all
 
     if output.exists() and not output.is_dir():
-        fail(f"{output} is a file; a tree is drawn into a folder")
-    try:
-        drawings, classless = rendering.plan(source, output)
-    except ValueError as error:
-        fail(str(error))
-    failures = [(str(song), "it lies in no <class>/ folder") for song in classless]
+        fail(f"{output} is a file; a folder is rendered into a folder")
+    with file_errors(f"{source} cannot be read"):
+        targets, classless = plan_renders(source, output)
+    failures = [(str(song), "it is not in a <class>/ folder") for song in classless]
     new = kept = 0
     try:
-        with (
-            bar() as progress,
-            closing(rendering.draw(drawings, jobs=jobs or worker_pool.suitable_jobs(len(drawings)))) as done,
-        ):
-            for drawn in progress.track(done, total=len(drawings), description="drawing"):
-                new += drawn.new
-                kept += not drawn.new and not drawn.problem
-                if drawn.problem:
-                    failures.append((str(drawn.drawing.song), drawn.problem))
+        with bar() as progress, closing(render_all(targets, jobs=jobs or suitable_jobs(len(targets)))) as results:
+            for result in progress.track(results, total=len(targets), description="rendering"):
+                new += result.is_new
+                kept += not result.is_new and not result.error
+                if result.error:
+                    failures.append((str(result.target.song), result.error))
     except KeyboardInterrupt:
-        left = len(drawings) - new - kept
-        out.print(f"{new} drawn, {left} left; say the same again to go on", highlight=False, soft_wrap=True)
+        left = len(targets) - new - kept
+        text = f"interrupted: {new} rendered, {left} left; run the same command again to resume"
+        out.print(text, highlight=False, soft_wrap=True)
         raise typer.Exit(INTERRUPTED) from None
-    there = f", {kept} were there already" if kept else ""
-    out.print(f"{new} drawn into {output}{there}", highlight=False, soft_wrap=True, markup=False)
+    existing = f", {kept} already existed" if kept else ""
+    out.print(f"{new} rendered into {output}{existing}", highlight=False, soft_wrap=True, markup=False)
     if not failures:
         out.print(f"Next: python experiments/tune.py --data {output}", highlight=False, soft_wrap=True, markup=False)
-    name_failures(failures)
+    report_failures(failures)

@@ -1,80 +1,83 @@
-"""`raygenre rerun`: train a run of a search again from MLflow's record, and see whether the same comes out."""
+"""`raygenre rerun`: replay a run that MLflow recorded, and compare the learning curves."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
-from raygenre.cli.console import asking, bar, fail, out
+from raygenre.cli.console import bar, fail, mlflow_errors, out
+from raygenre.cli.options import StorageOption, TrackingUriOption
+from raygenre.errors import file_errors
 
 if TYPE_CHECKING:
-    from raygenre.workflows.rerun import Difference, Largest
+    from raygenre.workflows.rerun import CurveDifference, Difference
 
 
 def rerun(
-    run: Annotated[str, typer.Argument(metavar="RUN_ID", help="MLflow's id of a trial, a finalist or the final one.")],
-    data: Annotated[Path | None, typer.Option(help="The data folder; by default where the search had it.")] = None,
-    threads: Annotated[int, typer.Option(help="Of torch, instead of as many as the run had.", min=0)] = 0,
-    storage: Annotated[str | None, typer.Option(help="./results by default.")] = None,
-    tracking_uri: Annotated[str | None, typer.Option(help="MLflow server instead of the embedded SQLite.")] = None,
+    run: Annotated[
+        str, typer.Argument(metavar="RUN_ID", help="MLflow run id of a trial, a finalist or the final training.")
+    ],
+    data: Annotated[Path | None, typer.Option(help="Data folder (default: the search's data folder).")] = None,
+    threads: Annotated[int, typer.Option(help="Number of torch threads; 0: as in the run.", min=0)] = 0,
+    storage_folder: StorageOption = None,
+    tracking_uri: TrackingUriOption = None,
 ) -> None:
-    """Train a run again from MLflow's record alone; status 1 if another curve comes out. Nothing is logged."""
-    from raygenre.data import dataset as data_sets
+    """Train a run again from what MLflow recorded, and compare the learning curves.
+
+    Exits with 1 if the curves differ. Nothing is logged to MLflow.
+    """
+    from raygenre.data import dataset
     from raygenre.system.storage import resolve
     from raygenre.tracking.server import Server
-    from raygenre.training.loop import NonFiniteLossError
-    from raygenre.workflows import rerun as reruns
+    from raygenre.workflows.rerun import TOLERANCE, largest_difference, read_record, replay
 
-    try:
-        where = resolve(storage, tracking_uri)
-        if not where.has_runs:
-            fail(f"there are no runs in {where.server}; name another --storage or --tracking-uri")
-        server = Server(where)
-        with asking(where):
-            record = reruns.read(server, run)
-        recorded = Path(record.config.data) if record.config.data else None
-        with bar() as progress:
-            task = progress.add_task("Decoding the tracks", total=None)
-            tracks = data_sets.load(
-                data or recorded,
-                cache=where.cache,
-                progress=lambda done, all_: progress.update(task, completed=done, total=all_),
-            )
-        out.print(f"{record.name}: {len(record.curve)} epochs again, seed {record.seed}", highlight=False)
-        rows, differences = reruns.train_again(record, tracks, threads=threads or None, begun=_name)
-    except (ValueError, OSError, NonFiniteLossError) as error:
-        fail(str(error))
-    out.print(_table(record.curve, rows), highlight=False)
-    worst = reruns.largest(record.curve, rows)
-    same = worst.difference <= reruns.TOLERANCE
-    out.print(_verdict(worst, differences, same=same), highlight=False, soft_wrap=True)
+    storage = resolve(storage_folder, tracking_uri)
+    if not storage.has_runs:
+        fail(f"there are no runs in {storage.server}; choose another --storage or --tracking-uri")
+    with mlflow_errors(storage):
+        record = read_record(Server(storage), run)
+    recorded = Path(record.config.data) if record.config.data else None
+    with bar() as progress, file_errors("the tracks could not be loaded"):
+        task = progress.add_task("loading tracks", total=None)
+        tracks = dataset.load(
+            data or recorded,
+            cache=storage.cache,
+            progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    out.print(f"Replaying {record.name}: {len(record.curve)} epochs, seed {record.seed}", highlight=False)
+    curve, differences = replay(record, tracks, threads=threads or None, on_start=_print_differences)
+    out.print(_table(record.curve, curve), highlight=False)
+    worst = largest_difference(record.curve, curve)
+    same = worst.difference <= TOLERANCE
+    out.print(_conclusion(worst, differences, same=same), highlight=False, soft_wrap=True)
     raise typer.Exit(0 if same else 1)
 
 
-def _name(differences: "list[Difference]") -> None:
+def _print_differences(differences: "Sequence[Difference]") -> None:
     for difference in differences:
-        out.print(f"not as it was: {difference}", highlight=False, soft_wrap=True, markup=False)
+        out.print(f"differs from the original: {difference}", highlight=False, soft_wrap=True, markup=False)
 
 
-def _table(before: list[dict[str, float]], now: list[dict[str, float]]) -> Table:
+def _table(before: Sequence[Mapping[str, float]], now: Sequence[Mapping[str, float]]) -> Table:
     names = [name for name in ("train_loss", "validation_loss", "validation_accuracy") if name in before[0]]
     table = Table("epoch", *(f"{name.replace('_', ' ')}, {when}" for name in names for when in ("before", "now")))
-    for one, other in zip(before, now, strict=True):
-        values = [f"{row[name]:.6f}" for name in names for row in (one, other)]
-        table.add_row(f"{one['epoch']:.0f}", *values)
+    for recorded, trained in zip(before, now, strict=True):
+        values = [f"{row[name]:.6f}" for name in names for row in (recorded, trained)]
+        table.add_row(f"{recorded['epoch']:.0f}", *values)
     return table
 
 
-def _verdict(worst: "Largest", differences: "list[Difference]", *, same: bool) -> str:
+def _conclusion(worst: "CurveDifference", differences: "Sequence[Difference]", *, same: bool) -> str:
     where = f" ({worst.name.replace('_', ' ')}, epoch {worst.epoch})" if worst.name else ""
-    text = f"{'The same curve' if same else 'Another curve'}: they differ by {worst.difference:.2g} at most{where}"
+    text = f"{'Same' if same else 'Different'} curve: largest difference {worst.difference:.2g}{where}"
     if differences:
         names = ", ".join(difference.what.removeprefix("version.") for difference in differences)
-        return f"{text}; not as it was: {names}"
+        return f"{text}; differs from the original: {names}"
     if same:
         return text
     return (
-        f"{text}, though data, versions, code, processor, device, threads and precision are as they were: the run may "
-        "have been interrupted, and have gone on on another machine, or the code had changes that were not committed"
+        f"{text}, although data, versions, code, processor, device, threads and precision are the same. The original "
+        "run may have been interrupted and resumed on another machine, or its code may have had uncommitted changes."
     )

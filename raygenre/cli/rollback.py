@@ -1,25 +1,20 @@
-"""`raygenre rollback`: give the champion's place back to the version that had it before."""
+"""`raygenre rollback`: make the previous champion the champion again."""
 
-from typing import Annotated
-
-import typer
-
-from raygenre.cli.console import asking, fail, out
+from raygenre.cli.console import mlflow_errors, out
+from raygenre.cli.options import StorageOption, TrackingUriOption
+from raygenre.errors import file_errors
 
 
 def rollback(
-    storage: Annotated[str | None, typer.Option(help="./results by default.")] = None,
-    tracking_uri: Annotated[str | None, typer.Option(help="MLflow server instead of the embedded SQLite.")] = None,
+    storage_folder: StorageOption = None,
+    tracking_uri: TrackingUriOption = None,
 ) -> None:
-    """Make the champion before this one the champion again; endpoints that run take it within 30 s."""
-    from raygenre.registry import champion, versions
-    from raygenre.registry.promotion_lock import LockLostError
+    """Make the previous champion the champion again; running endpoints load it within 30 s."""
+    from raygenre.registry import champion
+    from raygenre.registry.versions import MODEL
     from raygenre.system.storage import resolve
 
-    try:
-        where = resolve(storage, tracking_uri)
-        with asking(where):
-            before, now = champion.rollback(where)
-    except (versions.RegistryError, LockLostError, ValueError, OSError) as error:
-        fail(str(error))
-    out.print(f"{versions.MODEL} version {now} is the champion again; it was version {before}", highlight=False)
+    storage = resolve(storage_folder, tracking_uri)
+    with mlflow_errors(storage), file_errors("the champion could not be changed"):
+        replaced, restored = champion.rollback(storage)
+    out.print(f"{MODEL} version {restored} is the champion again; it was version {replaced}", highlight=False)

@@ -1,92 +1,109 @@
-"""`raygenre sync`: deliver what searches could not tell MLflow while it was away."""
+"""`raygenre sync`: upload updates that searches queued while MLflow was unreachable."""
 
 from io import BytesIO
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
-from raygenre.cli.console import err, fail, out
+from raygenre.cli.console import out, print_error
+from raygenre.cli.options import StorageOption, TrackingUriOption
+from raygenre.errors import RaygenreError, file_errors
 from raygenre.system.storage import Storage, resolve
 
-PATIENCE = 15.0  # s without any progress
+PATIENCE = 15.0  # s without progress
 
 
 def sync(
-    study: Annotated[str, typer.Option(help="Of this study alone.")] = "",
-    storage: Annotated[str | None, typer.Option(help="./results by default.")] = None,
-    tracking_uri: Annotated[str | None, typer.Option(help="MLflow server instead of the embedded SQLite.")] = None,
-    study_url: Annotated[str | None, typer.Option(help="Database that the search gave Optuna.")] = None,
+    study: Annotated[
+        str, typer.Option(help="Upload only this study's updates (default: all studies).", show_default=False)
+    ] = "",
+    storage_folder: StorageOption = None,
+    tracking_uri: TrackingUriOption = None,
+    study_url: Annotated[str | None, typer.Option(help="Optuna database of the study, if it has one.")] = None,
 ) -> None:
-    """Deliver to MLflow what searches kept while it was away."""
-    from raygenre.search.study.backend import StudyBusyError
-    from raygenre.system.redaction import masked
-    from raygenre.tracking.server import TrackingError, TrackingUnreachableError
+    """Upload updates to MLflow that searches queued while it was unreachable.
 
-    try:
-        where = resolve(storage, tracking_uri)
-    except ValueError as error:
-        fail(str(error))
-    # The study that was worked on last is so afterwards too, for `--resume`.
+    A running search uploads its updates itself. Exits with 1 if the updates of a study could not be uploaded.
+    """
+    from raygenre.search.study.backend import StudyBusyError
+
+    storage = resolve(storage_folder, tracking_uri)
+    with file_errors("the queued updates cannot be read"):
+        queued = _queued(storage, study)
+    if not queued:
+        out.print("MLflow is up to date: no updates are queued", highlight=False)
     failed = False
-    try:
-        waiting = _waiting(where, study)
-    except (ValueError, OSError) as error:
-        fail(str(error))
-    if not waiting:
-        out.print("Nothing waits: MLflow has everything", highlight=False)
-    for name, entries in waiting.items():
+    for name, updates in queued.items():
         try:
-            kept = _deliver(where, name, study_url)
-            out.print(f"{name}: {entries} entries delivered{kept}", highlight=False, soft_wrap=True)
+            rejected = _upload(storage, name, study_url)
+            out.print(f"{name}: {_count(updates)} uploaded{rejected}", highlight=False, soft_wrap=True)
         except StudyBusyError as error:
-            out.print(f"{name}: {error}; it delivers them itself", highlight=False, soft_wrap=True)
-        except (ValueError, TrackingError, TrackingUnreachableError, OSError) as error:
-            err.print(f"[red]error:[/red] {escape(masked(f'{name}: {error}'))}", highlight=False, soft_wrap=True)
+            out.print(f"{name}: {error}; it uploads them itself", highlight=False, soft_wrap=True)
+        except RaygenreError as error:
+            print_error(f"{name}: {error}")
             failed = True
     raise typer.Exit(1 if failed else 0)
 
 
-def _waiting(where: Storage, study: str) -> dict[str, int]:
-    """How many entries wait in each study, or in one; that which was worked on last comes last."""
+def _queued(storage: Storage, study: str) -> dict[str, int]:
+    """Return the number of queued updates of each study that has any, or of one study.
+
+    The most recent study comes last, so that it also is the most recent one afterwards, for `--resume`.
+    """
     from raygenre.search.study.backend import StudyError, last_used
     from raygenre.tracking import spool
     from raygenre.tracking.tracker import SPOOL
 
-    found: dict[str, int] = {}
-    names = [name for name in where.studies.names() if (where.studies / name).names()]
+    names = [name for name in storage.studies.names() if (storage.studies / name).names()]
     if study and study not in names:
-        raise StudyError(f"there is no study {study} in {where.studies}; known: {', '.join(names) or 'none'}")
-    if not where.url:
-        names.sort(key=lambda name: last_used(where.studies.folder / name))
+        raise StudyError(f"there is no study {study} in {storage.studies} (studies: {', '.join(names) or 'none'})")
+    if not storage.url:
+        names.sort(key=lambda name: last_used(storage.studies.folder / name))
+    queued: dict[str, int] = {}
     for name in [study] if study else names:
-        place = where.studies / name
-        if SPOOL in place.files():
-            entries = spool.count_waiting(BytesIO(place.read(SPOOL)))
-            found |= {name: entries} if entries else {}
-    return found
+        folder = storage.studies / name
+        if SPOOL in folder.files() and (updates := spool.count_waiting(BytesIO(folder.read(SPOOL)))):
+            queued[name] = updates
+    return queued
 
 
-def _deliver(where: Storage, name: str, study_url: str | None) -> str:
-    """Deliver one study's entries, and say what MLflow would not have."""
+def _count(updates: int) -> str:
+    return f"{updates} update{'' if updates == 1 else 's'}"
+
+
+def _upload(storage: Storage, name: str, study_url: str | None) -> str:
+    """Upload one study's updates, and return a note about those that MLflow rejected.
+
+    Raises:
+        RaygenreError: the study cannot be opened, or MLflow is unreachable.
+    """
+    from optuna.exceptions import OptunaError
+
+    from raygenre.search.study.backend import StudyError, storage_error_text
     from raygenre.search.study.ledger import Ledger
     from raygenre.search.study.mlflow_ids import note_run_ids
-    from raygenre.tracking.server import TrackingUnreachableError
+    from raygenre.tracking.server import TrackingError, TrackingUnreachableError, reason
     from raygenre.tracking.tracker import Tracker
 
-    ledger = Ledger.open(where.studies, name, url=study_url)
     try:
-        tracker = Tracker(where, ledger.folder, ledger.id)
-        try:
-            delivered = tracker.flush(PATIENCE)
-            note_run_ids(ledger, tracker)
-            if not delivered:
-                raise TrackingUnreachableError(
-                    f"MLflow at {tracker.uri} is away ({tracker.unreachable_reason}); {tracker.waiting} entries wait on"
-                )
-            return f", {tracker.refused} refused and kept next to {tracker.spool}" if tracker.refused else ""
-        finally:
-            tracker.close()
-            ledger.save()
-    finally:
-        ledger.close()
+        with file_errors("the study cannot be read or written"):
+            ledger = Ledger.open(storage.studies, name, url=study_url)
+            try:
+                tracker = Tracker(storage, ledger.folder, ledger.id)
+                try:
+                    uploaded = tracker.flush(PATIENCE)
+                    note_run_ids(ledger, tracker)
+                    if not uploaded:
+                        problem = f"MLflow at {tracker.uri} is unreachable ({tracker.unreachable_reason})"
+                        raise TrackingUnreachableError(f"{problem}; still queued: {_count(tracker.waiting)}")
+                    rejected = tracker.refused
+                    return f", {rejected} rejected and kept next to {tracker.spool}" if rejected else ""
+                finally:
+                    tracker.close()
+                    ledger.save()
+            finally:
+                ledger.close()
+    except TrackingError as error:
+        raise TrackingUnreachableError(f"MLflow at {storage.server}: {reason(error)}") from error
+    except OptunaError as error:
+        raise StudyError(f"the study cannot be read or written: {storage_error_text(error)}") from error

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from html import escape
 
 from raygenre.evaluation.paired_test import paired_test_text
-from raygenre.workflows.compare import Match, Subject, differing, shared, unmatched
+from raygenre.registry.run_summary import RunSummary
+from raygenre.workflows.compare import PairResult, all_names, split_settings, unpaired_reason
 
 _STYLE = """
 :root { color-scheme: light dark; }
@@ -26,11 +27,11 @@ figure { margin: 0 0 1rem; } img { background: white; height: auto; max-width: 1
 """
 
 
-def page(subjects: Sequence[Subject], matches: Sequence[Match]) -> str:
+def page(subjects: Sequence[RunSummary], matches: Sequence[PairResult]) -> str:
     """Return the page."""
-    differ, same = differing(subjects)
+    differ, same = split_settings(subjects)
     names = [one.name for one in subjects]
-    metrics = shared(one.values for one in subjects)
+    metrics = all_names(one.values for one in subjects)
     parts = [
         f"<h1>{escape(' and '.join(names))}</h1>",
         "<h2>Settings that differ</h2>",
@@ -44,9 +45,9 @@ def page(subjects: Sequence[Subject], matches: Sequence[Match]) -> str:
             numbers=True,
         ),
         "<h2>On the same tracks</h2>",
-        *(_matches(matches) if matches else [f"<p>{escape(unmatched(subjects))}.</p>"]),
+        *(_matches(matches) if matches else [f"<p>{escape(unpaired_reason(subjects))}.</p>"]),
         "<h2>Learning curves</h2>",
-        *(_figure(curve, subjects) for curve in shared(one.curves for one in subjects)),
+        *(_figure(curve, subjects) for curve in all_names(one.curves for one in subjects)),
         f"<details><summary>{len(same)} settings that are the same</summary>",
         _table(["setting", "value"], [[name, subjects[0].settings[name]] for name in same]),
         "</details>",
@@ -73,13 +74,13 @@ def number(value: float | None) -> str:
     return f"{value:,.0f}" if value == int(value) and abs(value) >= 1 else f"{value:.4g}"
 
 
-def setting(one: Subject, name: str) -> str:
+def setting(one: RunSummary, name: str) -> str:
     """Write a setting with six digits at most; a dash where there is none."""
     text = one.settings.get(name, "–")
     return f"{float(text):.6g}" if re.fullmatch(r"-?\d+\.\d{7,}(e-?\d+)?", text) else text
 
 
-def _matches(matches: Sequence[Match]) -> list[str]:
+def _matches(matches: Sequence[PairResult]) -> list[str]:
     parts = ["<p>Test tracks of either that taught neither.</p>"]
     for match in matches:
         found = match.comparison
@@ -105,7 +106,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: bool 
     return f'<div class="wide"><table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
-def _figure(curve: str, subjects: Sequence[Subject]) -> str:
+def _figure(curve: str, subjects: Sequence[RunSummary]) -> str:
     from matplotlib.figure import Figure  # without pyplot: no window, no global state
 
     figure = Figure(figsize=(6.5, 3.2), dpi=120, layout="constrained")

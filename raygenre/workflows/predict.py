@@ -1,7 +1,7 @@
-"""Name the genres of many songs: expand what a person names, predict on all cores, write a table.
+"""Predict the genres of many songs: expand folders and playlists, predict on all cores, make a table.
 
-A table has a row a file: path, genre, confidence, uncertain, seconds (to where the last sound was heard), windows,
-the probability of each genre under its name, and error, which is empty when there was none.
+The table has one row per file: path, genre, confidence, uncertain, seconds (end of the last window with sound), windows
+(their number), the probability of each genre in a column of its name, and error, which is empty if there was none.
 """
 
 import io
@@ -24,17 +24,17 @@ from raygenre.system import worker_pool
 
 TABLES = (".csv", ".parquet")
 
-_FIXED = ("path", "genre", "confidence", "uncertain", "seconds", "windows", "error")
+_FIXED_COLUMNS = ("path", "genre", "confidence", "uncertain", "seconds", "windows", "error")
 
 
 @dataclass(frozen=True)
 class Sources:
-    """What there is to predict.
+    """The files to predict.
 
     Attributes:
-        songs: files, none twice.
-        skipped: entries of playlists that are no files of this machine, with the reason.
-        failed: folders and playlists that give nothing, with the reason.
+        songs: files without duplicates.
+        skipped: playlist entries that are not files on this machine, with the reason.
+        failed: folders and playlists without any song, with the reason.
     """
 
     songs: tuple[Path, ...]
@@ -43,12 +43,12 @@ class Sources:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What is known of a file after its turn.
+class SongResult:
+    """The prediction for a file, or why there is none.
 
     Attributes:
-        prediction: none if there is an error.
-        times: start and end of each window in s; empty for a picture.
+        prediction: None if there is an error.
+        times: start and end of each window in s; empty for an image.
         error: why there is no prediction; empty if there is one.
     """
 
@@ -58,64 +58,66 @@ class Answer:
     error: str
 
 
-def expand(sources: Sequence[Path]) -> Sources:
-    """Expand folders and playlists into songs, in the order given, each file once.
+def expand_sources(sources: Sequence[Path]) -> Sources:
+    """Expand folders and playlists into songs, in the given order, each file once.
 
-    A folder stands for its audio files and dataset-style pictures at any depth, sorted, without hidden ones; for no
-    other pictures, such as covers, and not for playlists, which name songs that are mostly there anyway. A file that
-    is named is taken for a song whatever its suffix.
+    A folder stands for the audio files and dataset-style images at any depth in it, sorted, without hidden ones. Other
+    images, such as covers, and playlists in it are ignored. A file named directly is a song whatever its suffix.
     """
     songs: dict[str, Path] = {}
     skipped: list[tuple[str, str]] = []
     failed: list[tuple[str, str]] = []
     for source in sources:
-        found = [source]
+        files = [source]
         if source.is_dir():
-            found = _songs_in(source)
-            if not found:
-                failed.append((printable(source), "the folder holds no audio file"))
+            files = _songs_in(source)
+            if not files:
+                failed.append((printable(source), "the folder contains no audio file"))
         elif source.suffix.lower() in playlist.SUFFIXES:
             try:
-                listed = playlist.read(source)
+                entries = playlist.read(source)
             except OSError as error:
                 failed.append((printable(source), error.strerror or str(error)))
                 continue
-            found = list(listed.songs)
-            skipped += [(f"{printable(source)}: {entry}", reason) for entry, reason in listed.skipped]
-        for song in found:
+            files = list(entries.songs)
+            skipped += [(f"{printable(source)}: {entry}", reason) for entry, reason in entries.skipped]
+        for song in files:
             songs.setdefault(os.path.realpath(song), song)
     return Sources(tuple(songs.values()), tuple(skipped), tuple(failed))
 
 
-def predict(classifier: Classifier, songs: Sequence[Path], *, jobs: int) -> Generator[Answer, None, None]:
-    """Classify files on several cores, and yield the answers in the order of the files.
+def predict_songs(classifier: Classifier, songs: Sequence[Path], *, jobs: int) -> Generator[SongResult, None, None]:
+    """Classify files on several cores, and yield the results in the order of the files.
 
-    Close the iterator to end it at once.
+    Closing the iterator stops at once.
+
+    Args:
+        jobs: number of worker processes.
 
     Raises:
         ValueError: `jobs` is not positive.
     """
-    # The network runs in the workers. With it in this process instead, 20 songs of four minutes took 1.3 times the
-    # CPU time on two cores (15.7 s against 12.1 s); and as reading a song costs about four times as much as
-    # classifying it, this process would keep more than four workers waiting. What comes back is small, too.
-    early: dict[int, Answer] = {}  # of files that overtook one before them; without levels, so they are small
+    # The network runs in the workers. With the network in this process, 20 songs of four minutes took 1.3 times the
+    # CPU time on two cores (15.7 s instead of 12.1 s). Reading a song takes about four times as long as classifying
+    # it, so this process would also be the bottleneck for more than four workers.
+    early: dict[int, SongResult] = {}  # results that must wait for an earlier file; small, as they hold no levels
     following = 0
-    with closing(worker_pool.unordered(partial(_answer, classifier), list(enumerate(songs)), jobs=jobs)) as results:
+    with closing(worker_pool.unordered(partial(_predict, classifier), list(enumerate(songs)), jobs=jobs)) as results:
         for (number, song), result in results:
             early[number] = (
-                result if isinstance(result, Answer) else Answer(song, None, (), str(result) or repr(result))
+                result if isinstance(result, SongResult) else SongResult(song, None, (), str(result) or repr(result))
             )
             while following in early:
                 yield early.pop(following)
                 following += 1
 
 
-def record(answer: Answer) -> dict[str, object]:
-    """Return an answer as JSON has it: with every window, or with the error alone."""
-    prediction = answer.prediction
+def json_record(result: SongResult) -> dict[str, object]:
+    """Return a result for JSON: the prediction with all windows, or only the error."""
+    prediction = result.prediction
     if not prediction:
-        return {"file": printable(answer.path), "error": answer.error}
-    times = answer.times or [(None, None)] * len(prediction.windows)
+        return {"file": printable(result.path), "error": result.error}
+    times = result.times or [(None, None)] * len(prediction.windows)
     windows = []
     for (start, end), window in zip(times, prediction.windows, strict=True):
         genre = max(window, key=window.__getitem__)
@@ -123,7 +125,7 @@ def record(answer: Answer) -> dict[str, object]:
             {"start": start, "end": end, "genre": genre, "confidence": window[genre], "probabilities": dict(window)}
         )
     return {
-        "file": printable(answer.path),
+        "file": printable(result.path),
         "genre": prediction.genre,
         "confidence": prediction.confidence,
         "uncertain": prediction.uncertain,
@@ -132,29 +134,29 @@ def record(answer: Answer) -> dict[str, object]:
     }
 
 
-def table(answers: Sequence[Answer], genres: Sequence[str]) -> pd.DataFrame:
-    """Return the table of answers, as the module's docstring describes it."""
+def results_table(results: Sequence[SongResult], genres: Sequence[str]) -> pd.DataFrame:
+    """Return the table that the module's docstring describes."""
     rows = []
-    for answer in answers:
-        row: dict[str, object] = {"path": printable(answer.path), "error": answer.error}
-        if prediction := answer.prediction:
+    for result in results:
+        row: dict[str, object] = {"path": printable(result.path), "error": result.error}
+        if prediction := result.prediction:
             row |= {
                 "genre": prediction.genre,
                 "confidence": prediction.confidence,
                 "uncertain": prediction.uncertain,
-                "seconds": answer.times[-1][1] if answer.times else None,
+                "seconds": result.times[-1][1] if result.times else None,
                 "windows": len(prediction.windows),
             }
             row |= {_column(genre): share for genre, share in prediction.probabilities.items()}
         rows.append(row)
-    columns = [*_FIXED[:-1], *map(_column, genres), _FIXED[-1]]
+    columns = [*_FIXED_COLUMNS[:-1], *map(_column, genres), _FIXED_COLUMNS[-1]]
     shares = dict.fromkeys(["confidence", "seconds", *map(_column, genres)], "float64")
     kinds = shares | {"path": "str", "genre": "str", "uncertain": "boolean", "windows": "Int64", "error": "str"}
     return pd.DataFrame(rows, columns=columns).astype(kinds)
 
 
-def table_file(frame: pd.DataFrame, suffix: str) -> bytes:
-    """Return the file of a table, by its suffix.
+def encode_table(frame: pd.DataFrame, suffix: str) -> bytes:
+    """Return a table as a file of the format that the suffix names.
 
     Raises:
         ValueError: the suffix is neither .csv nor .parquet.
@@ -165,41 +167,41 @@ def table_file(frame: pd.DataFrame, suffix: str) -> bytes:
     elif suffix.lower() == ".parquet":
         frame.to_parquet(buffer, index=False, engine="pyarrow")
     else:
-        raise ValueError(f"a table is written as .csv or .parquet, not as {suffix or 'a file without a suffix'}")
+        raise ValueError(f"a table is a .csv or .parquet file, not {suffix or 'a file without a suffix'}")
     return buffer.getvalue()
 
 
 def printable(path: Path) -> str:
-    """A path as text that can be printed and stored: bytes of a name that are no UTF-8 are written as \\xNN."""
+    """Return a path as text that can be printed and stored: bytes that are not UTF-8 are written as \\xNN."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def _answer(classifier: Classifier, numbered: tuple[int, Path]) -> Answer:
-    """In a worker: decode, draw and classify a file."""
+def _predict(classifier: Classifier, numbered: tuple[int, Path]) -> SongResult:
+    """Decode and classify a file. Runs in a worker."""
     _, path = numbered
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # reading a device or a pipe need not end
-            raise ValueError("it is no regular file")
+        if not stat.S_ISREG(path.stat().st_mode):  # reading a device or a pipe may never end
+            return SongResult(path, None, (), "it is not a regular file")
         song = read(path)
     except OSError as error:
-        return Answer(path, None, (), error.strerror or str(error))
+        return SongResult(path, None, (), error.strerror or str(error))
     except ValueError as error:
-        return Answer(path, None, (), str(error))
-    return Answer(path, classifier.predict(song), song.times, "")
+        return SongResult(path, None, (), str(error))
+    return SongResult(path, classifier.predict(song), song.times, "")
 
 
 def _songs_in(folder: Path) -> list[Path]:
     return sorted(
         path
         for path in folder.rglob("*")
-        if (path.suffix.lower() in audio.SUFFIXES or (path.suffix.lower() == ".png" and _is_drawing(path)))
+        if (path.suffix.lower() in audio.SUFFIXES or (path.suffix.lower() == ".png" and _is_spectrogram(path)))
         and not track_files.hidden(path.relative_to(folder))
         and path.is_file()
     )
 
 
-def _is_drawing(path: Path) -> bool:
-    """Whether a PNG has the size of the dataset's pictures."""
+def _is_spectrogram(path: Path) -> bool:
+    """Return whether a PNG has the size of the dataset's images."""
     try:
         with path.open("rb") as file:
             head = file.read(24)
@@ -210,5 +212,5 @@ def _is_drawing(path: Path) -> bool:
 
 
 def _column(genre: str) -> str:
-    """The column of a genre: its name, unless another column has that."""
-    return f"{genre} (genre)" if genre in _FIXED else genre
+    """Return the column of a genre: its name, unless another column has that name."""
+    return f"{genre} (genre)" if genre in _FIXED_COLUMNS else genre

@@ -1,17 +1,17 @@
-"""Songs to pictures: one song, or a folder tree into a data set in the Kaggle layout.
+"""Render songs as images: a folder tree of songs becomes a data set in Kaggle's layout.
 
-`FOLDER/<class>/song.mp3` becomes `OUT/images_original/<class>/song.png`; the class is the first folder below FOLDER, or
-below `genres_original` where FOLDER is an unpacked Kaggle copy. GTZAN's `blues/blues.00000.wav` becomes
-`blues/blues00000.png`, as Kaggle's copy has it.
+`FOLDER/<class>/song.mp3` becomes `OUT/images_original/<class>/song.png`. The class is the first folder below FOLDER, or
+below `genres_original` if FOLDER is an unpacked Kaggle copy. GTZAN's `blues/blues.00000.wav` becomes
+`blues/blues00000.png`, as in Kaggle's copy.
 
 - Deeper folders, such as artist and album, are kept: `<class>/<artist>/<album>/song.png`. The data set's loader reads
-  classes at any depth, and songs of the same name on two albums stay apart.
-- Files of one folder that would have the same picture, `song.mp3` and `song.flac`, keep their suffixes:
+  classes at any depth, and songs of the same name on two albums stay separate.
+- Files of one folder that would get the same image, `song.mp3` and `song.flac`, keep their suffixes:
   `song.mp3.png` and `song.flac.png`.
-- A file directly in FOLDER has no class: it is not drawn, and named with that reason.
-- Hidden files and folders are left out, and links to folders are not followed.
+- A file directly in FOLDER has no class: it is not rendered, but reported with that reason.
+- Hidden files and folders are skipped, and links to folders are not followed.
 
-A picture that is there, whole and not older than its song is kept, so the same call goes on where another ended.
+An image that exists, is complete and is not older than its song is kept, so the same call resumes an interrupted one.
 """
 
 import re
@@ -23,41 +23,43 @@ from pathlib import Path
 
 from raygenre import audio, spectrogram
 from raygenre.data import track_files
+from raygenre.data.track_files import DataError
 from raygenre.spectrogram.song import render
 from raygenre.system import worker_pool
 from raygenre.system.atomic_write import write_whole
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """A song of a tree, and the picture to be made of it."""
+class RenderTarget:
+    """A song in a folder tree, and the path of its image."""
 
     song: Path
-    picture: Path
+    image: Path
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """What came of a drawing.
+class RenderResult:
+    """The outcome of a RenderTarget.
 
     Attributes:
-        new: whether the picture was drawn now, and not found there whole.
-        problem: why there is none; empty if there is one.
+        is_new: whether the image was rendered now; False if a complete one existed.
+        error: why there is no image; empty if there is one.
     """
 
-    drawing: Drawing
-    new: bool
-    problem: str
+    target: RenderTarget
+    is_new: bool
+    error: str
 
 
-def plan(source: Path, output: Path) -> tuple[list[Drawing], list[Path]]:
-    """List what there is to draw of a tree, in order, and the files that lie in no class folder.
+def plan_renders(source: Path, output: Path) -> tuple[list[RenderTarget], list[Path]]:
+    """Return the songs of a tree to render, in order, and the audio files that are in no class folder.
 
     Raises:
-        ValueError: the source is no folder, or no class folder of it holds audio.
+        DataError: the source is not a folder, or none of its class folders contains audio.
+        OSError: a folder cannot be read.
     """
     if not source.is_dir():
-        raise ValueError(f"{source} is not a folder")
+        raise DataError(f"{source} is not a folder")
     root = track_files.kaggle_folder(source, [track_files.RECORDINGS]) or source
     songs = sorted(
         path
@@ -67,58 +69,61 @@ def plan(source: Path, output: Path) -> tuple[list[Drawing], list[Path]]:
     classless = [song for song in songs if song.parent == root]
     songs = [song for song in songs if song.parent != root]
     if not songs:
-        where = f"lie directly in {root}; give the folder above it" if classless else f"are nowhere in {root}"
-        raise ValueError(f"a data set is made of <class>/ folders with audio; here, audio files {where}")
-    names = _names([song.relative_to(root) for song in songs])
+        problem = f"all audio files are directly in {root}; pass its parent folder" if classless else f"{root} has none"
+        raise DataError(f"a data set is rendered from <class>/ folders with audio files; {problem}")
+    names = _image_names([song.relative_to(root) for song in songs])
     return [
-        Drawing(song, output / track_files.IMAGES / name) for song, name in zip(songs, names, strict=True)
+        RenderTarget(song, output / track_files.IMAGES / name) for song, name in zip(songs, names, strict=True)
     ], classless
 
 
-def draw(drawings: Sequence[Drawing], *, jobs: int) -> Generator[Drawn, None, None]:
-    """Draw songs on several cores, and yield what came of each as it is done.
+def render_all(targets: Sequence[RenderTarget], *, jobs: int) -> Generator[RenderResult, None, None]:
+    """Render songs on several cores, and yield each result as soon as it is ready.
 
-    Close the iterator to end it at once. Nothing half written is left then, and drawing the same again goes on.
+    Closing the iterator stops at once. It leaves no partial images, and the same call resumes.
+
+    Args:
+        jobs: number of worker processes.
 
     Raises:
         ValueError: `jobs` is not positive.
     """
-    with closing(worker_pool.unordered(_drawn, drawings, jobs=jobs)) as results:
-        for drawing, result in results:
+    with closing(worker_pool.unordered(_render, targets, jobs=jobs)) as results:
+        for target, result in results:
             if isinstance(result, bytes):
-                # Written by this process alone: workers may be killed at any moment.
+                # Only this process writes files: workers may be killed at any moment.
                 try:
-                    drawing.picture.parent.mkdir(parents=True, exist_ok=True)
-                    write_whole(drawing.picture, result)
-                    yield Drawn(drawing, True, "")
+                    target.image.parent.mkdir(parents=True, exist_ok=True)
+                    write_whole(target.image, result)
+                    yield RenderResult(target, True, "")
                 except OSError as error:
-                    yield Drawn(drawing, False, f"{drawing.picture} cannot be written: {error.strerror}")
+                    yield RenderResult(target, False, f"{target.image} cannot be written: {error.strerror}")
             else:
-                yield Drawn(drawing, False, str(result) or repr(result) if result else "")
+                yield RenderResult(target, False, str(result) or repr(result) if result else "")
 
 
-def _drawn(drawing: Drawing) -> bytes | None:
-    """In a worker: the picture, or nothing if it is there."""
-    return None if _up_to_date(drawing) else render(drawing.song)
+def _render(target: RenderTarget) -> bytes | None:
+    """Return the image, or None if it exists. Runs in a worker."""
+    return None if _is_up_to_date(target) else render(target.song)
 
 
-def _up_to_date(drawing: Drawing) -> bool:
+def _is_up_to_date(target: RenderTarget) -> bool:
     try:
-        if drawing.picture.stat().st_mtime < drawing.song.stat().st_mtime:
+        if target.image.stat().st_mtime < target.song.stat().st_mtime:
             return False
-        spectrogram.read_png(drawing.picture)
+        spectrogram.read_png(target.image)
     except (OSError, spectrogram.PictureError):
         return False
     return True
 
 
-def _names(songs: Sequence[Path]) -> list[Path]:
-    """The picture of each song, `<class>/…/<name>.png`, no two alike."""
+def _image_names(songs: Sequence[Path]) -> list[Path]:
+    """Return the image path of each song, `<class>/…/<name>.png`, without duplicates."""
     names = [song.with_name(f"{_stem(song)}.png") for song in songs]
-    whole = [song.with_name(f"{song.name}.png") for song in songs]
-    # A whole name may be the stem of a third file (song.mp3, song.flac, song.mp3.wav), so until none is left.
+    full_names = [song.with_name(f"{song.name}.png") for song in songs]
+    # A full name may be the stem of a third file (song.mp3, song.flac, song.mp3.wav), so repeat until none clash.
     while clashing := {name for name, count in Counter(names).items() if count > 1}:
-        names = [full if name in clashing else name for name, full in zip(names, whole, strict=True)]
+        names = [full if name in clashing else name for name, full in zip(names, full_names, strict=True)]
     return names
 
 

@@ -1,13 +1,13 @@
-"""Train a run of a search once more, from MLflow's record of it alone, and lay the two curves side by side.
+"""Replay a recorded run: train it again from what MLflow recorded, and compare the learning curves.
 
-The record is the run's params and tags, and of its search `run.yaml` and `split.json`. The same setting, seed and
-tracks give the same curve, bit for bit, in float32 and in bfloat16, where versions and surroundings are the same; what
-is not the same is named.
+The record consists of the run's params and tags, and of the search's `run.yaml` and `split.json`. The same setting,
+seed and tracks give the same curve, bit for bit, in float32 and in bfloat16, if versions and environment are the same;
+differences in these are reported.
 """
 
 import math
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,34 +20,38 @@ from raygenre.errors import RaygenreError
 from raygenre.search.space import config_file
 from raygenre.search.space.config import SearchConfig
 from raygenre.search.space.space import Value, parse_entry
-from raygenre.search.trials.trainable import OBJECTIVE, Plan, Rows, Tracks, environment_tags, merge_folds, start, train
+from raygenre.search.trials.trainable import Plan, Tracks, environment_tags, make_members, merge_folds, train
+from raygenre.search.trials.trial_result import OBJECTIVE
 from raygenre.system.location import Location
 from raygenre.tracking.server import Server, TrackingError, is_missing
 
+Rows = list[dict[str, float]]
+"""The values of each epoch, by name, with `epoch`."""
+
 TOLERANCE = 1e-6
-"""The largest difference of two values that are called the same."""
+"""Values that differ by no more than this count as the same."""
 
 COMPARED = (OBJECTIVE, "validation_loss", "validation_accuracy", "train_loss", "train_accuracy", "learning_rate")
-_TRAININGS = ("trial", "finalist", "final")
-_UNKNOWN = "not recorded"
+_TRAINING_ROLES = ("trial", "finalist", "final")
+_NOT_RECORDED = "not recorded"
 
 
 class RerunError(RaygenreError, ValueError):
-    """A run cannot be trained again; the message says why."""
+    """A run cannot be replayed; the message says why."""
 
 
 @dataclass(frozen=True)
-class Record:
-    """What MLflow knows of a training.
+class RunRecord:
+    """What MLflow recorded of a training.
 
     Attributes:
-        run_id, name, role: of its run.
-        config: of its search, with the data's path and digest.
-        split: of its search.
+        run_id, name, role: of the run.
+        config: of the search, with the path and digest of the data.
+        split: of the search.
         params: the searched values.
         seed: of the training.
-        curve: the values of each epoch, by name, with `epoch`.
-        tags: of the run and, below them, of its search: versions and surroundings.
+        curve: the metrics of each epoch, by name, and `epoch`.
+        tags: of the search, overridden by those of the run: versions and environment.
     """
 
     run_id: str
@@ -63,7 +67,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Difference:
-    """Something that is not as it was."""
+    """Something that differs from the recorded run."""
 
     what: str
     before: str
@@ -74,19 +78,19 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Largest:
-    """The largest difference of two curves: of which value, in which epoch (0 where all are equal)."""
+class CurveDifference:
+    """The largest difference of two curves, its metric and its epoch (0 if the curves are equal)."""
 
     difference: float
     name: str = ""
     epoch: int = 0
 
 
-def read(server: Server, run_id: str) -> Record:
-    """Read the record of a trial, of a finalist or of the final training.
+def read_record(server: Server, run_id: str) -> RunRecord:
+    """Return the record of a trial, a finalist or the final training.
 
     Raises:
-        RerunError: there is no such run, it is no training, or its record is not whole.
+        RerunError: there is no such run, it is not a training, or its record is incomplete.
     """
     client = server.client
     try:
@@ -94,18 +98,18 @@ def read(server: Server, run_id: str) -> Record:
     except TrackingError as error:
         if not is_missing(error) and error.error_code != "INVALID_PARAMETER_VALUE":
             raise
-        raise RerunError(f"there is no run {run_id}; its id is on its page in MLflow") from error
-    tags, role = dict(run.data.tags), run.data.tags.get("role", "")
-    if role not in _TRAININGS:
-        raise RerunError(f"the run {run.info.run_name} is no training, but {role or 'something else'}; name a trial")
-    names = [name for name in COMPARED if name in run.data.metrics]
+        raise RerunError(f"there is no run {run_id}; copy the id from the run's page in MLflow") from error
+    name, tags, role = str(run.info.run_name), dict(run.data.tags), run.data.tags.get("role", "")
+    if role not in _TRAINING_ROLES:
+        raise RerunError(f"the run {name} is not a training, its role is {role or 'unknown'}; pass the id of a trial")
+    metrics = [metric for metric in COMPARED if metric in run.data.metrics]
     epochs: dict[int, dict[str, float]] = {}
-    for name in names:
-        for metric in client.get_metric_history(run_id, name):
-            epochs.setdefault(metric.step, {"epoch": metric.step})[name] = metric.value
-    whole_epochs = all(row.keys() >= set(names) for row in epochs.values())
-    if sorted(epochs) != list(range(1, len(epochs) + 1)) or not epochs or not whole_epochs:
-        raise RerunError(f"the run {run.info.run_name} has {len(epochs) or 'no'} epochs in MLflow, and not all before")
+    for metric in metrics:
+        for point in client.get_metric_history(run_id, metric):
+            epochs.setdefault(point.step, {"epoch": point.step})[metric] = point.value
+    all_logged = all(row.keys() >= set(metrics) for row in epochs.values())
+    if sorted(epochs) != list(range(1, len(epochs) + 1)) or not epochs or not all_logged:
+        raise RerunError(f"the learning curve of the run {name} is incomplete in MLflow ({len(epochs)} epochs)")
     search = run
     while parent := search.data.tags.get("mlflow.parentRunId"):
         search = client.get_run(parent)
@@ -115,43 +119,47 @@ def read(server: Server, run_id: str) -> Record:
             split = Path(client.download_artifacts(search.info.run_id, "split.json", scratch)).read_text()
             fields = config_file.read(config)
         except (TrackingError, OSError, ValueError) as error:
-            raise RerunError(f"the record of the search {search.info.run_name} is not whole: {error}") from error
+            raise RerunError(f"the record of the search {search.info.run_name} is incomplete: {error}") from error
     try:
-        return Record(
+        return RunRecord(
             run_id=run_id,
-            name=str(run.info.run_name),
+            name=name,
             role=role,
             config=SearchConfig(**fields),
             split=Split.from_json(split),
-            params={name: _value(name, text) for name, text in run.data.params.items()},
+            params={param: _value(param, text) for param, text in run.data.params.items()},
             seed=int(tags["seed"]),
             curve=[epochs[epoch] for epoch in sorted(epochs)],
             tags=dict(search.data.tags) | tags,
         )
     except KeyError as error:
-        raise RerunError(f"the run {run.info.run_name} has no tag {error}: it was made by an older raygenre") from error
+        raise RerunError(f"the run {name} has no tag {error}: an older version of raygenre recorded it") from error
+    except RerunError:
+        raise
+    except (ValueError, TypeError) as error:
+        raise RerunError(f"the record of the run {name} is invalid: {error}") from error
 
 
-def train_again(
-    record: Record,
+def replay(
+    record: RunRecord,
     dataset: Dataset,
     *,
     threads: int | None = None,
-    begun: Callable[[list[Difference]], None],
+    on_start: Callable[[list[Difference]], None],
 ) -> tuple[Rows, list[Difference]]:
-    """Train as recorded, as many epochs as recorded; return their values, and what is not as it was.
+    """Train as recorded, for the recorded number of epochs; return the curve and what differs from the record.
 
     Args:
-        threads: of torch; as many as recorded by default.
-        begun: called with what is not as it was before the first epoch is trained.
+        threads: torch threads; as recorded by default.
+        on_start: called with the differences before the first epoch.
 
     Raises:
-        RerunError: the data are others.
+        RerunError: the data differ from the recorded ones.
         NonFiniteLossError: the training diverged.
     """
     if dataset.digest != record.config.data_digest:
         raise RerunError(
-            f"the data in {dataset.source} are not those of the run {record.name}: "
+            f"the data in {dataset.source} differ from the data of the run {record.name}: "
             + str(Difference("digest", record.config.data_digest[:16], dataset.digest[:16]))
         )
     split, tags = record.split, record.tags
@@ -167,39 +175,40 @@ def train_again(
     before = torch.get_num_threads()
     try:
         tracks = merge_folds(tracks) if record.role == "final" else tracks
-        members = start(plan, record.config.setting(record.params), tracks, seed=record.seed)
+        members = make_members(plan, record.config.setting(record.params), tracks, seed=record.seed)
         if precision := tags.get("precision"):
             for member in members:
                 member.training = replace(member.training, precision=precision)  # type: ignore[arg-type]
-        found = _differences(tags, environment_tags(members))
-        begun(found)
+        differences = _differences(tags, environment_tags(members))
+        on_start(differences)
         with tempfile.TemporaryDirectory() as scratch:
-            return list(train(members, tracks, epochs=plan.epochs, place=Location(scratch))), found
+            epochs = train(members, tracks, epochs=plan.epochs, location=Location(scratch))
+            return [epoch.row for epoch in epochs], differences
     finally:
         torch.set_num_threads(before)
 
 
-def largest(before: Sequence[dict[str, float]], now: Sequence[dict[str, float]]) -> Largest:
-    """Return where two curves differ most, over all values that the first one has."""
-    worst = Largest(0.0)
-    for one, other in zip(before, now, strict=True):
-        for name in one.keys() - {"epoch"}:
-            difference = abs(one[name] - other[name])
+def largest_difference(before: Sequence[Mapping[str, float]], now: Sequence[Mapping[str, float]]) -> CurveDifference:
+    """Return the largest difference of two curves, over the metrics of the first one."""
+    worst = CurveDifference(0.0)
+    for recorded, trained in zip(before, now, strict=True):
+        for metric in recorded.keys() - {"epoch"}:
+            difference = abs(recorded[metric] - trained[metric])
             if difference > worst.difference or math.isnan(difference):
-                worst = Largest(difference if difference >= 0 else math.inf, name, int(one["epoch"]))
+                worst = CurveDifference(difference if difference >= 0 else math.inf, metric, int(recorded["epoch"]))
     return worst
 
 
 def _value(name: str, text: str) -> Value:
     value = parse_entry(name, text)
     if isinstance(value, list | dict):
-        raise RerunError(f"the param {name} is {text!r}, which is not a value")
+        raise RerunError(f"the param {name} is {text!r}; expected one value")
     return value
 
 
 def _differences(tags: dict[str, str], now: dict[str, str]) -> list[Difference]:
     return [
-        Difference(name, tags.get(name, _UNKNOWN), value)
+        Difference(name, tags.get(name, _NOT_RECORDED), value)
         for name, value in now.items()
-        if tags.get(name, _UNKNOWN) != value
+        if tags.get(name, _NOT_RECORDED) != value
     ]

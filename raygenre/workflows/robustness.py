@@ -1,7 +1,7 @@
-"""How much the spectrogram and the predicted genre change when a song comes as another file.
+"""How much a song's spectrogram and predicted genre change with its encoding, sample rate, loudness and offset.
 
-Conventions: each clip is compared with itself, drawn from its own samples: mono, 22 050 Hz, all of it up to 31 s and
-the middle 30 s of a longer one. Differences are in levels, of 256.
+Conventions: each clip is compared with its own spectrogram before the change, from mono samples at 22 050 Hz: the whole
+song up to 31 s, else its middle 30 s. Differences are in levels, of 256.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,13 +23,13 @@ QUIETER = 10 ** (-12 / 20)  # −12 dB
 
 
 def as_mp3(samples: Samples, bit_rate: int) -> Samples:
-    """Through an MP3 of 44 100 Hz in stereo, as music libraries have them."""
+    """Encode to MP3 at 44 100 Hz in stereo, as is common in music libraries, and decode."""
     stereo = _stereo(samples, 44_100)
     return audio.decode(encode(stereo, "mp3", "libmp3lame", rate=44_100, bit_rate=bit_rate))
 
 
 def as_stereo(samples: Samples, rate: int) -> Samples:
-    """Through a WAV of 16 bit in stereo."""
+    """Encode to a 16-bit stereo WAV file and decode."""
     return audio.decode(encode(_stereo(samples, rate), "wav", "pcm_s16le", rate=rate))
 
 
@@ -40,19 +40,19 @@ CHANGES: Mapping[str, Callable[[Samples], Samples]] = {
     "44.1 kHz stereo": lambda samples: as_stereo(samples, 44_100),
     "48 kHz stereo": lambda samples: as_stereo(samples, 48_000),
     "12 dB quieter": lambda samples: samples * np.float32(QUIETER),
-    "1 s later": lambda samples: np.roll(samples, audio.SAMPLE_RATE),  # the last second comes first
+    "1 s later": lambda samples: np.roll(samples, audio.SAMPLE_RATE),  # the last second moves to the start
 }
 
 
 @dataclass(frozen=True)
 class Reading:
-    """One clip after one change.
+    """The effect of one change on one clip.
 
     Attributes:
         change: a key of `CHANGES`.
-        counts: int64 (256,), of how many levels of the spectrogram differ by 0, 1, ... 255.
-        before: the genre predicted for the clip as it was.
-        after: the genre predicted after the change.
+        counts: int64 (256,), how many levels of the spectrogram differ by 0, 1, ... 255.
+        before: genre predicted before the change.
+        after: genre predicted after the change.
     """
 
     path: Path
@@ -64,13 +64,13 @@ class Reading:
 
 @dataclass(frozen=True)
 class Summary:
-    """All clips after one change.
+    """The effect of one change on all clips.
 
     Attributes:
-        mean: levels, over all clips.
-        most: levels; 95 % of the differences are not larger.
-        same: clips whose predicted genre stayed.
-        clips: all of them.
+        mean: mean difference in levels.
+        most: 95th percentile of the differences, in levels.
+        same: number of clips whose predicted genre did not change.
+        clips: number of all clips.
     """
 
     change: str
@@ -81,41 +81,44 @@ class Summary:
 
 
 def measure(classifier: Classifier, path: Path) -> list[Reading]:
-    """Put a song through every change.
+    """Apply every change to a song, and measure its effect.
 
     Raises:
-        ValueError: the file is not audio, or shorter than 3 s.
+        AudioError: the file is not audio, or is shorter than 3 s.
         OSError: the file cannot be opened.
     """
     clip = audio.middle_window(audio.decode(path)).samples
-    drawn = [_drawn(clip), *(_drawn(audio.middle_window(change(clip)).samples) for change in CHANGES.values())]
-    genres = [classifier.genres[best] for best in classifier.probabilities(np.stack(drawn)).argmax(axis=1)]
+    before = _levels(clip)
+    after = [_levels(audio.middle_window(change(clip)).samples) for change in CHANGES.values()]
+    first, *genres = [
+        classifier.genres[best] for best in classifier.probabilities(np.stack([before, *after])).argmax(axis=1)
+    ]
     return [
-        Reading(path, change, _differences(drawn[0], changed), genres[0], genre)
-        for change, changed, genre in zip(CHANGES, drawn[1:], genres[1:], strict=True)
+        Reading(path, change, _differences(before, changed), first, genre)
+        for change, changed, genre in zip(CHANGES, after, genres, strict=True)
     ]
 
 
 def summaries(readings: Sequence[Reading]) -> Iterator[Summary]:
-    """Sum the readings up, a change at a time."""
+    """Summarise the readings by change."""
     for change in CHANGES:
-        of_it = [reading for reading in readings if reading.change == change]
-        if of_it:
-            counts = np.sum([reading.counts for reading in of_it], axis=0)
+        of_change = [reading for reading in readings if reading.change == change]
+        if of_change:
+            counts = np.sum([reading.counts for reading in of_change], axis=0)
             most = int(np.searchsorted(counts.cumsum(), 0.95 * counts.sum()))
-            same = sum(reading.before == reading.after for reading in of_it)
-            yield Summary(change, float(counts @ np.arange(256) / counts.sum()), most, same, len(of_it))
+            same = sum(reading.before == reading.after for reading in of_change)
+            yield Summary(change, float(counts @ np.arange(256) / counts.sum()), most, same, len(of_change))
 
 
-def _drawn(samples: Samples) -> NDArray[np.uint8]:
+def _levels(samples: Samples) -> NDArray[np.uint8]:
     return levels(torch.from_numpy(samples)).numpy()
 
 
-def _differences(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.int64]:
-    return np.bincount(np.abs(one.astype(np.int64) - other).ravel(), minlength=256)
+def _differences(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[np.int64]:
+    return np.bincount(np.abs(before.astype(np.int64) - after).ravel(), minlength=256)
 
 
 def _stereo(samples: Samples, rate: int) -> Samples:
-    """(N,) at 22 050 Hz → (N', 2) at `rate` Hz, both channels alike."""
+    """Resample (N,) at 22 050 Hz to (N', 2) at `rate` Hz, with equal channels."""
     resampled = soxr.resample(samples, audio.SAMPLE_RATE, rate, quality="VHQ").clip(-1, 1)
     return np.stack([resampled, resampled], axis=1).astype(np.float32)

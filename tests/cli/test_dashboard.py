@@ -1,4 +1,4 @@
-"""The command `raygenre dashboard`, on a study of a search that is still going on."""
+"""`raygenre dashboard`, on a study whose search is still running."""
 
 import json
 import os
@@ -35,7 +35,7 @@ def fetch(url: str, process: subprocess.Popen[str]) -> bytes:
 
 
 @pytest.mark.integration
-def test_it_shows_a_study_while_the_search_goes_on(tracks: Dataset, tmp_path: Path) -> None:
+def test_the_dashboard_shows_a_running_study(tracks: Dataset, tmp_path: Path) -> None:
     ledger = new_ledger(tmp_path / "studies", tracks, name="autumn")  # open, its lock held
     draw = sampler("random", seed=0, trials=9)
     ledger.start_trial(draw, ledger.config.distributions)
@@ -54,17 +54,17 @@ def test_it_shows_a_study_while_the_search_goes_on(tracks: Dataset, tmp_path: Pa
         ledger.start_trial(draw, ledger.config.distributions)
         about = json.loads(fetch(f"http://127.0.0.1:{port}/api/studies/{study['study_id']}", process))
         assert [trial["state"] for trial in about["trials"]] == ["Running", "Running"]
-        with socket.socket() as other, pytest.raises(OSError, match="refused"):
-            other.connect(("127.0.0.2", port))  # it listens on this one address
+        with socket.socket() as client, pytest.raises(OSError, match="refused"):
+            client.connect(("127.0.0.2", port))  # it listens only on 127.0.0.1
         with socket.create_connection(("127.0.0.1", port)) as busy:
-            busy.sendall(b"GET /dashboard HTTP/1.0\r\n")  # it waits for the rest of this request
-            assert b"<title>" in fetch(f"http://127.0.0.1:{port}/dashboard", process)  # and answers others
+            busy.sendall(b"GET /dashboard HTTP/1.0\r\n")  # an incomplete request
+            assert b"<title>" in fetch(f"http://127.0.0.1:{port}/dashboard", process)  # others are answered
             process.send_signal(signal.SIGINT)
             printed, _ = process.communicate(timeout=30)
     finally:
         process.kill()
         process.communicate()
-    assert f"The study autumn: http://127.0.0.1:{port}/dashboard" in printed
+    assert f"Study autumn: http://127.0.0.1:{port}/dashboard" in printed
     assert "Traceback" not in printed
 
 
@@ -76,7 +76,7 @@ def test_it_shows_a_study_while_the_search_goes_on(tracks: Dataset, tmp_path: Pa
         (["--study-url", "sqlite:///NEW/study.db"], "there is no study yet in sqlite"),
     ],
 )
-def test_without_a_study_it_says_what_to_do(arguments: list[str], message: str, tmp_path: Path) -> None:
+def test_without_a_study_the_dashboard_names_make_tune(arguments: list[str], message: str, tmp_path: Path) -> None:
     arguments = [argument.replace("NEW", str(tmp_path)) for argument in arguments]
     result = CliRunner().invoke(app, ["dashboard", "--storage", str(tmp_path / "none"), *arguments])
     assert result.exit_code == 2, result.output
@@ -84,7 +84,7 @@ def test_without_a_study_it_says_what_to_do(arguments: list[str], message: str, 
     assert "make tune" in result.stderr
 
 
-def test_a_taken_port_is_named(tracks: Dataset, tmp_path: Path) -> None:
+def test_a_taken_port_is_an_error(tracks: Dataset, tmp_path: Path) -> None:
     new_ledger(tmp_path / "studies", tracks).close()
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -92,4 +92,4 @@ def test_a_taken_port_is_named(tracks: Dataset, tmp_path: Path) -> None:
         arguments = ["dashboard", "--storage", str(tmp_path), "--port", str(taken.getsockname()[1])]
         result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 2
-    assert "name another with --port" in result.stderr
+    assert "choose another with --port" in result.stderr

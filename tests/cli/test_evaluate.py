@@ -19,7 +19,7 @@ from tests.helpers.mlflow_server import free_port
 
 @pytest.fixture(scope="module")
 def model(tracks: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a classifier that nearly always names storms; it was tested on every third track."""
+    """The folder of a classifier that nearly always predicts storms; it was tested on every third track."""
     torch.manual_seed(0)
     network = GenreCNN(ModelConfig(genres=3, widths=(4, 4, 4)))
     with torch.no_grad():
@@ -37,7 +37,7 @@ def evaluate(model: Path | str, storage: Path, *options: object) -> Result:
     return CliRunner().invoke(app, ["evaluate", *where, *map(str, options)], env={"COLUMNS": "120"})
 
 
-def test_it_prints_the_numbers_and_writes_the_report(model: Path, tracks: Dataset, tmp_path: Path) -> None:
+def test_evaluate_prints_numbers_and_writes_a_report(model: Path, tracks: Dataset, tmp_path: Path) -> None:
     faults = tmp_path / "faults.txt"
     faults.write_text(f"{tracks.tracks[0]}\n")
     result = evaluate(model, tmp_path, "--data", tracks.source, "--faults", faults, "--no-log")
@@ -50,14 +50,14 @@ def test_it_prints_the_numbers_and_writes_the_report(model: Path, tracks: Datase
     assert not (tmp_path / "mlflow.db").exists()
 
 
-def test_tracks_that_taught_the_model_are_warned_of(model: Path, tracks: Dataset, tmp_path: Path) -> None:
+def test_training_tracks_are_warned_of(model: Path, tracks: Dataset, tmp_path: Path) -> None:
     result = evaluate(model, tmp_path, "--data", tracks.source, "--split", "all", "--no-log")
     assert "warning: The model was trained on 20 of these 30 tracks" in result.stderr
     assert "Accuracy 33.3% on 30 tracks" in result.stdout
     assert "warning" not in result.stdout
 
 
-def test_json_has_every_number_and_nothing_else(model: Path, tracks: Dataset, tmp_path: Path) -> None:
+def test_json_output_has_all_numbers_and_nothing_else(model: Path, tracks: Dataset, tmp_path: Path) -> None:
     result = evaluate(model, tmp_path, "--data", tracks.source, "--json", "--no-log")
     record = json.loads(result.stdout)
     assert record["accuracy"] == 0.3
@@ -77,7 +77,7 @@ def test_json_has_every_number_and_nothing_else(model: Path, tracks: Dataset, tm
     assert record["own_test"]
 
 
-def test_other_data_are_refused_with_the_remedy(model: Path, tracks: Dataset, tmp_path: Path) -> None:
+def test_data_without_test_tracks_are_an_error(model: Path, tracks: Dataset, tmp_path: Path) -> None:
     for genre, number in (("bells", 1), ("drone", 0), ("storm", 0)):  # of which none is among every third track
         (tmp_path / "music" / genre).mkdir(parents=True)
         picture = Path(tracks.source) / "images_original" / genre / f"{genre}{number:05d}.png"
@@ -91,7 +91,7 @@ def test_other_data_are_refused_with_the_remedy(model: Path, tracks: Dataset, tm
     assert "Accuracy 33.3% on 3 tracks" in result.stdout
 
 
-def test_without_data_a_model_of_real_tracks_asks_for_them(
+def test_without_data_a_model_of_real_tracks_requires_them(
     model: Path, tracks: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     result = evaluate(model, tmp_path, "--no-log")
@@ -101,8 +101,8 @@ def test_without_data_a_model_of_real_tracks_asks_for_them(
     assert evaluate(model, tmp_path, "--no-log").exit_code == 0
 
 
-def test_a_file_that_does_not_fit_is_named(model: Path, tracks: Dataset, tmp_path: Path) -> None:
-    (tmp_path / "artists.csv").write_text("polka.00001,Somebody\n")
+def test_wrong_lists_of_tracks_are_errors(model: Path, tracks: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "artists.csv").write_text("polka.00001,Someone\n")
     result = evaluate(model, tmp_path, "--data", tracks.source, "--artists", tmp_path / "artists.csv")
     assert result.exit_code == 2
     assert "no track with an artist, such as polka.00001" in result.stderr
@@ -111,18 +111,16 @@ def test_a_file_that_does_not_fit_is_named(model: Path, tracks: Dataset, tmp_pat
     assert "missing.txt" in result.stderr
 
 
-def test_without_mlflow_the_report_is_there_and_the_failure_is_said(
-    model: Path, tracks: Dataset, tmp_path: Path
-) -> None:
-    away = f"http://127.0.0.1:{free_port()}"
-    result = evaluate(model, tmp_path, "--data", tracks.source, "--tracking-uri", away)
+def test_without_mlflow_the_report_is_written_and_exit_is_1(model: Path, tracks: Dataset, tmp_path: Path) -> None:
+    unreachable = f"http://127.0.0.1:{free_port()}"
+    result = evaluate(model, tmp_path, "--data", tracks.source, "--tracking-uri", unreachable)
     assert result.exit_code == 1
-    assert f"nothing was logged to MLflow at {away}: connection refused (--no-log leaves it out)" in result.stderr
+    assert f"nothing was logged to MLflow at {unreachable}: connection refused (--no-log skips this)" in result.stderr
     assert "Test accuracy" in result.stdout
     assert (tmp_path / "report.html").exists()
 
 
-def test_the_champion_is_evaluated_and_its_run_gets_the_report(finished: FinishedSearch, tmp_path: Path) -> None:
+def test_the_report_is_logged_to_the_champions_run(finished: FinishedSearch, tmp_path: Path) -> None:
     where = ["--storage", str(finished.storage.root), "-o", str(tmp_path / "report.html")]
     result = CliRunner().invoke(app, ["evaluate", "--data", finished.dataset.source, "--json", *where])
     assert result.exit_code == 0, result.output
@@ -135,7 +133,7 @@ def test_the_champion_is_evaluated_and_its_run_gets_the_report(finished: Finishe
 
 
 @pytest.mark.slow
-def test_without_data_a_model_of_synthetic_tracks_gets_these(tmp_path: Path) -> None:
+def test_without_data_a_synthetic_model_gets_synthetic_tracks(tmp_path: Path) -> None:
     genres = tuple(sorted(GENRES))
     torch.manual_seed(0)
     Classifier(GenreCNN(ModelConfig(genres=len(genres), widths=(4, 4, 4))), genres, origin={"synthetic": True}).save(

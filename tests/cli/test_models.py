@@ -1,4 +1,4 @@
-"""The commands about registered versions: models, promote, compare."""
+"""The commands for registered versions: models, promote, compare."""
 
 import json
 import shutil
@@ -27,7 +27,7 @@ def call(ring: Ring, *arguments: object) -> Result:
     return result
 
 
-def test_models_are_listed_the_newest_first(ring: Ring) -> None:
+def test_models_lists_versions_newest_first(ring: Ring) -> None:
     alias.promote(ring.storage, BELLS)
     Server(ring.storage).client.create_model_version("raygenre", "/nothing")
     head, newest, *lines = call(ring, "models").stdout.splitlines()
@@ -42,7 +42,7 @@ def test_models_are_listed_the_newest_first(ring: Ring) -> None:
     assert lines[lines.index(older[-4]) + 1].strip() == "synthetic"
 
 
-def test_models_as_json_hold_all_that_is_known(ring: Ring) -> None:
+def test_models_as_json_have_all_tags(ring: Ring) -> None:
     ring.challenge(BELLS)
     records = [json.loads(line) for line in call(ring, "models", "--json").stdout.splitlines()]
     assert [record["version"] for record in records] == [6, 5, 4, 3, 2, 1]
@@ -53,25 +53,25 @@ def test_models_as_json_hold_all_that_is_known(ring: Ring) -> None:
     assert bells["tags"]["promotion_reason"] == "there was no champion"
 
 
-def test_an_empty_registry_is_not_made_by_listing_it(tmp_path: Path) -> None:
+def test_listing_versions_creates_no_registry(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["models", "--storage", str(tmp_path / "none")])
     assert result.exit_code == 0
     assert "make tune" in result.stdout
     assert not list(tmp_path.iterdir())
 
 
-def test_promote_says_what_decided(ring: Ring) -> None:
+def test_promote_prints_the_reason(ring: Ring) -> None:
     assert call(ring, "promote", DRONE).exit_code == 0
     result = call(ring, "promote", BELLS)
     assert result.exit_code == 0, result.output
     assert "version 2 is the champion: it is better" in result.stdout
-    said = " ".join(result.stdout.split())
-    assert "right on 50.0% of these 60 tracks, version 1 on 16.7%: +33.3 points" in said
-    assert "version 2 right 0 30" in said
+    text = " ".join(result.stdout.split())
+    assert "right on 50.0% of these 60 tracks, version 1 on 16.7%: +33.3 points" in text
+    assert "version 2 right 0 30" in text
     assert ring.champion == BELLS
 
 
-def test_promote_refuses_and_names_force(ring: Ring) -> None:
+def test_promote_rejects_a_version_and_names_force(ring: Ring) -> None:
     alias.promote(ring.storage, STORM)
     result = call(ring, "promote", BELLS)
     assert result.exit_code == 1
@@ -83,7 +83,7 @@ def test_promote_refuses_and_names_force(ring: Ring) -> None:
     assert ring.tags(BELLS)["promotion_forced"] == "true"
 
 
-def test_promote_asks_for_data_that_are_not_where_they_were(ring: Ring, tmp_path: Path) -> None:
+def test_promote_requires_data_that_have_moved(ring: Ring, tmp_path: Path) -> None:
     alias.promote(ring.storage, DRONE)
     Server(ring.storage).client.set_model_version_tag("raygenre", str(BELLS), "data", str(tmp_path / "gone"))
     result = call(ring, "promote", BELLS)
@@ -92,7 +92,7 @@ def test_promote_asks_for_data_that_are_not_where_they_were(ring: Ring, tmp_path
     assert call(ring, "promote", BELLS, "--data", ring.dataset.source).exit_code == 0
 
 
-def test_promote_asks_for_tracks_that_the_data_lack_or_have_otherwise(ring: Ring, tmp_path: Path) -> None:
+def test_promote_rejects_missing_or_changed_test_tracks(ring: Ring, tmp_path: Path) -> None:
     alias.promote(ring.storage, DRONE)
     copied = Path(shutil.copytree(ring.dataset.source, tmp_path / "copied"))
     bells = copied / "images_original" / "bells"
@@ -104,53 +104,53 @@ def test_promote_asks_for_tracks_that_the_data_lack_or_have_otherwise(ring: Ring
     assert "2 of its 70 test tracks are not in" in " ".join(result.stdout.split())
 
 
-def test_promote_names_what_is_not_there(ring: Ring) -> None:
+def test_promote_of_an_unknown_version_is_an_error(ring: Ring) -> None:
     result = call(ring, "promote", 99)
     assert result.exit_code == 2
     assert "no model models:/raygenre/99" in result.stderr
 
 
-def test_compare_sets_studies_and_versions_side_by_side(ring: Ring, tmp_path: Path) -> None:
+def test_compare_prints_studies_and_versions_side_by_side(ring: Ring, tmp_path: Path) -> None:
     page = tmp_path / "compare.html"
     result = call(ring, "compare", "spring", f"models:/raygenre/{BELLS}", "-o", page)
     assert result.exit_code == 0, result.output
     assert "dropout" in result.stdout
     assert "6 → 2" in result.stdout
     assert "2 settings are the same" in result.stdout
-    said = " ".join(result.stdout.split())
-    assert "spring is right on 16.7% of these 60 tracks, version 2 on 50.0%" in said
-    assert "p = 0.0022" in said
+    text = " ".join(result.stdout.split())
+    assert "spring is right on 16.7% of these 60 tracks, version 2 on 50.0%" in text
+    assert "p = 0.0022" in text
     assert "p = 0.0022" in page.read_text()
 
 
-def test_compare_says_why_trials_do_not_meet(ring: Ring) -> None:
+def test_compare_prints_why_trials_have_no_paired_test(ring: Ring) -> None:
     search = ring.search(BELLS).info
     client = Server(ring.storage).client
     trial = client.create_run(search.experiment_id, tags={"role": "trial", "mlflow.parentRunId": search.run_id})
     result = call(ring, "compare", trial.info.run_id, f"models:/raygenre/{BELLS}")
-    assert f"and of these only version {BELLS} has one" in result.stdout
+    assert f"and only version {BELLS} has one" in result.stdout
 
 
 @pytest.mark.parametrize(
-    ("arguments", "complaint"),
+    ("arguments", "message"),
     [
         (["spring"], "two runs or more"),
-        (["spring", "winter"], "winter is no run's id"),
+        (["spring", "winter"], "winter is not a run id"),
         (["spring", "summer", "-o", "page.pdf"], "the suffix .html"),
     ],
 )
-def test_compare_refuses_what_it_cannot_do(ring: Ring, arguments: list[str], complaint: str) -> None:
+def test_compare_rejects_wrong_arguments(ring: Ring, arguments: list[str], message: str) -> None:
     result = call(ring, "compare", *arguments)
     assert result.exit_code == 2
-    assert complaint in result.stderr
+    assert message in result.stderr
 
 
 @pytest.mark.parametrize("arguments", [["models"], ["rollback"], ["promote", "1"], ["compare", "spring", "summer"]])
-def test_a_server_that_is_away_is_named_at_once(arguments: list[str], tmp_path: Path) -> None:
-    began = time.monotonic()
+def test_an_unreachable_server_is_reported_at_once(arguments: list[str], tmp_path: Path) -> None:
+    started = time.monotonic()
     where = ["--storage", str(tmp_path), "--tracking-uri", f"http://someone:secret@127.0.0.1:{free_port()}"]
     result = CliRunner().invoke(app, [*arguments, *where])
     assert result.exit_code == 2
     assert "connection refused" in result.stderr
     assert "secret" not in result.output
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - started < 20

@@ -1,4 +1,4 @@
-"""`make ui` as a process of its own: MLflow's pages over a storage, without anything installed by make."""
+"""`make ui` as a separate process: MLflow's UI for a storage, without letting make install anything."""
 
 import os
 import signal
@@ -18,12 +18,12 @@ from tests.helpers.project import ROOT
 
 def make_ui(storage: Path, arguments: str, log: Path, **environment: str) -> subprocess.Popen[bytes]:
     command = ["make", "--old-file=.venv/run", "ui", f"BIN={Path(sys.executable).parent}", f"ARGS={arguments}"]
-    with log.open("wb") as said:
+    with log.open("wb") as output:
         return subprocess.Popen(
             [*command, f"STORAGE={storage}"],
             cwd=ROOT,
-            stdout=said,
-            stderr=said,
+            stdout=output,
+            stderr=output,
             start_new_session=True,
             env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"} | environment,
         )
@@ -46,15 +46,15 @@ def test_make_ui_shows_the_runs_of_a_storage(tmp_path: Path) -> None:
                     break
             except OSError:
                 time.sleep(0.2)
-        shown = Server(resolve(tmp_path, f"http://127.0.0.1:{port}"))
-        assert [run.info.run_name for run in shown.client.search_runs([shown.experiment_id])] == ["spring"]
+        ui = Server(resolve(tmp_path, f"http://127.0.0.1:{port}"))
+        assert [run.info.run_name for run in ui.client.search_runs([ui.experiment_id])] == ["spring"]
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
 @pytest.mark.integration
-def test_make_ui_names_the_server_that_has_the_runs(tmp_path: Path) -> None:
+def test_make_ui_prints_the_server_of_the_runs(tmp_path: Path) -> None:
     log = tmp_path / "log"
     process = make_ui(tmp_path, "", log, MLFLOW_TRACKING_URI="http://someone:secret@mlflow.example.org")
     assert process.wait(120) == 0, log.read_text()

@@ -1,4 +1,4 @@
-"""The script without any option, as a newcomer runs it."""
+"""The script without any options, as a new user runs it."""
 
 import os
 import re
@@ -15,7 +15,7 @@ from tests.helpers.project import ROOT
 
 @pytest.mark.slow
 @pytest.mark.alone
-def test_a_search_without_data_ends_with_a_champion_that_knows_the_synthetic_genres(tmp_path: Path) -> None:
+def test_a_search_without_data_ends_with_a_good_champion(tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "experiments" / "tune.py")]
     environment = os.environ | {"RAYGENRE_STORAGE": str(tmp_path / "results")}
     result = subprocess.run(
@@ -23,9 +23,9 @@ def test_a_search_without_data_ends_with_a_champion_that_knows_the_synthetic_gen
     )
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stdout.startswith("No --data and no RAYGENRE_DATA")
-    found = alias.champion(resolve(tmp_path / "results"))
-    assert found is not None
-    version, evidence = found
+    champion = alias.champion(resolve(tmp_path / "results"))
+    assert champion is not None
+    version, evidence = champion
     assert version == 1
     assert evidence is not None
     assert evidence.synthetic

@@ -1,4 +1,4 @@
-"""Where others could reach it, the endpoint does not start without keys."""
+"""An endpoint that other machines can reach does not start without API keys."""
 
 from pathlib import Path
 
@@ -12,11 +12,11 @@ from serve.settings import Settings
 from tests.helpers.mlflow_server import free_port
 from tests.helpers.serving import new_storage
 
-UNKNOWN = "127.1"  # this machine, in a way of writing that is not recognised as such
+UNKNOWN = "127.1"  # this machine, in a notation that is not recognised as loopback
 
 
 @pytest.mark.slow
-def test_a_replica_asks_its_ray_serve_where_it_listens_and_refuses_to_start(
+def test_an_exposed_replica_without_keys_refuses_to_start(
     ray_cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage = new_storage(tmp_path)
@@ -26,7 +26,8 @@ def test_a_replica_asks_its_ray_serve_where_it_listens_and_refuses_to_start(
         assert listen_host.host() == UNKNOWN
         with pytest.raises(ClickException, match="RAYGENRE_API_KEYS"):
             app(Settings.model_validate(settings))
-        monkeypatch.setattr("serve.app.listen_host.host", lambda: "")  # as where Serve does not run yet: replicas ask
+        # As if Serve were not running yet, so that the replicas check.
+        monkeypatch.setattr("serve.app.listen_host.host", lambda: "")
         with pytest.raises(RuntimeError, match="exposed failed"):
             serve.run(app(Settings.model_validate(settings)), name="exposed")
         [deployment] = serve.status().applications["exposed"].deployments.values()

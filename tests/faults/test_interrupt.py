@@ -1,4 +1,4 @@
-"""A search that is interrupted or killed loses nothing, and `--resume` finishes it as if nothing had happened."""
+"""A search that is interrupted or killed loses nothing, and `--resume` finishes it."""
 
 import random
 import time
@@ -20,13 +20,13 @@ def driver(tmp_path: Path, tracks_folder: Path) -> Iterator[Driver]:
     driver.kill()
 
 
-def test_ctrl_c_ends_the_only_driver_cleanly_and_says_how_to_go_on(driver: Driver) -> None:
-    script()  # so that the second driver is there while the first one trains
+def test_ctrl_c_stops_the_driver_and_prints_how_to_resume(driver: Driver) -> None:
+    script()  # imported now, so that the second driver runs while the first one trains
     driver.start()
     driver.wait_for_epochs(1)
-    refused = call("--storage", str(driver.storage), "--resume", "--study", STUDY)
-    assert refused.exit_code == 2
-    assert f"another driver (process {driver.pid}) works on the study {STUDY}" in " ".join(refused.stdout.split())
+    second = call("--storage", str(driver.storage), "--resume", "--study", STUDY)
+    assert second.exit_code == 2
+    assert f"another driver (process {driver.pid}) works on the study {STUDY}" in " ".join(second.stderr.split())
 
     driver.wait_for_epochs(3)
     driver.interrupt()
@@ -43,19 +43,19 @@ def test_ctrl_c_ends_the_only_driver_cleanly_and_says_how_to_go_on(driver: Drive
     after = driver.ledger()
     for early, late in zip(before, after, strict=False):
         assert early.params == late.params
-        assert early.intermediate_values.items() <= late.intermediate_values.items()  # nothing was trained anew
+        assert early.intermediate_values.items() <= late.intermediate_values.items()  # no epoch was trained again
     driver.check_all_is_there()
 
 
 def test_kills_lose_nothing(tmp_path: Path, tracks_folder: Path) -> None:
-    """Workers and drivers die in turns, at random moments; no epoch is trained twice but the one under way."""
-    chance = random.Random(0)
+    """Workers and drivers are killed in turn at random moments; only the interrupted epoch is trained twice."""
+    generator = random.Random(0)
     driver = Driver(tmp_path / "results", tracks_folder, trials=6, epochs=6, concurrent=2)
     try:
         driver.start()
         for kill in range(4):
-            driver.wait_for_epochs(8 * kill + chance.randrange(1, 8))
-            time.sleep(chance.random() / 2)
+            driver.wait_for_epochs(8 * kill + generator.randrange(1, 8))
+            time.sleep(generator.random() / 2)
             before = driver.ledger()
             if kill % 2:
                 driver.kill()
@@ -63,7 +63,7 @@ def test_kills_lose_nothing(tmp_path: Path, tracks_folder: Path) -> None:
             else:
                 until(driver.kill_a_worker)
             for early, late in zip(before, driver.ledger(), strict=False):
-                assert early.params.items() <= late.params.items()  # which are drawn right after a trial has begun
+                assert early.params.items() <= late.params.items()  # which are drawn right after a trial starts
                 assert early.intermediate_values.items() <= late.intermediate_values.items()
         before = driver.ledger()
         driver.finish()

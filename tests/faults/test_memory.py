@@ -1,4 +1,4 @@
-"""Ray's memory monitor ends a trial's worker: the trial fails once, and the search goes on."""
+"""Ray's memory monitor kills a trial's worker: the trial fails once, and the search continues."""
 
 import os
 import subprocess
@@ -18,12 +18,12 @@ SHARE = 0.25  # of the memory
 
 @pytest.mark.slow
 @pytest.mark.alone
-def test_a_worker_killed_for_its_memory_fails_its_trial_with_that_reason(tracks_folder: Path, tmp_path: Path) -> None:
-    """A dense layer as large as what is left of what the monitor allows, and then one of eight units.
+def test_out_of_memory_fails_the_trial_with_that_reason(tracks_folder: Path, tmp_path: Path) -> None:
+    """The first trial's dense layer is as large as the memory that the monitor still allows.
 
-    A trial that filled the memory again and again would have died repeatedly, which is another reason.
+    Ray reports another reason for a trial that is killed repeatedly, as a smaller layer would be.
     """
-    total = get_system_memory()  # as the monitor counts, which minds containers
+    total = get_system_memory()  # as the monitor measures it, with the limits of containers
     units = int(SHARE * total / (128 * 4))
     space = tmp_path / "space.yaml"
     space.write_text(f"dense: [8, {units}]\nwidth: 32\n")

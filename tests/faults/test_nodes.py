@@ -1,4 +1,4 @@
-"""A node of the cluster dies in the middle of a search; its trials go on elsewhere from their last epoch."""
+"""A node of the cluster dies during a search; its trials continue elsewhere from their last epoch."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,13 +13,13 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
-    """Three nodes on this machine; the first one holds no trial."""
+    """Three nodes on this machine; the first one runs no trials."""
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
     yield cluster
     cluster.shutdown()
 
 
-def test_a_killed_node_costs_no_trial(cluster: Cluster, tmp_path: Path, tracks_folder: Path) -> None:
+def test_a_killed_node_fails_no_trial(cluster: Cluster, tmp_path: Path, tracks_folder: Path) -> None:
     nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
     options = ("--address", cluster.address)
     driver = Driver(tmp_path / "results", tracks_folder, trials=4, epochs=6, concurrent=2, options=options)

@@ -1,4 +1,4 @@
-"""A batch of songs that is interrupted from the terminal keeps its answers beside the table that it was to write."""
+"""`raygenre predict` that is interrupted with Ctrl-C keeps its results in a partial table."""
 
 import os
 import re
@@ -21,7 +21,7 @@ SONGS = 60
 
 
 @pytest.mark.slow
-def test_predict_after_ctrl_c_keeps_the_answers_beside_the_table(tmp_path: Path) -> None:
+def test_predict_after_ctrl_c_writes_a_partial_table(tmp_path: Path) -> None:
     music, table = tmp_path / "music", tmp_path / "songs.csv"
     music.mkdir()
     song = encode(noise(seconds=60, seed=0), "flac", "flac")
@@ -34,22 +34,22 @@ def test_predict_after_ctrl_c_keeps_the_answers_beside_the_table(tmp_path: Path)
         sys.executable, "-c", "from raygenre.cli import app; app()", "predict", str(music), "--json",
         "-o", str(table), "--jobs", "2", "--model", str(tmp_path / "model"),
     ]  # fmt: skip
-    said, errors = tmp_path / "out.txt", tmp_path / "err.txt"
-    with said.open("wb") as out, errors.open("wb") as err:
+    output, errors = tmp_path / "out.txt", tmp_path / "err.txt"
+    with output.open("wb") as out, errors.open("wb") as err:
         process = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=err, start_new_session=True)
     try:
-        until(lambda: len(said.read_bytes().splitlines()) >= 3)
+        until(lambda: len(output.read_bytes().splitlines()) >= 3)
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(timeout=60) == 130, errors.read_text()
     finally:
         process.kill()
-    *more, last = said.read_text().splitlines()
-    answers = len([line for line in more if line.startswith("{")])
-    found = re.fullmatch(rf"interrupted after (\d+) of {SONGS} songs", last)
-    assert found, last
-    assert answers <= int(found[1]) <= answers + 1  # one may be kept and not yet told
-    answers = int(found[1])
+    *more, last = output.read_text().splitlines()
+    printed = len([line for line in more if line.startswith("{")])
+    summary = re.fullmatch(rf"interrupted after (\d+) of {SONGS} songs", last)
+    assert summary, last
+    results = int(summary[1])
+    assert printed <= results <= printed + 1  # one result may not have been printed yet
     assert "Traceback" not in errors.read_text()
     assert table.read_text() == "of last week\n"
-    kept = pd.read_csv(tmp_path / "songs.partial.csv")
-    assert kept["path"].tolist() == [str(music / f"{number:02d}.flac") for number in range(answers)]
+    partial = pd.read_csv(tmp_path / "songs.partial.csv")
+    assert partial["path"].tolist() == [str(music / f"{number:02d}.flac") for number in range(results)]

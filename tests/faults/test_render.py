@@ -1,4 +1,4 @@
-"""A tree of songs whose drawing is interrupted from the terminal is finished by the same command."""
+"""`raygenre render` that is interrupted or killed is resumed by the same command."""
 
 import os
 import re
@@ -31,14 +31,14 @@ def start(music: Path, out: Path) -> subprocess.Popen[str]:
     )
 
 
-def pictures(out: Path) -> list[Path]:
+def files(out: Path) -> list[Path]:
     return [path for path in out.rglob("*") if path.is_file()]
 
 
 def stop(process: subprocess.Popen[str], how: signal.Signals, out: Path, *, after: int) -> tuple[str, str]:
-    """Stop it when there are so many pictures, and return what it printed."""
+    """Stop the process once there are `after` files, and return what it printed."""
     deadline = time.monotonic() + 240
-    while len(pictures(out)) < after:
+    while len(files(out)) < after:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -46,15 +46,15 @@ def stop(process: subprocess.Popen[str], how: signal.Signals, out: Path, *, afte
     return process.communicate(timeout=60)
 
 
-def whole(out: Path) -> list[Path]:
-    """The pictures under their own names, every one of which can be read."""
-    there = [path for path in pictures(out) if path.suffix == ".png"]
-    for path in there:
+def images(out: Path) -> list[Path]:
+    """Return the images; all of them can be read."""
+    images = [path for path in files(out) if path.suffix == ".png"]
+    for path in images:
         read_png(path)
-    return there
+    return images
 
 
-def test_interrupted_and_killed_and_said_again(tmp_path: Path) -> None:
+def test_render_resumes_after_ctrl_c_and_after_a_kill(tmp_path: Path) -> None:
     music, out = tmp_path / "music", tmp_path / "out"
     (music / "rock").mkdir(parents=True)
     song = encode(noise(seconds=60, seed=0), "flac", "flac")
@@ -63,23 +63,23 @@ def test_interrupted_and_killed_and_said_again(tmp_path: Path) -> None:
 
     process = start(music, out)
     printed, errors = stop(process, signal.SIGINT, out, after=5)
-    first = len(whole(out))
+    first = len(images(out))
     assert 5 <= first < SONGS
     assert process.returncode == 130
-    told = re.match(r"(\d+) drawn, (\d+) left; say the same again to go on", printed)
-    assert told, printed
-    assert int(told[1]) in (first, first - 1)  # one may be there and not counted yet
-    assert int(told[1]) + int(told[2]) == SONGS
+    summary = re.match(r"interrupted: (\d+) rendered, (\d+) left; run the same command again to resume", printed)
+    assert summary, printed
+    assert int(summary[1]) in (first, first - 1)  # one may exist that is not counted yet
+    assert int(summary[1]) + int(summary[2]) == SONGS
     assert errors == ""
-    assert len(pictures(out)) == first
+    assert len(files(out)) == first
 
     stop(start(music, out), signal.SIGKILL, out, after=first + 5)
-    second = len(whole(out))
+    second = len(images(out))
     assert first < second < SONGS
 
     again = start(music, out)
     printed, errors = again.communicate(timeout=240)
     assert again.returncode == 0, errors
-    assert f"{SONGS - second} drawn" in printed
-    assert f"{second} were there already" in printed
-    assert len(whole(out)) == SONGS
+    assert f"{SONGS - second} rendered" in printed
+    assert f"{second} already existed" in printed
+    assert len(images(out)) == SONGS

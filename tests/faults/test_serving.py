@@ -1,6 +1,6 @@
-"""What it costs when a part of the endpoint is killed: hardly a request on three nodes, seconds for the only proxy.
+"""Killed parts of the endpoint: hardly a request fails on three nodes; a single proxy is back within seconds.
 
-What was counted is recorded with the tests: `pytest -m slow --junitxml=FILE tests/faults/test_serving.py`.
+The counts are recorded with the test results: `pytest -m slow --junitxml=FILE tests/faults/test_serving.py`.
 """
 
 import os
@@ -30,14 +30,14 @@ LONGEST_OUTAGE = 5  # s
 Record = Callable[[str, object], None]
 
 
-def test_killed_parts_cost_hardly_a_request_on_three_nodes(tmp_path: Path, record_property: Record) -> None:
+def test_kills_on_three_nodes_fail_hardly_a_request(tmp_path: Path, record_property: Record) -> None:
     command = ["unshare", "--map-root-user", "--net", sys.executable, "-m", "tests.helpers.three_nodes", str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1100, check=False)
-    record_property("three nodes", [line for line in done.stdout.splitlines() if "{200: " in line])
-    assert done.returncode == 0, done.stdout + done.stderr
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1100, check=False)
+    record_property("three nodes", [line for line in result.stdout.splitlines() if "{200: " in line])
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_a_killed_proxy_is_soon_back(tmp_path: Path, record_property: Record) -> None:
+def test_a_killed_proxy_is_back_within_seconds(tmp_path: Path, record_property: Record) -> None:
     storage = new_storage(tmp_path)
     picture = write_png(levels(torch.from_numpy(synthesise("bells", seed=0))).numpy())
     port = free_port()
@@ -56,25 +56,25 @@ def test_a_killed_proxy_is_soon_back(tmp_path: Path, record_property: Record) ->
             command, cwd=ROOT, env=environment, stdout=output, stderr=output, start_new_session=True
         )
     try:
-        wait_for_an_answer(port, picture, seconds=120, log=log)
+        wait_for_response(port, picture, seconds=120, log=log)
         outages = []
         for _ in range(3):
             [proxy] = [pid for pid in titled("ray::ProxyActor") if os.getsid(pid) == process.pid]
             os.kill(proxy, signal.SIGKILL)
             assert ask(port, ("/v1/predict", picture)).status != 200
-            outages.append(round(wait_for_an_answer(port, picture, seconds=60, log=log), 1))
+            outages.append(round(wait_for_response(port, picture, seconds=60, log=log), 1))
         record_property("s without a proxy", outages)
-        # The machine may be busy with something else as one of the proxies starts, but not twice.
+        # The median: the machine may be busy with something else while one of the proxies starts.
         assert sorted(outages)[1] < LONGEST_OUTAGE
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
-def wait_for_an_answer(port: int, picture: bytes, *, seconds: float, log: Path) -> float:
-    """Return how long it took, in s."""
-    began = time.monotonic()
+def wait_for_response(port: int, picture: bytes, *, seconds: float, log: Path) -> float:
+    """Wait for a successful response, and return how long it took, in s."""
+    started = time.monotonic()
     while ask(port, ("/v1/predict", picture)).status != 200:
-        assert time.monotonic() - began < seconds, log.read_text()
+        assert time.monotonic() - started < seconds, log.read_text()
         time.sleep(0.05)
-    return time.monotonic() - began
+    return time.monotonic() - started

@@ -78,7 +78,7 @@ def test_any_other_evaluation_gets_a_run_of_its_own_that_names_model_and_data(fi
 
 
 def test_a_model_from_a_folder_has_no_run_to_write_into(finished: FinishedSearch) -> None:
-    fetched = versions.fetch(finished.storage, str(finished.outcome.candidate.final.place.folder / "classifier"))
+    fetched = versions.fetch(finished.storage, str(finished.outcome.candidate.final.location.folder / "classifier"))
     run_id = evaluation_log.log_evaluation(finished.storage, fetched, appraisal(finished, own=True), "")
     assert Server(finished.storage).client.get_run(run_id).data.tags["model"] == "classifier"
 

@@ -12,11 +12,18 @@ from raygenre.model.classifier import Classifier, Prediction
 from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.spectrogram.image import write_png
 from raygenre.spectrogram.song import read
-from raygenre.workflows import predict as batch
-from raygenre.workflows.predict import Answer
+from raygenre.workflows.predict import (
+    TABLES,
+    SongResult,
+    encode_table,
+    expand_sources,
+    json_record,
+    predict_songs,
+    results_table,
+)
 from tests.helpers.sounds import encode, noise, tone
 
-GENRES = ("blues", "error", "rock")  # one is named as a column of the table
+GENRES = ("blues", "error", "rock")  # "error" is also the name of a column of the table
 
 
 @pytest.fixture(scope="module")
@@ -40,49 +47,49 @@ def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_folders_playlists_and_files_each_song_once(music: Path) -> None:
-    found = batch.expand([music / "list.m3u", music / "a.wav", music, music / "missing.wav"])
-    names = [path.relative_to(music).as_posix() for path in found.songs]
+def test_sources_expand_to_each_song_once(music: Path) -> None:
+    files = expand_sources([music / "list.m3u", music / "a.wav", music, music / "missing.wav"])
+    names = [path.relative_to(music).as_posix() for path in files.songs]
     assert names == ["album/b.flac", "a.wav", "drawn.png", "note.mp3", "missing.wav"]
-    [(entry, _)] = found.skipped
+    [(entry, _)] = files.skipped
     assert entry == f"{music / 'list.m3u'}: http://host/radio.mp3"
-    assert not found.failed
+    assert not files.failed
 
 
-def test_links_to_a_song_are_that_song(music: Path, tmp_path: Path) -> None:
+def test_a_link_to_a_song_is_the_same_song(music: Path, tmp_path: Path) -> None:
     (tmp_path / "link.wav").symlink_to(music / "a.wav")
-    assert batch.expand([music / "a.wav", tmp_path / "link.wav"]).songs == (music / "a.wav",)
+    assert expand_sources([music / "a.wav", tmp_path / "link.wav"]).songs == (music / "a.wav",)
 
 
-def test_what_gives_no_song_is_named(tmp_path: Path) -> None:
-    found = batch.expand([tmp_path, tmp_path / "none.m3u8"])
-    assert found.failed == (
-        (str(tmp_path), "the folder holds no audio file"),
+def test_sources_without_songs_are_reported(tmp_path: Path) -> None:
+    files = expand_sources([tmp_path, tmp_path / "none.m3u8"])
+    assert files.failed == (
+        (str(tmp_path), "the folder contains no audio file"),
         (str(tmp_path / "none.m3u8"), "No such file or directory"),
     )
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_answers_are_the_librarys_in_the_order_of_the_songs(classifier: Classifier, music: Path, jobs: int) -> None:
+def test_results_match_the_library_in_order_of_the_songs(classifier: Classifier, music: Path, jobs: int) -> None:
     songs = [music / name for name in ("album/b.flac", "note.mp3", "a.wav", "none.wav", "drawn.png")]
-    answers = list(batch.predict(classifier, songs, jobs=jobs))
-    assert [answer.path for answer in answers] == songs
-    for answer in (answers[0], answers[2], answers[4]):
-        song = read(answer.path)
+    results = list(predict_songs(classifier, songs, jobs=jobs))
+    assert [result.path for result in results] == songs
+    for result in (results[0], results[2], results[4]):
+        song = read(result.path)
         expected = classifier.predict(song)
-        assert answer.prediction is not None
-        assert answer.prediction.probabilities == pytest.approx(expected.probabilities, abs=1e-5)
-        assert len(answer.prediction.windows) == len(song.levels)
-        assert answer.times == song.times
-        assert not answer.error
-    assert "not audio" in answers[1].error
-    assert answers[3].error == "No such file or directory"
+        assert result.prediction is not None
+        assert result.prediction.probabilities == pytest.approx(expected.probabilities, abs=1e-5)
+        assert len(result.prediction.windows) == len(song.levels)
+        assert result.times == song.times
+        assert not result.error
+    assert "not audio" in results[1].error
+    assert results[3].error == "No such file or directory"
 
 
-def test_pipes_are_not_waited_for(classifier: Classifier, tmp_path: Path) -> None:
+def test_pipes_are_skipped_without_waiting(classifier: Classifier, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.wav")
-    [answer] = batch.predict(classifier, [tmp_path / "pipe.wav"], jobs=1)
-    assert answer.error == "it is no regular file"
+    [result] = predict_songs(classifier, [tmp_path / "pipe.wav"], jobs=1)
+    assert result.error == "it is not a regular file"
 
 
 def prediction(uncertain: bool = False, windows: int = 1) -> Prediction:
@@ -90,53 +97,53 @@ def prediction(uncertain: bool = False, windows: int = 1) -> Prediction:
     return Prediction("rock", 0.625, uncertain, shares, (shares,) * windows)
 
 
-ANSWERS = [
-    Answer(Path("a.mp3"), prediction(True, 2), ((0.0, 30.0), (30.0, 60.0)), ""),
-    Answer(Path("b, \u266b.png"), prediction(), (), ""),
-    Answer(Path("c.mp3"), None, (), "the file is empty"),
+RESULTS = [
+    SongResult(Path("a.mp3"), prediction(True, 2), ((0.0, 30.0), (30.0, 60.0)), ""),
+    SongResult(Path("b, \u266b.png"), prediction(), (), ""),
+    SongResult(Path("c.mp3"), None, (), "the file is empty"),
 ]
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
-def test_the_table_has_a_row_a_file(suffix: str) -> None:
-    data = io.BytesIO(batch.table_file(batch.table(ANSWERS, GENRES), suffix))
-    found = pd.read_csv(data) if suffix == ".csv" else pd.read_parquet(data)
-    assert list(found.columns) == [
+def test_the_table_has_one_row_per_file(suffix: str) -> None:
+    data = io.BytesIO(encode_table(results_table(RESULTS, GENRES), suffix))
+    table = pd.read_csv(data) if suffix == ".csv" else pd.read_parquet(data)
+    assert list(table.columns) == [
         "path", "genre", "confidence", "uncertain", "seconds", "windows", "blues", "error (genre)", "rock", "error",
     ]  # fmt: skip
-    assert found["path"].tolist() == ["a.mp3", "b, \u266b.png", "c.mp3"]
-    assert found["genre"].tolist()[:2] == ["rock", "rock"]
-    assert found["uncertain"].tolist()[:2] == [True, False]
-    assert found["seconds"].tolist()[0] == 60
-    assert found["windows"].tolist()[:2] == [2, 1]
-    assert found["error (genre)"].tolist()[:2] == [0.125, 0.125]
-    assert found["error"].tolist()[2] == "the file is empty"
-    assert found[["genre", "confidence", "uncertain", "windows", "rock"]].iloc[2].isna().all()
-    assert found[["confidence", "seconds", "rock"]].dtypes.unique().tolist() == [np.dtype("float64")]
+    assert table["path"].tolist() == ["a.mp3", "b, \u266b.png", "c.mp3"]
+    assert table["genre"].tolist()[:2] == ["rock", "rock"]
+    assert table["uncertain"].tolist()[:2] == [True, False]
+    assert table["seconds"].tolist()[0] == 60
+    assert table["windows"].tolist()[:2] == [2, 1]
+    assert table["error (genre)"].tolist()[:2] == [0.125, 0.125]
+    assert table["error"].tolist()[2] == "the file is empty"
+    assert table[["genre", "confidence", "uncertain", "windows", "rock"]].iloc[2].isna().all()
+    assert table[["confidence", "seconds", "rock"]].dtypes.unique().tolist() == [np.dtype("float64")]
 
 
-def test_a_table_may_be_empty() -> None:
-    for suffix in batch.TABLES:
-        assert batch.table_file(batch.table([], GENRES), suffix)
-    assert batch.table_file(batch.table(ANSWERS[2:], GENRES), ".parquet")
+def test_tables_may_be_empty() -> None:
+    for suffix in TABLES:
+        assert encode_table(results_table([], GENRES), suffix)
+    assert encode_table(results_table(RESULTS[2:], GENRES), ".parquet")
 
 
-def test_other_tables_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"not as \.xlsx"):
-        batch.table_file(batch.table([], GENRES), ".xlsx")
+def test_other_table_formats_are_errors() -> None:
+    with pytest.raises(ValueError, match=r"not \.xlsx"):
+        encode_table(results_table([], GENRES), ".xlsx")
 
 
-def test_records_hold_every_window() -> None:
-    record = json.loads(json.dumps(batch.record(ANSWERS[0])))
+def test_json_records_have_all_windows() -> None:
+    record = json.loads(json.dumps(json_record(RESULTS[0])))
     assert record["file"] == "a.mp3"
     assert (record["genre"], record["confidence"], record["uncertain"]) == ("rock", 0.625, True)
     assert [(window["start"], window["end"]) for window in record["windows"]] == [(0, 30), (30, 60)]
     assert record["windows"][1]["genre"] == "rock"
     assert record["windows"][1]["probabilities"] == record["probabilities"]
-    assert json.loads(json.dumps(batch.record(ANSWERS[1])))["windows"][0]["start"] is None
-    assert batch.record(ANSWERS[2]) == {"file": "c.mp3", "error": "the file is empty"}
+    assert json.loads(json.dumps(json_record(RESULTS[1])))["windows"][0]["start"] is None
+    assert json_record(RESULTS[2]) == {"file": "c.mp3", "error": "the file is empty"}
 
 
-def test_names_that_are_not_utf_8_can_be_written() -> None:
-    answer = Answer(Path(os.fsdecode(b"caf\xe9.mp3")), None, (), "damaged")
-    assert b"caf\\xe9.mp3" in batch.table_file(batch.table([answer], GENRES), ".csv")
+def test_file_names_that_are_not_utf_8_are_escaped() -> None:
+    result = SongResult(Path(os.fsdecode(b"caf\xe9.mp3")), None, (), "damaged")
+    assert b"caf\\xe9.mp3" in encode_table(results_table([result], GENRES), ".csv")

@@ -1,4 +1,4 @@
-"""Measured changes of a song: small where the sound stays, large where it does not."""
+"""Changes of a song that keep its sound change its levels little; others change them much."""
 
 import runpy
 import sys
@@ -33,7 +33,7 @@ def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_the_less_is_kept_of_a_song_the_more_its_levels_change(classifier: Classifier, song: Path) -> None:
+def test_stronger_changes_of_a_song_change_more_levels(classifier: Classifier, song: Path) -> None:
     readings = measure(classifier, song)
     assert [reading.change for reading in readings] == list(CHANGES)
     assert {(reading.path, reading.counts.sum()) for reading in readings} == {(song, 128 * 333)}
@@ -61,15 +61,15 @@ def test_summary_of_known_differences() -> None:
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    """Run the script in this process, and return its exit status."""
+    """Run the script in this process and return its exit code."""
     script = ROOT / "experiments" / "robustness.py"
     monkeypatch.setattr(sys, "argv", [str(script), *map(str, arguments)])
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as exit_info:
         runpy.run_path(str(script), run_name="__main__")
-    return int(ended.value.code or 0)
+    return int(exit_info.value.code or 0)
 
 
-def test_the_script_prints_a_table_and_names_what_it_left_out(
+def test_the_script_prints_a_table_and_skipped_files(
     classifier: Classifier,
     song: Path,
     tmp_path: Path,
@@ -80,20 +80,20 @@ def test_the_script_prints_a_table_and_names_what_it_left_out(
     (song.parent / "broken.mp3").write_text("no music")
     monkeypatch.setenv("COLUMNS", "200")
     assert run(monkeypatch, "--data", song.parent.parent, "--model", tmp_path / "model") == 0
-    printed = capsys.readouterr().out
+    printed = "".join(capsys.readouterr())
     assert "1 clips, model" in printed
     assert all(change in printed for change in CHANGES)
     assert "broken.mp3: the file is not audio" in printed
 
 
-def test_the_script_says_what_it_takes(
+def test_the_script_requires_audio_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(monkeypatch, "--data", tmp_path) == 2
-    assert "holds no audio file; --data takes a folder of songs" in capsys.readouterr().out
+    assert "there is no audio file in" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("container", "codec", "rate"), [("mp3", "no-codec", RATE), ("mp3", "libmp3lame", 7)])
-def test_what_cannot_be_encoded(container: str, codec: str, rate: int) -> None:
+def test_unknown_codecs_and_rates_are_errors(container: str, codec: str, rate: int) -> None:
     with pytest.raises(ValueError, match=codec):
         encode(tone(440, seconds=1), container, codec, rate=rate)

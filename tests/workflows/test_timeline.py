@@ -15,7 +15,7 @@ GENRES = ("blues", "jazz", "rock")
 
 
 def prediction(*winners: tuple[str, float], uncertain: bool = False) -> Prediction:
-    """Windows with a winner each; the rest is shared equally."""
+    """Windows with one winner each; the other genres share the rest equally."""
     windows = tuple(
         {genre: share if genre == winner else (1 - share) / 2 for genre in GENRES} for winner, share in winners
     )
@@ -24,7 +24,7 @@ def prediction(*winners: tuple[str, float], uncertain: bool = False) -> Predicti
 
 
 def song(times: tuple[tuple[float, float], ...]) -> Song:
-    """A window is as bright as its place."""
+    """Each window is as bright as its number."""
     levels = np.stack([np.full((128, 333), place + 1, dtype=np.uint8) for place in range(max(len(times), 1))])
     return Song(levels, times)
 
@@ -33,87 +33,87 @@ TIMES = ((0.0, 30.0), (30.0, 60.0), (60.0, 90.0), (70.0, 100.0))
 ANSWER = prediction(("rock", 0.7), ("rock", 0.9), ("jazz", 0.5), ("blues", 0.6))
 
 
-def test_windows_of_one_genre_are_one_stretch() -> None:
+def test_consecutive_windows_of_a_genre_are_one_stretch() -> None:
     first, *others = timeline.stretches(TIMES, ANSWER)
     assert (first.start, first.end, first.genre) == (0, 60, "rock")
     assert first.confidence == pytest.approx(0.8)
     assert others == [Stretch(60, 90, "jazz", 0.5), Stretch(90, 100, "blues", 0.6)]
 
 
-def test_silence_between_parts_them() -> None:
+def test_silence_separates_stretches() -> None:
     parts = timeline.stretches(((0.0, 30.0), (60.0, 90.0)), prediction(("rock", 0.7), ("rock", 0.9)))
     assert [(part.start, part.end) for part in parts] == [(0, 30), (60, 90)]
 
 
-def test_a_picture_tells_no_time() -> None:
+def test_an_image_has_no_stretches() -> None:
     assert timeline.stretches((), prediction(("rock", 0.7))) == []
 
 
-def test_words() -> None:
-    parts = [Stretch(0, 150.06, "rock", 0.714), Stretch(150.06, 3605, "metal", 0.55)]
-    assert timeline.words(parts) == ["0:00–2:30 rock 71 %", "2:30–60:05 metal 55 %"]
+def test_clock_times_are_rounded_down() -> None:
+    parts = [Stretch(0, 150.96, "rock", 0.714), Stretch(150.96, 3605, "metal", 0.55)]
+    assert timeline.stretch_texts(parts) == ["0:00–2:30 rock 71 %", "2:30–60:05 metal 55 %"]
 
 
-def drawn(
+def plotted(
     song: Song, answer: Prediction, name: str = "song.mp3"
 ) -> tuple[list[tuple[float, float, int]], list[str], str]:
-    """Spectrograms as start, end and columns; labels of the band; title."""
-    figure = timeline.draw(song, answer, name)
-    above, below = figure.axes
-    images = [(*image.get_extent()[:2], np.asarray(image.get_array()).shape[1]) for image in above.images]
-    assert above.get_xlim()[1] == images[-1][1]
-    return images, [text.get_text() for text in below.texts], figure.get_suptitle()
+    """Return start, end and columns of each spectrogram, the labels of the genres, and the title."""
+    figure = timeline.plot(song, answer, name)
+    upper, lower = figure.axes
+    images = [(*image.get_extent()[:2], np.asarray(image.get_array()).shape[1]) for image in upper.images]
+    assert upper.get_xlim()[1] == images[-1][1]
+    return images, [text.get_text() for text in lower.texts], figure.get_suptitle()
 
 
-def test_the_overlap_of_the_last_window_is_shown_once() -> None:
-    images, labels, title = drawn(song(TIMES), ANSWER)
+def test_the_overlap_of_the_last_window_is_plotted_once() -> None:
+    images, labels, title = plotted(song(TIMES), ANSWER)
     assert images == [(0, 30, 333), (30, 60, 333), (60, 90, 333), (90, 100, 111)]
     assert labels == ["rock 80 %", "jazz 50 %", "blues 60 %"]
     assert title == "song.mp3: rock 70 %"
 
 
-def test_a_short_song_is_shown_once_and_not_as_it_was_repeated() -> None:
-    [(start, end, columns)], _, _ = drawn(song(((0.0, 3.0),)), prediction(("rock", 0.7)))
+def test_a_short_song_is_plotted_without_repetitions() -> None:
+    [(start, end, columns)], _, _ = plotted(song(((0.0, 3.0),)), prediction(("rock", 0.7)))
     assert (start, end) == (0, 3)
     assert columns == round(333 * 3 * SAMPLE_RATE / WINDOW)
 
 
-def test_a_picture_is_shown_whole() -> None:
-    images, labels, title = drawn(song(()), prediction(("rock", 0.7), uncertain=True), "a.png")
+def test_an_image_is_plotted_completely() -> None:
+    images, labels, title = plotted(song(()), prediction(("rock", 0.7), uncertain=True), "a.png")
     assert images == [(0, 1, 333)]
     assert labels == ["rock 70 %"]
     assert title == "a.png: rock 70 %, uncertain"
 
 
-def test_each_stretch_has_its_genres_colour_and_what_is_too_narrow_a_legend() -> None:
+def test_stretches_have_colours_and_labels_or_a_legend() -> None:
     times = tuple((30.0 * place, 30.0 * place + 30) for place in range(60))
     answer = prediction(*([("rock", 0.7)] * 58), ("blues", 0.6), ("jazz", 0.6))
-    figure = timeline.draw(song(times), answer, "long.mp3")
-    below = figure.axes[1]
-    colours = [to_hex(patch.get_facecolor()).upper() for patch in below.patches]
+    figure = timeline.plot(song(times), answer, "long.mp3")
+    lower = figure.axes[1]
+    colours = [to_hex(patch.get_facecolor()).upper() for patch in lower.patches]
     assert colours == [timeline.COLOURS[2], timeline.COLOURS[0], timeline.COLOURS[1]]
-    assert [text.get_text() for text in below.texts] == ["rock 70 %", "blues 60 %", "jazz 60 %"]
-    assert [text.get_rotation() for text in below.texts] == [0, 90, 90]
+    assert [text.get_text() for text in lower.texts] == ["rock 70 %", "blues 60 %", "jazz 60 %"]
+    assert [text.get_rotation() for text in lower.texts] == [0, 90, 90]
     names = ("rock", "a very long name of a genre indeed", "jazz")
     longer = Prediction(
         "rock", 1, False, dict.fromkeys(names, 0.0), tuple({name: 1.0} for name in (*("rock",) * 59, names[1]))
     )
-    legend = timeline.draw(song(times), longer, "long.mp3").axes[1].get_legend()
+    legend = timeline.plot(song(times), longer, "long.mp3").axes[1].get_legend()
     assert legend is not None
     assert [text.get_text() for text in legend.get_texts()] == [names[1]]
 
 
-def test_more_genres_than_colours_are_told_apart_by_hatching() -> None:
+def test_more_genres_than_colours_are_hatched() -> None:
     names = [f"genre {number:02d}" for number in range(12)]
     windows = tuple({name: float(name == names[place]) for name in names} for place in (1, 11))
     answer = Prediction(names[1], 1.0, False, windows[0], windows)
-    patches = timeline.draw(song(((0.0, 30.0), (30.0, 60.0))), answer, "a").axes[1].patches
+    patches = timeline.plot(song(((0.0, 30.0), (30.0, 60.0))), answer, "a").axes[1].patches
     assert to_hex(patches[0].get_facecolor()) == to_hex(patches[1].get_facecolor())
     assert not patches[0].get_hatch()
     assert patches[1].get_hatch()
 
 
 @pytest.mark.parametrize("name", ["$100 $ hits_1^2.mp3", "夜に駆ける.mp3", "a" * 250 + ".mp3"])
-def test_any_name_can_be_drawn(name: str) -> None:
-    image = Image.open(io.BytesIO(timeline.picture(song(TIMES), ANSWER, name)))
+def test_any_file_name_can_be_plotted(name: str) -> None:
+    image = Image.open(io.BytesIO(timeline.plot_png(song(TIMES), ANSWER, name)))
     assert image.size == (1200, 500)

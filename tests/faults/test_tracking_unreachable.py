@@ -1,6 +1,6 @@
-"""MLflow never comes to a real search, or is away when it is killed: no trial fails, and all arrives once in the end.
+"""MLflow is unreachable for a whole search, or when the driver is killed: no trial fails, and nothing is lost.
 
-That it goes away and comes back while a driver lives is tested in tests/servers/test_team.py.
+tests/servers/test_team.py tests a server that restarts while a driver is running.
 """
 
 import sqlite3
@@ -25,14 +25,14 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def mlflow_server(tmp_path: Path) -> Iterator[MlflowServer]:
-    """One that a test has to start."""
+    """A server that the test starts."""
     server = MlflowServer(tmp_path / "mlflow")
     yield server
     server.kill()
 
 
 class ServerDriver(Driver):
-    """The script with its runs on a server."""
+    """The script with its runs on an MLflow server."""
 
     def __init__(self, folder: Path, data: Path, mlflow: MlflowServer, *, trials: int, epochs: int) -> None:
         super().__init__(folder, data, trials=trials, epochs=epochs, options=("--tracking-uri", mlflow.uri))
@@ -60,7 +60,9 @@ def test_the_embedded_database_may_be_locked(tmp_path: Path) -> None:
     tracker.close()
 
 
-def test_mlflow_is_away_for_the_whole_search(tmp_path: Path, tracks_folder: Path, mlflow_server: MlflowServer) -> None:
+def test_mlflow_is_unreachable_for_the_whole_search(
+    tmp_path: Path, tracks_folder: Path, mlflow_server: MlflowServer
+) -> None:
     driver = ServerDriver(tmp_path / "results", tracks_folder, mlflow_server, trials=2, epochs=2)
     driver.start()
     code, printed = driver.wait(500)
@@ -73,7 +75,7 @@ def test_mlflow_is_away_for_the_whole_search(tmp_path: Path, tracks_folder: Path
     sync = [sys.executable, "-c", "from raygenre.cli import app; app()", "sync", *place]
     result = subprocess.run(sync, capture_output=True, text=True, timeout=300, check=False, cwd=ROOT)
     assert result.returncode == 0, result.stdout + result.stderr
-    assert "entries delivered" in result.stdout
+    assert "updates uploaded" in result.stdout
     driver.check_all_is_there()
     assert alias.champion(mlflow_server.storage(driver.storage)) is None
 
@@ -83,7 +85,7 @@ def test_mlflow_is_away_for_the_whole_search(tmp_path: Path, tracks_folder: Path
     driver.check_all_is_there()
 
 
-def test_killed_while_mlflow_is_away_and_resumed_when_it_is_back(
+def test_a_kill_while_mlflow_is_unreachable_loses_nothing(
     tmp_path: Path, tracks_folder: Path, mlflow_server: MlflowServer
 ) -> None:
     mlflow_server.start()

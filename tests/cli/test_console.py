@@ -1,0 +1,128 @@
+"""How commands end: 0, 1, 2 with one line on stderr, 130 after Ctrl-C, or a traceback where there is a bug."""
+
+import errno
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+from typer.models import CommandInfo
+from typer.testing import CliRunner
+
+from raygenre.cli import app
+from raygenre.cli.console import write_file
+from raygenre.errors import FileAccessError, RaygenreError, file_errors
+from raygenre.workflows import render as render_workflow
+from tests.helpers.project import ROOT
+
+COMMANDS = app.registered_commands
+
+
+def name(command: CommandInfo) -> str:
+    assert command.callback
+    return str(command.callback.__name__)
+
+
+def raising(error: BaseException) -> Callable[..., NoReturn]:
+    def broken(*_: object) -> NoReturn:
+        raise error
+
+    return broken
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=name)
+def test_errors_of_the_user_are_one_line_and_exit_2(command: CommandInfo, monkeypatch: pytest.MonkeyPatch) -> None:
+    planted = RaygenreError("http://someone:secret@host is unreachable; start it")
+    arguments = [name(command)]
+    monkeypatch.setattr(command, "callback", lambda: raising(planted)())
+    monkeypatch.setattr(command, "name", arguments[0])
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    assert result.stderr == "error: http://***@host is unreachable; start it\n"
+    assert not result.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=name)
+def test_ctrl_c_is_one_line_and_exits_130(command: CommandInfo, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = [name(command)]
+    monkeypatch.setattr(command, "callback", lambda: raising(KeyboardInterrupt())())
+    monkeypatch.setattr(command, "name", arguments[0])
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 130
+    assert result.stderr == "interrupted\n"
+    assert not result.stdout
+
+
+@pytest.mark.parametrize("error", [TypeError("planted"), ValueError("planted"), KeyError("planted")])
+def test_a_bug_keeps_its_exception(error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(render_workflow, "plan_renders", raising(error))
+    result = CliRunner().invoke(app, ["render", str(tmp_path), "-o", str(tmp_path / "out")])
+    assert result.exception is error
+    assert "error:" not in result.output
+
+
+def run_render_with(planted: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run `raygenre render` in a process, with a statement instead of listing the songs."""
+    lines = ("import os, signal, time", "from raygenre.cli import app", "from raygenre.workflows import render",
+             "def broken(*_):", f"    {planted}", "render.plan_renders = broken", "app()")  # fmt: skip
+    command = [sys.executable, "-c", "\n".join(lines), "render", str(folder), "-o", str(folder / "out")]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=ROOT)
+
+
+@pytest.mark.integration
+def test_sigint_exits_130_without_a_traceback(tmp_path: Path) -> None:
+    result = run_render_with("os.kill(os.getpid(), signal.SIGINT); time.sleep(60)", tmp_path)
+    assert result.returncode == 130
+    assert result.stderr == "interrupted\n"
+
+
+@pytest.mark.integration
+def test_a_bug_prints_its_traceback(tmp_path: Path) -> None:
+    result = run_render_with("raise TypeError('planted')", tmp_path)
+    assert result.returncode == 1
+    assert "Traceback" in result.stderr
+    assert "TypeError: planted" in result.stderr
+
+
+def test_a_missing_folder_is_one_line_and_exits_2(model: str, tmp_path: Path) -> None:
+    options = ["--model", model, "--data", str(tmp_path / "missing"), "--storage", str(tmp_path / "results")]
+    result = CliRunner().invoke(app, ["evaluate", *options])
+    assert result.exit_code == 2
+    [line] = result.stderr.splitlines()
+    assert line.startswith(f"error: {tmp_path / 'missing'} is not a folder")
+    assert not result.stdout
+
+
+def test_an_unusable_cache_is_one_line_and_exits_2(model: str, tracks_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "cache").touch()  # not a folder
+    options = ["--model", model, "--data", str(tracks_folder), "--storage", str(tmp_path), "-o", str(tmp_path / "r")]
+    result = CliRunner().invoke(app, ["evaluate", *options])
+    assert result.exit_code == 2, result.output
+    [line] = result.stderr.splitlines()
+    assert line.startswith("error: the tracks could not be loaded: ")
+    assert str(tmp_path / "cache") in line
+
+
+def test_a_full_disk_is_an_error_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device", str(tmp_path / ".unfinished-1"))
+    monkeypatch.setattr("raygenre.cli.console.write_whole", raising(full))
+    with pytest.raises(FileAccessError) as error_info:
+        write_file(tmp_path / "page.html", b"page")
+    assert str(error_info.value) == f"{tmp_path / 'page.html'} cannot be written: No space left on device"
+
+
+def test_file_errors_name_the_failure_the_reason_and_the_file() -> None:
+    with pytest.raises(FileAccessError) as error_info, file_errors("a list of tracks cannot be read"):
+        Path("/missing.txt").read_bytes()
+    assert str(error_info.value) == "a list of tracks cannot be read: No such file or directory (/missing.txt)"
+
+
+def test_file_errors_leave_other_errors_unchanged() -> None:
+    original = FileAccessError("page.html cannot be written")
+    with pytest.raises(FileAccessError) as error_info, file_errors("something failed"):
+        raise original
+    assert error_info.value is original
+    with pytest.raises(ValueError, match=r"^planted$"), file_errors("something failed"):
+        raise ValueError("planted")
