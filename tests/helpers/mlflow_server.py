@@ -1,4 +1,4 @@
-"""A real `mlflow server` on this machine that tests may kill and start again."""
+"""A real local `mlflow server` that tests can kill and restart."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ def free_port() -> int:
 
 
 class MlflowServer:
-    """The server's process group, its database and its artifacts in one folder, unless they are elsewhere."""
+    """The server's process group, with database and artifacts in one folder unless other places are given."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class MlflowServer:
             time.sleep(0.2)
 
     def kill(self) -> None:
-        """End the server and its workers at once."""
+        """Kill the server and its workers."""
         if self._process:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
@@ -79,12 +79,12 @@ class MlflowServer:
 
     def _healthy(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.uri}/health", timeout=2) as answer:
-                return bool(answer.status == 200)
+            with urllib.request.urlopen(f"{self.uri}/health", timeout=2) as response:
+                return bool(response.status == 200)
         except OSError:
             return False
 
 
 def values(server: Server, run_id: str, name: str) -> list[tuple[int, float]]:
-    """Every value of a metric that MLflow has, doubles included, by step."""
+    """Return all values of a metric in MLflow, duplicates included, ordered by step."""
     return sorted((metric.step, metric.value) for metric in server.client.get_metric_history(run_id, name))

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the tests' own, from the system's package: `apt-get install postgresql`."""
+"""A PostgreSQL server for tests, from the system package: `apt-get install postgresql`."""
 
 import os
 import pwd
@@ -21,15 +21,15 @@ PASSWORD = "p0st-gr3s"
 
 
 class Postgres:
-    """A cluster of databases in a folder of its own; it refuses to run as root and then runs as `postgres`."""
+    """A server with a temporary data folder. PostgreSQL refuses to run as root, so root runs it as user `postgres`."""
 
     def __init__(self) -> None:
         self.port = free_port()
         self._program = program("postgres")
         self._account = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
-        self._folder = Path(tempfile.mkdtemp(prefix="raygenre-postgres-"))  # pytest's are closed to other accounts
+        self._folder = Path(tempfile.mkdtemp(prefix="raygenre-postgres-"))  # other users cannot read pytest's folders
         shutil.chown(self._folder, self._account)
-        self._folder.chmod(0o755)  # the socket in it is for others too; the data have a folder that is closed
+        self._folder.chmod(0o755)  # for the socket; the data folder inside is private
         self._process: subprocess.Popen[bytes] | None = None
         secret = self._folder / "secret"
         secret.write_text(PASSWORD)
@@ -45,9 +45,9 @@ class Postgres:
             "UTF8",
             "--no-sync",
         ]
-        made = self._call([str(program("initdb")), "-D", str(self._folder / "data"), *options])
-        output, _ = made.communicate(timeout=120)
-        assert made.returncode == 0, output.decode()
+        initdb = self._call([str(program("initdb")), "-D", str(self._folder / "data"), *options])
+        output, _ = initdb.communicate(timeout=120)
+        assert initdb.returncode == 0, output.decode()
 
     def start(self) -> None:
         options = [
@@ -63,13 +63,13 @@ class Postgres:
         options += ["-c", f"unix_socket_directories={self._folder}"]
         self._process = self._call([str(self._program), "-D", str(self._folder / "data"), *options])
         deadline = time.monotonic() + 60
-        while not self._answers():
+        while not self._is_ready():
             assert self._process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.1)
 
     def stop(self) -> None:
-        """End it, and all its connections with it."""
+        """Stop the server and close all its connections."""
         if self._process:
             self._process.send_signal(signal.SIGINT)
             self._process.communicate(timeout=60)
@@ -80,7 +80,7 @@ class Postgres:
         shutil.rmtree(self._folder)
 
     def create(self, name: str) -> str:
-        """Make a database, and return its address."""
+        """Create a database, and return its URL."""
         connection = self._connect()
         connection.autocommit = True
         connection.cursor().execute(f'CREATE DATABASE "{name}"')
@@ -91,7 +91,7 @@ class Postgres:
         return f"postgresql+psycopg2://{USER}:{password}@127.0.0.1:{self.port}/{name}"
 
     def variables(self, name: str) -> dict[str, str]:
-        """What libpq needs for a database, by a socket in a folder, so in other network namespaces too."""
+        """Return libpq's variables for a database, by Unix socket, which also works in other network namespaces."""
         return {
             "PGHOST": str(self._folder),
             "PGPORT": str(self.port),
@@ -102,10 +102,10 @@ class Postgres:
         }
 
     def _connect(self) -> Any:
-        own = {"host": "127.0.0.1", "port": self.port, "user": USER, "password": PASSWORD}
-        return psycopg2.connect(dbname="postgres", connect_timeout=5, **own)
+        login = {"host": "127.0.0.1", "port": self.port, "user": USER, "password": PASSWORD}
+        return psycopg2.connect(dbname="postgres", connect_timeout=5, **login)
 
-    def _answers(self) -> bool:
+    def _is_ready(self) -> bool:
         try:
             self._connect().close()
         except psycopg2.OperationalError:
@@ -129,7 +129,7 @@ class Postgres:
 
 @contextmanager
 def running() -> Iterator[Postgres]:
-    """Run a server while it is needed."""
+    """Run a server within this context."""
     postgres = Postgres()
     try:
         postgres.start()
@@ -139,10 +139,10 @@ def running() -> Iterator[Postgres]:
 
 
 def program(name: str) -> Path:
-    """One of PostgreSQL's programs, of which Debian keeps the server's out of the search path."""
-    found = list(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
-    if found:
-        return max(found, key=lambda path: float(path.parent.parent.name))
-    where = shutil.which(name)
-    assert where, f"PostgreSQL's {name} is not installed; these tests need it: apt-get install postgresql"
-    return Path(where)
+    """Return the path of a PostgreSQL program; Debian does not put the server's programs on the search path."""
+    installed = list(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
+    if installed:
+        return max(installed, key=lambda path: float(path.parent.parent.name))
+    path = shutil.which(name)
+    assert path, f"PostgreSQL's {name} is not installed; these tests need it: apt-get install postgresql"
+    return Path(path)

@@ -1,4 +1,4 @@
-"""What a team may have: MLflow with users and allowed hosts, over PostgreSQL and an S3 store; all of it real."""
+"""Real servers of a team: MLflow with users and allowed hosts, backed by PostgreSQL and an S3 store."""
 
 import os
 import signal
@@ -33,13 +33,13 @@ KEYS = {
 
 @dataclass(frozen=True)
 class Team:
-    """Servers that run.
+    """The running servers.
 
     Attributes:
-        postgres: with a database for MLflow, one for its users and one for Optuna.
-        mlflow: asks for a password.
-        s3: a client of the store.
-        study_url: of Optuna's database.
+        postgres: server with databases for MLflow, MLflow's users and Optuna.
+        mlflow: tracking server that requires a password.
+        s3: client of the store.
+        study_url: URL of Optuna's database.
     """
 
     postgres: Postgres
@@ -99,19 +99,19 @@ def team(postgres: Postgres, s3: Any, tmp_path_factory: pytest.TempPathFactory) 
             "MLFLOW_S3_ENDPOINT_URL": s3.meta.endpoint_url,
             "MLFLOW_AUTH_CONFIG_PATH": str(folder / "auth.ini"),
             "MLFLOW_AUTH_ADMIN_PASSWORD": ADMIN[1],
-            "MLFLOW_FLASK_SERVER_SECRET_KEY": "of these tests",
+            "MLFLOW_FLASK_SERVER_SECRET_KEY": "test-secret",
         },
     )
     mlflow.start()
     try:
         for name, password in (SINGER, GUEST):
-            made = requests.post(
+            response = requests.post(
                 f"{mlflow.uri}/api/2.0/mlflow/users/create",
                 json={"username": name, "password": password},
                 auth=ADMIN,
                 timeout=60,
             )
-            assert made.status_code == 200, made.text
+            assert response.status_code == 200, response.text
         yield Team(postgres, mlflow, s3, postgres.create("studies"))
     finally:
         mlflow.kill()
@@ -124,7 +124,7 @@ def become(monkeypatch: pytest.MonkeyPatch, name: str, password: str) -> None:
 
 @pytest.fixture
 def singer(team: Team, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
-    """Someone who may do everything with the experiment; it is there afterwards. The password."""
+    """Log in as a user with all permissions on the experiment, create the experiment, and return the password."""
     become(monkeypatch, *SINGER)
     assert Server(team.mlflow.storage(tmp_path)).experiment_id
     return SINGER[1]

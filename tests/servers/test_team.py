@@ -1,4 +1,4 @@
-"""A search against a team's servers, as someone may use them and as someone may not."""
+"""Searches against a team's servers, by users with and without permission."""
 
 import subprocess
 import sys
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.slow
 
 
 class TeamDriver(Driver):
-    """The script with its study in a database and its runs on a server."""
+    """The script, with its study in a database and its runs on a server."""
 
     def __init__(self, storage: Path, data: Path, team: Team) -> None:
         self._team = team
@@ -54,19 +54,19 @@ def driver(team: Team, singer: str, tmp_path: Path, tracks_folder: Path) -> Iter
     driver.kill()
 
 
-def holding(folder: Path, *secrets: str) -> list[Path]:
-    """Files that hold one of the secrets."""
+def files_with(folder: Path, *secrets: str) -> list[Path]:
+    """Return the files that contain one of the secrets."""
     files = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".png"]
     return [path for path in files if any(secret.encode() in path.read_bytes() for secret in secrets)]
 
 
-def test_a_search_goes_on_while_its_server_is_away_and_when_it_is_started_again(
+def test_a_search_survives_a_restart_of_mlflow(
     driver: TeamDriver, team: Team, singer: str, tracks_folder: Path
 ) -> None:
     driver.start()
     driver.wait_for_epochs(2)
     team.mlflow.kill()
-    driver.wait_for_epochs(4)  # and no more, so that the search still runs when the server has started
+    driver.wait_for_epochs(4)  # so that the search is still running when the server is back
     team.mlflow.start()
     code, printed = driver.wait()
     assert code == 0, printed
@@ -83,34 +83,34 @@ def test_a_search_goes_on_while_its_server_is_away_and_when_it_is_started_again(
     song = next(tracks_folder.rglob("bells00000.png"))
     command = [sys.executable, "-c", "from raygenre.cli import app; app()", "predict", str(song)]
     place = ["--storage", str(driver.storage), "--tracking-uri", team.mlflow.uri]
-    said = subprocess.run([*command, *place], capture_output=True, text=True, timeout=300, check=False, cwd=ROOT)
-    assert said.returncode == 0, said.stderr
-    assert "bells00000.png" in said.stdout
+    result = subprocess.run([*command, *place], capture_output=True, text=True, timeout=300, check=False, cwd=ROOT)
+    assert result.returncode == 0, result.stderr
+    assert "bells00000.png" in result.stdout
 
     for secret in (singer, PASSWORD):
-        assert secret not in printed + said.stdout + said.stderr
-    assert not holding(driver.storage, singer, PASSWORD)
+        assert secret not in printed + result.stdout + result.stderr
+    assert not files_with(driver.storage, singer, PASSWORD)
     server = driver.server()
     for run in server.client.search_runs([server.experiment_id]):
         assert singer not in str(run.to_dictionary())
         assert PASSWORD not in str(run.to_dictionary())
 
 
-def test_a_search_with_a_wrong_password_ends_at_its_start(
+def test_a_wrong_password_ends_a_new_search_at_once(
     team: Team, singer: str, tracks_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     become(monkeypatch, SINGER[0], "an0ther-pass-word")
-    began = time.monotonic()
+    started = time.monotonic()
     place = ["--storage", str(tmp_path / "results"), "--data", str(tracks_folder), "--tracking-uri", team.mlflow.uri]
     result = call(*place, "--trials", "1")
     assert result.exit_code == 2, result.output
-    refused = (
+    reason = (
         "authentication failed (401): unknown user or wrong password; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING"
     )
-    assert f"error: MLflow at {team.mlflow.uri} cannot be used: {refused}" in result.stderr
+    assert f"error: MLflow at {team.mlflow.uri} cannot be used: {reason}" in result.stderr
     assert "trial 0" not in result.stdout
     assert "an0ther-pass-word" not in result.output
-    assert time.monotonic() - began < 120
+    assert time.monotonic() - started < 120
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_a_search_with_a_wrong_password_ends_at_its_start(
         (SINGER, "localhost", "the server rejected the Host header (403); start it with --allowed-hosts"),
     ],
 )
-def test_what_may_not_be_written_is_an_error_at_once(
+def test_missing_permission_raises_at_once(
     team: Team,
     singer: str,
     user: tuple[str, str],
@@ -131,27 +131,27 @@ def test_what_may_not_be_written_is_an_error_at_once(
 ) -> None:
     become(monkeypatch, *user)
     storage = Storage(tmp_path, team.mlflow.uri.replace("127.0.0.1", name))
-    began = time.monotonic()
-    with pytest.raises(TrackingAddressError) as caught, closing(Tracker(storage, tmp_path / "study", "refused")) as new:
-        new.start("refused", "search")
+    started = time.monotonic()
+    with pytest.raises(TrackingAddressError) as caught, closing(Tracker(storage, tmp_path / "study", "403")) as tracker:
+        tracker.start("refused", "search")
     assert f"MLflow at {storage.tracking_uri} cannot be used: {message}" in str(caught.value)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - started < 10
 
 
-def test_a_wrong_password_is_an_error_for_a_search_that_goes_on_too(
+def test_a_wrong_password_ends_a_resumed_search(
     team: Team, singer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage = team.mlflow.storage(tmp_path)
-    before = Tracker(storage, tmp_path / "study", "goes-on")
-    before.start("goes-on", "search")
-    assert before.flush(60)
-    before.close()
+    first = Tracker(storage, tmp_path / "study", "resumed")
+    first.start("resumed", "search")
+    assert first.flush(60)
+    first.close()
     become(monkeypatch, SINGER[0], "an0ther-pass-word")
     with pytest.raises(TrackingAddressError, match="401"):
-        Tracker(storage, tmp_path / "study", "goes-on")
+        Tracker(storage, tmp_path / "study", "resumed")
 
 
-def test_a_password_in_the_address_works_and_is_not_shown(
+def test_a_password_in_the_address_works_and_is_masked(
     team: Team, singer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
@@ -164,7 +164,7 @@ def test_a_password_in_the_address_works_and_is_not_shown(
     assert "wr0ng-one" not in str(caught.value)
 
 
-def test_a_study_outlives_its_database_server(team: Team, tracks: Dataset, tmp_path: Path) -> None:
+def test_a_study_survives_a_restart_of_its_database(team: Team, tracks: Dataset, tmp_path: Path) -> None:
     ledger = new_ledger(tmp_path / "studies", tracks, "restarted", url=team.study_url)
     ledger.start_trial(sampler("random", seed=0, trials=2, past_trials=0), default_space(2))
     team.postgres.stop()
@@ -180,9 +180,7 @@ def test_a_study_outlives_its_database_server(team: Team, tracks: Dataset, tmp_p
     ledger.close()
 
 
-def test_a_database_that_cannot_be_used_is_named_without_its_password(
-    team: Team, tracks: Dataset, tmp_path: Path
-) -> None:
+def test_a_database_error_does_not_show_the_password(team: Team, tracks: Dataset, tmp_path: Path) -> None:
     wrong = team.postgres.url("studies", password="wr0ng-one")
     with pytest.raises(StudyError, match="password authentication failed for user") as caught:
         new_ledger(tmp_path / "studies", tracks, "refused", url=wrong)

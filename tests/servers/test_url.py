@@ -1,4 +1,4 @@
-"""A search whose study is kept in an S3 store and in PostgreSQL: no machine of it has anything that must last."""
+"""Searches with their study in an S3 store and PostgreSQL, so that no machine holds data that must survive."""
 
 import shutil
 import threading
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 
 class StoreDriver(Driver):
-    """The script with everything elsewhere; each start is on a machine that is new."""
+    """The script, with its study at a URL; each start simulates a new machine."""
 
     def __init__(self, url: str, machine: Path, data: Path, team: Team, database: str) -> None:
         self.url, self.machine, self._team, self._database = url, machine, team, database
@@ -54,7 +54,7 @@ def url_of(endpoint: str, path: str) -> str:
 
 @pytest.fixture
 def store(team: Team, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
-    """The URL of a storage, with the environment that can use it."""
+    """Return the URL of a storage, and set the environment for it."""
     become(monkeypatch, *SINGER)
     for name, value in KEYS.items():
         monkeypatch.setenv(name, value)
@@ -64,8 +64,8 @@ def store(team: Team, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
 
 @pytest.fixture(scope="module")
 def database(team: Team) -> str:
-    """Where these tests keep studies, and have their locks."""
-    return team.postgres.create("kept_elsewhere")
+    """Return the URL of the database for studies and their locks."""
+    return team.postgres.create("url_studies")
 
 
 @pytest.fixture
@@ -79,9 +79,9 @@ def keys(team: Team) -> list[str]:
     return [file["Key"] for file in team.s3.list_objects_v2(Bucket=BUCKET, Prefix="searches/").get("Contents", [])]
 
 
-def test_a_search_goes_on_when_all_its_machines_are_gone(driver: StoreDriver, team: Team, store: str) -> None:
+def test_a_search_resumes_on_a_new_machine(driver: StoreDriver, team: Team, store: str) -> None:
     driver.start()
-    driver.wait_for_epochs(7)  # two trials have ended, the third has not
+    driver.wait_for_epochs(7)  # two trials have ended, the third is running
     driver.kill()
     states = [key for key in keys(team) if key.endswith("state.json")]
     assert states, keys(team)
@@ -94,8 +94,8 @@ def test_a_search_goes_on_when_all_its_machines_are_gone(driver: StoreDriver, te
 
     study = "searches/studies/autumn"
     tags = [run.data.tags["checkpoint"] for run in driver.trial_runs()]
-    [kept] = [tag for tag in tags if tag.startswith("s3://")]  # top-k is 1
-    number = kept.partition("/trials/")[2][:4]
+    [checkpoint] = [tag for tag in tags if tag.startswith("s3://")]  # top-k is 1
+    number = checkpoint.partition("/trials/")[2][:4]
     assert f"{study}/run.yaml" in keys(team)
     left = {key for key in keys(team) if key.startswith(f"{study}/trials/") and not key.endswith("/")}
     assert left == {f"{study}/trials/{number}/epoch-0003/state.{kind}" for kind in ("json", "safetensors")}
@@ -113,47 +113,47 @@ def test_a_search_goes_on_when_all_its_machines_are_gone(driver: StoreDriver, te
         (f"{BUCKET}/other", ["--resume"], "choose a study with --study"),
     ],
 )
-def test_what_a_search_in_a_store_needs_is_said_at_its_start(
+def test_missing_parts_of_a_url_storage_are_reported_at_once(
     store: str, team: Team, database: str, tracks_folder: Path, path: str, options: list[str], message: str
 ) -> None:
     url = url_of(team.s3.meta.endpoint_url, path)
-    given = [database if option == "DATABASE" else option for option in options]
+    arguments = [database if option == "DATABASE" else option for option in options]
     place = ["--data", str(tracks_folder), "--tracking-uri", team.mlflow.uri, "--trials", "1"]
-    result = call("--storage", url, *place, *given)
+    result = call("--storage", url, *place, *arguments)
     assert result.exit_code == 2, result.output
     assert message in result.stderr
     assert not [key for key in keys(team) if "/other" in key]
 
 
-def test_a_store_that_is_away_is_an_error(store: str) -> None:
+def test_an_unreachable_store_raises(store: str) -> None:
     with pytest.raises((OSError, LocationError)):
         Location(url_of(f"http://127.0.0.1:{free_port()}", f"{BUCKET}/searches")).check_access()
 
 
-def test_a_database_lets_in_one_driver_at_a_time(database: str) -> None:
+def test_a_database_lock_admits_one_driver_at_a_time(database: str) -> None:
     with study_lock(database, "winter"), study_lock(database, "spring"):
         with (
             pytest.raises(StudyBusyError, match="another driver is running the study winter"),
             study_lock(database, "winter", timeout=0),
         ):
             pass
-        waited: list[str] = []
+        acquired: list[str] = []
 
         def wait() -> None:
             with study_lock(database, "winter", timeout=30):
-                waited.append("in")
+                acquired.append("lock")
 
-        waiting = threading.Thread(target=wait)
-        waiting.start()
-        assert not waited
-    waiting.join()
-    assert waited == ["in"]
+        thread = threading.Thread(target=wait)
+        thread.start()
+        assert not acquired
+    thread.join()
+    assert acquired == ["lock"]
 
 
-def test_a_driver_whose_connection_is_gone_keeps_nobody_out(database: str) -> None:
-    gone = study_lock(database, "winter")
-    gone.__enter__()
-    with create_engine(database).connect() as other:
-        other.execute(text("select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory'"))
+def test_a_lost_connection_releases_the_lock(database: str) -> None:
+    lost = study_lock(database, "winter")
+    lost.__enter__()
+    with create_engine(database).connect() as connection:
+        connection.execute(text("select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory'"))
     with study_lock(database, "winter", timeout=5):
-        gone.__exit__(None, None, None)
+        lost.__exit__(None, None, None)

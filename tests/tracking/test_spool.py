@@ -22,57 +22,57 @@ def path(tmp_path: Path) -> Path:
 
 
 def deliver_all(spooled: Spool) -> list[Update]:
-    found: list[Update] = []
+    delivered: list[Update] = []
     while spooled.waiting:
-        entries, upto = spooled.next_batch()
-        found += [entry for _, entry in entries]
-        spooled.mark_delivered(upto, len(entries))
-    return found
+        batch, upto = spooled.next_batch()
+        delivered += [update for _, update in batch]
+        spooled.mark_delivered(upto, len(batch))
+    return delivered
 
 
-def test_entries_come_out_in_order_and_once(path: Path) -> None:
+def test_updates_come_out_in_order_and_once(path: Path) -> None:
     spooled = Spool(path)
     assert spooled.is_new
-    said = [start("a"), *(log("a", step) for step in range(1, 4))]
-    for entry in said[:3]:
-        spooled.append(entry)
-    assert deliver_all(spooled) == said[:3]
-    spooled.append(said[3])
+    updates = [start("a"), *(log("a", step) for step in range(1, 4))]
+    for update in updates[:3]:
+        spooled.append(update)
+    assert deliver_all(spooled) == updates[:3]
+    spooled.append(updates[3])
     assert spooled.waiting == 1
-    assert deliver_all(spooled) == said[3:]
+    assert deliver_all(spooled) == updates[3:]
     assert spooled.next_batch()[0] == []
 
 
-def test_what_was_said_and_delivered_is_known_when_opened_again(path: Path) -> None:
+def test_a_reopened_spool_remembers_updates_and_deliveries(path: Path) -> None:
     spooled = Spool(path)
-    for entry in (start("a"), log("a", 1), log("a", 2)):
-        spooled.append(entry)
+    for update in (start("a"), log("a", 1), log("a", 2)):
+        spooled.append(update)
     spooled.note_run_id("a", "id-a")
-    entries, upto = spooled.next_batch()
-    assert len(entries) == 3
-    spooled.mark_delivered(upto, 2)  # say that one is still missing
-    again = Spool(path)
-    assert not again.is_new
-    assert again.waiting == 1
-    assert again.runs["a"].steps == {"loss": {1, 2}}
-    assert again.runs["a"].id == "id-a"
-    assert again.new_run_ids() == [("a", "id-a")]
-    assert again.new_run_ids() == []
+    batch, upto = spooled.next_batch()
+    assert len(batch) == 3
+    spooled.mark_delivered(upto, 2)  # one of three is still missing
+    reopened = Spool(path)
+    assert not reopened.is_new
+    assert reopened.waiting == 1
+    assert reopened.runs["a"].steps == {"loss": {1, 2}}
+    assert reopened.runs["a"].id == "id-a"
+    assert reopened.new_run_ids() == [("a", "id-a")]
+    assert reopened.new_run_ids() == []
 
 
 @pytest.mark.parametrize("rest", [b'{"do":"log","run":"a","va', b"\0\0\0\0\0\n", b"{}x\n"])
-def test_a_line_that_is_not_whole_is_dropped(path: Path, rest: bytes) -> None:
+def test_an_incomplete_last_line_is_dropped(path: Path, rest: bytes) -> None:
     spooled = Spool(path)
     spooled.append(start("a"))
     with path.open("ab") as file:
         file.write(rest)
-    again = Spool(path)
-    assert again.waiting == spool.count_waiting(path.read_bytes().splitlines()) == 1
-    again.append(log("a", 1))
+    reopened = Spool(path)
+    assert reopened.waiting == spool.count_waiting(path.read_bytes().splitlines()) == 1
+    reopened.append(log("a", 1))
     assert Spool(path).waiting == 2
 
 
-def test_a_long_backlog_is_taken_in_pieces(path: Path) -> None:
+def test_a_long_backlog_is_read_in_batches(path: Path) -> None:
     spooled = Spool(path)
     spooled.append(start("a"))
     spooled.append({"do": "file", "run": "a", "file": "x", "base64": "x" * 1_000_000, "time": 1})
@@ -80,10 +80,10 @@ def test_a_long_backlog_is_taken_in_pieces(path: Path) -> None:
         spooled.append(log("a", step))
     first, _ = spooled.next_batch()
     assert len(first) < 5000
-    assert [entry["step"] for entry in deliver_all(spooled) if entry["do"] == "log"] == list(range(1, 5001))
+    assert [update["step"] for update in deliver_all(spooled) if update["do"] == "log"] == list(range(1, 5001))
 
 
-def test_a_delivered_spool_shrinks_and_still_knows_its_runs(path: Path) -> None:
+def test_a_delivered_spool_shrinks_and_keeps_its_runs(path: Path) -> None:
     spooled = Spool(path)
     spooled.append(start("a"))
     spooled.note_run_id("a", "id-a")
@@ -94,15 +94,15 @@ def test_a_delivered_spool_shrinks_and_still_knows_its_runs(path: Path) -> None:
     before = path.stat().st_size
     spooled.close()
     assert path.stat().st_size < before / 10
-    again = Spool(path)
-    assert again.waiting == spool.count_waiting(path.read_bytes().splitlines()) == 0
-    assert (again.runs["a"].id, again.runs["a"].status) == ("id-a", "FINISHED")
-    assert again.runs["a"].steps["loss"] == set(range(1, 101))
-    again.append(log("a", 101))
-    assert [entry["step"] for entry in deliver_all(again)] == [101]
+    reopened = Spool(path)
+    assert reopened.waiting == spool.count_waiting(path.read_bytes().splitlines()) == 0
+    assert (reopened.runs["a"].id, reopened.runs["a"].status) == ("id-a", "FINISHED")
+    assert reopened.runs["a"].steps["loss"] == set(range(1, 101))
+    reopened.append(log("a", 101))
+    assert [update["step"] for update in deliver_all(reopened)] == [101]
 
 
-def test_a_spool_that_is_not_delivered_is_kept_whole(path: Path) -> None:
+def test_an_undelivered_spool_stays_unchanged(path: Path) -> None:
     spooled = Spool(path)
     spooled.append(start("a"))
     before = path.read_bytes()
@@ -112,7 +112,7 @@ def test_a_spool_that_is_not_delivered_is_kept_whole(path: Path) -> None:
         spooled.append(log("a", 1))
 
 
-def test_a_full_disk_leaves_no_half_line(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_no_partial_line(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spooled = Spool(path)
     spooled.append(start("a"))
     before = path.read_bytes()
@@ -133,9 +133,9 @@ def test_a_full_disk_leaves_no_half_line(path: Path, monkeypatch: pytest.MonkeyP
     assert Spool(path).waiting == 2
 
 
-def test_what_is_refused_is_put_aside_with_its_reason(path: Path) -> None:
+def test_rejected_updates_are_saved_with_the_reason(path: Path) -> None:
     spooled = Spool(path)
     spooled.set_aside(log("a", 1), "the run is deleted")
-    kept = json.loads(path.with_name("spool-refused.jsonl").read_text())
-    assert kept == {"reason": "the run is deleted", **log("a", 1)}
+    saved = json.loads(path.with_name("spool-refused.jsonl").read_text())
+    assert saved == {"reason": "the run is deleted", **log("a", 1)}
     assert spooled.refused == 1

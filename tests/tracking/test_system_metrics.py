@@ -11,30 +11,30 @@ from tests.helpers.mlflow_server import values
 from tests.helpers.storages import empty_storage
 
 
-def test_the_machines_load_is_in_mlflow_and_goes_on_with_the_next_driver(tmp_path: Path) -> None:
+def test_system_metrics_continue_with_the_next_driver(tmp_path: Path) -> None:
     storage = empty_storage(tmp_path)
     counts = []
     for _ in range(2):
-        tracker = Tracker(storage, tmp_path / "study", "watched")
+        tracker = Tracker(storage, tmp_path / "study", "metrics")
         run = tracker.start("search", "search")
         with log_system_metrics(tracker, run, interval=0.05):
-            until = time.monotonic() + 30
-            wanted = 3 + max(tracker.steps(run, hardware.CPU), default=0)
-            while len(tracker.steps(run, hardware.CPU)) < wanted and time.monotonic() < until:
+            deadline = time.monotonic() + 30
+            target = 3 + max(tracker.steps(run, hardware.CPU), default=0)
+            while len(tracker.steps(run, hardware.CPU)) < target and time.monotonic() < deadline:
                 time.sleep(0.01)
         counts.append(len(tracker.steps(run, hardware.CPU)))
         time.sleep(0.2)
-        assert len(tracker.steps(run, hardware.CPU)) == counts[-1]  # it ended with the context
+        assert len(tracker.steps(run, hardware.CPU)) == counts[-1]  # it stops with the context
         assert tracker.flush(60)
         run_id = tracker.run_id(run)
         tracker.close()
     assert counts[1] >= counts[0] + 3 >= 6
-    found = values(Server(storage), run_id, hardware.CPU)
-    assert [step for step, _ in found] == list(range(1, counts[1] + 1))
-    assert all(0 <= value <= 100 for _, value in found)
+    logged = values(Server(storage), run_id, hardware.CPU)
+    assert [step for step, _ in logged] == list(range(1, counts[1] + 1))
+    assert all(0 <= value <= 100 for _, value in logged)
 
 
-def test_a_search_that_ends_before_the_first_value_has_one(tmp_path: Path) -> None:
+def test_a_short_search_logs_one_value(tmp_path: Path) -> None:
     tracker = Tracker(empty_storage(tmp_path), tmp_path / "study", "short")
     run = tracker.start("search", "search")
     for _ in range(2):
@@ -44,11 +44,11 @@ def test_a_search_that_ends_before_the_first_value_has_one(tmp_path: Path) -> No
     tracker.close()
 
 
-def test_a_full_disk_ends_the_watch_and_not_the_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_stops_system_metrics_but_not_the_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tracker = Tracker(empty_storage(tmp_path), tmp_path / "study", "full")
     run = tracker.start("search", "search")
 
-    def full(*arguments: object, **named: object) -> None:
+    def full(*args: object, **kwargs: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(tracker, "log", full)
@@ -58,9 +58,9 @@ def test_a_full_disk_ends_the_watch_and_not_the_search(tmp_path: Path, monkeypat
 
 
 @pytest.mark.parametrize(("hours", "most"), [(1, 361), (24, 1700), (24 * 7, 2800)])
-def test_long_searches_have_few_values(hours: int, most: int) -> None:
-    passed, count = 0.0, 0
-    while passed < 3600 * hours:
-        passed += interval_after(count, INTERVAL)
+def test_long_searches_log_few_values(hours: int, most: int) -> None:
+    elapsed, count = 0.0, 0
+    while elapsed < 3600 * hours:
+        elapsed += interval_after(count, INTERVAL)
         count += 1
     assert count <= most

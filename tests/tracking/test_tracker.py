@@ -23,7 +23,7 @@ from tests.helpers.storages import empty_storage
 
 @pytest.fixture(scope="module")
 def storage(tmp_path_factory: pytest.TempPathFactory) -> Storage:
-    """With the embedded database."""
+    """A storage with the embedded database."""
     return empty_storage(tmp_path_factory.mktemp("storage"))
 
 
@@ -40,12 +40,12 @@ def tracker(storage: Storage, tmp_path: Path) -> Iterator[Tracker]:
 
 
 def delivered(tracker: Tracker, run: str) -> str:
-    """MLflow's id of a run, once everything is there."""
+    """Flush, and return MLflow's id of a run."""
     assert tracker.flush(60), tracker.unreachable_reason
     return tracker.run_id(run)
 
 
-def test_a_run_lies_below_its_parent(tracker: Tracker, server: Server) -> None:
+def test_a_run_has_a_parent_params_and_tags(tracker: Tracker, server: Server) -> None:
     parent = tracker.start("search", "search", tags={"study": "s"})
     child = tracker.start("trial", "trial", parent=parent, params={"dropout": 0.25}, tags={"seed": 3})
     run = server.client.get_run(delivered(tracker, child))
@@ -57,36 +57,37 @@ def test_a_run_lies_below_its_parent(tracker: Tracker, server: Server) -> None:
     assert run.info.status == "RUNNING"
 
 
-def test_every_value_arrives_once_and_in_its_step(tracker: Tracker, server: Server) -> None:
+def test_every_value_arrives_once_at_its_step(tracker: Tracker, server: Server) -> None:
     run = tracker.start("trial", "trial")
     for step in range(1, 401):
         tracker.log(run, {"loss": 1 / step, "accuracy": step / 400, "rate": 0.1}, step=step)
     tracker.end(run, "FINISHED", tags={"state": "complete"})
     run_id = delivered(tracker, run)
     assert values(server, run_id, "loss") == [(n, 1 / n) for n in range(1, 401)]
-    found = server.client.get_run(run_id)
-    assert found.info.status == "FINISHED"
-    assert found.data.tags["state"] == "complete"
+    finished = server.client.get_run(run_id)
+    assert finished.info.status == "FINISHED"
+    assert finished.data.tags["state"] == "complete"
 
 
-def test_data_are_named_once_however_often_it_is_said(tracker: Tracker, server: Server) -> None:
+def test_repeated_inputs_are_logged_once(tracker: Tracker, server: Server) -> None:
     parts = [
         Part("songs", "/songs", use, digest * 64, {"bells": 3, "storm": 4})
         for use, digest in (("training", "a"), ("test", "b"))
     ]
     run = tracker.start("search", "search")
-    for _ in range(2):  # as a driver that goes on with a search does
+    for _ in range(2):  # as a driver that resumes a search does
         tracker.log_inputs(run, parts)
         inputs = server.client.get_run(delivered(tracker, run)).inputs
         assert inputs is not None
-        assert sorted((one.dataset.name, one.dataset.digest, one.tags[0].value) for one in inputs.dataset_inputs) == [
+        logged = [(data.dataset.name, data.dataset.digest, data.tags[0].value) for data in inputs.dataset_inputs]
+        assert sorted(logged) == [
             ("songs", "a" * 16, "training"),
             ("songs", "b" * 16, "test"),
         ]
     assert tracker.refused == 0
 
 
-def test_a_whole_trial_takes_three_calls(storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_whole_trial_takes_three_requests(storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     offline = Tracker(Storage(storage.root, f"http://127.0.0.1:{free_port()}"), tmp_path, "three")
     run = offline.start("trial", "trial", params={"dropout": 0.1}, tags={"seed": 1})
     for step in range(100):
@@ -99,16 +100,16 @@ def test_a_whole_trial_takes_three_calls(storage: Storage, tmp_path: Path, monke
     def counted(name: str) -> None:
         call = getattr(server.client, name)
 
-        def counting(*arguments: object, **named: object) -> object:
+        def counting(*args: object, **kwargs: object) -> object:
             calls.append(name)
-            return call(*arguments, **named)
+            return call(*args, **kwargs)
 
         monkeypatch.setattr(server.client, name, counting)
 
     for name in ("create_run", "log_batch", "set_terminated", "search_runs", "get_run", "get_metric_history"):
         counted(name)
     spool = Spool(tmp_path / SPOOL)
-    spool.is_new = True  # as for a driver that never went away
+    spool.is_new = True  # as in a driver that was never interrupted
     writer = MlflowWriter(server, spool)
     writer._logged.clear()
     assert writer.write_next()
@@ -116,7 +117,7 @@ def test_a_whole_trial_takes_three_calls(storage: Storage, tmp_path: Path, monke
     assert calls == ["create_run", "log_batch", "set_terminated"]
 
 
-def test_what_was_said_is_not_said_again_by_the_next_driver(storage: Storage, server: Server, tmp_path: Path) -> None:
+def test_the_next_driver_repeats_no_updates(storage: Storage, server: Server, tmp_path: Path) -> None:
     rows = [{"loss": 1.0 / epoch, "epoch": epoch} for epoch in (1, 2, 3)]
     ids = set()
     for count, status in ((2, "KILLED"), (3, "FINISHED")):
@@ -133,10 +134,10 @@ def test_what_was_said_is_not_said_again_by_the_next_driver(storage: Storage, se
 
 
 @pytest.mark.parametrize("lost", ["notes", "values"])
-def test_a_driver_that_died_before_it_could_write_something_down_doubles_nothing(
+def test_a_driver_that_lost_its_notes_creates_no_duplicates(
     storage: Storage, server: Server, tmp_path: Path, lost: str
 ) -> None:
-    """Killed before it noted what MLflow had taken; or the machine went down before the disk had the last lines."""
+    """A kill loses notes of what MLflow has; a crash of the machine loses the last lines."""
     rows = [{"loss": 1.0 / epoch, "rate": 0.1, "epoch": epoch} for epoch in (1, 2, 3)]
     tracker = Tracker(storage, tmp_path, tmp_path.name)
     parent = tracker.start("search", "search")
@@ -146,23 +147,23 @@ def test_a_driver_that_died_before_it_could_write_something_down_doubles_nothing
     lines = tracker.spool.read_text().splitlines(keepends=True)
     tracker._sender.stop()
     notes = ('{"do":"created"', '{"do":"delivered"')
-    kept = [line for line in lines if not line.startswith(notes)] if lost == "notes" else lines[:1]
-    tracker.spool.write_text("".join(kept))
+    remaining = [line for line in lines if not line.startswith(notes)] if lost == "notes" else lines[:1]
+    tracker.spool.write_text("".join(remaining))
 
-    again = Tracker(storage, tmp_path, tmp_path.name)
-    parent = again.start("search", "search")
-    run = again.start("trial", "trial", parent=parent, params={"dropout": 0.5})
-    again.log_missing(run, rows)
-    again.end(run, "FINISHED")
-    assert delivered(again, run) == run_id
-    again.close()
+    second = Tracker(storage, tmp_path, tmp_path.name)
+    parent = second.start("search", "search")
+    run = second.start("trial", "trial", parent=parent, params={"dropout": 0.5})
+    second.log_missing(run, rows)
+    second.end(run, "FINISHED")
+    assert delivered(second, run) == run_id
+    second.close()
     for name in ("loss", "rate"):
         assert [step for step, _ in values(server, run_id, name)] == [1, 2, 3]
     for key in (parent, run):
         assert len(server.client.search_runs([server.experiment_id], f"tags.`{KEY}` = '{key}'")) == 1
 
 
-def test_an_ended_run_can_go_on(tracker: Tracker, server: Server) -> None:
+def test_an_ended_run_can_be_resumed(tracker: Tracker, server: Server) -> None:
     run = tracker.start("trial", "trial")
     tracker.end(run, "KILLED")
     run_id = delivered(tracker, run)
@@ -174,34 +175,34 @@ def test_an_ended_run_can_go_on(tracker: Tracker, server: Server) -> None:
     assert tracker.open_runs() == [run]
 
 
-def test_artifacts_lie_in_the_storage_and_nowhere_else(
+def test_artifacts_are_stored_only_in_the_storage_folder(
     storage: Storage, tracker: Tracker, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here = tmp_path_factory.mktemp("here")
-    monkeypatch.chdir(here)
+    cwd = tmp_path_factory.mktemp("cwd")
+    monkeypatch.chdir(cwd)
     run = tracker.start("search", "search")
     tracker.log_text(run, "hello", "note.txt")
     tracker.log_text(run, "below", "deep/note.txt")
     run_id = delivered(tracker, run)
-    found = {
+    artifacts = {
         str(path.relative_to(storage.root / "artifacts" / run_id)): path.read_text()
         for path in (storage.root / "artifacts" / run_id).rglob("*.txt")
     }
-    assert found == {"artifacts/note.txt": "hello", "artifacts/deep/note.txt": "below"}
-    assert not list(here.iterdir())
+    assert artifacts == {"artifacts/note.txt": "hello", "artifacts/deep/note.txt": "below"}
+    assert not list(cwd.iterdir())
 
 
-def test_what_mlflow_refuses_is_put_aside_and_holds_nothing_up(tracker: Tracker, server: Server) -> None:
-    gone, kept = (tracker.start(name, "trial") for name in ("trial-0", "trial-1"))
-    server.client.delete_run(delivered(tracker, gone))
-    tracker.log(gone, {"loss": 1.0}, step=1)
-    tracker.log(kept, {"loss": 1.0}, step=1)
-    assert values(server, delivered(tracker, kept), "loss") == [(1, 1.0)]
+def test_rejected_updates_do_not_block_others(tracker: Tracker, server: Server) -> None:
+    deleted, active = (tracker.start(name, "trial") for name in ("trial-0", "trial-1"))
+    server.client.delete_run(delivered(tracker, deleted))
+    tracker.log(deleted, {"loss": 1.0}, step=1)
+    tracker.log(active, {"loss": 1.0}, step=1)
+    assert values(server, delivered(tracker, active), "loss") == [(1, 1.0)]
     assert tracker.refused == 1
     assert "active" in tracker.spool.with_name("mlflow-spool-refused.jsonl").read_text()
 
 
-def test_artifacts_that_cannot_be_stored_hold_nothing_up(tracker: Tracker, server: Server, storage: Storage) -> None:
+def test_a_failing_artifact_store_does_not_block_updates(tracker: Tracker, server: Server, storage: Storage) -> None:
     run = tracker.start("trial", "trial")
     run_id = delivered(tracker, run)
     (storage.root / "artifacts").mkdir(exist_ok=True)
@@ -213,7 +214,7 @@ def test_artifacts_that_cannot_be_stored_hold_nothing_up(tracker: Tracker, serve
     assert "note.txt" in tracker.spool.with_name("mlflow-spool-refused.jsonl").read_text()
 
 
-def test_the_environment_is_as_it_was_afterwards(storage: Storage, tmp_path: Path) -> None:
+def test_closing_restores_the_environment(storage: Storage, tmp_path: Path) -> None:
     before = dict(os.environ)
     tracker = Tracker(storage, tmp_path, "environment")
     assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "0"
@@ -222,7 +223,7 @@ def test_the_environment_is_as_it_was_afterwards(storage: Storage, tmp_path: Pat
     assert changed <= {"PYTEST_CURRENT_TEST", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"}
 
 
-def test_threads_within_have_no_retries_until_the_last_one_leaves() -> None:
+def test_no_retries_lasts_until_the_last_thread_leaves() -> None:
     first, second = no_retries(), no_retries()
     first.__enter__()
     second.__enter__()
@@ -232,8 +233,8 @@ def test_threads_within_have_no_retries_until_the_last_one_leaves() -> None:
     assert "MLFLOW_HTTP_REQUEST_MAX_RETRIES" not in os.environ
 
 
-class Answering:
-    """A server that answers everything with one status."""
+class FixedStatus:
+    """An HTTP server that answers every request with the same status."""
 
     def __init__(self, status: int) -> None:
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -255,70 +256,69 @@ class Answering:
 
 
 def search_without_a_server(uri: str, folder: Path) -> str:
-    """Say what a search says; it must take no time, lose nothing, and return why MLflow is away."""
-    tracker = Tracker(Storage(folder, uri), folder / "study", "away")
-    began = time.monotonic()
+    """Log as a search does, check that it takes no time and loses nothing, and return why MLflow is unreachable."""
+    tracker = Tracker(Storage(folder, uri), folder / "study", "unreachable")
+    started = time.monotonic()
     run = tracker.start("trial", "trial")
     for step in range(500):
         tracker.log(run, {"loss": 1.0}, step=step)
     tracker.end(run, "FINISHED")
-    assert time.monotonic() - began < 2
-    trouble = tracker.unreachable_reason
+    assert time.monotonic() - started < 2
+    reason = tracker.unreachable_reason
     assert not tracker.flush(0.1)
     tracker.close()
     assert Spool(folder / "study" / SPOOL).waiting == 502
-    return trouble
+    return reason
 
 
-def test_a_server_that_is_not_there_is_away(tmp_path: Path) -> None:
+def test_a_closed_port_is_unreachable(tmp_path: Path) -> None:
     assert search_without_a_server(f"http://127.0.0.1:{free_port()}", tmp_path) == "connection refused"
 
 
-def test_a_server_that_never_answers_is_away(tmp_path: Path) -> None:
+def test_a_silent_server_is_unreachable(tmp_path: Path) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
-        trouble = search_without_a_server(f"http://127.0.0.1:{silent.getsockname()[1]}", tmp_path)
-    assert trouble == "no answer yet"
+        reason = search_without_a_server(f"http://127.0.0.1:{silent.getsockname()[1]}", tmp_path)
+    assert reason == "no answer yet"
 
 
-@pytest.mark.parametrize(("status", "trouble"), [(500, "answers with errors"), (503, "5xx"), (429, "too busy")])
-def test_a_server_that_cannot_answer_is_away(tmp_path: Path, status: int, trouble: str) -> None:
-    server = Answering(status)
-    assert trouble in search_without_a_server(server.uri, tmp_path)
+@pytest.mark.parametrize(("status", "reason"), [(500, "answers with errors"), (503, "5xx"), (429, "too busy")])
+def test_a_failing_or_busy_server_is_unreachable(tmp_path: Path, status: int, reason: str) -> None:
+    server = FixedStatus(status)
+    assert reason in search_without_a_server(server.uri, tmp_path)
     server.close()
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
-def test_an_address_that_is_wrong_is_an_error_at_once(tmp_path: Path, status: int) -> None:
-    server = Answering(status)
+def test_a_wrong_address_raises_at_once(tmp_path: Path, status: int) -> None:
+    server = FixedStatus(status)
     with pytest.raises(TrackingAddressError, match=str(status)):
         Tracker(Storage(tmp_path, server.uri), tmp_path / "study", "wrong")
     server.close()
 
 
-def test_a_name_that_does_not_exist_is_an_error_at_once(tmp_path: Path) -> None:
+def test_an_unknown_host_name_raises_at_once(tmp_path: Path) -> None:
     with pytest.raises(TrackingAddressError, match="no-such-name"):
         Tracker(Storage(tmp_path, "http://no-such-name.invalid:5000"), tmp_path / "study", "wrong")
 
 
 class Front:
-    """In front of a real server: closed as if no server were there, or losing calls.
+    """A proxy for a real server that can be closed, or lose responses.
 
     Attributes:
-        lost: paths of the calls that got no answer.
-        late: timers of the calls that the server hears of later.
+        lost: paths of the requests that got no response.
+        late: timers of the requests that reach the server later.
     """
 
     def __init__(self, target: MlflowServer, *, port: int = 0, late: float | None = None) -> None:
-        """Forward everything; if `late` is given, the first call of each kind gets no answer, and is heard `late` s
-        later."""
+        """Forward requests; with `late`, the first of each kind gets no response and arrives `late` s later."""
         self.lost: set[str] = set()
         self.late: list[threading.Timer] = []
         lost, timers = self.lost, self.late
 
-        def hear(request: urllib.request.Request) -> None:
-            # What was asked for again and made meanwhile is refused now.
+        def deliver(request: urllib.request.Request) -> None:
+            # If a retry has created the thing in the meantime, the server rejects this request.
             with suppress(urllib.error.HTTPError), urllib.request.urlopen(request, timeout=60):
                 pass
 
@@ -330,7 +330,7 @@ class Front:
                 losable = self.path.endswith(("/create", "/log-batch", "/update")) and self.path not in lost
                 if late is not None and losable:
                     lost.add(self.path)
-                    timers.append(threading.Timer(late, hear, [request]))
+                    timers.append(threading.Timer(late, deliver, [request]))
                     timers[-1].start()
                     if not late:
                         timers[-1].join()
@@ -363,12 +363,10 @@ class Front:
         self._server.server_close()
 
 
-def test_a_server_that_goes_away_and_comes_back_gets_everything_once(
-    mlflow_server: MlflowServer, tmp_path: Path
-) -> None:
-    """One that is killed is in tests/faults."""
+def test_a_restarted_server_gets_everything_once(mlflow_server: MlflowServer, tmp_path: Path) -> None:
+    """tests/faults kills a real server."""
     front = Front(mlflow_server)
-    tracker = Tracker(Storage(tmp_path, front.uri), tmp_path / "study", "gone")
+    tracker = Tracker(Storage(tmp_path, front.uri), tmp_path / "study", "restarted")
     parent = tracker.start("search", "search")
     for number in range(4):
         if number == 2:
@@ -389,41 +387,39 @@ def test_a_server_that_goes_away_and_comes_back_gets_everything_once(
     tracker.close()
     front.close()
     server = Server(mlflow_server.storage(tmp_path))
-    runs = server.client.search_runs([server.experiment_id], f"tags.`{KEY}` LIKE 'gone/%'")
+    runs = server.client.search_runs([server.experiment_id], f"tags.`{KEY}` LIKE 'restarted/%'")
     assert len(runs) == 5
     assert {run.info.status for run in runs} == {"FINISHED"}
-    for found in runs:
-        if found.data.tags["role"] == "trial":
-            assert values(server, found.info.run_id, "loss") == [(step, 1 / step) for step in range(1, 21)]
-            assert len(values(server, found.info.run_id, "rate")) == 20
+    for saved in runs:
+        if saved.data.tags["role"] == "trial":
+            assert values(server, saved.info.run_id, "loss") == [(step, 1 / step) for step in range(1, 21)]
+            assert len(values(server, saved.info.run_id, "rate")) == 20
         else:
-            assert [file.path for file in server.client.list_artifacts(found.info.run_id)] == ["note.txt"]
-            assert found.inputs is not None
-            assert [one.dataset.digest for one in found.inputs.dataset_inputs] == ["a" * 16]
+            assert [file.path for file in server.client.list_artifacts(saved.info.run_id)] == ["note.txt"]
+            assert saved.inputs is not None
+            assert [data.dataset.digest for data in saved.inputs.dataset_inputs] == ["a" * 16]
 
 
 @pytest.mark.parametrize("late", [0.0, 4.0])
-def test_calls_that_are_heard_and_not_answered_double_nothing(
-    mlflow_server: MlflowServer, tmp_path: Path, late: float
-) -> None:
-    losing = Front(mlflow_server, late=late)
-    tracker = Tracker(Storage(tmp_path, losing.uri), tmp_path / "study", f"lost-{late:g}")
+def test_lost_responses_create_no_duplicates(mlflow_server: MlflowServer, tmp_path: Path, late: float) -> None:
+    front = Front(mlflow_server, late=late)
+    tracker = Tracker(Storage(tmp_path, front.uri), tmp_path / "study", f"lost-{late:g}")
     run = tracker.start("trial", "trial", params={"dropout": 0.5})
     rows = [{"loss": 1 / epoch, "rate": 0.1, "epoch": epoch} for epoch in range(1, 11)]
     tracker.log_missing(run, rows[:5])
     assert tracker.flush(60), tracker.unreachable_reason
-    for timer in losing.late:
+    for timer in front.late:
         timer.join()
     tracker.log_missing(run, rows)
     tracker.end(run, "FINISHED")
     assert tracker.flush(60), tracker.unreachable_reason
     run_id = tracker.run_id(run)
     tracker.close()
-    losing.close()
-    assert {path.rsplit("/", 1)[-1] for path in losing.lost} >= {"create", "log-batch", "update"}
+    front.close()
+    assert {path.rsplit("/", 1)[-1] for path in front.lost} >= {"create", "log-batch", "update"}
     server = Server(mlflow_server.storage(tmp_path))
-    [found] = server.client.search_runs([server.experiment_id], f"tags.`{KEY}` = '{run}'")
-    assert found.info.run_id == run_id
-    assert found.info.status == "FINISHED"
+    [saved] = server.client.search_runs([server.experiment_id], f"tags.`{KEY}` = '{run}'")
+    assert saved.info.run_id == run_id
+    assert saved.info.status == "FINISHED"
     for name in ("loss", "rate"):
         assert [step for step, _ in values(server, run_id, name)] == list(range(1, 11))

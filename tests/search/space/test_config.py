@@ -5,7 +5,7 @@ from raygenre.search.space.config import Resources, SearchConfig
 from tests.conftest import small_config
 
 
-def test_a_search_survives_json(tracks: Dataset) -> None:
+def test_a_config_survives_json(tracks: Dataset) -> None:
     config = small_config(tracks)
     assert SearchConfig.from_json(config.to_json()) == config
 
@@ -23,12 +23,12 @@ def test_a_search_survives_json(tracks: Dataset) -> None:
         ("split", "even"),
     ],
 )
-def test_impossible_searches_are_named(tracks: Dataset, field: str, value: object) -> None:
+def test_invalid_options_are_refused(tracks: Dataset, field: str, value: object) -> None:
     with pytest.raises(ValueError, match=field):
         small_config(tracks, **{field: value})
 
 
-@pytest.mark.parametrize(("cpus", "gpus", "most"), [(0.0, 0.0, 0), (1.0, -1.0, 0), (1.0, 0.0, -1)])
-def test_impossible_resources_are_refused(cpus: float, gpus: float, most: int) -> None:
+@pytest.mark.parametrize(("cpus", "gpus", "max_concurrent"), [(0.0, 0.0, 0), (1.0, -1.0, 0), (1.0, 0.0, -1)])
+def test_invalid_resources_are_refused(cpus: float, gpus: float, max_concurrent: int) -> None:
     with pytest.raises(ValueError, match=r"must"):
-        Resources(cpus, gpus, most)
+        Resources(cpus, gpus, max_concurrent)

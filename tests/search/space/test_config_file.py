@@ -15,26 +15,26 @@ from tests.conftest import new_ledger, small_config
 from tests.helpers.trials import search
 
 
-def test_a_search_survives_its_file_with_the_whole_space(tracks: Dataset, tmp_path: Path) -> None:
+def test_a_config_survives_its_file_with_the_whole_space(tracks: Dataset, tmp_path: Path) -> None:
     config = small_config(
         tracks, space={"width": {"low": 8, "high": 16}, "batch_size": [4, 8]}, starts=[{"dropout": 0.25}], epochs=7
     )
     config_file.save(config, tmp_path)
     fields = config_file.read(tmp_path / config_file.NAME)
-    again = SearchConfig(**fields)
-    assert again.distributions == config.distributions
-    assert again.first_points == config.first_points
-    assert again.fixed == config.fixed
+    restored = SearchConfig(**fields)
+    assert restored.distributions == config.distributions
+    assert restored.first_points == config.first_points
+    assert restored.fixed == config.fixed
     written = yaml.safe_load((tmp_path / config_file.NAME).read_text())["space"]
     assert set(written) == {"dropout", "learning_rate", "decay", "width", "batch_size"}
-    assert set(fields["space"]) == {"width", "batch_size"}  # the default follows the epochs
+    assert set(fields["space"]) == {"width", "batch_size"}  # not the defaults, which depend on the epochs
     assert {name: value for name, value in fields.items() if name != "space"} == {
         name: value for name, value in vars(config).items() if name != "space"
     }
     assert [path.name for path in tmp_path.iterdir()] == ["run.yaml"]
 
 
-def test_a_study_keeps_it_up_to_date(tracks: Dataset, tmp_path: Path) -> None:
+def test_a_study_keeps_run_yaml_up_to_date(tracks: Dataset, tmp_path: Path) -> None:
     ledger = new_ledger(tmp_path, tracks)
     ledger.extend(9)
     assert config_file.read(ledger.folder / "run.yaml")["trials"] == 9
@@ -51,16 +51,14 @@ def test_a_study_keeps_it_up_to_date(tracks: Dataset, tmp_path: Path) -> None:
         ({"trials": "many"}, "run.yaml"),
     ],
 )
-def test_a_file_that_says_no_search_is_refused(
-    tracks: Dataset, tmp_path: Path, change: dict[str, object], message: str
-) -> None:
+def test_an_invalid_file_is_refused(tracks: Dataset, tmp_path: Path, change: dict[str, object], message: str) -> None:
     path = tmp_path / "run.yaml"
     path.write_text(yaml.safe_dump(yaml.safe_load(config_file.to_yaml(small_config(tracks))) | change))
     with pytest.raises(SpaceError, match=re.escape(message)):
         config_file.read(path)
 
 
-def test_a_file_with_half_a_search_is_refused(tmp_path: Path) -> None:
+def test_an_incomplete_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
     path.write_text("epochs: 3\n")
     with pytest.raises(SpaceError, match="is incomplete: data, data_digest"):
@@ -69,8 +67,8 @@ def test_a_file_with_half_a_search_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
-def test_it_runs_the_same_search_again(tracks: Dataset, ray_cluster: None, tmp_path: Path, sampler: str) -> None:
-    """One trial at a time, so that each draw knows the same results."""
+def test_run_yaml_repeats_the_search(tracks: Dataset, ray_cluster: None, tmp_path: Path, sampler: str) -> None:
+    """One trial at a time, so that each draw sees the same results."""
     first = new_ledger(tmp_path / "first", tracks, trials=5, epochs=1, sampler=sampler, seed=3)
     search(first, tracks, tmp_path / "first", most=1)
     config = SearchConfig(**config_file.read(first.folder / "run.yaml"))

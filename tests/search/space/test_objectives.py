@@ -14,7 +14,7 @@ ROWS = [
 ]
 
 
-def test_values_are_those_of_the_best_epoch_and_of_the_network() -> None:
+def test_values_are_from_the_best_epoch_and_the_network() -> None:
     names = ["accuracy", "parameters", "latency"]
     values = measure(names, SMALL, ROWS)
     assert list(values) == ["objective_accuracy", "objective_parameters", "objective_latency"]
@@ -24,7 +24,7 @@ def test_values_are_those_of_the_best_epoch_and_of_the_network() -> None:
     assert measure(["loss", "parameters"], SMALL, ROWS)["objective_loss"] == 0.5
 
 
-def test_a_larger_network_takes_longer_and_measuring_changes_nothing() -> None:
+def test_latency_grows_with_the_network_and_keeps_its_mode() -> None:
     SMALL.train()
     assert latency(SMALL) < latency(LARGE) / 4
     assert SMALL.training
@@ -42,12 +42,12 @@ def test_a_larger_network_takes_longer_and_measuring_changes_nothing() -> None:
         (["accuracy", "latency"], "median", "use --scheduler none"),
     ],
 )
-def test_what_cannot_be_sought_is_refused(names: list[str], scheduler: str, message: str) -> None:
+def test_invalid_objectives_are_refused(names: list[str], scheduler: str, message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         check_objectives(names, scheduler=scheduler)
 
 
-def test_one_or_several() -> None:
+def test_single_and_multiple_objectives() -> None:
     check_objectives(["loss"], scheduler="asha")
     check_objectives(["accuracy", "parameters", "latency"], scheduler="none")
     assert not is_multi_objective(["loss"])

@@ -13,23 +13,23 @@ NUMBERS = default_space(10)
 CHOICES = to_distributions(default_entries(10) | {"batch_size": [8, 16]})
 
 
-def asked(name: SamplerName, seed: int, past_trials: int = 0) -> list[dict[str, float]]:
+def first_settings(name: SamplerName, seed: int, past_trials: int = 0) -> list[dict[str, float]]:
     study = optuna.create_study(sampler=sampler(name, seed=seed, trials=9, past_trials=past_trials))
     return [study.ask(dict(NUMBERS)).params for _ in range(3)]
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_same_seed_same_settings_other_seed_others(name: SamplerName) -> None:
-    assert asked(name, 1) == asked(name, 1)
-    assert asked(name, 1) != asked(name, 2)
+def test_settings_depend_on_the_seed(name: SamplerName) -> None:
+    assert first_settings(name, 1) == first_settings(name, 1)
+    assert first_settings(name, 1) != first_settings(name, 2)
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_a_resumed_study_does_not_draw_its_first_settings_again(name: SamplerName) -> None:
-    assert asked(name, 1, past_trials=3) != asked(name, 1)
+def test_a_resumed_study_draws_new_settings(name: SamplerName) -> None:
+    assert first_settings(name, 1, past_trials=3) != first_settings(name, 1)
 
 
-def test_samplers_have_their_names() -> None:
+def test_names_map_to_samplers() -> None:
     kinds = {name: type(sampler(name, seed=0, trials=20)) for name in ("tpe", "random", "gp", "cmaes")}
     assert kinds == {"tpe": TPESampler, "random": RandomSampler, "gp": GPSampler, "cmaes": CmaEsSampler}
     with pytest.raises(ValueError, match="unknown sampler 'grid'; expected tpe, gp, random or cmaes"):
@@ -51,15 +51,15 @@ def test_samplers_have_their_names() -> None:
         ({"objectives": ["loss", "parameters"], "trials": 1000}, "tpe"),
     ],
 )
-def test_auto_chooses_by_the_budget_and_the_space(changes: dict[str, object], expected: str) -> None:
-    usual = {"trials": 20, "scheduler": "none", "space": NUMBERS, "objectives": ["loss"]}
-    name, reason = choose_sampler(**usual | changes)  # type: ignore[arg-type]
+def test_auto_chooses_by_budget_and_space(changes: dict[str, object], expected: str) -> None:
+    defaults = {"trials": 20, "scheduler": "none", "space": NUMBERS, "objectives": ["loss"]}
+    name, reason = choose_sampler(**defaults | changes)  # type: ignore[arg-type]
     assert name == expected
     assert reason
 
 
 @pytest.mark.parametrize(
-    ("name", "over", "objectives", "message"),
+    ("name", "distributions", "objectives", "message"),
     [
         ("grid", NUMBERS, ["loss"], "unknown sampler 'grid'"),
         ("cmaes", CHOICES, ["loss"], "batch_size has choices"),
@@ -67,11 +67,11 @@ def test_auto_chooses_by_the_budget_and_the_space(changes: dict[str, object], ex
         ("cmaes", to_distributions({"dropout": {"low": 0.1, "high": 0.2}}), ["loss"], "at least two searched numbers"),
     ],
 )
-def test_a_sampler_that_cannot_do_it_is_refused(
-    name: str, over: dict[str, optuna.distributions.BaseDistribution], objectives: list[str], message: str
+def test_an_unsuitable_sampler_is_refused(
+    name: str, distributions: dict[str, optuna.distributions.BaseDistribution], objectives: list[str], message: str
 ) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
-        check_sampler(name, over, objectives)
+        check_sampler(name, distributions, objectives)
 
 
 def loss(trial: FrozenTrial) -> float:
@@ -79,31 +79,31 @@ def loss(trial: FrozenTrial) -> float:
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_trials_that_run_at_once_differ_and_are_known_as_running(name: SamplerName) -> None:
-    """Four asked for before any is told, after the sampler has begun to learn."""
+def test_concurrent_trials_differ(name: SamplerName) -> None:
+    """Four trials are started before any of them ends, after the sampler has started to learn."""
     study = optuna.create_study(sampler=sampler(name, seed=0, trials=12))
     for _ in range(5):
         trial = study.ask(dict(NUMBERS))
         study.tell(trial, loss(study.trials[trial.number]))
-    together = [study.ask(dict(NUMBERS)) for _ in range(4)]
-    states = [study.trials[trial.number].state for trial in together]
+    concurrent = [study.ask(dict(NUMBERS)) for _ in range(4)]
+    states = [study.trials[trial.number].state for trial in concurrent]
     assert states == [TrialState.RUNNING] * 4
-    points = [tuple(trial.params.values()) for trial in together]
+    points = [tuple(trial.params.values()) for trial in concurrent]
     for i, point in enumerate(points):
-        for other in points[:i]:
-            assert point != pytest.approx(other, rel=0.01)
+        for earlier in points[:i]:
+            assert point != pytest.approx(earlier, rel=0.01)
 
 
 @pytest.mark.parametrize("name", ["tpe", "gp"])
-def test_a_model_counts_running_trials(name: SamplerName) -> None:
-    """The same history and seed: another point is proposed when several trials are at the first one."""
+def test_a_sampler_takes_running_trials_into_account(name: SamplerName) -> None:
+    """With the same history and seed, running trials at the first proposal change the next one."""
     dropout = {"dropout": NUMBERS["dropout"]}
     proposals: list[float] = []
     for _ in range(2):
         study = optuna.create_study()
         for value in (0.0, 0.1, 0.2, 0.25, 0.4, 0.5):
-            known = {"params": {"dropout": value}, "distributions": dropout, "value": (value - 0.22) ** 2}
-            study.add_trial(optuna.trial.create_trial(**known))  # type: ignore[arg-type]
+            past = {"params": {"dropout": value}, "distributions": dropout, "value": (value - 0.22) ** 2}
+            study.add_trial(optuna.trial.create_trial(**past))  # type: ignore[arg-type]
         for value in proposals * 8:
             study.enqueue_trial({"dropout": value})
             study.ask(dropout)

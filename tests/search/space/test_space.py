@@ -20,7 +20,7 @@ from raygenre.search.space.space import (
 
 
 @pytest.mark.parametrize("epochs", [1, 12, 150])
-def test_decay_ends_between_hardly_and_nearly_all(epochs: int) -> None:
+def test_decay_range_follows_the_epochs(epochs: int) -> None:
     decay = default_space(epochs)["decay"]
     assert isinstance(decay, FloatDistribution)
     assert 1 / (1 + decay.low * epochs) == pytest.approx(1 / 1.1)
@@ -28,13 +28,13 @@ def test_decay_ends_between_hardly_and_nearly_all(epochs: int) -> None:
     assert decay.log
 
 
-def test_the_default_space_searches_three_values_of_a_setting() -> None:
+def test_the_default_space_searches_three_values() -> None:
     assert list(default_space(10)) == ["dropout", "learning_rate", "decay"]
     assert set(default_space(10)) < set(KINDS)
     assert fixed_values(default_entries(10)) == {}
 
 
-def test_the_nearest_point_is_the_projects_own_setting_where_the_space_has_it() -> None:
+def test_the_nearest_point_to_the_default_setting() -> None:
     assert nearest_point(default_space(100)) == {"dropout": 0.3, "learning_rate": 1e-3, "decay": 0.01}
     assert nearest_point(default_space(2)) == {"dropout": 0.3, "learning_rate": 1e-3, "decay": 0.05}
     entries: dict[str, Entry] = {
@@ -47,7 +47,7 @@ def test_the_nearest_point_is_the_projects_own_setting_where_the_space_has_it() 
     assert nearest_point(to_distributions({"dense": {"low": 10, "high": 90, "step": 20}})) == {"dense": 70}
 
 
-def test_a_setting_is_a_network_and_its_training() -> None:
+def test_a_setting_configures_network_and_training() -> None:
     setting = Setting(
         width=8, normalisation="batch", dropout=0.1, batch_size=4, augmentation="erasing", precision="float32"
     )
@@ -59,9 +59,9 @@ def test_a_setting_is_a_network_and_its_training() -> None:
         Setting(width=0)
 
 
-def test_entries_become_distributions_or_stay_fixed() -> None:
+def test_entries_become_distributions_or_fixed_values() -> None:
     raw = {
-        "learning_rate": {"low": "1e-4", "high": 0.01, "log": True},  # YAML reads 1e-4 as a word
+        "learning_rate": {"low": "1e-4", "high": 0.01, "log": True},  # YAML reads 1e-4 as a string
         "width": dict(WIDTHS),
         "dense": {"low": 16, "high": 64, "step": 16},
         "batch_size": [8, 16.0],
@@ -106,11 +106,11 @@ def test_entries_become_distributions_or_stay_fixed() -> None:
         ("frequency_bins", {"low": 1, "high": 99}, "frequency_bins must be from 1 to 32, not 99"),
     ],
 )
-def test_an_entry_that_cannot_be_is_refused_with_place_and_remedy(name: str, entry: object, message: str) -> None:
+def test_an_invalid_entry_is_refused_with_cause_and_fix(name: str, entry: object, message: str) -> None:
     with pytest.raises(SpaceError, match=re.escape(message)):
         parse_entry(name, entry)
 
 
-def test_an_unknown_name_comes_with_the_nearest_one() -> None:
+def test_an_unknown_name_suggests_the_closest_one() -> None:
     assert unknown_name("epohcs", ["trials", "epochs"]) == "unknown name epohcs; did you mean epochs?"
     assert unknown_name("x", ["trials", "epochs"]) == "unknown name x; expected one of trials, epochs"

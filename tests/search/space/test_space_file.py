@@ -11,7 +11,7 @@ from tests.helpers.project import ROOT
 EXAMPLE = ROOT / "experiments" / "space.yaml"
 
 
-def test_the_example_names_every_value_there_is_and_shows_every_form() -> None:
+def test_the_example_covers_every_value_and_form() -> None:
     entries = read(EXAMPLE)
     assert set(entries) == set(KINDS)
     assert to_distributions(entries) == {
@@ -41,9 +41,7 @@ def test_the_example_names_every_value_there_is_and_shows_every_form() -> None:
         ("# nothing\n", "is empty"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_named_with_the_place_and_the_remedy(
-    text: str, message: str, tmp_path: Path
-) -> None:
+def test_an_invalid_file_is_reported_with_line_and_fix(text: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "space.yaml"
     path.write_text(text)
     with pytest.raises(SpaceError, match=re.escape(message)) as caught:
@@ -51,7 +49,7 @@ def test_a_file_that_cannot_be_used_is_named_with_the_place_and_the_remedy(
     assert str(caught.value).startswith(str(path))
 
 
-def test_a_file_that_is_not_there_or_no_text_is_named(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(SpaceError, match=r"none.yaml cannot be read \(No such file"):
         read(tmp_path / "none.yaml")
     (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\xff")

@@ -11,7 +11,7 @@ SPACE = to_distributions(
 FIXED: dict[str, Value] = {"width": 32, "augmentation": "none"}
 
 
-def test_a_start_is_read_from_a_command_line() -> None:
+def test_a_start_point_is_parsed() -> None:
     assert parse("dropout=0.3, learning_rate=1e-3,batch_size=8,augmentation=none") == {
         "dropout": 0.3,
         "learning_rate": 1e-3,
@@ -32,14 +32,17 @@ def test_a_start_is_read_from_a_command_line() -> None:
         ("batch_size=1.5", "'1.5' is not a whole number"),
     ],
 )
-def test_a_start_that_cannot_be_read_is_refused(text: str, message: str) -> None:
+def test_an_invalid_start_point_is_refused(text: str, message: str) -> None:
     with pytest.raises(SpaceError, match=re.escape(message)):
         parse(text)
 
 
-def test_what_a_start_leaves_out_is_as_usual() -> None:
-    usual = nearest_point(SPACE)
-    assert complete({"dropout": 0.1, "width": 32}, SPACE, usual=usual, fixed=FIXED) == {**usual, "dropout": 0.1}
+def test_missing_values_of_a_start_point_are_filled_in() -> None:
+    defaults = nearest_point(SPACE)
+    assert complete({"dropout": 0.1, "width": 32}, SPACE, defaults=defaults, fixed=FIXED) == {
+        **defaults,
+        "dropout": 0.1,
+    }
 
 
 @pytest.mark.parametrize(
@@ -53,6 +56,6 @@ def test_what_a_start_leaves_out_is_as_usual() -> None:
         ({"denze": 10}, "did you mean dense?"),
     ],
 )
-def test_a_start_outside_the_space_is_named_with_its_range(point: dict[str, Value], message: str) -> None:
+def test_a_start_point_outside_the_space_is_refused(point: dict[str, Value], message: str) -> None:
     with pytest.raises(SpaceError, match=re.escape(message)):
-        complete(point, SPACE, usual=nearest_point(SPACE), fixed=FIXED)
+        complete(point, SPACE, defaults=nearest_point(SPACE), fixed=FIXED)

@@ -10,6 +10,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from raygenre.data import splits
 from raygenre.data.dataset import Dataset
 from raygenre.search.space.samplers import sampler
 from raygenre.search.space.space import default_space
@@ -17,7 +18,7 @@ from raygenre.search.study import checkpoint_retention
 from raygenre.search.study.backend import StudyError, latest_study
 from raygenre.search.study.ledger import CHECKPOINT, EPOCH_TIMES, RUN, Ledger
 from raygenre.system.location import Location
-from tests.conftest import new_ledger
+from tests.conftest import new_ledger, small_config
 
 SAMPLER = sampler("random", seed=0, trials=9)
 SPACE = default_space(2)
@@ -27,7 +28,7 @@ def start_trial(ledger: Ledger) -> int:
     return ledger.start_trial(SAMPLER, SPACE).number
 
 
-def test_what_was_written_is_there_when_opened_again(tracks: Dataset, tmp_path: Path) -> None:
+def test_a_reopened_study_has_all_its_data(tracks: Dataset, tmp_path: Path) -> None:
     ledger = new_ledger(tmp_path, tracks)
     number = start_trial(ledger)
     ledger.report(number, epoch=1, loss=0.5)
@@ -35,28 +36,28 @@ def test_what_was_written_is_there_when_opened_again(tracks: Dataset, tmp_path: 
     ledger.note(number, RUN, "run-1")
     ledger.get_or_compute("fact", lambda: {"a": 1})
     ledger.close()
-    again = Ledger.open(Location(str(tmp_path)), "study", url=None)
-    assert again.config == ledger.config
-    assert again.split == ledger.split
-    [trial] = again.unfinished()
+    reopened = Ledger.open(Location(str(tmp_path)), "study", url=None)
+    assert reopened.config == ledger.config
+    assert reopened.split == ledger.split
+    [trial] = reopened.unfinished()
     assert trial.intermediate_values == {1: 0.5}
-    assert again.trial_run(number) == "run-1"
-    assert again.get_or_compute("fact", lambda: {"a": 2}) == {"a": 1}
+    assert reopened.trial_run(number) == "run-1"
+    assert reopened.get_or_compute("fact", lambda: {"a": 2}) == {"a": 1}
 
 
-def test_a_trial_ends_as_what_it_was(tracks: Dataset, tmp_path: Path) -> None:
+def test_a_trial_ends_in_the_right_state(tracks: Dataset, tmp_path: Path) -> None:
     ledger = new_ledger(tmp_path, tracks, trials=4)
-    complete, stopped, empty, failed = (start_trial(ledger) for _ in range(4))
+    complete, pruned, empty, failed = (start_trial(ledger) for _ in range(4))
     for epoch, loss in ((1, 0.4), (2, 0.6)):
         ledger.report(complete, epoch=epoch, loss=loss)
         ledger.report(failed, epoch=epoch, loss=loss)
-    ledger.report(stopped, epoch=1, loss=0.1)
+    ledger.report(pruned, epoch=1, loss=0.1)
     assert ledger.finish(complete) is TrialState.COMPLETE
-    assert ledger.finish(stopped) is TrialState.PRUNED
+    assert ledger.finish(pruned) is TrialState.PRUNED
     assert ledger.finish(empty) is TrialState.FAIL
     assert ledger.finish(failed, failure="it diverged") is TrialState.FAIL
     assert ledger.trials[complete].value == 0.4  # the lowest, not the last
-    assert ledger.trials[stopped].intermediate_values == {1: 0.1}
+    assert ledger.trials[pruned].intermediate_values == {1: 0.1}
     assert ledger.failure(failed) == "it diverged"
     assert "before its first epoch" in (ledger.failure(empty) or "")
     assert [trial.number for trial in ledger.top(5)] == [complete]
@@ -70,7 +71,7 @@ def test_an_epoch_is_recorded_once(tracks: Dataset, tmp_path: Path) -> None:
     assert ledger.trials[number].intermediate_values == {1: 0.5}
 
 
-def test_the_first_setting_is_the_projects_own(tracks: Dataset, tmp_path: Path) -> None:
+def test_the_first_setting_is_the_default(tracks: Dataset, tmp_path: Path) -> None:
     ledger = new_ledger(tmp_path, tracks)
     assert ledger.trials == []
     start_trial(ledger), start_trial(ledger)
@@ -79,7 +80,7 @@ def test_the_first_setting_is_the_projects_own(tracks: Dataset, tmp_path: Path) 
     assert len(ledger.trials) == 2
 
 
-def test_top_is_by_value_then_by_number(tracks: Dataset, tmp_path: Path) -> None:
+def test_top_orders_by_value_then_number(tracks: Dataset, tmp_path: Path) -> None:
     ledger = new_ledger(tmp_path, tracks, trials=3)
     for loss in (0.5, 0.3, 0.3):
         number = start_trial(ledger)
@@ -88,53 +89,50 @@ def test_top_is_by_value_then_by_number(tracks: Dataset, tmp_path: Path) -> None
     assert [trial.number for trial in ledger.top(3)] == [1, 2, 0]
 
 
-def test_a_name_is_taken_once(tracks: Dataset, tmp_path: Path) -> None:
+def test_an_existing_study_cannot_be_created_again(tracks: Dataset, tmp_path: Path) -> None:
     new_ledger(tmp_path, tracks).close()
     with pytest.raises(StudyError, match="--resume"):
         new_ledger(tmp_path, tracks)
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "-x", "a b", "x" * 200])
-def test_a_name_that_is_no_folder_is_refused(tracks: Dataset, tmp_path: Path, name: str) -> None:
+def test_an_invalid_study_name_is_refused(tracks: Dataset, tmp_path: Path, name: str) -> None:
     with pytest.raises(StudyError, match="letters"):
         new_ledger(tmp_path, tracks, name)
     assert not list(tmp_path.iterdir())
 
 
-def test_an_unknown_study_is_named_with_the_known_ones(tracks: Dataset, tmp_path: Path) -> None:
+def test_an_unknown_study_lists_the_existing_ones(tracks: Dataset, tmp_path: Path) -> None:
     new_ledger(tmp_path, tracks, "autumn").close()
     with pytest.raises(StudyError, match=r"no study spring.*existing studies: autumn"):
         Ledger.open(Location(str(tmp_path)), "spring", url=None)
 
 
-def test_a_second_driver_is_kept_out_until_the_first_is_gone(tracks: Dataset, tmp_path: Path) -> None:
+def test_a_second_driver_is_refused_until_the_first_ends(tracks: Dataset, tmp_path: Path) -> None:
     ledger = new_ledger(tmp_path, tracks)
     program = (
         "import sys; from raygenre.system.location import Location; from raygenre.search.study.ledger import Ledger\n"
         "Ledger.open(Location(sys.argv[1]), 'study', url=None)"
     )
     second = [sys.executable, "-c", program, str(tmp_path)]
-    refused = subprocess.run(second, capture_output=True, text=True, timeout=120, check=False)
-    assert refused.returncode != 0
-    assert f"another driver (process {os.getpid()}) is running the study study" in refused.stderr
+    result = subprocess.run(second, capture_output=True, text=True, timeout=120, check=False)
+    assert result.returncode != 0
+    assert f"another driver (process {os.getpid()}) is running the study study" in result.stderr
     ledger.close()
     subprocess.run(second, check=True, timeout=120)
 
 
-def test_trials_can_be_raised_and_not_lowered(tracks: Dataset, tmp_path: Path) -> None:
+def test_the_number_of_trials_can_only_be_raised(tracks: Dataset, tmp_path: Path) -> None:
     ledger = new_ledger(tmp_path, tracks)
     ledger.extend(7)
     ledger.close()
-    again = Ledger.open(Location(str(tmp_path)), "study", url=None)
-    assert again.config.trials == 7
+    reopened = Ledger.open(Location(str(tmp_path)), "study", url=None)
+    assert reopened.config.trials == 7
     with pytest.raises(StudyError, match="can only raise"):
-        again.extend(6)
+        reopened.extend(6)
 
 
-def test_the_ledger_may_lie_in_a_database(tracks: Dataset, tmp_path: Path) -> None:
-    from raygenre.data import splits
-    from tests.conftest import small_config
-
+def test_a_study_can_be_in_a_database(tracks: Dataset, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/study.db"
     config = small_config(tracks)
     split = splits.random_split(tracks, seed=0, folds=1, validation=0.25, duplicates=[])
@@ -146,28 +144,28 @@ def test_the_ledger_may_lie_in_a_database(tracks: Dataset, tmp_path: Path) -> No
     assert not (tmp_path / "studies" / "study" / "journal.log").exists()
 
 
-def test_the_latest_study_is_the_one_worked_on_last(tracks: Dataset, tmp_path: Path) -> None:
-    for moment, name in ((100, "b"), (200, "a")):
+def test_the_latest_study_is_the_one_used_last(tracks: Dataset, tmp_path: Path) -> None:
+    for timestamp, name in ((100, "b"), (200, "a")):
         new_ledger(tmp_path, tracks, name).close()
-        os.utime(tmp_path / name / "lock", (moment, moment))
+        os.utime(tmp_path / name / "lock", (timestamp, timestamp))
     assert latest_study(Location(str(tmp_path))) == "a"
     with pytest.raises(StudyError, match="no study"):
         latest_study(Location(str(tmp_path / "nowhere")))
 
 
-def test_a_draw_that_was_cut_short_is_completed(tracks: Dataset, tmp_path: Path) -> None:
-    """Optuna stores a trial before it draws its settings; a driver may die in between."""
+def test_an_interrupted_draw_is_completed(tracks: Dataset, tmp_path: Path) -> None:
+    """Optuna stores a trial before it draws its settings, and a driver may die in between."""
     ledger = new_ledger(tmp_path, tracks)
     ledger.study.ask()
     ledger.close()
-    again = Ledger.open(Location(str(tmp_path)), "study", url=None)
-    again.complete_draws(SAMPLER, SPACE)
-    [trial] = again.unfinished()
+    reopened = Ledger.open(Location(str(tmp_path)), "study", url=None)
+    reopened.complete_draws(SAMPLER, SPACE)
+    [trial] = reopened.unfinished()
     assert set(trial.params) == set(SPACE)
     assert all(SPACE[name]._contains(value) for name, value in trial.params.items())
 
 
-def test_a_study_that_died_as_it_was_begun_can_be_begun_again(tracks: Dataset, tmp_path: Path) -> None:
+def test_a_study_whose_creation_failed_can_be_created_again(tracks: Dataset, tmp_path: Path) -> None:
     ledger = new_ledger(tmp_path, tracks)
     journal = ledger.folder / "journal.log"
     ledger.close()
@@ -175,41 +173,41 @@ def test_a_study_that_died_as_it_was_begun_can_be_begun_again(tracks: Dataset, t
     new_ledger(tmp_path, tracks)
 
 
-def test_a_study_that_died_with_its_last_word_is_gone_on_with(tracks: Dataset, tmp_path: Path) -> None:
+def test_a_study_without_its_last_entry_can_be_loaded(tracks: Dataset, tmp_path: Path) -> None:
     ledger = new_ledger(tmp_path, tracks)
     journal = ledger.folder / "journal.log"
     ledger.close()
     entries = journal.read_text().splitlines(keepends=True)
     assert "data_digest" in entries[-1]  # the configuration
     journal.write_text("".join(entries[:-1]))
-    again = Ledger.open(Location(str(tmp_path)), "study", url=None)
-    assert again.config == ledger.config
-    again.close()
+    reopened = Ledger.open(Location(str(tmp_path)), "study", url=None)
+    assert reopened.config == ledger.config
+    reopened.close()
 
 
-def test_a_folder_with_an_older_studys_work_is_refused(tracks: Dataset, tmp_path: Path) -> None:
+def test_a_folder_with_older_results_is_refused(tracks: Dataset, tmp_path: Path) -> None:
     (tmp_path / "study" / "final-0001-5").mkdir(parents=True)
     with pytest.raises(StudyError, match="final-0001-5"):
         new_ledger(tmp_path, tracks)
 
 
-def test_an_entry_that_was_cut_short_is_taken_away(tracks: Dataset, tmp_path: Path) -> None:
+def test_an_incomplete_journal_entry_is_removed(tracks: Dataset, tmp_path: Path) -> None:
     ledger = new_ledger(tmp_path, tracks)
     number = start_trial(ledger)
     ledger.close()
     with (tmp_path / "study" / "journal.log").open("ab") as journal:
-        journal.write(b'{"op_code":8,"worker_id":"x","trial_i')  # what a full disk leaves
-    again = Ledger.open(Location(str(tmp_path)), "study", url=None)
-    again.report(number, epoch=1, loss=0.5)
-    again.close()
+        journal.write(b'{"op_code":8,"worker_id":"x","trial_i')  # as a full disk leaves it
+    reopened = Ledger.open(Location(str(tmp_path)), "study", url=None)
+    reopened.report(number, epoch=1, loss=0.5)
+    reopened.close()
     assert Ledger.open(Location(str(tmp_path)), "study", url=None).unfinished()[0].intermediate_values == {1: 0.5}
 
 
-def test_a_locked_journal_is_waited_for(tracks: Dataset, tmp_path: Path) -> None:
+def test_a_locked_journal_delays_a_report(tracks: Dataset, tmp_path: Path) -> None:
     ledger = new_ledger(tmp_path, tracks)
     number = start_trial(ledger)
     lock = tmp_path / "study" / "journal.log.lock"
-    lock.touch()  # another process writes, and is slow about it
+    lock.touch()  # as if another process were writing slowly
     threading.Timer(1.5, lock.unlink).start()
     started = time.monotonic()
     ledger.report(number, epoch=1, loss=0.5)
@@ -217,19 +215,19 @@ def test_a_locked_journal_is_waited_for(tracks: Dataset, tmp_path: Path) -> None
     assert ledger.unfinished()[0].intermediate_values == {1: 0.5}
 
 
-def test_a_locked_database_is_waited_for(tracks: Dataset, tmp_path: Path) -> None:
+def test_a_locked_database_delays_a_report(tracks: Dataset, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'study.db'}"
     ledger = new_ledger(tmp_path, tracks, url=url)
     number = start_trial(ledger)
-    other = sqlite3.connect(tmp_path / "study.db", isolation_level=None, check_same_thread=False)
-    other.execute("BEGIN EXCLUSIVE")
-    threading.Timer(7, lambda: other.execute("COMMIT")).start()  # SQLite's own patience ends after 5 s
+    connection = sqlite3.connect(tmp_path / "study.db", isolation_level=None, check_same_thread=False)
+    connection.execute("BEGIN EXCLUSIVE")
+    threading.Timer(7, lambda: connection.execute("COMMIT")).start()  # SQLite's default timeout is 5 s
     ledger.report(number, epoch=1, loss=0.5)
     assert ledger.unfinished()[0].intermediate_values == {1: 0.5}
-    other.close()
+    connection.close()
 
 
-def test_a_foreign_study_of_the_same_name_is_left_alone(tracks: Dataset, tmp_path: Path) -> None:
+def test_a_foreign_study_of_the_same_name_is_not_touched(tracks: Dataset, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'team.db'}"
     theirs = optuna.create_study(study_name="study", storage=url, direction="maximize")
     theirs.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
@@ -238,7 +236,7 @@ def test_a_foreign_study_of_the_same_name_is_left_alone(tracks: Dataset, tmp_pat
     assert not optuna.load_study(study_name="study", storage=url).user_attrs
 
 
-def test_a_study_of_a_database_belongs_to_one_folder(tracks: Dataset, tmp_path: Path) -> None:
+def test_a_study_in_a_database_belongs_to_one_folder(tracks: Dataset, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'team.db'}"
     ledger = new_ledger(tmp_path / "mine", tracks, url=url)
     assert ledger.in_database
@@ -252,21 +250,21 @@ def test_a_study_of_a_database_belongs_to_one_folder(tracks: Dataset, tmp_path: 
 
 
 @pytest.mark.parametrize("url", ["team", "sqlite:////nowhere/team.db", "mysql+pymysql://user:word@127.0.0.1:9/team"])
-def test_a_database_that_cannot_be_used_is_refused(tracks: Dataset, tmp_path: Path, url: str) -> None:
+def test_an_unusable_database_is_refused(tracks: Dataset, tmp_path: Path, url: str) -> None:
     with pytest.raises(StudyError, match="database of --study-url cannot be used"):
         new_ledger(tmp_path / "studies", tracks, url=url)
     with pytest.raises(StudyError, match="no study"):
         latest_study(Location(str(tmp_path / "studies")))
 
 
-def test_a_start_that_was_refused_is_not_the_study_worked_on_last(tracks: Dataset, tmp_path: Path) -> None:
+def test_a_refused_study_is_not_the_latest(tracks: Dataset, tmp_path: Path) -> None:
     new_ledger(tmp_path, tracks, "autumn").close()
     (tmp_path / "spring").mkdir()
     (tmp_path / "spring" / "lock").touch()
     assert latest_study(Location(str(tmp_path))) == "autumn"
 
 
-def test_foreign_files_among_the_states_do_no_harm(tracks: Dataset, tmp_path: Path) -> None:
+def test_foreign_files_among_the_states_are_ignored(tracks: Dataset, tmp_path: Path) -> None:
     ledger = new_ledger(tmp_path, tracks)
     number = start_trial(ledger)
     for name in (".DS_Store", f"{number:04d}", "0007"):
@@ -277,23 +275,21 @@ def test_foreign_files_among_the_states_do_no_harm(tracks: Dataset, tmp_path: Pa
 
 
 @pytest.mark.parametrize("objectives", [["loss"], ["loss", "parameters"]])
-def test_an_ended_trial_knows_when_its_epochs_were_reported(
-    tracks: Dataset, tmp_path: Path, objectives: list[str]
-) -> None:
+def test_an_ended_trial_has_the_times_of_its_reports(tracks: Dataset, tmp_path: Path, objectives: list[str]) -> None:
     ledger = new_ledger(tmp_path, tracks, objectives=objectives)
     number = start_trial(ledger)
-    said = [time.time()]
-    for epoch in (1, 2, 2):  # a training that goes on reports its epochs again
+    reported = [time.time()]
+    for epoch in (1, 2, 2):  # a resumed training reports its epochs again
         ledger.report(number, epoch=epoch, loss=0.5)
-        said.append(time.time())
+        reported.append(time.time())
         time.sleep(0.3)
     ledger.finish(number, measured={"objective_loss": 0.5, "objective_parameters": 9.0})
     times = ledger.trials[number].user_attrs[EPOCH_TIMES]
-    assert said[0] - 0.06 <= times["1"] <= said[1] + 0.06  # rounded to tenths of a second
-    assert said[1] + 0.24 <= times["2"] <= said[2] + 0.06
+    assert reported[0] - 0.06 <= times["1"] <= reported[1] + 0.06  # rounded to tenths of a second
+    assert reported[1] + 0.24 <= times["2"] <= reported[2] + 0.06
 
 
-def test_a_lock_that_a_killed_driver_left_is_not_waited_for(tracks: Dataset, tmp_path: Path) -> None:
+def test_a_killed_drivers_journal_lock_is_removed(tracks: Dataset, tmp_path: Path) -> None:
     new_ledger(tmp_path, tracks).close()
     (tmp_path / "study" / "journal.log.lock").touch()
     started = time.monotonic()
@@ -301,9 +297,7 @@ def test_a_lock_that_a_killed_driver_left_is_not_waited_for(tracks: Dataset, tmp
     assert time.monotonic() - started < 10  # Optuna would wait for 30 s
 
 
-def test_a_trial_knows_its_checkpoint_even_if_its_driver_died_before_it_could_say(
-    tracks: Dataset, tmp_path: Path
-) -> None:
+def test_every_trial_has_its_checkpoint_path(tracks: Dataset, tmp_path: Path) -> None:
     ledger = new_ledger(tmp_path, tracks)
     assert ledger.start_trial(SAMPLER, SPACE).user_attrs[CHECKPOINT] == "trials/0000"
     ledger.study.ask(SPACE)

@@ -1,4 +1,4 @@
-"""Who may edit a team's model may change its champion, whatever else is forbidden."""
+"""Users with EDIT permission on the model may change its champion, whatever else is forbidden."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -19,25 +19,25 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def versions(team: Team, singer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, int]]:
-    """Two versions without files, of a run in a search's; the champion is then who it was, for other tests."""
+    """Create two versions without files, from a run below a search's; restore the champion for other tests."""
     storage = team.mlflow.storage(tmp_path)
     client = Server(storage).client
-    with suppress(TrackingError):  # an earlier search made it
+    with suppress(TrackingError):  # it may exist from an earlier search
         client.create_registered_model("raygenre")
     before = champion.find(storage)
-    experiment = Server(storage).experiment_id  # in which the guest may read alone
+    experiment = Server(storage).experiment_id  # in which the guest may only read
     search = client.create_run(experiment, tags={"role": "search"}).info.run_id
     final = client.create_run(experiment, tags={"mlflow.parentRunId": search}).info.run_id
-    made = [client.create_model_version("raygenre", "s3://nothing/at/all", run_id=final).version for _ in range(2)]
-    yield int(made[0]), int(made[1])
+    created = [client.create_model_version("raygenre", "s3://nothing/at/all", run_id=final).version for _ in range(2)]
+    yield int(created[0]), int(created[1])
     become(monkeypatch, *SINGER)
-    for version in made:
+    for version in created:
         client.delete_model_version("raygenre", version)
     if before:
         champion.promote(storage, before[0])
 
 
-def test_who_may_edit_the_model_may_change_the_champion(
+def test_edit_permission_is_enough_to_change_the_champion(
     team: Team, versions: tuple[int, int], tracks: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage = team.mlflow.storage(tmp_path)
@@ -46,7 +46,7 @@ def test_who_may_edit_the_model_may_change_the_champion(
     assert final
     search = client.get_run(final).data.tags["mlflow.parentRunId"]
     champion.promote(storage, versions[0])
-    given = requests.post(
+    response = requests.post(
         f"{team.mlflow.uri}/api/3.0/mlflow/users/permissions/grant",
         json={
             "username": GUEST[0],
@@ -57,7 +57,7 @@ def test_who_may_edit_the_model_may_change_the_champion(
         auth=ADMIN,
         timeout=60,
     )
-    assert given.status_code == 200, given.text
+    assert response.status_code == 200, response.text
     become(monkeypatch, *GUEST)
     classifier = Classifier(GenreCNN(ModelConfig(genres=2, widths=(2, 2, 2))), ("bells", "storm"))
     decision = promotion.promote_if_better(storage, versions[1], classifier, None, data=lambda: tracks, force=True)
