@@ -13,7 +13,7 @@ from raygenre.search.space.space import short
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.trials.phases import Phases, duration
 from raygenre.system.redaction import masked
-from raygenre.system.storage import Storage, resolve
+from raygenre.system.storage import Storage, StorageError, resolve
 from raygenre.workflows.tune import Outcome
 
 _NOT_IN_STUDY = (
@@ -75,7 +75,7 @@ def environment(storage: Storage) -> str:
     try:
         default = resolve()
         root, uri = default.root, default.tracking_uri
-    except ValueError:  # RAYGENRE_STORAGE is a URL, and an option named its tracking server
+    except StorageError:  # RAYGENRE_STORAGE is a URL, and an option named its tracking server
         root, uri = storage.root, ""
     variables = f"RAYGENRE_STORAGE={shlex.quote(str(storage))} " if storage.root != root else ""
     if storage.tracking_uri != uri and (storage.url or storage.tracking_uri != resolve(storage.root).tracking_uri):

@@ -54,7 +54,7 @@ def run_tune(options: Options, console: Console, *, started: float) -> None:
     except job.PromotionPendingError as error:
         promote = f"{environment(session.storage)}{command('raygenre')} promote {error.version}"
         fail(f"{error}\nDecide about the champion later with:\n  {promote}")
-    except (RaygenreError, ValueError, OSError, TrackingError, OptunaError, RayError) as error:
+    except (RaygenreError, OSError, TrackingError, OptunaError, RayError) as error:
         message = str(error)
         if isinstance(error, TrackingError):
             message = f"MLflow at {session.storage.server}: {reason(error)}"

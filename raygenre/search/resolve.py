@@ -39,7 +39,7 @@ def resolve(
 
     Raises:
         OptionError: the data differ from those of the earlier search.
-        ValueError: the options exclude each other.
+        RaygenreError: the options exclude each other or are invalid.
     """
     base = base or {}
 

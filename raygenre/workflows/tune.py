@@ -79,7 +79,7 @@ def make_split(
 
     Raises:
         OptionError: the options exclude each other.
-        ValueError: the data are too small for them.
+        SplitError: the data are too small for them.
     """
     if keep_duplicates and duplicates:
         raise OptionError("--duplicates and --keep-duplicates exclude each other; leave one of them out")
@@ -209,6 +209,6 @@ def _known_duplicates(config: SearchConfig, phases: Phases) -> TrackFacts:
         return TrackFacts()
     try:
         return TrackFacts(duplicates=read_duplicates(Path(config.duplicates)))
-    except (OSError, ValueError) as error:
+    except (OSError, RaygenreError) as error:
         phases.info("report", f"without known duplicates: {error}")
         return TrackFacts()

@@ -20,7 +20,7 @@ class Phase:
     """The phase that runs.
 
     Attributes:
-        result: what the line at its end says besides the duration.
+        result: printed after the duration in the line at its end.
     """
 
     def __init__(self, progress: Progress | None = None, task: TaskID | None = None) -> None:

@@ -29,7 +29,7 @@ STOPPED = "stopped_at_epoch"
 
 @dataclass(frozen=True)
 class _StudyTrial:
-    """A trial as Ray's schedulers identify it: by its number in the ledger, whichever Tune trial runs it."""
+    """A trial as Ray's schedulers identify it: by its number in the ledger, since its Tune trial may change."""
 
     trial_id: str
 
