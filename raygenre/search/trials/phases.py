@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 LINE_WIDTH = 100  # characters
 _NAME_WIDTH, _EVENT_WIDTH = 12, 6
@@ -59,7 +60,7 @@ class Phases:
         """
         started = time.monotonic()
         if self.console.is_terminal and bar:
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+            columns = (TextColumn("{task.description}"), BarColumn(), _Count(), TimeElapsedColumn())
             with Progress(*columns, console=self.console, transient=True) as progress:
                 phase = Phase(progress, progress.add_task(f"{name:<{_NAME_WIDTH}}", total=None))
                 yield phase
@@ -79,6 +80,13 @@ class Phases:
         lines = textwrap.wrap(text, LINE_WIDTH - len(_INDENT), break_long_words=False, break_on_hyphens=False)
         printed = f"\n{_INDENT}".join(lines)
         self.console.print(f"{name:<{_NAME_WIDTH}}  {printed}".rstrip(), highlight=False, markup=False, soft_wrap=True)
+
+
+class _Count(MofNCompleteColumn):
+    """How much is done, of how much; empty while that is unknown."""
+
+    def render(self, task: Task) -> Text:
+        return super().render(task) if task.total else Text("")
 
 
 def duration(seconds: float) -> str:

@@ -123,8 +123,9 @@ class TrialProgress(tune.Callback):
             f"{count[TrialState.PRUNED]} pruned",
             *([f"{count[TrialState.FAIL]} failed"] if count[TrialState.FAIL] else []),
             "no result yet" if best is None else f"best validation loss {best:.3f}",
-            "time left unknown" if left is None else f"about {duration(left)} left",
         ]
+        if ended < self._ledger.config.trials:
+            parts.append("time left unknown" if left is None else f"about {duration(left)} left")
         return " · ".join(parts)
 
     def _best(self, trials: list[FrozenTrial]) -> float | None:
