@@ -46,10 +46,10 @@ def run_tune(options: Options, console: Console, *, started: float) -> None:
     try:
         session.run(started)
     except KeyboardInterrupt:
-        resume = (
-            f"Everything so far is saved. Resume with:\n  {session.resume}" if session.ledger else "No study exists."
-        )
-        console.print(f"\nInterrupted. {resume}", highlight=False, markup=False, soft_wrap=True)
+        message = "Interrupted before the study was created."
+        if session.ledger:
+            message = f"Interrupted. Everything so far is saved. Resume with:\n  {session.resume}"
+        console.print(f"\n{message}", highlight=False, markup=False, soft_wrap=True)
         raise typer.Exit(INTERRUPTED) from None
     except job.PromotionPendingError as error:
         promote = f"{environment(session.storage)}{command('raygenre')} promote {error.version}"

@@ -13,6 +13,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 import raygenre.cli.tune_run
+from raygenre.cli import app
 from raygenre.cli.tune_report import resume_command
 from raygenre.search.options import Options
 from raygenre.workflows import tune as job
@@ -126,3 +127,9 @@ def test_the_hint_to_resume_names_the_called_program(
     monkeypatch.setattr(sys, "argv", [program])
     command = resume_command(Options(storage="my results", seed=3, promote=False), "autumn")
     assert command.endswith(f"{expected} --resume --study autumn --storage 'my results' --no-promote")
+
+
+def test_raygenre_tune_is_the_same_command(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["tune", "--resume", "--storage", str(tmp_path)])
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: there is no study in")
