@@ -1,4 +1,4 @@
-"""Decode audio files to the samples that the dataset's images are made from, and cut songs into windows.
+"""Decode audio files to the samples that GTZAN's images are made from, and cut songs into windows.
 
 Conventions: samples are mono float32 in [−1, 1] at 22 050 Hz. As in librosa.load, channels are averaged before
 resampling, and soxr resamples with its high-quality setting. FFmpeg decodes, through PyAV.
@@ -37,8 +37,8 @@ SUFFIXES = frozenset(
     }
 )
 SAMPLE_RATE = 22_050  # Hz
-WINDOW = 661_794  # samples: 30.0 s, the length of the dataset's clips
-MAX_SINGLE_WINDOW = 31 * SAMPLE_RATE  # samples; every clip of the dataset is shorter, so each is one window
+WINDOW = 661_794  # samples: 30.0 s, the length of GTZAN's clips
+MAX_SINGLE_WINDOW = 31 * SAMPLE_RATE  # samples; every clip of GTZAN is shorter, so each is one window
 MIN_LENGTH = 3 * SAMPLE_RATE  # samples
 LONGEST_SECONDS = 1800.0  # s
 # FFmpeg's names. Its other formats include playlists and session descriptions, which open other files and sockets.

@@ -1,4 +1,4 @@
-"""The command-line interface `raygenre`: one module per command, each a thin layer over the library."""
+"""The command `raygenre`: one module per command, each thin over the library."""
 
 import typer
 

@@ -219,7 +219,7 @@ def _key(parts: Sequence[str]) -> str:
 
 
 def _cached(cache: Path, key: str, source: str, make: Callable[[], Dataset]) -> Dataset:
-    """Return the data set that the cache has under a key, or make and store it."""
+    """Return the dataset that the cache has under a key, or make and store it."""
     path = cache / f"{key}.safetensors"
     if not path.exists():
         dataset = make()

@@ -13,7 +13,7 @@ from raygenre.data.dataset import Dataset
 from raygenre.data.track_files import DataError, listed_track
 
 Group = tuple[int, ...]
-"""Positions in a data set of the tracks of one recording."""
+"""Positions in a dataset of the tracks of one recording."""
 
 
 def read_duplicates(path: Path) -> list[tuple[str, ...]]:
@@ -47,10 +47,10 @@ def recordings(dataset: Dataset, duplicates: Iterable[Sequence[str]]) -> dict[st
     """Return the recording of each track: the ids of all its copies and its own.
 
     Args:
-        duplicates: groups of ids of tracks known to be the same recording, whether in the data set or not.
+        duplicates: groups of ids of tracks known to be the same recording, whether in the dataset or not.
 
     Returns:
-        Track id → ids, for the tracks of the data set and for all others that `duplicates` lists.
+        Track id → ids, for the tracks of the dataset and for all others that `duplicates` lists.
     """
     same_levels: dict[bytes, list[str]] = {}
     for track, levels in zip(dataset.tracks, dataset.levels, strict=True):
@@ -63,14 +63,14 @@ def recordings(dataset: Dataset, duplicates: Iterable[Sequence[str]]) -> dict[st
 
 
 def same_recordings(dataset: Dataset, duplicates: Iterable[Sequence[str]] | None) -> list[Group]:
-    """Group the tracks of a data set by recording, in order of their first track.
+    """Group the tracks of a dataset by recording, in order of their first track.
 
     Args:
         duplicates: groups of ids of tracks known to be the same recording. None treats every track as a separate
             recording, even those with equal levels.
 
     Raises:
-        DataError: groups are given, but none of their tracks is in the data set.
+        DataError: groups are given, but none of their tracks is in the dataset.
     """
     position = {track: number for number, track in enumerate(dataset.tracks)}
     if duplicates is None:

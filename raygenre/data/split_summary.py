@@ -15,10 +15,10 @@ class Part:
     """One side of a split.
 
     Attributes:
-        name: of the data set.
-        source: folder of the data set, or `synthetic`.
+        name: of the dataset.
+        source: folder of the dataset, or `synthetic`.
         use: purpose of the tracks, such as `training`.
-        digest: SHA-256 of the tracks' ids and of the data set's digest, hexadecimal; equal for equal tracks.
+        digest: SHA-256 of the tracks' ids and of the dataset's digest, hexadecimal; equal for equal tracks.
         counts: tracks per genre.
     """
 
@@ -55,5 +55,5 @@ def parts(dataset: Dataset, split: Split) -> list[Part]:
 
 
 def tracks_digest(tracks: tuple[str, ...], data_digest: str) -> str:
-    """Return the SHA-256 that identifies some tracks of a data set, whatever their order, hexadecimal."""
+    """Return the SHA-256 that identifies some tracks of a dataset, whatever their order, hexadecimal."""
     return hashlib.sha256(json.dumps([sorted(tracks), data_digest]).encode()).hexdigest()

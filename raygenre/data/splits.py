@@ -1,4 +1,4 @@
-"""Split the tracks of a data set into training, validation and test.
+"""Split the tracks of a dataset into training, validation and test.
 
 A split is drawn from a seed and stored as lists of track ids. Test tracks are set aside first and used once per
 candidate, after the search. Validation tracks are taken from the rest, as one hold-out or as folds. Every side is
@@ -21,7 +21,7 @@ from raygenre.data.track_files import DataError, listed_track
 from raygenre.errors import RaygenreError
 
 TEST_SHARE = 0.2  # of each genre, rounded down: 20 of GTZAN's 100 tracks, 19 of jazz's 99
-MAX_MISSING_SHARE = 0.05  # of a given list's tracks may be missing from the data set
+MAX_MISSING_SHARE = 0.05  # of a given list's tracks may be missing from the dataset
 
 Indices = NDArray[np.int64]
 
@@ -48,7 +48,7 @@ class Split:
         test: tracks that neither training nor model selection may use.
         folds: at least one.
         left_out: copies of test or validation tracks, and tracks that given lists do not name.
-        missing: tracks that given lists name but the data set does not contain.
+        missing: tracks that given lists name but the dataset does not contain.
     """
 
     kind: str
@@ -120,7 +120,7 @@ def given_split(
         seed, folds, validation, duplicates: as for `random_split`.
 
     Raises:
-        DataError: a list is missing or ambiguous, lists overlap, over 5 % of a list is not in the data set, or a side
+        DataError: a list is missing or ambiguous, lists overlap, over 5 % of a list is not in the dataset, or a side
             has no track of a genre.
         SplitError: `folds` or `validation` is out of range.
     """
@@ -160,10 +160,10 @@ def given_split(
 
 
 def indices(dataset: Dataset, tracks: Iterable[str]) -> Indices:
-    """Return the positions of tracks in the data set, int64 (n,).
+    """Return the positions of tracks in the dataset, int64 (n,).
 
     Raises:
-        KeyError: a track is not in the data set.
+        KeyError: a track is not in the dataset.
     """
     position = {track: number for number, track in enumerate(dataset.tracks)}
     return np.array([position[track] for track in tracks], dtype=np.int64)
@@ -234,5 +234,8 @@ def _read_list(folder: Path, name: str) -> set[str]:
     if len(files) != 1:
         names = ", ".join(file.name for file in files) or "none"
         raise DataError(f"{folder} must contain exactly one file {name}*.txt; found: {names}")
-    lines = (line.strip() for line in files[0].read_text().splitlines())
+    try:
+        lines = [line.strip() for line in files[0].read_text(encoding="utf-8-sig").splitlines()]
+    except UnicodeDecodeError as error:
+        raise DataError(f"{files[0]} is not UTF-8 text; save it as UTF-8") from error
     return {listed_track(line) for line in lines if line}

@@ -1,4 +1,4 @@
-"""Runs and registered versions as MLflow recorded them: settings, final metrics and learning curves.
+"""Runs and versions as MLflow recorded them: settings, final metrics, learning curves.
 
 A run is named by its id, by a version that came from it (`models:/raygenre/3`), or by a study. A study and its search
 run stand for the final training of the winner on all training tracks.

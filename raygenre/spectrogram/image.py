@@ -1,4 +1,4 @@
-"""Convert levels to the dataset's spectrogram images, PNGs of 432 × 288 pixels, and back.
+"""Convert levels to GTZAN's spectrogram images, PNGs of 432 × 288 pixels, and back.
 
 Conventions: levels are uint8 (128, 333), as `raygenre.spectrogram.levels` computes them. The conversion is lossless.
 """
@@ -34,11 +34,11 @@ _REMEDY = "use a spectrogram from GTZAN or from `raygenre render`, or the audio 
 
 
 class ImageError(RaygenreError, ValueError):
-    """An image is not one of the dataset's spectrograms or of the same format."""
+    """An image is not one of GTZAN's spectrograms or of the same format."""
 
 
 def to_image(levels: NDArray[np.uint8]) -> Image.Image:
-    """Return the spectrogram image of levels, RGBA, 432 × 288 pixels, as the dataset has it.
+    """Return the spectrogram image of levels, RGBA, 432 × 288 pixels, as GTZAN has it.
 
     Args:
         levels: uint8 (128, 335), or (128, 333) without the two columns under the frame, which then repeat their

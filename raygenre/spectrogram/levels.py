@@ -1,11 +1,11 @@
 """Compute spectrograms as GTZAN's images show them: samples → 128 × 333 levels.
 
-The dataset's author computed a librosa mel spectrogram, passed the *power* spectrogram to `amplitude_to_db` (so 80 dB
+GTZAN's author computed a librosa mel spectrogram, passed the *power* spectrogram to `amplitude_to_db` (so 80 dB
 of its scale are only 40 dB of sound) and saved librosa's `specshow` through matplotlib as an image of 432 × 288 pixels.
 A model trained on those images needs exactly this recipe, mistakes included. Only this module implements it.
 
-Conventions: samples are mono float32 at 22 050 Hz. Levels are the information in an image: uint8 (128, 333), mel bands
-from the lowest up by pixel columns in time, where 0 is the quietest and 255 the loudest point of the clip.
+Conventions: samples are mono float32 at 22 050 Hz. Levels are the information in an image: uint8, 128 mel bands (lowest
+first) × 333 pixel columns (time), where 0 is the quietest and 255 the loudest point of the clip.
 """
 
 from functools import cache
@@ -30,13 +30,13 @@ RECIPE = "gtzan-1"  # change it whenever the same samples or image would give ot
 LEFT, RIGHT = 54, 389  # pixel columns of the axes' frame
 
 
-# The 128 × 1025 mel matrix is nearly all zeros: small dense products of sixteen bands each cost an eighth of the whole.
+# The 128 × 1025 mel matrix is nearly all zeros: dense products of sixteen bands each take an eighth of the time.
 _BANDS_PER_BLOCK = 16
 _FRAMES_PER_BLOCK = 96  # on a CPU: few enough for spectra to stay in its cache and for the memory to be reused
 
 
 def levels(samples: Tensor, *, under_frame: bool = False) -> Tensor:
-    """Compute the spectrogram of samples, as in the dataset's images.
+    """Compute the spectrogram of samples, as in GTZAN's images.
 
     Args:
         samples: float32 (N,) or (B, N), mono, 22 050 Hz, on any device. GTZAN's clips of 30.0 s have N = 661 794.

@@ -1,7 +1,7 @@
 """The magma colour map: 256 colours from black over purple and orange to pale yellow.
 
-Designed by Nathaniel Smith and Stéfan van der Walt for matplotlib and released by them under CC0. The dataset's
-images were coloured with it, so drawing and reading them needs exactly these bytes; a test holds them against
+Designed by Nathaniel Smith and Stéfan van der Walt for matplotlib and released by them under CC0. GTZAN's
+images use it, so writing and reading them needs exactly these bytes; a test compares them with
 matplotlib's own table.
 """
 
@@ -30,4 +30,4 @@ _RED_GREEN_BLUE = bytes.fromhex(
 )
 
 MAGMA: NDArray[np.uint8] = np.frombuffer(_RED_GREEN_BLUE, dtype=np.uint8).reshape(256, 3)
-"""Colour of each level: 256 rows of red, green and blue, no two rows alike."""
+"""Colour of each level: 256 rows of red, green and blue, all different."""

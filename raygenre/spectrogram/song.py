@@ -110,7 +110,7 @@ def middle_levels(path: Path, *, under_frame: bool = False) -> NDArray[np.uint8]
 
 
 def render(path: Path) -> bytes:
-    """Return the PNG of a song's spectrogram, exactly as the dataset's images were made.
+    """Return the PNG of a song's spectrogram, exactly as GTZAN's images were made.
 
     Raises:
         AudioError, OSError: as for `middle_levels`.

@@ -157,7 +157,7 @@ def validation_logits(path: Path, labels: NDArray[np.int64]) -> tuple[Tensor, Te
     """Return the best logits (N, G) of all members' validation tracks in a checkpoint, and their labels (N,).
 
     Args:
-        labels: int64, of all tracks of the data set.
+        labels: int64, of all tracks of the dataset.
     """
     members = json.loads((path / _ABOUT).read_text())["members"]
     tensors = load_file(path / _TENSORS)

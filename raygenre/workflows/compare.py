@@ -1,4 +1,4 @@
-"""Compare runs: which settings differ, and how registered versions do on the same test tracks."""
+"""Compare runs: which settings differ, and how versions do on the same test tracks."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields

@@ -1,4 +1,4 @@
-"""Predict the genres of many songs: expand folders and playlists, predict on all cores, make a table.
+"""Predict the genres of many songs: expand sources, predict on all cores, make a table.
 
 The table has one row per file: path, genre, confidence, uncertain, seconds (end of the last window with sound), windows
 (their number), the probability of each genre in a column of its name, and error, which is empty if there was none.

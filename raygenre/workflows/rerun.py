@@ -1,4 +1,4 @@
-"""Replay a recorded run: train it again from what MLflow recorded, and compare the learning curves.
+"""Replay a recorded run: train it again from MLflow's record, and compare the curves.
 
 The record consists of the run's params and tags, and of the search's `run.yaml` and `split.json`. The same setting,
 seed and tracks give the same curve, bit for bit, in float32 and in bfloat16, if versions and environment are the same;

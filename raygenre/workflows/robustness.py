@@ -1,4 +1,4 @@
-"""How much a song's spectrogram and predicted genre change with its encoding, sample rate, loudness and offset.
+"""How a song's spectrogram and genre change with encoding, rate, loudness and offset.
 
 Conventions: each clip is compared with its own spectrogram before the change, from mono samples at 22 050 Hz: the whole
 song up to 31 s, else its middle 30 s. Differences are in levels, of 256.

@@ -24,7 +24,7 @@ def test_rollback_names_both_versions(tmp_path: Path) -> None:
     assert result.stdout == "raygenre version 1 is the champion again; it was version 2\n"
     again = RUNNER.invoke(app, ["rollback", "--storage", str(tmp_path)])
     assert again.exit_code == 2
-    assert "first champion" in again.stderr
+    assert "version 1 has no previous champion" in again.stderr
 
 
 def test_rollback_without_a_registry_creates_none(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ GTZAN = {
 
 
 def fake(counts: Mapping[str, int]) -> Dataset:
-    """Return a data set of different tracks, whose levels are 0 except for their number in the first two pixels."""
+    """Return a dataset of different tracks, whose levels are 0 except for their number in the first two pixels."""
     genres = tuple(sorted(counts))
     labels = np.repeat(np.arange(len(genres)), [counts[genre] for genre in genres])
     tracks = tuple(f"{genre}.{number:05d}" for genre in genres for number in range(counts[genre]))
@@ -121,7 +121,7 @@ def test_validation_share_is_rounded_to_tracks(validation: float, tracks: int) -
     assert len(split.folds[0].validation) == tracks
 
 
-KNOWN = [
+DUPLICATES = [
     ("blues.00000", "blues.00001", "blues.00002"),
     ("blues.00003", "jazz.00003"),
     ("jazz.00004", "jazz.00005"),
@@ -147,8 +147,8 @@ WITH_COPIES = with_equal_levels()
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32), folds=st.integers(1, 6))
 def test_duplicates_stay_on_one_side(seed: int, folds: int) -> None:
-    split = random_split(WITH_COPIES, seed=seed, folds=folds, validation=0.2, duplicates=KNOWN)
-    assert leaks(split, [*KNOWN, JOINED, *EQUAL]) == []
+    split = random_split(WITH_COPIES, seed=seed, folds=folds, validation=0.2, duplicates=DUPLICATES)
+    assert leaks(split, [*DUPLICATES, JOINED, *EQUAL]) == []
     assert counts(split.test) == {"blues": 5, "jazz": 4, "rock": 5}
     assert {*split.train, *split.test} == set(WITH_COPIES.tracks)
     for train, validation, test in sides(split):
@@ -160,7 +160,7 @@ def test_duplicates_stay_on_one_side(seed: int, folds: int) -> None:
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32), folds=st.integers(2, 6))
 def test_folds_with_duplicates_are_nearly_stratified(seed: int, folds: int) -> None:
-    split = random_split(WITH_COPIES, seed=seed, folds=folds, validation=0.2, duplicates=KNOWN)
+    split = random_split(WITH_COPIES, seed=seed, folds=folds, validation=0.2, duplicates=DUPLICATES)
     total = counts(split.train)
     for fold in split.folds:  # a recording of three tracks may not fit the last place of a small fold
         assert all(abs(n - total[genre] / folds) < 2 for genre, n in counts(fold.validation).items())
@@ -398,6 +398,19 @@ def test_two_files_for_one_list_are_rejected(name: str, tmp_path: Path) -> None:
     (tmp_path / f"{name}.txt").touch()
     with pytest.raises(DataError, match=rf"{name}\*\.txt; found: {name}\.txt, {name}_filtered\.txt"):
         given_lists(tmp_path)
+
+
+def test_list_that_is_not_utf_8_is_rejected(tmp_path: Path) -> None:
+    write_lists(tmp_path, train=ids(0, 14), valid=ids(14, 18), test=ids(18, 24))
+    (tmp_path / "valid_filtered.txt").write_bytes(b"\xff\xfe\x00\xd8")
+    with pytest.raises(DataError, match=r"valid_filtered\.txt is not UTF-8 text"):
+        given_lists(tmp_path)
+
+
+def test_list_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    write_lists(tmp_path, train=ids(0, 14), valid=ids(14, 18), test=ids(18, 24))
+    (tmp_path / "test_filtered.txt").write_text("\n".join(ids(18, 24)), encoding="utf-8-sig")
+    assert given_lists(tmp_path).test == tuple(sorted(ids(18, 24)))
 
 
 @pytest.mark.parametrize("side", ["train", "valid", "test"])

@@ -64,7 +64,7 @@ def mutated(originals: dict[str, bytes], seed: int, number: int) -> tuple[str, b
     return name, bytes(data)
 
 
-def flip(data: bytearray, other: bytes, random: np.random.Generator) -> bytearray:
+def flip(data: bytearray, second: bytes, random: np.random.Generator) -> bytearray:
     """Flip up to 64 bits, anywhere or in the header."""
     reach = len(data) if random.random() < 0.5 else min(len(data), HEADER)
     for _ in range(random.integers(1, 65) if reach else 0):
@@ -72,21 +72,21 @@ def flip(data: bytearray, other: bytes, random: np.random.Generator) -> bytearra
     return data
 
 
-def truncate(data: bytearray, other: bytes, random: np.random.Generator) -> bytearray:
+def truncate(data: bytearray, second: bytes, random: np.random.Generator) -> bytearray:
     return data[: random.integers(len(data) + 1)]
 
 
-def splice(data: bytearray, other: bytes, random: np.random.Generator) -> bytearray:
+def splice(data: bytearray, second: bytes, random: np.random.Generator) -> bytearray:
     """Join the beginning of one file and the end of another, each cut at a random position."""
-    return data[: random.integers(len(data) + 1)] + other[random.integers(len(other)) :]
+    return data[: random.integers(len(data) + 1)] + second[random.integers(len(second)) :]
 
 
-def repeat(data: bytearray, other: bytes, random: np.random.Generator) -> bytearray:
+def repeat(data: bytearray, second: bytes, random: np.random.Generator) -> bytearray:
     start, length, times = random.integers(len(data) + 1), random.integers(1, 4096), random.integers(1, 16)
     return data[: start + length] + data[start : start + length] * int(times) + data[start + length :]
 
 
-def set_field(data: bytearray, other: bytes, random: np.random.Generator) -> bytearray:
+def set_field(data: bytearray, second: bytes, random: np.random.Generator) -> bytearray:
     """Set a field of 1, 2, 4 or 8 bytes, mostly in the header, to an extreme value."""
     reach = len(data) if random.random() < 0.2 else min(len(data), HEADER)
     size = int(random.choice([1, 2, 4, 8]))
@@ -97,7 +97,7 @@ def set_field(data: bytearray, other: bytes, random: np.random.Generator) -> byt
     return data
 
 
-def blank(data: bytearray, other: bytes, random: np.random.Generator) -> bytearray:
+def blank(data: bytearray, second: bytes, random: np.random.Generator) -> bytearray:
     start, length = int(random.integers(len(data) + 1)), int(random.integers(1, 2048))
     end = min(len(data), start + length)
     data[start:end] = bytes(end - start)

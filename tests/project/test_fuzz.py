@@ -54,7 +54,7 @@ def read_cases(folder: Path, *, reader: str = "read", seed: int = SEED, cases: i
 def test_damaged_files_are_answered_or_rejected(originals: Path, cases: int) -> None:
     outcomes = read_cases(originals, cases=cases)
     assert outcomes.total() == cases
-    assert min(outcomes["answer"], outcomes["rejection"]) > cases / 10  # some damage must and some must not be noticed
+    assert min(outcomes["answer"], outcomes["rejection"]) > cases / 10  # the damage is neither too strong nor too weak
 
 
 # Controls: readers with planted faults.

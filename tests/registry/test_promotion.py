@@ -1,6 +1,4 @@
 import io
-import subprocess
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,16 +15,10 @@ from raygenre.registry.versions import MODEL
 from raygenre.system.storage import Storage
 from raygenre.tracking.server import Server, TrackingUnreachableError
 from tests.helpers import rivals
-from tests.helpers.mlflow_server import MlflowServer, free_port
-from tests.helpers.project import ROOT
+from tests.helpers.mlflow_server import free_port
 from tests.helpers.rivals import BELLS, DRONE, FORGETFUL, OTHER_GENRES, STORM, SYNTHETIC, Ring
 
 AGAINST_DRONE = PairedTest(both=0, only_candidate=30, only_incumbent=10, neither=20)
-
-
-@pytest.fixture
-def ring(rivals_ring: Ring, tmp_path: Path) -> Ring:
-    return rivals_ring.copy(tmp_path)
 
 
 def test_the_first_version_becomes_champion(ring: Ring) -> None:
@@ -204,58 +196,6 @@ def test_a_champion_registered_by_hand_keeps_its_place(ring: Ring) -> None:
     gone = Server(ring.storage).client.create_model_version(MODEL, str(ring.storage.root / "nothing"))
     champion.promote(ring.storage, int(gone.version))
     assert "no record of how the champion, version 7" in ring.promote(BELLS).reason
-
-
-def promote_at_once(storage: Storage, numbers: tuple[int, ...], data: Path, folder: Path) -> None:
-    """Promote versions against the same champion, each in a process of its own."""
-    folder.mkdir()
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.helpers.challenger", str(storage.root), storage.tracking_uri, str(version),
-             str(data), str(folder), str(len(numbers))],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            cwd=ROOT,
-        )
-        for version in numbers
-    ]  # fmt: skip
-    for process in processes:
-        printed, _ = process.communicate(timeout=300)
-        assert process.returncode == 0, printed
-
-
-def check_that_one_won(ring: Ring) -> None:
-    winner = ring.champion
-    assert winner in (BELLS, STORM)
-    loser = BELLS + STORM - winner
-    assert [ring.tags(version)["promoted"] for version in (winner, loser)] == ["true", "false"]
-    assert ring.tags(winner)["compared_with"] == str(DRONE)
-    assert ring.tags(loser)["compared_with"] == str(winner)
-    assert champion.champions_before(ring.storage) == [DRONE]
-    assert champion.rollback(ring.storage) == (winner, DRONE)
-
-
-@pytest.mark.slow
-def test_one_of_two_simultaneous_promotions_wins(ring: Ring, tmp_path: Path) -> None:
-    """Both are better than the champion, and neither is better than the other."""
-    champion.promote(ring.storage, DRONE)
-    promote_at_once(ring.storage, (BELLS, STORM), Path(ring.dataset.source), tmp_path / "barrier")
-    check_that_one_won(ring)
-
-
-@pytest.mark.slow
-def test_one_of_two_simultaneous_promotions_wins_on_a_server(
-    mlflow_server: MlflowServer, rivals_ring: Ring, tmp_path: Path
-) -> None:
-    ring = Ring(mlflow_server.storage(tmp_path / "storage"), rivals_ring.dataset)
-    for favourite in (1, 0, 2):
-        rivals.register(ring.storage, rivals.rival(ring.dataset, favourite), ring.dataset)
-    champion.promote(ring.storage, DRONE)
-    promote_at_once(ring.storage, (BELLS, STORM), Path(ring.dataset.source), tmp_path / "barrier")
-    check_that_one_won(ring)
-    names = [model.name for model in Server(ring.storage).client.search_registered_models()]
-    assert names == [MODEL]  # the lock was released
 
 
 def test_after_a_deletion_the_previous_champion_is_the_incumbent(ring: Ring) -> None:

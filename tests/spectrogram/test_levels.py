@@ -1,6 +1,6 @@
-"""Levels and images equal those of the dataset's recipe, and images convert back to levels without loss.
+"""Levels and images equal those of GTZAN's recipe, and images convert back to levels without loss.
 
-The reference is librosa with today's matplotlib, used as the dataset's author did: melspectrogram with its defaults,
+The reference is librosa with today's matplotlib, used as GTZAN's author did: melspectrogram with its defaults,
 amplitude_to_db of the power, specshow at 6×4 in and 72 dpi with subplot.bottom 0.125. Its mesh is not snapped to
 pixels, since only newer versions of matplotlib do that. Column 388, under the axes' right edge, is not compared.
 """
@@ -39,7 +39,7 @@ Samples = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
 
 
-def drawn_by_matplotlib(samples: Samples) -> Pixels:
+def reference_image(samples: Samples) -> Pixels:
     """Return the reference image, (288, 432, 4)."""
     power = librosa().feature.melspectrogram(y=samples)
     decibels = librosa().amplitude_to_db(power, ref=np.max)
@@ -53,7 +53,7 @@ def drawn_by_matplotlib(samples: Samples) -> Pixels:
     return np.asarray(Image.open(buffer))
 
 
-def drawn(samples: Samples) -> Pixels:
+def our_image(samples: Samples) -> Pixels:
     return np.asarray(to_image(levels(torch.from_numpy(samples), under_frame=True).numpy()))
 
 
@@ -95,7 +95,7 @@ SOUNDS = ("tones", "pure tone", "clicks", "noise", "chirp", "clipping", "offset"
 @pytest.mark.parametrize("name", SOUNDS)
 def test_image_equals_that_of_librosa_and_matplotlib(name: str) -> None:
     samples = sound(name, CLIP)
-    assert differing(drawn(samples), drawn_by_matplotlib(samples)) <= MAX_DIFFERING
+    assert differing(our_image(samples), reference_image(samples)) <= MAX_DIFFERING
 
 
 # The shortest and longest of GTZAN's clips, exactly 30.0 s, 31 s, and one with fewer frames than columns.
@@ -105,7 +105,7 @@ LENGTHS = (660_000, 661_500, 665_280, 669_240, 674_730, 675_808, 683_550, 66_150
 @pytest.mark.parametrize("length", LENGTHS)
 def test_image_of_clips_of_any_length(length: int) -> None:
     samples = sound("clipping", length)
-    assert differing(drawn(samples), drawn_by_matplotlib(samples)) <= MAX_DIFFERING
+    assert differing(our_image(samples), reference_image(samples)) <= MAX_DIFFERING
 
 
 @pytest.mark.slow
@@ -113,7 +113,7 @@ def test_image_of_clips_of_any_length(length: int) -> None:
 @pytest.mark.parametrize("name", SOUNDS)
 def test_image_of_every_sound_and_length(name: str, length: int) -> None:
     samples = sound(name, length)
-    assert differing(drawn(samples), drawn_by_matplotlib(samples)) <= MAX_DIFFERING
+    assert differing(our_image(samples), reference_image(samples)) <= MAX_DIFFERING
 
 
 # librosa imports audioread, which imports modules that Python 3.13 removed.
@@ -126,13 +126,13 @@ def test_image_of_a_decoded_file(rate: int, silent: str, tmp_path: Path) -> None
     path = tmp_path / "song.wav"
     path.write_bytes(encode(stereo(*channels), "wav", "pcm_s16le", rate=rate))
     theirs, _ = librosa().load(path, sr=SAMPLE_RATE, mono=True)
-    assert differing(drawn(decode(path)), drawn_by_matplotlib(theirs)) <= MAX_DIFFERING
+    assert differing(our_image(decode(path)), reference_image(theirs)) <= MAX_DIFFERING
 
 
 def test_comparison_detects_a_shift_by_one_frame() -> None:
     samples = sound("noise", CLIP)
     shifted = np.roll(samples, HOP_LENGTH)
-    assert differing(drawn(shifted), drawn_by_matplotlib(samples)) > 0.3
+    assert differing(our_image(shifted), reference_image(samples)) > 0.3
 
 
 def test_silence_is_level_0() -> None:
@@ -142,7 +142,7 @@ def test_silence_is_level_0() -> None:
 @pytest.mark.parametrize("name", ["silence", "pure tone", "chirp"])
 def test_frame_equals_matplotlibs_to_the_pixel(name: str) -> None:
     samples = sound(name, CLIP)
-    ours, theirs = drawn(samples), drawn_by_matplotlib(samples)
+    ours, theirs = our_image(samples), reference_image(samples)
     for rows, columns in ((35, slice(54, 388)), (252, slice(54, 388)), (slice(35, 253), 54), (slice(35, 253), 389)):
         np.testing.assert_array_equal(ours[rows, columns], theirs[rows, columns])
 
@@ -299,7 +299,7 @@ def test_image_without_alpha_is_accepted() -> None:
 
 def test_image_by_matplotlib_is_accepted() -> None:
     samples = sound("chirp", CLIP)
-    read = from_image(Image.fromarray(drawn_by_matplotlib(samples)))
+    read = from_image(Image.fromarray(reference_image(samples)))
     assert (read != levels(torch.from_numpy(samples)).numpy()).mean() <= MAX_DIFFERING
 
 
