@@ -1,4 +1,4 @@
-"""Measure how encoding, sample rate, loudness and a shift of a song change its spectrogram and its predicted genre.
+"""How a song's encoding, sample rate, loudness and offset change its predicted genre.
 
 Run, from the project's folder (4 s per clip on one core):
     python experiments/robustness.py --data ~/Music                      # a folder of audio, in any layout

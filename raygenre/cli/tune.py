@@ -1,4 +1,4 @@
-"""`raygenre tune`: search for the best setting of the genre CNN, log every run to MLflow, and register the winner."""
+"""`raygenre tune`: search for the best setting of the genre CNN and register the winner."""
 
 import os
 import time

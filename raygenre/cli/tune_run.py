@@ -1,4 +1,4 @@
-"""What `raygenre tune` does with its options: load the tracks, connect to Ray, open the study, run the main job."""
+"""The work of `raygenre tune`: load the tracks, connect to Ray, open the study, search."""
 
 import os
 import time

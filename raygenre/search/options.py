@@ -1,4 +1,7 @@
-"""The options of `raygenre tune`. Imports no heavy library, so that the command can show its help at once."""
+"""The options of `raygenre tune`.
+
+Imports no heavy library, so that the command can show its help at once.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""From the options of `raygenre tune`, and perhaps the run.yaml of an earlier search, to a search's configuration.
+"""From the options of `raygenre tune` and an earlier run.yaml to a search's configuration.
 
 An option on the command line overrides run.yaml, and that overrides the defaults. What depends on something else (the
 sampler `auto`, the defaults for synthetic tracks, the scheduler with several objectives) is resolved here, so that

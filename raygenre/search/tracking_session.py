@@ -1,4 +1,4 @@
-"""Tracks a search in MLflow, whether MLflow is reachable or not, and leaves no run open at the end."""
+"""Tracks a search in MLflow, reachable or not, and leaves no run open at the end."""
 
 import shlex
 from collections.abc import Iterator

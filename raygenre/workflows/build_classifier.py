@@ -1,4 +1,4 @@
-"""The classifier that a search registers: the final network, its calibration, and what it was trained on."""
+"""The classifier that a search registers: final network, calibration and origin."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

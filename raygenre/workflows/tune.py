@@ -1,4 +1,4 @@
-"""The main job of `raygenre tune`: search, evaluate the winner, register it, and decide about the champion."""
+"""The main job of `raygenre tune`: search, evaluate, register, decide about the champion."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The note on MLflow's page of a search: what was searched and found, on which data, and what the seed does not fix."""
+"""The note on a search's page in MLflow: settings, results, data and nondeterminism."""
 
 import math
 from collections.abc import Sequence

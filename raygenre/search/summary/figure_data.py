@@ -1,4 +1,4 @@
-"""The data of a search's figures: the trials by final state, their values, and positions of their settings on axes.
+"""The data of a search's figures: trials by final state, their values, positions on axes.
 
 The position of a value with a logarithmic range is its logarithm to base 10, that of a choice its index.
 """

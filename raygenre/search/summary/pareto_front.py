@@ -1,4 +1,4 @@
-"""The Pareto front of a search with several objectives: the trials that no other trial beats in all of them.
+"""The Pareto front of a search with several objectives: the trials that no other beats.
 
 The finalists are the best of the front by its first objective, the loss or the accuracy; as in every search, the mean
 loss of their repeats decides among them. For a smaller or faster network, take its setting from the table or from

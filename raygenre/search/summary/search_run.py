@@ -1,4 +1,4 @@
-"""Logs the MLflow run of a search: data, code and machine at its start, tables and figures after the trials."""
+"""The MLflow run of a search: data, code and machine first, then tables and figures."""
 
 import csv
 import io

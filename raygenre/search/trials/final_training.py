@@ -1,4 +1,4 @@
-"""The final training: the winner's setting on all training tracks, with all cores that the trials used together."""
+"""The final training: the winner's setting on all training tracks, with all cores."""
 
 from contextlib import suppress
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""What the driver does when Ray's memory monitor kills a trial's worker; see also `out_of_memory`."""
+"""What the driver does when Ray's memory monitor kills a trial's worker."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""How a trial that runs out of memory ends: it fails once, with that reason, and the search continues.
+"""How a trial ends that runs out of memory: it fails once, and the search continues.
 
 Its state is FAIL, from which no Optuna sampler learns. A violated constraint would be the other way to mark a setting
 as infeasible, but only TPE accepts one without a value, and only for a pruned trial; the Gaussian process needs a

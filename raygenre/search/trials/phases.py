@@ -1,4 +1,4 @@
-"""What a search prints: a line for each event, and on a terminal a bar for the phase that runs.
+"""What a search prints: a line for each event, and on a terminal a bar for each phase.
 
 Lines have three aligned columns: what it is about, the event, and details. Long details continue on the next line.
 """

@@ -1,4 +1,4 @@
-"""The trials of a search while they run: a live table on a terminal, a line for each ended trial elsewhere."""
+"""The progress of trials: a live table on a terminal, a line for each trial elsewhere."""
 
 import math
 import time

@@ -1,4 +1,4 @@
-"""Records what happens in Ray Tune: each epoch and each trial's end, in the ledger and in MLflow."""
+"""Records each epoch and each trial's end in the ledger and in MLflow."""
 
 from contextlib import suppress
 from typing import Any

@@ -1,4 +1,4 @@
-"""When a trial is stopped early: Ray's ASHA or its median rule, restored from the ledger when a search is resumed.
+"""When a trial is stopped early: ASHA or the median rule, with state from the ledger.
 
 Ray's schedulers keep their state in memory. Here it is rebuilt from the losses that earlier drivers recorded in the
 ledger. Each epoch of a trial is judged once: a resumed training reports its epochs from the first again, and an epoch

@@ -1,4 +1,4 @@
-"""The Ray Tune searcher: takes settings from Optuna, and reports each trial's real final state to it.
+"""The Ray Tune searcher: takes settings from Optuna and reports real final states to it.
 
 Ray's own OptunaSearch reports a trial that the scheduler stopped as COMPLETE with its latest value, so samplers
 compare losses of different epochs. Here such a trial ends as PRUNED, see `Ledger.finish`.

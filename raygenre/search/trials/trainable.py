@@ -1,4 +1,4 @@
-"""One training of one setting, on whatever worker Ray chooses: as a trial, as a repeat or as the final training."""
+"""One training of one setting on a Ray worker: a trial, a repeat or the final training."""
 
 import math
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""What a training reports: `EpochResult` after each epoch, wrapped for Ray Tune in a `TrialResult`.
+"""What a training reports: an `EpochResult` per epoch, in a `TrialResult` for Ray Tune.
 
 Losses are means over folds in nats, accuracies are shares, times are in s. Ray Tune passes results on as flat dicts,
 so `to_dict` and `from_dict` convert at that border and nowhere else.
