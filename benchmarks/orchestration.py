@@ -38,8 +38,9 @@ from raygenre.data.splits import Fold, Split
 from raygenre.search.space.config import Resources, SearchConfig
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.trials.cluster import connect
-from raygenre.search.trials.recorder import METRICS
-from raygenre.search.trials.trainable import OBJECTIVE, Plan, Tracks
+from raygenre.search.trials.phases import Phases
+from raygenre.search.trials.trainable import Plan, Tracks
+from raygenre.search.trials.trial_result import METRICS, OBJECTIVE
 from raygenre.search.trials.tuner import run_trials
 from raygenre.system.storage import resolve
 from raygenre.tracking.tracker import Tracker
@@ -99,7 +100,7 @@ def our_search(folder: Path, uri: str, *, trials: int, epochs: int, seconds: flo
         resources=Resources(1, 0, CONCURRENCY),
         tracker=tracker,
         parent=tracker.start("orchestration", "search"),
-        console=Console(file=MemoryProbe(), width=200),
+        phases=Phases(Console(file=MemoryProbe(), width=200)),
         trainable=functools.partial(sleeping, seconds=seconds),
     )
     uploaded = tracker.flush(5 if uri == UNREACHABLE else 60)

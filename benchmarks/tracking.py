@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.orchestration import mlflow_server
-from raygenre.search.trials.recorder import METRICS
+from raygenre.search.trials.trial_result import METRICS
 from raygenre.system.storage import resolve
 from raygenre.tracking.server import Server
 from raygenre.tracking.tracker import Tracker

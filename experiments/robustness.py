@@ -1,23 +1,23 @@
-"""Put songs through MP3, other rates, a change of loudness and a shift, and see what stays of their genres.
+"""How a song's encoding, sample rate, loudness and offset change its predicted genre.
 
-Run, from the project's folder (4 s a clip on one core):
-    python experiments/robustness.py --data ~/Music                      # a folder of audio, of any layout
+Run, from the project's folder (4 s per clip on one core):
+    python experiments/robustness.py --data ~/Music                      # a folder of audio, in any layout
     python experiments/robustness.py --data PATH --model models:/raygenre/2
 
-Each clip is drawn and classified as it is and after each change; the table tells how far levels move, of 256, and how
-many clips keep their predicted genre. A song longer than 31 s counts by its middle 30 s.
+Each clip is classified before and after each change. The table shows how much the levels differ, of 256, and how many
+clips keep their predicted genre. Of a song longer than 31 s the middle 30 s are used.
 """
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import Progress
 from rich.table import Table
 
 from raygenre.audio.decoding import SUFFIXES
+from raygenre.cli.console import bar, err, fail, out
+from raygenre.cli.options import ModelOption, StorageOption, TrackingUriOption
+from raygenre.errors import RaygenreError
 from raygenre.registry import versions
 from raygenre.system.storage import resolve
 from raygenre.workflows import robustness
@@ -25,27 +25,25 @@ from raygenre.workflows import robustness
 
 def main(
     data: Annotated[Path, typer.Option(help="Folder of audio.")],
-    model: Annotated[str, typer.Option(help="models:/NAME@ALIAS, models:/NAME/VERSION or a classifier's folder.")] = "",
-    storage: Annotated[str | None, typer.Option(help="./results by default.")] = None,
-    tracking_uri: Annotated[str | None, typer.Option(help="MLflow server instead of the embedded SQLite.")] = None,
+    model: ModelOption = "",
+    storage: StorageOption = None,
+    tracking_uri: TrackingUriOption = None,
 ) -> None:
-    """Measure how robust a classifier is against the ways in which a song can be stored."""
-    console = Console()
+    """Measure how robust a classifier is against encodings, sample rates, loudness and shifts."""
     paths = sorted(path for path in data.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    if not paths:
+        fail(f"there is no audio file in {data}; give a folder of songs with --data")
     try:
-        if not paths:
-            raise ValueError(f"{data} holds no audio file; --data takes a folder of songs")
         fetched = versions.fetch(resolve(storage, tracking_uri), model or versions.CHAMPION_URI)
-    except (versions.RegistryError, ValueError, OSError) as error:
-        console.print(f"[red]error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
-        raise typer.Exit(2) from error
+    except (RaygenreError, ValueError, OSError) as error:
+        fail(str(error))
     readings: list[robustness.Reading] = []
-    with Progress(console=console, transient=True) as bar:
-        for path in bar.track(paths, description="Measuring"):
+    with bar() as progress:
+        for path in progress.track(paths, description="measuring"):
             try:
                 readings += robustness.measure(fetched.classifier, path)
             except (ValueError, OSError) as error:
-                bar.console.print(f"left out: {escape(f'{path}: {error}')}", highlight=False, soft_wrap=True)
+                err.print(f"skipped: {path}: {error}", highlight=False, markup=False, soft_wrap=True)
     if not readings:
         raise typer.Exit(1)
     clips = len({reading.path for reading in readings})
@@ -56,12 +54,12 @@ def main(
         table.add_row(
             row.change, f"{row.mean:.2f}", f"{row.most}", f"{row.same} of {row.clips} ({row.same / row.clips:.0%})"
         )
-    console.print(table)
+    out.print(table)
     for reading in readings:
         if reading.before != reading.after:
-            where = reading.path.relative_to(data)
-            changed = f"{where}: {reading.before} becomes {reading.after} ({reading.change})"
-            console.print(escape(changed), highlight=False, soft_wrap=True)
+            name = reading.path.relative_to(data)
+            change = f"{name}: {reading.before} becomes {reading.after} ({reading.change})"
+            out.print(change, highlight=False, markup=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

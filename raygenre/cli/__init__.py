@@ -14,11 +14,11 @@ from raygenre.cli.render import render
 from raygenre.cli.rerun import rerun
 from raygenre.cli.rollback import rollback
 from raygenre.cli.sync import sync
+from raygenre.cli.tune import tune
 
 app = typer.Typer(
     cls=CommandGroup,
-    help="Predict the genre of songs, and evaluate, compare and promote the models.\n\n"
-    "experiments/tune.py runs the searches that train them.",
+    help="Predict the genre of songs; search for, evaluate, compare and promote the models that do.",
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -26,7 +26,7 @@ app = typer.Typer(
 _PANELS = {
     "Songs and data": (predict, render, download),
     "Models": (models, evaluate, compare, promote, rollback),
-    "Searches": (dashboard, rerun, sync),
+    "Searches": (tune, dashboard, rerun, sync),
 }
 for _panel, _commands in _PANELS.items():
     for _command in _commands:

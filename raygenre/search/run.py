@@ -1,10 +1,9 @@
-"""The whole search, from a ledger to the weights of a candidate: trials, re-runs of the best, final training."""
+"""A whole search: trials, repeats of the best settings on new seeds, and the final training."""
 
 import math
 from dataclasses import dataclass
 
 import ray
-from rich.console import Console
 
 from raygenre.data.dataset import Dataset
 from raygenre.data.splits import indices
@@ -15,8 +14,9 @@ from raygenre.search.study.ledger import Ledger
 from raygenre.search.study.throughput import measure_throughput
 from raygenre.search.summary import pareto_front
 from raygenre.search.summary.search_run import SearchRunLogger
-from raygenre.search.trials.final_training import Final, TrainingFailedError, train_final
-from raygenre.search.trials.finalists import RERUNS, Finalist, Repeats
+from raygenre.search.trials.final_training import FinalTraining, TrainingFailedError, final_epochs, train_final
+from raygenre.search.trials.finalists import REPEATS, Finalist, Repeat, Repeats
+from raygenre.search.trials.phases import Phase, Phases
 from raygenre.search.trials.trainable import Plan, Tracks
 from raygenre.search.trials.tuner import run_trials
 from raygenre.system.location import Location
@@ -26,45 +26,39 @@ from raygenre.tracking.tracker import Tracker
 
 @dataclass(frozen=True)
 class Candidate:
-    """What a search found, before the test tracks were touched.
+    """The result of a search, not yet evaluated on the test tracks.
 
     Attributes:
-        finalists: the best settings, best first by their re-runs.
-        winner: the best of them whose final training did not diverge.
+        finalists: the best settings, best first by their repeats.
+        winner: the best of them whose final training succeeded.
         final: that training, with its weights and its MLflow run.
-        reruns: places of the winner's re-runs, with their predictions for the validation tracks.
+        repeats: locations of the winner's repeats, with their predictions for the validation tracks.
     """
 
     finalists: tuple[Finalist, ...]
     winner: Finalist
-    final: Final
-    reruns: tuple[Location, ...]
+    final: FinalTraining
+    repeats: tuple[Location, ...]
 
 
 def run_search(
-    ledger: Ledger,
-    dataset: Dataset,
-    *,
-    resources: Resources,
-    tracker: Tracker,
-    record: SearchRunLogger,
-    console: Console,
+    ledger: Ledger, dataset: Dataset, *, resources: Resources, tracker: Tracker, record: SearchRunLogger, phases: Phases
 ) -> Candidate:
-    """Run or go on with a search on the connected Ray cluster; see `connect`.
+    """Run or resume a search on the connected Ray cluster; see `connect`.
 
     Args:
-        record: of the search, begun.
+        record: logs the search's MLflow run.
 
     Raises:
         Interrupted: Ctrl-C.
         StudyError: no trial completed, or every finalist failed.
     """
     with log_system_metrics(tracker, record.run):
-        return _search(ledger, dataset, resources, tracker, record, console)
+        return _search(ledger, dataset, resources, tracker, record, phases)
 
 
 def _search(
-    ledger: Ledger, dataset: Dataset, resources: Resources, tracker: Tracker, record: SearchRunLogger, console: Console
+    ledger: Ledger, dataset: Dataset, resources: Resources, tracker: Tracker, record: SearchRunLogger, phases: Phases
 ) -> Candidate:
     config, split = ledger.config, ledger.split
     folds = tuple((indices(dataset, fold.train), indices(dataset, fold.validation)) for fold in split.folds)
@@ -77,39 +71,55 @@ def _search(
         objectives=tuple(config.objectives),
     )
     parent = record.run
-    with measure_throughput(ledger):
-        run_trials(ledger, plan, tracks, resources=resources, tracker=tracker, parent=parent, console=console)
+    with (
+        phases.phase("trials", f"{config.trials} trials of up to {config.epochs} epochs", bar=False),
+        measure_throughput(ledger),
+    ):
+        run_trials(ledger, plan, tracks, resources=resources, tracker=tracker, parent=parent, phases=phases)
     repeats = Repeats(ledger, plan, tracks, resources=resources, tracker=tracker, parent=parent)
-    console.print(f"Training the best {len(ledger.top(config.top_k))} settings {RERUNS} times each on new seeds")
-    repeats.start()
-    record.trials()  # drawing the figures takes seconds, in which the repeats train already
-    if is_multi_objective(config.objectives):
-        pareto_front.record(ledger, tracker, parent)
-        console.print(pareto_front.table(ledger))
-    finalists = repeats.finish(lambda finalist: console.print(_line(finalist), highlight=False))
-    [best] = ledger.top(1)
-    [looked_best] = [finalist for finalist in finalists if finalist.number == best.number]
-    console.print(
-        f"The search's best trial, {looked_best.number}, had {looked_best.search_loss:.3f} there and has "
-        f"{looked_best.loss:.3f} ± {looked_best.spread:.3f} on new seeds: {looked_best.optimism:+.3f}",
-        highlight=False,
-    )
+    settings = len(ledger.top(config.top_k))
+    with phases.phase("repeats", f"the best {settings} settings, {REPEATS} new seeds each") as phase:
+        repeats.start()
+        record.trials()  # draws figures for seconds, while the repeats train
+        if is_multi_objective(config.objectives):
+            pareto_front.record(ledger, tracker, parent)
+            phases.console.print(pareto_front.table(ledger))
+        finalists = _finish(repeats, phase, phases)
+    for finalist in finalists:
+        phases.event(f"trial {finalist.number}", "mean", _losses(finalist))
     record.finalists(finalists)
     for finalist in finalists:
         if not math.isfinite(finalist.loss):
             continue
-        console.print(f"Training setting {finalist.number} on all {len(split.train)} training tracks")
+        details = f"trial {finalist.number}, {final_epochs(finalist)} epochs, all {len(split.train)} training tracks"
         try:
-            final = train_final(finalist, ledger, plan, tracks, resources=resources, tracker=tracker, parent=parent)
-            return Candidate(tuple(finalists), finalist, final, repeats.places(finalist.number))
+            with phases.phase("final", details) as phase:
+                final = train_final(
+                    finalist, ledger, plan, tracks, resources=resources, tracker=tracker, parent=parent, phase=phase
+                )
+            return Candidate(tuple(finalists), finalist, final, repeats.locations(finalist.number))
         except TrainingFailedError as error:
-            console.print(f"  {error}", highlight=False)
-    raise StudyError(f"every one of the best settings of the study {ledger.name} failed when trained again")
+            phases.event("final", "failed", str(error))
+    raise StudyError(f"the final training of every finalist of the study {ledger.name} failed")
 
 
-def _line(finalist: Finalist) -> str:
-    losses = ", ".join(f"{loss:.3f}" for loss in finalist.losses)
+def _finish(repeats: Repeats, phase: Phase, phases: Phases) -> list[Finalist]:
+    """Wait for the repeats and show each when it ends."""
+    total = repeats.left
+    phase.update(0, total)
+
+    def show(repeat: Repeat) -> None:
+        phase.update(total - repeats.left, total)
+        outcome = repeat.failure or f"loss {repeat.loss:.3f}  accuracy {repeat.accuracy:.1%}"
+        phases.event(f"trial {repeat.number}", "repeat", f"seed {repeat.index + 1} of {REPEATS}  {outcome}")
+
+    return repeats.finish(show)
+
+
+def _losses(finalist: Finalist) -> str:
+    if not math.isfinite(finalist.loss):
+        return "a repeat failed"
     return (
-        f"  setting {finalist.number}: validation loss {losses} (in the search {finalist.search_loss:.3f}), "
-        f"accuracy {sum(finalist.accuracies) / len(finalist.accuracies):.1%}"
+        f"loss {finalist.loss:.3f} ± {finalist.spread:.3f} on new seeds, {finalist.search_loss:.3f} in the search "
+        f"({finalist.optimism:+.3f})"
     )

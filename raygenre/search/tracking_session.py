@@ -1,4 +1,4 @@
-"""A search with its runs in MLflow, whether MLflow is there or not: from the first word to what is left at the end."""
+"""Tracks a search in MLflow, reachable or not, and leaves no run open at the end."""
 
 import shlex
 from collections.abc import Iterator
@@ -15,11 +15,12 @@ from raygenre.tracking.tracker import Status, Tracker
 
 @contextmanager
 def tracking_session(ledger: Ledger, storage: Storage, console: Console) -> Iterator[Tracker]:
-    """Track a search: no run is left open, whatever ends it, and what MLflow has not got is kept and named.
+    """Track a search: end all its runs, however the search ends, and print where updates are queued for MLflow.
 
     Raises:
-        TrackingUnreachableError: MLflow was away when it was needed; the message says what is kept, and how to go on.
-        TrackingAddressError: there was never an MLflow that could be used at its address.
+        TrackingUnreachableError: MLflow was unreachable when it was needed; the message says what is saved and how to
+            resume.
+        TrackingAddressError: no usable MLflow was ever found at the address.
     """
     tracker = Tracker(storage, ledger.folder, ledger.id)
     try:
@@ -31,27 +32,27 @@ def tracking_session(ledger: Ledger, storage: Storage, console: Console) -> Iter
             )
         try:
             yield tracker
-        except TrackingAddressError:  # nothing was begun
+        except TrackingAddressError:  # no run was started
             raise
         except BaseException as error:
-            away = is_unreachable(error)
-            with suppress(OSError):  # a full disk may be the error; the next driver closes what stays open
-                # When MLflow is missed, the trainings have ended well: the registry alone is still to come.
-                _end_all(tracker, ledger, "FINISHED" if away else _status(error))
-                tracker.flush(0 if away else None)
+            unreachable = is_unreachable(error)
+            with suppress(OSError):  # the error may be a full disk; the next driver ends the runs that stay open
+                # Only the registration needs MLflow, so all trainings ended well if it is unreachable.
+                _end_all(tracker, ledger, "FINISHED" if unreachable else _status(error))
+                tracker.flush(0 if unreachable else None)
                 note_run_ids(ledger, tracker)
-            if away:
-                raise TrackingUnreachableError(f"{error}\n{_kept(tracker, ledger, storage)}") from error
-            _say_what_is_left(tracker, ledger, storage, console)
+            if unreachable:
+                raise TrackingUnreachableError(f"{error}\n{_saved(tracker, ledger, storage)}") from error
+            _print_queued(tracker, ledger, storage, console)
             raise
-        for run in tracker.open_runs():  # of a driver that was killed in a training that is no longer needed
+        for run in tracker.open_runs():  # left by a killed driver, in a training that is not needed any more
             tracker.end(run, "KILLED")
         tracker.flush()
         note_run_ids(ledger, tracker)
-        _say_what_is_left(tracker, ledger, storage, console)
+        _print_queued(tracker, ledger, storage, console)
     finally:
         tracker.close()
-        with suppress(OSError):  # which may be the error; what is missing there is found again in what is
+        with suppress(OSError):  # the error may be a full disk; the next driver saves what is missing
             ledger.save()
 
 
@@ -61,22 +62,24 @@ def _status(error: BaseException) -> Status:
 
 def _end_all(tracker: Tracker, ledger: Ledger, status: Status) -> None:
     search = tracker.key("search", ledger.name)
-    below = [run for run in tracker.open_runs() if run != search]
-    for run in [*below, *([search] if tracker.has_run(search) else [])]:
+    children = [run for run in tracker.open_runs() if run != search]
+    for run in [*children, *([search] if tracker.has_run(search) else [])]:
         tracker.end(run, status)
 
 
-def _say_what_is_left(tracker: Tracker, ledger: Ledger, storage: Storage, console: Console) -> None:
+def _print_queued(tracker: Tracker, ledger: Ledger, storage: Storage, console: Console) -> None:
     if tracker.waiting:
         reason = tracker.unreachable_reason
-        _print(console, f"MLflow at {tracker.uri} is unreachable ({reason}).\n{_kept(tracker, ledger, storage)}")
+        _print(console, f"MLflow at {tracker.uri} is unreachable ({reason}).\n{_saved(tracker, ledger, storage)}")
     if tracker.refused:
-        _print(console, f"MLflow rejected {tracker.refused} updates; they are saved, with the reasons, in "
-                        f"{tracker.refused_path}")  # fmt: skip
+        _print(
+            console,
+            f"MLflow rejected {tracker.refused} updates; they are saved, with the reasons, in {tracker.refused_path}",
+        )
 
 
-def _kept(tracker: Tracker, ledger: Ledger, storage: Storage) -> str:
-    """What is kept where, and how to go on."""
+def _saved(tracker: Tracker, ledger: Ledger, storage: Storage) -> str:
+    """What is saved where, and how to upload it."""
     place = f"--storage {shlex.quote(str(storage))} --tracking-uri {shlex.quote(tracker.uri)}"
     place += " --study-url URL" if ledger.in_database else ""
     return (

@@ -72,7 +72,7 @@ _REASONS = {
     "NewConnectionError": "cannot connect",
     "RemoteDisconnected": "the server closed the connection",
 }
-"""What to say, by a part of an error's text; the first one that matches."""
+"""Messages by a part of an error's text; the first match applies."""
 
 
 class TrackingAddressError(RaygenreError, ValueError):

@@ -1,4 +1,4 @@
-"""The comparison of runs as one HTML file: settings, metrics, paired tests and learning curves."""
+"""The comparison of runs as one HTML file: settings, metrics, tests and learning curves."""
 
 import math
 import re

@@ -20,9 +20,13 @@ from raygenre.errors import RaygenreError
 from raygenre.search.space import config_file
 from raygenre.search.space.config import SearchConfig
 from raygenre.search.space.space import Value, parse_entry
-from raygenre.search.trials.trainable import OBJECTIVE, Plan, Rows, Tracks, environment_tags, merge_folds, start, train
+from raygenre.search.trials.trainable import Plan, Tracks, environment_tags, make_members, merge_folds, train
+from raygenre.search.trials.trial_result import OBJECTIVE
 from raygenre.system.location import Location
 from raygenre.tracking.server import Server, TrackingError, is_missing
+
+Rows = list[dict[str, float]]
+"""The values of each epoch, by name, with `epoch`."""
 
 TOLERANCE = 1e-6
 """Values that differ by no more than this count as the same."""
@@ -171,14 +175,15 @@ def replay(
     before = torch.get_num_threads()
     try:
         tracks = merge_folds(tracks) if record.role == "final" else tracks
-        members = start(plan, record.config.setting(record.params), tracks, seed=record.seed)
+        members = make_members(plan, record.config.setting(record.params), tracks, seed=record.seed)
         if precision := tags.get("precision"):
             for member in members:
                 member.training = replace(member.training, precision=precision)  # type: ignore[arg-type]
         differences = _differences(tags, environment_tags(members))
         on_start(differences)
         with tempfile.TemporaryDirectory() as scratch:
-            return list(train(members, tracks, epochs=plan.epochs, place=Location(scratch))), differences
+            epochs = train(members, tracks, epochs=plan.epochs, location=Location(scratch))
+            return [epoch.row for epoch in epochs], differences
     finally:
         torch.set_num_threads(before)
 

@@ -1,11 +1,8 @@
-"""The main job, from a data folder to a champion: open the study, search, judge the candidate, register it."""
+"""The main job of `raygenre tune`: search, evaluate, register, decide about the champion."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from rich.console import Console
 
 from raygenre.data import splits
@@ -20,48 +17,46 @@ from raygenre.evaluation.html_report import report_page
 from raygenre.evaluation.metrics import Evaluation
 from raygenre.evaluation.slices import TrackFacts
 from raygenre.evaluation.version_facts import VersionFacts
-from raygenre.model.calibration import calibrate
 from raygenre.model.classifier import Classifier
 from raygenre.model.flops import flops
-from raygenre.model.input_drift import Reference
 from raygenre.model.network import parameter_count
-from raygenre.model.seen_tracks import SeenTracks
 from raygenre.registry import evaluation_log, promotion, versions
 from raygenre.registry.decision import PromotionDecision
 from raygenre.registry.promotion_lock import LockLostError
 from raygenre.registry.versions import Fetched
+from raygenre.search.options import OptionError
 from raygenre.search.run import Candidate, run_search
 from raygenre.search.space.config import Resources, SearchConfig
 from raygenre.search.study.backend import StudyError
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.summary.search_run import SearchRunLogger
 from raygenre.search.tracking_session import tracking_session
-from raygenre.system.location import Location
+from raygenre.search.trials.phases import Phases
 from raygenre.system.storage import Storage
 from raygenre.tracking.server import TrackingUnreachableError, no_retries
 from raygenre.tracking.tracker import Tracker
-from raygenre.training import checkpoint
+from raygenre.workflows.build_classifier import build_classifier
 
 
 class PromotionPendingError(RaygenreError, RuntimeError):
-    """The model is registered, but whether it becomes the champion could not be decided; the message says why.
+    """The model is registered, but the decision about the champion failed; the message says why.
 
     Attributes:
         version: of the model.
     """
 
-    def __init__(self, version: int, why: str) -> None:
-        super().__init__(f"version {version} is registered, but the champion could not be changed: {why}")
+    def __init__(self, version: int, reason: str) -> None:
+        super().__init__(f"version {version} is registered, but the champion could not be changed: {reason}")
         self.version = version
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the main job ended with.
+    """The result of the main job.
 
     Attributes:
         candidate: the search's result.
-        evaluation: on the test tracks, which were touched for this alone.
+        evaluation: on the test tracks, which are used only here.
         version: of the registered model.
         champion: whether it became the champion, and why.
         parent: key of the search's run, see `Tracker`.
@@ -80,16 +75,17 @@ class Outcome:
 def make_split(
     dataset: Dataset, config: SearchConfig, *, lists: Path | None, duplicates: Path | None, keep_duplicates: bool
 ) -> Split:
-    """Divide the tracks as the options say.
+    """Split the tracks as the options say.
 
     Raises:
-        ValueError: options that do not go together, or data too small for them.
+        OptionError: the options exclude each other.
+        SplitError: the data are too small for them.
     """
     if keep_duplicates and duplicates:
-        raise ValueError("--duplicates and --keep-duplicates exclude each other")
+        raise OptionError("--duplicates and --keep-duplicates exclude each other; leave one of them out")
     if (config.split == "lists") != (lists is not None):
-        raise ValueError("--split lists and --split-lists DIR go together")
-    known = None if keep_duplicates else read_duplicates(duplicates) if duplicates else []
+        raise OptionError("--split lists and --split-lists DIR go together; give both or neither")
+    copies = None if keep_duplicates else read_duplicates(duplicates) if duplicates else []
     if lists:
         return splits.given_split(
             dataset,
@@ -97,10 +93,10 @@ def make_split(
             seed=config.seed,
             folds=config.folds,
             validation=config.validation,
-            duplicates=known,
+            duplicates=copies,
         )
     return splits.random_split(
-        dataset, seed=config.seed, folds=config.folds, validation=config.validation, duplicates=known
+        dataset, seed=config.seed, folds=config.folds, validation=config.validation, duplicates=copies
     )
 
 
@@ -116,23 +112,27 @@ def run(
     """Search, train the winner, evaluate it once on the test tracks, register it and decide about the champion.
 
     Args:
-        promote: True and False force and forbid the champion's change, None lets the evidence decide.
+        promote: True or False to force or prevent the promotion; None to promote if the model is better.
 
     Raises:
-        StudyError: the data are not those that the study was begun with.
-        TrackingUnreachableError: MLflow was away when the model was to be registered; everything so far is kept.
-        PromotionPendingError: somebody else is changing the champion, and does not end; all but that is done.
-        KeyboardInterrupt: Ctrl-C; everything so far is kept.
+        StudyError: the data differ from those of the study.
+        TrackingUnreachableError: MLflow is unreachable when the model has to be registered; everything so far is saved.
+        PromotionPendingError: another process holds the promotion lock; everything else is done.
+        KeyboardInterrupt: Ctrl-C; everything so far is saved.
     """
     if dataset.digest != ledger.config.data_digest:
-        raise StudyError(f"the data in {dataset.source} are not those that the study {ledger.name} was begun with")
+        raise StudyError(
+            f"the data in {dataset.source} have changed since the study {ledger.name} was created; "
+            "restore them, or start a new study"
+        )
+    phases = Phases(console)
     with tracking_session(ledger, storage, console) as tracker:
         record = SearchRunLogger(ledger, dataset, tracker, resources)
-        candidate = run_search(ledger, dataset, resources=resources, tracker=tracker, record=record, console=console)
-        judged = _judge(ledger, dataset, storage, tracker, record.run, candidate, console)
-    version, classifier, facts, evaluation = judged
-    try:  # behind the runs' end: a search whose model is registered is done, whatever becomes of the champion
-        with no_retries():
+        candidate = run_search(ledger, dataset, resources=resources, tracker=tracker, record=record, phases=phases)
+        registered = _register(ledger, dataset, storage, tracker, record.run, candidate, phases)
+    version, classifier, facts, evaluation = registered
+    try:  # after the runs ended: a promotion must not fail a search that has already registered its model
+        with no_retries(), phases.phase("champion", "compare with the champion"):
             decision = promotion.promote_if_better(
                 storage, version, classifier, facts, data=lambda: dataset, force=promote
             )
@@ -141,23 +141,25 @@ def run(
     return Outcome(candidate, evaluation, version, decision, record.run, **_size(classifier))
 
 
-def _judge(
+def _register(
     ledger: Ledger,
     dataset: Dataset,
     storage: Storage,
     tracker: Tracker,
     parent: str,
     candidate: Candidate,
-    console: Console,
+    phases: Phases,
 ) -> tuple[int, Classifier, VersionFacts, Evaluation]:
-    """Evaluate the candidate and register it; return its version and what is known of it."""
+    """Evaluate the candidate and register it; return its version with its evaluation."""
     final = candidate.final
     folder = ledger.folder / final.name / "classifier"
-    if not folder.exists():
-        _classifier(ledger, dataset, candidate, parent).save(folder)
-    classifier = Classifier.load(folder)
-    report = evaluate_classifier(classifier, dataset, "test", _known(ledger.config, console))
-    evaluation = report.evaluation
+    with phases.phase("evaluation", f"{len(ledger.split.test)} test tracks") as phase:
+        if not folder.exists():
+            build_classifier(ledger, dataset, candidate, parent).save(folder)
+        classifier = Classifier.load(folder)
+        report = evaluate_classifier(classifier, dataset, "test", _known_duplicates(ledger.config, phases))
+        evaluation = report.evaluation
+        phase.result = f"accuracy {evaluation.accuracy:.1%}"
     facts = VersionFacts(
         test_accuracy=evaluation.accuracy,
         test_digest=tracks_digest(ledger.split.test, dataset.digest),
@@ -171,7 +173,7 @@ def _judge(
     )
 
     def register() -> int:
-        # A resumed search with more trials may have another winner: what was tested last is what MLflow shows.
+        # A resumed search with more trials may have another winner: MLflow shows the latest evaluation.
         for run, step in ((final.run, 0), (parent, len(ledger.trials))):
             tracker.log_missing(run, [{**report.mlflow_metrics(), "epoch": step}])
             tracker.log_figure(run, plots.confusion_figure(evaluation), "confusion.png")
@@ -188,7 +190,9 @@ def _judge(
         evaluation_log.attach_report(storage, fetched, report_page(report, name=fetched.name, facts=facts))
         return version
 
-    version: int = ledger.get_or_compute(f"{final.name}-version", register)
+    with phases.phase("registration", "upload to MLflow") as phase:
+        version: int = ledger.get_or_compute(f"{final.name}-version", register)
+        phase.result = f"model {versions.MODEL} version {version}"
     for run in (final.run, parent):
         if not tracker.is_finished(run):
             tracker.end(run, "FINISHED")
@@ -199,49 +203,12 @@ def _size(classifier: Classifier) -> dict[str, int]:
     return {"parameters": parameter_count(classifier.model), "flops": flops(classifier.model.config)}
 
 
-def _known(config: SearchConfig, console: Console) -> TrackFacts:
-    """The copies that the split was drawn with, which the report tells apart, if their file is still there."""
+def _known_duplicates(config: SearchConfig, phases: Phases) -> TrackFacts:
+    """The duplicates that the split used, for the report; none if their file cannot be read any more."""
     if not config.duplicates:
         return TrackFacts()
     try:
         return TrackFacts(duplicates=read_duplicates(Path(config.duplicates)))
-    except (OSError, ValueError) as error:
-        console.print(f"The report says nothing of known copies: {error}", highlight=False, markup=False)
+    except (OSError, RaygenreError) as error:
+        phases.info("report", f"without known duplicates: {error}")
         return TrackFacts()
-
-
-def _classifier(ledger: Ledger, dataset: Dataset, candidate: Candidate, parent: str) -> Classifier:
-    with _state(candidate.final.place) as state:
-        model = checkpoint.network(state)
-    # The final network has no held-out tracks; those of the same setting trained again have, and are of its kind.
-    held_out = []
-    for place in candidate.reruns:
-        with _state(place) as state:
-            held_out.append(checkpoint.validation_logits(state, dataset.labels))
-    logits, labels = (torch.cat(parts) for parts in zip(*held_out, strict=True))
-    train, test = (splits.indices(dataset, side) for side in (ledger.split.train, ledger.split.test))
-    seen = SeenTracks.of(dataset.tracks, dataset.levels, train=train, test=test)
-    origin = {
-        "study": ledger.name,
-        "mlflow_run": candidate.final.run,
-        "mlflow_search": parent,
-        "data_digest": dataset.digest,
-        "synthetic": dataset.synthetic,
-        "setting": asdict(candidate.winner.setting),
-        "calibrated_on": len(labels),
-        "train_counts": {genre: int((dataset.labels[train] == i).sum()) for i, genre in enumerate(dataset.genres)},
-        "protocol": {
-            name: getattr(ledger.config, name)
-            for name in ("split", "seed", "folds", "validation", "trials", "epochs", "top_k", "keep_duplicates")
-        },
-        "level_distribution": Reference.of(dataset.levels[train]).to_json(),
-    }
-    return Classifier(model, dataset.genres, calibrate(logits, labels), origin, seen=seen)
-
-
-@contextmanager
-def _state(place: Location) -> Iterator[Path]:
-    with checkpoint.local_copy(place) as folder:
-        if not (state := checkpoint.latest(folder)):
-            raise FileNotFoundError(f"{place} holds no training state")
-        yield state

@@ -132,7 +132,7 @@ def test_the_search_run_shows_results_data_and_code_version(page: Page, shown: S
     page.goto(f"{shown.pages}/experiments/1/runs/{shown.parent}")
     expect(page.get_by_text("is best on new seeds")).to_be_visible()
     page.get_by_text("Show more").click()
-    expect(page.get_by_text("What the seed does not settle")).to_be_visible()
+    expect(page.get_by_text("What the seed does not fix")).to_be_visible()
     expect(page.get_by_role("cell", name="bells")).to_be_visible()
     expect(page.get_by_text(re.compile(r"music \([0-9a-f]{16}\)")).first).to_be_visible()
     expect(page.get_by_text("trials_per_hour")).to_be_visible()

@@ -1,8 +1,10 @@
-"""The script `experiments/tune.py`: what it refuses and says. Whole searches are in test_job.py and tests/faults."""
+"""`raygenre tune` and `experiments/tune.py`: errors and printed text. Whole searches are in workflows and faults."""
 
+import inspect
 import runpy
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -10,25 +12,28 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-import raygenre.cli.tune
+import raygenre.cli.tune_run
+from raygenre.cli import app
+from raygenre.cli.tune_report import resume_command
+from raygenre.search.options import Options
 from raygenre.workflows import tune as job
 from tests.helpers.project import ROOT, SCRIPT
 
 
 @pytest.fixture(scope="module")
 def script() -> dict[str, Any]:
-    """The script's names, for calls within this process."""
+    """The script's names, for calls in this process."""
     return runpy.run_path(str(SCRIPT))
 
 
 @pytest.fixture
 def on_the_cluster(ray_cluster: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the script use the tests' cluster instead of starting one."""
-    monkeypatch.setattr(raygenre.cli.tune, "connect", lambda address: "the tests' cluster")
+    """Use the tests' cluster instead of starting one."""
+    monkeypatch.setattr(raygenre.cli.tune_run, "connect", lambda address: "the tests' cluster")
 
 
 def tune(*arguments: str, storage: Path | str) -> subprocess.CompletedProcess[str]:
-    """Run the script as a process of its own, which takes many seconds."""
+    """Run the script in another process, which takes many seconds."""
     command = [sys.executable, str(SCRIPT), "--storage", str(storage), *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
@@ -36,7 +41,7 @@ def tune(*arguments: str, storage: Path | str) -> subprocess.CompletedProcess[st
 def tuned(script: dict[str, Any], *arguments: str, storage: Path) -> Result:
     """Run the script's command in this process."""
     app = typer.Typer()
-    app.command()(script["main"])
+    app.command()(script["tune"])
     return CliRunner().invoke(app, ["--storage", str(storage), *arguments])
 
 
@@ -57,7 +62,7 @@ def tuned(script: dict[str, Any], *arguments: str, storage: Path) -> Result:
         (["--data", "TRACKS", "--cpus-per-trial", "0"], "cpus per trial must be positive"),
     ],
 )
-def test_a_search_that_cannot_be_is_refused_in_one_line(
+def test_an_impossible_search_fails_with_a_clear_error(
     arguments: list[str],
     message: str,
     tracks_folder: Path,
@@ -65,46 +70,66 @@ def test_a_search_that_cannot_be_is_refused_in_one_line(
     script: dict[str, Any],
     on_the_cluster: None,
 ) -> None:
-    known = {"TRACKS": str(tracks_folder), "EXAMPLE": str(ROOT / "experiments" / "space.yaml")}
-    result = tuned(script, *(known.get(argument, argument) for argument in arguments), storage=tmp_path / "results")
+    paths = {"TRACKS": str(tracks_folder), "EXAMPLE": str(ROOT / "experiments" / "space.yaml")}
+    result = tuned(script, *(paths.get(argument, argument) for argument in arguments), storage=tmp_path / "results")
     assert result.exit_code == 2, result.output
-    assert "error: " in result.stdout
-    assert message in result.stdout
+    assert result.stderr.startswith("error: ")
+    assert message in result.stderr
     assert not (tmp_path / "results" / "mlflow.db").exists()
 
 
 @pytest.mark.integration
-def test_the_script_by_itself_refuses_without_a_traceback(tmp_path: Path) -> None:
+def test_an_error_has_no_traceback(tmp_path: Path) -> None:
     result = tune("--data", "/nowhere", storage=tmp_path / "results")
     assert result.returncode == 2, result.stdout + result.stderr
-    assert "error: /nowhere is not a folder" in result.stdout
+    assert "error: /nowhere is not a folder" in result.stderr
     assert "Traceback" not in result.stdout + result.stderr
     assert not (tmp_path / "results").exists()
 
 
-def test_a_champion_that_cannot_be_decided_about_is_said_with_what_to_do(
+def test_a_pending_promotion_names_the_command_to_run(
     tracks_folder: Path,
     tmp_path: Path,
     script: dict[str, Any],
     on_the_cluster: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def undecided(*arguments: object, **named: object) -> None:
-        raise job.PromotionPendingError(7, "somebody has not given the lock back")
+    def pending(*arguments: object, **named: object) -> None:
+        raise job.PromotionPendingError(7, "another process holds the lock")
 
-    monkeypatch.setattr(job, "run", undecided)
+    monkeypatch.setattr(job, "run", pending)
     result = tuned(script, "--data", str(tracks_folder), storage=tmp_path)
     assert result.exit_code == 2, result.output
-    said = " ".join(result.stdout.split())
-    assert (
-        "version 7 is registered, but the champion could not be changed: somebody has not given the lock back" in said
-    )
-    assert said.endswith("raygenre promote 7")
+    error = " ".join(result.stderr.split())
+    assert "version 7 is registered, but the champion could not be changed: another process holds the lock" in error
+    assert error.endswith("raygenre promote 7")
 
 
-def test_the_script_speaks_before_it_imports_what_takes_seconds() -> None:
+def test_the_script_imports_no_heavy_library_at_its_start() -> None:
     program = (
         f"import runpy, sys; runpy.run_path({str(SCRIPT)!r}); print(*{{'torch', 'ray', 'mlflow'}} & sys.modules.keys())"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
     assert result.stdout == "\n"
+
+
+def test_every_option_has_a_field(script: dict[str, Any]) -> None:
+    parameters = inspect.signature(script["tune"]).parameters
+    assert parameters.keys() - {"context"} == {field.name for field in fields(Options)} - {"given"}
+
+
+@pytest.mark.parametrize(
+    ("program", "expected"), [("experiments/tune.py", "experiments/tune.py"), ("/venv/bin/raygenre", "raygenre tune")]
+)
+def test_the_hint_to_resume_names_the_called_program(
+    program: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", [program])
+    command = resume_command(Options(storage="my results", seed=3, promote=False), "autumn")
+    assert command.endswith(f"{expected} --resume --study autumn --storage 'my results' --no-promote")
+
+
+def test_raygenre_tune_is_the_same_command(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["tune", "--resume", "--storage", str(tmp_path)])
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: there is no study in")

@@ -1,4 +1,4 @@
-"""The tuning script as a process of its own, to be interrupted, killed and resumed, and a look at what it left."""
+"""Runs the tuning script in another process, to interrupt, kill and resume it, and checks what it recorded."""
 
 import importlib
 import os
@@ -21,8 +21,8 @@ from typer.testing import CliRunner, Result
 
 from raygenre.search.space.config import Resources
 from raygenre.search.study.create_or_load import ID
-from raygenre.search.trials.finalists import RERUNS
-from raygenre.search.trials.recorder import METRICS
+from raygenre.search.trials.finalists import REPEATS
+from raygenre.search.trials.trial_result import METRICS
 from raygenre.system.storage import resolve
 from raygenre.tracking.mlflow_writer import KEY
 from raygenre.tracking.server import Server
@@ -34,12 +34,12 @@ NARROW = Path(__file__).with_name("narrow.yaml")
 
 
 class Driver:
-    """The script in a process group of its own, so that its whole cluster can be ended with it.
+    """The script in its own process group, so that its whole cluster can be killed with it.
 
     Attributes:
-        storage: where it keeps everything.
+        storage: folder of the study, runs and models.
         trials, epochs: of its search.
-        concurrent: trials at once; each has a worker that imports for seconds, in every driver again.
+        concurrent: trials at the same time; each needs a worker, which imports for seconds.
         options: of every call, resumed or not.
     """
 
@@ -63,9 +63,9 @@ class Driver:
         self._process: subprocess.Popen[str] | None = None
 
     def start(self, *, resume: bool = False) -> None:
-        told = ["--resume"] if resume else self._new
+        arguments = ["--resume"] if resume else self._new
         self._process = subprocess.Popen(
-            [sys.executable, str(SCRIPT), *self._place, *told],
+            [sys.executable, str(SCRIPT), *self._place, *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -73,13 +73,13 @@ class Driver:
         )
 
     def wait(self, timeout: float = 900) -> tuple[int, str]:
-        """Return its exit status and all that it printed."""
+        """Wait for its end; return its exit code and all printed text."""
         assert self._process
         printed, _ = self._process.communicate(timeout=timeout)
         return self._process.returncode, printed
 
     def finish(self) -> None:
-        """Wait until it has ended well."""
+        """Wait until it succeeded."""
         code, printed = self.wait()
         assert code == 0, printed
 
@@ -92,29 +92,29 @@ class Driver:
         return self._process is not None and self._process.poll() is None
 
     def interrupt(self) -> None:
-        """Ctrl-C, to the driver."""
+        """Send Ctrl-C to the driver."""
         assert self._process
         self._process.send_signal(signal.SIGINT)
 
     def kill(self) -> None:
-        """The driver and its cluster die at once."""
+        """Kill the driver and its cluster."""
         if self._process and self.running():
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.communicate()
 
     def kill_a_worker(self) -> bool:
-        """One process that trains dies; False if none does so at the moment."""
+        """Kill a process that trains; return False if there is none at the moment."""
         assert self._process
         for pid in titled("ray::"):
             with suppress(ProcessLookupError, FileNotFoundError):
-                # Ray Tune gives up a trial whose worker dies before it trains.
+                # Ray Tune fails a trial whose worker dies before it trains.
                 if ".train" in Path(f"/proc/{pid}/cmdline").read_text() and os.getsid(pid) == self._process.pid:
                     os.kill(pid, signal.SIGKILL)
                     return True
         return False
 
     def ledger(self) -> list[FrozenTrial]:
-        """The trials of the study, as they are on disk now."""
+        """Return the trials of the study on disk."""
         study = self._study()
         return study.trials if study else []
 
@@ -130,7 +130,7 @@ class Driver:
             return None
 
     def epochs_done(self) -> int:
-        """Epochs in the ledger, over all trials."""
+        """Return the number of epochs in the ledger, over all trials."""
         return sum(len(trial.intermediate_values) for trial in self.ledger())
 
     def wait_for_epochs(self, epochs: int, timeout: float = 600) -> None:
@@ -141,15 +141,15 @@ class Driver:
             time.sleep(0.2)
 
     def check_all_is_there(self) -> None:
-        """Every run once in study and MLflow, none left open, every epoch of every metric once, the test as well."""
+        """Check that each run is once in the study and in MLflow, ended, with each metric of each epoch once."""
         trials = self.ledger()
         assert [trial.state for trial in trials] == [TrialState.COMPLETE] * self.trials
         all_epochs = list(range(1, self.epochs + 1))
         assert all(sorted(trial.intermediate_values) == all_epochs for trial in trials)
         runs = self.runs()
         names = [run.info.run_name for run in runs]
-        # The search's, the trials', that of the finalists, those of their re-runs, and that of the final training.
-        assert len(names) == len(set(names)) == 1 + self.trials + 1 + RERUNS + 1, names
+        # The runs of the search, the trials, the finalists, their repeats and the final training.
+        assert len(names) == len(set(names)) == 1 + self.trials + 1 + REPEATS + 1, names
         assert {run.info.status for run in runs} == {"FINISHED"}
         of_trials = [run.info.run_id for run in runs if run.data.tags["role"] == "trial"]
         assert sorted(of_trials) == sorted(map(str, self.run_ids()))
@@ -164,7 +164,7 @@ class Driver:
                 assert len(client.list_artifacts(run.info.run_id)) >= 2
 
     def runs(self, role: str = "%") -> list[Run]:
-        """The runs of its study; a server may have those of others, whose studies may go by the same name."""
+        """Return the runs of its study; the server may have runs of other studies with the same name."""
         study = self._study()
         assert study
         server = self.server()
@@ -175,7 +175,7 @@ class Driver:
         return self.runs("trial")
 
     def run_ids(self) -> list[str | None]:
-        """MLflow's id of each trial's run, as the ledger has it."""
+        """Return MLflow's id of each trial's run from the ledger."""
         study = self._study()
         assert study
         return [
@@ -184,22 +184,22 @@ class Driver:
         ]
 
     def server(self) -> Server:
-        """Where its runs are."""
+        """Return the server with its runs."""
         return Server(resolve(self.storage))
 
 
 @cache
 def script() -> dict[str, Any]:
-    """The script's names, and what it calls, imported by the first who asks."""
-    importlib.import_module("raygenre.cli.tune")
+    """Return the script's names; imports everything that the command needs."""
+    importlib.import_module("raygenre.cli.tune_run")
     return runpy.run_path(str(SCRIPT))
 
 
 def call(*arguments: str) -> Result:
-    """Call the script in this process and without a cluster: for what it refuses before it trains."""
+    """Call the script in this process without a cluster: for errors before the first training."""
     app = typer.Typer()
-    app.command()(script()["main"])
+    app.command()(script()["tune"])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("raygenre.cli.tune.connect", lambda address: "no cluster")
-        patch.setattr("raygenre.cli.tune.resources", lambda *_, private: Resources(1, 0))
+        patch.setattr("raygenre.cli.tune_run.connect", lambda address: "no cluster")
+        patch.setattr("raygenre.cli.tune_run.resources", lambda *_, private: Resources(1, 0))
         return CliRunner().invoke(app, arguments)

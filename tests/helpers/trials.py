@@ -1,7 +1,8 @@
-"""Trials of a ledger, run on the tests' cluster."""
+"""Runs the trials of a ledger on the tests' cluster, and makes what trials report."""
 
 import io
 from pathlib import Path
+from typing import Any
 
 import ray
 from rich.console import Console
@@ -12,7 +13,9 @@ from raygenre.search.space.config import Resources
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.study.mlflow_ids import note_run_ids
 from raygenre.search.trials import tuner
+from raygenre.search.trials.phases import Phases
 from raygenre.search.trials.trainable import Plan, Tracks
+from raygenre.search.trials.trial_result import METRICS, EpochResult, TrialResult
 from raygenre.system.storage import resolve
 from raygenre.tracking.server import Server
 from raygenre.tracking.tracker import Tracker
@@ -20,7 +23,7 @@ from tests.helpers.storages import empty_storage
 
 
 def search(ledger: Ledger, tracks: Dataset, storage: Path, *, most: int = 0) -> tuple[Server, str]:
-    """Run the ledger's trials; where their runs are, and what was printed."""
+    """Run the ledger's trials; return the server with their runs, and the printed text."""
     config = ledger.config
     folds = tuple((indices(tracks, fold.train), indices(tracks, fold.validation)) for fold in ledger.split.folds)
     plan = Plan(3, config.epochs, threads=1, device="cpu")
@@ -33,9 +36,14 @@ def search(ledger: Ledger, tracks: Dataset, storage: Path, *, most: int = 0) -> 
         resources=Resources(1, 0, most),
         tracker=tracker,
         parent=tracker.start("search", "search"),
-        console=Console(file=text, width=250),
+        phases=Phases(Console(file=text, width=250)),
     )
     assert tracker.flush(60)
     note_run_ids(ledger, tracker)
     tracker.close()
     return Server(resolve(storage)), text.getvalue()
+
+
+def epoch_report(epoch: int, loss: float) -> dict[str, Any]:
+    """Return what a trial reports to Ray Tune after an epoch in which all values are `loss`."""
+    return TrialResult(EpochResult(epoch=epoch, **dict.fromkeys(METRICS, loss))).to_dict()

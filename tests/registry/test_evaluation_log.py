@@ -78,7 +78,7 @@ def test_other_tracks_are_logged_to_a_run_of_their_own(finished: FinishedSearch)
 
 
 def test_a_model_from_a_folder_is_logged_to_a_new_run(finished: FinishedSearch) -> None:
-    fetched = versions.fetch(finished.storage, str(finished.outcome.candidate.final.place.folder / "classifier"))
+    fetched = versions.fetch(finished.storage, str(finished.outcome.candidate.final.location.folder / "classifier"))
     run_id = evaluation_log.log_evaluation(finished.storage, fetched, report_of(finished, own=True), "")
     assert Server(finished.storage).client.get_run(run_id).data.tags["model"] == "classifier"
 

@@ -107,7 +107,7 @@ def test_a_wrong_password_ends_a_new_search_at_once(
     reason = (
         "authentication failed (401): unknown user or wrong password; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING"
     )
-    assert f"error: MLflow at {team.mlflow.uri} cannot be used: {reason}" in result.stdout
+    assert f"error: MLflow at {team.mlflow.uri} cannot be used: {reason}" in result.stderr
     assert "trial 0" not in result.stdout
     assert "an0ther-pass-word" not in result.output
     assert time.monotonic() - started < 120

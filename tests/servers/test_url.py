@@ -121,7 +121,7 @@ def test_missing_parts_of_a_url_storage_are_reported_at_once(
     place = ["--data", str(tracks_folder), "--tracking-uri", team.mlflow.uri, "--trials", "1"]
     result = call("--storage", url, *place, *arguments)
     assert result.exit_code == 2, result.output
-    assert message in result.stdout
+    assert message in result.stderr
     assert not [key for key in keys(team) if "/other" in key]
 
 

@@ -136,6 +136,6 @@ def test_a_full_disk_leaves_no_partial_line(path: Path, monkeypatch: pytest.Monk
 def test_rejected_updates_are_saved_with_the_reason(path: Path) -> None:
     spooled = Spool(path)
     spooled.set_aside(log("a", 1), "the run is deleted")
-    kept = json.loads(path.with_name("spool-refused.jsonl").read_text())
-    assert kept == {"reason": "the run is deleted", **log("a", 1)}
+    saved = json.loads(path.with_name("spool-refused.jsonl").read_text())
+    assert saved == {"reason": "the run is deleted", **log("a", 1)}
     assert spooled.refused == 1

@@ -1,4 +1,4 @@
-"""The main job from end to end on a small data set, on a real cluster with a real tracking database."""
+"""The main job from start to end: a small data set, a real cluster and a real tracking database."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ from raygenre.registry.promotion_lock import LockLostError
 from raygenre.search.space.config import Resources
 from raygenre.search.study.ledger import CHECKPOINT, RUN
 from raygenre.search.tracking_session import tracking_session
-from raygenre.search.trials.recorder import METRICS
+from raygenre.search.trials.trial_result import METRICS
 from raygenre.spectrogram.image import write_png
 from raygenre.tracking.server import Server
 from raygenre.tracking.tracker import Tracker
@@ -41,7 +41,7 @@ def children(finished: FinishedSearch, parent: str, role: str) -> list[Run]:
     return sorted(runs, key=lambda run: str(run.info.run_name))
 
 
-def test_every_trial_is_once_in_the_study_and_once_in_mlflow(finished: FinishedSearch) -> None:
+def test_every_trial_is_once_in_the_study_and_in_mlflow(finished: FinishedSearch) -> None:
     assert [trial.state for trial in finished.ledger.trials] == [TrialState.COMPLETE] * 3
     runs = children(finished, parent_run(finished), "trial")
     assert [run.info.run_id for run in runs] == [
@@ -50,14 +50,14 @@ def test_every_trial_is_once_in_the_study_and_once_in_mlflow(finished: FinishedS
     assert {run.info.status for run in runs} == {"FINISHED"}
 
 
-def test_a_trials_run_has_the_searched_values_as_params_and_nothing_else(finished: FinishedSearch) -> None:
+def test_params_of_a_trial_run_are_the_searched_values(finished: FinishedSearch) -> None:
     for run, trial in zip(children(finished, parent_run(finished), "trial"), finished.ledger.trials, strict=True):
         assert {key: float(value) for key, value in run.data.params.items()} == trial.params
         assert run.data.tags["seed"]
         assert run.data.tags["state"] == "complete"
 
 
-def test_the_classifier_knows_which_tracks_it_was_trained_and_tested_on(finished: FinishedSearch) -> None:
+def test_the_classifier_lists_its_training_and_test_tracks(finished: FinishedSearch) -> None:
     seen = versions.fetch(finished.storage).classifier.seen
     assert seen is not None
     assert (set(seen.train), set(seen.test)) == (set(finished.ledger.split.train), set(finished.ledger.split.test))
@@ -65,13 +65,13 @@ def test_the_classifier_knows_which_tracks_it_was_trained_and_tested_on(finished
     assert [track for track, new in zip(finished.dataset.tracks, unseen, strict=True) if not new] == sorted(seen.train)
 
 
-def test_the_classifier_is_calibrated_on_what_the_winners_reruns_had_not_seen(finished: FinishedSearch) -> None:
+def test_the_winners_repeats_calibrate_the_classifier(finished: FinishedSearch) -> None:
     candidate, dataset = finished.outcome.candidate, finished.dataset
     held_out = [
-        checkpoint.validation_logits(max(place.folder.glob("epoch-*")), dataset.labels) for place in candidate.reruns
+        checkpoint.validation_logits(max(place.folder.glob("epoch-*")), dataset.labels) for place in candidate.repeats
     ]
     logits, labels = (torch.cat(parts) for parts in zip(*held_out, strict=True))
-    # Two folds share the training tracks, and each of two re-runs validates on both.
+    # The two folds share the training tracks, and each of two repeats validates on both.
     assert len(labels) == 2 * len(finished.ledger.split.train)
     classifier = versions.fetch(finished.storage).classifier
     assert classifier.calibration == calibrate(logits, labels)
@@ -93,7 +93,7 @@ def test_the_objective_comes_first_in_mlflow(finished: FinishedSearch) -> None:
     assert min(run.data.metrics) == METRICS[0] == "best_validation_loss"
 
 
-def test_finalists_are_trained_on_new_seeds_below_a_run_of_their_own(finished: FinishedSearch) -> None:
+def test_finalists_are_trained_on_new_seeds_in_nested_runs(finished: FinishedSearch) -> None:
     [group] = children(finished, parent_run(finished), "finalists")
     finalists = children(finished, group.info.run_id, "finalist")
     assert len(finalists) == 2
@@ -104,20 +104,23 @@ def test_finalists_are_trained_on_new_seeds_below_a_run_of_their_own(finished: F
     assert winner.losses[0] != winner.losses[1]
 
 
-def test_finalists_and_the_final_training_say_where_their_states_are(finished: FinishedSearch) -> None:
+def test_finalists_and_final_training_log_their_locations(finished: FinishedSearch) -> None:
     [group] = children(finished, parent_run(finished), "finalists")
     finalists = children(finished, group.info.run_id, "finalist")
     [final] = children(finished, parent_run(finished), "final")
     candidate = finished.outcome.candidate
-    assert [run.data.tags[CHECKPOINT] for run in finalists] == [str(place) for place in candidate.reruns]
-    assert final.data.tags[CHECKPOINT] == str(candidate.final.place)
+    assert [run.data.tags[CHECKPOINT] for run in finalists] == [str(place) for place in candidate.repeats]
+    assert final.data.tags[CHECKPOINT] == str(candidate.final.location)
     assert all(checkpoint.latest(Path(run.data.tags[CHECKPOINT])) for run in [*finalists, final])
 
 
-def test_how_much_the_best_trial_owes_to_luck_is_printed_and_kept(finished: FinishedSearch) -> None:
+def test_the_optimism_of_the_best_trial_is_logged_and_shown(finished: FinishedSearch) -> None:
     [best] = finished.outcome.candidate.finalists
     assert best.optimism == pytest.approx(sum(best.losses) / 2 - best.search_loss)
-    assert f"{best.search_loss:.3f} there and has {best.loss:.3f}" in finished.printed
+    assert (
+        f"loss {best.loss:.3f} ± {best.spread:.3f} on new seeds, {best.search_loss:.3f} in the search"
+        in finished.printed
+    )
     client = Server(finished.storage).client
     assert float(client.get_run(parent_run(finished)).data.tags["optimism"]) == best.optimism
     table = pd.read_csv(client.download_artifacts(parent_run(finished), "finalists.csv"))
@@ -125,7 +128,7 @@ def test_how_much_the_best_trial_owes_to_luck_is_printed_and_kept(finished: Fini
     assert table["optimism"][0] == pytest.approx(best.optimism)
 
 
-def test_the_parent_names_the_search_its_data_and_its_split(finished: FinishedSearch) -> None:
+def test_the_parent_run_has_the_data_and_the_split(finished: FinishedSearch) -> None:
     server = Server(finished.storage)
     parent = server.client.get_run(parent_run(finished))
     assert parent.info.status == "FINISHED"
@@ -144,16 +147,16 @@ def test_the_final_run_holds_the_evaluation(finished: FinishedSearch) -> None:
     assert {"confusion.png", "confusion.csv"} <= {file.path for file in server.client.list_artifacts(final.info.run_id)}
 
 
-def test_three_synthetic_genres_are_told_apart(finished: FinishedSearch) -> None:
+def test_three_synthetic_genres_are_learned(finished: FinishedSearch) -> None:
     assert finished.outcome.evaluation.tracks == 6
     assert finished.outcome.evaluation.accuracy > 1 / 3
 
 
 def test_the_first_model_becomes_champion(finished: FinishedSearch) -> None:
     assert finished.outcome.champion.promote
-    found = champion.find(finished.storage)
-    assert found is not None
-    version, evidence = found
+    current = champion.find(finished.storage)
+    assert current is not None
+    version, evidence = current
     assert evidence is not None
     assert version == finished.outcome.version
     assert evidence.test_accuracy == finished.outcome.evaluation.accuracy
@@ -162,7 +165,7 @@ def test_the_first_model_becomes_champion(finished: FinishedSearch) -> None:
     assert (evidence.data, evidence.data_digest) == (finished.dataset.source, finished.dataset.digest)
 
 
-def test_the_searchs_run_says_why_its_model_is_the_champion(finished: FinishedSearch) -> None:
+def test_the_parent_run_has_the_reason_of_the_promotion(finished: FinishedSearch) -> None:
     parent = Server(finished.storage).client.get_run(parent_run(finished))
     assert parent.data.tags["promoted"] == "true"
     assert parent.data.tags["promotion_reason"] == finished.outcome.champion.reason == "there was no champion"
@@ -205,18 +208,16 @@ def test_resuming_a_finished_study_changes_nothing(finished: FinishedSearch) -> 
     assert {run.info.status for run in server.client.search_runs([server.experiment_id])} == {"FINISHED"}
 
 
-def test_a_champion_that_cannot_be_decided_about_is_no_failure_of_the_search(
+def test_a_pending_promotion_does_not_fail_the_search(
     finished: FinishedSearch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As where somebody has left the lock behind, and only an administrator may take it away."""
+    """For example, when a killed process left the lock and only an administrator may remove it."""
 
     def stale(*arguments: object, **named: object) -> None:
-        raise LockLostError("the lock of somebody who has not given it back")
+        raise LockLostError("another process did not release the lock")
 
     monkeypatch.setattr(promotion_lock, "hold", stale)
-    with pytest.raises(
-        tune.PromotionPendingError, match=r"version 1 is registered, but .* not given it back"
-    ) as caught:
+    with pytest.raises(tune.PromotionPendingError, match=r"version 1 is registered, but .* did not release") as caught:
         tune.run(
             finished.ledger,
             finished.dataset,
@@ -231,10 +232,8 @@ def test_a_champion_that_cannot_be_decided_about_is_no_failure_of_the_search(
 
 
 @pytest.mark.slow
-def test_more_trials_for_a_finished_study_bring_their_own_winner(
-    tracks: Dataset, ray_cluster: None, tmp_path: Path
-) -> None:
-    """The first setting hardly moves, so that one of the others is better."""
+def test_more_trials_can_bring_another_winner(tracks: Dataset, ray_cluster: None, tmp_path: Path) -> None:
+    """The first setting hardly trains, so one of the others is better."""
     storage = empty_storage(tmp_path)
     space = {"learning_rate": {"low": 1e-8, "high": 5e-3, "log": True}}
     starts = [{"learning_rate": 1e-8}]
@@ -251,7 +250,7 @@ def test_more_trials_for_a_finished_study_bring_their_own_winner(
     assert ledger.top(1)[0].params.items() <= fetched.classifier.origin["setting"].items()
     assert second.version == first.version + 1
     assert not second.champion.promote
-    assert "only 6 tracks are left" in second.champion.reason  # which tell no classifiers apart
+    assert "only 6 tracks are left" in second.champion.reason  # too few to compare classifiers
     server = Server(storage)
     assert {run.info.status for run in server.client.search_runs([server.experiment_id])} == {"FINISHED"}
     parent = server.client.get_run(ledger.study.user_attrs[RUN])
@@ -261,8 +260,8 @@ def test_more_trials_for_a_finished_study_bring_their_own_winner(
     assert parent.data.tags["trials"] == "4"
 
 
-def test_a_run_that_a_killed_driver_left_is_closed_by_the_next(tracks: Dataset, tmp_path: Path) -> None:
-    """Such as a final training, when more trials have brought another winner."""
+def test_the_next_driver_ends_runs_of_a_killed_driver(tracks: Dataset, tmp_path: Path) -> None:
+    """Such as a final training, when more trials brought another winner."""
     storage = empty_storage(tmp_path)
     ledger = new_ledger(storage.studies.folder, tracks)
     killed = Tracker(storage, ledger.folder, ledger.id)
@@ -276,12 +275,14 @@ def test_a_run_that_a_killed_driver_left_is_closed_by_the_next(tracks: Dataset, 
     assert statuses == {ledger.name: "FINISHED", "final-0001-9": "KILLED"}
 
 
-def test_no_pickle_lies_between_trial_and_endpoint(finished: FinishedSearch) -> None:
-    """Only what Ray Tune writes for itself, and nobody reads, is pickled."""
+def test_nothing_from_trial_to_endpoint_is_pickled(finished: FinishedSearch) -> None:
+    """Only files that Ray Tune writes for itself, and that no one reads, are pickled."""
     kept = [path for path in finished.ledger.folder.rglob("*") if path.is_file()]
     pickled = [path for path in kept if path.suffix in (".pkl", ".pickle", ".pt", ".pth", ".bin")]
     assert all((finished.ledger.folder / "tune") in path.parents for path in pickled)
     artifacts = list((finished.storage.root / "artifacts").rglob("*"))
     assert not [path for path in artifacts if path.suffix in (".pkl", ".pickle", ".pt", ".pth")]
-    about = json.loads((finished.outcome.candidate.final.place.folder / "classifier" / "classifier.json").read_text())
+    about = json.loads(
+        (finished.outcome.candidate.final.location.folder / "classifier" / "classifier.json").read_text()
+    )
     assert about["genres"] == list(finished.dataset.genres)

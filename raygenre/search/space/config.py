@@ -91,13 +91,13 @@ class SearchConfig:
         if len(self.starts) > self.trials:
             raise ConfigError(f"{len(self.starts)} start points need as many trials, but there are only {self.trials}")
         for point in self.starts:
-            complete(point, self.distributions, usual={}, fixed=self.fixed)
+            complete(point, self.distributions, defaults={}, fixed=self.fixed)
 
     @property
     def entries(self) -> dict[str, Entry]:
         """The whole space: entries for values that are searched, or fixed at other values than `Setting`'s defaults."""
-        usual: dict[str, Entry] = {"batch_size": self.batch_size, "augmentation": self.augmentation}
-        return default_entries(self.epochs) | usual | self.space
+        own: dict[str, Entry] = {"batch_size": self.batch_size, "augmentation": self.augmentation}
+        return default_entries(self.epochs) | own | self.space
 
     @property
     def distributions(self) -> dict[str, BaseDistribution]:
@@ -114,8 +114,8 @@ class SearchConfig:
     def first_points(self) -> list[dict[str, Value]]:
         """Points of the space that are tried before the sampler chooses any."""
         space = self.distributions
-        usual = nearest_point(space, Setting(batch_size=self.batch_size, augmentation=self.augmentation))
-        return [complete(point, space, usual=usual, fixed=self.fixed) for point in self.starts or [{}]]
+        defaults = nearest_point(space, Setting(batch_size=self.batch_size, augmentation=self.augmentation))
+        return [complete(point, space, defaults=defaults, fixed=self.fixed) for point in self.starts or [{}]]
 
     def setting(self, params: dict[str, Value]) -> Setting:
         """Return the setting of a trial with these searched values."""

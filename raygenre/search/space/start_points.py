@@ -34,10 +34,10 @@ def complete(
     point: Mapping[str, Value],
     space: Mapping[str, BaseDistribution],
     *,
-    usual: Mapping[str, Value],
+    defaults: Mapping[str, Value],
     fixed: Mapping[str, Value],
 ) -> dict[str, Value]:
-    """Return a start point as a whole point of the space, with missing values from `usual`.
+    """Return a start point as a whole point of the space, with missing values from `defaults`.
 
     Raises:
         SpaceError: a value is not in the space.
@@ -53,7 +53,7 @@ def complete(
             raise SpaceError(f"start {name}={value}: {unknown_name(name, space)}")
         elif fixed.get(name) != value:
             raise SpaceError(f"start {name}={value}: {name} is fixed at {fixed.get(name)} in this space")
-    return {**usual, **{name: value for name, value in point.items() if name in space}}
+    return {**defaults, **{name: value for name, value in point.items() if name in space}}
 
 
 def _contains(distribution: BaseDistribution, value: Value) -> bool:

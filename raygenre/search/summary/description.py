@@ -1,4 +1,4 @@
-"""What MLflow's page of a search says in words: what was searched and found, on which data, and what was chance."""
+"""The note on a search's page in MLflow: settings, results, data and nondeterminism."""
 
 import math
 from collections.abc import Sequence
@@ -13,31 +13,29 @@ from raygenre.search.study.ledger import Ledger
 from raygenre.search.study.throughput import throughput
 from raygenre.search.trials.finalists import Finalist
 
-MOST_GENRES, MOST_PARTS = 40, 5  # rows and columns of a table, since a note has an end
+MAX_GENRES, MAX_PARTS = 40, 5  # rows and columns of the data's table, since MLflow limits a note's length
 
 
-def chance(config: SearchConfig, resources: Resources) -> list[str]:
-    """Return what the seeds of a search do not settle."""
-    found = []
+def nondeterminism(config: SearchConfig, resources: Resources) -> list[str]:
+    """Return what may differ between two searches with the same seed, a sentence each."""
+    causes = []
     if resources.max_concurrent != 1 and (config.sampler != "random" or config.scheduler != "none"):
-        what = [
+        decisions = [
             *(["which settings the sampler proposes"] if config.sampler != "random" else []),
             *(["which trials are stopped"] if config.scheduler != "none" else []),
         ]
-        found.append(f"the order in which trials that run side by side report decides {' and '.join(what)}")
+        causes.append(f"concurrent trials report in any order, which decides {' and '.join(decisions)}")
     if config.sampler != "random":
-        found.append("a search that was interrupted draws other settings than one that was not")
+        causes.append("an interrupted search draws other settings than an uninterrupted one")
     if resources.gpus:
-        found.append(
-            "CUDA's kernels add up in no fixed order, so that losses differ in their last digits, and later more"
-        )
-    found.append("another processor, number of threads or version of torch rounds otherwise")
+        causes.append("CUDA kernels add in no fixed order, so losses differ in their last digits, and later in more")
+    causes.append("another processor, number of threads or version of torch rounds differently")
     if "latency" in config.objectives:
-        found.append("the latency is measured")
-    return found
+        causes.append("the latency is measured")
+    return causes
 
 
-def words(ledger: Ledger, parts: Sequence[Part], resources: Resources, finalists: Sequence[Finalist] = ()) -> str:
+def note(ledger: Ledger, parts: Sequence[Part], resources: Resources, finalists: Sequence[Finalist] = ()) -> str:
     """Return the note, in Markdown.
 
     Args:
@@ -45,25 +43,25 @@ def words(ledger: Ledger, parts: Sequence[Part], resources: Resources, finalists
     """
     config = ledger.config
     searched = ", ".join(name.replace("_", " ") for name in config.distributions)
-    said = (
+    search = (
         f"{config.trials} trials of at most {config.epochs} epochs over {searched}; sampler {config.sampler}, "
-        f"scheduler {config.scheduler}, seed {config.seed}. {_ended(ledger)}".rstrip()
+        f"scheduler {config.scheduler}, seed {config.seed}. {_trial_counts(ledger)}".rstrip()
     )
-    sections = [_best(ledger, finalists[0]), said, _finalists(ledger, finalists)] if finalists else [said]
+    sections = [_best(ledger, finalists[0]), search, _finalists(ledger, finalists)] if finalists else [search]
     sections.append(f"**Data** `{parts[0].source}`\n\n{_data(parts)}")
-    lines = "\n".join(f"- {line}" for line in chance(config, resources))
-    sections.append(f"**What the seed does not settle**\n\n{lines}")
+    lines = "\n".join(f"- {cause}" for cause in nondeterminism(config, resources))
+    sections.append(f"**What the seed does not fix**\n\n{lines}")
     return "\n\n".join(sections) + "\n"
 
 
-def _ended(ledger: Ledger) -> str:
+def _trial_counts(ledger: Ledger) -> str:
     past = throughput(ledger)
     if not past.trials:
         return ""
     count = {state: sum(trial.state == state for trial in ledger.trials) for state in TrialState}
     return (
-        f"{count[TrialState.COMPLETE]} ran to their end, {count[TrialState.PRUNED]} were stopped, "
-        f"{count[TrialState.FAIL]} failed, in {past.seconds / 60:.1f} min: {past.trials_per_hour:.0f} trials an hour."
+        f"{count[TrialState.COMPLETE]} completed, {count[TrialState.PRUNED]} were pruned and "
+        f"{count[TrialState.FAIL]} failed in {past.seconds / 60:.1f} min: {past.trials_per_hour:.0f} trials per hour."
     )
 
 
@@ -72,7 +70,7 @@ def _best(ledger: Ledger, best: Finalist) -> str:
         f"{name.replace('_', ' ')} {short(value)}" for name, value in ledger.trials[best.number].params.items()
     )
     if not math.isfinite(best.loss):
-        return "**None of the best settings could be trained again**; the table below says so of each."
+        return "**The repeats of every finalist failed**; see the table below."
     return (
         f"**Trial {best.number} is best on new seeds**: {setting}; validation loss {best.loss:.3f} "
         f"± {best.spread:.3f}, {best.search_loss:.3f} in the search. `figures/all.html` shows all trials."
@@ -84,37 +82,34 @@ def _finalists(ledger: Ledger, finalists: Sequence[Finalist]) -> str:
     head = ["trial", *(name.replace("_", " ") for name in names), "loss in the search", "on new seeds", "optimism"]
     rows = [
         [
-            str(one.number),
-            *(short(ledger.trials[one.number].params[name]) for name in names),
-            f"{one.search_loss:.3f}",
-            f"{one.loss:.3f} ± {one.spread:.3f}" if math.isfinite(one.loss) else "failed",
-            f"{one.optimism:+.3f}" if math.isfinite(one.loss) else "",
+            str(finalist.number),
+            *(short(ledger.trials[finalist.number].params[name]) for name in names),
+            f"{finalist.search_loss:.3f}",
+            f"{finalist.loss:.3f} ± {finalist.spread:.3f}" if math.isfinite(finalist.loss) else "failed",
+            f"{finalist.optimism:+.3f}" if math.isfinite(finalist.loss) else "",
         ]
-        for one in finalists
+        for finalist in finalists
     ]
-    what = (
-        "The best of the front by its first objective"
-        if is_multi_objective(ledger.config.objectives)
-        else "The best settings"
-    )
-    return f"**{what}, trained again on {len(finalists[0].losses)} new seeds**\n\n{_table(head, rows)}"
+    multiple = is_multi_objective(ledger.config.objectives)
+    settings = "The best settings of the Pareto front by its first objective" if multiple else "The best settings"
+    return f"**{settings}, repeated on {len(finalists[0].losses)} new seeds**\n\n{_table(head, rows)}"
 
 
 def _data(parts: Sequence[Part]) -> str:
-    if len(parts) > MOST_PARTS:
-        parts = [*parts[:2], parts[-1]]  # of the folds the first
+    if len(parts) > MAX_PARTS:
+        parts = [*parts[:2], parts[-1]]  # of the folds only the first
     rows = [["all", *(f"**{part.tracks}**" for part in parts)]]
     genres = list(parts[0].counts)
-    for genre in genres[:MOST_GENRES]:
+    for genre in genres[:MAX_GENRES]:
         rows.append([genre, *(str(part.counts[genre]) for part in parts)])
-    if len(genres) > MOST_GENRES:
-        rows.append([f"and {len(genres) - MOST_GENRES} more", *("" for _ in parts)])
+    if len(genres) > MAX_GENRES:
+        rows.append([f"and {len(genres) - MAX_GENRES} more", *("" for _ in parts)])
     rows.append(["digest", *(f"`{part.digest[:12]}`" for part in parts)])
     return _table(["tracks", *(part.use for part in parts)], rows)
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of Markdown, with some space after each cell, of which MLflow's style has none."""
+    """Return a Markdown table with a space after each cell, since MLflow's style has no padding."""
     spaced = [[f"{cell}&emsp;" for cell in row] for row in (head, *rows)]
     lines = [spaced[0], ["---"] * len(head), *spaced[1:]]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,6 +1,6 @@
-"""A search as its figures see it: which trials ended how, what each was worth, and where its settings lie on an axis.
+"""The data of a search's figures: trials by final state, their values, positions on axes.
 
-A value that the search draws on a logarithmic scale lies on its logarithm to base 10, a choice on its number.
+The position of a value with a logarithmic range is its logarithm to base 10, that of a choice its index.
 """
 
 import math
@@ -20,11 +20,11 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Axis:
-    """One searched value.
+    """The axis of one searched value.
 
     Attributes:
         name: of the value.
-        distribution: that it is drawn from.
+        distribution: from which it is drawn.
     """
 
     name: str
@@ -40,26 +40,26 @@ class Axis:
         return numbers and bool(getattr(self.distribution, "log", False))
 
     @property
-    def whole(self) -> bool:
-        """Whether its values are whole numbers."""
+    def integer(self) -> bool:
+        """Whether its values are integers."""
         return isinstance(self.distribution, IntDistribution)
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """What there is to choose from; nothing for a range."""
-        found = self.distribution.choices if isinstance(self.distribution, CategoricalDistribution) else ()
-        return tuple(str(choice) for choice in found)
+        """The choices; empty for a range."""
+        choices = self.distribution.choices if isinstance(self.distribution, CategoricalDistribution) else ()
+        return tuple(str(choice) for choice in choices)
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """The first and the last place on the axis."""
+        """The first and the last position on the axis."""
         if isinstance(self.distribution, FloatDistribution | IntDistribution):
             low, high = float(self.distribution.low), float(self.distribution.high)
             return (math.log10(low), math.log10(high)) if self.log else (low, high)
         return 0.0, float(len(self.choices) - 1)
 
-    def places(self, trials: list[FrozenTrial]) -> Floats:
-        """Where trials lie on the axis."""
+    def positions(self, trials: list[FrozenTrial]) -> Floats:
+        """Return the positions of trials on the axis."""
         values = [trial.params[self.name] for trial in trials]
         if self.choices:
             values = [self.choices.index(str(value)) for value in values]
@@ -68,11 +68,11 @@ class Axis:
 
 @dataclass(frozen=True)
 class Sample:
-    """Trials whose differences a figure shows.
+    """The trials that a figure compares.
 
     Attributes:
-        trials: complete ones, and behind them those that were stopped early.
-        values: what each was worth by the first objective; a stopped one its lowest loss until then.
+        trials: complete ones, followed by those that were stopped early.
+        values: of the first objective; for a stopped trial its lowest loss.
         stopped: how many were stopped early.
     """
 
@@ -82,73 +82,70 @@ class Sample:
 
     @property
     def note(self) -> str:
-        """What is to be said of a figure with trials that were stopped; empty if there are none."""
+        """The caption of a figure with stopped trials; empty without any."""
         if not self.stopped:
             return ""
-        whole = len(self.trials) - self.stopped
-        return (
-            f"{whole} complete trials and {self.stopped} stopped early, each of these with its lowest loss until then"
-        )
+        complete = len(self.trials) - self.stopped
+        return f"{complete} complete trials, and {self.stopped} stopped early with their lowest loss"
 
 
 class SearchData:
-    """What there is to draw of a search.
+    """The data of a search's figures.
 
     Attributes:
-        trials: those that were begun and have all their settings.
-        complete, stopped, failed: those that ended so.
-        axes: the searched values.
-        minimised: whether less of the first objective is better.
-        worth: name of the first objective, for people.
+        trials: those that have all their settings.
+        complete, stopped, failed: the trials by final state.
+        axes: of the searched values.
+        minimised: whether a lower first objective is better.
+        objective: label of the first objective.
     """
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
         self.config = ledger.config
         self.axes = [Axis(name, distribution) for name, distribution in ledger.config.distributions.items()]
-        drawn = [trial for trial in ledger.trials if all(axis.name in trial.params for axis in self.axes)]
-        self.trials = drawn
-        self.complete = [trial for trial in drawn if trial.state == TrialState.COMPLETE]
-        self.stopped = [trial for trial in drawn if trial.state == TrialState.PRUNED]
-        self.failed = [trial for trial in drawn if trial.state == TrialState.FAIL]
+        self.trials = [trial for trial in ledger.trials if all(axis.name in trial.params for axis in self.axes)]
+        self.complete = [trial for trial in self.trials if trial.state == TrialState.COMPLETE]
+        self.stopped = [trial for trial in self.trials if trial.state == TrialState.PRUNED]
+        self.failed = [trial for trial in self.trials if trial.state == TrialState.FAIL]
         self.minimised = ledger.study.directions[0] != StudyDirection.MAXIMIZE
-        objective = ledger.config.objectives[0]
-        self.worth = f"validation {objective}{UNITS[objective]}"
+        first = ledger.config.objectives[0]
+        self.objective = f"validation {first}{UNITS[first]}"
 
     @property
     def values(self) -> Floats:
-        """What the complete trials are worth by the first objective."""
+        """The first objective of the complete trials."""
         return np.asarray([trial.values[0] for trial in self.complete], dtype=np.float64)
 
-    def sample(self, fewest: int) -> "Sample":
-        """What trials were worth: the complete ones, and where these are fewer than wanted those that were stopped too.
+    def sample(self, minimum: int) -> "Sample":
+        """Return the complete trials, and those that were stopped too if fewer than `minimum` are complete.
 
-        With several objectives no trial is stopped, and there is nothing to add.
+        With several objectives no trial is stopped.
         """
-        if len(self.complete) >= fewest or is_multi_objective(self.config.objectives):
+        if len(self.complete) >= minimum or is_multi_objective(self.config.objectives):
             return Sample(self.complete, self.values, 0)
         stopped = [trial for trial in self.stopped if losses(trial)]
         lowest = [min(losses(trial).values()) for trial in stopped]
         return Sample([*self.complete, *stopped], np.append(self.values, lowest), len(stopped))
 
     @property
-    def began(self) -> float:
-        """When the first trial began, s since 1970."""
+    def started(self) -> float:
+        """When the first trial started, in s since 1970."""
         return min(_seconds(trial) for trial in self.trials)
 
     def progress(self, trial: FrozenTrial) -> tuple[list[float], list[int]]:
-        """Minutes since the search began, and the epochs that a trial had by then.
+        """Return minutes since the start of the search, and the number of epochs that a trial had then.
 
-        Epochs whose time is not known lie evenly between the two around them that are.
+        The times of epochs without a recorded time are interpolated.
         """
         epochs = [0, *sorted(losses(trial))]
-        known = {int(epoch): when for epoch, when in trial.user_attrs.get(EPOCH_TIMES, {}).items()}
-        known[0] = min([_seconds(trial), *known.values()])
+        recorded = {int(epoch): when for epoch, when in trial.user_attrs.get(EPOCH_TIMES, {}).items()}
+        recorded[0] = min([_seconds(trial), *recorded.values()])
         if trial.datetime_complete:
-            known.setdefault(epochs[-1], trial.datetime_complete.timestamp())
-        places = sorted(known)
-        times = np.interp(epochs, places, [known[place] for place in places])
-        return [max(time - self.began, 0) / 60 for time in times.tolist()], epochs
+            recorded.setdefault(epochs[-1], trial.datetime_complete.timestamp())
+        noted = sorted(recorded)
+        times = np.interp(epochs, noted, [recorded[epoch] for epoch in noted])
+        return [max(time - self.started, 0) / 60 for time in times.tolist()], epochs
 
 
 def _seconds(trial: FrozenTrial) -> float:

@@ -1,6 +1,6 @@
-"""The figures of a search: one interactive page, and a picture of each for those who cannot open it.
+"""The figures of a search: one interactive HTML page, and a PNG of each.
 
-A figure for which there is too little to draw is left out, and the page says why.
+A figure without enough trials is left out, and the page gives the reason.
 """
 
 import io
@@ -17,37 +17,37 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
     from plotly.graph_objects import Figure as Plot
 
-    from raygenre.search.summary.plotly_figures import Entry
+    from raygenre.search.summary.plotly_figures import PageFigure
 
 FOLDER = "figures"
 PAGE = f"{FOLDER}/all.html"
-FEWEST = 4  # trials that a surface, or a share of each value in the differences, can be told from
+MIN_TRIALS = 4  # for the importances and the contour
 
 TITLES = {
-    "learning_curves": ("Learning curves", "The validation loss of every trial; grey ones were stopped."),
+    "learning_curves": ("Learning curves", "The validation loss of every trial; grey trials were stopped."),
     "rungs_over_time": (
         "Rungs over time",
-        "Which trial had how many epochs when; trials are compared at dashed lines.",
+        "The epochs of each trial over time; trials are compared at the dashed lines.",
     ),
-    "history": ("Optimisation history", "What complete trials were worth, one after the other."),
-    "slices": ("Slices", "What complete trials were worth, by each searched value."),
-    "parallel_coordinates": ("Parallel coordinates", "The settings of complete trials, and what they were worth."),
+    "history": ("Optimisation history", "The objective of complete trials, in order."),
+    "slices": ("Slices", "The objective of complete trials, by each searched value."),
+    "parallel_coordinates": ("Parallel coordinates", "The settings and the objective of complete trials."),
     "importances": ("Importance", "How much each searched value decides whether a trial is good (PED-ANOVA)."),
-    "contour": ("Contour", "What trials were worth over two of the values."),
+    "contour": ("Contour", "The objective over two of the searched values."),
 }
-"""Of each figure, in order: its title, and what it shows."""
+"""The title and the caption of each figure, in order."""
 
-_SAMPLED = ("importances", "contour")  # of trials that were stopped as well, where too few ran to their end
+_SAMPLED = ("importances", "contour")  # include stopped trials if too few are complete
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What was drawn of a search.
+    """The figures of a search.
 
     Attributes:
         page: HTML with all of them.
         pictures: PNGs by name.
-        left_out: by name, why there is no such figure.
+        left_out: the reason for each missing figure, by name.
     """
 
     page: str
@@ -56,72 +56,74 @@ class Figures:
 
 
 def draw(ledger: Ledger) -> Figures:
-    """Draw what can be drawn of a search."""
+    """Draw all figures of a search that have enough trials."""
     from raygenre.search.summary import plotly_figures
 
-    view = SearchData(ledger)
-    entries: list[Entry] = []
+    data = SearchData(ledger)
+    entries: list[PageFigure] = []
     pictures: dict[str, bytes] = {}
     left_out: dict[str, str] = {}
-    for name, (title, what) in TITLES.items():
-        reason = _reason(name, view)
+    for name, (title, caption) in TITLES.items():
+        reason = _reason(name, data)
         if not reason:
             try:
-                plot, pictures[name] = _both(name, view)
-                note = view.sample(FEWEST).note if name in _SAMPLED else ""
-                entries.append(plotly_figures.Entry(name, title, f"{what} Of {note}." if note else what, plot))
+                plot, pictures[name] = _both(name, data)
+                note = data.sample(MIN_TRIALS).note if name in _SAMPLED else ""
+                entries.append(
+                    plotly_figures.PageFigure(name, title, f"{caption} Shows {note}." if note else caption, plot)
+                )
                 continue
-            except Exception as error:  # noqa: BLE001 (no figure is worth a search)
-                reason = f"it cannot be drawn ({type(error).__name__}: {error})"
+            except Exception as error:  # noqa: BLE001 (a figure must not fail a search)
+                reason = f"drawing failed ({type(error).__name__}: {error})"
         left_out[name] = reason
-        entries.append(plotly_figures.Entry(name, title, what, reason))
+        entries.append(plotly_figures.PageFigure(name, title, caption, reason))
     return Figures(plotly_figures.page(f"Search {ledger.name}", entries), pictures, left_out)
 
 
-def _reason(name: str, view: SearchData) -> str:
-    """Why there is too little for a figure; nothing if there is enough."""
+def _reason(name: str, data: SearchData) -> str:
+    """Return why a figure cannot be drawn; empty if it can."""
     if name in ("learning_curves", "rungs_over_time"):
-        return "" if any(losses(trial) for trial in view.trials) else "no trial had a single epoch"
-    if not view.complete:
-        return "no trial had all its epochs"
+        return "" if any(losses(trial) for trial in data.trials) else "no trial has an epoch"
+    if not data.complete:
+        return "no trial is complete"
     if name not in _SAMPLED:
         return ""
-    sample = view.sample(FEWEST)
-    if (count := len(sample.trials)) < FEWEST:
-        return f"only {count} of the trials had all their epochs or were stopped early, and {FEWEST} are needed"
+    sample = data.sample(MIN_TRIALS)
+    if (count := len(sample.trials)) < MIN_TRIALS:
+        return f"it needs {MIN_TRIALS} trials that completed or were stopped early, and there are {count}"
     if not np.ptp(sample.values):
-        return "all of the trials are worth the same"
-    if name == "importances" and len(view.axes) < 2:
-        return "a single value is searched"
-    if name == "contour" and len(_ranges(view, sample)) < 2:
-        return "fewer than two of the searched values are ranges in which trials differ"
+        return "all trials have the same objective"
+    if name == "importances" and len(data.axes) < 2:
+        return "only one value is searched"
+    if name == "contour" and len(_ranges(data, sample)) < 2:
+        return "the trials differ in fewer than two searched ranges"
     return ""
 
 
-def _ranges(view: SearchData, sample: Sample) -> list[Axis]:
-    """The ranges in which trials differ, learning rate and decay first."""
-    ranges = [axis for axis in view.axes if not axis.choices and np.ptp(axis.places(sample.trials))]
+def _ranges(data: SearchData, sample: Sample) -> list[Axis]:
+    """Return the ranges in which trials differ, learning rate and decay first."""
+    ranges = [axis for axis in data.axes if not axis.choices and np.ptp(axis.positions(sample.trials))]
     return sorted(ranges, key=lambda axis: axis.name not in ("learning_rate", "decay"))
 
 
-def _both(name: str, view: SearchData) -> "tuple[Plot, bytes]":
-    """A figure for the browser and as a picture."""
+def _both(name: str, data: SearchData) -> "tuple[Plot, bytes]":
+    """Return a figure for the browser, and as a PNG."""
     from raygenre.search.summary import matplotlib_figures, plotly_figures
 
-    sample = view.sample(FEWEST)
+    sample = data.sample(MIN_TRIALS)
     if name == "importances":
-        from optuna.importance import get_param_importances  # which brings scikit-learn along: a second of every start
+        from optuna.importance import get_param_importances  # imports scikit-learn for a second
 
-        shares = get_param_importances(plotly_figures.study_of(view, sample))
+        shares = get_param_importances(plotly_figures.study_of(data, sample))
         return plotly_figures.importances(shares), _png(
             lambda figure: matplotlib_figures.importances(figure, shares, sample)
         )
     if name == "contour":
-        across, up, *_ = _ranges(view, sample)
-        plot = plotly_figures.contour(view, sample, across, up)
-        return plot, _png(lambda figure: matplotlib_figures.contour(figure, view, sample, across, up))
+        across, up, *_ = _ranges(data, sample)
+        plot = plotly_figures.contour(data, sample, across, up)
+        return plot, _png(lambda figure: matplotlib_figures.contour(figure, data, sample, across, up))
     plot_of, picture_of = getattr(plotly_figures, name), getattr(matplotlib_figures, name)
-    return plot_of(view), _png(lambda figure: picture_of(figure, view))
+    return plot_of(data), _png(lambda figure: picture_of(figure, data))
 
 
 def _png(draw: "Callable[[Picture], None]") -> bytes:

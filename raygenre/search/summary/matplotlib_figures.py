@@ -1,6 +1,6 @@
-"""The figures of a search as pictures, drawn by matplotlib without its global state.
+"""The figures of a search as PNGs, drawn by matplotlib without its global state.
 
-Everywhere, the darker a complete trial the better it is; trials that were stopped are grey, and failed ones red.
+The darker a complete trial, the better it is; stopped trials are grey and failed trials red.
 """
 
 from collections.abc import Callable
@@ -16,129 +16,129 @@ from raygenre.search.study.ledger import losses
 from raygenre.search.summary.figure_data import Axis, Floats, Sample, SearchData
 from raygenre.search.trials.scheduler import rungs
 
-SIZE = (7.2, 4.2)  # inches, at 100 points an inch
+SIZE = (7.2, 4.2)  # inches, at 100 dots per inch
 STOPPED, FAILED, RUNG = "0.7", "#c0392b", "0.85"
 BEST = "#1b6ca8"
-ABREAST = 3  # panels in a row
+COLUMNS = 3  # panels in a row
 
 Colour = tuple[float, float, float, float]
 
 
-def learning_curves(figure: Figure, view: SearchData) -> None:
-    """Validation loss by epoch."""
+def learning_curves(figure: Figure, data: SearchData) -> None:
+    """Draw the validation loss by epoch."""
     axes = _axes(figure, "epoch", "validation loss")
-    for trials, style in ((view.stopped, STOPPED), (view.failed, FAILED)):
+    for trials, style in ((data.stopped, STOPPED), (data.failed, FAILED)):
         for trial in trials:
             _curve(axes, losses(trial), style)
-    best = view.ledger.top(1)
-    for trial, colour in zip(view.complete, _colours(view), strict=True):
+    best = data.ledger.top(1)
+    for trial, colour in zip(data.complete, _colours(data), strict=True):
         if trial not in best:
             _curve(axes, losses(trial), colour)
     for trial in best:
-        _curve(axes, losses(trial), BEST, width=2.2, label=f"trial {trial.number}, the best")
-    _legend(axes, view)
+        _curve(axes, losses(trial), BEST, width=2.2, label=f"trial {trial.number} (best)")
+    _legend(axes, data)
 
 
-def rungs_over_time(figure: Figure, view: SearchData) -> None:
-    """Which trial had how many epochs when."""
-    axes = _axes(figure, "minutes since the search began", "epoch")
-    if view.config.scheduler == "asha":
-        for rung in rungs(view.config):
+def rungs_over_time(figure: Figure, data: SearchData) -> None:
+    """Draw the epochs of each trial over time."""
+    axes = _axes(figure, "minutes since the start", "epoch")
+    if data.config.scheduler == "asha":
+        for rung in rungs(data.config):
             axes.axhline(rung, color=RUNG, linestyle="--", linewidth=1, zorder=0)
     for trials, colours in (
-        (view.complete, _colours(view)),
-        (view.stopped, [STOPPED] * len(view.stopped)),
-        (view.failed, [FAILED] * len(view.failed)),
+        (data.complete, _colours(data)),
+        (data.stopped, [STOPPED] * len(data.stopped)),
+        (data.failed, [FAILED] * len(data.failed)),
     ):
         for trial, colour in zip(trials, colours, strict=True):
-            minutes, epochs = view.progress(trial)
+            minutes, epochs = data.progress(trial)
             axes.plot(minutes, epochs, color=colour, linewidth=1.2)
-            marker = "o" if trial in view.complete else "x"
+            marker = "o" if trial in data.complete else "x"
             axes.plot(minutes[-1:], epochs[-1:], marker, color=colour, markersize=5)
-    if _words_for_states(axes, view):
+    if _label_states(axes, data):
         figure.legend(frameon=False, loc="outside upper right", ncols=2)
 
 
-def history(figure: Figure, view: SearchData) -> None:
-    """What each trial was worth, and the best until then."""
-    axes = _axes(figure, "trial", view.worth)
-    numbers = [trial.number for trial in view.complete]
-    best = (np.minimum if view.minimised else np.maximum).accumulate(view.values)
+def history(figure: Figure, data: SearchData) -> None:
+    """Draw the objective of each trial, and the best so far."""
+    axes = _axes(figure, "trial", data.objective)
+    numbers = [trial.number for trial in data.complete]
+    best = (np.minimum if data.minimised else np.maximum).accumulate(data.values)
     axes.step(numbers, best, where="post", color=BEST, linewidth=1.6, label="best so far")
-    axes.scatter(numbers, view.values, c=_colours(view), s=28, zorder=3)
+    axes.scatter(numbers, data.values, c=_colours(data), s=28, zorder=3)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False)
 
 
-def slices(figure: Figure, view: SearchData) -> None:
-    """What complete trials were worth, against each of the searched values."""
-    rows = -(-len(view.axes) // ABREAST)
+def slices(figure: Figure, data: SearchData) -> None:
+    """Draw the objective of complete trials against each searched value."""
+    rows = -(-len(data.axes) // COLUMNS)
     figure.set_size_inches(SIZE[0], SIZE[1] * (1 + 0.7 * (rows - 1)))
-    for place, axis in enumerate(view.axes):
-        axes = figure.add_subplot(rows, min(len(view.axes), ABREAST), place + 1)
-        axes.scatter(axis.places(view.complete), view.values, c=_colours(view), s=28)
+    for index, axis in enumerate(data.axes):
+        axes = figure.add_subplot(rows, min(len(data.axes), COLUMNS), index + 1)
+        axes.scatter(axis.positions(data.complete), data.values, c=_colours(data), s=28)
         axes.set_xlabel(axis.label)
         _scale(axes.set_xticks, axis)
-        if place % ABREAST:
+        if index % COLUMNS:
             axes.tick_params(labelleft=False)
         else:
-            axes.set_ylabel(view.worth)
+            axes.set_ylabel(data.objective)
 
 
-def parallel_coordinates(figure: Figure, view: SearchData) -> None:
-    """A line a trial through its settings and what it was worth."""
+def parallel_coordinates(figure: Figure, data: SearchData) -> None:
+    """Draw a line for each trial through its settings and its objective."""
     axes = figure.add_subplot()
-    count = len(view.axes)
-    trials = [*view.stopped, *view.complete]
-    places = np.column_stack([_share(axis.places(trials), *axis.bounds) for axis in view.axes])
-    low, high = view.values.min(), view.values.max()
-    worth = _share(view.values, low, high)
+    count = len(data.axes)
+    trials = [*data.stopped, *data.complete]
+    positions = np.column_stack([_share(axis.positions(trials), *axis.bounds) for axis in data.axes])
+    low, high = data.values.min(), data.values.max()
+    objective = _share(data.values, low, high)
     lines: list[Floats] = []
-    for row, height in zip(places, [None] * len(view.stopped) + worth.tolist(), strict=True):
+    for row, height in zip(positions, [None] * len(data.stopped) + objective.tolist(), strict=True):
         heights = [*row, *([] if height is None else [height])]
         lines.append(np.column_stack([np.arange(len(heights)), heights]))
-    colours = [STOPPED] * len(view.stopped) + _colours(view)
+    colours = [STOPPED] * len(data.stopped) + _colours(data)
     axes.add_collection(LineCollection(lines, colors=colours, linewidths=1.4))
-    for place, axis in enumerate(view.axes):
-        _ladder(axes, place, [_words(axis, bound) for bound in axis.bounds])
-    _ladder(axes, count, [f"{low:.3f}", f"{high:.3f}"])
-    axes.set_xticks(range(count + 1), [*(axis.label for axis in view.axes), view.worth])
+    for index, axis in enumerate(data.axes):
+        _upright(axes, index, [_text(axis, bound) for bound in axis.bounds])
+    _upright(axes, count, [f"{low:.3f}", f"{high:.3f}"])
+    axes.set_xticks(range(count + 1), [*(axis.label for axis in data.axes), data.objective])
     axes.set_xlim(-0.35, count + 0.35)
     axes.set_ylim(-0.1, 1.1)
     axes.set_yticks([])
     axes.tick_params(axis="x", length=0)
     for side in axes.spines.values():
         side.set_visible(False)
-    if view.stopped:
-        axes.plot([], [], color=STOPPED, label=f"{len(view.stopped)} stopped")
+    if data.stopped:
+        axes.plot([], [], color=STOPPED, label=f"{len(data.stopped)} stopped")
         figure.legend(frameon=False, loc="outside upper right")
 
 
 def importances(figure: Figure, shares: dict[str, float], sample: Sample) -> None:
-    """How much of the differences of the sample's trials each searched value explains."""
+    """Draw how much each searched value decides whether a trial is good."""
     axes = _axes(figure, "importance", "")
     names = list(reversed(shares))
     bars = axes.barh([name.replace("_", " ") for name in names], [shares[name] for name in names], color=BEST)
     axes.bar_label(bars, fmt="%.2f", padding=4)
     axes.set_xlim(0, max(1.12 * max(shares.values()), 0.01))
-    _say(axes, sample)
+    _caption(axes, sample)
 
 
-def contour(figure: Figure, view: SearchData, sample: Sample, across: Axis, up: Axis) -> None:
-    """What the sample's trials were worth over two of the searched values; a cross was stopped early."""
+def contour(figure: Figure, data: SearchData, sample: Sample, across: Axis, up: Axis) -> None:
+    """Draw the objective over two of the searched values; crosses are trials that were stopped early."""
     axes = _axes(figure, across.label, up.label)
-    right, top = across.places(sample.trials), up.places(sample.trials)
-    shades = colormaps["Blues_r" if view.minimised else "Blues"]
+    right, top = across.positions(sample.trials), up.positions(sample.trials)
+    shades = colormaps["Blues_r" if data.minimised else "Blues"]
     filled = axes.tricontourf(right, top, sample.values, levels=12, cmap=shades)
-    figure.colorbar(filled, ax=axes, label=view.worth)
-    whole = len(sample.trials) - sample.stopped
-    axes.scatter(right[:whole], top[:whole], color="black", s=18)
+    figure.colorbar(filled, ax=axes, label=data.objective)
+    complete = len(sample.trials) - sample.stopped
+    axes.scatter(right[:complete], top[:complete], color="black", s=18)
     if sample.stopped:
-        axes.scatter(right[whole:], top[whole:], color="0.3", marker="x", s=26, label="stopped early")
-    _say(axes, sample)
-    [best] = view.ledger.top(1)
+        axes.scatter(right[complete:], top[complete:], color="0.3", marker="x", s=26, label="stopped early")
+    _caption(axes, sample)
+    [best] = data.ledger.top(1)
     axes.scatter(
-        across.places([best]), up.places([best]), marker="*", color="#f39c12", s=180, zorder=3, label="the best"
+        across.positions([best]), up.positions([best]), marker="*", color="#f39c12", s=180, zorder=3, label="best"
     )
     for set_ticks, axis in ((axes.set_xticks, across), (axes.set_yticks, up)):
         _scale(set_ticks, axis)
@@ -153,8 +153,8 @@ def _axes(figure: Figure, across: str, up: str) -> Axes:
     return axes
 
 
-def _say(axes: Axes, sample: Sample) -> None:
-    """Say above the drawing that not all of its trials ran to their end."""
+def _caption(axes: Axes, sample: Sample) -> None:
+    """Put above the drawing which of its trials were stopped early."""
     if sample.note:
         axes.set_title(sample.note, fontsize="small", color="0.35")
 
@@ -164,25 +164,25 @@ def _curve(axes: Axes, curve: dict[int, float], colour: str | Colour, *, width: 
     axes.plot(list(curve), list(curve.values()), color=colour, linewidth=width, marker=marker, label=label or None)
 
 
-def _legend(axes: Axes, view: SearchData) -> None:
-    _words_for_states(axes, view)
+def _legend(axes: Axes, data: SearchData) -> None:
+    _label_states(axes, data)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False)
 
 
-def _words_for_states(axes: Axes, view: SearchData) -> bool:
-    """Make entries of a legend; returns whether there are any."""
-    for trials, colour, word in ((view.stopped, STOPPED, "stopped"), (view.failed, FAILED, "failed")):
+def _label_states(axes: Axes, data: SearchData) -> bool:
+    """Add the stopped and the failed trials to the legend; return whether there are any."""
+    for trials, colour, state in ((data.stopped, STOPPED, "stopped"), (data.failed, FAILED, "failed")):
         if trials:
-            axes.plot([], [], color=colour, label=f"{len(trials)} {word}")
-    return bool(view.stopped or view.failed)
+            axes.plot([], [], color=colour, label=f"{len(trials)} {state}")
+    return bool(data.stopped or data.failed)
 
 
-def _colours(view: SearchData) -> list[Colour]:
-    """From dark for the best to light for the worst, by rank."""
-    if not view.complete:
+def _colours(data: SearchData) -> list[Colour]:
+    """Return a colour for each complete trial, from dark for the best to light for the worst, by rank."""
+    if not data.complete:
         return []
-    ranks = np.argsort(np.argsort(view.values if view.minimised else -view.values))
+    ranks = np.argsort(np.argsort(data.values if data.minimised else -data.values))
     return [colormaps["viridis"](float(rank)) for rank in 0.85 * ranks / max(len(ranks) - 1, 1)]
 
 
@@ -191,26 +191,26 @@ def _share(values: Floats, low: float, high: float) -> Floats:
 
 
 def _scale(set_ticks: Callable[[list[float], list[str]], object], axis: Axis) -> None:
-    """Marks that say the values themselves, where places are logarithms or numbers of choices."""
+    """Label the ticks with values where positions are logarithms or indices of choices."""
     if axis.choices:
-        set_ticks([float(place) for place in range(len(axis.choices))], list(axis.choices))
+        set_ticks([float(index) for index in range(len(axis.choices))], list(axis.choices))
     elif axis.log:
         low, high = axis.bounds
-        places = np.linspace(low, high, 3).tolist()
-        set_ticks(places, [_words(axis, place) for place in places])
+        positions = np.linspace(low, high, 3).tolist()
+        set_ticks(positions, [_text(axis, position) for position in positions])
 
 
-def _words(axis: Axis, place: float) -> str:
+def _text(axis: Axis, position: float) -> str:
     if axis.choices:
-        return axis.choices[round(place)]
-    value = 10**place if axis.log else place
-    return f"{round(value)}" if axis.whole else f"{value:.2g}"
+        return axis.choices[round(position)]
+    value = 10**position if axis.log else position
+    return f"{round(value)}" if axis.integer else f"{value:.2g}"
 
 
-def _ladder(axes: Axes, place: float, ends: list[str]) -> None:
-    """One upright axis of parallel coordinates, with what its ends are."""
-    axes.plot([place, place], [0, 1], color="0.3", linewidth=1)
-    for height, word, side in ((0.0, ends[0], "top"), (1.0, ends[1], "bottom")):
+def _upright(axes: Axes, position: float, ends: list[str]) -> None:
+    """Draw a vertical axis of the parallel coordinates, with the values at its ends."""
+    axes.plot([position, position], [0, 1], color="0.3", linewidth=1)
+    for height, text, side in ((0.0, ends[0], "top"), (1.0, ends[1], "bottom")):
         axes.annotate(
-            word, (place, height), (0, -3 if height == 0 else 3), textcoords="offset points", ha="center", va=side
+            text, (position, height), (0, -3 if height == 0 else 3), textcoords="offset points", ha="center", va=side
         )

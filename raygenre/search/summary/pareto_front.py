@@ -1,8 +1,8 @@
-"""The front of a search for several objectives: the trials that no other beats in all of them.
+"""The Pareto front of a search with several objectives: the trials that no other beats.
 
-The finalists are the best of the front by its first objective, the loss or the accuracy; among them, as in every
-search, the mean loss on new seeds decides. Who wants a smaller or a faster network takes its row's setting from the
-table or from front.csv, and fixes it in a space file.
+The finalists are the best of the front by its first objective, the loss or the accuracy; as in every search, the mean
+loss of their repeats decides among them. For a smaller or faster network, take its setting from the table or from
+front.csv and fix it in a space file.
 """
 
 import csv
@@ -22,20 +22,21 @@ FILE = "front.csv"
 
 
 def table(ledger: Ledger) -> Table:
-    """The front, best first by the first objective."""
+    """Return the front as a table, best first by the first objective."""
     objectives = ledger.config.objectives
-    drawn = Table(title=f"The front: no trial beats these in {' and '.join(objectives)}", box=None, padding=(0, 1))
+    title = f"Pareto front: unbeaten in {' and '.join(objectives)}"
+    result = Table(title=title, box=None, padding=(0, 1))
     searched = list(ledger.config.distributions)
     for column in ("trial", *objectives, *searched):
-        drawn.add_column(column.replace("_", " "), justify="right")
+        result.add_column(column.replace("_", " "), justify="right")
     for trial in ledger.front():
-        values = [_words(name, value) for name, value in zip(objectives, trial.values, strict=True)]
-        drawn.add_row(str(trial.number), *values, *(short(trial.params[name]) for name in searched))
-    return drawn
+        values = [_text(name, value) for name, value in zip(objectives, trial.values, strict=True)]
+        result.add_row(str(trial.number), *values, *(short(trial.params[name]) for name in searched))
+    return result
 
 
-def text(ledger: Ledger) -> str:
-    """The front as CSV."""
+def to_csv(ledger: Ledger) -> str:
+    """Return the front as CSV."""
     objectives, searched = ledger.config.objectives, list(ledger.config.distributions)
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
@@ -46,20 +47,20 @@ def text(ledger: Ledger) -> str:
 
 
 def record(ledger: Ledger, tracker: Tracker, parent: str) -> None:
-    """Keep the front in MLflow and in the study's folder, and each complete trial's values as metrics of its run."""
-    content = text(ledger)
+    """Write the front to MLflow and the study's folder, and each complete trial's values to its run."""
+    content = to_csv(ledger)
     write_atomically(ledger.folder / FILE, content.encode())
     tracker.log_text(parent, content, FILE)
-    best = {trial.number for trial in ledger.front()}
+    front = {trial.number for trial in ledger.front()}
     for trial in ledger.trials:
         if trial.state == TrialState.COMPLETE:
             run = tracker.key("trial", trial_name(trial.number))
             values = zip(ledger.config.objectives, trial.values, strict=True)
             tracker.log(run, {PREFIX + name: value for name, value in values}, step=max(losses(trial)))
-            tracker.set_tags(run, {"on_front": trial.number in best})
+            tracker.set_tags(run, {"on_front": trial.number in front})
 
 
-def _words(name: str, value: float) -> str:
+def _text(name: str, value: float) -> str:
     if name == "accuracy":
         return f"{value:.1%}"
     return f"{value:,.0f}" if name == "parameters" else f"{value:.3f}{UNITS[name]}"

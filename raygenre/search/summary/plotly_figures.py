@@ -1,6 +1,6 @@
-"""The figures of a search for the browser: those that Optuna draws, and two of our own, on one page.
+"""The figures of a search for the browser, on one page: Optuna's, and three of our own.
 
-The page holds plotly's own code once, asks no other host for anything, and can be opened from a disk.
+The page contains plotly's code, loads nothing from other hosts, and can be opened from a disk.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,53 +29,53 @@ _CONTROLS = {"displaylogo": False, "responsive": True}
 
 
 @dataclass(frozen=True)
-class Entry:
+class PageFigure:
     """A figure on the page.
 
     Attributes:
         name: of its element.
-        title, what: its heading, and what it shows.
-        figure: itself, or why there is none.
+        title, caption: above the figure.
+        figure: the figure, or why it is missing.
     """
 
     name: str
     title: str
-    what: str
+    caption: str
     figure: "Figure | str"
 
 
-def learning_curves(view: SearchData) -> "Figure":
+def learning_curves(data: SearchData) -> "Figure":
     from plotly.graph_objects import Figure
 
     figure = Figure()
-    for trial, colour in _coloured(view):
+    for trial, colour in _coloured(data):
         curve = losses(trial)
-        _line(figure, view, trial, list(curve), list(curve.values()), colour)
+        _line(figure, data, trial, list(curve), list(curve.values()), colour)
     return figure.update_layout(xaxis_title="epoch", yaxis_title="validation loss")
 
 
-def rungs_over_time(view: SearchData) -> "Figure":
+def rungs_over_time(data: SearchData) -> "Figure":
     from plotly.graph_objects import Figure
 
     figure = Figure()
-    for trial, colour in _coloured(view):
-        minutes, epochs = view.progress(trial)
-        _line(figure, view, trial, minutes, epochs, colour)
-    for rung in rungs(view.config) if view.config.scheduler == "asha" else []:
+    for trial, colour in _coloured(data):
+        minutes, epochs = data.progress(trial)
+        _line(figure, data, trial, minutes, epochs, colour)
+    for rung in rungs(data.config) if data.config.scheduler == "asha" else []:
         figure.add_hline(rung, line={"dash": "dash", "color": "#bbb", "width": 1})
-    return figure.update_layout(xaxis_title="minutes since the search began", yaxis_title="epoch")
+    return figure.update_layout(xaxis_title="minutes since the start", yaxis_title="epoch")
 
 
-def history(view: SearchData) -> "Figure":
-    return visualization.plot_optimization_history(view.ledger.study, target=_target(view), target_name=view.worth)
+def history(data: SearchData) -> "Figure":
+    return visualization.plot_optimization_history(data.ledger.study, target=_target(data), target_name=data.objective)
 
 
-def slices(view: SearchData) -> "Figure":
-    return visualization.plot_slice(view.ledger.study, target=_target(view), target_name=view.worth)
+def slices(data: SearchData) -> "Figure":
+    return visualization.plot_slice(data.ledger.study, target=_target(data), target_name=data.objective)
 
 
-def parallel_coordinates(view: SearchData) -> "Figure":
-    return visualization.plot_parallel_coordinate(view.ledger.study, target=_target(view), target_name=view.worth)
+def parallel_coordinates(data: SearchData) -> "Figure":
+    return visualization.plot_parallel_coordinate(data.ledger.study, target=_target(data), target_name=data.objective)
 
 
 def importances(shares: dict[str, float]) -> "Figure":
@@ -86,9 +86,9 @@ def importances(shares: dict[str, float]) -> "Figure":
     return figure.update_layout(xaxis_title="importance")
 
 
-def contour(view: SearchData, sample: Sample, across: Axis, up: Axis) -> "Figure":
+def contour(data: SearchData, sample: Sample, across: Axis, up: Axis) -> "Figure":
     names = [across.name, up.name]
-    figure = visualization.plot_contour(study_of(view, sample), params=names, target_name=view.worth)
+    figure = visualization.plot_contour(study_of(data, sample), params=names, target_name=data.objective)
     if sample.stopped:
         stopped = sample.trials[-sample.stopped :]
         places = {at: [trial.params[axis.name] for trial in stopped] for at, axis in (("x", across), ("y", up))}
@@ -97,15 +97,12 @@ def contour(view: SearchData, sample: Sample, across: Axis, up: Axis) -> "Figure
     return figure
 
 
-def study_of(view: SearchData, sample: Sample) -> Study:
-    """Return a sample as a study that Optuna can draw and weigh: all of its trials complete, the first objective alone.
+def study_of(data: SearchData, sample: Sample) -> Study:
+    """Return a sample as a study in memory: all of its trials complete, with the first objective only.
 
-    Of an own study Optuna would take complete trials only, and be told of no direction beside a chosen objective.
+    For the search's own study, Optuna would ignore stopped trials and the direction of a chosen objective.
     """
-    said = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)  # nobody is to read of a study that is gone at once
-    study = optuna.create_study(direction=view.ledger.study.directions[0])
-    optuna.logging.set_verbosity(said)
+    study = optuna.create_study(direction=data.ledger.study.directions[0])
     for trial, value in zip(sample.trials, sample.values, strict=True):
         study.add_trial(
             optuna.trial.create_trial(value=float(value), params=trial.params, distributions=trial.distributions)
@@ -113,8 +110,8 @@ def study_of(view: SearchData, sample: Sample) -> Study:
     return study
 
 
-def page(title: str, entries: Sequence[Entry]) -> str:
-    """Put figures onto one page."""
+def page(title: str, entries: Sequence[PageFigure]) -> str:
+    """Return the HTML page with all figures."""
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
 
@@ -129,27 +126,27 @@ def page(title: str, entries: Sequence[Entry]) -> str:
     return render_page(Path(__file__).with_name("figures.html.jinja"), values)
 
 
-def _target(view: SearchData) -> Callable[[FrozenTrial], float] | None:
-    """The first of several objectives; Optuna draws more where it may take the only one itself."""
-    return (lambda trial: float(trial.values[0])) if is_multi_objective(view.config.objectives) else None
+def _target(data: SearchData) -> Callable[[FrozenTrial], float] | None:
+    """Return the first of several objectives; None for one, since Optuna draws more if it is not told what to draw."""
+    return (lambda trial: float(trial.values[0])) if is_multi_objective(data.config.objectives) else None
 
 
-def _coloured(view: SearchData) -> list[tuple[FrozenTrial, str]]:
-    """Trials and their colours, those that matter last, so that they lie above others."""
-    best = {trial.number for trial in view.ledger.top(1)}
-    complete = sorted(view.complete, key=lambda trial: trial.number in best)
+def _coloured(data: SearchData) -> list[tuple[FrozenTrial, str]]:
+    """Return the trials with their colours, the most important last, so that they are drawn above the others."""
+    best = {trial.number for trial in data.ledger.top(1)}
+    complete = sorted(data.complete, key=lambda trial: trial.number in best)
     return [
-        *((trial, "#bbb") for trial in view.stopped),
-        *((trial, "#c0392b") for trial in view.failed),
+        *((trial, "#bbb") for trial in data.stopped),
+        *((trial, "#c0392b") for trial in data.failed),
         *((trial, "#1b6ca8" if trial.number in best else "#7fb3d5") for trial in complete),
     ]
 
 
 def _line(
-    figure: "Figure", view: SearchData, trial: FrozenTrial, across: Sequence[float], up: Sequence[float], colour: str
+    figure: "Figure", data: SearchData, trial: FrozenTrial, across: Sequence[float], up: Sequence[float], colour: str
 ) -> None:
-    settings = (f"{axis.label} {short(trial.params[axis.name])}" for axis in view.axes)
-    about = "<br>".join((f"trial {trial.number}, {trial.state.name.lower()}", *settings))
+    settings = (f"{axis.label} {short(trial.params[axis.name])}" for axis in data.axes)
+    hover = "<br>".join((f"trial {trial.number}, {trial.state.name.lower()}", *settings))
     figure.add_scatter(
         x=list(across),
         y=list(up),
@@ -158,5 +155,5 @@ def _line(
         line={"color": colour, "width": 1.5},
         marker={"size": 5},
         showlegend=False,
-        hovertemplate=f"{about}<br>%{{x:.3g}}: %{{y:.4g}}<extra></extra>",
+        hovertemplate=f"{hover}<br>%{{x:.3g}}: %{{y:.4g}}<extra></extra>",
     )

@@ -1,4 +1,4 @@
-"""What MLflow's run of a search holds: at its start what is known by then, and after the trials what came of them."""
+"""The MLflow run of a search: data, code and machine first, then tables and figures."""
 
 import csv
 import io
@@ -28,18 +28,18 @@ from raygenre.tracking.tracker import Tracker
 NOTE = "mlflow.note.content"
 ENVIRONMENT, TRIALS, FINALISTS = "environment.json", "trials.csv", "finalists.csv"
 
-_DRAWN = "figures_of"  # attribute of the study: the number of trials that its figures show
+_DRAWN = "figures_of"  # study attribute: the number of trials in its figures
 
 
 class SearchRunLogger:
-    """Writes one search's own run.
+    """Logs the MLflow run of one search.
 
     Attributes:
         run: its key, see `Tracker`.
     """
 
     def __init__(self, ledger: Ledger, dataset: Dataset, tracker: Tracker, resources: Resources) -> None:
-        """Begin the run, or go on with it: the search, its data, the code and the machine."""
+        """Start or reopen the run, and log the search, its data, the code and the machine."""
         self._ledger = ledger
         self._tracker = tracker
         self._resources = resources
@@ -60,27 +60,29 @@ class SearchRunLogger:
             facts |= {"mlflow.source.git.commit": code.sha, "mlflow.source.git.dirty": code.changed}
             facts |= {"mlflow.source.git.branch": code.branch} if code.branch else {}
         self.run = tracker.start(ledger.name, "search", tags=asdict(ledger.config) | facts)
-        tracker.set_tags(self.run, {"trials": ledger.config.trials})  # which a resumed search may have raised
+        tracker.set_tags(self.run, {"trials": ledger.config.trials})  # a resumed search may have more
         tracker.log_inputs(self.run, self._parts)
         tracker.log_text(self.run, config_file.to_yaml(ledger.config), config_file.NAME)
         tracker.log_text(self.run, ledger.split.to_json(), "split.json")
-        about = {  # of the driver that wrote last
+        environment = {  # of the latest driver
             "commit": asdict(code) if code else None,
             "versions": versions,
             "hardware": machine,
             "nodes": nodes(),
             "resources": asdict(resources),
             "seed": ledger.config.seed,
-            "not settled by the seed": description.chance(ledger.config, resources),
+            "not settled by the seed": description.nondeterminism(ledger.config, resources),
         }
-        tracker.log_text(self.run, json.dumps(about, indent=2), ENVIRONMENT)
+        tracker.log_text(self.run, json.dumps(environment, indent=2), ENVIRONMENT)
         if dataset.broken:
             lines = "\n".join(f"{file.path}: {file.reason}" for file in dataset.broken)
-            tracker.log_text(self.run, f"{len(dataset.broken)} files were left out\n{lines}\n", "broken_files.txt")
+            tracker.log_text(
+                self.run, f"{len(dataset.broken)} unusable files were left out\n{lines}\n", "broken_files.txt"
+            )
         self._describe()
 
     def trials(self) -> None:
-        """Write down the trials, now that they ended: their table and their figures."""
+        """Log the table and the figures of the trials, unless these trials were logged before."""
         ledger, tracker = self._ledger, self._tracker
         ended = sum(trial.state.is_finished() for trial in ledger.trials)
         if ledger.study.user_attrs.get(_DRAWN) == ended:
@@ -97,27 +99,31 @@ class SearchRunLogger:
         ledger.study.set_user_attr(_DRAWN, ended)
 
     def finalists(self, finalists: Sequence[Finalist]) -> None:
-        """Write down the best settings, once they were trained again."""
+        """Log the finalists."""
         ledger, tracker = self._ledger, self._tracker
         [best] = ledger.top(1)
-        [looked_best] = [finalist for finalist in finalists if finalist.number == best.number]
+        [best_in_search] = [finalist for finalist in finalists if finalist.number == best.number]
         winner = finalists[0]
         tracker.log_text(self.run, finalists_csv(finalists), FINALISTS)
-        tags = {"best_trial": looked_best.number, "optimism": looked_best.optimism, "best_on_new_seeds": winner.number}
+        tags = {
+            "best_trial": best_in_search.number,
+            "optimism": best_in_search.optimism,
+            "best_on_new_seeds": winner.number,
+        }
         tracker.set_tags(self.run, tags)
-        values = {"best_validation_loss": looked_best.search_loss, "best_validation_loss_on_new_seeds": winner.loss}
+        values = {"best_validation_loss": best_in_search.search_loss, "best_validation_loss_on_new_seeds": winner.loss}
         finite = {name: value for name, value in values.items() if math.isfinite(value)}
         tracker.log(self.run, finite, step=len(ledger.trials))
         self._describe(finalists)
 
     def _describe(self, finalists: Sequence[Finalist] = ()) -> None:
         self._tracker.set_tags(
-            self.run, {NOTE: description.words(self._ledger, self._parts, self._resources, finalists)}
+            self.run, {NOTE: description.note(self._ledger, self._parts, self._resources, finalists)}
         )
 
 
 def trials_csv(ledger: Ledger) -> str:
-    """Return all trials with their settings and how they ended."""
+    """Return all trials with their settings, values and final states."""
     names = list(ledger.config.distributions)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -147,11 +153,12 @@ def trials_csv(ledger: Ledger) -> str:
 
 
 def finalists_csv(finalists: Sequence[Finalist]) -> str:
-    """Return what the best settings were in the search and on new seeds, best first."""
+    """Return the finalists with their losses in the search and on new seeds, best first."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["trial", "search_loss", "mean_loss", "spread", "optimism", "mean_accuracy", "epochs"])
-    for one in finalists:
-        accuracy, epochs = (sum(values) / len(values) for values in (one.accuracies, one.epochs))
-        writer.writerow([one.number, one.search_loss, one.loss, one.spread, one.optimism, accuracy, epochs])
+    for finalist in finalists:
+        accuracy, epochs = (sum(values) / len(values) for values in (finalist.accuracies, finalist.epochs))
+        losses = [finalist.search_loss, finalist.loss, finalist.spread, finalist.optimism]
+        writer.writerow([finalist.number, *losses, accuracy, epochs])
     return text.getvalue()

@@ -5,31 +5,33 @@ import os
 from dataclasses import replace
 
 import ray
-from ray.exceptions import RayError as RayError  # for scripts, which do not import Ray themselves
+from ray.exceptions import RayError as RayError  # for commands, which do not import Ray themselves
 
 from raygenre.errors import RaygenreError
 from raygenre.search.space.config import Resources
 
 
 class ClusterError(RaygenreError, RuntimeError):
-    """No cluster, or not one that can run a single trial."""
+    """There is no cluster, or none that can run a trial; the message says what to change."""
 
 
 def connect(address: str | None) -> str:
-    """Start a private local cluster, or join the one at `address`; return a line that says which.
+    """Start a private local cluster, or connect to the one at `address`; return a line that describes it.
 
-    A local cluster is never looked up: Ray would wait minutes for one whose address an earlier run left behind.
+    Without an address Ray is not asked for a running cluster: it would wait minutes for one that an earlier run left
+    behind.
 
     Raises:
-        ClusterError: nothing answers at the address.
+        ClusterError: nothing answers at the address, or it is one for Ray Client.
     """
     if address and address.startswith("ray://"):
         raise ClusterError(
-            f"{address} is a Ray Client address, through which a search loses its callbacks; run this script on a node "
-            "of the cluster with --address auto, or submit it with `ray job submit`"
+            f"{address} is a Ray Client address, which runs no Tune callbacks; run this program on a node of the "
+            "cluster with --address auto, or submit it with `ray job submit`"
         )
-    os.environ.setdefault("RAY_task_oom_retries", "1")  # for ever by default, where a training needs too much memory
-    # A torch thread that waits for another spins otherwise: on two busy cores, two threads took six times one's time.
+    # By default Ray retries forever when a training needs too much memory.
+    os.environ.setdefault("RAY_task_oom_retries", "1")
+    # A waiting torch thread spins otherwise: on two busy cores, two threads needed six times the time of one.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # the future default, without its warning
     try:
@@ -40,45 +42,45 @@ def connect(address: str | None) -> str:
             logging_level=logging.ERROR,
         )
     except ConnectionError as error:
-        raise ClusterError(f"no Ray cluster answers at {address}: {error}") from error
-    found = ray.cluster_resources()
-    size = f"{found.get('CPU', 0):g} CPUs, {found.get('GPU', 0):g} GPUs"
-    return f"Ray: {'cluster at ' + address if address else 'private cluster on this machine'}, {size}"
+        raise ClusterError(f"no Ray cluster answers at {address}: {error}; check --address") from error
+    total = ray.cluster_resources()
+    size = f"{total.get('CPU', 0):g} CPUs, {total.get('GPU', 0):g} GPUs"
+    return f"{'cluster at ' + address if address else 'private cluster on this machine'}, {size}"
 
 
 def resources(cpus: float | None, gpus: float | None, max_concurrent: int, *, private: bool = False) -> Resources:
-    """Fill in what was not asked for: a GPU for each trial where the cluster has any, one CPU otherwise.
+    """Return the resources of a trial: by default one CPU, and one GPU if the cluster has any.
 
-    One thread a trial trains more trials an hour than several: two side by side on two cores beat one on both. The
-    final training is alone and takes all that the trials could have together, if the cluster is private; others may
-    wait for the CPUs of a shared one.
+    One thread per trial trains more trials per hour than several: on two cores, two trials at the same time beat one
+    that uses both. The final training runs alone, so on a private cluster it gets all CPUs that the trials had
+    together; on a shared cluster others may wait for them.
 
     Raises:
-        ClusterError: no node of the cluster can hold one such trial.
+        ClusterError: no node of the cluster is large enough for a trial.
     """
-    found = ray.cluster_resources()
+    total = ray.cluster_resources()
     if gpus is None:
-        gpus = 1.0 if found.get("GPU", 0) >= 1 else 0.0
-    asked = Resources(1.0 if cpus is None else cpus, gpus, max_concurrent)
-    for kind, amount in (("CPU", asked.cpus), ("GPU", asked.gpus)):
-        most = max((node["Resources"].get(kind, 0) for node in ray.nodes() if node["Alive"]), default=0)
-        if amount > most:
+        gpus = 1.0 if total.get("GPU", 0) >= 1 else 0.0
+    requested = Resources(1.0 if cpus is None else cpus, gpus, max_concurrent)
+    for kind, amount in (("CPU", requested.cpus), ("GPU", requested.gpus)):
+        largest = max((node["Resources"].get(kind, 0) for node in ray.nodes() if node["Alive"]), default=0)
+        if amount > largest:
             raise ClusterError(
-                f"a trial asks for {amount:g} {kind}s, and the largest node has {most:g}; "
+                f"a trial needs {amount:g} {kind}s, but the largest node has {largest:g}; "
                 f"lower --{kind.lower()}s-per-trial"
             )
-    if private and not asked.gpus:
-        return replace(asked, final_cpus=min(found["CPU"], max_concurrent * asked.cpus or found["CPU"]))
-    return asked
+    if private and not requested.gpus:
+        return replace(requested, final_cpus=min(total["CPU"], max_concurrent * requested.cpus or total["CPU"]))
+    return requested
 
 
 def nodes() -> list[dict[str, float | str]]:
-    """Return what each machine of the connected cluster offers: CPUs, GPUs and their kind, and bytes of memory."""
-    found = []
+    """Return the resources of each machine in the cluster: CPUs, GPUs and their kind, and memory in bytes."""
+    machines = []
     for node in ray.nodes():
         if node["Alive"]:
             offered = node["Resources"]
             kinds = [name.removeprefix("accelerator_type:") for name in offered if name.startswith("accelerator_type:")]
             sizes = {name: offered.get(name, 0.0) for name in ("CPU", "GPU", "memory")}
-            found.append(sizes | ({"accelerator": ", ".join(sorted(kinds))} if kinds else {}))
-    return found
+            machines.append(sizes | ({"accelerator": ", ".join(sorted(kinds))} if kinds else {}))
+    return machines

@@ -1,5 +1,6 @@
-"""The final training: the winner's setting on all training tracks, with all cores that the trials had together."""
+"""The final training: the winner's setting on all training tracks, with all cores."""
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,34 +9,41 @@ import ray
 from raygenre.errors import RaygenreError
 from raygenre.search.space.config import Resources
 from raygenre.search.study.ledger import CHECKPOINT, Ledger
-from raygenre.search.trials.finalists import Finalist, result
-from raygenre.search.trials.recorder import METRICS
+from raygenre.search.trials.finalists import Finalist, wait_for
+from raygenre.search.trials.phases import Phase
 from raygenre.search.trials.trainable import Plan, Tracks, train_on_all
 from raygenre.search.trials.trial_config import trial_seed
+from raygenre.search.trials.trial_result import METRICS
 from raygenre.system.location import Location
 from raygenre.tracking.tracker import Tracker
 
-_SEED = 2_000_000  # the final training's place in the row of seeds
-_MOST_THREADS = 8  # a step works on eight tracks at a time, and more threads would share one
+_SEED = 2_000_000  # the number of the final training's seed; trials have theirs from 0, repeats from 1 000 000
+_MAX_THREADS = 8  # a step trains on eight tracks at a time, so that more threads would share one
+_POLL = 2.0  # s between two checks for a new epoch
 
 
 class TrainingFailedError(RaygenreError, RuntimeError):
-    """The winner's training ended without a network; the message says why."""
+    """The final training ended without a network; the message says why."""
 
 
 @dataclass(frozen=True)
-class Final:
+class FinalTraining:
     """The winner's training on all training tracks.
 
     Attributes:
-        name: of the run and of the place.
-        place: with the training state of its last epoch.
+        name: of the run and of its folder.
+        location: of the training state after its last epoch.
         run: its key, see `Tracker`; the run is still open.
     """
 
     name: str
-    place: Location
+    location: Location
     run: str
+
+
+def final_epochs(winner: Finalist) -> int:
+    """Return how long the final training is: the mean of the best epochs of the winner's repeats."""
+    return max(1, round(float(np.mean(winner.epochs))))
 
 
 def train_final(
@@ -47,33 +55,48 @@ def train_final(
     resources: Resources,
     tracker: Tracker,
     parent: str,
-) -> Final:
+    phase: Phase,
+) -> FinalTraining:
     """Train the winner's setting on all training tracks.
 
-    The MLflow run is left open for the evaluation.
+    The MLflow run stays open for the evaluation.
+
+    Args:
+        parent: key of the search's MLflow run.
+        phase: whose bar shows the epochs.
 
     Raises:
-        TrainingFailedError: the training diverged, or had too little memory.
+        TrainingFailedError: the training diverged, or ran out of memory.
     """
-    epochs = max(1, round(float(np.mean(winner.epochs))))
+    epochs = final_epochs(winner)
     seed = trial_seed(ledger.config.seed, _SEED)
-    name = f"final-{winner.number:04d}-{epochs}"  # a resumed study with more trials may find another winner
-    place = ledger.location / name
+    name = f"final-{winner.number:04d}-{epochs}"  # a resumed study with more trials may have another winner
+    location = ledger.location / name
     run = tracker.start(
         name,
         "final",
         parent=parent,
         params=ledger.trials[winner.number].params,
-        tags={"seed": seed, "epochs": epochs, "trial": winner.number, CHECKPOINT: place},
+        tags={"seed": seed, "epochs": epochs, "trial": winner.number, CHECKPOINT: location},
     )
-    cpus = max(resources.cpus, min(resources.final_cpus, _MOST_THREADS))
+    cpus = max(resources.cpus, min(resources.final_cpus, _MAX_THREADS))
     plan = replace(plan, epochs=epochs, threads=max(1, int(cpus)))
     task = ray.remote(num_cpus=cpus, num_gpus=resources.gpus, max_retries=3)(train_on_all)
-    rows, failure, about = result(task.remote(plan, winner.setting, [tracks], seed, place))
-    tracker.set_tags(run, about)
-    keys = [key for key in (*METRICS, "epoch") if "validation" not in key]  # no track is left for that
-    tracker.log_missing(run, [{key: row[key] for key in keys} for row in rows])
-    if failure:
-        tracker.end(run, "FAILED", tags={"failure": failure})
-        raise TrainingFailedError(failure)
-    return Final(name, place, run)
+    running = task.remote(plan, winner.setting, [tracks], seed, location)
+    while phase.has_bar and not ray.wait([running], timeout=_POLL)[0]:
+        phase.update(_saved_epochs(location), epochs)
+    training = wait_for(running)
+    tracker.set_tags(run, training.environment)
+    names = [name for name in METRICS if "validation" not in name]  # no validation tracks are left
+    tracker.log_missing(run, [{name: epoch.row[name] for name in (*names, "epoch")} for epoch in training.epochs])
+    if training.failure:
+        tracker.end(run, "FAILED", tags={"failure": training.failure})
+        raise TrainingFailedError(training.failure)
+    return FinalTraining(name, location, run)
+
+
+def _saved_epochs(location: Location) -> int:
+    """Return the last epoch whose training state is saved; the worker itself reports only its end."""
+    with suppress(OSError):  # a store may be unreachable for a moment
+        return max((int(name[-4:]) for name in location.names() if name.startswith("epoch-")), default=0)
+    return 0

@@ -1,7 +1,8 @@
-"""Ray's memory monitor: what the driver does about a trial whose worker it killed, see `out_of_memory`."""
+"""What the driver does when Ray's memory monitor kills a trial's worker."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from ray import tune
@@ -10,36 +11,37 @@ from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.tune.experiment import Trial
 
 from raygenre.search.trials.out_of_memory import KILLED
+from raygenre.search.trials.trial_config import TrialConfig
 
 
 class MemoryWatch(tune.Callback):
-    """Tells a trial whose worker Ray's memory monitor killed to report that, instead of filling the memory again."""
+    """Marks a trial that the memory monitor killed, so that its next worker reports a failure and does not train."""
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing for Tune's snapshots, which are pickles that no one reads."""
+        """Return nothing: Tune's snapshots are pickles that no one reads."""
         return {}
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """Called when a trial waits to be started again, before its new worker gets the configuration."""
+        """Called when a trial waits for a restart, before its new worker gets the configuration."""
         if KILLED in str(trial.get_pickled_error()):
-            trial.config["failure"] = KILLED
+            trial.config.update(replace(TrialConfig.from_dict(trial.config), failure=KILLED).to_dict())
 
 
 @contextmanager
 def memory_monitor_survived() -> Iterator[None]:
-    """Within this context a worker that Ray's memory monitor kills is a worker that died.
+    """Treat a worker that the memory monitor kills like any other worker that died.
 
-    Ray 2.60 has an error of its own for it that Tune does not know: it would end the search.
+    Ray 2.60 raises an error for it that Tune does not handle and that would end the search.
     """
     manager: Any = RayActorManager
     original = manager._actor_task_failed
 
-    def as_death(self: RayActorManager, tracked_actor_task: Any, exception: Exception) -> None:
+    def as_actor_death(self: RayActorManager, tracked_actor_task: Any, exception: Exception) -> None:
         if isinstance(exception, OutOfMemoryError):
             exception = RayActorError(error_msg=f"{KILLED}\n{exception}")
         original(self, tracked_actor_task, exception)
 
-    manager._actor_task_failed = as_death
+    manager._actor_task_failed = as_actor_death
     try:
         yield
     finally:

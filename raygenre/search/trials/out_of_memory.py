@@ -1,9 +1,8 @@
-"""A trial that needs more memory than there is: it fails with that reason, once, and the search goes on.
+"""How a trial ends that runs out of memory: it fails once, and the search continues.
 
-Its state is FAIL, which no sampler of Optuna learns from. A violated constraint would be the other way to say
-"infeasible", but only TPE hears one without a value, and only of a trial that calls itself stopped; the Gaussian
-process wants a value and the same constraints of every trial. Neither a loss that nobody measured nor a stop that
-nobody ordered is told to Optuna.
+Its state is FAIL, from which no Optuna sampler learns. A violated constraint would be the other way to mark a setting
+as infeasible, but only TPE accepts one without a value, and only for a pruned trial; the Gaussian process needs a
+value and the same constraints for every trial. So Optuna gets neither a made-up loss nor a made-up stop.
 """
 
 import torch
@@ -14,8 +13,8 @@ _SIGNS = ("can't allocate memory", "not enough memory", "DefaultCPUAllocator", "
 
 
 def oom_reason(error: Exception) -> str:
-    """Return why a training ended, if it ran out of memory; raise the error again if not."""
-    short_of_it = isinstance(error, (MemoryError, torch.OutOfMemoryError))
-    if not short_of_it and not any(sign in str(error) for sign in _SIGNS):
+    """Return the failure of a training that ran out of memory; re-raise any other error."""
+    out_of_memory = isinstance(error, (MemoryError, torch.OutOfMemoryError))
+    if not out_of_memory and not any(sign in str(error) for sign in _SIGNS):
         raise error
     return f"{REASON}: {str(error).splitlines()[0] if str(error) else type(error).__name__}"

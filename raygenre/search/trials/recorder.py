@@ -1,4 +1,4 @@
-"""What happens in Ray Tune, written down: every epoch into the ledger and MLflow, every end of a trial."""
+"""Records each epoch and each trial's end in the ledger and in MLflow."""
 
 from contextlib import suppress
 from typing import Any
@@ -7,97 +7,95 @@ from optuna.trial import TrialState
 from ray import tune
 from ray.tune.experiment import Trial
 
+from raygenre.errors import FileAccessError
 from raygenre.search.study import checkpoint_retention
 from raygenre.search.study.ledger import CHECKPOINT, Ledger
 from raygenre.search.study.mlflow_ids import note_run_ids, trial_name
-from raygenre.search.trials.trainable import OBJECTIVE, recorded
-from raygenre.search.trials.trial_config import trial_config
+from raygenre.search.trials.trainable import recorded_epochs
+from raygenre.search.trials.trial_config import TrialConfig
+from raygenre.search.trials.trial_result import TrialResult
 from raygenre.tracking.tracker import Status, Tracker
 
-METRICS = (
-    OBJECTIVE,
-    "validation_loss",
-    "validation_accuracy",
-    "train_loss",
-    "train_accuracy",
-    "learning_rate",
-    "seconds",
-    "images_per_second",
-)
-"""Per-epoch values in MLflow, in this order: the compare view takes the first."""
-
 GONE = "not kept: only the best trials' training states are"
-"""The tag `checkpoint` of a trial without a training state; others have the path of its folder there."""
+"""The tag `checkpoint` of a trial whose training state was deleted; other trials have its path there."""
 
 
 class TrialRecorder(tune.Callback):
-    """Keeps the ledger and MLflow in step with the trials."""
+    """Keeps the ledger and MLflow up to date with the trials."""
 
     def __init__(self, ledger: Ledger, tracker: Tracker, parent: str) -> None:
         self._ledger = ledger
         self._tracker = tracker
         self._parent = parent
-        self._open: set[int] = set()  # trials under way
-        self._told: set[int] = set()  # trials whose end said that their training state is not kept
+        self._running: set[int] = set()
+        self._tagged_gone: set[int] = set()  # ended trials whose run has the tag GONE
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing for Tune's snapshots, which are pickles that no one reads: the ledger has it all."""
+        """Return nothing: Tune's snapshots are pickles that no one reads; the ledger has everything."""
         return {}
 
     def finish_recording(self) -> None:
-        """Complete the runs of trials that ended while the driver before this one died."""
+        """Complete the runs of trials that ended just before an earlier driver died."""
         note_run_ids(self._ledger, self._tracker)
         for trial in self._ledger.trials:
             if trial.state.is_finished() and not self._tracker.is_finished(self._run(trial.number)):
-                self._start(trial_config(self._ledger, trial))
-                rows = recorded(self._ledger.checkpoint_location(trial.number))
-                self._tracker.log_missing(self._run(trial.number), [_selected(row) for row in rows])
+                self._start(TrialConfig.of(self._ledger, trial))
+                epochs = recorded_epochs(self._ledger.checkpoint_location(trial.number))
+                self._tracker.log_missing(self._run(trial.number), [epoch.row for epoch in epochs])
                 self._end(trial.number)
-        self._keep_best_states()
+        self._delete_states()
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        self._start(trial.config)
-        self._open.add(trial.config["number"])
+        config = TrialConfig.from_dict(trial.config)
+        self._start(config)
+        self._running.add(config.number)
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
-        if "halt" in result:
-            raise OSError(result["halt"])
-        if "epoch" not in result:
+        """Record an epoch.
+
+        Raises:
+            FileAccessError: the trial cannot write its training state; the search stops.
+        """
+        report = TrialResult.from_dict(result)
+        if report.halt:
+            raise FileAccessError(report.halt)
+        if not report.epoch:
             return
-        number, epoch = trial.config["number"], result["epoch"]
-        self._ledger.report(number, epoch=epoch, loss=result["validation_loss"])
-        if about := result.get("surroundings"):
-            self._tracker.set_tags(self._run(number), about)
-        self._tracker.log(self._run(number), {key: result[key] for key in METRICS}, step=epoch)
+        number, epoch = TrialConfig.from_dict(trial.config).number, report.epoch
+        self._ledger.report(number, epoch=epoch.epoch, loss=epoch.validation_loss)
+        if report.environment:
+            self._tracker.set_tags(self._run(number), report.environment)
+        self._tracker.log(self._run(number), epoch.metrics, step=epoch.epoch)
         note_run_ids(self._ledger, self._tracker)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        if not self._tracker.has_run(self._run(trial.config["number"])):  # its worker died before it began to train
-            self._start(trial.config)
-        self._end(trial.config["number"])
-        self._keep_best_states()  # every other trial that ended is recorded by now
+        config = TrialConfig.from_dict(trial.config)
+        if not self._tracker.has_run(self._run(config.number)):  # its worker died before the training started
+            self._start(config)
+        self._end(config.number)
+        self._delete_states()  # all other trials that ended are recorded by now
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         self.on_trial_complete(iteration, trials, trial)
 
     def interrupt(self) -> None:
-        """Close the runs of trials that a resumed search will go on with."""
-        with suppress(OSError):  # a full disk may be why; the next driver takes the runs up again
-            for number in sorted(self._open):
+        """End the runs of trials that a resumed search will continue."""
+        with suppress(OSError):  # the disk may be full; the next driver reopens the runs
+            for number in sorted(self._running):
                 self._tracker.end(self._run(number), "KILLED", tags={"state": "interrupted"})
-        self._open.clear()
+        self._running.clear()
 
-    def _start(self, config: dict[str, Any]) -> None:
-        self._tracker.start(
-            trial_name(config["number"]),
+    def _start(self, config: TrialConfig) -> None:
+        run = self._tracker.start(
+            trial_name(config.number),
             "trial",
             parent=self._parent,
-            params=config["setting"],
-            tags={"trial": config["number"], "seed": config["seed"], "study": self._ledger.name},
+            params=config.params,
+            tags={"trial": config.number, "seed": config.seed, "study": self._ledger.name},
         )
-        self._tracker.set_tags(self._run(config["number"]), {CHECKPOINT: config["place"], "state": "running"})
+        self._tracker.set_tags(run, {CHECKPOINT: config.location, "state": "running"})
 
     def _end(self, number: int) -> None:
         state = self._ledger.state(number)
@@ -105,25 +103,21 @@ class TrialRecorder(tune.Callback):
         kept = number in checkpoint_retention.kept(self._ledger)
         tags = {"state": state.name.lower(), CHECKPOINT: self._ledger.checkpoint_location(number) if kept else GONE}
         if not kept:
-            self._told.add(number)
+            self._tagged_gone.add(number)
         if reason := self._ledger.failure(number):
             tags["failure"] = reason
         self._tracker.end(self._run(number), status, tags=tags)
-        self._open.discard(number)
+        self._running.discard(number)
 
-    def _keep_best_states(self) -> None:
-        # Said before it is done: of what is gone, a driver after this one would not know whose it was.
+    def _delete_states(self) -> None:
+        """Delete the training states that are no longer among the best."""
+        # Tag first: after a deletion, a new driver could not tell whose state is gone.
         spare = checkpoint_retention.removable(self._ledger)
         for number in spare:
-            if number not in self._told and self._tracker.has_run(self._run(number)):
+            if number not in self._tagged_gone and self._tracker.has_run(self._run(number)):
                 self._tracker.set_tags(self._run(number), {CHECKPOINT: GONE})
         self._ledger.save()
         checkpoint_retention.remove(self._ledger, spare)
 
     def _run(self, number: int) -> str:
         return self._tracker.key("trial", trial_name(number))
-
-
-def _selected(row: dict[str, float]) -> dict[str, float]:
-    """What MLflow keeps of an epoch, and its number."""
-    return {key: row[key] for key in (*METRICS, "epoch")}

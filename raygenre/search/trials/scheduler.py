@@ -1,9 +1,9 @@
-"""When a trial is stopped early: Ray's ASHA or its median rule, with a memory that survives the driver.
+"""When a trial is stopped early: ASHA or the median rule, with state from the ledger.
 
-Ray's rules keep what they know in memory. Here they are told again, from the ledger, what trials before this driver
-reported. Each epoch of a trial is judged once: a training that goes on reports its epochs from the first again, and
-what was let pass then is let pass now, although more is known by now. An epoch at which a trial was stopped is noted
-in the ledger before anything else, so that a driver that dies right then does not forget it either.
+Ray's schedulers keep their state in memory. Here it is rebuilt from the losses that earlier drivers recorded in the
+ledger. Each epoch of a trial is judged once: a resumed training reports its epochs from the first again, and an epoch
+that passed before passes again, although more trials have been reported since. The epoch at which a trial is stopped
+is recorded in the ledger first, so that it survives a driver that dies right then.
 """
 
 import math
@@ -15,28 +15,30 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianSt
 
 from raygenre.search.space.config import SchedulerName, SearchConfig
 from raygenre.search.study.ledger import Ledger, losses
-from raygenre.search.trials.trainable import OBJECTIVE
+from raygenre.search.trials.trial_config import TrialConfig
+from raygenre.search.trials.trial_result import OBJECTIVE, TrialResult
 
 if TYPE_CHECKING:
     from ray.tune.execution.tune_controller import TuneController
 
-REDUCTION = 3  # ASHA lets the best third of the trials pass each rung
-FEWEST = 3  # other trials that the median is taken of
+REDUCTION = 3  # at each rung, ASHA continues the best third of the trials
+MIN_TRIALS_FOR_MEDIAN = 3
 STOPPED = "stopped_at_epoch"
+"""Trial attribute: the epoch at which the scheduler stopped it."""
 
 
 @dataclass(frozen=True)
-class Known:
-    """A trial as a rule knows it: by its number in the ledger, whichever trial of Ray Tune carries it now."""
+class _StudyTrial:
+    """A trial as Ray's schedulers identify it: by its number in the ledger, since its Tune trial may change."""
 
     trial_id: str
 
 
 class LedgerScheduler(FIFOScheduler):
-    """One of Ray's rules, told what the ledger knows.
+    """One of Ray's schedulers, with its state rebuilt from the ledger.
 
     Attributes:
-        rule: Ray's own.
+        rule: Ray's scheduler.
     """
 
     def __init__(self, rule: TrialScheduler, ledger: Ledger) -> None:
@@ -48,62 +50,59 @@ class LedgerScheduler(FIFOScheduler):
             best = math.inf
             for epoch, loss in sorted(losses(trial).items()):
                 best = min(best, loss)
-                self._tell(trial.number, {"epoch": epoch, OBJECTIVE: best})
+                self._replay(trial.number, epoch, best)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing for Tune's snapshots, which are pickles that no one reads: the ledger has it all."""
+        """Return nothing: Tune's snapshots are pickles that no one reads; the ledger has everything."""
         return {}
 
     def on_trial_add(self, tune_controller: "TuneController", trial: Trial) -> None:
-        """Nothing: a rule is told of a trial with its first epoch."""
+        """Do nothing: Ray's scheduler gets a trial with its first epoch."""
 
     def on_trial_result(self, tune_controller: "TuneController", trial: Trial, result: dict[str, Any]) -> str:
-        """Return whether a trial goes on."""
-        if "epoch" not in result or OBJECTIVE not in result:
+        """Return whether a trial continues."""
+        report = TrialResult.from_dict(result).epoch
+        if report is None:
             return str(TrialScheduler.CONTINUE)
-        number, epoch = trial.config["number"], result["epoch"]
+        number, epoch = TrialConfig.from_dict(trial.config).number, report.epoch
         if self._ledger.trials[number].user_attrs.get(STOPPED) == epoch:
             return str(TrialScheduler.STOP)
         if epoch in self._judged.get(number, ()):
             return str(TrialScheduler.CONTINUE)
-        decision = self._judge(tune_controller, number, {"epoch": epoch, OBJECTIVE: result[OBJECTIVE]})
+        decision = self._judge(tune_controller, number, epoch, report.best_validation_loss)
         if decision == TrialScheduler.STOP:
             self._ledger.note(number, STOPPED, epoch)
         return decision
 
     def on_trial_complete(self, tune_controller: "TuneController", trial: Trial, result: dict[str, Any]) -> None:
-        """Nothing: a rule has heard of the last epoch already, and the median would count it twice."""
+        """Do nothing: the last epoch was judged already, and the median rule would count it twice."""
 
     def on_trial_remove(self, tune_controller: "TuneController", trial: Trial) -> None:
-        """Nothing, as for a trial that completes."""
+        """Do nothing, as in `on_trial_complete`."""
 
     def debug_string(self) -> str:
         return str(self.rule.debug_string())
 
-    def _judge(self, tune_controller: "TuneController | None", number: int, row: dict[str, Any]) -> str:
-        known = self._known(number)
-        self._judged[number].add(row["epoch"])
-        return str(self.rule.on_trial_result(tune_controller, known, row))
-
-    def _tell(self, number: int, row: dict[str, Any]) -> None:
-        """Let the rule know of an epoch that was judged before, without an answer."""
-        if isinstance(self.rule, MedianStoppingRule):
-            self._judged.setdefault(number, set()).add(row["epoch"])
-            rule: Any = self.rule
-            rule.on_trial_complete(None, Known(f"{number:04d}"), row)
-        else:
-            self._judge(None, number, row)
-
-    def _known(self, number: int) -> Known:
-        known = Known(f"{number:04d}")
+    def _judge(self, tune_controller: "TuneController | None", number: int, epoch: int, loss: float) -> str:
+        trial = _StudyTrial(f"{number:04d}")
         if number not in self._judged:
             self._judged[number] = set()
-            self.rule.on_trial_add(None, known)
-        return known
+            self.rule.on_trial_add(None, trial)
+        self._judged[number].add(epoch)
+        return str(self.rule.on_trial_result(tune_controller, trial, {"epoch": epoch, OBJECTIVE: loss}))
+
+    def _replay(self, number: int, epoch: int, loss: float) -> None:
+        """Pass on an epoch that was judged before, and ignore the decision."""
+        if isinstance(self.rule, MedianStoppingRule):
+            self._judged.setdefault(number, set()).add(epoch)
+            rule: Any = self.rule
+            rule.on_trial_complete(None, _StudyTrial(f"{number:04d}"), {"epoch": epoch, OBJECTIVE: loss})
+        else:
+            self._judge(None, number, epoch, loss)
 
 
 def scheduler(name: SchedulerName, ledger: Ledger) -> TrialScheduler:
-    """Make the scheduler of a search from what its ledger knows."""
+    """Return the scheduler of a search, with the state that its ledger holds."""
     epochs = ledger.config.epochs
     grace = _grace(epochs)
     if name == "asha":
@@ -122,15 +121,15 @@ def scheduler(name: SchedulerName, ledger: Ledger) -> TrialScheduler:
             metric=OBJECTIVE,
             mode="min",
             grace_period=grace,
-            min_samples_required=FEWEST,
-            min_time_slice=math.inf,  # type: ignore[arg-type]  # no trial is paused for others: it would begin anew
+            min_samples_required=MIN_TRIALS_FOR_MEDIAN,
+            min_time_slice=math.inf,  # type: ignore[arg-type]  # never pause a trial: it would start from scratch
         )
         return LedgerScheduler(median, ledger)
     return FIFOScheduler()
 
 
 def rungs(config: SearchConfig) -> list[int]:
-    """Return the epochs at which trials of a search are compared and the worse ones stopped."""
+    """Return the epochs at which the trials of a search are compared and the worse ones stopped."""
     if config.scheduler == "none":
         return []
     first = _grace(config.epochs)
@@ -140,5 +139,5 @@ def rungs(config: SearchConfig) -> list[int]:
 
 
 def _grace(epochs: int) -> int:
-    """Epochs that every trial has."""
+    """Epochs that every trial gets."""
     return max(1, epochs // REDUCTION**2, min(3, epochs))

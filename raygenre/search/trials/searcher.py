@@ -1,7 +1,7 @@
-"""The searcher that Ray Tune asks for settings: Optuna, told the truth.
+"""The Ray Tune searcher: takes settings from Optuna and reports real final states to it.
 
-Ray's own OptunaSearch tells Optuna that a trial stopped by the scheduler is COMPLETE with the value it had so far,
-so that samplers learn from losses of different epochs as if they were one thing. Here a trial ends as what it was.
+Ray's own OptunaSearch reports a trial that the scheduler stopped as COMPLETE with its latest value, so samplers
+compare losses of different epochs. Here such a trial ends as PRUNED, see `Ledger.finish`.
 """
 
 from collections.abc import Mapping
@@ -12,12 +12,14 @@ from optuna.samplers import BaseSampler
 from ray.tune.search import Searcher
 
 from raygenre.search.study.ledger import Ledger
-from raygenre.search.trials.trainable import OBJECTIVE
-from raygenre.search.trials.trial_config import trial_config
+from raygenre.search.trials.trial_config import TrialConfig
+from raygenre.search.trials.trial_result import OBJECTIVE, TrialResult
+
+WORKER_FAILED = "its worker died repeatedly or raised an error"
 
 
 class LedgerSearcher(Searcher):
-    """Hands out what earlier drivers left unfinished, then new settings, until the ledger has its trials."""
+    """Suggests the trials that earlier drivers left unfinished, then new ones, up to the study's number of trials."""
 
     def __init__(self, ledger: Ledger, sampler: BaseSampler, space: Mapping[str, BaseDistribution]) -> None:
         super().__init__(metric=OBJECTIVE, mode="min")
@@ -26,37 +28,37 @@ class LedgerSearcher(Searcher):
         self._space = space
         ledger.complete_draws(sampler, space)
         for trial in ledger.unfinished():
-            if failure := ledger.failure(trial.number):  # a driver was killed before it could say so to Optuna
+            if failure := ledger.failure(trial.number):  # a driver was killed before it could tell Optuna
                 ledger.finish(trial.number, failure=failure)
-        self._waiting = ledger.unfinished()
+        self._unfinished = ledger.unfinished()
         self._numbers: dict[str, int] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing for Tune's snapshots, which are pickles that no one reads: the ledger has it all."""
+        """Return nothing: Tune's snapshots are pickles that no one reads; the ledger has everything."""
         return {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        """Return the configuration of the next trial, or Tune's word for the end."""
-        if self._waiting:
-            trial = self._waiting.pop(0)
+        """Return the configuration of the next trial, or Tune's sign that there are no more."""
+        if self._unfinished:
+            trial = self._unfinished.pop(0)
         elif len(self._ledger.trials) < self._ledger.config.trials:
             trial = self._ledger.start_trial(self._sampler, self._space)
         else:
             return Searcher.FINISHED  # type: ignore[return-value]
         self._numbers[trial_id] = trial.number
-        return trial_config(self._ledger, trial)
+        return TrialConfig.of(self._ledger, trial).to_dict()
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Nothing: Ray does not call this for the result at which a trial is stopped; the recorder hears them all."""
+        """Do nothing: Ray skips this call for the result at which a trial is stopped; the recorder gets all results."""
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Tell the ledger that a trial ended, and how."""
+        """Record in the ledger how a trial ended."""
         number = self._numbers.pop(trial_id)
-        failure = "its worker died repeatedly or raised an error" if error else (result or {}).get("failure")
-        self._ledger.finish(number, failure=failure, measured=result)
+        last = TrialResult.from_dict(result or {})
+        self._ledger.finish(number, failure=WORKER_FAILED if error else last.failure, measured=last.objectives)
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: the ledger is on disk already."""
+        """Do nothing: the ledger is on disk."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Nothing: a searcher is made anew from the ledger."""
+        """Do nothing: a new searcher is built from the ledger."""

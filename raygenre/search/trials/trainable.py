@@ -1,8 +1,8 @@
-"""One training of one setting, wherever Ray puts it: as a trial, as a re-run of a finalist or as the final one."""
+"""One training of one setting on a Ray worker: a trial, a repeat or the final training."""
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,25 +13,18 @@ from numpy.typing import NDArray
 from raygenre.search.space import objectives
 from raygenre.search.space.space import Setting
 from raygenre.search.trials.out_of_memory import oom_reason
+from raygenre.search.trials.trial_config import TrialConfig
+from raygenre.search.trials.trial_result import EpochResult, TrialResult
 from raygenre.system import code_version
 from raygenre.system.location import Location
 from raygenre.training import checkpoint
 from raygenre.training.environment import compute_environment
 from raygenre.training.loop import EpochMetrics, Indices, Member, NonFiniteLossError, fit, standardised
 
-Rows = list[dict[str, float]]
-"""What `summary` says of each epoch of a training."""
-
-Training = tuple[Rows, str, dict[str, str]]
-"""The epochs of a training, why it ended early if it did, and its `surroundings`."""
-
-OBJECTIVE = "best_validation_loss"
-"""The lowest validation loss so far, mean over folds: what the search minimises."""
-
 
 @dataclass(frozen=True)
 class Tracks:
-    """The training part of a data set as it lies in Ray's object store; workers read it in place.
+    """The training part of a data set in Ray's object store; workers read it without a copy.
 
     Attributes:
         levels: uint8 (N, 128, 333) of the whole data set.
@@ -46,14 +39,14 @@ class Tracks:
 
 @dataclass(frozen=True)
 class Plan:
-    """What the trainings of one search have in common.
+    """What all trainings of one search have in common.
 
     Attributes:
         genres: number of classes.
         epochs: of each training.
         threads: of torch in each worker.
         device: `cpu` or `cuda`.
-        objectives: what the search seeks, see `raygenre.search.space.objectives`.
+        objectives: what the search optimises, see `raygenre.search.space.objectives`.
     """
 
     genres: int
@@ -63,8 +56,23 @@ class Plan:
     objectives: tuple[str, ...] = ("loss",)
 
 
-def start(plan: Plan, setting: Setting, tracks: Tracks, *, seed: int) -> list[Member]:
-    """Make a fresh member for each fold, and set the process's threads."""
+@dataclass(frozen=True)
+class Training:
+    """The outcome of a repeat or of the final training.
+
+    Attributes:
+        epochs: those that were trained.
+        failure: why it ended early; empty if it did not.
+        environment: device, threads, versions and code of the worker.
+    """
+
+    epochs: list[EpochResult]
+    failure: str = ""
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+def make_members(plan: Plan, setting: Setting, tracks: Tracks, *, seed: int) -> list[Member]:
+    """Return an untrained member for each fold, and set torch's threads in this process."""
     torch.set_num_threads(plan.threads)
     return [
         Member(
@@ -79,135 +87,118 @@ def start(plan: Plan, setting: Setting, tracks: Tracks, *, seed: int) -> list[Me
     ]
 
 
-def train(members: Sequence[Member], tracks: Tracks, *, epochs: int, place: Location) -> Iterator[dict[str, float]]:
-    """Train one setting's fresh members, one for each fold, and yield `summary` of each epoch.
+def train(members: Sequence[Member], tracks: Tracks, *, epochs: int, location: Location) -> Iterator[EpochResult]:
+    """Train the untrained members of one setting, one for each fold, and yield the result of each epoch.
 
-    The state is kept in `place` before an epoch is yielded. If there is a state, training goes on from it, and the
-    epochs before it are yielded again from the record.
+    The training state is saved before an epoch is yielded. If the location already holds a state, training resumes
+    from it, and the earlier epochs are yielded again from its history.
 
     Raises:
         NonFiniteLossError: the training diverged.
         OSError: the state cannot be written or read.
     """
-    with checkpoint.local_copy(place) as folder:
+    with checkpoint.local_copy(location) as folder:
         saved = checkpoint.latest(folder)
         history = checkpoint.restore(saved, members) if saved else []
         progress = fit(tracks.levels, tracks.labels, members, epochs=epochs)
-        rows = summaries(history)
-        yield from rows
-        for _ in range(len(rows), epochs):
+        results = epoch_results(history)
+        yield from results
+        for _ in range(len(results), epochs):
             history += [next(progress) for _ in members]
-            row = summaries(history)[-1]
-            if row["validation_loss"] == row[OBJECTIVE]:
+            result = epoch_results(history)[-1]
+            if result.validation_loss == result.best_validation_loss:
                 for member in members:
                     member.best_logits = member.validation_logits
-            checkpoint.upload(checkpoint.save(folder, members, history), place)
-            yield row
+            checkpoint.upload(checkpoint.save(folder, members, history), location)
+            yield result
 
 
-def recorded(place: Location) -> Rows:
-    """Return `summary` of each epoch that a training left in its place."""
-    with checkpoint.local_copy(place) as folder:
+def recorded_epochs(location: Location) -> list[EpochResult]:
+    """Return the result of each epoch in a saved training state."""
+    with checkpoint.local_copy(location) as folder:
         saved = checkpoint.latest(folder)
-        return summaries(checkpoint.history(saved)) if saved else []
+        return epoch_results(checkpoint.history(saved)) if saved else []
 
 
-def summaries(history: Sequence[EpochMetrics]) -> Rows:
-    """Return `summary` of each epoch in a history."""
-    rows: Rows = []
+def epoch_results(history: Sequence[EpochMetrics]) -> list[EpochResult]:
+    """Return the result of each epoch in a history."""
+    results: list[EpochResult] = []
     for epoch in range(1, max((metrics.epoch for metrics in history), default=0) + 1):
-        best = rows[-1][OBJECTIVE] if rows else math.inf
-        rows.append(summary([metrics for metrics in history if metrics.epoch == epoch], best))
-    return rows
-
-
-def summary(rows: Sequence[EpochMetrics], best: float) -> dict[str, float]:
-    """One epoch as it is reported: the mean over folds, the objective first; times are sums, speed is per training."""
-
-    def mean(name: str) -> float:
-        return float(np.mean([getattr(row, name) for row in rows]))
-
-    return {
-        OBJECTIVE: min(best, mean("validation_loss")),
-        "epoch": rows[0].epoch,
-        "validation_loss": mean("validation_loss"),
-        "validation_accuracy": mean("validation_accuracy"),
-        "train_loss": mean("train_loss"),
-        "train_accuracy": mean("train_accuracy"),
-        "learning_rate": rows[0].learning_rate,
-        "seconds": sum(row.seconds for row in rows),
-        "images_per_second": mean("images_per_second"),
-    }
+        best = results[-1].best_validation_loss if results else math.inf
+        results.append(EpochResult.of([metrics for metrics in history if metrics.epoch == epoch], best))
+    return results
 
 
 def run_trial(config: dict[str, Any], *, plan: Plan, shared: "Sequence[ray.ObjectRef[Tracks]]") -> None:
-    """Ray Tune's trainable.
+    """Ray Tune's trainable: train the setting of a `TrialConfig` and report a `TrialResult` after each epoch.
 
-    `config` holds `setting`, `fixed`, `seed` and `place`, and `failure` once a worker of the trial was killed for its
-    memory. A training that goes on reports its epochs from the first again; the recorder knows which ones it has. The
-    first report says with `surroundings` where and how the trial computes. A
-    training that diverged or ran out of memory is reported as `failure`, since Ray would start a raised one again; a
-    disk that is full or read-only as `halt`, since it is not the setting's fault.
+    A resumed training reports its epochs from the first again; the recorder skips those that it has. Divergence and
+    lack of memory are reported as `failure` instead of raised, since Ray would retry them. A disk that is full or
+    read-only is reported as `halt`, since the setting is not the cause.
     """
-    from ray import tune  # with pandas and Ray Data behind it, which the workers of other trainings do without
+    from ray import tune  # imports pandas and Ray Data, which other workers do not need
 
-    if "failure" in config:
-        tune.report({"failure": config["failure"]})
+    def report(result: TrialResult) -> None:
+        tune.report(result.to_dict())
+
+    trial = TrialConfig.from_dict(config)
+    if trial.failure:
+        report(TrialResult(failure=trial.failure))
         return
     tracks: Tracks = ray.get(shared[0])
-    setting = Setting(**config["fixed"], **config["setting"])
-    rows: Rows = []
+    results: list[EpochResult] = []
     try:
-        members = start(plan, setting, tracks, seed=config["seed"])
-        for row in train(members, tracks, epochs=plan.epochs, place=Location(config["place"])):
-            about = {} if rows else {"surroundings": environment_tags(members)}
-            rows.append(row)
-            ends = row["epoch"] == plan.epochs and objectives.is_multi_objective(plan.objectives)
-            measured = objectives.measure(plan.objectives, members[0].model, rows) if ends else {}
-            tune.report({**row, **measured, **about})
+        members = make_members(plan, trial.setting, tracks, seed=trial.seed)
+        for result in train(members, tracks, epochs=plan.epochs, location=trial.state):
+            results.append(result)
+            measured: dict[str, float] = {}
+            if result.epoch == plan.epochs and objectives.is_multi_objective(plan.objectives):
+                measured = objectives.measure(plan.objectives, members[0].model, [epoch.row for epoch in results])
+            environment = environment_tags(members) if len(results) == 1 else {}
+            report(TrialResult(epoch=result, objectives=measured, environment=environment))
     except NonFiniteLossError as error:
-        tune.report({"failure": str(error)})
+        report(TrialResult(failure=str(error)))
     except OSError as error:
-        tune.report({"halt": f"trial {config['number']} cannot write its training state: {error}"})
+        report(TrialResult(halt=f"trial {trial.number} cannot write its training state: {error}"))
     except (RuntimeError, MemoryError) as error:
-        tune.report({"failure": oom_reason(error)})
+        report(TrialResult(failure=oom_reason(error)))
 
 
-def train_again(
-    plan: Plan, setting: Setting, shared: "list[ray.ObjectRef[Tracks]]", seed: int, place: Location
+def train_repeat(
+    plan: Plan, setting: Setting, shared: "list[ray.ObjectRef[Tracks]]", seed: int, location: Location
 ) -> Training:
-    """Ray task: a re-run's epochs, why it ended early if it did, and its surroundings."""
-    return _epochs(plan, setting, ray.get(shared[0]), seed, place)
+    """Ray task: train a finalist's setting on a new seed."""
+    return _train(plan, setting, ray.get(shared[0]), seed, location)
 
 
 def train_on_all(
-    plan: Plan, setting: Setting, shared: "list[ray.ObjectRef[Tracks]]", seed: int, place: Location
+    plan: Plan, setting: Setting, shared: "list[ray.ObjectRef[Tracks]]", seed: int, location: Location
 ) -> Training:
-    """Ray task: train on training and validation tracks together; the weights stay in the place's training state."""
-    return _epochs(plan, setting, merge_folds(ray.get(shared[0])), seed, place)
+    """Ray task: train on training and validation tracks together; the training state keeps the weights."""
+    return _train(plan, setting, merge_folds(ray.get(shared[0])), seed, location)
 
 
 def merge_folds(tracks: Tracks) -> Tracks:
-    """All tracks of the training part as those of a single fold that validates on none."""
+    """Return the tracks with a single fold that trains on all of them and validates on none."""
     everything = np.sort(np.concatenate(tracks.folds[0]))
     return replace(tracks, folds=((everything, np.empty(0, dtype=np.int64)),))
 
 
 def environment_tags(members: Sequence[Member]) -> dict[str, str]:
-    """Where, how and with which code the members of one training compute."""
+    """Return the device, threads, versions and code with which members train."""
     return compute_environment(members[0].device, members[0].training.precision) | code_version.version_tags()
 
 
-def _epochs(plan: Plan, setting: Setting, tracks: Tracks, seed: int, place: Location) -> Training:
-    rows: Rows = []
-    about: dict[str, str] = {}
+def _train(plan: Plan, setting: Setting, tracks: Tracks, seed: int, location: Location) -> Training:
+    results: list[EpochResult] = []
+    environment: dict[str, str] = {}
     try:
-        members = start(plan, setting, tracks, seed=seed)
-        about = environment_tags(members)
-        for row in train(members, tracks, epochs=plan.epochs, place=place):
-            rows.append(row)
+        members = make_members(plan, setting, tracks, seed=seed)
+        environment = environment_tags(members)
+        for result in train(members, tracks, epochs=plan.epochs, location=location):
+            results.append(result)
     except NonFiniteLossError as error:
-        return rows, str(error), about
+        return Training(results, str(error), environment)
     except (RuntimeError, MemoryError) as error:
-        return rows, oom_reason(error), about
-    return rows, "", about
+        return Training(results, oom_reason(error), environment)
+    return Training(results, "", environment)

@@ -1,25 +1,71 @@
-"""What a trial's worker is told: setting, seed, and where its runs are."""
+"""What a trial's worker gets: settings, seed, and where to keep the training state.
 
-from typing import Any
+Ray Tune passes plain dicts between processes, so `to_dict` and `from_dict` convert at that border and nowhere else.
+"""
 
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+import numpy as np
 from optuna.trial import FrozenTrial
 
+from raygenre.search.space.space import Setting, Value
 from raygenre.search.study.ledger import Ledger
+from raygenre.system.location import Location
 
 
-def trial_config(ledger: Ledger, trial: FrozenTrial) -> dict[str, Any]:
-    """What `run_trial` needs to know of a trial."""
-    return {
-        "number": trial.number,
-        "setting": dict(trial.params),
-        "fixed": ledger.config.fixed,
-        "seed": trial_seed(ledger.config.seed, trial.number),
-        "place": str(ledger.checkpoint_location(trial.number)),
-    }
+@dataclass(frozen=True)
+class TrialConfig:
+    """The configuration of one trial.
+
+    Attributes:
+        number: Optuna's number of the trial.
+        params: the searched values.
+        fixed: the other values of the setting.
+        seed: of the training.
+        location: folder or URL of the training state.
+        failure: why the trial must not be trained again; empty for a trial to train.
+    """
+
+    number: int
+    params: dict[str, Value]
+    fixed: dict[str, Value]
+    seed: int
+    location: str
+    failure: str = ""
+
+    @classmethod
+    def of(cls, ledger: Ledger, trial: FrozenTrial) -> Self:
+        """Return the configuration of a trial in the ledger."""
+        return cls(
+            number=trial.number,
+            params=dict(trial.params),
+            fixed=ledger.config.fixed,
+            seed=trial_seed(ledger.config.seed, trial.number),
+            location=str(ledger.checkpoint_location(trial.number)),
+        )
+
+    @classmethod
+    def from_dict(cls, config: Mapping[str, Any]) -> Self:
+        """Read a Ray Tune config; keys that Ray added are ignored."""
+        return cls(**{field.name: config[field.name] for field in fields(cls)})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the Ray Tune config: plain values only."""
+        return asdict(self)
+
+    @property
+    def setting(self) -> Setting:
+        """The whole setting, searched and fixed values together."""
+        return Setting(**{**self.fixed, **self.params})  # type: ignore[arg-type]
+
+    @property
+    def state(self) -> Location:
+        """Where the training state is kept."""
+        return Location(self.location)
 
 
 def trial_seed(seed: int, number: int) -> int:
-    """A seed for each trial of a search, far from those of other trials, folds, re-runs and searches."""
-    import numpy as np
-
+    """Return a seed for one training, different from those of all other trainings, folds and searches."""
     return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])

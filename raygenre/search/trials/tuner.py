@@ -1,4 +1,4 @@
-"""The search phase: trials under Ray Tune until the ledger has as many as were asked for."""
+"""Runs the trials of a search under Ray Tune until the study has all of them."""
 
 import functools
 import logging
@@ -8,24 +8,24 @@ from collections.abc import Callable
 import ray
 from ray import tune
 from ray.tune import TuneError
-from rich.console import Console
 
 from raygenre.search.space.config import Resources
 from raygenre.search.space.samplers import sampler
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.trials.memory_monitor import MemoryWatch, memory_monitor_survived
-from raygenre.search.trials.progress import Progress
+from raygenre.search.trials.phases import Phases
+from raygenre.search.trials.progress import TrialProgress
 from raygenre.search.trials.recorder import TrialRecorder
 from raygenre.search.trials.scheduler import scheduler
 from raygenre.search.trials.searcher import LedgerSearcher
 from raygenre.search.trials.trainable import Plan, Tracks, run_trial
 from raygenre.tracking.tracker import Tracker
 
-_RESTARTS = 3  # of a trial whose worker or node died, from its last epoch
+_RESTARTS = 3  # of a trial whose worker or node died; it resumes after its last epoch
 
 
 class Interrupted(KeyboardInterrupt):
-    """The search was ended by Ctrl-C; the ledger has everything, and `--resume` goes on."""
+    """Ctrl-C ended the search; the ledger has everything, and `--resume` continues it."""
 
 
 def run_trials(
@@ -36,17 +36,18 @@ def run_trials(
     resources: Resources,
     tracker: Tracker,
     parent: str,
-    console: Console,
+    phases: Phases,
     trainable: Callable[..., None] = run_trial,
 ) -> None:
     """Run trials until the study has all of them.
 
     Args:
-        trainable: what a trial does; `benchmarks/orchestration.py` measures all that is around it.
+        parent: key of the search's MLflow run.
+        trainable: what a trial executes; `benchmarks/orchestration.py` passes one that only sleeps.
 
     Raises:
         Interrupted: Ctrl-C.
-        OSError: a disk is full or read-only, here or where a trial runs.
+        OSError: a disk is full or read-only, on the driver or where a trial runs.
     """
     config = ledger.config
     recorder = TrialRecorder(ledger, tracker, parent)
@@ -54,9 +55,9 @@ def run_trials(
     if len(ledger.trials) >= config.trials and not ledger.unfinished():
         return
     _quiet_tune()
-    progress = Progress(ledger, console)
-    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # the old output can be switched off as a whole
-    # A diverged trial reports why instead of its metrics, which Tune would take for a mistake.
+    progress = TrialProgress(ledger, phases)
+    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # the old output can be switched off completely
+    # A diverged trial reports its failure without the metric that Tune would require.
     os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
     optuna_sampler = sampler(config.sampler, seed=config.seed, trials=config.trials, past_trials=len(ledger.trials))
@@ -96,7 +97,7 @@ def run_trials(
 
 
 def _cause(error: BaseException) -> BaseException:
-    """What a callback or the searcher raised; Tune wraps it, sometimes twice, with a traceback for its message."""
+    """Return what a callback or the searcher raised; Tune wraps it, sometimes twice, with a traceback as message."""
     while isinstance(error, TuneError) and error.__context__:
         error = error.__context__
     return error

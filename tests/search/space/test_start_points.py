@@ -38,8 +38,11 @@ def test_an_invalid_start_point_is_refused(text: str, message: str) -> None:
 
 
 def test_missing_values_of_a_start_point_are_filled_in() -> None:
-    usual = nearest_point(SPACE)
-    assert complete({"dropout": 0.1, "width": 32}, SPACE, usual=usual, fixed=FIXED) == {**usual, "dropout": 0.1}
+    defaults = nearest_point(SPACE)
+    assert complete({"dropout": 0.1, "width": 32}, SPACE, defaults=defaults, fixed=FIXED) == {
+        **defaults,
+        "dropout": 0.1,
+    }
 
 
 @pytest.mark.parametrize(
@@ -55,4 +58,4 @@ def test_missing_values_of_a_start_point_are_filled_in() -> None:
 )
 def test_a_start_point_outside_the_space_is_refused(point: dict[str, Value], message: str) -> None:
     with pytest.raises(SpaceError, match=re.escape(message)):
-        complete(point, SPACE, usual=nearest_point(SPACE), fixed=FIXED)
+        complete(point, SPACE, defaults=nearest_point(SPACE), fixed=FIXED)

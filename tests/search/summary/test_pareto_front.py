@@ -1,4 +1,4 @@
-"""A search for several objectives: in the ledger alone, and on the real cluster."""
+"""A search with several objectives: in the ledger only, and on the real cluster."""
 
 import csv
 import io
@@ -24,7 +24,7 @@ from tests.helpers.storages import empty_storage
 POINTS = {0: (0.9, 5000), 1: (0.7, 3000), 2: (0.6, 4000), 3: (0.5, 1000), 4: (0.7, 9000)}  # accuracy, parameters
 
 
-def told(tracks: Dataset, folder: Path) -> Ledger:
+def filled(tracks: Dataset, folder: Path) -> Ledger:
     ledger = new_ledger(folder, tracks, trials=6, epochs=1, objectives=["accuracy", "parameters"])
     draw = sampler("tpe", seed=0, trials=9)
     for number, (accuracy, size) in POINTS.items():
@@ -36,20 +36,20 @@ def told(tracks: Dataset, folder: Path) -> Ledger:
     return ledger
 
 
-def test_the_front_is_what_no_trial_beats_best_in_the_first_objective_first(tracks: Dataset, tmp_path: Path) -> None:
-    ledger = told(tracks, tmp_path)
+def test_the_front_has_the_unbeaten_trials_best_first(tracks: Dataset, tmp_path: Path) -> None:
+    ledger = filled(tracks, tmp_path)
     assert ledger.study.directions == [StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE]
     assert [trial.number for trial in ledger.front()] == [0, 1, 3]
     assert [trial.number for trial in ledger.top(2)] == [0, 1]
     assert [trial.number for trial in ledger.top(9)] == [0, 1, 3]
 
 
-def test_epochs_are_kept_where_optuna_takes_no_intermediate_values(tracks: Dataset, tmp_path: Path) -> None:
+def test_epochs_are_kept_without_intermediate_values(tracks: Dataset, tmp_path: Path) -> None:
     ledger = new_ledger(tmp_path, tracks, trials=2, epochs=12, objectives=["loss", "parameters"])
     number = ledger.start_trial(sampler("random", seed=0, trials=9), ledger.config.distributions).number
     for epoch in range(1, 13):
         ledger.report(number, epoch=epoch, loss=1 / epoch)
-        ledger.report(number, epoch=epoch, loss=9.0)  # told again after a resume
+        ledger.report(number, epoch=epoch, loss=9.0)  # reported again after a resume
     assert losses(ledger.trials[number]) == {epoch: 1 / epoch for epoch in range(1, 13)}
     assert ledger.trials[number].intermediate_values == {}
     assert ledger.loss(number) == 1 / 12
@@ -57,16 +57,16 @@ def test_epochs_are_kept_where_optuna_takes_no_intermediate_values(tracks: Datas
     assert ledger.trials[number].values == [0.1, 7.0]
 
 
-def test_table_and_csv_say_the_same(tracks: Dataset, tmp_path: Path) -> None:
-    ledger = told(tracks, tmp_path)
-    rows = list(csv.DictReader(io.StringIO(pareto_front.text(ledger))))
+def test_table_and_csv_have_the_same_rows(tracks: Dataset, tmp_path: Path) -> None:
+    ledger = filled(tracks, tmp_path)
+    rows = list(csv.DictReader(io.StringIO(pareto_front.to_csv(ledger))))
     assert [(int(row["trial"]), float(row["accuracy"]), float(row["parameters"])) for row in rows] == [
         (number, *POINTS[number]) for number in (0, 1, 3)
     ]
     assert float(rows[0]["dropout"]) == ledger.trials[0].params["dropout"]
     text = io.StringIO()
     Console(file=text, width=120).print(pareto_front.table(ledger))
-    assert "no trial beats these in accuracy and parameters" in text.getvalue()
+    assert "Pareto front: unbeaten in accuracy and parameters" in text.getvalue()
     lines = [line.split() for line in text.getvalue().splitlines()]
     assert [line[:3] for line in lines if line[0].isdigit()] == [
         ["0", "90.0%", "5,000"],
@@ -75,15 +75,13 @@ def test_table_and_csv_say_the_same(tracks: Dataset, tmp_path: Path) -> None:
     ]
 
 
-def test_several_objectives_and_a_scheduler_exclude_each_other(tracks: Dataset, tmp_path: Path) -> None:
+def test_several_objectives_exclude_a_scheduler(tracks: Dataset, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="use --scheduler none"):
         new_ledger(tmp_path, tracks, objectives=["loss", "latency"], scheduler="asha")
 
 
 @pytest.mark.slow
-def test_a_search_for_accuracy_size_and_speed_ends_with_a_front_and_a_winner_from_it(
-    tracks: Dataset, ray_cluster: None, tmp_path: Path
-) -> None:
+def test_a_search_with_three_objectives_ends_with_a_front(tracks: Dataset, ray_cluster: None, tmp_path: Path) -> None:
     storage = empty_storage(tmp_path)
     ledger = new_ledger(
         storage.studies.folder,
@@ -107,14 +105,14 @@ def test_a_search_for_accuracy_size_and_speed_ends_with_a_front_and_a_winner_fro
     assert ledger.trials[0].values[1] < ledger.trials[1].values[1]
     assert outcome.candidate.winner.number in [trial.number for trial in ledger.top(2)]
     assert outcome.parameters == ledger.trials[outcome.candidate.winner.number].values[1]
-    assert "The front: no trial beats these" in text.getvalue()
+    assert "Pareto front: unbeaten in" in text.getvalue()
     client = Server(storage).client
     parent = ledger.study.user_attrs[RUN]
     assert {"front.csv", "run.yaml"} <= {file.path for file in client.list_artifacts(parent)}
     run = client.get_run(str(ledger.trial_run(0)))
     for name, value in zip(ledger.config.objectives, ledger.trials[0].values, strict=True):
-        [told] = client.get_metric_history(run.info.run_id, f"objective_{name}")
-        assert (told.step, told.value) == (2, value)
+        [metric] = client.get_metric_history(run.info.run_id, f"objective_{name}")
+        assert (metric.step, metric.value) == (2, value)
     assert run.data.tags["on_front"] in ("True", "False")
     with pytest.raises(StudyError, match="can only raise"):
         ledger.extend(1)

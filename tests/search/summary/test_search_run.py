@@ -1,4 +1,4 @@
-"""What a search's own run in MLflow holds, after a real search."""
+"""The MLflow run of a real search."""
 
 import csv
 import io
@@ -22,14 +22,15 @@ from raygenre.search.summary import description
 from raygenre.search.summary.figures import TITLES
 from raygenre.search.summary.search_run import NOTE, trials_csv
 from raygenre.search.trials.finalists import Finalist
-from raygenre.search.trials.recorder import GONE, METRICS, TrialRecorder
-from raygenre.search.trials.trial_config import trial_config
+from raygenre.search.trials.recorder import GONE, TrialRecorder
+from raygenre.search.trials.trial_config import TrialConfig
 from raygenre.system import code_version, hardware
 from raygenre.system.storage import resolve
 from raygenre.tracking.server import Server
 from raygenre.tracking.tracker import Tracker
 from tests.conftest import FinishedSearch, new_ledger, small_config
 from tests.helpers.storages import empty_storage
+from tests.helpers.trials import epoch_report
 
 
 @pytest.fixture(scope="module")
@@ -46,19 +47,19 @@ def artifact(server: Server, run: Run, path: str) -> Path:
     return Path(server.client.download_artifacts(run.info.run_id, path))
 
 
-def test_the_data_are_inputs_with_their_counts(finished: FinishedSearch, run: Run) -> None:
+def test_the_data_are_logged_as_inputs_with_counts(finished: FinishedSearch, run: Run) -> None:
     parts = split_summary.parts(finished.dataset, finished.ledger.split)
     assert run.inputs is not None
-    found = {one.tags[0].value: one.dataset for one in run.inputs.dataset_inputs}
-    assert found.keys() == {part.use for part in parts}
+    datasets = {dataset_input.tags[0].value: dataset_input.dataset for dataset_input in run.inputs.dataset_inputs}
+    assert datasets.keys() == {part.use for part in parts}
     for part in parts:
-        dataset = found[part.use]
+        dataset = datasets[part.use]
         assert (dataset.name, dataset.digest) == (part.name, part.digest[:16])
         assert json.loads(dataset.profile or "") == {"num_rows": part.tracks, "counts": part.counts}
         assert json.loads(dataset.source) == {"uri": finished.dataset.source}
 
 
-def test_the_code_and_the_machine_are_named(run: Run, server: Server) -> None:
+def test_code_and_machine_are_logged(run: Run, server: Server) -> None:
     about = json.loads(artifact(server, run, "environment.json").read_text())
     assert about["versions"] == code_version.versions()
     assert about["hardware"] == hardware.describe_hardware()
@@ -70,7 +71,7 @@ def test_the_code_and_the_machine_are_named(run: Run, server: Server) -> None:
     assert run.data.tags["hardware.cores"] == str(hardware.describe_hardware()["cores"])
 
 
-def test_the_table_of_trials_is_the_studys(finished: FinishedSearch, run: Run, server: Server) -> None:
+def test_the_table_of_trials_matches_the_study(finished: FinishedSearch, run: Run, server: Server) -> None:
     rows = list(csv.DictReader(io.StringIO(artifact(server, run, "trials.csv").read_text())))
     for row, trial in zip(rows, finished.ledger.trials, strict=True):
         assert (int(row["trial"]), row["run"], row["state"]) == (trial.number, f"trial-{trial.number:04d}", "complete")
@@ -80,15 +81,15 @@ def test_the_table_of_trials_is_the_studys(finished: FinishedSearch, run: Run, s
         assert float(row["seconds"]) > 0
 
 
-def test_the_figures_lie_beside_the_table(run: Run, server: Server) -> None:
+def test_the_figures_are_artifacts(run: Run, server: Server) -> None:
     pictures = artifact(server, run, "figures")
     drawn = {path.stem for path in pictures.glob("*.png")}
     assert drawn == TITLES.keys() - {"importances", "contour"}  # of three trials
     assert Image.open(io.BytesIO((pictures / "learning_curves.png").read_bytes())).size == (720, 420)
-    assert "Not drawn: only 3 of the trials" in (pictures / "all.html").read_text()
+    assert "Not drawn: it needs 4 trials" in (pictures / "all.html").read_text()
 
 
-def test_how_long_it_took_is_kept(finished: FinishedSearch, run: Run) -> None:
+def test_duration_and_throughput_are_logged(finished: FinishedSearch, run: Run) -> None:
     seconds, rate = run.data.metrics["search_seconds"], run.data.metrics["trials_per_hour"]
     assert seconds > 0
     assert rate == pytest.approx(3600 * 3 / seconds)
@@ -96,22 +97,22 @@ def test_how_long_it_took_is_kept(finished: FinishedSearch, run: Run) -> None:
     assert run.data.metrics["best_validation_loss_on_new_seeds"] == finished.outcome.candidate.winner.loss
 
 
-def test_how_busy_the_machine_was_is_kept_of_the_shortest_search_too(run: Run) -> None:
+def test_system_metrics_are_logged_even_for_short_searches(run: Run) -> None:
     assert 0 <= run.data.metrics[hardware.CPU] <= 100
     assert 0 < run.data.metrics["system/system_memory_usage_percentage"] < 100
 
 
-def test_the_note_begins_with_the_result(finished: FinishedSearch, run: Run) -> None:
+def test_the_note_starts_with_the_result(finished: FinishedSearch, run: Run) -> None:
     winner = finished.outcome.candidate.winner
     text = run.data.tags[NOTE]
     assert text.startswith(f"**Trial {winner.number} is best on new seeds**: dropout ")
     assert f"{winner.loss:.3f} ± {winner.spread:.3f}, {winner.search_loss:.3f} in the search" in text
-    assert "3 ran to their end, 0 were stopped, 0 failed" in text
+    assert "3 completed, 0 were pruned and 0 failed" in text
     assert "| bells&emsp; | 8&emsp; | 4&emsp; | 4&emsp; | 2&emsp; |" in text
     assert "which settings the sampler proposes" in text
 
 
-def test_a_note_fits_however_large_the_search_is(tracks: Dataset, tmp_path: Path) -> None:
+def test_a_note_is_short_enough_for_any_search(tracks: Dataset, tmp_path: Path) -> None:
     ledger = new_ledger(tmp_path, tracks, trials=9)
     draw = sampler("random", seed=0, trials=9)
     numbers = [ledger.start_trial(draw, ledger.config.distributions).number for _ in range(9)]
@@ -119,73 +120,71 @@ def test_a_note_fits_however_large_the_search_is(tracks: Dataset, tmp_path: Path
     finalists = [Finalist(number, setting, 1.0, (1.1, 1.3), (0.5, 0.6), (7, 9)) for number in numbers]
     counts = {f"a genre of a long name, number {number}": 1000 for number in range(300)}
     parts = [Part("data", "/a/long/path" * 9, f"training {fold}", "0" * 64, counts) for fold in range(21)]
-    text = description.words(ledger, parts, Resources(1, 1), finalists)
+    text = description.note(ledger, parts, Resources(1, 1), finalists)
     assert "and 260 more" in text
-    assert len(text) < 8000  # of MLflow's tags
+    assert len(text) < 8000  # the limit of MLflow's tags
 
 
 @pytest.mark.parametrize(
-    ("changes", "resources", "said", "not_said"),
+    ("changes", "resources", "included", "excluded"),
     [
-        ({"sampler": "random"}, Resources(1, 0), ["rounds otherwise"], ["the order", "CUDA", "interrupted"]),
+        ({"sampler": "random"}, Resources(1, 0), ["rounds differently"], ["in any order", "CUDA", "interrupted"]),
         (
             {"sampler": "random", "scheduler": "asha"},
             Resources(1, 0),
             ["decides which trials are stopped"],
             ["sampler"],
         ),
-        ({"sampler": "tpe"}, Resources(1, 0, 1), ["interrupted"], ["the order"]),
-        ({"sampler": "tpe"}, Resources(1, 0.5), ["the order", "CUDA"], ["stopped"]),
+        ({"sampler": "tpe"}, Resources(1, 0, 1), ["interrupted"], ["in any order"]),
+        ({"sampler": "tpe"}, Resources(1, 0.5), ["in any order", "CUDA"], ["stopped"]),
         ({"objectives": ["loss", "latency"]}, Resources(1, 0), ["the latency is measured"], []),
     ],
 )
-def test_what_is_left_to_chance_is_said(
-    tracks: Dataset, changes: dict[str, object], resources: Resources, said: list[str], not_said: list[str]
+def test_what_the_seed_does_not_fix_is_listed(
+    tracks: Dataset, changes: dict[str, object], resources: Resources, included: list[str], excluded: list[str]
 ) -> None:
-    lines = "\n".join(description.chance(small_config(tracks, **changes), resources))
-    assert all(words in lines for words in said)
-    assert not any(words in lines for words in not_said)
+    lines = "\n".join(description.nondeterminism(small_config(tracks, **changes), resources))
+    assert all(words in lines for words in included)
+    assert not any(words in lines for words in excluded)
 
 
-def test_a_table_holds_trials_that_failed_or_run_still(tracks: Dataset, tmp_path: Path) -> None:
+def test_the_table_includes_failed_and_running_trials(tracks: Dataset, tmp_path: Path) -> None:
     ledger = new_ledger(tmp_path, tracks)
     draw = sampler("random", seed=0, trials=9)
     failed, running = (ledger.start_trial(draw, ledger.config.distributions).number for _ in range(2))
     ledger.finish(failed, failure="loss is nan")
     ledger.report(running, epoch=1, loss=0.5)
-    one, other = csv.DictReader(io.StringIO(trials_csv(ledger)))
-    assert (one["state"], one["failure"], one["epochs"], one["lowest_loss"]) == ("fail", "loss is nan", "0", "")
-    assert (other["state"], other["loss"], other["lowest_loss"], other["seconds"]) == ("running", "", "0.5", "")
+    first, second = csv.DictReader(io.StringIO(trials_csv(ledger)))
+    assert (first["state"], first["failure"], first["epochs"], first["lowest_loss"]) == ("fail", "loss is nan", "0", "")
+    assert (second["state"], second["loss"], second["lowest_loss"], second["seconds"]) == ("running", "", "0.5", "")
 
 
-def test_each_trials_run_says_where_its_training_state_is(finished: FinishedSearch, server: Server) -> None:
+def test_trial_runs_have_the_location_of_their_state(finished: FinishedSearch, server: Server) -> None:
     best = checkpoint_retention.kept(finished.ledger)
     for trial in finished.ledger.trials:
-        found = server.client.get_run(finished.ledger.trial_run(trial.number) or "")
+        trial_run = server.client.get_run(finished.ledger.trial_run(trial.number) or "")
         folder = finished.ledger.checkpoint_location(trial.number).folder
-        assert found.data.tags[CHECKPOINT] == (str(folder) if trial.number in best else GONE)
+        assert trial_run.data.tags[CHECKPOINT] == (str(folder) if trial.number in best else GONE)
         assert folder.exists() == (trial.number in best)
-        assert {"learning_rate", "validation_loss"} <= found.data.metrics.keys()
+        assert {"learning_rate", "validation_loss"} <= trial_run.data.metrics.keys()
 
 
-def test_a_trials_run_ends_as_the_trial_did(tracks: Dataset, tmp_path: Path) -> None:
-    """Complete and overtaken, complete and the best, stopped, failed, and still under way when the search was ended."""
+def test_a_trial_run_ends_like_its_trial(tracks: Dataset, tmp_path: Path) -> None:
+    """Complete, complete and best, stopped, failed, and running when the search was interrupted."""
     ledger = new_ledger(tmp_path / "studies", tracks, trials=5)
     tracker = Tracker(empty_storage(tmp_path), ledger.folder, ledger.id)
     recorder = TrialRecorder(ledger, tracker, tracker.start("search", "search"))
     draw = sampler("random", seed=0, trials=9)
     ends = [("FINISHED", "complete"), ("FINISHED", "complete"), ("FINISHED", "pruned"), ("FAILED", "fail")]
     for number, epochs in enumerate((2, 2, 1, 1, 1)):
-        config = trial_config(ledger, ledger.start_trial(draw, ledger.config.distributions))
-        told = Told(config)
-        recorder.on_trial_start(0, [], told)  # type: ignore[arg-type]
+        trial = TuneTrial(TrialConfig.of(ledger, ledger.start_trial(draw, ledger.config.distributions)))
+        recorder.on_trial_start(0, [], trial)  # type: ignore[arg-type]
         for epoch in range(1, epochs + 1):
             ledger.checkpoint_location(number).folder.mkdir(parents=True, exist_ok=True)
-            row = dict.fromkeys(METRICS, 1.0 - number / 10) | {"epoch": epoch}
-            recorder.on_trial_result(0, [], told, row)  # type: ignore[arg-type]
+            recorder.on_trial_result(0, [], trial, epoch_report(epoch, 1.0 - number / 10))  # type: ignore[arg-type]
         if number < len(ends):
             ledger.finish(number, failure="loss is nan in epoch 2" if number == 3 else None)
-            recorder.on_trial_complete(0, [], told)  # type: ignore[arg-type]
+            recorder.on_trial_complete(0, [], trial)  # type: ignore[arg-type]
     recorder.interrupt()
     assert tracker.flush(60)
     note_run_ids(ledger, tracker)
@@ -212,14 +211,15 @@ def test_a_trials_run_ends_as_the_trial_did(tracks: Dataset, tmp_path: Path) -> 
     assert [trial.state for trial in ledger.trials[2:]] == [TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING]
 
 
-def test_a_trial_whose_worker_died_before_it_trained_holds_nothing_up(tracks: Dataset, tmp_path: Path) -> None:
+def test_a_worker_that_dies_before_training_fails_its_trial(tracks: Dataset, tmp_path: Path) -> None:
     ledger = new_ledger(tmp_path / "studies", tracks, trials=1)
     tracker = Tracker(empty_storage(tmp_path), ledger.folder, ledger.id)
     search = tracker.start("search", "search")
     recorder = TrialRecorder(ledger, tracker, search)
-    config = trial_config(ledger, ledger.start_trial(sampler("random", seed=0, trials=9), ledger.config.distributions))
+    frozen = ledger.start_trial(sampler("random", seed=0, trials=9), ledger.config.distributions)
+    trial = TuneTrial(TrialConfig.of(ledger, frozen))
     ledger.finish(0, failure="its worker died")
-    recorder.on_trial_error(0, [], Told(config))  # type: ignore[arg-type]  # and on_trial_start was never called
+    recorder.on_trial_error(0, [], trial)  # type: ignore[arg-type]  # on_trial_start was never called
     assert tracker.flush(60), tracker.unreachable_reason
     note_run_ids(ledger, tracker)
     tracker.close()
@@ -229,8 +229,8 @@ def test_a_trial_whose_worker_died_before_it_trained_holds_nothing_up(tracks: Da
     assert run.data.tags["mlflow.parentRunId"] == tracker.run_id(search)
 
 
-class Told:
-    """A trial of Ray Tune, as far as the recorder looks at one."""
+class TuneTrial:
+    """A trial of Ray Tune, with the attribute that the recorder uses."""
 
-    def __init__(self, config: dict[str, object]) -> None:
-        self.config = config
+    def __init__(self, config: TrialConfig) -> None:
+        self.config = config.to_dict()

@@ -1,16 +1,16 @@
-"""What a search may use of the connected cluster."""
+"""Which resources of the connected cluster a search uses."""
 
 import ray
 
 from raygenre.search.trials.cluster import resources
 
 
-def test_the_final_training_takes_what_the_trials_had_together(ray_cluster: None) -> None:
-    everything = ray.cluster_resources()["CPU"]
-    assert resources(None, 0, 0, private=True).final_cpus == everything
+def test_the_final_training_gets_all_cpus_of_the_trials(ray_cluster: None) -> None:
+    total = ray.cluster_resources()["CPU"]
+    assert resources(None, 0, 0, private=True).final_cpus == total
     assert resources(0.5, 0, 1, private=True).final_cpus == 0.5
-    assert resources(1, 0, 1000, private=True).final_cpus == everything
+    assert resources(1, 0, 1000, private=True).final_cpus == total
 
 
-def test_on_a_shared_cluster_the_final_training_takes_as_much_as_a_trial(ray_cluster: None) -> None:
+def test_on_a_shared_cluster_it_gets_no_more_than_a_trial(ray_cluster: None) -> None:
     assert resources(None, 0, 0).final_cpus == 0

@@ -1,4 +1,4 @@
-"""Real allocations beyond what the machine has; trials that make one are in test_trials.py."""
+"""Real allocations larger than the machine's memory; trials that try one are in test_tuner.py."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from raygenre.search.trials.out_of_memory import oom_reason
 TOO_MUCH = 1 << 50  # bytes
 
 
-def test_every_kind_of_it_is_told_apart_from_other_errors() -> None:
+def test_only_errors_of_missing_memory_are_out_of_memory() -> None:
     with pytest.raises(RuntimeError) as on_cpu:
         torch.empty(TOO_MUCH, dtype=torch.uint8)
     assert oom_reason(on_cpu.value).startswith("out of memory: ")
@@ -17,7 +17,7 @@ def test_every_kind_of_it_is_told_apart_from_other_errors() -> None:
         np.empty(TOO_MUCH, dtype=np.uint8)
     assert oom_reason(in_numpy.value).startswith("out of memory: Unable to allocate")
     assert oom_reason(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")).endswith("1 GiB")
-    with pytest.raises(RuntimeError, match="must match") as another:
+    with pytest.raises(RuntimeError, match="must match") as other:
         torch.add(torch.ones(2), torch.ones(3))
     with pytest.raises(RuntimeError, match="must match"):
-        oom_reason(another.value)
+        oom_reason(other.value)

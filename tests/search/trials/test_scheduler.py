@@ -1,4 +1,4 @@
-"""The rules on invented losses; stopped trials on the real cluster are in test_trials.py."""
+"""The schedulers on made-up losses; stopped trials on the real cluster are in test_tuner.py."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,43 +12,46 @@ from raygenre.search.space.config import SchedulerName
 from raygenre.search.space.samplers import sampler
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.trials.scheduler import STOPPED, LedgerScheduler, rungs, scheduler
-from raygenre.search.trials.trainable import OBJECTIVE
+from raygenre.search.trials.trial_config import TrialConfig
+from raygenre.search.trials.trial_result import TrialResult
 from tests.conftest import new_ledger, small_config
+from tests.helpers.trials import epoch_report
 
 EPOCHS = 9
-LEVELS = (1.0, 0.8, 1.2, 0.6, 1.4, 0.7, 1.1)  # loss of each trial, which sinks a little with each epoch
+LOSSES = (1.0, 0.8, 1.2, 0.6, 1.4, 0.7, 1.1)  # of each trial; they fall a little with each epoch
 
 
-def live(number: int) -> Any:
-    """A trial of Ray Tune, as far as a scheduler looks at it."""
-    return SimpleNamespace(trial_id=f"tune-{number}", config={"number": number})
+def tune_trial(number: int) -> Any:
+    """A trial of Ray Tune, with the attributes that a scheduler uses."""
+    config = TrialConfig(number, params={}, fixed={}, seed=0, location="")
+    return SimpleNamespace(trial_id=f"tune-{number}", config=config.to_dict())
 
 
 def judge(rule: TrialScheduler, number: int, epoch: int) -> str:
-    result = {"epoch": epoch, OBJECTIVE: LEVELS[number] - 0.01 * epoch}
-    return rule.on_trial_result(None, live(number), result)  # type: ignore[arg-type]
+    result = epoch_report(epoch, LOSSES[number] - 0.01 * epoch)
+    return rule.on_trial_result(None, tune_trial(number), result)  # type: ignore[arg-type]
 
 
 def train(ledger: Ledger, rule: TrialScheduler, number: int, epochs: range = range(1, EPOCHS + 1)) -> int:
-    """Report epochs as Tune does, to the rule and then to the ledger; returns the last one that was trained."""
+    """Report epochs as Tune does, to the scheduler and then to the ledger; return the last trained one."""
     for epoch in epochs:
         decision = judge(rule, number, epoch)
-        ledger.report(number, epoch=epoch, loss=LEVELS[number] - 0.01 * epoch)
+        ledger.report(number, epoch=epoch, loss=LOSSES[number] - 0.01 * epoch)
         if decision == TrialScheduler.STOP:
             return epoch
     return epochs[-1]
 
 
-def begun(tracks: Dataset, folder: Path, name: SchedulerName, rule_trials: int = len(LEVELS)) -> Ledger:
-    ledger = new_ledger(folder, tracks, trials=len(LEVELS), epochs=EPOCHS, scheduler=name)
+def started(tracks: Dataset, folder: Path, name: SchedulerName, rule_trials: int = len(LOSSES)) -> Ledger:
+    ledger = new_ledger(folder, tracks, trials=len(LOSSES), epochs=EPOCHS, scheduler=name)
     draw = sampler("random", seed=0, trials=9)
     for _ in range(rule_trials):
         ledger.start_trial(draw, ledger.config.distributions)
     return ledger
 
 
-def known(rule: TrialScheduler) -> object:
-    """All that a rule goes by."""
+def state(rule: TrialScheduler) -> object:
+    """All that a scheduler decides by."""
     assert isinstance(rule, LedgerScheduler)
     if hasattr(rule.rule, "_brackets"):
         return [bracket._rungs for bracket in rule.rule._brackets]
@@ -56,43 +59,37 @@ def known(rule: TrialScheduler) -> object:
 
 
 @pytest.mark.parametrize("name", ["asha", "median"])
-def test_a_rebuilt_rule_knows_what_the_one_that_saw_it_all_knows(
-    tracks: Dataset, tmp_path: Path, name: SchedulerName
-) -> None:
-    ledger = begun(tracks, tmp_path, name)
+def test_a_rebuilt_scheduler_has_the_same_state(tracks: Dataset, tmp_path: Path, name: SchedulerName) -> None:
+    ledger = started(tracks, tmp_path, name)
     rule = scheduler(name, ledger)
     last = [train(ledger, rule, number) for number in range(5)]
-    train(ledger, rule, 5, range(1, 3))  # still under way
+    train(ledger, rule, 5, range(1, 3))  # still running
     ledger.finish(0)
     assert EPOCHS in last
     assert min(last) < EPOCHS  # one was stopped
-    assert known(scheduler(name, ledger)) == known(rule)
-    assert known(rule) != known(scheduler(name, begun(tracks, tmp_path / "other", name)))
+    assert state(scheduler(name, ledger)) == state(rule)
+    assert state(rule) != state(scheduler(name, started(tracks, tmp_path / "other", name)))
 
 
 @pytest.mark.parametrize("name", ["asha", "median"])
-def test_a_resumed_search_stops_the_trials_that_the_uninterrupted_one_stops(
-    tracks: Dataset, tmp_path: Path, name: SchedulerName
-) -> None:
-    whole = begun(tracks, tmp_path / "whole", name)
+def test_a_resumed_search_stops_the_same_trials(tracks: Dataset, tmp_path: Path, name: SchedulerName) -> None:
+    whole = started(tracks, tmp_path / "whole", name)
     rule = scheduler(name, whole)
-    expected = [train(whole, rule, number) for number in range(len(LEVELS))]
+    expected = [train(whole, rule, number) for number in range(len(LOSSES))]
 
-    parts = begun(tracks, tmp_path / "parts", name)
+    parts = started(tracks, tmp_path / "parts", name)
     rule = scheduler(name, parts)
-    found = [train(parts, rule, number) for number in range(3)]
+    stops = [train(parts, rule, number) for number in range(3)]
     train(parts, rule, 3, range(1, 5))
     rule = scheduler(name, parts)  # a new driver; the unfinished trial reports its epochs from the first again
-    found += [train(parts, rule, number) for number in range(3, len(LEVELS))]
-    assert found == expected
+    stops += [train(parts, rule, number) for number in range(3, len(LOSSES))]
+    assert stops == expected
     assert len(set(expected)) > 1
 
 
 @pytest.mark.parametrize("name", ["asha", "median"])
-def test_what_was_let_pass_is_let_pass_again_though_more_is_known_by_now(
-    tracks: Dataset, tmp_path: Path, name: SchedulerName
-) -> None:
-    ledger = begun(tracks, tmp_path, name)
+def test_an_epoch_that_passed_before_passes_again(tracks: Dataset, tmp_path: Path, name: SchedulerName) -> None:
+    ledger = started(tracks, tmp_path, name)
     rule = scheduler(name, ledger)
     assert train(ledger, rule, 2, range(1, 5)) == 4  # the first: nothing to compare it with
     for number in (1, 3, 5):
@@ -104,11 +101,9 @@ def test_what_was_let_pass_is_let_pass_again_though_more_is_known_by_now(
 
 
 @pytest.mark.parametrize("name", ["asha", "median"])
-def test_a_stop_outlives_the_driver_that_had_no_time_for_it(
-    tracks: Dataset, tmp_path: Path, name: SchedulerName
-) -> None:
-    """The driver dies between the rule's word and the ledger's PRUNED."""
-    ledger = begun(tracks, tmp_path, name)
+def test_a_stop_survives_a_driver_that_dies_right_then(tracks: Dataset, tmp_path: Path, name: SchedulerName) -> None:
+    """The driver dies between the decision and PRUNED in the ledger."""
+    ledger = started(tracks, tmp_path, name)
     rule = scheduler(name, ledger)
     for number in (1, 3, 5):
         train(ledger, rule, number)
@@ -119,26 +114,26 @@ def test_a_stop_outlives_the_driver_that_had_no_time_for_it(
     assert decisions == [*[TrialScheduler.CONTINUE] * (stopped - 1), TrialScheduler.STOP]
 
 
-def test_a_trial_that_reports_a_failure_or_is_started_again_confuses_no_rule(tracks: Dataset, tmp_path: Path) -> None:
-    ledger = begun(tracks, tmp_path, "median")
+def test_failures_and_restarts_do_not_change_the_median(tracks: Dataset, tmp_path: Path) -> None:
+    ledger = started(tracks, tmp_path, "median")
     rule = scheduler("median", ledger)
     train(ledger, rule, 0, range(1, 4))
-    failure = {"failure": "the training loss is nan"}
-    assert rule.on_trial_result(None, live(0), failure) == TrialScheduler.CONTINUE  # type: ignore[arg-type]
-    rule.on_trial_complete(None, live(0), failure)  # type: ignore[arg-type]
+    failure = TrialResult(failure="the training loss is nan").to_dict()
+    assert rule.on_trial_result(None, tune_trial(0), failure) == TrialScheduler.CONTINUE  # type: ignore[arg-type]
+    rule.on_trial_complete(None, tune_trial(0), failure)  # type: ignore[arg-type]
     for number in (1, 3, 5):
         train(ledger, rule, number, range(1, 6))
-        train(ledger, rule, number)  # its worker died: from the first epoch again
+        train(ledger, rule, number)  # its worker died: it reports from the first epoch again
     assert train(ledger, rule, 4) == 3
-    assert len(known(rule)) == 5  # type: ignore[arg-type]
+    assert len(state(rule)) == 5  # type: ignore[arg-type]
 
 
 def test_without_a_scheduler_nothing_is_stopped(tracks: Dataset, tmp_path: Path) -> None:
-    assert type(scheduler("none", begun(tracks, tmp_path, "none", 0))) is FIFOScheduler
+    assert type(scheduler("none", started(tracks, tmp_path, "none", 0))) is FIFOScheduler
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 3, 9, 12, 40, 150])
-def test_the_rungs_are_those_of_the_rule(tracks: Dataset, tmp_path: Path, epochs: int) -> None:
+def test_rungs_are_those_of_the_scheduler(tracks: Dataset, tmp_path: Path, epochs: int) -> None:
     ledger = new_ledger(tmp_path, tracks, epochs=epochs, scheduler="asha")
     rule = scheduler("asha", ledger)
     assert isinstance(rule, LedgerScheduler)

@@ -9,7 +9,9 @@ from raygenre.search.space.space import default_space
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.trials.searcher import LedgerSearcher
 from raygenre.search.trials.trial_config import trial_seed
+from raygenre.search.trials.trial_result import TrialResult
 from tests.conftest import new_ledger
+from tests.helpers.trials import epoch_report
 
 FINISHED: object = Searcher.FINISHED
 
@@ -26,27 +28,26 @@ def test_a_search_ends_with_its_number_of_trials(tracks: Dataset, tmp_path: Path
     assert search.suggest("d") == FINISHED
 
 
-def test_what_was_left_unfinished_goes_on_first_and_with_the_same_settings(tracks: Dataset, tmp_path: Path) -> None:
+def test_unfinished_trials_resume_first_with_their_settings(tracks: Dataset, tmp_path: Path) -> None:
     ledger = new_ledger(tmp_path, tracks)
     first = searcher(ledger)
-    one, two = first.suggest("a"), first.suggest("b")
-    assert one is not None
-    assert two is not None
+    first.suggest("a")
+    unfinished = first.suggest("b")
+    assert unfinished is not None
     ledger.report(0, epoch=1, loss=0.5)
     ledger.report(0, epoch=2, loss=0.4)
-    first.on_trial_complete("a", {"epoch": 2})
+    first.on_trial_complete("a", epoch_report(2, 0.4))
     ledger.report(1, epoch=1, loss=0.9)
 
     resumed = searcher(ledger)
-    again = resumed.suggest("x")
-    assert again == two
+    assert resumed.suggest("x") == unfinished
     fresh = resumed.suggest("y")
     assert fresh is not None
     assert fresh["number"] == 2
     assert resumed.suggest("z") == FINISHED
 
 
-def test_a_failure_that_optuna_was_not_told_of_is_not_trained_again(tracks: Dataset, tmp_path: Path) -> None:
+def test_a_recorded_failure_is_not_trained_again(tracks: Dataset, tmp_path: Path) -> None:
     ledger = new_ledger(tmp_path, tracks)
     searcher(ledger).suggest("a")
     ledger.report(0, epoch=1, loss=0.5)
@@ -57,8 +58,8 @@ def test_a_failure_that_optuna_was_not_told_of_is_not_trained_again(tracks: Data
     assert again["number"] == 1
 
 
-def test_optuna_is_told_the_truth(tracks: Dataset, tmp_path: Path) -> None:
-    """The stock searcher calls a stopped trial complete, with the loss of an early epoch."""
+def test_optuna_gets_the_real_final_states(tracks: Dataset, tmp_path: Path) -> None:
+    """Ray's OptunaSearch reports a stopped trial as complete, with the loss of an early epoch."""
     ledger = new_ledger(tmp_path, tracks, trials=4)
     search = searcher(ledger)
     for name in "abcd":
@@ -66,10 +67,10 @@ def test_optuna_is_told_the_truth(tracks: Dataset, tmp_path: Path) -> None:
     for number in (0, 1, 3):
         ledger.report(number, epoch=1, loss=0.1 + number)
     ledger.report(0, epoch=2, loss=0.05)
-    search.on_trial_complete("a", {"epoch": 2})
-    search.on_trial_complete("b", {"epoch": 1})
+    search.on_trial_complete("a", epoch_report(2, 0.05))
+    search.on_trial_complete("b", epoch_report(1, 1.1))
     search.on_trial_complete("c", None, error=True)
-    search.on_trial_complete("d", {"failure": "the training loss is nan in epoch 2"})
+    search.on_trial_complete("d", TrialResult(failure="the training loss is nan in epoch 2").to_dict())
     states = [trial.state for trial in ledger.trials]
     assert states == [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.FAIL]
     assert ledger.failure(3) == "the training loss is nan in epoch 2"

@@ -1,4 +1,4 @@
-"""The search phase on the real cluster: stopped trials, failed ones, and how many run at once."""
+"""Trials on the real cluster: stopped ones, failed ones, and how many run at the same time."""
 
 import itertools
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.conftest import new_ledger
 from tests.helpers.trials import search
 
 
-def test_what_asha_stops_is_pruned_everywhere(tracks: Dataset, ray_cluster: None, tmp_path: Path) -> None:
+def test_a_trial_that_asha_stops_is_pruned_everywhere(tracks: Dataset, ray_cluster: None, tmp_path: Path) -> None:
     ledger = new_ledger(tmp_path / "studies", tracks, trials=6, epochs=5, scheduler="asha", sampler="random")
     server, printed = search(ledger, tracks, tmp_path)
     states = {trial.number: trial.state for trial in ledger.trials}
@@ -24,7 +24,7 @@ def test_what_asha_stops_is_pruned_everywhere(tracks: Dataset, ray_cluster: None
         assert sorted(metric.step for metric in history) == list(range(1, epochs + 1))
         if trial.state is TrialState.PRUNED:
             assert epochs == 3  # ASHA's first rung
-            assert trial.value == trial.intermediate_values[3]  # what Optuna shows of a stopped trial
+            assert trial.value == trial.intermediate_values[3]  # what Optuna shows for a stopped trial
             assert run.data.tags["state"] == "pruned"
         else:
             assert epochs == 5
@@ -32,14 +32,15 @@ def test_what_asha_stops_is_pruned_everywhere(tracks: Dataset, ray_cluster: None
             assert run.data.tags["state"] == "complete"
     kept = {trial.number for trial in ledger.trials if ledger.checkpoint_location(trial.number).folder.exists()}
     assert kept == {trial.number for trial in ledger.top(ledger.config.top_k)}
-    assert printed.count("trial ") == 6
+    assert printed.count("\ntrial ") == 6
+    assert all(len(line) <= 100 for line in printed.splitlines())
     assert "pruned" in printed
 
 
-def test_what_the_median_rule_stops_is_pruned_and_one_at_a_time_is_one(
+def test_the_median_rule_prunes_and_one_trial_runs_at_a_time(
     tracks: Dataset, ray_cluster: None, tmp_path: Path
 ) -> None:
-    """Learning rates far too small come last, when there is a median to be worse than."""
+    """Learning rates that are far too small come last, when there is a median to compare with."""
     space = {"learning_rate": {"low": 1e-9, "high": 2e-3, "log": True}}
     starts = [{"learning_rate": rate} for rate in (2e-3, 1e-3, 1.5e-3, 1e-8, 1e-9)]
     ledger = new_ledger(
@@ -65,10 +66,8 @@ def test_what_the_median_rule_stops_is_pruned_and_one_at_a_time_is_one(
         assert before <= after
 
 
-def test_trials_that_diverge_or_need_too_much_memory_fail_once_with_the_reason_and_the_search_goes_on(
-    tracks: Dataset, ray_cluster: None, tmp_path: Path
-) -> None:
-    """Two learning rates that are far too large; and a dense layer of 10^11 units, which wants 51 TB."""
+def test_trials_that_diverge_or_run_out_of_memory_fail_once(tracks: Dataset, ray_cluster: None, tmp_path: Path) -> None:
+    """Two learning rates are far too large, and a dense layer of 10^11 units needs 51 TB."""
     space = {"dense": [16, 100_000_000_000], "learning_rate": {"low": 1e-3, "high": 1e30, "log": True}}
     starts = [
         {"dense": 16, "learning_rate": 1e25},
@@ -87,4 +86,4 @@ def test_trials_that_diverge_or_need_too_much_memory_fail_once_with_the_reason_a
         assert reason in (ledger.failure(number) or "")
         assert reason in printed
     assert "in epoch" in (ledger.failure(0) or "")
-    assert not list((ledger.folder / "tune").glob("*/error.txt"))  # Ray did not begin any of them again
+    assert not list((ledger.folder / "tune").glob("*/error.txt"))  # Ray retried none of them

@@ -1,0 +1,98 @@
+"""What `raygenre tune` prints: the plan, the result, and the commands to run next."""
+
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+from raygenre.evaluation import tables
+from raygenre.registry.decision import decision_text
+from raygenre.search.options import Options
+from raygenre.search.space.config import Resources
+from raygenre.search.space.space import short
+from raygenre.search.study.ledger import Ledger
+from raygenre.search.trials.phases import Phases, duration
+from raygenre.system.redaction import masked
+from raygenre.system.storage import Storage, StorageError, resolve
+from raygenre.workflows.tune import Outcome
+
+_NOT_IN_STUDY = (
+    "storage", "study_url", "tracking_uri", "address", "cpus_per_trial", "gpus_per_trial", "max_concurrent",
+)  # fmt: skip
+
+
+def print_plan(ledger: Ledger, allowed: Resources, phases: Phases) -> None:
+    """Print what the search will do."""
+    config, split = ledger.config, ledger.split
+    fold, folds = split.folds[0], len(split.folds)
+    searched = ", ".join(name.replace("_", " ") for name in config.distributions)
+    phases.info("study", f"{ledger.name}, in {ledger.location}")
+    phases.info("search", f"{searched}; sampler {config.sampler}, scheduler {config.scheduler}")
+    phases.info(
+        "split",
+        f"{len(fold.train)} training, {len(fold.validation)} validation and {len(split.test)} test tracks"
+        + (f" in the first of {folds} folds" if folds > 1 else ""),
+    )
+    phases.info(
+        "resources", f"per trial {allowed.cpus:g} CPU and {f'{allowed.gpus:g} GPU' if allowed.gpus else 'no GPU'}"
+    )
+
+
+def print_result(outcome: Outcome, ledger: Ledger, storage: Storage, phases: Phases, *, seconds: float) -> None:
+    """Print the best setting, how good it is on the test tracks, and what to do with it."""
+    winner, console = outcome.candidate.winner, phases.console
+    params = ledger.trials[winner.number].params
+    setting = ", ".join(f"{name.replace('_', ' ')} {short(value)}" for name, value in params.items())
+    loss = f"validation loss {winner.loss:.3f} ± {winner.spread:.3f} on new seeds"
+    phases.info("best setting", f"{setting} (trial {winner.number}; {loss})")
+    phases.info("network", f"{outcome.parameters:,} parameters, {outcome.flops / 1e9:.2f} GFLOPs per track")
+    phases.info("duration", duration(seconds))
+    console.print()
+    console.print(tables.recall_table(outcome.evaluation), highlight=False)
+    console.print(decision_text(outcome.champion, outcome.version), highlight=False)
+    variables = environment(storage)
+    console.print(
+        "Next:\n"
+        f"  {variables}make ui       # compare the runs of {ledger.name} in MLflow\n"
+        f"  {variables}make serve    # then: curl --data-binary @SONG.mp3 localhost:8000/v1/predict\n"
+        f"  {variables}{command('raygenre')} predict SONG.mp3",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def resume_command(options: Options, study: str) -> str:
+    """Return the command that resumes a study, with the options that the study does not store."""
+    given = {f"--{name.replace('_', '-')}": getattr(options, name) for name in _NOT_IN_STUDY}
+    place = "".join(f" {option} {shlex.quote(masked(str(value)))}" for option, value in given.items() if value)
+    promote = {True: " --promote", False: " --no-promote", None: ""}[options.promote]
+    return f"{_program()} --resume --study {study}{place}{promote}"
+
+
+def environment(storage: Storage) -> str:
+    """Return the variables with which other commands find the same storage, if it is not their default."""
+    try:
+        default = resolve()
+        root, uri = default.root, default.tracking_uri
+    except StorageError:  # RAYGENRE_STORAGE is a URL, and an option named its tracking server
+        root, uri = storage.root, ""
+    variables = f"RAYGENRE_STORAGE={shlex.quote(str(storage))} " if storage.root != root else ""
+    if storage.tracking_uri != uri and (storage.url or storage.tracking_uri != resolve(storage.root).tracking_uri):
+        variables += f"MLFLOW_TRACKING_URI={shlex.quote(storage.server)} "
+    return variables
+
+
+def command(name: str) -> str:
+    """Return how to call a command of this Python environment: by name if the shell finds it, else by path."""
+    path = Path(sys.executable).with_name(name)
+    if shutil.which(name) == str(path):
+        return name
+    return shlex.quote(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))
+
+
+def _program() -> str:
+    """How this program was called: as `raygenre tune` or as a script."""
+    if Path(sys.argv[0]).name == "raygenre":
+        return f"{command('raygenre')} tune"
+    return f"{command('python')} {shlex.quote(sys.argv[0])}"

@@ -1,0 +1,157 @@
+"""The work of `raygenre tune`: load the tracks, connect to Ray, open the study, search."""
+
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+
+import optuna
+import typer
+from optuna.exceptions import OptunaError
+from rich.console import Console
+
+from raygenre.cli.console import INTERRUPTED, fail
+from raygenre.cli.tune_report import command, environment, print_plan, print_result, resume_command
+from raygenre.data import dataset as data_sets
+from raygenre.data.dataset import Dataset
+from raygenre.errors import RaygenreError
+from raygenre.search.options import Options
+from raygenre.search.resolve import check_unchanged
+from raygenre.search.resolve import resolve as resolve_search
+from raygenre.search.space import config_file
+from raygenre.search.space.config import Resources
+from raygenre.search.study.backend import check_name, latest_study, storage_error_text
+from raygenre.search.study.ledger import Ledger
+from raygenre.search.trials.cluster import RayError, connect, resources
+from raygenre.search.trials.phases import Phases
+from raygenre.system.storage import Storage, resolve
+from raygenre.tracking.server import TrackingError, reason
+from raygenre.workflows import tune as job
+
+_RESUMABLE = (OSError, OptunaError, RayError, TrackingError)  # a resumed search continues after these
+
+
+def run_tune(options: Options, console: Console, *, started: float) -> None:
+    """Run or resume a search.
+
+    Args:
+        started: when the command started, in s of `time.monotonic`.
+
+    Raises:
+        typer.Exit: with 2 after an error and with 130 after Ctrl-C; the reason is printed.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    session = _Session(options, Phases(console))
+    try:
+        session.run(started)
+    except KeyboardInterrupt:
+        message = "Interrupted before the study was created."
+        if session.ledger:
+            message = f"Interrupted. Everything so far is saved. Resume with:\n  {session.resume}"
+        console.print(f"\n{message}", highlight=False, markup=False, soft_wrap=True)
+        raise typer.Exit(INTERRUPTED) from None
+    except job.PromotionPendingError as error:
+        promote = f"{environment(session.storage)}{command('raygenre')} promote {error.version}"
+        fail(f"{error}\nDecide about the champion later with:\n  {promote}")
+    except (RaygenreError, OSError, TrackingError, OptunaError, RayError) as error:
+        message = str(error)
+        if isinstance(error, TrackingError):
+            message = f"MLflow at {session.storage.server}: {reason(error)}"
+        elif isinstance(error, OptunaError):
+            message = f"the study cannot be written: {storage_error_text(error)}"
+        if session.ledger and isinstance(error, _RESUMABLE):
+            message += f"\nEverything so far is saved. Fix the error, then resume with:\n  {session.resume}"
+        fail(message)
+
+
+class _Session:
+    """One call of the command.
+
+    Attributes:
+        ledger: of the study, once it is open.
+        storage: where everything is kept, once that is resolved.
+    """
+
+    storage: Storage
+
+    def __init__(self, options: Options, phases: Phases) -> None:
+        self.ledger: Ledger | None = None
+        self._options = options
+        self._phases = phases
+
+    @property
+    def resume(self) -> str:
+        """The command that resumes the study."""
+        assert self.ledger
+        return resume_command(self._options, self.ledger.name)
+
+    def run(self, started: float) -> None:
+        options, phases = self._options, self._phases
+        self.storage = resolve(options.storage, options.tracking_uri)
+        self.storage.studies.check_access()
+        ledger, tracks, allowed = self._resume() if options.resume else self._create()
+        print_plan(ledger, allowed, phases)
+        outcome = job.run(
+            ledger, tracks, self.storage, resources=allowed, promote=options.promote, console=phases.console
+        )
+        print_result(outcome, ledger, self.storage, phases, seconds=time.monotonic() - started)
+
+    def _create(self) -> tuple[Ledger, Dataset, Resources]:
+        """Check everything that may be wrong with the options, then create the study."""
+        options = self._options
+        name = options.study or datetime.now().strftime("study-%Y%m%d-%H%M%S")
+        check_name(name)
+        base = config_file.read(options.config) if options.config else None
+        default = base["data"] if base else os.environ.get("RAYGENRE_DATA")
+        tracks, connected = self._load_and_connect(options.data or (Path(default) if default else None))
+        search, notes = resolve_search(options, tracks, base)
+        split = job.make_split(
+            tracks,
+            search,
+            lists=Path(search.split_lists) if search.split_lists else None,
+            duplicates=Path(search.duplicates) if search.duplicates else None,
+            keep_duplicates=search.keep_duplicates,
+        )
+        for topic, note in notes.items():
+            self._phases.info(topic, note)
+        allowed = self._resources(connected)
+        self.ledger = Ledger.create(self.storage.studies, name, config=search, split=split, url=options.study_url)
+        return self.ledger, tracks, allowed
+
+    def _resume(self) -> tuple[Ledger, Dataset, Resources]:
+        options, studies = self._options, self.storage.studies
+        self.ledger = ledger = Ledger.open(studies, options.study or latest_study(studies), url=options.study_url)
+        check_unchanged(options, ledger)
+        ledger.extend(options.trials or ledger.config.trials)
+        stored = Path(ledger.config.data) if ledger.config.data else None
+        tracks, connected = self._load_and_connect(options.data or stored)
+        return ledger, tracks, self._resources(connected)
+
+    def _load_and_connect(self, source: Path | None) -> tuple[Dataset, str]:
+        """Load the tracks; start Ray meanwhile if they are synthetic, and return the line that `connect` gave.
+
+        Ray waits for real data, since the options may turn out not to fit them.
+        """
+        if source:
+            return self._load(source), ""
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            drawing = pool.submit(self._load, None)
+            connected = connect(self._options.address)
+            return drawing.result(), connected
+
+    def _load(self, source: Path | None) -> Dataset:
+        with self._phases.phase("tracks", f"read {source}" if source else "draw synthetic tracks") as phase:
+            tracks = data_sets.load(source, cache=self.storage.cache, progress=phase.update)
+            phase.result = f"{len(tracks.tracks)} tracks of {len(tracks.genres)} genres"
+        if tracks.broken:
+            self._phases.event("tracks", "failed", f"{len(tracks.broken)} files are unusable and left out:")
+            self._phases.console.print(data_sets.summary(tracks.broken), highlight=False, markup=False, soft_wrap=True)
+        return tracks
+
+    def _resources(self, connected: str) -> Resources:
+        options = self._options
+        self._phases.info("ray", connected or connect(options.address))
+        return resources(
+            options.cpus_per_trial, options.gpus_per_trial, options.max_concurrent, private=not options.address
+        )

@@ -1,0 +1,138 @@
+"""From the options of `raygenre tune` and an earlier run.yaml to a search's configuration.
+
+An option on the command line overrides run.yaml, and that overrides the defaults. What depends on something else (the
+sampler `auto`, the defaults for synthetic tracks, the scheduler with several objectives) is resolved here, so that
+the stored configuration can be run again as it is.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from raygenre.data.dataset import Dataset
+from raygenre.search.options import OptionError, Options
+from raygenre.search.space import space_file
+from raygenre.search.space.config import SearchConfig
+from raygenre.search.space.objectives import is_multi_objective
+from raygenre.search.space.samplers import choose_sampler
+from raygenre.search.space.space import WIDTHS, Entry, SpaceError, default_entries, to_distributions
+from raygenre.search.space.start_points import parse
+from raygenre.search.study.backend import StudyError
+from raygenre.search.study.ledger import Ledger
+
+SMALL = {"trials": 8, "epochs": 8, "batch_size": 4, "top_k": 2}  # defaults for the 200 synthetic tracks
+SMALL_NETWORK: dict[str, Entry] = {"width": 8, "frequency_bins": 4}  # enough for them; the default has 32 and 1
+LARGE = {"trials": 20, "epochs": 40, "batch_size": 16, "top_k": 3}  # defaults for real music
+_AS_GIVEN = ("seed", "split", "folds", "validation", "augmentation")
+_PATHS = ("split_lists", "duplicates")
+_ONLY_NEW = (*_PATHS, "keep_duplicates", "space", "search_width", "start", "config")
+_FIXED = (*_AS_GIVEN, "epochs", "sampler", "scheduler", "batch_size", "top_k", "objectives")
+
+
+def resolve(
+    options: Options, tracks: Dataset, base: Mapping[str, Any] | None = None
+) -> tuple[SearchConfig, dict[str, str]]:
+    """Return the configuration of a new search, and notes for the user on what was resolved, by topic.
+
+    Args:
+        base: fields of an earlier search's run.yaml.
+
+    Raises:
+        OptionError: the data differ from those of the earlier search.
+        RaygenreError: the options exclude each other or are invalid.
+    """
+    base = base or {}
+
+    def chosen(name: str) -> Any:
+        return base[name] if name in base and name not in options.given else getattr(options, name)
+
+    if base and "data" not in options.given and base["data_digest"] != tracks.digest:
+        raise OptionError(
+            f"the data in {tracks.source} have changed since the search of --config ran; "
+            "give --data to run the same search on other data"
+        )
+    notes: dict[str, str] = {}
+    defaults = SMALL if tracks.synthetic else LARGE
+    size: dict[str, Any] = {name: chosen(name) or defaults[name] for name in ("trials", "epochs", "batch_size")}
+    space = _space(options, base, notes)
+    if tracks.synthetic and not base:
+        space = SMALL_NETWORK | space
+        network = ", ".join(f"{name.replace('_', ' ')} {space[name]}" for name in SMALL_NETWORK)
+        notes["network"] = f"{network} (defaults for synthetic tracks; --space overrides them)"
+    distributions = to_distributions(default_entries(size["epochs"]) | space)
+    objectives = _objectives(chosen("objectives"))
+    scheduler = chosen("scheduler")
+    if is_multi_objective(objectives) and "scheduler" not in options.given and scheduler != "none":
+        scheduler = "none"
+        notes["scheduler"] = "none, since Optuna takes no intermediate values with several objectives"
+    sampler = chosen("sampler")
+    if sampler == "auto":
+        sampler, reason = choose_sampler(
+            trials=size["trials"], scheduler=scheduler, space=distributions, objectives=objectives
+        )
+        notes["sampler"] = f"{sampler}: {reason}"
+    config = SearchConfig(
+        data=None if tracks.synthetic else tracks.source,
+        data_digest=tracks.digest,
+        top_k=options.top_k or min(base.get("top_k", defaults["top_k"]), size["trials"]),
+        sampler=sampler,
+        scheduler=scheduler,
+        space=space,
+        starts=[parse(text) for text in options.start] if "start" in options.given else list(base.get("starts", [])),
+        objectives=objectives,
+        keep_duplicates=bool(chosen("keep_duplicates")),
+        split_lists=_absolute(chosen("split_lists")),
+        duplicates=_absolute(chosen("duplicates")),
+        **size,
+        **{name: chosen(name) for name in _AS_GIVEN},
+    )
+    return config, notes
+
+
+def check_unchanged(options: Options, ledger: Ledger) -> None:
+    """Check that the options of a resumed search do not contradict its study.
+
+    Raises:
+        StudyError: they do.
+    """
+    for name in _ONLY_NEW:
+        if name in options.given:
+            raise StudyError(
+                f"{_option(name)} applies only to a new study, and {ledger.name} exists; leave it out to resume, "
+                "or start a new study"
+            )
+    for name in _FIXED:
+        if name not in options.given or (name == "sampler" and options.sampler == "auto"):
+            continue
+        stored, requested = getattr(ledger.config, name), getattr(options, name)
+        if (_objectives(requested) if name == "objectives" else requested) != stored:
+            text = ",".join(stored) if name == "objectives" else stored
+            raise StudyError(
+                f"the study {ledger.name} has {_option(name)} {text} and cannot resume with {requested}; "
+                "leave the option out, or start a new study"
+            )
+
+
+def _space(options: Options, base: Mapping[str, Any], notes: dict[str, str]) -> dict[str, Entry]:
+    entries: dict[str, Entry] = space_file.read(options.space) if options.space else dict(base.get("space", {}))
+    if options.search_width:
+        if "width" in entries:
+            raise SpaceError("the space already has width; leave out --search-width")
+        entries["width"] = WIDTHS
+        notes["width"] = f"{WIDTHS['low']} to {WIDTHS['high']} channels"
+    for name in ("batch_size", "augmentation"):
+        if name in options.given and name in entries:
+            raise SpaceError(f"the space already has {name}; leave out {_option(name)}")
+    return entries
+
+
+def _objectives(names: str | list[str]) -> list[str]:
+    return [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
+
+
+def _absolute(path: Path | str | None) -> str | None:
+    return None if path is None else str(Path(path).resolve())
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

@@ -1,0 +1,116 @@
+"""What a training reports: an `EpochResult` per epoch, in a `TrialResult` for Ray Tune.
+
+Losses are means over folds in nats, accuracies are shares, times are in s. Ray Tune passes results on as flat dicts,
+so `to_dict` and `from_dict` convert at that border and nowhere else.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Self
+
+import numpy as np
+
+from raygenre.search.space.objectives import PREFIX
+from raygenre.training.loop import EpochMetrics
+
+OBJECTIVE = "best_validation_loss"
+"""Name of the value that the search minimises: the lowest validation loss so far."""
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """One epoch of a training, over all folds.
+
+    Attributes:
+        epoch: counted from 1.
+        best_validation_loss: the lowest `validation_loss` up to this epoch.
+        validation_loss, validation_accuracy: mean over folds; NaN without validation tracks.
+        train_loss, train_accuracy: mean over folds.
+        learning_rate: in this epoch.
+        seconds: sum over folds.
+        images_per_second: mean over folds, during training.
+    """
+
+    epoch: int
+    best_validation_loss: float
+    validation_loss: float
+    validation_accuracy: float
+    train_loss: float
+    train_accuracy: float
+    learning_rate: float
+    seconds: float
+    images_per_second: float
+
+    @classmethod
+    def of(cls, folds: Sequence[EpochMetrics], best: float) -> Self:
+        """Combine the metrics of all folds in one epoch.
+
+        Args:
+            best: the lowest validation loss of the epochs before; infinity for the first epoch.
+        """
+
+        def mean(name: str) -> float:
+            return float(np.mean([getattr(fold, name) for fold in folds]))
+
+        return cls(
+            epoch=folds[0].epoch,
+            best_validation_loss=min(best, mean("validation_loss")),
+            validation_loss=mean("validation_loss"),
+            validation_accuracy=mean("validation_accuracy"),
+            train_loss=mean("train_loss"),
+            train_accuracy=mean("train_accuracy"),
+            learning_rate=folds[0].learning_rate,
+            seconds=sum(fold.seconds for fold in folds),
+            images_per_second=mean("images_per_second"),
+        )
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The values by name, without the epoch; the objective comes first."""
+        return {name: getattr(self, name) for name in METRICS}
+
+    @property
+    def row(self) -> dict[str, float]:
+        """The values by name, and `epoch`."""
+        return self.metrics | {"epoch": self.epoch}
+
+
+METRICS = tuple(field.name for field in fields(EpochResult) if field.name != "epoch")
+"""Values per epoch in MLflow, in this order: its compare view shows the first."""
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """One report of a trial to Ray Tune: an epoch, or why there is none.
+
+    Attributes:
+        epoch: the epoch's result; None in a report of a failure and before the first report.
+        objectives: values of several objectives, by prefixed name; only in the report of the last epoch.
+        environment: device, threads, versions and code of the worker; only in its first report.
+        failure: why the setting cannot be trained: it diverged or ran out of memory.
+        halt: why the whole search must stop, such as a full disk.
+    """
+
+    epoch: EpochResult | None = None
+    objectives: dict[str, float] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+    failure: str = ""
+    halt: str = ""
+
+    @classmethod
+    def from_dict(cls, result: Mapping[str, Any]) -> Self:
+        """Read a Ray Tune result; keys that Ray added are ignored."""
+        names = [field.name for field in fields(EpochResult)]
+        return cls(
+            epoch=EpochResult(**{name: result[name] for name in names}) if "epoch" in result else None,
+            objectives={name: value for name, value in result.items() if name.startswith(PREFIX)},
+            environment=result.get("environment", {}),
+            failure=result.get("failure", ""),
+            halt=result.get("halt", ""),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the Ray Tune result, flat, since schedulers look for the epoch and the objective at the top."""
+        texts = {"environment": self.environment, "failure": self.failure, "halt": self.halt}
+        epoch = asdict(self.epoch) if self.epoch else {}
+        return epoch | self.objectives | {name: value for name, value in texts.items() if value}
