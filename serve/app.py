@@ -1,4 +1,4 @@
-"""The endpoint as a Ray Serve application with one deployment, whose replicas receive, decode, batch and classify.
+"""The endpoint as a Ray Serve application with one deployment.
 
 Run, from the project's folder:
     make serve                               # or: serve run --address local serve.app:app

@@ -1,4 +1,4 @@
-"""One replica's work on a request, independent of HTTP: decode the files, classify them, build the answers."""
+"""One replica's work on a request: decode the files, classify them, build the answers."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Decode audio files to the samples that GTZAN's images are made from, and cut songs into windows.
+"""Decode audio files to the samples behind GTZAN's images, and cut songs into windows.
 
 Conventions: samples are mono float32 in [−1, 1] at 22 050 Hz. As in librosa.load, channels are averaged before
 resampling, and soxr resamples with its high-quality setting. FFmpeg decodes, through PyAV.

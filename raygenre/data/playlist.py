@@ -1,4 +1,4 @@
-"""Read the files that a playlist (.m3u, .m3u8) names. Entries on the network are skipped, never downloaded.
+"""Read the files of a playlist (.m3u, .m3u8). Network entries are skipped, not downloaded.
 
 Relative entries are relative to the playlist. The encoding is UTF-8, as .m3u8 requires, UTF-16 with a byte order mark,
 or Windows-1252, as in older .m3u files. Any line ending is accepted.

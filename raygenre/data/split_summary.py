@@ -1,4 +1,4 @@
-"""Summarise which data a search used: each side of its split with a name, a digest and its tracks per genre."""
+"""Summaries of a search's data: each side of its split with a digest and tracks per genre."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Evaluates a classifier on a data set: its own test tracks, its training tracks or all tracks, and each slice."""
+"""Evaluates a classifier on its own test or training tracks or on a whole data set."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Renders the HTML pages that raygenre writes as files: one base template with one style, `page.html.jinja`.
+"""Renders the HTML files that raygenre writes, from one base template with one style.
 
 A page is one file with its images embedded as data URLs. It has no script, makes no request, and its content security
 policy forbids both. Values are escaped by Jinja, since names of files and genres come from the data.

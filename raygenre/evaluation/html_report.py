@@ -1,4 +1,4 @@
-"""The HTML report of an evaluation: metrics, slices, the most confident mistakes and the model card, in one file."""
+"""The HTML report of an evaluation: metrics, slices, mistakes and the model card."""
 
 import io
 from collections.abc import Mapping

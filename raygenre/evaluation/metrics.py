@@ -1,4 +1,4 @@
-"""Metrics of a classifier on labelled tracks: accuracy, recall, precision, F1, confusion matrix, calibration error.
+"""Metrics of a classifier: accuracy, recall, precision, F1, confusion, calibration error.
 
 Conventions: a confusion matrix has a row for each true genre and a column for each predicted one. Intervals are 95 %
 Wilson intervals. A share of zero tracks is NaN.

@@ -1,4 +1,4 @@
-"""The model card of a classifier: its data, training protocol, calibration, intended use, limits and licence.
+"""The model card: data, training protocol, calibration, intended use, limits, licence.
 
 The endpoint and the registry have it as Markdown, and the HTML report includes the same sections.
 """

@@ -1,4 +1,4 @@
-"""A paired test of two classifiers on the same tracks: is one more accurate than the other, or is it chance?
+"""A paired test: is one classifier more accurate on the same tracks, or is it chance?
 
 Each track is of one of four kinds: classified correctly by both, by one of the two only, or by neither. Tracks of the
 first and the last kind say nothing about which classifier is better, so the test uses the others. Differences are

@@ -1,4 +1,4 @@
-"""Figures of an evaluation for MLflow and the HTML report: confusion matrix and reliability diagram."""
+"""Figures of an evaluation: confusion matrix and reliability diagram."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Slices: subsets of the evaluated tracks on which a classifier may be more or less accurate than on new music.
+"""Slices: subsets of tracks on which accuracy may differ from that on new music.
 
 A track that the network was trained on, a copy of one, or another song of an artist that it was trained on is easier
 than new music; a faulty recording is harder. The slices follow from files that the user names, and from the

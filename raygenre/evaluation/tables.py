@@ -1,4 +1,4 @@
-"""Formats an evaluation: tables for the terminal, the confusion matrix as CSV, and all numbers as JSON."""
+"""Formats an evaluation: tables for the terminal, CSV of the confusion matrix, JSON."""
 
 import csv
 import io

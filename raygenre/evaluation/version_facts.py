@@ -1,4 +1,4 @@
-"""What the registry records about a version, as tags: its test, its training data and its weights."""
+"""What the registry records about a version, as tags: test, training data and weights."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

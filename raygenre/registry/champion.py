@@ -1,4 +1,4 @@
-"""The champion: the version with the alias `champion`, the versions that had it before, and moving the alias.
+"""The champion: the version with that alias, its predecessors, and moving the alias.
 
 The former champions are kept in a tag of the registered model, so that `rollback` can restore one. The tag also
 outlives the alias, which MLflow deletes together with its version. `decision` has the rule of who becomes champion.

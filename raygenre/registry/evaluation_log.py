@@ -1,4 +1,4 @@
-"""Logs an evaluation to MLflow: metrics, figures and the HTML report, in the run that trained the model."""
+"""Logs an evaluation to MLflow, in the run that trained the model."""
 
 import tempfile
 import time

@@ -1,4 +1,4 @@
-"""Promotion: apply the rule in `decision` to a registered version, move the alias, and record why.
+"""Promotion: applies the rule of `decision` to a version, moves the alias, records why.
 
 The comparison with the champion takes seconds and runs without the lock. The decision is carried out under the lock
 only if the champion is still the same; otherwise it is made again. If two searches promote at the same time, one wins

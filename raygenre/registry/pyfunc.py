@@ -1,4 +1,4 @@
-"""The pyfunc flavor of a registered model: `mlflow.pyfunc.load_model("models:/raygenre@champion")`.
+"""The pyfunc of a registered model, for `mlflow.pyfunc.load_model`.
 
 MLflow stores this file with the model and executes it when the model is loaded. raygenre's own commands and endpoint
 read only the classifier's files next to it and execute no code from a registry.

@@ -1,4 +1,4 @@
-"""Registered models: register a classifier as a version of `raygenre`, load a version, and list all of them.
+"""Registered models: register a classifier as a version, load a version, list versions.
 
 A version's artifact is an MLflow model: the Classifier folder and a pyfunc for MLflow users. `fetch` reads only the
 Classifier folder and executes no code from the registry. The facts that the promotion rule needs are tags of the

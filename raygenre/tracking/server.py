@@ -1,4 +1,4 @@
-"""The MLflow server or database that holds the runs: how to reach it, and what its errors mean.
+"""The MLflow server or database of the runs: how to reach it, and what its errors mean.
 
 `meaning` sorts errors into three kinds. *unreachable*: the server refuses connections, times out or answers 429 or 5xx,
 or its database is locked; updates wait. *wrong*: the address has no such host or no MLflow, or the user lacks

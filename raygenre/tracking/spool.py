@@ -1,4 +1,4 @@
-"""A queue on disk of updates for MLflow: a file in the study's folder, appended to and read by one driver.
+"""A queue on disk of updates for MLflow, written and read by one driver.
 
 One JSON object a line, appended and never changed. The field `do` holds the kind of a line:
 

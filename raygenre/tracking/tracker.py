@@ -1,4 +1,4 @@
-"""The search's interface to MLflow: a run for the search and, below it, a run for each trial.
+"""The search's interface to MLflow: a run for the search, and below it one per trial.
 
 Every call appends to the study's spool and returns; a thread uploads the spool to MLflow, so the search never waits
 for a server and needs none while it runs. A run is identified by a key of our own, since MLflow's id comes later.

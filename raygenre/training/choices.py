@@ -1,4 +1,4 @@
-"""The names that a training's settings may take. Imports no large library, so commands can show their help at once."""
+"""Names that training settings accept. Imports nothing large."""
 
 from typing import Literal, get_args
 

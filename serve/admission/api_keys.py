@@ -1,4 +1,4 @@
-"""API keys: which clients may send requests, and on which addresses the endpoint may listen without keys.
+"""API keys: who may send requests, and where the endpoint may listen without keys.
 
 Only the SHA-256 hashes of keys are kept in memory. Several keys may be valid at a time, and replicas reload the key
 file regularly, so that keys can be rotated without a restart: add the new key to the file, switch the clients, then

@@ -1,4 +1,4 @@
-"""The endpoint's limits: the settings for them, and `Limits`, from which all other numbers follow.
+"""The endpoint's limits: their settings, and `Limits`, which derives all other numbers.
 
 Replicas, Ray's proxies and the deployment's options all read `Limits`, so that raising `RAYGENRE_QUEUE_LENGTH` raises
 everything in front of the queue as well. The settings are separate from the other settings because Ray's proxies import

@@ -1,4 +1,4 @@
-"""How many POST requests a Ray proxy accepts at a time: the rest are refused with 429 before their bodies are read.
+"""Requests that a Ray proxy accepts at a time; the rest get 429 before their bodies.
 
 Ray itself refuses a request only after it has passed on part of it, which costs as much CPU as an answer. A slow upload
 counts for a few seconds only, so that slow clients cannot occupy all slots; `upload_slots` limits them in the replicas.

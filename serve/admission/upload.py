@@ -1,4 +1,4 @@
-"""Reading request bodies within their limits: bytes are counted as they arrive, whatever the headers claim."""
+"""Reads request bodies within limits, counting bytes as they arrive."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager

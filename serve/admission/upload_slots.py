@@ -1,4 +1,4 @@
-"""How many uploads a replica receives at a time, and which one is refused when there are more.
+"""Uploads that a replica receives at a time, and which one is refused beyond that.
 
 An upload occupies a place in the replica for as long as its client takes to send it. When all slots are occupied, the
 upload that has been running longest is refused with 429, so that slow clients cannot block fast ones, probes or pages.

@@ -1,4 +1,4 @@
-"""Audio decoding in separate processes, which a damaged file may crash and which can be killed at any time.
+"""Audio decoding in separate processes, which may crash and can be killed at any time.
 
 Decoders are C code that parses untrusted files. A decoder process imports only what decoding needs (20 MB of memory,
 0.3 s) and handles one file at a time. Its environment contains only what it needs to start: no keys and no server

@@ -1,4 +1,4 @@
-"""A port on which replicas answer directly, without Ray's proxy, which uses more CPU than the answer itself.
+"""A port on which replicas answer without Ray's proxy, which costs more CPU than answers.
 
 All replicas on a machine listen on the same port, and the kernel distributes new connections among them. A replica that
 stops accepts no new connections and finishes the requests it has. Ray Serve does not see these requests: they do not

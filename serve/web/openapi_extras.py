@@ -1,4 +1,4 @@
-"""The parts of the OpenAPI document that FastAPI cannot derive from types: bodies, errors, headers and examples."""
+"""Parts of the OpenAPI document that FastAPI cannot derive: bodies, errors, examples."""
 
 from http import HTTPStatus
 from typing import Any

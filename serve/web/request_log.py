@@ -1,4 +1,4 @@
-"""Middleware around every request in a replica: request id, duration, log line, metrics, security headers.
+"""Middleware around requests: request id, duration, log line, metrics, security headers.
 
 Unexpected errors become problem details. X-Request-ID is not added here: Ray Serve adds it to every response, after
 `serve.network.proxy_middleware` has checked it.

@@ -1,4 +1,4 @@
-"""The names that a search's options may take, and the error for options that do not fit. Imports no large library."""
+"""Names that a search's options accept, and the error for others. Imports nothing large."""
 
 from collections.abc import Iterable
 from typing import Literal, get_args

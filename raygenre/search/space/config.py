@@ -1,4 +1,4 @@
-"""Configuration of a search: resolved once, stored in the study, and read from there when the search resumes."""
+"""Configuration of a search: resolved once, stored in the study, read again on resume."""
 
 import json
 from dataclasses import asdict, dataclass, field

@@ -1,4 +1,4 @@
-"""`run.yaml`: the configuration of a search, stored with the study and in MLflow, to be run again with `--config`.
+"""`run.yaml`: the configuration of a search as a file, for `--config`.
 
 It holds everything except where the search runs and where its results are stored. Command-line options override it.
 """

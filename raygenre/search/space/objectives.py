@@ -1,4 +1,4 @@
-"""The objectives of a search: the validation loss alone, or a trade-off between quality and the network's cost.
+"""The objectives of a search: validation loss, or quality traded against cost.
 
 `loss` is the lowest validation loss, averaged over folds; `accuracy` the validation accuracy at that epoch;
 `parameters` the number of trainable parameters; `latency` the median time, in ms, to classify one track on one CPU

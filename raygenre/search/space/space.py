@@ -1,4 +1,4 @@
-"""The search space: each value of a setting has a range, a list of choices, or a fixed value.
+"""The search space: each value of a setting is a range, a list of choices, or fixed.
 
 A space is a dict of entries that YAML and JSON can hold: `{"low": 0.0, "high": 0.5}` is a range, with an optional `log`
 or `step`; a list holds choices; anything else is a fixed value. The range of an integer value contains only integers.

@@ -1,4 +1,4 @@
-"""A study's folder and storage: its name, the lock against a second driver, and Optuna's journal or database."""
+"""A study's folder and storage: its name, its lock, and Optuna's journal or database."""
 
 import fcntl
 import os

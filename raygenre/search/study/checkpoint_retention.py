@@ -1,4 +1,4 @@
-"""Which trials' training states a study keeps: those of the best trials and of the unfinished ones."""
+"""Which trials' checkpoints a study keeps: the best and the unfinished ones."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""A lock for a study that drivers without a common folder share: an advisory lock of PostgreSQL.
+"""A study lock for drivers without a shared folder: PostgreSQL's advisory lock.
 
 The lock ends with its connection: at once if the driver is killed, and after some 40 s without TCP keepalive responses
 if its machine is gone. Another driver waits at least that long. The lock does not work through a pooler that shares

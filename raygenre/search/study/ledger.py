@@ -1,4 +1,4 @@
-"""The ledger of a search: an Optuna study on disk with every trial's settings, state and values.
+"""The ledger of a search: an Optuna study with each trial's settings, state and values.
 
 It holds everything that a search must not lose, MLflow's run ids included, so a resumed search needs no snapshots of
 Ray Tune. Without `--study-url` the study is a journal file in the study's folder, next to the lock.

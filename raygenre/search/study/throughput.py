@@ -1,4 +1,4 @@
-"""Measures how long a search took, over all its drivers, and how many trials an hour it finished."""
+"""Measures the duration of a search over all its drivers, and its trials per hour."""
 
 import time
 from collections.abc import Iterator
