@@ -39,7 +39,7 @@ RUN groupadd --gid 10001 raygenre && useradd --uid 10001 --gid 10001 --create-ho
 COPY --from=build /opt/raygenre /opt/raygenre
 WORKDIR /app
 COPY experiments experiments
-COPY k8s/__init__.py k8s/begun.py k8s/begin_or_resume.sh k8s/
+COPY k8s/__init__.py k8s/study_exists.py k8s/begin_or_resume.sh k8s/
 COPY serve/public.yaml public.yaml
 ENV PATH=/opt/raygenre/bin:$PATH \
     PYTHONUNBUFFERED=1 \

@@ -13,8 +13,8 @@ place=(--address "${ADDRESS:-auto}" --study "$study" --trials "$trials")
 [[ -z "${CPUS_PER_TRIAL:-}" ]] || place+=(--cpus-per-trial "$CPUS_PER_TRIAL")
 [[ -z "${GPUS_PER_TRIAL:-}" ]] || place+=(--gpus-per-trial "$GPUS_PER_TRIAL")
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-begun=$(python -m k8s.begun "$study")
-if [[ "$begun" == yes ]]; then
+exists=$(python -m k8s.study_exists "$study")
+if [[ "$exists" == yes ]]; then
 	exec python experiments/tune.py --resume "${place[@]}"
 fi
 exec python experiments/tune.py "${place[@]}" "$@"

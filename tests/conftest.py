@@ -62,7 +62,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Add the marks `integration` and `unit`, and group tests by the fixture they share, else by file.
 
-    Workers take the groups in the order of the tests, so that what takes longest is begun first.
+    Workers take the groups in the order of the tests, so the longest start first.
     """
     order = {}
     for item in items:

@@ -74,9 +74,9 @@ def main(arguments: list[str]) -> int:
         for overlay in arguments or rendering.names():
             failed += _check(overlay, rendering.render(overlay), crds)
             if overlay in rendering.COMBINATIONS:
-                beside, search = rendering.COMBINATIONS[overlay]
-                called = f"{overlay} with {', '.join([*beside, *search])}"
-                failed += _check(called, rendering.render(overlay, beside, search), crds)
+                components, search = rendering.COMBINATIONS[overlay]
+                called = f"{overlay} with {', '.join([*components, *search])}"
+                failed += _check(called, rendering.render(overlay, components, search), crds)
     except (RenderingError, FileNotFoundError) as error:
         sys.stdout.write(f"{error}\n")
         return 1

@@ -26,7 +26,7 @@ _SEPARATOR = ":::"  # of the fields in B. Sturm's index of GTZAN: file, artist, 
 
 @dataclass(frozen=True)
 class TrackFacts:
-    """Facts about tracks besides their genres; None where the user named no file.
+    """Facts about tracks other than their genres; None where the user named no file.
 
     Attributes:
         duplicates: groups of ids of tracks that are the same recording.

@@ -54,7 +54,7 @@ def changed(value: Any, operation: dict[str, Any]) -> None:
 
 def test_every_overlay_is_checked_with_every_component() -> None:
     assert sorted(COMBINATIONS) == rendering.names()
-    used = {name for beside, search in COMBINATIONS.values() for name in (*beside, *search)}
+    used = {name for components, search in COMBINATIONS.values() for name in (*components, *search)}
     assert used | {"external"} == {path.name for path in rendering.COMPONENTS.iterdir()}
 
 
@@ -105,9 +105,9 @@ def test_an_old_kubectl_fails_the_check(tmp_path: Path) -> None:
 def test_every_overlay_is_checked_even_without_crds() -> None:
     status, printed = run_check()
     assert status == 0, printed
-    for overlay, (beside, search) in COMBINATIONS.items():
+    for overlay, (components, search) in COMBINATIONS.items():
         assert f"{overlay}: {len(rendered(overlay))} objects, 0 problems" in printed
-        assert f"{overlay} with {', '.join([*beside, *search])}: " in printed
+        assert f"{overlay} with {', '.join([*components, *search])}: " in printed
     assert "skipped: Ray's kinds" in printed
     assert "KUBERAY_CRDS=DIR" in printed
 

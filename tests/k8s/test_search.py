@@ -12,7 +12,7 @@ import yaml
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from k8s import begun, search
+from k8s import search, study_exists
 from k8s.check import operator, rendering
 from k8s.check.__main__ import problems
 from k8s.check.rendering import ROOT, Resource, name
@@ -36,8 +36,8 @@ def test_a_search_has_its_study_and_its_trials() -> None:
 
 @pytest.mark.parametrize("overlay", rendering.names())
 def test_a_search_passes_the_check(overlay: str) -> None:
-    beside = [one for one in rendered(overlay) if name(one) not in ("ConfigMap search", "RayJob search")]
-    assert list(problems(beside + search.search(overlay, "a" * search.LONGEST, 1), None)) == []
+    others = [one for one in rendered(overlay) if name(one) not in ("ConfigMap search", "RayJob search")]
+    assert list(problems(others + search.search(overlay, "a" * search.LONGEST, 1), None)) == []
 
 
 @pytest.mark.parametrize(
@@ -80,21 +80,21 @@ def test_a_study_exists_if_its_run_file_does(
         (tmp_path / "studies" / there).mkdir(parents=True)
         (tmp_path / "studies" / there / file).touch()
     monkeypatch.setenv("RAYGENRE_STORAGE", str(tmp_path))
-    assert begun.main(study) == 0
+    assert study_exists.main(study) == 0
     assert capsys.readouterr().out == f"{word}\n"
 
 
 def test_an_unreadable_storage_is_an_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("RAYGENRE_STORAGE", "s3://songs/searches")
-    assert begun.main("first") == 1
+    assert study_exists.main("first") == 1
     said = capsys.readouterr()
     assert (said.out, "cannot hold MLflow's database" in said.err) == ("", True)
 
 
 def said(folder: Path, answer: str, *arguments: str, **environment: str) -> list[str]:
-    """What the script runs, using a `python` that prints its arguments and stands in for `k8s.begun`."""
+    """What the script runs, using a `python` that prints its arguments and stands in for `k8s.study_exists`."""
     told = folder / "python"
-    told.write_text(f'#!/bin/sh\n[ "$*" = "-m k8s.begun first" ] && {answer}\nprintf "%s\\n" "$@"\n')
+    told.write_text(f'#!/bin/sh\n[ "$*" = "-m k8s.study_exists first" ] && {answer}\nprintf "%s\\n" "$@"\n')
     told.chmod(0o755)
     settings = {"PATH": f"{folder}:{os.environ['PATH']}"} | environment
     return subprocess.run(

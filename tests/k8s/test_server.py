@@ -92,7 +92,7 @@ def test_a_warning_is_printed_and_is_no_failure(
 
 
 def test_another_version_of_a_kind_is_a_problem(tmp_path: Path) -> None:
-    with asked(tmp_path, beside=frozenset({("kueue.x-k8s.io/v1", "ClusterQueue")})):
+    with asked(tmp_path, extra=frozenset({("kueue.x-k8s.io/v1", "ClusterQueue")})):
         status, printed = run_check("gpu", KUBECONFIG=os.environ["KUBECONFIG"])
     assert status == 1
     ours = {one["apiVersion"] for one in renderings.whole("gpu") if one["kind"] == "ClusterQueue"}

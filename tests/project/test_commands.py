@@ -26,7 +26,7 @@ RUN = {
     "kubectl apply --server-side -k": ("tests/k8s/test_steps.py", "kubectl apply --server-side -k"),
     "kubectl -n raygenre exec deployment/mlflow -- python -c": ("tests/k8s/test_steps.py", "import sqlite3"),
     "make k8s-check": ("tests/k8s/test_check.py", "k8s.check"),
-    "make --silent k8s-search": ("tests/k8s/test_search.py", "from k8s import begun, search"),
+    "make --silent k8s-search": ("tests/k8s/test_search.py", "from k8s import search, study_exists"),
     "make tune": ("tests/cli/test_tune.py", "SCRIPT"),
     "make ui": ("tests/cli/test_ui.py", '"make"'),
     "pg_dump": ("tests/k8s/test_mlflow.py", "pg_dump"),

@@ -18,8 +18,3 @@ def test_occurrences_are_printed_with_line_and_replacement(tmp_path: Path, capsy
     assert check_words.main([str(tmp_path)]) == 2
     printed = capsys.readouterr().out.splitlines()
     assert printed == [f"{page}:{number}: '{word}', write: again, from scratch" for number in (2, 3)]
-
-
-def test_folders_that_are_not_checked_yet_exist() -> None:
-    for entry in (*check_words.NOT_YET, *check_words.CHECKED_ANYWAY):
-        assert (check_words.ROOT / entry).exists(), entry

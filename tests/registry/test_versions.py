@@ -95,7 +95,7 @@ def test_weights_replaced_in_the_registry_are_rejected(storage: Storage) -> None
         (folder / "classifier.json").write_bytes(about)
 
 
-@pytest.mark.parametrize("uri", ["models:/raygenre@nobody", "models:/raygenre/99", "models:/other@champion"])
+@pytest.mark.parametrize("uri", ["models:/raygenre@unknown", "models:/raygenre/99", "models:/other@champion"])
 def test_a_missing_model_is_named_with_the_command_to_run(storage: Storage, uri: str) -> None:
     with pytest.raises(RegistryError, match=rf"no model {uri}.*tune\.py"):
         versions.fetch(storage, uri)
@@ -124,7 +124,7 @@ def test_the_current_name_is_that_of_the_fetched_model(storage: Storage) -> None
     for uri in ("models:/raygenre@champion", "models:/raygenre/1", str(storage.root / "classifier-0")):
         assert versions.current(storage, uri) == versions.fetch(storage, uri).name
     with pytest.raises(RegistryError, match="no model"):
-        versions.current(storage, "models:/raygenre@nobody")
+        versions.current(storage, "models:/raygenre@unknown")
 
 
 def test_the_current_name_is_looked_up_without_retries(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:

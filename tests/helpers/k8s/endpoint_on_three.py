@@ -28,7 +28,7 @@ from tests.helpers.serving import new_storage
 
 SERVICE = "RayService endpoint"
 PORT, DASHBOARD = 8000, 8265
-KEY, TOKEN = "a-key-of-somebody", "a-token-that-the-operator-knows"
+KEY, TOKEN = "a-key-of-some-user", "a-token-that-the-operator-knows"
 RATE, NUMBER = 5, 300  # requests per second to each worker, and in total
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 

@@ -25,11 +25,11 @@ def asked(
     refused: frozenset[str] = frozenset(),
     namespaces: list[list[str]] | None = None,
     without: str = "nothing",
-    beside: frozenset[tuple[str, str]] = frozenset(),
+    extra: frozenset[tuple[str, str]] = frozenset(),
     warned: dict[str, str] | None = None,
 ) -> Iterator[ApiServer]:
     """Point kubectl at a stand-in that lacks kinds of some versions and has others in addition."""
-    known = {(version, kind) for version, kind in kinds() if not version.startswith(without)} | beside
+    known = {(version, kind) for version, kind in kinds() if not version.startswith(without)} | extra
     there = ApiServer(known, refused, namespaces or [["default"]], warned=warned or {})
     with running(folder, there) as path, pytest.MonkeyPatch.context() as patched:
         patched.setenv("KUBECONFIG", str(path))

@@ -1,7 +1,7 @@
 """Print whether a study exists, `yes` or `no`, for begin_or_resume.sh. The storage may be a URL.
 
 Run:
-    python -m k8s.begun STUDY              # the storage is RAYGENRE_STORAGE
+    python -m k8s.study_exists STUDY              # the storage is RAYGENRE_STORAGE
 """
 
 import sys
@@ -15,11 +15,11 @@ def main(study: str) -> int:
     try:
         studies = resolve().studies
         studies.check_access()
-        begun = config_file.NAME in (studies / study).files()
+        exists = config_file.NAME in (studies / study).files()
     except (ValueError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    sys.stdout.write("yes\n" if begun else "no\n")
+    sys.stdout.write("yes\n" if exists else "no\n")
     return 0
 
 
