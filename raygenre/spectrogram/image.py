@@ -5,7 +5,6 @@ Conventions: levels are uint8 (128, 333), as `raygenre.spectrogram.levels` compu
 
 import io
 import struct
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ from PIL import Image, PngImagePlugin
 
 from raygenre.errors import RaygenreError
 from raygenre.spectrogram.levels import COLUMNS, LEFT, N_MELS, RIGHT
-from raygenre.spectrogram.magma import MAGMA
+from raygenre.spectrogram.magma import MAGMA, OPAQUE, PIXELS, to_levels
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 WIDTH, HEIGHT = 432, 288  # pixels
@@ -23,13 +22,9 @@ TOP, BOTTOM = 35, 252  # pixel rows of the axes' frame
 # and the bottom, the spectrogram at the left and the top. Agg, matplotlib's renderer, blends in integers.
 _COVERED = 204  # of 255
 _FRAME_ON_WHITE, _FRAME_CORNER = 51, 19  # grey values
-_OPAQUE = np.uint32(0xFF000000)  # alpha of a pixel whose four bytes, red first, are read as one number
-_PIXEL_OF_LEVEL = np.pad(MAGMA, ((0, 0), (0, 1)), constant_values=255).view("<u4")[:, 0]
 # Pixel (x, y) inside the axes shows mel band floor((252 − y)·128/217.44), computed in integers to avoid rounding.
 _BAND_OF_ROW = (BOTTOM - np.arange(TOP + 1, BOTTOM)) * 12_800 // 21_744
 _ROW_OF_BAND = np.array([np.flatnonzero(band == _BAND_OF_ROW)[0] for band in range(N_MELS)])
-
-
 _REMEDY = "use a spectrogram from GTZAN or from `raygenre render`, or the audio file"
 
 
@@ -73,10 +68,10 @@ def from_image(image: Image.Image) -> NDArray[np.uint8]:
         raise ImageError(f"the image's mode is {image.mode}, not RGB or RGBA; {_REMEDY}")
     whole = np.asarray(image.convert("RGBA")).view("<u4")[..., 0]  # (288, 432)
     pixels = whole[TOP + 1 : BOTTOM, LEFT + 1 : RIGHT - 1]  # (216, 333)
-    if pixels.min() < _OPAQUE:
+    if pixels.min() < OPAQUE:
         raise ImageError(f"the image is transparent; {_REMEDY}")
-    levels: NDArray[np.uint8] = _level_of_colour()[pixels[_ROW_OF_BAND] ^ _OPAQUE]  # (128, 333)
-    if not np.array_equal(_PIXEL_OF_LEVEL[levels][_BAND_OF_ROW], pixels):
+    levels = to_levels(pixels[_ROW_OF_BAND])  # (128, 333)
+    if not np.array_equal(PIXELS[levels][_BAND_OF_ROW], pixels):
         raise ImageError(
             "the image's colours are not those of a spectrogram with 128 mel bands in the magma colour map, "
             f"saved without loss; {_REMEDY}"
@@ -124,14 +119,3 @@ def write_png(levels: NDArray[np.uint8]) -> bytes:
 def _under_frame(colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return colours as they appear through the frame's black line."""
     return (colours.astype(np.int64) * 255 * (256 - _COVERED) // (255 * 256 + _COVERED)).astype(np.uint8)
-
-
-@cache
-def _level_of_colour() -> NDArray[np.uint8]:
-    """Return the level of each RGB colour, uint8 (2²⁴,), 0 for colours that are not magma's.
-
-    The table takes 16 MiB, but a spectrogram reads only 256 entries of it, one per pixel.
-    """
-    levels = np.zeros(1 << 24, np.uint8)
-    levels[_PIXEL_OF_LEVEL ^ _OPAQUE] = np.arange(256)
-    return levels

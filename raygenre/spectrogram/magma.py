@@ -1,9 +1,11 @@
-"""The magma colour map: 256 colours from black over purple and orange to pale yellow.
+"""The magma colour map, levels to colours and back: 256 colours from black to pale yellow.
 
 Designed by Nathaniel Smith and Stéfan van der Walt for matplotlib and released by them under CC0. GTZAN's
 images use it, so writing and reading them needs exactly these bytes; a test compares them with
 matplotlib's own table.
 """
+
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,3 +33,26 @@ _RED_GREEN_BLUE = bytes.fromhex(
 
 MAGMA: NDArray[np.uint8] = np.frombuffer(_RED_GREEN_BLUE, dtype=np.uint8).reshape(256, 3)
 """Colour of each level: 256 rows of red, green and blue, all different."""
+
+OPAQUE = np.uint32(0xFF000000)
+"""Alpha of a pixel whose four bytes, red first, are read as one number."""
+
+PIXELS: NDArray[np.uint32] = np.pad(MAGMA, ((0, 0), (0, 1)), constant_values=255).view("<u4")[:, 0]
+"""The opaque pixel of each level, as one number."""
+
+
+def to_levels(pixels: NDArray[np.uint32]) -> NDArray[np.uint8]:
+    """Return the level of each opaque pixel, given as one number; 0 for colours that are not magma's."""
+    levels: NDArray[np.uint8] = _level_of_colour()[pixels ^ OPAQUE]
+    return levels
+
+
+@cache
+def _level_of_colour() -> NDArray[np.uint8]:
+    """Return the level of each RGB colour, uint8 (2²⁴,), 0 for colours that are not magma's.
+
+    The table takes 16 MiB, but a spectrogram reads only 256 entries of it, one per pixel.
+    """
+    levels = np.zeros(1 << 24, np.uint8)
+    levels[PIXELS ^ OPAQUE] = np.arange(256)
+    return levels

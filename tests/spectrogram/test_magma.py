@@ -3,7 +3,7 @@
 import matplotlib
 import numpy as np
 
-from raygenre.spectrogram.magma import MAGMA
+from raygenre.spectrogram.magma import MAGMA, PIXELS, to_levels
 
 
 def test_table_equals_matplotlibs() -> None:
@@ -18,3 +18,9 @@ def test_all_colours_differ() -> None:
 
 def test_table_is_read_only() -> None:
     assert not MAGMA.flags.writeable
+
+
+def test_colours_are_inverted_to_their_levels() -> None:
+    assert to_levels(PIXELS).tolist() == list(range(256))
+    grey = np.array([0xFF808080], dtype=np.uint32)
+    assert to_levels(grey).tolist() == [0]
