@@ -4,8 +4,8 @@ Run, from the project's folder (4 s per clip on one core):
     python experiments/robustness.py --data ~/Music                      # a folder of audio, in any layout
     python experiments/robustness.py --data PATH --model models:/raygenre/2
 
-Each clip is classified before and after each change. The table shows how much the levels differ, of 256, and how many
-clips keep their predicted genre. Of a song longer than 31 s the middle 30 s are used.
+Each clip is classified before and after each change. The table shows by how many of the 256 levels the spectrograms
+differ, and how many clips keep their predicted genre. If a song is longer than 31 s, only its middle 30 s are used.
 """
 
 from pathlib import Path
@@ -29,7 +29,7 @@ def main(
     storage: StorageOption = None,
     tracking_uri: TrackingUriOption = None,
 ) -> None:
-    """Measure how robust a classifier is against encodings, sample rates, loudness and shifts."""
+    """Measure how robust a classifier is to encodings, sample rates, loudness and shifts."""
     paths = sorted(path for path in data.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     if not paths:
         fail(f"there is no audio file in {data}; give a folder of songs with --data")

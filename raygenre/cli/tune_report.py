@@ -1,4 +1,4 @@
-"""What `raygenre tune` prints: the plan, the result, and the commands to run next."""
+"""Prints the plan of `raygenre tune`, its result, and the commands to run next."""
 
 import shlex
 import shutil
@@ -39,7 +39,7 @@ def print_plan(ledger: Ledger, allowed: Resources, phases: Phases) -> None:
 
 
 def print_result(outcome: Outcome, ledger: Ledger, storage: Storage, phases: Phases, *, seconds: float) -> None:
-    """Print the best setting, how good it is on the test tracks, and what to do with it."""
+    """Print the best setting, its results on the test tracks, and the commands to run next."""
     winner, console = outcome.candidate.winner, phases.console
     params = ledger.trials[winner.number].params
     setting = ", ".join(f"{name.replace('_', ' ')} {short(value)}" for name, value in params.items())
@@ -71,11 +71,11 @@ def resume_command(options: Options, study: str) -> str:
 
 
 def environment(storage: Storage) -> str:
-    """Return the variables with which other commands find the same storage, if it is not their default."""
+    """Return the environment variables that point other commands to the storage, if it is not the default."""
     try:
         default = resolve()
         root, uri = default.root, default.tracking_uri
-    except StorageError:  # RAYGENRE_STORAGE is a URL, and an option named its tracking server
+    except StorageError:  # RAYGENRE_STORAGE is a URL whose tracking server was given as an option
         root, uri = storage.root, ""
     variables = f"RAYGENRE_STORAGE={shlex.quote(str(storage))} " if storage.root != root else ""
     if storage.tracking_uri != uri and (storage.url or storage.tracking_uri != resolve(storage.root).tracking_uri):
@@ -84,7 +84,7 @@ def environment(storage: Storage) -> str:
 
 
 def command(name: str) -> str:
-    """Return how to call a command of this Python environment: by name if the shell finds it, else by path."""
+    """Return the name of a command in this Python environment if the shell finds it, otherwise its path."""
     path = Path(sys.executable).with_name(name)
     if shutil.which(name) == str(path):
         return name
@@ -92,7 +92,7 @@ def command(name: str) -> str:
 
 
 def _program() -> str:
-    """How this program was called: as `raygenre tune` or as a script."""
+    """Return the command that started this program: `raygenre tune` or a script."""
     if Path(sys.argv[0]).name == "raygenre":
         return f"{command('raygenre')} tune"
     return f"{command('python')} {shlex.quote(sys.argv[0])}"

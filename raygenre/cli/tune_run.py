@@ -29,7 +29,7 @@ from raygenre.system.storage import Storage, resolve
 from raygenre.tracking.server import TrackingError, reason
 from raygenre.workflows import tune as job
 
-_RESUMABLE = (OSError, OptunaError, RayError, TrackingError)  # a resumed search continues after these
+_RESUMABLE = (OSError, OptunaError, RayError, TrackingError)  # after these, the search can be resumed
 
 
 def run_tune(options: Options, console: Console, *, started: float) -> None:
@@ -66,11 +66,11 @@ def run_tune(options: Options, console: Console, *, started: float) -> None:
 
 
 class _Session:
-    """One call of the command.
+    """One run of the command.
 
     Attributes:
-        ledger: of the study, once it is open.
-        storage: where everything is kept, once that is resolved.
+        ledger: ledger of the study; None until it is open.
+        storage: storage of studies, runs and models, set by `run`.
     """
 
     storage: Storage
@@ -98,7 +98,7 @@ class _Session:
         print_result(outcome, ledger, self.storage, phases, seconds=time.monotonic() - started)
 
     def _create(self) -> tuple[Ledger, Dataset, Resources]:
-        """Check everything that may be wrong with the options, then create the study."""
+        """Check all options, then create the study."""
         options = self._options
         name = options.study or datetime.now().strftime("study-%Y%m%d-%H%M%S")
         check_name(name)
@@ -129,9 +129,9 @@ class _Session:
         return ledger, tracks, self._resources(connected)
 
     def _load_and_connect(self, source: Path | None) -> tuple[Dataset, str]:
-        """Load the tracks; start Ray meanwhile if they are synthetic, and return the line that `connect` gave.
+        """Load the tracks, and return them with the description that `connect` returned; empty if it was not called.
 
-        Ray waits for real data, since the options may turn out not to fit them.
+        Synthetic tracks are drawn while Ray starts. With real data, Ray starts later, because the options may not fit it.
         """
         if source:
             return self._load(source), ""

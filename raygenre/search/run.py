@@ -29,10 +29,10 @@ class Candidate:
     """The result of a search, not yet evaluated on the test tracks.
 
     Attributes:
-        finalists: the best settings, best first by their repeats.
-        winner: the best of them whose final training succeeded.
-        final: that training, with its weights and its MLflow run.
-        repeats: locations of the winner's repeats, with their predictions for the validation tracks.
+        finalists: the best settings, ordered by the results of their repeats, best first.
+        winner: the best finalist whose final training succeeded.
+        final: the winner's final training, with its weights and MLflow run.
+        repeats: locations of the winner's repeats, which hold their predictions for the validation tracks.
     """
 
     finalists: tuple[Finalist, ...]
@@ -80,7 +80,7 @@ def _search(
     settings = len(ledger.top(config.top_k))
     with phases.phase("repeats", f"the best {settings} settings, {REPEATS} new seeds each") as phase:
         repeats.start()
-        record.trials()  # draws figures for seconds, while the repeats train
+        record.trials()  # takes several seconds to draw figures, while the repeats train
         if is_multi_objective(config.objectives):
             pareto_front.record(ledger, tracker, parent)
             phases.console.print(pareto_front.table(ledger))
@@ -104,7 +104,7 @@ def _search(
 
 
 def _finish(repeats: Repeats, phase: Phase, phases: Phases) -> list[Finalist]:
-    """Wait for the repeats and show each when it ends."""
+    """Wait for the repeats, and show each as it ends."""
     total = repeats.left
     phase.update(0, total)
 

@@ -1,4 +1,4 @@
-"""Tracks a search in MLflow, reachable or not, and leaves no run open at the end."""
+"""Tracks a search in MLflow, even while MLflow is unreachable, and ends all its runs."""
 
 import shlex
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from raygenre.tracking.tracker import Status, Tracker
 
 @contextmanager
 def tracking_session(ledger: Ledger, storage: Storage, console: Console) -> Iterator[Tracker]:
-    """Track a search: end all its runs, however the search ends, and print where updates are queued for MLflow.
+    """Track a search; however it ends, end all its runs and print where updates are still queued for MLflow.
 
     Raises:
         TrackingUnreachableError: MLflow was unreachable when it was needed; the message says what is saved and how to
@@ -37,7 +37,7 @@ def tracking_session(ledger: Ledger, storage: Storage, console: Console) -> Iter
         except BaseException as error:
             unreachable = is_unreachable(error)
             with suppress(OSError):  # the error may be a full disk; the next driver ends the runs that stay open
-                # Only the registration needs MLflow, so all trainings ended well if it is unreachable.
+                # Only the registration needs MLflow, so if MLflow is unreachable, all training has succeeded.
                 _end_all(tracker, ledger, "FINISHED" if unreachable else _status(error))
                 tracker.flush(0 if unreachable else None)
                 note_run_ids(ledger, tracker)
@@ -45,7 +45,7 @@ def tracking_session(ledger: Ledger, storage: Storage, console: Console) -> Iter
                 raise TrackingUnreachableError(f"{error}\n{_saved(tracker, ledger, storage)}") from error
             _print_queued(tracker, ledger, storage, console)
             raise
-        for run in tracker.open_runs():  # left by a killed driver, in a training that is not needed any more
+        for run in tracker.open_runs():  # left open by a killed driver, and no longer needed
             tracker.end(run, "KILLED")
         tracker.flush()
         note_run_ids(ledger, tracker)
@@ -79,13 +79,13 @@ def _print_queued(tracker: Tracker, ledger: Ledger, storage: Storage, console: C
 
 
 def _saved(tracker: Tracker, ledger: Ledger, storage: Storage) -> str:
-    """What is saved where, and how to upload it."""
+    """Return a message that says what is saved where, and how to upload it."""
     place = f"--storage {shlex.quote(str(storage))} --tracking-uri {shlex.quote(tracker.uri)}"
     place += " --study-url URL" if ledger.in_database else ""
     return (
         f"Nothing is lost: the study is in {ledger.location}, with {tracker.waiting} queued updates for MLflow in "
         f"{tracker.spool.name}. When MLflow is back, upload them with\n  raygenre sync {place} --study {ledger.name}\n"
-        "or run the search again with --resume, which uploads them and does what is left to do."
+        "or run the search again with --resume, which uploads them and completes the search."
     )
 
 

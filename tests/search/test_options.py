@@ -17,7 +17,7 @@ from tests.conftest import new_ledger
 def resolved(
     tracks: Dataset, base: dict[str, Any] | None = None, *, also: Collection[str] = (), **options: Any
 ) -> tuple[SearchConfig, dict[str, str]]:
-    """Resolve options as if they were given on the command line, and those in `also` with their defaults."""
+    """Resolve options as if they were given on the command line, those in `also` with their default values."""
     return resolve(Options(**options, given=frozenset({*options, *also})), tracks, base)
 
 
@@ -54,7 +54,7 @@ def test_auto_is_resolved_and_a_given_sampler_is_kept(tracks: Dataset) -> None:
 def test_several_objectives_turn_the_scheduler_off(tracks: Dataset) -> None:
     config, notes = resolved(tracks, objectives="accuracy, parameters")
     assert (config.objectives, config.scheduler) == (["accuracy", "parameters"], "none")
-    assert notes["scheduler"].startswith("none, since Optuna takes no intermediate values")
+    assert notes["scheduler"].startswith("none, because Optuna supports no intermediate values")
     with pytest.raises(ValueError, match="use --scheduler none"):
         resolved(tracks, objectives="accuracy,parameters", scheduler="asha")
     with pytest.raises(ValueError, match="cmaes supports one objective"):
@@ -90,7 +90,7 @@ def test_options_override_an_earlier_search(tracks: Dataset) -> None:
     assert notes == {}  # everything was resolved the first time
     other, _ = resolved(tracks, base, seed=8, sampler="auto", start=("dropout=0.4",))
     assert other == replace(first, seed=8, starts=[{"dropout": 0.4}])
-    with pytest.raises(ValueError, match="have changed since the search of --config ran; give --data"):
+    with pytest.raises(ValueError, match="has changed since the search in --config ran; give --data"):
         resolved(replace(tracks, digest="0" * 64), base)
     moved, _ = resolved(replace(tracks, digest="0" * 64), base, also=["data"])
     assert moved == replace(first, data_digest="0" * 64)

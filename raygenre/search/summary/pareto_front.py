@@ -1,8 +1,8 @@
-"""The Pareto front of a search with several objectives: the trials that no other beats.
+"""The Pareto front of a search with several objectives: the trials that no other dominates.
 
-The finalists are the best of the front by its first objective, the loss or the accuracy; as in every search, the mean
-loss of their repeats decides among them. For a smaller or faster network, take its setting from the table or from
-front.csv and fix it in a space file.
+The finalists are the best trials of the front by its first objective, loss or accuracy; as in every search, the
+finalist whose repeats have the lowest mean loss wins. For a smaller or faster network, take its setting from the table
+or from front.csv and fix it in a space file.
 """
 
 import csv

@@ -1,4 +1,4 @@
-"""Ray: a private cluster on this machine, unless an address is given."""
+"""Connects to Ray: a private cluster on this machine, unless an address is given."""
 
 import logging
 import os
@@ -12,28 +12,28 @@ from raygenre.search.space.config import Resources
 
 
 class ClusterError(RaygenreError, RuntimeError):
-    """There is no cluster, or none that can run a trial; the message says what to change."""
+    """There is no cluster, or it cannot run a trial; the message says what to change."""
 
 
 def connect(address: str | None) -> str:
     """Start a private local cluster, or connect to the one at `address`; return a line that describes it.
 
-    Without an address Ray is not asked for a running cluster: it would wait minutes for one that an earlier run left
-    behind.
+    Without an address, Ray does not look for a running cluster, because it would wait minutes for one that an earlier
+    run left behind.
 
     Raises:
-        ClusterError: nothing answers at the address, or it is one for Ray Client.
+        ClusterError: nothing answers at the address, or it is a Ray Client address.
     """
     if address and address.startswith("ray://"):
         raise ClusterError(
-            f"{address} is a Ray Client address, which runs no Tune callbacks; run this program on a node of the "
-            "cluster with --address auto, or submit it with `ray job submit`"
+            f"{address} is a Ray Client address, which does not support Tune callbacks; run this program on a node of "
+            "the cluster with --address auto, or submit it with `ray job submit`"
         )
-    # By default Ray retries forever when a training needs too much memory.
+    # By default Ray retries forever when a training run needs too much memory.
     os.environ.setdefault("RAY_task_oom_retries", "1")
-    # A waiting torch thread spins otherwise: on two busy cores, two threads needed six times the time of one.
+    # Otherwise a waiting torch thread spins: on two busy cores, two threads took six times as long as one.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # the future default, without its warning
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray's future default; avoids its warning
     try:
         ray.init(
             address=address or "local",
@@ -51,9 +51,9 @@ def connect(address: str | None) -> str:
 def resources(cpus: float | None, gpus: float | None, max_concurrent: int, *, private: bool = False) -> Resources:
     """Return the resources of a trial: by default one CPU, and one GPU if the cluster has any.
 
-    One thread per trial trains more trials per hour than several: on two cores, two trials at the same time beat one
-    that uses both. The final training runs alone, so on a private cluster it gets all CPUs that the trials had
-    together; on a shared cluster others may wait for them.
+    Trials with one thread each give more trials per hour than trials with several: on two cores, two concurrent trials
+    beat one that uses both. The final training runs alone, so on a private cluster it gets all CPUs that the trials
+    shared; on a shared cluster, other users may be waiting for them.
 
     Raises:
         ClusterError: no node of the cluster is large enough for a trial.
@@ -75,7 +75,7 @@ def resources(cpus: float | None, gpus: float | None, max_concurrent: int, *, pr
 
 
 def nodes() -> list[dict[str, float | str]]:
-    """Return the resources of each machine in the cluster: CPUs, GPUs and their kind, and memory in bytes."""
+    """Return the resources of each machine in the cluster: CPUs, GPUs with their type, and memory in bytes."""
     machines = []
     for node in ray.nodes():
         if node["Alive"]:

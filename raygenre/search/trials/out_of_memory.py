@@ -1,8 +1,9 @@
-"""How a trial ends that runs out of memory: it fails once, and the search continues.
+"""Handles a trial that runs out of memory: it fails once, and the search continues.
 
-Its state is FAIL, from which no Optuna sampler learns. A violated constraint would be the other way to mark a setting
-as infeasible, but only TPE accepts one without a value, and only for a pruned trial; the Gaussian process needs a
-value and the same constraints for every trial. So Optuna gets neither a made-up loss nor a made-up stop.
+Its state is FAIL, from which no Optuna sampler learns. The alternative would be a violated constraint that marks the
+setting as infeasible, but only TPE accepts a constraint without a value, and only for a pruned trial; the Gaussian
+process needs a value and the same constraints for every trial. So Optuna gets neither a made-up loss nor a made-up
+early stop.
 """
 
 import torch

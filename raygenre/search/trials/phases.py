@@ -1,6 +1,6 @@
-"""What a search prints: a line for each event, and on a terminal a bar for each phase.
+"""Prints a search's progress: a line for each event, and on a terminal a bar for each phase.
 
-Lines have three aligned columns: what it is about, the event, and details. Long details continue on the next line.
+Lines have three aligned columns: the topic, the event and the details. Long details continue on the next line.
 """
 
 import textwrap
@@ -18,10 +18,10 @@ _INDENT = " " * (_NAME_WIDTH + 2)
 
 
 class Phase:
-    """The phase that runs.
+    """The running phase.
 
     Attributes:
-        result: printed after the duration in the line at its end.
+        result: text to print after the duration on the last line.
     """
 
     def __init__(self, progress: Progress | None = None, task: TaskID | None = None) -> None:
@@ -44,7 +44,7 @@ class Phases:
     """Shows the progress of a search.
 
     Attributes:
-        console: where it is printed.
+        console: the console to print on.
     """
 
     def __init__(self, console: Console) -> None:
@@ -55,8 +55,8 @@ class Phases:
         """Show a phase: its start, unless a bar shows that, and its end with the duration, unless it fails.
 
         Args:
-            details: of the line at the start.
-            bar: whether a terminal shows a bar; without, the phase shows its progress itself.
+            details: text to show on the first line.
+            bar: whether to show a progress bar on a terminal; False if the phase prints its own progress.
         """
         started = time.monotonic()
         if self.console.is_terminal and bar:
@@ -83,7 +83,7 @@ class Phases:
 
 
 class _Count(MofNCompleteColumn):
-    """How much is done, of how much; empty while that is unknown."""
+    """The completed and total counts; empty while the total is unknown."""
 
     def render(self, task: Task) -> Text:
         return super().render(task) if task.total else Text("")

@@ -19,7 +19,7 @@ from raygenre.search.trials.trial_config import TrialConfig
 from raygenre.search.trials.trial_result import TrialResult
 
 _ROWS = 16  # trials in the table, so that it fits a terminal of 24 lines
-_HEADER_EVERY = 20  # lines of trials
+_HEADER_EVERY = 20  # lines of trials between two headers
 _STATES = {TrialState.COMPLETE: "done", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 
 
@@ -39,7 +39,7 @@ class TrialProgress(tune.Callback):
         self._live = Live(self, console=console, refresh_per_second=2) if console.is_terminal else None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return nothing: Tune's snapshots are pickles that no one reads; the ledger has everything."""
+        """Return nothing: Tune's pickled snapshots are never read; the ledger has everything."""
         return {}
 
     def __enter__(self) -> "TrialProgress":
@@ -133,7 +133,7 @@ class TrialProgress(tune.Callback):
         return min((self._ledger.loss(trial.number) for trial in complete), default=None)
 
     def _seconds_left(self, trials: list[FrozenTrial]) -> float | None:
-        """Estimate from the epochs of an average ended trial and this driver's speed; None before there are any."""
+        """Estimate from the mean number of epochs of ended trials and this driver's speed; None without any."""
         ended = [trial for trial in trials if trial.state.is_finished()]
         done = self._epochs() - self._epochs_before
         if not ended or not done:

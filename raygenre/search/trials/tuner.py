@@ -25,7 +25,7 @@ _RESTARTS = 3  # of a trial whose worker or node died; it resumes after its last
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C ended the search; the ledger has everything, and `--resume` continues it."""
+    """Ctrl-C ended the search; the ledger has everything, and `--resume` resumes the search."""
 
 
 def run_trials(
@@ -43,11 +43,11 @@ def run_trials(
 
     Args:
         parent: key of the search's MLflow run.
-        trainable: what a trial executes; `benchmarks/orchestration.py` passes one that only sleeps.
+        trainable: function that a trial executes; `benchmarks/orchestration.py` passes one that only sleeps.
 
     Raises:
         Interrupted: Ctrl-C.
-        OSError: a disk is full or read-only, on the driver or where a trial runs.
+        OSError: a disk is full or read-only, on the driver's or a worker's machine.
     """
     config = ledger.config
     recorder = TrialRecorder(ledger, tracker, parent)
@@ -57,7 +57,7 @@ def run_trials(
     _quiet_tune()
     progress = TrialProgress(ledger, phases)
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # the old output can be switched off completely
-    # A diverged trial reports its failure without the metric that Tune would require.
+    # A diverged trial reports its failure without the metric that Tune would otherwise require.
     os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
     optuna_sampler = sampler(config.sampler, seed=config.seed, trials=config.trials, past_trials=len(ledger.trials))
@@ -97,7 +97,7 @@ def run_trials(
 
 
 def _cause(error: BaseException) -> BaseException:
-    """Return what a callback or the searcher raised; Tune wraps it, sometimes twice, with a traceback as message."""
+    """Return the error of a callback or the searcher; Tune wraps it, even twice, with a traceback as its message."""
     while isinstance(error, TuneError) and error.__context__:
         error = error.__context__
     return error

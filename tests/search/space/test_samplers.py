@@ -63,8 +63,8 @@ def test_auto_chooses_by_budget_and_space(changes: dict[str, object], expected: 
     [
         ("grid", NUMBERS, ["loss"], "unknown sampler 'grid'"),
         ("cmaes", CHOICES, ["loss"], "batch_size has choices"),
-        ("cmaes", NUMBERS, ["loss", "latency"], "supports one objective; use tpe, gp or random for several"),
-        ("cmaes", to_distributions({"dropout": {"low": 0.1, "high": 0.2}}), ["loss"], "at least two searched numbers"),
+        ("cmaes", NUMBERS, ["loss", "latency"], "supports only one objective; use tpe, gp or random for several"),
+        ("cmaes", to_distributions({"dropout": {"low": 0.1, "high": 0.2}}), ["loss"], "two numeric parameters"),
     ],
 )
 def test_an_unsuitable_sampler_is_refused(
