@@ -1,4 +1,4 @@
-"""The command `raygenre`: one module per command, each a thin layer over the library."""
+"""The `raygenre` command: one module per command, each a thin layer over the library."""
 
 import typer
 

@@ -2,7 +2,7 @@
 
 Exit codes of every command:
 - 0: success.
-- 1: the command ran, but not everything succeeded: some of many files failed, the version was not promoted, the
+- 1: the command ran, but not everything succeeded: some files failed, the version was not promoted, the
   evaluation was not logged, or the replayed training has a different curve.
 - 2: an error that the user can fix, in one line on stderr: a wrong option, a missing file, an unreachable server.
 - 130: Ctrl-C, except for `dashboard`, which then exits with 0.
@@ -63,7 +63,7 @@ def fail(message: str) -> NoReturn:
 
 @contextmanager
 def mlflow_errors(storage: Storage) -> Iterator[None]:
-    """Try each request to MLflow once, and turn its errors into an MlflowRequestError with the reason."""
+    """Send each request to MLflow only once, and turn its errors into an MlflowRequestError with the reason."""
     from raygenre.tracking.server import TrackingError, no_retries, reason
 
     try:

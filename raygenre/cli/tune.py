@@ -98,7 +98,8 @@ def tune(
     top_k: Annotated[
         int,
         typer.Option(
-            help="Best settings to repeat on new seeds (default: 3, or 2 on synthetic tracks).", show_default=False
+            help="Number of best settings to repeat on new seeds (default: 3, or 2 on synthetic tracks).",
+            show_default=False,
         ),
     ] = DEFAULT.top_k,
     promote: Annotated[

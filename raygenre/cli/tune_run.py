@@ -1,4 +1,4 @@
-"""The work of `raygenre tune`: load the tracks, connect to Ray, open the study, search."""
+"""Runs `raygenre tune`: loads the tracks, connects to Ray, opens the study and searches."""
 
 import os
 import time
@@ -129,9 +129,9 @@ class _Session:
         return ledger, tracks, self._resources(connected)
 
     def _load_and_connect(self, source: Path | None) -> tuple[Dataset, str]:
-        """Load the tracks, and return them with the description that `connect` returned; empty if it was not called.
+        """Load the tracks, and return them with the text from `connect`, which is empty if Ray is not started yet.
 
-        Synthetic tracks are drawn while Ray starts. With real data, Ray starts later, because the options may not fit it.
+        Ray starts while synthetic tracks are drawn. With real data it starts later, since the options may not fit it.
         """
         if source:
             return self._load(source), ""

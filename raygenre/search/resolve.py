@@ -39,7 +39,7 @@ def resolve(
 
     Raises:
         OptionError: the data differs from that of the earlier search.
-        RaygenreError: the options exclude each other or are invalid.
+        RaygenreError: options are invalid or exclude each other.
     """
     base = base or {}
 
@@ -93,13 +93,13 @@ def check_unchanged(options: Options, ledger: Ledger) -> None:
     """Check that the options of a resumed search do not contradict its study.
 
     Raises:
-        StudyError: they do.
+        StudyError: an option contradicts it.
     """
     for name in _ONLY_NEW:
         if name in options.given:
             raise StudyError(
-                f"{_option(name)} applies only to a new study, and {ledger.name} exists; leave it out to resume, "
-                "or start a new study"
+                f"{_option(name)} applies only to a new study, and {ledger.name} exists; leave the option out "
+                "to resume, or start a new study"
             )
     for name in _FIXED:
         if name not in options.given or (name == "sampler" and options.sampler == "auto"):

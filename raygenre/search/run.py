@@ -80,7 +80,7 @@ def _search(
     settings = len(ledger.top(config.top_k))
     with phases.phase("repeats", f"the best {settings} settings, {REPEATS} new seeds each") as phase:
         repeats.start()
-        record.trials()  # takes several seconds to draw figures, while the repeats train
+        record.trials()  # drawing takes several seconds, during which the repeats train
         if is_multi_objective(config.objectives):
             pareto_front.record(ledger, tracker, parent)
             phases.console.print(pareto_front.table(ledger))

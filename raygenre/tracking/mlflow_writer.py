@@ -28,7 +28,7 @@ _MAX_METRICS = 1000  # per request, MLflow's own limit
 
 
 class MlflowWriter:
-    """Writes the updates of one spool into MLflow's runs.
+    """Writes the updates of one spool into MLflow runs.
 
     Attributes:
         calls: number of successful requests; if it grows, the server is slow but reachable.
@@ -38,7 +38,7 @@ class MlflowWriter:
         self.calls = 0
         self._server = server
         self._spool = spool
-        self._written: set[int] = set()  # offsets of updates that MLflow has, but the spool has not recorded
+        self._written: set[int] = set()  # offsets of updates in MLflow that are not yet recorded in the spool
         self._maybe_created: set[str] = set()  # runs that a request without a response may have created
         # The (name, step) pairs that MLflow may already have, by run; None until the writer has asked MLflow.
         self._logged: dict[str, set[tuple[str, int]] | None] = dict.fromkeys(spool.runs)

@@ -1,7 +1,7 @@
 """The connection to the MLflow server or database, and what its errors mean.
 
 `meaning` sorts errors into three kinds. *unreachable*: the server refuses connections, times out or answers 429 or 5xx,
-or its database is locked; updates wait. *wrong*: the host does not exist or does not run MLflow, or the user
+or its database is locked; updates stay queued. *wrong*: the host does not exist or does not run MLflow, or the user
 lacks permission. *refused*: MLflow rejected this particular request.
 """
 
@@ -24,7 +24,7 @@ from raygenre.system.storage import Storage
 
 EXPERIMENT = "raygenre"
 TrackingError = MlflowException
-"""What MLflow raises when a request to its server or database fails."""
+"""The error that MLflow raises when a request to its server or database fails."""
 
 _NO_RETRIES = {
     # One attempt per request, because the callers retry. The timeout of 30 s is longer than the 20 s that MLflow waits

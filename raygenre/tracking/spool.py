@@ -37,7 +37,7 @@ class SpooledRun:
     """State of one run, as recorded in the spool.
 
     Attributes:
-        id: MLflow's run id; empty until MLflow has created the run.
+        id: MLflow run id; empty until MLflow has created the run.
         status: `RUNNING`, or the status the run ended with.
         steps: steps of the logged values. Values logged together are listed under the name of the first.
     """

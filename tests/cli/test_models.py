@@ -1,4 +1,4 @@
-"""The commands for registered versions: models, promote, compare."""
+"""The commands for registered versions: models, promote and compare."""
 
 import json
 import shutil

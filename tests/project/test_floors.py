@@ -31,7 +31,7 @@ FLOORS = {
     "experiments": 12,
     "serve": 12,
 }
-"""A package imports only from its own floor and those below."""
+"""A package imports only from its own floor and the floors below."""
 RAY = ("raygenre.search", "serve")
 MLFLOW = ("raygenre.tracking", "raygenre.registry")
 NEVER_IN_SERVE = ("raygenre.search", "raygenre.training", "raygenre.workflows", "raygenre.cli")
@@ -116,7 +116,7 @@ def test_imports_have_no_side_effects(tmp_path: Path) -> None:
     """No folder is created, no random state changed, no logging configured, no cluster or run started."""
     program = """
 import logging, os, random
-import av, matplotlib, mlflow.pyfunc, numpy, optuna, ray.tune.schedulers, soxr, torch, typer  # with their own effects
+import av, matplotlib, mlflow.pyfunc, numpy, optuna, ray.tune.schedulers, soxr, torch, typer  # with side effects
 def state():
     generators = (numpy.random.get_state()[1].tobytes(), torch.get_rng_state().tolist(), random.getstate())
     return generators, dict(os.environ), list(logging.root.handlers), logging.root.level, torch.get_num_threads()

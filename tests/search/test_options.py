@@ -78,7 +78,7 @@ def test_space_width_and_starts_combine(tracks: Dataset, tmp_path: Path) -> None
         resolved(tracks, space=path, batch_size=4)
     with pytest.raises(ValueError, match=r"start dropout=0.9 is outside the space, which has 0 to 0.5"):
         resolved(tracks, start=("dropout=0.9",))
-    with pytest.raises(ValueError, match="2 start points need as many trials, but there are only 1"):
+    with pytest.raises(ValueError, match="2 start points need at least as many trials, but there are only 1"):
         resolved(tracks, start=("dropout=0.2", "dropout=0.3"), trials=1)
 
 

@@ -1,4 +1,4 @@
-"""Searches against a team's servers, by users with and without permission."""
+"""Searches that use a team's servers, by users with and without permission."""
 
 import subprocess
 import sys
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.slow
 
 
 class TeamDriver(Driver):
-    """The script, with its study in a database and its runs on a server."""
+    """A driver of the script, with the study in a database and the runs on a server."""
 
     def __init__(self, storage: Path, data: Path, team: Team) -> None:
         self._team = team

@@ -89,7 +89,9 @@ class SearchConfig:
         check_objectives(self.objectives, scheduler=self.scheduler)
         check_sampler(self.sampler, self.distributions, self.objectives)
         if len(self.starts) > self.trials:
-            raise ConfigError(f"{len(self.starts)} start points need as many trials, but there are only {self.trials}")
+            raise ConfigError(
+                f"{len(self.starts)} start points need at least as many trials, but there are only {self.trials}"
+            )
         for point in self.starts:
             complete(point, self.distributions, defaults={}, fixed=self.fixed)
 

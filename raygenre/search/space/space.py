@@ -1,7 +1,7 @@
-"""The search space: each value of a setting is a range, a list of choices, or fixed.
+"""The search space: each hyperparameter is a range, a list of choices, or fixed.
 
 A space is a dict of entries that YAML and JSON can hold: `{"low": 0.0, "high": 0.5}` is a range, with an optional `log`
-or `step`; a list holds choices; anything else is a fixed value. The range of an integer value contains only integers.
+or `step`; a list holds choices; anything else is a fixed value. A range of integers contains no other numbers.
 """
 
 from collections.abc import Iterable, Mapping
@@ -33,7 +33,7 @@ class Setting:
     Attributes:
         dropout, learning_rate, decay, batch_size, augmentation, precision: see `ModelConfig` and `TrainingConfig`.
         normalisation, dense, frequency_bins: see `ModelConfig`.
-        width: channels of the first convolution; the second has twice, the third four times as many.
+        width: channels of the first convolution; the second has twice and the third four times as many.
     """
 
     dropout: float = 0.3
@@ -54,7 +54,7 @@ class Setting:
         self.training()
 
     def model(self, genres: int) -> ModelConfig:
-        """Return the configuration of the network."""
+        """Return the network configuration."""
         return ModelConfig(
             genres=genres,
             widths=(self.width, 2 * self.width, 4 * self.width),
@@ -65,7 +65,7 @@ class Setting:
         )
 
     def training(self) -> TrainingConfig:
-        """Return the configuration of training."""
+        """Return the training configuration."""
         return TrainingConfig(
             learning_rate=self.learning_rate,
             decay=self.decay,

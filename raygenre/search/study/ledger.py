@@ -95,7 +95,9 @@ class Ledger:
             StudyError: the new number is lower than the old one.
         """
         if trials < self.config.trials:
-            raise StudyError(f"the study {self.name} has {self.config.trials} trials; --trials can only raise that")
+            raise StudyError(
+                f"the study {self.name} has {self.config.trials} trials; --trials can only raise this number"
+            )
         self.config = SearchConfig(**{**json.loads(self.config.to_json()), "trials": trials})
         config_file.save(self.config, self.folder)
         self.save()
@@ -135,7 +137,7 @@ class Ledger:
                     trial._suggest(name, distribution)  # which `Study.ask` calls for each parameter
 
     def top(self, k: int) -> list[FrozenTrial]:
-        """Return the k best complete trials, best first, and of equal trials the earlier first.
+        """Return the k best complete trials, best first; of two equal trials, the earlier comes first.
 
         With several objectives, these are trials of the Pareto front, ordered by the first objective.
         """

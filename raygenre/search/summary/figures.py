@@ -112,7 +112,7 @@ def _both(name: str, data: SearchData) -> "tuple[Plot, bytes]":
 
     sample = data.sample(MIN_TRIALS)
     if name == "importances":
-        from optuna.importance import get_param_importances  # takes a second to import scikit-learn
+        from optuna.importance import get_param_importances  # imports scikit-learn, which takes a second
 
         shares = get_param_importances(plotly_figures.study_of(data, sample))
         return plotly_figures.importances(shares), _png(

@@ -51,9 +51,9 @@ def connect(address: str | None) -> str:
 def resources(cpus: float | None, gpus: float | None, max_concurrent: int, *, private: bool = False) -> Resources:
     """Return the resources of a trial: by default one CPU, and one GPU if the cluster has any.
 
-    Trials with one thread each give more trials per hour than trials with several: on two cores, two concurrent trials
-    beat one that uses both. The final training runs alone, so on a private cluster it gets all CPUs that the trials
-    shared; on a shared cluster, other users may be waiting for them.
+    One thread per trial gives more trials per hour than several threads: on two cores, two concurrent trials with one
+    thread each beat successive trials with two threads. The final training runs alone, so on a private cluster it gets
+    all CPUs that the trials shared; on a shared cluster, other users may be waiting for them.
 
     Raises:
         ClusterError: no node of the cluster is large enough for a trial.

@@ -28,7 +28,7 @@ class TrainingFailedError(RaygenreError, RuntimeError):
 
 @dataclass(frozen=True)
 class FinalTraining:
-    """The winner's training on all training tracks.
+    """The winner's final training on all training tracks.
 
     Attributes:
         name: name of the run and its folder.
@@ -66,7 +66,7 @@ def train_final(
         phase: the phase whose progress bar shows the epochs.
 
     Raises:
-        TrainingFailedError: the training diverged, or ran out of memory.
+        TrainingFailedError: training diverged or ran out of memory.
     """
     epochs = final_epochs(winner)
     seed = trial_seed(ledger.config.seed, _SEED)

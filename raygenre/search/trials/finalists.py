@@ -25,8 +25,8 @@ from raygenre.search.trials.trial_config import trial_seed
 from raygenre.system.location import Location
 from raygenre.tracking.tracker import Tracker
 
-REPEATS = 2  # of each of the best settings
-_FIRST_SEED = 1_000_000  # the seeds of repeats are numbered from here, those of trials from 0
+REPEATS = 2  # per setting
+_FIRST_SEED = 1_000_000  # seed numbers of repeats start here, those of trials at 0
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Finalist:
 
     @property
     def spread(self) -> float:
-        """Standard deviation of the objective of the repeats that did not fail."""
+        """Standard deviation of the objective over the repeats that did not fail."""
         finite = [loss for loss in self.losses if math.isfinite(loss)]
         return float(np.std(finite, ddof=1)) if len(finite) > 1 else 0.0
 

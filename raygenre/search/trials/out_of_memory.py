@@ -14,7 +14,7 @@ _SIGNS = ("can't allocate memory", "not enough memory", "DefaultCPUAllocator", "
 
 
 def oom_reason(error: Exception) -> str:
-    """Return the failure of a training that ran out of memory; re-raise any other error."""
+    """Return the failure message of a training run that ran out of memory; re-raise any other error."""
     out_of_memory = isinstance(error, (MemoryError, torch.OutOfMemoryError))
     if not out_of_memory and not any(sign in str(error) for sign in _SIGNS):
         raise error

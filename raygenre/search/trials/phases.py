@@ -35,7 +35,7 @@ class Phase:
         return self._progress is not None
 
     def update(self, done: int, total: int) -> None:
-        """Move the bar."""
+        """Advance the progress bar."""
         if self._progress is not None and self._task is not None:
             self._progress.update(self._task, completed=done, total=total)
 
@@ -52,7 +52,7 @@ class Phases:
 
     @contextmanager
     def phase(self, name: str, details: str = "", *, bar: bool = True) -> Iterator[Phase]:
-        """Show a phase: its start, unless a bar shows that, and its end with the duration, unless it fails.
+        """Print the start of a phase, or show a bar instead; print its end with the duration, unless it fails.
 
         Args:
             details: text to show on the first line.
@@ -72,7 +72,7 @@ class Phases:
         self.event(name, "done", f"{took}, {phase.result}" if phase.result else took)
 
     def event(self, name: str, event: str, details: str = "") -> None:
-        """Print what happened."""
+        """Print an event."""
         self.info(name, f"{event:<{_EVENT_WIDTH}}  {details}".rstrip())
 
     def info(self, name: str, text: str) -> None:

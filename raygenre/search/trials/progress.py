@@ -1,4 +1,4 @@
-"""The progress of trials: a live table on a terminal, a line for each trial elsewhere."""
+"""The progress of trials: a live table on a terminal, otherwise a line for each trial."""
 
 import math
 import time
@@ -133,7 +133,7 @@ class TrialProgress(tune.Callback):
         return min((self._ledger.loss(trial.number) for trial in complete), default=None)
 
     def _seconds_left(self, trials: list[FrozenTrial]) -> float | None:
-        """Estimate from the mean number of epochs of ended trials and this driver's speed; None without any."""
+        """Estimate from the mean epochs of ended trials and this driver's speed; None if no trial has ended."""
         ended = [trial for trial in trials if trial.state.is_finished()]
         done = self._epochs() - self._epochs_before
         if not ended or not done:

@@ -57,7 +57,7 @@ class LedgerScheduler(FIFOScheduler):
         return {}
 
     def on_trial_add(self, tune_controller: "TuneController", trial: Trial) -> None:
-        """Do nothing: Ray's scheduler receives a trial with its first epoch."""
+        """Do nothing: Ray's scheduler receives each trial together with its first epoch."""
 
     def on_trial_result(self, tune_controller: "TuneController", trial: Trial, result: dict[str, Any]) -> str:
         """Return Tune's decision on whether a trial continues."""

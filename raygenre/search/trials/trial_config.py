@@ -20,7 +20,7 @@ class TrialConfig:
     """The configuration of one trial.
 
     Attributes:
-        number: Optuna's number of the trial.
+        number: Optuna's trial number.
         params: values of the searched hyperparameters.
         fixed: the other values in the setting.
         seed: seed of the training run.

@@ -56,7 +56,7 @@ def run_trials(
         return
     _quiet_tune()
     progress = TrialProgress(ledger, phases)
-    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # the old output can be switched off completely
+    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # only the old output can be switched off completely
     # A diverged trial reports its failure without the metric that Tune would otherwise require.
     os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
@@ -97,7 +97,7 @@ def run_trials(
 
 
 def _cause(error: BaseException) -> BaseException:
-    """Return the error of a callback or the searcher; Tune wraps it, even twice, with a traceback as its message."""
+    """Return the error of a callback or the searcher; Tune wraps it, sometimes twice, in errors with a traceback."""
     while isinstance(error, TuneError) and error.__context__:
         error = error.__context__
     return error

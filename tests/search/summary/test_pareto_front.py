@@ -1,4 +1,4 @@
-"""A search with several objectives: in the ledger only, and on the real cluster."""
+"""Searches with several objectives, in a ledger without training and on the real cluster."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Which resources of the connected cluster a search uses."""
+"""The resources of the connected cluster that a search uses."""
 
 import ray
 

@@ -1,4 +1,4 @@
-"""What a search prints about its phases."""
+"""The lines and progress bars that a search prints for its phases."""
 
 import io
 
