@@ -39,7 +39,7 @@ def print_plan(ledger: Ledger, allowed: Resources, phases: Phases) -> None:
 
 
 def print_result(outcome: Outcome, ledger: Ledger, storage: Storage, phases: Phases, *, seconds: float) -> None:
-    """Print the best setting, its results on the test tracks, and the commands to run next."""
+    """Print the best setting, how good it is on the test tracks, and what to do with it."""
     winner, console = outcome.candidate.winner, phases.console
     params = ledger.trials[winner.number].params
     setting = ", ".join(f"{name.replace('_', ' ')} {short(value)}" for name, value in params.items())

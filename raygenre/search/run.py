@@ -104,7 +104,7 @@ def _search(
 
 
 def _finish(repeats: Repeats, phase: Phase, phases: Phases) -> list[Finalist]:
-    """Wait for the repeats, and show each as it ends."""
+    """Wait for the repeats and show each when it ends."""
     total = repeats.left
     phase.update(0, total)
 

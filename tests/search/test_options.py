@@ -57,7 +57,7 @@ def test_several_objectives_turn_the_scheduler_off(tracks: Dataset) -> None:
     assert notes["scheduler"].startswith("none, because Optuna supports no intermediate values")
     with pytest.raises(ValueError, match="use --scheduler none"):
         resolved(tracks, objectives="accuracy,parameters", scheduler="asha")
-    with pytest.raises(ValueError, match="cmaes supports one objective"):
+    with pytest.raises(ValueError, match="cmaes sampler supports only one objective"):
         resolved(tracks, objectives="loss,latency", sampler="cmaes")
 
 

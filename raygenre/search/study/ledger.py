@@ -95,9 +95,7 @@ class Ledger:
             StudyError: the new number is lower than the old one.
         """
         if trials < self.config.trials:
-            raise StudyError(
-                f"the study {self.name} has {self.config.trials} trials; --trials can only raise this number"
-            )
+            raise StudyError(f"the study {self.name} has {self.config.trials} trials; --trials can only raise it")
         self.config = SearchConfig(**{**json.loads(self.config.to_json()), "trials": trials})
         config_file.save(self.config, self.folder)
         self.save()

@@ -1,6 +1,6 @@
-"""Prints a search's progress: a line for each event, and on a terminal a bar for each phase.
+"""What a search prints: a line for each event, and on a terminal a bar for each phase.
 
-Lines have three aligned columns: the topic, the event and the details. Long details continue on the next line.
+Lines have three aligned columns: what it is about, the event, and details. Long details continue on the next line.
 """
 
 import textwrap
@@ -18,10 +18,10 @@ _INDENT = " " * (_NAME_WIDTH + 2)
 
 
 class Phase:
-    """The running phase.
+    """The phase that runs.
 
     Attributes:
-        result: text to print after the duration on the last line.
+        result: printed after the duration in the line at its end.
     """
 
     def __init__(self, progress: Progress | None = None, task: TaskID | None = None) -> None:
@@ -35,7 +35,7 @@ class Phase:
         return self._progress is not None
 
     def update(self, done: int, total: int) -> None:
-        """Advance the progress bar."""
+        """Move the bar."""
         if self._progress is not None and self._task is not None:
             self._progress.update(self._task, completed=done, total=total)
 
@@ -44,7 +44,7 @@ class Phases:
     """Shows the progress of a search.
 
     Attributes:
-        console: the console to print on.
+        console: where it is printed.
     """
 
     def __init__(self, console: Console) -> None:
@@ -52,11 +52,11 @@ class Phases:
 
     @contextmanager
     def phase(self, name: str, details: str = "", *, bar: bool = True) -> Iterator[Phase]:
-        """Print the start of a phase, or show a bar instead; print its end with the duration, unless it fails.
+        """Show a phase: its start, unless a bar shows that, and its end with the duration, unless it fails.
 
         Args:
-            details: text to show on the first line.
-            bar: whether to show a progress bar on a terminal; False if the phase prints its own progress.
+            details: of the line at the start.
+            bar: whether a terminal shows a bar; without, the phase shows its progress itself.
         """
         started = time.monotonic()
         if self.console.is_terminal and bar:
@@ -72,7 +72,7 @@ class Phases:
         self.event(name, "done", f"{took}, {phase.result}" if phase.result else took)
 
     def event(self, name: str, event: str, details: str = "") -> None:
-        """Print an event."""
+        """Print what happened."""
         self.info(name, f"{event:<{_EVENT_WIDTH}}  {details}".rstrip())
 
     def info(self, name: str, text: str) -> None:
@@ -83,7 +83,7 @@ class Phases:
 
 
 class _Count(MofNCompleteColumn):
-    """The completed and total counts; empty while the total is unknown."""
+    """How much is done, of how much; empty while that is unknown."""
 
     def render(self, task: Task) -> Text:
         return super().render(task) if task.total else Text("")

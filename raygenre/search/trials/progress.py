@@ -1,4 +1,4 @@
-"""The progress of trials: a live table on a terminal, otherwise a line for each trial."""
+"""The progress of trials: a live table on a terminal, a line for each trial elsewhere."""
 
 import math
 import time

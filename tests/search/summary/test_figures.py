@@ -91,7 +91,7 @@ def test_stopped_trials_are_drawn_if_too_few_are_complete(tracks: Dataset, tmp_p
 def test_stopped_trials_are_left_out_if_enough_are_complete(tracks: Dataset, tmp_path: Path) -> None:
     ledger = searched(tmp_path, tracks, "csccc", scheduler="asha")
     assert SearchData(ledger).sample(figures.MIN_TRIALS).trials == SearchData(ledger).complete
-    assert "stopped early" not in figures.draw(ledger).page
+    assert "stopped early with" not in figures.draw(ledger).page
 
 
 def test_the_page_loads_nothing_from_other_hosts(tracks: Dataset, tmp_path: Path) -> None:

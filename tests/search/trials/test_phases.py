@@ -1,4 +1,4 @@
-"""The lines and progress bars that a search prints for its phases."""
+"""What a search prints about its phases."""
 
 import io
 
