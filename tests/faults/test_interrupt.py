@@ -26,7 +26,7 @@ def test_ctrl_c_stops_the_driver_and_prints_how_to_resume(driver: Driver) -> Non
     driver.wait_for_epochs(1)
     second = call("--storage", str(driver.storage), "--resume", "--study", STUDY)
     assert second.exit_code == 2
-    assert f"another driver (process {driver.pid}) works on the study {STUDY}" in " ".join(second.stderr.split())
+    assert f"another driver (process {driver.pid}) is running the study {STUDY}" in " ".join(second.stderr.split())
 
     driver.wait_for_epochs(3)
     driver.interrupt()
