@@ -185,5 +185,5 @@ def test_the_model_version_shows_its_signature_alias_and_report(page: Page, show
     opened.get_by_text("report.html", exact=True).click()
     frame = opened.frame_locator("iframe")
     expect(frame.get_by_role("heading", name="Model card")).to_be_attached()
-    expect(frame.get_by_role("heading", name="What is taken for what")).to_be_attached()
+    expect(frame.get_by_role("heading", name="Confusion and calibration")).to_be_attached()
     keep(opened, "report")
