@@ -61,7 +61,7 @@ def reliability_figure(evaluation: Evaluation) -> "Figure":
 
 
 def legible(name: str) -> str:
-    """Replace the characters that matplotlib's font lacks by a box; matplotlib warns about each of them."""
+    """Replace characters missing from matplotlib's font with a box, since matplotlib warns about each of them."""
     from matplotlib.font_manager import FontProperties, findfont, get_font
 
     glyphs = get_font(findfont(FontProperties())).get_charmap()
