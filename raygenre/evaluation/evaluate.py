@@ -49,7 +49,7 @@ class Mistake:
 
 @dataclass(frozen=True)
 class EvaluationReport:
-    """The evaluation of one classifier on some tracks of a data set, with warnings for its reader.
+    """The evaluation of one classifier on some tracks of a data set, with warnings for the reader.
 
     Attributes:
         side: which tracks were requested.

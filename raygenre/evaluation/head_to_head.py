@@ -43,13 +43,13 @@ def compare_with_champion(
     if missing := len(seen.test) - int(tested.sum()):
         raise NotComparableError(
             f"{missing} of its {len(seen.test)} test tracks are missing or changed in {dataset.source}; "
-            "name the data set it was trained on with --data"
+            "use --data to name the data set it was trained on"
         )
     return _compare(candidate, incumbent, dataset, tested & incumbent_seen.unseen(dataset.tracks, dataset.levels))
 
 
 def compare_pair(first: Classifier, second: Classifier, dataset: Dataset) -> PairedTest:
-    """Compare any two classifiers on both classifiers' test tracks, excluding those that either was trained on.
+    """Compare two classifiers on the test tracks of both, excluding tracks that either was trained on.
 
     Test tracks that are missing from the data set are ignored.
 

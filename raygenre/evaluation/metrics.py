@@ -1,6 +1,6 @@
 """Metrics of a classifier: accuracy, recall, precision, F1, confusion, calibration error.
 
-Conventions: a confusion matrix has a row for each true genre and a column for each predicted one. Intervals are 95 %
+Conventions: a confusion matrix has a row for each true genre and a column for each predicted genre. Intervals are 95 %
 Wilson intervals. A share of zero tracks is NaN.
 """
 
@@ -137,7 +137,7 @@ class Evaluation:
 
     @property
     def mistakes(self) -> NDArray[np.int64]:
-        """int64 (number of mistakes,), indices of the wrong predictions, the most confident first."""
+        """int64 (number of mistakes,), indices of the wrong predictions, most confident first."""
         wrong = np.flatnonzero(~self.correct)
         order = np.argsort(-self.probabilities.max(axis=1)[wrong], kind="stable")
         return np.asarray(wrong[order], dtype=np.int64)
@@ -153,7 +153,7 @@ class Evaluation:
         return replace(self, labels=self.labels[mask], probabilities=self.probabilities[mask])
 
     def metrics(self, prefix: str = "") -> dict[str, float]:
-        """Return the metrics by their names in MLflow, excluding those that are NaN."""
+        """Return the metrics by their MLflow names, excluding those that are NaN."""
         low, high = self.interval
         metrics = {
             "accuracy": self.accuracy,

@@ -34,7 +34,7 @@ def confusion_figure(evaluation: Evaluation) -> "Figure":
 
 
 def reliability_figure(evaluation: Evaluation) -> "Figure":
-    """Draw accuracy over confidence with 95 % intervals, and below it the number of predictions in each bin."""
+    """Plot accuracy against confidence with 95 % intervals; below it, plot the number of predictions in each bin."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5.5, 5.5), layout="constrained")

@@ -18,7 +18,7 @@ _TITLES: Mapping[Side, str] = {"test": "Test accuracy", "train": "Accuracy on tr
 
 
 def confusion_csv(evaluation: Evaluation) -> str:
-    """Return the confusion matrix as CSV: a row for each true genre, a column for each predicted one."""
+    """Return the confusion matrix as CSV: a row for each true genre, a column for each predicted genre."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["true genre", *evaluation.genres])

@@ -1,4 +1,4 @@
-"""The champion: finds the version with that alias and its predecessors, moves the alias.
+"""Finds the champion and the former champions, and moves the champion's alias.
 
 The former champions are kept in a tag of the registered model, so that `rollback` can restore them. MLflow deletes the
 alias together with its version, but keeps this tag. `decision` contains the rule that determines the champion.
@@ -23,7 +23,7 @@ MAX_HISTORY = 50  # version numbers kept in HISTORY
 
 
 class Champion(NamedTuple):
-    """The version with the alias.
+    """The version that has the champion's alias.
 
     Attributes:
         facts: None for a version registered by hand.
@@ -38,7 +38,7 @@ class Incumbent(NamedTuple):
 
     Attributes:
         facts: None for a version registered by hand.
-        has_alias: whether it is the champion; False for the champion before a deleted one.
+        has_alias: whether it is the champion; False for the predecessor of a deleted champion.
     """
 
     version: int
@@ -119,7 +119,7 @@ def rollback(storage: Storage) -> tuple[int, int]:
             )
         *older, previous = history
         promotion_lock.ensure_held(still_held)
-        # Alias before tag: if the second call fails, the next promotion repairs the tag.
+        # The alias is moved first because the next promotion repairs the tag if the second call fails.
         client.set_registered_model_alias(MODEL, CHAMPION, previous)
         client.set_registered_model_tag(MODEL, HISTORY, " ".join(older))
         _tag_replaced(client, current, previous)

@@ -1,4 +1,4 @@
-"""Promotion: applies the rule in `decision` to a version, moves the alias, records why.
+"""Promotion: applies the rule in `decision` to a version, moves the alias, records the reason.
 
 The comparison with the champion takes several seconds and runs without the lock. The decision is carried out under the
 lock only if the champion has not changed in the meantime; otherwise it is made again. If two searches promote at the
@@ -71,7 +71,7 @@ def promote_if_better(
     def compare(incumbent: int) -> PairedTest:
         return _compare(storage, candidate, incumbent, data)
 
-    while True:  # until the champion has not changed between the decision and the lock
+    while True:  # until the champion is the same before and after locking
         incumbent = champion.incumbent_of(client)
         decision = decide(version, facts, incumbent, compare, force=force)
         with promotion_lock.hold(client) as still_held:
@@ -137,7 +137,7 @@ def _record(client: MlflowClient, version: int, decision: PromotionDecision) -> 
         if search := _search_run(client, registered):
             _record_in_search(client, search, {**tags, "model_version": str(version)}, numbers, decision.incumbent or 0)
     except MlflowException as error:
-        # A user who may edit the model may lack permission to edit the search's run. It only repeats the tags.
+        # A user who may edit the model may lack permission to edit the search's run, whose tags are only copies.
         if meaning(error) == "unreachable":
             raise
         return reason(error)

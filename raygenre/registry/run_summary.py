@@ -26,11 +26,11 @@ Curve = tuple[tuple[int, float], ...]
 _TRAINING_TAGS = {"seed": "training seed", "epochs": "epochs trained", "parameters": "parameters", "flops": "flops"}
 _METRIC_ORDER = ("test_accuracy", "test_", "best_", "validation_", "train_")  # prefixes
 _NO_CURVE = re.compile(r"(test_|compared_|system/).*|seconds|images_per_second")  # metrics that are not learning curves
-_SHORT_ID = 8  # characters of a run's id
+_SHORT_ID = 8  # characters of a run's id that are displayed
 
 
 class UnknownRunError(RaygenreError, ValueError):
-    """There is no such run; the message lists what exists."""
+    """There is no such run; the message says why or lists the studies."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def find_run(storage: Storage, source: str, *, search_tags: Collection[str]) -> 
         RegistryError: there is no such version.
     """
     if not storage.has_runs:
-        raise UnknownRunError(f"there are no runs in {storage.server} yet; `make tune` starts a first search")
+        raise UnknownRunError(f"there are no runs in {storage.server} yet; run `make tune` to start a search")
     client = Server(storage).client
     if source.startswith("models:/"):
         model, _, number = versions.current(storage, source).partition("/")

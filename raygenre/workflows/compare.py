@@ -18,7 +18,7 @@ _SEARCH_TAGS = (*(field.name for field in fields(SearchConfig)), "train_tracks",
 
 @dataclass(frozen=True)
 class PairResult:
-    """A pair of runs, whose registered versions were compared on the same tracks.
+    """The result of comparing the registered versions of two runs on the same tracks.
 
     Attributes:
         first, second: names of the runs; the first is the candidate of the comparison.

@@ -135,7 +135,7 @@ def json_record(result: SongResult) -> dict[str, object]:
 
 
 def results_table(results: Sequence[SongResult], genres: Sequence[str]) -> pd.DataFrame:
-    """Return the table that the module's docstring describes."""
+    """Return the table described in the module's docstring."""
     rows = []
     for result in results:
         row: dict[str, object] = {"path": printable(result.path), "error": result.error}

@@ -72,7 +72,7 @@ def plan_renders(source: Path, output: Path) -> tuple[list[RenderTarget], list[P
     songs = [song for song in songs if song.parent != root]
     if not songs:
         problem = f"all audio files are directly in {root}; pass its parent folder" if classless else f"{root} has none"
-        raise DataError(f"a data set is rendered from <class>/ folders with audio files; {problem}")
+        raise DataError(f"rendering a data set needs <class>/ folders with audio files; {problem}")
     names = _image_names([song.relative_to(root) for song in songs])
     return [
         RenderTarget(song, output / track_files.IMAGES / name) for song, name in zip(songs, names, strict=True)

@@ -133,7 +133,9 @@ def read_record(server: Server, run_id: str) -> RunRecord:
             tags=dict(search.data.tags) | tags,
         )
     except KeyError as error:
-        raise RerunError(f"the run {name} has no tag {error}: an older version of raygenre recorded it") from error
+        raise RerunError(
+            f"the run {name} has no tag {error}: it was recorded by an older version of raygenre"
+        ) from error
     except RerunError:
         raise
     except (ValueError, TypeError) as error:

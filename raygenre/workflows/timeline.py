@@ -185,7 +185,7 @@ def _clock(seconds: float) -> str:
 
 
 def _tick(seconds: float) -> int:
-    """Return the distance in s between ticks of the time axis that gives at most a dozen ticks."""
+    """Return the interval between ticks of the time axis, in s; it gives at most a dozen ticks."""
     return next(step for step in (5, 15, 30, 60, 120, 300, 600, 3600) if seconds <= 12 * step or step == 3600)
 
 

@@ -123,7 +123,7 @@ def run(
     if dataset.digest != ledger.config.data_digest:
         raise StudyError(
             f"the data in {dataset.source} has changed since the study {ledger.name} was created; "
-            "restore them, or start a new study"
+            "restore it, or start a new study"
         )
     phases = Phases(console)
     with tracking_session(ledger, storage, console) as tracker:

@@ -56,7 +56,7 @@ def test_training_tracks_cause_a_warning_and_a_slice(tracks: Dataset, classifier
 def test_a_given_slice_of_all_or_no_tracks_is_listed_as_uniform(tracks: Dataset, classifier: Classifier) -> None:
     report = evaluate_classifier(
         classifier, tracks, "test", TrackFacts(faults=frozenset(tracks.tracks[1:2]))
-    )  # of its training tracks
+    )  # a training track
     assert report.slices == ()
     assert report.uniform == (("faulty", False), ("not faulty", True))
     assert evaluate_classifier(classifier, tracks, "test", TrackFacts()).uniform == ()
