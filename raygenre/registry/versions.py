@@ -173,9 +173,7 @@ def facts_of(version: ModelVersion) -> VersionFacts | None:
 
 def is_unregistered(error: MlflowException) -> bool:
     """Return whether MLflow answered that a version or alias does not exist."""
-    return (
-        is_missing(error) or error.error_code == "INVALID_PARAMETER_VALUE"
-    )  # MLflow's error code for an unknown alias
+    return is_missing(error) or error.error_code == "INVALID_PARAMETER_VALUE"  # the code for an unknown alias
 
 
 def _find(server: Server, storage: Storage, uri: str) -> ModelVersion:

@@ -133,9 +133,7 @@ def read_record(server: Server, run_id: str) -> RunRecord:
             tags=dict(search.data.tags) | tags,
         )
     except KeyError as error:
-        raise RerunError(
-            f"the run {name} has no tag {error}: it was recorded by an older version of raygenre"
-        ) from error
+        raise RerunError(f"the run {name}, recorded by an older version of raygenre, has no tag {error}") from error
     except RerunError:
         raise
     except (ValueError, TypeError) as error:

@@ -1,4 +1,4 @@
-"""If parts of the endpoint are killed, few requests fail; a single proxy restarts within seconds.
+"""On three nodes, hardly any request fails after a kill; a single proxy restarts in seconds.
 
 The counts are recorded with the test results: `pytest -m slow --junitxml=FILE tests/faults/test_serving.py`.
 """

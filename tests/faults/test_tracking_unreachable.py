@@ -1,4 +1,4 @@
-"""If MLflow is unreachable during a search or when the driver is killed, nothing is lost.
+"""Nothing is lost if MLflow is unreachable for a whole search, or when the driver is killed.
 
 No trial fails either. tests/servers/test_team.py tests a server that restarts while a driver is running.
 """
