@@ -1,4 +1,4 @@
-"""The rule that determines which version is the champion, with its thresholds and its wording.
+"""The rule that determines which version is the champion: thresholds and wording.
 
 The first rule that applies determines the outcome:
 

@@ -1,4 +1,4 @@
-"""Promotion: applies the rule in `decision` to a version, moves the alias, records the reason.
+"""Promotion: applies the rule in `decision` to a version, moves the alias, records why.
 
 The comparison with the champion takes several seconds and runs without the lock. The decision is carried out under the
 lock only if the champion has not changed in the meantime; otherwise it is made again. If two searches promote at the

@@ -1,4 +1,4 @@
-"""Compare runs: which settings differ, and how accurate versions are on the same test tracks."""
+"""Compare runs: the settings that differ, and the accuracy on the same test tracks."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
