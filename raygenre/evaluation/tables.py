@@ -18,7 +18,7 @@ _TITLES: Mapping[Side, str] = {"test": "Test accuracy", "train": "Accuracy on tr
 
 
 def confusion_csv(evaluation: Evaluation) -> str:
-    """Return the confusion matrix as CSV: a row for each true genre, a column for each predicted one."""
+    """Return the confusion matrix as CSV: a row for each true genre, a column for each predicted genre."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["true genre", *evaluation.genres])
@@ -28,7 +28,7 @@ def confusion_csv(evaluation: Evaluation) -> str:
 
 
 def recall_table(evaluation: Evaluation, side: Side = "test") -> Group:
-    """Return accuracy with its interval and the recall of each genre, for the terminal."""
+    """Return the accuracy with its interval, and the recall of each genre, for the terminal."""
     low, high = evaluation.interval
     table = Table(box=None, padding=(0, 1), show_header=False)
     table.add_column(justify="right")
@@ -41,7 +41,7 @@ def recall_table(evaluation: Evaluation, side: Side = "test") -> Group:
 
 
 def slice_table(slices: Sequence[tuple[str, Evaluation]], uniform: Sequence[tuple[str, bool]] = ()) -> Table:
-    """Return the metrics of each slice, and the slices with all of the tracks or none, for the terminal."""
+    """Return the metrics of each slice for the terminal, and the slices that contain all or none of the tracks."""
     table = Table(box=None, padding=(0, 1), header_style="bold")
     table.add_column("slice")
     for column in ("tracks", "accuracy", "95 % interval", "macro F1"):
@@ -72,7 +72,7 @@ def report_json(report: EvaluationReport) -> str:
 
 
 def report_fields(report: EvaluationReport) -> dict[str, Any]:
-    """Return all numbers of a report as JSON values: of all tracks, of each slice, and every track's probabilities."""
+    """Return a report as JSON values: the metrics of all tracks and of each slice, and each track's probabilities."""
     return _fields(report.evaluation) | {
         "own_test": report.own_test,
         "warnings": list(report.warnings),

@@ -1,17 +1,17 @@
-"""The rule that decides which version is the champion, with its thresholds and its wording.
+"""The rule that determines which version is the champion: thresholds and wording.
 
-The first rule that applies decides:
+The first rule that applies determines the outcome:
 
 1. The version is already the champion: it stays champion.
-2. Promotion was forbidden (`force=False`): it is not promoted.
+2. Promotion is disabled (`force=False`): it is not promoted.
 3. There is no champion: it is promoted.
 4. The registry has no record of how one of the two was trained and tested: it is not promoted.
-5. One was trained on synthetic tracks and the other on real ones: the one trained on real tracks is champion.
-6. Both are compared on the version's test tracks, without those that the champion was trained on. The version is
+5. One was trained on synthetic tracks and the other on real tracks: the version trained on real tracks is champion.
+6. Both are compared on the version's test tracks, excluding those that the champion was trained on. The version is
    promoted if at least `MIN_TRACKS` are left and the one-sided exact McNemar test gives p < `MAX_P_VALUE`. If they
    cannot be compared, it is not promoted.
 
-`force=True` promotes the version where rules 4 to 6 would not.
+`force=True` promotes the version even if rules 4 to 6 would not.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ from raygenre.registry.champion import Incumbent
 from raygenre.registry.versions import RegistryError
 
 MIN_TRACKS = 50
-"""Tracks that a comparison needs; on fewer, hardly any two classifiers differ significantly."""
+"""Minimum number of tracks for a comparison; on fewer, hardly any two classifiers differ significantly."""
 
 MAX_P_VALUE = 0.05
 """The candidate replaces the champion only if the p-value is below this."""
@@ -42,7 +42,7 @@ class PromotionDecision:
         incumbent: version number of the champion that the version was compared with; None if there was none.
         comparison: paired test of the two, if they were compared.
         forced: whether the user overrode the rule.
-        note_error: why the decision could not be recorded in the run of the version's search; empty if it was.
+        note_error: why the decision could not be recorded in the search's run; empty if it was recorded.
     """
 
     promote: bool
@@ -64,11 +64,12 @@ def decide(
     """Apply the rule to a registered version.
 
     Args:
-        facts: what the registry has recorded about the version; None for a version registered by hand.
+        facts: facts recorded about the version in the registry; None for a version registered by hand.
         incumbent: the champion; if its version was deleted, the champion before it.
-        compare: runs the paired test with a version, the incumbent; called only if rule 6 applies. It raises
-            RegistryError, ValueError or OSError if the two cannot be compared; any other exception is passed on.
-        force: True promotes the version in any case, False in none.
+        compare: function that runs the paired test against the version with this number; called only if rule 6
+            applies. It raises RegistryError, ValueError or OSError if the two cannot be compared; any other exception
+            is passed on.
+        force: True always promotes the version, False never does.
     """
     if incumbent and incumbent.version == version:
         reason = "it is already the champion" if incumbent.has_alias else "it succeeds a champion that was deleted"
@@ -91,7 +92,7 @@ def decide_by_training_data(
     if champion.synthetic and not candidate.synthetic:
         return PromotionDecision(True, f"the champion, version {incumbent}, was trained on synthetic tracks", incumbent)
     if candidate.synthetic and not champion.synthetic:
-        reason = f"it was trained on synthetic tracks and the champion, version {incumbent}, on real ones"
+        reason = f"it was trained on synthetic tracks and the champion, version {incumbent}, on real tracks"
         return PromotionDecision(False, reason, incumbent)
     return None
 
@@ -121,7 +122,7 @@ def decision_text(decision: PromotionDecision, version: int) -> Group:
         p_value = f"p = {decision.comparison.p_value:.2g}; the champion is replaced only if p < {MAX_P_VALUE}"
         parts.append(Text(p_value))
     if decision.note_error:
-        note = "The decision is recorded with the version, but could not be recorded in the run of its search: "
+        note = "The decision is recorded with the version, but could not be recorded in its search's run: "
         parts.append(Text(note + decision.note_error))
     if not decision.promote:
         parts.append(Text(f"To make it the champion anyway, run `raygenre promote {version} --force`"))

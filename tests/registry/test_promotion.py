@@ -33,7 +33,7 @@ def test_a_better_version_becomes_champion_with_its_reason_tagged(ring: Ring) ->
     champion.promote(ring.storage, DRONE)
     decision = ring.promote(BELLS)
     assert decision.promote
-    assert decision.comparison == AGAINST_DRONE  # without the ten tracks that the champion was trained on
+    assert decision.comparison == AGAINST_DRONE  # excludes the ten tracks that the champion was trained on
     assert ring.champion == BELLS
     tags = ring.tags(BELLS)
     assert tags["promoted"] == "true"
@@ -154,7 +154,7 @@ def test_promotion_works_without_permission_for_the_searchs_run(ring: Ring, monk
     assert ring.tags(DRONE)["promoted"] == "true"
     text = io.StringIO()
     Console(file=text, width=300).print(decision_text(decision, DRONE))
-    assert "could not be recorded in the run of its search: permission denied (403)" in text.getvalue()
+    assert "could not be recorded in its search's run: permission denied (403)" in text.getvalue()
 
 
 def test_an_outage_before_the_decision_is_recorded_stops_it(ring: Ring, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Changes of a song that keep its sound change its levels little; others change them much."""
+"""Changes that hardly affect a song's sound hardly change its levels; others change them more."""
 
 import runpy
 import sys
