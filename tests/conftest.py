@@ -177,18 +177,15 @@ def new_ledger(
 
 @pytest.fixture(scope="session")
 def finished(tracks: "Dataset", ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> FinishedSearch:
-    from rich.console import Console
-
     from raygenre.search.space.config import Resources
+    from raygenre.search.trials.phases import TextDisplay
     from raygenre.system.storage import resolve
     from raygenre.workflows import tune
 
     storage = resolve(tmp_path_factory.mktemp("finished"), None)
     ledger = new_ledger(storage.studies.folder, tracks, folds=2)
     text = io.StringIO()
-    outcome = tune.run(
-        ledger, tracks, storage, resources=Resources(1, 0), promote=None, console=Console(file=text, width=200)
-    )
+    outcome = tune.run(ledger, tracks, storage, resources=Resources(1, 0), promote=None, display=TextDisplay(text))
     return FinishedSearch(storage, ledger, tracks, outcome, text.getvalue())
 
 

@@ -11,8 +11,6 @@ from math import comb
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.markup import escape
-from rich.table import Table
 
 RESAMPLES = 10_000
 _SEED = 0  # of the resamples, so that the same counts have the same interval
@@ -96,17 +94,6 @@ class PairedTest:
         drawn = np.random.default_rng(_SEED).multinomial(self.tracks, shares, size=RESAMPLES)  # (RESAMPLES, 3)
         low, high = np.percentile((drawn[:, 0] - drawn[:, 1]) / self.tracks, [2.5, 97.5])
         return float(low), float(high)
-
-
-def contingency_table(test: PairedTest, first: str, second: str) -> Table:
-    """Return the 2 × 2 table of counts for the terminal; `first` names the candidate, `second` the incumbent."""
-    table = Table(box=None, padding=(0, 1), header_style="bold")
-    first, second = escape(first), escape(second)
-    for column in ("tracks", f"{second} correct", f"{second} wrong"):
-        table.add_column(column, justify="right")
-    table.add_row(f"{first} correct", str(test.both), str(test.only_candidate))
-    table.add_row(f"{first} wrong", str(test.only_incumbent), str(test.neither))
-    return table
 
 
 def difference_text(test: PairedTest, first: str, second: str) -> str:

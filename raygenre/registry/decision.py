@@ -17,11 +17,7 @@ The first rule that applies determines the outcome:
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rich.console import Group
-from rich.table import Table
-from rich.text import Text
-
-from raygenre.evaluation.paired_test import PairedTest, contingency_table, difference_text
+from raygenre.evaluation.paired_test import PairedTest, difference_text
 from raygenre.evaluation.version_facts import VersionFacts
 from raygenre.registry.champion import Incumbent
 from raygenre.registry.versions import RegistryError
@@ -51,6 +47,11 @@ class PromotionDecision:
     comparison: PairedTest | None = None
     forced: bool = False
     note_error: str = ""
+
+    @property
+    def decisive_test(self) -> PairedTest | None:
+        """The paired test, if it has enough tracks for a decision."""
+        return self.comparison if self.comparison and self.comparison.tracks >= MIN_TRACKS else None
 
 
 def decide(
@@ -112,21 +113,23 @@ def decide_by_paired_test(test: PairedTest, incumbent: int) -> PromotionDecision
     return PromotionDecision(False, f"{outcome}: {counts}", incumbent, test)
 
 
-def decision_text(decision: PromotionDecision, version: int) -> Group:
-    """Return the decision for the terminal, with the table of the paired test if there was one."""
-    head = f"Model raygenre version {version} {'is' if decision.promote else 'is not'} the champion: {decision.reason}"
-    parts: list[Text | Table] = [Text(head, style="bold")]
-    if decision.comparison and decision.comparison.tracks >= MIN_TRACKS:
-        names = (f"version {version}", f"version {decision.incumbent}")
-        parts += [contingency_table(decision.comparison, *names), Text(difference_text(decision.comparison, *names))]
-        p_value = f"p = {decision.comparison.p_value:.2g}; the champion is replaced only if p < {MAX_P_VALUE}"
-        parts.append(Text(p_value))
+def decision_text(decision: PromotionDecision, version: int) -> str:
+    """Return the decision with its reason as a sentence."""
+    return f"Model raygenre version {version} {'is' if decision.promote else 'is not'} the champion: {decision.reason}"
+
+
+def decision_notes(decision: PromotionDecision, version: int) -> list[str]:
+    """Return lines about the decision: the paired test, an error in recording it, and how to override it."""
+    notes = []
+    if test := decision.decisive_test:
+        notes.append(difference_text(test, f"version {version}", f"version {decision.incumbent}"))
+        notes.append(f"p = {test.p_value:.2g}; the champion is replaced only if p < {MAX_P_VALUE}")
     if decision.note_error:
         note = "The decision is recorded with the version, but could not be recorded in its search's run: "
-        parts.append(Text(note + decision.note_error))
+        notes.append(note + decision.note_error)
     if not decision.promote:
-        parts.append(Text(f"To make it the champion anyway, run `raygenre promote {version} --force`"))
-    return Group(*parts)
+        notes.append(f"To make it the champion anyway, run `raygenre promote {version} --force`")
+    return notes
 
 
 def _decide_against(

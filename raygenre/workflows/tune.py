@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-
 from raygenre.data import splits
 from raygenre.data.dataset import Dataset
 from raygenre.data.duplicates import read_duplicates
@@ -31,7 +29,7 @@ from raygenre.search.study.backend import StudyError
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.summary.search_run import SearchRunLogger
 from raygenre.search.tracking_session import tracking_session
-from raygenre.search.trials.phases import Phases
+from raygenre.search.trials.phases import Display
 from raygenre.system.storage import Storage
 from raygenre.tracking.server import TrackingUnreachableError, no_retries
 from raygenre.tracking.tracker import Tracker
@@ -107,7 +105,7 @@ def run(
     *,
     resources: Resources,
     promote: bool | None,
-    console: Console,
+    display: Display,
 ) -> Outcome:
     """Search, train the winner, evaluate it once on the test tracks, register it and decide on the champion.
 
@@ -125,14 +123,13 @@ def run(
             f"the data in {dataset.source} has changed since the study {ledger.name} was created; "
             "restore it, or start a new study"
         )
-    phases = Phases(console)
-    with tracking_session(ledger, storage, console) as tracker:
+    with tracking_session(ledger, storage, display) as tracker:
         record = SearchRunLogger(ledger, dataset, tracker, resources)
-        candidate = run_search(ledger, dataset, resources=resources, tracker=tracker, record=record, phases=phases)
-        registered = _register(ledger, dataset, storage, tracker, record.run, candidate, phases)
+        candidate = run_search(ledger, dataset, resources=resources, tracker=tracker, record=record, display=display)
+        registered = _register(ledger, dataset, storage, tracker, record.run, candidate, display)
     version, classifier, facts, evaluation = registered
     try:  # after the runs have ended, so that a failed promotion does not mark the search as failed
-        with no_retries(), phases.phase("champion", "compare with the champion"):
+        with no_retries(), display.phase("champion", "compare with the champion"):
             decision = promotion.promote_if_better(
                 storage, version, classifier, facts, data=lambda: dataset, force=promote
             )
@@ -148,16 +145,16 @@ def _register(
     tracker: Tracker,
     parent: str,
     candidate: Candidate,
-    phases: Phases,
+    display: Display,
 ) -> tuple[int, Classifier, VersionFacts, Evaluation]:
     """Evaluate the candidate and register it; return its version with its evaluation."""
     final = candidate.final
     folder = ledger.folder / final.name / "classifier"
-    with phases.phase("evaluation", f"{len(ledger.split.test)} test tracks") as phase:
+    with display.phase("evaluation", f"{len(ledger.split.test)} test tracks") as phase:
         if not folder.exists():
             build_classifier(ledger, dataset, candidate, parent).save(folder)
         classifier = Classifier.load(folder)
-        report = evaluate_classifier(classifier, dataset, "test", _known_duplicates(ledger.config, phases))
+        report = evaluate_classifier(classifier, dataset, "test", _known_duplicates(ledger.config, display))
         evaluation = report.evaluation
         phase.result = f"accuracy {evaluation.accuracy:.1%}"
     facts = VersionFacts(
@@ -190,7 +187,7 @@ def _register(
         evaluation_log.attach_report(storage, fetched, report_page(report, name=fetched.name, facts=facts))
         return version
 
-    with phases.phase("registration", "upload to MLflow") as phase:
+    with display.phase("registration", "upload to MLflow") as phase:
         version: int = ledger.get_or_compute(f"{final.name}-version", register)
         phase.result = f"model {versions.MODEL} version {version}"
     for run in (final.run, parent):
@@ -203,12 +200,12 @@ def _size(classifier: Classifier) -> dict[str, int]:
     return {"parameters": parameter_count(classifier.model), "flops": flops(classifier.model.config)}
 
 
-def _known_duplicates(config: SearchConfig, phases: Phases) -> TrackFacts:
+def _known_duplicates(config: SearchConfig, display: Display) -> TrackFacts:
     """Return the duplicates that the split used, for the report; none if their file can no longer be read."""
     if not config.duplicates:
         return TrackFacts()
     try:
         return TrackFacts(duplicates=read_duplicates(Path(config.duplicates)))
     except (OSError, RaygenreError) as error:
-        phases.info("report", f"without known duplicates: {error}")
+        display.info("report", f"without known duplicates: {error}")
         return TrackFacts()

@@ -17,12 +17,12 @@ from urllib.parse import quote, urlsplit
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, FrameLocator, Page, Request, Route, expect
-from rich.console import Console
 
 from raygenre.data.dataset import Dataset
 from raygenre.search.space.config import Resources
 from raygenre.search.study.ledger import RUN, Ledger
 from raygenre.search.summary.figures import TITLES
+from raygenre.search.trials.phases import TextDisplay
 from raygenre.workflows import tune
 from tests.conftest import new_ledger
 from tests.helpers.mlflow_server import MlflowServer
@@ -62,9 +62,7 @@ def shown(tracks: Dataset, ray_cluster: None, tmp_path_factory: pytest.TempPathF
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["experiments/tune.py"])  # recorded as the source of the runs
-        outcome = tune.run(
-            ledger, tracks, storage, resources=Resources(1, 0), promote=None, console=Console(quiet=True)
-        )
+        outcome = tune.run(ledger, tracks, storage, resources=Resources(1, 0), promote=None, display=TextDisplay())
     yield shown_of(server.uri, ledger, outcome.version)
     server.kill()
 

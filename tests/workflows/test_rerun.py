@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from raygenre import spectrogram
 from raygenre.cli import app
 from raygenre.data.dataset import Dataset
 from raygenre.search.space.config import Resources
+from raygenre.search.trials.phases import TextDisplay
 from raygenre.system.code_version import CODE
 from raygenre.tracking.server import Server
 from raygenre.workflows import rerun, tune
@@ -74,7 +74,7 @@ def test_replays_of_a_float32_search_have_the_same_curves(tracks: Dataset, ray_c
     space: dict[str, object] = {"precision": "float32", "width": 4}
     ledger = new_ledger(storage.studies.folder, tracks, trials=1, space=space)
     resources = Resources(1, 0, final_cpus=2)
-    tune.run(ledger, tracks, storage, resources=resources, promote=None, console=Console(quiet=True))
+    tune.run(ledger, tracks, storage, resources=resources, promote=None, display=TextDisplay())
     for role, threads in (("trial", "1"), ("finalist", "1"), ("final", "2")):
         server = Server(storage)
         [run, *_] = server.client.search_runs([server.experiment_id], f"tags.role = '{role}'")

@@ -9,7 +9,6 @@ import pytest
 import torch
 from mlflow.entities import Run
 from optuna.trial import TrialState
-from rich.console import Console
 
 from raygenre.data import splits
 from raygenre.data.dataset import Dataset
@@ -19,6 +18,7 @@ from raygenre.registry.promotion_lock import LockLostError
 from raygenre.search.space.config import Resources
 from raygenre.search.study.ledger import CHECKPOINT, RUN
 from raygenre.search.tracking_session import tracking_session
+from raygenre.search.trials.phases import TextDisplay
 from raygenre.search.trials.trial_result import METRICS
 from raygenre.spectrogram.image import write_png
 from raygenre.tracking.server import Server
@@ -198,7 +198,7 @@ def test_resuming_a_finished_study_changes_nothing(finished: FinishedSearch) -> 
         finished.storage,
         resources=Resources(1, 0),
         promote=None,
-        console=Console(quiet=True),
+        display=TextDisplay(),
     )
     assert again.version == finished.outcome.version
     assert again.champion.reason == "it is already the champion"
@@ -224,7 +224,7 @@ def test_a_pending_promotion_does_not_fail_the_search(
             finished.storage,
             resources=Resources(1, 0),
             promote=None,
-            console=Console(quiet=True),
+            display=TextDisplay(),
         )
     assert caught.value.version == finished.outcome.version
     server = Server(finished.storage)
@@ -241,8 +241,9 @@ def test_more_trials_can_bring_another_winner(tracks: Dataset, ray_cluster: None
     outcomes = []
     for trials in (1, 4):
         ledger.extend(trials)
-        console = Console(quiet=True)
-        outcomes.append(tune.run(ledger, tracks, storage, resources=Resources(1, 0), promote=None, console=console))
+        outcomes.append(
+            tune.run(ledger, tracks, storage, resources=Resources(1, 0), promote=None, display=TextDisplay())
+        )
     first, second = outcomes
     assert first.candidate.winner.number == 0
     assert second.candidate.winner.number == ledger.top(1)[0].number > 0
@@ -268,7 +269,7 @@ def test_the_next_driver_ends_runs_of_a_killed_driver(tracks: Dataset, tmp_path:
     killed.start("final-0001-9", "final", parent=killed.start(ledger.name, "search"))
     assert killed.flush(60)
     killed.close()
-    with tracking_session(ledger, storage, Console(quiet=True)) as tracker:
+    with tracking_session(ledger, storage, TextDisplay()) as tracker:
         tracker.end(tracker.start(ledger.name, "search"), "FINISHED")
     server = Server(storage)
     statuses = {run.info.run_name: run.info.status for run in server.client.search_runs([server.experiment_id])}
