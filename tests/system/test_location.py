@@ -1,4 +1,4 @@
-"""Locations: folders and URLs, here file:// URLs; tests/servers tests an S3 store."""
+"""Locations that are folders or file:// URLs. An S3 store is tested in tests/servers."""
 
 from pathlib import Path
 
