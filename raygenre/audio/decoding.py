@@ -1,7 +1,7 @@
 """Decode audio files to the samples behind GTZAN's images, and cut songs into windows.
 
 Conventions: samples are mono float32 in [−1, 1] at 22 050 Hz. As in librosa.load, channels are averaged before
-resampling, and soxr resamples with its high-quality setting. FFmpeg decodes, through PyAV.
+resampling, and soxr resamples with its high-quality setting. FFmpeg decodes the files through PyAV.
 """
 
 import io
@@ -38,7 +38,7 @@ SUFFIXES = frozenset(
 )
 SAMPLE_RATE = 22_050  # Hz
 WINDOW = 661_794  # samples: 30.0 s, the length of GTZAN's clips
-MAX_SINGLE_WINDOW = 31 * SAMPLE_RATE  # samples; every clip of GTZAN is shorter, so each is one window
+MAX_SINGLE_WINDOW = 31 * SAMPLE_RATE  # samples; every GTZAN clip is shorter, so each is a single window
 MIN_LENGTH = 3 * SAMPLE_RATE  # samples
 LONGEST_SECONDS = 1800.0  # s
 # FFmpeg's format names. Playlists and session descriptions are excluded, because they open other files and sockets.
@@ -46,7 +46,7 @@ CONTAINERS = "aac,aiff,asf,au,flac,matroska,mov,mp3,ogg,wav,webm"
 RATES = range(1_000, 768_001)  # Hz
 SILENT_MESSAGE = "the song is silent from beginning to end"  # all its levels are 0
 
-# Full scale and zero of FFmpeg's integer samples; its float samples are already within [−1, 1].
+# Full-scale and zero values of FFmpeg's integer samples; its float samples are already within [−1, 1].
 _SCALES = {"uint8": (128.0, 128.0), "int16": (32_768.0, 0.0), "int32": (2_147_483_648.0, 0.0)}
 _BLOCK = 1 << 18  # samples resampled at a time
 # A stream that cannot seek is copied to memory up to the first size, and to disk up to the second.
@@ -200,7 +200,7 @@ def _resampled(
         if resampler is None:
             rate = frame.sample_rate
             if rate not in RATES:
-                raise AudioError(f"the sample rate is {rate} Hz; it must be from 1 to 768 kHz: resample it to 44.1 kHz")
+                raise AudioError(f"the sample rate is {rate} Hz; it must be from 1 to 768 kHz; resample it to 44.1 kHz")
             resampler = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
         elif frame.sample_rate != rate:
             raise AudioError(
@@ -232,7 +232,7 @@ def _frames(container: av.container.InputContainer, on_packet: Callable[[], obje
 
 
 def _mono(frame: av.AudioFrame) -> NDArray[np.float32]:
-    """Return a decoded frame as float32 (N,): integer formats scaled to [−1, 1], channels averaged."""
+    """Return a decoded frame as float32 (N,), with integers scaled to [−1, 1] and channels averaged."""
     values = frame.to_ndarray()  # planar: (channels, N); packed: (1, N · channels)
     channels = frame.layout.nb_channels
     if channels == 0 or values.size == 0:

@@ -1,6 +1,6 @@
 """Encode samples as audio files, to measure how a format changes them.
 
-Conventions: samples are float32 (N,) or (N, 2) within [−1, 1]. FFmpeg encodes, through PyAV.
+Conventions: samples are float32 (N,) or (N, 2) within [−1, 1]. FFmpeg encodes them through PyAV.
 """
 
 import io
@@ -39,7 +39,7 @@ def encode(
         with av.open(buffer, mode="w", format=container) as file:
             stream = file.add_stream(codec, rate=rate)
             if not isinstance(stream, av.AudioStream):
-                raise EncodingError(f"{codec} is not an audio encoder; name one that `ffmpeg -encoders` lists")
+                raise EncodingError(f"{codec} is not an audio encoder; run `ffmpeg -encoders` for a list")
             stream.layout = layout
             if bit_rate:
                 stream.bit_rate = bit_rate
@@ -51,6 +51,6 @@ def encode(
     except av.error.FFmpegError as error:
         raise EncodingError(
             f"FFmpeg cannot encode {codec} in {container} at {rate} Hz ({error.strerror}); "
-            "choose another format or rate, or install an FFmpeg build with this encoder"
+            "choose a different format or rate, or install an FFmpeg build with this encoder"
         ) from error
     return buffer.getvalue()

@@ -81,7 +81,7 @@ GENRES = tuple(STYLES)
 
 
 def synthesise(genre: str, *, seed: int) -> Samples:
-    """Return one track of a synthetic genre: float32 (661 794,) within [−1, 1].
+    """Return a track of a synthetic genre, float32 (661 794,) within [−1, 1].
 
     Raises:
         ValueError: there is no such synthetic genre.
@@ -116,7 +116,7 @@ def synthesise(genre: str, *, seed: int) -> Samples:
 
 
 class _Voice:
-    """The melody instrument of one track. It computes each pitch once."""
+    """The melody instrument of a track. It computes each pitch only once."""
 
     def __init__(self, style: Style, *, key: int, random: np.random.Generator) -> None:
         self._style = style

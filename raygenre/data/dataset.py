@@ -27,7 +27,7 @@ from raygenre.system.atomic_write import atomic_file
 from raygenre.system.worker_pool import cores
 
 GTZAN_ON_KAGGLE = "andradaolteanu/gtzan-dataset-music-genre-classification"
-MAX_BROKEN_SHARE = 0.05  # of the files
+MAX_BROKEN_SHARE = 0.05  # largest share of the files that may be broken
 SYNTHETIC_TRACKS = 20  # per genre
 SYNTHETIC_SEED = 0
 
@@ -59,9 +59,9 @@ class Dataset:
         labels: int64 (N,), indices into `genres`.
         tracks: N unique ids.
         genres: names of the classes, in alphabetical order.
-        source: the folder, or `synthetic`.
+        source: path of the data folder, or `synthetic`.
         broken: files that were skipped.
-        digest: SHA-256 of levels, labels, tracks and genres, hexadecimal.
+        digest: hexadecimal SHA-256 of the levels, labels, tracks and genres.
     """
 
     levels: NDArray[np.uint8]
@@ -123,7 +123,7 @@ def decode(path: Path) -> NDArray[np.uint8]:
 
 
 def summary(broken: Sequence[BrokenFile], *, limit: int = 10) -> str:
-    """Return one line per broken file, for at most `limit` of them."""
+    """Return a line per broken file, for at most `limit` files."""
     lines = [f"  {file.path}: {file.reason}" for file in broken[:limit]]
     if len(broken) > limit:
         lines.append(f"  and {len(broken) - limit} more")

@@ -65,7 +65,9 @@ def find_tracks(source: Path) -> list[TrackFile]:
             if path.suffix.lower() in suffixes and not is_hidden(path.relative_to(root)) and path.is_file()
         )
         if not files:
-            raise DataError(f"the class folder {root / genre} contains no PNG or audio file; add some or remove it")
+            raise DataError(
+                f"the class folder {root / genre} contains no PNG or audio file; add files or remove the folder"
+            )
         paths += [(genre, path) for path in files]
     if len(genres) < 2:
         raise DataError(

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-TARGET_ACCURACY = 0.8  # of the predictions that are not marked uncertain
+TARGET_ACCURACY = 0.8  # for predictions that are not marked uncertain
 MIN_THRESHOLD = 0.5  # below it, the predicted genre is less probable than all others together
 MIN_CERTAIN = 10  # smallest number of predictions above the threshold that gives a meaningful accuracy
 TEMPERATURES = (0.1, 10.0)  # search range
@@ -81,7 +81,7 @@ def calibrate(logits: Tensor, labels: Tensor) -> Calibration:
         ValueError: there are no tracks, or the numbers of labels and logits differ.
     """
     if len(logits) == 0 or len(logits) != len(labels):
-        raise ValueError(f"expected as many labels as rows of logits, and some, not {len(labels)} and {len(logits)}")
+        raise ValueError(f"expected equal, positive numbers of labels and logits, not {len(labels)} and {len(logits)}")
     temperature = _temperature(logits.double(), labels)
     confidence, predicted = Calibration(temperature).probabilities(logits.double()).max(dim=1)
     return Calibration(temperature, _threshold(confidence, predicted == labels))

@@ -107,7 +107,7 @@ class Classifier:
         return [self.combine_windows(part) for part in np.split(rows, ends[:-1])]
 
     def combine_windows(self, rows: NDArray[np.float32]) -> Prediction:
-        """Return the prediction for a song from the probabilities (W, G) of its windows."""
+        """Return a song's prediction from its windows' probabilities (W, G)."""
         mean = rows.mean(axis=0)
         best = int(mean.argmax())
         confidence = float(mean[best])
@@ -176,7 +176,9 @@ class Classifier:
                     f"loads only format {FORMAT} and recipe {spectrogram.RECIPE}"
                 )
             if sha256_of(folder / WEIGHTS) != about["sha256"]:
-                raise ClassifierError(f"the weights in {folder} are not those that {ABOUT} describes (SHA-256)")
+                raise ClassifierError(
+                    f"the weights in {folder} are not those described in {ABOUT}: their SHA-256 differs"
+                )
             config = about["model"] | {"widths": tuple(about["model"]["widths"])}
             model = GenreCNN(ModelConfig(**config))
             model.load_state_dict(load_file(folder / WEIGHTS))

@@ -1,7 +1,8 @@
 """3×3 convolutions with fast float32 training on CPUs.
 
-In bfloat16, on a GPU and in evaluation, a `Convolution` is exactly torch's. For float32 training on a CPU, two other
-algorithms compute the same values and gradients faster, up to rounding errors (about 5e-6 of the largest value):
+In bfloat16, on a GPU and in evaluation, `Convolution` behaves exactly like torch's `Conv2d`. For float32 training on a
+CPU, two other algorithms compute the same values and gradients faster, up to rounding errors (about 5e-6 of the largest
+value):
 
 - Many input channels: Winograd's F(4×4, 3×3) (A. Lavin and S. Gray, Fast Algorithms for Convolutional Neural Networks,
   2015). The output is divided into 4×4 tiles, and each is computed from 6×6 inputs d and the kernel g as

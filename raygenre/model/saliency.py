@@ -5,7 +5,7 @@ the genre's logit, and the positive part of the weighted sum is the saliency. Fo
 spectrogram, this is Grad-CAM (R. R. Selvaraju et al., Visual Explanations from Deep Networks via Gradient-based
 Localization, 2017). A network that keeps several frequency bins has a different gradient in each bin, so every position
 is weighted by its own gradient (R. L. Draelos and L. Carin, HiResCAM, 2020). Grad-CAM's mean gradient would highlight
-low tones although the evidence is in high tones.
+low tones for evidence that is actually in high tones.
 """
 
 import numpy as np
@@ -20,7 +20,7 @@ _BATCH = 8
 
 
 def saliency(model: GenreCNN, levels: NDArray[np.uint8], genres: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Return the saliency of each position for a given genre per track.
+    """Return the saliency of each position for a genre, which may differ between tracks.
 
     Args:
         model: the network, in evaluation mode.

@@ -26,7 +26,7 @@ _FRAME_ON_WHITE, _FRAME_CORNER = 51, 19  # grey values
 # Pixel (x, y) inside the axes shows mel band floor((252 − y)·128/217.44), computed in integers to avoid rounding.
 _BAND_OF_ROW = (BOTTOM - np.arange(TOP + 1, BOTTOM)) * 12_800 // 21_744
 _ROW_OF_BAND = np.array([np.flatnonzero(band == _BAND_OF_ROW)[0] for band in range(N_MELS)])
-_REMEDY = "use a spectrogram from GTZAN or from `raygenre render`, or the audio file"
+_REMEDY = "use a spectrogram from GTZAN or `raygenre render`, or use the audio file"
 
 
 class ImageError(RaygenreError, ValueError):
@@ -75,8 +75,8 @@ def from_image(image: Image.Image) -> NDArray[np.uint8]:
     levels = to_levels(pixels[_ROW_OF_BAND])  # (128, 333)
     if not np.array_equal(PIXELS[levels][_BAND_OF_ROW], pixels):
         raise ImageError(
-            "the image's colours are not those of a spectrogram with 128 mel bands in the magma colour map, "
-            f"saved without loss; {_REMEDY}"
+            "the image's colours are not those of a losslessly saved spectrogram with 128 mel bands in the magma "
+            f"colour map; {_REMEDY}"
         )
     return levels
 

@@ -24,8 +24,8 @@ HOP_LENGTH = 512  # samples
 N_MELS = 128
 COLUMNS = 333
 RANGE_DB = 80.0  # visible range on the scale of amplitude_to_db
-MAX_AMPLITUDE = 1e5  # times full scale; the square of the power must fit a float32
-MIN_POWER = 1e-5  # amplitude_to_db's amin
+MAX_AMPLITUDE = 1e5  # times full scale; the square of the power must fit into a float32
+MIN_POWER = 1e-5  # the default `amin` of amplitude_to_db
 RECIPE = "gtzan-1"  # change it whenever the same samples or image would give different levels
 
 LEFT, RIGHT = 54, 389  # pixel columns of the axes' frame
@@ -62,14 +62,14 @@ def levels(samples: Tensor, *, under_frame: bool = False) -> Tensor:
         raise ValueError(
             f"samples must be float32 (N,) or (B, N) with N > 0, not {samples.dtype} {tuple(samples.shape)}"
         )
-    if not samples.abs().amax() <= MAX_AMPLITUDE:  # false for NaN, too
+    if not samples.abs().amax() <= MAX_AMPLITUDE:  # also rejects NaN
         raise AudioError(
             f"samples must be finite and within ±{MAX_AMPLITUDE:g}, where full scale is ±1; export the audio again"
         )
     margin = int(under_frame)
     if samples.ndim == 1:
         return _compute(samples[None], margin)[0]
-    if samples.device.type == "cpu":  # one clip fits the cache, and its levels do not depend on the batch
+    if samples.device.type == "cpu":  # a single clip fits into the cache, and its levels do not depend on the batch
         return torch.cat([_compute(clip[None], margin) for clip in samples])
     return _compute(samples, margin)
 

@@ -5,7 +5,7 @@ abfs://, hdfs://). A study at a URL has a disposable working copy on the driver'
 store whenever a driver opens the study. Data that must not be lost is in the store before a call returns.
 
 The endpoint and the region are part of the URL (`s3://BUCKET/PATH?endpoint_override=http://HOST:PORT`). Credentials are
-not part of it; they are read from the same places as by the store's own tools, such as `AWS_ACCESS_KEY_ID`.
+not part of it: they come from wherever the store's own tools read them, such as the variable `AWS_ACCESS_KEY_ID`.
 """
 
 import functools
@@ -74,14 +74,14 @@ class Location:
         if url := _URL.fullmatch(self.text):
             if "@" in url["path"] or ".." in url["path"].split("/") or not url["path"].strip("/"):
                 raise LocationError(
-                    "invalid storage URL: expected SCHEME://BUCKET/PATH without credentials; set those where the "
-                    "store's own tools read them, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+                    "invalid storage URL: expected SCHEME://BUCKET/PATH without credentials; set credentials where "
+                    "the store's own tools read them, for instance in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
                 )
             store, path = _store(self.text)
             bucket = path.partition("/")[0]
             if store.type_name in _OBJECTS and not store.get_file_info(bucket).type:
                 raise LocationError(
-                    f"the bucket {bucket} of {self.text} does not exist, or these credentials have no access to it"
+                    f"the bucket {bucket} of {self.text} does not exist, or the credentials do not allow access to it"
                 )
 
     def names(self) -> list[str]:
@@ -158,6 +158,4 @@ def _store(url: str) -> tuple[Any, str]:
     try:
         return FileSystem.from_uri(url)  # type: ignore[no-any-return]
     except (ValueError, NotImplementedError) as error:
-        raise LocationError(
-            f"unsupported storage URL {url}: {error}; supported are s3://, gs://, abfs:// and hdfs://"
-        ) from error
+        raise LocationError(f"unsupported storage URL {url}: {error}; use s3://, gs://, abfs:// or hdfs://") from error

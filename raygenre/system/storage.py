@@ -90,5 +90,5 @@ def resolve(folder: str | os.PathLike[str] | None = None, tracking_uri: str | No
         return Storage(Location(text).folder, uri, text)
     root = Path(text).expanduser().resolve()
     if root.exists() and not root.is_dir():
-        raise StorageError(f"the storage {root} is not a folder; set another with --storage or RAYGENRE_STORAGE")
+        raise StorageError(f"the storage {root} is not a folder; choose a folder with --storage or RAYGENRE_STORAGE")
     return Storage(root, uri or f"sqlite:///{root / 'mlflow.db'}")

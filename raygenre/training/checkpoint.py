@@ -137,7 +137,7 @@ def restore(path: Path, members: Sequence[Member]) -> list[EpochMetrics]:
                 optimizer["state"].setdefault(int(rest[0]), {})[rest[1]] = tensor
         member.optimizer.load_state_dict(optimizer)
         for moments in member.optimizer.state.values():
-            moments["mu_product"] = moments["mu_product"].cpu()  # NAdam keeps it on the CPU for any device
+            moments["mu_product"] = moments["mu_product"].cpu()  # NAdam keeps it on the CPU regardless of the device
         member.epoch = saved["epoch"]
         member.best_logits = tensors.get(f"{number}/{_BEST_LOGITS}")
     return history(path)

@@ -78,8 +78,8 @@ class EpochMetrics:
         validation_loss, validation_accuracy: means over the validation tracks after the epoch; NaN for a member without
             validation tracks.
         learning_rate: learning rate in this epoch.
-        seconds: duration of training and validation in s.
-        images_per_second: training tracks per second of training.
+        seconds: duration of training and validation, in s.
+        images_per_second: number of training tracks per second, not counting validation time.
     """
 
     member: int

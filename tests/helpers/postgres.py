@@ -21,7 +21,7 @@ PASSWORD = "p0st-gr3s"
 
 
 class Postgres:
-    """A server with a temporary data folder. If the tests run as root, which PostgreSQL refuses, it runs as `postgres`."""
+    """A server with a temporary data folder. PostgreSQL refuses to run as root, so as root it runs as `postgres`."""
 
     def __init__(self) -> None:
         self.port = free_port()
