@@ -1,4 +1,4 @@
-"""Synthesise tracks in ten artificial genres, so that the project can be tried without real music.
+"""Synthesise tracks in ten artificial genres, to try the project without real music.
 
 Each genre has its own tempo, rhythm, harmony and timbre. Each track has its own key, tempo, swing, noise level and
 small mistakes, so two tracks of a genre differ like two songs in the same style. The samples are computed with NumPy

@@ -1,4 +1,4 @@
-"""Summaries of a search's data: a digest and the tracks per genre for each subset of its split."""
+"""Summaries of a search's data: a digest and tracks per genre for each subset of its split."""
 
 import hashlib
 import json

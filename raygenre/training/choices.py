@@ -1,4 +1,4 @@
-"""Names of the augmentations and precisions that training supports. Imports no large library."""
+"""Names of the supported augmentations and precisions. Imports no large library."""
 
 from typing import Literal, get_args
 

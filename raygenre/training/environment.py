@@ -1,4 +1,4 @@
-"""Describe the compute environment of a training run: device, processor, threads and arithmetic.
+"""The compute environment of a training run: device, processor, threads and arithmetic.
 
 With equal settings, seeds and tracks, training gives the same metrics, bit for bit, in equal environments. The metrics
 may differ if, for instance, the number of threads changes, because numbers are then added in a different order.
