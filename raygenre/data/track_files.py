@@ -56,7 +56,7 @@ def find_tracks(source: Path) -> list[TrackFile]:
         raise DataError(f"{source} is not a folder; --data takes a folder of <class>/ folders")
     root = kaggle_folder(source) or source
     suffixes = audio.SUFFIXES | {".png"}
-    paths: list[tuple[str, Path]] = []  # with their genres
+    paths: list[tuple[str, Path]] = []  # (genre, path)
     genres = sorted(child.name for child in root.iterdir() if child.is_dir() and child.name[0] not in "._")
     for genre in genres:
         files = sorted(

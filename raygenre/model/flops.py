@@ -6,7 +6,7 @@ torch's `FlopCounterMode` gives the same number but imports torch's compiler, wh
 from raygenre.model.network import ModelConfig
 from raygenre.spectrogram.levels import COLUMNS, N_MELS
 
-_KERNEL = 3 * 3  # weights per filter and input channel
+_KERNEL = 3 * 3  # weights per filter for each input channel
 
 
 def flops(config: ModelConfig) -> int:

@@ -25,7 +25,7 @@ class StorageError(RaygenreError, ValueError):
 
 @dataclass(frozen=True)
 class Storage:
-    """The folders of a storage, all under `root`, an absolute path.
+    """A storage's folders, all under the absolute path `root`.
 
     Attributes:
         root: the storage folder.
