@@ -1,4 +1,4 @@
-"""Runs the trials of a ledger on the tests' cluster, and makes what trials report."""
+"""Run a ledger's trials on the tests' cluster, and make reports like those from trials."""
 
 import io
 from pathlib import Path
@@ -44,5 +44,5 @@ def search(ledger: Ledger, tracks: Dataset, storage: Path, *, most: int = 0) -> 
 
 
 def epoch_report(epoch: int, loss: float) -> dict[str, Any]:
-    """Return what a trial reports to Ray Tune after an epoch in which all values are `loss`."""
+    """Return a trial's report to Ray Tune after an epoch, with `loss` as the value of every metric."""
     return TrialResult(EpochResult(epoch=epoch, **dict.fromkeys(METRICS, loss))).to_dict()
