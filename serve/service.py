@@ -26,7 +26,7 @@ from serve.settings import Settings
 
 
 class Service:
-    """The parts of one replica.
+    """The components of one replica.
 
     Attributes:
         settings, limits, keys, metrics, predictions, uploads, memory, decoders, models: see their modules.

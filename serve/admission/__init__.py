@@ -1,4 +1,4 @@
-"""Admission control: which requests the endpoint accepts, and where it refuses the others.
+"""Admission control: the checks that a request must pass, and the responses if it fails.
 
 All limits and all Retry-After values come from `limits.Limits`. A POST request passes these checks in order:
 

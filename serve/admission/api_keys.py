@@ -1,4 +1,4 @@
-"""API keys: who may send requests, and where the endpoint may listen without keys.
+"""API keys: which keys are valid, and when the endpoint requires keys.
 
 Only SHA-256 hashes of the keys are kept in memory. Several keys can be valid at the same time, and replicas reload the
 key file regularly, so keys can be rotated without a restart: add the new key to the file, switch the clients, then

@@ -1,4 +1,4 @@
-"""Limits how many predictions a replica accepts at a time; the rest are refused with 429."""
+"""Limits the concurrent predictions of a replica; further requests get 429."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ class PredictionSlots:
         """Check that another prediction may start. Called before the body is read, so that requests are refused early.
 
         Raises:
-            RefusalError: 429, all slots are occupied.
+            RefusalError: 429 if all slots are occupied.
         """
         if self._in_progress >= self._limits.predictions:
             raise self._limits.too_many("too many predictions in progress; retry later")
@@ -29,7 +29,7 @@ class PredictionSlots:
         """Occupy a slot for the duration of a prediction.
 
         Raises:
-            RefusalError: 429, all slots are occupied.
+            RefusalError: 429 if all slots are occupied.
         """
         self.check()
         self._add(1)

@@ -1,4 +1,4 @@
-"""The endpoint's limits: their settings, and `Limits`, which derives all other numbers.
+"""The endpoint's limits: their settings, and `Limits`, which is derived from the settings.
 
 Replicas, Ray's proxies and the deployment's options all use `Limits`, so raising `RAYGENRE_QUEUE_LENGTH` also raises
 all limits in front of the queue. These settings are separate from the others because Ray's proxies import this module,
@@ -23,7 +23,7 @@ _CLOSE = {"Connection": "close"}  # otherwise Ray's proxy would receive the rest
 
 
 class LimitSettings(BaseSettings):
-    """The settings that limit what clients may send and how many of them are served at a time."""
+    """The settings that limit the size, duration and number of requests."""
 
     model_config = SettingsConfigDict(env_prefix="RAYGENRE_", extra="forbid", frozen=True)
 

@@ -46,7 +46,7 @@ class Reservation:
         """Reserve more bytes.
 
         Raises:
-            RefusalError: 503, the budget is exhausted.
+            RefusalError: 503 if the budget is exhausted.
         """
         self._budget.add(size)
         self.bytes += size

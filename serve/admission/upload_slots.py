@@ -1,4 +1,4 @@
-"""Limits the uploads that a replica receives at a time, and refuses the slowest beyond that.
+"""Limits the concurrent uploads to a replica by refusing the longest-running upload.
 
 An upload occupies a slot in the replica until its client has sent all of it. When all slots are occupied and another
 upload arrives, the longest-running upload is refused with 429, so slow clients cannot block fast clients, probes or
@@ -24,7 +24,7 @@ class UploadSlots:
         """Occupy a slot for the duration of an upload.
 
         Raises:
-            RefusalError: 429, this was the longest-running upload when another upload needed a slot.
+            RefusalError: 429 if this is the longest-running upload when another upload needs a slot.
         """
         if len(self._uploads) >= self._limits.uploads:
             longest_running = next(iter(self._uploads))

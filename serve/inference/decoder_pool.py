@@ -28,7 +28,7 @@ from serve.monitoring.metrics import Metrics
 
 T = TypeVar("T")
 
-_CAUSED_BY_FILE = ("SIGSEGV", "SIGBUS", "SIGABRT", "SIGFPE", "SIGILL", UNEXPECTED_ERROR)  # of crashes
+_CAUSED_BY_FILE = ("SIGSEGV", "SIGBUS", "SIGABRT", "SIGFPE", "SIGILL", UNEXPECTED_ERROR)  # crash causes
 
 
 class _ClientDisconnectedError(Exception):

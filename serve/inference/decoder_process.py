@@ -34,7 +34,8 @@ UNEXPECTED_ERROR = f"status {os.EX_DATAERR}"  # crash cause: an unexpected excep
 # Variables that the process inherits: paths of programs and libraries, numbers of threads, and the language.
 _VARIABLES = ("PATH", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "LANG", "LC_ALL")
 _SPARE_BYTES = 1_000_000_000  # of address space, in addition to its initial size and the memory for the audio
-_BYTES_PER_SECOND = 4 * 4 * audio.SAMPLE_RATE  # of audio: samples as decoded pieces, joined, and in the message
+# Memory for each second of audio: the samples as decoded pieces, joined, and in the message.
+_BYTES_PER_SECOND = 4 * 4 * audio.SAMPLE_RATE
 _MAX_HEADER_BYTES = 10_000
 
 
@@ -132,7 +133,8 @@ def main() -> None:
     with suppress(EOFError, BrokenPipeError):
         while True:
             header, file = _read(sys.stdin.buffer)
-            signal.setitimer(signal.ITIMER_REAL, header["timeout_seconds"])  # SIGALRM also ends C code
+            # SIGALRM ends the process even while it runs C code.
+            signal.setitimer(signal.ITIMER_REAL, header["timeout_seconds"])
             longest = float(header["longest_seconds"])
             _limit_address_space(initial_bytes + _SPARE_BYTES + 2 * len(file) + int(_BYTES_PER_SECOND * longest))
             try:
@@ -141,7 +143,8 @@ def main() -> None:
                 _write(replies, {"refused": str(error)}, b"")
             except Exception:  # noqa: BLE001 (any other error counts as a crash, and a new process takes over)
                 traceback.print_exc()
-                # Skip cleanup: the parent kills this process once its output ends, and would report SIGKILL.
+                # Exit without cleanup: the parent kills this process once its output ends, and would otherwise report
+                # SIGKILL as the cause.
                 os._exit(os.EX_DATAERR)
             else:
                 _write(replies, {}, samples.data)

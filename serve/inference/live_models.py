@@ -168,7 +168,7 @@ class LiveModels:
             raise
 
     def _former_champions(self) -> list[str]:
-        """Return the URIs of former champions, latest first, or nothing if the registry does not answer."""
+        """Return the URIs of former champions, latest first, or an empty list if the registry does not answer."""
         try:
             with no_retries():
                 versions = champion.champions_before(self._storage)

@@ -106,7 +106,7 @@ class _BpfProgram(ctypes.Structure):
 
 
 class _Server(uvicorn.Server):
-    """A uvicorn server in a process whose signals Ray handles."""
+    """A uvicorn server for a process whose signals are handled by Ray."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

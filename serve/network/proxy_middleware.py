@@ -31,7 +31,8 @@ _RAY_HEADERS = frozenset(  # clients may write either - or _
 )
 _REFUSALS = {  # status of Ray's own response → status and detail of our response
     404: (404, "no application at this path"),
-    # Ray does not report whether the client or the replica was late. Replicas time out before Ray, so it becomes a 503.
+    # Ray does not report whether the client or the replica was late. Replicas time out before Ray does, so Ray's 408
+    # becomes 503.
     408: (503, "the answer was not ready in time; retry later"),
     429: (429, "too many requests are waiting; retry later"),
     503: (503, "no replica is available; retry later"),
@@ -66,7 +67,8 @@ class ProxyMiddleware:
                 is_started = True
                 if message["status"] in _REFUSALS:
                     headers = dict(message["headers"])
-                    is_refused = headers.get(b"content-type", b"").startswith(b"text/plain")  # replicas send JSON
+                    # Only Ray's own errors are plain text; replicas send problem details.
+                    is_refused = headers.get(b"content-type", b"").startswith(b"text/plain")
                     if is_refused:  # Ray sends the Retry-After from the deployment's options only with 429
                         retry_after = headers.get(b"retry-after", self._retry_after.encode()).decode()
                         await refuse(*_REFUSALS[message["status"]], retry_after)
@@ -98,7 +100,7 @@ def middlewares() -> list[Middleware]:
 
 
 def _clean(headers: list[tuple[bytes, bytes]]) -> tuple[str, list[tuple[bytes, bytes]]]:
-    """Return the request id (the client's, if safe) and the headers, with this id and without those for Ray."""
+    """Return the request id (the client's, if safe) and the headers, with this id and without headers for Ray."""
     request_id, kept = "", []
     for name, value in headers:
         if name == _ID:

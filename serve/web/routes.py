@@ -96,7 +96,7 @@ async def predict(request: Request) -> Response:
         with service.memory.reservation() as reservation:
             files = await _read(request, reservation)
             answers = await service.predict(files, request.state.request_id)
-    versions = dict.fromkeys(answer.model.version for answer in answers)  # two if a challenger failed on a file
+    versions = dict.fromkeys(answer.model.version for answer in answers)  # two if a challenger fails on some file
     request.state.facts.update(genres=[answer.genre for answer in answers], model=",".join(versions))
     answer = Answers(predictions=answers) if is_form(request) else answers[0]
     return Response(answer.model_dump_json(), media_type="application/json")

@@ -86,7 +86,7 @@ async function fetchSpectrogram(number) {
   if (!fetched.has(number)) {
     const response = await ask(`v1/spectrogram?window=${number}`, { method: "POST", body: file });
     const url = URL.createObjectURL(await response.blob());
-    if (fetched !== pictures || fetched.has(number)) URL.revokeObjectURL(url); // the file has changed, or a parallel call was faster
+    if (fetched !== pictures || fetched.has(number)) URL.revokeObjectURL(url); // no longer needed, or fetched twice
     else fetched.set(number, url);
   }
   return fetched.get(number);
