@@ -17,7 +17,7 @@ def _tags(*names: str) -> tuple[str]:
 
 
 class Metrics:
-    """The metrics of one replica; they must be created within it."""
+    """The metrics of one replica; they must be created in its process."""
 
     def __init__(self) -> None:
         self._requests = Counter("raygenre_requests", "Requests, by path and status.", _tags("path", "status"))

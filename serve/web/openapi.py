@@ -1,4 +1,4 @@
-"""Writes the OpenAPI document, which is in the repository for generating clients.
+"""Writes the OpenAPI document, from which clients can be generated.
 
 Run, from the project's folder:
     make openapi                             # or: python -m serve.web.openapi

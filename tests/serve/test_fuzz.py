@@ -24,7 +24,7 @@ from tests.helpers.sounds import encode
 
 ALLOWED = {200, 400, 404, 405, 408, 413, 415, 422, 429, 503}
 FEW, WARM, MANY = 150, 1_000, 5_000
-MAX_GROWTH = 80e6  # bytes, over many requests
+MAX_GROWTH = 80e6  # bytes, after many requests
 MAX_PEAK = 500e6  # bytes, in the replica
 CLIENTS = 8
 
@@ -103,7 +103,7 @@ def test_many_requests_leak_no_memory(
 
 @serve.deployment
 class Leak:
-    """Leaks memory by keeping every body, as the test above must detect."""
+    """Leaks memory by keeping every body; the test above must detect such a leak."""
 
     def __init__(self) -> None:
         self._kept: list[bytes] = []

@@ -29,7 +29,7 @@ USUAL = ModelConfig(genres=len(GENRES))  # with a narrower network, the clients 
 CLIENTS, SECONDS = 10, 75
 MAX_SWAP_SECONDS = 30
 OVERLOAD_SECONDS = 12
-MIN_OVERLOAD = 3.5  # requests per answered request; below 4 because clients and replica share the cores
+MIN_OVERLOAD = 3.5  # requests per answered request; below 4, because clients and replica share the cores
 MAX_RECOVERY_SECONDS = 5
 
 

@@ -110,7 +110,7 @@ def test_files_decoded_at_a_time_are_limited_to_the_decoders(decoders: DecoderPo
 def test_a_decoder_killed_while_idle_costs_no_file(decoders: DecoderPool) -> None:
     for pid in decoder_pids():
         os.kill(pid, signal.SIGKILL)
-        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # so the pool has not noticed yet
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # it has ended, but the pool has not noticed yet
     for _ in range(3):
         assert asyncio.run(decoders.song(encode(tone(440, seconds=4)))).levels.shape == (1, 128, 333)
 
