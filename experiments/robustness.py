@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from raygenre.audio.decoding import SUFFIXES
 from raygenre.cli.console import bar, err, fail, out
 from raygenre.cli.options import ModelOption, StorageOption, TrackingUriOption
+from raygenre.cli.tables import robustness_table
 from raygenre.errors import RaygenreError
 from raygenre.registry import versions
 from raygenre.system.storage import resolve
@@ -47,14 +47,7 @@ def main(
     if not readings:
         raise typer.Exit(1)
     clips = len({reading.path for reading in readings})
-    table = Table("change", title=f"{clips} clips, {fetched.name}")
-    for column in ("mean difference", "95th percentile", "same genre"):
-        table.add_column(column, justify="right")
-    for row in robustness.summaries(readings):
-        table.add_row(
-            row.change, f"{row.mean:.2f}", f"{row.most}", f"{row.same} of {row.clips} ({row.same / row.clips:.0%})"
-        )
-    out.print(table)
+    out.print(robustness_table(robustness.summaries(readings), title=f"{clips} clips, {fetched.name}"))
     for reading in readings:
         if reading.before != reading.after:
             name = reading.path.relative_to(data)

@@ -92,7 +92,8 @@ def _first_and_last(run: "RunSummary", metric: str) -> str:
 
 
 def _print_pair(pair: "PairResult") -> None:
-    from raygenre.evaluation.paired_test import contingency_table, paired_test_text
+    from raygenre.cli.tables import contingency_table
+    from raygenre.evaluation.paired_test import paired_test_text
     from raygenre.registry.decision import MAX_P_VALUE
 
     out.print()

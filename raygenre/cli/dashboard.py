@@ -9,6 +9,7 @@ import typer
 
 from raygenre.cli.console import fail, out
 from raygenre.cli.options import StorageOption
+from raygenre.errors import file_errors
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -41,7 +42,8 @@ def dashboard(
 
     storage = resolve(storage_folder)
     try:
-        name = study or ("" if study_url else latest_study(storage.studies))
+        with file_errors("the studies cannot be listed"):
+            name = study or ("" if study_url else latest_study(storage.studies))
     except StudyError as error:
         fail(f"{error}; start one with `make tune`")
     database, names = _open(storage, name, study_url)

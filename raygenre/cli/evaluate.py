@@ -44,9 +44,10 @@ def evaluate(
     is one HTML file, which is also the model card. The numbers, figures and report are logged to the model's MLflow
     run, or to a new run if the tracks are not its test tracks. Exits with 1 if logging fails.
     """
-    from raygenre.evaluation import tables
+    from raygenre.cli.tables import recall_table, slice_table
     from raygenre.evaluation.evaluate import evaluate_classifier
     from raygenre.evaluation.html_report import report_page
+    from raygenre.evaluation.tables import report_fields
     from raygenre.registry.versions import CHAMPION_URI, fetch
     from raygenre.system.storage import resolve
 
@@ -64,12 +65,12 @@ def evaluate(
     run_id = _log(storage, fetched, report, page) if log else ""
     if as_json:
         facts = {"model": fetched.name, "data": report.source, "data_digest": report.digest, "split": split}
-        record = facts | {"run_id": run_id, "report": str(output)} | tables.report_fields(report)
+        record = facts | {"run_id": run_id, "report": str(output)} | report_fields(report)
         out.file.write(json.dumps(record, indent=1, allow_nan=False) + "\n")
     else:
-        out.print(tables.recall_table(report.evaluation, report.side), highlight=False)
+        out.print(recall_table(report.evaluation, report.side), highlight=False)
         if report.slices or report.uniform:
-            out.print(tables.slice_table(report.slices, report.uniform), highlight=False)
+            out.print(slice_table(report.slices, report.uniform), highlight=False)
         out.print(f"Report: {output}", highlight=False, soft_wrap=True, markup=False)
     if log and not run_id:
         raise typer.Exit(1)

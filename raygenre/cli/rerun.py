@@ -47,7 +47,8 @@ def rerun(
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     out.print(f"Replaying {record.name}: {len(record.curve)} epochs, seed {record.seed}", highlight=False)
-    curve, differences = replay(record, tracks, threads=threads or None, on_start=_print_differences)
+    with file_errors("the run could not be replayed"):
+        curve, differences = replay(record, tracks, threads=threads or None, on_start=_print_differences)
     out.print(_table(record.curve, curve), highlight=False)
     worst = largest_difference(record.curve, curve)
     same = worst.difference <= TOLERANCE

@@ -5,13 +5,14 @@ import shutil
 import sys
 from pathlib import Path
 
-from raygenre.evaluation import tables
-from raygenre.registry.decision import decision_text
+from rich.console import Console
+
+from raygenre.cli.tables import decision_table, recall_table
 from raygenre.search.options import Options
 from raygenre.search.space.config import Resources
 from raygenre.search.space.space import short
 from raygenre.search.study.ledger import Ledger
-from raygenre.search.trials.phases import Phases, duration
+from raygenre.search.trials.phases import Display, duration
 from raygenre.system.redaction import masked
 from raygenre.system.storage import Storage, StorageError, resolve
 from raygenre.workflows.tune import Outcome
@@ -21,35 +22,37 @@ _NOT_IN_STUDY = (
 )  # fmt: skip
 
 
-def print_plan(ledger: Ledger, allowed: Resources, phases: Phases) -> None:
+def print_plan(ledger: Ledger, allowed: Resources, display: Display) -> None:
     """Print what the search will do."""
     config, split = ledger.config, ledger.split
     fold, folds = split.folds[0], len(split.folds)
     searched = ", ".join(name.replace("_", " ") for name in config.distributions)
-    phases.info("study", f"{ledger.name}, in {ledger.location}")
-    phases.info("search", f"{searched}; sampler {config.sampler}, scheduler {config.scheduler}")
-    phases.info(
+    display.info("study", f"{ledger.name}, in {ledger.location}")
+    display.info("search", f"{searched}; sampler {config.sampler}, scheduler {config.scheduler}")
+    display.info(
         "split",
         f"{len(fold.train)} training, {len(fold.validation)} validation and {len(split.test)} test tracks"
         + (f" in the first of {folds} folds" if folds > 1 else ""),
     )
-    phases.info(
+    display.info(
         "resources", f"per trial {allowed.cpus:g} CPU and {f'{allowed.gpus:g} GPU' if allowed.gpus else 'no GPU'}"
     )
 
 
-def print_result(outcome: Outcome, ledger: Ledger, storage: Storage, phases: Phases, *, seconds: float) -> None:
+def print_result(
+    outcome: Outcome, ledger: Ledger, storage: Storage, *, display: Display, console: Console, seconds: float
+) -> None:
     """Print the best setting, how good it is on the test tracks, and what to do with it."""
-    winner, console = outcome.candidate.winner, phases.console
+    winner = outcome.candidate.winner
     params = ledger.trials[winner.number].params
     setting = ", ".join(f"{name.replace('_', ' ')} {short(value)}" for name, value in params.items())
     loss = f"validation loss {winner.loss:.3f} ± {winner.spread:.3f} on new seeds"
-    phases.info("best setting", f"{setting} (trial {winner.number}; {loss})")
-    phases.info("network", f"{outcome.parameters:,} parameters, {outcome.flops / 1e9:.2f} GFLOPs per track")
-    phases.info("duration", duration(seconds))
+    display.info("best setting", f"{setting} (trial {winner.number}; {loss})")
+    display.info("network", f"{outcome.parameters:,} parameters, {outcome.flops / 1e9:.2f} GFLOPs per track")
+    display.info("duration", duration(seconds))
     console.print()
-    console.print(tables.recall_table(outcome.evaluation), highlight=False)
-    console.print(decision_text(outcome.champion, outcome.version), highlight=False)
+    console.print(recall_table(outcome.evaluation), highlight=False)
+    console.print(decision_table(outcome.champion, outcome.version), highlight=False)
     variables = environment(storage)
     console.print(
         "Next:\n"

@@ -4,18 +4,17 @@ import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from rich.console import Console
-
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.study.mlflow_ids import note_run_ids
+from raygenre.search.trials.phases import Display
 from raygenre.system.storage import Storage
 from raygenre.tracking.server import TrackingAddressError, TrackingUnreachableError, is_unreachable
 from raygenre.tracking.tracker import Status, Tracker
 
 
 @contextmanager
-def tracking_session(ledger: Ledger, storage: Storage, console: Console) -> Iterator[Tracker]:
-    """Track a search: end all its runs, however the search ends, and print where updates are queued for MLflow.
+def tracking_session(ledger: Ledger, storage: Storage, display: Display) -> Iterator[Tracker]:
+    """Track a search: end all its runs, however the search ends, and display where updates are queued for MLflow.
 
     Raises:
         TrackingUnreachableError: MLflow was unreachable when it was needed; the message says what is saved and how to
@@ -25,10 +24,9 @@ def tracking_session(ledger: Ledger, storage: Storage, console: Console) -> Iter
     tracker = Tracker(storage, ledger.folder, ledger.id)
     try:
         if tracker.unreachable_reason:
-            _print(
-                console,
+            display.message(
                 f"MLflow at {tracker.uri} is unreachable ({tracker.unreachable_reason}). The search continues; "
-                f"updates are queued in {tracker.spool} and uploaded when it is back.",
+                f"updates are queued in {tracker.spool} and uploaded when it is back."
             )
         try:
             yield tracker
@@ -43,13 +41,13 @@ def tracking_session(ledger: Ledger, storage: Storage, console: Console) -> Iter
                 note_run_ids(ledger, tracker)
             if unreachable:
                 raise TrackingUnreachableError(f"{error}\n{_saved(tracker, ledger, storage)}") from error
-            _print_queued(tracker, ledger, storage, console)
+            _display_queued(tracker, ledger, storage, display)
             raise
         for run in tracker.open_runs():  # left open by a killed driver, and no longer needed
             tracker.end(run, "KILLED")
         tracker.flush()
         note_run_ids(ledger, tracker)
-        _print_queued(tracker, ledger, storage, console)
+        _display_queued(tracker, ledger, storage, display)
     finally:
         tracker.close()
         with suppress(OSError):  # the error may be a full disk; the next driver saves what is missing
@@ -67,14 +65,13 @@ def _end_all(tracker: Tracker, ledger: Ledger, status: Status) -> None:
         tracker.end(run, status)
 
 
-def _print_queued(tracker: Tracker, ledger: Ledger, storage: Storage, console: Console) -> None:
+def _display_queued(tracker: Tracker, ledger: Ledger, storage: Storage, display: Display) -> None:
     if tracker.waiting:
         reason = tracker.unreachable_reason
-        _print(console, f"MLflow at {tracker.uri} is unreachable ({reason}).\n{_saved(tracker, ledger, storage)}")
+        display.message(f"MLflow at {tracker.uri} is unreachable ({reason}).\n{_saved(tracker, ledger, storage)}")
     if tracker.refused:
-        _print(
-            console,
-            f"MLflow rejected {tracker.refused} updates; they are saved, with the reasons, in {tracker.refused_path}",
+        display.message(
+            f"MLflow rejected {tracker.refused} updates; they are saved, with the reasons, in {tracker.refused_path}"
         )
 
 
@@ -87,7 +84,3 @@ def _saved(tracker: Tracker, ledger: Ledger, storage: Storage) -> str:
         f"{tracker.spool.name}. When MLflow is back, upload them with\n  raygenre sync {place} --study {ledger.name}\n"
         "or run the search again with --resume, which uploads them and completes the search."
     )
-
-
-def _print(console: Console, text: str) -> None:
-    console.print(text, highlight=False, soft_wrap=True, markup=False)

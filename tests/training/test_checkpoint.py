@@ -66,7 +66,7 @@ def test_checkpoint_consists_of_safetensors_and_json(tracks: Dataset, tmp_path: 
 def test_checkpoint_of_another_training_is_rejected(tracks: Dataset, tmp_path: Path) -> None:
     group = members(tracks)
     path = checkpoint.save(tmp_path, group, train(tracks, group, epochs=1))
-    with pytest.raises(checkpoint.CheckpointError, match="other settings or tracks"):
+    with pytest.raises(checkpoint.CheckpointError, match="different settings or tracks"):
         checkpoint.restore(path, members(tracks, learning_rate=0.5))
-    with pytest.raises(checkpoint.CheckpointError, match="other settings or tracks"):
+    with pytest.raises(checkpoint.CheckpointError, match="different settings or tracks"):
         checkpoint.restore(path, members(tracks)[:1])

@@ -6,9 +6,7 @@ from typing import Self
 
 from optuna.distributions import BaseDistribution
 
-from raygenre.search.space.choices import SCHEDULERS, SPLITS, ConfigError, alternatives
-from raygenre.search.space.choices import SchedulerName as SchedulerName
-from raygenre.search.space.choices import SplitName as SplitName
+from raygenre.search.space.choices import SCHEDULERS, SPLITS, ConfigError, SchedulerName, SplitName, alternatives
 from raygenre.search.space.objectives import check_objectives
 from raygenre.search.space.samplers import SamplerName, check_sampler
 from raygenre.search.space.space import (
@@ -23,8 +21,7 @@ from raygenre.search.space.space import (
     to_distributions,
 )
 from raygenre.search.space.start_points import complete
-from raygenre.training.choices import AugmentationName as AugmentationName
-from raygenre.training.choices import PrecisionName as PrecisionName
+from raygenre.training.choices import AUGMENTATIONS, AugmentationName
 
 
 @dataclass(frozen=True)
@@ -79,7 +76,7 @@ class SearchConfig:
             raise ConfigError(f"seed must be at least 0, not {self.seed}")
         if not 0 < self.validation < 1:
             raise ConfigError(f"validation must be between 0 and 1, not {self.validation}")
-        for name, choices in (("scheduler", SCHEDULERS), ("split", SPLITS)):
+        for name, choices in (("scheduler", SCHEDULERS), ("split", SPLITS), ("augmentation", AUGMENTATIONS)):
             if getattr(self, name) not in choices:
                 raise ConfigError(f"{name} must be {alternatives(choices)}, not {getattr(self, name)!r}")
         for name, entry in self.space.items():

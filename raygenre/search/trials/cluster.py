@@ -43,6 +43,8 @@ def connect(address: str | None) -> str:
         )
     except ConnectionError as error:
         raise ClusterError(f"no Ray cluster answers at {address}: {error}; check --address") from error
+    except ValueError as error:
+        raise ClusterError(f"{address} is not the address of a Ray cluster: {error}; check --address") from error
     total = ray.cluster_resources()
     size = f"{total.get('CPU', 0):g} CPUs, {total.get('GPU', 0):g} GPUs"
     return f"{'cluster at ' + address if address else 'private cluster on this machine'}, {size}"

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 
-from raygenre.search.space.config import SchedulerName, SearchConfig
+from raygenre.search.space.choices import SchedulerName
+from raygenre.search.space.config import SearchConfig
 from raygenre.search.study.ledger import Ledger, losses
 from raygenre.search.trials.trial_config import TrialConfig
 from raygenre.search.trials.trial_result import OBJECTIVE, TrialResult

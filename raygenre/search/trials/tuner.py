@@ -13,7 +13,7 @@ from raygenre.search.space.config import Resources
 from raygenre.search.space.samplers import sampler
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.trials.memory_monitor import MemoryWatch, memory_monitor_survived
-from raygenre.search.trials.phases import Phases
+from raygenre.search.trials.phases import Display
 from raygenre.search.trials.progress import TrialProgress
 from raygenre.search.trials.recorder import TrialRecorder
 from raygenre.search.trials.scheduler import scheduler
@@ -36,7 +36,7 @@ def run_trials(
     resources: Resources,
     tracker: Tracker,
     parent: str,
-    phases: Phases,
+    display: Display,
     trainable: Callable[..., None] = run_trial,
 ) -> None:
     """Run trials until the study has all of them.
@@ -55,7 +55,7 @@ def run_trials(
     if len(ledger.trials) >= config.trials and not ledger.unfinished():
         return
     _quiet_tune()
-    progress = TrialProgress(ledger, phases)
+    progress = TrialProgress(ledger, display)
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # the old output can be switched off completely
     # A diverged trial reports its failure without the metric that Tune would require.
     os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"
@@ -83,7 +83,7 @@ def run_trials(
         ),
     )
     try:
-        with progress, memory_monitor_survived():
+        with display.live_table(progress.table), memory_monitor_survived():
             tuner.fit()
     except TuneError as error:
         recorder.interrupt()

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
-from rich.console import Console
 
 from raygenre.data.dataset import Dataset
 from raygenre.model.network import GenreCNN, parameter_count
@@ -16,6 +15,7 @@ from raygenre.search.space.samplers import sampler
 from raygenre.search.study.backend import StudyError
 from raygenre.search.study.ledger import RUN, Ledger, losses
 from raygenre.search.summary import pareto_front
+from raygenre.search.trials.phases import TextDisplay
 from raygenre.tracking.server import Server
 from raygenre.workflows import tune
 from tests.conftest import new_ledger
@@ -65,7 +65,7 @@ def test_table_and_csv_have_the_same_rows(tracks: Dataset, tmp_path: Path) -> No
     ]
     assert float(rows[0]["dropout"]) == ledger.trials[0].params["dropout"]
     text = io.StringIO()
-    Console(file=text, width=120).print(pareto_front.table(ledger))
+    TextDisplay(text).table(pareto_front.table(ledger))
     assert "Pareto front: unbeaten in accuracy and parameters" in text.getvalue()
     lines = [line.split() for line in text.getvalue().splitlines()]
     assert [line[:3] for line in lines if line[0].isdigit()] == [
@@ -94,9 +94,7 @@ def test_a_search_with_three_objectives_ends_with_a_front(tracks: Dataset, ray_c
         top_k=2,
     )
     text = io.StringIO()
-    outcome = tune.run(
-        ledger, tracks, storage, resources=Resources(1, 0), promote=None, console=Console(file=text, width=200)
-    )
+    outcome = tune.run(ledger, tracks, storage, resources=Resources(1, 0), promote=None, display=TextDisplay(text))
     assert [trial.state for trial in ledger.trials] == [TrialState.COMPLETE] * 4
     for trial in ledger.trials:
         assert trial.values[1] == parameter_count(GenreCNN(ledger.setting(trial.number).model(3)))

@@ -8,7 +8,7 @@ import pytest
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from raygenre.data.dataset import Dataset
-from raygenre.search.space.config import SchedulerName
+from raygenre.search.space.choices import SchedulerName
 from raygenre.search.space.samplers import sampler
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.trials.scheduler import STOPPED, LedgerScheduler, rungs, scheduler
