@@ -1,4 +1,4 @@
-"""The display of a search: bars and a live table on a terminal, lines of text elsewhere."""
+"""The display of a search: bars and a live table on a terminal, otherwise lines of text."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,11 +11,11 @@ from rich.text import Text
 
 from raygenre.search.trials.phases import NAME_WIDTH, Phase, TextDisplay, TextTable
 
-_REFRESHES = 2  # of the live table, per second
+_REFRESHES = 2  # of the live table per second
 
 
 class ConsoleDisplay(TextDisplay):
-    """Prints lines of text; on a terminal, the bar of a phase or the live table is below them."""
+    """Prints lines of text; on a terminal, a progress bar or the live table is shown below them."""
 
     def __init__(self, console: Console) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class ConsoleDisplay(TextDisplay):
 
 
 class _BarPhase(Phase):
-    """A phase that runs, with a bar."""
+    """A running phase with a progress bar."""
 
     has_bar = True
 
@@ -66,7 +66,7 @@ class _BarPhase(Phase):
 
 
 class _Count(MofNCompleteColumn):
-    """How much is done, of how much; empty while that is unknown."""
+    """The completed and total counts; empty while the total is unknown."""
 
     def render(self, task: Task) -> Text:
         return super().render(task) if task.total else Text("")

@@ -1,4 +1,4 @@
-"""Tables that commands print: of an evaluation, a paired test, a promotion, robustness."""
+"""The tables that commands print for evaluations, paired tests, promotions and robustness."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from raygenre.registry.decision import PromotionDecision
     from raygenre.workflows.robustness import Summary
 
-_BAR = 20  # characters of a recall of 100 %
+_BAR = 20  # characters for a recall of 100 %
 
 
 def recall_table(evaluation: "Evaluation", side: "Side" = "test") -> Group:
-    """Return accuracy with its interval and the recall of each genre."""
+    """Return the accuracy with its interval, and the recall of each genre."""
     table = Table(box=None, padding=(0, 1), show_header=False)
     table.add_column(justify="right")
     for genre, recall in evaluation.recall.items():
@@ -33,7 +33,7 @@ def recall_table(evaluation: "Evaluation", side: "Side" = "test") -> Group:
 
 
 def slice_table(slices: "Sequence[tuple[str, Evaluation]]", uniform: Sequence[tuple[str, bool]] = ()) -> Table:
-    """Return the metrics of each slice, and the slices with all of the tracks or none."""
+    """Return the metrics of each slice, and list the slices that contain all tracks or none."""
     table = Table(box=None, padding=(0, 1), header_style="bold")
     table.add_column("slice")
     for column in ("tracks", "accuracy", "95 % interval", "macro F1"):
@@ -59,7 +59,7 @@ def contingency_table(test: "PairedTest", first: str, second: str) -> Table:
 
 
 def decision_table(decision: "PromotionDecision", version: int) -> Group:
-    """Return the decision about a version, with the table of the paired test if it decided."""
+    """Return the decision about a version, with the table of the paired test if the decision is based on it."""
     parts: list[Text | Table] = [Text(decision_text(decision, version), style="bold")]
     if test := decision.decisive_test:
         parts.append(contingency_table(test, f"version {version}", f"version {decision.incumbent}"))
@@ -67,7 +67,7 @@ def decision_table(decision: "PromotionDecision", version: int) -> Group:
 
 
 def robustness_table(summaries: "Iterable[Summary]", *, title: str) -> Table:
-    """Return the effect of each change on the levels and on the predicted genre."""
+    """Return the effect of each change on the levels and the predicted genre."""
     table = Table("change", title=title)
     for column in ("mean difference", "95th percentile", "same genre"):
         table.add_column(column, justify="right")

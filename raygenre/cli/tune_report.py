@@ -42,7 +42,7 @@ def print_plan(ledger: Ledger, allowed: Resources, display: Display) -> None:
 def print_result(
     outcome: Outcome, ledger: Ledger, storage: Storage, *, display: Display, console: Console, seconds: float
 ) -> None:
-    """Print the best setting, how good it is on the test tracks, and what to do with it."""
+    """Print the best setting, its results on the test tracks, and the commands to run next."""
     winner = outcome.candidate.winner
     params = ledger.trials[winner.number].params
     setting = ", ".join(f"{name.replace('_', ' ')} {short(value)}" for name, value in params.items())

@@ -145,7 +145,7 @@ class _Session:
             tracks = data_sets.load(source, cache=self.storage.cache, progress=phase.update)
             phase.result = f"{len(tracks.tracks)} tracks of {len(tracks.genres)} genres"
         if tracks.broken:
-            self._display.event("tracks", "failed", f"{len(tracks.broken)} files are unusable and left out:")
+            self._display.event("tracks", "failed", f"{len(tracks.broken)} unusable files were skipped:")
             self._display.message(data_sets.summary(tracks.broken))
         return tracks
 

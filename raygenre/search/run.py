@@ -110,7 +110,7 @@ def _search(
 
 
 def _finish(repeats: Repeats, phase: Phase, display: Display) -> list[Finalist]:
-    """Wait for the repeats and show each when it ends."""
+    """Wait for the repeats, and show each as it ends."""
     total = repeats.left
     phase.update(0, total)
 

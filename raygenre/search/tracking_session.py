@@ -14,7 +14,7 @@ from raygenre.tracking.tracker import Status, Tracker
 
 @contextmanager
 def tracking_session(ledger: Ledger, storage: Storage, display: Display) -> Iterator[Tracker]:
-    """Track a search: end all its runs, however the search ends, and display where updates are queued for MLflow.
+    """Track a search; however it ends, end all its runs and display where updates are still queued for MLflow.
 
     Raises:
         TrackingUnreachableError: MLflow was unreachable when it was needed; the message says what is saved and how to

@@ -56,14 +56,14 @@ def test_the_live_table_is_drawn_until_its_end() -> None:
     with ConsoleDisplay(terminal(text)).live_table(lambda: tables[-1]):
         pass
     assert "2 of 8 trials ended" in text.getvalue()
-    assert "[red]" in text.getvalue()  # cells are no markup
+    assert "[red]" in text.getvalue()  # cells are not parsed as markup
 
 
 def test_the_live_table_stops_after_an_error() -> None:
     console = terminal(io.StringIO())
     with pytest.raises(OSError, match="full"), ConsoleDisplay(console).live_table(lambda: TRIALS):
         raise OSError("disk full")
-    with ConsoleDisplay(console).live_table(lambda: TRIALS):  # a console has one live display at a time
+    with ConsoleDisplay(console).live_table(lambda: TRIALS):  # a console can have only one live display at a time
         pass
 
 

@@ -1,7 +1,7 @@
 """The display of a search: its interface, and `TextDisplay`, which writes lines of text.
 
-Lines have three aligned columns: what it is about, the event, and details. Long details continue on the next line.
-`raygenre.cli.progress` has the display of the commands, with bars and a live table on a terminal.
+Lines have three aligned columns: the topic, the event and the details. Long details continue on the next line.
+`raygenre.cli.progress` has the commands' display, with bars and a live table on a terminal.
 """
 
 import textwrap
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import IO, Protocol
 
 LINE_WIDTH = 100  # characters
-NAME_WIDTH = 12  # characters, of the first column
+NAME_WIDTH = 12  # characters of the first column
 _EVENT_WIDTH = 6
 _INDENT = " " * (NAME_WIDTH + 2)
 
@@ -22,11 +22,11 @@ class TextTable:
     """A table of strings.
 
     Attributes:
-        columns: their names.
-        rows: a cell for each column.
-        left: columns that are aligned left; all others are aligned right.
-        title: displayed above the table; empty for none.
-        footer: displayed below it; empty for none.
+        columns: names of the columns.
+        rows: a cell for each column, per row.
+        left: names of the columns to align left; all others are aligned right.
+        title: text to display above the table, or empty.
+        footer: text to display below the table, or empty.
     """
 
     columns: Sequence[str]
@@ -37,11 +37,11 @@ class TextTable:
 
 
 class Phase:
-    """A phase that runs, without a bar.
+    """A running phase without a progress bar.
 
     Attributes:
         has_bar: whether `update` displays anything.
-        result: displayed after the duration in the line at its end.
+        result: text to display after the duration on the last line.
     """
 
     has_bar = False
@@ -50,7 +50,7 @@ class Phase:
         self.result = ""
 
     def update(self, done: int, total: int) -> None:
-        """Move the bar, if there is one."""
+        """Advance the progress bar, if there is one."""
 
 
 class Display(Protocol):
@@ -58,18 +58,18 @@ class Display(Protocol):
 
     @property
     def is_live(self) -> bool:
-        """Whether it redraws bars and tables; if not, every update is a new line."""
+        """Whether bars and tables are redrawn in place; if not, every update is a new line."""
 
     def phase(self, name: str, details: str = "", *, bar: bool = True) -> AbstractContextManager[Phase]:
-        """Display a phase: its start, unless a bar shows that, and its end with the duration, unless it fails.
+        """Display the start of a phase, or a bar instead, and its end with the duration unless it fails.
 
         Args:
-            details: of the line at the start.
-            bar: whether a live display shows a bar; without, the phase displays its progress itself.
+            details: text to show on the first line.
+            bar: whether a live display shows a bar; False if the phase displays its own progress.
         """
 
     def event(self, name: str, event: str, details: str = "") -> None:
-        """Display what happened."""
+        """Display an event."""
 
     def info(self, name: str, text: str) -> None:
         """Display a fact."""
@@ -88,7 +88,7 @@ class TextDisplay:
     """Writes every event as a line of text.
 
     Args:
-        stream: where lines are written; None discards them.
+        stream: stream to write the lines to; None discards them.
     """
 
     is_live = False

@@ -1,4 +1,4 @@
-"""The progress of trials: a table for live displays, a line per ended trial for others."""
+"""The progress of trials: a table on a live display, otherwise a line per ended trial."""
 
 import math
 import time
@@ -22,7 +22,7 @@ _STATES = {TrialState.COMPLETE: "done", TrialState.PRUNED: "pruned", TrialState.
 class TrialProgress(tune.Callback):
     """Displays the trials of one search.
 
-    A display that is not live gets a line for each ended trial; pass `table` to the `live_table` of one that is.
+    A display that is not live gets a line for each ended trial; for a live display, pass `table` to its `live_table`.
     """
 
     def __init__(self, ledger: Ledger, display: Display) -> None:
@@ -40,7 +40,7 @@ class TrialProgress(tune.Callback):
         return {}
 
     def table(self) -> TextTable:
-        """Return the latest trials with their states and values, and a summary of all."""
+        """Return the latest trials with their states and values, and a summary of all trials."""
         trials = self._ledger.trials
         return TextTable(
             columns=("trial", "state", *self._columns()),

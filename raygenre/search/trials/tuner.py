@@ -56,8 +56,8 @@ def run_trials(
         return
     _quiet_tune()
     progress = TrialProgress(ledger, display)
-    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # the old output can be switched off completely
-    # A diverged trial reports its failure without the metric that Tune would require.
+    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # only the old output can be switched off completely
+    # A diverged trial reports its failure without the metric that Tune would otherwise require.
     os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
     optuna_sampler = sampler(config.sampler, seed=config.seed, trials=config.trials, past_trials=len(ledger.trials))
