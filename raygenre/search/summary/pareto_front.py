@@ -31,7 +31,7 @@ def table(ledger: Ledger) -> TextTable:
     return TextTable(
         columns=[name.replace("_", " ") for name in ("trial", *objectives, *searched)],
         rows=rows,
-        title=f"Pareto front: unbeaten in {' and '.join(objectives)}",
+        title=f"Pareto front for {' and '.join(objectives)}",
     )
 
 
