@@ -28,4 +28,4 @@ def file_errors(failure: str) -> Iterator[None]:
         raise
     except OSError as error:
         file = f" ({error.filename})" if error.filename and str(error.filename) not in failure else ""
-        raise FileAccessError(f"{failure}: {error.strerror or error}{file}") from error
+        raise FileAccessError(f"{failure}: {error.strerror or str(error) or repr(error)}{file}") from error

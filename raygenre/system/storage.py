@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
-from raygenre.errors import RaygenreError
+from raygenre.errors import RaygenreError, file_errors
 from raygenre.system.location import Location, is_url
 from raygenre.system.redaction import masked
 
@@ -60,7 +60,10 @@ class Storage:
     def has_runs(self) -> bool:
         """False if the tracking database is a file that does not exist yet. MLflow would create it on access."""
         uri = self.tracking_uri
-        return not uri.startswith("sqlite:///") or Path(uri.removeprefix("sqlite:///")).exists()
+        if not uri.startswith("sqlite:///"):
+            return True
+        with file_errors("the tracking database cannot be read"):
+            return Path(uri.removeprefix("sqlite:///")).exists()
 
     @property
     def artifact_uri(self) -> str | None:
@@ -76,6 +79,7 @@ def resolve(folder: str | os.PathLike[str] | None = None, tracking_uri: str | No
 
     Raises:
         StorageError: the path exists and is not a folder, or a URL is given without a tracking server.
+        FileAccessError: the path cannot be read.
     """
     text = os.fspath(folder or os.environ.get("RAYGENRE_STORAGE") or DEFAULT_FOLDER)
     if text.startswith("file://"):
@@ -88,7 +92,9 @@ def resolve(folder: str | os.PathLike[str] | None = None, tracking_uri: str | No
                 "with --tracking-uri or MLFLOW_TRACKING_URI"
             )
         return Storage(Location(text).folder, uri, text)
-    root = Path(text).expanduser().resolve()
-    if root.exists() and not root.is_dir():
+    with file_errors("the storage cannot be read"):
+        root = Path(text).expanduser().resolve()
+        is_other_file = root.exists() and not root.is_dir()
+    if is_other_file:
         raise StorageError(f"the storage {root} is not a folder; choose a folder with --storage or RAYGENRE_STORAGE")
     return Storage(root, uri or f"sqlite:///{root / 'mlflow.db'}")

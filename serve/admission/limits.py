@@ -17,6 +17,7 @@ UPLOADS = 24  # uploads that a replica receives at a time
 OTHER_REQUESTS = 8  # requests in a replica that are neither predictions nor uploads: probes, pages and refusals
 PROXY_QUEUE = 16  # requests that wait in a proxy for a free place in a replica
 IN_TRANSIT = 16  # requests in a proxy that are on their way to or from a replica
+MIN_PROXY_REQUESTS = 96  # POST requests in a proxy, which may serve several replicas with short queues
 SLOW_UPLOAD_SECONDS = 5.0  # s after which an upload no longer counts towards a proxy's limit
 DECODER_GRACE = 5.0  # s from the timeout of a request until its decoder process kills itself
 _CLOSE = {"Connection": "close"}  # otherwise Ray's proxy would receive the rest of the body
@@ -100,7 +101,7 @@ class Limits:
             uploads=UPLOADS,
             replica_requests=replica_requests,
             proxy_queue=PROXY_QUEUE,
-            proxy_requests=replica_requests + PROXY_QUEUE + IN_TRANSIT,
+            proxy_requests=max(MIN_PROXY_REQUESTS, replica_requests + PROXY_QUEUE + IN_TRANSIT),
             slow_upload_seconds=SLOW_UPLOAD_SECONDS,
             body_bytes=settings.most_bytes,
             form_files=settings.most_files,

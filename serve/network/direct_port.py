@@ -90,7 +90,10 @@ def _ignore_new_connections(listening: socket.socket) -> None:
         _BpfInstruction(0x06, 0, 0, 0xFFFF_FFFF),  # accept the whole packet
     )
     program = _BpfProgram(len(filter_), ctypes.cast(filter_, ctypes.c_void_p))
-    listening.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, bytes(program))
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, bytes(program))
+    except OSError:  # a sandbox may forbid filters
+        listening.listen(0)
 
 
 class _BpfInstruction(ctypes.Structure):

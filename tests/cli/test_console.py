@@ -95,6 +95,14 @@ def test_a_missing_folder_is_one_line_and_exits_2(model: str, tmp_path: Path) ->
     assert not result.stdout
 
 
+@pytest.mark.parametrize("arguments", [["models"], ["rollback"], ["promote", "1"], ["compare", "a", "b"], ["sync"]])
+def test_an_unreadable_storage_is_one_line_and_exits_2(arguments: list[str]) -> None:
+    result = CliRunner().invoke(app, [*arguments, "--storage", "a" * 300])
+    assert result.exit_code == 2, result.output
+    [line] = result.stderr.splitlines()
+    assert line.startswith("error: the storage cannot be read: File name too long")
+
+
 def test_an_unusable_cache_is_one_line_and_exits_2(model: str, tracks_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "cache").touch()  # not a folder
     options = ["--model", model, "--data", str(tracks_folder), "--storage", str(tmp_path), "-o", str(tmp_path / "r")]

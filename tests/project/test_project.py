@@ -58,6 +58,16 @@ def test_every_folder_of_code_is_a_package() -> None:
     assert not [folder for folder in folders if not (folder / "__init__.py").exists()]
 
 
+def test_package_data_is_complete() -> None:
+    """Setuptools leaves out files that are not Python unless `package-data` lists them."""
+    patterns = PROJECT["tool"]["setuptools"]["package-data"]
+    listed = set()
+    for package, globs in patterns.items():
+        for pattern in globs:
+            listed |= set((ROOT / package.replace(".", "/")).glob(pattern))
+    assert {*ROOT.glob("raygenre/**/*.jinja"), *ROOT.glob("serve/web/page/*")} <= listed
+
+
 def test_every_make_target_is_in_the_help() -> None:
     targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     text = subprocess.run(
