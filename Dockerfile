@@ -3,7 +3,7 @@
 # Build from the project's folder:
 #     docker build --tag raygenre:0.2.0-ray2.60.0-cuda .
 #     docker build --build-arg ACCELERATOR=cpu --build-arg TORCH_INDEX=URL --tag raygenre:0.2.0-ray2.60.0-cpu .
-# The first image includes CUDA and is several GB larger. For the second image, take the URL of PyTorch's CPU builds from
+# The first image includes CUDA and is several GB larger. For the second one, take the URL of PyTorch's CPU builds from
 # its installation page.
 #
 # Run the endpoint on one machine without Kubernetes; ./results must belong to uid 10001 and contain a champion:
