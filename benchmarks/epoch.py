@@ -103,7 +103,7 @@ def main(
     data: Annotated[Path | None, typer.Option(help="Folder with one subfolder per genre, or Kaggle's GTZAN.")] = None,
     repeats: Annotated[int, typer.Option(help="Number of epochs to measure per row.")] = 3,
     threads: Annotated[int, typer.Option(help="Number of torch threads, for both.")] = 2,
-    most: Annotated[int | None, typer.Option(help="Maximum number of tracks to train on (default: all).", min=1)] = None,
+    most: Annotated[int | None, typer.Option(help="Maximum number of training tracks (default: all).", min=1)] = None,
 ) -> None:
     """Measure one epoch over the training tracks of the random split."""
     torch.set_num_threads(threads)

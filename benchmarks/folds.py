@@ -67,7 +67,7 @@ def regret(trials: int, folds: int, deviations: tuple[float, float, float], gene
     """Return the mean excess of the winner's true loss over the best of a thousand settings."""
     setting, interaction, seed = deviations
     true = setting * generator.standard_normal((SIMULATIONS, trials))
-    ranks = true + interaction * generator.standard_normal(true.shape) / folds**0.5  # the same in all training runs of a setting
+    ranks = true + interaction * generator.standard_normal(true.shape) / folds**0.5  # the same in all runs of a setting
     searched = ranks + seed * generator.standard_normal(true.shape) / folds**0.5
     best = searched.argsort(axis=1)[:, :3]
     repeated = np.take_along_axis(ranks, best, 1) + seed * generator.standard_normal(best.shape) / (2 * folds) ** 0.5
@@ -106,7 +106,10 @@ def main(
         + ", ".join(f"{name} {value:.3f}" for name, value in zip(names, deviations, strict=True))
     )
     table = Table(
-        "folds", "trials", "excess of the winner's true loss", title=f"{budget} training runs, then repeats of the best 3"
+        "folds",
+        "trials",
+        "excess of the winner's true loss",
+        title=f"{budget} training runs, then repeats of the best 3",
     )
     for folds in (1, 2, FOLDS):
         excess = regret(budget // folds, folds, deviations, np.random.default_rng(0))

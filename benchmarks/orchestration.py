@@ -195,7 +195,7 @@ def main(
                 f"{took / asleep - 1:+.1%} over {asleep:g} s",
                 joined(memory),
             )
-            table.add_row("the same trials, MLflow unreachable", f"{unreachable:.1f}", f"{unreachable / took - 1:+.1%}", "")
+            table.add_row("same trials, MLflow unreachable", f"{unreachable:.1f}", f"{unreachable / took - 1:+.1%}", "")
         if trials:
             ours, memory = our_search(Path(folder) / "ours", uri, trials=trials, epochs=1, seconds=0)
             table.add_row(f"{trials} trials of 0 s, raygenre", f"{ours:.1f}", "", joined(memory))

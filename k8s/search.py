@@ -33,8 +33,8 @@ def search(overlay: str, study: str, trials: int, *options: str) -> list[dict[st
         raise ValueError(f"there is no overlay {overlay!r}; overlays: {', '.join(rendering.names())}")
     if not _STUDY.fullmatch(study) or len(study) > LONGEST:
         raise ValueError(
-            f"the study name {study!r} does not fit a Kubernetes job: use at most {LONGEST} of a-z, 0-9 and '-', "
-            "a letter first"
+            f"the study name {study!r} does not fit a Kubernetes job: use at most {LONGEST} characters of "
+            "a-z, 0-9 and '-', and start with a letter"
         )
     if trials < 1:
         raise ValueError(f"TRIALS is {trials}; a search needs at least one trial")

@@ -122,7 +122,7 @@ def _open(policies: list[Resource], pod: Pod, found: list[Pod]) -> Iterator[str]
 
 
 def _cilium(policies: list[Resource], found: list[Pod]) -> Iterator[str]:
-    """Yield autoscaling heads whose access to the API server Cilium's policies block, and policies that match no pod."""
+    """Yield autoscaling heads that Cilium's policies block from the API server, and policies that match no pod."""
     for policy in policies:
         if not any(selects(policy["spec"]["endpointSelector"], pod.labels) for pod in found):
             yield f"{name(policy)}: its endpointSelector matches no pod"

@@ -1,4 +1,4 @@
-"""Each rule of pod security `restricted`, violated in a pod and in each kind of container."""
+"""Violations of pod security `restricted` are found in pods and in each kind of container."""
 
 import copy
 from typing import Any
@@ -58,7 +58,7 @@ OF_THEIR_FIELDS: list[tuple[dict[str, Any], str]] = [
 
 
 def ours(resources: list[Resource], role: str) -> Pod:
-    """A pod of the endpoint, for changes in place."""
+    """Return a pod of the endpoint, which tests may change in place."""
     [found] = [pod for pod in pods(resources) if name(pod.owner) == "RayService endpoint" and pod.role == role]
     return found
 
