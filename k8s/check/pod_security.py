@@ -103,7 +103,7 @@ def of_container(pod: Pod, container: dict[str, Any]) -> Iterator[str]:
         for part in hook:
             action = action.get(part) or {}
         if any((action.get(kind) or {}).get("host") for kind in ("httpGet", "tcpSocket")):
-            yield f"{'.'.join(hook)} uses another host"
+            yield f"{'.'.join(hook)} uses a different host"
 
 
 def _confined(context: dict[str, Any]) -> Iterator[str]:

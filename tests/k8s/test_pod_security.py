@@ -49,11 +49,11 @@ OF_CONTAINERS: list[tuple[dict[str, Any], str]] = [
 ]
 OF_THEIR_FIELDS: list[tuple[dict[str, Any], str]] = [
     ({"ports": [{"containerPort": 80, "hostPort": 80}]}, "a hostPort is not allowed"),
-    ({"startupProbe": OTHER_HOST}, "startupProbe uses another host"),
-    ({"readinessProbe": {"tcpSocket": {"port": 80, "host": "there"}}}, "readinessProbe uses another host"),
-    ({"livenessProbe": OTHER_HOST}, "livenessProbe uses another host"),
-    ({"lifecycle": {"postStart": OTHER_HOST}}, "lifecycle.postStart uses another host"),
-    ({"lifecycle": {"preStop": OTHER_HOST}}, "lifecycle.preStop uses another host"),
+    ({"startupProbe": OTHER_HOST}, "startupProbe uses a different host"),
+    ({"readinessProbe": {"tcpSocket": {"port": 80, "host": "there"}}}, "readinessProbe uses a different host"),
+    ({"livenessProbe": OTHER_HOST}, "livenessProbe uses a different host"),
+    ({"lifecycle": {"postStart": OTHER_HOST}}, "lifecycle.postStart uses a different host"),
+    ({"lifecycle": {"preStop": OTHER_HOST}}, "lifecycle.preStop uses a different host"),
 ]
 
 
