@@ -1,15 +1,15 @@
-# One image for searches, the endpoint and MLflow: runs as non-root, with the versions of constraints.txt.
+# One image for searches, the endpoint and MLflow. It has the versions of constraints.txt and does not run as root.
 #
 # Build from the project's folder:
 #     docker build --tag raygenre:0.2.0-ray2.60.0-cuda .
 #     docker build --build-arg ACCELERATOR=cpu --build-arg TORCH_INDEX=URL --tag raygenre:0.2.0-ray2.60.0-cpu .
-# The first image includes CUDA and is several GB larger. For the second one, PyTorch's installation page gives the URL
-# of its CPU builds.
+# The first image includes CUDA and is several GB larger. For the second one, take the URL of PyTorch's CPU builds from
+# its installation page.
 #
-# Run on one machine without Kubernetes; ./results must belong to uid 10001 and contain a champion:
+# Run the endpoint on one machine without Kubernetes; ./results must belong to uid 10001 and contain a champion:
 #     docker run --read-only --tmpfs /tmp --tmpfs /home/raygenre --shm-size 1g --volume ./results:/results \
 #         --publish 127.0.0.1:8000:8000 --env RAYGENRE_API_KEYS raygenre:0.2.0-ray2.60.0-cpu
-# To pin the base image, look up its digest in the registry that it comes from, and build with:
+# To pin the base image, look up its digest in its registry and build with:
 #     --build-arg PYTHON=3.11-slim-bookworm@sha256:DIGEST
 ARG PYTHON=3.11-slim-bookworm
 
@@ -20,7 +20,7 @@ WORKDIR /app
 RUN python -m venv /opt/raygenre
 ENV PATH=/opt/raygenre/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 COPY constraints.txt pyproject.toml ./
-# torch is installed before the code is copied, so that a change of the code does not download it again.
+# torch is installed before the code is copied, so that it is not downloaded again whenever the code changes.
 RUN case "$ACCELERATOR" in \
         cuda) pip install --constraint constraints.txt torch torchvision ;; \
         cpu) pip install --constraint constraints.txt torch torchvision \
@@ -51,7 +51,7 @@ ENV PATH=/opt/raygenre/bin:$PATH \
     RAY_USAGE_STATS_ENABLED=0
 USER 10001:10001
 EXPOSE 8000
-# For the endpoint without Kubernetes, which ignores this and uses its own probes.
+# For the endpoint without Kubernetes; Kubernetes ignores this check and uses its own probes.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --retries=3 \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/readyz', timeout=4)"]
 CMD ["serve", "run", "--address", "local", "public.yaml"]

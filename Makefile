@@ -1,7 +1,7 @@
-# Every target installs what it needs; the first one creates .venv, which takes 7 GB.
+# Every target first installs the packages that it needs. The first one creates .venv, which takes 7 GB.
 # Pass options to a command with ARGS: make tune ARGS="--data PATH --trials 20"
 
-# All data is stored in ./results; set another folder with STORAGE: make tune STORAGE=DIR, make serve STORAGE=DIR
+# All data is stored in ./results; STORAGE sets a different folder: make tune STORAGE=DIR, make serve STORAGE=DIR
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -10,7 +10,7 @@ ifdef STORAGE
 export RAYGENRE_STORAGE := $(STORAGE)
 endif
 
-# Tests that share a server or a cluster run in the same worker, see tests/conftest.py
+# Tests that share a server or a cluster run in the same worker; see tests/conftest.py.
 WORKERS := -n 2 --dist loadgroup --no-loadscope-reorder
 
 .PHONY: help tune serve ui dashboard openapi screenshots test test-slow test-all check format bench bench-quick \
@@ -26,31 +26,31 @@ tune: .venv/run ## run a search and register its winner (without --data: on synt
 serve: .venv/run ## serve the champion on localhost:8000
 	$(BIN)/serve run --address local serve.app:app $(ARGS)
 
-ui: .venv/run ## open MLflow on localhost:5000 to compare runs
+ui: .venv/run ## start MLflow on localhost:5000 to compare runs
 	@uri=$$($(BIN)/python -c 'from raygenre.system.storage import resolve; print(resolve().tracking_uri)'); \
 	case $$uri in \
 		http*) $(BIN)/python -c 'from raygenre.system.storage import resolve; print("The runs are on the tracking server:", resolve().server)' ;; \
 		*) $(BIN)/mlflow ui --backend-store-uri "$$uri" $(ARGS) ;; \
 	esac
 
-dashboard: .venv/dashboard ## open Optuna's dashboard on 127.0.0.1:8080, for running and finished studies
+dashboard: .venv/dashboard ## start Optuna's dashboard on 127.0.0.1:8080, for running and finished studies
 	$(BIN)/raygenre dashboard $(ARGS)
 
 openapi: .venv/run ## regenerate the endpoint's OpenAPI document
 	$(BIN)/python -m serve.web.openapi
 
-screenshots: .venv/test ## retake the README's screenshots of MLflow, after a small search
+screenshots: .venv/test ## run a small search and retake the screenshots of MLflow in docs/
 	mkdir -p docs
 	SCREENSHOTS=docs $(BIN)/pytest -q -m slow tests/browser/test_mlflow.py
 
-test: .venv/test ## run all tests except the slow ones (some of them: make test ARGS="tests/search -m unit")
+test: .venv/test ## run all tests except the slow ones, or a few: make test ARGS="tests/search -m unit"
 	$(BIN)/pytest $(WORKERS) -p no:schemathesis -m "not slow" $(ARGS)
 
-test-slow: .venv/test ## run slow tests: long fault tests and complete commands
-	$(BIN)/pytest $(WORKERS) -m "slow and not alone" $(ARGS) || [ $$? -eq 5 ]  # 5: no test selected
+test-slow: .venv/test ## run the slow tests: long fault tests and complete commands
+	$(BIN)/pytest $(WORKERS) -m "slow and not alone" $(ARGS) || [ $$? -eq 5 ]  # status 5: no tests were selected
 	$(BIN)/pytest -m "slow and alone" $(ARGS) || [ $$? -eq 5 ]
 
-test-all: .venv/test ## run all tests: first in two processes, then those that must run alone
+test-all: .venv/test ## run all tests, in two processes, and then those that must run alone
 	$(BIN)/pytest $(WORKERS) -m "not alone" $(ARGS)
 	$(BIN)/pytest -m alone $(ARGS)
 
@@ -65,7 +65,7 @@ format: .venv/test ## format the code and fix lint errors
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: .venv/bench ## run the benchmarks (on your data: make bench CLIPS=FOLDER ARGS="--data PATH")
+bench: .venv/bench ## run the benchmarks, on your own data with make bench CLIPS=FOLDER ARGS="--data PATH"
 	$(BIN)/python benchmarks/levels.py $(if $(CLIPS),--clips "$(CLIPS)")
 	$(BIN)/python benchmarks/epoch.py $(ARGS)
 	$(BIN)/python benchmarks/orchestration.py

@@ -1,12 +1,13 @@
 """Benchmark of a training epoch, compared with a plain PyTorch loop over the images.
 
 Run from the project's folder (7 minutes on 2 cores):
-    python benchmarks/epoch.py --data PATH       # as for tune.py; synthetic images without it
+    python benchmarks/epoch.py --data PATH       # a folder as for tune.py; without it, synthetic images are used
 
 The plain loop is a typical first version: it decodes every PNG again in each epoch and trains on all 288×432 RGB pixels
-in float32, with the same channel widths. raygenre decodes once and trains on levels (128×333, one channel). Both run
-alternately in this process with the same number of torch threads; the table gives medians. Finally, two processes train
-concurrently with one thread each, as two trials do; half of their epoch time compares with an epoch on two threads.
+in float32, with the same channel widths. raygenre decodes once and trains on levels (128×333, one channel). The two
+alternate in this process with the same number of torch threads, and the table gives medians. Finally, two processes
+train concurrently with one thread each, as two trials do. Half of their epoch time is comparable with an epoch on two
+threads.
 """
 
 import statistics
@@ -37,7 +38,7 @@ from raygenre.training.loop import Member, TrainingConfig, fit, standardised
 
 
 class PlainCNN(nn.Module):
-    """The same layers on RGB images, in the usual order."""
+    """The network's layers on RGB images, in the usual order."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -51,7 +52,7 @@ class PlainCNN(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, 288, 432) → logits (B, G)."""
+        """Return logits (B, G) for images (B, 3, 288, 432)."""
         logits: Tensor = self.layers(images)
         return logits
 
@@ -82,7 +83,7 @@ def our_epoch(tracks: data_sets.Dataset, train: splits.Indices, training: Traini
 
 
 def concurrent_epochs(data: Path | None, barrier: Barrier, epochs: int, most: int | None) -> list[float]:
-    """Train epochs on one thread while another process does the same, and return the duration of each in s."""
+    """Train on one thread while a second process does so too, and return the duration of each epoch in s."""
     torch.set_num_threads(1)
     tracks = data_sets.load(data, cache=storage.resolve().cache)
     train, training, config = prepared(tracks, most)
@@ -99,10 +100,10 @@ def prepared(tracks: data_sets.Dataset, most: int | None) -> tuple[splits.Indice
 
 
 def main(
-    data: Annotated[Path | None, typer.Option(help="Folder of <class>/ folders, or Kaggle's GTZAN.")] = None,
-    repeats: Annotated[int, typer.Option(help="Epochs to measure for each row.")] = 3,
-    threads: Annotated[int, typer.Option(help="torch threads, for both.")] = 2,
-    most: Annotated[int | None, typer.Option(help="Maximum number of tracks to train on; default: all.", min=1)] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder with one subfolder per genre, or Kaggle's GTZAN.")] = None,
+    repeats: Annotated[int, typer.Option(help="Number of epochs to measure per row.")] = 3,
+    threads: Annotated[int, typer.Option(help="Number of torch threads, for both.")] = 2,
+    most: Annotated[int | None, typer.Option(help="Maximum number of training tracks (default: all).", min=1)] = None,
 ) -> None:
     """Measure one epoch over the training tracks of the random split."""
     torch.set_num_threads(threads)

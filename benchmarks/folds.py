@@ -1,13 +1,13 @@
-"""How many folds should a trial use? Variance of validation losses, and simulated searches.
+"""How many folds should a trial use? Measures variances of losses and simulates searches.
 
 Run from the project's folder, with GTZAN's images (an hour on 2 cores):
     .venv/bin/python benchmarks/folds.py --data PATH
 
-Settings sampled from the default space are trained on five folds each, and once more on the first fold with a new seed.
-Losses are compared within folds, so the difficulty of a fold does not count, only how a setting's rank differs between
-folds (interaction) and between seeds. With these variances, searches with a fixed budget are simulated, from few trials
-on many folds to many trials on one fold, followed by two more trainings of the best three, as in a real search. The
-table shows how much the winner's true loss exceeds that of the best of a thousand settings.
+Settings sampled from the default space are trained on five folds each, and again on the first fold with a new seed.
+Losses are compared within folds, so the difficulty of a fold has no influence. What remains is how much a setting's
+rank differs between folds (interaction) and between seeds. These variances are then used to simulate searches with a
+fixed budget, from few trials on many folds to many trials on one fold. As in a real search, the best three are then
+trained two more times. The table shows how much the winner's true loss exceeds that of the best of a thousand settings.
 """
 
 import json
@@ -36,7 +36,7 @@ SIMULATIONS = 20_000
 
 
 def train(task: tuple[Path, dict[str, float], int, int, int]) -> float:
-    """Return the lowest validation loss of a setting on a fold."""
+    """Train a setting on a fold and return its lowest validation loss."""
     data, setting, fold, seed, epochs = task
     torch.set_num_threads(1)
     tracks = data_sets.load(data, cache=storage.resolve().cache)
@@ -49,7 +49,12 @@ def train(task: tuple[Path, dict[str, float], int, int, int]) -> float:
 
 
 def deviations_of(losses: NDArray[np.float64], repeated: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Return the standard deviations of setting, interaction and seed from losses (S, FOLDS) and new seeds (S,)."""
+    """Return the standard deviations of setting, interaction and seed.
+
+    Args:
+        losses: (S, FOLDS), of each setting on each fold.
+        repeated: (S,), of each setting on the first fold with a new seed.
+    """
     settings, folds = losses.shape
     rest = losses - losses.mean(axis=1, keepdims=True) - losses.mean(axis=0) + losses.mean()
     residual = float((rest**2).sum() / ((settings - 1) * (folds - 1)))
@@ -62,7 +67,7 @@ def regret(trials: int, folds: int, deviations: tuple[float, float, float], gene
     """Return the mean excess of the winner's true loss over the best of a thousand settings."""
     setting, interaction, seed = deviations
     true = setting * generator.standard_normal((SIMULATIONS, trials))
-    ranks = true + interaction * generator.standard_normal(true.shape) / folds**0.5  # constant over trainings
+    ranks = true + interaction * generator.standard_normal(true.shape) / folds**0.5  # the same in all runs of a setting
     searched = ranks + seed * generator.standard_normal(true.shape) / folds**0.5
     best = searched.argsort(axis=1)[:, :3]
     repeated = np.take_along_axis(ranks, best, 1) + seed * generator.standard_normal(best.shape) / (2 * folds) ** 0.5
@@ -74,9 +79,9 @@ def regret(trials: int, folds: int, deviations: tuple[float, float, float], gene
 def main(
     data: Annotated[Path, typer.Option(help="GTZAN's images.")],
     settings: Annotated[int, typer.Option(help="Number of settings to sample.")] = 6,
-    epochs: Annotated[int, typer.Option(help="Epochs of each training.")] = 10,
-    budget: Annotated[int, typer.Option(help="Trainings in the trials of a simulated search.")] = 20,
-    jobs: Annotated[int, typer.Option(help="Concurrent trainings.")] = 2,
+    epochs: Annotated[int, typer.Option(help="Epochs of each training run.")] = 10,
+    budget: Annotated[int, typer.Option(help="Training runs in the trials of a simulated search.")] = 20,
+    jobs: Annotated[int, typer.Option(help="Concurrent training runs.")] = 2,
     output: Annotated[Path | None, typer.Option("-o", help="Write the losses to this JSON file.")] = None,
 ) -> None:
     """Measure the variances, and simulate searches."""
@@ -101,7 +106,10 @@ def main(
         + ", ".join(f"{name} {value:.3f}" for name, value in zip(names, deviations, strict=True))
     )
     table = Table(
-        "folds", "trials", "excess of the winner's true loss", title=f"{budget} trainings, then repeats of the best 3"
+        "folds",
+        "trials",
+        "excess of the winner's true loss",
+        title=f"{budget} training runs, then repeats of the best 3",
     )
     for folds in (1, 2, FOLDS):
         excess = regret(budget // folds, folds, deviations, np.random.default_rng(0))

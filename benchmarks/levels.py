@@ -1,13 +1,14 @@
-"""Benchmark of spectrograms, compared with librosa + matplotlib; memory over 1000 songs.
+"""Benchmark of spectrograms against librosa + matplotlib, and of memory over 1000 songs.
 
 Run from the project's folder (2 minutes on 2 cores):
     pip install -e '.[bench]'
     python benchmarks/levels.py                  # synthetic clips of 30 s
     python benchmarks/levels.py --clips DIR      # your own audio files
 
-Times are CPU time of this process (user and system) with one thread, measured alternately; the table gives medians.
-librosa and matplotlib draw the image as the dataset's author did, to a PNG file in memory. raygenre's levels contain
-the same image (tests/spectrogram/test_levels.py compares every pixel); drawing its PNG file is measured as well.
+Times are the CPU time of this process (user and system) with one thread. The methods are measured alternately, and the
+table gives medians. librosa and matplotlib draw the image as the dataset's author did, to a PNG file in memory.
+raygenre's levels contain the same image (tests/spectrogram/test_levels.py compares every pixel); writing the PNG file
+from them is measured as well.
 """
 
 import io
@@ -45,8 +46,8 @@ STREAMED = 1000  # songs
 
 
 def main(
-    clips: Annotated[Path | None, typer.Option(help="Folder of audio files; default: synthetic clips.")] = None,
-    repeats: Annotated[int, typer.Option(help="Repetitions for each clip.")] = 3,
+    clips: Annotated[Path | None, typer.Option(help="Folder of audio files (default: synthetic clips).")] = None,
+    repeats: Annotated[int, typer.Option(help="Number of measurements per clip.")] = 3,
     most: Annotated[int, typer.Option(help="Maximum number of clips.")] = SYNTHETIC_CLIPS,
     streamed: Annotated[int, typer.Option(help="Songs to render for the memory measurement.")] = STREAMED,
 ) -> None:
@@ -71,7 +72,7 @@ def main(
 
 
 def samples_of(folder: Path | None, most: int) -> Iterator[Samples]:
-    """Yield clips of 30 s, from a folder or synthetic."""
+    """Yield clips of 30 s from a folder, or synthetic clips."""
     if folder is None:
         genres = sorted(GENRES)
         for number in range(most):
@@ -97,7 +98,7 @@ def png_by_raygenre(samples: Samples) -> bytes:
 
 
 def png_by_librosa(samples: Samples) -> bytes:
-    """Draw a spectrogram exactly as the dataset's author did, quirks included."""
+    """Draw a spectrogram exactly as the dataset's author did, including the quirks."""
     decibels = librosa.amplitude_to_db(librosa.feature.melspectrogram(y=samples), ref=np.max)
     figure = Figure(figsize=(6, 4), dpi=72)
     figure.subplots_adjust(bottom=0.125)
@@ -107,7 +108,7 @@ def png_by_librosa(samples: Samples) -> bytes:
 
 
 def measure(methods: dict[str, list[Callable[[], object]]], repeats: int) -> dict[str, list[float]]:
-    """Return the CPU s of each call, alternating between methods on each clip, after a warm-up call."""
+    """Return the CPU time of each call in s; methods alternate on each clip, after a warm-up call."""
     for calls in methods.values():
         calls[0]()
     times: dict[str, list[float]] = {method: [] for method in methods}
@@ -130,7 +131,7 @@ def table_of(times: dict[str, list[float]], title: str) -> Table:
 
 
 def streaming(files: list[bytes], songs: int) -> Table:
-    """Render a tree of songs like `raygenre render`, and return a table of this process's memory."""
+    """Render a tree of songs as `raygenre render` does, and return a table of this process's memory."""
     table = Table("songs rendered from MP3 to PNG", "resident memory, MiB", title="raygenre render, in one process")
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "songs" / "class"

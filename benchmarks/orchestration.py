@@ -1,12 +1,12 @@
 """Overhead of a search, compared with Ray's own OptunaSearch and MLflowLoggerCallback.
 
-Run from the project's folder (15 minutes on 2 cores, mostly for the stock search):
+Run from the project's folder (15 minutes on 2 cores, most of them for the stock search):
     .venv/bin/python benchmarks/orchestration.py
 
 First, 20 trials sleep for 20 s each, two at a time, and report 20 epochs each; the overhead is the time beyond their
-sleep. The same is repeated with an unreachable MLflow server, for which the driver waits 5 s at the end. Then trials
-only report one epoch, and the memory of each driver is measured. All other searches log to an MLflow server on this
-machine. Ray is started before the measurement.
+sleep. This is repeated with an unreachable MLflow server, for which the driver waits 5 s at the end. Then trials that
+do not sleep report one epoch each, and the memory of each driver is measured. Except in the repetition, searches log to
+an MLflow server on this machine. Ray is started before the measurement.
 """
 
 import contextlib
@@ -46,7 +46,7 @@ from raygenre.system.storage import resolve
 from raygenre.tracking.tracker import Tracker
 
 CONCURRENCY = 2
-UNREACHABLE = "http://127.0.0.1:9"  # the discard service, which no machine runs any more
+UNREACHABLE = "http://127.0.0.1:9"  # the port of the discard service, which no longer runs on any machine
 
 
 def sleeping(config: dict[str, Any], *, plan: Plan, shared: object, seconds: float) -> None:
@@ -57,12 +57,16 @@ def sleeping(config: dict[str, Any], *, plan: Plan, shared: object, seconds: flo
 
 
 def stock(config: dict[str, float]) -> None:
-    """Trainable for the stock search that only reports one epoch."""
+    """Trainable for the stock search; it only reports one epoch."""
     tune.report(dict.fromkeys(METRICS, 1.0) | {"epoch": 1})
 
 
 def our_search(folder: Path, uri: str, *, trials: int, epochs: int, seconds: float) -> tuple[float, list[float]]:
-    """Run a search with raygenre; return its duration in s, with uploads, and its driver's MiB early and late."""
+    """Run a search with raygenre.
+
+    Returns:
+        Its duration in s, including uploads, and its driver's memory in MiB after a fifth of the trials and at the end.
+    """
     config = SearchConfig(
         data=None,
         data_digest="none",
@@ -84,7 +88,7 @@ def our_search(folder: Path, uri: str, *, trials: int, epochs: int, seconds: flo
     memory: list[float] = []
 
     class MemoryProbe(io.StringIO):
-        """Measures memory whenever a finished trial is printed."""
+        """Measures the memory each time a finished trial is printed."""
 
         def write(self, text: str) -> int:
             if text.startswith("trial"):
@@ -113,7 +117,7 @@ def our_search(folder: Path, uri: str, *, trials: int, epochs: int, seconds: flo
 
 
 def stock_search(folder: Path, uri: str, *, trials: int) -> tuple[float, list[float]]:
-    """Run the same search with Ray's own parts."""
+    """Run the same search with Ray's own parts; return its duration in s and its driver's memory in MiB."""
     memory: list[float] = []
 
     class MemoryCallback(tune.Callback):
@@ -144,13 +148,13 @@ def resident() -> float:
 
 @contextlib.contextmanager
 def mlflow_server(folder: Path) -> Iterator[str]:
-    """Run a tracking server on this machine, and yield its address."""
+    """Run an MLflow tracking server on this machine and yield its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", f"sqlite:///{folder / 'server.db'}", "--artifacts-destination", str(folder)]
-    # Its job workers, which are not needed, would still be importing when the search starts.
+    # The server's job workers are not needed, and they would still be importing modules when the search starts.
     environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     with (folder / "server.log").open("w") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, env=environment)
@@ -170,8 +174,8 @@ def mlflow_server(folder: Path) -> Iterator[str]:
 
 def main(
     sleepers: Annotated[int, typer.Option(help="Sleeping trials; 0 skips them.")] = 20,
-    seconds: Annotated[float, typer.Option(help="Sleep of each trial.")] = 20,
-    trials: Annotated[int, typer.Option(help="Trials that only report; 0 skips them.")] = 500,
+    seconds: Annotated[float, typer.Option(help="Time that each of them sleeps, in s.")] = 20,
+    trials: Annotated[int, typer.Option(help="Trials that do not sleep; 0 skips them.")] = 500,
 ) -> None:
     """Measure both searches."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -191,7 +195,7 @@ def main(
                 f"{took / asleep - 1:+.1%} over {asleep:g} s",
                 joined(memory),
             )
-            table.add_row("the same, MLflow unreachable", f"{unreachable:.1f}", f"{unreachable / took - 1:+.1%}", "")
+            table.add_row("same trials, MLflow unreachable", f"{unreachable:.1f}", f"{unreachable / took - 1:+.1%}", "")
         if trials:
             ours, memory = our_search(Path(folder) / "ours", uri, trials=trials, epochs=1, seconds=0)
             table.add_row(f"{trials} trials of 0 s, raygenre", f"{ours:.1f}", "", joined(memory))

@@ -9,13 +9,16 @@ TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 def family(process: int) -> dict[int, list[str]]:
-    """Return a process and its descendants: id → fields of its stat."""
+    """Return a process and its descendants, as a dictionary from id to the fields of /proc/ID/stat."""
     stats = _stats()
     return {pid: fields for pid, fields in stats.items() if process in _ancestors(pid, stats)}
 
 
 def start_times(pids: Iterable[int]) -> dict[int, str]:
-    """Return the start times of running processes in ticks since boot; an id alone may have been reused."""
+    """Return the start times of the running processes, in ticks since boot.
+
+    An id alone does not identify a process, since it may have been reused.
+    """
     stats = _stats()
     return {pid: stats[pid][19] for pid in pids if pid in stats}
 
@@ -45,7 +48,7 @@ def resident(pid: int) -> float:
 
 
 def _stats() -> dict[int, list[str]]:
-    """Return the fields of each process's stat that follow its name."""
+    """Return, for each process, the fields of /proc/ID/stat that follow its name."""
     stats = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):  # it has just exited

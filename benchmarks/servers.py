@@ -29,10 +29,10 @@ class Server:
     """How to start a server, send requests and read responses.
 
     Attributes:
-        command: with placeholders {port}, {model}, {config} and {stock}, which `running` fills in.
-        direct: whether to send requests to raygenre's direct port, bypassing Ray's proxy.
-        probabilities: extracts the probabilities from a response's JSON.
-        body: makes the request's body from a file.
+        command: command line with the placeholders {port}, {model}, {config} and {stock}, which `running` fills in.
+        direct: True to send requests to raygenre's direct port, bypassing Ray's proxy.
+        probabilities: function that extracts the probabilities from a response's JSON.
+        body: function that turns a file into a request body.
     """
 
     name: str

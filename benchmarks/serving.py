@@ -5,12 +5,12 @@ Run from the project's folder (12 minutes on 2 cores):
     python -m benchmarks.serving                  # synthetic images
     python -m benchmarks.serving --data PATH      # images of a dataset
 
-Each server is restarted in every round and warmed up; then one client, and after it sixteen clients, send images for
-some seconds from the same machine and cores. Every response is compared with the classifier's own prediction. CPU time
-covers all processes that the server started, including Ray's, and is compared with a loop that decodes and predicts the
-same images in one process without a server. The table shows medians over the rounds. Requests go through Ray's plain
-proxy, except in the rows for HAProxy, which listens on all interfaces during the measurement, and for the direct port
-of the replicas.
+In every round, each server is restarted and warmed up. Then one client, and afterwards sixteen clients, send images for
+several seconds from the same machine and cores. Every response is compared with the classifier's own prediction. CPU
+time covers all processes that the server started, including Ray's. It is compared with a loop that decodes and predicts
+the same images in one process without a server. The table shows medians over the rounds. Requests go through Ray's
+plain proxy, except in the rows for HAProxy, which listens on all interfaces during the measurement, and for the direct
+port of the replicas.
 """
 
 import http.client
@@ -47,7 +47,7 @@ CLIENTS = (1, 16)
 
 @dataclass(frozen=True)
 class Load:
-    """Results of a measurement: requests per second, CPU ms per request, latencies in ms."""
+    """Results of a measurement: requests per second, CPU time per request in ms, latencies in ms."""
 
     rate: float
     cpu: float
@@ -56,10 +56,10 @@ class Load:
 
 
 def main(
-    data: Annotated[Path | None, typer.Option(help="Folder of dataset-style PNGs; default: synthetic images.")] = None,
-    seconds: Annotated[float, typer.Option(help="Duration for each number of clients, in s.")] = 10,
-    rounds: Annotated[int, typer.Option(help="Number of times each server is started.")] = 3,
-    only: Annotated[str, typer.Option(help="Name of the only server to measure.")] = "",
+    data: Annotated[Path | None, typer.Option(help="Folder of dataset-style PNGs (default: synthetic images).")] = None,
+    seconds: Annotated[float, typer.Option(help="Duration of the measurement for each number of clients, in s.")] = 10,
+    rounds: Annotated[int, typer.Option(help="Number of rounds; each starts every server.")] = 3,
+    only: Annotated[str, typer.Option(help="Measure only the server of this name.")] = "",
 ) -> None:
     """Measure all servers in each round."""
     torch.set_num_threads(1)
@@ -120,7 +120,7 @@ def show(console: Console, results: dict[tuple[str, int], list[Load]], loop_ms: 
 
 
 def _ratio(ours: list[Load], others: list[Load]) -> str:
-    """Return the median over rounds of the ratio of requests per second."""
+    """Return the ratio of requests per second, as the median over rounds."""
     if not ours or ours is others:
         return ""
     ratios = [load.rate / peer.rate for load, peer in zip(ours, others, strict=True)]
@@ -140,7 +140,7 @@ def files(data: Path | None) -> Iterator[bytes]:
 
 
 def loop(classifier: Classifier, images: list[bytes], seconds: float) -> float:
-    """Return the CPU ms per image in this process."""
+    """Decode and predict in this process; return the CPU time per image in ms."""
     started, number = time.process_time(), 0
     while time.process_time() - started < seconds / 2:
         classifier.predict(read(images[number % len(images)]))
@@ -151,7 +151,7 @@ def loop(classifier: Classifier, images: list[bytes], seconds: float) -> float:
 def send(
     server: Server, port: int, images: list[bytes], expected: list[Probabilities], *, clients: int, seconds: float
 ) -> list[float]:
-    """Send images from several clients for some seconds, check all responses, and return the latencies in s."""
+    """Send images from several clients for a number of seconds, check all responses, and return the latencies in s."""
     bodies = [server.body(image) for image in images]
     deadline = time.perf_counter() + seconds
 

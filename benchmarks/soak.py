@@ -5,10 +5,10 @@ Run from the project's folder (half an hour):
     python -m benchmarks.soak --minutes 3         # a short test
     python -m benchmarks.soak --direct            # on the replica's direct port, without Ray's proxy
 
-Nineteen of twenty requests are images, the others 30 s songs as MP3. Growth is the slope of a least-squares line
-through the resident memory, measured every 5 s, without the first sixth of the time, during which caches fill. If all
-processes together grow by more than 1 MB per minute, the exit status is 1. Latencies are measured from the planned time
-of a request, so they grow if the machine cannot sustain the rate.
+Nineteen of twenty requests send an image, the others an MP3 of 30 s. Growth is the slope of a least-squares line
+through the resident memory, which is measured every 5 s. The first sixth of the time is left out, because caches fill
+during it. If all processes together grow by more than 1 MB per minute, the exit status is 1. Latencies are measured
+from the planned time of a request, so they grow if the machine cannot sustain the rate.
 """
 
 import http.client
@@ -98,10 +98,10 @@ def main(
 
 
 def total(memory: dict[str, list[float]]) -> list[float]:
-    """Return the memory of all roles together at each time.
+    """Return the total memory of all roles at each time.
 
     Raises:
-        RuntimeError: a role had no process at some time.
+        RuntimeError: at some time, a role had no process.
     """
     for role, values in memory.items():
         if not values or not all(values):
@@ -115,13 +115,13 @@ def after_warm_up(values: list[float]) -> list[float]:
 
 
 def growth(values: list[float]) -> float:
-    """Return the slope of values measured every 5 s, per minute."""
+    """Return the growth per minute of values measured every 5 s."""
     values = after_warm_up(values)
     return float(np.polyfit(np.arange(len(values)) * INTERVAL / 60, values, 1)[0])
 
 
 def send(port: int, bodies: list[bytes], *, rate: float, seconds: float) -> tuple[Counter[int], list[float]]:
-    """Send at a constant rate; return the statuses (0: no response) and the latencies in s."""
+    """Send requests at a constant rate; return the statuses (0: no response) and the latencies in s."""
     local = threading.local()
 
     def post(body: bytes, planned: float) -> tuple[int, float]:

@@ -1,11 +1,11 @@
 """Cost of logging a search to MLflow, compared with Ray's own MLflowLoggerCallback.
 
-Run from the project's folder (10 minutes on 2 cores, mostly for Ray's callback):
+Run from the project's folder (10 minutes on 2 cores, most of them for Ray's callback):
     .venv/bin/python -m benchmarks.tracking
 
-Both log the same 100 trials with 50 epochs of 6 metrics each, sequentially and without training, each to its own MLflow
-server on this machine. The measurement ends when the server has everything; the values are then read back and compared.
-Real results of Ray Tune contain about ten more values, which Ray's callback also logs; here they contain only the one
+Both log the same 100 trials with 50 epochs of 6 metrics each, sequentially and without training, to separate MLflow
+servers on this machine. The measurement ends when the server has all values, which are then read back and compared.
+Real results of Ray Tune contain about ten more values, which Ray's callback also logs. Here they contain only the value
 that it requires, `training_iteration`. The exit status is 1 if Ray's callback takes less than ten times as long.
 """
 
@@ -34,10 +34,10 @@ from raygenre.tracking.tracker import Tracker
 
 NAMES = METRICS[:6]
 EXPERIMENT = "stock"
-MIN_SPEEDUP = 10.0  # required of the tracker over the stock callback
+MIN_SPEEDUP = 10.0  # of the tracker over the stock callback
 
 Values = dict[int, dict[str, list[tuple[int, float]]]]
-"""Trial → metric → values with their epochs."""
+"""For each trial and metric, the epochs and values."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class Cost:
     """The cost of logging.
 
     Attributes:
-        seconds: until the server had everything.
-        calls: HTTP requests.
+        seconds: time in s until the server had all values.
+        calls: number of HTTP requests.
         driver, server: CPU time in s.
     """
 
@@ -57,7 +57,7 @@ class Cost:
 
 
 def value(trial: int, epoch: int, name: str) -> float:
-    """Return a number that is unique to an epoch."""
+    """Return a metric's value, which differs between epochs."""
     return (trial + 1) / (epoch + NAMES.index(name) / 8)
 
 
@@ -82,7 +82,7 @@ def log_with_tracker(folder: Path, uri: str, trials: int, epochs: int) -> None:
 
 
 def log_with_callback(folder: Path, uri: str, trials: int, epochs: int) -> None:
-    """Log the same with Ray's own callback."""
+    """Log the same values with Ray's own callback."""
     callback = MLflowLoggerCallback(tracking_uri=uri, experiment_name=EXPERIMENT)
     callback.setup()
     for number in range(trials):
@@ -116,7 +116,7 @@ def logged_values(folder: Path, uri: str, experiment: str) -> Values:
 
 @contextmanager
 def count_requests() -> Iterator[list[int]]:
-    """Count the HTTP requests of all threads of this process, in the first item of the list."""
+    """Count the HTTP requests of this process's threads in the first item of the yielded list."""
     calls, lock, send = [0], threading.Lock(), requests.Session.send
 
     def counting(*arguments: Any, **named: Any) -> Any:
@@ -154,7 +154,7 @@ def cpu_of_children() -> float:
 
 
 def measure(logger: str, trials: int, epochs: int) -> tuple[Cost, Values]:
-    """Return the cost of logging, and the values that the server then has."""
+    """Log the trials; return the cost and the values that the server has afterwards."""
     with tempfile.TemporaryDirectory() as scratch, mlflow_server(Path(scratch)) as uri, count_requests() as calls:
         started, driver, server = time.perf_counter(), time.process_time(), cpu_of_children()
         log = log_with_callback if logger == EXPERIMENT else log_with_tracker
@@ -169,7 +169,7 @@ def main(
     epochs: Annotated[int, typer.Option(help="Epochs of each trial.", min=1)] = 50,
 ) -> None:
     """Measure both loggers."""
-    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # which takes another request per run
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # printing it takes an additional request per run
     table = Table("logger", "s", "HTTP requests", "CPU s of the driver", "CPU s of the server")
     costs = []
     for logger in ("raygenre", EXPERIMENT):

@@ -1,1 +1,1 @@
-"""The project on Kubernetes: manifests, and a check of them."""
+"""The project on Kubernetes: manifests, and a check for them."""

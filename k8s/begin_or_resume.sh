@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Start a study, or resume it where an earlier attempt stopped. The head of a search cluster runs this.
+# Start a study, or resume it where an earlier attempt stopped. Runs on the head of a search's cluster.
 #
 # Run:
 #     k8s/begin_or_resume.sh STUDY TRIALS [OPTIONS of experiments/tune.py for a new study]

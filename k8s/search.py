@@ -1,10 +1,10 @@
-"""Print the search of an overlay as a RayJob for one study, for `kubectl apply`.
+"""Print an overlay's search as a RayJob for one study, for `kubectl apply`.
 
 Run:
     make k8s-search STUDY=first TRIALS=20 OVERLAY=gpu | kubectl apply --server-side -f -
-    python -m k8s.search gpu first 20 --epochs 60     # options of experiments/tune.py, for a new study
+    python -m k8s.search gpu first 20 --epochs 60     # a new study can have options of experiments/tune.py
 
-An existing study is resumed, up to the number of trials.
+An existing study is resumed until it has the given number of trials.
 """
 
 import re
@@ -23,18 +23,18 @@ LONGEST = operator.LONGEST_NAME - len("search-")
 
 
 def search(overlay: str, study: str, trials: int, *options: str) -> list[dict[str, Any]]:
-    """Return the job and the settings that it reads.
+    """Return the job and the ConfigMap with its settings.
 
     Raises:
-        ValueError: there is no such overlay, or the study's name cannot be part of a job's name.
+        ValueError: there is no such overlay, the study's name cannot be part of a job's name, or there are no trials.
         RenderingError: kustomize fails.
     """
     if overlay not in rendering.names():
         raise ValueError(f"there is no overlay {overlay!r}; overlays: {', '.join(rendering.names())}")
     if not _STUDY.fullmatch(study) or len(study) > LONGEST:
         raise ValueError(
-            f"the study name {study!r} does not fit a Kubernetes job: use at most {LONGEST} of a-z, 0-9 and '-', "
-            "a letter first"
+            f"the study name {study!r} does not fit a Kubernetes job: use at most {LONGEST} characters of "
+            "a-z, 0-9 and '-', and start with a letter"
         )
     if trials < 1:
         raise ValueError(f"TRIALS is {trials}; a search needs at least one trial")

@@ -1,4 +1,4 @@
-"""Print whether a study exists, `yes` or `no`, for begin_or_resume.sh. The storage may be a URL.
+"""Print `yes` or `no`: whether a study exists. For begin_or_resume.sh; the storage may be a URL.
 
 Run:
     python -m k8s.study_exists STUDY              # the storage is RAYGENRE_STORAGE

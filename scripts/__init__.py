@@ -1,1 +1,1 @@
-"""Installation and checks of the project; they need only Python's standard library."""
+"""Scripts that install and check the project; they need only Python's standard library."""

@@ -4,7 +4,7 @@ Run, from the project's folder:
     python3 scripts/check_words.py                # all checked folders
     python3 scripts/check_words.py serve docs     # these files and folders
 
-Prints a line per occurrence, with what to write instead, and exits with 1 if there is any.
+Prints a line per occurrence, with the replacement, and exits with 1 if there are any.
 """
 
 import re
@@ -18,7 +18,7 @@ WORDS = Path(__file__).with_name("words.txt")
 SUFFIXES = {".md", ".py", ".html", ".jinja", ".js", ".yaml", ".yml"}
 SKIPPED_FOLDERS = {".venv", ".git", "results", "build", "__pycache__", "node_modules"}
 
-# Stored in tags of registered versions, which keep their values.
+# Values that are stored in tags of registered versions and must therefore not change.
 NAMES = ('"nobody"',)
 
 
@@ -39,7 +39,7 @@ def files(arguments: list[str]) -> list[Path]:
 
 
 def check(path: Path) -> Iterator[str]:
-    """Yield a line for each word to avoid: place, word, replacement."""
+    """Yield a line for each word to avoid, with its place and its replacement."""
     replacements, pattern = dictionary(), any_word()
     for number, line in enumerate(path.read_text().splitlines(), 1):
         for name in NAMES:
@@ -51,7 +51,7 @@ def check(path: Path) -> Iterator[str]:
 
 @cache
 def any_word() -> re.Pattern[str]:
-    """Return the pattern of all words to avoid; of two that start alike, the longer one matches."""
+    """Return a pattern that matches all words to avoid; if two start alike, it matches the longer one."""
     words = sorted(map(re.escape, dictionary()), key=len, reverse=True)
     return re.compile(rf"\b({'|'.join(words)})\b", re.IGNORECASE)
 

@@ -2,14 +2,14 @@
 
 Run from any folder, with the Python version that .venv should have:
     python3 scripts/install.py             # dependencies of searches and the endpoint
-    python3 scripts/install.py test        # and those of an extra of pyproject.toml: test, bench, dashboard or servers
+    python3 scripts/install.py test        # plus those of an extra in pyproject.toml: test, bench, dashboard or servers
 
-Packages are installed with uv, which downloads and unpacks in parallel: the uv on PATH, or the pinned version, which
-pip installs into .venv. If uv is unavailable or fails, pip installs them. Run the same command again to continue an
-interrupted installation.
+Packages are installed with uv, which downloads and unpacks in parallel. If there is no uv on PATH, pip first installs
+the pinned version into .venv. If uv is unavailable or fails, pip installs the packages. Run the same command again to
+continue an interrupted installation.
 """
 
-from __future__ import annotations  # so that an older Python reaches its error message
+from __future__ import annotations  # so that an older Python gets as far as the error message
 
 import ast
 import os
@@ -31,7 +31,7 @@ HEARTBEAT_S = 15
 # pip's settings for package sources, and the corresponding environment variables of uv.
 SOURCES = {"index-url": "UV_DEFAULT_INDEX", "extra-index-url": "UV_INDEX", "find-links": "UV_FIND_LINKS"}
 
-# Output lines about a single package, except downloads of 100 MB or more.
+# Output lines about a single package that are not shown; downloads of 100 MB or more are shown.
 DETAIL = re.compile(
     r"\s*(([-+~]|Built|Building|Downloaded|Collecting|Obtaining|Requirement already|Using cached|Attempting|Found"
     r"|Uninstalling|Successfully uninstalled) |Downloading (?!.*\(\d{3}[\d.]* ?Mi?B))"
@@ -67,16 +67,17 @@ def install_with_pip(name: str, arguments: list[str]) -> bool:
 
 
 def compiles_all() -> bool:
-    """Whether to compile all packages to bytecode.
+    """Return whether to compile all packages to bytecode.
 
-    A search imports an eighth of the modules. Python compiles those on first import in 6 s of CPU time, whereas all
-    modules take 45 s. But if Python does not write bytecode, every process spends the 6 s again.
+    A search imports an eighth of the modules. Python compiles these at their first import, in 6 s of CPU time; all
+    modules would take 45 s. But if Python does not write bytecode, every process spends the 6 s again, so compiling all
+    modules is worthwhile.
     """
     return bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
 
 
 def is_complete() -> bool:
-    """Whether .venv was created completely: pip is installed last."""
+    """Return whether .venv was created completely, which means that it has pip, the last part to be installed."""
     try:
         return subprocess.run([*PIP, "--version"], capture_output=True).returncode == 0
     except OSError:
@@ -84,7 +85,7 @@ def is_complete() -> bool:
 
 
 def find_uv() -> str | None:
-    """Return the path of uv, which is installed into .venv if it is not on PATH; None if that fails."""
+    """Return the path of uv, installing it into .venv if it is not on PATH; None if that fails."""
     on_path = shutil.which("uv")
     if on_path:
         return on_path
@@ -100,8 +101,8 @@ def find_uv() -> str | None:
 def uv_environment() -> dict[str, str]:
     """Return an environment in which uv uses the same package sources as pip.
 
-    By itself, uv ignores pip's configuration and would bypass a company's mirror. With the strategy set here it
-    compares the versions of all indexes, as pip does, instead of using the first index that has the package.
+    By default, uv ignores pip's configuration and would bypass a company's mirror. The index strategy set here makes uv
+    compare the versions in all indexes, as pip does, instead of using the first index that has the package.
     """
     listing = subprocess.run([*PIP, "config", "list"], capture_output=True, text=True, check=True).stdout
     settings = {key: ast.literal_eval(value) for key, _, value in (row.partition("=") for row in listing.splitlines())}
@@ -116,7 +117,7 @@ def uv_environment() -> dict[str, str]:
 
 
 def run(command: list[str], environment: dict[str, str] | None = None) -> bool:
-    """Run a command, print its stages and large downloads, and return whether it succeeded."""
+    """Run a command, print its progress without details, and return whether it succeeded."""
     process = subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -130,7 +131,7 @@ def run(command: list[str], environment: dict[str, str] | None = None) -> bool:
 
 @contextmanager
 def heartbeat() -> Iterator[None]:
-    """Print the elapsed time at intervals, since unpacking a package of a gigabyte prints nothing."""
+    """Print the elapsed time at intervals, because nothing is printed while a package of a gigabyte is unpacked."""
     done, started = threading.Event(), time.monotonic()
 
     def beat() -> None:

@@ -16,30 +16,30 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "ARCHITECTURE.md"
 START, END = "<!-- tree: python scripts/tree.py --write -->", "<!-- end of tree -->"
 
-# Shown with their modules.
+# Packages that are shown with all their modules.
 IN_FULL = ("raygenre", "serve", "experiments", "scripts")
 
-# Shown as one line each, with a caption where the folder is not a package.
+# Folders that are shown as one line each. The caption replaces the docstring of the package.
 FOLDERS = {
     "benchmarks": "",
     "k8s": "",
-    "tests": "Tests in the same folders as the code; tests/helpers/ has what they share.",
+    "tests": "Tests in folders that mirror those of the code; tests/helpers/ has shared code.",
     "docs": "Guides for users, and screenshots of MLflow.",
 }
-NO_PACKAGES = {"experiments": "Scripts that users start, and an example of a search space."}
+NO_PACKAGES = {"experiments": "Scripts for users, and an example of a search space."}
 
 CAPTION_COLUMN = 30
 
 
 def tree() -> str:
-    """Return the tree as lines of path and caption, indented by depth."""
+    """Return the tree, one line per path with its caption, indented by depth."""
     rows = [row for name in IN_FULL for row in folder_rows(ROOT / name, 0)]
     rows += [(f"{name}/", caption or summary(ROOT / name / "__init__.py")) for name, caption in FOLDERS.items()]
     return "\n".join(f"{name:<{CAPTION_COLUMN - 2}}  {caption}" for name, caption in rows)
 
 
 def folder_rows(folder: Path, depth: int) -> Iterator[tuple[str, str]]:
-    """Yield a folder, then its modules, then its packages, each with its caption."""
+    """Yield a folder, its modules and its packages, in this order, each with its caption."""
     package = folder / "__init__.py"
     caption = summary(package) if package.exists() else NO_PACKAGES[folder.name]
     yield f"{'  ' * depth}{folder.name}/", caption
@@ -52,7 +52,7 @@ def folder_rows(folder: Path, depth: int) -> Iterator[tuple[str, str]]:
 
 
 def summary(path: Path) -> str:
-    """Return the first line of a module's docstring; empty if it has none."""
+    """Return the first line of a module's docstring, or an empty string if it has none."""
     docstring = ast.get_docstring(ast.parse(path.read_text())) or ""
     return docstring.partition("\n")[0]
 

@@ -1,1 +1,4 @@
-"""The same classifier on other servers, written as in their documentation, for `benchmarks/serving.py`."""
+"""The same classifier on other servers, for `benchmarks/serving.py`.
+
+Each is written as in the server's documentation.
+"""

@@ -2,9 +2,9 @@
 
 Run:
     make k8s-check                         # or: python -m k8s.check; half a minute
-    KUBERAY_CRDS=DIR make k8s-check        # also Ray's kinds against the operator's CustomResourceDefinitions
-    KUBECONFIG=FILE make k8s-check         # also a server-side dry run, on a server with these definitions
-    make k8s-check OVERLAY=prod            # one overlay only, as for a server that runs it
+    KUBERAY_CRDS=DIR make k8s-check        # also check Ray's kinds against the operator's CustomResourceDefinitions
+    KUBECONFIG=FILE make k8s-check         # also dry-run on a server that has these definitions
+    make k8s-check OVERLAY=prod            # check only one overlay, for example for a server that already runs it
 """
 
 import os
@@ -32,9 +32,9 @@ from k8s.check import (
 )
 from k8s.check.rendering import RenderingError, Resource
 
-LEFT_OUT = """skipped: Ray's kinds against the operator's CustomResourceDefinitions. Download the four files
-    ray.io_*.yaml of helm-chart/kuberay-operator/crds from KubeRay's repository, at the operator's version, then run
-    KUBERAY_CRDS=DIR make k8s-check"""
+LEFT_OUT = """skipped: Ray's kinds were not checked against the operator's CustomResourceDefinitions. To check them,
+    download the four files helm-chart/kuberay-operator/crds/ray.io_*.yaml of the operator's version from KubeRay's
+    repository, and run KUBERAY_CRDS=DIR make k8s-check"""
 CHECKS = (
     operator,
     security,
@@ -53,7 +53,7 @@ CHECKS = (
 
 
 def problems(resources: list[Resource], crds: schemas.Schemas | None) -> Iterator[str]:
-    """Yield every problem in a rendering."""
+    """Yield all problems of a rendering."""
     shape = list(schemas.problems(resources, crds))
     yield from shape
     if not shape:  # the other checks rely on the schemas
@@ -62,7 +62,7 @@ def problems(resources: list[Resource], crds: schemas.Schemas | None) -> Iterato
 
 
 def main(arguments: list[str]) -> int:
-    """Check the named overlays, or all; print the problems and return the exit status."""
+    """Check the named overlays, or all of them; print the problems and return the exit status."""
     folder = os.environ.get("KUBERAY_CRDS")
     if unknown := sorted(set(arguments) - set(rendering.names())):
         sys.stdout.write(f"there is no overlay {', '.join(unknown)}; overlays: {', '.join(rendering.names())}\n")
@@ -91,7 +91,7 @@ def _check(called: str, resources: list[Resource], crds: schemas.Schemas | None)
 
 
 def _try(called: str, resources: list[Resource]) -> int:
-    """Dry-run what the server can validate: kinds of operators that it does not have are skipped."""
+    """Dry-run the objects that the server can validate; the kinds of operators that it lacks are skipped."""
     versions = server.versions()
     kinds = [(one["apiVersion"], one["kind"]) for one in resources]
     missing = {kind for kind in kinds if kind in schemas.extensions() and kind[0] not in versions}

@@ -1,4 +1,4 @@
-"""Checks that the alert rules match those of serve/monitoring and that the runbook has a section for each."""
+"""Checks that alert rules match serve/monitoring and that each has a section in the runbook."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Checks resource quantities: schemas do not compare a request with its limit."""
+"""Checks resource quantities, because schemas do not compare requests with limits."""
 
 from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
@@ -30,7 +30,7 @@ def _compared(resources: dict[str, Any]) -> Iterator[str]:
             yield f"resources: {what}: {error}"
             continue
         least, most = amounts.get("requests"), amounts.get("limits")
-        if "/" in what:  # of a device plugin, such as GPUs: not divisible, and requests must equal limits
+        if "/" in what:  # of a device plugin, such as GPUs: they are indivisible, and requests must equal limits
             if any(number != number.to_integral_value() for number in amounts.values()):
                 yield f"resources: {what} comes in whole numbers, not {' or '.join(map(str, texts.values()))}"
             elif most is None or least not in (None, most):
@@ -40,7 +40,7 @@ def _compared(resources: dict[str, Any]) -> Iterator[str]:
 
 
 def amount(given: object) -> Decimal:
-    """Return a Kubernetes quantity as a number, such as 0.2 for `200m`.
+    """Return a Kubernetes quantity as a number, for example 0.2 for `200m`.
 
     Raises:
         ValueError: it is not a quantity.

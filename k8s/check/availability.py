@@ -12,11 +12,11 @@ from k8s.check.rendering import Resource, name
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 AMOUNTS = ("cpu", "memory", "ephemeral-storage")
 READY = "/readyz"
-"""Answers 200 once a replica has a model."""
+"""A path that answers 200 once a replica has a model."""
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
-    """Yield what would fail at the first drain or on the first full node."""
+    """Yield mistakes that would show at the first drain or on the first full node."""
     found = list(pods(resources))
     for pod in found:
         for container in pod.containers:
@@ -33,7 +33,7 @@ def problems(resources: list[Resource]) -> Iterator[str]:
 
 def _amounts(container: dict[str, Any]) -> Iterator[str]:
     if container["name"] == WAITING:
-        return  # the operator sets two of them, and the namespace's LimitRange the third
+        return  # the operator sets the first two, and the namespace's LimitRange the third
     resources = container.get("resources") or {}
     for kind in ("requests", "limits"):
         missing = [amount for amount in AMOUNTS if amount not in (resources.get(kind) or {})]
@@ -86,7 +86,7 @@ def _service(spec: dict[str, Any], mine: list[Pod]) -> Iterator[str]:
             yield f"{pod.where}: readinessProbe is not {READY} on port serve: it would get requests without a champion"
         sleep = ((container.get("lifecycle") or {}).get("preStop") or {}).get("sleep", {}).get("seconds", 0)
         if sleep <= http.get("request_timeout_s", 60):
-            yield f"{pod.where}: preStop ends after {sleep} s, before the longest request"
+            yield f"{pod.where}: preStop ends after {sleep} s, before the longest request ends"
         if pod.spec.get("terminationGracePeriodSeconds", 30) <= sleep + seconds:
             yield f"{pod.where}: terminationGracePeriodSeconds is not longer than the drain of {sleep + seconds:g} s"
 

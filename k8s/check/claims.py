@@ -1,6 +1,7 @@
-"""Checks that a search with its studies at a URL can start where no storage class has ReadWriteMany.
+"""Checks that a search with its studies at a URL can start without a ReadWriteMany class.
 
-On such clusters a ReadWriteMany claim stays unbound, and a pod that mounts it is never scheduled.
+On a cluster without such a storage class, a ReadWriteMany claim stays unbound, and a pod that mounts it is never
+scheduled.
 """
 
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ SHARED = "ReadWriteMany"
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
-    """Yield pods with a storage at a URL that also mount a ReadWriteMany claim."""
+    """Yield pods whose storage is a URL but that mount a ReadWriteMany claim."""
     maps = {one["metadata"]["name"]: one.get("data") or {} for one in resources if one["kind"] == "ConfigMap"}
     claims = [one for one in resources if one["kind"] == "PersistentVolumeClaim"]
     shared = {one["metadata"]["name"] for one in claims if SHARED in one["spec"]["accessModes"]}
@@ -26,7 +27,7 @@ def problems(resources: list[Resource]) -> Iterator[str]:
 
 
 def _settings(pod: Pod) -> Iterator[str]:
-    """Yield the names of the ConfigMaps that a pod takes its environment from."""
+    """Yield the names of the ConfigMaps from which a pod gets its environment."""
     for container in pod.containers:
         for source in container.get("envFrom", []):
             if "configMapRef" in source:

@@ -1,6 +1,7 @@
-"""Checks that nothing outside the cluster reaches a port that runs code, and that no account may do everything.
+"""Checks that no port that runs code is exposed and that no account has every permission.
 
-Ray's dashboard accepts jobs; its client port and its GCS do so without authentication. A head's service has all three.
+Ray's dashboard accepts jobs, and so do its client port and its GCS, without authentication. The service of a head has
+all three ports.
 """
 
 from collections.abc import Iterator
@@ -12,13 +13,13 @@ from k8s.check.rendering import Resource, name
 
 ADMIN = "cluster-admin"
 _ROUTES = ("Ingress", "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute")
-_HEADS_SERVICE = "-head-svc"  # as the operator names it
+_HEADS_SERVICE = "-head-svc"  # the suffix that the operator gives it
 _DOORS: dict[object, str] = {DASHBOARD: "dashboard", RAY_CLIENT: "client", GCS: "gcs"}
 """Ports of a head, with the names that the operator gives them."""
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
-    """Yield routes from outside and rights over the whole cluster."""
+    """Yield routes from outside the cluster, and permissions for the whole cluster."""
     heads = [pod for pod in pods(resources) if pod.role == HEAD]
     behind = {
         one["metadata"]["name"]
@@ -59,7 +60,7 @@ def _led(spec: dict[str, Any], behind: set[str]) -> Iterator[str]:
 
 
 def _backends(value: object) -> Iterator[tuple[str, object]]:
-    """Yield the services and ports that a route names: `service` of an Ingress, `backendRefs` of the others."""
+    """Yield the services and ports of a route: `service` in an Ingress, `backendRefs` in the other kinds."""
     if isinstance(value, list):
         for part in value:
             yield from _backends(part)

@@ -1,7 +1,7 @@
 """Checks that Ray's object store fits into the /dev/shm of its pod.
 
-Ray takes 30 % of the memory by default, whatever the size of /dev/shm. If that is too small it puts the store on the
-disk, with a warning in a log.
+By default, Ray reserves 30 % of the memory, whatever the size of /dev/shm. If /dev/shm is too small, Ray puts the store
+on the disk and only logs a warning.
 """
 
 from collections.abc import Iterator
@@ -10,13 +10,13 @@ from typing import Any
 from k8s.check.pods import HEAD, WORKER, clusters, pods
 from k8s.check.rendering import Resource
 
-SHARE = 0.9  # of /dev/shm, of which Ray leaves a tenth free
+SHARE = 0.9  # of /dev/shm, because Ray leaves a tenth of it free
 _PARAM, _FOLDER = "object-store-memory", "/dev/shm"
 _UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
-    """Yield nodes whose object store has no size, or is larger than its volume."""
+    """Yield nodes whose object store has no size or does not fit into its volume."""
     for pod in (one for one in pods(resources) if one.role in (HEAD, WORKER)):
         params = _group(pod.owner, pod.where).get("rayStartParams") or {}
         room = _room(pod.spec)

@@ -1,7 +1,8 @@
-"""Checks that network policies allow the traffic that is needed and no other.
+"""Checks that network policies allow the necessary traffic and no other.
 
-What is needed follows from the objects: an address in a pod's settings, a secret for an outside service, the nodes of a
-Ray cluster among themselves, the operator and a job's submitter to the dashboard, an autoscaler to the API server.
+The necessary traffic is derived from the objects. A pod must reach the addresses in its settings, and the outside
+service that a secret is for. The nodes of a Ray cluster must reach each other, the operator and a job's submitter must
+reach the dashboard, and an autoscaler must reach the API server.
 """
 
 from collections.abc import Iterator
@@ -29,13 +30,13 @@ from k8s.check.references import addresses
 from k8s.check.rendering import Resource, name
 
 DASHBOARD, RAY_CLIENT, GCS, DNS, SERVE, API, HTTP, XDS = 8265, 10001, 6379, 53, 8000, 443, 80, 15012
-_FOR_OUTSIDE = (SERVE, HTTP)  # ports that a load balancer's network may reach
+_FOR_OUTSIDE = (SERVE, HTTP)  # ports that the network of a load balancer may reach
 API_SERVER = "kube-apiserver"
-"""Cilium's name for the API server. Only its own policies can name it; those of Kubernetes cannot."""
+"""Cilium's name for the API server. Only Cilium's policies can name it; those of Kubernetes cannot."""
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
-    """Yield blocked traffic, ports that nothing listens on, and ports that are too open."""
+    """Yield blocked traffic, ports on which no pod listens, and ports that too many peers can reach."""
     policies = [resource for resource in resources if resource["kind"] == "NetworkPolicy"]
     found = [*pods(resources), *gateways(resources)]
     denied = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
@@ -55,7 +56,7 @@ def problems(resources: list[Resource]) -> Iterator[str]:
 
 
 def _names(found: list[Pod]) -> Iterator[tuple[Pod | Peer, Pod | Peer, Door]]:
-    """Yield DNS traffic: UDP, and TCP for long answers."""
+    """Yield the DNS traffic of all pods: UDP, and TCP for long answers."""
     for pod in found:
         yield from ((pod, peer, Door(DNS, protocol)) for peer in (NAMES, NODE_NAMES) for protocol in (UDP, TCP))
 
@@ -121,7 +122,7 @@ def _open(policies: list[Resource], pod: Pod, found: list[Pod]) -> Iterator[str]
 
 
 def _cilium(policies: list[Resource], found: list[Pod]) -> Iterator[str]:
-    """Yield autoscaling heads that Cilium's policies keep from the API server, and policies that select no pod."""
+    """Yield autoscaling heads that Cilium's policies block from the API server, and policies that match no pod."""
     for policy in policies:
         if not any(selects(policy["spec"]["endpointSelector"], pod.labels) for pod in found):
             yield f"{name(policy)}: its endpointSelector matches no pod"
@@ -133,12 +134,12 @@ def _cilium(policies: list[Resource], found: list[Pod]) -> Iterator[str]:
 
 
 def _kin(one: Pod, other: Pod) -> bool:
-    """Return whether both are searches: they share a policy, and a token keeps them apart."""
+    """Return whether both belong to searches, which share a policy; a token separates them."""
     return {one.owner["kind"], other.owner["kind"]} == {"RayJob"}
 
 
 def _idle(policy: Resource, found: list[Pod]) -> Iterator[str]:
-    """Yield ports that no selected pod listens on, and selectors that match no pod."""
+    """Yield ports on which no selected pod listens, and selectors that match no pod."""
     spec = policy["spec"]
     chosen = [pod for pod in found if selects(spec["podSelector"], pod.labels)]
     if not chosen:

@@ -1,4 +1,4 @@
-"""Checks what KubeRay 1.7 rejects although its CRDs allow it."""
+"""Checks for mistakes that KubeRay 1.7 rejects although its CRDs allow them."""
 
 import re
 from collections.abc import Iterator
@@ -9,14 +9,14 @@ import yaml
 from k8s.check.pods import clusters
 from k8s.check.rendering import Resource, name
 
-LONGEST_NAME = 47  # characters: the operator adds its own to it
-TOKENS_SINCE = (2, 52)  # Ray's version
+LONGEST_NAME = 47  # characters, because the operator appends to the name
+TOKENS_SINCE = (2, 52)  # version of Ray
 _LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _ORDER = ("DeleteWorkers", "DeleteCluster", "DeleteSelf")
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
-    """Yield what the operator would report as an error in an object's status."""
+    """Yield mistakes that the operator would report as an error in an object's status."""
     for resource in resources:
         cluster = clusters(resource)
         if cluster is None:
@@ -38,7 +38,7 @@ def _name(resource: Resource) -> Iterator[str]:
     if len(given) > LONGEST_NAME:
         yield f"the name has {len(given)} characters; the operator allows {LONGEST_NAME}"
     if not _LABEL.fullmatch(given):
-        yield "the name must be lowercase letters, digits and '-', with a letter first"
+        yield "the name must consist of lowercase letters, digits and '-', and start with a letter"
 
 
 def _cluster(cluster: dict[str, Any]) -> Iterator[str]:
@@ -74,7 +74,7 @@ def _tokens(cluster: dict[str, Any]) -> Iterator[str]:
 
 
 def _memory(cluster: dict[str, Any]) -> Iterator[str]:
-    """Yield what the operator rejects about fault tolerance."""
+    """Yield the mistakes in fault tolerance that the operator rejects."""
     head = cluster["headGroupSpec"]
     container = head["template"]["spec"]["containers"][0]
     given = {variable["name"] for variable in container.get("env", [])}
@@ -136,7 +136,7 @@ def _service(spec: dict[str, Any], cluster: dict[str, Any]) -> Iterator[str]:
         yield "the head's service cannot have a name of its own"
     ports = {port["name"] for port in head["template"]["spec"]["containers"][0].get("ports", [])}
     if ports and "serve" not in ports:
-        yield "head: the port named serve is missing; the operator makes the service from it"
+        yield "head: the port named serve is missing; the operator creates the service from it"
     try:
         config = yaml.safe_load(spec.get("serveConfigV2", ""))
     except yaml.YAMLError:

@@ -1,4 +1,4 @@
-"""What the manifests refer to but do not create: secrets, which people create, and what every cluster has."""
+"""Objects that manifests refer to but do not create: secrets, and objects of every cluster."""
 
 SECRETS = {
     "ray-token": {"auth_token"},
@@ -11,10 +11,10 @@ SECRETS = {
     "s3": {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"},
     "redis": {"password"},
 }
-"""Secrets by name, with their keys. README.md has the command that creates each."""
+"""Secrets by name, with their keys. People create them with the commands in README.md."""
 
 PORTS = {"postgres-mlflow": 5432, "postgres-search": 5432, "s3": 443}
-"""The port outside the namespace that a pod with this secret has to reach."""
+"""For each secret, the port outside the namespace that a pod with this secret must reach."""
 
 CONFIG_MAPS = {"kube-root-ca.crt": {"ca.crt"}}
 """ConfigMaps that Kubernetes creates in every namespace."""

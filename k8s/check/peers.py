@@ -1,4 +1,4 @@
-"""Peers of a rendering's pods that are not in it: pods of other namespaces, addresses, and a Gateway's pods."""
+"""Peers of the pods from outside a rendering: other pods, addresses, and a Gateway's pods."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,9 +14,10 @@ class Peer:
     """A pod of another namespace, or an address outside all pods.
 
     Attributes:
-        namespace: its labels; None for an address.
-        labels: of the pod.
-        address: compared with ipBlocks; empty for pods, whose address may be any.
+        where: name in messages.
+        namespace: labels of the pod's namespace; None for an address.
+        labels: labels of the pod.
+        address: address to compare with ipBlocks; empty for a pod, which may have any address.
     """
 
     where: str
@@ -37,7 +38,7 @@ ISTIOD = Peer("Istio's control plane", {NAMESPACE: "istio-system"}, {"app": "ist
 
 
 def gateways(resources: list[Resource]) -> Iterator[Pod]:
-    """Yield the pods of the Gateway for incremental upgrades, as Istio runs them in the same namespace."""
+    """Yield the pods of the Gateway for incremental upgrades, which Istio runs in the same namespace."""
     for resource in resources:
         if called := gateway(resource):
             labels = {"gateway.networking.k8s.io/gateway-name": called}
@@ -45,7 +46,7 @@ def gateways(resources: list[Resource]) -> Iterator[Pod]:
 
 
 def envoy(resource: Resource) -> Peer:
-    """Return a pod of the Gateway as Envoy Gateway runs it: in Envoy's own namespace."""
+    """Return a pod of the Gateway as Envoy Gateway runs it, in its own namespace."""
     labels = {
         "gateway.envoyproxy.io/owning-gateway-name": gateway(resource),
         "gateway.envoyproxy.io/owning-gateway-namespace": "raygenre",
@@ -54,7 +55,7 @@ def envoy(resource: Resource) -> Peer:
 
 
 def gateway(resource: Resource) -> str:
-    """Return the name of the Gateway that the operator creates for an object, or an empty string."""
+    """Return the name of the Gateway that the operator creates for an object; empty if it creates none."""
     if resource["kind"] != "RayService":
         return ""
     options = (resource["spec"].get("upgradeStrategy") or {}).get("clusterUpgradeOptions") or {}

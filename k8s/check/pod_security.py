@@ -1,8 +1,8 @@
-"""Checks of the pod security profile `restricted`, as far as a pod template can violate it.
+"""Checks for the rules of the pod security profile `restricted` that a pod template can violate.
 
-https://kubernetes.io/docs/concepts/security/pod-security-standards/ lists the rules. The Windows rules are
-included, since admission applies them on any node. Two rules are this project's own: the user is explicit, because an
-image may change its own, and the root filesystem is read-only.
+https://kubernetes.io/docs/concepts/security/pod-security-standards/ lists the rules. The Windows rules are included,
+because admission applies them on any node. This project adds two rules: the user must be explicit, because an image
+may change its user, and the root filesystem must be read-only.
 """
 
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ SYSCTLS = {
     "net.ipv4.tcp_wmem",
 }
 CONTAINER_TYPES = ("container_t", "container_init_t", "container_kvm_t", "container_engine_t")
-"""Of SELinux."""
+"""SELinux types that are allowed."""
 _CONFINED = ("RuntimeDefault", "Localhost")
 _APP_ARMOR = "container.apparmor.security.beta.kubernetes.io/"
 _HOOKS = (
@@ -75,7 +75,7 @@ def of_pod(pod: Pod) -> Iterator[str]:
 
 
 def of_container(pod: Pod, container: dict[str, Any]) -> Iterator[str]:
-    """Yield the problems of one container, including what it inherits from the pod."""
+    """Yield the problems of one container, including those of fields that it inherits from the pod."""
     whole, own = pod.spec.get("securityContext") or {}, container.get("securityContext") or {}
     if own.get("allowPrivilegeEscalation") is not False:
         yield "securityContext.allowPrivilegeEscalation is not false"
@@ -103,11 +103,11 @@ def of_container(pod: Pod, container: dict[str, Any]) -> Iterator[str]:
         for part in hook:
             action = action.get(part) or {}
         if any((action.get(kind) or {}).get("host") for kind in ("httpGet", "tcpSocket")):
-            yield f"{'.'.join(hook)} uses another host"
+            yield f"{'.'.join(hook)} uses a different host"
 
 
 def _confined(context: dict[str, Any]) -> Iterator[str]:
-    """Yield problems of the fields that pods and containers share."""
+    """Yield the problems of the fields that pods and containers have in common."""
     labels = context.get("seLinuxOptions") or {}
     if labels.get("type", "") not in ("", *CONTAINER_TYPES):
         yield f"securityContext.seLinuxOptions: the type {labels['type']} is not a container type"

@@ -1,8 +1,8 @@
 """Every pod of a rendering, including those that the operator creates from Ray kinds.
 
-The operator adds to a template: labels that distinguish heads and workers, the autoscaler's container in heads that
-scale, an init container in workers that waits for the head, a pod that submits a job, and one that clears Redis when a
-cluster with fault tolerance is deleted.
+To a template the operator adds labels that distinguish heads and workers, an autoscaler container to the heads of
+clusters that scale, and an init container to workers that waits for the head. It also creates a pod that submits a job,
+and a pod that clears Redis when a cluster with fault tolerance is deleted.
 """
 
 import re
@@ -17,7 +17,7 @@ AUTOSCALER, WAITING = "autoscaler", "wait-gcs-ready"
 """Containers that the operator adds to heads and to workers."""
 GATEWAY = "gateway"  # created by a controller; see peers.py
 _TEMPLATED = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job")
-_PORTS = (  # rayStartParams that set a port which a node listens on
+_PORTS = (  # rayStartParams that set a port on which a node listens
     "node-manager-port",
     "object-manager-port",
     "runtime-env-agent-port",
@@ -26,25 +26,25 @@ _PORTS = (  # rayStartParams that set a port which a node listens on
     "metrics-export-port",
 )
 _OPTIONS = ("image", "imagePullPolicy", "env", "envFrom", "resources", "securityContext", "volumeMounts")
-"""The fields of autoscalerOptions that the container gets."""
+"""The fields of autoscalerOptions that the operator copies to the autoscaler's container."""
 _INHERITED = ("image", "imagePullPolicy", "env", "envFrom", "securityContext", "volumeMounts")
-"""What the waiting container inherits from the worker's own. Its resources are fixed."""
+"""The fields that the waiting container inherits from the worker's container. Its resources are fixed."""
 _WAITING_AMOUNTS = {"cpu": "200m", "memory": "256Mi"}
 
 
 @dataclass(frozen=True)
 class Pod:
-    """A pod template with what the operator adds.
+    """A pod template with the operator's additions.
 
     Attributes:
-        where: its name in messages.
-        owner: the object that it comes from.
+        where: name in messages.
+        owner: the object that the pod belongs to.
+        labels: labels by which policies and services select the pod.
+        spec: the pod's specification.
         role: head, worker, submitter, redis-cleanup or gateway of a Ray kind; empty otherwise.
-        labels: those that policies and services select by.
-        spec: of the pod.
-        listens: ports, as first and last of a range.
-        runs_on: whether it is meant to run indefinitely.
-        annotations: of the template.
+        listens: ranges of ports on which the pod listens, as the first and last port of each.
+        runs_on: whether the pod is meant to run indefinitely.
+        annotations: annotations of the template.
     """
 
     where: str
@@ -63,17 +63,17 @@ class Pod:
 
     @property
     def ports(self) -> dict[str, int]:
-        """The named ports."""
+        """The containers' named ports, by name."""
         given = [port for container in self.containers for port in container.get("ports", [])]
         return {port["name"]: port["containerPort"] for port in given if "name" in port}
 
     def hears(self, port: int) -> bool:
-        """Return whether a container listens on a port."""
+        """Return whether the pod listens on a port."""
         return any(first <= port <= last for first, last in self.listens)
 
 
 def clusters(resource: Resource) -> dict[str, Any] | None:
-    """Return the Ray cluster that an object describes, or None."""
+    """Return the specification of an object's Ray cluster, or None if it has none."""
     spec: dict[str, Any] = resource.get("spec") or {}
     found: dict[str, Any] | None = {
         "RayCluster": spec,
@@ -84,7 +84,7 @@ def clusters(resource: Resource) -> dict[str, Any] | None:
 
 
 def pods(resources: list[Resource]) -> Iterator[Pod]:
-    """Yield every pod."""
+    """Yield every pod of the objects."""
     for resource in resources:
         spec = resource.get("spec") or {}
         if resource["kind"] in _TEMPLATED:
@@ -154,7 +154,7 @@ def _pod(
 
 
 def template(pod: Pod) -> Resource:
-    """Return a pod that the operator would create as a core Kubernetes object."""
+    """Return a pod that the operator would create, as a PodTemplate, which is a core Kubernetes object."""
     called = re.sub("[^a-z0-9]+", "-", pod.where.lower())
     home = {"namespace": pod.owner["metadata"]["namespace"]} if "namespace" in pod.owner["metadata"] else {}
     metadata = {"labels": pod.labels, "annotations": pod.annotations}

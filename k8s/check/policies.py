@@ -1,4 +1,4 @@
-"""How Kubernetes evaluates a NetworkPolicy: which pods a selector matches, and which ports an entry covers."""
+"""Evaluates NetworkPolicies as Kubernetes does: selectors of pods, and entries of ports."""
 
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
@@ -20,12 +20,18 @@ class Door:
     protocol: str = TCP
 
     def __str__(self) -> str:
-        """Its name in messages."""
+        """Return its name for messages."""
         return str(self.port) if self.protocol == TCP else f"{self.port} of {self.protocol}"
 
 
 def allowed(policies: list[Resource], direction: str, pod: Pod, other: Pod | Peer, door: Door | None) -> bool:
-    """Return whether a pod's policies allow a connection from or to a peer on a port, or on any. Policies add up."""
+    """Return whether a pod's policies allow a connection. Policies are additive.
+
+    Args:
+        direction: Ingress for a connection from the peer, Egress for a connection to it.
+        other: the peer.
+        door: the port; None for any port.
+    """
     mine = [one["spec"] for one in policies if selects(one["spec"]["podSelector"], pod.labels)]
     held = [spec for spec in mine if direction in spec.get("policyTypes", ["Ingress"])]
     rules = [rule for spec in held for rule in spec.get(direction.lower(), [])]

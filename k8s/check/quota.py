@@ -1,6 +1,7 @@
-"""Checks that the quota has room for the service of a Gateway, and for no other route into the cluster.
+"""Checks that the quota allows the service of a Gateway, and no other route into the cluster.
 
-A LoadBalancer counts as one, plus one node port for each of its ports: two for Istio's, which adds one of its own.
+A LoadBalancer counts as one load balancer, plus a node port for each of its ports. Istio's has two ports, because Istio
+adds one.
 """
 
 from collections.abc import Iterator
@@ -9,11 +10,11 @@ from k8s.check.peers import gateway
 from k8s.check.rendering import Resource, name
 
 SERVICE = {"services.loadbalancers": 1, "services.nodeports": 2}
-"""What the service of one Gateway counts."""
+"""The amounts that the service of one Gateway uses."""
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
-    """Yield quotas that differ from what the Gateways need."""
+    """Yield quotas that differ from the amounts that the Gateways need."""
     number = sum(bool(gateway(resource)) for resource in resources)
     for quota in (one for one in resources if one["kind"] == "ResourceQuota"):
         for amount, each in SERVICE.items():

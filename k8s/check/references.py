@@ -1,4 +1,4 @@
-"""Checks that every reference exists, in the rendering or in `outside.py`."""
+"""Checks that every referenced object exists, in the rendering or in `outside.py`."""
 
 import re
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ _ADDRESS = re.compile(r"(?:https?://)?([a-z0-9-]+)(?:\.raygenre[a-z.]*)?:(\d+)/?
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
-    """Yield references to what does not exist."""
+    """Yield references to objects that do not exist."""
     there = {(resource["kind"], resource["metadata"]["name"]): resource for resource in resources}
     found = list(pods(resources))
     for pod in found:
@@ -43,7 +43,7 @@ def problems(resources: list[Resource]) -> Iterator[str]:
 
 
 def _named(pod: Pod) -> Iterator[tuple[str, str, str]]:
-    """Yield kind, name and key (or an empty string) of everything that a pod refers to."""
+    """Yield the kind, the name and the key of each object that a pod refers to; the key may be empty."""
     spec = pod.spec
     yield "ServiceAccount", spec.get("serviceAccountName", "default"), ""
     if "priorityClassName" in spec:
@@ -93,7 +93,7 @@ def _keys(there: dict[tuple[str, str], Resource], kind: str, called: str) -> set
 
 
 def _volumes(pod: Pod) -> Iterator[str]:
-    """Yield volumes that no container mounts, except those mounted by what the operator adds."""
+    """Yield volumes that no container mounts, except in pods to which the operator adds containers that mount them."""
     mounted = {mount["name"] for container in pod.containers for mount in container.get("volumeMounts", [])}
     if pod.role in ("", HEAD):
         for volume in pod.spec.get("volumes", []):
@@ -111,7 +111,7 @@ def _mounts(pod: Pod) -> Iterator[str]:
 
 
 def addresses(resource: Resource) -> Iterator[tuple[str, int]]:
-    """Yield the services that settings refer to, with the port."""
+    """Yield the services that an object's settings refer to, each with its port."""
     texts = list((resource.get("data") or {}).values()) if resource["kind"] == "ConfigMap" else []
     cluster = clusters(resource) or {}
     if "gcsFaultToleranceOptions" in cluster:
@@ -129,7 +129,7 @@ def _reached(resource: Resource, service: Resource | None, called: str, port: in
 
 
 def _behind(service: Resource, found: list[Pod]) -> Iterator[str]:
-    """Yield a service's missing pods and ports."""
+    """Report a service without pods, and its ports that its pods do not have."""
     selector = service["spec"].get("selector") or {}
     chosen = [pod for pod in found if selector.items() <= pod.labels.items()]
     if not chosen:

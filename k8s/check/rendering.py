@@ -1,4 +1,4 @@
-"""Renders overlays with kustomize, with their loader and search, alone and with components."""
+"""Renders overlays, with their loader and search, by kustomize: alone and with components."""
 
 import json
 import os
@@ -15,7 +15,7 @@ OVERLAYS = ROOT / "k8s" / "overlays"
 COMPONENTS = ROOT / "k8s" / "components"
 WARNING = "Warning: "
 OLDEST = (1, 30)
-"""The oldest kubectl whose kustomize supports components as they are used here."""
+"""The oldest supported version of kubectl; its kustomize supports components as they are used here."""
 
 Resource = dict[str, Any]
 
@@ -24,7 +24,7 @@ COMBINATIONS: dict[str, tuple[Sequence[str], Sequence[str]]] = {
     "gpu": (("cilium", "monitoring"), ("bucket", "kueue")),
     "prod": (("gateway", "monitoring"), ("bucket", "kueue")),
 }
-"""The components to check each overlay with, and those to check its search with."""
+"""For each overlay, the components to check it with and the components to check its search with."""
 
 
 class RenderingError(RuntimeError):
@@ -32,7 +32,7 @@ class RenderingError(RuntimeError):
 
 
 def kubectl(*arguments: str, text: str | None = None) -> str:
-    """Run kubectl and return what it prints.
+    """Run kubectl and return its output.
 
     Raises:
         RenderingError: kubectl is missing, fails, or does not finish in time.
@@ -41,10 +41,10 @@ def kubectl(*arguments: str, text: str | None = None) -> str:
 
 
 def kubectl_warned(*arguments: str, text: str | None = None) -> tuple[str, list[str]]:
-    """Run kubectl and return what it prints and the warnings of the API server.
+    """Run kubectl and return its output and the API server's warnings.
 
     Raises:
-        RenderingError: as above.
+        RenderingError: as for `kubectl`.
     """
     try:
         done = subprocess.run(["kubectl", *arguments], input=text, capture_output=True, text=True, timeout=300)
@@ -62,7 +62,7 @@ def check_kubectl() -> None:
     """Check that kubectl is installed and new enough.
 
     Raises:
-        RenderingError: it is not.
+        RenderingError: kubectl is missing or too old.
     """
     client = json.loads(kubectl("version", "--client", "--output=json"))["clientVersion"]
     found = (int(client["major"]), int("".join(filter(str.isdigit, client["minor"]))))
@@ -81,7 +81,11 @@ def names() -> list[str]:
 
 
 def render(overlay: str, components: Sequence[str] = (), search_components: Sequence[str] = ()) -> list[Resource]:
-    """Render an overlay with its loader and its search, the overlay and the search with components.
+    """Render an overlay with its loader and its search.
+
+    Args:
+        components: components to add to the overlay.
+        search_components: components to add to the search.
 
     Raises:
         RenderingError: kustomize fails.
@@ -106,5 +110,5 @@ def _with(folder: Path, components: Sequence[str]) -> list[Resource]:
 
 
 def name(resource: Resource) -> str:
-    """Return the name of an object in messages."""
+    """Return an object's name for messages."""
     return f"{resource['kind']} {resource['metadata']['name']}"

@@ -1,4 +1,4 @@
-"""What a CRD validates beyond JSON Schema: CEL rules, and lists whose items have key fields."""
+"""A CRD's validation beyond JSON Schema: CEL rules, and lists whose items have key fields."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import jsonschema
 
 RULES: dict[str, Callable[[Any], bool]] = {
-    "self == oldSelf": lambda value: True,  # about changes only
+    "self == oldSelf": lambda value: True,  # only restricts changes
     "self in ['ray.io/kuberay-operator', 'kueue.x-k8s.io/multikueue']": lambda value: (
         value in ("ray.io/kuberay-operator", "kueue.x-k8s.io/multikueue")
     ),
@@ -23,10 +23,10 @@ RULES: dict[str, Callable[[Any], bool]] = {
         ("onSuccess" in value and "onFailure" in value) or "deletionRules" in value
     ),
 }
-"""Every rule of KubeRay's CRDs, as CEL and as Python."""
+"""All rules of KubeRay's CRDs: in CEL, and as a Python function."""
 
 KEPT = ("x-kubernetes-validations", "x-kubernetes-list-map-keys")
-"""Keywords of a structural schema that JSON Schema does not have."""
+"""Keywords of structural schemas that JSON Schema lacks."""
 
 _Errors = Iterator[jsonschema.ValidationError]
 
@@ -41,7 +41,7 @@ def _told(validator: object, rules: list[dict[str, str]], value: object, schema:
 
 
 def _apart(validator: object, keys: list[str], value: list[dict[str, Any]], schema: dict[str, Any]) -> _Errors:
-    """Yield items that lack a key or share one: the API server merges such a list by its keys."""
+    """Yield items without a key and items with the same key, because the API server merges such lists by their keys."""
     filled = schema.get("items", {}).get("properties", {})
     seen: set[tuple[object, ...]] = set()
     for item in value:

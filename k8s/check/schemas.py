@@ -1,9 +1,9 @@
 """Checks every object against the schema of its kind, and rejects unknown fields.
 
 Core kinds are checked against Kubernetes' own schemas, Ray's kinds against the operator's CRDs, and the few kinds of
-other operators against `extensions.yaml`, which has only the fields that are used here. What the API server checks of
-Ray's kinds beyond that is in `rules.py`. The pods that the operator creates from a Ray kind are checked against
-Kubernetes' schemas too, since what the operator adds is in no CRD.
+other operators against `extensions.yaml`, which has only the fields that are used here. `rules.py` has the API server's
+further checks of Ray's kinds. The pods that the operator creates from a Ray kind are also checked against Kubernetes'
+schemas, since no CRD describes the fields that the operator adds.
 """
 
 import json
@@ -20,7 +20,7 @@ from k8s.check.pods import pods, template
 from k8s.check.rendering import Resource, name
 
 VERSION = "1.36"
-"""Of Kubernetes."""
+"""The version of Kubernetes whose schemas are used."""
 
 EXTENSIONS = Path(__file__).with_name("extensions.yaml")
 RAY = "ray.io/"
@@ -28,14 +28,14 @@ KEPT = (
     *("type", "enum", "minimum", "maximum", "pattern", "minLength", "maxLength", "minItems", "maxItems", "default"),
     *rules.KEPT,
 )
-"""The keywords of a structural schema that are checked."""
+"""The keywords of a structural schema that are kept and checked."""
 
 Schemas = Mapping[tuple[str, str], dict[str, Any]]
 """Schemas by apiVersion and kind."""
 
 
 def problems(resources: list[Resource], crds: Schemas | None) -> Iterator[str]:
-    """Yield what does not fit.
+    """Yield violations of the schemas.
 
     Args:
         crds: schemas of Ray's kinds; None skips them.
@@ -54,10 +54,10 @@ def problems(resources: list[Resource], crds: Schemas | None) -> Iterator[str]:
 
 
 def read_crds(folder: Path) -> Schemas:
-    """Read CustomResourceDefinitions so that unknown fields are errors.
+    """Read the schemas of CustomResourceDefinitions, and let them reject unknown fields.
 
     Raises:
-        FileNotFoundError: the folder has none.
+        FileNotFoundError: the folder has no CustomResourceDefinition.
     """
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for path in sorted(folder.glob("*.yaml")):
@@ -107,7 +107,7 @@ def _unfit(resource: Resource, schema: dict[str, Any]) -> Iterator[str]:
 
 
 def _closed(schema: dict[str, Any]) -> dict[str, Any]:
-    """Turn a structural schema into a JSON Schema that rejects what the API server would drop or reject."""
+    """Turn a structural schema into a JSON Schema that rejects all fields that the API server would drop or reject."""
     if schema.get("x-kubernetes-preserve-unknown-fields"):
         return {}
     kept = {key: value for key, value in schema.items() if key in KEPT}

@@ -1,6 +1,6 @@
-"""Checks pod security `restricted` for every pod, that tokens are not mounted, and that no manifest has a secret.
+"""Checks every pod for pod security `restricted` and mounted tokens, and manifests for secrets.
 
-The operator's own containers are checked against the profile too, see pod_security.py.
+Containers that the operator adds must satisfy the profile as well; see pod_security.py.
 """
 
 import re
@@ -25,7 +25,7 @@ _INNOCENT = re.compile(r"_FILE$|^RAY_AUTH_MODE$")
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
-    """Yield what the namespace's admission would reject, and what exposes more than it must."""
+    """Yield pods that the namespace's admission would reject, and secrets and tokens that are exposed."""
     for pod in pods(resources):
         yield from (f"{pod.where}: {text}" for text in [*pod_security.of_pod(pod), *_token(pod)])
         for container in pod.containers:
@@ -37,11 +37,11 @@ def problems(resources: list[Resource]) -> Iterator[str]:
         yield from (f"{name(resource)}: {text}" for text in _inline(resource))
     for resource in (one for one in resources if one["kind"] == "Namespace"):
         if resource["metadata"].get("labels", {}).get("pod-security.kubernetes.io/enforce") != "restricted":
-            yield f"{name(resource)}: it does not enforce pod security restricted"
+            yield f"{name(resource)}: it does not enforce the pod security profile restricted"
 
 
 def _token(pod: Pod) -> Iterator[str]:
-    """Yield tokens: the autoscaler must have one, and nothing else may."""
+    """Yield wrong tokens: the autoscaler must have one, and no other container may."""
     if pod.spec.get("automountServiceAccountToken") is not False:
         yield "automountServiceAccountToken is not false"
     projected = {
@@ -63,7 +63,7 @@ def _literals(container: dict[str, Any]) -> Iterator[str]:
     for variable in container.get("env", []):
         given, value = variable["name"], variable.get("value")
         if value and _SECRET_NAME.search(given) and not _INNOCENT.search(given):
-            yield f"{given} is a secret inline; take it from a Secret"
+            yield f"{given} is an inline secret; take it from a Secret"
     words = " ".join([*container.get("command", []), *container.get("args", [])])
     for option in _SECRET_OPTION.findall(words):
         yield f"--{option} has an inline secret; take it from a Secret through a variable"
@@ -71,7 +71,7 @@ def _literals(container: dict[str, Any]) -> Iterator[str]:
 
 def _inline(resource: Resource) -> Iterator[str]:
     if resource["kind"] == "Secret":
-        yield "a manifest must not have secrets; create them by hand or with an operator"
+        yield "a manifest must not contain secrets; create them by hand or with an operator"
         return
     if resource["kind"] == "ConfigMap":
         for key, value in (resource.get("data") or {}).items():
@@ -82,7 +82,7 @@ def _inline(resource: Resource) -> Iterator[str]:
     tolerant = (clusters(resource) or {}).get("gcsFaultToleranceOptions") or {}
     for field in ("redisPassword", "redisUsername"):
         if (tolerant.get(field) or {}).get("value"):
-            yield f"{field} is a secret inline; take it from a Secret by valueFrom"
+            yield f"{field} is an inline secret; take it from a Secret with valueFrom"
     for text in _texts(resource):
         if _SECRET_TEXT.search(text):
             yield "it contains a password or a key"

@@ -1,4 +1,4 @@
-"""Checks that label selectors match pods: a workload its own, a PodMonitor those with the named port."""
+"""Checks label selectors: of workloads for their own pods, of PodMonitors for pods with the port."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ _WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet")
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
-    """Yield selectors that match nothing, and names of ports and services that do not exist."""
+    """Yield selectors that match no pod, and names of ports and services that do not exist."""
     found = list(pods(resources))
     services = {one["metadata"]["name"]: one for one in resources if one["kind"] == "Service"}
     for resource in resources:
@@ -35,7 +35,7 @@ def _own(resource: Resource, services: dict[str, Resource]) -> Iterator[str]:
 
 
 def _watched(resource: Resource, found: list[Pod]) -> Iterator[str]:
-    """Yield monitored pods without the named port: Prometheus would skip them silently."""
+    """Yield monitored pods without the named port, which Prometheus would skip silently."""
     chosen = [pod for pod in found if pod.runs_on and selects(resource["spec"]["selector"], pod.labels)]
     if not chosen:
         yield "its selector matches no pod"

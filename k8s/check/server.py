@@ -1,4 +1,4 @@
-"""Server-side dry runs: what a real API server with KubeRay's CRDs answers to an overlay, storing nothing."""
+"""Dry runs of an overlay on a real API server with KubeRay's CRDs; nothing is stored."""
 
 import time
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from k8s.check.rendering import RenderingError, Resource, kubectl, kubectl_warne
 MANAGER = "k8s-check"
 DEFAULT = "default"
 PATIENCE_S = 30
-"""How long to wait for the namespace `default`, which a new server still has to create."""
+"""How long to wait until a new server has created the namespace `default`."""
 
 POD_SECURITY = "would violate PodSecurity"
 """Start of the warning for an object that is accepted but whose pods would be rejected."""
@@ -19,11 +19,11 @@ POD_SECURITY = "would violate PodSecurity"
 
 @dataclass(frozen=True)
 class Answer:
-    """What the server answers.
+    """The server's answer to the objects.
 
     Attributes:
-        problems: what it rejects, or would reject once there are pods.
-        warnings: what it accepts with a warning, such as deprecated versions.
+        problems: objects that it rejects, and objects whose pods it would reject.
+        warnings: warnings about objects that it accepts, for example about deprecated versions.
     """
 
     problems: list[str] = field(default_factory=list)
@@ -31,7 +31,7 @@ class Answer:
 
 
 def versions() -> set[str]:
-    """Return the groups and versions that the server has, such as `apps/v1`.
+    """Return the API versions that the server has, each with its group, for example `apps/v1`.
 
     Raises:
         RenderingError: the server does not answer.
@@ -40,10 +40,10 @@ def versions() -> set[str]:
 
 
 def answer(resources: list[Resource]) -> Answer:
-    """Return what the server answers to each object, including the pods that an operator would create from it.
+    """Return the server's answer to the objects and to the pods that an operator would create from them.
 
-    A dry run creates no namespace. Objects of a namespace that does not exist yet are tried in `default`, with the same
-    schemas and defaults but without the namespace's own admission.
+    A dry run creates no namespace. Objects of a namespace that does not exist yet are tried in `default`, where schemas
+    and defaults are the same, but the admission rules of the missing namespace do not apply.
 
     Raises:
         RenderingError: the server does not answer.
@@ -57,7 +57,7 @@ def answer(resources: list[Resource]) -> Answer:
         together = ""
     except RenderingError as error:
         together = f"the server rejects the objects together: {error}"
-    said = Answer()  # given many objects, kubectl does not always say which one it means
+    said = Answer()  # for many objects, kubectl does not always name the object that it means
     for resource in tried:
         try:
             for warning in _apply([resource]):
@@ -71,7 +71,7 @@ def answer(resources: list[Resource]) -> Answer:
 
 
 def others(version: str, known: set[str]) -> list[str]:
-    """Return the versions of a kind's group that the server has; it would reject any other."""
+    """Return the server's versions of a group; it would reject any other version."""
     return sorted(one for one in known if one.partition("/")[0] == version.partition("/")[0])
 
 

@@ -1,4 +1,4 @@
-"""A search with its studies in a bucket, and README.md's way to give it data."""
+"""A search with its studies in a bucket gets its data as README.md describes."""
 
 import re
 import shutil
@@ -15,7 +15,7 @@ CHAPTER = README[README.index("### The bucket component") :]
 
 
 def example(path: str) -> dict[str, object]:
-    """Return a kustomization that the README shows."""
+    """Return an example of a kustomization from the README."""
     [text] = re.findall(rf"^# {path}\n((?:(?!#|```).*\n)+)", CHAPTER, re.MULTILINE)
     content: dict[str, object] = yaml.safe_load(text)
     return content

@@ -1,6 +1,6 @@
-"""The manifests pass, and each planted mistake is reported in a line of its own.
+"""The manifests pass the check, and each planted mistake is reported with its own message.
 
-A file of `mistakes/` names an object of an overlay, a change to it, and the line that must be reported.
+Each file in `mistakes/` names an object of an overlay, a change to it, and the message that must be reported.
 """
 
 import copy
@@ -36,7 +36,7 @@ def found(overlay: str) -> list[str]:
 
 
 def changed(value: Any, operation: dict[str, Any]) -> None:
-    """Apply one operation of a JSON patch, in place."""
+    """Apply an operation of a JSON patch in place."""
     *parts, last = [part.replace("~1", "/") for part in operation["path"].split("/")[1:]]
     for part in parts:
         value = value[int(part) if isinstance(value, list) else part]
@@ -124,7 +124,7 @@ def test_crds_have_the_kinds_that_are_used() -> None:
 
 
 def asked(schema: object) -> Iterator[str]:
-    """Yield the CEL rules of a schema."""
+    """Yield all CEL rules of a schema."""
     if isinstance(schema, dict):
         yield from (rule["rule"] for rule in schema.get("x-kubernetes-validations", []))
         for part in schema.values():

@@ -1,4 +1,4 @@
-"""Routes from outside and rights over the cluster that someone might add to an overlay."""
+"""Outside routes and cluster-wide permissions that are added to an overlay are found."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What the overlays must have: the check finds what is wrong but not what was deleted."""
+"""Parts that the overlays must have; `k8s.check` finds wrong parts but not deleted ones."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from tests.helpers.k8s.rendered import whole
 
 
 def one(resources: list[Resource], called: str) -> dict[str, Any]:
-    """An object's specification."""
+    """Return the specification of the named object."""
     [found] = [resource for resource in resources if name(resource) == called]
     spec: dict[str, Any] = found["spec"]
     return spec

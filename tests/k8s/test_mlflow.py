@@ -1,4 +1,4 @@
-"""MLflow's migration and server as the overlays run them, with users and a backup as in the instructions."""
+"""MLflow's migration and server as in the overlays, with users and a backup as in README.md."""
 
 import contextlib
 import os
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 
 @contextlib.contextmanager
 def mlflow(overlay: str, folder: Path, variables: dict[str, str]) -> Iterator[str]:
-    """Migrate, start the server, and yield its address."""
+    """Run the migration, start the server, and yield its address."""
     port = free_port()
     (folder / "data").mkdir()
     (folder / "etc").mkdir()
@@ -98,10 +98,10 @@ def test_mlflow_in_postgres_is_backed_up_and_restored(tmp_path: Path) -> None:
         environment = os.environ | variables
 
         def content() -> list[str]:
-            """Every row; the dump of the schema differs after a restore."""
+            """Return all rows, without the schema, whose dump differs after a restore."""
             command = [str(postgres.program("pg_dump")), "--data-only", "mlflow"]
             dumped = subprocess.check_output(command, env=environment, text=True)
-            return sorted(line for line in dumped.splitlines() if "restrict " not in line)  # a random key of each dump
+            return sorted(line for line in dumped.splitlines() if "restrict " not in line)  # with a random key
 
         def run(command: str) -> None:
             words = [word.replace("$PGDATABASE", variables["PGDATABASE"]) for word in shlex.split(command)]

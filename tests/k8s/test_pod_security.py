@@ -1,4 +1,4 @@
-"""Each rule of pod security `restricted`, violated in a pod and in each kind of container."""
+"""Violations of pod security `restricted` are found in pods and in each kind of container."""
 
 import copy
 from typing import Any
@@ -49,16 +49,16 @@ OF_CONTAINERS: list[tuple[dict[str, Any], str]] = [
 ]
 OF_THEIR_FIELDS: list[tuple[dict[str, Any], str]] = [
     ({"ports": [{"containerPort": 80, "hostPort": 80}]}, "a hostPort is not allowed"),
-    ({"startupProbe": OTHER_HOST}, "startupProbe uses another host"),
-    ({"readinessProbe": {"tcpSocket": {"port": 80, "host": "there"}}}, "readinessProbe uses another host"),
-    ({"livenessProbe": OTHER_HOST}, "livenessProbe uses another host"),
-    ({"lifecycle": {"postStart": OTHER_HOST}}, "lifecycle.postStart uses another host"),
-    ({"lifecycle": {"preStop": OTHER_HOST}}, "lifecycle.preStop uses another host"),
+    ({"startupProbe": OTHER_HOST}, "startupProbe uses a different host"),
+    ({"readinessProbe": {"tcpSocket": {"port": 80, "host": "there"}}}, "readinessProbe uses a different host"),
+    ({"livenessProbe": OTHER_HOST}, "livenessProbe uses a different host"),
+    ({"lifecycle": {"postStart": OTHER_HOST}}, "lifecycle.postStart uses a different host"),
+    ({"lifecycle": {"preStop": OTHER_HOST}}, "lifecycle.preStop uses a different host"),
 ]
 
 
 def ours(resources: list[Resource], role: str) -> Pod:
-    """A pod of the endpoint, for changes in place."""
+    """Return a pod of the endpoint, which tests may change in place."""
     [found] = [pod for pod in pods(resources) if name(pod.owner) == "RayService endpoint" and pod.role == role]
     return found
 

@@ -1,4 +1,4 @@
-"""The dry run on an API server: the requests, and how rejections are reported."""
+"""The dry run on an API server sends the right requests and reports rejections."""
 
 import os
 import re
@@ -23,7 +23,7 @@ def whole() -> list[Resource]:
 
 
 def some(*names: str) -> list[Resource]:
-    """The objects of these names; after a rejection or warning kubectl runs again for each of them."""
+    """Return only the objects of these names, because kubectl runs for each object after a rejection or warning."""
     return [one for one in whole() if one["metadata"]["name"] in names]
 
 
@@ -84,7 +84,7 @@ def test_a_warning_is_printed_and_is_no_failure(
 ) -> None:
     monkeypatch.delenv("KUBERAY_CRDS", raising=False)
     monkeypatch.setattr(rendering, "render", lambda *_: some("results"))
-    monkeypatch.setattr("k8s.check.__main__.problems", lambda *_: [])  # which a claim alone would have
+    monkeypatch.setattr("k8s.check.__main__.problems", lambda *_: [])  # the claim alone would have problems
     with asked(tmp_path, warned={"results": "this will go with 1.37"}):
         assert main(["prod"]) == 0
     printed = capsys.readouterr().out

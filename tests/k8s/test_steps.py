@@ -1,4 +1,4 @@
-"""README.md's commands in their order, run by a real kubectl against a stand-in for the API server."""
+"""README.md's commands, in order, run by a real kubectl against a stand-in for the API server."""
 
 import re
 import shlex
@@ -24,7 +24,7 @@ APPLY = "kubectl apply --server-side -k "
 
 
 def commands(title: str) -> list[str]:
-    """Return the `kubectl apply` commands of a chapter."""
+    """Return the `kubectl apply` commands of a README chapter."""
     [chapter] = re.findall(rf"^## {title}\n(.*?)^## ", README, re.MULTILINE | re.DOTALL)
     return [line.strip() for line in chapter.splitlines() if line.strip().startswith(APPLY)]
 
@@ -93,7 +93,7 @@ def test_times_in_the_readme_match_the_manifests() -> None:
 
 
 def test_databases_on_one_volume_are_backed_up_and_restored(tmp_path: Path) -> None:
-    """The README's commands for MLflow's container, with local folders for the volume and /tmp."""
+    """The README's commands for MLflow's container run with local folders instead of the volume and /tmp."""
     places = {"/var/lib/mlflow": tmp_path / "volume", "/tmp": tmp_path / "pod"}
     keep, take_back = re.findall(r"python -c '(import sqlite3.*)'", README)
     for place in places.values():

@@ -1,6 +1,7 @@
-"""A stand-in for an API server: enough for kubectl's dry runs. It records the requests.
+"""A stand-in for an API server that is sufficient for kubectl's dry runs.
 
-It has the given kinds, and rejects the objects with the given names with 422, as a real server would.
+It records the requests. It has the given kinds, and rejects objects with the given names with 422, as a real server
+would.
 """
 
 import json
@@ -21,14 +22,14 @@ CLUSTER_WIDE = {"Namespace", "PriorityClass"}
 
 @dataclass
 class ApiServer:
-    """What the server has, and the requests it received.
+    """The content of the server, and the requests that it has received.
 
     Attributes:
-        kinds: the kinds it has, as pairs of apiVersion and kind.
+        kinds: the kinds that it has, as pairs of apiVersion and kind.
         refused: names of objects that it rejects.
-        namespaces: its answers to successive requests for namespaces; the last one repeats.
-        applied: path, query and object of each application.
-        warned: what it says of objects that it takes, by their names.
+        namespaces: its answers to successive requests for namespaces; the last answer repeats.
+        applied: path, query and object of each applied object.
+        warned: warnings about objects that it accepts, by the objects' names.
     """
 
     kinds: set[tuple[str, str]]
@@ -38,7 +39,7 @@ class ApiServer:
     warned: dict[str, str] = field(default_factory=dict)
 
     def read(self, path: str) -> dict[str, Any] | None:
-        """Return the content of a path."""
+        """Return the answer to a GET request for a path; None for 404."""
         versions = sorted({version for version, _ in self.kinds | {("v1", "Namespace")}})
         if path == "/api":
             return {"kind": "APIVersions", "versions": ["v1"]}
@@ -61,7 +62,7 @@ class ApiServer:
 
 @contextmanager
 def running(folder: Path, server: ApiServer) -> Iterator[Path]:
-    """Run it on a free port and yield a KUBECONFIG for it."""
+    """Run the server on a free port and yield a KUBECONFIG for it."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -102,7 +103,7 @@ def running(folder: Path, server: ApiServer) -> Iterator[Path]:
 
 
 def config(folder: Path, port: int) -> Path:
-    """Write a KUBECONFIG for a local port."""
+    """Write a KUBECONFIG for a server on a local port, and return its path."""
     content = {
         "apiVersion": "v1",
         "kind": "Config",

@@ -11,7 +11,7 @@ from tests.helpers.k8s.rendered import rendered
 
 
 def run_check(*overlays: str, **environment: str) -> tuple[int, str]:
-    """Run the command in this process on the shared renderings; return its exit status and output."""
+    """Run the command in this process, with the shared renderings; return its exit status and output."""
     printed = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
         for variable in ("KUBERAY_CRDS", "KUBECONFIG"):

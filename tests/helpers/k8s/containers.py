@@ -1,4 +1,4 @@
-"""A container of a rendered overlay as a local process, with its own command, arguments and settings."""
+"""Containers of a rendered overlay as local processes, with their commands and settings."""
 
 import os
 import re
@@ -18,8 +18,8 @@ class Container:
 
     Args:
         where: the pod's name in the check's messages.
-        secrets: by name, those that people would have created.
-        places: strings of the manifests, such as folders, and their local replacements.
+        secrets: the secrets that people would have created, by name.
+        places: local replacements for strings in the manifests, such as folders.
     """
 
     def __init__(self, resources: list[Resource], where: str, secrets: Secrets, places: Mapping[str, str]) -> None:
@@ -31,19 +31,19 @@ class Container:
         self.environment = {name: self.here(value) for name, value in self._settings().items()}
 
     def here(self, text: str) -> str:
-        """Return a text of the manifests with local replacements."""
+        """Return a text from the manifests with its strings replaced by local ones."""
         for there, place in self._places.items():
             text = text.replace(there, place)
         return text
 
     @property
     def command(self) -> list[str]:
-        """The command line with its variables expanded as Kubernetes does."""
+        """The command line, with variables expanded as Kubernetes does."""
         parts = [self.here(part) for part in [*self.spec["command"], *self.spec.get("args", [])]]
         return [re.sub(r"\$\((\w+)\)", lambda match: self.environment[match[1]], part) for part in parts]
 
     def start(self, log: Path) -> "subprocess.Popen[bytes]":
-        """Run it in a process group of its own."""
+        """Start the container's command in a new process group."""
         path = f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}"
         with log.open("ab") as file:
             return subprocess.Popen(
@@ -55,7 +55,7 @@ class Container:
             )
 
     def files(self, volume: Mapping[str, Any]) -> dict[str, str]:
-        """The files of a ConfigMap or Secret volume."""
+        """Return the files of a ConfigMap or Secret volume, from path to content."""
         if "secret" in volume:
             return dict(self._secrets[volume["secret"]["secretName"]])
         given = self._maps[volume["configMap"]["name"]]

@@ -1,7 +1,7 @@
-"""The endpoint of `prod` on three nodes, whose head is killed under load; run by test_commands.py.
+"""The endpoint of `prod` on three nodes; its head is killed under load.
 
-The operator's part is played here: it starts the pods, sends serveConfigV2, and makes a new head, which has another
-address. The champion comes from a registry in a folder.
+test_commands.py runs it. This module acts as the operator: it starts the pods, sends serveConfigV2, and starts a new
+head at a different address. The champion comes from a registry in a folder.
 """
 
 import os
@@ -53,7 +53,7 @@ def main(work: Path) -> None:
     for worker in workers:
         worker.wait()
         ask(worker)
-    # A pod is ready when a champion answers through it, possibly on the other pod.
+    # A pod is ready as soon as its proxy reaches a replica with a champion, possibly on the other pod.
     until(lambda: running(head) == {worker.address for worker in workers}, 120)
     assert reaches(workers[0], head, 6379)
     assert not reaches(workers[0], head, DASHBOARD), "the policies are not in force"
@@ -89,7 +89,7 @@ def main(work: Path) -> None:
 
 
 def alive(pod: Running) -> bool:
-    """Return the answer to the liveness probe."""
+    """Return whether the liveness probe succeeds."""
     return pod.answers(52365, pod.container.spec["livenessProbe"]["httpGet"]["path"])
 
 
@@ -105,14 +105,14 @@ def deploy(head: Running, config: dict[str, Any]) -> None:
 
 
 def applications(head: Running) -> dict[str, Any]:
-    """Return the applications as the operator sees them; raises before the head answers."""
+    """Return the applications as the operator sees them; raise an error if the head does not answer yet."""
     answer = requests.get(f"http://{head.address}:{DASHBOARD}/api/serve/applications/", headers=BEARER, timeout=30)
     found: dict[str, Any] = answer.json()["applications"]
     return found
 
 
 def listed(head: Running) -> list[dict[str, Any]]:
-    """The running replicas as the operator sees them."""
+    """Return the running replicas as the operator sees them."""
     with suppress(requests.RequestException, KeyError, ValueError):
         found = applications(head)["raygenre"]["deployments"]["endpoint"]["replicas"]
         return [one for one in found if one["state"] == "RUNNING"]
@@ -120,7 +120,7 @@ def listed(head: Running) -> list[dict[str, Any]]:
 
 
 def running(head: Running) -> set[str]:
-    """The addresses of nodes with replicas."""
+    """Return the addresses of the nodes with running replicas."""
     return {one["node_ip"] for one in listed(head)}
 
 
@@ -137,7 +137,7 @@ def ask(worker: Running) -> None:
 
 
 def under_load(workers: list[Running], death: Callable[[], object]) -> list[Reply]:
-    """Send requests to all workers at a steady rate and kill something meanwhile."""
+    """Send requests to all workers at a constant rate, and call `death` meanwhile; return the replies."""
     picture = write_png(levels(torch.from_numpy(synthesise("bells", seed=0))).numpy())
     asked: list[Request] = [("/v1/predict", picture), *[("/v1/model", None)] * 4]
 
@@ -158,10 +158,10 @@ def under_load(workers: list[Running], death: Callable[[], object]) -> list[Repl
 
 
 def kill_replica(worker: Running) -> None:
-    """Kill one of a worker's processes, as the OOM killer does."""
+    """Kill a replica process of a worker, as the OOM killer does."""
     namespace = worker.namespace
     for pid in titled("ray::ServeReplica"):
-        with suppress(OSError):  # the process has just ended
+        with suppress(OSError):  # it has just exited
             if Path(f"/proc/{pid}/ns/pid").readlink() == namespace:
                 os.kill(pid, signal.SIGKILL)
                 return

@@ -1,4 +1,4 @@
-"""The users of MLflow on Kubernetes, created as in k8s/README.md."""
+"""MLflow's users on Kubernetes, created as in k8s/README.md."""
 
 import re
 

@@ -1,8 +1,8 @@
-"""A network of pods: each has a network namespace and an address, joined by a bridge, with network policies applied.
+"""A network of pods on a bridge, each with a network namespace and an address, with policies.
 
-It runs in namespaces of the caller (`unshare --net --mount`), so no traffic leaves it and nothing survives it. A pod's
-policies become routing rules: denied traffic has no route. The bridge's own address stands for the node's kubelet and
-the operator, whom the namespace's policies allow.
+The caller must run in its own namespaces (`unshare --net --mount`), so that no traffic leaves the network and nothing
+remains of it. The policies of a pod become routing rules, so denied traffic has no route. The bridge's address stands
+for the node's kubelet and for the operator, which the namespace's policies allow.
 """
 
 import subprocess
@@ -15,7 +15,7 @@ from k8s.check.rendering import Resource
 
 _NET = "10.77.0"
 NODE = f"{_NET}.1"
-"""The address that a kubelet probes from."""
+"""The address from which the kubelet probes pods."""
 
 Ports = set[int]
 
@@ -24,17 +24,16 @@ class Network:
     """Pods by address, and services by name.
 
     Args:
-        folder: for the hosts file of all pods.
-        resources: the rendering, with its policies.
+        folder: folder for the hosts file that all pods share.
+        resources: rendering that contains the policies.
     """
 
     def __init__(self, folder: Path, resources: list[Resource]) -> None:
         self.hosts = folder / "hosts"
         self.hosts.touch()
         self.resolver = folder / "resolv.conf"
-        self.resolver.write_text(
-            "nameserver 127.0.0.1\n"
-        )  # nothing listens there: refused at once instead of timing out
+        # Nothing listens at this address, so queries are refused at once instead of timing out.
+        self.resolver.write_text("nameserver 127.0.0.1\n")
         self._policies = [one["spec"] for one in resources if one["kind"] == "NetworkPolicy"]
         self._names: dict[str, str] = {}
         self._labels: dict[str, dict[str, str]] = {}
@@ -57,9 +56,7 @@ class Network:
         ip("-n", address, "address", "add", f"{address}/24", "dev", "eth0")
         ip("-n", address, "link", "set", "eth0", "up")
         ip("-n", address, "link", "set", "lo", "up")
-        ip(
-            "-n", address, "route", "add", "default", "via", NODE
-        )  # a node of Ray takes that end of it as its own address
+        ip("-n", address, "route", "add", "default", "via", NODE)  # a Ray node takes its own address from this route
         for other, others in self._labels.items():
             self._hold(address, other, self._passes(labels, others), self._passes(others, labels))
             self._hold(other, address, self._passes(others, labels), self._passes(labels, others))
@@ -69,23 +66,23 @@ class Network:
         return address
 
     def name(self, service: str, address: str) -> None:
-        """Add a service's name for an address to the hosts file of all pods."""
+        """Add the name of a service and its address to the pods' hosts file."""
         self._names[service] = address
         self.hosts.write_text("".join(f"{there}\t{name}\n" for name, there in self._names.items()))
 
     def take_away(self, address: str) -> None:
-        """Disconnect a pod: connections to it time out instead of being refused."""
+        """Disconnect a pod, so that connections to it time out instead of being refused."""
         ip("-n", address, "link", "set", "eth0", "down")
 
     def _hold(self, pod: str, other: str, out: Ports, back: Ports) -> None:
-        """Allow a pod to connect to another on some ports, and to answer it from others."""
+        """Allow a pod to connect to another pod on the ports `out`, and to answer it from the ports `back`."""
         for field, ports in (("dport", out), ("sport", back)):
             for first, last in ranges(ports):
                 selector = ["to", other, "ipproto", "tcp", field, f"{first}-{last}"]
                 ip("-n", pod, "rule", "add", "priority", "100", *selector, "lookup", "main")
 
     def _passes(self, source: dict[str, str], target: dict[str, str]) -> Ports:
-        """The ports of a pod that another pod of the namespace may reach."""
+        """Return the ports of the target pod that the source pod, in the same namespace, may reach."""
         out = self._admits("Egress", source, target)
         return out & self._admits("Ingress", target, source)
 
@@ -110,7 +107,7 @@ def _range(entry: dict[str, Any]) -> range:
 
 
 def ranges(ports: Ports) -> Iterator[tuple[int, int]]:
-    """Yield ports as the fewest ranges, each with its first and last."""
+    """Yield ports as the smallest number of ranges, each with its first and last port."""
     first = last = 0
     for port in sorted(ports):
         if port != last + 1:

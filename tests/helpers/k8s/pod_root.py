@@ -1,6 +1,7 @@
-"""The first process of a pod: it sets up the pod's root filesystem and becomes the container's command.
+"""A pod's first process: sets up the root filesystem, then becomes the container's command.
 
-The root is this machine's, read-only, with the pod's volumes mounted. Run by running.py in new namespaces.
+The root filesystem is this machine's, read-only, with the pod's volumes mounted. running.py runs this module in new
+namespaces.
 
 Run:
     python -m tests.helpers.k8s.pod_root DESCRIPTION
@@ -22,8 +23,8 @@ class Mount:
 
     Attributes:
         at: mount path in the container.
-        source: a local folder or file; empty for memory.
-        size: of memory, as for mount(8).
+        source: local folder or file; empty for a memory volume.
+        size: size of a memory volume, in the format of mount(8).
     """
 
     at: str
@@ -54,7 +55,7 @@ def main(description: Path) -> None:
 
 
 def furnish(root: Path, folder: Path, own: list[str]) -> None:
-    """Make a folder with links to this machine's files, except for the pod's own."""
+    """Create a folder with links to this machine's files, except at the paths in `own`."""
     place = root / str(folder).lstrip("/")
     place.mkdir(exist_ok=True)
     if not folder.is_dir():

@@ -1,6 +1,7 @@
-"""What the operator adds to a Ray cluster's containers: the command line and settings. Source: KubeRay 1.7, pod.go.
+"""The command lines and settings that the operator adds to the containers of a Ray cluster.
 
-GPUs are left out, since there are none here, and so are the autoscaler's names of pods.
+Source: KubeRay 1.7, pod.go. GPUs are left out, because the tests have none, and so are the pod names for the
+autoscaler.
 """
 
 from typing import Any
@@ -17,12 +18,12 @@ _SERVING = {
 
 
 def head_service(pod: Pod) -> str:
-    """The host name of the head for its workers."""
+    """Return the host name by which workers reach the head."""
     return f"{pod.owner['metadata']['name']}-head-svc.raygenre.svc.cluster.local"
 
 
 def command(pod: Pod) -> list[str]:
-    """The command line of a node."""
+    """Return the command line of a node."""
     params = dict(_group(pod)["rayStartParams"])
     limits = pod.spec["containers"][0]["resources"]["limits"]
     params |= {"block": "true"}
@@ -39,7 +40,7 @@ def command(pod: Pod) -> list[str]:
 
 
 def settings(pod: Pod, secrets: dict[str, dict[str, str]]) -> dict[str, str]:
-    """The environment that the operator adds to a node's container."""
+    """Return the environment variables that the operator adds to a node's container."""
     host = "127.0.0.1" if pod.role == HEAD else head_service(pod)
     found = {"RAY_ADDRESS": f"{host}:{GCS}", "RAY_PORT": str(GCS)} | token(pod, secrets)
     found |= _SERVING if pod.owner["kind"] == "RayService" else {}
@@ -57,7 +58,7 @@ def settings(pod: Pod, secrets: dict[str, dict[str, str]]) -> dict[str, str]:
 
 
 def token(pod: Pod, secrets: dict[str, dict[str, str]]) -> dict[str, str]:
-    """The token variables of a node or of a job's submitter."""
+    """Return the environment variables with the token, for a node or a job's submitter."""
     options = _cluster(pod)["authOptions"]
     return {"RAY_AUTH_MODE": options["mode"], "RAY_AUTH_TOKEN": secrets[options["secretName"]]["auth_token"]}
 

@@ -1,4 +1,4 @@
-"""The rendered overlays, shared by the tests: rendered once a session."""
+"""The rendered overlays, rendered once per session and shared by the tests."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -10,7 +10,7 @@ _render = rendering.render
 
 
 def rendered(overlay: str, components: Sequence[str] = (), search_components: Sequence[str] = ()) -> list[Resource]:
-    """Return what `rendering.render` does. A test that changes an object must copy it first."""
+    """Return the same as `rendering.render`. A test that changes an object must copy it first."""
     return list(_once(overlay, tuple(components), tuple(search_components)))
 
 

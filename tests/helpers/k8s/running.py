@@ -1,7 +1,7 @@
 """Pods of a rendered overlay as local processes in Linux namespaces, as on Kubernetes.
 
-Each has its own address, process ids, the manifest's volumes, and a read-only root. The command, settings and probes of
-its first container are the manifest's.
+Each pod has its own address and process ids, the manifest's volumes, and a read-only root. Its first container has the
+command, settings and probes of the manifest.
 """
 
 import json
@@ -33,7 +33,7 @@ _IMAGE = {"PYTHONPATH": APP, "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE":
 
 
 class Site:
-    """Where pods run: the network, shared volume claims, and the secrets that people would have created.
+    """The environment of the pods: network, shared volume claims, and the secrets that people would have created.
 
     Args:
         shared: local folders that every pod mounts at the same path.
@@ -56,13 +56,13 @@ class Site:
         self.network = Network(folder, resources)
 
     def claim(self, name: str) -> Path:
-        """The folder of a volume claim, which outlives pods."""
+        """Return the folder of a volume claim; it outlives pods."""
         place = self.folder / "claims" / name
         place.mkdir(parents=True, exist_ok=True)
         return place
 
     def run(self, where: str, name: str, **changes: Any) -> "Running":
-        """Start a pod, named as in the check's messages, and register its services."""
+        """Start a pod, given its name in the check's messages, and register its service."""
         return Running(self, where, name, **changes)
 
 
@@ -70,10 +70,11 @@ class Running:
     """A running pod.
 
     Args:
-        name: of the pod and of its folder.
-        service: host name for other pods.
-        settings: environment added to the manifest's; an empty string removes a variable.
-        command: in the place of the container's own, as the operator gives it.
+        where: the pod's name in the check's messages.
+        name: name of the pod and of its folder.
+        service: host name by which other pods reach it.
+        settings: environment variables to add to the manifest's; an empty string removes a variable.
+        command: command that replaces the container's own, as the operator's does.
     """
 
     def __init__(
@@ -115,14 +116,14 @@ class Running:
         return self.answers(ports[probe["httpGet"]["port"]], probe["httpGet"]["path"])
 
     def answers(self, port: int, path: str) -> bool:
-        """Return whether it answers the kubelet with 200."""
+        """Return whether the pod answers a request from the kubelet with 200."""
         try:
             return requests.get(f"http://{self.address}:{port}{path}", timeout=5).status_code == 200
         except requests.RequestException:
             return False
 
     def wait(self, what: Callable[[], bool] | None = None) -> None:
-        """Wait until it is ready, or until another condition holds while it runs."""
+        """Wait until the pod is ready, or until the given condition holds; fail if the pod ends first."""
         deadline = time.monotonic() + PATIENCE
         while not (what or self.ready)():
             assert self._process.poll() is None, f"{self.name} has ended\n{self.said()}"
@@ -130,7 +131,7 @@ class Running:
             time.sleep(0.5)
 
     def finish(self, seconds: float = PATIENCE) -> None:
-        """Wait until the pod ends, which must succeed."""
+        """Wait until the pod ends; fail if its exit status is not 0."""
         assert self._process.wait(seconds) == 0, self.said()
 
     def call(self, *command: str) -> "subprocess.CompletedProcess[str]":
@@ -144,14 +145,14 @@ class Running:
         return Path(f"/proc/{self._first}/ns/pid").readlink()
 
     def kill(self) -> None:
-        """Kill all its processes at once, then remove its address."""
-        os.kill(self._first, signal.SIGKILL)  # the kernel kills the others with the first one
+        """Kill all processes of the pod at once, then disconnect its address."""
+        os.kill(self._first, signal.SIGKILL)  # the kernel then kills the others
         self._process.wait()
         self._site.network.take_away(self.address)
         shutil.rmtree(self._folder / "volumes", ignore_errors=True)
 
     def said(self) -> str:
-        """The end of its log."""
+        """Return the end of the pod's log."""
         return self.log.read_text(errors="replace")[-8000:]
 
     def _start(self, command: list[str]) -> "subprocess.Popen[bytes]":
@@ -172,7 +173,7 @@ class Running:
         found += [Mount(at, str(source), read_only=True) for at, source in ((APP, ROOT), (str(_VENV), _VENV))]
         found += [Mount(str(folder), str(folder)) for folder in self._site.shared]
         for wanted in self.container.spec.get("volumeMounts", []):
-            # A StatefulSet's claims are not volumes of its template.
+            # The claims of a StatefulSet are not among the volumes of its template.
             volume = volumes.get(wanted["name"], {"persistentVolumeClaim": {"claimName": wanted["name"]}})
             memory = volume.get("emptyDir", {}).get("medium") == "Memory"
             source = "" if memory else str(self._source(volume, wanted["name"]))

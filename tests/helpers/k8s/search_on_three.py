@@ -1,6 +1,7 @@
-"""The search of an overlay on three nodes, with MLflow and Optuna in PostgreSQL; run by test_commands.py.
+"""An overlay's search on three nodes, with MLflow and Optuna in PostgreSQL.
 
-The operator's part is played here: it starts the pods, and submits the job. S3 is a folder, and there is no GPU.
+test_commands.py runs it. This module acts as the operator: it starts the pods and submits the job. A folder replaces
+S3, and there is no GPU.
 """
 
 import os
@@ -66,7 +67,7 @@ def main(work: Path, data: Path) -> None:
 
 
 def places_of_trials(head: Running) -> set[str]:
-    """Addresses of the nodes on which trials ran, from the head's records."""
+    """Return the addresses of the nodes on which trials ran, from the head's records."""
     header = {"Authorization": f"Bearer {head.environment['RAY_AUTH_TOKEN']}"}
 
     def records(kind: str) -> list[dict[str, str]]:

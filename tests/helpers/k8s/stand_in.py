@@ -1,4 +1,4 @@
-"""A stand-in for an API server that kubectl asks."""
+"""A stand-in for an API server to which kubectl sends its requests."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,7 +28,12 @@ def asked(
     extra: frozenset[tuple[str, str]] = frozenset(),
     warned: dict[str, str] | None = None,
 ) -> Iterator[ApiServer]:
-    """Point kubectl at a stand-in that lacks kinds of some versions and has others in addition."""
+    """Point kubectl at a stand-in for an API server.
+
+    Args:
+        without: prefix of the API versions whose kinds the server lacks.
+        extra: additional kinds that the server has, as pairs of apiVersion and kind.
+    """
     known = {(version, kind) for version, kind in kinds() if not version.startswith(without)} | extra
     there = ApiServer(known, refused, namespaces or [["default"]], warned=warned or {})
     with running(folder, there) as path, pytest.MonkeyPatch.context() as patched:
