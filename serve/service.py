@@ -11,8 +11,8 @@ from raygenre.model.classifier import Prediction
 from raygenre.spectrogram.song import Song
 from raygenre.system.storage import resolve
 from serve.admission.api_keys import KeyRing, Keys
-from serve.admission.concurrency import PredictionSlots
 from serve.admission.limits import Limits
+from serve.admission.prediction_slots import PredictionSlots
 from serve.admission.upload import MemoryBudget
 from serve.admission.upload_slots import UploadSlots
 from serve.errors import RefusalError

@@ -14,8 +14,8 @@ from raygenre.evaluation import model_card, plots
 from raygenre.evaluation.evaluate import EvaluationReport, Side
 from raygenre.evaluation.html_page import data_url, figure_url, render_page
 from raygenre.evaluation.version_facts import VersionFacts
+from raygenre.spectrogram.colour_map import MAGMA
 from raygenre.spectrogram.levels import COLUMNS, N_FFT, mel_filters
-from raygenre.spectrogram.magma import MAGMA
 
 REPORT_FILE = "report.html"
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
 from raygenre.errors import RaygenreError
+from raygenre.spectrogram.colour_map import MAGMA, OPAQUE, PIXELS, to_levels
 from raygenre.spectrogram.levels import COLUMNS, LEFT, N_MELS, RIGHT
-from raygenre.spectrogram.magma import MAGMA, OPAQUE, PIXELS, to_levels
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 WIDTH, HEIGHT = 432, 288  # pixels

@@ -19,7 +19,7 @@ from raygenre.evaluation.version_facts import VersionFacts
 from raygenre.model.classifier import Classifier
 from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.model.seen_tracks import SeenTracks
-from raygenre.spectrogram.magma import MAGMA
+from raygenre.spectrogram.colour_map import MAGMA
 
 FACTS = VersionFacts(0.5, "t", synthetic=False, study="spring", sha256="feed")
 NASTY = '<img src=x onerror=alert(1)>&"$x_1$'

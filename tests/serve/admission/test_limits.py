@@ -11,8 +11,8 @@ from typing import Any, cast
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from serve.admission.concurrency import PredictionSlots
 from serve.admission.limits import Limits
+from serve.admission.prediction_slots import PredictionSlots
 from serve.admission.upload import MemoryBudget
 from serve.admission.upload_slots import UploadSlots
 from serve.app import app

@@ -3,7 +3,7 @@
 import matplotlib
 import numpy as np
 
-from raygenre.spectrogram.magma import MAGMA, PIXELS, to_levels
+from raygenre.spectrogram.colour_map import MAGMA, PIXELS, to_levels
 
 
 def test_table_equals_matplotlibs() -> None:
