@@ -38,7 +38,7 @@ from raygenre.data.splits import Fold, Split
 from raygenre.search.space.config import Resources, SearchConfig
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.trials.cluster import connect
-from raygenre.search.trials.phases import Phases
+from raygenre.search.trials.phases import TextDisplay
 from raygenre.search.trials.trainable import Plan, Tracks
 from raygenre.search.trials.trial_result import METRICS, OBJECTIVE
 from raygenre.search.trials.tuner import run_trials
@@ -104,7 +104,7 @@ def our_search(folder: Path, uri: str, *, trials: int, epochs: int, seconds: flo
         resources=Resources(1, 0, CONCURRENCY),
         tracker=tracker,
         parent=tracker.start("orchestration", "search"),
-        phases=Phases(Console(file=MemoryProbe(), width=200)),
+        display=TextDisplay(MemoryProbe()),
         trainable=functools.partial(sleeping, seconds=seconds),
     )
     uploaded = tracker.flush(5 if uri == UNREACHABLE else 60)

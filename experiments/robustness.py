@@ -4,19 +4,19 @@ Run, from the project's folder (4 s per clip on one core):
     python experiments/robustness.py --data ~/Music                      # a folder of audio, in any layout
     python experiments/robustness.py --data PATH --model models:/raygenre/2
 
-Each clip is classified before and after each change. The table shows how much the levels differ, of 256, and how many
-clips keep their predicted genre. Of a song longer than 31 s the middle 30 s are used.
+Each clip is classified before and after each change. The table shows by how many of the 256 levels the spectrograms
+differ, and how many clips keep their predicted genre. If a song is longer than 31 s, only its middle 30 s are used.
 """
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from raygenre.audio.decoding import SUFFIXES
 from raygenre.cli.console import bar, err, fail, out
 from raygenre.cli.options import ModelOption, StorageOption, TrackingUriOption
+from raygenre.cli.tables import robustness_table
 from raygenre.errors import RaygenreError
 from raygenre.registry import versions
 from raygenre.system.storage import resolve
@@ -29,7 +29,7 @@ def main(
     storage: StorageOption = None,
     tracking_uri: TrackingUriOption = None,
 ) -> None:
-    """Measure how robust a classifier is against encodings, sample rates, loudness and shifts."""
+    """Measure how robust a classifier is to encodings, sample rates, loudness and shifts."""
     paths = sorted(path for path in data.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     if not paths:
         fail(f"there is no audio file in {data}; give a folder of songs with --data")
@@ -47,14 +47,7 @@ def main(
     if not readings:
         raise typer.Exit(1)
     clips = len({reading.path for reading in readings})
-    table = Table("change", title=f"{clips} clips, {fetched.name}")
-    for column in ("mean difference", "95th percentile", "same genre"):
-        table.add_column(column, justify="right")
-    for row in robustness.summaries(readings):
-        table.add_row(
-            row.change, f"{row.mean:.2f}", f"{row.most}", f"{row.same} of {row.clips} ({row.same / row.clips:.0%})"
-        )
-    out.print(table)
+    out.print(robustness_table(robustness.summaries(readings), title=f"{clips} clips, {fetched.name}"))
     for reading in readings:
         if reading.before != reading.after:
             name = reading.path.relative_to(data)

@@ -5,9 +5,9 @@ from contextlib import contextmanager
 
 
 class RaygenreError(Exception):
-    """Something that a user can cause or fix. The message says what failed, where, why, and what to do about it.
+    """An error that a user can cause or fix. The message says what failed, where, why, and what to do about it.
 
-    Commands print it in one line and exit with 2. Any other exception is a bug and keeps its traceback.
+    Commands print the message on one line and exit with status 2. Any other exception is a bug and keeps its traceback.
     """
 
 
@@ -20,7 +20,7 @@ def file_errors(failure: str) -> Iterator[None]:
     """Turn any OSError into a FileAccessError with the message `FAILURE: REASON (FILE)`.
 
     Args:
-        failure: what could not be done, such as `the tracks could not be loaded`.
+        failure: the operation that failed, such as `the tracks could not be loaded`.
     """
     try:
         yield
@@ -28,4 +28,4 @@ def file_errors(failure: str) -> Iterator[None]:
         raise
     except OSError as error:
         file = f" ({error.filename})" if error.filename and str(error.filename) not in failure else ""
-        raise FileAccessError(f"{failure}: {error.strerror or error}{file}") from error
+        raise FileAccessError(f"{failure}: {error.strerror or str(error) or repr(error)}{file}") from error

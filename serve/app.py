@@ -4,9 +4,9 @@ Run, from the project's folder:
     make serve                               # or: serve run --address local serve.app:app
     curl --data-binary @song.mp3 localhost:8000/v1/predict
 
-It serves the registry's champion, or the model in `RAYGENRE_MODEL_URI`. Storage and tracking server are resolved as in
-every command: from `RAYGENRE_STORAGE` and `MLFLOW_TRACKING_URI`, or ./results. All settings are in `serve/settings.py`,
-the limits among them in `serve/admission/limits.py`.
+It serves the registry's champion, or the model in `RAYGENRE_MODEL_URI`. As in all commands, the storage and the
+tracking server come from `RAYGENRE_STORAGE` and `MLFLOW_TRACKING_URI`, and default to ./results. The settings are
+in `serve/settings.py`; those that set limits are in `serve/admission/limits.py`.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ class Endpoint:
 
     def __init__(self, settings: Settings, keys: Keys) -> None:
         logs.configure()
-        # The network's thread requests the GIL after every layer: it should not wait the default 5 ms each time.
+        # The network's thread requests the GIL after every layer, and by default would wait 5 ms each time.
         sys.setswitchinterval(0.0005)
         self._settings, self._keys = settings, keys
 
@@ -62,7 +62,7 @@ def app(settings: Settings) -> Application:
     """Build the application, after checking that there is a model to serve.
 
     Raises:
-        click.ClickException: there is no model, or the API keys are unusable; the message names the fix.
+        click.ClickException: there is no model, or the API keys are unusable; the message says how to fix it.
     """
     proxy_environment.set_defaults()
     proxy_environment.pass_limits(settings)
@@ -74,7 +74,7 @@ def app(settings: Settings) -> Application:
         versions.current(storage, settings.model_uri)
     except (versions.RegistryError, ApiKeyError) as error:
         raise click.ClickException(str(error)) from error
-    # Replicas may have a different environment, so they receive the settings; of the API keys, only the hashes.
+    # Replicas may have a different environment, so they receive the settings, but only hashes of the API keys.
     replica_settings = settings.model_copy(
         update={"api_keys": SecretStr(""), "storage": str(storage), "tracking_uri": storage.tracking_uri}
         | ({"api_keys_file": settings.api_keys_file.resolve()} if settings.api_keys_file else {})
@@ -85,7 +85,7 @@ def app(settings: Settings) -> Application:
         max_queued_requests=limits.proxy_queue,
         backpressure_config=BackpressureConfig(status_code=429, retry_after_s=limits.retry_after),
         autoscaling_config=AutoscalingConfig(
-            # Ray Serve does not see requests to the direct port, so it cannot scale by them.
+            # Ray Serve does not see requests to the direct port, so it cannot scale with them.
             min_replicas=settings.max_replicas if settings.direct_port else settings.min_replicas,
             max_replicas=settings.max_replicas,
             target_ongoing_requests=settings.threads * settings.batch,

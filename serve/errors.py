@@ -15,7 +15,7 @@ class RefusalError(RaygenreError):
 
     Attributes:
         status: HTTP status.
-        detail: what is wrong with the request, for the client.
+        detail: explanation, for the client, of what is wrong with the request.
         headers: additional headers of the response.
     """
 

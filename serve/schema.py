@@ -1,4 +1,4 @@
-"""The JSON responses of the endpoint: answers and errors."""
+"""The endpoint's JSON responses: answers and errors."""
 
 from typing import Literal
 
@@ -37,19 +37,19 @@ class ModelName(BaseModel):
 
     model_config = _example(_MODEL)
 
-    name: str = Field(description="Name of the registered model, or of its folder.")
+    name: str = Field(description="Name of the registered model or of the model's folder.")
     version: str = Field(description="Version in the registry; empty for a folder.")
-    run_id: str = Field(description="MLflow run that trained it; empty for a folder.")
+    run_id: str = Field(description="Id of the MLflow run that trained the model; empty for a folder.")
 
 
 class Window(BaseModel):
-    """A window of a song, 30 s long."""
+    """A 30 s window of a song."""
 
     model_config = _example(_WINDOW)
 
     number: int = Field(
-        description="Index of the window in the song from 0, including silent windows; the `window` parameter of "
-        "`/v1/spectrogram`.",
+        description="Index of the window in the song, starting at 0 and counting silent windows; also the value of the "
+        "`window` parameter of `/v1/spectrogram`.",
         ge=0,
     )
     start: float = Field(description="Start of the window, in s from the start of the song.", ge=0)
@@ -69,8 +69,8 @@ class Answer(BaseModel):
     uncertain: bool = Field(description="Whether the confidence is below the model's threshold.")
     probabilities: dict[str, float] = Field(description="Probability of each genre; the probabilities sum to 1.")
     windows: list[Window] = Field(
-        description="Answer for each window of 30 s; one for a short song, none for a PNG. Silent windows are omitted. "
-        "The last window ends with the song and may overlap the one before."
+        description="Answers for the 30 s windows of the song: one window for a short song, none for a PNG. Silent "
+        "windows are omitted. The last window ends with the song and may overlap the previous window."
     )
     model: ModelName = Field(description="Model that gave the answer.")
     request_id: str = Field(description="Id of this request in the endpoint's logs.")
@@ -82,13 +82,13 @@ class Answers(BaseModel):
     model_config = _example({"predictions": [_ANSWER]})
 
     predictions: list[Answer] = Field(
-        description="One answer per file, in order. One model answers all files, except those on which a challenger "
-        "fails: the champion answers these."
+        description="One answer per file, in order. The same model answers all files, but if a challenger fails on a "
+        "file, the champion answers that file."
     )
 
 
 class ModelFacts(BaseModel):
-    """The model in service."""
+    """The model being served."""
 
     model_config = _example(
         {
@@ -105,10 +105,10 @@ class ModelFacts(BaseModel):
         }
     )
 
-    model: ModelName = Field(description="Model in service.")
+    model: ModelName = Field(description="Model being served.")
     genres: list[str] = Field(description="Genres, in the order of the model's outputs.")
     test_accuracy: float | None = Field(description="Accuracy on the test split; null if unknown.")
-    synthetic: bool | None = Field(description="Whether it was trained on synthetic tracks; null if unknown.")
+    synthetic: bool | None = Field(description="Whether the model was trained on synthetic tracks; null if unknown.")
     threshold: float = Field(description="Confidence below which an answer is uncertain.")
     sha256: str = Field(description="SHA-256 of the weights.")
     card: str = Field(description="Model card, in Markdown.")
@@ -146,13 +146,14 @@ class Health(BaseModel):
 
 
 class Readiness(BaseModel):
-    """The models in service."""
+    """The models being served."""
 
     model_config = _example({"status": "ready", "model": _MODEL, "challenger": _CHALLENGER, "trouble": {}})
 
     status: Literal["ready"] = Field(default="ready", description="Always this value.")
-    model: ModelName = Field(description="Model in service.")
+    model: ModelName = Field(description="Model being served.")
     challenger: ModelName | None = Field(description="Model that answers a share of the requests, if any.")
     trouble: dict[str, str] = Field(
-        description="Why `model` or `challenger` is not the version in the registry; empty without errors."
+        description="For `model` and `challenger`, why the version in the registry is not being served; empty if "
+        "there are no errors."
     )

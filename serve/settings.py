@@ -1,8 +1,8 @@
-"""Settings of the endpoint, from the environment.
+"""The endpoint's settings, read from the environment.
 
-A field `most_bytes` is read from `RAYGENRE_MOST_BYTES`; `serve run serve.app:app most_bytes=1000000` sets the same
-field and overrides the environment. The defaults are safe for an endpoint on the internet. PNGs need no limit of
-pixels: any size other than the dataset's 432×288 is refused before decompression, in every header of the file.
+The field `most_bytes` is read from `RAYGENRE_MOST_BYTES`; `serve run serve.app:app most_bytes=1000000` sets the same
+field and overrides the environment. The defaults are safe for an endpoint on the internet. PNGs need no
+pixel limit, because a size other than the dataset's 432×288 in any header of the file is refused before decompression.
 """
 
 import os
@@ -20,12 +20,12 @@ class Settings(LimitSettings):
     """All settings, validated when the application is built."""
 
     storage: str | None = Field(
-        default=None, description="Storage folder of studies, runs and models; ./results by default."
+        default=None, description="Storage folder for studies, runs and models; defaults to ./results."
     )
     tracking_uri: str | None = Field(
         default=None,
-        description="MLflow server with the model registry; by default `MLFLOW_TRACKING_URI`, or SQLite in the storage "
-        "folder.",
+        description="MLflow server with the model registry; defaults to `MLFLOW_TRACKING_URI`, or to SQLite in the "
+        "storage folder.",
     )
 
     model_uri: str = Field(
@@ -33,7 +33,7 @@ class Settings(LimitSettings):
         description="Model to serve: models:/NAME@ALIAS, models:/NAME/VERSION or a folder.",
     )
     challenger_uri: str = Field(
-        default="", description="Second model, which answers a share of the requests; none by default."
+        default="", description="Second model that answers a share of the requests; none by default."
     )
     challenger_share: float = Field(
         default=0.1, ge=0, le=1, description="Share of the requests that the challenger answers."
@@ -42,7 +42,7 @@ class Settings(LimitSettings):
         default=15,
         gt=0,
         le=24,
-        description="s between registry polls (±25 % jitter).",
+        description="Seconds between registry polls (±25 % jitter).",
     )
 
     api_keys: SecretStr = Field(
@@ -53,21 +53,23 @@ class Settings(LimitSettings):
     )
     insecure: bool = Field(default=False, description="Allow other machines to connect without API keys.")
     cors_origins: str = Field(
-        default="", description="Origins of other sites that may call the API from a browser, separated by commas."
+        default="", description="Comma-separated origins of other sites that may call the API from a browser."
     )
 
     min_replicas: int = Field(default=1, ge=1, description="Minimum number of replicas.")
     max_replicas: int = Field(
         default_factory=lambda: max(1, min(2, (os.cpu_count() or 1) // 2)),
         ge=1,
-        description="Maximum number of replicas; by default one for every two CPUs of the machine, and at most two.",
+        description="Maximum number of replicas; defaults to one per two CPUs of the machine, but at most two.",
     )
     replica_cpus: float = Field(default=1, ge=0, description="CPUs that a replica reserves.")
     replica_gpus: float = Field(default=0, ge=0, description="GPUs that a replica reserves; a fraction shares a GPU.")
     threads: int = Field(
-        default=2, ge=1, description="Batches that a replica runs through the network at a time, one thread each."
+        default=2,
+        ge=1,
+        description="Number of batches that a replica classifies at the same time, one per thread.",
     )
-    decoders: int = Field(default=2, ge=1, description="Files that a replica decodes at a time.")
+    decoders: int = Field(default=2, ge=1, description="Number of files that a replica decodes at the same time.")
     batch: int = Field(
         default=4,
         ge=1,
@@ -77,8 +79,8 @@ class Settings(LimitSettings):
         default=0,
         ge=0,
         le=65535,
-        description="Port on which replicas also answer directly, without Ray's proxy; 0 for none. The number of "
-        "replicas is then always max_replicas.",
+        description="Port on which replicas also answer directly, bypassing Ray's proxy; 0 disables it. With a direct "
+        "port, the number of replicas is always max_replicas.",
     )
 
     @field_validator("max_replicas")

@@ -1,6 +1,6 @@
-"""What tests share: a small data set, one Ray cluster, one finished search; and the marks and groups of tests.
+"""Fixtures that tests share (a small data set, a Ray cluster, a finished search), and the tests' marks and groups.
 
-Heavy libraries are imported where a fixture needs them, so that tests of small parts start at once.
+Fixtures import heavy libraries themselves, so that tests that do not need them start immediately.
 """
 
 import io
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
     from tests.helpers.mlflow_server import MlflowServer
     from tests.helpers.rivals import Ring
 
-# No test may write to the tracking server or storage of the person who runs it.
+# Tests must not write to the tracking server or storage of the person who runs them.
 for variable in [name for name in os.environ if name.startswith(("MLFLOW_", "RAYGENRE_", "RAY_ADDRESS"))]:
     del os.environ[variable]
 
-# Two workers share the cores with the processes that they start. With more threads than cores, which wait for each
-# other after every block of a spectrogram, drawing one takes ten times as long.
+# Two pytest workers share the cores with the processes that they start. If there are more threads than cores, computing
+# a spectrogram takes ten times as long, because the threads wait for each other after every block.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# Without cached bytecode every process compiles its imports, 6 s of CPU time each.
+# Without cached bytecode, every process compiles its imports, which takes 6 s of CPU time.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
-# Tests that a shell starts in the background ignore Ctrl-C, and so do the processes that they start.
+# If a shell starts pytest in the background, it and the processes that it starts would ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 GENRES = ("bells", "drone", "storm")
@@ -47,11 +47,11 @@ GROUPS = {
     "mlflow_server": "mlflow",
     "rivals_ring": "registry",
 }
-"""Expensive fixtures, and the group of tests that stays in one worker of pytest-xdist because of each."""
+"""Expensive fixtures, each with the name of the group of tests that run in the same pytest-xdist worker to share it."""
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Skip files with only slow tests unless slow tests are wanted: some take seconds to import."""
+    """Skip files with only slow tests unless slow tests are wanted, because some take several seconds to import."""
     wanted = config.option.markexpr
     if wanted in ("not slow", "unit", "integration", "unit or integration") and collection_path.suffix == ".py":
         return bool(re.search(r"^pytestmark = .*mark\.slow\b", collection_path.read_text(), re.MULTILINE)) or None
@@ -60,9 +60,9 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Add the marks `integration` and `unit`, and group tests by the fixture they share, else by file.
+    """Add the marks `integration` and `unit`, and group tests by the fixture that they share, otherwise by file.
 
-    Workers take the groups in the order of the tests, so the longest start first.
+    Workers take the groups in the order of the tests, so the tests are sorted to start the longest groups first.
     """
     order = {}
     for item in items:
@@ -85,12 +85,12 @@ def nothing_left_in_the_environment() -> Iterator[None]:
     left = [name for name in os.environ if name.startswith("MLFLOW_HTTP_")]
     for name in left:
         del os.environ[name]
-    assert not left, "a tracker that was not closed?"
+    assert not left, "was a tracker not closed?"
 
 
 @dataclass(frozen=True)
 class FinishedSearch:
-    """A finished search and its output."""
+    """A finished search and its printed output."""
 
     storage: "Storage"
     ledger: "Ledger"
@@ -139,7 +139,7 @@ def ray_cluster() -> Iterator[None]:
 
 
 def small_config(tracks: "Dataset", **changes: object) -> "SearchConfig":
-    """The configuration of a search that takes seconds."""
+    """Return the configuration of a search that takes only a few seconds."""
     from raygenre.search.space.config import SearchConfig
 
     fields = {
@@ -157,7 +157,7 @@ def small_config(tracks: "Dataset", **changes: object) -> "SearchConfig":
         "batch_size": 8,
         "augmentation": "none",
     }
-    space = {"width": 8} | changes.pop("space", {})  # type: ignore[operator]  # a sixteenth of the usual network's work
+    space = {"width": 8} | changes.pop("space", {})  # type: ignore[operator]  # a sixteenth of the usual computation
     return SearchConfig(**fields | changes, space=space)  # type: ignore[arg-type]
 
 
@@ -177,24 +177,21 @@ def new_ledger(
 
 @pytest.fixture(scope="session")
 def finished(tracks: "Dataset", ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> FinishedSearch:
-    from rich.console import Console
-
     from raygenre.search.space.config import Resources
+    from raygenre.search.trials.phases import TextDisplay
     from raygenre.system.storage import resolve
     from raygenre.workflows import tune
 
     storage = resolve(tmp_path_factory.mktemp("finished"), None)
     ledger = new_ledger(storage.studies.folder, tracks, folds=2)
     text = io.StringIO()
-    outcome = tune.run(
-        ledger, tracks, storage, resources=Resources(1, 0), promote=None, console=Console(file=text, width=200)
-    )
+    outcome = tune.run(ledger, tracks, storage, resources=Resources(1, 0), promote=None, display=TextDisplay(text))
     return FinishedSearch(storage, ledger, tracks, outcome, text.getvalue())
 
 
 @pytest.fixture(scope="session")
 def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[MlflowServer]":
-    """A tracking server, for tests that do not stop it."""
+    """A tracking server for tests that do not stop it."""
     from tests.helpers.mlflow_server import MlflowServer
 
     server = MlflowServer(tmp_path_factory.mktemp("mlflow"))

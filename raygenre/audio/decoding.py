@@ -1,7 +1,7 @@
 """Decode audio files to the samples behind GTZAN's images, and cut songs into windows.
 
 Conventions: samples are mono float32 in [−1, 1] at 22 050 Hz. As in librosa.load, channels are averaged before
-resampling, and soxr resamples with its high-quality setting. FFmpeg decodes, through PyAV.
+resampling, and soxr resamples with its high-quality setting. FFmpeg decodes the files through PyAV.
 """
 
 import io
@@ -38,18 +38,18 @@ SUFFIXES = frozenset(
 )
 SAMPLE_RATE = 22_050  # Hz
 WINDOW = 661_794  # samples: 30.0 s, the length of GTZAN's clips
-MAX_SINGLE_WINDOW = 31 * SAMPLE_RATE  # samples; every clip of GTZAN is shorter, so each is one window
+MAX_SINGLE_WINDOW = 31 * SAMPLE_RATE  # samples; every GTZAN clip is shorter, so each is a single window
 MIN_LENGTH = 3 * SAMPLE_RATE  # samples
 LONGEST_SECONDS = 1800.0  # s
-# FFmpeg's names. Its other formats include playlists and session descriptions, which open other files and sockets.
+# FFmpeg's format names. Playlists and session descriptions are excluded, because they open other files and sockets.
 CONTAINERS = "aac,aiff,asf,au,flac,matroska,mov,mp3,ogg,wav,webm"
 RATES = range(1_000, 768_001)  # Hz
-SILENT_MESSAGE = "the song is silent from beginning to end"  # for a song whose levels are all 0
+SILENT_MESSAGE = "the song is silent from beginning to end"  # all its levels are 0
 
-# Full scale and zero of FFmpeg's integer samples; its float samples are already within [−1, 1].
+# Full-scale and zero values of FFmpeg's integer samples; its float samples are already within [−1, 1].
 _SCALES = {"uint8": (128.0, 128.0), "int16": (32_768.0, 0.0), "int32": (2_147_483_648.0, 0.0)}
 _BLOCK = 1 << 18  # samples resampled at a time
-# A stream that cannot seek is copied: to memory up to the first size, beyond it to disk up to the second.
+# A stream that cannot seek is copied to memory up to the first size, and to disk up to the second.
 _MAX_IN_MEMORY, _MAX_COPIED = 1 << 25, 1 << 32  # bytes
 
 _CONVERT = "convert it to FLAC or MP3, or copy it again from its source"
@@ -64,8 +64,8 @@ class Window:
     """A section of a song from which one spectrogram is computed.
 
     Attributes:
-        start: s from the beginning of the song.
-        end: s from the beginning of the song.
+        start: start time in s from the beginning of the song.
+        end: end time in s from the beginning of the song.
         samples: float32 (N,), 30 s to 31 s long; a shorter song is repeated to 30 s.
     """
 
@@ -86,12 +86,12 @@ def decode(
         source: path, bytes or binary stream. A stream is read from its beginning if it can seek, otherwise from its
             current position, and is left open.
         longest_seconds: maximum duration in s. A longer file is rejected without decoding the rest of it.
-        on_packet: called before each packet is decoded. An exception that it raises, other than OSError or
+        on_packet: function to call before each packet is decoded. Any exception that it raises, except OSError and
             ValueError, stops decoding and propagates.
 
     Raises:
-        AudioError: the file is not audio, damaged, empty or too long, its sample rate is outside 1 to 768 kHz, or
-            its samples are not finite.
+        AudioError: the file is not audio, or is damaged, empty or too long, its sample rate is outside 1 to 768 kHz,
+            or its samples are not finite.
         OSError: the file cannot be opened, or the stream cannot be read.
 
     Example:
@@ -111,7 +111,8 @@ def decode(
         except AudioError:
             raise
         except (av.error.FFmpegError, OSError, ValueError) as error:
-            # The file is already open, so an OSError comes from FFmpeg or from a seek beyond the end of a damaged file.
+            # The file is already open, so an OSError means that FFmpeg failed or that a damaged file made it seek past
+            # the end.
             reason = getattr(error, "strerror", None) or error
             raise AudioError(f"the file is not audio that FFmpeg can decode: {reason}; {_CONVERT}") from error
     if samples.size == 0:
@@ -124,9 +125,9 @@ def decode(
 def windows(samples: NDArray[np.float32]) -> list[Window]:
     """Cut a song into windows, each of which becomes one spectrogram.
 
-    A song of up to 31 s is one window; one shorter than 30 s is repeated to 30 s. A longer song is cut every 30 s. If
-    the last window would extend past the end of the song, it is moved back to end there, so windows cover the whole
-    song without padding.
+    A song of up to 31 s is a single window, and a song shorter than 30 s is repeated to fill 30 s. A longer song is cut
+    every 30 s. If the last window would extend past the end of the song, it is moved back to end there, so windows
+    cover the whole song without padding.
 
     Args:
         samples: float32 (N,) at 22 050 Hz.
@@ -147,7 +148,7 @@ def windows(samples: NDArray[np.float32]) -> list[Window]:
 
 
 def middle_window(samples: NDArray[np.float32]) -> Window:
-    """Return the window that represents a whole song: all of it if it lasts up to 31 s, otherwise its middle 30 s.
+    """Return the window that represents a whole song: the entire song up to 31 s, otherwise its middle 30 s.
 
     Args:
         samples: float32 (N,) at 22 050 Hz.
@@ -163,7 +164,7 @@ def middle_window(samples: NDArray[np.float32]) -> Window:
 
 @contextmanager
 def _seekable(source: Path | bytes | IO[bytes]) -> Iterator[IO[bytes]]:
-    """Open the source as a stream that can seek, since some files, such as most M4A, have their index at the end."""
+    """Open the source as a seekable stream, because some files (most M4A files, for instance) end with their index."""
     with ExitStack() as opened:
         if isinstance(source, bytes):
             stream: IO[bytes] = io.BytesIO(source)
@@ -185,7 +186,7 @@ def _seekable(source: Path | bytes | IO[bytes]) -> Iterator[IO[bytes]]:
 def _resampled(
     container: av.container.InputContainer, longest_seconds: float, on_packet: Callable[[], object]
 ) -> NDArray[np.float32]:
-    """Decode, mix down and resample block by block, so that little more than the result is in memory."""
+    """Decode, mix down and resample block by block, so that peak memory is little more than the result."""
     if not container.streams.audio:
         raise AudioError("the file has no audio track; choose a file that has one")
     codec = container.streams.audio[0].codec_context  # None if FFmpeg has no decoder for it
@@ -199,7 +200,7 @@ def _resampled(
         if resampler is None:
             rate = frame.sample_rate
             if rate not in RATES:
-                raise AudioError(f"the sample rate is {rate} Hz; it must be from 1 to 768 kHz: resample it to 44.1 kHz")
+                raise AudioError(f"the sample rate is {rate} Hz; it must be from 1 to 768 kHz; resample it to 44.1 kHz")
             resampler = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
         elif frame.sample_rate != rate:
             raise AudioError(
@@ -231,7 +232,7 @@ def _frames(container: av.container.InputContainer, on_packet: Callable[[], obje
 
 
 def _mono(frame: av.AudioFrame) -> NDArray[np.float32]:
-    """Return a decoded frame as float32 (N,): integer formats scaled to [−1, 1], channels averaged."""
+    """Return a decoded frame as float32 (N,), with integers scaled to [−1, 1] and channels averaged."""
     values = frame.to_ndarray()  # planar: (channels, N); packed: (1, N · channels)
     channels = frame.layout.nb_channels
     if channels == 0 or values.size == 0:

@@ -1,6 +1,6 @@
-"""Encode samples to audio files, to measure what a format does to them.
+"""Encode samples as audio files, to measure how a format changes them.
 
-Conventions: samples are float32 (N,) or (N, 2) within [−1, 1]. FFmpeg encodes, through PyAV.
+Conventions: samples are float32 (N,) or (N, 2) within [−1, 1]. FFmpeg encodes them through PyAV.
 """
 
 import io
@@ -24,10 +24,10 @@ def encode(
 
     Args:
         samples: float32 (N,) for mono or (N, 2) for stereo.
-        container: FFmpeg's name of the format, such as `mp3`, `wav` or `ipod` (M4A).
-        codec: FFmpeg's name of the encoder, such as `libmp3lame` or `pcm_s16le`.
-        rate: sample rate in Hz of the samples and of the file.
-        bit_rate: bit/s, for lossy codecs.
+        container: FFmpeg's name for the format, such as `mp3`, `wav` or `ipod` (M4A).
+        codec: FFmpeg's name for the encoder, such as `libmp3lame` or `pcm_s16le`.
+        rate: sample rate of the samples and the file, in Hz.
+        bit_rate: bit rate in bit/s, for lossy codecs.
 
     Raises:
         EncodingError: FFmpeg has no such format or encoder, or the encoder does not support that sample rate.
@@ -39,18 +39,18 @@ def encode(
         with av.open(buffer, mode="w", format=container) as file:
             stream = file.add_stream(codec, rate=rate)
             if not isinstance(stream, av.AudioStream):
-                raise EncodingError(f"{codec} is not an audio encoder; name one that `ffmpeg -encoders` lists")
+                raise EncodingError(f"{codec} is not an audio encoder; run `ffmpeg -encoders` for a list")
             stream.layout = layout
             if bit_rate:
                 stream.bit_rate = bit_rate
             frame = av.AudioFrame.from_ndarray(planes, format="fltp", layout=layout)
             frame.sample_rate = rate
-            frame.pts = 0  # without it the file does not record how much silence the encoder inserts at the start
+            frame.pts = 0  # otherwise the file does not record how much silence the encoder inserts at the start
             file.mux(stream.encode(frame))
             file.mux(stream.encode(None))
     except av.error.FFmpegError as error:
         raise EncodingError(
             f"FFmpeg cannot encode {codec} in {container} at {rate} Hz ({error.strerror}); "
-            "choose another format or rate, or install an FFmpeg build with this encoder"
+            "choose a different format or rate, or install an FFmpeg build with this encoder"
         ) from error
     return buffer.getvalue()

@@ -1,8 +1,8 @@
-"""Synthesise tracks of ten artificial genres, to try the project without any real music.
+"""Synthesise tracks in ten artificial genres, to try the project without real music.
 
 Each genre has its own tempo, rhythm, harmony and timbre. Each track has its own key, tempo, swing, noise level and
-small mistakes, so two tracks of a genre differ as two songs in one style do. NumPy alone computes the samples, and
-they pass through the same spectrogram code as real audio. The same seed gives the same bytes.
+small mistakes, so two tracks of a genre differ like two songs in the same style. The samples are computed with NumPy
+only and pass through the same spectrogram code as real audio. The same seed gives the same bytes.
 
 Conventions: samples are mono float32 at 22 050 Hz. A bar has sixteen steps, or twelve in `waltz`. Pitches are in
 semitones above the key note.
@@ -21,16 +21,16 @@ Samples = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Style:
-    """What the tracks of one synthetic genre have in common.
+    """The properties shared by all tracks of a synthetic genre.
 
     Attributes:
         tempo: minimum and maximum beats per minute; a beat is four steps.
-        kick, snare, hat: one bar of the drum, one character per step, `x` where it sounds.
-        notes: one bar of the melody instrument, written like the drums.
-        chords: the chord of each bar, as pitches that sound together.
+        kick, snare, hat: one bar for the drum, with one character per step, `x` where it sounds.
+        notes: one bar for the melody instrument, written like the drums.
+        chords: the chord for each bar, as pitches that sound together.
         register: frequency of the key note before transposition, in Hz.
         harmonics: amplitude of each harmonic of a note, starting with the fundamental.
-        attack, decay: s until a note is loudest, and s until it has fallen to 37 %.
+        attack, decay: time in s until a note is loudest, and until it has then fallen to 37 %.
         noise: amplitude of constant background noise.
     """
 
@@ -81,7 +81,7 @@ GENRES = tuple(STYLES)
 
 
 def synthesise(genre: str, *, seed: int) -> Samples:
-    """Return one track of a synthetic genre: float32 (661 794,) within [−1, 1].
+    """Return a track of a synthetic genre, float32 (661 794,) within [−1, 1].
 
     Raises:
         ValueError: there is no such synthetic genre.
@@ -116,12 +116,12 @@ def synthesise(genre: str, *, seed: int) -> Samples:
 
 
 class _Voice:
-    """The melody instrument of one track. It computes each pitch once."""
+    """The melody instrument of a track. It computes each pitch only once."""
 
     def __init__(self, style: Style, *, key: int, random: np.random.Generator) -> None:
         self._style = style
         self._key_note = style.register * 2 ** (key / 12)
-        self._tilt = random.uniform(0.85, 1.1)  # brightness: harmonics decline faster or slower than the style's
+        self._tilt = random.uniform(0.85, 1.1)  # brightness: below 1, high harmonics are weaker than in the style
         self._notes: dict[int, Samples] = {}
 
     def note(self, pitch: int) -> Samples:

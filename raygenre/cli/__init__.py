@@ -1,4 +1,4 @@
-"""The command `raygenre`: one module per command, each thin over the library."""
+"""The `raygenre` command: one module per command, each a thin layer over the library."""
 
 import typer
 
@@ -18,7 +18,7 @@ from raygenre.cli.tune import tune
 
 app = typer.Typer(
     cls=CommandGroup,
-    help="Predict the genre of songs; search for, evaluate, compare and promote the models that do.",
+    help="Predict the genre of songs, and search for, evaluate, compare and promote models.",
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def compare(
     runs: Annotated[
-        list[str], typer.Argument(help="Two or more of: MLflow run ids, versions (models:/raygenre/3), studies.")
+        list[str], typer.Argument(help="Two or more MLflow run ids, versions (models:/raygenre/3) or studies.")
     ],
     data: Annotated[
         Path | None, typer.Option(help="Folder of the test tracks (default: the first version's data).")
@@ -29,7 +29,7 @@ def compare(
 ) -> None:
     """Compare runs: settings, final metrics, learning curves, and predictions for the same tracks.
 
-    A study stands for the final training of its winner on all training tracks. The page also plots the learning
+    A study stands for its winner's final training on all training tracks. The page also plots the learning
     curves; it is one file and loads nothing from the network.
     """
     from raygenre.system.storage import resolve
@@ -37,7 +37,7 @@ def compare(
     from raygenre.workflows.compare_page import comparison_page
 
     if len(runs) < 2:
-        fail("compare needs two runs or more")
+        fail("compare needs at least two runs")
     if output and output.suffix.lower() not in (".html", ".htm"):
         fail(f"--output writes an HTML page: {output} needs the suffix .html")
     storage = resolve(storage_folder, tracking_uri)
@@ -92,7 +92,8 @@ def _first_and_last(run: "RunSummary", metric: str) -> str:
 
 
 def _print_pair(pair: "PairResult") -> None:
-    from raygenre.evaluation.paired_test import contingency_table, paired_test_text
+    from raygenre.cli.tables import contingency_table
+    from raygenre.evaluation.paired_test import paired_test_text
     from raygenre.registry.decision import MAX_P_VALUE
 
     out.print()

@@ -2,10 +2,10 @@
 
 Exit codes of every command:
 - 0: success.
-- 1: the command ran, but not everything succeeded: some of many files failed, the version was not promoted, the
-  evaluation was not logged, or the repeated training has a different curve.
-- 2: something that the user can fix, in one line on stderr: a wrong option, a missing file, an unreachable server.
-- 130: Ctrl-C, except for `dashboard`, which Ctrl-C stops with 0.
+- 1: the command ran, but not everything succeeded: some files failed, the version was not promoted, the
+  evaluation was not logged, or the replayed training has a different curve.
+- 2: an error that the user can fix, in one line on stderr: a wrong option, a missing file, an unreachable server.
+- 130: Ctrl-C, except for `dashboard`, which then exits with 0.
 
 Any other exception is a bug and keeps its traceback.
 """
@@ -33,7 +33,7 @@ out, err = Console(), Console(stderr=True)
 
 @contextmanager
 def exit_on_errors() -> Iterator[None]:
-    """Exit with 2 and one line on an error that the user can fix, and with 130 on Ctrl-C."""
+    """On an error that the user can fix, print one line and exit with 2; on Ctrl-C, exit with 130."""
     try:
         yield
     except RaygenreError as error:
@@ -50,7 +50,7 @@ class MlflowRequestError(RaygenreError, RuntimeError):
 class CommandGroup(TyperGroup):
     """The group of all commands, which handles their errors in one place."""
 
-    def invoke(self, ctx: Any) -> Any:  # a Context of Click, which newer releases of Typer vendor
+    def invoke(self, ctx: Any) -> Any:  # a Click Context; newer Typer releases vendor Click
         with exit_on_errors():
             return super().invoke(ctx)
 
@@ -63,7 +63,7 @@ def fail(message: str) -> NoReturn:
 
 @contextmanager
 def mlflow_errors(storage: Storage) -> Iterator[None]:
-    """Try each request to MLflow once, and turn its errors into an MlflowRequestError with the reason."""
+    """Send each request to MLflow only once, and turn its errors into an MlflowRequestError with the reason."""
     from raygenre.tracking.server import TrackingError, no_retries, reason
 
     try:
@@ -74,7 +74,7 @@ def mlflow_errors(storage: Storage) -> Iterator[None]:
 
 
 def report_failures(failures: Sequence[tuple[str, str]]) -> None:
-    """Print each file that failed with the reason; if there are any, exit with 1."""
+    """Print each failed file with the reason, and exit with 1 if there are any."""
     for name, reason in failures:
         print_error(f"{name}: {reason}")
     if failures:
@@ -90,7 +90,7 @@ def write_file(path: Path, data: bytes) -> None:
     """Write an output file, completely or not at all.
 
     Raises:
-        FileAccessError: it cannot be written.
+        FileAccessError: the file cannot be written.
     """
     try:
         write_atomically(path, data)
@@ -99,7 +99,7 @@ def write_file(path: Path, data: bytes) -> None:
 
 
 def bar() -> Progress:
-    """Return a progress bar, which shows on a terminal only."""
+    """Return a progress bar that is shown only on a terminal."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

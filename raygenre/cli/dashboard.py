@@ -9,6 +9,7 @@ import typer
 
 from raygenre.cli.console import fail, out
 from raygenre.cli.options import StorageOption
+from raygenre.errors import file_errors
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -28,7 +29,7 @@ def dashboard(
 ) -> None:
     """Serve Optuna's dashboard for a study on this machine, until Ctrl-C.
 
-    It shows the history, importances and Pareto front, also while the search is running.
+    It shows the history, importances and Pareto front, even while the search is running.
     """
     try:
         import optuna_dashboard
@@ -41,7 +42,8 @@ def dashboard(
 
     storage = resolve(storage_folder)
     try:
-        name = study or ("" if study_url else latest_study(storage.studies))
+        with file_errors("the studies cannot be listed"):
+            name = study or ("" if study_url else latest_study(storage.studies))
     except StudyError as error:
         fail(f"{error}; start one with `make tune`")
     database, names = _open(storage, name, study_url)
@@ -54,7 +56,7 @@ def dashboard(
         fail(f"port {port} cannot be used ({error.strerror}); choose another with --port")
     title = f"Study {name}" if name else f"{len(names)} studies"
     out.print(f"{title}: http://{HOST}:{port}/dashboard (stop with Ctrl-C)", highlight=False, soft_wrap=True)
-    # In its own thread: during a request, wsgiref would treat Ctrl-C as an error of that request.
+    # The server runs in a thread, because wsgiref would treat Ctrl-C during a request as an error of the request.
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     try:
         thread.start()
@@ -89,7 +91,7 @@ def _open(storage: "Storage", name: str, study_url: str | None) -> "tuple[BaseSt
 
 
 class _Server(ThreadingMixIn, WSGIServer):
-    """Answers each connection in a thread: browsers open some in advance, on which they send nothing for a while."""
+    """Handles each connection in a thread, because browsers open idle connections in advance."""
 
     daemon_threads = True
 

@@ -31,22 +31,23 @@ def evaluate(
     model: ModelOption = "",
     output: Annotated[Path, typer.Option("-o", "--output", help="HTML file of the report.")] = Path("report.html"),
     as_json: Annotated[bool, typer.Option("--json", help="Print all numbers as JSON.")] = False,
-    duplicates: Annotated[Path | None, typer.Option(help="File of tracks that are the same recording.")] = None,
-    artists: Annotated[Path | None, typer.Option(help="CSV file of track,artist.")] = None,
-    faults: Annotated[Path | None, typer.Option(help="File of tracks that are damaged or mislabelled.")] = None,
+    duplicates: Annotated[Path | None, typer.Option(help="File that lists tracks of the same recording.")] = None,
+    artists: Annotated[Path | None, typer.Option(help="CSV file with a line track,artist per track.")] = None,
+    faults: Annotated[Path | None, typer.Option(help="File that lists damaged or mislabelled tracks.")] = None,
     log: Annotated[bool, typer.Option(help="Log the evaluation to MLflow.")] = True,
     storage_folder: StorageOption = None,
     tracking_uri: TrackingUriOption = None,
 ) -> None:
     """Measure how good a model is on labelled tracks, and show its mistakes.
 
-    By default on the model's own test tracks, which were used neither to train nor to choose it. The report is one
-    HTML file, which is also the model card. Numbers, figures and report are logged to the model's run in MLflow, or
-    to a new run if the tracks are not its test tracks. Exits with 1 if MLflow does not accept them.
+    By default, these are the model's own test tracks, which were not used to train or select it. The report
+    is one HTML file, which is also the model card. The numbers, figures and report are logged to the model's MLflow
+    run, or to a new run if the tracks are not its test tracks. Exits with 1 if logging fails.
     """
-    from raygenre.evaluation import tables
+    from raygenre.cli.tables import recall_table, slice_table
     from raygenre.evaluation.evaluate import evaluate_classifier
     from raygenre.evaluation.html_report import report_page
+    from raygenre.evaluation.tables import report_fields
     from raygenre.registry.versions import CHAMPION_URI, fetch
     from raygenre.system.storage import resolve
 
@@ -64,19 +65,19 @@ def evaluate(
     run_id = _log(storage, fetched, report, page) if log else ""
     if as_json:
         facts = {"model": fetched.name, "data": report.source, "data_digest": report.digest, "split": split}
-        record = facts | {"run_id": run_id, "report": str(output)} | tables.report_fields(report)
+        record = facts | {"run_id": run_id, "report": str(output)} | report_fields(report)
         out.file.write(json.dumps(record, indent=1, allow_nan=False) + "\n")
     else:
-        out.print(tables.recall_table(report.evaluation, report.side), highlight=False)
+        out.print(recall_table(report.evaluation, report.side), highlight=False)
         if report.slices or report.uniform:
-            out.print(tables.slice_table(report.slices, report.uniform), highlight=False)
+            out.print(slice_table(report.slices, report.uniform), highlight=False)
         out.print(f"Report: {output}", highlight=False, soft_wrap=True, markup=False)
     if log and not run_id:
         raise typer.Exit(1)
 
 
 def _load(source: Path | None, storage: "Storage") -> "Dataset":
-    """Load the tracks, and list the files that cannot be used."""
+    """Load the tracks, and print the files that cannot be used."""
     from raygenre.data import dataset
 
     with bar() as progress, file_errors("the tracks could not be loaded"):
@@ -103,7 +104,7 @@ def _track_lists(duplicates: Path | None, artists: Path | None, faults: Path | N
 
 
 def _log(storage: "Storage", fetched: "Fetched", report: "EvaluationReport", page: str) -> str:
-    """Log to MLflow and return the run's id; empty if MLflow did not accept it."""
+    """Log to MLflow, and return the run id; empty if logging failed."""
     from raygenre.registry import evaluation_log
     from raygenre.tracking.server import TrackingError, reason
 

@@ -8,7 +8,8 @@ StorageOption = Annotated[
     str | None,
     typer.Option(
         "--storage",
-        help="Folder for studies, runs and models (default: $RAYGENRE_STORAGE, else ./results).",
+        help="Folder, or URL such as s3://BUCKET/PATH, for studies, runs and models "
+        "(default: $RAYGENRE_STORAGE, else ./results).",
         show_default=False,
     ),
 ]

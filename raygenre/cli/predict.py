@@ -39,8 +39,8 @@ def predict(
 ) -> None:
     """Predict the genre of songs.
 
-    Entries of playlists are never downloaded. Unusable files are listed at the end and do not stop the run. The table
-    of --output is written at the end; after Ctrl-C, the results so far are in NAME.partial.csv.
+    Playlist entries are never downloaded. Unusable files are listed at the end and do not stop the run. The --output
+    table is written at the end; after Ctrl-C, the results so far are in NAME.partial.csv.
     """
     from raygenre.registry.versions import CHAMPION_URI, fetch
     from raygenre.system.storage import resolve
@@ -87,7 +87,7 @@ def predict(
 
 
 def _print(results: "Sequence[SongResult]") -> None:
-    """Print a table of the songs, and below it the genres of the longer ones over time."""
+    """Print a table of the songs, followed by the genres of longer songs over time."""
     from raygenre.workflows import timeline
     from raygenre.workflows.predict import printable
 
@@ -133,5 +133,5 @@ def _plot(classifier: "Classifier", path: Path, output: Path) -> None:
     try:
         song = read(path)
     except (RaygenreError, OSError):
-        return  # predicting it lists it as a failure
+        return  # the prediction reports the failure
     write_file(output, timeline.plot_png(song, classifier.predict(song), printable(Path(path.name))))

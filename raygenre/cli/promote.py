@@ -16,18 +16,18 @@ def promote(
         Path | None, typer.Option(help="Folder of its test tracks (default: the data it was trained on).")
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Promote it whatever the comparison shows; this is recorded.")
+        bool, typer.Option("--force", help="Promote it regardless of the comparison; this is recorded.")
     ] = False,
     storage_folder: StorageOption = None,
     tracking_uri: TrackingUriOption = None,
 ) -> None:
     """Make a version the champion if it is significantly better than the current champion.
 
-    Both classify the version's test tracks, except those that the champion was trained on; at least 50 must be left.
+    Both classify the version's test tracks, except those that the champion was trained on; at least 50 must remain.
     Exits with 1 if the version is not promoted. Running endpoints load a new champion within 30 s.
     """
+    from raygenre.cli.tables import decision_table
     from raygenre.evaluation import head_to_head
-    from raygenre.registry.decision import decision_text
     from raygenre.registry.promotion import promote_if_better
     from raygenre.registry.versions import MODEL, fetch
     from raygenre.system.storage import resolve
@@ -43,5 +43,5 @@ def promote(
             data=lambda: head_to_head.tested_data(fetched.facts, data, cache=storage.cache),
             force=force or None,
         )
-    out.print(decision_text(decision, version), highlight=False)
+    out.print(decision_table(decision, version), highlight=False)
     raise typer.Exit(0 if decision.promote else 1)

@@ -12,14 +12,14 @@ from raygenre.errors import RaygenreError, file_errors
 
 def render(
     source: Annotated[Path, typer.Argument(help="A song, or a folder of <class>/ folders with songs.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="PNG to write; for a folder, the new data set's.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="PNG to write, or the folder of the new data set.")],
     jobs: Annotated[
         int, typer.Option(min=0, help="Worker processes for a folder; 0: one per core, or one for few songs.")
     ] = 0,
 ) -> None:
     """Render songs as spectrogram images, exactly like those of the data set.
 
-    Of a song longer than 31 s, the middle 30 s are rendered. A folder of <class>/ folders becomes a data set in
+    If a song is longer than 31 s, only its middle 30 s are rendered. A folder of <class>/ folders becomes a data set in
     Kaggle's layout, which `--data` of experiments/tune.py accepts. Existing images that are newer than their songs
     are kept, so run the same command again to resume after Ctrl-C.
     """

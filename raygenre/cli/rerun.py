@@ -24,7 +24,7 @@ def rerun(
     storage_folder: StorageOption = None,
     tracking_uri: TrackingUriOption = None,
 ) -> None:
-    """Train a run again from what MLflow recorded, and compare the learning curves.
+    """Train a run again from its MLflow record, and compare the learning curves.
 
     Exits with 1 if the curves differ. Nothing is logged to MLflow.
     """
@@ -47,7 +47,8 @@ def rerun(
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     out.print(f"Replaying {record.name}: {len(record.curve)} epochs, seed {record.seed}", highlight=False)
-    curve, differences = replay(record, tracks, threads=threads or None, on_start=_print_differences)
+    with file_errors("the run could not be replayed"):
+        curve, differences = replay(record, tracks, threads=threads or None, on_start=_print_differences)
     out.print(_table(record.curve, curve), highlight=False)
     worst = largest_difference(record.curve, curve)
     same = worst.difference <= TOLERANCE

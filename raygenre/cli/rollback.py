@@ -17,4 +17,4 @@ def rollback(
     storage = resolve(storage_folder, tracking_uri)
     with mlflow_errors(storage), file_errors("the champion could not be changed"):
         replaced, restored = champion.rollback(storage)
-    out.print(f"{MODEL} version {restored} is the champion again; it was version {replaced}", highlight=False)
+    out.print(f"{MODEL} version {restored} is the champion again and replaces version {replaced}", highlight=False)

@@ -21,7 +21,7 @@ def sync(
     tracking_uri: TrackingUriOption = None,
     study_url: Annotated[str | None, typer.Option(help="Optuna database of the study, if it has one.")] = None,
 ) -> None:
-    """Upload updates to MLflow that searches queued while it was unreachable.
+    """Upload the updates that searches queued while MLflow was unreachable.
 
     A running search uploads its updates itself. Exits with 1 if the updates of a study could not be uploaded.
     """
@@ -48,7 +48,7 @@ def sync(
 def _queued(storage: Storage, study: str) -> dict[str, int]:
     """Return the number of queued updates of each study that has any, or of one study.
 
-    The most recent study comes last, so that it also is the most recent one afterwards, for `--resume`.
+    The most recently used study comes last, so that `--resume` still finds it as the latest afterwards.
     """
     from raygenre.search.study.backend import StudyError, last_used
     from raygenre.tracking import spool

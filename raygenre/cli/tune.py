@@ -29,25 +29,28 @@ def tune(
     ] = DEFAULT.data,
     study: Annotated[str, typer.Option(help="Name of the study (default: date and time).")] = DEFAULT.study,
     trials: Annotated[
-        int, typer.Option(help="Settings to try (default: 20, or 8 on synthetic tracks).", show_default=False)
+        int, typer.Option(help="Number of settings to try (default: 20, or 8 on synthetic tracks).", show_default=False)
     ] = DEFAULT.trials,
     epochs: Annotated[
-        int, typer.Option(help="Most epochs per trial (default: 40, or 8 on synthetic tracks).", show_default=False)
+        int,
+        typer.Option(
+            help="Maximum number of epochs per trial (default: 40, or 8 on synthetic tracks).", show_default=False
+        ),
     ] = DEFAULT.epochs,
-    seed: Annotated[int, typer.Option(help="Seed of the split, the sampler and all trainings.")] = DEFAULT.seed,
+    seed: Annotated[int, typer.Option(help="Seed of the split, the sampler and all training runs.")] = DEFAULT.seed,
     split: Annotated[SplitName, typer.Option(help="Draw the split at random, or read it from lists.")] = DEFAULT.split,
     split_lists: Annotated[
         Path | None, typer.Option(help="Folder with train*.txt, valid*.txt and test*.txt.")
     ] = DEFAULT.split_lists,
     folds: Annotated[int, typer.Option(help="1: one stratified hold-out; K: K-fold cross-validation.")] = DEFAULT.folds,
     validation: Annotated[
-        float, typer.Option(help="Share of the training tracks that a hold-out validates on.")
+        float, typer.Option(help="Share of the training tracks that a hold-out uses for validation.")
     ] = DEFAULT.validation,
     duplicates: Annotated[
         Path | None, typer.Option(help="File that lists tracks of the same recording.")
     ] = DEFAULT.duplicates,
     keep_duplicates: Annotated[
-        bool, typer.Option("--keep-duplicates", help="Allow copies of a recording on both sides of the split.")
+        bool, typer.Option("--keep-duplicates", help="Allow copies of a recording in several subsets of the split.")
     ] = DEFAULT.keep_duplicates,
     sampler: Annotated[
         Literal["auto", SamplerName], typer.Option(help="How Optuna chooses settings.")
@@ -59,13 +62,13 @@ def tune(
         Path | None, typer.Option(help="YAML file of the search space; see experiments/space.yaml.")
     ] = DEFAULT.space,
     search_width: Annotated[
-        bool, typer.Option("--search-width", help="Search the network's width too.")
+        bool, typer.Option("--search-width", help="Also search the network's width.")
     ] = DEFAULT.search_width,
     start: Annotated[
         list[str], typer.Option(help="Setting to try first, such as dropout=0.3,decay=0.01; repeatable.")
     ] = [],  # noqa: B006
     objectives: Annotated[
-        str, typer.Option(help="loss; or loss or accuracy, followed by parameters, latency or both.")
+        str, typer.Option(help="loss alone, or loss or accuracy followed by parameters, latency or both.")
     ] = DEFAULT.objectives,
     config: Annotated[
         Path | None, typer.Option(help="Repeat the search of a run.yaml; other options override it.")
@@ -78,10 +81,10 @@ def tune(
     ] = DEFAULT.augmentation,
     cpus_per_trial: Annotated[float | None, typer.Option(help="CPUs per trial (default: 1).")] = DEFAULT.cpus_per_trial,
     gpus_per_trial: Annotated[
-        float | None, typer.Option(help="GPUs per trial, also fractions (default: 1 if there is a GPU).")
+        float | None, typer.Option(help="GPUs per trial; may be a fraction (default: 1 if there is a GPU).")
     ] = DEFAULT.gpus_per_trial,
     max_concurrent: Annotated[
-        int, typer.Option(help="Most trials at the same time (default: as many as fit).", show_default=False)
+        int, typer.Option(help="Maximum number of concurrent trials (default: as many as fit).", show_default=False)
     ] = DEFAULT.max_concurrent,
     address: Annotated[
         str | None, typer.Option(help="Address of a Ray cluster (default: a private one on this machine).")
@@ -95,7 +98,8 @@ def tune(
     top_k: Annotated[
         int,
         typer.Option(
-            help="Best settings to repeat on new seeds (default: 3, or 2 on synthetic tracks).", show_default=False
+            help="Number of best settings to repeat on new seeds (default: 3, or 2 on synthetic tracks).",
+            show_default=False,
         ),
     ] = DEFAULT.top_k,
     promote: Annotated[
@@ -143,6 +147,6 @@ def tune(
         promote=promote,
         given=frozenset(name for name, source in sources.items() if source and source.name == "COMMANDLINE"),
     )
-    from raygenre.cli.tune_run import run_tune  # imports torch, Ray and MLflow for seconds: the note comes first
+    from raygenre.cli.tune_run import run_tune  # importing Ray takes seconds, so print the note first
 
     run_tune(options, out, started=started)

@@ -1,17 +1,18 @@
-"""What `raygenre tune` prints: the plan, the result, and the commands to run next."""
+"""Prints the plan of `raygenre tune`, its result, and the commands to run next."""
 
 import shlex
 import shutil
 import sys
 from pathlib import Path
 
-from raygenre.evaluation import tables
-from raygenre.registry.decision import decision_text
+from rich.console import Console
+
+from raygenre.cli.tables import decision_table, recall_table
 from raygenre.search.options import Options
 from raygenre.search.space.config import Resources
 from raygenre.search.space.space import short
 from raygenre.search.study.ledger import Ledger
-from raygenre.search.trials.phases import Phases, duration
+from raygenre.search.trials.phases import Display, duration
 from raygenre.system.redaction import masked
 from raygenre.system.storage import Storage, StorageError, resolve
 from raygenre.workflows.tune import Outcome
@@ -21,35 +22,37 @@ _NOT_IN_STUDY = (
 )  # fmt: skip
 
 
-def print_plan(ledger: Ledger, allowed: Resources, phases: Phases) -> None:
+def print_plan(ledger: Ledger, allowed: Resources, display: Display) -> None:
     """Print what the search will do."""
     config, split = ledger.config, ledger.split
     fold, folds = split.folds[0], len(split.folds)
     searched = ", ".join(name.replace("_", " ") for name in config.distributions)
-    phases.info("study", f"{ledger.name}, in {ledger.location}")
-    phases.info("search", f"{searched}; sampler {config.sampler}, scheduler {config.scheduler}")
-    phases.info(
+    display.info("study", f"{ledger.name}, in {ledger.location}")
+    display.info("search", f"{searched}; sampler {config.sampler}, scheduler {config.scheduler}")
+    display.info(
         "split",
         f"{len(fold.train)} training, {len(fold.validation)} validation and {len(split.test)} test tracks"
         + (f" in the first of {folds} folds" if folds > 1 else ""),
     )
-    phases.info(
+    display.info(
         "resources", f"per trial {allowed.cpus:g} CPU and {f'{allowed.gpus:g} GPU' if allowed.gpus else 'no GPU'}"
     )
 
 
-def print_result(outcome: Outcome, ledger: Ledger, storage: Storage, phases: Phases, *, seconds: float) -> None:
-    """Print the best setting, how good it is on the test tracks, and what to do with it."""
-    winner, console = outcome.candidate.winner, phases.console
+def print_result(
+    outcome: Outcome, ledger: Ledger, storage: Storage, *, display: Display, console: Console, seconds: float
+) -> None:
+    """Print the best setting, its results on the test tracks, and the commands to run next."""
+    winner = outcome.candidate.winner
     params = ledger.trials[winner.number].params
     setting = ", ".join(f"{name.replace('_', ' ')} {short(value)}" for name, value in params.items())
     loss = f"validation loss {winner.loss:.3f} ± {winner.spread:.3f} on new seeds"
-    phases.info("best setting", f"{setting} (trial {winner.number}; {loss})")
-    phases.info("network", f"{outcome.parameters:,} parameters, {outcome.flops / 1e9:.2f} GFLOPs per track")
-    phases.info("duration", duration(seconds))
+    display.info("best setting", f"{setting} (trial {winner.number}; {loss})")
+    display.info("network", f"{outcome.parameters:,} parameters, {outcome.flops / 1e9:.2f} GFLOPs per track")
+    display.info("duration", duration(seconds))
     console.print()
-    console.print(tables.recall_table(outcome.evaluation), highlight=False)
-    console.print(decision_text(outcome.champion, outcome.version), highlight=False)
+    console.print(recall_table(outcome.evaluation), highlight=False)
+    console.print(decision_table(outcome.champion, outcome.version), highlight=False)
     variables = environment(storage)
     console.print(
         "Next:\n"
@@ -71,11 +74,11 @@ def resume_command(options: Options, study: str) -> str:
 
 
 def environment(storage: Storage) -> str:
-    """Return the variables with which other commands find the same storage, if it is not their default."""
+    """Return the environment variables that point other commands to the storage, if it is not the default."""
     try:
         default = resolve()
         root, uri = default.root, default.tracking_uri
-    except StorageError:  # RAYGENRE_STORAGE is a URL, and an option named its tracking server
+    except StorageError:  # RAYGENRE_STORAGE is a URL whose tracking server was given as an option
         root, uri = storage.root, ""
     variables = f"RAYGENRE_STORAGE={shlex.quote(str(storage))} " if storage.root != root else ""
     if storage.tracking_uri != uri and (storage.url or storage.tracking_uri != resolve(storage.root).tracking_uri):
@@ -84,7 +87,7 @@ def environment(storage: Storage) -> str:
 
 
 def command(name: str) -> str:
-    """Return how to call a command of this Python environment: by name if the shell finds it, else by path."""
+    """Return the name of a command in this Python environment if the shell finds it, otherwise its path."""
     path = Path(sys.executable).with_name(name)
     if shutil.which(name) == str(path):
         return name
@@ -92,7 +95,7 @@ def command(name: str) -> str:
 
 
 def _program() -> str:
-    """How this program was called: as `raygenre tune` or as a script."""
+    """Return the command that started this program: `raygenre tune` or a script."""
     if Path(sys.argv[0]).name == "raygenre":
         return f"{command('raygenre')} tune"
     return f"{command('python')} {shlex.quote(sys.argv[0])}"

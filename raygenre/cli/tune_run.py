@@ -1,4 +1,4 @@
-"""The work of `raygenre tune`: load the tracks, connect to Ray, open the study, search."""
+"""Runs `raygenre tune`: loads the tracks, connects to Ray, opens the study and searches."""
 
 import os
 import time
@@ -12,6 +12,7 @@ from optuna.exceptions import OptunaError
 from rich.console import Console
 
 from raygenre.cli.console import INTERRUPTED, fail
+from raygenre.cli.progress import ConsoleDisplay
 from raygenre.cli.tune_report import command, environment, print_plan, print_result, resume_command
 from raygenre.data import dataset as data_sets
 from raygenre.data.dataset import Dataset
@@ -24,12 +25,11 @@ from raygenre.search.space.config import Resources
 from raygenre.search.study.backend import check_name, latest_study, storage_error_text
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.trials.cluster import RayError, connect, resources
-from raygenre.search.trials.phases import Phases
 from raygenre.system.storage import Storage, resolve
 from raygenre.tracking.server import TrackingError, reason
 from raygenre.workflows import tune as job
 
-_RESUMABLE = (OSError, OptunaError, RayError, TrackingError)  # a resumed search continues after these
+_RESUMABLE = (OSError, OptunaError, RayError, TrackingError)  # after these, the search can be resumed
 
 
 def run_tune(options: Options, console: Console, *, started: float) -> None:
@@ -42,7 +42,7 @@ def run_tune(options: Options, console: Console, *, started: float) -> None:
         typer.Exit: with 2 after an error and with 130 after Ctrl-C; the reason is printed.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    session = _Session(options, Phases(console))
+    session = _Session(options, console)
     try:
         session.run(started)
     except KeyboardInterrupt:
@@ -66,19 +66,20 @@ def run_tune(options: Options, console: Console, *, started: float) -> None:
 
 
 class _Session:
-    """One call of the command.
+    """One run of the command.
 
     Attributes:
-        ledger: of the study, once it is open.
-        storage: where everything is kept, once that is resolved.
+        ledger: ledger of the study; None until it is open.
+        storage: storage of studies, runs and models, set by `run`.
     """
 
     storage: Storage
 
-    def __init__(self, options: Options, phases: Phases) -> None:
+    def __init__(self, options: Options, console: Console) -> None:
         self.ledger: Ledger | None = None
         self._options = options
-        self._phases = phases
+        self._console = console
+        self._display = ConsoleDisplay(console)
 
     @property
     def resume(self) -> str:
@@ -87,18 +88,17 @@ class _Session:
         return resume_command(self._options, self.ledger.name)
 
     def run(self, started: float) -> None:
-        options, phases = self._options, self._phases
+        options, display = self._options, self._display
         self.storage = resolve(options.storage, options.tracking_uri)
         self.storage.studies.check_access()
         ledger, tracks, allowed = self._resume() if options.resume else self._create()
-        print_plan(ledger, allowed, phases)
-        outcome = job.run(
-            ledger, tracks, self.storage, resources=allowed, promote=options.promote, console=phases.console
-        )
-        print_result(outcome, ledger, self.storage, phases, seconds=time.monotonic() - started)
+        print_plan(ledger, allowed, display)
+        outcome = job.run(ledger, tracks, self.storage, resources=allowed, promote=options.promote, display=display)
+        seconds = time.monotonic() - started
+        print_result(outcome, ledger, self.storage, display=display, console=self._console, seconds=seconds)
 
     def _create(self) -> tuple[Ledger, Dataset, Resources]:
-        """Check everything that may be wrong with the options, then create the study."""
+        """Check all options, then create the study."""
         options = self._options
         name = options.study or datetime.now().strftime("study-%Y%m%d-%H%M%S")
         check_name(name)
@@ -114,7 +114,7 @@ class _Session:
             keep_duplicates=search.keep_duplicates,
         )
         for topic, note in notes.items():
-            self._phases.info(topic, note)
+            self._display.info(topic, note)
         allowed = self._resources(connected)
         self.ledger = Ledger.create(self.storage.studies, name, config=search, split=split, url=options.study_url)
         return self.ledger, tracks, allowed
@@ -129,9 +129,9 @@ class _Session:
         return ledger, tracks, self._resources(connected)
 
     def _load_and_connect(self, source: Path | None) -> tuple[Dataset, str]:
-        """Load the tracks; start Ray meanwhile if they are synthetic, and return the line that `connect` gave.
+        """Load the tracks, and return them with the text from `connect`, which is empty if Ray is not started yet.
 
-        Ray waits for real data, since the options may turn out not to fit them.
+        Ray starts while synthetic tracks are drawn. With real data it starts later, since the options may not fit it.
         """
         if source:
             return self._load(source), ""
@@ -141,17 +141,17 @@ class _Session:
             return drawing.result(), connected
 
     def _load(self, source: Path | None) -> Dataset:
-        with self._phases.phase("tracks", f"read {source}" if source else "draw synthetic tracks") as phase:
+        with self._display.phase("tracks", f"read {source}" if source else "draw synthetic tracks") as phase:
             tracks = data_sets.load(source, cache=self.storage.cache, progress=phase.update)
             phase.result = f"{len(tracks.tracks)} tracks of {len(tracks.genres)} genres"
         if tracks.broken:
-            self._phases.event("tracks", "failed", f"{len(tracks.broken)} files are unusable and left out:")
-            self._phases.console.print(data_sets.summary(tracks.broken), highlight=False, markup=False, soft_wrap=True)
+            self._display.event("tracks", "failed", f"{len(tracks.broken)} unusable files were skipped:")
+            self._display.message(data_sets.summary(tracks.broken))
         return tracks
 
     def _resources(self, connected: str) -> Resources:
         options = self._options
-        self._phases.info("ray", connected or connect(options.address))
+        self._display.info("ray", connected or connect(options.address))
         return resources(
             options.cpus_per_trial, options.gpus_per_trial, options.max_concurrent, private=not options.address
         )

@@ -1,7 +1,7 @@
 """Load folders of spectrogram images or audio as levels, labels and track ids.
 
 Conventions: levels are uint8 (N, 128, 333). Labels index `genres`, which are in alphabetical order. A song longer than
-31 s is represented by its middle 30 s alone, so every song has the same weight and is on one side of a split only.
+31 s is represented by its middle 30 s only, so every song has the same weight and is in only one subset of a split.
 """
 
 import hashlib
@@ -27,23 +27,23 @@ from raygenre.system.atomic_write import atomic_file
 from raygenre.system.worker_pool import cores
 
 GTZAN_ON_KAGGLE = "andradaolteanu/gtzan-dataset-music-genre-classification"
-MAX_BROKEN_SHARE = 0.05  # of the files
+MAX_BROKEN_SHARE = 0.05  # largest share of the files that may be broken
 SYNTHETIC_TRACKS = 20  # per genre
 SYNTHETIC_SEED = 0
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Progress = Callable[[int, int], None]
-"""Called with the number of files that are done and the number of all files."""
+"""Function to call with the number of files that are done and the total number of files."""
 
 
 @dataclass(frozen=True)
 class BrokenFile:
-    """A file that was left out.
+    """A file that is not usable and was skipped.
 
     Attributes:
-        path: relative to the data folder.
-        reason: why it is not usable.
+        path: path relative to the data folder.
+        reason: why the file is not usable.
     """
 
     path: str
@@ -59,9 +59,9 @@ class Dataset:
         labels: int64 (N,), indices into `genres`.
         tracks: N unique ids.
         genres: names of the classes, in alphabetical order.
-        source: the folder, or `synthetic`.
-        broken: files that were left out.
-        digest: SHA-256 of levels, labels, tracks and genres, hexadecimal.
+        source: path of the data folder, or `synthetic`.
+        broken: files that were skipped.
+        digest: hexadecimal SHA-256 of the levels, labels, tracks and genres.
     """
 
     levels: NDArray[np.uint8]
@@ -78,7 +78,7 @@ class Dataset:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Tracks per genre."""
+        """The number of tracks per genre."""
         numbers = np.bincount(self.labels, minlength=len(self.genres))
         return dict(zip(self.genres, numbers.tolist(), strict=True))
 
@@ -86,12 +86,12 @@ class Dataset:
 def load(source: Path | None, *, cache: Path, progress: Progress | None = None) -> Dataset:
     """Load a data folder, or the built-in synthetic tracks if `source` is None.
 
-    The levels are computed once and stored in `cache` under a key of every file's content, so they are computed again
-    only when the data change. Several processes may load the same folder at the same time.
+    The levels are computed once and stored in `cache` under a key derived from the content of every file, so they are
+    recomputed only when the data changes. Several processes may load the same folder at the same time.
 
     Args:
         cache: folder for the levels; created if missing.
-        progress: called after each file that is decoded, not for levels from the cache.
+        progress: function to call after each decoded file; not called for levels from the cache.
 
     Raises:
         DataError: the folder does not exist, has fewer than two classes or a class without a usable file, or over 5 %
@@ -123,7 +123,7 @@ def decode(path: Path) -> NDArray[np.uint8]:
 
 
 def summary(broken: Sequence[BrokenFile], *, limit: int = 10) -> str:
-    """Return one line per broken file, for at most `limit` of them."""
+    """Return a line per broken file, for at most `limit` files."""
     lines = [f"  {file.path}: {file.reason}" for file in broken[:limit]]
     if len(broken) > limit:
         lines.append(f"  and {len(broken) - limit} more")
@@ -161,7 +161,7 @@ def _decoded(files: Sequence[TrackFile], source: Path, progress: Progress | None
 
 
 def _try_decode(file: TrackFile) -> NDArray[np.uint8] | str:
-    """Return the levels of a file, or why it is not usable."""
+    """Return a file's levels, or the reason why it is not usable."""
     try:
         return decode(file.path)
     except (RaygenreError, OSError) as error:
@@ -183,9 +183,9 @@ def _synthetic(progress: Progress | None) -> Dataset:
 
 
 def _on_all_cores(function: Callable[[Item], Result], items: Sequence[Item], progress: Progress | None) -> list[Result]:
-    """Return the function's result for each item, computed by one thread per core.
+    """Return the function's result for each item, computed with one thread per core.
 
-    Torch gets one thread in each of them: with more, threads would compete for the cores.
+    Torch runs single-threaded within each of them, because more threads would compete for the cores.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # inherited by threads that start from now on
@@ -219,14 +219,14 @@ def _key(parts: Sequence[str]) -> str:
 
 
 def _cached(cache: Path, key: str, source: str, make: Callable[[], Dataset]) -> Dataset:
-    """Return the dataset that the cache has under a key, or make and store it."""
+    """Return the dataset cached under a key; if there is none, make it and store it."""
     path = cache / f"{key}.safetensors"
     if not path.exists():
         dataset = make()
         about = {"tracks": dataset.tracks, "genres": dataset.genres, "digest": dataset.digest}
         broken = [asdict(file) for file in dataset.broken]
         cache.mkdir(parents=True, exist_ok=True)
-        # A second process that makes the same file replaces it with the same content.
+        # If two processes make this file at once, the second replaces it with identical content.
         with atomic_file(path) as unfinished:
             save_file(
                 {"levels": dataset.levels, "labels": dataset.labels},

@@ -1,8 +1,9 @@
 """Find tracks that are the same recording.
 
-GTZAN contains some recordings more than once, even under different genres. A test track whose copy was trained on
-inflates the accuracy, so splits keep all copies of a recording on one side. Tracks are copies of each other if their
-levels are equal, if a file of known duplicates lists them together, or if both are copies of a third track.
+GTZAN contains some recordings more than once, even under different genres. If a network is trained on a copy of a test
+track, the accuracy is inflated, so splits keep all copies of a recording in the same subset. Tracks are copies of each
+other if their levels are equal, if a file of known duplicates lists them together, or if both are copies of a third
+track.
 """
 
 import json
@@ -13,14 +14,14 @@ from raygenre.data.dataset import Dataset
 from raygenre.data.track_files import DataError, listed_track
 
 Group = tuple[int, ...]
-"""Positions in a dataset of the tracks of one recording."""
+"""Positions in a dataset of all tracks of the same recording."""
 
 
 def read_duplicates(path: Path) -> list[tuple[str, ...]]:
-    """Read groups of ids of tracks that are the same recording.
+    """Read groups of track ids; the tracks in a group are the same recording.
 
-    The file is either JSON, an object whose lists contain objects with `a` and `b`, or text, one group per line with
-    the ids separated by blanks or commas.
+    The file is either JSON (an object with lists of `{"a": ID, "b": ID}` objects) or text (one group per line, with the
+    ids separated by blanks or commas).
 
     Raises:
         DataError: the file has neither format.
@@ -44,13 +45,13 @@ def read_duplicates(path: Path) -> list[tuple[str, ...]]:
 
 
 def recordings(dataset: Dataset, duplicates: Iterable[Sequence[str]]) -> dict[str, frozenset[str]]:
-    """Return the recording of each track: the ids of all its copies and its own.
+    """Return the recording of each track, as the set of its own id and those of all its copies.
 
     Args:
-        duplicates: groups of ids of tracks known to be the same recording, whether in the dataset or not.
+        duplicates: groups of ids of tracks known to be the same recording, whether or not they are in the dataset.
 
     Returns:
-        Track id → ids, for the tracks of the dataset and for all others that `duplicates` lists.
+        Track id → ids, for all tracks in the dataset and all others listed in `duplicates`.
     """
     same_levels: dict[bytes, list[str]] = {}
     for track, levels in zip(dataset.tracks, dataset.levels, strict=True):
@@ -63,14 +64,14 @@ def recordings(dataset: Dataset, duplicates: Iterable[Sequence[str]]) -> dict[st
 
 
 def same_recordings(dataset: Dataset, duplicates: Iterable[Sequence[str]] | None) -> list[Group]:
-    """Group the tracks of a dataset by recording, in order of their first track.
+    """Group a dataset's tracks by recording; the groups are ordered by their first track.
 
     Args:
         duplicates: groups of ids of tracks known to be the same recording. None treats every track as a separate
             recording, even those with equal levels.
 
     Raises:
-        DataError: groups are given, but none of their tracks is in the dataset.
+        DataError: groups are given, but the dataset contains none of their tracks.
     """
     position = {track: number for number, track in enumerate(dataset.tracks)}
     if duplicates is None:
@@ -80,7 +81,7 @@ def same_recordings(dataset: Dataset, duplicates: Iterable[Sequence[str]] | None
         example = next((track for group in known for track in group), "none at all")
         raise DataError(
             f"no track of the known duplicates, such as {example}, is in {dataset.source}; "
-            "--duplicates takes a list that belongs to these data"
+            "--duplicates takes a list that belongs to this data set"
         )
     recording_of = recordings(dataset, known)
     groups = dict.fromkeys(recording_of[track] for track in dataset.tracks)

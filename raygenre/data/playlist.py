@@ -1,7 +1,7 @@
-"""Read the files of a playlist (.m3u, .m3u8). Network entries are skipped, not downloaded.
+"""Read the list of files from a playlist (.m3u, .m3u8). URLs are skipped, not downloaded.
 
-Relative entries are relative to the playlist. The encoding is UTF-8, as .m3u8 requires, UTF-16 with a byte order mark,
-or Windows-1252, as in older .m3u files. Any line ending is accepted.
+Relative paths are resolved against the playlist's folder. The encoding may be UTF-8 (required for .m3u8), UTF-16 with a
+byte order mark, or Windows-1252 (common in older .m3u files). Any line ending is accepted.
 """
 
 import re
@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 SUFFIXES = frozenset({".m3u", ".m3u8"})
 
-_SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:", re.IGNORECASE)  # two characters at least: C: is a drive
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:", re.IGNORECASE)  # at least two characters, because C: is a drive
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Playlist:
     """The entries of a playlist.
 
     Attributes:
-        songs: files in the order of the playlist, whether they exist or not.
+        songs: files in playlist order, whether or not they exist.
         skipped: entries that are not files on this machine, each with the reason.
     """
 
@@ -56,15 +56,15 @@ def _text(data: bytes) -> str:
 
 
 def _song(entry: str, folder: Path) -> Path:
-    """Return the file that an entry names.
+    """Return the path of the file that an entry refers to.
 
     Raises:
         ValueError: the entry is not a file on this machine.
-        OSError: no file can have such a name.
+        OSError: no file can have this name.
     """
     if "\0" in unquote(entry):
         raise ValueError("not a valid file name")
-    # The entry as written, as a Windows path, or percent-encoded: the first that exists.
+    # The entry is tried as written, then as a Windows path, then percent-decoded; the first existing file is used.
     candidates = [folder / entry, folder / PureWindowsPath(entry).as_posix(), folder / unquote(entry)]
     if existing := [path for path in candidates if path.exists()]:
         return existing[0]

@@ -1,4 +1,4 @@
-"""Summaries of a search's data: each side of its split with a digest and tracks per genre."""
+"""Summaries of a search's data: a digest and tracks per genre for each subset of its split."""
 
 import hashlib
 import json
@@ -12,14 +12,14 @@ from raygenre.data.splits import Split
 
 @dataclass(frozen=True)
 class Part:
-    """One side of a split.
+    """A subset of a split.
 
     Attributes:
-        name: of the dataset.
+        name: name of the dataset.
         source: folder of the dataset, or `synthetic`.
         use: purpose of the tracks, such as `training`.
-        digest: SHA-256 of the tracks' ids and of the dataset's digest, hexadecimal; equal for equal tracks.
-        counts: tracks per genre.
+        digest: hexadecimal SHA-256 of the track ids and the dataset's digest; equal for equal tracks.
+        counts: number of tracks per genre.
     """
 
     name: str
@@ -34,9 +34,10 @@ class Part:
 
 
 def parts(dataset: Dataset, split: Split) -> list[Part]:
-    """Return the sides of a split: training, validation and test.
+    """Return the subsets of a split: training, validation and test.
 
-    With several folds, each trains on the validation tracks of the others, so training is the union of all folds.
+    With several folds, each fold trains on the others' validation tracks, so the training subset is the union of all
+    folds.
     """
     [first, *more] = split.folds
     if more:
@@ -55,5 +56,5 @@ def parts(dataset: Dataset, split: Split) -> list[Part]:
 
 
 def tracks_digest(tracks: tuple[str, ...], data_digest: str) -> str:
-    """Return the SHA-256 that identifies some tracks of a dataset, whatever their order, hexadecimal."""
+    """Return a hexadecimal SHA-256 that identifies a set of tracks in a dataset, independently of their order."""
     return hashlib.sha256(json.dumps([sorted(tracks), data_digest]).encode()).hexdigest()

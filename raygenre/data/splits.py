@@ -1,8 +1,8 @@
-"""Split the tracks of a dataset into training, validation and test.
+"""Split a dataset's tracks into training, validation and test subsets.
 
 A split is drawn from a seed and stored as lists of track ids. Test tracks are set aside first and used once per
-candidate, after the search. Validation tracks are taken from the rest, as one hold-out or as folds. Every side is
-stratified by genre, and all copies of a recording (see `raygenre.data.duplicates`) are on one side.
+candidate, after the search. Validation tracks are taken from the rest, as a single hold-out or as folds. Every subset
+is stratified by genre, and all copies of a recording (see `raygenre.data.duplicates`) are in the same subset.
 """
 
 import json
@@ -21,18 +21,18 @@ from raygenre.data.track_files import DataError, listed_track
 from raygenre.errors import RaygenreError
 
 TEST_SHARE = 0.2  # of each genre, rounded down: 20 of GTZAN's 100 tracks, 19 of jazz's 99
-MAX_MISSING_SHARE = 0.05  # of a given list's tracks may be missing from the dataset
+MAX_MISSING_SHARE = 0.05  # largest share of a given list's tracks that may be missing from the dataset
 
 Indices = NDArray[np.int64]
 
 
 class SplitError(RaygenreError, ValueError):
-    """The options of a split are out of range."""
+    """An option for a split is out of range."""
 
 
 @dataclass(frozen=True)
 class Fold:
-    """Track ids of one division of the tracks that are not for the test. A hold-out is a single fold."""
+    """One division of the non-test tracks into training and validation ids. A hold-out is a single fold."""
 
     train: tuple[str, ...]
     validation: tuple[str, ...]
@@ -40,15 +40,15 @@ class Fold:
 
 @dataclass(frozen=True)
 class Split:
-    """Track ids for the test and for each fold of the other tracks.
+    """The ids of the test tracks and of each fold's training and validation tracks.
 
     Attributes:
         kind: `random` or `lists`.
-        seed: from which it was drawn.
+        seed: the seed from which the split was drawn.
         test: tracks that neither training nor model selection may use.
-        folds: at least one.
-        left_out: copies of test or validation tracks, and tracks that given lists do not name.
-        missing: tracks that given lists name but the dataset does not contain.
+        folds: one or more folds.
+        left_out: copies of test or validation tracks, and tracks that are not in the given lists.
+        missing: tracks that are in the given lists but not in the dataset.
     """
 
     kind: str
@@ -60,7 +60,7 @@ class Split:
 
     @property
     def train(self) -> tuple[str, ...]:
-        """All tracks that are not for the test: those for training and for validation."""
+        """All training and validation tracks, which are those not used for testing."""
         return tuple(sorted({*self.folds[0].train, *self.folds[0].validation}))
 
     def to_json(self) -> str:
@@ -77,16 +77,16 @@ class Split:
 def random_split(
     dataset: Dataset, *, seed: int, folds: int, validation: float, duplicates: Iterable[Sequence[str]] | None
 ) -> Split:
-    """Draw a fifth of each genre for the test, and divide the rest into training and validation.
+    """Draw a fifth of each genre as test tracks, and divide the rest into training and validation.
 
     Args:
         folds: 1 for a single hold-out, K for K-fold cross-validation.
-        validation: share of the tracks not for the test that a single hold-out takes.
+        validation: share of the non-test tracks to use as a single hold-out.
         duplicates: groups of ids of tracks known to be the same recording, in addition to tracks with equal levels.
             None treats every track as a separate recording.
 
     Raises:
-        DataError: a genre has too few recordings to be on every side.
+        DataError: a genre has too few recordings to be in every subset.
         SplitError: `folds` or `validation` is out of range.
     """
     random = np.random.default_rng(seed)
@@ -108,19 +108,19 @@ def given_split(
     validation: float,
     duplicates: Iterable[Sequence[str]] | None,
 ) -> Split:
-    """Take training, validation and test tracks from the files `train*.txt`, `valid*.txt` and `test*.txt` of a folder.
+    """Take training, validation and test tracks from the files `train*.txt`, `valid*.txt` and `test*.txt` in a folder.
 
-    A line names a track by its id or as `genre/genre.NNNNN.wav`. With one fold, the validation list is used as given;
-    without that list, `validation` is the share of the training list that is drawn. With several folds, the tracks of
-    the training and validation lists are divided again. A copy of a test track is left out of training and
+    Each line contains a track's id or `genre/genre.NNNNN.wav`. With a single fold, the validation list is used as
+    given; if there is none, a share of the training list (`validation`) is drawn instead. With several folds, the
+    training and validation tracks are pooled and divided again. A copy of a test track is left out of training and
     validation, and a copy of a validation track is left out of training.
 
     Args:
-        lists: the folder of the lists.
+        lists: folder that contains the lists.
         seed, folds, validation, duplicates: as for `random_split`.
 
     Raises:
-        DataError: a list is missing or ambiguous, lists overlap, over 5 % of a list is not in the dataset, or a side
+        DataError: a list is missing or ambiguous, lists overlap, over 5 % of a list is not in the dataset, or a subset
             has no track of a genre.
         SplitError: `folds` or `validation` is out of range.
     """
@@ -133,7 +133,7 @@ def given_split(
         if len(absent) > MAX_MISSING_SHARE * max(len(tracks), 1):
             raise DataError(
                 f"{len(absent)} of the {len(tracks)} tracks of the {name} list in {lists} are not in "
-                f"{dataset.source}, such as {absent[0]}; give the lists that belong to these data"
+                f"{dataset.source}, such as {absent[0]}; give the lists that belong to this data set"
             )
         missing += absent
         for second, second_tracks in sides.items():
@@ -160,7 +160,7 @@ def given_split(
 
 
 def indices(dataset: Dataset, tracks: Iterable[str]) -> Indices:
-    """Return the positions of tracks in the dataset, int64 (n,).
+    """Return the tracks' positions in the dataset, int64 (n,).
 
     Raises:
         KeyError: a track is not in the dataset.
@@ -218,7 +218,7 @@ def _require_all_genres(dataset: Dataset, split: Split) -> None:
         absent = sorted(set(dataset.genres) - {genre_of[track] for track in tracks})
         if absent:
             raise DataError(
-                f"the {side} part has no track of {', '.join(absent)}; "
+                f"the {side} subset has no track of {', '.join(absent)}; "
                 "every genre needs at least five different recordings, and at least one per fold"
             )
 

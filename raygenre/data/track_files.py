@@ -1,11 +1,12 @@
-"""Find the tracks of a data folder: their files, genres and ids.
+"""Find the tracks in a data folder: their files, genres and ids.
 
-Layouts: the Kaggle copy of GTZAN (`images_original/<genre>/*.png` or `genres_original/<genre>/*.wav`; the data folder
-is one of these folders, or up to two levels above), or any folder of `<class>/` folders that contain spectrogram
-images or audio at any depth. If both of Kaggle's folders exist, the images are used: they show the same tracks.
+Two layouts are supported: the Kaggle copy of GTZAN (`images_original/<genre>/*.png` or `genres_original/<genre>/*.wav`;
+the data folder is one of these folders, or up to two levels above), and any folder of `<class>/` folders that contain
+spectrogram images or audio at any depth. If both of Kaggle's folders exist, the images are used, because they show the
+same tracks.
 
-A track's id is `genre.NNNNN` for GTZAN's file names. For other files it is the stem, preceded by as much of the path
-as makes it unique.
+For GTZAN's file names, a track's id is `genre.NNNNN`. For other files it is the stem or, if that is not unique,
+`genre/stem` or the relative path.
 """
 
 import os
@@ -25,7 +26,7 @@ KAGGLE_FOLDERS = (IMAGES, RECORDINGS)
 
 
 class DataError(RaygenreError, ValueError):
-    """A data folder, or a file that describes its tracks, is not usable. The message says why, and what to change."""
+    """A data folder or a file that describes its tracks is not usable. The message says why and what to change."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,10 @@ class TrackFile:
     """A file that may become a track.
 
     Attributes:
-        path: where it is.
+        path: the file's path.
         genre: name of its class folder.
         track: id of the track.
-        sha256: of its content, hexadecimal.
+        sha256: hexadecimal SHA-256 of the file's content.
     """
 
     path: Path
@@ -55,7 +56,7 @@ def find_tracks(source: Path) -> list[TrackFile]:
         raise DataError(f"{source} is not a folder; --data takes a folder of <class>/ folders")
     root = kaggle_folder(source) or source
     suffixes = audio.SUFFIXES | {".png"}
-    paths: list[tuple[str, Path]] = []  # with their genres
+    paths: list[tuple[str, Path]] = []  # (genre, path)
     genres = sorted(child.name for child in root.iterdir() if child.is_dir() and child.name[0] not in "._")
     for genre in genres:
         files = sorted(
@@ -64,7 +65,9 @@ def find_tracks(source: Path) -> list[TrackFile]:
             if path.suffix.lower() in suffixes and not is_hidden(path.relative_to(root)) and path.is_file()
         )
         if not files:
-            raise DataError(f"the class folder {root / genre} contains no PNG or audio file; add some or remove it")
+            raise DataError(
+                f"the class folder {root / genre} contains no PNG or audio file; add files or remove the folder"
+            )
         paths += [(genre, path) for path in files]
     if len(genres) < 2:
         raise DataError(
@@ -80,19 +83,19 @@ def find_tracks(source: Path) -> list[TrackFile]:
 
 
 def listed_track(line: str) -> str:
-    """Return the id of a track named in a list: `blues/blues.00029.wav` → `blues.00029`; any other line is an id."""
+    """Return the track id on a line of a list: `blues/blues.00029.wav` → `blues.00029`; other lines are already ids."""
     genre, _, name = line.partition("/")
     stem = name.rsplit(".", 1)[0] if name.endswith((".wav", ".au", ".png")) else name
     return stem if stem.startswith(f"{genre}.") else line
 
 
 def is_hidden(path: Path) -> bool:
-    """Return whether any part of a path begins with a dot."""
+    """Return whether any component of a path begins with a dot."""
     return any(part.startswith(".") for part in path.parts)
 
 
 def kaggle_folder(source: Path, names: Sequence[str] = KAGGLE_FOLDERS) -> Path | None:
-    """Return the folder of genre folders in an unpacked Kaggle copy: the source itself or up to two levels below."""
+    """Return the folder with the genre folders in an unpacked Kaggle copy: the source, or up to two levels below it."""
     for name in names:
         if source.name == name:
             return source
@@ -104,7 +107,7 @@ def kaggle_folder(source: Path, names: Sequence[str] = KAGGLE_FOLDERS) -> Path |
 
 
 def _track_ids(paths: Sequence[tuple[str, Path]], root: Path) -> Iterator[str]:
-    """Yield the id of each file: `genre.NNNNN`, or its stem, or `genre/stem`, or its path, the first that is unique."""
+    """Yield each file's id: the first unique one of `genre.NNNNN` or its stem, then `genre/stem`, then its path."""
     stems = []
     for genre, path in paths:
         number = re.fullmatch(rf"{re.escape(genre)}\.?(\d{{5}})", path.stem)

@@ -1,1 +1,1 @@
-"""Metrics, slices and reports of a classifier, and the paired test of two of them."""
+"""Metrics, slices and reports of a classifier, and the paired test of two classifiers."""

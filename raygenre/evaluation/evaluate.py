@@ -16,11 +16,11 @@ from raygenre.model.saliency import saliency
 from raygenre.model.seen_tracks import fingerprint
 
 Side = Literal["test", "train", "all"]
-MAX_MISTAKES = 10  # in a report
+MAX_MISTAKES = 10  # listed in a report
 
 
 class EvaluationError(RaygenreError, ValueError):
-    """The data set has no track to evaluate on."""
+    """The data set has no tracks to evaluate the classifier on."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,13 @@ class Mistake:
     """A wrong prediction.
 
     Attributes:
-        track: id.
-        slices: names of the slices that the track is in.
-        true_genre, predicted_genre: names.
+        track: id of the track.
+        slices: names of the slices that contain the track.
+        true_genre, predicted_genre: names of the genres.
         confidence: probability of the predicted genre.
         true_probability: probability of the true genre.
         levels: uint8 (128, 333).
-        saliency: float32 (128, 333), evidence for the predicted genre, see `saliency.saliency`.
+        saliency: float32 (128, 333), evidence for the predicted genre; see `saliency.saliency`.
     """
 
     track: str
@@ -49,18 +49,19 @@ class Mistake:
 
 @dataclass(frozen=True)
 class EvaluationReport:
-    """The evaluation of one classifier on some tracks of a data set, and what to know when reading it.
+    """The evaluation of one classifier on some tracks of a data set, with warnings for the reader.
 
     Attributes:
         side: which tracks were requested.
-        source, digest: of the data set.
-        evaluation: on all of these tracks.
-        tracks: their ids.
-        slices: name and evaluation of each slice with some but not all of the tracks.
-        uniform: name of each other slice that the user named a file for, and whether it has all of the tracks or none.
-        mistakes: at most `MAX_MISTAKES`, most confident first.
+        source, digest: source and digest of the data set.
+        evaluation: evaluation on all of these tracks.
+        tracks: ids of the tracks.
+        slices: name and evaluation of each slice that contains some, but not all, of the tracks.
+        uniform: name of each other slice for which the user gave a file, and whether it contains all of the tracks
+            (True) or none.
+        mistakes: at most `MAX_MISTAKES` wrong predictions, most confident first.
         own_test: whether the tracks are exactly the classifier's own test tracks.
-        warnings: sentences about what makes the numbers misleading.
+        warnings: sentences that say why the numbers may be misleading.
     """
 
     classifier: Classifier
@@ -76,7 +77,7 @@ class EvaluationReport:
     warnings: tuple[str, ...]
 
     def mlflow_metrics(self) -> dict[str, float]:
-        """Return the metrics for MLflow: `test_accuracy` of all tracks, `test_slice/NAME/accuracy` of a slice."""
+        """Return the metrics for MLflow: `test_accuracy` for all tracks, `test_slice/NAME/accuracy` for a slice."""
         metrics = self.evaluation.metrics(f"{self.side}_")
         for name, part in self.slices:
             prefix = f"{self.side}_slice/{name.replace(' ', '_')}/"
@@ -85,10 +86,10 @@ class EvaluationReport:
 
 
 def evaluate_classifier(classifier: Classifier, dataset: Dataset, side: Side, facts: TrackFacts) -> EvaluationReport:
-    """Evaluate a classifier on those of its own test or training tracks that a data set has, or on all tracks.
+    """Evaluate a classifier on all tracks of a data set, or on the classifier's own test or training tracks in it.
 
     Raises:
-        EvaluationError: the data set has no track of that side, or no genre of the classifier.
+        EvaluationError: the data set contains none of these tracks, or none of the classifier's genres.
         DataError: a file of facts names no track of the data set.
     """
     chosen, warnings = _choose(classifier, dataset, side)
@@ -130,7 +131,7 @@ def _choose(classifier: Classifier, dataset: Dataset, side: Side) -> tuple[NDArr
         if side == "train":
             own, other_side = other_side, own
         fingerprints = [fingerprint(levels) for levels in dataset.levels]
-        # A renamed track is recognised by its fingerprint, unless its new id is that of a track on the other side.
+        # A renamed track is recognised by its fingerprint, unless its new id is the id of a track of the other subset.
         renamed = {mark for track, mark in own.items() if track not in dataset.tracks}
         chosen = np.flatnonzero(
             [
@@ -165,7 +166,7 @@ def _choose(classifier: Classifier, dataset: Dataset, side: Side) -> tuple[NDArr
 def _training_warnings(classifier: Classifier, slices: tuple[Slice, ...], chosen: NDArray[np.int64]) -> list[str]:
     """Warn if the network was, or may have been, trained on some of the tracks."""
     if classifier.seen is None:
-        return ["It is not known which tracks the model was trained on; these may include some of them."]
+        return ["It is not known which tracks the model was trained on; some of them may be among these."]
     trained_on = sum(int(part.mask[chosen].sum()) for part in slices if part.name == TRAINED_ON)
     if not trained_on:
         return []

@@ -1,7 +1,8 @@
 """Compares two classifiers on tracks that neither was trained on.
 
-Training tracks are recognised by their ids and spectrograms, see `seen_tracks`. Another mastering of a training track
-is not recognised: a search keeps such copies on one side of its split, but another search may have split them.
+Training tracks are recognised by their ids and spectrograms; see `seen_tracks`. A different mastering of a training
+track is not recognised. A search keeps known copies of a recording together, but the search that trained the other
+classifier may have put one of them in training and one in test.
 """
 
 from collections.abc import Callable
@@ -25,15 +26,15 @@ class NotComparableError(RaygenreError, ValueError):
 def compare_with_champion(
     candidate: Classifier, incumbent: Classifier, data: Callable[[], Dataset], *, name: str
 ) -> PairedTest:
-    """Compare on the candidate's test tracks, without those that the incumbent was trained on.
+    """Compare two classifiers on the candidate's test tracks, excluding those that the incumbent was trained on.
 
     Args:
-        data: loads the candidate's data set; called only if the two can be compared.
-        name: the incumbent's name in messages.
+        data: function that loads the candidate's data set; called only if the two can be compared.
+        name: name of the incumbent in messages.
 
     Raises:
-        NotComparableError: the genres differ, one has no record of its training tracks, or test tracks are missing in
-            the data.
+        NotComparableError: the genres differ, a classifier has no record of its training tracks, or test tracks are
+            missing from the data set.
     """
     _check_genres(candidate, incumbent, name)
     seen, incumbent_seen = _seen_tracks(candidate, "this version"), _seen_tracks(incumbent, name)
@@ -42,18 +43,18 @@ def compare_with_champion(
     if missing := len(seen.test) - int(tested.sum()):
         raise NotComparableError(
             f"{missing} of its {len(seen.test)} test tracks are missing or changed in {dataset.source}; "
-            "name the data set it was trained on with --data"
+            "use --data to name the data set it was trained on"
         )
     return _compare(candidate, incumbent, dataset, tested & incumbent_seen.unseen(dataset.tracks, dataset.levels))
 
 
 def compare_pair(first: Classifier, second: Classifier, dataset: Dataset) -> PairedTest:
-    """Compare any two classifiers on the test tracks of either that neither was trained on.
+    """Compare two classifiers on the test tracks of both, excluding tracks that either was trained on.
 
-    Test tracks that are missing in the data are ignored.
+    Test tracks that are missing from the data set are ignored.
 
     Raises:
-        NotComparableError: the genres differ, one has no record of its training tracks, or no track is left.
+        NotComparableError: the genres differ, a classifier has no record of its training tracks, or no track is left.
     """
     _check_genres(first, second, "the other")
     seen = [_seen_tracks(classifier, "one of them") for classifier in (first, second)]
@@ -66,7 +67,7 @@ def tested_data(facts: VersionFacts | None, source: Path | None, *, cache: Path)
     """Load the data set that holds a version's test tracks.
 
     Args:
-        source: folder of the data set; by default the one recorded with the version.
+        source: folder of the data set; by default the folder recorded with the version.
 
     Raises:
         NotComparableError: no data set is recorded, or it no longer exists.
@@ -96,7 +97,7 @@ def _seen_tracks(classifier: Classifier, name: str) -> SeenTracks:
 
 
 def _tested(seen: SeenTracks, dataset: Dataset) -> NDArray[np.bool_]:
-    """Return bool (N,): which tracks of the data set are unchanged test tracks of a classifier."""
+    """Return bool (N,): whether each track of the data set is an unchanged test track of a classifier."""
     return np.array(
         [
             seen.test.get(track) == fingerprint(levels) if track in seen.test else False
@@ -108,7 +109,7 @@ def _tested(seen: SeenTracks, dataset: Dataset) -> NDArray[np.bool_]:
 
 def _compare(candidate: Classifier, incumbent: Classifier, dataset: Dataset, chosen: NDArray[np.bool_]) -> PairedTest:
     if candidate.genres != dataset.genres:
-        raise NotComparableError(f"the data set {dataset.source} has other genres ({', '.join(dataset.genres)})")
+        raise NotComparableError(f"the data set {dataset.source} has different genres ({', '.join(dataset.genres)})")
     if not chosen.any():
         raise NotComparableError("no track is left that neither was trained on")
     levels, labels = dataset.levels[chosen], dataset.labels[chosen]

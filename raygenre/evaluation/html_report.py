@@ -19,7 +19,7 @@ from raygenre.spectrogram.magma import MAGMA
 
 REPORT_FILE = "report.html"
 
-_SECONDS = 30  # of music in a spectrogram
+_SECONDS = 30  # length of the music in a spectrogram
 _DIM = 0.35  # brightness where there is no evidence
 _OUTLINE_LEVEL = 0.5  # share of the maximum evidence that the outline encloses
 _OUTLINE_COLOUR = (120, 255, 255)
@@ -30,8 +30,8 @@ def report_page(report: EvaluationReport, *, name: str, facts: VersionFacts | No
     """Return the HTML page of a report.
 
     Args:
-        name: of the model.
-        facts: what the registry has recorded about the model; None if nothing.
+        name: name of the model.
+        facts: facts recorded about the model in the registry; None if there are none.
     """
     classifier, evaluation = report.classifier, report.evaluation
     whose = "the model's " if report.side != "all" else ""
@@ -68,14 +68,14 @@ def report_page(report: EvaluationReport, *, name: str, facts: VersionFacts | No
 
 
 def spectrogram_image(levels: NDArray[np.uint8]) -> Image.Image:
-    """Return levels (128, 333) as an image in the dataset's colours, low frequencies at the bottom."""
+    """Return levels (128, 333) as an image in the dataset's colours, with low frequencies at the bottom."""
     image = Image.fromarray(np.ascontiguousarray(levels[::-1])).convert("P")
     image.putpalette(MAGMA.tobytes())
     return image
 
 
 def saliency_image(levels: NDArray[np.uint8], saliency: NDArray[np.float32]) -> Image.Image:
-    """Return the spectrogram with its brightness scaled by a saliency map, and an outline at half of its maximum.
+    """Return the spectrogram with its brightness scaled by a saliency map, and an outline at half the map's maximum.
 
     Args:
         levels: uint8 (128, 333).

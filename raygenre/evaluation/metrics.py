@@ -1,6 +1,6 @@
 """Metrics of a classifier: accuracy, recall, precision, F1, confusion, calibration error.
 
-Conventions: a confusion matrix has a row for each true genre and a column for each predicted one. Intervals are 95 %
+Conventions: a confusion matrix has a row for each true genre and a column for each predicted genre. Intervals are 95 %
 Wilson intervals. A share of zero tracks is NaN.
 """
 
@@ -26,8 +26,8 @@ class GenreScore:
     Attributes:
         tracks: number of tracks of this genre.
         named: number of tracks predicted to be of this genre.
-        precision: share of correct ones among these predictions.
-        recall: share of the genre's tracks that are predicted correctly.
+        precision: share of these predictions that are correct.
+        recall: share of the genre's tracks that are classified correctly.
         f1: harmonic mean of precision and recall; NaN if the genre has no tracks and no predictions.
     """
 
@@ -41,7 +41,7 @@ class GenreScore:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A classifier's predictions for a set of tracks, and the metrics that follow from them.
+    """A classifier's predictions for a set of tracks, and the metrics computed from them.
 
     Attributes:
         genres: names of the G classes.
@@ -105,7 +105,7 @@ class Evaluation:
 
     @property
     def calibration_error(self) -> float:
-        """Expected calibration error, see `calibration.Reliability.error`."""
+        """Expected calibration error; see `calibration.Reliability.error`."""
         return self.reliability.error
 
     @property
@@ -132,7 +132,7 @@ class Evaluation:
 
     @property
     def macro_f1(self) -> float:
-        """Unweighted mean of the genres' F1, without genres that have no tracks and no predictions."""
+        """Unweighted mean of the genres' F1, excluding genres that have no tracks and no predictions."""
         return float(np.nanmean([score.f1 for score in self.scores]))
 
     @property
@@ -143,7 +143,7 @@ class Evaluation:
         return np.asarray(wrong[order], dtype=np.int64)
 
     def subset(self, mask: NDArray[np.bool_]) -> Self:
-        """Return the evaluation of the tracks where `mask`, bool (N,), is true.
+        """Return the evaluation on the tracks where `mask`, bool (N,), is true.
 
         Raises:
             ValueError: the mask selects no track.
@@ -153,7 +153,7 @@ class Evaluation:
         return replace(self, labels=self.labels[mask], probabilities=self.probabilities[mask])
 
     def metrics(self, prefix: str = "") -> dict[str, float]:
-        """Return the metrics by their names in MLflow, without those that are NaN."""
+        """Return the metrics by their MLflow names, excluding those that are NaN."""
         low, high = self.interval
         metrics = {
             "accuracy": self.accuracy,
@@ -168,7 +168,7 @@ class Evaluation:
 
 
 def evaluate_levels(classifier: Classifier, levels: NDArray[np.uint8], labels: NDArray[np.int64]) -> Evaluation:
-    """Classify tracks by their levels, uint8 (N, 128, 333), and evaluate against their labels, int64 (N,).
+    """Classify tracks by their levels, uint8 (N, 128, 333), and compare with their labels, int64 (N,).
 
     Raises:
         ValueError: there are no tracks.
@@ -181,17 +181,17 @@ def evaluate_levels(classifier: Classifier, levels: NDArray[np.uint8], labels: N
 def confusion_matrix(
     labels: Sequence[int] | NDArray[np.int64], predicted: Sequence[int] | NDArray[np.int64], genres: int
 ) -> NDArray[np.int64]:
-    """Return counts, int64 (genres, genres), by true label (row) and predicted label (column)."""
+    """Return the counts, int64 (genres, genres), by true label (row) and predicted label (column)."""
     matrix = np.zeros((genres, genres), dtype=np.int64)
     np.add.at(matrix, (np.asarray(labels), np.asarray(predicted)), 1)
     return matrix
 
 
 def wilson_interval(hits: int, tracks: int) -> tuple[float, float]:
-    """Return the 95 % interval of a proportion by E. B. Wilson (1927); it lies within 0 and 1 and is never empty.
+    """Return the 95 % interval of a proportion by E. B. Wilson (1927); it lies between 0 and 1 and is never empty.
 
     Raises:
-        ValueError: there are no tracks, or not 0 ≤ hits ≤ tracks.
+        ValueError: there are no tracks, or `hits` is not between 0 and `tracks`.
     """
     if not 0 <= hits <= tracks or tracks == 0:
         raise ValueError(f"expected 0 ≤ hits ≤ tracks and tracks > 0, not {hits} of {tracks}")

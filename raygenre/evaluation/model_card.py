@@ -1,6 +1,6 @@
 """The model card: data, training protocol, calibration, intended use, limits, licence.
 
-The endpoint and the registry have it as Markdown, and the HTML report includes the same sections.
+The endpoint and the registry provide it as Markdown; the HTML report contains the same sections.
 """
 
 from collections.abc import Mapping
@@ -27,8 +27,8 @@ def markdown_card(classifier: Classifier, *, name: str, facts: VersionFacts | No
     """Return the model card as Markdown.
 
     Args:
-        name: of the model, the card's heading.
-        facts: what the registry has recorded about the model; None if nothing.
+        name: name of the model, used as the card's heading.
+        facts: facts recorded about the model in the registry; None if there are none.
     """
     parts = [f"# {name}\n\n{introduction(classifier)}\n"]
     for section in sections(classifier, facts):
@@ -47,7 +47,7 @@ def introduction(classifier: Classifier) -> str:
 
 
 def sections(classifier: Classifier, facts: VersionFacts | None) -> tuple[Section, ...]:
-    """Return the sections of the card; facts without a record are listed as unknown."""
+    """Return the sections of the card; facts that were not recorded are listed as unknown."""
     return (
         Section("Data", _data(classifier, facts)),
         Section("Protocol", _protocol(classifier, facts)),
@@ -62,15 +62,15 @@ def sections(classifier: Classifier, facts: VersionFacts | None) -> tuple[Sectio
 _USE = (
     "For sorting or exploring a music collection, for research on genre classification, and as a starting point for "
     "further training.",
-    "Not for decisions about what people are paid, shown or denied: a prediction is a hint and not a fact about a "
+    "Not for decisions about what people are paid, shown or denied: a prediction is a hint, not a fact about a "
     "recording.",
 )
 _LIMITS = (
     "It predicts one of these genres for any sound, including speech and noise.",
     "Genres overlap, and some of GTZAN's labels are disputed.",
     "It captures no structure longer than one or two seconds: features are averaged over the whole window.",
-    "It is less accurate than in the test on music whose region, period or recording technique differs from those of "
-    "its training tracks.",
+    "On music whose region, period or recording technique differs from that of its training tracks, it is less "
+    "accurate than in the test.",
 )
 
 
@@ -109,9 +109,9 @@ def _search(protocol: Mapping[str, Any] | None) -> tuple[str, ...]:
         return (f"Search: {_UNKNOWN}",)
     split = "read from lists" if protocol["split"] == "lists" else f"random with seed {protocol['seed']}"
     copies = (
-        "copies of a recording may be on both sides"
+        "copies of a recording may be in both the training and the test tracks"
         if protocol["keep_duplicates"]
-        else "known copies of a recording are on the same side"
+        else "known copies of a recording are kept together"
     )
     folds, share = protocol["folds"], protocol["validation"]
     validation = f"{folds}-fold cross-validation" if folds > 1 else f"a hold-out set of {share:.0%}"
@@ -129,8 +129,8 @@ def _calibration(classifier: Classifier) -> tuple[str, ...]:
     return (
         f"A prediction with a confidence below {calibration.threshold:.0%} is called uncertain; the logits are divided "
         f"by a temperature of {calibration.temperature:.2f}",
-        "Both were fitted on held-out tracks, predicted by networks with the same hyperparameters (number of tracks: "
-        f"{held_out})",
+        "Both were fitted to predictions for held-out tracks by networks with the same hyperparameters (number of "
+        f"tracks: {held_out})",
     )
 
 
@@ -138,7 +138,7 @@ def _licence(classifier: Classifier) -> tuple[str, ...]:
     if list(classifier.genres) != _GTZAN:
         return (
             "The weights contain no recordings. The person who trained the model is responsible for the rights to the "
-            "tracks.",
+            "training tracks.",
         )
     return (
         "Its genres are those of GTZAN. GTZAN has no licence for its recordings, some of which are copyrighted and "

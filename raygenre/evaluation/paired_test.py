@@ -1,8 +1,8 @@
 """A paired test: is one classifier more accurate on the same tracks, or is it chance?
 
-Each track is of one of four kinds: classified correctly by both, by one of the two only, or by neither. Tracks of the
-first and the last kind say nothing about which classifier is better, so the test uses the others. Differences are
-accuracies, the candidate's minus the incumbent's.
+Each track is of one of four kinds: classified correctly by both, by only one of the two, or by neither. Tracks of the
+first and the last kind say nothing about which classifier is better, so the test uses only the others. A difference is
+the candidate's accuracy minus the incumbent's.
 """
 
 from dataclasses import dataclass
@@ -11,8 +11,6 @@ from math import comb
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.markup import escape
-from rich.table import Table
 
 RESAMPLES = 10_000
 _SEED = 0  # of the resamples, so that the same counts have the same interval
@@ -20,13 +18,13 @@ _SEED = 0  # of the resamples, so that the same counts have the same interval
 
 @dataclass(frozen=True)
 class PairedTest:
-    """The number of tracks of each kind, and what follows from them.
+    """The number of tracks of each kind, and the statistics computed from these numbers.
 
     Attributes:
-        both: tracks that both classify correctly.
-        only_candidate: tracks that only the candidate classifies correctly.
-        only_incumbent: tracks that only the incumbent classifies correctly.
-        neither: tracks that neither classifies correctly.
+        both: number of tracks that both classify correctly.
+        only_candidate: number of tracks that only the candidate classifies correctly.
+        only_incumbent: number of tracks that only the incumbent classifies correctly.
+        neither: number of tracks that neither classifies correctly.
     """
 
     both: int
@@ -46,7 +44,7 @@ class PairedTest:
             candidate, incumbent: bool (N,), whether each classifier is correct on each track.
 
         Raises:
-            ValueError: the two are not of the same length, or are empty.
+            ValueError: the two arrays differ in length, or are empty.
         """
         if candidate.shape != incumbent.shape:
             raise ValueError(f"{len(candidate)} answers cannot be compared with {len(incumbent)}")
@@ -75,14 +73,14 @@ class PairedTest:
     def p_value(self) -> float:
         """The one-sided p-value of the exact test of Q. McNemar (1947).
 
-        It is the probability that a candidate no better than the incumbent is correct alone on at least this many of
-        the tracks on which the two differ: each of them is then the candidate's with probability 1/2.
+        If the candidate is no better than the incumbent, it is the correct one with probability 1/2 on each track on
+        which the two differ. The p-value is then the probability that it is correct on at least this many of them.
         """
         return _tail(self.only_candidate, self.only_candidate + self.only_incumbent)
 
     @property
     def two_sided_p_value(self) -> float:
-        """The two-sided p-value: twice the smaller of the two one-sided ones."""
+        """The two-sided p-value: twice the smaller of the two one-sided p-values, at most 1."""
         discordant = self.only_candidate + self.only_incumbent
         return min(1.0, 2 * min(_tail(self.only_candidate, discordant), _tail(self.only_incumbent, discordant)))
 
@@ -96,17 +94,6 @@ class PairedTest:
         drawn = np.random.default_rng(_SEED).multinomial(self.tracks, shares, size=RESAMPLES)  # (RESAMPLES, 3)
         low, high = np.percentile((drawn[:, 0] - drawn[:, 1]) / self.tracks, [2.5, 97.5])
         return float(low), float(high)
-
-
-def contingency_table(test: PairedTest, first: str, second: str) -> Table:
-    """Return the 2 × 2 table of the counts for the terminal; `first` names the candidate, `second` the incumbent."""
-    table = Table(box=None, padding=(0, 1), header_style="bold")
-    first, second = escape(first), escape(second)
-    for column in ("tracks", f"{second} correct", f"{second} wrong"):
-        table.add_column(column, justify="right")
-    table.add_row(f"{first} correct", str(test.both), str(test.only_candidate))
-    table.add_row(f"{first} wrong", str(test.only_incumbent), str(test.neither))
-    return table
 
 
 def difference_text(test: PairedTest, first: str, second: str) -> str:

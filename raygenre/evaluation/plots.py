@@ -34,7 +34,7 @@ def confusion_figure(evaluation: Evaluation) -> "Figure":
 
 
 def reliability_figure(evaluation: Evaluation) -> "Figure":
-    """Draw accuracy over confidence with 95 % intervals, and below it the number of predictions in each bin."""
+    """Plot accuracy against confidence with 95 % intervals; below it, plot the number of predictions in each bin."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5.5, 5.5), layout="constrained")
@@ -61,7 +61,7 @@ def reliability_figure(evaluation: Evaluation) -> "Figure":
 
 
 def legible(name: str) -> str:
-    """Replace the characters that matplotlib's font lacks by a box; matplotlib warns about each of them."""
+    """Replace characters missing from matplotlib's font with a box, since matplotlib warns about each of them."""
     from matplotlib.font_manager import FontProperties, findfont, get_font
 
     glyphs = get_font(findfont(FontProperties())).get_charmap()

@@ -1,8 +1,8 @@
-"""Slices: subsets of tracks on which accuracy may differ from that on new music.
+"""Slices: subsets of tracks on which accuracy may differ from the accuracy on new music.
 
-A track that the network was trained on, a copy of one, or another song of an artist that it was trained on is easier
-than new music; a faulty recording is harder. The slices follow from files that the user names, and from the
-classifier's own record of its training tracks.
+Training tracks, copies of training tracks, and other songs by the artists of training tracks are easier than new music;
+faulty recordings are harder. The slices are determined by files that the user names, and by the classifier's own record
+of its training tracks.
 """
 
 import csv
@@ -19,18 +19,18 @@ from raygenre.data.track_files import DataError, listed_track
 from raygenre.model.seen_tracks import SeenTracks
 
 TRAINED_ON = "trained on"
-"""Name of the slice of tracks that the network was trained on."""
+"""Name of the slice that contains the tracks that the network was trained on."""
 
-_SEPARATOR = ":::"  # of the fields in B. Sturm's index of GTZAN: file, artist, title
+_SEPARATOR = ":::"  # between the fields in B. Sturm's index of GTZAN: file, artist, title
 
 
 @dataclass(frozen=True)
 class TrackFacts:
-    """Facts about tracks other than their genres; None where the user named no file.
+    """Facts about tracks other than their genres. A fact is None if the user named no file for it.
 
     Attributes:
         duplicates: groups of ids of tracks that are the same recording.
-        artists: artist by track id.
+        artists: artist of each track, by track id.
         faults: ids of tracks whose recording is damaged or whose genre is wrong.
     """
 
@@ -44,8 +44,8 @@ class Slice:
     """A subset of the tracks of a data set.
 
     Attributes:
-        name: what the tracks have in common; part of the metrics' names in MLflow.
-        mask: bool (N,), which tracks are in the slice.
+        name: property that the tracks have in common; part of the metrics' names in MLflow.
+        mask: bool (N,), whether each track is in the slice.
         given: whether the user named a file for it; such a slice is listed even if it is empty.
     """
 
@@ -55,7 +55,7 @@ class Slice:
 
 
 def make_slices(dataset: Dataset, seen: SeenTracks | None, facts: TrackFacts) -> tuple[Slice, ...]:
-    """Return the slices of a data set, without empty ones unless the user named a file for them.
+    """Return the slices of a data set. An empty slice is included only if the user named a file for it.
 
     Raises:
         DataError: a file names no track of the data set.
@@ -103,7 +103,7 @@ def read_artists(path: Path) -> dict[str, str]:
     artist are skipped.
 
     Raises:
-        DataError: a line has neither format.
+        DataError: a line is in neither format.
         OSError: the file cannot be read.
     """
     artists = {}

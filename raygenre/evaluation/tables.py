@@ -1,15 +1,11 @@
-"""Formats an evaluation: tables for the terminal, CSV of the confusion matrix, JSON."""
+"""Formats an evaluation: lines of text, CSV of the confusion matrix, JSON."""
 
 import csv
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
-
-from rich.console import Group
-from rich.table import Table
-from rich.text import Text
 
 from raygenre.evaluation.evaluate import EvaluationReport, Side
 from raygenre.evaluation.metrics import Evaluation
@@ -18,7 +14,7 @@ _TITLES: Mapping[Side, str] = {"test": "Test accuracy", "train": "Accuracy on tr
 
 
 def confusion_csv(evaluation: Evaluation) -> str:
-    """Return the confusion matrix as CSV: a row for each true genre, a column for each predicted one."""
+    """Return the confusion matrix as CSV: a row for each true genre, a column for each predicted genre."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["true genre", *evaluation.genres])
@@ -27,36 +23,15 @@ def confusion_csv(evaluation: Evaluation) -> str:
     return text.getvalue()
 
 
-def recall_table(evaluation: Evaluation, side: Side = "test") -> Group:
-    """Return accuracy with its interval and the recall of each genre, for the terminal."""
+def accuracy_text(evaluation: Evaluation, side: Side = "test") -> str:
+    """Return the accuracy with its interval and the number of tracks."""
     low, high = evaluation.interval
-    table = Table(box=None, padding=(0, 1), show_header=False)
-    table.add_column(justify="right")
-    for genre, recall in evaluation.recall.items():
-        share = "no tracks" if math.isnan(recall) else f"{recall:.0%}"
-        table.add_row(genre, "█" * round(20 * (0 if math.isnan(recall) else recall)), share)
     interval = f"95 % interval {low:.1%} to {high:.1%}"
-    title = f"{_TITLES[side]} {evaluation.accuracy:.1%} on {evaluation.tracks} tracks ({interval})"
-    return Group(Text(title, style="bold"), Text(_certainty_text(evaluation)), Text("Recall by genre:"), table)
+    return f"{_TITLES[side]} {evaluation.accuracy:.1%} on {evaluation.tracks} tracks ({interval})"
 
 
-def slice_table(slices: Sequence[tuple[str, Evaluation]], uniform: Sequence[tuple[str, bool]] = ()) -> Table:
-    """Return the metrics of each slice, and the slices with all of the tracks or none, for the terminal."""
-    table = Table(box=None, padding=(0, 1), header_style="bold")
-    table.add_column("slice")
-    for column in ("tracks", "accuracy", "95 % interval", "macro F1"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for name, part in slices:
-        low, high = part.interval
-        table.add_row(
-            name, str(part.tracks), f"{part.accuracy:.1%}", f"{low:.1%} to {high:.1%}", f"{part.macro_f1:.3f}"
-        )
-    for name, every in uniform:
-        table.add_row(name, "all" if every else "none", "", "", "")
-    return table
-
-
-def _certainty_text(evaluation: Evaluation) -> str:
+def certainty_text(evaluation: Evaluation) -> str:
+    """Return how many of the predictions above the confidence threshold are correct."""
     certain = int(evaluation.certain.sum())
     if not certain:
         return f"No prediction reaches the confidence threshold of {evaluation.threshold:.0%}; all are uncertain"
@@ -72,7 +47,7 @@ def report_json(report: EvaluationReport) -> str:
 
 
 def report_fields(report: EvaluationReport) -> dict[str, Any]:
-    """Return all numbers of a report as JSON values: of all tracks, of each slice, and every track's probabilities."""
+    """Return a report as JSON values: the metrics of all tracks and of each slice, and each track's probabilities."""
     return _fields(report.evaluation) | {
         "own_test": report.own_test,
         "warnings": list(report.warnings),

@@ -1,4 +1,4 @@
-"""What the registry records about a version, as tags: test, training data and weights."""
+"""Facts that the registry records about a version as tags: test, training data and weights."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ class VersionFacts:
         test_accuracy: accuracy on the test tracks.
         test_digest: SHA-256 over the test tracks' ids and the data set; equal digests mean the same test.
         synthetic: whether it was trained on synthetic tracks.
-        study: name of the search that it came from.
-        sha256: of the weights.
-        test_tracks: number of test tracks; 0 if unknown, and the three fields below are then empty.
+        study: name of the search that produced it.
+        sha256: SHA-256 of the weights.
+        test_tracks: number of test tracks; 0 if unknown, in which case the three fields below are empty.
         genres: number of genres.
         data: folder of the data set, or `synthetic`.
         data_digest: SHA-256 of the data set.
@@ -46,10 +46,10 @@ class VersionFacts:
 
     @classmethod
     def from_tags(cls, tags: Mapping[str, str]) -> Self:
-        """Read the tags that `to_tags` returns; the last four may be missing in versions of earlier releases.
+        """Read the tags that `to_tags` returns; versions registered by earlier releases may lack the last four.
 
         Raises:
-            KeyError, ValueError: the tags have no facts, as in a version registered by hand.
+            KeyError, ValueError: the tags contain no facts, for example because the version was registered by hand.
         """
         return cls(
             float(tags["test_accuracy"]),

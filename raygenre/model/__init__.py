@@ -1,4 +1,4 @@
-"""The network GenreCNN, and `Classifier`, a trained network ready for inference."""
+"""The GenreCNN network, and `Classifier`, a trained network ready for inference."""
 
 from raygenre.model.classifier import Classifier
 

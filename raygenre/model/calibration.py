@@ -1,8 +1,8 @@
 """Calibration: a temperature for the logits, and a threshold for uncertain predictions.
 
-Networks of this kind are overconfident. Dividing the logits by a temperature corrects that on average and changes no
-prediction (C. Guo et al., On Calibration of Modern Neural Networks, 2017). Temperature and threshold are fitted on
-tracks that the network was not trained on.
+Networks of this kind are overconfident. Dividing the logits by a temperature corrects this on average without changing
+any prediction (C. Guo et al., On Calibration of Modern Neural Networks, 2017). The temperature and the threshold are
+fitted on tracks that the network was not trained on.
 """
 
 import math
@@ -12,20 +12,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-TARGET_ACCURACY = 0.8  # of the predictions that are not marked uncertain
-MIN_THRESHOLD = 0.5  # below it, the other genres together are more probable than the predicted one
-MIN_CERTAIN = 10  # predictions above the threshold, so that their accuracy means something
+TARGET_ACCURACY = 0.8  # for predictions that are not marked uncertain
+MIN_THRESHOLD = 0.5  # below it, the predicted genre is less probable than all others together
+MIN_CERTAIN = 10  # smallest number of predictions above the threshold that gives a meaningful accuracy
 TEMPERATURES = (0.1, 10.0)  # search range
 
-_STEPS = 60  # bisections of the range, which exhaust float64's resolution
+_STEPS = 60  # bisections of the range, enough to exhaust float64's resolution
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """How logits become probabilities, and which predictions are uncertain.
+    """Parameters for converting logits to probabilities and for marking predictions as uncertain.
 
     Attributes:
-        temperature: divisor of the logits.
+        temperature: number by which the logits are divided.
         threshold: confidence below which a prediction is uncertain; 1 if the target accuracy cannot be reached.
     """
 
@@ -49,8 +49,8 @@ class Reliability:
 
     Attributes:
         counts: number of predictions in each bin.
-        confidence: their mean confidence; NaN in an empty bin.
-        accuracy: their accuracy; NaN in an empty bin.
+        confidence: mean confidence of each bin's predictions; NaN in an empty bin.
+        accuracy: accuracy of each bin's predictions; NaN in an empty bin.
     """
 
     counts: tuple[int, ...]
@@ -59,8 +59,8 @@ class Reliability:
 
     @property
     def error(self) -> float:
-        """The expected calibration error: the mean distance between confidence and accuracy, each bin weighted by its
-        number of predictions (M. Pakdaman Naeini et al., 2015)."""
+        """The expected calibration error: the mean absolute difference between confidence and accuracy, with each bin
+        weighted by its number of predictions (M. Pakdaman Naeini et al., 2015)."""
         bins = zip(self.counts, self.confidence, self.accuracy, strict=True)
         return sum(count * abs(mean - share) for count, mean, share in bins if count) / sum(self.counts)
 
@@ -69,26 +69,26 @@ def calibrate(logits: Tensor, labels: Tensor) -> Calibration:
     """Fit the temperature and the threshold on held-out tracks.
 
     The temperature minimises the cross-entropy with one additional correct and one additional wrong prediction
-    (J. Platt, 1999), so that a network without errors on few tracks does not become certain of everything. The
-    threshold is the lowest confidence above which the accuracy is `TARGET_ACCURACY`: at least `MIN_THRESHOLD`, which
-    also applies if all predictions together reach the target, and 1 if no confidence does.
+    (J. Platt, 1999). Without them, a network that makes no errors on a few tracks would become certain of every
+    prediction. The threshold is the lowest confidence above which the accuracy reaches `TARGET_ACCURACY`, but at least
+    `MIN_THRESHOLD`. It is `MIN_THRESHOLD` if all predictions together reach the target, and 1 if no threshold does.
 
     Args:
-        logits: float (N, G); may contain a track several times, with the logits of different networks.
+        logits: float (N, G); a track may occur several times, with the logits of different networks.
         labels: int64 (N,).
 
     Raises:
         ValueError: there are no tracks, or the numbers of labels and logits differ.
     """
     if len(logits) == 0 or len(logits) != len(labels):
-        raise ValueError(f"expected as many labels as rows of logits, and some, not {len(labels)} and {len(logits)}")
+        raise ValueError(f"expected equal, positive numbers of labels and logits, not {len(labels)} and {len(logits)}")
     temperature = _temperature(logits.double(), labels)
     confidence, predicted = Calibration(temperature).probabilities(logits.double()).max(dim=1)
     return Calibration(temperature, _threshold(confidence, predicted == labels))
 
 
 def reliability(confidence: Tensor, correct: Tensor, *, bins: int = 10) -> Reliability:
-    """Sort predictions into bins of equal width by their confidence.
+    """Group predictions by confidence into bins of equal width.
 
     Args:
         confidence: float (N,), from 0 to 1.
@@ -103,7 +103,7 @@ def reliability(confidence: Tensor, correct: Tensor, *, bins: int = 10) -> Relia
 
 
 def _temperature(logits: Tensor, labels: Tensor) -> float:
-    """Find the zero of the cross-entropy's slope by bisection; it is convex in the temperature's reciprocal."""
+    """Find the minimum of the cross-entropy, which is convex in 1 / temperature, by bisecting its slope."""
     tracks, genres = logits.shape
     smoothing = genres / (genres - 1) / (tracks + 2) if genres > 1 else 0.0
     low, high = 1 / TEMPERATURES[1], 1 / TEMPERATURES[0]

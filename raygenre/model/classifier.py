@@ -1,12 +1,12 @@
 """Classifier: a trained network with everything needed to predict a song's genre.
 
-On disk it is a folder of these files:
+On disk, a classifier is a folder with these files:
 
     weights.safetensors     the network's weights
     classifier.json         dimensions, genres in the order of the logits, spectrogram recipe, SHA-256 of the weights,
                             origin, and library versions
     examples.safetensors    a few spectrograms with the probabilities that the network computed when it was saved
-    tracks.json             the tracks it was trained and tested on; optional
+    tracks.json             the tracks that it was trained and tested on (optional)
 
 Loading reads only these files and executes no code from them.
 """
@@ -42,7 +42,7 @@ EXAMPLES, TRACKS = "examples.safetensors", "tracks.json"
 
 
 class ClassifierError(RaygenreError, ValueError):
-    """A folder has no classifier that this version can load, or a classifier fails its self-check."""
+    """A folder contains no classifier that this version can load, or a classifier fails its self-check."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,10 @@ class Prediction:
 
     Attributes:
         genre: the most probable genre.
-        confidence: its probability.
+        confidence: the probability of that genre.
         uncertain: whether the confidence is below the classifier's threshold.
-        probabilities: of each genre, averaged over the windows; they add up to 1.
-        windows: probabilities of each window, in the order of `Song.times`.
+        probabilities: probability of each genre, averaged over the windows; they add up to 1.
+        windows: each window's probabilities, in the order of `Song.times`.
     """
 
     genre: str
@@ -69,12 +69,14 @@ class Classifier:
     """A network in evaluation mode, with its genres, calibration and origin.
 
     Attributes:
-        calibration: fitted on tracks that networks with the same hyperparameters had not seen.
-        origin: facts about the training, for users and the registry: data digest, synthetic or not, study.
-        sha256: of the weights file it was loaded from; empty if not loaded.
-        examples: expected outputs for `verify`; None if not loaded.
-        seen: the tracks it was trained and tested on; None if unknown.
-        versions: of the libraries it was saved with; empty if not loaded.
+        calibration: temperature and threshold, fitted on tracks that networks with the same hyperparameters had not
+            seen.
+        origin: facts about the training run, for users and the registry: data digest, whether the data is synthetic,
+            study.
+        sha256: SHA-256 of the loaded weights file; empty if the classifier was not loaded from disk.
+        examples: expected outputs for `verify`; None if the classifier was not loaded from disk.
+        seen: the tracks that the classifier was trained and tested on; None if unknown.
+        versions: library versions at the time of saving; empty if the classifier was not loaded from disk.
     """
 
     model: GenreCNN
@@ -91,7 +93,7 @@ class Classifier:
             raise ValueError(f"the network has {self.model.config.genres} outputs for {len(self.genres)} genres")
 
     def probabilities(self, levels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return calibrated probabilities, float32 (N, G) with rows that sum to 1, for levels uint8 (N, 128, 333)."""
+        """Return calibrated probabilities for levels uint8 (N, 128, 333), as float32 (N, G) with rows that sum to 1."""
         return self.calibration.probabilities(predict_logits(self.model, levels)).numpy()
 
     def predict(self, song: Song) -> Prediction:
@@ -105,7 +107,7 @@ class Classifier:
         return [self.combine_windows(part) for part in np.split(rows, ends[:-1])]
 
     def combine_windows(self, rows: NDArray[np.float32]) -> Prediction:
-        """Return the prediction for a song from the probabilities (W, G) of its windows."""
+        """Return a song's prediction from its windows' probabilities (W, G)."""
         mean = rows.mean(axis=0)
         best = int(mean.argmax())
         confidence = float(mean[best])
@@ -118,10 +120,10 @@ class Classifier:
         )
 
     def verify(self) -> None:
-        """Run the self-check: classify the stored examples and compare.
+        """Run the self-check: classify the stored examples and compare the probabilities.
 
         Raises:
-            ClassifierError: there are no examples, or the probabilities differ from the stored ones.
+            ClassifierError: there are no examples, or the probabilities differ from the stored values.
         """
         if self.examples is None:
             raise ClassifierError("the classifier was not loaded from a folder and has no examples to verify")
@@ -163,8 +165,8 @@ class Classifier:
         """Load a classifier from its folder.
 
         Raises:
-            ClassifierError: a file is missing or damaged, the weights differ from those that were saved, or the
-                format or the spectrogram recipe is not that of this version.
+            ClassifierError: a file is missing or damaged, the weights differ from those that were saved, or this
+                version does not support the format or the spectrogram recipe.
         """
         try:
             about = json.loads((folder / ABOUT).read_text())
@@ -174,7 +176,9 @@ class Classifier:
                     f"loads only format {FORMAT} and recipe {spectrogram.RECIPE}"
                 )
             if sha256_of(folder / WEIGHTS) != about["sha256"]:
-                raise ClassifierError(f"the weights in {folder} are not those that {ABOUT} describes (SHA-256)")
+                raise ClassifierError(
+                    f"the weights in {folder} are not those described in {ABOUT}: their SHA-256 differs"
+                )
             config = about["model"] | {"widths": tuple(about["model"]["widths"])}
             model = GenreCNN(ModelConfig(**config))
             model.load_state_dict(load_file(folder / WEIGHTS))

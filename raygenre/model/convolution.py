@@ -1,13 +1,14 @@
 """3×3 convolutions with fast float32 training on CPUs.
 
-In bfloat16, on a GPU and in evaluation, a `Convolution` is exactly torch's. For float32 training on a CPU, two other
-algorithms compute the same values and gradients faster, apart from rounding (about 5e-6 of the largest value):
+In bfloat16, on a GPU and in evaluation, `Convolution` behaves exactly like torch's `Conv2d`. For float32 training on a
+CPU, two other algorithms compute the same values and gradients faster, up to rounding errors (about 5e-6 of the largest
+value):
 
 - Many input channels: Winograd's F(4×4, 3×3) (A. Lavin and S. Gray, Fast Algorithms for Convolutional Neural Networks,
-  2015). The output is divided into 4×4 tiles; each is computed from 6×6 inputs d and the kernel g as
-  Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A. Summed over channels, ⊙ becomes one matrix product for each of 36 positions: 36
+  2015). The output is divided into 4×4 tiles, and each is computed from 6×6 inputs d and the kernel g as
+  Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A. Summed over the channels, ⊙ becomes a matrix product for each of 36 positions, with 36
   multiplications per tile instead of 144. Both gradients use the same products, transposed.
-- One input channel: the weight gradient is a single matrix product, four times faster than oneDNN's AVX2 kernel.
+- A single input channel: the weight gradient is a single matrix product, four times faster than oneDNN's AVX2 kernel.
 
 Shapes: B tracks in a batch, C input channels, K output channels, H × W positions, P tiles per track.
 """
@@ -20,14 +21,14 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional as F
 from torch.nn.grad import conv2d_input
 
-# With fewer channels the transforms cost more than the products save.
+# With fewer channels, the transforms cost more time than the products save.
 _WINOGRAD_CHANNELS = 32
 _TILE = 4
 _PATCH = _TILE + 2
 
 
 def algorithm(device: torch.device, *, bfloat16: bool) -> Literal["winograd", "direct"]:
-    """Return the algorithm that trains convolutions on a device, in bfloat16 or in float32."""
+    """Return the algorithm used to train convolutions on a device, in bfloat16 or in float32."""
     return "winograd" if device.type == "cpu" and not bfloat16 else "direct"
 
 
@@ -38,7 +39,7 @@ class Convolution(nn.Conv2d):
         super().__init__(channels_in, channels_out, 3, padding=1, bias=bias)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Convolve images; fastest in the channels_last memory format."""
+        """Convolve images; the channels_last memory format is fastest."""
         device = images.device
         direct = algorithm(device, bfloat16=torch.is_autocast_enabled(device.type)) == "direct"
         if not self.training or direct or 1 < self.in_channels < _WINOGRAD_CHANNELS:
@@ -50,7 +51,7 @@ class Convolution(nn.Conv2d):
 
 
 class _OneChannel(torch.autograd.Function):
-    """A convolution with one input channel, whose weight gradient is one matrix product."""
+    """A convolution with a single input channel; its weight gradient is a single matrix product."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, images: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -71,7 +72,7 @@ class _OneChannel(torch.autograd.Function):
 
 
 class _Winograd(torch.autograd.Function):
-    """A convolution by Winograd's F(4×4, 3×3), track by track, so that the data of a track stay in the CPU cache."""
+    """Winograd's F(4×4, 3×3), applied to each track separately, so that the track's data stays in the CPU cache."""
 
     @staticmethod
     def forward(ctx: Any, images: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -117,14 +118,14 @@ class _Winograd(torch.autograd.Function):
 
 
 def _tiled(images: Tensor) -> Tensor:
-    """Return a view of (B, 4·down, 4·across, C) as tiles (B, 4, 4, down, across, C)."""
+    """View images (B, 4·down, 4·across, C) as tiles (B, 4, 4, down, across, C)."""
     batch, height, width, channels = images.shape
     tiles = images.view(batch, height // _TILE, _TILE, width // _TILE, _TILE, channels)
     return tiles.permute(0, 2, 4, 1, 3, 5)
 
 
 def _add_overlapping(tiles: Tensor, patches: Tensor) -> None:
-    """Add patches (6, 6, down, across, C), which overlap by two, to tiles (4, 4, down + 1, across + 1, C)."""
+    """Add patches (6, 6, down, across, C) that overlap by two positions to tiles (4, 4, down + 1, across + 1, C)."""
     over = _PATCH - _TILE
     tiles[:, :, :-1, :-1] = patches[:_TILE, :_TILE]
     tiles[:over, :, 1:, :-1] += patches[_TILE:, :_TILE]

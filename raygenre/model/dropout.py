@@ -1,7 +1,7 @@
 """Dropout with fast masks on CPUs: 0.4 ms instead of 3.1 ms for 340 000 values.
 
-torch draws at least 32 random bits for each value. Here one draw of 64 bits decides on four values, with 16 bits for
-each. The probability is thereby rounded to a multiple of 1/65536, and the kept values are scaled by the rounded
+torch draws at least 32 random bits for each value. Here a single 64-bit draw determines the masks of four values, with
+16 bits for each. This rounds the probability to a multiple of 1/65536. The kept values are scaled using the rounded
 probability, so their expected value is exact.
 """
 
@@ -15,7 +15,7 @@ class Dropout(nn.Dropout):
     """`nn.Dropout` with its own masks on a CPU, drawn from torch's default generator."""
 
     def forward(self, values: Tensor) -> Tensor:
-        """In training, set random values to zero and scale up the others."""
+        """In training mode, set random values to zero and scale up the others."""
         if not self.training or values.device.type != "cpu":
             return super().forward(values)
         kept = max(1, round((1 - self.p) * _STEPS))

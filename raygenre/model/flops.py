@@ -1,16 +1,16 @@
-"""Floating-point operations of a network for one track, computed from its dimensions.
+"""Count a network's floating-point operations per track from its dimensions.
 
-torch's `FlopCounterMode` counts the same number, but imports torch's compiler, which takes seconds.
+torch's `FlopCounterMode` gives the same number but imports torch's compiler, which takes several seconds.
 """
 
 from raygenre.model.network import ModelConfig
 from raygenre.spectrogram.levels import COLUMNS, N_MELS
 
-_KERNEL = 3 * 3  # weights of a filter for each input channel
+_KERNEL = 3 * 3  # weights per filter for each input channel
 
 
 def flops(config: ModelConfig) -> int:
-    """Return the operations of all convolutions and dense layers; a multiply-add counts as two."""
+    """Return the number of operations in all convolutions and dense layers; a multiply-add counts as two."""
     rows, columns, channels = N_MELS, COLUMNS, 1
     multiplications = 0
     for width in config.widths:

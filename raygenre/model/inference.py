@@ -1,4 +1,4 @@
-"""Inference, from levels to logits; shared by training, evaluation and the endpoint."""
+"""Inference: compute logits from levels, for training, evaluation and the endpoint."""
 
 import numpy as np
 import torch
@@ -9,8 +9,9 @@ from raygenre.model.network import GenreCNN
 from raygenre.model.precision import autocast
 
 CPU_CHUNK = 4
-"""Tracks that pass through the network together on a CPU, so that their activations fit into the cache and into memory
-that the allocator reuses. Training sums the gradients of the chunks, which gives the same step."""
+"""Number of tracks that pass through the network together on a CPU. It is small enough that their activations fit into
+the cache and into memory that the allocator reuses. Training sums the gradients of a batch's chunks, which gives the
+same optimizer step."""
 _EVALUATION_BATCH = 64
 
 

@@ -1,9 +1,10 @@
-"""Input drift: do recent songs still resemble the tracks that a network was trained on?
+"""Input drift: measure how much recent songs differ from a network's training tracks.
 
 A track is summarised by its mean level in each of sixteen ranges of mel bands, lowest first. Training stores the
-deciles of each range over its tracks. The population stability index (PSI) of a range is the sum of (p − q)·ln(p / q)
-over the ten bins between the deciles, where p is the share of recent songs in a bin and q the share of training tracks.
-By convention, a PSI below 0.1 means no change, and above 0.25 a change to investigate.
+deciles of each range over all training tracks. The population stability index (PSI) of a range is the sum of
+(p − q)·ln(p / q) over the ten bins between the deciles, where p is the share of recent songs in a bin and q the share
+of training tracks. By convention, a PSI below 0.1 means no change, and a PSI above 0.25 means a change that should be
+investigated.
 """
 
 from collections import deque
@@ -16,13 +17,13 @@ from numpy.typing import NDArray
 
 RANGES = 16  # of eight mel bands each
 BINS = 10
-RECENT_SONGS = 1000  # that the index covers
-MIN_SONGS = 200  # with fewer, chance alone gives an index of (BINS − 1) / songs, 0.05 or more
+RECENT_SONGS = 1000  # number of most recent songs in the index
+MIN_SONGS = 200  # with fewer songs, chance alone gives an index of (BINS − 1) / songs, which is about 0.05 or more
 
 
 @dataclass(frozen=True)
 class Reference:
-    """The distribution of the training tracks.
+    """The distribution of the training tracks' mean levels.
 
     Attributes:
         edges: float64 (16, 9), the mean levels that separate the bins of each range, ascending.
@@ -34,7 +35,7 @@ class Reference:
 
     @classmethod
     def of(cls, levels: NDArray[np.uint8]) -> Self:
-        """Compute the deciles of tracks, levels uint8 (N, 128, 333)."""
+        """Compute the deciles for tracks given as levels, uint8 (N, 128, 333)."""
         means = mean_levels(levels)
         edges = np.quantile(means, np.arange(1, BINS) / BINS, axis=0).T
         return cls(edges, _shares(_counts(_bins(means, edges))))
@@ -64,7 +65,7 @@ class Drift:
         self._counts = np.zeros((RANGES, BINS), dtype=np.int64)
 
     def add(self, levels: NDArray[np.uint8]) -> None:
-        """Add a song, levels uint8 (W, 128, 333), by the mean over its windows."""
+        """Add a song's levels, uint8 (W, 128, 333), as the mean over its windows."""
         bins = _bins(mean_levels(levels).mean(axis=0, keepdims=True), self._reference.edges)  # (1, 16)
         if len(self._recent) == RECENT_SONGS:
             self._counts -= _counts(self._recent[0])
@@ -73,7 +74,7 @@ class Drift:
 
     @property
     def index(self) -> NDArray[np.float64] | None:
-        """PSI of each range, float64 (16,); None before `MIN_SONGS` songs."""
+        """The PSI of each range, float64 (16,); None until `MIN_SONGS` songs have been added."""
         if len(self._recent) < MIN_SONGS:
             return None
         recent, training = _shares(self._counts), self._reference.shares
@@ -86,7 +87,7 @@ def mean_levels(levels: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def _bins(means: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return the bin of each mean: (N, 16) → int64 (N, 16)."""
+    """Return the bin that contains each mean: (N, 16) → int64 (N, 16)."""
     return np.asarray((means[:, :, None] > edges).sum(axis=2))
 
 
@@ -96,5 +97,5 @@ def _counts(bins: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _shares(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return shares, with half a track added to each bin so that the logarithm of an empty one is finite."""
+    """Return shares, with half a track added to each bin so that empty bins have a finite logarithm."""
     return np.asarray((counts + 0.5) / (counts + 0.5).sum(axis=1, keepdims=True))

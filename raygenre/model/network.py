@@ -1,4 +1,4 @@
-"""GenreCNN: a convolutional network from levels to one logit per genre.
+"""GenreCNN: a convolutional network that maps levels to one logit per genre.
 
 Shapes: B tracks in a batch, M = 128 mel bands, T = 333 columns, C channels, G genres.
 """
@@ -22,12 +22,13 @@ class ModelConfig:
 
     Attributes:
         genres: number of classes.
-        widths: channels of the three convolutions.
-        dense: units of the dense layer.
-        dropout: probability, after the last convolution and after the dense layer.
+        widths: number of channels in each of the three convolutions.
+        dense: number of units in the dense layer.
+        dropout: dropout probability after the last convolution and after the dense layer.
         normalisation: `batch` adds batch normalisation after every convolution.
-        frequency_bins: positions along the frequency axis that the last pooling keeps; 1 averages over all.
-        level_mean, level_std: in levels; standardise the input, computed from the training tracks.
+        frequency_bins: positions along the frequency axis that the last pooling keeps; 1 averages over all of them.
+        level_mean, level_std: mean and standard deviation of the training tracks' levels, used to standardise the
+            input.
     """
 
     genres: int = 10
@@ -63,7 +64,7 @@ class GenreCNN(nn.Module):
         super().__init__()
         self.config = config
         first, second, last = config.widths
-        # ReLU comes after max pooling, with the same result on a quarter of the values.
+        # ReLU comes after max pooling, which gives the same result with a quarter of the values to process.
         self.features = nn.Sequential(
             *self._convolution(1, first),
             nn.MaxPool2d(2),
@@ -82,7 +83,7 @@ class GenreCNN(nn.Module):
             Dropout(config.dropout),
             nn.Linear(config.dense, config.genres),
         )
-        # He et al., 2015: with torch's default initialisation, which is smaller, the first epochs make no progress.
+        # He et al., 2015. torch's default initialisation is smaller, and the first epochs would make no progress.
         for layer in self.modules():
             if isinstance(layer, (nn.Conv2d, nn.Linear)):
                 nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")

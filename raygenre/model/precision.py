@@ -1,4 +1,4 @@
-"""Precision of a network's computations: float32, or bfloat16 where it is fast."""
+"""The precision of a network's computations: float32, or bfloat16 where it is fast."""
 
 from contextlib import nullcontext
 
@@ -6,19 +6,19 @@ import torch
 
 
 def autocast(precision: str, device: torch.device) -> torch.autocast | nullcontext[None]:
-    """Return the context for `float32`, `bfloat16` or `auto`, which means bfloat16 where it is fast."""
+    """Return the autocast context for `float32`, `bfloat16` or `auto` (bfloat16 where it is fast)."""
     if uses_bfloat16(precision, device):
         return torch.autocast(device.type, dtype=torch.bfloat16)
     return nullcontext()
 
 
 def uses_bfloat16(precision: str, device: torch.device) -> bool:
-    """Whether a precision means bfloat16 on a device."""
+    """Whether a precision setting selects bfloat16 on a device."""
     return precision == "bfloat16" or (precision == "auto" and has_fast_bfloat16(device))
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:
-    """Whether a device multiplies bfloat16 faster than float32, with instructions that torch may use.
+    """Whether a device has instructions that torch may use to multiply bfloat16 faster than float32.
 
     The environment variable ATEN_CPU_CAPABILITY restricts torch to older instruction sets.
     """

@@ -1,11 +1,11 @@
 """Saliency maps: the regions of a spectrogram that support a genre.
 
-They are computed by Grad-CAM or HiResCAM. Each feature map of the last convolution is weighted by the gradient of the
-genre's logit, and the positive part of the weighted sum is the saliency. For a network that averages over the whole
+The maps are computed with Grad-CAM or HiResCAM. Each feature map of the last convolution is weighted by the gradient of
+the genre's logit, and the positive part of the weighted sum is the saliency. For a network that averages over the whole
 spectrogram, this is Grad-CAM (R. R. Selvaraju et al., Visual Explanations from Deep Networks via Gradient-based
-Localization, 2017). A network that keeps several frequency bins has a different gradient in each, so every position is
-weighted by its own gradient (R. L. Draelos and L. Carin, HiResCAM, 2020); Grad-CAM's mean gradient would highlight low
-tones for evidence found in high ones.
+Localization, 2017). A network that keeps several frequency bins has a different gradient in each bin, so every position
+is weighted by its own gradient (R. L. Draelos and L. Carin, HiResCAM, 2020). Grad-CAM's mean gradient would highlight
+low tones for evidence that is actually in high tones.
 """
 
 import numpy as np
@@ -20,16 +20,16 @@ _BATCH = 8
 
 
 def saliency(model: GenreCNN, levels: NDArray[np.uint8], genres: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Return the saliency of each position for a genre.
+    """Return the saliency of each position for a genre, which may differ between tracks.
 
     Args:
-        model: in evaluation mode.
+        model: the network, in evaluation mode.
         levels: uint8 (N, 128, 333).
         genres: int64 (N,), the genre to explain for each track.
 
     Returns:
-        float32 (N, 128, 333), scaled so that the maximum of each track is 1; all 0 for a track without evidence for
-        its genre.
+        float32 (N, 128, 333), scaled so that each track's maximum is 1; all 0 for a track without evidence for its
+        genre.
     """
     from captum.attr import LayerGradientXActivation
 

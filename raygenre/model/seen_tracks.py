@@ -1,8 +1,8 @@
 """The tracks that a classifier was trained and tested on.
 
-Later tests exclude the training tracks. A track is identified by its id or by a fingerprint of its levels, the first 64
-bits of their SHA-256 in hexadecimal. The same image under another id counts as the same track, and so does the same id
-with another image, which is usually the same recording in another file.
+Later evaluations exclude the training tracks. A track is identified by its id or by a fingerprint of its levels: the
+first 64 bits of their SHA-256, in hexadecimal. The same image under a different id counts as the same track. So does a
+different image under the same id, because it is usually the same recording in a different file.
 """
 
 import hashlib
@@ -22,8 +22,8 @@ class SeenTracks:
     """Training and test tracks.
 
     Attributes:
-        train: id → fingerprint of the tracks that the network was trained or selected on.
-        test: id → fingerprint of the tracks that it was tested on.
+        train: id → fingerprint, for tracks used to train or select the network.
+        test: id → fingerprint, for tracks used to test it.
     """
 
     train: Mapping[str, str]
@@ -31,11 +31,11 @@ class SeenTracks:
 
     @classmethod
     def of(cls, tracks: Sequence[str], levels: NDArray[np.uint8], *, train: Iterable[int], test: Iterable[int]) -> Self:
-        """Select tracks by their indices into `tracks` and `levels`, uint8 (N, 128, 333)."""
+        """Select training and test tracks by their indices in `tracks` and in `levels`, uint8 (N, 128, 333)."""
         return cls(*({tracks[i]: fingerprint(levels[i]) for i in side} for side in (train, test)))
 
     def unseen(self, tracks: Sequence[str], levels: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        """Return bool (N,): which of these tracks are not among the training tracks."""
+        """Return bool (N,): True for each track that is not among the training tracks."""
         fingerprints = set(self.train.values())
         return np.array(
             [

@@ -1,8 +1,8 @@
-"""Self-check of a classifier: example spectrograms with their expected probabilities.
+"""A classifier's self-check: example spectrograms with their expected probabilities.
 
-The probabilities are those of the network when it was saved, and the examples are stored with the weights. A machine
-that computes other probabilities, because of its device, a library or a damaged file, must not serve these weights. The
-tracks are synthetic, so that no recording is distributed with a network.
+The examples are stored with the weights, together with the probabilities that the network computed when it was saved. A
+machine that computes different probabilities because of its device, a library or a damaged file must not serve these
+weights. The tracks are synthetic, so that no real recording is distributed with a network.
 """
 
 from collections.abc import Callable
@@ -20,18 +20,18 @@ from raygenre import spectrogram
 from raygenre.audio.synthesis import synthesise
 from raygenre.errors import RaygenreError
 
-TOLERANCE = 0.01  # difference of a probability between machines or devices
+TOLERANCE = 0.01  # largest difference of a probability between machines or devices
 
 _GENRES = ("bells", "chiptune", "drone", "storm")  # one synthetic track each
 
 
 class SelfCheckError(RaygenreError, ValueError):
-    """The probabilities differ from the stored ones."""
+    """The probabilities differ from the stored values."""
 
 
 @dataclass(frozen=True)
 class SelfCheck:
-    """Inputs and expected outputs.
+    """Example inputs with their expected outputs.
 
     Attributes:
         levels: uint8 (N, 128, 333).
@@ -43,25 +43,25 @@ class SelfCheck:
 
     @classmethod
     def of(cls, probabilities: Callable[[NDArray[np.uint8]], NDArray[np.float32]]) -> Self:
-        """Generate the tracks and compute their probabilities."""
+        """Generate the example tracks and compute their probabilities."""
         sounds = [torch.from_numpy(synthesise(genre, seed=0)) for genre in _GENRES]
         levels = np.stack([spectrogram.levels(sound).numpy() for sound in sounds])
         return cls(levels, probabilities(levels))
 
     def verify(self, probabilities: Callable[[NDArray[np.uint8]], NDArray[np.float32]]) -> None:
-        """Compute the probabilities again, and compare.
+        """Recompute the probabilities and compare them with the stored values.
 
         Raises:
             SelfCheckError: a probability differs by more than `TOLERANCE`, or the number of genres differs.
         """
         outputs = probabilities(self.levels)
         if outputs.shape != self.probabilities.shape:
-            raise SelfCheckError("the stored examples belong to another network: the number of genres differs")
+            raise SelfCheckError("the stored examples belong to a different network: the number of genres differs")
         difference = float(np.abs(outputs - self.probabilities).max())
         if not difference <= TOLERANCE:  # also true for NaN
             raise SelfCheckError(
-                f"probabilities of the stored examples differ by {difference:.3g}, more than {TOLERANCE}: the device, "
-                "a library or a file does not compute what it did when the classifier was saved"
+                f"probabilities of the stored examples differ by {difference:.3g}, more than {TOLERANCE}; the device, "
+                "a library or a file is not the same as when the classifier was saved"
             )
 
     def save(self, path: Path) -> None:

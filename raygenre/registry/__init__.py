@@ -1,1 +1,1 @@
-"""Registered models in MLflow, and the rules by which one becomes the champion."""
+"""Registered models in MLflow, and the rules by which a version becomes the champion."""

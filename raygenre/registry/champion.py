@@ -1,7 +1,7 @@
-"""The champion: the version with that alias, its predecessors, and moving the alias.
+"""Finds the champion and the former champions, and moves the champion's alias.
 
-The former champions are kept in a tag of the registered model, so that `rollback` can restore one. The tag also
-outlives the alias, which MLflow deletes together with its version. `decision` has the rule of who becomes champion.
+The former champions are kept in a tag of the registered model, so that `rollback` can restore them. MLflow deletes the
+alias together with its version, but keeps this tag. `decision` contains the rule that determines the champion.
 """
 
 from datetime import UTC, datetime
@@ -19,11 +19,11 @@ from raygenre.tracking.server import Server, is_missing
 HISTORY = "champions_before"  # tag of the registered model: version numbers, oldest first
 REPLACED = "replaced_by"  # tag of a former champion
 BACK_WHEN, BACK_BY = "rolled_back_when", "rolled_back_by"  # tags of a champion that a rollback replaced
-MAX_HISTORY = 50  # version numbers in HISTORY
+MAX_HISTORY = 50  # version numbers kept in HISTORY
 
 
 class Champion(NamedTuple):
-    """The version with the alias.
+    """The version that has the champion's alias.
 
     Attributes:
         facts: None for a version registered by hand.
@@ -38,7 +38,7 @@ class Incumbent(NamedTuple):
 
     Attributes:
         facts: None for a version registered by hand.
-        has_alias: whether it is the champion; False for the champion before a deleted one.
+        has_alias: whether it is the champion; False for the predecessor of a deleted champion.
     """
 
     version: int
@@ -63,7 +63,7 @@ def champion_of(client: MlflowClient) -> Champion | None:
 
 
 def incumbent_of(client: MlflowClient) -> Incumbent | None:
-    """Return the champion or, if its version was deleted, the last former champion that still exists."""
+    """Return the champion or, if its version was deleted, the most recent former champion that still exists."""
     if champion := champion_of(client):
         return Incumbent(*champion, has_alias=True)
     for version in reversed(_history(client)):
@@ -95,10 +95,10 @@ def move(client: MlflowClient, version: int, incumbent: int | None, *, still_hel
 
 
 def rollback(storage: Storage) -> tuple[int, int]:
-    """Give the alias back to the previous champion; return the replaced version and the restored one.
+    """Give the alias back to the previous champion; return the replaced version and the restored version.
 
     Raises:
-        RegistryError: there is no champion, or no former champion that still exists.
+        RegistryError: there is no champion, or no former champion still exists.
         LockLostError: another process changed the champion in the meantime.
     """
     no_champion = RegistryError(f"there is no champion in {storage.server}; make one with `raygenre promote VERSION`")
@@ -119,11 +119,11 @@ def rollback(storage: Storage) -> tuple[int, int]:
             )
         *older, previous = history
         promotion_lock.ensure_held(still_held)
-        # Alias before tag: if the second call fails, the next promotion repairs the tag.
+        # The alias is moved first because the next promotion repairs the tag if the second call fails.
         client.set_registered_model_alias(MODEL, CHAMPION, previous)
         client.set_registered_model_tag(MODEL, HISTORY, " ".join(older))
         _tag_replaced(client, current, previous)
-        # MLflow's clients cannot read their own user name from the server, so the local user is recorded.
+        # MLflow's clients cannot ask the server for their own user name, so the local user is recorded.
         client.set_model_version_tag(MODEL, current, BACK_WHEN, datetime.now(UTC).isoformat(timespec="seconds"))
         client.set_model_version_tag(MODEL, current, BACK_BY, promotion_lock.local_user())
     return int(current), int(previous)
@@ -135,10 +135,10 @@ def champions_before(storage: Storage) -> list[int]:
 
 
 def _tag_replaced(client: MlflowClient, old: str, new: str) -> None:
-    """Tag the former champion as replaced, since its other tags still say that it was promoted."""
+    """Tag the former champion as replaced because its other tags still say that it was promoted."""
     if old != new:
         client.set_model_version_tag(MODEL, old, REPLACED, new)
-    # Set to "" because on a server with users, permission to edit a model does not include deleting its tags.
+    # Set to "" because permission to edit a model on a server with users does not include deleting its tags.
     tags = client.get_model_version(MODEL, new).tags
     for tag in (REPLACED, BACK_WHEN, BACK_BY):
         if tags.get(tag):

@@ -1,33 +1,29 @@
-"""The rule that decides which version is the champion, with its thresholds and its wording.
+"""The rule that determines which version is the champion: thresholds and wording.
 
-The first rule that applies decides:
+The first rule that applies determines the outcome:
 
 1. The version is already the champion: it stays champion.
-2. Promotion was forbidden (`force=False`): it is not promoted.
+2. Promotion is disabled (`force=False`): it is not promoted.
 3. There is no champion: it is promoted.
 4. The registry has no record of how one of the two was trained and tested: it is not promoted.
-5. One was trained on synthetic tracks and the other on real ones: the one trained on real tracks is champion.
-6. Both are compared on the version's test tracks, without those that the champion was trained on. The version is
+5. One was trained on synthetic tracks and the other on real tracks: the version trained on real tracks is champion.
+6. Both are compared on the version's test tracks, excluding those that the champion was trained on. The version is
    promoted if at least `MIN_TRACKS` are left and the one-sided exact McNemar test gives p < `MAX_P_VALUE`. If they
    cannot be compared, it is not promoted.
 
-`force=True` promotes the version where rules 4 to 6 would not.
+`force=True` promotes the version even if rules 4 to 6 would not.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rich.console import Group
-from rich.table import Table
-from rich.text import Text
-
-from raygenre.evaluation.paired_test import PairedTest, contingency_table, difference_text
+from raygenre.evaluation.paired_test import PairedTest, difference_text
 from raygenre.evaluation.version_facts import VersionFacts
 from raygenre.registry.champion import Incumbent
 from raygenre.registry.versions import RegistryError
 
 MIN_TRACKS = 50
-"""Tracks that a comparison needs; on fewer, hardly any two classifiers differ significantly."""
+"""Minimum number of tracks for a comparison; on fewer, hardly any two classifiers differ significantly."""
 
 MAX_P_VALUE = 0.05
 """The candidate replaces the champion only if the p-value is below this."""
@@ -42,7 +38,7 @@ class PromotionDecision:
         incumbent: version number of the champion that the version was compared with; None if there was none.
         comparison: paired test of the two, if they were compared.
         forced: whether the user overrode the rule.
-        note_error: why the decision could not be recorded in the run of the version's search; empty if it was.
+        note_error: why the decision could not be recorded in the search's run; empty if it was recorded.
     """
 
     promote: bool
@@ -51,6 +47,11 @@ class PromotionDecision:
     comparison: PairedTest | None = None
     forced: bool = False
     note_error: str = ""
+
+    @property
+    def decisive_test(self) -> PairedTest | None:
+        """The paired test, if it has enough tracks for a decision."""
+        return self.comparison if self.comparison and self.comparison.tracks >= MIN_TRACKS else None
 
 
 def decide(
@@ -64,11 +65,12 @@ def decide(
     """Apply the rule to a registered version.
 
     Args:
-        facts: what the registry has recorded about the version; None for a version registered by hand.
+        facts: facts recorded about the version in the registry; None for a version registered by hand.
         incumbent: the champion; if its version was deleted, the champion before it.
-        compare: runs the paired test with a version, the incumbent; called only if rule 6 applies. It raises
-            RegistryError, ValueError or OSError if the two cannot be compared; any other exception is passed on.
-        force: True promotes the version in any case, False in none.
+        compare: function that runs the paired test against the version with this number; called only if rule 6
+            applies. It raises RegistryError, ValueError or OSError if the two cannot be compared; any other exception
+            is passed on.
+        force: True always promotes the version, False never does.
     """
     if incumbent and incumbent.version == version:
         reason = "it is already the champion" if incumbent.has_alias else "it succeeds a champion that was deleted"
@@ -91,7 +93,7 @@ def decide_by_training_data(
     if champion.synthetic and not candidate.synthetic:
         return PromotionDecision(True, f"the champion, version {incumbent}, was trained on synthetic tracks", incumbent)
     if candidate.synthetic and not champion.synthetic:
-        reason = f"it was trained on synthetic tracks and the champion, version {incumbent}, on real ones"
+        reason = f"it was trained on synthetic tracks and the champion, version {incumbent}, on real tracks"
         return PromotionDecision(False, reason, incumbent)
     return None
 
@@ -111,21 +113,23 @@ def decide_by_paired_test(test: PairedTest, incumbent: int) -> PromotionDecision
     return PromotionDecision(False, f"{outcome}: {counts}", incumbent, test)
 
 
-def decision_text(decision: PromotionDecision, version: int) -> Group:
-    """Return the decision for the terminal, with the table of the paired test if there was one."""
-    head = f"Model raygenre version {version} {'is' if decision.promote else 'is not'} the champion: {decision.reason}"
-    parts: list[Text | Table] = [Text(head, style="bold")]
-    if decision.comparison and decision.comparison.tracks >= MIN_TRACKS:
-        names = (f"version {version}", f"version {decision.incumbent}")
-        parts += [contingency_table(decision.comparison, *names), Text(difference_text(decision.comparison, *names))]
-        p_value = f"p = {decision.comparison.p_value:.2g}; the champion is replaced only if p < {MAX_P_VALUE}"
-        parts.append(Text(p_value))
+def decision_text(decision: PromotionDecision, version: int) -> str:
+    """Return the decision with its reason as a sentence."""
+    return f"Model raygenre version {version} {'is' if decision.promote else 'is not'} the champion: {decision.reason}"
+
+
+def decision_notes(decision: PromotionDecision, version: int) -> list[str]:
+    """Return lines about the decision: the paired test, an error in recording it, and how to override it."""
+    notes = []
+    if test := decision.decisive_test:
+        notes.append(difference_text(test, f"version {version}", f"version {decision.incumbent}"))
+        notes.append(f"p = {test.p_value:.2g}; the champion is replaced only if p < {MAX_P_VALUE}")
     if decision.note_error:
-        note = "The decision is recorded with the version, but could not be recorded in the run of its search: "
-        parts.append(Text(note + decision.note_error))
+        note = "The decision is recorded with the version, but could not be recorded in its search's run: "
+        notes.append(note + decision.note_error)
     if not decision.promote:
-        parts.append(Text(f"To make it the champion anyway, run `raygenre promote {version} --force`"))
-    return Group(*parts)
+        notes.append(f"To make it the champion anyway, run `raygenre promote {version} --force`")
+    return notes
 
 
 def _decide_against(

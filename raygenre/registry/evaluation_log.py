@@ -16,14 +16,14 @@ from raygenre.system.storage import Storage
 from raygenre.tracking.server import Server, TrackingError, no_retries
 
 JSON_FILE = "evaluation.json"
-_MAX_DESCRIPTION = 5000  # characters of a version's description in MLflow on PostgreSQL
+_MAX_DESCRIPTION = 5000  # characters that MLflow on PostgreSQL allows in a version's description
 
 
 def log_evaluation(storage: Storage, fetched: Fetched, report: EvaluationReport, page: str) -> str:
     """Log an evaluation and its HTML page, and return the run's id.
 
-    An evaluation on the model's own test tracks is logged to the run that trained the model. Any other is logged to a
-    new run, whose tags name the model and the data.
+    An evaluation on the model's own test tracks is logged to the run that trained the model. Any other evaluation is
+    logged to a new run, whose tags name the model and the data.
 
     Raises:
         TrackingError, OSError: MLflow is unreachable, or rejects the request.
@@ -49,7 +49,7 @@ def log_evaluation(storage: Storage, fetched: Fetched, report: EvaluationReport,
 def attach_report(storage: Storage, fetched: Fetched, page: str) -> None:
     """Add the HTML report to a registered version.
 
-    The report becomes an artifact of the run that trained the version and of its logged model. The version's
+    The report becomes an artifact of the run that trained the version, and of the version's logged model. The version's
     description becomes the model card with a link to the report.
 
     Raises:
@@ -68,7 +68,7 @@ def _attach_report(server: Server, fetched: Fetched, page: str) -> None:
         path = Path(scratch) / REPORT_FILE
         path.write_text(page, encoding="utf-8")
         client.log_artifact(fetched.run_id, str(path))
-        # A version does not name its logged model. After a crash and a resume, a run has two of them.
+        # A version does not name its logged model, and after a crash and a resume, a run has two logged models.
         for output in run.outputs.model_outputs if run.outputs else []:
             if client.get_logged_model(output.model_id).artifact_location == source:
                 client.log_model_artifact(output.model_id, str(path))
@@ -80,7 +80,7 @@ def _attach_report(server: Server, fetched: Fetched, page: str) -> None:
 
 
 def _log(server: Server, run_id: str, report: EvaluationReport, page: str) -> None:
-    """Log metrics, figures and, unless it is empty, the page."""
+    """Log the metrics, the figures and, unless it is empty, the page."""
     now = int(time.time() * 1000)
     metrics = [Metric(name, value, now, 0) for name, value in report.mlflow_metrics().items()]
     server.client.log_batch(run_id, metrics=metrics)

@@ -1,4 +1,4 @@
-"""Saves a Classifier folder as an MLflow model with a pyfunc that loads it."""
+"""Saves a Classifier folder as an MLflow model, with a pyfunc that loads it."""
 
 from importlib.metadata import version as installed_version
 from pathlib import Path

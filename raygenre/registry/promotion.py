@@ -1,9 +1,9 @@
-"""Promotion: applies the rule of `decision` to a version, moves the alias, records why.
+"""Promotion: applies the rule in `decision` to a version, moves the alias, records why.
 
-The comparison with the champion takes seconds and runs without the lock. The decision is carried out under the lock
-only if the champion is still the same; otherwise it is made again. If two searches promote at the same time, one wins
-and the other is compared with the winner. The decision is recorded in tags of the version and of its search's run, and
-its numbers as metrics of that run too.
+The comparison with the champion takes several seconds and runs without the lock. The decision is carried out under the
+lock only if the champion has not changed in the meantime; otherwise it is made again. If two searches promote at the
+same time, one version wins and the other is compared with it. The decision is recorded in tags of the version and of
+its search's run; its numbers are also logged as metrics of that run.
 """
 
 import time
@@ -44,7 +44,7 @@ NUMBER_TAGS = (
 """Tags of a version and of its search's run; the numbers are also metrics of the run."""
 
 Data = Callable[[], Dataset]
-"""Loads the candidate's data set; raises ValueError or OSError with the remedy if it cannot."""
+"""Loads the candidate's data set; if that fails, raises ValueError or OSError with the remedy."""
 
 
 def promote_if_better(
@@ -59,19 +59,19 @@ def promote_if_better(
     """Decide whether a registered version becomes the champion, move the alias if so, and record the decision.
 
     Args:
-        data: called only if the two have to be compared.
-        force: True makes the version the champion in any case, False in none.
+        data: function that loads the data set; called only if the two have to be compared.
+        force: True always makes the version the champion, False never does.
 
     Raises:
         MlflowException, TrackingUnreachableError: the registry is unreachable.
-        LockLostError: another process keeps the lock on a server.
+        LockLostError: another process holds the lock on the server, and this user may not delete it.
     """
     client = Server(storage).client
 
     def compare(incumbent: int) -> PairedTest:
         return _compare(storage, candidate, incumbent, data)
 
-    while True:  # until the champion does not change between decision and lock
+    while True:  # until the champion is the same before and after locking
         incumbent = champion.incumbent_of(client)
         decision = decide(version, facts, incumbent, compare, force=force)
         with promotion_lock.hold(client) as still_held:
@@ -80,7 +80,7 @@ def promote_if_better(
                 continue
             if current and current.has_alias and decision.incumbent == version:
                 return decision
-            # Before the alias moves: later candidates could not be compared with a champion without these tags.
+            # Recorded before the alias moves because candidates cannot be compared with a champion without these tags.
             decision = replace(decision, note_error=_record(client, version, decision))
             if decision.promote:
                 try:
@@ -95,7 +95,7 @@ def _compare(storage: Storage, candidate: Classifier, incumbent: int, data: Data
 
     Raises:
         RegistryError, ValueError, OSError: the two cannot be compared.
-        TrackingUnreachableError: the registry is unreachable, so nothing is decided.
+        TrackingUnreachableError: the registry is unreachable, so no decision is made.
     """
     try:
         classifier = versions.fetch(storage, f"models:/{MODEL}/{incumbent}").classifier
@@ -113,7 +113,7 @@ def _version(incumbent: Incumbent | None) -> int | None:
 
 
 def _record(client: MlflowClient, version: int, decision: PromotionDecision) -> str:
-    """Record the decision in tags; return why the search's run could not be tagged, or "" if it was."""
+    """Record the decision in tags. Return why the search's run could not be tagged, or "" if it was tagged."""
     texts = (
         str(decision.promote).lower(),
         decision.reason,
@@ -131,13 +131,13 @@ def _record(client: MlflowClient, version: int, decision: PromotionDecision) -> 
     registered = client.get_model_version(MODEL, str(version))
     for tag, text in tags.items():
         client.set_model_version_tag(MODEL, registered.version, tag, text)
-    for tag in outdated & registered.tags.keys():  # emptied, since permission to edit does not include deleting
+    for tag in outdated & registered.tags.keys():  # set to "" because permission to edit does not include deleting
         client.set_model_version_tag(MODEL, registered.version, tag, "")
     try:
         if search := _search_run(client, registered):
             _record_in_search(client, search, {**tags, "model_version": str(version)}, numbers, decision.incumbent or 0)
     except MlflowException as error:
-        # A user who may edit the model need not have permission to edit the search's run, which repeats the tags.
+        # A user who may edit the model may lack permission to edit the search's run, whose tags are only copies.
         if meaning(error) == "unreachable":
             raise
         return reason(error)
@@ -147,7 +147,7 @@ def _record(client: MlflowClient, version: int, decision: PromotionDecision) -> 
 def _record_in_search(
     client: MlflowClient, search: Run, tags: Mapping[str, str], numbers: Mapping[str, float], incumbent: int
 ) -> None:
-    # The champion's version is the metrics' step, since every later decision is about a later champion.
+    # The champion's version is the metrics' step because each later decision is about a later champion.
     now = int(time.time() * 1000)
     client.log_batch(
         search.info.run_id,
@@ -159,7 +159,7 @@ def _record_in_search(
 
 
 def _search_run(client: MlflowClient, version: ModelVersion) -> Run | None:
-    """Return the run of the search that a version came from, or None if it was deleted."""
+    """Return the run of the search that produced a version, or None if that run was deleted."""
     try:
         parent = client.get_run(version.run_id).data.tags.get(MLFLOW_PARENT_RUN_ID) if version.run_id else None
         run = client.get_run(parent) if parent else None

@@ -1,13 +1,13 @@
 """A lock that lets one process at a time change the champion.
 
-With an SQLite database it is a file lock on a file next to the database. The operating system releases it when the
-process ends, and it also works between machines that share the folder.
+With an SQLite database, the lock is a file lock on a file next to the database. The operating system releases it when
+the process ends. It also works between machines that share the folder.
 
-With an MLflow server it is a registered model without versions, named `LOCK_MODEL`, that exists while the lock is held:
-MLflow has no compare-and-set, but creates a registered model of a given name only once. A lock older than
-`MAX_HELD_SECONDS` is deleted by the next process, if the server permits this user to do so. A holder that was only slow
-notices this in `ensure_held`, which is called directly before the alias is moved. One gap remains: a holder that is
-suspended for longer than that between this check and its next request.
+With an MLflow server, the lock is a registered model without versions, named `LOCK_MODEL`, that exists while the lock
+is held: MLflow has no compare-and-set, but it never creates two registered models of the same name. The next process
+deletes a lock that is older than `MAX_HELD_SECONDS` if the server permits this user to do so. If the holder was merely
+slow, it detects the loss in `ensure_held`, which is called directly before the alias is moved. One gap remains: a
+holder may be suspended for more than `MAX_HELD_SECONDS` between this check and its next request.
 """
 
 import fcntl
@@ -32,7 +32,7 @@ _OWNER, _HELD_BY = "owner", "held_by"  # tags
 
 
 class LockLostError(RaygenreError, RuntimeError):
-    """Another process took the lock, or holds one that this user may not delete."""
+    """Another process took the lock, or holds a lock that this user may not delete."""
 
 
 StillHeld = Callable[[], bool]
@@ -43,7 +43,7 @@ def ensure_held(still_held: StillHeld) -> None:
     """Check that this process still holds the lock.
 
     Raises:
-        LockLostError: another process has it.
+        LockLostError: another process has taken the lock.
     """
     if not still_held():
         raise LockLostError(
@@ -55,7 +55,7 @@ def local_user() -> str:
     """Return the user and host of this process as `user@host`."""
     try:
         name = getpass.getuser()
-    except (OSError, KeyError):  # in a container, the user may have no name
+    except (OSError, KeyError):  # in a container, the user id may have no name
         name = str(os.getuid())
     return f"{name}@{os.uname().nodename}"
 
@@ -65,7 +65,7 @@ def hold(client: MlflowClient, *, max_held: float = MAX_HELD_SECONDS) -> Iterato
     """Wait for the lock and hold it for the duration of the context.
 
     Args:
-        max_held: seconds after which another process's lock on a server is deleted.
+        max_held: seconds after which a lock that another process holds on a server is deleted.
 
     Raises:
         LockLostError: the lock on the server has expired, and this user may not delete it.
@@ -93,7 +93,7 @@ def _hold_model(client: MlflowClient, max_held: float) -> Iterator[StillHeld]:
         _acquire(client, owner, max_held)
         yield lambda: _owner(client) == owner
     finally:
-        with suppress(MlflowException):  # if MLflow is unreachable, the lock expires
+        with suppress(MlflowException):  # if MLflow is unreachable, the lock expires later
             _delete(client, owner)
 
 
@@ -101,7 +101,7 @@ def _acquire(client: MlflowClient, owner: str, max_held: float) -> None:
     last_holder, since = "", time.monotonic()
     while not _create(client, owner):
         holder = _owner(client)
-        if holder != last_holder:  # timed here, since the server's clock may differ from this machine's
+        if holder != last_holder:  # timed on this machine because the server's clock may differ
             last_holder, since = holder, time.monotonic()
         elif holder and time.monotonic() - since > max_held:
             try:
@@ -110,21 +110,21 @@ def _acquire(client: MlflowClient, owner: str, max_held: float) -> None:
                 if error.error_code != "PERMISSION_DENIED":
                     raise
                 raise LockLostError(
-                    f"the lock on the champion has expired, but this user may not delete it; ask the user in the tag "
-                    f"{_HELD_BY} of the registered model {LOCK_MODEL}, or an administrator, to delete that model"
+                    "the lock on the champion has expired, but this user may not delete it; ask the user named in the "
+                    f"{_HELD_BY} tag of the registered model {LOCK_MODEL}, or an administrator, to delete that model"
                 ) from error
         time.sleep(random.uniform(0.05, 0.25))
 
 
 def _create(client: MlflowClient, owner: str) -> bool:
-    """Create the model; return False if another process has it."""
+    """Create the model; return False if another process holds the lock."""
     description = "Lock of raygenre, held for a moment while the champion changes."
     try:
         client.create_registered_model(
             LOCK_MODEL, tags={_OWNER: owner, _HELD_BY: local_user()}, description=description
         )
     except MlflowException as error:
-        # Missing: it was deleted while MLflow was answering that it already exists.
+        # is_missing: the lock was deleted while MLflow was answering that it already exists.
         if error.error_code != "RESOURCE_ALREADY_EXISTS" and not is_missing(error):
             raise
         return _owner(client) == owner  # true if the response was lost and MLflow's client sent the request again
@@ -142,7 +142,7 @@ def _owner(client: MlflowClient) -> str:
 
 
 def _delete(client: MlflowClient, owner: str) -> None:
-    """Delete the lock if it is still this owner's."""
+    """Delete the lock if this owner still holds it."""
     if _owner(client) != owner:
         return
     try:

@@ -3,8 +3,8 @@
 MLflow stores this file with the model and executes it when the model is loaded. raygenre's own commands and endpoint
 read only the classifier's files next to it and execute no code from a registry.
 
-Input: a DataFrame with the column `file`, in each row the bytes of one audio file or of one PNG as in the dataset.
-Output: a DataFrame with the columns `genre`, `confidence` and `uncertain`, and one column for each genre's probability.
+Input: a DataFrame whose column `file` contains in each row the bytes of an audio file or of a PNG as in the dataset.
+Output: a DataFrame with the columns `genre`, `confidence`, `uncertain`, and one column per genre with its probability.
 """
 
 from pathlib import Path

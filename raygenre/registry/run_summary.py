@@ -1,7 +1,7 @@
 """Runs and versions as MLflow recorded them: settings, final metrics, learning curves.
 
-A run is named by its id, by a version that came from it (`models:/raygenre/3`), or by a study. A study and its search
-run stand for the final training of the winner on all training tracks.
+A run is identified by its id, by the version that it produced (`models:/raygenre/3`), or by a study. A study and its
+search run stand for the final training run of the winner on all training tracks.
 """
 
 import re
@@ -21,30 +21,30 @@ from raygenre.system.storage import Storage
 from raygenre.tracking.server import EXPERIMENT, Server, is_missing
 
 Curve = tuple[tuple[int, float], ...]
-"""Step and value, by step."""
+"""(step, value) pairs, sorted by step."""
 
 _TRAINING_TAGS = {"seed": "training seed", "epochs": "epochs trained", "parameters": "parameters", "flops": "flops"}
-_METRIC_ORDER = ("test_accuracy", "test_", "best_", "validation_", "train_")  # by prefix
-_NO_CURVE = re.compile(r"(test_|compared_|system/).*|seconds|images_per_second")  # measured, but not learned
-_SHORT_ID = 8  # characters of a run's id
+_METRIC_ORDER = ("test_accuracy", "test_", "best_", "validation_", "train_")  # prefixes
+_NO_CURVE = re.compile(r"(test_|compared_|system/).*|seconds|images_per_second")  # metrics that are not learning curves
+_SHORT_ID = 8  # characters of a run's id that are displayed
 
 
 class UnknownRunError(RaygenreError, ValueError):
-    """There is no such run; the message lists what exists."""
+    """There is no such run; the message says why or lists the studies."""
 
 
 @dataclass(frozen=True)
 class RunSummary:
-    """A training run, or the one that a registered version came from.
+    """A training run, or the training run that produced a registered version.
 
     Attributes:
-        name: for display.
-        run_id: of the training.
-        settings: of the search and of the training, by name.
-        values: the last value of each metric.
-        curves: (step, value) by step, of each metric that was logged at two steps or more.
-        model: URI of the registered version that came from the run; empty if there is none.
-        facts: what the registry has recorded about that version.
+        name: name to display.
+        run_id: id of the training run.
+        settings: settings of the search and of the training run, by name.
+        values: last value of each metric.
+        curves: (step, value) pairs, sorted by step, of each metric that was logged at two or more steps.
+        model: URI of the registered version that the run produced; empty if there is none.
+        facts: facts recorded about that version in the registry.
     """
 
     name: str
@@ -60,14 +60,14 @@ def find_run(storage: Storage, source: str, *, search_tags: Collection[str]) -> 
     """Look up a run by its id, a version's URI or a study's name.
 
     Args:
-        search_tags: tags of the search's run that are settings.
+        search_tags: names of the tags of the search's run that are settings.
 
     Raises:
         UnknownRunError: there is no such run.
         RegistryError: there is no such version.
     """
     if not storage.has_runs:
-        raise UnknownRunError(f"there are no runs in {storage.server} yet; `make tune` starts a first search")
+        raise UnknownRunError(f"there are no runs in {storage.server} yet; run `make tune` to start a search")
     client = Server(storage).client
     if source.startswith("models:/"):
         model, _, number = versions.current(storage, source).partition("/")
@@ -110,7 +110,7 @@ def _summary(
 
 
 def _rank(metric: str) -> tuple[int, str]:
-    """Sort key that puts the most important metrics first."""
+    """Return a sort key that puts the most important metrics first."""
     prefixes = enumerate(_METRIC_ORDER)
     return next((place for place, prefix in prefixes if metric.startswith(prefix)), len(_METRIC_ORDER)), metric
 
@@ -141,5 +141,5 @@ def _final_run(client: MlflowClient, search: Run) -> Run:
     query += " and attributes.status != 'FAILED'"
     runs = client.search_runs([search.info.experiment_id], query, max_results=1)
     if not runs:
-        raise UnknownRunError(f"the search {search.info.run_name} has no final training yet")
+        raise UnknownRunError(f"the search {search.info.run_name} has no final training run yet")
     return runs[0]

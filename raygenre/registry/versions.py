@@ -1,8 +1,8 @@
 """Registered models: register a classifier as a version, load a version, list versions.
 
 A version's artifact is an MLflow model: the Classifier folder and a pyfunc for MLflow users. `fetch` reads only the
-Classifier folder and executes no code from the registry. The facts that the promotion rule needs are tags of the
-version.
+Classifier folder and executes no code from the registry. The facts that the promotion rule needs are stored as tags of
+the version.
 """
 
 import tempfile
@@ -43,8 +43,8 @@ class Fetched:
 
     Attributes:
         name: `raygenre/3` for a version, otherwise the folder's name.
-        run_id: MLflow run that trained it; empty for a folder.
-        facts: what the registry has recorded about it; None for a folder and for a version registered by hand.
+        run_id: id of the MLflow run that trained it; empty for a folder.
+        facts: facts recorded about it in the registry; None for a folder or a version registered by hand.
     """
 
     classifier: Classifier
@@ -60,9 +60,9 @@ class Version:
     Attributes:
         aliases: its aliases, such as `champion`.
         facts: None for a version registered by hand.
-        registered: when, UTC.
-        tags: all of its tags, those of the promotion decision included.
-        run_id: MLflow run that trained it; empty if it was registered without one.
+        registered: time of registration, UTC.
+        tags: all of its tags, including those of the promotion decision.
+        run_id: id of the MLflow run that trained it; empty if it was registered without a run.
     """
 
     number: int
@@ -74,16 +74,16 @@ class Version:
 
 
 def register(storage: Storage, run_id: str, folder: Path, facts: VersionFacts) -> int:
-    """Upload a Classifier folder with its pyfunc as an output of a run, register it, and return its version.
+    """Upload a Classifier folder and a pyfunc as an output of a run, register them, and return the new version.
 
-    If the run has already registered these weights, their version is returned.
+    If these weights were already registered from this run, return their version.
     """
     client = Server(storage).client
     for version in client.search_model_versions(f"name = '{MODEL}' and run_id = '{run_id}'"):
-        if version.tags.get("sha256") == facts.sha256:  # the driver died before it could save the version's number
+        if version.tags.get("sha256") == facts.sha256:  # the driver died before it saved the version's number
             return int(version.version)
     experiment_id = client.get_run(run_id).info.experiment_id
-    # Through the client: MLflow's fluent API would set the tracking URI of this process and its children.
+    # Uses the client because MLflow's fluent API would set the tracking URI of this process and its children.
     model = client.create_logged_model(experiment_id, MODEL, source_run_id=run_id)
     with tempfile.TemporaryDirectory() as scratch:
         save_pyfunc(folder, Path(scratch) / "model")
@@ -91,7 +91,7 @@ def register(storage: Storage, run_id: str, folder: Path, facts: VersionFacts) -
     client.finalize_logged_model(model.model_id, "READY")
     client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
     try:
-        client.create_registered_model(MODEL, description="Music genre classifiers, see the tags of each version")
+        client.create_registered_model(MODEL, description="Music genre classifiers; see the tags of each version")
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
@@ -102,7 +102,7 @@ def register(storage: Storage, run_id: str, folder: Path, facts: VersionFacts) -
 
 
 def current(storage: Storage, uri: str) -> str:
-    """Return the name of the model that `fetch` would return now, without loading it.
+    """Return the name of the model that `fetch` would currently return, without loading it.
 
     Raises:
         RegistryError: the model does not exist.
@@ -118,7 +118,7 @@ def current(storage: Storage, uri: str) -> str:
 def fetch(storage: Storage, uri: str = CHAMPION_URI, *, device: torch.device | None = None) -> Fetched:
     """Load a classifier by `models:/raygenre@ALIAS`, `models:/raygenre/VERSION` or the path of its folder.
 
-    The SHA-256 of the weights must be the one in the version's tags.
+    The SHA-256 of the weights must match the version's `sha256` tag.
 
     Raises:
         RegistryError: the model does not exist, or is damaged.
@@ -127,7 +127,7 @@ def fetch(storage: Storage, uri: str = CHAMPION_URI, *, device: torch.device | N
     try:
         if not uri.startswith("models:/"):
             return Fetched(Classifier.load(Path(uri), device=device), Path(uri).resolve().name)
-        with no_retries():  # fail within a minute rather than after MLflow's retries
+        with no_retries():  # to fail within a minute instead of waiting for MLflow's retries
             return _fetch_version(storage, uri, device)
     except ClassifierError as error:
         raise RegistryError(f"{uri} cannot be loaded: {error}") from error
@@ -164,7 +164,7 @@ def list_versions(storage: Storage) -> list[Version]:
 
 
 def facts_of(version: ModelVersion) -> VersionFacts | None:
-    """Read the facts from a version's tags; None for a version registered by hand."""
+    """Read the facts from a version's tags; return None for a version registered by hand."""
     try:
         return VersionFacts.from_tags(version.tags)
     except (KeyError, ValueError):
@@ -173,17 +173,17 @@ def facts_of(version: ModelVersion) -> VersionFacts | None:
 
 def is_unregistered(error: MlflowException) -> bool:
     """Return whether MLflow answered that a version or alias does not exist."""
-    return is_missing(error) or error.error_code == "INVALID_PARAMETER_VALUE"  # MLflow's answer for an alias
+    return is_missing(error) or error.error_code == "INVALID_PARAMETER_VALUE"  # the code for an unknown alias
 
 
 def _find(server: Server, storage: Storage, uri: str) -> ModelVersion:
     name, alias, version = _parse(uri)
     missing = (
         f"there is no model {uri} in {storage.server}; train one with `make tune` (experiments/tune.py), "
-        "or choose another registry with --storage or --tracking-uri"
+        "or choose a different registry with --storage or --tracking-uri"
     )
     if not storage.has_runs:
-        raise RegistryError(missing)  # before MLflow creates a database
+        raise RegistryError(missing)  # checked here because the client would create a database
     client = server.client
     try:
         return client.get_model_version_by_alias(name, alias) if alias else client.get_model_version(name, version)
@@ -206,12 +206,12 @@ def _fetch_version(storage: Storage, uri: str, device: torch.device | None) -> F
                 f"{source}/artifacts", dst_path=scratch, tracking_uri=storage.tracking_uri
             )
             [folder] = Path(local).iterdir()
-        except Exception as error:  # object store clients raise exceptions of their own
+        except Exception as error:  # object store clients have their own exception classes
             raise RegistryUnreachableError(f"the files of {title} cannot be read: {error}") from error
         classifier = Classifier.load(folder, device=device)
     if "sha256" not in version.tags:
         raise RegistryError(
-            f"{title} was registered by hand: without a tag sha256, its weights cannot be verified. "
+            f"{title} was registered by hand: it has no sha256 tag, so its weights cannot be verified. "
             "Register models with `make tune`"
         )
     if classifier.sha256 != version.tags["sha256"]:
@@ -223,7 +223,7 @@ def _fetch_version(storage: Storage, uri: str, device: torch.device | None) -> F
 
 
 def _parse(uri: str) -> tuple[str, str, str]:
-    """`models:/name@alias` or `models:/name/version` → name, alias or "", version or ""."""
+    """Split `models:/name@alias` or `models:/name/version` into name, alias or "", and version or ""."""
     rest = uri.removeprefix("models:/")
     name, at, alias = rest.partition("@")
     if at and name and alias:

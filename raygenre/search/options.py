@@ -1,6 +1,6 @@
 """The options of `raygenre tune`.
 
-Imports no heavy library, so that the command can show its help at once.
+Imports no heavy library, so that the command can show its help immediately.
 """
 
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from raygenre.training.choices import AugmentationName
 
 
 class OptionError(RaygenreError, ValueError):
-    """Options that exclude each other or do not fit the data; the message says which."""
+    """Some options exclude each other or do not fit the data; the message says which."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the user asked for. 0 stands for a default that depends on the data.
+    """The options that the user gave. 0 stands for a default that depends on the data.
 
     Attributes:
         given: names of the options on the command line; the others have their defaults.

@@ -1,8 +1,8 @@
-"""From the options of `raygenre tune` and an earlier run.yaml to a search's configuration.
+"""Resolves the options of `raygenre tune` and an earlier run.yaml into a configuration.
 
-An option on the command line overrides run.yaml, and that overrides the defaults. What depends on something else (the
-sampler `auto`, the defaults for synthetic tracks, the scheduler with several objectives) is resolved here, so that
-the stored configuration can be run again as it is.
+An option on the command line overrides run.yaml, which overrides the defaults. Values that depend on others (the
+sampler `auto`, the defaults for synthetic tracks, the scheduler with several objectives) are resolved here, so that
+the stored configuration can be run again unchanged.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from raygenre.search.study.backend import StudyError
 from raygenre.search.study.ledger import Ledger
 
 SMALL = {"trials": 8, "epochs": 8, "batch_size": 4, "top_k": 2}  # defaults for the 200 synthetic tracks
-SMALL_NETWORK: dict[str, Entry] = {"width": 8, "frequency_bins": 4}  # enough for them; the default has 32 and 1
+SMALL_NETWORK: dict[str, Entry] = {"width": 8, "frequency_bins": 4}  # enough for them; the default network has 32 and 1
 LARGE = {"trials": 20, "epochs": 40, "batch_size": 16, "top_k": 3}  # defaults for real music
 _AS_GIVEN = ("seed", "split", "folds", "validation", "augmentation")
 _PATHS = ("split_lists", "duplicates")
@@ -32,14 +32,14 @@ _FIXED = (*_AS_GIVEN, "epochs", "sampler", "scheduler", "batch_size", "top_k", "
 def resolve(
     options: Options, tracks: Dataset, base: Mapping[str, Any] | None = None
 ) -> tuple[SearchConfig, dict[str, str]]:
-    """Return the configuration of a new search, and notes for the user on what was resolved, by topic.
+    """Return the configuration of a new search, and notes for the user about resolved values, by topic.
 
     Args:
         base: fields of an earlier search's run.yaml.
 
     Raises:
-        OptionError: the data differ from those of the earlier search.
-        RaygenreError: the options exclude each other or are invalid.
+        OptionError: the data differs from that of the earlier search.
+        RaygenreError: options are invalid or exclude each other.
     """
     base = base or {}
 
@@ -48,8 +48,8 @@ def resolve(
 
     if base and "data" not in options.given and base["data_digest"] != tracks.digest:
         raise OptionError(
-            f"the data in {tracks.source} have changed since the search of --config ran; "
-            "give --data to run the same search on other data"
+            f"the data in {tracks.source} has changed since the search in --config ran; "
+            "give --data to run the same search on different data"
         )
     notes: dict[str, str] = {}
     defaults = SMALL if tracks.synthetic else LARGE
@@ -64,7 +64,7 @@ def resolve(
     scheduler = chosen("scheduler")
     if is_multi_objective(objectives) and "scheduler" not in options.given and scheduler != "none":
         scheduler = "none"
-        notes["scheduler"] = "none, since Optuna takes no intermediate values with several objectives"
+        notes["scheduler"] = "none, because Optuna supports no intermediate values for several objectives"
     sampler = chosen("sampler")
     if sampler == "auto":
         sampler, reason = choose_sampler(
@@ -93,13 +93,13 @@ def check_unchanged(options: Options, ledger: Ledger) -> None:
     """Check that the options of a resumed search do not contradict its study.
 
     Raises:
-        StudyError: they do.
+        StudyError: an option contradicts it.
     """
     for name in _ONLY_NEW:
         if name in options.given:
             raise StudyError(
-                f"{_option(name)} applies only to a new study, and {ledger.name} exists; leave it out to resume, "
-                "or start a new study"
+                f"{_option(name)} applies only to a new study, and {ledger.name} exists; leave the option out "
+                "to resume, or start a new study"
             )
     for name in _FIXED:
         if name not in options.given or (name == "sampler" and options.sampler == "auto"):

@@ -16,7 +16,7 @@ from raygenre.search.summary import pareto_front
 from raygenre.search.summary.search_run import SearchRunLogger
 from raygenre.search.trials.final_training import FinalTraining, TrainingFailedError, final_epochs, train_final
 from raygenre.search.trials.finalists import REPEATS, Finalist, Repeat, Repeats
-from raygenre.search.trials.phases import Phase, Phases
+from raygenre.search.trials.phases import Display, Phase
 from raygenre.search.trials.trainable import Plan, Tracks
 from raygenre.search.trials.tuner import run_trials
 from raygenre.system.location import Location
@@ -29,10 +29,10 @@ class Candidate:
     """The result of a search, not yet evaluated on the test tracks.
 
     Attributes:
-        finalists: the best settings, best first by their repeats.
-        winner: the best of them whose final training succeeded.
-        final: that training, with its weights and its MLflow run.
-        repeats: locations of the winner's repeats, with their predictions for the validation tracks.
+        finalists: the best settings, ordered by the results of their repeats, best first.
+        winner: the best finalist whose final training succeeded.
+        final: the winner's final training, with its weights and MLflow run.
+        repeats: locations of the winner's repeats, which hold their predictions for the validation tracks.
     """
 
     finalists: tuple[Finalist, ...]
@@ -42,7 +42,13 @@ class Candidate:
 
 
 def run_search(
-    ledger: Ledger, dataset: Dataset, *, resources: Resources, tracker: Tracker, record: SearchRunLogger, phases: Phases
+    ledger: Ledger,
+    dataset: Dataset,
+    *,
+    resources: Resources,
+    tracker: Tracker,
+    record: SearchRunLogger,
+    display: Display,
 ) -> Candidate:
     """Run or resume a search on the connected Ray cluster; see `connect`.
 
@@ -54,11 +60,11 @@ def run_search(
         StudyError: no trial completed, or every finalist failed.
     """
     with log_system_metrics(tracker, record.run):
-        return _search(ledger, dataset, resources, tracker, record, phases)
+        return _search(ledger, dataset, resources, tracker, record, display)
 
 
 def _search(
-    ledger: Ledger, dataset: Dataset, resources: Resources, tracker: Tracker, record: SearchRunLogger, phases: Phases
+    ledger: Ledger, dataset: Dataset, resources: Resources, tracker: Tracker, record: SearchRunLogger, display: Display
 ) -> Candidate:
     config, split = ledger.config, ledger.split
     folds = tuple((indices(dataset, fold.train), indices(dataset, fold.validation)) for fold in split.folds)
@@ -72,46 +78,46 @@ def _search(
     )
     parent = record.run
     with (
-        phases.phase("trials", f"{config.trials} trials of up to {config.epochs} epochs", bar=False),
+        display.phase("trials", f"{config.trials} trials of up to {config.epochs} epochs", bar=False),
         measure_throughput(ledger),
     ):
-        run_trials(ledger, plan, tracks, resources=resources, tracker=tracker, parent=parent, phases=phases)
+        run_trials(ledger, plan, tracks, resources=resources, tracker=tracker, parent=parent, display=display)
     repeats = Repeats(ledger, plan, tracks, resources=resources, tracker=tracker, parent=parent)
     settings = len(ledger.top(config.top_k))
-    with phases.phase("repeats", f"the best {settings} settings, {REPEATS} new seeds each") as phase:
+    with display.phase("repeats", f"the best {settings} settings, {REPEATS} new seeds each") as phase:
         repeats.start()
-        record.trials()  # draws figures for seconds, while the repeats train
+        record.trials()  # drawing takes several seconds, during which the repeats train
         if is_multi_objective(config.objectives):
             pareto_front.record(ledger, tracker, parent)
-            phases.console.print(pareto_front.table(ledger))
-        finalists = _finish(repeats, phase, phases)
+            display.table(pareto_front.table(ledger))
+        finalists = _finish(repeats, phase, display)
     for finalist in finalists:
-        phases.event(f"trial {finalist.number}", "mean", _losses(finalist))
+        display.event(f"trial {finalist.number}", "mean", _losses(finalist))
     record.finalists(finalists)
     for finalist in finalists:
         if not math.isfinite(finalist.loss):
             continue
         details = f"trial {finalist.number}, {final_epochs(finalist)} epochs, all {len(split.train)} training tracks"
         try:
-            with phases.phase("final", details) as phase:
+            with display.phase("final", details) as phase:
                 final = train_final(
                     finalist, ledger, plan, tracks, resources=resources, tracker=tracker, parent=parent, phase=phase
                 )
             return Candidate(tuple(finalists), finalist, final, repeats.locations(finalist.number))
         except TrainingFailedError as error:
-            phases.event("final", "failed", str(error))
+            display.event("final", "failed", str(error))
     raise StudyError(f"the final training of every finalist of the study {ledger.name} failed")
 
 
-def _finish(repeats: Repeats, phase: Phase, phases: Phases) -> list[Finalist]:
-    """Wait for the repeats and show each when it ends."""
+def _finish(repeats: Repeats, phase: Phase, display: Display) -> list[Finalist]:
+    """Wait for the repeats, and show each as it ends."""
     total = repeats.left
     phase.update(0, total)
 
     def show(repeat: Repeat) -> None:
         phase.update(total - repeats.left, total)
         outcome = repeat.failure or f"loss {repeat.loss:.3f}  accuracy {repeat.accuracy:.1%}"
-        phases.event(f"trial {repeat.number}", "repeat", f"seed {repeat.index + 1} of {REPEATS}  {outcome}")
+        display.event(f"trial {repeat.number}", "repeat", f"seed {repeat.index + 1} of {REPEATS}  {outcome}")
 
     return repeats.finish(show)
 

@@ -1,21 +1,20 @@
-"""Tracks a search in MLflow, reachable or not, and leaves no run open at the end."""
+"""Tracks a search in MLflow, even while MLflow is unreachable, and ends all its runs."""
 
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from rich.console import Console
-
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.study.mlflow_ids import note_run_ids
+from raygenre.search.trials.phases import Display
 from raygenre.system.storage import Storage
 from raygenre.tracking.server import TrackingAddressError, TrackingUnreachableError, is_unreachable
 from raygenre.tracking.tracker import Status, Tracker
 
 
 @contextmanager
-def tracking_session(ledger: Ledger, storage: Storage, console: Console) -> Iterator[Tracker]:
-    """Track a search: end all its runs, however the search ends, and print where updates are queued for MLflow.
+def tracking_session(ledger: Ledger, storage: Storage, display: Display) -> Iterator[Tracker]:
+    """Track a search; however it ends, end all its runs and display where updates are still queued for MLflow.
 
     Raises:
         TrackingUnreachableError: MLflow was unreachable when it was needed; the message says what is saved and how to
@@ -25,10 +24,9 @@ def tracking_session(ledger: Ledger, storage: Storage, console: Console) -> Iter
     tracker = Tracker(storage, ledger.folder, ledger.id)
     try:
         if tracker.unreachable_reason:
-            _print(
-                console,
+            display.message(
                 f"MLflow at {tracker.uri} is unreachable ({tracker.unreachable_reason}). The search continues; "
-                f"updates are queued in {tracker.spool} and uploaded when it is back.",
+                f"updates are queued in {tracker.spool} and uploaded when it is back."
             )
         try:
             yield tracker
@@ -37,19 +35,19 @@ def tracking_session(ledger: Ledger, storage: Storage, console: Console) -> Iter
         except BaseException as error:
             unreachable = is_unreachable(error)
             with suppress(OSError):  # the error may be a full disk; the next driver ends the runs that stay open
-                # Only the registration needs MLflow, so all trainings ended well if it is unreachable.
+                # Only the registration needs MLflow, so if MLflow is unreachable, all training has succeeded.
                 _end_all(tracker, ledger, "FINISHED" if unreachable else _status(error))
                 tracker.flush(0 if unreachable else None)
                 note_run_ids(ledger, tracker)
             if unreachable:
                 raise TrackingUnreachableError(f"{error}\n{_saved(tracker, ledger, storage)}") from error
-            _print_queued(tracker, ledger, storage, console)
+            _display_queued(tracker, ledger, storage, display)
             raise
-        for run in tracker.open_runs():  # left by a killed driver, in a training that is not needed any more
+        for run in tracker.open_runs():  # left open by a killed driver, and no longer needed
             tracker.end(run, "KILLED")
         tracker.flush()
         note_run_ids(ledger, tracker)
-        _print_queued(tracker, ledger, storage, console)
+        _display_queued(tracker, ledger, storage, display)
     finally:
         tracker.close()
         with suppress(OSError):  # the error may be a full disk; the next driver saves what is missing
@@ -67,27 +65,22 @@ def _end_all(tracker: Tracker, ledger: Ledger, status: Status) -> None:
         tracker.end(run, status)
 
 
-def _print_queued(tracker: Tracker, ledger: Ledger, storage: Storage, console: Console) -> None:
+def _display_queued(tracker: Tracker, ledger: Ledger, storage: Storage, display: Display) -> None:
     if tracker.waiting:
         reason = tracker.unreachable_reason
-        _print(console, f"MLflow at {tracker.uri} is unreachable ({reason}).\n{_saved(tracker, ledger, storage)}")
+        display.message(f"MLflow at {tracker.uri} is unreachable ({reason}).\n{_saved(tracker, ledger, storage)}")
     if tracker.refused:
-        _print(
-            console,
-            f"MLflow rejected {tracker.refused} updates; they are saved, with the reasons, in {tracker.refused_path}",
+        display.message(
+            f"MLflow rejected {tracker.refused} updates; they are saved, with the reasons, in {tracker.refused_path}"
         )
 
 
 def _saved(tracker: Tracker, ledger: Ledger, storage: Storage) -> str:
-    """What is saved where, and how to upload it."""
+    """Return a message that says what is saved where, and how to upload it."""
     place = f"--storage {shlex.quote(str(storage))} --tracking-uri {shlex.quote(tracker.uri)}"
     place += " --study-url URL" if ledger.in_database else ""
     return (
         f"Nothing is lost: the study is in {ledger.location}, with {tracker.waiting} queued updates for MLflow in "
         f"{tracker.spool.name}. When MLflow is back, upload them with\n  raygenre sync {place} --study {ledger.name}\n"
-        "or run the search again with --resume, which uploads them and does what is left to do."
+        "or run the search again with --resume, which uploads them and completes the search."
     )
-
-
-def _print(console: Console, text: str) -> None:
-    console.print(text, highlight=False, soft_wrap=True, markup=False)

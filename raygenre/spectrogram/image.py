@@ -18,29 +18,30 @@ from raygenre.spectrogram.magma import MAGMA, OPAQUE, PIXELS, to_levels
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 WIDTH, HEIGHT = 432, 288  # pixels
 TOP, BOTTOM = 35, 252  # pixel rows of the axes' frame
-# A frame line is black and 0.8 pixels wide, so it covers the pixels under it by four fifths: white ones at the right
-# and the bottom, the spectrogram at the left and the top. Agg, matplotlib's renderer, blends in integers.
+# A frame line is black and 0.8 pixels wide, so it covers four fifths of each pixel under it. Those pixels are white at
+# the right and the bottom, and part of the spectrogram at the left and the top. Agg, matplotlib's renderer, blends in
+# integers.
 _COVERED = 204  # of 255
 _FRAME_ON_WHITE, _FRAME_CORNER = 51, 19  # grey values
 # Pixel (x, y) inside the axes shows mel band floor((252 − y)·128/217.44), computed in integers to avoid rounding.
 _BAND_OF_ROW = (BOTTOM - np.arange(TOP + 1, BOTTOM)) * 12_800 // 21_744
 _ROW_OF_BAND = np.array([np.flatnonzero(band == _BAND_OF_ROW)[0] for band in range(N_MELS)])
-_REMEDY = "use a spectrogram from GTZAN or from `raygenre render`, or the audio file"
+_REMEDY = "use a spectrogram from GTZAN or `raygenre render`, or use the audio file"
 
 
 class ImageError(RaygenreError, ValueError):
-    """An image is not one of GTZAN's spectrograms or of the same format."""
+    """An image is neither one of GTZAN's spectrograms nor in the same format."""
 
 
 def to_image(levels: NDArray[np.uint8]) -> Image.Image:
-    """Return the spectrogram image of levels, RGBA, 432 × 288 pixels, as GTZAN has it.
+    """Return levels as a spectrogram image like GTZAN's, RGBA, 432 × 288 pixels.
 
     Args:
-        levels: uint8 (128, 335), or (128, 333) without the two columns under the frame, which then repeat their
-            neighbours.
+        levels: uint8 (128, 335), or (128, 333) without the two columns under the frame, which are then filled with
+            their neighbours' values.
 
     Raises:
-        ValueError: levels have another shape or type.
+        ValueError: levels have a different shape or type.
     """
     if levels.shape == (N_MELS, COLUMNS):
         levels = np.pad(levels, ((0, 0), (1, 1)), mode="edge")
@@ -58,10 +59,11 @@ def to_image(levels: NDArray[np.uint8]) -> Image.Image:
 
 
 def from_image(image: Image.Image) -> NDArray[np.uint8]:
-    """Return the levels, uint8 (128, 333), of a spectrogram image as `to_image` makes it.
+    """Return the levels, uint8 (128, 333), of a spectrogram image like those from `to_image`.
 
     Raises:
-        ImageError: the image has another size or mode, is transparent, or does not show 128 bands in magma's colours.
+        ImageError: the image has a different size or mode, is transparent, or does not show 128 bands in magma's
+            colours.
     """
     _check_size(*image.size)
     if image.mode not in ("RGB", "RGBA"):
@@ -73,8 +75,8 @@ def from_image(image: Image.Image) -> NDArray[np.uint8]:
     levels = to_levels(pixels[_ROW_OF_BAND])  # (128, 333)
     if not np.array_equal(PIXELS[levels][_BAND_OF_ROW], pixels):
         raise ImageError(
-            "the image's colours are not those of a spectrogram with 128 mel bands in the magma colour map, "
-            f"saved without loss; {_REMEDY}"
+            "the image's colours are not those of a losslessly saved spectrogram with 128 mel bands in the magma "
+            f"colour map; {_REMEDY}"
         )
     return levels
 
@@ -86,7 +88,7 @@ def read_png(source: Path | bytes) -> NDArray[np.uint8]:
         source: path or bytes of the file.
 
     Raises:
-        ImageError: the file is not a PNG, is damaged, or is not a spectrogram as `to_image` makes it.
+        ImageError: the file is not a PNG, is damaged, or is not a spectrogram like those from `to_image`.
         OSError: the file cannot be opened.
     """
     data = source if isinstance(source, bytes) else source.read_bytes()
@@ -96,8 +98,8 @@ def read_png(source: Path | bytes) -> NDArray[np.uint8]:
         if data[12:16] != b"IHDR":
             raise SyntaxError("the header is not the first chunk, so Pillow could find a size that was not checked")
         _check_size(*struct.unpack(">II", data[16:24]))  # before Pillow reads and decompresses the file
-        # Unlike Image.open this has no size limit. If there is a second header, `from_image` checks its size before
-        # the pixels are decompressed.
+        # Unlike Image.open, PngImageFile has no size limit. If there is a second header, `from_image` checks its size
+        # before the pixels are decompressed.
         return from_image(PngImagePlugin.PngImageFile(io.BytesIO(data)))
     except ImageError:
         raise
@@ -111,11 +113,11 @@ def _check_size(width: int, height: int) -> None:
 
 
 def write_png(levels: NDArray[np.uint8]) -> bytes:
-    """Return the PNG file of `to_image(levels)`, levels uint8 (128, 333) or (128, 335)."""
+    """Return `to_image(levels)` as the bytes of a PNG file, for levels uint8 (128, 333) or (128, 335)."""
     to_image(levels).save(buffer := io.BytesIO(), format="PNG")
     return buffer.getvalue()
 
 
 def _under_frame(colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return colours as they appear through the frame's black line."""
+    """Return colours as they appear under the frame's black line."""
     return (colours.astype(np.int64) * 255 * (256 - _COVERED) // (255 * 256 + _COVERED)).astype(np.uint8)

@@ -1,8 +1,9 @@
 """Compute spectrograms as GTZAN's images show them: samples → 128 × 333 levels.
 
-GTZAN's author computed a librosa mel spectrogram, passed the *power* spectrogram to `amplitude_to_db` (so 80 dB
-of its scale are only 40 dB of sound) and saved librosa's `specshow` through matplotlib as an image of 432 × 288 pixels.
-A model trained on those images needs exactly this recipe, mistakes included. Only this module implements it.
+GTZAN's author computed a mel spectrogram with librosa, passed the *power* spectrogram to `amplitude_to_db` (so 80 dB on
+its scale are only 40 dB of sound), plotted it with librosa's `specshow` and saved the matplotlib figure as an image of
+432 × 288 pixels. A model trained on those images needs exactly this recipe, mistakes included. It is implemented only
+in this module.
 
 Conventions: samples are mono float32 at 22 050 Hz. Levels are the information in an image: uint8, 128 mel bands (lowest
 first) × 333 pixel columns (time), where 0 is the quietest and 255 the loudest point of the clip.
@@ -23,16 +24,17 @@ HOP_LENGTH = 512  # samples
 N_MELS = 128
 COLUMNS = 333
 RANGE_DB = 80.0  # visible range on the scale of amplitude_to_db
-MAX_AMPLITUDE = 1e5  # times full scale; the square of the power must fit a float32
-MIN_POWER = 1e-5  # amplitude_to_db's amin
-RECIPE = "gtzan-1"  # change it whenever the same samples or image would give other levels
+MAX_AMPLITUDE = 1e5  # times full scale; the square of the power must fit into a float32
+MIN_POWER = 1e-5  # the default `amin` of amplitude_to_db
+RECIPE = "gtzan-1"  # change it whenever the same samples or image would give different levels
 
 LEFT, RIGHT = 54, 389  # pixel columns of the axes' frame
 
 
-# The 128 × 1025 mel matrix is nearly all zeros: dense products of sixteen bands each take an eighth of the time.
+# The 128 × 1025 mel matrix is nearly all zeros, so separate dense products for every sixteen bands take an eighth of
+# the time.
 _BANDS_PER_BLOCK = 16
-_FRAMES_PER_BLOCK = 96  # on a CPU: few enough for spectra to stay in its cache and for the memory to be reused
+_FRAMES_PER_BLOCK = 96  # on a CPU; few enough that spectra stay in its cache and their memory is reused
 
 
 def levels(samples: Tensor, *, under_frame: bool = False) -> Tensor:
@@ -40,8 +42,8 @@ def levels(samples: Tensor, *, under_frame: bool = False) -> Tensor:
 
     Args:
         samples: float32 (N,) or (B, N), mono, 22 050 Hz, on any device. GTZAN's clips of 30.0 s have N = 661 794.
-        under_frame: add the column at each side that the image's frame covers: 335 columns instead of 333. `to_image`
-            needs them to reproduce the image to the pixel.
+        under_frame: whether to include the column at the left and right edge that the image's frame covers, which gives
+            335 columns instead of 333. `to_image` needs them to reproduce every pixel of the image.
 
     Returns:
         uint8 (128, 333) or (B, 128, 333) on the same device. A clip without any variation, such as digital
@@ -49,7 +51,7 @@ def levels(samples: Tensor, *, under_frame: bool = False) -> Tensor:
 
     Raises:
         AudioError: samples are not finite, or beyond ±100 000.
-        ValueError: samples are empty, not float32, or of another shape.
+        ValueError: samples are empty, not float32, or have a different shape.
 
     Example:
         >>> noise = 0.1 * torch.randn(661_794, generator=torch.Generator().manual_seed(0))  # 30 s
@@ -60,14 +62,14 @@ def levels(samples: Tensor, *, under_frame: bool = False) -> Tensor:
         raise ValueError(
             f"samples must be float32 (N,) or (B, N) with N > 0, not {samples.dtype} {tuple(samples.shape)}"
         )
-    if not samples.abs().amax() <= MAX_AMPLITUDE:  # false for NaN, too
+    if not samples.abs().amax() <= MAX_AMPLITUDE:  # also rejects NaN
         raise AudioError(
             f"samples must be finite and within ±{MAX_AMPLITUDE:g}, where full scale is ±1; export the audio again"
         )
     margin = int(under_frame)
     if samples.ndim == 1:
         return _compute(samples[None], margin)[0]
-    if samples.device.type == "cpu":  # one clip fits the cache, and its levels do not depend on the batch
+    if samples.device.type == "cpu":  # a single clip fits into the cache, and its levels do not depend on the batch
         return torch.cat([_compute(clip[None], margin) for clip in samples])
     return _compute(samples, margin)
 
@@ -98,16 +100,16 @@ def _mel_power(samples: Tensor) -> Tensor:
 
 
 def _decibels(power: Tensor) -> Tensor:
-    """librosa.amplitude_to_db of a power, as the author applied it, before the reference is subtracted."""
+    """Apply librosa.amplitude_to_db to power, as GTZAN's author did, without subtracting the reference."""
     return 10 * torch.log10(power.clamp(min=MIN_POWER).square())
 
 
 @cache
 def _frames_shown(frames: int, margin: int) -> Tensor:
-    """Return the index of the frame that each pixel column inside the axes shows.
+    """Return the index of the frame shown in each pixel column inside the axes.
 
-    The frames share the axes' 334.8 pixels equally, and a pixel shows the last frame whose left edge is within it.
-    Agg, matplotlib's renderer, rounds edges to 1/256 pixel, which decides on which side of a pixel's border one falls.
+    The axes' 334.8 pixels are divided equally among the frames, and a pixel shows the last frame whose left edge is
+    within it. Agg, matplotlib's renderer, rounds edges to 1/256 pixel, which can move an edge to the next pixel.
     """
     edges = (256 * (LEFT + torch.arange(frames, dtype=torch.float64) * 334.8 / frames)).round()
     right_borders = 256.0 * (torch.arange(LEFT - margin, RIGHT - 2 + margin, dtype=torch.float64) + 2)
@@ -116,7 +118,7 @@ def _frames_shown(frames: int, margin: int) -> Tensor:
 
 @cache
 def _mel_blocks() -> list[tuple[int, int, Tensor]]:
-    """Return (first bin, last bin + 1, weights (bins, 16)) of each block of sixteen mel bands."""
+    """Return (first bin, last bin + 1, weights (bins, 16)) for each block of sixteen mel bands."""
     weights = mel_filters()
     blocks = []
     for band in range(0, N_MELS, _BANDS_PER_BLOCK):
@@ -128,7 +130,7 @@ def _mel_blocks() -> list[tuple[int, int, Tensor]]:
 
 
 def mel_filters() -> NDArray[np.float32]:
-    """Return the mel filter bank, float32 (128, 1025): triangles on Slaney's scale, each of unit area (Slaney's norm).
+    """Return the mel filter bank, float32 (128, 1025): triangles on Slaney's scale with unit area (Slaney's norm).
 
     Source: M. Slaney, Auditory Toolbox, 1998. The values equal those of librosa.filters.mel.
     """

@@ -1,8 +1,7 @@
-"""The magma colour map, levels to colours and back: 256 colours from black to pale yellow.
+"""The magma colour map: convert levels to 256 colours, from black to pale yellow, and back.
 
-Designed by Nathaniel Smith and Stéfan van der Walt for matplotlib and released by them under CC0. GTZAN's
-images use it, so writing and reading them needs exactly these bytes; a test compares them with
-matplotlib's own table.
+Nathaniel Smith and Stéfan van der Walt designed it for matplotlib and released it under CC0. GTZAN's images use it, so
+exactly these bytes are needed to write and read them; a test compares them with matplotlib's own table.
 """
 
 from functools import cache
@@ -35,23 +34,23 @@ MAGMA: NDArray[np.uint8] = np.frombuffer(_RED_GREEN_BLUE, dtype=np.uint8).reshap
 """Colour of each level: 256 rows of red, green and blue, all different."""
 
 OPAQUE = np.uint32(0xFF000000)
-"""Alpha of a pixel whose four bytes, red first, are read as one number."""
+"""The alpha bits of an opaque pixel whose four bytes, red first, are read as a single number."""
 
 PIXELS: NDArray[np.uint32] = np.pad(MAGMA, ((0, 0), (0, 1)), constant_values=255).view("<u4")[:, 0]
-"""The opaque pixel of each level, as one number."""
+"""The opaque pixel for each level, as a single number."""
 
 
 def to_levels(pixels: NDArray[np.uint32]) -> NDArray[np.uint8]:
-    """Return the level of each opaque pixel, given as one number; 0 for colours that are not magma's."""
+    """Return the level of each opaque pixel, given as a single number; 0 for colours that are not in magma."""
     levels: NDArray[np.uint8] = _level_of_colour()[pixels ^ OPAQUE]
     return levels
 
 
 @cache
 def _level_of_colour() -> NDArray[np.uint8]:
-    """Return the level of each RGB colour, uint8 (2²⁴,), 0 for colours that are not magma's.
+    """Return the level of each RGB colour, uint8 (2²⁴,); 0 for colours that are not in magma.
 
-    The table takes 16 MiB, but a spectrogram reads only 256 entries of it, one per pixel.
+    The table takes 16 MiB, but a spectrogram's pixels look up at most 256 different entries.
     """
     levels = np.zeros(1 << 24, np.uint8)
     levels[PIXELS ^ OPAQUE] = np.arange(256)

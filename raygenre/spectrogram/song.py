@@ -1,4 +1,4 @@
-"""Read a file as the network's input: a spectrogram image, or audio in windows of 30 s."""
+"""Read a spectrogram image, or audio in windows of 30 s, as the network's input."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +20,8 @@ class Song:
     Attributes:
         levels: uint8 (W, 128, 333), the spectrogram of each window that is not silent.
         times: start and end of each of these windows in s; empty for an image, which has no times.
-        numbers: index of each among all windows of the song, silent ones included; empty for an image.
+        numbers: index of each of these windows among all windows of the song, including silent windows; empty for an
+            image.
     """
 
     levels: NDArray[np.uint8]
@@ -34,13 +35,13 @@ def read(
     longest_seconds: float = audio.LONGEST_SECONDS,
     progress: Callable[[Literal["decode", "levels"]], object] = lambda stage: None,
 ) -> Song:
-    """Read a spectrogram image (PNG) or an audio file. The content decides which it is, not the name.
+    """Read a spectrogram image (PNG) or an audio file. The type is determined by the file's content, not its name.
 
     Args:
         source: path or bytes of the file.
         longest_seconds: maximum duration of audio in s.
-        progress: called often with the stage that follows. An exception that it raises stops reading and propagates,
-            as `audio.decode` describes.
+        progress: function to call frequently with the stage about to run. An exception that it raises stops reading
+            and propagates, as described in `audio.decode`.
 
     Raises:
         AudioError: the file is neither audio nor an image, or is damaged, too long, shorter than 3 s, or silent.
@@ -54,11 +55,11 @@ def read(
 
 
 def from_samples(samples: NDArray[np.float32], *, progress: Callable[[], object] = lambda: None) -> Song:
-    """Return the network's input for a song given as samples.
+    """Return the network's input for a song's samples.
 
     Args:
         samples: float32 (N,) at 22 050 Hz.
-        progress: called before each window. An exception that it raises propagates.
+        progress: function to call before each window. An exception that it raises propagates.
 
     Raises:
         AudioError: the song is shorter than 3 s, or silent.
@@ -72,7 +73,7 @@ def from_samples(samples: NDArray[np.float32], *, progress: Callable[[], object]
 
 
 def _without_silence(levels: NDArray[np.uint8], times: tuple[tuple[float, float], ...]) -> Song:
-    """Drop silent windows: the network would classify them too, but no genre can be heard in them."""
+    """Drop silent windows, in which no genre can be heard, because the network would classify them too."""
     audible = levels.reshape(len(levels), -1).max(axis=1) > 0
     if not audible.any():
         raise audio.AudioError(audio.SILENT_MESSAGE)
@@ -81,7 +82,7 @@ def _without_silence(levels: NDArray[np.uint8], times: tuple[tuple[float, float]
 
 
 def _signature(source: Path | bytes) -> bytes:
-    """Return as many first bytes of a file as a PNG's signature has, without reading the whole file."""
+    """Return a file's first bytes, as many as in a PNG's signature, without reading the whole file."""
     if isinstance(source, bytes):
         return source[: len(spectrogram.PNG_SIGNATURE)]
     with source.open("rb") as file:
@@ -89,10 +90,10 @@ def _signature(source: Path | bytes) -> bytes:
 
 
 def middle_levels(path: Path, *, under_frame: bool = False) -> NDArray[np.uint8]:
-    """Return the levels, uint8 (128, 333), that represent an audio file: those of its middle 30 s, if longer than 31 s.
+    """Return the levels, uint8 (128, 333), that represent an audio file. If it exceeds 31 s, its middle 30 s are used.
 
     Args:
-        under_frame: return 335 columns, as `spectrogram.levels` describes.
+        under_frame: whether to return 335 columns, as described in `spectrogram.levels`.
 
     Raises:
         AudioError: the file is not audio, is damaged, too long, shorter than 3 s, or silent in these 30 s.
@@ -110,7 +111,7 @@ def middle_levels(path: Path, *, under_frame: bool = False) -> NDArray[np.uint8]
 
 
 def render(path: Path) -> bytes:
-    """Return the PNG of a song's spectrogram, exactly as GTZAN's images were made.
+    """Return a PNG of a song's spectrogram, made exactly like GTZAN's images.
 
     Raises:
         AudioError, OSError: as for `middle_levels`.

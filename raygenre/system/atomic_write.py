@@ -1,8 +1,8 @@
-"""Atomic writes of files and folders.
+"""Write files and folders atomically.
 
-Readers see the old version or the complete new one, never a part of it. Each function writes under a temporary name in
-the target's folder and renames the result. The data is not flushed to disk: a caller whose files must survive a power
-failure calls `os.fsync` before the rename.
+Readers see either the old version or the complete new version, never a partial one. Each function writes under a
+temporary name in the target's folder and renames the result. The data is not flushed to disk: callers whose files must
+survive a power failure have to call `os.fsync` before the rename.
 """
 
 import secrets
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 UNFINISHED = ".unfinished-"
-"""Prefix of temporary names; a killed process can leave such a file or folder behind."""
+"""Prefix of temporary names. A killed process can leave such a file or folder behind."""
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -27,7 +27,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path to write to; on leaving the context it replaces `path`, after an exception it is deleted.
+    """Yield a temporary path to write to. It replaces `path` when the context exits, or is deleted after an exception.
 
     Raises:
         OSError: the file cannot be renamed.
@@ -43,9 +43,9 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield a new temporary folder to fill; on leaving the context it becomes `path`, which must not exist by then.
+    """Yield a new temporary folder to fill. When the context exits, it is renamed to `path`, which must not exist then.
 
-    After an exception the folder is deleted.
+    After an exception, the folder is deleted.
 
     Raises:
         OSError: the folder cannot be created or renamed.
@@ -61,5 +61,5 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def _temporary_name(path: Path) -> Path:
-    """A name that no other process or thread uses."""
+    """Return a path that no other process or thread uses."""
     return path.with_name(f"{UNFINISHED}{secrets.token_hex(8)}")

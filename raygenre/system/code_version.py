@@ -1,4 +1,4 @@
-"""The code that produced a result: its Git commit and the versions of libraries."""
+"""The code that produced a result: its Git commit and the library versions."""
 
 import shutil
 import subprocess
@@ -10,7 +10,7 @@ from pathlib import Path
 LIBRARIES = ("raygenre", "torch", "numpy", "ray", "optuna", "mlflow", "safetensors", "av", "soxr", "pillow")
 
 CODE = "code"
-"""Tag of a run: the commit of the code that trained it."""
+"""The tag of a run that contains the commit of the code used for training."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Commit:
     """A state of the code in Git.
 
     Attributes:
-        sha: of the commit.
+        sha: full hash of the commit.
         branch: the checked-out branch; empty for a detached HEAD.
         changed: whether there are uncommitted changes or untracked files.
     """
@@ -29,9 +29,9 @@ class Commit:
 
 
 def commit(folder: Path | None = None) -> Commit | None:
-    """Return the commit that is checked out in a folder, by default this package's; None if Git does not track it."""
+    """Return the commit checked out in a folder, by default this package's folder; None if Git does not track it."""
     folder = folder or Path(__file__).parent
-    # A package installed inside another repository (such as in its .venv) is not tracked there.
+    # A package that is installed inside a different repository, for instance in its .venv, is not tracked there.
     if not _git(folder, "ls-files", "."):
         return None
     sha = _git(folder, "rev-parse", "HEAD")
@@ -44,9 +44,9 @@ def commit(folder: Path | None = None) -> Commit | None:
 
 @cache
 def version_tags() -> dict[str, str]:
-    """Return tags for a training run: the code and library versions that its values may depend on.
+    """Return tags for a training run: the code and library versions that can affect its values.
 
-    Cached, since every trial of a process has the same tags.
+    The tags are cached because they are the same for every trial in a process.
     """
     installed = versions()
     tags = {f"version.{name}": installed[name] for name in ("raygenre", "torch", "numpy") if name in installed}
@@ -56,7 +56,7 @@ def version_tags() -> dict[str, str]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of the installed libraries among `LIBRARIES`."""
+    """Return the version of each library in `LIBRARIES` that is installed."""
     installed = {}
     for name in LIBRARIES:
         try:
@@ -67,7 +67,7 @@ def versions() -> dict[str, str]:
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    """Return the output of a Git command; an empty string if there is no Git or no repository, or the command fails."""
+    """Return a Git command's output; empty if Git is not installed, there is no repository or the command fails."""
     command = shutil.which("git")
     if command is None:
         return ""

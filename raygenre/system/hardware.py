@@ -1,7 +1,7 @@
 """The machine that this process runs on: its hardware and its current utilization.
 
-Utilization has the names and units (%, MB, W) of MLflow's own system metrics, so that MLflow shows it as such. NVIDIA
-GPUs are queried through `nvidia-smi`, which comes with their driver.
+The utilization metrics have the names and units (%, MB, W) of MLflow's own system metrics, so MLflow displays them as
+system metrics. NVIDIA GPUs are queried through `nvidia-smi`, which is part of the driver.
 """
 
 import os
@@ -20,7 +20,7 @@ _MIB = 2**20 / 1e6  # MB
 
 
 def describe_hardware() -> dict[str, str | int]:
-    """Return the CPU model, cores, memory in MB, operating system, Python version, and GPUs with driver version."""
+    """Return the CPU model, cores, memory in MB, operating system, Python version, and GPUs with their driver."""
     facts: dict[str, str | int] = {
         "cpu": processor_name(),
         "cores": os.cpu_count() or 1,
@@ -34,7 +34,7 @@ def describe_hardware() -> dict[str, str | int]:
 
 
 def processor_name() -> str:
-    """Return the model name from /proc/cpuinfo; the machine type, such as `arm64`, where that has none."""
+    """Return the model name from /proc/cpuinfo; if it contains none, the machine type, such as `arm64`."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -42,7 +42,7 @@ def processor_name() -> str:
 
 
 def utilization() -> dict[str, float]:
-    """Return metrics of CPU, memory and GPU use; CPU use is the mean since the last call."""
+    """Return the current CPU, memory and GPU utilization. CPU utilization is the mean since the previous call."""
     memory = psutil.virtual_memory()
     metrics = {
         CPU: psutil.cpu_percent(),
@@ -63,7 +63,7 @@ def utilization() -> dict[str, float]:
 
 
 def _query_gpus(*fields: str) -> list[list[str]]:
-    """Return the fields of each GPU; an empty list if there is no driver or it does not answer."""
+    """Return the requested fields for each GPU; an empty list if there is no driver or it does not respond."""
     command = shutil.which("nvidia-smi")
     if command is None:
         return []
@@ -77,7 +77,7 @@ def _query_gpus(*fields: str) -> list[list[str]]:
 
 
 def _number(cell: str) -> float | None:
-    """Return a number, or None for `[N/A]`, such as the power of some cards."""
+    """Return a cell as a number; None for `[N/A]`, which some cards report as their power."""
     try:
         return float(cell)
     except ValueError:

@@ -1,11 +1,11 @@
-"""Hashes of files."""
+"""Compute hashes of files."""
 
 import hashlib
 from pathlib import Path
 
 
 def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file's content in hexadecimal.
+    """Return the hexadecimal SHA-256 of a file's content.
 
     Raises:
         OSError: the file cannot be read.

@@ -1,11 +1,11 @@
 """Where studies are stored: a folder, or a URL of an object store or HDFS.
 
-On a cluster, all nodes must have access to the folder. URLs are those that pyarrow supports (s3://, gs://, abfs://,
-hdfs://). A study at a URL has a disposable working copy on the driver's machine. It is rebuilt from the store whenever
-a driver opens the study, and data that must not be lost is in the store when a call returns.
+On a cluster, all nodes must have access to the folder. URLs may have any scheme that pyarrow supports (s3://, gs://,
+abfs://, hdfs://). A study at a URL has a disposable working copy on the driver's machine, which is rebuilt from the
+store whenever a driver opens the study. Data that must not be lost is in the store before a call returns.
 
-Endpoint and region are part of the URL (`s3://BUCKET/PATH?endpoint_override=http://HOST:PORT`). Credentials are not:
-they come from the usual sources of the store's own tools, such as `AWS_ACCESS_KEY_ID`.
+The endpoint and the region are part of the URL (`s3://BUCKET/PATH?endpoint_override=http://HOST:PORT`). Credentials are
+not part of it: they come from wherever the store's own tools read them, such as the variable `AWS_ACCESS_KEY_ID`.
 """
 
 import functools
@@ -22,7 +22,7 @@ from raygenre.system.atomic_write import write_atomically
 
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+)://(?P<path>[^?]*)(?P<query>\?.*)?")
 _OBJECTS = ("s3", "gcs", "abfs")
-"""pyarrow's names of object stores: writes are atomic there, and no folders need to be created."""
+"""pyarrow's names for object stores, where writes are atomic and no folders need to be created."""
 
 
 class LocationError(RaygenreError, ValueError):
@@ -51,12 +51,12 @@ class Location:
 
     @property
     def name(self) -> str:
-        """The last part of the path."""
+        """The last component of the path."""
         return self.folder.name
 
     @property
     def folder(self) -> Path:
-        """The folder itself; for a URL, the folder of its working copy on this machine."""
+        """The folder itself, or a URL's working copy on this machine."""
         if not (url := _URL.fullmatch(self.text)):
             return Path(self.text)
         query = f"-{hashlib.sha256(url['query'].encode()).hexdigest()[:8]}" if url["query"] else ""
@@ -64,7 +64,7 @@ class Location:
         return caches / "raygenre" / f"{url['scheme']}{query}" / url["path"].strip("/")
 
     def check_access(self) -> None:
-        """Check that the store of a URL is reachable; for a folder, do nothing.
+        """Check that a URL's store is reachable; for a folder, do nothing.
 
         Raises:
             LocationError: the URL is malformed, contains credentials or has an unsupported scheme, or its bucket is
@@ -74,14 +74,14 @@ class Location:
         if url := _URL.fullmatch(self.text):
             if "@" in url["path"] or ".." in url["path"].split("/") or not url["path"].strip("/"):
                 raise LocationError(
-                    "invalid storage URL: expected SCHEME://BUCKET/PATH without credentials; set those where the "
-                    "store's own tools read them, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+                    "invalid storage URL: expected SCHEME://BUCKET/PATH without credentials; set credentials where "
+                    "the store's own tools read them, for instance in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
                 )
             store, path = _store(self.text)
             bucket = path.partition("/")[0]
             if store.type_name in _OBJECTS and not store.get_file_info(bucket).type:
                 raise LocationError(
-                    f"the bucket {bucket} of {self.text} does not exist, or these credentials have no access to it"
+                    f"the bucket {bucket} of {self.text} does not exist, or the credentials do not allow access to it"
                 )
 
     def names(self) -> list[str]:
@@ -91,7 +91,7 @@ class Location:
         return sorted(info.base_name for info in self._entries())
 
     def files(self) -> list[str]:
-        """Return the sorted names of files only."""
+        """Return the sorted names of files, without folders."""
         if not self.is_remote:
             return sorted(path.name for path in self.folder.glob("*") if path.is_file())
         return sorted(info.base_name for info in self._entries() if info.is_file)
@@ -131,7 +131,7 @@ class Location:
             store.move(unfinished, target_path)
 
     def remove(self) -> None:
-        """Delete the location with everything below it, if it exists."""
+        """Delete the location and everything below it, if it exists."""
         shutil.rmtree(self.folder, ignore_errors=True)
         if self.is_remote and self.names():
             store, path = _store(self.text)
@@ -152,12 +152,10 @@ def is_url(text: str) -> bool:
 
 @functools.cache
 def _store(url: str) -> tuple[Any, str]:
-    """Return pyarrow's file system for a URL, and the path within it."""
+    """Return pyarrow's file system for a URL, and the path within that file system."""
     from pyarrow.fs import FileSystem
 
     try:
         return FileSystem.from_uri(url)  # type: ignore[no-any-return]
     except (ValueError, NotImplementedError) as error:
-        raise LocationError(
-            f"unsupported storage URL {url}: {error}; supported are s3://, gs://, abfs:// and hdfs://"
-        ) from error
+        raise LocationError(f"unsupported storage URL {url}: {error}; use s3://, gs://, abfs:// or hdfs://") from error

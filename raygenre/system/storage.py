@@ -1,8 +1,9 @@
-"""The storage: the folder that holds all data, located by the same rule in every command.
+"""The storage: the folder that contains all data, located by the same rule in every command.
 
-The rule is option, then environment (`RAYGENRE_STORAGE`, `MLFLOW_TRACKING_URI`), then default (`./results`, and an
-SQLite database in it). The storage may also be a URL, see `raygenre.system.location`: then studies are kept at that
-URL, an MLflow tracking server is required, and the local folder only holds caches and working copies.
+A command-line option takes precedence over the environment (`RAYGENRE_STORAGE`, `MLFLOW_TRACKING_URI`), and the
+environment over the default (`./results` with an SQLite database in it). The storage may also be a URL (see
+`raygenre.system.location`). In that case, studies are stored at the URL, an MLflow tracking server is required, and the
+local folder contains only caches and working copies.
 """
 
 import os
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
-from raygenre.errors import RaygenreError
+from raygenre.errors import RaygenreError, file_errors
 from raygenre.system.location import Location, is_url
 from raygenre.system.redaction import masked
 
@@ -24,12 +25,12 @@ class StorageError(RaygenreError, ValueError):
 
 @dataclass(frozen=True)
 class Storage:
-    """The folders of a storage, all under `root`, an absolute path.
+    """A storage's folders, all under the absolute path `root`.
 
     Attributes:
         root: the storage folder.
-        tracking_uri: the MLflow tracking server, or the SQLite database in the folder; it may contain a password.
-        url: where studies are kept, if not in the folder.
+        tracking_uri: the MLflow tracking server, or the SQLite database in the folder. It may contain a password.
+        url: the URL where studies are stored; empty if they are in the folder.
     """
 
     root: Path
@@ -42,12 +43,12 @@ class Storage:
 
     @property
     def cache(self) -> Path:
-        """The folder of decoded data sets."""
+        """The folder with decoded data sets."""
         return self.root / "cache"
 
     @property
     def studies(self) -> Location:
-        """The folder of studies; each has a subfolder with Optuna's journal, the split and checkpoints."""
+        """The folder with studies. Each has a subfolder with Optuna's journal, the split and checkpoints."""
         return Location(str(self)) / "studies"
 
     @property
@@ -57,24 +58,28 @@ class Storage:
 
     @property
     def has_runs(self) -> bool:
-        """False if the tracking database is a file that does not exist, which MLflow would create on access."""
+        """False if the tracking database is a file that does not exist yet. MLflow would create it on access."""
         uri = self.tracking_uri
-        return not uri.startswith("sqlite:///") or Path(uri.removeprefix("sqlite:///")).exists()
+        if not uri.startswith("sqlite:///"):
+            return True
+        with file_errors("the tracking database cannot be read"):
+            return Path(uri.removeprefix("sqlite:///")).exists()
 
     @property
     def artifact_uri(self) -> str | None:
-        """Where MLflow stores artifacts if it writes to a database itself; None if a server decides."""
+        """Where MLflow stores artifacts if it writes to a database directly; None if a server chooses the place."""
         return None if self.tracking_uri.startswith(_SERVERS) else (self.root / "artifacts").as_uri()
 
 
 def resolve(folder: str | os.PathLike[str] | None = None, tracking_uri: str | None = None) -> Storage:
-    """Return the storage that the module's rule gives; creates nothing.
+    """Return the storage according to this module's rule, without creating anything.
 
     Args:
         folder: a path or a URL.
 
     Raises:
         StorageError: the path exists and is not a folder, or a URL is given without a tracking server.
+        FileAccessError: the path cannot be read.
     """
     text = os.fspath(folder or os.environ.get("RAYGENRE_STORAGE") or DEFAULT_FOLDER)
     if text.startswith("file://"):
@@ -87,7 +92,9 @@ def resolve(folder: str | os.PathLike[str] | None = None, tracking_uri: str | No
                 "with --tracking-uri or MLFLOW_TRACKING_URI"
             )
         return Storage(Location(text).folder, uri, text)
-    root = Path(text).expanduser().resolve()
-    if root.exists() and not root.is_dir():
-        raise StorageError(f"the storage {root} is not a folder; set another with --storage or RAYGENRE_STORAGE")
+    with file_errors("the storage cannot be read"):
+        root = Path(text).expanduser().resolve()
+        is_other_file = root.exists() and not root.is_dir()
+    if is_other_file:
+        raise StorageError(f"the storage {root} is not a folder; choose a folder with --storage or RAYGENRE_STORAGE")
     return Storage(root, uri or f"sqlite:///{root / 'mlflow.db'}")

@@ -1,11 +1,11 @@
 """A pool of worker processes that survives crashes of its workers.
 
-It applies a function to many items. Decoders are C code, and a damaged file may crash the process that decodes it.
-Therefore each worker has a pipe of its own and one item at a time: if a worker dies, the pool reports its item as
-failed and starts another worker. At most one item per worker is in progress and results are passed on immediately, so
-memory use does not depend on the number of items.
+The pool applies a function to many items. Decoders are C code, and a damaged file may crash the process that decodes
+it. Therefore each worker has its own pipe and processes a single item at a time: if a worker dies, the pool reports its
+item as failed and starts a new worker. At most one item per worker is in progress and results are passed on
+immediately, so memory use does not depend on the number of items.
 
-Workers are spawned, not forked: the main code of a script that uses more than one job must be under
+Workers are spawned, not forked, so the main code of a script that uses more than one job must be under
 `if __name__ == "__main__":`.
 """
 
@@ -25,11 +25,11 @@ from raygenre.errors import RaygenreError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_FEW_SONGS = 16  # one process finishes these in the few seconds that workers need for their imports
+_FEW_SONGS = 16  # a single process handles this many in the few seconds that workers need for their imports
 
 
 class WorkerDiedError(RaygenreError, RuntimeError):
-    """A worker process died while it processed an item; the message gives its signal or exit status."""
+    """A worker process died while processing an item. The message gives its signal or exit status."""
 
 
 class WorkerStartError(RaygenreError, RuntimeError):
@@ -42,7 +42,7 @@ def cores() -> int:
 
 
 def suitable_jobs(songs: int) -> int:
-    """Return the number of jobs that finishes soonest: 1 for a few songs, else one per core."""
+    """Return the fastest number of jobs: 1 for a few songs, otherwise one job per core."""
     return 1 if songs <= _FEW_SONGS else cores()
 
 
@@ -51,13 +51,14 @@ def unordered(
 ) -> Generator[tuple[Item, Result | Exception], None, None]:
     """Yield each item with the function's result or the exception that it raised, in order of completion.
 
-    Closing the iterator (`contextlib.closing`) kills the workers immediately, and so does an exception that is raised
-    while it waits, such as KeyboardInterrupt.
+    The workers are killed immediately when the iterator is closed (`contextlib.closing`) or when an exception such as
+    KeyboardInterrupt is raised while it waits.
 
     Args:
-        function: a module-level function, or a `functools.partial` of one. In a worker, torch uses one thread.
-        items: consumed one by one, as workers become free.
-        jobs: number of worker processes. With 1, this process does the work itself, and a crash ends it.
+        function: a module-level function, or a `functools.partial` of such a function. In workers, torch uses a single
+            thread.
+        items: the items to process, consumed one at a time as workers become free.
+        jobs: number of worker processes. With 1, the calling process does the work, and a crash ends that process.
 
     Raises:
         ValueError: `jobs` is not positive.
@@ -69,7 +70,7 @@ def unordered(
         for item in items:
             yield item, _attempt(function, item)
         return
-    # Pickled here rather than by multiprocessing, whose pickler shares tensors as files once torch is imported.
+    # Pickled here, because multiprocessing's own pickler shares tensors as files once torch is imported.
     pickled = pickle.dumps(function)
     remaining = iter(items)
     idle: list[_Worker[Item]] = []
@@ -80,7 +81,7 @@ def unordered(
             for item in islice(remaining, jobs - len(busy)):
                 busy.append(idle.pop() if idle else _Worker(pickled))
                 busy[-1].send(item)
-            yield from finished  # after all workers were given new items
+            yield from finished  # only now, so that all workers are busy while the caller handles the results
             finished = []
             if not busy:
                 return
@@ -97,7 +98,7 @@ def unordered(
 
 
 class _Worker(Generic[Item]):
-    """A process, our end of the pipe to it, and its current or last item."""
+    """A worker process, this process's end of the pipe to it, and its current or last item."""
 
     item: Item
 
@@ -106,9 +107,9 @@ class _Worker(Generic[Item]):
         self.connection, theirs = context.Pipe()
         self._process = context.Process(target=_work, args=(theirs, pickled), daemon=True)
         self._started, self.alive = False, True
-        # Ctrl-C in a terminal reaches all processes. Only this one handles it: workers would just print tracebacks.
-        # A signal that is blocked here while a process starts stays blocked in that process.
-        resource_tracker.ensure_running()  # if the first worker's start launched it, that would unblock the signal
+        # Ctrl-C in a terminal reaches all processes, but only this process handles it, because workers would just print
+        # tracebacks. If the signal is blocked here while a worker starts, it stays blocked in the worker.
+        resource_tracker.ensure_running()  # in advance, because launching it unblocks the signal
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             self._process.start()
@@ -122,7 +123,7 @@ class _Worker(Generic[Item]):
             self.connection.send(item)
 
     def receive(self) -> list[Any]:
-        """Return a list with the result that has arrived, or an empty list if the worker has only reported its start.
+        """Return a list with the result that arrived, or an empty list if the worker only reported that it started.
 
         Raises:
             WorkerStartError: the process died before it was ready.
@@ -151,10 +152,10 @@ class _Worker(Generic[Item]):
 
 
 def _work(connection: "Connection[Any, Any]", pickled: bytes) -> None:
-    """Main loop of a worker, until the other end of the pipe is closed."""
-    os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is imported, with the function or later
+    """Process items until the other end of the pipe is closed."""
+    os.environ["OMP_NUM_THREADS"] = "1"  # set before the function is unpickled, because that may import torch
     function = pickle.loads(pickled)  # noqa: S301 (our own process wrote it)
-    if torch := sys.modules.get("torch"):  # imported earlier by the main script
+    if torch := sys.modules.get("torch"):  # already imported, for instance by the main script
         torch.set_num_threads(1)
     connection.send_bytes(b"started")
     with suppress(EOFError, OSError):
@@ -170,7 +171,7 @@ def _attempt(function: Callable[[Item], Result], item: Item) -> Result | Excepti
 
 
 def _portable(result: object) -> bytes:
-    """Pickle a result; replace what cannot be pickled and unpickled by a RuntimeError that names the error."""
+    """Pickle a result, or a RuntimeError that names the error if the result cannot be pickled and unpickled."""
     try:
         data = pickle.dumps(result)
         if isinstance(result, Exception):

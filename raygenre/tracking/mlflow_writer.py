@@ -1,9 +1,9 @@
 """Writes a spool's updates into MLflow, every value exactly once.
 
 A request may succeed although its response is lost, so retries must not create duplicates. Each run carries our own
-key as a tag and is looked up by it. Each value keeps the time at which it was queued: MLflow's databases store a value
-of one run, name, step and time once. After a request without a response, or after an earlier driver, the writer asks
-MLflow which values it already has and skips them.
+key as a tag and is looked up by it. Each value keeps the time at which it was queued, because MLflow's databases
+store a value with the same run, name, step and time only once. After a lost response, or when it takes over from an
+earlier driver, the writer asks MLflow which values it already has and skips them.
 """
 
 import json
@@ -19,7 +19,7 @@ from raygenre.tracking.server import Server, is_unreachable, meaning, reason
 from raygenre.tracking.spool import Spool, Update
 
 KEY = "raygenre.run"
-"""Name of the tag with our own key of a run."""
+"""Name of the tag that holds our own key for a run."""
 
 _PARENT = "mlflow.parentRunId"
 _USE = "mlflow.data.context"  # the tag that says what a dataset is used for
@@ -28,7 +28,7 @@ _MAX_METRICS = 1000  # per request, MLflow's own limit
 
 
 class MlflowWriter:
-    """Writes the updates of one spool into MLflow's runs.
+    """Writes the updates of one spool into MLflow runs.
 
     Attributes:
         calls: number of successful requests; if it grows, the server is slow but reachable.
@@ -38,16 +38,16 @@ class MlflowWriter:
         self.calls = 0
         self._server = server
         self._spool = spool
-        self._written: set[int] = set()  # offsets of updates that MLflow has, but that the spool does not note yet
+        self._written: set[int] = set()  # offsets of updates in MLflow that are not yet recorded in the spool
         self._maybe_created: set[str] = set()  # runs that a request without a response may have created
-        # By run, (name, step) of the values that MLflow may already have; None until MLflow is asked.
+        # The (name, step) pairs that MLflow may already have, by run; None until the writer has asked MLflow.
         self._logged: dict[str, set[tuple[str, int]] | None] = dict.fromkeys(spool.runs)
 
     def write_next(self) -> bool:
         """Write the next batch of updates, and return whether there were any.
 
         Raises:
-            Exception: the server is unreachable, or the address is wrong. Nothing is lost; the next call continues.
+            Exception: the server is unreachable, or the address is wrong. Nothing is lost; the next call resumes.
         """
         batch, upto = self._spool.next_batch()
         runs: dict[str, list[tuple[int, Update]]] = {}
@@ -73,13 +73,13 @@ class MlflowWriter:
             self._send(key, run_id, batch)
 
     def _send(self, key: str, run_id: str, batch: list[tuple[int, Update]]) -> None:
-        """Write metrics, params and tags in one request, then do what the last update asks for."""
+        """Write metrics, params and tags in one request, then the last update if it needs a request of its own."""
         updates = [update for _, update in batch]
         for write, concerned in ((self._log_batch, updates), (self._finish_batch, updates[-1:])):
             try:
                 write(key, run_id, concerned)
             except Exception as error:
-                # Artifacts may be in a store of their own; its errors must not block all other updates.
+                # Artifacts may be in a separate store, whose errors must not block all other updates.
                 from_store = write == self._finish_batch and updates[-1]["do"] == "file" and not is_unreachable(error)
                 if meaning(error) != "refused" and not from_store:
                     self._logged[key] = None
@@ -117,7 +117,7 @@ class MlflowWriter:
             )
 
     def _finish_batch(self, key: str, run_id: str, updates: list[Update]) -> None:
-        """Do what the last update of a batch asks for, if it is more than metrics, params and tags."""
+        """Write the last update of a batch if it needs a request of its own."""
         client = self._server.client
         [update] = updates
         if update["do"] == "inputs":
@@ -183,7 +183,7 @@ class MlflowWriter:
 
 
 def _dataset_input(part: dict[str, Any]) -> DatasetInput:
-    """Return a part of the data as MLflow's dataset; MLflow stores each pair of name and digest once."""
+    """Return a part of the data as an MLflow dataset; MLflow stores each (name, digest) pair once."""
     profile = json.dumps({"num_rows": sum(part["counts"].values()), "counts": part["counts"]})
     source = json.dumps({"uri": part["source"]})
     dataset = Dataset(part["name"], part["digest"][:_DIGEST_CHARACTERS], "local", source, profile=profile)

@@ -1,8 +1,8 @@
 """A background thread that uploads the spool's updates to MLflow.
 
 It sends once a second, backs off exponentially while MLflow is unreachable, and retries until it is stopped. The
-search waits for it only for a limited time: in `start` and `create_run_now`, which report a wrong address, and in
-`flush` at the end.
+search waits for it in only three places, each with a timeout: in `start` and `create_run_now`, which report a wrong
+address, and in `flush` at the end.
 """
 
 import threading
@@ -15,9 +15,9 @@ from raygenre.tracking.spool import Spool, SpoolClosedError
 
 SEND_INTERVAL = 1.0  # s
 MAX_BACKOFF = 10.0  # s between two attempts while MLflow is unreachable
-_MAX_FLUSH_BACKOFF = 1.0  # s, the same while `flush` waits
+_MAX_FLUSH_BACKOFF = 1.0  # s between two attempts while `flush` waits
 _MIN_BACKOFF = 0.25  # s before the first retry, doubled for each further one
-_BACKLOG = 1000  # updates; with more of them waiting, the next batch follows at once
+_BACKLOG = 1000  # updates; if more are queued, the next batch is sent immediately
 
 
 class Sender:
@@ -40,7 +40,7 @@ class Sender:
         """Start the thread, and wait at most `timeout` s for the first attempt.
 
         Raises:
-            TrackingAddressError: the address is wrong, or the login failed. An unreachable server is no error.
+            TrackingAddressError: the address is wrong, or the login failed. An unreachable server is not an error.
         """
         self._settings.enter_context(no_retries())
         self._thread.start()
@@ -52,10 +52,10 @@ class Sender:
             raise
 
     def create_run_now(self, run: str, timeout: float) -> None:
-        """Wait at most `timeout` s until a reachable MLflow has created a run, so that missing permission shows early.
+        """Wait up to `timeout` s for a reachable MLflow to create a run, so that missing permissions are found early.
 
         Raises:
-            TrackingAddressError: MLflow does not let the user create it.
+            TrackingAddressError: MLflow does not allow the user to create it.
         """
         self._wake.set()
         deadline = time.monotonic() + timeout
@@ -71,7 +71,7 @@ class Sender:
         return "" if self._attempted.is_set() else "no answer yet"
 
     def flush(self, timeout: float) -> bool:
-        """Wait until MLflow has every update, at most `timeout` s without progress; return whether it has."""
+        """Wait until MLflow has every update, or for `timeout` s without progress; return whether it has them all."""
         self._flushing = True
         self._wake.set()
         calls, deadline = self._writer.calls, time.monotonic() + timeout
@@ -108,7 +108,7 @@ class Sender:
                 backoff = _MIN_BACKOFF
             except SpoolClosedError:
                 return
-            except Exception as error:  # noqa: BLE001 (no error of tracking may stop the search)
+            except Exception as error:  # noqa: BLE001 (no tracking error may stop the search)
                 self._error = error
                 backoff = min(2 * backoff, _MAX_FLUSH_BACKOFF if self._flushing else MAX_BACKOFF)
             self._attempted.set()

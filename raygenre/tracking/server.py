@@ -1,8 +1,8 @@
-"""The MLflow server or database of the runs: how to reach it, and what its errors mean.
+"""The connection to the MLflow server or database, and what its errors mean.
 
 `meaning` sorts errors into three kinds. *unreachable*: the server refuses connections, times out or answers 429 or 5xx,
-or its database is locked; updates wait. *wrong*: the address has no such host or no MLflow, or the user lacks
-permission. *refused*: MLflow rejected this particular request.
+or its database is locked; updates stay queued. *wrong*: the host does not exist or does not run MLflow, or the user
+lacks permission. *refused*: MLflow rejected this particular request.
 """
 
 import contextlib
@@ -24,14 +24,14 @@ from raygenre.system.storage import Storage
 
 EXPERIMENT = "raygenre"
 TrackingError = MlflowException
-"""What MLflow raises when a request to its server or database fails."""
+"""The error that MLflow raises when a request to its server or database fails."""
 
 _NO_RETRIES = {
-    # One attempt per request, since the callers retry themselves. 30 s exceed the 20 s for which MLflow waits for a
-    # lock of its SQLite database.
+    # One attempt per request, because the callers retry. The timeout of 30 s is longer than the 20 s that MLflow waits
+    # for a lock on its SQLite database.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
-    # Ending a run then takes one request less and prints nothing.
+    # Saves a request when a run ends, and prints nothing.
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 _UNREACHABLE_CODES = (
@@ -51,8 +51,8 @@ _WRONG_ADDRESS = (
     requests.exceptions.InvalidSchema,
     requests.exceptions.MissingSchema,
 )
-_NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT)  # to a local folder for artifacts
-_NOT_MLFLOW = "not in a valid JSON format"  # an HTML page instead of MLflow's answer
+_NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT)  # errors of a local artifact folder
+_NOT_MLFLOW = "not in a valid JSON format"  # the server sent an HTML page instead of MLflow's JSON
 _UNUSABLE_DATABASE = ("readonly database", "unable to open database file", "is not a database")
 
 _UNKNOWN_HOST = "Invalid Host header"
@@ -72,23 +72,23 @@ _REASONS = {
     "NewConnectionError": "cannot connect",
     "RemoteDisconnected": "the server closed the connection",
 }
-"""Messages by a part of an error's text; the first match applies."""
+"""Messages, keyed by a part of the error's text; the first match applies."""
 
 
 class TrackingAddressError(RaygenreError, ValueError):
-    """The tracking address has no MLflow, or the user may not use it."""
+    """There is no MLflow at the tracking address, or the user has no access to it."""
 
 
 class TrackingUnreachableError(RaygenreError, RuntimeError):
-    """MLflow is unreachable. The message says what is saved where, and how to continue."""
+    """MLflow is unreachable. The message says what was saved, where, and how to continue."""
 
 
 class Server:
-    """The tracking server or database, and the experiment `raygenre` in it. Creating a `Server` sends no request.
+    """The tracking server or database, and its experiment `raygenre`. Creating a `Server` sends no request.
 
     Attributes:
         uri: tracking URI of the server or database.
-        address: the same without a password, for messages.
+        address: `uri` without a password, for messages.
     """
 
     def __init__(self, storage: Storage) -> None:
@@ -133,7 +133,7 @@ class Server:
 
 
 def meaning(error: BaseException) -> Literal["unreachable", "wrong", "refused"]:
-    """Return which of the three kinds an error of a request to MLflow is."""
+    """Classify the error of a request to MLflow as one of the three kinds."""
     for cause in _chain(error):
         if isinstance(cause, _WRONG_ADDRESS) or "NameResolutionError" in repr(cause):
             return "wrong"
@@ -189,10 +189,10 @@ _overrides = _Overrides()
 
 @contextlib.contextmanager
 def no_retries() -> Iterator[None]:
-    """Within this context MLflow sends each request once, with a timeout of 30 s, unless the environment sets others.
+    """Make MLflow send each request once, with a timeout of 30 s, unless the environment overrides this.
 
-    MLflow reads these settings only from the environment, which all threads share and new processes inherit: the first
-    thread to enter sets the variables, the last one to leave restores them.
+    MLflow reads these settings only from the environment, which all threads share and new processes inherit. So the
+    first thread to enter sets the variables, and the last one to leave removes them.
     """
     with _overrides.lock:
         if not _overrides.users:
@@ -210,11 +210,11 @@ def no_retries() -> Iterator[None]:
 
 
 def quiet_mlflow() -> None:
-    """Silence MLflow's progress bars and its log of each step of creating a database."""
+    """Silence MLflow's progress bars, and its log of each step when it creates a database."""
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it logs a page for each locked database
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it logs a page if a database is locked
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

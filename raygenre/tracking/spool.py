@@ -1,13 +1,13 @@
-"""A queue on disk of updates for MLflow, written and read by one driver.
+"""An on-disk queue of updates for MLflow, written and read by one driver.
 
-One JSON object a line, appended and never changed. The field `do` holds the kind of a line:
+Each line is a JSON object; lines are appended and never changed. The field `do` holds the kind of line:
 
     start, log, tag, inputs, file, end, reopen    an update: something to write into a run
-    created, delivered    a note: MLflow's id of a run; the byte up to which MLflow has every update
-    past                  what remains of a run's lines after everything was uploaded
+    created, delivered    a note: a run's MLflow id; the byte offset up to which MLflow has every update
+    past                  a summary that replaces a run's lines after everything was uploaded
 
-When `append` returns, the line is in the operating system's cache and survives the process; with `durable` it is on
-disk and survives a crash of the machine. Opening the file drops an incomplete last line. Times are ms since 1970.
+When `append` returns, the line is in the operating system's cache and survives a killed process; with `durable` it is
+on disk and survives a crash of the machine. Opening the file drops an incomplete last line. Times are in ms since 1970.
 """
 
 import json
@@ -25,11 +25,11 @@ from raygenre.system.atomic_write import atomic_file
 Update = dict[str, Any]
 
 _NOTES = ("created", "delivered", "past")
-_READ_BYTES = 1 << 18  # bytes read at once: some thousand values
+_READ_BYTES = 1 << 18  # bytes read at once: a few thousand values
 
 
 class SpoolClosedError(RuntimeError):
-    """The spool is closed and takes no more updates."""
+    """The spool is closed and accepts no more updates."""
 
 
 @dataclass
@@ -37,9 +37,9 @@ class SpooledRun:
     """State of one run, as recorded in the spool.
 
     Attributes:
-        id: MLflow's run id; empty until MLflow has created the run.
+        id: MLflow run id; empty until MLflow has created the run.
         status: `RUNNING`, or the status the run ended with.
-        steps: steps of the logged values. Values logged together are filed under the name of the first one.
+        steps: steps of the logged values. Values logged together are listed under the name of the first.
     """
 
     id: str = ""
@@ -65,7 +65,7 @@ class Spool:
         self.refused = 0
         self._new_ids: deque[tuple[str, str]] = deque()
         self._lock = threading.RLock()
-        self._delivered = 0  # byte up to which MLflow has everything
+        self._delivered = 0  # byte offset up to which MLflow has everything
         self._end = 0
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
@@ -124,7 +124,7 @@ class Spool:
             return updates, offset
 
     def mark_delivered(self, upto: int, updates: int) -> None:
-        """Record that MLflow has everything up to the byte `upto`, which is this number of updates more."""
+        """Record that MLflow has everything up to byte offset `upto`, with `updates` more updates than before."""
         with self._lock:
             if updates:
                 self.append({"do": "delivered", "upto": upto, "entries": updates})
@@ -132,7 +132,7 @@ class Spool:
                 self._delivered = upto  # only notes: skip them
 
     def note_run_id(self, run: str, run_id: str) -> None:
-        """Record the id that MLflow gave a run."""
+        """Record a run's MLflow id."""
         self.append({"do": "created", "run": run, "id": run_id})
 
     def set_aside(self, update: Update, reason: str) -> None:
@@ -142,14 +142,14 @@ class Spool:
             self.refused += 1
 
     def new_run_ids(self) -> list[tuple[str, str]]:
-        """Return (run, MLflow's id) pairs that no earlier call returned, those read from the file included."""
+        """Return the (run, MLflow id) pairs that are new since the last call, including those read from the file."""
         pairs = []
         while self._new_ids:
             pairs.append(self._new_ids.popleft())
         return pairs
 
     def close(self) -> None:
-        """Close the file. If MLflow has every update, first shorten the file to one line a run."""
+        """Close the file. If MLflow has every update, first shorten the file to one line per run."""
         with self._lock:
             if self._file < 0:
                 return
@@ -214,7 +214,7 @@ class Spool:
 
 
 def count_waiting(lines: Iterable[bytes]) -> int:
-    """Return how many updates of a spool MLflow does not have; `lines` is the file, opened in binary mode."""
+    """Return how many of a spool's updates MLflow does not have; `lines` is the file, opened in binary mode."""
     count = 0
     for line in lines:
         try:

@@ -11,12 +11,12 @@ from raygenre.system import hardware
 from raygenre.tracking.tracker import Tracker
 
 INTERVAL = 10.0  # s between the first values
-_VALUES_PER_INTERVAL = 360  # values until the interval doubles: an hour has 360, a day 1700, a week 2700
+_VALUES_PER_INTERVAL = 360  # values until the interval doubles: 360 in an hour, 1700 in a day, 2700 in a week
 
 
 @contextmanager
 def log_system_metrics(tracker: Tracker, run: str, *, interval: float = INTERVAL) -> Iterator[None]:
-    """Within this context a thread logs the machine's utilisation to a run, less often over time, at least once."""
+    """Log the machine's utilisation to a run from a thread, at least once and at increasing intervals."""
     stopped = threading.Event()
     thread = threading.Thread(target=_log, args=(tracker, run, interval, stopped), name="system-metrics", daemon=True)
     thread.start()
@@ -28,13 +28,13 @@ def log_system_metrics(tracker: Tracker, run: str, *, interval: float = INTERVAL
 
 
 def interval_after(values: int, interval: float) -> float:
-    """Return the s to wait for the next value after this number of values."""
+    """Return how long to wait, in s, after this number of values."""
     return float(interval * 2 ** (values // _VALUES_PER_INTERVAL))
 
 
 def _log(tracker: Tracker, run: str, interval: float, stopped: threading.Event) -> None:
     step = max(tracker.steps(run, hardware.CPU), default=0)  # continue after an earlier driver
-    hardware.utilization()  # the first call covers no time and returns no useful values
+    hardware.utilization()  # the first call has no earlier one to compare with, so its values are useless
     with suppress(OSError):  # a full disk: the search itself reports it
         while not stopped.wait(interval_after(step, interval)):
             step += 1

@@ -1,7 +1,7 @@
-"""The search's interface to MLflow: a run for the search, and below it one per trial.
+"""The search's interface to MLflow: a run for the search, with a child run per trial.
 
 Every call appends to the study's spool and returns; a thread uploads the spool to MLflow, so the search never waits
-for a server and needs none while it runs. A run is identified by a key of our own, since MLflow's id comes later.
+for a server and needs none while it runs. A run is identified by our own key, because MLflow assigns its id later.
 Repeated calls have no effect, so a driver that resumes a study may log everything again.
 """
 
@@ -43,7 +43,7 @@ class Tracker:
         """Open the spool in the study's folder and start uploading it.
 
         Raises:
-            TrackingAddressError: the address is wrong, or the login failed. An unreachable server is no error.
+            TrackingAddressError: the address is wrong, or the login failed. An unreachable server is not an error.
         """
         self._study_id = study_id
         self._started = time.monotonic()
@@ -97,10 +97,10 @@ class Tracker:
         params: Mapping[str, object] | None = None,
         tags: Mapping[str, object] | None = None,
     ) -> str:
-        """Start or resume a run, and return its key. Searched values are `params`, fixed ones are `tags`.
+        """Start or resume a run, and return its key. `params` holds searched values, `tags` fixed ones.
 
         Raises:
-            TrackingAddressError: MLflow does not let the user create a run. Checked only for runs without a parent.
+            TrackingAddressError: MLflow does not allow the user to create runs. Checked only for runs without a parent.
         """
         run = self.key(role, name)
         if run not in self._spool.runs:
@@ -119,12 +119,12 @@ class Tracker:
         return run
 
     def log(self, run: str, values: Mapping[str, float], *, step: int) -> None:
-        """Log values at a step, unless the run already has them. MLflow's views pick the first of the values."""
+        """Log values at a step, unless the run already has them. MLflow's views show the first of the values."""
         if step not in self.steps(run, next(iter(values))):
             self._queue(run, "log", values={key: float(value) for key, value in values.items()}, step=step)
 
     def log_missing(self, run: str, rows: Iterable[Mapping[str, float]]) -> None:
-        """Log the rows of values that the run does not have yet; `epoch` is the step of a row."""
+        """Log the rows of values that the run does not have yet; a row's `epoch` is its step."""
         for row in rows:
             self.log(run, {key: value for key, value in row.items() if key != "epoch"}, step=int(row["epoch"]))
 
@@ -137,7 +137,7 @@ class Tracker:
         self._queue(run, "inputs", parts=[asdict(part) for part in parts])
 
     def steps(self, run: str, name: str) -> set[int]:
-        """Return the steps of logged values; `name` is the first name of the values logged together."""
+        """Return the logged steps of a value; of values logged together, pass the name of the first."""
         return self._spool.runs[run].steps.get(name, set())
 
     def log_text(self, run: str, text: str, file: str) -> None:
@@ -155,7 +155,7 @@ class Tracker:
         self.log_file(run, image.getvalue(), file)
 
     def end(self, run: str, status: Status, *, tags: Mapping[str, object] | None = None) -> None:
-        """End a run. From now on its updates survive a crash of the machine."""
+        """End a run. After this call, its updates survive a crash of the machine."""
         self._queue(run, "end", durable=True, status=status, tags=_texts(tags or {}))
 
     def has_run(self, run: str) -> bool:
@@ -172,7 +172,7 @@ class Tracker:
         return [run for run, spooled in self._spool.runs.items() if spooled.status == "RUNNING"]
 
     def run_id(self, run: str) -> str:
-        """Return MLflow's id of a run.
+        """Return a run's MLflow id.
 
         Raises:
             TrackingUnreachableError: MLflow has not created the run yet.
@@ -182,13 +182,13 @@ class Tracker:
         raise TrackingUnreachableError(f"MLflow at {self.uri} has not created the run {run} yet")
 
     def new_run_ids(self) -> list[tuple[str, str]]:
-        """Return (run, MLflow's id) pairs, each once in the life of a driver."""
+        """Return the (run, MLflow id) pairs that this driver has not returned before."""
         return self._spool.new_run_ids()
 
     def flush(self, timeout: float | None = None) -> bool:
-        """Wait until MLflow has every update, at most `timeout` s without progress; return whether it has.
+        """Wait until MLflow has every update, or for `timeout` s without progress; return whether it has them all.
 
-        The default is a fiftieth of the time since this driver started, between 5 s and a minute.
+        The default timeout is 2 % of the time since this driver started, but at least 5 s and at most 60 s.
         """
         default = min(max((time.monotonic() - self._started) / 50, 5), 60)
         return self._sender.flush(default if timeout is None else timeout)

@@ -1,10 +1,10 @@
 """Save training checkpoints between epochs, and resume from them.
 
 A checkpoint is a folder `epoch-NNNN` with `state.safetensors` (weights, optimizer state and best validation logits of
-every member) and `state.json` (epochs, seeds, settings and metrics so far). It gets this name only when it is
+every member) and `state.json` (epochs, seeds, settings and metrics so far). The folder gets this name only when it is
 complete, so a process that is killed at any time leaves either the previous checkpoint or the new one. Object stores
-cannot rename folders; there `state.json` is written last, and a checkpoint with it is complete. Random state is not
-stored, because it follows from a member's seed and epoch.
+cannot rename folders, so there `state.json` is written last, and a checkpoint that contains it is complete. Random
+state is not stored, because it is determined by a member's seed and epoch.
 """
 
 import json
@@ -37,7 +37,7 @@ _TENSORS, _ABOUT = "state.safetensors", "state.json"
 
 
 class CheckpointError(RaygenreError, ValueError):
-    """A checkpoint does not belong to the training that is to resume from it."""
+    """A checkpoint does not belong to the training run that should resume from it."""
 
 
 def save(folder: Path, members: Sequence[Member], history: Sequence[EpochMetrics]) -> Path:
@@ -73,7 +73,7 @@ def save(folder: Path, members: Sequence[Member], history: Sequence[EpochMetrics
 
 @contextmanager
 def local_copy(place: Location) -> Iterator[Path]:
-    """Yield a local folder with the newest complete checkpoint of a place: the place itself, or a temporary copy.
+    """Yield a local folder with a place's newest complete checkpoint: the place itself, or a temporary copy.
 
     Raises:
         OSError: the object store is unreachable.
@@ -93,7 +93,7 @@ def local_copy(place: Location) -> Iterator[Path]:
 
 
 def upload(path: Path, place: Location) -> None:
-    """Upload a checkpoint that `save` wrote to an object store, and remove older ones there; local places need nothing.
+    """Upload a checkpoint written by `save` to an object store and remove older ones there; do nothing if it is local.
 
     Raises:
         OSError: the upload failed; the previous checkpoint still exists in the store.
@@ -108,21 +108,21 @@ def upload(path: Path, place: Location) -> None:
 
 
 def latest(folder: Path) -> Path | None:
-    """Return the newest complete checkpoint in a folder that `save` wrote to, or None if there is none."""
+    """Return the newest complete checkpoint that `save` wrote to a folder; None if there is none."""
     return max(folder.glob(f"{_EPOCH}*"), default=None)
 
 
 def restore(path: Path, members: Sequence[Member]) -> list[EpochMetrics]:
-    """Load a checkpoint into new members, and return the metrics up to it.
+    """Load a checkpoint into new members, and return the metrics up to that point.
 
     Raises:
-        CheckpointError: it was saved by other members: their number, seeds, settings or tracks differ.
+        CheckpointError: the members differ from those that saved it in number, seeds, settings or tracks.
     """
     about = json.loads((path / _ABOUT).read_text())
     expected = [_about(member) | {"epoch": 0} for member in members]
     if [saved | {"epoch": 0} for saved in about["members"]] != json.loads(json.dumps(expected)):
         raise CheckpointError(
-            f"the checkpoint {path} was saved by a training with other settings or tracks; "
+            f"the checkpoint {path} was saved by a training run with different settings or tracks; "
             "resume with the same ones, or start a new study"
         )
     tensors = load_file(path / _TENSORS)
@@ -137,14 +137,14 @@ def restore(path: Path, members: Sequence[Member]) -> list[EpochMetrics]:
                 optimizer["state"].setdefault(int(rest[0]), {})[rest[1]] = tensor
         member.optimizer.load_state_dict(optimizer)
         for moments in member.optimizer.state.values():
-            moments["mu_product"] = moments["mu_product"].cpu()  # NAdam keeps it on the CPU for any device
+            moments["mu_product"] = moments["mu_product"].cpu()  # NAdam keeps it on the CPU regardless of the device
         member.epoch = saved["epoch"]
         member.best_logits = tensors.get(f"{number}/{_BEST_LOGITS}")
     return history(path)
 
 
 def network(path: Path) -> GenreCNN:
-    """Return the first member's network as saved in a checkpoint."""
+    """Return the first member's network from a checkpoint."""
     [about, *_] = json.loads((path / _ABOUT).read_text())["members"]
     model = GenreCNN(ModelConfig(**about["model"] | {"widths": tuple(about["model"]["widths"])}))
     prefix = "0/model/"
@@ -154,10 +154,10 @@ def network(path: Path) -> GenreCNN:
 
 
 def validation_logits(path: Path, labels: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-    """Return the best logits (N, G) of all members' validation tracks in a checkpoint, and their labels (N,).
+    """Return a checkpoint's best validation logits (N, G), concatenated over all members, and the tracks' labels (N,).
 
     Args:
-        labels: int64, of all tracks of the dataset.
+        labels: int64, the labels of all tracks in the dataset.
     """
     members = json.loads((path / _ABOUT).read_text())["members"]
     tensors = load_file(path / _TENSORS)
@@ -167,7 +167,7 @@ def validation_logits(path: Path, labels: NDArray[np.int64]) -> tuple[Tensor, Te
 
 
 def history(path: Path) -> list[EpochMetrics]:
-    """Return the metrics up to a checkpoint."""
+    """Return the metrics of all epochs up to a checkpoint."""
     rows: list[dict[str, Any]] = json.loads((path / _ABOUT).read_text())["history"]
     for row in rows:
         row.update({key: math.nan for key, value in row.items() if value is None})
@@ -175,7 +175,7 @@ def history(path: Path) -> list[EpochMetrics]:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write a file to disk, so that it survives a crash of the machine."""
+    """Write a file and flush it to disk, so that it survives a machine crash."""
     with path.open("wb") as file:
         file.write(content)
         file.flush()
@@ -183,7 +183,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _sync_names(folder: Path) -> None:
-    """Write a folder's entries to disk, so that renamed files survive a crash of the machine."""
+    """Flush a folder's entries to disk, so that renamed files survive a machine crash."""
     descriptor = os.open(folder, os.O_RDONLY)
     os.fsync(descriptor)
     os.close(descriptor)
@@ -201,5 +201,5 @@ def _about(member: Member) -> dict[str, object]:
 
 
 def _plain(row: EpochMetrics) -> dict[str, float | None]:
-    """Return metrics for JSON, with None for NaN, which JSON lacks."""
+    """Return metrics for JSON, with None instead of NaN, which JSON does not support."""
     return {name: None if math.isnan(value) else value for name, value in asdict(row).items()}

@@ -1,4 +1,4 @@
-"""Names that training settings accept. Imports nothing large."""
+"""Names of the supported augmentations and precisions. Imports no large library."""
 
 from typing import Literal, get_args
 

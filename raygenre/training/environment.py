@@ -1,7 +1,7 @@
-"""Describe the compute environment of a training: device, processor, threads and arithmetic.
+"""The compute environment of a training run: device, processor, threads and arithmetic.
 
-Given equal settings, seeds and tracks, a training gives the same metrics, bit for bit, in equal environments. Another
-number of threads, for instance, adds numbers in another order.
+With equal settings, seeds and tracks, training gives the same metrics, bit for bit, in equal environments. The metrics
+may differ if, for instance, the number of threads changes, because numbers are then added in a different order.
 """
 
 import torch
@@ -12,7 +12,7 @@ from raygenre.system.hardware import processor_name
 
 
 def compute_environment(device: torch.device, precision: str) -> dict[str, str]:
-    """Return the device, its processor and instruction set, torch's number of threads, and the arithmetic.
+    """Return the device, its processor and instruction set, the number of torch threads, and the arithmetic.
 
     Args:
         precision: `auto`, `float32` or `bfloat16`. The returned precision is `float32` or `bfloat16`.

@@ -1,9 +1,9 @@
 """Train GenreCNNs on levels, one epoch at a time.
 
-`fit` trains a list of members, the folds or repeats of one setting, and yields the metrics of each after each epoch.
-Between epochs the members contain the whole training state, which `raygenre.training.checkpoint` saves. All randomness
-in an epoch (order of the tracks, dropout and augmentation) depends only on the member's seed and the epoch's number, so
-members do not influence each other, and a resumed training gives the same values, bit for bit.
+`fit` trains a list of members (the folds or repeats of the same setting) and yields each member's metrics after each
+epoch. Between epochs, the members contain the entire training state, which `raygenre.training.checkpoint` saves. All
+randomness in an epoch (track order, dropout and augmentation) depends only on the member's seed and the epoch number,
+so members do not influence each other, and a resumed training run gives the same values, bit for bit.
 
 Shapes: B tracks in a batch, M = 128 mel bands, T = 333 columns, G genres, V validation tracks.
 """
@@ -33,15 +33,15 @@ Indices = NDArray[np.int64]
 
 
 class NonFiniteLossError(RaygenreError, ArithmeticError):
-    """A loss became NaN or infinite: the training diverged."""
+    """A loss became NaN or infinite because training diverged."""
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How a GenreCNN is trained.
+    """Settings for training a GenreCNN.
 
     Attributes:
-        learning_rate: of NAdam in the first epoch.
+        learning_rate: NAdam's learning rate in the first epoch.
         decay: the learning rate of epoch e, counted from 0, is learning_rate / (1 + decay·e).
         batch_size: tracks per optimizer step.
         augmentation: `erasing` sets a random rectangle to 0 in about half of the tracks.
@@ -69,16 +69,17 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class EpochMetrics:
-    """The metrics of one member in one epoch.
+    """A member's metrics in a single epoch.
 
     Attributes:
-        member: its index in the list of members.
-        epoch: counted from 1.
+        member: the member's index in the list of members.
+        epoch: number of the epoch, counted from 1.
         train_loss, train_accuracy: means over the epoch's training tracks, with dropout.
-        validation_loss, validation_accuracy: after the epoch; NaN for a member without validation tracks.
-        learning_rate: in this epoch.
-        seconds: duration of training and validation in s.
-        images_per_second: training tracks per second of training.
+        validation_loss, validation_accuracy: means over the validation tracks after the epoch; NaN for a member without
+            validation tracks.
+        learning_rate: learning rate in this epoch.
+        seconds: duration of training and validation, in s.
+        images_per_second: number of training tracks per second, not counting validation time.
     """
 
     member: int
@@ -93,14 +94,15 @@ class EpochMetrics:
 
 
 class Member:
-    """One training in progress, for one fold or one seed.
+    """A training run in progress, for a single fold or seed.
 
     Attributes:
         epoch: number of completed epochs.
-        model, optimizer: on `device`.
-        validation_logits: float32 (V, G) on the CPU, of the validation tracks after the last epoch; None before the
-            first epoch ends.
-        best_logits: the validation logits of the best epoch; the caller of `fit` decides which it is and sets them.
+        model, optimizer: the network and its optimizer, on `device`.
+        validation_logits: float32 (V, G) on the CPU, the logits of the validation tracks after the last epoch; None
+            until the first epoch ends.
+        best_logits: the validation logits of the best epoch. The caller of `fit` determines the best epoch and sets
+            this attribute.
     """
 
     def __init__(
@@ -132,7 +134,7 @@ def standardised(config: ModelConfig, levels: Levels, train: Indices) -> ModelCo
 
     Args:
         levels: uint8 (N, M, T).
-        train: int64, positions of the training tracks.
+        train: int64, indices of the training tracks.
     """
     counts = np.bincount(levels[train].reshape(-1), minlength=256)
     values = np.arange(256)
@@ -142,12 +144,12 @@ def standardised(config: ModelConfig, levels: Levels, train: Indices) -> ModelCo
 
 
 def fit(levels: Levels, labels: NDArray[np.int64], members: Sequence[Member], *, epochs: int) -> Iterator[EpochMetrics]:
-    """Train every member until it has completed `epochs` epochs, and yield its metrics after each.
+    """Train every member until it has completed `epochs` epochs, and yield its metrics after each epoch.
 
     Args:
         levels: uint8 (N, M, T); may be read-only, as in Ray's object store.
         labels: int64 (N,).
-        epochs: number of epochs, including those already completed.
+        epochs: total number of epochs, including those already completed.
 
     Raises:
         NonFiniteLossError: a member's loss is NaN or infinite.
@@ -216,7 +218,7 @@ def _epoch(
 
 
 def _step(member: Member, batch: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-    """Make one optimizer step on levels (B, M, T) and labels (B,); return the summed loss and the number of hits."""
+    """Take an optimizer step on levels (B, M, T) and labels (B,); return the summed loss and the number of hits."""
     undivided = member.device.type != "cpu" or member.model.config.normalisation == "batch"
     chunk = len(truth) if undivided else CPU_CHUNK  # batch normalisation needs the statistics of the whole batch
     losses = torch.zeros((), device=member.device)
@@ -235,7 +237,7 @@ def _step(member: Member, batch: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]
 
 @contextmanager
 def _seeded(seed: int, number: int, device: torch.device) -> Iterator[None]:
-    """Seed torch's random generators within this context, and restore their state afterwards."""
+    """Seed torch's random generators on entry and restore their previous state on exit."""
     on_gpu = device.type == "cuda"
     # cuDNN's default kernels add numbers in an order that differs from call to call.
     deterministic = (

@@ -1,7 +1,8 @@
-"""NAdam without the import of torch's compiler.
+"""NAdam that does not import torch's compiler.
 
-The first call of some methods of `torch.optim.Optimizer` imports `torch._dynamo` only to mark them as not compilable.
-That costs 4 s of CPU time and 180 MB in every training process, for a compiler that this project does not use.
+On their first call, some methods of `torch.optim.Optimizer` import `torch._dynamo` just to mark themselves as not
+compilable. This costs 4 s of CPU time and 180 MB in every training process, for a compiler that this project does not
+use.
 """
 
 import inspect
@@ -12,11 +13,11 @@ from torch import Tensor
 
 
 class NAdam(torch.optim.NAdam):
-    """`torch.optim.NAdam` with the same values, bit for bit, that cannot be compiled."""
+    """`torch.optim.NAdam` that cannot be compiled. It gives the same values, bit for bit."""
 
     def __init__(self, params: Iterable[Tensor], lr: float) -> None:
-        # `torch._disable_dynamo` checks this attribute before it imports the compiler. If another version of torch
-        # checks something else, the compiler is imported, and nothing else changes.
+        # `torch._disable_dynamo` checks this attribute before it imports the compiler. If a different version of torch
+        # checks something else, the only effect is that the compiler is imported.
         for method in vars(torch.optim.Optimizer).values():
             if plain := getattr(method, "__wrapped__", None):
                 plain.__dict__.setdefault("__dynamo_disable", plain)

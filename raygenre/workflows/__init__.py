@@ -1,1 +1,1 @@
-"""Whole tasks built from the packages below: search, compare, predict, render, rerun."""
+"""Whole tasks built from the lower-level packages: search, compare, predict, render, rerun."""

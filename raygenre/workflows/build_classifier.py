@@ -1,4 +1,4 @@
-"""The classifier that a search registers: final network, calibration and origin."""
+"""Builds the classifier that a search registers: final network, calibration and origin."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,14 +21,14 @@ from raygenre.training import checkpoint
 
 
 def build_classifier(ledger: Ledger, dataset: Dataset, candidate: Candidate, parent: str) -> Classifier:
-    """Return the classifier of a search's winner, calibrated, with its origin.
+    """Return the calibrated classifier of a search's winner, with its origin.
 
     Args:
-        parent: key of the search's run, see `Tracker`.
+        parent: key of the search's run; see `Tracker`.
     """
     with _state(candidate.final.location) as state:
         model = checkpoint.network(state)
-    # The final training has no validation tracks, so the repeats of its setting calibrate it.
+    # The final training run has no validation tracks, so the winner's repeats provide the predictions to calibrate on.
     held_out = []
     for location in candidate.repeats:
         with _state(location) as state:

@@ -1,4 +1,4 @@
-"""Compare runs: which settings differ, and how versions do on the same test tracks."""
+"""Compare runs: the settings that differ, and the accuracy on the same test tracks."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -18,12 +18,12 @@ _SEARCH_TAGS = (*(field.name for field in fields(SearchConfig)), "train_tracks",
 
 @dataclass(frozen=True)
 class PairResult:
-    """A pair of runs, compared by their registered versions on the same tracks.
+    """The result of comparing the registered versions of two runs on the same tracks.
 
     Attributes:
-        first, second: names of the runs; in the comparison the first takes the candidate's place.
-        comparison: None if the two cannot be compared.
-        note: why they cannot be compared.
+        first, second: names of the runs; the first is the candidate of the comparison.
+        comparison: paired test; None if the two cannot be compared.
+        note: why they cannot be compared; empty if they can.
     """
 
     first: str
@@ -43,10 +43,10 @@ def find_run(storage: Storage, source: str) -> RunSummary:
 
 
 def compare_pairs(storage: Storage, runs: Sequence[RunSummary], source: Path | None) -> list[PairResult]:
-    """Compare each pair of runs that have registered versions, on test tracks that neither was trained on.
+    """Compare each pair of runs that have registered versions, on test tracks that neither version was trained on.
 
     Args:
-        source: the data set; by default the first version's own.
+        source: folder of the data set; by default the first version's data set.
     """
     registered = [run for run in runs if run.model]
     if len(registered) < 2:
@@ -66,7 +66,7 @@ def compare_pairs(storage: Storage, runs: Sequence[RunSummary], source: Path | N
 
 
 def unpaired_reason(runs: Sequence[RunSummary]) -> str:
-    """Return why no two of the runs were compared on the same tracks; empty if some were."""
+    """Return why no two of the runs were compared on the same tracks; return "" if some were."""
     registered = [run.name for run in runs if run.model]
     if len(registered) > 1:
         return ""
@@ -75,7 +75,7 @@ def unpaired_reason(runs: Sequence[RunSummary]) -> str:
 
 
 def split_settings(runs: Sequence[RunSummary]) -> tuple[list[str], list[str]]:
-    """Return the names of the settings that differ, and of those that are the same in all runs."""
+    """Return the names of the settings that differ, and of the settings that are the same in all runs."""
     names = all_names(run.settings for run in runs)
     differing = [name for name in names if len({run.settings.get(name) for run in runs}) > 1]
     return differing, [name for name in names if name not in differing]

@@ -1,4 +1,4 @@
-"""The comparison of runs as one HTML file: settings, metrics, tests and learning curves."""
+"""The comparison of runs as an HTML file: settings, metrics, tests and learning curves."""
 
 import math
 import re
@@ -13,7 +13,7 @@ from raygenre.workflows.compare import PairResult, all_names, split_settings, un
 
 
 def comparison_page(runs: Sequence[RunSummary], pairs: Sequence[PairResult]) -> str:
-    """Return the HTML page."""
+    """Return the comparison as an HTML page."""
     differing, same = split_settings(runs)
     values = {
         "names": [run.name for run in runs],
@@ -43,7 +43,7 @@ def comparison_page(runs: Sequence[RunSummary], pairs: Sequence[PairResult]) -> 
 
 
 def metric_text(value: float | None) -> str:
-    """Format a metric: whole numbers with thousands separators, others with four digits, "–" for None."""
+    """Format a metric: whole numbers with thousands separators, others with four digits, None as "–"."""
     if value is None:
         return "–"
     if not math.isfinite(value):
@@ -52,7 +52,7 @@ def metric_text(value: float | None) -> str:
 
 
 def setting_text(run: RunSummary, name: str) -> str:
-    """Format a setting of a run: long decimals with six digits, "–" if it is missing."""
+    """Format a setting of a run: long decimals with six digits, a missing setting as "–"."""
     text = run.settings.get(name, "–")
     return f"{float(text):.6g}" if re.fullmatch(r"-?\d+\.\d{7,}(e-?\d+)?", text) else text
 
@@ -72,5 +72,5 @@ def _curve_url(curve: str, runs: Sequence[RunSummary]) -> str:
 
 
 def _plain(name: str) -> str:
-    """Escape a label for matplotlib, which renders `$…$` as mathematics and hides labels with a leading `_`."""
+    """Escape a label for matplotlib, which renders `$…$` as mathematics and hides labels that start with `_`."""
     return "\u200b" + name.replace("$", r"\$")

@@ -1,7 +1,7 @@
 """Predict the genres of many songs: expand sources, predict on all cores, make a table.
 
-The table has one row per file: path, genre, confidence, uncertain, seconds (end of the last window with sound), windows
-(their number), the probability of each genre in a column of its name, and error, which is empty if there was none.
+The table has one row per file. Its columns are path, genre, confidence, uncertain, seconds (end of the last window with
+sound), windows (number of windows), one column per genre with its probability, and error (empty if there was none).
 """
 
 import io
@@ -32,9 +32,9 @@ class Sources:
     """The files to predict.
 
     Attributes:
-        songs: files without duplicates.
-        skipped: playlist entries that are not files on this machine, with the reason.
-        failed: folders and playlists without any song, with the reason.
+        songs: the files, without duplicates.
+        skipped: (entry, reason) of each playlist entry that is not a file on this machine.
+        failed: (source, reason) of each folder without songs and each playlist that cannot be read.
     """
 
     songs: tuple[Path, ...]
@@ -47,9 +47,9 @@ class SongResult:
     """The prediction for a file, or why there is none.
 
     Attributes:
-        prediction: None if there is an error.
+        prediction: the prediction; None if there was an error.
         times: start and end of each window in s; empty for an image.
-        error: why there is no prediction; empty if there is one.
+        error: why there is no prediction; empty if there was no error.
     """
 
     path: Path
@@ -59,10 +59,10 @@ class SongResult:
 
 
 def expand_sources(sources: Sequence[Path]) -> Sources:
-    """Expand folders and playlists into songs, in the given order, each file once.
+    """Expand folders and playlists into songs, in the given order and without repeating a file.
 
-    A folder stands for the audio files and dataset-style images at any depth in it, sorted, without hidden ones. Other
-    images, such as covers, and playlists in it are ignored. A file named directly is a song whatever its suffix.
+    A folder is replaced by the audio files and dataset-style images at any depth in it, sorted. Hidden files, other
+    images such as covers, and playlists in it are ignored. A file named directly is a song whatever its suffix.
     """
     songs: dict[str, Path] = {}
     skipped: list[tuple[str, str]] = []
@@ -97,10 +97,10 @@ def predict_songs(classifier: Classifier, songs: Sequence[Path], *, jobs: int) -
     Raises:
         ValueError: `jobs` is not positive.
     """
-    # The network runs in the workers. With the network in this process, 20 songs of four minutes took 1.3 times the
-    # CPU time on two cores (15.7 s instead of 12.1 s). Reading a song takes about four times as long as classifying
-    # it, so this process would also be the bottleneck for more than four workers.
-    early: dict[int, SongResult] = {}  # results that must wait for an earlier file; small, as they hold no levels
+    # The network runs in the workers. When it ran in this process, 20 songs of four minutes took 1.3 times the CPU
+    # time on two cores (15.7 s instead of 12.1 s). Reading a song takes about four times as long as classifying it, so
+    # this process would also be the bottleneck with more than four workers.
+    early: dict[int, SongResult] = {}  # results that wait for an earlier file; small because they hold no levels
     following = 0
     with closing(worker_pool.unordered(partial(_predict, classifier), list(enumerate(songs)), jobs=jobs)) as results:
         for (number, song), result in results:
@@ -113,7 +113,7 @@ def predict_songs(classifier: Classifier, songs: Sequence[Path], *, jobs: int) -
 
 
 def json_record(result: SongResult) -> dict[str, object]:
-    """Return a result for JSON: the prediction with all windows, or only the error."""
+    """Return a result as a JSON object: the prediction with all windows, or only the error."""
     prediction = result.prediction
     if not prediction:
         return {"file": printable(result.path), "error": result.error}
@@ -135,7 +135,7 @@ def json_record(result: SongResult) -> dict[str, object]:
 
 
 def results_table(results: Sequence[SongResult], genres: Sequence[str]) -> pd.DataFrame:
-    """Return the table that the module's docstring describes."""
+    """Return the table described in the module's docstring."""
     rows = []
     for result in results:
         row: dict[str, object] = {"path": printable(result.path), "error": result.error}
@@ -156,7 +156,7 @@ def results_table(results: Sequence[SongResult], genres: Sequence[str]) -> pd.Da
 
 
 def encode_table(frame: pd.DataFrame, suffix: str) -> bytes:
-    """Return a table as a file of the format that the suffix names.
+    """Return a table encoded in the format that the suffix names.
 
     Raises:
         ValueError: the suffix is neither .csv nor .parquet.
@@ -172,7 +172,7 @@ def encode_table(frame: pd.DataFrame, suffix: str) -> bytes:
 
 
 def printable(path: Path) -> str:
-    """Return a path as text that can be printed and stored: bytes that are not UTF-8 are written as \\xNN."""
+    """Return a path as text that can be printed and stored; bytes that are not UTF-8 are written as \\xNN."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
@@ -212,5 +212,5 @@ def _is_spectrogram(path: Path) -> bool:
 
 
 def _column(genre: str) -> str:
-    """Return the column of a genre: its name, unless another column has that name."""
+    """Return the name of a genre's column: the genre, unless a fixed column has that name."""
     return f"{genre} (genre)" if genre in _FIXED_COLUMNS else genre

@@ -4,14 +4,14 @@
 below `genres_original` if FOLDER is an unpacked Kaggle copy. GTZAN's `blues/blues.00000.wav` becomes
 `blues/blues00000.png`, as in Kaggle's copy.
 
-- Deeper folders, such as artist and album, are kept: `<class>/<artist>/<album>/song.png`. The data set's loader reads
-  classes at any depth, and songs of the same name on two albums stay separate.
-- Files of one folder that would get the same image, `song.mp3` and `song.flac`, keep their suffixes:
-  `song.mp3.png` and `song.flac.png`.
-- A file directly in FOLDER has no class: it is not rendered, but reported with that reason.
+- Deeper folders, such as artist and album, are kept: `<class>/<artist>/<album>/song.png`. The data set loader reads
+  the images of a class at any depth, and songs with the same name on two albums stay separate.
+- Files in the same folder whose images would have the same name, such as `song.mp3` and `song.flac`, keep their
+  suffixes: `song.mp3.png` and `song.flac.png`.
+- A file directly in FOLDER has no class, so it is reported and not rendered.
 - Hidden files and folders are skipped, and links to folders are not followed.
 
-An image that exists, is complete and is not older than its song is kept, so the same call resumes an interrupted one.
+An image is kept if it exists, is complete and is not older than its song, so repeating an interrupted call resumes it.
 """
 
 import re
@@ -42,8 +42,8 @@ class RenderResult:
     """The outcome of a RenderTarget.
 
     Attributes:
-        is_new: whether the image was rendered now; False if a complete one existed.
-        error: why there is no image; empty if there is one.
+        is_new: whether the image was rendered now; False if a complete image already existed or there was an error.
+        error: why there is no image; empty if there was no error.
     """
 
     target: RenderTarget
@@ -52,7 +52,7 @@ class RenderResult:
 
 
 def plan_renders(source: Path, output: Path) -> tuple[list[RenderTarget], list[Path]]:
-    """Return the songs of a tree to render, in order, and the audio files that are in no class folder.
+    """Return the songs to render, in order, and the audio files that are not in any class folder.
 
     Raises:
         DataError: the source is not a folder, or none of its class folders contains audio.
@@ -72,7 +72,7 @@ def plan_renders(source: Path, output: Path) -> tuple[list[RenderTarget], list[P
     songs = [song for song in songs if song.parent != root]
     if not songs:
         problem = f"all audio files are directly in {root}; pass its parent folder" if classless else f"{root} has none"
-        raise DataError(f"a data set is rendered from <class>/ folders with audio files; {problem}")
+        raise DataError(f"rendering a data set needs <class>/ folders with audio files; {problem}")
     names = _image_names([song.relative_to(root) for song in songs])
     return [
         RenderTarget(song, output / track_files.IMAGES / name) for song, name in zip(songs, names, strict=True)
@@ -82,7 +82,7 @@ def plan_renders(source: Path, output: Path) -> tuple[list[RenderTarget], list[P
 def render_all(targets: Sequence[RenderTarget], *, jobs: int) -> Generator[RenderResult, None, None]:
     """Render songs on several cores, and yield each result as soon as it is ready.
 
-    Closing the iterator stops at once. It leaves no partial images, and the same call resumes.
+    Closing the iterator stops at once and leaves no partial images; repeating the call resumes.
 
     Args:
         jobs: number of worker processes.
@@ -93,7 +93,7 @@ def render_all(targets: Sequence[RenderTarget], *, jobs: int) -> Generator[Rende
     with closing(worker_pool.unordered(_render, targets, jobs=jobs)) as results:
         for target, result in results:
             if isinstance(result, bytes):
-                # Only this process writes files: workers may be killed at any moment.
+                # Only this process writes files because workers may be killed at any moment.
                 try:
                     target.image.parent.mkdir(parents=True, exist_ok=True)
                     write_atomically(target.image, result)
@@ -105,7 +105,7 @@ def render_all(targets: Sequence[RenderTarget], *, jobs: int) -> Generator[Rende
 
 
 def _render(target: RenderTarget) -> bytes | None:
-    """Return the image, or None if it exists. Runs in a worker."""
+    """Return the image, or None if it already exists. Runs in a worker."""
     return None if _is_up_to_date(target) else render(target.song)
 
 

@@ -1,8 +1,8 @@
 """Replay a recorded run: train it again from MLflow's record, and compare the curves.
 
-The record consists of the run's params and tags, and of the search's `run.yaml` and `split.json`. The same setting,
-seed and tracks give the same curve, bit for bit, in float32 and in bfloat16, if versions and environment are the same;
-differences in these are reported.
+The record consists of the run's params and tags, and the search's `run.yaml` and `split.json`. The same setting, seed
+and tracks give the same curve, bit for bit, in float32 and in bfloat16, provided that the versions and the environment
+are the same. Differences in versions and environment are reported.
 """
 
 import math
@@ -26,10 +26,10 @@ from raygenre.system.location import Location
 from raygenre.tracking.server import Server, TrackingError, is_missing
 
 Rows = list[dict[str, float]]
-"""The values of each epoch, by name, with `epoch`."""
+"""For each epoch, its number as `epoch` and its metrics by name."""
 
 TOLERANCE = 1e-6
-"""Values that differ by no more than this count as the same."""
+"""Values that differ by no more than this count as equal."""
 
 COMPARED = (OBJECTIVE, "validation_loss", "validation_accuracy", "train_loss", "train_accuracy", "learning_rate")
 _TRAINING_ROLES = ("trial", "finalist", "final")
@@ -42,16 +42,16 @@ class RerunError(RaygenreError, ValueError):
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What MLflow recorded of a training.
+    """MLflow's record of a training run.
 
     Attributes:
-        run_id, name, role: of the run.
-        config: of the search, with the path and digest of the data.
-        split: of the search.
-        params: the searched values.
-        seed: of the training.
-        curve: the metrics of each epoch, by name, and `epoch`.
-        tags: of the search, overridden by those of the run: versions and environment.
+        run_id, name, role: id, name and role of the run.
+        config: configuration of the search, with the path and digest of the data.
+        split: split of the search.
+        params: values of the parameters in the search space.
+        seed: seed of the training run.
+        curve: learning curve.
+        tags: tags of the search, overridden by those of the run; they include the versions and the environment.
     """
 
     run_id: str
@@ -79,7 +79,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class CurveDifference:
-    """The largest difference of two curves, its metric and its epoch (0 if the curves are equal)."""
+    """The largest difference between two curves, with its metric and its epoch (0 if the curves are equal)."""
 
     difference: float
     name: str = ""
@@ -87,10 +87,10 @@ class CurveDifference:
 
 
 def read_record(server: Server, run_id: str) -> RunRecord:
-    """Return the record of a trial, a finalist or the final training.
+    """Return the record of a trial, a finalist or the final training run.
 
     Raises:
-        RerunError: there is no such run, it is not a training, or its record is incomplete.
+        RerunError: there is no such run, it is not a training run, or its record is incomplete.
     """
     client = server.client
     try:
@@ -101,7 +101,7 @@ def read_record(server: Server, run_id: str) -> RunRecord:
         raise RerunError(f"there is no run {run_id}; copy the id from the run's page in MLflow") from error
     name, tags, role = str(run.info.run_name), dict(run.data.tags), run.data.tags.get("role", "")
     if role not in _TRAINING_ROLES:
-        raise RerunError(f"the run {name} is not a training, its role is {role or 'unknown'}; pass the id of a trial")
+        raise RerunError(f"the run {name} is not a training run: its role is {role or 'unknown'}; pass a trial's id")
     metrics = [metric for metric in COMPARED if metric in run.data.metrics]
     epochs: dict[int, dict[str, float]] = {}
     for metric in metrics:
@@ -133,7 +133,7 @@ def read_record(server: Server, run_id: str) -> RunRecord:
             tags=dict(search.data.tags) | tags,
         )
     except KeyError as error:
-        raise RerunError(f"the run {name} has no tag {error}: an older version of raygenre recorded it") from error
+        raise RerunError(f"the run {name}, recorded by an older version of raygenre, has no tag {error}") from error
     except RerunError:
         raise
     except (ValueError, TypeError) as error:
@@ -147,19 +147,19 @@ def replay(
     threads: int | None = None,
     on_start: Callable[[list[Difference]], None],
 ) -> tuple[Rows, list[Difference]]:
-    """Train as recorded, for the recorded number of epochs; return the curve and what differs from the record.
+    """Train as recorded, for the recorded number of epochs; return the curve and the differences from the record.
 
     Args:
-        threads: torch threads; as recorded by default.
-        on_start: called with the differences before the first epoch.
+        threads: number of torch threads; by default the recorded number.
+        on_start: function called with the differences before the first epoch.
 
     Raises:
-        RerunError: the data differ from the recorded ones.
-        NonFiniteLossError: the training diverged.
+        RerunError: the data differs from the recorded data.
+        NonFiniteLossError: the training run diverged.
     """
     if dataset.digest != record.config.data_digest:
         raise RerunError(
-            f"the data in {dataset.source} differ from the data of the run {record.name}: "
+            f"the data in {dataset.source} differs from the data of the run {record.name}: "
             + str(Difference("digest", record.config.data_digest[:16], dataset.digest[:16]))
         )
     split, tags = record.split, record.tags
@@ -189,7 +189,7 @@ def replay(
 
 
 def largest_difference(before: Sequence[Mapping[str, float]], now: Sequence[Mapping[str, float]]) -> CurveDifference:
-    """Return the largest difference of two curves, over the metrics of the first one."""
+    """Return the largest difference between two curves, over the metrics of the first curve."""
     worst = CurveDifference(0.0)
     for recorded, trained in zip(before, now, strict=True):
         for metric in recorded.keys() - {"epoch"}:
@@ -202,7 +202,7 @@ def largest_difference(before: Sequence[Mapping[str, float]], now: Sequence[Mapp
 def _value(name: str, text: str) -> Value:
     value = parse_entry(name, text)
     if isinstance(value, list | dict):
-        raise RerunError(f"the param {name} is {text!r}; expected one value")
+        raise RerunError(f"the param {name} is {text!r}; expected a single value")
     return value
 
 

@@ -1,7 +1,8 @@
 """How a song's spectrogram and genre change with encoding, rate, loudness and offset.
 
-Conventions: each clip is compared with its own spectrogram before the change, from mono samples at 22 050 Hz: the whole
-song up to 31 s, else its middle 30 s. Differences are in levels, of 256.
+Conventions: a clip is the whole song if it lasts up to 31 s, otherwise its middle 30 s. Its spectrogram after a change
+is compared with its spectrogram before the change, which is computed from mono samples at 22 050 Hz.
+Differences are numbers of levels; there are 256 levels.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,7 +24,7 @@ QUIETER = 10 ** (-12 / 20)  # −12 dB
 
 
 def as_mp3(samples: Samples, bit_rate: int) -> Samples:
-    """Encode to MP3 at 44 100 Hz in stereo, as is common in music libraries, and decode."""
+    """Encode to stereo MP3 at 44 100 Hz, which is common in music libraries, and decode."""
     stereo = _stereo(samples, 44_100)
     return audio.decode(encode(stereo, "mp3", "libmp3lame", rate=44_100, bit_rate=bit_rate))
 
@@ -50,7 +51,7 @@ class Reading:
 
     Attributes:
         change: a key of `CHANGES`.
-        counts: int64 (256,), how many levels of the spectrogram differ by 0, 1, ... 255.
+        counts: int64 (256,), number of spectrogram values that differ by 0, 1, ... 255 levels.
         before: genre predicted before the change.
         after: genre predicted after the change.
     """
@@ -70,7 +71,7 @@ class Summary:
         mean: mean difference in levels.
         most: 95th percentile of the differences, in levels.
         same: number of clips whose predicted genre did not change.
-        clips: number of all clips.
+        clips: number of clips.
     """
 
     change: str

@@ -1,8 +1,8 @@
 """A song's genre over time: stretches of one genre, as text and below the spectrogram.
 
-Conventions: times are s from the start of the song. Clock times are minutes:seconds, rounded down to whole seconds as
-in media players, so a song of 240.9 s ends at 4:00. The last window of a long song overlaps the one before it
-(`audio.windows`); here it counts only from the end of that one.
+Conventions: times are in s from the start of the song. Clock times are minutes:seconds, rounded down to whole seconds
+as in media players, so a song of 240.9 s ends at 4:00. The last window of a long song overlaps the previous window
+(`audio.windows`); here it starts where the previous window ends.
 """
 
 import io
@@ -36,7 +36,7 @@ class Stretch:
     """A part of a song with one genre.
 
     Attributes:
-        start, end: s.
+        start, end: times in s.
         confidence: mean probability of the genre over the windows of the stretch.
     """
 
@@ -47,7 +47,7 @@ class Stretch:
 
 
 def stretches(times: Sequence[tuple[float, float]], prediction: Prediction) -> list[Stretch]:
-    """Merge consecutive windows of the same genre. An image has no times, and so no stretches."""
+    """Merge consecutive windows of the same genre. An image has no times and therefore no stretches."""
     merged: list[Stretch] = []
     shares: list[float] = []
     for (start, end), window in zip(_without_overlap(times), prediction.windows[: len(times)], strict=True):
@@ -72,9 +72,9 @@ def percent(share: float) -> str:
 
 
 def plot(song: Song, prediction: Prediction, name: str) -> "Figure":
-    """Plot the spectrogram as the network sees it, with the genres below it.
+    """Plot the spectrogram with the genres below it.
 
-    Each window is scaled separately, as the network sees it: its loudest point is the brightest.
+    As in the network's input, each window is scaled separately, so its loudest point is the brightest.
     """
     from matplotlib.figure import Figure  # without pyplot: no window, no global state
 
@@ -108,7 +108,7 @@ def _plot_spectrogram(axes: "Axes", song: Song, times: Sequence[tuple[float, flo
     bands, columns = song.levels.shape[1:]
     full_times = song.times or times
     for levels, (full_start, end), (start, _) in zip(song.levels, full_times, times, strict=True):
-        if song.times:  # without the overlap with the window before, and without repetitions that fill up 30 s
+        if song.times:  # cut off the overlap with the previous window, and repetitions that fill the 30 s
             columns_per_second = columns * SAMPLE_RATE / max(WINDOW, (end - full_start) * SAMPLE_RATE)
             first, last = (round((time - full_start) * columns_per_second) for time in (start, end))
             levels = levels[:, first:last]
@@ -125,7 +125,7 @@ def _plot_spectrogram(axes: "Axes", song: Song, times: Sequence[tuple[float, flo
 
 
 def _plot_genres(axes: "Axes", parts: Sequence[Stretch], genres: Sequence[str]) -> None:
-    """Draw a bar per stretch, with a horizontal or vertical label if one fits, and a legend for the others."""
+    """Draw a bar per stretch, with a horizontal or vertical label if it fits, and a legend for unlabelled bars."""
     figure = axes.get_figure(root=True)
     assert figure is not None
     dots_per_second = 0.9 * figure.get_figwidth() * _DPI / parts[-1].end
@@ -174,7 +174,7 @@ def _plot_genres(axes: "Axes", parts: Sequence[Stretch], genres: Sequence[str]) 
 
 
 def _without_overlap(times: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Return the times of the windows, each from the end of the one before."""
+    """Return the times of the windows; each starts no earlier than the previous window ends."""
     ends = [0.0, *(end for _, end in times)]
     return [(max(start, before), end) for (start, end), before in zip(times, ends, strict=False)]
 
@@ -185,7 +185,7 @@ def _clock(seconds: float) -> str:
 
 
 def _tick(seconds: float) -> int:
-    """Return the distance of the time axis's ticks in s, for at most a dozen of them."""
+    """Return the interval between ticks of the time axis, in s; it gives at most a dozen ticks."""
     return next(step for step in (5, 15, 30, 60, 120, 300, 600, 3600) if seconds <= 12 * step or step == 3600)
 
 

@@ -1,9 +1,7 @@
-"""The main job of `raygenre tune`: search, evaluate, register, decide about the champion."""
+"""The main job of `raygenre tune`: search, evaluate, register, decide on the champion."""
 
 from dataclasses import dataclass
 from pathlib import Path
-
-from rich.console import Console
 
 from raygenre.data import splits
 from raygenre.data.dataset import Dataset
@@ -31,7 +29,7 @@ from raygenre.search.study.backend import StudyError
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.summary.search_run import SearchRunLogger
 from raygenre.search.tracking_session import tracking_session
-from raygenre.search.trials.phases import Phases
+from raygenre.search.trials.phases import Display
 from raygenre.system.storage import Storage
 from raygenre.tracking.server import TrackingUnreachableError, no_retries
 from raygenre.tracking.tracker import Tracker
@@ -39,10 +37,10 @@ from raygenre.workflows.build_classifier import build_classifier
 
 
 class PromotionPendingError(RaygenreError, RuntimeError):
-    """The model is registered, but the decision about the champion failed; the message says why.
+    """The model is registered, but the champion could not be changed; the message says why.
 
     Attributes:
-        version: of the model.
+        version: version number of the model.
     """
 
     def __init__(self, version: int, reason: str) -> None:
@@ -55,11 +53,11 @@ class Outcome:
     """The result of the main job.
 
     Attributes:
-        candidate: the search's result.
-        evaluation: on the test tracks, which are used only here.
-        version: of the registered model.
+        candidate: result of the search.
+        evaluation: evaluation on the test tracks, which are used only here.
+        version: version number of the registered model.
         champion: whether it became the champion, and why.
-        parent: key of the search's run, see `Tracker`.
+        parent: key of the search's run; see `Tracker`.
         parameters, flops: size of the network.
     """
 
@@ -78,11 +76,11 @@ def make_split(
     """Split the tracks as the options say.
 
     Raises:
-        OptionError: the options exclude each other.
-        SplitError: the data are too small for them.
+        OptionError: the options are mutually exclusive.
+        SplitError: the data set is too small for them.
     """
     if keep_duplicates and duplicates:
-        raise OptionError("--duplicates and --keep-duplicates exclude each other; leave one of them out")
+        raise OptionError("--duplicates and --keep-duplicates are mutually exclusive; omit one of them")
     if (config.split == "lists") != (lists is not None):
         raise OptionError("--split lists and --split-lists DIR go together; give both or neither")
     copies = None if keep_duplicates else read_duplicates(duplicates) if duplicates else []
@@ -107,32 +105,31 @@ def run(
     *,
     resources: Resources,
     promote: bool | None,
-    console: Console,
+    display: Display,
 ) -> Outcome:
-    """Search, train the winner, evaluate it once on the test tracks, register it and decide about the champion.
+    """Search, train the winner, evaluate it once on the test tracks, register it and decide on the champion.
 
     Args:
-        promote: True or False to force or prevent the promotion; None to promote if the model is better.
+        promote: True forces the promotion, False prevents it; None promotes the model if it is better.
 
     Raises:
-        StudyError: the data differ from those of the study.
+        StudyError: the data differs from the data of the study.
         TrackingUnreachableError: MLflow is unreachable when the model has to be registered; everything so far is saved.
         PromotionPendingError: another process holds the promotion lock; everything else is done.
         KeyboardInterrupt: Ctrl-C; everything so far is saved.
     """
     if dataset.digest != ledger.config.data_digest:
         raise StudyError(
-            f"the data in {dataset.source} have changed since the study {ledger.name} was created; "
-            "restore them, or start a new study"
+            f"the data in {dataset.source} has changed since the study {ledger.name} was created; "
+            "restore it, or start a new study"
         )
-    phases = Phases(console)
-    with tracking_session(ledger, storage, console) as tracker:
+    with tracking_session(ledger, storage, display) as tracker:
         record = SearchRunLogger(ledger, dataset, tracker, resources)
-        candidate = run_search(ledger, dataset, resources=resources, tracker=tracker, record=record, phases=phases)
-        registered = _register(ledger, dataset, storage, tracker, record.run, candidate, phases)
+        candidate = run_search(ledger, dataset, resources=resources, tracker=tracker, record=record, display=display)
+        registered = _register(ledger, dataset, storage, tracker, record.run, candidate, display)
     version, classifier, facts, evaluation = registered
-    try:  # after the runs ended: a promotion must not fail a search that has already registered its model
-        with no_retries(), phases.phase("champion", "compare with the champion"):
+    try:  # after the runs have ended, so that a failed promotion does not mark the search as failed
+        with no_retries(), display.phase("champion", "compare with the champion"):
             decision = promotion.promote_if_better(
                 storage, version, classifier, facts, data=lambda: dataset, force=promote
             )
@@ -148,16 +145,16 @@ def _register(
     tracker: Tracker,
     parent: str,
     candidate: Candidate,
-    phases: Phases,
+    display: Display,
 ) -> tuple[int, Classifier, VersionFacts, Evaluation]:
     """Evaluate the candidate and register it; return its version with its evaluation."""
     final = candidate.final
     folder = ledger.folder / final.name / "classifier"
-    with phases.phase("evaluation", f"{len(ledger.split.test)} test tracks") as phase:
+    with display.phase("evaluation", f"{len(ledger.split.test)} test tracks") as phase:
         if not folder.exists():
             build_classifier(ledger, dataset, candidate, parent).save(folder)
         classifier = Classifier.load(folder)
-        report = evaluate_classifier(classifier, dataset, "test", _known_duplicates(ledger.config, phases))
+        report = evaluate_classifier(classifier, dataset, "test", _known_duplicates(ledger.config, display))
         evaluation = report.evaluation
         phase.result = f"accuracy {evaluation.accuracy:.1%}"
     facts = VersionFacts(
@@ -173,7 +170,7 @@ def _register(
     )
 
     def register() -> int:
-        # A resumed search with more trials may have another winner: MLflow shows the latest evaluation.
+        # A resumed search with more trials may have a different winner, so MLflow shows the latest evaluation.
         for run, step in ((final.run, 0), (parent, len(ledger.trials))):
             tracker.log_missing(run, [{**report.mlflow_metrics(), "epoch": step}])
             tracker.log_figure(run, plots.confusion_figure(evaluation), "confusion.png")
@@ -183,14 +180,14 @@ def _register(
         tracker.end(final.run, "FINISHED", tags=_size(classifier))
         tracker.end(parent, "FINISHED")
         if not tracker.flush():
-            why = tracker.unreachable_reason or "the upload takes too long"  # without an error
+            why = tracker.unreachable_reason or "the upload is taking too long"  # if there was no error
             raise TrackingUnreachableError(f"MLflow at {tracker.uri} is unreachable ({why}): cannot register the model")
         version = versions.register(storage, tracker.run_id(final.run), folder, facts)
         fetched = Fetched(classifier, f"{versions.MODEL}/{version}", tracker.run_id(final.run), facts)
         evaluation_log.attach_report(storage, fetched, report_page(report, name=fetched.name, facts=facts))
         return version
 
-    with phases.phase("registration", "upload to MLflow") as phase:
+    with display.phase("registration", "upload to MLflow") as phase:
         version: int = ledger.get_or_compute(f"{final.name}-version", register)
         phase.result = f"model {versions.MODEL} version {version}"
     for run in (final.run, parent):
@@ -203,12 +200,12 @@ def _size(classifier: Classifier) -> dict[str, int]:
     return {"parameters": parameter_count(classifier.model), "flops": flops(classifier.model.config)}
 
 
-def _known_duplicates(config: SearchConfig, phases: Phases) -> TrackFacts:
-    """The duplicates that the split used, for the report; none if their file cannot be read any more."""
+def _known_duplicates(config: SearchConfig, display: Display) -> TrackFacts:
+    """Return the duplicates that the split used, for the report; none if their file can no longer be read."""
     if not config.duplicates:
         return TrackFacts()
     try:
         return TrackFacts(duplicates=read_duplicates(Path(config.duplicates)))
     except (OSError, RaygenreError) as error:
-        phases.info("report", f"without known duplicates: {error}")
+        display.info("report", f"without known duplicates: {error}")
         return TrackFacts()

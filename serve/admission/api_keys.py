@@ -1,7 +1,7 @@
-"""API keys: who may send requests, and where the endpoint may listen without keys.
+"""API keys: which keys are valid, and when the endpoint requires keys.
 
-Only the SHA-256 hashes of keys are kept in memory. Several keys may be valid at a time, and replicas reload the key
-file regularly, so that keys can be rotated without a restart: add the new key to the file, switch the clients, then
+Only SHA-256 hashes of the keys are kept in memory. Several keys can be valid at the same time, and replicas reload the
+key file regularly, so keys can be rotated without a restart: add the new key to the file, switch the clients, then
 remove the old key.
 """
 
@@ -25,16 +25,16 @@ MIN_KEY_LENGTH = 16  # characters
 
 
 class ApiKeyError(RaygenreError, ValueError):
-    """The API keys are unusable, or the endpoint would be exposed without any; the message names the fix."""
+    """The API keys are unusable, or the endpoint would be exposed without keys; the message says how to fix it."""
 
 
 @dataclass(frozen=True)
 class Keys:
-    """Hashes of the valid keys; without any, the endpoint accepts every request.
+    """Hashes of the valid keys; if there are none, the endpoint accepts every request.
 
     Attributes:
-        from_settings: keys in `RAYGENRE_API_KEYS`.
-        from_file: keys in the file `RAYGENRE_API_KEYS_FILE`.
+        from_settings: hashes of the keys in `RAYGENRE_API_KEYS`.
+        from_file: hashes of the keys in the file `RAYGENRE_API_KEYS_FILE`.
     """
 
     from_settings: tuple[bytes, ...] = ()
@@ -84,10 +84,10 @@ class Keys:
 
 
 class KeyRing:
-    """The current keys of a replica, reloaded from the key file.
+    """A replica's current keys, which are reloaded from the key file.
 
     Args:
-        file: the key file; None without one.
+        file: the key file, or None if there is none.
     """
 
     def __init__(self, keys: Keys, file: Path | None) -> None:
@@ -96,7 +96,7 @@ class KeyRing:
         self._last_error = ""
 
     def accept(self, headers: Headers) -> bool:
-        """Whether a request has a valid key, as in `Keys.accept`."""
+        """Whether a request has a valid key; see `Keys.accept`."""
         return self._keys.accept(headers)
 
     def watch(self, seconds: float) -> None:
@@ -125,18 +125,18 @@ class KeyRing:
 
 
 def check_exposure(host: str, keys: Keys, *, insecure: bool) -> None:
-    """Check that an endpoint which other machines can reach requires API keys.
+    """Check that the endpoint requires API keys if other machines can reach it.
 
     Args:
-        host: address that the endpoint listens on; empty if unknown, which counts as all addresses.
+        host: address that the endpoint listens on. An empty string means unknown, and is treated as all addresses.
 
     Raises:
-        ApiKeyError: it requires none, and `insecure` is not set.
+        ApiKeyError: other machines can use the endpoint without a key, and `insecure` is not set.
     """
     if not keys.hashes and not insecure and not _is_loopback(host):
         raise ApiKeyError(
-            f"the endpoint listens on {host or 'an unknown address'}, which other machines can reach, without API "
-            "keys; set RAYGENRE_API_KEYS or RAYGENRE_API_KEYS_FILE, or RAYGENRE_INSECURE=1 to allow anyone to use it"
+            f"other machines can reach the endpoint on {host or 'an unknown address'}, but it requires no API keys; "
+            "set RAYGENRE_API_KEYS or RAYGENRE_API_KEYS_FILE, or RAYGENRE_INSECURE=1 to allow anyone to use it"
         )
 
 

@@ -1,4 +1,4 @@
-"""How many predictions a replica accepts at a time: the rest are refused with 429."""
+"""Limits the concurrent predictions of a replica; further requests get 429."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from serve.monitoring.metrics import Metrics
 
 
 class PredictionSlots:
-    """The predictions that run or wait in one replica."""
+    """The predictions running or waiting in one replica."""
 
     def __init__(self, limits: Limits, metrics: Metrics) -> None:
         self._limits = limits
@@ -16,10 +16,10 @@ class PredictionSlots:
         self._in_progress = 0
 
     def check(self) -> None:
-        """Check that another prediction may start; called before a body is read, to refuse it early.
+        """Check that another prediction may start. Called before the body is read, so that requests are refused early.
 
         Raises:
-            RefusalError: 429.
+            RefusalError: 429 if all slots are occupied.
         """
         if self._in_progress >= self._limits.predictions:
             raise self._limits.too_many("too many predictions in progress; retry later")
@@ -29,7 +29,7 @@ class PredictionSlots:
         """Occupy a slot for the duration of a prediction.
 
         Raises:
-            RefusalError: 429, all slots are occupied.
+            RefusalError: 429 if all slots are occupied.
         """
         self.check()
         self._add(1)

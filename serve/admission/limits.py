@@ -1,8 +1,8 @@
-"""The endpoint's limits: their settings, and `Limits`, which derives all other numbers.
+"""The endpoint's limits: their settings, and `Limits`, which is derived from the settings.
 
-Replicas, Ray's proxies and the deployment's options all read `Limits`, so that raising `RAYGENRE_QUEUE_LENGTH` raises
-everything in front of the queue as well. The settings are separate from the other settings because Ray's proxies import
-this module: it must stay small (`serve.settings` imports PyTorch and MLflow).
+Replicas, Ray's proxies and the deployment's options all use `Limits`, so raising `RAYGENRE_QUEUE_LENGTH` also raises
+all limits in front of the queue. These settings are separate from the others because Ray's proxies import this module,
+which must therefore stay small (`serve.settings` imports PyTorch and MLflow).
 """
 
 from dataclasses import dataclass
@@ -17,52 +17,63 @@ UPLOADS = 24  # uploads that a replica receives at a time
 OTHER_REQUESTS = 8  # requests in a replica that are neither predictions nor uploads: probes, pages and refusals
 PROXY_QUEUE = 16  # requests that wait in a proxy for a free place in a replica
 IN_TRANSIT = 16  # requests in a proxy that are on their way to or from a replica
+MIN_PROXY_REQUESTS = 96  # POST requests in a proxy, which may serve several replicas with short queues
 SLOW_UPLOAD_SECONDS = 5.0  # s after which an upload no longer counts towards a proxy's limit
-DECODER_GRACE = 5.0  # s that a decoder process may run after its request has timed out, before it kills itself
+DECODER_GRACE = 5.0  # s from the timeout of a request until its decoder process kills itself
 _CLOSE = {"Connection": "close"}  # otherwise Ray's proxy would receive the rest of the body
 
 
 class LimitSettings(BaseSettings):
-    """The settings that limit what clients may send and how many of them are served at a time."""
+    """The settings that limit the size, duration and number of requests."""
 
     model_config = SettingsConfigDict(env_prefix="RAYGENRE_", extra="forbid", frozen=True)
 
-    most_bytes: int = Field(default=25_000_000, gt=0, description="Maximum size of a request body in bytes; else 413.")
+    most_bytes: int = Field(
+        default=25_000_000, gt=0, description="Maximum size of a request body in bytes; larger bodies get 413."
+    )
     most_held_bytes: int = Field(
         default=250_000_000,
         gt=0,
-        description="Maximum total size, in bytes, of the bodies in a replica's memory; else 503.",
+        description="Maximum total size, in bytes, of the bodies in a replica's memory; requests beyond it get 503.",
     )
-    most_seconds: float = Field(default=900, gt=0, description="Maximum duration of an audio file in s; else 422.")
-    most_files: int = Field(default=8, gt=0, description="Maximum number of files in a multipart form; else 413.")
+    most_seconds: float = Field(
+        default=900, gt=0, description="Maximum duration of an audio file in seconds; longer files get 422."
+    )
+    most_files: int = Field(
+        default=8, gt=0, description="Maximum number of files in a multipart form; forms with more files get 413."
+    )
     request_seconds: float = Field(
         default=30,
         gt=0,
-        description="Time limit of a request in s: 408 if the body is incomplete by then, 503 if the answer is not "
-        "ready.",
+        description="Time limit for a request in seconds: 408 if the body is still incomplete, 503 if the answer is "
+        "not ready.",
     )
     queue_length: int = Field(
-        default=32, gt=0, description="Maximum number of predictions running or waiting in a replica; else 429."
+        default=32,
+        gt=0,
+        description="Maximum number of predictions running or waiting in a replica; further requests get 429.",
     )
-    retry_after: int = Field(default=2, ge=0, description="Value of the Retry-After header of 429 and 503, in s.")
+    retry_after: int = Field(
+        default=2, ge=0, description="Value of the Retry-After header in 429 and 503 responses, in seconds."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Every limit of the endpoint.
+    """All limits of the endpoint, with the status of the requests that exceed them.
 
     Attributes:
-        predictions: predictions running or waiting in a replica; 429 beyond.
-        uploads: uploads that a replica receives at a time; 429 for the longest-running one beyond.
-        replica_requests: requests that Ray sends to a replica at a time, of any kind.
-        proxy_queue: requests that wait in a proxy for a free place in a replica; 429 beyond.
-        proxy_requests: POST requests in a proxy, from the first byte to the answer; 429 beyond.
+        predictions: maximum number of predictions running or waiting in a replica (429).
+        uploads: maximum number of uploads that a replica receives at a time (429 for the longest-running upload).
+        replica_requests: maximum number of requests of any kind that Ray sends to a replica at a time.
+        proxy_queue: maximum number of requests that wait in a proxy for a free place in a replica (429).
+        proxy_requests: maximum number of POST requests in a proxy, from the first byte to the answer (429).
         slow_upload_seconds: s after which an upload no longer counts towards `proxy_requests`.
-        body_bytes: size of a request body; 413 beyond.
-        form_files: files in a multipart form; 413 beyond.
-        memory_bytes: total size of the bodies in a replica's memory; 503 beyond.
-        audio_seconds: duration of an audio file, in s; 422 beyond.
-        request_seconds: s for a request; 408 or 503 beyond.
+        body_bytes: maximum size of a request body (413).
+        form_files: maximum number of files in a multipart form (413).
+        memory_bytes: maximum total size of the bodies in a replica's memory (503).
+        audio_seconds: maximum duration of an audio file, in s (422).
+        request_seconds: time limit for a request, in s (408 or 503).
         decode_seconds: s after which a decoder process kills itself.
         retry_after: value of every Retry-After header, in s.
     """
@@ -90,7 +101,7 @@ class Limits:
             uploads=UPLOADS,
             replica_requests=replica_requests,
             proxy_queue=PROXY_QUEUE,
-            proxy_requests=replica_requests + PROXY_QUEUE + IN_TRANSIT,
+            proxy_requests=max(MIN_PROXY_REQUESTS, replica_requests + PROXY_QUEUE + IN_TRANSIT),
             slow_upload_seconds=SLOW_UPLOAD_SECONDS,
             body_bytes=settings.most_bytes,
             form_files=settings.most_files,
@@ -102,7 +113,7 @@ class Limits:
         )
 
     def too_many(self, detail: str, *, close: bool = False) -> RefusalError:
-        """Return a 429 with Retry-After; `close` also ends the connection, for a body that was not read to its end."""
+        """Return a 429 with Retry-After; `close` also closes the connection if the body was not read completely."""
         return RefusalError(429, detail, self._retry_headers | (_CLOSE if close else {}))
 
     def unavailable(self, detail: str) -> RefusalError:
@@ -111,7 +122,7 @@ class Limits:
 
     @staticmethod
     def too_large(detail: str) -> RefusalError:
-        """Return a 413 that ends the connection, since the body was not read to its end."""
+        """Return a 413 that closes the connection, because the body was not read completely."""
         return RefusalError(413, detail, _CLOSE)
 
     @property

@@ -1,7 +1,8 @@
-"""Requests that a Ray proxy accepts at a time; the rest get 429 before their bodies.
+"""Limits the POST requests in a Ray proxy; the rest get 429 before their bodies are read.
 
-Ray itself refuses a request only after it has passed on part of it, which costs as much CPU as an answer. A slow upload
-counts for a few seconds only, so that slow clients cannot occupy all slots; `upload_slots` limits them in the replicas.
+Ray itself refuses a request only after forwarding part of it, which costs as much CPU as answering it. A slow upload
+counts only for its first few seconds, so slow clients cannot occupy all slots; in the replicas, `upload_slots` limits
+them.
 """
 
 import asyncio
@@ -24,10 +25,10 @@ class ProxySlots:
 
     @contextmanager
     def slot(self) -> Iterator[Callable[[], None]]:
-        """Occupy a slot until the request is answered, or until its upload is slow.
+        """Occupy a slot until the request is answered, or until its upload turns out to be slow.
 
         Yields:
-            A function to call once the whole body has arrived: the slot is then kept until the answer.
+            A function to call once the whole body has arrived, so that the slot is kept until the answer.
         """
         self._occupied += 1
         is_occupied = True

@@ -1,4 +1,4 @@
-"""Reads request bodies within limits, counting bytes as they arrive."""
+"""Reads request bodies, and counts their bytes as they arrive to enforce the limits."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -10,11 +10,11 @@ from starlette.requests import Request
 from serve.admission.limits import Limits
 from serve.errors import RefusalError
 
-FIELD = b"file"  # name of a form's parts
+FIELD = b"file"  # name that each part of a form must have
 
 
 class MemoryBudget:
-    """The bytes of all request bodies that are in a replica's memory."""
+    """Counts the bytes of all request bodies in a replica's memory."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -22,7 +22,7 @@ class MemoryBudget:
 
     @contextmanager
     def reservation(self) -> Iterator["Reservation"]:
-        """Yield the share of one body, which is released at the end."""
+        """Yield a reservation for one body, which is released at the end."""
         reservation = Reservation(self)
         try:
             yield reservation
@@ -36,7 +36,7 @@ class MemoryBudget:
 
 
 class Reservation:
-    """The bytes of one body."""
+    """Counts the bytes of one body."""
 
     def __init__(self, budget: MemoryBudget) -> None:
         self._budget = budget
@@ -46,7 +46,7 @@ class Reservation:
         """Reserve more bytes.
 
         Raises:
-            RefusalError: 503, the budget is exhausted.
+            RefusalError: 503 if the budget is exhausted.
         """
         self._budget.add(size)
         self.bytes += size
@@ -84,7 +84,7 @@ async def _parts(request: Request, limits: Limits, reservation: Reservation) -> 
 
 
 class _Form:
-    """An incremental parser of multipart forms; it keeps the files in memory, within the limit of the body."""
+    """An incremental parser for multipart forms; it keeps the files in memory, within the body's size limit."""
 
     def __init__(self, content_type: str, limits: Limits) -> None:
         _, options = parse_options_header(content_type)

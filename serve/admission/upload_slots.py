@@ -1,7 +1,8 @@
-"""Uploads that a replica receives at a time, and which one is refused beyond that.
+"""Limits the concurrent uploads to a replica by refusing the longest-running upload.
 
-An upload occupies a place in the replica for as long as its client takes to send it. When all slots are occupied, the
-upload that has been running longest is refused with 429, so that slow clients cannot block fast ones, probes or pages.
+An upload occupies a slot in the replica until its client has sent all of it. When all slots are occupied and another
+upload arrives, the longest-running upload is refused with 429, so slow clients cannot block fast clients, probes or
+pages.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ from serve.admission.limits import Limits
 
 
 class UploadSlots:
-    """The uploads that one replica is receiving, the longest-running one first."""
+    """The uploads that one replica is receiving, longest-running first."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -23,12 +24,12 @@ class UploadSlots:
         """Occupy a slot for the duration of an upload.
 
         Raises:
-            RefusalError: 429, this upload was the longest-running one when another needed its slot.
+            RefusalError: 429 if this is the longest-running upload when another upload needs a slot.
         """
         if len(self._uploads) >= self._limits.uploads:
             longest_running = next(iter(self._uploads))
             del self._uploads[longest_running]
-            longest_running.reschedule(0)  # a time in the past: it expires now
+            longest_running.reschedule(0)  # a time in the past, so the timeout expires now
         upload = asyncio.timeout(None)
         try:
             async with upload:

@@ -1,1 +1,1 @@
-"""Decoding, batching and the models in service."""
+"""Decoding, batching and the models being served."""

@@ -1,8 +1,9 @@
 """Batches the windows of concurrent requests.
 
-A batch contains what arrived while the previous batches were running: no request waits for others to fill a batch. Ray
-Serve's own batches close when the wait for them starts, so that behind a busy network every request would be a batch of
-its own. Windows are batched rather than songs, one per song in turn, so that long songs do not delay short ones.
+A batch contains the windows that arrived while the previous batches were running, so no request waits for others to
+fill a batch. Ray Serve's own batching closes each batch before it waits for the network, so every request behind a busy
+network would be a separate batch. Windows are batched instead of whole songs, one window per song in turn, so that long
+songs do not delay short songs.
 """
 
 import asyncio
@@ -30,8 +31,8 @@ class _Song:
     Attributes:
         levels: uint8 (W, 128, 333).
         enqueued_at: time of arrival, in s of `time.perf_counter`.
-        next_window: index of the first window that has not been put into a batch.
-        result: probabilities (W, G), once they are complete; cancelled when the request no longer needs them.
+        next_window: index of the first window that is not in a batch yet.
+        result: future of the probabilities (W, G); cancelled when the request no longer needs them.
     """
 
     def __init__(self, classifier: Classifier, levels: NDArray[np.uint8]) -> None:
@@ -51,25 +52,25 @@ class _Song:
                 self.result.set_result(np.stack([self._rows[index] for index in range(len(self.levels))]))
 
     def fail(self, error: BatchError) -> None:
-        """Set the error as the result, unless there is a result."""
+        """Set the error as the result, unless the song already has a result."""
         with self._lock:
             if not self.result.done() and self.result.set_running_or_notify_cancel():
                 self.result.set_exception(error)
 
 
 class Batcher:
-    """The threads of one replica that run the network.
+    """The threads that run the network in one replica.
 
     Args:
         max_windows: maximum number of windows in a batch.
-        threads: batches that run at a time.
+        threads: number of batches that run at the same time, each on its own thread.
     """
 
     def __init__(self, max_windows: int, metrics: Metrics, *, threads: int = 1) -> None:
         self._max_windows = max_windows
         self._metrics = metrics
-        self._songs: deque[_Song] = deque()  # those with windows that have not been put into a batch
-        self._changed = threading.Condition()  # of `_songs`
+        self._songs: deque[_Song] = deque()  # songs with windows that are not in a batch yet
+        self._changed = threading.Condition()  # guards `_songs`
         for number in range(threads):
             threading.Thread(target=self._run, name=f"forward_{number}", daemon=True).start()
 
@@ -86,16 +87,16 @@ class Batcher:
         return await asyncio.wrap_future(song.result)
 
     def _run(self) -> None:
-        torch.set_num_threads(1)  # OpenMP keeps this number per thread
+        torch.set_num_threads(1)  # OpenMP keeps this setting per thread
         while True:
             batch = self._next_batch()
             self._metrics.batch(len(batch))
-            # Several classifiers only during a model change or with a challenger. One may fail without the others.
+            # A batch has several classifiers only during a model change or with a challenger; each may fail on its own.
             for classifier in {id(song.classifier): song.classifier for song, _ in batch}.values():
                 self._classify(classifier, [part for part in batch if part[0].classifier is classifier])
 
     def _next_batch(self) -> list[tuple[_Song, int]]:
-        """Wait for the next batch and return it: songs, each with the index of a window."""
+        """Wait for the next batch, and return its windows as pairs of a song and a window's index."""
         batch: list[tuple[_Song, int]] = []
         with self._changed:
             while not batch:
@@ -120,7 +121,7 @@ class Batcher:
                 self._metrics.stage("queue", started - song.enqueued_at)
         try:
             rows = classifier.probabilities(np.stack([song.levels[window] for song, window in batch]))
-        except Exception as error:  # noqa: BLE001 (any error of a network fails its own songs, not the thread)
+        except Exception as error:  # noqa: BLE001 (an error in a network must fail only its own songs, not this thread)
             batch_error = BatchError(repr(error))
             batch_error.__cause__ = error
             for song, _ in batch:

@@ -1,7 +1,7 @@
 """Decodes files outside the event loop: PNGs in threads, audio in processes.
 
-Work for a request that has ended stops at once: the process that decodes its file is killed, the thread that computes
-its spectrograms checks before each of them, and files that still wait for a thread are dropped.
+Work for a request that has ended stops immediately: the process that decodes its file is killed, the thread that
+computes its spectrograms stops before the next spectrogram, and files that are still waiting for a thread are dropped.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from serve.monitoring.metrics import Metrics
 
 T = TypeVar("T")
 
-_CAUSED_BY_FILE = ("SIGSEGV", "SIGBUS", "SIGABRT", "SIGFPE", "SIGILL", UNEXPECTED_ERROR)  # causes of a crash
+_CAUSED_BY_FILE = ("SIGSEGV", "SIGBUS", "SIGABRT", "SIGFPE", "SIGILL", UNEXPECTED_ERROR)  # crash causes
 
 
 class _ClientDisconnectedError(Exception):
@@ -36,7 +36,7 @@ class _ClientDisconnectedError(Exception):
 
 
 class _Job:
-    """The work on one file, and the process that decodes it."""
+    """The work on one file, with the process that decodes it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -47,7 +47,7 @@ class _Job:
         """Check that the request still needs the result.
 
         Raises:
-            _ClientDisconnectedError: it does not.
+            _ClientDisconnectedError: the request has ended.
         """
         if self._has_ended:
             raise _ClientDisconnectedError
@@ -63,7 +63,7 @@ class _Job:
             self.check()
 
     def end(self) -> None:
-        """Mark the request as ended, answered or not, and kill the process that still decodes its file."""
+        """Mark the request as ended, whether or not it was answered, and kill the process if it is still decoding."""
         with self._lock:
             self._has_ended = True
             if self._process:
@@ -74,7 +74,7 @@ class DecoderPool:
     """The decoding threads and processes of one replica.
 
     Args:
-        size: files that are decoded at a time.
+        size: number of files decoded at the same time.
     """
 
     def __init__(self, size: int, metrics: Metrics, limits: Limits) -> None:
@@ -86,19 +86,19 @@ class DecoderPool:
         self._metrics = metrics
 
     async def song(self, data: bytes) -> Song:
-        """Return a file as the network's input.
+        """Return the network's input for a file.
 
         Raises:
-            RefusalError: 415, 422, or 503 if the system killed the decoder.
+            RefusalError: 415 or 422 if the file is unusable, 503 if the system killed the decoder.
         """
         kind = sniff(data)
         return await self._run(lambda job: self._song(data, kind, job))
 
     async def picture(self, data: bytes, window: int) -> tuple[bytes, int]:
-        """Return the spectrogram of one window of a file, as a PNG like the dataset's, and the number of windows.
+        """Return one window's spectrogram, as a PNG like the dataset's, and the file's number of windows.
 
         Raises:
-            RefusalError: 415, 422, or 503 if the system killed the decoder.
+            RefusalError: 415 or 422 if the file is unusable, 503 if the system killed the decoder.
         """
         kind = sniff(data)
         return await self._run(lambda job: self._picture(data, kind, window, job))
@@ -127,7 +127,9 @@ class DecoderPool:
             if error.cause in _CAUSED_BY_FILE:
                 detail = f"the file crashes the decoder ({error.cause}); convert it to FLAC or MP3"
                 raise RefusalError(422, detail) from error
-            raise self._limits.unavailable("the decoder was killed, perhaps for lack of memory; retry later") from error
+            raise self._limits.unavailable(
+                "the decoder was killed, maybe because memory ran out; retry later"
+            ) from error
         except OSError as error:
             logs.error("decoder not started", error)
             raise self._limits.unavailable("no decoder could be started; retry later") from error
@@ -172,16 +174,16 @@ class DecoderPool:
             finally:
                 job.assign(None)
         except _ClientDisconnectedError:
-            process.end()  # `job.end` kills it, perhaps a little later
+            process.end()  # `job.end` also kills it, but perhaps later
             raise
         finally:
-            with suppress(OSError):  # no process can be started now: the thread tries again for the next file
+            with suppress(OSError):  # if no process can be started now, the thread retries for the next file
                 process = _renew(process)
             self._idle.put(process)
 
 
 def _renew(process: DecoderProcess) -> DecoderProcess:
-    """Return the process, or a new one if it is spent; the system may have killed it while it was idle."""
+    """Return the process, or a new process if it is spent, for example because the system killed it while idle."""
     if not process.is_spent:
         return process
     process.end()

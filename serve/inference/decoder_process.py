@@ -4,9 +4,9 @@ Decoders are C code that parses untrusted files. A decoder process imports only 
 0.3 s) and handles one file at a time. Its environment contains only what it needs to start: no keys and no server
 addresses. It is the first process that the kernel kills when memory runs out, its address space is limited to what the
 longest audio needs, and it kills itself when a file takes longer than the client waits. It is replaced after a fixed
-number of files, so that memory that decoders leak does not accumulate.
+number of files, so that memory leaked by decoders does not accumulate.
 
-A message is a line of JSON, followed by as many bytes as its `bytes` states:
+A message is a line of JSON, followed by the number of bytes that its `bytes` field gives:
     to the process      {"bytes": 46102, "longest_seconds": 900, "timeout_seconds": 35}, the file
     from the process    {"bytes": 2646000}, samples float32 at 22 050 Hz; or {"bytes": 0, "refused": "why"}
 """
@@ -29,17 +29,18 @@ from raygenre import audio
 from raygenre.errors import RaygenreError
 
 MAX_FILES = 1000  # files that a process decodes before it is replaced
-UNEXPECTED_ERROR = f"status {os.EX_DATAERR}"  # cause of a crash: an unexpected exception, which includes MemoryError
+UNEXPECTED_ERROR = f"status {os.EX_DATAERR}"  # crash cause: an unexpected exception, including MemoryError
 
-# Variables passed on: the paths of programs, libraries and modules, numbers of threads, and the language.
+# Variables that the process inherits: paths of programs and libraries, numbers of threads, and the language.
 _VARIABLES = ("PATH", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "LANG", "LC_ALL")
-_SPARE_BYTES = 1_000_000_000  # of address space, on top of what the process has at its start and what its audio needs
-_BYTES_PER_SECOND = 4 * 4 * audio.SAMPLE_RATE  # of audio: its samples in pieces, joined, and in the message
+_SPARE_BYTES = 1_000_000_000  # of address space, in addition to its initial size and the memory for the audio
+# Memory for each second of audio: the samples as decoded pieces, joined, and in the message.
+_BYTES_PER_SECOND = 4 * 4 * audio.SAMPLE_RATE
 _MAX_HEADER_BYTES = 10_000
 
 
 class CrashError(RaygenreError, RuntimeError):
-    """The process ended while it decoded a file.
+    """The process ended while decoding a file.
 
     Attributes:
         cause: name of the signal, or exit status.
@@ -51,18 +52,18 @@ class CrashError(RaygenreError, RuntimeError):
 
 
 class DecoderProcess:
-    """A decoder process, for one thread at a time; other threads may only call `kill`.
+    """A decoder process, used by one thread at a time; other threads may only call `kill`.
 
     Attributes:
         pid: process id.
-        is_spent: whether it must be replaced: it has ended, or has decoded `MAX_FILES` files.
+        is_spent: whether it must be replaced, because it has ended or has decoded `MAX_FILES` files.
     """
 
     def __init__(self) -> None:
-        # This process may have imported modules from folders that are not on a new process's path.
+        # This process may have imported modules from folders that are not on the default path of a new process.
         environment = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         environment |= {name: os.environ[name] for name in _VARIABLES if name in os.environ}
-        environment["MALLOC_ARENA_MAX"] = "2"  # else each decoder thread maps 64 MB of address space for its own arena
+        environment["MALLOC_ARENA_MAX"] = "2"  # otherwise each decoder thread maps 64 MB of address space for its arena
         self._process = subprocess.Popen(
             [sys.executable, "-m", "serve.inference.decoder_process"],
             stdin=subprocess.PIPE,
@@ -88,11 +89,11 @@ class DecoderProcess:
 
         Args:
             longest_seconds: maximum duration of the audio, in s.
-            timeout_seconds: s after which the process kills itself, even if its parent has died.
+            timeout_seconds: time after which the process kills itself, even if its parent has died, in s.
 
         Raises:
             AudioError: as in `audio.decode`.
-            CrashError: the process ended, by itself or by `kill`.
+            CrashError: the process ended, by itself or because of `kill`.
         """
         self._files += 1
         try:
@@ -102,7 +103,7 @@ class DecoderProcess:
             self.end()
             raise CrashError(_cause(self._process.wait())) from error
         except BaseException:
-            self.end()  # its reply to this file would be taken for the reply to the next one
+            self.end()  # its reply to this file would be mistaken for the reply to the next file
             raise
         if "refused" in header:
             raise audio.AudioError(str(header["refused"]))
@@ -116,7 +117,7 @@ class DecoderProcess:
         """Kill the process and release its pipes."""
         self._process.kill()
         for stream in (self._to, self._from):
-            with suppress(OSError):  # closing flushes what could not be sent
+            with suppress(OSError):  # closing tries to flush unsent data
                 stream.close()
         self._process.wait()
 
@@ -125,14 +126,15 @@ def main() -> None:
     """Decode files from standard input until it is closed."""
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
-    # Replies go to a copy of standard output, since libraries that print would corrupt them.
+    # Replies go to a copy of standard output, because anything that libraries print would corrupt them.
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     initial_bytes = _address_space()
     with suppress(EOFError, BrokenPipeError):
         while True:
             header, file = _read(sys.stdin.buffer)
-            signal.setitimer(signal.ITIMER_REAL, header["timeout_seconds"])  # SIGALRM ends C code too
+            # SIGALRM ends the process even while it runs C code.
+            signal.setitimer(signal.ITIMER_REAL, header["timeout_seconds"])
             longest = float(header["longest_seconds"])
             _limit_address_space(initial_bytes + _SPARE_BYTES + 2 * len(file) + int(_BYTES_PER_SECOND * longest))
             try:
@@ -141,7 +143,8 @@ def main() -> None:
                 _write(replies, {"refused": str(error)}, b"")
             except Exception:  # noqa: BLE001 (any other error counts as a crash, and a new process takes over)
                 traceback.print_exc()
-                # Without cleanup: the parent kills this process once its output ends, and would report that signal.
+                # Exit without cleanup: the parent kills this process once its output ends, and would otherwise report
+                # SIGKILL as the cause.
                 os._exit(os.EX_DATAERR)
             else:
                 _write(replies, {}, samples.data)

@@ -32,7 +32,7 @@ def sniff(data: bytes) -> Kind:
     """Return a file's type.
 
     Raises:
-        RefusalError: 422 if it is empty, 415 if it is neither a PNG nor an audio container.
+        RefusalError: 422 if the file is empty, 415 if it is neither a PNG nor an audio container.
     """
     if not data:
         raise RefusalError(422, "the file is empty")
@@ -48,7 +48,7 @@ def sniff(data: bytes) -> Kind:
 
 
 def _is_frame(head: bytes) -> bool:
-    """Whether an MPEG audio or ADTS frame starts here: eleven set bits, then a valid version and layer."""
+    """Whether the data starts with an MPEG audio or ADTS frame: eleven set bits, then a valid version and layer."""
     if len(head) < 2 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
         return False
     version, layer = head[1] >> 3 & 3, head[1] >> 1 & 3

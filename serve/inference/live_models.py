@@ -1,10 +1,10 @@
-"""The models in service, and how a new version replaces an old one without failed requests.
+"""The models being served, and how a new version takes over without failed requests.
 
-A thread polls the registry for moved aliases. A new version is loaded next to the old one and must reproduce the
-self-check that was stored with it; only then does it take over. Requests in progress finish with the version that they
-started with. If a version is unavailable or fails, the old one stays in service: the log, a metric and `/readyz` report
-why. It is retried at the next poll if the registry or its store was unreachable, and after `RETRY_SECONDS` if its files
-are wrong.
+A thread polls the registry for moved aliases. A new version is loaded while the old version keeps answering, and takes
+over only after it has reproduced the self-check that was stored with it. Requests in progress finish with the version
+that they started with. If the new version is unavailable or fails, the old version is still served, and the log, a
+metric and `/readyz` report the reason. The new version is retried at the next poll if the registry or its store was
+unreachable, and after `RETRY_SECONDS` if its files are wrong.
 """
 
 import random
@@ -29,14 +29,14 @@ from serve.monitoring.metrics import Metrics
 from serve.schema import ModelName
 from serve.settings import Settings
 
-RETRY_SECONDS = 300.0  # s before a version whose files are wrong is loaded again
-DRIFT_EVERY = 20  # songs between two updates of the drift metric
+RETRY_SECONDS = 300.0  # s until a version with wrong files is retried
+DRIFT_EVERY = 20  # songs between updates of the drift metric
 _CHAMPION, _CHALLENGER = "model", "challenger"
 
 
 @dataclass(frozen=True)
 class LiveModel:
-    """A model in service, and its input drift if its training distribution is stored."""
+    """A model being served, with its input drift if its training distribution is stored."""
 
     fetched: Fetched
     drift: Drift | None
@@ -51,7 +51,7 @@ class LiveModels:
     """The champion and the challenger of one replica.
 
     Attributes:
-        errors: by role, why the version in the registry is not the one in service.
+        errors: for each role, the reason why the version in the registry is not being served.
     """
 
     def __init__(self, storage: Storage, settings: Settings, metrics: Metrics) -> None:
@@ -59,7 +59,7 @@ class LiveModels:
         self._settings = settings
         self._metrics = metrics
         self._device = torch.device("cuda" if settings.replica_gpus else "cpu")
-        self._failures: dict[str, tuple[str, float, str]] = {}  # by role: version, time and reason
+        self._failures: dict[str, tuple[str, float, str]] = {}  # role → version, time and reason
         self._songs: Counter[str] = Counter()
         self.errors: dict[str, str] = {}
         self._champion = self._load_first()
@@ -77,7 +77,7 @@ class LiveModels:
         return self._challenger
 
     def choose(self) -> tuple[LiveModel, LiveModel | None]:
-        """Return the champion, and the challenger if it is to answer the next request."""
+        """Return the champion, and the challenger if it should answer the next request."""
         use_challenger = random.random() < self._settings.challenger_share
         return self._champion, self._challenger if use_challenger else None
 
@@ -97,7 +97,7 @@ class LiveModels:
 
     def _watch(self) -> None:
         while True:
-            time.sleep(self._settings.poll_seconds * random.uniform(0.75, 1.25))  # replicas must not poll in step
+            time.sleep(self._settings.poll_seconds * random.uniform(0.75, 1.25))  # replicas must not poll in sync
             self._refresh(_CHAMPION, self._settings.model_uri)
             if self._settings.challenger_uri:
                 self._refresh(_CHALLENGER, self._settings.challenger_uri)
@@ -112,13 +112,13 @@ class LiveModels:
                 return
             version, failed_at, reason = self._failures.get(role, ("", 0.0, ""))
             if version == wanted and time.monotonic() - failed_at < RETRY_SECONDS:
-                self.errors[role] = reason  # an outage in between may have replaced it
+                self.errors[role] = reason  # an outage may have replaced it in the meantime
                 return
             new = self._load(uri)
         except RegistryUnreachableError as error:
             self._set_error(role, wanted, str(error))
             return
-        except Exception as error:  # noqa: BLE001 (any error of the registry or the files: the old version stays in service)
+        except Exception as error:  # noqa: BLE001 (after any error, the old version is still served)
             self._failures[role] = (wanted, time.monotonic(), _reason(error, role, wanted))
             self._set_error(role, wanted, self._failures[role][2])
             return
@@ -145,7 +145,7 @@ class LiveModels:
         self._metrics.change(role, "refused")
 
     def _load_first(self) -> LiveModel:
-        """Return the model in the settings; if the champion cannot be loaded, the latest former champion that can.
+        """Return the model in the settings, or the latest loadable former champion if the champion cannot be loaded.
 
         Raises:
             RegistryError, ClassifierError: no model can be loaded.
@@ -160,7 +160,7 @@ class LiveModels:
             for former in self._former_champions():
                 try:
                     model = self._load(former)
-                except Exception as former_error:  # noqa: BLE001 (as in `_refresh`: an earlier version may load)
+                except Exception as former_error:  # noqa: BLE001 (as in `_refresh`; an earlier version may load)
                     logs.warning("model rejected", role=_CHAMPION, model=former, reason=str(former_error))
                     continue
                 self._set_error(_CHAMPION, uri, reason)
@@ -168,7 +168,7 @@ class LiveModels:
             raise
 
     def _former_champions(self) -> list[str]:
-        """Return the URIs of former champions, the latest first; none if the registry does not answer."""
+        """Return the URIs of former champions, latest first, or an empty list if the registry does not answer."""
         try:
             with no_retries():
                 versions = champion.champions_before(self._storage)
@@ -188,7 +188,7 @@ class LiveModels:
 
 
 def _reason(error: Exception, role: str, wanted: str) -> str:
-    """Return the text of an error; an unexpected one is logged with its traceback."""
+    """Return the text of an error; log an unexpected error with its traceback."""
     if isinstance(error, RegistryError | ClassifierError):
         return str(error)
     logs.error("model failed", error, role=role, model=wanted)

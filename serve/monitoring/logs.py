@@ -1,6 +1,6 @@
 """The replicas' log: one JSON object per line on standard error, which Ray collects.
 
-It contains nothing of a file's content or name, no API keys and no client addresses.
+It contains no file names or contents, no API keys and no client addresses.
 """
 
 import json
@@ -25,7 +25,7 @@ class _JsonFormatter(logging.Formatter):
 
 
 def configure() -> None:
-    """Set up the log of this process; a replica calls it once."""
+    """Set up this process's log; each replica calls this once."""
     logger = logging.getLogger(NAME)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonFormatter())

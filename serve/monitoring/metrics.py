@@ -1,7 +1,7 @@
 """The endpoint's metrics, which Ray exports to Prometheus.
 
 Ray adds the prefix `ray_`, the suffix `_total` for counters, and the tags `deployment`, `replica` and `application`.
-`serve/monitoring/` has a Prometheus configuration, alerts and a Grafana dashboard for them.
+A Prometheus configuration, alerts and a Grafana dashboard for them are in `serve/monitoring/`.
 """
 
 from typing import cast
@@ -12,46 +12,46 @@ _SECONDS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0,
 
 
 def _tags(*names: str) -> tuple[str]:
-    """Return tag names, for a parameter that Ray annotates as a tuple of one."""
+    """Return tag names for a parameter that Ray annotates as a tuple of a single string."""
     return cast(tuple[str], names)
 
 
 class Metrics:
-    """The metrics of one replica; they must be created within it."""
+    """The metrics of one replica; they must be created in its process."""
 
     def __init__(self) -> None:
-        self._requests = Counter("raygenre_requests", "Requests by path and status.", _tags("path", "status"))
-        self._seconds = Histogram("raygenre_request_seconds", "s from request to response.", _SECONDS, ("path",))
+        self._requests = Counter("raygenre_requests", "Requests, by path and status.", _tags("path", "status"))
+        self._seconds = Histogram("raygenre_request_seconds", "Seconds from request to response.", _SECONDS, ("path",))
         self._predictions = Counter(
             "raygenre_predictions",
-            "Songs by genre, uncertainty and model.",
+            "Songs, by genre, uncertainty and model.",
             _tags("genre", "uncertain", "model"),
         )
         self._stages = Histogram(
             "raygenre_stage_seconds",
-            "s in each stage: wait, decode, levels, queue, forward.",
+            "Seconds in each stage: wait, decode, levels, queue, forward.",
             _SECONDS,
             ("stage",),
         )
-        self._crashes = Counter("raygenre_decoder_crashes", "Crashed decoder processes by cause.", ("cause",))
+        self._crashes = Counter("raygenre_decoder_crashes", "Crashed decoder processes, by cause.", ("cause",))
         self._batches = Histogram("raygenre_batch_windows", "Windows in a batch.", [1.5, 2.5, 4.5, 8.5, 16.5, 32.5])
         self._models = Histogram(
-            "raygenre_model_seconds", "s in queue and forward pass by model.", _SECONDS, ("model",)
+            "raygenre_model_seconds", "Seconds in queue and forward pass, by model.", _SECONDS, ("model",)
         )
         self._agreement = Counter(
             "raygenre_challenger_answers",
-            "Songs that both models classified, by agreement: true, false, or failed if one of them failed.",
+            "Songs sent to both models, by agreement: true, false, or failed if a model failed.",
             _tags("agree", "model", "champion"),
         )
         self._changes = Counter(
             "raygenre_model_changes", "Model versions loaded (taken) and rejected (refused).", _tags("role", "outcome")
         )
         self._model_error = Gauge(
-            "raygenre_model_trouble", "1 if the version in the registry is not the one in service.", _tags("role")
+            "raygenre_model_trouble", "1 if the version in the registry is not being served.", _tags("role")
         )
         self._drift = Gauge(
             "raygenre_input_drift",
-            "PSI of the mean level against the model's training tracks, by range of mel bands; 0 once it is replaced.",
+            "PSI of mean levels against the model's training tracks, by range of mel bands; 0 for a replaced model.",
             _tags("range", "model"),
         )
         self._in_progress = Gauge("raygenre_predictions_under_way", "Predictions running or waiting.")

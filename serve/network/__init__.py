@@ -1,1 +1,1 @@
-"""Where the endpoint listens, and what runs in Ray's proxies."""
+"""The endpoint's addresses and ports, and the middleware in Ray's proxies."""

@@ -1,8 +1,8 @@
-"""A port on which replicas answer without Ray's proxy, which costs more CPU than answers.
+"""A port that bypasses Ray's proxy, which uses more CPU than the answers themselves.
 
-All replicas on a machine listen on the same port, and the kernel distributes new connections among them. A replica that
-stops accepts no new connections and finishes the requests it has. Ray Serve does not see these requests: they do not
-count for autoscaling, and only the replicas' own limits apply.
+All replicas on a machine listen on the same port, and the kernel distributes new connections among them. A stopping
+replica accepts no new connections and finishes its current requests. Ray Serve does not see requests on this port, so
+they do not count for autoscaling, and only the replicas' own limits apply.
 """
 
 import asyncio
@@ -19,9 +19,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from raygenre.errors import RaygenreError
 
 KEEP_ALIVE_SECONDS = 90  # s that an idle connection stays open, as in Ray's proxy
-ACCEPT_SECONDS = 0.1  # s for accepting connections that were made before the replica stopped
-REQUEST_SECONDS = 1  # s for requests on such connections to arrive
-SHUTDOWN_SECONDS = 15  # s for finishing requests after that; Ray allows 20 s for all of it
+ACCEPT_SECONDS = 0.1  # s to accept connections that were made before the replica stopped
+REQUEST_SECONDS = 1  # s to wait for requests on these connections
+SHUTDOWN_SECONDS = 15  # s to finish requests after that; Ray allows 20 s in total
 _SO_ATTACH_FILTER = 26  # Linux
 
 
@@ -30,7 +30,7 @@ class DirectPortError(RaygenreError, OSError):
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Return a socket bound to a port that other replicas may bind as well; it does not listen yet.
+    """Return a socket that is bound to a port, but does not listen yet; other replicas may bind the same port.
 
     Raises:
         DirectPortError: another program uses the port, or the address does not exist.
@@ -41,14 +41,14 @@ def bind(host: str, port: int) -> socket.socket:
         bound.bind((host, port))
     except OSError as error:
         bound.close()
-        fix = "set RAYGENRE_DIRECT_PORT to a free port, or to 0 for none"
+        fix = "set RAYGENRE_DIRECT_PORT to a free port, or to 0 to disable it"
         raise DirectPortError(f"cannot listen on {host}:{port}: {error.strerror}; {fix}") from error
     return bound
 
 
 @asynccontextmanager
 async def answering(app: ASGIApp, bound: socket.socket) -> AsyncIterator[None]:
-    """Answer on a bound socket for the duration of the context, in the running event loop."""
+    """Answer requests on a bound socket for the duration of the context, in the running event loop."""
     server = _Server(
         uvicorn.Config(
             _RequestIdMiddleware(app),
@@ -64,33 +64,36 @@ async def answering(app: ASGIApp, bound: socket.socket) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        # Closing the socket resets connections in its backlog. So first stop new ones, then accept those in it.
+        # Closing the socket resets connections in its backlog, so stop new connections, then accept the backlog.
         _ignore_new_connections(bound)
         await asyncio.sleep(ACCEPT_SECONDS)
         for listening in server.servers:
-            listening.close()  # no new connections; uvicorn itself would also close those that have sent nothing yet
+            listening.close()  # uvicorn itself would also close connections that have sent nothing yet
         await asyncio.sleep(REQUEST_SECONDS)
         server.should_exit = True
         await serving
 
 
 def _ignore_new_connections(listening: socket.socket) -> None:
-    """Have the kernel drop SYN packets to a socket, while handshakes in progress complete.
+    """Make the kernel drop SYN packets to a socket; handshakes in progress still complete.
 
-    A client whose SYN is dropped sends it again after a second. By then the socket is closed, so another replica
+    A client whose SYN is dropped resends it after a second. By then the socket is closed, so either another replica
     accepts the connection, or it is refused.
     """
     if sys.platform != "linux":
-        listening.listen(0)  # the nearest thing: at most one more connection
+        listening.listen(0)  # the closest alternative: at most one more connection
         return
     filter_ = (_BpfInstruction * 4)(
         _BpfInstruction(0x30, 0, 0, 13),  # load the byte at offset 13 of the TCP header, the flags
         _BpfInstruction(0x45, 0, 1, 0x02),  # if SYN is set, continue, else skip one instruction
         _BpfInstruction(0x06, 0, 0, 0),  # drop the packet
-        _BpfInstruction(0x06, 0, 0, 0xFFFF_FFFF),  # accept all of the packet
+        _BpfInstruction(0x06, 0, 0, 0xFFFF_FFFF),  # accept the whole packet
     )
     program = _BpfProgram(len(filter_), ctypes.cast(filter_, ctypes.c_void_p))
-    listening.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, bytes(program))
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, bytes(program))
+    except OSError:  # a sandbox may forbid filters
+        listening.listen(0)
 
 
 class _BpfInstruction(ctypes.Structure):
@@ -106,7 +109,7 @@ class _BpfProgram(ctypes.Structure):
 
 
 class _Server(uvicorn.Server):
-    """A uvicorn server in a process whose signals Ray handles."""
+    """A uvicorn server for a process whose signals are handled by Ray."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -1,8 +1,8 @@
 """Environment variables that configure Ray Serve's own processes: proxies and controller.
 
-`serve run serve.app:app` sets them for the cluster that it starts. For `serve run FILE`, or a cluster that is already
-running, that is too late: there they must be in the environment of the command that starts Ray, as must
-`RAYGENRE_QUEUE_LENGTH` and `RAYGENRE_RETRY_AFTER` if they are set:
+`serve run serve.app:app` sets them for the cluster that it starts. For `serve run FILE`, or for a cluster that is
+already running, that would be too late. In these cases, set them in the environment of the command that starts Ray,
+together with `RAYGENRE_QUEUE_LENGTH` and `RAYGENRE_RETRY_AFTER` if you change those:
     env $(python -m serve.network.proxy_environment) serve run serve/public.yaml
 """
 
@@ -16,20 +16,20 @@ DEFAULTS = {
     # determines how long requests go unanswered; the timeout is for proxies that are alive but busy.
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "0.5",
     "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "5",
-    # Import path of the middlewares that proxies put around every request.
+    # Import path of the middlewares that proxies apply to every request.
     "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve.network.proxy_middleware.middlewares",
 }
-PROXY_SETTINGS = ("queue_length", "retry_after")  # what proxies read, in `middlewares`
+PROXY_SETTINGS = ("queue_length", "retry_after")  # settings that proxies read, in `middlewares`
 
 
 def set_defaults() -> None:
-    """Add the variables that are not set yet to this process's environment; call it before `ray.init`."""
+    """Set the variables that are missing in this process's environment; call this before `ray.init`."""
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
 
 
 def pass_limits(settings: LimitSettings) -> None:
-    """Set the variables of `PROXY_SETTINGS` from settings, which may come from arguments; before `ray.init`."""
+    """Set the variables of `PROXY_SETTINGS` to the application's settings; call this before `ray.init`."""
     for name in PROXY_SETTINGS:
         os.environ[f"{settings.model_config['env_prefix']}{name.upper()}"] = str(getattr(settings, name))
 

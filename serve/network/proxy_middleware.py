@@ -1,14 +1,14 @@
 """Middleware around every request in Ray Serve's proxies.
 
 It does three things:
-- Removes the headers by which a client could set Ray's timeout, keep abandoned requests running or choose a replica,
-  some of which crash Ray when they are not UTF-8. Replaces an X-Request-ID that is unsafe to log.
+- Removes headers that let clients set Ray's timeout, keep abandoned requests running or choose a replica; some of them
+  crash Ray if they are not UTF-8. Also replaces an X-Request-ID that is unsafe to log.
 - Turns Ray's own errors, which are plain text or an empty response, into problem details.
-- Refuses requests beyond the proxy's limit before their bodies are read, see `serve.admission.proxy_slots`. Requests
+- Refuses requests beyond the proxy's limit before their bodies are read (see `serve.admission.proxy_slots`). Requests
   without a body, such as probes, always pass.
 
-Ray's proxies, and with HAProxy the replicas, import `middlewares` by the path in `proxy_environment.py`. So this
-project must be installed on every node that runs a proxy.
+Ray's proxies, and also the replicas if HAProxy is used, import `middlewares` from the path in `proxy_environment.py`,
+so this project must be installed on every node that runs a proxy.
 """
 
 import os
@@ -26,12 +26,13 @@ SAFE_ID = re.compile(r"[A-Za-z0-9._:-]{1,100}")
 
 _ID = b"x-request-id"
 _SESSION = os.environ.get("RAY_SERVE_SESSION_ID_HEADER_KEY", "x-session-id").lower().replace("-", "_").encode()
-_RAY_HEADERS = frozenset(  # clients may write - or _
+_RAY_HEADERS = frozenset(  # clients may write either - or _
     {b"x_request_timeout_seconds", b"x_request_disconnect_disabled", b"serve_multiplexed_model_id", _SESSION}
 )
-_REFUSALS = {  # status of Ray's own response: status and detail of ours
+_REFUSALS = {  # status of Ray's own response → status and detail of our response
     404: (404, "no application at this path"),
-    # Ray does not report whether the client or the replica was late. Replicas time out earlier, so it is a 503.
+    # Ray does not report whether the client or the replica was late. Replicas time out before Ray does, so Ray's 408
+    # becomes 503.
     408: (503, "the answer was not ready in time; retry later"),
     429: (429, "too many requests are waiting; retry later"),
     503: (503, "no replica is available; retry later"),
@@ -66,8 +67,9 @@ class ProxyMiddleware:
                 is_started = True
                 if message["status"] in _REFUSALS:
                     headers = dict(message["headers"])
-                    is_refused = headers.get(b"content-type", b"").startswith(b"text/plain")  # replicas send problems
-                    if is_refused:  # Ray sends the Retry-After of the deployment's options with 429 alone
+                    # Only Ray's own errors are plain text; replicas send problem details.
+                    is_refused = headers.get(b"content-type", b"").startswith(b"text/plain")
+                    if is_refused:  # Ray sends the Retry-After from the deployment's options only with 429
                         retry_after = headers.get(b"retry-after", self._retry_after.encode()).decode()
                         await refuse(*_REFUSALS[message["status"]], retry_after)
             if not is_refused:
@@ -93,12 +95,12 @@ class ProxyMiddleware:
 
 
 def middlewares() -> list[Middleware]:
-    """Return the middlewares for Ray's proxies, with the limits in the process's environment."""
+    """Return the middlewares for Ray's proxies, with the limits from the process's environment."""
     return [Middleware(ProxyMiddleware, limits=Limits.of(LimitSettings()))]
 
 
 def _clean(headers: list[tuple[bytes, bytes]]) -> tuple[str, list[tuple[bytes, bytes]]]:
-    """Return the request id, the client's own if that is safe, and the headers with only that id and none for Ray."""
+    """Return the request id (the client's, if safe) and the headers, with this id and without headers for Ray."""
     request_id, kept = "", []
     for name, value in headers:
         if name == _ID:

@@ -1,4 +1,4 @@
-"""Writes the OpenAPI document that the repository keeps for generating clients.
+"""Writes the OpenAPI document, from which clients can be generated.
 
 Run, from the project's folder:
     make openapi                             # or: python -m serve.web.openapi

@@ -14,7 +14,7 @@ _FILE = (
     "WebM, AIFF or AU."
 )
 _FORM = {"type": "object", "properties": {"file": {"type": "array", "items": _BINARY}}, "required": ["file"]}
-_ERRORS = {  # description, and an example of the detail
+_ERRORS = {  # description and example detail
     401: (
         "The API key is missing or wrong; send `Authorization: Bearer KEY` or `X-API-Key: KEY`.",
         "missing or wrong API key; send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`",
@@ -30,8 +30,8 @@ _ERRORS = {  # description, and an example of the detail
         "the audio lasts 1.2 s; at least 3 s are needed",
     ),
     429: (
-        "Too many predictions are in progress, or too many uploads, of which this was the slowest; retry after the "
-        "time in Retry-After.",
+        "Too many predictions are in progress, or this was the slowest of too many uploads; retry after the time in "
+        "Retry-After.",
         "too many predictions in progress; retry later",
     ),
     503: (
@@ -42,7 +42,7 @@ _ERRORS = {  # description, and an example of the detail
 }
 _HEADERS: dict[str, Response] = {
     "X-Request-ID": {
-        "description": "Request id: the client's own if it is up to 100 letters, digits and `._:-`, else a new one.",
+        "description": "Request id: the client's if it has up to 100 letters, digits and `._:-`, otherwise a new id.",
         "schema": {"type": "string"},
         "example": EXAMPLES["id"],
     },
@@ -84,7 +84,7 @@ PUBLIC_RESPONSES = _problems(429, 503)
 PROTECTED_RESPONSES = _problems(401) | PUBLIC_RESPONSES
 PREDICT_RESPONSES = _problems(*_ERRORS) | {
     200: {
-        "description": "The genre of the file, or of each file of a form.",
+        "description": "The genre of the file, or of each file in a form.",
         "content": {
             "application/json": {
                 "examples": {
@@ -115,7 +115,7 @@ FILE_BODY: dict[str, Any] = {
 FILES_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "description": f"{_FILE} Or a form with one or more of them as parts named `file`.",
+        "description": f"{_FILE} Alternatively, a form with one or more such files as parts named `file`.",
         "content": {"application/octet-stream": {"schema": _BINARY}, "multipart/form-data": {"schema": _FORM}},
     },
     **_usage(
@@ -126,7 +126,7 @@ FILES_BODY: dict[str, Any] = {
 
 
 def complete(document: dict[str, Any]) -> None:
-    """Add to FastAPI's document what it cannot derive."""
+    """Add the parts that FastAPI cannot derive to its document."""
     document["components"]["schemas"]["Problem"] = Problem.model_json_schema()
     document["components"]["securitySchemes"] = {
         "bearer": {"type": "http", "scheme": "bearer"},

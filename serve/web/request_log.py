@@ -1,7 +1,7 @@
 """Middleware around requests: request id, duration, log line, metrics, security headers.
 
-Unexpected errors become problem details. X-Request-ID is not added here: Ray Serve adds it to every response, after
-`serve.network.proxy_middleware` has checked it.
+Unexpected errors become problem details. X-Request-ID is not added here, because Ray Serve adds it to every response,
+after `serve.network.proxy_middleware` has checked it.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from serve.monitoring import logs
 from serve.network.proxy_middleware import SAFE_ID
 from serve.service import Service
 
-CLIENT_DISCONNECTED = 499  # in logs and metrics only: no response is sent
+CLIENT_DISCONNECTED = 499  # only in logs and metrics, because no response is sent
 
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -68,7 +68,7 @@ class RequestLogMiddleware:
             status = CLIENT_DISCONNECTED
             if isinstance(error, asyncio.CancelledError):
                 raise
-        except Exception as error:  # noqa: BLE001 (a bug in the endpoint: logged, and reported as 500)
+        except Exception as error:  # noqa: BLE001 (a bug in the endpoint is logged, and reported as 500)
             logs.error("request failed", error, request_id=request_id)
             if not status:
                 response = problem(500, "internal error; the log has a traceback for this request id", request_id)

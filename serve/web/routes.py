@@ -34,7 +34,7 @@ ASSETS = {
 
 
 async def _require_key(request: Request) -> None:
-    """Check the API key, before the body is read."""
+    """Check the API key before the body is read."""
     if not _service(request).keys.accept(request.headers):
         detail = "missing or wrong API key; send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`"
         raise RefusalError(401, detail, {"WWW-Authenticate": "Bearer"})
@@ -45,7 +45,7 @@ _protected = APIRouter(prefix="/v1", dependencies=[Depends(_require_key)])
 
 
 def build(service: Service, direct_socket: socket | None = None) -> FastAPI:
-    """Return the application of a replica; it also answers on the direct port if that is bound."""
+    """Return a replica's application, which also answers on the direct port if that is bound."""
     api = build_without_service()
     api.state.service = service
     if direct_socket:
@@ -89,14 +89,14 @@ def build_without_service() -> FastAPI:
     openapi_extra=openapi_extras.API_KEY | openapi_extras.FILES_BODY,
 )
 async def predict(request: Request) -> Response:
-    """Classify the genre of the song in the body, or of each file of a form, which returns `{"predictions": [...]}`."""
+    """Classify the song in the body, or each file in a form; the response to a form is `{"predictions": [...]}`."""
     service = _service(request)
     async with _time_limit(request):
         service.predictions.check()
         with service.memory.reservation() as reservation:
             files = await _read(request, reservation)
             answers = await service.predict(files, request.state.request_id)
-    versions = dict.fromkeys(answer.model.version for answer in answers)  # two if a challenger failed on a file
+    versions = dict.fromkeys(answer.model.version for answer in answers)  # two if a challenger fails on some file
     request.state.facts.update(genres=[answer.genre for answer in answers], model=",".join(versions))
     answer = Answers(predictions=answers) if is_form(request) else answers[0]
     return Response(answer.model_dump_json(), media_type="application/json")
@@ -109,10 +109,10 @@ async def predict(request: Request) -> Response:
     openapi_extra=openapi_extras.API_KEY | openapi_extras.FILE_BODY,
 )
 async def spectrogram(request: Request, window: Annotated[int, Query(ge=0, le=10_000)] = 0) -> Response:
-    """Return the spectrogram of a file as a PNG like the dataset's: of the whole file up to 31 s, else of one window.
+    """Return the spectrogram of a file of up to 31 s, or of one window of a longer file, as a PNG like the dataset's.
 
-    The header `X-Windows` has the number of windows. Silent windows count, as they do in the `number` of a window in a
-    prediction.
+    The header `X-Windows` gives the number of windows, including silent windows. The windows are numbered from 0, and
+    these numbers are the same as in predictions.
     """
     service = _service(request)
     async with _time_limit(request):
@@ -128,7 +128,7 @@ async def spectrogram(request: Request, window: Annotated[int, Query(ge=0, le=10
 
 @_protected.get("/model", responses=openapi_extras.PROTECTED_RESPONSES, openapi_extra=openapi_extras.API_KEY)
 async def model(request: Request) -> ModelFacts:
-    """Describe the model in service."""
+    """Describe the model being served."""
     service = _service(request)
     champion, challenger = service.models.champion, service.models.challenger
     classifier, facts = champion.fetched.classifier, champion.fetched.facts
@@ -154,7 +154,7 @@ async def healthz() -> Health:
 
 @_public.get("/readyz", responses=openapi_extras.PUBLIC_RESPONSES)
 async def readyz(request: Request) -> Readiness:
-    """Report the models in service; a replica without a model never starts."""
+    """Report the models being served; a replica without a model never starts."""
     models = _service(request).models
     challenger = models.challenger
     return Readiness(
@@ -176,14 +176,14 @@ async def docs() -> FileResponse:
 
 @_public.get("/page/{name}", include_in_schema=False)
 async def asset(name: str) -> FileResponse:
-    """Return a file of the pages."""
+    """Return a stylesheet, a script or the icon of the pages."""
     if name not in ASSETS:
         raise RefusalError(404, "no such file")
     return FileResponse(PAGE / name, media_type=ASSETS[name])
 
 
 async def _read(request: Request, reservation: Reservation) -> list[bytes]:
-    """Return the files in the body, within the limits of uploads and memory."""
+    """Return the files in the body, subject to the upload and memory limits."""
     service = _service(request)
     async with service.uploads.slot():
         files = await read_files(request, service.limits, reservation)

@@ -31,7 +31,7 @@ from tests.helpers.sounds import Samples, encode, noise, stereo, tone, wav_heade
 RATE = 22_050  # Hz
 
 
-ENCODINGS = {  # file suffix, and FFmpeg's names of container and codec
+ENCODINGS = {  # file suffix, and FFmpeg's names for the container and codec
     "WAV, 8 bit": (".wav", "wav", "pcm_u8"),
     "WAV, 16 bit": (".wav", "wav", "pcm_s16le"),
     "WAV, 24 bit": (".wav", "wav", "pcm_s24le"),
@@ -51,7 +51,7 @@ ENCODINGS = {  # file suffix, and FFmpeg's names of container and codec
     "WebM": (".webm", "webm", "libopus"),
     "WMA": (".wma", "asf", "wmav2"),
 }
-EXACT = {  # lossless formats, with the largest difference of a sample from the original
+EXACT = {  # lossless formats, with the largest difference between a sample and the original
     "WAV, 8 bit": 2**-7,
     "WAV, 16 bit": 2**-15,
     "WAV, 24 bit": 2**-23,
@@ -67,7 +67,7 @@ DAMAGED = ("MP3", "FLAC", "Vorbis", "M4A", "AAC", "WAV, 16 bit", "WMA", "WebM")
 
 
 def loudness_at(samples: Samples, frequency: float) -> float:
-    """Return the amplitude of the sine of `frequency` Hz in samples."""
+    """Return the amplitude of the sine at `frequency` Hz in the samples."""
     time = np.arange(len(samples)) / RATE
     return float(2 * np.abs(np.mean(samples * np.hanning(len(samples)) * 2 * np.exp(2j * np.pi * frequency * time))))
 
@@ -121,7 +121,7 @@ def test_opposite_channels_cancel() -> None:
 
 # librosa imports audioread, which imports modules that Python 3.13 removed.
 @pytest.mark.filterwarnings("ignore:'(aifc|audioop|sunau)' is deprecated:DeprecationWarning")
-# float32 sums of soxr's filters differ by up to 2e-6 when a song is resampled in blocks.
+# When a song is resampled in blocks, the float32 sums in soxr's filters differ by up to 2e-6.
 @pytest.mark.parametrize(
     ("rate", "channels", "codec"),
     [
@@ -174,7 +174,7 @@ def test_number_of_channels_may_change() -> None:
 
 
 def tagged(mp3: bytes, frames: dict[bytes, bytes]) -> bytes:
-    """Return an MP3 file with ID3v2.3 tags before the audio."""
+    """Return the MP3 file with ID3v2.3 tags inserted before the audio."""
     body = b"".join(name + struct.pack(">IH", len(data), 0) + data for name, data in frames.items())
     size = bytes((len(body) >> shift) & 127 for shift in (21, 14, 7, 0))
     return b"ID3\x03\x00\x00" + size + body + mp3
@@ -288,7 +288,7 @@ def test_half_of_an_mp3_file_decodes_to_half_of_the_song() -> None:
     assert len(decode(data[: len(data) // 2])) == pytest.approx(4 * RATE, rel=0.05)
 
 
-# An encoder inserts about a thousand samples before the audio, and records in the file how many.
+# Encoders insert about a thousand samples before the audio and record their number in the file.
 @pytest.mark.parametrize("name", ["MP3", "M4A", "Opus", "Vorbis"])
 def test_encoder_delay_is_removed(name: str) -> None:
     original = noise(seconds=4, seed=5, rate=48_000, loudness=0.2)
@@ -319,7 +319,7 @@ def test_missing_file_is_an_os_error(tmp_path: Path) -> None:
 
 
 def song(seconds: float) -> Samples:
-    """Return a song in which every sample is its own index; float32 is exact below 2²⁴."""
+    """Return a song in which every sample equals its index; float32 represents integers below 2²⁴ exactly."""
     return np.arange(round(seconds * RATE), dtype=np.float32)
 
 
@@ -419,7 +419,7 @@ def test_session_description_opens_no_socket() -> None:
     start = time.monotonic()
     with pytest.raises(AudioError):
         decode(b"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio 5004 RTP/AVP 0\n")
-    assert time.monotonic() - start < 5  # s; an open socket would wait for a packet
+    assert time.monotonic() - start < 5  # s; if a socket were opened, decoding would wait for a packet
 
 
 def test_empty_mp3_file_is_rejected(tmp_path: Path) -> None:
@@ -597,7 +597,7 @@ except AudioError as error:
 
 
 def long_flac(path: Path) -> None:
-    """Write three hours of silence in two megabytes."""
+    """Write three hours of silence as a file of two megabytes."""
     with av.open(path, mode="w", format="flac") as file:
         stream = file.add_stream("flac", rate=8_000)
         assert isinstance(stream, av.AudioStream)
@@ -610,7 +610,7 @@ def long_flac(path: Path) -> None:
 
 
 def long_wav(path: Path) -> None:
-    """Write three hours of silence as a sparse file, which takes no space on the disk."""
+    """Write three hours of silence as a sparse file, which takes up no disk space."""
     size = HOURS * 3600 * RATE * 2
     with path.open("wb") as file:
         file.write(wav_header(size))

@@ -1,4 +1,4 @@
-"""The browser for tests of pages: a real Chromium, `$CHROMIUM` or the system's."""
+"""The browser for page tests: the Chromium in `$CHROMIUM`, or the system's."""
 
 import os
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
 """MLflow's own pages after a search, in a real Chromium.
 
-If `$SCREENSHOTS` names a folder, a larger search runs and the README's screenshots are written there
+If `$SCREENSHOTS` names a folder, the tests run a larger search and write the README's screenshots there
 (`make screenshots`).
 """
 
@@ -17,12 +17,12 @@ from urllib.parse import quote, urlsplit
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, FrameLocator, Page, Request, Route, expect
-from rich.console import Console
 
 from raygenre.data.dataset import Dataset
 from raygenre.search.space.config import Resources
 from raygenre.search.study.ledger import RUN, Ledger
 from raygenre.search.summary.figures import TITLES
+from raygenre.search.trials.phases import TextDisplay
 from raygenre.workflows import tune
 from tests.conftest import new_ledger
 from tests.helpers.mlflow_server import MlflowServer
@@ -56,15 +56,13 @@ def shown(tracks: Dataset, ray_cluster: None, tmp_path_factory: pytest.TempPathF
     server = MlflowServer(tmp_path_factory.mktemp("mlflow"))
     server.start()
     storage = server.storage(tmp_path_factory.mktemp("results"))
-    tracks = replace(tracks, source="music")  # no paths of the tests in screenshots
+    tracks = replace(tracks, source="music")  # keeps test paths out of the screenshots
     ledger = new_ledger(
         storage.studies.folder, tracks, "spring", trials=TRIALS, epochs=EPOCHS, top_k=FINALISTS, scheduler="asha"
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["experiments/tune.py"])  # recorded as the source of the runs
-        outcome = tune.run(
-            ledger, tracks, storage, resources=Resources(1, 0), promote=None, console=Console(quiet=True)
-        )
+        patch.setattr(sys, "argv", ["experiments/tune.py"])  # MLflow records it as the runs' source
+        outcome = tune.run(ledger, tracks, storage, resources=Resources(1, 0), promote=None, display=TextDisplay())
     yield shown_of(server.uri, ledger, outcome.version)
     server.kill()
 
@@ -76,9 +74,9 @@ def shown_of(uri: str, ledger: Ledger, version: int) -> Shown:
 
 @pytest.fixture
 def page(browser: Browser, shown: Shown) -> Iterator[Page]:
-    """MLflow's list of runs, in the model training view with the assistant closed, without the internet.
+    """MLflow's list of runs in the model training view, with the assistant closed and without internet access.
 
-    Embedded pages, of figures and reports, must send no requests and comply with their Content Security Policy.
+    Embedded figures and reports must send no requests and comply with their Content Security Policy.
     """
     context = browser.new_context(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
     context.set_default_timeout(60_000)
@@ -107,7 +105,7 @@ def page(browser: Browser, shown: Shown) -> Iterator[Page]:
 
 
 def keep(page: Page, name: str) -> None:
-    """Write a screenshot for the README if `$SCREENSHOTS` is set, in few colours to keep it small."""
+    """Write a screenshot for the README if `$SCREENSHOTS` is set, with few colours to keep the file small."""
     if PICTURES:
         page.wait_for_timeout(1500)  # for animations
         screenshot = Image.open(io.BytesIO(page.screenshot()))
@@ -170,7 +168,7 @@ def test_the_figures_open_in_the_artifact_view(page: Page, shown: Shown) -> None
 def test_the_model_version_shows_its_signature_alias_and_report(page: Page, shown: Shown) -> None:
     page.set_viewport_size({"width": 1280, "height": 2200})
     page.goto(f"{shown.pages}/models/raygenre/versions/{shown.version}")
-    expect(page.get_by_text("@ champion", exact=True).first).to_be_visible()  # an alias has the @
+    expect(page.get_by_text("@ champion", exact=True).first).to_be_visible()  # MLflow shows aliases with an @
     page.get_by_text("Inputs (1)").click()
     page.get_by_text("Outputs (6)").click()
     for column in ("file", "confidence", "storm"):
@@ -185,5 +183,5 @@ def test_the_model_version_shows_its_signature_alias_and_report(page: Page, show
     opened.get_by_text("report.html", exact=True).click()
     frame = opened.frame_locator("iframe")
     expect(frame.get_by_role("heading", name="Model card")).to_be_attached()
-    expect(frame.get_by_role("heading", name="What is taken for what")).to_be_attached()
+    expect(frame.get_by_role("heading", name="Confusion and calibration")).to_be_attached()
     keep(opened, "report")

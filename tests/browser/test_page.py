@@ -1,4 +1,4 @@
-"""The page in a real Chromium, with a real endpoint."""
+"""The upload page in a real Chromium, with a real endpoint."""
 
 import re
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def page(browser: Browser, site: str, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """The page, which must send no requests to other hosts and log no errors to the console."""
+    """The page; it must send no requests to other hosts and log no errors to the console."""
     viewport: ViewportSize = getattr(request, "param", DESKTOP)
     context = browser.new_context(viewport=viewport, reduced_motion="reduce")
     context.set_default_timeout(60_000)
@@ -61,7 +61,7 @@ def page(browser: Browser, site: str, request: pytest.FixtureRequest) -> Iterato
 
 @pytest.fixture(scope="module")
 def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A song of two minutes, in four windows."""
+    """A two-minute song with four windows."""
     path = tmp_path_factory.mktemp("songs") / "two minutes.mp3"
     samples = np.concatenate([synthesise(genre, seed=1) for genre in ("bells", "storm", "drone", "chiptune")])
     path.write_bytes(encode(samples, "mp3", "libmp3lame"))
@@ -167,12 +167,12 @@ def test_windows_after_silence_show_their_own_spectrograms(page: Page, tmp_path:
         buttons.nth(index).click()
         expect(page.locator("#caption")).to_contain_text(range_)
         expect(page.locator("#spectrogram")).to_have_js_property("naturalWidth", 432)
-    assert fetched == ["1", "2"]  # each once; test_predict.py checks that they are the right spectrograms
+    assert fetched == ["1", "2"]  # each fetched once; test_predict.py checks the spectrograms themselves
 
 
 def test_a_file_can_be_chosen_by_keyboard_and_dropped_by_mouse(page: Page, clip: Path) -> None:
     page.on("filechooser", lambda chooser: chooser.set_files(clip))
-    page.wait_for_timeout(500)  # Chromium needs a moment to hand file choosers to the test, and does not signal it
+    page.wait_for_timeout(500)  # Chromium sends file choosers to the test only after a moment, without a signal
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.id") == "file"
     page.keyboard.press("Space")

@@ -1,4 +1,4 @@
-"""Songs and a model that the commands work on."""
+"""Songs and a model for the tests of the commands."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The folder of a classifier that has learned nothing."""
+    """Return the folder of an untrained classifier."""
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("models") / "untrained"
     Classifier(GenreCNN(ModelConfig(genres=3, widths=(4, 4, 4))), ("bells", "drone", "storm")).save(folder)
@@ -30,7 +30,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="session")
 def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A long song, a short one, a silent one, and a playlist."""
+    """Return a folder with a long, a short and a silent song, and a playlist."""
     root = tmp_path_factory.mktemp("music") / "album"
     root.mkdir()
     parts = [synthesise("bells", seed=1), synthesise("storm", seed=1)]

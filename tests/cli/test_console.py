@@ -1,4 +1,4 @@
-"""How commands end: 0, 1, 2 with one line on stderr, 130 after Ctrl-C, or a traceback where there is a bug."""
+"""Exit codes of the commands: 0, 1, 2 with one line on stderr, 130 after Ctrl-C; a bug prints its traceback."""
 
 import errno
 import subprocess
@@ -64,7 +64,7 @@ def test_a_bug_keeps_its_exception(error: Exception, tmp_path: Path, monkeypatch
 
 
 def run_render_with(planted: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run `raygenre render` in a process, with a statement instead of listing the songs."""
+    """Run `raygenre render` in a separate process, with a statement in place of the listing of songs."""
     lines = ("import os, signal, time", "from raygenre.cli import app", "from raygenre.workflows import render",
              "def broken(*_):", f"    {planted}", "render.plan_renders = broken", "app()")  # fmt: skip
     command = [sys.executable, "-c", "\n".join(lines), "render", str(folder), "-o", str(folder / "out")]
@@ -93,6 +93,14 @@ def test_a_missing_folder_is_one_line_and_exits_2(model: str, tmp_path: Path) ->
     [line] = result.stderr.splitlines()
     assert line.startswith(f"error: {tmp_path / 'missing'} is not a folder")
     assert not result.stdout
+
+
+@pytest.mark.parametrize("arguments", [["models"], ["rollback"], ["promote", "1"], ["compare", "a", "b"], ["sync"]])
+def test_an_unreadable_storage_is_one_line_and_exits_2(arguments: list[str]) -> None:
+    result = CliRunner().invoke(app, [*arguments, "--storage", "a" * 300])
+    assert result.exit_code == 2, result.output
+    [line] = result.stderr.splitlines()
+    assert line.startswith("error: the storage cannot be read: File name too long")
 
 
 def test_an_unusable_cache_is_one_line_and_exits_2(model: str, tracks_folder: Path, tmp_path: Path) -> None:

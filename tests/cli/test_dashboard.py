@@ -36,7 +36,7 @@ def fetch(url: str, process: subprocess.Popen[str]) -> bytes:
 
 @pytest.mark.integration
 def test_the_dashboard_shows_a_running_study(tracks: Dataset, tmp_path: Path) -> None:
-    ledger = new_ledger(tmp_path / "studies", tracks, name="autumn")  # open, its lock held
+    ledger = new_ledger(tmp_path / "studies", tracks, name="autumn")  # still open, so its lock is held
     draw = sampler("random", seed=0, trials=9)
     ledger.start_trial(draw, ledger.config.distributions)
     port = free_port()
@@ -58,7 +58,7 @@ def test_the_dashboard_shows_a_running_study(tracks: Dataset, tmp_path: Path) ->
             client.connect(("127.0.0.2", port))  # it listens only on 127.0.0.1
         with socket.create_connection(("127.0.0.1", port)) as busy:
             busy.sendall(b"GET /dashboard HTTP/1.0\r\n")  # an incomplete request
-            assert b"<title>" in fetch(f"http://127.0.0.1:{port}/dashboard", process)  # others are answered
+            assert b"<title>" in fetch(f"http://127.0.0.1:{port}/dashboard", process)  # others still get answers
             process.send_signal(signal.SIGINT)
             printed, _ = process.communicate(timeout=30)
     finally:

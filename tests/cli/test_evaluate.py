@@ -19,7 +19,7 @@ from tests.helpers.mlflow_server import free_port
 
 @pytest.fixture(scope="module")
 def model(tracks: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a classifier that nearly always predicts storms; it was tested on every third track."""
+    """Return the folder of a classifier that nearly always predicts storms and was tested on every third track."""
     torch.manual_seed(0)
     network = GenreCNN(ModelConfig(genres=3, widths=(4, 4, 4)))
     with torch.no_grad():
@@ -78,7 +78,7 @@ def test_json_output_has_all_numbers_and_nothing_else(model: Path, tracks: Datas
 
 
 def test_data_without_test_tracks_are_an_error(model: Path, tracks: Dataset, tmp_path: Path) -> None:
-    for genre, number in (("bells", 1), ("drone", 0), ("storm", 0)):  # of which none is among every third track
+    for genre, number in (("bells", 1), ("drone", 0), ("storm", 0)):  # none of them is a test track
         (tmp_path / "music" / genre).mkdir(parents=True)
         picture = Path(tracks.source) / "images_original" / genre / f"{genre}{number:05d}.png"
         shutil.copy(picture, tmp_path / "music" / genre / f"my {genre}.png")

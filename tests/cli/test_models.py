@@ -1,4 +1,4 @@
-"""The commands for registered versions: models, promote, compare."""
+"""The commands for registered versions: models, promote and compare."""
 
 import json
 import shutil
@@ -98,7 +98,7 @@ def test_promote_rejects_missing_or_changed_test_tracks(ring: Ring, tmp_path: Pa
     bells = copied / "images_original" / "bells"
     (bells / "bells00000.png").unlink()
     shutil.copy(bells / "bells00001.png", bells / "bells00002.png")
-    (bells / "bells00084.png").unlink(missing_ok=True)  # no test track
+    (bells / "bells00084.png").unlink(missing_ok=True)  # not a test track
     result = call(ring, "promote", BELLS, "--data", copied)
     assert result.exit_code == 1
     assert "2 of its 70 test tracks are missing or changed in" in " ".join(result.stdout.split())
@@ -134,7 +134,7 @@ def test_compare_prints_why_trials_have_no_paired_test(ring: Ring) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["spring"], "two runs or more"),
+        (["spring"], "at least two runs"),
         (["spring", "winter"], "winter is not a run id"),
         (["spring", "summer", "-o", "page.pdf"], "the suffix .html"),
     ],

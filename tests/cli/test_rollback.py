@@ -21,7 +21,7 @@ def test_rollback_names_both_versions(tmp_path: Path) -> None:
         champion.promote(storage, version)
     result = RUNNER.invoke(app, ["rollback", "--storage", str(tmp_path)])
     assert result.exit_code == 0, result.output
-    assert result.stdout == "raygenre version 1 is the champion again; it was version 2\n"
+    assert result.stdout == "raygenre version 1 is the champion again and replaces version 2\n"
     again = RUNNER.invoke(app, ["rollback", "--storage", str(tmp_path)])
     assert again.exit_code == 2
     assert "version 1 has no previous champion" in again.stderr

@@ -1,4 +1,4 @@
-"""`raygenre tune` and `experiments/tune.py`: errors and printed text. Whole searches are in workflows and faults."""
+"""`raygenre tune` and `experiments/tune.py`: errors and printed text; workflows and faults test whole searches."""
 
 import inspect
 import runpy
@@ -22,7 +22,7 @@ from tests.helpers.project import ROOT, SCRIPT
 
 @pytest.fixture(scope="module")
 def script() -> dict[str, Any]:
-    """The script's names, for calls in this process."""
+    """Return the script's globals, so that tests can call it in this process."""
     return runpy.run_path(str(SCRIPT))
 
 
@@ -33,7 +33,7 @@ def on_the_cluster(ray_cluster: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def tune(*arguments: str, storage: Path | str) -> subprocess.CompletedProcess[str]:
-    """Run the script in another process, which takes many seconds."""
+    """Run the script in a separate process, which takes many seconds."""
     command = [sys.executable, str(SCRIPT), "--storage", str(storage), *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 

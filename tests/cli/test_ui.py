@@ -1,4 +1,4 @@
-"""`make ui` as a separate process: MLflow's UI for a storage, without letting make install anything."""
+"""`make ui` as a separate process: MLflow's UI for a storage; make installs nothing."""
 
 import os
 import signal

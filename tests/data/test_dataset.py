@@ -1,4 +1,4 @@
-"""Data folders load as levels, once; unusable files are left out and reported."""
+"""Data folders are decoded to levels only once; unusable files are skipped and reported."""
 
 import os
 import subprocess
@@ -24,7 +24,7 @@ Levels = NDArray[np.uint8]
 
 
 class Calls:
-    """A progress callback that records its calls. Loading from the cache decodes nothing and makes no call."""
+    """A progress callback that records its calls. It is not called when levels are loaded from the cache."""
 
     def __init__(self) -> None:
         self.made: list[tuple[int, int]] = []
@@ -34,7 +34,7 @@ class Calls:
 
 
 def pattern(number: int) -> Levels:
-    """Return levels that are different for every number."""
+    """Return levels that differ for every number."""
     levels = np.zeros((128, 333), dtype=np.uint8)
     levels[number % 128] = 1 + number // 128
     return levels
@@ -48,14 +48,14 @@ def fill(root: Path, genre: str, numbers: range) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Three images of blues, two of jazz."""
+    """Three blues images and two jazz images."""
     fill(tmp_path / "data", "blues", range(3))
     fill(tmp_path / "data", "jazz", range(10, 12))
     return tmp_path / "data"
 
 
 def song(number: int) -> Samples:
-    """Return one of four songs of 3 s to 33 s."""
+    """Return one of four songs with lengths from 3 s to 33 s."""
     seconds = (3, 12, 31, 33)[number]
     return tone(220 * (number + 1), seconds=seconds) + noise(seconds=seconds, seed=number, loudness=0.01)
 
@@ -206,7 +206,7 @@ def test_two_processes_may_load_at_the_same_time(folder: Path, tmp_path: Path) -
 
 
 def add_broken_files(root: Path) -> None:
-    """Add five files to the blues, each broken in another way."""
+    """Add five blues files, each broken in a different way."""
     valid = write_png(pattern(0))
     (root / "blues" / "truncated.png").write_bytes(valid[: len(valid) // 2])
     (root / "blues" / "text.png").write_text("blues")
@@ -315,7 +315,7 @@ def test_unusable_folders_are_rejected(tmp_path: Path) -> None:
 
 
 def digest_after(change: str, tmp_path: Path) -> str:
-    """Return the digest of three images whose names do not include their genres, after one change."""
+    """Make three images whose names do not include their genres, apply the change, and return the digest."""
     root = tmp_path / change
     for number, name in enumerate(("blues/one", "jazz/three", "jazz/two")):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -353,7 +353,7 @@ def test_digest_depends_on_nothing_else(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def synthetic(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, Path, Calls]:
-    """The built-in synthetic data, made once, with their cache and the calls of the progress callback."""
+    """The built-in synthetic data, made once, with its cache and the progress callback's calls."""
     cache, calls = tmp_path_factory.mktemp("cache"), Calls()
     return load(None, cache=cache, progress=calls), cache, calls
 

@@ -25,7 +25,7 @@ def test_each_fold_is_a_part(tracks: Dataset) -> None:
     training, *validation, test = parts(tracks, split)
     assert [part.use for part in (training, *validation, test)] == ["training", "validation 1", "validation 2", "test"]
     assert training.tracks == sum(part.tracks for part in validation) == 24
-    assert len({part.digest for part in (training, *validation, test)}) == 4  # MLflow identifies data by digest
+    assert len({part.digest for part in (training, *validation, test)}) == 4  # MLflow identifies data by its digest
 
 
 def test_equal_tracks_have_equal_digests_in_any_order() -> None:

@@ -1,4 +1,4 @@
-"""Splits, drawn or given, are stratified, reproducible and free of leaks."""
+"""Random and given splits are stratified, reproducible and free of leaks."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,7 +29,7 @@ GTZAN = {
 
 
 def fake(counts: Mapping[str, int]) -> Dataset:
-    """Return a dataset of different tracks, whose levels are 0 except for their number in the first two pixels."""
+    """Return a dataset whose tracks have levels of 0, except for the track's number in the first two pixels."""
     genres = tuple(sorted(counts))
     labels = np.repeat(np.arange(len(genres)), [counts[genre] for genre in genres])
     tracks = tuple(f"{genre}.{number:05d}" for genre in genres for number in range(counts[genre]))
@@ -57,7 +57,7 @@ def sides(split: Split) -> list[list[set[str]]]:
 
 
 def leaks(split: Split, recordings: Iterable[Sequence[str]]) -> list[Sequence[str]]:
-    """Return the recordings with tracks on more than one side of a fold."""
+    """Return the recordings with tracks in more than one subset of a fold."""
     return [
         recording
         for recording in recordings
@@ -162,7 +162,7 @@ def test_duplicates_stay_on_one_side(seed: int, folds: int) -> None:
 def test_folds_with_duplicates_are_nearly_stratified(seed: int, folds: int) -> None:
     split = random_split(WITH_COPIES, seed=seed, folds=folds, validation=0.2, duplicates=DUPLICATES)
     total = counts(split.train)
-    for fold in split.folds:  # a recording of three tracks may not fit the last place of a small fold
+    for fold in split.folds:  # the last place in a small fold may be too small for a recording with three tracks
         assert all(abs(n - total[genre] / folds) < 2 for genre, n in counts(fold.validation).items())
 
 
@@ -255,7 +255,7 @@ def write_lists(
 
 
 def ids(first: int, last: int) -> list[str]:
-    """Return the ids with the numbers from `first` up to, not including, `last` of each of SMALL's genres."""
+    """Return the ids numbered from `first` up to, but not including, `last` in each of SMALL's genres."""
     return [f"{genre}.{number:05d}" for genre in SMALL.genres for number in range(first, last)]
 
 
@@ -352,7 +352,7 @@ DOUBLES = [
     ("rock.00016", "rock.00020"),  # validation and test
     ("rock.00002", "rock.00017", "rock.00021"),  # all three
     ("rock.00003", "rock.00004"),  # training only
-    ("rock.00005", "rock.00025"),  # training and no list
+    ("rock.00005", "rock.00025"),  # training and in no list
 ]
 
 

@@ -1,4 +1,4 @@
-"""The tracks of a data folder have the right files, genres and ids."""
+"""The tracks found in a data folder have the right files, genres and ids."""
 
 import hashlib
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from raygenre.data.track_files import DataError, find_tracks
 
 
 def fill(root: Path, paths: Sequence[str]) -> Path:
-    """Create files at paths below root, each with its own path as content."""
+    """Create files at the given paths below root, each containing its own path."""
     for path in paths:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(path)
@@ -19,7 +19,7 @@ def fill(root: Path, paths: Sequence[str]) -> Path:
 
 
 def tracks(source: Path) -> list[tuple[str, str, str]]:
-    """Return (path below source, genre, id) of each track."""
+    """Return (path below source, genre, id) for each track."""
     return [(str(file.path.relative_to(source)), file.genre, file.track) for file in find_tracks(source)]
 
 

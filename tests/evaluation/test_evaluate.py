@@ -14,7 +14,7 @@ from raygenre.model.seen_tracks import SeenTracks
 
 @pytest.fixture(scope="module")
 def classifier(tracks: Dataset) -> Classifier:
-    """A classifier that nearly always predicts its last genre; its test tracks are every third track."""
+    """A classifier that nearly always predicts its last genre; every third track is one of its test tracks."""
     torch.manual_seed(0)
     model = GenreCNN(ModelConfig(genres=3, widths=(4, 4, 4))).eval()
     with torch.no_grad():
@@ -56,7 +56,7 @@ def test_training_tracks_cause_a_warning_and_a_slice(tracks: Dataset, classifier
 def test_a_given_slice_of_all_or_no_tracks_is_listed_as_uniform(tracks: Dataset, classifier: Classifier) -> None:
     report = evaluate_classifier(
         classifier, tracks, "test", TrackFacts(faults=frozenset(tracks.tracks[1:2]))
-    )  # of its training tracks
+    )  # a training track
     assert report.slices == ()
     assert report.uniform == (("faulty", False), ("not faulty", True))
     assert evaluate_classifier(classifier, tracks, "test", TrackFacts()).uniform == ()
@@ -104,12 +104,12 @@ def test_other_data_sets_are_rejected_with_the_remedy(tracks: Dataset, classifie
         evaluate_classifier(replace(classifier, seen=None), tracks, "test", TrackFacts())
     without_record = evaluate_classifier(replace(classifier, seen=None), tracks, "all", TrackFacts())
     assert without_record.warnings == (
-        "It is not known which tracks the model was trained on; these may include some of them.",
+        "It is not known which tracks the model was trained on; some of them may be among these.",
     )
 
 
 def test_genres_are_matched_by_name_and_others_are_skipped(tracks: Dataset, classifier: Classifier) -> None:
-    """The data set has one more genre, before the others, so that each genre has another index."""
+    """The data set has one more genre, placed before the others, so that every index differs from the model's."""
     changed = replace(tracks, labels=tracks.labels + 1, genres=("alphorn", *tracks.genres))
     changed.labels[:4] = 0
     report = evaluate_classifier(classifier, changed, "all", TrackFacts())

@@ -57,7 +57,7 @@ def test_a_card_describes_the_search_if_it_is_recorded() -> None:
     seen = SeenTracks(train={"a": "1", "b": "2"}, test={"c": "3"})
     text = markdown_card(replace(classifier(), origin=origin, seen=seen), name="x", facts=None)
     for fact in (
-        "random with seed 7; known copies of a recording are on the same side. Validation: 5-fold cross-validation of",
+        "random with seed 7; known copies of a recording are kept together. Validation: 5-fold cross-validation of",
         "20 trials of at most 40 epochs; the best 3 were repeated with new seeds",
         "used once, after model selection",
         "2 tracks for training and model selection, 1 for testing",
@@ -67,7 +67,7 @@ def test_a_card_describes_the_search_if_it_is_recorded() -> None:
         assert fact in text
     lists = {**protocol, "split": "lists", "folds": 1, "keep_duplicates": True}
     text = markdown_card(replace(classifier(), origin={"protocol": lists}), name="x", facts=None)
-    assert "read from lists; copies of a recording may be on both sides. Validation: a hold-out set of 20% of" in text
+    assert "lists; copies of a recording may be in both the training and the test tracks. Validation: a hold" in text
 
 
 def test_the_licence_is_about_gtzan_if_the_genres_are() -> None:

@@ -12,7 +12,7 @@ from serve.settings import Settings
 from tests.helpers.mlflow_server import free_port
 from tests.helpers.serving import new_storage
 
-UNKNOWN = "127.1"  # this machine, in a notation that is not recognised as loopback
+UNKNOWN = "127.1"  # this machine, in a notation that raygenre does not recognise as loopback
 
 
 @pytest.mark.slow
@@ -26,7 +26,7 @@ def test_an_exposed_replica_without_keys_refuses_to_start(
         assert listen_host.host() == UNKNOWN
         with pytest.raises(ClickException, match="RAYGENRE_API_KEYS"):
             app(Settings.model_validate(settings))
-        # As if Serve were not running yet, so that the replicas check.
+        # Without a known host, as if Serve were not running yet, only the replicas can check the keys.
         monkeypatch.setattr("serve.app.listen_host.host", lambda: "")
         with pytest.raises(RuntimeError, match="exposed failed"):
             serve.run(app(Settings.model_validate(settings)), name="exposed")

@@ -26,7 +26,7 @@ def test_ctrl_c_stops_the_driver_and_prints_how_to_resume(driver: Driver) -> Non
     driver.wait_for_epochs(1)
     second = call("--storage", str(driver.storage), "--resume", "--study", STUDY)
     assert second.exit_code == 2
-    assert f"another driver (process {driver.pid}) works on the study {STUDY}" in " ".join(second.stderr.split())
+    assert f"another driver (process {driver.pid}) is running the study {STUDY}" in " ".join(second.stderr.split())
 
     driver.wait_for_epochs(3)
     driver.interrupt()
@@ -48,7 +48,7 @@ def test_ctrl_c_stops_the_driver_and_prints_how_to_resume(driver: Driver) -> Non
 
 
 def test_kills_lose_nothing(tmp_path: Path, tracks_folder: Path) -> None:
-    """Workers and drivers are killed in turn at random moments; only the interrupted epoch is trained twice."""
+    """Workers and drivers are killed alternately at random times; only the interrupted epoch is trained twice."""
     generator = random.Random(0)
     driver = Driver(tmp_path / "results", tracks_folder, trials=6, epochs=6, concurrent=2)
     try:
@@ -63,7 +63,7 @@ def test_kills_lose_nothing(tmp_path: Path, tracks_folder: Path) -> None:
             else:
                 until(driver.kill_a_worker)
             for early, late in zip(before, driver.ledger(), strict=False):
-                assert early.params.items() <= late.params.items()  # which are drawn right after a trial starts
+                assert early.params.items() <= late.params.items()  # the params are drawn right after a trial starts
                 assert early.intermediate_values.items() <= late.intermediate_values.items()
         before = driver.ledger()
         driver.finish()

@@ -13,17 +13,17 @@ from raygenre.search.study.ledger import Ledger
 from raygenre.system.location import Location
 from tests.helpers.project import ROOT
 
-SHARE = 0.25  # of the memory
+SHARE = 0.25  # share of the memory that the layer fills
 
 
 @pytest.mark.slow
 @pytest.mark.alone
 def test_out_of_memory_fails_the_trial_with_that_reason(tracks_folder: Path, tmp_path: Path) -> None:
-    """The first trial's dense layer is as large as the memory that the monitor still allows.
+    """The first trial's dense layer needs all the memory that the monitor still allows.
 
-    Ray reports another reason for a trial that is killed repeatedly, as a smaller layer would be.
+    With a smaller layer the trial would be killed repeatedly, and Ray would report a different reason.
     """
-    total = get_system_memory()  # as the monitor measures it, with the limits of containers
+    total = get_system_memory()  # as measured by the monitor, which takes the limits of containers into account
     units = int(SHARE * total / (128 * 4))
     space = tmp_path / "space.yaml"
     space.write_text(f"dense: [8, {units}]\nwidth: 32\n")

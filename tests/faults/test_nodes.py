@@ -1,4 +1,4 @@
-"""A node of the cluster dies during a search; its trials continue elsewhere from their last epoch."""
+"""If a cluster node dies during a search, its trials continue elsewhere from their last epoch."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
-    """Three nodes on this machine; the first one runs no trials."""
+    """A cluster on this machine whose only node runs no trials; the test adds more nodes."""
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
     yield cluster
     cluster.shutdown()

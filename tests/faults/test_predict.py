@@ -1,4 +1,4 @@
-"""`raygenre predict` that is interrupted with Ctrl-C keeps its results in a partial table."""
+"""If `raygenre predict` is interrupted with Ctrl-C, its results are kept in a partial table."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""`raygenre render` that is interrupted or killed is resumed by the same command."""
+"""If `raygenre render` is interrupted or killed, the same command resumes it."""
 
 import os
 import re
@@ -36,7 +36,7 @@ def files(out: Path) -> list[Path]:
 
 
 def stop(process: subprocess.Popen[str], how: signal.Signals, out: Path, *, after: int) -> tuple[str, str]:
-    """Stop the process once there are `after` files, and return what it printed."""
+    """Stop the process as soon as there are `after` files; return its output and errors."""
     deadline = time.monotonic() + 240
     while len(files(out)) < after:
         assert process.poll() is None, process.communicate()
@@ -47,7 +47,7 @@ def stop(process: subprocess.Popen[str], how: signal.Signals, out: Path, *, afte
 
 
 def images(out: Path) -> list[Path]:
-    """Return the images; all of them can be read."""
+    """Check that all images can be read, and return them."""
     images = [path for path in files(out) if path.suffix == ".png"]
     for path in images:
         read_png(path)
@@ -68,7 +68,7 @@ def test_render_resumes_after_ctrl_c_and_after_a_kill(tmp_path: Path) -> None:
     assert process.returncode == 130
     summary = re.match(r"interrupted: (\d+) rendered, (\d+) left; run the same command again to resume", printed)
     assert summary, printed
-    assert int(summary[1]) in (first, first - 1)  # one may exist that is not counted yet
+    assert int(summary[1]) in (first, first - 1)  # the last image may not have been counted yet
     assert int(summary[1]) + int(summary[2]) == SONGS
     assert errors == ""
     assert len(files(out)) == first

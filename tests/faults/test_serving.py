@@ -1,4 +1,4 @@
-"""Killed parts of the endpoint: hardly a request fails on three nodes; a single proxy is back within seconds.
+"""On three nodes, hardly any request fails after a kill; a single proxy restarts in seconds.
 
 The counts are recorded with the test results: `pytest -m slow --junitxml=FILE tests/faults/test_serving.py`.
 """
@@ -64,7 +64,7 @@ def test_a_killed_proxy_is_back_within_seconds(tmp_path: Path, record_property: 
             assert ask(port, ("/v1/predict", picture)).status != 200
             outages.append(round(wait_for_response(port, picture, seconds=60, log=log), 1))
         record_property("s without a proxy", outages)
-        # The median: the machine may be busy with something else while one of the proxies starts.
+        # The median, because the machine may be busy with something else while one of the proxies starts.
         assert sorted(outages)[1] < LONGEST_OUTAGE
     finally:
         os.killpg(process.pid, signal.SIGKILL)
@@ -72,7 +72,7 @@ def test_a_killed_proxy_is_back_within_seconds(tmp_path: Path, record_property: 
 
 
 def wait_for_response(port: int, picture: bytes, *, seconds: float, log: Path) -> float:
-    """Wait for a successful response, and return how long it took, in s."""
+    """Wait for a successful response; return the time waited, in s."""
     started = time.monotonic()
     while ask(port, ("/v1/predict", picture)).status != 200:
         assert time.monotonic() - started < seconds, log.read_text()

@@ -1,6 +1,6 @@
-"""MLflow is unreachable for a whole search, or when the driver is killed: no trial fails, and nothing is lost.
+"""Nothing is lost if MLflow is unreachable for a whole search, or when the driver is killed.
 
-tests/servers/test_team.py tests a server that restarts while a driver is running.
+No trial fails either. tests/servers/test_team.py tests a server that restarts while a driver is running.
 """
 
 import sqlite3
@@ -25,14 +25,14 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def mlflow_server(tmp_path: Path) -> Iterator[MlflowServer]:
-    """A server that the test starts."""
+    """An MLflow server that the test has to start."""
     server = MlflowServer(tmp_path / "mlflow")
     yield server
     server.kill()
 
 
 class ServerDriver(Driver):
-    """The script with its runs on an MLflow server."""
+    """A driver that records its runs on an MLflow server."""
 
     def __init__(self, folder: Path, data: Path, mlflow: MlflowServer, *, trials: int, epochs: int) -> None:
         super().__init__(folder, data, trials=trials, epochs=epochs, options=("--tracking-uri", mlflow.uri))

@@ -1,4 +1,4 @@
-"""Files that are not usable audio, each with a pattern of the error that reading it raises."""
+"""Files that are not usable audio, each with a pattern that matches the error when it is read."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Pausing the decoder processes of an endpoint."""
+"""Pause an endpoint's decoder processes."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from benchmarks.processes import titled
 
 @contextmanager
 def stopped_decoders() -> Iterator[list[int]]:
-    """Stop the decoders of the endpoint's replica for the duration of the context; yield their process ids."""
+    """Stop the decoders of the endpoint's replica within this context, and yield their process ids."""
     [replica] = titled("ServeReplica:endpoint:", os.getpid())
     decoders = titled("serve.inference.decoder_process", replica)
     assert decoders

@@ -1,4 +1,4 @@
-"""Runs the tuning script in another process, to interrupt, kill and resume it, and checks what it recorded."""
+"""Run the tuning script in a separate process, interrupt, kill and resume it, and check its recorded results."""
 
 import importlib
 import os
@@ -34,13 +34,13 @@ NARROW = Path(__file__).with_name("narrow.yaml")
 
 
 class Driver:
-    """The script in its own process group, so that its whole cluster can be killed with it.
+    """The script, running in its own process group so that its whole cluster can be killed with it.
 
     Attributes:
-        storage: folder of the study, runs and models.
-        trials, epochs: of its search.
-        concurrent: trials at the same time; each needs a worker, which imports for seconds.
-        options: of every call, resumed or not.
+        storage: folder for the study, runs and models.
+        trials, epochs: number of trials and epochs in the search.
+        concurrent: number of concurrent trials. Each needs a worker, which takes several seconds to import its modules.
+        options: command-line options for every call, whether it starts or resumes the study.
     """
 
     def __init__(
@@ -73,13 +73,13 @@ class Driver:
         )
 
     def wait(self, timeout: float = 900) -> tuple[int, str]:
-        """Wait for its end; return its exit code and all printed text."""
+        """Wait until the script ends; return its exit code and all printed text."""
         assert self._process
         printed, _ = self._process.communicate(timeout=timeout)
         return self._process.returncode, printed
 
     def finish(self) -> None:
-        """Wait until it succeeded."""
+        """Wait until the script ends, and check that it succeeded."""
         code, printed = self.wait()
         assert code == 0, printed
 
@@ -103,18 +103,18 @@ class Driver:
             self._process.communicate()
 
     def kill_a_worker(self) -> bool:
-        """Kill a process that trains; return False if there is none at the moment."""
+        """Kill a training process; return False if there is currently none."""
         assert self._process
         for pid in titled("ray::"):
             with suppress(ProcessLookupError, FileNotFoundError):
-                # Ray Tune fails a trial whose worker dies before it trains.
+                # A worker that is not training yet is spared, because Ray Tune would then mark its trial as failed.
                 if ".train" in Path(f"/proc/{pid}/cmdline").read_text() and os.getsid(pid) == self._process.pid:
                     os.kill(pid, signal.SIGKILL)
                     return True
         return False
 
     def ledger(self) -> list[FrozenTrial]:
-        """Return the trials of the study on disk."""
+        """Return the trials of the stored study."""
         study = self._study()
         return study.trials if study else []
 
@@ -130,7 +130,7 @@ class Driver:
             return None
 
     def epochs_done(self) -> int:
-        """Return the number of epochs in the ledger, over all trials."""
+        """Return the total number of epochs in the ledger over all trials."""
         return sum(len(trial.intermediate_values) for trial in self.ledger())
 
     def wait_for_epochs(self, epochs: int, timeout: float = 600) -> None:
@@ -141,14 +141,14 @@ class Driver:
             time.sleep(0.2)
 
     def check_all_is_there(self) -> None:
-        """Check that each run is once in the study and in MLflow, ended, with each metric of each epoch once."""
+        """Check that the study and MLflow contain each run once, finished, with each epoch's metrics once."""
         trials = self.ledger()
         assert [trial.state for trial in trials] == [TrialState.COMPLETE] * self.trials
         all_epochs = list(range(1, self.epochs + 1))
         assert all(sorted(trial.intermediate_values) == all_epochs for trial in trials)
         runs = self.runs()
         names = [run.info.run_name for run in runs]
-        # The runs of the search, the trials, the finalists, their repeats and the final training.
+        # One run each for the search, every trial, the finalist, its repeats and the final training.
         assert len(names) == len(set(names)) == 1 + self.trials + 1 + REPEATS + 1, names
         assert {run.info.status for run in runs} == {"FINISHED"}
         of_trials = [run.info.run_id for run in runs if run.data.tags["role"] == "trial"]
@@ -164,7 +164,7 @@ class Driver:
                 assert len(client.list_artifacts(run.info.run_id)) >= 2
 
     def runs(self, role: str = "%") -> list[Run]:
-        """Return the runs of its study; the server may have runs of other studies with the same name."""
+        """Return the study's runs. The server may also have runs of other studies with the same name."""
         study = self._study()
         assert study
         server = self.server()
@@ -175,7 +175,7 @@ class Driver:
         return self.runs("trial")
 
     def run_ids(self) -> list[str | None]:
-        """Return MLflow's id of each trial's run from the ledger."""
+        """Return each trial's MLflow run id from the ledger."""
         study = self._study()
         assert study
         return [
@@ -184,19 +184,19 @@ class Driver:
         ]
 
     def server(self) -> Server:
-        """Return the server with its runs."""
+        """Return the tracking server with the study's runs."""
         return Server(resolve(self.storage))
 
 
 @cache
 def script() -> dict[str, Any]:
-    """Return the script's names; imports everything that the command needs."""
+    """Return the script's namespace; this imports everything that the command needs."""
     importlib.import_module("raygenre.cli.tune_run")
     return runpy.run_path(str(SCRIPT))
 
 
 def call(*arguments: str) -> Result:
-    """Call the script in this process without a cluster: for errors before the first training."""
+    """Call the script in this process without a cluster, to test errors that occur before training starts."""
     app = typer.Typer()
     app.command()(script()["tune"])
     with pytest.MonkeyPatch.context() as patch:

@@ -1,8 +1,8 @@
-"""Read mutated files one after the other in a separate process, so that a crash does not end the tests.
+"""Read mutated files one after another in a separate process, so that a crash does not end the tests.
 
-A seed and a number determine a case: the format of the file and all changes to it. To run some cases again, use
+A seed and a number determine a case: the format of the file and all changes to it. To rerun some cases, use
     python -m tests.helpers.fuzzing FOLDER read SEED FIRST LAST
-with the FOLDER that the failed test names. The file of the last case is stored there as `case`.
+with the FOLDER from the failed test's message. The last case's file is stored there as `case`.
 """
 
 import json
@@ -23,7 +23,7 @@ from raygenre.spectrogram.levels import levels
 from raygenre.spectrogram.song import Song, read
 from tests.helpers.sounds import encode, noise, tone
 
-FORMATS = {  # FFmpeg's names of container and codec
+FORMATS = {  # FFmpeg's names for the container and codec
     "WAV": ("wav", "pcm_s16le"),
     "FLAC": ("flac", "flac"),
     "MP3": ("mp3", "libmp3lame"),
@@ -36,16 +36,16 @@ FORMATS = {  # FFmpeg's names of container and codec
     "AU": ("au", "pcm_s16be"),
 }
 RATE = 16_000  # Hz
-LIMIT = 20  # s per file; the slowest take less than 1 s
-HEADER = 256  # bytes, where changes have the most effect
-EXTREMES = (0, 1, 0x7F, 0x80, 0xFF)  # first byte of a field whose other bytes are all 0 or all 0xFF
-EXPECTED = (AudioError, ImageError)  # exactly these, no subclasses
+LIMIT = 20  # s per file; even the slowest files take less than 1 s
+HEADER = 256  # bytes at the start of the file, where changes have the most effect
+EXTREMES = (0, 1, 0x7F, 0x80, 0xFF)  # first byte of a field; its other bytes are all 0 or all 0xFF
+EXPECTED = (AudioError, ImageError)  # exactly these classes, not subclasses
 
 _leaked: list[bytes] = []
 
 
 def make_originals(folder: Path) -> None:
-    """Write a valid file of each format, just over the minimum length of 3 s."""
+    """Write a valid file in each format, just over the minimum length of 3 s."""
     samples = tone(440, seconds=4, rate=RATE, loudness=0.4) + noise(seconds=4, seed=0, rate=RATE, loudness=0.05)
     for name, (container, codec) in FORMATS.items():
         (folder / name).write_bytes(encode(samples, container, codec, rate=RATE))
@@ -53,7 +53,7 @@ def make_originals(folder: Path) -> None:
 
 
 def mutated(originals: dict[str, bytes], seed: int, number: int) -> tuple[str, bytes]:
-    """Return the format and the bytes of a case: a valid file with one to four changes."""
+    """Return a case's format and bytes: a valid file with one to four changes."""
     random = np.random.default_rng([seed, number])
     names = sorted(originals)
     name = names[number % len(names)]
@@ -87,7 +87,7 @@ def repeat(data: bytearray, second: bytes, random: np.random.Generator) -> bytea
 
 
 def set_field(data: bytearray, second: bytes, random: np.random.Generator) -> bytearray:
-    """Set a field of 1, 2, 4 or 8 bytes, mostly in the header, to an extreme value."""
+    """Set a field of 1, 2, 4 or 8 bytes, usually in the header, to an extreme value."""
     reach = len(data) if random.random() < 0.2 else min(len(data), HEADER)
     size = int(random.choice([1, 2, 4, 8]))
     if reach >= size:
@@ -140,10 +140,10 @@ READERS: dict[str, Callable[[bytes], Song]] = {
 
 
 def outcome(reader: Callable[[bytes], Song], data: bytes) -> str:
-    """Read a file and return the result: `answer`, `rejection`, or a description of an unexpected one."""
+    """Read a file and return the outcome: `answer`, `rejection`, or a description of an unexpected result."""
     try:
         song = reader(data)
-    except Exception as error:  # noqa: BLE001, since the test looks for unexpected exceptions
+    except Exception as error:  # noqa: BLE001 (the test looks for unexpected exceptions)
         if type(error) in EXPECTED and str(error):
             return "rejection"
         return f"{type(error).__name__}: {error}"
@@ -153,17 +153,17 @@ def outcome(reader: Callable[[bytes], Song], data: bytes) -> str:
 
 
 def resident() -> float:
-    """Return the resident memory of this process in MiB."""
+    """Return this process's resident memory in MiB."""
     return in_status("VmRSS")
 
 
 def in_status(name: str) -> float:
-    """Return an entry of this process's status in MiB."""
+    """Return a memory entry from this process's /proc status, in MiB."""
     return int(Path("/proc/self/status").read_text().split(f"{name}:")[1].split()[0]) / 1024
 
 
 def main(folder: Path, reader: str, seed: int, first: int, last: int) -> None:
-    """Read the cases from `first` up to, not including, `last`; print results and memory as JSON."""
+    """Read the cases from `first` up to, but not including, `last`, and print results and memory as JSON."""
     torch.set_num_threads(1)
     limit = 1 if reader == "hanging" else LIMIT
     signal.signal(signal.SIGALRM, signal.SIG_DFL)  # Python would not run a handler while a library hangs
@@ -182,7 +182,7 @@ def main(folder: Path, reader: str, seed: int, first: int, last: int) -> None:
         expected = result in ("answer", "rejection")
         outcomes[result if expected else f"{name}, seed {seed}, number {number}: {result}"] += 1
         memory.append(resident())
-    # getrusage's maximum would include the memory of the parent process.
+    # The maximum from getrusage would include the parent process's memory.
     peak = in_status("VmHWM")
     print(json.dumps({"outcomes": outcomes, "memory": memory, "peak": peak}))  # noqa: T201
 

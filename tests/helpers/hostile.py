@@ -11,8 +11,8 @@ from raygenre.audio import encoding
 from raygenre.spectrogram.image import PNG_SIGNATURE
 from tests.helpers.sounds import encode, noise, wav_header
 
-SIDE = 20_000  # pixels; Pillow itself refuses more than 179 million in total
-BELOW = 12_000  # pixels: 576 MB, which Pillow would decompress
+SIDE = 20_000  # pixels; Pillow itself refuses images with over 179 million pixels in total
+BELOW = 12_000  # pixels; an image of this size is 576 MB, and Pillow would decompress it
 HOURS = 2 * 3600  # s
 
 
@@ -22,7 +22,7 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def size(width: int, height: int) -> bytes:
-    """Return the chunk of a PNG with its size."""
+    """Return the PNG chunk that contains the image size."""
     return chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0))
 
 
@@ -31,7 +31,7 @@ def png(*chunks: bytes, pixels: bytes = bytes(288 * (1 + 4 * 432))) -> bytes:
 
 
 def picture_bombs() -> dict[str, bytes]:
-    """PNGs that use much memory or time if they are decompressed before they are refused."""
+    """Return PNGs that use a lot of memory or time if they are decompressed before they are rejected."""
     right, note = size(432, 288), chunk(b"tEXt", b"Comment\0first")
     packed, more = (zlib.compress(bytes(size), 1) for size in (1 << 20, 20 << 20))
     return {
@@ -59,7 +59,7 @@ def picture_bombs() -> dict[str, bytes]:
 
 
 def sound_bombs() -> dict[str, bytes]:
-    """Small files that contain, or claim to contain, hours of audio."""
+    """Return small files that contain, or claim to contain, hours of audio."""
     silence = np.zeros(HOURS * 1000, dtype=np.int16)
     soundfile.write(flac := io.BytesIO(), silence, 1000, format="FLAC")
     short = np.zeros(8000, dtype=np.float32)
@@ -79,7 +79,7 @@ def sound_bombs() -> dict[str, bytes]:
 
 
 def repeated(times: int) -> bytes:
-    """Return an MP4 whose index refers to one second of audio many times."""
+    """Return an MP4 with an index that refers to the same second of audio many times."""
     ftyp = _box(b"ftyp", b"qt  \0\0\2\0qt  ")
     sound = noise(seconds=1, seed=0, rate=8000)
     samples = (sound * 32_767).astype(">i2").tobytes()
@@ -103,7 +103,7 @@ def repeated(times: int) -> bytes:
 
 
 def matroska(blocks: int) -> bytes:
-    """Return a Matroska file of PCM whose blocks of one minute are compressed with zlib."""
+    """Return a Matroska file with PCM audio in one-minute blocks that are compressed with zlib."""
     compression = _element("5034", _element("4254", b"\0"))
     encodings = _element("6D80", _element("6240", compression))
     sound = _element("E1", _element("B5", struct.pack(">d", 8000)) + _element("9F", b"\1") + _element("6264", b"\x10"))
@@ -117,13 +117,13 @@ def matroska(blocks: int) -> bytes:
 
 
 def polyglots(picture: bytes, song: bytes) -> dict[str, bytes]:
-    """Files that are valid in two formats, or look like it.
+    """Return files that are valid, or appear to be valid, in two formats.
 
     Args:
-        picture: a PNG like the dataset's.
-        song: a WAV.
+        picture: a PNG like those in the dataset.
+        song: a WAV file.
     """
-    end = 8 + 25  # bytes of the signature and the size chunk
+    end = 8 + 25  # bytes in the signature and the size chunk
     script = b"<script>alert(1)</script>"
     list_ = b"#EXTM3U\n#EXTINF:9,\nfile:///etc/passwd\nhttp://127.0.0.1:9/song.mp3\n"
     frame = b"APIC" + struct.pack(">IH", len(picture) + 13, 0) + b"\0image/png\0\3\0" + picture
@@ -151,10 +151,10 @@ def polyglots(picture: bytes, song: bytes) -> dict[str, bytes]:
 
 
 def _box(kind: bytes, content: bytes) -> bytes:
-    """Return a box of an MP4."""
+    """Return an MP4 box."""
     return struct.pack(">I", 8 + len(content)) + kind + content
 
 
 def _element(identity: str, content: bytes) -> bytes:
-    """Return an element of a Matroska file."""
+    """Return a Matroska element."""
     return bytes.fromhex(identity) + b"\1" + len(content).to_bytes(7, "big") + content

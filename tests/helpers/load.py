@@ -1,6 +1,6 @@
-"""Load on an endpoint: requests at a steady rate, or as fast as some clients can send them, one per connection.
+"""Put load on an endpoint: send requests at a steady rate or as fast as several clients can, one per connection.
 
-A request is a path and the file to POST to it, or None for a GET.
+A request is a path with the file to POST to it, or with None for a GET.
 """
 
 import http.client
@@ -13,12 +13,12 @@ from dataclasses import dataclass
 
 Request = tuple[str, bytes | None]
 HERE = "127.0.0.1"
-LOST = 0  # status of a request without a response
+LOST = 0  # status of a request that got no response
 
 
 @dataclass(frozen=True)
 class Reply:
-    """Start and duration of a request in s, and the status and content of its response."""
+    """A request's start and duration in s, and its response's status and content."""
 
     started: float
     took: float
@@ -27,7 +27,7 @@ class Reply:
 
 
 def ask(port: int, request: Request, *, host: str = HERE, headers: Mapping[str, str] | None = None) -> Reply:
-    """Send one request, without retries."""
+    """Send a request, without retries."""
     path, body = request
     started = time.monotonic()
     connection = http.client.HTTPConnection(host, port, timeout=60)
@@ -55,7 +55,7 @@ def steady(
     """Send `number` requests at `rate` per second, cycling through `requests`, without waiting for responses.
 
     Args:
-        meanwhile: called after a third of the requests.
+        meanwhile: function to call after a third of the requests.
     """
     with ThreadPoolExecutor(500) as pool:
         started = time.monotonic()
@@ -70,7 +70,7 @@ def steady(
 
 
 def crowd(port: int, request: Request, *, clients: int, seconds: float) -> list[Reply]:
-    """Have clients send the same request repeatedly for some seconds."""
+    """Have several clients send the same request repeatedly for the given time."""
     until, replies = time.monotonic() + seconds, []
 
     def client() -> None:

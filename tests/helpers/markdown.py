@@ -23,7 +23,7 @@ class Block:
 
 
 def label(path: Path) -> str:
-    """Return a document's path in the project, for messages and the ids of tests."""
+    """Return a document's path in the project, for messages and test ids."""
     return str(path.relative_to(ROOT))
 
 
@@ -38,7 +38,7 @@ def prose(path: Path) -> str:
 
 
 def commands(path: Path) -> list[str]:
-    """Return each command of the `sh` blocks on one line, without comments and leading assignments."""
+    """Return each command in the `sh` blocks on a single line, without comments and leading assignments."""
     text = "\n".join(block.text for block in blocks(path) if block.language == "sh")
     lines = (line.strip() for line in re.sub(r"\\\n\s*", "", text).splitlines())
     return [
@@ -47,16 +47,16 @@ def commands(path: Path) -> list[str]:
 
 
 def inline_code(path: Path) -> list[str]:
-    """Return the inline code of a document, each on one line."""
+    """Return each piece of inline code in a document, on a single line."""
     return [" ".join(code.replace("\\|", "|").split()) for code in re.findall(r"`([^`]+)`", prose(path))]
 
 
 def anchors(path: Path) -> set[str]:
-    """Return the anchors of a document's headings, as GitHub makes them."""
+    """Return the anchors that GitHub generates for a document's headings."""
     titles = re.findall(r"^#+ (.*)$", prose(path), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 def links(path: Path) -> list[str]:
-    """Return the targets of links and images."""
+    """Return the targets of a document's links and images."""
     return re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`]*`", "", prose(path)))

@@ -1,4 +1,4 @@
-"""Memory of the processes that handle requests (proxies, replicas and their decoders), from /proc."""
+"""Measure the memory of the processes that handle requests (proxies, replicas and their decoders) from /proc."""
 
 import os
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ MAX_GROWTH = 100e6  # bytes, over many requests
 
 @dataclass(frozen=True)
 class Change:
-    """Change of memory in bytes.
+    """Memory changes in bytes, relative to the start.
 
     Attributes:
-        grown: resident memory of all processes, relative to the start.
-        peak: peak resident memory of the replicas, relative to the start.
+        grown: change in the resident memory of all processes.
+        peak: change in the replicas' peak resident memory.
     """
 
     grown: float
@@ -23,7 +23,7 @@ class Change:
 
 
 class Watch:
-    """Measures the memory of an application's processes from its creation on."""
+    """Measures how the memory of an application's processes has changed since this object was created."""
 
     def __init__(self, application: str) -> None:
         self._application = application
@@ -34,7 +34,7 @@ class Watch:
         self._all_at_start = _resident(application)
 
     def change(self) -> Change:
-        """Return the change since creation."""
+        """Return the change since this object was created."""
         assert _titled(f"ServeReplica:{self._application}:") == self._replicas, "a replica has died"
         grown = _resident(self._application) - self._all_at_start
         return Change(grown * 2**20, sum(map(_peak, self._replicas)) - self._replicas_at_start * 2**20)
@@ -48,12 +48,12 @@ def _resident(application: str) -> float:
 
 
 def _titled(title: str) -> list[int]:
-    """Return the ids of processes of this test's own cluster, since others may run on the machine."""
+    """Return the ids of matching processes in this test's own cluster; other clusters may run on the machine."""
     pids = processes.titled(title, os.getpid())
     assert pids, f"no process {title} is running"
     return pids
 
 
 def _peak(pid: int) -> int:
-    """Return the peak resident memory of a process in bytes."""
+    """Return a process's peak resident memory in bytes."""
     return int(Path(f"/proc/{pid}/status").read_text().split("VmHWM:")[1].split()[0]) * 1024

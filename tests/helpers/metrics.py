@@ -9,7 +9,7 @@ from tests.helpers.project import ROOT
 
 
 def declared() -> dict[str, tuple[str, set[str]]]:
-    """Return the kind and tags of each metric by name, from the source."""
+    """Return each metric's kind and tags by name, as declared in the source."""
     source = (ROOT / "serve" / "monitoring" / "metrics.py").read_text()
     calls = re.findall(r'= (Counter|Gauge|Histogram)\(\s*"(\w+)"(.*?)\)\n', source, re.DOTALL)
     return {name: (kind, set(re.findall(r'"(\w+)"', rest.split("_tags")[-1]))) for kind, name, rest in calls}
@@ -24,7 +24,7 @@ def exported(name: str, kind: str) -> set[str]:
 
 
 def scrape() -> str:
-    """Return the metrics of all nodes in the cluster, as Prometheus scrapes them."""
+    """Return the metrics of all nodes in the cluster in the format that Prometheus scrapes."""
     ports = [node["MetricsExportPort"] for node in ray.nodes() if node["Alive"]]
     return "".join(httpx.get(f"http://127.0.0.1:{port}/metrics").text for port in ports)
 

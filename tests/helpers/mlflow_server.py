@@ -22,7 +22,7 @@ def free_port() -> int:
 
 
 class MlflowServer:
-    """The server's process group, with database and artifacts in one folder unless other places are given."""
+    """The server's process group. Database and artifacts are in the same folder unless other places are given."""
 
     def __init__(
         self,

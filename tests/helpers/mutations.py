@@ -1,4 +1,4 @@
-"""Random invalid requests, each generated from a seed: damaged and hostile files, and malformed HTTP."""
+"""Generate random invalid requests from seeds: damaged and hostile files, and malformed HTTP."""
 
 import random
 from collections.abc import Callable
@@ -11,16 +11,16 @@ PREDICT = "/v1/predict"
 FORM = b"Content-Type: multipart/form-data; boundary=b"
 CHUNKED = b"Transfer-Encoding: chunked"
 PART = b'--b\r\nContent-Disposition: form-data; name="file"; filename="\xff"\r\n\r\n'
-MAX_BODY = 4_000_000  # bytes; the limit of the endpoint in the tests
+MAX_BODY = 4_000_000  # bytes; the endpoint's limit in the tests
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """The files that requests are generated from.
+    """The files from which requests are generated.
 
     Attributes:
         good: valid files.
-        hostile: bombs and polyglots.
+        hostile: decompression bombs and polyglots.
     """
 
     good: list[bytes]
@@ -28,14 +28,14 @@ class Corpus:
 
 
 def generate(seed: int, corpus: Corpus) -> RawRequest:
-    """Return the request of a seed."""
+    """Return the request generated from a seed."""
     chance = random.Random(seed)
     [kind] = chance.choices(list(KINDS), list(KINDS.values()))
     return kind(chance, corpus)
 
 
 def damaged(chance: random.Random, data: bytes, files: list[bytes]) -> bytes:
-    """Return the file with random damage of one kind."""
+    """Return the file with a single kind of random damage."""
     body = bytearray(data)
     start, end = sorted(chance.randrange(len(body)) for _ in range(2))
     match chance.randrange(8):
@@ -44,7 +44,7 @@ def damaged(chance: random.Random, data: bytes, files: list[bytes]) -> bytes:
         case 1:
             for _ in range(chance.randint(1, 50)):
                 body[chance.randrange(len(body))] ^= 1 << chance.randrange(8)
-        case 2:  # in the header, which decoders trust
+        case 2:  # damage in the header, which decoders trust
             for _ in range(chance.randint(1, 8)):
                 body[chance.randrange(min(len(body), 200))] = chance.choice((0, 1, 0x7F, 0x80, 0xFF))
         case 3:
@@ -62,7 +62,7 @@ def damaged(chance: random.Random, data: bytes, files: list[bytes]) -> bytes:
 
 
 def file(chance: random.Random, corpus: Corpus) -> RawRequest:
-    """A file with any content type, usually damaged."""
+    """A file, usually damaged, with an arbitrary content type."""
     body = chance.choice(corpus.good)
     body = body if chance.random() < 0.05 else damaged(chance, body, corpus.good)
     kind = chance.choice((b"", b"image/png", b"text/plain", b"multipart/form-data", b"multipart/form-data; boundary=b"))
@@ -129,7 +129,7 @@ def elsewhere(chance: random.Random, corpus: Corpus) -> RawRequest:
 
 
 def header(chance: random.Random, corpus: Corpus) -> RawRequest:
-    """A header field, usually one that a server reads, with an invalid value."""
+    """A header field with an invalid value, usually a field that servers read."""
     names = (b"X-Request-ID", b"X-Request-Timeout-Seconds", b"X-Request-Disconnect-Disabled", b"Authorization")
     more = (b"serve_multiplexed_model_id", b"Content-Type", b"X-API-Key", b"Cookie", b"Origin", b"Expect", b"Accept")
     name = chance.choice((*names, *more, b"X-Session-ID", b"traceparent", b"Host", b"Connection", b"Range"))
@@ -164,7 +164,7 @@ def chunked(chance: random.Random, corpus: Corpus) -> RawRequest:
         case 6:
             end = b""
     whole = [head("POST", PREDICT, *fields), *chunks, end]
-    # Without a last chunk there is no response: the client disconnects.
+    # Without a last chunk there is no response, so the client disconnects.
     return RawRequest(tuple(whole), disconnects=not end)
 
 
@@ -185,7 +185,7 @@ def length(chance: random.Random, corpus: Corpus) -> RawRequest:
 
 
 def overlong(chance: random.Random, corpus: Corpus) -> RawRequest:
-    """A body above the size limit, in chunks or with Content-Length, perhaps in a form."""
+    """A body above the size limit, in chunks or with Content-Length, and sometimes in a form."""
     pieces = [chance.choice(corpus.good)[:100]] + [bytes(1 << 18)] * (MAX_BODY // (1 << 18) + 4)
     if chance.random() < 0.5:
         pieces[0] = PART + pieces[0]
@@ -196,7 +196,7 @@ def overlong(chance: random.Random, corpus: Corpus) -> RawRequest:
 
 
 def slow(chance: random.Random, corpus: Corpus) -> RawRequest:
-    """A request that is sent slowly, in small pieces of its headers, body or chunks; some never end."""
+    """A request whose headers, body or chunks are sent slowly in small pieces; some requests never end."""
     body = chance.choice(corpus.good)
     match chance.randrange(4):
         case 0:
@@ -214,7 +214,7 @@ def slow(chance: random.Random, corpus: Corpus) -> RawRequest:
 
 
 def noise(chance: random.Random, corpus: Corpus) -> RawRequest:
-    """Bytes that are not HTTP/1.1, or a malformed request line."""
+    """Bytes that are not HTTP/1.1, or a request with a malformed request line."""
     lines = (b"GET", b"GET /", b"GET / HTTP/9.9", b"\0 / HTTP/1.1", b"get / http/1.1", b"GET  / HTTP/1.1 ", b"")
     hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + chance.randbytes(500)
     upgrade = head("GET", "/", b"Connection: Upgrade", b"Upgrade: " + chance.choice((b"h2c", b"websocket", b"\xff")))
@@ -226,12 +226,12 @@ def noise(chance: random.Random, corpus: Corpus) -> RawRequest:
 
 
 def _cut(chance: random.Random, data: bytes, most: int) -> list[bytes]:
-    """Split bytes into a few pieces, none of them empty."""
+    """Split bytes into a few non-empty pieces."""
     edges = sorted({0, len(data), *(chance.randrange(len(data)) for _ in range(chance.randint(0, most - 1)))})
     return [data[start:end] for start, end in pairwise(edges)]
 
 
-# Weights, per thousand.
+# Relative frequencies, in parts per thousand.
 KINDS: dict[Callable[[random.Random, Corpus], RawRequest], int] = {
     file: 430,
     form: 190,

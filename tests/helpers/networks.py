@@ -1,4 +1,4 @@
-"""A network small enough to train within a unit test."""
+"""A network that is small enough to train in a unit test."""
 
 import torch
 

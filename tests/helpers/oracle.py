@@ -1,7 +1,7 @@
 """Import librosa, the reference for samples and spectrograms, without numba.
 
 Importing librosa makes numba compile functions that no test calls, which takes 16 s in each new environment. Here
-numba's decorators are replaced by no-ops. What librosa computes with NumPy, SciPy and soxr stays the same.
+numba's decorators are replaced by no-ops. This does not change librosa's computations with NumPy, SciPy and soxr.
 """
 
 import sys
@@ -12,7 +12,7 @@ from typing import Any
 
 
 def _no_op(*arguments: Any, **options: Any) -> Any:
-    """Return the decorated function unchanged, for a decorator with or without options."""
+    """Return the decorated function unchanged; works as a decorator with or without options."""
     if len(arguments) == 1 and not options and callable(arguments[0]):
         return arguments[0]
 
@@ -24,7 +24,7 @@ def _no_op(*arguments: Any, **options: Any) -> Any:
 
 @cache
 def librosa() -> ModuleType:
-    """Import librosa, which takes seconds on the first call, and return it."""
+    """Import and return librosa; the first call takes several seconds."""
     stand_in = ModuleType("numba")
     for decorator in ("jit", "stencil", "vectorize", "guvectorize"):
         setattr(stand_in, decorator, _no_op)

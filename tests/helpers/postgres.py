@@ -1,4 +1,4 @@
-"""A PostgreSQL server for tests, from the system package: `apt-get install postgresql`."""
+"""A PostgreSQL server for tests. It needs the system package: `apt-get install postgresql`."""
 
 import os
 import pwd
@@ -21,15 +21,16 @@ PASSWORD = "p0st-gr3s"
 
 
 class Postgres:
-    """A server with a temporary data folder. PostgreSQL refuses to run as root, so root runs it as user `postgres`."""
+    """A server with a temporary data folder. PostgreSQL refuses to run as root, so as root it runs as `postgres`."""
 
     def __init__(self) -> None:
         self.port = free_port()
         self._program = program("postgres")
         self._account = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
-        self._folder = Path(tempfile.mkdtemp(prefix="raygenre-postgres-"))  # other users cannot read pytest's folders
+        # Not in pytest's temporary folder, because other users cannot read that.
+        self._folder = Path(tempfile.mkdtemp(prefix="raygenre-postgres-"))
         shutil.chown(self._folder, self._account)
-        self._folder.chmod(0o755)  # for the socket; the data folder inside is private
+        self._folder.chmod(0o755)  # so that clients reach the socket; the data folder inside is private
         self._process: subprocess.Popen[bytes] | None = None
         secret = self._folder / "secret"
         secret.write_text(PASSWORD)
@@ -80,7 +81,7 @@ class Postgres:
         shutil.rmtree(self._folder)
 
     def create(self, name: str) -> str:
-        """Create a database, and return its URL."""
+        """Create a database and return its URL."""
         connection = self._connect()
         connection.autocommit = True
         connection.cursor().execute(f'CREATE DATABASE "{name}"')
@@ -91,7 +92,7 @@ class Postgres:
         return f"postgresql+psycopg2://{USER}:{password}@127.0.0.1:{self.port}/{name}"
 
     def variables(self, name: str) -> dict[str, str]:
-        """Return libpq's variables for a database, by Unix socket, which also works in other network namespaces."""
+        """Return libpq's environment variables for connecting to a database, also from other network namespaces."""
         return {
             "PGHOST": str(self._folder),
             "PGPORT": str(self.port),
@@ -129,7 +130,7 @@ class Postgres:
 
 @contextmanager
 def running() -> Iterator[Postgres]:
-    """Run a server within this context."""
+    """Run a server for the duration of this context."""
     postgres = Postgres()
     try:
         postgres.start()
@@ -139,7 +140,7 @@ def running() -> Iterator[Postgres]:
 
 
 def program(name: str) -> Path:
-    """Return the path of a PostgreSQL program; Debian does not put the server's programs on the search path."""
+    """Return a PostgreSQL program's path, because Debian does not put the server's programs on the search path."""
     installed = list(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
     if installed:
         return max(installed, key=lambda path: float(path.parent.parent.name))

@@ -1,4 +1,4 @@
-"""Finds processes by command line or parent, and waits for conditions."""
+"""Find processes by command line or parent, and wait for conditions."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ from pathlib import Path
 def titled(title: str) -> Iterator[int]:
     """Yield the ids of processes whose command line contains `title`, in ascending order."""
     for folder in sorted(Path("/proc").glob("[0-9]*"), key=lambda path: int(path.name)):
-        with suppress(OSError):  # it has just exited
+        with suppress(OSError):  # the process has just exited
             if title in (folder / "cmdline").read_text(errors="replace"):
                 yield int(folder.name)
 
@@ -25,7 +25,7 @@ def children(parent: int) -> list[int]:
 
 
 def until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    """Wait until a condition is true, checking it five times per second; fail after a timeout."""
+    """Check a condition five times per second until it is true; fail after a timeout."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline

@@ -1,4 +1,4 @@
-"""Requests as raw bytes on a socket, in pieces and with pauses, as no HTTP client would send them."""
+"""Send requests as raw bytes on a socket, in pieces and with pauses, as no HTTP client would send them."""
 
 import http.client
 import select
@@ -12,11 +12,11 @@ TIMEOUT = 60  # s without a byte of the response
 
 @dataclass(frozen=True)
 class RawRequest:
-    """One request.
+    """A request as raw bytes.
 
     Attributes:
-        pieces: the request line, headers and body, as they are sent.
-        pause: s between two pieces.
+        pieces: the request line, headers and body, in the pieces in which they are sent.
+        pause: time between two pieces in s.
         disconnects: whether the client disconnects without waiting for the response.
         method: HTTP method; the response to a HEAD has no body.
     """
@@ -28,7 +28,7 @@ class RawRequest:
 
 
 def head(method: str, path: str, *fields: bytes) -> bytes:
-    """Return a request line and header fields, with Host."""
+    """Return a request line and header fields, including Host."""
     return b"\r\n".join((f"{method} {path} HTTP/1.1".encode("latin-1"), b"Host: here", *fields, b"", b""))
 
 
@@ -38,12 +38,12 @@ def plain(method: str, path: str, body: bytes, *fields: bytes) -> RawRequest:
 
 
 def chunk(data: bytes) -> bytes:
-    """Return a chunk of a body; without data, the last chunk."""
+    """Return a chunk of a body; if there is no data, this is the last chunk."""
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
 def send(port: int, sent: RawRequest) -> tuple[int, bytes]:
-    """Send a request until the response starts; return its status and content.
+    """Send a request, stopping when the response starts; return its status and content.
 
     The status is `LOST` if the connection ends without a response.
     """
@@ -55,7 +55,7 @@ def send(port: int, sent: RawRequest) -> tuple[int, bytes]:
                     break
                 connection.sendall(piece)
         except ConnectionError:
-            pass  # a response may have arrived nevertheless
+            pass  # a response may have arrived anyway
         if sent.disconnects:
             return LOST, b""
         response = http.client.HTTPResponse(connection, method=sent.method)

@@ -1,7 +1,7 @@
-"""A registry whose versions each predict one fixed genre, and the tracks on which they are compared.
+"""A registry in which each version always predicts the same genre, and the tracks on which versions are compared.
 
-Of the first 60 tracks, which no version was trained on, 30 are bells, 10 drone and 20 storm. The next 10 are test
-tracks of every version, and training tracks of all but BELLS; so a comparison with BELLS uses 60 of its 70 test tracks.
+No version was trained on the first 60 tracks: 30 bells, 10 drone and 20 storm. The next 10 are test tracks of every
+version and training tracks of all versions except BELLS, so a comparison with BELLS uses 60 of its 70 test tracks.
 """
 
 import shutil
@@ -31,7 +31,7 @@ LABELS = [0] * 30 + [1] * 10 + [2] * 20 + [0] * 10 + [0, 1, 2] * 5
 
 
 def write_tracks(folder: Path) -> Path:
-    """Write 85 spectrograms of noise as a data set."""
+    """Write a data set of 85 noise spectrograms."""
     random = np.random.default_rng(0)
     for number, label in enumerate(LABELS):
         path = folder / "images_original" / GENRES[label] / f"{GENRES[label]}{number:05d}.png"
@@ -50,7 +50,7 @@ def number(track: str) -> int:
 
 
 def rival(dataset: Dataset, favourite: int, *, seed: int = 0, genres: tuple[str, ...] = GENRES) -> Classifier:
-    """Return a classifier that always predicts one genre, with the training and test tracks described above."""
+    """Return a classifier that always predicts `favourite`, with the training and test tracks described above."""
     torch.manual_seed(seed)
     model = GenreCNN(ModelConfig(genres=len(genres), widths=(4, 4, 4)))
     with torch.no_grad():
@@ -65,7 +65,7 @@ def rival(dataset: Dataset, favourite: int, *, seed: int = 0, genres: tuple[str,
 def register(
     storage: Storage, classifier: Classifier, dataset: Dataset, *, synthetic: bool = False, study: str = "more"
 ) -> int:
-    """Register a classifier as a search does, with a final run nested in the search's run."""
+    """Register a classifier as a search would, with a final run nested in the search's run."""
     server = Server(storage)
     folder = storage.root / f"classifier-{len(list(storage.root.glob('classifier-*')))}"
     classifier.save(folder)
@@ -84,13 +84,13 @@ def register(
 
 @dataclass(frozen=True)
 class Ring:
-    """A registry with versions and no champion, and the data set on which they are compared."""
+    """A registry that has versions but no champion, and the data set on which they are compared."""
 
     storage: Storage
     dataset: Dataset
 
     def copy(self, root: Path) -> "Ring":
-        """Return another registry with the same versions; their files are shared."""
+        """Return a copy of the registry with the same versions; their files are shared."""
         root.mkdir(parents=True, exist_ok=True)
         shutil.copy(self.storage.root / "mlflow.db", root / "mlflow.db")
         return Ring(resolve(root), self.dataset)
@@ -111,14 +111,14 @@ class Ring:
         return dict(Server(self.storage).client.get_model_version(MODEL, str(version)).tags)
 
     def search(self, version: int) -> Run:
-        """Return the run of the search that a version came from."""
+        """Return the run of the search that produced a version."""
         client = Server(self.storage).client
         final = client.get_run(client.get_model_version(MODEL, str(version)).run_id or "")
         return client.get_run(final.data.tags["mlflow.parentRunId"])
 
 
 def new_ring(root: Path) -> Ring:
-    """Register all versions."""
+    """Register all versions and return their registry."""
     storage = empty_storage(root)
     dataset = tracks(write_tracks(root / "tracks"), storage.cache)
     for favourite, study in ((1, "spring"), (0, "summer"), (2, "autumn")):

@@ -1,4 +1,4 @@
-"""An endpoint for tests: the application on a real Ray Serve, and registries with models of known answers."""
+"""An endpoint for tests: the application on a real Ray Serve, and registries with models that have known answers."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +29,7 @@ NARROW = ModelConfig(genres=len(GENRES), widths=(4, 4, 4), dense=4)
 
 
 def register(storage: Storage, *, favourite: int, promote: bool = True, model: ModelConfig = NARROW) -> int:
-    """Register a model that nearly always predicts one genre, and return its version."""
+    """Register a model that nearly always predicts `favourite`, and return its version."""
     server = Server(storage)
     torch.manual_seed(favourite)
     network = GenreCNN(model)
@@ -49,7 +49,7 @@ def register(storage: Storage, *, favourite: int, promote: bool = True, model: M
 
 
 def new_storage(root: Path, model: ModelConfig = NARROW) -> Storage:
-    """Return a storage whose champion, version 1, predicts the first genre."""
+    """Return a storage with a champion, version 1, that predicts the first genre."""
     storage = empty_storage(root)
     register(storage, favourite=0, model=model)
     return storage
@@ -59,11 +59,11 @@ def new_storage(root: Path, model: ModelConfig = NARROW) -> Storage:
 def running(
     storage: Storage, *, name: str = "endpoint", prefix: str = "/", **settings: object
 ) -> Iterator[httpx.Client]:
-    """Run the endpoint on the running cluster; settings go into the environment only while it starts."""
+    """Run the endpoint on the running cluster; settings are in the environment only while it starts."""
     variables = {"storage": storage.root, "max_replicas": 1, "replica_cpus": 0} | settings
     serve.start(http_options={"host": "127.0.0.1", "port": PORT})
     try:
-        # Two endpoints may run at a time, with different settings.
+        # Two endpoints with different settings may run at the same time.
         with pytest.MonkeyPatch.context() as patch:
             for key, value in variables.items():
                 patch.setenv(f"RAYGENRE_{key.upper()}", str(value))

@@ -1,4 +1,4 @@
-"""A search on a disk of its own that fills up and becomes read-only; run in a mount namespace by test_disk.py."""
+"""Run a search on a separate disk that fills up and becomes read-only; test_disk.py runs this in a mount namespace."""
 
 import subprocess
 import sys
@@ -30,7 +30,7 @@ def fill(driver: Driver, disk: Path) -> None:
 
 
 def make_read_only(driver: Driver) -> None:
-    # Files are open for writing elsewhere on the disk, which keeps it from becoming read-only as a whole.
+    # The whole disk cannot be made read-only, because files elsewhere on it are open for writing.
     states = str(driver.storage / "studies" / STUDY / "trials")
     mount("--bind", states, states)
     mount("-o", "remount,bind,ro", states)

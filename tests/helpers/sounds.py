@@ -14,17 +14,17 @@ from raygenre.audio import encoding
 
 Samples = NDArray[np.float32]
 
-BIT_RATE = 128_000  # bit/s, of the lossy codecs
+BIT_RATE = 128_000  # bit/s, for lossy codecs
 
 
 def tone(frequency: float, *, seconds: float, rate: int = 22_050, loudness: float = 0.5) -> Samples:
-    """Return a sine of `frequency` Hz."""
+    """Return a sine tone at `frequency` Hz."""
     time = np.arange(round(seconds * rate)) / rate
     return (loudness * np.sin(2 * np.pi * frequency * time)).astype(np.float32)
 
 
 def noise(*, seconds: float, seed: int, rate: int = 22_050, loudness: float = 0.1) -> Samples:
-    """Return white noise of standard deviation `loudness`, clipped to [−1, 1]."""
+    """Return white noise with standard deviation `loudness`, clipped to [−1, 1]."""
     values = loudness * np.random.default_rng(seed).standard_normal(round(seconds * rate))
     return values.clip(-1, 1).astype(np.float32)
 
@@ -34,8 +34,8 @@ def stereo(left: Samples, right: Samples) -> Samples:
 
 
 def encode(samples: Samples, container: str = "wav", codec: str = "pcm_s16le", *, rate: int = 22_050) -> bytes:
-    """Return the bytes of an audio file; container and codec are FFmpeg's names."""
-    if codec == "libvorbis":  # PyAV does not include it, libsndfile does
+    """Return the bytes of an audio file; `container` and `codec` are FFmpeg's names."""
+    if codec == "libvorbis":  # PyAV does not include it, but libsndfile does
         buffer = io.BytesIO()
         soundfile.write(buffer, samples, rate, format=container.upper(), subtype="VORBIS")
         return buffer.getvalue()
@@ -48,8 +48,8 @@ def wav_header(
     """Return the 44-byte header of a WAV file with `size` bytes of samples.
 
     Args:
-        code: 1 for integers, 3 for floats.
-        claimed: size in bytes that the header states, if not `size`.
+        code: format code of the samples, 1 for integers and 3 for floats.
+        claimed: size in bytes to state in the header instead of `size`.
     """
     stated = size if claimed is None else claimed
     block = channels * bits // 8

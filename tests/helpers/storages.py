@@ -1,4 +1,4 @@
-"""Storages with an MLflow database; copying one is fast, whereas MLflow takes seconds to create it."""
+"""Storages with an MLflow database, which is copied because MLflow takes several seconds to create it."""
 
 import shutil
 import tempfile
@@ -11,7 +11,7 @@ from raygenre.tracking.server import Server
 
 @cache
 def _database() -> Path:
-    """Return the path of an empty database, created once per process."""
+    """Return the path of an empty database, which is created once per process."""
     storage = resolve(tempfile.mkdtemp(prefix="raygenre-database-"))
     Server(storage).client.search_experiments()
     return storage.root / "mlflow.db"

@@ -1,4 +1,4 @@
-"""Which model version an endpoint serves, and why it rejected another one."""
+"""Read which model version an endpoint serves, and why it rejected a different version."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from raygenre.system.storage import Storage
 
 
 def artifact(storage: Storage, name: str) -> Path:
-    """The path of a file of the latest registered version."""
+    """Return the path of a file from the latest registered version."""
     return max((storage.root / "artifacts").rglob(name), key=lambda path: path.stat().st_mtime_ns)
 
 

@@ -1,4 +1,4 @@
-"""Functions that tests run in worker processes, without imports that take seconds."""
+"""Functions that tests run in worker processes. The module has no imports that take long."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def half(number: int) -> int:
-    """Return half of an even number; an odd one raises, 13 crashes the process and 17 exits."""
+    """Return half of an even number. Odd numbers raise an error, except that 13 crashes and 17 exits the process."""
     if number == 13:
         os.kill(os.getpid(), signal.SIGSEGV)
     if number == 17:
@@ -25,7 +25,7 @@ def half(number: int) -> int:
 
 
 class UnpicklableError(Exception):
-    """An exception that can be pickled but not unpickled, since its constructor takes two arguments."""
+    """An exception that can be pickled but not unpickled, because its constructor takes two arguments."""
 
     def __init__(self, actual: int, expected: int) -> None:
         super().__init__(f"{actual} is not {expected}")
@@ -40,7 +40,7 @@ def return_unpicklable(number: int) -> "Callable[[], int]":
 
 
 def process_and_threads(_: int) -> tuple[int, int]:
-    """Return the process id and torch's number of threads in it."""
+    """Return the process id and the number of torch threads in the process."""
     import torch
 
     return os.getpid(), torch.get_num_threads()

@@ -1,6 +1,7 @@
-"""The endpoint on three nodes, parts of which are killed under load; run in a network namespace by test_serving.py.
+"""Kill parts of an endpoint on three nodes under load; test_serving.py runs this in a network namespace.
 
-There every address is 127.0.0.1, so that nodes on one machine find each other, and their proxies share one port.
+In that namespace every address is 127.0.0.1, so that the nodes on this machine find each other. Their proxies share a
+port.
 """
 
 import os
@@ -32,7 +33,7 @@ from tests.helpers.serving import new_storage
 
 PORT = 8000
 RATE, NUMBER, MOST_FAILED = 50, 2000, 3
-ATTEMPTS = 2  # what is lost is what was under way, which is more while something else keeps the machine busy
+ATTEMPTS = 2  # requests in progress are lost, and a machine that is busy with something else has more of them
 REPLICAS = 3
 
 
@@ -48,7 +49,7 @@ def main(work: Path) -> None:
     serve.start(proxy_location="EveryNode", http_options={"host": "127.0.0.1", "port": PORT})
     serve.run(app(Settings()))
     picture = write_png(levels(torch.from_numpy(synthesise("bells", seed=0))).numpy())
-    # Two cores have to hold three nodes, the clients, and a replica that starts: one in ten is a prediction.
+    # Two cores have to run three nodes, the clients and a starting replica, so only one request in ten is a prediction.
     requests: list[Request] = [("/v1/predict", picture), *[("/v1/model", None)] * 9]
     deaths: dict[str, Callable[[], object]] = {
         "replica": lambda: kill("ray::ServeReplica"),
@@ -65,16 +66,16 @@ def main(work: Path) -> None:
                 break
             assert attempt < ATTEMPTS, [reply for reply in replies if reply.status != 200][:20]
             cluster.add_node(num_cpus=2)
-    wait_until_whole()  # the replica of the lost node has gone to another
+    wait_until_whole()  # the lost node's replica has been restarted on a different node
     ray.shutdown()
     cluster.shutdown()
 
 
 def kill(title: str) -> None:
-    """The first process of this cluster with this title dies."""
+    """Kill this cluster's first process with the given title."""
     here = Path("/proc/self/ns/net").readlink()
     for pid in titled(title):
-        with suppress(OSError):  # it has just ended
+        with suppress(OSError):  # the process has just ended
             if Path(f"/proc/{pid}/ns/net").readlink() == here:
                 os.kill(pid, signal.SIGKILL)
                 return
@@ -82,7 +83,7 @@ def kill(title: str) -> None:
 
 
 def power_off(node: Node) -> None:
-    """All processes of a node die at once: Ray's own way to remove one lets its proxy linger without a node."""
+    """Kill all processes of a node at once. Ray's own function to remove a node leaves its proxy running."""
     raylet = node.all_processes["raylet"][0].process.pid
     for pid in [*children(raylet), raylet]:
         with suppress(ProcessLookupError):

@@ -1,11 +1,10 @@
-"""Runs the trials of a ledger on the tests' cluster, and makes what trials report."""
+"""Run a ledger's trials on the tests' cluster, and make reports like those from trials."""
 
 import io
 from pathlib import Path
 from typing import Any
 
 import ray
-from rich.console import Console
 
 from raygenre.data.dataset import Dataset
 from raygenre.data.splits import indices
@@ -13,7 +12,7 @@ from raygenre.search.space.config import Resources
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.study.mlflow_ids import note_run_ids
 from raygenre.search.trials import tuner
-from raygenre.search.trials.phases import Phases
+from raygenre.search.trials.phases import TextDisplay
 from raygenre.search.trials.trainable import Plan, Tracks
 from raygenre.search.trials.trial_result import METRICS, EpochResult, TrialResult
 from raygenre.system.storage import resolve
@@ -36,7 +35,7 @@ def search(ledger: Ledger, tracks: Dataset, storage: Path, *, most: int = 0) -> 
         resources=Resources(1, 0, most),
         tracker=tracker,
         parent=tracker.start("search", "search"),
-        phases=Phases(Console(file=text, width=250)),
+        display=TextDisplay(text),
     )
     assert tracker.flush(60)
     note_run_ids(ledger, tracker)
@@ -45,5 +44,5 @@ def search(ledger: Ledger, tracks: Dataset, storage: Path, *, most: int = 0) -> 
 
 
 def epoch_report(epoch: int, loss: float) -> dict[str, Any]:
-    """Return what a trial reports to Ray Tune after an epoch in which all values are `loss`."""
+    """Return a trial's report to Ray Tune after an epoch, with `loss` as the value of every metric."""
     return TrialResult(EpochResult(epoch=epoch, **dict.fromkeys(METRICS, loss))).to_dict()

@@ -8,7 +8,7 @@ from raygenre.model.calibration import TARGET_ACCURACY, TEMPERATURES, Calibratio
 
 
 def overconfident(tracks: int, *, factor: float, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits of ten genres, `factor` times too large, and labels drawn from the true probabilities."""
+    """Return logits for ten genres, `factor` times too large, and labels drawn from the true probabilities."""
     generator = torch.Generator().manual_seed(seed)
     true = 2 * torch.randn(tracks, 10, generator=generator)
     labels = torch.multinomial(true.softmax(dim=1), 1, generator=generator).flatten()
@@ -66,7 +66,7 @@ def test_perfect_network_is_uncertain_below_one_half() -> None:
 
 
 def test_few_correct_predictions_do_not_set_a_threshold() -> None:
-    """The seven most confident of a hundred predictions are correct, the others are wrong."""
+    """The seven most confident of a hundred predictions are correct, and the others are wrong."""
     labels = torch.zeros(100, dtype=torch.long)
     logits = torch.zeros(100, 10)
     logits[:7, 0], logits[7:, 1] = 9.0, torch.linspace(8, 4, 93)
@@ -76,7 +76,7 @@ def test_few_correct_predictions_do_not_set_a_threshold() -> None:
 def test_calibration_error_matches_a_manual_computation() -> None:
     confidence = torch.tensor([0.95, 0.95, 0.55, 1.0])
     correct = torch.tensor([True, False, True, True])
-    # The bin from 0.9 has three predictions, two of them correct, with a mean confidence of 2.9 / 3.
+    # The bin from 0.9 to 1 has three predictions with a mean confidence of 2.9 / 3, and two of them are correct.
     assert reliability(confidence, correct).error == pytest.approx(((2.9 - 2) + 0.45) / 4)
 
 
@@ -96,7 +96,7 @@ def test_out_of_range_values_raise_an_error(temperature: float, threshold: float
 
 
 def test_mismatched_logits_and_labels_raise_an_error() -> None:
-    with pytest.raises(ValueError, match="as many labels"):
+    with pytest.raises(ValueError, match="equal, positive numbers"):
         calibrate(torch.zeros(0, 10), torch.zeros(0, dtype=torch.long))
-    with pytest.raises(ValueError, match="as many labels"):
+    with pytest.raises(ValueError, match="equal, positive numbers"):
         calibrate(torch.zeros(3, 10), torch.zeros(2, dtype=torch.long))

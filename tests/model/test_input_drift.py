@@ -8,7 +8,7 @@ from raygenre.model.input_drift import BINS, MIN_SONGS, RANGES, RECENT_SONGS, Dr
 
 
 def tracks(number: int, *, seed: int, brighter: float = 0.0) -> NDArray[np.uint8]:
-    """Return levels (number, 128, 4) whose mean differs between tracks and between ranges."""
+    """Return levels (number, 128, 4) with means that differ between tracks and between ranges."""
     generator = np.random.default_rng(seed)
     means = generator.normal(100 + brighter, 20, size=(number, RANGES)).clip(0, 255)
     return np.repeat(means.astype(np.uint8)[:, :, None], 8, axis=1).repeat(4, axis=2)

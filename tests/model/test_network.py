@@ -14,7 +14,7 @@ def test_logits_have_one_row_per_track_and_column_per_genre() -> None:
 
 
 def test_parameter_count_is_the_sum_over_layers() -> None:
-    # 3×3 kernels with biases over 1-32-64-128 channels, 128-64 and 64-10 dense
+    # 3×3 kernels with biases for 1-32-64-128 channels, and dense layers 128-64 and 64-10
     expected = (9 * 1 + 1) * 32 + (9 * 32 + 1) * 64 + (9 * 64 + 1) * 128 + (128 + 1) * 64 + (64 + 1) * 10
     assert parameter_count(GenreCNN(ModelConfig())) == expected
 
@@ -30,7 +30,7 @@ def test_other_dimensions_give_finite_logits(config: ModelConfig) -> None:
 
 
 def test_frequency_bins_distinguish_the_pitch_of_a_tone() -> None:
-    """A global average hardly depends on the band of a steady tone; four bins do."""
+    """With a global average, logits hardly depend on a steady tone's band; with four bins, they do."""
     low, high = (torch.zeros(1, N_MELS, COLUMNS, dtype=torch.uint8) for _ in range(2))
     low[:, 20:24], high[:, 100:104] = 255, 255
 

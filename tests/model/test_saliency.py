@@ -1,4 +1,4 @@
-"""Saliency maps of tones at known times and pitches, by networks with handmade weights."""
+"""Saliency maps of tones at known times and pitches, from networks with handmade weights."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ COLUMNS_PER_SECOND = 333 / SECONDS
 
 
 def bursts(*tones: tuple[float, float]) -> NDArray[np.uint8]:
-    """Return levels of half-second tones at (s, Hz) in silence."""
+    """Return the levels of half-second tones, each given as (start in s, frequency in Hz), in silence."""
     time = torch.arange(int(SECONDS * SAMPLE_RATE)) / SAMPLE_RATE
     samples = sum(torch.sin(2 * torch.pi * pitch * time) * ((time - start).abs() < 0.25) for start, pitch in tones)
     assert isinstance(samples, torch.Tensor)
@@ -24,7 +24,7 @@ def bursts(*tones: tuple[float, float]) -> NDArray[np.uint8]:
 
 
 def handmade(bins: int, weights: list[list[float]]) -> GenreCNN:
-    """Return a network that passes levels through; its logits weight the bins' means by `weights` (genre, bin)."""
+    """Return a network that passes levels through and weights the bins' means by `weights` (genre, bin)."""
     model = GenreCNN(
         ModelConfig(
             genres=len(weights), widths=(1, 1, 1), dense=bins, frequency_bins=bins, level_mean=0.0, level_std=255.0
@@ -43,7 +43,7 @@ def handmade(bins: int, weights: list[list[float]]) -> GenreCNN:
 
 
 def share_within(saliency_map: NDArray[np.float32], start: float) -> float:
-    """Return the share of the map within 0.6 s of a tone."""
+    """Return the share of the saliency within 0.6 s of a tone."""
     near = np.abs(np.arange(333) / COLUMNS_PER_SECOND - start) < 0.6
     return float(saliency_map[:, near].sum() / saliency_map.sum())
 
@@ -64,7 +64,7 @@ def test_evidence_against_a_genre_is_not_shown() -> None:
 
 
 def test_each_frequency_bin_has_its_own_weight() -> None:
-    """An early low tone and a late high one; one genre depends on low tones, the other on high ones."""
+    """The song has an early low tone and a late high tone. The first genre depends on low tones, the second on high."""
     image = bursts((6.0, 200.0), (24.0, 8000.0))
     maps = saliency(handmade(2, [[0.0, 1.0], [1.0, 0.0]]), np.stack([image, image]), np.array([1, 0]))
     assert share_within(maps[0], 6.0) > 0.95

@@ -10,7 +10,7 @@ from raygenre.model.self_check import TOLERANCE, SelfCheck, SelfCheckError
 
 
 def two_genres(levels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return probabilities of two genres that depend on the mean level."""
+    """Return two genres' probabilities, which depend on the mean level."""
     first = levels.mean(axis=(1, 2)) / 255
     return np.stack([first, 1 - first], axis=1).astype(np.float32)
 
@@ -31,7 +31,7 @@ def test_different_probabilities_raise_an_error(change: float) -> None:
 
 
 def test_different_number_of_genres_raises_an_error() -> None:
-    with pytest.raises(SelfCheckError, match="another network"):
+    with pytest.raises(SelfCheckError, match="a different network"):
         SelfCheck.of(two_genres).verify(lambda levels: two_genres(levels)[:, :1])
 
 

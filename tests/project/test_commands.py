@@ -1,4 +1,4 @@
-"""Every command in the documents is run by a test, or listed here with the reason why not; all options exist."""
+"""Every command in the documents is run by a test or listed here with a reason why not; all options exist."""
 
 import ast
 import os
@@ -18,7 +18,7 @@ from tests.helpers.project import ROOT, SCRIPT
 TUNE = "experiments/tune.py"
 
 RUN = {
-    # First words of a command: the file or folder of the test that runs it, and a text that it contains.
+    # By the first words of a command: the file or folder of the test that runs it, and a text in that test.
     "curl --data-binary @song.mp3 localhost:8000/v1/predict": ("tests/serve/test_predict.py", "/v1/predict"),
     "curl --data-binary @song.mp3 'localhost:8000/v1/spectrogram": ("tests/serve/test_predict.py", "/v1/spectrogram"),
     "curl -F file=@one.mp3": ("tests/serve/test_predict.py", "files="),
@@ -54,10 +54,10 @@ RUN = {
 }
 
 NOT_RUN = {
-    # First words of a command: the reason.
+    # By the first words of a command: why no test runs it.
     "docker": "needs a container engine; tests/k8s/test_files.py checks its arguments",
     "done": "the end of a loop",
-    "export": "sets variables of the commands after it",
+    "export": "sets variables for the commands after it",
     "for": "the start of a loop",
     "helm": "needs a cluster",
     "kind": "needs a container engine",
@@ -126,7 +126,7 @@ def test_commands_and_options_exist(path: Path) -> None:
 
 
 def allowed_options(text: str) -> set[str] | None:
-    """Return the options of the command in a text; None if it is not a command of this project."""
+    """Return the options of the command in a text; None if the command is not part of this project."""
     if text.startswith("--"):
         subcommands = get_command(app).commands  # type: ignore[attr-defined]
         return tune_options().union(FOREIGN_OPTIONS, *(raygenre_options(name) for name in subcommands))

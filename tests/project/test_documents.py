@@ -1,4 +1,4 @@
-"""What the documents show exists and works: examples, paths, make targets, names, messages, screenshots."""
+"""Examples, paths, make targets, names, messages and screenshots in the documents exist and work."""
 
 import os
 import re
@@ -15,7 +15,7 @@ README = ROOT / "README.md"
 LONGEST_README = 150
 LANGUAGES = {"sh", "python", "yaml", "text"}
 HISTORY = "CHANGELOG.md"
-"""It names what no longer exists."""
+"""The history may name files that no longer exist."""
 
 EXAMPLES = [block.text for path in DOCUMENTS for block in blocks(path) if block.language == "python"]
 TARGETS = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
@@ -64,13 +64,13 @@ def test_tests_that_documents_select_by_name_exist() -> None:
 def test_classes_that_the_architecture_names_exist() -> None:
     source = "\n".join(path.read_text() for path in [*ROOT.glob("raygenre/**/*.py"), *ROOT.glob("serve/**/*.py")])
     named = {name for name in inline_code(ROOT / "ARCHITECTURE.md") if re.fullmatch(r"([A-Z][a-z]+){2,}", name)}
-    stock = {"OptunaSearch", "ProcessPoolExecutor"}  # of the libraries
+    stock = {"OptunaSearch", "ProcessPoolExecutor"}  # classes of libraries
     assert {name for name in named if f"class {name}" not in source} <= stock
 
 
 def test_messages_in_the_tracking_guide_exist() -> None:
     source = " ".join(path.read_text() for path in ROOT.glob("raygenre/**/*.py"))
-    source = re.sub(r'"\s+f?"', "", source)  # a text on several lines
+    source = re.sub(r'"\s+f?"', "", source)  # join texts that span several lines
     rows = re.findall(r"^\| `([^`]+)` \|", (ROOT / "docs" / "tracking.md").read_text(), re.MULTILINE)
     assert rows
     for message in rows:
@@ -104,7 +104,7 @@ def test_screenshots_are_those_of_make_screenshots() -> None:
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the files that the examples name, and with a champion in ./results."""
+    """Return a folder with the files that the examples name, and a champion in ./results."""
     folder = tmp_path_factory.mktemp("examples")
     song_and_classifier(folder)
     champion(folder)
@@ -117,7 +117,7 @@ def test_python_examples_run(example: str, workplace: Path, monkeypatch: pytest.
     if "mlflow" not in example:
         exec(compile(example, "example", "exec"), {})
         return
-    # In a process of its own, since it sets MLflow's address for the whole process.
+    # In a separate process, because it sets MLflow's address for the whole process.
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     finished = subprocess.run(
         [sys.executable, "-c", example], env=environment, capture_output=True, text=True, timeout=120, check=False
@@ -155,5 +155,5 @@ def champion(folder: Path) -> None:
 
 
 def code(path: Path) -> str:
-    """Return all code of a document, of fenced blocks and inline."""
+    """Return all code in a document, both fenced and inline."""
     return "\n".join([*(block.text for block in blocks(path)), *(f"`{text}`" for text in inline_code(path))])

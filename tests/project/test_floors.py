@@ -1,4 +1,4 @@
-"""The order of the packages: imports only go down, without cycles, and Ray and MLflow stay in their packages."""
+"""The order of the packages: imports only go down, without cycles, and Ray, MLflow and rich stay in their packages."""
 
 import ast
 import re
@@ -31,9 +31,10 @@ FLOORS = {
     "experiments": 12,
     "serve": 12,
 }
-"""A package imports only from its own floor and those below."""
+"""A package imports only from its own floor and the floors below."""
 RAY = ("raygenre.search", "serve")
 MLFLOW = ("raygenre.tracking", "raygenre.registry")
+RICH = ("raygenre.cli",)
 NEVER_IN_SERVE = ("raygenre.search", "raygenre.training", "raygenre.workflows", "raygenre.cli")
 
 SOURCES = sorted(
@@ -88,13 +89,15 @@ def test_imports_have_no_cycle() -> None:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=module_name)
-def test_ray_and_mlflow_stay_in_their_packages(path: Path) -> None:
+def test_ray_mlflow_and_rich_stay_in_their_packages(path: Path) -> None:
     module = module_name(path)
     for imported in imports(path):
         if is_in(imported, ("ray",)):
             assert is_in(module, RAY), f"{module} imports Ray"
         if is_in(imported, ("mlflow",)):
             assert is_in(module, MLFLOW), f"{module} imports MLflow"
+        if is_in(imported, ("rich",)):
+            assert is_in(module, RICH), f"{module} imports rich"
 
 
 def test_endpoint_imports_neither_search_nor_training() -> None:
@@ -116,7 +119,7 @@ def test_imports_have_no_side_effects(tmp_path: Path) -> None:
     """No folder is created, no random state changed, no logging configured, no cluster or run started."""
     program = """
 import logging, os, random
-import av, matplotlib, mlflow.pyfunc, numpy, optuna, ray.tune.schedulers, soxr, torch, typer  # with their own effects
+import av, matplotlib, mlflow.pyfunc, numpy, optuna, ray.tune.schedulers, soxr, torch, typer  # with side effects
 def state():
     generators = (numpy.random.get_state()[1].tobytes(), torch.get_rng_state().tolist(), random.getstate())
     return generators, dict(os.environ), list(logging.root.handlers), logging.root.level, torch.get_num_threads()
@@ -136,8 +139,11 @@ def test_architecture_lists_every_package_on_its_floor() -> None:
     assert [int(floor) for floor, _ in rows] == sorted(set(FLOORS.values()), reverse=True)
 
 
-def test_architecture_names_the_packages_of_ray_and_mlflow() -> None:
+def test_architecture_names_the_packages_of_ray_mlflow_and_rich() -> None:
     text = " ".join((ROOT / "ARCHITECTURE.md").read_text().split())
-    [(ray, mlflow)] = re.findall(r"Ray is imported only in (.*?), MLflow only in (.*?)\. ", text)
+    [(ray, mlflow, rich)] = re.findall(
+        r"Ray is imported only in (.*?), MLflow only in (.*?), and rich only in (.*?)\. ", text
+    )
     assert tuple(re.findall(r"`([\w.]+)`", ray)) == RAY
     assert tuple(re.findall(r"`([\w.]+)`", mlflow)) == MLFLOW
+    assert tuple(re.findall(r"`([\w.]+)`", rich)) == RICH

@@ -26,11 +26,11 @@ def originals(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def read_cases(folder: Path, *, reader: str = "read", seed: int = SEED, cases: int) -> Counter[str]:
-    """Read the cases in a child process, and return how many were answered and how many rejected.
+    """Read the cases in a child process, and return how many were read and how many were rejected.
 
     Raises:
         AssertionError: a case had another outcome, or the child crashed, hung or leaked memory. The message names the
-            case, to run it again.
+            case, so that it can be reproduced.
     """
     command = [sys.executable, "-m", "tests.helpers.fuzzing", str(folder), reader, str(seed), "0", str(cases)]
     child = subprocess.run(command, capture_output=True, text=True, timeout=3600, check=False)
@@ -57,7 +57,7 @@ def test_damaged_files_are_answered_or_rejected(originals: Path, cases: int) -> 
     assert min(outcomes["answer"], outcomes["rejection"]) > cases / 10  # the damage is neither too strong nor too weak
 
 
-# Controls: readers with planted faults.
+# Control tests: readers with planted faults must be detected.
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("reader", "cases", "message"),

@@ -1,4 +1,4 @@
-"""Installation: uv uses the package indexes of pip, and the output shows only stages."""
+"""Installation: uv uses pip's package indexes, and the output shows only the stages."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Relative links and images of all documents exist, with their anchors."""
+"""The targets of relative links, anchors and images in all documents exist."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Pinned versions, packages, the version of the project, and the help of the make targets."""
+"""Pinned versions, packages, the project's version, and the help texts of the make targets."""
 
 import itertools
 import json
@@ -29,7 +29,7 @@ def test_every_requirement_has_an_allowed_pin() -> None:
 
 
 def test_indirect_requirements_are_pinned() -> None:
-    """Of the installed packages: `make test` does not install those of `bench`."""
+    """Only installed packages are checked, because `make test` does not install those of `bench`."""
     pins = pinned_versions()
     queue = {("raygenre", extra) for extra in ("", *PROJECT["project"]["optional-dependencies"])}
     visited: set[tuple[str, str]] = set()
@@ -53,9 +53,19 @@ def pinned_versions() -> dict[str, str]:
 
 
 def test_every_folder_of_code_is_a_package() -> None:
-    """Setuptools leaves out folders without `__init__.py`."""
+    """Setuptools ignores folders without `__init__.py`."""
     folders = {path.parent for folder in ("raygenre", "serve") for path in (ROOT / folder).rglob("*.py")}
     assert not [folder for folder in folders if not (folder / "__init__.py").exists()]
+
+
+def test_package_data_is_complete() -> None:
+    """Setuptools leaves out files that are not Python unless `package-data` lists them."""
+    patterns = PROJECT["tool"]["setuptools"]["package-data"]
+    listed = set()
+    for package, globs in patterns.items():
+        for pattern in globs:
+            listed |= set((ROOT / package.replace(".", "/")).glob(pattern))
+    assert {*ROOT.glob("raygenre/**/*.jinja"), *ROOT.glob("serve/web/page/*")} <= listed
 
 
 def test_every_make_target_is_in_the_help() -> None:

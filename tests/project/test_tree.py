@@ -5,7 +5,7 @@ from pathlib import Path
 from scripts import tree
 
 LONGEST_SUMMARY = 90
-"""Characters, so that a line of the tree fits into 120."""
+"""Maximum length in characters, so that each line of the tree fits into 120."""
 
 
 def test_tree_in_architecture_is_current() -> None:

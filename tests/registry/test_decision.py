@@ -60,7 +60,10 @@ def test_a_candidate_has_to_be_significantly_better(comparison: PairedTest, prom
 def test_the_rule_promotes_ten_points_often_and_chance_rarely(
     better: float, worse: float, least: float, most: float
 ) -> None:
-    """In 2000 simulated tests on 199 tracks, a quarter discordant: equal models, then one better by 10 points."""
+    """Each case simulates 2000 tests on 199 tracks, a quarter of them discordant.
+
+    The models are equal in the first case, and 10 points apart in the second.
+    """
     drawn = np.random.default_rng(0).multinomial(199, [0.45, better, worse, 0.3], size=2000)
     promoted = sum(decide_by_paired_test(PairedTest(*map(int, counts)), 1).promote for counts in drawn)
     assert least < promoted / 2000 <= most

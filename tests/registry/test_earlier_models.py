@@ -1,6 +1,6 @@
 """Models registered by earlier releases still load; each contains a copy of its release's code.
 
-`earlier/flat-modules.tar.xz` is an MLflow model written by `save_pyfunc` when all modules were files of one folder: an
+`save_pyfunc` wrote the MLflow model `earlier/flat-modules.tar.xz` when all modules were in one folder. The model is an
 untrained network with 4 filters and the genres bells and storm.
 """
 
@@ -35,7 +35,7 @@ def test_an_earlier_model_is_served(earlier: Path) -> None:
 
 
 def test_an_earlier_model_loads_as_a_pyfunc(earlier: Path, tmp_path: Path) -> None:
-    """In a process of its own, as `mlflow models serve` starts it, the model executes its own copy of the code."""
+    """The model executes its own copy of the code in a separate process, as under `mlflow models serve`."""
     classifier = Classifier.load(earlier / "artifacts" / "classifier")
     assert classifier.examples is not None
     picture = write_png(classifier.examples.levels[0])

@@ -1,4 +1,3 @@
-import io
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -6,11 +5,10 @@ import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import PERMISSION_DENIED, TEMPORARILY_UNAVAILABLE
 from mlflow.tracking import MlflowClient
-from rich.console import Console
 
 from raygenre.evaluation.paired_test import PairedTest
 from raygenre.registry import champion, promotion, versions
-from raygenre.registry.decision import PromotionDecision, decision_text
+from raygenre.registry.decision import PromotionDecision, decision_notes
 from raygenre.registry.versions import MODEL
 from raygenre.system.storage import Storage
 from raygenre.tracking.server import Server, TrackingUnreachableError
@@ -33,7 +31,7 @@ def test_a_better_version_becomes_champion_with_its_reason_tagged(ring: Ring) ->
     champion.promote(ring.storage, DRONE)
     decision = ring.promote(BELLS)
     assert decision.promote
-    assert decision.comparison == AGAINST_DRONE  # without the ten tracks that the champion was trained on
+    assert decision.comparison == AGAINST_DRONE  # excludes the ten tracks that the champion was trained on
     assert ring.champion == BELLS
     tags = ring.tags(BELLS)
     assert tags["promoted"] == "true"
@@ -152,9 +150,8 @@ def test_promotion_works_without_permission_for_the_searchs_run(ring: Ring, monk
     assert decision.promote
     assert ring.champion == DRONE
     assert ring.tags(DRONE)["promoted"] == "true"
-    text = io.StringIO()
-    Console(file=text, width=300).print(decision_text(decision, DRONE))
-    assert "could not be recorded in the run of its search: permission denied (403)" in text.getvalue()
+    [note] = decision_notes(decision, DRONE)
+    assert "could not be recorded in its search's run: permission denied (403)" in note
 
 
 def test_an_outage_before_the_decision_is_recorded_stops_it(ring: Ring, monkeypatch: pytest.MonkeyPatch) -> None:

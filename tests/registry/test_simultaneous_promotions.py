@@ -36,7 +36,7 @@ def test_a_champion_that_changes_meanwhile_is_compared_again(ring: Ring) -> None
 
 
 def promote_at_once(storage: Storage, numbers: tuple[int, ...], data: Path, folder: Path) -> None:
-    """Promote versions against the same champion, each in a process of its own."""
+    """Promote versions against the same champion, each in a separate process."""
     folder.mkdir()
     processes = [
         subprocess.Popen(
@@ -67,7 +67,7 @@ def check_that_one_won(ring: Ring) -> None:
 
 @pytest.mark.slow
 def test_one_of_two_simultaneous_promotions_wins(ring: Ring, tmp_path: Path) -> None:
-    """Both are better than the champion, and neither is better than the other."""
+    """Both versions are better than the champion, and neither is better than the other."""
     champion.promote(ring.storage, DRONE)
     promote_at_once(ring.storage, (BELLS, STORM), Path(ring.dataset.source), tmp_path / "barrier")
     check_that_one_won(ring)

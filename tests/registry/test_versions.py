@@ -23,7 +23,7 @@ def facts(accuracy: float = 0.7, *, synthetic: bool = False, test: str = "t", sh
 
 @pytest.fixture(scope="module")
 def storage(tmp_path_factory: pytest.TempPathFactory) -> Storage:
-    """A registry with two versions, of which the second is champion."""
+    """A registry with two versions; the second is the champion."""
     storage = empty_storage(tmp_path_factory.mktemp("registry"))
     server = Server(storage)
     for seed in (0, 1):
@@ -68,7 +68,7 @@ def test_a_folder_is_fetched_by_its_path(storage: Storage) -> None:
 
 
 def test_fetching_runs_no_code_from_the_registry(storage: Storage) -> None:
-    """The stored pyfunc is replaced by code that would end the process."""
+    """The stored pyfunc is replaced with code that would end the process."""
     [stored] = [path for path in (storage.root / "artifacts").rglob("pyfunc.py") if path.parent.name != "raygenre"][:1]
     original = stored.read_text()
     stored.write_text("raise SystemExit('ran')")
@@ -128,7 +128,7 @@ def test_the_current_name_is_that_of_the_fetched_model(storage: Storage) -> None
 
 
 def test_the_current_name_is_looked_up_without_retries(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With MLflow's default number of retries, an outage would be reported after minutes."""
+    """With MLflow's default number of retries, it would take minutes to report an outage."""
     retries: list[str | None] = []
     find = versions._find
 
@@ -144,7 +144,7 @@ def test_the_current_name_is_looked_up_without_retries(storage: Storage, monkeyp
 
 def test_a_failing_bucket_counts_as_unreachable(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     class ClientError(Exception):
-        """Like botocore's, neither an OSError nor an MlflowException."""
+        """An error that, like botocore's, is neither an OSError nor an MlflowException."""
 
     def fail(*_: object, **__: object) -> str:
         raise ClientError("SlowDown")
@@ -155,7 +155,7 @@ def test_a_failing_bucket_counts_as_unreachable(storage: Storage, monkeypatch: p
 
 
 def new_registry(folder: Path, number: int) -> tuple[Storage, MlflowClient]:
-    """Return a registry with this number of versions, without files."""
+    """Return a registry with this number of versions, which have no files."""
     storage = empty_storage(folder)
     client = Server(storage).client
     client.create_registered_model("raygenre")

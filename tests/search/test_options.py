@@ -17,7 +17,7 @@ from tests.conftest import new_ledger
 def resolved(
     tracks: Dataset, base: dict[str, Any] | None = None, *, also: Collection[str] = (), **options: Any
 ) -> tuple[SearchConfig, dict[str, str]]:
-    """Resolve options as if they were given on the command line, and those in `also` with their defaults."""
+    """Resolve options as if they were given on the command line, those in `also` with their default values."""
     return resolve(Options(**options, given=frozenset({*options, *also})), tracks, base)
 
 
@@ -54,10 +54,10 @@ def test_auto_is_resolved_and_a_given_sampler_is_kept(tracks: Dataset) -> None:
 def test_several_objectives_turn_the_scheduler_off(tracks: Dataset) -> None:
     config, notes = resolved(tracks, objectives="accuracy, parameters")
     assert (config.objectives, config.scheduler) == (["accuracy", "parameters"], "none")
-    assert notes["scheduler"].startswith("none, since Optuna takes no intermediate values")
+    assert notes["scheduler"].startswith("none, because Optuna supports no intermediate values")
     with pytest.raises(ValueError, match="use --scheduler none"):
         resolved(tracks, objectives="accuracy,parameters", scheduler="asha")
-    with pytest.raises(ValueError, match="cmaes supports one objective"):
+    with pytest.raises(ValueError, match="cmaes sampler supports only one objective"):
         resolved(tracks, objectives="loss,latency", sampler="cmaes")
 
 
@@ -78,7 +78,7 @@ def test_space_width_and_starts_combine(tracks: Dataset, tmp_path: Path) -> None
         resolved(tracks, space=path, batch_size=4)
     with pytest.raises(ValueError, match=r"start dropout=0.9 is outside the space, which has 0 to 0.5"):
         resolved(tracks, start=("dropout=0.9",))
-    with pytest.raises(ValueError, match="2 start points need as many trials, but there are only 1"):
+    with pytest.raises(ValueError, match="2 start points need at least as many trials, but there are only 1"):
         resolved(tracks, start=("dropout=0.2", "dropout=0.3"), trials=1)
 
 
@@ -90,7 +90,7 @@ def test_options_override_an_earlier_search(tracks: Dataset) -> None:
     assert notes == {}  # everything was resolved the first time
     other, _ = resolved(tracks, base, seed=8, sampler="auto", start=("dropout=0.4",))
     assert other == replace(first, seed=8, starts=[{"dropout": 0.4}])
-    with pytest.raises(ValueError, match="have changed since the search of --config ran; give --data"):
+    with pytest.raises(ValueError, match="has changed since the search in --config ran; give --data"):
         resolved(replace(tracks, digest="0" * 64), base)
     moved, _ = resolved(replace(tracks, digest="0" * 64), base, also=["data"])
     assert moved == replace(first, data_digest="0" * 64)

@@ -23,7 +23,7 @@ def picture() -> bytes:
 
 @pytest.fixture(scope="package")
 def song() -> bytes:
-    """A song of a minute, in two windows."""
+    """A one-minute song with two windows."""
     samples = np.concatenate([synthesise("bells", seed=60), synthesise("storm", seed=60)])
     return encode(samples, "mp3", "libmp3lame")
 
@@ -35,7 +35,7 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Storage:
 
 @pytest.fixture(scope="package")
 def ray_serve(ray_cluster: None) -> Iterator[None]:
-    """Ray Serve; the first application starts it."""
+    """Ray Serve, which the first application starts."""
     yield
     serve.shutdown()
 

@@ -1,4 +1,4 @@
-"""One checkpoint, evaluated in three ways: command, pyfunc and endpoint give the same numbers."""
+"""The command, the pyfunc model and the endpoint return the same numbers for a checkpoint."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ from raygenre.data.dataset import Dataset
 from raygenre.spectrogram.image import write_png
 from raygenre.system.storage import Storage
 
-TOLERANCE = 1e-5  # of a probability
+TOLERANCE = 1e-5  # difference between probabilities
 
 
 def test_command_pyfunc_and_endpoint_agree(
@@ -40,7 +40,7 @@ def test_command_pyfunc_and_endpoint_agree(
 
     assert by_pyfunc == pytest.approx(by_command, abs=TOLERANCE)
     assert by_endpoint == pytest.approx(by_command, abs=TOLERANCE)
-    assert np.ptp(by_command, axis=0).max() > 100 * TOLERANCE  # the tracks differ by far more than that
+    assert np.ptp(by_command, axis=0).max() > 100 * TOLERANCE  # the tracks differ by far more than the tolerance
     for probabilities in (by_command, by_pyfunc, by_endpoint):
         assert accuracy(probabilities, tracks.labels) == record["accuracy"]
 

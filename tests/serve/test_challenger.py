@@ -1,4 +1,4 @@
-"""Answers with a challenger: the challenger's own, or the champion's if it fails."""
+"""With a challenger, the answer is the challenger's, or the champion's if the challenger fails."""
 
 import asyncio
 from typing import cast
@@ -28,7 +28,7 @@ class FakeModel:
 
 
 class FakeMetrics:
-    """The metrics of challengers, without Ray."""
+    """Challenger metrics without Ray."""
 
     def __init__(self) -> None:
         self.agreements: list[tuple[str, str, str]] = []
@@ -38,7 +38,7 @@ class FakeMetrics:
 
 
 class FakeService(Service):
-    """A service whose models name a genre, or fail."""
+    """A service whose models return a fixed genre or fail."""
 
     def __init__(self, genres: dict[str, str | None]) -> None:
         self.fake_metrics = FakeMetrics()

@@ -1,6 +1,6 @@
-"""Malformed and hostile requests: none causes a server error, and none leaks memory.
+"""Malformed and hostile requests cause no server errors and leak no memory.
 
-A failure names its seed; `mutations.generate(seed, corpus)` creates the same request.
+A failure reports its seed; `mutations.generate(seed, corpus)` recreates the request.
 """
 
 from collections import Counter
@@ -24,7 +24,7 @@ from tests.helpers.sounds import encode
 
 ALLOWED = {200, 400, 404, 405, 408, 413, 415, 422, 429, 503}
 FEW, WARM, MANY = 150, 1_000, 5_000
-MAX_GROWTH = 80e6  # bytes, over many requests
+MAX_GROWTH = 80e6  # bytes, after many requests
 MAX_PEAK = 500e6  # bytes, in the replica
 CLIENTS = 8
 
@@ -46,7 +46,7 @@ def corpus(picture: bytes) -> Corpus:
 
 
 def send_all(corpus: Corpus, number: int, first: int) -> Counter[int]:
-    """Send the requests of some seeds, a few at a time; return the number of responses by status."""
+    """Send the requests for a range of seeds, a few at a time; return the number of responses by status."""
 
     def send_seed(seed: int) -> int:
         request = generate(seed, corpus)
@@ -63,7 +63,7 @@ def send_all(corpus: Corpus, number: int, first: int) -> Counter[int]:
 
 
 def check(counts: Counter[int]) -> None:
-    """Check that the endpoint answered and refused for the right reasons, and seldom with 503."""
+    """Check that enough responses are 200, 415 and 422, and that 503 is rare."""
     number = counts.total()
     assert counts[200] > number / 30, counts
     assert counts[415] > number / 30, counts
@@ -77,7 +77,7 @@ def test_no_request_causes_a_server_error(endpoint: httpx.Client, corpus: Corpus
 
 
 def test_no_hostile_file_causes_a_server_error(endpoint: httpx.Client, corpus: Corpus, picture: bytes) -> None:
-    """All of them; the test above sends only some."""
+    """Send all hostile files; the test above sends only some of them."""
     with ThreadPoolExecutor(CLIENTS) as pool:
         responses = list(pool.map(lambda file: send(PORT, plain("POST", "/v1/predict", file)), corpus.hostile))
     assert {status for status, _ in responses} <= {200, 415, 422}, responses
@@ -103,7 +103,7 @@ def test_many_requests_leak_no_memory(
 
 @serve.deployment
 class Leak:
-    """Keeps every body: the leak that the test above detects."""
+    """Leaks memory by keeping every body; the test above must detect such a leak."""
 
     def __init__(self) -> None:
         self._kept: list[bytes] = []

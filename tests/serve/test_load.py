@@ -1,4 +1,4 @@
-"""The endpoint with its default settings under load: intact and damaged champions, and four times its capacity.
+"""The endpoint under load with default settings: new champions, intact or damaged, and four times its capacity.
 
 `pytest -m slow --junitxml=FILE tests/serve/test_load.py` records the measured numbers.
 """
@@ -29,7 +29,7 @@ USUAL = ModelConfig(genres=len(GENRES))  # with a narrower network, the clients 
 CLIENTS, SECONDS = 10, 75
 MAX_SWAP_SECONDS = 30
 OVERLOAD_SECONDS = 12
-MIN_OVERLOAD = 3.5  # requests per answered one; below 4, since the clients use the same cores
+MIN_OVERLOAD = 3.5  # requests per answered request; below 4, because clients and replica share the cores
 MAX_RECOVERY_SECONDS = 5
 
 
@@ -64,7 +64,7 @@ def test_ten_clients_see_no_failure_while_champions_change(
         champion.promote(loaded, damaged)
         until(lambda: load_error(client) != "")
         assert serving(client) == str(version)
-        assert time.monotonic() - started < SECONDS - 20  # the clients still send requests after the change
+        assert time.monotonic() - started < SECONDS - 20  # the clients continue to send requests after the change
     finally:
         asking.join()
 
@@ -81,7 +81,7 @@ def test_the_endpoint_recovers_from_four_times_its_capacity(
     client: httpx.Client, picture: bytes, record_property: Callable[[str, object], None]
 ) -> None:
     calm, full = (crowd(PORT, (PATH, picture), clients=clients, seconds=10) for clients in (4, 16))
-    rate = len(full) / 10  # the capacity of a replica
+    rate = len(full) / 10  # a replica's capacity, in requests per second
     usual = sorted(reply.took for reply in calm)[len(calm) // 2]
 
     def normal(probe: Reply) -> bool:
@@ -111,6 +111,6 @@ def test_the_endpoint_recovers_from_four_times_its_capacity(
     record_property("statuses", dict(counts))
     record_property("s, p99 of 200", round(took[int(0.99 * len(took))], 1))
     record_property("s until recovery", round(recovery, 1))
-    # The clients use the same cores as the replica, so its capacity is what it answered under overload.
+    # The clients and the replica share the cores, so the answered requests measure its capacity under overload.
     assert len(replies) > MIN_OVERLOAD * counts[200]
     assert recovery < MAX_RECOVERY_SECONDS

@@ -1,4 +1,4 @@
-"""Answers of the endpoint, over real HTTP on a real Ray Serve."""
+"""The endpoint's answers over real HTTP, with a real Ray Serve."""
 
 import io
 import json

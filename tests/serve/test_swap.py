@@ -1,4 +1,4 @@
-"""Models change while the endpoint runs, behind a route prefix and with API keys: no request fails."""
+"""No request fails when models change, behind a route prefix and with API keys."""
 
 import threading
 from collections import Counter
@@ -104,7 +104,7 @@ def test_only_the_configured_origins_may_call_the_api(client: httpx.Client) -> N
         response = client.options("/v1/predict", headers=preflight)
         assert (response.headers.get("access-control-allow-origin") == origin) is allowed
         exposed = client.get("/v1/model", headers={"origin": origin}).headers.get("access-control-expose-headers", "")
-        assert {"X-Request-ID", "X-Windows", "Retry-After"} <= set(exposed.split(", "))  # for allowed origins
+        assert {"X-Request-ID", "X-Windows", "Retry-After"} <= set(exposed.split(", "))  # sent to all origins
 
 
 def test_too_many_predictions_at_a_time_are_refused(client: httpx.Client, song: bytes) -> None:
@@ -195,12 +195,12 @@ def test_a_challenger_answers_its_share(client: httpx.Client, changing: Storage,
     answers = [client.post("/v1/predict", content=picture).json() for _ in range(40)]
     named = Counter((answer["model"]["version"], answer["genre"]) for answer in answers)
     assert set(named) == {(serving(client), "bells"), (str(version), "storm")}
-    assert named[str(version), "storm"] >= 8  # of 40 tosses; fewer occur in 1 of 20 000 runs
+    assert named[str(version), "storm"] >= 8  # of 40 random choices; fewer occur in 1 of 20 000 runs
     assert client.get("/v1/model").json()["challenger"]["version"] == str(version)
 
 
 def test_model_changes_and_agreement_are_counted(client: httpx.Client) -> None:
-    """Runs after the tests above, which changed the model and used a challenger."""
+    """Must run after the tests above, which changed the model and used a challenger."""
     ready = client.get("/readyz").json()
     names = {tag: f"raygenre/{ready[key]['version']}" for tag, key in (("model", "challenger"), ("champion", "model"))}
     for name, tags in (

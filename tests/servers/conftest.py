@@ -1,4 +1,4 @@
-"""Real servers of a team: MLflow with users and allowed hosts, backed by PostgreSQL and an S3 store."""
+"""A team's real servers: MLflow with users and allowed hosts, backed by PostgreSQL and an S3 store."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Users with EDIT permission on the model may change its champion, whatever else is forbidden."""
+"""EDIT permission on the model is enough to change its champion."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -19,13 +19,13 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def versions(team: Team, singer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, int]]:
-    """Create two versions without files, from a run below a search's; restore the champion for other tests."""
+    """Create two versions without files, from a child run of a search; restore the champion for other tests."""
     storage = team.mlflow.storage(tmp_path)
     client = Server(storage).client
     with suppress(TrackingError):  # it may exist from an earlier search
         client.create_registered_model("raygenre")
     before = champion.find(storage)
-    experiment = Server(storage).experiment_id  # in which the guest may only read
+    experiment = Server(storage).experiment_id  # the guest may only read it
     search = client.create_run(experiment, tags={"role": "search"}).info.run_id
     final = client.create_run(experiment, tags={"mlflow.parentRunId": search}).info.run_id
     created = [client.create_model_version("raygenre", "s3://nothing/at/all", run_id=final).version for _ in range(2)]

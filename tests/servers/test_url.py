@@ -1,4 +1,4 @@
-"""Searches with their study in an S3 store and PostgreSQL, so that no machine holds data that must survive."""
+"""Searches whose study is in an S3 store and PostgreSQL, so that no machine holds data that must survive."""
 
 import shutil
 import threading
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 
 class StoreDriver(Driver):
-    """The script, with its study at a URL; each start simulates a new machine."""
+    """A driver of the script, with the study at a URL; each start simulates a new machine."""
 
     def __init__(self, url: str, machine: Path, data: Path, team: Team, database: str) -> None:
         self.url, self.machine, self._team, self._database = url, machine, team, database

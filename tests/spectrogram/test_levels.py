@@ -1,8 +1,8 @@
-"""Levels and images equal those of GTZAN's recipe, and images convert back to levels without loss.
+"""Levels and images equal those from GTZAN's recipe, and images convert back to levels without loss.
 
-The reference is librosa with today's matplotlib, used as GTZAN's author did: melspectrogram with its defaults,
-amplitude_to_db of the power, specshow at 6×4 in and 72 dpi with subplot.bottom 0.125. Its mesh is not snapped to
-pixels, since only newer versions of matplotlib do that. Column 388, under the axes' right edge, is not compared.
+The reference is librosa with a current matplotlib, used as by GTZAN's author: melspectrogram with its defaults,
+amplitude_to_db of the power, specshow at 6×4 in and 72 dpi with subplot.bottom 0.125. The mesh is not snapped to
+pixels, because only newer versions of matplotlib do that. Column 388, under the axes' right edge, is not compared.
 """
 
 import doctest
@@ -33,7 +33,7 @@ from tests.helpers.sounds import encode, noise, stereo, tone
 
 CLIP = 661_794  # samples
 HIDDEN = 388  # column
-MAX_DIFFERING = 1e-4  # share of pixels, from float32 rounding at the border of two levels
+MAX_DIFFERING = 1e-4  # share of pixels that may differ because of float32 rounding between two levels
 
 Samples = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
@@ -63,7 +63,7 @@ def differing(a: Pixels, b: Pixels) -> float:
 
 
 def sound(name: str, length: int) -> Samples:
-    """Return `length` samples of one of the test sounds."""
+    """Return `length` samples of the named test sound."""
     random = np.random.default_rng(7)
     hiss = random.standard_normal(length)
     time = np.arange(length) / SAMPLE_RATE
@@ -98,7 +98,7 @@ def test_image_equals_that_of_librosa_and_matplotlib(name: str) -> None:
     assert differing(our_image(samples), reference_image(samples)) <= MAX_DIFFERING
 
 
-# The shortest and longest of GTZAN's clips, exactly 30.0 s, 31 s, and one with fewer frames than columns.
+# GTZAN's shortest and longest clips, exactly 30.0 s, 31 s, and a clip with fewer frames than columns.
 LENGTHS = (660_000, 661_500, 665_280, 669_240, 674_730, 675_808, 683_550, 66_150)  # samples
 
 
@@ -181,7 +181,8 @@ def test_burst_is_loudest_in_its_columns(second: float) -> None:
     start = round((second - 0.25) * SAMPLE_RATE)
     samples[start : start + len(burst)] = burst
     loud = np.flatnonzero(levels(torch.from_numpy(samples)).float().mean(dim=0) > 150)
-    # The axes' 334.8 pixels show 30 s, the first of the 333 columns is the axes' second, and a pixel shows its end.
+    # The axes' 334.8 pixels show 30 s, the first of the 333 columns is the second pixel of the axes, and a pixel shows
+    # the last frame within it.
     assert loud.mean() == pytest.approx(second / 30 * 334.8 - 2, abs=1)
     assert len(loud) == pytest.approx(0.5 / 30 * 334.8, abs=2)
 
@@ -220,7 +221,7 @@ def assert_within_one_level(a: torch.Tensor, b: torch.Tensor) -> None:
 MINUS_12_DB = 10 ** (-12 / 20)
 
 
-# Without clicks and sounds that fade into silence, since amplitude_to_db raises any power below 1e-5 to 1e-5.
+# Clicks and sounds that fade into silence are excluded, because amplitude_to_db raises any power below 1e-5 to 1e-5.
 @pytest.mark.parametrize("gain", [0.1, 0.9])
 @pytest.mark.parametrize("name", ["tones", "noise", "chirp", "clipping", "offset"])
 def test_gain_does_not_change_levels(name: str, gain: float) -> None:
@@ -383,7 +384,7 @@ def test_files_that_are_not_png_are_rejected(data: bytes) -> None:
 
 def test_truncated_png_is_rejected() -> None:
     png = write_png(random_levels(10))
-    trailer = 12 + 4 + 4  # bytes: the end chunk, and two checksums that Pillow does not need
+    trailer = 12 + 4 + 4  # bytes: the end chunk and two checksums, which Pillow does not need
     for length in [*range(0, 200, 7), *range(200, len(png) - trailer - 10, 997), len(png) - trailer - 10]:
         with pytest.raises(ImageError):
             read_png(png[:length])
@@ -408,7 +409,7 @@ def png_file(width: int, height: int, pixels: bytes) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + header(width, height) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
-# The pixels are not a zlib stream, so decompressing them would raise another error.
+# The pixels are not a zlib stream, so decompressing them would raise a different error.
 @pytest.mark.parametrize(("width", "height"), [(5000, 5000), (433, 288), (432, 289), (1, 1)])
 def test_image_of_another_size_is_not_decompressed(width: int, height: int) -> None:
     with pytest.raises(ImageError, match=f"the image is {width}×{height} pixels"):
@@ -421,7 +422,7 @@ def test_decompression_bomb_is_rejected(size: int) -> None:
         read_png(png_file(size, size, b"not pixels"))
 
 
-# Of these sizes, Pillow decompresses the first, warns about the second and rejects the third.
+# By default, Pillow decompresses an image of the first size, warns about the second and rejects the third.
 @pytest.mark.parametrize("size", [6000, 10_000, 50_000])
 @pytest.mark.parametrize("order", ["a comment first", "a second header", "a second header after the pixels"])
 def test_image_with_a_misplaced_size_is_not_decompressed(

@@ -1,4 +1,4 @@
-"""The colour table equals matplotlib's, byte for byte."""
+"""The colour table equals matplotlib's table, byte for byte."""
 
 import matplotlib
 import numpy as np

@@ -7,7 +7,7 @@ from raygenre.system import hardware
 
 @pytest.fixture
 def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Path of a fake nvidia-smi that is found before a real one."""
+    """The path of a fake nvidia-smi that is found before any real nvidia-smi."""
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     return tmp_path / "nvidia-smi"
 

@@ -1,4 +1,4 @@
-"""Locations: folders and URLs, here file:// URLs; tests/servers tests an S3 store."""
+"""Locations that are folders or file:// URLs. An S3 store is tested in tests/servers."""
 
 from pathlib import Path
 
@@ -52,7 +52,7 @@ def test_url_keeps_its_query_and_has_its_own_working_copy(monkeypatch: pytest.Mo
         ("s3://KEY:SECRET@songs/searches", "without credentials"),
         ("s3://songs/../other", "SCHEME://BUCKET/PATH"),
         ("s3://", "SCHEME://BUCKET/PATH"),
-        ("ftp://songs/searches", "unsupported storage URL ftp://songs/searches: .*supported are s3://"),
+        ("ftp://songs/searches", "unsupported storage URL ftp://songs/searches: .*use s3://"),
     ],
 )
 def test_unusable_urls_raise_an_error(url: str, message: str) -> None:

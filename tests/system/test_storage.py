@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from raygenre.errors import FileAccessError
 from raygenre.system.redaction import masked
 from raygenre.system.storage import StorageError, resolve
 
@@ -33,6 +34,11 @@ def test_option_overrides_environment_overrides_default(tmp_path: Path, monkeypa
 def test_resolving_creates_nothing(tmp_path: Path) -> None:
     resolve()
     assert not list(tmp_path.iterdir())
+
+
+def test_unreadable_storage_raises_an_error() -> None:
+    with pytest.raises(FileAccessError, match="the storage cannot be read: File name too long"):
+        resolve("a" * 300)
 
 
 def test_file_instead_of_a_folder_raises_an_error(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_items_are_consumed_lazily() -> None:
             yield number
 
     for done, _ in enumerate(worker_pool.unordered(half, items(), jobs=2), start=1):
-        assert len(taken) <= done + 3  # two in progress, and two results that arrived together
+        assert len(taken) <= done + 3  # two items in progress, and two results that arrived together
     assert len(taken) == 20
 
 
@@ -109,7 +109,7 @@ if __name__ == "__main__":
 
 
 def test_ctrl_c_ends_all_processes_without_tracebacks(tmp_path: Path) -> None:
-    """Ctrl-C in a terminal sends SIGINT to all processes of the group."""
+    """Ctrl-C in a terminal sends SIGINT to all processes in the group."""
     script = tmp_path / "script.py"
     script.write_text(INTERRUPTED)
     pids = tmp_path / "pids"

@@ -50,7 +50,7 @@ def test_a_reopened_spool_remembers_updates_and_deliveries(path: Path) -> None:
     spooled.note_run_id("a", "id-a")
     batch, upto = spooled.next_batch()
     assert len(batch) == 3
-    spooled.mark_delivered(upto, 2)  # one of three is still missing
+    spooled.mark_delivered(upto, 2)  # one of three has not been delivered
     reopened = Spool(path)
     assert not reopened.is_new
     assert reopened.waiting == 1

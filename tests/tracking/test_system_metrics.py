@@ -24,7 +24,7 @@ def test_system_metrics_continue_with_the_next_driver(tmp_path: Path) -> None:
                 time.sleep(0.01)
         counts.append(len(tracker.steps(run, hardware.CPU)))
         time.sleep(0.2)
-        assert len(tracker.steps(run, hardware.CPU)) == counts[-1]  # it stops with the context
+        assert len(tracker.steps(run, hardware.CPU)) == counts[-1]  # logging stops when the context ends
         assert tracker.flush(60)
         run_id = tracker.run_id(run)
         tracker.close()

@@ -23,7 +23,7 @@ from tests.helpers.storages import empty_storage
 
 @pytest.fixture(scope="module")
 def storage(tmp_path_factory: pytest.TempPathFactory) -> Storage:
-    """A storage with the embedded database."""
+    """Return a storage with the embedded database."""
     return empty_storage(tmp_path_factory.mktemp("storage"))
 
 
@@ -40,7 +40,7 @@ def tracker(storage: Storage, tmp_path: Path) -> Iterator[Tracker]:
 
 
 def delivered(tracker: Tracker, run: str) -> str:
-    """Flush, and return MLflow's id of a run."""
+    """Flush, and return a run's MLflow id."""
     assert tracker.flush(60), tracker.unreachable_reason
     return tracker.run_id(run)
 
@@ -75,7 +75,7 @@ def test_repeated_inputs_are_logged_once(tracker: Tracker, server: Server) -> No
         for use, digest in (("training", "a"), ("test", "b"))
     ]
     run = tracker.start("search", "search")
-    for _ in range(2):  # as a driver that resumes a search does
+    for _ in range(2):  # as when a driver resumes a search
         tracker.log_inputs(run, parts)
         inputs = server.client.get_run(delivered(tracker, run)).inputs
         assert inputs is not None
@@ -137,7 +137,7 @@ def test_the_next_driver_repeats_no_updates(storage: Storage, server: Server, tm
 def test_a_driver_that_lost_its_notes_creates_no_duplicates(
     storage: Storage, server: Server, tmp_path: Path, lost: str
 ) -> None:
-    """A kill loses notes of what MLflow has; a crash of the machine loses the last lines."""
+    """A kill loses the notes about what MLflow has; a crash of the machine loses the last lines."""
     rows = [{"loss": 1.0 / epoch, "rate": 0.1, "epoch": epoch} for epoch in (1, 2, 3)]
     tracker = Tracker(storage, tmp_path, tmp_path.name)
     parent = tracker.start("search", "search")
@@ -256,7 +256,7 @@ class FixedStatus:
 
 
 def search_without_a_server(uri: str, folder: Path) -> str:
-    """Log as a search does, check that it takes no time and loses nothing, and return why MLflow is unreachable."""
+    """Log as a search does, check that this is fast and loses nothing, and return why MLflow is unreachable."""
     tracker = Tracker(Storage(folder, uri), folder / "study", "unreachable")
     started = time.monotonic()
     run = tracker.start("trial", "trial")
@@ -304,7 +304,7 @@ def test_an_unknown_host_name_raises_at_once(tmp_path: Path) -> None:
 
 
 class Front:
-    """A proxy for a real server that can be closed, or lose responses.
+    """A proxy for a real server that can be shut down or lose responses.
 
     Attributes:
         lost: paths of the requests that got no response.
@@ -318,7 +318,7 @@ class Front:
         lost, timers = self.lost, self.late
 
         def deliver(request: urllib.request.Request) -> None:
-            # If a retry has created the thing in the meantime, the server rejects this request.
+            # If a retry has created the same object in the meantime, the server rejects this request.
             with suppress(urllib.error.HTTPError), urllib.request.urlopen(request, timeout=60):
                 pass
 
@@ -364,7 +364,7 @@ class Front:
 
 
 def test_a_restarted_server_gets_everything_once(mlflow_server: MlflowServer, tmp_path: Path) -> None:
-    """tests/faults kills a real server."""
+    """Simulate the restart with a proxy; tests/faults kills a real server."""
     front = Front(mlflow_server)
     tracker = Tracker(Storage(tmp_path, front.uri), tmp_path / "study", "restarted")
     parent = tracker.start("search", "search")

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from raygenre.data.dataset import Dataset
+from raygenre.system.atomic_write import UNFINISHED
 from raygenre.training import checkpoint
 from raygenre.training.loop import EpochMetrics, Member, TrainingConfig, fit
 from tests.helpers.networks import CPU, SMALL
@@ -52,8 +53,9 @@ def test_only_the_latest_checkpoint_is_kept(tracks: Dataset, tmp_path: Path) -> 
 def test_unfinished_checkpoint_is_ignored(tracks: Dataset, tmp_path: Path) -> None:
     group = members(tracks)
     checkpoint.save(tmp_path, group, train(tracks, group, epochs=1))
-    (tmp_path / "unfinished-x").mkdir()
-    (tmp_path / "unfinished-x" / "state.safetensors").write_bytes(b"half")
+    unfinished = tmp_path / f"{UNFINISHED}x"
+    unfinished.mkdir()
+    (unfinished / "state.safetensors").write_bytes(b"half")
     assert checkpoint.latest(tmp_path) == tmp_path / "epoch-0001"
 
 
@@ -66,7 +68,7 @@ def test_checkpoint_consists_of_safetensors_and_json(tracks: Dataset, tmp_path: 
 def test_checkpoint_of_another_training_is_rejected(tracks: Dataset, tmp_path: Path) -> None:
     group = members(tracks)
     path = checkpoint.save(tmp_path, group, train(tracks, group, epochs=1))
-    with pytest.raises(checkpoint.CheckpointError, match="other settings or tracks"):
+    with pytest.raises(checkpoint.CheckpointError, match="different settings or tracks"):
         checkpoint.restore(path, members(tracks, learning_rate=0.5))
-    with pytest.raises(checkpoint.CheckpointError, match="other settings or tracks"):
+    with pytest.raises(checkpoint.CheckpointError, match="different settings or tracks"):
         checkpoint.restore(path, members(tracks)[:1])

@@ -25,7 +25,7 @@ def member(tracks: Dataset, seed: int = 0, **training: object) -> Member:
 
 
 def curve(tracks: Dataset, *members: Member, epochs: int = 2) -> list[EpochMetrics]:
-    """Return the metrics without durations, which differ from run to run."""
+    """Return the metrics without the durations, which differ from run to run."""
     rows = fit(tracks.levels, tracks.labels, members, epochs=epochs)
     return [replace(row, seconds=0.0, images_per_second=0.0) for row in rows]
 
@@ -39,7 +39,7 @@ def test_another_seed_gives_other_metrics(tracks: Dataset) -> None:
 
 
 def test_every_epoch_has_other_random_numbers(tracks: Dataset) -> None:
-    """The weights hardly change, so only order and dropout can change the training loss between epochs."""
+    """The weights hardly change, so only the track order and dropout can change the loss between epochs."""
     first, second = curve(tracks, member(tracks, learning_rate=1e-12), epochs=2)
     assert abs(first.train_loss - second.train_loss) > 1e-4
 
@@ -62,7 +62,7 @@ def test_training_does_not_change_global_random_state(tracks: Dataset) -> None:
 def test_training_reduces_the_loss(tracks: Dataset) -> None:
     rows = curve(tracks, member(tracks, learning_rate=3e-3), epochs=12)
     assert rows[-1].train_loss < 0.6 * rows[0].train_loss
-    assert max(row.validation_accuracy for row in rows) > 0.8  # guessing gives a third
+    assert max(row.validation_accuracy for row in rows) > 0.8  # guessing gives 1/3
 
 
 def test_learning_rate_decays_by_the_formula(tracks: Dataset) -> None:
@@ -71,7 +71,7 @@ def test_learning_rate_decays_by_the_formula(tracks: Dataset) -> None:
 
 
 def test_chunks_of_a_batch_add_up_to_the_batch(tracks: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Without dropout, whose masks are drawn per chunk.
+    # Dropout is disabled because its masks are drawn separately for each chunk.
     plain = replace(SMALL, dropout=0.0)
     positions = np.arange(len(tracks.tracks), dtype=np.int64)
     weights = []

@@ -23,7 +23,7 @@ def test_study_search_and_version_are_the_same_run(rivals_ring: Ring) -> None:
     assert {run.model for run in runs} == {f"models:/raygenre/{BELLS}"}
     assert [run.name for run in runs] == ["summer", f"summer {sources[1][:8]}", f"version {BELLS}"]
     assert runs[0].settings["dropout"] == "0.1"
-    assert runs[0].settings["trials"] == "8"  # of the search
+    assert runs[0].settings["trials"] == "8"  # a setting of the search
     assert runs[0].settings["training seed"] == "7"
     assert list(runs[0].values.items()) == [("test_accuracy", 0.5), ("train_loss", 2.0)]
     assert runs[0].curves == {"train_loss": ((1, 6.0), (2, 3.0), (3, 2.0))}
@@ -115,7 +115,7 @@ def test_measurements_of_speed_and_system_have_no_curve(rivals_ring: Ring, tmp_p
 
 
 class Page(HTMLParser):
-    """The tags, sources and text of a page."""
+    """The tags, the sources and the text of a page."""
 
     def __init__(self) -> None:
         super().__init__()

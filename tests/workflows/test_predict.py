@@ -23,7 +23,7 @@ from raygenre.workflows.predict import (
 )
 from tests.helpers.sounds import encode, noise, tone
 
-GENRES = ("blues", "error", "rock")  # "error" is also the name of a column of the table
+GENRES = ("blues", "error", "rock")  # "error" is also a column of the table
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ def fill(root: Path, *names: str) -> None:
 
 
 def images(source: Path) -> dict[str, str]:
-    """Return the image of each song, both relative to their folders."""
+    """Return the image path of each song; both paths are relative to their folders."""
     targets, _ = plan_renders(source, Path("out"))
     names = {
         str(target.song.relative_to(source)): str(target.image.relative_to("out/images_original")) for target in targets

@@ -1,4 +1,4 @@
-"""Runs of a finished search, trained again from what MLflow recorded."""
+"""Runs of a finished search are trained again from MLflow's record."""
 
 import math
 import shutil
@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from raygenre import spectrogram
 from raygenre.cli import app
 from raygenre.data.dataset import Dataset
 from raygenre.search.space.config import Resources
+from raygenre.search.trials.phases import TextDisplay
 from raygenre.system.code_version import CODE
 from raygenre.tracking.server import Server
 from raygenre.workflows import rerun, tune
@@ -46,12 +46,12 @@ def command(finished: FinishedSearch, *arguments: str) -> Result:
 
 
 def ignored(_: list[Difference]) -> None:
-    """Callback for replays whose differences are checked afterwards."""
+    """Do nothing; for replays whose differences are checked afterwards."""
 
 
 @pytest.mark.parametrize("role", ["trial", "finalist", "final"])
 def test_a_replayed_run_has_the_same_curve(finished: FinishedSearch, role: str) -> None:
-    """The original was trained by a Ray worker; the replay runs in this process."""
+    """A Ray worker trained the original; the replay runs in this process."""
     result = command(finished, run_ids(finished, role)[0])
     assert result.exit_code == 0, result.output
     assert "Same curve: largest difference 0" in result.stdout
@@ -69,12 +69,12 @@ def test_the_curve_is_the_same_in_float32(record: RunRecord, tracks: Dataset) ->
 
 @pytest.mark.slow
 def test_replays_of_a_float32_search_have_the_same_curves(tracks: Dataset, ray_cluster: None, tmp_path: Path) -> None:
-    """Also on machines where bfloat16 is fast and is the default."""
+    """This also holds on machines where bfloat16 is fast and therefore the default."""
     storage = empty_storage(tmp_path)
     space: dict[str, object] = {"precision": "float32", "width": 4}
     ledger = new_ledger(storage.studies.folder, tracks, trials=1, space=space)
     resources = Resources(1, 0, final_cpus=2)
-    tune.run(ledger, tracks, storage, resources=resources, promote=None, console=Console(quiet=True))
+    tune.run(ledger, tracks, storage, resources=resources, promote=None, display=TextDisplay())
     for role, threads in (("trial", "1"), ("finalist", "1"), ("final", "2")):
         server = Server(storage)
         [run, *_] = server.client.search_runs([server.experiment_id], f"tags.role = '{role}'")
@@ -125,13 +125,13 @@ def test_other_data_are_an_error(finished: FinishedSearch, tracks_folder: Path, 
     result = command(finished, "--data", str(folder), run_ids(finished, "trial")[0])
     assert result.exit_code == 2
     digest = finished.dataset.digest[:16]
-    assert f"differ from the data of the run trial-0002: digest: {digest} before, " in result.stderr
+    assert f"differs from the data of the run trial-0002: digest: {digest} before, " in result.stderr
 
 
 def test_runs_that_are_no_trainings_are_errors(finished: FinishedSearch, tmp_path: Path) -> None:
     result = command(finished, run_ids(finished, "search")[0])
     assert result.exit_code == 2
-    assert "is not a training, its role is search" in result.stderr
+    assert "is not a training run: its role is search" in result.stderr
     result = command(finished, "0" * 32)
     assert result.exit_code == 2
     assert f"there is no run {'0' * 32}" in result.stderr

@@ -1,4 +1,4 @@
-"""Changes of a song that keep its sound change its levels little; others change them much."""
+"""Changes that hardly affect a song's sound hardly change its levels; others change them more."""
 
 import runpy
 import sys
@@ -80,17 +80,17 @@ def test_the_script_prints_a_table_and_skipped_files(
     (song.parent / "broken.mp3").write_text("no music")
     monkeypatch.setenv("COLUMNS", "200")
     assert run(monkeypatch, "--data", song.parent.parent, "--model", tmp_path / "model") == 0
-    printed = "".join(capsys.readouterr())
-    assert "1 clips, model" in printed
-    assert all(change in printed for change in CHANGES)
-    assert "broken.mp3: the file is not audio" in printed
+    printed = capsys.readouterr()
+    assert "1 clips, model" in printed.out
+    assert all(change in printed.out for change in CHANGES)
+    assert "broken.mp3: the file is not audio" in printed.err
 
 
 def test_the_script_requires_audio_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(monkeypatch, "--data", tmp_path) == 2
-    assert "there is no audio file in" in capsys.readouterr().err
+    assert f"there is no audio file in {tmp_path}; give a folder of songs with --data" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("container", "codec", "rate"), [("mp3", "no-codec", RATE), ("mp3", "libmp3lame", 7)])

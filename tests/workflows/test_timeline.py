@@ -15,7 +15,7 @@ GENRES = ("blues", "jazz", "rock")
 
 
 def prediction(*winners: tuple[str, float], uncertain: bool = False) -> Prediction:
-    """Windows with one winner each; the other genres share the rest equally."""
+    """Return a prediction with one winner per window; the other genres share the rest equally."""
     windows = tuple(
         {genre: share if genre == winner else (1 - share) / 2 for genre in GENRES} for winner, share in winners
     )
@@ -24,7 +24,7 @@ def prediction(*winners: tuple[str, float], uncertain: bool = False) -> Predicti
 
 
 def song(times: tuple[tuple[float, float], ...]) -> Song:
-    """Each window is as bright as its number."""
+    """Return a song in which the level of each window is the window's number."""
     levels = np.stack([np.full((128, 333), place + 1, dtype=np.uint8) for place in range(max(len(times), 1))])
     return Song(levels, times)
 
@@ -57,7 +57,7 @@ def test_clock_times_are_rounded_down() -> None:
 def plotted(
     song: Song, answer: Prediction, name: str = "song.mp3"
 ) -> tuple[list[tuple[float, float, int]], list[str], str]:
-    """Return start, end and columns of each spectrogram, the labels of the genres, and the title."""
+    """Return the start, end and column count of each spectrogram, the genre labels, and the title."""
     figure = timeline.plot(song, answer, name)
     upper, lower = figure.axes
     images = [(*image.get_extent()[:2], np.asarray(image.get_array()).shape[1]) for image in upper.images]

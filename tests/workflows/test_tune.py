@@ -1,4 +1,4 @@
-"""The main job from start to end: a small data set, a real cluster and a real tracking database."""
+"""The main job from start to end, with a small data set, a real cluster and a real tracking database."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,6 @@ import pytest
 import torch
 from mlflow.entities import Run
 from optuna.trial import TrialState
-from rich.console import Console
 
 from raygenre.data import splits
 from raygenre.data.dataset import Dataset
@@ -19,6 +18,7 @@ from raygenre.registry.promotion_lock import LockLostError
 from raygenre.search.space.config import Resources
 from raygenre.search.study.ledger import CHECKPOINT, RUN
 from raygenre.search.tracking_session import tracking_session
+from raygenre.search.trials.phases import TextDisplay
 from raygenre.search.trials.trial_result import METRICS
 from raygenre.spectrogram.image import write_png
 from raygenre.tracking.server import Server
@@ -71,7 +71,7 @@ def test_the_winners_repeats_calibrate_the_classifier(finished: FinishedSearch) 
         checkpoint.validation_logits(max(place.folder.glob("epoch-*")), dataset.labels) for place in candidate.repeats
     ]
     logits, labels = (torch.cat(parts) for parts in zip(*held_out, strict=True))
-    # The two folds share the training tracks, and each of two repeats validates on both.
+    # The two folds divide the training tracks between them, and each of the two repeats validates on both folds.
     assert len(labels) == 2 * len(finished.ledger.split.train)
     classifier = versions.fetch(finished.storage).classifier
     assert classifier.calibration == calibrate(logits, labels)
@@ -100,7 +100,7 @@ def test_finalists_are_trained_on_new_seeds_in_nested_runs(finished: FinishedSea
     assert {run.info.status for run in finalists} == {"FINISHED"}
     winner = finished.outcome.candidate.finalists[0]
     assert winner.search_loss == finished.ledger.top(1)[0].value
-    assert winner.search_loss not in winner.losses  # another seed gives another loss
+    assert winner.search_loss not in winner.losses  # a different seed gives a different loss
     assert winner.losses[0] != winner.losses[1]
 
 
@@ -160,7 +160,7 @@ def test_the_first_model_becomes_champion(finished: FinishedSearch) -> None:
     assert evidence is not None
     assert version == finished.outcome.version
     assert evidence.test_accuracy == finished.outcome.evaluation.accuracy
-    assert not evidence.synthetic  # it came from a folder
+    assert not evidence.synthetic  # the data set was loaded from a folder
     assert (evidence.test_tracks, evidence.genres) == (6, 3)
     assert (evidence.data, evidence.data_digest) == (finished.dataset.source, finished.dataset.digest)
 
@@ -198,7 +198,7 @@ def test_resuming_a_finished_study_changes_nothing(finished: FinishedSearch) -> 
         finished.storage,
         resources=Resources(1, 0),
         promote=None,
-        console=Console(quiet=True),
+        display=TextDisplay(),
     )
     assert again.version == finished.outcome.version
     assert again.champion.reason == "it is already the champion"
@@ -211,7 +211,7 @@ def test_resuming_a_finished_study_changes_nothing(finished: FinishedSearch) -> 
 def test_a_pending_promotion_does_not_fail_the_search(
     finished: FinishedSearch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """For example, when a killed process left the lock and only an administrator may remove it."""
+    """This happens if a killed process left the lock behind and only an administrator may delete it."""
 
     def stale(*arguments: object, **named: object) -> None:
         raise LockLostError("another process did not release the lock")
@@ -224,7 +224,7 @@ def test_a_pending_promotion_does_not_fail_the_search(
             finished.storage,
             resources=Resources(1, 0),
             promote=None,
-            console=Console(quiet=True),
+            display=TextDisplay(),
         )
     assert caught.value.version == finished.outcome.version
     server = Server(finished.storage)
@@ -233,7 +233,7 @@ def test_a_pending_promotion_does_not_fail_the_search(
 
 @pytest.mark.slow
 def test_more_trials_can_bring_another_winner(tracks: Dataset, ray_cluster: None, tmp_path: Path) -> None:
-    """The first setting hardly trains, so one of the others is better."""
+    """The learning rate of the first trial is too low to learn anything, so one of the others is better."""
     storage = empty_storage(tmp_path)
     space = {"learning_rate": {"low": 1e-8, "high": 5e-3, "log": True}}
     starts = [{"learning_rate": 1e-8}]
@@ -241,8 +241,9 @@ def test_more_trials_can_bring_another_winner(tracks: Dataset, ray_cluster: None
     outcomes = []
     for trials in (1, 4):
         ledger.extend(trials)
-        console = Console(quiet=True)
-        outcomes.append(tune.run(ledger, tracks, storage, resources=Resources(1, 0), promote=None, console=console))
+        outcomes.append(
+            tune.run(ledger, tracks, storage, resources=Resources(1, 0), promote=None, display=TextDisplay())
+        )
     first, second = outcomes
     assert first.candidate.winner.number == 0
     assert second.candidate.winner.number == ledger.top(1)[0].number > 0
@@ -250,7 +251,7 @@ def test_more_trials_can_bring_another_winner(tracks: Dataset, ray_cluster: None
     assert ledger.top(1)[0].params.items() <= fetched.classifier.origin["setting"].items()
     assert second.version == first.version + 1
     assert not second.champion.promote
-    assert "only 6 tracks are left" in second.champion.reason  # too few to compare classifiers
+    assert "only 6 tracks are left" in second.champion.reason  # too few for a comparison
     server = Server(storage)
     assert {run.info.status for run in server.client.search_runs([server.experiment_id])} == {"FINISHED"}
     parent = server.client.get_run(ledger.study.user_attrs[RUN])
@@ -261,14 +262,14 @@ def test_more_trials_can_bring_another_winner(tracks: Dataset, ray_cluster: None
 
 
 def test_the_next_driver_ends_runs_of_a_killed_driver(tracks: Dataset, tmp_path: Path) -> None:
-    """Such as a final training, when more trials brought another winner."""
+    """An example is a final training run that is obsolete because more trials led to a different winner."""
     storage = empty_storage(tmp_path)
     ledger = new_ledger(storage.studies.folder, tracks)
     killed = Tracker(storage, ledger.folder, ledger.id)
     killed.start("final-0001-9", "final", parent=killed.start(ledger.name, "search"))
     assert killed.flush(60)
     killed.close()
-    with tracking_session(ledger, storage, Console(quiet=True)) as tracker:
+    with tracking_session(ledger, storage, TextDisplay()) as tracker:
         tracker.end(tracker.start(ledger.name, "search"), "FINISHED")
     server = Server(storage)
     statuses = {run.info.run_name: run.info.status for run in server.client.search_runs([server.experiment_id])}
@@ -276,7 +277,7 @@ def test_the_next_driver_ends_runs_of_a_killed_driver(tracks: Dataset, tmp_path:
 
 
 def test_nothing_from_trial_to_endpoint_is_pickled(finished: FinishedSearch) -> None:
-    """Only files that Ray Tune writes for itself, and that no one reads, are pickled."""
+    """The only pickles are files that Ray Tune writes for itself and that raygenre never reads."""
     kept = [path for path in finished.ledger.folder.rglob("*") if path.is_file()]
     pickled = [path for path in kept if path.suffix in (".pkl", ".pickle", ".pt", ".pth", ".bin")]
     assert all((finished.ledger.folder / "tune") in path.parents for path in pickled)

@@ -1,4 +1,4 @@
-"""Names that a search's options accept, and the error for others. Imports nothing large."""
+"""The valid names for a search's options, and the error for others; imports nothing large."""
 
 from collections.abc import Iterable
 from typing import Literal, get_args
@@ -17,7 +17,7 @@ OBJECTIVES: tuple[ObjectiveName, ...] = get_args(ObjectiveName)
 
 
 class ConfigError(RaygenreError, ValueError):
-    """An option of a search is invalid, or does not fit the others."""
+    """An option of a search is invalid or does not fit the other options."""
 
 
 def alternatives(names: Iterable[object]) -> str:

@@ -1,4 +1,4 @@
-"""Configuration of a search: resolved once, stored in the study, read again on resume."""
+"""The configuration of a search: resolved once, stored in the study, read again on resume."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -6,9 +6,7 @@ from typing import Self
 
 from optuna.distributions import BaseDistribution
 
-from raygenre.search.space.choices import SCHEDULERS, SPLITS, ConfigError, alternatives
-from raygenre.search.space.choices import SchedulerName as SchedulerName
-from raygenre.search.space.choices import SplitName as SplitName
+from raygenre.search.space.choices import SCHEDULERS, SPLITS, ConfigError, SchedulerName, SplitName, alternatives
 from raygenre.search.space.objectives import check_objectives
 from raygenre.search.space.samplers import SamplerName, check_sampler
 from raygenre.search.space.space import (
@@ -23,8 +21,7 @@ from raygenre.search.space.space import (
     to_distributions,
 )
 from raygenre.search.space.start_points import complete
-from raygenre.training.choices import AugmentationName as AugmentationName
-from raygenre.training.choices import PrecisionName as PrecisionName
+from raygenre.training.choices import AUGMENTATIONS, AugmentationName
 
 
 @dataclass(frozen=True)
@@ -37,14 +34,14 @@ class SearchConfig:
         split: `random` or `lists`.
         trials: number of trials.
         epochs: maximum number of epochs of a trial.
-        seed: seed of the split, the sampler and every training.
+        seed: seed of the split, the sampler and every training run.
         folds: number of cross-validation folds; 1 for a hold-out.
-        validation: share of the training part that a hold-out uses for validation.
+        validation: share of the training tracks that a hold-out uses for validation.
         top_k: number of best settings that are trained again on new seeds.
         sampler, scheduler: how settings are chosen, and whether trials are stopped early.
-        batch_size, augmentation: see `TrainingConfig`; for every setting, unless the space includes them.
+        batch_size, augmentation: see `TrainingConfig`; used for every setting, unless the space includes them.
         space: entries that differ from the default space, see `raygenre.search.space.space`.
-        starts: points to try first; without any, the project's original setting.
+        starts: points to try first; if empty, the project's original setting.
         objectives: what the search optimises, see `raygenre.search.space.objectives`.
         split_lists, duplicates, keep_duplicates: how the split was made.
     """
@@ -79,7 +76,7 @@ class SearchConfig:
             raise ConfigError(f"seed must be at least 0, not {self.seed}")
         if not 0 < self.validation < 1:
             raise ConfigError(f"validation must be between 0 and 1, not {self.validation}")
-        for name, choices in (("scheduler", SCHEDULERS), ("split", SPLITS)):
+        for name, choices in (("scheduler", SCHEDULERS), ("split", SPLITS), ("augmentation", AUGMENTATIONS)):
             if getattr(self, name) not in choices:
                 raise ConfigError(f"{name} must be {alternatives(choices)}, not {getattr(self, name)!r}")
         for name, entry in self.space.items():
@@ -89,24 +86,26 @@ class SearchConfig:
         check_objectives(self.objectives, scheduler=self.scheduler)
         check_sampler(self.sampler, self.distributions, self.objectives)
         if len(self.starts) > self.trials:
-            raise ConfigError(f"{len(self.starts)} start points need as many trials, but there are only {self.trials}")
+            raise ConfigError(
+                f"{len(self.starts)} start points need at least as many trials, but there are only {self.trials}"
+            )
         for point in self.starts:
             complete(point, self.distributions, defaults={}, fixed=self.fixed)
 
     @property
     def entries(self) -> dict[str, Entry]:
-        """The whole space: entries for values that are searched, or fixed at other values than `Setting`'s defaults."""
+        """The whole space: searched entries, and entries fixed at values other than `Setting`'s defaults."""
         own: dict[str, Entry] = {"batch_size": self.batch_size, "augmentation": self.augmentation}
         return default_entries(self.epochs) | own | self.space
 
     @property
     def distributions(self) -> dict[str, BaseDistribution]:
-        """Distributions of the searched values."""
+        """Distributions of the searched hyperparameters."""
         return to_distributions(self.entries)
 
     @property
     def fixed(self) -> dict[str, Value]:
-        """Values of a setting that are not searched."""
+        """Values of the hyperparameters that are not searched."""
         values = vars(Setting()) | fixed_values(self.entries)
         return {name: value for name, value in values.items() if name not in self.distributions}
 
@@ -118,7 +117,7 @@ class SearchConfig:
         return [complete(point, space, defaults=defaults, fixed=self.fixed) for point in self.starts or [{}]]
 
     def setting(self, params: dict[str, Value]) -> Setting:
-        """Return the setting of a trial with these searched values."""
+        """Return a trial's setting from its sampled values."""
         return Setting(**{**self.fixed, **params})  # type: ignore[arg-type]
 
     def to_json(self) -> str:
@@ -131,12 +130,12 @@ class SearchConfig:
 
 @dataclass(frozen=True)
 class Resources:
-    """CPUs and GPUs for the trainings.
+    """CPUs and GPUs for training.
 
     Attributes:
-        cpus, gpus: per trial; with fractions, trials share a core or a GPU.
+        cpus, gpus: number per trial; with fractions, trials share a core or a GPU.
         max_concurrent: maximum number of concurrent trials; 0 for as many as fit.
-        final_cpus: CPUs of the final training, which runs alone; 0 for as many as a trial has.
+        final_cpus: CPUs of the final training, which runs alone; 0 for the same number as a trial.
     """
 
     cpus: float

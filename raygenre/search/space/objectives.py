@@ -2,8 +2,8 @@
 
 `loss` is the lowest validation loss, averaged over folds; `accuracy` the validation accuracy at that epoch;
 `parameters` the number of trainable parameters; `latency` the median time, in ms, to classify one track on one CPU
-thread of the trial's worker. Optuna has no intermediate values for several objectives, so such a search stops no trial
-early.
+thread of the trial's worker. Optuna supports no intermediate values for several objectives, so such a search stops no
+trial early.
 """
 
 import copy
@@ -25,7 +25,7 @@ DIRECTIONS: dict[str, StudyDirection] = {
     name: StudyDirection.MAXIMIZE if name == "accuracy" else StudyDirection.MINIMIZE for name in OBJECTIVES
 }
 UNITS: dict[str, str] = {name: " ms" if name == "latency" else "" for name in OBJECTIVES}
-PREFIX = "objective_"  # of the objectives' names in a trial's last report and in MLflow's metrics
+PREFIX = "objective_"  # of the objectives' names in a trial's last report and in MLflow metrics
 _QUALITY = ("loss", "accuracy")
 _RUNS, _WARM_UP_RUNS = 15, 3  # of the latency measurement; warm-up runs, which also allocate memory, do not count
 
@@ -34,7 +34,7 @@ def check_objectives(names: Sequence[str], *, scheduler: str) -> None:
     """Check a search's objectives, and that its scheduler supports them.
 
     Raises:
-        ConfigError: unknown, repeated or unsuitable objectives, or a scheduler for several objectives.
+        ConfigError: unknown, repeated or unsuitable objectives, or a scheduler with several objectives.
     """
     for name in names:
         if name not in OBJECTIVES:
@@ -52,8 +52,8 @@ def check_objectives(names: Sequence[str], *, scheduler: str) -> None:
         )
     if scheduler != "none":
         raise ConfigError(
-            "a search with several objectives cannot stop trials early, since Optuna has no intermediate values for "
-            "them; use --scheduler none or a single objective"
+            "a search with several objectives cannot stop trials early, because Optuna supports no intermediate values "
+            "for them; use --scheduler none or a single objective"
         )
 
 

@@ -1,17 +1,18 @@
 """Optuna's samplers, and how `auto` chooses one.
 
-What they learn from (Optuna 5): TPE from complete and pruned trials, the Gaussian process and CMA-ES from complete
-trials only, none of them from failed trials. A running trial counts as a bad result for TPE (constant liar) and as an
-occupied point for the Gaussian process; CMA-ES draws every point of a generation from the same distribution.
+In Optuna 5, TPE learns from complete and pruned trials, the Gaussian process and CMA-ES only from complete trials, and
+none of them from failed trials. TPE treats a running trial as a bad result (constant liar), and the Gaussian process
+treats it as an occupied point; CMA-ES draws every point of a generation from the same distribution.
 
 `auto` takes the first sampler whose condition holds:
 
-1. random, for fewer than `MIN_MODEL_TRIALS` trials, which end before a model of the results is of use;
-2. TPE, if trials are stopped early: often two thirds or more of them, from which the others would learn nothing;
-3. TPE, if the space has choices: for a Gaussian process any two choices are equally different, and CMA-ES has none;
-4. the Gaussian process, for up to `MAX_GP_TRIALS` trials: on numbers it needs the fewest trials, with one objective or
-   several, but its own time grows with the cube of their number. Optuna's automatic sampler uses the same limit;
-5. CMA-ES, from `MIN_CMAES_TRIALS` trials with one objective, the smallest budget in Optuna's documentation;
+1. random, for fewer than `MIN_MODEL_TRIALS` trials, which are too few for a model of the results to help;
+2. TPE, if trials are stopped early: often two thirds or more are, and other samplers learn nothing from them;
+3. TPE, if the space has choices: to a Gaussian process any two choices are equally different, and CMA-ES supports none;
+4. the Gaussian process, for up to `MAX_GP_TRIALS` trials: for numeric parameters it needs the fewest trials, with one
+   or several objectives, but its computing time grows with the cube of the number of trials. Optuna's automatic
+   sampler uses the same limit;
+5. CMA-ES, for one objective and at least `MIN_CMAES_TRIALS` trials, the smallest budget in Optuna's documentation;
 6. TPE otherwise.
 """
 
@@ -39,9 +40,9 @@ def choose_sampler(
     if any(isinstance(distribution, CategoricalDistribution) for distribution in space.values()):
         return "tpe", "the space has choices"
     if trials <= MAX_GP_TRIALS:
-        return "gp", f"few trials, all of them complete, and {len(space)} numbers to search"
+        return "gp", f"few trials, none stopped early, and {len(space)} numeric parameters"
     if trials >= MIN_CMAES_TRIALS and len(objectives) == 1:
-        return "cmaes", "many trials, all of them complete, and only numbers to search"
+        return "cmaes", "many trials, none stopped early, and only numeric parameters"
     return "tpe", f"more than {MAX_GP_TRIALS} trials"
 
 
@@ -49,30 +50,30 @@ def check_sampler(name: str, space: Mapping[str, BaseDistribution], objectives: 
     """Check that a sampler supports a space and objectives.
 
     Raises:
-        ConfigError: unknown name, or CMA-ES with choices, a single number or several objectives.
+        ConfigError: unknown name, or CMA-ES with choices, a single parameter or several objectives.
     """
     if name not in SAMPLERS:
         raise ConfigError(f"unknown sampler {name!r}; expected {alternatives(SAMPLERS)}")
     if name != "cmaes":
         return
     if len(objectives) > 1:
-        raise ConfigError("the sampler cmaes supports one objective; use tpe, gp or random for several")
+        raise ConfigError("the cmaes sampler supports only one objective; use tpe, gp or random for several")
     choices = [key for key, distribution in space.items() if isinstance(distribution, CategoricalDistribution)]
     if choices:
         raise ConfigError(
-            f"the sampler cmaes supports only ranges of numbers, but {', '.join(choices)} has choices; "
+            f"the cmaes sampler supports only numeric ranges, but {', '.join(choices)} has choices; "
             "give a range or a fixed value, or use another sampler"
         )
     if len(space) < 2:
-        raise ConfigError("the sampler cmaes needs at least two searched numbers; use tpe, gp or random")
+        raise ConfigError("the cmaes sampler needs a space of at least two numeric parameters; use tpe, gp or random")
 
 
 def sampler(name: SamplerName, *, seed: int, trials: int, past_trials: int = 0) -> BaseSampler:
     """Create Optuna's sampler.
 
     Args:
-        trials: number of trials of the study. A third of them, from 3 to 10, are drawn at random before TPE or the
-            Gaussian process starts.
+        trials: number of trials of the study. A third of them, but at least 3 and at most 10, are drawn at random
+            before TPE or the Gaussian process starts.
         past_trials: number of trials that the study already has. A sampler stores no state, so the seed depends on
             this number; otherwise a resumed study would draw its first settings again.
 

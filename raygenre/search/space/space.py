@@ -1,7 +1,7 @@
-"""The search space: each value of a setting is a range, a list of choices, or fixed.
+"""The search space: each hyperparameter is a range, a list of choices, or fixed.
 
 A space is a dict of entries that YAML and JSON can hold: `{"low": 0.0, "high": 0.5}` is a range, with an optional `log`
-or `step`; a list holds choices; anything else is a fixed value. The range of an integer value contains only integers.
+or `step`; a list holds choices; anything else is a fixed value. A range of integers contains no other numbers.
 """
 
 from collections.abc import Iterable, Mapping
@@ -28,12 +28,12 @@ class SpaceError(RaygenreError, ValueError):
 class Setting:
     """Hyperparameters of one trial; the defaults are the project's original setting.
 
-    What all trials of a search share, such as genres, epochs and hardware, is in `Plan`.
+    `Plan` holds the values that all trials of a search share, such as genres, epochs and hardware.
 
     Attributes:
         dropout, learning_rate, decay, batch_size, augmentation, precision: see `ModelConfig` and `TrainingConfig`.
         normalisation, dense, frequency_bins: see `ModelConfig`.
-        width: channels of the first convolution; the second has twice, the third four times as many.
+        width: channels of the first convolution; the second has twice and the third four times as many.
     """
 
     dropout: float = 0.3
@@ -54,7 +54,7 @@ class Setting:
         self.training()
 
     def model(self, genres: int) -> ModelConfig:
-        """Return the configuration of the network."""
+        """Return the network configuration."""
         return ModelConfig(
             genres=genres,
             widths=(self.width, 2 * self.width, 4 * self.width),
@@ -65,7 +65,7 @@ class Setting:
         )
 
     def training(self) -> TrainingConfig:
-        """Return the configuration of the training."""
+        """Return the training configuration."""
         return TrainingConfig(
             learning_rate=self.learning_rate,
             decay=self.decay,
@@ -88,7 +88,7 @@ def default_entries(epochs: int) -> dict[str, Entry]:
         # Around NAdam's default of 1e-3, shifted down: from 5e-3 on, training without normalisation usually diverges.
         # The ratio matters, hence the logarithmic range.
         "learning_rate": {"low": 2e-4, "high": 5e-3, "log": True},
-        # From little to strong decay: the last epoch's learning rate is 91 % to 10 % of the first's.
+        # From weak to strong decay: the last epoch's learning rate is 91 % to 10 % of the first's.
         "decay": {"low": 0.1 / epochs, "high": 9 / epochs, "log": True},
     }
 
@@ -99,10 +99,10 @@ def default_space(epochs: int) -> dict[str, BaseDistribution]:
 
 
 def parse_entry(name: str, raw: object) -> Entry:
-    """Check an entry, and return it with strings such as `1e-3`, as YAML reads them, converted to numbers.
+    """Check an entry and return it, converting strings such as `1e-3`, which YAML does not read as a number.
 
     Raises:
-        SpaceError: unknown name, or values that a trial cannot be trained with.
+        SpaceError: the name is unknown, or no trial can be trained with the values.
     """
     if name not in KINDS:
         raise SpaceError(unknown_name(name, KINDS))
@@ -180,7 +180,7 @@ def _range(name: str, raw: Mapping[object, object]) -> Entry:
 
 
 def _value(name: str, raw: object, *, place: str = "") -> Value:
-    """Return a value with the type that it has in a setting."""
+    """Return a value with the type that a setting requires."""
     place = place or name
     kind = KINDS[name]
     value: Value
@@ -212,5 +212,5 @@ def _number(raw: object, kind: type[Value], place: str) -> float | int:
 
 
 def short(value: float | str) -> str:
-    """Format a searched value for printing: floats with three significant digits."""
+    """Format a value for printing; floats get three significant digits."""
     return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,6 +1,6 @@
 """Reads a search space from a YAML file such as experiments/space.yaml.
 
-Values that the file does not list keep their entry in the default space. Error messages give file, line, cause and fix.
+Values that the file does not list keep their default entry. Error messages give the file, line, cause and fix.
 """
 
 from pathlib import Path

@@ -33,7 +33,7 @@ def latest_study(studies: Location) -> str:
     """Return the name of the study that was created or resumed last on this machine.
 
     Raises:
-        StudyError: there is no study, or the studies are at a URL, which does not record when one was used.
+        StudyError: there is no study, or the studies are at a URL, where the time of last use is not recorded.
     """
     if studies.is_remote:
         raise StudyError(f"choose a study with --study; {studies} has {', '.join(studies.names()) or 'none'}")
@@ -44,7 +44,7 @@ def latest_study(studies: Location) -> str:
 
 
 def last_used(study: Path) -> float:
-    """Return when a driver last opened the study in this folder, in s since 1970; 0 if none has."""
+    """Return when a driver last opened the study in this folder, in s since 1970; 0 if never."""
     lock = study / LOCK
     return lock.stat().st_mtime if lock.exists() else 0.0
 
@@ -76,12 +76,12 @@ def storage(folder: Path, url: str | None) -> BaseStorage:
 
 
 def storage_error_text(error: OptunaError) -> str:
-    """Return in one line why a study's storage failed; Optuna's own message blames the values instead."""
+    """Return in one line why a study's storage failed; Optuna's own message blames the stored values."""
     return masked(str(error.__cause__ or error).splitlines()[0])
 
 
 def acquire_lock(folder: Path) -> int:
-    """Lock a study against other drivers, repair what a killed one left, and return the lock's file descriptor.
+    """Lock a study against other drivers, repair what a killed driver left, and return the lock's file descriptor.
 
     Closing the descriptor releases the lock, as does the end of this process.
 
@@ -107,7 +107,7 @@ def acquire_lock(folder: Path) -> int:
 
 
 def _drop_incomplete_entry(journal: Path) -> None:
-    """Remove a last line that a full disk or a kill cut short: Optuna would append the next entry to it."""
+    """Remove a last line cut short by a full disk or a kill, because Optuna would append the next entry to it."""
     if not journal.exists():
         return
     with journal.open("r+b") as file:

@@ -1,4 +1,4 @@
-"""Which trials' checkpoints a study keeps: the best and the unfinished ones."""
+"""Selects the checkpoints that a study keeps: those of the best and the unfinished trials."""
 
 from collections.abc import Iterable
 
@@ -11,7 +11,7 @@ def kept(ledger: Ledger) -> set[int]:
 
 
 def removable(ledger: Ledger) -> list[int]:
-    """Return the numbers of the other trials that have a training state."""
+    """Return the numbers of all other trials that have a training state."""
     keep = kept(ledger)
     numbers = [int(name) for name in (ledger.location / STATES).names() if name.isdigit()]
     return [number for number in numbers if number not in keep]

@@ -1,8 +1,8 @@
 """Creates a study or loads an existing one, and locks it against other drivers.
 
-A file in the study's folder is the lock, so it works among drivers that share the folder. A study at a URL uses a lock
-of its database instead. A study in a database has an id that is also in its folder, so a driver with another folder
-cannot load it.
+The lock is a file in the study's folder, so it works between drivers that share the folder. A study at a URL uses a
+lock in its database instead. The id of a study in a database is also stored in its folder, so a driver with a
+different folder cannot load it.
 """
 
 import os
@@ -41,7 +41,7 @@ class StudyHandle:
         study: Optuna's study.
         location: the study's folder or URL.
         copy: working copy of the driver's own files, for a study at a URL.
-        locks: the locks, to be closed at the end.
+        locks: the acquired locks; closing them releases the study.
     """
 
     study: Study
@@ -51,7 +51,7 @@ class StudyHandle:
 
 
 def create_study(location: Location, *, config: SearchConfig, split: Split, url: str | None) -> StudyHandle:
-    """Create the study of a location; its name is the location's last part.
+    """Create a study at a location; its name is the location's last part.
 
     Raises:
         StudyError: the name is taken, the database cannot be used, or another driver has the study open.
@@ -66,7 +66,7 @@ def create_study(location: Location, *, config: SearchConfig, split: Split, url:
         study = optuna.create_study(
             study_name=name, storage=database or storage(folder, None), directions=directions, load_if_exists=True
         )
-        # A study without a configuration is left by a driver that died while creating it; it may be created again.
+        # A study without a configuration was left by a driver that died while creating it; it may be created again.
         leftovers = [name for name in location.names() if not name.startswith(UNFINISHED) and name not in _OWN_FILES]
         if CONFIG in study.user_attrs or leftovers:
             contents = f" (its folder {location} contains {', '.join(leftovers)})" if leftovers else ""
@@ -89,7 +89,7 @@ def create_study(location: Location, *, config: SearchConfig, split: Split, url:
 
 
 def load_study(location: Location, *, url: str | None) -> StudyHandle:
-    """Load the study of a location.
+    """Load the study at a location.
 
     Raises:
         StudyError: there is no study, it belongs to another folder, or another driver has it open.

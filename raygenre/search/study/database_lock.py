@@ -1,8 +1,8 @@
 """A study lock for drivers without a shared folder: PostgreSQL's advisory lock.
 
-The lock ends with its connection: at once if the driver is killed, and after some 40 s without TCP keepalive responses
-if its machine is gone. Another driver waits at least that long. The lock does not work through a pooler that shares
-connections, such as PgBouncer in transaction mode.
+The lock ends with its connection: immediately if the driver is killed, and after about 40 s without TCP keepalive
+responses if its machine fails. A second driver waits at least that long. The lock does not work through a pooler that
+shares connections, such as PgBouncer in transaction mode.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ def check_url(url: str) -> None:
 
 @contextmanager
 def study_lock(url: str, study: str, *, timeout: float = TIMEOUT) -> Iterator[None]:
-    """Within this context no other driver can lock the study of this name in the database.
+    """Lock the study of this name in the database against other drivers.
 
     Raises:
         StudyBusyError: another driver holds the lock for longer than `timeout` s.
@@ -44,7 +44,7 @@ def study_lock(url: str, study: str, *, timeout: float = TIMEOUT) -> Iterator[No
     key = int.from_bytes(hashlib.sha256(study.encode()).digest()[:8], signed=True)
     engine = create_engine(url, poolclass=NullPool, connect_args={"options": _KEEPALIVES})
     try:
-        # No transaction: one that stays open for days would keep the database from vacuuming.
+        # No transaction, because a transaction open for days would keep the database from vacuuming.
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             deadline = time.monotonic() + timeout
             while not connection.scalar(text("select pg_try_advisory_lock(:key)"), {"key": key}):

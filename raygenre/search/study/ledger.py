@@ -1,6 +1,6 @@
 """The ledger of a search: an Optuna study with each trial's settings, state and values.
 
-It holds everything that a search must not lose, MLflow's run ids included, so a resumed search needs no snapshots of
+It holds everything that a search must not lose, including MLflow run ids, so a resumed search needs no snapshots from
 Ray Tune. Without `--study-url` the study is a journal file in the study's folder, next to the lock.
 """
 
@@ -26,15 +26,15 @@ from raygenre.search.study.create_or_load import CONFIG, ID, SPLIT, StudyHandle
 from raygenre.system.location import Location
 
 _FAILURE = "failure"
-_EPOCH = "epoch-"  # prefix of the attributes with the losses of a search with several objectives
+_EPOCH = "epoch-"  # prefix of the attributes that hold the losses if there are several objectives
 STATES = "trials"
 """Folder of the trials' training states."""
 RUN = "mlflow_run_id"
-"""Attribute of a trial or the study: MLflow's run id."""
+"""Attribute of a trial or the study: its MLflow run id."""
 EPOCH_TIMES = "epoch_times"
-"""Trial attribute: times at which epochs were reported, in s since 1970; without those before its driver was killed."""
+"""Trial attribute: when each epoch was reported, in s since 1970; epochs before a driver was killed are missing."""
 CHECKPOINT = "checkpoint"
-"""Trial attribute: path of the training state in the study's folder. Tag of a training's run: its full path or URL."""
+"""Trial attribute: path of the training state in the study's folder. Tag of a training run: its full path or URL."""
 
 
 class Ledger:
@@ -47,7 +47,7 @@ class Ledger:
         location: the study's folder or URL.
         folder: local folder of the study, for finished classifiers and, unless the study is at a URL, training states.
         config: configuration of the search.
-        split: which tracks train, validate and test.
+        split: the training, validation and test tracks.
     """
 
     def __init__(self, handle: StudyHandle) -> None:
@@ -59,7 +59,7 @@ class Ledger:
         self.config = SearchConfig.from_json(study.user_attrs[CONFIG])
         self.split = Split.from_json(study.user_attrs[SPLIT])
         self._handle = handle
-        self._reported: dict[int, dict[int, float]] = {}  # by running trial and epoch, the time of its report
+        self._reported: dict[int, dict[int, float]] = {}  # report times by running trial and epoch
 
     @property
     def in_database(self) -> bool:
@@ -71,7 +71,7 @@ class Ledger:
         """Create a study.
 
         Raises:
-            StudyError: the name is taken or invalid, the database cannot be used, or another driver has the study.
+            StudyError: the name is taken or invalid, the database cannot be used, or another driver has it open.
         """
         check_name(name)
         return cls(create_or_load.create_study(studies / name, config=config, split=split, url=url))
@@ -95,7 +95,7 @@ class Ledger:
             StudyError: the new number is lower than the old one.
         """
         if trials < self.config.trials:
-            raise StudyError(f"the study {self.name} has {self.config.trials} trials; --trials can only raise that")
+            raise StudyError(f"the study {self.name} has {self.config.trials} trials; --trials can only raise it")
         self.config = SearchConfig(**{**json.loads(self.config.to_json()), "trials": trials})
         config_file.save(self.config, self.folder)
         self.save()
@@ -106,9 +106,9 @@ class Ledger:
         self._handle.locks.close()
 
     def save(self) -> None:
-        """Upload the files that this driver has changed in the study's folder, for a study at a URL.
+        """For a study at a URL, upload the files that this driver has changed in the study's folder.
 
-        Call it before recording in the study that a step is done: a later driver does not repeat the step.
+        Call it before recording a step as done in the study, because a later driver does not repeat the step.
 
         Raises:
             OSError: the store cannot be written.
@@ -125,7 +125,7 @@ class Ledger:
         return [trial for trial in self.trials if trial.state == TrialState.RUNNING]
 
     def complete_draws(self, sampler: BaseSampler, space: Mapping[str, BaseDistribution]) -> None:
-        """Draw the missing settings of trials whose driver died during `start_trial`."""
+        """Draw the missing values of trials whose driver died during `start_trial`."""
         self.study.sampler = sampler
         for frozen in self.unfinished():
             self._note_checkpoint(frozen.number)
@@ -135,9 +135,9 @@ class Ledger:
                     trial._suggest(name, distribution)  # which `Study.ask` calls for each parameter
 
     def top(self, k: int) -> list[FrozenTrial]:
-        """Return the k best complete trials, best first; of equal ones the earlier first.
+        """Return the k best complete trials, best first; of two equal trials, the earlier comes first.
 
-        With several objectives these are trials of the Pareto front, by the first objective.
+        With several objectives, these are trials of the Pareto front, ordered by the first objective.
         """
         if is_multi_objective(self.config.objectives):
             return self.front()[:k]
@@ -150,7 +150,7 @@ class Ledger:
         return sorted(self.study.best_trials, key=lambda trial: (sign * trial.values[0], trial.number))
 
     def start_trial(self, sampler: BaseSampler, space: Mapping[str, BaseDistribution]) -> FrozenTrial:
-        """Start the next trial, with the next start point or with settings that the sampler chooses."""
+        """Start the next trial, with the next start point or a setting that the sampler chooses."""
         started, starts = len(self.trials), self.config.first_points
         if started < len(starts) and not self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
             self.study.enqueue_trial(starts[started])
@@ -165,7 +165,7 @@ class Ledger:
         if epoch in losses(trial):
             return
         self._reported.setdefault(number, {})[epoch] = round(time.time(), 1)
-        if is_multi_objective(self.config.objectives):  # for which Optuna has no intermediate values
+        if is_multi_objective(self.config.objectives):  # Optuna supports no intermediate values here
             self.note(number, f"{_EPOCH}{epoch:04d}", loss)
         else:
             self._storage.set_trial_intermediate_value(trial._trial_id, epoch, loss)
@@ -175,11 +175,12 @@ class Ledger:
     ) -> TrialState:
         """End a trial, and return its state.
 
-        FAIL with a reason or without an epoch, PRUNED if epochs are missing, else COMPLETE with the lowest loss.
+        The state is FAIL with a `failure` or without an epoch, PRUNED if epochs are missing, and otherwise COMPLETE
+        with the lowest loss.
 
         Args:
             failure: why the trial failed.
-            measured: the trial's last report, with the values of several objectives.
+            measured: values of the objectives in the trial's last report, if there are several.
         """
         values = losses(self._trial(number))
         if times := self._reported.pop(number, None):
@@ -208,7 +209,7 @@ class Ledger:
         return self._trial(number).user_attrs.get(_FAILURE)
 
     def setting(self, number: int) -> Setting:
-        """Return a trial's setting, fixed values included."""
+        """Return a trial's setting, including fixed values."""
         return self.config.setting(self._trial(number).params)
 
     def loss(self, number: int) -> float:
@@ -216,12 +217,12 @@ class Ledger:
         return min(losses(self._trial(number)).values())
 
     def trial_run(self, number: int) -> str | None:
-        """Return MLflow's run id of a trial; None until MLflow has created the run."""
+        """Return a trial's MLflow run id; None until MLflow has created the run."""
         run_id: str | None = self._trial(number).user_attrs.get(RUN) or self.study.user_attrs.get(f"{RUN}/{number}")
         return run_id
 
     def get_or_compute(self, key: str, compute: Callable[[], Any]) -> Any:
-        """Return a JSON-like attribute of the study; `compute` makes it the first time."""
+        """Return a JSON-compatible attribute of the study; the first call computes and stores it."""
         attrs = self.study.user_attrs
         if key not in attrs:
             self.study.set_user_attr(key, compute())

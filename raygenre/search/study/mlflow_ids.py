@@ -1,4 +1,4 @@
-"""Records MLflow's run ids in the ledger as they arrive, possibly after a trial's end."""
+"""Records MLflow run ids in the ledger as they arrive, which may be after a trial's end."""
 
 from optuna.exceptions import UpdateFinishedTrialError
 

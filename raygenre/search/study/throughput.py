@@ -1,4 +1,4 @@
-"""Measures the duration of a search over all its drivers, and its trials per hour."""
+"""Measures a search's duration over all its drivers, and its trials per hour."""
 
 import time
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ class Throughput:
 
     Attributes:
         trials: number of trials that ended.
-        seconds: time of the trials, without pauses between drivers.
+        seconds: time spent on trials, without pauses between drivers.
     """
 
     trials: int
@@ -43,7 +43,7 @@ def measure_throughput(ledger: Ledger) -> Iterator[None]:
         if trials or ledger.unfinished():
             past = throughput(ledger)
             total = {"trials": past.trials + trials, "seconds": past.seconds + time.monotonic() - started}
-            with suppress(OSError):  # a full disk may be what ends the search
+            with suppress(OSError):  # a full disk may be the reason why the search ends
                 ledger.study.set_user_attr(_THROUGHPUT, total)
 
 

@@ -1,7 +1,7 @@
 """The driver's local copy of its own files, for a study at a URL.
 
-These are the files at the top of the study's folder. Training states in the folders below it are written to the store
-by the workers and are not copied. For a study in a folder, nothing is copied.
+These are the files at the top level of the study's folder. The training states in its subfolders are not copied,
+because the workers write them to the store. For a study in a local folder, nothing is copied.
 """
 
 import shutil
@@ -14,13 +14,13 @@ class WorkingCopy:
     """The local copy of one study's files."""
 
     def __init__(self, location: Location, *, exclude: tuple[str, ...]) -> None:
-        """Files named in `exclude` stay on this machine."""
+        """Create the copy; files named in `exclude` stay on this machine."""
         self._location = location
         self._exclude = exclude
-        self._uploaded: dict[str, tuple[int, int]] = {}  # time and size of each file when it was uploaded
+        self._uploaded: dict[str, tuple[int, int]] = {}  # modification time and size of each file when uploaded
 
     def download(self) -> None:
-        """Replace the local files with those of the store; files left by an earlier driver are deleted.
+        """Replace the local files with those in the store, and delete files left by an earlier driver.
 
         Raises:
             OSError: the store is unreachable.

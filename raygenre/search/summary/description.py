@@ -13,23 +13,23 @@ from raygenre.search.study.ledger import Ledger
 from raygenre.search.study.throughput import throughput
 from raygenre.search.trials.finalists import Finalist
 
-MAX_GENRES, MAX_PARTS = 40, 5  # rows and columns of the data's table, since MLflow limits a note's length
+MAX_GENRES, MAX_PARTS = 40, 5  # rows and columns of the data table; MLflow limits a note's length
 
 
 def nondeterminism(config: SearchConfig, resources: Resources) -> list[str]:
-    """Return what may differ between two searches with the same seed, a sentence each."""
+    """Return why two searches with the same seed may differ, one sentence per cause."""
     causes = []
     if resources.max_concurrent != 1 and (config.sampler != "random" or config.scheduler != "none"):
         decisions = [
             *(["which settings the sampler proposes"] if config.sampler != "random" else []),
             *(["which trials are stopped"] if config.scheduler != "none" else []),
         ]
-        causes.append(f"concurrent trials report in any order, which decides {' and '.join(decisions)}")
+        causes.append(f"concurrent trials report in any order, which affects {' and '.join(decisions)}")
     if config.sampler != "random":
-        causes.append("an interrupted search draws other settings than an uninterrupted one")
+        causes.append("an interrupted search draws different settings than an uninterrupted one")
     if resources.gpus:
-        causes.append("CUDA kernels add in no fixed order, so losses differ in their last digits, and later in more")
-    causes.append("another processor, number of threads or version of torch rounds differently")
+        causes.append("CUDA kernels add in no fixed order, so losses differ in their last digits and, later, in more")
+    causes.append("a different processor, number of threads or version of torch rounds differently")
     if "latency" in config.objectives:
         causes.append("the latency is measured")
     return causes
@@ -39,7 +39,7 @@ def note(ledger: Ledger, parts: Sequence[Part], resources: Resources, finalists:
     """Return the note, in Markdown.
 
     Args:
-        finalists: best first, once there are any.
+        finalists: the finalists, best first; empty before there are any.
     """
     config = ledger.config
     searched = ", ".join(name.replace("_", " ") for name in config.distributions)
@@ -97,7 +97,7 @@ def _finalists(ledger: Ledger, finalists: Sequence[Finalist]) -> str:
 
 def _data(parts: Sequence[Part]) -> str:
     if len(parts) > MAX_PARTS:
-        parts = [*parts[:2], parts[-1]]  # of the folds only the first
+        parts = [*parts[:2], parts[-1]]  # only the first fold
     rows = [["all", *(f"**{part.tracks}**" for part in parts)]]
     genres = list(parts[0].counts)
     for genre in genres[:MAX_GENRES]:
@@ -109,7 +109,7 @@ def _data(parts: Sequence[Part]) -> str:
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table with a space after each cell, since MLflow's style has no padding."""
+    """Return a Markdown table with a space after each cell, because MLflow's style has no padding."""
     spaced = [[f"{cell}&emsp;" for cell in row] for row in (head, *rows)]
     lines = [spaced[0], ["---"] * len(head), *spaced[1:]]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

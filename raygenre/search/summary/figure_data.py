@@ -1,6 +1,6 @@
-"""The data of a search's figures: trials by final state, their values, positions on axes.
+"""The data for a search's figures: trials by final state, their values and axis positions.
 
-The position of a value with a logarithmic range is its logarithm to base 10, that of a choice its index.
+The position of a value in a logarithmic range is its base-10 logarithm; the position of a choice is its index.
 """
 
 import math
@@ -20,11 +20,11 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Axis:
-    """The axis of one searched value.
+    """The axis of one searched hyperparameter.
 
     Attributes:
-        name: of the value.
-        distribution: from which it is drawn.
+        name: name of the hyperparameter.
+        distribution: its distribution in the search space.
     """
 
     name: str
@@ -71,9 +71,9 @@ class Sample:
     """The trials that a figure compares.
 
     Attributes:
-        trials: complete ones, followed by those that were stopped early.
-        values: of the first objective; for a stopped trial its lowest loss.
-        stopped: how many were stopped early.
+        trials: complete trials, followed by trials that were stopped early.
+        values: the first objective of each trial; for a stopped trial, its lowest loss.
+        stopped: number of trials that were stopped early.
     """
 
     trials: list[FrozenTrial]
@@ -82,20 +82,20 @@ class Sample:
 
     @property
     def note(self) -> str:
-        """The caption of a figure with stopped trials; empty without any."""
+        """The caption of a figure that includes stopped trials; otherwise empty."""
         if not self.stopped:
             return ""
         complete = len(self.trials) - self.stopped
-        return f"{complete} complete trials, and {self.stopped} stopped early with their lowest loss"
+        return f"{complete} complete trials, and {self.stopped} trials stopped early with their lowest loss"
 
 
 class SearchData:
-    """The data of a search's figures.
+    """The data for a search's figures.
 
     Attributes:
-        trials: those that have all their settings.
+        trials: the trials that have a value for every axis.
         complete, stopped, failed: the trials by final state.
-        axes: of the searched values.
+        axes: an axis for each searched hyperparameter.
         minimised: whether a lower first objective is better.
         objective: label of the first objective.
     """
@@ -118,9 +118,9 @@ class SearchData:
         return np.asarray([trial.values[0] for trial in self.complete], dtype=np.float64)
 
     def sample(self, minimum: int) -> "Sample":
-        """Return the complete trials, and those that were stopped too if fewer than `minimum` are complete.
+        """Return the complete trials; if there are fewer than `minimum`, add the trials that were stopped early.
 
-        With several objectives no trial is stopped.
+        With several objectives, no trial is stopped early.
         """
         if len(self.complete) >= minimum or is_multi_objective(self.config.objectives):
             return Sample(self.complete, self.values, 0)
@@ -134,7 +134,7 @@ class SearchData:
         return min(_seconds(trial) for trial in self.trials)
 
     def progress(self, trial: FrozenTrial) -> tuple[list[float], list[int]]:
-        """Return minutes since the start of the search, and the number of epochs that a trial had then.
+        """Return the times of a trial's epochs, in minutes since the search started, and their numbers.
 
         The times of epochs without a recorded time are interpolated.
         """

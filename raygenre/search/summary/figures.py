@@ -1,6 +1,6 @@
 """The figures of a search: one interactive HTML page, and a PNG of each.
 
-A figure without enough trials is left out, and the page gives the reason.
+A figure with too few trials is skipped, and the page gives the reason.
 """
 
 import io
@@ -24,16 +24,16 @@ PAGE = f"{FOLDER}/all.html"
 MIN_TRIALS = 4  # for the importances and the contour
 
 TITLES = {
-    "learning_curves": ("Learning curves", "The validation loss of every trial; grey trials were stopped."),
+    "learning_curves": ("Learning curves", "The validation loss of every trial; grey trials were stopped early."),
     "rungs_over_time": (
         "Rungs over time",
         "The epochs of each trial over time; trials are compared at the dashed lines.",
     ),
     "history": ("Optimisation history", "The objective of complete trials, in order."),
-    "slices": ("Slices", "The objective of complete trials, by each searched value."),
+    "slices": ("Slices", "The objective of complete trials against each searched hyperparameter."),
     "parallel_coordinates": ("Parallel coordinates", "The settings and the objective of complete trials."),
-    "importances": ("Importance", "How much each searched value decides whether a trial is good (PED-ANOVA)."),
-    "contour": ("Contour", "The objective over two of the searched values."),
+    "importances": ("Importance", "How much each hyperparameter influences whether a trial is good (PED-ANOVA)."),
+    "contour": ("Contour", "The objective over two of the searched hyperparameters."),
 }
 """The title and the caption of each figure, in order."""
 
@@ -45,8 +45,8 @@ class Figures:
     """The figures of a search.
 
     Attributes:
-        page: HTML with all of them.
-        pictures: PNGs by name.
+        page: HTML page with all figures.
+        pictures: PNG of each figure, by name.
         left_out: the reason for each missing figure, by name.
     """
 
@@ -90,29 +90,29 @@ def _reason(name: str, data: SearchData) -> str:
         return ""
     sample = data.sample(MIN_TRIALS)
     if (count := len(sample.trials)) < MIN_TRIALS:
-        return f"it needs {MIN_TRIALS} trials that completed or were stopped early, and there are {count}"
+        return f"it needs {MIN_TRIALS} trials that completed or were stopped early, but there are only {count}"
     if not np.ptp(sample.values):
         return "all trials have the same objective"
     if name == "importances" and len(data.axes) < 2:
-        return "only one value is searched"
+        return "only one hyperparameter is searched"
     if name == "contour" and len(_ranges(data, sample)) < 2:
-        return "the trials differ in fewer than two searched ranges"
+        return "the trials differ in fewer than two of the searched ranges"
     return ""
 
 
 def _ranges(data: SearchData, sample: Sample) -> list[Axis]:
-    """Return the ranges in which trials differ, learning rate and decay first."""
+    """Return the axes of the ranges in which trials differ, learning rate and decay first."""
     ranges = [axis for axis in data.axes if not axis.choices and np.ptp(axis.positions(sample.trials))]
     return sorted(ranges, key=lambda axis: axis.name not in ("learning_rate", "decay"))
 
 
 def _both(name: str, data: SearchData) -> "tuple[Plot, bytes]":
-    """Return a figure for the browser, and as a PNG."""
+    """Return a figure both for the browser and as a PNG."""
     from raygenre.search.summary import matplotlib_figures, plotly_figures
 
     sample = data.sample(MIN_TRIALS)
     if name == "importances":
-        from optuna.importance import get_param_importances  # imports scikit-learn for a second
+        from optuna.importance import get_param_importances  # imports scikit-learn, which takes a second
 
         shares = get_param_importances(plotly_figures.study_of(data, sample))
         return plotly_figures.importances(shares), _png(

@@ -1,6 +1,6 @@
 """The figures of a search as PNGs, drawn by matplotlib without its global state.
 
-The darker a complete trial, the better it is; stopped trials are grey and failed trials red.
+The better a complete trial, the darker its colour; stopped trials are grey and failed trials red.
 """
 
 from collections.abc import Callable
@@ -71,7 +71,7 @@ def history(figure: Figure, data: SearchData) -> None:
 
 
 def slices(figure: Figure, data: SearchData) -> None:
-    """Draw the objective of complete trials against each searched value."""
+    """Draw the objective of complete trials against each searched hyperparameter."""
     rows = -(-len(data.axes) // COLUMNS)
     figure.set_size_inches(SIZE[0], SIZE[1] * (1 + 0.7 * (rows - 1)))
     for index, axis in enumerate(data.axes):
@@ -115,7 +115,7 @@ def parallel_coordinates(figure: Figure, data: SearchData) -> None:
 
 
 def importances(figure: Figure, shares: dict[str, float], sample: Sample) -> None:
-    """Draw how much each searched value decides whether a trial is good."""
+    """Draw how much each hyperparameter influences whether a trial is good."""
     axes = _axes(figure, "importance", "")
     names = list(reversed(shares))
     bars = axes.barh([name.replace("_", " ") for name in names], [shares[name] for name in names], color=BEST)
@@ -125,7 +125,7 @@ def importances(figure: Figure, shares: dict[str, float], sample: Sample) -> Non
 
 
 def contour(figure: Figure, data: SearchData, sample: Sample, across: Axis, up: Axis) -> None:
-    """Draw the objective over two of the searched values; crosses are trials that were stopped early."""
+    """Draw the objective over two of the searched hyperparameters; crosses are trials that were stopped early."""
     axes = _axes(figure, across.label, up.label)
     right, top = across.positions(sample.trials), up.positions(sample.trials)
     shades = colormaps["Blues_r" if data.minimised else "Blues"]
@@ -154,7 +154,7 @@ def _axes(figure: Figure, across: str, up: str) -> Axes:
 
 
 def _caption(axes: Axes, sample: Sample) -> None:
-    """Put above the drawing which of its trials were stopped early."""
+    """State above the plot how many of its trials were stopped early."""
     if sample.note:
         axes.set_title(sample.note, fontsize="small", color="0.35")
 
@@ -191,7 +191,7 @@ def _share(values: Floats, low: float, high: float) -> Floats:
 
 
 def _scale(set_ticks: Callable[[list[float], list[str]], object], axis: Axis) -> None:
-    """Label the ticks with values where positions are logarithms or indices of choices."""
+    """Label the ticks with values if positions are logarithms or indices of choices."""
     if axis.choices:
         set_ticks([float(index) for index in range(len(axis.choices))], list(axis.choices))
     elif axis.log:

@@ -1,38 +1,38 @@
-"""The Pareto front of a search with several objectives: the trials that no other beats.
+"""The Pareto front of a search with several objectives: the trials that no other dominates.
 
-The finalists are the best of the front by its first objective, the loss or the accuracy; as in every search, the mean
-loss of their repeats decides among them. For a smaller or faster network, take its setting from the table or from
-front.csv and fix it in a space file.
+The finalists are the best trials of the front by its first objective, loss or accuracy; as in every search, the
+finalist whose repeats have the lowest mean loss wins. For a smaller or faster network, take its setting from the table
+or from front.csv and fix it in a space file.
 """
 
 import csv
 import io
 
 from optuna.trial import TrialState
-from rich.table import Table
 
 from raygenre.search.space.objectives import PREFIX, UNITS
 from raygenre.search.space.space import short
 from raygenre.search.study.ledger import Ledger, losses
 from raygenre.search.study.mlflow_ids import trial_name
+from raygenre.search.trials.phases import TextTable
 from raygenre.system.atomic_write import write_atomically
 from raygenre.tracking.tracker import Tracker
 
 FILE = "front.csv"
 
 
-def table(ledger: Ledger) -> Table:
+def table(ledger: Ledger) -> TextTable:
     """Return the front as a table, best first by the first objective."""
-    objectives = ledger.config.objectives
-    title = f"Pareto front: unbeaten in {' and '.join(objectives)}"
-    result = Table(title=title, box=None, padding=(0, 1))
-    searched = list(ledger.config.distributions)
-    for column in ("trial", *objectives, *searched):
-        result.add_column(column.replace("_", " "), justify="right")
+    objectives, searched = ledger.config.objectives, list(ledger.config.distributions)
+    rows = []
     for trial in ledger.front():
         values = [_text(name, value) for name, value in zip(objectives, trial.values, strict=True)]
-        result.add_row(str(trial.number), *values, *(short(trial.params[name]) for name in searched))
-    return result
+        rows.append((str(trial.number), *values, *(short(trial.params[name]) for name in searched)))
+    return TextTable(
+        columns=[name.replace("_", " ") for name in ("trial", *objectives, *searched)],
+        rows=rows,
+        title=f"Pareto front for {' and '.join(objectives)}",
+    )
 
 
 def to_csv(ledger: Ledger) -> str:

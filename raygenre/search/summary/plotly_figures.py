@@ -1,6 +1,6 @@
-"""The figures of a search for the browser, on one page: Optuna's, and three of our own.
+"""The figures of a search on one page for the browser: Optuna's and three of our own.
 
-The page contains plotly's code, loads nothing from other hosts, and can be opened from a disk.
+The page contains Plotly's code, loads nothing from other hosts, and can be opened as a local file.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,8 +33,8 @@ class PageFigure:
     """A figure on the page.
 
     Attributes:
-        name: of its element.
-        title, caption: above the figure.
+        name: id of its HTML element.
+        title, caption: text above the figure.
         figure: the figure, or why it is missing.
     """
 
@@ -98,9 +98,9 @@ def contour(data: SearchData, sample: Sample, across: Axis, up: Axis) -> "Figure
 
 
 def study_of(data: SearchData, sample: Sample) -> Study:
-    """Return a sample as a study in memory: all of its trials complete, with the first objective only.
+    """Return a sample as an in-memory study whose trials are all complete and have only the first objective.
 
-    For the search's own study, Optuna would ignore stopped trials and the direction of a chosen objective.
+    With the search's own study, Optuna would ignore stopped trials and the direction of a chosen objective.
     """
     study = optuna.create_study(direction=data.ledger.study.directions[0])
     for trial, value in zip(sample.trials, sample.values, strict=True):
@@ -127,12 +127,12 @@ def page(title: str, entries: Sequence[PageFigure]) -> str:
 
 
 def _target(data: SearchData) -> Callable[[FrozenTrial], float] | None:
-    """Return the first of several objectives; None for one, since Optuna draws more if it is not told what to draw."""
+    """Return the first of several objectives as a target; None for one objective, since Optuna then draws more."""
     return (lambda trial: float(trial.values[0])) if is_multi_objective(data.config.objectives) else None
 
 
 def _coloured(data: SearchData) -> list[tuple[FrozenTrial, str]]:
-    """Return the trials with their colours, the most important last, so that they are drawn above the others."""
+    """Return the trials with their colours, the most important last, so that they are drawn on top."""
     best = {trial.number for trial in data.ledger.top(1)}
     complete = sorted(data.complete, key=lambda trial: trial.number in best)
     return [

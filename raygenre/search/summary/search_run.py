@@ -28,14 +28,14 @@ from raygenre.tracking.tracker import Tracker
 NOTE = "mlflow.note.content"
 ENVIRONMENT, TRIALS, FINALISTS = "environment.json", "trials.csv", "finalists.csv"
 
-_DRAWN = "figures_of"  # study attribute: the number of trials in its figures
+_DRAWN = "figures_of"  # study attribute: number of trials in its figures
 
 
 class SearchRunLogger:
     """Logs the MLflow run of one search.
 
     Attributes:
-        run: its key, see `Tracker`.
+        run: key of the run, see `Tracker`.
     """
 
     def __init__(self, ledger: Ledger, dataset: Dataset, tracker: Tracker, resources: Resources) -> None:
@@ -77,12 +77,12 @@ class SearchRunLogger:
         if dataset.broken:
             lines = "\n".join(f"{file.path}: {file.reason}" for file in dataset.broken)
             tracker.log_text(
-                self.run, f"{len(dataset.broken)} unusable files were left out\n{lines}\n", "broken_files.txt"
+                self.run, f"{len(dataset.broken)} unusable files were skipped\n{lines}\n", "broken_files.txt"
             )
         self._describe()
 
     def trials(self) -> None:
-        """Log the table and the figures of the trials, unless these trials were logged before."""
+        """Log the table and the figures of the trials, unless the same trials were logged before."""
         ledger, tracker = self._ledger, self._tracker
         ended = sum(trial.state.is_finished() for trial in ledger.trials)
         if ledger.study.user_attrs.get(_DRAWN) == ended:

@@ -1,4 +1,4 @@
-"""Ray: a private cluster on this machine, unless an address is given."""
+"""Connects to Ray: a private cluster on this machine, unless an address is given."""
 
 import logging
 import os
@@ -12,28 +12,28 @@ from raygenre.search.space.config import Resources
 
 
 class ClusterError(RaygenreError, RuntimeError):
-    """There is no cluster, or none that can run a trial; the message says what to change."""
+    """There is no cluster, or it cannot run a trial; the message says what to change."""
 
 
 def connect(address: str | None) -> str:
     """Start a private local cluster, or connect to the one at `address`; return a line that describes it.
 
-    Without an address Ray is not asked for a running cluster: it would wait minutes for one that an earlier run left
-    behind.
+    Without an address, Ray does not look for a running cluster, because it would wait minutes for one that an earlier
+    run left behind.
 
     Raises:
-        ClusterError: nothing answers at the address, or it is one for Ray Client.
+        ClusterError: nothing answers at the address, or it is a Ray Client address.
     """
     if address and address.startswith("ray://"):
         raise ClusterError(
-            f"{address} is a Ray Client address, which runs no Tune callbacks; run this program on a node of the "
-            "cluster with --address auto, or submit it with `ray job submit`"
+            f"{address} is a Ray Client address, which does not support Tune callbacks; run this program on a node of "
+            "the cluster with --address auto, or submit it with `ray job submit`"
         )
-    # By default Ray retries forever when a training needs too much memory.
+    # By default Ray retries forever when a training run needs too much memory.
     os.environ.setdefault("RAY_task_oom_retries", "1")
-    # A waiting torch thread spins otherwise: on two busy cores, two threads needed six times the time of one.
+    # Otherwise a waiting torch thread spins: on two busy cores, two threads took six times as long as one.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # the future default, without its warning
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray's future default; avoids its warning
     try:
         ray.init(
             address=address or "local",
@@ -43,6 +43,8 @@ def connect(address: str | None) -> str:
         )
     except ConnectionError as error:
         raise ClusterError(f"no Ray cluster answers at {address}: {error}; check --address") from error
+    except ValueError as error:
+        raise ClusterError(f"{address} is not the address of a Ray cluster: {error}; check --address") from error
     total = ray.cluster_resources()
     size = f"{total.get('CPU', 0):g} CPUs, {total.get('GPU', 0):g} GPUs"
     return f"{'cluster at ' + address if address else 'private cluster on this machine'}, {size}"
@@ -51,9 +53,9 @@ def connect(address: str | None) -> str:
 def resources(cpus: float | None, gpus: float | None, max_concurrent: int, *, private: bool = False) -> Resources:
     """Return the resources of a trial: by default one CPU, and one GPU if the cluster has any.
 
-    One thread per trial trains more trials per hour than several: on two cores, two trials at the same time beat one
-    that uses both. The final training runs alone, so on a private cluster it gets all CPUs that the trials had
-    together; on a shared cluster others may wait for them.
+    One thread per trial gives more trials per hour than several threads: on two cores, two concurrent trials with one
+    thread each beat successive trials with two threads. The final training runs alone, so on a private cluster it gets
+    all CPUs that the trials shared; on a shared cluster, other users may be waiting for them.
 
     Raises:
         ClusterError: no node of the cluster is large enough for a trial.
@@ -75,7 +77,7 @@ def resources(cpus: float | None, gpus: float | None, max_concurrent: int, *, pr
 
 
 def nodes() -> list[dict[str, float | str]]:
-    """Return the resources of each machine in the cluster: CPUs, GPUs and their kind, and memory in bytes."""
+    """Return the resources of each machine in the cluster: CPUs, GPUs with their type, and memory in bytes."""
     machines = []
     for node in ray.nodes():
         if node["Alive"]:

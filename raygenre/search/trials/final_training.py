@@ -17,23 +17,23 @@ from raygenre.search.trials.trial_result import METRICS
 from raygenre.system.location import Location
 from raygenre.tracking.tracker import Tracker
 
-_SEED = 2_000_000  # the number of the final training's seed; trials have theirs from 0, repeats from 1 000 000
-_MAX_THREADS = 8  # a step trains on eight tracks at a time, so that more threads would share one
+_SEED = 2_000_000  # seed number of the final training; those of trials start at 0, of repeats at 1 000 000
+_MAX_THREADS = 8  # a step trains on eight tracks at a time, so more threads would have to share a track
 _POLL = 2.0  # s between two checks for a new epoch
 
 
 class TrainingFailedError(RaygenreError, RuntimeError):
-    """The final training ended without a network; the message says why."""
+    """The final training did not produce a network; the message says why."""
 
 
 @dataclass(frozen=True)
 class FinalTraining:
-    """The winner's training on all training tracks.
+    """The winner's final training on all training tracks.
 
     Attributes:
-        name: of the run and of its folder.
-        location: of the training state after its last epoch.
-        run: its key, see `Tracker`; the run is still open.
+        name: name of the run and its folder.
+        location: location of the training state after the last epoch.
+        run: key of the MLflow run, which is still open; see `Tracker`.
     """
 
     name: str
@@ -42,7 +42,7 @@ class FinalTraining:
 
 
 def final_epochs(winner: Finalist) -> int:
-    """Return how long the final training is: the mean of the best epochs of the winner's repeats."""
+    """Return the number of epochs of the final training: the mean best epoch of the winner's repeats."""
     return max(1, round(float(np.mean(winner.epochs))))
 
 
@@ -63,14 +63,14 @@ def train_final(
 
     Args:
         parent: key of the search's MLflow run.
-        phase: whose bar shows the epochs.
+        phase: the phase whose progress bar shows the epochs.
 
     Raises:
-        TrainingFailedError: the training diverged, or ran out of memory.
+        TrainingFailedError: training diverged or ran out of memory.
     """
     epochs = final_epochs(winner)
     seed = trial_seed(ledger.config.seed, _SEED)
-    name = f"final-{winner.number:04d}-{epochs}"  # a resumed study with more trials may have another winner
+    name = f"final-{winner.number:04d}-{epochs}"  # a resumed study with more trials may have a different winner
     location = ledger.location / name
     run = tracker.start(
         name,
@@ -96,7 +96,7 @@ def train_final(
 
 
 def _saved_epochs(location: Location) -> int:
-    """Return the last epoch whose training state is saved; the worker itself reports only its end."""
+    """Return the last epoch whose training state is saved; the worker reports only when it ends."""
     with suppress(OSError):  # a store may be unreachable for a moment
         return max((int(name[-4:]) for name in location.names() if name.startswith("epoch-")), default=0)
     return 0

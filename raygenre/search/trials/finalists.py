@@ -1,8 +1,8 @@
-"""Repeats: after the search, the best settings are trained again on new seeds.
+"""Repeats: the best settings of a search are trained again on new seeds.
 
-The best of many trials is partly luck, so the search's own values do not choose the winner. Each of the best k
-settings is trained on `REPEATS` new seeds. The lowest mean loss wins, and the mean of its best epochs is the length of
-the final training, which has no validation tracks left (see `raygenre.search.trials.final_training`).
+The best result of many trials is partly luck, so the winner is not chosen by the values from the search. Each of the
+best k settings is trained on `REPEATS` new seeds. The setting with the lowest mean loss wins, and its mean best epoch
+is the length of the final training, which has no validation tracks left (see `raygenre.search.trials.final_training`).
 """
 
 import math
@@ -25,20 +25,20 @@ from raygenre.search.trials.trial_config import trial_seed
 from raygenre.system.location import Location
 from raygenre.tracking.tracker import Tracker
 
-REPEATS = 2  # of each of the best settings
-_FIRST_SEED = 1_000_000  # the seeds of repeats are numbered from here, those of trials from 0
+REPEATS = 2  # per setting
+_FIRST_SEED = 1_000_000  # seed numbers of repeats start here, those of trials at 0
 
 
 @dataclass(frozen=True)
 class Repeat:
-    """A training of a finalist's setting on a new seed.
+    """A training run of a finalist's setting on a new seed.
 
     Attributes:
-        number: of the finalist's trial.
-        index: from 0 to `REPEATS` - 1.
-        loss, accuracy: on the validation tracks at its best epoch.
-        epoch: its best epoch.
-        failure: why it failed; empty if it did not.
+        number: number of the finalist's trial.
+        index: index of the repeat, from 0 to `REPEATS` - 1.
+        loss, accuracy: values on the validation tracks at the best epoch.
+        epoch: the best epoch.
+        failure: why it failed; empty if it succeeded.
     """
 
     number: int
@@ -54,8 +54,8 @@ class Finalist:
     """One of the best settings with its repeats.
 
     Attributes:
-        number: of its trial.
-        setting: its values.
+        number: number of its trial.
+        setting: the setting.
         search_loss: the objective in the search.
         losses: the objective of each repeat.
         accuracies: validation accuracy of each repeat at its best epoch.
@@ -76,7 +76,7 @@ class Finalist:
 
     @property
     def spread(self) -> float:
-        """Standard deviation of the objective of the repeats that did not fail."""
+        """Standard deviation of the objective over the repeats that did not fail."""
         finite = [loss for loss in self.losses if math.isfinite(loss)]
         return float(np.std(finite, ddof=1)) if len(finite) > 1 else 0.0
 
@@ -87,7 +87,7 @@ class Finalist:
 
 
 class Repeats:
-    """Trains the best settings on new seeds, as Ray tasks, and records these trainings."""
+    """Trains the best settings on new seeds, as Ray tasks, and records the results."""
 
     def __init__(
         self,
@@ -114,11 +114,11 @@ class Repeats:
 
     @property
     def left(self) -> int:
-        """How many repeats have not ended."""
+        """Number of repeats that have not ended."""
         return len(self._waiting) + len(self._running)
 
     def start(self) -> None:
-        """Start the trainings, except those that an earlier driver finished."""
+        """Start the repeats, except those that an earlier driver finished."""
         recorded = self._ledger.study.user_attrs
         self._waiting = [
             (trial.number, index)
@@ -129,7 +129,7 @@ class Repeats:
         self._start_waiting()
 
     def finish(self, on_repeat: Callable[[Repeat], None]) -> list[Finalist]:
-        """Wait for the trainings, and return the finalists, best first.
+        """Wait for the repeats, and return the finalists, best first.
 
         Args:
             on_repeat: called with each repeat when it ends.
@@ -154,7 +154,7 @@ class Repeats:
         return sorted((self._finalist(trial) for trial in best), key=lambda finalist: finalist.loss)
 
     def locations(self, number: int) -> tuple[Location, ...]:
-        """Return where the repeats of a trial's setting keep their training states."""
+        """Return the locations of the training states of a trial's repeats."""
         return tuple(self._ledger.location / "finalists" / f"{number:04d}-{index}" for index in range(REPEATS))
 
     def _start_waiting(self) -> None:
@@ -192,7 +192,7 @@ class Repeats:
             tags={
                 "trial": number,
                 "study": self._ledger.name,
-                "rerun": index,  # the tag's name in older studies
+                "rerun": index,  # kept for older studies
                 **training.environment,
                 **location,
             },
@@ -215,7 +215,7 @@ class Repeats:
 
 
 def wait_for(training: "ray.ObjectRef[Training]") -> Training:
-    """Wait for a training and return it; if its worker died, return that as its failure."""
+    """Wait for a training run and return its outcome; if its worker died, return that as the failure."""
     try:
         return ray.get(training)
     except OutOfMemoryError:
@@ -225,5 +225,5 @@ def wait_for(training: "ray.ObjectRef[Training]") -> Training:
 
 
 def _key(number: int, index: int) -> str:
-    """The study attribute with a repeat's outcome, by the name that it has in older studies too."""
+    """Return the name of the study attribute with a repeat's outcome; older studies use the same name."""
     return f"rerun-{number}-{index}"

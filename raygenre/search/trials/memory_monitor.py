@@ -1,4 +1,4 @@
-"""What the driver does when Ray's memory monitor kills a trial's worker."""
+"""Handles trials whose worker was killed by Ray's memory monitor."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,10 +15,10 @@ from raygenre.search.trials.trial_config import TrialConfig
 
 
 class MemoryWatch(tune.Callback):
-    """Marks a trial that the memory monitor killed, so that its next worker reports a failure and does not train."""
+    """Marks a trial that the memory monitor killed, so that its next worker reports a failure instead of training."""
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return nothing: Tune's snapshots are pickles that no one reads."""
+        """Return nothing: Tune's pickled snapshots are never read."""
         return {}
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
@@ -29,9 +29,9 @@ class MemoryWatch(tune.Callback):
 
 @contextmanager
 def memory_monitor_survived() -> Iterator[None]:
-    """Treat a worker that the memory monitor kills like any other worker that died.
+    """Treat a worker that the memory monitor killed like any other worker that died.
 
-    Ray 2.60 raises an error for it that Tune does not handle and that would end the search.
+    Ray 2.60 raises an error for such a worker, which Tune does not handle and which would end the search.
     """
     manager: Any = RayActorManager
     original = manager._actor_task_failed

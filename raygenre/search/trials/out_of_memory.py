@@ -1,8 +1,9 @@
-"""How a trial ends that runs out of memory: it fails once, and the search continues.
+"""Handles a trial that runs out of memory: it fails once, and the search continues.
 
-Its state is FAIL, from which no Optuna sampler learns. A violated constraint would be the other way to mark a setting
-as infeasible, but only TPE accepts one without a value, and only for a pruned trial; the Gaussian process needs a
-value and the same constraints for every trial. So Optuna gets neither a made-up loss nor a made-up stop.
+Its state is FAIL, from which no Optuna sampler learns. The alternative would be a violated constraint that marks the
+setting as infeasible, but only TPE accepts a constraint without a value, and only for a pruned trial; the Gaussian
+process needs a value and the same constraints for every trial. So Optuna gets neither a made-up loss nor a made-up
+early stop.
 """
 
 import torch
@@ -13,7 +14,7 @@ _SIGNS = ("can't allocate memory", "not enough memory", "DefaultCPUAllocator", "
 
 
 def oom_reason(error: Exception) -> str:
-    """Return the failure of a training that ran out of memory; re-raise any other error."""
+    """Return the failure message of a training run that ran out of memory; re-raise any other error."""
     out_of_memory = isinstance(error, (MemoryError, torch.OutOfMemoryError))
     if not out_of_memory and not any(sign in str(error) for sign in _SIGNS):
         raise error

@@ -1,92 +1,134 @@
-"""What a search prints: a line for each event, and on a terminal a bar for each phase.
+"""The display of a search: its interface, and `TextDisplay`, which writes lines of text.
 
-Lines have three aligned columns: what it is about, the event, and details. Long details continue on the next line.
+Lines have three aligned columns: the topic, the event and the details. Long details continue on the next line.
+`raygenre.cli.progress` has the commands' display, with bars and a live table on a terminal.
 """
 
 import textwrap
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TaskID, TextColumn, TimeElapsedColumn
-from rich.text import Text
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import IO, Protocol
 
 LINE_WIDTH = 100  # characters
-_NAME_WIDTH, _EVENT_WIDTH = 12, 6
-_INDENT = " " * (_NAME_WIDTH + 2)
+NAME_WIDTH = 12  # characters of the first column
+_EVENT_WIDTH = 6
+_INDENT = " " * (NAME_WIDTH + 2)
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """A table of strings.
+
+    Attributes:
+        columns: names of the columns.
+        rows: a cell for each column, per row.
+        left: names of the columns to align left; all others are aligned right.
+        title: text to display above the table, or empty.
+        footer: text to display below the table, or empty.
+    """
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    left: frozenset[str] = frozenset()
+    title: str = ""
+    footer: str = ""
 
 
 class Phase:
-    """The phase that runs.
+    """A running phase without a progress bar.
 
     Attributes:
-        result: printed after the duration in the line at its end.
+        has_bar: whether `update` displays anything.
+        result: text to display after the duration on the last line.
     """
 
-    def __init__(self, progress: Progress | None = None, task: TaskID | None = None) -> None:
-        self.result = ""
-        self._progress = progress
-        self._task = task
+    has_bar = False
 
-    @property
-    def has_bar(self) -> bool:
-        """Whether `update` shows anything."""
-        return self._progress is not None
+    def __init__(self) -> None:
+        self.result = ""
 
     def update(self, done: int, total: int) -> None:
-        """Move the bar."""
-        if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, completed=done, total=total)
+        """Advance the progress bar, if there is one."""
 
 
-class Phases:
-    """Shows the progress of a search.
+class Display(Protocol):
+    """Displays the progress of a search."""
 
-    Attributes:
-        console: where it is printed.
+    @property
+    def is_live(self) -> bool:
+        """Whether bars and tables are redrawn in place; if not, every update is a new line."""
+
+    def phase(self, name: str, details: str = "", *, bar: bool = True) -> AbstractContextManager[Phase]:
+        """Display the start of a phase, or a bar instead, and its end with the duration unless it fails.
+
+        Args:
+            details: text to show on the first line.
+            bar: whether a live display shows a bar; False if the phase displays its own progress.
+        """
+
+    def event(self, name: str, event: str, details: str = "") -> None:
+        """Display an event."""
+
+    def info(self, name: str, text: str) -> None:
+        """Display a fact."""
+
+    def message(self, text: str) -> None:
+        """Display lines as they are, without columns."""
+
+    def table(self, table: TextTable) -> None:
+        """Display a table once."""
+
+    def live_table(self, table: Callable[[], TextTable]) -> AbstractContextManager[None]:
+        """Redraw a table several times a second; do nothing if the display is not live."""
+
+
+class TextDisplay:
+    """Writes every event as a line of text.
+
+    Args:
+        stream: stream to write the lines to; None discards them.
     """
 
-    def __init__(self, console: Console) -> None:
-        self.console = console
+    is_live = False
+
+    def __init__(self, stream: IO[str] | None = None) -> None:
+        self._stream = stream
 
     @contextmanager
     def phase(self, name: str, details: str = "", *, bar: bool = True) -> Iterator[Phase]:
-        """Show a phase: its start, unless a bar shows that, and its end with the duration, unless it fails.
-
-        Args:
-            details: of the line at the start.
-            bar: whether a terminal shows a bar; without, the phase shows its progress itself.
-        """
         started = time.monotonic()
-        if self.console.is_terminal and bar:
-            columns = (TextColumn("{task.description}"), BarColumn(), _Count(), TimeElapsedColumn())
-            with Progress(*columns, console=self.console, transient=True) as progress:
-                phase = Phase(progress, progress.add_task(f"{name:<{_NAME_WIDTH}}", total=None))
-                yield phase
-        else:
-            self.event(name, "start", details)
-            phase = Phase()
+        with self._open_phase(name, details, bar=bar) as phase:
             yield phase
         took = duration(time.monotonic() - started)
         self.event(name, "done", f"{took}, {phase.result}" if phase.result else took)
 
     def event(self, name: str, event: str, details: str = "") -> None:
-        """Print what happened."""
         self.info(name, f"{event:<{_EVENT_WIDTH}}  {details}".rstrip())
 
     def info(self, name: str, text: str) -> None:
-        """Print a fact."""
         lines = textwrap.wrap(text, LINE_WIDTH - len(_INDENT), break_long_words=False, break_on_hyphens=False)
-        printed = f"\n{_INDENT}".join(lines)
-        self.console.print(f"{name:<{_NAME_WIDTH}}  {printed}".rstrip(), highlight=False, markup=False, soft_wrap=True)
+        wrapped = f"\n{_INDENT}".join(lines)
+        self.message(f"{name:<{NAME_WIDTH}}  {wrapped}".rstrip())
 
+    def message(self, text: str) -> None:
+        if self._stream is not None:
+            self._stream.write(f"{text}\n")
+            self._stream.flush()
 
-class _Count(MofNCompleteColumn):
-    """How much is done, of how much; empty while that is unknown."""
+    def table(self, table: TextTable) -> None:
+        self.message(_table_text(table))
 
-    def render(self, task: Task) -> Text:
-        return super().render(task) if task.total else Text("")
+    @contextmanager
+    def live_table(self, table: Callable[[], TextTable]) -> Iterator[None]:
+        yield
+
+    @contextmanager
+    def _open_phase(self, name: str, details: str, *, bar: bool) -> Iterator[Phase]:
+        """Display the start of a phase."""
+        self.event(name, "start", details)
+        yield Phase()
 
 
 def duration(seconds: float) -> str:
@@ -94,3 +136,19 @@ def duration(seconds: float) -> str:
     if seconds < 10:
         return f"{seconds:.1f} s"
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+
+def _table_text(table: TextTable) -> str:
+    """Return the table as aligned columns, with the title centred above them."""
+    lines = [table.columns, *table.rows]
+    widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
+    aligned = [
+        "".join(
+            f" {cell:<{width}} " if name in table.left else f" {cell:>{width}} "
+            for name, cell, width in zip(table.columns, cells, widths, strict=True)
+        )
+        for cells in lines
+    ]
+    total = len(aligned[0])
+    title = [f"{' ' * ((total - len(line)) // 2)}{line}" for line in textwrap.wrap(table.title, total)]
+    return "\n".join([*title, *aligned, *([table.footer] if table.footer else [])])

@@ -1,4 +1,4 @@
-"""The progress of trials: a live table on a terminal, a line for each trial elsewhere."""
+"""The progress of trials: a table on a live display, otherwise a line per ended trial."""
 
 import math
 import time
@@ -7,59 +7,47 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 from ray import tune
 from ray.tune.experiment import Trial
-from rich.console import Group
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
 from raygenre.search.space.space import short
 from raygenre.search.study.ledger import Ledger, losses
-from raygenre.search.trials.phases import Phases, duration
+from raygenre.search.trials.phases import Display, TextTable, duration
 from raygenre.search.trials.trial_config import TrialConfig
 from raygenre.search.trials.trial_result import TrialResult
 
 _ROWS = 16  # trials in the table, so that it fits a terminal of 24 lines
-_HEADER_EVERY = 20  # lines of trials
+_HEADER_EVERY = 20  # lines of trials between two headers
 _STATES = {TrialState.COMPLETE: "done", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 
 
 class TrialProgress(tune.Callback):
-    """Shows the trials of one search. Use as a context around `Tuner.fit`."""
+    """Displays the trials of one search.
 
-    def __init__(self, ledger: Ledger, phases: Phases) -> None:
+    A display that is not live gets a line for each ended trial; for a live display, pass `table` to its `live_table`.
+    """
+
+    def __init__(self, ledger: Ledger, display: Display) -> None:
         self._ledger = ledger
-        self._phases = phases
+        self._display = display
         self._searched = list(ledger.config.distributions)
         self._accuracy: dict[int, float] = {}  # of the last epoch of each trial
         self._running: set[int] = set()
         self._epochs_before = self._epochs()
         self._started = time.monotonic()
         self._lines = 0
-        console = phases.console
-        self._live = Live(self, console=console, refresh_per_second=2) if console.is_terminal else None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return nothing: Tune's snapshots are pickles that no one reads; the ledger has everything."""
+        """Return nothing: Tune's pickled snapshots are never read; the ledger has everything."""
         return {}
 
-    def __enter__(self) -> "TrialProgress":
-        if self._live:
-            self._live.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._live:
-            self._live.stop()
-
-    def __rich__(self) -> Group:
-        """Return the table; called at each refresh."""
-        table = Table(box=None, padding=(0, 1), header_style="bold")
-        for column in ("trial", "state", *self._columns()):
-            table.add_column(column, justify="left" if column == "state" else "right")
+    def table(self) -> TextTable:
+        """Return the latest trials with their states and values, and a summary of all trials."""
         trials = self._ledger.trials
-        for trial in trials[-_ROWS:]:
-            table.add_row(str(trial.number), self._state(trial), *self._values(trial))
-        return Group(table, Text(self._headline(trials)))
+        return TextTable(
+            columns=("trial", "state", *self._columns()),
+            rows=[(str(trial.number), self._state(trial), *self._values(trial)) for trial in trials[-_ROWS:]],
+            left=frozenset({"state"}),
+            footer=self._summary(trials),
+        )
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         self._running.add(TrialConfig.from_dict(trial.config).number)
@@ -78,11 +66,11 @@ class TrialProgress(tune.Callback):
 
     def _end(self, number: int) -> None:
         self._running.discard(number)
-        if self._live:
+        if self._display.is_live:
             return
         columns = ("best", "left", *self._columns())
         if self._lines % _HEADER_EVERY == 0:
-            self._phases.event("", "", "  ".join(f"{name:>7}" for name in columns))
+            self._display.event("", "", "  ".join(f"{name:>7}" for name in columns))
         self._lines += 1
         trials = self._ledger.trials
         best, left = self._best(trials), self._seconds_left(trials)
@@ -92,9 +80,9 @@ class TrialProgress(tune.Callback):
             *self._values(trials[number]),
         )
         cells = (f"{value:>{max(len(name), 7)}}" for name, value in zip(columns, values, strict=True))
-        self._phases.event(f"trial {number}", self._state(trials[number]), "  ".join(cells))
+        self._display.event(f"trial {number}", self._state(trials[number]), "  ".join(cells))
         if failure := self._ledger.failure(number):
-            self._phases.info("", failure)
+            self._display.info("", failure)
 
     def _columns(self) -> list[str]:
         return ["epoch", "loss", "accuracy", *(name.replace("_", " ") for name in self._searched)]
@@ -113,7 +101,7 @@ class TrialProgress(tune.Callback):
             *(short(trial.params[name]) if name in trial.params else "–" for name in self._searched),
         )
 
-    def _headline(self, trials: list[FrozenTrial]) -> str:
+    def _summary(self, trials: list[FrozenTrial]) -> str:
         count = {state: sum(trial.state == state for trial in trials) for state in TrialState}
         ended = sum(trial.state.is_finished() for trial in trials)
         best, left = self._best(trials), self._seconds_left(trials)
@@ -133,7 +121,7 @@ class TrialProgress(tune.Callback):
         return min((self._ledger.loss(trial.number) for trial in complete), default=None)
 
     def _seconds_left(self, trials: list[FrozenTrial]) -> float | None:
-        """Estimate from the epochs of an average ended trial and this driver's speed; None before there are any."""
+        """Estimate from the mean epochs of ended trials and this driver's speed; None if no trial has ended."""
         ended = [trial for trial in trials if trial.state.is_finished()]
         done = self._epochs() - self._epochs_before
         if not ended or not done:

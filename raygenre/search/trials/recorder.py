@@ -17,7 +17,7 @@ from raygenre.search.trials.trial_result import TrialResult
 from raygenre.tracking.tracker import Status, Tracker
 
 GONE = "not kept: only the best trials' training states are"
-"""The tag `checkpoint` of a trial whose training state was deleted; other trials have its path there."""
+"""Value of the tag `checkpoint` of a trial whose training state was deleted; otherwise the tag holds its path."""
 
 
 class TrialRecorder(tune.Callback):
@@ -31,7 +31,7 @@ class TrialRecorder(tune.Callback):
         self._tagged_gone: set[int] = set()  # ended trials whose run has the tag GONE
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return nothing: Tune's snapshots are pickles that no one reads; the ledger has everything."""
+        """Return nothing: Tune's pickled snapshots are never read; the ledger has everything."""
         return {}
 
     def finish_recording(self) -> None:
@@ -110,8 +110,8 @@ class TrialRecorder(tune.Callback):
         self._running.discard(number)
 
     def _delete_states(self) -> None:
-        """Delete the training states that are no longer among the best."""
-        # Tag first: after a deletion, a new driver could not tell whose state is gone.
+        """Delete the training states of trials that are no longer among the best."""
+        # Tag before deleting: afterwards, a new driver could not tell which states were deleted.
         spare = checkpoint_retention.removable(self._ledger)
         for number in spare:
             if number not in self._tagged_gone and self._tracker.has_run(self._run(number)):

@@ -1,9 +1,9 @@
-"""When a trial is stopped early: ASHA or the median rule, with state from the ledger.
+"""Stops trials early: ASHA or the median rule, with state rebuilt from the ledger.
 
 Ray's schedulers keep their state in memory. Here it is rebuilt from the losses that earlier drivers recorded in the
-ledger. Each epoch of a trial is judged once: a resumed training reports its epochs from the first again, and an epoch
-that passed before passes again, although more trials have been reported since. The epoch at which a trial is stopped
-is recorded in the ledger first, so that it survives a driver that dies right then.
+ledger. Each epoch of a trial is judged only once: a resumed trial reports its epochs again from the first, and an
+epoch that passed before passes again, even if more trials have reported since. Before a trial is stopped, the epoch is
+recorded in the ledger, so that the decision survives if the driver dies at that moment.
 """
 
 import math
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 
-from raygenre.search.space.config import SchedulerName, SearchConfig
+from raygenre.search.space.choices import SchedulerName
+from raygenre.search.space.config import SearchConfig
 from raygenre.search.study.ledger import Ledger, losses
 from raygenre.search.trials.trial_config import TrialConfig
 from raygenre.search.trials.trial_result import OBJECTIVE, TrialResult
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 REDUCTION = 3  # at each rung, ASHA continues the best third of the trials
 MIN_TRIALS_FOR_MEDIAN = 3
 STOPPED = "stopped_at_epoch"
-"""Trial attribute: the epoch at which the scheduler stopped it."""
+"""Trial attribute: the epoch at which the scheduler stopped the trial."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +54,14 @@ class LedgerScheduler(FIFOScheduler):
                 self._replay(trial.number, epoch, best)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return nothing: Tune's snapshots are pickles that no one reads; the ledger has everything."""
+        """Return nothing: Tune's pickled snapshots are never read; the ledger has everything."""
         return {}
 
     def on_trial_add(self, tune_controller: "TuneController", trial: Trial) -> None:
-        """Do nothing: Ray's scheduler gets a trial with its first epoch."""
+        """Do nothing: Ray's scheduler receives each trial together with its first epoch."""
 
     def on_trial_result(self, tune_controller: "TuneController", trial: Trial, result: dict[str, Any]) -> str:
-        """Return whether a trial continues."""
+        """Return Tune's decision on whether a trial continues."""
         report = TrialResult.from_dict(result).epoch
         if report is None:
             return str(TrialScheduler.CONTINUE)
@@ -75,7 +76,7 @@ class LedgerScheduler(FIFOScheduler):
         return decision
 
     def on_trial_complete(self, tune_controller: "TuneController", trial: Trial, result: dict[str, Any]) -> None:
-        """Do nothing: the last epoch was judged already, and the median rule would count it twice."""
+        """Do nothing: the last epoch has already been judged, and the median rule would count it twice."""
 
     def on_trial_remove(self, tune_controller: "TuneController", trial: Trial) -> None:
         """Do nothing, as in `on_trial_complete`."""
@@ -92,7 +93,7 @@ class LedgerScheduler(FIFOScheduler):
         return str(self.rule.on_trial_result(tune_controller, trial, {"epoch": epoch, OBJECTIVE: loss}))
 
     def _replay(self, number: int, epoch: int, loss: float) -> None:
-        """Pass on an epoch that was judged before, and ignore the decision."""
+        """Pass an epoch that was judged earlier to Ray's scheduler, and ignore the decision."""
         if isinstance(self.rule, MedianStoppingRule):
             self._judged.setdefault(number, set()).add(epoch)
             rule: Any = self.rule
@@ -102,7 +103,7 @@ class LedgerScheduler(FIFOScheduler):
 
 
 def scheduler(name: SchedulerName, ledger: Ledger) -> TrialScheduler:
-    """Return the scheduler of a search, with the state that its ledger holds."""
+    """Return the scheduler of a search, with its state rebuilt from the ledger."""
     epochs = ledger.config.epochs
     grace = _grace(epochs)
     if name == "asha":
@@ -122,7 +123,7 @@ def scheduler(name: SchedulerName, ledger: Ledger) -> TrialScheduler:
             mode="min",
             grace_period=grace,
             min_samples_required=MIN_TRIALS_FOR_MEDIAN,
-            min_time_slice=math.inf,  # type: ignore[arg-type]  # never pause a trial: it would start from scratch
+            min_time_slice=math.inf,  # type: ignore[arg-type]  # never pause: a paused trial starts from scratch
         )
         return LedgerScheduler(median, ledger)
     return FIFOScheduler()
@@ -139,5 +140,5 @@ def rungs(config: SearchConfig) -> list[int]:
 
 
 def _grace(epochs: int) -> int:
-    """Epochs that every trial gets."""
+    """Return the number of epochs that every trial may train."""
     return max(1, epochs // REDUCTION**2, min(3, epochs))

@@ -1,7 +1,7 @@
 """The Ray Tune searcher: takes settings from Optuna and reports real final states to it.
 
 Ray's own OptunaSearch reports a trial that the scheduler stopped as COMPLETE with its latest value, so samplers
-compare losses of different epochs. Here such a trial ends as PRUNED, see `Ledger.finish`.
+compare losses of different epochs. Here, such a trial ends as PRUNED; see `Ledger.finish`.
 """
 
 from collections.abc import Mapping
@@ -28,17 +28,17 @@ class LedgerSearcher(Searcher):
         self._space = space
         ledger.complete_draws(sampler, space)
         for trial in ledger.unfinished():
-            if failure := ledger.failure(trial.number):  # a driver was killed before it could tell Optuna
+            if failure := ledger.failure(trial.number):  # the driver was killed before it reported to Optuna
                 ledger.finish(trial.number, failure=failure)
         self._unfinished = ledger.unfinished()
         self._numbers: dict[str, int] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return nothing: Tune's snapshots are pickles that no one reads; the ledger has everything."""
+        """Return nothing: Tune's pickled snapshots are never read; the ledger has everything."""
         return {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        """Return the configuration of the next trial, or Tune's sign that there are no more."""
+        """Return the configuration of the next trial, or Tune's signal that there are no more."""
         if self._unfinished:
             trial = self._unfinished.pop(0)
         elif len(self._ledger.trials) < self._ledger.config.trials:

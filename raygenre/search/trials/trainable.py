@@ -1,4 +1,4 @@
-"""One training of one setting on a Ray worker: a trial, a repeat or the final training."""
+"""Trains one setting on a Ray worker: for a trial, a repeat or the final training."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -24,10 +24,10 @@ from raygenre.training.loop import EpochMetrics, Indices, Member, NonFiniteLossE
 
 @dataclass(frozen=True)
 class Tracks:
-    """The training part of a data set in Ray's object store; workers read it without a copy.
+    """The tracks to train on, in Ray's object store; workers read them without copying.
 
     Attributes:
-        levels: uint8 (N, 128, 333) of the whole data set.
+        levels: uint8 (N, 128, 333), of the whole data set.
         labels: int64 (N,).
         folds: training and validation positions of each fold.
     """
@@ -39,12 +39,12 @@ class Tracks:
 
 @dataclass(frozen=True)
 class Plan:
-    """What all trainings of one search have in common.
+    """The values that all training runs of one search share.
 
     Attributes:
         genres: number of classes.
-        epochs: of each training.
-        threads: of torch in each worker.
+        epochs: number of epochs of each training run.
+        threads: number of torch threads in each worker.
         device: `cpu` or `cuda`.
         objectives: what the search optimises, see `raygenre.search.space.objectives`.
     """
@@ -61,8 +61,8 @@ class Training:
     """The outcome of a repeat or of the final training.
 
     Attributes:
-        epochs: those that were trained.
-        failure: why it ended early; empty if it did not.
+        epochs: results of the trained epochs.
+        failure: why training failed; empty if it succeeded.
         environment: device, threads, versions and code of the worker.
     """
 
@@ -72,7 +72,7 @@ class Training:
 
 
 def make_members(plan: Plan, setting: Setting, tracks: Tracks, *, seed: int) -> list[Member]:
-    """Return an untrained member for each fold, and set torch's threads in this process."""
+    """Return an untrained member for each fold, and set the number of torch threads in this process."""
     torch.set_num_threads(plan.threads)
     return [
         Member(
@@ -88,7 +88,7 @@ def make_members(plan: Plan, setting: Setting, tracks: Tracks, *, seed: int) -> 
 
 
 def train(members: Sequence[Member], tracks: Tracks, *, epochs: int, location: Location) -> Iterator[EpochResult]:
-    """Train the untrained members of one setting, one for each fold, and yield the result of each epoch.
+    """Train the untrained members of one setting, one per fold, and yield the result of each epoch.
 
     The training state is saved before an epoch is yielded. If the location already holds a state, training resumes
     from it, and the earlier epochs are yielded again from its history.
@@ -132,9 +132,9 @@ def epoch_results(history: Sequence[EpochMetrics]) -> list[EpochResult]:
 def run_trial(config: dict[str, Any], *, plan: Plan, shared: "Sequence[ray.ObjectRef[Tracks]]") -> None:
     """Ray Tune's trainable: train the setting of a `TrialConfig` and report a `TrialResult` after each epoch.
 
-    A resumed training reports its epochs from the first again; the recorder skips those that it has. Divergence and
-    lack of memory are reported as `failure` instead of raised, since Ray would retry them. A disk that is full or
-    read-only is reported as `halt`, since the setting is not the cause.
+    A resumed trial reports its epochs again from the first; the recorder skips those that it already has. Divergence
+    and out-of-memory errors are reported as `failure` instead of raised, because Ray would retry them. A full or
+    read-only disk is reported as `halt`, because the setting is not the cause.
     """
     from ray import tune  # imports pandas and Ray Data, which other workers do not need
 
@@ -174,7 +174,7 @@ def train_repeat(
 def train_on_all(
     plan: Plan, setting: Setting, shared: "list[ray.ObjectRef[Tracks]]", seed: int, location: Location
 ) -> Training:
-    """Ray task: train on training and validation tracks together; the training state keeps the weights."""
+    """Ray task: train on training and validation tracks together; the training state holds the weights."""
     return _train(plan, setting, merge_folds(ray.get(shared[0])), seed, location)
 
 
@@ -185,7 +185,7 @@ def merge_folds(tracks: Tracks) -> Tracks:
 
 
 def environment_tags(members: Sequence[Member]) -> dict[str, str]:
-    """Return the device, threads, versions and code with which members train."""
+    """Return the device, threads, versions and code used to train the members."""
     return compute_environment(members[0].device, members[0].training.precision) | code_version.version_tags()
 
 

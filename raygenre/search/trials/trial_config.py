@@ -1,6 +1,6 @@
-"""What a trial's worker gets: settings, seed, and where to keep the training state.
+"""The configuration for a trial's worker: setting, seed and training state location.
 
-Ray Tune passes plain dicts between processes, so `to_dict` and `from_dict` convert at that border and nowhere else.
+Ray Tune passes plain dicts between processes, so `to_dict` and `from_dict` convert at that boundary and nowhere else.
 """
 
 from collections.abc import Mapping
@@ -20,12 +20,12 @@ class TrialConfig:
     """The configuration of one trial.
 
     Attributes:
-        number: Optuna's number of the trial.
-        params: the searched values.
-        fixed: the other values of the setting.
-        seed: of the training.
+        number: Optuna's trial number.
+        params: values of the searched hyperparameters.
+        fixed: the other values in the setting.
+        seed: seed of the training run.
         location: folder or URL of the training state.
-        failure: why the trial must not be trained again; empty for a trial to train.
+        failure: why the trial must not be trained again; empty if it is to be trained.
     """
 
     number: int
@@ -57,15 +57,15 @@ class TrialConfig:
 
     @property
     def setting(self) -> Setting:
-        """The whole setting, searched and fixed values together."""
+        """The complete setting, with searched and fixed values."""
         return Setting(**{**self.fixed, **self.params})  # type: ignore[arg-type]
 
     @property
     def state(self) -> Location:
-        """Where the training state is kept."""
+        """The location of the training state."""
         return Location(self.location)
 
 
 def trial_seed(seed: int, number: int) -> int:
-    """Return a seed for one training, different from those of all other trainings, folds and searches."""
+    """Return a training run's seed, different from those of all other training runs, folds and searches."""
     return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])

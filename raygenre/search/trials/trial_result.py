@@ -1,7 +1,7 @@
-"""What a training reports: an `EpochResult` per epoch, in a `TrialResult` for Ray Tune.
+"""The results of training: an `EpochResult` per epoch, in a `TrialResult` for Ray Tune.
 
-Losses are means over folds in nats, accuracies are shares, times are in s. Ray Tune passes results on as flat dicts,
-so `to_dict` and `from_dict` convert at that border and nowhere else.
+Losses are means over folds in nats, accuracies are shares, times are in s. Ray Tune passes on results as flat dicts,
+so `to_dict` and `from_dict` convert at that boundary and nowhere else.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,16 +19,16 @@ OBJECTIVE = "best_validation_loss"
 
 @dataclass(frozen=True)
 class EpochResult:
-    """One epoch of a training, over all folds.
+    """The result of one epoch of training, over all folds.
 
     Attributes:
         epoch: counted from 1.
         best_validation_loss: the lowest `validation_loss` up to this epoch.
         validation_loss, validation_accuracy: mean over folds; NaN without validation tracks.
         train_loss, train_accuracy: mean over folds.
-        learning_rate: in this epoch.
-        seconds: sum over folds.
-        images_per_second: mean over folds, during training.
+        learning_rate: learning rate in this epoch.
+        seconds: duration, summed over folds.
+        images_per_second: training throughput, mean over folds.
     """
 
     epoch: int
@@ -46,7 +46,7 @@ class EpochResult:
         """Combine the metrics of all folds in one epoch.
 
         Args:
-            best: the lowest validation loss of the epochs before; infinity for the first epoch.
+            best: the lowest validation loss of the earlier epochs; infinity for the first epoch.
         """
 
         def mean(name: str) -> float:
@@ -76,7 +76,7 @@ class EpochResult:
 
 
 METRICS = tuple(field.name for field in fields(EpochResult) if field.name != "epoch")
-"""Values per epoch in MLflow, in this order: its compare view shows the first."""
+"""Metrics per epoch in MLflow, in this order, because MLflow's compare view shows the first."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class TrialResult:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the Ray Tune result, flat, since schedulers look for the epoch and the objective at the top."""
+        """Return the Ray Tune result, flat, because schedulers look for epoch and objective at the top level."""
         texts = {"environment": self.environment, "failure": self.failure, "halt": self.halt}
         epoch = asdict(self.epoch) if self.epoch else {}
         return epoch | self.objectives | {name: value for name, value in texts.items() if value}

@@ -13,7 +13,7 @@ from raygenre.search.space.config import Resources
 from raygenre.search.space.samplers import sampler
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.trials.memory_monitor import MemoryWatch, memory_monitor_survived
-from raygenre.search.trials.phases import Phases
+from raygenre.search.trials.phases import Display
 from raygenre.search.trials.progress import TrialProgress
 from raygenre.search.trials.recorder import TrialRecorder
 from raygenre.search.trials.scheduler import scheduler
@@ -25,7 +25,7 @@ _RESTARTS = 3  # of a trial whose worker or node died; it resumes after its last
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C ended the search; the ledger has everything, and `--resume` continues it."""
+    """Ctrl-C ended the search; the ledger has everything, and `--resume` resumes the search."""
 
 
 def run_trials(
@@ -36,18 +36,18 @@ def run_trials(
     resources: Resources,
     tracker: Tracker,
     parent: str,
-    phases: Phases,
+    display: Display,
     trainable: Callable[..., None] = run_trial,
 ) -> None:
     """Run trials until the study has all of them.
 
     Args:
         parent: key of the search's MLflow run.
-        trainable: what a trial executes; `benchmarks/orchestration.py` passes one that only sleeps.
+        trainable: function that a trial executes; `benchmarks/orchestration.py` passes one that only sleeps.
 
     Raises:
         Interrupted: Ctrl-C.
-        OSError: a disk is full or read-only, on the driver or where a trial runs.
+        OSError: a disk is full or read-only, on the driver's or a worker's machine.
     """
     config = ledger.config
     recorder = TrialRecorder(ledger, tracker, parent)
@@ -55,9 +55,9 @@ def run_trials(
     if len(ledger.trials) >= config.trials and not ledger.unfinished():
         return
     _quiet_tune()
-    progress = TrialProgress(ledger, phases)
-    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # the old output can be switched off completely
-    # A diverged trial reports its failure without the metric that Tune would require.
+    progress = TrialProgress(ledger, display)
+    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # only the old output can be switched off completely
+    # A diverged trial reports its failure without the metric that Tune would otherwise require.
     os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
     optuna_sampler = sampler(config.sampler, seed=config.seed, trials=config.trials, past_trials=len(ledger.trials))
@@ -83,7 +83,7 @@ def run_trials(
         ),
     )
     try:
-        with progress, memory_monitor_survived():
+        with display.live_table(progress.table), memory_monitor_survived():
             tuner.fit()
     except TuneError as error:
         recorder.interrupt()
@@ -97,7 +97,7 @@ def run_trials(
 
 
 def _cause(error: BaseException) -> BaseException:
-    """Return what a callback or the searcher raised; Tune wraps it, sometimes twice, with a traceback as message."""
+    """Return the error of a callback or the searcher; Tune wraps it, sometimes twice, in errors with a traceback."""
     while isinstance(error, TuneError) and error.__context__:
         error = error.__context__
     return error

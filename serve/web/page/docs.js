@@ -1,4 +1,4 @@
-// Renders openapi.json as a page, without resources from other hosts.
+// Renders openapi.json as a page. It loads nothing from other hosts.
 "use strict";
 
 function definitions(pairs) {

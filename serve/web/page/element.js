@@ -1,4 +1,4 @@
-// Creates an HTML element with a text and attributes. Both pages use it.
+// Creates an HTML element with text and attributes; used by both pages.
 "use strict";
 
 function element(name, text = "", attributes = {}) {

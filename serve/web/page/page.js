@@ -7,11 +7,11 @@ const percent = (share) => `${Math.round(100 * share)} %`;
 const COLOURS = ["#3b528b", "#b5367a", "#1f7a5c", "#a0520a", "#6a3fa0", "#8a6d00", "#0b6e99", "#a32c2c", "#4f5b66", "#2f6b1f"];
 const TIMEOUT = 60_000; // ms
 
-let file = null; // the file in view
+let file = null; // the current file
 let facts = null; // response of /v1/model
 let turn = 0; // number of the latest request; responses to earlier ones are ignored
-let answer = null; // the answer in view
-let pictures = new Map(); // the file's spectrograms so far: window number to object URL
+let answer = null; // the current answer
+let pictures = new Map(); // the current file's spectrograms: window number → object URL
 
 class RequestError extends Error {}
 
@@ -32,7 +32,7 @@ async function ask(path, options = {}) {
   let detail = `The server responded with ${response.status}.`;
   try {
     detail = (await response.json()).detail;
-  } catch { /* a response of a proxy in front of the server may not be JSON */ }
+  } catch { /* a response from a proxy in front of the server may not be JSON */ }
   throw new RequestError(response.status === 429 || response.status === 503 ? `The server is busy (${detail}).` : detail);
 }
 
@@ -42,7 +42,7 @@ function clock(seconds) {
   return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
 }
 
-// Returns the windows with the overlap removed: the last one starts where the one before ends, as in timeline.py.
+// Returns the windows without overlap: the last window starts where the previous one ends, as in timeline.py.
 // `inputStart` keeps the start of the network's input.
 function withoutOverlap(windows) {
   return windows.map((part, index) => (
@@ -82,11 +82,11 @@ function showBars(probabilities) {
 }
 
 async function fetchSpectrogram(number) {
-  const fetched = pictures; // another file has another map
+  const fetched = pictures; // a different file has a different map
   if (!fetched.has(number)) {
     const response = await ask(`v1/spectrogram?window=${number}`, { method: "POST", body: file });
     const url = URL.createObjectURL(await response.blob());
-    if (fetched !== pictures || fetched.has(number)) URL.revokeObjectURL(url); // too late, or fetched twice at once
+    if (fetched !== pictures || fetched.has(number)) URL.revokeObjectURL(url); // no longer needed, or fetched twice
     else fetched.set(number, url);
   }
   return fetched.get(number);
@@ -108,7 +108,7 @@ function clearPictures() {
   pictures = new Map();
 }
 
-// Shows one window of the answer, or the whole song for an index that has no window.
+// Shows one window of the answer, or the whole song if no window has this index.
 function select(index) {
   const part = answer.windows[index];
   const isWhole = part === undefined;
@@ -151,7 +151,7 @@ function show(response) {
   at("uncertain").hidden = !answer.uncertain;
   at("uncertain").textContent = answer.uncertain
     ? `The network is uncertain: ${first} is a guess, ${second} has ${percent(secondShare)}.` : "";
-  at("result").hidden = false; // before the timeline, which measures its labels
+  at("result").hidden = false; // must be visible before showTimeline measures its labels
   showTimeline();
   select(-1);
   showStatus(`Answered by ${answer.model.name} ${answer.model.version}`);

@@ -21,6 +21,7 @@ def test_a_config_survives_json(tracks: Dataset) -> None:
         ("validation", 1.0),
         ("scheduler", "hyperband"),
         ("split", "even"),
+        ("augmentation", "reversal"),
     ],
 )
 def test_invalid_options_are_refused(tracks: Dataset, field: str, value: object) -> None:

@@ -63,8 +63,8 @@ def test_auto_chooses_by_budget_and_space(changes: dict[str, object], expected: 
     [
         ("grid", NUMBERS, ["loss"], "unknown sampler 'grid'"),
         ("cmaes", CHOICES, ["loss"], "batch_size has choices"),
-        ("cmaes", NUMBERS, ["loss", "latency"], "supports one objective; use tpe, gp or random for several"),
-        ("cmaes", to_distributions({"dropout": {"low": 0.1, "high": 0.2}}), ["loss"], "at least two searched numbers"),
+        ("cmaes", NUMBERS, ["loss", "latency"], "supports only one objective; use tpe, gp or random for several"),
+        ("cmaes", to_distributions({"dropout": {"low": 0.1, "high": 0.2}}), ["loss"], "two numeric parameters"),
     ],
 )
 def test_an_unsuitable_sampler_is_refused(
@@ -80,7 +80,7 @@ def loss(trial: FrozenTrial) -> float:
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_concurrent_trials_differ(name: SamplerName) -> None:
-    """Four trials are started before any of them ends, after the sampler has started to learn."""
+    """Four trials start before any of them ends, at a point where the sampler has started to learn."""
     study = optuna.create_study(sampler=sampler(name, seed=0, trials=12))
     for _ in range(5):
         trial = study.ask(dict(NUMBERS))
@@ -96,7 +96,7 @@ def test_concurrent_trials_differ(name: SamplerName) -> None:
 
 @pytest.mark.parametrize("name", ["tpe", "gp"])
 def test_a_sampler_takes_running_trials_into_account(name: SamplerName) -> None:
-    """With the same history and seed, running trials at the first proposal change the next one."""
+    """With the same history and seed, trials that run at the first proposal change the next proposal."""
     dropout = {"dropout": NUMBERS["dropout"]}
     proposals: list[float] = []
     for _ in range(2):

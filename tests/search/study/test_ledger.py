@@ -196,7 +196,7 @@ def test_an_incomplete_journal_entry_is_removed(tracks: Dataset, tmp_path: Path)
     number = start_trial(ledger)
     ledger.close()
     with (tmp_path / "study" / "journal.log").open("ab") as journal:
-        journal.write(b'{"op_code":8,"worker_id":"x","trial_i')  # as a full disk leaves it
+        journal.write(b'{"op_code":8,"worker_id":"x","trial_i')  # as if the disk had filled up
     reopened = Ledger.open(Location(str(tmp_path)), "study", url=None)
     reopened.report(number, epoch=1, loss=0.5)
     reopened.close()

@@ -23,7 +23,7 @@ CHOICES = {"augmentation": ["none", "erasing"], "normalisation": ["none", "batch
 
 
 def searched(folder: Path, tracks: Dataset, ends: str, **changes: object) -> Ledger:
-    """A search whose trials ended like this: c complete, s stopped, f failed, e without an epoch, r running."""
+    """Return a search with a trial per letter: c complete, s stopped, f failed, e without an epoch, r running."""
     ledger = new_ledger(folder, tracks, trials=len(ends), epochs=EPOCHS, **changes)  # type: ignore[arg-type]
     draw = sampler("random", seed=1, trials=len(ends))
     for end in ends:
@@ -74,7 +74,7 @@ def test_stopped_trials_are_drawn_if_too_few_are_complete(tracks: Dataset, tmp_p
     sample = SearchData(ledger).sample(figures.MIN_TRIALS)
     assert [trial.number for trial in sample.trials] == [0, 3, 1, 2, 4]
     assert sample.values.tolist() == [min(trial.intermediate_values.values()) for trial in sample.trials]
-    caption = "2 complete trials, and 3 stopped early with their lowest loss"
+    caption = "2 complete trials, and 3 trials stopped early with their lowest loss"
     assert sample.note == caption
     assert figures.draw(ledger).page.count(caption) == 2  # importances and contour
     from matplotlib.figure import Figure
@@ -91,7 +91,7 @@ def test_stopped_trials_are_drawn_if_too_few_are_complete(tracks: Dataset, tmp_p
 def test_stopped_trials_are_left_out_if_enough_are_complete(tracks: Dataset, tmp_path: Path) -> None:
     ledger = searched(tmp_path, tracks, "csccc", scheduler="asha")
     assert SearchData(ledger).sample(figures.MIN_TRIALS).trials == SearchData(ledger).complete
-    assert "stopped early" not in figures.draw(ledger).page
+    assert "stopped early with" not in figures.draw(ledger).page
 
 
 def test_the_page_loads_nothing_from_other_hosts(tracks: Dataset, tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_best_stopped_and_failed_trials_have_their_colours(tracks: Dataset, tmp_
     from raygenre.search.summary import plotly_figures
 
     lines = plotly_figures.learning_curves(data).data
-    assert lines[-1].name == f"trial {data.ledger.top(1)[0].number}"  # above all others
+    assert lines[-1].name == f"trial {data.ledger.top(1)[0].number}"  # drawn on top of all others
     assert {line.line.color for line in lines} == {"#bbb", "#c0392b", "#7fb3d5", "#1b6ca8"}
 
 

@@ -1,4 +1,4 @@
-"""A search with several objectives: in the ledger only, and on the real cluster."""
+"""Searches with several objectives, in a ledger without training and on the real cluster."""
 
 import csv
 import io
@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
-from rich.console import Console
 
 from raygenre.data.dataset import Dataset
 from raygenre.model.network import GenreCNN, parameter_count
@@ -16,6 +15,7 @@ from raygenre.search.space.samplers import sampler
 from raygenre.search.study.backend import StudyError
 from raygenre.search.study.ledger import RUN, Ledger, losses
 from raygenre.search.summary import pareto_front
+from raygenre.search.trials.phases import TextDisplay
 from raygenre.tracking.server import Server
 from raygenre.workflows import tune
 from tests.conftest import new_ledger
@@ -65,8 +65,8 @@ def test_table_and_csv_have_the_same_rows(tracks: Dataset, tmp_path: Path) -> No
     ]
     assert float(rows[0]["dropout"]) == ledger.trials[0].params["dropout"]
     text = io.StringIO()
-    Console(file=text, width=120).print(pareto_front.table(ledger))
-    assert "Pareto front: unbeaten in accuracy and parameters" in text.getvalue()
+    TextDisplay(text).table(pareto_front.table(ledger))
+    assert "Pareto front for accuracy and parameters" in text.getvalue()
     lines = [line.split() for line in text.getvalue().splitlines()]
     assert [line[:3] for line in lines if line[0].isdigit()] == [
         ["0", "90.0%", "5,000"],
@@ -94,9 +94,7 @@ def test_a_search_with_three_objectives_ends_with_a_front(tracks: Dataset, ray_c
         top_k=2,
     )
     text = io.StringIO()
-    outcome = tune.run(
-        ledger, tracks, storage, resources=Resources(1, 0), promote=None, console=Console(file=text, width=200)
-    )
+    outcome = tune.run(ledger, tracks, storage, resources=Resources(1, 0), promote=None, display=TextDisplay(text))
     assert [trial.state for trial in ledger.trials] == [TrialState.COMPLETE] * 4
     for trial in ledger.trials:
         assert trial.values[1] == parameter_count(GenreCNN(ledger.setting(trial.number).model(3)))
@@ -105,7 +103,7 @@ def test_a_search_with_three_objectives_ends_with_a_front(tracks: Dataset, ray_c
     assert ledger.trials[0].values[1] < ledger.trials[1].values[1]
     assert outcome.candidate.winner.number in [trial.number for trial in ledger.top(2)]
     assert outcome.parameters == ledger.trials[outcome.candidate.winner.number].values[1]
-    assert "Pareto front: unbeaten in" in text.getvalue()
+    assert "Pareto front for" in text.getvalue()
     client = Server(storage).client
     parent = ledger.study.user_attrs[RUN]
     assert {"front.csv", "run.yaml"} <= {file.path for file in client.list_artifacts(parent)}

@@ -84,7 +84,7 @@ def test_the_table_of_trials_matches_the_study(finished: FinishedSearch, run: Ru
 def test_the_figures_are_artifacts(run: Run, server: Server) -> None:
     pictures = artifact(server, run, "figures")
     drawn = {path.stem for path in pictures.glob("*.png")}
-    assert drawn == TITLES.keys() - {"importances", "contour"}  # of three trials
+    assert drawn == TITLES.keys() - {"importances", "contour"}  # three trials are too few for these
     assert Image.open(io.BytesIO((pictures / "learning_curves.png").read_bytes())).size == (720, 420)
     assert "Not drawn: it needs 4 trials" in (pictures / "all.html").read_text()
 
@@ -132,7 +132,7 @@ def test_a_note_is_short_enough_for_any_search(tracks: Dataset, tmp_path: Path) 
         (
             {"sampler": "random", "scheduler": "asha"},
             Resources(1, 0),
-            ["decides which trials are stopped"],
+            ["affects which trials are stopped"],
             ["sampler"],
         ),
         ({"sampler": "tpe"}, Resources(1, 0, 1), ["interrupted"], ["in any order"]),
@@ -170,7 +170,7 @@ def test_trial_runs_have_the_location_of_their_state(finished: FinishedSearch, s
 
 
 def test_a_trial_run_ends_like_its_trial(tracks: Dataset, tmp_path: Path) -> None:
-    """Complete, complete and best, stopped, failed, and running when the search was interrupted."""
+    """The trials are complete, best, stopped, failed, and running when the search is interrupted."""
     ledger = new_ledger(tmp_path / "studies", tracks, trials=5)
     tracker = Tracker(empty_storage(tmp_path), ledger.folder, ledger.id)
     recorder = TrialRecorder(ledger, tracker, tracker.start("search", "search"))

@@ -1,8 +1,9 @@
-"""Which resources of the connected cluster a search uses."""
+"""The resources of the connected cluster that a search uses."""
 
+import pytest
 import ray
 
-from raygenre.search.trials.cluster import resources
+from raygenre.search.trials.cluster import ClusterError, connect, resources
 
 
 def test_the_final_training_gets_all_cpus_of_the_trials(ray_cluster: None) -> None:
@@ -14,3 +15,10 @@ def test_the_final_training_gets_all_cpus_of_the_trials(ray_cluster: None) -> No
 
 def test_on_a_shared_cluster_it_gets_no_more_than_a_trial(ray_cluster: None) -> None:
     assert resources(None, 0, 0).final_cpus == 0
+
+
+@pytest.mark.parametrize("address", ["nowhere", "ray://10.0.0.1:10001"])
+def test_an_address_that_cannot_be_used_is_reported(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    with pytest.raises(ClusterError, match=f"{address} is"):
+        connect(address)

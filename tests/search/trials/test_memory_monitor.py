@@ -1,4 +1,4 @@
-"""What happens to a trial whose worker died; a real memory monitor is in tests/faults."""
+"""Trials whose worker died; tests/faults uses a real memory monitor."""
 
 from types import SimpleNamespace
 from typing import Any

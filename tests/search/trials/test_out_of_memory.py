@@ -1,4 +1,4 @@
-"""Real allocations larger than the machine's memory; trials that try one are in test_tuner.py."""
+"""Real allocations larger than the machine's memory; test_tuner.py has trials that attempt one."""
 
 import numpy as np
 import pytest

@@ -1,15 +1,13 @@
-"""The lines of ended trials, from a ledger without training."""
+"""The lines printed for ended trials, from a ledger that was filled without training."""
 
 import io
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from rich.console import Console
-
 from raygenre.data.dataset import Dataset
 from raygenre.search.space.samplers import sampler
-from raygenre.search.trials.phases import LINE_WIDTH, Phases
+from raygenre.search.trials.phases import LINE_WIDTH, TextDisplay
 from raygenre.search.trials.progress import TrialProgress
 from raygenre.search.trials.trial_config import TrialConfig
 from tests.conftest import new_ledger
@@ -19,7 +17,7 @@ from tests.helpers.trials import epoch_report
 def test_ended_trials_are_rows_with_aligned_columns(tracks: Dataset, tmp_path: Path) -> None:
     ledger = new_ledger(tmp_path, tracks, trials=3)
     text = io.StringIO()
-    progress = TrialProgress(ledger, Phases(Console(file=text, width=40)))
+    progress = TrialProgress(ledger, TextDisplay(text))
     failure = "loss is nan in epoch 1"
     for number, epochs in enumerate((2, 1, 0)):
         frozen = ledger.start_trial(sampler("random", seed=number, trials=3), ledger.config.distributions)

@@ -1,4 +1,4 @@
-"""The schedulers on made-up losses; stopped trials on the real cluster are in test_tuner.py."""
+"""The schedulers with made-up losses; test_tuner.py has stopped trials on the real cluster."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,7 +8,7 @@ import pytest
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from raygenre.data.dataset import Dataset
-from raygenre.search.space.config import SchedulerName
+from raygenre.search.space.choices import SchedulerName
 from raygenre.search.space.samplers import sampler
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.trials.scheduler import STOPPED, LedgerScheduler, rungs, scheduler
@@ -18,11 +18,11 @@ from tests.conftest import new_ledger, small_config
 from tests.helpers.trials import epoch_report
 
 EPOCHS = 9
-LOSSES = (1.0, 0.8, 1.2, 0.6, 1.4, 0.7, 1.1)  # of each trial; they fall a little with each epoch
+LOSSES = (1.0, 0.8, 1.2, 0.6, 1.4, 0.7, 1.1)  # first loss of each trial; it falls a little with each epoch
 
 
 def tune_trial(number: int) -> Any:
-    """A trial of Ray Tune, with the attributes that a scheduler uses."""
+    """Return a trial of Ray Tune, with the attributes that a scheduler uses."""
     config = TrialConfig(number, params={}, fixed={}, seed=0, location="")
     return SimpleNamespace(trial_id=f"tune-{number}", config=config.to_dict())
 
@@ -33,7 +33,7 @@ def judge(rule: TrialScheduler, number: int, epoch: int) -> str:
 
 
 def train(ledger: Ledger, rule: TrialScheduler, number: int, epochs: range = range(1, EPOCHS + 1)) -> int:
-    """Report epochs as Tune does, to the scheduler and then to the ledger; return the last trained one."""
+    """Report epochs as Tune does, to the scheduler and then to the ledger; return the last trained epoch."""
     for epoch in epochs:
         decision = judge(rule, number, epoch)
         ledger.report(number, epoch=epoch, loss=LOSSES[number] - 0.01 * epoch)
@@ -51,7 +51,7 @@ def started(tracks: Dataset, folder: Path, name: SchedulerName, rule_trials: int
 
 
 def state(rule: TrialScheduler) -> object:
-    """All that a scheduler decides by."""
+    """Return the state on which a scheduler bases its decisions."""
     assert isinstance(rule, LedgerScheduler)
     if hasattr(rule.rule, "_brackets"):
         return [bracket._rungs for bracket in rule.rule._brackets]
@@ -91,7 +91,7 @@ def test_a_resumed_search_stops_the_same_trials(tracks: Dataset, tmp_path: Path,
 def test_an_epoch_that_passed_before_passes_again(tracks: Dataset, tmp_path: Path, name: SchedulerName) -> None:
     ledger = started(tracks, tmp_path, name)
     rule = scheduler(name, ledger)
-    assert train(ledger, rule, 2, range(1, 5)) == 4  # the first: nothing to compare it with
+    assert train(ledger, rule, 2, range(1, 5)) == 4  # the first trial has nothing to be compared with
     for number in (1, 3, 5):
         train(ledger, rule, number)
     again = scheduler(name, ledger)
@@ -102,7 +102,7 @@ def test_an_epoch_that_passed_before_passes_again(tracks: Dataset, tmp_path: Pat
 
 @pytest.mark.parametrize("name", ["asha", "median"])
 def test_a_stop_survives_a_driver_that_dies_right_then(tracks: Dataset, tmp_path: Path, name: SchedulerName) -> None:
-    """The driver dies between the decision and PRUNED in the ledger."""
+    """The driver dies after the decision and before PRUNED is in the ledger."""
     ledger = started(tracks, tmp_path, name)
     rule = scheduler(name, ledger)
     for number in (1, 3, 5):

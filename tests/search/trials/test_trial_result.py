@@ -1,4 +1,4 @@
-"""What travels through Ray Tune survives the way into its dicts and back."""
+"""Configurations and results survive conversion to Ray Tune's dicts and back."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Trials on the real cluster: stopped ones, failed ones, and how many run at the same time."""
+"""Trials on the real cluster: stopped, failed and concurrent trials."""
 
 import itertools
 from pathlib import Path
@@ -24,7 +24,7 @@ def test_a_trial_that_asha_stops_is_pruned_everywhere(tracks: Dataset, ray_clust
         assert sorted(metric.step for metric in history) == list(range(1, epochs + 1))
         if trial.state is TrialState.PRUNED:
             assert epochs == 3  # ASHA's first rung
-            assert trial.value == trial.intermediate_values[3]  # what Optuna shows for a stopped trial
+            assert trial.value == trial.intermediate_values[3]  # the value that Optuna shows for a stopped trial
             assert run.data.tags["state"] == "pruned"
         else:
             assert epochs == 5
@@ -40,7 +40,7 @@ def test_a_trial_that_asha_stops_is_pruned_everywhere(tracks: Dataset, ray_clust
 def test_the_median_rule_prunes_and_one_trial_runs_at_a_time(
     tracks: Dataset, ray_cluster: None, tmp_path: Path
 ) -> None:
-    """Learning rates that are far too small come last, when there is a median to compare with."""
+    """The last learning rates are far too small; by then there is a median to compare them with."""
     space = {"learning_rate": {"low": 1e-9, "high": 2e-3, "log": True}}
     starts = [{"learning_rate": rate} for rate in (2e-3, 1e-3, 1.5e-3, 1e-8, 1e-9)]
     ledger = new_ledger(

@@ -1,4 +1,4 @@
-"""All limits follow from the settings: in replicas, in Ray's proxies and in the deployment's options."""
+"""All limits in replicas, in Ray's proxies and in the deployment's options follow from the settings."""
 
 import asyncio
 import os
@@ -41,18 +41,18 @@ METRICS = cast(Metrics, FakeMetrics())
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An environment that `app` may change, and a registry that always has a champion."""
+    """Let `app` change a copy of the environment, and give the registry a champion."""
     monkeypatch.setattr(os, "environ", os.environ.copy())
     monkeypatch.setattr("serve.app.versions.current", lambda *_: "raygenre/1")
 
 
 def deployment(settings: Settings) -> Any:
-    """The configuration that Ray Serve gets for the endpoint."""
+    """The configuration that Ray Serve receives for the endpoint."""
     return app(settings)._bound_deployment._deployment_config
 
 
 def proxy_response(method: str, app: Callable[..., Any]) -> Message:
-    """The start of a response of a Ray proxy's middleware around an application."""
+    """The start of the response from an application behind the middleware of Ray's proxies."""
     sent: list[Message] = []
 
     async def send(message: Message) -> None:
@@ -122,7 +122,7 @@ def test_refusals_in_a_replica_have_the_configured_retry_after() -> None:
 
 
 async def replaced_upload() -> RefusalError:
-    """The refusal of an upload that another one replaces."""
+    """The refusal of an upload that is replaced by another."""
     uploads = UploadSlots(replace(LIMITS, uploads=1))
     try:
         async with uploads.slot(), uploads.slot():

@@ -1,4 +1,4 @@
-"""How many POST requests a proxy accepts at a time."""
+"""The limit on POST requests in a proxy."""
 
 import asyncio
 import json
@@ -10,7 +10,7 @@ from serve.admission.limits import Limits, LimitSettings
 from serve.network.proxy_middleware import ProxyMiddleware
 
 LIMITS = Limits.of(LimitSettings())
-TIMEOUT = LIMITS.slow_upload_seconds + 30  # s; a request that is accepted by mistake would wait forever
+TIMEOUT = LIMITS.slow_upload_seconds + 30  # s; a request accepted by mistake would wait forever
 
 
 async def ask(
@@ -94,7 +94,7 @@ def test_slow_uploads_free_slots_and_complete_uploads_keep_them() -> None:
         may_answer.clear()
         sent = [asyncio.ensure_future(ask(middleware, whole)) for _ in range(LIMITS.proxy_requests)]
         await asyncio.sleep(0)
-        assert (await ask(middleware, whole))[0] == 429  # released slots are not counted twice
+        assert (await ask(middleware, whole))[0] == 429  # no slot has been released twice
         may_answer.set()
         assert [status for status, _, _ in await asyncio.gather(*sent)] == [200] * LIMITS.proxy_requests
 

@@ -1,4 +1,4 @@
-"""Refused requests over real HTTP: every limit, and never a server error."""
+"""Refused requests over real HTTP: every limit is enforced, without server errors."""
 
 import io
 import select
@@ -88,7 +88,7 @@ def test_an_unusable_file_is_refused_with_the_reason(
 
 
 def test_a_chunked_body_is_counted_as_it_arrives(endpoint: httpx.Client) -> None:
-    """The response arrives and the connection closes long before the whole body is sent."""
+    """The response arrives, and the connection is closed, long before the whole body has been sent."""
     sent, answer = 0, b""
     with socket.create_connection(("127.0.0.1", PORT), timeout=0.02) as connection:
         connection.sendall(b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -162,12 +162,12 @@ def test_an_answer_that_is_not_ready_in_time_is_refused(endpoint: httpx.Client, 
 
 
 def test_slow_clients_do_not_block_others(endpoint: httpx.Client, picture: bytes) -> None:
-    """More slow clients than a replica and its proxy have slots."""
+    """There are more slow clients than slots in a replica and its proxy."""
     with ExitStack() as stack:
         slow = [stack.enter_context(socket.create_connection(("127.0.0.1", PORT), timeout=10)) for _ in range(100)]
         for connection in slow:
             connection.sendall(b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nslow")
-        time.sleep(1)  # until only as many uploads as allowed are left
+        time.sleep(1)  # until all excess uploads have been refused
         for _ in range(5):
             assert endpoint.get("/readyz").status_code == 200
             assert endpoint.get("/").status_code == 200

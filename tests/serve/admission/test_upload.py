@@ -1,4 +1,4 @@
-"""Reading request bodies, without a server: a request is a list of parts."""
+"""Reads request bodies without a server; a request is a list of parts."""
 
 import asyncio
 from collections.abc import Sequence
@@ -83,7 +83,7 @@ def test_the_memory_of_all_bodies_is_limited_and_released() -> None:
 
 
 def test_the_longest_running_upload_is_refused() -> None:
-    """Of three slow uploads, the oldest two are refused; a fast one before and one after them succeed."""
+    """The two oldest of three slow uploads are refused; fast uploads before and after them succeed."""
     headers: list[dict[str, str]] = []
 
     async def send(uploads: UploadSlots, seconds: float) -> int:

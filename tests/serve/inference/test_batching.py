@@ -1,4 +1,4 @@
-"""Batches contain what arrived in the meantime, in fair turns, and a failing network fails only its own songs."""
+"""Requests that arrive during a batch, fairness to short songs, and failing networks."""
 
 import asyncio
 import threading
@@ -19,7 +19,7 @@ from serve.monitoring.metrics import Metrics
 
 @dataclass
 class PausedClassifier:
-    """A classifier whose network pauses before each batch, and the sizes of its batches."""
+    """A classifier whose network pauses before each batch, and records the batch's size."""
 
     classifier: Classifier
     go: threading.Event = field(default_factory=threading.Event)
@@ -56,7 +56,7 @@ def windows(number: int, seed: int = 0) -> NDArray[np.uint8]:
 
 
 async def start(paused: PausedClassifier, batcher: Batcher, number: int) -> "asyncio.Task[NDArray[np.float32]]":
-    """Start a song, and return once the network has its first batch."""
+    """Submit a song, and return once the network has received its first batch."""
     task = asyncio.ensure_future(batcher(paused.classifier, windows(number)))
     assert await asyncio.to_thread(paused.entered.wait, 60)
     return task
@@ -67,7 +67,7 @@ def test_requests_during_a_batch_form_the_next_one(paused: PausedClassifier, met
         batcher = Batcher(4, metrics)
         first = await start(paused, batcher, 1)
         others = [asyncio.ensure_future(batcher(paused.classifier, windows(1, seed))) for seed in range(1, 7)]
-        await asyncio.sleep(0)  # they are queued
+        await asyncio.sleep(0)  # lets them enter the queue
         paused.go.set()
         return await asyncio.gather(first, *others)
 
@@ -91,12 +91,12 @@ def test_a_long_song_does_not_delay_a_short_one(paused: PausedClassifier, metric
 
     soon, rows = asyncio.run(ask())
     assert soon
-    assert rows == pytest.approx(paused.classifier.probabilities(windows(30)), abs=1e-6)  # in order
+    assert rows == pytest.approx(paused.classifier.probabilities(windows(30)), abs=1e-6)  # in the order of the windows
 
 
 def test_a_failing_network_fails_only_its_own_songs(paused: PausedClassifier, metrics: Metrics) -> None:
     broken = small(3)
-    broken.model.classifier = torch.nn.Sequential(torch.nn.Linear(5, 3))  # does not fit the layer before
+    broken.model.classifier = torch.nn.Sequential(torch.nn.Linear(5, 3))  # expects a different input size
 
     async def ask() -> list[Any]:
         batcher = Batcher(8, metrics)

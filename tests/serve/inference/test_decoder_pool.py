@@ -1,4 +1,4 @@
-"""Decoding stops when its request ends, and a decoder crash affects only its own file."""
+"""Decoding stops when its request ends, and a decoder crash affects only one file."""
 
 import asyncio
 import os
@@ -24,7 +24,7 @@ from tests.helpers.sounds import encode, tone
 
 @pytest.fixture(scope="module")
 def long_song() -> bytes:
-    """A song of seven minutes, which takes over a second to decode."""
+    """A seven-minute song, which takes over a second to decode."""
     return encode(np.tile(synthesise("bells", seed=0), 14), "mp3", "libmp3lame")
 
 
@@ -110,14 +110,14 @@ def test_files_decoded_at_a_time_are_limited_to_the_decoders(decoders: DecoderPo
 def test_a_decoder_killed_while_idle_costs_no_file(decoders: DecoderPool) -> None:
     for pid in decoder_pids():
         os.kill(pid, signal.SIGKILL)
-        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # the pool has not noticed yet
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # it has ended, but the pool has not noticed yet
     for _ in range(3):
         assert asyncio.run(decoders.song(encode(tone(440, seconds=4)))).levels.shape == (1, 128, 333)
 
 
 @pytest.fixture
 def fake_codec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Decoders started during the test allocate memory or fail, as the first word of a file says."""
+    """Make new decoders allocate memory or fail, depending on the first word of the file."""
     (tmp_path / "sitecustomize.py").write_text(
         "import numpy\n"
         "from raygenre import audio\n"
@@ -152,7 +152,7 @@ def test_an_unexpected_decoding_error_is_reported_as_422(ray_cluster: None, monk
     with pytest.raises(RefusalError, match="convert it") as refusal:
         asyncio.run(decoders.song(b"fail"))
     assert refusal.value.status == 422
-    with pytest.raises(RefusalError, match="at least 3 s"):  # by a new decoder, whose fake codec returns 4 samples
+    with pytest.raises(RefusalError, match="at least 3 s"):  # from a new decoder, whose fake codec returns 4 samples
         asyncio.run(decoders.song(b"give"))
     decoders.close()
 

@@ -52,7 +52,7 @@ def test_zeros_before_the_first_frame_are_skipped() -> None:
         bytes(10_000),
         b"\xff",
         b"RIFF\0\0\0\0AVI ",
-        b"\xff\xe9\x00\x00",  # a version of MPEG that does not exist
+        b"\xff\xe9\x00\x00",  # an MPEG version that does not exist
     ],
 )
 def test_a_file_that_is_neither_png_nor_audio_is_refused(data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Which model a replica starts with, and when it loads another."""
+"""The model that a replica starts with, and the loading of new versions."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +18,7 @@ from tests.helpers.serving import new_storage, register
 
 
 class FakeMetrics:
-    """The metrics of models, without Ray."""
+    """Model metrics without Ray."""
 
     def __init__(self) -> None:
         self.changes: list[tuple[str, str]] = []
@@ -35,7 +35,7 @@ class FakeMetrics:
 
 
 def fails(times: int, error: Exception, of: str = "") -> tuple[Callable[..., Fetched], list[str]]:
-    """A `fetch` that fails a number of times, for all models or one, and the URIs it was called with."""
+    """Return a `fetch` that first fails `times` times, for all models or one, and a list of its calls' URIs."""
     asked: list[str] = []
     fetch = versions.fetch
 
@@ -78,7 +78,7 @@ def test_a_replica_without_any_intact_model_does_not_start(tmp_path: Path) -> No
 def test_an_unexpected_store_error_falls_back_to_the_former_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As from a bucket's client library, whose errors are neither MLflow's nor OSErrors."""
+    """Errors of a bucket's client library, for example, are neither MLflow errors nor OSErrors."""
     storage = new_storage(tmp_path)
     for favourite in (1, 2):
         register(storage, favourite=favourite)
@@ -148,7 +148,7 @@ def test_input_drift_is_kept_per_version(tmp_path: Path) -> None:
     register(storage, favourite=1)
     models._refresh("model", versions.CHAMPION_URI)
     for _ in range(DRIFT_EVERY):
-        models.record_input(old, song)  # requests that started with it
+        models.record_input(old, song)  # requests that started with the old version
     assert metrics.drifts == {"raygenre/1": [0.0] * RANGES}
     for _ in range(MIN_SONGS + DRIFT_EVERY):
         models.record_input(models.champion, song)

@@ -60,7 +60,7 @@ def test_the_dashboard_is_consistent() -> None:
 
 
 def filled(expression: str) -> str:
-    """An expression as Grafana sends it to Prometheus, with values for variables."""
+    """An expression as Grafana sends it to Prometheus, with its variables replaced."""
     for variable in DASHBOARD["templating"]["list"]:
         expression = re.sub(rf"\$(?:{variable['name']}\b|{{{variable['name']}(?::\w+)?}})", "any", expression)
     return re.sub(r"\$(?:__(?:rate_interval|interval|range)\b|{__(?:rate_interval|interval|range)})", "5m", expression)
@@ -124,14 +124,14 @@ def test_requests_predictions_and_crashes_are_counted(endpoint: httpx.Client, pi
         ("input_drift", {"range": "00"}),
     ):
         assert value(text, f"ray_raygenre_{name}", **tags) > 0, (name, tags)
-    # All songs are the same PNG, unlike the training tracks.
+    # All songs are the same PNG, which differs from the training tracks.
     assert value(text, "ray_raygenre_input_drift", range="05") > 0.25
 
 
 def test_requests_are_logged_as_json_without_client_data(
     endpoint: httpx.Client, picture: bytes, song: bytes, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Searches all files that Ray writes for unique words from the client's files, names and headers."""
+    """Search all files that Ray writes for unique words from the client's files, names and headers."""
     mark = f"private{uuid.uuid4().hex}"
     marked = picture[:33] + chunk(b"tEXt", b"Comment\0" + mark.encode()) + picture[33:]
     requests: list[tuple[int, dict[str, Any]]] = [

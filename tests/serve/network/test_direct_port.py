@@ -1,4 +1,4 @@
-"""The port on which replicas answer directly, without Ray's proxy."""
+"""The port on which replicas answer directly, bypassing Ray's proxy."""
 
 import socket
 import threading
@@ -57,7 +57,7 @@ def test_replicas_share_the_direct_port_and_stop_gracefully(storage: Storage, ra
 
 
 def check_no_request_was_dropped(replies: list[Reply]) -> None:
-    """Each client gets answers until no replica listens any more."""
+    """Check that each client gets answers until no replica is listening."""
     counts = statuses(replies)
     assert set(counts) == {200, LOST}, counts
     assert counts[LOST] == 4

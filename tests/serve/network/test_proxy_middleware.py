@@ -1,4 +1,4 @@
-"""The middleware in Ray's proxies, on its own."""
+"""The middleware of Ray's proxies, without Ray."""
 
 import asyncio
 import json
@@ -44,7 +44,7 @@ def passed_on(*headers: tuple[bytes, bytes]) -> dict[bytes, bytes]:
 
 
 def refused(status: int, headers: list[list[bytes]]) -> tuple[int, dict[bytes, bytes], dict[str, Any]]:
-    """The response to the client when Ray itself responds with this status and these headers."""
+    """The response that a client gets when Ray itself responds with this status and these headers."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": status, "headers": headers})

@@ -1,4 +1,4 @@
-"""The OpenAPI document as a contract: generated requests, valid and invalid, get the responses that it describes."""
+"""Valid and invalid generated requests get the responses that the OpenAPI document describes."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -31,7 +31,7 @@ contract = schemathesis.openapi.from_path(FILE)
 
 @pytest.fixture(scope="module", autouse=True)
 def memory(endpoint: httpx.Client, picture: bytes, song: bytes) -> Iterator[None]:
-    """Check that the requests leak no memory; the first ones fill caches and do not count."""
+    """Check that the requests leak no memory; the first requests fill caches and are not counted."""
     for _ in range(10):
         for file in (picture, song):
             assert endpoint.post("/v1/predict", content=file).status_code == 200

@@ -1,0 +1,78 @@
+import io
+
+import pytest
+from rich.console import Console
+
+from raygenre.cli.progress import ConsoleDisplay
+from raygenre.search.trials.phases import TextDisplay, TextTable
+
+TRIALS = TextTable(
+    columns=("trial", "state", "learning rate"),
+    rows=[("0", "done", "0.001"), ("10", "[red]", "–")],
+    left=frozenset({"state"}),
+    footer="2 of 8 trials ended",
+)
+
+
+def terminal(text: io.StringIO) -> Console:
+    return Console(file=text, force_terminal=True, width=100)
+
+
+def test_off_a_terminal_all_output_is_lines_without_wrapping() -> None:
+    text = io.StringIO()
+    display = ConsoleDisplay(Console(file=text, width=40))
+    assert not display.is_live
+    with display.live_table(lambda: pytest.fail("the display is not live")), display.phase("tracks", "read") as phase:
+        assert not phase.has_bar
+        phase.result = "2 tracks"
+    display.info("ray", "connected to a cluster with 2 CPUs and no GPU")
+    assert text.getvalue().splitlines() == [
+        "tracks        start   read",
+        "tracks        done    0.0 s, 2 tracks",
+        "ray           connected to a cluster with 2 CPUs and no GPU",
+    ]
+
+
+def test_on_a_terminal_a_phase_is_a_bar_and_then_a_line() -> None:
+    text = io.StringIO()
+    with ConsoleDisplay(terminal(text)).phase("final", "10 epochs") as phase:
+        assert phase.has_bar
+        phase.update(3, 10)
+    assert "3/10" in text.getvalue()
+    assert "10 epochs" not in text.getvalue()
+    assert "final         done    0.0 s" in text.getvalue().splitlines()[-1]
+
+
+def test_a_phase_without_a_bar_is_a_line_at_its_start() -> None:
+    text = io.StringIO()
+    with ConsoleDisplay(terminal(text)).phase("trials", "8 trials", bar=False) as phase:
+        assert not phase.has_bar
+        assert text.getvalue() == "trials        start   8 trials\n"
+
+
+def test_the_live_table_is_drawn_until_its_end() -> None:
+    text = io.StringIO()
+    tables = [TextTable(TRIALS.columns, []), TRIALS]
+    with ConsoleDisplay(terminal(text)).live_table(lambda: tables[-1]):
+        pass
+    assert "2 of 8 trials ended" in text.getvalue()
+    assert "[red]" in text.getvalue()  # cells are not parsed as markup
+
+
+def test_the_live_table_stops_after_an_error() -> None:
+    console = terminal(io.StringIO())
+    with pytest.raises(OSError, match="full"), ConsoleDisplay(console).live_table(lambda: TRIALS):
+        raise OSError("disk full")
+    with ConsoleDisplay(console).live_table(lambda: TRIALS):  # a console can have only one live display at a time
+        pass
+
+
+@pytest.mark.parametrize("title", ["", "front", "Pareto front for loss and parameters and latency"])
+def test_tables_look_the_same_with_and_without_rich(title: str) -> None:
+    table = TextTable(TRIALS.columns, TRIALS.rows, TRIALS.left, title, TRIALS.footer)
+    plain, drawn = io.StringIO(), io.StringIO()
+    TextDisplay(plain).table(table)
+    ConsoleDisplay(Console(file=drawn, width=100)).table(table)
+    assert [line.rstrip() for line in drawn.getvalue().splitlines()] == [
+        line.rstrip() for line in plain.getvalue().splitlines()
+    ]
