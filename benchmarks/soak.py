@@ -98,7 +98,7 @@ def main(
 
 
 def total(memory: dict[str, list[float]]) -> list[float]:
-    """Return the total memory of all roles at each time.
+    """Return the total memory of all roles at each point in time.
 
     Raises:
         RuntimeError: at some time, a role had no process.

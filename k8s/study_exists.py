@@ -1,4 +1,4 @@
-"""Print `yes` or `no`: whether a study exists. For begin_or_resume.sh; the storage may be a URL.
+"""Print `yes` if a study exists, otherwise `no`, for begin_or_resume.sh.
 
 Run:
     python -m k8s.study_exists STUDY              # the storage is RAYGENRE_STORAGE

@@ -63,7 +63,9 @@ class Settings(LimitSettings):
         description="Maximum number of replicas; defaults to one per two CPUs of the machine, but at most two.",
     )
     replica_cpus: float = Field(default=1, ge=0, description="CPUs that a replica reserves.")
-    replica_gpus: float = Field(default=0, ge=0, description="GPUs that a replica reserves; a fraction shares a GPU.")
+    replica_gpus: float = Field(
+        default=0, ge=0, description="GPUs reserved for each replica; use a fraction to share a GPU."
+    )
     threads: int = Field(
         default=2,
         ge=1,

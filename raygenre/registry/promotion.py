@@ -41,7 +41,7 @@ NUMBER_TAGS = (
     "compared_difference_low",
     "compared_difference_high",
 )
-"""Tags of a version and of its search's run; the numbers are also metrics of the run."""
+"""Tags for a version and for the run of its search; numeric values are also logged as metrics of that run."""
 
 Data = Callable[[], Dataset]
 """Loads the candidate's data set; if that fails, raises ValueError or OSError with the remedy."""

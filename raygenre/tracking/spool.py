@@ -214,7 +214,7 @@ class Spool:
 
 
 def count_waiting(lines: Iterable[bytes]) -> int:
-    """Return how many of a spool's updates MLflow does not have; `lines` is the file, opened in binary mode."""
+    """Return the number of updates that MLflow does not have yet; `lines` is the file, opened in binary mode."""
     count = 0
     for line in lines:
         try:

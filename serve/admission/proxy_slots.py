@@ -1,4 +1,4 @@
-"""Limits the POST requests in a Ray proxy; the rest get 429 before their bodies are read.
+"""Limits the POST requests in a Ray proxy; requests over the limit get 429 unread.
 
 Ray itself refuses a request only after forwarding part of it, which costs as much CPU as answering it. A slow upload
 counts only for its first few seconds, so slow clients cannot occupy all slots; in the replicas, `upload_slots` limits

@@ -1,4 +1,4 @@
-"""The progress of trials: a table on a live display, otherwise a line per ended trial."""
+"""The progress of trials: a table on a live display, otherwise a line per finished trial."""
 
 import math
 import time
@@ -22,7 +22,7 @@ _STATES = {TrialState.COMPLETE: "done", TrialState.PRUNED: "pruned", TrialState.
 class TrialProgress(tune.Callback):
     """Displays the trials of one search.
 
-    A display that is not live gets a line for each ended trial; for a live display, pass `table` to its `live_table`.
+    A display that is not live prints a line per finished trial; for a live display, pass `table` to its `live_table`.
     """
 
     def __init__(self, ledger: Ledger, display: Display) -> None:

@@ -1,8 +1,8 @@
 """Stops trials early: ASHA or the median rule, with state rebuilt from the ledger.
 
 Ray's schedulers keep their state in memory. Here it is rebuilt from the losses that earlier drivers recorded in the
-ledger. Each epoch of a trial is judged only once: a resumed trial reports its epochs again from the first, and an
-epoch that passed before passes again, even if more trials have reported since. Before a trial is stopped, the epoch is
+ledger. Each epoch of a trial is evaluated only once: a resumed trial reports its epochs again from the first, but an
+epoch that has passed is not evaluated again, even if more trials have reported since. Before a trial is stopped, the epoch is
 recorded in the ledger, so that the decision survives if the driver dies at that moment.
 """
 

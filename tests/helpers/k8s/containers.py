@@ -55,7 +55,7 @@ class Container:
             )
 
     def files(self, volume: Mapping[str, Any]) -> dict[str, str]:
-        """Return the files of a ConfigMap or Secret volume, from path to content."""
+        """Return the files of a ConfigMap or Secret volume: a mapping from path to content."""
         if "secret" in volume:
             return dict(self._secrets[volume["secret"]["secretName"]])
         given = self._maps[volume["configMap"]["name"]]
