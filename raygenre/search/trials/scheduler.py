@@ -2,8 +2,8 @@
 
 Ray's schedulers keep their state in memory. Here it is rebuilt from the losses that earlier drivers recorded in the
 ledger. Each epoch of a trial is evaluated only once: a resumed trial reports its epochs again from the first, but an
-epoch that has passed is not evaluated again, even if more trials have reported since. Before a trial is stopped, the epoch is
-recorded in the ledger, so that the decision survives if the driver dies at that moment.
+epoch that has passed is not evaluated again, even if more trials have reported since. Before a trial is stopped, the
+epoch is recorded in the ledger, so that the decision survives if the driver dies at that moment.
 """
 
 import math
