@@ -4,6 +4,9 @@ A request may succeed although its response is lost, so retries must not create 
 key as a tag and is looked up by it. Each value keeps the time at which it was queued, because MLflow's databases
 store a value with the same run, name, step and time only once. After a lost response, or when it takes over from an
 earlier driver, the writer asks MLflow which values it already has and skips them.
+
+No update can block the updates behind it. A run is created by whichever of its updates comes first, even if its
+`start` was lost, and an update that cannot be written is set aside with the reason.
 """
 
 import json
@@ -40,6 +43,7 @@ class MlflowWriter:
         self._spool = spool
         self._written: set[int] = set()  # offsets of updates in MLflow that are not yet recorded in the spool
         self._maybe_created: set[str] = set()  # runs that a request without a response may have created
+        self._started: set[str] = set()  # runs that this writer created with the tags of their `start`
         # The (name, step) pairs that MLflow may already have, by run; None until the writer has asked MLflow.
         self._logged: dict[str, set[tuple[str, int]] | None] = dict.fromkeys(spool.runs)
 
@@ -55,7 +59,12 @@ class MlflowWriter:
             if offset not in self._written:
                 runs.setdefault(update["run"], []).append((offset, update))
         for key, updates in runs.items():
-            self._write_run(key, updates)
+            try:
+                self._write_run(key, updates)
+            except Exception as error:
+                if not _is_invalid(error):
+                    raise
+                self._set_aside([pair for pair in updates if pair[0] not in self._written], error)
         self._spool.mark_delivered(upto, len(batch))
         self._written.clear()
         return bool(batch)
@@ -81,13 +90,18 @@ class MlflowWriter:
             except Exception as error:
                 # Artifacts may be in a separate store, whose errors must not block all other updates.
                 from_store = write == self._finish_batch and updates[-1]["do"] == "file" and not is_unreachable(error)
-                if meaning(error) != "refused" and not from_store:
+                if meaning(error) != "refused" and not from_store and not _is_invalid(error):
                     self._logged[key] = None
                     raise
                 for update in concerned:
-                    self._spool.set_aside(update, masked(str(error)))
+                    self._spool.set_aside(update, _reason(error))
         self._written.update(offset for offset, _ in batch)
         self.calls += 1
+
+    def _set_aside(self, updates: list[tuple[int, Update]], error: Exception) -> None:
+        for offset, update in updates:
+            self._spool.set_aside(update, _reason(error))
+            self._written.add(offset)
 
     def _log_batch(self, key: str, run_id: str, updates: list[Update]) -> None:
         metrics = [
@@ -105,9 +119,12 @@ class MlflowWriter:
         tags = {
             name: value
             for update in updates
-            if update["do"] != "start"
+            if update["do"] != "start" or key not in self._started
             for name, value in update.get("tags", {}).items()
         }
+        for update in updates if key not in self._started else ():
+            if update["do"] == "start":  # after the run was created by a different update, or by an earlier driver
+                tags |= self._parent_tag(update.get("parent"))
         for start in range(0, max(len(metrics), 1), _MAX_METRICS):
             self._server.client.log_batch(
                 run_id,
@@ -150,13 +167,26 @@ class MlflowWriter:
         self.calls += 1
         return run_id
 
+    def _parent_tag(self, parent: str | None) -> dict[str, str]:
+        """Return the tag that nests a run below its parent, which is created if necessary."""
+        if not parent:
+            return {}
+        run = self._spool.runs.get(parent)
+        run_id = run.id if run else ""
+        return {_PARENT: run_id or self._find_or_create_run(parent, {"do": "end", "run": parent, "time": None})}
+
     def _create_run(self, key: str, update: Update) -> str:
-        tags = {**update["tags"], KEY: key}
-        if parent := update["parent"]:
-            tags[_PARENT] = self._spool.runs[parent].id
+        """Create a run by its first update, which is its `start` unless that was lost."""
+        study, role, name = key.rsplit("/", 2)
+        parent = update.get("parent")
+        if update["do"] == "start":
+            self._started.add(key)
+        elif role != "search":  # the only run of a study without a parent
+            parent = next((other for other in self._spool.runs if other.startswith(f"{study}/search/")), None)
+        tags = {"role": role, **update.get("tags", {}), **self._parent_tag(parent), KEY: key}
         try:
             run = self._server.client.create_run(
-                self._server.experiment_id, start_time=update["time"], tags=tags, run_name=update["name"]
+                self._server.experiment_id, start_time=update["time"], tags=tags, run_name=update.get("name", name)
             )
         except Exception as error:
             self._server.forget_experiment()
@@ -180,6 +210,16 @@ class MlflowWriter:
         client = self._server.client
         names = client.get_run(run_id).data.metrics
         return {(metric.key, metric.step) for name in names for metric in client.get_metric_history(run_id, name)}
+
+
+def _is_invalid(error: Exception) -> bool:
+    """Return whether the update itself is the problem: it is not as the tracker writes it."""
+    wrong_content = isinstance(error, KeyError | TypeError | AttributeError | IndexError | ValueError)
+    return wrong_content and not isinstance(error, OSError)  # requests' errors are OSErrors, some also ValueErrors
+
+
+def _reason(error: Exception) -> str:
+    return masked(f"{type(error).__name__}: {error}" if _is_invalid(error) else str(error))
 
 
 def _dataset_input(part: dict[str, Any]) -> DatasetInput:
