@@ -1,4 +1,4 @@
-"""Evaluates a classifier on its own test or training tracks or on a whole data set."""
+"""Evaluates a classifier on its test tracks, its training tracks or a whole data set."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from raygenre.model.saliency import saliency
 from raygenre.model.seen_tracks import fingerprint
 
 Side = Literal["test", "train", "all"]
-MAX_MISTAKES = 10  # listed in a report
+MAX_MISTAKES = 10  # wrong predictions listed in a report
 
 
 class EvaluationError(RaygenreError, ValueError):
@@ -54,14 +54,14 @@ class EvaluationReport:
     Attributes:
         side: which tracks were requested.
         source, digest: source and digest of the data set.
-        evaluation: evaluation on all of these tracks.
-        tracks: ids of the tracks.
+        evaluation: evaluation on all requested tracks.
+        tracks: ids of the evaluated tracks.
         slices: name and evaluation of each slice that contains some, but not all, of the tracks.
-        uniform: name of each other slice for which the user gave a file, and whether it contains all of the tracks
-            (True) or none.
+        uniform: for each other slice for which the user gave a file, its name, and True if it contains all of the
+            tracks or False if it contains none.
         mistakes: at most `MAX_MISTAKES` wrong predictions, most confident first.
         own_test: whether the tracks are exactly the classifier's own test tracks.
-        warnings: sentences that say why the numbers may be misleading.
+        warnings: sentences that explain why the numbers may be misleading.
     """
 
     classifier: Classifier
@@ -77,7 +77,7 @@ class EvaluationReport:
     warnings: tuple[str, ...]
 
     def mlflow_metrics(self) -> dict[str, float]:
-        """Return the metrics for MLflow: `test_accuracy` for all tracks, `test_slice/NAME/accuracy` for a slice."""
+        """Return the metrics by MLflow name: `test_accuracy` for all tracks, `test_slice/NAME/accuracy` for a slice."""
         metrics = self.evaluation.metrics(f"{self.side}_")
         for name, part in self.slices:
             prefix = f"{self.side}_slice/{name.replace(' ', '_')}/"
@@ -86,11 +86,11 @@ class EvaluationReport:
 
 
 def evaluate_classifier(classifier: Classifier, dataset: Dataset, side: Side, facts: TrackFacts) -> EvaluationReport:
-    """Evaluate a classifier on all tracks of a data set, or on the classifier's own test or training tracks in it.
+    """Evaluate a classifier on a whole data set, or only on those of its test or training tracks that are in it.
 
     Raises:
         EvaluationError: the data set contains none of these tracks, or none of the classifier's genres.
-        DataError: a file of facts names no track of the data set.
+        DataError: none of the tracks named in a file of facts is in the data set.
     """
     chosen, warnings = _choose(classifier, dataset, side)
     slices = make_slices(dataset, classifier.seen, facts)
@@ -131,7 +131,7 @@ def _choose(classifier: Classifier, dataset: Dataset, side: Side) -> tuple[NDArr
         if side == "train":
             own, other_side = other_side, own
         fingerprints = [fingerprint(levels) for levels in dataset.levels]
-        # A renamed track is recognised by its fingerprint, unless its new id is the id of a track of the other subset.
+        # A renamed track is recognised by its fingerprint, unless its new id belongs to a track in the other subset.
         renamed = {mark for track, mark in own.items() if track not in dataset.tracks}
         chosen = np.flatnonzero(
             [
@@ -164,7 +164,7 @@ def _choose(classifier: Classifier, dataset: Dataset, side: Side) -> tuple[NDArr
 
 
 def _training_warnings(classifier: Classifier, slices: tuple[Slice, ...], chosen: NDArray[np.int64]) -> list[str]:
-    """Warn if the network was, or may have been, trained on some of the tracks."""
+    """Return a warning if the network was, or may have been, trained on some of the tracks."""
     if classifier.seen is None:
         return ["It is not known which tracks the model was trained on; some of them may be among these."]
     trained_on = sum(int(part.mask[chosen].sum()) for part in slices if part.name == TRAINED_ON)

@@ -1,8 +1,8 @@
 """Compares two classifiers on tracks that neither was trained on.
 
 Training tracks are recognised by their ids and spectrograms; see `seen_tracks`. A different mastering of a training
-track is not recognised. A search keeps known copies of a recording together, but the search that trained the other
-classifier may have put one of them in training and one in test.
+track is not recognised. A search keeps known copies of a recording in the same subset, but the search that trained the
+other classifier may have put one copy in its training subset and another in its test subset.
 """
 
 from collections.abc import Callable
@@ -30,7 +30,7 @@ def compare_with_champion(
 
     Args:
         data: function that loads the candidate's data set; called only if the two can be compared.
-        name: name of the incumbent in messages.
+        name: name used for the incumbent in messages.
 
     Raises:
         NotComparableError: the genres differ, a classifier has no record of its training tracks, or test tracks are
@@ -49,12 +49,12 @@ def compare_with_champion(
 
 
 def compare_pair(first: Classifier, second: Classifier, dataset: Dataset) -> PairedTest:
-    """Compare two classifiers on the test tracks of both, excluding tracks that either was trained on.
+    """Compare two classifiers on their combined test tracks, excluding tracks that either was trained on.
 
     Test tracks that are missing from the data set are ignored.
 
     Raises:
-        NotComparableError: the genres differ, a classifier has no record of its training tracks, or no track is left.
+        NotComparableError: the genres differ, a classifier has no record of its training tracks, or no tracks are left.
     """
     _check_genres(first, second, "the other")
     seen = [_seen_tracks(classifier, "one of them") for classifier in (first, second)]
@@ -97,7 +97,7 @@ def _seen_tracks(classifier: Classifier, name: str) -> SeenTracks:
 
 
 def _tested(seen: SeenTracks, dataset: Dataset) -> NDArray[np.bool_]:
-    """Return bool (N,): whether each track of the data set is an unchanged test track of a classifier."""
+    """Return a mask, bool (N,), of the data set's tracks that are unchanged test tracks of a classifier."""
     return np.array(
         [
             seen.test.get(track) == fingerprint(levels) if track in seen.test else False

@@ -19,9 +19,9 @@ from raygenre.spectrogram.levels import COLUMNS, N_FFT, mel_filters
 
 REPORT_FILE = "report.html"
 
-_SECONDS = 30  # length of the music in a spectrogram
+_SECONDS = 30  # duration of the music in a spectrogram
 _DIM = 0.35  # brightness where there is no evidence
-_OUTLINE_LEVEL = 0.5  # share of the maximum evidence that the outline encloses
+_OUTLINE_LEVEL = 0.5  # the outline encloses evidence above this share of the maximum
 _OUTLINE_COLOUR = (120, 255, 255)
 _TRACKS: Mapping[Side, str] = {"test": "test tracks", "train": "training tracks", "all": "tracks"}
 
@@ -75,7 +75,7 @@ def spectrogram_image(levels: NDArray[np.uint8]) -> Image.Image:
 
 
 def saliency_image(levels: NDArray[np.uint8], saliency: NDArray[np.float32]) -> Image.Image:
-    """Return the spectrogram with its brightness scaled by a saliency map, and an outline at half the map's maximum.
+    """Return an image of the spectrogram, dimmed by a saliency map and outlined at half of the map's maximum.
 
     Args:
         levels: uint8 (128, 333).
@@ -90,7 +90,7 @@ def saliency_image(levels: NDArray[np.uint8], saliency: NDArray[np.float32]) -> 
 
 
 def saliency_centre(saliency: NDArray[np.float32]) -> str:
-    """Return the centre of mass of a saliency map (128, 333) in s and Hz, as text."""
+    """Return a text that gives the centre of mass of a saliency map (128, 333) in s and Hz."""
     total = float(saliency.sum())
     if not total:
         return "nowhere in particular"

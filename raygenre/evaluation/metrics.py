@@ -132,7 +132,7 @@ class Evaluation:
 
     @property
     def macro_f1(self) -> float:
-        """Unweighted mean of the genres' F1, excluding genres that have no tracks and no predictions."""
+        """Unweighted mean of the genres' F1 scores, excluding genres that have no tracks and no predictions."""
         return float(np.nanmean([score.f1 for score in self.scores]))
 
     @property
@@ -153,7 +153,7 @@ class Evaluation:
         return replace(self, labels=self.labels[mask], probabilities=self.probabilities[mask])
 
     def metrics(self, prefix: str = "") -> dict[str, float]:
-        """Return the metrics by their MLflow names, excluding those that are NaN."""
+        """Return the metrics by MLflow name, excluding NaN values."""
         low, high = self.interval
         metrics = {
             "accuracy": self.accuracy,
@@ -168,7 +168,7 @@ class Evaluation:
 
 
 def evaluate_levels(classifier: Classifier, levels: NDArray[np.uint8], labels: NDArray[np.int64]) -> Evaluation:
-    """Classify tracks by their levels, uint8 (N, 128, 333), and compare with their labels, int64 (N,).
+    """Classify tracks from their levels, uint8 (N, 128, 333), and compare the results with the labels, int64 (N,).
 
     Raises:
         ValueError: there are no tracks.
@@ -188,7 +188,7 @@ def confusion_matrix(
 
 
 def wilson_interval(hits: int, tracks: int) -> tuple[float, float]:
-    """Return the 95 % interval of a proportion by E. B. Wilson (1927); it lies between 0 and 1 and is never empty.
+    """Return E. B. Wilson's (1927) 95 % interval for a proportion; it lies between 0 and 1 and is never empty.
 
     Raises:
         ValueError: there are no tracks, or `hits` is not between 0 and `tracks`.

@@ -1,8 +1,8 @@
-"""A paired test: is one classifier more accurate on the same tracks, or is it chance?
+"""A paired test: does one classifier beat another on the same tracks by more than chance?
 
-Each track is of one of four kinds: classified correctly by both, by only one of the two, or by neither. Tracks of the
-first and the last kind say nothing about which classifier is better, so the test uses only the others. A difference is
-the candidate's accuracy minus the incumbent's.
+There are four kinds of tracks: classified correctly by both, only by the candidate, only by the incumbent, or by
+neither. The first and the last kind say nothing about which classifier is better, so the test uses only the other two.
+A difference is the candidate's accuracy minus the incumbent's.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 RESAMPLES = 10_000
-_SEED = 0  # of the resamples, so that the same counts have the same interval
+_SEED = 0  # fixed, so equal counts always give equal intervals
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,9 @@ class PairedTest:
     def p_value(self) -> float:
         """The one-sided p-value of the exact test of Q. McNemar (1947).
 
-        If the candidate is no better than the incumbent, it is the correct one with probability 1/2 on each track on
-        which the two differ. The p-value is then the probability that it is correct on at least this many of them.
+        If the two are equally good, each is the correct one with probability 1/2 on every track that only one of them
+        classifies correctly. The p-value is the probability that the candidate would then be correct on at least as
+        many of these tracks as observed.
         """
         return _tail(self.only_candidate, self.only_candidate + self.only_incumbent)
 
@@ -88,7 +89,7 @@ class PairedTest:
     def interval(self) -> tuple[float, float]:
         """The 95 % interval of the difference, from a paired bootstrap over tracks.
 
-        Drawing tracks with replacement draws their kinds, so each resample is one multinomial draw.
+        Only the kinds of the resampled tracks matter, so each resample is one multinomial draw.
         """
         shares = np.array([self.only_candidate, self.only_incumbent, self.both + self.neither]) / self.tracks
         drawn = np.random.default_rng(_SEED).multinomial(self.tracks, shares, size=RESAMPLES)  # (RESAMPLES, 3)
@@ -114,5 +115,5 @@ def paired_test_text(test: PairedTest, first: str, second: str, *, alpha: float)
 
 
 def _tail(heads: int, tosses: int) -> float:
-    """Return the probability of at least this many heads in tosses of a fair coin."""
+    """Return the probability of at least this many heads in this many tosses of a fair coin."""
     return sum(comb(tosses, k) for k in range(heads, tosses + 1)) / (1 << tosses)

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def confusion_figure(evaluation: Evaluation) -> "Figure":
-    """Draw the confusion matrix, labelled with counts and coloured by the share of the true genre's tracks."""
+    """Draw the confusion matrix; cells are labelled with counts and coloured by share of the true genre's tracks."""
     from matplotlib.figure import Figure  # without pyplot: no window, no global state
 
     size = 0.55 * len(evaluation.genres) + 2

@@ -21,15 +21,15 @@ from raygenre.model.seen_tracks import SeenTracks
 TRAINED_ON = "trained on"
 """Name of the slice that contains the tracks that the network was trained on."""
 
-_SEPARATOR = ":::"  # between the fields in B. Sturm's index of GTZAN: file, artist, title
+_SEPARATOR = ":::"  # separates the fields in B. Sturm's index of GTZAN: file, artist, title
 
 
 @dataclass(frozen=True)
 class TrackFacts:
-    """Facts about tracks other than their genres. A fact is None if the user named no file for it.
+    """Facts about tracks, apart from their genres. A fact is None if the user named no file for it.
 
     Attributes:
-        duplicates: groups of ids of tracks that are the same recording.
+        duplicates: groups of track ids; the tracks in a group are the same recording.
         artists: artist of each track, by track id.
         faults: ids of tracks whose recording is damaged or whose genre is wrong.
     """
@@ -44,7 +44,7 @@ class Slice:
     """A subset of the tracks of a data set.
 
     Attributes:
-        name: property that the tracks have in common; part of the metrics' names in MLflow.
+        name: property that the tracks have in common; it is part of the names of MLflow metrics.
         mask: bool (N,), whether each track is in the slice.
         given: whether the user named a file for it; such a slice is listed even if it is empty.
     """
@@ -58,7 +58,7 @@ def make_slices(dataset: Dataset, seen: SeenTracks | None, facts: TrackFacts) ->
     """Return the slices of a data set. An empty slice is included only if the user named a file for it.
 
     Raises:
-        DataError: a file names no track of the data set.
+        DataError: none of the tracks named in a file is in the data set.
     """
     trained_on = set(seen.train) if seen else set()
     members: dict[str, Iterable[bool]] = {}

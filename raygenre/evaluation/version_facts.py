@@ -1,4 +1,4 @@
-"""Facts that the registry records about a version as tags: test, training data and weights."""
+"""Facts about a version that the registry stores as tags: test, training data and weights."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,15 +7,15 @@ from typing import Self
 
 @dataclass(frozen=True)
 class VersionFacts:
-    """Facts about a registered version that the promotion rule, the model card and the lists of versions use.
+    """Facts about a registered version, used by the promotion rule, the model card and the version lists.
 
     Attributes:
         test_accuracy: accuracy on the test tracks.
         test_digest: SHA-256 over the test tracks' ids and the data set; equal digests mean the same test.
-        synthetic: whether it was trained on synthetic tracks.
+        synthetic: whether the version was trained on synthetic tracks.
         study: name of the search that produced it.
         sha256: SHA-256 of the weights.
-        test_tracks: number of test tracks; 0 if unknown, in which case the three fields below are empty.
+        test_tracks: number of test tracks; 0 if unknown, in which case the three fields below are unknown too.
         genres: number of genres.
         data: folder of the data set, or `synthetic`.
         data_digest: SHA-256 of the data set.

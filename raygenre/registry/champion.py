@@ -1,7 +1,7 @@
 """Finds the champion and the former champions, and moves the champion's alias.
 
-The former champions are kept in a tag of the registered model, so that `rollback` can restore them. MLflow deletes the
-alias together with its version, but keeps this tag. `decision` contains the rule that determines the champion.
+The former champions are listed in a tag of the registered model so that `rollback` can restore them. When a version is
+deleted, MLflow also deletes its alias but keeps this tag. `decision` contains the rule that determines the champion.
 """
 
 from datetime import UTC, datetime
@@ -73,7 +73,7 @@ def incumbent_of(client: MlflowClient) -> Incumbent | None:
 
 
 def promote(storage: Storage, version: int) -> None:
-    """Make a version the champion without applying the rule."""
+    """Make a version the champion without applying the promotion rule."""
     client = Server(storage).client
     with promotion_lock.hold(client) as still_held:
         champion = champion_of(client)
@@ -110,7 +110,7 @@ def rollback(storage: Storage) -> tuple[int, int]:
         if champion is None:
             raise no_champion
         current, history = str(champion.version), _history(client)
-        # A promotion that stopped before it moved the alias leaves the current champion in its own history.
+        # A promotion that is interrupted before it moves the alias leaves the current champion in its own history.
         while history and (history[-1] == current or not _exists(client, history[-1])):
             history.pop()
         if not history:
@@ -138,7 +138,7 @@ def _tag_replaced(client: MlflowClient, old: str, new: str) -> None:
     """Tag the former champion as replaced because its other tags still say that it was promoted."""
     if old != new:
         client.set_model_version_tag(MODEL, old, REPLACED, new)
-    # Set to "" because permission to edit a model on a server with users does not include deleting its tags.
+    # Set to "" because on a server with users, permission to edit a model does not allow deleting its tags.
     tags = client.get_model_version(MODEL, new).tags
     for tag in (REPLACED, BACK_WHEN, BACK_BY):
         if tags.get(tag):

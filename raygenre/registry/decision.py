@@ -67,7 +67,7 @@ def decide(
     Args:
         facts: facts recorded about the version in the registry; None for a version registered by hand.
         incumbent: the champion; if its version was deleted, the champion before it.
-        compare: function that runs the paired test against the version with this number; called only if rule 6
+        compare: function that takes the incumbent's version number and runs the paired test; called only if rule 6
             applies. It raises RegistryError, ValueError or OSError if the two cannot be compared; any other exception
             is passed on.
         force: True always promotes the version, False never does.

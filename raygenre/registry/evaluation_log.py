@@ -16,7 +16,7 @@ from raygenre.system.storage import Storage
 from raygenre.tracking.server import Server, TrackingError, no_retries
 
 JSON_FILE = "evaluation.json"
-_MAX_DESCRIPTION = 5000  # characters that MLflow on PostgreSQL allows in a version's description
+_MAX_DESCRIPTION = 5000  # maximum length of a version's description with MLflow on PostgreSQL
 
 
 def log_evaluation(storage: Storage, fetched: Fetched, report: EvaluationReport, page: str) -> str:
@@ -68,13 +68,13 @@ def _attach_report(server: Server, fetched: Fetched, page: str) -> None:
         path = Path(scratch) / REPORT_FILE
         path.write_text(page, encoding="utf-8")
         client.log_artifact(fetched.run_id, str(path))
-        # A version does not name its logged model, and after a crash and a resume, a run has two logged models.
+        # A version does not name its logged model, and a resumed run may have two, so compare their locations.
         for output in run.outputs.model_outputs if run.outputs else []:
             if client.get_logged_model(output.model_id).artifact_location == source:
                 client.log_model_artifact(output.model_id, str(path))
                 link = f"#/experiments/{run.info.experiment_id}/models/{output.model_id}/artifacts"
                 description = f"[Evaluation: {REPORT_FILE} among the artifacts]({link})\n\n{description}"
-    if len(description) > _MAX_DESCRIPTION:  # the card of a model with many genres
+    if len(description) > _MAX_DESCRIPTION:  # possible for a model with many genres
         description = f"{description[: _MAX_DESCRIPTION - 100]} …\n\nSee {REPORT_FILE} for the rest."
     client.update_model_version(name, version, description=description)
 

@@ -1,9 +1,9 @@
-"""Promotion: applies the rule in `decision` to a version, moves the alias, records why.
+"""Applies the rule in `decision` to a version, moves the alias and records the reason.
 
 The comparison with the champion takes several seconds and runs without the lock. The decision is carried out under the
-lock only if the champion has not changed in the meantime; otherwise it is made again. If two searches promote at the
-same time, one version wins and the other is compared with it. The decision is recorded in tags of the version and of
-its search's run; its numbers are also logged as metrics of that run.
+lock if the champion is still the same; otherwise, a new decision is made. If two searches promote at the same time, one
+version wins and the other is compared with it. The decision is recorded in tags of the version and of its search's run;
+its numbers are also logged as metrics of that run.
 """
 
 import time
@@ -71,7 +71,7 @@ def promote_if_better(
     def compare(incumbent: int) -> PairedTest:
         return _compare(storage, candidate, incumbent, data)
 
-    while True:  # until the champion is the same before and after locking
+    while True:  # until the champion has not changed during the comparison
         incumbent = champion.incumbent_of(client)
         decision = decide(version, facts, incumbent, compare, force=force)
         with promotion_lock.hold(client) as still_held:
@@ -80,7 +80,7 @@ def promote_if_better(
                 continue
             if current and current.has_alias and decision.incumbent == version:
                 return decision
-            # Recorded before the alias moves because candidates cannot be compared with a champion without these tags.
+            # Record first and then move the alias: candidates cannot be compared with a champion that lacks these tags.
             decision = replace(decision, note_error=_record(client, version, decision))
             if decision.promote:
                 try:
@@ -147,7 +147,7 @@ def _record(client: MlflowClient, version: int, decision: PromotionDecision) -> 
 def _record_in_search(
     client: MlflowClient, search: Run, tags: Mapping[str, str], numbers: Mapping[str, float], incumbent: int
 ) -> None:
-    # The champion's version is the metrics' step because each later decision is about a later champion.
+    # The step of the metrics is the champion's version because each later decision is about a later champion.
     now = int(time.time() * 1000)
     client.log_batch(
         search.info.run_id,

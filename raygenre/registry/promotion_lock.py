@@ -28,7 +28,7 @@ from raygenre.tracking.server import is_missing
 
 LOCK_MODEL = "raygenre-promotion-lock"
 MAX_HELD_SECONDS = 60.0  # after which another process may delete the lock on a server
-_OWNER, _HELD_BY = "owner", "held_by"  # tags
+_OWNER, _HELD_BY = "owner", "held_by"  # tags of the lock
 
 
 class LockLostError(RaygenreError, RuntimeError):

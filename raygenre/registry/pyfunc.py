@@ -3,7 +3,7 @@
 MLflow stores this file with the model and executes it when the model is loaded. raygenre's own commands and endpoint
 read only the classifier's files next to it and execute no code from a registry.
 
-Input: a DataFrame whose column `file` contains in each row the bytes of an audio file or of a PNG as in the dataset.
+Input: a DataFrame whose `file` column contains the bytes of audio files or of PNGs like those in the dataset.
 Output: a DataFrame with the columns `genre`, `confidence`, `uncertain`, and one column per genre with its probability.
 """
 
@@ -29,10 +29,10 @@ class GenreModel(PythonModel):
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, str] | None = None
     ) -> pd.DataFrame:
-        """Classify the files in the column `file`.
+        """Classify the files in the `file` column.
 
         Raises:
-            ValueError: a file is neither usable audio nor a PNG as in the dataset.
+            ValueError: a file is neither usable audio nor a PNG like those in the dataset.
         """
         rows = []
         for data in model_input["file"]:

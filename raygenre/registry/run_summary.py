@@ -1,7 +1,7 @@
 """Runs and versions as MLflow recorded them: settings, final metrics, learning curves.
 
-A run is identified by its id, by the version that it produced (`models:/raygenre/3`), or by a study. A study and its
-search run stand for the final training run of the winner on all training tracks.
+A run is identified by its id, by the version that it produced (`models:/raygenre/3`), or by a study. A study or its
+search run refers to the winner's final training run, on all training tracks.
 """
 
 import re
@@ -35,7 +35,7 @@ class UnknownRunError(RaygenreError, ValueError):
 
 @dataclass(frozen=True)
 class RunSummary:
-    """A training run, or the training run that produced a registered version.
+    """A training run, with the registered version that it produced, if any.
 
     Attributes:
         name: name to display.
@@ -60,7 +60,7 @@ def find_run(storage: Storage, source: str, *, search_tags: Collection[str]) -> 
     """Look up a run by its id, a version's URI or a study's name.
 
     Args:
-        search_tags: names of the tags of the search's run that are settings.
+        search_tags: names of those tags of the search's run that contain settings.
 
     Raises:
         UnknownRunError: there is no such run.

@@ -183,7 +183,7 @@ def _find(server: Server, storage: Storage, uri: str) -> ModelVersion:
         "or choose a different registry with --storage or --tracking-uri"
     )
     if not storage.has_runs:
-        raise RegistryError(missing)  # checked here because the client would create a database
+        raise RegistryError(missing)  # checked here because the client would create the missing database
     client = server.client
     try:
         return client.get_model_version_by_alias(name, alias) if alias else client.get_model_version(name, version)

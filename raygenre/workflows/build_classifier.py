@@ -28,7 +28,7 @@ def build_classifier(ledger: Ledger, dataset: Dataset, candidate: Candidate, par
     """
     with _state(candidate.final.location) as state:
         model = checkpoint.network(state)
-    # The final training run has no validation tracks, so the winner's repeats provide the predictions to calibrate on.
+    # The final training run has no validation tracks, so calibrate on the predictions of the winner's repeats.
     held_out = []
     for location in candidate.repeats:
         with _state(location) as state:

@@ -21,7 +21,7 @@ class PairResult:
     """The result of comparing the registered versions of two runs on the same tracks.
 
     Attributes:
-        first, second: names of the runs; the first is the candidate of the comparison.
+        first, second: names of the runs; the first is the candidate in the comparison.
         comparison: paired test; None if the two cannot be compared.
         note: why they cannot be compared; empty if they can.
     """

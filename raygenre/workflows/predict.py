@@ -33,8 +33,8 @@ class Sources:
 
     Attributes:
         songs: the files, without duplicates.
-        skipped: (entry, reason) of each playlist entry that is not a file on this machine.
-        failed: (source, reason) of each folder without songs and each playlist that cannot be read.
+        skipped: (entry, reason) for each playlist entry that is not a file on this machine.
+        failed: (source, reason) for each folder without songs and each playlist that cannot be read.
     """
 
     songs: tuple[Path, ...]
@@ -62,7 +62,7 @@ def expand_sources(sources: Sequence[Path]) -> Sources:
     """Expand folders and playlists into songs, in the given order and without repeating a file.
 
     A folder is replaced by the audio files and dataset-style images at any depth in it, sorted. Hidden files, other
-    images such as covers, and playlists in it are ignored. A file named directly is a song whatever its suffix.
+    images such as covers, and playlists in it are ignored. A file named directly counts as a song whatever its suffix.
     """
     songs: dict[str, Path] = {}
     skipped: list[tuple[str, str]] = []
@@ -89,7 +89,7 @@ def expand_sources(sources: Sequence[Path]) -> Sources:
 def predict_songs(classifier: Classifier, songs: Sequence[Path], *, jobs: int) -> Generator[SongResult, None, None]:
     """Classify files on several cores, and yield the results in the order of the files.
 
-    Closing the iterator stops at once.
+    Closing the iterator stops the work at once.
 
     Args:
         jobs: number of worker processes.
@@ -97,10 +97,10 @@ def predict_songs(classifier: Classifier, songs: Sequence[Path], *, jobs: int) -
     Raises:
         ValueError: `jobs` is not positive.
     """
-    # The network runs in the workers. When it ran in this process, 20 songs of four minutes took 1.3 times the CPU
+    # The network runs in the workers. When it ran in this process, 20 four-minute songs took 1.3 times the CPU
     # time on two cores (15.7 s instead of 12.1 s). Reading a song takes about four times as long as classifying it, so
     # this process would also be the bottleneck with more than four workers.
-    early: dict[int, SongResult] = {}  # results that wait for an earlier file; small because they hold no levels
+    early: dict[int, SongResult] = {}  # results held until an earlier file is done; small because they hold no levels
     following = 0
     with closing(worker_pool.unordered(partial(_predict, classifier), list(enumerate(songs)), jobs=jobs)) as results:
         for (number, song), result in results:

@@ -42,7 +42,7 @@ class RenderResult:
     """The outcome of a RenderTarget.
 
     Attributes:
-        is_new: whether the image was rendered now; False if a complete image already existed or there was an error.
+        is_new: whether this call rendered the image; False if a complete image already existed or there was an error.
         error: why there is no image; empty if there was no error.
     """
 
@@ -82,7 +82,7 @@ def plan_renders(source: Path, output: Path) -> tuple[list[RenderTarget], list[P
 def render_all(targets: Sequence[RenderTarget], *, jobs: int) -> Generator[RenderResult, None, None]:
     """Render songs on several cores, and yield each result as soon as it is ready.
 
-    Closing the iterator stops at once and leaves no partial images; repeating the call resumes.
+    Closing the iterator stops the work at once and leaves no partial images; repeating the call resumes it.
 
     Args:
         jobs: number of worker processes.

@@ -2,7 +2,7 @@
 
 Conventions: a clip is the whole song if it lasts up to 31 s, otherwise its middle 30 s. Its spectrogram after a change
 is compared with its spectrogram before the change, which is computed from mono samples at 22 050 Hz.
-Differences are numbers of levels; there are 256 levels.
+Differences are measured in levels, of which there are 256.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,13 +24,13 @@ QUIETER = 10 ** (-12 / 20)  # −12 dB
 
 
 def as_mp3(samples: Samples, bit_rate: int) -> Samples:
-    """Encode to stereo MP3 at 44 100 Hz, which is common in music libraries, and decode."""
+    """Encode to stereo MP3 at 44 100 Hz, which is common in music libraries, and decode the result."""
     stereo = _stereo(samples, 44_100)
     return audio.decode(encode(stereo, "mp3", "libmp3lame", rate=44_100, bit_rate=bit_rate))
 
 
 def as_stereo(samples: Samples, rate: int) -> Samples:
-    """Encode to a 16-bit stereo WAV file and decode."""
+    """Encode to a 16-bit stereo WAV file, and decode the result."""
     return audio.decode(encode(_stereo(samples, rate), "wav", "pcm_s16le", rate=rate))
 
 
@@ -120,6 +120,6 @@ def _differences(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray
 
 
 def _stereo(samples: Samples, rate: int) -> Samples:
-    """Resample (N,) at 22 050 Hz to (N', 2) at `rate` Hz, with equal channels."""
+    """Resample mono (N,) at 22 050 Hz to stereo (N', 2) at `rate` Hz, with two identical channels."""
     resampled = soxr.resample(samples, audio.SAMPLE_RATE, rate, quality="VHQ").clip(-1, 1)
     return np.stack([resampled, resampled], axis=1).astype(np.float32)

@@ -2,7 +2,7 @@
 
 Conventions: times are in s from the start of the song. Clock times are minutes:seconds, rounded down to whole seconds
 as in media players, so a song of 240.9 s ends at 4:00. The last window of a long song overlaps the previous window
-(`audio.windows`); here it starts where the previous window ends.
+(`audio.windows`); in this module, it starts where the previous window ends.
 """
 
 import io
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # the same colour in every plot of a classifier.
 COLOURS = ("#CC6677", "#332288", "#DDCC77", "#117733", "#88CCEE", "#882255", "#44AA99", "#999933", "#AA4499", "#DDDDDD")
 
-_FREQUENCIES = (100, 500, 1000, 2000, 4000, 8000)  # Hz, ticks of the spectrogram
+_FREQUENCIES = (100, 500, 1000, 2000, 4000, 8000)  # Hz, ticks of the frequency axis
 _DPI = 100
 
 
@@ -47,7 +47,7 @@ class Stretch:
 
 
 def stretches(times: Sequence[tuple[float, float]], prediction: Prediction) -> list[Stretch]:
-    """Merge consecutive windows of the same genre. An image has no times and therefore no stretches."""
+    """Merge consecutive windows of the same genre. An image has no window times and therefore no stretches."""
     merged: list[Stretch] = []
     shares: list[float] = []
     for (start, end), window in zip(_without_overlap(times), prediction.windows[: len(times)], strict=True):
@@ -74,7 +74,7 @@ def percent(share: float) -> str:
 def plot(song: Song, prediction: Prediction, name: str) -> "Figure":
     """Plot the spectrogram with the genres below it.
 
-    As in the network's input, each window is scaled separately, so its loudest point is the brightest.
+    As in the network's input, each window is scaled separately, so its loudest point has full brightness.
     """
     from matplotlib.figure import Figure  # without pyplot: no window, no global state
 
@@ -174,7 +174,7 @@ def _plot_genres(axes: "Axes", parts: Sequence[Stretch], genres: Sequence[str]) 
 
 
 def _without_overlap(times: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Return the times of the windows; each starts no earlier than the previous window ends."""
+    """Return the times of the windows; a window that overlaps the previous one starts where that one ends."""
     ends = [0.0, *(end for _, end in times)]
     return [(max(start, before), end) for (start, end), before in zip(times, ends, strict=False)]
 

@@ -54,9 +54,9 @@ class Outcome:
 
     Attributes:
         candidate: result of the search.
-        evaluation: evaluation on the test tracks, which are used only here.
+        evaluation: evaluation on the test tracks, which are used for nothing else.
         version: version number of the registered model.
-        champion: whether it became the champion, and why.
+        champion: decision on whether it became the champion, with the reason.
         parent: key of the search's run; see `Tracker`.
         parameters, flops: size of the network.
     """
@@ -114,9 +114,9 @@ def run(
 
     Raises:
         StudyError: the data differs from the data of the study.
-        TrackingUnreachableError: MLflow is unreachable when the model has to be registered; everything so far is saved.
+        TrackingUnreachableError: MLflow is unreachable when the model has to be registered; all results are saved.
         PromotionPendingError: another process holds the promotion lock; everything else is done.
-        KeyboardInterrupt: Ctrl-C; everything so far is saved.
+        KeyboardInterrupt: the user pressed Ctrl-C; all results so far are saved.
     """
     if dataset.digest != ledger.config.data_digest:
         raise StudyError(
@@ -147,7 +147,7 @@ def _register(
     candidate: Candidate,
     display: Display,
 ) -> tuple[int, Classifier, VersionFacts, Evaluation]:
-    """Evaluate the candidate and register it; return its version with its evaluation."""
+    """Evaluate the candidate and register it; return its version, classifier, facts and evaluation."""
     final = candidate.final
     folder = ledger.folder / final.name / "classifier"
     with display.phase("evaluation", f"{len(ledger.split.test)} test tracks") as phase:

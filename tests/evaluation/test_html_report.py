@@ -150,8 +150,8 @@ def test_evidence_is_highlighted_and_outlined() -> None:
     assert (picture[60, 110] < MAGMA[200] / 2).all()
     for row, column in ((10, 110), (20, 110), (15, 100), (15, 119)):
         assert picture[row, column].tolist() == [120, 255, 255]
-    # The centre is column 109.5 of 333 and band 15. Its peak is the 16th of 130 points on Slaney's mel scale, 413 Hz;
-    # the nearest bin of the spectrum is 409 Hz.
+    # The centre is at column 109.5 of 333, in band 15. The band's peak is the 16th of 130 points on Slaney's mel scale,
+    # at 413 Hz; the nearest bin of the spectrum is at 409 Hz.
     assert html_report.saliency_centre(saliency) == "around 10 s and 409 Hz"
     assert html_report.saliency_centre(np.zeros_like(saliency)) == "nowhere in particular"
 

@@ -1,4 +1,4 @@
-"""The script works without any options, as a new user runs it."""
+"""The script works without any options, which is how a new user runs it."""
 
 import os
 import re

@@ -21,7 +21,7 @@ def driver(tmp_path: Path, tracks_folder: Path) -> Iterator[Driver]:
 
 
 def test_ctrl_c_stops_the_driver_and_prints_how_to_resume(driver: Driver) -> None:
-    script()  # imported now, so that the second driver runs while the first one trains
+    script()  # imported now so that the second driver starts while the first is training
     driver.start()
     driver.wait_for_epochs(1)
     second = call("--storage", str(driver.storage), "--resume", "--study", STUDY)

@@ -23,7 +23,7 @@ def test_out_of_memory_fails_the_trial_with_that_reason(tracks_folder: Path, tmp
 
     With a smaller layer the trial would be killed repeatedly, and Ray would report a different reason.
     """
-    total = get_system_memory()  # as measured by the monitor, which takes the limits of containers into account
+    total = get_system_memory()  # as measured by the monitor, which takes container limits into account
     units = int(SHARE * total / (128 * 4))
     space = tmp_path / "space.yaml"
     space.write_text(f"dense: [8, {units}]\nwidth: 32\n")

@@ -1,6 +1,6 @@
-"""On three nodes, hardly any request fails after a kill; a single proxy restarts in seconds.
+"""On three nodes, hardly any requests fail after a kill; a single proxy restarts in seconds.
 
-The counts are recorded with the test results: `pytest -m slow --junitxml=FILE tests/faults/test_serving.py`.
+To store the counts with the test results, run `pytest -m slow --junitxml=FILE tests/faults/test_serving.py`.
 """
 
 import os

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def versions(team: Team, singer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, int]]:
-    """Create two versions without files, from a child run of a search; restore the champion for other tests."""
+    """Create two versions without files, from a child run of a search; then restore the champion for other tests."""
     storage = team.mlflow.storage(tmp_path)
     client = Server(storage).client
     with suppress(TrackingError):  # it may exist from an earlier search

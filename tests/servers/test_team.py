@@ -30,7 +30,7 @@ pytestmark = pytest.mark.slow
 
 
 class TeamDriver(Driver):
-    """A driver of the script, with the study in a database and the runs on a server."""
+    """A driver that runs the script with the study in a database and the runs on a server."""
 
     def __init__(self, storage: Path, data: Path, team: Team) -> None:
         self._team = team

@@ -1,4 +1,4 @@
-"""Searches whose study is in an S3 store and PostgreSQL, so that no machine holds data that must survive."""
+"""Searches whose study is in an S3 store and PostgreSQL, so no machine holds data that must survive."""
 
 import shutil
 import threading
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 
 class StoreDriver(Driver):
-    """A driver of the script, with the study at a URL; each start simulates a new machine."""
+    """A driver that runs the script with the study at a URL; each start simulates a new machine."""
 
     def __init__(self, url: str, machine: Path, data: Path, team: Team, database: str) -> None:
         self.url, self.machine, self._team, self._database = url, machine, team, database
@@ -54,7 +54,7 @@ def url_of(endpoint: str, path: str) -> str:
 
 @pytest.fixture
 def store(team: Team, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
-    """Return the URL of a storage, and set the environment for it."""
+    """Return a storage URL, and set the environment variables that it needs."""
     become(monkeypatch, *SINGER)
     for name, value in KEYS.items():
         monkeypatch.setenv(name, value)
@@ -81,7 +81,7 @@ def keys(team: Team) -> list[str]:
 
 def test_a_search_resumes_on_a_new_machine(driver: StoreDriver, team: Team, store: str) -> None:
     driver.start()
-    driver.wait_for_epochs(7)  # two trials have ended, the third is running
+    driver.wait_for_epochs(7)  # two trials have finished, and the third is running
     driver.kill()
     states = [key for key in keys(team) if key.endswith("state.json")]
     assert states, keys(team)

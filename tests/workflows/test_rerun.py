@@ -46,7 +46,7 @@ def command(finished: FinishedSearch, *arguments: str) -> Result:
 
 
 def ignored(_: list[Difference]) -> None:
-    """Do nothing; for replays whose differences are checked afterwards."""
+    """Ignore the differences of a replay, for tests that check them afterwards."""
 
 
 @pytest.mark.parametrize("role", ["trial", "finalist", "final"])

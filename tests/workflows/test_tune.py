@@ -71,7 +71,7 @@ def test_the_winners_repeats_calibrate_the_classifier(finished: FinishedSearch) 
         checkpoint.validation_logits(max(place.folder.glob("epoch-*")), dataset.labels) for place in candidate.repeats
     ]
     logits, labels = (torch.cat(parts) for parts in zip(*held_out, strict=True))
-    # The two folds divide the training tracks between them, and each of the two repeats validates on both folds.
+    # The two folds partition the training tracks, and each of the two repeats validates on both folds.
     assert len(labels) == 2 * len(finished.ledger.split.train)
     classifier = versions.fetch(finished.storage).classifier
     assert classifier.calibration == calibrate(logits, labels)
@@ -233,7 +233,7 @@ def test_a_pending_promotion_does_not_fail_the_search(
 
 @pytest.mark.slow
 def test_more_trials_can_bring_another_winner(tracks: Dataset, ray_cluster: None, tmp_path: Path) -> None:
-    """The learning rate of the first trial is too low to learn anything, so one of the others is better."""
+    """The learning rate of the first trial is too low to learn anything, so one of the other trials is better."""
     storage = empty_storage(tmp_path)
     space = {"learning_rate": {"low": 1e-8, "high": 5e-3, "log": True}}
     starts = [{"learning_rate": 1e-8}]
@@ -262,7 +262,7 @@ def test_more_trials_can_bring_another_winner(tracks: Dataset, ray_cluster: None
 
 
 def test_the_next_driver_ends_runs_of_a_killed_driver(tracks: Dataset, tmp_path: Path) -> None:
-    """An example is a final training run that is obsolete because more trials led to a different winner."""
+    """For example, a final training run is obsolete if more trials led to a different winner."""
     storage = empty_storage(tmp_path)
     ledger = new_ledger(storage.studies.folder, tracks)
     killed = Tracker(storage, ledger.folder, ledger.id)
