@@ -4,7 +4,7 @@ Run, from the project's folder:
     make serve                               # or: serve run --address local serve.app:app
     curl --data-binary @song.mp3 localhost:8000/v1/predict
 
-It serves the registry's champion, or the model in `RAYGENRE_MODEL_URI`. As in all commands, the storage and the
+It serves the registry's champion, or the model in `RAYGENRE_MODEL_URI`. As for all commands, the storage and the
 tracking server come from `RAYGENRE_STORAGE` and `MLFLOW_TRACKING_URI`, and default to ./results. The settings are
 in `serve/settings.py`; those that set limits are in `serve/admission/limits.py`.
 """
@@ -38,7 +38,7 @@ class Endpoint:
 
     def __init__(self, settings: Settings, keys: Keys) -> None:
         logs.configure()
-        # The network's thread requests the GIL after every layer, and by default would wait 5 ms each time.
+        # The network's thread requests the GIL after every layer; by default, it would wait up to 5 ms each time.
         sys.setswitchinterval(0.0005)
         self._settings, self._keys = settings, keys
 

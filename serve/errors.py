@@ -15,7 +15,7 @@ class RefusalError(RaygenreError):
 
     Attributes:
         status: HTTP status.
-        detail: explanation, for the client, of what is wrong with the request.
+        detail: message that tells the client what is wrong with the request.
         headers: additional headers of the response.
     """
 

@@ -56,7 +56,7 @@ class Service:
         Raises:
             RefusalError: 415 or 422 if any file is unusable; 429 if too many predictions are in progress.
         """
-        champion, challenger = self.models.choose()  # once, so that one model answers all files in a form
+        champion, challenger = self.models.choose()  # once per request, so that one model answers all files in a form
         with self.predictions.slot():
             work = [self._predict(file, champion, challenger, request_id) for file in files]
             return await _gather(work, name_files=len(files) > 1)
@@ -96,7 +96,7 @@ class Service:
 
 
 async def _gather(work: list[Coroutine[Any, Any, Answer]], *, name_files: bool) -> list[Answer]:
-    """Await all answers; the first refusal cancels the rest and, with `name_files`, names the refused file."""
+    """Await all answers; the first refusal cancels the other tasks and, with `name_files`, names the refused file."""
     tasks = [asyncio.ensure_future(coroutine) for coroutine in work]
     try:
         for number, task in enumerate(tasks, start=1):

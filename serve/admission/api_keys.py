@@ -55,7 +55,7 @@ class Keys:
         return keys.reload(settings.api_keys_file) if settings.api_keys_file else keys
 
     def reload(self, file: Path) -> Self:
-        """Return these keys with the current contents of the key file.
+        """Return a copy of these keys in which `from_file` matches the current contents of the key file.
 
         Raises:
             ApiKeyError: a key is too short, or the file is unreadable or has no keys.
@@ -71,7 +71,7 @@ class Keys:
         return replace(self, from_file=from_file)
 
     def accept(self, headers: Headers) -> bool:
-        """Whether a request has a valid key (`Authorization: Bearer KEY` or `X-API-Key: KEY`), or needs none.
+        """Whether a request has a valid key (`Authorization: Bearer KEY` or `X-API-Key: KEY`), or none is required.
 
         Compares the key with all valid keys, each in constant time, so that timing reveals nothing about them.
         """
@@ -128,7 +128,8 @@ def check_exposure(host: str, keys: Keys, *, insecure: bool) -> None:
     """Check that the endpoint requires API keys if other machines can reach it.
 
     Args:
-        host: address that the endpoint listens on. An empty string means unknown, and is treated as all addresses.
+        host: address that the endpoint listens on. An empty string means that the address is unknown; it is
+            treated like all addresses.
 
     Raises:
         ApiKeyError: other machines can use the endpoint without a key, and `insecure` is not set.

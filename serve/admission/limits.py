@@ -1,8 +1,8 @@
-"""The endpoint's limits: their settings, and `Limits`, which is derived from the settings.
+"""Settings for the endpoint's limits, and `Limits`, which is derived from these settings.
 
 Replicas, Ray's proxies and the deployment's options all use `Limits`, so raising `RAYGENRE_QUEUE_LENGTH` also raises
 all limits in front of the queue. These settings are separate from the others because Ray's proxies import this module,
-which must therefore stay small (`serve.settings` imports PyTorch and MLflow).
+which must therefore avoid heavy imports (`serve.settings` imports PyTorch and MLflow).
 """
 
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from serve.errors import RefusalError
 
-UPLOADS = 24  # uploads that a replica receives at a time
+UPLOADS = 24  # uploads that a replica receives at the same time
 OTHER_REQUESTS = 8  # requests in a replica that are neither predictions nor uploads: probes, pages and refusals
-PROXY_QUEUE = 16  # requests that wait in a proxy for a free place in a replica
+PROXY_QUEUE = 16  # requests that wait in a proxy for a free slot in a replica
 IN_TRANSIT = 16  # requests in a proxy that are on their way to or from a replica
-MIN_PROXY_REQUESTS = 96  # POST requests in a proxy, which may serve several replicas with short queues
+MIN_PROXY_REQUESTS = 96  # lower bound of a proxy's POST limit: a proxy may serve several replicas with short queues
 SLOW_UPLOAD_SECONDS = 5.0  # s after which an upload no longer counts towards a proxy's limit
 DECODER_GRACE = 5.0  # s from the timeout of a request until its decoder process kills itself
-_CLOSE = {"Connection": "close"}  # otherwise Ray's proxy would receive the rest of the body
+_CLOSE = {"Connection": "close"}  # otherwise Ray's proxy would read the body to its end
 
 
 class LimitSettings(BaseSettings):
@@ -60,13 +60,13 @@ class LimitSettings(BaseSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """All limits of the endpoint, with the status of the requests that exceed them.
+    """All limits of the endpoint; the status of a request that exceeds a limit is in parentheses.
 
     Attributes:
         predictions: maximum number of predictions running or waiting in a replica (429).
-        uploads: maximum number of uploads that a replica receives at a time (429 for the longest-running upload).
-        replica_requests: maximum number of requests of any kind that Ray sends to a replica at a time.
-        proxy_queue: maximum number of requests that wait in a proxy for a free place in a replica (429).
+        uploads: maximum number of uploads that a replica receives at the same time (429 for the longest-running one).
+        replica_requests: maximum number of requests of any kind that Ray lets a replica handle at the same time.
+        proxy_queue: maximum number of requests that wait in a proxy for a free slot in a replica (429).
         proxy_requests: maximum number of POST requests in a proxy, from the first byte to the answer (429).
         slow_upload_seconds: s after which an upload no longer counts towards `proxy_requests`.
         body_bytes: maximum size of a request body (413).
@@ -113,7 +113,7 @@ class Limits:
         )
 
     def too_many(self, detail: str, *, close: bool = False) -> RefusalError:
-        """Return a 429 with Retry-After; `close` also closes the connection if the body was not read completely."""
+        """Return a 429 with Retry-After; use `close` to close the connection if the body was not read completely."""
         return RefusalError(429, detail, self._retry_headers | (_CLOSE if close else {}))
 
     def unavailable(self, detail: str) -> RefusalError:

@@ -22,7 +22,7 @@ class MemoryBudget:
 
     @contextmanager
     def reservation(self) -> Iterator["Reservation"]:
-        """Yield a reservation for one body, which is released at the end."""
+        """Yield a reservation for one body, and release it when the context ends."""
         reservation = Reservation(self)
         try:
             yield reservation
@@ -84,7 +84,7 @@ async def _parts(request: Request, limits: Limits, reservation: Reservation) -> 
 
 
 class _Form:
-    """An incremental parser for multipart forms; it keeps the files in memory, within the body's size limit."""
+    """An incremental parser for multipart forms that keeps the files in memory; the body limit bounds their size."""
 
     def __init__(self, content_type: str, limits: Limits) -> None:
         _, options = parse_options_header(content_type)

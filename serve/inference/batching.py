@@ -2,8 +2,8 @@
 
 A batch contains the windows that arrived while the previous batches were running, so no request waits for others to
 fill a batch. Ray Serve's own batching closes each batch before it waits for the network, so every request behind a busy
-network would be a separate batch. Windows are batched instead of whole songs, one window per song in turn, so that long
-songs do not delay short songs.
+network would be a separate batch. Batches consist of windows rather than whole songs, and songs contribute one window
+each in turn, so long songs do not delay short songs.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ class _Song:
         self._rows: dict[int, NDArray[np.float32]] = {}
 
     def add(self, window: int, row: NDArray[np.float32]) -> None:
-        """Add a window's probabilities (G,); the last one completes the result."""
+        """Add a window's probabilities (G,); the last window completes the result."""
         with self._lock:
             self._rows[window] = row
             if len(self._rows) == len(self.levels) and self.result.set_running_or_notify_cancel():
@@ -96,7 +96,7 @@ class Batcher:
                 self._classify(classifier, [part for part in batch if part[0].classifier is classifier])
 
     def _next_batch(self) -> list[tuple[_Song, int]]:
-        """Wait for the next batch, and return its windows as pairs of a song and a window's index."""
+        """Wait for the next batch, and return its windows as pairs (song, window index)."""
         batch: list[tuple[_Song, int]] = []
         with self._changed:
             while not batch:

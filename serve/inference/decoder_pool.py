@@ -1,7 +1,7 @@
 """Decodes files outside the event loop: PNGs in threads, audio in processes.
 
-Work for a request that has ended stops immediately: the process that decodes its file is killed, the thread that
-computes its spectrograms stops before the next spectrogram, and files that are still waiting for a thread are dropped.
+Work for a request that has ended stops as soon as possible: the process that decodes its file is killed, the thread
+that computes its spectrograms stops before the next one, and files that are still waiting for a thread are dropped.
 """
 
 import asyncio
@@ -95,7 +95,7 @@ class DecoderPool:
         return await self._run(lambda job: self._song(data, kind, job))
 
     async def picture(self, data: bytes, window: int) -> tuple[bytes, int]:
-        """Return one window's spectrogram, as a PNG like the dataset's, and the file's number of windows.
+        """Return one window's spectrogram as a PNG like the dataset's, and the number of windows in the file.
 
         Raises:
             RefusalError: 415 or 422 if the file is unusable, 503 if the system killed the decoder.
@@ -183,7 +183,7 @@ class DecoderPool:
 
 
 def _renew(process: DecoderProcess) -> DecoderProcess:
-    """Return the process, or a new process if it is spent, for example because the system killed it while idle."""
+    """Return the process, or a new one if it is spent, for example because the system killed it while it was idle."""
     if not process.is_spent:
         return process
     process.end()

@@ -8,7 +8,7 @@ number of files, so that memory leaked by decoders does not accumulate.
 
 A message is a line of JSON, followed by the number of bytes that its `bytes` field gives:
     to the process      {"bytes": 46102, "longest_seconds": 900, "timeout_seconds": 35}, the file
-    from the process    {"bytes": 2646000}, samples float32 at 22 050 Hz; or {"bytes": 0, "refused": "why"}
+    from the process    {"bytes": 2646000}, float32 samples at 22 050 Hz; or {"bytes": 0, "refused": "why"}
 """
 
 import json
@@ -31,10 +31,10 @@ from raygenre.errors import RaygenreError
 MAX_FILES = 1000  # files that a process decodes before it is replaced
 UNEXPECTED_ERROR = f"status {os.EX_DATAERR}"  # crash cause: an unexpected exception, including MemoryError
 
-# Variables that the process inherits: paths of programs and libraries, numbers of threads, and the language.
+# Variables that the process inherits: paths of programs and libraries, thread counts, and the language.
 _VARIABLES = ("PATH", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "LANG", "LC_ALL")
-_SPARE_BYTES = 1_000_000_000  # of address space, in addition to its initial size and the memory for the audio
-# Memory for each second of audio: the samples as decoded pieces, joined, and in the message.
+_SPARE_BYTES = 1_000_000_000  # address space beyond the initial size of the process and the memory for the audio
+# Memory for each second of audio: copies of the samples as decoded pieces, as one array, and in the message.
 _BYTES_PER_SECOND = 4 * 4 * audio.SAMPLE_RATE
 _MAX_HEADER_BYTES = 10_000
 
@@ -85,15 +85,15 @@ class DecoderProcess:
         return self._files >= MAX_FILES or self._process.poll() is not None
 
     def decode(self, file: bytes, *, longest_seconds: float, timeout_seconds: float) -> NDArray[np.float32]:
-        """Return the samples of a file, float32 (N,) at 22 050 Hz, as `audio.decode` does.
+        """Return a file's samples, float32 (N,) at 22 050 Hz, as `audio.decode` does.
 
         Args:
             longest_seconds: maximum duration of the audio, in s.
-            timeout_seconds: time after which the process kills itself, even if its parent has died, in s.
+            timeout_seconds: time in s after which the process kills itself, even if its parent has died.
 
         Raises:
             AudioError: as in `audio.decode`.
-            CrashError: the process ended, by itself or because of `kill`.
+            CrashError: the process ended, either by itself or because of `kill`.
         """
         self._files += 1
         try:

@@ -1,9 +1,9 @@
 """The models being served, and how a new version takes over without failed requests.
 
 A thread polls the registry for moved aliases. A new version is loaded while the old version keeps answering, and takes
-over only after it has reproduced the self-check that was stored with it. Requests in progress finish with the version
-that they started with. If the new version is unavailable or fails, the old version is still served, and the log, a
-metric and `/readyz` report the reason. The new version is retried at the next poll if the registry or its store was
+over only after it has passed the self-check that is stored with it. Requests in progress finish with the version that
+they started with. If the new version is unavailable or fails, the old version stays in use, and the log, a metric and
+`/readyz` report the reason. The new version is retried at the next poll if the registry or its file store was
 unreachable, and after `RETRY_SECONDS` if its files are wrong.
 """
 
@@ -36,7 +36,7 @@ _CHAMPION, _CHALLENGER = "model", "challenger"
 
 @dataclass(frozen=True)
 class LiveModel:
-    """A model being served, with its input drift if its training distribution is stored."""
+    """A model being served, with its input drift if its training distribution is stored with it."""
 
     fetched: Fetched
     drift: Drift | None
@@ -112,13 +112,13 @@ class LiveModels:
                 return
             version, failed_at, reason = self._failures.get(role, ("", 0.0, ""))
             if version == wanted and time.monotonic() - failed_at < RETRY_SECONDS:
-                self.errors[role] = reason  # an outage may have replaced it in the meantime
+                self.errors[role] = reason  # an outage may have replaced this reason in the meantime
                 return
             new = self._load(uri)
         except RegistryUnreachableError as error:
             self._set_error(role, wanted, str(error))
             return
-        except Exception as error:  # noqa: BLE001 (after any error, the old version is still served)
+        except Exception as error:  # noqa: BLE001 (after any error, the old version stays in use)
             self._failures[role] = (wanted, time.monotonic(), _reason(error, role, wanted))
             self._set_error(role, wanted, self._failures[role][2])
             return

@@ -1,7 +1,7 @@
 """The endpoint's metrics, which Ray exports to Prometheus.
 
 Ray adds the prefix `ray_`, the suffix `_total` for counters, and the tags `deployment`, `replica` and `application`.
-A Prometheus configuration, alerts and a Grafana dashboard for them are in `serve/monitoring/`.
+A Prometheus configuration, alerts and a Grafana dashboard for these metrics are in `serve/monitoring/`.
 """
 
 from typing import cast

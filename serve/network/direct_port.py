@@ -2,7 +2,7 @@
 
 All replicas on a machine listen on the same port, and the kernel distributes new connections among them. A stopping
 replica accepts no new connections and finishes its current requests. Ray Serve does not see requests on this port, so
-they do not count for autoscaling, and only the replicas' own limits apply.
+they do not count towards autoscaling, and only the replicas' own limits apply.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 @asynccontextmanager
 async def answering(app: ASGIApp, bound: socket.socket) -> AsyncIterator[None]:
-    """Answer requests on a bound socket for the duration of the context, in the running event loop."""
+    """Use the running event loop to answer requests on a bound socket for the duration of the context."""
     server = _Server(
         uvicorn.Config(
             _RequestIdMiddleware(app),
@@ -64,11 +64,11 @@ async def answering(app: ASGIApp, bound: socket.socket) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        # Closing the socket resets connections in its backlog, so stop new connections, then accept the backlog.
+        # Closing the socket resets the connections in its backlog, so first stop new ones, then accept the backlog.
         _ignore_new_connections(bound)
         await asyncio.sleep(ACCEPT_SECONDS)
         for listening in server.servers:
-            listening.close()  # uvicorn itself would also close connections that have sent nothing yet
+            listening.close()  # uvicorn itself would also close connections whose clients have sent nothing yet
         await asyncio.sleep(REQUEST_SECONDS)
         server.should_exit = True
         await serving
@@ -77,15 +77,15 @@ async def answering(app: ASGIApp, bound: socket.socket) -> AsyncIterator[None]:
 def _ignore_new_connections(listening: socket.socket) -> None:
     """Make the kernel drop SYN packets to a socket; handshakes in progress still complete.
 
-    A client whose SYN is dropped resends it after a second. By then the socket is closed, so either another replica
-    accepts the connection, or it is refused.
+    A client whose SYN is dropped resends it after a second. By then the socket is closed, so the connection is
+    either accepted by another replica or refused.
     """
     if sys.platform != "linux":
         listening.listen(0)  # the closest alternative: at most one more connection
         return
     filter_ = (_BpfInstruction * 4)(
-        _BpfInstruction(0x30, 0, 0, 13),  # load the byte at offset 13 of the TCP header, the flags
-        _BpfInstruction(0x45, 0, 1, 0x02),  # if SYN is set, continue, else skip one instruction
+        _BpfInstruction(0x30, 0, 0, 13),  # load the flags, which are at offset 13 of the TCP header
+        _BpfInstruction(0x45, 0, 1, 0x02),  # if SYN is set, continue; otherwise skip one instruction
         _BpfInstruction(0x06, 0, 0, 0),  # drop the packet
         _BpfInstruction(0x06, 0, 0, 0xFFFF_FFFF),  # accept the whole packet
     )
@@ -109,7 +109,7 @@ class _BpfProgram(ctypes.Structure):
 
 
 class _Server(uvicorn.Server):
-    """A uvicorn server for a process whose signals are handled by Ray."""
+    """A uvicorn server for a process whose signals Ray handles."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

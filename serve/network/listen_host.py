@@ -1,8 +1,8 @@
 """The address that Ray Serve listens on.
 
-Ray passes it neither to the application builder nor to replicas, and `serve run` calls the builder before it starts Ray
-Serve. The builder can therefore check the address, and report errors early, only if Ray Serve is already running. Every
-replica checks it again before accepting requests.
+Ray passes the address to neither the application builder nor the replicas, and `serve run` calls the builder before it
+starts Ray Serve. The builder can therefore check the address and report errors early only if Ray Serve is already
+running. Each replica checks the address again before it accepts requests.
 """
 
 import os

@@ -2,7 +2,7 @@
 
 `serve run serve.app:app` sets them for the cluster that it starts. For `serve run FILE`, or for a cluster that is
 already running, that would be too late. In these cases, set them in the environment of the command that starts Ray,
-together with `RAYGENRE_QUEUE_LENGTH` and `RAYGENRE_RETRY_AFTER` if you change those:
+together with `RAYGENRE_QUEUE_LENGTH` and `RAYGENRE_RETRY_AFTER` if you change these settings:
     env $(python -m serve.network.proxy_environment) serve run serve/public.yaml
 """
 
@@ -13,23 +13,23 @@ from serve.admission.limits import LimitSettings
 
 DEFAULTS = {
     # A proxy that fails three health checks in a row is restarted. A dead proxy fails them immediately, so the period
-    # determines how long requests go unanswered; the timeout is for proxies that are alive but busy.
+    # determines how long requests go unanswered; the timeout applies to proxies that are alive but busy.
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "0.5",
     "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "5",
     # Import path of the middlewares that proxies apply to every request.
     "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve.network.proxy_middleware.middlewares",
 }
-PROXY_SETTINGS = ("queue_length", "retry_after")  # settings that proxies read, in `middlewares`
+PROXY_SETTINGS = ("queue_length", "retry_after")  # settings that proxies read when they call `middlewares`
 
 
 def set_defaults() -> None:
-    """Set the variables that are missing in this process's environment; call this before `ray.init`."""
+    """Set the variables that are missing from this process's environment; call this before `ray.init`."""
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
 
 
 def pass_limits(settings: LimitSettings) -> None:
-    """Set the variables of `PROXY_SETTINGS` to the application's settings; call this before `ray.init`."""
+    """Set the variables for `PROXY_SETTINGS` from the application's settings; call this before `ray.init`."""
     for name in PROXY_SETTINGS:
         os.environ[f"{settings.model_config['env_prefix']}{name.upper()}"] = str(getattr(settings, name))
 

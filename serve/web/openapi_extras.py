@@ -126,7 +126,7 @@ FILES_BODY: dict[str, Any] = {
 
 
 def complete(document: dict[str, Any]) -> None:
-    """Add the parts that FastAPI cannot derive to its document."""
+    """Add the parts that FastAPI cannot derive to the document that it has generated."""
     document["components"]["schemas"]["Problem"] = Problem.model_json_schema()
     document["components"]["securitySchemes"] = {
         "bearer": {"type": "http", "scheme": "bearer"},

@@ -68,14 +68,14 @@ class RequestLogMiddleware:
             status = CLIENT_DISCONNECTED
             if isinstance(error, asyncio.CancelledError):
                 raise
-        except Exception as error:  # noqa: BLE001 (a bug in the endpoint is logged, and reported as 500)
+        except Exception as error:  # noqa: BLE001 (a bug in the endpoint is logged and reported as 500)
             logs.error("request failed", error, request_id=request_id)
             if not status:
                 response = problem(500, "internal error; the log has a traceback for this request id", request_id)
                 await response(scope, receive, send_with_headers)
         finally:
             seconds = time.perf_counter() - started
-            # The route's path, not the client's, so that scanners cannot create tag values at will.
+            # Use the route's path rather than the client's, so that scanners cannot create arbitrary tag values.
             path = getattr(scope.get("route"), "path", "other")
             self._service.metrics.request(path, status, seconds)
             logs.info(

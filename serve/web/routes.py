@@ -45,7 +45,7 @@ _protected = APIRouter(prefix="/v1", dependencies=[Depends(_require_key)])
 
 
 def build(service: Service, direct_socket: socket | None = None) -> FastAPI:
-    """Return a replica's application, which also answers on the direct port if that is bound."""
+    """Return a replica's application; given a socket, it also answers on the direct port."""
     api = build_without_service()
     api.state.service = service
     if direct_socket:
@@ -64,14 +64,14 @@ def build(service: Service, direct_socket: socket | None = None) -> FastAPI:
 
 
 def build_without_service() -> FastAPI:
-    """Return the application without a service, for its OpenAPI document."""
+    """Return the application without a service; this is enough to generate its OpenAPI document."""
     api = FastAPI(
         title="raygenre",
         version=version("raygenre"),
         summary="Classifies the genre of a song, or of a spectrogram like GTZAN's.",
         docs_url=None,
         redoc_url=None,
-        redirect_slashes=False,  # redirects would use the client's Host header, and precede the API key check
+        redirect_slashes=False,  # redirects would use the client's Host header and precede the API key check
     )
     api.include_router(_protected)
     api.include_router(_public)
@@ -96,7 +96,7 @@ async def predict(request: Request) -> Response:
         with service.memory.reservation() as reservation:
             files = await _read(request, reservation)
             answers = await service.predict(files, request.state.request_id)
-    versions = dict.fromkeys(answer.model.version for answer in answers)  # two if a challenger fails on some file
+    versions = dict.fromkeys(answer.model.version for answer in answers)  # two if the challenger fails on a file
     request.state.facts.update(genres=[answer.genre for answer in answers], model=",".join(versions))
     answer = Answers(predictions=answers) if is_form(request) else answers[0]
     return Response(answer.model_dump_json(), media_type="application/json")
@@ -176,7 +176,7 @@ async def docs() -> FileResponse:
 
 @_public.get("/page/{name}", include_in_schema=False)
 async def asset(name: str) -> FileResponse:
-    """Return a stylesheet, a script or the icon of the pages."""
+    """Return a stylesheet, script or icon that the pages use."""
     if name not in ASSETS:
         raise RefusalError(404, "no such file")
     return FileResponse(PAGE / name, media_type=ASSETS[name])

@@ -1,4 +1,4 @@
-"""The browser for page tests: the Chromium in `$CHROMIUM`, or the system's."""
+"""The browser for page tests: the Chromium at `$CHROMIUM`, or the system's Chromium."""
 
 import os
 from collections.abc import Iterator

@@ -87,7 +87,7 @@ def page(browser: Browser, shown: Shown) -> Iterator[Page]:
 
     def check_embedded(request: Request) -> None:
         if request.is_navigation_request() or request.url.startswith(("blob:", "data:")):
-            return  # a new page has no frame yet
+            return  # the frame of a new page is not available yet
         if request.frame.parent_frame:
             errors.append(request.url)
 
@@ -105,9 +105,9 @@ def page(browser: Browser, shown: Shown) -> Iterator[Page]:
 
 
 def keep(page: Page, name: str) -> None:
-    """Write a screenshot for the README if `$SCREENSHOTS` is set, with few colours to keep the file small."""
+    """If `$SCREENSHOTS` is set, write a screenshot for the README, reduced to a few colours to keep the file small."""
     if PICTURES:
-        page.wait_for_timeout(1500)  # for animations
+        page.wait_for_timeout(1500)  # until animations have ended
         screenshot = Image.open(io.BytesIO(page.screenshot()))
         screenshot.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(
             Path(PICTURES) / f"mlflow-{name}.png", optimize=True

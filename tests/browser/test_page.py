@@ -172,7 +172,7 @@ def test_windows_after_silence_show_their_own_spectrograms(page: Page, tmp_path:
 
 def test_a_file_can_be_chosen_by_keyboard_and_dropped_by_mouse(page: Page, clip: Path) -> None:
     page.on("filechooser", lambda chooser: chooser.set_files(clip))
-    page.wait_for_timeout(500)  # Chromium sends file choosers to the test only after a moment, without a signal
+    page.wait_for_timeout(500)  # Chromium does not signal when it starts to report file choosers to the test
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.id") == "file"
     page.keyboard.press("Space")

@@ -1,4 +1,4 @@
-"""The page shows the same times as `raygenre predict`: a real Chromium with a fake endpoint."""
+"""The page shows the same times as `raygenre predict` (real Chromium, fake endpoint)."""
 
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,7 +14,7 @@ from serve.schema import Answer, ModelFacts, ModelName, Window
 from serve.web.routes import ASSETS, PAGE
 
 SITE = "http://page.test"
-TIMES = ((0.0, 30.01), (30.01, 60.02), (150.05, 180.06), (177.99, 208.0), (568.71, 599.99))  # s; silence follows 208 s
+TIMES = ((0.0, 30.01), (30.01, 60.02), (150.05, 180.06), (177.99, 208.0), (568.71, 599.99))  # s; silence after 208 s
 MODEL = ModelName(name="raygenre", version="1", run_id="0")
 FACTS = ModelFacts(
     model=MODEL,

@@ -1,4 +1,4 @@
-"""Files to send, and the endpoint that most tests use, with low limits."""
+"""Files to send, and the endpoint with low limits that most tests use."""
 
 from collections.abc import Iterator
 

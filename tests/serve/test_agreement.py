@@ -16,7 +16,7 @@ from raygenre.data.dataset import Dataset
 from raygenre.spectrogram.image import write_png
 from raygenre.system.storage import Storage
 
-TOLERANCE = 1e-5  # difference between probabilities
+TOLERANCE = 1e-5  # maximum difference between probabilities
 
 
 def test_command_pyfunc_and_endpoint_agree(

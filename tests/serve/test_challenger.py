@@ -1,4 +1,4 @@
-"""With a challenger, the answer is the challenger's, or the champion's if the challenger fails."""
+"""The challenger's answer is returned, or the champion's answer if the challenger fails."""
 
 import asyncio
 from typing import cast
@@ -17,7 +17,7 @@ SONG = Song(np.ones((1, 128, 333), dtype=np.uint8), ((0.0, 30.0),), (0,))
 
 
 class FakeModel:
-    """A model that only has a name."""
+    """A model that has only a name."""
 
     def __init__(self, name: str) -> None:
         self.name = name

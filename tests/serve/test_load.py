@@ -1,4 +1,6 @@
-"""The endpoint under load with default settings: new champions, intact or damaged, and four times its capacity.
+"""The endpoint under load with default settings: champion changes and fourfold overload.
+
+The new champions are intact or damaged, and the overload is four times the endpoint's capacity.
 
 `pytest -m slow --junitxml=FILE tests/serve/test_load.py` records the measured numbers.
 """
@@ -111,6 +113,6 @@ def test_the_endpoint_recovers_from_four_times_its_capacity(
     record_property("statuses", dict(counts))
     record_property("s, p99 of 200", round(took[int(0.99 * len(took))], 1))
     record_property("s until recovery", round(recovery, 1))
-    # The clients and the replica share the cores, so the answered requests measure its capacity under overload.
+    # The clients and the replica share the cores, so the answered requests measure the replica's capacity here.
     assert len(replies) > MIN_OVERLOAD * counts[200]
     assert recovery < MAX_RECOVERY_SECONDS

@@ -3,7 +3,7 @@
 
 const at = (id) => document.getElementById(id);
 const percent = (share) => `${Math.round(100 * share)} %`;
-// Dark enough for white text. Order and labels also distinguish the genres, for colour-blind readers.
+// Dark enough for white text. For colour-blind readers, order and labels also distinguish the genres.
 const COLOURS = ["#3b528b", "#b5367a", "#1f7a5c", "#a0520a", "#6a3fa0", "#8a6d00", "#0b6e99", "#a32c2c", "#4f5b66", "#2f6b1f"];
 const TIMEOUT = 60_000; // ms
 
@@ -36,7 +36,7 @@ async function ask(path, options = {}) {
   throw new RequestError(response.status === 429 || response.status === 503 ? `The server is busy (${detail}).` : detail);
 }
 
-// Rounds down, as players and raygenre/workflows/timeline.py do: 240.5 s is 4:00.
+// Rounds down, as media players and raygenre/workflows/timeline.py do: 240.5 s is 4:00.
 function clock(seconds) {
   const whole = Math.floor(seconds);
   return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;

@@ -1,4 +1,4 @@
-"""All limits in replicas, in Ray's proxies and in the deployment's options follow from the settings."""
+"""The limits in replicas, Ray's proxies and deployment options all follow from the settings."""
 
 import asyncio
 import os
@@ -41,7 +41,7 @@ METRICS = cast(Metrics, FakeMetrics())
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let `app` change a copy of the environment, and give the registry a champion."""
+    """Make `app` modify only a copy of the environment, and give the registry a champion."""
     monkeypatch.setattr(os, "environ", os.environ.copy())
     monkeypatch.setattr("serve.app.versions.current", lambda *_: "raygenre/1")
 
@@ -52,7 +52,7 @@ def deployment(settings: Settings) -> Any:
 
 
 def proxy_response(method: str, app: Callable[..., Any]) -> Message:
-    """The start of the response from an application behind the middleware of Ray's proxies."""
+    """The first message of the response from an application behind the middleware of Ray's proxies."""
     sent: list[Message] = []
 
     async def send(message: Message) -> None:
@@ -122,7 +122,7 @@ def test_refusals_in_a_replica_have_the_configured_retry_after() -> None:
 
 
 async def replaced_upload() -> RefusalError:
-    """The refusal of an upload that is replaced by another."""
+    """The refusal of an upload whose slot is given to another upload."""
     uploads = UploadSlots(replace(LIMITS, uploads=1))
     try:
         async with uploads.slot(), uploads.slot():

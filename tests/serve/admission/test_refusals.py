@@ -1,4 +1,4 @@
-"""Refused requests over real HTTP: every limit is enforced, without server errors."""
+"""Refused requests over real HTTP: every limit is enforced without server errors."""
 
 import io
 import select

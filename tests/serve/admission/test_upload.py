@@ -1,4 +1,4 @@
-"""Reads request bodies without a server; a request is a list of parts."""
+"""Tests for reading request bodies without a server; a request is a list of parts."""
 
 import asyncio
 from collections.abc import Sequence

@@ -19,7 +19,7 @@ from serve.monitoring.metrics import Metrics
 
 @dataclass
 class PausedClassifier:
-    """A classifier whose network pauses before each batch, and records the batch's size."""
+    """A classifier whose network pauses before each batch and records its size."""
 
     classifier: Classifier
     go: threading.Event = field(default_factory=threading.Event)

@@ -40,7 +40,7 @@ def decoders(ray_cluster: None) -> Iterator[DecoderPool]:
 
 
 def decoder_pids() -> list[int]:
-    """Process ids of this process's decoders."""
+    """Process ids of the decoders that this process has started."""
     return [
         pid
         for pid in children(os.getpid())

@@ -35,7 +35,7 @@ class FakeMetrics:
 
 
 def fails(times: int, error: Exception, of: str = "") -> tuple[Callable[..., Fetched], list[str]]:
-    """Return a `fetch` that first fails `times` times, for all models or one, and a list of its calls' URIs."""
+    """Return a `fetch` that fails for the first `times` URIs that start with `of`, and a list of all requested URIs."""
     asked: list[str] = []
     fetch = versions.fetch
 
@@ -78,7 +78,7 @@ def test_a_replica_without_any_intact_model_does_not_start(tmp_path: Path) -> No
 def test_an_unexpected_store_error_falls_back_to_the_former_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Errors of a bucket's client library, for example, are neither MLflow errors nor OSErrors."""
+    """For example, errors from a bucket's client library are neither MLflow errors nor OSErrors."""
     storage = new_storage(tmp_path)
     for favourite in (1, 2):
         register(storage, favourite=favourite)

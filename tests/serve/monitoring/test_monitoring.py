@@ -131,7 +131,7 @@ def test_requests_predictions_and_crashes_are_counted(endpoint: httpx.Client, pi
 def test_requests_are_logged_as_json_without_client_data(
     endpoint: httpx.Client, picture: bytes, song: bytes, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Search all files that Ray writes for unique words from the client's files, names and headers."""
+    """Search all files that Ray writes for a unique word from the client's files, file names and headers."""
     mark = f"private{uuid.uuid4().hex}"
     marked = picture[:33] + chunk(b"tEXt", b"Comment\0" + mark.encode()) + picture[33:]
     requests: list[tuple[int, dict[str, Any]]] = [

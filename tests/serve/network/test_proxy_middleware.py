@@ -1,4 +1,4 @@
-"""The middleware of Ray's proxies, without Ray."""
+"""Tests for the middleware of Ray's proxies, without Ray."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ def pass_through(app: ASGIApp, headers: list[tuple[bytes, bytes]]) -> list[Messa
 
 
 def passed_on(*headers: tuple[bytes, bytes]) -> dict[bytes, bytes]:
-    """The headers that reach Ray, which must be unique."""
+    """The headers that reach Ray; their names must be unique."""
     received: list[tuple[bytes, bytes]] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -107,7 +107,7 @@ def test_refusals_of_the_application_pass_unchanged() -> None:
 
 
 def test_a_request_without_a_response_from_ray_becomes_503() -> None:
-    """When a replica dies, Ray sends no response, which its server would turn into a 500."""
+    """When a replica dies, Ray sends no response; without the middleware, its server would respond with a 500."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         pass
@@ -136,7 +136,7 @@ def test_the_middleware_adds_little_latency() -> None:
         return (time.process_time() - started) / 2000
 
     fastest = min(asyncio.run(seconds(ProxyMiddleware(app, LIMITS))) for _ in range(3))
-    assert fastest < 100e-6  # about 5 µs on a quiet core
+    assert fastest < 100e-6  # about 5 µs on an idle core
 
 
 def test_ray_imports_the_middleware() -> None:
