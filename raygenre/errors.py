@@ -12,7 +12,7 @@ class RaygenreError(Exception):
 
 
 class FileAccessError(RaygenreError, OSError):
-    """A file or folder cannot be read or written; the message names it and the reason."""
+    """A file or folder cannot be read or written; the message names the file and the reason."""
 
 
 @contextmanager

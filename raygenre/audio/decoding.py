@@ -1,7 +1,9 @@
-"""Decode audio files to the samples behind GTZAN's images, and cut songs into windows.
+"""Decode audio files to mono samples at 22 050 Hz, and cut songs into windows.
 
-Conventions: samples are mono float32 in [−1, 1] at 22 050 Hz. As in librosa.load, channels are averaged before
-resampling, and soxr resamples with its high-quality setting. FFmpeg decodes the files through PyAV.
+GTZAN's images were computed from such samples. As in librosa.load, channels are averaged before resampling, and soxr
+resamples with its high-quality setting. FFmpeg decodes the files through PyAV.
+
+Conventions: samples are mono float32 in [−1, 1] at 22 050 Hz.
 """
 
 import io
@@ -44,12 +46,12 @@ LONGEST_SECONDS = 1800.0  # s
 # FFmpeg's format names. Playlists and session descriptions are excluded, because they open other files and sockets.
 CONTAINERS = "aac,aiff,asf,au,flac,matroska,mov,mp3,ogg,wav,webm"
 RATES = range(1_000, 768_001)  # Hz
-SILENT_MESSAGE = "the song is silent from beginning to end"  # all its levels are 0
+SILENT_MESSAGE = "the song is silent from beginning to end"  # used if all levels are 0
 
 # Full-scale and zero values of FFmpeg's integer samples; its float samples are already within [−1, 1].
 _SCALES = {"uint8": (128.0, 128.0), "int16": (32_768.0, 0.0), "int32": (2_147_483_648.0, 0.0)}
 _BLOCK = 1 << 18  # samples resampled at a time
-# A stream that cannot seek is copied to memory up to the first size, and to disk up to the second.
+# A non-seekable stream is copied to memory up to the first size, and to disk up to the second.
 _MAX_IN_MEMORY, _MAX_COPIED = 1 << 25, 1 << 32  # bytes
 
 _CONVERT = "convert it to FLAC or MP3, or copy it again from its source"
@@ -83,15 +85,15 @@ def decode(
     """Decode an audio file to samples, float32 (N,) at 22 050 Hz.
 
     Args:
-        source: path, bytes or binary stream. A stream is read from its beginning if it can seek, otherwise from its
-            current position, and is left open.
-        longest_seconds: maximum duration in s. A longer file is rejected without decoding the rest of it.
+        source: path, bytes or binary stream. A stream is read from its beginning if it is seekable, otherwise from its
+            current position. Streams are left open.
+        longest_seconds: maximum duration in s. Decoding stops and the file is rejected once it exceeds this limit.
         on_packet: function to call before each packet is decoded. Any exception that it raises, except OSError and
             ValueError, stops decoding and propagates.
 
     Raises:
-        AudioError: the file is not audio, or is damaged, empty or too long, its sample rate is outside 1 to 768 kHz,
-            or its samples are not finite.
+        AudioError: the file is not audio, is damaged, empty or too long, has a sample rate outside 1 to 768 kHz, or
+            contains samples that are not finite.
         OSError: the file cannot be opened, or the stream cannot be read.
 
     Example:
@@ -126,8 +128,8 @@ def windows(samples: NDArray[np.float32]) -> list[Window]:
     """Cut a song into windows, each of which becomes one spectrogram.
 
     A song of up to 31 s is a single window, and a song shorter than 30 s is repeated to fill 30 s. A longer song is cut
-    every 30 s. If the last window would extend past the end of the song, it is moved back to end there, so windows
-    cover the whole song without padding.
+    every 30 s. If the last window would extend past the end of the song, it is moved back to end there, so the
+    windows cover the whole song without padding.
 
     Args:
         samples: float32 (N,) at 22 050 Hz.
@@ -148,7 +150,7 @@ def windows(samples: NDArray[np.float32]) -> list[Window]:
 
 
 def middle_window(samples: NDArray[np.float32]) -> Window:
-    """Return the window that represents a whole song: the entire song up to 31 s, otherwise its middle 30 s.
+    """Return the window that represents a song: the entire song if it lasts at most 31 s, otherwise its middle 30 s.
 
     Args:
         samples: float32 (N,) at 22 050 Hz.
@@ -164,7 +166,7 @@ def middle_window(samples: NDArray[np.float32]) -> Window:
 
 @contextmanager
 def _seekable(source: Path | bytes | IO[bytes]) -> Iterator[IO[bytes]]:
-    """Open the source as a seekable stream, because some files (most M4A files, for instance) end with their index."""
+    """Open the source as a seekable stream, because some files (such as most M4A files) have their index at the end."""
     with ExitStack() as opened:
         if isinstance(source, bytes):
             stream: IO[bytes] = io.BytesIO(source)
@@ -220,7 +222,7 @@ def _resampled(
 
 
 def _frames(container: av.container.InputContainer, on_packet: Callable[[], object]) -> Iterator[av.AudioFrame]:
-    """Yield the frames of the first audio track, skipping packets that cannot be decoded, as players do."""
+    """Yield the frames of the first audio track, skipping packets that cannot be decoded, as media players do."""
     for packet in container.demux(audio=0):
         on_packet()
         try:

@@ -20,7 +20,7 @@ class EncodingError(RaygenreError, ValueError):
 def encode(
     samples: NDArray[np.float32], container: str, codec: str, *, rate: int, bit_rate: int | None = None
 ) -> bytes:
-    """Return samples as the bytes of an audio file.
+    """Encode samples as an audio file and return its bytes.
 
     Args:
         samples: float32 (N,) for mono or (N, 2) for stereo.

@@ -1,4 +1,4 @@
-"""Synthesise tracks in ten artificial genres, to try the project without real music.
+"""Synthesise tracks in ten artificial genres for trying the project without real music.
 
 Each genre has its own tempo, rhythm, harmony and timbre. Each track has its own key, tempo, swing, noise level and
 small mistakes, so two tracks of a genre differ like two songs in the same style. The samples are computed with NumPy
@@ -25,12 +25,12 @@ class Style:
 
     Attributes:
         tempo: minimum and maximum beats per minute; a beat is four steps.
-        kick, snare, hat: one bar for the drum, with one character per step, `x` where it sounds.
-        notes: one bar for the melody instrument, written like the drums.
+        kick, snare, hat: the drum's pattern for one bar, with one character per step; `x` means that it sounds.
+        notes: the melody instrument's pattern for one bar, in the same notation.
         chords: the chord for each bar, as pitches that sound together.
         register: frequency of the key note before transposition, in Hz.
         harmonics: amplitude of each harmonic of a note, starting with the fundamental.
-        attack, decay: time in s until a note is loudest, and until it has then fallen to 37 %.
+        attack, decay: time in s for a note to reach its peak, and then to fall to 37 % of it.
         noise: amplitude of constant background noise.
     """
 
@@ -121,7 +121,7 @@ class _Voice:
     def __init__(self, style: Style, *, key: int, random: np.random.Generator) -> None:
         self._style = style
         self._key_note = style.register * 2 ** (key / 12)
-        self._tilt = random.uniform(0.85, 1.1)  # brightness: below 1, high harmonics are weaker than in the style
+        self._tilt = random.uniform(0.85, 1.1)  # brightness: below 1, high harmonics are weaker than `style` specifies
         self._notes: dict[int, Samples] = {}
 
     def note(self, pitch: int) -> Samples:
@@ -146,7 +146,7 @@ def _kick() -> Samples:
 
 
 def _burst(random: np.random.Generator, decay: float) -> Samples:
-    """Return noise that falls to 37 % within `decay` s."""
+    """Return a burst of noise whose amplitude falls to 37 % within `decay` s."""
     time = np.arange(int(4 * decay * SAMPLE_RATE)) / SAMPLE_RATE
     return (random.standard_normal(len(time)) * np.exp(-time / decay)).astype(np.float32)
 

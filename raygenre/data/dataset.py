@@ -27,7 +27,7 @@ from raygenre.system.atomic_write import atomic_file
 from raygenre.system.worker_pool import cores
 
 GTZAN_ON_KAGGLE = "andradaolteanu/gtzan-dataset-music-genre-classification"
-MAX_BROKEN_SHARE = 0.05  # largest share of the files that may be broken
+MAX_BROKEN_SHARE = 0.05  # largest permitted share of broken files
 SYNTHETIC_TRACKS = 20  # per genre
 SYNTHETIC_SEED = 0
 
@@ -39,7 +39,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class BrokenFile:
-    """A file that is not usable and was skipped.
+    """An unusable file that was skipped.
 
     Attributes:
         path: path relative to the data folder.
@@ -90,12 +90,12 @@ def load(source: Path | None, *, cache: Path, progress: Progress | None = None) 
     recomputed only when the data changes. Several processes may load the same folder at the same time.
 
     Args:
-        cache: folder for the levels; created if missing.
-        progress: function to call after each decoded file; not called for levels from the cache.
+        cache: folder for the computed levels; created if missing.
+        progress: function to call after each decoded file; not called if the levels come from the cache.
 
     Raises:
-        DataError: the folder does not exist, has fewer than two classes or a class without a usable file, or over 5 %
-            of its files are not usable.
+        DataError: the folder does not exist, has fewer than two classes, has a class without a usable file, or
+            contains over 5 % unusable files.
     """
     if source is None:
         code = Path(synthesis.__file__).read_bytes()
@@ -123,7 +123,7 @@ def decode(path: Path) -> NDArray[np.uint8]:
 
 
 def summary(broken: Sequence[BrokenFile], *, limit: int = 10) -> str:
-    """Return a line per broken file, for at most `limit` files."""
+    """Return one line per broken file, for at most `limit` files."""
     lines = [f"  {file.path}: {file.reason}" for file in broken[:limit]]
     if len(broken) > limit:
         lines.append(f"  and {len(broken) - limit} more")
@@ -185,7 +185,7 @@ def _synthetic(progress: Progress | None) -> Dataset:
 def _on_all_cores(function: Callable[[Item], Result], items: Sequence[Item], progress: Progress | None) -> list[Result]:
     """Return the function's result for each item, computed with one thread per core.
 
-    Torch runs single-threaded within each of them, because more threads would compete for the cores.
+    Within each thread, torch runs single-threaded, because more threads would compete for the cores.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # inherited by threads that start from now on
@@ -219,7 +219,7 @@ def _key(parts: Sequence[str]) -> str:
 
 
 def _cached(cache: Path, key: str, source: str, make: Callable[[], Dataset]) -> Dataset:
-    """Return the dataset cached under a key; if there is none, make it and store it."""
+    """Return the dataset cached under a key. If there is none, make the dataset and store it."""
     path = cache / f"{key}.safetensors"
     if not path.exists():
         dataset = make()

@@ -21,7 +21,7 @@ def read_duplicates(path: Path) -> list[tuple[str, ...]]:
     """Read groups of track ids; the tracks in a group are the same recording.
 
     The file is either JSON (an object with lists of `{"a": ID, "b": ID}` objects) or text (one group per line, with the
-    ids separated by blanks or commas).
+    ids separated by spaces or commas).
 
     Raises:
         DataError: the file has neither format.
@@ -45,10 +45,10 @@ def read_duplicates(path: Path) -> list[tuple[str, ...]]:
 
 
 def recordings(dataset: Dataset, duplicates: Iterable[Sequence[str]]) -> dict[str, frozenset[str]]:
-    """Return the recording of each track, as the set of its own id and those of all its copies.
+    """Map each track to its recording, which is the set of its own id and the ids of all its copies.
 
     Args:
-        duplicates: groups of ids of tracks known to be the same recording, whether or not they are in the dataset.
+        duplicates: groups of ids of tracks known to be the same recording. The tracks need not be in the dataset.
 
     Returns:
         Track id → ids, for all tracks in the dataset and all others listed in `duplicates`.

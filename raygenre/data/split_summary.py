@@ -1,4 +1,4 @@
-"""Summaries of a search's data: a digest and tracks per genre for each subset of its split."""
+"""Summarise each subset of a search's split: a digest and the number of tracks per genre."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ class Part:
         name: name of the dataset.
         source: folder of the dataset, or `synthetic`.
         use: purpose of the tracks, such as `training`.
-        digest: hexadecimal SHA-256 of the track ids and the dataset's digest; equal for equal tracks.
+        digest: hexadecimal SHA-256 of the track ids and the dataset's digest; the same tracks have the same digest.
         counts: number of tracks per genre.
     """
 
@@ -37,7 +37,7 @@ def parts(dataset: Dataset, split: Split) -> list[Part]:
     """Return the subsets of a split: training, validation and test.
 
     With several folds, each fold trains on the others' validation tracks, so the training subset is the union of all
-    folds.
+    folds' training tracks.
     """
     [first, *more] = split.folds
     if more:
@@ -56,5 +56,5 @@ def parts(dataset: Dataset, split: Split) -> list[Part]:
 
 
 def tracks_digest(tracks: tuple[str, ...], data_digest: str) -> str:
-    """Return a hexadecimal SHA-256 that identifies a set of tracks in a dataset, independently of their order."""
+    """Return a hexadecimal SHA-256 that identifies a set of tracks in a dataset, regardless of their order."""
     return hashlib.sha256(json.dumps([sorted(tracks), data_digest]).encode()).hexdigest()

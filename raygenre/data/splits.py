@@ -1,8 +1,9 @@
 """Split a dataset's tracks into training, validation and test subsets.
 
 A split is drawn from a seed and stored as lists of track ids. Test tracks are set aside first and used once per
-candidate, after the search. Validation tracks are taken from the rest, as a single hold-out or as folds. Every subset
-is stratified by genre, and all copies of a recording (see `raygenre.data.duplicates`) are in the same subset.
+candidate, after the search. Validation tracks are taken from the remaining tracks, as a single hold-out or as folds.
+Every subset is stratified by genre, and all copies of a recording (see `raygenre.data.duplicates`) are in the same
+subset.
 """
 
 import json
@@ -60,7 +61,7 @@ class Split:
 
     @property
     def train(self) -> tuple[str, ...]:
-        """All training and validation tracks, which are those not used for testing."""
+        """The training and validation tracks together, none of which are used for testing."""
         return tuple(sorted({*self.folds[0].train, *self.folds[0].validation}))
 
     def to_json(self) -> str:
@@ -77,7 +78,7 @@ class Split:
 def random_split(
     dataset: Dataset, *, seed: int, folds: int, validation: float, duplicates: Iterable[Sequence[str]] | None
 ) -> Split:
-    """Draw a fifth of each genre as test tracks, and divide the rest into training and validation.
+    """Draw a fifth of each genre as test tracks, and divide the remaining tracks into training and validation.
 
     Args:
         folds: 1 for a single hold-out, K for K-fold cross-validation.
@@ -86,7 +87,7 @@ def random_split(
             None treats every track as a separate recording.
 
     Raises:
-        DataError: a genre has too few recordings to be in every subset.
+        DataError: a genre has too few recordings to appear in every subset.
         SplitError: `folds` or `validation` is out of range.
     """
     random = np.random.default_rng(seed)
@@ -172,7 +173,7 @@ def indices(dataset: Dataset, tracks: Iterable[str]) -> Indices:
 def _draw(
     groups: Sequence[Group], dataset: Dataset, quota: Mapping[int, int], random: np.random.Generator
 ) -> set[Group]:
-    """Draw groups until each genre has its quota of tracks. A group that would exceed a quota is not drawn."""
+    """Draw groups until each genre has its quota of tracks. Groups that would exceed a quota are skipped."""
     open_places = dict(quota)
     drawn: set[Group] = set()
     for number in random.permutation(len(groups)):

@@ -1,9 +1,9 @@
 """Find the tracks in a data folder: their files, genres and ids.
 
 Two layouts are supported: the Kaggle copy of GTZAN (`images_original/<genre>/*.png` or `genres_original/<genre>/*.wav`;
-the data folder is one of these folders, or up to two levels above), and any folder of `<class>/` folders that contain
-spectrogram images or audio at any depth. If both of Kaggle's folders exist, the images are used, because they show the
-same tracks.
+the data folder is one of these folders or up to two levels above it), and any folder of `<class>/` folders that contain
+spectrogram images or audio at any depth. If both of Kaggle's folders exist, the images are used, because both contain
+the same tracks.
 
 For GTZAN's file names, a track's id is `genre.NNNNN`. For other files it is the stem or, if that is not unique,
 `genre/stem` or the relative path.
@@ -95,7 +95,7 @@ def is_hidden(path: Path) -> bool:
 
 
 def kaggle_folder(source: Path, names: Sequence[str] = KAGGLE_FOLDERS) -> Path | None:
-    """Return the folder with the genre folders in an unpacked Kaggle copy: the source, or up to two levels below it."""
+    """Return the folder of a Kaggle copy that contains the genre folders: the source, or up to two levels below it."""
     for name in names:
         if source.name == name:
             return source
@@ -107,7 +107,7 @@ def kaggle_folder(source: Path, names: Sequence[str] = KAGGLE_FOLDERS) -> Path |
 
 
 def _track_ids(paths: Sequence[tuple[str, Path]], root: Path) -> Iterator[str]:
-    """Yield each file's id: the first unique one of `genre.NNNNN` or its stem, then `genre/stem`, then its path."""
+    """Yield each file's id: the first unique name among `genre.NNNNN` or its stem, `genre/stem`, and its path."""
     stems = []
     for genre, path in paths:
         number = re.fullmatch(rf"{re.escape(genre)}\.?(\d{{5}})", path.stem)

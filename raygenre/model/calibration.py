@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 TARGET_ACCURACY = 0.8  # for predictions that are not marked uncertain
-MIN_THRESHOLD = 0.5  # below it, the predicted genre is less probable than all others together
+MIN_THRESHOLD = 0.5  # below it, the predicted genre is less probable than all others combined
 MIN_CERTAIN = 10  # smallest number of predictions above the threshold that gives a meaningful accuracy
 TEMPERATURES = (0.1, 10.0)  # search range
 
@@ -45,7 +45,7 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Reliability:
-    """Confidence and accuracy in confidence bins of equal width from 0 to 1.
+    """Confidence and accuracy of predictions in equally wide confidence bins from 0 to 1.
 
     Attributes:
         counts: number of predictions in each bin.
@@ -74,7 +74,7 @@ def calibrate(logits: Tensor, labels: Tensor) -> Calibration:
     `MIN_THRESHOLD`. It is `MIN_THRESHOLD` if all predictions together reach the target, and 1 if no threshold does.
 
     Args:
-        logits: float (N, G); a track may occur several times, with the logits of different networks.
+        logits: float (N, G); a track may occur several times, with logits from different networks.
         labels: int64 (N,).
 
     Raises:

@@ -69,10 +69,10 @@ class Classifier:
     """A network in evaluation mode, with its genres, calibration and origin.
 
     Attributes:
-        calibration: temperature and threshold, fitted on tracks that networks with the same hyperparameters had not
-            seen.
-        origin: facts about the training run, for users and the registry: data digest, whether the data is synthetic,
-            study.
+        calibration: temperature and threshold, fitted on tracks on which networks with the same hyperparameters were
+            not trained.
+        origin: facts about the training run, for users and the registry: the study, the data digest, and whether the
+            data is synthetic.
         sha256: SHA-256 of the loaded weights file; empty if the classifier was not loaded from disk.
         examples: expected outputs for `verify`; None if the classifier was not loaded from disk.
         seen: the tracks that the classifier was trained and tested on; None if unknown.

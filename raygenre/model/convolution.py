@@ -1,7 +1,7 @@
 """3×3 convolutions with fast float32 training on CPUs.
 
-In bfloat16, on a GPU and in evaluation, `Convolution` behaves exactly like torch's `Conv2d`. For float32 training on a
-CPU, two other algorithms compute the same values and gradients faster, up to rounding errors (about 5e-6 of the largest
+In bfloat16, on a GPU or in evaluation mode, `Convolution` behaves exactly like torch's `Conv2d`. For float32 training
+on a CPU, two faster algorithms compute the same values and gradients, up to rounding errors (about 5e-6 of the largest
 value):
 
 - Many input channels: Winograd's F(4×4, 3×3) (A. Lavin and S. Gray, Fast Algorithms for Convolutional Neural Networks,
@@ -28,7 +28,7 @@ _PATCH = _TILE + 2
 
 
 def algorithm(device: torch.device, *, bfloat16: bool) -> Literal["winograd", "direct"]:
-    """Return the algorithm used to train convolutions on a device, in bfloat16 or in float32."""
+    """Return the algorithm used to train convolutions on a device in bfloat16 or float32."""
     return "winograd" if device.type == "cpu" and not bfloat16 else "direct"
 
 
@@ -72,7 +72,7 @@ class _OneChannel(torch.autograd.Function):
 
 
 class _Winograd(torch.autograd.Function):
-    """Winograd's F(4×4, 3×3), applied to each track separately, so that the track's data stays in the CPU cache."""
+    """Winograd's F(4×4, 3×3), applied to each track separately to keep its data in the CPU cache."""
 
     @staticmethod
     def forward(ctx: Any, images: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

@@ -12,10 +12,10 @@ _STEPS = 2**16
 
 
 class Dropout(nn.Dropout):
-    """`nn.Dropout` with its own masks on a CPU, drawn from torch's default generator."""
+    """`nn.Dropout` that, on a CPU, draws its own masks from torch's default generator."""
 
     def forward(self, values: Tensor) -> Tensor:
-        """In training mode, set random values to zero and scale up the others."""
+        """In training mode, set randomly chosen values to zero and scale up the others."""
         if not self.training or values.device.type != "cpu":
             return super().forward(values)
         kept = max(1, round((1 - self.p) * _STEPS))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 RANGES = 16  # of eight mel bands each
 BINS = 10
-RECENT_SONGS = 1000  # number of most recent songs in the index
+RECENT_SONGS = 1000  # the index is computed from this many of the most recent songs
 MIN_SONGS = 200  # with fewer songs, chance alone gives an index of (BINS − 1) / songs, which is about 0.05 or more
 
 
@@ -35,7 +35,7 @@ class Reference:
 
     @classmethod
     def of(cls, levels: NDArray[np.uint8]) -> Self:
-        """Compute the deciles for tracks given as levels, uint8 (N, 128, 333)."""
+        """Compute the deciles from the levels of tracks, uint8 (N, 128, 333)."""
         means = mean_levels(levels)
         edges = np.quantile(means, np.arange(1, BINS) / BINS, axis=0).T
         return cls(edges, _shares(_counts(_bins(means, edges))))
@@ -45,7 +45,7 @@ class Reference:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
-        """Restore the value of `to_json`.
+        """Restore a reference from the result of `to_json`.
 
         Raises:
             KeyError, TypeError, ValueError: `stored` is malformed.
@@ -65,7 +65,7 @@ class Drift:
         self._counts = np.zeros((RANGES, BINS), dtype=np.int64)
 
     def add(self, levels: NDArray[np.uint8]) -> None:
-        """Add a song's levels, uint8 (W, 128, 333), as the mean over its windows."""
+        """Add a song, given as levels, uint8 (W, 128, 333); the mean over its windows is used."""
         bins = _bins(mean_levels(levels).mean(axis=0, keepdims=True), self._reference.edges)  # (1, 16)
         if len(self._recent) == RECENT_SONGS:
             self._counts -= _counts(self._recent[0])
@@ -97,5 +97,5 @@ def _counts(bins: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _shares(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return shares, with half a track added to each bin so that empty bins have a finite logarithm."""
+    """Return shares, with half a track added to each bin to keep the logarithms of empty bins finite."""
     return np.asarray((counts + 0.5) / (counts + 0.5).sum(axis=1, keepdims=True))

@@ -26,7 +26,7 @@ class ModelConfig:
         dense: number of units in the dense layer.
         dropout: dropout probability after the last convolution and after the dense layer.
         normalisation: `batch` adds batch normalisation after every convolution.
-        frequency_bins: positions along the frequency axis that the last pooling keeps; 1 averages over all of them.
+        frequency_bins: number of positions along the frequency axis after the last pooling; 1 averages over the axis.
         level_mean, level_std: mean and standard deviation of the training tracks' levels, used to standardise the
             input.
     """
@@ -64,7 +64,7 @@ class GenreCNN(nn.Module):
         super().__init__()
         self.config = config
         first, second, last = config.widths
-        # ReLU comes after max pooling, which gives the same result with a quarter of the values to process.
+        # ReLU follows max pooling. The result is the same, but only a quarter as many values are processed.
         self.features = nn.Sequential(
             *self._convolution(1, first),
             nn.MaxPool2d(2),
@@ -83,7 +83,8 @@ class GenreCNN(nn.Module):
             Dropout(config.dropout),
             nn.Linear(config.dense, config.genres),
         )
-        # He et al., 2015. torch's default initialisation is smaller, and the first epochs would make no progress.
+        # The initialisation follows He et al., 2015. torch's default weights are smaller, and with them the first
+        # epochs would make no progress.
         for layer in self.modules():
             if isinstance(layer, (nn.Conv2d, nn.Linear)):
                 nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
@@ -96,7 +97,7 @@ class GenreCNN(nn.Module):
         return [convolution, nn.BatchNorm2d(channels_out)] if normalise else [convolution]
 
     def forward(self, levels: Tensor) -> Tensor:
-        """Classify tracks.
+        """Compute the logits of tracks.
 
         Args:
             levels: uint8 (B, 128, 333), or float32 in the same range.

@@ -13,12 +13,12 @@ def autocast(precision: str, device: torch.device) -> torch.autocast | nullconte
 
 
 def uses_bfloat16(precision: str, device: torch.device) -> bool:
-    """Whether a precision setting selects bfloat16 on a device."""
+    """Return whether a precision setting selects bfloat16 on a device."""
     return precision == "bfloat16" or (precision == "auto" and has_fast_bfloat16(device))
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:
-    """Whether a device has instructions that torch may use to multiply bfloat16 faster than float32.
+    """Return whether a device has instructions with which torch can multiply bfloat16 faster than float32.
 
     The environment variable ATEN_CPU_CAPABILITY restricts torch to older instruction sets.
     """

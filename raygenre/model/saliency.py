@@ -4,8 +4,8 @@ The maps are computed with Grad-CAM or HiResCAM. Each feature map of the last co
 the genre's logit, and the positive part of the weighted sum is the saliency. For a network that averages over the whole
 spectrogram, this is Grad-CAM (R. R. Selvaraju et al., Visual Explanations from Deep Networks via Gradient-based
 Localization, 2017). A network that keeps several frequency bins has a different gradient in each bin, so every position
-is weighted by its own gradient (R. L. Draelos and L. Carin, HiResCAM, 2020). Grad-CAM's mean gradient would highlight
-low tones for evidence that is actually in high tones.
+is weighted by its own gradient (R. L. Draelos and L. Carin, HiResCAM, 2020). With Grad-CAM's mean gradient,
+evidence in high tones would also highlight low tones.
 """
 
 import numpy as np
@@ -20,7 +20,7 @@ _BATCH = 8
 
 
 def saliency(model: GenreCNN, levels: NDArray[np.uint8], genres: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Return the saliency of each position for a genre, which may differ between tracks.
+    """Return the saliency of each position for the genre given for each track.
 
     Args:
         model: the network, in evaluation mode.

@@ -2,7 +2,7 @@
 
 The examples are stored with the weights, together with the probabilities that the network computed when it was saved. A
 machine that computes different probabilities because of its device, a library or a damaged file must not serve these
-weights. The tracks are synthetic, so that no real recording is distributed with a network.
+weights. The example tracks are synthetic, so no real recording is distributed with a network.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from raygenre import spectrogram
 from raygenre.audio.synthesis import synthesise
 from raygenre.errors import RaygenreError
 
-TOLERANCE = 0.01  # largest difference of a probability between machines or devices
+TOLERANCE = 0.01  # largest permitted difference in a probability between machines or devices
 
 _GENRES = ("bells", "chiptune", "drone", "storm")  # one synthetic track each
 

@@ -1,4 +1,4 @@
-"""Spectrograms as in GTZAN: samples to 128 × 333 levels, and levels to PNG images and back."""
+"""Compute 128 × 333 levels from samples as in GTZAN, and convert levels to PNGs and back."""
 
 from raygenre.spectrogram.image import (
     HEIGHT,

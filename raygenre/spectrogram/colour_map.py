@@ -41,16 +41,16 @@ PIXELS: NDArray[np.uint32] = np.pad(MAGMA, ((0, 0), (0, 1)), constant_values=255
 
 
 def to_levels(pixels: NDArray[np.uint32]) -> NDArray[np.uint8]:
-    """Return the level of each opaque pixel, given as a single number; 0 for colours that are not in magma."""
+    """Return the level of each opaque pixel (a single number), or 0 if its colour is not in magma."""
     levels: NDArray[np.uint8] = _level_of_colour()[pixels ^ OPAQUE]
     return levels
 
 
 @cache
 def _level_of_colour() -> NDArray[np.uint8]:
-    """Return the level of each RGB colour, uint8 (2²⁴,); 0 for colours that are not in magma.
+    """Return the level of each RGB colour, uint8 (2²⁴,), with 0 for colours that are not in magma.
 
-    The table takes 16 MiB, but a spectrogram's pixels look up at most 256 different entries.
+    The table takes 16 MiB, but a spectrogram uses at most 256 of its entries.
     """
     levels = np.zeros(1 << 24, np.uint8)
     levels[PIXELS ^ OPAQUE] = np.arange(256)

@@ -18,9 +18,9 @@ from raygenre.spectrogram.levels import COLUMNS, LEFT, N_MELS, RIGHT
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 WIDTH, HEIGHT = 432, 288  # pixels
 TOP, BOTTOM = 35, 252  # pixel rows of the axes' frame
-# A frame line is black and 0.8 pixels wide, so it covers four fifths of each pixel under it. Those pixels are white at
-# the right and the bottom, and part of the spectrogram at the left and the top. Agg, matplotlib's renderer, blends in
-# integers.
+# A frame line is black and 0.8 pixels wide, so it covers four fifths of each pixel under it. These pixels are white
+# on the right and the bottom, and part of the spectrogram on the left and the top. Agg, matplotlib's renderer, blends
+# colours with integer arithmetic.
 _COVERED = 204  # of 255
 _FRAME_ON_WHITE, _FRAME_CORNER = 51, 19  # grey values
 # Pixel (x, y) inside the axes shows mel band floor((252 − y)·128/217.44), computed in integers to avoid rounding.
@@ -34,7 +34,7 @@ class ImageError(RaygenreError, ValueError):
 
 
 def to_image(levels: NDArray[np.uint8]) -> Image.Image:
-    """Return levels as a spectrogram image like GTZAN's, RGBA, 432 × 288 pixels.
+    """Convert levels to a spectrogram image like GTZAN's (RGBA, 432 × 288 pixels).
 
     Args:
         levels: uint8 (128, 335), or (128, 333) without the two columns under the frame, which are then filled with
@@ -97,7 +97,7 @@ def read_png(source: Path | bytes) -> NDArray[np.uint8]:
     try:
         if data[12:16] != b"IHDR":
             raise SyntaxError("the header is not the first chunk, so Pillow could find a size that was not checked")
-        _check_size(*struct.unpack(">II", data[16:24]))  # before Pillow reads and decompresses the file
+        _check_size(*struct.unpack(">II", data[16:24]))  # checked before Pillow reads and decompresses the file
         # Unlike Image.open, PngImageFile has no size limit. If there is a second header, `from_image` checks its size
         # before the pixels are decompressed.
         return from_image(PngImagePlugin.PngImageFile(io.BytesIO(data)))

@@ -1,12 +1,12 @@
 """Compute spectrograms as GTZAN's images show them: samples → 128 × 333 levels.
 
 GTZAN's author computed a mel spectrogram with librosa, passed the *power* spectrogram to `amplitude_to_db` (so 80 dB on
-its scale are only 40 dB of sound), plotted it with librosa's `specshow` and saved the matplotlib figure as an image of
-432 × 288 pixels. A model trained on those images needs exactly this recipe, mistakes included. It is implemented only
-in this module.
+its scale correspond to only 40 dB of sound), plotted it with librosa's `specshow` and saved the matplotlib figure as an
+image of 432 × 288 pixels. A model trained on those images needs exactly this recipe, mistakes included. The recipe is
+implemented only in this module.
 
-Conventions: samples are mono float32 at 22 050 Hz. Levels are the information in an image: uint8, 128 mel bands (lowest
-first) × 333 pixel columns (time), where 0 is the quietest and 255 the loudest point of the clip.
+Conventions: samples are mono float32 at 22 050 Hz. Levels are the values that an image shows: uint8, 128 mel bands
+(lowest first) × 333 pixel columns (time), where 0 is the quietest and 255 the loudest point of the clip.
 """
 
 from functools import cache
@@ -24,25 +24,25 @@ HOP_LENGTH = 512  # samples
 N_MELS = 128
 COLUMNS = 333
 RANGE_DB = 80.0  # visible range on the scale of amplitude_to_db
-MAX_AMPLITUDE = 1e5  # times full scale; the square of the power must fit into a float32
+MAX_AMPLITUDE = 1e5  # relative to full scale; the square of the power must fit into a float32
 MIN_POWER = 1e-5  # the default `amin` of amplitude_to_db
 RECIPE = "gtzan-1"  # change it whenever the same samples or image would give different levels
 
 LEFT, RIGHT = 54, 389  # pixel columns of the axes' frame
 
 
-# The 128 × 1025 mel matrix is nearly all zeros, so separate dense products for every sixteen bands take an eighth of
-# the time.
+# The 128 × 1025 mel matrix is nearly all zeros, so multiplying by a dense block for every sixteen bands takes
+# an eighth of the time.
 _BANDS_PER_BLOCK = 16
-_FRAMES_PER_BLOCK = 96  # on a CPU; few enough that spectra stay in its cache and their memory is reused
+_FRAMES_PER_BLOCK = 96  # on a CPU; few enough that the spectra stay in the cache and their memory is reused
 
 
 def levels(samples: Tensor, *, under_frame: bool = False) -> Tensor:
-    """Compute the spectrogram of samples, as in GTZAN's images.
+    """Compute the spectrogram of samples as shown in GTZAN's images.
 
     Args:
         samples: float32 (N,) or (B, N), mono, 22 050 Hz, on any device. GTZAN's clips of 30.0 s have N = 661 794.
-        under_frame: whether to include the column at the left and right edge that the image's frame covers, which gives
+        under_frame: whether to include the leftmost and rightmost columns, which the image's frame covers; this gives
             335 columns instead of 333. `to_image` needs them to reproduce every pixel of the image.
 
     Returns:
@@ -50,8 +50,8 @@ def levels(samples: Tensor, *, under_frame: bool = False) -> Tensor:
         silence, is level 0 throughout, as in matplotlib.
 
     Raises:
-        AudioError: samples are not finite, or beyond ±100 000.
-        ValueError: samples are empty, not float32, or have a different shape.
+        AudioError: samples are not finite or exceed ±100 000.
+        ValueError: samples are empty, are not float32, or have an unsupported shape.
 
     Example:
         >>> noise = 0.1 * torch.randn(661_794, generator=torch.Generator().manual_seed(0))  # 30 s
@@ -69,7 +69,7 @@ def levels(samples: Tensor, *, under_frame: bool = False) -> Tensor:
     margin = int(under_frame)
     if samples.ndim == 1:
         return _compute(samples[None], margin)[0]
-    if samples.device.type == "cpu":  # a single clip fits into the cache, and its levels do not depend on the batch
+    if samples.device.type == "cpu":  # one clip fits into the cache, and its levels do not depend on the others
         return torch.cat([_compute(clip[None], margin) for clip in samples])
     return _compute(samples, margin)
 
@@ -79,7 +79,7 @@ def _compute(samples: Tensor, margin: int) -> Tensor:
     power = _mel_power(samples)  # (B, 128, frames)
     top = _decibels(power.amax(dim=(1, 2), keepdim=True))
     bottom = (_decibels(power.amin(dim=(1, 2), keepdim=True)) - top).clamp(min=-RANGE_DB)
-    shown = power[..., _frames_shown(power.shape[-1], margin).to(power.device)]  # the scale spans all frames
+    shown = power[..., _frames_shown(power.shape[-1], margin).to(power.device)]  # the scale depends on all frames
     decibels = torch.maximum(_decibels(shown) - top, bottom)
     span = torch.where(bottom < 0, -bottom, torch.ones_like(bottom))
     return ((decibels - bottom) / span * 256).floor().clamp(0, 255).to(torch.uint8)
@@ -109,7 +109,7 @@ def _frames_shown(frames: int, margin: int) -> Tensor:
     """Return the index of the frame shown in each pixel column inside the axes.
 
     The axes' 334.8 pixels are divided equally among the frames, and a pixel shows the last frame whose left edge is
-    within it. Agg, matplotlib's renderer, rounds edges to 1/256 pixel, which can move an edge to the next pixel.
+    within it. Agg, matplotlib's renderer, rounds edges to 1/256 pixel, which can move an edge into the next pixel.
     """
     edges = (256 * (LEFT + torch.arange(frames, dtype=torch.float64) * 334.8 / frames)).round()
     right_borders = 256.0 * (torch.arange(LEFT - margin, RIGHT - 2 + margin, dtype=torch.float64) + 2)

@@ -1,4 +1,4 @@
-"""Read a spectrogram image, or audio in windows of 30 s, as the network's input."""
+"""Read a spectrogram image, or audio in 30 s windows, as input for the network."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ def read(
 
     Raises:
         AudioError: the file is neither audio nor an image, or is damaged, too long, shorter than 3 s, or silent.
-        ImageError: the file is a PNG, but damaged or not a spectrogram.
+        ImageError: the file is a PNG, but is damaged or not a spectrogram.
         OSError: the file cannot be opened.
     """
     if _signature(source) == spectrogram.PNG_SIGNATURE:
@@ -73,7 +73,7 @@ def from_samples(samples: NDArray[np.float32], *, progress: Callable[[], object]
 
 
 def _without_silence(levels: NDArray[np.uint8], times: tuple[tuple[float, float], ...]) -> Song:
-    """Drop silent windows, in which no genre can be heard, because the network would classify them too."""
+    """Drop silent windows: they have no genre, but the network would assign one to them."""
     audible = levels.reshape(len(levels), -1).max(axis=1) > 0
     if not audible.any():
         raise audio.AudioError(audio.SILENT_MESSAGE)
@@ -82,7 +82,7 @@ def _without_silence(levels: NDArray[np.uint8], times: tuple[tuple[float, float]
 
 
 def _signature(source: Path | bytes) -> bytes:
-    """Return a file's first bytes, as many as in a PNG's signature, without reading the whole file."""
+    """Return as many of a file's first bytes as a PNG signature has, without reading the whole file."""
     if isinstance(source, bytes):
         return source[: len(spectrogram.PNG_SIGNATURE)]
     with source.open("rb") as file:
@@ -96,7 +96,7 @@ def middle_levels(path: Path, *, under_frame: bool = False) -> NDArray[np.uint8]
         under_frame: whether to return 335 columns, as described in `spectrogram.levels`.
 
     Raises:
-        AudioError: the file is not audio, is damaged, too long, shorter than 3 s, or silent in these 30 s.
+        AudioError: the file is not audio, is damaged, too long, shorter than 3 s, or silent in the part that is used.
         OSError: the file cannot be opened.
     """
     window = audio.middle_window(audio.decode(path))

@@ -1,1 +1,1 @@
-"""Storage locations, atomic writes, worker processes, and facts about machine and code."""
+"""Storage locations, atomic writes, worker processes, and details of the machine and code."""

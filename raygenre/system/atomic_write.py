@@ -43,7 +43,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield a new temporary folder to fill. When the context exits, it is renamed to `path`, which must not exist then.
+    """Yield a new temporary folder to fill. On exit, it is renamed to `path`, which must not exist at that time.
 
     After an exception, the folder is deleted.
 

@@ -77,7 +77,7 @@ def _query_gpus(*fields: str) -> list[list[str]]:
 
 
 def _number(cell: str) -> float | None:
-    """Return a cell as a number; None for `[N/A]`, which some cards report as their power."""
+    """Return a cell as a number; None for `[N/A]`, which some cards report instead of their power draw."""
     try:
         return float(cell)
     except ValueError:

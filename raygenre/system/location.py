@@ -1,11 +1,11 @@
-"""Where studies are stored: a folder, or a URL of an object store or HDFS.
+"""Storage locations for studies: folders, or URLs of object stores or HDFS.
 
 On a cluster, all nodes must have access to the folder. URLs may have any scheme that pyarrow supports (s3://, gs://,
 abfs://, hdfs://). A study at a URL has a disposable working copy on the driver's machine, which is rebuilt from the
-store whenever a driver opens the study. Data that must not be lost is in the store before a call returns.
+store whenever a driver opens the study. Data that must not be lost is written to the store before a call returns.
 
 The endpoint and the region are part of the URL (`s3://BUCKET/PATH?endpoint_override=http://HOST:PORT`). Credentials are
-not part of it: they come from wherever the store's own tools read them, such as the variable `AWS_ACCESS_KEY_ID`.
+not part of it: they are read from where the store's own tools expect them, such as the variable `AWS_ACCESS_KEY_ID`.
 """
 
 import functools
@@ -31,7 +31,7 @@ class LocationError(RaygenreError, ValueError):
 
 @dataclass(frozen=True)
 class Location:
-    """A folder, as an absolute path, or a URL."""
+    """A folder (as an absolute path) or a URL."""
 
     text: str
 
@@ -146,7 +146,7 @@ class Location:
 
 
 def is_url(text: str) -> bool:
-    """Whether a storage is a URL rather than a path."""
+    """Return whether a storage is a URL rather than a path."""
     return _URL.fullmatch(text) is not None
 
 

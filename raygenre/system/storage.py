@@ -1,7 +1,7 @@
 """The storage: the folder that contains all data, located by the same rule in every command.
 
-A command-line option takes precedence over the environment (`RAYGENRE_STORAGE`, `MLFLOW_TRACKING_URI`), and the
-environment over the default (`./results` with an SQLite database in it). The storage may also be a URL (see
+A command-line option takes precedence over the environment (`RAYGENRE_STORAGE`, `MLFLOW_TRACKING_URI`), which
+takes precedence over the default (`./results` with an SQLite database in it). The storage may also be a URL (see
 `raygenre.system.location`). In that case, studies are stored at the URL, an MLflow tracking server is required, and the
 local folder contains only caches and working copies.
 """
@@ -58,7 +58,7 @@ class Storage:
 
     @property
     def has_runs(self) -> bool:
-        """False if the tracking database is a file that does not exist yet. MLflow would create it on access."""
+        """False if the tracking database is a file that does not exist yet; MLflow would create the file on access."""
         uri = self.tracking_uri
         if not uri.startswith("sqlite:///"):
             return True
@@ -67,12 +67,12 @@ class Storage:
 
     @property
     def artifact_uri(self) -> str | None:
-        """Where MLflow stores artifacts if it writes to a database directly; None if a server chooses the place."""
+        """URI of MLflow's artifact folder if MLflow uses a database directly; None if a server determines the URI."""
         return None if self.tracking_uri.startswith(_SERVERS) else (self.root / "artifacts").as_uri()
 
 
 def resolve(folder: str | os.PathLike[str] | None = None, tracking_uri: str | None = None) -> Storage:
-    """Return the storage according to this module's rule, without creating anything.
+    """Return the storage that this module's rule determines, without creating anything.
 
     Args:
         folder: a path or a URL.

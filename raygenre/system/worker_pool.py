@@ -49,7 +49,7 @@ def suitable_jobs(songs: int) -> int:
 def unordered(
     function: Callable[[Item], Result], items: Iterable[Item], *, jobs: int
 ) -> Generator[tuple[Item, Result | Exception], None, None]:
-    """Yield each item with the function's result or the exception that it raised, in order of completion.
+    """Yield each item with the function's result or the exception that it raised, in the order in which items finish.
 
     The workers are killed immediately when the iterator is closed (`contextlib.closing`) or when an exception such as
     KeyboardInterrupt is raised while it waits.
@@ -57,7 +57,7 @@ def unordered(
     Args:
         function: a module-level function, or a `functools.partial` of such a function. In workers, torch uses a single
             thread.
-        items: the items to process, consumed one at a time as workers become free.
+        items: the items to process, taken one at a time as workers become free.
         jobs: number of worker processes. With 1, the calling process does the work, and a crash ends that process.
 
     Raises:
@@ -175,7 +175,7 @@ def _portable(result: object) -> bytes:
     try:
         data = pickle.dumps(result)
         if isinstance(result, Exception):
-            pickle.loads(data)  # noqa: S301 (from the line before); some exceptions cannot be unpickled
+            pickle.loads(data)  # noqa: S301 (pickled on the previous line); some exceptions cannot be unpickled
         return data
     except Exception as error:  # noqa: BLE001 (pickling may raise anything)
         cause = result if isinstance(result, Exception) else error

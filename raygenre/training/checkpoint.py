@@ -3,7 +3,7 @@
 A checkpoint is a folder `epoch-NNNN` with `state.safetensors` (weights, optimizer state and best validation logits of
 every member) and `state.json` (epochs, seeds, settings and metrics so far). The folder gets this name only when it is
 complete, so a process that is killed at any time leaves either the previous checkpoint or the new one. Object stores
-cannot rename folders, so there `state.json` is written last, and a checkpoint that contains it is complete. Random
+cannot rename folders, so `state.json` is uploaded last, and a checkpoint that contains it is complete. Random
 state is not stored, because it is determined by a member's seed and epoch.
 """
 
@@ -73,7 +73,7 @@ def save(folder: Path, members: Sequence[Member], history: Sequence[EpochMetrics
 
 @contextmanager
 def local_copy(place: Location) -> Iterator[Path]:
-    """Yield a local folder with a place's newest complete checkpoint: the place itself, or a temporary copy.
+    """Yield a local folder with the newest complete checkpoint: `place` itself, or a temporary copy if it is remote.
 
     Raises:
         OSError: the object store is unreachable.
@@ -93,7 +93,7 @@ def local_copy(place: Location) -> Iterator[Path]:
 
 
 def upload(path: Path, place: Location) -> None:
-    """Upload a checkpoint written by `save` to an object store and remove older ones there; do nothing if it is local.
+    """Upload a checkpoint written by `save` and remove older ones from `place`; do nothing if `place` is local.
 
     Raises:
         OSError: the upload failed; the previous checkpoint still exists in the store.
@@ -116,7 +116,7 @@ def restore(path: Path, members: Sequence[Member]) -> list[EpochMetrics]:
     """Load a checkpoint into new members, and return the metrics up to that point.
 
     Raises:
-        CheckpointError: the members differ from those that saved it in number, seeds, settings or tracks.
+        CheckpointError: the members differ from the saved members in number, seeds, settings or tracks.
     """
     about = json.loads((path / _ABOUT).read_text())
     expected = [_about(member) | {"epoch": 0} for member in members]

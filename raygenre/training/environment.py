@@ -1,7 +1,7 @@
 """The compute environment of a training run: device, processor, threads and arithmetic.
 
-With equal settings, seeds and tracks, training gives the same metrics, bit for bit, in equal environments. The metrics
-may differ if, for instance, the number of threads changes, because numbers are then added in a different order.
+With the same settings, seeds and tracks, training in the same environment gives identical metrics, bit for bit. The
+metrics may differ if, for instance, the number of threads changes, because numbers are then added in a different order.
 """
 
 import torch

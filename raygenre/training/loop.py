@@ -1,6 +1,6 @@
 """Train GenreCNNs on levels, one epoch at a time.
 
-`fit` trains a list of members (the folds or repeats of the same setting) and yields each member's metrics after each
+`fit` trains a list of members (folds or repeats with the same settings) and yields each member's metrics after each
 epoch. Between epochs, the members contain the entire training state, which `raygenre.training.checkpoint` saves. All
 randomness in an epoch (track order, dropout and augmentation) depends only on the member's seed and the epoch number,
 so members do not influence each other, and a resumed training run gives the same values, bit for bit.
@@ -45,7 +45,7 @@ class TrainingConfig:
         decay: the learning rate of epoch e, counted from 0, is learning_rate / (1 + decay·e).
         batch_size: tracks per optimizer step.
         augmentation: `erasing` sets a random rectangle to 0 in about half of the tracks.
-        precision: `auto` uses bfloat16 on hardware that computes it fast, and float32 elsewhere.
+        precision: `auto` uses bfloat16 on hardware with fast bfloat16 arithmetic, and float32 elsewhere.
     """
 
     learning_rate: float = 1e-3
@@ -94,7 +94,7 @@ class EpochMetrics:
 
 
 class Member:
-    """A training run in progress, for a single fold or seed.
+    """The state of a training run for a single fold or seed.
 
     Attributes:
         epoch: number of completed epochs.
@@ -218,7 +218,11 @@ def _epoch(
 
 
 def _step(member: Member, batch: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-    """Take an optimizer step on levels (B, M, T) and labels (B,); return the summed loss and the number of hits."""
+    """Take an optimizer step on levels (B, M, T) and labels (B,).
+
+    Returns:
+        the sum of the losses and the number of correct predictions.
+    """
     undivided = member.device.type != "cpu" or member.model.config.normalisation == "batch"
     chunk = len(truth) if undivided else CPU_CHUNK  # batch normalisation needs the statistics of the whole batch
     losses = torch.zeros((), device=member.device)
@@ -239,7 +243,7 @@ def _step(member: Member, batch: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]
 def _seeded(seed: int, number: int, device: torch.device) -> Iterator[None]:
     """Seed torch's random generators on entry and restore their previous state on exit."""
     on_gpu = device.type == "cuda"
-    # cuDNN's default kernels add numbers in an order that differs from call to call.
+    # cuDNN's default kernels add numbers in an order that varies from call to call.
     deterministic = (
         torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True) if on_gpu else nullcontext()
     )

@@ -1,4 +1,4 @@
-"""NAdam that does not import torch's compiler.
+"""A NAdam optimizer that does not import torch's compiler.
 
 On their first call, some methods of `torch.optim.Optimizer` import `torch._dynamo` just to mark themselves as not
 compilable. This costs 4 s of CPU time and 180 MB in every training process, for a compiler that this project does not

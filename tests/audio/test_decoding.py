@@ -51,7 +51,7 @@ ENCODINGS = {  # file suffix, and FFmpeg's names for the container and codec
     "WebM": (".webm", "webm", "libopus"),
     "WMA": (".wma", "asf", "wmav2"),
 }
-EXACT = {  # lossless formats, with the largest difference between a sample and the original
+EXACT = {  # lossless formats, with the largest permitted difference between a sample and the original
     "WAV, 8 bit": 2**-7,
     "WAV, 16 bit": 2**-15,
     "WAV, 24 bit": 2**-23,

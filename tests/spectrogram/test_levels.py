@@ -1,6 +1,6 @@
 """Levels and images equal those from GTZAN's recipe, and images convert back to levels without loss.
 
-The reference is librosa with a current matplotlib, used as by GTZAN's author: melspectrogram with its defaults,
+The reference is librosa with a current matplotlib, used as GTZAN's author used it: melspectrogram with its defaults,
 amplitude_to_db of the power, specshow at 6×4 in and 72 dpi with subplot.bottom 0.125. The mesh is not snapped to
 pixels, because only newer versions of matplotlib do that. Column 388, under the axes' right edge, is not compared.
 """
@@ -33,7 +33,7 @@ from tests.helpers.sounds import encode, noise, stereo, tone
 
 CLIP = 661_794  # samples
 HIDDEN = 388  # column
-MAX_DIFFERING = 1e-4  # share of pixels that may differ because of float32 rounding between two levels
+MAX_DIFFERING = 1e-4  # share of pixels that may differ because float32 rounding moves them to a neighbouring level
 
 Samples = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
@@ -98,7 +98,7 @@ def test_image_equals_that_of_librosa_and_matplotlib(name: str) -> None:
     assert differing(our_image(samples), reference_image(samples)) <= MAX_DIFFERING
 
 
-# GTZAN's shortest and longest clips, exactly 30.0 s, 31 s, and a clip with fewer frames than columns.
+# Include GTZAN's shortest and longest clips, exactly 30.0 s, 31 s, and a clip with fewer frames than columns.
 LENGTHS = (660_000, 661_500, 665_280, 669_240, 674_730, 675_808, 683_550, 66_150)  # samples
 
 

@@ -25,7 +25,7 @@ def test_option_overrides_environment_overrides_default(tmp_path: Path, monkeypa
     monkeypatch.setenv("RAYGENRE_STORAGE", str(tmp_path / "a"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
     assert (resolve().root, resolve().tracking_uri) == (tmp_path / "a", "http://127.0.0.1:1")
-    assert resolve().artifact_uri is None  # the server decides
+    assert resolve().artifact_uri is None  # the server determines the location
     assert resolve(tmp_path, "postgresql://127.0.0.1/x").artifact_uri == f"file://{tmp_path}/artifacts"
     assert resolve(tmp_path / "b", "http://127.0.0.1:2").root == tmp_path / "b"
     assert resolve(tmp_path / "b", "http://127.0.0.1:2").tracking_uri == "http://127.0.0.1:2"
