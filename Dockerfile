@@ -1,4 +1,4 @@
-# One image for searches, the endpoint and MLflow. It has the versions of constraints.txt and does not run as root.
+# One image for searches, the endpoint and MLflow. It has the pinned package versions and does not run as root.
 #
 # Build from the project's folder:
 #     docker build --tag raygenre:0.2.0-ray2.60.0-cuda .

@@ -1,4 +1,4 @@
-# Every target first installs the packages that it needs. The first one creates .venv, which takes 7 GB.
+# Every target first installs the packages that it needs. The first target that runs creates .venv, which takes 7 GB.
 # Pass options to a command with ARGS: make tune ARGS="--data PATH --trials 20"
 
 # All data is stored in ./results; STORAGE sets a different folder: make tune STORAGE=DIR, make serve STORAGE=DIR

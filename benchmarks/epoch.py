@@ -4,10 +4,10 @@ Run from the project's folder (7 minutes on 2 cores):
     python benchmarks/epoch.py --data PATH       # a folder as for tune.py; without it, synthetic images are used
 
 The plain loop is a typical first version: it decodes every PNG again in each epoch and trains on all 288×432 RGB pixels
-in float32, with the same channel widths. raygenre decodes once and trains on levels (128×333, one channel). The two
-alternate in this process with the same number of torch threads, and the table gives medians. Finally, two processes
-train concurrently with one thread each, as two trials do. Half of their epoch time is comparable with an epoch on two
-threads.
+in float32, with the same channel widths. raygenre decodes each image once and trains on levels (128×333, one channel).
+The two alternate in this process with the same number of torch threads, and the table gives medians. Finally, two
+processes train concurrently with one thread each, as two trials do. Half of their epoch time is comparable to the time
+of an epoch on two threads.
 """
 
 import statistics
@@ -38,7 +38,7 @@ from raygenre.training.loop import Member, TrainingConfig, fit, standardised
 
 
 class PlainCNN(nn.Module):
-    """The network's layers on RGB images, in the usual order."""
+    """raygenre's layers, arranged in the usual order and applied to RGB images."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ def our_epoch(tracks: data_sets.Dataset, train: splits.Indices, training: Traini
 
 
 def concurrent_epochs(data: Path | None, barrier: Barrier, epochs: int, most: int | None) -> list[float]:
-    """Train on one thread while a second process does so too, and return the duration of each epoch in s."""
+    """Train on one thread while a second process does the same, and return the duration of each epoch in s."""
     torch.set_num_threads(1)
     tracks = data_sets.load(data, cache=storage.resolve().cache)
     train, training, config = prepared(tracks, most)
@@ -93,7 +93,7 @@ def concurrent_epochs(data: Path | None, barrier: Barrier, epochs: int, most: in
 
 
 def prepared(tracks: data_sets.Dataset, most: int | None) -> tuple[splits.Indices, TrainingConfig, ModelConfig]:
-    """Return at most `most` training tracks of the random split, with training and model configuration."""
+    """Return at most `most` training tracks of the random split, and the configurations of training and model."""
     split = splits.random_split(tracks, seed=0, folds=1, validation=0.05, duplicates=None)
     train = splits.indices(tracks, split.train)[:most]
     return train, TrainingConfig(), standardised(ModelConfig(genres=len(tracks.genres)), tracks.levels, train)

@@ -1,13 +1,14 @@
-"""How many folds should a trial use? Measures variances of losses and simulates searches.
+"""How many folds should a trial use? Measures loss variances and simulates searches.
 
 Run from the project's folder, with GTZAN's images (an hour on 2 cores):
     .venv/bin/python benchmarks/folds.py --data PATH
 
 Settings sampled from the default space are trained on five folds each, and again on the first fold with a new seed.
-Losses are compared within folds, so the difficulty of a fold has no influence. What remains is how much a setting's
-rank differs between folds (interaction) and between seeds. These variances are then used to simulate searches with a
-fixed budget, from few trials on many folds to many trials on one fold. As in a real search, the best three are then
-trained two more times. The table shows how much the winner's true loss exceeds that of the best of a thousand settings.
+Losses are compared within folds, so the difficulty of a fold has no influence. The remaining variation is how much a
+setting's rank differs between folds (interaction) and between seeds. These variances are then used to simulate searches
+with a fixed budget, from few trials on many folds to many trials on one fold. As in a real search, the best three
+settings are then trained two more times. The table shows how much the winner's true loss exceeds that of the best of a
+thousand settings.
 """
 
 import json
@@ -49,11 +50,11 @@ def train(task: tuple[Path, dict[str, float], int, int, int]) -> float:
 
 
 def deviations_of(losses: NDArray[np.float64], repeated: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Return the standard deviations of setting, interaction and seed.
+    """Return the standard deviations due to the setting, the interaction and the seed.
 
     Args:
-        losses: (S, FOLDS), of each setting on each fold.
-        repeated: (S,), of each setting on the first fold with a new seed.
+        losses: (S, FOLDS), the loss of each setting on each fold.
+        repeated: (S,), the loss of each setting on the first fold with a new seed.
     """
     settings, folds = losses.shape
     rest = losses - losses.mean(axis=1, keepdims=True) - losses.mean(axis=0) + losses.mean()

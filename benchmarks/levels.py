@@ -1,4 +1,4 @@
-"""Benchmark of spectrograms against librosa + matplotlib, and of memory over 1000 songs.
+"""Spectrogram speed compared with librosa and matplotlib, and memory use over 1000 songs.
 
 Run from the project's folder (2 minutes on 2 cores):
     pip install -e '.[bench]'
@@ -6,9 +6,9 @@ Run from the project's folder (2 minutes on 2 cores):
     python benchmarks/levels.py --clips DIR      # your own audio files
 
 Times are the CPU time of this process (user and system) with one thread. The methods are measured alternately, and the
-table gives medians. librosa and matplotlib draw the image as the dataset's author did, to a PNG file in memory.
-raygenre's levels contain the same image (tests/spectrogram/test_levels.py compares every pixel); writing the PNG file
-from them is measured as well.
+table gives medians. librosa and matplotlib draw the image to a PNG file in memory, as the dataset's author did.
+raygenre's levels contain the same image (tests/spectrogram/test_levels.py compares every pixel). The time to write the
+PNG file from them is measured as well.
 """
 
 import io
@@ -131,7 +131,7 @@ def table_of(times: dict[str, list[float]], title: str) -> Table:
 
 
 def streaming(files: list[bytes], songs: int) -> Table:
-    """Render a tree of songs as `raygenre render` does, and return a table of this process's memory."""
+    """Render a tree of songs as `raygenre render` does, and return a table of this process's memory use."""
     table = Table("songs rendered from MP3 to PNG", "resident memory, MiB", title="raygenre render, in one process")
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "songs" / "class"

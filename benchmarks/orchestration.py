@@ -3,10 +3,10 @@
 Run from the project's folder (15 minutes on 2 cores, most of them for the stock search):
     .venv/bin/python benchmarks/orchestration.py
 
-First, 20 trials sleep for 20 s each, two at a time, and report 20 epochs each; the overhead is the time beyond their
-sleep. This is repeated with an unreachable MLflow server, for which the driver waits 5 s at the end. Then trials that
-do not sleep report one epoch each, and the memory of each driver is measured. Except in the repetition, searches log to
-an MLflow server on this machine. Ray is started before the measurement.
+First, 20 trials sleep for 20 s each, two at a time, and report 20 epochs each; the overhead is the elapsed time minus
+the time spent asleep. This is repeated with an unreachable MLflow server, for which the driver waits 5 s at the end.
+Then trials that do not sleep report one epoch each, and the memory of each driver is measured. Except in the
+repetition, searches log to an MLflow server on this machine. Ray is started before the measurement.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""The processes of a server, their CPU time and their memory, from /proc."""
+"""A server's processes with their CPU time and memory, read from /proc."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -9,7 +9,7 @@ TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 def family(process: int) -> dict[int, list[str]]:
-    """Return a process and its descendants, as a dictionary from id to the fields of /proc/ID/stat."""
+    """Return a process and its descendants, as a dictionary that maps each id to the fields of /proc/ID/stat."""
     stats = _stats()
     return {pid: fields for pid, fields in stats.items() if process in _ancestors(pid, stats)}
 

@@ -1,4 +1,4 @@
-"""Benchmark of HTTP predictions, compared with other servers of the same classifier.
+"""Benchmark of predictions over HTTP, compared with other servers of the same classifier.
 
 Run from the project's folder (12 minutes on 2 cores):
     pip install -e '.[bench]'
@@ -7,10 +7,10 @@ Run from the project's folder (12 minutes on 2 cores):
 
 In every round, each server is restarted and warmed up. Then one client, and afterwards sixteen clients, send images for
 several seconds from the same machine and cores. Every response is compared with the classifier's own prediction. CPU
-time covers all processes that the server started, including Ray's. It is compared with a loop that decodes and predicts
-the same images in one process without a server. The table shows medians over the rounds. Requests go through Ray's
-plain proxy, except in the rows for HAProxy, which listens on all interfaces during the measurement, and for the direct
-port of the replicas.
+time covers all processes that the server started, including Ray's. It is compared with a loop that decodes and
+classifies the same images in one process without a server. The table shows medians over the rounds. Requests go through
+Ray's plain proxy, except in the rows for HAProxy, which listens on all interfaces during the measurement, and for the
+direct port of the replicas.
 """
 
 import http.client
@@ -140,7 +140,7 @@ def files(data: Path | None) -> Iterator[bytes]:
 
 
 def loop(classifier: Classifier, images: list[bytes], seconds: float) -> float:
-    """Decode and predict in this process; return the CPU time per image in ms."""
+    """Decode and classify images in this process; return the CPU time per image in ms."""
     started, number = time.process_time(), 0
     while time.process_time() - started < seconds / 2:
         classifier.predict(read(images[number % len(images)]))

@@ -5,10 +5,10 @@ Run from the project's folder (half an hour):
     python -m benchmarks.soak --minutes 3         # a short test
     python -m benchmarks.soak --direct            # on the replica's direct port, without Ray's proxy
 
-Nineteen of twenty requests send an image, the others an MP3 of 30 s. Growth is the slope of a least-squares line
-through the resident memory, which is measured every 5 s. The first sixth of the time is left out, because caches fill
-during it. If all processes together grow by more than 1 MB per minute, the exit status is 1. Latencies are measured
-from the planned time of a request, so they grow if the machine cannot sustain the rate.
+Nineteen out of twenty requests send an image; the others send a 30 s MP3. Growth is the slope of a least-squares line
+through the resident memory, which is measured every 5 s. The first sixth of the time is left out, because the caches
+are still filling. If all processes together grow by more than 1 MB per minute, the exit status is 1. Latencies are
+measured from the planned time of a request, so they grow if the machine cannot sustain the rate.
 """
 
 import http.client
@@ -101,7 +101,7 @@ def total(memory: dict[str, list[float]]) -> list[float]:
     """Return the total memory of all roles at each point in time.
 
     Raises:
-        RuntimeError: at some time, a role had no process.
+        RuntimeError: a role had no process at some point in time.
     """
     for role, values in memory.items():
         if not values or not all(values):

@@ -4,7 +4,7 @@ Run, from the project's folder:
     python3 scripts/check_words.py                # all checked folders
     python3 scripts/check_words.py serve docs     # these files and folders
 
-Prints a line per occurrence, with the replacement, and exits with 1 if there are any.
+Prints each occurrence with its replacement on one line, and exits with 1 if there are any.
 """
 
 import re
@@ -39,7 +39,7 @@ def files(arguments: list[str]) -> list[Path]:
 
 
 def check(path: Path) -> Iterator[str]:
-    """Yield a line for each word to avoid, with its place and its replacement."""
+    """Yield a line for each word to avoid, with its location and its replacement."""
     replacements, pattern = dictionary(), any_word()
     for number, line in enumerate(path.read_text().splitlines(), 1):
         for name in NAMES:
@@ -51,7 +51,7 @@ def check(path: Path) -> Iterator[str]:
 
 @cache
 def any_word() -> re.Pattern[str]:
-    """Return a pattern that matches all words to avoid; if two start alike, it matches the longer one."""
+    """Return a pattern that matches all words to avoid, and prefers the longer match if two start alike."""
     words = sorted(map(re.escape, dictionary()), key=len, reverse=True)
     return re.compile(rf"\b({'|'.join(words)})\b", re.IGNORECASE)
 

@@ -5,11 +5,11 @@ Run from any folder, with the Python version that .venv should have:
     python3 scripts/install.py test        # plus those of an extra in pyproject.toml: test, bench, dashboard or servers
 
 Packages are installed with uv, which downloads and unpacks in parallel. If there is no uv on PATH, pip first installs
-the pinned version into .venv. If uv is unavailable or fails, pip installs the packages. Run the same command again to
-continue an interrupted installation.
+the pinned version of uv into .venv. If uv is unavailable or fails, pip installs the packages. Run the same command
+again to continue an interrupted installation.
 """
 
-from __future__ import annotations  # so that an older Python gets as far as the error message
+from __future__ import annotations  # so that an older Python reaches the error message
 
 import ast
 import os
@@ -31,7 +31,7 @@ HEARTBEAT_S = 15
 # pip's settings for package sources, and the corresponding environment variables of uv.
 SOURCES = {"index-url": "UV_DEFAULT_INDEX", "extra-index-url": "UV_INDEX", "find-links": "UV_FIND_LINKS"}
 
-# Output lines about a single package that are not shown; downloads of 100 MB or more are shown.
+# Output lines about single packages, which are not shown. Downloads of 100 MB or more are shown.
 DETAIL = re.compile(
     r"\s*(([-+~]|Built|Building|Downloaded|Collecting|Obtaining|Requirement already|Using cached|Attempting|Found"
     r"|Uninstalling|Successfully uninstalled) |Downloading (?!.*\(\d{3}[\d.]* ?Mi?B))"
@@ -69,9 +69,9 @@ def install_with_pip(name: str, arguments: list[str]) -> bool:
 def compiles_all() -> bool:
     """Return whether to compile all packages to bytecode.
 
-    A search imports an eighth of the modules. Python compiles these at their first import, in 6 s of CPU time; all
-    modules would take 45 s. But if Python does not write bytecode, every process spends the 6 s again, so compiling all
-    modules is worthwhile.
+    A search imports an eighth of the modules. Python compiles these at their first import, which takes 6 s of CPU time;
+    compiling all modules would take 45 s. But if Python does not write bytecode, every process spends the 6 s again, so
+    compiling all modules is worthwhile.
     """
     return bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
 
@@ -131,7 +131,7 @@ def run(command: list[str], environment: dict[str, str] | None = None) -> bool:
 
 @contextmanager
 def heartbeat() -> Iterator[None]:
-    """Print the elapsed time at intervals, because nothing is printed while a package of a gigabyte is unpacked."""
+    """Print the elapsed time at intervals, because nothing is printed while a 1 GB package is unpacked."""
     done, started = threading.Event(), time.monotonic()
 
     def beat() -> None:

@@ -1,4 +1,6 @@
-"""Fixtures that tests share (a small data set, a Ray cluster, a finished search), and the tests' marks and groups.
+"""Fixtures that tests share, and the tests' marks and groups.
+
+The fixtures include a small data set, a Ray cluster and a finished search.
 
 Fixtures import heavy libraries themselves, so that tests that do not need them start immediately.
 """
@@ -47,11 +49,11 @@ GROUPS = {
     "mlflow_server": "mlflow",
     "rivals_ring": "registry",
 }
-"""Expensive fixtures, each with the name of the group of tests that run in the same pytest-xdist worker to share it."""
+"""Expensive fixtures, each with the name of the test group that shares it in the same pytest-xdist worker."""
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Skip files with only slow tests unless slow tests are wanted, because some take several seconds to import."""
+    """Skip files that have only slow tests unless these are selected, because some take several seconds to import."""
     wanted = config.option.markexpr
     if wanted in ("not slow", "unit", "integration", "unit or integration") and collection_path.suffix == ".py":
         return bool(re.search(r"^pytestmark = .*mark\.slow\b", collection_path.read_text(), re.MULTILINE)) or None

@@ -1,4 +1,4 @@
 """The same classifier on other servers, for `benchmarks/serving.py`.
 
-Each is written as in the server's documentation.
+Each follows the example in its server's documentation.
 """

@@ -4,7 +4,7 @@ Run:
     make k8s-check                         # or: python -m k8s.check; half a minute
     KUBERAY_CRDS=DIR make k8s-check        # also check Ray's kinds against the operator's CustomResourceDefinitions
     KUBECONFIG=FILE make k8s-check         # also dry-run on a server that has these definitions
-    make k8s-check OVERLAY=prod            # check only one overlay, for example for a server that already runs it
+    make k8s-check OVERLAY=prod            # check only one overlay, for example the one that a server runs
 """
 
 import os
@@ -91,7 +91,7 @@ def _check(called: str, resources: list[Resource], crds: schemas.Schemas | None)
 
 
 def _try(called: str, resources: list[Resource]) -> int:
-    """Dry-run the objects that the server can validate; the kinds of operators that it lacks are skipped."""
+    """Dry-run the objects that the server can validate; skip the kinds of operators that are not installed on it."""
     versions = server.versions()
     kinds = [(one["apiVersion"], one["kind"]) for one in resources]
     missing = {kind for kind in kinds if kind in schemas.extensions() and kind[0] not in versions}

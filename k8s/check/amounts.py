@@ -30,7 +30,7 @@ def _compared(resources: dict[str, Any]) -> Iterator[str]:
             yield f"resources: {what}: {error}"
             continue
         least, most = amounts.get("requests"), amounts.get("limits")
-        if "/" in what:  # of a device plugin, such as GPUs: they are indivisible, and requests must equal limits
+        if "/" in what:  # devices such as GPUs are indivisible, and their requests must equal their limits
             if any(number != number.to_integral_value() for number in amounts.values()):
                 yield f"resources: {what} comes in whole numbers, not {' or '.join(map(str, texts.values()))}"
             elif most is None or least not in (None, most):

@@ -16,7 +16,7 @@ READY = "/readyz"
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
-    """Yield mistakes that would show at the first drain or on the first full node."""
+    """Yield mistakes that would only become apparent when a node is drained or full."""
     found = list(pods(resources))
     for pod in found:
         for container in pod.containers:
@@ -33,7 +33,7 @@ def problems(resources: list[Resource]) -> Iterator[str]:
 
 def _amounts(container: dict[str, Any]) -> Iterator[str]:
     if container["name"] == WAITING:
-        return  # the operator sets the first two, and the namespace's LimitRange the third
+        return  # the operator sets cpu and memory, and the namespace's LimitRange sets ephemeral-storage
     resources = container.get("resources") or {}
     for kind in ("requests", "limits"):
         missing = [amount for amount in AMOUNTS if amount not in (resources.get(kind) or {})]

@@ -1,4 +1,4 @@
-"""Checks that a search with its studies at a URL can start without a ReadWriteMany class.
+"""Checks that a search whose storage is a URL can start without a ReadWriteMany class.
 
 On a cluster without such a storage class, a ReadWriteMany claim stays unbound, and a pod that mounts it is never
 scheduled.

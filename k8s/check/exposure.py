@@ -1,7 +1,7 @@
-"""Checks that no port that runs code is exposed and that no account has every permission.
+"""Checks that no port that accepts code is exposed and no account has every permission.
 
-Ray's dashboard accepts jobs, and so do its client port and its GCS, without authentication. The service of a head has
-all three ports.
+Ray's dashboard, its client port and its GCS accept jobs without authentication. The service of a head has all three
+ports.
 """
 
 from collections.abc import Iterator

@@ -1,8 +1,8 @@
-"""Checks that network policies allow the necessary traffic and no other.
+"""Checks that network policies allow the necessary traffic and nothing else.
 
-The necessary traffic is derived from the objects. A pod must reach the addresses in its settings, and the outside
-service that a secret is for. The nodes of a Ray cluster must reach each other, the operator and a job's submitter must
-reach the dashboard, and an autoscaler must reach the API server.
+The necessary traffic is derived from the objects. A pod must reach the addresses in its settings, and the external
+services for which it has secrets. The nodes of a Ray cluster must reach each other; the operator and a job's submitter
+must reach the dashboard; and an autoscaler must reach the API server.
 """
 
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ from k8s.check.rendering import Resource, name
 DASHBOARD, RAY_CLIENT, GCS, DNS, SERVE, API, HTTP, XDS = 8265, 10001, 6379, 53, 8000, 443, 80, 15012
 _FOR_OUTSIDE = (SERVE, HTTP)  # ports that the network of a load balancer may reach
 API_SERVER = "kube-apiserver"
-"""Cilium's name for the API server. Only Cilium's policies can name it; those of Kubernetes cannot."""
+"""Cilium's name for the API server. Kubernetes' own policies cannot refer to it by name."""
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
@@ -134,7 +134,7 @@ def _cilium(policies: list[Resource], found: list[Pod]) -> Iterator[str]:
 
 
 def _kin(one: Pod, other: Pod) -> bool:
-    """Return whether both belong to searches, which share a policy; a token separates them."""
+    """Return whether both pods belong to searches. Searches share a policy, and tokens keep them apart."""
     return {one.owner["kind"], other.owner["kind"]} == {"RayJob"}
 
 

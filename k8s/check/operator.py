@@ -74,7 +74,7 @@ def _tokens(cluster: dict[str, Any]) -> Iterator[str]:
 
 
 def _memory(cluster: dict[str, Any]) -> Iterator[str]:
-    """Yield the mistakes in fault tolerance that the operator rejects."""
+    """Yield mistakes in the fault-tolerance settings that the operator rejects."""
     head = cluster["headGroupSpec"]
     container = head["template"]["spec"]["containers"][0]
     given = {variable["name"] for variable in container.get("env", [])}

@@ -1,4 +1,4 @@
-"""Peers of the pods from outside a rendering: other pods, addresses, and a Gateway's pods."""
+"""Peers that are not in a rendering: pods elsewhere, addresses, and a Gateway's pods."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ NAMESPACE = "kubernetes.io/metadata.name"
 
 @dataclass(frozen=True)
 class Peer:
-    """A pod of another namespace, or an address outside all pods.
+    """A pod in a different namespace, or an address that belongs to no pod.
 
     Attributes:
         where: name in messages.

@@ -1,8 +1,8 @@
 """Every pod of a rendering, including those that the operator creates from Ray kinds.
 
-To a template the operator adds labels that distinguish heads and workers, an autoscaler container to the heads of
-clusters that scale, and an init container to workers that waits for the head. It also creates a pod that submits a job,
-and a pod that clears Redis when a cluster with fault tolerance is deleted.
+The operator adds to each template labels that distinguish heads from workers. It also adds an autoscaler container to
+the heads of autoscaling clusters, and to workers an init container that waits for the head. It creates additional pods:
+one that submits a job, and one that clears Redis when a cluster with fault tolerance is deleted.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Evaluates NetworkPolicies as Kubernetes does: selectors of pods, and entries of ports."""
+"""Evaluates the pod selectors and ports of NetworkPolicies as Kubernetes does."""
 
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network

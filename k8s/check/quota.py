@@ -1,7 +1,7 @@
-"""Checks that the quota allows the service of a Gateway, and no other route into the cluster.
+"""Checks that the quota allows a Gateway's service, and no other route into the cluster.
 
-A LoadBalancer counts as one load balancer, plus a node port for each of its ports. Istio's has two ports, because Istio
-adds one.
+A LoadBalancer counts as one load balancer plus a node port for each of its ports. Istio's service has two ports,
+because Istio adds one.
 """
 
 from collections.abc import Iterator

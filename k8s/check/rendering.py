@@ -1,4 +1,4 @@
-"""Renders overlays, with their loader and search, by kustomize: alone and with components."""
+"""Renders overlays with kustomize, each with its loader and search, and with components."""
 
 import json
 import os

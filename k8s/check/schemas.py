@@ -2,8 +2,8 @@
 
 Core kinds are checked against Kubernetes' own schemas, Ray's kinds against the operator's CRDs, and the few kinds of
 other operators against `extensions.yaml`, which has only the fields that are used here. `rules.py` has the API server's
-further checks of Ray's kinds. The pods that the operator creates from a Ray kind are also checked against Kubernetes'
-schemas, since no CRD describes the fields that the operator adds.
+additional checks for Ray's kinds. The pods that the operator creates from a Ray kind are also checked against
+Kubernetes' schemas, since no CRD describes the fields that the operator adds.
 """
 
 import json
@@ -61,7 +61,7 @@ def read_crds(folder: Path) -> Schemas:
     """
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for path in sorted(folder.glob("*.yaml")):
-        crd = yaml.load(path.read_text(), Loader=yaml.CSafeLoader)  # several megabytes in all
+        crd = yaml.load(path.read_text(), Loader=yaml.CSafeLoader)  # faster; the CRDs total several megabytes
         for version in crd["spec"]["versions"]:
             key = (f"{crd['spec']['group']}/{version['name']}", crd["spec"]["names"]["kind"])
             schema = _closed(version["schema"]["openAPIV3Schema"])

@@ -1,4 +1,4 @@
-"""Checks label selectors: of workloads for their own pods, of PodMonitors for pods with the port."""
+"""Checks that workloads select their own pods, and PodMonitors pods with the named port."""
 
 from collections.abc import Iterator
 

@@ -11,7 +11,7 @@ from k8s.check.rendering import RenderingError, Resource, kubectl, kubectl_warne
 MANAGER = "k8s-check"
 DEFAULT = "default"
 PATIENCE_S = 30
-"""How long to wait until a new server has created the namespace `default`."""
+"""How long to wait for a new server to create the namespace `default`."""
 
 POD_SECURITY = "would violate PodSecurity"
 """Start of the warning for an object that is accepted but whose pods would be rejected."""
@@ -42,7 +42,7 @@ def versions() -> set[str]:
 def answer(resources: list[Resource]) -> Answer:
     """Return the server's answer to the objects and to the pods that an operator would create from them.
 
-    A dry run creates no namespace. Objects of a namespace that does not exist yet are tried in `default`, where schemas
+    A dry run creates no namespace. Objects whose namespace does not exist yet are tried in `default`, where schemas
     and defaults are the same, but the admission rules of the missing namespace do not apply.
 
     Raises:
@@ -57,7 +57,7 @@ def answer(resources: list[Resource]) -> Answer:
         together = ""
     except RenderingError as error:
         together = f"the server rejects the objects together: {error}"
-    said = Answer()  # for many objects, kubectl does not always name the object that it means
+    said = Answer()  # with many objects, kubectl's messages do not always name the object
     for resource in tried:
         try:
             for warning in _apply([resource]):
@@ -71,7 +71,7 @@ def answer(resources: list[Resource]) -> Answer:
 
 
 def others(version: str, known: set[str]) -> list[str]:
-    """Return the server's versions of a group; it would reject any other version."""
+    """Return the versions of a group that the server has; it would reject any other version."""
     return sorted(one for one in known if one.partition("/")[0] == version.partition("/")[0])
 
 

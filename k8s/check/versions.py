@@ -1,4 +1,4 @@
-"""Checks that images, manifests and constraints.txt have the same versions of Ray and raygenre."""
+"""Checks that images, manifests and constraints.txt agree on versions of Ray and raygenre."""
 
 import re
 import tomllib
@@ -28,7 +28,7 @@ def problems(resources: list[Resource]) -> Iterator[str]:
         for container in pod.containers:
             image = container.get("image")
             if not image:
-                continue  # the operator uses the image of the head
+                continue  # the operator uses the head's image
             where = f"{pod.where}, container {container['name']}"
             repository, _, tag = image.rpartition("/")[2].partition(":")
             if _DIGEST.search(image):

@@ -29,8 +29,8 @@ def compare(
 ) -> None:
     """Compare runs: settings, final metrics, learning curves, and predictions for the same tracks.
 
-    A study stands for its winner's final training on all training tracks. The page also plots the learning
-    curves; it is one file and loads nothing from the network.
+    For a study, the final training run of its winner on all training tracks is compared. The page also plots the
+    learning curves; it is a single file and loads nothing from the network.
     """
     from raygenre.system.storage import resolve
     from raygenre.workflows.compare import compare_pairs, find_run

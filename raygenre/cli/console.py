@@ -3,8 +3,9 @@
 Exit codes of every command:
 - 0: success.
 - 1: the command ran, but not everything succeeded: some files failed, the version was not promoted, the
-  evaluation was not logged, or the replayed training has a different curve.
-- 2: an error that the user can fix, in one line on stderr: a wrong option, a missing file, an unreachable server.
+  evaluation was not logged, or the replayed training run has a different learning curve.
+- 2: an error that the user can fix, such as a wrong option, a missing file or an unreachable server; it is reported
+  in one line on stderr.
 - 130: Ctrl-C, except for `dashboard`, which then exits with 0.
 
 Any other exception is a bug and keeps its traceback.

@@ -27,9 +27,9 @@ def dashboard(
     storage_folder: StorageOption = None,
     port: Annotated[int, typer.Option(help=f"Port on {HOST}.")] = 8080,
 ) -> None:
-    """Serve Optuna's dashboard for a study on this machine, until Ctrl-C.
+    """Serve Optuna's dashboard for a study on this machine until Ctrl-C is pressed.
 
-    It shows the history, importances and Pareto front, even while the search is running.
+    It shows the history, the parameter importances and the Pareto front, even while the search is running.
     """
     try:
         import optuna_dashboard
@@ -56,7 +56,7 @@ def dashboard(
         fail(f"port {port} cannot be used ({error.strerror}); choose another with --port")
     title = f"Study {name}" if name else f"{len(names)} studies"
     out.print(f"{title}: http://{HOST}:{port}/dashboard (stop with Ctrl-C)", highlight=False, soft_wrap=True)
-    # The server runs in a thread, because wsgiref would treat Ctrl-C during a request as an error of the request.
+    # The server runs in a thread, because wsgiref would treat Ctrl-C during a request as an error in that request.
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     try:
         thread.start()

@@ -40,9 +40,9 @@ def evaluate(
 ) -> None:
     """Measure how good a model is on labelled tracks, and show its mistakes.
 
-    By default, these are the model's own test tracks, which were not used to train or select it. The report
-    is one HTML file, which is also the model card. The numbers, figures and report are logged to the model's MLflow
-    run, or to a new run if the tracks are not its test tracks. Exits with 1 if logging fails.
+    By default, these are the model's own test tracks, which were not used to train or select it. The report is a single
+    HTML file, which is also the model card. The numbers, figures and report are logged to the model's MLflow run, or to
+    a new run if the tracks are not its test tracks. Exits with 1 if logging fails.
     """
     from raygenre.cli.tables import recall_table, slice_table
     from raygenre.evaluation.evaluate import evaluate_classifier

@@ -26,7 +26,7 @@ def models(
 ) -> None:
     """List the registered versions, newest first, with their accuracy on their own test tracks.
 
-    These numbers are not comparable between versions tested on different tracks; use `raygenre compare` for those.
+    Do not compare these numbers between versions that were tested on different tracks; use `raygenre compare` instead.
     """
     from raygenre.registry.versions import list_versions
     from raygenre.system.storage import resolve

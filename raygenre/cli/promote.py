@@ -23,7 +23,8 @@ def promote(
 ) -> None:
     """Make a version the champion if it is significantly better than the current champion.
 
-    Both classify the version's test tracks, except those that the champion was trained on; at least 50 must remain.
+    Both classify the version's test tracks, except those that the champion was trained on. At least 50 tracks must
+    remain.
     Exits with 1 if the version is not promoted. Running endpoints load a new champion within 30 s.
     """
     from raygenre.cli.tables import decision_table

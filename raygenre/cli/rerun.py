@@ -24,7 +24,7 @@ def rerun(
     storage_folder: StorageOption = None,
     tracking_uri: TrackingUriOption = None,
 ) -> None:
-    """Train a run again from its MLflow record, and compare the learning curves.
+    """Repeat a training run from its MLflow record, and compare the learning curves.
 
     Exits with 1 if the curves differ. Nothing is logged to MLflow.
     """

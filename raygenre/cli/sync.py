@@ -46,9 +46,9 @@ def sync(
 
 
 def _queued(storage: Storage, study: str) -> dict[str, int]:
-    """Return the number of queued updates of each study that has any, or of one study.
+    """Return the number of queued updates of each study that has any, or only of the given study.
 
-    The most recently used study comes last, so that `--resume` still finds it as the latest afterwards.
+    The most recently used study comes last, so that `--resume` still treats it as the latest study afterwards.
     """
     from raygenre.search.study.backend import StudyError, last_used
     from raygenre.tracking import spool

@@ -59,7 +59,7 @@ def contingency_table(test: "PairedTest", first: str, second: str) -> Table:
 
 
 def decision_table(decision: "PromotionDecision", version: int) -> Group:
-    """Return the decision about a version, with the table of the paired test if the decision is based on it."""
+    """Return the decision about a version, with the table of the paired test if that test determined the decision."""
     parts: list[Text | Table] = [Text(decision_text(decision, version), style="bold")]
     if test := decision.decisive_test:
         parts.append(contingency_table(test, f"version {version}", f"version {decision.incumbent}"))

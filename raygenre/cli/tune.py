@@ -108,7 +108,7 @@ def tune(
 ) -> None:
     """Search for the best setting of the genre CNN, log every run to MLflow, and register the winner.
 
-    By default the search covers dropout, learning rate and decay; --space sets others.
+    By default, the search covers dropout, learning rate and decay; use --space to search other hyperparameters.
     """
     started = time.monotonic()
     if not (data or config or resume or os.environ.get("RAYGENRE_DATA")):
@@ -147,6 +147,6 @@ def tune(
         promote=promote,
         given=frozenset(name for name, source in sources.items() if source and source.name == "COMMANDLINE"),
     )
-    from raygenre.cli.tune_run import run_tune  # importing Ray takes seconds, so print the note first
+    from raygenre.cli.tune_run import run_tune  # after the note, because importing Ray is slow
 
     run_tune(options, out, started=started)

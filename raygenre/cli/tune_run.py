@@ -36,7 +36,7 @@ def run_tune(options: Options, console: Console, *, started: float) -> None:
     """Run or resume a search.
 
     Args:
-        started: when the command started, in s of `time.monotonic`.
+        started: time at which the command started, in s, from `time.monotonic`.
 
     Raises:
         typer.Exit: with 2 after an error and with 130 after Ctrl-C; the reason is printed.
@@ -129,9 +129,10 @@ class _Session:
         return ledger, tracks, self._resources(connected)
 
     def _load_and_connect(self, source: Path | None) -> tuple[Dataset, str]:
-        """Load the tracks, and return them with the text from `connect`, which is empty if Ray is not started yet.
+        """Load the tracks, and return them with the text from `connect`, which is empty if Ray has not started yet.
 
-        Ray starts while synthetic tracks are drawn. With real data it starts later, since the options may not fit it.
+        Ray starts while synthetic tracks are drawn. With real data it starts later, since the options may not suit the
+        data.
         """
         if source:
             return self._load(source), ""

@@ -1,4 +1,7 @@
-"""Exit codes of the commands: 0, 1, 2 with one line on stderr, 130 after Ctrl-C; a bug prints its traceback."""
+"""Exit codes and error messages of the commands.
+
+Errors of the user are one line on stderr, Ctrl-C exits with 130, and a bug prints its traceback.
+"""
 
 import errno
 import subprocess
@@ -64,7 +67,7 @@ def test_a_bug_keeps_its_exception(error: Exception, tmp_path: Path, monkeypatch
 
 
 def run_render_with(planted: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run `raygenre render` in a separate process, with a statement in place of the listing of songs."""
+    """Run `raygenre render` in a separate process, with the listing of songs replaced by a statement."""
     lines = ("import os, signal, time", "from raygenre.cli import app", "from raygenre.workflows import render",
              "def broken(*_):", f"    {planted}", "render.plan_renders = broken", "app()")  # fmt: skip
     command = [sys.executable, "-c", "\n".join(lines), "render", str(folder), "-o", str(folder / "out")]

@@ -58,7 +58,7 @@ def test_the_dashboard_shows_a_running_study(tracks: Dataset, tmp_path: Path) ->
             client.connect(("127.0.0.2", port))  # it listens only on 127.0.0.1
         with socket.create_connection(("127.0.0.1", port)) as busy:
             busy.sendall(b"GET /dashboard HTTP/1.0\r\n")  # an incomplete request
-            assert b"<title>" in fetch(f"http://127.0.0.1:{port}/dashboard", process)  # others still get answers
+            assert b"<title>" in fetch(f"http://127.0.0.1:{port}/dashboard", process)  # others are still served
             process.send_signal(signal.SIGINT)
             printed, _ = process.communicate(timeout=30)
     finally:

@@ -1,4 +1,7 @@
-"""`raygenre tune` and `experiments/tune.py`: errors and printed text; workflows and faults test whole searches."""
+"""`raygenre tune` and `experiments/tune.py`: errors and printed text.
+
+Whole searches are in tests/workflows and tests/faults.
+"""
 
 import inspect
 import runpy

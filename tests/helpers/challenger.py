@@ -1,4 +1,6 @@
-"""Promote a version at the same time as other processes, after all of them have read the champion.
+"""Promote a version at the same time as other processes.
+
+Each process waits until all of them have read the champion.
 
 Run: python -m tests.helpers.challenger ROOT URI VERSION DATA BARRIER PROCESSES
 """
@@ -17,7 +19,7 @@ def main(root: str, uri: str, version: str, data: str, barrier: str, processes: 
     fetched = versions.fetch(storage, f"models:/raygenre/{version}")
 
     def load_at_barrier() -> Dataset:
-        """Load the data set, then wait until every process has read the champion, so that none decides before that."""
+        """Load the data set, then wait until every process has read the champion, so that none decides earlier."""
         dataset = load(Path(data), cache=storage.cache)
         (Path(barrier) / version).touch()
         deadline = time.monotonic() + 200

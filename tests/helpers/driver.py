@@ -1,4 +1,7 @@
-"""Run the tuning script in a separate process, interrupt, kill and resume it, and check its recorded results."""
+"""Run the tuning script in a separate process.
+
+The driver can also interrupt, kill and resume the script, and check its recorded results.
+"""
 
 import importlib
 import os
@@ -141,14 +144,14 @@ class Driver:
             time.sleep(0.2)
 
     def check_all_is_there(self) -> None:
-        """Check that the study and MLflow contain each run once, finished, with each epoch's metrics once."""
+        """Check that the study and MLflow contain each run once, finished, with no metric missing or duplicated."""
         trials = self.ledger()
         assert [trial.state for trial in trials] == [TrialState.COMPLETE] * self.trials
         all_epochs = list(range(1, self.epochs + 1))
         assert all(sorted(trial.intermediate_values) == all_epochs for trial in trials)
         runs = self.runs()
         names = [run.info.run_name for run in runs]
-        # One run each for the search, every trial, the finalist, its repeats and the final training.
+        # One run each for the search, every trial, the finalist, each of its repeats and the final training.
         assert len(names) == len(set(names)) == 1 + self.trials + 1 + REPEATS + 1, names
         assert {run.info.status for run in runs} == {"FINISHED"}
         of_trials = [run.info.run_id for run in runs if run.data.tags["role"] == "trial"]

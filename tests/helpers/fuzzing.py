@@ -1,6 +1,6 @@
-"""Read mutated files one after another in a separate process, so that a crash does not end the tests.
+"""Read mutated files in a separate process, so that a crash does not end the tests.
 
-A seed and a number determine a case: the format of the file and all changes to it. To rerun some cases, use
+A seed and a number determine a case: the format of the file and all changes to it. To rerun a range of cases, use
     python -m tests.helpers.fuzzing FOLDER read SEED FIRST LAST
 with the FOLDER from the failed test's message. The last case's file is stored there as `case`.
 """

@@ -79,7 +79,7 @@ def sound_bombs() -> dict[str, bytes]:
 
 
 def repeated(times: int) -> bytes:
-    """Return an MP4 with an index that refers to the same second of audio many times."""
+    """Return an MP4 whose index refers to the same second of audio many times."""
     ftyp = _box(b"ftyp", b"qt  \0\0\2\0qt  ")
     sound = noise(seconds=1, seed=0, rate=8000)
     samples = (sound * 32_767).astype(">i2").tobytes()

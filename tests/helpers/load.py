@@ -1,6 +1,6 @@
-"""Put load on an endpoint: send requests at a steady rate or as fast as several clients can, one per connection.
+"""Put load on an endpoint, at a steady rate or as fast as several clients can send.
 
-A request is a path with the file to POST to it, or with None for a GET.
+Each request has its own connection. A request is a path and the file to POST to it; None instead of a file means GET.
 """
 
 import http.client

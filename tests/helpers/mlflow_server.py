@@ -22,7 +22,7 @@ def free_port() -> int:
 
 
 class MlflowServer:
-    """The server's process group. Database and artifacts are in the same folder unless other places are given."""
+    """The server's process group. By default, the database and the artifacts are in the same folder."""
 
     def __init__(
         self,

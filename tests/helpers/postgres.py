@@ -21,16 +21,16 @@ PASSWORD = "p0st-gr3s"
 
 
 class Postgres:
-    """A server with a temporary data folder. PostgreSQL refuses to run as root, so as root it runs as `postgres`."""
+    """A server with a temporary data folder. PostgreSQL refuses to run as root, so root runs it as `postgres`."""
 
     def __init__(self) -> None:
         self.port = free_port()
         self._program = program("postgres")
         self._account = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
-        # Not in pytest's temporary folder, because other users cannot read that.
+        # Not in pytest's temporary folder, because other users cannot read that folder.
         self._folder = Path(tempfile.mkdtemp(prefix="raygenre-postgres-"))
         shutil.chown(self._folder, self._account)
-        self._folder.chmod(0o755)  # so that clients reach the socket; the data folder inside is private
+        self._folder.chmod(0o755)  # so that clients can reach the socket; the data folder inside is private
         self._process: subprocess.Popen[bytes] | None = None
         secret = self._folder / "secret"
         secret.write_text(PASSWORD)
@@ -140,7 +140,7 @@ def running() -> Iterator[Postgres]:
 
 
 def program(name: str) -> Path:
-    """Return a PostgreSQL program's path, because Debian does not put the server's programs on the search path."""
+    """Return the path of a PostgreSQL program; Debian does not put the server's programs on PATH."""
     installed = list(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
     if installed:
         return max(installed, key=lambda path: float(path.parent.parent.name))

@@ -1,7 +1,8 @@
-"""A registry in which each version always predicts the same genre, and the tracks on which versions are compared.
+"""A registry in which each version always predicts the same genre, and its tracks.
 
-No version was trained on the first 60 tracks: 30 bells, 10 drone and 20 storm. The next 10 are test tracks of every
-version and training tracks of all versions except BELLS, so a comparison with BELLS uses 60 of its 70 test tracks.
+Versions are compared on these tracks. No version was trained on the first 60: 30 bells, 10 drone and 20 storm. The next
+10 are test tracks of every version and training tracks of all versions except BELLS, so a comparison with BELLS uses
+only 60 of its 70 test tracks.
 """
 
 import shutil
@@ -50,7 +51,7 @@ def number(track: str) -> int:
 
 
 def rival(dataset: Dataset, favourite: int, *, seed: int = 0, genres: tuple[str, ...] = GENRES) -> Classifier:
-    """Return a classifier that always predicts `favourite`, with the training and test tracks described above."""
+    """Return a classifier that always predicts `favourite`, with the training and test tracks described at the top."""
     torch.manual_seed(seed)
     model = GenreCNN(ModelConfig(genres=len(genres), widths=(4, 4, 4)))
     with torch.no_grad():

@@ -1,4 +1,7 @@
-"""An endpoint for tests: the application on a real Ray Serve, and registries with models that have known answers."""
+"""An endpoint for tests, and registries with models that have known answers.
+
+The endpoint is the application, running on a real Ray Serve.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,7 +62,7 @@ def new_storage(root: Path, model: ModelConfig = NARROW) -> Storage:
 def running(
     storage: Storage, *, name: str = "endpoint", prefix: str = "/", **settings: object
 ) -> Iterator[httpx.Client]:
-    """Run the endpoint on the running cluster; settings are in the environment only while it starts."""
+    """Run the endpoint on the running cluster; the settings are in the environment only while it starts."""
     variables = {"storage": storage.root, "max_replicas": 1, "replica_cpus": 0} | settings
     serve.start(http_options={"host": "127.0.0.1", "port": PORT})
     try:

@@ -1,4 +1,7 @@
-"""Storages with an MLflow database, which is copied because MLflow takes several seconds to create it."""
+"""Storages with an MLflow database.
+
+The database is copied, because MLflow takes several seconds to create one.
+"""
 
 import shutil
 import tempfile

@@ -1,4 +1,4 @@
-"""Functions that tests run in worker processes. The module has no imports that take long."""
+"""Functions that tests run in worker processes. The module has no slow imports."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def half(number: int) -> int:
-    """Return half of an even number. Odd numbers raise an error, except that 13 crashes and 17 exits the process."""
+    """Return half of an even number. Odd numbers raise an error, except that 13 crashes the process and 17 exits it."""
     if number == 13:
         os.kill(os.getpid(), signal.SIGSEGV)
     if number == 17:

@@ -1,4 +1,4 @@
-"""Outside routes and cluster-wide permissions that are added to an overlay are found."""
+"""Routes from outside and cluster-wide permissions that were added to an overlay are found."""
 
 from typing import Any
 

@@ -30,7 +30,7 @@ def test_the_image_runs_as_the_user_of_the_pods() -> None:
     assert f"useradd --uid {user[0]}" in last
     for overlay in rendering.names():
         users = re.findall(r'"runAsUser": (\d+)', json.dumps(rendered(overlay)))
-        assert set(users) - {"999"} == {user[0]}  # 999 is the UID of the Redis image
+        assert set(users) - {"999"} == {user[0]}  # 999 is the UID that the Redis image runs as
 
 
 def test_everything_in_the_image_is_pinned() -> None:

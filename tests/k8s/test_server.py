@@ -23,7 +23,7 @@ def whole() -> list[Resource]:
 
 
 def some(*names: str) -> list[Resource]:
-    """Return only the objects of these names, because kubectl runs for each object after a rejection or warning."""
+    """Return only these objects, because kubectl runs once for each object after a rejection or warning."""
     return [one for one in whole() if one["metadata"]["name"] in names]
 
 

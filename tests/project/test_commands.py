@@ -1,4 +1,7 @@
-"""Every command in the documents is run by a test or listed here with a reason why not; all options exist."""
+"""Commands in the documents are run by a test or listed here with a reason why not.
+
+All options in the documents exist.
+"""
 
 import ast
 import os
@@ -18,7 +21,7 @@ from tests.helpers.project import ROOT, SCRIPT
 TUNE = "experiments/tune.py"
 
 RUN = {
-    # By the first words of a command: the file or folder of the test that runs it, and a text in that test.
+    # The first words of a command, the file or folder of the test that runs it, and a text in that test.
     "curl --data-binary @song.mp3 localhost:8000/v1/predict": ("tests/serve/test_predict.py", "/v1/predict"),
     "curl --data-binary @song.mp3 'localhost:8000/v1/spectrogram": ("tests/serve/test_predict.py", "/v1/spectrogram"),
     "curl -F file=@one.mp3": ("tests/serve/test_predict.py", "files="),
@@ -54,7 +57,7 @@ RUN = {
 }
 
 NOT_RUN = {
-    # By the first words of a command: why no test runs it.
+    # The first words of a command, and the reason why no test runs it.
     "docker": "needs a container engine; tests/k8s/test_files.py checks its arguments",
     "done": "the end of a loop",
     "export": "sets variables for the commands after it",

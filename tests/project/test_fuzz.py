@@ -1,4 +1,7 @@
-"""Damaged files cause no crash, hang or memory leak: each is either read or rejected with a documented error."""
+"""Damaged files cause no crash, hang or memory leak.
+
+Each file is either read or rejected with a documented error.
+"""
 
 import json
 import signal
@@ -29,8 +32,8 @@ def read_cases(folder: Path, *, reader: str = "read", seed: int = SEED, cases: i
     """Read the cases in a child process, and return how many were read and how many were rejected.
 
     Raises:
-        AssertionError: a case had another outcome, or the child crashed, hung or leaked memory. The message names the
-            case, so that it can be reproduced.
+        AssertionError: a case had a different outcome, or the child crashed, hung or leaked memory. The message names
+            the case, so that it can be reproduced.
     """
     command = [sys.executable, "-m", "tests.helpers.fuzzing", str(folder), reader, str(seed), "0", str(cases)]
     child = subprocess.run(command, capture_output=True, text=True, timeout=3600, check=False)

@@ -59,7 +59,7 @@ def test_every_folder_of_code_is_a_package() -> None:
 
 
 def test_package_data_is_complete() -> None:
-    """Setuptools leaves out files that are not Python unless `package-data` lists them."""
+    """Setuptools leaves out non-Python files unless `package-data` lists them."""
     patterns = PROJECT["tool"]["setuptools"]["package-data"]
     listed = set()
     for package, globs in patterns.items():

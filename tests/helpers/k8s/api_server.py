@@ -1,7 +1,7 @@
 """A stand-in for an API server that is sufficient for kubectl's dry runs.
 
-It records the requests. It has the given kinds, and rejects objects with the given names with 422, as a real server
-would.
+It records the requests. It supports the given kinds, and answers 422 for objects with the given names, as a real server
+would if it rejected them.
 """
 
 import json
@@ -27,7 +27,7 @@ class ApiServer:
     Attributes:
         kinds: the kinds that it has, as pairs of apiVersion and kind.
         refused: names of objects that it rejects.
-        namespaces: its answers to successive requests for namespaces; the last answer repeats.
+        namespaces: its answers to successive requests for namespaces; the last answer is repeated.
         applied: path, query and object of each applied object.
         warned: warnings about objects that it accepts, by the objects' names.
     """

@@ -31,7 +31,7 @@ class Container:
         self.environment = {name: self.here(value) for name, value in self._settings().items()}
 
     def here(self, text: str) -> str:
-        """Return a text from the manifests with its strings replaced by local ones."""
+        """Return a text from the manifests with the strings in `places` replaced by local ones."""
         for there, place in self._places.items():
             text = text.replace(there, place)
         return text

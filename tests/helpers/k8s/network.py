@@ -1,8 +1,8 @@
-"""A network of pods on a bridge, each with a network namespace and an address, with policies.
+"""A bridge network of pods, each with a network namespace, an address and its policies.
 
 The caller must run in its own namespaces (`unshare --net --mount`), so that no traffic leaves the network and nothing
-remains of it. The policies of a pod become routing rules, so denied traffic has no route. The bridge's address stands
-for the node's kubelet and for the operator, which the namespace's policies allow.
+remains of it afterwards. The policies of a pod become routing rules, so denied traffic has no route. The bridge's
+address stands for the node's kubelet and for the operator, which the namespace's policies allow.
 """
 
 import subprocess
@@ -56,7 +56,7 @@ class Network:
         ip("-n", address, "address", "add", f"{address}/24", "dev", "eth0")
         ip("-n", address, "link", "set", "eth0", "up")
         ip("-n", address, "link", "set", "lo", "up")
-        ip("-n", address, "route", "add", "default", "via", NODE)  # a Ray node takes its own address from this route
+        ip("-n", address, "route", "add", "default", "via", NODE)  # a Ray node finds its own address by this route
         for other, others in self._labels.items():
             self._hold(address, other, self._passes(labels, others), self._passes(others, labels))
             self._hold(other, address, self._passes(others, labels), self._passes(labels, others))

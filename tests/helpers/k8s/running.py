@@ -56,7 +56,7 @@ class Site:
         self.network = Network(folder, resources)
 
     def claim(self, name: str) -> Path:
-        """Return the folder of a volume claim; it outlives pods."""
+        """Return the folder of a volume claim; it is kept after the pods end."""
         place = self.folder / "claims" / name
         place.mkdir(parents=True, exist_ok=True)
         return place
