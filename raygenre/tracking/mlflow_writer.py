@@ -5,8 +5,8 @@ key as a tag and is looked up by it. Each value keeps the time at which it was q
 store a value with the same run, name, step and time only once. After a lost response, or when it takes over from an
 earlier driver, the writer asks MLflow which values it already has and skips them.
 
-No update can block the updates behind it. A run is created by whichever of its updates comes first, even if its
-`start` was lost, and an update that cannot be written is set aside with the reason.
+No update can block the updates behind it. The first update of a run creates it, even if its `start` was lost, and an
+update that cannot be written is set aside with the reason.
 """
 
 import json
