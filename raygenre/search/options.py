@@ -13,15 +13,15 @@ from raygenre.training.choices import AugmentationName
 
 
 class OptionError(RaygenreError, ValueError):
-    """Some options exclude each other or do not fit the data; the message says which."""
+    """Some options are mutually exclusive or do not fit the data; the message says which."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """The options that the user gave. 0 stands for a default that depends on the data.
+    """The options that the user gave. A value of 0 means a default that depends on the data.
 
     Attributes:
-        given: names of the options on the command line; the others have their defaults.
+        given: names of the options given on the command line; all others have their defaults.
     """
 
     data: Path | None = None

@@ -1,8 +1,8 @@
-"""Resolves the options of `raygenre tune` and an earlier run.yaml into a configuration.
+"""Resolves the options of `raygenre tune` and, if given, run.yaml into a configuration.
 
-An option on the command line overrides run.yaml, which overrides the defaults. Values that depend on others (the
-sampler `auto`, the defaults for synthetic tracks, the scheduler with several objectives) are resolved here, so that
-the stored configuration can be run again unchanged.
+An option on the command line overrides run.yaml, which overrides the defaults. Values that depend on other
+values (the sampler `auto`, the defaults for synthetic tracks, the scheduler with several objectives) are resolved here,
+so the stored configuration can be run again unchanged.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from raygenre.search.study.backend import StudyError
 from raygenre.search.study.ledger import Ledger
 
 SMALL = {"trials": 8, "epochs": 8, "batch_size": 4, "top_k": 2}  # defaults for the 200 synthetic tracks
-SMALL_NETWORK: dict[str, Entry] = {"width": 8, "frequency_bins": 4}  # enough for them; the default network has 32 and 1
+SMALL_NETWORK: dict[str, Entry] = {"width": 8, "frequency_bins": 4}  # enough for 200 tracks; default: 32 and 1
 LARGE = {"trials": 20, "epochs": 40, "batch_size": 16, "top_k": 3}  # defaults for real music
 _AS_GIVEN = ("seed", "split", "folds", "validation", "augmentation")
 _PATHS = ("split_lists", "duplicates")
@@ -32,14 +32,14 @@ _FIXED = (*_AS_GIVEN, "epochs", "sampler", "scheduler", "batch_size", "top_k", "
 def resolve(
     options: Options, tracks: Dataset, base: Mapping[str, Any] | None = None
 ) -> tuple[SearchConfig, dict[str, str]]:
-    """Return the configuration of a new search, and notes for the user about resolved values, by topic.
+    """Return the configuration of a new search, and a dict of notes for the user about resolved values, keyed by topic.
 
     Args:
-        base: fields of an earlier search's run.yaml.
+        base: fields of run.yaml from an earlier search.
 
     Raises:
-        OptionError: the data differs from that of the earlier search.
-        RaygenreError: options are invalid or exclude each other.
+        OptionError: the data differs from the data of the earlier search.
+        RaygenreError: options are invalid or mutually exclusive.
     """
     base = base or {}
 
@@ -90,10 +90,10 @@ def resolve(
 
 
 def check_unchanged(options: Options, ledger: Ledger) -> None:
-    """Check that the options of a resumed search do not contradict its study.
+    """Check that the options for resuming a search do not contradict its study.
 
     Raises:
-        StudyError: an option contradicts it.
+        StudyError: an option contradicts the study.
     """
     for name in _ONLY_NEW:
         if name in options.given:

@@ -29,10 +29,10 @@ class Candidate:
     """The result of a search, not yet evaluated on the test tracks.
 
     Attributes:
-        finalists: the best settings, ordered by the results of their repeats, best first.
+        finalists: the best settings, sorted by the results of their repeats, best first.
         winner: the best finalist whose final training succeeded.
-        final: the winner's final training, with its weights and MLflow run.
-        repeats: locations of the winner's repeats, which hold their predictions for the validation tracks.
+        final: the final training of the winner, with its weights and MLflow run.
+        repeats: locations of the winner's repeats, where their predictions for the validation tracks are stored.
     """
 
     finalists: tuple[Finalist, ...]
@@ -86,7 +86,7 @@ def _search(
     settings = len(ledger.top(config.top_k))
     with display.phase("repeats", f"the best {settings} settings, {REPEATS} new seeds each") as phase:
         repeats.start()
-        record.trials()  # drawing takes several seconds, during which the repeats train
+        record.trials()  # drawing the figures takes several seconds; the repeats train meanwhile
         if is_multi_objective(config.objectives):
             pareto_front.record(ledger, tracker, parent)
             display.table(pareto_front.table(ledger))
@@ -110,7 +110,7 @@ def _search(
 
 
 def _finish(repeats: Repeats, phase: Phase, display: Display) -> list[Finalist]:
-    """Wait for the repeats, and show each as it ends."""
+    """Wait for the repeats, and show each one when it finishes."""
     total = repeats.left
     phase.update(0, total)
 

@@ -1,4 +1,4 @@
-"""Tracks a search in MLflow, even while MLflow is unreachable, and ends all its runs."""
+"""Tracks a search in MLflow, even while MLflow is unreachable, and ends all MLflow runs."""
 
 import shlex
 from collections.abc import Iterator
@@ -14,11 +14,11 @@ from raygenre.tracking.tracker import Status, Tracker
 
 @contextmanager
 def tracking_session(ledger: Ledger, storage: Storage, display: Display) -> Iterator[Tracker]:
-    """Track a search; however it ends, end all its runs and display where updates are still queued for MLflow.
+    """Track a search. However it ends, end all its runs and display where updates for MLflow are still queued.
 
     Raises:
-        TrackingUnreachableError: MLflow was unreachable when it was needed; the message says what is saved and how to
-            resume.
+        TrackingUnreachableError: MLflow was unreachable when it was needed; the message says what has been saved and
+            how to resume.
         TrackingAddressError: no usable MLflow was ever found at the address.
     """
     tracker = Tracker(storage, ledger.folder, ledger.id)
@@ -34,8 +34,8 @@ def tracking_session(ledger: Ledger, storage: Storage, display: Display) -> Iter
             raise
         except BaseException as error:
             unreachable = is_unreachable(error)
-            with suppress(OSError):  # the error may be a full disk; the next driver ends the runs that stay open
-                # Only the registration needs MLflow, so if MLflow is unreachable, all training has succeeded.
+            with suppress(OSError):  # the disk may be full; the next driver ends the runs that stay open
+                # Only the registration needs MLflow, so an unreachable MLflow means that all training succeeded.
                 _end_all(tracker, ledger, "FINISHED" if unreachable else _status(error))
                 tracker.flush(0 if unreachable else None)
                 note_run_ids(ledger, tracker)
@@ -43,14 +43,14 @@ def tracking_session(ledger: Ledger, storage: Storage, display: Display) -> Iter
                 raise TrackingUnreachableError(f"{error}\n{_saved(tracker, ledger, storage)}") from error
             _display_queued(tracker, ledger, storage, display)
             raise
-        for run in tracker.open_runs():  # left open by a killed driver, and no longer needed
+        for run in tracker.open_runs():  # a killed driver left them open, and they are no longer needed
             tracker.end(run, "KILLED")
         tracker.flush()
         note_run_ids(ledger, tracker)
         _display_queued(tracker, ledger, storage, display)
     finally:
         tracker.close()
-        with suppress(OSError):  # the error may be a full disk; the next driver saves what is missing
+        with suppress(OSError):  # the disk may be full; the next driver saves the missing files
             ledger.save()
 
 
@@ -76,7 +76,7 @@ def _display_queued(tracker: Tracker, ledger: Ledger, storage: Storage, display:
 
 
 def _saved(tracker: Tracker, ledger: Ledger, storage: Storage) -> str:
-    """Return a message that says what is saved where, and how to upload it."""
+    """Return a message that says what has been saved, where it is, and how to upload it."""
     place = f"--storage {shlex.quote(str(storage))} --tracking-uri {shlex.quote(tracker.uri)}"
     place += " --study-url URL" if ledger.in_database else ""
     return (

@@ -1,1 +1,1 @@
-"""Uploads of runs to MLflow, queued on disk while the server is unreachable."""
+"""Uploads runs to MLflow; updates are queued on disk while the server is unreachable."""

@@ -1,8 +1,8 @@
-"""Writes a spool's updates into MLflow, every value exactly once.
+"""Writes a spool's updates to MLflow, each value exactly once.
 
-A request may succeed although its response is lost, so retries must not create duplicates. Each run carries our own
-key as a tag and is looked up by it. Each value keeps the time at which it was queued, because MLflow's databases
-store a value with the same run, name, step and time only once. After a lost response, or when it takes over from an
+A request may succeed even if its response is lost, so retries must not create duplicates. Each run has our own key as
+a tag and is looked up by that key. Each value keeps the time at which it was queued, because MLflow's databases
+store a value with the same run, name, step and time only once. After a lost response, or when taking over from an
 earlier driver, the writer asks MLflow which values it already has and skips them.
 
 No update can block the updates behind it. The first update of a run creates it, even if its `start` was lost, and an
@@ -26,22 +26,22 @@ KEY = "raygenre.run"
 
 _PARENT = "mlflow.parentRunId"
 _USE = "mlflow.data.context"  # the tag that says what a dataset is used for
-_DIGEST_CHARACTERS = 16  # short enough to compare by eye; MLflow allows 36
+_DIGEST_CHARACTERS = 16  # short enough to compare by eye; MLflow's limit is 36
 _MAX_METRICS = 1000  # per request, MLflow's own limit
 
 
 class MlflowWriter:
-    """Writes the updates of one spool into MLflow runs.
+    """Writes the updates of one spool to MLflow runs.
 
     Attributes:
-        calls: number of successful requests; if it grows, the server is slow but reachable.
+        calls: number of successful requests; while it grows, the server is reachable, even if it is slow.
     """
 
     def __init__(self, server: Server, spool: Spool) -> None:
         self.calls = 0
         self._server = server
         self._spool = spool
-        self._written: set[int] = set()  # offsets of updates in MLflow that are not yet recorded in the spool
+        self._written: set[int] = set()  # offsets of updates that MLflow has but the spool does not yet record
         self._maybe_created: set[str] = set()  # runs that a request without a response may have created
         self._started: set[str] = set()  # runs that this writer created with the tags of their `start`
         # The (name, step) pairs that MLflow may already have, by run; None until the writer has asked MLflow.
@@ -51,7 +51,7 @@ class MlflowWriter:
         """Write the next batch of updates, and return whether there were any.
 
         Raises:
-            Exception: the server is unreachable, or the address is wrong. Nothing is lost; the next call resumes.
+            Exception: the server is unreachable, or the address is wrong. Nothing is lost; the next call continues.
         """
         batch, upto = self._spool.next_batch()
         runs: dict[str, list[tuple[int, Update]]] = {}
@@ -70,7 +70,7 @@ class MlflowWriter:
         return bool(batch)
 
     def _write_run(self, key: str, updates: list[tuple[int, Update]]) -> None:
-        """Write one run's updates, in order, in as few requests as possible."""
+        """Write one run's updates in order with as few requests as possible."""
         run_id = self._spool.runs[key].id or self._find_or_create_run(key, updates[0][1])
         batch: list[tuple[int, Update]] = []
         for offset, update in updates:
@@ -82,7 +82,7 @@ class MlflowWriter:
             self._send(key, run_id, batch)
 
     def _send(self, key: str, run_id: str, batch: list[tuple[int, Update]]) -> None:
-        """Write metrics, params and tags in one request, then the last update if it needs a request of its own."""
+        """Write metrics, params and tags in one request, then the last update if it needs a separate request."""
         updates = [update for _, update in batch]
         for write, concerned in ((self._log_batch, updates), (self._finish_batch, updates[-1:])):
             try:
@@ -123,7 +123,7 @@ class MlflowWriter:
             for name, value in update.get("tags", {}).items()
         }
         for update in updates if key not in self._started else ():
-            if update["do"] == "start":  # after the run was created by a different update, or by an earlier driver
+            if update["do"] == "start":  # a different update or an earlier driver created the run
                 tags |= self._parent_tag(update.get("parent"))
         for start in range(0, max(len(metrics), 1), _MAX_METRICS):
             self._server.client.log_batch(
@@ -134,7 +134,7 @@ class MlflowWriter:
             )
 
     def _finish_batch(self, key: str, run_id: str, updates: list[Update]) -> None:
-        """Write the last update of a batch if it needs a request of its own."""
+        """Write the last update of a batch if it needs a separate request."""
         client = self._server.client
         [update] = updates
         if update["do"] == "inputs":
@@ -168,7 +168,7 @@ class MlflowWriter:
         return run_id
 
     def _parent_tag(self, parent: str | None) -> dict[str, str]:
-        """Return the tag that nests a run below its parent, which is created if necessary."""
+        """Return the tag that nests a run below its parent; create the parent if necessary."""
         if not parent:
             return {}
         run = self._spool.runs.get(parent)
@@ -176,12 +176,12 @@ class MlflowWriter:
         return {_PARENT: run_id or self._find_or_create_run(parent, {"do": "end", "run": parent, "time": None})}
 
     def _create_run(self, key: str, update: Update) -> str:
-        """Create a run by its first update, which is its `start` unless that was lost."""
+        """Create a run from its first update, which is its `start` unless the `start` was lost."""
         study, role, name = key.rsplit("/", 2)
         parent = update.get("parent")
         if update["do"] == "start":
             self._started.add(key)
-        elif role != "search":  # the only run of a study without a parent
+        elif role != "search":  # in a study, only the search's run has no parent
             parent = next((other for other in self._spool.runs if other.startswith(f"{study}/search/")), None)
         tags = {"role": role, **update.get("tags", {}), **self._parent_tag(parent), KEY: key}
         try:
@@ -213,7 +213,7 @@ class MlflowWriter:
 
 
 def _is_invalid(error: Exception) -> bool:
-    """Return whether the update itself is the problem: it is not as the tracker writes it."""
+    """Return whether the update itself caused the error because its content is not what the tracker writes."""
     wrong_content = isinstance(error, KeyError | TypeError | AttributeError | IndexError | ValueError)
     return wrong_content and not isinstance(error, OSError)  # requests' errors are OSErrors, some also ValueErrors
 
@@ -223,7 +223,7 @@ def _reason(error: Exception) -> str:
 
 
 def _dataset_input(part: dict[str, Any]) -> DatasetInput:
-    """Return a part of the data as an MLflow dataset; MLflow stores each (name, digest) pair once."""
+    """Return a part of the data as an MLflow dataset; MLflow stores each (name, digest) pair only once."""
     profile = json.dumps({"num_rows": sum(part["counts"].values()), "counts": part["counts"]})
     source = json.dumps({"uri": part["source"]})
     dataset = Dataset(part["name"], part["digest"][:_DIGEST_CHARACTERS], "local", source, profile=profile)

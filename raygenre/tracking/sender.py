@@ -1,8 +1,8 @@
 """A background thread that uploads the spool's updates to MLflow.
 
 It sends once a second, backs off exponentially while MLflow is unreachable, and retries until it is stopped. The
-search waits for it in only three places, each with a timeout: in `start` and `create_run_now`, which report a wrong
-address, and in `flush` at the end.
+search waits for the thread in only three places, each with a timeout: `start` and `create_run_now`, which report a
+wrong address, and `flush` at the end.
 """
 
 import threading
@@ -14,10 +14,10 @@ from raygenre.tracking.server import Server, TrackingAddressError, meaning, no_r
 from raygenre.tracking.spool import Spool, SpoolClosedError
 
 SEND_INTERVAL = 1.0  # s
-MAX_BACKOFF = 10.0  # s between two attempts while MLflow is unreachable
-_MAX_FLUSH_BACKOFF = 1.0  # s between two attempts while `flush` waits
-_MIN_BACKOFF = 0.25  # s before the first retry, doubled for each further one
-_BACKLOG = 1000  # updates; if more are queued, the next batch is sent immediately
+MAX_BACKOFF = 10.0  # s between attempts while MLflow is unreachable
+_MAX_FLUSH_BACKOFF = 1.0  # s between attempts while `flush` waits
+_MIN_BACKOFF = 0.25  # s before the first retry, doubled for each further retry
+_BACKLOG = 1000  # number of updates; if more are queued, the next batch is sent immediately
 
 
 class Sender:
@@ -55,7 +55,7 @@ class Sender:
         """Wait up to `timeout` s for a reachable MLflow to create a run, so that missing permissions are found early.
 
         Raises:
-            TrackingAddressError: MLflow does not allow the user to create it.
+            TrackingAddressError: MLflow does not allow the user to create the run.
         """
         self._wake.set()
         deadline = time.monotonic() + timeout
@@ -65,7 +65,7 @@ class Sender:
 
     @property
     def unreachable_reason(self) -> str:
-        """Why MLflow is unreachable; empty while it is reachable."""
+        """The reason why MLflow is unreachable; empty while it is reachable."""
         if self._error:
             return reason(self._error)
         return "" if self._attempted.is_set() else "no answer yet"

@@ -27,11 +27,11 @@ TrackingError = MlflowException
 """The error that MLflow raises when a request to its server or database fails."""
 
 _NO_RETRIES = {
-    # One attempt per request, because the callers retry. The timeout of 30 s is longer than the 20 s that MLflow waits
-    # for a lock on its SQLite database.
+    # One attempt per request, because the callers retry. MLflow waits up to 20 s for a lock on its SQLite database, so
+    # the timeout of 30 s is longer.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
-    # Saves a request when a run ends, and prints nothing.
+    # This saves a request when a run ends, and the URL is not printed.
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 _UNREACHABLE_CODES = (
@@ -80,7 +80,7 @@ class TrackingAddressError(RaygenreError, ValueError):
 
 
 class TrackingUnreachableError(RaygenreError, RuntimeError):
-    """MLflow is unreachable. The message says what was saved, where, and how to continue."""
+    """MLflow is unreachable. The message says what was saved, where it is, and how to continue."""
 
 
 class Server:
@@ -116,7 +116,7 @@ class Server:
         return self._experiment
 
     def forget_experiment(self) -> None:
-        """Look the experiment up again on next use, since someone may have deleted it."""
+        """Forget the experiment's id, so that the next use looks it up again; someone may have deleted it."""
         self._experiment = ""
 
     def _find_experiment(self) -> str:
@@ -139,7 +139,7 @@ def meaning(error: BaseException) -> Literal["unreachable", "wrong", "refused"]:
             return "wrong"
         if isinstance(cause, ImportError) or (isinstance(cause, OSError) and cause.errno in _NO_ACCESS):
             return "refused"
-        if isinstance(cause, OSError):  # includes all of requests' errors
+        if isinstance(cause, OSError):  # includes all errors of the requests library
             return "unreachable"
     if isinstance(error, MlflowException):
         if error.error_code in _WRONG_CODES or any(part in str(error) for part in (_NOT_MLFLOW, *_UNUSABLE_DATABASE)):
@@ -165,7 +165,7 @@ def is_missing(error: BaseException) -> bool:
 
 
 def reason(error: BaseException) -> str:
-    """Return in a few words why a request to MLflow failed, and what to do about it."""
+    """Return a few words that say why a request to MLflow failed and what to do about it."""
     text = " ".join(repr(cause) for cause in _chain(error))
     if _UNKNOWN_HOST in text:
         return "the server rejected the Host header (403); start it with --allowed-hosts NAME:PORT"
@@ -189,7 +189,7 @@ _overrides = _Overrides()
 
 @contextlib.contextmanager
 def no_retries() -> Iterator[None]:
-    """Make MLflow send each request once, with a timeout of 30 s, unless the environment overrides this.
+    """Make MLflow send each request only once, with a timeout of 30 s, unless environment variables override this.
 
     MLflow reads these settings only from the environment, which all threads share and new processes inherit. So the
     first thread to enter sets the variables, and the last one to leave removes them.
@@ -210,11 +210,11 @@ def no_retries() -> Iterator[None]:
 
 
 def quiet_mlflow() -> None:
-    """Silence MLflow's progress bars, and its log of each step when it creates a database."""
+    """Silence MLflow's progress bars, and its log messages about each step of creating a database."""
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it logs a page if a database is locked
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # logs a page if the database is locked
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -1,13 +1,14 @@
 """An on-disk queue of updates for MLflow, written and read by one driver.
 
-Each line is a JSON object; lines are appended and never changed. The field `do` holds the kind of line:
+Each line is a JSON object; lines are appended and never changed. The field `do` is the kind of line:
 
-    start, log, tag, inputs, file, end, reopen    an update: something to write into a run
+    start, log, tag, inputs, file, end, reopen    an update: something to write to a run
     created, delivered    a note: a run's MLflow id; the byte offset up to which MLflow has every update
     past                  a summary that replaces a run's lines after everything was uploaded
 
-When `append` returns, the line is in the operating system's cache and survives a killed process; with `durable` it is
-on disk and survives a crash of the machine. Opening the file drops an incomplete last line. Times are in ms since 1970.
+When `append` returns, the line is in the operating system's cache, so it survives if the process is killed. With
+`durable`, it is on disk and also survives a crash of the machine. Opening the file drops an incomplete last line. Times
+are in ms since 1970.
 """
 
 import json
@@ -25,7 +26,7 @@ from raygenre.system.atomic_write import atomic_file
 Update = dict[str, Any]
 
 _NOTES = ("created", "delivered", "past")
-_READ_BYTES = 1 << 18  # bytes read at once: a few thousand values
+_READ_BYTES = 1 << 18  # number of bytes to read at once: a few thousand values
 
 
 class SpoolClosedError(RuntimeError):
@@ -38,8 +39,8 @@ class SpooledRun:
 
     Attributes:
         id: MLflow run id; empty until MLflow has created the run.
-        status: `RUNNING`, or the status the run ended with.
-        steps: steps of the logged values. Values logged together are listed under the name of the first.
+        status: `RUNNING`, or the final status of the run.
+        steps: steps of the logged values, by name. Values logged together have one entry, with the name of the first.
     """
 
     id: str = ""
@@ -48,12 +49,12 @@ class SpooledRun:
 
 
 class Spool:
-    """The spool of one study, open in one driver. Thread-safe.
+    """The spool of one study, open in one driver. It is thread-safe.
 
     Attributes:
         path: path of the file.
         is_new: whether the file was empty when it was opened.
-        runs: every run, by our own key.
+        runs: all runs, by our own key.
         waiting: number of updates that MLflow does not have yet.
         refused: number of updates that MLflow rejected since the spool was opened.
     """
@@ -76,7 +77,7 @@ class Spool:
 
     @property
     def refused_path(self) -> Path:
-        """The file next to the spool with the updates that MLflow rejected."""
+        """The file, next to the spool, that holds the updates that MLflow rejected."""
         return self.path.with_name(self.path.stem + "-refused.jsonl")
 
     def append(self, update: Update, *, durable: bool = False) -> None:
@@ -103,7 +104,7 @@ class Spool:
                 os.fsync(self._file)
 
     def next_batch(self) -> tuple[list[tuple[int, Update]], int]:
-        """Return the next updates to upload, each with its byte offset, and the offset at which the batch ends."""
+        """Return the next updates to upload, each with its byte offset, and the offset of the end of the batch."""
         with self._lock:
             if self._file < 0:
                 raise SpoolClosedError(f"{self.path} is closed")
@@ -124,12 +125,12 @@ class Spool:
             return updates, offset
 
     def mark_delivered(self, upto: int, updates: int) -> None:
-        """Record that MLflow has everything up to byte offset `upto`, with `updates` more updates than before."""
+        """Record that MLflow has everything up to byte offset `upto`, which is `updates` more updates than before."""
         with self._lock:
             if updates:
                 self.append({"do": "delivered", "upto": upto, "entries": updates})
             else:
-                self._delivered = upto  # only notes: skip them
+                self._delivered = upto  # there are only notes, which need no upload
 
     def note_run_id(self, run: str, run_id: str) -> None:
         """Record a run's MLflow id."""
@@ -142,7 +143,7 @@ class Spool:
             self.refused += 1
 
     def new_run_ids(self) -> list[tuple[str, str]]:
-        """Return the (run, MLflow id) pairs that are new since the last call, including those read from the file."""
+        """Return the (run, MLflow id) pairs added since the last call, including those read from the file."""
         pairs = []
         while self._new_ids:
             pairs.append(self._new_ids.popleft())
@@ -154,7 +155,7 @@ class Spool:
             if self._file < 0:
                 return
             if not self.waiting and self.runs:
-                with suppress(OSError):  # a full disk: the file stays as it is
+                with suppress(OSError):  # if the disk is full, the file stays as it is
                     self._compact()
             os.close(self._file)
             self._file = -1
@@ -165,7 +166,7 @@ class Spool:
             for line in file:
                 try:
                     update = json.loads(line) if line.endswith(b"\n") else None
-                except ValueError:  # the machine crashed before the line was on disk
+                except ValueError:  # the machine crashed before the whole line was on disk
                     update = None
                 if update is None:
                     break
@@ -207,7 +208,7 @@ class Spool:
         self._sync_folder()
 
     def _sync_folder(self) -> None:
-        """Write the file's directory entry to disk: without a spool, a resumed search would create its runs again."""
+        """Write the directory entry to disk. If the spool were lost, a resumed search would create its runs again."""
         folder = os.open(self.path.parent, os.O_RDONLY)
         os.fsync(folder)
         os.close(folder)

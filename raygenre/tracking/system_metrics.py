@@ -1,6 +1,6 @@
 """Logs the utilisation of the driver's machine during a search as MLflow system metrics.
 
-In a cluster of several machines only the driver's machine is measured.
+In a cluster of several machines, only the driver's machine is measured.
 """
 
 import threading
@@ -10,13 +10,13 @@ from contextlib import contextmanager, suppress
 from raygenre.system import hardware
 from raygenre.tracking.tracker import Tracker
 
-INTERVAL = 10.0  # s between the first values
-_VALUES_PER_INTERVAL = 360  # values until the interval doubles: 360 in an hour, 1700 in a day, 2700 in a week
+INTERVAL = 10.0  # s between values at first
+_VALUES_PER_INTERVAL = 360  # the interval doubles after this many values: 360 in an hour, 1700 in a day, 2700 in a week
 
 
 @contextmanager
 def log_system_metrics(tracker: Tracker, run: str, *, interval: float = INTERVAL) -> Iterator[None]:
-    """Log the machine's utilisation to a run from a thread, at least once and at increasing intervals."""
+    """Log the machine's utilisation to a run at least once and at increasing intervals, from a separate thread."""
     stopped = threading.Event()
     thread = threading.Thread(target=_log, args=(tracker, run, interval, stopped), name="system-metrics", daemon=True)
     thread.start()
@@ -28,16 +28,16 @@ def log_system_metrics(tracker: Tracker, run: str, *, interval: float = INTERVAL
 
 
 def interval_after(values: int, interval: float) -> float:
-    """Return how long to wait, in s, after this number of values."""
+    """Return how long to wait before the next value, in s, after this number of values."""
     return float(interval * 2 ** (values // _VALUES_PER_INTERVAL))
 
 
 def _log(tracker: Tracker, run: str, interval: float, stopped: threading.Event) -> None:
     step = max(tracker.steps(run, hardware.CPU), default=0)  # continue after an earlier driver
-    hardware.utilization()  # the first call has no earlier one to compare with, so its values are useless
-    with suppress(OSError):  # a full disk: the search itself reports it
+    hardware.utilization()  # discard the first values: they are useless without an earlier call to compare with
+    with suppress(OSError):  # if the disk is full, the search itself reports it
         while not stopped.wait(interval_after(step, interval)):
             step += 1
             tracker.log(run, hardware.utilization(), step=step)
-        if not step:  # the search ended before its first value
+        if not step:  # the search ended before the first value
             tracker.log(run, hardware.utilization(), step=1)

@@ -26,14 +26,14 @@ SPOOL = "mlflow-spool.jsonl"
 """Name of the spool in the study's folder."""
 
 _SERVER_TIMEOUT = 3.0  # s to wait for a server at the start
-_DATABASE_TIMEOUT = 60.0  # s to wait for a database, whose tables MLflow may have to create
+_DATABASE_TIMEOUT = 60.0  # s to wait for a database, in which MLflow may first have to create tables
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 Role = Literal["search", "trial", "finalists", "finalist", "final"]
 
 
 class Tracker:
-    """Logs the runs of one study to one experiment of one tracking server.
+    """Logs the runs of one study to one experiment on one tracking server.
 
     Attributes:
         uri: address of the tracking server or database, without a password.
@@ -48,7 +48,7 @@ class Tracker:
         self._study_id = study_id
         self._started = time.monotonic()
         self._spool = Spool(folder / SPOOL)
-        if storage.url:  # a driver on another machine may have created runs that this copy of the spool lacks
+        if storage.url:  # a driver on a different machine may have created runs that this copy of the spool lacks
             self._spool.is_new = False
         server = Server(storage)
         self.uri = server.address
@@ -61,17 +61,17 @@ class Tracker:
 
     @property
     def spool(self) -> Path:
-        """The file with the queued updates."""
+        """The file that holds the queued updates."""
         return self._spool.path
 
     @property
     def refused_path(self) -> Path:
-        """The file with the updates that MLflow rejected."""
+        """The file that holds the updates that MLflow rejected."""
         return self._spool.refused_path
 
     @property
     def unreachable_reason(self) -> str:
-        """Why MLflow is unreachable; empty while it is reachable."""
+        """The reason why MLflow is unreachable; empty while it is reachable."""
         return self._sender.unreachable_reason
 
     @property
@@ -100,7 +100,8 @@ class Tracker:
         """Start or resume a run, and return its key. `params` holds searched values, `tags` fixed ones.
 
         Raises:
-            TrackingAddressError: MLflow does not allow the user to create runs. Checked only for runs without a parent.
+            TrackingAddressError: MLflow does not allow the user to create runs. This is checked only for runs without a
+                parent.
         """
         run = self.key(role, name)
         if run not in self._spool.runs:
@@ -119,7 +120,7 @@ class Tracker:
         return run
 
     def log(self, run: str, values: Mapping[str, float], *, step: int) -> None:
-        """Log values at a step, unless the run already has them. MLflow's views show the first of the values."""
+        """Log values at a step unless the run already has them. MLflow's views show the first of the values."""
         if step not in self.steps(run, next(iter(values))):
             self._queue(run, "log", values={key: float(value) for key, value in values.items()}, step=step)
 
@@ -133,11 +134,11 @@ class Tracker:
         self._queue(run, "tag", tags=_texts(tags))
 
     def log_inputs(self, run: str, parts: Iterable[Part]) -> None:
-        """Log the data that a run uses as MLflow datasets."""
+        """Log, as MLflow datasets, the data that a run uses."""
         self._queue(run, "inputs", parts=[asdict(part) for part in parts])
 
     def steps(self, run: str, name: str) -> set[int]:
-        """Return the logged steps of a value; of values logged together, pass the name of the first."""
+        """Return the logged steps of a value. For values that are logged together, pass the name of the first one."""
         return self._spool.runs[run].steps.get(name, set())
 
     def log_text(self, run: str, text: str, file: str) -> None:
@@ -159,11 +160,11 @@ class Tracker:
         self._queue(run, "end", durable=True, status=status, tags=_texts(tags or {}))
 
     def has_run(self, run: str) -> bool:
-        """Return whether a run was started."""
+        """Return whether a run has been started."""
         return run in self._spool.runs
 
     def is_finished(self, run: str) -> bool:
-        """Return whether a run ended and will not be resumed."""
+        """Return whether a run has ended and will not be resumed."""
         spooled = self._spool.runs.get(run)
         return spooled is not None and spooled.status in ("FINISHED", "FAILED")
 
@@ -194,7 +195,7 @@ class Tracker:
         return self._sender.flush(default if timeout is None else timeout)
 
     def close(self) -> None:
-        """Stop uploading. Updates that MLflow does not have stay in the spool."""
+        """Stop uploading. Updates that MLflow does not have yet stay in the spool."""
         self._sender.stop()
         self._spool.close()
 

@@ -17,7 +17,7 @@ from tests.conftest import new_ledger
 def resolved(
     tracks: Dataset, base: dict[str, Any] | None = None, *, also: Collection[str] = (), **options: Any
 ) -> tuple[SearchConfig, dict[str, str]]:
-    """Resolve options as if they were given on the command line, those in `also` with their default values."""
+    """Resolve options as if they were on the command line, including those in `also`, with their default values."""
     return resolve(Options(**options, given=frozenset({*options, *also})), tracks, base)
 
 
@@ -41,7 +41,7 @@ def test_synthetic_tracks_have_a_smaller_default_network(tracks: Dataset, tmp_pa
     path.write_text("frequency_bins: 2\n")
     assert resolved(synthetic, space=path)[0].space == {"width": 8, "frequency_bins": 2}
     assert resolved(synthetic, search_width=True)[0].distributions.keys() > {"width"}
-    earlier = asdict(config) | {"space": {}}  # run.yaml of a search with the default network
+    earlier = asdict(config) | {"space": {}}  # as in run.yaml of a search with the default network
     assert resolved(synthetic, earlier)[0].space == {}
 
 
@@ -87,7 +87,7 @@ def test_options_override_an_earlier_search(tracks: Dataset) -> None:
     base = asdict(first)
     again, notes = resolved(tracks, base)
     assert again == first
-    assert notes == {}  # everything was resolved the first time
+    assert notes == {}  # the earlier search has already resolved everything
     other, _ = resolved(tracks, base, seed=8, sampler="auto", start=("dropout=0.4",))
     assert other == replace(first, seed=8, starts=[{"dropout": 0.4}])
     with pytest.raises(ValueError, match="has changed since the search in --config ran; give --data"):

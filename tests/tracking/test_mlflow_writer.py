@@ -1,4 +1,4 @@
-"""Updates reach MLflow in any order, after any death of the driver, and no update blocks another."""
+"""Updates reach MLflow in any order and after any driver death, and none blocks another."""
 
 import itertools
 from pathlib import Path
@@ -36,7 +36,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Server:
 
 
 def queued(folder: Path, updates: list[Update]) -> Path:
-    """Return a spool file with updates of a study of its own."""
+    """Return a spool file with updates for a new study."""
     path, study = folder / "spool.jsonl", f"study-{next(_numbers)}"
     spool = Spool(path)
     for time, update in enumerate(updates, 1):
@@ -61,7 +61,7 @@ def test_any_order_and_any_death_delivers_everything(
     path = queued(tmp_path_factory.mktemp("study"), order)
     for died in deaths:
         spool = Spool(path)
-        if died:  # MLflow got the updates, and the driver died before it noted that
+        if died:  # MLflow received the updates, but the driver died before recording it
             lines = path.read_bytes()
             MlflowWriter(server, spool).write_next()
             spool.close()
@@ -80,7 +80,7 @@ def test_any_order_and_any_death_delivers_everything(
 
 
 def test_a_study_that_was_stuck_on_a_lost_start_heals(server: Server, tmp_path: Path) -> None:
-    """A worker died before a trial's first epoch: its `end` was queued without a `start`, and blocked all others."""
+    """A worker died before a trial's first epoch, so its `end` was queued without a `start` and blocked the others."""
     start_of_search, end_of_trial, end_of_search = UPDATES[0], UPDATES[5], UPDATES[6]
     spool = Spool(queued(tmp_path, [start_of_search, end_of_trial, end_of_search]))
     assert MlflowWriter(server, spool).write_next()

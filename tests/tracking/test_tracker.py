@@ -40,7 +40,7 @@ def tracker(storage: Storage, tmp_path: Path) -> Iterator[Tracker]:
 
 
 def delivered(tracker: Tracker, run: str) -> str:
-    """Flush, and return a run's MLflow id."""
+    """Flush the tracker, and return a run's MLflow id."""
     assert tracker.flush(60), tracker.unreachable_reason
     return tracker.run_id(run)
 
@@ -75,7 +75,7 @@ def test_repeated_inputs_are_logged_once(tracker: Tracker, server: Server) -> No
         for use, digest in (("training", "a"), ("test", "b"))
     ]
     run = tracker.start("search", "search")
-    for _ in range(2):  # as when a driver resumes a search
+    for _ in range(2):  # the second time as if a driver had resumed the search
         tracker.log_inputs(run, parts)
         inputs = server.client.get_run(delivered(tracker, run)).inputs
         assert inputs is not None
@@ -109,7 +109,7 @@ def test_a_whole_trial_takes_three_requests(storage: Storage, tmp_path: Path, mo
     for name in ("create_run", "log_batch", "set_terminated", "search_runs", "get_run", "get_metric_history"):
         counted(name)
     spool = Spool(tmp_path / SPOOL)
-    spool.is_new = True  # as in a driver that was never interrupted
+    spool.is_new = True  # as in a search that was never interrupted
     writer = MlflowWriter(server, spool)
     writer._logged.clear()
     assert writer.write_next()
@@ -137,7 +137,7 @@ def test_the_next_driver_repeats_no_updates(storage: Storage, server: Server, tm
 def test_a_driver_that_lost_its_notes_creates_no_duplicates(
     storage: Storage, server: Server, tmp_path: Path, lost: str
 ) -> None:
-    """A kill loses the notes about what MLflow has; a crash of the machine loses the last lines."""
+    """If the driver is killed, notes about what MLflow has are lost; if the machine crashes, the last lines are."""
     rows = [{"loss": 1.0 / epoch, "rate": 0.1, "epoch": epoch} for epoch in (1, 2, 3)]
     tracker = Tracker(storage, tmp_path, tmp_path.name)
     parent = tracker.start("search", "search")
@@ -256,7 +256,7 @@ class FixedStatus:
 
 
 def search_without_a_server(uri: str, folder: Path) -> str:
-    """Log as a search does, check that this is fast and loses nothing, and return why MLflow is unreachable."""
+    """Log like a search, check that it is fast and loses nothing, and return the reason why MLflow is unreachable."""
     tracker = Tracker(Storage(folder, uri), folder / "study", "unreachable")
     started = time.monotonic()
     run = tracker.start("trial", "trial")
@@ -312,7 +312,7 @@ class Front:
     """
 
     def __init__(self, target: MlflowServer, *, port: int = 0, late: float | None = None) -> None:
-        """Forward requests; with `late`, the first of each kind gets no response and arrives `late` s later."""
+        """Forward requests. With `late`, the first request of each kind gets no response and arrives `late` s later."""
         self.lost: set[str] = set()
         self.late: list[threading.Timer] = []
         lost, timers = self.lost, self.late
@@ -364,7 +364,7 @@ class Front:
 
 
 def test_a_restarted_server_gets_everything_once(mlflow_server: MlflowServer, tmp_path: Path) -> None:
-    """Simulate the restart with a proxy; tests/faults kills a real server."""
+    """Simulate the restart with a proxy; the tests in tests/faults kill a real server."""
     front = Front(mlflow_server)
     tracker = Tracker(Storage(tmp_path, front.uri), tmp_path / "study", "restarted")
     parent = tracker.start("search", "search")

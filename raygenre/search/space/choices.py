@@ -1,4 +1,7 @@
-"""The valid names for a search's options, and the error for others; imports nothing large."""
+"""The valid names for a search's options, and the error for invalid ones.
+
+Imports nothing large.
+"""
 
 from collections.abc import Iterable
 from typing import Literal, get_args
@@ -21,6 +24,6 @@ class ConfigError(RaygenreError, ValueError):
 
 
 def alternatives(names: Iterable[object]) -> str:
-    """Join names for a sentence, as in `tpe, gp or random`."""
+    """Join names for use in a sentence, such as `tpe, gp or random`."""
     *others, last = map(str, names)
     return f"{', '.join(others)} or {last}" if others else last

@@ -1,4 +1,4 @@
-"""The configuration of a search: resolved once, stored in the study, read again on resume."""
+"""The configuration of a search: resolved once, stored in the study, reloaded on resume."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -30,19 +30,19 @@ class SearchConfig:
 
     Attributes:
         data: path of the data folder, or None for the synthetic tracks.
-        data_digest: SHA-256 of the dataset, see `Dataset.digest`.
+        data_digest: SHA-256 of the dataset; see `Dataset.digest`.
         split: `random` or `lists`.
         trials: number of trials.
-        epochs: maximum number of epochs of a trial.
-        seed: seed of the split, the sampler and every training run.
-        folds: number of cross-validation folds; 1 for a hold-out.
-        validation: share of the training tracks that a hold-out uses for validation.
+        epochs: maximum number of epochs per trial.
+        seed: seed for the split, the sampler and every training run.
+        folds: number of cross-validation folds; 1 means a hold-out split.
+        validation: share of the training tracks that a hold-out split uses for validation.
         top_k: number of best settings that are trained again on new seeds.
-        sampler, scheduler: how settings are chosen, and whether trials are stopped early.
+        sampler, scheduler: how settings are chosen, and how trials are stopped early, if at all.
         batch_size, augmentation: see `TrainingConfig`; used for every setting, unless the space includes them.
-        space: entries that differ from the default space, see `raygenre.search.space.space`.
+        space: entries that differ from the default space; see `raygenre.search.space.space`.
         starts: points to try first; if empty, the project's original setting.
-        objectives: what the search optimises, see `raygenre.search.space.objectives`.
+        objectives: what the search optimises; see `raygenre.search.space.objectives`.
         split_lists, duplicates, keep_duplicates: how the split was made.
     """
 
@@ -94,7 +94,7 @@ class SearchConfig:
 
     @property
     def entries(self) -> dict[str, Entry]:
-        """The whole space: searched entries, and entries fixed at values other than `Setting`'s defaults."""
+        """The whole space: searched entries, and entries fixed at values that differ from the defaults of `Setting`."""
         own: dict[str, Entry] = {"batch_size": self.batch_size, "augmentation": self.augmentation}
         return default_entries(self.epochs) | own | self.space
 
@@ -133,9 +133,9 @@ class Resources:
     """CPUs and GPUs for training.
 
     Attributes:
-        cpus, gpus: number per trial; with fractions, trials share a core or a GPU.
-        max_concurrent: maximum number of concurrent trials; 0 for as many as fit.
-        final_cpus: CPUs of the final training, which runs alone; 0 for the same number as a trial.
+        cpus, gpus: number per trial; with a fraction, several trials share a core or a GPU.
+        max_concurrent: maximum number of concurrent trials; 0 means as many as fit.
+        final_cpus: number of CPUs for the final training, which runs alone; 0 means as many as a trial uses.
     """
 
     cpus: float

@@ -1,4 +1,4 @@
-"""`run.yaml`: the configuration of a search as a file, for `--config`.
+"""`run.yaml`: a file with the configuration of a search, for `--config`.
 
 It holds everything except where the search runs and where its results are stored. Command-line options override it.
 """
@@ -26,7 +26,7 @@ def to_yaml(config: SearchConfig) -> str:
 
 
 def save(config: SearchConfig, folder: Path) -> None:
-    """Write the file into a folder, atomically."""
+    """Write the file to a folder atomically."""
     write_atomically(folder / NAME, to_yaml(config).encode())
 
 

@@ -1,9 +1,9 @@
 """The objectives of a search: validation loss, or quality traded against cost.
 
-`loss` is the lowest validation loss, averaged over folds; `accuracy` the validation accuracy at that epoch;
-`parameters` the number of trainable parameters; `latency` the median time, in ms, to classify one track on one CPU
-thread of the trial's worker. Optuna supports no intermediate values for several objectives, so such a search stops no
-trial early.
+`loss` is the lowest validation loss, averaged over folds; `accuracy` is the validation accuracy at that epoch;
+`parameters` is the number of trainable parameters; `latency` is the median time, in ms, to classify one track on one
+CPU thread of the trial's worker. Optuna does not support intermediate values with several objectives, so such a search
+never stops a trial early.
 """
 
 import copy
@@ -25,16 +25,16 @@ DIRECTIONS: dict[str, StudyDirection] = {
     name: StudyDirection.MAXIMIZE if name == "accuracy" else StudyDirection.MINIMIZE for name in OBJECTIVES
 }
 UNITS: dict[str, str] = {name: " ms" if name == "latency" else "" for name in OBJECTIVES}
-PREFIX = "objective_"  # of the objectives' names in a trial's last report and in MLflow metrics
+PREFIX = "objective_"  # prefix of objective names in a trial's last report and in MLflow metrics
 _QUALITY = ("loss", "accuracy")
-_RUNS, _WARM_UP_RUNS = 15, 3  # of the latency measurement; warm-up runs, which also allocate memory, do not count
+_RUNS, _WARM_UP_RUNS = 15, 3  # of the latency measurement; warm-up runs also allocate memory, so they are ignored
 
 
 def check_objectives(names: Sequence[str], *, scheduler: str) -> None:
     """Check a search's objectives, and that its scheduler supports them.
 
     Raises:
-        ConfigError: unknown, repeated or unsuitable objectives, or a scheduler with several objectives.
+        ConfigError: an objective is unknown, repeated or unsuitable, or a scheduler is used with several.
     """
     for name in names:
         if name not in OBJECTIVES:
@@ -66,7 +66,7 @@ def measure(names: Sequence[str], model: GenreCNN, rows: Sequence[Mapping[str, f
     """Return the values of the objectives for a trained network, keyed by prefixed name.
 
     Args:
-        rows: metrics of each epoch of its training.
+        rows: metrics of each epoch in which the network was trained.
     """
     best = min(rows, key=lambda row: row["validation_loss"])
     values: dict[str, float] = {}

@@ -1,17 +1,18 @@
 """Optuna's samplers, and how `auto` chooses one.
 
-In Optuna 5, TPE learns from complete and pruned trials, the Gaussian process and CMA-ES only from complete trials, and
-none of them from failed trials. TPE treats a running trial as a bad result (constant liar), and the Gaussian process
-treats it as an occupied point; CMA-ES draws every point of a generation from the same distribution.
+In Optuna 5, TPE learns from complete and pruned trials, the Gaussian process and CMA-ES learn only from complete
+trials, and no sampler learns from failed trials. TPE treats a running trial as a bad result (constant liar), and the
+Gaussian process treats it as an occupied point; CMA-ES draws every point of a generation from the same distribution.
 
-`auto` takes the first sampler whose condition holds:
+`auto` chooses the first sampler whose condition holds:
 
 1. random, for fewer than `MIN_MODEL_TRIALS` trials, which are too few for a model of the results to help;
-2. TPE, if trials are stopped early: often two thirds or more are, and other samplers learn nothing from them;
-3. TPE, if the space has choices: to a Gaussian process any two choices are equally different, and CMA-ES supports none;
-4. the Gaussian process, for up to `MAX_GP_TRIALS` trials: for numeric parameters it needs the fewest trials, with one
-   or several objectives, but its computing time grows with the cube of the number of trials. Optuna's automatic
-   sampler uses the same limit;
+2. TPE, if trials are stopped early: often two thirds or more are stopped, and other samplers learn nothing from them;
+3. TPE, if the space has choices: a Gaussian process treats any two choices as equally different, and CMA-ES does not
+   support choices;
+4. the Gaussian process, for up to `MAX_GP_TRIALS` trials: for numeric parameters it needs the fewest trials,
+   whether there is one objective or several, but its computing time grows with the cube of the number of trials.
+   Optuna's automatic sampler uses the same limit;
 5. CMA-ES, for one objective and at least `MIN_CMAES_TRIALS` trials, the smallest budget in Optuna's documentation;
 6. TPE otherwise.
 """
@@ -50,7 +51,7 @@ def check_sampler(name: str, space: Mapping[str, BaseDistribution], objectives: 
     """Check that a sampler supports a space and objectives.
 
     Raises:
-        ConfigError: unknown name, or CMA-ES with choices, a single parameter or several objectives.
+        ConfigError: the name is unknown, or CMA-ES is used with choices, a single parameter or several objectives.
     """
     if name not in SAMPLERS:
         raise ConfigError(f"unknown sampler {name!r}; expected {alternatives(SAMPLERS)}")
@@ -69,16 +70,16 @@ def check_sampler(name: str, space: Mapping[str, BaseDistribution], objectives: 
 
 
 def sampler(name: SamplerName, *, seed: int, trials: int, past_trials: int = 0) -> BaseSampler:
-    """Create Optuna's sampler.
+    """Create the Optuna sampler of this name.
 
     Args:
-        trials: number of trials of the study. A third of them, but at least 3 and at most 10, are drawn at random
+        trials: number of trials in the study. A third of them, but at least 3 and at most 10, are drawn at random
             before TPE or the Gaussian process starts.
-        past_trials: number of trials that the study already has. A sampler stores no state, so the seed depends on
-            this number; otherwise a resumed study would draw its first settings again.
+        past_trials: number of trials that the study already has. It is part of the seed because a sampler stores no
+            state; otherwise a resumed study would draw its first settings again.
 
     Raises:
-        ValueError: unknown name.
+        ValueError: the name is unknown.
     """
     random_trials = max(3, min(10, trials // 3))
     seed = (seed + 1_000_003 * past_trials) % 2**32
@@ -89,6 +90,6 @@ def sampler(name: SamplerName, *, seed: int, trials: int, past_trials: int = 0) 
     if name == "random":
         return RandomSampler(seed=seed)
     if name == "cmaes":
-        # The first generation samples values independently, which needs no warning.
+        # Values of the first generation are sampled independently, as intended, so the warning is switched off.
         return CmaEsSampler(seed=seed, warn_independent_sampling=False)
     raise ValueError(f"unknown sampler {name!r}; expected {alternatives(SAMPLERS)}")

@@ -1,7 +1,8 @@
 """The search space: each hyperparameter is a range, a list of choices, or fixed.
 
-A space is a dict of entries that YAML and JSON can hold: `{"low": 0.0, "high": 0.5}` is a range, with an optional `log`
-or `step`; a list holds choices; anything else is a fixed value. A range of integers contains no other numbers.
+A space is a dict of entries that can be stored as YAML or JSON: `{"low": 0.0, "high": 0.5}` is a range, with an
+optional `log` or `step`; a list holds choices; anything else is a fixed value. The range of an integer hyperparameter
+contains only integers.
 """
 
 from collections.abc import Iterable, Mapping
@@ -26,14 +27,14 @@ class SpaceError(RaygenreError, ValueError):
 
 @dataclass(frozen=True)
 class Setting:
-    """Hyperparameters of one trial; the defaults are the project's original setting.
+    """Hyperparameters of one trial; the defaults form the project's original setting.
 
     `Plan` holds the values that all trials of a search share, such as genres, epochs and hardware.
 
     Attributes:
         dropout, learning_rate, decay, batch_size, augmentation, precision: see `ModelConfig` and `TrainingConfig`.
         normalisation, dense, frequency_bins: see `ModelConfig`.
-        width: channels of the first convolution; the second has twice and the third four times as many.
+        width: channels of the first convolution; the second has twice as many and the third four times as many.
     """
 
     dropout: float = 0.3
@@ -81,12 +82,12 @@ WIDTHS: dict[str, Any] = {"low": 8, "high": 64, "log": True}
 
 
 def default_entries(epochs: int) -> dict[str, Entry]:
-    """Return the entries that a search uses unless a space file overrides them, for this number of epochs."""
+    """Return the entries that a search of this many epochs uses unless a space file overrides them."""
     return {
-        # From none to half of the units; with more dropout a network this small no longer fits its training tracks.
+        # At most half of the units: with more dropout, a network this small no longer fits its training tracks.
         "dropout": {"low": 0.0, "high": 0.5},
-        # Around NAdam's default of 1e-3, shifted down: from 5e-3 on, training without normalisation usually diverges.
-        # The ratio matters, hence the logarithmic range.
+        # Around NAdam's default of 1e-3, shifted down because training without normalisation usually diverges at
+        # 5e-3 and above. The range is logarithmic because the ratio of two learning rates matters.
         "learning_rate": {"low": 2e-4, "high": 5e-3, "log": True},
         # From weak to strong decay: the last epoch's learning rate is 91 % to 10 % of the first's.
         "decay": {"low": 0.1 / epochs, "high": 9 / epochs, "log": True},
@@ -94,7 +95,7 @@ def default_entries(epochs: int) -> dict[str, Entry]:
 
 
 def default_space(epochs: int) -> dict[str, BaseDistribution]:
-    """Return the distributions of the default space, for this number of epochs."""
+    """Return the distributions of the default space for a search of this many epochs."""
     return to_distributions(default_entries(epochs))
 
 
@@ -102,7 +103,7 @@ def parse_entry(name: str, raw: object) -> Entry:
     """Check an entry and return it, converting strings such as `1e-3`, which YAML does not read as a number.
 
     Raises:
-        SpaceError: the name is unknown, or no trial can be trained with the values.
+        SpaceError: the name is unknown, or a trial cannot be trained with the values.
     """
     if name not in KINDS:
         raise SpaceError(unknown_name(name, KINDS))
@@ -133,7 +134,7 @@ def fixed_values(entries: Mapping[str, Entry]) -> dict[str, Value]:
 
 
 def nearest_point(space: Mapping[str, BaseDistribution], setting: Setting | None = None) -> dict[str, Value]:
-    """Return the point of a space that is nearest to a setting, by default the project's original one."""
+    """Return the point of a space that is nearest to a setting, by default the project's original setting."""
     point: dict[str, Value] = {}
     for name, distribution in space.items():
         value = getattr(setting or Setting(), name)
@@ -148,7 +149,7 @@ def nearest_point(space: Mapping[str, BaseDistribution], setting: Setting | None
 
 
 def unknown_name(name: object, names: Iterable[str]) -> str:
-    """Return the message for an unknown name, with the closest valid name if there is one."""
+    """Return the message for an unknown name; it suggests the closest valid name, if any."""
     names = list(names)
     close = get_close_matches(str(name), names, n=1, cutoff=0.5)
     return f"unknown name {name}; " + (f"did you mean {close[0]}?" if close else f"expected one of {', '.join(names)}")
@@ -198,7 +199,7 @@ def _value(name: str, raw: object, *, place: str = "") -> Value:
 
 
 def _number(raw: object, kind: type[Value], place: str) -> float | int:
-    """Return a number; YAML reads 1e-3, which has no dot, as a string."""
+    """Return a number. YAML reads `1e-3` as a string because it has no dot."""
     try:
         if isinstance(raw, bool) or not isinstance(raw, (int, float, str)):
             raise ValueError

@@ -1,6 +1,7 @@
 """Reads a search space from a YAML file such as experiments/space.yaml.
 
-Values that the file does not list keep their default entry. Error messages give the file, line, cause and fix.
+Hyperparameters that the file does not list keep their default entries. Error messages give the file, line, cause and
+fix.
 """
 
 from pathlib import Path
@@ -14,7 +15,7 @@ def read(path: Path) -> dict[str, Entry]:
     """Read a search space.
 
     Raises:
-        SpaceError: the file is missing, empty or not YAML, or has an unknown name or an invalid entry.
+        SpaceError: the file is missing, empty or not YAML, or contains an unknown name or an invalid entry.
     """
     entries: dict[str, Entry] = {}
     content, lines = mapping(path)
@@ -32,7 +33,7 @@ def mapping(path: Path) -> tuple[dict[str, object], dict[str, int]]:
     """Read a YAML mapping, and return it with the line of each name.
 
     Raises:
-        SpaceError: the file is missing, not YAML or not a mapping, or has a name twice.
+        SpaceError: the file is missing, not YAML or not a mapping, or contains a name twice.
     """
     try:
         text = path.read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ def parse(text: str) -> dict[str, Value]:
     """Parse a start point from the command line, such as `dropout=0.3,learning_rate=1e-3`.
 
     Raises:
-        SpaceError: the text does not have this form, or a name is unknown or a value invalid.
+        SpaceError: the text does not have this form, a name is unknown, or a value is invalid.
     """
     point: dict[str, Value] = {}
     for part in text.split(","):
@@ -37,7 +37,7 @@ def complete(
     defaults: Mapping[str, Value],
     fixed: Mapping[str, Value],
 ) -> dict[str, Value]:
-    """Complete a start point to a point of the space, with missing values from `defaults`.
+    """Complete a start point by taking missing values from `defaults`, so that it is a point of the space.
 
     Raises:
         SpaceError: a value is not in the space.

@@ -1,4 +1,4 @@
-"""A study's folder and storage: its name, its lock, and Optuna's journal or database."""
+"""The folder and storage of a study: its name, its lock, and Optuna's journal or database."""
 
 import fcntl
 import os
@@ -18,7 +18,7 @@ from raygenre.system.redaction import masked
 
 JOURNAL = "journal.log"
 LOCK = "lock"
-_DATABASE_TIMEOUT = 120  # s to wait for a database that another process has locked
+_DATABASE_TIMEOUT = 120  # s to wait for a database that a different process has locked
 
 
 class StudyError(RaygenreError, ValueError):
@@ -30,10 +30,10 @@ class StudyBusyError(StudyError):
 
 
 def latest_study(studies: Location) -> str:
-    """Return the name of the study that was created or resumed last on this machine.
+    """Return the name of the study that was created or resumed most recently on this machine.
 
     Raises:
-        StudyError: there is no study, or the studies are at a URL, where the time of last use is not recorded.
+        StudyError: there is no study, or the studies are at a URL, where the time of their last use is not recorded.
     """
     if studies.is_remote:
         raise StudyError(f"choose a study with --study; {studies} has {', '.join(studies.names()) or 'none'}")
@@ -44,7 +44,7 @@ def latest_study(studies: Location) -> str:
 
 
 def last_used(study: Path) -> float:
-    """Return when a driver last opened the study in this folder, in s since 1970; 0 if never."""
+    """Return the time when a driver last opened the study in this folder, in s since 1970; 0 if never."""
     lock = study / LOCK
     return lock.stat().st_mtime if lock.exists() else 0.0
 
@@ -56,9 +56,9 @@ def storage(folder: Path, url: str | None) -> BaseStorage:
         StudyError: the database does not exist, or its driver is not installed.
     """
     if url:
-        # By default SQLite gives up after five seconds if another process, such as a backup, holds the lock.
+        # By default, SQLite gives up after five seconds if a different process, such as a backup, holds the lock.
         wait: dict[str, Any] = {"connect_args": {"timeout": _DATABASE_TIMEOUT}}
-        # A restarted server has closed its connections, so each is tested before it is used.
+        # A database server that restarts closes its connections, so each connection is tested before it is used.
         options: dict[str, Any] = wait if url.startswith("sqlite") else {"pool_pre_ping": True}
         try:
             return RDBStorage(url, engine_kwargs=options)
@@ -76,14 +76,14 @@ def storage(folder: Path, url: str | None) -> BaseStorage:
 
 
 def storage_error_text(error: OptunaError) -> str:
-    """Return in one line why a study's storage failed; Optuna's own message blames the stored values."""
+    """Return one line that says why a study's storage failed; Optuna's own message blames the stored values."""
     return masked(str(error.__cause__ or error).splitlines()[0])
 
 
 def acquire_lock(folder: Path) -> int:
-    """Lock a study against other drivers, repair what a killed driver left, and return the lock's file descriptor.
+    """Lock a study against other drivers, clean up after a killed driver, and return the lock's file descriptor.
 
-    Closing the descriptor releases the lock, as does the end of this process.
+    The lock is released when the descriptor is closed or this process ends.
 
     Raises:
         StudyBusyError: another driver has the study open.
@@ -107,7 +107,7 @@ def acquire_lock(folder: Path) -> int:
 
 
 def _drop_incomplete_entry(journal: Path) -> None:
-    """Remove a last line cut short by a full disk or a kill, because Optuna would append the next entry to it."""
+    """Remove a last line that a full disk or a kill cut short; Optuna would append the next entry to it."""
     if not journal.exists():
         return
     with journal.open("r+b") as file:
@@ -120,7 +120,7 @@ def check_name(name: str) -> None:
     """Check that a study's name can also be the name of its folder.
 
     Raises:
-        StudyError: it cannot.
+        StudyError: the name cannot be used for a folder.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
         raise StudyError(

@@ -11,13 +11,13 @@ def kept(ledger: Ledger) -> set[int]:
 
 
 def removable(ledger: Ledger) -> list[int]:
-    """Return the numbers of all other trials that have a training state."""
+    """Return the numbers of the trials whose training states can be deleted."""
     keep = kept(ledger)
     numbers = [int(name) for name in (ledger.location / STATES).names() if name.isdigit()]
     return [number for number in numbers if number not in keep]
 
 
 def remove(ledger: Ledger, numbers: Iterable[int]) -> None:
-    """Delete the training states of some trials."""
+    """Delete the training states of these trials."""
     for number in numbers:
         ledger.checkpoint_location(number).remove()

@@ -1,8 +1,8 @@
 """Creates a study or loads an existing one, and locks it against other drivers.
 
-The lock is a file in the study's folder, so it works between drivers that share the folder. A study at a URL uses a
-lock in its database instead. The id of a study in a database is also stored in its folder, so a driver with a
-different folder cannot load it.
+The lock is a file in the study's folder, so it works for drivers that share the folder. A study at a URL also uses a
+lock in its database. The id of a study in a database is stored in its folder too, so a driver with a different folder
+cannot load the study.
 """
 
 import os
@@ -40,7 +40,7 @@ class StudyHandle:
     Attributes:
         study: Optuna's study.
         location: the study's folder or URL.
-        copy: working copy of the driver's own files, for a study at a URL.
+        copy: local working copy of the driver's own files; used only for a study at a URL.
         locks: the acquired locks; closing them releases the study.
     """
 
@@ -66,7 +66,7 @@ def create_study(location: Location, *, config: SearchConfig, split: Split, url:
         study = optuna.create_study(
             study_name=name, storage=database or storage(folder, None), directions=directions, load_if_exists=True
         )
-        # A study without a configuration was left by a driver that died while creating it; it may be created again.
+        # If a study has no configuration, a driver died while creating it, so it may be created again.
         leftovers = [name for name in location.names() if not name.startswith(UNFINISHED) and name not in _OWN_FILES]
         if CONFIG in study.user_attrs or leftovers:
             contents = f" (its folder {location} contains {', '.join(leftovers)})" if leftovers else ""
@@ -108,7 +108,7 @@ def load_study(location: Location, *, url: str | None) -> StudyHandle:
             if CONFIG not in study.user_attrs:
                 if SPLIT not in study.user_attrs:
                     raise KeyError(CONFIG)
-                # The driver that created the study died before its last step; run.yaml has the configuration.
+                # The driver that created the study died before its last step; run.yaml contains the configuration.
                 study.set_user_attr(CONFIG, SearchConfig(**config_file.read(folder / config_file.NAME)).to_json())
             if (folder / _ID_FILE).read_text() != study.user_attrs[ID]:
                 raise StudyError(

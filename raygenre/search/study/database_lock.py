@@ -1,8 +1,8 @@
-"""A study lock for drivers without a shared folder: PostgreSQL's advisory lock.
+"""A study lock for drivers without a shared folder: an advisory lock in PostgreSQL.
 
-The lock ends with its connection: immediately if the driver is killed, and after about 40 s without TCP keepalive
-responses if its machine fails. A second driver waits at least that long. The lock does not work through a pooler that
-shares connections, such as PgBouncer in transaction mode.
+The lock is released when its connection ends: immediately if the driver is killed, or after about 40 s without TCP
+keepalive responses if its machine fails. A second driver waits for longer than that. The lock does not work
+through a pooler that shares connections, such as PgBouncer in transaction mode.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ _KEEPALIVES = "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=10 -c tcp_ke
 
 
 def check_url(url: str) -> None:
-    """Check that a database has advisory locks.
+    """Check that a database supports advisory locks.
 
     Raises:
         StudyError: the database is not PostgreSQL.
@@ -38,13 +38,13 @@ def study_lock(url: str, study: str, *, timeout: float = TIMEOUT) -> Iterator[No
     """Lock the study of this name in the database against other drivers.
 
     Raises:
-        StudyBusyError: another driver holds the lock for longer than `timeout` s.
+        StudyBusyError: another driver still holds the lock after `timeout` s.
         StudyError: the database cannot be used.
     """
     key = int.from_bytes(hashlib.sha256(study.encode()).digest()[:8], signed=True)
     engine = create_engine(url, poolclass=NullPool, connect_args={"options": _KEEPALIVES})
     try:
-        # No transaction, because a transaction open for days would keep the database from vacuuming.
+        # A transaction that stays open for days would hold back vacuuming in the database, so none is used.
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             deadline = time.monotonic() + timeout
             while not connection.scalar(text("select pg_try_advisory_lock(:key)"), {"key": key}):

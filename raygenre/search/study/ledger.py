@@ -1,7 +1,7 @@
 """The ledger of a search: an Optuna study with each trial's settings, state and values.
 
-It holds everything that a search must not lose, including MLflow run ids, so a resumed search needs no snapshots from
-Ray Tune. Without `--study-url` the study is a journal file in the study's folder, next to the lock.
+It holds everything that a search must not lose, including MLflow run ids, so a resumed search does not need Ray Tune's
+snapshots. Without `--study-url`, the study is a journal file in its folder, next to the lock.
 """
 
 import json
@@ -26,7 +26,7 @@ from raygenre.search.study.create_or_load import CONFIG, ID, SPLIT, StudyHandle
 from raygenre.system.location import Location
 
 _FAILURE = "failure"
-_EPOCH = "epoch-"  # prefix of the attributes that hold the losses if there are several objectives
+_EPOCH = "epoch-"  # prefix of the attributes that hold the losses when there are several objectives
 STATES = "trials"
 """Folder of the trials' training states."""
 RUN = "mlflow_run_id"
@@ -45,7 +45,8 @@ class Ledger:
         name: name of the study.
         id: unique id; studies of the same name have different ids.
         location: the study's folder or URL.
-        folder: local folder of the study, for finished classifiers and, unless the study is at a URL, training states.
+        folder: local folder of the study. It holds finished classifiers and, unless the study is at a URL, training
+            states.
         config: configuration of the search.
         split: the training, validation and test tracks.
     """
@@ -59,7 +60,7 @@ class Ledger:
         self.config = SearchConfig.from_json(study.user_attrs[CONFIG])
         self.split = Split.from_json(study.user_attrs[SPLIT])
         self._handle = handle
-        self._reported: dict[int, dict[int, float]] = {}  # report times by running trial and epoch
+        self._reported: dict[int, dict[int, float]] = {}  # times of reports, by running trial and by epoch
 
     @property
     def in_database(self) -> bool:
@@ -71,7 +72,7 @@ class Ledger:
         """Create a study.
 
         Raises:
-            StudyError: the name is taken or invalid, the database cannot be used, or another driver has it open.
+            StudyError: the name is taken or invalid, the database cannot be used, or another driver has the study open.
         """
         check_name(name)
         return cls(create_or_load.create_study(studies / name, config=config, split=split, url=url))
@@ -81,7 +82,7 @@ class Ledger:
         """Open an existing study.
 
         Raises:
-            StudyError: there is no such study, or another driver has it open.
+            StudyError: the study does not exist, or another driver has it open.
         """
         names = studies.names()
         if name not in names:
@@ -106,9 +107,9 @@ class Ledger:
         self._handle.locks.close()
 
     def save(self) -> None:
-        """For a study at a URL, upload the files that this driver has changed in the study's folder.
+        """Upload the files that this driver has changed in the study's folder, if the study is at a URL.
 
-        Call it before recording a step as done in the study, because a later driver does not repeat the step.
+        Call it before recording in the study that a step is done, because a later driver will not repeat the step.
 
         Raises:
             OSError: the store cannot be written.
@@ -117,11 +118,11 @@ class Ledger:
 
     @property
     def trials(self) -> list[FrozenTrial]:
-        """All trials that were started, in order."""
+        """All trials that have been started, in order."""
         return [trial for trial in self.study.get_trials(deepcopy=False) if trial.state != TrialState.WAITING]
 
     def unfinished(self) -> list[FrozenTrial]:
-        """Return the trials that are still running, or that an earlier driver left running."""
+        """Return the trials that are still running or were left running by an earlier driver."""
         return [trial for trial in self.trials if trial.state == TrialState.RUNNING]
 
     def complete_draws(self, sampler: BaseSampler, space: Mapping[str, BaseDistribution]) -> None:
@@ -132,12 +133,12 @@ class Ledger:
             if frozen.params.keys() != space.keys():
                 trial = Trial(self.study, frozen._trial_id)
                 for name, distribution in space.items():
-                    trial._suggest(name, distribution)  # which `Study.ask` calls for each parameter
+                    trial._suggest(name, distribution)  # `Study.ask` makes the same call for each parameter
 
     def top(self, k: int) -> list[FrozenTrial]:
-        """Return the k best complete trials, best first; of two equal trials, the earlier comes first.
+        """Return the k best complete trials, best first; if two are equally good, the earlier comes first.
 
-        With several objectives, these are trials of the Pareto front, ordered by the first objective.
+        With several objectives, these are trials on the Pareto front, sorted by the first objective.
         """
         if is_multi_objective(self.config.objectives):
             return self.front()[:k]
@@ -145,12 +146,12 @@ class Ledger:
         return sorted(complete, key=lambda trial: (trial.values[0], trial.number))[:k]
 
     def front(self) -> list[FrozenTrial]:
-        """Return the trials of the Pareto front, best first by the first objective."""
+        """Return the trials on the Pareto front, sorted by the first objective, best first."""
         sign = -1 if self.study.directions[0] == StudyDirection.MAXIMIZE else 1
         return sorted(self.study.best_trials, key=lambda trial: (sign * trial.values[0], trial.number))
 
     def start_trial(self, sampler: BaseSampler, space: Mapping[str, BaseDistribution]) -> FrozenTrial:
-        """Start the next trial, with the next start point or a setting that the sampler chooses."""
+        """Start the next trial with the next start point or, if none is left, a setting that the sampler chooses."""
         started, starts = len(self.trials), self.config.first_points
         if started < len(starts) and not self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
             self.study.enqueue_trial(starts[started])
@@ -160,7 +161,7 @@ class Ledger:
         return self._trial(number)
 
     def report(self, number: int, *, epoch: int, loss: float) -> None:
-        """Record the validation loss of an epoch, unless the epoch already has one."""
+        """Record the validation loss of an epoch unless a loss is already recorded for it."""
         trial = self._trial(number)
         if epoch in losses(trial):
             return
@@ -175,12 +176,12 @@ class Ledger:
     ) -> TrialState:
         """End a trial, and return its state.
 
-        The state is FAIL with a `failure` or without an epoch, PRUNED if epochs are missing, and otherwise COMPLETE
-        with the lowest loss.
+        The state is FAIL if there is a `failure` or no epoch was reported, PRUNED if only some epochs were reported,
+        and otherwise COMPLETE, with the lowest loss as its value.
 
         Args:
             failure: why the trial failed.
-            measured: values of the objectives in the trial's last report, if there are several.
+            measured: if there are several objectives, their values in the trial's last report.
         """
         values = losses(self._trial(number))
         if times := self._reported.pop(number, None):
@@ -222,7 +223,7 @@ class Ledger:
         return run_id
 
     def get_or_compute(self, key: str, compute: Callable[[], Any]) -> Any:
-        """Return a JSON-compatible attribute of the study; the first call computes and stores it."""
+        """Return a JSON-compatible attribute of the study, which the first call computes and stores."""
         attrs = self.study.user_attrs
         if key not in attrs:
             self.study.set_user_attr(key, compute())
@@ -245,6 +246,6 @@ class Ledger:
 
 
 def losses(trial: FrozenTrial) -> dict[int, float]:
-    """Return the validation loss by epoch, for a trial with one objective or several."""
+    """Return the validation losses of a trial by epoch, whether it has one objective or several."""
     noted = {int(key.removeprefix(_EPOCH)): loss for key, loss in trial.user_attrs.items() if key.startswith(_EPOCH)}
     return trial.intermediate_values or dict(sorted(noted.items()))

@@ -1,4 +1,4 @@
-"""Records MLflow run ids in the ledger as they arrive, which may be after a trial's end."""
+"""Records MLflow run ids in the ledger as they arrive, even after a trial has ended."""
 
 from optuna.exceptions import UpdateFinishedTrialError
 
@@ -7,15 +7,15 @@ from raygenre.tracking.tracker import Tracker
 
 
 def trial_name(number: int) -> str:
-    """Return the name of a trial's run."""
+    """Return the name of a trial's MLflow run."""
     return f"trial-{number:04d}"
 
 
 def note_run_ids(ledger: Ledger, tracker: Tracker) -> None:
-    """Record the run ids that arrived since the last call.
+    """Record the run ids that have arrived since the last call.
 
-    The search's id is an attribute of the study; a trial's id is an attribute of the trial, or of the study if the
-    trial had already ended.
+    The search's run id is stored as an attribute of the study. A trial's run id is stored as an attribute of the trial,
+    or of the study if the trial has already ended.
     """
     for key, run_id in tracker.new_run_ids():
         _, role, name = key.split("/", 2)

@@ -1,4 +1,4 @@
-"""Measures a search's duration over all its drivers, and its trials per hour."""
+"""Measures how long a search took, summed over all its drivers, and its trials per hour."""
 
 import time
 from collections.abc import Iterator
@@ -12,10 +12,10 @@ _THROUGHPUT = "pace"  # attribute of the study
 
 @dataclass(frozen=True)
 class Throughput:
-    """Trials and time of a search, over all drivers except those that were killed.
+    """Number of trials and total time of a search, summed over all drivers except those that were killed.
 
     Attributes:
-        trials: number of trials that ended.
+        trials: number of finished trials.
         seconds: time spent on trials, without pauses between drivers.
     """
 
@@ -34,7 +34,7 @@ def throughput(ledger: Ledger) -> Throughput:
 
 @contextmanager
 def measure_throughput(ledger: Ledger) -> Iterator[None]:
-    """Add the trials that end within this context, and their time, to the throughput."""
+    """Add the trials that finish within this context, and the time they took, to the throughput."""
     ended_before, started = _ended(ledger), time.monotonic()
     try:
         yield
@@ -43,7 +43,7 @@ def measure_throughput(ledger: Ledger) -> Iterator[None]:
         if trials or ledger.unfinished():
             past = throughput(ledger)
             total = {"trials": past.trials + trials, "seconds": past.seconds + time.monotonic() - started}
-            with suppress(OSError):  # a full disk may be the reason why the search ends
+            with suppress(OSError):  # the search may be ending because the disk is full
                 ledger.study.set_user_attr(_THROUGHPUT, total)
 
 

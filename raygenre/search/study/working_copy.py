@@ -1,7 +1,7 @@
 """The driver's local copy of its own files, for a study at a URL.
 
-These are the files at the top level of the study's folder. The training states in its subfolders are not copied,
-because the workers write them to the store. For a study in a local folder, nothing is copied.
+The driver's own files are those at the top level of the study's folder. The training states in its subfolders are not
+copied, because the workers write them directly to the store. For a study in a local folder, nothing is copied.
 """
 
 import shutil
@@ -17,7 +17,7 @@ class WorkingCopy:
         """Create the copy; files named in `exclude` stay on this machine."""
         self._location = location
         self._exclude = exclude
-        self._uploaded: dict[str, tuple[int, int]] = {}  # modification time and size of each file when uploaded
+        self._uploaded: dict[str, tuple[int, int]] = {}  # modification time and size of each file when it was uploaded
 
     def download(self) -> None:
         """Replace the local files with those in the store, and delete files left by an earlier driver.
@@ -39,9 +39,9 @@ class WorkingCopy:
             self._uploaded[name] = _signature(folder / name)
 
     def upload(self) -> None:
-        """Upload the files that have changed.
+        """Upload the files that have changed since the last upload.
 
-        If another thread is appending to a file, its last line may be incomplete in the store, as after a kill.
+        If another thread is appending to a file, the last line of the uploaded file may be incomplete, as after a kill.
 
         Raises:
             OSError: the store cannot be written.

@@ -1,1 +1,1 @@
-"""The summary of a search in MLflow: description, table of trials, figures."""
+"""The summary of a search in MLflow: description, table of trials and figures."""

@@ -1,4 +1,4 @@
-"""The note on a search's page in MLflow: settings, results, data and nondeterminism."""
+"""The note on a search's MLflow page: settings, results, data and causes of nondeterminism."""
 
 import math
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ from raygenre.search.study.ledger import Ledger
 from raygenre.search.study.throughput import throughput
 from raygenre.search.trials.finalists import Finalist
 
-MAX_GENRES, MAX_PARTS = 40, 5  # rows and columns of the data table; MLflow limits a note's length
+MAX_GENRES, MAX_PARTS = 40, 5  # maximum rows and columns of the data table, because MLflow limits a note's length
 
 
 def nondeterminism(config: SearchConfig, resources: Resources) -> list[str]:
-    """Return why two searches with the same seed may differ, one sentence per cause."""
+    """Return the reasons why two searches with the same seed may differ, one sentence per reason."""
     causes = []
     if resources.max_concurrent != 1 and (config.sampler != "random" or config.scheduler != "none"):
         decisions = [
@@ -39,7 +39,7 @@ def note(ledger: Ledger, parts: Sequence[Part], resources: Resources, finalists:
     """Return the note, in Markdown.
 
     Args:
-        finalists: the finalists, best first; empty before there are any.
+        finalists: the finalists, best first; empty until they are known.
     """
     config = ledger.config
     searched = ", ".join(name.replace("_", " ") for name in config.distributions)
@@ -109,7 +109,7 @@ def _data(parts: Sequence[Part]) -> str:
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table with a space after each cell, because MLflow's style has no padding."""
+    """Return a Markdown table with a space after each cell, because MLflow's stylesheet adds no padding."""
     spaced = [[f"{cell}&emsp;" for cell in row] for row in (head, *rows)]
     lines = [spaced[0], ["---"] * len(head), *spaced[1:]]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -72,7 +72,7 @@ class Sample:
 
     Attributes:
         trials: complete trials, followed by trials that were stopped early.
-        values: the first objective of each trial; for a stopped trial, its lowest loss.
+        values: the first objective of each trial, or the lowest loss of a trial that was stopped early.
         stopped: number of trials that were stopped early.
     """
 
@@ -82,7 +82,7 @@ class Sample:
 
     @property
     def note(self) -> str:
-        """The caption of a figure that includes stopped trials; otherwise empty."""
+        """The caption of a figure that includes stopped trials; empty if it includes none."""
         if not self.stopped:
             return ""
         complete = len(self.trials) - self.stopped
@@ -94,7 +94,7 @@ class SearchData:
 
     Attributes:
         trials: the trials that have a value for every axis.
-        complete, stopped, failed: the trials by final state.
+        complete, stopped, failed: the trials with each final state.
         axes: an axis for each searched hyperparameter.
         minimised: whether a lower first objective is better.
         objective: label of the first objective.
@@ -134,9 +134,9 @@ class SearchData:
         return min(_seconds(trial) for trial in self.trials)
 
     def progress(self, trial: FrozenTrial) -> tuple[list[float], list[int]]:
-        """Return the times of a trial's epochs, in minutes since the search started, and their numbers.
+        """Return the times of a trial's epochs, in minutes since the search started, and the epoch numbers.
 
-        The times of epochs without a recorded time are interpolated.
+        If the time of an epoch was not recorded, it is interpolated.
         """
         epochs = [0, *sorted(losses(trial))]
         recorded = {int(epoch): when for epoch, when in trial.user_attrs.get(EPOCH_TIMES, {}).items()}

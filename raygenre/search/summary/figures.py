@@ -1,6 +1,6 @@
-"""The figures of a search: one interactive HTML page, and a PNG of each.
+"""The figures of a search: an interactive HTML page with all of them, and a PNG of each.
 
-A figure with too few trials is skipped, and the page gives the reason.
+A figure is skipped if there are too few trials for it, and the page gives the reason.
 """
 
 import io
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 FOLDER = "figures"
 PAGE = f"{FOLDER}/all.html"
-MIN_TRIALS = 4  # for the importances and the contour
+MIN_TRIALS = 4  # minimum for the importances and the contour
 
 TITLES = {
     "learning_curves": ("Learning curves", "The validation loss of every trial; grey trials were stopped early."),
@@ -37,7 +37,7 @@ TITLES = {
 }
 """The title and the caption of each figure, in order."""
 
-_SAMPLED = ("importances", "contour")  # include stopped trials if too few are complete
+_SAMPLED = ("importances", "contour")  # these include stopped trials if too few are complete
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Figures:
     Attributes:
         page: HTML page with all figures.
         pictures: PNG of each figure, by name.
-        left_out: the reason for each missing figure, by name.
+        left_out: the reason why each missing figure was skipped, by name.
     """
 
     page: str
@@ -81,7 +81,7 @@ def draw(ledger: Ledger) -> Figures:
 
 
 def _reason(name: str, data: SearchData) -> str:
-    """Return why a figure cannot be drawn; empty if it can."""
+    """Return the reason why a figure cannot be drawn, or an empty string if it can."""
     if name in ("learning_curves", "rungs_over_time"):
         return "" if any(losses(trial) for trial in data.trials) else "no trial has an epoch"
     if not data.complete:
@@ -101,18 +101,18 @@ def _reason(name: str, data: SearchData) -> str:
 
 
 def _ranges(data: SearchData, sample: Sample) -> list[Axis]:
-    """Return the axes of the ranges in which trials differ, learning rate and decay first."""
+    """Return the axes of the ranges in which trials differ, with learning rate and decay first."""
     ranges = [axis for axis in data.axes if not axis.choices and np.ptp(axis.positions(sample.trials))]
     return sorted(ranges, key=lambda axis: axis.name not in ("learning_rate", "decay"))
 
 
 def _both(name: str, data: SearchData) -> "tuple[Plot, bytes]":
-    """Return a figure both for the browser and as a PNG."""
+    """Return a figure in two forms: for the browser and as a PNG."""
     from raygenre.search.summary import matplotlib_figures, plotly_figures
 
     sample = data.sample(MIN_TRIALS)
     if name == "importances":
-        from optuna.importance import get_param_importances  # imports scikit-learn, which takes a second
+        from optuna.importance import get_param_importances  # takes a second, because it imports scikit-learn
 
         shares = get_param_importances(plotly_figures.study_of(data, sample))
         return plotly_figures.importances(shares), _png(
@@ -127,7 +127,7 @@ def _both(name: str, data: SearchData) -> "tuple[Plot, bytes]":
 
 
 def _png(draw: "Callable[[Picture], None]") -> bytes:
-    from matplotlib.figure import Figure  # without pyplot: no window, no global state
+    from matplotlib.figure import Figure  # pyplot would open windows and keep global state
 
     from raygenre.search.summary.matplotlib_figures import SIZE
 

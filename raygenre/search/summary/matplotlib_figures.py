@@ -1,6 +1,6 @@
 """The figures of a search as PNGs, drawn by matplotlib without its global state.
 
-The better a complete trial, the darker its colour; stopped trials are grey and failed trials red.
+Better complete trials have darker colours; stopped trials are grey and failed trials are red.
 """
 
 from collections.abc import Callable
@@ -60,7 +60,7 @@ def rungs_over_time(figure: Figure, data: SearchData) -> None:
 
 
 def history(figure: Figure, data: SearchData) -> None:
-    """Draw the objective of each trial, and the best so far."""
+    """Draw the objective of each trial, and the best value so far."""
     axes = _axes(figure, "trial", data.objective)
     numbers = [trial.number for trial in data.complete]
     best = (np.minimum if data.minimised else np.maximum).accumulate(data.values)
@@ -154,7 +154,7 @@ def _axes(figure: Figure, across: str, up: str) -> Axes:
 
 
 def _caption(axes: Axes, sample: Sample) -> None:
-    """State above the plot how many of its trials were stopped early."""
+    """Add a line above the plot that says how many of its trials were stopped early."""
     if sample.note:
         axes.set_title(sample.note, fontsize="small", color="0.35")
 
@@ -179,7 +179,7 @@ def _label_states(axes: Axes, data: SearchData) -> bool:
 
 
 def _colours(data: SearchData) -> list[Colour]:
-    """Return a colour for each complete trial, from dark for the best to light for the worst, by rank."""
+    """Return a colour for each complete trial by rank, from dark for the best to light for the worst."""
     if not data.complete:
         return []
     ranks = np.argsort(np.argsort(data.values if data.minimised else -data.values))
@@ -208,7 +208,7 @@ def _text(axis: Axis, position: float) -> str:
 
 
 def _upright(axes: Axes, position: float, ends: list[str]) -> None:
-    """Draw a vertical axis of the parallel coordinates, with the values at its ends."""
+    """Draw a vertical axis of the parallel coordinates and label its ends with their values."""
     axes.plot([position, position], [0, 1], color="0.3", linewidth=1)
     for height, text, side in ((0.0, ends[0], "top"), (1.0, ends[1], "bottom")):
         axes.annotate(

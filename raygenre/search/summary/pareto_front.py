@@ -1,8 +1,9 @@
-"""The Pareto front of a search with several objectives: the trials that no other dominates.
+"""The Pareto front of a search: the trials that no other trial dominates.
 
-The finalists are the best trials of the front by its first objective, loss or accuracy; as in every search, the
-finalist whose repeats have the lowest mean loss wins. For a smaller or faster network, take its setting from the table
-or from front.csv and fix it in a space file.
+Only a search with several objectives has a front. Its finalists are the best trials on the front by the first
+objective, which is loss or accuracy. As in every search, the finalist whose repeats have the lowest mean loss wins. To
+get a smaller or faster network, take its setting from the table or from front.csv and fix that setting in a space
+file.
 """
 
 import csv
@@ -22,7 +23,7 @@ FILE = "front.csv"
 
 
 def table(ledger: Ledger) -> TextTable:
-    """Return the front as a table, best first by the first objective."""
+    """Return the front as a table, sorted by the first objective, best first."""
     objectives, searched = ledger.config.objectives, list(ledger.config.distributions)
     rows = []
     for trial in ledger.front():
@@ -47,7 +48,7 @@ def to_csv(ledger: Ledger) -> str:
 
 
 def record(ledger: Ledger, tracker: Tracker, parent: str) -> None:
-    """Write the front to MLflow and the study's folder, and each complete trial's values to its run."""
+    """Write the front to MLflow and the study's folder, and the values of each complete trial to its run."""
     content = to_csv(ledger)
     write_atomically(ledger.folder / FILE, content.encode())
     tracker.log_text(parent, content, FILE)

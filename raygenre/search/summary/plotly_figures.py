@@ -1,6 +1,6 @@
 """The figures of a search on one page for the browser: Optuna's and three of our own.
 
-The page contains Plotly's code, loads nothing from other hosts, and can be opened as a local file.
+The page includes Plotly's code, loads nothing from other hosts, and can be opened as a local file.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,7 +35,7 @@ class PageFigure:
     Attributes:
         name: id of its HTML element.
         title, caption: text above the figure.
-        figure: the figure, or why it is missing.
+        figure: the figure, or the reason why it is missing.
     """
 
     name: str
@@ -98,9 +98,9 @@ def contour(data: SearchData, sample: Sample, across: Axis, up: Axis) -> "Figure
 
 
 def study_of(data: SearchData, sample: Sample) -> Study:
-    """Return a sample as an in-memory study whose trials are all complete and have only the first objective.
+    """Return a sample as an in-memory study in which every trial is complete and has only the first objective.
 
-    With the search's own study, Optuna would ignore stopped trials and the direction of a chosen objective.
+    Given the search's own study, Optuna would ignore stopped trials and the direction of the objective.
     """
     study = optuna.create_study(direction=data.ledger.study.directions[0])
     for trial, value in zip(sample.trials, sample.values, strict=True):
@@ -121,18 +121,18 @@ def page(title: str, entries: Sequence[PageFigure]) -> str:
         if not isinstance(figure := entry.figure, str):
             figure.update_layout(title=None, height=HEIGHT, margin={"t": 30}, template="plotly_white")
             html = figure.to_html(full_html=False, include_plotlyjs=False, div_id=entry.name, config=_CONTROLS)
-        drawn.append((entry, Markup(html)))  # plotly escapes the names in its HTML
+        drawn.append((entry, Markup(html)))  # safe: Plotly escapes the names in its HTML
     values = {"title": title, "entries": drawn, "plotly": Markup(get_plotlyjs())}
     return render_page(Path(__file__).with_name("figures.html.jinja"), values)
 
 
 def _target(data: SearchData) -> Callable[[FrozenTrial], float] | None:
-    """Return the first of several objectives as a target; None for one objective, since Optuna then draws more."""
+    """Return the first of several objectives as a target; None for one, because Optuna draws more without a target."""
     return (lambda trial: float(trial.values[0])) if is_multi_objective(data.config.objectives) else None
 
 
 def _coloured(data: SearchData) -> list[tuple[FrozenTrial, str]]:
-    """Return the trials with their colours, the most important last, so that they are drawn on top."""
+    """Return the trials with their colours, the most important last so that they are drawn on top."""
     best = {trial.number for trial in data.ledger.top(1)}
     complete = sorted(data.complete, key=lambda trial: trial.number in best)
     return [

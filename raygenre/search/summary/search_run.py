@@ -1,4 +1,4 @@
-"""The MLflow run of a search: data, code and machine first, then tables and figures."""
+"""Logs the MLflow run of a search: first data, code and machine, later tables and figures."""
 
 import csv
 import io
@@ -35,7 +35,7 @@ class SearchRunLogger:
     """Logs the MLflow run of one search.
 
     Attributes:
-        run: key of the run, see `Tracker`.
+        run: key of the run; see `Tracker`.
     """
 
     def __init__(self, ledger: Ledger, dataset: Dataset, tracker: Tracker, resources: Resources) -> None:
@@ -60,11 +60,11 @@ class SearchRunLogger:
             facts |= {"mlflow.source.git.commit": code.sha, "mlflow.source.git.dirty": code.changed}
             facts |= {"mlflow.source.git.branch": code.branch} if code.branch else {}
         self.run = tracker.start(ledger.name, "search", tags=asdict(ledger.config) | facts)
-        tracker.set_tags(self.run, {"trials": ledger.config.trials})  # a resumed search may have more
+        tracker.set_tags(self.run, {"trials": ledger.config.trials})  # the number may be higher in a resumed search
         tracker.log_inputs(self.run, self._parts)
         tracker.log_text(self.run, config_file.to_yaml(ledger.config), config_file.NAME)
         tracker.log_text(self.run, ledger.split.to_json(), "split.json")
-        environment = {  # of the latest driver
+        environment = {  # describes the latest driver
             "commit": asdict(code) if code else None,
             "versions": versions,
             "hardware": machine,
@@ -82,7 +82,7 @@ class SearchRunLogger:
         self._describe()
 
     def trials(self) -> None:
-        """Log the table and the figures of the trials, unless the same trials were logged before."""
+        """Log the table and the figures of the trials unless they were already logged for the same trials."""
         ledger, tracker = self._ledger, self._tracker
         ended = sum(trial.state.is_finished() for trial in ledger.trials)
         if ledger.study.user_attrs.get(_DRAWN) == ended:

@@ -5,7 +5,7 @@ import os
 from dataclasses import replace
 
 import ray
-from ray.exceptions import RayError as RayError  # for commands, which do not import Ray themselves
+from ray.exceptions import RayError as RayError  # re-exported for commands, which do not import Ray directly
 
 from raygenre.errors import RaygenreError
 from raygenre.search.space.config import Resources
@@ -18,22 +18,22 @@ class ClusterError(RaygenreError, RuntimeError):
 def connect(address: str | None) -> str:
     """Start a private local cluster, or connect to the one at `address`; return a line that describes it.
 
-    Without an address, Ray does not look for a running cluster, because it would wait minutes for one that an earlier
-    run left behind.
+    Without an address, Ray does not look for a running cluster, because it would wait several minutes for a cluster
+    that an earlier run left behind.
 
     Raises:
-        ClusterError: nothing answers at the address, or it is a Ray Client address.
+        ClusterError: there is no response from the address, or it is a Ray Client address.
     """
     if address and address.startswith("ray://"):
         raise ClusterError(
             f"{address} is a Ray Client address, which does not support Tune callbacks; run this program on a node of "
             "the cluster with --address auto, or submit it with `ray job submit`"
         )
-    # By default Ray retries forever when a training run needs too much memory.
+    # By default, Ray keeps retrying a training run that needs too much memory.
     os.environ.setdefault("RAY_task_oom_retries", "1")
-    # Otherwise a waiting torch thread spins: on two busy cores, two threads took six times as long as one.
+    # By default, a waiting torch thread spins: on two busy cores, two threads took six times as long as one.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray's future default; avoids its warning
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray's future default; avoids a warning
     try:
         ray.init(
             address=address or "local",
@@ -54,8 +54,9 @@ def resources(cpus: float | None, gpus: float | None, max_concurrent: int, *, pr
     """Return the resources of a trial: by default one CPU, and one GPU if the cluster has any.
 
     One thread per trial gives more trials per hour than several threads: on two cores, two concurrent trials with one
-    thread each beat successive trials with two threads. The final training runs alone, so on a private cluster it gets
-    all CPUs that the trials shared; on a shared cluster, other users may be waiting for them.
+    thread each are faster than two successive trials with two threads each. The final training runs alone, so on a
+    private cluster it gets all CPUs that the trials shared. On a shared cluster it does not, because other users may be
+    waiting for them.
 
     Raises:
         ClusterError: no node of the cluster is large enough for a trial.
@@ -77,7 +78,7 @@ def resources(cpus: float | None, gpus: float | None, max_concurrent: int, *, pr
 
 
 def nodes() -> list[dict[str, float | str]]:
-    """Return the resources of each machine in the cluster: CPUs, GPUs with their type, and memory in bytes."""
+    """Return the resources of each machine in the cluster: CPUs, GPUs and their type, and memory in bytes."""
     machines = []
     for node in ray.nodes():
         if node["Alive"]:

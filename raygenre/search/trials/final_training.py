@@ -1,4 +1,4 @@
-"""The final training: the winner's setting on all training tracks, with all cores."""
+"""The final training: uses the winner's setting, all training tracks and all cores."""
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -17,9 +17,9 @@ from raygenre.search.trials.trial_result import METRICS
 from raygenre.system.location import Location
 from raygenre.tracking.tracker import Tracker
 
-_SEED = 2_000_000  # seed number of the final training; those of trials start at 0, of repeats at 1 000 000
-_MAX_THREADS = 8  # a step trains on eight tracks at a time, so more threads would have to share a track
-_POLL = 2.0  # s between two checks for a new epoch
+_SEED = 2_000_000  # seed number of the final training; trials start at 0, repeats at 1 000 000
+_MAX_THREADS = 8  # each step trains on eight tracks in parallel, so more threads would have to share tracks
+_POLL = 2.0  # s between checks for a new epoch
 
 
 class TrainingFailedError(RaygenreError, RuntimeError):
@@ -28,7 +28,7 @@ class TrainingFailedError(RaygenreError, RuntimeError):
 
 @dataclass(frozen=True)
 class FinalTraining:
-    """The winner's final training on all training tracks.
+    """The final training of the winner on all training tracks.
 
     Attributes:
         name: name of the run and its folder.
@@ -59,7 +59,7 @@ def train_final(
 ) -> FinalTraining:
     """Train the winner's setting on all training tracks.
 
-    The MLflow run stays open for the evaluation.
+    The MLflow run stays open so that the evaluation can be added.
 
     Args:
         parent: key of the search's MLflow run.
@@ -96,7 +96,7 @@ def train_final(
 
 
 def _saved_epochs(location: Location) -> int:
-    """Return the last epoch whose training state is saved; the worker reports only when it ends."""
-    with suppress(OSError):  # a store may be unreachable for a moment
+    """Return the last epoch whose training state is saved; the worker itself reports only when it has finished."""
+    with suppress(OSError):  # the store may be temporarily unreachable
         return max((int(name[-4:]) for name in location.names() if name.startswith("epoch-")), default=0)
     return 0

@@ -1,8 +1,9 @@
 """Repeats: the best settings of a search are trained again on new seeds.
 
-The best result of many trials is partly luck, so the winner is not chosen by the values from the search. Each of the
-best k settings is trained on `REPEATS` new seeds. The setting with the lowest mean loss wins, and its mean best epoch
-is the length of the final training, which has no validation tracks left (see `raygenre.search.trials.final_training`).
+The best result of many trials is partly luck, so the winner is not chosen by its result in the search. Each of the k
+best settings is trained on `REPEATS` new seeds. The setting with the lowest mean loss wins. The final training has
+no validation tracks left, so its number of epochs is the mean best epoch of the winner's repeats (see
+`raygenre.search.trials.final_training`).
 """
 
 import math
@@ -26,7 +27,7 @@ from raygenre.system.location import Location
 from raygenre.tracking.tracker import Tracker
 
 REPEATS = 2  # per setting
-_FIRST_SEED = 1_000_000  # seed numbers of repeats start here, those of trials at 0
+_FIRST_SEED = 1_000_000  # the seed numbers of repeats start here, and those of trials start at 0
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Repeat:
         index: index of the repeat, from 0 to `REPEATS` - 1.
         loss, accuracy: values on the validation tracks at the best epoch.
         epoch: the best epoch.
-        failure: why it failed; empty if it succeeded.
+        failure: why the repeat failed; empty if it succeeded.
     """
 
     number: int
@@ -51,7 +52,7 @@ class Repeat:
 
 @dataclass(frozen=True)
 class Finalist:
-    """One of the best settings with its repeats.
+    """One of the best settings, with its repeats.
 
     Attributes:
         number: number of its trial.
@@ -82,7 +83,7 @@ class Finalist:
 
     @property
     def optimism(self) -> float:
-        """How much worse the setting is on new seeds than in the search."""
+        """How much worse the setting performs on new seeds than it did in the search."""
         return self.loss - self.search_loss
 
 
@@ -104,13 +105,13 @@ class Repeats:
         self._tracks = tracks
         self._tracker = tracker
         self._parent = parent
-        # Ray restarts a task whose worker died; it resumes after its last epoch.
+        # If a worker dies, Ray restarts its task, which resumes after the last epoch.
         task = ray.remote(num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=3)
         self._train_repeat = task(train_repeat)
         self._max_concurrent = resources.max_concurrent
         self._waiting: list[tuple[int, int]] = []
         self._running: dict[ray.ObjectRef[Training], tuple[int, int]] = {}
-        self._failed: dict[str, Repeat] = {}  # not in the ledger, so a resumed search tries them again
+        self._failed: dict[str, Repeat] = {}  # not in the ledger, so a resumed search runs them again
 
     @property
     def left(self) -> int:
@@ -215,7 +216,7 @@ class Repeats:
 
 
 def wait_for(training: "ray.ObjectRef[Training]") -> Training:
-    """Wait for a training run and return its outcome; if its worker died, return that as the failure."""
+    """Wait for a training run and return its outcome; if its worker died, the outcome reports that as a failure."""
     try:
         return ray.get(training)
     except OutOfMemoryError:
@@ -225,5 +226,5 @@ def wait_for(training: "ray.ObjectRef[Training]") -> Training:
 
 
 def _key(number: int, index: int) -> str:
-    """Return the name of the study attribute with a repeat's outcome; older studies use the same name."""
+    """Return the name of the study attribute that holds a repeat's outcome; older studies use the same name."""
     return f"rerun-{number}-{index}"

@@ -18,11 +18,11 @@ class MemoryWatch(tune.Callback):
     """Marks a trial that the memory monitor killed, so that its next worker reports a failure instead of training."""
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return nothing: Tune's pickled snapshots are never read."""
+        """Return an empty state, because Tune's pickled snapshots are never read."""
         return {}
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """Called when a trial waits for a restart, before its new worker gets the configuration."""
+        """Mark a killed trial; Tune calls this before the trial's new worker gets the configuration."""
         if KILLED in str(trial.get_pickled_error()):
             trial.config.update(replace(TrialConfig.from_dict(trial.config), failure=KILLED).to_dict())
 
@@ -31,7 +31,7 @@ class MemoryWatch(tune.Callback):
 def memory_monitor_survived() -> Iterator[None]:
     """Treat a worker that the memory monitor killed like any other worker that died.
 
-    Ray 2.60 raises an error for such a worker, which Tune does not handle and which would end the search.
+    In Ray 2.60, such a worker causes an error that Tune does not handle and that would end the search.
     """
     manager: Any = RayActorManager
     original = manager._actor_task_failed

@@ -1,9 +1,9 @@
 """Handles a trial that runs out of memory: it fails once, and the search continues.
 
-Its state is FAIL, from which no Optuna sampler learns. The alternative would be a violated constraint that marks the
-setting as infeasible, but only TPE accepts a constraint without a value, and only for a pruned trial; the Gaussian
-process needs a value and the same constraints for every trial. So Optuna gets neither a made-up loss nor a made-up
-early stop.
+Its state is FAIL, and no Optuna sampler learns from failed trials. The alternative would be a violated constraint that
+marks the setting as infeasible. However, only TPE accepts a constraint for a trial without a value, and only if the
+trial was pruned; the Gaussian process needs a value and the same constraints for every trial. Reporting the failure
+avoids inventing a loss or an early stop for Optuna.
 """
 
 import torch

@@ -1,7 +1,7 @@
-"""The display of a search: its interface, and `TextDisplay`, which writes lines of text.
+"""The interface for displaying a search, and `TextDisplay`, which writes lines of text.
 
 Lines have three aligned columns: the topic, the event and the details. Long details continue on the next line.
-`raygenre.cli.progress` has the commands' display, with bars and a live table on a terminal.
+`raygenre.cli.progress` has the display that the commands use, with bars and a live table on a terminal.
 """
 
 import textwrap
@@ -23,8 +23,8 @@ class TextTable:
 
     Attributes:
         columns: names of the columns.
-        rows: a cell for each column, per row.
-        left: names of the columns to align left; all others are aligned right.
+        rows: the rows, each with a cell for every column.
+        left: names of the columns that are aligned left; all others are aligned right.
         title: text to display above the table, or empty.
         footer: text to display below the table, or empty.
     """
@@ -58,10 +58,10 @@ class Display(Protocol):
 
     @property
     def is_live(self) -> bool:
-        """Whether bars and tables are redrawn in place; if not, every update is a new line."""
+        """Whether bars and tables are redrawn in place; if not, each update is printed as a new line."""
 
     def phase(self, name: str, details: str = "", *, bar: bool = True) -> AbstractContextManager[Phase]:
-        """Display the start of a phase, or a bar instead, and its end with the duration unless it fails.
+        """Display the start of a phase, or a progress bar instead, and, unless the phase fails, its end and duration.
 
         Args:
             details: text to show on the first line.

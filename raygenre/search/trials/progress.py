@@ -1,4 +1,4 @@
-"""The progress of trials: a table on a live display, otherwise a line per finished trial."""
+"""The progress of trials: a table on a live display, otherwise one line per finished trial."""
 
 import math
 import time
@@ -14,33 +14,33 @@ from raygenre.search.trials.phases import Display, TextTable, duration
 from raygenre.search.trials.trial_config import TrialConfig
 from raygenre.search.trials.trial_result import TrialResult
 
-_ROWS = 16  # trials in the table, so that it fits a terminal of 24 lines
-_HEADER_EVERY = 20  # lines of trials between two headers
+_ROWS = 16  # trials in the table, which must fit a terminal with 24 lines
+_HEADER_EVERY = 20  # trial lines between headers
 _STATES = {TrialState.COMPLETE: "done", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 
 
 class TrialProgress(tune.Callback):
     """Displays the trials of one search.
 
-    A display that is not live prints a line per finished trial; for a live display, pass `table` to its `live_table`.
+    If the display is live, pass `table` to its `live_table`; otherwise each finished trial is displayed as a line.
     """
 
     def __init__(self, ledger: Ledger, display: Display) -> None:
         self._ledger = ledger
         self._display = display
         self._searched = list(ledger.config.distributions)
-        self._accuracy: dict[int, float] = {}  # of the last epoch of each trial
+        self._accuracy: dict[int, float] = {}  # in the last epoch of each trial
         self._running: set[int] = set()
         self._epochs_before = self._epochs()
         self._started = time.monotonic()
         self._lines = 0
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return nothing: Tune's pickled snapshots are never read; the ledger has everything."""
+        """Return an empty state: Tune's pickled snapshots are never read, because the ledger has everything."""
         return {}
 
     def table(self) -> TextTable:
-        """Return the latest trials with their states and values, and a summary of all trials."""
+        """Return a table of the latest trials, with their states and values and a summary of all trials."""
         trials = self._ledger.trials
         return TextTable(
             columns=("trial", "state", *self._columns()),
@@ -97,7 +97,7 @@ class TrialProgress(tune.Callback):
             f"{max(values, default=0)}/{self._ledger.config.epochs}",
             f"{min(values.values()):.3f}" if values else "–",
             "–" if math.isnan(accuracy) else f"{accuracy:.1%}",
-            # The ledger lists a trial before its last value is drawn.
+            # A trial may be in the ledger before all of its values have been drawn.
             *(short(trial.params[name]) if name in trial.params else "–" for name in self._searched),
         )
 
@@ -121,7 +121,7 @@ class TrialProgress(tune.Callback):
         return min((self._ledger.loss(trial.number) for trial in complete), default=None)
 
     def _seconds_left(self, trials: list[FrozenTrial]) -> float | None:
-        """Estimate from the mean epochs of ended trials and this driver's speed; None if no trial has ended."""
+        """Estimate from the mean epochs of finished trials and this driver's speed; None if no trial has finished."""
         ended = [trial for trial in trials if trial.state.is_finished()]
         done = self._epochs() - self._epochs_before
         if not ended or not done:

@@ -1,4 +1,4 @@
-"""Records each epoch and each trial's end in the ledger and in MLflow."""
+"""Records each epoch and the end of each trial in the ledger and in MLflow."""
 
 from contextlib import suppress
 from typing import Any
@@ -28,14 +28,14 @@ class TrialRecorder(tune.Callback):
         self._tracker = tracker
         self._parent = parent
         self._running: set[int] = set()
-        self._tagged_gone: set[int] = set()  # ended trials whose run has the tag GONE
+        self._tagged_gone: set[int] = set()  # finished trials whose run already has the tag GONE
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return nothing: Tune's pickled snapshots are never read; the ledger has everything."""
+        """Return an empty state: Tune's pickled snapshots are never read, because the ledger has everything."""
         return {}
 
     def finish_recording(self) -> None:
-        """Complete the runs of trials that ended just before an earlier driver died."""
+        """Complete the MLflow runs of trials that finished just before an earlier driver died."""
         note_run_ids(self._ledger, self._tracker)
         for trial in self._ledger.trials:
             if trial.state.is_finished() and not self._tracker.is_finished(self._run(trial.number)):
@@ -56,7 +56,7 @@ class TrialRecorder(tune.Callback):
         """Record an epoch.
 
         Raises:
-            FileAccessError: the trial cannot write its training state; the search stops.
+            FileAccessError: the trial cannot write its training state, so the search stops.
         """
         report = TrialResult.from_dict(result)
         if report.halt:
@@ -75,14 +75,14 @@ class TrialRecorder(tune.Callback):
         if not self._tracker.has_run(self._run(config.number)):  # its worker died before the training started
             self._start(config)
         self._end(config.number)
-        self._delete_states()  # all other trials that ended are recorded by now
+        self._delete_states()  # all other finished trials have been recorded by now
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         self.on_trial_complete(iteration, trials, trial)
 
     def interrupt(self) -> None:
         """End the runs of trials that a resumed search will continue."""
-        with suppress(OSError):  # the disk may be full; the next driver reopens the runs
+        with suppress(OSError):  # the disk may be full; the next driver reopens the runs anyway
             for number in sorted(self._running):
                 self._tracker.end(self._run(number), "KILLED", tags={"state": "interrupted"})
         self._running.clear()
@@ -111,7 +111,7 @@ class TrialRecorder(tune.Callback):
 
     def _delete_states(self) -> None:
         """Delete the training states of trials that are no longer among the best."""
-        # Tag before deleting: afterwards, a new driver could not tell which states were deleted.
+        # Tag the runs first: after the deletion, a new driver could not tell which states had been deleted.
         spare = checkpoint_retention.removable(self._ledger)
         for number in spare:
             if number not in self._tagged_gone and self._tracker.has_run(self._run(number)):

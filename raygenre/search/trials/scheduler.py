@@ -1,9 +1,10 @@
-"""Stops trials early: ASHA or the median rule, with state rebuilt from the ledger.
+"""Stops trials early with ASHA or the median rule; their state is rebuilt from the ledger.
 
 Ray's schedulers keep their state in memory. Here it is rebuilt from the losses that earlier drivers recorded in the
-ledger. Each epoch of a trial is evaluated only once: a resumed trial reports its epochs again from the first, but an
-epoch that has passed is not evaluated again, even if more trials have reported since. Before a trial is stopped, the
-epoch is recorded in the ledger, so that the decision survives if the driver dies at that moment.
+ledger. Each epoch of a trial is evaluated only once: a resumed trial reports its epochs again from the first, but if
+the scheduler has let the trial continue after an epoch, that epoch is not evaluated again, even if more trials have
+reported since. Before a trial is stopped, the epoch is recorded in the ledger so that the decision survives if the
+driver dies at that moment.
 """
 
 import math
@@ -22,7 +23,7 @@ from raygenre.search.trials.trial_result import OBJECTIVE, TrialResult
 if TYPE_CHECKING:
     from ray.tune.execution.tune_controller import TuneController
 
-REDUCTION = 3  # at each rung, ASHA continues the best third of the trials
+REDUCTION = 3  # at each rung, ASHA lets the best third of the trials continue
 MIN_TRIALS_FOR_MEDIAN = 3
 STOPPED = "stopped_at_epoch"
 """Trial attribute: the epoch at which the scheduler stopped the trial."""
@@ -30,7 +31,7 @@ STOPPED = "stopped_at_epoch"
 
 @dataclass(frozen=True)
 class _StudyTrial:
-    """A trial as Ray's schedulers identify it: by its number in the ledger, since its Tune trial may change."""
+    """A trial for Ray's schedulers, identified by its number in the ledger because its Tune trial may change."""
 
     trial_id: str
 
@@ -54,7 +55,7 @@ class LedgerScheduler(FIFOScheduler):
                 self._replay(trial.number, epoch, best)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return nothing: Tune's pickled snapshots are never read; the ledger has everything."""
+        """Return an empty state: Tune's pickled snapshots are never read, because the ledger has everything."""
         return {}
 
     def on_trial_add(self, tune_controller: "TuneController", trial: Trial) -> None:
@@ -76,7 +77,7 @@ class LedgerScheduler(FIFOScheduler):
         return decision
 
     def on_trial_complete(self, tune_controller: "TuneController", trial: Trial, result: dict[str, Any]) -> None:
-        """Do nothing: the last epoch has already been judged, and the median rule would count it twice."""
+        """Do nothing: the last epoch has already been evaluated, and the median rule would count it twice."""
 
     def on_trial_remove(self, tune_controller: "TuneController", trial: Trial) -> None:
         """Do nothing, as in `on_trial_complete`."""
@@ -93,7 +94,7 @@ class LedgerScheduler(FIFOScheduler):
         return str(self.rule.on_trial_result(tune_controller, trial, {"epoch": epoch, OBJECTIVE: loss}))
 
     def _replay(self, number: int, epoch: int, loss: float) -> None:
-        """Pass an epoch that was judged earlier to Ray's scheduler, and ignore the decision."""
+        """Pass an epoch that was evaluated earlier to Ray's scheduler, and ignore its decision."""
         if isinstance(self.rule, MedianStoppingRule):
             self._judged.setdefault(number, set()).add(epoch)
             rule: Any = self.rule
@@ -123,14 +124,14 @@ def scheduler(name: SchedulerName, ledger: Ledger) -> TrialScheduler:
             mode="min",
             grace_period=grace,
             min_samples_required=MIN_TRIALS_FOR_MEDIAN,
-            min_time_slice=math.inf,  # type: ignore[arg-type]  # never pause: a paused trial starts from scratch
+            min_time_slice=math.inf,  # type: ignore[arg-type]  # never pause: a paused trial would restart from scratch
         )
         return LedgerScheduler(median, ledger)
     return FIFOScheduler()
 
 
 def rungs(config: SearchConfig) -> list[int]:
-    """Return the epochs at which the trials of a search are compared and the worse ones stopped."""
+    """Return the epochs at which the trials of a search are compared and the worse ones are stopped."""
     if config.scheduler == "none":
         return []
     first = _grace(config.epochs)
@@ -140,5 +141,5 @@ def rungs(config: SearchConfig) -> list[int]:
 
 
 def _grace(epochs: int) -> int:
-    """Return the number of epochs that every trial may train."""
+    """Return the number of epochs that every trial may train before it can be stopped."""
     return max(1, epochs // REDUCTION**2, min(3, epochs))

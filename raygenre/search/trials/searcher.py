@@ -1,7 +1,7 @@
 """The Ray Tune searcher: takes settings from Optuna and reports real final states to it.
 
 Ray's own OptunaSearch reports a trial that the scheduler stopped as COMPLETE with its latest value, so samplers
-compare losses of different epochs. Here, such a trial ends as PRUNED; see `Ledger.finish`.
+compare losses from different epochs. Here, such a trial ends as PRUNED; see `Ledger.finish`.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ WORKER_FAILED = "its worker died repeatedly or raised an error"
 
 
 class LedgerSearcher(Searcher):
-    """Suggests the trials that earlier drivers left unfinished, then new ones, up to the study's number of trials."""
+    """Suggests trials that earlier drivers left unfinished, then new trials until the study has all its trials."""
 
     def __init__(self, ledger: Ledger, sampler: BaseSampler, space: Mapping[str, BaseDistribution]) -> None:
         super().__init__(metric=OBJECTIVE, mode="min")
@@ -34,7 +34,7 @@ class LedgerSearcher(Searcher):
         self._numbers: dict[str, int] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return nothing: Tune's pickled snapshots are never read; the ledger has everything."""
+        """Return an empty state: Tune's pickled snapshots are never read, because the ledger has everything."""
         return {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
@@ -49,7 +49,7 @@ class LedgerSearcher(Searcher):
         return TrialConfig.of(self._ledger, trial).to_dict()
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Do nothing: Ray skips this call for the result at which a trial is stopped; the recorder gets all results."""
+        """Do nothing: the recorder gets all results, whereas Ray skips this call for a result that stops a trial."""
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Record in the ledger how a trial ended."""

@@ -24,12 +24,12 @@ from raygenre.training.loop import EpochMetrics, Indices, Member, NonFiniteLossE
 
 @dataclass(frozen=True)
 class Tracks:
-    """The tracks to train on, in Ray's object store; workers read them without copying.
+    """The tracks to train on. They are in Ray's object store, so workers read them without copying.
 
     Attributes:
-        levels: uint8 (N, 128, 333), of the whole data set.
-        labels: int64 (N,).
-        folds: training and validation positions of each fold.
+        levels: levels of the whole dataset, uint8 (N, 128, 333).
+        labels: class of each track, int64 (N,).
+        folds: positions of the training and validation tracks of each fold.
     """
 
     levels: NDArray[np.uint8]
@@ -46,7 +46,7 @@ class Plan:
         epochs: number of epochs of each training run.
         threads: number of torch threads in each worker.
         device: `cpu` or `cuda`.
-        objectives: what the search optimises, see `raygenre.search.space.objectives`.
+        objectives: what the search optimises; see `raygenre.search.space.objectives`.
     """
 
     genres: int
@@ -72,7 +72,7 @@ class Training:
 
 
 def make_members(plan: Plan, setting: Setting, tracks: Tracks, *, seed: int) -> list[Member]:
-    """Return an untrained member for each fold, and set the number of torch threads in this process."""
+    """Create an untrained member for each fold, and set the number of torch threads in this process."""
     torch.set_num_threads(plan.threads)
     return [
         Member(
@@ -88,7 +88,7 @@ def make_members(plan: Plan, setting: Setting, tracks: Tracks, *, seed: int) -> 
 
 
 def train(members: Sequence[Member], tracks: Tracks, *, epochs: int, location: Location) -> Iterator[EpochResult]:
-    """Train the untrained members of one setting, one per fold, and yield the result of each epoch.
+    """Train the members of one setting, one per fold, and yield the result of each epoch.
 
     The training state is saved before an epoch is yielded. If the location already holds a state, training resumes
     from it, and the earlier epochs are yielded again from its history.
@@ -133,10 +133,10 @@ def run_trial(config: dict[str, Any], *, plan: Plan, shared: "Sequence[ray.Objec
     """Ray Tune's trainable: train the setting of a `TrialConfig` and report a `TrialResult` after each epoch.
 
     A resumed trial reports its epochs again from the first; the recorder skips those that it already has. Divergence
-    and out-of-memory errors are reported as `failure` instead of raised, because Ray would retry them. A full or
-    read-only disk is reported as `halt`, because the setting is not the cause.
+    and out-of-memory errors are reported as a `failure` instead of being raised, because Ray would retry the trial. A
+    full or read-only disk is reported as a `halt`, because the setting is not the cause.
     """
-    from ray import tune  # imports pandas and Ray Data, which other workers do not need
+    from ray import tune  # also imports pandas and Ray Data, which other workers do not need
 
     def report(result: TrialResult) -> None:
         tune.report(result.to_dict())
@@ -174,7 +174,7 @@ def train_repeat(
 def train_on_all(
     plan: Plan, setting: Setting, shared: "list[ray.ObjectRef[Tracks]]", seed: int, location: Location
 ) -> Training:
-    """Ray task: train on training and validation tracks together; the training state holds the weights."""
+    """Ray task: train on the training and validation tracks together, and store the weights in the training state."""
     return _train(plan, setting, merge_folds(ray.get(shared[0])), seed, location)
 
 

@@ -1,6 +1,6 @@
-"""The configuration for a trial's worker: setting, seed and training state location.
+"""The configuration for a trial's worker: setting, seed and location of the training state.
 
-Ray Tune passes plain dicts between processes, so `to_dict` and `from_dict` convert at that boundary and nowhere else.
+Ray Tune passes plain dicts between processes, so `to_dict` and `from_dict` convert them at that boundary only.
 """
 
 from collections.abc import Mapping
@@ -22,10 +22,10 @@ class TrialConfig:
     Attributes:
         number: Optuna's trial number.
         params: values of the searched hyperparameters.
-        fixed: the other values in the setting.
+        fixed: values of the hyperparameters that are not searched.
         seed: seed of the training run.
         location: folder or URL of the training state.
-        failure: why the trial must not be trained again; empty if it is to be trained.
+        failure: why the trial must not be trained again; empty if it should be trained.
     """
 
     number: int
@@ -67,5 +67,5 @@ class TrialConfig:
 
 
 def trial_seed(seed: int, number: int) -> int:
-    """Return a training run's seed, different from those of all other training runs, folds and searches."""
+    """Return a seed for a training run that differs from the seeds of all other training runs, folds and searches."""
     return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])

@@ -1,7 +1,7 @@
-"""The results of training: an `EpochResult` per epoch, in a `TrialResult` for Ray Tune.
+"""The results of training: `EpochResult` per epoch, `TrialResult` per report to Ray Tune.
 
-Losses are means over folds in nats, accuracies are shares, times are in s. Ray Tune passes on results as flat dicts,
-so `to_dict` and `from_dict` convert at that boundary and nowhere else.
+Losses are means over folds, in nats; accuracies are between 0 and 1; times are in s. Ray Tune passes results on as flat
+dicts, so `to_dict` and `from_dict` convert them at that boundary only.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ class EpochResult:
     """The result of one epoch of training, over all folds.
 
     Attributes:
-        epoch: counted from 1.
+        epoch: number of the epoch, counted from 1.
         best_validation_loss: the lowest `validation_loss` up to this epoch.
         validation_loss, validation_accuracy: mean over folds; NaN without validation tracks.
         train_loss, train_accuracy: mean over folds.
@@ -43,10 +43,10 @@ class EpochResult:
 
     @classmethod
     def of(cls, folds: Sequence[EpochMetrics], best: float) -> Self:
-        """Combine the metrics of all folds in one epoch.
+        """Combine the metrics of all folds for one epoch.
 
         Args:
-            best: the lowest validation loss of the earlier epochs; infinity for the first epoch.
+            best: the lowest validation loss in the earlier epochs; infinity for the first epoch.
         """
 
         def mean(name: str) -> float:
@@ -81,14 +81,14 @@ METRICS = tuple(field.name for field in fields(EpochResult) if field.name != "ep
 
 @dataclass(frozen=True)
 class TrialResult:
-    """One report of a trial to Ray Tune: an epoch, or why there is none.
+    """One report of a trial to Ray Tune: the result of an epoch, or the reason why there is none.
 
     Attributes:
-        epoch: the epoch's result; None in a report of a failure and before the first report.
+        epoch: result of the epoch; None before the first report and if the trial failed.
         objectives: values of several objectives, by prefixed name; only in the report of the last epoch.
         environment: device, threads, versions and code of the worker; only in its first report.
-        failure: why the setting cannot be trained: it diverged or ran out of memory.
-        halt: why the whole search must stop, such as a full disk.
+        failure: why the setting cannot be trained: training diverged or ran out of memory.
+        halt: why the whole search must stop, for example because of a full disk.
     """
 
     epoch: EpochResult | None = None
@@ -110,7 +110,7 @@ class TrialResult:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the Ray Tune result, flat, because schedulers look for epoch and objective at the top level."""
+        """Return a flat dict for Ray Tune, whose schedulers look for the epoch and the objective at the top level."""
         texts = {"environment": self.environment, "failure": self.failure, "halt": self.halt}
         epoch = asdict(self.epoch) if self.epoch else {}
         return epoch | self.objectives | {name: value for name, value in texts.items() if value}

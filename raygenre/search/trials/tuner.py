@@ -21,11 +21,11 @@ from raygenre.search.trials.searcher import LedgerSearcher
 from raygenre.search.trials.trainable import Plan, Tracks, run_trial
 from raygenre.tracking.tracker import Tracker
 
-_RESTARTS = 3  # of a trial whose worker or node died; it resumes after its last epoch
+_RESTARTS = 3  # per trial if its worker or node dies; the trial resumes after its last epoch
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C ended the search; the ledger has everything, and `--resume` resumes the search."""
+    """Ctrl-C ended the search; the ledger has everything, and `--resume` continues the search."""
 
 
 def run_trials(
@@ -47,7 +47,7 @@ def run_trials(
 
     Raises:
         Interrupted: Ctrl-C.
-        OSError: a disk is full or read-only, on the driver's or a worker's machine.
+        OSError: a disk on the driver's or a worker's machine is full or read-only.
     """
     config = ledger.config
     recorder = TrialRecorder(ledger, tracker, parent)
@@ -57,7 +57,7 @@ def run_trials(
     _quiet_tune()
     progress = TrialProgress(ledger, display)
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # only the old output can be switched off completely
-    # A diverged trial reports its failure without the metric that Tune would otherwise require.
+    # A trial that diverged reports its failure without the metric, which Tune would otherwise require.
     os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
     optuna_sampler = sampler(config.sampler, seed=config.seed, trials=config.trials, past_trials=len(ledger.trials))
@@ -97,7 +97,7 @@ def run_trials(
 
 
 def _cause(error: BaseException) -> BaseException:
-    """Return the error of a callback or the searcher; Tune wraps it, sometimes twice, in errors with a traceback."""
+    """Return the error of a callback or the searcher. Tune wraps it once or twice in an error with a traceback."""
     while isinstance(error, TuneError) and error.__context__:
         error = error.__context__
     return error

@@ -27,7 +27,7 @@ def test_a_config_survives_its_file_with_the_whole_space(tracks: Dataset, tmp_pa
     assert restored.fixed == config.fixed
     written = yaml.safe_load((tmp_path / config_file.NAME).read_text())["space"]
     assert set(written) == {"dropout", "learning_rate", "decay", "width", "batch_size"}
-    assert set(fields["space"]) == {"width", "batch_size"}  # not the defaults, which depend on the epochs
+    assert set(fields["space"]) == {"width", "batch_size"}  # without the defaults, which depend on the epochs
     assert {name: value for name, value in fields.items() if name != "space"} == {
         name: value for name, value in vars(config).items() if name != "space"
     }

@@ -56,7 +56,7 @@ def test_a_trial_ends_in_the_right_state(tracks: Dataset, tmp_path: Path) -> Non
     assert ledger.finish(pruned) is TrialState.PRUNED
     assert ledger.finish(empty) is TrialState.FAIL
     assert ledger.finish(failed, failure="it diverged") is TrialState.FAIL
-    assert ledger.trials[complete].value == 0.4  # the lowest, not the last
+    assert ledger.trials[complete].value == 0.4  # the lowest value, not the last
     assert ledger.trials[pruned].intermediate_values == {1: 0.1}
     assert ledger.failure(failed) == "it diverged"
     assert "before its first epoch" in (ledger.failure(empty) or "")
@@ -154,7 +154,7 @@ def test_the_latest_study_is_the_one_used_last(tracks: Dataset, tmp_path: Path) 
 
 
 def test_an_interrupted_draw_is_completed(tracks: Dataset, tmp_path: Path) -> None:
-    """Optuna stores a trial before it draws its settings, and a driver may die in between."""
+    """Optuna stores a trial before it draws the values, so a driver may die in between."""
     ledger = new_ledger(tmp_path, tracks)
     ledger.study.ask()
     ledger.close()
@@ -196,7 +196,7 @@ def test_an_incomplete_journal_entry_is_removed(tracks: Dataset, tmp_path: Path)
     number = start_trial(ledger)
     ledger.close()
     with (tmp_path / "study" / "journal.log").open("ab") as journal:
-        journal.write(b'{"op_code":8,"worker_id":"x","trial_i')  # as if the disk had filled up
+        journal.write(b'{"op_code":8,"worker_id":"x","trial_i')  # simulates a disk that is full
     reopened = Ledger.open(Location(str(tmp_path)), "study", url=None)
     reopened.report(number, epoch=1, loss=0.5)
     reopened.close()
@@ -207,7 +207,7 @@ def test_a_locked_journal_delays_a_report(tracks: Dataset, tmp_path: Path) -> No
     ledger = new_ledger(tmp_path, tracks)
     number = start_trial(ledger)
     lock = tmp_path / "study" / "journal.log.lock"
-    lock.touch()  # as if another process were writing slowly
+    lock.touch()  # simulates a different process that writes slowly
     threading.Timer(1.5, lock.unlink).start()
     started = time.monotonic()
     ledger.report(number, epoch=1, loss=0.5)
@@ -279,13 +279,13 @@ def test_an_ended_trial_has_the_times_of_its_reports(tracks: Dataset, tmp_path: 
     ledger = new_ledger(tmp_path, tracks, objectives=objectives)
     number = start_trial(ledger)
     reported = [time.time()]
-    for epoch in (1, 2, 2):  # a resumed training reports its epochs again
+    for epoch in (1, 2, 2):  # a resumed trial reports its epochs again
         ledger.report(number, epoch=epoch, loss=0.5)
         reported.append(time.time())
         time.sleep(0.3)
     ledger.finish(number, measured={"objective_loss": 0.5, "objective_parameters": 9.0})
     times = ledger.trials[number].user_attrs[EPOCH_TIMES]
-    assert reported[0] - 0.06 <= times["1"] <= reported[1] + 0.06  # rounded to tenths of a second
+    assert reported[0] - 0.06 <= times["1"] <= reported[1] + 0.06  # the stored times are rounded to tenths of a second
     assert reported[1] + 0.24 <= times["2"] <= reported[2] + 0.06
 
 

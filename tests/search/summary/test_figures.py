@@ -1,4 +1,4 @@
-"""Figures of searches that were written to a ledger without training."""
+"""Figures of searches whose ledgers were filled without training."""
 
 import io
 import math
@@ -23,7 +23,7 @@ CHOICES = {"augmentation": ["none", "erasing"], "normalisation": ["none", "batch
 
 
 def searched(folder: Path, tracks: Dataset, ends: str, **changes: object) -> Ledger:
-    """Return a search with a trial per letter: c complete, s stopped, f failed, e without an epoch, r running."""
+    """Return a search with one trial per letter: c complete, s stopped, f failed, e without an epoch, r running."""
     ledger = new_ledger(folder, tracks, trials=len(ends), epochs=EPOCHS, **changes)  # type: ignore[arg-type]
     draw = sampler("random", seed=1, trials=len(ends))
     for end in ends:
@@ -61,7 +61,7 @@ def test_each_figure_is_drawn_or_has_a_reason(
     for name, picture in drawn.pictures.items():
         image = np.asarray(Image.open(io.BytesIO(picture)).convert("L"))
         assert image.shape[1] == 720, name
-        assert (image < 128).sum() > 300, name  # it is not blank
+        assert (image < 128).sum() > 300, name  # the image is not blank
     for name, reason in drawn.left_out.items():
         assert "drawing failed" not in reason, (name, reason)
         assert reason in drawn.page
@@ -97,7 +97,7 @@ def test_stopped_trials_are_left_out_if_enough_are_complete(tracks: Dataset, tmp
 def test_the_page_loads_nothing_from_other_hosts(tracks: Dataset, tmp_path: Path) -> None:
     page = figures.draw(searched(tmp_path, tracks, "cscc")).page
     assert page.count("<html") == 1
-    assert page.count("plotly.js v") == 1  # its code, once
+    assert page.count("plotly.js v") == 1  # Plotly's code is included only once
     assert "<script src" not in page
     assert "default-src 'none'" in page[:500]
     assert len(page) < 6e6
@@ -146,7 +146,7 @@ def test_missing_epoch_times_are_interpolated(tracks: Dataset, tmp_path: Path) -
     assert started is not None
     for epoch in range(2, EPOCHS + 1):
         ledger.report(0, epoch=epoch, loss=1.0)
-    # As if a new driver had resumed the trial after the fourth epoch.
+    # Simulate a new driver that resumed the trial after the fourth epoch.
     ledger._reported[0] = {5: started.timestamp() + 300, 6: started.timestamp() + 360}
     ledger.finish(0)
     minutes, epochs = SearchData(ledger).progress(ledger.trials[0])

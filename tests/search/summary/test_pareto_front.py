@@ -1,4 +1,4 @@
-"""Searches with several objectives, in a ledger without training and on the real cluster."""
+"""Searches with several objectives: in a ledger without training, and on a real cluster."""
 
 import csv
 import io
@@ -49,7 +49,7 @@ def test_epochs_are_kept_without_intermediate_values(tracks: Dataset, tmp_path: 
     number = ledger.start_trial(sampler("random", seed=0, trials=9), ledger.config.distributions).number
     for epoch in range(1, 13):
         ledger.report(number, epoch=epoch, loss=1 / epoch)
-        ledger.report(number, epoch=epoch, loss=9.0)  # reported again after a resume
+        ledger.report(number, epoch=epoch, loss=9.0)  # reported again after the search is resumed
     assert losses(ledger.trials[number]) == {epoch: 1 / epoch for epoch in range(1, 13)}
     assert ledger.trials[number].intermediate_values == {}
     assert ledger.loss(number) == 1 / 12

@@ -170,7 +170,7 @@ def test_trial_runs_have_the_location_of_their_state(finished: FinishedSearch, s
 
 
 def test_a_trial_run_ends_like_its_trial(tracks: Dataset, tmp_path: Path) -> None:
-    """The trials are complete, best, stopped, failed, and running when the search is interrupted."""
+    """The trials, in order: complete, best, stopped, failed, and still running when the search is interrupted."""
     ledger = new_ledger(tmp_path / "studies", tracks, trials=5)
     tracker = Tracker(empty_storage(tmp_path), ledger.folder, ledger.id)
     recorder = TrialRecorder(ledger, tracker, tracker.start("search", "search"))
@@ -230,7 +230,7 @@ def test_a_worker_that_dies_before_training_fails_its_trial(tracks: Dataset, tmp
 
 
 class TuneTrial:
-    """A trial of Ray Tune, with the attribute that the recorder uses."""
+    """A Ray Tune trial with only the attribute that the recorder uses."""
 
     def __init__(self, config: TrialConfig) -> None:
         self.config = config.to_dict()

@@ -1,4 +1,4 @@
-"""The resources of the connected cluster that a search uses."""
+"""The resources that a search uses on a cluster, and unusable cluster addresses."""
 
 import pytest
 import ray

@@ -1,4 +1,4 @@
-"""Trials whose worker died; tests/faults uses a real memory monitor."""
+"""Trials whose worker has died; the tests in tests/faults use the real memory monitor."""
 
 from types import SimpleNamespace
 from typing import Any

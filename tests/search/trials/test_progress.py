@@ -1,4 +1,4 @@
-"""The lines printed for ended trials, from a ledger that was filled without training."""
+"""The lines printed for finished trials, from a ledger that was filled without training."""
 
 import io
 from pathlib import Path

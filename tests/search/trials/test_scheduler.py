@@ -1,4 +1,4 @@
-"""The schedulers with made-up losses; test_tuner.py has stopped trials on the real cluster."""
+"""The schedulers with made-up losses; test_tuner.py stops real trials on a cluster."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,11 +18,11 @@ from tests.conftest import new_ledger, small_config
 from tests.helpers.trials import epoch_report
 
 EPOCHS = 9
-LOSSES = (1.0, 0.8, 1.2, 0.6, 1.4, 0.7, 1.1)  # first loss of each trial; it falls a little with each epoch
+LOSSES = (1.0, 0.8, 1.2, 0.6, 1.4, 0.7, 1.1)  # first loss of each trial; the loss falls a little with each epoch
 
 
 def tune_trial(number: int) -> Any:
-    """Return a trial of Ray Tune, with the attributes that a scheduler uses."""
+    """Return a Ray Tune trial with only the attributes that a scheduler uses."""
     config = TrialConfig(number, params={}, fixed={}, seed=0, location="")
     return SimpleNamespace(trial_id=f"tune-{number}", config=config.to_dict())
 
@@ -33,7 +33,7 @@ def judge(rule: TrialScheduler, number: int, epoch: int) -> str:
 
 
 def train(ledger: Ledger, rule: TrialScheduler, number: int, epochs: range = range(1, EPOCHS + 1)) -> int:
-    """Report epochs as Tune does, to the scheduler and then to the ledger; return the last trained epoch."""
+    """Report epochs to the scheduler and then to the ledger, as Tune does; return the last trained epoch."""
     for epoch in epochs:
         decision = judge(rule, number, epoch)
         ledger.report(number, epoch=epoch, loss=LOSSES[number] - 0.01 * epoch)
@@ -66,7 +66,7 @@ def test_a_rebuilt_scheduler_has_the_same_state(tracks: Dataset, tmp_path: Path,
     train(ledger, rule, 5, range(1, 3))  # still running
     ledger.finish(0)
     assert EPOCHS in last
-    assert min(last) < EPOCHS  # one was stopped
+    assert min(last) < EPOCHS  # at least one trial was stopped
     assert state(scheduler(name, ledger)) == state(rule)
     assert state(rule) != state(scheduler(name, started(tracks, tmp_path / "other", name)))
 
@@ -91,7 +91,7 @@ def test_a_resumed_search_stops_the_same_trials(tracks: Dataset, tmp_path: Path,
 def test_an_epoch_that_passed_before_passes_again(tracks: Dataset, tmp_path: Path, name: SchedulerName) -> None:
     ledger = started(tracks, tmp_path, name)
     rule = scheduler(name, ledger)
-    assert train(ledger, rule, 2, range(1, 5)) == 4  # the first trial has nothing to be compared with
+    assert train(ledger, rule, 2, range(1, 5)) == 4  # there is no other trial to compare it with
     for number in (1, 3, 5):
         train(ledger, rule, number)
     again = scheduler(name, ledger)
@@ -102,7 +102,7 @@ def test_an_epoch_that_passed_before_passes_again(tracks: Dataset, tmp_path: Pat
 
 @pytest.mark.parametrize("name", ["asha", "median"])
 def test_a_stop_survives_a_driver_that_dies_right_then(tracks: Dataset, tmp_path: Path, name: SchedulerName) -> None:
-    """The driver dies after the decision and before PRUNED is in the ledger."""
+    """The driver dies after the decision but before PRUNED is recorded in the ledger."""
     ledger = started(tracks, tmp_path, name)
     rule = scheduler(name, ledger)
     for number in (1, 3, 5):
@@ -123,7 +123,7 @@ def test_failures_and_restarts_do_not_change_the_median(tracks: Dataset, tmp_pat
     rule.on_trial_complete(None, tune_trial(0), failure)  # type: ignore[arg-type]
     for number in (1, 3, 5):
         train(ledger, rule, number, range(1, 6))
-        train(ledger, rule, number)  # its worker died: it reports from the first epoch again
+        train(ledger, rule, number)  # its worker died, so it reports again from the first epoch
     assert train(ledger, rule, 4) == 3
     assert len(state(rule)) == 5  # type: ignore[arg-type]
 

@@ -51,7 +51,7 @@ def test_a_recorded_failure_is_not_trained_again(tracks: Dataset, tmp_path: Path
     ledger = new_ledger(tmp_path, tracks)
     searcher(ledger).suggest("a")
     ledger.report(0, epoch=1, loss=0.5)
-    ledger.note(0, "failure", "out of memory")  # then the driver was killed
+    ledger.note(0, "failure", "out of memory")  # then the driver is killed
     again = searcher(ledger).suggest("x")
     assert ledger.state(0) is TrialState.FAIL
     assert again is not None
@@ -59,7 +59,7 @@ def test_a_recorded_failure_is_not_trained_again(tracks: Dataset, tmp_path: Path
 
 
 def test_optuna_gets_the_real_final_states(tracks: Dataset, tmp_path: Path) -> None:
-    """Ray's OptunaSearch reports a stopped trial as complete, with the loss of an early epoch."""
+    """Unlike this searcher, Ray's OptunaSearch reports a stopped trial as complete, with the loss of an early epoch."""
     ledger = new_ledger(tmp_path, tracks, trials=4)
     search = searcher(ledger)
     for name in "abcd":

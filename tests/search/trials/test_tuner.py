@@ -1,4 +1,4 @@
-"""Trials on the real cluster: stopped, failed and concurrent trials."""
+"""Trials on a real cluster: stopped, failed and concurrent trials."""
 
 import itertools
 from pathlib import Path
@@ -40,7 +40,7 @@ def test_a_trial_that_asha_stops_is_pruned_everywhere(tracks: Dataset, ray_clust
 def test_the_median_rule_prunes_and_one_trial_runs_at_a_time(
     tracks: Dataset, ray_cluster: None, tmp_path: Path
 ) -> None:
-    """The last learning rates are far too small; by then there is a median to compare them with."""
+    """The last learning rates are far too small; when those trials start, there is a median to compare them with."""
     space = {"learning_rate": {"low": 1e-9, "high": 2e-3, "log": True}}
     starts = [{"learning_rate": rate} for rate in (2e-3, 1e-3, 1.5e-3, 1e-8, 1e-9)]
     ledger = new_ledger(
