@@ -1,8 +1,8 @@
 """A song's genre over time: stretches of one genre, as text and below the spectrogram.
 
 Conventions: times are in s from the start of the song. Clock times are minutes:seconds, rounded down to whole seconds
-as in media players, so a song of 240.9 s ends at 4:00. The last window of a long song overlaps the previous window
-(`audio.windows`); in this module, it starts where the previous window ends.
+as in media players, so a song of 240.9 s ends at 4:00. Unlike in `audio.windows`, where the last window of a
+long song overlaps the previous one, here it starts where the previous window ends.
 """
 
 import io

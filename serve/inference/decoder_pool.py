@@ -36,7 +36,7 @@ class _ClientDisconnectedError(Exception):
 
 
 class _Job:
-    """The work on one file, with the process that decodes it."""
+    """A job that processes one file, and the process that decodes the file."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -34,7 +34,7 @@ UNEXPECTED_ERROR = f"status {os.EX_DATAERR}"  # crash cause: an unexpected excep
 # Variables that the process inherits: paths of programs and libraries, thread counts, and the language.
 _VARIABLES = ("PATH", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "LANG", "LC_ALL")
 _SPARE_BYTES = 1_000_000_000  # address space beyond the initial size of the process and the memory for the audio
-# Memory for each second of audio: copies of the samples as decoded pieces, as one array, and in the message.
+# Memory for each second of audio: the samples exist as decoded pieces, as one array, and in the message.
 _BYTES_PER_SECOND = 4 * 4 * audio.SAMPLE_RATE
 _MAX_HEADER_BYTES = 10_000
 
