@@ -91,7 +91,7 @@ def test_renamed_test_tracks_are_recognised(tracks: Dataset, classifier: Classif
     assert report.warnings == ("Only 2 of the model's 10 test tracks are in this data set.",)
 
 
-def test_a_training_track_is_never_taken_for_a_missing_test_track(tracks: Dataset, classifier: Classifier) -> None:
+def test_a_training_track_never_replaces_a_missing_test_track(tracks: Dataset, classifier: Classifier) -> None:
     fewer = subset(tracks, [1, 3])
     fewer.levels[0] = tracks.levels[0]
     assert evaluate_classifier(classifier, fewer, "test", TrackFacts()).tracks == (tracks.tracks[3],)

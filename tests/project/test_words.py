@@ -1,5 +1,6 @@
-"""The list of words to avoid, and the check for them."""
+"""The list of words to avoid, the check for them, and the length of the tests' names."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -18,3 +19,8 @@ def test_occurrences_are_printed_with_line_and_replacement(tmp_path: Path, capsy
     assert check_words.main([str(tmp_path)]) == 2
     printed = capsys.readouterr().out.splitlines()
     assert printed == [f"{page}:{number}: '{word}', write: again, from scratch" for number in (2, 3)]
+
+
+def test_names_of_tests_have_at_most_60_characters() -> None:
+    text = "\n".join(path.read_text() for path in (check_words.ROOT / "tests").rglob("*.py"))
+    assert [name for name in re.findall(r"^(?:async )?def (test_\w+)", text, re.MULTILINE) if len(name) > 60] == []

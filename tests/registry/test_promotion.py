@@ -27,7 +27,7 @@ def test_the_first_version_becomes_champion(ring: Ring) -> None:
     assert ring.tags(DRONE)["promotion_reason"] == "there was no champion"
 
 
-def test_a_better_version_becomes_champion_with_its_reason_tagged(ring: Ring) -> None:
+def test_a_better_version_becomes_champion_with_a_reason_tag(ring: Ring) -> None:
     champion.promote(ring.storage, DRONE)
     decision = ring.promote(BELLS)
     assert decision.promote

@@ -176,7 +176,7 @@ def test_the_champion_is_rolled_back_step_by_step(tmp_path: Path) -> None:
         champion.rollback(storage)
 
 
-def test_a_rollback_after_an_interrupted_promotion_skips_the_champion(tmp_path: Path) -> None:
+def test_a_rollback_after_a_broken_promotion_skips_it(tmp_path: Path) -> None:
     storage, client = new_registry(tmp_path, 2)
     champion.promote(storage, 1)
     champion.promote(storage, 2)
