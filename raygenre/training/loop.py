@@ -218,11 +218,7 @@ def _epoch(
 
 
 def _step(member: Member, batch: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-    """Take an optimizer step on levels (B, M, T) and labels (B,).
-
-    Returns:
-        the sum of the losses and the number of correct predictions.
-    """
+    """Take an optimizer step on levels (B, M, T) and labels (B,); return the loss sum and the number of hits."""
     undivided = member.device.type != "cpu" or member.model.config.normalisation == "batch"
     chunk = len(truth) if undivided else CPU_CHUNK  # batch normalisation needs the statistics of the whole batch
     losses = torch.zeros((), device=member.device)

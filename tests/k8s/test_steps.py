@@ -77,7 +77,7 @@ def test_times_in_the_readme_match_the_manifests() -> None:
     stays = [rule["condition"]["ttlSeconds"] for rule in job["deletionStrategy"]["deletionRules"]]
     assert f"answering its requests for {sleep} s" in PROSE
     assert f"replicas poll the registry every {Settings.model_fields['poll_seconds'].default} s." in PROSE
-    assert (options["stepSizePercent"], f"a tenth of the requests every {options['intervalSeconds']} s" in PROSE) == (
+    assert (options["stepSizePercent"], f"in steps of 10 % every {options['intervalSeconds']} s" in PROSE) == (
         10,
         True,
     )

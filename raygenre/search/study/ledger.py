@@ -45,8 +45,7 @@ class Ledger:
         name: name of the study.
         id: unique id; studies of the same name have different ids.
         location: the study's folder or URL.
-        folder: local folder of the study. It holds finished classifiers and, unless the study is at a URL, training
-            states.
+        folder: local folder of the study, for finished classifiers and, unless the study is at a URL, training states.
         config: configuration of the search.
         split: the training, validation and test tracks.
     """
