@@ -28,6 +28,7 @@ from raygenre.system.redaction import masked
 from raygenre.system.storage import Storage
 
 INTERRUPTED = 130  # exit code after Ctrl-C, as in shells
+MAX_FAILURES = 10  # failures that are printed if they are also listed elsewhere
 
 out, err = Console(), Console(stderr=True)
 
@@ -76,10 +77,22 @@ def mlflow_errors(storage: Storage) -> Iterator[None]:
 
 def report_failures(failures: Sequence[tuple[str, str]]) -> None:
     """Print each failed file with the reason, and exit with 1 if there are any."""
-    for name, reason in failures:
-        print_error(f"{name}: {reason}")
+    print_failures(failures)
     if failures:
         raise typer.Exit(1)
+
+
+def print_failures(failures: Sequence[tuple[str, str]], full_list: str = "") -> None:
+    """Print each failed file with the reason.
+
+    Args:
+        full_list: where all failures are listed, such as a file; if given, only the first ones are printed.
+    """
+    shown = failures[:MAX_FAILURES] if full_list else failures
+    for name, reason in shown:
+        print_error(f"{name}: {reason}")
+    if rest := len(failures) - len(shown):
+        err.print(f"and {rest} more; all are in {full_list}", highlight=False, soft_wrap=True, markup=False)
 
 
 def print_error(message: str) -> None:

@@ -2,21 +2,22 @@
 
 import json
 import textwrap
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from raygenre.cli.console import INTERRUPTED, bar, err, fail, out, report_failures, write_file
+from raygenre.cli.console import INTERRUPTED, bar, err, fail, out, print_failures, write_file
 from raygenre.cli.options import ModelOption, StorageOption, TrackingUriOption
 from raygenre.errors import RaygenreError
 
 if TYPE_CHECKING:
+    from raygenre.evaluation.training_data import TrainingData
     from raygenre.model.classifier import Classifier
     from raygenre.workflows.predict import SongResult
 
@@ -42,10 +43,11 @@ def predict(
     Playlist entries are never downloaded. Unusable files are listed at the end and do not stop the run. The --output
     table is written at the end; after Ctrl-C, the results so far are in NAME.partial.csv.
     """
+    from raygenre.evaluation.training_data import TrainingData
     from raygenre.registry.versions import CHAMPION_URI, fetch
     from raygenre.system.storage import resolve
     from raygenre.system.worker_pool import suitable_jobs
-    from raygenre.workflows.predict import TABLES, expand_sources, json_record, predict_songs, printable
+    from raygenre.workflows.predict import TABLES, expand_sources, json_record, predict_songs, printable, summary_text
 
     if output and output.suffix.lower() not in TABLES:
         fail(f"--output writes a table: {output} needs the suffix {' or '.join(TABLES)}")
@@ -57,8 +59,10 @@ def predict(
     if plot and len(files.songs) != 1:
         fail(f"--plot takes exactly one song, not {len(files.songs)}")
     fetched = fetch(resolve(storage_folder, tracking_uri), model or CHAMPION_URI)
+    trained_on = TrainingData.of(fetched.classifier, fetched.facts)
+    notes = err if as_json else out  # with --json, stdout has nothing but JSON lines
     if plot:
-        _plot(fetched.classifier, files.songs[0], plot)
+        _plot(fetched.classifier, files.songs[0], plot, trained_on.warning, notes)
     songs = files.songs
     results: list[SongResult] = []
     interrupted = False
@@ -70,26 +74,36 @@ def predict(
             for result in progress.track(stream, total=len(songs), description="predicting"):
                 results.append(result)
                 if as_json:
-                    out.file.write(json.dumps(json_record(result) | {"model": fetched.name}) + "\n")
+                    out.file.write(json.dumps(json_record(result, fetched.name, trained_on)) + "\n")
                     out.file.flush()
     except KeyboardInterrupt:
         interrupted = True
+    full_list = "the JSON lines" if as_json else ""
     if output:
         path = output.with_stem(f"{output.stem}.partial") if interrupted else output
-        _write_table(results, fetched.classifier.genres, path)
+        _write_table(results, fetched.classifier.genres, trained_on, path)
+        notes.print(f"{path}: {summary_text(results)}", highlight=False, soft_wrap=True, markup=False)
+        full_list = f"the column `error` of {path}"
     elif not as_json:
-        _print(results)
+        _print(results, files.root)
+    if trained_on.warning and not as_json:
+        text = f"[bold yellow]warning:[/bold yellow] {escape(fetched.name)} was {trained_on.warning}: its answers for "
+        out.print(f"{text}real songs mean nothing", highlight=False, soft_wrap=True)
     if interrupted:
-        out.print(f"interrupted after {len(results)} of {len(songs)} songs", highlight=False, soft_wrap=True)
-        raise typer.Exit(INTERRUPTED)
+        notes.print(f"interrupted after {len(results)} of {len(songs)} songs", highlight=False, soft_wrap=True)
+    print_failures(files.failed)
     failures = [(printable(result.path), result.error) for result in results if result.error]
-    report_failures([*files.failed, *failures])
+    print_failures(failures, full_list)
+    if interrupted:
+        raise typer.Exit(INTERRUPTED)
+    if files.failed or failures:
+        raise typer.Exit(1)
 
 
-def _print(results: "Sequence[SongResult]") -> None:
-    """Print a table of the songs, followed by the genres of longer songs over time."""
+def _print(results: "Sequence[SongResult]", root: Path) -> None:
+    """Print a table of the songs, followed by the genres of longer songs over time and, for several songs, counts."""
     from raygenre.workflows import timeline
-    from raygenre.workflows.predict import printable
+    from raygenre.workflows.predict import relative_name, summary_text
 
     table = Table(box=None, padding=(0, 1), header_style="bold")
     table.add_column("file", overflow="fold")
@@ -101,7 +115,7 @@ def _print(results: "Sequence[SongResult]") -> None:
             continue
         ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
         rest = ", ".join(f"{genre} {timeline.percent(share)}" for genre, share in ranked[1:3])
-        name = printable(Path(result.path.name))
+        name = relative_name(result.path, root)
         genre = escape(prediction.genre) + (" [yellow]uncertain[/yellow]" if prediction.uncertain else "")
         table.add_row(escape(name), genre, timeline.percent(prediction.confidence), escape(rest))
         if len(result.times) > 1:
@@ -114,18 +128,19 @@ def _print(results: "Sequence[SongResult]") -> None:
         out.print(table)
     for note in notes:
         out.print(note.replace("\u00a0", " "), highlight=False, soft_wrap=True, markup=False)
+    if len(results) > 1:
+        out.print(summary_text(results), highlight=False, soft_wrap=True, markup=False)
 
 
-def _write_table(results: "Sequence[SongResult]", genres: Sequence[str], path: Path) -> None:
+def _write_table(
+    results: "Sequence[SongResult]", genres: Sequence[str], trained_on: "TrainingData", path: Path
+) -> None:
     from raygenre.workflows.predict import encode_table, results_table
 
-    write_file(path, encode_table(results_table(results, genres), path.suffix))
-    counts = Counter(result.prediction.genre for result in results if result.prediction)
-    summary = ", ".join(f"{genre} {count}" for genre, count in counts.most_common())
-    out.print(f"{path}: {summary or 'no songs'}", highlight=False, soft_wrap=True, markup=False)
+    write_file(path, encode_table(results_table(results, genres, trained_on), path.suffix))
 
 
-def _plot(classifier: "Classifier", path: Path, output: Path) -> None:
+def _plot(classifier: "Classifier", path: Path, output: Path, warning: str, notes: Console) -> None:
     from raygenre.spectrogram.song import read
     from raygenre.workflows import timeline
     from raygenre.workflows.predict import printable
@@ -134,4 +149,5 @@ def _plot(classifier: "Classifier", path: Path, output: Path) -> None:
         song = read(path)
     except (RaygenreError, OSError):
         return  # the prediction reports the failure
-    write_file(output, timeline.plot_png(song, classifier.predict(song), printable(Path(path.name))))
+    write_file(output, timeline.plot_png(song, classifier.predict(song), printable(Path(path.name)), warning))
+    notes.print(f"Plot of {printable(path)}: {output}", highlight=False, soft_wrap=True, markup=False)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from raygenre.cli.console import INTERRUPTED, bar, fail, out, report_failures, write_file
+from raygenre.cli.console import INTERRUPTED, bar, fail, out, print_failures, report_failures, write_file
 from raygenre.errors import RaygenreError, file_errors
 
 
@@ -63,12 +63,16 @@ def _render_folder(source: Path, output: Path, jobs: int) -> None:
                 if result.error:
                     failures.append((str(result.target.song), result.error))
     except KeyboardInterrupt:
-        left = len(targets) - new - kept
-        text = f"interrupted: {new} rendered, {left} left; run the same command again to resume"
+        failed = len(failures) - len(classless)
+        left = len(targets) - new - kept - failed
+        failed_text = f"{failed} failed, " if failed else ""
+        text = f"interrupted: {new} rendered, {failed_text}{left} left; run the same command again to resume"
         out.print(text, highlight=False, soft_wrap=True)
+        print_failures(failures)
         raise typer.Exit(INTERRUPTED) from None
-    existing = f", {kept} already existed" if kept else ""
-    out.print(f"{new} rendered into {output}{existing}", highlight=False, soft_wrap=True, markup=False)
+    counts = [f"{kept} already existed"] * bool(kept) + [f"{len(failures)} failed"] * bool(failures)
+    summary = ", ".join([f"{new} rendered into {output}", *counts])
+    out.print(summary, highlight=False, soft_wrap=True, markup=False)
     if not failures:
         out.print(f"Next: python experiments/tune.py --data {output}", highlight=False, soft_wrap=True, markup=False)
     report_failures(failures)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from raygenre.evaluation.training_data import TrainingData
 from raygenre.evaluation.version_facts import VersionFacts
 from raygenre.model.classifier import Classifier
 from raygenre.model.network import parameter_count
@@ -76,12 +77,11 @@ _LIMITS = (
 
 def _data(classifier: Classifier, facts: VersionFacts | None) -> tuple[str, ...]:
     origin = classifier.origin
-    synthetic = facts.synthetic if facts else origin.get("synthetic")
     kind = {
         None: _UNKNOWN,
         True: "synthetic tracks; it demonstrates the pipeline and cannot classify real music",
         False: "real tracks",
-    }[synthetic]
+    }[TrainingData.of(classifier, facts).is_synthetic]
     counts = origin.get("train_counts")
     tracks = [f"Training tracks: {', '.join(f'{genre} {n}' for genre, n in counts.items())}"] if counts else []
     return (

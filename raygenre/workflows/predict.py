@@ -1,16 +1,18 @@
 """Predict the genres of many songs: expand sources, predict on all cores, make a table.
 
 The table has one row per file. Its columns are path, genre, confidence, uncertain, seconds (end of the last window with
-sound), windows (number of windows), one column per genre with its probability, and error (empty if there was none).
+sound), windows (number of windows), one column per genre with its probability, trained_on (kind of the model's training
+data; see `TrainingData`), and error (empty if there was none).
 """
 
 import io
 import os
 import stat
 import struct
+from collections import Counter
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -18,13 +20,14 @@ import pandas as pd
 
 from raygenre import audio, spectrogram
 from raygenre.data import playlist, track_files
+from raygenre.evaluation.training_data import TrainingData
 from raygenre.model.classifier import Classifier, Prediction
 from raygenre.spectrogram.song import read
 from raygenre.system import worker_pool
 
 TABLES = (".csv", ".parquet")
 
-_FIXED_COLUMNS = ("path", "genre", "confidence", "uncertain", "seconds", "windows", "error")
+_FIXED_COLUMNS = ("path", "genre", "confidence", "uncertain", "seconds", "windows", "trained_on", "error")
 
 
 @dataclass(frozen=True)
@@ -35,11 +38,13 @@ class Sources:
         songs: the files, without duplicates.
         skipped: (entry, reason) for each playlist entry that is not a file on this machine.
         failed: (source, reason) for each folder without songs and each playlist that cannot be read.
+        root: the deepest folder that contains all sources, absolute; see `relative_name`.
     """
 
     songs: tuple[Path, ...]
     skipped: tuple[tuple[str, str], ...]
     failed: tuple[tuple[str, str], ...]
+    root: Path
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,19 @@ def expand_sources(sources: Sequence[Path]) -> Sources:
             skipped += [(f"{printable(source)}: {entry}", reason) for entry, reason in entries.skipped]
         for song in files:
             songs.setdefault(os.path.realpath(song), song)
-    return Sources(tuple(songs.values()), tuple(skipped), tuple(failed))
+    folders = [(source if source.is_dir() else source.parent).absolute() for source in sources]
+    return Sources(tuple(songs.values()), tuple(skipped), tuple(failed), Path(os.path.commonpath(folders)))
+
+
+def relative_name(song: Path, root: Path) -> str:
+    """Return a song's path relative to the root of its sources, for display; absolute if it is not below the root.
+
+    Two songs have different names, and the names are as short as the sources allow: the file's name if all sources are
+    files of one folder, and the path below the folder if the only source is a folder.
+    """
+    path = song.absolute()  # not resolved, so that links keep the names that the user knows
+    is_below = root != Path(root.anchor) and path.is_relative_to(root)
+    return printable(path.relative_to(root) if is_below else path)
 
 
 def predict_songs(classifier: Classifier, songs: Sequence[Path], *, jobs: int) -> Generator[SongResult, None, None]:
@@ -112,11 +129,12 @@ def predict_songs(classifier: Classifier, songs: Sequence[Path], *, jobs: int) -
                 following += 1
 
 
-def json_record(result: SongResult) -> dict[str, object]:
-    """Return a result as a JSON object: the prediction with all windows, or only the error."""
+def json_record(result: SongResult, model: str, trained_on: TrainingData) -> dict[str, object]:
+    """Return a result as a JSON object: the prediction with all windows or the error, and the model and its data."""
+    model_fields: dict[str, object] = {"model": model, "trained_on": asdict(trained_on)}
     prediction = result.prediction
     if not prediction:
-        return {"file": printable(result.path), "error": result.error}
+        return {"file": printable(result.path), "error": result.error} | model_fields
     times = result.times or [(None, None)] * len(prediction.windows)
     windows = []
     for (start, end), window in zip(times, prediction.windows, strict=True):
@@ -131,14 +149,31 @@ def json_record(result: SongResult) -> dict[str, object]:
         "uncertain": prediction.uncertain,
         "probabilities": dict(prediction.probabilities),
         "windows": windows,
-    }
+    } | model_fields
 
 
-def results_table(results: Sequence[SongResult], genres: Sequence[str]) -> pd.DataFrame:
+def summary_text(results: Sequence[SongResult]) -> str:
+    """Return the number of songs per genre; uncertain and failed songs are counted apart, not as songs of a genre."""
+    predictions = [result.prediction for result in results if result.prediction]
+    counts = Counter(prediction.genre for prediction in predictions if not prediction.uncertain)
+    parts = [", ".join(f"{genre} {count}" for genre, count in counts.most_common())] if counts else []
+    if uncertain := len(predictions) - counts.total():
+        parts.append(f"{uncertain} uncertain")
+    if failed := len(results) - len(predictions):
+        parts.append(f"{failed} failed")
+    songs = f"{len(results)} song" + "s" * (len(results) != 1)
+    return f"{songs}: {'; '.join(parts)}" if parts else "no songs"
+
+
+def results_table(results: Sequence[SongResult], genres: Sequence[str], trained_on: TrainingData) -> pd.DataFrame:
     """Return the table described in the module's docstring."""
     rows = []
     for result in results:
-        row: dict[str, object] = {"path": printable(result.path), "error": result.error}
+        row: dict[str, object] = {
+            "path": printable(result.path),
+            "trained_on": trained_on.kind,
+            "error": result.error,
+        }
         if prediction := result.prediction:
             row |= {
                 "genre": prediction.genre,
@@ -149,10 +184,10 @@ def results_table(results: Sequence[SongResult], genres: Sequence[str]) -> pd.Da
             }
             row |= {_column(genre): share for genre, share in prediction.probabilities.items()}
         rows.append(row)
-    columns = [*_FIXED_COLUMNS[:-1], *map(_column, genres), _FIXED_COLUMNS[-1]]
+    columns = [*_FIXED_COLUMNS[:-2], *map(_column, genres), *_FIXED_COLUMNS[-2:]]
     shares = dict.fromkeys(["confidence", "seconds", *map(_column, genres)], "float64")
-    kinds = shares | {"path": "str", "genre": "str", "uncertain": "boolean", "windows": "Int64", "error": "str"}
-    return pd.DataFrame(rows, columns=columns).astype(kinds)
+    texts = dict.fromkeys(["path", "genre", "trained_on", "error"], "str")
+    return pd.DataFrame(rows, columns=columns).astype(shares | texts | {"uncertain": "boolean", "windows": "Int64"})
 
 
 def encode_table(frame: pd.DataFrame, suffix: str) -> bytes:

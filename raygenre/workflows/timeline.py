@@ -71,8 +71,8 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f} %"
 
 
-def plot(song: Song, prediction: Prediction, name: str) -> "Figure":
-    """Plot the spectrogram with the genres below it.
+def plot(song: Song, prediction: Prediction, name: str, warning: str = "") -> "Figure":
+    """Plot the spectrogram with the genres below it, and the warning about the model, if any, in the title.
 
     As in the network's input, each window is scaled separately, so its loudest point has full brightness.
     """
@@ -94,13 +94,15 @@ def plot(song: Song, prediction: Prediction, name: str) -> "Figure":
         lower.set_xticks([])
     note = ", uncertain" if prediction.uncertain else ""
     title = f"{legible(name)}: {prediction.genre} {percent(prediction.confidence)}{note}"
+    if warning:
+        title += f"\n(model {warning})"
     figure.suptitle(title, parse_math=False, wrap=True, fontsize=13)
     return figure
 
 
-def plot_png(song: Song, prediction: Prediction, name: str) -> bytes:
+def plot_png(song: Song, prediction: Prediction, name: str, warning: str = "") -> bytes:
     """Return `plot` as a PNG file."""
-    plot(song, prediction, name).savefig(buffer := io.BytesIO(), format="png")
+    plot(song, prediction, name, warning).savefig(buffer := io.BytesIO(), format="png")
     return buffer.getvalue()
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from raygenre.audio.synthesis import synthesise
+from raygenre.model.calibration import Calibration
 from raygenre.model.classifier import Classifier
 from raygenre.model.network import GenreCNN, ModelConfig
 from tests.helpers.sounds import encode, tone
@@ -25,6 +26,16 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("models") / "untrained"
     Classifier(GenreCNN(ModelConfig(genres=3, widths=(4, 4, 4))), ("bells", "drone", "storm")).save(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def synthetic_model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the folder of a classifier that was trained on synthetic tracks and is uncertain about every song."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("models") / "synthetic"
+    network = GenreCNN(ModelConfig(genres=3, widths=(4, 4, 4)))
+    Classifier(network, ("bells", "drone", "storm"), Calibration(1.0, 1.0), {"synthetic": True}).save(folder)
     return str(folder)
 
 

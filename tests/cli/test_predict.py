@@ -61,10 +61,12 @@ def test_predict_reports_a_silent_song(model: str, album: Path) -> None:
         "file": str(album / "rest.wav"),
         "error": "the song is silent from beginning to end",
         "model": "untrained",
+        "trained_on": {"kind": "unknown", "name": ""},
     }
     assert "rest.wav: the song is silent" in result.stderr
     assert [window["start"] for window in long["windows"]] == [0, pytest.approx(30, abs=0.1)]
-    assert set(short) == {"file", "genre", "confidence", "uncertain", "probabilities", "windows", "model"}
+    fields = {"file", "genre", "confidence", "uncertain", "probabilities", "windows", "model", "trained_on"}
+    assert set(short) == fields
 
 
 @pytest.mark.parametrize(("threshold", "uncertain"), [(1.0, True), (0.0, False)])
@@ -93,9 +95,66 @@ def test_predict_writes_a_table(model: str, album: Path, tmp_path: Path, suffix:
     assert [path.name for path in tmp_path.iterdir()] == [table.name]
 
 
+WARNING = "synthetic was trained on synthetic sounds, not on music"
+
+
+def test_predict_warns_about_a_model_of_synthetic_sounds(
+    synthetic_model: str, model: str, album: Path, tmp_path: Path
+) -> None:
+    song, table = album / "short.wav", tmp_path / "songs.csv"
+    assert WARNING in predict("--model", synthetic_model, song).stdout
+    assert WARNING in predict("--model", synthetic_model, song, "-o", table).stdout
+    assert pd.read_csv(table)["trained_on"].tolist() == ["synthetic"]
+    [record] = map(json.loads, predict("--model", synthetic_model, song, "--json").stdout.splitlines())
+    assert record["trained_on"] == {"kind": "synthetic", "name": "synthetic"}
+    assert "warning" not in predict("--model", model, song).output
+
+
+def test_predict_counts_uncertain_and_failed_songs_apart(synthetic_model: str, album: Path, tmp_path: Path) -> None:
+    table = tmp_path / "songs.csv"
+    summary = "3 songs: 2 uncertain; 1 failed"
+    assert summary in predict("--model", synthetic_model, album).stdout.splitlines()
+    assert f"{table}: {summary}" in predict("--model", synthetic_model, album, "-o", table).stdout.splitlines()
+
+
+def test_predict_lists_only_the_first_of_many_failures(model: str, tmp_path: Path) -> None:
+    files = [tmp_path / f"{number:02d}.wav" for number in range(12)]
+    for file in files:
+        file.touch()
+    table = tmp_path / "songs.csv"
+    listed = predict("--model", model, tmp_path, "-o", table)
+    assert listed.exit_code == 1
+    assert f"{table}: 12 songs: 12 failed" in listed.stdout
+    *errors, last = listed.stderr.splitlines()
+    assert [error.partition(": the file is empty")[0] for error in errors] == [f"error: {file}" for file in files[:10]]
+    assert last == f"and 2 more; all are in the column `error` of {table}"
+    assert predict("--model", model, tmp_path, "--json").stderr.splitlines()[10:] == [
+        "and 2 more; all are in the JSON lines"
+    ]
+    assert len(predict("--model", model, tmp_path).stderr.splitlines()) == 12  # they are listed nowhere else
+
+
+def test_predict_tells_files_of_the_same_name_apart(model: str, album: Path, tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.wav").write_bytes((album / "short.wav").read_bytes())
+    rows = predict("--model", model, tmp_path).stdout.splitlines()
+    assert [row.split()[0] for row in rows[1:3]] == ["one/a.wav", "two/a.wav"]
+
+
+def test_predict_prints_only_json_lines_with_json(model: str, album: Path, tmp_path: Path) -> None:
+    table, plot, song = tmp_path / "songs.csv", tmp_path / "song.png", album / "short.wav"
+    result = predict("--model", model, song, "--json", "-o", table, "--plot", plot)
+    [record] = map(json.loads, result.stdout.splitlines())
+    assert record["file"] == str(song)
+    assert f"{table}: 1 song" in result.stderr
+    assert f"Plot of {song}: {plot}" in result.stderr.splitlines()
+
+
 def test_predict_plots_a_song(model: str, album: Path, tmp_path: Path) -> None:
     result = predict("--model", model, album / "long.flac", "--plot", tmp_path / "long.png")
     assert result.exit_code == 0, result.output
+    assert f"Plot of {album / 'long.flac'}: {tmp_path / 'long.png'}" in result.stdout.splitlines()
     with Image.open(tmp_path / "long.png") as image:
         assert image.size == (1200, 500)
 

@@ -21,7 +21,7 @@ def test_render_makes_a_data_set_of_a_folder(album: Path, tmp_path: Path) -> Non
     stray.write_bytes((album / "short.wav").read_bytes())
     first = render(album.parent, tmp_path / "out", "--jobs", "1")
     assert first.exit_code == 1
-    assert "2 rendered" in first.stdout
+    assert f"2 rendered into {tmp_path / 'out'}, 2 failed" in first.stdout.splitlines()
     assert "rest.wav: the song is silent" in first.stderr
     assert "stray.wav: it is not in a <class>/ folder" in first.stderr
     folder = tmp_path / "out" / "images_original" / "album"

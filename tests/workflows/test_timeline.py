@@ -113,6 +113,11 @@ def test_more_genres_than_colours_are_hatched() -> None:
     assert patches[1].get_hatch()
 
 
+def test_the_title_has_the_warning_about_the_model() -> None:
+    title = timeline.plot(song(TIMES), ANSWER, "song.mp3", "trained on synthetic sounds").get_suptitle()
+    assert title.splitlines() == ["song.mp3: rock 70 %", "(model trained on synthetic sounds)"]
+
+
 @pytest.mark.parametrize("name", ["$100 $ hits_1^2.mp3", "夜に駆ける.mp3", "a" * 250 + ".mp3"])
 def test_any_file_name_can_be_plotted(name: str) -> None:
     image = Image.open(io.BytesIO(timeline.plot_png(song(TIMES), ANSWER, name)))
