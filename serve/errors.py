@@ -5,7 +5,7 @@ from http import HTTPStatus
 from fastapi.responses import JSONResponse
 
 from raygenre.errors import RaygenreError
-from serve.schema import Problem
+from serve.schema import FileError, Problem
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -17,16 +17,31 @@ class RefusalError(RaygenreError):
         status: HTTP status.
         detail: message that tells the client what is wrong with the request.
         headers: additional headers of the response.
+        errors: the errors of all files, if the request is a form of several files.
     """
 
-    def __init__(self, status: int, detail: str, headers: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        headers: dict[str, str] | None = None,
+        errors: list[FileError] | None = None,
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
         self.headers = headers or {}
+        self.errors = errors
 
 
-def problem(status: int, detail: str, request_id: str, headers: dict[str, str] | None = None) -> JSONResponse:
+def problem(
+    status: int,
+    detail: str,
+    request_id: str,
+    headers: dict[str, str] | None = None,
+    errors: list[FileError] | None = None,
+) -> JSONResponse:
     """Return a response with problem details."""
-    body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, request_id=request_id)
-    return JSONResponse(body.model_dump(), status, headers, MEDIA_TYPE)
+    title = HTTPStatus(status).phrase
+    body = Problem(title=title, status=status, detail=detail, request_id=request_id, errors=errors)
+    return JSONResponse(body.model_dump(exclude_none=True), status, headers, MEDIA_TYPE)

@@ -8,6 +8,7 @@ _ID = "5f1d8a52-4b7e-4d6a-9a52-0c8f6c1e2d34"
 _MODEL: dict[str, JsonValue] = {"name": "raygenre", "version": "3", "run_id": "0b9e0b1f5c0c4e0f9a8f0d3e7a6c5b41"}
 _CHALLENGER: dict[str, JsonValue] = _MODEL | {"version": "4"}
 _PROBABILITIES: dict[str, JsonValue] = {"blues": 0.2, "jazz": 0.7, "rock": 0.1}
+_TRAINED_ON: dict[str, JsonValue] = {"kind": "real", "name": "GTZAN"}
 _WINDOW: dict[str, JsonValue] = {
     "number": 0,
     "start": 0,
@@ -23,9 +24,17 @@ _ANSWER: dict[str, JsonValue] = {
     "probabilities": _PROBABILITIES,
     "windows": [_WINDOW],
     "model": _MODEL,
+    "trained_on": _TRAINED_ON,
     "request_id": _ID,
 }
-EXAMPLES: dict[str, JsonValue] = {"id": _ID, "answer": _ANSWER}
+_FILE_ERROR: dict[str, JsonValue] = {
+    "index": 1,
+    "file": "note.mp3",
+    "status": 415,
+    "detail": "the file is neither a PNG nor audio",
+}
+_ANSWERS: dict[str, JsonValue] = {"predictions": [_ANSWER, None], "errors": [_FILE_ERROR]}
+EXAMPLES: dict[str, JsonValue] = {"id": _ID, "answer": _ANSWER, "answers": _ANSWERS}
 
 
 def _example(value: JsonValue) -> ConfigDict:
@@ -40,6 +49,18 @@ class ModelName(BaseModel):
     name: str = Field(description="Name of the registered model or of the model's folder.")
     version: str = Field(description="Version in the registry; empty for a folder.")
     run_id: str = Field(description="Id of the MLflow run that trained the model; empty for a folder.")
+
+
+class TrainedOn(BaseModel):
+    """The data that a model was trained on."""
+
+    model_config = _example(_TRAINED_ON)
+
+    kind: Literal["synthetic", "real", "unknown"] = Field(
+        description="`synthetic` for a model that knows only synthetic sounds, whose answers for real songs mean "
+        "nothing; `unknown` if it was not recorded."
+    )
+    name: str = Field(description="`synthetic`, or the name of the data folder; empty if it was not recorded.")
 
 
 class Window(BaseModel):
@@ -73,18 +94,31 @@ class Answer(BaseModel):
         "windows are omitted. The last window ends with the song and may overlap the previous window."
     )
     model: ModelName = Field(description="Model that gave the answer.")
+    trained_on: TrainedOn = Field(description="Data that the model was trained on.")
     request_id: str = Field(description="Id of this request in the endpoint's logs.")
+
+
+class FileError(BaseModel):
+    """Why a file of a form has no answer."""
+
+    model_config = _example(_FILE_ERROR)
+
+    index: int = Field(description="Index of the file in the form, starting at 0, as in `predictions`.", ge=0)
+    file: str = Field(description="Name of the file in the form; empty if it has none.")
+    status: int = Field(description="HTTP status that the file alone would have got; retry after 503.")
+    detail: str = Field(description="What is wrong with the file.")
 
 
 class Answers(BaseModel):
     """The genres of the files in a form."""
 
-    model_config = _example({"predictions": [_ANSWER]})
+    model_config = _example(_ANSWERS)
 
-    predictions: list[Answer] = Field(
-        description="One answer per file, in order. The same model answers all files, but if a challenger fails on a "
-        "file, the champion answers that file."
+    predictions: list[Answer | None] = Field(
+        description="One answer per file, in order; null for a file in `errors`. The same model answers all files, but "
+        "if a challenger fails on a file, the champion answers that file."
     )
+    errors: list[FileError] = Field(description="The files without an answer, in order.")
 
 
 class ModelFacts(BaseModel):
@@ -96,6 +130,7 @@ class ModelFacts(BaseModel):
             "genres": ["blues", "jazz", "rock"],
             "test_accuracy": 0.81,
             "synthetic": False,
+            "trained_on": _TRAINED_ON,
             "threshold": 0.62,
             "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
             "card": "# raygenre/3\n\nClassifies blues, jazz and rock.",
@@ -109,6 +144,7 @@ class ModelFacts(BaseModel):
     genres: list[str] = Field(description="Genres, in the order of the model's outputs.")
     test_accuracy: float | None = Field(description="Accuracy on the test split; null if unknown.")
     synthetic: bool | None = Field(description="Whether the model was trained on synthetic tracks; null if unknown.")
+    trained_on: TrainedOn = Field(description="Data that the model was trained on.")
     threshold: float = Field(description="Confidence below which an answer is uncertain.")
     sha256: str = Field(description="SHA-256 of the weights.")
     card: str = Field(description="Model card, in Markdown.")
@@ -135,6 +171,9 @@ class Problem(BaseModel):
     status: int = Field(description="HTTP status.")
     detail: str = Field(description="What is wrong with the request.")
     request_id: str = Field(description="Id of this request in the endpoint's logs.")
+    errors: list[FileError] | None = Field(
+        default=None, description="The errors of all files, if the request is a form of several files."
+    )
 
 
 class Health(BaseModel):

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from raygenre.system.storage import resolve
 from serve.admission.api_keys import KeyRing, Keys
 from serve.admission.limits import Limits
 from serve.admission.prediction_slots import PredictionSlots
-from serve.admission.upload import MemoryBudget
+from serve.admission.upload import MemoryBudget, UploadedFile
 from serve.admission.upload_slots import UploadSlots
 from serve.errors import RefusalError
 from serve.inference.batching import Batcher
@@ -21,7 +22,7 @@ from serve.inference.decoder_pool import DecoderPool
 from serve.inference.live_models import LiveModel, LiveModels
 from serve.monitoring import logs
 from serve.monitoring.metrics import Metrics
-from serve.schema import Answer, Window
+from serve.schema import Answer, TrainedOn, Window
 from serve.settings import Settings
 
 
@@ -50,16 +51,25 @@ class Service:
         self.models.watch()
         self.keys.watch(self.settings.poll_seconds)
 
-    async def predict(self, files: list[bytes], request_id: str) -> list[Answer]:
-        """Return one answer per file, in order.
+    async def predict(
+        self, files: Sequence[UploadedFile], request_id: str, *, deadline: float
+    ) -> list[Answer | RefusalError]:
+        """Return one answer per file, in order, or the reason why the file has none: 415, 422 or 503.
+
+        Args:
+            deadline: time of the event loop after which no answer is awaited.
 
         Raises:
-            RefusalError: 415 or 422 if any file is unusable; 429 if too many predictions are in progress.
+            RefusalError: 429 if too many predictions are in progress.
         """
         champion, challenger = self.models.choose()  # once per request, so that one model answers all files in a form
         with self.predictions.slot():
-            work = [self._predict(file, champion, challenger, request_id) for file in files]
-            return await _gather(work, name_files=len(files) > 1)
+            work = [self._predict(file.data, champion, challenger, request_id) for file in files]
+            outcomes = await outcomes_until(deadline, work, late=self.limits.late())
+        for outcome in outcomes:
+            if isinstance(outcome, RefusalError):
+                self.metrics.refused_file(outcome.status)
+        return outcomes
 
     async def _predict(self, file: bytes, champion: LiveModel, challenger: LiveModel | None, request_id: str) -> Answer:
         song = await self.decoders.song(file)
@@ -95,21 +105,27 @@ class Service:
         return model.fetched.classifier.combine_windows(rows)
 
 
-async def _gather(work: list[Coroutine[Any, Any, Answer]], *, name_files: bool) -> list[Answer]:
-    """Await all answers; the first refusal cancels the other tasks and, with `name_files`, names the refused file."""
-    tasks = [asyncio.ensure_future(coroutine) for coroutine in work]
+async def outcomes_until(
+    deadline: float, work: Sequence[Coroutine[Any, Any, Answer]], *, late: RefusalError
+) -> list[Answer | RefusalError]:
+    """Return the answer or the refusal of each file, in order; `late` for a file without an answer at the deadline."""
+    tasks = [asyncio.ensure_future(_outcome(coroutine)) for coroutine in work]
     try:
-        for number, task in enumerate(tasks, start=1):
-            try:
-                await task
-            except RefusalError as error:
-                prefix = f"file {number} of {len(tasks)}: " if name_files else ""
-                raise RefusalError(error.status, prefix + error.detail, error.headers) from error
+        seconds = max(deadline - asyncio.get_running_loop().time(), 0)
+        done, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
+        return [task.result() if task in done else late for task in tasks]
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    return [task.result() for task in tasks]
+
+
+async def _outcome(work: Coroutine[Any, Any, Answer]) -> Answer | RefusalError:
+    """Await an answer; return its refusal instead of raising it, so that it does not affect the other files."""
+    try:
+        return await work
+    except RefusalError as error:
+        return error
 
 
 def _answer(prediction: Prediction, song: Song, model: LiveModel, request_id: str) -> Answer:
@@ -134,5 +150,6 @@ def _answer(prediction: Prediction, song: Song, model: LiveModel, request_id: st
         probabilities=dict(prediction.probabilities),
         windows=windows,
         model=model.name,
+        trained_on=TrainedOn(**asdict(model.trained_on)),
         request_id=request_id,
     )

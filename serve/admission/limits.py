@@ -120,6 +120,10 @@ class Limits:
         """Return a 503 with Retry-After."""
         return RefusalError(503, detail, self._retry_headers)
 
+    def late(self) -> RefusalError:
+        """Return the 503 for an answer that is not ready at the time limit."""
+        return self.unavailable(f"the answer was not ready within {self.request_seconds:g} s")
+
     @staticmethod
     def too_large(detail: str) -> RefusalError:
         """Return a 413 that closes the connection, because the body was not read completely."""

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -11,6 +12,18 @@ from serve.admission.limits import Limits
 from serve.errors import RefusalError
 
 FIELD = b"file"  # name that each part of a form must have
+
+
+@dataclass(frozen=True)
+class UploadedFile:
+    """A file in a request.
+
+    Attributes:
+        name: the name that the client gave the file in a form; empty if there is none.
+    """
+
+    name: str
+    data: bytes
 
 
 class MemoryBudget:
@@ -57,14 +70,14 @@ def is_form(request: Request) -> bool:
     return request.headers.get("content-type", "").strip().lower().startswith("multipart/form-data")
 
 
-async def read_files(request: Request, limits: Limits, reservation: Reservation) -> list[bytes]:
+async def read_files(request: Request, limits: Limits, reservation: Reservation) -> list[UploadedFile]:
     """Return the file in the body, or all files of a form.
 
     Raises:
         RefusalError: 413, 422 or 503.
     """
     if not is_form(request):
-        return [b"".join([part async for part in _parts(request, limits, reservation)])]
+        return [UploadedFile("", b"".join([part async for part in _parts(request, limits, reservation)]))]
     form = _Form(request.headers["content-type"], limits)
     async for part in _parts(request, limits, reservation):
         form.feed(part)
@@ -92,8 +105,8 @@ class _Form:
         if not 1 <= len(boundary) <= 70:  # RFC 2046
             raise RefusalError(422, "the form's content type has no boundary of 1 to 70 characters")
         self._limits = limits
-        self._files: list[list[bytes]] = []
-        self._name = b""
+        self._files: list[tuple[str, list[bytes]]] = []  # name and parts
+        self._options: dict[bytes, bytes] = {}  # of the part's Content-Disposition
         self._header: list[bytes] = [b"", b""]  # field name and value
         self._is_complete = False
         self._parser = MultipartParser(
@@ -104,7 +117,7 @@ class _Form:
                 "on_header_value": lambda data, start, end: self._extend_header(1, data[start:end]),
                 "on_header_end": self._end_header,
                 "on_headers_finished": self._start_file,
-                "on_part_data": lambda data, start, end: self._files[-1].append(data[start:end]),
+                "on_part_data": lambda data, start, end: self._files[-1][1].append(data[start:end]),
                 "on_end": self._complete,
             },
         )
@@ -115,15 +128,15 @@ class _Form:
         except FormParserError as error:
             raise RefusalError(422, f"the form is malformed: {error}") from error
 
-    def finish(self) -> list[bytes]:
+    def finish(self) -> list[UploadedFile]:
         if not self._is_complete:
             raise RefusalError(422, "the form ends before its closing boundary")
         if not self._files:
             raise RefusalError(422, "the form has no part named `file`")
-        return [b"".join(parts) for parts in self._files]
+        return [UploadedFile(name, b"".join(parts)) for name, parts in self._files]
 
     def _start_part(self) -> None:
-        self._name = b""
+        self._options = {}
         self._header = [b"", b""]
 
     def _extend_header(self, side: int, data: bytes) -> None:
@@ -131,15 +144,15 @@ class _Form:
 
     def _end_header(self) -> None:
         if self._header[0].lower() == b"content-disposition":
-            self._name = parse_options_header(self._header[1])[1].get(b"name", b"")
+            self._options = parse_options_header(self._header[1])[1]
         self._header = [b"", b""]
 
     def _start_file(self) -> None:
-        if self._name != FIELD:
+        if self._options.get(b"name") != FIELD:
             raise RefusalError(422, "a part of the form is not named `file`")
         if len(self._files) == self._limits.form_files:
             raise self._limits.too_large(f"the form has more files than the limit of {self._limits.form_files}")
-        self._files.append([])
+        self._files.append((self._options.get(b"filename", b"").decode(errors="replace"), []))
 
     def _complete(self) -> None:
         self._is_complete = True

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from raygenre.evaluation.training_data import TrainingData
 from raygenre.model.classifier import ClassifierError
 from raygenre.model.input_drift import RANGES, Drift, Reference
 from raygenre.registry import champion
@@ -45,6 +46,10 @@ class LiveModel:
     def name(self) -> ModelName:
         name, _, version = self.fetched.name.partition("/")
         return ModelName(name=name, version=version, run_id=self.fetched.run_id)
+
+    @property
+    def trained_on(self) -> TrainingData:
+        return TrainingData.of(self.fetched.classifier, self.fetched.facts)
 
 
 class LiveModels:
@@ -184,7 +189,10 @@ class LiveModels:
             drift = Drift(Reference.from_json(fetched.classifier.origin["level_distribution"]))
         except (KeyError, TypeError, ValueError):
             drift = None
-        return LiveModel(fetched, drift)
+        model = LiveModel(fetched, drift)
+        if warning := model.trained_on.warning:
+            logs.warning("model not for real songs", model=fetched.name, reason=warning)
+        return model
 
 
 def _reason(error: Exception, role: str, wanted: str) -> str:

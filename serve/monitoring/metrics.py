@@ -27,6 +27,9 @@ class Metrics:
             "Songs, by genre, uncertainty and model.",
             _tags("genre", "uncertain", "model"),
         )
+        self._refused_files = Counter(
+            "raygenre_refused_files", "Files without a prediction, by the status of the file.", _tags("status")
+        )
         self._stages = Histogram(
             "raygenre_stage_seconds",
             "Seconds in each stage: wait, decode, levels, queue, forward.",
@@ -62,6 +65,9 @@ class Metrics:
 
     def prediction(self, genre: str, *, uncertain: bool, model: str) -> None:
         self._predictions.inc(tags={"genre": genre, "uncertain": str(uncertain).lower(), "model": model})
+
+    def refused_file(self, status: int) -> None:
+        self._refused_files.inc(tags={"status": str(status)})
 
     def stage(self, name: str, seconds: float) -> None:
         self._stages.observe(max(seconds, 1e-6), tags={"stage": name})

@@ -24,9 +24,12 @@ _ERRORS = {  # description and example detail
         "The request is too large, or has too many files.",
         "the request is larger than the limit of 25 MB",
     ),
-    415: ("A file is neither a PNG nor audio.", "file 2 of 3: the file is neither a PNG nor audio"),
+    415: (
+        "The file is neither a PNG nor audio; with a form, so is every file of it.",
+        "the file is neither a PNG nor audio",
+    ),
     422: (
-        "A file is unusable, or the form is malformed; the detail says why.",
+        "The file is unusable, no file of the form is usable, or the form is malformed; the detail says why.",
         "the audio lasts 1.2 s; at least 3 s are needed",
     ),
     429: (
@@ -84,12 +87,13 @@ PUBLIC_RESPONSES = _problems(429, 503)
 PROTECTED_RESPONSES = _problems(401) | PUBLIC_RESPONSES
 PREDICT_RESPONSES = _problems(*_ERRORS) | {
     200: {
-        "description": "The genre of the file, or of each file in a form.",
+        "description": "The genre of the file, or of each file in a form. A form gets this status if at least one of "
+        "its files was classified; `errors` names the others.",
         "content": {
             "application/json": {
                 "examples": {
                     "file": {"summary": "A file as the body", "value": EXAMPLES["answer"]},
-                    "form": {"summary": "A form", "value": {"predictions": [EXAMPLES["answer"]]}},
+                    "form": {"summary": "A form of two files, one of them unusable", "value": EXAMPLES["answers"]},
                 }
             }
         },

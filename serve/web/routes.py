@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from socket import socket
@@ -15,12 +16,12 @@ from fastapi.responses import FileResponse, Response
 from starlette.exceptions import HTTPException
 
 from raygenre.evaluation.model_card import markdown_card
-from serve.admission.upload import Reservation, is_form, read_files
+from serve.admission.upload import Reservation, UploadedFile, is_form, read_files
 from serve.errors import RefusalError, problem
 from serve.network import direct_port
-from serve.schema import Answer, Answers, Health, ModelFacts, Readiness
+from serve.schema import Answer, Answers, Health, ModelFacts, Readiness, TrainedOn
 from serve.service import Service
-from serve.web import openapi_extras
+from serve.web import openapi_extras, outcomes
 from serve.web.request_log import RequestLogMiddleware
 
 PAGE = Path(__file__).parent / "page"
@@ -89,17 +90,21 @@ def build_without_service() -> FastAPI:
     openapi_extra=openapi_extras.API_KEY | openapi_extras.FILES_BODY,
 )
 async def predict(request: Request) -> Response:
-    """Classify the song in the body, or each file in a form; the response to a form is `{"predictions": [...]}`."""
+    """Classify the song in the body, or each file in a form.
+
+    The response to a form is `{"predictions": [...], "errors": [...]}`. If only some of its files can be classified,
+    their answers are returned with status 200, and `errors` gives the reason for each of the other files. If none can
+    be classified, the response is an error with the highest status of the files.
+    """
     service = _service(request)
-    async with _time_limit(request):
-        service.predictions.check()
-        with service.memory.reservation() as reservation:
+    with service.memory.reservation() as reservation:
+        async with _time_limit(request) as deadline:
+            service.predictions.check()
             files = await _read(request, reservation)
-            answers = await service.predict(files, request.state.request_id)
-    versions = dict.fromkeys(answer.model.version for answer in answers)  # two if the challenger fails on a file
-    request.state.facts.update(genres=[answer.genre for answer in answers], model=",".join(versions))
-    answer = Answers(predictions=answers) if is_form(request) else answers[0]
-    return Response(answer.model_dump_json(), media_type="application/json")
+        results = await service.predict(files, request.state.request_id, deadline=deadline)
+    request.state.facts.update(outcomes.log_fields(results))
+    response = outcomes.response_of(files, results, is_form=is_form(request))
+    return Response(response.model_dump_json(), media_type="application/json")
 
 
 @_protected.post(
@@ -122,7 +127,7 @@ async def spectrogram(request: Request, window: Annotated[int, Query(ge=0, le=10
             if len(files) != 1:
                 raise RefusalError(422, "the form has several files; send one file per request")
             with service.predictions.slot():
-                picture, windows = await service.decoders.picture(files[0], window)
+                picture, windows = await service.decoders.picture(files[0].data, window)
     return Response(picture, media_type="image/png", headers={"X-Windows": str(windows)})
 
 
@@ -136,7 +141,8 @@ async def model(request: Request) -> ModelFacts:
         model=champion.name,
         genres=list(classifier.genres),
         test_accuracy=facts.test_accuracy if facts else None,
-        synthetic=facts.synthetic if facts else None,
+        synthetic=champion.trained_on.is_synthetic,
+        trained_on=TrainedOn(**asdict(champion.trained_on)),
         threshold=classifier.calibration.threshold,
         sha256=classifier.sha256,
         card=markdown_card(classifier, name=champion.fetched.name, facts=facts),
@@ -182,7 +188,7 @@ async def asset(name: str) -> FileResponse:
     return FileResponse(PAGE / name, media_type=ASSETS[name])
 
 
-async def _read(request: Request, reservation: Reservation) -> list[bytes]:
+async def _read(request: Request, reservation: Reservation) -> list[UploadedFile]:
     """Return the files in the body, subject to the upload and memory limits."""
     service = _service(request)
     async with service.uploads.slot():
@@ -193,24 +199,28 @@ async def _read(request: Request, reservation: Reservation) -> list[bytes]:
 
 
 @asynccontextmanager
-async def _time_limit(request: Request) -> AsyncIterator[None]:
-    """Refuse a request that exceeds its time limit: 408 while its body arrives, 503 afterwards."""
+async def _time_limit(request: Request) -> AsyncIterator[float]:
+    """Refuse a request that exceeds its time limit: 408 while its body arrives, 503 afterwards.
+
+    Yields the deadline, a time of the event loop.
+    """
     service = _service(request)
     request.state.is_read = False
     seconds = service.limits.request_seconds
+    deadline = asyncio.get_running_loop().time() + seconds
     try:
-        async with asyncio.timeout(seconds):
-            yield
+        async with asyncio.timeout_at(deadline):
+            yield deadline
     except TimeoutError as error:
         if request.state.is_read:
-            raise service.limits.unavailable(f"the answer was not ready within {seconds:g} s") from error
+            raise service.limits.late() from error
         raise RefusalError(408, f"the body did not arrive within {seconds:g} s", {"Connection": "close"}) from error
 
 
 async def _refusal(request: Request, error: Exception) -> Response:
     request_id = request.state.request_id
     if isinstance(error, RefusalError):
-        return problem(error.status, error.detail, request_id, error.headers)
+        return problem(error.status, error.detail, request_id, error.headers, error.errors)
     if isinstance(error, HTTPException):
         return problem(error.status_code, str(error.detail), request_id, dict(error.headers or {}))
     assert isinstance(error, RequestValidationError)

@@ -10,17 +10,19 @@ from playwright.sync_api import Browser, Page, Route, expect
 from raygenre.model.classifier import Prediction
 from raygenre.spectrogram.image import write_png
 from raygenre.workflows import timeline
-from serve.schema import Answer, ModelFacts, ModelName, Window
+from serve.schema import Answer, ModelFacts, ModelName, TrainedOn, Window
 from serve.web.routes import ASSETS, PAGE
 
 SITE = "http://page.test"
 TIMES = ((0.0, 30.01), (30.01, 60.02), (150.05, 180.06), (177.99, 208.0), (568.71, 599.99))  # s; silence after 208 s
 MODEL = ModelName(name="raygenre", version="1", run_id="0")
+TRAINED_ON = TrainedOn(kind="real", name="GTZAN")
 FACTS = ModelFacts(
     model=MODEL,
     genres=["jazz", "rock"],
     test_accuracy=0.81,
     synthetic=False,
+    trained_on=TRAINED_ON,
     threshold=0.5,
     sha256="0" * 64,
     card="",
@@ -50,6 +52,7 @@ def answer() -> Answer:
         probabilities=whole,
         windows=windows,
         model=MODEL,
+        trained_on=TRAINED_ON,
         request_id="1",
     )
 

@@ -100,10 +100,40 @@ def test_files_of_a_form_are_answered_in_order(endpoint: httpx.Client, picture: 
         ("file", ("b", picture, "application/octet-stream")),
         ("file", ("c.png", song, "image/png")),
     ]
-    predictions = endpoint.post("/v1/predict", files=form).json()["predictions"]
+    response = endpoint.post("/v1/predict", files=form).json()
+    predictions = response["predictions"]
+    assert response["errors"] == []
     assert [len(answer["windows"]) for answer in predictions] == [2, 0, 2]
     for answer, expected in zip(predictions, [*alone, alone[0]], strict=True):
         assert answer["probabilities"] == pytest.approx(expected["probabilities"], abs=1e-5)
+
+
+def test_an_unusable_file_of_a_form_gets_an_error_of_its_own(endpoint: httpx.Client, picture: bytes) -> None:
+    named = {"a.png": picture, "note.mp3": b"not music", "b.png": picture}
+    response = endpoint.post("/v1/predict", files=[("file", (name, data)) for name, data in named.items()])
+    assert response.status_code == 200
+    first, missing, last = response.json()["predictions"]
+    assert first["genre"] == last["genre"] == "bells"
+    assert missing is None
+    [error] = response.json()["errors"]
+    alone = endpoint.post("/v1/predict", content=b"not music").json()
+    assert error == {"index": 1, "file": "note.mp3", "status": 415, "detail": alone["detail"]}
+
+
+def test_a_form_without_any_usable_file_is_an_error(endpoint: httpx.Client) -> None:
+    files = [("file", ("empty.wav", b"")), ("file", ("note.mp3", b"not music"))]
+    response = endpoint.post("/v1/predict", files=files)
+    problem = response.json()
+    assert (response.status_code, problem["status"]) == (422, 422)
+    assert problem["detail"] == "no file of the form can be classified; file 1 (empty.wav): the file is empty"
+    errors = [(error["index"], error["file"], error["status"]) for error in problem["errors"]]
+    assert errors == [(0, "empty.wav", 422), (1, "note.mp3", 415)]
+
+
+def test_an_answer_names_the_models_training_data(endpoint: httpx.Client, picture: bytes) -> None:
+    synthetic = {"kind": "synthetic", "name": "synthetic"}
+    assert endpoint.post("/v1/predict", content=picture).json()["trained_on"] == synthetic
+    assert endpoint.get("/v1/model").json()["trained_on"] == synthetic
 
 
 def test_a_form_of_one_file_gets_a_list_of_one(endpoint: httpx.Client, picture: bytes) -> None:

@@ -187,9 +187,9 @@ async function loadModelFacts() {
     showError(error.message);
     return;
   }
-  const { model, genres, test_accuracy: accuracy, synthetic } = facts;
+  const { model, genres, test_accuracy: accuracy, trained_on: trainedOn } = facts;
   const tested = accuracy === null ? "" : ` Its test accuracy is ${percent(accuracy)}.`;
-  const warning = synthetic ? " It was trained on synthetic sounds, not on music." : "";
+  const warning = trainedOn.kind === "synthetic" ? " It was trained on synthetic sounds, not on music." : "";
   at("facts").textContent = `The network ${model.name} ${model.version} classifies the spectrogram of a song `
     + `as one of ${genres.length} genres: ${genres.join(", ")}.${tested}${warning}`;
 }

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 
 from serve.admission.limits import Limits
-from serve.admission.upload import MemoryBudget, read_files
+from serve.admission.upload import MemoryBudget, UploadedFile, read_files
 from serve.admission.upload_slots import UploadSlots
 from serve.errors import RefusalError
 from serve.settings import Settings
@@ -21,9 +21,9 @@ LIMITS = Limits.of(Settings(most_bytes=1000, most_files=3, most_held_bytes=10_00
 FORM = "multipart/form-data; boundary=b"
 
 
-def read(
+def upload(
     parts: Sequence[bytes], content_type: str = "", length: str = "", memory: MemoryBudget | None = None
-) -> list[bytes]:
+) -> list[UploadedFile]:
     remaining = list(parts)
 
     async def receive() -> dict[str, object]:
@@ -33,6 +33,12 @@ def read(
     request = Request({"type": "http", "headers": headers}, receive)
     with (memory or MemoryBudget(LIMITS)).reservation() as reservation:
         return asyncio.run(read_files(request, LIMITS, reservation))
+
+
+def read(
+    parts: Sequence[bytes], content_type: str = "", length: str = "", memory: MemoryBudget | None = None
+) -> list[bytes]:
+    return [file.data for file in upload(parts, content_type, length, memory)]
 
 
 def cut(data: bytes, places: Sequence[int]) -> list[bytes]:
@@ -50,6 +56,20 @@ def test_a_form_is_parsed_the_same_however_it_is_split(files: list[bytes], place
     files = [file.replace(b"\r\n--b", b"") for file in files]
     if len(form(*files)) <= LIMITS.body_bytes:
         assert read(cut(form(*files), places), FORM) == files
+
+
+@pytest.mark.parametrize(
+    ("disposition", "name"),
+    [
+        (b'name="file"; filename="a;b.mp3"', "a;b.mp3"),
+        ('name="file"; filename="caf\u00e9.mp3"'.encode(), "caf\u00e9.mp3"),
+        (b'name="file"; filename="caf\xe9.mp3"', "caf\ufffd.mp3"),
+        (b'name="file"', ""),
+    ],
+)
+def test_the_files_of_a_form_keep_their_names(disposition: bytes, name: str) -> None:
+    body = b"--b\r\ncontent-disposition: form-data; " + disposition + b"\r\n\r\nsong\r\n--b--\r\n"
+    assert upload([body], FORM) == [UploadedFile(name, b"song")]
 
 
 @given(st.binary(max_size=400), st.lists(st.integers(0, 10_000), max_size=5))

@@ -75,6 +75,17 @@ def test_a_replica_without_any_intact_model_does_not_start(tmp_path: Path) -> No
         LiveModels(storage, Settings(), Metrics())
 
 
+def test_a_model_of_synthetic_sounds_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    storage = new_storage(tmp_path)
+    models = LiveModels(storage, Settings(), cast(Metrics, FakeMetrics()))
+    register(storage, favourite=1)
+    models._refresh("model", versions.CHAMPION_URI)
+    logged = [record for record in caplog.records if record.getMessage() == "model not for real songs"]
+    assert [vars(record)["facts"] for record in logged] == [
+        {"model": f"raygenre/{version}", "reason": "trained on synthetic sounds, not on music"} for version in (1, 2)
+    ]
+
+
 def test_an_unexpected_store_error_falls_back_to_the_former_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
