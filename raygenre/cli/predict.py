@@ -47,7 +47,8 @@ def predict(
     from raygenre.registry.versions import CHAMPION_URI, fetch
     from raygenre.system.storage import resolve
     from raygenre.system.worker_pool import suitable_jobs
-    from raygenre.workflows.predict import TABLES, expand_sources, json_record, predict_songs, printable, summary_text
+    from raygenre.workflows.predict import expand_sources, predict_songs, printable
+    from raygenre.workflows.predict_output import TABLES, json_record, summary_text
 
     if output and output.suffix.lower() not in TABLES:
         fail(f"--output writes a table: {output} needs the suffix {' or '.join(TABLES)}")
@@ -103,7 +104,8 @@ def predict(
 def _print(results: "Sequence[SongResult]", root: Path) -> None:
     """Print a table of the songs, followed by the genres of longer songs over time and, for several songs, counts."""
     from raygenre.workflows import timeline
-    from raygenre.workflows.predict import relative_name, summary_text
+    from raygenre.workflows.predict import relative_name
+    from raygenre.workflows.predict_output import summary_text
 
     table = Table(box=None, padding=(0, 1), header_style="bold")
     table.add_column("file", overflow="fold")
@@ -135,7 +137,7 @@ def _print(results: "Sequence[SongResult]", root: Path) -> None:
 def _write_table(
     results: "Sequence[SongResult]", genres: Sequence[str], trained_on: "TrainingData", path: Path
 ) -> None:
-    from raygenre.workflows.predict import encode_table, results_table
+    from raygenre.workflows.predict_output import encode_table, results_table
 
     write_file(path, encode_table(results_table(results, genres, trained_on), path.suffix))
 

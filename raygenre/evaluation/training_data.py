@@ -1,4 +1,4 @@
-"""The data that a model was trained on, as every answer reports it: synthetic sounds, real music or unknown."""
+"""The data that a model was trained on: synthetic sounds, real music or unknown."""
 
 from dataclasses import dataclass
 from pathlib import Path

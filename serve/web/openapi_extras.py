@@ -25,7 +25,7 @@ _ERRORS = {  # description and example detail
         "the request is larger than the limit of 25 MB",
     ),
     415: (
-        "The file is neither a PNG nor audio; with a form, so is every file of it.",
+        "The file, or every file of the form, is neither a PNG nor audio.",
         "the file is neither a PNG nor audio",
     ),
     422: (

@@ -1,4 +1,4 @@
-"""The response to a prediction request, from the outcome of each of its files: an answer or a refusal."""
+"""The response to a prediction request, from an answer or a refusal for each file."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The page shows the same times as `raygenre predict` (real Chromium, fake endpoint)."""
+"""The page in a real Chromium with a fake endpoint: times as in `raygenre predict`, and what it warns about."""
 
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
+from pydantic import BaseModel
 
 from raygenre.model.classifier import Prediction
 from raygenre.spectrogram.image import write_png
@@ -16,7 +17,7 @@ from serve.web.routes import ASSETS, PAGE
 SITE = "http://page.test"
 TIMES = ((0.0, 30.01), (30.01, 60.02), (150.05, 180.06), (177.99, 208.0), (568.71, 599.99))  # s; silence after 208 s
 MODEL = ModelName(name="raygenre", version="1", run_id="0")
-TRAINED_ON = TrainedOn(kind="real", name="GTZAN")
+TRAINED_ON, SYNTHETIC = TrainedOn(kind="real", name="GTZAN"), TrainedOn(kind="synthetic", name="synthetic")
 FACTS = ModelFacts(
     model=MODEL,
     genres=["jazz", "rock"],
@@ -73,6 +74,11 @@ def fulfill(route: Route) -> None:
         route.fulfill(body=write_png(np.zeros((128, 333), dtype=np.uint8)), content_type="image/png")
 
 
+def respond(page: Page, path: str, response: BaseModel) -> None:
+    """Respond to a path of the API with this response from now on."""
+    page.route(f"{SITE}/v1/{path}", lambda route: route.fulfill(body=response.model_dump_json()))
+
+
 @pytest.fixture
 def page(browser: Browser) -> Page:
     page = browser.new_page()
@@ -101,6 +107,28 @@ def test_the_page_shows_the_same_times_as_the_command(page: Page, tmp_path: Path
     buttons.nth(3).click()
     expect(page.locator("#bars-title")).to_have_text("From 3:00 to 3:28")
     expect(page.locator("#caption")).to_contain_text("2:57 to 3:28")  # the spectrogram includes the overlap
+    page.close()
+
+
+def test_the_page_warns_about_a_model_of_synthetic_sounds(page: Page, tmp_path: Path) -> None:
+    expect(page.locator("#facts")).to_contain_text("81 %")
+    expect(page.locator("#facts")).not_to_contain_text("synthetic")
+    respond(page, "model", FACTS.model_copy(update={"trained_on": SYNTHETIC}))
+    respond(page, "predict", answer().model_copy(update={"trained_on": SYNTHETIC}))
+    page.reload()
+    expect(page.locator("#facts")).to_contain_text("trained on synthetic sounds, not on music")
+    (tmp_path / "song.mp3").write_bytes(b"ID3")
+    page.set_input_files("#file", tmp_path / "song.mp3")
+    text = "Answered by raygenre 1, which was trained on synthetic sounds, not on music"
+    expect(page.locator("#status")).to_have_text(text)
+    page.close()
+
+
+def test_the_page_names_the_only_file_that_it_classifies(page: Page) -> None:
+    script = """() => { const transfer = new DataTransfer();
+        for (const name of ["a.mp3", "b.mp3"]) transfer.items.add(new File(["ID3"], name)); return transfer }"""
+    page.dispatch_event("#drop", "drop", {"dataTransfer": page.evaluate_handle(script)})
+    expect(page.locator("#name")).to_have_text("a.mp3 (only the first of 2 files)")
     page.close()
 
 

@@ -1,33 +1,18 @@
-import io
-import json
 import os
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
-from raygenre.evaluation.training_data import TrainingData
-from raygenre.model.classifier import Classifier, Prediction
+from raygenre.model.classifier import Classifier
 from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.spectrogram.image import write_png
 from raygenre.spectrogram.song import read
-from raygenre.workflows.predict import (
-    TABLES,
-    SongResult,
-    encode_table,
-    expand_sources,
-    json_record,
-    predict_songs,
-    relative_name,
-    results_table,
-    summary_text,
-)
+from raygenre.workflows.predict import expand_sources, predict_songs, relative_name
 from tests.helpers.sounds import encode, noise, tone
 
-SYNTHETIC = TrainingData("synthetic", "synthetic")
-GENRES = ("blues", "error", "rock")  # "error" is also a column of the table
+GENRES = ("blues", "jazz", "rock")
 
 
 @pytest.fixture(scope="module")
@@ -96,70 +81,6 @@ def test_pipes_are_skipped_without_waiting(classifier: Classifier, tmp_path: Pat
     assert result.error == "it is not a regular file"
 
 
-def prediction(uncertain: bool = False, windows: int = 1) -> Prediction:
-    shares = {"blues": 0.25, "error": 0.125, "rock": 0.625}
-    return Prediction("rock", 0.625, uncertain, shares, (shares,) * windows)
-
-
-RESULTS = [
-    SongResult(Path("a.mp3"), prediction(True, 2), ((0.0, 30.0), (30.0, 60.0)), ""),
-    SongResult(Path("b, \u266b.png"), prediction(), (), ""),
-    SongResult(Path("c.mp3"), None, (), "the file is empty"),
-]
-
-
-@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
-def test_the_table_has_one_row_per_file(suffix: str) -> None:
-    data = io.BytesIO(encode_table(results_table(RESULTS, GENRES, SYNTHETIC), suffix))
-    table = pd.read_csv(data) if suffix == ".csv" else pd.read_parquet(data)
-    assert list(table.columns) == [
-        "path", "genre", "confidence", "uncertain", "seconds", "windows", "blues", "error (genre)", "rock",
-        "trained_on", "error",
-    ]  # fmt: skip
-    assert table["path"].tolist() == ["a.mp3", "b, \u266b.png", "c.mp3"]
-    assert table["genre"].tolist()[:2] == ["rock", "rock"]
-    assert table["uncertain"].tolist()[:2] == [True, False]
-    assert table["seconds"].tolist()[0] == 60
-    assert table["windows"].tolist()[:2] == [2, 1]
-    assert table["error (genre)"].tolist()[:2] == [0.125, 0.125]
-    assert table["trained_on"].tolist() == ["synthetic"] * 3
-    assert table["error"].tolist()[2] == "the file is empty"
-    assert table[["genre", "confidence", "uncertain", "windows", "rock"]].iloc[2].isna().all()
-    assert table[["confidence", "seconds", "rock"]].dtypes.unique().tolist() == [np.dtype("float64")]
-
-
-def test_tables_may_be_empty() -> None:
-    for suffix in TABLES:
-        assert encode_table(results_table([], GENRES, SYNTHETIC), suffix)
-    assert encode_table(results_table(RESULTS[2:], GENRES, SYNTHETIC), ".parquet")
-
-
-def test_other_table_formats_are_errors() -> None:
-    with pytest.raises(ValueError, match=r"not \.xlsx"):
-        encode_table(results_table([], GENRES, SYNTHETIC), ".xlsx")
-
-
-def test_json_records_have_all_windows() -> None:
-    record = json.loads(json.dumps(json_record(RESULTS[0], "raygenre/1", SYNTHETIC)))
-    assert record["file"] == "a.mp3"
-    assert (record["genre"], record["confidence"], record["uncertain"]) == ("rock", 0.625, True)
-    assert [(window["start"], window["end"]) for window in record["windows"]] == [(0, 30), (30, 60)]
-    assert record["windows"][1]["genre"] == "rock"
-    assert record["windows"][1]["probabilities"] == record["probabilities"]
-    picture = json.loads(json.dumps(json_record(RESULTS[1], "raygenre/1", SYNTHETIC)))
-    assert picture["windows"][0]["start"] is None
-    model = {"model": "raygenre/1", "trained_on": {"kind": "synthetic", "name": "synthetic"}}
-    assert model.items() <= record.items()
-    failed = json_record(RESULTS[2], "raygenre/1", SYNTHETIC)
-    assert failed == {"file": "c.mp3", "error": "the file is empty"} | model
-
-
-def test_a_summary_counts_uncertain_and_failed_songs_apart() -> None:
-    assert summary_text([*RESULTS, RESULTS[1], RESULTS[2]]) == "5 songs: rock 2; 1 uncertain; 2 failed"
-    assert summary_text(RESULTS[:1]) == "1 song: 1 uncertain"
-    assert summary_text([]) == "no songs"
-
-
 def test_names_are_relative_to_what_the_sources_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("one/live/a.wav", "two/a.wav"):
         (tmp_path / name).parent.mkdir(parents=True)
@@ -177,8 +98,3 @@ def test_names_are_relative_to_what_the_sources_share(tmp_path: Path, monkeypatc
     assert names("one", "/nowhere/a.wav") == [str(tmp_path / "one/live/a.wav"), "/nowhere/a.wav"]
     (tmp_path / "one" / "list.m3u").write_text("../two/a.wav\n")
     assert names("one/list.m3u") == ["../two/a.wav"]
-
-
-def test_file_names_that_are_not_utf_8_are_escaped() -> None:
-    result = SongResult(Path(os.fsdecode(b"caf\xe9.mp3")), None, (), "damaged")
-    assert b"caf\\xe9.mp3" in encode_table(results_table([result], GENRES, SYNTHETIC), ".csv")

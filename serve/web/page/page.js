@@ -6,6 +6,7 @@ const percent = (share) => `${Math.round(100 * share)} %`;
 // Dark enough for white text. For colour-blind readers, order and labels also distinguish the genres.
 const COLOURS = ["#3b528b", "#b5367a", "#1f7a5c", "#a0520a", "#6a3fa0", "#8a6d00", "#0b6e99", "#a32c2c", "#4f5b66", "#2f6b1f"];
 const TIMEOUT = 60_000; // ms
+const SYNTHETIC = "trained on synthetic sounds, not on music"; // as in raygenre/evaluation/training_data.py
 
 let file = null; // the current file
 let facts = null; // response of /v1/model
@@ -143,10 +144,10 @@ function showTimeline() {
   }));
 }
 
-function show(response) {
+function show(response, note) {
   answer = { ...response, windows: withoutOverlap(response.windows) };
   const [[first, firstShare], [second, secondShare] = ["", 0]] = ranked(answer.probabilities);
-  at("name").textContent = file.name;
+  at("name").textContent = file.name + note;
   at("genre").textContent = `${first}, ${percent(firstShare)}`;
   at("uncertain").hidden = !answer.uncertain;
   at("uncertain").textContent = answer.uncertain
@@ -154,12 +155,14 @@ function show(response) {
   at("result").hidden = false; // must be visible before showTimeline measures its labels
   showTimeline();
   select(-1);
-  showStatus(`Answered by ${answer.model.name} ${answer.model.version}`);
+  const warning = answer.trained_on.kind === "synthetic" ? `, which was ${SYNTHETIC}` : "";
+  showStatus(`Answered by ${answer.model.name} ${answer.model.version}${warning}`);
   at("genre").focus({ preventScroll: true });
 }
 
-async function send(chosen) {
+async function send(chosen, count = 1) {
   if (!chosen) return;
+  const note = count > 1 ? ` (only the first of ${count} files)` : "";
   turn += 1;
   const mine = turn;
   file = chosen;
@@ -170,10 +173,10 @@ async function send(chosen) {
     showError(`${file.name} is too large: ${(file.size / 1e6).toFixed(1)} MB; the limit is ${facts.most_bytes / 1e6} MB.`);
     return;
   }
-  showStatus(`Classifying ${file.name}`, true);
+  showStatus(`Classifying ${file.name}${note}`, true);
   try {
     const response = await (await ask("v1/predict", { method: "POST", body: file })).json();
-    if (mine === turn) show(response);
+    if (mine === turn) show(response, note);
   } catch (error) {
     if (mine !== turn) return;
     showError(error instanceof RequestError ? error.message : `Error in the page: ${error.message}`);
@@ -189,7 +192,7 @@ async function loadModelFacts() {
   }
   const { model, genres, test_accuracy: accuracy, trained_on: trainedOn } = facts;
   const tested = accuracy === null ? "" : ` Its test accuracy is ${percent(accuracy)}.`;
-  const warning = trainedOn.kind === "synthetic" ? " It was trained on synthetic sounds, not on music." : "";
+  const warning = trainedOn.kind === "synthetic" ? ` It was ${SYNTHETIC}.` : "";
   at("facts").textContent = `The network ${model.name} ${model.version} classifies the spectrogram of a song `
     + `as one of ${genres.length} genres: ${genres.join(", ")}.${tested}${warning}`;
 }
@@ -206,7 +209,7 @@ document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) do
 document.addEventListener("drop", (event) => {
   event.preventDefault();
   document.body.classList.remove("dragging");
-  send(event.dataTransfer.files[0]);
+  send(event.dataTransfer.files[0], event.dataTransfer.files.length);
 });
 at("timeline").addEventListener("keydown", (event) => {
   const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];

@@ -106,16 +106,24 @@ def test_requests_predictions_and_crashes_are_counted(endpoint: httpx.Client, pi
             os.kill(pid, signal.SIGCONT)
         assert "SIGSEGV" in crashed.result().json()["detail"]
     assert endpoint.post("/v1/predict", content=b"text").status_code == 415
+    form = [("file", ("a.png", picture)), ("file", ("b", b"text"))]
+    assert endpoint.post("/v1/predict", files=form).status_code == 200
     assert endpoint.get("/nothing/at/all").status_code == 404
     expected = {full for name, (kind, _) in declared().items() for full in exported(name, kind)} - NEEDS_A_CHANGE
     deadline = time.monotonic() + 60
     while True:
         text = scrape()
         missing = {name for name in expected if f"\n{name}{{" not in text}
-        refused = value(text, "ray_raygenre_requests_total", path="/v1/predict", status="415")
-        if not missing and refused > value(before, "ray_raygenre_requests_total", path="/v1/predict", status="415"):
+        requests, files = (
+            value(text, name, status="415", **tags) - value(before, name, status="415", **tags)
+            for name, tags in (
+                ("ray_raygenre_requests_total", {"path": "/v1/predict"}),
+                ("ray_raygenre_refused_files_total", {}),
+            )
+        )
+        if not missing and (requests, files) == (1, 2):  # the form got 200
             break
-        assert time.monotonic() < deadline, missing
+        assert time.monotonic() < deadline, (missing, requests, files)
         time.sleep(1)
     for name, tags in (
         ("requests_total", {"path": "other", "status": "404"}),
