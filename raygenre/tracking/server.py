@@ -19,6 +19,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from raygenre.errors import RaygenreError
+from raygenre.system.proxies import exempt_loopback, page_note, request_note
 from raygenre.system.redaction import masked
 from raygenre.system.storage import Storage
 
@@ -63,6 +64,7 @@ _REMEDIES = {
     "MLFLOW_TRACKING_PASSWORD",
 }
 _REASONS = {
+    "Tunnel connection failed": "the proxy rejected the connection",
     "NameResolutionError": "cannot resolve the host name",
     "Connection refused": "connection refused",
     "timed out": "the request timed out",
@@ -86,6 +88,8 @@ class TrackingUnreachableError(RaygenreError, RuntimeError):
 class Server:
     """The tracking server or database, and its experiment `raygenre`. Creating a `Server` sends no request.
 
+    Every process that accesses MLflow creates a `Server`, which exempts loopback addresses from proxies.
+
     Attributes:
         uri: tracking URI of the server or database.
         address: `uri` without a password, for messages.
@@ -93,6 +97,7 @@ class Server:
 
     def __init__(self, storage: Storage) -> None:
         quiet_mlflow()
+        exempt_loopback()
         self.uri = storage.tracking_uri
         self.address = storage.server
         self._storage = storage
@@ -170,9 +175,18 @@ def reason(error: BaseException) -> str:
     if _UNKNOWN_HOST in text:
         return "the server rejected the Host header (403); start it with --allowed-hosts NAME:PORT"
     if isinstance(error, MlflowException) and error.error_code in _REMEDIES:
-        return _REMEDIES[error.error_code]
-    first_line = (str(error).strip() or repr(error)).splitlines()[0]
-    return next((words for part, words in _REASONS.items() if part in text), masked(first_line)[:300])
+        words = _REMEDIES[error.error_code]
+    else:
+        first_line = (str(error).strip() or repr(error)).splitlines()[0]
+        words = next((words for part, words in _REASONS.items() if part in text), masked(first_line)[:300])
+    return words + _proxy_note(error, text)
+
+
+def _proxy_note(error: BaseException, text: str) -> str:
+    """Return a note that names the proxy of a failed request; an empty string if it used none."""
+    requested = (getattr(cause, "request", None) for cause in _chain(error))
+    url = next((str(request.url) for request in requested if request is not None), "")
+    return request_note(url) if url else page_note(text)
 
 
 @dataclass
