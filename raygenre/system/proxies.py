@@ -1,4 +1,4 @@
-"""HTTP proxies from the environment: loopback addresses never use one, and errors name the variable that sets it."""
+"""HTTP proxies from the environment: never for loopback addresses, and named in errors."""
 
 import os
 from urllib.parse import urlsplit

@@ -1,4 +1,4 @@
-"""Choose a folder in which this user can start Ray: short enough for its sockets, and not shared with other users.
+"""A folder in which this user can start Ray: private, and short enough for its sockets.
 
 Ray keeps sockets, logs and spilled objects in the subfolder `ray` of RAY_TMPDIR, TMPDIR or /tmp. It fails only after
 many seconds, without naming a remedy, if another user created that folder or if a socket's path is longer than the
