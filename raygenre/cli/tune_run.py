@@ -25,6 +25,8 @@ from raygenre.search.space.config import Resources
 from raygenre.search.study.backend import check_name, latest_study, storage_error_text
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.trials.cluster import RayError, connect, resources
+from raygenre.system.moved_storage import follow_move
+from raygenre.system.ray_folder import ray_folder
 from raygenre.system.storage import Storage, resolve
 from raygenre.tracking.server import TrackingError, reason
 from raygenre.workflows import tune as job
@@ -91,6 +93,10 @@ class _Session:
         options, display = self._options, self._display
         self.storage = resolve(options.storage, options.tracking_uri)
         self.storage.studies.check_access()
+        if move := follow_move(self.storage):
+            display.info("storage", str(move))
+        if not options.address:
+            ray_folder()  # checked before the tracks are loaded, which may take minutes
         ledger, tracks, allowed = self._resume() if options.resume else self._create()
         print_plan(ledger, allowed, display)
         outcome = job.run(ledger, tracks, self.storage, resources=allowed, promote=options.promote, display=display)

@@ -24,6 +24,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from raygenre.errors import RaygenreError
+from raygenre.system.storage import sqlite_file
 from raygenre.tracking.server import is_missing
 
 LOCK_MODEL = "raygenre-promotion-lock"
@@ -70,8 +71,7 @@ def hold(client: MlflowClient, *, max_held: float = MAX_HELD_SECONDS) -> Iterato
     Raises:
         LockLostError: the lock on the server has expired, and this user may not delete it.
     """
-    uri = client.tracking_uri
-    database = Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+    database = sqlite_file(client.tracking_uri)
     with _hold_file(database) if database else _hold_model(client, max_held) as still_held:
         yield still_held
 

@@ -201,7 +201,7 @@ def _fetch_version(storage: Storage, uri: str, device: torch.device | None) -> F
     title = f"{version.name} version {version.version}"
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            source = server.client.get_model_version_download_uri(version.name, version.version)
+            source = server.artifacts(server.client.get_model_version_download_uri(version.name, version.version))
             local = mlflow.artifacts.download_artifacts(
                 f"{source}/artifacts", dst_path=scratch, tracking_uri=storage.tracking_uri
             )

@@ -16,6 +16,11 @@ from raygenre.system.location import Location, is_url
 from raygenre.system.redaction import masked
 
 DEFAULT_FOLDER = Path("results")
+DATABASE, ARTIFACTS = "mlflow.db", "artifacts"
+"""Names in the storage folder: MLflow's embedded database, and its artifacts unless a server stores them."""
+EXPERIMENT = "raygenre"
+"""Name of the experiment in MLflow that contains all runs."""
+
 _SERVERS = ("http", "databricks")
 
 
@@ -57,18 +62,22 @@ class Storage:
         return masked(self.tracking_uri)
 
     @property
+    def database(self) -> Path | None:
+        """The file of the tracking database if it is an SQLite database."""
+        return sqlite_file(self.tracking_uri)
+
+    @property
     def has_runs(self) -> bool:
         """False if the tracking database is a file that does not exist yet; MLflow would create the file on access."""
-        uri = self.tracking_uri
-        if not uri.startswith("sqlite:///"):
+        if self.database is None:
             return True
         with file_errors("the tracking database cannot be read"):
-            return Path(uri.removeprefix("sqlite:///")).exists()
+            return self.database.exists()
 
     @property
     def artifact_uri(self) -> str | None:
         """URI of MLflow's artifact folder if MLflow uses a database directly; None if a server determines the URI."""
-        return None if self.tracking_uri.startswith(_SERVERS) else (self.root / "artifacts").as_uri()
+        return None if self.tracking_uri.startswith(_SERVERS) else (self.root / ARTIFACTS).as_uri()
 
 
 def resolve(folder: str | os.PathLike[str] | None = None, tracking_uri: str | None = None) -> Storage:
@@ -78,7 +87,8 @@ def resolve(folder: str | os.PathLike[str] | None = None, tracking_uri: str | No
         folder: a path or a URL.
 
     Raises:
-        StorageError: the path exists and is not a folder, or a URL is given without a tracking server.
+        StorageError: the path exists and is not a folder, its name is unsuitable for the tracking database, or a URL is
+            given without a tracking server.
         FileAccessError: the path cannot be read.
     """
     text = os.fspath(folder or os.environ.get("RAYGENRE_STORAGE") or DEFAULT_FOLDER)
@@ -97,4 +107,20 @@ def resolve(folder: str | os.PathLike[str] | None = None, tracking_uri: str | No
         is_other_file = root.exists() and not root.is_dir()
     if is_other_file:
         raise StorageError(f"the storage {root} is not a folder; choose a folder with --storage or RAYGENRE_STORAGE")
-    return Storage(root, uri or f"sqlite:///{root / 'mlflow.db'}")
+    if uri:
+        return Storage(root, uri)
+    uri = f"sqlite:///{root / DATABASE}"
+    # MLflow cannot open such a file: SQLAlchemy decodes the address, and MLflow creates the folder without decoding it.
+    if sqlite_file(uri) != root / DATABASE:
+        raise StorageError(
+            f"the path of the storage {root} contains '?' or a percent sign with two hexadecimal digits, which cannot "
+            "be in the address of its database; rename the folder, or choose a different one with --storage or "
+            "RAYGENRE_STORAGE"
+        )
+    return Storage(root, uri)
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """Return the file to which SQLAlchemy resolves a tracking URI; None if the URI names no SQLite database."""
+    prefix = "sqlite:///"
+    return Path(unquote(uri.removeprefix(prefix).partition("?")[0])) if uri.startswith(prefix) else None

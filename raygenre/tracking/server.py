@@ -19,12 +19,14 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from raygenre.errors import RaygenreError
+from raygenre.system.moved_storage import Move, follow_move
+from raygenre.system.proxies import exempt_loopback, page_note, request_note
 from raygenre.system.redaction import masked
+from raygenre.system.storage import EXPERIMENT as EXPERIMENT
 from raygenre.system.storage import Storage
 
-EXPERIMENT = "raygenre"
 TrackingError = MlflowException
-"""The error that MLflow raises when a request to its server or database fails."""
+"""The error that MLflow raises when a request fails."""
 
 _NO_RETRIES = {
     # One attempt per request, because the callers retry. MLflow waits up to 20 s for a lock on its SQLite database, so
@@ -63,6 +65,7 @@ _REMEDIES = {
     "MLFLOW_TRACKING_PASSWORD",
 }
 _REASONS = {
+    "Tunnel connection failed": "the proxy rejected the connection",
     "NameResolutionError": "cannot resolve the host name",
     "Connection refused": "connection refused",
     "timed out": "the request timed out",
@@ -84,7 +87,9 @@ class TrackingUnreachableError(RaygenreError, RuntimeError):
 
 
 class Server:
-    """The tracking server or database, and its experiment `raygenre`. Creating a `Server` sends no request.
+    """The tracking server or database, and its experiment `raygenre`.
+
+    Creating a `Server` sends no request, but exempts loopback addresses from proxies in this process.
 
     Attributes:
         uri: tracking URI of the server or database.
@@ -93,16 +98,25 @@ class Server:
 
     def __init__(self, storage: Storage) -> None:
         quiet_mlflow()
+        exempt_loopback()
         self.uri = storage.tracking_uri
         self.address = storage.server
         self._storage = storage
         self._client: MlflowClient | None = None
+        self._move: Move | None = None
         self._experiment = ""
 
     @property
     def client(self) -> MlflowClient:
-        """MLflow's client; the first use creates the SQLite database if it is missing."""
+        """MLflow's client; the first use creates the SQLite database if it is missing, and follows a moved storage.
+
+        Raises:
+            StorageError: the storage was moved, and a search is running in it at its old path.
+        """
         if self._client is None:
+            if move := follow_move(self._storage):
+                logging.getLogger(__name__).warning("%s", move)
+            self._move = move
             if self.uri.startswith("sqlite:"):
                 self._storage.root.mkdir(parents=True, exist_ok=True)
             self._client = MlflowClient(self.uri, registry_uri=self.uri)
@@ -114,6 +128,10 @@ class Server:
         if not self._experiment:
             self._experiment = self._find_experiment() or self._create_experiment()
         return self._experiment
+
+    def artifacts(self, uri: str) -> str:
+        """Return the URI at which recorded artifacts are now; it differs in a moved storage that is read-only."""
+        return self._move.current(uri) if self._move else uri
 
     def forget_experiment(self) -> None:
         """Forget the experiment's id, so that the next use looks it up again; someone may have deleted it."""
@@ -170,9 +188,12 @@ def reason(error: BaseException) -> str:
     if _UNKNOWN_HOST in text:
         return "the server rejected the Host header (403); start it with --allowed-hosts NAME:PORT"
     if isinstance(error, MlflowException) and error.error_code in _REMEDIES:
-        return _REMEDIES[error.error_code]
-    first_line = (str(error).strip() or repr(error)).splitlines()[0]
-    return next((words for part, words in _REASONS.items() if part in text), masked(first_line)[:300])
+        words = _REMEDIES[error.error_code]
+    else:
+        first_line = (str(error).strip() or repr(error)).splitlines()[0]
+        words = next((words for part, words in _REASONS.items() if part in text), masked(first_line)[:300])
+    request = next((request for cause in _chain(error) if (request := getattr(cause, "request", None))), None)
+    return words + (request_note(str(request.url)) if request else page_note(text))
 
 
 @dataclass

@@ -81,6 +81,28 @@ def test_an_impossible_search_fails_with_a_clear_error(
     assert not (tmp_path / "results" / "mlflow.db").exists()
 
 
+@pytest.mark.parametrize(
+    ("folder", "ray_folder", "message"),
+    [
+        ("results", f"/tmp/{'x' * 76}", "set RAY_TMPDIR to a folder of your own"),
+        ("a%41b", "", "cannot be in the address of its database"),
+    ],
+)
+def test_unusable_folders_are_reported_before_tracks_are_read(
+    folder: str,
+    ray_folder: str,
+    message: str,
+    tmp_path: Path,
+    script: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RAY_TMPDIR", ray_folder)
+    result = tuned(script, "--data", "/nowhere", storage=tmp_path / folder)
+    assert result.exit_code == 2, result.output
+    assert message in result.stderr
+    assert not (tmp_path / folder).exists()
+
+
 @pytest.mark.integration
 def test_an_error_has_no_traceback(tmp_path: Path) -> None:
     result = tune("--data", "/nowhere", storage=tmp_path / "results")

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from sqlalchemy.engine import make_url
 
 from raygenre.errors import FileAccessError
 from raygenre.system.redaction import masked
@@ -62,3 +63,27 @@ def test_file_instead_of_a_folder_raises_an_error(tmp_path: Path) -> None:
 )
 def test_credentials_are_masked(text: str, shown: str) -> None:
     assert masked(text) == shown
+
+
+@pytest.mark.parametrize("name", ["a%41b", "a?b", "a%2fb"])
+def test_names_that_a_database_address_changes_are_refused(name: str, tmp_path: Path) -> None:
+    for storage in (tmp_path / name, tmp_path / name / "results"):
+        with pytest.raises(StorageError, match=r"cannot be in the address of its database; .*--storage"):
+            resolve(storage)
+    assert resolve(tmp_path / name, "http://127.0.0.1:1").root == tmp_path / name  # it has no database
+
+
+@pytest.mark.parametrize("name", ["a b", "a#b", "100%", "%zz", "Müsik", "a;b&c=d", "a@b:c", "a'b\"c\\d"])
+def test_database_is_in_the_folder(name: str, tmp_path: Path) -> None:
+    storage = resolve(tmp_path / name)
+    assert storage.database == tmp_path / name / "mlflow.db"
+    assert make_url(storage.tracking_uri).database == str(storage.database)
+
+
+def test_database_of_an_address_is_the_one_that_mlflow_opens(tmp_path: Path) -> None:
+    storage = resolve(tmp_path, f"sqlite:///{tmp_path}/a%20b.db?timeout=5")
+    assert storage.database == tmp_path / "a b.db"
+    assert storage.has_runs is False
+    (tmp_path / "a b.db").touch()
+    assert resolve(tmp_path, storage.tracking_uri).has_runs
+    assert resolve(tmp_path, "postgresql://127.0.0.1/x").database is None

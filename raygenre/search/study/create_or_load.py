@@ -2,13 +2,14 @@
 
 The lock is a file in the study's folder, so it works for drivers that share the folder. A study at a URL also uses a
 lock in its database. The id of a study in a database is stored in its folder too, so a driver with a different folder
-cannot load the study.
+cannot load the study. The database stores the path of the folder, so a driver with a copy of the folder cannot either.
 """
 
 import os
 import uuid
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 import optuna
 from optuna.storages import BaseStorage
@@ -25,7 +26,7 @@ from raygenre.search.study.working_copy import WorkingCopy
 from raygenre.system.atomic_write import UNFINISHED
 from raygenre.system.location import Location
 
-ID, CONFIG, SPLIT = "id", "config", "split"
+ID, CONFIG, SPLIT, FOLDER = "id", "config", "split", "folder"
 """Attributes of the study."""
 
 _ID_FILE = "id"
@@ -74,13 +75,15 @@ def create_study(location: Location, *, config: SearchConfig, split: Split, url:
                 f"the study {name} already exists{contents}; resume it with --resume, or choose another name with "
                 "--study"
             )
-        ours = study.user_attrs.keys() <= {ID, SPLIT} and study.directions == directions
+        ours = study.user_attrs.keys() <= {ID, SPLIT, FOLDER} and study.directions == directions
         if study.get_trials(deepcopy=False) or not ours:
             raise StudyError(
                 f"the database has a study {name} that raygenre did not create; choose another name with --study"
             )
         study.set_user_attr(ID, uuid.uuid4().hex)
         (folder / _ID_FILE).write_text(study.user_attrs[ID])
+        if url:
+            _claim(study, location)
         study.set_user_attr(SPLIT, split.to_json())
         config_file.save(config, folder)
         copy.upload()
@@ -117,7 +120,32 @@ def load_study(location: Location, *, url: str | None) -> StudyHandle:
                 )
         except (KeyError, FileNotFoundError, SpaceError) as error:
             raise StudyError(f"the study {name} was not created in {location}; run it without --resume") from error
+        if url:
+            _claim(study, location)
         return StudyHandle(study, location, copy, locks.pop_all())
+
+
+def _claim(study: Study, location: Location) -> None:
+    """Record the folder of a study in a database. The folder may have been moved, but two must not share the study.
+
+    Raises:
+        StudyError: the location is a copy of the recorded folder, which still exists.
+    """
+    recorded, path = study.user_attrs.get(FOLDER), str(location)
+    if recorded == path:
+        return
+    if recorded and not location.is_remote and _is_copy(location.folder, Path(recorded), study.user_attrs[ID]):
+        raise StudyError(
+            f"{path} is a copy of {recorded}, and both share the study {location.name} in the database; resume it with "
+            f"--storage {Path(recorded).parents[1]}, or delete that study's folder first"
+        )
+    study.set_user_attr(FOLDER, path)
+
+
+def _is_copy(folder: Path, original: Path, study_id: str) -> bool:
+    """Return whether a different folder, which still exists, belongs to the same study."""
+    file = original / _ID_FILE
+    return file.is_file() and file.read_text() == study_id and not file.samefile(folder / _ID_FILE)
 
 
 def _database(location: Location, url: str | None) -> BaseStorage | None:

@@ -9,6 +9,7 @@ from ray.exceptions import RayError as RayError  # re-exported for commands, whi
 
 from raygenre.errors import RaygenreError
 from raygenre.search.space.config import Resources
+from raygenre.system.ray_folder import ray_folder
 
 
 class ClusterError(RaygenreError, RuntimeError):
@@ -23,12 +24,15 @@ def connect(address: str | None) -> str:
 
     Raises:
         ClusterError: there is no response from the address, or it is a Ray Client address.
+        RayFolderError: no folder on this machine is suitable for the files of a private cluster.
     """
     if address and address.startswith("ray://"):
         raise ClusterError(
             f"{address} is a Ray Client address, which does not support Tune callbacks; run this program on a node of "
             "the cluster with --address auto, or submit it with `ray job submit`"
         )
+    if not address and (folder := ray_folder()):
+        os.environ["RAY_TMPDIR"] = str(folder)
     # By default, Ray keeps retrying a training run that needs too much memory.
     os.environ.setdefault("RAY_task_oom_retries", "1")
     # By default, a waiting torch thread spins: on two busy cores, two threads took six times as long as one.

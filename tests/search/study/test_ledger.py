@@ -1,4 +1,5 @@
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -303,3 +304,17 @@ def test_every_trial_has_its_checkpoint_path(tracks: Dataset, tmp_path: Path) ->
     ledger.study.ask(SPACE)
     ledger.complete_draws(SAMPLER, SPACE)
     assert [trial.user_attrs[CHECKPOINT] for trial in ledger.trials] == ["trials/0000", "trials/0001"]
+
+
+def test_moved_database_study_is_resumed_but_a_copy_is_not(tracks: Dataset, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/studies.db"
+    first, second, third = (tmp_path / name for name in ("first", "second", "third"))
+    new_ledger(first / "studies", tracks, url=url).close()
+    shutil.copytree(first, second)
+    with pytest.raises(StudyError, match=rf"is a copy of {first}/studies/study.* --storage {first}, or delete"):
+        Ledger.open(Location(str(second / "studies")), "study", url=url)
+    Ledger.open(Location(str(first / "studies")), "study", url=url).close()
+    shutil.rmtree(first)
+    Ledger.open(Location(str(second / "studies")), "study", url=url).close()
+    second.rename(third)
+    Ledger.open(Location(str(third / "studies")), "study", url=url).close()

@@ -4,6 +4,7 @@ import pytest
 import ray
 
 from raygenre.search.trials.cluster import ClusterError, connect, resources
+from raygenre.system.ray_folder import RayFolderError
 
 
 def test_the_final_training_gets_all_cpus_of_the_trials(ray_cluster: None) -> None:
@@ -22,3 +23,9 @@ def test_an_address_that_cannot_be_used_is_reported(address: str, monkeypatch: p
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     with pytest.raises(ClusterError, match=f"{address} is"):
         connect(address)
+
+
+def test_unsuitable_ray_tmpdir_is_reported_before_ray_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_TMPDIR", f"/tmp/{'x' * 76}")
+    with pytest.raises(RayFolderError, match="set RAY_TMPDIR to a folder of your own"):
+        connect(None)

@@ -1,0 +1,150 @@
+"""Follow a storage that was moved or copied: MLflow's database holds absolute addresses.
+
+The embedded database contains the address of every run's and model's artifacts. In a storage that is now in a different
+folder, they would be read from the old folder and written to it. The first process that opens the database there
+rewrites them in one transaction; the database of the old folder, if it still exists, is not changed.
+
+The database remembers its folder in the address of the experiment, which MLflow gives to the artifacts of new runs.
+"""
+
+import fcntl
+import os
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from raygenre.errors import file_errors
+from raygenre.system.storage import ARTIFACTS, DATABASE, EXPERIMENT, Storage, StorageError
+
+_TIMEOUT = 20.0  # s to wait for a process that is writing to the database, as long as MLflow waits
+_ADDRESSES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+    ("trace_tags", "value"),
+    ("workspaces", "default_artifact_root"),
+)
+"""Tables and columns of MLflow's database with URIs of artifacts."""
+_PATHS = (("tags", "value"),)
+"""Tables and columns in which we store paths in the storage: the tag with the location of a run's checkpoint."""
+
+
+@dataclass(frozen=True)
+class Move:
+    """A storage whose database has addresses of a different folder.
+
+    Attributes:
+        old: the folder that the addresses name, or named.
+        new: the folder of the storage.
+        problem: why the addresses could not be rewritten; empty if they were.
+    """
+
+    old: Path
+    new: Path
+    problem: str = ""
+
+    def __str__(self) -> str:
+        """One line for the user."""
+        moved = f"the storage was moved or copied from {self.old} to {self.new}"
+        if self.problem:
+            return f"{moved}; MLflow's addresses still name {self.old}, because {self.problem}"
+        return f"{moved}; MLflow's addresses now name {self.new}"
+
+    def current(self, uri: str) -> str:
+        """Return the present URI of artifacts whose recorded URI may name the old folder."""
+        old = self.old.as_uri()
+        return self.new.as_uri() + uri.removeprefix(old) if uri.startswith(f"{old}/") else uri
+
+
+def follow_move(storage: Storage) -> Move | None:
+    """Rewrite the addresses in the embedded database if they name a different folder than the storage's.
+
+    Returns:
+        The move, with a problem if the database cannot be written; None if there is nothing to rewrite.
+
+    Raises:
+        StorageError: a search is running in the storage, whose artifacts need the present addresses.
+        FileAccessError: a lock in the storage cannot be read.
+    """
+    database = storage.root / DATABASE
+    if storage.database != database or not database.is_file():
+        return None
+    old = None
+    try:
+        address = f"{database.as_uri()}?mode=rw"  # which also opens a read-only file, but creates none
+        with closing(sqlite3.connect(address, uri=True, timeout=_TIMEOUT, isolation_level=None)) as connection:
+            old = _other_folder(connection, storage.root)
+            if old is None:
+                return None
+            _check_idle(storage, old)
+            connection.execute("BEGIN IMMEDIATE")
+            if _other_folder(connection, storage.root) != old:  # another process has rewritten them in the meantime
+                return None
+            for table, column in _ADDRESSES:
+                _rewrite(connection, table, column, old.as_uri(), storage.root.as_uri())
+            for table, column in _PATHS:
+                _rewrite(connection, table, column, str(old), str(storage.root))
+            connection.execute("COMMIT")
+            return Move(old, storage.root)
+    except sqlite3.Error as error:  # a database that cannot even be read is reported by MLflow's client
+        return Move(old, storage.root, str(error)) if old else None
+
+
+def _other_folder(connection: sqlite3.Connection, root: Path) -> Path | None:
+    """Return the folder that the experiment's address names; None if it is this storage or artifacts are kept apart."""
+    if not _has_column(connection, "experiments", "artifact_location"):
+        return None
+    rows = connection.execute("SELECT artifact_location FROM experiments WHERE name = ?", (EXPERIMENT,))
+    for url in (urlsplit(location) for (location,) in rows):
+        artifacts = Path(unquote(url.path))
+        old = artifacts.parent
+        if url.scheme != "file" or artifacts.name != ARTIFACTS or old == root or _is_same(old, root):
+            continue
+        # The experiment was created with this database and a different storage, which has only the artifacts.
+        if artifacts.exists() and not (old / DATABASE).exists() and not (root / ARTIFACTS).exists():
+            continue
+        return old
+    return None
+
+
+def _rewrite(connection: sqlite3.Connection, table: str, column: str, old: str, new: str) -> None:
+    """Replace the folder at the start of a column's values; a missing column belongs to a different MLflow version."""
+    if _has_column(connection, table, column):
+        connection.execute(
+            f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?",
+            (new, len(old) + 1, len(old) + 1, f"{old}/"),
+        )
+
+
+def _has_column(connection: sqlite3.Connection, table: str, column: str) -> bool:
+    return column in {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
+
+
+def _check_idle(storage: Storage, old: Path) -> None:
+    """Check that no search uses the storage at its old path, for instance in a container.
+
+    Raises:
+        StorageError: a search is running.
+    """
+    for lock in storage.studies.folder.glob("*/lock"):
+        with file_errors("the storage cannot be read"), lock.open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if file.read().strip() != str(os.getpid()):
+                    raise StorageError(
+                        f"the storage {storage.root} is in use as {old}: the study {lock.parent.name} is running "
+                        f"there; open it as {old}, or wait until the search ends"
+                    ) from None
+
+
+def _is_same(first: Path, second: Path) -> bool:
+    """Return whether two paths name the same folder, for instance because of a bind mount."""
+    try:
+        return first.samefile(second)
+    except OSError:
+        return False
