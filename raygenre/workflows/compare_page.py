@@ -11,6 +11,8 @@ from raygenre.registry.decision import MAX_P_VALUE
 from raygenre.registry.run_summary import RunSummary
 from raygenre.workflows.compare import PairResult, all_names, split_settings, unpaired_reason
 
+_MAX_EXACT = 1e15  # larger whole numbers are rounded measurements, not counts
+
 
 def comparison_page(runs: Sequence[RunSummary], pairs: Sequence[PairResult]) -> str:
     """Return the comparison as an HTML page."""
@@ -43,12 +45,15 @@ def comparison_page(runs: Sequence[RunSummary], pairs: Sequence[PairResult]) -> 
 
 
 def metric_text(value: float | None) -> str:
-    """Format a metric: whole numbers with thousands separators, others with four digits, None as "–"."""
+    """Format a metric: whole numbers with thousands separators, others with four digits, None as "–".
+
+    Numbers of more than 15 digits are not exact and therefore get four digits too.
+    """
     if value is None:
         return "–"
     if not math.isfinite(value):
         return str(value)
-    return f"{value:,.0f}" if value == int(value) and abs(value) >= 1 else f"{value:.4g}"
+    return f"{value:,.0f}" if value == int(value) and 1 <= abs(value) < _MAX_EXACT else f"{value:.4g}"
 
 
 def setting_text(run: RunSummary, name: str) -> str:
