@@ -189,6 +189,11 @@ def _find(server: Server, storage: Storage, uri: str) -> ModelVersion:
         return client.get_model_version_by_alias(name, alias) if alias else client.get_model_version(name, version)
     except MlflowException as error:
         if is_unregistered(error):
+            if alias and name == MODEL and client.search_model_versions(f"name = '{MODEL}'", max_results=1):
+                missing = (
+                    f"no version of {MODEL} in {storage.server} is the {alias}; list the versions with "
+                    "`raygenre models`, and choose one with `raygenre promote VERSION`"
+                )
             raise RegistryError(missing) from error
         raise RegistryUnreachableError(
             f"cannot read the model registry at {storage.server}: {reason(error)}"

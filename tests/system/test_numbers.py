@@ -7,8 +7,8 @@ from raygenre.system.numbers import loss_text
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.69315, "0.693"), (23.03, "23.030"), (-2.5, "-2.500"), (5.52e19, "5.52e+19"), (-1e30, "-1e+30"), (12345, "1.23e+04"),
-     (math.inf, "inf"), (math.nan, "nan")],
+    [(0.69315, "0.693"), (23.03, "23.030"), (-2.5, "-2.500"), (5.52e19, "5.52e+19"), (-1e30, "-1e+30"),
+     (12345, "1.23e+04"), (math.inf, "inf"), (math.nan, "nan")],
 )  # fmt: skip
 def test_a_loss_of_any_size_is_short(value: float, text: str) -> None:
     assert loss_text(value) == text
