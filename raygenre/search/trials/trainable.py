@@ -1,6 +1,7 @@
 """Trains one setting on a Ray worker: for a trial, a repeat or the final training."""
 
 import math
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -65,11 +66,14 @@ class Training:
         epochs: results of the trained epochs.
         failure: why training failed; empty if it succeeded.
         environment: device, threads, versions and code of the worker.
+        started, ended: times of the worker's clock, in s since 1970; None if the worker died.
     """
 
     epochs: list[EpochResult]
     failure: str = ""
     environment: dict[str, str] = field(default_factory=dict)
+    started: float | None = None
+    ended: float | None = None
 
 
 def make_members(plan: Plan, setting: Setting, tracks: Tracks, *, seed: int) -> list[Member]:
@@ -202,15 +206,17 @@ def environment_tags(members: Sequence[Member]) -> dict[str, str]:
 
 
 def _train(plan: Plan, setting: Setting, tracks: Tracks, seed: int, location: Location) -> Training:
+    started = time.time()
     results: list[EpochResult] = []
     environment: dict[str, str] = {}
+    failure = ""
     try:
         members = make_members(plan, setting, tracks, seed=seed)
         environment = environment_tags(members)
         for result in train(members, tracks, epochs=plan.epochs, location=location):
             results.append(result)
     except DivergedError as error:
-        return Training(results, str(error), environment)
+        failure = str(error)
     except (RuntimeError, MemoryError) as error:
-        return Training(results, oom_reason(error), environment)
-    return Training(results, "", environment)
+        failure = oom_reason(error)
+    return Training(results, failure, environment, started, time.time())
