@@ -1,4 +1,4 @@
-"""A test against guessing: does a classifier predict better than one that has learned nothing?
+"""A test of a classifier against guessing: is it better than one that has learned nothing?
 
 The best that can be reached without listening is to name one genre at random or, if the genres differ in size, always
 the largest one. The rate of guessing is therefore the larger of 1/G, for G genres, and the largest genre's share of the

@@ -1,4 +1,4 @@
-"""Matches the names of a data set's genres to a classifier's genres, by form or as the user says.
+"""Matches a data set's genres to a classifier's, by the form of their names or as given.
 
 Two names have the same form if they differ only in case, in the Unicode normal form (macOS decomposes accents in file
 names), and in spaces, hyphens and underscores: `Hip-Hop`, `hip hop` and `hiphop` are the same.

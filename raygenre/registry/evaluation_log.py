@@ -1,4 +1,4 @@
-"""Logs each evaluation to MLflow as a run of its own, and attaches a search's report to its version."""
+"""Logs each evaluation to MLflow as a new run, and attaches reports to versions."""
 
 import tempfile
 import time

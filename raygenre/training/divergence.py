@@ -1,4 +1,4 @@
-"""The rule that determines whether training has diverged: its loss is NaN, infinite or far above that of guessing.
+"""The rule that determines whether training has diverged: its loss is far above guessing.
 
 A network that predicts the same probability for each of G genres has a loss of log G nats. A loss of more than
 `MAX_LOSS_RATIO` times as much means that the network is confident and wrong; it will not recover.
