@@ -25,7 +25,7 @@ def compare(
     ] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Also write an .html page.")] = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="Also print all other metrics, learning curves and versions of packages.")
+        bool, typer.Option("--all", help="Also print all other metrics and settings, and the learning curves.")
     ] = False,
     storage_folder: StorageOption = None,
     tracking_uri: TrackingUriOption = None,
@@ -59,13 +59,15 @@ def _print(runs: "Sequence[RunSummary]", pairs: "Sequence[PairResult]", *, every
     from raygenre.workflows.compare_page import metric_text, setting_text
 
     (main, other), (differing, same) = split_metrics(runs), split_settings(runs)
+    shared = [name for name in differing if all(name in run.settings for run in runs)]
     versions = [name for name in differing if name.startswith("version.")]
     curves = all_names(run.curves for run in runs)
     hidden = {"metrics": len(other), "learning curves": len(curves), "versions of packages": len(versions)}
+    hidden["settings that not all of them have"] = len({*differing} - {*shared, *versions})
     if everything:
         main, hidden = main + other, {}
     else:
-        differing, curves = [name for name in differing if name not in versions], []
+        differing, curves = [name for name in shared if name not in versions], []
     rows = (
         ("final metric", [(name, [metric_text(run.values.get(name)) for run in runs]) for name in main]),
         ("setting", [(name, [escape(setting_text(run, name)) for run in runs]) for name in differing]),
@@ -80,7 +82,7 @@ def _print(runs: "Sequence[RunSummary]", pairs: "Sequence[PairResult]", *, every
             out.print()
     out.print(f"{len(same)} settings are the same", highlight=False)
     if more := ", ".join(f"{what} ({count})" for what, count in hidden.items() if count):
-        out.print(f"Not shown without --all: {more}", highlight=False)
+        out.print(f"Not shown without --all: {more}", highlight=False, soft_wrap=True)
     if reason := unpaired_reason(runs):
         out.print(reason, highlight=False, soft_wrap=True, markup=False)
     for pair in pairs:

@@ -180,6 +180,9 @@ def test_compare_of_evaluations_shows_their_options(ring: Ring) -> None:
     assert ["test_accuracy", "0.5", "–"] in lines
     assert ["all_accuracy", "–", "0.75"] in lines
     assert ["split", "test", "all"] in lines
+    other = call(ring, "compare", runs[0], "spring").stdout
+    assert "split" not in other
+    assert "settings that not all of them have (4)" in other
 
 
 def test_compare_prints_why_trials_have_no_paired_test(ring: Ring) -> None:
