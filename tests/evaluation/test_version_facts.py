@@ -27,7 +27,7 @@ def test_the_chance_test_fails_on_validation_or_test_tracks() -> None:
         assert failed.failed_chance_test.name == name
 
 
-def test_without_a_record_guessing_reaches_one_in_the_number_of_genres() -> None:
+def test_guessing_is_one_in_the_number_of_genres_by_default() -> None:
     def facts(accuracy: float, *, tracks: int = 40) -> VersionFacts:
         return VersionFacts(accuracy, "t", False, "s", "x", test_tracks=tracks, genres=10)
 
