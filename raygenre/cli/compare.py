@@ -24,13 +24,17 @@ def compare(
         Path | None, typer.Option(help="Folder of the test tracks (default: the first version's data).")
     ] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Also write an .html page.")] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also print all other metrics and settings, and the learning curves.")
+    ] = False,
     storage_folder: StorageOption = None,
     tracking_uri: TrackingUriOption = None,
 ) -> None:
-    """Compare runs: settings, final metrics, learning curves, and predictions for the same tracks.
+    """Compare runs: the main metrics, the settings that differ, and predictions for the same tracks.
 
-    For a study, the final training run of its winner on all training tracks is compared. The page also plots the
-    learning curves; it is a single file and loads nothing from the network.
+    For a study, the final training run of its winner on all training tracks is compared; evaluations are compared by
+    their run ids. The page always has all metrics and settings, and plots the learning curves; it is a single file and
+    loads nothing from the network.
     """
     from raygenre.system.storage import resolve
     from raygenre.workflows.compare import compare_pairs, find_run
@@ -44,32 +48,41 @@ def compare(
     with mlflow_errors(storage):
         summaries = [find_run(storage, run) for run in runs]
         pairs = compare_pairs(storage, summaries, data)
-    _print(summaries, pairs)
+    _print(summaries, pairs, everything=everything)
     if output:
         write_file(output, comparison_page(summaries, pairs).encode())
         out.print(f"Page with learning curves: {output}", highlight=False, soft_wrap=True, markup=False)
 
 
-def _print(runs: "Sequence[RunSummary]", pairs: "Sequence[PairResult]") -> None:
-    from raygenre.workflows.compare import all_names, split_settings, unpaired_reason
+def _print(runs: "Sequence[RunSummary]", pairs: "Sequence[PairResult]", *, everything: bool) -> None:
+    from raygenre.workflows.compare import all_names, split_metrics, split_settings, unpaired_reason
     from raygenre.workflows.compare_page import metric_text, setting_text
 
-    differing, same = split_settings(runs)
-    names = [run.name for run in runs]
-    settings = _table("setting", names)
-    for name in differing:
-        settings.add_row(name, *(escape(setting_text(run, name)) for run in runs))
-    values = _table("final metric", names)
-    for name in all_names(run.values for run in runs):
-        values.add_row(name, *(metric_text(run.values.get(name)) for run in runs))
-    curves = _table("curve, first to last", names)
-    for name in all_names(run.curves for run in runs):
-        curves.add_row(name, *(_first_and_last(run, name) for run in runs))
-    for table in (settings, values, curves):
+    (main, other), (differing, same) = split_metrics(runs), split_settings(runs)
+    shared = [name for name in differing if all(name in run.settings for run in runs)]
+    versions = [name for name in differing if name.startswith("version.")]
+    curves = all_names(run.curves for run in runs)
+    hidden = {"metrics": len(other), "learning curves": len(curves), "versions of packages": len(versions)}
+    hidden["settings that not all of them have"] = len({*differing} - {*shared, *versions})
+    if everything:
+        main, hidden = main + other, {}
+    else:
+        differing, curves = [name for name in shared if name not in versions], []
+    rows = (
+        ("final metric", [(name, [metric_text(run.values.get(name)) for run in runs]) for name in main]),
+        ("setting", [(name, [escape(setting_text(run, name)) for run in runs]) for name in differing]),
+        ("curve, first to last", [(name, [_first_and_last(run, name) for run in runs]) for name in curves]),
+    )
+    for title, cells in rows:
+        table = _table(title, [run.name for run in runs])
+        for name, texts in cells:
+            table.add_row(escape(name), *texts)
         if table.row_count:
             out.print(table)
             out.print()
     out.print(f"{len(same)} settings are the same", highlight=False)
+    if more := ", ".join(f"{what} ({count})" for what, count in hidden.items() if count):
+        out.print(f"Not shown without --all: {more}", highlight=False, soft_wrap=True)
     if reason := unpaired_reason(runs):
         out.print(reason, highlight=False, soft_wrap=True, markup=False)
     for pair in pairs:

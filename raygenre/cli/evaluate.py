@@ -33,6 +33,10 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print all numbers as JSON.")] = False,
     duplicates: Annotated[Path | None, typer.Option(help="File that lists tracks of the same recording.")] = None,
     artists: Annotated[Path | None, typer.Option(help="CSV file with a line track,artist per track.")] = None,
+    genre_map: Annotated[
+        list[str] | None,
+        typer.Option("--map", metavar="FROM=TO", help="Folder FROM holds the model's genre TO; repeatable."),
+    ] = None,
     faults: Annotated[Path | None, typer.Option(help="File that lists damaged or mislabelled tracks.")] = None,
     log: Annotated[bool, typer.Option(help="Log the evaluation to MLflow.")] = True,
     storage_folder: StorageOption = None,
@@ -41,28 +45,35 @@ def evaluate(
     """Measure how good a model is on labelled tracks, and show its mistakes.
 
     By default, these are the model's own test tracks, which were not used to train or select it. The report is a single
-    HTML file, which is also the model card. The numbers, figures and report are logged to the model's MLflow run, or to
-    a new run if the tracks are not its test tracks. Exits with 1 if logging fails.
+    HTML file, which is also the model card. The options, numbers, figures and report are logged to a new MLflow run.
+    Exits with 1 if logging fails.
+
+    Genres are matched by name, regardless of case, spaces, hyphens and underscores; use --map for all others.
     """
     from raygenre.cli.tables import recall_table, slice_table
     from raygenre.evaluation.evaluate import evaluate_classifier
+    from raygenre.evaluation.genre_names import parse_map
     from raygenre.evaluation.html_report import report_page
     from raygenre.evaluation.tables import report_fields
     from raygenre.registry.versions import CHAMPION_URI, fetch
     from raygenre.system.storage import resolve
 
+    mapped = parse_map(genre_map or [])
     storage = resolve(storage_folder, tracking_uri)
     fetched = fetch(storage, model or CHAMPION_URI)
     source = data or (Path(os.environ["RAYGENRE_DATA"]) if os.environ.get("RAYGENRE_DATA") else None)
     if source is None and not fetched.classifier.origin.get("synthetic"):
         fail(f"{fetched.name} was trained on real tracks; pass the folder of tracks to evaluate it on with --data PATH")
     tracks = _load(source, storage)
-    report = evaluate_classifier(fetched.classifier, tracks, split, _track_lists(duplicates, artists, faults))
+    track_lists = _track_lists(duplicates, artists, faults)
+    report = evaluate_classifier(fetched.classifier, tracks, split, track_lists, genre_map=mapped)
     for warning in report.warnings:
         err.print(f"[bold yellow]warning:[/bold yellow] {escape(warning)}", highlight=False, soft_wrap=True)
     page = report_page(report, name=fetched.name, facts=fetched.facts)
     write_file(output, page.encode())
-    run_id = _log(storage, fetched, report, page) if log else ""
+    given = {"duplicates": duplicates, "artists": artists, "faults": faults, "map": " ".join(genre_map or [])}
+    options = {"data": report.source, "split": split} | {name: str(value) for name, value in given.items() if value}
+    run_id = _log(storage, fetched, report, page, options) if log else ""
     if as_json:
         facts = {"model": fetched.name, "data": report.source, "data_digest": report.digest, "split": split}
         record = facts | {"run_id": run_id, "report": str(output)} | report_fields(report)
@@ -103,13 +114,13 @@ def _track_lists(duplicates: Path | None, artists: Path | None, faults: Path | N
         )
 
 
-def _log(storage: "Storage", fetched: "Fetched", report: "EvaluationReport", page: str) -> str:
+def _log(storage: "Storage", fetched: "Fetched", report: "EvaluationReport", page: str, options: dict[str, str]) -> str:
     """Log to MLflow, and return the run id; empty if logging failed."""
     from raygenre.registry import evaluation_log
     from raygenre.tracking.server import TrackingError, reason
 
     try:
-        return evaluation_log.log_evaluation(storage, fetched, report, page)
+        return evaluation_log.log_evaluation(storage, fetched, report, page, options=options)
     except (TrackingError, OSError) as error:
         print_error(f"nothing was logged to MLflow at {storage.server}: {reason(error)} (--no-log skips this)")
         return ""

@@ -74,7 +74,8 @@ def _accuracy(facts: "VersionFacts | None") -> str:
         return "–"
     if not (interval := _interval(facts)):
         return f"{facts.test_accuracy:.1%}"
-    return f"{facts.test_accuracy:.1%} of {facts.test_tracks} ({100 * interval[0]:.1f}–{100 * interval[1]:.1f})"
+    text = f"{facts.test_accuracy:.1%} of {facts.test_tracks} ({100 * interval[0]:.1f}–{100 * interval[1]:.1f})"
+    return f"{text}\nno better than chance" if facts.failed_chance_test else text
 
 
 def _record(version: "Version") -> dict[str, object]:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from raygenre.cli.console import mlflow_errors, out
+from raygenre.cli.console import fail, mlflow_errors, out
 from raygenre.cli.options import StorageOption, TrackingUriOption
 from raygenre.errors import file_errors
 
@@ -16,15 +16,20 @@ def promote(
         Path | None, typer.Option(help="Folder of its test tracks (default: the data it was trained on).")
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Promote it regardless of the comparison; this is recorded.")
+        bool, typer.Option("--force", help="Promote it whatever the rule says; your decision is recorded.")
     ] = False,
+    reason: Annotated[
+        str, typer.Option(metavar="WHY", help="With --force: your reason, recorded with the decision.")
+    ] = "",
     storage_folder: StorageOption = None,
     tracking_uri: TrackingUriOption = None,
 ) -> None:
     """Make a version the champion if it is significantly better than the current champion.
 
     Both classify the version's test tracks, except those that the champion was trained on. At least 50 tracks must
-    remain.
+    remain. With fewer, and if the version is no better than chance, only you can decide: use --force. The version's
+    tags then record who promoted it, when and why.
+
     Exits with 1 if the version is not promoted. Running endpoints load a new champion within 30 s.
     """
     from raygenre.cli.tables import decision_table
@@ -33,6 +38,8 @@ def promote(
     from raygenre.registry.versions import MODEL, fetch
     from raygenre.system.storage import resolve
 
+    if reason and not force:
+        fail("--reason is the reason for overriding the rule; give it together with --force")
     storage = resolve(storage_folder, tracking_uri)
     with mlflow_errors(storage), file_errors(f"version {version} could not be promoted"):
         fetched = fetch(storage, f"models:/{MODEL}/{version}")
@@ -43,6 +50,7 @@ def promote(
             fetched.facts,
             data=lambda: head_to_head.tested_data(fetched.facts, data, cache=storage.cache),
             force=force or None,
+            user_reason=reason,
         )
     out.print(decision_table(decision, version), highlight=False)
     raise typer.Exit(0 if decision.promote else 1)

@@ -10,6 +10,7 @@ from rich.table import Table
 from raygenre.cli.console import bar, fail, mlflow_errors, out
 from raygenre.cli.options import StorageOption, TrackingUriOption
 from raygenre.errors import file_errors
+from raygenre.system.numbers import loss_text
 
 if TYPE_CHECKING:
     from raygenre.workflows.rerun import CurveDifference, Difference
@@ -65,7 +66,7 @@ def _table(before: Sequence[Mapping[str, float]], now: Sequence[Mapping[str, flo
     names = [name for name in ("train_loss", "validation_loss", "validation_accuracy") if name in before[0]]
     table = Table("epoch", *(f"{name.replace('_', ' ')}, {when}" for name in names for when in ("before", "now")))
     for recorded, trained in zip(before, now, strict=True):
-        values = [f"{row[name]:.6f}" for name in names for row in (recorded, trained)]
+        values = [loss_text(row[name], decimals=6) for name in names for row in (recorded, trained)]
         table.add_row(f"{recorded['epoch']:.0f}", *values)
     return table
 

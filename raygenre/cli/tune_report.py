@@ -13,6 +13,7 @@ from raygenre.search.space.config import Resources
 from raygenre.search.space.space import short
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.trials.phases import Display, duration
+from raygenre.system.numbers import loss_text
 from raygenre.system.redaction import masked
 from raygenre.system.storage import Storage, StorageError, resolve
 from raygenre.workflows.tune import Outcome
@@ -46,7 +47,7 @@ def print_result(
     winner = outcome.candidate.winner
     params = ledger.trials[winner.number].params
     setting = ", ".join(f"{name.replace('_', ' ')} {short(value)}" for name, value in params.items())
-    loss = f"validation loss {winner.loss:.3f} ± {winner.spread:.3f} on new seeds"
+    loss = f"validation loss {loss_text(winner.loss)} ± {loss_text(winner.spread)} on new seeds"
     display.info("best setting", f"{setting} (trial {winner.number}; {loss})")
     display.info("network", f"{outcome.parameters:,} parameters, {outcome.flops / 1e9:.2f} GFLOPs per track")
     display.info("duration", duration(seconds))

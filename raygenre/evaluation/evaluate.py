@@ -1,6 +1,6 @@
 """Evaluates a classifier on its test tracks, its training tracks or a whole data set."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from raygenre.data.dataset import Dataset
 from raygenre.errors import RaygenreError
+from raygenre.evaluation.chance import ChanceTest, guessing_rate
+from raygenre.evaluation.genre_names import map_hint, match_genres
 from raygenre.evaluation.metrics import Evaluation, evaluate_levels
 from raygenre.evaluation.slices import TRAINED_ON, Slice, TrackFacts, make_slices
 from raygenre.model.classifier import Classifier
@@ -85,16 +87,28 @@ class EvaluationReport:
         return metrics
 
 
-def evaluate_classifier(classifier: Classifier, dataset: Dataset, side: Side, facts: TrackFacts) -> EvaluationReport:
+def evaluate_classifier(
+    classifier: Classifier,
+    dataset: Dataset,
+    side: Side,
+    facts: TrackFacts,
+    *,
+    genre_map: Mapping[str, str] | None = None,
+) -> EvaluationReport:
     """Evaluate a classifier on a whole data set, or only on those of its test or training tracks that are in it.
+
+    Args:
+        genre_map: the classifier's genre for names of the data set that do not have its form; see `genre_names`.
 
     Raises:
         EvaluationError: the data set contains none of these tracks, or none of the classifier's genres.
+        GenreNameError: a name of a genre is ambiguous or, in `genre_map`, does not exist.
         DataError: none of the tracks named in a file of facts is in the data set.
     """
-    chosen, warnings = _choose(classifier, dataset, side)
+    matched = match_genres(dataset.genres, classifier.genres, genre_map or {}, source=dataset.source)
+    chosen, warnings = _choose(classifier, dataset, side, matched)
     slices = make_slices(dataset, classifier.seen, facts)
-    labels = [classifier.genres.index(dataset.genres[label]) for label in dataset.labels[chosen]]
+    labels = [classifier.genres.index(matched[dataset.genres[label]]) for label in dataset.labels[chosen]]
     evaluation = evaluate_levels(classifier, dataset.levels[chosen], np.array(labels, dtype=np.int64))
     counts = [(part, int(part.mask[chosen].sum())) for part in slices]
     proper = [part for part, count in counts if 0 < count < len(chosen)]
@@ -112,11 +126,13 @@ def evaluate_classifier(classifier: Classifier, dataset: Dataset, side: Side, fa
         uniform,
         _mistakes(classifier, dataset, chosen, evaluation, proper),
         own_test,
-        (*warnings, *_training_warnings(classifier, slices, chosen)),
+        (*warnings, *_training_warnings(classifier, slices, chosen), *_chance_warnings(evaluation)),
     )
 
 
-def _choose(classifier: Classifier, dataset: Dataset, side: Side) -> tuple[NDArray[np.int64], list[str]]:
+def _choose(
+    classifier: Classifier, dataset: Dataset, side: Side, matched: Mapping[str, str]
+) -> tuple[NDArray[np.int64], list[str]]:
     """Return the indices of the tracks to evaluate on, int64 (n,), and warnings about them."""
     warnings = []
     if side == "all":
@@ -148,17 +164,18 @@ def _choose(classifier: Classifier, dataset: Dataset, side: Side) -> tuple[NDArr
             warnings.append(f"Only {len(chosen)} of the model's {len(own)} {side} tracks are in this data set.")
         if changed := sum(fingerprints[i] not in own.values() for i in chosen):
             warnings.append(f"{changed} of these tracks have the id of a {side} track but a different spectrogram.")
-    has_genre = np.array([dataset.genres[label] in classifier.genres for label in dataset.labels[chosen]])
+    has_genre = np.array([dataset.genres[label] in matched for label in dataset.labels[chosen]])
     if not has_genre.any():
         raise EvaluationError(
             f"none of the genres in {dataset.source} ({', '.join(dataset.genres)}) is among the model's "
-            f"({', '.join(classifier.genres)})"
+            f"({', '.join(classifier.genres)}); name those that are with --map FROM=TO"
         )
     if not has_genre.all():
         skipped = sorted({dataset.genres[label] for label in dataset.labels[chosen[~has_genre]]})
         warnings.append(
             f"{(~has_genre).sum()} tracks of genres that the model was not trained on were skipped: "
-            f"{', '.join(skipped)}."
+            f"{', '.join(skipped)}. If one of them is among the model's ({', '.join(classifier.genres)}), name it with "
+            f"{map_hint(skipped)}"
         )
     return chosen[has_genre], warnings
 
@@ -174,6 +191,13 @@ def _training_warnings(classifier: Classifier, slices: tuple[Slice, ...], chosen
         f"The model was trained on {trained_on} of these {len(chosen)} tracks. It is likely to be more accurate on "
         "those than on new music."
     ]
+
+
+def _chance_warnings(evaluation: Evaluation) -> list[str]:
+    """Return a warning if the classifier is no better than chance."""
+    genres = evaluation.confusion.sum(axis=1).tolist()
+    test = ChanceTest("evaluated", evaluation.hits, evaluation.tracks, guessing_rate(genres))
+    return [] if test.is_better else [f"The model is {test.text}."]
 
 
 def _mistakes(

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
+from raygenre.evaluation.chance import ChanceTest
+
 
 @dataclass(frozen=True)
 class VersionFacts:
@@ -19,6 +21,11 @@ class VersionFacts:
         genres: number of genres.
         data: folder of the data set, or `synthetic`.
         data_digest: SHA-256 of the data set.
+        test_guessing: share of the test tracks that guessing classifies correctly; see `chance`; 0 if unknown.
+        validation_accuracy: mean accuracy of the winner's repeats on the validation tracks.
+        validation_tracks: number of validation tracks; 0 if unknown, in which case the accuracy above and the share
+            below are unknown too.
+        validation_guessing: share of the validation tracks that guessing classifies correctly.
     """
 
     test_accuracy: float
@@ -30,6 +37,25 @@ class VersionFacts:
     genres: int = 0
     data: str = ""
     data_digest: str = ""
+    test_guessing: float = 0.0
+    validation_accuracy: float = 0.0
+    validation_tracks: int = 0
+    validation_guessing: float = 0.0
+
+    @property
+    def failed_chance_test(self) -> ChanceTest | None:
+        """The first test, on validation or test tracks, in which the version is no better than chance."""
+        guessing = self.test_guessing or (1 / self.genres if self.genres else 0)  # not recorded by earlier releases
+        results = (
+            ("validation", self.validation_accuracy, self.validation_tracks, self.validation_guessing),
+            ("test", self.test_accuracy, self.test_tracks, guessing),
+        )
+        tests = [
+            ChanceTest(name, round(accuracy * tracks), tracks, rate)
+            for name, accuracy, tracks, rate in results
+            if tracks and rate
+        ]
+        return next((test for test in tests if not test.is_better), None)
 
     def to_tags(self) -> dict[str, str]:
         return {
@@ -42,11 +68,15 @@ class VersionFacts:
             "genres": str(self.genres),
             "data": self.data,
             "data_digest": self.data_digest,
+            "test_guessing": repr(self.test_guessing),
+            "validation_accuracy": repr(self.validation_accuracy),
+            "validation_tracks": str(self.validation_tracks),
+            "validation_guessing": repr(self.validation_guessing),
         }
 
     @classmethod
     def from_tags(cls, tags: Mapping[str, str]) -> Self:
-        """Read the tags that `to_tags` returns; versions registered by earlier releases may lack the last four.
+        """Read the tags that `to_tags` returns; versions registered by earlier releases may lack all after `sha256`.
 
         Raises:
             KeyError, ValueError: the tags contain no facts, for example because the version was registered by hand.
@@ -61,4 +91,8 @@ class VersionFacts:
             int(tags.get("genres", 0)),
             tags.get("data", ""),
             tags.get("data_digest", ""),
+            float(tags.get("test_guessing", 0)),
+            float(tags.get("validation_accuracy", 0)),
+            int(tags.get("validation_tracks", 0)),
+            float(tags.get("validation_guessing", 0)),
         )

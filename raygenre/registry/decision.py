@@ -4,14 +4,16 @@ The first rule that applies determines the outcome:
 
 1. The version is already the champion: it stays champion.
 2. Promotion is disabled (`force=False`): it is not promoted.
-3. There is no champion: it is promoted.
-4. The registry has no record of how one of the two was trained and tested: it is not promoted.
-5. One was trained on synthetic tracks and the other on real tracks: the version trained on real tracks is champion.
-6. Both are compared on the version's test tracks, excluding those that the champion was trained on. The version is
+3. It is no better than chance on its validation tracks or its test tracks (`chance`): it is not promoted.
+4. There is no champion: it is promoted.
+5. The registry has no record of how one of the two was trained and tested: it is not promoted.
+6. One was trained on synthetic tracks and the other on real tracks: the version trained on real tracks is champion.
+7. Both are compared on the version's test tracks, excluding those that the champion was trained on. The version is
    promoted if at least `MIN_TRACKS` are left and the one-sided exact McNemar test gives p < `MAX_P_VALUE`. If they
    cannot be compared, it is not promoted.
 
-`force=True` promotes the version even if rules 4 to 6 would not.
+`force=True` promotes the version even if rules 3 and 5 to 7 would not. A data set of fewer than about 250 tracks has
+fewer than `MIN_TRACKS` test tracks, so there only the user can replace a champion, who is recorded with the decision.
 """
 
 from collections.abc import Callable
@@ -67,7 +69,7 @@ def decide(
     Args:
         facts: facts recorded about the version in the registry; None for a version registered by hand.
         incumbent: the champion; if its version was deleted, the champion before it.
-        compare: function that takes the incumbent's version number and runs the paired test; called only if rule 6
+        compare: function that takes the incumbent's version number and runs the paired test; called only if rule 7
             applies. It raises RegistryError, ValueError or OSError if the two cannot be compared; any other exception
             is passed on.
         force: True always promotes the version, False never does.
@@ -75,21 +77,26 @@ def decide(
     if incumbent and incumbent.version == version:
         reason = "it is already the champion" if incumbent.has_alias else "it succeeds a champion that was deleted"
         return PromotionDecision(True, reason, version)
+    champion = incumbent.version if incumbent else None
+    failed = facts.failed_chance_test if facts else None
+    chance = f"it is {failed.text}" if failed else ""
     if force is False:
-        return PromotionDecision(False, "promotion was disabled", incumbent.version if incumbent else None, forced=True)
-    if incumbent is None:
-        return PromotionDecision(True, "there was no champion")
-    decision = _decide_against(facts, incumbent, compare)
-    if force and not decision.promote:
-        reason = f"forced, although {decision.reason}"
-        return PromotionDecision(True, reason, incumbent.version, decision.comparison, forced=True)
+        reason = f"promotion was disabled, and {chance}" if chance else "promotion was disabled"
+        return PromotionDecision(False, reason, champion, forced=True)
+    if chance and not force:
+        return PromotionDecision(False, chance, champion)
+    first = PromotionDecision(True, "there was no champion")
+    decision = _decide_against(facts, incumbent, compare) if incumbent else first
+    if force and (chance or not decision.promote):
+        obstacle = chance or decision.reason
+        return PromotionDecision(True, f"forced, although {obstacle}", champion, decision.comparison, forced=True)
     return decision
 
 
 def decide_by_training_data(
     candidate: VersionFacts, champion: VersionFacts, incumbent: int
 ) -> PromotionDecision | None:
-    """Apply rule 5; return None if both were trained on the same kind of tracks."""
+    """Apply rule 6; return None if both were trained on the same kind of tracks."""
     if champion.synthetic and not candidate.synthetic:
         return PromotionDecision(True, f"the champion, version {incumbent}, was trained on synthetic tracks", incumbent)
     if candidate.synthetic and not champion.synthetic:
@@ -99,14 +106,18 @@ def decide_by_training_data(
 
 
 def decide_by_paired_test(test: PairedTest, incumbent: int) -> PromotionDecision:
-    """Apply rule 6 to the result of the comparison."""
-    if test.tracks < MIN_TRACKS:
-        reason = f"only {test.tracks} tracks are left that neither was trained on, and at least {MIN_TRACKS} are needed"
-        return PromotionDecision(False, reason, incumbent, test)
-    counts = (
-        f"of {test.tracks} tracks that neither was trained on, {test.only_candidate} are classified correctly only by "
-        f"this version and {test.only_incumbent} only by the champion, version {incumbent} (p = {test.p_value:.2g})"
+    """Apply rule 7 to the result of the comparison."""
+    each = (
+        f"{test.only_candidate} are classified correctly only by this version and {test.only_incumbent} only by the "
+        f"champion, version {incumbent} (p = {test.p_value:.2g})"
     )
+    if test.tracks < MIN_TRACKS:
+        reason = (
+            f"only {test.tracks} tracks are left that neither was trained on, and at least {MIN_TRACKS} are needed for "
+            f"a comparison; of these, {each}"
+        )
+        return PromotionDecision(False, reason, incumbent, test)
+    counts = f"of {test.tracks} tracks that neither was trained on, {each}"
     if test.p_value < MAX_P_VALUE:
         return PromotionDecision(True, f"it is better: {counts}", incumbent, test)
     outcome = "it is not better" if test.difference <= 0 else "it may be better only by chance"
@@ -128,14 +139,16 @@ def decision_notes(decision: PromotionDecision, version: int) -> list[str]:
         note = "The decision is recorded with the version, but could not be recorded in its search's run: "
         notes.append(note + decision.note_error)
     if not decision.promote:
-        notes.append(f"To make it the champion anyway, run `raygenre promote {version} --force`")
+        if decision.comparison and not decision.decisive_test:
+            notes.append("A data set with more tracks has more test tracks; with this one, the decision is yours")
+        notes.append(f"To make it the champion anyway, run `raygenre promote {version} --force --reason WHY`")
     return notes
 
 
 def _decide_against(
     facts: VersionFacts | None, incumbent: Incumbent, compare: Callable[[int], PairedTest]
 ) -> PromotionDecision:
-    """Apply rules 4 to 6."""
+    """Apply rules 5 to 7."""
     champion = f"the champion, version {incumbent.version}"
     if facts is None or incumbent.facts is None:
         which = "this version" if facts is None else champion

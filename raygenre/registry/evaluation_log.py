@@ -1,11 +1,12 @@
-"""Logs an evaluation to MLflow, in the run that trained the model."""
+"""Logs each evaluation to MLflow as a new run, and attaches reports to versions."""
 
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from mlflow.entities import Metric
+from mlflow.entities import Metric, Param
 
 from raygenre.evaluation import plots, tables
 from raygenre.evaluation.evaluate import EvaluationReport
@@ -19,30 +20,27 @@ JSON_FILE = "evaluation.json"
 _MAX_DESCRIPTION = 5000  # maximum length of a version's description with MLflow on PostgreSQL
 
 
-def log_evaluation(storage: Storage, fetched: Fetched, report: EvaluationReport, page: str) -> str:
-    """Log an evaluation and its HTML page, and return the run's id.
+def log_evaluation(
+    storage: Storage, fetched: Fetched, report: EvaluationReport, page: str, *, options: Mapping[str, str]
+) -> str:
+    """Log an evaluation and its HTML page to a new run, and return the run's id.
 
-    An evaluation on the model's own test tracks is logged to the run that trained the model. Any other evaluation is
-    logged to a new run, whose tags name the model and the data.
+    Args:
+        options: options of the evaluation, which become the run's params.
 
     Raises:
         TrackingError, OSError: MLflow is unreachable, or rejects the request.
     """
     server = Server(storage)
     with no_retries():
-        own = report.own_test and bool(fetched.run_id)
-        run_id = fetched.run_id if own else _new_run(server, fetched, report)
+        run_id = _new_run(server, fetched, report)
         try:
-            _log(server, run_id, report, "" if own else page)
+            _log(server, run_id, report, page, options)
         except BaseException:
-            if not own:
-                with suppress(TrackingError, OSError):  # the run stays RUNNING if this request fails too
-                    server.client.set_terminated(run_id, "FAILED")
+            with suppress(TrackingError, OSError):  # the run stays RUNNING if this request fails too
+                server.client.set_terminated(run_id, "FAILED")
             raise
-        if own:
-            _attach_report(server, fetched, page)
-        else:
-            server.client.set_terminated(run_id, "FINISHED")
+        server.client.set_terminated(run_id, "FINISHED")
     return run_id
 
 
@@ -55,11 +53,7 @@ def attach_report(storage: Storage, fetched: Fetched, page: str) -> None:
     Raises:
         TrackingError, OSError: MLflow is unreachable, or rejects the request.
     """
-    _attach_report(Server(storage), fetched, page)
-
-
-def _attach_report(server: Server, fetched: Fetched, page: str) -> None:
-    client = server.client
+    client = Server(storage).client
     name, version = fetched.name.split("/")
     source = client.get_model_version(name, version).source
     run = client.get_run(fetched.run_id)
@@ -79,19 +73,18 @@ def _attach_report(server: Server, fetched: Fetched, page: str) -> None:
     client.update_model_version(name, version, description=description)
 
 
-def _log(server: Server, run_id: str, report: EvaluationReport, page: str) -> None:
-    """Log the metrics, the figures and, unless it is empty, the page."""
+def _log(server: Server, run_id: str, report: EvaluationReport, page: str, options: Mapping[str, str]) -> None:
+    """Log the options, the metrics, the figures and the page."""
     now = int(time.time() * 1000)
     metrics = [Metric(name, value, now, 0) for name, value in report.mlflow_metrics().items()]
-    server.client.log_batch(run_id, metrics=metrics)
+    server.client.log_batch(run_id, metrics=metrics, params=[Param(name, value) for name, value in options.items()])
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         plots.confusion_figure(report.evaluation).savefig(folder / "confusion.png")
         plots.reliability_figure(report.evaluation).savefig(folder / "reliability.png")
         (folder / "confusion.csv").write_text(tables.confusion_csv(report.evaluation), encoding="utf-8")
         (folder / JSON_FILE).write_text(tables.report_json(report), encoding="utf-8")
-        if page:
-            (folder / REPORT_FILE).write_text(page, encoding="utf-8")
+        (folder / REPORT_FILE).write_text(page, encoding="utf-8")
         server.client.log_artifacts(run_id, scratch)
 
 

@@ -2,8 +2,8 @@
 
 The comparison with the champion takes several seconds and runs without the lock. The decision is carried out under the
 lock if the champion is still the same; otherwise, a new decision is made. If two searches promote at the same time, one
-version wins and the other is compared with it. The decision is recorded in tags of the version and of its search's run;
-its numbers are also logged as metrics of that run.
+version wins and the other is compared with it. The decision is recorded in tags of the version and of its search's run,
+with the user who made it and, if they gave one, their reason; its numbers are also logged as metrics of that run.
 """
 
 import time
@@ -30,6 +30,7 @@ from raygenre.system.storage import Storage
 from raygenre.tracking.server import Server, TrackingUnreachableError, is_missing, is_unreachable, meaning, reason
 
 TEXT_TAGS = ("promoted", "promotion_reason", "promotion_forced", "promotion_by", "promotion_when", "compared_with")
+USER_REASON_TAG = "promotion_user_reason"  # set only if the user gave a reason
 NUMBER_TAGS = (
     "compared_tracks",
     "compared_both_right",
@@ -55,12 +56,14 @@ def promote_if_better(
     *,
     data: Data,
     force: bool | None = None,
+    user_reason: str = "",
 ) -> PromotionDecision:
     """Decide whether a registered version becomes the champion, move the alias if so, and record the decision.
 
     Args:
         data: function that loads the data set; called only if the two have to be compared.
         force: True always makes the version the champion, False never does.
+        user_reason: why the user decides so, in their own words; recorded with the decision.
 
     Raises:
         MlflowException, TrackingUnreachableError: the registry is unreachable.
@@ -81,7 +84,7 @@ def promote_if_better(
             if current and current.has_alias and decision.incumbent == version:
                 return decision
             # Record first and then move the alias: candidates cannot be compared with a champion that lacks these tags.
-            decision = replace(decision, note_error=_record(client, version, decision))
+            decision = replace(decision, note_error=_record(client, version, decision, user_reason))
             if decision.promote:
                 try:
                     champion.move(client, version, _version(incumbent), still_held=still_held)
@@ -112,7 +115,7 @@ def _version(incumbent: Incumbent | None) -> int | None:
     return incumbent.version if incumbent else None
 
 
-def _record(client: MlflowClient, version: int, decision: PromotionDecision) -> str:
+def _record(client: MlflowClient, version: int, decision: PromotionDecision, user_reason: str) -> str:
     """Record the decision in tags. Return why the search's run could not be tagged, or "" if it was tagged."""
     texts = (
         str(decision.promote).lower(),
@@ -127,7 +130,9 @@ def _record(client: MlflowClient, version: int, decision: PromotionDecision) -> 
         counts = (test.tracks, test.both, test.only_candidate, test.only_incumbent, test.neither)
         numbers = dict(zip(NUMBER_TAGS, (*counts, test.p_value, test.difference, *test.interval), strict=True))
     tags = dict(zip(TEXT_TAGS, texts, strict=True)) | {name: f"{value:.6g}" for name, value in numbers.items()}
-    outdated = {*TEXT_TAGS, *NUMBER_TAGS} - tags.keys()  # left by an earlier decision
+    if user_reason:
+        tags[USER_REASON_TAG] = user_reason
+    outdated = {*TEXT_TAGS, USER_REASON_TAG, *NUMBER_TAGS} - tags.keys()  # left by an earlier decision
     registered = client.get_model_version(MODEL, str(version))
     for tag, text in tags.items():
         client.set_model_version_tag(MODEL, registered.version, tag, text)
@@ -154,7 +159,9 @@ def _record_in_search(
         metrics=[Metric(name, value, now, incumbent) for name, value in numbers.items()],
         tags=[RunTag(tag, text) for tag, text in tags.items()],
     )
-    for tag in ({*TEXT_TAGS, *NUMBER_TAGS} - tags.keys()) & search.data.tags.keys():  # left by an earlier decision
+    for tag in (
+        {*TEXT_TAGS, USER_REASON_TAG, *NUMBER_TAGS} - tags.keys()
+    ) & search.data.tags.keys():  # left by an earlier decision
         client.delete_tag(search.info.run_id, tag)
 
 

@@ -7,6 +7,7 @@ the version.
 
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -189,10 +190,21 @@ def _find(server: Server, storage: Storage, uri: str) -> ModelVersion:
         return client.get_model_version_by_alias(name, alias) if alias else client.get_model_version(name, version)
     except MlflowException as error:
         if is_unregistered(error):
+            if (name, alias) == (MODEL, CHAMPION) and _has_versions(server):
+                missing = (
+                    f"no version of {MODEL} in {storage.server} is the champion; list the versions with "
+                    "`raygenre models`, and choose one with `raygenre promote VERSION`"
+                )
             raise RegistryError(missing) from error
         raise RegistryUnreachableError(
             f"cannot read the model registry at {storage.server}: {reason(error)}"
         ) from error
+
+
+def _has_versions(server: Server) -> bool:
+    with suppress(MlflowException):  # the caller reports a missing model in any case
+        return bool(server.client.search_model_versions(f"name = '{MODEL}'", max_results=1))
+    return False
 
 
 def _fetch_version(storage: Storage, uri: str, device: torch.device | None) -> Fetched:

@@ -20,6 +20,7 @@ from raygenre.search.trials.phases import Display, Phase
 from raygenre.search.trials.trainable import Plan, Tracks
 from raygenre.search.trials.tuner import run_trials
 from raygenre.system.location import Location
+from raygenre.system.numbers import loss_text
 from raygenre.tracking.system_metrics import log_system_metrics
 from raygenre.tracking.tracker import Tracker
 
@@ -116,7 +117,7 @@ def _finish(repeats: Repeats, phase: Phase, display: Display) -> list[Finalist]:
 
     def show(repeat: Repeat) -> None:
         phase.update(total - repeats.left, total)
-        outcome = repeat.failure or f"loss {repeat.loss:.3f}  accuracy {repeat.accuracy:.1%}"
+        outcome = repeat.failure or f"loss {loss_text(repeat.loss)}  accuracy {repeat.accuracy:.1%}"
         display.event(f"trial {repeat.number}", "repeat", f"seed {repeat.index + 1} of {REPEATS}  {outcome}")
 
     return repeats.finish(show)
@@ -126,6 +127,6 @@ def _losses(finalist: Finalist) -> str:
     if not math.isfinite(finalist.loss):
         return "a repeat failed"
     return (
-        f"loss {finalist.loss:.3f} ± {finalist.spread:.3f} on new seeds, {finalist.search_loss:.3f} in the search "
-        f"({finalist.optimism:+.3f})"
+        f"loss {loss_text(finalist.loss)} ± {loss_text(finalist.spread)} on new seeds, "
+        f"{loss_text(finalist.search_loss)} in the search ({loss_text(finalist.optimism, sign=True)})"
     )

@@ -96,8 +96,14 @@ class Tracker:
         parent: str | None = None,
         params: Mapping[str, object] | None = None,
         tags: Mapping[str, object] | None = None,
+        at: float | None = None,
     ) -> str:
-        """Start or resume a run, and return its key. `params` holds searched values, `tags` fixed ones.
+        """Start or resume a run, and return its key.
+
+        Args:
+            params: searched values.
+            tags: fixed values.
+            at: time at which the run started, in s since 1970, if it is recorded later.
 
         Raises:
             TrackingAddressError: MLflow does not allow the user to create runs. This is checked only for runs without a
@@ -112,6 +118,7 @@ class Tracker:
                 parent=parent,
                 params=_texts(params or {}),
                 tags=_texts({"role": role, **(tags or {})}),
+                at=at,
             )
         elif self._spool.runs[run].status != "RUNNING":
             self._queue(run, "reopen")
@@ -155,9 +162,15 @@ class Tracker:
         figure.savefig(image, format="png")
         self.log_file(run, image.getvalue(), file)
 
-    def end(self, run: str, status: Status, *, tags: Mapping[str, object] | None = None) -> None:
-        """End a run. After this call, its updates survive a crash of the machine."""
-        self._queue(run, "end", durable=True, status=status, tags=_texts(tags or {}))
+    def end(
+        self, run: str, status: Status, *, tags: Mapping[str, object] | None = None, at: float | None = None
+    ) -> None:
+        """End a run. After this call, its updates survive a crash of the machine.
+
+        Args:
+            at: time at which the run ended, in s since 1970, if it is recorded later.
+        """
+        self._queue(run, "end", durable=True, at=at, status=status, tags=_texts(tags or {}))
 
     def has_run(self, run: str) -> bool:
         """Return whether a run has been started."""
@@ -199,8 +212,9 @@ class Tracker:
         self._sender.stop()
         self._spool.close()
 
-    def _queue(self, run: str, do: str, *, durable: bool = False, **content: object) -> None:
-        self._spool.append({"do": do, "run": run, "time": int(time.time() * 1000), **content}, durable=durable)
+    def _queue(self, run: str, do: str, *, durable: bool = False, at: float | None = None, **content: object) -> None:
+        moment = int((time.time() if at is None else at) * 1000)
+        self._spool.append({"do": do, "run": run, "time": moment, **content}, durable=durable)
 
 
 def _texts(values: Mapping[str, object]) -> dict[str, str]:

@@ -20,20 +20,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from raygenre.errors import RaygenreError
 from raygenre.model.inference import CPU_CHUNK, predict_logits
 from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.model.precision import autocast
 from raygenre.training.augmentation import erase
 from raygenre.training.choices import AUGMENTATIONS, PRECISIONS, AugmentationName, PrecisionName
+from raygenre.training.divergence import check_finite, check_loss
 from raygenre.training.optimizer import NAdam
 
 Levels = NDArray[np.uint8]
 Indices = NDArray[np.int64]
-
-
-class NonFiniteLossError(RaygenreError, ArithmeticError):
-    """A loss became NaN or infinite because training diverged."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +148,8 @@ def fit(levels: Levels, labels: NDArray[np.int64], members: Sequence[Member], *,
         epochs: total number of epochs, including those already completed.
 
     Raises:
-        NonFiniteLossError: a member's loss is NaN or infinite.
+        DivergedError: a member's training loss is far above that of guessing after the first epoch, or a loss is not
+            finite.
     """
     on_gpu = bool(members) and members[0].device.type == "cuda"
     resident = torch.tensor(levels, device=members[0].device) if on_gpu else None
@@ -188,11 +185,10 @@ def _epoch(
             losses += loss
             correct += hits
     train_loss = losses.item() / len(order)
-    if not math.isfinite(train_loss):
-        raise NonFiniteLossError(
-            f"the training loss is {train_loss} in epoch {member.epoch + 1} "
-            f"(learning rate {learning_rate:.3g}, dropout {model.config.dropout:.3g})"
-        )
+    where = f"in epoch {member.epoch + 1} (learning rate {learning_rate:.3g}, dropout {model.config.dropout:.3g})"
+    check_finite(train_loss, name="training", where=where)
+    if member.epoch:  # the first epoch includes the first steps, whose loss may be high although training recovers
+        check_loss(train_loss, genres=model.config.genres, name="training", where=where)
     trained = time.perf_counter()
     validation_loss = validation_accuracy = math.nan
     if len(member.validation):
@@ -201,8 +197,8 @@ def _epoch(
         truth = torch.from_numpy(labels[member.validation])
         validation_loss = F.cross_entropy(logits, truth).item()
         validation_accuracy = (logits.argmax(dim=1) == truth).float().mean().item()
-        if not math.isfinite(validation_loss):
-            raise NonFiniteLossError(f"the validation loss is {validation_loss} in epoch {member.epoch + 1}")
+        # Only finite: with batch normalisation, the validation loss of one epoch may be high and that of the next low.
+        check_finite(validation_loss, name="validation", where=where)
     member.epoch += 1
     return EpochMetrics(
         member=number,

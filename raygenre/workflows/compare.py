@@ -1,5 +1,6 @@
 """Compare runs: the settings that differ, and the accuracy on the same test tracks."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import combinations
@@ -13,6 +14,9 @@ from raygenre.registry.run_summary import RunSummary
 from raygenre.search.space.config import SearchConfig
 from raygenre.system.storage import Storage
 
+_MAIN_METRIC = re.compile(
+    r"(test|train|all)_(accuracy|macro_f1|calibration_error)|best_validation_loss|validation_accuracy|train_loss"
+)
 _SEARCH_TAGS = (*(field.name for field in fields(SearchConfig)), "train_tracks", "test_tracks")
 
 
@@ -79,6 +83,13 @@ def split_settings(runs: Sequence[RunSummary]) -> tuple[list[str], list[str]]:
     names = all_names(run.settings for run in runs)
     differing = [name for name in names if len({run.settings.get(name) for run in runs}) > 1]
     return differing, [name for name in names if name not in differing]
+
+
+def split_metrics(runs: Iterable[RunSummary]) -> tuple[list[str], list[str]]:
+    """Return the names of the most telling metrics, such as the accuracy, and the names of all others."""
+    names = all_names(run.values for run in runs)
+    main = [name for name in names if _MAIN_METRIC.fullmatch(name)]
+    return main, [name for name in names if name not in main]
 
 
 def all_names(mappings: Iterable[Mapping[str, object]]) -> list[str]:

@@ -9,19 +9,20 @@ from raygenre.evaluation.html_page import figure_url, render_page
 from raygenre.evaluation.paired_test import paired_test_text
 from raygenre.registry.decision import MAX_P_VALUE
 from raygenre.registry.run_summary import RunSummary
-from raygenre.workflows.compare import PairResult, all_names, split_settings, unpaired_reason
+from raygenre.workflows.compare import PairResult, all_names, split_metrics, split_settings, unpaired_reason
+
+_MAX_EXACT = 1e15  # larger whole numbers are rounded measurements, not counts
 
 
 def comparison_page(runs: Sequence[RunSummary], pairs: Sequence[PairResult]) -> str:
     """Return the comparison as an HTML page."""
     differing, same = split_settings(runs)
+    main, others = split_metrics(runs)
     values = {
         "names": [run.name for run in runs],
         "settings": [[name, *(setting_text(run, name) for run in runs)] for name in differing],
-        "metrics": [
-            [name, *(metric_text(run.values.get(name)) for run in runs)]
-            for name in all_names(run.values for run in runs)
-        ],
+        "metrics": _metric_rows(runs, main),
+        "other_metrics": _metric_rows(runs, others),
         "unpaired": unpaired_reason(runs),
         "pairs": [
             (
@@ -43,18 +44,25 @@ def comparison_page(runs: Sequence[RunSummary], pairs: Sequence[PairResult]) -> 
 
 
 def metric_text(value: float | None) -> str:
-    """Format a metric: whole numbers with thousands separators, others with four digits, None as "–"."""
+    """Format a metric: whole numbers with thousands separators, others with four digits, None as "–".
+
+    Numbers of more than 15 digits are not exact and therefore get four digits too.
+    """
     if value is None:
         return "–"
     if not math.isfinite(value):
         return str(value)
-    return f"{value:,.0f}" if value == int(value) and abs(value) >= 1 else f"{value:.4g}"
+    return f"{value:,.0f}" if value == int(value) and 1 <= abs(value) < _MAX_EXACT else f"{value:.4g}"
 
 
 def setting_text(run: RunSummary, name: str) -> str:
     """Format a setting of a run: long decimals with six digits, a missing setting as "–"."""
     text = run.settings.get(name, "–")
     return f"{float(text):.6g}" if re.fullmatch(r"-?\d+\.\d{7,}(e-?\d+)?", text) else text
+
+
+def _metric_rows(runs: Sequence[RunSummary], names: Sequence[str]) -> list[list[str]]:
+    return [[name, *(metric_text(run.values.get(name)) for run in runs)] for name in names]
 
 
 def _curve_url(curve: str, runs: Sequence[RunSummary]) -> str:

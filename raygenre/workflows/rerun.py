@@ -155,7 +155,7 @@ def replay(
 
     Raises:
         RerunError: the data differs from the recorded data.
-        NonFiniteLossError: the training run diverged.
+        DivergedError: the training run diverged.
     """
     if dataset.digest != record.config.data_digest:
         raise RerunError(

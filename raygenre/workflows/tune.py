@@ -1,7 +1,10 @@
 """The main job of `raygenre tune`: search, evaluate, register, decide on the champion."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from raygenre.data import splits
 from raygenre.data.dataset import Dataset
@@ -10,6 +13,7 @@ from raygenre.data.split_summary import tracks_digest
 from raygenre.data.splits import Split
 from raygenre.errors import RaygenreError
 from raygenre.evaluation import plots, tables
+from raygenre.evaluation.chance import guessing_rate
 from raygenre.evaluation.evaluate import evaluate_classifier
 from raygenre.evaluation.html_report import report_page
 from raygenre.evaluation.metrics import Evaluation
@@ -157,6 +161,7 @@ def _register(
         report = evaluate_classifier(classifier, dataset, "test", _known_duplicates(ledger.config, display))
         evaluation = report.evaluation
         phase.result = f"accuracy {evaluation.accuracy:.1%}"
+    validation = [track for fold in ledger.split.folds for track in fold.validation]
     facts = VersionFacts(
         test_accuracy=evaluation.accuracy,
         test_digest=tracks_digest(ledger.split.test, dataset.digest),
@@ -167,6 +172,10 @@ def _register(
         genres=len(dataset.genres),
         data=dataset.source,
         data_digest=dataset.digest,
+        test_guessing=_guessing_rate(dataset, ledger.split.test),
+        validation_accuracy=candidate.winner.accuracy,
+        validation_tracks=len(validation),
+        validation_guessing=_guessing_rate(dataset, validation),
     )
 
     def register() -> int:
@@ -194,6 +203,11 @@ def _register(
         if not tracker.is_finished(run):
             tracker.end(run, "FINISHED")
     return version, classifier, facts, evaluation
+
+
+def _guessing_rate(dataset: Dataset, tracks: Sequence[str]) -> float:
+    labels = dataset.labels[splits.indices(dataset, tracks)]
+    return guessing_rate(np.bincount(labels, minlength=len(dataset.genres)).tolist())
 
 
 def _size(classifier: Classifier) -> dict[str, int]:

@@ -62,7 +62,7 @@ def shown(tracks: Dataset, ray_cluster: None, tmp_path_factory: pytest.TempPathF
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["experiments/tune.py"])  # MLflow records it as the runs' source
-        outcome = tune.run(ledger, tracks, storage, resources=Resources(1, 0), promote=None, display=TextDisplay())
+        outcome = tune.run(ledger, tracks, storage, resources=Resources(1, 0), promote=True, display=TextDisplay())
     yield shown_of(server.uri, ledger, outcome.version)
     server.kill()
 

@@ -46,7 +46,8 @@ def test_evaluate_prints_numbers_and_writes_a_report(model: Path, tracks: Datase
     assert "not faulty" in result.stdout
     assert f"Report: {tmp_path / 'report.html'}" in result.stdout
     assert "<h1>storms</h1>" in (tmp_path / "report.html").read_text()
-    assert "warning" not in result.stderr
+    assert "warning: The model is no better than chance: 3 of 10 evaluated tracks" in result.stderr
+    assert result.stderr.count("warning") == 1
     assert not (tmp_path / "mlflow.db").exists()
 
 
@@ -120,16 +121,25 @@ def test_without_mlflow_the_report_is_written_and_exit_is_1(model: Path, tracks:
     assert (tmp_path / "report.html").exists()
 
 
-def test_the_report_is_logged_to_the_champions_run(finished: FinishedSearch, tmp_path: Path) -> None:
+def test_the_report_is_logged_to_a_run_with_the_options(finished: FinishedSearch, tmp_path: Path) -> None:
     where = ["--storage", str(finished.storage.root), "-o", str(tmp_path / "report.html")]
-    result = CliRunner().invoke(app, ["evaluate", "--data", finished.dataset.source, "--json", *where])
+    options = ["--data", finished.dataset.source, "--map", "Drone=drone"]
+    result = CliRunner().invoke(app, ["evaluate", *options, "--json", *where])
     assert result.exit_code == 0, result.output
     record = json.loads(result.stdout)
     assert record["accuracy"] == finished.outcome.evaluation.accuracy
     client = Server(finished.storage).client
     logged = Path(client.download_artifacts(record["run_id"], "report.html"))
     assert logged.read_bytes() == (tmp_path / "report.html").read_bytes()
-    assert record["run_id"] == client.get_model_version("raygenre", str(finished.outcome.version)).run_id
+    run = client.get_run(record["run_id"])
+    assert run.data.params == {"data": finished.dataset.source, "split": "test", "map": "Drone=drone"}
+    assert run.data.tags["model"] == f"raygenre/{finished.outcome.version}"
+
+
+def test_a_wrong_map_names_the_genres_that_exist(model: Path, tracks: Dataset, tmp_path: Path) -> None:
+    result = evaluate(model, tmp_path, "--data", tracks.source, "--map", "drone=polka", "--no-log")
+    assert result.exit_code == 2
+    assert "the model has no genre polka; its genres are bells, drone, storm" in result.stderr
 
 
 @pytest.mark.slow

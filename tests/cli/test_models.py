@@ -83,6 +83,33 @@ def test_promote_rejects_a_version_and_names_force(ring: Ring) -> None:
     assert ring.tags(BELLS)["promotion_forced"] == "true"
 
 
+def test_the_reason_of_the_user_is_recorded_until_the_next(ring: Ring) -> None:
+    champion.promote(ring.storage, STORM)
+    assert call(ring, "promote", BELLS, "--force", "--reason", "better to my ears").exit_code == 0
+    for tags in (ring.tags(BELLS), ring.search(BELLS).data.tags):
+        assert tags["promotion_user_reason"] == "better to my ears"
+        assert (tags["promotion_forced"], "@" in tags["promotion_by"]) == ("true", True)
+    champion.promote(ring.storage, STORM)
+    assert call(ring, "promote", BELLS).exit_code == 1
+    assert not ring.tags(BELLS)["promotion_user_reason"]
+    assert "promotion_user_reason" not in ring.search(BELLS).data.tags
+    result = call(ring, "promote", BELLS, "--reason", "why not")
+    assert result.exit_code == 2
+    assert "--force" in result.stderr
+
+
+def test_a_guessing_version_is_listed_as_such_and_not_served(ring: Ring) -> None:
+    Server(ring.storage).client.set_model_version_tag("raygenre", str(BELLS), "test_guessing", "0.5")
+    result = call(ring, "promote", BELLS)
+    assert result.exit_code == 1
+    assert "it is no better than chance: 35 of 70 test tracks" in " ".join(result.stdout.split())
+    assert ring.champion is None
+    assert call(ring, "models").stdout.count("no better than chance") == 1
+    missing = call(ring, "evaluate")
+    assert missing.exit_code == 2
+    assert "is the champion; list the versions with `raygenre models`" in missing.stderr
+
+
 def test_promote_requires_data_that_have_moved(ring: Ring, tmp_path: Path) -> None:
     champion.promote(ring.storage, DRONE)
     Server(ring.storage).client.set_model_version_tag("raygenre", str(BELLS), "data", str(tmp_path / "gone"))
@@ -114,13 +141,48 @@ def test_compare_prints_studies_and_versions_side_by_side(ring: Ring, tmp_path: 
     page = tmp_path / "compare.html"
     result = call(ring, "compare", "spring", f"models:/raygenre/{BELLS}", "-o", page)
     assert result.exit_code == 0, result.output
+    assert result.stdout.split()[:2] == ["final", "metric"]
     assert "dropout" in result.stdout
-    assert "6 → 2" in result.stdout
     assert "2 settings are the same" in result.stdout
     text = " ".join(result.stdout.split())
     assert "spring is correct on 16.7% of these 60 tracks, version 2 on 50.0%" in text
     assert "p = 0.0022" in text
     assert "p = 0.0022" in page.read_text()
+
+
+def test_compare_prints_few_rows_and_all_on_request(ring: Ring) -> None:
+    runs = ["spring", f"models:/raygenre/{BELLS}"]
+    client = Server(ring.storage).client
+    for version in (1, BELLS):
+        run_id = str(client.get_model_version("raygenre", str(version)).run_id)
+        for number in range(40):
+            client.log_metric(run_id, f"test_slice/slice_{number}/accuracy", 0.25)
+        client.log_metric(run_id, "test_macro_f1", 5.5e19)
+    short = call(ring, "compare", *runs).stdout
+    assert len(short.split("Not shown")[0].splitlines()) < 15
+    assert "5.5e+19" in short
+    assert "Not shown without --all: metrics (40), learning curves (1)" in short
+    full = call(ring, "compare", *runs, "--all").stdout
+    assert full.count("test_slice/") == 40
+    assert "6 → 2" in full
+    assert "Not shown" not in full
+
+
+def test_compare_of_evaluations_shows_their_options(ring: Ring) -> None:
+    server = Server(ring.storage)
+    runs = []
+    for split, accuracy in (("test", 0.5), ("all", 0.75)):
+        run = server.client.create_run(server.experiment_id, tags={"role": "evaluation"}, run_name="evaluation")
+        server.client.log_param(run.info.run_id, "split", split)
+        server.client.log_metric(run.info.run_id, f"{split}_accuracy", accuracy)
+        runs.append(run.info.run_id)
+    lines = [line.split() for line in call(ring, "compare", *runs).stdout.splitlines()]
+    assert ["test_accuracy", "0.5", "–"] in lines
+    assert ["all_accuracy", "–", "0.75"] in lines
+    assert ["split", "test", "all"] in lines
+    other = call(ring, "compare", runs[0], "spring").stdout
+    assert "split" not in other
+    assert "settings that not all of them have (4)" in other
 
 
 def test_compare_prints_why_trials_have_no_paired_test(ring: Ring) -> None:

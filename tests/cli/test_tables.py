@@ -56,7 +56,7 @@ def test_a_decision_by_the_paired_test_has_its_table() -> None:
     assert lines[4].startswith("version 3 is correct on 84.0% of these 50 tracks, version 2 on 66.0%: +18.0 points")
     assert lines[-2:] == [
         "p = 0.018; the champion is replaced only if p < 0.05",
-        "To make it the champion anyway, run `raygenre promote 3 --force`",
+        "To make it the champion anyway, run `raygenre promote 3 --force --reason WHY`",
     ]
 
 

@@ -58,7 +58,8 @@ class Driver:
     ) -> None:
         self.storage = storage
         self.trials, self.epochs = trials, epochs
-        self._place = ["--storage", str(storage), "--max-concurrent", str(concurrent), *options]
+        # So few tracks and epochs may give a model that is no better than chance, which only the user can promote.
+        self._place = ["--promote", "--storage", str(storage), "--max-concurrent", str(concurrent), *options]
         self._new = [
             "--data", str(data), "--study", STUDY, "--trials", str(trials), "--epochs", str(epochs),
             "--top-k", "1", "--scheduler", "none", "--space", str(NARROW),

@@ -72,7 +72,7 @@ def register(
     classifier.save(folder)
     facts = VersionFacts(
         0.5, "t", synthetic, study, Classifier.load(folder).sha256, 70, len(classifier.genres), dataset.source,
-        dataset.digest,
+        dataset.digest, test_guessing=1 / 3,
     )  # fmt: skip
     search = server.client.create_run(server.experiment_id, run_name=study, tags={"role": "search", "trials": "8"})
     tags = {"role": "final", "mlflow.parentRunId": search.info.run_id, "seed": "7"}

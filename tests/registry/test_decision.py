@@ -4,7 +4,7 @@ import pytest
 from raygenre.evaluation.paired_test import PairedTest
 from raygenre.evaluation.version_facts import VersionFacts
 from raygenre.registry.champion import Incumbent
-from raygenre.registry.decision import decide, decide_by_paired_test, decide_by_training_data
+from raygenre.registry.decision import decide, decide_by_paired_test, decide_by_training_data, decision_notes
 from raygenre.registry.versions import RegistryError
 
 
@@ -92,6 +92,31 @@ def test_rules_without_a_comparison(
     assert decision.promote is promote
     assert reason in decision.reason
     assert decision.incumbent == (incumbent.version if incumbent else None)
+
+
+GUESSING = VersionFacts(0.1, "t", synthetic=False, study="s", sha256="x", test_tracks=40, genres=10, test_guessing=0.1)
+
+
+@pytest.mark.parametrize("incumbent", [None, Incumbent(3, facts(synthetic=True), has_alias=True)])
+def test_no_better_than_chance_needs_force(incumbent: Incumbent | None) -> None:
+    decision = decide(7, GUESSING, incumbent, unused)
+    assert not decision.promote
+    assert decision.reason.startswith("it is no better than chance: 4 of 40 test tracks")
+    disabled = decide(7, GUESSING, incumbent, unused, force=False)
+    assert disabled.reason.startswith("promotion was disabled, and it is no better than chance")
+    forced = decide(7, GUESSING, incumbent, unused, force=True)
+    assert (forced.promote, forced.forced) == (True, True)
+    assert forced.reason.startswith("forced, although it is no better than chance: 4 of 40")
+
+
+def test_too_few_tracks_leave_the_decision_to_the_user() -> None:
+    decision = decide_by_paired_test(PairedTest(3, 5, 1, 0), 3)
+    assert "only 9 tracks are left that neither was trained on, and at least 50 are needed" in decision.reason
+    assert "5 are classified correctly only by this version and 1 only by the champion, version 3" in decision.reason
+    assert decision_notes(decision, 7) == [
+        "A data set with more tracks has more test tracks; with this one, the decision is yours",
+        "To make it the champion anyway, run `raygenre promote 7 --force --reason WHY`",
+    ]
 
 
 @pytest.mark.parametrize("error", [RegistryError("damaged"), ValueError("damaged"), OSError("damaged")])

@@ -38,24 +38,33 @@ def test_a_search_attaches_the_report_to_its_version(finished: FinishedSearch) -
     assert run.data.metrics["test_macro_f1"] == finished.outcome.evaluation.macro_f1
 
 
-def test_own_test_tracks_are_logged_to_the_models_run(finished: FinishedSearch) -> None:
+def test_each_evaluation_is_a_run_with_its_options(finished: FinishedSearch) -> None:
     fetched = versions.fetch(finished.storage)
-    report = report_of(finished, own=True)
     server = Server(finished.storage)
-    before = server.client.get_metric_history(fetched.run_id, "test_accuracy")
-    assert evaluation_log.log_evaluation(finished.storage, fetched, report, "<p>once more</p>") == fetched.run_id
-    assert len(server.client.get_metric_history(fetched.run_id, "test_accuracy")) == len(before) + 1
-    run = server.client.get_run(fetched.run_id)
-    assert run.info.status == "FINISHED"
-    assert run.data.metrics["test_accuracy"] == report.evaluation.accuracy == finished.outcome.evaluation.accuracy
-    assert Path(server.client.download_artifacts(fetched.run_id, "report.html")).read_text() == "<p>once more</p>"
+    before, files = server.client.get_run(fetched.run_id).data, artifacts(server, fetched.run_id)
+    plain, listed = {"split": "test"}, {"split": "test", "faults": "faults.txt"}
+    run_ids = [
+        evaluation_log.log_evaluation(
+            finished.storage, fetched, report_of(finished, own=True), f"<p>{options}</p>", options=options
+        )
+        for options in (plain, listed, listed)
+    ]
+    assert len({*run_ids, fetched.run_id}) == 4
+    for run_id, options in zip(run_ids, (plain, listed, listed), strict=True):
+        run = server.client.get_run(run_id)
+        assert run.info.status == "FINISHED"
+        assert run.data.params == options
+        assert run.data.metrics["test_accuracy"] == finished.outcome.evaluation.accuracy
+        assert Path(server.client.download_artifacts(run_id, "report.html")).read_text() == f"<p>{options}</p>"
+    assert server.client.get_run(fetched.run_id).data.metrics == before.metrics
+    assert artifacts(server, fetched.run_id) == files
 
 
 def test_other_tracks_are_logged_to_a_run_of_their_own(finished: FinishedSearch) -> None:
     fetched = versions.fetch(finished.storage)
     report = report_of(finished, own=False)
     before = artifacts(Server(finished.storage), fetched.run_id)
-    run_id = evaluation_log.log_evaluation(finished.storage, fetched, report, "<p>all</p>")
+    run_id = evaluation_log.log_evaluation(finished.storage, fetched, report, "<p>all</p>", options={})
     assert run_id != fetched.run_id
     server = Server(finished.storage)
     run = server.client.get_run(run_id)
@@ -79,7 +88,7 @@ def test_other_tracks_are_logged_to_a_run_of_their_own(finished: FinishedSearch)
 
 def test_a_model_from_a_folder_is_logged_to_a_new_run(finished: FinishedSearch) -> None:
     fetched = versions.fetch(finished.storage, str(finished.outcome.candidate.final.location.folder / "classifier"))
-    run_id = evaluation_log.log_evaluation(finished.storage, fetched, report_of(finished, own=True), "")
+    run_id = evaluation_log.log_evaluation(finished.storage, fetched, report_of(finished, own=True), "", options={})
     assert Server(finished.storage).client.get_run(run_id).data.tags["model"] == "classifier"
 
 

@@ -7,14 +7,8 @@ import torch
 
 from raygenre.data.dataset import Dataset
 from raygenre.model.inference import predict_logits
-from raygenre.training.loop import (
-    EpochMetrics,
-    Member,
-    NonFiniteLossError,
-    TrainingConfig,
-    fit,
-    standardised,
-)
+from raygenre.training.divergence import DivergedError
+from raygenre.training.loop import EpochMetrics, Member, TrainingConfig, fit, standardised
 from tests.helpers.networks import CPU, SMALL
 
 
@@ -103,8 +97,13 @@ def test_member_without_validation_tracks_reports_nan(tracks: Dataset) -> None:
 
 
 def test_diverged_training_is_an_error(tracks: Dataset) -> None:
-    with pytest.raises(NonFiniteLossError, match=r"loss is (nan|inf).*epoch \d"):
+    with pytest.raises(DivergedError, match=r"loss is (nan|inf).*epoch \d"):
         curve(tracks, member(tracks, learning_rate=1e30), epochs=3)
+
+
+def test_a_finite_loss_far_above_guessing_is_an_error(tracks: Dataset) -> None:
+    with pytest.raises(DivergedError, match=r"training loss is \S{1,9} in epoch 2 .*, more than 10 times .*1\.099"):
+        curve(tracks, member(tracks, learning_rate=1e3), epochs=3)
 
 
 def test_training_on_read_only_levels_does_not_warn(tracks: Dataset) -> None:

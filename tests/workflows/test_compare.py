@@ -37,8 +37,9 @@ def test_numbers_are_formatted_for_readers() -> None:
         "12345678",
         "–",
     ]
-    numbers = (0.417085, 101578.0, 0.0, math.nan, -math.inf, None)
-    assert [compare_page.metric_text(value) for value in numbers] == ["0.4171", "101,578", "0", "nan", "-inf", "–"]
+    numbers = (0.417085, 101578.0, 0.0, 5.5e19, math.nan, -math.inf, None)
+    texts = ["0.4171", "101,578", "0", "5.5e+19", "nan", "-inf", "–"]
+    assert [compare_page.metric_text(value) for value in numbers] == texts
 
 
 @pytest.mark.parametrize(

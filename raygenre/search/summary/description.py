@@ -12,6 +12,7 @@ from raygenre.search.space.space import short
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.study.throughput import throughput
 from raygenre.search.trials.finalists import Finalist
+from raygenre.system.numbers import loss_text
 
 MAX_GENRES, MAX_PARTS = 40, 5  # maximum rows and columns of the data table, because MLflow limits a note's length
 
@@ -72,8 +73,8 @@ def _best(ledger: Ledger, best: Finalist) -> str:
     if not math.isfinite(best.loss):
         return "**The repeats of every finalist failed**; see the table below."
     return (
-        f"**Trial {best.number} is best on new seeds**: {setting}; validation loss {best.loss:.3f} "
-        f"± {best.spread:.3f}, {best.search_loss:.3f} in the search. `figures/all.html` shows all trials."
+        f"**Trial {best.number} is best on new seeds**: {setting}; validation loss {loss_text(best.loss)} "
+        f"± {loss_text(best.spread)}, {loss_text(best.search_loss)} in the search. `figures/all.html` shows all trials."
     )
 
 
@@ -84,9 +85,9 @@ def _finalists(ledger: Ledger, finalists: Sequence[Finalist]) -> str:
         [
             str(finalist.number),
             *(short(ledger.trials[finalist.number].params[name]) for name in names),
-            f"{finalist.search_loss:.3f}",
-            f"{finalist.loss:.3f} ± {finalist.spread:.3f}" if math.isfinite(finalist.loss) else "failed",
-            f"{finalist.optimism:+.3f}" if math.isfinite(finalist.loss) else "",
+            loss_text(finalist.search_loss),
+            f"{loss_text(finalist.loss)} ± {loss_text(finalist.spread)}" if math.isfinite(finalist.loss) else "failed",
+            loss_text(finalist.optimism, sign=True) if math.isfinite(finalist.loss) else "",
         ]
         for finalist in finalists
     ]

@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from raygenre.search.study.ledger import losses
 from raygenre.search.summary.figure_data import Axis, Floats, Sample, SearchData
 from raygenre.search.trials.scheduler import rungs
+from raygenre.system.numbers import loss_text
 
 SIZE = (7.2, 4.2)  # inches, at 100 dots per inch
 STOPPED, FAILED, RUNG = "0.7", "#c0392b", "0.85"
@@ -101,7 +102,7 @@ def parallel_coordinates(figure: Figure, data: SearchData) -> None:
     axes.add_collection(LineCollection(lines, colors=colours, linewidths=1.4))
     for index, axis in enumerate(data.axes):
         _upright(axes, index, [_text(axis, bound) for bound in axis.bounds])
-    _upright(axes, count, [f"{low:.3f}", f"{high:.3f}"])
+    _upright(axes, count, [loss_text(low), loss_text(high)])
     axes.set_xticks(range(count + 1), [*(axis.label for axis in data.axes), data.objective])
     axes.set_xlim(-0.35, count + 0.35)
     axes.set_ylim(-0.1, 1.1)

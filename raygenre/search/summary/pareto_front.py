@@ -17,6 +17,7 @@ from raygenre.search.study.ledger import Ledger, losses
 from raygenre.search.study.mlflow_ids import trial_name
 from raygenre.search.trials.phases import TextTable
 from raygenre.system.atomic_write import write_atomically
+from raygenre.system.numbers import loss_text
 from raygenre.tracking.tracker import Tracker
 
 FILE = "front.csv"
@@ -64,4 +65,4 @@ def record(ledger: Ledger, tracker: Tracker, parent: str) -> None:
 def _text(name: str, value: float) -> str:
     if name == "accuracy":
         return f"{value:.1%}"
-    return f"{value:,.0f}" if name == "parameters" else f"{value:.3f}{UNITS[name]}"
+    return f"{value:,.0f}" if name == "parameters" else f"{loss_text(value)}{UNITS[name]}"

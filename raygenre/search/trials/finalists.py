@@ -7,6 +7,7 @@ no validation tracks left, so its number of epochs is the mean best epoch of the
 """
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -76,6 +77,11 @@ class Finalist:
         return float(np.mean(self.losses))
 
     @property
+    def accuracy(self) -> float:
+        """Mean validation accuracy of the repeats."""
+        return float(np.mean(self.accuracies))
+
+    @property
     def spread(self) -> float:
         """Standard deviation of the objective over the repeats that did not fail."""
         finite = [loss for loss in self.losses if math.isfinite(loss)]
@@ -109,6 +115,7 @@ class Repeats:
         task = ray.remote(num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=3)
         self._train_repeat = task(train_repeat)
         self._max_concurrent = resources.max_concurrent
+        self._started: float | None = None  # in s since 1970
         self._waiting: list[tuple[int, int]] = []
         self._running: dict[ray.ObjectRef[Training], tuple[int, int]] = {}
         self._failed: dict[str, Repeat] = {}  # not in the ledger, so a resumed search runs them again
@@ -120,6 +127,7 @@ class Repeats:
 
     def start(self) -> None:
         """Start the repeats, except those that an earlier driver finished."""
+        self._started = time.time()
         recorded = self._ledger.study.user_attrs
         self._waiting = [
             (trial.number, index)
@@ -145,7 +153,7 @@ class Repeats:
             raise StudyError(
                 f"no trial of the study {ledger.name} completed: {'; '.join(reasons) or 'all were stopped early'}"
             )
-        parent = self._tracker.start("finalists", "finalists", parent=self._parent)
+        parent = self._tracker.start("finalists", "finalists", parent=self._parent, at=self._started)
         while self._running:
             [ready], _ = ray.wait(list(self._running), num_returns=1)
             number, index = self._running.pop(ready)
@@ -197,13 +205,14 @@ class Repeats:
                 **training.environment,
                 **location,
             },
+            at=training.started,
         )
         self._tracker.log_missing(run, [epoch.row for epoch in training.epochs])
         if training.failure:
-            self._tracker.end(run, "FAILED", tags={"failure": training.failure})
+            self._tracker.end(run, "FAILED", tags={"failure": training.failure}, at=training.ended)
             self._failed[_key(number, index)] = Repeat(number, index, failure=training.failure)
             return self._failed[_key(number, index)]
-        self._tracker.end(run, "FINISHED")
+        self._tracker.end(run, "FINISHED", at=training.ended)
         best = min(training.epochs, key=lambda epoch: epoch.validation_loss)
         outcome: dict[str, Any] = {
             "loss": best.validation_loss,

@@ -13,6 +13,7 @@ from raygenre.search.study.ledger import Ledger, losses
 from raygenre.search.trials.phases import Display, TextTable, duration
 from raygenre.search.trials.trial_config import TrialConfig
 from raygenre.search.trials.trial_result import TrialResult
+from raygenre.system.numbers import loss_text
 
 _ROWS = 16  # trials in the table, which must fit a terminal with 24 lines
 _HEADER_EVERY = 20  # trial lines between headers
@@ -75,7 +76,7 @@ class TrialProgress(tune.Callback):
         trials = self._ledger.trials
         best, left = self._best(trials), self._seconds_left(trials)
         values = (
-            "–" if best is None else f"{best:.3f}",
+            "–" if best is None else loss_text(best),
             "–" if left is None else duration(left),
             *self._values(trials[number]),
         )
@@ -95,7 +96,7 @@ class TrialProgress(tune.Callback):
         accuracy = self._accuracy.get(trial.number, math.nan)
         return (
             f"{max(values, default=0)}/{self._ledger.config.epochs}",
-            f"{min(values.values()):.3f}" if values else "–",
+            loss_text(min(values.values())) if values else "–",
             "–" if math.isnan(accuracy) else f"{accuracy:.1%}",
             # A trial may be in the ledger before all of its values have been drawn.
             *(short(trial.params[name]) if name in trial.params else "–" for name in self._searched),
@@ -110,7 +111,7 @@ class TrialProgress(tune.Callback):
             f"{count[TrialState.RUNNING]} running",
             f"{count[TrialState.PRUNED]} pruned",
             *([f"{count[TrialState.FAIL]} failed"] if count[TrialState.FAIL] else []),
-            "no result yet" if best is None else f"best validation loss {best:.3f}",
+            "no result yet" if best is None else f"best validation loss {loss_text(best)}",
         ]
         if ended < self._ledger.config.trials:
             parts.append("time left unknown" if left is None else f"about {duration(left)} left")

@@ -1,6 +1,7 @@
 """Trains one setting on a Ray worker: for a trial, a repeat or the final training."""
 
 import math
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -18,8 +19,9 @@ from raygenre.search.trials.trial_result import EpochResult, TrialResult
 from raygenre.system import code_version
 from raygenre.system.location import Location
 from raygenre.training import checkpoint
+from raygenre.training.divergence import DivergedError, check_loss
 from raygenre.training.environment import compute_environment
-from raygenre.training.loop import EpochMetrics, Indices, Member, NonFiniteLossError, fit, standardised
+from raygenre.training.loop import EpochMetrics, Indices, Member, fit, standardised
 
 
 @dataclass(frozen=True)
@@ -64,11 +66,14 @@ class Training:
         epochs: results of the trained epochs.
         failure: why training failed; empty if it succeeded.
         environment: device, threads, versions and code of the worker.
+        started, ended: times of the worker's clock, in s since 1970; None if the worker died.
     """
 
     epochs: list[EpochResult]
     failure: str = ""
     environment: dict[str, str] = field(default_factory=dict)
+    started: float | None = None
+    ended: float | None = None
 
 
 def make_members(plan: Plan, setting: Setting, tracks: Tracks, *, seed: int) -> list[Member]:
@@ -94,7 +99,7 @@ def train(members: Sequence[Member], tracks: Tracks, *, epochs: int, location: L
     from it, and the earlier epochs are yielded again from its history.
 
     Raises:
-        NonFiniteLossError: the training diverged.
+        DivergedError: training diverged, or ends with a loss far above that of guessing.
         OSError: the state cannot be written or read.
     """
     with checkpoint.local_copy(location) as folder:
@@ -106,11 +111,22 @@ def train(members: Sequence[Member], tracks: Tracks, *, epochs: int, location: L
         for _ in range(len(results), epochs):
             history += [next(progress) for _ in members]
             result = epoch_results(history)[-1]
+            if result.epoch == epochs:
+                _check_outcome(result, genres=members[0].model.config.genres)
             if result.validation_loss == result.best_validation_loss:
                 for member in members:
                     member.best_logits = member.validation_logits
             checkpoint.upload(checkpoint.save(folder, members, history), location)
             yield result
+
+
+def _check_outcome(last: EpochResult, *, genres: int) -> None:
+    """Raise DivergedError if a training run ends with a loss far above that of guessing."""
+    where = f"after {last.epoch} epochs"
+    if math.isfinite(last.best_validation_loss):
+        check_loss(last.best_validation_loss, genres=genres, name="best validation", where=where)
+    else:  # there are no validation tracks
+        check_loss(last.train_loss, genres=genres, name="training", where=where)
 
 
 def recorded_epochs(location: Location) -> list[EpochResult]:
@@ -156,7 +172,7 @@ def run_trial(config: dict[str, Any], *, plan: Plan, shared: "Sequence[ray.Objec
                 measured = objectives.measure(plan.objectives, members[0].model, [epoch.row for epoch in results])
             environment = environment_tags(members) if len(results) == 1 else {}
             report(TrialResult(epoch=result, objectives=measured, environment=environment))
-    except NonFiniteLossError as error:
+    except DivergedError as error:
         report(TrialResult(failure=str(error)))
     except OSError as error:
         report(TrialResult(halt=f"trial {trial.number} cannot write its training state: {error}"))
@@ -190,15 +206,17 @@ def environment_tags(members: Sequence[Member]) -> dict[str, str]:
 
 
 def _train(plan: Plan, setting: Setting, tracks: Tracks, seed: int, location: Location) -> Training:
+    started = time.time()
     results: list[EpochResult] = []
     environment: dict[str, str] = {}
+    failure = ""
     try:
         members = make_members(plan, setting, tracks, seed=seed)
         environment = environment_tags(members)
         for result in train(members, tracks, epochs=plan.epochs, location=location):
             results.append(result)
-    except NonFiniteLossError as error:
-        return Training(results, str(error), environment)
+    except DivergedError as error:
+        failure = str(error)
     except (RuntimeError, MemoryError) as error:
-        return Training(results, oom_reason(error), environment)
-    return Training(results, "", environment)
+        failure = oom_reason(error)
+    return Training(results, failure, environment, started, time.time())

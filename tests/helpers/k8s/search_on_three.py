@@ -19,7 +19,7 @@ from tests.helpers.k8s.mlflow_users import PASSWORDS, make_users
 from tests.helpers.k8s.running import Running, Site
 
 OVERLAY, JOB, TRIALS = "gpu", "RayJob search-first", 3
-OPTIONS = ("--epochs", "1", "--top-k", "1", "--batch-size", "8", "--scheduler", "none")
+OPTIONS = ("--epochs", "1", "--top-k", "1", "--batch-size", "8", "--scheduler", "none", "--promote")
 MLFLOW = "http://mlflow:5000"
 TRIAL = "ImplicitFunc"  # Ray Tune's actor
 

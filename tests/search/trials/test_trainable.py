@@ -7,10 +7,11 @@ import torch
 
 from raygenre.data.dataset import Dataset
 from raygenre.search.space.space import Setting
-from raygenre.search.trials.trainable import Plan, Tracks, make_members, train
+from raygenre.search.trials.trainable import Plan, Tracks, make_members, merge_folds, train
 from raygenre.search.trials.trial_result import EpochResult
 from raygenre.system.location import Location
 from raygenre.training import checkpoint
+from raygenre.training.divergence import DivergedError
 from raygenre.training.loop import EpochMetrics
 
 SETTING = Setting(batch_size=8, width=8)
@@ -89,3 +90,12 @@ def test_each_fold_has_its_own_seed_and_standardisation(tracks: Dataset) -> None
     first, second = make_members(PLAN, SETTING, shared(tracks), seed=7)
     assert (first.seed, second.seed) == (7, 8)
     assert first.model.config.level_mean != second.model.config.level_mean
+
+
+@pytest.mark.parametrize("folds", [1, 0])
+def test_training_that_ends_far_above_guessing_has_failed(tracks: Dataset, tmp_path: Path, folds: int) -> None:
+    """Without validation tracks, as in the final training, the training loss decides."""
+    data = shared(tracks, folds=1) if folds else merge_folds(shared(tracks, folds=1))
+    with pytest.raises(DivergedError, match=r"loss is \S{1,9} after 1 epochs, more than 10 times that of guessing"):
+        run(data, tmp_path, setting=replace(SETTING, learning_rate=1e3), epochs=1)
+    assert checkpoint.latest(tmp_path) is None
