@@ -1,6 +1,7 @@
 """Updates reach MLflow in any order and after any driver death, and none blocks another."""
 
 import itertools
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ from raygenre.tracking.mlflow_writer import KEY, MlflowWriter
 from raygenre.tracking.server import Server
 from raygenre.tracking.spool import Spool, Update
 from tests.helpers.mlflow_server import values
+from tests.helpers.shared_views import unpack
 from tests.helpers.storages import empty_storage
 
 SEARCH, TRIAL = "search/spring", "trial/trial-0001"
+VIEW = {"name": "spring", "metrics": ["loss"], "params": ["a"], "tags": [], "curves": ["loss"]}
 UPDATES: tuple[Update, ...] = (
     {"do": "start", "run": SEARCH, "name": "spring", "parent": None, "params": {}, "tags": {"role": "search"}},
     {"do": "start", "run": TRIAL, "name": "trial-0001", "parent": SEARCH, "params": {"a": "1"}, "tags": {"b": "2"}},
@@ -23,6 +26,7 @@ UPDATES: tuple[Update, ...] = (
     {"do": "log", "run": TRIAL, "values": {"loss": 0.5}, "step": 2},
     {"do": "end", "run": TRIAL, "status": "FINISHED", "tags": {"state": "complete"}},
     {"do": "end", "run": SEARCH, "status": "FAILED", "tags": {}},
+    {"do": "view", "run": SEARCH, "view": VIEW},
     {"do": "file", "run": TRIAL, "file": "note.txt", "base64": "not base64!"},
     {"do": "inputs", "run": TRIAL},  # without its parts
 )
@@ -77,6 +81,12 @@ def test_any_order_and_any_death_delivers_everything(
     assert trial.data.params == {"a": "1"}
     assert sorted(values(server, trial.info.run_id, "loss")) == [(1, 1.0), (2, 0.5)]
     assert (trial.info.status, search.info.status) == ("FINISHED", "FAILED")
+    study_id = search.data.tags[KEY].removesuffix(f"/{SEARCH}")
+    views = server.client.get_experiment(server.experiment_id).tags
+    assert (
+        search.info.run_id
+        in unpack(json.loads(views[f"mlflow.sharedViewState.raygenre-{study_id}"])["state"])["searchFilter"]
+    )
 
 
 def test_a_study_that_was_stuck_on_a_lost_start_heals(server: Server, tmp_path: Path) -> None:
