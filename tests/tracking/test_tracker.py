@@ -58,7 +58,7 @@ def test_a_run_has_a_parent_params_and_tags(tracker: Tracker, server: Server) ->
 
 
 def test_empty_params_and_tags_are_not_logged(tracker: Tracker, server: Server) -> None:
-    empty = {"data": None, "starts": [], "space": {}, "reason": ""}
+    empty: dict[str, object] = {"data": None, "starts": [], "space": {}, "reason": ""}
     run = tracker.start("search", "search", params=empty | {"seed": 0}, tags=empty | {"synthetic": False})
     tracker.set_tags(run, empty)
     tracker.end(run, "FINISHED", tags=empty)
