@@ -89,9 +89,11 @@ class MlflowWriter:
             try:
                 write(key, run_id, concerned)
             except Exception as error:
-                # Artifacts may be in a separate store, whose errors must not block all other updates.
-                from_store = write == self._finish_batch and updates[-1]["do"] == "file" and not is_unreachable(error)
-                if meaning(error) != "refused" and not from_store and not _is_invalid(error):
+                # Artifacts may be in a separate store, and a view may need other permissions or a newer server. Their
+                # errors must not block all other updates.
+                separate = write == self._finish_batch and updates[-1]["do"] in ("file", "view")
+                only_this = meaning(error) == "refused" or (separate and not is_unreachable(error))
+                if not only_this and not _is_invalid(error):
                     self._logged[key] = None
                     raise
                 for update in concerned:

@@ -17,7 +17,7 @@ from mlflow.entities import Experiment
 from mlflow.tracking import MlflowClient
 
 from raygenre.system.storage import Storage
-from raygenre.tracking.server import EXPERIMENT, Server, TrackingError, is_missing, no_retries
+from raygenre.tracking.server import EXPERIMENT, Server, TrackingError, is_unreachable, no_retries
 
 MAX_VIEWS = 20
 """Number of searches that keep their view; MLflow lets its users save views only while there are fewer than 40."""
@@ -86,8 +86,8 @@ def save_view(client: MlflowClient, experiment_id: str, *, study_id: str, search
     for tag in _saved(client.get_experiment(experiment_id))[MAX_VIEWS:]:
         try:
             client.delete_experiment_tag(experiment_id, tag)
-        except TrackingError as error:  # another search may have deleted it
-            if not is_missing(error):
+        except TrackingError as error:  # another search may have deleted it, and an old server cannot
+            if is_unreachable(error):
                 raise
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import ENDPOINT_NOT_FOUND, PERMISSION_DENIED
 
 from raygenre.tracking.mlflow_writer import KEY, MlflowWriter
 from raygenre.tracking.server import Server
@@ -109,3 +111,19 @@ def test_what_cannot_be_written_is_kept_with_the_reason(server: Server, tmp_path
     assert len(kept) == 2
     assert "note.txt" in kept[0]
     assert "KeyError: 'parts'" in kept[1]
+
+
+@pytest.mark.parametrize("code", [PERMISSION_DENIED, ENDPOINT_NOT_FOUND])
+def test_a_view_that_the_server_rejects_blocks_nothing(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def reject(*arguments: object) -> None:
+        raise MlflowException("not for you", error_code=code)
+
+    monkeypatch.setattr(server.client, "set_experiment_tag", reject)
+    start, end, view = UPDATES[0], UPDATES[6], UPDATES[7]
+    spool = Spool(queued(tmp_path, [start, view, end]))
+    assert MlflowWriter(server, spool).write_next()
+    assert (spool.waiting, spool.refused) == (0, 1)
+    assert written(server, spool, SEARCH).info.status == "FAILED"
+    assert "not for you" in spool.refused_path.read_text()
