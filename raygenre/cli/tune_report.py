@@ -16,6 +16,7 @@ from raygenre.search.trials.phases import Display, duration
 from raygenre.system.numbers import loss_text
 from raygenre.system.redaction import masked
 from raygenre.system.storage import Storage, StorageError, resolve
+from raygenre.tracking.shared_view import view_url
 from raygenre.workflows.tune import Outcome
 
 _NOT_IN_STUDY = (
@@ -55,9 +56,10 @@ def print_result(
     console.print(recall_table(outcome.evaluation), highlight=False)
     console.print(decision_table(outcome.champion, outcome.version), highlight=False)
     variables = environment(storage)
+    trials = view_url(storage, ledger.id) or f"{variables}make ui      "
     console.print(
         "Next:\n"
-        f"  {variables}make ui       # compare the runs of {ledger.name} in MLflow\n"
+        f"  {trials} # compare the trials of {ledger.name} in MLflow\n"
         f"  {variables}make serve    # then: curl --data-binary @SONG.mp3 localhost:8000/v1/predict\n"
         f"  {variables}{command('raygenre')} predict SONG.mp3",
         highlight=False,

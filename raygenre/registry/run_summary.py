@@ -60,7 +60,7 @@ def find_run(storage: Storage, source: str, *, search_tags: Collection[str]) -> 
     """Look up a run by its id, a version's URI or a study's name.
 
     Args:
-        search_tags: names of those tags of the search's run that contain settings.
+        search_tags: names of those tags of the search's run that contain settings; its params all do.
 
     Raises:
         UnknownRunError: there is no such run.
@@ -93,7 +93,8 @@ def _summary(
     settings = dict(run.data.params)
     if search is not run:
         settings |= {label: run.data.tags[tag] for tag, label in _TRAINING_TAGS.items() if tag in run.data.tags}
-    settings |= {tag: tags[tag] for tag in search_tags if tag in tags and tag not in settings}
+    recorded = {tag: tags[tag] for tag in search_tags if tag in tags} | search.data.params
+    settings |= {name: text for name, text in recorded.items() if name not in settings}
     settings |= {tag: text for tag, text in sorted(tags.items()) if tag.startswith("version.")}
     curves = {}
     for metric in sorted(run.data.metrics, key=_rank):

@@ -19,6 +19,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run,
 
 from raygenre.system.redaction import masked
 from raygenre.tracking.server import Server, is_unreachable, meaning, reason
+from raygenre.tracking.shared_view import View, save_view
 from raygenre.tracking.spool import Spool, Update
 
 KEY = "raygenre.run"
@@ -75,7 +76,7 @@ class MlflowWriter:
         batch: list[tuple[int, Update]] = []
         for offset, update in updates:
             batch.append((offset, update))
-            if update["do"] in ("inputs", "file", "end", "reopen"):
+            if update["do"] in ("inputs", "file", "view", "end", "reopen"):
                 self._send(key, run_id, batch)
                 batch = []
         if batch:
@@ -88,9 +89,11 @@ class MlflowWriter:
             try:
                 write(key, run_id, concerned)
             except Exception as error:
-                # Artifacts may be in a separate store, whose errors must not block all other updates.
-                from_store = write == self._finish_batch and updates[-1]["do"] == "file" and not is_unreachable(error)
-                if meaning(error) != "refused" and not from_store and not _is_invalid(error):
+                # Artifacts may be in a separate store, and a view may need other permissions or a newer server. Their
+                # errors must not block all other updates.
+                separate = write == self._finish_batch and updates[-1]["do"] in ("file", "view")
+                only_this = meaning(error) == "refused" or (separate and not is_unreachable(error))
+                if not only_this and not _is_invalid(error):
                     self._logged[key] = None
                     raise
                 for update in concerned:
@@ -144,6 +147,10 @@ class MlflowWriter:
                 path = Path(scratch) / Path(update["file"]).name
                 path.write_bytes(b64decode(update["base64"]))
                 client.log_artifact(run_id, str(path), str(Path(update["file"]).parent).strip(".") or None)
+        elif update["do"] == "view":
+            study_id, _, _ = key.rsplit("/", 2)
+            view, experiment_id = View(**update["view"]), self._server.experiment_id
+            save_view(client, experiment_id, study_id=study_id, search=run_id, view=view, time=update["time"])
         elif update["do"] == "reopen":
             client.update_run(run_id, status="RUNNING")
         elif update["do"] == "end":

@@ -2,7 +2,7 @@
 
 Each line is a JSON object; lines are appended and never changed. The field `do` is the kind of line:
 
-    start, log, tag, inputs, file, end, reopen    an update: something to write to a run
+    start, log, tag, inputs, file, view, end, reopen    an update: something to write to a run
     created, delivered    a note: a run's MLflow id; the byte offset up to which MLflow has every update
     past                  a summary that replaces a run's lines after everything was uploaded
 

@@ -17,6 +17,7 @@ from raygenre.data.split_summary import Part
 from raygenre.system.storage import Storage
 from raygenre.tracking.sender import Sender
 from raygenre.tracking.server import Server, TrackingUnreachableError
+from raygenre.tracking.shared_view import View
 from raygenre.tracking.spool import Spool
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ SPOOL = "mlflow-spool.jsonl"
 
 _SERVER_TIMEOUT = 3.0  # s to wait for a server at the start
 _DATABASE_TIMEOUT = 60.0  # s to wait for a database, in which MLflow may first have to create tables
+
+_EMPTY: tuple[object, ...] = (None, "", [], {}, ())  # values that say nothing
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 Role = Literal["search", "trial", "finalists", "finalist", "final"]
@@ -101,8 +104,8 @@ class Tracker:
         """Start or resume a run, and return its key.
 
         Args:
-            params: searched values.
-            tags: fixed values.
+            params: settings, which MLflow never changes; for a trial, the searched ones. Empty ones are left out.
+            tags: other facts. Empty ones are left out.
             at: time at which the run started, in s since 1970, if it is recorded later.
 
         Raises:
@@ -143,6 +146,10 @@ class Tracker:
     def log_inputs(self, run: str, parts: Iterable[Part]) -> None:
         """Log, as MLflow datasets, the data that a run uses."""
         self._queue(run, "inputs", parts=[asdict(part) for part in parts])
+
+    def save_view(self, run: str, view: View) -> None:
+        """Save the view of a search's trials in MLflow's list of runs."""
+        self._queue(run, "view", view=asdict(view))
 
     def steps(self, run: str, name: str) -> set[int]:
         """Return the logged steps of a value. For values that are logged together, pass the name of the first one."""
@@ -218,4 +225,5 @@ class Tracker:
 
 
 def _texts(values: Mapping[str, object]) -> dict[str, str]:
-    return {key: str(value) for key, value in values.items()}
+    """Return the values as texts, without the empty ones."""
+    return {key: str(value) for key, value in values.items() if value not in _EMPTY}

@@ -23,6 +23,8 @@ from raygenre.search.space.config import Resources
 from raygenre.search.study.ledger import RUN, Ledger
 from raygenre.search.summary.figures import TITLES
 from raygenre.search.trials.phases import TextDisplay
+from raygenre.system.storage import Storage
+from raygenre.tracking.shared_view import view_url
 from raygenre.workflows import tune
 from tests.conftest import new_ledger
 from tests.helpers.mlflow_server import MlflowServer
@@ -40,12 +42,14 @@ class Shown:
 
     Attributes:
         pages: URL of the server's pages.
+        link: URL of the view of the search's trials.
         parent: MLflow run id of the search.
         trials: MLflow run ids of the trials.
         version: version of the registered model.
     """
 
     pages: str
+    link: str
     parent: str
     trials: tuple[str, ...]
     version: int
@@ -63,18 +67,19 @@ def shown(tracks: Dataset, ray_cluster: None, tmp_path_factory: pytest.TempPathF
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["experiments/tune.py"])  # MLflow records it as the runs' source
         outcome = tune.run(ledger, tracks, storage, resources=Resources(1, 0), promote=True, display=TextDisplay())
-    yield shown_of(server.uri, ledger, outcome.version)
+    yield shown_of(storage, ledger, outcome.version)
     server.kill()
 
 
-def shown_of(uri: str, ledger: Ledger, version: int) -> Shown:
+def shown_of(storage: Storage, ledger: Ledger, version: int) -> Shown:
     trials = tuple(ledger.trial_run(trial.number) or "" for trial in ledger.trials)
-    return Shown(f"{uri}/#", str(ledger.study.user_attrs[RUN]), trials, version)
+    link = view_url(storage, ledger.id)
+    return Shown(f"{storage.server}/#", link, str(ledger.study.user_attrs[RUN]), trials, version)
 
 
 @pytest.fixture
-def page(browser: Browser, shown: Shown) -> Iterator[Page]:
-    """MLflow's list of runs in the model training view, with the assistant closed and without internet access.
+def new_page(browser: Browser, shown: Shown) -> Iterator[Page]:
+    """An empty page of a browser that has never opened MLflow, without internet access.
 
     Embedded figures and reports must send no requests and comply with their Content Security Policy.
     """
@@ -95,13 +100,18 @@ def page(browser: Browser, shown: Shown) -> Iterator[Page]:
     context.on("request", check_embedded)
     context.on("console", lambda message: errors.append(message.text) if "Security Policy" in message.text else None)
     expect.set_options(timeout=60_000)
-    opened = context.new_page()
-    opened.goto(f"{shown.pages}/experiments/1/runs")
-    opened.get_by_text("Model training").click()
-    opened.get_by_role("button", name="Close").first.click()
-    yield opened
+    yield context.new_page()
     context.close()
     assert errors == []
+
+
+@pytest.fixture
+def page(new_page: Page, shown: Shown) -> Page:
+    """MLflow's list of runs in the model training view, with the assistant closed."""
+    new_page.goto(f"{shown.pages}/experiments/1/runs")
+    new_page.get_by_text("Model training").click()
+    new_page.get_by_role("button", name="Close").first.click()
+    return new_page
 
 
 def keep(page: Page, name: str) -> None:
@@ -112,6 +122,25 @@ def keep(page: Page, name: str) -> None:
         screenshot.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(
             Path(PICTURES) / f"mlflow-{name}.png", optimize=True
         )
+
+
+def test_the_link_opens_the_trials_and_their_curves(new_page: Page, shown: Shown) -> None:
+    new_page.goto(shown.link)
+    new_page.get_by_role("button", name="Close").first.click()  # the assistant
+    expect(new_page.get_by_role("link", name=re.compile("trial-"))).to_have_count(TRIALS)
+    expect(new_page.get_by_role("link", name="spring", exact=True)).to_have_count(0)
+    headers = new_page.get_by_role("columnheader")
+    for column in ("best_validation_loss", "validation_accuracy", *SEARCHED, "state"):
+        expect(headers.filter(has_text=re.compile(f"^{column}$")).first).to_be_attached()
+    expect(new_page.get_by_test_id("saved-views-trigger")).to_have_text("spring")
+    keep(new_page, "trials")
+    new_page.locator("label:has(input[value=CHART])").click()
+    chart = new_page.get_by_test_id("experiment-view-compare-runs-card").first
+    expect(chart.get_by_text("validation_loss", exact=True)).to_be_visible()
+    plot = chart.locator(".js-plotly-plot").element_handle()
+    curves = "([plot, epochs]) => Math.max(...plot.data.map(trace => trace.x.length)) == epochs"
+    new_page.wait_for_function(curves, arg=[plot, EPOCHS])
+    keep(new_page, "curves")
 
 
 def test_the_search_expands_to_its_trials_and_finalists(page: Page, shown: Shown) -> None:

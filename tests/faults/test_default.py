@@ -1,28 +1,67 @@
-"""The script works without any options, which is how a new user runs it."""
+"""The README's quick start works as written, in a fresh copy of the project and in a network of its own."""
 
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from raygenre.audio.synthesis import synthesise
 from raygenre.registry import champion
 from raygenre.system.storage import resolve
+from tests.helpers.markdown import blocks
 from tests.helpers.project import ROOT
+from tests.helpers.sounds import encode
+
+OWN_NETWORK = ["unshare", "--map-root-user", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
+"""A network in which port 8000 is free; when the script ends, so do all processes that it started."""
+
+
+def copy_of_the_project(folder: Path) -> None:
+    """Copy the files under version control, and link to the packages of this environment."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
+    for name in filter(None, listed.stdout.split("\0")):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    (folder / ".venv").mkdir()
+    for path in Path(sys.prefix).iterdir():
+        (folder / ".venv" / path.name).symlink_to(path)
+    (folder / ".venv" / "run").unlink(missing_ok=True)
+    (folder / ".venv" / "run").touch()  # newer than pyproject.toml, so that make installs nothing
 
 
 @pytest.mark.slow
 @pytest.mark.alone
-def test_a_search_without_data_ends_with_a_good_champion(tmp_path: Path) -> None:
-    command = [sys.executable, str(ROOT / "experiments" / "tune.py")]
-    environment = os.environ | {"RAYGENRE_STORAGE": str(tmp_path / "results")}
+def test_the_quick_start_ends_with_an_answer(tmp_path: Path) -> None:
+    copy_of_the_project(tmp_path)
+    (tmp_path / "song.mp3").write_bytes(encode(synthesise("bells", seed=50), "mp3", "libmp3lame"))
+    install, request = [block.text for block in blocks(ROOT / "README.md") if block.language == "sh"][:2]
+    tune, serve = install.splitlines()
+    script = f"""
+        set -e
+        ip link set lo up
+        {tune}
+        {serve.partition("#")[0]} > serve.log 2>&1 &
+        curl --fail --silent --retry 300 --retry-delay 1 --retry-all-errors --output ready.json localhost:8000/readyz
+        {request.strip()} > answer.json
+    """
+    environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
     result = subprocess.run(
-        command, capture_output=True, text=True, timeout=600, check=False, cwd=tmp_path, env=environment
+        [*OWN_NETWORK, "bash", "-c", script],
+        cwd=tmp_path,
+        env=environment | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=1200,
+        check=False,
     )
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert result.stdout.startswith("No --data and no RAYGENRE_DATA")
+    log = tmp_path / "serve.log"
+    assert result.returncode == 0, result.stdout + result.stderr + (log.read_text() if log.exists() else "")
+    assert "No --data and no RAYGENRE_DATA" in result.stdout
     current = champion.find(resolve(tmp_path / "results"))
     assert current is not None
     version, facts = current
@@ -33,4 +72,5 @@ def test_a_search_without_data_ends_with_a_good_champion(tmp_path: Path) -> None
     accuracy = re.search(r"Test accuracy ([\d.]+)% on 40 tracks \(95 % interval", result.stdout)
     assert accuracy
     assert float(accuracy[1]) == pytest.approx(100 * facts.test_accuracy, abs=0.1)
-    assert [path.name for path in tmp_path.iterdir()] == ["results"]
+    answer = json.loads((tmp_path / "answer.json").read_text())
+    assert (answer["genre"], answer["model"]["version"]) == ("bells", "1")

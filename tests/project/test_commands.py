@@ -1,5 +1,7 @@
 """Commands in the documents are run by a test or listed here with a reason why not.
 
+Requests to the endpoint, `raygenre` commands and the quick start run as written; the other tests run the same programs.
+
 All options in the documents exist.
 """
 
@@ -22,15 +24,16 @@ TUNE = "experiments/tune.py"
 
 RUN = {
     # The first words of a command, the file or folder of the test that runs it, and a text in that test.
-    "curl --data-binary @song.mp3 localhost:8000/v1/predict": ("tests/serve/test_predict.py", "/v1/predict"),
-    "curl --data-binary @song.mp3 'localhost:8000/v1/spectrogram": ("tests/serve/test_predict.py", "/v1/spectrogram"),
-    "curl -F file=@one.mp3": ("tests/serve/test_predict.py", "files="),
+    "curl --data-binary @song.mp3": ("tests/serve/test_document_commands.py", "GUIDES"),
+    "curl -F file=@one.mp3": ("tests/serve/test_document_commands.py", "GUIDES"),
     "curl -H": ("tests/serve/admission/test_api_keys.py", "Bearer"),
     "kubectl apply --server-side -k": ("tests/k8s/test_steps.py", "kubectl apply --server-side -k"),
     "kubectl -n raygenre exec deployment/mlflow -- python -c": ("tests/k8s/test_steps.py", "import sqlite3"),
     "make k8s-check": ("tests/k8s/test_check.py", "k8s.check"),
     "make --silent k8s-search": ("tests/k8s/test_search.py", "from k8s import search, study_exists"),
-    "make tune": ("tests/cli/test_tune.py", "SCRIPT"),
+    "make serve": ("tests/faults/test_default.py", "tune, serve ="),
+    "make tune": ("tests/faults/test_default.py", "tune, serve ="),
+    "make tune ARGS=": ("tests/cli/test_tune.py", "SCRIPT"),
     "make ui": ("tests/cli/test_ui.py", '"make"'),
     "pg_dump": ("tests/k8s/test_mlflow.py", "pg_dump"),
     "pg_restore": ("tests/k8s/test_mlflow.py", "pg_restore"),
@@ -40,15 +43,7 @@ RUN = {
     "python experiments/robustness.py": ("tests/workflows/test_robustness.py", "robustness.py"),
     "python experiments/tune.py": ("tests/cli/test_tune.py", "SCRIPT"),
     "python scripts/tree.py": ("tests/project/test_tree.py", "tree.page_with_tree"),
-    "raygenre compare": ("tests/cli", '"compare"'),
-    "raygenre evaluate": ("tests/cli", '"evaluate"'),
-    "raygenre models": ("tests/cli", '"models"'),
-    "raygenre predict": ("tests/cli", '"predict"'),
-    "raygenre promote": ("tests/cli", '"promote"'),
-    "raygenre render": ("tests/cli", '"render"'),
-    "raygenre rerun": ("tests/workflows", '"rerun"'),
-    "raygenre rollback": ("tests/cli", '"rollback"'),
-    "raygenre sync": ("tests/cli", '"sync"'),
+    "raygenre ": ("tests/project/test_raygenre_commands.py", "COMMANDS"),
     "mlflow server --app-name basic-auth": ("tests/servers/conftest.py", "basic-auth"),
     "env $(python -m serve.network.proxy_environment) serve run serve/public.yaml": (
         "tests/serve/network/test_proxy_environment.py",
@@ -85,12 +80,10 @@ NOT_RUN = {
     "make format": "changes the sources",
     "make openapi": "changes a source; a test in tests/serve compares the document",
     "make screenshots": "takes minutes; tests/browser/test_mlflow.py runs its test",
-    "make serve": "runs until Ctrl-C; tests/serve runs the same application",
     "make test": "runs tests itself",
     "pip install": "changes the environment",
     "python -m benchmarks.": "takes minutes to an hour; tests/project runs parts of them",
     "python benchmarks/": "takes minutes to an hour",
-    "raygenre download": "needs a network",
     "uv pip install": "changes the environment",
 }
 

@@ -19,6 +19,7 @@ from raygenre.search.space.space import default_space
 from raygenre.search.study.backend import StudyError, storage_error_text
 from raygenre.system.storage import Storage
 from raygenre.tracking.server import Server, TrackingAddressError
+from raygenre.tracking.shared_view import view_link
 from raygenre.tracking.tracker import Tracker
 from tests.conftest import new_ledger
 from tests.helpers.driver import STUDY, Driver, call
@@ -73,6 +74,7 @@ def test_a_search_survives_a_restart_of_mlflow(
     driver.check_all_is_there()
 
     storage = team.mlflow.storage(driver.storage)
+    assert f"{team.mlflow.uri}{view_link(storage)}" in printed
     fetched = versions.fetch(storage)
     assert fetched.name == f"raygenre/{versions.list_versions(storage)[0].number}"
     stored = [file["Key"] for file in team.s3.list_objects_v2(Bucket=BUCKET)["Contents"]]

@@ -1,20 +1,25 @@
 """Updates reach MLflow in any order and after any driver death, and none blocks another."""
 
 import itertools
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import ENDPOINT_NOT_FOUND, PERMISSION_DENIED
 
 from raygenre.tracking.mlflow_writer import KEY, MlflowWriter
 from raygenre.tracking.server import Server
 from raygenre.tracking.spool import Spool, Update
 from tests.helpers.mlflow_server import values
+from tests.helpers.shared_views import unpack
 from tests.helpers.storages import empty_storage
 
 SEARCH, TRIAL = "search/spring", "trial/trial-0001"
+VIEW = {"name": "spring", "metrics": ["loss"], "params": ["a"], "tags": [], "curves": ["loss"]}
 UPDATES: tuple[Update, ...] = (
     {"do": "start", "run": SEARCH, "name": "spring", "parent": None, "params": {}, "tags": {"role": "search"}},
     {"do": "start", "run": TRIAL, "name": "trial-0001", "parent": SEARCH, "params": {"a": "1"}, "tags": {"b": "2"}},
@@ -23,6 +28,7 @@ UPDATES: tuple[Update, ...] = (
     {"do": "log", "run": TRIAL, "values": {"loss": 0.5}, "step": 2},
     {"do": "end", "run": TRIAL, "status": "FINISHED", "tags": {"state": "complete"}},
     {"do": "end", "run": SEARCH, "status": "FAILED", "tags": {}},
+    {"do": "view", "run": SEARCH, "view": VIEW},
     {"do": "file", "run": TRIAL, "file": "note.txt", "base64": "not base64!"},
     {"do": "inputs", "run": TRIAL},  # without its parts
 )
@@ -77,6 +83,12 @@ def test_any_order_and_any_death_delivers_everything(
     assert trial.data.params == {"a": "1"}
     assert sorted(values(server, trial.info.run_id, "loss")) == [(1, 1.0), (2, 0.5)]
     assert (trial.info.status, search.info.status) == ("FINISHED", "FAILED")
+    study_id = search.data.tags[KEY].removesuffix(f"/{SEARCH}")
+    views = server.client.get_experiment(server.experiment_id).tags
+    assert (
+        search.info.run_id
+        in unpack(json.loads(views[f"mlflow.sharedViewState.raygenre-{study_id}"])["state"])["searchFilter"]
+    )
 
 
 def test_a_study_that_was_stuck_on_a_lost_start_heals(server: Server, tmp_path: Path) -> None:
@@ -99,3 +111,19 @@ def test_what_cannot_be_written_is_kept_with_the_reason(server: Server, tmp_path
     assert len(kept) == 2
     assert "note.txt" in kept[0]
     assert "KeyError: 'parts'" in kept[1]
+
+
+@pytest.mark.parametrize("code", [PERMISSION_DENIED, ENDPOINT_NOT_FOUND])
+def test_a_view_that_the_server_rejects_blocks_nothing(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def reject(*arguments: object) -> None:
+        raise MlflowException("not for you", error_code=code)
+
+    monkeypatch.setattr(server.client, "set_experiment_tag", reject)
+    start, end, view = UPDATES[0], UPDATES[6], UPDATES[7]
+    spool = Spool(queued(tmp_path, [start, view, end]))
+    assert MlflowWriter(server, spool).write_next()
+    assert (spool.waiting, spool.refused) == (0, 1)
+    assert written(server, spool, SEARCH).info.status == "FAILED"
+    assert "not for you" in spool.refused_path.read_text()

@@ -57,6 +57,17 @@ def test_a_run_has_a_parent_params_and_tags(tracker: Tracker, server: Server) ->
     assert run.info.status == "RUNNING"
 
 
+def test_empty_params_and_tags_are_not_logged(tracker: Tracker, server: Server) -> None:
+    empty: dict[str, object] = {"data": None, "starts": [], "space": {}, "reason": ""}
+    run = tracker.start("search", "search", params=empty | {"seed": 0}, tags=empty | {"synthetic": False})
+    tracker.set_tags(run, empty)
+    tracker.end(run, "FINISHED", tags=empty)
+    data = server.client.get_run(delivered(tracker, run)).data
+    assert data.params == {"seed": "0"}
+    assert data.tags["synthetic"] == "False"
+    assert data.tags.keys().isdisjoint(empty)
+
+
 def test_every_value_arrives_once_at_its_step(tracker: Tracker, server: Server) -> None:
     run = tracker.start("trial", "trial")
     for step in range(1, 401):

@@ -14,7 +14,8 @@ from optuna.trial import TrialState
 from raygenre.data import split_summary
 from raygenre.data.dataset import Dataset
 from raygenre.search.space import config_file
-from raygenre.search.space.config import Resources
+from raygenre.search.space.config import Resources, SearchConfig
+from raygenre.search.space.objectives import PREFIX, is_multi_objective
 from raygenre.search.study.ledger import Ledger, losses
 from raygenre.search.study.mlflow_ids import trial_name
 from raygenre.search.study.throughput import throughput
@@ -22,7 +23,9 @@ from raygenre.search.summary import description, figures
 from raygenre.search.trials.cluster import nodes
 from raygenre.search.trials.finalists import Finalist
 from raygenre.search.trials.trial_config import trial_seed
+from raygenre.search.trials.trial_result import OBJECTIVE
 from raygenre.system import code_version, hardware
+from raygenre.tracking.shared_view import View
 from raygenre.tracking.tracker import Tracker
 
 NOTE = "mlflow.note.content"
@@ -48,6 +51,7 @@ class SearchRunLogger:
         facts = {
             "study": ledger.name,
             "study_id": ledger.id,
+            "data_digest": ledger.config.data_digest,
             "synthetic": dataset.synthetic,
             "train_tracks": len(ledger.split.train),
             "test_tracks": len(ledger.split.test),
@@ -59,7 +63,8 @@ class SearchRunLogger:
         if code:
             facts |= {"mlflow.source.git.commit": code.sha, "mlflow.source.git.dirty": code.changed}
             facts |= {"mlflow.source.git.branch": code.branch} if code.branch else {}
-        self.run = tracker.start(ledger.name, "search", tags=asdict(ledger.config) | facts)
+        self.run = tracker.start(ledger.name, "search", params=_settings(ledger.config), tags=facts)
+        tracker.save_view(self.run, _view(ledger))
         tracker.set_tags(self.run, {"trials": ledger.config.trials})  # the number may be higher in a resumed search
         tracker.log_inputs(self.run, self._parts)
         tracker.log_text(self.run, config_file.to_yaml(ledger.config), config_file.NAME)
@@ -120,6 +125,28 @@ class SearchRunLogger:
         self._tracker.set_tags(
             self.run, {NOTE: description.note(self._ledger, self._parts, self._resources, finalists)}
         )
+
+
+def _settings(config: SearchConfig) -> dict[str, object]:
+    """Return the settings that are the same for all trials of a search."""
+    settings = asdict(config) | config.fixed
+    for name in (*config.distributions, "trials", "data_digest"):  # a resumed search may have more trials
+        settings.pop(name, None)
+    texts: dict[str, object] = {name: json.dumps(settings[name]) for name in ("space", "starts") if settings[name]}
+    return settings | texts | {"objectives": ", ".join(config.objectives)}
+
+
+def _view(ledger: Ledger) -> View:
+    """Return the view that MLflow opens with: the trials with their results and searched values."""
+    config = ledger.config
+    multiple = is_multi_objective(config.objectives)
+    return View(
+        ledger.name,
+        metrics=[OBJECTIVE, "validation_accuracy", *(PREFIX + name for name in config.objectives if multiple)],
+        params=list(config.distributions),
+        tags=["state", *(["on_front"] if multiple else [])],
+        curves=["validation_loss", "validation_accuracy", "train_loss", "train_accuracy"],
+    )
 
 
 def trials_csv(ledger: Ledger) -> str:

@@ -29,6 +29,7 @@ from raygenre.system.storage import resolve
 from raygenre.tracking.server import Server
 from raygenre.tracking.tracker import Tracker
 from tests.conftest import FinishedSearch, new_ledger, small_config
+from tests.helpers.shared_views import unpack
 from tests.helpers.storages import empty_storage
 from tests.helpers.trials import epoch_report
 
@@ -69,6 +70,33 @@ def test_code_and_machine_are_logged(run: Run, server: Server) -> None:
     assert (about["commit"] is None) == (code_version.commit() is None)
     assert run.data.tags.get("mlflow.source.git.commit") == (about["commit"] or {}).get("sha")
     assert run.data.tags["hardware.cores"] == str(hardware.describe_hardware()["cores"])
+
+
+def test_fixed_settings_are_params_of_the_search(finished: FinishedSearch, run: Run) -> None:
+    config = finished.ledger.config
+    params = run.data.params
+    assert {name: params[name] for name in ("sampler", "seed", "folds", "epochs", "objectives", "width")} == {
+        "sampler": config.sampler, "seed": "0", "folds": "2", "epochs": "2", "objectives": "loss", "width": "8"
+    }  # fmt: skip
+    assert params["batch_size"] == str(config.fixed["batch_size"])
+    assert params.keys().isdisjoint({*config.distributions, "trials", "starts", "duplicates"})
+    assert run.data.tags["trials"] == "3"  # a resumed search may have more, and MLflow never changes a param
+    assert not [name for name, text in (*params.items(), *run.data.tags.items()) if text in ("None", "[]", "{}", "")]
+
+
+def test_the_view_shows_the_results_and_the_searched_values(finished: FinishedSearch, server: Server) -> None:
+    tags = server.client.get_experiment(server.experiment_id).tags
+    [text] = [text for tag, text in tags.items() if tag.endswith(finished.ledger.id)]
+    assert json.loads(text)["name"] == finished.ledger.name
+    state = unpack(json.loads(text)["state"])
+    assert state["selectedColumns"] == [
+        "metrics.`best_validation_loss`", "metrics.`validation_accuracy`",
+        *(f"params.`{name}`" for name in finished.ledger.config.distributions), "tags.`state`",
+    ]  # fmt: skip
+    shown = server.client.search_runs([server.experiment_id], state["searchFilter"])
+    assert {run.info.run_id for run in shown} == {
+        finished.ledger.trial_run(trial.number) for trial in finished.ledger.trials
+    }
 
 
 def test_the_table_of_trials_matches_the_study(finished: FinishedSearch, run: Run, server: Server) -> None:
