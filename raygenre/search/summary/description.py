@@ -67,7 +67,7 @@ def _trial_counts(ledger: Ledger) -> str:
 
 def _best(ledger: Ledger, best: Finalist) -> str:
     setting = ", ".join(
-        f"{name.replace('_', ' ')} {short(value)}" for name, value in ledger.trials[best.number].params.items()
+        f"{name.replace('_', ' ')} {short(value)}" for name, value in ledger.trial(best.number).params.items()
     )
     if not math.isfinite(best.loss):
         return "**The repeats of every finalist failed**; see the table below."
@@ -83,7 +83,7 @@ def _finalists(ledger: Ledger, finalists: Sequence[Finalist]) -> str:
     rows = [
         [
             str(finalist.number),
-            *(short(ledger.trials[finalist.number].params[name]) for name in names),
+            *(short(ledger.trial(finalist.number).params[name]) for name in names),
             f"{finalist.search_loss:.3f}",
             f"{finalist.loss:.3f} ± {finalist.spread:.3f}" if math.isfinite(finalist.loss) else "failed",
             f"{finalist.optimism:+.3f}" if math.isfinite(finalist.loss) else "",
