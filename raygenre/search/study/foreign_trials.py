@@ -1,4 +1,4 @@
-"""Handles the trials that other programs add to a study, such as the Optuna dashboard or a script with `study.ask`.
+"""Handles trials that other programs add to a study, for example with `study.ask`.
 
 The search trains only trials that it has started itself, including those that users enqueued. All others are left as
 they are: they are not trained, do not count as trials of the search and cannot win. Optuna's samplers learn from them

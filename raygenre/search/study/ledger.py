@@ -145,8 +145,8 @@ class Ledger:
     def start_trial(self, sampler: BaseSampler, space: Mapping[str, BaseDistribution]) -> FrozenTrial:
         """Start the next trial: an enqueued one, else the next start point, else a setting that the sampler chooses.
 
-        Every trial is enqueued with the attribute `CHECKPOINT` first, so that even a trial whose driver dies at the
-        next moment can be told from the trials of other programs.
+        Every trial is enqueued with the attribute `CHECKPOINT` first, so that it differs from the trials of other
+        programs even if the driver dies at the next moment.
         """
         if enqueued := self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
             self.note_checkpoint(enqueued[0].number)

@@ -1,4 +1,4 @@
-"""Ends a search that cannot succeed: too many trials in a row fail alike, or no trial completes."""
+"""Ends a search that cannot succeed: too many trials fail alike, or none completes."""
 
 from typing import Any
 

@@ -96,7 +96,6 @@ def run_trials(
     try:
         with display.live_table(progress.table), memory_monitor_survived():
             tuner.fit()
-        failures.check()
     except TuneError as error:
         recorder.interrupt()
         raise _cause(error) from None
@@ -105,6 +104,7 @@ def run_trials(
         raise
     if ledger.unfinished() or len(ledger.trials) < config.trials:
         recorder.interrupt()
+        failures.check()
         raise Interrupted
 
 
