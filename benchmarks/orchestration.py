@@ -49,10 +49,11 @@ CONCURRENCY = 2
 UNREACHABLE = "http://127.0.0.1:9"  # the port of the discard service, which no longer runs on any machine
 
 
-def sleeping(config: dict[str, Any], *, plan: Plan, shared: object, seconds: float) -> None:
+def sleeping(config: dict[str, Any], *, plan: "ray.ObjectRef[Plan]", shared: object, seconds: float) -> None:
     """Trainable that sleeps instead of training."""
-    for epoch in range(1, plan.epochs + 1):
-        time.sleep(seconds / plan.epochs)
+    epochs = ray.get(plan).epochs
+    for epoch in range(1, epochs + 1):
+        time.sleep(seconds / epochs)
         tune.report(dict.fromkeys(METRICS, 1.0) | {"epoch": epoch})
 
 

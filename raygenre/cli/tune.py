@@ -86,6 +86,10 @@ def tune(
     max_concurrent: Annotated[
         int, typer.Option(help="Maximum number of concurrent trials (default: as many as fit).", show_default=False)
     ] = DEFAULT.max_concurrent,
+    max_failures: Annotated[
+        int,
+        typer.Option(min=0, help="End the search after this many trials in a row fail alike; 0: never."),
+    ] = DEFAULT.max_failures,
     address: Annotated[
         str | None, typer.Option(help="Address of a Ray cluster (default: a private one on this machine).")
     ] = DEFAULT.address,
@@ -138,6 +142,7 @@ def tune(
         cpus_per_trial=cpus_per_trial,
         gpus_per_trial=gpus_per_trial,
         max_concurrent=max_concurrent,
+        max_failures=max_failures,
         address=address,
         storage=storage,
         study_url=study_url,

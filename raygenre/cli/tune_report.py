@@ -46,7 +46,7 @@ def print_result(
 ) -> None:
     """Print the best setting, its results on the test tracks, and the commands to run next."""
     winner = outcome.candidate.winner
-    params = ledger.trials[winner.number].params
+    params = ledger.trial(winner.number).params
     setting = ", ".join(f"{name.replace('_', ' ')} {short(value)}" for name, value in params.items())
     loss = f"validation loss {loss_text(winner.loss)} ± {loss_text(winner.spread)} on new seeds"
     display.info("best setting", f"{setting} (trial {winner.number}; {loss})")
@@ -72,8 +72,9 @@ def resume_command(options: Options, study: str) -> str:
     """Return the command that resumes a study, with the options that the study does not store."""
     given = {f"--{name.replace('_', '-')}": getattr(options, name) for name in _NOT_IN_STUDY}
     place = "".join(f" {option} {shlex.quote(masked(str(value)))}" for option, value in given.items() if value)
+    limit = f" --max-failures {options.max_failures}" if "max_failures" in options.given else ""
     promote = {True: " --promote", False: " --no-promote", None: ""}[options.promote]
-    return f"{_program()} --resume --study {study}{place}{promote}"
+    return f"{_program()} --resume --study {study}{place}{limit}{promote}"
 
 
 def environment(storage: Storage) -> str:

@@ -25,13 +25,20 @@ from raygenre.search.space.config import Resources
 from raygenre.search.study.backend import check_name, latest_study, storage_error_text
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.trials.cluster import RayError, connect, resources
+from raygenre.search.trials.failure_watch import SearchFailedError
 from raygenre.system.moved_storage import follow_move
 from raygenre.system.ray_folder import ray_folder
 from raygenre.system.storage import Storage, resolve
 from raygenre.tracking.server import TrackingError, reason
 from raygenre.workflows import tune as job
 
-_RESUMABLE = (OSError, OptunaError, RayError, TrackingError)  # after these, the search can be resumed
+_RESUMABLE = (
+    OSError,
+    OptunaError,
+    RayError,
+    SearchFailedError,
+    TrackingError,
+)  # after these, the search can be resumed
 
 
 def run_tune(options: Options, console: Console, *, started: float) -> None:
@@ -99,7 +106,15 @@ class _Session:
             ray_folder()  # checked before the tracks are loaded, which may take minutes
         ledger, tracks, allowed = self._resume() if options.resume else self._create()
         print_plan(ledger, allowed, display)
-        outcome = job.run(ledger, tracks, self.storage, resources=allowed, promote=options.promote, display=display)
+        outcome = job.run(
+            ledger,
+            tracks,
+            self.storage,
+            resources=allowed,
+            promote=options.promote,
+            display=display,
+            max_failures=options.max_failures,
+        )
         seconds = time.monotonic() - started
         print_result(outcome, ledger, self.storage, display=display, console=self._console, seconds=seconds)
 

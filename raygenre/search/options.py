@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from raygenre.errors import RaygenreError
-from raygenre.search.space.choices import SamplerName, SchedulerName, SplitName
+from raygenre.search.space.choices import MAX_FAILURES, SamplerName, SchedulerName, SplitName
 from raygenre.training.choices import AugmentationName
 
 
@@ -21,6 +21,7 @@ class Options:
     """The options that the user gave. A value of 0 means a default that depends on the data.
 
     Attributes:
+        max_failures: number of trials in a row that fail alike before the search ends; 0 for no limit.
         given: names of the options given on the command line; all others have their defaults.
     """
 
@@ -47,6 +48,7 @@ class Options:
     cpus_per_trial: float | None = None
     gpus_per_trial: float | None = None
     max_concurrent: int = 0
+    max_failures: int = MAX_FAILURES
     address: str | None = None
     storage: str | None = None
     study_url: str | None = None

@@ -7,13 +7,16 @@ import ray
 
 from raygenre.data.dataset import Dataset
 from raygenre.data.splits import indices
+from raygenre.search.space.choices import MAX_FAILURES
 from raygenre.search.space.config import Resources
 from raygenre.search.space.objectives import is_multi_objective
-from raygenre.search.study.backend import StudyError
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.study.throughput import measure_throughput
+from raygenre.search.study.trial_attributes import FAILURE
 from raygenre.search.summary import pareto_front
 from raygenre.search.summary.search_run import SearchRunLogger
+from raygenre.search.trials.failure_reason import summary
+from raygenre.search.trials.failure_watch import SearchFailedError, check_completed
 from raygenre.search.trials.final_training import FinalTraining, TrainingFailedError, final_epochs, train_final
 from raygenre.search.trials.finalists import REPEATS, Finalist, Repeat, Repeats
 from raygenre.search.trials.phases import Display, Phase
@@ -50,22 +53,34 @@ def run_search(
     tracker: Tracker,
     record: SearchRunLogger,
     display: Display,
+    max_failures: int = MAX_FAILURES,
 ) -> Candidate:
     """Run or resume a search on the connected Ray cluster; see `connect`.
 
     Args:
         record: logs the search's MLflow run.
+        max_failures: number of trials in a row that may fail alike; 0 for any number.
 
     Raises:
         Interrupted: Ctrl-C.
-        StudyError: no trial completed, or every finalist failed.
+        SearchFailedError: too many trials in a row failed alike, no trial completed, or every finalist failed.
     """
     with log_system_metrics(tracker, record.run):
-        return _search(ledger, dataset, resources, tracker, record, display)
+        try:
+            return _search(ledger, dataset, resources, tracker, record, display, max_failures)
+        except SearchFailedError as error:
+            tracker.set_tags(record.run, {FAILURE: error})
+            raise
 
 
 def _search(
-    ledger: Ledger, dataset: Dataset, resources: Resources, tracker: Tracker, record: SearchRunLogger, display: Display
+    ledger: Ledger,
+    dataset: Dataset,
+    resources: Resources,
+    tracker: Tracker,
+    record: SearchRunLogger,
+    display: Display,
+    max_failures: int,
 ) -> Candidate:
     config, split = ledger.config, ledger.split
     folds = tuple((indices(dataset, fold.train), indices(dataset, fold.validation)) for fold in split.folds)
@@ -82,7 +97,17 @@ def _search(
         display.phase("trials", f"{config.trials} trials of up to {config.epochs} epochs", bar=False),
         measure_throughput(ledger),
     ):
-        run_trials(ledger, plan, tracks, resources=resources, tracker=tracker, parent=parent, display=display)
+        run_trials(
+            ledger,
+            plan,
+            tracks,
+            resources=resources,
+            tracker=tracker,
+            parent=parent,
+            display=display,
+            max_failures=max_failures,
+        )
+    check_completed(ledger)
     repeats = Repeats(ledger, plan, tracks, resources=resources, tracker=tracker, parent=parent)
     settings = len(ledger.top(config.top_k))
     with display.phase("repeats", f"the best {settings} settings, {REPEATS} new seeds each") as phase:
@@ -95,6 +120,7 @@ def _search(
     for finalist in finalists:
         display.event(f"trial {finalist.number}", "mean", _losses(finalist))
     record.finalists(finalists)
+    failures = repeats.failures
     for finalist in finalists:
         if not math.isfinite(finalist.loss):
             continue
@@ -107,7 +133,8 @@ def _search(
             return Candidate(tuple(finalists), finalist, final, repeats.locations(finalist.number))
         except TrainingFailedError as error:
             display.event("final", "failed", str(error))
-    raise StudyError(f"the final training of every finalist of the study {ledger.name} failed")
+            failures.append(str(error))
+    raise SearchFailedError(f"every finalist of the study {ledger.name} failed: {summary(failures)}")
 
 
 def _finish(repeats: Repeats, phase: Phase, display: Display) -> list[Finalist]:

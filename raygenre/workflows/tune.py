@@ -28,6 +28,7 @@ from raygenre.registry.promotion_lock import LockLostError
 from raygenre.registry.versions import Fetched
 from raygenre.search.options import OptionError
 from raygenre.search.run import Candidate, run_search
+from raygenre.search.space.choices import MAX_FAILURES
 from raygenre.search.space.config import Resources, SearchConfig
 from raygenre.search.study.backend import StudyError
 from raygenre.search.study.ledger import Ledger
@@ -110,13 +111,16 @@ def run(
     resources: Resources,
     promote: bool | None,
     display: Display,
+    max_failures: int = MAX_FAILURES,
 ) -> Outcome:
     """Search, train the winner, evaluate it once on the test tracks, register it and decide on the champion.
 
     Args:
         promote: True forces the promotion, False prevents it; None promotes the model if it is better.
+        max_failures: number of trials in a row that may fail alike; 0 for any number.
 
     Raises:
+        SearchFailedError: too many trials in a row failed alike, no trial completed, or every finalist failed.
         StudyError: the data differs from the data of the study.
         TrackingUnreachableError: MLflow is unreachable when the model has to be registered; all results are saved.
         PromotionPendingError: another process holds the promotion lock; everything else is done.
@@ -129,7 +133,15 @@ def run(
         )
     with tracking_session(ledger, storage, display) as tracker:
         record = SearchRunLogger(ledger, dataset, tracker, resources)
-        candidate = run_search(ledger, dataset, resources=resources, tracker=tracker, record=record, display=display)
+        candidate = run_search(
+            ledger,
+            dataset,
+            resources=resources,
+            tracker=tracker,
+            record=record,
+            display=display,
+            max_failures=max_failures,
+        )
         registered = _register(ledger, dataset, storage, tracker, record.run, candidate, display)
     version, classifier, facts, evaluation = registered
     try:  # after the runs have ended, so that a failed promotion does not mark the search as failed

@@ -19,6 +19,7 @@ import raygenre.cli.tune_run
 from raygenre.cli import app
 from raygenre.cli.tune_report import resume_command
 from raygenre.search.options import Options
+from raygenre.search.trials.failure_watch import SearchFailedError
 from raygenre.workflows import tune as job
 from tests.helpers.project import ROOT, SCRIPT
 
@@ -128,6 +129,25 @@ def test_a_pending_promotion_names_the_command_to_run(
     error = " ".join(result.stderr.split())
     assert "version 7 is registered, but the champion could not be changed: another process holds the lock" in error
     assert error.endswith("raygenre promote 7")
+
+
+def test_a_search_that_cannot_succeed_names_the_command_to_resume(
+    tracks_folder: Path,
+    tmp_path: Path,
+    script: dict[str, Any],
+    on_the_cluster: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def failing(*arguments: object, max_failures: int, **named: object) -> None:
+        raise SearchFailedError(f"the last {max_failures} trials failed alike: KeyError: 'x'")
+
+    monkeypatch.setattr(job, "run", failing)
+    arguments = ("--data", str(tracks_folder), "--study", "autumn", "--max-failures", "2")
+    result = tuned(script, *arguments, storage=tmp_path)
+    assert result.exit_code == 2, result.output
+    error = " ".join(result.stderr.split())
+    assert error.startswith("error: the last 2 trials failed alike: KeyError: 'x' Everything so far is saved.")
+    assert error.endswith(f"--resume --study autumn --storage {tmp_path} --max-failures 2")
 
 
 def test_the_script_imports_no_heavy_library_at_its_start() -> None:

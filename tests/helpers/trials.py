@@ -1,9 +1,12 @@
 """Run a ledger's trials on the tests' cluster, and make reports like those from trials."""
 
 import io
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import pytest
 import ray
 
 from raygenre.data.dataset import Dataset
@@ -11,7 +14,8 @@ from raygenre.data.splits import indices
 from raygenre.search.space.config import Resources
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.study.mlflow_ids import note_run_ids
-from raygenre.search.trials import tuner
+from raygenre.search.trials import tuner, worker
+from raygenre.search.trials.failure_watch import SearchFailedError
 from raygenre.search.trials.phases import TextDisplay
 from raygenre.search.trials.trainable import Plan, Tracks
 from raygenre.search.trials.trial_result import METRICS, EpochResult, TrialResult
@@ -21,22 +25,39 @@ from raygenre.tracking.tracker import Tracker
 from tests.helpers.storages import empty_storage
 
 
-def search(ledger: Ledger, tracks: Dataset, storage: Path, *, most: int = 0) -> tuple[Server, str]:
-    """Run the ledger's trials; return the server with their runs, and the printed text."""
+def search(
+    ledger: Ledger,
+    tracks: Dataset,
+    storage: Path,
+    *,
+    most: int = 0,
+    trainable: Callable[..., None] = worker.run,
+    fails_with: str = "",
+) -> tuple[Server, str]:
+    """Run the ledger's trials; return the server with their runs, and the printed text.
+
+    Args:
+        most: maximum number of concurrent trials; 0 for as many as fit.
+        trainable: function that a trial executes.
+        fails_with: the search ends with its first failure, and with an error that contains this text.
+    """
     config = ledger.config
     folds = tuple((indices(tracks, fold.train), indices(tracks, fold.validation)) for fold in ledger.split.folds)
     plan = Plan(3, config.epochs, threads=1, device="cpu")
     tracker = Tracker(empty_storage(storage), ledger.folder, ledger.id)
     text = io.StringIO()
-    tuner.run_trials(
-        ledger,
-        plan,
-        ray.put(Tracks(tracks.levels, tracks.labels, folds)),
-        resources=Resources(1, 0, most),
-        tracker=tracker,
-        parent=tracker.start("search", "search"),
-        display=TextDisplay(text),
-    )
+    with pytest.raises(SearchFailedError, match=fails_with) if fails_with else nullcontext():
+        tuner.run_trials(
+            ledger,
+            plan,
+            ray.put(Tracks(tracks.levels, tracks.labels, folds)),
+            resources=Resources(1, 0, most),
+            tracker=tracker,
+            parent=tracker.start("search", "search"),
+            display=TextDisplay(text),
+            max_failures=1 if fails_with else 0,
+            trainable=trainable,
+        )
     assert tracker.flush(60)
     note_run_ids(ledger, tracker)
     tracker.close()

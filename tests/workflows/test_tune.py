@@ -1,5 +1,6 @@
 """The main job from start to end, with a small data set, a real cluster and a real tracking database."""
 
+import io
 import json
 from pathlib import Path
 
@@ -16,8 +17,10 @@ from raygenre.model.calibration import calibrate
 from raygenre.registry import champion, promotion_lock, versions
 from raygenre.registry.promotion_lock import LockLostError
 from raygenre.search.space.config import Resources
+from raygenre.search.space.samplers import sampler
 from raygenre.search.study.ledger import CHECKPOINT, RUN
 from raygenre.search.tracking_session import tracking_session
+from raygenre.search.trials.failure_watch import SearchFailedError
 from raygenre.search.trials.phases import TextDisplay
 from raygenre.search.trials.trial_result import METRICS
 from raygenre.spectrogram.image import write_png
@@ -269,6 +272,23 @@ def test_more_trials_can_bring_another_winner(tracks: Dataset, ray_cluster: None
     tested = server.client.get_metric_history(parent.info.run_id, "test_accuracy")
     assert [metric.step for metric in tested] == [1, 4]
     assert parent.data.tags["trials"] == "4"
+
+
+def test_a_search_without_a_complete_trial_ends(tracks: Dataset, ray_cluster: None, tmp_path: Path) -> None:
+    storage = empty_storage(tmp_path)
+    ledger, text = new_ledger(storage.studies.folder, tracks), io.StringIO()
+    for failure in ("KeyError: 'x'", "out of memory: Unable to allocate 9 TiB", "KeyError: 'x'"):
+        number = ledger.start_trial(sampler("random", seed=0, trials=3), ledger.config.distributions).number
+        ledger.finish(number, failure=failure)
+    reason = r"no trial of the study study completed: KeyError: 'x' \(2\); out of memory"
+    with pytest.raises(SearchFailedError, match=reason) as error:
+        tune.run(ledger, tracks, storage, resources=Resources(1, 0), promote=None, display=TextDisplay(text))
+    assert "settings" not in text.getvalue()  # no repeats were started
+    client = Server(storage).client
+    run = client.get_run(ledger.study.user_attrs[RUN])
+    assert (run.info.status, run.data.tags["failure"]) == ("FAILED", str(error.value))
+    trial_run = client.get_run(ledger.trial_run(0) or "")
+    assert (trial_run.info.status, trial_run.data.tags["failure"]) == ("FAILED", "KeyError: 'x'")
 
 
 def test_the_next_driver_ends_runs_of_a_killed_driver(tracks: Dataset, tmp_path: Path) -> None:

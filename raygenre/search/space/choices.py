@@ -1,4 +1,4 @@
-"""The valid names for a search's options, and the error for invalid ones.
+"""The valid names for a search's options, a default, and the error for invalid ones.
 
 Imports nothing large.
 """
@@ -17,6 +17,8 @@ SAMPLERS: tuple[SamplerName, ...] = get_args(SamplerName)
 SCHEDULERS: tuple[SchedulerName, ...] = get_args(SchedulerName)
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
 OBJECTIVES: tuple[ObjectiveName, ...] = get_args(ObjectiveName)
+MAX_FAILURES = 5
+"""Default number of trials in a row that fail alike before a search ends."""
 
 
 class ConfigError(RaygenreError, ValueError):

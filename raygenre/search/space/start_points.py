@@ -42,24 +42,30 @@ def complete(
     Raises:
         SpaceError: a value is not in the space.
     """
-    for name, value in point.items():
-        if name in space:
-            if not _contains(space[name], value):
-                raise SpaceError(
-                    f"start {name}={value} is outside the space, which has {_describe(space[name])}; "
-                    "change the start point or the space"
-                )
-        elif name not in KINDS:
-            raise SpaceError(f"start {name}={value}: {unknown_name(name, space)}")
-        elif fixed.get(name) != value:
-            raise SpaceError(f"start {name}={value}: {name} is fixed at {fixed.get(name)} in this space")
+    if mismatch := outside_space(point, space, fixed=fixed):
+        raise SpaceError(f"start {mismatch}; change the start point or the space")
     return {**defaults, **{name: value for name, value in point.items() if name in space}}
 
 
-def _contains(distribution: BaseDistribution, value: Value) -> bool:
+def outside_space(
+    point: Mapping[str, object], space: Mapping[str, BaseDistribution], *, fixed: Mapping[str, Value]
+) -> str:
+    """Return which value of a point is not in a space, and what the space has instead; empty if all are."""
+    for name, value in point.items():
+        if name in space:
+            if not _contains(space[name], value):
+                return f"{name}={value} is outside the space, which has {_describe(space[name])}"
+        elif name not in KINDS:
+            return f"{name}={value}: {unknown_name(name, space)}"
+        elif fixed.get(name) != value:
+            return f"{name}={value}: {name} is fixed at {fixed.get(name)} in this space"
+    return ""
+
+
+def _contains(distribution: BaseDistribution, value: object) -> bool:
     if isinstance(distribution, CategoricalDistribution):
         return value in distribution.choices
-    if isinstance(distribution, (FloatDistribution, IntDistribution)) and not isinstance(value, str):
+    if isinstance(distribution, (FloatDistribution, IntDistribution)) and isinstance(value, (int, float)):
         return bool(distribution._contains(value))
     return False
 

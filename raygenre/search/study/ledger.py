@@ -5,36 +5,40 @@ snapshots. Without `--study-url`, the study is a journal file in its folder, nex
 """
 
 import json
+import math
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from optuna.distributions import BaseDistribution
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.samplers import BaseSampler
-from optuna.storages import BaseStorage
-from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from raygenre.data.splits import Split
 from raygenre.search.space import config_file
 from raygenre.search.space.config import SearchConfig
 from raygenre.search.space.objectives import PREFIX, is_multi_objective
 from raygenre.search.space.space import Setting
-from raygenre.search.study import create_or_load
+from raygenre.search.study import create_or_load, ranking
 from raygenre.search.study.backend import JOURNAL, StudyError, check_name
 from raygenre.search.study.create_or_load import CONFIG, ID, SPLIT, StudyHandle
+from raygenre.search.study.trial_attributes import (
+    CHECKPOINT,
+    ENDED_ELSEWHERE,
+    EPOCH,
+    EPOCH_TIMES,
+    FAILURE,
+    RUN,
+    STATES,
+    is_own,
+    losses,
+)  # fmt: skip
 from raygenre.system.location import Location
 
-_FAILURE = "failure"
-_EPOCH = "epoch-"  # prefix of the attributes that hold the losses when there are several objectives
-STATES = "trials"
-"""Folder of the trials' training states."""
-RUN = "mlflow_run_id"
-"""Attribute of a trial or the study: its MLflow run id."""
-EPOCH_TIMES = "epoch_times"
-"""Trial attribute: when each epoch was reported, in s since 1970; epochs before a driver was killed are missing."""
-CHECKPOINT = "checkpoint"
-"""Trial attribute: path of the training state in the study's folder. Tag of a training run: its full path or URL."""
+__all__ = ["CHECKPOINT", "EPOCH_TIMES", "RUN", "STATES", "Ledger", "losses"]
 
 
 class Ledger:
@@ -117,22 +121,12 @@ class Ledger:
 
     @property
     def trials(self) -> list[FrozenTrial]:
-        """All trials that have been started, in order."""
-        return [trial for trial in self.study.get_trials(deepcopy=False) if trial.state != TrialState.WAITING]
+        """All trials that this search has started, in order; trials of other programs are left out."""
+        return [trial for trial in self.study.get_trials(deepcopy=False) if is_own(trial)]
 
     def unfinished(self) -> list[FrozenTrial]:
         """Return the trials that are still running or were left running by an earlier driver."""
         return [trial for trial in self.trials if trial.state == TrialState.RUNNING]
-
-    def complete_draws(self, sampler: BaseSampler, space: Mapping[str, BaseDistribution]) -> None:
-        """Draw the missing values of trials whose driver died during `start_trial`."""
-        self.study.sampler = sampler
-        for frozen in self.unfinished():
-            self._note_checkpoint(frozen.number)
-            if frozen.params.keys() != space.keys():
-                trial = Trial(self.study, frozen._trial_id)
-                for name, distribution in space.items():
-                    trial._suggest(name, distribution)  # `Study.ask` makes the same call for each parameter
 
     def top(self, k: int) -> list[FrozenTrial]:
         """Return the k best complete trials, best first; if two are equally good, the earlier comes first.
@@ -141,34 +135,41 @@ class Ledger:
         """
         if is_multi_objective(self.config.objectives):
             return self.front()[:k]
-        complete = [trial for trial in self.trials if trial.state == TrialState.COMPLETE]
-        return sorted(complete, key=lambda trial: (trial.values[0], trial.number))[:k]
+        return ranking.by_loss(ranking.complete(self.trials, epochs=self.config.epochs))[:k]
 
     def front(self) -> list[FrozenTrial]:
         """Return the trials on the Pareto front, sorted by the first objective, best first."""
-        sign = -1 if self.study.directions[0] == StudyDirection.MAXIMIZE else 1
-        return sorted(self.study.best_trials, key=lambda trial: (sign * trial.values[0], trial.number))
+        complete = ranking.complete(self.trials, epochs=self.config.epochs)
+        return ranking.pareto_front(complete, self.study.directions)
 
     def start_trial(self, sampler: BaseSampler, space: Mapping[str, BaseDistribution]) -> FrozenTrial:
-        """Start the next trial with the next start point or, if none is left, a setting that the sampler chooses."""
-        started, starts = len(self.trials), self.config.first_points
-        if started < len(starts) and not self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-            self.study.enqueue_trial(starts[started])
+        """Start the next trial: an enqueued one, else the next start point, else a setting that the sampler chooses.
+
+        Every trial is enqueued with the attribute `CHECKPOINT` first, so that it differs from the trials of other
+        programs even if the driver dies at the next moment.
+        """
+        if enqueued := self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            self.note_checkpoint(enqueued[0].number)
+        else:
+            started, starts = len(self.trials), self.config.first_points
+            point = starts[started] if started < len(starts) else {}
+            self.study.enqueue_trial(point, user_attrs={CHECKPOINT: STATES})
         self.study.sampler = sampler
         number = self.study.ask(dict(space)).number
-        self._note_checkpoint(number)
-        return self._trial(number)
+        self.note_checkpoint(number)
+        return self.trial(number)
 
     def report(self, number: int, *, epoch: int, loss: float) -> None:
-        """Record the validation loss of an epoch unless a loss is already recorded for it."""
-        trial = self._trial(number)
+        """Record the validation loss of an epoch unless a loss is already recorded for it or the trial has ended."""
+        trial = self.trial(number)
         if epoch in losses(trial):
             return
         self._reported.setdefault(number, {})[epoch] = round(time.time(), 1)
         if is_multi_objective(self.config.objectives):  # Optuna supports no intermediate values here
-            self.note(number, f"{_EPOCH}{epoch:04d}", loss)
-        else:
-            self._storage.set_trial_intermediate_value(trial._trial_id, epoch, loss)
+            self.note(number, f"{EPOCH}{epoch:04d}", loss)
+            return
+        with suppress(UpdateFinishedTrialError):
+            self.study._storage.set_trial_intermediate_value(trial._trial_id, epoch, loss)
 
     def finish(
         self, number: int, *, failure: str | None = None, measured: Mapping[str, float] | None = None
@@ -176,49 +177,55 @@ class Ledger:
         """End a trial, and return its state.
 
         The state is FAIL if there is a `failure` or no epoch was reported, PRUNED if only some epochs were reported,
-        and otherwise COMPLETE, with the lowest loss as its value.
+        and otherwise COMPLETE, with the lowest loss as its value. If another program has ended the trial, it stays as
+        that program left it.
 
         Args:
             failure: why the trial failed.
             measured: if there are several objectives, their values in the trial's last report.
         """
-        values = losses(self._trial(number))
-        if times := self._reported.pop(number, None):
+        trial, times = self.trial(number), self._reported.pop(number, None)
+        if trial.state.is_finished():
+            return trial.state
+        values, tell = losses(trial), partial(self.study.tell, number, skip_if_finished=True)
+        if times:
             self.note(number, EPOCH_TIMES, times)
         if failure or not values:
-            self.note(number, _FAILURE, failure or "the trial ended before its first epoch")
-            self.study.tell(number, state=TrialState.FAIL)
+            self.note(number, FAILURE, failure or "the trial ended before its first epoch")
+            tell(state=TrialState.FAIL)
         elif max(values) < self.config.epochs:
-            self.study.tell(number, state=TrialState.PRUNED)
+            tell(state=TrialState.PRUNED)
         elif is_multi_objective(self.config.objectives):
-            self.study.tell(number, [float((measured or {})[PREFIX + name]) for name in self.config.objectives])
+            tell([float((measured or {})[PREFIX + name]) for name in self.config.objectives])
         else:
-            self.study.tell(number, min(values.values()))
-        return self._trial(number).state
+            tell(min(values.values()))
+        return self.state(number)
 
     def note(self, number: int, key: str, value: Any) -> None:
-        """Set an attribute of a trial."""
-        self._storage.set_trial_user_attr(self._trial(number)._trial_id, key, value)
+        """Set an attribute of a trial, unless the trial has ended."""
+        with suppress(UpdateFinishedTrialError):
+            self.study._storage.set_trial_user_attr(self.trial(number)._trial_id, key, value)
 
     def state(self, number: int) -> TrialState:
         """Return the state of a trial."""
-        return self._trial(number).state
+        return self.trial(number).state
 
     def failure(self, number: int) -> str | None:
-        """Return why a trial failed."""
-        return self._trial(number).user_attrs.get(_FAILURE)
+        """Return why a trial failed; None if it did not."""
+        trial = self.trial(number)
+        return trial.user_attrs.get(FAILURE, ENDED_ELSEWHERE if trial.state == TrialState.FAIL else None)
 
     def setting(self, number: int) -> Setting:
         """Return a trial's setting, including fixed values."""
-        return self.config.setting(self._trial(number).params)
+        return self.config.setting(self.trial(number).params)
 
     def loss(self, number: int) -> float:
-        """Return the lowest validation loss of a trial."""
-        return min(losses(self._trial(number)).values())
+        """Return the lowest validation loss of a trial; infinity before its first epoch."""
+        return min(losses(self.trial(number)).values(), default=math.inf)
 
     def trial_run(self, number: int) -> str | None:
         """Return a trial's MLflow run id; None until MLflow has created the run."""
-        run_id: str | None = self._trial(number).user_attrs.get(RUN) or self.study.user_attrs.get(f"{RUN}/{number}")
+        run_id: str | None = self.trial(number).user_attrs.get(RUN) or self.study.user_attrs.get(f"{RUN}/{number}")
         return run_id
 
     def get_or_compute(self, key: str, compute: Callable[[], Any]) -> Any:
@@ -233,18 +240,10 @@ class Ledger:
         """Return where a trial stores its training state; see `raygenre.search.study.checkpoint_retention`."""
         return self.location / STATES / f"{number:04d}"
 
-    def _note_checkpoint(self, number: int) -> None:
+    def note_checkpoint(self, number: int) -> None:
+        """Mark a trial as one of this search, with the path of its training state."""
         self.note(number, CHECKPOINT, f"{STATES}/{number:04d}")
 
-    def _trial(self, number: int) -> FrozenTrial:
+    def trial(self, number: int) -> FrozenTrial:
+        """Return a trial."""
         return self.study.get_trials(deepcopy=False)[number]
-
-    @property
-    def _storage(self) -> BaseStorage:
-        return self.study._storage
-
-
-def losses(trial: FrozenTrial) -> dict[int, float]:
-    """Return the validation losses of a trial by epoch, whether it has one objective or several."""
-    noted = {int(key.removeprefix(_EPOCH)): loss for key, loss in trial.user_attrs.items() if key.startswith(_EPOCH)}
-    return trial.intermediate_values or dict(sorted(noted.items()))

@@ -1,7 +1,5 @@
 """Records MLflow run ids in the ledger as they arrive, even after a trial has ended."""
 
-from optuna.exceptions import UpdateFinishedTrialError
-
 from raygenre.search.study.ledger import RUN, Ledger
 from raygenre.tracking.tracker import Tracker
 
@@ -28,7 +26,6 @@ def note_run_ids(ledger: Ledger, tracker: Tracker) -> None:
 def _note_trial(ledger: Ledger, number: int, run_id: str) -> None:
     if ledger.trial_run(number) == run_id:
         return
-    try:
-        ledger.note(number, RUN, run_id)
-    except UpdateFinishedTrialError:
+    ledger.note(number, RUN, run_id)
+    if ledger.trial_run(number) != run_id:  # the trial has ended
         ledger.study.set_user_attr(f"{RUN}/{number}", run_id)

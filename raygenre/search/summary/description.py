@@ -68,7 +68,7 @@ def _trial_counts(ledger: Ledger) -> str:
 
 def _best(ledger: Ledger, best: Finalist) -> str:
     setting = ", ".join(
-        f"{name.replace('_', ' ')} {short(value)}" for name, value in ledger.trials[best.number].params.items()
+        f"{name.replace('_', ' ')} {short(value)}" for name, value in ledger.trial(best.number).params.items()
     )
     if not math.isfinite(best.loss):
         return "**The repeats of every finalist failed**; see the table below."
@@ -84,7 +84,7 @@ def _finalists(ledger: Ledger, finalists: Sequence[Finalist]) -> str:
     rows = [
         [
             str(finalist.number),
-            *(short(ledger.trials[finalist.number].params[name]) for name in names),
+            *(short(ledger.trial(finalist.number).params[name]) for name in names),
             loss_text(finalist.search_loss),
             f"{loss_text(finalist.loss)} ± {loss_text(finalist.spread)}" if math.isfinite(finalist.loss) else "failed",
             loss_text(finalist.optimism, sign=True) if math.isfinite(finalist.loss) else "",

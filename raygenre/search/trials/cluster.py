@@ -5,6 +5,7 @@ import os
 from dataclasses import replace
 
 import ray
+from ray._private import worker as ray_worker
 from ray.exceptions import RayError as RayError  # re-exported for commands, which do not import Ray directly
 
 from raygenre.errors import RaygenreError
@@ -49,6 +50,8 @@ def connect(address: str | None) -> str:
         raise ClusterError(f"no Ray cluster answers at {address}: {error}; check --address") from error
     except ValueError as error:
         raise ClusterError(f"{address} is not the address of a Ray cluster: {error}; check --address") from error
+    # Even without `log_to_driver`, Ray prints the tracebacks of every worker that dies, and has no option against it.
+    ray_worker._worker_logs_enabled = False
     total = ray.cluster_resources()
     size = f"{total.get('CPU', 0):g} CPUs, {total.get('GPU', 0):g} GPUs"
     return f"{'cluster at ' + address if address else 'private cluster on this machine'}, {size}"

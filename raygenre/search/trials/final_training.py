@@ -11,6 +11,7 @@ from raygenre.search.space.config import Resources
 from raygenre.search.study.ledger import CHECKPOINT, Ledger
 from raygenre.search.trials.finalists import Finalist, wait_for
 from raygenre.search.trials.phases import Phase
+from raygenre.search.trials.recorder import ERROR_FILE
 from raygenre.search.trials.trainable import Plan, Tracks, train_on_all
 from raygenre.search.trials.trial_config import trial_seed
 from raygenre.search.trials.trial_result import METRICS
@@ -66,7 +67,8 @@ def train_final(
         phase: the phase whose progress bar shows the epochs.
 
     Raises:
-        TrainingFailedError: training diverged or ran out of memory.
+        TrainingFailedError: training diverged, ran out of memory or raised an unexpected exception.
+        OSError: the worker cannot write its training state.
     """
     epochs = final_epochs(winner)
     seed = trial_seed(ledger.config.seed, _SEED)
@@ -76,7 +78,7 @@ def train_final(
         name,
         "final",
         parent=parent,
-        params=ledger.trials[winner.number].params,
+        params=ledger.trial(winner.number).params,
         tags={"seed": seed, "epochs": epochs, "trial": winner.number, CHECKPOINT: location},
     )
     cpus = max(resources.cpus, min(resources.final_cpus, _MAX_THREADS))
@@ -90,6 +92,8 @@ def train_final(
     names = [name for name in METRICS if "validation" not in name]  # no validation tracks are left
     tracker.log_missing(run, [{name: epoch.row[name] for name in (*names, "epoch")} for epoch in training.epochs])
     if training.failure:
+        if training.traceback:
+            tracker.log_text(run, training.traceback, ERROR_FILE)
         tracker.end(run, "FAILED", tags={"failure": training.failure})
         raise TrainingFailedError(training.failure)
     return FinalTraining(name, location, run)

@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 import ray
 from optuna.trial import FrozenTrial
-from ray.exceptions import OutOfMemoryError, WorkerCrashedError
+from ray.exceptions import OutOfMemoryError, RayTaskError, WorkerCrashedError
 
 from raygenre.search.space.config import Resources
 from raygenre.search.space.space import Setting
-from raygenre.search.study.backend import StudyError
 from raygenre.search.study.ledger import CHECKPOINT, Ledger
-from raygenre.search.trials.out_of_memory import KILLED
+from raygenre.search.trials.failure_reason import WORKER_DIED
+from raygenre.search.trials.out_of_memory import KILLED, error_line
+from raygenre.search.trials.recorder import ERROR_FILE
 from raygenre.search.trials.trainable import Plan, Tracks, Training, train_repeat
 from raygenre.search.trials.trial_config import trial_seed
 from raygenre.system.location import Location
@@ -125,6 +126,11 @@ class Repeats:
         """Number of repeats that have not ended."""
         return len(self._waiting) + len(self._running)
 
+    @property
+    def failures(self) -> list[str]:
+        """Why repeats failed, one text for each."""
+        return [repeat.failure for repeat in self._failed.values()]
+
     def start(self) -> None:
         """Start the repeats, except those that an earlier driver finished."""
         self._started = time.time()
@@ -142,17 +148,8 @@ class Repeats:
 
         Args:
             on_repeat: called with each repeat when it ends.
-
-        Raises:
-            StudyError: no trial of the search is complete.
         """
-        ledger = self._ledger
-        best = ledger.top(ledger.config.top_k)
-        if not best:
-            reasons = sorted({ledger.failure(trial.number) or "" for trial in ledger.trials} - {""})
-            raise StudyError(
-                f"no trial of the study {ledger.name} completed: {'; '.join(reasons) or 'all were stopped early'}"
-            )
+        best = self._ledger.top(self._ledger.config.top_k)
         parent = self._tracker.start("finalists", "finalists", parent=self._parent, at=self._started)
         while self._running:
             [ready], _ = ray.wait(list(self._running), num_returns=1)
@@ -197,7 +194,7 @@ class Repeats:
             f"finalist-{number:04d}-{index}",
             "finalist",
             parent=parent,
-            params=self._ledger.trials[number].params,
+            params=self._ledger.trial(number).params,
             tags={
                 "trial": number,
                 "study": self._ledger.name,
@@ -209,6 +206,8 @@ class Repeats:
         )
         self._tracker.log_missing(run, [epoch.row for epoch in training.epochs])
         if training.failure:
+            if training.traceback:
+                self._tracker.log_text(run, training.traceback, ERROR_FILE)
             self._tracker.end(run, "FAILED", tags={"failure": training.failure}, at=training.ended)
             self._failed[_key(number, index)] = Repeat(number, index, failure=training.failure)
             return self._failed[_key(number, index)]
@@ -225,13 +224,21 @@ class Repeats:
 
 
 def wait_for(training: "ray.ObjectRef[Training]") -> Training:
-    """Wait for a training run and return its outcome; if its worker died, the outcome reports that as a failure."""
+    """Wait for a training run and return its outcome; if its worker died or raised an exception, that is a failure.
+
+    Raises:
+        OSError: the worker cannot write its training state.
+    """
     try:
         return ray.get(training)
     except OutOfMemoryError:
         return Training([], KILLED)
     except WorkerCrashedError:
-        return Training([], "its worker died repeatedly")
+        return Training([], WORKER_DIED)
+    except RayTaskError as error:
+        if isinstance(error.cause, OSError):
+            raise error.cause from None
+        return Training([], error_line(error.cause), traceback=str(error))
 
 
 def _key(number: int, index: int) -> str:

@@ -10,6 +10,7 @@ from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.tune.experiment import Trial
 
+from raygenre.search.trials.failure_reason import latest_error
 from raygenre.search.trials.out_of_memory import KILLED
 from raygenre.search.trials.trial_config import TrialConfig
 
@@ -23,7 +24,7 @@ class MemoryWatch(tune.Callback):
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Mark a killed trial; Tune calls this before the trial's new worker gets the configuration."""
-        if KILLED in str(trial.get_pickled_error()):
+        if KILLED in latest_error(trial):
             trial.config.update(replace(TrialConfig.from_dict(trial.config), failure=KILLED).to_dict())
 
 

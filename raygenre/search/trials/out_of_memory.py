@@ -14,8 +14,14 @@ _SIGNS = ("can't allocate memory", "not enough memory", "DefaultCPUAllocator", "
 
 
 def oom_reason(error: Exception) -> str:
-    """Return the failure message of a training run that ran out of memory; re-raise any other error."""
+    """Return the failure message of a training run that ran out of memory; empty for any other error."""
     out_of_memory = isinstance(error, (MemoryError, torch.OutOfMemoryError))
     if not out_of_memory and not any(sign in str(error) for sign in _SIGNS):
-        raise error
+        return ""
     return f"{REASON}: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+
+
+def error_line(error: BaseException) -> str:
+    """Return the type and the first line of an exception, such as `KeyError: 'width'`."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

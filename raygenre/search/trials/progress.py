@@ -78,12 +78,10 @@ class TrialProgress(tune.Callback):
         values = (
             "–" if best is None else loss_text(best),
             "–" if left is None else duration(left),
-            *self._values(trials[number]),
+            *self._values(self._ledger.trial(number)),
         )
         cells = (f"{value:>{max(len(name), 7)}}" for name, value in zip(columns, values, strict=True))
-        self._display.event(f"trial {number}", self._state(trials[number]), "  ".join(cells))
-        if failure := self._ledger.failure(number):
-            self._display.info("", failure)
+        self._display.event(f"trial {number}", self._state(self._ledger.trial(number)), "  ".join(cells))
 
     def _columns(self) -> list[str]:
         return ["epoch", "loss", "accuracy", *(name.replace("_", " ") for name in self._searched)]

@@ -11,6 +11,7 @@ from raygenre.errors import FileAccessError
 from raygenre.search.study import checkpoint_retention
 from raygenre.search.study.ledger import CHECKPOINT, Ledger
 from raygenre.search.study.mlflow_ids import note_run_ids, trial_name
+from raygenre.search.trials.failure_reason import failure_reason, latest_error
 from raygenre.search.trials.trainable import recorded_epochs
 from raygenre.search.trials.trial_config import TrialConfig
 from raygenre.search.trials.trial_result import TrialResult
@@ -18,6 +19,10 @@ from raygenre.tracking.tracker import Status, Tracker
 
 GONE = "not kept: only the best trials' training states are"
 """Value of the tag `checkpoint` of a trial whose training state was deleted; otherwise the tag holds its path."""
+
+
+ERROR_FILE = "error.txt"
+"""Artifact of a failed run: the traceback of the exception that its worker raised."""
 
 
 class TrialRecorder(tune.Callback):
@@ -58,12 +63,14 @@ class TrialRecorder(tune.Callback):
         Raises:
             FileAccessError: the trial cannot write its training state, so the search stops.
         """
-        report = TrialResult.from_dict(result)
+        report, number = TrialResult.from_dict(result), TrialConfig.from_dict(trial.config).number
         if report.halt:
             raise FileAccessError(report.halt)
-        if not report.epoch:
+        if report.traceback:
+            self._tracker.log_text(self._run(number), report.traceback, ERROR_FILE)
+        epoch = report.epoch
+        if not epoch or self._ledger.state(number).is_finished():  # another program may have ended the trial
             return
-        number, epoch = TrialConfig.from_dict(trial.config).number, report.epoch
         self._ledger.report(number, epoch=epoch.epoch, loss=epoch.validation_loss)
         if report.environment:
             self._tracker.set_tags(self._run(number), report.environment)
@@ -71,14 +78,13 @@ class TrialRecorder(tune.Callback):
         note_run_ids(self._ledger, self._tracker)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        config = TrialConfig.from_dict(trial.config)
-        if not self._tracker.has_run(self._run(config.number)):  # its worker died before the training started
-            self._start(config)
-        self._end(config.number)
-        self._delete_states()  # all other finished trials have been recorded by now
+        self._complete(TrialConfig.from_dict(trial.config))
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        self.on_trial_complete(iteration, trials, trial)
+        """Record the cause in the ledger, because Tune passes it to callbacks and not to the searcher."""
+        config, error = TrialConfig.from_dict(trial.config), latest_error(trial)
+        self._ledger.finish(config.number, failure=failure_reason(error))
+        self._complete(config, error)
 
     def interrupt(self) -> None:
         """End the runs of trials that a resumed search will continue."""
@@ -86,6 +92,15 @@ class TrialRecorder(tune.Callback):
             for number in sorted(self._running):
                 self._tracker.end(self._run(number), "KILLED", tags={"state": "interrupted"})
         self._running.clear()
+
+    def _complete(self, config: TrialConfig, error: str = "") -> None:
+        run = self._run(config.number)
+        if not self._tracker.has_run(run):  # its worker died before the training started
+            self._start(config)
+        if error:
+            self._tracker.log_text(run, error, ERROR_FILE)
+        self._end(config.number)
+        self._delete_states()  # all other finished trials have been recorded by now
 
     def _start(self, config: TrialConfig) -> None:
         run = self._tracker.start(

@@ -67,7 +67,7 @@ class LedgerScheduler(FIFOScheduler):
         if report is None:
             return str(TrialScheduler.CONTINUE)
         number, epoch = TrialConfig.from_dict(trial.config).number, report.epoch
-        if self._ledger.trials[number].user_attrs.get(STOPPED) == epoch:
+        if self._ledger.trial(number).user_attrs.get(STOPPED) == epoch:
             return str(TrialScheduler.STOP)
         if epoch in self._judged.get(number, ()):
             return str(TrialScheduler.CONTINUE)

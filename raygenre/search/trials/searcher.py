@@ -4,29 +4,41 @@ Ray's own OptunaSearch reports a trial that the scheduler stopped as COMPLETE wi
 compare losses from different epochs. Here, such a trial ends as PRUNED; see `Ledger.finish`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
+from optuna.trial import Trial
 from ray.tune.search import Searcher
 
+from raygenre.search.study.foreign_trials import refuse_enqueued
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.trials.trial_config import TrialConfig
 from raygenre.search.trials.trial_result import OBJECTIVE, TrialResult
 
-WORKER_FAILED = "its worker died repeatedly or raised an error"
-
 
 class LedgerSearcher(Searcher):
-    """Suggests trials that earlier drivers left unfinished, then new trials until the study has all its trials."""
+    """Suggests trials that earlier drivers left unfinished, then new trials until the study has all its trials.
 
-    def __init__(self, ledger: Ledger, sampler: BaseSampler, space: Mapping[str, BaseDistribution]) -> None:
+    Args:
+        on_refusal: called with a line of text for each enqueued trial that has a value outside the space.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        sampler: BaseSampler,
+        space: Mapping[str, BaseDistribution],
+        *,
+        on_refusal: Callable[[str], None],
+    ) -> None:
         super().__init__(metric=OBJECTIVE, mode="min")
         self._ledger = ledger
         self._sampler = sampler
         self._space = space
-        ledger.complete_draws(sampler, space)
+        self._on_refusal = on_refusal
+        self._complete_draws()
         for trial in ledger.unfinished():
             if failure := ledger.failure(trial.number):  # the driver was killed before it reported to Optuna
                 ledger.finish(trial.number, failure=failure)
@@ -39,9 +51,13 @@ class LedgerSearcher(Searcher):
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         """Return the configuration of the next trial, or Tune's signal that there are no more."""
+        while self._unfinished and self._ledger.state(self._unfinished[0].number).is_finished():
+            self._unfinished.pop(0)  # another program has ended it
         if self._unfinished:
             trial = self._unfinished.pop(0)
         elif len(self._ledger.trials) < self._ledger.config.trials:
+            for refusal in refuse_enqueued(self._ledger, self._space):
+                self._on_refusal(refusal)
             trial = self._ledger.start_trial(self._sampler, self._space)
         else:
             return Searcher.FINISHED  # type: ignore[return-value]
@@ -52,13 +68,24 @@ class LedgerSearcher(Searcher):
         """Do nothing: the recorder gets all results, whereas Ray skips this call for a result that stops a trial."""
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Record in the ledger how a trial ended."""
+        """Record in the ledger how a trial ended, unless it failed with an error, whose cause only callbacks get."""
         number = self._numbers.pop(trial_id)
-        last = TrialResult.from_dict(result or {})
-        self._ledger.finish(number, failure=WORKER_FAILED if error else last.failure, measured=last.objectives)
+        if not error:
+            last = TrialResult.from_dict(result or {})
+            self._ledger.finish(number, failure=last.failure, measured=last.objectives)
 
     def save(self, checkpoint_path: str) -> None:
         """Do nothing: the ledger is on disk."""
 
     def restore(self, checkpoint_path: str) -> None:
         """Do nothing: a new searcher is built from the ledger."""
+
+    def _complete_draws(self) -> None:
+        """Draw the missing values of trials whose driver died during `Ledger.start_trial`."""
+        self._ledger.study.sampler = self._sampler
+        for frozen in self._ledger.unfinished():
+            self._ledger.note_checkpoint(frozen.number)
+            if frozen.params.keys() != self._space.keys():
+                trial = Trial(self._ledger.study, frozen._trial_id)
+                for name, distribution in self._space.items():
+                    trial._suggest(name, distribution)  # `Study.ask` makes the same call for each parameter

@@ -2,6 +2,7 @@
 
 import math
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,10 +11,11 @@ import numpy as np
 import ray
 import torch
 from numpy.typing import NDArray
+from ray.exceptions import RayError
 
 from raygenre.search.space import objectives
 from raygenre.search.space.space import Setting
-from raygenre.search.trials.out_of_memory import oom_reason
+from raygenre.search.trials.out_of_memory import error_line, oom_reason
 from raygenre.search.trials.trial_config import TrialConfig
 from raygenre.search.trials.trial_result import EpochResult, TrialResult
 from raygenre.system import code_version
@@ -67,6 +69,7 @@ class Training:
         failure: why training failed; empty if it succeeded.
         environment: device, threads, versions and code of the worker.
         started, ended: times of the worker's clock, in s since 1970; None if the worker died.
+        traceback: traceback of an unexpected exception.
     """
 
     epochs: list[EpochResult]
@@ -74,6 +77,7 @@ class Training:
     environment: dict[str, str] = field(default_factory=dict)
     started: float | None = None
     ended: float | None = None
+    traceback: str = ""
 
 
 def make_members(plan: Plan, setting: Setting, tracks: Tracks, *, seed: int) -> list[Member]:
@@ -146,11 +150,12 @@ def epoch_results(history: Sequence[EpochMetrics]) -> list[EpochResult]:
 
 
 def run_trial(config: dict[str, Any], *, plan: Plan, shared: "Sequence[ray.ObjectRef[Tracks]]") -> None:
-    """Ray Tune's trainable: train the setting of a `TrialConfig` and report a `TrialResult` after each epoch.
+    """Train the setting of a `TrialConfig` and report a `TrialResult` after each epoch.
 
-    A resumed trial reports its epochs again from the first; the recorder skips those that it already has. Divergence
-    and out-of-memory errors are reported as a `failure` instead of being raised, because Ray would retry the trial. A
-    full or read-only disk is reported as a `halt`, because the setting is not the cause.
+    A resumed trial reports its epochs again from the first; the recorder skips those that it already has. Exceptions
+    are reported as a `failure` instead of being raised, because Ray would retry the trial. Only errors of Ray itself
+    are raised, such as the loss of the machine that holds the tracks. A full or read-only disk is reported as a `halt`,
+    because the setting is not the cause.
     """
     from ray import tune  # also imports pandas and Ray Data, which other workers do not need
 
@@ -161,9 +166,9 @@ def run_trial(config: dict[str, Any], *, plan: Plan, shared: "Sequence[ray.Objec
     if trial.failure:
         report(TrialResult(failure=trial.failure))
         return
-    tracks: Tracks = ray.get(shared[0])
     results: list[EpochResult] = []
     try:
+        tracks: Tracks = ray.get(shared[0])
         members = make_members(plan, trial.setting, tracks, seed=trial.seed)
         for result in train(members, tracks, epochs=plan.epochs, location=trial.state):
             results.append(result)
@@ -172,12 +177,14 @@ def run_trial(config: dict[str, Any], *, plan: Plan, shared: "Sequence[ray.Objec
                 measured = objectives.measure(plan.objectives, members[0].model, [epoch.row for epoch in results])
             environment = environment_tags(members) if len(results) == 1 else {}
             report(TrialResult(epoch=result, objectives=measured, environment=environment))
+    except RayError:
+        raise
     except DivergedError as error:
         report(TrialResult(failure=str(error)))
     except OSError as error:
         report(TrialResult(halt=f"trial {trial.number} cannot write its training state: {error}"))
-    except (RuntimeError, MemoryError) as error:
-        report(TrialResult(failure=oom_reason(error)))
+    except Exception as error:  # noqa: BLE001 (reported with its traceback; it fails only this trial)
+        report(TrialResult(failure=oom_reason(error) or error_line(error), traceback=traceback.format_exc()))
 
 
 def train_repeat(
@@ -219,4 +226,6 @@ def _train(plan: Plan, setting: Setting, tracks: Tracks, seed: int, location: Lo
         failure = str(error)
     except (RuntimeError, MemoryError) as error:
         failure = oom_reason(error)
-    return Training(results, failure, environment, started, time.time())
+        if not failure:
+            raise
+    return Training(results, failure, environment, started=started, ended=time.time())

@@ -87,8 +87,9 @@ class TrialResult:
         epoch: result of the epoch; None before the first report and if the trial failed.
         objectives: values of several objectives, by prefixed name; only in the report of the last epoch.
         environment: device, threads, versions and code of the worker; only in its first report.
-        failure: why the setting cannot be trained: training diverged or ran out of memory.
+        failure: why the trial failed: training diverged, ran out of memory or raised another exception.
         halt: why the whole search must stop, for example because of a full disk.
+        traceback: traceback of an unexpected exception.
     """
 
     epoch: EpochResult | None = None
@@ -96,6 +97,7 @@ class TrialResult:
     environment: dict[str, str] = field(default_factory=dict)
     failure: str = ""
     halt: str = ""
+    traceback: str = ""
 
     @classmethod
     def from_dict(cls, result: Mapping[str, Any]) -> Self:
@@ -107,10 +109,11 @@ class TrialResult:
             environment=result.get("environment", {}),
             failure=result.get("failure", ""),
             halt=result.get("halt", ""),
+            traceback=result.get("traceback", ""),
         )
 
     def to_dict(self) -> dict[str, Any]:
         """Return a flat dict for Ray Tune, whose schedulers look for the epoch and the objective at the top level."""
-        texts = {"environment": self.environment, "failure": self.failure, "halt": self.halt}
+        texts = {name: getattr(self, name) for name in ("environment", "failure", "halt", "traceback")}
         epoch = asdict(self.epoch) if self.epoch else {}
         return epoch | self.objectives | {name: value for name, value in texts.items() if value}

@@ -9,16 +9,20 @@ import ray
 from ray import tune
 from ray.tune import TuneError
 
+from raygenre.search.space.choices import MAX_FAILURES
 from raygenre.search.space.config import Resources
 from raygenre.search.space.samplers import sampler
 from raygenre.search.study.ledger import Ledger
+from raygenre.search.trials import worker
+from raygenre.search.trials.failure_watch import FailureWatch
+from raygenre.search.trials.foreign_watch import ForeignWatch
 from raygenre.search.trials.memory_monitor import MemoryWatch, memory_monitor_survived
 from raygenre.search.trials.phases import Display
 from raygenre.search.trials.progress import TrialProgress
 from raygenre.search.trials.recorder import TrialRecorder
 from raygenre.search.trials.scheduler import scheduler
 from raygenre.search.trials.searcher import LedgerSearcher
-from raygenre.search.trials.trainable import Plan, Tracks, run_trial
+from raygenre.search.trials.trainable import Plan, Tracks
 from raygenre.tracking.tracker import Tracker
 
 _RESTARTS = 3  # per trial if its worker or node dies; the trial resumes after its last epoch
@@ -37,16 +41,19 @@ def run_trials(
     tracker: Tracker,
     parent: str,
     display: Display,
-    trainable: Callable[..., None] = run_trial,
+    max_failures: int = MAX_FAILURES,
+    trainable: Callable[..., None] = worker.run,
 ) -> None:
     """Run trials until the study has all of them.
 
     Args:
         parent: key of the search's MLflow run.
+        max_failures: number of trials in a row that may fail alike; 0 for any number.
         trainable: function that a trial executes; `benchmarks/orchestration.py` passes one that only sleeps.
 
     Raises:
         Interrupted: Ctrl-C.
+        SearchFailedError: too many trials in a row failed alike; the message says why.
         OSError: a disk on the driver's or a worker's machine is full or read-only.
     """
     config = ledger.config
@@ -56,19 +63,22 @@ def run_trials(
         return
     _quiet_tune()
     progress = TrialProgress(ledger, display)
+    failures = FailureWatch(ledger, display, limit=max_failures)
+    foreign = ForeignWatch(ledger, display)
+    foreign.report()
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # only the old output can be switched off completely
     # A trial that diverged reports its failure without the metric, which Tune would otherwise require.
     os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
     optuna_sampler = sampler(config.sampler, seed=config.seed, trials=config.trials, past_trials=len(ledger.trials))
     work = tune.with_resources(
-        functools.partial(trainable, plan=plan, shared=[tracks]),
+        functools.partial(trainable, plan=ray.put(plan), shared=[tracks]),
         {"cpu": resources.cpus, "gpu": resources.gpus},
     )
     tuner = tune.Tuner(
         work,
         tune_config=tune.TuneConfig(
-            search_alg=LedgerSearcher(ledger, optuna_sampler, config.distributions),
+            search_alg=LedgerSearcher(ledger, optuna_sampler, config.distributions, on_refusal=foreign.report_refusal),
             scheduler=scheduler(config.scheduler, ledger),
             num_samples=-1,
             max_concurrent_trials=resources.max_concurrent or None,
@@ -77,7 +87,8 @@ def run_trials(
         run_config=tune.RunConfig(
             name="tune",
             storage_path=str(ledger.folder),
-            callbacks=[recorder, progress, MemoryWatch()],
+            callbacks=[recorder, progress, failures, foreign, MemoryWatch()],
+            stop=failures,
             failure_config=tune.FailureConfig(max_failures=_RESTARTS),
             verbose=0,
         ),
@@ -93,6 +104,7 @@ def run_trials(
         raise
     if ledger.unfinished() or len(ledger.trials) < config.trials:
         recorder.interrupt()
+        failures.check()
         raise Interrupted
 
 
@@ -104,5 +116,6 @@ def _cause(error: BaseException) -> BaseException:
 
 
 def _quiet_tune() -> None:
+    """Stop Tune from logging the traceback of every failed attempt; `FailureWatch` displays the causes."""
     for name in ("ray.tune", "ray.train", "ray.air"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+        logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -154,18 +154,6 @@ def test_the_latest_study_is_the_one_used_last(tracks: Dataset, tmp_path: Path) 
         latest_study(Location(str(tmp_path / "nowhere")))
 
 
-def test_an_interrupted_draw_is_completed(tracks: Dataset, tmp_path: Path) -> None:
-    """Optuna stores a trial before it draws the values, so a driver may die in between."""
-    ledger = new_ledger(tmp_path, tracks)
-    ledger.study.ask()
-    ledger.close()
-    reopened = Ledger.open(Location(str(tmp_path)), "study", url=None)
-    reopened.complete_draws(SAMPLER, SPACE)
-    [trial] = reopened.unfinished()
-    assert set(trial.params) == set(SPACE)
-    assert all(SPACE[name]._contains(value) for name, value in trial.params.items())
-
-
 def test_a_study_whose_creation_failed_can_be_created_again(tracks: Dataset, tmp_path: Path) -> None:
     ledger = new_ledger(tmp_path, tracks)
     journal = ledger.folder / "journal.log"
@@ -300,9 +288,8 @@ def test_a_killed_drivers_journal_lock_is_removed(tracks: Dataset, tmp_path: Pat
 
 def test_every_trial_has_its_checkpoint_path(tracks: Dataset, tmp_path: Path) -> None:
     ledger = new_ledger(tmp_path, tracks)
-    assert ledger.start_trial(SAMPLER, SPACE).user_attrs[CHECKPOINT] == "trials/0000"
-    ledger.study.ask(SPACE)
-    ledger.complete_draws(SAMPLER, SPACE)
+    ledger.study.enqueue_trial({"dropout": 0.1})
+    start_trial(ledger), start_trial(ledger)
     assert [trial.user_attrs[CHECKPOINT] for trial in ledger.trials] == ["trials/0000", "trials/0001"]
 
 

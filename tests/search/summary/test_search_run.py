@@ -245,20 +245,25 @@ def test_a_worker_that_dies_before_training_fails_its_trial(tracks: Dataset, tmp
     search = tracker.start("search", "search")
     recorder = TrialRecorder(ledger, tracker, search)
     frozen = ledger.start_trial(sampler("random", seed=0, trials=9), ledger.config.distributions)
-    trial = TuneTrial(TrialConfig.of(ledger, frozen))
-    ledger.finish(0, failure="its worker died")
+    trial = TuneTrial(TrialConfig.of(ledger, frozen), error_file=tmp_path / "error.txt")
+    (tmp_path / "error.txt").write_text(
+        "Failure # 1 (occurred at noon)\nThe actor is dead because its node has died.\n"
+    )
     recorder.on_trial_error(0, [], trial)  # type: ignore[arg-type]  # on_trial_start was never called
     assert tracker.flush(60), tracker.unreachable_reason
     note_run_ids(ledger, tracker)
     tracker.close()
-    run = Server(resolve(tmp_path)).client.get_run(ledger.trial_run(0) or "")
+    server = Server(resolve(tmp_path))
+    run = server.client.get_run(ledger.trial_run(0) or "")
     assert run.info.status == "FAILED"
-    assert run.data.tags["failure"] == "its worker died"
+    assert run.data.tags["failure"] == ledger.failure(0) == "its worker died repeatedly"
+    assert "its node has died" in artifact(server, run, "error.txt").read_text()
     assert run.data.tags["mlflow.parentRunId"] == tracker.run_id(search)
 
 
 class TuneTrial:
-    """A Ray Tune trial with only the attribute that the recorder uses."""
+    """A Ray Tune trial with only the attributes that the recorder uses."""
 
-    def __init__(self, config: TrialConfig) -> None:
+    def __init__(self, config: TrialConfig, *, error_file: Path | None = None) -> None:
         self.config = config.to_dict()
+        self.error_file = error_file

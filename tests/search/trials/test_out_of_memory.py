@@ -19,5 +19,4 @@ def test_only_errors_of_missing_memory_are_out_of_memory() -> None:
     assert oom_reason(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")).endswith("1 GiB")
     with pytest.raises(RuntimeError, match="must match") as other:
         torch.add(torch.ones(2), torch.ones(3))
-    with pytest.raises(RuntimeError, match="must match"):
-        oom_reason(other.value)
+    assert oom_reason(other.value) == ""

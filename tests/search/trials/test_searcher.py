@@ -6,7 +6,7 @@ from ray.tune.search import Searcher
 from raygenre.data.dataset import Dataset
 from raygenre.search.space.samplers import sampler
 from raygenre.search.space.space import default_space
-from raygenre.search.study.ledger import Ledger
+from raygenre.search.study.ledger import CHECKPOINT, STATES, Ledger
 from raygenre.search.trials.searcher import LedgerSearcher
 from raygenre.search.trials.trial_config import trial_seed
 from raygenre.search.trials.trial_result import TrialResult
@@ -16,9 +16,10 @@ from tests.helpers.trials import epoch_report
 FINISHED: object = Searcher.FINISHED
 
 
-def searcher(ledger: Ledger) -> LedgerSearcher:
+def searcher(ledger: Ledger, refusals: list[str] | None = None) -> LedgerSearcher:
+    refusals = [] if refusals is None else refusals
     chosen = sampler("random", seed=0, trials=3, past_trials=len(ledger.trials))
-    return LedgerSearcher(ledger, chosen, default_space(ledger.config.epochs))
+    return LedgerSearcher(ledger, chosen, default_space(ledger.config.epochs), on_refusal=refusals.append)
 
 
 def test_a_search_ends_with_its_number_of_trials(tracks: Dataset, tmp_path: Path) -> None:
@@ -47,6 +48,39 @@ def test_unfinished_trials_resume_first_with_their_settings(tracks: Dataset, tmp
     assert resumed.suggest("z") == FINISHED
 
 
+def test_an_interrupted_draw_is_completed(tracks: Dataset, tmp_path: Path) -> None:
+    """Optuna stores a trial before it draws the values, so a driver may die in between."""
+    ledger = new_ledger(tmp_path, tracks)
+    ledger.study.enqueue_trial({}, user_attrs={CHECKPOINT: STATES})
+    ledger.study.ask()
+    config = searcher(ledger).suggest("a")
+    assert config is not None
+    space = ledger.config.distributions
+    assert config["params"].keys() == space.keys()
+    assert all(space[name]._contains(value) for name, value in config["params"].items())
+    assert ledger.trial(0).user_attrs[CHECKPOINT] == "trials/0000"
+
+
+def test_a_search_has_its_trials_whatever_others_do(tracks: Dataset, tmp_path: Path) -> None:
+    """Of six trials, three belong to the search; one of these is ended by another program between two drivers."""
+    ledger, refusals = new_ledger(tmp_path, tracks), list[str]()
+    ledger.study.ask()  # trial 0 of another program
+    first = searcher(ledger, refusals)
+    configs = [first.suggest("a"), first.suggest("b")]
+    ledger.study.tell(1, state=TrialState.FAIL)
+    ledger.study.ask()  # trial 3 of another program
+    ledger.study.enqueue_trial({"dropout": 7.0})  # trial 4, which is refused
+    resumed = searcher(ledger, refusals)
+    configs += [resumed.suggest("x"), resumed.suggest("y")]
+    assert resumed.suggest("z") == FINISHED
+    assert [(config["number"], config["seed"]) for config in configs if config] == [
+        (number, trial_seed(0, number)) for number in (1, 2, 2, 5)
+    ]
+    assert [trial.number for trial in ledger.trials] == [1, 2, 5]
+    assert ledger.trial(1).params["dropout"] == 0.3  # the start point
+    assert len(refusals) == 1
+
+
 def test_a_recorded_failure_is_not_trained_again(tracks: Dataset, tmp_path: Path) -> None:
     ledger = new_ledger(tmp_path, tracks)
     searcher(ledger).suggest("a")
@@ -69,7 +103,7 @@ def test_optuna_gets_the_real_final_states(tracks: Dataset, tmp_path: Path) -> N
     ledger.report(0, epoch=2, loss=0.05)
     search.on_trial_complete("a", epoch_report(2, 0.05))
     search.on_trial_complete("b", epoch_report(1, 1.1))
-    search.on_trial_complete("c", None, error=True)
+    search.on_trial_complete("c", None)
     search.on_trial_complete("d", TrialResult(failure="the training loss is nan in epoch 2").to_dict())
     states = [trial.state for trial in ledger.trials]
     assert states == [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.FAIL]

@@ -2,10 +2,13 @@
 
 import itertools
 from pathlib import Path
+from typing import Any
 
+import pytest
 from optuna.trial import TrialState
 
 from raygenre.data.dataset import Dataset
+from raygenre.search.study.trial_attributes import ENDED_ELSEWHERE
 from raygenre.search.trials.scheduler import STOPPED
 from tests.conftest import new_ledger
 from tests.helpers.trials import search
@@ -87,3 +90,60 @@ def test_trials_that_diverge_or_run_out_of_memory_fail_once(tracks: Dataset, ray
         assert reason in printed
     assert "in epoch" in (ledger.failure(0) or "")
     assert not list((ledger.folder / "tune").glob("*/error.txt"))  # Ray retried none of them
+
+
+def test_a_search_that_cannot_succeed_ends_with_its_cause(
+    tracks: Dataset, ray_cluster: None, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The import fails outside of the code that reports exceptions, so Ray itself handles the failure."""
+
+    def trainable(config: dict[str, Any], *, plan: object, shared: object) -> None:
+        raise ModuleNotFoundError("No module named 'x'")
+
+    cause = "ModuleNotFoundError: No module named 'x'"
+    ledger = new_ledger(tmp_path / "studies", tracks, trials=9)
+    server, printed = search(ledger, tracks, tmp_path, most=1, trainable=trainable, fails_with=f": {cause}")
+    [failed, *left] = ledger.trials
+    assert ledger.failure(failed.number) == cause
+    assert [trial.state for trial in left] in ([], [TrialState.RUNNING])  # resumable
+    run = server.client.get_run(ledger.trial_run(failed.number) or "")
+    assert (run.info.status, run.data.tags["failure"]) == ("FAILED", cause)
+    assert "in trainable" in Path(server.client.download_artifacts(run.info.run_id, "error.txt")).read_text()
+    assert printed.count(cause) == 1
+    output = capfd.readouterr()
+    assert "Traceback" not in output.out + output.err
+
+
+def test_a_search_continues_while_others_change_its_study(tracks: Dataset, ray_cluster: None, tmp_path: Path) -> None:
+    """Trial 0 starts a trial as another program would, and trial 2 ends itself as the dashboard would."""
+    journal, name = tmp_path / "studies" / "study", "study"
+
+    def trainable(config: dict[str, Any], *, plan: object, shared: object) -> None:
+        import optuna
+        from ray import tune
+
+        from raygenre.search.study import backend
+        from tests.helpers.trials import epoch_report
+
+        study = optuna.load_study(study_name=name, storage=backend.storage(journal, None))
+        tune.report(epoch_report(1, 0.5))
+        if config["number"] == 0:
+            study.ask()
+        if config["number"] == 2:
+            study.tell(2, state=TrialState.FAIL)
+        tune.report(epoch_report(2, 0.4))
+        if config["number"] == 2:
+            tune.report(epoch_report(3, 0.3))
+            raise AssertionError("the trial was not stopped")
+
+    ledger = new_ledger(tmp_path / "studies", tracks, trials=3)
+    server, printed = search(ledger, tracks, tmp_path, most=1, trainable=trainable)
+    states = {trial.number: trial.state for trial in ledger.trials}
+    assert states == {0: TrialState.COMPLETE, 2: TrialState.FAIL, 3: TrialState.COMPLETE}
+    assert ledger.state(1) is TrialState.RUNNING
+    assert ledger.trial(2).intermediate_values == {1: 0.5}
+    run = server.client.get_run(ledger.trial_run(2) or "")
+    assert (run.info.status, run.data.tags["failure"]) == ("FAILED", ENDED_ELSEWHERE)
+    assert [metric.step for metric in server.client.get_metric_history(run.info.run_id, "validation_loss")] == [1]
+    assert printed.count("trial 1 of another program is running") == 1
+    assert printed.count("another program ended this trial") == 1

@@ -1,0 +1,32 @@
+"""The attributes of a study's trials, and how they are read: losses, and whose trial it is."""
+
+from optuna.trial import FrozenTrial, TrialState
+
+FAILURE = "failure"
+"""Attribute of a trial: why it failed, or why it was refused. Tag of the runs of failed trials."""
+ENDED_ELSEWHERE = "another program ended this trial in the study, for example the Optuna dashboard"
+"""Failure of a trial that was marked as failed by another program."""
+EPOCH = "epoch-"
+"""Prefix of the attributes that hold the losses when there are several objectives."""
+STATES = "trials"
+"""Folder of the trials' training states."""
+RUN = "mlflow_run_id"
+"""Attribute of a trial or the study: its MLflow run id."""
+EPOCH_TIMES = "epoch_times"
+"""Trial attribute: when each epoch was reported, in s since 1970; epochs before a driver was killed are missing."""
+CHECKPOINT = "checkpoint"
+"""Trial attribute: path of the training state in the study's folder. Tag of a training run: its full path or URL.
+
+All trials of the search have the attribute from the moment they are created, and trials of other programs do not.
+"""
+
+
+def is_own(trial: FrozenTrial) -> bool:
+    """Return whether the search has started this trial. Trials of older versions may have only the other attributes."""
+    return trial.state != TrialState.WAITING and not trial.user_attrs.keys().isdisjoint((CHECKPOINT, RUN, EPOCH_TIMES))
+
+
+def losses(trial: FrozenTrial) -> dict[int, float]:
+    """Return the validation losses of a trial by epoch, whether it has one objective or several."""
+    noted = {int(key.removeprefix(EPOCH)): loss for key, loss in trial.user_attrs.items() if key.startswith(EPOCH)}
+    return trial.intermediate_values or dict(sorted(noted.items()))

@@ -1,0 +1,100 @@
+"""Ends a search that cannot succeed: too many trials fail alike, or none completes."""
+
+from typing import Any
+
+from optuna.trial import TrialState
+from ray import tune
+from ray.tune.experiment import Trial
+
+from raygenre.errors import RaygenreError
+from raygenre.search.study.ledger import Ledger
+from raygenre.search.study.trial_attributes import ENDED_ELSEWHERE
+from raygenre.search.trials.failure_reason import failure_kind, latest_error, raised_line, summary
+from raygenre.search.trials.phases import Display
+from raygenre.search.trials.trial_config import TrialConfig
+
+
+class SearchFailedError(RaygenreError, RuntimeError):
+    """Too many trials in a row failed alike, or no trial completed. The study is saved and can be resumed."""
+
+
+def check_completed(ledger: Ledger) -> None:
+    """Check that a search has a trial whose setting can be trained again.
+
+    Raises:
+        SearchFailedError: no trial completed; the message says why.
+    """
+    if ledger.top(1):
+        return
+    failures = [failure for trial in ledger.trials if (failure := ledger.failure(trial.number))]
+    if not failures:
+        raise SearchFailedError(f"no trial of the study {ledger.name} completed: all were stopped early")
+    raise SearchFailedError(
+        f"no trial of the study {ledger.name} completed: {summary(failures)} "
+        f"(to replace the failed trials, resume with --trials {ledger.config.trials + len(failures)})"
+    )
+
+
+class FailureWatch(tune.Callback, tune.Stopper):
+    """Displays each kind of failure once, and ends a search after too many trials in a row that fail alike.
+
+    It must be the callback after the one that ends trials in the ledger.
+
+    Args:
+        limit: number of trials in a row; 0 for no limit.
+    """
+
+    def __init__(self, ledger: Ledger, display: Display, *, limit: int) -> None:
+        self._ledger = ledger
+        self._display = display
+        self._limit = limit
+        self._shown: set[str] = set()
+        self._last: list[str] = []  # the latest failures, all alike
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return an empty state: Tune's pickled snapshots are never read, because the ledger has everything."""
+        return {}
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Return whether a trial must stop because another program has ended it in the study."""
+        return self._ledger.state(TrialConfig.from_dict(result["config"]).number).is_finished()
+
+    def stop_all(self) -> bool:
+        """Return whether the search must end."""
+        return 0 < self._limit <= len(self._last)
+
+    def check(self) -> None:
+        """Raise an error if the search has ended because too many trials failed alike.
+
+        Raises:
+            SearchFailedError: with the cause.
+        """
+        if self.stop_all():
+            more = self._ledger.config.trials + len(self._last)
+            raise SearchFailedError(
+                f"the last {len(self._last)} trials failed alike: {self._last[0]} (--max-failures 0 turns this check "
+                f"off; to replace the failed trials, resume with --trials {more})"
+            )
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        number = TrialConfig.from_dict(trial.config).number
+        failure = self._ledger.failure(number)
+        if self._ledger.state(number) != TrialState.FAIL or not failure:
+            self._last = []
+            return
+        kind = failure_kind(failure)
+        if kind not in self._shown:
+            self._display.event(f"trial {number}", "failed", failure)
+        if failure == ENDED_ELSEWHERE:  # a decision of the user
+            return
+        self._shown.add(kind)
+        alike = self._last if self._last and failure_kind(self._last[0]) == kind else []
+        self._last = [*alike, failure]
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self.on_trial_complete(iteration, trials, trial)
+
+    def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Allow only one more attempt if the worker raised an exception, which another worker will probably repeat."""
+        if raised_line(latest_error(trial)):
+            trial.max_failures = 0
