@@ -10,7 +10,7 @@ import typer
 from raygenre.cli.console import out
 from raygenre.cli.options import StorageOption, TrackingUriOption
 from raygenre.search.options import Options
-from raygenre.search.space.choices import SamplerName, SchedulerName, SplitName
+from raygenre.search.space.choices import PresetName, SamplerName, SchedulerName, SplitName
 from raygenre.training.choices import AugmentationName
 
 SYNTHETIC_NOTE = (
@@ -34,7 +34,8 @@ def tune(
     epochs: Annotated[
         int,
         typer.Option(
-            help="Maximum number of epochs per trial (default: 40, or 8 on synthetic tracks).", show_default=False
+            help="Maximum number of epochs per trial (default: 40, 100 if improved, or 8 on synthetic tracks).",
+            show_default=False,
         ),
     ] = DEFAULT.epochs,
     seed: Annotated[int, typer.Option(help="Seed of the split, the sampler and all training runs.")] = DEFAULT.seed,
@@ -58,6 +59,9 @@ def tune(
     scheduler: Annotated[
         SchedulerName, typer.Option(help="Rule that stops bad trials early, or none.")
     ] = DEFAULT.scheduler,
+    preset: Annotated[
+        PresetName, typer.Option(help="The project's first network, or an improved one; --space overrides its entries.")
+    ] = DEFAULT.preset,
     space: Annotated[
         Path | None, typer.Option(help="YAML file of the search space; see experiments/space.yaml.")
     ] = DEFAULT.space,
@@ -74,7 +78,10 @@ def tune(
         Path | None, typer.Option(help="Repeat the search of a run.yaml; other options override it.")
     ] = DEFAULT.config,
     batch_size: Annotated[
-        int, typer.Option(help="Tracks per step (default: 16, or 4 on synthetic tracks).", show_default=False)
+        int,
+        typer.Option(
+            help="Tracks per step (default: 16, 32 if improved, or 4 on synthetic tracks).", show_default=False
+        ),
     ] = DEFAULT.batch_size,
     augmentation: Annotated[
         AugmentationName, typer.Option(help="erasing: blank random rectangles.")
@@ -128,6 +135,7 @@ def tune(
         keep_duplicates=keep_duplicates,
         sampler=sampler,
         scheduler=scheduler,
+        preset=preset,
         space=space,
         search_width=search_width,
         start=tuple(start),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from raygenre.errors import RaygenreError
-from raygenre.search.space.choices import SamplerName, SchedulerName, SplitName
+from raygenre.search.space.choices import PresetName, SamplerName, SchedulerName, SplitName
 from raygenre.training.choices import AugmentationName
 
 
@@ -37,6 +37,7 @@ class Options:
     keep_duplicates: bool = False
     sampler: Literal["auto", SamplerName] = "auto"
     scheduler: SchedulerName = "asha"
+    preset: PresetName = "original"
     space: Path | None = None
     search_width: bool = False
     start: tuple[str, ...] = ()

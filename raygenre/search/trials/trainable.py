@@ -19,7 +19,8 @@ from raygenre.system import code_version
 from raygenre.system.location import Location
 from raygenre.training import checkpoint
 from raygenre.training.environment import compute_environment
-from raygenre.training.loop import EpochMetrics, Indices, Member, NonFiniteLossError, fit, standardised
+from raygenre.training.loop import EpochMetrics, NonFiniteLossError, fit
+from raygenre.training.member import Indices, Member, standardised
 
 
 @dataclass(frozen=True)
