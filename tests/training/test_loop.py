@@ -19,7 +19,7 @@ def member(
     tracks: Dataset, seed: int = 0, *, crop: int = COLUMNS, dropout: float = SMALL.dropout, **training: Any
 ) -> Member:
     positions = np.arange(len(tracks.tracks), dtype=np.int64)
-    config = TrainingConfig(**{"batch_size": 8, "precision": "float32", **training})  # type: ignore[arg-type]
+    config = TrainingConfig(**{"batch_size": 8, "precision": "float32", **training})
     model = replace(SMALL, crop_columns=crop, dropout=dropout)
     return Member(model, config, seed=seed, train=positions[::2], validation=positions[1::2], device=CPU)
 
