@@ -9,6 +9,7 @@ import typer
 
 from raygenre.cli.console import out
 from raygenre.cli.options import StorageOption, TrackingUriOption
+from raygenre.data.choices import GroupingName
 from raygenre.search.options import Options
 from raygenre.search.space.choices import PresetName, SamplerName, SchedulerName, SplitName
 from raygenre.training.choices import AugmentationName
@@ -53,6 +54,13 @@ def tune(
     keep_duplicates: Annotated[
         bool, typer.Option("--keep-duplicates", help="Allow copies of a recording in several subsets of the split.")
     ] = DEFAULT.keep_duplicates,
+    group_by: Annotated[
+        GroupingName,
+        typer.Option(help="Keep songs of one artist, album or folder in the same subset (auto: if known)."),
+    ] = DEFAULT.group_by,
+    artists: Annotated[
+        Path | None, typer.Option(help="File that names each track's artist: TRACK ::: ARTIST or TRACK,ARTIST.")
+    ] = DEFAULT.artists,
     sampler: Annotated[
         Literal["auto", SamplerName], typer.Option(help="How Optuna chooses settings.")
     ] = DEFAULT.sampler,
@@ -133,6 +141,8 @@ def tune(
         validation=validation,
         duplicates=duplicates,
         keep_duplicates=keep_duplicates,
+        group_by=group_by,
+        artists=artists,
         sampler=sampler,
         scheduler=scheduler,
         preset=preset,

@@ -3,6 +3,7 @@
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -106,13 +107,11 @@ class _Session:
         default = base["data"] if base else os.environ.get("RAYGENRE_DATA")
         tracks, connected = self._load_and_connect(options.data or (Path(default) if default else None))
         search, notes = resolve_search(options, tracks, base)
-        split = job.make_split(
-            tracks,
-            search,
-            lists=Path(search.split_lists) if search.split_lists else None,
-            duplicates=Path(search.duplicates) if search.duplicates else None,
-            keep_duplicates=search.keep_duplicates,
-        )
+        grouping = job.group_tracks(tracks, search)
+        split = job.make_split(tracks, search, grouping)
+        search = replace(search, group_by=grouping.by)
+        if grouping.note:
+            notes["groups"] = grouping.note
         for topic, note in notes.items():
             self._display.info(topic, note)
         allowed = self._resources(connected)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from raygenre.data.choices import GroupingName
 from raygenre.errors import RaygenreError
 from raygenre.search.space.choices import PresetName, SamplerName, SchedulerName, SplitName
 from raygenre.training.choices import AugmentationName
@@ -35,6 +36,8 @@ class Options:
     validation: float = 0.2
     duplicates: Path | None = None
     keep_duplicates: bool = False
+    group_by: GroupingName = "auto"
+    artists: Path | None = None
     sampler: Literal["auto", SamplerName] = "auto"
     scheduler: SchedulerName = "asha"
     preset: PresetName = "original"

@@ -33,8 +33,8 @@ SMALL = {"trials": 8, "epochs": 8, "batch_size": 4, "top_k": 2}  # defaults for 
 SMALL_NETWORK: dict[str, Entry] = {"width": 8, "frequency_bins": 4}  # enough for 200 tracks; default: 32 and 1
 LARGE = {"trials": 20, "top_k": 3}  # defaults for real music; see also `Preset`
 _AS_GIVEN = ("seed", "split", "folds", "validation", "augmentation")
-_PATHS = ("split_lists", "duplicates")
-_ONLY_NEW = (*_PATHS, "keep_duplicates", "space", "search_width", "start", "config", "preset")
+_PATHS = ("split_lists", "duplicates", "artists")
+_ONLY_NEW = (*_PATHS, "keep_duplicates", "group_by", "space", "search_width", "start", "config", "preset")
 _FIXED = (*_AS_GIVEN, "epochs", "sampler", "scheduler", "batch_size", "top_k", "objectives")
 
 
@@ -50,7 +50,8 @@ def resolve(
         OptionError: the data differs from the data of the earlier search.
         RaygenreError: options are invalid or mutually exclusive.
     """
-    base = base or {}
+    # Before tracks could be grouped, run.yaml did not mention it.
+    base = {"group_by": "none", "artists": None} | dict(base) if base else {}
 
     def chosen(name: str) -> Any:
         return base[name] if name in base and name not in options.given else getattr(options, name)
@@ -100,6 +101,8 @@ def resolve(
         keep_duplicates=bool(chosen("keep_duplicates")),
         split_lists=_absolute(chosen("split_lists")),
         duplicates=_absolute(chosen("duplicates")),
+        group_by=chosen("group_by"),
+        artists=_absolute(chosen("artists")),
         **size,
         **{name: chosen(name) for name in _AS_GIVEN},
     )
