@@ -1,4 +1,4 @@
-"""The state of a training run for a single fold or seed, and the seeding of its random numbers."""
+"""The state of a training run for one fold or seed, and the seeding of random numbers."""
 
 import copy
 import math
