@@ -1,4 +1,4 @@
-"""Repeat the protocol of the project's first network, and compare the results with its author's.
+"""Repeat the protocol of the first network, and compare the results with its author's.
 
 Run, from the project's folder (150 epochs with each of three seeds; an interrupted command resumes):
     python experiments/baseline.py --data PATH

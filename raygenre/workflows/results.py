@@ -1,4 +1,4 @@
-"""Train the networks behind the accuracy figures in docs/results.md, one JSON file for each row.
+"""Train the networks behind the accuracies in docs/results.md, one JSON file for each row.
 
 A row is one network and its training, on one split, with several seeds. Rows that choose between networks are measured
 on validation tracks. All others are trained on the training and validation tracks together, and each seed looks at the
