@@ -14,7 +14,6 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from rich.table import Table
 
 from raygenre.cli.console import exit_on_errors, out
 from raygenre.cli.options import StorageOption
@@ -23,6 +22,7 @@ from raygenre.evaluation.metrics import wilson_interval
 from raygenre.system.storage import resolve
 from raygenre.system.worker_pool import cores
 from raygenre.workflows import results
+from raygenre.workflows.result_rows import ROWS
 
 RESULTS = Path(__file__).resolve().parent.parent / "benchmarks" / "results"
 AUTHORS_ACCURACY = 0.7085
@@ -37,7 +37,7 @@ def main(
     storage: StorageOption = None,
 ) -> None:
     """Train and test the project's first network with three seeds."""
-    place, row = resolve(storage, None), results.ROWS["baseline"]
+    place, row = resolve(storage, None), ROWS["baseline"]
     files = results.Files(data, data, place.root / "measurements", place.cache)
     command = "python experiments/baseline.py --data PATH"
     for _, seed, _ in results.measure([row], files, RESULTS, command=command, jobs=jobs or cores()):
@@ -55,15 +55,14 @@ def main(
     genres = data_sets.load(data, cache=place.cache).genres
     confusion = np.sum([seed["confusion"] for seed in seeds], axis=0)  # true genre × predicted genre
     shares = confusion / confusion.sum(axis=1, keepdims=True)
-    table = Table(box=None, header_style="bold")
-    for column in ("genre", "recall", "the author's", "most often called instead"):
-        table.add_column(column, justify="right" if column == "recall" else "left")
     for number, genre in enumerate(genres):
         others = np.where(np.arange(len(genres)) == number, -1.0, shares[number])
         wrong = int(others.argmax())
         author = "strong" if genre in AUTHORS_STRONG else "weak" if genre in AUTHORS_WEAK else ""
-        table.add_row(genre, f"{shares[number, number]:.0%}", author, f"{genres[wrong]} {others[wrong]:.0%}")
-    out.print(table)
+        recall, confused = f"{shares[number, number]:.0%}", f"{genres[wrong]} {others[wrong]:.0%}"
+        out.print(
+            f"{genre:>10} {recall:>5}  the author's: {author:<7} most often confused with {confused}", highlight=False
+        )
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from raygenre.cli.options import StorageOption
 from raygenre.system.storage import resolve
 from raygenre.system.worker_pool import cores
 from raygenre.workflows import results
+from raygenre.workflows.result_rows import ROWS
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -33,9 +34,9 @@ def main(
     storage: StorageOption = None,
 ) -> None:
     """Measure rows of the table of accuracies, each with several seeds."""
-    if unknown := sorted(set(names or ()) - results.ROWS.keys()):
-        fail(f"unknown row {unknown[0]}; expected some of {', '.join(results.ROWS)}")
-    rows = [results.ROWS[name] for name in names or results.ROWS]
+    if unknown := sorted(set(names or ()) - ROWS.keys()):
+        fail(f"unknown row {unknown[0]}; expected some of {', '.join(ROWS)}")
+    rows = [ROWS[name] for name in names or ROWS]
     if show:
         for row in rows:
             content = results.read(RESULTS, row)

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from raygenre.data.dataset import Dataset
-from raygenre.workflows.results import ROWS, Files, Row, make_split, measure, read, table, with_table
+from raygenre.workflows.result_rows import ROWS, Row
+from raygenre.workflows.results import Files, make_split, measure, read, table, with_table
 from tests.helpers.project import ROOT
 
 TINY = Row("tiny", "a tiny network", "user", 2, {"width": 4, "dense": 4}, tested=True, seeds=(0, 1))
