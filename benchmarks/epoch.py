@@ -34,7 +34,9 @@ from raygenre.data import splits
 from raygenre.model.network import ModelConfig
 from raygenre.spectrogram.image import to_image
 from raygenre.system import storage
-from raygenre.training.loop import Member, TrainingConfig, fit, standardised
+from raygenre.training.config import TrainingConfig
+from raygenre.training.loop import fit
+from raygenre.training.member import Member, standardised
 
 
 class PlainCNN(nn.Module):

@@ -30,7 +30,9 @@ from raygenre.model.network import ModelConfig
 from raygenre.search.space.samplers import sampler
 from raygenre.search.space.space import default_space
 from raygenre.system import storage
-from raygenre.training.loop import Member, TrainingConfig, fit, standardised
+from raygenre.training.config import TrainingConfig
+from raygenre.training.loop import fit
+from raygenre.training.member import Member, standardised
 
 FOLDS = 5
 SIMULATIONS = 20_000

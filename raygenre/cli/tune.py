@@ -9,8 +9,9 @@ import typer
 
 from raygenre.cli.console import out
 from raygenre.cli.options import StorageOption, TrackingUriOption
+from raygenre.data.choices import GroupingName
 from raygenre.search.options import Options
-from raygenre.search.space.choices import SamplerName, SchedulerName, SplitName
+from raygenre.search.space.choices import PresetName, SamplerName, SchedulerName, SplitName
 from raygenre.training.choices import AugmentationName
 
 SYNTHETIC_NOTE = (
@@ -34,7 +35,8 @@ def tune(
     epochs: Annotated[
         int,
         typer.Option(
-            help="Maximum number of epochs per trial (default: 40, or 8 on synthetic tracks).", show_default=False
+            help="Maximum number of epochs per trial (default: 40, 100 if improved, or 8 on synthetic tracks).",
+            show_default=False,
         ),
     ] = DEFAULT.epochs,
     seed: Annotated[int, typer.Option(help="Seed of the split, the sampler and all training runs.")] = DEFAULT.seed,
@@ -52,12 +54,22 @@ def tune(
     keep_duplicates: Annotated[
         bool, typer.Option("--keep-duplicates", help="Allow copies of a recording in several subsets of the split.")
     ] = DEFAULT.keep_duplicates,
+    group_by: Annotated[
+        GroupingName,
+        typer.Option(help="Keep songs of one artist, album or folder in the same subset (auto: if known)."),
+    ] = DEFAULT.group_by,
+    artists: Annotated[
+        Path | None, typer.Option(help="File that names each track's artist: TRACK ::: ARTIST or TRACK,ARTIST.")
+    ] = DEFAULT.artists,
     sampler: Annotated[
         Literal["auto", SamplerName], typer.Option(help="How Optuna chooses settings.")
     ] = DEFAULT.sampler,
     scheduler: Annotated[
         SchedulerName, typer.Option(help="Rule that stops bad trials early, or none.")
     ] = DEFAULT.scheduler,
+    preset: Annotated[
+        PresetName, typer.Option(help="The project's first network, or an improved one; --space overrides its entries.")
+    ] = DEFAULT.preset,
     space: Annotated[
         Path | None, typer.Option(help="YAML file of the search space; see experiments/space.yaml.")
     ] = DEFAULT.space,
@@ -74,7 +86,10 @@ def tune(
         Path | None, typer.Option(help="Repeat the search of a run.yaml; other options override it.")
     ] = DEFAULT.config,
     batch_size: Annotated[
-        int, typer.Option(help="Tracks per step (default: 16, or 4 on synthetic tracks).", show_default=False)
+        int,
+        typer.Option(
+            help="Tracks per step (default: 16, 32 if improved, or 4 on synthetic tracks).", show_default=False
+        ),
     ] = DEFAULT.batch_size,
     augmentation: Annotated[
         AugmentationName, typer.Option(help="erasing: blank random rectangles.")
@@ -130,8 +145,11 @@ def tune(
         validation=validation,
         duplicates=duplicates,
         keep_duplicates=keep_duplicates,
+        group_by=group_by,
+        artists=artists,
         sampler=sampler,
         scheduler=scheduler,
+        preset=preset,
         space=space,
         search_width=search_width,
         start=tuple(start),

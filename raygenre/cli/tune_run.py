@@ -3,6 +3,7 @@
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from raygenre.system.ray_folder import ray_folder
 from raygenre.system.storage import Storage, resolve
 from raygenre.tracking.server import TrackingError, reason
 from raygenre.workflows import tune as job
+from raygenre.workflows.split_tracks import group_tracks, make_split
 
 _RESUMABLE = (
     OSError,
@@ -127,13 +129,11 @@ class _Session:
         default = base["data"] if base else os.environ.get("RAYGENRE_DATA")
         tracks, connected = self._load_and_connect(options.data or (Path(default) if default else None))
         search, notes = resolve_search(options, tracks, base)
-        split = job.make_split(
-            tracks,
-            search,
-            lists=Path(search.split_lists) if search.split_lists else None,
-            duplicates=Path(search.duplicates) if search.duplicates else None,
-            keep_duplicates=search.keep_duplicates,
-        )
+        grouping = group_tracks(tracks, search)
+        split = make_split(tracks, search, grouping)
+        search = replace(search, group_by=grouping.by)
+        if grouping.note:
+            notes["groups"] = grouping.note
         for topic, note in notes.items():
             self._display.info(topic, note)
         allowed = self._resources(connected)

@@ -2,13 +2,13 @@
 
 A split is drawn from a seed and stored as lists of track ids. Test tracks are set aside first and used once per
 candidate, after the search. Validation tracks are taken from the remaining tracks, as a single hold-out or as folds.
-Every subset is stratified by genre, and all copies of a recording (see `raygenre.data.duplicates`) are in the same
-subset.
+Every subset is stratified by genre, and all copies of a recording (see `raygenre.data.duplicates`), or all songs of an
+artist (see `raygenre.data.grouping`), are in the same subset.
 """
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -17,7 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenre.data.dataset import Dataset
+from raygenre.data.draw import divide_evenly, divide_large_groups, draw_quota
 from raygenre.data.duplicates import Group, same_recordings
+from raygenre.data.grouping import Grouping
 from raygenre.data.track_files import DataError, listed_track
 from raygenre.errors import RaygenreError
 
@@ -76,7 +78,13 @@ class Split:
 
 
 def random_split(
-    dataset: Dataset, *, seed: int, folds: int, validation: float, duplicates: Iterable[Sequence[str]] | None
+    dataset: Dataset,
+    *,
+    seed: int,
+    folds: int,
+    validation: float,
+    duplicates: Iterable[Sequence[str]] | None,
+    grouping: Grouping | None = None,
 ) -> Split:
     """Draw a fifth of each genre as test tracks, and divide the remaining tracks into training and validation.
 
@@ -85,17 +93,23 @@ def random_split(
         validation: share of the non-test tracks to use as a single hold-out.
         duplicates: groups of ids of tracks known to be the same recording, in addition to tracks with equal levels.
             None treats every track as a separate recording.
+        grouping: groups of tracks to keep together. The shares of the subsets are then approximate, since groups
+            differ in size.
 
     Raises:
-        DataError: a genre has too few recordings to appear in every subset.
+        DataError: a genre has too few recordings or groups to appear in every subset.
         SplitError: `folds` or `validation` is out of range.
     """
     random = np.random.default_rng(seed)
-    groups = same_recordings(dataset, duplicates)
-    counts = Counter(dataset.labels.tolist())
-    test = _draw(groups, dataset, {label: int(TEST_SHARE * n) for label, n in counts.items()}, random)
+    groups = same_recordings(dataset, [*(duplicates or ()), *grouping.groups] if grouping else duplicates)
+    if grouping:
+        test = divide_large_groups(groups, dataset, round(1 / TEST_SHARE), random)[0]
+    else:
+        counts = Counter(dataset.labels.tolist())
+        test = draw_quota(groups, dataset, {label: int(TEST_SHARE * n) for label, n in counts.items()}, random)
     rest = [group for group in groups if group not in test]
-    split = Split("random", seed, _ids(dataset, test), _folds(dataset, rest, folds, validation, random))
+    divided = _folds(dataset, rest, folds, validation, random, grouped=bool(grouping))
+    split = Split("random", seed, _ids(dataset, test), divided)
     _require_all_genres(dataset, split)
     return split
 
@@ -108,17 +122,18 @@ def given_split(
     folds: int,
     validation: float,
     duplicates: Iterable[Sequence[str]] | None,
+    grouping: Grouping | None = None,
 ) -> Split:
     """Take training, validation and test tracks from the files `train*.txt`, `valid*.txt` and `test*.txt` in a folder.
 
     Each line contains a track's id or `genre/genre.NNNNN.wav`. With a single fold, the validation list is used as
     given; if there is none, a share of the training list (`validation`) is drawn instead. With several folds, the
-    training and validation tracks are pooled and divided again. A copy of a test track is left out of training and
-    validation, and a copy of a validation track is left out of training.
+    training and validation tracks are pooled and divided again. Copies of a test track, and songs of its group, are
+    left out of training and validation, and those of a validation track are left out of training.
 
     Args:
         lists: folder that contains the lists.
-        seed, folds, validation, duplicates: as for `random_split`.
+        seed, folds, validation, duplicates, grouping: as for `random_split`.
 
     Raises:
         DataError: a list is missing or ambiguous, lists overlap, over 5 % of a list is not in the dataset, or a subset
@@ -142,7 +157,7 @@ def given_split(
                 raise DataError(
                     f"{lists}: {min(both)} is in the {name} list and in the {second} list; remove it from one of them"
                 )
-    groups = same_recordings(dataset, duplicates)
+    groups = same_recordings(dataset, [*(duplicates or ()), *grouping.groups] if grouping else duplicates)
     kept: dict[str, list[Group]] = {"train": [], "valid": [], "test": []}
     for group in groups:
         listed = {name: tuple(i for i in group if dataset.tracks[i] in tracks) for name, tracks in sides.items()}
@@ -152,7 +167,7 @@ def given_split(
     if folds == 1 and sides["valid"]:
         divided: tuple[Fold, ...] = (Fold(_ids(dataset, kept["train"]), _ids(dataset, kept["valid"])),)
     else:
-        divided = _folds(dataset, kept["train"] + kept["valid"], folds, validation, random)
+        divided = _folds(dataset, kept["train"] + kept["valid"], folds, validation, random, grouped=bool(grouping))
     used = {i for groups_of_side in kept.values() for group in groups_of_side for i in group}
     left_out = tuple(track for track, i in position.items() if i not in used)
     split = Split("lists", seed, _ids(dataset, kept["test"]), divided, left_out, tuple(missing))
@@ -170,41 +185,28 @@ def indices(dataset: Dataset, tracks: Iterable[str]) -> Indices:
     return np.array([position[track] for track in tracks], dtype=np.int64)
 
 
-def _draw(
-    groups: Sequence[Group], dataset: Dataset, quota: Mapping[int, int], random: np.random.Generator
-) -> set[Group]:
-    """Draw groups until each genre has its quota of tracks. Groups that would exceed a quota are skipped."""
-    open_places = dict(quota)
-    drawn: set[Group] = set()
-    for number in random.permutation(len(groups)):
-        needed = Counter(int(dataset.labels[i]) for i in groups[number])
-        if all(open_places[label] >= n for label, n in needed.items()):
-            drawn.add(groups[number])
-            for label, n in needed.items():
-                open_places[label] -= n
-    return drawn
-
-
 def _folds(
-    dataset: Dataset, groups: Sequence[Group], folds: int, validation: float, random: np.random.Generator
+    dataset: Dataset,
+    groups: Sequence[Group],
+    folds: int,
+    validation: float,
+    random: np.random.Generator,
+    *,
+    grouped: bool = False,
 ) -> tuple[Fold, ...]:
     if folds < 1:
         raise SplitError(f"folds must be at least 1, not {folds}")
     if not 0 < validation < 1:
         raise SplitError(f"validation must be between 0 and 1, not {validation}")
-    counts = Counter(int(dataset.labels[i]) for group in groups for i in group)
-    parts: list[set[Group]] = []
-    if folds == 1:
-        parts.append(
-            _draw(groups, dataset, {label: max(1, round(validation * n)) for label, n in counts.items()}, random)
-        )
+    if grouped:
+        parts = divide_large_groups(groups, dataset, folds if folds > 1 else round(1 / validation), random)
+        parts = parts[:folds]
+    elif folds > 1:
+        parts = divide_evenly(groups, dataset, folds, random)
     else:
-        remaining = list(groups)
-        for fold in range(folds - 1):
-            quota = {label: n * (fold + 1) // folds - n * fold // folds for label, n in counts.items()}
-            parts.append(_draw(remaining, dataset, quota, random))
-            remaining = [group for group in remaining if group not in parts[-1]]
-        parts.append(set(remaining))
+        counts = Counter(int(dataset.labels[i]) for group in groups for i in group)
+        quota = {label: max(1, round(validation * n)) for label, n in counts.items()}
+        parts = [draw_quota(groups, dataset, quota, random)]
     return tuple(
         Fold(_ids(dataset, [group for group in groups if group not in part]), _ids(dataset, part)) for part in parts
     )
@@ -220,7 +222,7 @@ def _require_all_genres(dataset: Dataset, split: Split) -> None:
         if absent:
             raise DataError(
                 f"the {side} subset has no track of {', '.join(absent)}; "
-                "every genre needs at least five different recordings, and at least one per fold"
+                "every genre needs at least five different recordings, or three groups, and at least one per fold"
             )
 
 

@@ -30,6 +30,23 @@ class DataError(RaygenreError, ValueError):
 
 
 @dataclass(frozen=True)
+class TrackPath:
+    """The path of a file that may become a track.
+
+    Attributes:
+        path: the file's path.
+        genre: name of its class folder.
+        track: id of the track.
+        folder: path of the file's folder, relative to the data folder; empty if that is the class folder.
+    """
+
+    path: Path
+    genre: str
+    track: str
+    folder: str
+
+
+@dataclass(frozen=True)
 class TrackFile:
     """A file that may become a track.
 
@@ -47,6 +64,18 @@ class TrackFile:
 
 
 def find_tracks(source: Path) -> list[TrackFile]:
+    """List the files that may become tracks, with hashes of their contents, sorted by genre and name.
+
+    Raises:
+        DataError: the folder does not exist, a class is empty, or there are fewer than two classes.
+    """
+    paths = find_paths(source)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        hashes = pool.map(lambda item: sha256_of(item.path), paths)
+    return [TrackFile(item.path, item.genre, item.track, sha256) for item, sha256 in zip(paths, hashes, strict=True)]
+
+
+def find_paths(source: Path) -> list[TrackPath]:
     """List the files that may become tracks, sorted by genre and name.
 
     Raises:
@@ -74,11 +103,9 @@ def find_tracks(source: Path) -> list[TrackFile]:
             f"{root} contains {len(genres)} class folder(s); at least two are needed, such as "
             f"{root}/blues/*.png and {root}/jazz/*.png"
         )
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        hashes = pool.map(lambda item: sha256_of(item[1]), paths)
     return [
-        TrackFile(path, genre, track, sha256)
-        for (genre, path), track, sha256 in zip(paths, _track_ids(paths, root), hashes, strict=True)
+        TrackPath(path, genre, track, _folder(path, root / genre, root))
+        for (genre, path), track in zip(paths, _track_ids(paths, root), strict=True)
     ]
 
 
@@ -104,6 +131,10 @@ def kaggle_folder(source: Path, names: Sequence[str] = KAGGLE_FOLDERS) -> Path |
                 if folder.is_dir():
                     return folder
     return None
+
+
+def _folder(path: Path, class_folder: Path, root: Path) -> str:
+    return "" if path.parent == class_folder else path.parent.relative_to(root).as_posix()
 
 
 def _track_ids(paths: Sequence[tuple[str, Path]], root: Path) -> Iterator[str]:

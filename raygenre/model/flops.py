@@ -4,17 +4,21 @@ torch's `FlopCounterMode` gives the same number but imports torch's compiler, wh
 """
 
 from raygenre.model.network import ModelConfig
-from raygenre.spectrogram.levels import COLUMNS, N_MELS
-
-_KERNEL = 3 * 3  # weights per filter for each input channel
+from raygenre.spectrogram.levels import N_MELS
 
 
 def flops(config: ModelConfig) -> int:
     """Return the number of operations in all convolutions and dense layers; a multiply-add counts as two."""
-    rows, columns, channels = N_MELS, COLUMNS, 1
+    rows, columns, channels = N_MELS, config.crop_columns, 1
     multiplications = 0
-    for width in config.widths:
-        multiplications += _KERNEL * channels * width * rows * columns
-        rows, columns, channels = rows // 2, columns // 2, width  # max pooling halves both axes
+    for number, width in enumerate(config.widths):
+        kernel = 3 * 3
+        if number == 0 and config.stem == "strided":
+            kernel = 5 * 5
+            rows, columns = -(-rows // 2), -(-columns // 2)  # the stride halves both axes before the products
+        multiplications += kernel * channels * width * rows * columns
+        if number > 0 or config.stem == "plain":
+            rows, columns = rows // 2, columns // 2  # max pooling halves both axes
+        channels = width
     multiplications += channels * config.frequency_bins * config.dense + config.dense * config.genres
-    return 2 * multiplications
+    return 2 * multiplications * len(config.crop_starts)

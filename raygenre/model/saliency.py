@@ -5,7 +5,8 @@ the genre's logit, and the positive part of the weighted sum is the saliency. Fo
 spectrogram, this is Grad-CAM (R. R. Selvaraju et al., Visual Explanations from Deep Networks via Gradient-based
 Localization, 2017). A network that keeps several frequency bins has a different gradient in each bin, so every position
 is weighted by its own gradient (R. L. Draelos and L. Carin, HiResCAM, 2020). With Grad-CAM's mean gradient,
-evidence in high tones would also highlight low tones.
+evidence in high tones would also highlight low tones. If a network sees a track in crops, the map is the mean over the
+crops that contain a position.
 """
 
 import numpy as np
@@ -35,12 +36,20 @@ def saliency(model: GenreCNN, levels: NDArray[np.uint8], genres: NDArray[np.int6
 
     device = next(model.parameters()).device
     attribution = LayerGradientXActivation(model, model.features)
+    width, starts = model.config.crop_columns, model.config.crop_starts
     maps = []
     for start in range(0, len(levels), _BATCH):
         batch = torch.tensor(levels[start : start + _BATCH], device=device, dtype=torch.float32)
         targets = torch.tensor(genres[start : start + _BATCH], device=device)
-        coarse = attribution.attribute(batch, target=targets).detach().sum(dim=1, keepdim=True).relu()  # (b, 1, 32, 83)
-        full = F.interpolate(coarse, size=(N_MELS, COLUMNS), mode="bilinear", align_corners=False)[:, 0]
+        full = torch.zeros_like(batch)
+        seen = torch.zeros(COLUMNS, device=device)  # number of crops that contain a column
+        for first in starts:
+            crop = batch[..., first : first + width].contiguous()
+            coarse = attribution.attribute(crop, target=targets).detach().sum(dim=1, keepdim=True).relu()
+            fine = F.interpolate(coarse, size=(N_MELS, width), mode="bilinear", align_corners=False)[:, 0]
+            full[..., first : first + width] += fine
+            seen[first : first + width] += 1
+        full /= seen
         maximum = full.amax(dim=(1, 2), keepdim=True)
         maps.append(torch.where(maximum > 0, full / maximum, torch.zeros_like(full)).cpu())
     return torch.cat(maps).numpy() if maps else np.zeros((0, N_MELS, COLUMNS), dtype=np.float32)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from raygenre.data.choices import GroupingName
 from raygenre.errors import RaygenreError
-from raygenre.search.space.choices import MAX_FAILURES, SamplerName, SchedulerName, SplitName
+from raygenre.search.space.choices import MAX_FAILURES, PresetName, SamplerName, SchedulerName, SplitName
 from raygenre.training.choices import AugmentationName
 
 
@@ -36,8 +37,11 @@ class Options:
     validation: float = 0.2
     duplicates: Path | None = None
     keep_duplicates: bool = False
+    group_by: GroupingName = "auto"
+    artists: Path | None = None
     sampler: Literal["auto", SamplerName] = "auto"
     scheduler: SchedulerName = "asha"
+    preset: PresetName = "original"
     space: Path | None = None
     search_width: bool = False
     start: tuple[str, ...] = ()

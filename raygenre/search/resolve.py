@@ -14,18 +14,27 @@ from raygenre.search.options import OptionError, Options
 from raygenre.search.space import space_file
 from raygenre.search.space.config import SearchConfig
 from raygenre.search.space.objectives import is_multi_objective
+from raygenre.search.space.presets import PRESETS
 from raygenre.search.space.samplers import choose_sampler
-from raygenre.search.space.space import WIDTHS, Entry, SpaceError, default_entries, to_distributions
+from raygenre.search.space.space import (
+    WIDTHS,
+    Entry,
+    Setting,
+    SpaceError,
+    default_entries,
+    nearest_point,
+    to_distributions,
+)
 from raygenre.search.space.start_points import parse
 from raygenre.search.study.backend import StudyError
 from raygenre.search.study.ledger import Ledger
 
 SMALL = {"trials": 8, "epochs": 8, "batch_size": 4, "top_k": 2}  # defaults for the 200 synthetic tracks
 SMALL_NETWORK: dict[str, Entry] = {"width": 8, "frequency_bins": 4}  # enough for 200 tracks; default: 32 and 1
-LARGE = {"trials": 20, "epochs": 40, "batch_size": 16, "top_k": 3}  # defaults for real music
+LARGE = {"trials": 20, "top_k": 3}  # defaults for real music; see also `Preset`
 _AS_GIVEN = ("seed", "split", "folds", "validation", "augmentation")
-_PATHS = ("split_lists", "duplicates")
-_ONLY_NEW = (*_PATHS, "keep_duplicates", "space", "search_width", "start", "config")
+_PATHS = ("split_lists", "duplicates", "artists")
+_ONLY_NEW = (*_PATHS, "keep_duplicates", "group_by", "space", "search_width", "start", "config", "preset")
 _FIXED = (*_AS_GIVEN, "epochs", "sampler", "scheduler", "batch_size", "top_k", "objectives")
 
 
@@ -41,7 +50,8 @@ def resolve(
         OptionError: the data differs from the data of the earlier search.
         RaygenreError: options are invalid or mutually exclusive.
     """
-    base = base or {}
+    # Before tracks could be grouped, run.yaml did not mention it.
+    base = {"group_by": "none", "artists": None} | dict(base) if base else {}
 
     def chosen(name: str) -> Any:
         return base[name] if name in base and name not in options.given else getattr(options, name)
@@ -52,14 +62,22 @@ def resolve(
             "give --data to run the same search on different data"
         )
     notes: dict[str, str] = {}
-    defaults = SMALL if tracks.synthetic else LARGE
+    preset = PRESETS[options.preset]
+    defaults = SMALL if tracks.synthetic else {**LARGE, "epochs": preset.epochs, "batch_size": preset.batch_size}
     size: dict[str, Any] = {name: chosen(name) or defaults[name] for name in ("trials", "epochs", "batch_size")}
     space = _space(options, base, notes)
+    if base and "preset" in options.given:
+        raise OptionError("--config has its own space; leave out --preset")
+    if not base:
+        space = preset.entries | space
     if tracks.synthetic and not base:
         space = SMALL_NETWORK | space
         network = ", ".join(f"{name.replace('_', ' ')} {space[name]}" for name in SMALL_NETWORK)
         notes["network"] = f"{network} (defaults for synthetic tracks; --space overrides them)"
     distributions = to_distributions(default_entries(size["epochs"]) | space)
+    starts = [parse(text) for text in options.start] if "start" in options.given else list(base.get("starts", []))
+    if preset.start != Setting() and not base and not starts:
+        starts = [nearest_point(distributions, preset.start)]
     objectives = _objectives(chosen("objectives"))
     scheduler = chosen("scheduler")
     if is_multi_objective(objectives) and "scheduler" not in options.given and scheduler != "none":
@@ -78,11 +96,13 @@ def resolve(
         sampler=sampler,
         scheduler=scheduler,
         space=space,
-        starts=[parse(text) for text in options.start] if "start" in options.given else list(base.get("starts", [])),
+        starts=starts,
         objectives=objectives,
         keep_duplicates=bool(chosen("keep_duplicates")),
         split_lists=_absolute(chosen("split_lists")),
         duplicates=_absolute(chosen("duplicates")),
+        group_by=chosen("group_by"),
+        artists=_absolute(chosen("artists")),
         **size,
         **{name: chosen(name) for name in _AS_GIVEN},
     )

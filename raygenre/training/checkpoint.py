@@ -1,10 +1,10 @@
 """Save training checkpoints between epochs, and resume from them.
 
-A checkpoint is a folder `epoch-NNNN` with `state.safetensors` (weights, optimizer state and best validation logits of
-every member) and `state.json` (epochs, seeds, settings and metrics so far). The folder gets this name only when it is
-complete, so a process that is killed at any time leaves either the previous checkpoint or the new one. Object stores
-cannot rename folders, so `state.json` is uploaded last, and a checkpoint that contains it is complete. Random
-state is not stored, because it is determined by a member's seed and epoch.
+A checkpoint is a folder `epoch-NNNN` with `state.safetensors` (weights and their average, optimizer state and best
+validation logits of every member) and `state.json` (epochs, seeds, settings and metrics so far). The folder gets this
+name only when it is complete, so a process that is killed at any time leaves either the previous checkpoint or the new
+one. Object stores cannot rename folders, so `state.json` is uploaded last, and a checkpoint that contains it is
+complete. Random state is not stored, because it is determined by a member's seed and epoch.
 """
 
 import json
@@ -12,7 +12,7 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -29,7 +29,9 @@ from raygenre.errors import RaygenreError
 from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.system.atomic_write import atomic_folder
 from raygenre.system.location import Location
-from raygenre.training.loop import EpochMetrics, Member
+from raygenre.training.config import TrainingConfig
+from raygenre.training.loop import EpochMetrics
+from raygenre.training.member import Member
 
 _EPOCH = "epoch-"
 _BEST_LOGITS = "best_logits"
@@ -52,6 +54,9 @@ def save(folder: Path, members: Sequence[Member], history: Sequence[EpochMetrics
     for number, member in enumerate(members):
         for name, tensor in member.model.state_dict().items():
             tensors[f"{number}/model/{name}"] = tensor.detach().contiguous()
+        if member.average is not None:
+            for name, tensor in member.average.state_dict().items():
+                tensors[f"{number}/average/{name}"] = tensor.contiguous()
         if member.best_logits is not None:
             tensors[f"{number}/{_BEST_LOGITS}"] = member.best_logits
         for index, moments in member.optimizer.state_dict()["state"].items():
@@ -120,15 +125,16 @@ def restore(path: Path, members: Sequence[Member]) -> list[EpochMetrics]:
     """
     about = json.loads((path / _ABOUT).read_text())
     expected = [_about(member) | {"epoch": 0} for member in members]
-    if [saved | {"epoch": 0} for saved in about["members"]] != json.loads(json.dumps(expected)):
+    if [_completed(saved) | {"epoch": 0} for saved in about["members"]] != json.loads(json.dumps(expected)):
         raise CheckpointError(
             f"the checkpoint {path} was saved by a training run with different settings or tracks; "
             "resume with the same ones, or start a new study"
         )
     tensors = load_file(path / _TENSORS)
     for number, (member, saved) in enumerate(zip(members, about["members"], strict=True)):
-        weights = {name: tensors[f"{number}/model/{name}"].to(member.device) for name in member.model.state_dict()}
-        member.model.load_state_dict(weights)
+        member.model.load_state_dict(_weights(tensors, f"{number}/model/"))
+        if member.average is not None:
+            member.average.load_state_dict(_weights(tensors, f"{number}/average/"))
         optimizer = member.optimizer.state_dict()
         optimizer["state"] = {}
         for key, tensor in tensors.items():
@@ -137,19 +143,19 @@ def restore(path: Path, members: Sequence[Member]) -> list[EpochMetrics]:
                 optimizer["state"].setdefault(int(rest[0]), {})[rest[1]] = tensor
         member.optimizer.load_state_dict(optimizer)
         for moments in member.optimizer.state.values():
-            moments["mu_product"] = moments["mu_product"].cpu()  # NAdam keeps it on the CPU regardless of the device
+            if "mu_product" in moments:
+                moments["mu_product"] = moments["mu_product"].cpu()  # NAdam keeps it there regardless of the device
         member.epoch = saved["epoch"]
         member.best_logits = tensors.get(f"{number}/{_BEST_LOGITS}")
     return history(path)
 
 
 def network(path: Path) -> GenreCNN:
-    """Return the first member's network from a checkpoint."""
+    """Return the first member's network from a checkpoint, with averaged weights if the setting averages them."""
     [about, *_] = json.loads((path / _ABOUT).read_text())["members"]
-    model = GenreCNN(ModelConfig(**about["model"] | {"widths": tuple(about["model"]["widths"])}))
-    prefix = "0/model/"
+    model = GenreCNN(_model_config(about))
     tensors = load_file(path / _TENSORS)
-    model.load_state_dict({name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)})
+    model.load_state_dict(_weights(tensors, "0/average/") or _weights(tensors, "0/model/"))
     return model
 
 
@@ -172,6 +178,11 @@ def history(path: Path) -> list[EpochMetrics]:
     for row in rows:
         row.update({key: math.nan for key, value in row.items() if value is None})
     return [EpochMetrics(**row) for row in rows]
+
+
+def _weights(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return the tensors whose names start with a prefix, without it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -198,6 +209,21 @@ def _about(member: Member) -> dict[str, object]:
         "train_tracks": member.train.tolist(),
         "validation_tracks": member.validation.tolist(),
     }
+
+
+def _completed(about: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a saved member's description with default values for settings that did not exist when it was saved."""
+    completed = {
+        **about,
+        "model": asdict(_model_config(about)),
+        "training": asdict(TrainingConfig(**about["training"])),
+    }
+    restored: dict[str, Any] = json.loads(json.dumps(completed))
+    return restored
+
+
+def _model_config(about: Mapping[str, Any]) -> ModelConfig:
+    return ModelConfig(**about["model"] | {"widths": tuple(about["model"]["widths"])})
 
 
 def _plain(row: EpochMetrics) -> dict[str, float | None]:

@@ -47,7 +47,17 @@ def build_classifier(ledger: Ledger, dataset: Dataset, candidate: Candidate, par
         "train_counts": {genre: int((dataset.labels[train] == i).sum()) for i, genre in enumerate(dataset.genres)},
         "protocol": {
             name: getattr(ledger.config, name)
-            for name in ("split", "seed", "folds", "validation", "trials", "epochs", "top_k", "keep_duplicates")
+            for name in (
+                "split",
+                "seed",
+                "folds",
+                "validation",
+                "trials",
+                "epochs",
+                "top_k",
+                "keep_duplicates",
+                "group_by",
+            )
         },
         "level_distribution": Reference.of(dataset.levels[train]).to_json(),
     }

@@ -10,7 +10,6 @@ from raygenre.data import splits
 from raygenre.data.dataset import Dataset
 from raygenre.data.duplicates import read_duplicates
 from raygenre.data.split_summary import tracks_digest
-from raygenre.data.splits import Split
 from raygenre.errors import RaygenreError
 from raygenre.evaluation import plots, tables
 from raygenre.evaluation.chance import guessing_rate
@@ -26,7 +25,6 @@ from raygenre.registry import evaluation_log, promotion, versions
 from raygenre.registry.decision import PromotionDecision
 from raygenre.registry.promotion_lock import LockLostError
 from raygenre.registry.versions import Fetched
-from raygenre.search.options import OptionError
 from raygenre.search.run import Candidate, run_search
 from raygenre.search.space.choices import MAX_FAILURES
 from raygenre.search.space.config import Resources, SearchConfig
@@ -73,34 +71,6 @@ class Outcome:
     parent: str
     parameters: int
     flops: int
-
-
-def make_split(
-    dataset: Dataset, config: SearchConfig, *, lists: Path | None, duplicates: Path | None, keep_duplicates: bool
-) -> Split:
-    """Split the tracks as the options say.
-
-    Raises:
-        OptionError: the options are mutually exclusive.
-        SplitError: the data set is too small for them.
-    """
-    if keep_duplicates and duplicates:
-        raise OptionError("--duplicates and --keep-duplicates are mutually exclusive; omit one of them")
-    if (config.split == "lists") != (lists is not None):
-        raise OptionError("--split lists and --split-lists DIR go together; give both or neither")
-    copies = None if keep_duplicates else read_duplicates(duplicates) if duplicates else []
-    if lists:
-        return splits.given_split(
-            dataset,
-            lists,
-            seed=config.seed,
-            folds=config.folds,
-            validation=config.validation,
-            duplicates=copies,
-        )
-    return splits.random_split(
-        dataset, seed=config.seed, folds=config.folds, validation=config.validation, duplicates=copies
-    )
 
 
 def run(

@@ -63,11 +63,16 @@ def test_a_card_describes_the_search_if_it_is_recorded() -> None:
         "2 tracks for training and model selection, 1 for testing",
         "blues 80, rock 79",
         "number of tracks: 480",
+        "Songs of one artist may be in both the training and the test tracks: expect a lower accuracy",
     ):
         assert fact in text
     lists = {**protocol, "split": "lists", "folds": 1, "keep_duplicates": True}
     text = markdown_card(replace(classifier(), origin={"protocol": lists}), name="x", facts=None)
     assert "lists; copies of a recording may be in both the training and the test tracks. Validation: a hold" in text
+    assert "depends on the lists" in text
+    grouped = {**protocol, "group_by": "artist"}
+    text = markdown_card(replace(classifier(), origin={"protocol": grouped}), name="x", facts=None)
+    assert "All tracks of one artist are in the same subset, so the test accuracy is one for unknown artists" in text
 
 
 def test_the_licence_is_about_gtzan_if_the_genres_are() -> None:

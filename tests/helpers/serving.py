@@ -28,7 +28,7 @@ from tests.helpers.storages import empty_storage
 
 PORT = free_port()
 GENRES = ("bells", "drone", "storm")
-NARROW = ModelConfig(genres=len(GENRES), widths=(4, 4, 4), dense=4)
+NARROW = ModelConfig(genres=len(GENRES), widths=(4, 4, 4), dense=4, crop_columns=96)
 
 
 def register(storage: Storage, *, favourite: int, promote: bool = True, model: ModelConfig = NARROW) -> int:

@@ -8,7 +8,12 @@ from raygenre.spectrogram.levels import COLUMNS, N_MELS
 
 
 @pytest.mark.parametrize(
-    "config", [ModelConfig(), ModelConfig(genres=3, widths=(8, 12, 20), dense=12, frequency_bins=4)]
+    "config",
+    [
+        ModelConfig(),
+        ModelConfig(genres=3, widths=(8, 12, 20), dense=12, frequency_bins=4),
+        ModelConfig(widths=(4, 8, 12, 16), stem="strided", crop_columns=97),
+    ],
 )
 def test_flops_match_the_counter_of_torch(config: ModelConfig) -> None:
     model = GenreCNN(config).eval()

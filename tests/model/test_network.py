@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import pytest
@@ -21,7 +22,12 @@ def test_parameter_count_is_the_sum_over_layers() -> None:
 
 @pytest.mark.parametrize(
     "config",
-    [ModelConfig(normalisation="batch"), ModelConfig(frequency_bins=4), ModelConfig(widths=(8, 8, 16), dense=12)],
+    [
+        ModelConfig(normalisation="batch"),
+        ModelConfig(frequency_bins=4),
+        ModelConfig(widths=(8, 8, 16), dense=12),
+        ModelConfig(widths=(4, 8, 8, 16), stem="strided", frequency_bins=16, normalisation="batch", crop_columns=96),
+    ],
 )
 def test_other_dimensions_give_finite_logits(config: ModelConfig) -> None:
     logits = GenreCNN(config)(torch.zeros(2, N_MELS, COLUMNS, dtype=torch.uint8))
@@ -56,6 +62,31 @@ def test_relu_after_pooling_equals_relu_before_pooling() -> None:
         assert torch.allclose(model(levels), expected, atol=1e-4)
 
 
+@pytest.mark.parametrize(("columns", "count"), [(333, 1), (332, 2), (200, 3), (96, 6), (32, 20)])
+def test_crops_are_evenly_spaced_and_cover_the_track(columns: int, count: int) -> None:
+    starts = ModelConfig(crop_columns=columns).crop_starts
+    assert len(starts) == count
+    assert (starts[0], starts[-1]) == (0, COLUMNS - columns)
+    steps = [later - earlier for earlier, later in itertools.pairwise(starts)]
+    assert max(steps, default=0) <= columns / 2 + 1
+    assert max(steps, default=0) - min(steps, default=0) <= 1
+
+
+def test_probabilities_of_a_track_are_the_mean_over_its_crops() -> None:
+    model = GenreCNN(ModelConfig(widths=(4, 4, 8), crop_columns=96)).eval()
+    levels = torch.randint(0, 256, (3, N_MELS, COLUMNS), dtype=torch.uint8)
+    with torch.inference_mode():
+        each = [model(levels[..., start : start + 96]).softmax(dim=1) for start in model.config.crop_starts]
+        assert torch.allclose(model(levels).softmax(dim=1), torch.stack(each).mean(dim=0), atol=1e-6)
+        assert not torch.allclose(each[0], each[1], atol=1e-6)
+
+
+def test_training_sees_the_columns_that_it_is_given() -> None:
+    model = GenreCNN(ModelConfig(widths=(4, 4, 8), crop_columns=96, dropout=0.0)).train()
+    crop = torch.randint(0, 256, (2, N_MELS, 96), dtype=torch.uint8)
+    assert torch.allclose(model(crop), model.eval()(crop), atol=1e-6)
+
+
 def test_dropout_is_active_only_in_training() -> None:
     model = GenreCNN(ModelConfig(dropout=0.5))
     levels = torch.randint(0, 256, (2, N_MELS, COLUMNS), dtype=torch.uint8)
@@ -71,7 +102,12 @@ def test_dropout_is_active_only_in_training() -> None:
         ("dense", 0),
         ("dropout", 1.0),
         ("normalisation", "layer"),
+        ("widths", (4, 4, 4, 4, 4)),
         ("frequency_bins", 0),
+        ("frequency_bins", 33),
+        ("stem", "patch"),
+        ("crop_columns", 31),
+        ("crop_columns", 334),
         ("level_std", 0.0),
         ("level_std", math.nan),
     ],

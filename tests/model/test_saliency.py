@@ -23,11 +23,17 @@ def bursts(*tones: tuple[float, float]) -> NDArray[np.uint8]:
     return levels(samples.float()).numpy()
 
 
-def handmade(bins: int, weights: list[list[float]]) -> GenreCNN:
+def handmade(bins: int, weights: list[list[float]], *, crop: int = 333) -> GenreCNN:
     """Return a network that passes levels through and weights the bins' means by `weights` (genre, bin)."""
     model = GenreCNN(
         ModelConfig(
-            genres=len(weights), widths=(1, 1, 1), dense=bins, frequency_bins=bins, level_mean=0.0, level_std=255.0
+            genres=len(weights),
+            widths=(1, 1, 1),
+            dense=bins,
+            frequency_bins=bins,
+            crop_columns=crop,
+            level_mean=0.0,
+            level_std=255.0,
         )
     ).eval()
     with torch.no_grad():
@@ -49,8 +55,10 @@ def share_within(saliency_map: NDArray[np.float32], start: float) -> float:
 
 
 @pytest.mark.parametrize("start", [4.0, 15.0, 26.0])
-def test_map_highlights_the_tone_at_any_time(start: float) -> None:
-    [saliency_map] = saliency(handmade(1, [[1.0], [-1.0]]), bursts((start, 1000.0))[None], np.array([0]))
+@pytest.mark.parametrize("crop", [333, 96])
+def test_map_highlights_the_tone_at_any_time(start: float, crop: int) -> None:
+    network = handmade(1, [[1.0], [-1.0]], crop=crop)
+    [saliency_map] = saliency(network, bursts((start, 1000.0))[None], np.array([0]))
     assert saliency_map.shape == (128, 333)
     assert saliency_map.max() == 1
     assert share_within(saliency_map, start) > 0.95

@@ -55,6 +55,8 @@ NOT_RUN = {
     # The first words of a command, and the reason why no test runs it.
     "docker": "needs a container engine; tests/k8s/test_files.py checks its arguments",
     "done": "the end of a loop",
+    "python experiments/baseline.py": "takes hours; tests/workflows/test_results.py tests what it calls",
+    "python experiments/results.py": "takes hours; tests/workflows/test_results.py tests what it calls",
     "export": "sets variables for the commands after it",
     "for": "the start of a loop",
     "helm": "needs a cluster",

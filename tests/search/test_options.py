@@ -6,9 +6,12 @@ from typing import Any
 import pytest
 
 from raygenre.data.dataset import Dataset
-from raygenre.search.options import Options
+from raygenre.model.network import GenreCNN, parameter_count
+from raygenre.search.options import OptionError, Options
 from raygenre.search.resolve import LARGE, SMALL, SMALL_NETWORK, check_unchanged, resolve
+from raygenre.search.space.choices import PresetName
 from raygenre.search.space.config import SearchConfig
+from raygenre.search.space.presets import PRESETS
 from raygenre.search.space.space import Setting
 from raygenre.search.study.backend import StudyError
 from tests.conftest import new_ledger
@@ -22,7 +25,8 @@ def resolved(
 
 
 def test_defaults_depend_on_the_data(tracks: Dataset) -> None:
-    for data, defaults in ((tracks, LARGE), (replace(tracks, source="synthetic"), SMALL)):
+    large = {**LARGE, "epochs": 40, "batch_size": 16}
+    for data, defaults in ((tracks, large), (replace(tracks, source="synthetic"), SMALL)):
         config, notes = resolved(data)
         assert data.synthetic == (defaults is SMALL)
         assert {name: getattr(config, name) for name in defaults} == defaults
@@ -43,6 +47,30 @@ def test_synthetic_tracks_have_a_smaller_default_network(tracks: Dataset, tmp_pa
     assert resolved(synthetic, search_width=True)[0].distributions.keys() > {"width"}
     earlier = asdict(config) | {"space": {}}  # as in run.yaml of a search with the default network
     assert resolved(synthetic, earlier)[0].space == {}
+
+
+def test_a_preset_fills_the_space_below_what_is_given(tracks: Dataset, tmp_path: Path) -> None:
+    improved = PRESETS["improved"]
+    config, _ = resolved(tracks, preset="improved")
+    assert config.space == improved.entries
+    assert (config.epochs, config.batch_size) == (improved.epochs, improved.batch_size)
+    assert list(config.distributions) == ["dropout", "learning_rate", "decay"]
+    assert config.first_points == [{"dropout": 0.3, "learning_rate": 2e-3, "decay": 0.01}]
+    path = tmp_path / "space.yaml"
+    path.write_text("masks: 1\nlearning_rate: 4e-3\n")
+    config, _ = resolved(tracks, preset="improved", space=path, batch_size=8, epochs=7)
+    assert config.space == {**improved.entries, "masks": 1, "learning_rate": 4e-3}
+    assert (config.epochs, config.batch_size) == (7, 8)
+    assert resolved(tracks, asdict(config))[0].space == config.space  # run.yaml repeats the search
+    with pytest.raises(OptionError, match="leave out --preset"):
+        resolved(tracks, asdict(config), preset="improved")
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_networks_of_the_presets_are_small(name: PresetName, tracks: Dataset) -> None:
+    config, _ = resolved(tracks, preset=name)
+    [point] = config.first_points
+    assert parameter_count(GenreCNN(config.setting(point).model(10))) < 500_000
 
 
 def test_auto_is_resolved_and_a_given_sampler_is_kept(tracks: Dataset) -> None:

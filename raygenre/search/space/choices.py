@@ -11,6 +11,7 @@ from raygenre.errors import RaygenreError
 SamplerName = Literal["tpe", "gp", "random", "cmaes"]
 SchedulerName = Literal["asha", "median", "none"]
 SplitName = Literal["random", "lists"]
+PresetName = Literal["original", "improved"]
 ObjectiveName = Literal["loss", "accuracy", "parameters", "latency"]
 
 SAMPLERS: tuple[SamplerName, ...] = get_args(SamplerName)

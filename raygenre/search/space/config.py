@@ -6,6 +6,7 @@ from typing import Self
 
 from optuna.distributions import BaseDistribution
 
+from raygenre.data.choices import GROUPINGS, GroupingName
 from raygenre.search.space.choices import SCHEDULERS, SPLITS, ConfigError, SchedulerName, SplitName, alternatives
 from raygenre.search.space.objectives import check_objectives
 from raygenre.search.space.samplers import SamplerName, check_sampler
@@ -44,6 +45,7 @@ class SearchConfig:
         starts: points to try first; if empty, the project's original setting.
         objectives: what the search optimises; see `raygenre.search.space.objectives`.
         split_lists, duplicates, keep_duplicates: how the split was made.
+        group_by, artists: which tracks the split keeps together; see `raygenre.data.grouping`.
     """
 
     data: str | None
@@ -65,6 +67,8 @@ class SearchConfig:
     split_lists: str | None = None
     duplicates: str | None = None
     keep_duplicates: bool = False
+    group_by: GroupingName = "none"
+    artists: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("trials", "epochs", "folds", "top_k", "batch_size"):
@@ -76,7 +80,12 @@ class SearchConfig:
             raise ConfigError(f"seed must be at least 0, not {self.seed}")
         if not 0 < self.validation < 1:
             raise ConfigError(f"validation must be between 0 and 1, not {self.validation}")
-        for name, choices in (("scheduler", SCHEDULERS), ("split", SPLITS), ("augmentation", AUGMENTATIONS)):
+        for name, choices in (
+            ("scheduler", SCHEDULERS),
+            ("split", SPLITS),
+            ("augmentation", AUGMENTATIONS),
+            ("group_by", GROUPINGS),
+        ):
             if getattr(self, name) not in choices:
                 raise ConfigError(f"{name} must be {alternatives(choices)}, not {getattr(self, name)!r}")
         for name, entry in self.space.items():

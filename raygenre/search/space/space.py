@@ -6,19 +6,22 @@ contains only integers.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from difflib import get_close_matches
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from raygenre.errors import RaygenreError
-from raygenre.model.network import ModelConfig, NormalisationName
-from raygenre.training.choices import AugmentationName, PrecisionName
-from raygenre.training.loop import TrainingConfig
+from raygenre.model.network import ModelConfig, NormalisationName, StemName
+from raygenre.spectrogram.levels import COLUMNS
+from raygenre.training.choices import AugmentationName, OptimizerName, PrecisionName, ScheduleName
+from raygenre.training.config import TrainingConfig
 
 Value = float | int | str
 Entry = Value | list[Value] | dict[str, Any]
+
+_FACTORS = {3: (1, 2, 4), 4: (1, 2, 3, 4)}  # channels of the convolutions, in multiples of the width
 
 
 class SpaceError(RaygenreError, ValueError):
@@ -32,9 +35,11 @@ class Setting:
     `Plan` holds the values that all trials of a search share, such as genres, epochs and hardware.
 
     Attributes:
-        dropout, learning_rate, decay, batch_size, augmentation, precision: see `ModelConfig` and `TrainingConfig`.
-        normalisation, dense, frequency_bins: see `ModelConfig`.
-        width: channels of the first convolution; the second has twice as many and the third four times as many.
+        width: channels of the first convolution; the others have 2, 3 and 4 times as many, or 2 and 4 times as many if
+            there are three convolutions.
+        convolutions: number of convolutions, 3 or 4.
+        dropout, normalisation, dense, frequency_bins, stem, crop_columns: see `ModelConfig`.
+        All others: see `TrainingConfig`.
     """
 
     dropout: float = 0.3
@@ -47,10 +52,24 @@ class Setting:
     dense: int = 64
     frequency_bins: int = 1
     precision: PrecisionName = "auto"
+    convolutions: int = 3
+    stem: StemName = "plain"
+    crop_columns: int = COLUMNS
+    crops: int = 1
+    optimizer: OptimizerName = "nadam"
+    weight_decay: float = 0.0
+    schedule: ScheduleName = "constant"
+    label_smoothing: float = 0.0
+    mixup: float = 0.0
+    masks: int = 0
+    distortion: float = 0.0
+    averaging: float = 0.0
 
     def __post_init__(self) -> None:
         if self.width < 1:
             raise SpaceError(f"width must be at least 1, not {self.width}")
+        if self.convolutions not in _FACTORS:
+            raise SpaceError(f"convolutions must be 3 or 4, not {self.convolutions}")
         self.model(2)
         self.training()
 
@@ -58,22 +77,18 @@ class Setting:
         """Return the network configuration."""
         return ModelConfig(
             genres=genres,
-            widths=(self.width, 2 * self.width, 4 * self.width),
-            dense=self.dense,
-            dropout=self.dropout,
-            normalisation=self.normalisation,
-            frequency_bins=self.frequency_bins,
+            widths=tuple(self.width * factor for factor in _FACTORS[self.convolutions]),
+            **self._values_of(ModelConfig),
         )
 
     def training(self) -> TrainingConfig:
         """Return the training configuration."""
-        return TrainingConfig(
-            learning_rate=self.learning_rate,
-            decay=self.decay,
-            batch_size=self.batch_size,
-            augmentation=self.augmentation,
-            precision=self.precision,
-        )
+        return TrainingConfig(**self._values_of(TrainingConfig))
+
+    def _values_of(self, kind: type[ModelConfig] | type[TrainingConfig]) -> dict[str, Any]:
+        """Return the values of the fields that a setting and a configuration share."""
+        own = vars(self)
+        return {field.name: own[field.name] for field in fields(kind) if field.name in own}
 
 
 KINDS: dict[str, type[Value]] = {name: type(value) for name, value in asdict(Setting()).items()}

@@ -23,7 +23,8 @@ from raygenre.system.location import Location
 from raygenre.training import checkpoint
 from raygenre.training.divergence import DivergedError, check_loss
 from raygenre.training.environment import compute_environment
-from raygenre.training.loop import EpochMetrics, Indices, Member, fit, standardised
+from raygenre.training.loop import EpochMetrics, fit
+from raygenre.training.member import Indices, Member, standardised
 
 
 @dataclass(frozen=True)

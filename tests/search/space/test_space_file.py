@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from raygenre.search.space.space import KINDS, SpaceError, fixed_values, to_distributions
+from raygenre.search.space.presets import PRESETS
+from raygenre.search.space.space import KINDS, Setting, SpaceError, fixed_values, to_distributions
 from raygenre.search.space.space_file import read
 from tests.helpers.project import ROOT
 
@@ -22,7 +23,17 @@ def test_the_example_covers_every_value_and_form() -> None:
         "width": IntDistribution(16, 48, log=True),
         "frequency_bins": IntDistribution(1, 8),
     }
-    assert fixed_values(entries) == {"decay": 0.01, "normalisation": "batch", "dense": 64, "precision": "auto"}
+    fixed = fixed_values(entries)
+    changed = {name: value for name, value in fixed.items() if value != getattr(Setting(), name)}
+    assert changed == {"normalisation": "batch"}
+
+
+def test_the_example_names_the_values_of_the_improved_network() -> None:
+    text = EXAMPLE.read_text()
+    for name, value in PRESETS["improved"].entries.items():
+        if not isinstance(value, dict):
+            plain = f"{value:g}" if isinstance(value, float) else value
+            assert re.search(rf"^{name}: .*improved: {re.escape(str(plain))}\b", text, re.MULTILINE), name
 
 
 @pytest.mark.parametrize(

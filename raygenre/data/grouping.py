@@ -1,0 +1,165 @@
+"""Group the songs of one artist or album, so that a split keeps them together.
+
+A network recognises an artist's voice, instruments and studio. If songs of one artist are among both the training and
+the test tracks, the accuracy is therefore higher than for artists that the network has never heard: by about 14
+percentage points on GTZAN. The groups come from the tags of audio files, from a file that names the artist of each
+track, or from the folders in a class folder.
+"""
+
+import unicodedata
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from raygenre.audio.tags import read_tags
+from raygenre.data.choices import GroupingName
+from raygenre.data.dataset import Dataset
+from raygenre.data.track_files import DataError, find_paths, listed_track
+from raygenre.system.worker_pool import cores
+
+_MIN_TAGGED_SHARE = 0.5  # `auto` uses tags or folders only if at least this share of the tracks has them
+_MIN_GROUPS = 3  # per genre: one each for training, validation and test
+_WARNING = (
+    "songs of one artist may be in several subsets, so expect lower accuracy on artists that are not in the data "
+    "(on GTZAN by about 14 percentage points)"
+)
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """Groups of tracks that a split keeps together.
+
+    Attributes:
+        by: what the groups are: `artist`, `album`, `folder` or `none`.
+        group_of: track id → name of its group. Tracks without a group are kept separate.
+        note: one line for the user about the groups, or why there are none.
+    """
+
+    by: GroupingName = "none"
+    group_of: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
+
+    def __bool__(self) -> bool:
+        return self.by != "none"
+
+    @property
+    def groups(self) -> list[tuple[str, ...]]:
+        """The ids of the tracks in each group."""
+        members: dict[str, list[str]] = {}
+        for track, group in self.group_of.items():
+            members.setdefault(group, []).append(track)
+        return [tuple(tracks) for tracks in members.values()]
+
+
+def find_grouping(dataset: Dataset, by: GroupingName, *, artists: Path | None = None) -> Grouping:
+    """Group a dataset's tracks.
+
+    Args:
+        by: `auto` groups by artist if a file of artists is given or most audio files have a tag, or else by folder if
+            most tracks are in folders below their class folder, or else not at all.
+        artists: file with lines `TRACK ::: ARTIST`, as in Sturm's index of GTZAN, or `TRACK,ARTIST`.
+
+    Raises:
+        DataError: the grouping that is asked for has fewer than three groups in a genre, or the file of artists does
+            not belong to this data.
+        OSError: the file of artists cannot be read.
+    """
+    if by == "none" or dataset.synthetic:
+        return Grouping(note="" if dataset.synthetic else f"none: {_WARNING}")
+    given = read_artists(artists, dataset) if artists else {}
+    if by in ("artist", "album") or (by == "auto" and given):
+        group_of = given or _tagged(dataset, "artist" if by == "auto" else by)
+        return _checked(dataset, "album" if by == "album" else "artist", group_of, required=by != "auto")
+    known = set(dataset.tracks)
+    folders = {path.track: path.folder for path in find_paths(Path(dataset.source)) if path.folder}
+    folders = {track: folder for track, folder in folders.items() if track in known}
+    if by == "folder":
+        return _checked(dataset, "folder", folders, required=True)
+    found: tuple[tuple[GroupingName, dict[str, str]], ...] = (
+        ("artist", _tagged(dataset, "artist")),
+        ("folder", folders),
+    )
+    for kind, group_of in found:
+        if len(group_of) >= _MIN_TAGGED_SHARE * len(dataset.tracks):
+            return _checked(dataset, kind, group_of, required=False)
+    return Grouping(note=f"none: neither tags nor folders name the artists; {_WARNING}; --artists FILE can name them")
+
+
+def read_artists(path: Path, dataset: Dataset) -> dict[str, str]:
+    """Read a file that names the artist of each track.
+
+    Returns:
+        Track id → artist, for the tracks of the dataset; tracks with an empty artist are left out.
+
+    Raises:
+        DataError: a line has neither form, or no track is in the dataset.
+        OSError: the file cannot be read.
+    """
+    known = set(dataset.tracks)
+    artists: dict[str, str] = {}
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text; save it as UTF-8") from error
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        separator = ":::" if ":::" in line else ","
+        name, found, rest = line.partition(separator)
+        if not found:
+            raise DataError(f"{path}, line {number}: expected TRACK ::: ARTIST or TRACK,ARTIST, not {line.strip()!r}")
+        artist = _form(rest.partition(":::")[0] if separator == ":::" else rest)
+        track = _track(name.strip(), known)
+        if track and artist:
+            artists[track] = artist
+    if not artists:
+        raise DataError(
+            f"{path} names no artist of a track in {dataset.source}; give the file that belongs to this data"
+        )
+    return artists
+
+
+def _checked(dataset: Dataset, by: GroupingName, group_of: Mapping[str, str], *, required: bool) -> Grouping:
+    """Return the grouping, or none if a genre has too few groups and the grouping is not required."""
+    groups: dict[str, set[str]] = {genre: set() for genre in dataset.genres}
+    for track, label in zip(dataset.tracks, dataset.labels.tolist(), strict=True):
+        groups[dataset.genres[label]].add(group_of.get(track, f"\0{track}"))
+    genre = min(groups, key=lambda name: len(groups[name]))
+    if len(groups[genre]) < _MIN_GROUPS:
+        few = f"{genre} has only {len(groups[genre])} different {by}s, and at least {_MIN_GROUPS} are needed"
+        if required:
+            raise DataError(f"{few}; add tracks, or give --group-by none")
+        return Grouping(note=f"none, because {few}; {_WARNING}")
+    count, alone = len(set(group_of.values())), len(dataset.tracks) - len(group_of)
+    note = f"{count} {by}s; all tracks of one are in the same subset"
+    return Grouping(by, group_of, f"{note} ({alone} tracks name none)" if alone else note)
+
+
+def _tagged(dataset: Dataset, by: str) -> dict[str, str]:
+    """Return track id → artist or album from the tags of audio files."""
+    paths = [path for path in find_paths(Path(dataset.source)) if path.path.suffix.lower() != ".png"]
+    with ThreadPoolExecutor(cores()) as pool:
+        tags = list(pool.map(read_tags, [path.path for path in paths]))
+    named = {}
+    known = set(dataset.tracks)
+    for path, tag in zip(paths, tags, strict=True):
+        artist, album = _form(tag.artist), _form(tag.album)
+        # Different artists have albums of the same name, such as "Greatest Hits".
+        name = artist if by == "artist" else album and f"{artist} – {album}"
+        if name and path.track in known:
+            named[path.track] = name
+    return named
+
+
+def _form(name: str) -> str:
+    """Return a name in a form in which different spellings of an artist are equal."""
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+
+
+def _track(name: str, known: set[str]) -> str:
+    """Return the id of a listed track: `blues.00000.wav` and `blues/blues.00000.wav` are `blues.00000`."""
+    for candidate in (name, listed_track(name), name.rsplit(".", 1)[0]):
+        if candidate in known:
+            return candidate
+    return ""

@@ -1,0 +1,110 @@
+"""The state of a training run for one fold or seed, and the seeding of random numbers."""
+
+import copy
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from raygenre.model.network import GenreCNN, ModelConfig
+from raygenre.training.config import TrainingConfig
+from raygenre.training.optimizer import make_optimizer
+
+Levels = NDArray[np.uint8]
+Indices = NDArray[np.int64]
+
+
+class Member:
+    """The state of a training run for a single fold or seed.
+
+    Attributes:
+        epoch: number of completed epochs.
+        model, optimizer: the network and its optimizer, on `device`.
+        average: the network with the moving average of the weights; None if the setting does not average.
+        validation_logits: float32 (V, G) on the CPU, the logits of the validation tracks after the last epoch; None
+            until the first epoch ends.
+        best_logits: the validation logits of the best epoch. The caller of `fit` determines the best epoch and sets
+            this attribute.
+    """
+
+    def __init__(
+        self,
+        model: ModelConfig,
+        training: TrainingConfig,
+        *,
+        seed: int,
+        train: Indices,
+        validation: Indices,
+        device: torch.device,
+    ) -> None:
+        self.training = training
+        self.seed = seed
+        self.train = train
+        self.validation = validation
+        self.device = device
+        self.epoch = 0
+        self.validation_logits: Tensor | None = None
+        self.best_logits: Tensor | None = None
+        with seeded(seed, 0, device):
+            network = GenreCNN(model)
+        self.model = network.to(memory_format=torch.channels_last).to(device)
+        self.average = copy.deepcopy(self.model).eval().requires_grad_(False) if training.averaging else None
+        self.optimizer = make_optimizer(self.model, training)
+
+    @property
+    def network(self) -> GenreCNN:
+        """The network to validate and save."""
+        return self.average or self.model
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Number of optimizer steps in an epoch."""
+        return math.ceil(len(self.train) * self.training.crops / self.training.batch_size)
+
+    def update_average(self, step: int) -> None:
+        """Move the averaged weights towards the current ones after a step, counted from 0.
+
+        In the first steps the average follows more closely, so it is never dominated by the untrained weights.
+        """
+        if self.average is None:
+            return
+        decay = min(self.training.averaging, (1 + step) / (10 + step))
+        with torch.no_grad():
+            current = self.model.state_dict()
+            for name, averaged in self.average.state_dict().items():
+                if averaged.is_floating_point():
+                    averaged.lerp_(current[name], 1 - decay)
+                else:
+                    averaged.copy_(current[name])  # the number of batches that batch normalisation has seen
+
+
+def standardised(config: ModelConfig, levels: Levels, train: Indices) -> ModelConfig:
+    """Return `config` with the mean and the standard deviation of the training tracks' levels.
+
+    Args:
+        levels: uint8 (N, M, T).
+        train: int64, indices of the training tracks.
+    """
+    counts = np.bincount(levels[train].reshape(-1), minlength=256)
+    values = np.arange(256)
+    mean = float(counts @ values / counts.sum())
+    deviation = math.sqrt(float(counts @ (values - mean) ** 2 / counts.sum()))
+    return replace(config, level_mean=mean, level_std=max(deviation, 1.0))
+
+
+@contextmanager
+def seeded(seed: int, number: int, device: torch.device) -> Iterator[None]:
+    """Seed torch's random generators on entry and restore their previous state on exit."""
+    on_gpu = device.type == "cuda"
+    # cuDNN's default kernels add numbers in an order that varies from call to call.
+    deterministic = (
+        torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True) if on_gpu else nullcontext()
+    )
+    with torch.random.fork_rng(devices=[device] if on_gpu else []), deterministic:
+        torch.manual_seed(int(np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0]))
+        yield

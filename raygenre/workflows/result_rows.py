@@ -1,0 +1,95 @@
+"""The rows of the table of accuracies: which networks are trained how, and on which split.
+
+A row is one network and its training, on one split, with several seeds. Rows that choose between networks are measured
+on validation tracks. All others are trained on the training and validation tracks together, and each seed looks at the
+test tracks once.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from raygenre.search.space.presets import PRESETS
+from raygenre.search.space.space import Setting, Value
+
+SplitKind = Literal["user", "together", "filtered", "artists"]
+
+SPLITS: dict[SplitKind, str] = {
+    "user": "800/199 at random, copies of a recording on both sides",
+    "together": "800/199 at random, known copies of a recording on one side",
+    "filtered": "fault-filtered lists, 443/197/290",
+    "artists": "fault-filtered lists, without training tracks by an artist of the test tracks",
+}
+_SEEDS = (0, 1, 2)
+_SHORT = 30  # epochs of the rows that compare means on validation tracks
+_IMPROVED: dict[str, Value] = {
+    **{name: value for name, value in PRESETS["improved"].entries.items() if not isinstance(value, (dict, list))},
+    "learning_rate": PRESETS["improved"].start.learning_rate,
+    "batch_size": PRESETS["improved"].batch_size,
+    "decay": 0.0,
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the table of results.
+
+    Attributes:
+        name: name of the row and its file.
+        title: what is measured.
+        split: how the tracks are split; a key of `SPLITS`.
+        epochs: number of epochs; all are trained.
+        values: values of the setting that differ from the project's first network.
+        tested: whether it is tested on the test tracks instead of validated.
+        holds_out: for a tested row, whether the validation tracks stay out of training.
+        seeds: seeds of the training runs.
+    """
+
+    name: str
+    title: str
+    split: SplitKind
+    epochs: int
+    values: dict[str, Value] = field(default_factory=dict)
+    tested: bool = False
+    holds_out: bool = False
+    seeds: tuple[int, ...] = _SEEDS
+
+    @property
+    def setting(self) -> Setting:
+        return Setting(**self.values)  # type: ignore[arg-type]
+
+
+def _means() -> Iterator[Row]:
+    """Yield the rows that show what each means adds to the original network, and what leaving it out costs."""
+    yield Row("means-original", "original", "filtered", _SHORT)
+    yield Row("means-improved", "improved", "filtered", _SHORT, _IMPROVED)
+    groups = {
+        "crops": ("crop_columns",),
+        "network": ("convolutions", "stem"),
+        "normalisation": ("normalisation",),
+        "masks": ("masks",),
+        "distortion": ("distortion",),
+        "smoothing": ("label_smoothing",),
+        "optimizer": ("optimizer", "weight_decay", "learning_rate"),
+        "schedule": ("schedule",),
+        "averaging": ("averaging",),
+    }
+    for name, fields in groups.items():
+        alone = {field: _IMPROVED[field] for field in fields}
+        without = {field: value for field, value in _IMPROVED.items() if field not in fields}
+        yield Row(f"means-only-{name}", f"original with {name}", "filtered", _SHORT, alone)
+        yield Row(f"means-no-{name}", f"improved without {name}", "filtered", _SHORT, without)
+    yield Row("means-mixup", "improved with mixup", "filtered", _SHORT, {**_IMPROVED, "mixup": 0.2})
+
+
+ROWS: dict[str, Row] = {
+    row.name: row
+    for row in (
+        Row("baseline", "the project's first network", "user", 150, tested=True, holds_out=True),
+        *_means(),
+        Row("improved-user", "improved", "user", 200, _IMPROVED, tested=True),
+        Row("improved-together", "improved", "together", 200, _IMPROVED, tested=True),
+        Row("improved-filtered", "improved", "filtered", 160, _IMPROVED, tested=True),
+        Row("improved-artists", "improved", "artists", 160, _IMPROVED, tested=True),
+    )
+}
