@@ -12,7 +12,10 @@ from raygenre.search.space.config import Resources
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.study.mlflow_ids import note_run_ids
 from raygenre.search.trials import tuner
+from raygenre.search.trials.finalists import REPEATS
 from raygenre.search.trials.phases import TextDisplay
+from raygenre.search.trials.search_timer import SearchTimer
+from raygenre.search.trials.time_left import Work
 from raygenre.search.trials.trainable import Plan, Tracks
 from raygenre.search.trials.trial_result import METRICS, EpochResult, TrialResult
 from raygenre.system.storage import resolve
@@ -36,6 +39,7 @@ def search(ledger: Ledger, tracks: Dataset, storage: Path, *, most: int = 0) -> 
         tracker=tracker,
         parent=tracker.start("search", "search"),
         display=TextDisplay(text),
+        timer=SearchTimer(ledger, Work(config.trials, config.epochs, config.top_k, REPEATS, slots=2)),
     )
     assert tracker.flush(60)
     note_run_ids(ledger, tracker)

@@ -8,6 +8,7 @@ no validation tracks left, so its number of epochs is the mean best epoch of the
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,12 +22,15 @@ from raygenre.search.space.space import Setting
 from raygenre.search.study.backend import StudyError
 from raygenre.search.study.ledger import CHECKPOINT, Ledger
 from raygenre.search.trials.out_of_memory import KILLED
+from raygenre.search.trials.search_timer import SearchTimer
 from raygenre.search.trials.trainable import Plan, Tracks, Training, train_repeat
 from raygenre.search.trials.trial_config import trial_seed
 from raygenre.system.location import Location
 from raygenre.tracking.tracker import Tracker
 
 REPEATS = 2  # per setting
+POLL = 2.0  # s between checks for new epochs
+REMOTE_POLL = 10.0  # s between these checks if the study is at a URL, where each is a request
 _FIRST_SEED = 1_000_000  # the seed numbers of repeats start here, and those of trials start at 0
 
 
@@ -99,9 +103,11 @@ class Repeats:
         resources: Resources,
         tracker: Tracker,
         parent: str,
+        timer: SearchTimer,
     ) -> None:
         self._ledger = ledger
         self._plan = plan
+        self._timer = timer
         self._tracks = tracks
         self._tracker = tracker
         self._parent = parent
@@ -110,13 +116,9 @@ class Repeats:
         self._train_repeat = task(train_repeat)
         self._max_concurrent = resources.max_concurrent
         self._waiting: list[tuple[int, int]] = []
+        self._epochs: dict[tuple[int, int], int] = {}  # completed epochs of each repeat
         self._running: dict[ray.ObjectRef[Training], tuple[int, int]] = {}
         self._failed: dict[str, Repeat] = {}  # not in the ledger, so a resumed search runs them again
-
-    @property
-    def left(self) -> int:
-        """Number of repeats that have not ended."""
-        return len(self._waiting) + len(self._running)
 
     def start(self) -> None:
         """Start the repeats, except those that an earlier driver finished."""
@@ -127,13 +129,16 @@ class Repeats:
             for index in range(REPEATS)
             if _key(trial.number, index) not in recorded
         ]
+        self._epochs = dict.fromkeys(self._waiting, 0)
+        self._timer.repeats_planned(self._waiting)
         self._start_waiting()
 
-    def finish(self, on_repeat: Callable[[Repeat], None]) -> list[Finalist]:
+    def finish(self, on_repeat: Callable[[Repeat], None], on_epochs: Callable[[int, int], None]) -> list[Finalist]:
         """Wait for the repeats, and return the finalists, best first.
 
         Args:
             on_repeat: called with each repeat when it ends.
+            on_epochs: called regularly with the numbers of completed epochs and of all epochs.
 
         Raises:
             StudyError: no trial of the search is complete.
@@ -146,11 +151,18 @@ class Repeats:
                 f"no trial of the study {ledger.name} completed: {'; '.join(reasons) or 'all were stopped early'}"
             )
         parent = self._tracker.start("finalists", "finalists", parent=self._parent)
+        poll = REMOTE_POLL if ledger.location.is_remote else POLL
         while self._running:
-            [ready], _ = ray.wait(list(self._running), num_returns=1)
-            number, index = self._running.pop(ready)
-            self._start_waiting()
-            on_repeat(self._record(parent, number, index, wait_for(ready)))
+            ended, _ = ray.wait(list(self._running), num_returns=1, timeout=poll)
+            for ready in ended:
+                number, index = self._running.pop(ready)
+                self._start_waiting()
+                repeat = self._record(parent, number, index, wait_for(ready))
+                self._epochs[number, index] = self._plan.epochs
+                self._timer.repeat_ended((number, index), 0 if repeat.failure else repeat.epoch)
+                on_repeat(repeat)
+            self._poll_epochs()
+            on_epochs(sum(self._epochs.values()), len(self._epochs) * self._plan.epochs)
         self._tracker.end(parent, "FINISHED")
         return sorted((self._finalist(trial) for trial in best), key=lambda finalist: finalist.loss)
 
@@ -164,6 +176,12 @@ class Repeats:
             setting, location = self._ledger.setting(number), self.locations(number)[index]
             task = self._train_repeat.remote(self._plan, setting, [self._tracks], self._seed(number, index), location)
             self._running[task] = (number, index)
+
+    def _poll_epochs(self) -> None:
+        for number, index in self._running.values():
+            epochs = saved_epochs(self.locations(number)[index])
+            self._epochs[number, index] = max(epochs, self._epochs[number, index])
+            self._timer.repeat_progressed((number, index), epochs)
 
     def _seed(self, number: int, index: int) -> int:
         return trial_seed(self._ledger.config.seed, _FIRST_SEED + number * REPEATS + index)
@@ -223,6 +241,13 @@ def wait_for(training: "ray.ObjectRef[Training]") -> Training:
         return Training([], KILLED)
     except WorkerCrashedError:
         return Training([], "its worker died repeatedly")
+
+
+def saved_epochs(location: Location) -> int:
+    """Return the last epoch whose training state is saved; the worker itself reports only when it has finished."""
+    with suppress(OSError):  # the store may be temporarily unreachable
+        return max((int(name[-4:]) for name in location.names() if name.startswith("epoch-")), default=0)
+    return 0
 
 
 def _key(number: int, index: int) -> str:

@@ -17,6 +17,7 @@ from raygenre.search.trials.phases import Display
 from raygenre.search.trials.progress import TrialProgress
 from raygenre.search.trials.recorder import TrialRecorder
 from raygenre.search.trials.scheduler import scheduler
+from raygenre.search.trials.search_timer import SearchTimer
 from raygenre.search.trials.searcher import LedgerSearcher
 from raygenre.search.trials.trainable import Plan, Tracks, run_trial
 from raygenre.tracking.tracker import Tracker
@@ -37,6 +38,7 @@ def run_trials(
     tracker: Tracker,
     parent: str,
     display: Display,
+    timer: SearchTimer,
     trainable: Callable[..., None] = run_trial,
 ) -> None:
     """Run trials until the study has all of them.
@@ -55,7 +57,7 @@ def run_trials(
     if len(ledger.trials) >= config.trials and not ledger.unfinished():
         return
     _quiet_tune()
-    progress = TrialProgress(ledger, display)
+    progress = TrialProgress(ledger, display, timer)
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # only the old output can be switched off completely
     # A trial that diverged reports its failure without the metric, which Tune would otherwise require.
     os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"
