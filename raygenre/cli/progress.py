@@ -9,9 +9,10 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.table import Table
 from rich.text import Text
 
-from raygenre.search.trials.phases import NAME_WIDTH, Phase, SecondsLeft, TextDisplay, TextTable, left_text
+from raygenre.search.trials.phases import LINE_WIDTH, NAME_WIDTH, Phase, SecondsLeft, TextDisplay, TextTable, left_text
 
 _REFRESHES = 2  # of the live table per second
+_MIN_WIDTH = 40  # characters of a line, however narrow the terminal
 _BAR_WIDTH = 20  # characters, so that a bar with its texts fits into 80
 
 
@@ -21,6 +22,8 @@ class ConsoleDisplay(TextDisplay):
     def __init__(self, console: Console) -> None:
         super().__init__()
         self.is_live = console.is_terminal
+        if self.is_live:
+            self.width = max(_MIN_WIDTH, min(LINE_WIDTH, console.width))
         self._console = console
 
     def message(self, text: str) -> None:

@@ -65,6 +65,15 @@ def test_the_live_table_is_made_for_the_size_of_the_terminal() -> None:
     assert sizes == {(80, 24)}
 
 
+def test_lines_are_wrapped_at_the_width_of_the_terminal() -> None:
+    text = io.StringIO()
+    display = ConsoleDisplay(Console(file=text, force_terminal=True, width=60))
+    display.info("search", ", ".join(["learning rate"] * 12))
+    lines = text.getvalue().splitlines()
+    assert max(map(len, lines)) <= 60
+    assert all(line.startswith(" " * 14) for line in lines[1:])
+
+
 def test_a_phase_without_a_bar_is_a_line_at_its_start() -> None:
     text = io.StringIO()
     with ConsoleDisplay(terminal(text)).phase("trials", "8 trials", bar=False):

@@ -103,12 +103,16 @@ class Display(Protocol):
 class TextDisplay:
     """Writes every event as a line of text.
 
+    Attributes:
+        width: number of characters after which long details continue on the next line.
+
     Args:
         stream: stream to write the lines to; None discards them.
         clock: returns the time in s, for durations and to notice a long silence.
     """
 
     is_live = False
+    width = LINE_WIDTH
 
     def __init__(self, stream: IO[str] | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream
@@ -134,7 +138,7 @@ class TextDisplay:
         self.info(name, f"{event:<{_EVENT_WIDTH}}  {details}".rstrip())
 
     def info(self, name: str, text: str) -> None:
-        lines = textwrap.wrap(text, LINE_WIDTH - len(INDENT), break_long_words=False, break_on_hyphens=False)
+        lines = textwrap.wrap(text, self.width - len(INDENT), break_long_words=False, break_on_hyphens=False)
         wrapped = f"\n{INDENT}".join(lines)
         self.message(f"{name:<{NAME_WIDTH}}  {wrapped}".rstrip())
 
