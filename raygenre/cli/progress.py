@@ -59,7 +59,7 @@ class ConsoleDisplay(TextDisplay):
             _Left(seconds_left),
         )
         with Progress(*columns, console=self._console, transient=True) as progress:
-            yield _BarPhase(progress, progress.add_task(f"{name:<{NAME_WIDTH}}", total=None, unit=""))
+            yield _BarPhase(progress, progress.add_task(f"{name:<{NAME_WIDTH}} ", total=None, unit=""))
 
 
 class _BarPhase(Phase):

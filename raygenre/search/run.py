@@ -168,7 +168,8 @@ def _finish(repeats: Repeats, phase: Phase, display: Display, timer: SearchTimer
 
     def show(repeat: Repeat) -> None:
         outcome = repeat.failure or f"loss {repeat.loss:.3f}  accuracy {repeat.accuracy:.1%}"
-        details = joined(f"seed {repeat.index + 1} of {REPEATS}  {outcome}", left_text(timer.seconds_left))
+        left = "" if display.is_live else left_text(timer.seconds_left)  # a live display has it next to the bar
+        details = joined(f"seed {repeat.index + 1} of {REPEATS}  {outcome}", left)
         display.event(f"trial {repeat.number}", "repeat", details)
 
     return repeats.finish(show, lambda done, total: phase.update(done, total, "epochs"))

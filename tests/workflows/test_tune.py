@@ -1,6 +1,7 @@
 """The main job from start to end, with a small data set, a real cluster and a real tracking database."""
 
 import json
+import re
 from pathlib import Path
 
 import mlflow
@@ -18,7 +19,8 @@ from raygenre.registry.promotion_lock import LockLostError
 from raygenre.search.space.config import Resources
 from raygenre.search.study.ledger import CHECKPOINT, RUN
 from raygenre.search.tracking_session import tracking_session
-from raygenre.search.trials.phases import TextDisplay
+from raygenre.search.trials.phases import LINE_WIDTH, TextDisplay
+from raygenre.search.trials.time_left import PHASES
 from raygenre.search.trials.trial_result import METRICS
 from raygenre.spectrogram.image import write_png
 from raygenre.tracking.server import Server
@@ -287,3 +289,14 @@ def test_nothing_from_trial_to_endpoint_is_pickled(finished: FinishedSearch) -> 
         (finished.outcome.candidate.final.location.folder / "classifier" / "classifier.json").read_text()
     )
     assert about["genres"] == list(finished.dataset.genres)
+
+
+def test_every_phase_shows_the_time_left_of_the_whole_search(finished: FinishedSearch) -> None:
+    lines = finished.printed.splitlines()
+    assert max(map(len, lines)) <= LINE_WIDTH
+    starts = {line.split()[0]: line for line in lines if line.split()[1:2] == ["start"]}
+    assert list(starts) == list(PHASES)
+    assert all(re.search(r"about \d+ (s|min) left$", starts[phase]) for phase in PHASES[1:])
+    trials = [line for line in lines if re.match(r"trial \d+ +done", line)]
+    assert all(re.search(r" \d+ (s|min) ", line) for line in trials)
+    assert not [line for line in trials if re.search(r" 0 s ", line)], "much is left when the last trial ends"

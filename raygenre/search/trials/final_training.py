@@ -89,6 +89,7 @@ def train_final(
     task = ray.remote(num_cpus=cpus, num_gpus=resources.gpus, max_retries=3)(train_on_all)
     running = task.remote(plan, winner.setting, [tracks], seed, location)
     timer.final_started(winner.number, epochs)
+    phase.update(0, epochs, "epochs")
     poll = REMOTE_POLL if location.is_remote else POLL
     while not ray.wait([running], timeout=poll)[0]:
         saved = saved_epochs(location)

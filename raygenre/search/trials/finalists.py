@@ -151,6 +151,8 @@ class Repeats:
                 f"no trial of the study {ledger.name} completed: {'; '.join(reasons) or 'all were stopped early'}"
             )
         parent = self._tracker.start("finalists", "finalists", parent=self._parent)
+        total = len(self._epochs) * self._plan.epochs
+        on_epochs(sum(self._epochs.values()), total)
         poll = REMOTE_POLL if ledger.location.is_remote else POLL
         while self._running:
             ended, _ = ray.wait(list(self._running), num_returns=1, timeout=poll)
@@ -162,7 +164,7 @@ class Repeats:
                 self._timer.repeat_ended((number, index), 0 if repeat.failure else repeat.epoch)
                 on_repeat(repeat)
             self._poll_epochs()
-            on_epochs(sum(self._epochs.values()), len(self._epochs) * self._plan.epochs)
+            on_epochs(sum(self._epochs.values()), total)
         self._tracker.end(parent, "FINISHED")
         return sorted((self._finalist(trial) for trial in best), key=lambda finalist: finalist.loss)
 

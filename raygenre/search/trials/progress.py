@@ -1,4 +1,4 @@
-"""The progress of trials: a table on a live display, otherwise lines for each finished trial."""
+"""The progress of trials: a table on a live display, otherwise lines per finished trial."""
 
 import math
 from collections.abc import Sequence
@@ -27,6 +27,7 @@ from raygenre.search.trials.trial_result import TrialResult
 _ROWS = 16  # trials in the table, which must fit a terminal with 24 lines
 _HEADER_EVERY = 20  # trials between headers
 _GAP = 2  # characters between columns
+_STATE = "state"  # the only column that is aligned left
 _STATES = {TrialState.COMPLETE: "done", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 
 
@@ -62,8 +63,9 @@ class TrialProgress(tune.Callback):
         columns, gap = self._table_columns(width)
         return TextTable(
             columns=[column.name for column in columns],
-            rows=[[self._cell(trial, column) for column in columns] for trial in self._shown(trials, height)],
-            left=frozenset({"state"}),
+            # Padded, so that the columns do not move when a cell becomes longer.
+            rows=[[self._padded(trial, column) for column in columns] for trial in self._shown(trials, height)],
+            left=frozenset({_STATE}),
             footer=self._summary(trials),
             gap=gap,
         )
@@ -125,7 +127,7 @@ class TrialProgress(tune.Callback):
     def _table_columns(self, width: int) -> tuple[list[Column], int]:
         """Return the columns of the live table and the characters between them, fewer in a narrow terminal."""
         number = Column("trial", len(str(self._ledger.config.trials)))
-        columns = (number, Column("state", len("running")), *self._results)
+        columns = (number, Column(_STATE, len("running")), *self._results)
         without_accuracy = columns[:-1]
         for gap in (_GAP, 1):
             for fixed in (columns, without_accuracy):
@@ -144,6 +146,10 @@ class TrialProgress(tune.Callback):
     def _state(self, trial: FrozenTrial) -> str:
         return _STATES.get(trial.state) or ("running" if trial.number in self._running else "waiting")
 
+    def _padded(self, trial: FrozenTrial, column: Column) -> str:
+        cell = self._cell(trial, column)
+        return cell.ljust(column.width) if column.name == _STATE else cell.rjust(column.width)
+
     def _cell(self, trial: FrozenTrial, column: Column) -> str:
         if column.value:
             # A trial may be in the ledger before all of its values have been drawn.
@@ -152,7 +158,7 @@ class TrialProgress(tune.Callback):
         accuracy = self._accuracy.get(trial.number, math.nan)
         cells = {
             "trial": str(trial.number),
-            "state": self._state(trial),
+            _STATE: self._state(trial),
             "epoch": f"{max(values, default=0)}/{self._ledger.config.epochs}",
             "loss": f"{min(values.values()):.3f}" if values else "–",
             "accuracy": "–" if math.isnan(accuracy) else f"{accuracy:.1%}",

@@ -1,4 +1,4 @@
-"""Records when the training runs and phases of a search start and end, and estimates the time that is left."""
+"""Times the training runs and phases of a search, and estimates the time that is left."""
 
 import math
 import time
