@@ -40,7 +40,7 @@ from raygenre.search.study.ledger import Ledger
 from raygenre.search.trials.cluster import connect
 from raygenre.search.trials.phases import TextDisplay
 from raygenre.search.trials.search_timer import SearchTimer
-from raygenre.search.trials.time_left import Work
+from raygenre.search.trials.timings import Work
 from raygenre.search.trials.trainable import Plan, Tracks
 from raygenre.search.trials.trial_result import METRICS, OBJECTIVE
 from raygenre.search.trials.tuner import run_trials

@@ -26,7 +26,7 @@ from raygenre.search.trials.finalists import REPEATS, Finalist, Repeat, Repeats
 from raygenre.search.trials.phases import Display, Phase, joined, left_text
 from raygenre.search.trials.scheduler import kept, rungs
 from raygenre.search.trials.search_timer import SearchTimer
-from raygenre.search.trials.time_left import Work
+from raygenre.search.trials.timings import Work
 from raygenre.search.trials.trainable import Plan, Tracks
 from raygenre.search.trials.tuner import run_trials
 from raygenre.system.location import Location

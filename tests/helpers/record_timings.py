@@ -25,8 +25,8 @@ from raygenre.search.space.config import Resources
 from raygenre.search.study.backend import latest_study
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.study.mlflow_ids import trial_name
-from raygenre.search.trials.finalists import POLL
-from raygenre.search.trials.time_left import Observed, Run
+from raygenre.search.trials.saved_epochs import POLL
+from raygenre.search.trials.timings import Observed, Run
 from raygenre.system.storage import resolve
 from raygenre.tracking.server import Server
 from tests.helpers.timings import TIMINGS

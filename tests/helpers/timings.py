@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from raygenre.search.trials.time_left import Observed, Run, Work
+from raygenre.search.trials.timings import Observed, Run, Work
 
 TIMINGS = Path(__file__).parents[1] / "search" / "trials" / "timings.json"
 

@@ -15,7 +15,7 @@ from raygenre.search.trials import tuner
 from raygenre.search.trials.finalists import REPEATS
 from raygenre.search.trials.phases import TextDisplay
 from raygenre.search.trials.search_timer import SearchTimer
-from raygenre.search.trials.time_left import Work
+from raygenre.search.trials.timings import Work
 from raygenre.search.trials.trainable import Plan, Tracks
 from raygenre.search.trials.trial_result import METRICS, EpochResult, TrialResult
 from raygenre.system.storage import resolve

@@ -8,8 +8,9 @@ import ray
 from raygenre.errors import RaygenreError
 from raygenre.search.space.config import Resources
 from raygenre.search.study.ledger import CHECKPOINT, Ledger
-from raygenre.search.trials.finalists import POLL, REMOTE_POLL, Finalist, saved_epochs, wait_for
+from raygenre.search.trials.finalists import Finalist, wait_for
 from raygenre.search.trials.phases import Phase
+from raygenre.search.trials.saved_epochs import poll_interval, saved_epochs
 from raygenre.search.trials.search_timer import SearchTimer
 from raygenre.search.trials.trainable import Plan, Tracks, train_on_all
 from raygenre.search.trials.trial_config import trial_seed
@@ -90,8 +91,7 @@ def train_final(
     running = task.remote(plan, winner.setting, [tracks], seed, location)
     timer.final_started(winner.number, epochs)
     phase.update(0, epochs, "epochs")
-    poll = REMOTE_POLL if location.is_remote else POLL
-    while not ray.wait([running], timeout=poll)[0]:
+    while not ray.wait([running], timeout=poll_interval(location))[0]:
         saved = saved_epochs(location)
         timer.final_progressed(saved)
         phase.update(saved, epochs, "epochs")

@@ -8,7 +8,6 @@ no validation tracks left, so its number of epochs is the mean best epoch of the
 
 import math
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +21,7 @@ from raygenre.search.space.space import Setting
 from raygenre.search.study.backend import StudyError
 from raygenre.search.study.ledger import CHECKPOINT, Ledger
 from raygenre.search.trials.out_of_memory import KILLED
+from raygenre.search.trials.saved_epochs import poll_interval, saved_epochs
 from raygenre.search.trials.search_timer import SearchTimer
 from raygenre.search.trials.trainable import Plan, Tracks, Training, train_repeat
 from raygenre.search.trials.trial_config import trial_seed
@@ -29,8 +29,6 @@ from raygenre.system.location import Location
 from raygenre.tracking.tracker import Tracker
 
 REPEATS = 2  # per setting
-POLL = 2.0  # s between checks for new epochs
-REMOTE_POLL = 10.0  # s between these checks if the study is at a URL, where each is a request
 _FIRST_SEED = 1_000_000  # the seed numbers of repeats start here, and those of trials start at 0
 
 
@@ -153,9 +151,8 @@ class Repeats:
         parent = self._tracker.start("finalists", "finalists", parent=self._parent)
         total = len(self._epochs) * self._plan.epochs
         on_epochs(sum(self._epochs.values()), total)
-        poll = REMOTE_POLL if ledger.location.is_remote else POLL
         while self._running:
-            ended, _ = ray.wait(list(self._running), num_returns=1, timeout=poll)
+            ended, _ = ray.wait(list(self._running), num_returns=1, timeout=poll_interval(ledger.location))
             for ready in ended:
                 number, index = self._running.pop(ready)
                 self._start_waiting()
@@ -243,13 +240,6 @@ def wait_for(training: "ray.ObjectRef[Training]") -> Training:
         return Training([], KILLED)
     except WorkerCrashedError:
         return Training([], "its worker died repeatedly")
-
-
-def saved_epochs(location: Location) -> int:
-    """Return the last epoch whose training state is saved; the worker itself reports only when it has finished."""
-    with suppress(OSError):  # the store may be temporarily unreachable
-        return max((int(name[-4:]) for name in location.names() if name.startswith("epoch-")), default=0)
-    return 0
 
 
 def _key(number: int, index: int) -> str:

@@ -1,7 +1,8 @@
 """The progress of trials: a table on a live display, otherwise lines per finished trial."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -69,6 +70,14 @@ class TrialProgress(tune.Callback):
             footer=self._summary(trials),
             gap=gap,
         )
+
+    @contextmanager
+    def stopped_at_end(self) -> Iterator[None]:
+        """Show no trial as running after the end of this context, for the table that stays on the screen."""
+        try:
+            yield
+        finally:
+            self._running.clear()
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         number = TrialConfig.from_dict(trial.config).number

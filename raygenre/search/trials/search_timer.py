@@ -10,7 +10,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from raygenre.search.study.ledger import EPOCH_TIMES, Ledger, losses
 from raygenre.search.trials.phases import Display, Phase
-from raygenre.search.trials.time_left import Observed, Run, Work, seconds_left
+from raygenre.search.trials.time_left import seconds_left
+from raygenre.search.trials.timings import Observed, Run, Work
 from raygenre.search.trials.trial_result import EpochResult
 
 

@@ -85,7 +85,7 @@ def run_trials(
         ),
     )
     try:
-        with display.live_table(progress.table), memory_monitor_survived():
+        with display.live_table(progress.table), progress.stopped_at_end(), memory_monitor_survived():
             tuner.fit()
     except TuneError as error:
         recorder.interrupt()

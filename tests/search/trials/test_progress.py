@@ -13,7 +13,7 @@ from raygenre.search.study.ledger import Ledger
 from raygenre.search.trials.phases import LINE_WIDTH, TextDisplay, TextTable
 from raygenre.search.trials.progress import TrialProgress
 from raygenre.search.trials.search_timer import SearchTimer
-from raygenre.search.trials.time_left import Work
+from raygenre.search.trials.timings import Work
 from raygenre.search.trials.trial_config import TrialConfig
 from tests.conftest import new_ledger
 from tests.helpers.trials import epoch_report
@@ -125,6 +125,15 @@ def test_a_trial_that_waits_is_not_running(tracks: Dataset, tmp_path: Path) -> N
     shown.progress.on_trial_recover(0, [], first)  # its worker died, and it waits for another
     assert "1 running" in shown.table().footer
     assert shown.states() == {"0": "waiting", "1": "running"}
+
+
+def test_no_trial_runs_in_the_table_of_an_interrupted_search(tracks: Dataset, tmp_path: Path) -> None:
+    shown = Shown(new_ledger(tmp_path, tracks))
+    with shown.progress.stopped_at_end():
+        shown.train(shown.suggest(), 1)
+        assert shown.states() == {"0": "running"}
+    assert shown.states() == {"0": "waiting"}
+    assert "running" not in shown.table().footer
 
 
 def test_a_long_silence_ends_with_a_summary(tracks: Dataset, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from raygenre.search.space.samplers import sampler
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.trials.phases import TextDisplay
 from raygenre.search.trials.search_timer import SearchTimer
-from raygenre.search.trials.time_left import Work
+from raygenre.search.trials.timings import Work
 from raygenre.search.trials.trial_result import METRICS, EpochResult
 from tests.conftest import new_ledger
 

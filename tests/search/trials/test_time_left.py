@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from raygenre.search.trials.time_left import PHASES, Observed, Run, Work, seconds_left
+from raygenre.search.trials.time_left import PHASES, seconds_left
+from raygenre.search.trials.timings import Observed, Run, Work
 from tests.helpers import timings
 
 TOLERANCE = 0.25  # share of the time that is really left
