@@ -78,11 +78,11 @@ class _Estimate:
     def final(self) -> float:
         if final := self._seen.final:
             epoch = self._epoch_of(final.trial) * self._work.final_epoch
-            return self._remaining(final, self._seen.final_epochs - final.epochs, self._between, epoch)
+            return self._remaining(final, self._seen.final_epochs - final.epochs, 0.0, epoch)
         ended = [run for run in self._seen.repeats or () if run.best_epoch] or self._best
         epochs = float(np.mean([run.best_epoch for run in ended])) if ended else self._work.epochs
         best = [self._epoch_of(run.trial) for run in self._best] or [self._epoch]
-        return self._between + epochs * float(np.mean(best)) * self._work.final_epoch
+        return epochs * float(np.mean(best)) * self._work.final_epoch
 
     def _remaining(self, run: Run, epochs: float, start: float, epoch: float) -> float:
         """Return the time that a run still needs for this many more epochs."""

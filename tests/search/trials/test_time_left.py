@@ -61,13 +61,24 @@ def simulate(work: Work, *, seed: int, epoch: float = 10.0) -> tuple[Observed, f
     return Observed(phases, trials, repeats, final, epochs), final.ended + 3
 
 
-@pytest.mark.parametrize("name", RECORDED)
+@pytest.mark.parametrize("name", [name for name in RECORDED if "busy" not in name])
 def test_it_is_close_from_a_third_of_a_recorded_search(name: str) -> None:
     work, seen, end = RECORDED[name]
     for left, estimate in estimates(work, seen, end):
         if left <= 2 / 3 * end:
             assert estimate is not None
             assert abs(estimate - left) <= max(TOLERANCE * left, POLLING), f"{estimate} with {left} s to go"
+
+
+@pytest.mark.parametrize("name", [name for name in RECORDED if "busy" in name])
+def test_other_programs_make_it_worse_but_not_useless(name: str) -> None:
+    """These searches shared two cores with up to twenty other processes, which came and went."""
+    work, seen, end = RECORDED[name]
+    errors = [
+        abs((estimate or 0) - left) / left for left, estimate in estimates(work, seen, end) if left <= 2 / 3 * end
+    ]
+    assert np.median(errors) <= TOLERANCE
+    assert max(errors) <= 1
 
 
 SIMULATED = {
@@ -115,7 +126,7 @@ def test_it_is_unknown_until_an_epoch_has_been_timed() -> None:
 
 def test_it_covers_what_follows_the_trials() -> None:
     """When the last trial ends, the repeats and the final training are still to come."""
-    work, seen, end = RECORDED["default on quiet cores"]
+    work, seen, end = RECORDED["default on idle cores"]
     now = seen.phases["repeats"] - 0.01
     estimate = seconds_left(work, timings.at(seen, now), now)
     assert estimate == pytest.approx(end - now, rel=TOLERANCE)
