@@ -39,6 +39,8 @@ from raygenre.search.space.config import Resources, SearchConfig
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.trials.cluster import connect
 from raygenre.search.trials.phases import TextDisplay
+from raygenre.search.trials.search_timer import SearchTimer
+from raygenre.search.trials.timings import Work
 from raygenre.search.trials.trainable import Plan, Tracks
 from raygenre.search.trials.trial_result import METRICS, OBJECTIVE
 from raygenre.search.trials.tuner import run_trials
@@ -106,6 +108,7 @@ def our_search(folder: Path, uri: str, *, trials: int, epochs: int, seconds: flo
         tracker=tracker,
         parent=tracker.start("orchestration", "search"),
         display=TextDisplay(MemoryProbe()),
+        timer=SearchTimer(ledger, Work(trials, epochs, finalists=1, repeats=0, slots=CONCURRENCY)),
         trainable=functools.partial(sleeping, seconds=seconds),
     )
     uploaded = tracker.flush(5 if uri == UNREACHABLE else 60)

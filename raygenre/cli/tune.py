@@ -15,9 +15,9 @@ from raygenre.search.space.choices import PresetName, SamplerName, SchedulerName
 from raygenre.training.choices import AugmentationName
 
 SYNTHETIC_NOTE = (
-    "No --data and no RAYGENRE_DATA: this search trains on synthetic tracks of ten made-up genres.\n"
-    "They show that everything works and say nothing about music. `.venv/bin/raygenre download`\n"
-    "downloads GTZAN; give its path as --data."
+    "No --data and no RAYGENRE_DATA: this search trains on synthetic tracks of ten\n"
+    "made-up genres. They show that everything works and say nothing about music.\n"
+    "`.venv/bin/raygenre download` downloads GTZAN; give its path as --data."
 )
 DEFAULT = Options()
 

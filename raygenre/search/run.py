@@ -15,17 +15,30 @@ from raygenre.search.study.throughput import measure_throughput
 from raygenre.search.study.trial_attributes import FAILURE
 from raygenre.search.summary import pareto_front
 from raygenre.search.summary.search_run import SearchRunLogger
+from raygenre.search.trials.cluster import slots
 from raygenre.search.trials.failure_reason import summary
 from raygenre.search.trials.failure_watch import SearchFailedError, check_completed
-from raygenre.search.trials.final_training import FinalTraining, TrainingFailedError, final_epochs, train_final
+from raygenre.search.trials.final_training import (
+    FinalTraining,
+    TrainingFailedError,
+    final_cpus,
+    final_epochs,
+    train_final,
+)
 from raygenre.search.trials.finalists import REPEATS, Finalist, Repeat, Repeats
-from raygenre.search.trials.phases import Display, Phase
+from raygenre.search.trials.phases import Display, Phase, joined, left_text
+from raygenre.search.trials.scheduler import kept, rungs
+from raygenre.search.trials.search_timer import SearchTimer
+from raygenre.search.trials.timings import Work
 from raygenre.search.trials.trainable import Plan, Tracks
 from raygenre.search.trials.tuner import run_trials
 from raygenre.system.location import Location
 from raygenre.system.numbers import loss_text
 from raygenre.tracking.system_metrics import log_system_metrics
 from raygenre.tracking.tracker import Tracker
+
+_VALIDATION = 0.3  # time to validate a track, compared with the time to train on it
+_THREAD = 0.3  # how much each further thread adds to the speed of the first
 
 
 @dataclass(frozen=True)
@@ -53,12 +66,14 @@ def run_search(
     tracker: Tracker,
     record: SearchRunLogger,
     display: Display,
+    timer: SearchTimer,
     max_failures: int = MAX_FAILURES,
 ) -> Candidate:
     """Run or resume a search on the connected Ray cluster; see `connect`.
 
     Args:
         record: logs the search's MLflow run.
+        timer: times the search; see `search_timer`.
         max_failures: number of trials in a row that may fail alike; 0 for any number.
 
     Raises:
@@ -67,10 +82,33 @@ def run_search(
     """
     with log_system_metrics(tracker, record.run):
         try:
-            return _search(ledger, dataset, resources, tracker, record, display, max_failures)
+            return _search(ledger, dataset, resources, tracker, record, display, timer, max_failures)
         except SearchFailedError as error:
             tracker.set_tags(record.run, {FAILURE: error})
             raise
+
+
+def search_timer(ledger: Ledger, resources: Resources) -> SearchTimer:
+    """Return a timer for a search on the connected Ray cluster."""
+    return SearchTimer(ledger, work(ledger, resources, slots=slots(resources)))
+
+
+def work(ledger: Ledger, resources: Resources, *, slots: int) -> Work:
+    """Return what a search has to do if `slots` training runs fit on the cluster at the same time."""
+    config, split = ledger.config, ledger.split
+    # An epoch of a trial trains and validates the network of each fold; the final training has one network.
+    trial = sum(len(fold.train) + _VALIDATION * len(fold.validation) for fold in split.folds)
+    threads = max(1, int(final_cpus(resources))) / max(1, int(resources.cpus))
+    return Work(
+        trials=config.trials,
+        epochs=config.epochs,
+        finalists=config.top_k,
+        repeats=REPEATS,
+        slots=slots,
+        rungs=tuple(rungs(config)),
+        kept=kept(config),
+        final_epoch=len(split.train) / trial / (1 + _THREAD * (threads - 1)),
+    )
 
 
 def _search(
@@ -80,6 +118,7 @@ def _search(
     tracker: Tracker,
     record: SearchRunLogger,
     display: Display,
+    timer: SearchTimer,
     max_failures: int,
 ) -> Candidate:
     config, split = ledger.config, ledger.split
@@ -94,7 +133,7 @@ def _search(
     )
     parent = record.run
     with (
-        display.phase("trials", f"{config.trials} trials of up to {config.epochs} epochs", bar=False),
+        timer.phase(display, "trials", f"{config.trials} trials of up to {config.epochs} epochs", bar=False),
         measure_throughput(ledger),
     ):
         run_trials(
@@ -105,18 +144,19 @@ def _search(
             tracker=tracker,
             parent=parent,
             display=display,
+            timer=timer,
             max_failures=max_failures,
         )
     check_completed(ledger)
-    repeats = Repeats(ledger, plan, tracks, resources=resources, tracker=tracker, parent=parent)
+    repeats = Repeats(ledger, plan, tracks, resources=resources, tracker=tracker, parent=parent, timer=timer)
     settings = len(ledger.top(config.top_k))
-    with display.phase("repeats", f"the best {settings} settings, {REPEATS} new seeds each") as phase:
+    with timer.phase(display, "repeats", f"the best {settings} settings, {REPEATS} new seeds each") as phase:
         repeats.start()
         record.trials()  # drawing the figures takes several seconds; the repeats train meanwhile
         if is_multi_objective(config.objectives):
             pareto_front.record(ledger, tracker, parent)
             display.table(pareto_front.table(ledger))
-        finalists = _finish(repeats, phase, display)
+        finalists = _finish(repeats, phase, display, timer)
     for finalist in finalists:
         display.event(f"trial {finalist.number}", "mean", _losses(finalist))
     record.finalists(finalists)
@@ -126,9 +166,17 @@ def _search(
             continue
         details = f"trial {finalist.number}, {final_epochs(finalist)} epochs, all {len(split.train)} training tracks"
         try:
-            with display.phase("final", details) as phase:
+            with timer.phase(display, "final", details) as phase:
                 final = train_final(
-                    finalist, ledger, plan, tracks, resources=resources, tracker=tracker, parent=parent, phase=phase
+                    finalist,
+                    ledger,
+                    plan,
+                    tracks,
+                    resources=resources,
+                    tracker=tracker,
+                    parent=parent,
+                    phase=phase,
+                    timer=timer,
                 )
             return Candidate(tuple(finalists), finalist, final, repeats.locations(finalist.number))
         except TrainingFailedError as error:
@@ -137,17 +185,16 @@ def _search(
     raise SearchFailedError(f"every finalist of the study {ledger.name} failed: {summary(failures)}")
 
 
-def _finish(repeats: Repeats, phase: Phase, display: Display) -> list[Finalist]:
-    """Wait for the repeats, and show each one when it finishes."""
-    total = repeats.left
-    phase.update(0, total)
+def _finish(repeats: Repeats, phase: Phase, display: Display, timer: SearchTimer) -> list[Finalist]:
+    """Wait for the repeats, and show their epochs and each one when it finishes."""
 
     def show(repeat: Repeat) -> None:
-        phase.update(total - repeats.left, total)
         outcome = repeat.failure or f"loss {loss_text(repeat.loss)}  accuracy {repeat.accuracy:.1%}"
-        display.event(f"trial {repeat.number}", "repeat", f"seed {repeat.index + 1} of {REPEATS}  {outcome}")
+        left = "" if display.is_live else left_text(timer.seconds_left)  # a live display has it next to the bar
+        details = joined(f"seed {repeat.index + 1} of {REPEATS}  {outcome}", left)
+        display.event(f"trial {repeat.number}", "repeat", details)
 
-    return repeats.finish(show)
+    return repeats.finish(show, lambda done, total: phase.update(done, total, "epochs"))
 
 
 def _losses(finalist: Finalist) -> str:

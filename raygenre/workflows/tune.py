@@ -25,7 +25,7 @@ from raygenre.registry import evaluation_log, promotion, versions
 from raygenre.registry.decision import PromotionDecision
 from raygenre.registry.promotion_lock import LockLostError
 from raygenre.registry.versions import Fetched
-from raygenre.search.run import Candidate, run_search
+from raygenre.search.run import Candidate, run_search, search_timer
 from raygenre.search.space.choices import MAX_FAILURES
 from raygenre.search.space.config import Resources, SearchConfig
 from raygenre.search.study.backend import StudyError
@@ -33,6 +33,7 @@ from raygenre.search.study.ledger import Ledger
 from raygenre.search.summary.search_run import SearchRunLogger
 from raygenre.search.tracking_session import tracking_session
 from raygenre.search.trials.phases import Display
+from raygenre.search.trials.search_timer import SearchTimer
 from raygenre.system.storage import Storage
 from raygenre.tracking.server import TrackingUnreachableError, no_retries
 from raygenre.tracking.tracker import Tracker
@@ -101,6 +102,7 @@ def run(
             f"the data in {dataset.source} has changed since the study {ledger.name} was created; "
             "restore it, or start a new study"
         )
+    timer = search_timer(ledger, resources)
     with tracking_session(ledger, storage, display) as tracker:
         record = SearchRunLogger(ledger, dataset, tracker, resources)
         candidate = run_search(
@@ -110,12 +112,13 @@ def run(
             tracker=tracker,
             record=record,
             display=display,
+            timer=timer,
             max_failures=max_failures,
         )
-        registered = _register(ledger, dataset, storage, tracker, record.run, candidate, display)
+        registered = _register(ledger, dataset, storage, tracker, record.run, candidate, display, timer)
     version, classifier, facts, evaluation = registered
     try:  # after the runs have ended, so that a failed promotion does not mark the search as failed
-        with no_retries(), display.phase("champion", "compare with the champion"):
+        with no_retries(), timer.phase(display, "champion", "compare with the champion"):
             decision = promotion.promote_if_better(
                 storage, version, classifier, facts, data=lambda: dataset, force=promote
             )
@@ -132,11 +135,12 @@ def _register(
     parent: str,
     candidate: Candidate,
     display: Display,
+    timer: SearchTimer,
 ) -> tuple[int, Classifier, VersionFacts, Evaluation]:
     """Evaluate the candidate and register it; return its version, classifier, facts and evaluation."""
     final = candidate.final
     folder = ledger.folder / final.name / "classifier"
-    with display.phase("evaluation", f"{len(ledger.split.test)} test tracks") as phase:
+    with timer.phase(display, "evaluation", f"{len(ledger.split.test)} test tracks") as phase:
         if not folder.exists():
             build_classifier(ledger, dataset, candidate, parent).save(folder)
         classifier = Classifier.load(folder)
@@ -178,7 +182,7 @@ def _register(
         evaluation_log.attach_report(storage, fetched, report_page(report, name=fetched.name, facts=facts))
         return version
 
-    with display.phase("registration", "upload to MLflow") as phase:
+    with timer.phase(display, "registration", "upload to MLflow") as phase:
         version: int = ledger.get_or_compute(f"{final.name}-version", register)
         phase.result = f"model {versions.MODEL} version {version}"
     for run in (final.run, parent):

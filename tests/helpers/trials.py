@@ -16,7 +16,10 @@ from raygenre.search.study.ledger import Ledger
 from raygenre.search.study.mlflow_ids import note_run_ids
 from raygenre.search.trials import tuner, worker
 from raygenre.search.trials.failure_watch import SearchFailedError
+from raygenre.search.trials.finalists import REPEATS
 from raygenre.search.trials.phases import TextDisplay
+from raygenre.search.trials.search_timer import SearchTimer
+from raygenre.search.trials.timings import Work
 from raygenre.search.trials.trainable import Plan, Tracks
 from raygenre.search.trials.trial_result import METRICS, EpochResult, TrialResult
 from raygenre.system.storage import resolve
@@ -55,6 +58,7 @@ def search(
             tracker=tracker,
             parent=tracker.start("search", "search"),
             display=TextDisplay(text),
+            timer=SearchTimer(ledger, Work(config.trials, config.epochs, config.top_k, REPEATS, slots=2)),
             max_failures=1 if fails_with else 0,
             trainable=trainable,
         )

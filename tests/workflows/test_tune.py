@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from pathlib import Path
 
 import mlflow
@@ -21,7 +22,8 @@ from raygenre.search.space.samplers import sampler
 from raygenre.search.study.ledger import CHECKPOINT, RUN
 from raygenre.search.tracking_session import tracking_session
 from raygenre.search.trials.failure_watch import SearchFailedError
-from raygenre.search.trials.phases import TextDisplay
+from raygenre.search.trials.phases import LINE_WIDTH, TextDisplay
+from raygenre.search.trials.time_left import PHASES
 from raygenre.search.trials.trial_result import METRICS
 from raygenre.spectrogram.image import write_png
 from raygenre.tracking.server import Server
@@ -326,3 +328,14 @@ def test_the_facts_say_what_guessing_would_reach(finished: FinishedSearch) -> No
     assert current.facts.test_guessing == current.facts.validation_guessing == pytest.approx(1 / 3)
     assert current.facts.validation_accuracy == finished.outcome.candidate.winner.accuracy
     assert current.facts.validation_tracks == len(finished.ledger.split.train)  # each track is in one of the two folds
+
+
+def test_every_phase_shows_the_time_left_of_the_whole_search(finished: FinishedSearch) -> None:
+    lines = finished.printed.splitlines()
+    assert max(map(len, lines)) <= LINE_WIDTH
+    starts = {line.split()[0]: line for line in lines if line.split()[1:2] == ["start"]}
+    assert list(starts) == list(PHASES)
+    assert all(re.search(r"about \d+ (s|min) left$", starts[phase]) for phase in PHASES[1:])
+    trials = [line for line in lines if re.match(r"trial \d+ +done", line)]
+    assert all(re.search(r" \d+ (s|min) ", line) for line in trials)
+    assert not [line for line in trials if re.search(r" 0 s ", line)], "much is left when the last trial ends"

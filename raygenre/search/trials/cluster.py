@@ -84,6 +84,15 @@ def resources(cpus: float | None, gpus: float | None, max_concurrent: int, *, pr
     return requested
 
 
+def slots(requested: Resources) -> int:
+    """Return how many training runs fit on the cluster at the same time, at least 1."""
+    fitting = 0
+    for node in nodes():
+        per_kind = [(node["CPU"], requested.cpus), (node["GPU"], requested.gpus)]
+        fitting += min(int(float(offered) / amount + 1e-9) for offered, amount in per_kind if amount)
+    return max(1, min(fitting, requested.max_concurrent or fitting))
+
+
 def nodes() -> list[dict[str, float | str]]:
     """Return the resources of each machine in the cluster: CPUs, GPUs and their type, and memory in bytes."""
     machines = []

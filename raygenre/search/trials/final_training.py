@@ -1,6 +1,5 @@
 """The final training: uses the winner's setting, all training tracks and all cores."""
 
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,10 +8,13 @@ import ray
 from raygenre.errors import RaygenreError
 from raygenre.search.space.config import Resources
 from raygenre.search.study.ledger import CHECKPOINT, Ledger
-from raygenre.search.trials.finalists import Finalist, wait_for
+from raygenre.search.trials.finalists import Finalist
 from raygenre.search.trials.phases import Phase
 from raygenre.search.trials.recorder import ERROR_FILE
+from raygenre.search.trials.saved_epochs import poll_interval, saved_epochs
+from raygenre.search.trials.search_timer import SearchTimer
 from raygenre.search.trials.trainable import Plan, Tracks, train_on_all
+from raygenre.search.trials.training_task import wait_for
 from raygenre.search.trials.trial_config import trial_seed
 from raygenre.search.trials.trial_result import METRICS
 from raygenre.system.location import Location
@@ -20,7 +22,6 @@ from raygenre.tracking.tracker import Tracker
 
 _SEED = 2_000_000  # seed number of the final training; trials start at 0, repeats at 1 000 000
 _MAX_THREADS = 8  # each step trains on eight tracks in parallel, so more threads would have to share tracks
-_POLL = 2.0  # s between checks for a new epoch
 
 
 class TrainingFailedError(RaygenreError, RuntimeError):
@@ -47,6 +48,11 @@ def final_epochs(winner: Finalist) -> int:
     return max(1, round(float(np.mean(winner.epochs))))
 
 
+def final_cpus(resources: Resources) -> float:
+    """Return the number of CPUs that the final training uses."""
+    return max(resources.cpus, min(resources.final_cpus, _MAX_THREADS))
+
+
 def train_final(
     winner: Finalist,
     ledger: Ledger,
@@ -57,6 +63,7 @@ def train_final(
     tracker: Tracker,
     parent: str,
     phase: Phase,
+    timer: SearchTimer,
 ) -> FinalTraining:
     """Train the winner's setting on all training tracks.
 
@@ -64,7 +71,7 @@ def train_final(
 
     Args:
         parent: key of the search's MLflow run.
-        phase: the phase whose progress bar shows the epochs.
+        phase: the phase that displays the epochs.
 
     Raises:
         TrainingFailedError: training diverged, ran out of memory or raised an unexpected exception.
@@ -81,12 +88,16 @@ def train_final(
         params=ledger.trial(winner.number).params,
         tags={"seed": seed, "epochs": epochs, "trial": winner.number, CHECKPOINT: location},
     )
-    cpus = max(resources.cpus, min(resources.final_cpus, _MAX_THREADS))
+    cpus = final_cpus(resources)
     plan = replace(plan, epochs=epochs, threads=max(1, int(cpus)))
     task = ray.remote(num_cpus=cpus, num_gpus=resources.gpus, max_retries=3)(train_on_all)
     running = task.remote(plan, winner.setting, [tracks], seed, location)
-    while phase.has_bar and not ray.wait([running], timeout=_POLL)[0]:
-        phase.update(_saved_epochs(location), epochs)
+    timer.final_started(winner.number, epochs)
+    phase.update(0, epochs, "epochs")
+    while not ray.wait([running], timeout=poll_interval(location))[0]:
+        saved = saved_epochs(location)
+        timer.final_progressed(saved)
+        phase.update(saved, epochs, "epochs")
     training = wait_for(running)
     tracker.set_tags(run, training.environment)
     names = [name for name in METRICS if "validation" not in name]  # no validation tracks are left
@@ -97,10 +108,3 @@ def train_final(
         tracker.end(run, "FAILED", tags={"failure": training.failure})
         raise TrainingFailedError(training.failure)
     return FinalTraining(name, location, run)
-
-
-def _saved_epochs(location: Location) -> int:
-    """Return the last epoch whose training state is saved; the worker itself reports only when it has finished."""
-    with suppress(OSError):  # the store may be temporarily unreachable
-        return max((int(name[-4:]) for name in location.names() if name.startswith("epoch-")), default=0)
-    return 0

@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 import ray
 from optuna.trial import FrozenTrial
-from ray.exceptions import OutOfMemoryError, RayTaskError, WorkerCrashedError
 
 from raygenre.search.space.config import Resources
 from raygenre.search.space.space import Setting
 from raygenre.search.study.ledger import CHECKPOINT, Ledger
-from raygenre.search.trials.failure_reason import WORKER_DIED
-from raygenre.search.trials.out_of_memory import KILLED, error_line
 from raygenre.search.trials.recorder import ERROR_FILE
+from raygenre.search.trials.saved_epochs import poll_interval, saved_epochs
+from raygenre.search.trials.search_timer import SearchTimer
 from raygenre.search.trials.trainable import Plan, Tracks, Training, train_repeat
+from raygenre.search.trials.training_task import wait_for
 from raygenre.search.trials.trial_config import trial_seed
 from raygenre.system.location import Location
 from raygenre.tracking.tracker import Tracker
@@ -106,9 +106,11 @@ class Repeats:
         resources: Resources,
         tracker: Tracker,
         parent: str,
+        timer: SearchTimer,
     ) -> None:
         self._ledger = ledger
         self._plan = plan
+        self._timer = timer
         self._tracks = tracks
         self._tracker = tracker
         self._parent = parent
@@ -118,13 +120,9 @@ class Repeats:
         self._max_concurrent = resources.max_concurrent
         self._started: float | None = None  # in s since 1970
         self._waiting: list[tuple[int, int]] = []
+        self._epochs: dict[tuple[int, int], int] = {}  # completed epochs of each repeat
         self._running: dict[ray.ObjectRef[Training], tuple[int, int]] = {}
         self._failed: dict[str, Repeat] = {}  # not in the ledger, so a resumed search runs them again
-
-    @property
-    def left(self) -> int:
-        """Number of repeats that have not ended."""
-        return len(self._waiting) + len(self._running)
 
     @property
     def failures(self) -> list[str]:
@@ -141,21 +139,32 @@ class Repeats:
             for index in range(REPEATS)
             if _key(trial.number, index) not in recorded
         ]
+        self._epochs = dict.fromkeys(self._waiting, 0)
+        self._timer.repeats_planned(self._waiting)
         self._start_waiting()
 
-    def finish(self, on_repeat: Callable[[Repeat], None]) -> list[Finalist]:
+    def finish(self, on_repeat: Callable[[Repeat], None], on_epochs: Callable[[int, int], None]) -> list[Finalist]:
         """Wait for the repeats, and return the finalists, best first.
 
         Args:
             on_repeat: called with each repeat when it ends.
+            on_epochs: called regularly with the numbers of completed epochs and of all epochs.
         """
         best = self._ledger.top(self._ledger.config.top_k)
         parent = self._tracker.start("finalists", "finalists", parent=self._parent, at=self._started)
+        total = len(self._epochs) * self._plan.epochs
+        on_epochs(sum(self._epochs.values()), total)
         while self._running:
-            [ready], _ = ray.wait(list(self._running), num_returns=1)
-            number, index = self._running.pop(ready)
-            self._start_waiting()
-            on_repeat(self._record(parent, number, index, wait_for(ready)))
+            ended, _ = ray.wait(list(self._running), num_returns=1, timeout=poll_interval(self._ledger.location))
+            for ready in ended:
+                number, index = self._running.pop(ready)
+                self._start_waiting()
+                repeat = self._record(parent, number, index, wait_for(ready))
+                self._epochs[number, index] = self._plan.epochs
+                self._timer.repeat_ended((number, index), 0 if repeat.failure else repeat.epoch)
+                on_repeat(repeat)
+            self._poll_epochs()
+            on_epochs(sum(self._epochs.values()), total)
         self._tracker.end(parent, "FINISHED")
         return sorted((self._finalist(trial) for trial in best), key=lambda finalist: finalist.loss)
 
@@ -169,6 +178,12 @@ class Repeats:
             setting, location = self._ledger.setting(number), self.locations(number)[index]
             task = self._train_repeat.remote(self._plan, setting, [self._tracks], self._seed(number, index), location)
             self._running[task] = (number, index)
+
+    def _poll_epochs(self) -> None:
+        for number, index in self._running.values():
+            epochs = saved_epochs(self.locations(number)[index])
+            self._epochs[number, index] = max(epochs, self._epochs[number, index])
+            self._timer.repeat_progressed((number, index), epochs)
 
     def _seed(self, number: int, index: int) -> int:
         return trial_seed(self._ledger.config.seed, _FIRST_SEED + number * REPEATS + index)
@@ -221,24 +236,6 @@ class Repeats:
         self._ledger.save()
         self._ledger.study.set_user_attr(_key(number, index), outcome)
         return Repeat(number, index, **outcome)
-
-
-def wait_for(training: "ray.ObjectRef[Training]") -> Training:
-    """Wait for a training run and return its outcome; if its worker died or raised an exception, that is a failure.
-
-    Raises:
-        OSError: the worker cannot write its training state.
-    """
-    try:
-        return ray.get(training)
-    except OutOfMemoryError:
-        return Training([], KILLED)
-    except WorkerCrashedError:
-        return Training([], WORKER_DIED)
-    except RayTaskError as error:
-        if isinstance(error.cause, OSError):
-            raise error.cause from None
-        return Training([], error_line(error.cause), traceback=str(error))
 
 
 def _key(number: int, index: int) -> str:

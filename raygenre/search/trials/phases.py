@@ -12,9 +12,15 @@ from dataclasses import dataclass
 from typing import IO, Protocol
 
 LINE_WIDTH = 100  # characters
+SILENCE = 60.0  # s after which the progress within a phase is written as a line
 NAME_WIDTH = 12  # characters of the first column
 _EVENT_WIDTH = 6
-_INDENT = " " * (NAME_WIDTH + 2)
+INDENT = " " * (NAME_WIDTH + 2)
+"""What precedes a line that continues the line before."""
+
+
+SecondsLeft = Callable[[], float | None]
+"""Estimates a time that is left, in s; None while it is unknown."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,7 @@ class TextTable:
         left: names of the columns that are aligned left; all others are aligned right.
         title: text to display above the table, or empty.
         footer: text to display below the table, or empty.
+        gap: number of characters between two columns, 1 or 2.
     """
 
     columns: Sequence[str]
@@ -34,23 +41,21 @@ class TextTable:
     left: frozenset[str] = frozenset()
     title: str = ""
     footer: str = ""
+    gap: int = 2
 
 
 class Phase:
-    """A running phase without a progress bar.
+    """A running phase.
 
     Attributes:
-        has_bar: whether `update` displays anything.
         result: text to display after the duration on the last line.
     """
-
-    has_bar = False
 
     def __init__(self) -> None:
         self.result = ""
 
-    def update(self, done: int, total: int) -> None:
-        """Advance the progress bar, if there is one."""
+    def update(self, done: int, total: int, unit: str = "") -> None:
+        """Display how much of the phase is done, as a progress bar or from time to time as a line."""
 
 
 class Display(Protocol):
@@ -60,12 +65,19 @@ class Display(Protocol):
     def is_live(self) -> bool:
         """Whether bars and tables are redrawn in place; if not, each update is printed as a new line."""
 
-    def phase(self, name: str, details: str = "", *, bar: bool = True) -> AbstractContextManager[Phase]:
+    @property
+    def silence(self) -> float:
+        """Time since something was displayed, in s."""
+
+    def phase(
+        self, name: str, details: str = "", *, bar: bool = True, seconds_left: SecondsLeft | None = None
+    ) -> AbstractContextManager[Phase]:
         """Display the start of a phase, or a progress bar instead, and, unless the phase fails, its end and duration.
 
         Args:
             details: text to show on the first line.
             bar: whether a live display shows a bar; False if the phase displays its own progress.
+            seconds_left: estimates the time until the whole command ends, which is displayed with the phase.
         """
 
     def event(self, name: str, event: str, details: str = "") -> None:
@@ -80,39 +92,58 @@ class Display(Protocol):
     def table(self, table: TextTable) -> None:
         """Display a table once."""
 
-    def live_table(self, table: Callable[[], TextTable]) -> AbstractContextManager[None]:
-        """Redraw a table several times a second; do nothing if the display is not live."""
+    def live_table(self, table: Callable[[int, int], TextTable]) -> AbstractContextManager[None]:
+        """Redraw a table several times a second; do nothing if the display is not live.
+
+        Args:
+            table: returns the current table for a terminal of this width and height, in characters.
+        """
 
 
 class TextDisplay:
     """Writes every event as a line of text.
 
+    Attributes:
+        width: number of characters after which long details continue on the next line.
+
     Args:
         stream: stream to write the lines to; None discards them.
+        clock: returns the time in s, for durations and to notice a long silence.
     """
 
     is_live = False
+    width = LINE_WIDTH
 
-    def __init__(self, stream: IO[str] | None = None) -> None:
+    def __init__(self, stream: IO[str] | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream
+        self._clock = clock
+        self._written = clock()
+
+    @property
+    def silence(self) -> float:
+        """Time since something was written, in s."""
+        return self._clock() - self._written
 
     @contextmanager
-    def phase(self, name: str, details: str = "", *, bar: bool = True) -> Iterator[Phase]:
-        started = time.monotonic()
-        with self._open_phase(name, details, bar=bar) as phase:
+    def phase(
+        self, name: str, details: str = "", *, bar: bool = True, seconds_left: SecondsLeft | None = None
+    ) -> Iterator[Phase]:
+        started = self._clock()
+        with self._open_phase(name, details, bar, seconds_left) as phase:
             yield phase
-        took = duration(time.monotonic() - started)
+        took = duration(self._clock() - started)
         self.event(name, "done", f"{took}, {phase.result}" if phase.result else took)
 
     def event(self, name: str, event: str, details: str = "") -> None:
         self.info(name, f"{event:<{_EVENT_WIDTH}}  {details}".rstrip())
 
     def info(self, name: str, text: str) -> None:
-        lines = textwrap.wrap(text, LINE_WIDTH - len(_INDENT), break_long_words=False, break_on_hyphens=False)
-        wrapped = f"\n{_INDENT}".join(lines)
+        lines = textwrap.wrap(text, self.width - len(INDENT), break_long_words=False, break_on_hyphens=False)
+        wrapped = f"\n{INDENT}".join(lines)
         self.message(f"{name:<{NAME_WIDTH}}  {wrapped}".rstrip())
 
     def message(self, text: str) -> None:
+        self._written = self._clock()
         if self._stream is not None:
             self._stream.write(f"{text}\n")
             self._stream.flush()
@@ -121,14 +152,47 @@ class TextDisplay:
         self.message(_table_text(table))
 
     @contextmanager
-    def live_table(self, table: Callable[[], TextTable]) -> Iterator[None]:
+    def live_table(self, table: Callable[[int, int], TextTable]) -> Iterator[None]:
         yield
 
     @contextmanager
-    def _open_phase(self, name: str, details: str, *, bar: bool) -> Iterator[Phase]:
+    def _open_phase(self, name: str, details: str, bar: bool, seconds_left: SecondsLeft | None) -> Iterator[Phase]:
         """Display the start of a phase."""
-        self.event(name, "start", details)
-        yield Phase()
+        self.event(name, "start", joined(details, left_text(seconds_left)))
+        yield _TextPhase(self, name, seconds_left)
+
+
+class _TextPhase(Phase):
+    """A running phase that writes a line if nothing has been written for a minute."""
+
+    def __init__(self, display: TextDisplay, name: str, seconds_left: SecondsLeft | None) -> None:
+        super().__init__()
+        self._display = display
+        self._name = name
+        self._seconds_left = seconds_left
+
+    def update(self, done: int, total: int, unit: str = "") -> None:
+        if self._display.silence >= SILENCE:
+            progress = f"{done} of {total} {unit}".rstrip()
+            self._display.event(self._name, "so far", joined(progress, left_text(self._seconds_left)))
+
+
+def left_text(seconds_left: SecondsLeft | None) -> str:
+    """Return the time that is left, such as `about 2 min left`; empty while it is unknown."""
+    seconds = seconds_left() if seconds_left else None
+    return "" if seconds is None else f"about {short_duration(seconds)} left"
+
+
+def joined(*parts: str) -> str:
+    """Return the parts that are not empty, separated by commas."""
+    return ", ".join(part for part in parts if part)
+
+
+def short_duration(seconds: float) -> str:
+    """Return an estimated duration in whole s, min or h, at least 1 s."""
+    if seconds < 99.5:
+        return f"{max(seconds, 1):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 99.5 * 60 else f"{seconds / 3600:.0f} h"
 
 
 def duration(seconds: float) -> str:
@@ -140,11 +204,11 @@ def duration(seconds: float) -> str:
 
 def _table_text(table: TextTable) -> str:
     """Return the table as aligned columns, with the title centred above them."""
-    lines = [table.columns, *table.rows]
+    lines, margin = [table.columns, *table.rows], " " * (table.gap - 1)
     widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
     aligned = [
         "".join(
-            f" {cell:<{width}} " if name in table.left else f" {cell:>{width}} "
+            f"{margin}{cell:<{width}} " if name in table.left else f"{margin}{cell:>{width}} "
             for name, cell, width in zip(table.columns, cells, widths, strict=True)
         )
         for cells in lines

@@ -140,6 +140,14 @@ def rungs(config: SearchConfig) -> list[int]:
     return [first * REDUCTION**rung for rung in range(config.epochs) if first * REDUCTION**rung <= config.epochs]
 
 
+def kept(config: SearchConfig) -> float:
+    """Return the share of the trials that can be expected to continue after each rung, before any has reached it.
+
+    ASHA keeps more than a third, because it compares a trial only with those that reached the rung before it.
+    """
+    return 0.5 if config.scheduler == "asha" else 0.5 ** (1 / max(1, len(rungs(config))))
+
+
 def _grace(epochs: int) -> int:
     """Return the number of epochs that every trial may train before it can be stopped."""
     return max(1, epochs // REDUCTION**2, min(3, epochs))

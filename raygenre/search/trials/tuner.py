@@ -21,6 +21,7 @@ from raygenre.search.trials.phases import Display
 from raygenre.search.trials.progress import TrialProgress
 from raygenre.search.trials.recorder import TrialRecorder
 from raygenre.search.trials.scheduler import scheduler
+from raygenre.search.trials.search_timer import SearchTimer
 from raygenre.search.trials.searcher import LedgerSearcher
 from raygenre.search.trials.trainable import Plan, Tracks
 from raygenre.tracking.tracker import Tracker
@@ -41,6 +42,7 @@ def run_trials(
     tracker: Tracker,
     parent: str,
     display: Display,
+    timer: SearchTimer,
     max_failures: int = MAX_FAILURES,
     trainable: Callable[..., None] = worker.run,
 ) -> None:
@@ -62,7 +64,7 @@ def run_trials(
     if len(ledger.trials) >= config.trials and not ledger.unfinished():
         return
     _quiet_tune()
-    progress = TrialProgress(ledger, display)
+    progress = TrialProgress(ledger, display, timer)
     failures = FailureWatch(ledger, display, limit=max_failures)
     foreign = ForeignWatch(ledger, display)
     foreign.report()
@@ -94,7 +96,7 @@ def run_trials(
         ),
     )
     try:
-        with display.live_table(progress.table), memory_monitor_survived():
+        with display.live_table(progress.table), progress.stopped_at_end(), memory_monitor_survived():
             tuner.fit()
     except TuneError as error:
         recorder.interrupt()

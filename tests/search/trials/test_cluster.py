@@ -3,7 +3,8 @@
 import pytest
 import ray
 
-from raygenre.search.trials.cluster import ClusterError, connect, resources
+from raygenre.search.space.config import Resources
+from raygenre.search.trials.cluster import ClusterError, connect, resources, slots
 from raygenre.system.ray_folder import RayFolderError
 
 
@@ -16,6 +17,15 @@ def test_the_final_training_gets_all_cpus_of_the_trials(ray_cluster: None) -> No
 
 def test_on_a_shared_cluster_it_gets_no_more_than_a_trial(ray_cluster: None) -> None:
     assert resources(None, 0, 0).final_cpus == 0
+
+
+def test_slots_are_the_trials_that_fit_at_the_same_time(ray_cluster: None) -> None:
+    cpus = int(ray.cluster_resources()["CPU"])
+    assert slots(Resources(1, 0)) == cpus
+    assert slots(Resources(0.5, 0)) == 2 * cpus
+    assert slots(Resources(1, 0, max_concurrent=1)) == 1
+    assert slots(Resources(cpus, 0)) == 1
+    assert slots(Resources(1, 1)) == max(1, int(ray.cluster_resources().get("GPU", 0)))
 
 
 @pytest.mark.parametrize("address", ["nowhere", "ray://10.0.0.1:10001"])

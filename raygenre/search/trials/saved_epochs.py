@@ -1,0 +1,20 @@
+"""How many epochs a training run has saved, because Ray tasks report only when they end."""
+
+from contextlib import suppress
+
+from raygenre.system.location import Location
+
+POLL = 2.0  # s between checks for a new epoch
+_REMOTE_POLL = 10.0  # s between these checks at a URL, where each is a request
+
+
+def poll_interval(location: Location) -> float:
+    """Return the time between checks for a new epoch, in s."""
+    return _REMOTE_POLL if location.is_remote else POLL
+
+
+def saved_epochs(location: Location) -> int:
+    """Return the last epoch whose training state is saved; 0 if there is none or the store is unreachable."""
+    with suppress(OSError):
+        return max((int(name[-4:]) for name in location.names() if name.startswith("epoch-")), default=0)
+    return 0

@@ -1,0 +1,138 @@
+"""Times the training runs and phases of a search, and estimates the time that is left."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+from optuna.trial import FrozenTrial, TrialState
+
+from raygenre.search.study.ledger import EPOCH_TIMES, Ledger, losses
+from raygenre.search.trials.phases import Display, Phase
+from raygenre.search.trials.time_left import seconds_left
+from raygenre.search.trials.timings import Observed, Run, Work
+from raygenre.search.trials.trial_result import EpochResult
+
+
+class SearchTimer:
+    """The times of one search in this driver.
+
+    Trials that earlier drivers finished are read from the ledger, with the times of their epochs.
+
+    Attributes:
+        work: what the search has to do.
+
+    Args:
+        clock: returns the time in s.
+    """
+
+    def __init__(self, ledger: Ledger, work: Work, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.work = work
+        self._clock = clock
+        self._phases: dict[str, float] = {}
+        self._trials = {trial.number: _earlier(trial) for trial in ledger.trials}
+        self._trained = {number: run.epochs for number, run in self._trials.items()}  # by earlier drivers
+        self._repeats: dict[tuple[int, int], Run] = {}
+        self._planned = False
+        self._final: Run | None = None
+        self._final_epochs = 0
+
+    @contextmanager
+    def phase(self, display: Display, name: str, details: str = "", *, bar: bool = True) -> Iterator[Phase]:
+        """Note the start of a phase, and display it together with the time left; see `Display.phase`."""
+        self._phases[name] = self._clock()
+        with display.phase(name, details, bar=bar, seconds_left=self.seconds_left) as phase:
+            yield phase
+
+    def trial_started(self, number: int) -> None:
+        now, trained = self._clock(), self._trained.get(number, 0)
+        marks = ((now, trained),) if trained else ()
+        self._trials[number] = replace(self._trials.get(number, Run(number)), started=now, marks=marks)
+
+    def trial_interrupted(self, number: int) -> None:
+        """Note that a trial waits for a new worker after its worker died."""
+        run = self._trials[number]
+        self._trained[number] = run.epochs
+        self._trials[number] = replace(run, started=None)
+
+    def epoch_ended(self, number: int, epoch: EpochResult) -> None:
+        """Note the end of an epoch of a trial; a resumed trial reports its earlier epochs again."""
+        now, run, trained = self._clock(), self._trials[number], self._trained.get(number, 0)
+        if epoch.epoch < trained:
+            return
+        # The first epoch started later than the worker, which first loads the tracks.
+        before = run.marks or ((now - epoch.seconds, epoch.epoch - 1),)
+        marks = ((now, trained),) if epoch.epoch == trained else (*before, (now, epoch.epoch))
+        better = epoch.validation_loss < run.loss
+        self._trials[number] = replace(
+            run,
+            marks=marks,
+            loss=epoch.validation_loss if better else run.loss,
+            best_epoch=epoch.epoch if better else run.best_epoch,
+        )
+
+    def trial_ended(self, number: int) -> None:
+        self._trials[number] = replace(self._trials.get(number, Run(number)), ended=self._clock())
+
+    def repeats_planned(self, repeats: Sequence[tuple[int, int]]) -> None:
+        """Note the repeats that are still to be trained, each with the number of its trial and its index."""
+        self._repeats, self._planned = {repeat: Run(repeat[0]) for repeat in repeats}, True
+        self._start_repeats()
+
+    def repeat_progressed(self, repeat: tuple[int, int], epochs: int) -> None:
+        """Note the number of epochs of a running repeat."""
+        self._repeats[repeat] = self._advanced(self._repeats[repeat], epochs)
+
+    def repeat_ended(self, repeat: tuple[int, int], best_epoch: int) -> None:
+        """Note the end of a repeat, with its best epoch; 0 if it failed."""
+        self._repeats[repeat] = replace(self._repeats[repeat], ended=self._clock(), best_epoch=best_epoch)
+        self._start_repeats()
+
+    def final_started(self, trial: int, epochs: int) -> None:
+        self._final, self._final_epochs = Run(trial, started=self._clock()), epochs
+
+    def final_progressed(self, epochs: int) -> None:
+        """Note the number of epochs of the final training."""
+        assert self._final
+        self._final = self._advanced(self._final, epochs)
+
+    def seconds_left(self) -> float | None:
+        """Return an estimate of the time until the search ends; None as long as no epoch has been timed."""
+        return seconds_left(self.work, self.observed(), self._clock())
+
+    def observed(self) -> Observed:
+        """Return what has been observed."""
+        return Observed(
+            phases=dict(self._phases),
+            trials=tuple(self._trials.values()),
+            repeats=tuple(self._repeats.values()) if self._planned else None,
+            final=self._final,
+            final_epochs=self._final_epochs,
+        )
+
+    def _advanced(self, run: Run, epochs: int) -> Run:
+        now = self._clock()
+        started = now if run.started is None else run.started
+        return replace(run, started=started, marks=(*run.marks, (now, epochs))) if epochs > run.epochs else run
+
+    def _start_repeats(self) -> None:
+        """Assume that the next repeats have started, because Ray does not say when it starts a task."""
+        active = [repeat for repeat, run in self._repeats.items() if run.ended is None]
+        free = self.work.slots - sum(self._repeats[repeat].started is not None for repeat in active)
+        for repeat in [repeat for repeat in active if self._repeats[repeat].started is None][: max(free, 0)]:
+            self._repeats[repeat] = replace(self._repeats[repeat], started=self._clock())
+
+
+def _earlier(trial: FrozenTrial) -> Run:
+    """Return the run of a trial that an earlier driver started; it waits unless it has ended."""
+    curve = losses(trial)
+    best = min(curve, key=lambda epoch: curve[epoch], default=0)
+    times = {int(epoch): at for epoch, at in trial.user_attrs.get(EPOCH_TIMES, {}).items()}
+    return Run(
+        trial.number,
+        marks=tuple((at, epoch) for epoch, at in sorted(times.items())) or ((0.0, max(curve, default=0)),),
+        ended=0.0 if trial.state.is_finished() else None,
+        loss=curve[best] if trial.state != TrialState.FAIL and curve else math.inf,
+        best_epoch=best,
+    )
