@@ -65,12 +65,18 @@ def fail(message: str) -> NoReturn:
 @contextmanager
 def mlflow_errors(storage: Storage) -> Iterator[None]:
     """Send each request to MLflow only once, and turn its errors into an MlflowRequestError with the reason."""
-    from raygenre.tracking.server import TrackingError, no_retries, reason
+    from raygenre.tracking.retries import no_retries
 
     try:
         with no_retries():
             yield
-    except TrackingError as error:
+    except RaygenreError:
+        raise
+    except Exception as error:
+        from raygenre.tracking.server import TrackingError, reason  # only now, because it imports MLflow
+
+        if not isinstance(error, TrackingError):
+            raise
         raise MlflowRequestError(f"a request to MLflow at {storage.server} failed: {reason(error)}") from error
 
 

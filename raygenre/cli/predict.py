@@ -45,7 +45,7 @@ def predict(
     from raygenre.registry.versions import CHAMPION_URI, fetch
     from raygenre.system.storage import resolve
     from raygenre.system.worker_pool import suitable_jobs
-    from raygenre.workflows.predict import TABLES, expand_sources, json_record, predict_songs, printable
+    from raygenre.workflows.predict import TABLES, expand_sources, json_record, missing_songs, predict_songs, printable
 
     if output and output.suffix.lower() not in TABLES:
         fail(f"--output writes a table: {output} needs the suffix {' or '.join(TABLES)}")
@@ -56,6 +56,9 @@ def predict(
         err.print(f"[yellow]skipped:[/yellow] {escape(f'{entry}: {reason}')}", highlight=False, soft_wrap=True)
     if plot and len(files.songs) != 1:
         fail(f"--plot takes exactly one song, not {len(files.songs)}")
+    missing = missing_songs(files.songs)
+    if len(missing) == len(files.songs):  # reported at once, because loading a model takes seconds
+        report_failures([*files.failed, *missing])
     fetched = fetch(resolve(storage_folder, tracking_uri), model or CHAMPION_URI)
     if plot:
         _plot(fetched.classifier, files.songs[0], plot)

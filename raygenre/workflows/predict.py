@@ -13,14 +13,16 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
-
-from raygenre import audio, spectrogram
+from raygenre import audio
 from raygenre.data import playlist, track_files
-from raygenre.model.classifier import Classifier, Prediction
-from raygenre.spectrogram.song import read
 from raygenre.system import worker_pool
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from raygenre.model.classifier import Classifier, Prediction
 
 TABLES = (".csv", ".parquet")
 
@@ -53,7 +55,7 @@ class SongResult:
     """
 
     path: Path
-    prediction: Prediction | None
+    prediction: "Prediction | None"
     times: tuple[tuple[float, float], ...]
     error: str
 
@@ -86,7 +88,18 @@ def expand_sources(sources: Sequence[Path]) -> Sources:
     return Sources(tuple(songs.values()), tuple(skipped), tuple(failed))
 
 
-def predict_songs(classifier: Classifier, songs: Sequence[Path], *, jobs: int) -> Generator[SongResult, None, None]:
+def missing_songs(songs: Sequence[Path]) -> list[tuple[str, str]]:
+    """Return (file, reason) for each song that does not exist or is in a folder that cannot be read."""
+    missing = []
+    for song in songs:
+        try:
+            song.stat()
+        except (OSError, ValueError) as error:
+            missing.append((printable(song), getattr(error, "strerror", None) or str(error)))
+    return missing
+
+
+def predict_songs(classifier: "Classifier", songs: Sequence[Path], *, jobs: int) -> Generator[SongResult, None, None]:
     """Classify files on several cores, and yield the results in the order of the files.
 
     Closing the iterator stops the work at once.
@@ -134,8 +147,10 @@ def json_record(result: SongResult) -> dict[str, object]:
     }
 
 
-def results_table(results: Sequence[SongResult], genres: Sequence[str]) -> pd.DataFrame:
+def results_table(results: Sequence[SongResult], genres: Sequence[str]) -> "pd.DataFrame":
     """Return the table described in the module's docstring."""
+    import pandas as pd
+
     rows = []
     for result in results:
         row: dict[str, object] = {"path": printable(result.path), "error": result.error}
@@ -155,7 +170,7 @@ def results_table(results: Sequence[SongResult], genres: Sequence[str]) -> pd.Da
     return pd.DataFrame(rows, columns=columns).astype(kinds)
 
 
-def encode_table(frame: pd.DataFrame, suffix: str) -> bytes:
+def encode_table(frame: "pd.DataFrame", suffix: str) -> bytes:
     """Return a table encoded in the format that the suffix names.
 
     Raises:
@@ -176,8 +191,10 @@ def printable(path: Path) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def _predict(classifier: Classifier, numbered: tuple[int, Path]) -> SongResult:
+def _predict(classifier: "Classifier", numbered: tuple[int, Path]) -> SongResult:
     """Decode and classify a file. Runs in a worker."""
+    from raygenre.spectrogram.song import read  # only here, because the commands check their arguments before torch
+
     _, path = numbered
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # reading a device or a pipe may never end
@@ -207,6 +224,8 @@ def _is_spectrogram(path: Path) -> bool:
             head = file.read(24)
     except OSError:
         return False
+    from raygenre import spectrogram
+
     size = struct.pack(">II", spectrogram.WIDTH, spectrogram.HEIGHT)
     return head.startswith(spectrogram.PNG_SIGNATURE) and head[16:] == size
 
