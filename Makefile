@@ -24,14 +24,10 @@ tune: .venv/run ## run a search and register its winner (without --data: on synt
 	$(BIN)/python experiments/tune.py $(ARGS)
 
 serve: .venv/run ## serve the champion on localhost:8000
-	$(BIN)/serve run --address local serve.app:app $(ARGS)
+	$(BIN)/raygenre serve $(ARGS)
 
 ui: .venv/run ## start MLflow on localhost:5000 to compare runs
-	@uri=$$($(BIN)/python -c 'from raygenre.system.storage import resolve; print(resolve().tracking_uri)'); \
-	case $$uri in \
-		http*) $(BIN)/python -c 'from raygenre.system.storage import resolve; print("The runs are on the tracking server:", resolve().server)' ;; \
-		*) $(BIN)/mlflow ui --backend-store-uri "$$uri" $(ARGS) ;; \
-	esac
+	$(BIN)/raygenre ui $(ARGS)
 
 dashboard: .venv/dashboard ## start Optuna's dashboard on 127.0.0.1:8080, for running and finished studies
 	$(BIN)/raygenre dashboard $(ARGS)

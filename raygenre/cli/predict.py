@@ -12,6 +12,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from raygenre.cli.checks import check_output
 from raygenre.cli.console import INTERRUPTED, bar, err, fail, out, report_failures, write_file
 from raygenre.cli.options import ModelOption, StorageOption, TrackingUriOption
 from raygenre.errors import RaygenreError
@@ -51,6 +52,8 @@ def predict(
         fail(f"--output writes a table: {output} needs the suffix {' or '.join(TABLES)}")
     if plot and plot.suffix.lower() != ".png":
         fail(f"--plot writes a PNG: {plot} needs the suffix .png")
+    check_output(output)
+    check_output(plot)
     files = expand_sources(sources)
     for entry, reason in files.skipped:
         err.print(f"[yellow]skipped:[/yellow] {escape(f'{entry}: {reason}')}", highlight=False, soft_wrap=True)

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from raygenre.cli.checks import check_data
 from raygenre.cli.console import mlflow_errors, out
 from raygenre.cli.options import StorageOption, TrackingUriOption
 from raygenre.errors import file_errors
@@ -27,15 +28,17 @@ def promote(
     remain.
     Exits with 1 if the version is not promoted. Running endpoints load a new champion within 30 s.
     """
-    from raygenre.cli.tables import decision_table
-    from raygenre.evaluation import head_to_head
-    from raygenre.registry.promotion import promote_if_better
     from raygenre.registry.versions import MODEL, fetch
     from raygenre.system.storage import resolve
 
+    check_data(data)
     storage = resolve(storage_folder, tracking_uri)
     with mlflow_errors(storage), file_errors(f"version {version} could not be promoted"):
         fetched = fetch(storage, f"models:/{MODEL}/{version}")
+
+        from raygenre.evaluation import head_to_head  # only now, because they import MLflow
+        from raygenre.registry.promotion import promote_if_better
+
         decision = promote_if_better(
             storage,
             version,
@@ -44,5 +47,7 @@ def promote(
             data=lambda: head_to_head.tested_data(fetched.facts, data, cache=storage.cache),
             force=force or None,
         )
+    from raygenre.cli.tables import decision_table
+
     out.print(decision_table(decision, version), highlight=False)
     raise typer.Exit(0 if decision.promote else 1)

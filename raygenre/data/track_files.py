@@ -46,14 +46,23 @@ class TrackFile:
     sha256: str
 
 
+def check_folder(source: Path) -> None:
+    """Check that a data folder exists.
+
+    Raises:
+        DataError: it does not exist.
+    """
+    if not source.is_dir():
+        raise DataError(f"{source} is not a folder; --data takes a folder of <class>/ folders")
+
+
 def find_tracks(source: Path) -> list[TrackFile]:
     """List the files that may become tracks, sorted by genre and name.
 
     Raises:
         DataError: the folder does not exist, a class is empty, or there are fewer than two classes.
     """
-    if not source.is_dir():
-        raise DataError(f"{source} is not a folder; --data takes a folder of <class>/ folders")
+    check_folder(source)
     root = kaggle_folder(source) or source
     suffixes = audio.SUFFIXES | {".png"}
     paths: list[tuple[str, Path]] = []  # (genre, path)

@@ -19,6 +19,10 @@ SPLITS: tuple[SplitName, ...] = get_args(SplitName)
 OBJECTIVES: tuple[ObjectiveName, ...] = get_args(ObjectiveName)
 
 
+CONFIG_FILE = "run.yaml"
+"""Name of the file with a search's configuration, in the study's folder."""
+
+
 class ConfigError(RaygenreError, ValueError):
     """An option of a search is invalid or does not fit the other options."""
 
