@@ -65,6 +65,7 @@ bench: .venv/bench ## run the benchmarks, on your own data with make bench CLIPS
 	$(BIN)/python benchmarks/levels.py $(if $(CLIPS),--clips "$(CLIPS)")
 	$(BIN)/python benchmarks/epoch.py $(ARGS)
 	$(BIN)/python benchmarks/orchestration.py
+	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python -m benchmarks.tracking
 	$(BIN)/python -m benchmarks.serving $(ARGS)
 
@@ -72,6 +73,7 @@ bench-quick: .venv/bench ## run smaller benchmarks with the same ratios, in a fe
 	$(BIN)/python benchmarks/levels.py --most 5 --streamed 100 $(if $(CLIPS),--clips "$(CLIPS)")
 	$(BIN)/python benchmarks/epoch.py --most 80 --repeats 1 $(ARGS)
 	$(BIN)/python benchmarks/orchestration.py --sleepers 4 --seconds 5 --trials 20
+	$(BIN)/python benchmarks/startup.py --repeats 1
 	$(BIN)/python -m benchmarks.tracking --trials 5
 	$(BIN)/python -m benchmarks.serving --rounds 1 --seconds 2 $(ARGS)
 

@@ -1,6 +1,7 @@
 """Runs the endpoint on a private Ray of this machine, until it is stopped."""
 
 import logging
+import re
 import signal
 from collections.abc import Callable
 
@@ -9,6 +10,8 @@ from ray import serve
 from ray.exceptions import RayError
 from ray.serve.schema import LoggingConfig
 
+from raygenre.registry import versions
+from raygenre.system.storage import resolve
 from serve.app import build_application
 from serve.network import proxy_environment
 from serve.preflight import EndpointError
@@ -38,8 +41,8 @@ def run(settings: Settings, host: str, port: int, *, on_ready: Callable[[], None
             signal.pause()
     except KeyboardInterrupt:
         return
-    except (RuntimeError, RayError) as error:
-        raise EndpointError(f"the endpoint did not start: {_last_line(error)}") from error
+    except RayError as error:
+        raise EndpointError(f"Ray did not start: {str(error).strip().splitlines()[-1]}") from error
     finally:
         for number in _SIGNALS:  # a second Ctrl-C must not leave processes behind
             signal.signal(number, signal.SIG_IGN)
@@ -51,18 +54,29 @@ def run(settings: Settings, host: str, port: int, *, on_ready: Callable[[], None
 
 
 def _start(settings: Settings, host: str, port: int) -> None:
+    # Loaded here first, because Ray Serve would try a damaged model three times and then print three tracebacks.
+    versions.fetch(resolve(settings.storage, settings.tracking_uri), settings.model_uri).classifier.verify()
     proxy_environment.set_defaults()
     proxy_environment.pass_limits(settings)
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     ray.init(address="local", namespace="serve", logging_level=logging.ERROR)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # only now, because Ray sets a handler of its own
-    # Ray's own processes log only errors; the replicas log every request, as described in serve/monitoring/logs.py.
-    quiet = LoggingConfig(encoding="JSON", log_level="ERROR", enable_access_log=False)
+    # Ray's own processes do not log here; the replicas log every request, as described in serve/monitoring/logs.py.
+    quiet = LoggingConfig(encoding="JSON", log_level="CRITICAL", enable_access_log=False)
     serve.start(http_options={"host": host, "port": port}, logging_config=quiet)
-    serve.run(build_application(settings), name=_NAME, route_prefix="/")
+    try:
+        serve.run(build_application(settings), name=_NAME, route_prefix="/")
+    except RuntimeError as error:
+        raise EndpointError(f"the endpoint did not start: {_cause(error)}") from error
 
 
-def _last_line(error: Exception) -> str:
-    """Return the last line of an error of Ray Serve, which contains the traceback of the replica."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
+def _cause(error: RuntimeError) -> str:
+    """Return the last line of the traceback of a replica that did not start."""
+    deployments = serve.status().applications[_NAME].deployments.values()
+    lines = [
+        line
+        for each in deployments
+        for line in each.message.splitlines()
+        if re.match(r"[\w.]+(Error|Exception): ", line)
+    ]
+    return lines[-1] if lines else str(error)

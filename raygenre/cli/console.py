@@ -6,7 +6,7 @@ Exit codes of every command:
   evaluation was not logged, or the replayed training run has a different learning curve.
 - 2: an error that the user can fix, such as a wrong option, a missing file or an unreachable server; it is reported
   in one line on stderr.
-- 130: Ctrl-C, except for `dashboard`, which then exits with 0.
+- 130: Ctrl-C, except for `dashboard`, `serve` and `ui`, which run until then and exit with 0.
 
 Any other exception is a bug and keeps its traceback.
 """

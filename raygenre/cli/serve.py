@@ -18,8 +18,7 @@ def serve(
 ) -> None:
     """Serve the champion over HTTP on this machine until Ctrl-C is pressed.
 
-    Environment variables with the prefix RAYGENRE_ set limits, API keys and the model; serve/README.md lists them. A
-    new champion is loaded without a restart.
+    Environment variables set limits, API keys and the model; serve/README.md lists them.
     """
     from serve.preflight import check, read_settings
 
