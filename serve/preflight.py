@@ -1,4 +1,4 @@
-"""Checks before the endpoint is started on this machine; they need a moment and import neither Ray nor torch."""
+"""Quick checks before the endpoint is started on this machine; imports neither Ray nor torch."""
 
 import os
 

@@ -1,4 +1,7 @@
-"""Checks of arguments that need only a moment; commands do them before they import Ray, torch or MLflow."""
+"""Quick checks of arguments.
+
+Commands do them before they import Ray, torch or MLflow, which takes seconds.
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

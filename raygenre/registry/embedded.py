@@ -1,6 +1,6 @@
-"""Reads the embedded registry's SQLite database directly, because importing MLflow's client takes seconds.
+"""Read the embedded registry's SQLite database without MLflow's client.
 
-Only a database whose schema is listed here is read; for any other registry, every function returns None, and the caller
+Importing the client takes seconds. Only a database whose schema is listed here is read; for any other registry, every function returns None, and the caller
 uses MLflow's client. The database is opened read-only, so nothing is created, migrated or locked for writing.
 """
 

@@ -1,4 +1,4 @@
-"""Finds registered versions: directly in the embedded database, otherwise with MLflow's client.
+"""Find registered versions, in the embedded database or with MLflow's client.
 
 Importing MLflow takes seconds, so only the functions that use the client import it.
 """

@@ -1,4 +1,4 @@
-"""`no_retries` and the error for an unreachable server, for modules that do not import MLflow."""
+"""`no_retries`, and the error for an unreachable server; imports no MLflow."""
 
 import contextlib
 import os
