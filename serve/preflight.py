@@ -1,4 +1,4 @@
-"""Quick checks before the endpoint is started on this machine; imports neither Ray nor torch."""
+"""Quick checks before the endpoint is started; imports neither Ray nor torch."""
 
 import os
 
