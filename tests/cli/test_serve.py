@@ -61,10 +61,10 @@ def champion(tmp_path: Path) -> Storage:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
 def test_the_endpoint_ends_cleanly(number: signal.Signals, champion: Storage) -> None:
     port = free_port()
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", "from raygenre.cli import app; app()", "serve", "--port", str(port)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
@@ -72,22 +72,22 @@ def test_the_endpoint_ends_cleanly(number: signal.Signals, champion: Storage) ->
         text=True,
         start_new_session=True,
         env=os.environ | {"RAYGENRE_STORAGE": str(champion.root), "RAYGENRE_REPLICA_CPUS": "0"},
-    )
-    try:
-        assert process.stdout
-        lines = []
-        for line in process.stdout:
-            lines.append(line)
-            if f"The endpoint is ready: http://127.0.0.1:{port}" in line:
-                break
-        assert httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200, lines
-        started = psutil.Process(process.pid).children(recursive=True)
-        os.killpg(process.pid, number)  # Ctrl-C in a terminal reaches all processes
-        lines += process.stdout.readlines()
-        assert process.wait(60) == 0, lines
-    finally:
-        process.kill()
-        process.wait()
+    ) as process:
+        try:
+            assert process.stdout
+            lines = []
+            for line in process.stdout:
+                lines.append(line)
+                if f"The endpoint is ready: http://127.0.0.1:{port}" in line:
+                    break
+            assert httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200, lines
+            started = psutil.Process(process.pid).children(recursive=True)
+            # Ctrl-C in a terminal reaches all processes.
+            (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
+            lines += process.stdout.readlines()
+            assert process.wait(60) == 0, lines
+        finally:
+            process.kill()
     assert lines[-1] == "Endpoint stopped\n"
     assert not [line for line in lines if "Traceback" in line or "retries" in line]
     assert len(started) > 3
