@@ -24,14 +24,10 @@ tune: .venv/run ## run a search and register its winner (without --data: on synt
 	$(BIN)/python experiments/tune.py $(ARGS)
 
 serve: .venv/run ## serve the champion on localhost:8000
-	$(BIN)/serve run --address local serve.app:app $(ARGS)
+	$(BIN)/raygenre serve $(ARGS)
 
 ui: .venv/run ## start MLflow on localhost:5000 to compare runs
-	@uri=$$($(BIN)/python -c 'from raygenre.system.storage import resolve; print(resolve().tracking_uri)'); \
-	case $$uri in \
-		http*) $(BIN)/python -c 'from raygenre.system.storage import resolve; print("The runs are on the tracking server:", resolve().server)' ;; \
-		*) $(BIN)/mlflow ui --backend-store-uri "$$uri" $(ARGS) ;; \
-	esac
+	$(BIN)/raygenre ui $(ARGS)
 
 dashboard: .venv/dashboard ## start Optuna's dashboard on 127.0.0.1:8080, for running and finished studies
 	$(BIN)/raygenre dashboard $(ARGS)
@@ -69,6 +65,7 @@ bench: .venv/bench ## run the benchmarks, on your own data with make bench CLIPS
 	$(BIN)/python benchmarks/levels.py $(if $(CLIPS),--clips "$(CLIPS)")
 	$(BIN)/python benchmarks/epoch.py $(ARGS)
 	$(BIN)/python benchmarks/orchestration.py
+	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python -m benchmarks.tracking
 	$(BIN)/python -m benchmarks.serving $(ARGS)
 
@@ -76,6 +73,7 @@ bench-quick: .venv/bench ## run smaller benchmarks with the same ratios, in a fe
 	$(BIN)/python benchmarks/levels.py --most 5 --streamed 100 $(if $(CLIPS),--clips "$(CLIPS)")
 	$(BIN)/python benchmarks/epoch.py --most 80 --repeats 1 $(ARGS)
 	$(BIN)/python benchmarks/orchestration.py --sleepers 4 --seconds 5 --trials 20
+	$(BIN)/python benchmarks/startup.py --repeats 1
 	$(BIN)/python -m benchmarks.tracking --trials 5
 	$(BIN)/python -m benchmarks.serving --rounds 1 --seconds 2 $(ARGS)
 

@@ -1,7 +1,7 @@
 """The endpoint as a Ray Serve application with one deployment.
 
 Run, from the project's folder:
-    make serve                               # or: serve run --address local serve.app:app
+    make serve                               # or: raygenre serve
     curl --data-binary @song.mp3 localhost:8000/v1/predict
 
 It serves the registry's champion, or the model in `RAYGENRE_MODEL_URI`. As for all commands, the storage and the
@@ -20,9 +20,10 @@ from ray.serve import Application
 from ray.serve.config import AutoscalingConfig, BackpressureConfig
 from ray.serve.schema import LoggingConfig
 
+from raygenre.errors import RaygenreError
 from raygenre.registry import versions
 from raygenre.system.storage import resolve
-from serve.admission.api_keys import ApiKeyError, Keys, check_exposure
+from serve.admission.api_keys import Keys, check_exposure
 from serve.admission.limits import Limits
 from serve.monitoring import logs
 from serve.network import direct_port, listen_host, proxy_environment
@@ -59,21 +60,31 @@ class Endpoint:
 
 
 def app(settings: Settings) -> Application:
-    """Build the application, after checking that there is a model to serve.
+    """Build the application for Ray Serve's own commands, such as `serve run serve.app:app`.
 
     Raises:
         click.ClickException: there is no model, or the API keys are unusable; the message says how to fix it.
     """
+    try:
+        return build_application(settings)
+    except RaygenreError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def build_application(settings: Settings) -> Application:
+    """Build the application, after checking that there is a model to serve.
+
+    Raises:
+        RegistryError: there is no model, or the registry is unreachable.
+        ApiKeyError: the API keys are unusable, or other machines could use the endpoint without a key.
+    """
     proxy_environment.set_defaults()
     proxy_environment.pass_limits(settings)
     storage = resolve(settings.storage, settings.tracking_uri)
-    try:
-        keys = Keys.of(settings)
-        if host := listen_host.host():
-            check_exposure(host, keys, insecure=settings.insecure)
-        versions.current(storage, settings.model_uri)
-    except (versions.RegistryError, ApiKeyError) as error:
-        raise click.ClickException(str(error)) from error
+    keys = Keys.of(settings)
+    if host := listen_host.host():
+        check_exposure(host, keys, insecure=settings.insecure)
+    versions.current(storage, settings.model_uri)
     # Replicas may have a different environment, so they receive the settings, but only hashes of the API keys.
     replica_settings = settings.model_copy(
         update={"api_keys": SecretStr(""), "storage": str(storage), "tracking_uri": storage.tracking_uri}

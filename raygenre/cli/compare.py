@@ -8,6 +8,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from raygenre.cli.checks import check_data, check_output, require_runs
 from raygenre.cli.console import fail, mlflow_errors, out, write_file
 from raygenre.cli.options import StorageOption, TrackingUriOption
 
@@ -37,14 +38,19 @@ def compare(
     loads nothing from the network.
     """
     from raygenre.system.storage import resolve
-    from raygenre.workflows.compare import compare_pairs, find_run
-    from raygenre.workflows.compare_page import comparison_page
 
     if len(runs) < 2:
         fail("compare needs at least two runs")
     if output and output.suffix.lower() not in (".html", ".htm"):
         fail(f"--output writes an HTML page: {output} needs the suffix .html")
+    check_data(data)
+    check_output(output)
     storage = resolve(storage_folder, tracking_uri)
+    require_runs(storage)
+
+    from raygenre.workflows.compare import compare_pairs, find_run  # only now, because they import MLflow
+    from raygenre.workflows.compare_page import comparison_page
+
     with mlflow_errors(storage):
         summaries = [find_run(storage, run) for run in runs]
         pairs = compare_pairs(storage, summaries, data)

@@ -6,7 +6,7 @@ Exit codes of every command:
   evaluation was not logged, or the replayed training run has a different learning curve.
 - 2: an error that the user can fix, such as a wrong option, a missing file or an unreachable server; it is reported
   in one line on stderr.
-- 130: Ctrl-C, except for `dashboard`, which then exits with 0.
+- 130: Ctrl-C, except for `dashboard`, `serve` and `ui`, which run until then and exit with 0.
 
 Any other exception is a bug and keeps its traceback.
 """
@@ -66,12 +66,18 @@ def fail(message: str) -> NoReturn:
 @contextmanager
 def mlflow_errors(storage: Storage) -> Iterator[None]:
     """Send each request to MLflow only once, and turn its errors into an MlflowRequestError with the reason."""
-    from raygenre.tracking.server import TrackingError, no_retries, reason
+    from raygenre.tracking.retries import no_retries
 
     try:
         with no_retries():
             yield
-    except TrackingError as error:
+    except RaygenreError:
+        raise
+    except Exception as error:
+        from raygenre.tracking.server import TrackingError, reason  # only now, because it imports MLflow
+
+        if not isinstance(error, TrackingError):
+            raise
         raise MlflowRequestError(f"a request to MLflow at {storage.server} failed: {reason(error)}") from error
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.markup import escape
 
+from raygenre.cli.checks import check_data, check_output, check_readable
 from raygenre.cli.console import bar, err, fail, out, print_error, write_file
 from raygenre.cli.options import ModelOption, StorageOption, TrackingUriOption
 from raygenre.errors import file_errors
@@ -50,18 +51,24 @@ def evaluate(
 
     Genres are matched by name, regardless of case, spaces, hyphens and underscores; use --map for all others.
     """
-    from raygenre.cli.tables import recall_table, slice_table
-    from raygenre.evaluation.evaluate import evaluate_classifier
     from raygenre.evaluation.genre_names import parse_map
-    from raygenre.evaluation.html_report import report_page
-    from raygenre.evaluation.tables import report_fields
     from raygenre.registry.versions import CHAMPION_URI, fetch
     from raygenre.system.storage import resolve
 
+    source = data or (Path(os.environ["RAYGENRE_DATA"]) if os.environ.get("RAYGENRE_DATA") else None)
+    check_data(source)
+    for path in (duplicates, artists, faults):
+        check_readable(path, "a list of tracks cannot be read")
+    check_output(output)
     mapped = parse_map(genre_map or [])
     storage = resolve(storage_folder, tracking_uri)
     fetched = fetch(storage, model or CHAMPION_URI)
-    source = data or (Path(os.environ["RAYGENRE_DATA"]) if os.environ.get("RAYGENRE_DATA") else None)
+
+    from raygenre.cli.tables import recall_table, slice_table  # only now, because they import torch
+    from raygenre.evaluation.evaluate import evaluate_classifier
+    from raygenre.evaluation.html_report import report_page
+    from raygenre.evaluation.tables import report_fields
+
     if source is None and not fetched.classifier.origin.get("synthetic"):
         fail(f"{fetched.name} was trained on real tracks; pass the folder of tracks to evaluate it on with --data PATH")
     tracks = _load(source, storage)

@@ -92,7 +92,7 @@ def _record(version: "Version") -> dict[str, object]:
 
 
 def _interval(facts: "VersionFacts | None") -> tuple[float, float] | None:
-    from raygenre.evaluation.metrics import wilson_interval
+    from raygenre.evaluation.interval import wilson_interval
 
     if facts is None or not facts.test_tracks:
         return None

@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from raygenre.cli.console import INTERRUPTED, bar, err, fail, out, print_failures, write_file
+from raygenre.cli.checks import check_output
+from raygenre.cli.console import INTERRUPTED, bar, err, fail, out, print_failures, report_failures, write_file
 from raygenre.cli.options import ModelOption, StorageOption, TrackingUriOption
 from raygenre.errors import RaygenreError
 
@@ -47,18 +48,23 @@ def predict(
     from raygenre.registry.versions import CHAMPION_URI, fetch
     from raygenre.system.storage import resolve
     from raygenre.system.worker_pool import suitable_jobs
-    from raygenre.workflows.predict import expand_sources, predict_songs, printable
+    from raygenre.workflows.predict import expand_sources, missing_songs, predict_songs, printable
     from raygenre.workflows.predict_output import TABLES, json_record, summary_text
 
     if output and output.suffix.lower() not in TABLES:
         fail(f"--output writes a table: {output} needs the suffix {' or '.join(TABLES)}")
     if plot and plot.suffix.lower() != ".png":
         fail(f"--plot writes a PNG: {plot} needs the suffix .png")
+    check_output(output)
+    check_output(plot)
     files = expand_sources(sources)
     for entry, reason in files.skipped:
         err.print(f"[yellow]skipped:[/yellow] {escape(f'{entry}: {reason}')}", highlight=False, soft_wrap=True)
     if plot and len(files.songs) != 1:
         fail(f"--plot takes exactly one song, not {len(files.songs)}")
+    missing = missing_songs(files.songs)
+    if len(missing) == len(files.songs):  # reported at once, because loading a model takes seconds
+        report_failures([*files.failed, *missing])
     fetched = fetch(resolve(storage_folder, tracking_uri), model or CHAMPION_URI)
     trained_on = TrainingData.of(fetched.classifier, fetched.facts)
     notes = err if as_json else out  # with --json, stdout has nothing but JSON lines

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from raygenre.cli.checks import check_data
 from raygenre.cli.console import fail, mlflow_errors, out
 from raygenre.cli.options import StorageOption, TrackingUriOption
 from raygenre.errors import file_errors
@@ -32,17 +33,19 @@ def promote(
 
     Exits with 1 if the version is not promoted. Running endpoints load a new champion within 30 s.
     """
-    from raygenre.cli.tables import decision_table
-    from raygenre.evaluation import head_to_head
-    from raygenre.registry.promotion import promote_if_better
     from raygenre.registry.versions import MODEL, fetch
     from raygenre.system.storage import resolve
 
     if reason and not force:
         fail("--reason is the reason for overriding the rule; give it together with --force")
+    check_data(data)
     storage = resolve(storage_folder, tracking_uri)
     with mlflow_errors(storage), file_errors(f"version {version} could not be promoted"):
         fetched = fetch(storage, f"models:/{MODEL}/{version}")
+
+        from raygenre.evaluation import head_to_head  # only now, because they import MLflow
+        from raygenre.registry.promotion import promote_if_better
+
         decision = promote_if_better(
             storage,
             version,
@@ -52,5 +55,7 @@ def promote(
             force=force or None,
             user_reason=reason,
         )
+    from raygenre.cli.tables import decision_table
+
     out.print(decision_table(decision, version), highlight=False)
     raise typer.Exit(0 if decision.promote else 1)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from raygenre.cli.checks import check_output
 from raygenre.cli.console import INTERRUPTED, bar, fail, out, print_failures, report_failures, write_file
 from raygenre.errors import RaygenreError, file_errors
 
@@ -32,10 +33,12 @@ def render(
 
 
 def _render_song(source: Path, output: Path) -> None:
-    from raygenre.spectrogram import song
-
     if output.suffix.lower() != ".png":
         fail(f"a song is rendered as a PNG: {output} needs the suffix .png")
+    check_output(output)
+
+    from raygenre.spectrogram import song  # only now, because it imports torch
+
     try:
         with file_errors("the file cannot be read"):
             image = song.render(source)
@@ -46,11 +49,12 @@ def _render_song(source: Path, output: Path) -> None:
 
 
 def _render_folder(source: Path, output: Path, jobs: int) -> None:
+    if output.exists() and not output.is_dir():
+        fail(f"{output} is a file; a folder is rendered into a folder")
+
     from raygenre.system.worker_pool import suitable_jobs
     from raygenre.workflows.render import plan_renders, render_all
 
-    if output.exists() and not output.is_dir():
-        fail(f"{output} is a file; a folder is rendered into a folder")
     with file_errors(f"{source} cannot be read"):
         targets, classless = plan_renders(source, output)
     failures = [(str(song), "it is not in a <class>/ folder") for song in classless]

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from raygenre.cli.console import bar, fail, mlflow_errors, out
+from raygenre.cli.checks import check_data, require_runs
+from raygenre.cli.console import bar, mlflow_errors, out
 from raygenre.cli.options import StorageOption, TrackingUriOption
 from raygenre.errors import file_errors
 from raygenre.system.numbers import loss_text
@@ -29,14 +30,16 @@ def rerun(
 
     Exits with 1 if the curves differ. Nothing is logged to MLflow.
     """
-    from raygenre.data import dataset
     from raygenre.system.storage import resolve
+
+    check_data(data)
+    storage = resolve(storage_folder, tracking_uri)
+    require_runs(storage)
+
+    from raygenre.data import dataset  # only now, because they import MLflow and torch
     from raygenre.tracking.server import Server
     from raygenre.workflows.rerun import TOLERANCE, largest_difference, read_record, replay
 
-    storage = resolve(storage_folder, tracking_uri)
-    if not storage.has_runs:
-        fail(f"there are no runs in {storage.server}; choose another --storage or --tracking-uri")
     with mlflow_errors(storage):
         record = read_record(Server(storage), run)
     recorded = Path(record.config.data) if record.config.data else None

@@ -1,5 +1,6 @@
 """`raygenre rollback`: make the previous champion the champion again."""
 
+from raygenre.cli.checks import require_runs
 from raygenre.cli.console import mlflow_errors, out
 from raygenre.cli.options import StorageOption, TrackingUriOption
 from raygenre.errors import file_errors
@@ -10,11 +11,14 @@ def rollback(
     tracking_uri: TrackingUriOption = None,
 ) -> None:
     """Make the previous champion the champion again; running endpoints load it within 30 s."""
-    from raygenre.registry import champion
     from raygenre.registry.versions import MODEL
     from raygenre.system.storage import resolve
 
     storage = resolve(storage_folder, tracking_uri)
+    require_runs(storage)
+
+    from raygenre.registry import champion  # only now, because it imports MLflow
+
     with mlflow_errors(storage), file_errors("the champion could not be changed"):
         replaced, restored = champion.rollback(storage)
     out.print(f"{MODEL} version {restored} is the champion again and replaces version {replaced}", highlight=False)

@@ -25,7 +25,7 @@ def sync(
 
     A running search uploads its updates itself. Exits with 1 if the updates of a study could not be uploaded.
     """
-    from raygenre.search.study.backend import StudyBusyError
+    from raygenre.search.study.names import StudyBusyError
 
     storage = resolve(storage_folder, tracking_uri)
     with file_errors("the queued updates cannot be read"):
@@ -50,9 +50,8 @@ def _queued(storage: Storage, study: str) -> dict[str, int]:
 
     The most recently used study comes last, so that `--resume` still treats it as the latest study afterwards.
     """
-    from raygenre.search.study.backend import StudyError, last_used
+    from raygenre.search.study.names import StudyError, last_used
     from raygenre.tracking import spool
-    from raygenre.tracking.tracker import SPOOL
 
     names = [name for name in storage.studies.names() if (storage.studies / name).names()]
     if study and study not in names:
@@ -62,7 +61,7 @@ def _queued(storage: Storage, study: str) -> dict[str, int]:
     queued: dict[str, int] = {}
     for name in [study] if study else names:
         folder = storage.studies / name
-        if SPOOL in folder.files() and (updates := spool.count_waiting(BytesIO(folder.read(SPOOL)))):
+        if spool.SPOOL in folder.files() and (updates := spool.count_waiting(BytesIO(folder.read(spool.SPOOL)))):
             queued[name] = updates
     return queued
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from raygenre.cli.checks import check_search
 from raygenre.cli.console import out
 from raygenre.cli.options import StorageOption, TrackingUriOption
 from raygenre.data.choices import GroupingName
@@ -170,6 +171,7 @@ def tune(
         promote=promote,
         given=frozenset(name for name, source in sources.items() if source and source.name == "COMMANDLINE"),
     )
-    from raygenre.cli.tune_run import run_tune  # after the note, because importing Ray is slow
+    check_search(options)
+    from raygenre.cli.tune_run import run_tune  # only now, because importing Ray is slow
 
     run_tune(options, out, started=started)

@@ -63,6 +63,16 @@ class TrackFile:
     sha256: str
 
 
+def check_folder(source: Path) -> None:
+    """Check that a data folder exists.
+
+    Raises:
+        DataError: it does not exist.
+    """
+    if not source.is_dir():
+        raise DataError(f"{source} is not a folder; --data takes a folder of <class>/ folders")
+
+
 def find_tracks(source: Path) -> list[TrackFile]:
     """List the files that may become tracks, with hashes of their contents, sorted by genre and name.
 
@@ -81,8 +91,7 @@ def find_paths(source: Path) -> list[TrackPath]:
     Raises:
         DataError: the folder does not exist, a class is empty, or there are fewer than two classes.
     """
-    if not source.is_dir():
-        raise DataError(f"{source} is not a folder; --data takes a folder of <class>/ folders")
+    check_folder(source)
     root = kaggle_folder(source) or source
     suffixes = audio.SUFFIXES | {".png"}
     paths: list[tuple[str, Path]] = []  # (genre, path)

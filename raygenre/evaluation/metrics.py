@@ -13,10 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from raygenre.evaluation.interval import wilson_interval as wilson_interval
 from raygenre.model.calibration import Reliability, reliability
 from raygenre.model.classifier import Classifier
-
-_Z = 1.959964  # two-sided 95 % of the normal distribution
 
 
 @dataclass(frozen=True)
@@ -185,20 +184,6 @@ def confusion_matrix(
     matrix = np.zeros((genres, genres), dtype=np.int64)
     np.add.at(matrix, (np.asarray(labels), np.asarray(predicted)), 1)
     return matrix
-
-
-def wilson_interval(hits: int, tracks: int) -> tuple[float, float]:
-    """Return E. B. Wilson's (1927) 95 % interval for a proportion; it lies between 0 and 1 and is never empty.
-
-    Raises:
-        ValueError: there are no tracks, or `hits` is not between 0 and `tracks`.
-    """
-    if not 0 <= hits <= tracks or tracks == 0:
-        raise ValueError(f"expected 0 ≤ hits ≤ tracks and tracks > 0, not {hits} of {tracks}")
-    share, z2 = hits / tracks, _Z**2
-    centre = (share + z2 / (2 * tracks)) / (1 + z2 / tracks)
-    half = _Z * math.sqrt(share * (1 - share) / tracks + z2 / (4 * tracks**2)) / (1 + z2 / tracks)
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def _share(part: int, whole: int) -> float:

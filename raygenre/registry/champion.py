@@ -12,7 +12,8 @@ from mlflow.tracking import MlflowClient
 
 from raygenre.evaluation.version_facts import VersionFacts
 from raygenre.registry import promotion_lock
-from raygenre.registry.versions import CHAMPION, MODEL, RegistryError, facts_of, is_unregistered
+from raygenre.registry.lookup import RegistryError, is_unregistered
+from raygenre.registry.versions import CHAMPION, MODEL, facts_of
 from raygenre.system.storage import Storage
 from raygenre.tracking.server import Server, is_missing
 

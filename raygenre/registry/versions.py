@@ -3,39 +3,36 @@
 A version's artifact is an MLflow model: the Classifier folder and a pyfunc for MLflow users. `fetch` reads only the
 Classifier folder and executes no code from the registry. The facts that the promotion rule needs are stored as tags of
 the version.
+
+Importing MLflow and torch takes seconds, so each function imports only what it needs.
 """
 
 import tempfile
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
-import mlflow
-import torch
-from mlflow.entities import LoggedModelOutput
-from mlflow.entities.model_registry import ModelVersion
-from mlflow.exceptions import MlflowException
-
-from raygenre.errors import RaygenreError
+from raygenre.errors import file_errors
 from raygenre.evaluation.version_facts import VersionFacts
-from raygenre.model.classifier import Classifier, ClassifierError
-from raygenre.registry.mlflow_model import save_pyfunc
+from raygenre.registry import embedded
+from raygenre.registry.embedded import RegisteredVersion
+from raygenre.registry.lookup import RegistryError as RegistryError
+from raygenre.registry.lookup import RegistryUnreachableError as RegistryUnreachableError
+from raygenre.registry.lookup import find, list_all
 from raygenre.system.storage import Storage
-from raygenre.tracking.server import Server, TrackingUnreachableError, is_missing, no_retries, reason
+from raygenre.tracking.retries import no_retries
+
+if TYPE_CHECKING:
+    import torch
+
+    from raygenre.model.classifier import Classifier
 
 MODEL = "raygenre"
 CHAMPION = "champion"
 CHAMPION_URI = f"models:/{MODEL}@{CHAMPION}"
-
-
-class RegistryError(RaygenreError, RuntimeError):
-    """A model could not be loaded from the registry, or does not exist."""
-
-
-class RegistryUnreachableError(RegistryError, TrackingUnreachableError):
-    """The registry or its artifact store is unreachable; a retry may succeed."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +45,7 @@ class Fetched:
         facts: facts recorded about it in the registry; None for a folder or a version registered by hand.
     """
 
-    classifier: Classifier
+    classifier: "Classifier"
     name: str
     run_id: str = ""
     facts: VersionFacts | None = None
@@ -79,6 +76,12 @@ def register(storage: Storage, run_id: str, folder: Path, facts: VersionFacts) -
 
     If these weights were already registered from this run, return their version.
     """
+    from mlflow.entities import LoggedModelOutput
+    from mlflow.exceptions import MlflowException
+
+    from raygenre.registry.mlflow_model import save_pyfunc
+    from raygenre.tracking.server import Server
+
     client = Server(storage).client
     for version in client.search_model_versions(f"name = '{MODEL}' and run_id = '{run_id}'"):
         if version.tags.get("sha256") == facts.sha256:  # the driver died before it saved the version's number
@@ -112,11 +115,11 @@ def current(storage: Storage, uri: str) -> str:
     if not uri.startswith("models:/"):
         return Path(uri).resolve().name
     with no_retries():
-        version = _find(Server(storage), storage, uri)
-    return f"{version.name}/{version.version}"
+        version = find(storage, uri)
+    return f"{version.name}/{version.number}"
 
 
-def fetch(storage: Storage, uri: str = CHAMPION_URI, *, device: torch.device | None = None) -> Fetched:
+def fetch(storage: Storage, uri: str = CHAMPION_URI, *, device: "torch.device | None" = None) -> Fetched:
     """Load a classifier by `models:/raygenre@ALIAS`, `models:/raygenre/VERSION` or the path of its folder.
 
     The SHA-256 of the weights must match the version's `sha256` tag.
@@ -125,46 +128,45 @@ def fetch(storage: Storage, uri: str = CHAMPION_URI, *, device: torch.device | N
         RegistryError: the model does not exist, or is damaged.
         RegistryUnreachableError: the registry or its artifact store is unreachable.
     """
-    try:
-        if not uri.startswith("models:/"):
+    if not uri.startswith("models:/"):
+        with file_errors(f"{uri} cannot be loaded"):
+            if not Path(uri).is_dir():  # checked here because importing torch takes seconds
+                raise RegistryError(
+                    f"{uri} cannot be loaded: there is no such folder; choose models:/NAME@ALIAS, models:/NAME/VERSION "
+                    "or a classifier's folder"
+                )
+        with _classifier_errors(uri):
+            from raygenre.model.classifier import Classifier
+
             return Fetched(Classifier.load(Path(uri), device=device), Path(uri).resolve().name)
-        with no_retries():  # to fail within a minute instead of waiting for MLflow's retries
-            return _fetch_version(storage, uri, device)
-    except ClassifierError as error:
-        raise RegistryError(f"{uri} cannot be loaded: {error}") from error
+    with no_retries():  # to fail within a minute instead of waiting for MLflow's retries
+        version = find(storage, uri)
+        with _classifier_errors(uri):
+            return _load(storage, version, device)
 
 
 def list_versions(storage: Storage) -> list[Version]:
     """Return the registered versions, newest first."""
-    if not storage.has_runs:
-        return []
-    client = Server(storage).client
-    try:
-        aliases = client.get_registered_model(MODEL).aliases  # search_model_versions does not return them
-    except MlflowException as error:
-        if is_missing(error):
-            return []
-        raise
-    page = client.search_model_versions(f"name = '{MODEL}'")
-    registered = list(page)
-    while page.token:
-        page = client.search_model_versions(f"name = '{MODEL}'", page_token=page.token)
-        registered += page
     versions = [
         Version(
-            int(version.version),
-            tuple(sorted(alias for alias, number in aliases.items() if str(number) == str(version.version))),
+            version.number,
+            version.aliases,
             facts_of(version),
-            datetime.fromtimestamp(version.creation_timestamp / 1000, UTC),
+            datetime.fromtimestamp(version.created / 1000, UTC),
             dict(version.tags),
-            version.run_id or "",
+            version.run_id,
         )
-        for version in registered
+        for version in list_all(storage, MODEL)
     ]
     return sorted(versions, key=lambda version: -version.number)
 
 
-def facts_of(version: ModelVersion) -> VersionFacts | None:
+class _Tagged(Protocol):
+    @property
+    def tags(self) -> Mapping[str, str]: ...
+
+
+def facts_of(version: _Tagged) -> VersionFacts | None:
     """Read the facts from a version's tags; return None for a version registered by hand."""
     try:
         return VersionFacts.from_tags(version.tags)
@@ -172,52 +174,14 @@ def facts_of(version: ModelVersion) -> VersionFacts | None:
         return None
 
 
-def is_unregistered(error: MlflowException) -> bool:
-    """Return whether MLflow answered that a version or alias does not exist."""
-    return is_missing(error) or error.error_code == "INVALID_PARAMETER_VALUE"  # the code for an unknown alias
+def _load(storage: Storage, version: RegisteredVersion, device: "torch.device | None") -> Fetched:
+    from raygenre.model.classifier import Classifier
 
-
-def _find(server: Server, storage: Storage, uri: str) -> ModelVersion:
-    name, alias, version = _parse(uri)
-    missing = (
-        f"there is no model {uri} in {storage.server}; train one with `make tune` (experiments/tune.py), "
-        "or choose a different registry with --storage or --tracking-uri"
-    )
-    if not storage.has_runs:
-        raise RegistryError(missing)  # checked here because the client would create the missing database
-    client = server.client
-    try:
-        return client.get_model_version_by_alias(name, alias) if alias else client.get_model_version(name, version)
-    except MlflowException as error:
-        if is_unregistered(error):
-            if (name, alias) == (MODEL, CHAMPION) and _has_versions(server):
-                missing = (
-                    f"no version of {MODEL} in {storage.server} is the champion; list the versions with "
-                    "`raygenre models`, and choose one with `raygenre promote VERSION`"
-                )
-            raise RegistryError(missing) from error
-        raise RegistryUnreachableError(
-            f"cannot read the model registry at {storage.server}: {reason(error)}"
-        ) from error
-
-
-def _has_versions(server: Server) -> bool:
-    with suppress(MlflowException):  # the caller reports a missing model in any case
-        return bool(server.client.search_model_versions(f"name = '{MODEL}'", max_results=1))
-    return False
-
-
-def _fetch_version(storage: Storage, uri: str, device: torch.device | None) -> Fetched:
-    server = Server(storage)
-    version = _find(server, storage, uri)
-    title = f"{version.name} version {version.version}"
+    title = f"{version.name} version {version.number}"
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            source = server.artifacts(server.client.get_model_version_download_uri(version.name, version.version))
-            local = mlflow.artifacts.download_artifacts(
-                f"{source}/artifacts", dst_path=scratch, tracking_uri=storage.tracking_uri
-            )
-            [folder] = Path(local).iterdir()
+            local = embedded.artifact_folder(storage, version)
+            [folder] = (local / "artifacts" if local else _download(storage, version, scratch)).iterdir()
         except Exception as error:  # object store clients have their own exception classes
             raise RegistryUnreachableError(f"the files of {title} cannot be read: {error}") from error
         classifier = Classifier.load(folder, device=device)
@@ -231,16 +195,26 @@ def _fetch_version(storage: Storage, uri: str, device: torch.device | None) -> F
             f"the weights of {title} are not the registered ones: their SHA-256 is {classifier.sha256}, "
             f"not {version.tags['sha256']}"
         )
-    return Fetched(classifier, f"{version.name}/{version.version}", version.run_id or "", facts_of(version))
+    return Fetched(classifier, f"{version.name}/{version.number}", version.run_id, facts_of(version))
 
 
-def _parse(uri: str) -> tuple[str, str, str]:
-    """Split `models:/name@alias` or `models:/name/version` into name, alias or "", and version or ""."""
-    rest = uri.removeprefix("models:/")
-    name, at, alias = rest.partition("@")
-    if at and name and alias:
-        return name, alias, ""
-    name, slash, version = rest.partition("/")
-    if slash and name and version.isdigit():
-        return name, "", version
-    raise RegistryError(f"{uri} is not a model URI; expected models:/NAME@ALIAS, models:/NAME/VERSION or a folder")
+def _download(storage: Storage, version: RegisteredVersion, folder: str) -> Path:
+    import mlflow
+
+    from raygenre.tracking.server import Server
+
+    server = Server(storage)
+    source = server.artifacts(server.client.get_model_version_download_uri(version.name, str(version.number)))
+    return Path(
+        mlflow.artifacts.download_artifacts(f"{source}/artifacts", dst_path=folder, tracking_uri=storage.tracking_uri)
+    )
+
+
+@contextmanager
+def _classifier_errors(uri: str) -> Iterator[None]:
+    from raygenre.model.classifier import ClassifierError
+
+    try:
+        yield
+    except ClassifierError as error:
+        raise RegistryError(f"{uri} cannot be loaded: {error}") from error

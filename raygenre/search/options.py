@@ -9,7 +9,14 @@ from typing import Literal
 
 from raygenre.data.choices import GroupingName
 from raygenre.errors import RaygenreError
-from raygenre.search.space.choices import MAX_FAILURES, PresetName, SamplerName, SchedulerName, SplitName
+from raygenre.search.space.choices import (
+    MAX_FAILURES,
+    ConfigError,
+    PresetName,
+    SamplerName,
+    SchedulerName,
+    SplitName,
+)
 from raygenre.training.choices import AugmentationName
 
 
@@ -61,3 +68,20 @@ class Options:
     top_k: int = 0
     promote: bool | None = None
     given: frozenset[str] = frozenset()
+
+
+def check_numbers(options: Options) -> None:
+    """Check the numbers that no data, space or study can make valid.
+
+    Raises:
+        ConfigError: a number is out of range.
+    """
+    for name in ("trials", "epochs", "folds", "batch_size", "top_k"):
+        if (number := getattr(options, name)) < 1 and name in options.given:
+            raise ConfigError(f"{name} must be at least 1, not {number}")
+    if options.seed < 0:
+        raise ConfigError(f"seed must be at least 0, not {options.seed}")
+    if not 0 < options.validation < 1:
+        raise ConfigError(f"validation must be between 0 and 1, not {options.validation}")
+    if options.top_k > options.trials > 0:
+        raise ConfigError(f"top_k is {options.top_k}, but there are only {options.trials} trials")

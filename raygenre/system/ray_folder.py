@@ -53,6 +53,16 @@ def ray_folder(private_parents: tuple[Path, ...] = _PRIVATE_PARENTS) -> Path | N
     raise RayFolderError(f"Ray cannot be started: {'; '.join(problems)}; {remedy}")
 
 
+def use_ray_folder() -> None:
+    """Set RAY_TMPDIR to `ray_folder()`, if Ray needs it. Call this before Ray is started.
+
+    Raises:
+        RayFolderError: as for `ray_folder`.
+    """
+    if folder := ray_folder():
+        os.environ["RAY_TMPDIR"] = str(folder)
+
+
 def _problem(folder: Path) -> str:
     """Return why Ray cannot be started with its files below `folder`; an empty string if it can."""
     if not folder.is_absolute():

@@ -5,13 +5,10 @@ or its database is locked; updates stay queued. *wrong*: the host does not exist
 lacks permission. *refused*: MLflow rejected this particular request.
 """
 
-import contextlib
 import errno
 import logging
 import os
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Literal
 
 import requests
@@ -24,18 +21,12 @@ from raygenre.system.proxies import exempt_loopback, page_note, request_note
 from raygenre.system.redaction import masked
 from raygenre.system.storage import EXPERIMENT as EXPERIMENT
 from raygenre.system.storage import Storage
+from raygenre.tracking.retries import TrackingUnreachableError as TrackingUnreachableError
+from raygenre.tracking.retries import no_retries as no_retries
 
 TrackingError = MlflowException
 """The error that MLflow raises when a request fails."""
 
-_NO_RETRIES = {
-    # One attempt per request, because the callers retry. MLflow waits up to 20 s for a lock on its SQLite database, so
-    # the timeout of 30 s is longer.
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
-    # This saves a request when a run ends, and the URL is not printed.
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-}
 _UNREACHABLE_CODES = (
     "TEMPORARILY_UNAVAILABLE",
     "DEADLINE_EXCEEDED",
@@ -80,10 +71,6 @@ _REASONS = {
 
 class TrackingAddressError(RaygenreError, ValueError):
     """There is no MLflow at the tracking address, or the user has no access to it."""
-
-
-class TrackingUnreachableError(RaygenreError, RuntimeError):
-    """MLflow is unreachable. The message says what was saved, where it is, and how to continue."""
 
 
 class Server:
@@ -194,40 +181,6 @@ def reason(error: BaseException) -> str:
         words = next((words for part, words in _REASONS.items() if part in text), masked(first_line)[:300])
     request = next((request for cause in _chain(error) if (request := getattr(cause, "request", None))), None)
     return words + (request_note(str(request.url)) if request else page_note(text))
-
-
-@dataclass
-class _Overrides:
-    """The environment variables that `no_retries` has set, and how many threads are using them."""
-
-    users: int = 0
-    variables: dict[str, str] = field(default_factory=dict)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-
-_overrides = _Overrides()
-
-
-@contextlib.contextmanager
-def no_retries() -> Iterator[None]:
-    """Make MLflow send each request only once, with a timeout of 30 s, unless environment variables override this.
-
-    MLflow reads these settings only from the environment, which all threads share and new processes inherit. So the
-    first thread to enter sets the variables, and the last one to leave removes them.
-    """
-    with _overrides.lock:
-        if not _overrides.users:
-            _overrides.variables = {name: value for name, value in _NO_RETRIES.items() if name not in os.environ}
-            os.environ.update(_overrides.variables)
-        _overrides.users += 1
-    try:
-        yield
-    finally:
-        with _overrides.lock:
-            _overrides.users -= 1
-            if not _overrides.users:
-                for name in _overrides.variables:
-                    os.environ.pop(name, None)
 
 
 def quiet_mlflow() -> None:

@@ -25,6 +25,9 @@ from raygenre.system.atomic_write import atomic_file
 
 Update = dict[str, Any]
 
+SPOOL = "mlflow-spool.jsonl"
+"""Name of the spool in the study's folder."""
+
 _NOTES = ("created", "delivered", "past")
 _READ_BYTES = 1 << 18  # number of bytes to read at once: a few thousand values
 

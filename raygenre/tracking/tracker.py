@@ -18,13 +18,11 @@ from raygenre.system.storage import Storage
 from raygenre.tracking.sender import Sender
 from raygenre.tracking.server import Server, TrackingUnreachableError
 from raygenre.tracking.shared_view import View
+from raygenre.tracking.spool import SPOOL as SPOOL
 from raygenre.tracking.spool import Spool
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-SPOOL = "mlflow-spool.jsonl"
-"""Name of the spool in the study's folder."""
 
 _SERVER_TIMEOUT = 3.0  # s to wait for a server at the start
 _DATABASE_TIMEOUT = 60.0  # s to wait for a database, in which MLflow may first have to create tables

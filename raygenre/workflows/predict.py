@@ -8,12 +8,14 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from raygenre import audio, spectrogram
+from raygenre import audio
 from raygenre.data import playlist, track_files
-from raygenre.model.classifier import Classifier, Prediction
-from raygenre.spectrogram.song import read
 from raygenre.system import worker_pool
+
+if TYPE_CHECKING:
+    from raygenre.model.classifier import Classifier, Prediction
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class SongResult:
     """
 
     path: Path
-    prediction: Prediction | None
+    prediction: "Prediction | None"
     times: tuple[tuple[float, float], ...]
     error: str
 
@@ -89,7 +91,18 @@ def relative_name(song: Path, root: Path) -> str:
     return printable(path.relative_to(root) if is_below else path)
 
 
-def predict_songs(classifier: Classifier, songs: Sequence[Path], *, jobs: int) -> Generator[SongResult, None, None]:
+def missing_songs(songs: Sequence[Path]) -> list[tuple[str, str]]:
+    """Return (file, reason) for each song that does not exist or is in a folder that cannot be read."""
+    missing = []
+    for song in songs:
+        try:
+            song.stat()
+        except (OSError, ValueError) as error:
+            missing.append((printable(song), getattr(error, "strerror", None) or str(error)))
+    return missing
+
+
+def predict_songs(classifier: "Classifier", songs: Sequence[Path], *, jobs: int) -> Generator[SongResult, None, None]:
     """Classify files on several cores, and yield the results in the order of the files.
 
     Closing the iterator stops the work at once.
@@ -120,8 +133,10 @@ def printable(path: Path) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def _predict(classifier: Classifier, numbered: tuple[int, Path]) -> SongResult:
+def _predict(classifier: "Classifier", numbered: tuple[int, Path]) -> SongResult:
     """Decode and classify a file. Runs in a worker."""
+    from raygenre.spectrogram.song import read  # only here, because the commands check their arguments before torch
+
     _, path = numbered
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # reading a device or a pipe may never end
@@ -151,5 +166,7 @@ def _is_spectrogram(path: Path) -> bool:
             head = file.read(24)
     except OSError:
         return False
+    from raygenre import spectrogram
+
     size = struct.pack(">II", spectrogram.WIDTH, spectrogram.HEIGHT)
     return head.startswith(spectrogram.PNG_SIGNATURE) and head[16:] == size

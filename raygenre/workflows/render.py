@@ -21,10 +21,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from raygenre import audio, spectrogram
+from raygenre import audio
 from raygenre.data import track_files
 from raygenre.data.track_files import DataError
-from raygenre.spectrogram.song import render
 from raygenre.system import worker_pool
 from raygenre.system.atomic_write import write_atomically
 
@@ -106,10 +105,14 @@ def render_all(targets: Sequence[RenderTarget], *, jobs: int) -> Generator[Rende
 
 def _render(target: RenderTarget) -> bytes | None:
     """Return the image, or None if it already exists. Runs in a worker."""
+    from raygenre.spectrogram.song import render  # only here, because it imports torch
+
     return None if _is_up_to_date(target) else render(target.song)
 
 
 def _is_up_to_date(target: RenderTarget) -> bool:
+    from raygenre import spectrogram
+
     try:
         if target.image.stat().st_mtime < target.song.stat().st_mtime:
             return False

@@ -35,10 +35,11 @@ def fetch(url: str, process: subprocess.Popen[str]) -> bytes:
 
 
 @pytest.mark.integration
-def test_the_dashboard_shows_a_running_study(tracks: Dataset, tmp_path: Path) -> None:
+def test_the_dashboard_shows_all_studies_and_running_ones(tracks: Dataset, tmp_path: Path) -> None:
     ledger = new_ledger(tmp_path / "studies", tracks, name="autumn")  # still open, so its lock is held
     draw = sampler("random", seed=0, trials=9)
     ledger.start_trial(draw, ledger.config.distributions)
+    new_ledger(tmp_path / "studies", tracks, name="winter").close()
     port = free_port()
     process = subprocess.Popen(
         [*COMMAND, "--storage", str(tmp_path), "--port", str(port)],
@@ -48,12 +49,14 @@ def test_the_dashboard_shows_a_running_study(tracks: Dataset, tmp_path: Path) ->
         env={**os.environ, "COLUMNS": "200"},
     )
     try:
-        [study] = json.loads(fetch(f"http://127.0.0.1:{port}/api/studies", process))["study_summaries"]
-        assert study["study_name"] == "autumn"
+        studies = json.loads(fetch(f"http://127.0.0.1:{port}/api/studies", process))["study_summaries"]
+        assert [study["study_name"] for study in studies] == ["autumn", "winter"]
+        study = studies[0]
         assert b"<title>" in fetch(f"http://127.0.0.1:{port}/dashboard", process)
         ledger.start_trial(draw, ledger.config.distributions)
         about = json.loads(fetch(f"http://127.0.0.1:{port}/api/studies/{study['study_id']}", process))
         assert [trial["state"] for trial in about["trials"]] == ["Running", "Running"]
+        assert max(len(attribute["value"]) for attribute in about["user_attrs"]) < 250
         with socket.socket() as client, pytest.raises(OSError, match="refused"):
             client.connect(("127.0.0.2", port))  # it listens only on 127.0.0.1
         with socket.create_connection(("127.0.0.1", port)) as busy:
@@ -64,7 +67,7 @@ def test_the_dashboard_shows_a_running_study(tracks: Dataset, tmp_path: Path) ->
     finally:
         process.kill()
         process.communicate()
-    assert f"Study autumn: http://127.0.0.1:{port}/dashboard" in printed
+    assert f"2 studies: http://127.0.0.1:{port}/dashboard" in printed
     assert "Traceback" not in printed
 
 

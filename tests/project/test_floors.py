@@ -27,9 +27,9 @@ FLOORS = {
     "raygenre.search.summary": 8,
     "raygenre.search": 9,
     "raygenre.workflows": 10,
+    "serve": 10,
     "raygenre.cli": 11,
     "experiments": 12,
-    "serve": 12,
 }
 """A package imports only from its own floor and the floors below."""
 RAY = ("raygenre.search", "serve")

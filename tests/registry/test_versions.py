@@ -4,13 +4,13 @@ from pathlib import Path
 import mlflow
 import pytest
 import torch
-from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
 from raygenre.evaluation.version_facts import VersionFacts
 from raygenre.model.classifier import WEIGHTS, Classifier
 from raygenre.model.network import GenreCNN, ModelConfig
-from raygenre.registry import champion, versions
+from raygenre.registry import champion, embedded, lookup, versions
+from raygenre.registry.embedded import RegisteredVersion
 from raygenre.registry.versions import RegistryError, RegistryUnreachableError
 from raygenre.system.storage import Storage, resolve
 from raygenre.tracking.server import Server
@@ -130,13 +130,13 @@ def test_the_current_name_is_that_of_the_fetched_model(storage: Storage) -> None
 def test_the_current_name_is_looked_up_without_retries(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     """With MLflow's default number of retries, it would take minutes to report an outage."""
     retries: list[str | None] = []
-    find = versions._find
+    find = lookup.find
 
-    def watched(server: Server, where: Storage, uri: str) -> ModelVersion:
+    def watched(where: Storage, uri: str) -> RegisteredVersion:
         retries.append(os.environ.get("MLFLOW_HTTP_REQUEST_MAX_RETRIES"))
-        return find(server, where, uri)
+        return find(where, uri)
 
-    monkeypatch.setattr(versions, "_find", watched)
+    monkeypatch.setattr(versions, "find", watched)
     versions.current(storage, "models:/raygenre/1")
     assert retries == ["0"]
     assert "MLFLOW_HTTP_REQUEST_MAX_RETRIES" not in os.environ
@@ -149,6 +149,7 @@ def test_a_failing_bucket_counts_as_unreachable(storage: Storage, monkeypatch: p
     def fail(*_: object, **__: object) -> str:
         raise ClientError("SlowDown")
 
+    monkeypatch.setattr(embedded, "SCHEMAS", frozenset())  # as if another MLflow had made the database
     monkeypatch.setattr(mlflow.artifacts, "download_artifacts", fail)
     with pytest.raises(RegistryUnreachableError, match="cannot be read: SlowDown"):
         versions.fetch(storage, "models:/raygenre/1")

@@ -22,6 +22,10 @@ MAX_FAILURES = 5
 """Default number of trials in a row that fail alike before a search ends."""
 
 
+CONFIG_FILE = "run.yaml"
+"""Name of the file with a search's configuration, in the study's folder."""
+
+
 class ConfigError(RaygenreError, ValueError):
     """An option of a search is invalid or does not fit the other options."""
 

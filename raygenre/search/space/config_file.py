@@ -9,12 +9,13 @@ from typing import Any
 
 import yaml
 
+from raygenre.search.space.choices import CONFIG_FILE
 from raygenre.search.space.config import SearchConfig
 from raygenre.search.space.space import SpaceError, default_entries, parse_entry, unknown_name
 from raygenre.search.space.space_file import mapping
 from raygenre.system.atomic_write import write_atomically
 
-NAME = "run.yaml"
+NAME = CONFIG_FILE
 _HEAD = "# The configuration of a search. Run it again with: python experiments/tune.py --config run.yaml\n"
 
 

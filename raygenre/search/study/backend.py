@@ -1,8 +1,7 @@
-"""The folder and storage of a study: its name, its lock, and Optuna's journal or database."""
+"""The folder and storage of a study: its lock, and Optuna's journal or database."""
 
 import fcntl
 import os
-import re
 from pathlib import Path
 from typing import Any
 
@@ -11,42 +10,15 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from sqlalchemy.exc import SQLAlchemyError
 
-from raygenre.errors import RaygenreError
-from raygenre.search.space import config_file
-from raygenre.system.location import Location
+from raygenre.search.study.names import JOURNAL, LOCK
+from raygenre.search.study.names import StudyBusyError as StudyBusyError
+from raygenre.search.study.names import StudyError as StudyError
+from raygenre.search.study.names import check_name as check_name
+from raygenre.search.study.names import last_used as last_used
+from raygenre.search.study.names import latest_study as latest_study
 from raygenre.system.redaction import masked
 
-JOURNAL = "journal.log"
-LOCK = "lock"
 _DATABASE_TIMEOUT = 120  # s to wait for a database that a different process has locked
-
-
-class StudyError(RaygenreError, ValueError):
-    """A study cannot be opened as requested."""
-
-
-class StudyBusyError(StudyError):
-    """Another driver has the study open."""
-
-
-def latest_study(studies: Location) -> str:
-    """Return the name of the study that was created or resumed most recently on this machine.
-
-    Raises:
-        StudyError: there is no study, or the studies are at a URL, where the time of their last use is not recorded.
-    """
-    if studies.is_remote:
-        raise StudyError(f"choose a study with --study; {studies} has {', '.join(studies.names()) or 'none'}")
-    created = [lock.parent for lock in studies.folder.glob(f"*/{LOCK}") if lock.with_name(config_file.NAME).exists()]
-    if not created:
-        raise StudyError(f"there is no study in {studies} to resume")
-    return sorted(created, key=last_used)[-1].name
-
-
-def last_used(study: Path) -> float:
-    """Return the time when a driver last opened the study in this folder, in s since 1970; 0 if never."""
-    lock = study / LOCK
-    return lock.stat().st_mtime if lock.exists() else 0.0
 
 
 def storage(folder: Path, url: str | None) -> BaseStorage:
@@ -114,16 +86,3 @@ def _drop_incomplete_entry(journal: Path) -> None:
         content = file.read()
         if not content.endswith(b"\n"):
             file.truncate(content.rfind(b"\n") + 1)
-
-
-def check_name(name: str) -> None:
-    """Check that a study's name can also be the name of its folder.
-
-    Raises:
-        StudyError: the name cannot be used for a folder.
-    """
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
-        raise StudyError(
-            f"invalid study name {name!r}: use 1 to 100 letters, digits, '.', '_' and '-', starting with a letter or "
-            "digit"
-        )

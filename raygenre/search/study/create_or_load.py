@@ -21,7 +21,8 @@ from raygenre.search.space.config import SearchConfig
 from raygenre.search.space.objectives import DIRECTIONS
 from raygenre.search.space.space import SpaceError
 from raygenre.search.study import database_lock
-from raygenre.search.study.backend import JOURNAL, LOCK, StudyError, acquire_lock, storage
+from raygenre.search.study.backend import StudyError, acquire_lock, storage
+from raygenre.search.study.names import JOURNAL, LOCK
 from raygenre.search.study.working_copy import WorkingCopy
 from raygenre.system.atomic_write import UNFINISHED
 from raygenre.system.location import Location

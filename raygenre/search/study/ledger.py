@@ -23,8 +23,9 @@ from raygenre.search.space.config import SearchConfig
 from raygenre.search.space.objectives import PREFIX, is_multi_objective
 from raygenre.search.space.space import Setting
 from raygenre.search.study import create_or_load, ranking
-from raygenre.search.study.backend import JOURNAL, StudyError, check_name
+from raygenre.search.study.backend import StudyError, check_name
 from raygenre.search.study.create_or_load import CONFIG, ID, SPLIT, StudyHandle
+from raygenre.search.study.names import JOURNAL, check_exists
 from raygenre.search.study.trial_attributes import (
     CHECKPOINT,
     ENDED_ELSEWHERE,
@@ -87,9 +88,7 @@ class Ledger:
         Raises:
             StudyError: the study does not exist, or another driver has it open.
         """
-        names = studies.names()
-        if name not in names:
-            raise StudyError(f"there is no study {name} in {studies}; existing studies: {', '.join(names) or 'none'}")
+        check_exists(studies, name)
         return cls(create_or_load.load_study(studies / name, url=url))
 
     def extend(self, trials: int) -> None:

@@ -10,7 +10,7 @@ from ray.exceptions import RayError as RayError  # re-exported for commands, whi
 
 from raygenre.errors import RaygenreError
 from raygenre.search.space.config import Resources
-from raygenre.system.ray_folder import ray_folder
+from raygenre.system.ray_folder import use_ray_folder
 
 
 class ClusterError(RaygenreError, RuntimeError):
@@ -32,8 +32,8 @@ def connect(address: str | None) -> str:
             f"{address} is a Ray Client address, which does not support Tune callbacks; run this program on a node of "
             "the cluster with --address auto, or submit it with `ray job submit`"
         )
-    if not address and (folder := ray_folder()):
-        os.environ["RAY_TMPDIR"] = str(folder)
+    if not address:
+        use_ray_folder()
     # By default, Ray keeps retrying a training run that needs too much memory.
     os.environ.setdefault("RAY_task_oom_retries", "1")
     # By default, a waiting torch thread spins: on two busy cores, two threads took six times as long as one.

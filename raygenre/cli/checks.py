@@ -1,0 +1,82 @@
+"""Quick checks of arguments.
+
+Commands do them before they import Ray, torch or MLflow, which takes seconds.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from raygenre.cli.console import fail
+from raygenre.errors import FileAccessError, file_errors
+
+if TYPE_CHECKING:
+    from raygenre.search.options import Options
+    from raygenre.system.storage import Storage
+
+
+def check_data(folder: Path | None) -> None:
+    """Check that the folder of a data set exists, if one was given.
+
+    Raises:
+        DataError: it does not exist.
+    """
+    from raygenre.data.track_files import check_folder
+
+    if folder:
+        check_folder(folder)
+
+
+def check_readable(path: Path | None, failure: str = "") -> None:
+    """Check that a file or folder exists, if one was given.
+
+    Args:
+        failure: the operation that needs it; by default, reading the file.
+
+    Raises:
+        FileAccessError: it does not exist.
+    """
+    if path:
+        with file_errors(failure or f"{path} cannot be read"):
+            path.stat()
+
+
+def check_output(path: Path | None) -> None:
+    """Check that the folder of an output file exists, if one was given.
+
+    Raises:
+        FileAccessError: it does not exist, or the output is a folder.
+    """
+    if path and path.is_dir():
+        raise FileAccessError(f"{path} cannot be written: it is a folder")
+    if path and not path.parent.is_dir():
+        raise FileAccessError(f"{path} cannot be written: there is no folder {path.parent}")
+
+
+def require_runs(storage: "Storage") -> None:
+    """Exit with 2 if nothing has been logged to the embedded database yet."""
+    if not storage.has_runs:
+        fail(
+            f"there are no runs in {storage.server} yet; choose another --storage or --tracking-uri, or run `make tune`"
+        )
+
+
+def check_search(options: "Options") -> None:
+    """Check the storage, the study's name and the files of a search.
+
+    Raises:
+        RaygenreError: an option is unusable.
+    """
+    from raygenre.search.options import check_numbers
+    from raygenre.search.study.names import check_exists, check_name, latest_study
+    from raygenre.system.storage import resolve
+
+    check_numbers(options)
+    storage = resolve(options.storage, options.tracking_uri)
+    if options.resume:
+        storage.studies.check_access()
+        check_exists(storage.studies, options.study or latest_study(storage.studies))
+    elif options.study:
+        check_name(options.study)
+    check_data(options.data)
+    for path in (options.space, options.config, options.split_lists, options.duplicates):
+        check_readable(path)

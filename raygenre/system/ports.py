@@ -1,0 +1,33 @@
+"""Check that a TCP port is free before a server is started."""
+
+import errno
+import socket
+
+from raygenre.errors import RaygenreError
+
+
+class PortError(RaygenreError, OSError):
+    """No server can listen on an address; the message says why."""
+
+
+def check_port(host: str, port: int, remedy: str = "choose another with --port") -> None:
+    """Check that a server can listen on a port.
+
+    Args:
+        host: a name or an address of this machine.
+        remedy: what to do if the port is in use.
+
+    Raises:
+        PortError: the port is in use or reserved, or the host is not this machine.
+    """
+    try:
+        [(family, kind, protocol, _, address), *_] = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        with socket.socket(family, kind, protocol) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of an ended server don't count
+            listener.bind(address)
+            listener.listen()
+    except OSError as error:
+        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+            raise PortError(f"{host} is not an address of this machine") from error
+        reason = "it is in use" if error.errno == errno.EADDRINUSE else error.strerror
+        raise PortError(f"port {port} on {host} cannot be used: {reason}; {remedy}") from error

@@ -1,0 +1,77 @@
+"""MLflow's UI for an embedded database, as a process on this machine."""
+
+import http.client
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from raygenre.errors import RaygenreError
+from raygenre.system.storage import Storage
+
+HOST = "127.0.0.1"  # the UI can change and delete runs and requires no password
+
+_POLL = 0.1  # s between two checks whether the server answers
+_PATIENCE = 10.0  # s that the server has to end before it is killed
+_LAST_LINES = 3  # lines of the server's output to show if it ends
+
+
+class UiError(RaygenreError, RuntimeError):
+    """MLflow's server ended; the message contains its last words."""
+
+
+@contextmanager
+def running(storage: Storage, port: int) -> Iterator["subprocess.Popen[bytes]"]:
+    """Start MLflow's server, wait until it answers, and end it when the context exits.
+
+    It has a single worker: every worker imports MLflow, which takes seconds of CPU time, and if several do so at the
+    same time on a machine with few cores, uvicorn restarts those that take more than 5 s to answer. MLflow's processes
+    for jobs such as evaluations of language models are not started unless MLFLOW_SERVER_ENABLE_JOB_EXECUTION is set.
+
+    Raises:
+        UiError: the server ends before it answers.
+    """
+    command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
+    command += ["--uvicorn-opts", "--log-level=warning"]
+    defaults = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    database = {"MLFLOW_BACKEND_STORE_URI": storage.tracking_uri}  # not an argument, because it may contain a password
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=defaults | os.environ | database,
+        )
+        try:
+            while not _answers(port):
+                if process.poll() is not None:
+                    output.seek(0)
+                    lines = output.read().decode(errors="replace").strip().splitlines()[-_LAST_LINES:]
+                    raise UiError(f"MLflow's server ended with status {process.returncode}: {' / '.join(lines)}")
+                time.sleep(_POLL)
+            yield process
+        finally:
+            _end(process)
+
+
+def _answers(port: int) -> bool:
+    connection = http.client.HTTPConnection(HOST, port, timeout=5)  # unlike urllib, it ignores HTTP_PROXY
+    try:
+        connection.request("GET", "/health")
+        return connection.getresponse().status == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(_PATIENCE)
+    process.kill()
+    process.wait()
