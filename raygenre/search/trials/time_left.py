@@ -109,6 +109,8 @@ class _Estimate:
         paces = [(run.trial, *run.pace) for run in self._seen.repeats or ()]
         expected = sum(epochs * self._epoch_in_trial(trial) for trial, _, epochs in paces)
         known = _PRIOR * self._epoch
+        if not expected + known:  # the ledger rounds times, so very short epochs seem to take no time
+            return 1.0
         return (sum(seconds for _, seconds, _ in paces) + known) / (expected + known)
 
     def _completions_ahead(self) -> float:
