@@ -98,9 +98,20 @@ class _Estimate:
 
     def _epoch_of(self, trial: int) -> float:
         """Return the duration of an epoch with a trial's setting."""
-        runs = [run.pace for run in (*self._seen.trials, *(self._seen.repeats or ())) if run.trial == trial]
-        seconds, epochs = sum(seconds for seconds, _ in runs), sum(epochs for _, epochs in runs)
+        return self._epoch_in_trial(trial) * self._drift()
+
+    def _epoch_in_trial(self, trial: int) -> float:
+        seconds, epochs = next((run.pace for run in self._seen.trials if run.trial == trial), (0.0, 0))
         return (seconds + _PRIOR * self._epoch) / (epochs + _PRIOR)
+
+    def _drift(self) -> float:
+        """Return how much slower the repeats are than the trials with the same settings."""
+        paces = [(run.trial, *run.pace) for run in self._seen.repeats or ()]
+        expected = sum(epochs * self._epoch_in_trial(trial) for trial, _, epochs in paces)
+        known = _PRIOR * self._epoch
+        if not expected + known:  # the ledger rounds times, so very short epochs seem to take no time
+            return 1.0
+        return (sum(seconds for _, seconds, _ in paces) + known) / (expected + known)
 
     def _completions_ahead(self) -> float:
         """Return how many more trials are expected to complete all epochs."""
