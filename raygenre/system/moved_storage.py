@@ -104,8 +104,8 @@ def _other_folder(connection: sqlite3.Connection, root: Path) -> Path | None:
         old = artifacts.parent
         if url.scheme != "file" or artifacts.name != ARTIFACTS or old == root or _is_same(old, root):
             continue
-        # The experiment was created with this database and a different storage, which has only the artifacts.
-        if artifacts.exists() and not (old / DATABASE).exists() and not (root / ARTIFACTS).exists():
+        # Only the database was copied, or it was created with --tracking-uri and a different --storage.
+        if artifacts.exists() and not (root / ARTIFACTS).exists():
             continue
         return old
     return None

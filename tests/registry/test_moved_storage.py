@@ -189,6 +189,10 @@ def test_artifacts_apart_from_their_database_stay_there(tmp_path: Path) -> None:
     server.client.log_text(server.client.create_run(server.experiment_id).info.run_id, "x", "x.txt")
     assert follow_move(apart) is None
     assert follow_move(database) is None
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    shutil.copy(database.root / "mlflow.db", copy)
+    assert follow_move(resolve(copy)) is None  # its artifacts were not copied
 
 
 def test_storage_without_runs_has_nothing_to_rewrite(tmp_path: Path) -> None:
