@@ -18,9 +18,9 @@ from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.registry import versions
 from raygenre.search.study import backend
 from raygenre.system import moved_storage
-from raygenre.system.moved_storage import Move, follow_move
+from raygenre.system.moved_storage import Move, StorageBusyError, follow_move
 from raygenre.system.storage import Storage, StorageError, resolve
-from raygenre.tracking.server import Server
+from raygenre.tracking.server import Server, meaning, reason
 from tests.helpers.storages import empty_storage
 
 CHECKPOINT = "studies/s/trials/0000"
@@ -167,6 +167,20 @@ def test_models_are_read_if_the_database_is_read_only(
     assert "still name" in caplog.text
     assert "database is locked" in caplog.text
     assert addresses(storage) == before
+
+
+def test_locked_database_is_followed_later(original: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(moved_storage, "_TIMEOUT", 0.1)
+    copy = resolve(shutil.copytree(original.root, tmp_path / "copy"))
+    server = Server(copy)
+    assert copy.database
+    with closing(sqlite3.connect(copy.database, isolation_level=None)) as writer:
+        writer.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StorageBusyError) as raised:
+            server.client  # noqa: B018
+    assert (meaning(raised.value), reason(raised.value)) == ("unreachable", "the database is locked")
+    [run] = server.client.search_runs([server.experiment_id])
+    assert str(run.info.artifact_uri).startswith(copy.root.as_uri())
 
 
 def test_running_search_keeps_its_addresses(original: Storage, tmp_path: Path) -> None:
