@@ -3,6 +3,7 @@
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -27,7 +28,7 @@ from raygenre.search.study.backend import check_name, latest_study, storage_erro
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.trials.cluster import RayError, connect, resources
 from raygenre.search.trials.failure_watch import SearchFailedError
-from raygenre.system.moved_storage import follow_move
+from raygenre.system.moved_storage import StorageBusyError, follow_move
 from raygenre.system.ray_folder import ray_folder
 from raygenre.system.storage import Storage, resolve
 from raygenre.tracking.server import TrackingError, reason
@@ -102,8 +103,9 @@ class _Session:
         options, display = self._options, self._display
         self.storage = resolve(options.storage, options.tracking_uri)
         self.storage.studies.check_access()
-        if move := follow_move(self.storage):
-            display.info("storage", str(move))
+        with suppress(StorageBusyError):  # the tracker tries again
+            if move := follow_move(self.storage):
+                display.info("storage", str(move))
         if not options.address:
             ray_folder()  # checked before the tracks are loaded, which may take minutes
         ledger, tracks, allowed = self._resume() if options.resume else self._create()

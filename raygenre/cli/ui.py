@@ -24,6 +24,7 @@ def ui(
 
     If the runs are on a tracking server, nothing is started: its address is printed.
     """
+    from raygenre.system.moved_storage import follow_move
     from raygenre.system.ports import check_port
     from raygenre.system.storage import resolve
 
@@ -32,6 +33,8 @@ def ui(
         _show("The runs are on the tracking server:", _page(storage, storage.server), "", open_page=open_page)
         return
     require_runs(storage)
+    if move := follow_move(storage):
+        err.print(str(move), highlight=False, markup=False, soft_wrap=True)
 
     from raygenre.tracking.ui import HOST, running
 

@@ -33,6 +33,10 @@ _PATHS = (("tags", "value"),)
 """Tables and columns in which we store paths in the storage: the tag with the location of a run's checkpoint."""
 
 
+class StorageBusyError(StorageError, OSError):
+    """The database is locked, so it is unknown whether the storage was moved; a retry may succeed."""
+
+
 @dataclass(frozen=True)
 class Move:
     """A storage whose database has addresses of a different folder.
@@ -68,6 +72,7 @@ def follow_move(storage: Storage) -> Move | None:
 
     Raises:
         StorageError: a search is running in the storage, whose artifacts need the present addresses.
+        StorageBusyError: the database is locked for longer than 20 s.
         FileAccessError: a lock in the storage cannot be read.
     """
     database = storage.root / DATABASE
@@ -90,7 +95,10 @@ def follow_move(storage: Storage) -> Move | None:
                 _rewrite(connection, table, column, str(old), str(storage.root))
             connection.execute("COMMIT")
             return Move(old, storage.root)
-    except sqlite3.Error as error:  # a database that cannot even be read is reported by MLflow's client
+    except sqlite3.Error as error:
+        if old is None and getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
+            raise StorageBusyError(f"{database}: {error}") from error
+        # A database that cannot be read for any other reason is reported by MLflow's client.
         return Move(old, storage.root, str(error)) if old else None
 
 
@@ -104,8 +112,8 @@ def _other_folder(connection: sqlite3.Connection, root: Path) -> Path | None:
         old = artifacts.parent
         if url.scheme != "file" or artifacts.name != ARTIFACTS or old == root or _is_same(old, root):
             continue
-        # The experiment was created with this database and a different storage, which has only the artifacts.
-        if artifacts.exists() and not (old / DATABASE).exists() and not (root / ARTIFACTS).exists():
+        # Only the database was copied, or it was created with --tracking-uri and a different --storage.
+        if artifacts.exists() and not (root / ARTIFACTS).exists():
             continue
         return old
     return None

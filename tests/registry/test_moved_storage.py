@@ -18,9 +18,9 @@ from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.registry import versions
 from raygenre.search.study import backend
 from raygenre.system import moved_storage
-from raygenre.system.moved_storage import Move, follow_move
+from raygenre.system.moved_storage import Move, StorageBusyError, follow_move
 from raygenre.system.storage import Storage, StorageError, resolve
-from raygenre.tracking.server import Server
+from raygenre.tracking.server import Server, meaning, reason
 from tests.helpers.storages import empty_storage
 
 CHECKPOINT = "studies/s/trials/0000"
@@ -169,6 +169,20 @@ def test_models_are_read_if_the_database_is_read_only(
     assert addresses(storage) == before
 
 
+def test_locked_database_is_followed_later(original: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(moved_storage, "_TIMEOUT", 0.1)
+    copy = resolve(shutil.copytree(original.root, tmp_path / "copy"))
+    server = Server(copy)
+    assert copy.database
+    with closing(sqlite3.connect(copy.database, isolation_level=None)) as writer:
+        writer.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StorageBusyError) as raised:
+            server.client  # noqa: B018
+    assert (meaning(raised.value), reason(raised.value)) == ("unreachable", "the database is locked")
+    [run] = server.client.search_runs([server.experiment_id])
+    assert str(run.info.artifact_uri).startswith(copy.root.as_uri())
+
+
 def test_running_search_keeps_its_addresses(original: Storage, tmp_path: Path) -> None:
     copy = resolve(shutil.copytree(original.root, tmp_path / "copy"))
     study = copy.studies.folder / "jazz"
@@ -189,6 +203,10 @@ def test_artifacts_apart_from_their_database_stay_there(tmp_path: Path) -> None:
     server.client.log_text(server.client.create_run(server.experiment_id).info.run_id, "x", "x.txt")
     assert follow_move(apart) is None
     assert follow_move(database) is None
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    shutil.copy(database.root / "mlflow.db", copy)
+    assert follow_move(resolve(copy)) is None  # its artifacts were not copied
 
 
 def test_storage_without_runs_has_nothing_to_rewrite(tmp_path: Path) -> None:
