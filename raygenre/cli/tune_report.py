@@ -57,11 +57,16 @@ def print_result(
     console.print(decision_table(outcome.champion, outcome.version), highlight=False)
     variables = environment(storage)
     trials = view_url(storage, ledger.id) or f"{variables}make ui      "
-    console.print(
-        "Next:\n"
-        f"  {trials} # compare the trials of {ledger.name} in MLflow\n"
+    serving = (
         f"  {variables}make serve    # then: curl --data-binary @SONG.mp3 localhost:8000/v1/predict\n"
-        f"  {variables}{command('raygenre')} predict SONG.mp3",
+        f"  {variables}{command('raygenre')} predict SONG.mp3"
+    )
+    if not outcome.champion.promote and outcome.champion.incumbent is None:  # there is no champion to serve
+        serving = (
+            f"  {variables}{command('raygenre')} models    # and, if you trust one: raygenre promote VERSION --force"
+        )
+    console.print(
+        f"Next:\n  {trials} # compare the trials of {ledger.name} in MLflow\n{serving}",
         highlight=False,
         markup=False,
         soft_wrap=True,

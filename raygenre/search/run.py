@@ -150,7 +150,11 @@ def _search(
     check_completed(ledger)
     repeats = Repeats(ledger, plan, tracks, resources=resources, tracker=tracker, parent=parent, timer=timer)
     settings = len(ledger.top(config.top_k))
-    with timer.phase(display, "repeats", f"the best {settings} settings, {REPEATS} new seeds each") as phase:
+    with timer.phase(
+        display,
+        "repeats",
+        f"the best {settings} {'setting' if settings == 1 else 'settings'}, {REPEATS} new seeds each",
+    ) as phase:
         repeats.start()
         record.trials()  # drawing the figures takes several seconds; the repeats train meanwhile
         if is_multi_objective(config.objectives):
