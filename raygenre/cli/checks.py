@@ -61,16 +61,19 @@ def require_runs(storage: "Storage") -> None:
 
 
 def check_search(options: "Options") -> None:
-    """Check the storage, the study's name and the files of a search.
+    """Check the storage, Ray's folder, the study's name and the files of a search.
 
     Raises:
         RaygenreError: an option is unusable.
     """
     from raygenre.search.options import check_numbers
     from raygenre.search.study.names import check_exists, check_name, latest_study
+    from raygenre.system.ray_folder import ray_folder
     from raygenre.system.storage import resolve
 
     check_numbers(options)
+    if not options.address:
+        ray_folder()  # of the private cluster that starts later
     storage = resolve(options.storage, options.tracking_uri)
     if options.resume:
         storage.studies.check_access()

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from raygenre.cli.checks import check_search
-from raygenre.cli.console import out
+from raygenre.cli.console import exit_on_errors, out
 from raygenre.cli.options import StorageOption, TrackingUriOption
 from raygenre.data.choices import GroupingName
 from raygenre.search.options import Options
@@ -171,7 +171,8 @@ def tune(
         promote=promote,
         given=frozenset(name for name, source in sources.items() if source and source.name == "COMMANDLINE"),
     )
-    check_search(options)
+    with exit_on_errors():  # here as well as in `CommandGroup`, since experiments/tune.py is a command by itself
+        check_search(options)
     from raygenre.cli.tune_run import run_tune  # only now, because importing Ray is slow
 
     run_tune(options, out, started=started)

@@ -29,7 +29,6 @@ from raygenre.search.study.ledger import Ledger
 from raygenre.search.trials.cluster import RayError, connect, resources
 from raygenre.search.trials.failure_watch import SearchFailedError
 from raygenre.system.moved_storage import StorageBusyError, follow_move
-from raygenre.system.ray_folder import ray_folder
 from raygenre.system.storage import Storage, resolve
 from raygenre.tracking.server import TrackingError, reason
 from raygenre.workflows import tune as job
@@ -106,8 +105,6 @@ class _Session:
         with suppress(StorageBusyError):  # the tracker tries again
             if move := follow_move(self.storage):
                 display.info("storage", str(move))
-        if not options.address:
-            ray_folder()  # checked before the tracks are loaded, which may take minutes
         ledger, tracks, allowed = self._resume() if options.resume else self._create()
         print_plan(ledger, allowed, display)
         outcome = job.run(

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from mlflow.exceptions import MlflowException
 
 
+CHAMPION = "champion"
+"""The alias of the version that is served."""
+
+
 class RegistryError(RaygenreError, RuntimeError):
     """A model could not be loaded from the registry, or does not exist."""
 
@@ -46,9 +50,9 @@ def find(storage: Storage, uri: str) -> RegisteredVersion:
         matches = (version for version in registered if alias in version.aliases or str(version.number) == number)
         found = next(matches, None)
     if found is None:
-        if alias and (_has_versions(storage, name) if registered is None else registered):
+        if alias == CHAMPION and (_has_versions(storage, name) if registered is None else registered):
             raise RegistryError(
-                f"no version of {name} in {storage.server} is the {alias}; list the versions with `raygenre models`, "
+                f"no version of {name} in {storage.server} is the champion; list the versions with `raygenre models`, "
                 "and choose one with `raygenre promote VERSION`"
             )
         raise missing

@@ -19,6 +19,7 @@ from raygenre.errors import file_errors
 from raygenre.evaluation.version_facts import VersionFacts
 from raygenre.registry import embedded
 from raygenre.registry.embedded import RegisteredVersion
+from raygenre.registry.lookup import CHAMPION as CHAMPION
 from raygenre.registry.lookup import RegistryError as RegistryError
 from raygenre.registry.lookup import RegistryUnreachableError as RegistryUnreachableError
 from raygenre.registry.lookup import find, list_all
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from raygenre.model.classifier import Classifier
 
 MODEL = "raygenre"
-CHAMPION = "champion"
 CHAMPION_URI = f"models:/{MODEL}@{CHAMPION}"
 
 

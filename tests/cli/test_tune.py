@@ -59,10 +59,10 @@ def tuned(script: dict[str, Any], *arguments: str, storage: Path) -> Result:
         (["--data", "TRACKS", "--trials", "2", "--top-k", "3"], "top_k is 3"),
         (["--data", "TRACKS", "--gpus-per-trial", "99"], "lower --gpus-per-trial"),
         (["--data", "TRACKS", "--space", "EXAMPLE", "--batch-size", "4"], "leave out --batch-size"),
-        (["--data", "TRACKS", "--space", "/nowhere.yaml"], "/nowhere.yaml cannot be read (No such file"),
+        (["--data", "TRACKS", "--space", "/nowhere.yaml"], "/nowhere.yaml cannot be read: No such file"),
         (["--data", "TRACKS", "--start", "dropout=0.9"], "dropout=0.9 is outside the space, which has 0 to 0.5"),
         (["--data", "TRACKS", "--objectives", "loss,latency", "--scheduler", "asha"], "use --scheduler none"),
-        (["--config", "EXAMPLE"], "line 8: unknown name dropout"),
+        (["--config", "EXAMPLE"], "line 9: unknown name dropout"),
         (["--data", "TRACKS", "--cpus-per-trial", "0"], "cpus per trial must be positive"),
     ],
 )
@@ -131,7 +131,7 @@ def test_a_pending_promotion_names_the_command_to_run(
     assert error.endswith("raygenre promote 7")
 
 
-def test_a_search_that_cannot_succeed_names_the_command_to_resume(
+def test_a_hopeless_search_names_the_command_to_resume(
     tracks_folder: Path,
     tmp_path: Path,
     script: dict[str, Any],

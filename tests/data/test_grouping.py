@@ -88,7 +88,7 @@ def test_auto_uses_tags_and_then_folders(tagged: bool, folders: bool, by: str, t
     ]
 
 
-def test_unknown_artists_are_a_warning_with_the_expected_inflation(tmp_path: Path) -> None:
+def test_unknown_artists_are_a_warning_of_inflation(tmp_path: Path) -> None:
     grouping = find_grouping(grouped_folder(tmp_path, tagged=False, folders=False), "auto")
     assert not grouping
     assert grouping.note.startswith("none: neither tags nor folders name the artists; songs of one artist may be in")
@@ -151,7 +151,7 @@ def test_no_group_is_in_two_subsets(seed: int, folds: int) -> None:
     assert again == split
 
 
-def test_lists_leave_out_what_shares_an_artist_with_the_test_tracks(tmp_path: Path) -> None:
+def test_lists_leave_out_artists_of_the_test_tracks(tmp_path: Path) -> None:
     tracks = dataset(songs(6))
     for name, numbers in (("train", (0, 1, 2)), ("valid", (3, 4)), ("test", (5,))):
         (tmp_path / f"{name}.txt").write_text("".join(f"{genre}.{n:05d}\n" for genre in GENRES for n in numbers))
@@ -177,7 +177,7 @@ def artists(random: np.random.Generator) -> tuple[NDArray[np.uint8], dict[str, s
     return levels, names
 
 
-def test_known_artists_inflate_the_accuracy_and_grouping_does_not() -> None:
+def test_known_artists_inflate_accuracy_unless_grouped() -> None:
     """The tones say who plays and nothing about the genre."""
     accuracies: dict[bool, list[float]] = {True: [], False: []}
     for seed in range(12):
