@@ -102,9 +102,9 @@ def run(
             f"the data in {dataset.source} has changed since the study {ledger.name} was created; "
             "restore it, or start a new study"
         )
-    timer = search_timer(ledger, resources)
     with tracking_session(ledger, storage, display) as tracker:
         record = SearchRunLogger(ledger, dataset, tracker, resources)
+        timer = search_timer(ledger, resources)
         candidate = run_search(
             ledger,
             dataset,
