@@ -4,7 +4,7 @@ from contextlib import suppress
 
 from raygenre.system.location import Location
 
-POLL = 2.0  # s between checks for a new epoch
+POLL = 1.0  # s between checks for a new epoch
 _REMOTE_POLL = 10.0  # s between these checks at a URL, where each is a request
 
 
