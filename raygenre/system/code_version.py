@@ -28,8 +28,12 @@ class Commit:
     changed: bool
 
 
-def commit(folder: Path | None = None) -> Commit | None:
-    """Return the commit checked out in a folder, by default this package's folder; None if Git does not track it."""
+def commit(folder: Path | None = None, *, within: str = ":/") -> Commit | None:
+    """Return the commit checked out in a folder, by default this package's folder; None if Git does not track it.
+
+    Args:
+        within: Git path in which to look for changes; by default the whole repository.
+    """
     folder = folder or Path(__file__).parent
     # A package that is installed inside a different repository, for instance in its .venv, is not tracked there.
     if not _git(folder, "ls-files", "."):
@@ -38,7 +42,7 @@ def commit(folder: Path | None = None) -> Commit | None:
     if not sha:
         return None
     branch = _git(folder, "rev-parse", "--abbrev-ref", "HEAD")
-    changed = bool(_git(folder, "status", "--porcelain", "--", ":/"))
+    changed = bool(_git(folder, "status", "--porcelain", "--", within))
     return Commit(sha, "" if branch == "HEAD" else branch, changed)
 
 

@@ -153,7 +153,7 @@ def _measure(item: tuple[Row, int], files: Files) -> dict[str, Any]:
     assert state
     judged = splits.indices(dataset, split.test) if row.tested else validation
     evaluation = _evaluate(state, dataset, judged)
-    commit = code_version.commit()
+    commit = code_version.commit(within=":/raygenre")  # the results themselves are new files
     return {
         "date": date.today().isoformat(),
         "commit": commit.sha + (" and changes" if commit.changed else "") if commit else "",
