@@ -16,6 +16,7 @@ from raygenre.cli.checks import check_output
 from raygenre.cli.console import INTERRUPTED, bar, err, fail, out, print_failures, report_failures, write_file
 from raygenre.cli.options import ModelOption, StorageOption, TrackingUriOption
 from raygenre.errors import RaygenreError
+from raygenre.system.printable import printable
 
 if TYPE_CHECKING:
     from raygenre.evaluation.training_data import TrainingData
@@ -48,8 +49,9 @@ def predict(
     from raygenre.registry.versions import CHAMPION_URI, fetch
     from raygenre.system.storage import resolve
     from raygenre.system.worker_pool import suitable_jobs
-    from raygenre.workflows.predict import expand_sources, missing_songs, predict_songs, printable
+    from raygenre.workflows.predict import predict_songs
     from raygenre.workflows.predict_output import TABLES, json_record, summary_text
+    from raygenre.workflows.sources import expand_sources, missing_songs
 
     if output and output.suffix.lower() not in TABLES:
         fail(f"--output writes a table: {output} needs the suffix {' or '.join(TABLES)}")
@@ -110,8 +112,8 @@ def predict(
 def _print(results: "Sequence[SongResult]", root: Path) -> None:
     """Print a table of the songs, followed by the genres of longer songs over time and, for several songs, counts."""
     from raygenre.workflows import timeline
-    from raygenre.workflows.predict import relative_name
     from raygenre.workflows.predict_output import summary_text
+    from raygenre.workflows.sources import relative_name
 
     table = Table(box=None, padding=(0, 1), header_style="bold")
     table.add_column("file", overflow="fold")
@@ -151,7 +153,6 @@ def _write_table(
 def _plot(classifier: "Classifier", path: Path, output: Path, warning: str, notes: Console) -> None:
     from raygenre.spectrogram.song import read
     from raygenre.workflows import timeline
-    from raygenre.workflows.predict import printable
 
     try:
         song = read(path)

@@ -12,7 +12,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from raygenre.evaluation.training_data import TrainingData
-from raygenre.workflows.predict import SongResult, printable
+from raygenre.system.printable import printable
+from raygenre.workflows.predict import SongResult
 
 if TYPE_CHECKING:
     import pandas as pd

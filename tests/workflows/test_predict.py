@@ -9,7 +9,8 @@ from raygenre.model.classifier import Classifier
 from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.spectrogram.image import write_png
 from raygenre.spectrogram.song import read
-from raygenre.workflows.predict import expand_sources, predict_songs, relative_name
+from raygenre.workflows.predict import predict_songs
+from raygenre.workflows.sources import expand_sources, relative_name
 from tests.helpers.sounds import encode, noise, tone
 
 GENRES = ("blues", "jazz", "rock")
