@@ -19,10 +19,12 @@ from raygenre.data.dataset import Dataset
 from raygenre.data.duplicates import read_duplicates
 from raygenre.data.grouping import find_grouping
 from raygenre.data.splits import Split
+from raygenre.data.track_files import DataError
 from raygenre.evaluation.metrics import Evaluation, wilson_interval
 from raygenre.model.inference import predict_logits
 from raygenre.model.precision import has_fast_bfloat16
 from raygenre.search.trials.trainable import Plan, Tracks, make_members, merge_folds, train
+from raygenre.search.trials.trial_result import EpochResult
 from raygenre.system import code_version
 from raygenre.system.atomic_write import write_atomically
 from raygenre.system.hardware import processor_name
@@ -136,7 +138,7 @@ def _seeds(results: Path, row: Row) -> dict[str, Any]:
 
 
 def _measure(item: tuple[Row, int], files: Files) -> dict[str, Any]:
-    """Train a row with a seed, and return its result."""
+    """Train a row with a seed, or average the networks of another row, and return the result."""
     row, seed = item
     dataset = data_sets.load(files.data, cache=files.cache)
     split = make_split(dataset, row.split, seed, files)
@@ -147,12 +149,14 @@ def _measure(item: tuple[Row, int], files: Files) -> dict[str, Any]:
         tracks = merge_folds(tracks)
     plan = Plan(genres=len(dataset.genres), epochs=row.epochs, threads=1, device="cpu")
     members = make_members(plan, row.setting, tracks, seed=seed)
-    folder = files.work / f"{row.name}-{seed}"
-    epochs = list(train(members, tracks, epochs=row.epochs, location=Location(str(folder))))
-    state = checkpoint.latest(folder)
-    assert state
+    epochs: list[EpochResult] = []
+    if row.average_of:
+        folders = [_work_folder(files, ROWS[row.average_of], number) for number in ROWS[row.average_of].seeds]
+    else:
+        folders = [_work_folder(files, row, seed)]
+        epochs = list(train(members, tracks, epochs=row.epochs, location=Location(str(folders[0]))))
     judged = splits.indices(dataset, split.test) if row.tested else validation
-    evaluation = _evaluate(state, dataset, judged)
+    evaluation = _evaluate(folders, dataset, judged)
     commit = code_version.commit(within=":/raygenre")  # the results themselves are new files
     return {
         "date": date.today().isoformat(),
@@ -164,7 +168,7 @@ def _measure(item: tuple[Row, int], files: Files) -> dict[str, Any]:
         "hits": evaluation.hits,
         "recall": evaluation.recall,
         "confusion": evaluation.confusion.tolist(),
-        "epoch_seconds": statistics.median(epoch.seconds for epoch in epochs),
+        "epoch_seconds": statistics.median(epoch.seconds for epoch in epochs) if epochs else None,
         "curve": [
             {
                 "train_loss": round(epoch.train_loss, 4),
@@ -182,7 +186,18 @@ def _measure(item: tuple[Row, int], files: Files) -> dict[str, Any]:
     }
 
 
-def _evaluate(state: Path, dataset: Dataset, judged: NDArray[np.int64]) -> Evaluation:
-    network = checkpoint.network(state).to(memory_format=torch.channels_last)
-    probabilities = predict_logits(network, dataset.levels[judged]).softmax(dim=1).numpy()
-    return Evaluation(dataset.genres, dataset.labels[judged], probabilities, threshold=0.0)
+def _work_folder(files: Files, row: Row, seed: int) -> Path:
+    return files.work / f"{row.name}-{seed}"
+
+
+def _evaluate(folders: Sequence[Path], dataset: Dataset, judged: NDArray[np.int64]) -> Evaluation:
+    """Evaluate the mean probabilities of the networks in these folders."""
+    each = []
+    for folder in folders:
+        if not (state := checkpoint.latest(folder)):
+            raise DataError(
+                f"there is no trained network in {folder}; first measure the row {folder.name.rpartition('-')[0]}"
+            )
+        network = checkpoint.network(state).to(memory_format=torch.channels_last)
+        each.append(predict_logits(network, dataset.levels[judged]).softmax(dim=1).numpy())
+    return Evaluation(dataset.genres, dataset.labels[judged], np.mean(each, axis=0), threshold=0.0)

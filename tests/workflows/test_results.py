@@ -1,10 +1,12 @@
 """Rows of the accuracy table are measured once per seed, stored, and shown in the document."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from raygenre.data.dataset import Dataset
+from raygenre.data.track_files import DataError
 from raygenre.workflows.result_rows import ROWS, Row
 from raygenre.workflows.results import Files, make_split, measure, read, table, with_table
 from tests.helpers.project import ROOT
@@ -33,6 +35,19 @@ def test_a_row_is_measured_once_per_seed(tracks: Dataset, tmp_path: Path, monkey
     monkeypatch.setitem(ROWS, "tiny", TINY)
     share = [f"{result['hits'] / result['tracks']:.1%}" for _, _, result in found]
     assert f"| {', '.join(share)} |" in table(stored).splitlines()[-1]
+
+
+def test_an_average_is_that_of_another_rows_networks(
+    tracks: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ROWS, "tiny", replace(TINY, seeds=(0, 0)))  # the mean of one network and itself
+    average = Row("average", "average", "user", 2, TINY.values, tested=True, seeds=(0,), average_of="tiny")
+    stored, places = tmp_path / "results", files(tracks, tmp_path)
+    with pytest.raises(DataError, match="first measure the row tiny"):
+        list(measure([average], places, stored, command="tune", jobs=1))
+    [(_, _, alone)] = measure([replace(TINY, seeds=(0,))], places, stored, command="tune", jobs=1)
+    [(_, _, averaged)] = measure([average], places, stored, command="tune", jobs=1)
+    assert averaged["confusion"] == alone["confusion"]
 
 
 def test_a_row_that_compares_never_sees_the_test_tracks(tracks: Dataset, tmp_path: Path) -> None:
