@@ -3,7 +3,7 @@
 Run, from the project's folder (an interrupted command resumes after the last saved epoch):
     python experiments/results.py --data PATH --lists PATH --list       # the rows, and which are measured
     python experiments/results.py --data PATH --lists PATH baseline     # one row; without names, all of them
-    python experiments/results.py --write                               # the table, from benchmarks/results/*.json
+    python experiments/results.py --write                               # the table and the curves, from the results
 """
 
 from pathlib import Path
@@ -16,11 +16,13 @@ from raygenre.cli.options import StorageOption
 from raygenre.system.storage import resolve
 from raygenre.system.worker_pool import cores
 from raygenre.workflows import results
+from raygenre.workflows.result_curves import curves_png
 from raygenre.workflows.result_rows import ROWS
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 DOCUMENT = ROOT / "docs" / "results.md"
+CURVES = ROOT / "docs" / "learning-curves.png"
 
 
 @exit_on_errors()
@@ -30,7 +32,7 @@ def main(
     lists: Annotated[Path | None, typer.Option(help="Folder with the lists of the filtered split.")] = None,
     jobs: Annotated[int, typer.Option(help="Training runs at a time, one core each (default: all cores).")] = 0,
     show: Annotated[bool, typer.Option("--list", help="List the rows, and which are measured.")] = False,
-    write: Annotated[bool, typer.Option("--write", help="Write the table in docs/results.md.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Write the table in docs/results.md, and the curves.")] = False,
     storage: StorageOption = None,
 ) -> None:
     """Measure rows of the table of accuracies, each with several seeds."""
@@ -45,6 +47,8 @@ def main(
         return
     if write:
         DOCUMENT.write_text(results.with_table(DOCUMENT.read_text(), RESULTS))
+        if curves := curves_png(RESULTS):
+            CURVES.write_bytes(curves)
         return
     if not (data and lists):
         fail("give the dataset with --data and the lists of the filtered split with --lists")

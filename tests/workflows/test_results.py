@@ -1,5 +1,6 @@
 """Rows of the accuracy table are measured once per seed, stored, and shown in the document."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import pytest
 
 from raygenre.data.dataset import Dataset
 from raygenre.data.track_files import DataError
+from raygenre.spectrogram.image import PNG_SIGNATURE
+from raygenre.workflows.result_curves import curves_png
 from raygenre.workflows.result_rows import ROWS, Row
 from raygenre.workflows.results import Files, make_split, measure, read, table, with_table
 from tests.helpers.project import ROOT
@@ -58,7 +61,7 @@ def test_a_row_that_compares_never_sees_the_test_tracks(tracks: Dataset, tmp_pat
         command="tune",
         jobs=1,
     )
-    split = make_split(tracks, "user", 3, files(tracks, tmp_path))
+    split = make_split(tracks, "user", 3, files(tracks, tmp_path), validation=0.2)
     assert result["tracks"] == len(split.folds[0].validation)
     assert result["train_tracks"] == len(split.folds[0].train)
 
@@ -74,3 +77,12 @@ def test_the_document_shows_the_stored_results() -> None:
     assert with_table(document, ROOT / "benchmarks" / "results") == document, (
         "run python experiments/results.py --write"
     )
+
+
+def test_curves_are_drawn_once_both_networks_are_measured(tmp_path: Path) -> None:
+    curve = [{"train_loss": 2.0, "validation_loss": 2.1, "validation_accuracy": 0.2}] * 3
+    stored = json.dumps({"seeds": {"0": {"epoch_seconds": 1.5, "curve": curve}}})
+    (tmp_path / "means-time-original.json").write_text(stored)
+    assert curves_png(tmp_path) is None
+    (tmp_path / "means-time-improved.json").write_text(stored)
+    assert (curves_png(tmp_path) or b"").startswith(PNG_SIGNATURE)
