@@ -60,9 +60,8 @@ def check_saved(about: Mapping[str, Any], folder: Path) -> None:
     # The checksum of format 3 does not cover the genres, but searches record their training tracks in the same order.
     counted = list(dict(about["origin"]).get("train_counts", ()))
     if written == _FORMAT_3 and counted != about["genres"] and set(counted) == set(about["genres"]):
-        raise ClassifierError(
-            f"the genres in {ABOUT} are not in the order in which the network was trained: {', '.join(counted)}"
-        )
+        order = ", ".join(map(repr, counted))
+        raise ClassifierError(f"the genres in {ABOUT} are not in the order in which the network was trained: {order}")
 
 
 def check_finite(weights: Mapping[str, torch.Tensor]) -> None:
@@ -84,5 +83,5 @@ def genres_problem(genres: object) -> str:
         if not isinstance(genre, str) or not genre.strip():
             return f"each genre must be a name, not {genre!r}"
         if genres.count(genre) > 1:
-            return f"the genre {genre} is listed {genres.count(genre)} times"
+            return f"the genre {genre!r} is listed {genres.count(genre)} times"
     return ""

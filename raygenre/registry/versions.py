@@ -175,8 +175,6 @@ def facts_of(version: _Tagged) -> VersionFacts | None:
 
 
 def _load(storage: Storage, version: RegisteredVersion, device: "torch.device | None") -> Fetched:
-    from raygenre.model.classifier import Classifier
-
     title = f"{version.name} version {version.number}"
     with tempfile.TemporaryDirectory() as scratch:
         try:
@@ -184,7 +182,20 @@ def _load(storage: Storage, version: RegisteredVersion, device: "torch.device | 
             [folder] = (local / "artifacts" if local else _download(storage, version, scratch)).iterdir()
         except Exception as error:  # object store clients have their own exception classes
             raise RegistryUnreachableError(f"the files of {title} cannot be read: {error}") from error
-        classifier = Classifier.load(folder, device=device)
+        return load_version(version, folder, device=device)
+
+
+def load_version(version: RegisteredVersion, folder: Path, *, device: "torch.device | None" = None) -> Fetched:
+    """Load a registered version from its Classifier folder.
+
+    Raises:
+        ClassifierError: the folder contains no classifier that can be loaded.
+        RegistryError: its checksum differs from the registered one, or none was registered.
+    """
+    from raygenre.model.classifier import Classifier
+
+    title = f"{version.name} version {version.number}"
+    classifier = Classifier.load(folder, device=device)
     if "sha256" not in version.tags:
         raise RegistryError(
             f"{title} was registered by hand: it has no sha256 tag, so its files cannot be verified. "

@@ -188,7 +188,7 @@ def test_predict_plots_exactly_one_song(album: Path) -> None:
             ["storm", "drone", "bells"],
             "genres, calibration or network in classifier.json are not those that were saved",
         ),
-        (["bells", "bells", "drone"], "the genre bells is listed 2 times"),
+        (["bells", "bells", "drone"], "the genre 'bells' is listed 2 times"),
         ("abc", "the genres must be a list of names, not 'abc'"),
     ],
 )

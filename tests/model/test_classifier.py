@@ -237,7 +237,7 @@ def test_format_3_loads_and_predicts_as_before(tracks: Dataset, model: Path) -> 
 @pytest.mark.parametrize(
     ("genres", "reason"),
     [
-        (["bells", "drone", "bells"], "the genre bells is listed 2 times"),
+        (["bells", "drone", "bells"], "the genre 'bells' is listed 2 times"),
         (["bells", "drone", 3], "each genre must be a name, not 3"),
         (["bells", "drone", ["storm"]], "each genre must be a name"),
         (["bells", "drone", " "], "each genre must be a name, not ' '"),
@@ -262,12 +262,12 @@ def test_reversed_genres_of_a_format_3_search_are_refused(tmp_path: Path) -> Non
     edit(tmp_path / "model", as_format_3=True)
     assert Classifier.load(tmp_path / "model").genres == GENRES
     edit(tmp_path / "model", genres=GENRES[::-1])
-    with pytest.raises(ClassifierError, match=r"not in the order in which .*: bells, drone, storm"):
+    with pytest.raises(ClassifierError, match=r"not in the order in which .*: 'bells', 'drone', 'storm'"):
         Classifier.load(tmp_path / "model")
 
 
 def test_doubled_genres_raise_an_error() -> None:
-    with pytest.raises(ClassifierError, match="the genre bells is listed 2 times"):
+    with pytest.raises(ClassifierError, match="the genre 'bells' is listed 2 times"):
         replace(classifier(), genres=("bells", "drone", "bells"))
 
 
