@@ -6,7 +6,7 @@ fitted on tracks that the network was not trained on.
 """
 
 from dataclasses import dataclass
-from numbers import Real
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -107,7 +107,8 @@ def _check_range(name: str, value: object, limits: tuple[float, float]) -> None:
     Raises:
         ValueError: it is not a number, or outside the limits.
     """
-    if not isinstance(value, Real) or isinstance(value, bool) or not limits[0] <= value <= limits[1]:  # or NaN
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not limits[0] <= cast(float, value) <= limits[1]:  # NaN is outside
         raise ValueError(f"the {name} must be a number from {limits[0]:g} to {limits[1]:g}, not {value!r}")
 
 

@@ -74,4 +74,4 @@ def declared(root: Path) -> tuple[str, Sequence[Requirement]]:
             return table["requires-python"], [Requirement(line) for line in table["dependencies"]]
     recorded = metadata(_NAME)
     lines = [line for line in recorded.get_all("Requires-Dist") or () if not re.search(r"\bextra\s*==", line)]
-    return recorded.get("Requires-Python") or "", [Requirement(line) for line in lines]
+    return recorded["Requires-Python"], [Requirement(line) for line in lines]

@@ -57,12 +57,12 @@ def _guarded(check: str, run: Callable[[], Iterator[Finding]]) -> Iterator[Findi
 
 
 def _check_machine() -> Iterator[Finding]:
-    from raygenre.system import check_machine
+    from raygenre.system.check_machine import check_gpu, check_memory, check_processor, check_ray_folder
 
-    yield check_machine.check_processor()
-    yield check_machine.check_gpu()
-    yield check_machine.check_memory()
-    yield check_machine.check_ray_folder()
+    yield check_processor()
+    yield check_gpu()
+    yield check_memory()
+    yield check_ray_folder()
 
 
 def _check_ports() -> Iterator[Finding]:

@@ -2,6 +2,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -212,7 +213,7 @@ def edit(folder: Path, *, as_format_3: bool = False, **changes: object) -> None:
         {"sha256": "0" * 64},
     ],
 )
-def test_the_checksum_covers_what_decides_an_answer(change: dict[str, object], model: Path) -> None:
+def test_the_checksum_covers_what_decides_an_answer(change: dict[str, Any], model: Path) -> None:
     edit(model, **change)
     with pytest.raises(ClassifierError, match=r"model: the genres, calibration or network .* SHA-256"):
         Classifier.load(model)

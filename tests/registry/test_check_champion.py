@@ -1,6 +1,7 @@
 """The check of the champion finds damage, and changes nothing: copies of one registry are damaged and checked."""
 
 import json
+import re
 import shutil
 import sqlite3
 from contextlib import closing
@@ -8,7 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from raygenre.cli import app
 from raygenre.evaluation.version_facts import VersionFacts
 from raygenre.model.classifier import EXAMPLES, WEIGHTS, Classifier
 from raygenre.model.network import GenreCNN, ModelConfig
@@ -82,6 +85,17 @@ def test_reversed_genres_are_found(storage: Storage) -> None:
     assert finding.status == "problem"
     assert "genres, calibration or network in classifier.json are not those that were saved" in finding.found
     assert "raygenre rollback" in finding.remedy
+
+
+def test_doctor_exits_with_1_for_a_broken_champion(storage: Storage) -> None:
+    arguments = ["doctor", "--storage", str(storage.root)]
+    whole = CliRunner().invoke(app, arguments)
+    assert re.search(r"^ok +champion +raygenre/1 passes its self-check", whole.stdout, re.MULTILINE)
+    file(storage, WEIGHTS).write_bytes(b"damaged")
+    broken = CliRunner().invoke(app, arguments)
+    assert broken.exit_code == 1
+    assert re.search(r"^problem champion +cannot load .*: the weights are not those", broken.stdout, re.MULTILINE)
+    assert "→ run `raygenre rollback`" in broken.stdout
 
 
 def test_other_outputs_are_found(storage: Storage, tmp_path: Path) -> None:
