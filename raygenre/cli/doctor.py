@@ -1,4 +1,4 @@
-"""`raygenre doctor`: check this installation and machine, and say what to do about each problem."""
+"""`raygenre doctor`: check this installation and machine, and say what to do."""
 
 import json
 from dataclasses import asdict

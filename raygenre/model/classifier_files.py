@@ -1,4 +1,7 @@
-"""A classifier's files: their names and format, the checksum of what decides an answer, and checks of their content."""
+"""The files of a classifier: names, format, checksum, and checks of their content.
+
+The checksum covers everything that decides an answer, so that no part of it can be exchanged unnoticed.
+"""
 
 import hashlib
 import json

@@ -1,4 +1,7 @@
-"""Check whether there is a champion, and whether its files are whole. Changes nothing in the registry."""
+"""Checks whether there is a champion, and whether its files are whole.
+
+Nothing in the registry is changed.
+"""
 
 from dataclasses import replace
 from pathlib import Path

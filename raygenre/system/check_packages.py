@@ -1,4 +1,4 @@
-"""Checks of Python and of the installed packages, against the minimum versions that raygenre declares."""
+"""Checks of Python and the installed packages against the declared minimum versions."""
 
 import platform
 import re

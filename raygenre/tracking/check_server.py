@@ -1,4 +1,7 @@
-"""Check whether MLflow is reachable: the embedded database or a tracking server. Imports no MLflow, changes nothing."""
+"""Checks whether MLflow is reachable: the embedded database or a tracking server.
+
+Imports no MLflow, and changes nothing.
+"""
 
 import os
 import sqlite3

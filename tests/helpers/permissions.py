@@ -4,16 +4,16 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-NOBODY = 65534
+UNPRIVILEGED = 65534  # the user without permissions, by convention
 
 
 @contextmanager
 def without_root() -> Iterator[None]:
-    """Act as the user `nobody` if this process runs as root, otherwise as the present user."""
+    """Act as a user without permissions if this process runs as root, otherwise as the present user."""
     if os.geteuid() != 0:
         yield
         return
-    os.setresuid(NOBODY, NOBODY, 0)
+    os.setresuid(UNPRIVILEGED, UNPRIVILEGED, 0)
     try:
         yield
     finally:
