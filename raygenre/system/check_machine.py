@@ -70,7 +70,10 @@ def check_gpu() -> Finding:
         return Finding("GPU", "warning", "there is an NVIDIA GPU, but nvidia-smi does not answer", remedy)
     if not rows:
         return Finding("GPU", "ok", "none: training and prediction use the CPU")
-    found = "; ".join(f"{name}, {memory} MiB, driver {driver}" for name, memory, driver, _ in rows)
+    found = "; ".join(
+        f"{name}, {memory} MiB, driver {driver}, trains in {'bfloat16' if _has_bfloat16(compute) else 'float32'}"
+        for name, memory, driver, compute in rows
+    )
     facts = {"gpus": [dict(zip(("name", "memory_mib", "driver", "compute"), row, strict=True)) for row in rows]}
     if _torch_without_cuda():
         remedy = "install a build of torch with CUDA"
@@ -157,6 +160,12 @@ def check_free_port(port: int, purpose: str, remedy: str) -> Finding:
 def existing_parent(folder: Path) -> Path:
     """Return a folder itself if it exists, otherwise its nearest parent that does."""
     return next(path for path in (folder, *folder.parents) if path.exists())
+
+
+def _has_bfloat16(compute: str) -> bool:
+    """Return whether a GPU multiplies bfloat16 fast, as `has_fast_bfloat16` does with torch."""
+    major = compute.partition(".")[0]
+    return major.isdecimal() and int(major) >= 8
 
 
 def _torch_without_cuda() -> bool:

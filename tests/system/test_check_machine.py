@@ -50,7 +50,7 @@ def test_a_gpu_is_described(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (tmp_path / "nvidia-smi").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     finding = check_gpu()
-    assert finding.found.startswith("H100, 81559 MiB, driver 570.1")
+    assert finding.found.startswith("H100, 81559 MiB, driver 570.1, trains in bfloat16")
     assert finding.facts["gpus"] == [{"name": "H100", "memory_mib": "81559", "driver": "570.1", "compute": "9.0"}]
 
 
