@@ -37,6 +37,7 @@ COMMAND = (sys.executable, "-c", "from raygenre.cli import app; app()")
 GENRES = tuple(f"genre-{number}" for number in range(10))
 HELP_SECONDS = ERROR_SECONDS = 1.0
 PREDICT_SECONDS = MODELS_SECONDS = 4.0
+DOCTOR_SECONDS, DOCTOR_MODEL_SECONDS = 3.0, 5.0  # without a champion, and with one
 UI_SECONDS = 15.0
 
 
@@ -81,6 +82,8 @@ def cases(folder: Path) -> list[Case]:
         Case("tune: no such data", ["tune", "--data", missing, *empty], ERROR_SECONDS, status=2),
         Case("tune: no such study", ["tune", "--resume", "--study", "none", *empty], ERROR_SECONDS, status=2),
         Case("serve: no API keys", ["serve", "--host", "0.0.0.0", *storage], ERROR_SECONDS, status=2),
+        Case("doctor: no champion", ["doctor", *empty], DOCTOR_SECONDS),
+        Case("doctor", ["doctor", *storage], DOCTOR_MODEL_SECONDS),
         Case("models", ["models", *storage], MODELS_SECONDS),
         Case("predict: one clip", ["predict", clip, *storage], PREDICT_SECONDS),
         Case("ui: until it answers", ["ui", "--port", "5876", *storage], UI_SECONDS, ready="MLflow:"),

@@ -146,7 +146,7 @@ class ModelFacts(BaseModel):
     synthetic: bool | None = Field(description="Whether the model was trained on synthetic tracks; null if unknown.")
     trained_on: TrainedOn = Field(description="Data that the model was trained on.")
     threshold: float = Field(description="Confidence below which an answer is uncertain.")
-    sha256: str = Field(description="SHA-256 of the weights.")
+    sha256: str = Field(description="SHA-256 of the weights, genres and calibration.")
     card: str = Field(description="Model card, in Markdown.")
     challenger: ModelName | None = Field(description="Model that answers a share of the requests, if any.")
     most_bytes: int = Field(description="Maximum size of a request body, in bytes.")

@@ -12,6 +12,7 @@ import typer
 from raygenre.cli.compare import compare
 from raygenre.cli.console import CommandGroup, out
 from raygenre.cli.dashboard import dashboard
+from raygenre.cli.doctor import doctor
 from raygenre.cli.download import download
 from raygenre.cli.evaluate import evaluate
 from raygenre.cli.models import models
@@ -30,6 +31,7 @@ _PANELS = {
     "Songs and data": (predict, render, download),
     "Models": (models, evaluate, compare, promote, rollback, serve),
     "Searches": (tune, ui, dashboard, rerun, sync),
+    "Installation": (doctor,),
 }
 for _panel, _commands in _PANELS.items():
     for _command in _commands:

@@ -3,7 +3,7 @@
 Exit codes of every command:
 - 0: success.
 - 1: the command ran, but not everything succeeded: some files failed, the version was not promoted, the
-  evaluation was not logged, or the replayed training run has a different learning curve.
+  evaluation was not logged, the replayed training run has a different learning curve, or `doctor` found a problem.
 - 2: an error that the user can fix, such as a wrong option, a missing file or an unreachable server; it is reported
   in one line on stderr.
 - 130: Ctrl-C, except for `dashboard`, `serve` and `ui`, which run until then and exit with 0.

@@ -16,7 +16,7 @@ class VersionFacts:
         test_digest: SHA-256 over the test tracks' ids and the data set; equal digests mean the same test.
         synthetic: whether the version was trained on synthetic tracks.
         study: name of the search that produced it.
-        sha256: SHA-256 of the weights.
+        sha256: the checksum of the classifier, which covers its weights, genres and calibration.
         test_tracks: number of test tracks; 0 if unknown, in which case the three fields below are unknown too.
         genres: number of genres.
         data: folder of the data set, or `synthetic`.

@@ -5,8 +5,8 @@ any prediction (C. Guo et al., On Calibration of Modern Neural Networks, 2017). 
 fitted on tracks that the network was not trained on.
 """
 
-import math
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ TARGET_ACCURACY = 0.8  # for predictions that are not marked uncertain
 MIN_THRESHOLD = 0.5  # below it, the predicted genre is less probable than all others combined
 MIN_CERTAIN = 10  # smallest number of predictions above the threshold that gives a meaningful accuracy
 TEMPERATURES = (0.1, 10.0)  # search range
+VALID_TEMPERATURES = (1e-3, 1e3)  # beyond these, logits overflow or all genres become equally probable
 
 _STEPS = 60  # bisections of the range, enough to exhaust float64's resolution
 
@@ -33,10 +34,8 @@ class Calibration:
     threshold: float = MIN_THRESHOLD
 
     def __post_init__(self) -> None:
-        if not 0 < self.temperature < math.inf:
-            raise ValueError(f"temperature must be positive and finite, not {self.temperature}")
-        if not 0 <= self.threshold <= 1:
-            raise ValueError(f"threshold must be from 0 to 1, not {self.threshold}")
+        _check_range("temperature", self.temperature, VALID_TEMPERATURES)
+        _check_range("threshold", self.threshold, (0, 1))
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Return calibrated probabilities (N, G) for logits (N, G)."""
@@ -100,6 +99,17 @@ def reliability(confidence: Tensor, correct: Tensor, *, bins: int = 10) -> Relia
     sums.index_add_(1, indices, torch.stack([confidence.double(), correct.double()]))
     means, accuracies = (sums / counts).tolist()
     return Reliability(tuple(counts.tolist()), tuple(means), tuple(accuracies))
+
+
+def _check_range(name: str, value: object, limits: tuple[float, float]) -> None:
+    """Check a value that may come from a file.
+
+    Raises:
+        ValueError: it is not a number, or outside the limits.
+    """
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not limits[0] <= cast(float, value) <= limits[1]:  # NaN is outside
+        raise ValueError(f"the {name} must be a number from {limits[0]:g} to {limits[1]:g}, not {value!r}")
 
 
 def _temperature(logits: Tensor, labels: Tensor) -> float:

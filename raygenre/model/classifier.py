@@ -3,12 +3,14 @@
 On disk, a classifier is a folder with these files:
 
     weights.safetensors     the network's weights
-    classifier.json         dimensions, genres in the order of the logits, spectrogram recipe, SHA-256 of the weights,
+    classifier.json         dimensions, genres in the order of the logits, calibration, spectrogram recipe, checksums,
                             origin, and library versions
     examples.safetensors    a few spectrograms with the probabilities that the network computed when it was saved
     tracks.json             the tracks that it was trained and tested on (optional)
 
-Loading reads only these files and executes no code from them.
+Loading reads only these files and executes no code from them. The checksum `sha256` covers everything that decides an
+answer: weights, dimensions, genres, calibration and recipe. In format 3, which earlier releases wrote, it covers only
+the weights.
 """
 
 import json
@@ -26,8 +28,11 @@ from safetensors.torch import load_file
 from safetensors.torch import save as serialise
 
 from raygenre import spectrogram
-from raygenre.errors import RaygenreError
 from raygenre.model.calibration import Calibration
+from raygenre.model.classifier_files import ABOUT as ABOUT
+from raygenre.model.classifier_files import FORMAT, check_finite, check_saved, checksum, genres_problem
+from raygenre.model.classifier_files import WEIGHTS as WEIGHTS
+from raygenre.model.classifier_files import ClassifierError as ClassifierError
 from raygenre.model.inference import predict_logits
 from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.model.seen_tracks import SeenTracks
@@ -36,13 +41,7 @@ from raygenre.spectrogram.song import Song
 from raygenre.system.atomic_write import atomic_folder
 from raygenre.system.hashing import sha256_of
 
-FORMAT = 3
-WEIGHTS, ABOUT = "weights.safetensors", "classifier.json"
 EXAMPLES, TRACKS = "examples.safetensors", "tracks.json"
-
-
-class ClassifierError(RaygenreError, ValueError):
-    """A folder contains no classifier that this version can load, or a classifier fails its self-check."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ class Classifier:
             not trained.
         origin: facts about the training run, for users and the registry: the study, the data digest, and whether the
             data is synthetic.
-        sha256: SHA-256 of the loaded weights file; empty if the classifier was not loaded from disk.
+        sha256: the checksum that was verified when the classifier was loaded; empty if it was not loaded from disk.
         examples: expected outputs for `verify`; None if the classifier was not loaded from disk.
         seen: the tracks that the classifier was trained and tested on; None if unknown.
         versions: library versions at the time of saving; empty if the classifier was not loaded from disk.
@@ -89,8 +88,10 @@ class Classifier:
     versions: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if problem := genres_problem(self.genres):
+            raise ClassifierError(problem)
         if len(self.genres) != self.model.config.genres:
-            raise ValueError(f"the network has {self.model.config.genres} outputs for {len(self.genres)} genres")
+            raise ClassifierError(f"the network has {self.model.config.genres} outputs for {len(self.genres)} genres")
 
     def probabilities(self, levels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return calibrated probabilities for levels uint8 (N, 128, 333), as float32 (N, G) with rows that sum to 1."""
@@ -148,13 +149,18 @@ class Classifier:
             SelfCheck.of(self.probabilities).save(unfinished / EXAMPLES)
             if self.seen:
                 (unfinished / TRACKS).write_text(self.seen.to_json())
-            about = {
-                "format": FORMAT,
+            digest = sha256_of(unfinished / WEIGHTS)
+            decisive = {
                 "model": asdict(self.model.config),
                 "genres": self.genres,
                 "calibration": asdict(self.calibration),
                 "recipe": spectrogram.RECIPE,
-                "sha256": sha256_of(unfinished / WEIGHTS),
+            }
+            about = {
+                "format": FORMAT,
+                **decisive,
+                "weights_sha256": digest,
+                "sha256": checksum(decisive, digest),
                 "versions": {name: version(name) for name in ("raygenre", "torch", "numpy", "av", "soxr")},
                 "origin": dict(self.origin),
             }
@@ -165,38 +171,32 @@ class Classifier:
         """Load a classifier from its folder.
 
         Raises:
-            ClassifierError: a file is missing or damaged, the weights differ from those that were saved, or this
-                version does not support the format or the spectrogram recipe.
+            ClassifierError: a file is missing or damaged, the files differ from those that were saved, a weight or the
+                calibration is not a finite number, the genres are not distinct names, or this version does not support
+                the format or the spectrogram recipe.
         """
         try:
             about = json.loads((folder / ABOUT).read_text())
-            if about["format"] != FORMAT or about["recipe"] != spectrogram.RECIPE:
-                raise ClassifierError(
-                    f"{folder} has format {about['format']} and recipe {about['recipe']}; this version of raygenre "
-                    f"loads only format {FORMAT} and recipe {spectrogram.RECIPE}"
-                )
-            if sha256_of(folder / WEIGHTS) != about["sha256"]:
-                raise ClassifierError(
-                    f"the weights in {folder} are not those described in {ABOUT}: their SHA-256 differs"
-                )
+            check_saved(about, folder)
             config = about["model"] | {"widths": tuple(about["model"]["widths"])}
             model = GenreCNN(ModelConfig(**config))
-            model.load_state_dict(load_file(folder / WEIGHTS))
+            weights = load_file(folder / WEIGHTS)
+            check_finite(weights)
+            model.load_state_dict(weights)
             model = model.to(memory_format=torch.channels_last).to(device or torch.device("cpu")).eval()
-            calibration = Calibration(**about["calibration"])
             return cls(
                 model,
                 tuple(about["genres"]),
-                calibration,
+                Calibration(**about["calibration"]),
                 about["origin"],
                 about["sha256"],
                 SelfCheck.load(folder / EXAMPLES),
                 SeenTracks.from_json((folder / TRACKS).read_text()) if (folder / TRACKS).exists() else None,
                 about["versions"],
             )
-        except ClassifierError:
-            raise
-        except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+        except (OSError, ValueError, SafetensorError) as error:
+            raise ClassifierError(f"cannot load a classifier from {folder}: {error}") from error
+        except (KeyError, TypeError, RuntimeError) as error:
             raise ClassifierError(f"cannot load a classifier from {folder}: {error!r}") from error
 
     def _named(self, row: NDArray[np.float32]) -> dict[str, float]:

@@ -78,10 +78,13 @@ class SelfCheck:
         """Read a file written by `save`.
 
         Raises:
-            OSError, KeyError, ValueError, SafetensorError: the file is missing or damaged.
+            OSError, KeyError, ValueError, SafetensorError: the file is missing or damaged, or its values are not levels
+                and probabilities.
         """
         stored = load_file(path)
         levels, probabilities = stored["levels"].numpy(), stored["probabilities"].numpy()
         if levels.dtype != np.uint8 or levels.shape[1:] != (spectrogram.N_MELS, spectrogram.COLUMNS) or not len(levels):
             raise ValueError(f"examples must be uint8 (N, 128, 333), not {levels.dtype} {levels.shape}")
+        if probabilities.ndim != 2 or not np.allclose(probabilities.sum(axis=1), 1, atol=TOLERANCE):  # also for NaN
+            raise ValueError("the stored outputs of the examples are not probabilities that add up to 1")
         return cls(levels, probabilities)

@@ -74,7 +74,7 @@ class Version:
 def register(storage: Storage, run_id: str, folder: Path, facts: VersionFacts) -> int:
     """Upload a Classifier folder and a pyfunc as an output of a run, register them, and return the new version.
 
-    If these weights were already registered from this run, return their version.
+    If this classifier was already registered from this run, return their version.
     """
     from mlflow.entities import LoggedModelOutput
     from mlflow.exceptions import MlflowException
@@ -122,7 +122,7 @@ def current(storage: Storage, uri: str) -> str:
 def fetch(storage: Storage, uri: str = CHAMPION_URI, *, device: "torch.device | None" = None) -> Fetched:
     """Load a classifier by `models:/raygenre@ALIAS`, `models:/raygenre/VERSION` or the path of its folder.
 
-    The SHA-256 of the weights must match the version's `sha256` tag.
+    The classifier's checksum must match the version's `sha256` tag.
 
     Raises:
         RegistryError: the model does not exist, or is damaged.
@@ -175,8 +175,6 @@ def facts_of(version: _Tagged) -> VersionFacts | None:
 
 
 def _load(storage: Storage, version: RegisteredVersion, device: "torch.device | None") -> Fetched:
-    from raygenre.model.classifier import Classifier
-
     title = f"{version.name} version {version.number}"
     with tempfile.TemporaryDirectory() as scratch:
         try:
@@ -184,16 +182,29 @@ def _load(storage: Storage, version: RegisteredVersion, device: "torch.device | 
             [folder] = (local / "artifacts" if local else _download(storage, version, scratch)).iterdir()
         except Exception as error:  # object store clients have their own exception classes
             raise RegistryUnreachableError(f"the files of {title} cannot be read: {error}") from error
-        classifier = Classifier.load(folder, device=device)
+        return load_version(version, folder, device=device)
+
+
+def load_version(version: RegisteredVersion, folder: Path, *, device: "torch.device | None" = None) -> Fetched:
+    """Load a registered version from its Classifier folder.
+
+    Raises:
+        ClassifierError: the folder contains no classifier that can be loaded.
+        RegistryError: its checksum differs from the registered one, or none was registered.
+    """
+    from raygenre.model.classifier import Classifier
+
+    title = f"{version.name} version {version.number}"
+    classifier = Classifier.load(folder, device=device)
     if "sha256" not in version.tags:
         raise RegistryError(
-            f"{title} was registered by hand: it has no sha256 tag, so its weights cannot be verified. "
+            f"{title} was registered by hand: it has no sha256 tag, so its files cannot be verified. "
             "Register models with `make tune`"
         )
     if classifier.sha256 != version.tags["sha256"]:
         raise RegistryError(
-            f"the weights of {title} are not the registered ones: their SHA-256 is {classifier.sha256}, "
-            f"not {version.tags['sha256']}"
+            f"the weights, genres or calibration of {title} are not the registered ones: their SHA-256 is "
+            f"{classifier.sha256}, not {version.tags['sha256']}"
         )
     return Fetched(classifier, f"{version.name}/{version.number}", version.run_id, facts_of(version))
 

@@ -28,7 +28,7 @@ def describe_hardware() -> dict[str, str | int]:
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
     }
-    gpus = _query_gpus("name", "memory.total", "driver_version")
+    gpus = query_gpus("name", "memory.total", "driver_version")
     names = [f"{name}, {memory} MiB, driver {driver}" for name, memory, driver in gpus]
     return facts | {"gpus": "; ".join(names) or "none"}
 
@@ -41,6 +41,14 @@ def processor_name() -> str:
     return models[0] if models else platform.machine() or "unknown"
 
 
+def processor_flags() -> frozenset[str]:
+    """Return the processor's features as named in /proc/cpuinfo; empty if there is no such file."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    flags = (line.partition(":")[2] for line in lines if line.startswith(("flags", "Features")))
+    return frozenset(next(flags, "").split())
+
+
 def utilization() -> dict[str, float]:
     """Return the current CPU, memory and GPU utilization. CPU utilization is the mean since the previous call."""
     memory = psutil.virtual_memory()
@@ -49,7 +57,7 @@ def utilization() -> dict[str, float]:
         f"{SYSTEM}system_memory_usage_megabytes": memory.used / 1e6,
         f"{SYSTEM}system_memory_usage_percentage": 100 * memory.used / memory.total,
     }
-    gpus = _query_gpus("utilization.gpu", "memory.used", "memory.total", "power.draw")
+    gpus = query_gpus("utilization.gpu", "memory.used", "memory.total", "power.draw")
     for number, row in enumerate(gpus):
         busy, used, total, power = (_number(cell) for cell in row)
         values = {
@@ -62,7 +70,7 @@ def utilization() -> dict[str, float]:
     return metrics
 
 
-def _query_gpus(*fields: str) -> list[list[str]]:
+def query_gpus(*fields: str) -> list[list[str]]:
     """Return the requested fields for each GPU; an empty list if there is no driver or it does not respond."""
     command = shutil.which("nvidia-smi")
     if command is None:

@@ -19,6 +19,7 @@ from raygenre.errors import file_errors
 from raygenre.system.storage import ARTIFACTS, DATABASE, EXPERIMENT, Storage, StorageError
 
 _TIMEOUT = 20.0  # s to wait for a process that is writing to the database, as long as MLflow waits
+_SHORT_TIMEOUT = 1.0  # s, for a check that must answer soon
 _ADDRESSES = (
     ("experiments", "artifact_location"),
     ("runs", "artifact_uri"),
@@ -100,6 +101,22 @@ def follow_move(storage: Storage) -> Move | None:
             raise StorageBusyError(f"{database}: {error}") from error
         # A database that cannot be read for any other reason is reported by MLflow's client.
         return Move(old, storage.root, str(error)) if old else None
+
+
+def find_move(storage: Storage) -> Move | None:
+    """Return the move that `follow_move` would follow, without changing anything; None if there is none.
+
+    If the database cannot be read, there is none either.
+    """
+    database = storage.root / DATABASE
+    if storage.database != database or not database.is_file():
+        return None
+    try:
+        with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=_SHORT_TIMEOUT)) as connection:
+            old = _other_folder(connection, storage.root)
+    except sqlite3.Error:
+        return None
+    return Move(old, storage.root, "no command has opened the database here yet") if old else None
 
 
 def _other_folder(connection: sqlite3.Connection, root: Path) -> Path | None:

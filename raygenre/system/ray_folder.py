@@ -23,7 +23,7 @@ class RayFolderError(RaygenreError, RuntimeError):
     """Ray cannot be started because no folder is suitable for its files."""
 
 
-def ray_folder(private_parents: tuple[Path, ...] = _PRIVATE_PARENTS) -> Path | None:
+def ray_folder(private_parents: tuple[Path, ...] = _PRIVATE_PARENTS, *, create: bool = True) -> Path | None:
     """Return the value that RAY_TMPDIR needs before Ray is started, or None if Ray's own choice can be used.
 
     If RAY_TMPDIR is unset and Ray's own choice is unsuitable, this is a folder `ray-UID` that only this user can
@@ -31,6 +31,7 @@ def ray_folder(private_parents: tuple[Path, ...] = _PRIVATE_PARENTS) -> Path | N
 
     Args:
         private_parents: folders in which to look for or create the private folder.
+        create: False to change nothing: a missing private folder counts as created.
 
     Raises:
         RayFolderError: RAY_TMPDIR is unsuitable, or no private folder can be used.
@@ -47,10 +48,20 @@ def ray_folder(private_parents: tuple[Path, ...] = _PRIVATE_PARENTS) -> Path | N
         return default if is_empty else None  # Ray would take an empty variable as a relative path
     for parent in private_parents:
         private = parent / f"ray-{os.geteuid()}"
-        problems.append(_create_private(private) or _problem(private))
+        problems.append((_create_private(private) if create else _owner_problem(private)) or _problem(private))
         if not problems[-1]:
             return private
     raise RayFolderError(f"Ray cannot be started: {'; '.join(problems)}; {remedy}")
+
+
+def planned_ray_folder(private_parents: tuple[Path, ...] = _PRIVATE_PARENTS) -> Path:
+    """Return the folder in which Ray would keep its subfolder `ray`, without creating anything.
+
+    Raises:
+        RayFolderError: as for `ray_folder`.
+    """
+    own_choice = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
+    return ray_folder(private_parents, create=False) or Path(own_choice)
 
 
 def use_ray_folder() -> None:
@@ -91,15 +102,23 @@ def _create_private(folder: Path) -> str:
     """
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
-        status = folder.lstat()
-        if not stat.S_ISDIR(status.st_mode):
-            return f"{folder} is not a folder"
-        if owner := _other_owner(status):
-            return f"{folder} belongs to {owner}"
+        if problem := _owner_problem(folder):
+            return problem
         folder.chmod(0o700)
     except OSError as error:
         return f"{folder} cannot be created: {error.strerror}"
     return ""
+
+
+def _owner_problem(folder: Path) -> str:
+    """Return why an existing folder must not be used as a private one; an empty string if it may, or is missing."""
+    try:
+        status = folder.lstat()
+    except FileNotFoundError:
+        return ""
+    if not stat.S_ISDIR(status.st_mode):
+        return f"{folder} is not a folder"
+    return f"{folder} belongs to {owner}" if (owner := _other_owner(status)) else ""
 
 
 def _other_owner(status: os.stat_result) -> str:

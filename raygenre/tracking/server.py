@@ -8,7 +8,6 @@ lacks permission. *refused*: MLflow rejected this particular request.
 import errno
 import logging
 import os
-from collections.abc import Iterator
 from typing import Literal
 
 import requests
@@ -17,10 +16,10 @@ from mlflow.tracking import MlflowClient
 
 from raygenre.errors import RaygenreError
 from raygenre.system.moved_storage import Move, follow_move
-from raygenre.system.proxies import exempt_loopback, page_note, request_note
-from raygenre.system.redaction import masked
+from raygenre.system.proxies import exempt_loopback
 from raygenre.system.storage import EXPERIMENT as EXPERIMENT
 from raygenre.system.storage import Storage
+from raygenre.tracking.reasons import chain, request_reason
 from raygenre.tracking.retries import TrackingUnreachableError as TrackingUnreachableError
 from raygenre.tracking.retries import no_retries as no_retries
 
@@ -47,26 +46,6 @@ _WRONG_ADDRESS = (
 _NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT)  # errors of a local artifact folder
 _NOT_MLFLOW = "not in a valid JSON format"  # the server sent an HTML page instead of MLflow's JSON
 _UNUSABLE_DATABASE = ("readonly database", "unable to open database file", "is not a database")
-
-_UNKNOWN_HOST = "Invalid Host header"
-_REMEDIES = {
-    "PERMISSION_DENIED": "permission denied (403): the user of MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD "
-    f"needs EDIT on the experiment {EXPERIMENT} and on the model of the same name",
-    "UNAUTHENTICATED": "authentication failed (401): unknown user or wrong password; set MLFLOW_TRACKING_USERNAME and "
-    "MLFLOW_TRACKING_PASSWORD",
-}
-_REASONS = {
-    "Tunnel connection failed": "the proxy rejected the connection",
-    "NameResolutionError": "cannot resolve the host name",
-    "Connection refused": "connection refused",
-    "timed out": "the request timed out",
-    "too many 5": "the server answers with errors (5xx)",
-    "too many 4": "the server is too busy",
-    "database is locked": "the database is locked",
-    "NewConnectionError": "cannot connect",
-    "RemoteDisconnected": "the server closed the connection",
-}
-"""Messages, keyed by a part of the error's text; the first match applies."""
 
 
 class TrackingAddressError(RaygenreError, ValueError):
@@ -139,7 +118,7 @@ class Server:
 
 def meaning(error: BaseException) -> Literal["unreachable", "wrong", "refused"]:
     """Classify the error of a request to MLflow as one of the three kinds."""
-    for cause in _chain(error):
+    for cause in chain(error):
         if isinstance(cause, _WRONG_ADDRESS) or "NameResolutionError" in repr(cause):
             return "wrong"
         if isinstance(cause, ImportError) or (isinstance(cause, OSError) and cause.errno in _NO_ACCESS):
@@ -171,16 +150,7 @@ def is_missing(error: BaseException) -> bool:
 
 def reason(error: BaseException) -> str:
     """Return a few words that say why a request to MLflow failed and what to do about it."""
-    text = " ".join(repr(cause) for cause in _chain(error))
-    if _UNKNOWN_HOST in text:
-        return "the server rejected the Host header (403); start it with --allowed-hosts NAME:PORT"
-    if isinstance(error, MlflowException) and error.error_code in _REMEDIES:
-        words = _REMEDIES[error.error_code]
-    else:
-        first_line = (str(error).strip() or repr(error)).splitlines()[0]
-        words = next((words for part, words in _REASONS.items() if part in text), masked(first_line)[:300])
-    request = next((request for cause in _chain(error) if (request := getattr(cause, "request", None))), None)
-    return words + (request_note(str(request.url)) if request else page_note(text))
+    return request_reason(error, code=error.error_code if isinstance(error, MlflowException) else "")
 
 
 def quiet_mlflow() -> None:
@@ -189,10 +159,3 @@ def quiet_mlflow() -> None:
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # logs a page if the database is locked
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    cause: BaseException | None = error
-    while cause is not None:
-        yield cause
-        cause = cause.__cause__ or cause.__context__

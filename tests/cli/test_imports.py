@@ -98,6 +98,11 @@ def test_errors_about_arguments_import_no_heavy_library(tmp_path: Path) -> None:
     assert not (tmp_path / "results").exists()
 
 
+def test_doctor_imports_no_heavy_library_without_a_champion(tmp_path: Path) -> None:
+    command = ["doctor", "--storage", str(tmp_path / "results")]
+    assert run([command]) == [(command, 0, "")]
+
+
 @pytest.mark.integration
 def test_predict_and_models_do_not_import_mlflow(rivals_ring: Ring, song: Path) -> None:
     storage = ["--storage", str(rivals_ring.storage.root)]

@@ -2,11 +2,13 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 from typer.testing import CliRunner, Result
 
@@ -177,6 +179,35 @@ def test_predict_plots_exactly_one_song(album: Path) -> None:
     result = predict(album, "--plot", "songs.png")
     assert result.exit_code == 2
     assert "--plot takes exactly one song, not 3" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("genres", "reason"),
+    [
+        (
+            ["storm", "drone", "bells"],
+            "genres, calibration or network in classifier.json are not those that were saved",
+        ),
+        (["bells", "bells", "drone"], "the genre 'bells' is listed 2 times"),
+        ("abc", "the genres must be a list of names, not 'abc'"),
+    ],
+)
+def test_predict_refuses_changed_genres(model: str, song: Path, tmp_path: Path, genres: object, reason: str) -> None:
+    about = Path(shutil.copytree(model, tmp_path / "changed")) / "classifier.json"
+    about.write_text(json.dumps(json.loads(about.read_text()) | {"genres": genres}))
+    result = predict("--model", about.parent, song)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert reason in result.stderr
+
+
+def test_predict_refuses_weights_that_are_not_finite(model: str, song: Path, tmp_path: Path) -> None:
+    broken = Classifier.load(Path(model))
+    with torch.no_grad():
+        next(broken.model.parameters()).fill_(torch.nan)
+    broken.save(tmp_path / "broken")
+    result = predict("--model", tmp_path / "broken", song)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert re.search(r"values of the tensor \S+ are not finite numbers", result.stderr)
 
 
 def test_predict_without_a_champion_names_make_tune(song: Path, tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from raygenre.model.seen_tracks import SeenTracks
 from raygenre.spectrogram.image import write_png
 from raygenre.spectrogram.levels import levels
 from raygenre.spectrogram.song import Song, read
+from raygenre.system.hashing import sha256_of
 from tests.helpers.bad_files import BAD
 from tests.helpers.sounds import encode
 
@@ -179,15 +182,138 @@ def test_temperature_changes_the_confidence_but_not_the_genre(tracks: Dataset) -
     assert (cold.max(axis=1) > warm.max(axis=1)).all()
 
 
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("saved") / "model"
+    classifier().save(folder)
+    return folder
+
+
+@pytest.fixture
+def model(saved: Path, tmp_path: Path) -> Path:
+    """A folder with a classifier, which a test may change."""
+    return Path(shutil.copytree(saved, tmp_path / "model"))
+
+
+def edit(folder: Path, *, as_format_3: bool = False, **changes: object) -> None:
+    """Change entries of classifier.json; format 3 is that of earlier releases, whose checksum covers the weights."""
+    about = json.loads((folder / ABOUT).read_text())
+    if as_format_3:
+        about |= {"format": 3, "sha256": about.pop("weights_sha256")}
+    (folder / ABOUT).write_text(json.dumps(about | changes))
+
+
 @pytest.mark.parametrize(
-    "calibration", [{}, {"temperature": 0.0, "threshold": 0.5}, {"temperature": 1, "threshold": 7}]
+    "change",
+    [
+        {"genres": GENRES[::-1]},
+        {"genres": ["bells", "drone", "rain"]},
+        {"calibration": {"temperature": 2.0, "threshold": 0.0}},
+        {"calibration": {"temperature": 1.0, "threshold": 0.6}},
+        {"sha256": "0" * 64},
+    ],
 )
-def test_invalid_calibration_raises_an_error(calibration: dict[str, float], tmp_path: Path) -> None:
-    classifier().save(tmp_path / "model")
-    path = tmp_path / "model" / ABOUT
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"calibration": calibration or None}))
-    with pytest.raises(ClassifierError, match="cannot load a classifier"):
+def test_the_checksum_covers_what_decides_an_answer(change: dict[str, Any], model: Path) -> None:
+    edit(model, **change)
+    with pytest.raises(ClassifierError, match=r"model: the genres, calibration or network .* SHA-256"):
+        Classifier.load(model)
+
+
+def test_a_changed_classifier_cannot_pass_as_an_earlier_format(model: Path) -> None:
+    edit(model, format=3, genres=GENRES[::-1])
+    with pytest.raises(ClassifierError, match="SHA-256 differs"):
+        Classifier.load(model)
+
+
+def test_format_3_loads_and_predicts_as_before(tracks: Dataset, model: Path) -> None:
+    original = classifier()
+    edit(model, as_format_3=True)
+    loaded = Classifier.load(model)
+    loaded.verify()
+    assert np.allclose(loaded.probabilities(tracks.levels[:5]), original.probabilities(tracks.levels[:5]), atol=1e-6)
+    assert loaded.sha256 == sha256_of(model / WEIGHTS)  # as registered by earlier releases
+
+
+@pytest.mark.parametrize("as_format_3", [True, False])
+@pytest.mark.parametrize(
+    ("genres", "reason"),
+    [
+        (["bells", "drone", "bells"], "the genre 'bells' is listed 2 times"),
+        (["bells", "drone", 3], "each genre must be a name, not 3"),
+        (["bells", "drone", ["storm"]], "each genre must be a name"),
+        (["bells", "drone", " "], "each genre must be a name, not ' '"),
+        ("abc", "must be a list of names, not 'abc'"),
+        ({"a": 0, "b": 1, "c": 2}, "must be a list of names"),
+        (None, "must be a list of names"),
+        ([], "must be a list of names"),
+    ],
+)
+def test_genres_that_are_not_distinct_names_are_refused(
+    genres: object, reason: str, as_format_3: bool, model: Path
+) -> None:
+    edit(model, as_format_3=as_format_3, genres=genres)
+    with pytest.raises(ClassifierError, match=f"cannot load a classifier from .*model: .*{reason}"):
+        Classifier.load(model)
+
+
+def test_reversed_genres_of_a_format_3_search_are_refused(tmp_path: Path) -> None:
+    """A search records its training tracks in the order of the genres."""
+    counts = dict.fromkeys(GENRES, 10)
+    replace(classifier(), origin={"train_counts": counts}).save(tmp_path / "model")
+    edit(tmp_path / "model", as_format_3=True)
+    assert Classifier.load(tmp_path / "model").genres == GENRES
+    edit(tmp_path / "model", genres=GENRES[::-1])
+    with pytest.raises(ClassifierError, match=r"not in the order in which .*: 'bells', 'drone', 'storm'"):
         Classifier.load(tmp_path / "model")
+
+
+def test_doubled_genres_raise_an_error() -> None:
+    with pytest.raises(ClassifierError, match="the genre 'bells' is listed 2 times"):
+        replace(classifier(), genres=("bells", "drone", "bells"))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_weights_that_are_not_finite_are_refused(value: float, tmp_path: Path) -> None:
+    broken = classifier()
+    *_, (name, tensor) = broken.model.named_parameters()
+    with torch.no_grad():
+        tensor[1] = value
+    broken.save(tmp_path / "model")
+    with pytest.raises(ClassifierError, match=f"model: 1 of 3 values of the tensor {name} are not finite"):
+        Classifier.load(tmp_path / "model")
+
+
+def test_weights_whose_outputs_overflow_are_refused(tracks: Dataset, tmp_path: Path) -> None:
+    broken = classifier()
+    with torch.no_grad():
+        for tensor in broken.model.parameters():
+            tensor.fill_(1e38)
+    assert not np.isfinite(broken.probabilities(tracks.levels[:1])).all()
+    broken.save(tmp_path / "model")
+    with pytest.raises(ClassifierError, match="are not probabilities"):
+        Classifier.load(tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    "calibration",
+    [
+        None,
+        {"temperature": 0.0, "threshold": 0.5},
+        {"temperature": -1.0, "threshold": 0.5},
+        {"temperature": np.nan, "threshold": 0.5},
+        {"temperature": np.inf, "threshold": 0.5},
+        {"temperature": 1e-300, "threshold": 0.5},
+        {"temperature": "1", "threshold": 0.5},
+        {"temperature": True, "threshold": 0.5},
+        {"temperature": 1, "threshold": 7},
+        {"temperature": 1, "threshold": np.nan},
+        {"temperature": 1, "threshold": None},
+    ],
+)
+def test_invalid_calibration_raises_an_error(calibration: dict[str, object] | None, model: Path) -> None:
+    edit(model, as_format_3=True, calibration=calibration)
+    with pytest.raises(ClassifierError, match="must be a number from" if calibration else "cannot load a classifier"):
+        Classifier.load(model)
 
 
 def test_verify_compares_with_the_stored_examples(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ NOT_RUN = {
 OUTPUT = {
     # The first words of a command, and a text that it prints or a file that it writes.
     "raygenre compare": "c.html",
+    "raygenre doctor": "passes its self-check",
     "raygenre evaluate": "accuracy",
     "raygenre models": "champion",
     "raygenre predict song.mp3": "song.png",

@@ -1,5 +1,6 @@
 """The model that a replica starts with, and the loading of new versions."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
@@ -65,6 +66,15 @@ def test_a_damaged_champion_is_replaced_by_the_former_one(tmp_path: Path) -> Non
     assert LiveModels(storage, Settings(), Metrics()).errors == {}
     with pytest.raises(RegistryError, match="raygenre/3"):
         LiveModels(storage, Settings(model_uri="models:/raygenre/3"), Metrics())
+
+
+def test_a_champion_with_reversed_genres_is_refused(tmp_path: Path) -> None:
+    storage = new_storage(tmp_path)
+    [about] = (tmp_path / "artifacts").rglob("classifier.json")
+    changed = json.loads(about.read_text())
+    about.write_text(json.dumps(changed | {"genres": changed["genres"][::-1]}))
+    with pytest.raises(RegistryError, match=r"cannot be loaded: .*genres.* are not those that were saved"):
+        LiveModels(storage, Settings(), cast(Metrics, FakeMetrics()))
 
 
 @pytest.mark.usefixtures("ray_cluster")

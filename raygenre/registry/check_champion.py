@@ -1,0 +1,96 @@
+"""Checks whether there is a champion, and whether its files are whole.
+
+Nothing in the registry is changed.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from raygenre.errors import RaygenreError
+from raygenre.evaluation.training_data import TrainingData
+from raygenre.registry import embedded, versions
+from raygenre.registry.lookup import CHAMPION, RegistryUnreachableError, find
+from raygenre.registry.versions import CHAMPION_URI, MODEL, Fetched
+from raygenre.system.finding import Finding
+from raygenre.system.moved_storage import find_move
+from raygenre.system.storage import Storage
+from raygenre.tracking.retries import no_retries
+
+_CHECK = "champion"
+_TRAIN = "train one with `make tune`"
+_RESTORE = "run `raygenre rollback` to restore the former champion, or restore the storage from a backup"
+
+
+class _UncheckedError(RaygenreError):
+    """The champion cannot be checked without changing the registry, or its files are in a store that is not read."""
+
+
+def check_champion(storage: Storage) -> Finding:
+    """Load the champion and run its self-check: the stored examples must give the stored probabilities."""
+    try:
+        missing = _missing(storage)
+        if missing:
+            return missing
+        fetched = _load(storage)
+        fetched.classifier.verify()
+    except _UncheckedError as error:
+        return Finding(_CHECK, "warning", f"not checked: {error}", "run `raygenre models` to see the versions")
+    except RegistryUnreachableError as error:
+        return Finding(_CHECK, "problem", str(error), "check the artifact store of MLflow, then run this again")
+    except (RaygenreError, OSError) as error:
+        return Finding(_CHECK, "problem", str(error), _RESTORE)
+    facts = {"model": fetched.name, "genres": list(fetched.classifier.genres), "sha256": fetched.classifier.sha256}
+    found = f"{fetched.name} passes its self-check: {len(fetched.classifier.genres)} genres{_accuracy(fetched)}"
+    if warning := TrainingData.of(fetched.classifier, fetched.facts).warning:
+        remedy = "train on real music: `raygenre tune --data PATH`"
+        return Finding(_CHECK, "warning", f"{found}; {warning}: its answers for real songs mean nothing", remedy, facts)
+    return Finding(_CHECK, "ok", found, "", facts)
+
+
+def _missing(storage: Storage) -> Finding | None:
+    """Return a finding if no version is the champion."""
+    if storage.database:
+        registered = embedded.read_versions(storage, MODEL) if storage.has_runs else []
+        if registered is None:
+            raise _UncheckedError("the database is locked, or has a schema that only MLflow's client reads")
+        if any(CHAMPION in version.aliases for version in registered):
+            return None
+        if registered:
+            found = f"none of the {len(registered)} registered versions is the champion"
+            return Finding(_CHECK, "warning", found, "choose one with `raygenre promote VERSION`")
+        return Finding(_CHECK, "warning", "no model is registered yet", _TRAIN)
+    if not storage.tracking_uri.startswith(("http://", "https://")):
+        raise _UncheckedError("opening this registry could create tables in it")
+    try:
+        with no_retries():
+            find(storage, CHAMPION_URI)
+    except RegistryUnreachableError:
+        raise
+    except RaygenreError as error:
+        return Finding(_CHECK, "warning", str(error), f"{_TRAIN}, or choose one with `raygenre promote VERSION`")
+    return None
+
+
+def _load(storage: Storage) -> Fetched:
+    """Load the champion; from the embedded registry without MLflow's client, which would follow a moved storage."""
+    if not storage.database:
+        return versions.fetch(storage)
+    registered = embedded.read_versions(storage, MODEL) or []
+    [version] = (version for version in registered if CHAMPION in version.aliases)
+    if move := find_move(storage):
+        version = replace(version, source=move.current(version.source))
+    url = urlsplit(version.source)
+    if url.scheme != "file":
+        raise _UncheckedError(f"the files of {version.name}/{version.number} are not on this machine")
+    folders = list((Path(unquote(url.path)) / "artifacts").glob("*"))
+    if not folders:
+        raise RaygenreError(f"the files of {version.name}/{version.number} are missing in {unquote(url.path)}")
+    return versions.load_version(version, folders[0])
+
+
+def _accuracy(fetched: Fetched) -> str:
+    facts = fetched.facts
+    if facts is None or not facts.test_tracks:
+        return ""
+    return f", {facts.test_accuracy:.1%} of {facts.test_tracks} test tracks correct"

@@ -1,0 +1,20 @@
+"""Run code as a user who may not write, because permissions do not restrict root."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+UNPRIVILEGED = 65534  # the user without permissions, by convention
+
+
+@contextmanager
+def without_root() -> Iterator[None]:
+    """Act as a user without permissions if this process runs as root, otherwise as the present user."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.setresuid(UNPRIVILEGED, UNPRIVILEGED, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
