@@ -5,7 +5,9 @@ GTZAN's images were computed from such samples. `raygenre.audio.blocks` decodes 
 Conventions: samples are mono float32 in [−1, 1] at 22 050 Hz.
 """
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -13,7 +15,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from raygenre.audio.blocks import CONTAINERS, SAMPLE_RATE, AudioError, blocks
+from raygenre.audio.blocks import CONTAINERS, SAMPLE_RATE, AudioError, blocks, seekable
 
 __all__ = [
     "CONTAINERS",
@@ -27,7 +29,9 @@ __all__ = [
     "AudioError",
     "Window",
     "decode",
+    "decode_middle",
     "middle_window",
+    "stream_windows",
     "windows",
 ]
 
@@ -51,8 +55,10 @@ SUFFIXES = frozenset(
 WINDOW = 661_794  # samples: 30.0 s, the length of GTZAN's clips
 MAX_SINGLE_WINDOW = 31 * SAMPLE_RATE  # samples; every GTZAN clip is shorter, so each is a single window
 MIN_LENGTH = 3 * SAMPLE_RATE  # samples
-LONGEST_SECONDS = 1800.0  # s
+LONGEST_SECONDS = 1800.0  # s, of a song that is held in memory as a whole
 SILENT_MESSAGE = "the song is silent from beginning to end"  # used if all levels are 0
+
+_MAX_HELD = 600 * SAMPLE_RATE  # samples that `decode_middle` holds
 
 
 @dataclass(frozen=True)
@@ -119,9 +125,39 @@ def windows(samples: NDArray[np.float32]) -> list[Window]:
         repeated = np.resize(samples, WINDOW) if length < 30 * SAMPLE_RATE else samples
         return [Window(0.0, length / SAMPLE_RATE, repeated)]
     starts = [*range(0, length - WINDOW, WINDOW), length - WINDOW]
-    return [
-        Window(start / SAMPLE_RATE, (start + WINDOW) / SAMPLE_RATE, samples[start : start + WINDOW]) for start in starts
-    ]
+    return [_window(start, samples[start : start + WINDOW]) for start in starts]
+
+
+def stream_windows(parts: Iterable[NDArray[np.float32]]) -> Iterator[Window]:
+    """Cut a song into the same windows as `windows`, while its samples arrive.
+
+    At most two windows' samples are held, because the last window may start anywhere in the one before it.
+
+    Args:
+        parts: the song in pieces of any length, float32 (N,) at 22 050 Hz.
+
+    Raises:
+        AudioError: the song is shorter than 3 s.
+    """
+    start = 0  # of `full` in the song, in samples
+    full: NDArray[np.float32] | None = None
+    current, filled = np.empty(WINDOW, dtype=np.float32), 0
+    for part in parts:
+        while len(part):
+            if filled == WINDOW:
+                if full is not None:
+                    yield _window(start, full)
+                    start += WINDOW
+                full, current, filled = current, np.empty(WINDOW, dtype=np.float32), 0
+            copied, part = part[: WINDOW - filled], part[WINDOW - filled :]
+            current[filled : filled + len(copied)] = copied
+            filled += len(copied)
+    rest = current[:filled] if full is None else np.concatenate([full, current[:filled]])
+    if start == 0:
+        yield from windows(rest)
+    else:
+        yield _window(start, rest[:WINDOW])
+        yield _window(start + len(rest) - WINDOW, rest[-WINDOW:])
 
 
 def middle_window(samples: NDArray[np.float32]) -> Window:
@@ -136,4 +172,53 @@ def middle_window(samples: NDArray[np.float32]) -> Window:
     if len(samples) <= MAX_SINGLE_WINDOW:
         return windows(samples)[0]
     start = (len(samples) - WINDOW) // 2
-    return Window(start / SAMPLE_RATE, (start + WINDOW) / SAMPLE_RATE, samples[start : start + WINDOW])
+    return _window(start, samples[start : start + WINDOW])
+
+
+def decode_middle(source: Path | bytes | IO[bytes]) -> Window:
+    """Decode the window that `middle_window` returns for a song, in memory that does not grow with the song.
+
+    Containers often state a wrong duration, so the middle is known only at the end. Until then, the second half of what
+    was decoded is held. A song of which that is more than ten minutes is decoded again up to its middle.
+
+    Args:
+        source: path, bytes or binary stream, as for `decode`.
+
+    Raises:
+        AudioError: as for `decode`, or the song is shorter than 3 s.
+        OSError: as for `decode`.
+    """
+    with seekable(source) as stream:
+        held: deque[NDArray[np.float32]] = deque()
+        dropped = length = 0  # samples
+        for block in blocks(stream):
+            held.append(block)
+            length += len(block)
+            earliest = (length - WINDOW) // 2 if length > MAX_SINGLE_WINDOW else 0
+            while held and (dropped + len(held[0]) <= earliest or length - dropped > _MAX_HELD):
+                dropped += len(held.popleft())
+        if length <= MAX_SINGLE_WINDOW:
+            return windows(np.concatenate(held))[0]
+        start = (length - WINDOW) // 2
+        if dropped <= start:
+            return _window(start, _section(held, start - dropped))
+        with closing(blocks(stream)) as again:
+            return _window(start, _section(again, start))
+
+
+def _window(start: int, samples: NDArray[np.float32]) -> Window:
+    """Return a window that starts with the given sample of its song."""
+    return Window(start / SAMPLE_RATE, (start + WINDOW) / SAMPLE_RATE, samples)
+
+
+def _section(parts: Iterable[NDArray[np.float32]], start: int) -> NDArray[np.float32]:
+    """Return the 30 s that start with the given sample, float32 (N,), reading only as many parts as necessary."""
+    needed: list[NDArray[np.float32]] = []
+    position, stop = 0, start + WINDOW
+    for part in parts:
+        if position + len(part) > start:
+            needed.append(part[max(0, start - position) : stop - position])
+        position += len(part)
+        if position >= stop:
+            break
+    return np.concatenate(needed)
