@@ -11,7 +11,9 @@ from raygenre.audio.decoding import (
     AudioError,
     Window,
     decode,
+    decode_middle,
     middle_window,
+    stream_windows,
     windows,
 )
 
@@ -26,6 +28,8 @@ __all__ = [
     "AudioError",
     "Window",
     "decode",
+    "decode_middle",
     "middle_window",
+    "stream_windows",
     "windows",
 ]

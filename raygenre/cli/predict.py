@@ -151,12 +151,12 @@ def _write_table(
 
 
 def _plot(classifier: "Classifier", path: Path, output: Path, warning: str, notes: Console) -> None:
-    from raygenre.spectrogram.song import read
+    from raygenre.spectrogram.song import read_parts
     from raygenre.workflows import timeline
 
     try:
-        song = read(path)
+        song, prediction = timeline.classify(classifier, read_parts(path))
     except (RaygenreError, OSError):
         return  # the prediction reports the failure
-    write_file(output, timeline.plot_png(song, classifier.predict(song), printable(Path(path.name)), warning))
+    write_file(output, timeline.plot_png(song, prediction, printable(Path(path.name)), warning))
     notes.print(f"Plot of {printable(path)}: {output}", highlight=False, soft_wrap=True, markup=False)

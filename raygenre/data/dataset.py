@@ -28,6 +28,7 @@ from raygenre.system.worker_pool import cores
 
 GTZAN_ON_KAGGLE = "andradaolteanu/gtzan-dataset-music-genre-classification"
 MAX_BROKEN_SHARE = 0.05  # largest permitted share of broken files
+_READER = "2"  # change it whenever files become usable that were not, because reasons are cached as well
 SYNTHETIC_TRACKS = 20  # per genre
 SYNTHETIC_SEED = 0
 
@@ -110,7 +111,7 @@ def decode(path: Path) -> NDArray[np.uint8]:
     """Return the levels, uint8 (128, 333), of a spectrogram image (PNG), or of an audio file's middle 30 s.
 
     Raises:
-        AudioError: the file is not audio, is damaged, too long, shorter than 3 s, or silent.
+        AudioError: the file is not audio, is damaged, shorter than 3 s, or silent.
         ImageError: the PNG is damaged or not a spectrogram.
         OSError: the file cannot be read.
     """
@@ -215,7 +216,7 @@ def _assemble(
 
 
 def _key(parts: Sequence[str]) -> str:
-    return hashlib.sha256("\n".join([spectrogram.RECIPE, *parts]).encode()).hexdigest()
+    return hashlib.sha256("\n".join([spectrogram.RECIPE, _READER, *parts]).encode()).hexdigest()
 
 
 def _cached(cache: Path, key: str, source: str, make: Callable[[], Dataset]) -> Dataset:

@@ -14,7 +14,7 @@ the weights.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -106,6 +106,18 @@ class Classifier:
         rows = self.probabilities(np.concatenate([song.levels for song in songs]))  # (sum of W, G)
         ends = np.cumsum([len(song.levels) for song in songs])
         return [self.combine_windows(part) for part in np.split(rows, ends[:-1])]
+
+    def predict_parts(self, parts: Iterable[Song]) -> tuple[Prediction, tuple[tuple[float, float], ...]]:
+        """Classify a song that is read in parts, and return the times of all its windows with the prediction.
+
+        Memory does not grow with the song, and the prediction equals that for the whole song, bit for bit.
+        """
+        rows: list[NDArray[np.float32]] = []
+        times: list[tuple[float, float]] = []
+        for part in parts:
+            rows.append(self.probabilities(part.levels))
+            times.extend(part.times)
+        return self.combine_windows(np.concatenate(rows)), tuple(times)
 
     def combine_windows(self, rows: NDArray[np.float32]) -> Prediction:
         """Return a song's prediction from its windows' probabilities (W, G)."""

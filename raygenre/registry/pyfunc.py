@@ -13,6 +13,7 @@ import mlflow
 import pandas as pd
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
+from raygenre.audio import LONGEST_SECONDS
 from raygenre.model.classifier import Classifier
 from raygenre.spectrogram.song import read
 
@@ -36,7 +37,7 @@ class GenreModel(PythonModel):
         """
         rows = []
         for data in model_input["file"]:
-            prediction = self.classifier.predict(read(bytes(data)))
+            prediction = self.classifier.predict(read(bytes(data), longest_seconds=LONGEST_SECONDS))
             row = {name: getattr(prediction, name) for name in _COLUMNS}
             rows.append({**row, **prediction.probabilities})
         return pd.DataFrame(rows, columns=[*_COLUMNS, *self.classifier.genres])

@@ -1,8 +1,10 @@
 """Read a spectrogram image, or audio in 30 s windows, as input for the network."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
-from itertools import compress
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +13,11 @@ import torch
 from numpy.typing import NDArray
 
 from raygenre import audio, spectrogram
+from raygenre.audio.blocks import blocks
+
+WINDOWS_PER_PART = 64
+"""Number of windows in a part of a song. The network takes as many at a time, so a song gives the same probabilities,
+bit for bit, in parts and as a whole."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +39,12 @@ class Song:
 def read(
     source: Path | bytes,
     *,
-    longest_seconds: float = audio.LONGEST_SECONDS,
+    longest_seconds: float = math.inf,
     progress: Callable[[Literal["decode", "levels"]], object] = lambda stage: None,
 ) -> Song:
     """Read a spectrogram image (PNG) or an audio file. The type is determined by the file's content, not its name.
+
+    An hour of audio gives 5 MB of levels. Its samples are not held.
 
     Args:
         source: path or bytes of the file.
@@ -48,10 +57,28 @@ def read(
         ImageError: the file is a PNG, but is damaged or not a spectrogram.
         OSError: the file cannot be opened.
     """
+    return _join(read_parts(source, longest_seconds=longest_seconds, progress=progress))
+
+
+def read_parts(
+    source: Path | bytes,
+    *,
+    longest_seconds: float = math.inf,
+    progress: Callable[[Literal["decode", "levels"]], object] = lambda stage: None,
+) -> Iterator[Song]:
+    """Read a file as `read` does, in parts of 64 windows, so that memory does not grow with the song.
+
+    Args, Raises: as for `read`. An error may be raised after the parts before the place of the error.
+    """
     if _signature(source) == spectrogram.PNG_SIGNATURE:
-        return _without_silence(spectrogram.read_png(source)[None], ())
-    samples = audio.decode(source, longest_seconds=longest_seconds, on_packet=lambda: progress("decode"))
-    return from_samples(samples, progress=lambda: progress("levels"))
+        levels = spectrogram.read_png(source)[None]
+        if not levels.any():
+            raise audio.AudioError(audio.SILENT_MESSAGE)
+        yield Song(levels, ())
+        return
+    decoded = blocks(source, longest_seconds=longest_seconds, on_packet=lambda: progress("decode"))
+    with closing(decoded):
+        yield from _parts(audio.stream_windows(decoded), lambda: progress("levels"))
 
 
 def from_samples(samples: NDArray[np.float32], *, progress: Callable[[], object] = lambda: None) -> Song:
@@ -64,21 +91,40 @@ def from_samples(samples: NDArray[np.float32], *, progress: Callable[[], object]
     Raises:
         AudioError: the song is shorter than 3 s, or silent.
     """
-    windows = audio.windows(samples)
-    levels = []
-    for window in windows:
+    return _join(_parts(audio.windows(samples), progress))
+
+
+def _parts(windows: Iterable[audio.Window], progress: Callable[[], object]) -> Iterator[Song]:
+    """Compute the windows' levels. Silent windows are dropped: they have no genre, but the network would assign one."""
+    levels: list[NDArray[np.uint8]] = []
+    times: list[tuple[float, float]] = []
+    numbers: list[int] = []
+    is_silent = True
+    for number, window in enumerate(windows):
         progress()
-        levels.append(spectrogram.levels(torch.from_numpy(window.samples)).numpy())
-    return _without_silence(np.stack(levels), tuple((window.start, window.end) for window in windows))
-
-
-def _without_silence(levels: NDArray[np.uint8], times: tuple[tuple[float, float], ...]) -> Song:
-    """Drop silent windows: they have no genre, but the network would assign one to them."""
-    audible = levels.reshape(len(levels), -1).max(axis=1) > 0
-    if not audible.any():
+        shown = spectrogram.levels(torch.from_numpy(window.samples)).numpy()
+        if not shown.any():
+            continue
+        levels.append(shown)
+        times.append((window.start, window.end))
+        numbers.append(number)
+        if len(levels) == WINDOWS_PER_PART:
+            yield Song(np.stack(levels), tuple(times), tuple(numbers))
+            levels, times, numbers = [], [], []
+            is_silent = False
+    if levels:
+        yield Song(np.stack(levels), tuple(times), tuple(numbers))
+    elif is_silent:
         raise audio.AudioError(audio.SILENT_MESSAGE)
-    numbers = range(len(times))
-    return Song(levels[audible], tuple(compress(times, audible)), tuple(compress(numbers, audible)))
+
+
+def _join(parts: Iterable[Song]) -> Song:
+    songs = list(parts)
+    return Song(
+        np.concatenate([song.levels for song in songs]),
+        tuple(chain.from_iterable(song.times for song in songs)),
+        tuple(chain.from_iterable(song.numbers for song in songs)),
+    )
 
 
 def _signature(source: Path | bytes) -> bytes:
@@ -96,10 +142,10 @@ def middle_levels(path: Path, *, under_frame: bool = False) -> NDArray[np.uint8]
         under_frame: whether to return 335 columns, as described in `spectrogram.levels`.
 
     Raises:
-        AudioError: the file is not audio, is damaged, too long, shorter than 3 s, or silent in the part that is used.
+        AudioError: the file is not audio, is damaged, shorter than 3 s, or silent in the part that is used.
         OSError: the file cannot be opened.
     """
-    window = audio.middle_window(audio.decode(path))
+    window = audio.decode_middle(path)
     levels = spectrogram.levels(torch.from_numpy(window.samples), under_frame=under_frame).numpy()
     if not levels.any():
         raise audio.AudioError(

@@ -58,15 +58,16 @@ def predict_songs(classifier: "Classifier", songs: Sequence[Path], *, jobs: int)
 
 def _predict(classifier: "Classifier", numbered: tuple[int, Path]) -> SongResult:
     """Decode and classify a file. Runs in a worker."""
-    from raygenre.spectrogram.song import read  # only here, because the commands check their arguments before torch
+    # Only here, because the commands check their arguments before torch is imported.
+    from raygenre.spectrogram.song import read_parts
 
     _, path = numbered
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # reading a device or a pipe may never end
             return SongResult(path, None, (), "it is not a regular file")
-        song = read(path)
+        prediction, times = classifier.predict_parts(read_parts(path))
     except OSError as error:
         return SongResult(path, None, (), error.strerror or str(error))
     except ValueError as error:
         return SongResult(path, None, (), str(error))
-    return SongResult(path, classifier.predict(song), song.times, "")
+    return SongResult(path, prediction, times, "")

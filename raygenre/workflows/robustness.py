@@ -88,7 +88,7 @@ def measure(classifier: Classifier, path: Path) -> list[Reading]:
         AudioError: the file is not audio, or is shorter than 3 s.
         OSError: the file cannot be opened.
     """
-    clip = audio.middle_window(audio.decode(path)).samples
+    clip = audio.decode_middle(path).samples
     before = _levels(clip)
     after = [_levels(audio.middle_window(change(clip)).samples) for change in CHANGES.values()]
     first, *genres = [

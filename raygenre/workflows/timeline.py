@@ -1,21 +1,23 @@
 """A song's genre over time: stretches of one genre, as text and below the spectrogram.
 
-Conventions: times are in s from the start of the song. Clock times are minutes:seconds, rounded down to whole seconds
-as in media players, so a song of 240.9 s ends at 4:00. Unlike in `audio.windows`, where the last window of a
-long song overlaps the previous one, here it starts where the previous window ends.
+Conventions: times are in s from the start of the song. Clock times are minutes:seconds or hours:minutes:seconds,
+rounded down to whole seconds as in media players, so a song of 240.9 s ends at 4:00. Unlike in `audio.windows`, where
+the last window of a long song overlaps the previous one, here it starts where the previous window ends.
 """
 
 import io
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from raygenre.audio.decoding import SAMPLE_RATE, WINDOW
 from raygenre.evaluation.plots import legible
-from raygenre.model.classifier import Prediction
-from raygenre.spectrogram.levels import N_FFT, mel_filters
+from raygenre.model.classifier import Classifier, Prediction
+from raygenre.spectrogram.levels import COLUMNS, N_FFT, N_MELS, mel_filters
 from raygenre.spectrogram.song import Song
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ COLOURS = ("#CC6677", "#332288", "#DDCC77", "#117733", "#88CCEE", "#882255", "#4
 
 _FREQUENCIES = (100, 500, 1000, 2000, 4000, 8000)  # Hz, ticks of the frequency axis
 _DPI = 100
+_MAX_COLUMNS = 1 << 16  # of a plotted song's spectrogram; the plot itself is about 2100 pixels wide
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,30 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f} %"
 
 
+def classify(classifier: Classifier, parts: Iterable[Song]) -> tuple[Song, Prediction]:
+    """Classify a song that is read in parts, and return it for `plot`.
+
+    In a song of more than an hour and a half, adjacent columns are averaged, 3, 9 or all 333 of a window, so that
+    memory does not grow with the song.
+    """
+    shown: list[NDArray[np.uint8]] = []  # (W, 128, columns)
+    numbers: list[int] = []
+    columns = COLUMNS
+
+    def kept() -> Iterator[Song]:
+        nonlocal columns, shown
+        for part in parts:
+            shown.append(_with_columns(part.levels, columns))
+            numbers.extend(part.numbers)
+            while sum(map(len, shown)) * columns > _MAX_COLUMNS and columns > 1:
+                columns = columns // 3 if columns % 3 == 0 else 1
+                shown = [_with_columns(levels, columns) for levels in shown]
+            yield part
+
+    prediction, times = classifier.predict_parts(kept())
+    return Song(np.concatenate(shown), times, tuple(numbers)), prediction
+
+
 def plot(song: Song, prediction: Prediction, name: str, warning: str = "") -> "Figure":
     """Plot the spectrogram with the genres below it, and the warning about the model, if any, in the title.
 
@@ -88,7 +115,7 @@ def plot(song: Song, prediction: Prediction, name: str, warning: str = "") -> "F
     if song.times:
         lower.set_xticks(np.arange(0, times[-1][1], _tick(times[-1][1])))
         lower.xaxis.set_major_formatter(lambda seconds, _: _clock(seconds))
-        lower.set_xlabel("time, min:s")
+        lower.set_xlabel("time, min:s" if times[-1][1] < 3600 else "time, h:min:s")
     else:
         lower.set_xlabel("an image of 30 s")
         lower.set_xticks([])
@@ -104,6 +131,14 @@ def plot_png(song: Song, prediction: Prediction, name: str, warning: str = "") -
     """Return `plot` as a PNG file."""
     plot(song, prediction, name, warning).savefig(buffer := io.BytesIO(), format="png")
     return buffer.getvalue()
+
+
+def _with_columns(levels: NDArray[np.uint8], columns: int) -> NDArray[np.uint8]:
+    """Average adjacent columns of levels (W, 128, C), so that as many as `columns`, a divisor of C, remain."""
+    if levels.shape[2] == columns:
+        return levels
+    averaged: NDArray[np.uint8] = levels.reshape(len(levels), N_MELS, columns, -1).mean(axis=3).astype(np.uint8)
+    return averaged
 
 
 def _plot_spectrogram(axes: "Axes", song: Song, times: Sequence[tuple[float, float]]) -> None:
@@ -183,12 +218,14 @@ def _without_overlap(times: Sequence[tuple[float, float]]) -> list[tuple[float, 
 
 def _clock(seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
-    return f"{minutes}:{rest:02d}"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def _tick(seconds: float) -> int:
     """Return the interval between ticks of the time axis, in s; it gives at most a dozen ticks."""
-    return next(step for step in (5, 15, 30, 60, 120, 300, 600, 3600) if seconds <= 12 * step or step == 3600)
+    hours = math.ceil(seconds / 12 / 3600)
+    return next((step for step in (5, 15, 30, 60, 120, 300, 600) if seconds <= 12 * step), 3600 * hours)
 
 
 def _text_colour(colour: str) -> str:

@@ -22,8 +22,17 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from raygenre import audio
-from raygenre.audio import decoding
-from raygenre.audio.decoding import SUFFIXES, WINDOW, AudioError, decode, middle_window, windows
+from raygenre.audio import blocks, decoding
+from raygenre.audio.decoding import (
+    SUFFIXES,
+    WINDOW,
+    AudioError,
+    decode,
+    decode_middle,
+    middle_window,
+    stream_windows,
+    windows,
+)
 from raygenre.spectrogram.levels import levels
 from tests.helpers.oracle import librosa
 from tests.helpers.sounds import Samples, encode, noise, stereo, tone, wav_header
@@ -380,6 +389,41 @@ def test_windows_cover_a_long_song(length: int) -> None:
     assert [window.start for window in cut] == sorted({window.start for window in cut})
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    st.one_of(st.integers(3 * RATE, 130 * RATE), st.integers(1, 4).map(lambda n: n * WINDOW)),
+    st.lists(st.integers(0, 130 * RATE), max_size=4),
+)
+def test_windows_of_a_stream_are_those_of_the_song(length: int, cuts: list[int]) -> None:
+    original = np.arange(length, dtype=np.float32)
+    streamed, cut = list(stream_windows(np.split(original, sorted(cuts)))), windows(original)
+    assert [(window.start, window.end) for window in streamed] == [(window.start, window.end) for window in cut]
+    for one, other in zip(streamed, cut, strict=True):
+        np.testing.assert_array_equal(one.samples, other.samples)
+
+
+def test_stream_under_3_seconds_is_rejected() -> None:
+    for parts in ([song(2.9)], []):
+        with pytest.raises(AudioError, match="at least 3 s"):
+            list(stream_windows(parts))
+
+
+# With short blocks, even a song of 31 s has many. A song of which more is needed than is held is decoded twice.
+@pytest.mark.parametrize(("block", "held"), [(1 << 18, 600), (1000, 40)])  # samples, s
+@pytest.mark.parametrize("seconds", [3, 31, 31.1, 100.3])
+def test_decoded_middle_is_that_of_the_decoded_song(
+    seconds: float, block: int, held: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocks, "_BLOCK", block)
+    monkeypatch.setattr(decoding, "_MAX_HELD", held * RATE)
+    data = encode(noise(seconds=seconds, seed=0))
+    expected = middle_window(decode(data))
+    with as_pipe(data, tmp_path) as stream:
+        window = decode_middle(stream)
+    assert (window.start, window.end) == (expected.start, expected.end)
+    np.testing.assert_array_equal(window.samples, expected.samples)
+
+
 @pytest.mark.parametrize("seconds", [3, 29, 30, 31])
 def test_middle_window_of_a_short_song_is_the_whole_song(seconds: float) -> None:
     middle, (window,) = middle_window(song(seconds)), windows(song(seconds))
@@ -521,7 +565,7 @@ def test_named_pipe_decodes(tmp_path: Path) -> None:
 
 
 def test_endless_stream_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoding, "_MAX_COPIED", 1 << 27)
+    monkeypatch.setattr(blocks, "_MAX_COPIED", 1 << 27)
 
     class Endless(io.RawIOBase):
         read_so_far = 0
@@ -581,51 +625,41 @@ def test_wav_header_with_too_large_a_size_is_tolerated() -> None:
     assert len(decode(wav_header(len(data), claimed=2**31) + data)) == 4 * RATE
 
 
-HOURS = 3
 _MEASURE = """
 import sys
 from pathlib import Path
 from raygenre.audio import AudioError, decode
-from raygenre.spectrogram.song import read
+from raygenre.spectrogram.song import middle_levels, read
 peak = lambda: int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024  # MiB
 before = peak()
 try:
-    {"decode": decode, "read": read}[sys.argv[1]](Path(sys.argv[2]))
+    {"decode": decode, "read": read, "middle_levels": middle_levels}[sys.argv[1]](Path(sys.argv[2]))
 except AudioError as error:
     print(peak() - before, error)
 """
 
 
-def long_flac(path: Path) -> None:
-    """Write three hours of silence as a file of two megabytes."""
-    with av.open(path, mode="w", format="flac") as file:
-        stream = file.add_stream("flac", rate=8_000)
-        assert isinstance(stream, av.AudioStream)
-        stream.layout = "mono"
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 60 * 8_000), dtype=np.int16), format="s16", layout="mono")
-        frame.sample_rate = 8_000
-        for _ in range(HOURS * 60):
-            file.mux(stream.encode(frame))
-        file.mux(stream.encode(None))
-
-
-def long_wav(path: Path) -> None:
-    """Write three hours of silence as a sparse file, which takes up no disk space."""
-    size = HOURS * 3600 * RATE * 2
-    with path.open("wb") as file:
+# Half an hour at 22 050 Hz takes 159 MB as float32.
+@pytest.mark.parametrize(
+    ("reader", "minutes", "problem", "most"),
+    [
+        ("read", 31, "silent from beginning to end", 100),
+        ("middle_levels", 45, "silent in its middle 30 s", 150),
+        ("decode", 180, "over 1800 s", 300),
+    ],
+)
+def test_long_song_is_read_in_bounded_memory(
+    reader: str, minutes: int, problem: str, most: float, tmp_path: Path
+) -> None:
+    size = minutes * 60 * RATE * 2
+    with (tmp_path / "song").open("wb") as file:
         file.write(wav_header(size))
-        file.truncate(44 + size)
-
-
-# Half an hour at 22 050 Hz takes 159 MB as float32; three hours would take six times as much.
-@pytest.mark.parametrize(("make", "reader"), [(long_flac, "read"), (long_wav, "decode")])
-def test_three_hours_are_rejected_in_bounded_memory(make: Callable[[Path], None], reader: str, tmp_path: Path) -> None:
-    make(tmp_path / "song")
+        file.truncate(44 + size)  # silence as a sparse file, which takes up no disk space
     command = [sys.executable, "-c", _MEASURE, reader, str(tmp_path / "song")]
     result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     growth, message = result.stdout.split(maxsplit=1)
-    assert "over 1800 s" in message
-    assert float(growth) < 300  # MiB
+    assert problem in message
+    assert float(growth) < most  # MiB
 
 
 def test_exception_of_on_packet_stops_decoding() -> None:

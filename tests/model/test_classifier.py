@@ -16,7 +16,7 @@ from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.model.seen_tracks import SeenTracks
 from raygenre.spectrogram.image import write_png
 from raygenre.spectrogram.levels import levels
-from raygenre.spectrogram.song import Song, read
+from raygenre.spectrogram.song import WINDOWS_PER_PART, Song, read
 from raygenre.system.hashing import sha256_of
 from tests.helpers.bad_files import BAD
 from tests.helpers.sounds import encode
@@ -325,6 +325,18 @@ def test_verify_compares_with_the_stored_examples(tmp_path: Path) -> None:
         Classifier.load(tmp_path / "one").verify()
     with pytest.raises(ClassifierError, match="not loaded"):
         classifier().verify()
+
+
+def test_prediction_in_parts_is_that_of_the_whole_song() -> None:
+    random = np.random.default_rng(0)
+    length = 2 * WINDOWS_PER_PART + 7
+    song = Song(
+        random.integers(0, 256, (length, 128, 333), dtype=np.uint8),
+        tuple((30.0 * number, 30.0 * number + 30) for number in range(length)),
+    )
+    cuts = range(0, length, WINDOWS_PER_PART)
+    parts = [Song(song.levels[i : i + WINDOWS_PER_PART], song.times[i : i + WINDOWS_PER_PART]) for i in cuts]
+    assert classifier().predict_parts(iter(parts)) == (classifier().predict(song), song.times)
 
 
 def test_progress_callback_is_called_and_can_abort_reading() -> None:

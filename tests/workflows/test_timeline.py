@@ -2,11 +2,13 @@ import io
 
 import numpy as np
 import pytest
+import torch
 from matplotlib.colors import to_hex
 from PIL import Image
 
 from raygenre.audio.decoding import SAMPLE_RATE, WINDOW
-from raygenre.model.classifier import Prediction
+from raygenre.model.classifier import Classifier, Prediction
+from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.spectrogram.song import Song
 from raygenre.workflows import timeline
 from raygenre.workflows.timeline import Stretch
@@ -51,7 +53,7 @@ def test_an_image_has_no_stretches() -> None:
 
 def test_clock_times_are_rounded_down() -> None:
     parts = [Stretch(0, 150.96, "rock", 0.714), Stretch(150.96, 3605, "metal", 0.55)]
-    assert timeline.stretch_texts(parts) == ["0:00–2:30 rock 71 %", "2:30–60:05 metal 55 %"]
+    assert timeline.stretch_texts(parts) == ["0:00–2:30 rock 71 %", "2:30–1:00:05 metal 55 %"]
 
 
 def plotted(
@@ -70,6 +72,28 @@ def test_the_overlap_of_the_last_window_is_plotted_once() -> None:
     assert images == [(0, 30, 333), (30, 60, 333), (60, 90, 333), (90, 100, 111)]
     assert labels == ["rock 80 %", "jazz 50 %", "blues 60 %"]
     assert title == "song.mp3: rock 70 %"
+
+
+@pytest.mark.parametrize(("limit", "columns"), [(9 * 333, 333), (2000, 111), (400, 37), (10, 1), (1, 1)])
+def test_a_long_song_is_plotted_with_fewer_columns(limit: int, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timeline, "_MAX_COLUMNS", limit)
+    torch.manual_seed(0)
+    classifier = Classifier(GenreCNN(ModelConfig(genres=3, widths=(4, 4, 4))), GENRES)
+    whole = song(tuple((30.0 * place, 30.0 * place + 30) for place in range(9)))
+    parts = [Song(whole.levels[i : i + 4], whole.times[i : i + 4]) for i in range(0, 9, 4)]
+    shown, answer = timeline.classify(classifier, parts)
+    assert answer == classifier.predict(whole)
+    assert shown.times == whole.times
+    np.testing.assert_array_equal(shown.levels, whole.levels[..., :columns])
+    images, _, _ = plotted(shown, answer)
+    assert images == [(start, end, columns) for start, end in whole.times]
+
+
+def test_a_song_of_many_hours_has_at_most_a_dozen_ticks() -> None:
+    times = tuple((3600.0 * place, 3600.0 * place + 3600) for place in range(30))
+    lower = timeline.plot(song(times), prediction(*[("rock", 0.7)] * 30), "long.mp3").axes[1]
+    assert list(lower.get_xticks()) == [0, *range(3 * 3600, 30 * 3600, 3 * 3600)]
+    assert lower.xaxis.get_major_formatter()(3 * 3600) == "3:00:00"
 
 
 def test_a_short_song_is_plotted_without_repetitions() -> None:
