@@ -14,11 +14,12 @@ import os
 import stat
 import struct
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from raygenre import audio
+from raygenre.system.printable import printable
 
 HIDDEN = "hidden"
 """What hidden files and folders are counted as."""
@@ -79,15 +80,22 @@ def scan(folder: Path) -> FolderScan:
     )
 
 
-def counts_text(counts: Mapping[str, int]) -> str:
-    """Return counts of kinds as text, the largest first: `12 .jpg, 1 Thumbs.db`."""
+def scan_notes(clutter: Mapping[str, int], left_out: Sequence[tuple[Path, str]]) -> list[str]:
+    """Return a line for the user that counts the ignored clutter, and one that counts the files that are left out."""
+    suffixes = Counter(path.suffix.lower() or "without suffix" for path, _ in left_out)
+    ignored = [f"ignored: {_counts_text(clutter)}"] if clutter else []
+    return ignored + ([f"left out: {_counts_text(suffixes)} (not music; -v lists them)"] if suffixes else [])
+
+
+def is_clutter_folder(name: str) -> bool:
+    """Return whether folders of this name are hidden or known clutter."""
+    return bool(_folder_label(name))
+
+
+def _counts_text(counts: Mapping[str, int]) -> str:
+    """Return counts of kinds, the largest first: `12 .jpg, 1 Thumbs.db`."""
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return ", ".join(f"{count} {kind}" for kind, count in ordered)
-
-
-def count_suffixes(paths: Iterable[PurePath]) -> Counter[str]:
-    """Return how many paths have each suffix, in lower case."""
-    return Counter(path.suffix.lower() or "without suffix" for path in paths)
+    return ", ".join(f"{count} {printable(Path(kind))}" for kind, count in ordered)
 
 
 class _Scan:
@@ -110,6 +118,7 @@ class _Scan:
             try:
                 status = folder.stat()
                 if (status.st_dev, status.st_ino) in done:
+                    self._leave_out(folder, "a link to a folder that is read already")
                     continue
                 done.add((status.st_dev, status.st_ino))
                 with os.scandir(folder) as entries:
