@@ -144,7 +144,7 @@ def _tagged(dataset: Dataset, by: str) -> dict[str, str]:
     named = {}
     known = set(dataset.tracks)
     for path, tag in zip(paths, tags, strict=True):
-        artist, album = _form(tag.artist), _form(tag.album)
+        artist, album = _form(tag.album_artist), _form(tag.album)
         # Different artists have albums of the same name, such as "Greatest Hits".
         name = artist if by == "artist" else album and f"{artist} – {album}"
         if name and path.track in known:
