@@ -19,7 +19,7 @@ from mutagen.mp4 import MP4Tags
 
 from raygenre.audio.decoding import CONTAINERS
 
-_Values = Mapping[str, tuple[str, ...]]
+_Values = dict[str, tuple[str, ...]]
 """The values of each of our tags; a tag that the file lacks is missing or has none."""
 
 _ID3 = {"artist": "TPE1", "album": "TALB", "title": "TIT2", "genres": "TCON", "album_artist": "TPE2"}
@@ -68,7 +68,7 @@ def read_tags(path: Path) -> Tags:
 
 def _from_mutagen(path: Path) -> _Values:
     try:
-        file = mutagen.File(path)  # type: ignore[attr-defined]
+        file = mutagen.File(path)
         tags = file.tags if file is not None else None
         if tags is None and isinstance(file, MP3):
             tags = APEv2(path)  # some programs tag MP3 files like this, which mutagen does not expect
@@ -81,7 +81,7 @@ def _from_mutagen(path: Path) -> _Values:
         }
     if isinstance(tags, MP4Tags | ASFTags):
         names = _MP4 if isinstance(tags, MP4Tags) else _ASF
-        return {name: _cleaned(tags.get(key, ())) for name, key in names.items()}
+        return {name: _cleaned(tags[key]) for name, key in names.items() if key in tags}
     return _named({key.lower(): tags[key] for key in tags.keys()} if tags else {})  # noqa: SIM118 (not a dictionary)
 
 

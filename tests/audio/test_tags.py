@@ -34,7 +34,7 @@ def sound(path: Path, container: str, codec: str, **tags: str) -> Path:
 
 def id3(path: Path) -> None:
     frames = [TPE1(text="Muddy Waters"), TALB(text="At Newport"), TIT2(text="Hoochie Coochie Man")]
-    file = mutagen.File(path)  # type: ignore[attr-defined]
+    file = mutagen.File(path)
     if file.tags is None:
         file.add_tags()
     for frame in (*frames, TCON(text=["0", "Electric Blues"])):  # 0 is the number of Blues
@@ -50,14 +50,14 @@ def mp4(path: Path) -> None:
 
 
 def comments(path: Path) -> None:
-    file = mutagen.File(path)  # type: ignore[attr-defined]
+    file = mutagen.File(path)
     file["ARTIST"], file["Album"], file["title"] = "Muddy Waters", "At Newport", "Hoochie Coochie Man"
     file["GENRE"] = ["Blues", "Electric Blues"]
     file.save()
 
 
 def asf(path: Path) -> None:
-    file = mutagen.File(path)  # type: ignore[attr-defined]
+    file = mutagen.File(path)
     file["Author"], file["WM/AlbumTitle"], file["Title"] = "Muddy Waters", "At Newport", "Hoochie Coochie Man"
     file["WM/Genre"] = ["Blues", "Electric Blues"]
     file.save()
