@@ -145,7 +145,7 @@ def _tagged(dataset: Dataset, by: str) -> dict[str, str]:
         tags = list(pool.map(read_tags, [path.path for path in paths]))
     named = {}
     for path, tag in zip(paths, tags, strict=True):
-        artist, album = _form(tag.artist), _form(tag.album)
+        artist, album = _form(tag.album_artist), _form(tag.album)
         # Different artists have albums of the same name, such as "Greatest Hits".
         name = artist if by == "artist" else album and f"{artist} – {album}"
         if name:
