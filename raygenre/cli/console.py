@@ -104,7 +104,7 @@ def print_failures(failures: Sequence[tuple[str, str]], full_list: str = "") -> 
 
 def print_left_out(notes: Sequence[str], left_out: Sequence[tuple[Path | str, str]] = ()) -> None:
     """Print lines about what a folder contains, and then each file that is left out with the reason."""
-    files = (f"left out: {printable(Path(path))}: {reason}" for path, reason in left_out)
+    files = (f"left out: {printable(path)}: {reason}" for path, reason in left_out)
     for line in (*notes, *files):
         err.print(line, highlight=False, soft_wrap=True, markup=False)
 

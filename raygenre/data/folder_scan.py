@@ -95,7 +95,7 @@ def is_clutter_folder(name: str) -> bool:
 def _counts_text(counts: Mapping[str, int]) -> str:
     """Return counts of kinds, the largest first: `12 .jpg, 1 Thumbs.db`."""
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return ", ".join(f"{count} {printable(Path(kind))}" for kind, count in ordered)
+    return ", ".join(f"{count} {printable(kind)}" for kind, count in ordered)
 
 
 class _Scan:

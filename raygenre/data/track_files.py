@@ -26,7 +26,7 @@ from raygenre.data.class_names import class_labels
 from raygenre.data.folder_scan import FolderScan
 from raygenre.errors import RaygenreError
 from raygenre.system.hashing import sha256_of
-from raygenre.system.printable import printable
+from raygenre.system.printable import exact, printable
 
 IMAGES, RECORDINGS = "images_original", "genres_original"
 KAGGLE_FOLDERS = (IMAGES, RECORDINGS)
@@ -229,4 +229,4 @@ def _track_ids(names: Sequence[str], paths: Sequence[Path], root: Path) -> Itera
             track = f"{name}/{stem}"
         else:
             track = path.relative_to(root).as_posix()
-        yield printable(Path(track))
+        yield exact(track)

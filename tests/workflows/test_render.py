@@ -96,7 +96,7 @@ def test_a_folder_becomes_a_data_set(tmp_path: Path, jobs: int) -> None:
     assert {name for name, result in results.items() if result.is_new} == {"a.wav", "a.flac", "b.wav"}
     assert "not audio" in results["note.mp3"].error
     assert results["rest.wav"].error == "the song is silent from beginning to end"
-    tracks = track_files.find_tracks(tmp_path / "out")
+    tracks = track_files.read_folder(tmp_path / "out").paths
     assert sorted((track.genre, track.path.name) for track in tracks) == [
         ("pop", "b.png"),
         ("rock", "a.png"),
