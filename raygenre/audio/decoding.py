@@ -19,32 +19,14 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from raygenre.errors import RaygenreError
+from raygenre.audio.errors import AudioError
+from raygenre.audio.file_type import CONTAINERS
 
-SUFFIXES = frozenset(
-    {
-        ".wav",
-        ".flac",
-        ".mp3",
-        ".ogg",
-        ".oga",
-        ".opus",
-        ".m4a",
-        ".aac",
-        ".wma",
-        ".webm",
-        ".au",
-        ".aif",
-        ".aiff",
-    }
-)
 SAMPLE_RATE = 22_050  # Hz
 WINDOW = 661_794  # samples: 30.0 s, the length of GTZAN's clips
 MAX_SINGLE_WINDOW = 31 * SAMPLE_RATE  # samples; every GTZAN clip is shorter, so each is a single window
 MIN_LENGTH = 3 * SAMPLE_RATE  # samples
 LONGEST_SECONDS = 1800.0  # s
-# FFmpeg's format names. Playlists and session descriptions are excluded, because they open other files and sockets.
-CONTAINERS = "aac,aiff,asf,au,flac,matroska,mov,mp3,ogg,wav,webm"
 RATES = range(1_000, 768_001)  # Hz
 SILENT_MESSAGE = "the song is silent from beginning to end"  # used if all levels are 0
 
@@ -55,10 +37,6 @@ _BLOCK = 1 << 18  # samples resampled at a time
 _MAX_IN_MEMORY, _MAX_COPIED = 1 << 25, 1 << 32  # bytes
 
 _CONVERT = "convert it to FLAC or MP3, or copy it again from its source"
-
-
-class AudioError(RaygenreError, ValueError):
-    """A file contains no usable audio. The message says why."""
 
 
 @dataclass(frozen=True)

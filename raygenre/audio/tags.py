@@ -5,7 +5,7 @@ from pathlib import Path
 
 import av
 
-from raygenre.audio.decoding import CONTAINERS
+from raygenre.audio.file_type import CONTAINERS
 
 
 @dataclass(frozen=True)

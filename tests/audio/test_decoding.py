@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from raygenre import audio
-from raygenre.audio import decoding
-from raygenre.audio.decoding import SUFFIXES, WINDOW, AudioError, decode, middle_window, windows
+from raygenre.audio import SUFFIXES, AudioError, decoding
+from raygenre.audio.decoding import WINDOW, decode, middle_window, windows
 from raygenre.spectrogram.levels import levels
 from tests.helpers.oracle import librosa
 from tests.helpers.sounds import Samples, encode, noise, stereo, tone, wav_header
