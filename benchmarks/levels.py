@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from raygenre.audio import SAMPLE_RATE, SUFFIXES, decode, middle_window
+from raygenre.audio.decoding import SAMPLE_RATE, SUFFIXES, decode, middle_window
 from raygenre.audio.encoding import encode
 from raygenre.audio.synthesis import GENRES, synthesise
 from raygenre.spectrogram.image import write_png

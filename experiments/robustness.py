@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from raygenre.audio import SUFFIXES
+from raygenre.audio.decoding import SUFFIXES
 from raygenre.cli.console import bar, err, fail, out
 from raygenre.cli.options import ModelOption, StorageOption, TrackingUriOption
 from raygenre.cli.tables import robustness_table

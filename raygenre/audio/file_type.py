@@ -8,6 +8,7 @@ dash), session descriptions (sdp, rtsp) and image sequences are excluded, refere
 are off by default, and AVI opens only subtitles within the file.
 """
 
+import codecs
 import re
 from dataclasses import dataclass
 from typing import Literal
@@ -121,7 +122,6 @@ _OTHERS = (
     (0, b"version https://git-lfs", "a pointer to a file in Git LFS", "run `git lfs pull`"),
 )
 _WEB_PAGE = re.compile(rb"\s*<(!doctype html|html|head)\b", re.IGNORECASE)
-_TEXT = re.compile(rb"[\t\n\r\x20-\x7e\x80-\xff]+")
 
 
 @dataclass(frozen=True)
@@ -162,13 +162,13 @@ def identify(head: bytes) -> FileType:
     for mark in (b"", *_BYTE_ORDER_MARKS):
         if head.startswith(mark) and (name := _signed_format(head[len(mark) : len(mark) + 1024])):
             return FileType("audio", name, len(mark))
-    if _is_utf_16(head):
+    if head.startswith(_BYTE_ORDER_MARKS) and _is_text(head, "utf-16"):  # the mark may look like the start of a frame
         raise _file_type_error("it is text", "")
     if frames := find_frames(head, is_whole=len(head) < HEAD_BYTES):
         return FileType("audio", *frames)
     if not any(head):
         raise _file_type_error(f"it begins with {len(head)} zero bytes", _COPY)
-    raise _file_type_error("it is text" if _TEXT.fullmatch(head[:1024]) else "", "")
+    raise _file_type_error("it is text" if _is_text(head, "utf-8") else "", "")
 
 
 def _signed_format(head: bytes) -> str:
@@ -192,11 +192,10 @@ def _check_others(head: bytes) -> None:
         raise _file_type_error("it is a web page", _COPY)
 
 
-def _is_utf_16(head: bytes) -> bool:
-    """Return whether the data is text in UTF-16, whose byte order mark may look like the start of a frame."""
-    try:
-        text = head[:1024].decode("utf-16") if head.startswith(_BYTE_ORDER_MARKS[1:]) else ""
-    except UnicodeDecodeError:
+def _is_text(head: bytes, encoding: str) -> bool:
+    try:  # a character at the end may be cut
+        text = codecs.getincrementaldecoder(encoding)().decode(head[:1024])
+    except UnicodeError:
         return False
     return bool(text) and all(character.isprintable() or character.isspace() for character in text)
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from raygenre.audio import SAMPLE_RATE, AudioError
+from raygenre.audio.decoding import SAMPLE_RATE, AudioError
 
 N_FFT = 2048  # samples
 HOP_LENGTH = 512  # samples

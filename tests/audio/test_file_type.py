@@ -70,7 +70,9 @@ def test_audio_is_detected_by_its_first_bytes(container: str, codec: str, name: 
 
 
 @pytest.mark.parametrize("stream", [("mp3", "libmp3lame"), ("mp2", "mp2"), ("adts", "aac")])
-@pytest.mark.parametrize("junk", [ICY, bytes(100_000), noise(seconds=1, seed=0).tobytes()[:1000]])
+@pytest.mark.parametrize(
+    "junk", [ICY, bytes(100_000), noise(seconds=1, seed=0).tobytes()[:1000]], ids=["text", "zeros", "noise"]
+)
 def test_junk_before_the_first_frame_is_skipped(junk: bytes, stream: tuple[str, str]) -> None:
     data = frames(*stream)
     found = identify((junk + data)[:HEAD_BYTES])
@@ -113,6 +115,7 @@ def test_byte_order_mark_before_a_file_is_skipped(mark: bytes) -> None:
         (b"\xff\xe9\x00\x00", "audio;"),  # an MPEG version that does not exist
         (b"\xff\xfb\x90\x00" * 5000, "audio;"),  # a frame's header that is not followed by a frame
     ],
+    ids=lambda value: value[:8].hex() if isinstance(value, bytes) else "",
 )
 def test_file_of_another_type_is_named(data: bytes, what: str) -> None:
     with pytest.raises(FileTypeError, match=f"neither a PNG nor audio.*{re.escape(what)}|neither.*nor {what}"):

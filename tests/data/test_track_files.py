@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from raygenre.audio import SUFFIXES
+from raygenre.audio.decoding import SUFFIXES
 from raygenre.data.track_files import DataError, find_tracks
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from raygenre.audio import AudioError
+from raygenre.audio.decoding import AudioError
 from raygenre.spectrogram.image import ImageError, write_png
 from raygenre.spectrogram.levels import levels
 from raygenre.spectrogram.song import Song, read

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
-from raygenre.audio import SAMPLE_RATE, AudioError, decode
+from raygenre.audio.decoding import SAMPLE_RATE, AudioError, decode
 from raygenre.audio.synthesis import GENRES, synthesise
 from raygenre.spectrogram.image import ImageError, from_image, read_png, to_image, write_png
 from raygenre.spectrogram.levels import HOP_LENGTH, N_MELS, levels, mel_filters
