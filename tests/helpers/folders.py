@@ -1,5 +1,6 @@
 """Folders of files that only have to look like songs and spectrograms."""
 
+import os
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,5 +13,5 @@ def fill(root: Path, paths: Sequence[str]) -> Path:
     """Create files at the given paths below root, each containing its own path; PNGs start like spectrograms."""
     for path in paths:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_bytes((PNG_HEAD if path.lower().endswith(".png") else b"") + path.encode())
+        (root / path).write_bytes((PNG_HEAD if path.lower().endswith(".png") else b"") + os.fsencode(path))
     return root
