@@ -10,7 +10,7 @@ from raygenre.model.classifier import Classifier
 from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.spectrogram.image import write_png
 from raygenre.spectrogram.song import read
-from raygenre.workflows.predict import predict_songs, predict_unordered, start_order
+from raygenre.workflows.predict import predict_songs, start_order
 from raygenre.workflows.sources import expand_sources, relative_name
 from tests.helpers.sounds import encode, noise, tone
 
@@ -75,15 +75,6 @@ def test_results_match_the_library_in_order_of_the_songs(classifier: Classifier,
         assert not result.error
     assert "not audio" in results[1].error
     assert results[3].error == "No such file or directory"
-
-
-def test_a_long_song_does_not_hold_up_the_others(classifier: Classifier, tmp_path: Path) -> None:
-    (tmp_path / "mix.wav").write_bytes(encode(noise(seconds=300, seed=0)))
-    short = [tmp_path / f"{number}.wav" for number in range(3)]
-    for path in short:
-        path.write_bytes(encode(tone(440, seconds=3)))
-    songs = [tmp_path / "mix.wav", *short]
-    assert [number for number, _ in predict_unordered(classifier, songs, jobs=2)] == [1, 2, 3, 0]
 
 
 def test_big_files_are_started_first_and_others_in_order(tmp_path: Path) -> None:
