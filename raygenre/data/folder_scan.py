@@ -1,4 +1,4 @@
-"""Sort what a folder contains into music, known clutter, and files that are left out with a reason.
+"""Sort a folder's files into music, known clutter, and files left out with a reason.
 
 `raygenre predict`, `evaluate`, `render` and `--data` all use `scan`, so they find the same music in the same folder.
 
