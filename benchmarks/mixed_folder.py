@@ -23,7 +23,7 @@ import numpy as np
 import torch
 import typer
 
-from benchmarks.processes import family
+from benchmarks.processes import cpu_seconds, family
 from raygenre.audio import encoding
 from raygenre.audio.decoding import SAMPLE_RATE
 from raygenre.model.classifier import Classifier
@@ -129,7 +129,7 @@ def main(
         started = time.monotonic()
         with (Path(scratch) / "messages").open("w+") as file:
             process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=file)
-            peaks = _peaks(process)
+            peaks, cpu = _watch(process)
             seconds = time.monotonic() - started
             file.seek(0)
             messages = file.read().splitlines()
@@ -145,21 +145,22 @@ def main(
     )
     print(f"{ignored} (of {dict(mixed.clutter)})")
     main_peak, *workers = peaks
-    print(
-        f"{seconds:.0f} s; peak memory {main_peak:.0f} MiB, workers {', '.join(f'{peak:.0f}' for peak in workers)} MiB"
-    )
+    memory = f"{main_peak:.0f} MiB, of workers {', '.join(f'{peak:.0f}' for peak in workers)} MiB"
+    print(f"{seconds:.0f} s, {cpu:.0f} s of CPU time; peak memory {memory}")
 
 
-def _peaks(process: "subprocess.Popen[bytes]") -> list[float]:
-    """Wait for a process, and return its peak resident memory and that of each of its descendants, in MiB."""
+def _watch(process: "subprocess.Popen[bytes]") -> tuple[list[float], float]:
+    """Wait for a process, and return the peak memory of it and of each descendant in MiB, and their CPU time in s."""
     peaks: dict[int, float] = {}
+    cpu = 0.0
     while process.poll() is None:
         for pid in family(process.pid):
             with suppress(OSError, IndexError):  # it has just exited
                 text = Path(f"/proc/{pid}/status").read_text()
                 peaks[pid] = int(text.split("VmHWM:")[1].split()[0]) / 1024
+        cpu = max(cpu, cpu_seconds(process.pid))
         time.sleep(0.2)
-    return [peaks.pop(process.pid, 0.0), *sorted(peaks.values(), reverse=True)]
+    return [peaks.pop(process.pid, 0.0), *sorted(peaks.values(), reverse=True)], cpu
 
 
 if __name__ == "__main__":
