@@ -9,6 +9,7 @@ import typer
 from raygenre.cli.checks import check_output
 from raygenre.cli.console import INTERRUPTED, bar, fail, out, print_failures, report_failures, write_file
 from raygenre.errors import RaygenreError, file_errors
+from raygenre.system.printable import printable
 
 
 def render(
@@ -25,7 +26,7 @@ def render(
     are kept, so run the same command again to resume after Ctrl-C.
     """
     if not source.exists():
-        fail(f"{source} does not exist")
+        fail(f"{printable(source)} does not exist")
     if source.is_dir():
         _render_folder(source, output, jobs)
     else:
@@ -34,7 +35,7 @@ def render(
 
 def _render_song(source: Path, output: Path) -> None:
     if output.suffix.lower() != ".png":
-        fail(f"a song is rendered as a PNG: {output} needs the suffix .png")
+        fail(f"a song is rendered as a PNG: {printable(output)} needs the suffix .png")
     check_output(output)
 
     from raygenre.spectrogram import song  # only now, because it imports torch
@@ -43,19 +44,19 @@ def _render_song(source: Path, output: Path) -> None:
         with file_errors("the file cannot be read"):
             image = song.render(source)
     except RaygenreError as error:
-        fail(f"{source}: {error}")
+        fail(f"{printable(source)}: {error}")
     write_file(output, image)
-    out.print(f"Spectrogram of {source}: {output}", highlight=False, soft_wrap=True, markup=False)
+    out.print(f"Spectrogram of {printable(source)}: {printable(output)}", highlight=False, soft_wrap=True, markup=False)
 
 
 def _render_folder(source: Path, output: Path, jobs: int) -> None:
     if output.exists() and not output.is_dir():
-        fail(f"{output} is a file; a folder is rendered into a folder")
+        fail(f"{printable(output)} is a file; a folder is rendered into a folder")
 
     from raygenre.system.worker_pool import suitable_jobs
     from raygenre.workflows.render import plan_renders, render_all
 
-    with file_errors(f"{source} cannot be read"):
+    with file_errors(f"{printable(source)} cannot be read"):
         targets, classless = plan_renders(source, output)
     failures = [(str(song), "it is not in a <class>/ folder") for song in classless]
     new = kept = 0
@@ -75,8 +76,13 @@ def _render_folder(source: Path, output: Path, jobs: int) -> None:
         print_failures(failures)
         raise typer.Exit(INTERRUPTED) from None
     counts = [f"{kept} already existed"] * bool(kept) + [f"{len(failures)} failed"] * bool(failures)
-    summary = ", ".join([f"{new} rendered into {output}", *counts])
+    summary = ", ".join([f"{new} rendered into {printable(output)}", *counts])
     out.print(summary, highlight=False, soft_wrap=True, markup=False)
     if not failures:
-        out.print(f"Next: python experiments/tune.py --data {output}", highlight=False, soft_wrap=True, markup=False)
+        out.print(
+            f"Next: python experiments/tune.py --data {printable(output)}",
+            highlight=False,
+            soft_wrap=True,
+            markup=False,
+        )
     report_failures(failures)

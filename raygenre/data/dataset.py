@@ -24,6 +24,7 @@ from raygenre.data.track_files import DataError, TrackFile, find_tracks
 from raygenre.errors import RaygenreError
 from raygenre.spectrogram import song
 from raygenre.system.atomic_write import atomic_file
+from raygenre.system.printable import printable
 from raygenre.system.worker_pool import cores
 
 GTZAN_ON_KAGGLE = "andradaolteanu/gtzan-dataset-music-genre-classification"
@@ -124,7 +125,7 @@ def decode(path: Path) -> NDArray[np.uint8]:
 
 def summary(broken: Sequence[BrokenFile], *, limit: int = 10) -> str:
     """Return one line per broken file, for at most `limit` files."""
-    lines = [f"  {file.path}: {file.reason}" for file in broken[:limit]]
+    lines = [f"  {printable(file.path)}: {file.reason}" for file in broken[:limit]]
     if len(broken) > limit:
         lines.append(f"  and {len(broken) - limit} more")
     return "\n".join(lines)
