@@ -132,9 +132,8 @@ def predict(
     if playlists and not interrupted:
         with file_errors("the playlists cannot be written"):
             written = write_playlists(playlists, results, classifier.genres, files.root)
-        notes.print(
-            f"{printable(playlists)}: {', '.join(f'{path.name} {count}' for path, count in written)}", soft_wrap=True
-        )
+        counts = ", ".join(f"{path.name} {count}" for path, count in written)
+        notes.print(f"{printable(playlists)}: {counts or 'no songs'}", soft_wrap=True)
     if cached := sum(result.is_cached for result in results):
         notes.print(f"{cached} predictions come from the cache; --no-cache computes them again", soft_wrap=True)
     if trained_on.warning and not as_json:

@@ -79,10 +79,5 @@ def _render_folder(source: Path, output: Path, jobs: int) -> None:
     summary = ", ".join([f"{new} rendered into {printable(output)}", *counts])
     out.print(summary, highlight=False, soft_wrap=True, markup=False)
     if not failures:
-        out.print(
-            f"Next: python experiments/tune.py --data {printable(output)}",
-            highlight=False,
-            soft_wrap=True,
-            markup=False,
-        )
+        out.print(f"Next: python experiments/tune.py --data {printable(output)}", soft_wrap=True)
     report_failures(failures)
