@@ -135,7 +135,8 @@ def predict(
         counts = ", ".join(f"{path.name} {count}" for path, count in written)
         notes.print(f"{printable(playlists)}: {counts or 'no songs'}", soft_wrap=True)
     if cached := sum(result.is_cached for result in results):
-        notes.print(f"{cached} predictions come from the cache; --no-cache computes them again", soft_wrap=True)
+        count = "1 prediction comes" if cached == 1 else f"{cached} predictions come"
+        notes.print(f"{count} from the cache; --no-cache computes again", soft_wrap=True)
     if trained_on.warning and not as_json:
         text = f"{printable(fetched.name)} was {trained_on.warning}: its answers for real songs mean nothing"
         out.print(styled("warning:", "bold yellow"), text, soft_wrap=True)

@@ -17,7 +17,7 @@ from tests.helpers.processes import until
 from tests.helpers.project import ROOT
 from tests.helpers.sounds import encode, noise
 
-SONGS = 60
+SONGS = 24
 
 
 @pytest.mark.slow
