@@ -39,8 +39,8 @@ class LiteralConsole(Console):
     `[bold]` is neither markup nor `:fire:` an emoji, numbers are not highlighted, and control characters are escaped.
     """
 
-    def __init__(self, *, stderr: bool = False) -> None:
-        super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:  # called for every string, also in tables
         return super().render_str(printable_lines(text), **options)
@@ -122,7 +122,7 @@ def print_failures(failures: Sequence[tuple[str, str]], full_list: str = "") -> 
     """
     shown = failures[:MAX_FAILURES] if full_list else failures
     for name, reason in shown:
-        print_error(f"{name}: {reason}")
+        print_error(f"{printable(name)}: {reason}")
     if rest := len(failures) - len(shown):
         err.print(f"and {rest} more; all are in {full_list}", soft_wrap=True)
 
@@ -153,7 +153,7 @@ def write_file(path: Path, data: bytes) -> None:
     try:
         write_atomically(path, data)
     except OSError as error:
-        raise FileAccessError(f"{path} cannot be written: {error.strerror}") from error
+        raise FileAccessError(f"{printable(path)} cannot be written: {error.strerror}") from error
 
 
 def bar() -> Progress:

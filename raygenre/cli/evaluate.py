@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.markup import escape
 
 from raygenre.cli.checks import check_data, check_output, check_readable
-from raygenre.cli.console import bar, err, fail, out, print_error, print_left_out, write_file
+from raygenre.cli.console import bar, err, fail, out, print_error, print_left_out, print_warning, write_file
 from raygenre.cli.options import ModelOption, StorageOption, TrackingUriOption, VerboseOption
 from raygenre.errors import file_errors
+from raygenre.system.printable import printable
 
 if TYPE_CHECKING:
     from raygenre.data.dataset import Dataset
@@ -76,7 +76,7 @@ def evaluate(
     track_lists = _track_lists(duplicates, artists, faults)
     report = evaluate_classifier(fetched.classifier, tracks, split, track_lists, genre_map=mapped)
     for warning in report.warnings:
-        err.print(f"[bold yellow]warning:[/bold yellow] {escape(warning)}", highlight=False, soft_wrap=True)
+        print_warning(warning)
     page = report_page(report, name=fetched.name, facts=fetched.facts)
     write_file(output, page.encode())
     given = {"duplicates": duplicates, "artists": artists, "faults": faults, "map": " ".join(genre_map or [])}
@@ -90,7 +90,7 @@ def evaluate(
         out.print(recall_table(report.evaluation, report.side), highlight=False)
         if report.slices or report.uniform:
             out.print(slice_table(report.slices, report.uniform), highlight=False)
-        out.print(f"Report: {output}", highlight=False, soft_wrap=True, markup=False)
+        out.print(f"Report: {printable(output)}", highlight=False, soft_wrap=True, markup=False)
     if log and not run_id:
         raise typer.Exit(1)
 

@@ -84,7 +84,7 @@ def predict(
     check_output(plot)
     files = expand_sources(sources)
     for entry, reason in files.skipped:
-        print_warning(f"{entry}: {reason}", "skipped:")
+        print_warning(f"{printable(entry)}: {reason}", "skipped:")
     print_left_out(scan_notes(files.clutter, files.left_out), files.left_out if verbose else [])
     if plot and len(files.songs) != 1:
         fail(f"--plot takes exactly one song, not {len(files.songs)}")
@@ -129,18 +129,20 @@ def predict(
     if output:
         path = output.with_stem(f"{output.stem}.partial") if interrupted else output
         _write_table(results, classifier.genres, trained_on, path)
-        notes.print(f"{path}: {summary_text(results)}", soft_wrap=True)
-        full_list = f"the column `error` of {path}"
+        notes.print(f"{printable(path)}: {summary_text(results)}", soft_wrap=True)
+        full_list = f"the column `error` of {printable(path)}"
     elif not as_json:
         _print(results, files.root)
     if playlists and not interrupted:
         with file_errors("the playlists cannot be written"):
             written = write_playlists(playlists, results, classifier.genres, files.root)
-        notes.print(f"{playlists}: {', '.join(f'{path.name} {count}' for path, count in written)}", soft_wrap=True)
+        counts = ", ".join(f"{path.name} {count}" for path, count in written)
+        notes.print(f"{printable(playlists)}: {counts or 'no songs'}", soft_wrap=True)
     if cached := sum(result.is_cached for result in results):
-        notes.print(f"{cached} predictions come from the cache; --no-cache computes them again", soft_wrap=True)
+        count = "1 prediction comes" if cached == 1 else f"{cached} predictions come"
+        notes.print(f"{count} from the cache; --no-cache computes again", soft_wrap=True)
     if trained_on.warning and not as_json:
-        text = f"{fetched.name} was {trained_on.warning}: its answers for real songs mean nothing"
+        text = f"{printable(fetched.name)} was {trained_on.warning}: its answers for real songs mean nothing"
         out.print(styled("warning:", "bold yellow"), text, soft_wrap=True)
     if interrupted:
         hint = "; run the same command again to continue" if cache else ""
@@ -164,7 +166,7 @@ def _open_cache(classifier: "Classifier", folder: Path) -> "PredictionCache | No
             raise PermissionError("Permission denied")
     except OSError as error:
         reason = error.strerror or str(error)
-        print_warning(f"predictions are not cached, so an interrupted run starts again: {folder}: {reason}")
+        print_warning(f"predictions are not cached, so an interrupted run starts again: {printable(folder)}: {reason}")
         return None
     return PredictionCache.of(classifier, folder)
 
@@ -195,12 +197,12 @@ def _print(results: "Sequence[SongResult]", root: Path) -> None:
         if not (prediction := result.prediction):
             continue
         ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
-        rest = ", ".join(f"{genre} {timeline.percent(share)}" for genre, share in ranked[1:3])
+        rest = ", ".join(f"{printable(genre)} {timeline.percent(share)}" for genre, share in ranked[1:3])
         name = relative_name(result.path, root)
-        genre = styled(prediction.genre, "")
+        genre = styled(printable(prediction.genre), "")
         if prediction.uncertain:
             genre.append(" uncertain", "yellow")
-        tagged = [", ".join(result.tags.genres) or "–"] if has_tags else []
+        tagged = [printable(", ".join(result.tags.genres)) or "–"] if has_tags else []
         table.add_row(name, genre, *tagged, timeline.percent(prediction.confidence), rest)
         if len(result.times) > 1:
             # A no-break space keeps a stretch on one line: textwrap respects it, Rich does not.
@@ -233,4 +235,4 @@ def _plot(classifier: "Classifier", path: Path, output: Path, warning: str, note
     except (RaygenreError, OSError):
         return  # the prediction reports the failure
     write_file(output, timeline.plot_png(song, classifier.predict(song), printable(Path(path.name)), warning))
-    notes.print(f"Plot of {printable(path)}: {output}", soft_wrap=True)
+    notes.print(f"Plot of {printable(path)}: {printable(output)}", soft_wrap=True)

@@ -37,7 +37,7 @@ def render(
     are kept, so run the same command again to resume after Ctrl-C.
     """
     if not source.exists():
-        fail(f"{source} does not exist")
+        fail(f"{printable(source)} does not exist")
     if source.is_dir():
         _render_folder(source, output, jobs, verbose=verbose)
     else:
@@ -46,7 +46,7 @@ def render(
 
 def _render_song(source: Path, output: Path) -> None:
     if output.suffix.lower() != ".png":
-        fail(f"a song is rendered as a PNG: {output} needs the suffix .png")
+        fail(f"a song is rendered as a PNG: {printable(output)} needs the suffix .png")
     check_output(output)
 
     from raygenre.spectrogram import song  # only now, because it imports torch
@@ -55,14 +55,14 @@ def _render_song(source: Path, output: Path) -> None:
         with file_errors("the file cannot be read"):
             image = song.render(source)
     except RaygenreError as error:
-        fail(f"{source}: {error}")
+        fail(f"{printable(source)}: {error}")
     write_file(output, image)
-    out.print(f"Spectrogram of {source}: {output}", highlight=False, soft_wrap=True, markup=False)
+    out.print(f"Spectrogram of {printable(source)}: {printable(output)}", highlight=False, soft_wrap=True, markup=False)
 
 
 def _render_folder(source: Path, output: Path, jobs: int, *, verbose: bool) -> None:
     if output.exists() and not output.is_dir():
-        fail(f"{output} is a file; a folder is rendered into a folder")
+        fail(f"{printable(output)} is a file; a folder is rendered into a folder")
 
     from raygenre.data.folder_scan import scan_notes
     from raygenre.system.worker_pool import suitable_jobs
@@ -81,7 +81,7 @@ def _render_folder(source: Path, output: Path, jobs: int, *, verbose: bool) -> N
                 new += result.is_new
                 kept += not result.is_new and not result.error
                 if result.error:
-                    failures.append((str(result.target.song), result.error))
+                    failures.append((printable(result.target.song), result.error))
     except KeyboardInterrupt:
         failed = len(failures) - before
         left = len(targets) - new - kept - failed
@@ -91,8 +91,8 @@ def _render_folder(source: Path, output: Path, jobs: int, *, verbose: bool) -> N
         print_failures(failures)
         raise typer.Exit(INTERRUPTED) from None
     counts = [f"{kept} already existed"] * bool(kept) + [f"{len(failures)} failed"] * bool(failures)
-    summary = ", ".join([f"{new} rendered into {output}", *counts])
+    summary = ", ".join([f"{new} rendered into {printable(output)}", *counts])
     out.print(summary, highlight=False, soft_wrap=True, markup=False)
     if not failures:
-        out.print(f"Next: python experiments/tune.py --data {output}", highlight=False, soft_wrap=True, markup=False)
+        out.print(f"Next: python experiments/tune.py --data {printable(output)}", soft_wrap=True)
     report_failures(failures)

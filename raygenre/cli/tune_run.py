@@ -30,6 +30,7 @@ from raygenre.search.study.ledger import Ledger
 from raygenre.search.trials.cluster import RayError, connect, resources
 from raygenre.search.trials.failure_watch import SearchFailedError
 from raygenre.system.moved_storage import StorageBusyError, follow_move
+from raygenre.system.printable import printable
 from raygenre.system.storage import Storage, resolve
 from raygenre.tracking.server import TrackingError, reason
 from raygenre.workflows import tune as job
@@ -172,7 +173,7 @@ class _Session:
             self._display.info("tracks", note)
         if self._options.verbose:
             for file in tracks.left_out:
-                self._display.message(f"  {file.path}: {file.reason}")
+                self._display.message(f"  {printable(file.path)}: {file.reason}")
         if tracks.broken:
             self._display.event("tracks", "failed", f"{len(tracks.broken)} unusable files were skipped:")
             self._display.message(summary(tracks.broken))

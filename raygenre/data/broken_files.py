@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raygenre.data.track_files import MAX_LISTED, DataError, TrackFile
-from raygenre.system.printable import printable
+from raygenre.system.printable import exact, printable
 
 MAX_BROKEN_SHARE = 0.05  # largest share of a data folder's files that may be broken in training
 
@@ -25,12 +25,12 @@ class BrokenFile:
 
 def relative_to(files: Iterable[tuple[Path, str]], source: Path) -> tuple[BrokenFile, ...]:
     """Return files with reasons as broken files of a data folder."""
-    return tuple(BrokenFile(printable(path.relative_to(source)), reason) for path, reason in files)
+    return tuple(BrokenFile(exact(path.relative_to(source)), reason) for path, reason in files)
 
 
 def summary(broken: Sequence[BrokenFile], *, limit: int = MAX_LISTED) -> str:
     """Return one line per broken file, for at most `limit` files."""
-    lines = [f"  {file.path}: {file.reason}" for file in broken[:limit]]
+    lines = [f"  {printable(file.path)}: {file.reason}" for file in broken[:limit]]
     if len(broken) > limit:
         lines.append(f"  and {len(broken) - limit} more")
     return "\n".join(lines)

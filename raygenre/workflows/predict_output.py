@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from raygenre.evaluation.genre_names import normal_form
 from raygenre.evaluation.training_data import TrainingData
 from raygenre.system.csv_text import csv_text
-from raygenre.system.printable import exact
+from raygenre.system.printable import exact, printable
 from raygenre.workflows.predict import SongResult
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def summary_text(results: Sequence[SongResult]) -> str:
     """
     predictions = [result.prediction for result in results if result.prediction]
     counts = Counter(prediction.genre for prediction in predictions if not prediction.uncertain)
-    parts = [", ".join(f"{genre} {count}" for genre, count in counts.most_common())] if counts else []
+    parts = [", ".join(f"{printable(genre)} {count}" for genre, count in counts.most_common())] if counts else []
     if uncertain := len(predictions) - counts.total():
         parts.append(f"{uncertain} uncertain")
     if failed := len(results) - len(predictions):
