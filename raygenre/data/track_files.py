@@ -159,7 +159,8 @@ def kaggle_folder(source: Path, names: Sequence[str] = KAGGLE_FOLDERS) -> Path |
             return source
         for pattern in (name, f"*/{name}", f"*/*/{name}"):
             for folder in sorted(source.glob(pattern)):
-                if folder.is_dir():
+                in_clutter = any(map(folder_scan.is_clutter_folder, folder.relative_to(source).parts))
+                if folder.is_dir() and not in_clutter:
                     return folder
     return None
 

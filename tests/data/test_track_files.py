@@ -48,6 +48,11 @@ def test_images_are_preferred(tmp_path: Path) -> None:
     assert [path for path, _, _ in tracks(tmp_path)] == ["Data/" + path for path in IMAGES]
 
 
+def test_kaggles_folder_in_the_recycle_bin_is_ignored(tmp_path: Path) -> None:
+    fill(tmp_path, [*("#recycle/" + path for path in IMAGES), *("Data/" + path for path in IMAGES)])
+    assert [path for path, _, _ in tracks(tmp_path)] == ["Data/" + path for path in IMAGES]
+
+
 def test_audio_folder_may_be_chosen(tmp_path: Path) -> None:
     fill(tmp_path, (*AUDIO, *IMAGES))
     assert [file.path.suffix for file in find_tracks(tmp_path / "genres_original")] == [".wav", ".wav"]
