@@ -135,20 +135,22 @@ def test_predict_counts_uncertain_and_failed_songs_apart(synthetic_model: str, a
 
 
 def test_predict_lists_only_the_first_of_many_failures(model: str, tmp_path: Path) -> None:
-    files = [tmp_path / f"{number:02d}.wav" for number in range(12)]
+    music = tmp_path / "music"
+    music.mkdir()
+    files = [music / f"{number:02d}.wav" for number in range(12)]
     for file in files:
         file.touch()
     table = tmp_path / "songs.csv"
-    listed = predict("--model", model, tmp_path, "-o", table)
+    listed = predict("--model", model, music, "-o", table)
     assert listed.exit_code == 1
     assert f"{table}: 12 songs: 12 failed" in listed.stdout
     *errors, last = listed.stderr.splitlines()
     assert [error.partition(": the file is empty")[0] for error in errors] == [f"error: {file}" for file in files[:10]]
     assert last == f"and 2 more; all are in the column `error` of {table}"
-    assert predict("--model", model, tmp_path, "--json").stderr.splitlines()[10:] == [
+    assert predict("--model", model, music, "--json").stderr.splitlines()[10:] == [
         "and 2 more; all are in the JSON lines"
     ]
-    assert len(predict("--model", model, tmp_path).stderr.splitlines()) == 12  # they are listed nowhere else
+    assert len(predict("--model", model, music).stderr.splitlines()) == 12  # they are listed nowhere else
 
 
 def test_predict_tells_files_of_the_same_name_apart(model: str, album: Path, tmp_path: Path) -> None:
