@@ -1,14 +1,11 @@
 """Decode audio files to mono samples at 22 050 Hz, encode samples, and synthesise tracks."""
 
 from raygenre.audio.decoding import (
-    CONTAINERS,
     LONGEST_SECONDS,
     MIN_LENGTH,
     SAMPLE_RATE,
     SILENT_MESSAGE,
-    SUFFIXES,
     WINDOW,
-    AudioError,
     Window,
     decode,
     decode_middle,
@@ -16,6 +13,8 @@ from raygenre.audio.decoding import (
     stream_windows,
     windows,
 )
+from raygenre.audio.errors import AudioError, FileTypeError
+from raygenre.audio.file_type import CONTAINERS, SUFFIXES
 
 __all__ = [
     "CONTAINERS",
@@ -26,6 +25,7 @@ __all__ = [
     "SUFFIXES",
     "WINDOW",
     "AudioError",
+    "FileTypeError",
     "Window",
     "decode",
     "decode_middle",

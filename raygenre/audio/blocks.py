@@ -19,11 +19,10 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from raygenre.errors import RaygenreError
+from raygenre.audio.errors import AudioError
+from raygenre.audio.file_type import CONTAINERS
 
 SAMPLE_RATE = 22_050  # Hz
-# FFmpeg's format names. Playlists and session descriptions are excluded, because they open other files and sockets.
-CONTAINERS = "aac,aiff,asf,au,flac,matroska,mov,mp3,ogg,wav,webm"
 RATES = range(1_000, 768_001)  # Hz
 
 # Full-scale and zero values of FFmpeg's integer samples; its float samples are already within [−1, 1].
@@ -33,10 +32,6 @@ _BLOCK = 1 << 18  # samples resampled at a time
 _MAX_IN_MEMORY, _MAX_COPIED = 1 << 25, 1 << 32  # bytes
 
 _CONVERT = "convert it to FLAC or MP3, or copy it again from its source"
-
-
-class AudioError(RaygenreError, ValueError):
-    """A file contains no usable audio. The message says why."""
 
 
 def blocks(

@@ -15,10 +15,11 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from raygenre.audio.blocks import CONTAINERS, SAMPLE_RATE, AudioError, blocks, seekable
+from raygenre.audio.blocks import SAMPLE_RATE, blocks, seekable
+from raygenre.audio.errors import AudioError
+from raygenre.audio.file_type import SUFFIXES
 
 __all__ = [
-    "CONTAINERS",
     "LONGEST_SECONDS",
     "MAX_SINGLE_WINDOW",
     "MIN_LENGTH",
@@ -35,23 +36,6 @@ __all__ = [
     "windows",
 ]
 
-SUFFIXES = frozenset(
-    {
-        ".wav",
-        ".flac",
-        ".mp3",
-        ".ogg",
-        ".oga",
-        ".opus",
-        ".m4a",
-        ".aac",
-        ".wma",
-        ".webm",
-        ".au",
-        ".aif",
-        ".aiff",
-    }
-)
 WINDOW = 661_794  # samples: 30.0 s, the length of GTZAN's clips
 MAX_SINGLE_WINDOW = 31 * SAMPLE_RATE  # samples; every GTZAN clip is shorter, so each is a single window
 MIN_LENGTH = 3 * SAMPLE_RATE  # samples

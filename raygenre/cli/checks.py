@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from raygenre.cli.console import fail
 from raygenre.errors import FileAccessError, file_errors
+from raygenre.system.printable import printable
 
 if TYPE_CHECKING:
     from raygenre.search.options import Options
@@ -36,7 +37,7 @@ def check_readable(path: Path | None, failure: str = "") -> None:
         FileAccessError: it does not exist.
     """
     if path:
-        with file_errors(failure or f"{path} cannot be read"):
+        with file_errors(failure or f"{printable(path)} cannot be read"):
             path.stat()
 
 
@@ -47,9 +48,9 @@ def check_output(path: Path | None) -> None:
         FileAccessError: it does not exist, or the output is a folder.
     """
     if path and path.is_dir():
-        raise FileAccessError(f"{path} cannot be written: it is a folder")
+        raise FileAccessError(f"{printable(path)} cannot be written: it is a folder")
     if path and not path.parent.is_dir():
-        raise FileAccessError(f"{path} cannot be written: there is no folder {path.parent}")
+        raise FileAccessError(f"{printable(path)} cannot be written: there is no folder {printable(path.parent)}")
 
 
 def require_runs(storage: "Storage") -> None:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from raygenre.cli.checks import check_data, check_output, require_runs
@@ -76,13 +75,13 @@ def _print(runs: "Sequence[RunSummary]", pairs: "Sequence[PairResult]", *, every
         differing, curves = [name for name in shared if name not in versions], []
     rows = (
         ("final metric", [(name, [metric_text(run.values.get(name)) for run in runs]) for name in main]),
-        ("setting", [(name, [escape(setting_text(run, name)) for run in runs]) for name in differing]),
+        ("setting", [(name, [setting_text(run, name) for run in runs]) for name in differing]),
         ("curve, first to last", [(name, [_first_and_last(run, name) for run in runs]) for name in curves]),
     )
     for title, cells in rows:
         table = _table(title, [run.name for run in runs])
         for name, texts in cells:
-            table.add_row(escape(name), *texts)
+            table.add_row(name, *texts)
         if table.row_count:
             out.print(table)
             out.print()
@@ -99,7 +98,7 @@ def _table(title: str, names: Sequence[str]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column(title, no_wrap=True)
     for name in names:
-        table.add_column(escape(name), overflow="fold", justify="right")
+        table.add_column(name, overflow="fold", justify="right")
     return table
 
 

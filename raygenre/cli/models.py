@@ -6,7 +6,6 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from raygenre.cli.console import mlflow_errors, out
@@ -52,12 +51,12 @@ def _table(versions: "Sequence[Version]") -> Table:
         facts = version.facts
         table.add_row(
             str(version.number),
-            escape(", ".join(version.aliases)),
+            ", ".join(version.aliases),
             _accuracy(facts),
             str(facts.genres or "–") if facts else "–",
             _data(facts),
             f"{version.registered.astimezone():%Y-%m-%d}",
-            escape(facts.study) if facts else "–",
+            facts.study if facts else "–",
         )
     return table
 

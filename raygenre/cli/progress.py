@@ -107,7 +107,7 @@ class _LiveTable:
 def _rendered(table: TextTable) -> Group:
     rendered = Table(title=table.title or None, box=None, padding=(0, 1, 0, table.gap - 1), header_style="bold")
     for name in table.columns:
-        rendered.add_column(Text(name), justify="left" if name in table.left else "right")
+        rendered.add_column(name, justify="left" if name in table.left else "right")
     for cells in table.rows:
-        rendered.add_row(*(Text(cell) for cell in cells))
-    return Group(rendered, Text(table.footer)) if table.footer else Group(rendered)
+        rendered.add_row(*cells)
+    return Group(rendered, table.footer) if table.footer else Group(rendered)

@@ -7,8 +7,19 @@ from typing import Annotated
 import typer
 
 from raygenre.cli.checks import check_output
-from raygenre.cli.console import INTERRUPTED, bar, fail, out, print_failures, report_failures, write_file
+from raygenre.cli.console import (
+    INTERRUPTED,
+    bar,
+    fail,
+    out,
+    print_failures,
+    print_left_out,
+    report_failures,
+    write_file,
+)
+from raygenre.cli.options import VerboseOption
 from raygenre.errors import RaygenreError, file_errors
+from raygenre.system.printable import printable
 
 
 def render(
@@ -17,6 +28,7 @@ def render(
     jobs: Annotated[
         int, typer.Option(min=0, help="Worker processes for a folder; 0: one per core, or one for few songs.")
     ] = 0,
+    verbose: VerboseOption = False,
 ) -> None:
     """Render songs as spectrogram images, exactly like those of the data set.
 
@@ -25,16 +37,16 @@ def render(
     are kept, so run the same command again to resume after Ctrl-C.
     """
     if not source.exists():
-        fail(f"{source} does not exist")
+        fail(f"{printable(source)} does not exist")
     if source.is_dir():
-        _render_folder(source, output, jobs)
+        _render_folder(source, output, jobs, verbose=verbose)
     else:
         _render_song(source, output)
 
 
 def _render_song(source: Path, output: Path) -> None:
     if output.suffix.lower() != ".png":
-        fail(f"a song is rendered as a PNG: {output} needs the suffix .png")
+        fail(f"a song is rendered as a PNG: {printable(output)} needs the suffix .png")
     check_output(output)
 
     from raygenre.spectrogram import song  # only now, because it imports torch
@@ -43,21 +55,25 @@ def _render_song(source: Path, output: Path) -> None:
         with file_errors("the file cannot be read"):
             image = song.render(source)
     except RaygenreError as error:
-        fail(f"{source}: {error}")
+        fail(f"{printable(source)}: {error}")
     write_file(output, image)
-    out.print(f"Spectrogram of {source}: {output}", highlight=False, soft_wrap=True, markup=False)
+    out.print(f"Spectrogram of {printable(source)}: {printable(output)}", highlight=False, soft_wrap=True, markup=False)
 
 
-def _render_folder(source: Path, output: Path, jobs: int) -> None:
+def _render_folder(source: Path, output: Path, jobs: int, *, verbose: bool) -> None:
     if output.exists() and not output.is_dir():
-        fail(f"{output} is a file; a folder is rendered into a folder")
+        fail(f"{printable(output)} is a file; a folder is rendered into a folder")
 
+    from raygenre.data.folder_scan import scan_notes
     from raygenre.system.worker_pool import suitable_jobs
     from raygenre.workflows.render import plan_renders, render_all
 
-    with file_errors(f"{source} cannot be read"):
-        targets, classless = plan_renders(source, output)
-    failures = [(str(song), "it is not in a <class>/ folder") for song in classless]
+    plan = plan_renders(source, output)
+    targets = plan.targets
+    print_left_out(scan_notes(plan.scan.clutter, plan.scan.others), plan.scan.others if verbose else [])
+    failures = [(printable(song), "it is not in a <class>/ folder") for song in plan.classless]
+    failures += [(printable(path), reason) for path, reason in plan.scan.unusable]
+    before = len(failures)
     new = kept = 0
     try:
         with bar() as progress, closing(render_all(targets, jobs=jobs or suitable_jobs(len(targets)))) as results:
@@ -65,9 +81,9 @@ def _render_folder(source: Path, output: Path, jobs: int) -> None:
                 new += result.is_new
                 kept += not result.is_new and not result.error
                 if result.error:
-                    failures.append((str(result.target.song), result.error))
+                    failures.append((printable(result.target.song), result.error))
     except KeyboardInterrupt:
-        failed = len(failures) - len(classless)
+        failed = len(failures) - before
         left = len(targets) - new - kept - failed
         failed_text = f"{failed} failed, " if failed else ""
         text = f"interrupted: {new} rendered, {failed_text}{left} left; run the same command again to resume"
@@ -75,8 +91,8 @@ def _render_folder(source: Path, output: Path, jobs: int) -> None:
         print_failures(failures)
         raise typer.Exit(INTERRUPTED) from None
     counts = [f"{kept} already existed"] * bool(kept) + [f"{len(failures)} failed"] * bool(failures)
-    summary = ", ".join([f"{new} rendered into {output}", *counts])
+    summary = ", ".join([f"{new} rendered into {printable(output)}", *counts])
     out.print(summary, highlight=False, soft_wrap=True, markup=False)
     if not failures:
-        out.print(f"Next: python experiments/tune.py --data {output}", highlight=False, soft_wrap=True, markup=False)
+        out.print(f"Next: python experiments/tune.py --data {printable(output)}", soft_wrap=True)
     report_failures(failures)

@@ -4,12 +4,13 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.table import Table
-from rich.text import Text
 
+from raygenre.cli.console import styled
 from raygenre.evaluation.tables import accuracy_text, certainty_text
 from raygenre.registry.decision import decision_notes, decision_text
+from raygenre.system.printable import printable
 
 if TYPE_CHECKING:
     from raygenre.evaluation.evaluate import Side
@@ -27,9 +28,9 @@ def recall_table(evaluation: "Evaluation", side: "Side" = "test") -> Group:
     table.add_column(justify="right")
     for genre, recall in evaluation.recall.items():
         share = "no tracks" if math.isnan(recall) else f"{recall:.0%}"
-        table.add_row(genre, "█" * round(_BAR * (0 if math.isnan(recall) else recall)), share)
-    title = Text(accuracy_text(evaluation, side), style="bold")
-    return Group(title, Text(certainty_text(evaluation)), Text("Recall by genre:"), table)
+        table.add_row(printable(genre), "█" * round(_BAR * (0 if math.isnan(recall) else recall)), share)
+    title = styled(accuracy_text(evaluation, side), "bold")
+    return Group(title, certainty_text(evaluation), "Recall by genre:", table)
 
 
 def slice_table(slices: "Sequence[tuple[str, Evaluation]]", uniform: Sequence[tuple[str, bool]] = ()) -> Table:
@@ -52,18 +53,18 @@ def contingency_table(test: "PairedTest", first: str, second: str) -> Table:
     """Return the 2 × 2 table of a paired test's counts; `first` names the candidate, `second` the incumbent."""
     table = Table(box=None, padding=(0, 1), header_style="bold")
     for column in ("tracks", f"{second} correct", f"{second} wrong"):
-        table.add_column(Text(column), justify="right")
-    table.add_row(Text(f"{first} correct"), str(test.both), str(test.only_candidate))
-    table.add_row(Text(f"{first} wrong"), str(test.only_incumbent), str(test.neither))
+        table.add_column(column, justify="right")
+    table.add_row(f"{first} correct", str(test.both), str(test.only_candidate))
+    table.add_row(f"{first} wrong", str(test.only_incumbent), str(test.neither))
     return table
 
 
 def decision_table(decision: "PromotionDecision", version: int) -> Group:
     """Return the decision about a version, with the table of the paired test if that test determined the decision."""
-    parts: list[Text | Table] = [Text(decision_text(decision, version), style="bold")]
+    parts: list[RenderableType] = [styled(decision_text(decision, version), "bold")]
     if test := decision.decisive_test:
         parts.append(contingency_table(test, f"version {version}", f"version {decision.incumbent}"))
-    return Group(*parts, *(Text(note) for note in decision_notes(decision, version)))
+    return Group(*parts, *decision_notes(decision, version))
 
 
 def robustness_table(summaries: "Iterable[Summary]", *, title: str) -> Table:

@@ -7,10 +7,8 @@ Conventions: levels are uint8 (N, 128, 333). Labels index `genres`, which are in
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -20,35 +18,18 @@ from safetensors.numpy import save_file
 
 from raygenre import audio, spectrogram
 from raygenre.audio import synthesis
-from raygenre.data.track_files import DataError, TrackFile, find_tracks
+from raygenre.data.broken_files import BrokenFile, check_usable, relative_to
+from raygenre.data.threads import Progress, on_all_cores
+from raygenre.data.track_files import TrackFile, hash_files, read_folder
 from raygenre.errors import RaygenreError
 from raygenre.spectrogram import song
 from raygenre.system.atomic_write import atomic_file
-from raygenre.system.worker_pool import cores
+from raygenre.system.printable import printable
 
 GTZAN_ON_KAGGLE = "andradaolteanu/gtzan-dataset-music-genre-classification"
-MAX_BROKEN_SHARE = 0.05  # largest permitted share of broken files
 _READER = "2"  # change it whenever files become usable that were not, because reasons are cached as well
 SYNTHETIC_TRACKS = 20  # per genre
 SYNTHETIC_SEED = 0
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-Progress = Callable[[int, int], None]
-"""Function to call with the number of files that are done and the total number of files."""
-
-
-@dataclass(frozen=True)
-class BrokenFile:
-    """An unusable file that was skipped.
-
-    Attributes:
-        path: path relative to the data folder.
-        reason: why the file is not usable.
-    """
-
-    path: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -63,6 +44,8 @@ class Dataset:
         source: path of the data folder, or `synthetic`.
         broken: files that were skipped.
         digest: hexadecimal SHA-256 of the levels, labels, tracks and genres.
+        notes: lines for the user about the folder, such as what was ignored; see `DataFolder`.
+        left_out: files of the folder that are neither music nor clutter.
     """
 
     levels: NDArray[np.uint8]
@@ -72,6 +55,8 @@ class Dataset:
     source: str
     broken: tuple[BrokenFile, ...]
     digest: str
+    notes: tuple[str, ...] = ()
+    left_out: tuple[BrokenFile, ...] = ()
 
     @property
     def synthetic(self) -> bool:
@@ -84,7 +69,14 @@ class Dataset:
         return dict(zip(self.genres, numbers.tolist(), strict=True))
 
 
-def load(source: Path | None, *, cache: Path, progress: Progress | None = None) -> Dataset:
+def load(
+    source: Path | None,
+    *,
+    cache: Path,
+    merge_case: bool = False,
+    allow_broken: bool = False,
+    progress: Progress | None = None,
+) -> Dataset:
     """Load a data folder, or the built-in synthetic tracks if `source` is None.
 
     The levels are computed once and stored in `cache` under a key derived from the content of every file, so they are
@@ -92,19 +84,32 @@ def load(source: Path | None, *, cache: Path, progress: Progress | None = None) 
 
     Args:
         cache: folder for the computed levels; created if missing.
+        merge_case: whether class folders whose names differ only in case are one class.
+        allow_broken: whether any share of the files may be unusable, and classes without a usable file are left out.
         progress: function to call after each decoded file; not called if the levels come from the cache.
 
     Raises:
-        DataError: the folder does not exist, has fewer than two classes, has a class without a usable file, or
-            contains over 5 % unusable files.
+        DataError: the folder does not exist, has fewer than two classes or, unless `allow_broken`, has a class whose
+            files are all unusable, or contains over 5 % unusable files.
     """
     if source is None:
         code = Path(synthesis.__file__).read_bytes()
         key = _key([f"synthetic {SYNTHETIC_TRACKS} {SYNTHETIC_SEED}", hashlib.sha256(code).hexdigest()])
         return _cached(cache, key, "synthetic", lambda: _synthetic(progress))
-    files = find_tracks(source)
+    folder = read_folder(source, merge_case=merge_case)
+    files = hash_files(folder.paths)
     key = _key([f"{file.genre}/{file.path.name} {file.track} {file.sha256}" for file in files])
-    return _cached(cache, key, str(source.resolve()), lambda: _decoded(files, source, progress))
+
+    def checked(data: Dataset) -> Dataset:
+        check_usable(files, data.genres, data.broken, source, allow_broken=allow_broken)
+        return data
+
+    data = _cached(cache, key, str(source.resolve()), lambda: checked(_decoded(files, source, progress)))
+    checked(data)  # it may have been cached by a call that allows broken files
+    unusable, left_out = (relative_to(found, source) for found in (folder.unusable, folder.left_out))
+    lost = sorted({file.genre for file in files} - set(data.genres))
+    lost_notes = [f"no file of the class {printable(genre)} is usable, so the class is left out" for genre in lost]
+    return replace(data, broken=(*data.broken, *unusable), notes=(*folder.notes, *lost_notes), left_out=left_out)
 
 
 def decode(path: Path) -> NDArray[np.uint8]:
@@ -115,7 +120,7 @@ def decode(path: Path) -> NDArray[np.uint8]:
         ImageError: the PNG is damaged or not a spectrogram.
         OSError: the file cannot be read.
     """
-    if path.suffix.lower() != ".png":
+    if path.suffix.lower() != ".png" and not song.is_image(path):
         return song.middle_levels(path)
     levels = spectrogram.read_png(path)
     if not levels.any():
@@ -123,36 +128,17 @@ def decode(path: Path) -> NDArray[np.uint8]:
     return levels
 
 
-def summary(broken: Sequence[BrokenFile], *, limit: int = 10) -> str:
-    """Return one line per broken file, for at most `limit` files."""
-    lines = [f"  {file.path}: {file.reason}" for file in broken[:limit]]
-    if len(broken) > limit:
-        lines.append(f"  and {len(broken) - limit} more")
-    return "\n".join(lines)
-
-
 def _decoded(files: Sequence[TrackFile], source: Path, progress: Progress | None) -> Dataset:
     usable: list[tuple[TrackFile, NDArray[np.uint8]]] = []
     broken: list[BrokenFile] = []
-    for file, result in zip(files, _on_all_cores(_try_decode, files, progress), strict=True):
+    for file, result in zip(files, on_all_cores(_try_decode, files, progress), strict=True):
         if isinstance(result, str):
-            broken.append(BrokenFile(str(file.path.relative_to(source)), result))
+            broken += relative_to([(file.path, result)], source)
         else:
             usable.append((file, result))
-    if len(broken) > MAX_BROKEN_SHARE * len(files):
-        raise DataError(
-            f"{len(broken)} of {len(files)} files in {source} are not usable, over {MAX_BROKEN_SHARE:.0%}:\n"
-            f"{summary(broken)}\nRepair or remove them."
-        )
-    genres = tuple(sorted({file.genre for file in files}))
-    for genre in genres:
-        if not any(file.genre == genre for file, _ in usable):
-            raise DataError(
-                f"no file of the class {genre} in {source} is usable:\n{summary(broken)}\n"
-                "Repair them, or remove the class folder."
-            )
+    genres = tuple(sorted({file.genre for file, _ in usable}))
     return _assemble(
-        np.stack([levels for _, levels in usable]),
+        np.array([levels for _, levels in usable], dtype=np.uint8),
         [genres.index(file.genre) for file, _ in usable],
         [file.track for file, _ in usable],
         genres,
@@ -163,10 +149,14 @@ def _decoded(files: Sequence[TrackFile], source: Path, progress: Progress | None
 
 def _try_decode(file: TrackFile) -> NDArray[np.uint8] | str:
     """Return a file's levels, or the reason why it is not usable."""
+    if file.error:
+        return file.error
     try:
         return decode(file.path)
-    except (RaygenreError, OSError) as error:
+    except RaygenreError as error:
         return str(error)
+    except OSError as error:
+        return error.strerror or str(error)
 
 
 def _synthetic(progress: Progress | None) -> Dataset:
@@ -178,28 +168,9 @@ def _synthetic(progress: Progress | None) -> Dataset:
         samples = synthesis.synthesise(genres[label], seed=SYNTHETIC_SEED + number)
         return spectrogram.levels(torch.from_numpy(samples)).numpy()
 
-    levels = np.stack(_on_all_cores(synthesised, numbered, progress))
+    levels = np.stack(on_all_cores(synthesised, numbered, progress))
     tracks = [f"{genres[label]}.{number:05d}" for label, number in numbered]
     return _assemble(levels, [label for label, _ in numbered], tracks, genres, "synthetic", [])
-
-
-def _on_all_cores(function: Callable[[Item], Result], items: Sequence[Item], progress: Progress | None) -> list[Result]:
-    """Return the function's result for each item, computed with one thread per core.
-
-    Within each thread, torch runs single-threaded, because more threads would compete for the cores.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # inherited by threads that start from now on
-    results: list[Result] = []
-    try:
-        with ThreadPoolExecutor(cores()) as pool:
-            for result in pool.map(function, items):
-                results.append(result)
-                if progress:
-                    progress(len(results), len(items))
-    finally:
-        torch.set_num_threads(threads)
-    return results
 
 
 def _assemble(
@@ -216,7 +187,9 @@ def _assemble(
 
 
 def _key(parts: Sequence[str]) -> str:
-    return hashlib.sha256("\n".join([spectrogram.RECIPE, _READER, *parts]).encode()).hexdigest()
+    return hashlib.sha256(
+        "\n".join([spectrogram.RECIPE, _READER, *parts]).encode("utf-8", "surrogateescape")
+    ).hexdigest()
 
 
 def _cached(cache: Path, key: str, source: str, make: Callable[[], Dataset]) -> Dataset:

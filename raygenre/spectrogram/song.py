@@ -70,7 +70,7 @@ def read_parts(
 
     Args, Raises: as for `read`. An error may be raised after the parts before the place of the error.
     """
-    if _signature(source) == spectrogram.PNG_SIGNATURE:
+    if is_image(source):
         levels = spectrogram.read_png(source)[None]
         if not levels.any():
             raise audio.AudioError(audio.SILENT_MESSAGE)
@@ -127,12 +127,16 @@ def _join(parts: Iterable[Song]) -> Song:
     )
 
 
-def _signature(source: Path | bytes) -> bytes:
-    """Return as many of a file's first bytes as a PNG signature has, without reading the whole file."""
+def is_image(source: Path | bytes) -> bool:
+    """Return whether a file is a PNG by its content.
+
+    Raises:
+        OSError: the file cannot be opened.
+    """
     if isinstance(source, bytes):
-        return source[: len(spectrogram.PNG_SIGNATURE)]
+        return source.startswith(spectrogram.PNG_SIGNATURE)
     with source.open("rb") as file:
-        return file.read(len(spectrogram.PNG_SIGNATURE))
+        return file.read(len(spectrogram.PNG_SIGNATURE)) == spectrogram.PNG_SIGNATURE
 
 
 def middle_levels(path: Path, *, under_frame: bool = False) -> NDArray[np.uint8]:

@@ -10,8 +10,9 @@ import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raygenre.audio.blocks import AudioError, blocks
+from raygenre.audio.blocks import blocks
 from raygenre.audio.decoding import decode
+from raygenre.audio.errors import AudioError
 from tests.helpers.sounds import Samples, encode, noise, tone, wav_header
 
 RATE = 22_050  # Hz

@@ -3,22 +3,26 @@
 import json
 import re
 import shutil
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
+from mutagen.flac import FLAC
 from PIL import Image
 from typer.testing import CliRunner, Result
 
 from raygenre.cli import app
+from raygenre.data import playlist
 from raygenre.model.calibration import Calibration
 from raygenre.model.classifier import Classifier
 from raygenre.registry import versions
 from raygenre.spectrogram.song import read
 from raygenre.workflows.timeline import percent
 from tests.conftest import FinishedSearch
+from tests.helpers.sounds import encode, noise
 
 RUNNER = CliRunner()
 
@@ -43,6 +47,14 @@ def test_predict_lists_unusable_files_and_continues(finished: FinishedSearch, so
     assert "missing.wav" in result.stderr
 
 
+@pytest.fixture(autouse=True)
+def storage(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keep the cache of predictions out of the storage of the person who runs the tests."""
+    folder = tmp_path_factory.mktemp("storage")
+    monkeypatch.setenv("RAYGENRE_STORAGE", str(folder))
+    return folder
+
+
 def predict(*arguments: object) -> Result:
     return RUNNER.invoke(app, ["predict", *map(str, arguments)])
 
@@ -61,13 +73,18 @@ def test_predict_reports_a_silent_song(model: str, album: Path) -> None:
     long, rest, short = map(json.loads, result.stdout.splitlines())
     assert rest == {
         "file": str(album / "rest.wav"),
+        "artist": "",
+        "album": "",
+        "title": "",
+        "tagged_genres": [],
         "error": "the song is silent from beginning to end",
         "model": "untrained",
         "trained_on": {"kind": "unknown", "name": ""},
     }
     assert "rest.wav: the song is silent" in result.stderr
     assert [window["start"] for window in long["windows"]] == [0, pytest.approx(30, abs=0.1)]
-    fields = {"file", "genre", "confidence", "uncertain", "probabilities", "windows", "model", "trained_on"}
+    tags = {"artist", "album", "title", "tagged_genres", "agrees"}
+    fields = {"file", "genre", "confidence", "uncertain", "probabilities", "windows", "model", "trained_on"} | tags
     assert set(short) == fields
 
 
@@ -120,20 +137,22 @@ def test_predict_counts_uncertain_and_failed_songs_apart(synthetic_model: str, a
 
 
 def test_predict_lists_only_the_first_of_many_failures(model: str, tmp_path: Path) -> None:
-    files = [tmp_path / f"{number:02d}.wav" for number in range(12)]
+    music = tmp_path / "music"
+    music.mkdir()
+    files = [music / f"{number:02d}.wav" for number in range(12)]
     for file in files:
         file.touch()
     table = tmp_path / "songs.csv"
-    listed = predict("--model", model, tmp_path, "-o", table)
+    listed = predict("--model", model, music, "-o", table)
     assert listed.exit_code == 1
     assert f"{table}: 12 songs: 12 failed" in listed.stdout
     *errors, last = listed.stderr.splitlines()
     assert [error.partition(": the file is empty")[0] for error in errors] == [f"error: {file}" for file in files[:10]]
     assert last == f"and 2 more; all are in the column `error` of {table}"
-    assert predict("--model", model, tmp_path, "--json").stderr.splitlines()[10:] == [
+    assert predict("--model", model, music, "--json").stderr.splitlines()[10:] == [
         "and 2 more; all are in the JSON lines"
     ]
-    assert len(predict("--model", model, tmp_path).stderr.splitlines()) == 12  # they are listed nowhere else
+    assert len(predict("--model", model, music).stderr.splitlines()) == 12  # they are listed nowhere else
 
 
 def test_predict_tells_files_of_the_same_name_apart(model: str, album: Path, tmp_path: Path) -> None:
@@ -215,3 +234,67 @@ def test_predict_without_a_champion_names_make_tune(song: Path, tmp_path: Path) 
     assert result.exit_code == 2
     assert "make tune" in result.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="session")
+def tagged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with three songs, two of which are tagged with a genre of the model."""
+    root = tmp_path_factory.mktemp("tagged")
+    for number, genre in enumerate(("Bells", "drone", "Folk")):
+        path = root / f"{number}.flac"
+        path.write_bytes(encode(noise(seconds=3 + number, seed=number), "flac", "flac"))
+        file = FLAC(path)
+        file.update({"artist": "Muddy Waters", "title": f"Song {number}", "album": "Songs", "genre": genre})
+        file.save()
+    return root
+
+
+def test_predict_shows_tags_and_writes_playlists(model: str, tagged: Path, tmp_path: Path) -> None:
+    certain = replace(Classifier.load(Path(model)), calibration=Calibration(1.0, 0.0))
+    certain.save(tmp_path / "certain")
+    model = str(tmp_path / "certain")
+    result = predict("--model", model, tagged, "--playlists", tmp_path / "lists")
+    assert result.exit_code == 0, result.output
+    head, *rows = [line.split() for line in result.stdout.splitlines()[:4]]
+    assert head == ["file", "genre", "tagged", "confidence", "next"]
+    assert [row[2] for row in rows] == ["Bells", "drone", "Folk"]
+    genres = [row[1] for row in rows]
+    agreeing = sum(genre == tag for genre, tag in zip(genres, ("bells", "drone"), strict=False))
+    assert f"{agreeing} of 2 agree with their genre tags" in result.stdout
+    listed = {path.stem: len(playlist.read(path).songs) for path in (tmp_path / "lists").iterdir()}
+    assert listed == Counter(genres)
+    records = [json.loads(line) for line in predict("--model", model, tagged, "--json").stdout.splitlines()]
+    assert [(record["title"], record["tagged_genres"]) for record in records[:2]] == [
+        ("Song 0", ["Bells"]), ("Song 1", ["drone"]),
+    ]  # fmt: skip
+    assert [record["agrees"] for record in records] == [genres[0] == "bells", genres[1] == "drone", None]
+
+
+def test_predict_keeps_playlists_of_the_user(model: str, tagged: Path, tmp_path: Path) -> None:
+    (tmp_path / "bells.m3u8").write_text("mine.mp3\n")
+    result = predict("--model", model, tagged, "--playlists", tmp_path)
+    assert result.exit_code == 2
+    assert "bells.m3u8 was not written by raygenre" in result.stderr
+    assert (tmp_path / "bells.m3u8").read_text() == "mine.mp3\n"
+
+
+def test_predict_takes_what_is_done_from_the_cache(model: str, tagged: Path, storage: Path) -> None:
+    cached = "3 predictions come from the cache"
+    first = predict("--model", model, tagged).stdout
+    second = predict("--model", model, tagged).stdout
+    assert cached not in first
+    assert second == first + f"{cached}; --no-cache computes again\n"
+    assert cached not in predict("--model", model, tagged, "--no-cache").stdout
+    entries = [path for path in (storage / "cache" / "predictions").rglob("*") if path.is_file()]
+    assert len(entries) == 3
+    for entry in entries[:2]:
+        entry.write_bytes(entry.read_bytes()[:-1])
+    assert predict("--model", model, tagged).stdout.startswith(first)
+    assert predict("--model", model, tagged).stdout == second
+
+
+def test_predict_works_without_a_writable_cache(model: str, tagged: Path, storage: Path) -> None:
+    (storage / "cache").touch()  # not a folder
+    result = predict("--model", model, tagged)
+    assert result.exit_code == 0
+    assert "predictions are not cached" in result.stderr

@@ -1,8 +1,8 @@
 import io
 
 import pytest
-from rich.console import Console
 
+from raygenre.cli.console import LiteralConsole
 from raygenre.cli.progress import ConsoleDisplay
 from raygenre.search.trials.phases import TextDisplay, TextTable
 
@@ -14,13 +14,13 @@ TRIALS = TextTable(
 )
 
 
-def terminal(text: io.StringIO) -> Console:
-    return Console(file=text, force_terminal=True, width=100)
+def terminal(text: io.StringIO) -> LiteralConsole:
+    return LiteralConsole(file=text, force_terminal=True, width=100)
 
 
 def test_off_a_terminal_all_output_is_lines_without_wrapping() -> None:
     text = io.StringIO()
-    display = ConsoleDisplay(Console(file=text, width=40))
+    display = ConsoleDisplay(LiteralConsole(file=text, width=40))
     assert not display.is_live
     with (
         display.live_table(lambda *_: pytest.fail("the display is not live")),
@@ -46,7 +46,7 @@ def test_on_a_terminal_a_phase_is_a_bar_and_then_a_line() -> None:
 
 def test_a_bar_with_the_time_left_fits_a_narrow_terminal() -> None:
     text = io.StringIO()
-    console = Console(file=text, force_terminal=True, width=80)
+    console = LiteralConsole(file=text, force_terminal=True, width=80)
     with ConsoleDisplay(console).phase("registration", seconds_left=lambda: 5900.0) as phase:
         phase.update(1000, 2400, "epochs")
     assert "1000/2400 epochs" in text.getvalue()
@@ -60,14 +60,14 @@ def test_the_live_table_is_made_for_the_size_of_the_terminal() -> None:
         sizes.add((width, height))
         return TRIALS
 
-    with ConsoleDisplay(Console(file=io.StringIO(), force_terminal=True, width=80, height=24)).live_table(table):
+    with ConsoleDisplay(LiteralConsole(file=io.StringIO(), force_terminal=True, width=80, height=24)).live_table(table):
         pass
     assert sizes == {(80, 24)}
 
 
 def test_lines_are_wrapped_at_the_width_of_the_terminal() -> None:
     text = io.StringIO()
-    display = ConsoleDisplay(Console(file=text, force_terminal=True, width=60))
+    display = ConsoleDisplay(LiteralConsole(file=text, force_terminal=True, width=60))
     display.info("search", ", ".join(["learning rate"] * 12))
     lines = text.getvalue().splitlines()
     assert max(map(len, lines)) <= 60
@@ -104,7 +104,7 @@ def test_tables_look_the_same_with_and_without_rich(title: str) -> None:
     table = TextTable(TRIALS.columns, TRIALS.rows, TRIALS.left, title, TRIALS.footer)
     plain, drawn = io.StringIO(), io.StringIO()
     TextDisplay(plain).table(table)
-    ConsoleDisplay(Console(file=drawn, width=100)).table(table)
+    ConsoleDisplay(LiteralConsole(file=drawn, width=100)).table(table)
     assert [line.rstrip() for line in drawn.getvalue().splitlines()] == [
         line.rstrip() for line in plain.getvalue().splitlines()
     ]

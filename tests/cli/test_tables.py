@@ -2,8 +2,9 @@ import io
 from dataclasses import replace
 
 import numpy as np
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 
+from raygenre.cli.console import LiteralConsole
 from raygenre.cli.tables import contingency_table, decision_table, recall_table, slice_table
 from raygenre.evaluation.metrics import Evaluation
 from raygenre.evaluation.paired_test import PairedTest
@@ -17,7 +18,7 @@ PAIRED = PairedTest(both=30, only_candidate=12, only_incumbent=3, neither=5)
 def printed(table: RenderableType) -> list[str]:
     """Return the lines of a table with single spaces between its cells."""
     text = io.StringIO()
-    Console(file=text, width=120).print(table, highlight=False)
+    LiteralConsole(file=text, width=120).print(table)
     return [" ".join(line.split()) for line in text.getvalue().splitlines()]
 
 

@@ -120,6 +120,9 @@ def test_options_override_an_earlier_search(tracks: Dataset) -> None:
     assert other == replace(first, seed=8, starts=[{"dropout": 0.4}])
     with pytest.raises(ValueError, match="has changed since the search in --config ran; give --data"):
         resolved(replace(tracks, digest="0" * 64), base)
+    merging, _ = resolved(tracks, base | {"merge_case": True})
+    assert merging == replace(first, merge_case=True)
+    assert resolved(tracks, base, merge_case=True)[0] == merging
     moved, _ = resolved(replace(tracks, digest="0" * 64), base, also=["data"])
     assert moved == replace(first, data_digest="0" * 64)
 
@@ -132,6 +135,6 @@ def test_a_resumed_search_refuses_other_options(tracks: Dataset, tmp_path: Path)
     for name, value in others.items():
         with pytest.raises(StudyError, match=f"has --{name} .* and cannot resume with {value}"):
             check_unchanged(Options(**{name: value}, given=frozenset({name})), ledger)
-    for name in ("space", "search_width", "start", "config", "duplicates"):
+    for name in ("space", "search_width", "start", "config", "duplicates", "merge_case"):
         with pytest.raises(StudyError, match=f"--{name.replace('_', '-')} applies only to a new study"):
             check_unchanged(Options(given=frozenset({name})), ledger)

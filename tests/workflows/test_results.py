@@ -8,7 +8,7 @@ import pytest
 
 from raygenre.data.dataset import Dataset
 from raygenre.data.track_files import DataError
-from raygenre.spectrogram.image import PNG_SIGNATURE
+from raygenre.audio.file_type import PNG_SIGNATURE
 from raygenre.workflows.result_curves import curves_png
 from raygenre.workflows.result_rows import ROWS, Row
 from raygenre.workflows.results import Files, make_split, measure, read, table, with_table
