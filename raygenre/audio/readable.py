@@ -1,4 +1,4 @@
-"""Show a file to FFmpeg without the junk before it, and with a header that FFmpeg reads right."""
+"""Show a file to FFmpeg without junk before it and with a header that it reads right."""
 
 import io
 from typing import IO, TYPE_CHECKING
