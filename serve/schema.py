@@ -31,7 +31,7 @@ _FILE_ERROR: dict[str, JsonValue] = {
     "index": 1,
     "file": "note.mp3",
     "status": 415,
-    "detail": "the file is neither a PNG nor audio",
+    "detail": "the file is neither a PNG nor audio: it is a web page; copy or download it again",
 }
 _ANSWERS: dict[str, JsonValue] = {"predictions": [_ANSWER, None], "errors": [_FILE_ERROR]}
 EXAMPLES: dict[str, JsonValue] = {"id": _ID, "answer": _ANSWER, "answers": _ANSWERS}

@@ -9,7 +9,7 @@ Conventions: samples are mono float32 in [−1, 1].
 import io
 import math
 import tempfile
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
@@ -17,16 +17,20 @@ from typing import IO
 import av
 import numpy as np
 import soxr
+from av.stream import Disposition
 from numpy.typing import NDArray
 
 from raygenre.audio.errors import AudioError
-from raygenre.audio.file_type import CONTAINERS
+from raygenre.audio.failure import failure_reason, no_track_reason
+from raygenre.audio.file_type import CONTAINERS, HEAD_BYTES, identify
+from raygenre.audio.readable import readable
 
 SAMPLE_RATE = 22_050  # Hz
 RATES = range(1_000, 768_001)  # Hz
 
 # Full-scale and zero values of FFmpeg's integer samples; its float samples are already within [−1, 1].
 _SCALES = {"uint8": (128.0, 128.0), "int16": (32_768.0, 0.0), "int32": (2_147_483_648.0, 0.0)}
+_AUDIBLE = 1e-4  # peak of a track that sounds: −80 dB of full scale
 _BLOCK = 1 << 18  # samples resampled at a time
 # A non-seekable stream is copied to memory up to the first size, and to disk up to the second.
 _MAX_IN_MEMORY, _MAX_COPIED = 1 << 25, 1 << 32  # bytes
@@ -63,13 +67,22 @@ def blocks(
     """
     is_empty = True
     with seekable(source) as stream:
-        if not stream.read(1):
-            raise AudioError("the file is empty; copy it again from its source")
-        stream.seek(0)
+        head = stream.read(HEAD_BYTES)
+        found = identify(head)
+        if found.kind == "png":
+            raise AudioError("the file is an image (PNG) and has no audio track; choose a file that has one")
+        stream = readable(stream, head, found)
         try:
-            options = {"format_whitelist": CONTAINERS}
-            with av.open(stream, mode="r", options=options, metadata_errors="ignore") as container:
-                for block in _resampled(container, rate, longest_seconds, on_packet):
+            with ExitStack() as opened:
+                container = opened.enter_context(_open(stream))
+                if not container.streams.audio:
+                    raise AudioError(no_track_reason(stream, found.name))
+                index = _track(container, longest_seconds, on_packet)
+                if len(container.streams.audio) > 1:  # `_track` has read packets
+                    container.close()
+                    stream.seek(0)
+                    container = opened.enter_context(_open(stream))
+                for block in _resampled(container, container.streams.audio[index], rate, longest_seconds, on_packet):
                     if not np.isfinite(block).all():
                         raise AudioError(
                             "the file contains NaN or infinite samples; export it again from the program that made it"
@@ -82,8 +95,7 @@ def blocks(
         except (av.error.FFmpegError, OSError, ValueError) as error:
             # The file is already open, so an OSError means that FFmpeg failed or that a damaged file made it seek past
             # the end.
-            reason = getattr(error, "strerror", None) or error
-            raise AudioError(f"the file is not audio that FFmpeg can decode: {reason}; {_CONVERT}") from error
+            raise AudioError(failure_reason(stream, found.name, error)) from error
     if is_empty:
         raise AudioError(f"the file contains no audio samples; {_CONVERT}")
 
@@ -109,19 +121,48 @@ def seekable(source: Path | bytes | IO[bytes]) -> Iterator[IO[bytes]]:
         yield stream
 
 
-def _resampled(
-    container: av.container.InputContainer, rate: int, longest_seconds: float, on_packet: Callable[[], object]
-) -> Iterator[NDArray[np.float32]]:
-    """Decode, mix down and resample block by block."""
-    if not container.streams.audio:
-        raise AudioError("the file has no audio track; choose a file that has one")
-    codec = container.streams.audio[0].codec_context  # None if FFmpeg has no decoder for it
-    if codec is not None and codec.layout.nb_channels == 0:
+def _open(stream: IO[bytes]) -> av.container.InputContainer:
+    return av.open(stream, mode="r", options={"format_whitelist": CONTAINERS}, metadata_errors="ignore")
+
+
+def _track(container: av.container.InputContainer, longest_seconds: float, on_packet: Callable[[], object]) -> int:
+    """Return the index, among the audio tracks, of the one to decode: the default track, or else the first that sounds.
+
+    If there are several, packets are read until the preferred one sounds, since a default track may be silent.
+
+    Raises:
+        AudioError: FFmpeg has no decoder for any of the tracks.
+    """
+    tracks = container.streams.audio
+    playable = [track for track in tracks if track.codec_context is not None]
+    if not playable:
+        raise AudioError(f"there is no decoder for the audio, which may be encrypted or of a rare kind; {_CONVERT}")
+    playable.sort(key=lambda track: not track.disposition & Disposition.default)
+    peaks = dict.fromkeys((track.index for track in playable), 0.0)
+    if len(playable) > 1:
+        for frame, track in _frames(container, playable, on_packet):
+            peaks[track.index] = max(peaks[track.index], float(np.abs(_mono(frame)).max(initial=0)))
+            if peaks[playable[0].index] > _AUDIBLE or (frame.time or 0) > longest_seconds:
+                break
+    sounding = [track for track in playable if peaks[track.index] > _AUDIBLE]
+    chosen = (sounding or playable)[0]
+    if chosen.layout.nb_channels == 0:
         raise AudioError(f"the audio has 0 channels; {_CONVERT}")
+    return tracks.index(chosen)
+
+
+def _resampled(
+    container: av.container.InputContainer,
+    track: av.AudioStream,
+    rate: int,
+    longest_seconds: float,
+    on_packet: Callable[[], object],
+) -> Iterator[NDArray[np.float32]]:
+    """Decode, mix down and resample a track block by block."""
     resampler: soxr.ResampleStream | None = None
     rate_in, decoded, size = 0, 0, 0
     pending: list[NDArray[np.float32]] = []
-    for frame in _frames(container, on_packet):
+    for frame, _ in _frames(container, [track], on_packet):
         if rate_in == 0:
             rate_in = frame.sample_rate
             if rate_in not in RATES:
@@ -147,14 +188,16 @@ def _resampled(
     yield resampler.resample_chunk(rest, last=True) if resampler else rest
 
 
-def _frames(container: av.container.InputContainer, on_packet: Callable[[], object]) -> Iterator[av.AudioFrame]:
-    """Yield the frames of the first audio track, skipping packets that cannot be decoded, as media players do."""
-    for packet in container.demux(audio=0):
+def _frames(
+    container: av.container.InputContainer, tracks: Sequence[av.AudioStream], on_packet: Callable[[], object]
+) -> Iterator[tuple[av.AudioFrame, av.AudioStream]]:
+    """Yield the frames of audio tracks, skipping packets that cannot be decoded, as media players do."""
+    for packet in container.demux(*tracks):
         on_packet()
         try:
             for frame in packet.decode():
-                if isinstance(frame, av.AudioFrame):
-                    yield frame
+                if isinstance(frame, av.AudioFrame) and isinstance(packet.stream, av.AudioStream):
+                    yield frame, packet.stream
         except av.error.InvalidDataError:
             continue
 

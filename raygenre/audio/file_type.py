@@ -5,7 +5,8 @@ Suffixes only select the files of a folder.
 
 FFmpeg may use only the demuxers listed here. None of them opens another file or a socket: playlists (hls, concat,
 dash), session descriptions (sdp, rtsp) and image sequences are excluded, references from QuickTime files to other files
-are off by default, and AVI opens only subtitles within the file.
+are off by default, and AVI opens only subtitles within the file. Formats whose tracks may appear while the file is read
+(MPEG transport and program streams, FLV) are left out, because PyAV then reads beyond its list of tracks.
 """
 
 import codecs
@@ -80,8 +81,6 @@ FORMATS = (
     AudioFormat("AMR", "amr", ".amr .awb", _at(0, b"#!AMR")),
     AudioFormat("VOC", "voc", ".voc", _at(0, b"Creative Voice File\x1a")),
     AudioFormat("AVI", "avi", ".avi", ((_RIFF, (8, b"AVI ")),)),
-    AudioFormat("FLV", "flv", ".flv", _at(0, b"FLV\x01")),
-    AudioFormat("MPEG", "mpeg,mpegts", ".mpg .mpeg .vob .ts .m2ts .mts", _at(0, b"\0\0\1\xba")),
 )
 SUFFIXES = frozenset(suffix for item in FORMATS for suffix in item.suffixes.split())
 _COMMON = [item.name for item in FORMATS[:8]]
@@ -93,7 +92,7 @@ _BYTE_ORDER_MARKS = (
     b"\xfe\xff",
 )  # some editors and scripts write them before binary files
 
-_COPY = "copy or download it again from its source"
+_COPY = "copy or download it again"
 _CONVERT = "convert it to FLAC or MP3"
 # Signatures of files that are often found among music, what they are, and the remedy.
 _OTHERS = (
@@ -114,6 +113,8 @@ _OTHERS = (
     (0, b".ra\xfd", "a RealAudio file", _CONVERT),
     (0, b"OFR ", "an OptimFROG file", _CONVERT),
     (0, b"LA0", "a Lossless Audio file", _CONVERT),
+    (0, b"FLV\x01", "a Flash video", _CONVERT),
+    (0, b"\0\0\1\xba", "an MPEG program stream", _CONVERT),
     (0, b"TTA2", "a TTA file of version 2", _CONVERT),
     (0, b"\0\x05\x16\x07", "a macOS file of attributes", "use the file of the same name without the leading `._`"),
     (0, b"#EXTM3U", "a playlist", ""),
@@ -121,6 +122,7 @@ _OTHERS = (
     (0, b"ffconcat", "a playlist", ""),
     (0, b"version https://git-lfs", "a pointer to a file in Git LFS", "run `git lfs pull`"),
 )
+_TRANSPORT_PACKETS = ((0, 188), (4, 192))  # index of the first sync byte, and bytes to the next
 _WEB_PAGE = re.compile(rb"\s*<(!doctype html|html|head)\b", re.IGNORECASE)
 
 
@@ -137,6 +139,12 @@ class FileType:
     kind: Kind
     name: str
     start: int = 0
+
+
+def format_list() -> str:
+    """Return the names of all audio formats as a phrase."""
+    names = [item.name for item in FORMATS]
+    return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 def detect(head: bytes) -> Kind:
@@ -177,17 +185,15 @@ def _signed_format(head: bytes) -> str:
         for signature in item.signatures:
             if all(head.startswith(magic, offset) for offset, magic in signature):
                 return item.name
-    is_transport_stream = any(
-        len(head) > first + 2 * length and all(head[first + number * length] == 0x47 for number in range(3))
-        for first, length in ((0, 188), (4, 192))
-    )
-    return "MPEG" if is_transport_stream else ""
+    return ""
 
 
 def _check_others(head: bytes) -> None:
     for offset, magic, what, remedy in _OTHERS:
         if head.startswith(magic, offset):
             raise _file_type_error(f"it is {what}", remedy)
+    if any(head[first : first + 2 * length + 1 : length] == b"GGG" for first, length in _TRANSPORT_PACKETS):
+        raise _file_type_error("it is an MPEG transport stream", _CONVERT)
     if _WEB_PAGE.match(head):
         raise _file_type_error("it is a web page", _COPY)
 

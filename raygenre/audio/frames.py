@@ -1,4 +1,6 @@
-"""Find the first frame of MPEG audio (MP3, MP2, MP1) and ADTS (AAC), which have no header before the audio.
+"""Find the first frame of MPEG audio or ADTS, which have no header before the audio.
+
+MPEG audio is MP3, MP2 and MP1; ADTS is AAC.
 
 Such files often begin with something else: the text of a web radio's response, zeros, or the end of a frame that was
 cut. Frames state their length, so a real frame is followed by another.

@@ -27,7 +27,7 @@ from raygenre.system.atomic_write import atomic_file
 from raygenre.system.printable import printable
 
 GTZAN_ON_KAGGLE = "andradaolteanu/gtzan-dataset-music-genre-classification"
-_READER = "2"  # change it whenever files become usable that were not, because reasons are cached as well
+_READER = "3"  # change it whenever files become usable that were not, because reasons are cached as well
 SYNTHETIC_TRACKS = 20  # per genre
 SYNTHETIC_SEED = 0
 

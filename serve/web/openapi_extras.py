@@ -3,16 +3,14 @@
 from http import HTTPStatus
 from typing import Any
 
+from raygenre.audio.file_type import format_list
 from serve.errors import MEDIA_TYPE
 from serve.schema import EXAMPLES, Problem
 
 Response = dict[str, Any]
 
 _BINARY = {"type": "string", "format": "binary"}
-_FILE = (
-    "The file itself, with any content type: a PNG like the dataset's, or WAV, FLAC, MP3, OGG, Opus, M4A, AAC, WMA, "
-    "WebM, AIFF or AU."
-)
+_FILE = f"The file itself, with any content type: a PNG like the dataset's, or audio: {format_list()}."
 _FORM = {"type": "object", "properties": {"file": {"type": "array", "items": _BINARY}}, "required": ["file"]}
 _ERRORS = {  # description and example detail
     401: (
@@ -25,8 +23,8 @@ _ERRORS = {  # description and example detail
         "the request is larger than the limit of 25 MB",
     ),
     415: (
-        "The file, or every file of the form, is neither a PNG nor audio.",
-        "the file is neither a PNG nor audio",
+        "The file, or every file of the form, is neither a PNG nor audio; the detail says what it is.",
+        "the file is neither a PNG nor audio: it is a web page; copy or download it again",
     ),
     422: (
         "The file is unusable, no file of the form is usable, or the form is malformed; the detail says why.",

@@ -43,7 +43,7 @@ def test_predict_lists_unusable_files_and_continues(finished: FinishedSearch, so
     result = RUNNER.invoke(app, ["predict", "--storage", str(finished.storage.root), *files])
     assert result.exit_code == 1
     assert "bells.flac" in result.stdout
-    assert "note.mp3: the file is not audio" in result.stderr
+    assert "note.mp3: the file is neither a PNG nor audio: it is text" in result.stderr
     assert "missing.wav" in result.stderr
 
 

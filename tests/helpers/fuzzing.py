@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from raygenre.audio.decoding import AudioError
+from raygenre.audio import AudioError, FileTypeError
 from raygenre.spectrogram.image import ImageError, write_png
 from raygenre.spectrogram.levels import levels
 from raygenre.spectrogram.song import Song, read
@@ -34,12 +34,16 @@ FORMATS = {  # FFmpeg's names for the container and codec
     "WebM": ("webm", "libopus"),
     "AIFF": ("aiff", "pcm_s16be"),
     "AU": ("au", "pcm_s16be"),
+    "AVI": ("avi", "libmp3lame"),
+    "CAF": ("caf", "pcm_s16be"),
+    "TTA": ("tta", "tta"),
+    "WavPack": ("wv", "wavpack"),
 }
 RATE = 16_000  # Hz
 LIMIT = 20  # s per file; even the slowest files take less than 1 s
 HEADER = 256  # bytes at the start of the file, where changes have the most effect
 EXTREMES = (0, 1, 0x7F, 0x80, 0xFF)  # first byte of a field; its other bytes are all 0 or all 0xFF
-EXPECTED = (AudioError, ImageError)  # exactly these classes, not subclasses
+EXPECTED = (AudioError, FileTypeError, ImageError)  # exactly these classes, not subclasses
 
 _leaked: list[bytes] = []
 

@@ -16,7 +16,7 @@ from raygenre.spectrogram.song import read
 from tests.helpers import fuzzing
 
 SEED = 2026
-FEW, MANY = 110, 2200  # 10 and 200 of each format
+FEW, MANY = 150, 3000  # 10 and 200 of each format
 MAX_GROWTH = 32  # MiB of resident memory from the first files to the last
 MAX_PEAK = 400  # MiB while a file is read; half an hour of samples alone takes 152
 

@@ -83,7 +83,7 @@ def test_the_script_prints_a_table_and_skipped_files(
     printed = capsys.readouterr()
     assert "1 clips, model" in printed.out
     assert all(change in printed.out for change in CHANGES)
-    assert "broken.mp3: the file is not audio" in printed.err
+    assert "broken.mp3: the file is neither" in printed.err
 
 
 def test_the_script_requires_audio_files(

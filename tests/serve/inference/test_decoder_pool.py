@@ -148,7 +148,7 @@ def test_a_file_gets_as_much_memory_as_the_longest_audio_needs() -> None:
 @pytest.mark.usefixtures("fake_codec")
 def test_an_unexpected_decoding_error_is_reported_as_422(ray_cluster: None, monkeypatch: pytest.MonkeyPatch) -> None:
     decoders = new_pool(1, most_seconds=9)
-    monkeypatch.setattr("serve.inference.decoder_pool.sniff", lambda file: "audio")
+    monkeypatch.setattr("serve.inference.decoder_pool._kind", lambda file: "audio")
     with pytest.raises(RefusalError, match="convert it") as refusal:
         asyncio.run(decoders.song(b"fail"))
     assert refusal.value.status == 422

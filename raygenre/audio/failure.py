@@ -1,0 +1,63 @@
+"""Say why FFmpeg cannot decode a file, in words that name what is wrong with it."""
+
+import io
+import struct
+from typing import IO
+
+import av
+
+_COPY = "copy it again from its source"
+_CONVERT = "convert it to FLAC or MP3"
+_MAX_BOXES = 1000  # of an MP4 file that are searched for its index; files have about five, fragmented ones more
+
+
+def failure_reason(stream: IO[bytes], name: str, error: Exception) -> str:
+    """Return the message for a file that FFmpeg cannot decode.
+
+    Args:
+        stream: the file, seekable.
+        name: name of its format, such as `MP4`.
+        error: FFmpeg's error, or the one that reading raised.
+    """
+    if isinstance(error, av.error.MemoryError):
+        return f"the {name} file takes more memory to decode than there is; {_CONVERT}"
+    if isinstance(error, av.error.PatchWelcomeError):
+        return f"the {name} file is of a rare kind that FFmpeg cannot decode; {_CONVERT}"
+    return _missing_part(stream, name) or f"the {name} file is damaged or cut off; {_COPY}"
+
+
+def no_track_reason(stream: IO[bytes], name: str) -> str:
+    """Return the message for a file in which FFmpeg finds no audio track, for the same arguments."""
+    return _missing_part(stream, name) or "the file has no audio track; choose a file that has one"
+
+
+def _missing_part(stream: IO[bytes], name: str) -> str:
+    if name == "MP4" and _lacks_index(stream):
+        return f"the MP4 file is cut off before its index; {_COPY}"
+    if name == "Ogg" and not _has_first_page(stream):
+        return f"the Ogg file lacks its first page, which says how it was encoded; {_COPY}"
+    return ""
+
+
+def _lacks_index(stream: IO[bytes]) -> bool:
+    """Return whether an MP4 file ends before its box `moov`, without which its audio cannot be found, or within it."""
+    length = stream.seek(0, io.SEEK_END)
+    position = 0
+    for _ in range(_MAX_BOXES):
+        if position + 8 > length:
+            return True
+        stream.seek(position)
+        size, kind, long_size = struct.unpack(">I4sQ", stream.read(16).ljust(16, b"\0"))
+        size = long_size if size == 1 else size or length - position
+        if kind == b"moov":
+            return bool(position + size > length)
+        if size < 8:
+            return False  # damaged in another way
+        position += size
+    return False
+
+
+def _has_first_page(stream: IO[bytes]) -> bool:
+    stream.seek(0)
+    page = stream.read(6)
+    return len(page) < 6 or bool(page[5] & 2)
