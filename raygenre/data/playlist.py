@@ -1,7 +1,8 @@
-"""Read the list of files from a playlist (.m3u, .m3u8), and write its entries. URLs are skipped, not downloaded.
+"""Read playlists (.m3u, .m3u8), and write their entries.
 
-Relative paths are resolved against the playlist's folder. The encoding may be UTF-8 (required for .m3u8), UTF-16 with a
-byte order mark, or Windows-1252 (common in older .m3u files). Any line ending is accepted.
+URLs are skipped, not downloaded. Relative paths are resolved against the playlist's folder. The encoding may be UTF-8
+(required for .m3u8), UTF-16 with a byte order mark, or Windows-1252 (common in older .m3u files). Any line ending is
+accepted.
 """
 
 import os

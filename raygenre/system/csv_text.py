@@ -1,4 +1,4 @@
-"""Write CSV that every reader splits into the same cells, and whose texts no spreadsheet runs as formulas.
+"""Write CSV that no reader splits wrongly and no spreadsheet runs as formulas.
 
 A cell that contains a comma, a quote or any line break is quoted, and lines end with a line feed. A text that starts
 with a character with which spreadsheets start a formula gets an apostrophe in front: `=`, `+`, `-`, `@`, their wide

@@ -1,4 +1,4 @@
-"""A cache of predictions, so that an interrupted `raygenre predict` continues where it stopped.
+"""A cache of predictions, with which an interrupted `raygenre predict` continues.
 
 An entry is a file with the probabilities and times of a song's windows. Its name is a hash of the song's content and of
 everything that determines the probabilities: weights, genres, calibration, and the versions of the spectrogram's recipe

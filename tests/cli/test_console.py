@@ -3,7 +3,9 @@
 Errors of the user are one line on stderr, Ctrl-C exits with 130, and a bug prints its traceback.
 """
 
+import ast
 import errno
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -122,6 +124,16 @@ def test_a_full_disk_is_an_error_of_the_user(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(FileAccessError) as error_info:
         write_file(tmp_path / "page.html", b"page")
     assert str(error_info.value) == f"{tmp_path / 'page.html'} cannot be written: No space left on device"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "raygenre" / "cli").glob("*.py")), ids=lambda path: path.stem)
+def test_commands_use_no_markup(path: Path) -> None:
+    """Names are part of nearly every message, so the consoles print `[red]` as it is; styles come from `styled`."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            assert node.module != "rich.markup", "the consoles print text literally; do not escape it"
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            assert not re.search(r"\[/(\w| )*\]", node.value), f"line {node.lineno}: use styled() instead of markup"
 
 
 def test_file_errors_name_the_failure_the_reason_and_the_file() -> None:

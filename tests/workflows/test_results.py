@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from raygenre.audio.file_type import PNG_SIGNATURE
 from raygenre.data.dataset import Dataset
 from raygenre.data.track_files import DataError
-from raygenre.audio.file_type import PNG_SIGNATURE
 from raygenre.workflows.result_curves import curves_png
 from raygenre.workflows.result_rows import ROWS, Row
 from raygenre.workflows.results import Files, make_split, measure, read, table, with_table
