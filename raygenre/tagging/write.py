@@ -1,0 +1,97 @@
+"""Write genres into a file: whole or not at all, checked by reading it back, and in the log beforehand."""
+
+import os
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+
+from mutagen import MutagenError
+
+from raygenre.system.hashing import sha256_of
+from raygenre.tagging.difference import difference
+from raygenre.tagging.formats.base import FileTags, Provenance, Stored, TagError
+from raygenre.tagging.log import Record, TagLog
+from raygenre.tagging.open_tags import open_tags
+from raygenre.tagging.replacement import replacement
+from raygenre.tagging.streams import stream_digest
+
+
+def write_genres(
+    path: Path, genres: Sequence[str], log: TagLog, *, present: Sequence[str], provenance: Provenance | None = None
+) -> None:
+    """Write genres into a file, or into the file that a symbolic link leads to.
+
+    Args:
+        genres: the values to write.
+        present: the genres that the file had when this was decided.
+        provenance: written as well; None removes an earlier one.
+
+    Raises:
+        LogError: the log cannot be written.
+        OSError: the file cannot be read or replaced; it is unchanged.
+        TagError: the same for other reasons, such as other tags that would change.
+    """
+    path = Path(os.path.realpath(path))
+    with replacement(path) as copy:
+        tags = open_tags(copy)
+        if tags.genres != tuple(present):
+            raise TagError("its genre was changed in the meantime; run the command again")
+        was = tags.stored()
+        tags.set(genres, provenance)
+        save(tags, copy)
+        check_unchanged(path, copy)
+        again = open_tags(copy)
+        texts = provenance.texts() if provenance else {}
+        if again.genres != tuple(genres) or again.provenance != texts:
+            raise TagError(f"its format does not hold the genre {', '.join(genres)}; nothing was written")
+        log.append(
+            Record(
+                file=str(path),
+                genres=list(genres),
+                was=was,
+                became=again.stored(),
+                old_sha256=sha256_of(path),
+                new_sha256=sha256_of(copy),
+                steps=difference(path, copy),
+            )
+        )
+
+
+def restore_frames(path: Path, was: Stored) -> None:
+    """Restore the frames that raygenre changed in a file whose other tags have been changed since.
+
+    Raises:
+        OSError: the file cannot be read or replaced; it is unchanged.
+        TagError: the same for other reasons.
+    """
+    with replacement(path) as copy:
+        tags = open_tags(copy)
+        tags.restore(was)
+        save(tags, copy)
+        check_unchanged(path, copy)
+        if open_tags(copy).stored() != was:
+            raise TagError("its earlier genre cannot be restored exactly; it is unchanged")
+
+
+def save(tags: FileTags, copy: Path) -> None:
+    """Write changed tags to the copy of their file.
+
+    Raises:
+        TagError: mutagen cannot write them.
+    """
+    try:
+        tags.save(copy)
+    except (MutagenError, struct.error, ValueError, TypeError, AssertionError) as error:
+        raise TagError(f"its tags cannot be written: {error or type(error).__name__}") from error
+
+
+def check_unchanged(path: Path, copy: Path) -> None:
+    """Check that a copy has the other tags and the audio of its file.
+
+    Raises:
+        TagError: they differ.
+    """
+    if open_tags(copy).others() != open_tags(path).others():
+        raise TagError("writing the genre would change its other tags; nothing was written")
+    if stream_digest(copy) != stream_digest(path):
+        raise TagError("writing the genre would change its audio; nothing was written")
