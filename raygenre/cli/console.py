@@ -24,6 +24,7 @@ from typer.core import TyperGroup
 
 from raygenre.errors import FileAccessError, RaygenreError
 from raygenre.system.atomic_write import write_atomically
+from raygenre.system.printable import printable
 from raygenre.system.redaction import masked
 from raygenre.system.storage import Storage
 
@@ -99,6 +100,13 @@ def print_failures(failures: Sequence[tuple[str, str]], full_list: str = "") -> 
         print_error(f"{name}: {reason}")
     if rest := len(failures) - len(shown):
         err.print(f"and {rest} more; all are in {full_list}", highlight=False, soft_wrap=True, markup=False)
+
+
+def print_left_out(notes: Sequence[str], left_out: Sequence[tuple[Path | str, str]] = ()) -> None:
+    """Print lines about what a folder contains, and then each file that is left out with the reason."""
+    files = (f"left out: {printable(Path(path))}: {reason}" for path, reason in left_out)
+    for line in (*notes, *files):
+        err.print(line, highlight=False, soft_wrap=True, markup=False)
 
 
 def print_error(message: str) -> None:

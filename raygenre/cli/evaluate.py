@@ -9,8 +9,8 @@ import typer
 from rich.markup import escape
 
 from raygenre.cli.checks import check_data, check_output, check_readable
-from raygenre.cli.console import bar, err, fail, out, print_error, write_file
-from raygenre.cli.options import ModelOption, StorageOption, TrackingUriOption
+from raygenre.cli.console import bar, err, fail, out, print_error, print_left_out, write_file
+from raygenre.cli.options import ModelOption, StorageOption, TrackingUriOption, VerboseOption
 from raygenre.errors import file_errors
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def evaluate(
     ] = None,
     faults: Annotated[Path | None, typer.Option(help="File that lists damaged or mislabelled tracks.")] = None,
     log: Annotated[bool, typer.Option(help="Log the evaluation to MLflow.")] = True,
+    verbose: VerboseOption = False,
     storage_folder: StorageOption = None,
     tracking_uri: TrackingUriOption = None,
 ) -> None:
@@ -71,7 +72,7 @@ def evaluate(
 
     if source is None and not fetched.classifier.origin.get("synthetic"):
         fail(f"{fetched.name} was trained on real tracks; pass the folder of tracks to evaluate it on with --data PATH")
-    tracks = _load(source, storage)
+    tracks = _load(source, storage, verbose=verbose)
     track_lists = _track_lists(duplicates, artists, faults)
     report = evaluate_classifier(fetched.classifier, tracks, split, track_lists, genre_map=mapped)
     for warning in report.warnings:
@@ -94,8 +95,8 @@ def evaluate(
         raise typer.Exit(1)
 
 
-def _load(source: Path | None, storage: "Storage") -> "Dataset":
-    """Load the tracks, and print the files that cannot be used."""
+def _load(source: Path | None, storage: "Storage", *, verbose: bool) -> "Dataset":
+    """Load the tracks, and print what is left out."""
     from raygenre.data import dataset
 
     with bar() as progress, file_errors("the tracks could not be loaded"):
@@ -103,6 +104,7 @@ def _load(source: Path | None, storage: "Storage") -> "Dataset":
         tracks = dataset.load(
             source, cache=storage.cache, progress=lambda done, total: progress.update(task, completed=done, total=total)
         )
+    print_left_out(tracks.notes, [(file.path, file.reason) for file in tracks.left_out] if verbose else [])
     if tracks.broken:
         lines = f"{len(tracks.broken)} unusable files were skipped:\n{dataset.summary(tracks.broken)}"
         err.print(lines, highlight=False, soft_wrap=True, markup=False)

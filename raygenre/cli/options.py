@@ -21,6 +21,9 @@ TrackingUriOption = Annotated[
         show_default=False,
     ),
 ]
+VerboseOption = Annotated[
+    bool, typer.Option("--verbose", "-v", help="List each file of a folder that is left out because it is not music.")
+]
 ModelOption = Annotated[
     str,
     typer.Option(

@@ -13,8 +13,18 @@ from rich.markup import escape
 from rich.table import Table
 
 from raygenre.cli.checks import check_output
-from raygenre.cli.console import INTERRUPTED, bar, err, fail, out, print_failures, report_failures, write_file
-from raygenre.cli.options import ModelOption, StorageOption, TrackingUriOption
+from raygenre.cli.console import (
+    INTERRUPTED,
+    bar,
+    err,
+    fail,
+    out,
+    print_failures,
+    print_left_out,
+    report_failures,
+    write_file,
+)
+from raygenre.cli.options import ModelOption, StorageOption, TrackingUriOption, VerboseOption
 from raygenre.errors import RaygenreError
 from raygenre.system.printable import printable
 
@@ -37,6 +47,7 @@ def predict(
         Path | None, typer.Option(help="Plot one song's spectrogram and its genres over time to a PNG.")
     ] = None,
     jobs: Annotated[int, typer.Option(min=0, help="Worker processes; 0: one per core, or one for few songs.")] = 0,
+    verbose: VerboseOption = False,
     storage_folder: StorageOption = None,
     tracking_uri: TrackingUriOption = None,
 ) -> None:
@@ -45,6 +56,7 @@ def predict(
     Playlist entries are never downloaded. Unusable files are listed at the end and do not stop the run. The --output
     table is written at the end; after Ctrl-C, the results so far are in NAME.partial.csv.
     """
+    from raygenre.data.folder_scan import scan_notes
     from raygenre.evaluation.training_data import TrainingData
     from raygenre.registry.versions import CHAMPION_URI, fetch
     from raygenre.system.storage import resolve
@@ -62,6 +74,7 @@ def predict(
     files = expand_sources(sources)
     for entry, reason in files.skipped:
         err.print(f"[yellow]skipped:[/yellow] {escape(f'{entry}: {reason}')}", highlight=False, soft_wrap=True)
+    print_left_out(scan_notes(files.clutter, files.left_out), files.left_out if verbose else [])
     if plot and len(files.songs) != 1:
         fail(f"--plot takes exactly one song, not {len(files.songs)}")
     missing = missing_songs(files.songs)

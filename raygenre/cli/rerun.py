@@ -48,6 +48,7 @@ def rerun(
         tracks = dataset.load(
             data or recorded,
             cache=storage.cache,
+            merge_case=record.config.merge_case,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     out.print(f"Replaying {record.name}: {len(record.curve)} epochs, seed {record.seed}", highlight=False)

@@ -9,7 +9,7 @@ import typer
 
 from raygenre.cli.checks import check_search
 from raygenre.cli.console import exit_on_errors, out
-from raygenre.cli.options import StorageOption, TrackingUriOption
+from raygenre.cli.options import StorageOption, TrackingUriOption, VerboseOption
 from raygenre.data.choices import GroupingName
 from raygenre.search.options import Options
 from raygenre.search.space.choices import PresetName, SamplerName, SchedulerName, SplitName
@@ -62,6 +62,9 @@ def tune(
     artists: Annotated[
         Path | None, typer.Option(help="File that names each track's artist: TRACK ::: ARTIST or TRACK,ARTIST.")
     ] = DEFAULT.artists,
+    merge_case: Annotated[
+        bool, typer.Option("--merge-case", help="Make class folders one class if their names differ only in case.")
+    ] = DEFAULT.merge_case,
     sampler: Annotated[
         Literal["auto", SamplerName], typer.Option(help="How Optuna chooses settings.")
     ] = DEFAULT.sampler,
@@ -125,6 +128,7 @@ def tune(
     promote: Annotated[
         bool | None, typer.Option(help="Always or never make the winner the champion (default: if it is better).")
     ] = DEFAULT.promote,
+    verbose: VerboseOption = DEFAULT.verbose,
 ) -> None:
     """Search for the best setting of the genre CNN, log every run to MLflow, and register the winner.
 
@@ -148,6 +152,7 @@ def tune(
         keep_duplicates=keep_duplicates,
         group_by=group_by,
         artists=artists,
+        merge_case=merge_case,
         sampler=sampler,
         scheduler=scheduler,
         preset=preset,
@@ -169,6 +174,7 @@ def tune(
         resume=resume,
         top_k=top_k,
         promote=promote,
+        verbose=verbose,
         given=frozenset(name for name, source in sources.items() if source and source.name == "COMMANDLINE"),
     )
     with exit_on_errors():  # here as well as in `CommandGroup`, since experiments/tune.py is a command by itself

@@ -20,7 +20,7 @@ from raygenre.data import dataset as data_sets
 from raygenre.data.dataset import Dataset
 from raygenre.errors import RaygenreError
 from raygenre.search.options import Options
-from raygenre.search.resolve import check_unchanged
+from raygenre.search.resolve import check_unchanged, merges_case
 from raygenre.search.resolve import resolve as resolve_search
 from raygenre.search.space import config_file
 from raygenre.search.space.config import Resources
@@ -126,7 +126,8 @@ class _Session:
         check_name(name)
         base = config_file.read(options.config) if options.config else None
         default = base["data"] if base else os.environ.get("RAYGENRE_DATA")
-        tracks, connected = self._load_and_connect(options.data or (Path(default) if default else None))
+        source = options.data or (Path(default) if default else None)
+        tracks, connected = self._load_and_connect(source, merge_case=merges_case(options, base))
         search, notes = resolve_search(options, tracks, base)
         grouping = group_tracks(tracks, search)
         split = make_split(tracks, search, grouping)
@@ -145,26 +146,32 @@ class _Session:
         check_unchanged(options, ledger)
         ledger.extend(options.trials or ledger.config.trials)
         stored = Path(ledger.config.data) if ledger.config.data else None
-        tracks, connected = self._load_and_connect(options.data or stored)
+        tracks, connected = self._load_and_connect(options.data or stored, merge_case=ledger.config.merge_case)
         return ledger, tracks, self._resources(connected)
 
-    def _load_and_connect(self, source: Path | None) -> tuple[Dataset, str]:
+    def _load_and_connect(self, source: Path | None, *, merge_case: bool) -> tuple[Dataset, str]:
         """Load the tracks, and return them with the text from `connect`, which is empty if Ray has not started yet.
 
         Ray starts while synthetic tracks are drawn. With real data it starts later, since the options may not suit the
         data.
         """
         if source:
-            return self._load(source), ""
+            return self._load(source, merge_case=merge_case), ""
         with ThreadPoolExecutor(max_workers=1) as pool:
             drawing = pool.submit(self._load, None)
             connected = connect(self._options.address)
             return drawing.result(), connected
 
-    def _load(self, source: Path | None) -> Dataset:
+    def _load(self, source: Path | None, *, merge_case: bool = False) -> Dataset:
         with self._display.phase("tracks", f"read {source}" if source else "draw synthetic tracks") as phase:
-            tracks = data_sets.load(source, cache=self.storage.cache, progress=phase.update)
+            cache = self.storage.cache
+            tracks = data_sets.load(source, cache=cache, merge_case=merge_case, progress=phase.update)
             phase.result = f"{len(tracks.tracks)} tracks of {len(tracks.genres)} genres"
+        for note in tracks.notes:
+            self._display.info("tracks", note)
+        if self._options.verbose:
+            for file in tracks.left_out:
+                self._display.message(f"  {file.path}: {file.reason}")
         if tracks.broken:
             self._display.event("tracks", "failed", f"{len(tracks.broken)} unusable files were skipped:")
             self._display.message(data_sets.summary(tracks.broken))

@@ -6,11 +6,9 @@ Conventions: levels are uint8 (N, 128, 333). Labels index `genres`, which are in
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -20,21 +18,17 @@ from safetensors.numpy import save_file
 
 from raygenre import audio, spectrogram
 from raygenre.audio import synthesis
-from raygenre.data.track_files import DataError, TrackFile, find_tracks
+from raygenre.data.threads import Progress, on_all_cores
+from raygenre.data.track_files import MAX_LISTED, DataError, TrackFile, hash_files, read_folder
 from raygenre.errors import RaygenreError
 from raygenre.spectrogram import song
 from raygenre.system.atomic_write import atomic_file
-from raygenre.system.worker_pool import cores
+from raygenre.system.printable import printable
 
 GTZAN_ON_KAGGLE = "andradaolteanu/gtzan-dataset-music-genre-classification"
 MAX_BROKEN_SHARE = 0.05  # largest permitted share of broken files
 SYNTHETIC_TRACKS = 20  # per genre
 SYNTHETIC_SEED = 0
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-Progress = Callable[[int, int], None]
-"""Function to call with the number of files that are done and the total number of files."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +56,8 @@ class Dataset:
         source: path of the data folder, or `synthetic`.
         broken: files that were skipped.
         digest: hexadecimal SHA-256 of the levels, labels, tracks and genres.
+        notes: lines for the user about the folder, such as what was ignored; see `DataFolder`.
+        left_out: files of the folder that are neither music nor clutter.
     """
 
     levels: NDArray[np.uint8]
@@ -71,6 +67,8 @@ class Dataset:
     source: str
     broken: tuple[BrokenFile, ...]
     digest: str
+    notes: tuple[str, ...] = ()
+    left_out: tuple[BrokenFile, ...] = ()
 
     @property
     def synthetic(self) -> bool:
@@ -83,7 +81,7 @@ class Dataset:
         return dict(zip(self.genres, numbers.tolist(), strict=True))
 
 
-def load(source: Path | None, *, cache: Path, progress: Progress | None = None) -> Dataset:
+def load(source: Path | None, *, cache: Path, merge_case: bool = False, progress: Progress | None = None) -> Dataset:
     """Load a data folder, or the built-in synthetic tracks if `source` is None.
 
     The levels are computed once and stored in `cache` under a key derived from the content of every file, so they are
@@ -91,19 +89,23 @@ def load(source: Path | None, *, cache: Path, progress: Progress | None = None) 
 
     Args:
         cache: folder for the computed levels; created if missing.
+        merge_case: whether class folders whose names differ only in case are one class.
         progress: function to call after each decoded file; not called if the levels come from the cache.
 
     Raises:
-        DataError: the folder does not exist, has fewer than two classes, has a class without a usable file, or
+        DataError: the folder does not exist, has fewer than two classes, has a class whose files are all unusable, or
             contains over 5 % unusable files.
     """
     if source is None:
         code = Path(synthesis.__file__).read_bytes()
         key = _key([f"synthetic {SYNTHETIC_TRACKS} {SYNTHETIC_SEED}", hashlib.sha256(code).hexdigest()])
         return _cached(cache, key, "synthetic", lambda: _synthetic(progress))
-    files = find_tracks(source)
+    folder = read_folder(source, merge_case=merge_case)
+    files = hash_files(folder.paths)
     key = _key([f"{file.genre}/{file.path.name} {file.track} {file.sha256}" for file in files])
-    return _cached(cache, key, str(source.resolve()), lambda: _decoded(files, source, progress))
+    data = _cached(cache, key, str(source.resolve()), lambda: _decoded(files, source, progress))
+    unusable, left_out = (_relative(found, source) for found in (folder.unusable, folder.left_out))
+    return replace(data, broken=(*data.broken, *unusable), notes=folder.notes, left_out=left_out)
 
 
 def decode(path: Path) -> NDArray[np.uint8]:
@@ -114,7 +116,7 @@ def decode(path: Path) -> NDArray[np.uint8]:
         ImageError: the PNG is damaged or not a spectrogram.
         OSError: the file cannot be read.
     """
-    if path.suffix.lower() != ".png":
+    if path.suffix.lower() != ".png" and not song.is_image(path):
         return song.middle_levels(path)
     levels = spectrogram.read_png(path)
     if not levels.any():
@@ -122,7 +124,7 @@ def decode(path: Path) -> NDArray[np.uint8]:
     return levels
 
 
-def summary(broken: Sequence[BrokenFile], *, limit: int = 10) -> str:
+def summary(broken: Sequence[BrokenFile], *, limit: int = MAX_LISTED) -> str:
     """Return one line per broken file, for at most `limit` files."""
     lines = [f"  {file.path}: {file.reason}" for file in broken[:limit]]
     if len(broken) > limit:
@@ -133,9 +135,9 @@ def summary(broken: Sequence[BrokenFile], *, limit: int = 10) -> str:
 def _decoded(files: Sequence[TrackFile], source: Path, progress: Progress | None) -> Dataset:
     usable: list[tuple[TrackFile, NDArray[np.uint8]]] = []
     broken: list[BrokenFile] = []
-    for file, result in zip(files, _on_all_cores(_try_decode, files, progress), strict=True):
+    for file, result in zip(files, on_all_cores(_try_decode, files, progress), strict=True):
         if isinstance(result, str):
-            broken.append(BrokenFile(str(file.path.relative_to(source)), result))
+            broken += _relative([(file.path, result)], source)
         else:
             usable.append((file, result))
     if len(broken) > MAX_BROKEN_SHARE * len(files):
@@ -160,12 +162,20 @@ def _decoded(files: Sequence[TrackFile], source: Path, progress: Progress | None
     )
 
 
+def _relative(files: Iterable[tuple[Path, str]], source: Path) -> tuple[BrokenFile, ...]:
+    return tuple(BrokenFile(printable(path.relative_to(source)), reason) for path, reason in files)
+
+
 def _try_decode(file: TrackFile) -> NDArray[np.uint8] | str:
     """Return a file's levels, or the reason why it is not usable."""
+    if file.error:
+        return file.error
     try:
         return decode(file.path)
-    except (RaygenreError, OSError) as error:
+    except RaygenreError as error:
         return str(error)
+    except OSError as error:
+        return error.strerror or str(error)
 
 
 def _synthetic(progress: Progress | None) -> Dataset:
@@ -177,28 +187,9 @@ def _synthetic(progress: Progress | None) -> Dataset:
         samples = synthesis.synthesise(genres[label], seed=SYNTHETIC_SEED + number)
         return spectrogram.levels(torch.from_numpy(samples)).numpy()
 
-    levels = np.stack(_on_all_cores(synthesised, numbered, progress))
+    levels = np.stack(on_all_cores(synthesised, numbered, progress))
     tracks = [f"{genres[label]}.{number:05d}" for label, number in numbered]
     return _assemble(levels, [label for label, _ in numbered], tracks, genres, "synthetic", [])
-
-
-def _on_all_cores(function: Callable[[Item], Result], items: Sequence[Item], progress: Progress | None) -> list[Result]:
-    """Return the function's result for each item, computed with one thread per core.
-
-    Within each thread, torch runs single-threaded, because more threads would compete for the cores.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # inherited by threads that start from now on
-    results: list[Result] = []
-    try:
-        with ThreadPoolExecutor(cores()) as pool:
-            for result in pool.map(function, items):
-                results.append(result)
-                if progress:
-                    progress(len(results), len(items))
-    finally:
-        torch.set_num_threads(threads)
-    return results
 
 
 def _assemble(
@@ -215,7 +206,7 @@ def _assemble(
 
 
 def _key(parts: Sequence[str]) -> str:
-    return hashlib.sha256("\n".join([spectrogram.RECIPE, *parts]).encode()).hexdigest()
+    return hashlib.sha256("\n".join([spectrogram.RECIPE, *parts]).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _cached(cache: Path, key: str, source: str, make: Callable[[], Dataset]) -> Dataset:

@@ -15,7 +15,7 @@ from pathlib import Path
 from raygenre.audio.tags import read_tags
 from raygenre.data.choices import GroupingName
 from raygenre.data.dataset import Dataset
-from raygenre.data.track_files import DataError, find_paths, listed_track
+from raygenre.data.track_files import DataError, listed_track, read_folder
 from raygenre.system.worker_pool import cores
 
 _MIN_TAGGED_SHARE = 0.5  # `auto` uses tags or folders only if at least this share of the tracks has them
@@ -72,7 +72,7 @@ def find_grouping(dataset: Dataset, by: GroupingName, *, artists: Path | None = 
         group_of = given or _tagged(dataset, "artist" if by == "auto" else by)
         return _checked(dataset, "album" if by == "album" else "artist", group_of, required=by != "auto")
     known = set(dataset.tracks)
-    folders = {path.track: path.folder for path in find_paths(Path(dataset.source)) if path.folder}
+    folders = {path.track: path.folder for path in read_folder(Path(dataset.source)).paths if path.folder}
     folders = {track: folder for track, folder in folders.items() if track in known}
     if by == "folder":
         return _checked(dataset, "folder", folders, required=True)
@@ -138,16 +138,17 @@ def _checked(dataset: Dataset, by: GroupingName, group_of: Mapping[str, str], *,
 
 def _tagged(dataset: Dataset, by: str) -> dict[str, str]:
     """Return track id → artist or album from the tags of audio files."""
-    paths = [path for path in find_paths(Path(dataset.source)) if path.path.suffix.lower() != ".png"]
+    known = set(dataset.tracks)  # without broken files, such as pipes, which would never end
+    candidates = [path for path in read_folder(Path(dataset.source)).paths if path.track in known]
+    paths = [path for path in candidates if path.path.suffix.lower() != ".png"]
     with ThreadPoolExecutor(cores()) as pool:
         tags = list(pool.map(read_tags, [path.path for path in paths]))
     named = {}
-    known = set(dataset.tracks)
     for path, tag in zip(paths, tags, strict=True):
-        artist, album = _form(tag.artist), _form(tag.album)
+        artist, album = _form(tag.album_artist), _form(tag.album)
         # Different artists have albums of the same name, such as "Greatest Hits".
         name = artist if by == "artist" else album and f"{artist} – {album}"
-        if name and path.track in known:
+        if name:
             named[path.track] = name
     return named
 

@@ -5,24 +5,32 @@ the data folder is one of these folders or up to two levels above it), and any f
 spectrogram images or audio at any depth. If both of Kaggle's folders exist, the images are used, because both contain
 the same tracks.
 
+A class folder without music is left out. Folders whose names differ only in their Unicode form are one class; see
+`raygenre.data.class_names`. `raygenre.data.folder_scan` decides which files are music.
+
 For GTZAN's file names, a track's id is `genre.NNNNN`. For other files it is the stem or, if that is not unique,
 `genre/stem` or the relative path.
 """
 
 import os
 import re
+import stat
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from raygenre import audio
+from raygenre.data import folder_scan
+from raygenre.data.class_names import class_labels
+from raygenre.data.folder_scan import FolderScan
 from raygenre.errors import RaygenreError
 from raygenre.system.hashing import sha256_of
+from raygenre.system.printable import printable
 
 IMAGES, RECORDINGS = "images_original", "genres_original"
 KAGGLE_FOLDERS = (IMAGES, RECORDINGS)
+MAX_LISTED = 10  # files that an error lists
 
 
 class DataError(RaygenreError, ValueError):
@@ -35,7 +43,7 @@ class TrackPath:
 
     Attributes:
         path: the file's path.
-        genre: name of its class folder.
+        genre: name of its class.
         track: id of the track.
         folder: path of the file's folder, relative to the data folder; empty if that is the class folder.
     """
@@ -52,15 +60,34 @@ class TrackFile:
 
     Attributes:
         path: the file's path.
-        genre: name of its class folder.
+        genre: name of its class.
         track: id of the track.
-        sha256: hexadecimal SHA-256 of the file's content.
+        sha256: hexadecimal SHA-256 of the file's content; empty if it cannot be read.
+        error: why the file cannot be read; empty if it can.
     """
 
     path: Path
     genre: str
     track: str
     sha256: str
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class DataFolder:
+    """What a data folder contains.
+
+    Attributes:
+        paths: the files that may become tracks, sorted by genre and name.
+        notes: lines for the user about what is left out and about similar class names.
+        unusable: (path, reason) for files and folders that may be or contain music and are left out.
+        left_out: (path, reason) for everything else that is neither music nor clutter.
+    """
+
+    paths: tuple[TrackPath, ...]
+    notes: tuple[str, ...]
+    unusable: tuple[tuple[Path, str], ...]
+    left_out: tuple[tuple[Path, str], ...]
 
 
 def check_folder(source: Path) -> None:
@@ -73,49 +100,51 @@ def check_folder(source: Path) -> None:
         raise DataError(f"{source} is not a folder; --data takes a folder of <class>/ folders")
 
 
-def find_tracks(source: Path) -> list[TrackFile]:
-    """List the files that may become tracks, with hashes of their contents, sorted by genre and name.
+def read_folder(source: Path, *, merge_case: bool = False) -> DataFolder:
+    """Find the files in a data folder that may become tracks.
+
+    Args:
+        merge_case: whether class folders whose names differ only in case are one class.
 
     Raises:
-        DataError: the folder does not exist, a class is empty, or there are fewer than two classes.
-    """
-    paths = find_paths(source)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        hashes = pool.map(lambda item: sha256_of(item.path), paths)
-    return [TrackFile(item.path, item.genre, item.track, sha256) for item, sha256 in zip(paths, hashes, strict=True)]
-
-
-def find_paths(source: Path) -> list[TrackPath]:
-    """List the files that may become tracks, sorted by genre and name.
-
-    Raises:
-        DataError: the folder does not exist, a class is empty, or there are fewer than two classes.
+        DataError: the folder does not exist or cannot be read, or fewer than two classes have a file.
     """
     check_folder(source)
     root = kaggle_folder(source) or source
-    suffixes = audio.SUFFIXES | {".png"}
-    paths: list[tuple[str, Path]] = []  # (genre, path)
-    genres = sorted(child.name for child in root.iterdir() if child.is_dir() and child.name[0] not in "._")
-    for genre in genres:
-        files = sorted(
-            path
-            for path in (root / genre).rglob("*")
-            if path.suffix.lower() in suffixes and not is_hidden(path.relative_to(root)) and path.is_file()
-        )
-        if not files:
-            raise DataError(
-                f"the class folder {root / genre} contains no PNG or audio file; add files or remove the folder"
-            )
-        paths += [(genre, path) for path in files]
-    if len(genres) < 2:
-        raise DataError(
-            f"{root} contains {len(genres)} class folder(s); at least two are needed, such as "
-            f"{root}/blues/*.png and {root}/jazz/*.png"
-        )
-    return [
-        TrackPath(path, genre, track, _folder(path, root / genre, root))
-        for (genre, path), track in zip(paths, _track_ids(paths, root), strict=True)
+    scan = folder_scan.scan(root)
+    outside = {path: reason for path in scan.music if (reason := _why_not_in_a_class(path, root))}
+    paths = [path for path in scan.music if path not in outside]
+    names = [path.relative_to(root).parts[0] for path in paths]
+    labels, notes = class_labels(Counter(names), merge_case=merge_case)
+    unusable = tuple((path, reason) for path, reason in scan.left_out if path in scan.may_be_music)
+    others = tuple((path, reason) for path, reason in scan.left_out if path not in scan.may_be_music)
+    notes += [
+        f"the class folder {printable(folder)} contains no spectrogram or audio file and is left out"
+        for folder in _class_folders(root, scan)
+        if folder.name not in names
     ]
+    if outside:
+        notes.append(f"left out: {len(outside)} songs that are not in a <class>/ folder (-v lists them)")
+    notes += folder_scan.scan_notes(scan.clutter, others)
+    if (classes := len(set(labels.values()))) < 2:
+        details = [*notes, *(f"{printable(path)}: {reason}" for path, reason in unusable[:MAX_LISTED])]
+        raise DataError(
+            f"{printable(root)} contains {classes} class folder(s) with spectrograms or audio files; at least two are "
+            f"needed, such as {printable(root)}/blues/*.png and {printable(root)}/jazz/*.png"
+            + "".join(f"\n  {line}" for line in details)
+        )
+    tracks = [
+        TrackPath(path, labels[name], track, _folder(path, root / name, root))
+        for path, name, track in zip(paths, names, _track_ids(names, paths, root), strict=True)
+    ]
+    tracks.sort(key=lambda track: (track.genre, track.path))
+    return DataFolder(tuple(tracks), tuple(notes), unusable, tuple(sorted([*outside.items(), *others])))
+
+
+def hash_files(paths: Sequence[TrackPath]) -> list[TrackFile]:
+    """Return the files with hashes of their contents."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(_hash_file, paths))
 
 
 def listed_track(line: str) -> str:
@@ -142,22 +171,62 @@ def kaggle_folder(source: Path, names: Sequence[str] = KAGGLE_FOLDERS) -> Path |
     return None
 
 
+def _hash_file(item: TrackPath) -> TrackFile:
+    sha256 = error = ""
+    try:
+        if stat.S_ISREG(item.path.stat().st_mode):
+            sha256 = sha256_of(item.path)
+        else:
+            error = "it is not a regular file"  # reading a device or a pipe may never end
+    except OSError as reason:
+        error = reason.strerror or str(reason)
+    return TrackFile(item.path, item.genre, item.track, sha256, error)
+
+
+def _class_folders(root: Path, scan: FolderScan) -> list[Path]:
+    """Return the class folders, with or without music, except those that are left out for another reason."""
+    if root in scan.may_be_music:  # it cannot be read
+        return []
+    left_out = {path for path, _ in scan.left_out}
+    return sorted(
+        path
+        for path in root.iterdir()
+        if path.is_dir()
+        and not path.name.startswith("_")
+        and not folder_scan.is_clutter_folder(path.name)
+        and path not in left_out
+    )
+
+
+def _why_not_in_a_class(path: Path, root: Path) -> str:
+    """Return why a file is not in a class folder; empty if it is in one."""
+    if path.parent == root:
+        return "it is not in a <class>/ folder"
+    return "the name of its folder begins with _" if path.relative_to(root).parts[0].startswith("_") else ""
+
+
 def _folder(path: Path, class_folder: Path, root: Path) -> str:
     return "" if path.parent == class_folder else path.parent.relative_to(root).as_posix()
 
 
-def _track_ids(paths: Sequence[tuple[str, Path]], root: Path) -> Iterator[str]:
-    """Yield each file's id: the first unique name among `genre.NNNNN` or its stem, `genre/stem`, and its path."""
+def _track_ids(names: Sequence[str], paths: Sequence[Path], root: Path) -> Iterator[str]:
+    """Yield each file's id: the first unique name among `genre.NNNNN` or its stem, `genre/stem`, and its path.
+
+    Args:
+        names: name of each file's class folder. Ids do not depend on which folders are one class.
+        paths: path of each file.
+    """
     stems = []
-    for genre, path in paths:
-        number = re.fullmatch(rf"{re.escape(genre)}\.?(\d{{5}})", path.stem)
-        stems.append(f"{genre}.{number[1]}" if number else path.stem)
+    for name, path in zip(names, paths, strict=True):
+        number = re.fullmatch(rf"{re.escape(name)}\.?(\d{{5}})", path.stem)
+        stems.append(f"{name}.{number[1]}" if number else path.stem)
     count = Counter(stems)
-    count_in_genre = Counter((genre, stem) for (genre, _), stem in zip(paths, stems, strict=True))
-    for (genre, path), stem in zip(paths, stems, strict=True):
+    count_in_folder = Counter(zip(names, stems, strict=True))
+    for name, path, stem in zip(names, paths, stems, strict=True):
         if count[stem] == 1:
-            yield stem
-        elif count_in_genre[genre, stem] == 1:
-            yield f"{genre}/{stem}"
+            track = stem
+        elif count_in_folder[name, stem] == 1:
+            track = f"{name}/{stem}"
         else:
-            yield path.relative_to(root).as_posix()
+            track = path.relative_to(root).as_posix()
+        yield printable(Path(track))

@@ -46,6 +46,7 @@ class Options:
     keep_duplicates: bool = False
     group_by: GroupingName = "auto"
     artists: Path | None = None
+    merge_case: bool = False
     sampler: Literal["auto", SamplerName] = "auto"
     scheduler: SchedulerName = "asha"
     preset: PresetName = "original"
@@ -67,6 +68,7 @@ class Options:
     resume: bool = False
     top_k: int = 0
     promote: bool | None = None
+    verbose: bool = False
     given: frozenset[str] = frozenset()
 
 

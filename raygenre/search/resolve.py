@@ -34,7 +34,9 @@ SMALL_NETWORK: dict[str, Entry] = {"width": 8, "frequency_bins": 4}  # enough fo
 LARGE = {"trials": 20, "top_k": 3}  # defaults for real music; see also `Preset`
 _AS_GIVEN = ("seed", "split", "folds", "validation", "augmentation")
 _PATHS = ("split_lists", "duplicates", "artists")
-_ONLY_NEW = (*_PATHS, "keep_duplicates", "group_by", "space", "search_width", "start", "config", "preset")
+_ONLY_NEW = (
+    *(*_PATHS, "keep_duplicates", "group_by", "merge_case", "space", "search_width", "start", "config", "preset"),
+)
 _FIXED = (*_AS_GIVEN, "epochs", "sampler", "scheduler", "batch_size", "top_k", "objectives")
 
 
@@ -103,10 +105,16 @@ def resolve(
         duplicates=_absolute(chosen("duplicates")),
         group_by=chosen("group_by"),
         artists=_absolute(chosen("artists")),
+        merge_case=merges_case(options, base),
         **size,
         **{name: chosen(name) for name in _AS_GIVEN},
     )
     return config, notes
+
+
+def merges_case(options: Options, base: Mapping[str, Any] | None) -> bool:
+    """Return whether class folders whose names differ only in case are one class in a new search."""
+    return options.merge_case or bool(base and base.get("merge_case"))
 
 
 def check_unchanged(options: Options, ledger: Ledger) -> None:

@@ -48,7 +48,7 @@ def read(
         ImageError: the file is a PNG, but is damaged or not a spectrogram.
         OSError: the file cannot be opened.
     """
-    if _signature(source) == spectrogram.PNG_SIGNATURE:
+    if is_image(source):
         return _without_silence(spectrogram.read_png(source)[None], ())
     samples = audio.decode(source, longest_seconds=longest_seconds, on_packet=lambda: progress("decode"))
     return from_samples(samples, progress=lambda: progress("levels"))
@@ -81,12 +81,16 @@ def _without_silence(levels: NDArray[np.uint8], times: tuple[tuple[float, float]
     return Song(levels[audible], tuple(compress(times, audible)), tuple(compress(numbers, audible)))
 
 
-def _signature(source: Path | bytes) -> bytes:
-    """Return as many of a file's first bytes as a PNG signature has, without reading the whole file."""
+def is_image(source: Path | bytes) -> bool:
+    """Return whether a file is a PNG by its content.
+
+    Raises:
+        OSError: the file cannot be opened.
+    """
     if isinstance(source, bytes):
-        return source[: len(spectrogram.PNG_SIGNATURE)]
+        return source.startswith(spectrogram.PNG_SIGNATURE)
     with source.open("rb") as file:
-        return file.read(len(spectrogram.PNG_SIGNATURE))
+        return file.read(len(spectrogram.PNG_SIGNATURE)) == spectrogram.PNG_SIGNATURE
 
 
 def middle_levels(path: Path, *, under_frame: bool = False) -> NDArray[np.uint8]:

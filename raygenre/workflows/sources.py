@@ -1,13 +1,13 @@
 """Find the songs that a command names: files, folders of songs, and playlists."""
 
 import os
-import struct
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from raygenre import audio
-from raygenre.data import playlist, track_files
+from raygenre.data import playlist
+from raygenre.data.folder_scan import scan
 from raygenre.system.printable import printable
 
 
@@ -18,30 +18,42 @@ class Sources:
     Attributes:
         songs: the files, without duplicates.
         skipped: (entry, reason) for each playlist entry that is not a file on this machine.
-        failed: (source, reason) for each folder without songs and each playlist that cannot be read.
+        failed: (source, reason) for each folder without songs, each playlist that cannot be read, and each file or
+            folder in a folder that cannot be read and may be or contain music.
         root: the deepest folder that contains all sources, absolute; see `relative_name`.
+        clutter: kind of clutter in the folders → number of files or folders that are ignored; see `FolderScan`.
+        left_out: (path, reason) for each other file in the folders that is not music.
     """
 
     songs: tuple[Path, ...]
     skipped: tuple[tuple[str, str], ...]
     failed: tuple[tuple[str, str], ...]
     root: Path
+    clutter: Counter[str]
+    left_out: tuple[tuple[Path, str], ...]
 
 
 def expand_sources(sources: Sequence[Path]) -> Sources:
     """Expand folders and playlists into songs, in the given order and without repeating a file.
 
-    A folder is replaced by the audio files and dataset-style images at any depth in it, sorted. Hidden files, other
-    images such as covers, and playlists in it are ignored. A file named directly counts as a song whatever its suffix.
+    A folder is replaced by the music at any depth in it, sorted; `raygenre.data.folder_scan` says what is music, and
+    playlists are not. A file named directly counts as a song whatever its suffix.
     """
     songs: dict[str, Path] = {}
     skipped: list[tuple[str, str]] = []
     failed: list[tuple[str, str]] = []
+    clutter = Counter[str]()
+    left_out: dict[Path, str] = {}
     for source in sources:
         files = [source]
         if source.is_dir():
-            files = _songs_in(source)
-            if not files:
+            found = scan(source)
+            files = list(found.music)
+            clutter += found.clutter
+            left_out |= {path: reason for path, reason in found.left_out if path not in found.may_be_music}
+            unread = [(printable(path), reason) for path, reason in found.left_out if path in found.may_be_music]
+            failed += unread
+            if not files and not unread:
                 failed.append((printable(source), "the folder contains no audio file"))
         elif source.suffix.lower() in playlist.SUFFIXES:
             try:
@@ -54,7 +66,14 @@ def expand_sources(sources: Sequence[Path]) -> Sources:
         for song in files:
             songs.setdefault(os.path.realpath(song), song)
     folders = [(source if source.is_dir() else source.parent).absolute() for source in sources]
-    return Sources(tuple(songs.values()), tuple(skipped), tuple(failed), Path(os.path.commonpath(folders)))
+    return Sources(
+        songs=tuple(songs.values()),
+        skipped=tuple(skipped),
+        failed=tuple(failed),
+        root=Path(os.path.commonpath(folders)),
+        clutter=clutter,
+        left_out=tuple(left_out.items()),
+    )
 
 
 def relative_name(song: Path, root: Path) -> str:
@@ -77,26 +96,3 @@ def missing_songs(songs: Sequence[Path]) -> list[tuple[str, str]]:
         except (OSError, ValueError) as error:
             missing.append((printable(song), getattr(error, "strerror", None) or str(error)))
     return missing
-
-
-def _songs_in(folder: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if (path.suffix.lower() in audio.SUFFIXES or (path.suffix.lower() == ".png" and _is_spectrogram(path)))
-        and not track_files.is_hidden(path.relative_to(folder))
-        and path.is_file()
-    )
-
-
-def _is_spectrogram(path: Path) -> bool:
-    """Return whether a PNG has the size of the dataset's images."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(24)
-    except OSError:
-        return False
-    from raygenre import spectrogram
-
-    size = struct.pack(">II", spectrogram.WIDTH, spectrogram.HEIGHT)
-    return head.startswith(spectrogram.PNG_SIGNATURE) and head[16:] == size

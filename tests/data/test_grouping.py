@@ -10,7 +10,6 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from raygenre.audio.tags import Tags, read_tags
 from raygenre.data.dataset import Dataset
 from raygenre.data.grouping import Grouping, find_grouping, read_artists
 from raygenre.data.splits import given_split, indices, random_split
@@ -44,24 +43,6 @@ def write(path: Path, container: str, codec: str, **tags: str) -> None:
                 packet.stream = stream
                 target.mux(packet)
     path.with_suffix(".plain").unlink()
-
-
-@pytest.mark.parametrize(("container", "codec"), [("mp3", "libmp3lame"), ("flac", "flac"), ("ogg", "flac")])
-def test_tags_are_read_from_common_formats(container: str, codec: str, tmp_path: Path) -> None:
-    path = tmp_path / f"song.{container}"
-    write(path, container, codec, artist="Muddy Waters", album="At Newport")
-    assert read_tags(path) == Tags("Muddy Waters", "At Newport")
-
-
-def test_the_artist_of_the_album_comes_first(tmp_path: Path) -> None:
-    path = tmp_path / "song.mp3"
-    write(path, "mp3", "libmp3lame", artist="Muddy Waters feat. James Cotton", album_artist="Muddy Waters")
-    assert read_tags(path).artist == "Muddy Waters"
-
-
-def test_files_without_readable_tags_have_none(tmp_path: Path) -> None:
-    (tmp_path / "song.mp3").write_bytes(b"not audio")
-    assert read_tags(tmp_path / "song.mp3") == read_tags(tmp_path / "missing.mp3") == Tags()
 
 
 def grouped_folder(root: Path, *, tagged: bool, folders: bool) -> Dataset:

@@ -46,6 +46,7 @@ class SearchConfig:
         objectives: what the search optimises; see `raygenre.search.space.objectives`.
         split_lists, duplicates, keep_duplicates: how the split was made.
         group_by, artists: which tracks the split keeps together; see `raygenre.data.grouping`.
+        merge_case: whether class folders whose names differ only in case are one class.
     """
 
     data: str | None
@@ -69,6 +70,7 @@ class SearchConfig:
     keep_duplicates: bool = False
     group_by: GroupingName = "none"
     artists: str | None = None
+    merge_case: bool = False
 
     def __post_init__(self) -> None:
         for name in ("trials", "epochs", "folds", "top_k", "batch_size"):

@@ -1,0 +1,63 @@
+"""The class that each folder of a data set belongs to, where names differ only in their Unicode form or in case.
+
+Some file systems store `é` as one character (NFC), others as `e` and an accent (NFD), so copying a collection between
+them can give two folders whose names look the same. They are one class. `rock` and `Rock` are two classes unless the
+user merges them, because a name may be an abbreviation.
+"""
+
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+from raygenre.system.printable import printable
+
+
+def class_labels(files: Mapping[str, int], *, merge_case: bool) -> tuple[dict[str, str], list[str]]:
+    """Return the label of each class folder, and a note for the user about each group of similar names.
+
+    A label is the folder's name in NFC. Names that differ only in case get the spelling that has the most files.
+
+    Args:
+        files: name of each class folder → number of files in it.
+        merge_case: whether names that differ only in case are one class.
+    """
+    notes = []
+    labels = {name: printable(Path(unicodedata.normalize("NFC", name))) for name in files}
+    for label, names in _groups(labels).items():
+        if len(names) > 1:
+            notes.append(
+                f"{len(names)} class folders are called {label} in different Unicode forms; they are one class"
+            )
+    totals = Counter[str]()
+    for name, count in files.items():
+        totals[labels[name]] += count
+    for spellings in _groups({label: _folded(label) for label in totals}).values():
+        if len(spellings) < 2:
+            continue
+        if merge_case:
+            chosen = max(sorted(spellings), key=lambda label: totals[label])
+            labels |= {name: chosen for name, label in labels.items() if label in spellings}
+            notes.append(f"{_listed(spellings)} are one class, {chosen}")
+        else:
+            notes.append(
+                f"{_listed(spellings)} differ only in case and are different classes; "
+                "raygenre tune --merge-case makes them one"
+            )
+    return labels, notes
+
+
+def _groups(key_of: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return the names of each key, sorted."""
+    groups: dict[str, list[str]] = {}
+    for name in sorted(key_of):
+        groups.setdefault(key_of[name], []).append(name)
+    return groups
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name.casefold())
+
+
+def _listed(names: list[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}"
