@@ -1,0 +1,84 @@
+"""Prints what `raygenre tag` would do or has done with each song, and what it has taken back."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+from rich.table import Table
+
+from raygenre.cli.console import out
+from raygenre.system.printable import printable
+
+if TYPE_CHECKING:
+    from raygenre.tagging.plan import Plan
+    from raygenre.tagging.undo import Undone
+
+_NOT_KNOWN = "–"
+
+
+def print_plans(plans: "Sequence[Plan]", root: Path, *, written: bool) -> None:
+    """Print a table of the songs and a line with the number of songs per action; failures are printed elsewhere."""
+    from raygenre.workflows.sources import relative_name
+    from raygenre.workflows.timeline import percent
+
+    table = Table(box=None, padding=(0, 1), header_style="bold")
+    table.add_column("file", overflow="fold")
+    for column in ("present", "predicted", "confidence"):
+        table.add_column(column, no_wrap=column == "confidence", overflow="fold")
+    table.add_column("done" if written else "to do", overflow="fold")
+    for plan in plans:
+        if plan.action == "fail":
+            continue
+        table.add_row(
+            escape(relative_name(plan.path, root)),
+            _names(plan.present),
+            _names(plan.genres),
+            _NOT_KNOWN if plan.confidence is None else percent(plan.confidence),
+            _action(plan, written=written),
+        )
+    if table.row_count:
+        out.print(table)
+    out.print(_summary(plans, written=written), highlight=False, soft_wrap=True, markup=False)
+
+
+def undo_text(results: "Sequence[Undone]") -> str:
+    """Return how many files of a log were restored."""
+    counts = Counter(result.outcome for result in results)
+    parts = [f"{counts['restored']} restored completely"]
+    if frames := counts["frames"]:
+        parts.append(f"{frames} restored with later changes of other tags kept")
+    if unchanged := counts["unchanged"]:
+        parts.append(f"{unchanged} as before already")
+    if left := counts["left"]:
+        parts.append(f"{left} left")
+    return f"{_songs(len(results))}: {', '.join(parts)}"
+
+
+def _summary(plans: "Sequence[Plan]", *, written: bool) -> str:
+    counts = Counter(plan.action for plan in plans)
+    labels = {
+        "write": "written" if written else "to write",
+        "keep": "kept",
+        "same": "with this genre already",
+        "uncertain": "uncertain",
+        "fail": "failed",
+    }
+    parts = [f"{counts[action]} {label}" for action, label in labels.items() if counts[action]]
+    return f"{_songs(len(plans))}: {', '.join(parts)}" if parts else "no songs"
+
+
+def _songs(count: int) -> str:
+    return f"{count} song" + "s" * (count != 1)
+
+
+def _action(plan: "Plan", *, written: bool) -> str:
+    if plan.action == "write":
+        verb = "replaced" if plan.present else "written"
+        return f"[green]{verb}[/green]" if written else f"[green]{'replace' if plan.present else 'write'}[/green]"
+    return f"nothing: {escape(plan.reason)}"
+
+
+def _names(genres: Sequence[str]) -> str:
+    return escape(printable("; ".join(genres))) or _NOT_KNOWN
