@@ -12,7 +12,7 @@ from raygenre.cli.console import out
 from raygenre.system.printable import printable
 
 if TYPE_CHECKING:
-    from raygenre.tagging.plan import Plan
+    from raygenre.tagging.plan import Action, Plan
     from raygenre.tagging.undo import Undone
 
 _NOT_KNOWN = "–"
@@ -58,7 +58,7 @@ def undo_text(results: "Sequence[Undone]") -> str:
 
 def _summary(plans: "Sequence[Plan]", *, written: bool) -> str:
     counts = Counter(plan.action for plan in plans)
-    labels = {
+    labels: "dict[Action, str]" = {
         "write": "written" if written else "to write",
         "keep": "kept",
         "same": "with this genre already",

@@ -57,6 +57,8 @@ class TagLog:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        if path.exists() and not path.is_file():
+            raise LogError(f"the log {path} cannot be written: it is not a regular file; choose another --log")
         try:
             is_new = not path.exists()
             self._file = path.open("ab+")

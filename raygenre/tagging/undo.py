@@ -52,7 +52,7 @@ def _undo_file(path: Path, changes: Sequence[Record]) -> Undone:
     outcome: Outcome = "unchanged"
     try:
         for change in changes:
-            done = _undo_change(path, change)
+            done = _undo_change(path, change, first=changes[-1])
             if done != "unchanged" and outcome != "frames":
                 outcome = done
     except OSError as error:
@@ -62,23 +62,28 @@ def _undo_file(path: Path, changes: Sequence[Record]) -> Undone:
     return Undone(path, outcome)
 
 
-def _undo_change(path: Path, change: Record) -> Outcome:
+def _undo_change(path: Path, change: Record, *, first: Record) -> Outcome:
     sha256 = sha256_of(path)
-    if sha256 == change.old_sha256:
+    if sha256 in (change.old_sha256, first.old_sha256):
         return "unchanged"  # taken back before, or never written
     if sha256 == change.new_sha256:
-        with replacement(path) as copy:
-            with path.open("rb") as new, copy.open("wb") as old:
-                reconstruct(new, change.steps, old)
-                old.flush()
-                os.fsync(old.fileno())
-            if sha256_of(copy) != change.old_sha256:
-                raise TagError("the log does not belong to this file")
+        _restore_file(path, change)
         return "restored"
     stored = open_tags(path).stored()
-    if stored == change.was:
+    if stored == change.became:
+        restore_frames(path, change.was)
+        return "frames"
+    if stored in (change.was, first.was):
         return "unchanged"
-    if stored != change.became:
-        raise TagError("its genre was changed since; it is left as it is")
-    restore_frames(path, change.was)
-    return "frames"
+    raise TagError("its genre was changed since; it is left as it is")
+
+
+def _restore_file(path: Path, change: Record) -> None:
+    """Give a file that is as it was written all its old bytes back."""
+    with replacement(path) as copy:
+        with path.open("rb") as new, copy.open("wb") as old:
+            reconstruct(new, change.steps, old)
+            old.flush()
+            os.fsync(old.fileno())
+        if sha256_of(copy) != change.old_sha256:
+            raise TagError("the log does not belong to this file")

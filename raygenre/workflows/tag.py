@@ -49,7 +49,7 @@ def plans(
     """
     unknown = [song for song, plan in surveyed.items() if isinstance(plan, Present)]
     with closing(predict(unknown)) as results:
-        for song, plan in surveyed.items():
+        for plan in surveyed.values():
             yield plan if isinstance(plan, Plan) else _plan(next(results), plan, names)
 
 

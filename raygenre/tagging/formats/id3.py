@@ -46,7 +46,7 @@ class Id3Tags(FileTags):
         self._v1 = b"" if in_chunk else _id3v1(path)
         self._parsed = self._load(path, load_v1=not in_chunk) or ID3()
         self._raw: Any = self._load(path, known_frames=_KeepRaw(Frames), translate=False, load_v1=False)
-        version = self._raw.version[1] if self._raw else 4
+        version = 4 if self._raw is None else self._raw.version[1]  # without parsed frames, it is false
         self._version = 3 if version == 2 else version
         # Frames of 2.2 have other names and sizes; those of an unsynchronised 2.4 tag may rely on its header.
         keeps_raw = self._raw is not None and version > 2 and not (version == 4 and self._raw.f_unsynch)
