@@ -58,7 +58,7 @@ def undo_text(results: "Sequence[Undone]") -> str:
 
 def _summary(plans: "Sequence[Plan]", *, written: bool) -> str:
     counts = Counter(plan.action for plan in plans)
-    labels: "dict[Action, str]" = {
+    labels: dict[Action, str] = {
         "write": "written" if written else "to write",
         "keep": "kept",
         "same": "with this genre already",

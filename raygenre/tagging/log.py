@@ -17,6 +17,7 @@ from typing import Self
 from raygenre.errors import RaygenreError
 from raygenre.tagging.difference import Step
 from raygenre.tagging.formats.base import Stored
+from raygenre.tagging.replacement import flush_folder
 
 VERSION = 1
 
@@ -60,24 +61,18 @@ class TagLog:
         if path.exists() and not path.is_file():
             raise LogError(f"the log {path} cannot be written: it is not a regular file; choose another --log")
         try:
-            is_new = not path.exists()
-            self._file = path.open("ab+")
-            try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                self._file.close()
-                raise LogError(
-                    f"{path} is in use by another `raygenre tag`; wait for it, or choose another --log"
-                ) from None
-            except OSError:
-                pass  # some network file systems have no locks
-            if is_new:
-                _flush_folder(path.parent)
-            else:
-                read_log(path)  # or the file is not a log
-                self._remove_torn_line()
+            # Unbuffered, so that nothing of a line that could not be written is left to be written later.
+            self._file = path.open("ab+", buffering=0)
         except OSError as error:
             raise LogError(f"the log {path} cannot be written: {error.strerror}; choose another --log") from error
+        try:
+            self._lock()
+            read_log(path)  # fails if this is not a log
+            self._remove_torn_line()
+            flush_folder(path.parent)
+        except BaseException:
+            self._file.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -94,21 +89,30 @@ class TagLog:
             LogError: it cannot be written; the log is as it was.
         """
         fields = {"version": VERSION, "time": datetime.now(UTC).isoformat(timespec="seconds")} | asdict(record)
+        rest = json.dumps(fields).encode() + b"\n"
         size = self._file.seek(0, os.SEEK_END)
         try:
-            self._file.write(json.dumps(fields).encode() + b"\n")
-            self._file.flush()
+            while rest:
+                rest = rest[self._file.write(rest) :]
             os.fsync(self._file.fileno())
         except OSError as error:
-            os.truncate(self.path, size)
+            self._file.truncate(size)
             raise LogError(
-                f"the log {self.path} cannot be written: {error.strerror}; nothing more is tagged"
+                f"the log {self.path} cannot be written: {error.strerror}; no more files are tagged"
             ) from error
+
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            message = f"{self.path} is in use by another `raygenre tag`; wait for it, or choose another --log"
+            raise LogError(message) from None
+        except OSError:
+            pass  # some network file systems have no locks
 
     def _remove_torn_line(self) -> None:
         """Remove a line whose end is missing: its process was killed, and its file is unchanged."""
-        self._file.seek(0)
-        data = self._file.read()
+        data = self.path.read_bytes()
         if data and not data.endswith(b"\n"):
             self._file.truncate(data.rfind(b"\n") + 1)
 
@@ -135,11 +139,3 @@ def read_log(path: Path) -> list[Record]:
         except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
             raise LogError(f"{path}, line {number}: this is not a log of `raygenre tag`") from error
     return records
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

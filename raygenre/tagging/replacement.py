@@ -67,7 +67,7 @@ def replacement(path: Path) -> Iterator[Path]:
         raise
     finally:
         os.close(descriptor)
-    _flush_folder(path.parent)
+    flush_folder(path.parent)
 
 
 def remove_abandoned(folder: Path) -> int:
@@ -95,8 +95,8 @@ def _identity(status: os.stat_result) -> tuple[int, ...]:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def _flush_folder(folder: Path) -> None:
-    """Make a rename survive a power failure."""
+def flush_folder(folder: Path) -> None:
+    """Make a new or renamed file survive a power failure."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         with suppress(OSError):  # some network file systems cannot do this
