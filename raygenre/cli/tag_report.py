@@ -21,7 +21,6 @@ _NOT_KNOWN = "–"
 def print_plans(plans: "Sequence[Plan]", root: Path, *, written: bool) -> None:
     """Print a table of the songs and a line with the number of songs per action; failures are printed elsewhere."""
     from raygenre.workflows.sources import relative_name
-    from raygenre.workflows.timeline import percent
 
     table = Table(box=None, padding=(0, 1), header_style="bold")
     table.add_column("file", overflow="fold")
@@ -35,7 +34,7 @@ def print_plans(plans: "Sequence[Plan]", root: Path, *, written: bool) -> None:
             escape(relative_name(plan.path, root)),
             _names(plan.present),
             _names(plan.genres),
-            _NOT_KNOWN if plan.confidence is None else percent(plan.confidence),
+            _confidence(plan),
             _action(plan, written=written),
         )
     if table.row_count:
@@ -78,6 +77,14 @@ def _action(plan: "Plan", *, written: bool) -> str:
         verb = "replaced" if plan.present else "written"
         return f"[green]{verb}[/green]" if written else f"[green]{'replace' if plan.present else 'write'}[/green]"
     return f"nothing: {escape(plan.reason)}"
+
+
+def _confidence(plan: "Plan") -> str:
+    if plan.confidence is None:
+        return _NOT_KNOWN
+    from raygenre.workflows.timeline import percent  # only here, because it imports torch
+
+    return percent(plan.confidence)
 
 
 def _names(genres: Sequence[str]) -> str:

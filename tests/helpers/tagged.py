@@ -29,9 +29,9 @@ def song(suffix: str, seconds: float = 0.5) -> bytes:
     return encode(tone(440, seconds=seconds, rate=rate), container, codec, rate=rate)
 
 
-def new_song(path: Path) -> Path:
+def new_song(path: Path, *, seconds: float = 0.5) -> Path:
     """Write an untagged song of the format that the path's suffix names."""
-    path.write_bytes(song(path.suffix))
+    path.write_bytes(song(path.suffix, seconds))
     return path
 
 

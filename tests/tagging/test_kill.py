@@ -14,7 +14,7 @@ from raygenre.tagging.undo import undo
 from tests.helpers.project import ROOT
 from tests.helpers.tagged import FORMATS, song
 
-KILLS = 4
+KILLS = 3
 
 PROGRAM = """
 import sys
