@@ -142,7 +142,7 @@ def streaming(files: list[bytes], songs: int) -> Table:
                 original.write_bytes(files[number])
             else:
                 (tree / f"{number:05d}.mp3").hardlink_to(original)
-        targets, _ = plan_renders(tree.parent, Path(folder) / "pictures")
+        targets = plan_renders(tree.parent, Path(folder) / "pictures").targets
         for number, result in enumerate(render_all(targets, jobs=1), start=1):
             if result.error:
                 raise RuntimeError(result.error)

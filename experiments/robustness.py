@@ -13,10 +13,10 @@ from typing import Annotated
 
 import typer
 
-from raygenre.audio.decoding import SUFFIXES
 from raygenre.cli.console import bar, err, fail, out
 from raygenre.cli.options import ModelOption, StorageOption, TrackingUriOption
 from raygenre.cli.tables import robustness_table
+from raygenre.data.folder_scan import scan
 from raygenre.errors import RaygenreError
 from raygenre.registry import versions
 from raygenre.system.storage import resolve
@@ -30,7 +30,7 @@ def main(
     tracking_uri: TrackingUriOption = None,
 ) -> None:
     """Measure how robust a classifier is to encodings, sample rates, loudness and shifts."""
-    paths = sorted(path for path in data.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    paths = scan(data).audio
     if not paths:
         fail(f"there is no audio file in {data}; give a folder of songs with --data")
     try:

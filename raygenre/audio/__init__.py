@@ -1,19 +1,18 @@
 """Decode audio files to mono samples at 22 050 Hz, encode samples, and synthesise tracks."""
 
 from raygenre.audio.decoding import (
-    CONTAINERS,
     LONGEST_SECONDS,
     MIN_LENGTH,
     SAMPLE_RATE,
     SILENT_MESSAGE,
-    SUFFIXES,
     WINDOW,
-    AudioError,
     Window,
     decode,
     middle_window,
     windows,
 )
+from raygenre.audio.errors import AudioError, FileTypeError
+from raygenre.audio.file_type import CONTAINERS, SUFFIXES
 
 __all__ = [
     "CONTAINERS",
@@ -24,6 +23,7 @@ __all__ = [
     "SUFFIXES",
     "WINDOW",
     "AudioError",
+    "FileTypeError",
     "Window",
     "decode",
     "middle_window",

@@ -17,7 +17,7 @@ from mutagen.id3 import ID3
 from mutagen.mp3 import MP3
 from mutagen.mp4 import MP4Tags
 
-from raygenre.audio.decoding import CONTAINERS
+from raygenre.audio.file_type import CONTAINERS
 
 _Values = dict[str, tuple[str, ...]]
 """The values of each of our tags; a tag that the file lacks is missing or has none."""

@@ -11,27 +11,52 @@ Exit codes of every command:
 Any other exception is a bug and keeps its traceback.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
-from rich.console import Console
-from rich.markup import escape
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.segment import Segment
+from rich.text import Text
 from typer.core import TyperGroup
 
 from raygenre.errors import FileAccessError, RaygenreError
 from raygenre.system.atomic_write import write_atomically
-from raygenre.system.printable import printable
+from raygenre.system.printable import printable, printable_lines
 from raygenre.system.redaction import masked
 from raygenre.system.storage import Storage
 
 INTERRUPTED = 130  # exit code after Ctrl-C, as in shells
 MAX_FAILURES = 10  # failures that are printed if they are also listed elsewhere
 
-out, err = Console(), Console(stderr=True)
+
+class LiteralConsole(Console):
+    """A console that prints text as it is, since nearly every message contains names that other people chose.
+
+    `[bold]` is neither markup nor `:fire:` an emoji, numbers are not highlighted, and control characters are escaped.
+    """
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)
+
+    def render_str(self, text: str, **options: Any) -> Text:  # called for every string, also in tables
+        return super().render_str(printable_lines(text), **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        # Here, nothing is left to escape except in a Text that was made from a name without `styled`.
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(printable_lines(segment.text), segment.style)
+
+
+out, err = LiteralConsole(), LiteralConsole(stderr=True)
+
+
+def styled(text: str, style: str) -> Text:
+    """Return text in a style, such as `bold yellow`; everything else about it is literal."""
+    return Text(printable_lines(text), style)
 
 
 @contextmanager
@@ -42,7 +67,7 @@ def exit_on_errors() -> Iterator[None]:
     except RaygenreError as error:
         fail(str(error))
     except KeyboardInterrupt:
-        err.print("interrupted", highlight=False)
+        err.print("interrupted")
         raise typer.Exit(INTERRUPTED) from None
 
 
@@ -99,19 +124,24 @@ def print_failures(failures: Sequence[tuple[str, str]], full_list: str = "") -> 
     for name, reason in shown:
         print_error(f"{name}: {reason}")
     if rest := len(failures) - len(shown):
-        err.print(f"and {rest} more; all are in {full_list}", highlight=False, soft_wrap=True, markup=False)
+        err.print(f"and {rest} more; all are in {full_list}", soft_wrap=True)
 
 
 def print_left_out(notes: Sequence[str], left_out: Sequence[tuple[Path | str, str]] = ()) -> None:
     """Print lines about what a folder contains, and then each file that is left out with the reason."""
-    files = (f"left out: {printable(Path(path))}: {reason}" for path, reason in left_out)
+    files = (f"left out: {printable(path)}: {reason}" for path, reason in left_out)
     for line in (*notes, *files):
-        err.print(line, highlight=False, soft_wrap=True, markup=False)
+        err.print(line, soft_wrap=True)
 
 
 def print_error(message: str) -> None:
     """Print an error on stderr, with passwords in addresses masked."""
-    err.print(f"[red]error:[/red] {escape(masked(message))}", highlight=False, soft_wrap=True)
+    err.print(styled("error:", "red"), masked(message), soft_wrap=True)
+
+
+def print_warning(message: str, title: str = "warning:") -> None:
+    """Print a warning on stderr, so that stdout has nothing but results."""
+    err.print(styled(title, "bold yellow"), message, soft_wrap=True)
 
 
 def write_file(path: Path, data: bytes) -> None:

@@ -1,6 +1,7 @@
 """`raygenre predict`: predict the genre of songs."""
 
 import json
+import os
 import textwrap
 from collections.abc import Sequence
 from contextlib import closing
@@ -9,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from raygenre.cli.checks import check_output
@@ -21,17 +21,20 @@ from raygenre.cli.console import (
     out,
     print_failures,
     print_left_out,
+    print_warning,
     report_failures,
+    styled,
     write_file,
 )
 from raygenre.cli.options import ModelOption, StorageOption, TrackingUriOption, VerboseOption
-from raygenre.errors import RaygenreError
+from raygenre.errors import RaygenreError, file_errors
 from raygenre.system.printable import printable
 
 if TYPE_CHECKING:
     from raygenre.evaluation.training_data import TrainingData
     from raygenre.model.classifier import Classifier
     from raygenre.workflows.predict import SongResult
+    from raygenre.workflows.prediction_cache import PredictionCache
 
 
 def predict(
@@ -46,7 +49,13 @@ def predict(
     plot: Annotated[
         Path | None, typer.Option(help="Plot one song's spectrogram and its genres over time to a PNG.")
     ] = None,
+    playlists: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write a playlist (.m3u8) of each genre's songs to a folder.")
+    ] = None,
     jobs: Annotated[int, typer.Option(min=0, help="Worker processes; 0: one per core, or one for few songs.")] = 0,
+    use_cache: Annotated[
+        bool, typer.Option("--cache/--no-cache", help="Take and keep predictions in the storage's cache.")
+    ] = True,
     verbose: VerboseOption = False,
     storage_folder: StorageOption = None,
     tracking_uri: TrackingUriOption = None,
@@ -54,15 +63,17 @@ def predict(
     """Predict the genre of songs.
 
     Playlist entries are never downloaded. Unusable files are listed at the end and do not stop the run. The --output
-    table is written at the end; after Ctrl-C, the results so far are in NAME.partial.csv.
+    table and the playlists are written at the end; after Ctrl-C, the results so far are in NAME.partial.csv, and
+    running the same command again continues.
     """
     from raygenre.data.folder_scan import scan_notes
     from raygenre.evaluation.training_data import TrainingData
     from raygenre.registry.versions import CHAMPION_URI, fetch
     from raygenre.system.storage import resolve
     from raygenre.system.worker_pool import suitable_jobs
-    from raygenre.workflows.predict import predict_songs
-    from raygenre.workflows.predict_output import TABLES, json_record, summary_text
+    from raygenre.workflows.playlists import check_playlists, write_playlists
+    from raygenre.workflows.predict import predict_unordered
+    from raygenre.workflows.predict_output import TABLES, summary_text
     from raygenre.workflows.sources import expand_sources, missing_songs
 
     if output and output.suffix.lower() not in TABLES:
@@ -73,46 +84,67 @@ def predict(
     check_output(plot)
     files = expand_sources(sources)
     for entry, reason in files.skipped:
-        err.print(f"[yellow]skipped:[/yellow] {escape(f'{entry}: {reason}')}", highlight=False, soft_wrap=True)
+        print_warning(f"{entry}: {reason}", "skipped:")
     print_left_out(scan_notes(files.clutter, files.left_out), files.left_out if verbose else [])
     if plot and len(files.songs) != 1:
         fail(f"--plot takes exactly one song, not {len(files.songs)}")
     missing = missing_songs(files.songs)
     if len(missing) == len(files.songs):  # reported at once, because loading a model takes seconds
         report_failures([*files.failed, *missing])
-    fetched = fetch(resolve(storage_folder, tracking_uri), model or CHAMPION_URI)
-    trained_on = TrainingData.of(fetched.classifier, fetched.facts)
+    place = resolve(storage_folder, tracking_uri)
+    fetched = fetch(place, model or CHAMPION_URI)
+    classifier = fetched.classifier
+    trained_on = TrainingData.of(classifier, fetched.facts)
     notes = err if as_json else out  # with --json, stdout has nothing but JSON lines
+    if playlists:
+        check_playlists(playlists, classifier.genres)
     if plot:
-        _plot(fetched.classifier, files.songs[0], plot, trained_on.warning, notes)
+        _plot(classifier, files.songs[0], plot, trained_on.warning, notes)
+    cache = _open_cache(classifier, place.cache / "predictions") if use_cache else None
     songs = files.songs
-    results: list[SongResult] = []
+    finished: dict[int, SongResult] = {}
+    printed = 0  # songs whose JSON line is printed
     interrupted = False
     try:
         with (
             bar() as progress,
-            closing(predict_songs(fetched.classifier, songs, jobs=jobs or suitable_jobs(len(songs)))) as stream,
+            closing(
+                predict_unordered(classifier, songs, jobs=jobs or suitable_jobs(len(songs)), cache=cache)
+            ) as stream,
         ):
-            for result in progress.track(stream, total=len(songs), description="predicting"):
-                results.append(result)
-                if as_json:
-                    out.file.write(json.dumps(json_record(result, fetched.name, trained_on)) + "\n")
-                    out.file.flush()
+            task = progress.add_task("predicting", total=len(songs))
+            for number, result in stream:
+                finished[number] = result
+                progress.advance(task)
+                while as_json and printed in finished:
+                    printed += 1
+                    _print_json(finished[printed - 1], fetched.name, trained_on)
     except KeyboardInterrupt:
         interrupted = True
+    results = [finished[number] for number in sorted(finished)]
+    if as_json:  # after Ctrl-C, also the songs that are finished although an earlier one is not
+        for number in sorted(finished.keys() - range(printed)):
+            _print_json(finished[number], fetched.name, trained_on)
     full_list = "the JSON lines" if as_json else ""
     if output:
         path = output.with_stem(f"{output.stem}.partial") if interrupted else output
-        _write_table(results, fetched.classifier.genres, trained_on, path)
-        notes.print(f"{path}: {summary_text(results)}", highlight=False, soft_wrap=True, markup=False)
+        _write_table(results, classifier.genres, trained_on, path)
+        notes.print(f"{path}: {summary_text(results)}", soft_wrap=True)
         full_list = f"the column `error` of {path}"
     elif not as_json:
         _print(results, files.root)
+    if playlists and not interrupted:
+        with file_errors("the playlists cannot be written"):
+            written = write_playlists(playlists, results, classifier.genres, files.root)
+        notes.print(f"{playlists}: {', '.join(f'{path.name} {count}' for path, count in written)}", soft_wrap=True)
+    if cached := sum(result.is_cached for result in results):
+        notes.print(f"{cached} predictions come from the cache; --no-cache computes them again", soft_wrap=True)
     if trained_on.warning and not as_json:
-        text = f"[bold yellow]warning:[/bold yellow] {escape(fetched.name)} was {trained_on.warning}: its answers for "
-        out.print(f"{text}real songs mean nothing", highlight=False, soft_wrap=True)
+        text = f"{fetched.name} was {trained_on.warning}: its answers for real songs mean nothing"
+        out.print(styled("warning:", "bold yellow"), text, soft_wrap=True)
     if interrupted:
-        notes.print(f"interrupted after {len(results)} of {len(songs)} songs", highlight=False, soft_wrap=True)
+        hint = "; run the same command again to continue" if cache else ""
+        notes.print(f"interrupted after {len(results)} of {len(songs)} songs{hint}", soft_wrap=True)
     print_failures(files.failed)
     failures = [(printable(result.path), result.error) for result in results if result.error]
     print_failures(failures, full_list)
@@ -120,6 +152,28 @@ def predict(
         raise typer.Exit(INTERRUPTED)
     if files.failed or failures:
         raise typer.Exit(1)
+
+
+def _open_cache(classifier: "Classifier", folder: Path) -> "PredictionCache | None":
+    """Return the cache, or print why there is none."""
+    from raygenre.workflows.prediction_cache import PredictionCache
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError("Permission denied")
+    except OSError as error:
+        reason = error.strerror or str(error)
+        print_warning(f"predictions are not cached, so an interrupted run starts again: {folder}: {reason}")
+        return None
+    return PredictionCache.of(classifier, folder)
+
+
+def _print_json(result: "SongResult", model: str, trained_on: "TrainingData") -> None:
+    from raygenre.workflows.predict_output import json_record
+
+    out.file.write(json.dumps(json_record(result, model, trained_on)) + "\n")
+    out.file.flush()
 
 
 def _print(results: "Sequence[SongResult]", root: Path) -> None:
@@ -130,7 +184,11 @@ def _print(results: "Sequence[SongResult]", root: Path) -> None:
 
     table = Table(box=None, padding=(0, 1), header_style="bold")
     table.add_column("file", overflow="fold")
-    for column in ("genre", "confidence", "next"):
+    has_tags = any(result.prediction and result.tags.genres for result in results)
+    table.add_column("genre", no_wrap=True)
+    if has_tags:
+        table.add_column("tagged", overflow="fold")
+    for column in ("confidence", "next"):
         table.add_column(column, no_wrap=True)
     notes = []
     for result in results:
@@ -139,8 +197,11 @@ def _print(results: "Sequence[SongResult]", root: Path) -> None:
         ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
         rest = ", ".join(f"{genre} {timeline.percent(share)}" for genre, share in ranked[1:3])
         name = relative_name(result.path, root)
-        genre = escape(prediction.genre) + (" [yellow]uncertain[/yellow]" if prediction.uncertain else "")
-        table.add_row(escape(name), genre, timeline.percent(prediction.confidence), escape(rest))
+        genre = styled(prediction.genre, "")
+        if prediction.uncertain:
+            genre.append(" uncertain", "yellow")
+        tagged = [", ".join(result.tags.genres) or "–"] if has_tags else []
+        table.add_row(name, genre, *tagged, timeline.percent(prediction.confidence), rest)
         if len(result.times) > 1:
             # A no-break space keeps a stretch on one line: textwrap respects it, Rich does not.
             stretches = timeline.stretches(result.times, prediction)
@@ -150,9 +211,9 @@ def _print(results: "Sequence[SongResult]", root: Path) -> None:
     if table.row_count:
         out.print(table)
     for note in notes:
-        out.print(note.replace("\u00a0", " "), highlight=False, soft_wrap=True, markup=False)
+        out.print(note.replace("\u00a0", " "), soft_wrap=True)
     if len(results) > 1:
-        out.print(summary_text(results), highlight=False, soft_wrap=True, markup=False)
+        out.print(summary_text(results), soft_wrap=True)
 
 
 def _write_table(
@@ -172,4 +233,4 @@ def _plot(classifier: "Classifier", path: Path, output: Path, warning: str, note
     except (RaygenreError, OSError):
         return  # the prediction reports the failure
     write_file(output, timeline.plot_png(song, classifier.predict(song), printable(Path(path.name)), warning))
-    notes.print(f"Plot of {printable(path)}: {output}", highlight=False, soft_wrap=True, markup=False)
+    notes.print(f"Plot of {printable(path)}: {output}", soft_wrap=True)

@@ -7,8 +7,19 @@ from typing import Annotated
 import typer
 
 from raygenre.cli.checks import check_output
-from raygenre.cli.console import INTERRUPTED, bar, fail, out, print_failures, report_failures, write_file
+from raygenre.cli.console import (
+    INTERRUPTED,
+    bar,
+    fail,
+    out,
+    print_failures,
+    print_left_out,
+    report_failures,
+    write_file,
+)
+from raygenre.cli.options import VerboseOption
 from raygenre.errors import RaygenreError, file_errors
+from raygenre.system.printable import printable
 
 
 def render(
@@ -17,6 +28,7 @@ def render(
     jobs: Annotated[
         int, typer.Option(min=0, help="Worker processes for a folder; 0: one per core, or one for few songs.")
     ] = 0,
+    verbose: VerboseOption = False,
 ) -> None:
     """Render songs as spectrogram images, exactly like those of the data set.
 
@@ -27,7 +39,7 @@ def render(
     if not source.exists():
         fail(f"{source} does not exist")
     if source.is_dir():
-        _render_folder(source, output, jobs)
+        _render_folder(source, output, jobs, verbose=verbose)
     else:
         _render_song(source, output)
 
@@ -48,16 +60,20 @@ def _render_song(source: Path, output: Path) -> None:
     out.print(f"Spectrogram of {source}: {output}", highlight=False, soft_wrap=True, markup=False)
 
 
-def _render_folder(source: Path, output: Path, jobs: int) -> None:
+def _render_folder(source: Path, output: Path, jobs: int, *, verbose: bool) -> None:
     if output.exists() and not output.is_dir():
         fail(f"{output} is a file; a folder is rendered into a folder")
 
+    from raygenre.data.folder_scan import scan_notes
     from raygenre.system.worker_pool import suitable_jobs
     from raygenre.workflows.render import plan_renders, render_all
 
-    with file_errors(f"{source} cannot be read"):
-        targets, classless = plan_renders(source, output)
-    failures = [(str(song), "it is not in a <class>/ folder") for song in classless]
+    plan = plan_renders(source, output)
+    targets = plan.targets
+    print_left_out(scan_notes(plan.scan.clutter, plan.scan.others), plan.scan.others if verbose else [])
+    failures = [(printable(song), "it is not in a <class>/ folder") for song in plan.classless]
+    failures += [(printable(path), reason) for path, reason in plan.scan.unusable]
+    before = len(failures)
     new = kept = 0
     try:
         with bar() as progress, closing(render_all(targets, jobs=jobs or suitable_jobs(len(targets)))) as results:
@@ -67,7 +83,7 @@ def _render_folder(source: Path, output: Path, jobs: int) -> None:
                 if result.error:
                     failures.append((str(result.target.song), result.error))
     except KeyboardInterrupt:
-        failed = len(failures) - len(classless)
+        failed = len(failures) - before
         left = len(targets) - new - kept - failed
         failed_text = f"{failed} failed, " if failed else ""
         text = f"interrupted: {new} rendered, {failed_text}{left} left; run the same command again to resume"

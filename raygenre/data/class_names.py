@@ -8,9 +8,8 @@ user merges them, because a name may be an abbreviation.
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 
-from raygenre.system.printable import printable
+from raygenre.system.printable import exact, printable
 
 
 def class_labels(files: Mapping[str, int], *, merge_case: bool) -> tuple[dict[str, str], list[str]]:
@@ -23,12 +22,11 @@ def class_labels(files: Mapping[str, int], *, merge_case: bool) -> tuple[dict[st
         merge_case: whether names that differ only in case are one class.
     """
     notes = []
-    labels = {name: printable(Path(unicodedata.normalize("NFC", name))) for name in files}
+    labels = {name: exact(unicodedata.normalize("NFC", name)) for name in files}
     for label, names in _groups(labels).items():
         if len(names) > 1:
-            notes.append(
-                f"{len(names)} class folders are called {label} in different Unicode forms; they are one class"
-            )
+            name = printable(label)
+            notes.append(f"{len(names)} class folders are called {name} in different Unicode forms; they are one class")
     totals = Counter[str]()
     for name, count in files.items():
         totals[labels[name]] += count
@@ -38,7 +36,7 @@ def class_labels(files: Mapping[str, int], *, merge_case: bool) -> tuple[dict[st
         if merge_case:
             chosen = max(sorted(spellings), key=lambda label: totals[label])
             labels |= {name: chosen for name, label in labels.items() if label in spellings}
-            notes.append(f"{_listed(spellings)} are one class, {chosen}")
+            notes.append(f"{_listed(spellings)} are one class, {printable(chosen)}")
         else:
             notes.append(
                 f"{_listed(spellings)} differ only in case and are different classes; "
@@ -60,4 +58,5 @@ def _folded(name: str) -> str:
 
 
 def _listed(names: list[str]) -> str:
-    return f"{', '.join(names[:-1])} and {names[-1]}"
+    shown = [printable(name) for name in names]
+    return f"{', '.join(shown[:-1])} and {shown[-1]}"

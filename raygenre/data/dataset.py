@@ -6,7 +6,7 @@ Conventions: levels are uint8 (N, 128, 333). Labels index `genres`, which are in
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -18,30 +18,17 @@ from safetensors.numpy import save_file
 
 from raygenre import audio, spectrogram
 from raygenre.audio import synthesis
+from raygenre.data.broken_files import BrokenFile, check_usable, relative_to
 from raygenre.data.threads import Progress, on_all_cores
-from raygenre.data.track_files import MAX_LISTED, DataError, TrackFile, hash_files, read_folder
+from raygenre.data.track_files import TrackFile, hash_files, read_folder
 from raygenre.errors import RaygenreError
 from raygenre.spectrogram import song
 from raygenre.system.atomic_write import atomic_file
 from raygenre.system.printable import printable
 
 GTZAN_ON_KAGGLE = "andradaolteanu/gtzan-dataset-music-genre-classification"
-MAX_BROKEN_SHARE = 0.05  # largest permitted share of broken files
 SYNTHETIC_TRACKS = 20  # per genre
 SYNTHETIC_SEED = 0
-
-
-@dataclass(frozen=True)
-class BrokenFile:
-    """An unusable file that was skipped.
-
-    Attributes:
-        path: path relative to the data folder.
-        reason: why the file is not usable.
-    """
-
-    path: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -81,7 +68,14 @@ class Dataset:
         return dict(zip(self.genres, numbers.tolist(), strict=True))
 
 
-def load(source: Path | None, *, cache: Path, merge_case: bool = False, progress: Progress | None = None) -> Dataset:
+def load(
+    source: Path | None,
+    *,
+    cache: Path,
+    merge_case: bool = False,
+    allow_broken: bool = False,
+    progress: Progress | None = None,
+) -> Dataset:
     """Load a data folder, or the built-in synthetic tracks if `source` is None.
 
     The levels are computed once and stored in `cache` under a key derived from the content of every file, so they are
@@ -90,11 +84,12 @@ def load(source: Path | None, *, cache: Path, merge_case: bool = False, progress
     Args:
         cache: folder for the computed levels; created if missing.
         merge_case: whether class folders whose names differ only in case are one class.
+        allow_broken: whether any share of the files may be unusable, and classes without a usable file are left out.
         progress: function to call after each decoded file; not called if the levels come from the cache.
 
     Raises:
-        DataError: the folder does not exist, has fewer than two classes, has a class whose files are all unusable, or
-            contains over 5 % unusable files.
+        DataError: the folder does not exist, has fewer than two classes or, unless `allow_broken`, has a class whose
+            files are all unusable, or contains over 5 % unusable files.
     """
     if source is None:
         code = Path(synthesis.__file__).read_bytes()
@@ -103,9 +98,17 @@ def load(source: Path | None, *, cache: Path, merge_case: bool = False, progress
     folder = read_folder(source, merge_case=merge_case)
     files = hash_files(folder.paths)
     key = _key([f"{file.genre}/{file.path.name} {file.track} {file.sha256}" for file in files])
-    data = _cached(cache, key, str(source.resolve()), lambda: _decoded(files, source, progress))
-    unusable, left_out = (_relative(found, source) for found in (folder.unusable, folder.left_out))
-    return replace(data, broken=(*data.broken, *unusable), notes=folder.notes, left_out=left_out)
+
+    def checked(data: Dataset) -> Dataset:
+        check_usable(files, data.genres, data.broken, source, allow_broken=allow_broken)
+        return data
+
+    data = _cached(cache, key, str(source.resolve()), lambda: checked(_decoded(files, source, progress)))
+    checked(data)  # it may have been cached by a call that allows broken files
+    unusable, left_out = (relative_to(found, source) for found in (folder.unusable, folder.left_out))
+    lost = sorted({file.genre for file in files} - set(data.genres))
+    lost_notes = [f"no file of the class {printable(genre)} is usable, so the class is left out" for genre in lost]
+    return replace(data, broken=(*data.broken, *unusable), notes=(*folder.notes, *lost_notes), left_out=left_out)
 
 
 def decode(path: Path) -> NDArray[np.uint8]:
@@ -124,46 +127,23 @@ def decode(path: Path) -> NDArray[np.uint8]:
     return levels
 
 
-def summary(broken: Sequence[BrokenFile], *, limit: int = MAX_LISTED) -> str:
-    """Return one line per broken file, for at most `limit` files."""
-    lines = [f"  {file.path}: {file.reason}" for file in broken[:limit]]
-    if len(broken) > limit:
-        lines.append(f"  and {len(broken) - limit} more")
-    return "\n".join(lines)
-
-
 def _decoded(files: Sequence[TrackFile], source: Path, progress: Progress | None) -> Dataset:
     usable: list[tuple[TrackFile, NDArray[np.uint8]]] = []
     broken: list[BrokenFile] = []
     for file, result in zip(files, on_all_cores(_try_decode, files, progress), strict=True):
         if isinstance(result, str):
-            broken += _relative([(file.path, result)], source)
+            broken += relative_to([(file.path, result)], source)
         else:
             usable.append((file, result))
-    if len(broken) > MAX_BROKEN_SHARE * len(files):
-        raise DataError(
-            f"{len(broken)} of {len(files)} files in {source} are not usable, over {MAX_BROKEN_SHARE:.0%}:\n"
-            f"{summary(broken)}\nRepair or remove them."
-        )
-    genres = tuple(sorted({file.genre for file in files}))
-    for genre in genres:
-        if not any(file.genre == genre for file, _ in usable):
-            raise DataError(
-                f"no file of the class {genre} in {source} is usable:\n{summary(broken)}\n"
-                "Repair them, or remove the class folder."
-            )
+    genres = tuple(sorted({file.genre for file, _ in usable}))
     return _assemble(
-        np.stack([levels for _, levels in usable]),
+        np.array([levels for _, levels in usable], dtype=np.uint8),
         [genres.index(file.genre) for file, _ in usable],
         [file.track for file, _ in usable],
         genres,
         str(source.resolve()),
         broken,
     )
-
-
-def _relative(files: Iterable[tuple[Path, str]], source: Path) -> tuple[BrokenFile, ...]:
-    return tuple(BrokenFile(printable(path.relative_to(source)), reason) for path, reason in files)
 
 
 def _try_decode(file: TrackFile) -> NDArray[np.uint8] | str:

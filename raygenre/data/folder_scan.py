@@ -2,8 +2,8 @@
 
 `raygenre predict`, `evaluate`, `render` and `--data` all use `scan`, so they find the same music in the same folder.
 
-- A file with an audio suffix is music even if it is broken, because its reader then reports why. A file with an unknown
-  suffix is music if its content is.
+- A file with an audio suffix is music even if it is broken, because its reader then reports why. Of a file with an
+  unknown suffix, the content decides.
 - A PNG is music if it has the size of the dataset's images. Other PNGs are covers, unless the folder contains more
   spectrograms than audio files: then they are broken spectrograms, which their reader reports.
 - Known clutter, such as a NAS's `@eaDir` or `cover.jpg`, is only counted. Everything else is left out with a reason.
@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raygenre import audio
+from raygenre.audio.file_type import HEAD_BYTES, PNG_SIGNATURE, detect
 from raygenre.system.printable import printable
 
 HIDDEN = "hidden"
@@ -40,8 +41,13 @@ _CLUTTER_SUFFIXES = frozenset(
         *(".lnk", ".torrent", ".webloc", ".yaml", ".yml"),
     }
 )
-# Music that FFmpeg cannot decode: notes instead of sound, or encrypted.
-_OTHER_MUSIC = frozenset({".aa", ".aax", ".aaxc", ".cda", ".kar", ".m4p", ".mid", ".midi", ".mod", ".s3m", ".xm"})
+# Music that cannot be decoded: notes instead of sound, encrypted, or in a rare format.
+_OTHER_MUSIC = frozenset(
+    {
+        *(".kar", ".mid", ".midi", ".mod", ".s3m", ".sid", ".xm"),
+        *(".aa", ".aax", ".aaxc", ".cda", ".la", ".m4p", ".ofr", ".ra", ".rm"),
+    }
+)
 _FOLDER_LABELS = {name.casefold(): name for name in _CLUTTER_FOLDERS}
 _FILE_LABELS = {name.casefold(): name.strip() for name in _CLUTTER_FILES}
 _PNG_HEAD = 24  # bytes: signature, header chunk's length and name, width, height
@@ -52,31 +58,50 @@ class FolderScan:
     """What a folder contains, at any depth.
 
     Attributes:
-        music: audio files and spectrogram images, sorted. They may still turn out to be unreadable or damaged.
+        audio: audio files, sorted. They may still turn out to be unreadable or damaged.
+        images: spectrogram images, sorted. They may turn out to be damaged.
         clutter: name of a kind of clutter, such as `.jpg`, `@eaDir` or `hidden` → number of files or folders.
         left_out: (path, reason) for everything else, sorted: other files, and files and folders that cannot be read.
         may_be_music: the paths of `left_out` that may be or contain music. A command that leaves them out exits with 1.
     """
 
-    music: tuple[Path, ...]
+    audio: tuple[Path, ...]
+    images: tuple[Path, ...]
     clutter: Counter[str]
     left_out: tuple[tuple[Path, str], ...]
     may_be_music: frozenset[Path]
+
+    @property
+    def music(self) -> tuple[Path, ...]:
+        """Audio files and spectrogram images, sorted."""
+        return tuple(sorted([*self.audio, *self.images]))
+
+    @property
+    def unusable(self) -> tuple[tuple[Path, str], ...]:
+        """The part of `left_out` that may be or contain music."""
+        return tuple(item for item in self.left_out if item[0] in self.may_be_music)
+
+    @property
+    def others(self) -> tuple[tuple[Path, str], ...]:
+        """The rest of `left_out`."""
+        return tuple(item for item in self.left_out if item[0] not in self.may_be_music)
 
 
 def scan(folder: Path) -> FolderScan:
     """Return what a folder contains. A folder that cannot be read or does not exist is in `left_out` itself."""
     result = _Scan()
     result.read(folder)
-    covers = len(result.audio) >= len(result.spectrograms) and result.audio
-    if covers:
+    images = list(result.spectrograms)
+    if result.audio and len(result.audio) >= len(result.spectrograms):
         result.clutter[".png"] += len(result.other_pngs)
-    music = [*result.audio, *result.spectrograms, *([] if covers else result.other_pngs)]
+    else:
+        images += result.other_pngs
     return FolderScan(
-        tuple(sorted(music)),
-        +result.clutter,
-        tuple(sorted(result.left_out)),
-        frozenset(result.may_be_music),
+        audio=tuple(sorted(result.audio)),
+        images=tuple(sorted(images)),
+        clutter=+result.clutter,  # without zeros
+        left_out=tuple(sorted(result.left_out)),
+        may_be_music=frozenset(result.may_be_music),
     )
 
 
@@ -95,7 +120,7 @@ def is_clutter_folder(name: str) -> bool:
 def _counts_text(counts: Mapping[str, int]) -> str:
     """Return counts of kinds, the largest first: `12 .jpg, 1 Thumbs.db`."""
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return ", ".join(f"{count} {printable(Path(kind))}" for kind, count in ordered)
+    return ", ".join(f"{count} {printable(kind)}" for kind, count in ordered)
 
 
 class _Scan:
@@ -152,7 +177,7 @@ class _Scan:
                 self._leave_out(path, "it is not a regular file")
                 return
             with path.open("rb") as file:
-                head = file.read(_PNG_HEAD)
+                head = file.read(HEAD_BYTES)
         except OSError as error:
             self._leave_out(path, f"the file cannot be read: {error.strerror or error}", may_be_music=True)
             return
@@ -161,7 +186,18 @@ class _Scan:
         elif suffix == ".png":
             self.other_pngs.append(path)
         else:
-            self._leave_out(path, "its content is not audio", may_be_music=suffix in _OTHER_MUSIC)
+            self._inspect_head(path, head, suffix)
+
+    def _inspect_head(self, path: Path, head: bytes, suffix: str) -> None:
+        try:
+            kind = detect(head)
+        except audio.AudioError as error:
+            self._leave_out(path, str(error), may_be_music=suffix in _OTHER_MUSIC)
+            return
+        if kind == "audio":
+            self.audio.append(path)
+        else:
+            self._leave_out(path, "it is a PNG of another size than spectrograms")
 
     def _leave_out(self, path: Path, reason: str, *, may_be_music: bool = False) -> None:
         self.left_out.append((path, reason))
@@ -184,9 +220,9 @@ def _folder_label(name: str) -> str:
 
 def _is_spectrogram(head: bytes) -> bool:
     """Return whether a file starts like a PNG of the size of the dataset's images."""
-    if head[1:4] != b"PNG":
+    if not head.startswith(PNG_SIGNATURE):
         return False
     from raygenre import spectrogram  # only here, because it imports torch
 
     size = struct.pack(">II", spectrogram.WIDTH, spectrogram.HEIGHT)
-    return head.startswith(spectrogram.PNG_SIGNATURE) and head[16:_PNG_HEAD] == size
+    return head[16:_PNG_HEAD] == size

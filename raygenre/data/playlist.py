@@ -1,9 +1,10 @@
-"""Read the list of files from a playlist (.m3u, .m3u8). URLs are skipped, not downloaded.
+"""Read the list of files from a playlist (.m3u, .m3u8), and write its entries. URLs are skipped, not downloaded.
 
 Relative paths are resolved against the playlist's folder. The encoding may be UTF-8 (required for .m3u8), UTF-16 with a
 byte order mark, or Windows-1252 (common in older .m3u files). Any line ending is accepted.
 """
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
@@ -46,6 +47,24 @@ def read(path: Path) -> Playlist:
     return Playlist(tuple(songs), tuple(skipped))
 
 
+def entry(song: Path, folder: Path | None) -> str:
+    """Return the line of a playlist for a song, as players and `read` understand it.
+
+    A name that a line cannot contain, such as one with a line break, makes it a `file:` URL.
+
+    Args:
+        folder: the playlist's folder without symbolic links, for a relative path; None for an absolute path.
+    """
+    path = Path(os.path.realpath(song.parent)) / song.name if ".." in song.parts else song.absolute()
+    if re.search(r"[\r\n\ud800-\udfff]", str(path)) or path.name != path.name.rstrip():
+        return path.as_uri()
+    if not folder:
+        return str(path)
+    relative = os.path.relpath(path, folder)
+    # Otherwise, it would be a comment, lose its first character or be taken for a URL.
+    return f"./{relative}" if relative.startswith("#") or relative[0].isspace() or _SCHEME.match(relative) else relative
+
+
 def _text(data: bytes) -> str:
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return data.decode("utf-16", errors="replace")
@@ -75,4 +94,5 @@ def _song(entry: str, folder: Path) -> Path:
         raise ValueError("a URL; raygenre reads local files only, so download it first")
     if url.netloc.lower() not in ("", "localhost"):
         raise ValueError(f"a file on another machine, {url.netloc}; copy it to this one")
-    return folder / unquote(re.sub("^file:(//[^/]*)?", "", entry, flags=re.IGNORECASE))
+    path = re.sub("^file:(//[^/]*)?", "", entry, flags=re.IGNORECASE)
+    return folder / unquote(path, errors="surrogateescape")  # names of files need not be UTF-8

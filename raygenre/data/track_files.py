@@ -26,7 +26,7 @@ from raygenre.data.class_names import class_labels
 from raygenre.data.folder_scan import FolderScan
 from raygenre.errors import RaygenreError
 from raygenre.system.hashing import sha256_of
-from raygenre.system.printable import printable
+from raygenre.system.printable import exact, printable
 
 IMAGES, RECORDINGS = "images_original", "genres_original"
 KAGGLE_FOLDERS = (IMAGES, RECORDINGS)
@@ -116,8 +116,6 @@ def read_folder(source: Path, *, merge_case: bool = False) -> DataFolder:
     paths = [path for path in scan.music if path not in outside]
     names = [path.relative_to(root).parts[0] for path in paths]
     labels, notes = class_labels(Counter(names), merge_case=merge_case)
-    unusable = tuple((path, reason) for path, reason in scan.left_out if path in scan.may_be_music)
-    others = tuple((path, reason) for path, reason in scan.left_out if path not in scan.may_be_music)
     notes += [
         f"the class folder {printable(folder)} contains no spectrogram or audio file and is left out"
         for folder in _class_folders(root, scan)
@@ -125,9 +123,9 @@ def read_folder(source: Path, *, merge_case: bool = False) -> DataFolder:
     ]
     if outside:
         notes.append(f"left out: {len(outside)} songs that are not in a <class>/ folder (-v lists them)")
-    notes += folder_scan.scan_notes(scan.clutter, others)
+    notes += folder_scan.scan_notes(scan.clutter, scan.others)
     if (classes := len(set(labels.values()))) < 2:
-        details = [*notes, *(f"{printable(path)}: {reason}" for path, reason in unusable[:MAX_LISTED])]
+        details = [*notes, *(f"{printable(path)}: {reason}" for path, reason in scan.unusable[:MAX_LISTED])]
         raise DataError(
             f"{printable(root)} contains {classes} class folder(s) with spectrograms or audio files; at least two are "
             f"needed, such as {printable(root)}/blues/*.png and {printable(root)}/jazz/*.png"
@@ -138,7 +136,7 @@ def read_folder(source: Path, *, merge_case: bool = False) -> DataFolder:
         for path, name, track in zip(paths, names, _track_ids(names, paths, root), strict=True)
     ]
     tracks.sort(key=lambda track: (track.genre, track.path))
-    return DataFolder(tuple(tracks), tuple(notes), unusable, tuple(sorted([*outside.items(), *others])))
+    return DataFolder(tuple(tracks), tuple(notes), scan.unusable, tuple(sorted([*outside.items(), *scan.others])))
 
 
 def hash_files(paths: Sequence[TrackPath]) -> list[TrackFile]:
@@ -152,11 +150,6 @@ def listed_track(line: str) -> str:
     genre, _, name = line.partition("/")
     stem = name.rsplit(".", 1)[0] if name.endswith((".wav", ".au", ".png")) else name
     return stem if stem.startswith(f"{genre}.") else line
-
-
-def is_hidden(path: Path) -> bool:
-    """Return whether any component of a path begins with a dot."""
-    return any(part.startswith(".") for part in path.parts)
 
 
 def kaggle_folder(source: Path, names: Sequence[str] = KAGGLE_FOLDERS) -> Path | None:
@@ -229,4 +222,4 @@ def _track_ids(names: Sequence[str], paths: Sequence[Path], root: Path) -> Itera
             track = f"{name}/{stem}"
         else:
             track = path.relative_to(root).as_posix()
-        yield printable(Path(track))
+        yield exact(track)

@@ -1,7 +1,5 @@
 """Formats an evaluation: lines of text, CSV of the confusion matrix, JSON."""
 
-import csv
-import io
 import json
 import math
 from collections.abc import Mapping
@@ -9,18 +7,15 @@ from typing import Any
 
 from raygenre.evaluation.evaluate import EvaluationReport, Side
 from raygenre.evaluation.metrics import Evaluation
+from raygenre.system.csv_text import csv_text
 
 _TITLES: Mapping[Side, str] = {"test": "Test accuracy", "train": "Accuracy on training tracks", "all": "Accuracy"}
 
 
 def confusion_csv(evaluation: Evaluation) -> str:
     """Return the confusion matrix as CSV: a row for each true genre, a column for each predicted genre."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["true genre", *evaluation.genres])
-    for genre, row in zip(evaluation.genres, evaluation.confusion.tolist(), strict=True):
-        writer.writerow([genre, *row])
-    return text.getvalue()
+    rows = zip(evaluation.genres, evaluation.confusion.tolist(), strict=True)
+    return csv_text([["true genre", *evaluation.genres], *([genre, *counts] for genre, counts in rows)])
 
 
 def accuracy_text(evaluation: Evaluation, side: Side = "test") -> str:

@@ -35,7 +35,8 @@ LARGE = {"trials": 20, "top_k": 3}  # defaults for real music; see also `Preset`
 _AS_GIVEN = ("seed", "split", "folds", "validation", "augmentation")
 _PATHS = ("split_lists", "duplicates", "artists")
 _ONLY_NEW = (
-    *(*_PATHS, "keep_duplicates", "group_by", "merge_case", "space", "search_width", "start", "config", "preset"),
+    *(*_PATHS, "keep_duplicates", "group_by", "merge_case"),
+    *("space", "search_width", "start", "config", "preset"),
 )
 _FIXED = (*_AS_GIVEN, "epochs", "sampler", "scheduler", "batch_size", "top_k", "objectives")
 

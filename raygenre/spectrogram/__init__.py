@@ -1,8 +1,8 @@
 """Compute 128 × 333 levels from samples as in GTZAN, and convert levels to PNGs and back."""
 
+from raygenre.audio.file_type import PNG_SIGNATURE
 from raygenre.spectrogram.image import (
     HEIGHT,
-    PNG_SIGNATURE,
     WIDTH,
     ImageError,
     from_image,

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
+from raygenre.audio.file_type import PNG_SIGNATURE
 from raygenre.errors import RaygenreError
 from raygenre.spectrogram.colour_map import MAGMA, OPAQUE, PIXELS, to_levels
 from raygenre.spectrogram.levels import COLUMNS, LEFT, N_MELS, RIGHT
 
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 WIDTH, HEIGHT = 432, 288  # pixels
 TOP, BOTTOM = 35, 252  # pixel rows of the axes' frame
 # A frame line is black and 0.8 pixels wide, so it covers four fifths of each pixel under it. These pixels are white

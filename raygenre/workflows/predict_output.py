@@ -1,18 +1,26 @@
 """The results of predictions as a summary, JSON objects and a table.
 
-The table has one row per file. Its columns are path, genre, confidence, uncertain, seconds (end of the last window with
-sound), windows (number of windows), one column per genre with its probability, trained_on (kind of the model's training
-data; see `TrainingData`), and error (empty if there was none).
+The table has one row per file, and these columns:
+
+- path, and the file's tags artist, album, title and tagged_genre (several genres are separated by semicolons)
+- genre: the predicted genre
+- agrees: whether the tagged genre is the predicted one; empty if no tag is a genre of the model
+- confidence, uncertain, seconds (end of the last window with sound), windows (number of windows)
+- one column per genre with its probability
+- trained_on (kind of the model's training data; see `TrainingData`), and error (empty if there was none)
 """
 
 import io
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from raygenre.evaluation.genre_names import normal_form
 from raygenre.evaluation.training_data import TrainingData
-from raygenre.system.printable import printable
+from raygenre.system.csv_text import csv_text
+from raygenre.system.printable import exact
 from raygenre.workflows.predict import SongResult
 
 if TYPE_CHECKING:
@@ -20,15 +28,27 @@ if TYPE_CHECKING:
 
 TABLES = (".csv", ".parquet")
 
-_FIXED_COLUMNS = ("path", "genre", "confidence", "uncertain", "seconds", "windows", "trained_on", "error")
+_TAG_COLUMNS = ("artist", "album", "title", "tagged_genre")
+_FIXED_COLUMNS = (
+    "path", *_TAG_COLUMNS, "genre", "agrees", "confidence", "uncertain", "seconds", "windows", "trained_on", "error",
+)  # fmt: skip
+_SEPARATORS = re.compile(r"[;,/|]")  # between the genres of a tag such as Rock/Pop
 
 
 def json_record(result: SongResult, model: str, trained_on: TrainingData) -> dict[str, object]:
     """Return a result as a JSON object: the prediction with all windows or the error, and the model and its data."""
     model_fields: dict[str, object] = {"model": model, "trained_on": asdict(trained_on)}
+    tags = result.tags
+    file_fields: dict[str, object] = {
+        "file": exact(result.path),
+        "artist": exact(tags.artist),
+        "album": exact(tags.album),
+        "title": exact(tags.title),
+        "tagged_genres": [exact(genre) for genre in tags.genres],
+    }
     prediction = result.prediction
     if not prediction:
-        return {"file": printable(result.path), "error": result.error} | model_fields
+        return file_fields | {"error": result.error} | model_fields
     times = result.times or [(None, None)] * len(prediction.windows)
     windows = []
     for (start, end), window in zip(times, prediction.windows, strict=True):
@@ -36,18 +56,37 @@ def json_record(result: SongResult, model: str, trained_on: TrainingData) -> dic
         windows.append(
             {"start": start, "end": end, "genre": genre, "confidence": window[genre], "probabilities": dict(window)}
         )
-    return {
-        "file": printable(result.path),
-        "genre": prediction.genre,
-        "confidence": prediction.confidence,
-        "uncertain": prediction.uncertain,
-        "probabilities": dict(prediction.probabilities),
-        "windows": windows,
-    } | model_fields
+    return (
+        file_fields
+        | {
+            "genre": prediction.genre,
+            "agrees": agrees(result),
+            "confidence": prediction.confidence,
+            "uncertain": prediction.uncertain,
+            "probabilities": dict(prediction.probabilities),
+            "windows": windows,
+        }
+        | model_fields
+    )
+
+
+def agrees(result: SongResult) -> bool | None:
+    """Return whether the file's genre tag is the predicted genre; None if no tag is a genre of the model.
+
+    Names are compared by form, as in `raygenre.evaluation.genre_names`. One of several tagged genres suffices.
+    """
+    if not (prediction := result.prediction):
+        return None
+    names = [name for genre in result.tags.genres for name in (genre, *_SEPARATORS.split(genre))]
+    tagged = {normal_form(name) for name in names} & {normal_form(genre) for genre in prediction.probabilities}
+    return normal_form(prediction.genre) in tagged if tagged else None
 
 
 def summary_text(results: Sequence[SongResult]) -> str:
-    """Return the number of songs per genre; uncertain and failed songs are counted apart, not as songs of a genre."""
+    """Return the number of songs per genre, and how many agree with their genre tags.
+
+    Uncertain and failed songs are counted apart, not as songs of a genre.
+    """
     predictions = [result.prediction for result in results if result.prediction]
     counts = Counter(prediction.genre for prediction in predictions if not prediction.uncertain)
     parts = [", ".join(f"{genre} {count}" for genre, count in counts.most_common())] if counts else []
@@ -55,6 +94,9 @@ def summary_text(results: Sequence[SongResult]) -> str:
         parts.append(f"{uncertain} uncertain")
     if failed := len(results) - len(predictions):
         parts.append(f"{failed} failed")
+    certain = [result for result in results if result.prediction and not result.prediction.uncertain]
+    if tagged := [agreement for result in certain if (agreement := agrees(result)) is not None]:
+        parts.append(f"{sum(tagged)} of {len(tagged)} agree with their genre tags")
     songs = f"{len(results)} song" + "s" * (len(results) != 1)
     return f"{songs}: {'; '.join(parts)}" if parts else "no songs"
 
@@ -66,13 +108,18 @@ def results_table(results: Sequence[SongResult], genres: Sequence[str], trained_
     rows = []
     for result in results:
         row: dict[str, object] = {
-            "path": printable(result.path),
+            "path": exact(result.path),
+            "artist": exact(result.tags.artist),
+            "album": exact(result.tags.album),
+            "title": exact(result.tags.title),
+            "tagged_genre": exact("; ".join(result.tags.genres)),
             "trained_on": trained_on.kind,
             "error": result.error,
         }
         if prediction := result.prediction:
             row |= {
                 "genre": prediction.genre,
+                "agrees": agrees(result),
                 "confidence": prediction.confidence,
                 "uncertain": prediction.uncertain,
                 "seconds": result.times[-1][1] if result.times else None,
@@ -82,8 +129,9 @@ def results_table(results: Sequence[SongResult], genres: Sequence[str], trained_
         rows.append(row)
     columns = [*_FIXED_COLUMNS[:-2], *map(_column, genres), *_FIXED_COLUMNS[-2:]]
     shares = dict.fromkeys(["confidence", "seconds", *map(_column, genres)], "float64")
-    texts = dict.fromkeys(["path", "genre", "trained_on", "error"], "str")
-    return pd.DataFrame(rows, columns=columns).astype(shares | texts | {"uncertain": "boolean", "windows": "Int64"})
+    texts = dict.fromkeys(["path", *_TAG_COLUMNS, "genre", "trained_on", "error"], "str")
+    answers = dict.fromkeys(["agrees", "uncertain"], "boolean")
+    return pd.DataFrame(rows, columns=columns).astype(shares | texts | answers | {"windows": "Int64"})
 
 
 def encode_table(frame: "pd.DataFrame", suffix: str) -> bytes:
@@ -92,14 +140,14 @@ def encode_table(frame: "pd.DataFrame", suffix: str) -> bytes:
     Raises:
         ValueError: the suffix is neither .csv nor .parquet.
     """
-    buffer = io.BytesIO()
     if suffix.lower() == ".csv":
-        frame.to_csv(buffer, index=False)
-    elif suffix.lower() == ".parquet":
+        cells = frame.astype(object).where(frame.notna(), "")
+        return csv_text([frame.columns, *cells.itertuples(index=False)]).encode()
+    if suffix.lower() == ".parquet":
+        buffer = io.BytesIO()
         frame.to_parquet(buffer, index=False, engine="pyarrow")
-    else:
-        raise ValueError(f"a table is a .csv or .parquet file, not {suffix or 'a file without a suffix'}")
-    return buffer.getvalue()
+        return buffer.getvalue()
+    raise ValueError(f"a table is a .csv or .parquet file, not {suffix or 'a file without a suffix'}")
 
 
 def _column(genre: str) -> str:

@@ -9,7 +9,7 @@ below `genres_original` if FOLDER is an unpacked Kaggle copy. GTZAN's `blues/blu
 - Files in the same folder whose images would have the same name, such as `song.mp3` and `song.flac`, keep their
   suffixes: `song.mp3.png` and `song.flac.png`.
 - A file directly in FOLDER has no class, so it is reported and not rendered.
-- Hidden files and folders are skipped, and links to folders are not followed.
+- `raygenre.data.folder_scan` decides which files are audio. Images are not rendered.
 
 An image is kept if it exists, is complete and is not older than its song, so repeating an interrupted call resumes it.
 """
@@ -21,8 +21,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from raygenre import audio
 from raygenre.data import track_files
+from raygenre.data.folder_scan import FolderScan, scan
 from raygenre.data.track_files import DataError
 from raygenre.system import worker_pool
 from raygenre.system.atomic_write import write_atomically
@@ -50,32 +50,40 @@ class RenderResult:
     error: str
 
 
-def plan_renders(source: Path, output: Path) -> tuple[list[RenderTarget], list[Path]]:
-    """Return the songs to render, in order, and the audio files that are not in any class folder.
+@dataclass(frozen=True)
+class RenderPlan:
+    """The songs to render.
+
+    Attributes:
+        targets: the songs, in order.
+        classless: audio files that are not in any class folder.
+        scan: everything that the folder contains.
+    """
+
+    targets: list[RenderTarget]
+    classless: list[Path]
+    scan: FolderScan
+
+
+def plan_renders(source: Path, output: Path) -> RenderPlan:
+    """Return the songs to render.
 
     Raises:
         DataError: the source is not a folder, or none of its class folders contains audio.
-        OSError: a folder cannot be read.
     """
     if not source.is_dir():
         raise DataError(f"{source} is not a folder")
     root = track_files.kaggle_folder(source, [track_files.RECORDINGS]) or source
-    songs = sorted(
-        path
-        for path in root.rglob("*")
-        if path.suffix.lower() in audio.SUFFIXES
-        and not track_files.is_hidden(path.relative_to(root))
-        and path.is_file()
-    )
-    classless = [song for song in songs if song.parent == root]
-    songs = [song for song in songs if song.parent != root]
+    found = scan(root)
+    classless = [song for song in found.audio if song.parent == root]
+    songs = [song for song in found.audio if song.parent != root]
     if not songs:
         problem = f"all audio files are directly in {root}; pass its parent folder" if classless else f"{root} has none"
+        problem += "".join(f"\n  {path}: {reason}" for path, reason in found.unusable[: track_files.MAX_LISTED])
         raise DataError(f"rendering a data set needs <class>/ folders with audio files; {problem}")
     names = _image_names([song.relative_to(root) for song in songs])
-    return [
-        RenderTarget(song, output / track_files.IMAGES / name) for song, name in zip(songs, names, strict=True)
-    ], classless
+    targets = [RenderTarget(song, output / track_files.IMAGES / name) for song, name in zip(songs, names, strict=True)]
+    return RenderPlan(targets, classless, found)
 
 
 def render_all(targets: Sequence[RenderTarget], *, jobs: int) -> Generator[RenderResult, None, None]:

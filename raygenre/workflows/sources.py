@@ -50,10 +50,9 @@ def expand_sources(sources: Sequence[Path]) -> Sources:
             found = scan(source)
             files = list(found.music)
             clutter += found.clutter
-            left_out |= {path: reason for path, reason in found.left_out if path not in found.may_be_music}
-            unread = [(printable(path), reason) for path, reason in found.left_out if path in found.may_be_music]
-            failed += unread
-            if not files and not unread:
+            left_out |= dict(found.others)
+            failed += [(printable(path), reason) for path, reason in found.unusable]
+            if not files and not found.unusable:
                 failed.append((printable(source), "the folder contains no audio file"))
         elif source.suffix.lower() in playlist.SUFFIXES:
             try:

@@ -18,11 +18,11 @@ import torch
 from numpy.typing import NDArray
 
 from raygenre import audio, spectrogram
+from raygenre.audio.file_type import HEAD_BYTES, Kind, detect
 from raygenre.spectrogram.song import Song, from_samples, read
 from serve.admission.limits import Limits
 from serve.errors import RefusalError
 from serve.inference.decoder_process import UNEXPECTED_ERROR, CrashError, DecoderProcess
-from serve.inference.file_type import sniff
 from serve.monitoring import logs
 from serve.monitoring.metrics import Metrics
 
@@ -91,7 +91,7 @@ class DecoderPool:
         Raises:
             RefusalError: 415 or 422 if the file is unusable, 503 if the system killed the decoder.
         """
-        kind = sniff(data)
+        kind = _kind(data)
         return await self._run(lambda job: self._song(data, kind, job))
 
     async def picture(self, data: bytes, window: int) -> tuple[bytes, int]:
@@ -100,7 +100,7 @@ class DecoderPool:
         Raises:
             RefusalError: 415 or 422 if the file is unusable, 503 if the system killed the decoder.
         """
-        kind = sniff(data)
+        kind = _kind(data)
         return await self._run(lambda job: self._picture(data, kind, window, job))
 
     def close(self) -> None:
@@ -136,7 +136,7 @@ class DecoderPool:
         finally:
             job.end()
 
-    def _song(self, data: bytes, kind: str, job: _Job) -> Song:
+    def _song(self, data: bytes, kind: Kind, job: _Job) -> Song:
         started = time.perf_counter()
         if kind == "png":
             song = read(data)
@@ -149,7 +149,7 @@ class DecoderPool:
         self._metrics.stage("levels", time.perf_counter() - decoded)
         return song
 
-    def _picture(self, data: bytes, kind: str, window: int, job: _Job) -> tuple[bytes, int]:
+    def _picture(self, data: bytes, kind: Kind, window: int, job: _Job) -> tuple[bytes, int]:
         if kind == "png":
             levels, number = spectrogram.read_png(data), 1
         else:
@@ -180,6 +180,14 @@ class DecoderPool:
             with suppress(OSError):  # if no process can be started now, the thread retries for the next file
                 process = _renew(process)
             self._idle.put(process)
+
+
+def _kind(data: bytes) -> Kind:
+    try:
+        return detect(data[:HEAD_BYTES])
+    except audio.AudioError as error:
+        status = 415 if isinstance(error, audio.FileTypeError) else 422
+        raise RefusalError(status, str(error)) from error
 
 
 def _renew(process: DecoderProcess) -> DecoderProcess:

@@ -14,7 +14,8 @@ from PIL import Image
 from raygenre import spectrogram
 from raygenre.audio.decoding import middle_window
 from raygenre.audio.synthesis import GENRES, synthesise
-from raygenre.data.dataset import MAX_BROKEN_SHARE, BrokenFile, Dataset, decode, load, summary
+from raygenre.data.broken_files import MAX_BROKEN_SHARE, BrokenFile, summary
+from raygenre.data.dataset import Dataset, decode, load
 from raygenre.data.track_files import DataError
 from raygenre.spectrogram.image import read_png, write_png
 from raygenre.spectrogram.levels import levels
@@ -248,6 +249,25 @@ def test_too_many_broken_files_are_rejected(tmp_path: Path) -> None:
     for path, reason in REASONS.items():
         assert any(path in line and reason in line for line in str(error.value).splitlines())
     assert not (tmp_path / "cache").exists()
+
+
+def test_an_evaluation_accepts_any_share_of_broken_files(tmp_path: Path) -> None:
+    root, cache = tmp_path / "data", tmp_path / "cache"
+    fill(root, "blues", range(3))
+    fill(root, "jazz", range(10, 11))
+    add_broken_files(root)
+    (root / "polka").mkdir()
+    (root / "polka" / "song.wav").write_bytes(b"broken")
+    os.mkfifo(root / "jazz" / "pipe.wav")
+    data = load(root, cache=cache, allow_broken=True)
+    assert data.counts == {"blues": 3, "jazz": 1}
+    assert {file.path for file in data.broken} == {*REASONS, "jazz/pipe.wav", "polka/song.wav"}
+    assert data.notes == ("no file of the class polka is usable, so the class is left out",)
+    with pytest.raises(DataError, match="7 of 11 files"):  # although the levels are in the cache
+        load(root, cache=cache)
+    (root / "jazz" / "jazz00010.png").unlink()
+    with pytest.raises(DataError, match="no file of the class jazz"):
+        load(root, cache=cache, allow_broken=True)
 
 
 def test_five_percent_broken_files_are_accepted(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -66,3 +67,32 @@ def test_impossible_names_are_skipped(folder: Path, entry: bytes) -> None:
 def test_missing_playlist_is_an_os_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         playlist.read(tmp_path / "none.m3u")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["song.mp3", "#1 hit.mp3", " padded.mp3", "padded.mp3 ", "a\nb.mp3", "a\rb.mp3", "http:x.mp3", "c:x.mp3",
+     "a\\b.mp3", "50%25.mp3", "Bj\u00f6rk.mp3", os.fsdecode(b"caf\xe9.mp3"), "file:a.mp3"],
+)  # fmt: skip
+@pytest.mark.parametrize("place", ["songs", "songs/lists", ".", "lists"])
+def test_written_entries_lead_back_to_the_song(tmp_path: Path, name: str, place: str) -> None:
+    song = tmp_path / "songs" / name
+    song.parent.mkdir()
+    song.touch()
+    folder = tmp_path / place
+    folder.mkdir(exist_ok=True)
+    for base in (folder, None):
+        line = playlist.entry(song, base)
+        (folder / "list.m3u8").write_text(f"#EXTM3U\n{line}\n", encoding="utf-8")
+        [found] = playlist.read(folder / "list.m3u8").songs
+        assert found.samefile(song)
+        assert base or line.startswith(("/", "file:///"))
+
+
+def test_entries_follow_links_as_the_file_system_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "real" / "deep").mkdir(parents=True)
+    (tmp_path / "real" / "song.mp3").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "real" / "deep")
+    monkeypatch.chdir(tmp_path)
+    line = playlist.entry(Path("link/../song.mp3"), tmp_path)
+    assert line == "real/song.mp3"

@@ -1,21 +1,20 @@
 """The tracks found in a data folder have the right files, genres and ids."""
 
 import hashlib
+import os
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from raygenre.audio.decoding import SUFFIXES
-from raygenre.data.track_files import DataError, find_tracks
+from raygenre.data.track_files import DataError, TrackFile, hash_files, read_folder
+from tests.helpers.folders import PNG_HEAD, fill
 
 
-def fill(root: Path, paths: Sequence[str]) -> Path:
-    """Create files at the given paths below root, each containing its own path."""
-    for path in paths:
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_text(path)
-    return root
+def find_tracks(source: Path) -> list[TrackFile]:
+    return hash_files(read_folder(source).paths)
 
 
 def tracks(source: Path) -> list[tuple[str, str, str]]:
@@ -163,11 +162,89 @@ def test_single_class_is_rejected(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["polka", "images_original/polka"])
-def test_empty_class_is_rejected(place: str, tmp_path: Path) -> None:
+def test_empty_class_is_named_and_left_out(place: str, tmp_path: Path) -> None:
     parent = Path(place).parent
     fill(tmp_path, [str(parent / "rock/a.mp3"), str(parent / "jazz/b.mp3"), f"{place}/notes.txt"])
-    with pytest.raises(DataError, match=rf"{tmp_path / place} contains no PNG or audio file"):
+    folder = read_folder(tmp_path)
+    assert [item.genre for item in folder.paths] == ["jazz", "rock"]
+    empty = f"the class folder {tmp_path / place} contains no spectrogram or audio file and is left out"
+    assert folder.notes == (empty, "ignored: 1 .txt")
+    (tmp_path / parent / "jazz/b.mp3").unlink()
+    with pytest.raises(DataError, match="contains 1 class folder") as error:
         find_tracks(tmp_path)
+    assert empty in str(error.value)
+
+
+def test_clutter_is_not_a_class(tmp_path: Path) -> None:
+    folders = ("@eaDir", "lost+found", "System Volume Information", "$RECYCLE.BIN", "#recycle")
+    fill(tmp_path, ["rock/a.mp3", "jazz/b.mp3", *(f"{name}/c.mp3" for name in folders), "rock/Thumbs.db"])
+    folder = read_folder(tmp_path)
+    assert [item.track for item in folder.paths] == ["b", "a"]
+    ignored = "1 #recycle, 1 $RECYCLE.BIN, 1 @eaDir, 1 System Volume Information, 1 Thumbs.db, 1 lost+found"
+    assert folder.notes == (f"ignored: {ignored}",)
+    assert not folder.left_out
+    assert not folder.unusable
+
+
+def test_covers_are_not_tracks(tmp_path: Path) -> None:
+    fill(tmp_path, ["rock/a.mp3", "rock/folder.jpg", "jazz/b.mp3"])
+    (tmp_path / "rock" / "cover.png").write_bytes(PNG_HEAD.replace(b"\x01\xb0", b"\x02\x00"))
+    folder = read_folder(tmp_path)
+    assert [item.track for item in folder.paths] == ["b", "a"]
+    assert folder.notes == ("ignored: 1 .jpg, 1 .png",)
+
+
+def test_unicode_forms_of_a_name_are_one_class(tmp_path: Path) -> None:
+    names = [unicodedata.normalize(form, "Músicá") for form in ("NFC", "NFD")]
+    fill(tmp_path, [f"{names[0]}/a.mp3", f"{names[1]}/b.mp3", f"{names[1]}/a.mp3", "rock/c.mp3"])
+    folder = read_folder(tmp_path)
+    assert [item.genre for item in folder.paths] == [names[0]] * 3 + ["rock"]
+    assert len({item.track for item in folder.paths}) == 4
+    assert folder.notes == (f"2 class folders are called {names[0]} in different Unicode forms; they are one class",)
+
+
+def test_case_makes_different_classes_unless_it_is_merged(tmp_path: Path) -> None:
+    fill(tmp_path, ["rock/a.mp3", "Rock/a.mp3", "Rock/b.mp3", "ROCK/c.mp3", "jazz/d.mp3"])
+    apart, merged = read_folder(tmp_path), read_folder(tmp_path, merge_case=True)
+    assert sorted({item.genre for item in apart.paths}) == ["ROCK", "Rock", "jazz", "rock"]
+    assert apart.notes == (
+        "ROCK, Rock and rock differ only in case and are different classes; raygenre tune --merge-case makes them one",
+    )
+    assert sorted({item.genre for item in merged.paths}) == ["Rock", "jazz"]
+    assert merged.notes == ("ROCK, Rock and rock are one class, Rock",)
+    assert {item.track for item in apart.paths} == {item.track for item in merged.paths}
+
+
+def test_songs_outside_of_classes_are_counted(tmp_path: Path) -> None:
+    fill(tmp_path, ["rock/a.mp3", "jazz/b.mp3", "c.mp3", "_new/d.mp3"])
+    folder = read_folder(tmp_path)
+    assert folder.notes == ("left out: 2 songs that are not in a <class>/ folder (-v lists them)",)
+    assert folder.left_out == (
+        (tmp_path / "_new/d.mp3", "the name of its folder begins with _"),
+        (tmp_path / "c.mp3", "it is not in a <class>/ folder"),
+    )
+
+
+def test_unreadable_files_and_folders_are_named(tmp_path: Path) -> None:
+    fill(tmp_path, ["rock/a.mp3", "jazz/b.mp3"])
+    (tmp_path / "rock" / "link").symlink_to("link")
+    (tmp_path / "rock" / "gone.mp3").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "rock" / "pipe.mp3")
+    folder = read_folder(tmp_path)
+    assert folder.unusable == (
+        (tmp_path / "rock" / "link", "the file cannot be read: Too many levels of symbolic links"),
+    )
+    assert {file.track: file.error for file in hash_files(folder.paths) if file.error} == {
+        "gone": "No such file or directory",
+        "pipe": "it is not a regular file",
+    }
+
+
+def test_ids_of_names_that_are_not_utf_8_are_text(tmp_path: Path) -> None:
+    fill(tmp_path, ["rock/a.mp3", "jazz/b.mp3"])
+    (tmp_path / "rock" / "a.mp3").rename(tmp_path / "rock" / os.fsdecode(b"\xff.mp3"))
+    (tmp_path / "jazz").rename(tmp_path / os.fsdecode(b"jazz\xff"))
+    assert [(item.genre, item.track) for item in read_folder(tmp_path).paths] == [("jazz\\xff", "b"), ("rock", "\\xff")]
 
 
 def test_subfolder_named_like_its_genre(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import soundfile  # type: ignore[import-untyped]
 
 from raygenre.audio import encoding
-from raygenre.spectrogram.image import PNG_SIGNATURE
+from raygenre.audio.file_type import PNG_SIGNATURE
 from tests.helpers.sounds import encode, noise, wav_header
 
 SIDE = 20_000  # pixels; Pillow itself refuses images with over 179 million pixels in total

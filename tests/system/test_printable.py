@@ -25,8 +25,9 @@ def test_what_a_terminal_would_act_on_is_escaped(name: str, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["Bj\u00f6rk", "cafe\u0301", "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", "\U0001f468\u200d\U0001f3a4",
-             "[bold]x", r"a\x1b", "a\u00a0b", "\ufeffa"],
+    "name",
+    ["Bj\u00f6rk", "cafe\u0301", "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", "\U0001f468\u200d\U0001f3a4",
+     "[bold]x", r"a\x1b", "a\u00a0b", "\ufeffa"],
 )  # fmt: skip
 def test_ordinary_text_of_any_script_is_kept(name: str) -> None:
     assert printable(name) == printable_lines(name) == exact(name) == name

@@ -4,12 +4,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mutagen.flac import FLAC
 
 from raygenre.model.classifier import Classifier
 from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.spectrogram.image import write_png
 from raygenre.spectrogram.song import read
-from raygenre.workflows.predict import predict_songs
+from raygenre.workflows.predict import predict_songs, start_order
 from raygenre.workflows.sources import expand_sources, relative_name
 from tests.helpers.sounds import encode, noise, tone
 
@@ -74,6 +75,28 @@ def test_results_match_the_library_in_order_of_the_songs(classifier: Classifier,
         assert not result.error
     assert "not audio" in results[1].error
     assert results[3].error == "No such file or directory"
+
+
+def test_big_files_are_started_first_and_others_in_order(tmp_path: Path) -> None:
+    songs = [tmp_path / str(number) for number in range(40)]
+    for number, song in enumerate(songs):
+        song.write_bytes(bytes({20: 900, 39: 1000}.get(number, number % 3 + 1)))
+    songs.append(tmp_path / "missing")
+    rest = [number for number in range(41) if number not in (20, 39)]
+    assert start_order(songs, jobs=2) == [39, 20, *rest]
+    assert start_order(songs, jobs=1) == list(range(41))
+    assert start_order([], jobs=2) == []
+
+
+def test_tags_are_read_even_if_the_song_is_not_usable(classifier: Classifier, tmp_path: Path) -> None:
+    path = tmp_path / "short.flac"
+    path.write_bytes(encode(tone(440, seconds=1), "flac", "flac"))
+    file = FLAC(path)
+    file["artist"], file["genre"] = "Miles Davis", "Jazz"
+    file.save()
+    [result] = predict_songs(classifier, [path], jobs=1)
+    assert result.error
+    assert (result.tags.artist, result.tags.genres) == ("Miles Davis", ("Jazz",))
 
 
 def test_pipes_are_skipped_without_waiting(classifier: Classifier, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ def fill(root: Path, *names: str) -> None:
 
 def images(source: Path) -> dict[str, str]:
     """Return the image path of each song; both paths are relative to their folders."""
-    targets, _ = plan_renders(source, Path("out"))
+    targets = plan_renders(source, Path("out")).targets
     names = {
         str(target.song.relative_to(source)): str(target.image.relative_to("out/images_original")) for target in targets
     }
@@ -32,7 +32,7 @@ def images(source: Path) -> dict[str, str]:
 
 
 def render_folder(source: Path, output: Path, jobs: int = 1) -> list[RenderResult]:
-    return list(render_all(plan_renders(source, output)[0], jobs=jobs))
+    return list(render_all(plan_renders(source, output).targets, jobs=jobs))
 
 
 def test_gtzan_names_become_kaggles_names(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_hidden_and_other_files_are_skipped(tmp_path: Path) -> None:
 
 def test_files_without_a_class_are_returned(tmp_path: Path) -> None:
     fill(tmp_path, "rock/a.wav", "stray.wav")
-    assert plan_renders(tmp_path, tmp_path)[1] == [tmp_path / "stray.wav"]
+    assert plan_renders(tmp_path, tmp_path).classless == [tmp_path / "stray.wav"]
 
 
 def test_folders_without_a_class_are_errors(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_a_folder_becomes_a_data_set(tmp_path: Path, jobs: int) -> None:
     assert {name for name, result in results.items() if result.is_new} == {"a.wav", "a.flac", "b.wav"}
     assert "not audio" in results["note.mp3"].error
     assert results["rest.wav"].error == "the song is silent from beginning to end"
-    tracks = track_files.find_tracks(tmp_path / "out")
+    tracks = track_files.read_folder(tmp_path / "out").paths
     assert sorted((track.genre, track.path.name) for track in tracks) == [
         ("pop", "b.png"),
         ("rock", "a.png"),
@@ -130,7 +130,7 @@ def test_only_missing_images_are_rendered_again(tmp_path: Path) -> None:
 
 def test_stopping_early_leaves_only_complete_images(tmp_path: Path) -> None:
     fill(tmp_path / "music", *(f"rock/{number}.wav" for number in range(6)))
-    targets, _ = plan_renders(tmp_path / "music", tmp_path / "out")
+    targets = plan_renders(tmp_path / "music", tmp_path / "out").targets
     results = render_all(targets, jobs=1)
     next(results), next(results)
     results.close()
@@ -159,5 +159,5 @@ def test_silence_in_the_middle_30_s_is_an_error(tmp_path: Path) -> None:
 
 def test_a_target_has_both_files(tmp_path: Path) -> None:
     fill(tmp_path, "rock/a.wav")
-    [target] = plan_renders(tmp_path, tmp_path / "out")[0]
+    [target] = plan_renders(tmp_path, tmp_path / "out").targets
     assert target == RenderTarget(tmp_path / "rock/a.wav", tmp_path / "out/images_original/rock/a.png")

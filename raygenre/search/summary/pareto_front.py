@@ -6,9 +6,6 @@ get a smaller or faster network, take its setting from the table or from front.c
 file.
 """
 
-import csv
-import io
-
 from optuna.trial import TrialState
 
 from raygenre.search.space.objectives import PREFIX, UNITS
@@ -17,6 +14,7 @@ from raygenre.search.study.ledger import Ledger, losses
 from raygenre.search.study.mlflow_ids import trial_name
 from raygenre.search.trials.phases import TextTable
 from raygenre.system.atomic_write import write_atomically
+from raygenre.system.csv_text import csv_text
 from raygenre.system.numbers import loss_text
 from raygenre.tracking.tracker import Tracker
 
@@ -40,12 +38,8 @@ def table(ledger: Ledger) -> TextTable:
 def to_csv(ledger: Ledger) -> str:
     """Return the front as CSV."""
     objectives, searched = ledger.config.objectives, list(ledger.config.distributions)
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["trial", *objectives, *searched])
-    for trial in ledger.front():
-        writer.writerow([trial.number, *trial.values, *(trial.params[name] for name in searched)])
-    return file.getvalue()
+    rows = [[trial.number, *trial.values, *(trial.params[name] for name in searched)] for trial in ledger.front()]
+    return csv_text([["trial", *objectives, *searched], *rows])
 
 
 def record(ledger: Ledger, tracker: Tracker, parent: str) -> None:

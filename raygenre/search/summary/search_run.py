@@ -1,7 +1,5 @@
 """Logs the MLflow run of a search: first data, code and machine, later tables and figures."""
 
-import csv
-import io
 import json
 import math
 import sys
@@ -25,6 +23,7 @@ from raygenre.search.trials.finalists import Finalist
 from raygenre.search.trials.trial_config import trial_seed
 from raygenre.search.trials.trial_result import OBJECTIVE
 from raygenre.system import code_version, hardware
+from raygenre.system.csv_text import csv_text
 from raygenre.tracking.shared_view import View
 from raygenre.tracking.tracker import Tracker
 
@@ -152,15 +151,13 @@ def _view(ledger: Ledger) -> View:
 def trials_csv(ledger: Ledger) -> str:
     """Return all trials with their settings, values and final states."""
     names = list(ledger.config.distributions)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     head = ["trial", "run", "state", *names, *ledger.config.objectives]
-    writer.writerow([*head, "lowest_loss", "best_epoch", "epochs", "seed", "began", "seconds", "failure"])
+    rows: list[list[object]] = [[*head, "lowest_loss", "best_epoch", "epochs", "seed", "began", "seconds", "failure"]]
     for trial in ledger.trials:
         curve = losses(trial)
         best = min(curve, key=lambda epoch: curve[epoch], default=None)
         values = trial.values if trial.state == TrialState.COMPLETE else [""] * len(ledger.config.objectives)
-        writer.writerow(
+        rows.append(
             [
                 trial.number,
                 trial_name(trial.number),
@@ -176,16 +173,14 @@ def trials_csv(ledger: Ledger) -> str:
                 ledger.failure(trial.number),
             ]
         )
-    return text.getvalue()
+    return csv_text(rows)
 
 
 def finalists_csv(finalists: Sequence[Finalist]) -> str:
     """Return the finalists with their losses in the search and on new seeds, best first."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["trial", "search_loss", "mean_loss", "spread", "optimism", "mean_accuracy", "epochs"])
+    rows: list[list[object]] = [["trial", "search_loss", "mean_loss", "spread", "optimism", "mean_accuracy", "epochs"]]
     for finalist in finalists:
         accuracy, epochs = (sum(values) / len(values) for values in (finalist.accuracies, finalist.epochs))
         losses = [finalist.search_loss, finalist.loss, finalist.spread, finalist.optimism]
-        writer.writerow([finalist.number, *losses, accuracy, epochs])
-    return text.getvalue()
+        rows.append([finalist.number, *losses, accuracy, epochs])
+    return csv_text(rows)

@@ -1,0 +1,28 @@
+"""Write CSV that every reader splits into the same cells, and whose texts no spreadsheet runs as formulas.
+
+A cell that contains a comma, a quote or any line break is quoted, and lines end with a line feed. A text that starts
+with a character with which spreadsheets start a formula gets an apostrophe in front: `=`, `+`, `-`, `@`, their wide
+forms, a tab or a line break. So does such a text that already has apostrophes; a program therefore gets the exact text
+back by removing one. Numbers stay as they are.
+"""
+
+import re
+from collections.abc import Iterable
+
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+_QUOTED = re.compile(r'[,"\r\n]')
+
+
+def csv_text(rows: Iterable[Iterable[object]]) -> str:
+    """Return rows as CSV; None is an empty cell.
+
+    Python's csv module is not used, because before Python 3.13 it does not quote a carriage return.
+    """
+    return "".join(",".join(map(_cell, row)) + "\n" for row in rows)
+
+
+def _cell(value: object) -> str:
+    text = "" if value is None else str(value)
+    if isinstance(value, str) and _FORMULA.match(text):
+        text = f"'{text}"
+    return '"' + text.replace('"', '""') + '"' if _QUOTED.search(text) else text

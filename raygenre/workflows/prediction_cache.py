@@ -1,0 +1,144 @@
+"""A cache of predictions, so that an interrupted `raygenre predict` continues where it stopped.
+
+An entry is a file with the probabilities and times of a song's windows. Its name is a hash of the song's content and of
+everything that determines the probabilities: weights, genres, calibration, and the versions of the spectrogram's recipe
+and of the libraries that decode. Renamed and copied songs are therefore found, and another model never answers.
+
+Several processes may use the cache at once: an entry is written atomically, and always with the same content. Each of
+the 256 folders keeps only its most recently used entries. Entries start with their SHA-256; a damaged one is ignored
+and written again.
+"""
+
+import hashlib
+import json
+import os
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load as deserialise
+from safetensors.numpy import save as serialise
+
+from raygenre.system.atomic_write import UNFINISHED, write_atomically
+from raygenre.system.hashing import sha256_of
+
+if TYPE_CHECKING:
+    from raygenre.model.classifier import Classifier
+
+MAX_ENTRIES = 400  # per folder, about 100 000 in all; most take one block of the file system, so about 400 MB
+_MAX_BYTES = 2**20  # of an entry: a recording of a week
+_STALE = 3600.0  # s after which an unfinished entry was left behind by a killed process
+_FORMAT = 1  # of the entries
+_PACKAGES = ("raygenre", "av", "soxr", "numpy", "torch")
+_DIGEST = hashlib.sha256().digest_size
+
+
+@dataclass(frozen=True)
+class CachedWindows:
+    """What the cache stores of a song.
+
+    Attributes:
+        rows: float32 (W, G), calibrated probabilities of each window.
+        times: start and end of each window in s; empty for an image.
+    """
+
+    rows: NDArray[np.float32]
+    times: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class PredictionCache:
+    """The cached predictions of one classifier.
+
+    Attributes:
+        folder: folder of the entries of all classifiers.
+        model: hash of everything but the song that determines a prediction.
+    """
+
+    folder: Path
+    model: str
+
+    @classmethod
+    def of(cls, classifier: "Classifier", folder: Path) -> Self:
+        """Return the cache of a classifier; the folder is created when the first entry is stored."""
+        from raygenre import spectrogram  # only here, because the commands check their arguments before torch
+
+        about = {
+            "format": _FORMAT,
+            "config": asdict(classifier.model.config),
+            "genres": classifier.genres,
+            "calibration": asdict(classifier.calibration),
+            "recipe": spectrogram.RECIPE,
+            "versions": [version(name) for name in _PACKAGES],
+        }
+        digest = hashlib.sha256(json.dumps(about).encode())
+        for name, tensor in sorted(classifier.model.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.cpu().contiguous().numpy().tobytes())
+        return cls(folder, digest.hexdigest())
+
+    def key(self, song: Path) -> str:
+        """Return the name of a song's entry.
+
+        Raises:
+            OSError: the song cannot be read.
+        """
+        return hashlib.sha256(f"{self.model} {sha256_of(song)}".encode()).hexdigest()
+
+    def load(self, key: str) -> CachedWindows | None:
+        """Return an entry, or None if there is none or it is damaged."""
+        path = self._path(key)
+        try:
+            data = path.read_bytes()
+            os.utime(path)  # the least recently used entries are deleted first
+        except OSError:
+            return None
+        return _decoded(data)
+
+    def store(self, key: str, windows: CachedWindows) -> None:
+        """Store an entry, and delete the least recently used entries of its folder if there are too many.
+
+        A cache that cannot be written stores nothing, because the prediction is what matters.
+        """
+        data = _encoded(windows)
+        if len(data) > _MAX_BYTES:
+            return
+        path = self._path(key)
+        with suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, data)
+            _prune(path.parent)
+
+    def _path(self, key: str) -> Path:
+        return self.folder / key[:2] / key[2:]
+
+
+def _encoded(windows: CachedWindows) -> bytes:
+    times = np.array(windows.times, dtype=np.float64).reshape(-1, 2)
+    payload = serialise({"rows": windows.rows, "times": times})
+    return hashlib.sha256(payload).digest() + payload
+
+
+def _decoded(data: bytes) -> CachedWindows | None:
+    digest, payload = data[:_DIGEST], data[_DIGEST:]
+    if hashlib.sha256(payload).digest() != digest:
+        return None
+    stored = deserialise(payload)
+    return CachedWindows(stored["rows"], tuple((start, end) for start, end in stored["times"].tolist()))
+
+
+def _prune(folder: Path) -> None:
+    """Delete the least recently used entries if there are too many, and what killed processes left unfinished."""
+    ages: dict[Path, float] = {}
+    for path in folder.iterdir():
+        with suppress(FileNotFoundError):  # another process deleted it
+            ages[path] = time.time() - path.stat().st_mtime
+    entries = sorted((path for path in ages if not path.name.startswith(UNFINISHED)), key=ages.__getitem__)
+    stale = [path for path, age in ages.items() if path.name.startswith(UNFINISHED) and age > _STALE]
+    for path in (*entries[MAX_ENTRIES:], *stale):
+        path.unlink(missing_ok=True)
