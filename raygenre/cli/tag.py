@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
 from raygenre.cli.checks import check_output, check_readable
-from raygenre.cli.console import INTERRUPTED, bar, err, fail, out, print_failures, print_left_out
-from raygenre.cli.options import ModelOption, StorageOption, TrackingUriOption, VerboseOption
+from raygenre.cli.console import INTERRUPTED, bar, fail, out, print_failures, print_left_out, print_warning
+from raygenre.cli.options import CacheOption, ModelOption, StorageOption, TrackingUriOption, VerboseOption
+from raygenre.cli.predict import open_cache
 from raygenre.system.printable import printable
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from raygenre.tagging.log import TagLog
     from raygenre.tagging.open_tags import Present
     from raygenre.tagging.plan import Plan
+    from raygenre.workflows.prediction_cache import PredictionCache
 
 LOG = Path("raygenre-tags.jsonl")
 
@@ -42,6 +44,7 @@ def tag(
     ] = None,
     model: ModelOption = "",
     jobs: Annotated[int, typer.Option(min=0, help="Worker processes; 0: one per core, or one for few songs.")] = 0,
+    use_cache: CacheOption = True,
     verbose: VerboseOption = False,
     storage_folder: StorageOption = None,
     tracking_uri: TrackingUriOption = None,
@@ -70,31 +73,33 @@ def tag(
     check_output(log if write else None)
     files = expand_sources(sources)
     for entry, reason in files.skipped:
-        err.print(f"[yellow]skipped:[/yellow] {escape(f'{entry}: {reason}')}", highlight=False, soft_wrap=True)
+        print_warning(f"{entry}: {reason}", "skipped:")
     print_left_out(scan_notes(files.clutter, files.left_out), files.left_out if verbose else [])
     songs = [song for song in files.songs if song.suffix.lower() != ".png"]  # spectrograms have no genre tag
     with bar() as progress:
         tags = survey(songs, overwrite=overwrite)
         surveyed = dict(progress.track(tags, total=len(songs), description="reading tags"))
     needs_model = any(isinstance(plan, Present) for plan in surveyed.values())
-    fetched = fetch(resolve(storage_folder, tracking_uri), model or CHAMPION_URI) if needs_model else None
+    place = resolve(storage_folder, tracking_uri)
+    fetched = fetch(place, model or CHAMPION_URI) if needs_model else None
     genre_names = _genre_names(names, fetched)
     if fetched:
         _check_training_data(fetched, write=write)
+    cache = open_cache(fetched.classifier, place.cache / "predictions") if fetched and use_cache else None
     if write:
         remove_abandoned_copies(songs)
     done: list[Plan] = []
     with TagLog(log) if write and needs_model else nullcontext() as tag_log:
-        interrupted = _run(surveyed, fetched, genre_names, tag_log, done, provenance=provenance, jobs=jobs)
+        interrupted = _run(surveyed, fetched, genre_names, tag_log, cache, done, provenance=provenance, jobs=jobs)
     from raygenre.cli.tag_report import print_plans
 
     print_plans(done, files.root, written=write)
     if write and any(plan.action == "write" for plan in done):
-        _note(f"to take this back: raygenre tag --undo {printable(log)}")
+        out.print(f"to take this back: raygenre tag --undo {printable(log)}", soft_wrap=True)
     elif any(plan.action == "write" for plan in done):
-        _note("nothing was written; --write does it")
+        out.print("nothing was written; --write does it", soft_wrap=True)
     if interrupted:
-        _note(f"interrupted after {len(done)} of {len(songs)} songs; the same command continues")
+        out.print(f"interrupted after {len(done)} of {len(songs)} songs; the same command continues", soft_wrap=True)
     print_failures(files.failed)
     print_failures([(printable(plan.path), plan.reason) for plan in done if plan.action == "fail"])
     if interrupted:
@@ -108,6 +113,7 @@ def _run(
     fetched: "Fetched | None",
     names: Mapping[str, Sequence[str]],
     log: "TagLog | None",
+    cache: "PredictionCache | None",
     done: "list[Plan]",
     *,
     provenance: bool,
@@ -126,13 +132,11 @@ def _run(
     classifier, model = fetched.classifier, fetched.name if provenance else None
     unknown = sum(not isinstance(plan, Plan) for plan in surveyed.values())
     processes = jobs or suitable_jobs(unknown)
+    predict = partial(predict_songs, classifier, jobs=processes, cache=cache)
     try:
-        with (
-            bar() as progress,
-            closing(plans(surveyed, lambda songs: predict_songs(classifier, songs, jobs=processes), names)) as stream,
-        ):
+        with bar() as progress, closing(plans(surveyed, predict, names)) as stream:
             for plan in progress.track(stream, total=len(surveyed), description="tagging" if log else "predicting"):
-                done.append(apply(plan, log, model=model) if log else plan)
+                done.append(apply(plan, log, model=model, cache=cache) if log else plan)
     except KeyboardInterrupt:
         return True
     return False
@@ -152,7 +156,7 @@ def _check_training_data(fetched: "Fetched", *, write: bool) -> None:
         text = f"{fetched.name} was {warning}: its answers for real songs mean nothing"
         if write:
             fail(f"{text}, so they are not written; choose another --model")
-        err.print(f"[bold yellow]warning:[/bold yellow] {escape(text)}", highlight=False, soft_wrap=True)
+        print_warning(text)
 
 
 def _undo(path: Path) -> None:
@@ -164,12 +168,8 @@ def _undo(path: Path) -> None:
     with bar() as progress:
         total = len({record.file for record in records})
         results = list(progress.track(undo(records), total=total, description="taking back"))
-    _note(undo_text(results))
+    out.print(undo_text(results), soft_wrap=True)
     left = [(printable(result.path), result.reason) for result in results if result.outcome == "left"]
     print_failures(left)
     if left:
         raise typer.Exit(1)
-
-
-def _note(text: str) -> None:
-    out.print(text, highlight=False, soft_wrap=True, markup=False)

@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-from raygenre.cli.console import out
-from raygenre.system.printable import printable
+from raygenre.cli.console import out, styled
 
 if TYPE_CHECKING:
     from raygenre.tagging.plan import Action, Plan
@@ -31,7 +30,7 @@ def print_plans(plans: "Sequence[Plan]", root: Path, *, written: bool) -> None:
         if plan.action == "fail":
             continue
         table.add_row(
-            escape(relative_name(plan.path, root)),
+            relative_name(plan.path, root),
             _names(plan.present),
             _names(plan.genres),
             _confidence(plan),
@@ -39,7 +38,7 @@ def print_plans(plans: "Sequence[Plan]", root: Path, *, written: bool) -> None:
         )
     if table.row_count:
         out.print(table)
-    out.print(_summary(plans, written=written), highlight=False, soft_wrap=True, markup=False)
+    out.print(_summary(plans, written=written), soft_wrap=True)
 
 
 def undo_text(results: "Sequence[Undone]") -> str:
@@ -72,11 +71,12 @@ def _songs(count: int) -> str:
     return f"{count} song" + "s" * (count != 1)
 
 
-def _action(plan: "Plan", *, written: bool) -> str:
-    if plan.action == "write":
-        verb = "replaced" if plan.present else "written"
-        return f"[green]{verb}[/green]" if written else f"[green]{'replace' if plan.present else 'write'}[/green]"
-    return f"nothing: {escape(plan.reason)}"
+def _action(plan: "Plan", *, written: bool) -> Text | str:
+    if plan.action != "write":
+        return f"nothing: {plan.reason}"
+    if plan.present:
+        return styled("replaced" if written else "replace", "green")
+    return styled("written" if written else "write", "green")
 
 
 def _confidence(plan: "Plan") -> str:
@@ -88,4 +88,4 @@ def _confidence(plan: "Plan") -> str:
 
 
 def _names(genres: Sequence[str]) -> str:
-    return escape(printable("; ".join(genres))) or _NOT_KNOWN
+    return "; ".join(genres) or _NOT_KNOWN

@@ -18,8 +18,8 @@ from raygenre.tagging.streams import stream_digest
 
 def write_genres(
     path: Path, genres: Sequence[str], log: TagLog, *, present: Sequence[str], provenance: Provenance | None = None
-) -> None:
-    """Write genres into a file, or into the file that a symbolic link leads to.
+) -> Record:
+    """Write genres into a file, or into the file that a symbolic link leads to, and return what the log records.
 
     Args:
         genres: the values to write.
@@ -44,17 +44,17 @@ def write_genres(
         texts = provenance.texts() if provenance else {}
         if again.genres != tuple(genres) or again.provenance != texts:
             raise TagError(f"its format does not hold the genre {', '.join(genres)}; nothing was written")
-        log.append(
-            Record(
-                file=str(path),
-                genres=list(genres),
-                was=was,
-                became=again.stored(),
-                old_sha256=sha256_of(path),
-                new_sha256=sha256_of(copy),
-                steps=difference(path, copy),
-            )
+        record = Record(
+            file=str(path),
+            genres=list(genres),
+            was=was,
+            became=again.stored(),
+            old_sha256=sha256_of(path),
+            new_sha256=sha256_of(copy),
+            steps=difference(path, copy),
         )
+        log.append(record)
+    return record
 
 
 def restore_frames(path: Path, was: Stored) -> None:

@@ -16,6 +16,7 @@ from raygenre.tagging.write import write_genres
 
 if TYPE_CHECKING:
     from raygenre.workflows.predict import SongResult
+    from raygenre.workflows.prediction_cache import PredictionCache
 
 Predict = Callable[[Sequence[Path]], Generator["SongResult", None, None]]
 """Predicts files in their order, as `raygenre.workflows.predict.predict_songs` does."""
@@ -53,11 +54,12 @@ def plans(
             yield plan if isinstance(plan, Plan) else _plan(next(results), plan, names)
 
 
-def apply(plan: Plan, log: TagLog, *, model: str | None) -> Plan:
+def apply(plan: Plan, log: TagLog, *, model: str | None, cache: "PredictionCache | None") -> Plan:
     """Write the genres of a plan, and return it; if that fails, a plan with the reason.
 
     Args:
         model: name of the model, to be written with the confidence; None to write neither.
+        cache: where the song's prediction is kept for its changed file, so that it is not decoded again.
 
     Raises:
         LogError: the log cannot be written.
@@ -66,9 +68,11 @@ def apply(plan: Plan, log: TagLog, *, model: str | None) -> Plan:
         return plan
     provenance = None if model is None else Provenance(model, plan.confidence or 0.0)
     try:
-        write_genres(plan.path, plan.genres, log, present=plan.present, provenance=provenance)
+        record = write_genres(plan.path, plan.genres, log, present=plan.present, provenance=provenance)
     except (OSError, TagError) as error:
         return replace(plan, action="fail", reason=_reason(error))
+    if cache:
+        cache.carry_over(record.old_sha256, record.new_sha256)
     return plan
 
 
