@@ -3,7 +3,7 @@
 Run from the project's folder (1 minute on 2 quiet cores):
     .venv/bin/python benchmarks/tagging.py
 
-The songs have titles, artists and, in four formats, covers. FFmpeg (PyAV) reads back what mutagen has written. After
+The songs have titles, artists and, in three formats, covers. FFmpeg (PyAV) reads back what mutagen has written. After
 the undo, all files are compared with the originals byte for byte. Then the genres are written again by processes of
 which each is killed at a random moment. The exit status is 1 if a file differs from the original in the end.
 """
