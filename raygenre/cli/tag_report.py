@@ -1,4 +1,4 @@
-"""Prints what `raygenre tag` would do or has done with each song, and what it has taken back."""
+"""Prints what `raygenre tag` does or would do with each song, and what it took back."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Decide what is done with a file: the genre is written, or the file stays as it is for a reason."""
+"""Decide what is done with a song: write its genre, or leave it as it is for a reason."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A second reader of audio files next to mutagen: FFmpeg's view of a file's container, streams and genre."""
+"""FFmpeg's view of a file's container, streams and genre: a second reader next to mutagen."""
 
 import hashlib
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Write genres into a file: whole or not at all, checked by reading it back, and in the log beforehand."""
+"""Write genres into a file: whole or not at all, logged beforehand and read back."""
 
 import os
 import struct

@@ -1,4 +1,4 @@
-"""The genre in APEv2 tags: the item Genre of Monkey's Audio, WavPack, Musepack and TAK files."""
+"""The genre in APEv2 tags: the item Genre of Monkey's Audio, WavPack, Musepack and TAK."""
 
 import json
 from collections.abc import Sequence

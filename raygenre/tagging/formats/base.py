@@ -1,4 +1,4 @@
-"""What the formats of tags have in common: the frames that raygenre may change, and all the others.
+"""What the formats of tags have in common: the frames that may change, and the others.
 
 Conventions: a frame is the format's unit of tags (an ID3 frame, an MP4 atom, a Vorbis comment, an APE item, an ASF
 attribute). `Stored` holds the frames that raygenre may change, as text that JSON can hold; a frame that the file lacks

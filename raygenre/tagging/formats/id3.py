@@ -1,4 +1,4 @@
-"""The genre in ID3 tags: the frame TCON of MP3, WAV, AIFF and TTA files, and the byte of ID3v1.
+"""The genre in ID3 tags: the frame TCON of MP3, WAV, AIFF and TTA, and ID3v1.
 
 A tag keeps its version; a new one is ID3v2.4, which defines several values. All other frames are written back as the
 bytes that were read, including frames that mutagen does not know. ID3v2.2 is the exception: mutagen writes it as 2.3.

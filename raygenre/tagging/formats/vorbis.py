@@ -1,4 +1,4 @@
-"""The genre in Vorbis comments: the field GENRE of FLAC, Ogg Vorbis, Opus, Speex and FLAC in Ogg."""
+"""The genre in Vorbis comments: the field GENRE of FLAC, Ogg Vorbis, Opus and Speex."""
 
 from collections.abc import Sequence
 from pathlib import Path
