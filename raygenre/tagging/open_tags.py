@@ -3,12 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from mutagen import MutagenError
-
 from raygenre.tagging import streams
 from raygenre.tagging.formats.ape import ApeTags
 from raygenre.tagging.formats.asf import AsfTags
-from raygenre.tagging.formats.base import FileTags, TagError
+from raygenre.tagging.formats.base import FileTags, TagError, mutagen_errors
 from raygenre.tagging.formats.id3 import Id3Tags
 from raygenre.tagging.formats.mp4 import Mp4Tags
 from raygenre.tagging.formats.vorbis import CLASSES, VorbisTags
@@ -53,7 +51,7 @@ def open_tags(path: Path) -> FileTags:
 
 
 def _open(path: Path, kind: str) -> FileTags:
-    try:
+    with mutagen_errors("its tags are damaged"):
         match kind:
             case "mp3" | "tta" | "wav" | "aiff":
                 return Id3Tags(path, kind)
@@ -65,7 +63,4 @@ def _open(path: Path, kind: str) -> FileTags:
                 return AsfTags(path)
             case _ if kind in CLASSES:
                 return VorbisTags(path, kind)
-            case _:
-                raise TagError(f"raygenre writes no tags in {kind.removeprefix('ogg/')} in Ogg; convert it to FLAC")
-    except MutagenError as error:
-        raise TagError(f"its tags are damaged: {error or type(error).__name__}") from error
+    raise TagError(f"raygenre writes no tags in {kind.removeprefix('ogg/')} in Ogg; convert it to FLAC")

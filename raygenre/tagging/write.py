@@ -1,15 +1,12 @@
 """Write genres into a file: whole or not at all, logged beforehand and read back."""
 
 import os
-import struct
 from collections.abc import Sequence
 from pathlib import Path
 
-from mutagen import MutagenError
-
 from raygenre.system.hashing import sha256_of
 from raygenre.tagging.difference import difference
-from raygenre.tagging.formats.base import FileTags, Provenance, Stored, TagError
+from raygenre.tagging.formats.base import Provenance, Stored, TagError, mutagen_errors
 from raygenre.tagging.log import Record, TagLog
 from raygenre.tagging.open_tags import open_tags
 from raygenre.tagging.replacement import replacement
@@ -38,7 +35,8 @@ def write_genres(
             raise TagError("its genre was changed in the meantime; run the command again")
         was = tags.stored()
         tags.set(genres, provenance)
-        save(tags, copy)
+        with mutagen_errors("its tags cannot be written"):
+            tags.save(copy)
         check_unchanged(path, copy)
         again = open_tags(copy)
         texts = provenance.texts() if provenance else {}
@@ -67,22 +65,11 @@ def restore_frames(path: Path, was: Stored) -> None:
     with replacement(path) as copy:
         tags = open_tags(copy)
         tags.restore(was)
-        save(tags, copy)
+        with mutagen_errors("its tags cannot be written"):
+            tags.save(copy)
         check_unchanged(path, copy)
         if open_tags(copy).stored() != was:
             raise TagError("its earlier genre cannot be restored exactly; it is unchanged")
-
-
-def save(tags: FileTags, copy: Path) -> None:
-    """Write changed tags to the copy of their file.
-
-    Raises:
-        TagError: mutagen cannot write them.
-    """
-    try:
-        tags.save(copy)
-    except (MutagenError, struct.error, ValueError, TypeError, AssertionError) as error:
-        raise TagError(f"its tags cannot be written: {error or type(error).__name__}") from error
 
 
 def check_unchanged(path: Path, copy: Path) -> None:

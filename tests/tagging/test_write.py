@@ -1,6 +1,7 @@
 """Files are replaced whole or not at all, and keep what is not a genre."""
 
 import os
+import random
 import resource
 import signal
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from raygenre.tagging.open_tags import present_genre
 from raygenre.tagging.replacement import remove_abandoned, replacement
 from raygenre.tagging.undo import undo
 from raygenre.tagging.write import write_genres
-from tests.helpers.tagged import new_song
+from tests.helpers.tagged import FORMATS, new_song
 
 
 @pytest.fixture
@@ -126,3 +127,22 @@ def test_comments_that_are_not_text_are_not_rewritten(path: Path) -> None:
     with pytest.raises(TagError, match="not valid UTF-8"):
         write(path)
     assert path.read_bytes() == old
+
+
+def test_damaged_files_are_refused_or_written_and_taken_back(tmp_path: Path) -> None:
+    generator = random.Random(1)
+    for number in range(40):
+        path = new_song(tmp_path / f"{number}{list(FORMATS)[number % len(FORMATS)]}")
+        data = bytearray(path.read_bytes())
+        for _ in range(3):
+            data[generator.randrange(min(len(data), 2048))] = generator.randrange(256)
+        path.write_bytes(data[: generator.choice([len(data), len(data) // 2])])
+        old = path.read_bytes()
+        try:
+            write(path, log=f"{number}.log", present=present_genre(path).genres)
+        except (OSError, TagError):
+            assert path.read_bytes() == old
+        else:
+            assert [result.outcome for result in undo(read_log(tmp_path / f"{number}.log"))] == ["restored"]
+            assert path.read_bytes() == old
+    assert not list(tmp_path.glob(".*"))

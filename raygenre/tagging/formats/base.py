@@ -5,8 +5,10 @@ attribute). `Stored` holds the frames that raygenre may change, as text that JSO
 is missing from it. Two equal `Stored` mean the same frames.
 """
 
+import errno
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,3 +76,22 @@ class FileTags(ABC):
     @abstractmethod
     def save(self, path: Path) -> None:
         """Write the tags to a file that holds the ones that were read."""
+
+
+@contextmanager
+def mutagen_errors(failure: str) -> Iterator[None]:
+    """Turn the errors of mutagen into a TagError with the message `FAILURE: REASON`.
+
+    Raises:
+        OSError: the file cannot be read or written.
+        TagError: mutagen raised any other error.
+    """
+    try:
+        yield
+    except TagError:
+        raise
+    except Exception as error:  # damaged files raise errors of many types in mutagen
+        cause = error.__cause__ or error.__context__ or error  # mutagen wraps an OSError in an error of its own
+        if isinstance(cause, OSError) and cause.errno not in (None, errno.EINVAL):  # not a seek to a damaged offset
+            raise cause from error
+        raise TagError(f"{failure}: {str(error) or type(error).__name__}") from error
