@@ -19,7 +19,7 @@ class Present:
     Attributes:
         genres: its genres; empty if it has none.
         is_elsewhere: whether the genre is stored in a place that raygenre does not write, such as a WAV file's INFO
-            chunk or an ID3 tag before a FLAC file.
+            chunk.
     """
 
     genres: tuple[str, ...]

@@ -1,5 +1,6 @@
 """FFmpeg's view of a file's container, streams and genre: a second reader next to mutagen."""
 
+import errno
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,14 +67,21 @@ def stream_digest(path: Path) -> str:
             for packet in container.demux():
                 digest.update(f"{packet.stream_index} {packet.pts} {packet.size} ".encode())
                 digest.update(bytes(packet))
-        except (av.error.FFmpegError, ValueError) as error:
-            raise TagError(f"its audio cannot be read to the end, so that it cannot be compared: {error}") from error
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            raise TagError(
+                f"its audio cannot be read to the end, so it cannot be compared: {_reason(error)}"
+            ) from error
     return digest.hexdigest()
 
 
 def _opened(file: object) -> av.container.InputContainer:
     try:
         return av.open(file, mode="r", options={"format_whitelist": _WHITELIST}, metadata_errors="ignore")
-    except (av.error.FFmpegError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise TagError(f"the file is not audio that FFmpeg can read: {reason}") from error
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise TagError(f"the file is not audio that FFmpeg can read: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    if getattr(error, "errno", None) == errno.EINVAL:  # a damaged file made FFmpeg seek to an offset that cannot exist
+        return "it is damaged"
+    return getattr(error, "strerror", None) or str(error)
