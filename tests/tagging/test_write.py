@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import av
 import pytest
 
 from raygenre.tagging.formats.base import TagError
@@ -16,6 +17,7 @@ from raygenre.tagging.open_tags import present_genre
 from raygenre.tagging.replacement import remove_abandoned, replacement
 from raygenre.tagging.undo import undo
 from raygenre.tagging.write import write_genres
+from tests.helpers.sounds import noise
 from tests.helpers.tagged import FORMATS, new_song
 
 
@@ -146,3 +148,20 @@ def test_damaged_files_are_refused_or_written_and_taken_back(tmp_path: Path) -> 
             assert [result.outcome for result in undo(read_log(tmp_path / f"{number}.log"))] == ["restored"]
             assert path.read_bytes() == old
     assert not list(tmp_path.glob(".*"))
+
+
+def test_a_fragmented_mp4_is_refused_unchanged(tmp_path: Path) -> None:
+    """mutagen does not correct the offsets of all fragments, so the audio would be noise."""
+    path, samples = tmp_path / "song.m4a", noise(seconds=3, seed=0)
+    options = {"movflags": "frag_keyframe+empty_moov", "frag_duration": "500000"}
+    with av.open(path, "w", format="mp4", options=options) as file:
+        stream = file.add_stream("aac", rate=22_050)
+        stream.layout = "mono"
+        frame = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
+        frame.sample_rate = 22_050
+        for part in (frame, None):
+            file.mux(stream.encode(part))
+    old = path.read_bytes()
+    with pytest.raises(TagError, match="would change its audio; nothing was written"):
+        write(path)
+    assert path.read_bytes() == old
