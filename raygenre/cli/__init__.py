@@ -23,12 +23,13 @@ from raygenre.cli.rerun import rerun
 from raygenre.cli.rollback import rollback
 from raygenre.cli.serve import serve
 from raygenre.cli.sync import sync
+from raygenre.cli.tag import tag
 from raygenre.cli.tune import tune
 from raygenre.cli.ui import ui
 
 app = typer.Typer(cls=CommandGroup, no_args_is_help=True, pretty_exceptions_enable=False)
 _PANELS = {
-    "Songs and data": (predict, render, download),
+    "Songs and data": (predict, tag, render, download),
     "Models": (models, evaluate, compare, promote, rollback, serve),
     "Searches": (tune, ui, dashboard, rerun, sync),
     "Installation": (doctor,),

@@ -32,3 +32,6 @@ ModelOption = Annotated[
         show_default=False,
     ),
 ]
+CacheOption = Annotated[
+    bool, typer.Option("--cache/--no-cache", help="Take and keep predictions in the storage's cache.")
+]

@@ -26,7 +26,7 @@ from raygenre.cli.console import (
     styled,
     write_file,
 )
-from raygenre.cli.options import ModelOption, StorageOption, TrackingUriOption, VerboseOption
+from raygenre.cli.options import CacheOption, ModelOption, StorageOption, TrackingUriOption, VerboseOption
 from raygenre.errors import RaygenreError, file_errors
 from raygenre.system.printable import printable
 
@@ -53,9 +53,7 @@ def predict(
         Path | None, typer.Option(metavar="DIR", help="Write a playlist (.m3u8) of each genre's songs to a folder.")
     ] = None,
     jobs: Annotated[int, typer.Option(min=0, help="Worker processes; 0: one per core, or one for few songs.")] = 0,
-    use_cache: Annotated[
-        bool, typer.Option("--cache/--no-cache", help="Take and keep predictions in the storage's cache.")
-    ] = True,
+    use_cache: CacheOption = True,
     verbose: VerboseOption = False,
     storage_folder: StorageOption = None,
     tracking_uri: TrackingUriOption = None,
@@ -100,7 +98,7 @@ def predict(
         check_playlists(playlists, classifier.genres)
     if plot:
         _plot(classifier, files.songs[0], plot, trained_on.warning, notes)
-    cache = _open_cache(classifier, place.cache / "predictions") if use_cache else None
+    cache = open_cache(classifier, place.cache / "predictions") if use_cache else None
     songs = files.songs
     finished: dict[int, SongResult] = {}
     printed = 0  # songs whose JSON line is printed
@@ -156,7 +154,7 @@ def predict(
         raise typer.Exit(1)
 
 
-def _open_cache(classifier: "Classifier", folder: Path) -> "PredictionCache | None":
+def open_cache(classifier: "Classifier", folder: Path) -> "PredictionCache | None":
     """Return the cache, or print why there is none."""
     from raygenre.workflows.prediction_cache import PredictionCache
 

@@ -88,7 +88,17 @@ class PredictionCache:
         Raises:
             OSError: the song cannot be read.
         """
-        return hashlib.sha256(f"{self.model} {sha256_of(song)}".encode()).hexdigest()
+        return self._key(sha256_of(song))
+
+    def carry_over(self, old_sha256: str, new_sha256: str) -> None:
+        """Keep a song's entry after its file was changed in a way that does not change its audio.
+
+        Args:
+            old_sha256: SHA-256 of the file before.
+            new_sha256: SHA-256 of the file afterwards.
+        """
+        if windows := self.load(self._key(old_sha256)):
+            self.store(self._key(new_sha256), windows)
 
     def load(self, key: str) -> CachedWindows | None:
         """Return an entry, or None if there is none or it is damaged."""
@@ -113,6 +123,9 @@ class PredictionCache:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, data)
             _prune(path.parent)
+
+    def _key(self, sha256: str) -> str:
+        return hashlib.sha256(f"{self.model} {sha256}".encode()).hexdigest()
 
     def _path(self, key: str) -> Path:
         return self.folder / key[:2] / key[2:]

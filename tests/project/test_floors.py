@@ -15,6 +15,7 @@ FLOORS = {
     "raygenre.audio": 1,
     "raygenre.system": 1,
     "raygenre.spectrogram": 2,
+    "raygenre.tagging": 2,
     "raygenre.data": 3,
     "raygenre.model": 3,
     "raygenre.evaluation": 4,

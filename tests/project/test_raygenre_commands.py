@@ -28,6 +28,7 @@ NOT_RUN = {
     "raygenre download": "needs a network",
     "raygenre evaluate --data PATH --map": "needs folders of these names; tests/cli/test_evaluate.py maps others",
     "raygenre serve": "runs until Ctrl-C; tests/faults/test_default.py runs `make serve`",
+    "raygenre tag --undo": "needs the log of another command; tests/cli/test_tag.py undoes its own",
     "raygenre tune": "takes minutes; tests/faults/test_default.py runs `make tune`",
     "raygenre ui": "runs until Ctrl-C; tests/cli/test_ui.py runs it",
 }
@@ -46,6 +47,7 @@ OUTPUT = {
     "raygenre rerun": "Same curve",
     "raygenre rollback": "raygenre version 1 is the champion again",
     "raygenre sync": "MLflow",
+    "raygenre tag ~/Music": "1 song: ",
 }
 
 

@@ -1,0 +1,91 @@
+"""Prints what `raygenre tag` does or would do with each song, and what it took back."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+from raygenre.cli.console import out, styled
+
+if TYPE_CHECKING:
+    from raygenre.tagging.plan import Action, Plan
+    from raygenre.tagging.undo import Undone
+
+_NOT_KNOWN = "–"
+
+
+def print_plans(plans: "Sequence[Plan]", root: Path, *, written: bool) -> None:
+    """Print a table of the songs and a line with the number of songs per action; failures are printed elsewhere."""
+    from raygenre.workflows.sources import relative_name
+
+    table = Table(box=None, padding=(0, 1), header_style="bold")
+    table.add_column("file", overflow="fold")
+    for column in ("present", "predicted", "confidence"):
+        table.add_column(column, no_wrap=column == "confidence", overflow="fold")
+    table.add_column("done" if written else "to do", overflow="fold")
+    for plan in plans:
+        if plan.action == "fail":
+            continue
+        table.add_row(
+            relative_name(plan.path, root),
+            _names(plan.present),
+            _names(plan.genres),
+            _confidence(plan),
+            _action(plan, written=written),
+        )
+    if table.row_count:
+        out.print(table)
+    out.print(_summary(plans, written=written), soft_wrap=True)
+
+
+def undo_text(results: "Sequence[Undone]") -> str:
+    """Return how many files of a log were restored."""
+    counts = Counter(result.outcome for result in results)
+    parts = [f"{counts['restored']} restored completely"]
+    if frames := counts["frames"]:
+        parts.append(f"{frames} restored with later changes of other tags kept")
+    if unchanged := counts["unchanged"]:
+        parts.append(f"{unchanged} as before already")
+    if left := counts["left"]:
+        parts.append(f"{left} left")
+    return f"{_songs(len(results))}: {', '.join(parts)}"
+
+
+def _summary(plans: "Sequence[Plan]", *, written: bool) -> str:
+    counts = Counter(plan.action for plan in plans)
+    labels: dict[Action, str] = {
+        "write": "written" if written else "to write",
+        "keep": "kept",
+        "same": "with this genre already",
+        "uncertain": "uncertain",
+        "fail": "failed",
+    }
+    parts = [f"{counts[action]} {label}" for action, label in labels.items() if counts[action]]
+    return f"{_songs(len(plans))}: {', '.join(parts)}" if parts else "no songs"
+
+
+def _songs(count: int) -> str:
+    return f"{count} song" + "s" * (count != 1)
+
+
+def _action(plan: "Plan", *, written: bool) -> Text | str:
+    if plan.action != "write":
+        return f"nothing: {plan.reason}"
+    if plan.present:
+        return styled("replaced" if written else "replace", "green")
+    return styled("written" if written else "write", "green")
+
+
+def _confidence(plan: "Plan") -> str:
+    if plan.confidence is None:
+        return _NOT_KNOWN
+    from raygenre.workflows.timeline import percent  # only here, because it imports torch
+
+    return percent(plan.confidence)
+
+
+def _names(genres: Sequence[str]) -> str:
+    return "; ".join(genres) or _NOT_KNOWN

@@ -1,0 +1,97 @@
+"""What the formats of tags have in common: the frames that may change, and the others.
+
+Conventions: a frame is the format's unit of tags (an ID3 frame, an MP4 atom, a Vorbis comment, an APE item, an ASF
+attribute). `Stored` holds the frames that raygenre may change, as text that JSON can hold; a frame that the file lacks
+is missing from it. Two equal `Stored` mean the same frames.
+"""
+
+import errno
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from raygenre.errors import RaygenreError
+
+MODEL, CONFIDENCE = "raygenre_model", "raygenre_confidence"
+
+Stored = Mapping[str, Sequence[str]]
+
+
+class TagError(RaygenreError, ValueError):
+    """A file's tags cannot be read or written; the message says why, without the file's name."""
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a genre comes from.
+
+    Attributes:
+        model: the model's name.
+        confidence: the probability of the genre.
+    """
+
+    model: str
+    confidence: float
+
+    def texts(self) -> dict[str, str]:
+        """Return the texts to write, by the name of their field."""
+        return {MODEL: self.model, CONFIDENCE: f"{self.confidence:.4f}"}
+
+
+class FileTags(ABC):
+    """The tags of one file, read once and changed in memory until `save`."""
+
+    @property
+    @abstractmethod
+    def genres(self) -> tuple[str, ...]:
+        """The genres, without empty ones; empty if the file has none."""
+
+    @property
+    @abstractmethod
+    def provenance(self) -> dict[str, str]:
+        """The texts of the provenance fields that the file has."""
+
+    @abstractmethod
+    def stored(self) -> Stored:
+        """Return the frames that raygenre may change, exactly as they are in the file."""
+
+    @abstractmethod
+    def others(self) -> object:
+        """Return all other tags, for comparison."""
+
+    @abstractmethod
+    def set(self, genres: Sequence[str], provenance: Provenance | None) -> None:
+        """Replace the genres, each as a value of its own, and the provenance; None removes an earlier one."""
+
+    @abstractmethod
+    def restore(self, stored: Stored) -> None:
+        """Replace the frames that raygenre may change by earlier ones.
+
+        Raises:
+            TagError: the file's tags have been converted since, so that they cannot hold the earlier frames.
+        """
+
+    @abstractmethod
+    def save(self, path: Path) -> None:
+        """Write the tags to a file that holds the ones that were read."""
+
+
+@contextmanager
+def mutagen_errors(failure: str) -> Iterator[None]:
+    """Turn the errors of mutagen into a TagError with the message `FAILURE: REASON`.
+
+    Raises:
+        OSError: the file cannot be read or written.
+        TagError: mutagen raised any other error.
+    """
+    try:
+        yield
+    except TagError:
+        raise
+    except Exception as error:  # damaged files raise errors of many types in mutagen
+        cause = error.__cause__ or error.__context__ or error  # mutagen wraps an OSError in an error of its own
+        if isinstance(cause, OSError) and cause.errno not in (None, errno.EINVAL):  # not a seek to a damaged offset
+            raise cause from error
+        raise TagError(f"{failure}: {str(error) or type(error).__name__}") from error

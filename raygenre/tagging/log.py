@@ -1,0 +1,141 @@
+"""The log of written tags: JSON lines from which every change can be taken back.
+
+A line is flushed to disk before its file is replaced, so a file that was changed is always in the log. A file in the
+log may be unchanged, if the process was killed in between.
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from raygenre.errors import RaygenreError
+from raygenre.tagging.difference import Step
+from raygenre.tagging.formats.base import Stored
+from raygenre.tagging.replacement import flush_folder
+
+VERSION = 1
+
+
+class LogError(RaygenreError):
+    """The log cannot be read or written, so that no file may be changed."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One change of a file.
+
+    Attributes:
+        file: the file's absolute path, without symbolic links.
+        genres: the genres that were written.
+        was: the frames that raygenre may change, as they were.
+        became: the same frames as they were written.
+        old_sha256: SHA-256 of the whole file before.
+        new_sha256: SHA-256 of the whole file afterwards.
+        steps: the difference from the new file to the old one.
+    """
+
+    file: str
+    genres: Sequence[str]
+    was: Stored
+    became: Stored
+    old_sha256: str
+    new_sha256: str
+    steps: Sequence[Step]
+
+
+class TagLog:
+    """A log that is open for appending. Only one process can have it open.
+
+    Raises:
+        LogError: it cannot be written, is open in another process, or is not a log of raygenre.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if path.exists() and not path.is_file():
+            raise LogError(f"the log {path} cannot be written: it is not a regular file; choose another --log")
+        try:
+            # Unbuffered, so that nothing of a line that could not be written is left to be written later.
+            self._file = path.open("ab+", buffering=0)
+        except OSError as error:
+            raise LogError(f"the log {path} cannot be written: {error.strerror}; choose another --log") from error
+        try:
+            self._lock()
+            read_log(path)  # fails if this is not a log
+            self._remove_torn_line()
+            flush_folder(path.parent)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def append(self, record: Record) -> None:
+        """Append a record and flush it to disk.
+
+        Raises:
+            LogError: it cannot be written; the log is as it was.
+        """
+        fields = {"version": VERSION, "time": datetime.now(UTC).isoformat(timespec="seconds")} | asdict(record)
+        rest = json.dumps(fields).encode() + b"\n"
+        size = self._file.seek(0, os.SEEK_END)
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            self._file.truncate(size)
+            raise LogError(
+                f"the log {self.path} cannot be written: {error.strerror}; no more files are tagged"
+            ) from error
+
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            message = f"{self.path} is in use by another `raygenre tag`; wait for it, or choose another --log"
+            raise LogError(message) from None
+        except OSError:
+            pass  # some network file systems have no locks
+
+    def _remove_torn_line(self) -> None:
+        """Remove a line whose end is missing: its process was killed, and its file is unchanged."""
+        data = self.path.read_bytes()
+        if data and not data.endswith(b"\n"):
+            self._file.truncate(data.rfind(b"\n") + 1)
+
+
+def read_log(path: Path) -> list[Record]:
+    """Return the records of a log in the order in which they were written. A torn last line is ignored.
+
+    Raises:
+        LogError: it cannot be read or is not a log of raygenre.
+    """
+    try:
+        lines = path.read_bytes().split(b"\n")[:-1]
+    except OSError as error:
+        raise LogError(f"the log {path} cannot be read: {error.strerror}") from error
+    records = []
+    for number, line in enumerate(lines, 1):
+        try:
+            fields = json.loads(line)
+            version, _ = fields.pop("version"), fields.pop("time")
+            if version != VERSION:
+                raise LogError(f"{path}, line {number}: version {version} is newer than this raygenre; update it")
+            steps = [step if isinstance(step, str) else (int(step[0]), int(step[1])) for step in fields.pop("steps")]
+            records.append(Record(**fields, steps=steps))
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+            raise LogError(f"{path}, line {number}: this is not a log of `raygenre tag`") from error
+    return records

@@ -1,0 +1,66 @@
+"""Open the tags of an audio file by its content."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from raygenre.tagging import streams
+from raygenre.tagging.formats.ape import ApeTags
+from raygenre.tagging.formats.asf import AsfTags
+from raygenre.tagging.formats.base import FileTags, TagError, mutagen_errors
+from raygenre.tagging.formats.id3 import Id3Tags
+from raygenre.tagging.formats.mp4 import Mp4Tags
+from raygenre.tagging.formats.vorbis import CLASSES, VorbisTags
+
+
+@dataclass(frozen=True)
+class Present:
+    """The genre that a file has.
+
+    Attributes:
+        genres: its genres; empty if it has none.
+        is_elsewhere: whether the genre is stored in a place that raygenre does not write, such as a WAV file's INFO
+            chunk.
+    """
+
+    genres: tuple[str, ...]
+    is_elsewhere: bool
+
+
+def present_genre(path: Path) -> Present:
+    """Return the genre of an audio file.
+
+    Raises:
+        OSError: the file cannot be read.
+        TagError: its format has no tags that raygenre writes, or they are damaged.
+    """
+    view = streams.view(path)
+    genres = _open(path, view.kind).genres
+    if not genres and view.genre:
+        return Present((view.genre,), is_elsewhere=True)
+    return Present(genres, is_elsewhere=False)
+
+
+def open_tags(path: Path) -> FileTags:
+    """Return the tags of an audio file.
+
+    Raises:
+        OSError: the file cannot be read.
+        TagError: its format has no tags that raygenre writes, or they are damaged.
+    """
+    return _open(path, streams.view(path).kind)
+
+
+def _open(path: Path, kind: str) -> FileTags:
+    with mutagen_errors("its tags are damaged"):
+        match kind:
+            case "mp3" | "tta" | "wav" | "aiff":
+                return Id3Tags(path, kind)
+            case "mp4":
+                return Mp4Tags(path)
+            case "ape":
+                return ApeTags(path)
+            case "asf":
+                return AsfTags(path)
+            case _ if kind in CLASSES:
+                return VorbisTags(path, kind)
+    raise TagError(f"raygenre writes no tags in {kind.removeprefix('ogg/')} in Ogg; convert it to FLAC")

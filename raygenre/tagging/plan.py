@@ -1,0 +1,57 @@
+"""Decide what is done with a song: write its genre, or leave it as it is for a reason."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from raygenre.tagging.open_tags import Present
+
+Action = Literal["write", "keep", "uncertain", "same", "fail"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is done with one file.
+
+    Attributes:
+        path: the file as it was named.
+        action: `write`: the genres are written; `keep`: the file has a genre; `uncertain`: the model is uncertain;
+            `same`: the file has these genres already; `fail`: see `reason`.
+        present: the genres that the file has.
+        genres: the predicted genre under the user's names; empty if it was not needed.
+        confidence: its probability; None if it was not needed.
+        reason: why the file stays as it is; empty if it is written.
+    """
+
+    path: Path
+    action: Action
+    present: tuple[str, ...] = ()
+    genres: tuple[str, ...] = ()
+    confidence: float | None = None
+    reason: str = ""
+
+
+def plan_before_prediction(path: Path, present: Present, *, overwrite: bool) -> Plan | None:
+    """Return what is done with a file whatever the prediction; None if that depends on it."""
+    if present.is_elsewhere:
+        return Plan(path, "keep", present.genres, reason="its genre is stored where raygenre does not write")
+    if present.genres and not overwrite:
+        return Plan(path, "keep", present.genres, reason="it has a genre")
+    return None
+
+
+def plan_with_prediction(
+    path: Path, present: Present, names: Sequence[str], *, confidence: float, uncertain: bool
+) -> Plan:
+    """Return what is done with a file.
+
+    Args:
+        names: the predicted genre under the user's names.
+    """
+    genres = tuple(names)
+    if uncertain:
+        return Plan(path, "uncertain", present.genres, genres, confidence, "the model is uncertain")
+    if genres == present.genres:
+        return Plan(path, "same", present.genres, genres, confidence, "it has this genre")
+    return Plan(path, "write", present.genres, genres, confidence)

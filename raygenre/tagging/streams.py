@@ -1,0 +1,87 @@
+"""FFmpeg's view of a file's container, streams and genre: a second reader next to mutagen."""
+
+import errno
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+
+from raygenre.tagging.formats.base import TagError
+
+_CONTAINERS = {
+    # FFmpeg's name of each container that can hold tags → the name used here.
+    "aiff": "aiff", "ape": "ape", "asf": "asf", "flac": "flac", "mov,mp4,m4a,3gp,3g2,mj2": "mp4", "mp3": "mp3",
+    "mpc": "ape", "mpc8": "ape", "ogg": "ogg", "tak": "ape", "tta": "tta", "wav": "wav", "wv": "ape",
+}  # fmt: skip
+_WHITELIST = (
+    "ape,asf,aiff,flac,mov,mp4,m4a,3gp,3g2,mj2,mp3,mpc,mpc8,ogg,tak,tta,wav,wv,"
+    "aac,ac3,au,caf,eac3,matroska,w64,webm"  # without tags, but recognised, so that the refusal can name them
+)
+
+
+@dataclass(frozen=True)
+class View:
+    """What FFmpeg sees of a file.
+
+    Attributes:
+        kind: the container; for Ogg with the codec, such as `ogg/opus`.
+        genre: the genre that FFmpeg reads; empty if there is none.
+    """
+
+    kind: str
+    genre: str
+
+
+def view(path: Path) -> View:
+    """Return FFmpeg's view of an audio file, whatever its name.
+
+    Raises:
+        OSError: the file cannot be read.
+        TagError: it is not audio, or its format has no tags that raygenre writes.
+    """
+    with path.open("rb") as file, _opened(file) as container:
+        if not container.streams.audio:
+            raise TagError("the file contains no audio")
+        name = container.format.name
+        if name not in _CONTAINERS:
+            raise TagError(f"raygenre writes no tags in {container.format.long_name} files; convert it to FLAC or M4A")
+        kind = _CONTAINERS[name]
+        if kind == "ogg":
+            kind = f"ogg/{container.streams.audio[0].codec_context.name.removeprefix('lib')}"
+        stored = [container.metadata, *(stream.metadata for stream in container.streams.audio)]
+        genres = [value for tags in stored for key, value in tags.items() if key.lower() == "genre" and value.strip()]
+        return View(kind, genres[0] if genres else "")
+
+
+def stream_digest(path: Path) -> str:
+    """Return the SHA-256 of all packets of a file, with their streams and times: its audio and its cover.
+
+    Raises:
+        OSError: the file cannot be read.
+        TagError: it is not audio.
+    """
+    digest = hashlib.sha256()
+    with path.open("rb") as file, _opened(file) as container:
+        try:
+            for packet in container.demux():
+                digest.update(f"{packet.stream_index} {packet.pts} {packet.size} ".encode())
+                digest.update(bytes(packet))
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            raise TagError(
+                f"its audio cannot be read to the end, so it cannot be compared: {_reason(error)}"
+            ) from error
+    return digest.hexdigest()
+
+
+def _opened(file: object) -> av.container.InputContainer:
+    try:
+        return av.open(file, mode="r", options={"format_whitelist": _WHITELIST}, metadata_errors="ignore")
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise TagError(f"the file is not audio that FFmpeg can read: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    if getattr(error, "errno", None) == errno.EINVAL:  # a damaged file made FFmpeg seek to an offset that cannot exist
+        return "it is damaged"
+    return getattr(error, "strerror", None) or str(error)

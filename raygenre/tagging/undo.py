@@ -1,0 +1,89 @@
+"""Take back what a log records, the latest change first.
+
+A file that is as it was written gets all its old bytes back. If other tags were changed since, only the frames that
+raygenre wrote get their old bytes back. If the genre was changed since, the file stays as it is.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from raygenre.system.hashing import sha256_of
+from raygenre.tagging.difference import reconstruct
+from raygenre.tagging.formats.base import TagError
+from raygenre.tagging.log import Record
+from raygenre.tagging.open_tags import open_tags
+from raygenre.tagging.replacement import remove_abandoned, replacement
+from raygenre.tagging.write import restore_frames
+
+Outcome = Literal["restored", "frames", "unchanged", "left"]
+
+
+@dataclass(frozen=True)
+class Undone:
+    """What became of one file.
+
+    Attributes:
+        outcome: `restored`: all bytes are as before; `frames`: the frames are, and later changes of other tags were
+            kept; `unchanged`: the file was as before already; `left`: see `reason`.
+        reason: why the file was left as it is; empty otherwise.
+    """
+
+    path: Path
+    outcome: Outcome
+    reason: str = ""
+
+
+def undo(records: Sequence[Record]) -> Iterator[Undone]:
+    """Take back the changes of each file in a log, and yield what became of it."""
+    by_file: dict[str, list[Record]] = {}
+    for record in records:
+        by_file.setdefault(record.file, []).append(record)
+    for folder in {Path(file).parent for file in by_file}:
+        remove_abandoned(folder)
+    for file, changes in by_file.items():
+        yield _undo_file(Path(file), changes[::-1])
+
+
+def _undo_file(path: Path, changes: Sequence[Record]) -> Undone:
+    """Take back the changes of a file, given with the latest first."""
+    outcome: Outcome = "unchanged"
+    try:
+        for change in changes:
+            done = _undo_change(path, change, first=changes[-1])
+            if done != "unchanged" and outcome != "frames":
+                outcome = done
+    except OSError as error:
+        return Undone(path, "left", error.strerror or str(error))
+    except (TagError, ValueError) as error:
+        return Undone(path, "left", str(error))
+    return Undone(path, outcome)
+
+
+def _undo_change(path: Path, change: Record, *, first: Record) -> Outcome:
+    sha256 = sha256_of(path)
+    if sha256 in (change.old_sha256, first.old_sha256):
+        return "unchanged"  # taken back before, or never written
+    if sha256 == change.new_sha256:
+        _restore_file(path, change)
+        return "restored"
+    stored = open_tags(path).stored()
+    if stored == change.became:
+        restore_frames(path, change.was)
+        return "frames"
+    if stored in (change.was, first.was):
+        return "unchanged"
+    raise TagError("its genre was changed since; it is left as it is")
+
+
+def _restore_file(path: Path, change: Record) -> None:
+    """Give a file that is as it was written all its old bytes back."""
+    with replacement(path) as copy:
+        with path.open("rb") as new, copy.open("wb") as old:
+            reconstruct(new, change.steps, old)
+            old.flush()
+            os.fsync(old.fileno())
+        if sha256_of(copy) != change.old_sha256:
+            raise TagError("the log does not belong to this file")
