@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from raygenre import audio
-from raygenre.audio import decoding
+from raygenre.audio import blocks, decoding
 from raygenre.audio.decoding import SUFFIXES, WINDOW, AudioError, decode, middle_window, windows
 from raygenre.spectrogram.levels import levels
 from tests.helpers.oracle import librosa
@@ -521,7 +521,7 @@ def test_named_pipe_decodes(tmp_path: Path) -> None:
 
 
 def test_endless_stream_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoding, "_MAX_COPIED", 1 << 27)
+    monkeypatch.setattr(blocks, "_MAX_COPIED", 1 << 27)
 
     class Endless(io.RawIOBase):
         read_so_far = 0

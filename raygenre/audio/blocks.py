@@ -1,0 +1,179 @@
+"""Decode audio files to mono samples block by block, in memory that does not grow with them.
+
+As in librosa.load, channels are averaged before resampling, and soxr resamples with its high-quality setting. FFmpeg
+decodes the files through PyAV.
+
+Conventions: samples are mono float32 in [−1, 1].
+"""
+
+import io
+import math
+import tempfile
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO
+
+import av
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+from raygenre.errors import RaygenreError
+
+SAMPLE_RATE = 22_050  # Hz
+# FFmpeg's format names. Playlists and session descriptions are excluded, because they open other files and sockets.
+CONTAINERS = "aac,aiff,asf,au,flac,matroska,mov,mp3,ogg,wav,webm"
+RATES = range(1_000, 768_001)  # Hz
+
+# Full-scale and zero values of FFmpeg's integer samples; its float samples are already within [−1, 1].
+_SCALES = {"uint8": (128.0, 128.0), "int16": (32_768.0, 0.0), "int32": (2_147_483_648.0, 0.0)}
+_BLOCK = 1 << 18  # samples resampled at a time
+# A non-seekable stream is copied to memory up to the first size, and to disk up to the second.
+_MAX_IN_MEMORY, _MAX_COPIED = 1 << 25, 1 << 32  # bytes
+
+_CONVERT = "convert it to FLAC or MP3, or copy it again from its source"
+
+
+class AudioError(RaygenreError, ValueError):
+    """A file contains no usable audio. The message says why."""
+
+
+def blocks(
+    source: Path | bytes | IO[bytes],
+    *,
+    rate: int = SAMPLE_RATE,
+    longest_seconds: float = math.inf,
+    on_packet: Callable[[], object] = lambda: None,
+) -> Generator[NDArray[np.float32], None, None]:
+    """Decode an audio file block by block.
+
+    Reading starts, and errors are raised, only when the blocks are asked for. Closing the generator closes the file.
+
+    Args:
+        source: path, bytes or binary stream. A stream is read from its beginning if it is seekable, otherwise from its
+            current position. Streams are left open.
+        rate: sample rate of the result in Hz.
+        longest_seconds: maximum duration in s. Decoding stops and the file is rejected once it exceeds this limit.
+        on_packet: function to call before each packet is decoded. Any exception that it raises, except OSError and
+            ValueError, stops decoding and propagates.
+
+    Yields:
+        float32 (N,) with N > 0; the blocks differ in length and take a few seconds each. A file has at least one.
+
+    Raises:
+        AudioError: the file is not audio, is damaged, empty or too long, has a sample rate outside 1 to 768 kHz, or
+            contains samples that are not finite. Blocks before the damage have been yielded.
+        OSError: the file cannot be opened, or the stream cannot be read.
+    """
+    is_empty = True
+    with seekable(source) as stream:
+        if not stream.read(1):
+            raise AudioError("the file is empty; copy it again from its source")
+        stream.seek(0)
+        try:
+            options = {"format_whitelist": CONTAINERS}
+            with av.open(stream, mode="r", options=options, metadata_errors="ignore") as container:
+                for block in _resampled(container, rate, longest_seconds, on_packet):
+                    if not np.isfinite(block).all():
+                        raise AudioError(
+                            "the file contains NaN or infinite samples; export it again from the program that made it"
+                        )
+                    if block.size:
+                        is_empty = False
+                        yield block
+        except AudioError:
+            raise
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            # The file is already open, so an OSError means that FFmpeg failed or that a damaged file made it seek past
+            # the end.
+            reason = getattr(error, "strerror", None) or error
+            raise AudioError(f"the file is not audio that FFmpeg can decode: {reason}; {_CONVERT}") from error
+    if is_empty:
+        raise AudioError(f"the file contains no audio samples; {_CONVERT}")
+
+
+@contextmanager
+def seekable(source: Path | bytes | IO[bytes]) -> Iterator[IO[bytes]]:
+    """Open the source as a seekable stream, because some files (such as most M4A files) have their index at the end."""
+    with ExitStack() as opened:
+        if isinstance(source, bytes):
+            stream: IO[bytes] = io.BytesIO(source)
+        elif isinstance(source, Path):
+            stream = opened.enter_context(source.open("rb"))
+        else:
+            stream = source
+        if not stream.seekable():
+            copy = opened.enter_context(tempfile.SpooledTemporaryFile(_MAX_IN_MEMORY))
+            while chunk := stream.read(1 << 20):
+                if copy.tell() + len(chunk) > _MAX_COPIED:
+                    raise AudioError(f"the stream is larger than {_MAX_COPIED / 2**30:g} GiB; split it into parts")
+                copy.write(chunk)
+            stream = copy
+        stream.seek(0)
+        yield stream
+
+
+def _resampled(
+    container: av.container.InputContainer, rate: int, longest_seconds: float, on_packet: Callable[[], object]
+) -> Iterator[NDArray[np.float32]]:
+    """Decode, mix down and resample block by block."""
+    if not container.streams.audio:
+        raise AudioError("the file has no audio track; choose a file that has one")
+    codec = container.streams.audio[0].codec_context  # None if FFmpeg has no decoder for it
+    if codec is not None and codec.layout.nb_channels == 0:
+        raise AudioError(f"the audio has 0 channels; {_CONVERT}")
+    resampler: soxr.ResampleStream | None = None
+    rate_in, decoded, size = 0, 0, 0
+    pending: list[NDArray[np.float32]] = []
+    for frame in _frames(container, on_packet):
+        if rate_in == 0:
+            rate_in = frame.sample_rate
+            if rate_in not in RATES:
+                raise AudioError(
+                    f"the sample rate is {rate_in} Hz; it must be from 1 to 768 kHz; resample it to 44.1 kHz"
+                )
+            if rate_in != rate:
+                resampler = soxr.ResampleStream(rate_in, rate, 1, dtype="float32", quality="HQ")
+        elif frame.sample_rate != rate_in:
+            raise AudioError(
+                f"the sample rate changes from {rate_in} to {frame.sample_rate} Hz within the file; {_CONVERT}"
+            )
+        pending.append(_mono(frame))
+        size += len(pending[-1])
+        decoded += frame.samples
+        if decoded > longest_seconds * rate_in:
+            raise AudioError(f"the audio lasts over {longest_seconds:g} s, which is the limit; split it into parts")
+        if size >= _BLOCK:
+            block = np.concatenate(pending)
+            pending, size = [], 0
+            yield resampler.resample_chunk(block) if resampler else block
+    rest = np.concatenate(pending) if pending else np.empty(0, dtype=np.float32)
+    yield resampler.resample_chunk(rest, last=True) if resampler else rest
+
+
+def _frames(container: av.container.InputContainer, on_packet: Callable[[], object]) -> Iterator[av.AudioFrame]:
+    """Yield the frames of the first audio track, skipping packets that cannot be decoded, as media players do."""
+    for packet in container.demux(audio=0):
+        on_packet()
+        try:
+            for frame in packet.decode():
+                if isinstance(frame, av.AudioFrame):
+                    yield frame
+        except av.error.InvalidDataError:
+            continue
+
+
+def _mono(frame: av.AudioFrame) -> NDArray[np.float32]:
+    """Return a decoded frame as float32 (N,), with integers scaled to [−1, 1] and channels averaged."""
+    values = frame.to_ndarray()  # planar: (channels, N); packed: (1, N · channels)
+    channels = frame.layout.nb_channels
+    if channels == 0 or values.size == 0:
+        raise AudioError(f"the audio has 0 channels; {_CONVERT}")
+    if not frame.format.is_planar:
+        values = values.reshape(-1, channels).T
+    scale, zero = _SCALES.get(values.dtype.name, (1.0, 0.0))
+    with np.errstate(over="ignore", invalid="ignore"):  # `blocks` rejects non-finite samples
+        scaled = ((values - zero) / scale).astype(np.float32)
+    mono: NDArray[np.float32] = scaled[0] if channels == 1 else scaled.mean(axis=0, dtype=np.float32)
+    return mono
