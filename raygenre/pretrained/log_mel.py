@@ -1,7 +1,8 @@
 """The input of MSD_musicnn: log-mel spectrograms of 3 s patches, as librosa computes them with its defaults.
 
 Conventions: samples are mono float32 in [−1, 1] at 16 kHz. A patch has 187 frames of 512 samples, 256 apart, with 96
-mel bands, each as log10(1 + 10 000 · power). The first frame is centred on the first sample, and what lies outside the
+mel bands, each as log10(1 + 10 000 · power), where the power is rounded to float16, as it was to train the network:
+without that, its features differ by up to 0.03. The first frame is centred on the first sample, and what lies outside the
 song is zero. Patches follow each other without overlap; the rest of a song, shorter than a patch, is left out.
 """
 
@@ -24,6 +25,8 @@ FRAMES = 187  # in a patch
 PATCH = FRAMES * HOP_LENGTH  # samples between the beginnings of two patches
 PATCH_SECONDS = PATCH / SAMPLE_RATE  # 2.992 s
 
+_MAX_POWER = 65_504.0  # the largest float16; music reaches a few hundred
+
 _REACH = (FRAMES - 1) * HOP_LENGTH + N_FFT  # samples that a patch's frames cover
 _MARGIN = N_FFT // 2  # samples that the first frame reaches before the song, and the last one behind it
 
@@ -33,7 +36,8 @@ def log_mel(samples: Tensor) -> Tensor:
     frames = samples.unfold(-1, N_FFT, HOP_LENGTH) * torch.hann_window(N_FFT, device=samples.device)
     spectrum = torch.view_as_real(torch.fft.rfft(frames)).square_()  # (..., frames, 257, 2)
     power = (spectrum[..., 0] + spectrum[..., 1]) @ _filters().to(samples.device)
-    return torch.log10(1 + 10_000 * power)
+    stored = power.clamp(max=_MAX_POWER).half().float()
+    return torch.log10(1 + 10_000 * stored)
 
 
 def patches(blocks: Iterable[NDArray[np.float32]]) -> Iterator[Tensor]:

@@ -31,9 +31,9 @@ TEMPORAL_FRAMES = (128, 64, 32)
 MIDDLE_FRAMES = 7
 EPSILON = 1e-3  # of the batch normalisations; TensorFlow's default
 
-_FRAMES_PER_PRODUCT = 4  # output frames of the long kernels that are computed by one matrix product
-_PATCHES = {"cpu": 1}  # patches that pass through the front end together, so that its values stay in the cache
-_PATCHES_ON_GPU = 64
+_FRAMES_PER_PRODUCT = 8  # output frames of the long kernels that one matrix product computes
+# Patches that pass through the front end together; on a CPU few, so that its values stay in the cache.
+_PATCHES_IN_FLOAT32, _PATCHES_IN_BFLOAT16, _PATCHES_ON_GPU = 1, 5, 64
 
 
 @dataclass(frozen=True)
@@ -116,21 +116,20 @@ class PooledConvolution(nn.Module):
         return largest.view(len(patches), FRAMES, -1).mT
 
     def _over_frames(self, patches: Tensor, kernels: Tensor) -> Tensor:
-        """Long kernels: one product for every four frames, with all bands."""
+        """Long kernels: one product for every eight frames, with all bands."""
         steps = -(-FRAMES // _FRAMES_PER_PRODUCT)
         before, after = _same(self.frames)
-        padded = F.pad(patches, (0, 0, before, after + steps * _FRAMES_PER_PRODUCT - FRAMES))
-        frames = padded.transpose(0, 1).reshape(padded.shape[1], -1)  # (T + frames − 1 + …, P·M)
-        # The kernels, moved on by 0 to 3 frames: (4·C, frames + 3)
+        padded = F.pad(patches.mT, (before, after + steps * _FRAMES_PER_PRODUCT - FRAMES))
+        bands = padded.reshape(-1, padded.shape[-1])  # (P·M, frames), so that a step's windows are a slice of columns
         moved = [F.pad(kernels[..., 0], (step, _FRAMES_PER_PRODUCT - 1 - step)) for step in range(_FRAMES_PER_PRODUCT)]
-        matrix = torch.cat(moved)
-        largest = patches.new_empty(steps, len(matrix), len(patches))
+        matrix = torch.cat(moved).T.contiguous()  # (frames + 7, 8·C): the kernels, moved on by 0 to 7 frames
+        largest = patches.new_empty(steps, len(patches), matrix.shape[1])
         for step, out in enumerate(largest):
             first = step * _FRAMES_PER_PRODUCT
-            product = matrix @ frames[first : first + matrix.shape[1]]
-            torch.amax(product.view(len(matrix), len(patches), BANDS), dim=-1, out=out)
-        channels = largest.view(steps, _FRAMES_PER_PRODUCT, len(kernels), len(patches))
-        return channels.flatten(0, 1)[:FRAMES].permute(2, 1, 0)
+            product = bands[:, first : first + len(matrix)] @ matrix
+            torch.amax(product.view(len(patches), BANDS, -1), dim=1, out=out)
+        frames = largest.view(steps, len(patches), _FRAMES_PER_PRODUCT, len(kernels)).transpose(1, 2)
+        return frames.flatten(0, 1)[:FRAMES].permute(1, 2, 0)
 
 
 class MiddleConvolution(nn.Module):
@@ -176,7 +175,9 @@ class MusicNetwork(nn.Module):
             patches: float32 (P, 187, 96), from `log_mel`.
             bfloat16: whether to multiply in bfloat16, which is fast on some processors; sums and pools stay in float32.
         """
-        size = _PATCHES.get(patches.device.type, _PATCHES_ON_GPU)
+        size = _PATCHES_IN_BFLOAT16 if bfloat16 else _PATCHES_IN_FLOAT32
+        if patches.device.type != "cpu":
+            size = _PATCHES_ON_GPU
         features = torch.cat([self._features(part, bfloat16=bfloat16) for part in patches.split(size)])
         dense = self.normalisation(F.relu(self.dense(self.pooled(features))))
         return Output(features, self.tags(dense))
