@@ -15,6 +15,7 @@ from rich.table import Table
 from raygenre.cli.checks import check_output
 from raygenre.cli.console import INTERRUPTED, bar, err, fail, out, print_failures, report_failures, write_file
 from raygenre.cli.options import ModelOption, StorageOption, TrackingUriOption
+from raygenre.cli.predict_tags import predict_tags
 from raygenre.errors import RaygenreError
 from raygenre.system.printable import printable
 
@@ -36,17 +37,21 @@ def predict(
     plot: Annotated[
         Path | None, typer.Option(help="Plot one song's spectrogram and its genres over time to a PNG.")
     ] = None,
+    tags: Annotated[
+        bool,
+        typer.Option("--tags", help="Name the pretrained network's tags instead of your genres; needs no training."),
+    ] = False,
     jobs: Annotated[int, typer.Option(min=0, help="Worker processes; 0: one per core, or one for few songs.")] = 0,
     storage_folder: StorageOption = None,
     tracking_uri: TrackingUriOption = None,
 ) -> None:
-    """Predict the genre of songs.
+    """Predict the genre of songs, or without a champion, the tags that the pretrained network hears in them.
 
     Playlist entries are never downloaded. Unusable files are listed at the end and do not stop the run. The --output
     table is written at the end; after Ctrl-C, the results so far are in NAME.partial.csv.
     """
     from raygenre.evaluation.training_data import TrainingData
-    from raygenre.registry.versions import CHAMPION_URI, fetch
+    from raygenre.registry.versions import CHAMPION_URI, NoModelError, fetch
     from raygenre.system.storage import resolve
     from raygenre.system.worker_pool import suitable_jobs
     from raygenre.workflows.predict import predict_songs
@@ -67,7 +72,18 @@ def predict(
     missing = missing_songs(files.songs)
     if len(missing) == len(files.songs):  # reported at once, because loading a model takes seconds
         report_failures([*files.failed, *missing])
-    fetched = fetch(resolve(storage_folder, tracking_uri), model or CHAMPION_URI)
+    if tags:
+        if model or output or plot:
+            fail("--tags prints a chart or, with --json, JSON lines; it takes no --model, --output or --plot")
+        predict_tags(files, as_json=as_json, jobs=jobs)
+        return
+    try:
+        fetched = fetch(resolve(storage_folder, tracking_uri), model or CHAMPION_URI)
+    except NoModelError as error:
+        if model or output or plot:
+            raise
+        predict_tags(files, as_json=as_json, jobs=jobs, no_champion=error)
+        return
     trained_on = TrainingData.of(fetched.classifier, fetched.facts)
     notes = err if as_json else out  # with --json, stdout has nothing but JSON lines
     if plot:
