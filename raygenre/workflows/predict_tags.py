@@ -79,8 +79,8 @@ def _tag(pretrained: "Pretrained", path: Path) -> TaggedSong:
 
     from raygenre.pretrained.features import Extractor
 
-    # The network's products are small. Two threads wait for each other after each: on two busy cores, a song took 15
-    # times as long as with one.
+    # The network's products are small, and two threads would wait for each other after each of them: on two busy cores,
+    # a song took ten times the CPU time.
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
