@@ -178,21 +178,28 @@ class MusicNetwork(nn.Module):
         size = _PATCHES_IN_BFLOAT16 if bfloat16 else _PATCHES_IN_FLOAT32
         if patches.device.type != "cpu":
             size = _PATCHES_ON_GPU
-        features = torch.cat([self._features(part, bfloat16=bfloat16) for part in patches.split(size)])
-        dense = self.normalisation(F.relu(self.dense(self.pooled(features))))
-        return Output(features, self.tags(dense))
-
-    def _features(self, patches: Tensor, *, bfloat16: bool) -> Tensor:
-        """(P, T, M) → (P, 1506)."""
         normalised = self.input(patches.reshape(len(patches), 1, -1)).view_as(patches)
         cast = normalised.bfloat16() if bfloat16 else normalised
-        front = torch.cat([pooled(cast) for pooled in self.front], dim=1)  # (P, 561, T)
-        with torch.autocast(patches.device.type, dtype=torch.bfloat16, enabled=bfloat16):
-            first = self.middle[0](front)
-            second = first + self.middle[1](first)
-            third = second + self.middle[2](second)
+        features = []
+        for part in cast.split(size):
+            front = torch.cat([convolution(part) for convolution in self.front], dim=1)  # (P, 561, T)
+            with torch.autocast(patches.device.type, dtype=torch.bfloat16, enabled=bfloat16):
+                features.append(self.pool_over_time(front))
+        pooled = torch.cat(features)
+        return Output(pooled, self.logits(pooled))
+
+    def pool_over_time(self, front: Tensor) -> Tensor:
+        """Return the features, (P, 1506), for the front end's channels, (P, 561, T)."""
+        first = self.middle[0](front)
+        second = first + self.middle[1](first)
+        third = second + self.middle[2](second)
         channels = torch.cat([front, first, second, third], dim=1)  # (P, 753, T)
         return torch.stack([channels.amax(dim=-1), channels.mean(dim=-1)], dim=-1).flatten(1)
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Return the tags' logits, (P, 50), for features, (P, 1506)."""
+        result: Tensor = self.tags(self.normalisation(F.relu(self.dense(self.pooled(features)))))
+        return result
 
 
 def _same(frames: int) -> tuple[int, int]:
