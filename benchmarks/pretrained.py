@@ -11,7 +11,8 @@ gives the fastest and the median of the repetitions, of the process's CPU time, 
 To see a processor with AVX2 only, set ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2.
 
 - direct: each convolution as torch's conv2d, normalised and then pooled, as the original is written.
-- direct, pooled first: the same, pooled before it is normalised.
+- direct, one by one: the same, one patch after the other.
+- direct, pooled first: one patch after the other, pooled before it is rectified and normalised.
 - unfolded: what raygenre does (`raygenre/pretrained/network.py`): matrix products over windows of frames.
 - FFT: the two wide kernels by two-dimensional FFTs, the rest unfolded.
 - bfloat16: unfolded, in bfloat16; only on processors with instructions for it.
@@ -78,7 +79,8 @@ def speed(network: MusicNetwork, repeats: int) -> Table:
     encoded = encode(synthesise("bells", seed=0), "wav", "pcm_s16le", rate=SYNTHETIC_RATE)
     patches = torch.stack(list(log_mel.patches(blocks(encoded, rate=log_mel.SAMPLE_RATE))))
     ways: dict[str, Callable[[], Tensor]] = {
-        "direct": partial(evaluate, network, direct, patches),
+        "direct": partial(evaluate, network, direct, patches, together=len(patches)),
+        "direct, one by one": partial(evaluate, network, direct, patches),
         "direct, pooled first": partial(evaluate, network, pooled_first, patches),
         "FFT": partial(evaluate, network, by_fft, patches),
         "unfolded": lambda: network(patches).logits,
@@ -103,11 +105,11 @@ def speed(network: MusicNetwork, repeats: int) -> Table:
 
 
 @torch.inference_mode()
-def evaluate(network: MusicNetwork, way: Way, patches: Tensor) -> Tensor:
-    """Return the logits of patches, with the front end's convolutions computed in the given way, patch by patch."""
+def evaluate(network: MusicNetwork, way: Way, patches: Tensor, *, together: int = 1) -> Tensor:
+    """Return the logits of patches, with the front end's convolutions computed in the given way."""
     features = []
-    for patch in patches.split(1):
-        normalised = network.input(patch.reshape(1, 1, -1)).view_as(patch)
+    for part in patches.split(together):
+        normalised = network.input(part.reshape(len(part), 1, -1)).view_as(part)
         front = torch.cat([way(layer, normalised) for layer in network.front], dim=1)  # type: ignore[arg-type]
         features.append(network.pool_over_time(front))
     return network.logits(torch.cat(features))
@@ -115,42 +117,39 @@ def evaluate(network: MusicNetwork, way: Way, patches: Tensor) -> Tensor:
 
 def direct(layer: PooledConvolution, patches: Tensor) -> Tensor:
     """(P, T, M) → (P, C, T)."""
-    spread = F.relu(convolved(layer, patches))  # (P, C, T, positions)
-    return layer.normalisation(spread.flatten(2)).view_as(spread).amax(dim=-1)  # type: ignore[no-any-return]
+    assert layer.convolution.bias is not None
+    spread = F.relu(convolved(layer, patches, layer.convolution.weight) + layer.convolution.bias[:, None, None])
+    normalised: Tensor = layer.normalisation(spread.flatten(2))
+    return normalised.view_as(spread).amax(dim=-1)
 
 
 def pooled_first(layer: PooledConvolution, patches: Tensor) -> Tensor:
     """(P, T, M) → (P, C, T)."""
-    spread = convolved(layer, patches)
-    lowest, highest = torch.aminmax(spread, dim=-1)
-    is_negative = layer.normalisation.weight[:, None] < 0
-    return layer.normalisation(F.relu(torch.where(is_negative, lowest, highest)))  # type: ignore[no-any-return]
+    signs = torch.where(layer.normalisation.weight < 0, -1.0, 1.0)
+    spread = convolved(layer, patches, layer.convolution.weight * signs[:, None, None, None])
+    return layer.completed(spread.amax(dim=-1), signs)
 
 
 def by_fft(layer: PooledConvolution, patches: Tensor) -> Tensor:
     """(P, T, M) → (P, C, T); only the wide kernels, since the long ones are slower this way."""
     if layer.bands == 1:
-        return layer(patches)  # type: ignore[no-any-return]
+        return layer.forward(patches)
     size = (200, log_mel.BANDS)  # frames that FFTs are fast for, with room for the kernel
-    kernels = layer.convolution.weight[:, 0].flip(1, 2)
+    signs = torch.where(layer.normalisation.weight < 0, -1.0, 1.0)
+    kernels = (layer.convolution.weight[:, 0] * signs[:, None, None]).flip(1, 2)
     transformed = torch.fft.rfft2(patches, s=size)
-    lowest, highest = [], []
     first = TIMBRAL_FRAMES // 2
+    largest = []
     for part in kernels.split(FFT_CHANNELS):
         spread = torch.fft.irfft2(transformed[:, None] * torch.fft.rfft2(part, s=size), s=size)
-        low, high = torch.aminmax(spread[:, :, first : first + log_mel.FRAMES, layer.bands - 1 :], dim=-1)
-        lowest.append(low)
-        highest.append(high)
-    is_negative = layer.normalisation.weight[:, None] < 0
-    extreme = torch.where(is_negative, torch.cat(lowest, dim=1), torch.cat(highest, dim=1))
-    assert layer.convolution.bias is not None
-    return layer.normalisation(F.relu(extreme + layer.convolution.bias[:, None]))  # type: ignore[no-any-return]
+        largest.append(spread[:, :, first : first + log_mel.FRAMES, layer.bands - 1 :].amax(dim=-1))
+    return layer.completed(torch.cat(largest, dim=1), signs)
 
 
-def convolved(layer: PooledConvolution, patches: Tensor) -> Tensor:
-    """(P, T, M) → (P, C, T, positions)."""
+def convolved(layer: PooledConvolution, patches: Tensor, kernels: Tensor) -> Tensor:
+    """(P, T, M) → (P, C, T, positions), without bias."""
     padded = F.pad(patches, (0, 0, (layer.frames - 1) // 2, layer.frames // 2))
-    return layer.convolution(padded[:, None])  # type: ignore[no-any-return]
+    return F.conv2d(padded[:, None], kernels)
 
 
 def agreement(pretrained: Pretrained, data: Path, reference: Path) -> Iterator[Table]:

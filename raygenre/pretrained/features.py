@@ -3,9 +3,10 @@
 Features are one kind of input for a genre network; the other is `raygenre.spectrogram.levels`. Each kind has a recipe,
 whose name changes whenever the same samples would give different values.
 
-Conventions: a window is ten patches of 2.992 s, and a shorter song is a single window. Windows follow each other without
-overlap; if the last one would extend past the end, it is moved back to end with the song's last patch. A window's
-features are the mean over its patches. Patches of digital silence are ignored, as they have no genre and no tags.
+Conventions: a window is ten patches of 2.992 s, and a shorter song is a single window. Windows follow each other
+without overlap; if the last one would extend past the end, it is moved back to end with the song's last patch. A
+window's features are the mean over its patches. Patches of digital silence are ignored, as they have no genre and no
+tags.
 """
 
 from collections import deque

@@ -1,8 +1,8 @@
 """Install the weights of MSD_musicnn: get the package that contains them, and convert its checkpoint.
 
-The package `musicnn` 0.1.0 needs old versions of TensorFlow and NumPy, so it is never installed: its wheel is put into a
-temporary folder, compared with a known SHA-256, and only three of its files are read. No code from it is executed, and
-nothing is unpickled.
+The package `musicnn` 0.1.0 needs old versions of TensorFlow and NumPy, so it is never installed: its wheel is put into
+a temporary folder, compared with a known SHA-256, and only three of its files are read. No code from it is executed,
+and nothing is unpickled.
 """
 
 import importlib.util

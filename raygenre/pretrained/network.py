@@ -17,6 +17,7 @@ Shapes: P patches, T = 187 frames of 16 ms, M = 96 mel bands, C channels.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -80,8 +81,8 @@ class Output(NamedTuple):
 class PooledConvolution(nn.Module):
     """A convolution of one channel, rectified, normalised, and reduced to the largest value over all bands.
 
-    Its kernel is `frames` × `bands`. The frames are padded with zeros so that their number stays the same; the bands are
-    not padded.
+    Its kernel is `frames` × `bands`. The frames are padded with zeros so that their number stays the same; the bands
+    are not padded.
     """
 
     def __init__(self, channels: int, *, frames: int, bands: int) -> None:
@@ -95,8 +96,12 @@ class PooledConvolution(nn.Module):
         signs = torch.where(self.normalisation.weight < 0, -1.0, 1.0)
         kernels = (self.convolution.weight[:, 0] * signs[:, None, None]).to(patches.dtype)  # (C, frames, bands)
         largest = self._over_frames(patches, kernels) if self.bands == 1 else self._over_bands(patches, kernels)
+        return self.completed(largest.float(), signs)
+
+    def completed(self, largest: Tensor, signs: Tensor) -> Tensor:
+        """Return the normalised values for the largest products, (P, C, T), with kernels times `signs`, (C,)."""
         assert self.convolution.bias is not None
-        rectified = F.relu(torch.addcmul(self.convolution.bias[:, None], signs[:, None], largest.float()))
+        rectified = F.relu(torch.addcmul(self.convolution.bias[:, None], signs[:, None], largest))
         normalised: Tensor = self.normalisation(rectified)
         return normalised
 
@@ -149,7 +154,7 @@ class MiddleConvolution(nn.Module):
 class MusicNetwork(nn.Module):
     """The whole network, in evaluation mode."""
 
-    def __init__(self, dimensions: Dimensions = Dimensions()) -> None:  # noqa: B008 (frozen)
+    def __init__(self, dimensions: Dimensions = Dimensions()) -> None:
         super().__init__()
         self.dimensions = dimensions
         self.input = nn.BatchNorm1d(1, EPSILON)
@@ -160,7 +165,7 @@ class MusicNetwork(nn.Module):
             ]
         )
         widths = [dimensions.front, *[dimensions.middle] * 3]
-        self.middle = nn.ModuleList(MiddleConvolution(*pair) for pair in zip(widths, widths[1:], strict=False))
+        self.middle = nn.ModuleList(MiddleConvolution(*pair) for pair in pairwise(widths))
         self.pooled = nn.BatchNorm1d(dimensions.features, EPSILON)
         self.dense = nn.Linear(dimensions.features, dimensions.units)
         self.normalisation = nn.BatchNorm1d(dimensions.units, EPSILON)

@@ -1,8 +1,8 @@
 """Read the variables of a TensorFlow checkpoint without TensorFlow.
 
-A checkpoint has two files. `.index` is a table in LevelDB's format, whose keys are the variables' names and whose values
-are protocol buffers of the type BundleEntryProto. `.data-00000-of-00001` holds the values, one variable after the
-other. Sources: LevelDB, doc/table_format.md; TensorFlow, core/protobuf/tensor_bundle.proto. Only what such checkpoints
+A checkpoint has two files. `.index` is a table in LevelDB's format, whose keys are the variables' names and whose
+values are protocol buffers of the type BundleEntryProto. `.data-00000-of-00001` holds the values, one variable after
+the other. Sources: LevelDB, doc/table_format.md; TensorFlow, core/protobuf/tensor_bundle.proto. Only what such checkpoints
 contain is read: one data file, little-endian float32, and blocks without compression.
 
 A table is a sequence of blocks, followed by a footer of 48 bytes, which gives the position of the index block. The
@@ -91,8 +91,8 @@ def _entries(table: bytes, start: int, size: int) -> Iterator[tuple[bytes, bytes
 def _variable(name: str, entry: bytes, data: bytes) -> NDArray[np.float32]:
     """Return the values that a BundleEntryProto describes."""
     fields = dict(_fields(entry))
-    sizes = [dict(_fields(dimension)) for field, dimension in _fields(_bytes(fields, _SHAPE)) if field == _DIMENSION]
-    shape = tuple(_number(size, _DIMENSION_SIZE) for size in sizes)
+    dimensions = [value for field, value in _fields(_message(fields.get(_SHAPE, b""))) if field == _DIMENSION]
+    shape = tuple(_number(dict(_fields(_message(dimension))), _DIMENSION_SIZE) for dimension in dimensions)
     offset, size = _number(fields, _OFFSET), _number(fields, _SIZE)
     if _number(fields, _DTYPE) != FLOAT or _number(fields, _SHARD):
         raise CheckpointError(f"the checkpoint's variable {name} is not float32 in the first data file")
@@ -129,11 +129,10 @@ def _number(fields: dict[int, int | bytes], field: int) -> int:
     return value
 
 
-def _bytes(fields: dict[int, int | bytes], field: int) -> bytes:
-    """Return a field's bytes; none if it is missing."""
-    value = fields.get(field, b"")
+def _message(value: int | bytes) -> bytes:
+    """Return a field's value, which is a protocol buffer itself."""
     if isinstance(value, int):
-        raise CheckpointError(f"the checkpoint's index has a number in field {field}, which is a message")
+        raise CheckpointError(f"the checkpoint's index has the number {value} in place of a field that is a message")
     return value
 
 

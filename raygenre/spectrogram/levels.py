@@ -129,9 +129,7 @@ def _mel_blocks() -> list[tuple[int, int, Tensor]]:
     return blocks
 
 
-def mel_filters(
-    *, sample_rate: int = SAMPLE_RATE, n_fft: int = N_FFT, n_mels: int = N_MELS
-) -> NDArray[np.float32]:
+def mel_filters(*, sample_rate: int = SAMPLE_RATE, n_fft: int = N_FFT, n_mels: int = N_MELS) -> NDArray[np.float32]:
     """Return a mel filter bank, float32 (n_mels, n_fft // 2 + 1): triangles on Slaney's scale with unit area.
 
     Source: M. Slaney, Auditory Toolbox, 1998. The values equal those of librosa.filters.mel with the same arguments.

@@ -32,7 +32,8 @@ def random_variables(dimensions: Dimensions = SMALL, *, seed: int = 0) -> dict[s
     front += [(frames, 1, 1, dimensions.temporal) for frames in TEMPORAL_FRAMES]
     middle = [(7, channels, 1, dimensions.middle) for channels in (dimensions.front, *[dimensions.middle] * 2)]
     dense = [(dimensions.features, dimensions.units), (dimensions.units, dimensions.tags)]
-    shapes = {_numbered("conv2d", number): shape for number, shape in enumerate([*front, *middle])}
+    shapes: dict[str, tuple[int, ...]] = {}
+    shapes |= {_numbered("conv2d", number): shape for number, shape in enumerate([*front, *middle])}
     shapes |= {_numbered("dense", number): shape for number, shape in enumerate(dense)}
     variables = {}
     for name, shape in shapes.items():
@@ -51,7 +52,7 @@ def random_variables(dimensions: Dimensions = SMALL, *, seed: int = 0) -> dict[s
 
 
 def naive(variables: Variables, patches: Tensor) -> tuple[Tensor, Tensor]:
-    """Return features and logits of patches (P, 187, 96), written as the original is: in its order, with its layouts."""
+    """Return features and logits of patches (P, 187, 96), in the original's order and with its layouts."""
     numbers = {"conv2d": 0, "batch_normalization": 0, "dense": 0}
 
     def values(kind: str, variable: str) -> Tensor:

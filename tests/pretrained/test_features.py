@@ -31,9 +31,7 @@ def song(patches: int) -> NDArray[np.float32]:
     ("count", "windows"),
     [(1, [(0, 1)]), (9, [(0, 9)]), (10, [(0, 10)]), (11, [(0, 10), (1, 11)]), (20, [(0, 10), (10, 20)])],
 )
-def test_a_window_is_the_mean_of_ten_patches(
-    extractor: Extractor, count: int, windows: list[tuple[int, int]]
-) -> None:
+def test_a_window_is_the_mean_of_ten_patches(extractor: Extractor, count: int, windows: list[tuple[int, int]]) -> None:
     samples = song(count)
     output = extractor.network(torch.stack(list(patches([samples]))))
     assert len(output.features) == count

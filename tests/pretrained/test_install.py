@@ -60,7 +60,7 @@ def test_a_damaged_description_is_named(tmp_path: Path, folder: Path) -> None:
 
 def test_another_wheel_is_refused(tmp_path: Path, folder: Path) -> None:
     path, _ = wheel(tmp_path)
-    with pytest.raises(PretrainedError, match=f"not the wheel of musicnn 0.1.0: its SHA-256 is .*, not {SHA256}"):
+    with pytest.raises(PretrainedError, match=rf"not the wheel of musicnn 0.1.0: its SHA-256 is .*, not {SHA256}"):
         install(path, folder=folder)
     with pytest.raises(FileAccessError, match="cannot be read"):
         install(tmp_path / "missing.whl", folder=folder)
@@ -71,7 +71,7 @@ def test_another_wheel_is_refused(tmp_path: Path, folder: Path) -> None:
     with pytest.raises(PretrainedError, match="3 tags, not 50"):
         install(path, folder=folder, sha256=sha256)
     assert not is_installed(folder)
-    with pytest.raises(PretrainedError, match="is not installed in .*; run `raygenre pretrained install`"):
+    with pytest.raises(PretrainedError, match=r"is not installed in .*; run `raygenre pretrained install`"):
         load(folder)
 
 

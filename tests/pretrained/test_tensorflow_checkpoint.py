@@ -11,7 +11,7 @@ from tests.helpers.musicnn import checkpoint, random_variables, table
 
 @pytest.mark.parametrize("block_size", [1, 200, 1 << 20])
 def test_all_variables_come_back(block_size: int) -> None:
-    variables = {**random_variables(), "step": np.float32(3).reshape(())}
+    variables = {**random_variables(), "step": np.full((), 3, dtype=np.float32)}
     found = read_checkpoint(*checkpoint(variables, block_size=block_size))
     assert found.keys() == variables.keys()
     for name, values in variables.items():
@@ -20,7 +20,7 @@ def test_all_variables_come_back(block_size: int) -> None:
 
 def test_a_table_in_leveldbs_format() -> None:
     """Written out byte by byte from LevelDB's description of the format."""
-    block = b"\0\4\1axis1" b"\2\2\1es2" + b"\0\0\0\0\1\0\0\0"  # axis: 1, axes: 2; one restart, at 0
+    block = b"\0\4\1axis1\2\2\1es2" + b"\0\0\0\0\1\0\0\0"  # axis: 1, axes: 2; one restart, at 0
     describes = b"\0\0\0\0\1\0\0\0"
     index = b"\0\1\2b\0\x16" + b"\0\0\0\0\1\0\0\0"  # every key up to b is in the block at 0 with 22 bytes
     checksum = b"\0\0\0\0\0"

@@ -35,6 +35,10 @@ RUN = {
     "make tune": ("tests/faults/test_default.py", "tune, serve ="),
     "make tune ARGS=": ("tests/cli/test_tune.py", "SCRIPT"),
     "make ui": ("tests/cli/test_ui.py", '"make"'),
+    ".venv/bin/raygenre pretrained install && .venv/bin/raygenre predict --tags": (
+        "tests/cli/test_pretrained.py",
+        '"predict", "--tags"',
+    ),
     "pg_dump": ("tests/k8s/test_mlflow.py", "pg_dump"),
     "pg_restore": ("tests/k8s/test_mlflow.py", "pg_restore"),
     'printf \'{"username"': ("tests/helpers/k8s/mlflow_users.py", "localhost:5000"),
