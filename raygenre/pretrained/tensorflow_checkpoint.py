@@ -2,8 +2,8 @@
 
 A checkpoint has two files. `.index` is a table in LevelDB's format, whose keys are the variables' names and whose
 values are protocol buffers of the type BundleEntryProto. `.data-00000-of-00001` holds the values, one variable after
-the other. Sources: LevelDB, doc/table_format.md; TensorFlow, core/protobuf/tensor_bundle.proto. Only what such checkpoints
-contain is read: one data file, little-endian float32, and blocks without compression.
+the other. Sources: LevelDB, doc/table_format.md; TensorFlow, core/protobuf/tensor_bundle.proto. Supported are
+checkpoints with one data file, little-endian float32, and blocks without compression.
 
 A table is a sequence of blocks, followed by a footer of 48 bytes, which gives the position of the index block. The
 index block's values give the positions of the blocks with the entries. An entry is the number of bytes that its key
