@@ -1,1 +1,1 @@
-"""MSD_musicnn, a network pretrained on music: its weights, and the features and tags of songs."""
+"""MSD_musicnn, a network pretrained on music: its weights, features and tags."""

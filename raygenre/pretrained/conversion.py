@@ -1,4 +1,4 @@
-"""Convert the variables of MSD_musicnn's TensorFlow checkpoint to the state of `MusicNetwork`."""
+"""Convert MSD_musicnn's TensorFlow variables to the state of `MusicNetwork`."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""The features of songs: what MSD_musicnn computes for their windows, and the probabilities of its tags.
+"""The features and tags of songs: what MSD_musicnn computes for windows of 30 s.
 
 Features are one kind of input for a genre network; the other is `raygenre.spectrogram.levels`. Each kind has a recipe,
 whose name changes whenever the same samples would give different values.

@@ -1,4 +1,4 @@
-"""The input of MSD_musicnn: log-mel spectrograms of 3 s patches, as librosa computes them with its defaults.
+"""The input of MSD_musicnn: log-mel patches of 3 s, computed with librosa's defaults.
 
 Conventions: samples are mono float32 in [−1, 1] at 16 kHz. A patch has 187 frames of 512 samples, 256 apart, with 96
 mel bands, each as log10(1 + 10 000 · power), where the power is rounded to float16, as it was to train the network:

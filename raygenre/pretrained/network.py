@@ -1,4 +1,4 @@
-"""MSD_musicnn in PyTorch: a convolutional network that maps 3 s of music to 1506 features and fifty tags.
+"""MSD_musicnn in PyTorch: it maps 3 s of music to 1506 features and fifty tags.
 
 The network was trained by J. Pons and X. Serra (musicnn: Pre-trained convolutional neural networks for music audio
 tagging, 2019) on the Million Song Dataset. This module only evaluates it.

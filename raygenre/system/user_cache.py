@@ -1,4 +1,4 @@
-"""The user's cache: the folder for files that all storages share and that can be obtained again."""
+"""The user's cache: a folder for files that all storages share and can be obtained again."""
 
 import os
 import sys
