@@ -4,7 +4,7 @@ Run from the project's folder, after `raygenre pretrained install`:
     python benchmarks/pretrained.py                          # times on a synthetic clip of 30 s, 2 minutes
     python benchmarks/pretrained.py --data PATH --reference PATH     # also agreement: FLAC clips, and the original's
                                                                      # values for them in reference.npz and tags.json
-    python benchmarks/pretrained.py --memory 10              # also memory over a recording of ten hours
+    python benchmarks/pretrained.py --memory 10              # also memory over a recording of ten hours, minutes more
 
 Times are of one thread and of the network alone, without decoding and spectrograms. The ways alternate, and the table
 gives the fastest and the median of the repetitions, of the process's CPU time, so other programs disturb them little.
@@ -157,7 +157,9 @@ def agreement(pretrained: Pretrained, data: Path, reference: Path) -> Iterator[T
     stored = np.load(reference / "reference.npz")
     about = json.loads((reference / "tags.json").read_text())
     assert tuple(about["tags"]) == pretrained.about.tags
-    layers = {layer: Layer(layer) for layer in ("max", "mean", "tags")}
+    bfloat16 = "averaged tags, bfloat16"
+    names = ["max", "mean", "tags", *[bfloat16] * has_fast_bfloat16(torch.device("cpu"))]
+    layers = {layer: Layer(layer) for layer in names}
     answers = Table("clip", "three best tags", "its genre's place", title="Tags, averaged over patches")
     named = within = 0
     for name in sorted({key.split("/")[0] for key in stored}):
@@ -165,8 +167,11 @@ def agreement(pretrained: Pretrained, data: Path, reference: Path) -> Iterator[T
         output = pretrained.network(patches)
         pooled = output.features.unflatten(1, (-1, 2)).numpy()  # (P, 753, 2)
         values = {"max": pooled[..., 0], "mean": pooled[..., 1], "tags": output.logits.sigmoid().numpy()}
-        for layer, difference in layers.items():
-            difference.add(name, values[layer], stored[f"{name}/{layer}"])
+        for layer, value in values.items():
+            layers[layer].add(name, value, stored[f"{name}/{layer}"])
+        if bfloat16 in layers:
+            shares = pretrained.network(patches, bfloat16=True).logits.sigmoid().mean(dim=0).numpy()
+            layers[bfloat16].add(name, shares, stored[f"{name}/tags"].mean(axis=0))
         ranked = [about["tags"][tag] for tag in values["tags"].mean(axis=0).argsort()[::-1]]
         genre = {"hiphop": "Hip-Hop"}.get(name.split(".")[0], name.split(".")[0])
         place = str(ranked.index(genre) + 1) if genre in ranked else "no such tag"
