@@ -96,13 +96,14 @@ def load(folder: Path | None = None) -> Pretrained:
     Raises:
         PretrainedError: they are not installed, or are damaged.
     """
+    folder = folder or default_folder()
+    about = read_about(folder)  # before torch is imported
+
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     from raygenre.pretrained.network import Dimensions, MusicNetwork
 
-    folder = folder or default_folder()
-    about = read_about(folder)
     try:
         if sha256_of(folder / WEIGHTS) != about.sha256:
             raise PretrainedError(f"{folder / WEIGHTS} was changed: its SHA-256 is not that in {ABOUT}; {_REMEDY}")
