@@ -31,6 +31,8 @@ COPY LICENSE README.md ./
 COPY raygenre raygenre
 COPY serve serve
 RUN pip install --constraint constraints.txt '.[servers]' 'mlflow[auth]'
+# The pretrained network, which is never written to again, so it needs no volume and suits a read-only root.
+RUN RAYGENRE_CACHE=/opt/raygenre/cache raygenre pretrained install
 
 FROM python:${PYTHON}
 RUN groupadd --gid 10001 raygenre && useradd --uid 10001 --gid 10001 --create-home raygenre \
@@ -45,6 +47,7 @@ ENV PATH=/opt/raygenre/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     RAYGENRE_STORAGE=/results \
+    RAYGENRE_CACHE=/opt/raygenre/cache \
     RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S=0.5 \
     RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S=5 \
     RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=serve.network.proxy_middleware.middlewares \

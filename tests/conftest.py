@@ -9,6 +9,7 @@ import io
 import os
 import re
 import signal
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 # Tests must not write to the tracking server or storage of the person who runs them.
 for variable in [name for name in os.environ if name.startswith(("MLFLOW_", "RAYGENRE_", "RAY_ADDRESS"))]:
     del os.environ[variable]
+os.environ["RAYGENRE_CACHE"] = str(Path(tempfile.gettempdir()) / "raygenre-cache-of-no-one")  # nothing is installed
 
 # Two pytest workers share the cores with the processes that they start. If there are more threads than cores, computing
 # a spectrogram takes ten times as long, because the threads wait for each other after every block.

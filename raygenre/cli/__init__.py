@@ -17,6 +17,7 @@ from raygenre.cli.download import download
 from raygenre.cli.evaluate import evaluate
 from raygenre.cli.models import models
 from raygenre.cli.predict import predict
+from raygenre.cli.pretrained import pretrained
 from raygenre.cli.promote import promote
 from raygenre.cli.render import render
 from raygenre.cli.rerun import rerun
@@ -29,7 +30,7 @@ from raygenre.cli.ui import ui
 
 app = typer.Typer(cls=CommandGroup, no_args_is_help=True, pretty_exceptions_enable=False)
 _PANELS = {
-    "Songs and data": (predict, tag, render, download),
+    "Songs and data": (predict, tag, pretrained, render, download),
     "Models": (models, evaluate, compare, promote, rollback, serve),
     "Searches": (tune, ui, dashboard, rerun, sync),
     "Installation": (doctor,),

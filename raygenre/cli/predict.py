@@ -1,16 +1,11 @@
 """`raygenre predict`: predict the genre of songs."""
 
-import json
 import os
-import textwrap
-from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from raygenre.cli.checks import check_output
 from raygenre.cli.console import (
@@ -24,14 +19,14 @@ from raygenre.cli.console import (
     print_warning,
     report_failures,
     styled,
-    write_file,
 )
 from raygenre.cli.options import CacheOption, ModelOption, StorageOption, TrackingUriOption, VerboseOption
-from raygenre.errors import RaygenreError, file_errors
+from raygenre.cli.predict_report import print_json, print_table, write_plot, write_table
+from raygenre.cli.predict_tags import predict_tags
+from raygenre.errors import file_errors
 from raygenre.system.printable import printable
 
 if TYPE_CHECKING:
-    from raygenre.evaluation.training_data import TrainingData
     from raygenre.model.classifier import Classifier
     from raygenre.workflows.predict import SongResult
     from raygenre.workflows.prediction_cache import PredictionCache
@@ -52,13 +47,17 @@ def predict(
     playlists: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write a playlist (.m3u8) of each genre's songs to a folder.")
     ] = None,
+    tags: Annotated[
+        bool,
+        typer.Option("--tags", help="Name the pretrained network's tags instead of your genres; needs no training."),
+    ] = False,
     jobs: Annotated[int, typer.Option(min=0, help="Worker processes; 0: one per core, or one for few songs.")] = 0,
     use_cache: CacheOption = True,
     verbose: VerboseOption = False,
     storage_folder: StorageOption = None,
     tracking_uri: TrackingUriOption = None,
 ) -> None:
-    """Predict the genre of songs.
+    """Predict the genre of songs, or without a champion, the tags that the pretrained network hears in them.
 
     Playlist entries are never downloaded. Unusable files are listed at the end and do not stop the run. The --output
     table and the playlists are written at the end; after Ctrl-C, the results so far are in NAME.partial.csv, and
@@ -66,7 +65,7 @@ def predict(
     """
     from raygenre.data.folder_scan import scan_notes
     from raygenre.evaluation.training_data import TrainingData
-    from raygenre.registry.versions import CHAMPION_URI, fetch
+    from raygenre.registry.versions import CHAMPION_URI, NoModelError, fetch
     from raygenre.system.storage import resolve
     from raygenre.system.worker_pool import suitable_jobs
     from raygenre.workflows.playlists import check_playlists, write_playlists
@@ -90,14 +89,27 @@ def predict(
     if len(missing) == len(files.songs):  # reported at once, because loading a model takes seconds
         report_failures([*files.failed, *missing])
     place = resolve(storage_folder, tracking_uri)
-    fetched = fetch(place, model or CHAMPION_URI)
+    if tags:
+        if model or output or plot or playlists:
+            fail(
+                "--tags prints a chart or, with --json, JSON lines; it takes no --model, --output, --plot, --playlists"
+            )
+        predict_tags(files, as_json=as_json, jobs=jobs)
+        return
+    try:
+        fetched = fetch(place, model or CHAMPION_URI)
+    except NoModelError as error:
+        if model or output or plot or playlists:
+            raise
+        predict_tags(files, as_json=as_json, jobs=jobs, no_champion=error)
+        return
     classifier = fetched.classifier
     trained_on = TrainingData.of(classifier, fetched.facts)
     notes = err if as_json else out  # with --json, stdout has nothing but JSON lines
     if playlists:
         check_playlists(playlists, classifier.genres)
     if plot:
-        _plot(classifier, files.songs[0], plot, trained_on.warning, notes)
+        write_plot(classifier, files.songs[0], plot, trained_on.warning, notes)
     cache = open_cache(classifier, place.cache / "predictions") if use_cache else None
     songs = files.songs
     finished: dict[int, SongResult] = {}
@@ -116,21 +128,21 @@ def predict(
                 progress.advance(task)
                 while as_json and printed in finished:
                     printed += 1
-                    _print_json(finished[printed - 1], fetched.name, trained_on)
+                    print_json(finished[printed - 1], fetched.name, trained_on)
     except KeyboardInterrupt:
         interrupted = True
     results = [finished[number] for number in sorted(finished)]
     if as_json:  # after Ctrl-C, also the songs that are finished although an earlier one is not
         for number in sorted(finished.keys() - range(printed)):
-            _print_json(finished[number], fetched.name, trained_on)
+            print_json(finished[number], fetched.name, trained_on)
     full_list = "the JSON lines" if as_json else ""
     if output:
         path = output.with_stem(f"{output.stem}.partial") if interrupted else output
-        _write_table(results, classifier.genres, trained_on, path)
+        write_table(results, classifier.genres, trained_on, path)
         notes.print(f"{printable(path)}: {summary_text(results)}", soft_wrap=True)
         full_list = f"the column `error` of {printable(path)}"
     elif not as_json:
-        _print(results, files.root)
+        print_table(results, files.root)
     if playlists and not interrupted:
         with file_errors("the playlists cannot be written"):
             written = write_playlists(playlists, results, classifier.genres, files.root)
@@ -167,70 +179,3 @@ def open_cache(classifier: "Classifier", folder: Path) -> "PredictionCache | Non
         print_warning(f"predictions are not cached, so an interrupted run starts again: {printable(folder)}: {reason}")
         return None
     return PredictionCache.of(classifier, folder)
-
-
-def _print_json(result: "SongResult", model: str, trained_on: "TrainingData") -> None:
-    from raygenre.workflows.predict_output import json_record
-
-    out.file.write(json.dumps(json_record(result, model, trained_on)) + "\n")
-    out.file.flush()
-
-
-def _print(results: "Sequence[SongResult]", root: Path) -> None:
-    """Print a table of the songs, followed by the genres of longer songs over time and, for several songs, counts."""
-    from raygenre.workflows import timeline
-    from raygenre.workflows.predict_output import summary_text
-    from raygenre.workflows.sources import relative_name
-
-    table = Table(box=None, padding=(0, 1), header_style="bold")
-    table.add_column("file", overflow="fold")
-    has_tags = any(result.prediction and result.tags.genres for result in results)
-    table.add_column("genre", no_wrap=True)
-    if has_tags:
-        table.add_column("tagged", overflow="fold")
-    for column in ("confidence", "next"):
-        table.add_column(column, no_wrap=True)
-    notes = []
-    for result in results:
-        if not (prediction := result.prediction):
-            continue
-        ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
-        rest = ", ".join(f"{printable(genre)} {timeline.percent(share)}" for genre, share in ranked[1:3])
-        name = relative_name(result.path, root)
-        genre = styled(printable(prediction.genre), "")
-        if prediction.uncertain:
-            genre.append(" uncertain", "yellow")
-        tagged = [printable(", ".join(result.tags.genres)) or "–"] if has_tags else []
-        table.add_row(name, genre, *tagged, timeline.percent(prediction.confidence), rest)
-        if len(result.times) > 1:
-            # A no-break space keeps a stretch on one line: textwrap respects it, Rich does not.
-            stretches = timeline.stretches(result.times, prediction)
-            parts = [text.replace(" ", "\u00a0") for text in timeline.stretch_texts(stretches)]
-            text = f"{name}: {', '.join(parts)}"
-            notes.append(textwrap.fill(text, out.width, subsequent_indent="  ", break_long_words=False))
-    if table.row_count:
-        out.print(table)
-    for note in notes:
-        out.print(note.replace("\u00a0", " "), soft_wrap=True)
-    if len(results) > 1:
-        out.print(summary_text(results), soft_wrap=True)
-
-
-def _write_table(
-    results: "Sequence[SongResult]", genres: Sequence[str], trained_on: "TrainingData", path: Path
-) -> None:
-    from raygenre.workflows.predict_output import encode_table, results_table
-
-    write_file(path, encode_table(results_table(results, genres, trained_on), path.suffix))
-
-
-def _plot(classifier: "Classifier", path: Path, output: Path, warning: str, notes: Console) -> None:
-    from raygenre.spectrogram.song import read_parts
-    from raygenre.workflows import timeline
-
-    try:
-        song, prediction = timeline.classify(classifier, read_parts(path))
-    except (RaygenreError, OSError):
-        return  # the prediction reports the failure
-    write_file(output, timeline.plot_png(song, prediction, printable(Path(path.name)), warning))
-    notes.print(f"Plot of {printable(path)}: {printable(output)}", soft_wrap=True)

@@ -25,6 +25,10 @@ class RegistryError(RaygenreError, RuntimeError):
     """A model could not be loaded from the registry, or does not exist."""
 
 
+class NoModelError(RegistryError):
+    """The registry holds no such model, or no version of it is the champion."""
+
+
 class RegistryUnreachableError(RegistryError, TrackingUnreachableError):
     """The registry or its artifact store is unreachable; a retry may succeed."""
 
@@ -37,7 +41,7 @@ def find(storage: Storage, uri: str) -> RegisteredVersion:
         RegistryUnreachableError: the registry is unreachable.
     """
     name, alias, number = _parse(uri)
-    missing = RegistryError(
+    missing = NoModelError(
         f"there is no model {uri} in {storage.server}; train one with `make tune` (experiments/tune.py), "
         "or choose a different registry with --storage or --tracking-uri"
     )
@@ -51,7 +55,7 @@ def find(storage: Storage, uri: str) -> RegisteredVersion:
         found = next(matches, None)
     if found is None:
         if alias == CHAMPION and (_has_versions(storage, name) if registered is None else registered):
-            raise RegistryError(
+            raise NoModelError(
                 f"no version of {name} in {storage.server} is the champion; list the versions with `raygenre models`, "
                 "and choose one with `raygenre promote VERSION`"
             )

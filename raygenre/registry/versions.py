@@ -20,6 +20,7 @@ from raygenre.evaluation.version_facts import VersionFacts
 from raygenre.registry import embedded
 from raygenre.registry.embedded import RegisteredVersion
 from raygenre.registry.lookup import CHAMPION as CHAMPION
+from raygenre.registry.lookup import NoModelError as NoModelError
 from raygenre.registry.lookup import RegistryError as RegistryError
 from raygenre.registry.lookup import RegistryUnreachableError as RegistryUnreachableError
 from raygenre.registry.lookup import find, list_all

@@ -129,17 +129,17 @@ def _mel_blocks() -> list[tuple[int, int, Tensor]]:
     return blocks
 
 
-def mel_filters() -> NDArray[np.float32]:
-    """Return the mel filter bank, float32 (128, 1025): triangles on Slaney's scale with unit area (Slaney's norm).
+def mel_filters(*, sample_rate: int = SAMPLE_RATE, n_fft: int = N_FFT, n_mels: int = N_MELS) -> NDArray[np.float32]:
+    """Return a mel filter bank, float32 (n_mels, n_fft // 2 + 1): triangles on Slaney's scale with unit area.
 
-    Source: M. Slaney, Auditory Toolbox, 1998. The values equal those of librosa.filters.mel.
+    Source: M. Slaney, Auditory Toolbox, 1998. The values equal those of librosa.filters.mel with the same arguments.
     """
     # Slaney's scale is linear up to 1000 Hz (15 mel) and logarithmic above it, with 27 steps per factor of 6.4.
     log_step = np.log(6.4) / 27
-    top_mel = 15 + np.log(SAMPLE_RATE / 2 / 1000) / log_step
-    mel = np.linspace(0, top_mel, N_MELS + 2)
+    top_mel = 15 + np.log(sample_rate / 2 / 1000) / log_step
+    mel = np.linspace(0, top_mel, n_mels + 2)
     edges = np.where(mel < 15, mel * 200 / 3, 1000 * np.exp(log_step * (mel - 15)))  # Hz
-    ramps = edges[:, None] - np.linspace(0, SAMPLE_RATE / 2, N_FFT // 2 + 1)  # (130, 1025), Hz
+    ramps = edges[:, None] - np.linspace(0, sample_rate / 2, n_fft // 2 + 1)  # (n_mels + 2, n_fft // 2 + 1), Hz
     widths = np.diff(edges)[:, None]
     triangles = np.maximum(0, np.minimum(-ramps[:-2] / widths[:-1], ramps[2:] / widths[1:]))
     return np.asarray(triangles * (2 / (edges[2:] - edges[:-2]))[:, None], dtype=np.float32)

@@ -13,8 +13,9 @@ import os
 import pickle
 import signal
 import sys
-from collections.abc import Callable, Generator, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing, suppress
+from functools import partial
 from itertools import islice
 from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
@@ -95,6 +96,24 @@ def unordered(
     finally:
         for worker in (*idle, *busy):
             worker.stop()
+
+
+def ordered(
+    function: Callable[[Item], Result], items: Sequence[Item], *, jobs: int
+) -> Generator[tuple[Item, Result | Exception], None, None]:
+    """Yield the same as `unordered`, in the order of the items; results wait in memory for those of earlier items."""
+    early: dict[int, Result | Exception] = {}
+    following = 0
+    with closing(unordered(partial(_with_number, function), list(enumerate(items)), jobs=jobs)) as results:
+        for (number, _), result in results:
+            early[number] = result
+            while following in early:
+                yield items[following], early.pop(following)
+                following += 1
+
+
+def _with_number(function: Callable[[Item], Result], numbered: tuple[int, Item]) -> Result:
+    return function(numbered[1])
 
 
 class _Worker(Generic[Item]):

@@ -18,6 +18,7 @@ FLOORS = {
     "raygenre.tagging": 2,
     "raygenre.data": 3,
     "raygenre.model": 3,
+    "raygenre.pretrained": 3,
     "raygenre.evaluation": 4,
     "raygenre.tracking": 4,
     "raygenre.training": 4,

@@ -14,10 +14,13 @@ from typer.testing import CliRunner
 
 from raygenre.audio.synthesis import synthesise
 from raygenre.cli import app
+from raygenre.pretrained.install import install
+from raygenre.pretrained.store import MODEL
 from raygenre.registry import champion, versions
 from raygenre.system.storage import resolve
 from tests.conftest import FinishedSearch
 from tests.helpers.markdown import DOCUMENTS, commands
+from tests.helpers.musicnn import wheel
 from tests.helpers.sounds import encode
 
 COMMANDS = sorted({command for path in DOCUMENTS for command in commands(path) if command.startswith("raygenre ")})
@@ -27,6 +30,7 @@ NOT_RUN = {
     "raygenre dashboard": "runs until Ctrl-C; tests/cli/test_dashboard.py runs it",
     "raygenre download": "needs a network",
     "raygenre evaluate --data PATH --map": "needs folders of these names; tests/cli/test_evaluate.py maps others",
+    "raygenre pretrained install": "needs a network; tests/pretrained/test_install.py installs from a file",
     "raygenre serve": "runs until Ctrl-C; tests/faults/test_default.py runs `make serve`",
     "raygenre tag --undo": "needs the log of another command; tests/cli/test_tag.py undoes its own",
     "raygenre tune": "takes minutes; tests/faults/test_default.py runs `make tune`",
@@ -39,9 +43,11 @@ OUTPUT = {
     "raygenre doctor": "passes its self-check",
     "raygenre evaluate": "accuracy",
     "raygenre models": "champion",
+    "raygenre predict --tags": "pretrained tags, not your genres",
     "raygenre predict song.mp3": "song.png",
     "raygenre predict ~/Music list": "genres.csv",
     "raygenre predict ~/Music -o": "playlists/",
+    "raygenre pretrained show": "MSD_musicnn is installed",
     "raygenre promote": "champion",
     "raygenre render": "1 rendered into pictures",
     "raygenre rerun": "Same curve",
@@ -69,6 +75,8 @@ def workplace(finished: FinishedSearch, tmp_path_factory: pytest.TempPathFactory
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(song)
     (folder / "list.m3u").write_text("song.mp3\n")
+    path, sha256 = wheel(folder)
+    install(path, folder=folder / "cache" / "pretrained" / MODEL, sha256=sha256)
     storage = resolve(folder / "results")
     fetched = versions.fetch(storage)
     assert fetched.facts is not None
@@ -82,6 +90,7 @@ def workplace(finished: FinishedSearch, tmp_path_factory: pytest.TempPathFactory
 def at_workplace(workplace: Path, finished: FinishedSearch, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(workplace)
     monkeypatch.setenv("HOME", str(workplace / "home"))
+    monkeypatch.setenv("RAYGENRE_CACHE", str(workplace / "cache"))
     champion.promote(resolve("results"), 2)  # so that there is something to roll back
 
 

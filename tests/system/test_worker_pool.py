@@ -28,6 +28,14 @@ def test_results_and_exceptions_are_paired_with_their_items(jobs: int) -> None:
             assert result == number // 2
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_ordered_results_are_in_the_order_of_the_items(jobs: int) -> None:
+    numbers = [8, 3, 8, 0, 5, 2]
+    pairs = list(worker_pool.ordered(half, numbers, jobs=jobs))
+    assert [number for number, _ in pairs] == numbers
+    assert [str(result) for _, result in pairs] == ["4", "3 is odd", "4", "0", "5 is odd", "1"]
+
+
 def test_crash_fails_only_the_item_of_that_worker() -> None:
     results = dict(worker_pool.unordered(half, [0, 13, 2, 4, 17, 6, 13, 8], jobs=2))
     assert {number: results[number] for number in (0, 2, 4, 6, 8)} == {0: 0, 2: 1, 4: 2, 6: 3, 8: 4}

@@ -1,0 +1,87 @@
+"""The output of `raygenre predict`: JSON lines, the table on the terminal, the table file and the plot."""
+
+import json
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from raygenre.cli.console import out, styled, write_file
+from raygenre.errors import RaygenreError
+from raygenre.system.printable import printable
+
+if TYPE_CHECKING:
+    from raygenre.evaluation.training_data import TrainingData
+    from raygenre.model.classifier import Classifier
+    from raygenre.workflows.predict import SongResult
+
+
+def print_json(result: "SongResult", model: str, trained_on: "TrainingData") -> None:
+    """Print a result as one line of JSON."""
+    from raygenre.workflows.predict_output import json_record
+
+    out.file.write(json.dumps(json_record(result, model, trained_on)) + "\n")
+    out.file.flush()
+
+
+def print_table(results: "Sequence[SongResult]", root: Path) -> None:
+    """Print a table of the songs, followed by the genres of longer songs over time and, for several songs, counts."""
+    from raygenre.workflows import timeline
+    from raygenre.workflows.predict_output import summary_text
+    from raygenre.workflows.sources import relative_name
+
+    table = Table(box=None, padding=(0, 1), header_style="bold")
+    table.add_column("file", overflow="fold")
+    has_tags = any(result.prediction and result.tags.genres for result in results)
+    table.add_column("genre", no_wrap=True)
+    if has_tags:
+        table.add_column("tagged", overflow="fold")
+    for column in ("confidence", "next"):
+        table.add_column(column, no_wrap=True)
+    notes = []
+    for result in results:
+        if not (prediction := result.prediction):
+            continue
+        ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
+        rest = ", ".join(f"{printable(genre)} {timeline.percent(share)}" for genre, share in ranked[1:3])
+        name = relative_name(result.path, root)
+        genre = styled(printable(prediction.genre), "")
+        if prediction.uncertain:
+            genre.append(" uncertain", "yellow")
+        tagged = [printable(", ".join(result.tags.genres)) or "–"] if has_tags else []
+        table.add_row(name, genre, *tagged, timeline.percent(prediction.confidence), rest)
+        if len(result.times) > 1:
+            # A no-break space keeps a stretch on one line: textwrap respects it, Rich does not.
+            stretches = timeline.stretches(result.times, prediction)
+            parts = [text.replace(" ", "\u00a0") for text in timeline.stretch_texts(stretches)]
+            text = f"{name}: {', '.join(parts)}"
+            notes.append(textwrap.fill(text, out.width, subsequent_indent="  ", break_long_words=False))
+    if table.row_count:
+        out.print(table)
+    for note in notes:
+        out.print(note.replace("\u00a0", " "), soft_wrap=True)
+    if len(results) > 1:
+        out.print(summary_text(results), soft_wrap=True)
+
+
+def write_table(results: "Sequence[SongResult]", genres: Sequence[str], trained_on: "TrainingData", path: Path) -> None:
+    """Write the table of the results to a .csv or .parquet file."""
+    from raygenre.workflows.predict_output import encode_table, results_table
+
+    write_file(path, encode_table(results_table(results, genres, trained_on), path.suffix))
+
+
+def write_plot(classifier: "Classifier", path: Path, output: Path, warning: str, notes: Console) -> None:
+    """Plot a song's spectrogram and its genres over time to a PNG, and print its name on `notes`."""
+    from raygenre.spectrogram.song import read_parts
+    from raygenre.workflows import timeline
+
+    try:
+        song, prediction = timeline.classify(classifier, read_parts(path))
+    except (RaygenreError, OSError):
+        return  # the prediction reports the failure
+    write_file(output, timeline.plot_png(song, prediction, printable(Path(path.name)), warning))
+    notes.print(f"Plot of {printable(path)}: {printable(output)}", soft_wrap=True)

@@ -1,0 +1,83 @@
+"""The part of `raygenre predict` that names the pretrained network's tags instead of genres."""
+
+import json
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import typer
+from rich.table import Table
+
+from raygenre.cli.console import INTERRUPTED, bar, err, out, print_failures
+from raygenre.errors import RaygenreError
+from raygenre.system.printable import printable
+
+if TYPE_CHECKING:
+    from raygenre.pretrained.store import Pretrained
+    from raygenre.workflows.predict_tags import TaggedSong
+    from raygenre.workflows.sources import Sources
+
+_BAR = 20  # characters for a probability of 1
+
+
+def predict_tags(files: "Sources", *, as_json: bool, jobs: int, no_champion: RaygenreError | None = None) -> None:
+    """Print the tags of songs as a bar chart, or as one JSON object per file.
+
+    Args:
+        jobs: number of worker processes; 0 for a suitable number.
+        no_champion: why there is no model for genres, if tags are printed for that reason.
+
+    Raises:
+        RaygenreError: the pretrained network is not installed, or is damaged.
+        typer.Exit: with 1 if a file failed, and with 130 after Ctrl-C.
+    """
+    from raygenre.pretrained.store import OFFER, is_installed, load
+    from raygenre.workflows.predict_tags import NOTE, json_record, tag_songs
+
+    if no_champion and not is_installed():
+        raise type(no_champion)(f"{no_champion}. Or: {OFFER}") from no_champion
+    pretrained = load()
+    if no_champion:
+        err.print(f"{NOTE}: {no_champion}", soft_wrap=True)
+    failures: list[tuple[str, str]] = []
+    interrupted = False
+    try:
+        with bar() as progress, closing(tag_songs(pretrained, files.songs, jobs=jobs)) as stream:
+            for result in progress.track(stream, total=len(files.songs), description="tagging"):
+                if result.error:
+                    failures.append((printable(result.path), result.error))
+                if as_json:
+                    out.file.write(json.dumps(json_record(result, pretrained)) + "\n")
+                    out.file.flush()
+                elif not result.error:
+                    out.print(_chart(result, pretrained, files))
+    except KeyboardInterrupt:
+        interrupted = True
+    if not as_json and len(failures) < len(files.songs):
+        about = pretrained.about
+        note = f"{NOTE}: {about.model} heard {len(about.tags)} tags in 200 000 songs; {about.licence} licence"
+        out.print(note, soft_wrap=True)
+    print_failures(files.failed)
+    print_failures(failures, "the JSON lines" if as_json else "")
+    if interrupted:
+        raise typer.Exit(INTERRUPTED)
+    if files.failed or failures:
+        raise typer.Exit(1)
+
+
+def _chart(result: "TaggedSong", pretrained: "Pretrained", files: "Sources") -> Table:
+    """Return the best five tags of a song as a bar chart."""
+    from raygenre.workflows.predict_tags import BEST, ranked
+    from raygenre.workflows.sources import relative_name
+
+    assert result.song
+    table = Table(
+        box=None,
+        padding=(0, 1),
+        show_header=False,
+        title=relative_name(result.path, files.root),
+        title_justify="left",
+    )
+    table.add_column(justify="right")
+    for tag, share in ranked(pretrained.about.tags, result.song.song_tags)[:BEST]:
+        table.add_row(tag, "█" * max(1, round(_BAR * share)), f"{share:.0%}")
+    return table

@@ -1,0 +1,1 @@
+"""MSD_musicnn, a network pretrained on music: its weights, features and tags."""

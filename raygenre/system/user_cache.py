@@ -1,0 +1,20 @@
+"""The user's cache: a folder for files that all storages share and can be obtained again."""
+
+import os
+import sys
+from pathlib import Path
+
+
+def user_cache() -> Path:
+    """Return the folder, without creating it.
+
+    It is `RAYGENRE_CACHE`, else `raygenre` in the platform's folder for caches: `XDG_CACHE_HOME` or `~/.cache`, and
+    `~/Library/Caches` on macOS.
+    """
+    if own := os.environ.get("RAYGENRE_CACHE"):
+        return Path(own).expanduser().absolute()
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "raygenre"
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    # The XDG specification says that relative paths are invalid and must be ignored.
+    return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "raygenre"

@@ -1,0 +1,95 @@
+"""Name the pretrained network's tags of many songs on all cores."""
+
+import stat
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from raygenre.system import worker_pool
+from raygenre.system.printable import printable
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from raygenre.pretrained.features import SongFeatures
+    from raygenre.pretrained.store import Pretrained
+
+NOTE = "pretrained tags, not your genres"
+BEST = 5
+
+_FEW_SONGS = 2
+
+
+@dataclass(frozen=True)
+class TaggedSong:
+    """The tags of a file, or why there are none.
+
+    Attributes:
+        song: the tags and their times; None if there was an error.
+        error: why there are none; empty if there was no error.
+    """
+
+    path: Path
+    song: "SongFeatures | None"
+    error: str
+
+
+def tag_songs(pretrained: "Pretrained", songs: Sequence[Path], *, jobs: int) -> Generator[TaggedSong, None, None]:
+    """Name the tags of files on several cores, and yield the results in the order of the files.
+
+    Closing the iterator stops the work at once.
+
+    Args:
+        jobs: number of worker processes; 0 for a suitable number.
+    """
+    # A song of four minutes takes 4 s, about as long as a worker needs to start.
+    jobs = jobs or (1 if len(songs) <= _FEW_SONGS else min(len(songs), worker_pool.cores()))
+    with closing(worker_pool.ordered(partial(_tag, pretrained), songs, jobs=jobs)) as results:
+        for path, result in results:
+            yield TaggedSong(path, None, str(result) or repr(result)) if isinstance(result, Exception) else result
+
+
+def ranked(tags: Sequence[str], shares: "NDArray[np.float32]") -> list[tuple[str, float]]:
+    """Return (tag, probability), the most probable first."""
+    return sorted(zip(tags, map(float, shares), strict=True), key=lambda pair: -pair[1])
+
+
+def json_record(result: TaggedSong, pretrained: "Pretrained") -> dict[str, object]:
+    """Return a result as a JSON object: all tags of the song and of its windows, or the error."""
+    about = pretrained.about
+    source: dict[str, object] = {"model": about.model, "licence": about.licence, "note": NOTE}
+    if not (song := result.song):
+        return {"file": printable(result.path), "error": result.error} | source
+    windows = [
+        {"start": start, "end": end, "tags": dict(ranked(about.tags, shares))}
+        for (start, end), shares in zip(song.times, song.tags, strict=True)
+    ]
+    tags = ranked(about.tags, song.song_tags)
+    best = [tag for tag, _ in tags[:BEST]]
+    return {"file": printable(result.path), "best": best, "tags": dict(tags), "windows": windows} | source
+
+
+def _tag(pretrained: "Pretrained", path: Path) -> TaggedSong:
+    """Decode a file and name its tags. Runs in a worker."""
+    import torch  # only here, because the commands check their arguments first
+
+    from raygenre.pretrained.features import Extractor
+
+    # The network's products are small, and two threads would wait for each other after each of them: on two busy cores,
+    # a song took ten times the CPU time.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # reading a device or a pipe may never end
+            return TaggedSong(path, None, "it is not a regular file")
+        return TaggedSong(path, Extractor(pretrained.network).read(path), "")
+    except OSError as error:
+        return TaggedSong(path, None, error.strerror or str(error))
+    except ValueError as error:
+        return TaggedSong(path, None, str(error))
+    finally:
+        torch.set_num_threads(threads)

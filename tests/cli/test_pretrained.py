@@ -1,0 +1,129 @@
+"""`raygenre pretrained`, and `raygenre predict` with the pretrained network's tags."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from raygenre.cli import app
+from raygenre.pretrained.install import SHA256, TAGS, install
+from raygenre.pretrained.store import default_folder
+from tests.helpers.musicnn import wheel
+
+RUNNER = CliRunner()
+NOTE = "pretrained tags, not your genres"
+
+
+def run(*arguments: object) -> Result:
+    return RUNNER.invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Set a cache in which nothing is installed."""
+    monkeypatch.setenv("RAYGENRE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def installed(cache: Path) -> Path:
+    """Install a small network with random weights."""
+    cache.mkdir()
+    path, sha256 = wheel(cache)
+    install(path, sha256=sha256)
+    return default_folder()
+
+
+def test_show_says_whether_the_network_is_installed(cache: Path) -> None:
+    result = run("pretrained", "show")
+    assert result.exit_code == 1
+    assert "not installed: `raygenre pretrained install`" in result.stdout
+    cache.mkdir()
+    path, sha256 = wheel(cache)
+    about = install(path, sha256=sha256)
+    result = run("pretrained", "show")
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert lines[0] == f"MSD_musicnn is installed in {cache / 'pretrained' / 'MSD_musicnn'}"
+    assert "source: the Python package musicnn 0.1.0" in lines[1]
+    assert lines[2:4] == ["licence: ISC", f"weights: SHA-256 {about.sha256}"]
+
+
+def test_a_wheel_with_another_hash_is_not_installed(cache: Path, tmp_path: Path) -> None:
+    path, _ = wheel(tmp_path)
+    result = run("pretrained", "install", "--from", path)
+    assert result.exit_code == 2
+    assert f"{path} is not the wheel of musicnn 0.1.0: its SHA-256 is" in result.stderr
+    assert SHA256 in result.stderr
+    assert not cache.exists()
+    missing = run("pretrained", "install", "--from", tmp_path / "missing.whl")
+    assert missing.exit_code == 2
+    assert "missing.whl cannot be read" in missing.stderr
+
+
+@pytest.mark.usefixtures("installed")
+def test_tags_are_a_bar_chart(song: Path) -> None:
+    result = run("predict", "--tags", song)
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[0].strip() == "bells.flac"
+    chart = [line.split("█") for line in lines[1:6]]
+    assert {parts[0].strip() for parts in chart} <= set(TAGS)
+    shares = [int(parts[-1].strip(" %\n")) for parts in chart]
+    assert shares == sorted(shares, reverse=True)
+    assert lines[6].startswith(NOTE)
+
+
+@pytest.mark.usefixtures("installed")
+def test_all_tags_and_windows_are_in_json(album: Path, tmp_path: Path) -> None:
+    result = run("predict", "--tags", album / "long.flac", album / "rest.wav", tmp_path / "missing.mp3", "--json")
+    assert result.exit_code == 1
+    song, silent, missing = map(json.loads, result.stdout.splitlines())
+    assert song["note"] == NOTE
+    assert song["model"] == "MSD_musicnn"
+    assert song["licence"] == "ISC"
+    assert set(song["tags"]) == set(TAGS)
+    shares = list(song["tags"].values())
+    assert shares == sorted(shares, reverse=True)
+    assert 0 <= shares[-1] <= shares[0] <= 1
+    assert song["best"] == list(song["tags"])[:5]
+    assert [(window["start"], round(window["end"], 2)) for window in song["windows"]] == [(0, 29.92), (29.92, 59.84)]
+    assert silent["error"] == "the song is silent from beginning to end"
+    assert missing["error"] == "No such file or directory"
+    assert "missing.mp3: No such file or directory" in result.stderr
+
+
+@pytest.mark.usefixtures("installed")
+def test_without_a_champion_tags_are_the_answer(song: Path, tmp_path: Path) -> None:
+    result = run("predict", song, "--storage", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert f"{NOTE}: there is no model models:/raygenre@champion" in result.stderr
+    assert "make tune" in result.stderr
+    assert "█" in result.stdout
+    [record] = map(json.loads, run("predict", song, "--storage", tmp_path, "--json").stdout.splitlines())
+    assert record["note"] == NOTE
+    table = run("predict", song, "--storage", tmp_path, "-o", tmp_path / "genres.csv")
+    assert table.exit_code == 2
+    assert "there is no model models:/raygenre@champion" in table.stderr
+    assert not (tmp_path / "genres.csv").exists()
+
+
+@pytest.mark.usefixtures("cache")
+def test_the_network_is_offered_where_it_is_missing(song: Path, tmp_path: Path) -> None:
+    result = run("predict", song, "--storage", tmp_path)
+    assert result.exit_code == 2
+    assert "train one with `make tune`" in result.stderr
+    assert "Or: `raygenre pretrained install`" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    tags = run("predict", "--tags", song)
+    assert tags.exit_code == 2
+    assert "MSD_musicnn is not installed in" in tags.stderr
+    assert "run `raygenre pretrained install`" in tags.stderr
+
+
+def test_tags_have_no_table_and_no_model(song: Path, model: str) -> None:
+    for options in (["-o", "tags.csv"], ["--plot", "song.png"], ["--model", model]):
+        result = run("predict", "--tags", song, *options)
+        assert result.exit_code == 2
+        assert "--tags prints a chart" in result.stderr
