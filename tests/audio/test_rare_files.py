@@ -117,7 +117,7 @@ def test_track_without_a_decoder_is_passed_over() -> None:
         decode(file.replace(b"A_FLAC", b"A_NONE"))
 
 
-def test_search_for_a_track_that_sounds_stops_at_the_duration_limit() -> None:
+def test_search_for_a_track_that_sounds_stops_at_the_limit() -> None:
     with pytest.raises(AudioError, match="over 1 s"):
         decode(tracks([SILENCE, SILENCE], "matroska", "flac"), longest_seconds=1)
 

@@ -218,7 +218,7 @@ def add_broken_files(root: Path) -> None:
 
 REASONS = {
     "blues/green.png": "colours",
-    "blues/headless.wav": "FFmpeg",
+    "blues/headless.wav": "neither a PNG nor audio",
     "blues/large.png": "640×480",
     "blues/text.png": "not a PNG",
     "blues/truncated.png": "damaged",

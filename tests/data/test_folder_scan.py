@@ -60,7 +60,7 @@ def test_content_decides_what_an_unknown_suffix_is(tmp_path: Path) -> None:
     ]
 
 
-def test_other_pngs_are_covers_among_songs_and_broken_among_spectrograms(tmp_path: Path) -> None:
+def test_other_pngs_are_covers_among_songs_broken_among_pictures(tmp_path: Path) -> None:
     fill(tmp_path, ["a.mp3", "b.png"])
     (tmp_path / "cover.png").write_bytes(LARGE_PNG)
     result = scan(tmp_path)

@@ -33,7 +33,7 @@ def test_ordinary_text_of_any_script_is_kept(name: str) -> None:
     assert printable(name) == printable_lines(name) == exact(name) == name
 
 
-def test_stored_names_are_exact_except_for_bytes_that_are_not_text() -> None:
+def test_stored_names_are_exact_unless_they_are_not_text() -> None:
     assert exact("a\r\x1b\u202e") == "a\r\x1b\u202e"
     assert exact(Path(os.fsdecode(b"caf\xe9"))) == r"caf\xe9"
 

@@ -58,7 +58,7 @@ def test_names_of_playlists_are_safe_and_different(tmp_path: Path) -> None:
     assert len(list((tmp_path / "lists").iterdir())) == len(genres)
 
 
-def test_lists_of_an_earlier_run_are_replaced_and_lists_of_the_user_kept(tmp_path: Path) -> None:
+def test_earlier_lists_are_replaced_and_the_users_own_kept(tmp_path: Path) -> None:
     folder = tmp_path / "lists"
     write_playlists(folder, [result(tmp_path / "a.mp3", "rock")], ("jazz", "rock"), tmp_path)
     (folder / "mine.m3u8").write_text("a.mp3\n")

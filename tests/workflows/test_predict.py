@@ -73,7 +73,7 @@ def test_results_match_the_library_in_order_of_the_songs(classifier: Classifier,
         assert len(result.prediction.windows) == len(song.levels)
         assert result.times == song.times
         assert not result.error
-    assert "not audio" in results[1].error
+    assert "neither a PNG nor audio" in results[1].error
     assert results[3].error == "No such file or directory"
 
 

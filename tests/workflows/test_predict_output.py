@@ -129,7 +129,7 @@ def test_a_failed_song_agrees_with_nothing() -> None:
     assert agrees(SongResult(Path("a.mp3"), None, (), "damaged", Tags(genres=("rock",)))) is None
 
 
-def test_a_summary_counts_the_tags_that_certain_predictions_agree_with() -> None:
+def test_a_summary_counts_the_tags_that_predictions_agree_with() -> None:
     results = [
         SongResult(Path("a"), prediction(uncertain), (), "", Tags(genres=(genre,)))
         for genre, uncertain in (("Rock", False), ("rock", False), ("blues", False), ("folk", False), ("rock", True))

@@ -94,7 +94,7 @@ def test_a_folder_becomes_a_data_set(tmp_path: Path, jobs: int) -> None:
     (tmp_path / "music" / "pop" / "rest.wav").write_bytes(encode(np.zeros(4 * 22_050, dtype=np.float32)))
     results = {result.target.song.name: result for result in render_folder(tmp_path / "music", tmp_path / "out", jobs)}
     assert {name for name, result in results.items() if result.is_new} == {"a.wav", "a.flac", "b.wav"}
-    assert "not audio" in results["note.mp3"].error
+    assert "neither a PNG nor audio" in results["note.mp3"].error
     assert results["rest.wav"].error == "the song is silent from beginning to end"
     tracks = track_files.read_folder(tmp_path / "out").paths
     assert sorted((track.genre, track.path.name) for track in tracks) == [
