@@ -5,10 +5,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
-from raygenre.cli.console import out
+from raygenre.cli.console import out, styled
 from raygenre.cli.options import StorageOption, TrackingUriOption
+from raygenre.system.printable import printable
 from raygenre.system.redaction import masked
 
 if TYPE_CHECKING:
@@ -41,21 +41,18 @@ def doctor(
             _print(finding)
     counts = {status: sum(finding.status == status for finding in findings) for status in ("problem", "warning")}
     if not as_json:
-        out.print(_summary(counts), highlight=False)
+        out.print(_summary(counts))
     if counts["problem"]:
         raise typer.Exit(1)
 
 
 def _print(finding: "Finding") -> None:
-    status = f"[{_COLOURS[finding.status]}]{finding.status:<{len(_INDENT)}}[/]"
-    out.print(f"{status}{finding.check:<{_CHECK_WIDTH}}{_text(finding.found)}", highlight=False, soft_wrap=True)
+    line = styled(f"{finding.status:<{len(_INDENT)}}", _COLOURS[finding.status])
+    line.append(f"{finding.check:<{_CHECK_WIDTH}}{printable(masked(finding.found))}", "default")
+    out.print(line, soft_wrap=True)
     if finding.remedy:
         indent = f"{_INDENT}{'':<{_CHECK_WIDTH}}"
-        out.print(f"{indent}→ {_text(finding.remedy)}", highlight=False, soft_wrap=True)
-
-
-def _text(text: str) -> str:
-    return escape(masked(text))
+        out.print(f"{indent}→ {printable(masked(finding.remedy))}", soft_wrap=True)
 
 
 def _summary(counts: dict[str, int]) -> str:

@@ -1,4 +1,4 @@
-"""The output of `raygenre predict`: JSON lines, the table on the terminal, the table file and the plot."""
+"""The output of `raygenre predict`: JSON lines, tables and the plot."""
 
 import json
 import textwrap

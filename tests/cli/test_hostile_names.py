@@ -1,5 +1,6 @@
 """Names of files, genres and studies are shown literally, with control characters as escapes, by every command."""
 
+import io
 import json
 import shutil
 from pathlib import Path
@@ -132,13 +133,13 @@ def test_tune(tmp_path: Path) -> None:
     check(run("tune", "--data", tmp_path / WORD).stderr)
     check(run("tune", "--space", tmp_path / f"{WORD}.yaml").stderr)
     check(run("tune", "--study", WORD).stderr)
-    console = LiteralConsole(file=(tmp_path / "text").open("w+"), width=400)
+    written = io.StringIO()
+    console = LiteralConsole(file=written, width=400)
     display = ConsoleDisplay(console)
     display.info("topic", WORD)
     display.message(WORD)
     display.table(TextTable(columns=(WORD,), rows=[(WORD,)], title=WORD, footer=WORD))
-    console.file.flush()
-    text = (tmp_path / "text").read_text()
+    text = written.getvalue()
     check(text)
     assert text.count(SHOWN) == 5  # the topic is wrapped, which makes a space of the carriage return
 

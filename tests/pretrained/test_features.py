@@ -70,7 +70,7 @@ def test_unusable_files_are_refused(extractor: Extractor) -> None:
         (picture, "it is a picture"),
         (encode(tone(440, seconds=2.9)), "the audio lasts 2.9 s; at least 3 s are needed"),
         (encode(np.zeros(4 * 22_050, dtype=np.float32)), "the song is silent from beginning to end"),
-        (b"text", "not audio"),
+        (b"text", "neither a PNG nor audio"),
     ):
         with pytest.raises(AudioError, match=reason):
             extractor.read(data)

@@ -124,7 +124,10 @@ def test_a_form_without_any_usable_file_is_an_error(endpoint: httpx.Client) -> N
     response = endpoint.post("/v1/predict", files=files)
     problem = response.json()
     assert (response.status_code, problem["status"]) == (422, 422)
-    assert problem["detail"] == "no file of the form can be classified; file 1 (empty.wav): the file is empty"
+    assert (
+        problem["detail"]
+        == "no file of the form can be classified; file 1 (empty.wav): the file is empty; copy it again from its source"
+    )
     errors = [(error["index"], error["file"], error["status"]) for error in problem["errors"]]
     assert errors == [(0, "empty.wav", 422), (1, "note.mp3", 415)]
 

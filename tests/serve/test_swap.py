@@ -170,7 +170,7 @@ def test_a_damaged_version_leaves_the_old_one_in_service(
     answer = client.post("/v1/predict", content=picture)
     assert answer.status_code == 200
     assert answer.json()["model"]["version"] == before
-    expected = {"examples": "differ by"}.get(damage, "cannot be loaded|not those|cannot be read")
+    expected = {"examples": "add up to 1"}.get(damage, "cannot be loaded|not those|cannot be read")
     assert any(word in load_error(client) for word in expected.split("|"))
     assert champion.rollback(changing) == (version, int(before))
     until(lambda: load_error(client) == "")

@@ -40,7 +40,9 @@ async function ask(path, options = {}) {
 // Rounds down, as media players and raygenre/workflows/timeline.py do: 240.5 s is 4:00.
 function clock(seconds) {
   const whole = Math.floor(seconds);
-  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
+  const minutes = Math.floor(whole / 60);
+  const parts = minutes < 60 ? [minutes] : [Math.floor(minutes / 60), String(minutes % 60).padStart(2, "0")];
+  return [...parts, String(whole % 60).padStart(2, "0")].join(":");
 }
 
 // Returns the windows without overlap: the last window starts where the previous one ends, as in timeline.py.
