@@ -24,6 +24,7 @@ _SEEDS = (0, 1, 2)
 _SHORT = 30  # epochs of the rows that compare means on validation tracks
 _IMPROVED: dict[str, Value] = {
     **{name: value for name, value in PRESETS["improved"].entries.items() if not isinstance(value, (dict, list))},
+    "dropout": PRESETS["improved"].start.dropout,
     "learning_rate": PRESETS["improved"].start.learning_rate,
     "batch_size": PRESETS["improved"].batch_size,
     "decay": 0.0,

@@ -32,7 +32,7 @@ PRESETS: dict[PresetName, Preset] = {
     # step takes less than a third of the time that whole tracks would take.
     "improved": Preset(
         epochs=100,
-        batch_size=32,
+        batch_size=16,
         entries={
             "convolutions": 4,
             "stem": "strided",
@@ -45,9 +45,10 @@ PRESETS: dict[PresetName, Preset] = {
             "masks": 2,
             "distortion": 1.0,
             "averaging": 0.998,
-            # AdamW with batch normalisation and warm-up trains well at higher rates than NAdam without.
+            # AdamW with batch normalisation and warm-up trains well at higher rates than NAdam without. With 4e-3 and
+            # batches of 16, the validation loss after 60 epochs is lower than with 2e-3 and batches of 32.
             "learning_rate": {"low": 5e-4, "high": 1e-2, "log": True},
         },
-        start=Setting(learning_rate=2e-3),
+        start=Setting(dropout=0.1, learning_rate=4e-3),
     ),
 }
