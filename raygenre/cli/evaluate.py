@@ -98,7 +98,7 @@ def evaluate(
 def _load(source: Path | None, storage: "Storage", *, verbose: bool) -> "Dataset":
     """Load the tracks, and print what is left out."""
     from raygenre.data import dataset
-    from raygenre.data.broken_files import summary
+    from raygenre.data.broken_files import skipped, summary
 
     with bar() as progress, file_errors("the tracks could not be loaded"):
         task = progress.add_task("loading tracks", total=None)
@@ -110,7 +110,7 @@ def _load(source: Path | None, storage: "Storage", *, verbose: bool) -> "Dataset
         )
     print_left_out(tracks.notes, [(file.path, file.reason) for file in tracks.left_out] if verbose else [])
     if tracks.broken:
-        lines = f"{len(tracks.broken)} unusable files were skipped:\n{summary(tracks.broken)}"
+        lines = f"{skipped(tracks.broken)}:\n{summary(tracks.broken)}"
         err.print(lines, highlight=False, soft_wrap=True, markup=False)
     return tracks
 

@@ -137,8 +137,7 @@ def predict(
             print_json(finished[number], fetched.name, trained_on)
     full_list = "the JSON lines" if as_json else ""
     if output:
-        path = output.with_stem(f"{output.stem}.partial") if interrupted else output
-        write_table(results, classifier.genres, trained_on, path)
+        path = write_table(results, classifier.genres, trained_on, output, interrupted=interrupted)
         notes.print(f"{printable(path)}: {summary_text(results)}", soft_wrap=True)
         full_list = f"the column `error` of {printable(path)}"
     elif not as_json:

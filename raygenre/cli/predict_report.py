@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.measure import Measurement
 from rich.table import Table
 
 from raygenre.cli.console import out, styled, write_file
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from raygenre.evaluation.training_data import TrainingData
     from raygenre.model.classifier import Classifier
     from raygenre.workflows.predict import SongResult
+
+
+_UNLIMITED = 1_000_000  # columns, for a table as wide as its longest names
 
 
 def print_json(result: "SongResult", model: str, trained_on: "TrainingData") -> None:
@@ -33,14 +37,8 @@ def print_table(results: "Sequence[SongResult]", root: Path) -> None:
     from raygenre.workflows.predict_output import summary_text
     from raygenre.workflows.sources import relative_name
 
-    table = Table(box=None, padding=(0, 1), header_style="bold")
-    table.add_column("file", overflow="fold")
     has_tags = any(result.prediction and result.tags.genres for result in results)
-    table.add_column("genre", no_wrap=True)
-    if has_tags:
-        table.add_column("tagged", overflow="fold")
-    for column in ("confidence", "next"):
-        table.add_column(column, no_wrap=True)
+    rows: list[tuple[RenderableType, ...]] = []
     notes = []
     for result in results:
         if not (prediction := result.prediction):
@@ -52,14 +50,18 @@ def print_table(results: "Sequence[SongResult]", root: Path) -> None:
         if prediction.uncertain:
             genre.append(" uncertain", "yellow")
         tagged = [printable(", ".join(result.tags.genres)) or "–"] if has_tags else []
-        table.add_row(name, genre, *tagged, timeline.percent(prediction.confidence), rest)
+        rows.append((name, genre, *tagged, timeline.percent(prediction.confidence), rest))
         if len(result.times) > 1:
             # A no-break space keeps a stretch on one line: textwrap respects it, Rich does not.
             stretches = timeline.stretches(result.times, prediction)
             parts = [text.replace(" ", "\u00a0") for text in timeline.stretch_texts(stretches)]
             text = f"{name}: {', '.join(parts)}"
             notes.append(textwrap.fill(text, out.width, subsequent_indent="  ", break_long_words=False))
-    if table.row_count:
+    if rows:
+        columns = ("file", "genre", *["tagged"] * has_tags, "confidence", "next")
+        table = _table(columns, rows)
+        if Measurement.get(out, out.options.update(width=_UNLIMITED), table).maximum > out.width:
+            table = _table(columns[:-1], [row[:-1] for row in rows])  # a whole name is more useful than the next genres
         out.print(table)
     for note in notes:
         out.print(note.replace("\u00a0", " "), soft_wrap=True)
@@ -67,11 +69,38 @@ def print_table(results: "Sequence[SongResult]", root: Path) -> None:
         out.print(summary_text(results), soft_wrap=True)
 
 
-def write_table(results: "Sequence[SongResult]", genres: Sequence[str], trained_on: "TrainingData", path: Path) -> None:
-    """Write the table of the results to a .csv or .parquet file."""
-    from raygenre.workflows.predict_output import encode_table, results_table
+def _table(columns: Sequence[str], rows: Sequence[tuple[RenderableType, ...]]) -> Table:
+    table = Table(box=None, padding=(0, 1), header_style="bold")
+    for column in columns:
+        if column in ("file", "tagged"):
+            table.add_column(column, overflow="fold")
+        else:
+            table.add_column(column, no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    return table
 
-    write_file(path, encode_table(results_table(results, genres, trained_on), path.suffix))
+
+def write_table(
+    results: "Sequence[SongResult]",
+    genres: Sequence[str],
+    trained_on: "TrainingData",
+    output: Path,
+    *,
+    interrupted: bool,
+) -> Path:
+    """Write the table of the results to a .csv or .parquet file, and return its path.
+
+    The table of an interrupted run has a name of its own, and the complete one deletes it.
+    """
+    from raygenre.workflows.predict_output import encode_table, partial_path, remove_partial, results_table
+
+    path = partial_path(output) if interrupted else output
+    table = results_table(results, genres, trained_on)
+    write_file(path, encode_table(table, path.suffix))
+    if not interrupted:
+        remove_partial(output, table)
+    return path
 
 
 def write_plot(classifier: "Classifier", path: Path, output: Path, warning: str, notes: Console) -> None:

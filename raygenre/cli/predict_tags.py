@@ -32,6 +32,7 @@ def predict_tags(files: "Sources", *, as_json: bool, jobs: int, no_champion: Ray
     """
     from raygenre.pretrained.store import OFFER, is_installed, load
     from raygenre.workflows.predict_tags import NOTE, json_record, tag_songs
+    from raygenre.workflows.sources import relative_name
 
     if no_champion and not is_installed():
         raise type(no_champion)(f"{no_champion}. Or: {OFFER}") from no_champion
@@ -39,6 +40,7 @@ def predict_tags(files: "Sources", *, as_json: bool, jobs: int, no_champion: Ray
     if no_champion:
         err.print(f"{NOTE}: {no_champion}", soft_wrap=True)
     failures: list[tuple[str, str]] = []
+    finished = 0
     interrupted = False
     try:
         with bar() as progress, closing(tag_songs(pretrained, files.songs, jobs=jobs)) as stream:
@@ -49,13 +51,19 @@ def predict_tags(files: "Sources", *, as_json: bool, jobs: int, no_champion: Ray
                     out.file.write(json.dumps(json_record(result, pretrained)) + "\n")
                     out.file.flush()
                 elif not result.error:
-                    out.print(_chart(result, pretrained, files))
+                    # Not the title of the chart, which would be broken at the width of the bars.
+                    out.print(relative_name(result.path, files.root), soft_wrap=True)
+                    out.print(_chart(result, pretrained))
+                finished += 1
     except KeyboardInterrupt:
         interrupted = True
     if not as_json and len(failures) < len(files.songs):
         about = pretrained.about
-        note = f"{NOTE}: {about.model} heard {len(about.tags)} tags in 200 000 songs; {about.licence} licence"
+        note = f"{NOTE}: {about.model} learnt its {len(about.tags)} tags from 200 000 songs; {about.licence} licence"
         out.print(note, soft_wrap=True)
+    if interrupted:
+        # With --json, stdout has nothing but JSON lines.
+        (err if as_json else out).print(f"interrupted after {finished} of {len(files.songs)} songs", soft_wrap=True)
     print_failures(files.failed)
     print_failures(failures, "the JSON lines" if as_json else "")
     if interrupted:
@@ -64,20 +72,14 @@ def predict_tags(files: "Sources", *, as_json: bool, jobs: int, no_champion: Ray
         raise typer.Exit(1)
 
 
-def _chart(result: "TaggedSong", pretrained: "Pretrained", files: "Sources") -> Table:
+def _chart(result: "TaggedSong", pretrained: "Pretrained") -> Table:
     """Return the best five tags of a song as a bar chart."""
     from raygenre.workflows.predict_tags import BEST, ranked
-    from raygenre.workflows.sources import relative_name
+    from raygenre.workflows.timeline import percent
 
     assert result.song
-    table = Table(
-        box=None,
-        padding=(0, 1),
-        show_header=False,
-        title=relative_name(result.path, files.root),
-        title_justify="left",
-    )
+    table = Table(box=None, padding=(0, 1), show_header=False)
     table.add_column(justify="right")
     for tag, share in ranked(pretrained.about.tags, result.song.song_tags)[:BEST]:
-        table.add_row(tag, "█" * max(1, round(_BAR * share)), f"{share:.0%}")
+        table.add_row(tag, "█" * max(1, round(_BAR * share)), percent(share))
     return table

@@ -17,7 +17,7 @@ from raygenre.cli.console import INTERRUPTED, fail
 from raygenre.cli.progress import ConsoleDisplay
 from raygenre.cli.tune_report import command, environment, print_plan, print_result, resume_command
 from raygenre.data import dataset as data_sets
-from raygenre.data.broken_files import summary
+from raygenre.data.broken_files import skipped, summary
 from raygenre.data.dataset import Dataset
 from raygenre.errors import RaygenreError
 from raygenre.search.options import Options
@@ -175,7 +175,7 @@ class _Session:
             for file in tracks.left_out:
                 self._display.message(f"  {printable(file.path)}: {file.reason}")
         if tracks.broken:
-            self._display.event("tracks", "failed", f"{len(tracks.broken)} unusable files were skipped:")
+            self._display.event("tracks", "failed", f"{skipped(tracks.broken)}:")
             self._display.message(summary(tracks.broken))
         return tracks
 

@@ -28,6 +28,11 @@ def relative_to(files: Iterable[tuple[Path, str]], source: Path) -> tuple[Broken
     return tuple(BrokenFile(exact(path.relative_to(source)), reason) for path, reason in files)
 
 
+def skipped(broken: Sequence[BrokenFile]) -> str:
+    """Return how many files were skipped, such as `2 unusable files were skipped`."""
+    return "1 unusable file was skipped" if len(broken) == 1 else f"{len(broken)} unusable files were skipped"
+
+
 def summary(broken: Sequence[BrokenFile], *, limit: int = MAX_LISTED) -> str:
     """Return one line per broken file, for at most `limit` files."""
     lines = [f"  {printable(file.path)}: {file.reason}" for file in broken[:limit]]

@@ -69,7 +69,8 @@ def write_playlists(
     written = []
     for genre, path in targets.items():
         if genre in songs:
-            lines = ["#EXTM3U", _MARK, *(playlist.entry(song, base) for song in songs[genre])]
+            paths = [_below(song, root) for song in songs[genre]] if base else songs[genre]
+            lines = ["#EXTM3U", _MARK, *(playlist.entry(path, base) for path in paths)]
             write_atomically(path, "".join(f"{line}\n" for line in lines).encode())
             written.append((path, len(songs[genre])))
     for path in folder.glob(f"*{_SUFFIX}"):
@@ -97,6 +98,15 @@ def _file_name(genre: str) -> str:
     name = _FORBIDDEN.sub("_", unicodedata.normalize("NFC", genre)).strip(" .")
     name = name.encode()[:_MAX_NAME].decode(errors="ignore").strip(" .")
     return f"{name}_" if not name or _RESERVED.fullmatch(name) else name
+
+
+def _below(song: Path, root: Path) -> Path:
+    """Return a song's path with the links up to the root resolved, as those of the playlists are.
+
+    Links below the root are kept, because they are moved or copied together with it.
+    """
+    path = song.absolute()
+    return root.resolve() / path.relative_to(root) if path.is_relative_to(root) else song
 
 
 def _are_nested(first: Path, second: Path) -> bool:

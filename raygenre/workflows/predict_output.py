@@ -14,7 +14,9 @@ import io
 import re
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raygenre.evaluation.genre_names import normal_form
@@ -148,6 +150,36 @@ def encode_table(frame: "pd.DataFrame", suffix: str) -> bytes:
         frame.to_parquet(buffer, index=False, engine="pyarrow")
         return buffer.getvalue()
     raise ValueError(f"a table is a .csv or .parquet file, not {suffix or 'a file without a suffix'}")
+
+
+def partial_path(output: Path) -> Path:
+    """Return where the table of an interrupted run is written."""
+    return output.with_stem(f"{output.stem}.partial")
+
+
+def remove_partial(output: Path, frame: "pd.DataFrame") -> None:
+    """Delete the table of an interrupted run, which the complete table replaces.
+
+    A file of that name with other columns is kept: it may be the user's, or that of a model with other genres.
+    """
+    path = partial_path(output)
+    with suppress(OSError):  # the complete table is written, so the command has done its work
+        if path.is_file() and _has_columns(path, frame):
+            path.unlink()
+
+
+def _has_columns(path: Path, frame: "pd.DataFrame") -> bool:
+    if path.suffix.lower() == ".csv":
+        header = encode_table(frame.iloc[:0], ".csv")
+        with path.open("rb") as file:
+            return file.read(len(header)) == header
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        return bool(parquet.read_schema(path).names == list(frame.columns))
+    except pa.ArrowException:  # not Parquet, or damaged
+        return False
 
 
 def _column(genre: str) -> str:

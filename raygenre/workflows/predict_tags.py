@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raygenre.system import worker_pool
-from raygenre.system.printable import printable
+from raygenre.system.printable import exact
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,14 +63,14 @@ def json_record(result: TaggedSong, pretrained: "Pretrained") -> dict[str, objec
     about = pretrained.about
     source: dict[str, object] = {"model": about.model, "licence": about.licence, "note": NOTE}
     if not (song := result.song):
-        return {"file": printable(result.path), "error": result.error} | source
+        return {"file": exact(result.path), "error": result.error} | source
     windows = [
         {"start": start, "end": end, "tags": dict(ranked(about.tags, shares))}
         for (start, end), shares in zip(song.times, song.tags, strict=True)
     ]
     tags = ranked(about.tags, song.song_tags)
     best = [tag for tag, _ in tags[:BEST]]
-    return {"file": printable(result.path), "best": best, "tags": dict(tags), "windows": windows} | source
+    return {"file": exact(result.path), "best": best, "tags": dict(tags), "windows": windows} | source
 
 
 def _tag(pretrained: "Pretrained", path: Path) -> TaggedSong:

@@ -18,8 +18,8 @@ class Sources:
     Attributes:
         songs: the files, without duplicates.
         skipped: (entry, reason) for each playlist entry that is not a file on this machine.
-        failed: (source, reason) for each folder without songs, each playlist that cannot be read, and each file or
-            folder in a folder that cannot be read and may be or contain music.
+        failed: (source, reason) for each folder without songs, each playlist that cannot be read or names no file, and
+            each file or folder in a folder that cannot be read and may be or contain music.
         root: the deepest folder that contains all sources, absolute; see `relative_name`.
         clutter: kind of clutter in the folders → number of files or folders that are ignored; see `FolderScan`.
         left_out: (path, reason) for each other file in the folders that is not music.
@@ -62,6 +62,8 @@ def expand_sources(sources: Sequence[Path]) -> Sources:
                 continue
             files = list(entries.songs)
             skipped += [(f"{printable(source)}: {entry}", reason) for entry, reason in entries.skipped]
+            if not files:
+                failed.append((printable(source), "the playlist names no file on this machine"))
         for song in files:
             songs.setdefault(os.path.realpath(song), song)
     folders = [(source if source.is_dir() else source.parent).absolute() for source in sources]

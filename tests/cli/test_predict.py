@@ -298,3 +298,22 @@ def test_predict_works_without_a_writable_cache(model: str, tagged: Path, storag
     result = predict("--model", model, tagged)
     assert result.exit_code == 0
     assert "predictions are not cached" in result.stderr
+
+
+def test_predict_prints_whole_names_instead_of_next(model: str, album: Path, tmp_path: Path) -> None:
+    for number, name in enumerate(("a.wav", "long name of a song in a terminal window.wav")):
+        shutil.copy(album / "short.wav", tmp_path / name)
+        head, *rows = predict("--model", model, tmp_path).stdout.splitlines()
+        assert ("next" in head.split()) == (number == 0)
+        assert rows[number].strip().startswith(f"{name} ")
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_table_replaces_that_of_an_interrupted_run(model: str, album: Path, tmp_path: Path, suffix: str) -> None:
+    table, partial = tmp_path / f"songs{suffix}", tmp_path / f"songs.partial{suffix}"
+    predict("--model", model, album / "short.wav", "-o", partial)
+    predict("--model", model, album / "short.wav", "-o", table)
+    assert [path.name for path in tmp_path.iterdir()] == [table.name]
+    partial.write_text("path,mine\n")  # not a table of raygenre
+    predict("--model", model, album / "short.wav", "-o", table)
+    assert partial.read_text() == "path,mine\n"

@@ -1,7 +1,11 @@
 """`raygenre pretrained`, and `raygenre predict` with the pretrained network's tags."""
 
 import json
+import shutil
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -9,6 +13,8 @@ from typer.testing import CliRunner, Result
 from raygenre.cli import app
 from raygenre.pretrained.install import SHA256, TAGS, install
 from raygenre.pretrained.store import default_folder
+from raygenre.workflows import predict_tags
+from raygenre.workflows.predict_tags import TaggedSong, tag_songs
 from tests.helpers.musicnn import wheel
 
 RUNNER = CliRunner()
@@ -70,9 +76,38 @@ def test_tags_are_a_bar_chart(song: Path) -> None:
     assert lines[0].strip() == "bells.flac"
     chart = [line.split("█") for line in lines[1:6]]
     assert {parts[0].strip() for parts in chart} <= set(TAGS)
+    assert all(parts[-1].rstrip().endswith(" %") for parts in chart)
     shares = [int(parts[-1].strip(" %\n")) for parts in chart]
     assert shares == sorted(shares, reverse=True)
-    assert lines[6].startswith(NOTE)
+    assert lines[6].startswith(f"{NOTE}: MSD_musicnn learnt its 50 tags from 200 000 songs; ")
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_chart_keeps_long_names_whole_and_json_exact(song: Path, tmp_path: Path) -> None:
+    long = tmp_path / "a name that is much longer than the bar chart of the tags below it is wide, and its line.flac"
+    broken = tmp_path / "line\nbreak.flac"
+    for path in (long, broken):
+        shutil.copy(song, path)
+    assert run("predict", "--tags", long).stdout.splitlines()[0] == long.name
+    for path in (broken, tmp_path / "missing\n.mp3"):
+        assert json.loads(run("predict", "--tags", path, song, "--json").stdout.splitlines()[0])["file"] == str(path)
+
+
+@pytest.mark.usefixtures("installed")
+def test_tags_interrupted_by_ctrl_c_say_how_many_there_are(song: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*arguments: Any, **options: Any) -> Iterator[TaggedSong]:
+        yield from islice(tag_songs(*arguments, **options), 1)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(predict_tags, "tag_songs", interrupted)
+    songs = [song, song.parent / "missing.flac"]
+    result = run("predict", "--tags", *songs)
+    assert result.exit_code == 130
+    assert "interrupted after 1 of 2 songs" in result.stdout.splitlines()
+    result = run("predict", "--tags", *songs, "--json")
+    assert result.exit_code == 130
+    assert "interrupted after 1 of 2 songs" in result.stderr.splitlines()
+    assert len(result.stdout.splitlines()) == 1
 
 
 @pytest.mark.usefixtures("installed")

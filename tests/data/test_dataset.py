@@ -14,7 +14,7 @@ from PIL import Image
 from raygenre import spectrogram
 from raygenre.audio.decoding import middle_window
 from raygenre.audio.synthesis import GENRES, synthesise
-from raygenre.data.broken_files import MAX_BROKEN_SHARE, BrokenFile, summary
+from raygenre.data.broken_files import MAX_BROKEN_SHARE, BrokenFile, skipped, summary
 from raygenre.data.dataset import Dataset, decode, load
 from raygenre.data.track_files import DataError
 from raygenre.spectrogram.image import read_png, write_png
@@ -426,3 +426,9 @@ def test_decode_raises_documented_errors(tmp_path: Path) -> None:
         decode(tmp_path / "image.PNG")
     with pytest.raises(FileNotFoundError):
         decode(tmp_path / "nowhere.wav")
+
+
+def test_skipped_files_are_counted_in_words() -> None:
+    broken = (BrokenFile("blues/a.wav", "it is empty"),)
+    assert skipped(broken) == "1 unusable file was skipped"
+    assert skipped(broken * 2) == "2 unusable files were skipped"

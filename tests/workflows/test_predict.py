@@ -52,6 +52,13 @@ def test_a_link_to_a_song_is_the_same_song(music: Path, tmp_path: Path) -> None:
     assert expand_sources([music / "a.wav", tmp_path / "link.wav"]).songs == (music / "a.wav",)
 
 
+@pytest.mark.parametrize("entries", ["", "#EXTM3U\n", "http://host/radio.mp3\n"])
+def test_a_playlist_without_files_is_reported(tmp_path: Path, entries: str) -> None:
+    (tmp_path / "list.m3u").write_text(entries)
+    files = expand_sources([tmp_path / "list.m3u"])
+    assert files.failed == ((str(tmp_path / "list.m3u"), "the playlist names no file on this machine"),)
+
+
 def test_sources_without_songs_are_reported(tmp_path: Path) -> None:
     files = expand_sources([tmp_path, tmp_path / "none.m3u8"])
     assert files.failed == (

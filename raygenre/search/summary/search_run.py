@@ -10,6 +10,7 @@ from pathlib import Path
 from optuna.trial import TrialState
 
 from raygenre.data import split_summary
+from raygenre.data.broken_files import skipped
 from raygenre.data.dataset import Dataset
 from raygenre.search.space import config_file
 from raygenre.search.space.config import Resources, SearchConfig
@@ -80,9 +81,7 @@ class SearchRunLogger:
         tracker.log_text(self.run, json.dumps(environment, indent=2), ENVIRONMENT)
         if dataset.broken:
             lines = "\n".join(f"{file.path}: {file.reason}" for file in dataset.broken)
-            tracker.log_text(
-                self.run, f"{len(dataset.broken)} unusable files were skipped\n{lines}\n", "broken_files.txt"
-            )
+            tracker.log_text(self.run, f"{skipped(dataset.broken)}\n{lines}\n", "broken_files.txt")
         self._describe()
 
     def trials(self) -> None:
