@@ -16,7 +16,7 @@ from raygenre.system.printable import printable
 
 if TYPE_CHECKING:
     from raygenre.registry.versions import Fetched
-    from raygenre.tagging.log import TagLog
+    from raygenre.tagging.log import LogError, TagLog
     from raygenre.tagging.open_tags import Present
     from raygenre.tagging.plan import Plan
     from raygenre.workflows.prediction_cache import PredictionCache
@@ -90,7 +90,7 @@ def tag(
         remove_abandoned_copies(songs)
     done: list[Plan] = []
     with TagLog(log) if write and needs_model else nullcontext() as tag_log:
-        interrupted = _run(surveyed, fetched, genre_names, tag_log, cache, done, provenance=provenance, jobs=jobs)
+        ended = _run(surveyed, fetched, genre_names, tag_log, cache, done, provenance=provenance, jobs=jobs)
     from raygenre.cli.tag_report import print_plans
 
     print_plans(done, files.root, written=write)
@@ -98,12 +98,14 @@ def tag(
         out.print(f"to take this back: raygenre tag --undo {printable(log)}", soft_wrap=True)
     elif any(plan.action == "write" for plan in done):
         out.print("nothing was written; --write does it", soft_wrap=True)
-    if interrupted:
+    if isinstance(ended, KeyboardInterrupt):
         out.print(f"interrupted after {len(done)} of {len(songs)} songs; the same command continues", soft_wrap=True)
     print_failures(files.failed)
     print_failures([(printable(plan.path), plan.reason) for plan in done if plan.action == "fail"])
-    if interrupted:
+    if isinstance(ended, KeyboardInterrupt):
         raise typer.Exit(INTERRUPTED)
+    if ended:
+        fail(str(ended))
     if files.failed or any(plan.action == "fail" for plan in done):
         raise typer.Exit(1)
 
@@ -118,14 +120,15 @@ def _run(
     *,
     provenance: bool,
     jobs: int,
-) -> bool:
-    """Plan each song and, with a log, write it; append the results to `done`, and return whether Ctrl-C ended it."""
+) -> "KeyboardInterrupt | LogError | None":
+    """Plan each song and, with a log, write it; append the results to `done`, and return what ended it early."""
+    from raygenre.tagging.log import LogError
     from raygenre.tagging.plan import Plan
     from raygenre.workflows.tag import apply, plans
 
     if fetched is None:
         done += [plan for plan in surveyed.values() if isinstance(plan, Plan)]
-        return False
+        return None
     from raygenre.system.worker_pool import suitable_jobs
     from raygenre.workflows.predict import predict_songs
 
@@ -137,9 +140,9 @@ def _run(
         with bar() as progress, closing(plans(surveyed, predict, names)) as stream:
             for plan in progress.track(stream, total=len(surveyed), description="tagging" if log else "predicting"):
                 done.append(apply(plan, log, model=model, cache=cache) if log else plan)
-    except KeyboardInterrupt:
-        return True
-    return False
+    except (KeyboardInterrupt, LogError) as error:  # the songs that were written so far are still to be reported
+        return error
+    return None
 
 
 def _genre_names(path: Path | None, fetched: "Fetched | None") -> Mapping[str, Sequence[str]]:

@@ -11,6 +11,7 @@ from raygenre.cli import app
 from raygenre.model.calibration import Calibration
 from raygenre.model.classifier import Classifier
 from raygenre.spectrogram.song import read
+from raygenre.tagging.log import LogError, Record, TagLog
 from raygenre.tagging.open_tags import open_tags, present_genre
 from tests.helpers.tagged import new_song
 
@@ -105,6 +106,27 @@ def test_genres_are_overwritten_under_the_users_names(certain: str, music: Path)
     assert undone.stdout == "2 songs: 1 restored completely, 1 left\n"
     assert "old.mp3: its genre was changed since; it is left as it is" in undone.stderr
     assert present_genre(music / "old.mp3").genres == ("Changed since",)
+
+
+def test_a_full_log_does_not_hide_what_was_written(
+    certain: str, music: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, append = contents(music), TagLog.append
+
+    def append_once(log: TagLog, record: Record) -> None:
+        if log.path.stat().st_size:
+            raise LogError("the log is full")
+        append(log, record)
+
+    monkeypatch.setattr(TagLog, "append", append_once)
+    result = tag("music", "--overwrite", "--write", "--model", certain)
+    assert (result.exit_code, result.stderr) == (2, "error: the log is full\n")
+    assert result.stdout.splitlines()[-2:] == [
+        "1 song: 1 written",
+        "to take this back: raygenre tag --undo raygenre-tags.jsonl",
+    ]
+    assert tag("--undo", "raygenre-tags.jsonl").exit_code == 0
+    assert contents(music) == before
 
 
 def test_nothing_is_written_where_the_model_is_uncertain(model: str, music: Path) -> None:
