@@ -25,6 +25,7 @@ LOG = Path("raygenre-tags.jsonl")
 
 
 def tag(
+    context: typer.Context,
     sources: Annotated[
         list[Path] | None,
         typer.Argument(help="Songs, folders of them, playlists (.m3u, .m3u8).", show_default=False),
@@ -55,8 +56,10 @@ def tag(
     nothing is written where the model is uncertain. --undo takes back exactly what a log records.
     """
     if undo:
-        if sources or write:
-            fail("--undo takes a log, and neither songs nor --write")
+        origins = {name: context.get_parameter_source(name) for name in context.params}
+        if [name for name, origin in origins.items() if origin and origin.name == "COMMANDLINE"] != ["undo"]:
+            # The log alone says what is taken back, so nothing else would have an effect.
+            fail("--undo takes a log and no other options")
         _undo(undo)
         return
     if not sources:
@@ -76,6 +79,9 @@ def tag(
         print_warning(f"{entry}: {reason}", "skipped:")
     print_left_out(scan_notes(files.clutter, files.left_out), files.left_out if verbose else [])
     songs = [song for song in files.songs if song.suffix.lower() != ".png"]  # spectrograms have no genre tag
+    if not songs and (files.failed or files.skipped):
+        print_failures(files.failed)
+        raise typer.Exit(1)
     with bar() as progress:
         tags = survey(songs, overwrite=overwrite)
         surveyed = dict(progress.track(tags, total=len(songs), description="reading tags"))
@@ -123,7 +129,7 @@ def _run(
 ) -> "KeyboardInterrupt | LogError | None":
     """Plan each song and, with a log, write it; append the results to `done`, and return what ended it early."""
     from raygenre.tagging.log import LogError
-    from raygenre.tagging.plan import Plan
+    from raygenre.tagging.plan import Plan, with_provenance
     from raygenre.workflows.tag import apply, plans
 
     if fetched is None:
@@ -139,7 +145,8 @@ def _run(
     try:
         with bar() as progress, closing(plans(surveyed, predict, names)) as stream:
             for plan in progress.track(stream, total=len(surveyed), description="tagging" if log else "predicting"):
-                done.append(apply(plan, log, model=model, cache=cache) if log else plan)
+                final = plan if model is None else with_provenance(plan, model)
+                done.append(apply(final, log, model=model, cache=cache) if log else final)
     except (KeyboardInterrupt, LogError) as error:  # the songs that were written so far are still to be reported
         return error
     return None

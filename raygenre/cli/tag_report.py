@@ -74,6 +74,8 @@ def _songs(count: int) -> str:
 def _action(plan: "Plan", *, written: bool) -> Text | str:
     if plan.action != "write":
         return f"nothing: {plan.reason}"
+    if plan.present == plan.genres:  # only the provenance differs
+        return styled("provenance", "green")
     if plan.present:
         return styled("replaced" if written else "replace", "green")
     return styled("written" if written else "write", "green")

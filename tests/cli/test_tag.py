@@ -11,6 +11,7 @@ from raygenre.cli import app
 from raygenre.model.calibration import Calibration
 from raygenre.model.classifier import Classifier
 from raygenre.spectrogram.song import read
+from raygenre.tagging.formats.base import Provenance
 from raygenre.tagging.log import LogError, Record, TagLog
 from raygenre.tagging.open_tags import open_tags, present_genre
 from tests.helpers.tagged import new_song
@@ -108,9 +109,7 @@ def test_genres_are_overwritten_under_the_users_names(certain: str, music: Path)
     assert present_genre(music / "old.mp3").genres == ("Changed since",)
 
 
-def test_a_full_log_does_not_hide_what_was_written(
-    certain: str, music: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_log_does_not_hide_what_was_written(certain: str, music: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before, append = contents(music), TagLog.append
 
     def append_once(log: TagLog, record: Record) -> None:
@@ -168,11 +167,48 @@ def test_files_that_cannot_be_tagged_are_named(certain: str, music: Path) -> Non
         assert error.startswith(f"error: music/{name}: {reason}")
 
 
+def test_the_provenance_of_a_present_genre_is_written(certain: str, music: Path) -> None:
+    for song in music.iterdir():
+        set_genres(song, prediction(certain, song))
+    tags = open_tags(music / "old.mp3")
+    tags.set(tags.genres, Provenance("an earlier model", 0.5))
+    tags.save(music / "old.mp3")
+    before = contents(music)
+    arguments = ["music", "--overwrite", "--provenance", "--model", certain]
+    preview = tag(*arguments)
+    assert "2 songs: 2 to write" in preview.stdout.splitlines()
+    assert preview.stdout.splitlines()[1].split()[-1] == "provenance"
+    assert contents(music) == before
+    assert "2 songs: 2 written" in tag(*arguments, "--write").stdout.splitlines()
+    for song in music.iterdir():
+        assert present_genre(song).genres == (prediction(certain, song),)
+        assert open_tags(song).provenance["raygenre_model"] == "certain"
+    assert "2 songs: 2 with this genre already" in tag(*arguments, "--write").stdout.splitlines()
+    assert tag("--undo", "raygenre-tags.jsonl").exit_code == 0
+    assert contents(music) == before
+
+
+@pytest.mark.parametrize("source", ["urls.m3u", "empty"])
+def test_sources_without_songs_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("urls.m3u").write_text("http://example.org/song.mp3\n")
+    Path("empty").mkdir()
+    result = tag(source, "--write", "--model", "nowhere")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith(("skipped: urls.m3u: http://", "error: empty: the folder contains no audio file"))
+    assert not Path("raygenre-tags.jsonl").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ([], "name the songs or folders to tag, or --undo LOG"),
-        (["music", "--undo", "log"], "--undo takes a log"),
+        (["music", "--undo", "log"], "--undo takes a log and no other options"),
+        (["--undo", "log", "--overwrite"], "--undo takes a log and no other options"),
+        (["--undo", "log", "--map", "genres.yaml"], "--undo takes a log and no other options"),
+        (["--undo", "log", "--provenance"], "--undo takes a log and no other options"),
+        (["--undo", "log", "--model", "nowhere"], "--undo takes a log and no other options"),
+        (["--undo", "log", "--log", "other"], "--undo takes a log and no other options"),
         (["--undo", "log"], "the log log cannot be read: No such file"),
         (["music", "--write", "--log", "missing/log"], "there is no folder missing"),
         (["music", "--map", "genres.yaml"], "genres.yaml cannot be read: No such file"),
