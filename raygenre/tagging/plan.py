@@ -22,7 +22,7 @@ class Plan:
         present: the genres that the file has.
         genres: the predicted genre under the user's names; empty if it was not needed.
         confidence: its probability; None if it was not needed.
-        reason: why the file stays as it is; empty if it is written.
+        reason: why the file stays as it is, in a few words for a table unless it failed; empty if it is written.
         provenance: the provenance fields that the file has; empty if they were not needed.
     """
 
@@ -38,9 +38,9 @@ class Plan:
 def plan_before_prediction(path: Path, present: Present, *, overwrite: bool) -> Plan | None:
     """Return what is done with a file whatever the prediction; None if that depends on it."""
     if present.is_elsewhere:
-        return Plan(path, "keep", present.genres, reason="its genre is stored where raygenre does not write")
+        return Plan(path, "keep", present.genres, reason="kept: stored elsewhere")
     if present.genres and not overwrite:
-        return Plan(path, "keep", present.genres, reason="it has a genre")
+        return Plan(path, "keep", present.genres, reason="kept")
     return None
 
 
@@ -54,9 +54,9 @@ def plan_with_prediction(
     """
     genres = tuple(names)
     if uncertain:
-        return Plan(path, "uncertain", present.genres, genres, confidence, "the model is uncertain")
+        return Plan(path, "uncertain", present.genres, genres, confidence, "uncertain")
     if genres == present.genres:
-        return Plan(path, "same", present.genres, genres, confidence, "it has this genre", present.provenance)
+        return Plan(path, "same", present.genres, genres, confidence, "same", present.provenance)
     return Plan(path, "write", present.genres, genres, confidence)
 
 

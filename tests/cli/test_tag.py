@@ -8,12 +8,14 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from raygenre.cli import app
+from raygenre.cli.tag_report import print_plans
 from raygenre.model.calibration import Calibration
 from raygenre.model.classifier import Classifier
 from raygenre.spectrogram.song import read
 from raygenre.tagging.formats.base import Provenance
 from raygenre.tagging.log import LogError, Record, TagLog
 from raygenre.tagging.open_tags import open_tags, present_genre
+from raygenre.tagging.plan import Plan
 from tests.helpers.tagged import new_song
 
 SECONDS = 3.5  # long enough for a prediction
@@ -64,7 +66,7 @@ def test_the_preview_writes_nothing(certain: str, music: Path) -> None:
     assert rows[0] == ["file", "present", "predicted", "confidence", "to", "do"]
     assert rows[1][:4] == ["new", "[bold]x.flac", "–", prediction(certain, music / "new [bold]x.flac")]
     assert rows[1][-1] == "write"
-    assert rows[2] == ["old.mp3", "Rock;", "Pop", "–", "–", "nothing:", "it", "has", "a", "genre"]
+    assert rows[2] == ["old.mp3", "Rock;", "Pop", "–", "–", "kept"]
     assert "2 songs: 1 to write, 1 kept" in result.stdout.splitlines()
     assert contents(music) == before
     assert {path.name for path in music.parent.iterdir()} == {"music", "results"}  # with cached predictions
@@ -84,7 +86,7 @@ def test_written_genres_are_taken_back(certain: str, music: Path) -> None:
     undone = tag("--undo", "raygenre-tags.jsonl")
     assert (undone.exit_code, undone.stdout) == (0, "1 song: 1 restored completely\n")
     assert contents(music) == before
-    assert tag("--undo", "raygenre-tags.jsonl").stdout == "1 song: 0 restored completely, 1 as before already\n"
+    assert tag("--undo", "raygenre-tags.jsonl").stdout == "1 song: 1 unchanged\n"
 
 
 def test_genres_are_overwritten_under_the_users_names(certain: str, music: Path) -> None:
@@ -186,6 +188,25 @@ def test_the_provenance_of_a_present_genre_is_written(certain: str, music: Path)
     assert "2 songs: 2 with this genre already" in tag(*arguments, "--write").stdout.splitlines()
     assert tag("--undo", "raygenre-tags.jsonl").exit_code == 0
     assert contents(music) == before
+
+
+def test_the_table_gives_the_files_name_the_room(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "a_name_of_28_characters.flac"
+    plans = [
+        Plan(Path(f"/music/{name}"), "keep", ("Electronic",), reason="kept"),
+        Plan(
+            Path("/music/b.wav"),
+            "keep",
+            ("Rock & Roll", "Alternative"),
+            ("Alternative",),
+            0.5,
+            "kept: stored elsewhere",
+        ),
+    ]
+    print_plans(plans, Path("/music"), written=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.split()[0] == name for line in lines)
+    assert max(map(len, lines)) <= 80
 
 
 @pytest.mark.parametrize("source", ["urls.m3u", "empty"])
