@@ -16,7 +16,7 @@ from raygenre.system.printable import printable
 
 if TYPE_CHECKING:
     from raygenre.registry.versions import Fetched
-    from raygenre.tagging.log import TagLog
+    from raygenre.tagging.log import LogError, TagLog
     from raygenre.tagging.open_tags import Present
     from raygenre.tagging.plan import Plan
     from raygenre.workflows.prediction_cache import PredictionCache
@@ -25,6 +25,7 @@ LOG = Path("raygenre-tags.jsonl")
 
 
 def tag(
+    context: typer.Context,
     sources: Annotated[
         list[Path] | None,
         typer.Argument(help="Songs, folders of them, playlists (.m3u, .m3u8).", show_default=False),
@@ -55,8 +56,10 @@ def tag(
     nothing is written where the model is uncertain. --undo takes back exactly what a log records.
     """
     if undo:
-        if sources or write:
-            fail("--undo takes a log, and neither songs nor --write")
+        origins = {name: context.get_parameter_source(name) for name in context.params}
+        if [name for name, origin in origins.items() if origin and origin.name == "COMMANDLINE"] != ["undo"]:
+            # The log alone says what is taken back, so nothing else would have an effect.
+            fail("--undo takes a log and no other options")
         _undo(undo)
         return
     if not sources:
@@ -76,6 +79,9 @@ def tag(
         print_warning(f"{entry}: {reason}", "skipped:")
     print_left_out(scan_notes(files.clutter, files.left_out), files.left_out if verbose else [])
     songs = [song for song in files.songs if song.suffix.lower() != ".png"]  # spectrograms have no genre tag
+    if not songs and (files.failed or files.skipped):
+        print_failures(files.failed)
+        raise typer.Exit(1)
     with bar() as progress:
         tags = survey(songs, overwrite=overwrite)
         surveyed = dict(progress.track(tags, total=len(songs), description="reading tags"))
@@ -90,7 +96,7 @@ def tag(
         remove_abandoned_copies(songs)
     done: list[Plan] = []
     with TagLog(log) if write and needs_model else nullcontext() as tag_log:
-        interrupted = _run(surveyed, fetched, genre_names, tag_log, cache, done, provenance=provenance, jobs=jobs)
+        ended = _run(surveyed, fetched, genre_names, tag_log, cache, done, provenance=provenance, jobs=jobs)
     from raygenre.cli.tag_report import print_plans
 
     print_plans(done, files.root, written=write)
@@ -98,12 +104,14 @@ def tag(
         out.print(f"to take this back: raygenre tag --undo {printable(log)}", soft_wrap=True)
     elif any(plan.action == "write" for plan in done):
         out.print("nothing was written; --write does it", soft_wrap=True)
-    if interrupted:
+    if isinstance(ended, KeyboardInterrupt):
         out.print(f"interrupted after {len(done)} of {len(songs)} songs; the same command continues", soft_wrap=True)
     print_failures(files.failed)
     print_failures([(printable(plan.path), plan.reason) for plan in done if plan.action == "fail"])
-    if interrupted:
+    if isinstance(ended, KeyboardInterrupt):
         raise typer.Exit(INTERRUPTED)
+    if ended:
+        fail(str(ended))
     if files.failed or any(plan.action == "fail" for plan in done):
         raise typer.Exit(1)
 
@@ -118,14 +126,15 @@ def _run(
     *,
     provenance: bool,
     jobs: int,
-) -> bool:
-    """Plan each song and, with a log, write it; append the results to `done`, and return whether Ctrl-C ended it."""
-    from raygenre.tagging.plan import Plan
+) -> "KeyboardInterrupt | LogError | None":
+    """Plan each song and, with a log, write it; append the results to `done`, and return what ended it early."""
+    from raygenre.tagging.log import LogError
+    from raygenre.tagging.plan import Plan, with_provenance
     from raygenre.workflows.tag import apply, plans
 
     if fetched is None:
         done += [plan for plan in surveyed.values() if isinstance(plan, Plan)]
-        return False
+        return None
     from raygenre.system.worker_pool import suitable_jobs
     from raygenre.workflows.predict import predict_songs
 
@@ -136,10 +145,11 @@ def _run(
     try:
         with bar() as progress, closing(plans(surveyed, predict, names)) as stream:
             for plan in progress.track(stream, total=len(surveyed), description="tagging" if log else "predicting"):
-                done.append(apply(plan, log, model=model, cache=cache) if log else plan)
-    except KeyboardInterrupt:
-        return True
-    return False
+                final = plan if model is None else with_provenance(plan, model)
+                done.append(apply(final, log, model=model, cache=cache) if log else final)
+    except (KeyboardInterrupt, LogError) as error:  # the songs that were written so far are still to be reported
+        return error
+    return None
 
 
 def _genre_names(path: Path | None, fetched: "Fetched | None") -> Mapping[str, Sequence[str]]:

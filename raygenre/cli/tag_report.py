@@ -12,20 +12,23 @@ from raygenre.cli.console import out, styled
 
 if TYPE_CHECKING:
     from raygenre.tagging.plan import Action, Plan
-    from raygenre.tagging.undo import Undone
+    from raygenre.tagging.undo import Outcome, Undone
 
 _NOT_KNOWN = "–"
+_WIDTHS = {"present": 12, "predicted": 12, "confidence": 10}
+"""The most characters per line of a column, so that the file's name has the rest."""
+_WIDTH_OF_ACTION = 10
 
 
 def print_plans(plans: "Sequence[Plan]", root: Path, *, written: bool) -> None:
     """Print a table of the songs and a line with the number of songs per action; failures are printed elsewhere."""
     from raygenre.workflows.sources import relative_name
 
-    table = Table(box=None, padding=(0, 1), header_style="bold")
+    table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="bold")
     table.add_column("file", overflow="fold")
-    for column in ("present", "predicted", "confidence"):
-        table.add_column(column, no_wrap=column == "confidence", overflow="fold")
-    table.add_column("done" if written else "to do", overflow="fold")
+    for column, width in _WIDTHS.items():
+        table.add_column(column, max_width=width, no_wrap=column == "confidence", overflow="fold")
+    table.add_column("done" if written else "to do", max_width=_WIDTH_OF_ACTION, overflow="fold")
     for plan in plans:
         if plan.action == "fail":
             continue
@@ -44,14 +47,14 @@ def print_plans(plans: "Sequence[Plan]", root: Path, *, written: bool) -> None:
 def undo_text(results: "Sequence[Undone]") -> str:
     """Return how many files of a log were restored."""
     counts = Counter(result.outcome for result in results)
-    parts = [f"{counts['restored']} restored completely"]
-    if frames := counts["frames"]:
-        parts.append(f"{frames} restored with later changes of other tags kept")
-    if unchanged := counts["unchanged"]:
-        parts.append(f"{unchanged} as before already")
-    if left := counts["left"]:
-        parts.append(f"{left} left")
-    return f"{_songs(len(results))}: {', '.join(parts)}"
+    labels: dict[Outcome, str] = {
+        "restored": "restored completely",
+        "frames": "restored with later changes of other tags kept",
+        "unchanged": "unchanged",
+        "left": "left",
+    }
+    parts = [f"{counts[outcome]} {label}" for outcome, label in labels.items() if counts[outcome]]
+    return _line(len(results), parts)
 
 
 def _summary(plans: "Sequence[Plan]", *, written: bool) -> str:
@@ -64,16 +67,18 @@ def _summary(plans: "Sequence[Plan]", *, written: bool) -> str:
         "fail": "failed",
     }
     parts = [f"{counts[action]} {label}" for action, label in labels.items() if counts[action]]
-    return f"{_songs(len(plans))}: {', '.join(parts)}" if parts else "no songs"
+    return _line(len(plans), parts)
 
 
-def _songs(count: int) -> str:
-    return f"{count} song" + "s" * (count != 1)
+def _line(songs: int, parts: Sequence[str]) -> str:
+    return f"{songs} song{'s' * (songs != 1)}: {', '.join(parts)}" if parts else "no songs"
 
 
 def _action(plan: "Plan", *, written: bool) -> Text | str:
     if plan.action != "write":
-        return f"nothing: {plan.reason}"
+        return plan.reason
+    if plan.present == plan.genres:  # only the provenance differs
+        return styled("provenance", "green")
     if plan.present:
         return styled("replaced" if written else "replace", "green")
     return styled("written" if written else "write", "green")

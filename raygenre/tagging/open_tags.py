@@ -1,6 +1,7 @@
 """Open the tags of an audio file by its content."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from raygenre.tagging import streams
@@ -20,10 +21,12 @@ class Present:
         genres: its genres; empty if it has none.
         is_elsewhere: whether the genre is stored in a place that raygenre does not write, such as a WAV file's INFO
             chunk.
+        provenance: the texts of the provenance fields that it has.
     """
 
     genres: tuple[str, ...]
     is_elsewhere: bool
+    provenance: Mapping[str, str] = field(default_factory=dict)
 
 
 def present_genre(path: Path) -> Present:
@@ -34,10 +37,11 @@ def present_genre(path: Path) -> Present:
         TagError: its format has no tags that raygenre writes, or they are damaged.
     """
     view = streams.view(path)
-    genres = _open(path, view.kind).genres
+    tags = _open(path, view.kind)
+    genres = tags.genres
     if not genres and view.genre:
         return Present((view.genre,), is_elsewhere=True)
-    return Present(genres, is_elsewhere=False)
+    return Present(genres, is_elsewhere=False, provenance=tags.provenance)
 
 
 def open_tags(path: Path) -> FileTags:

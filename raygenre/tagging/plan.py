@@ -1,10 +1,11 @@
 """Decide what is done with a song: write its genre, or leave it as it is for a reason."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from raygenre.tagging.formats.base import Provenance
 from raygenre.tagging.open_tags import Present
 
 Action = Literal["write", "keep", "uncertain", "same", "fail"]
@@ -21,7 +22,8 @@ class Plan:
         present: the genres that the file has.
         genres: the predicted genre under the user's names; empty if it was not needed.
         confidence: its probability; None if it was not needed.
-        reason: why the file stays as it is; empty if it is written.
+        reason: why the file stays as it is, in a few words for a table unless it failed; empty if it is written.
+        provenance: the provenance fields that the file has; empty if they were not needed.
     """
 
     path: Path
@@ -30,14 +32,15 @@ class Plan:
     genres: tuple[str, ...] = ()
     confidence: float | None = None
     reason: str = ""
+    provenance: Mapping[str, str] = field(default_factory=dict)
 
 
 def plan_before_prediction(path: Path, present: Present, *, overwrite: bool) -> Plan | None:
     """Return what is done with a file whatever the prediction; None if that depends on it."""
     if present.is_elsewhere:
-        return Plan(path, "keep", present.genres, reason="its genre is stored where raygenre does not write")
+        return Plan(path, "keep", present.genres, reason="kept: stored elsewhere")
     if present.genres and not overwrite:
-        return Plan(path, "keep", present.genres, reason="it has a genre")
+        return Plan(path, "keep", present.genres, reason="kept")
     return None
 
 
@@ -51,7 +54,18 @@ def plan_with_prediction(
     """
     genres = tuple(names)
     if uncertain:
-        return Plan(path, "uncertain", present.genres, genres, confidence, "the model is uncertain")
+        return Plan(path, "uncertain", present.genres, genres, confidence, "uncertain")
     if genres == present.genres:
-        return Plan(path, "same", present.genres, genres, confidence, "it has this genre")
+        return Plan(path, "same", present.genres, genres, confidence, "same", present.provenance)
     return Plan(path, "write", present.genres, genres, confidence)
+
+
+def with_provenance(plan: Plan, model: str) -> Plan:
+    """Return the plan if the provenance is written too: a file with the same genres is written if it has another one.
+
+    Args:
+        model: the model's name.
+    """
+    if plan.action != "same" or plan.provenance == Provenance(model, plan.confidence or 0.0).texts():
+        return plan
+    return replace(plan, action="write", reason="")

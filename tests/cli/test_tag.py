@@ -8,10 +8,14 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from raygenre.cli import app
+from raygenre.cli.tag_report import print_plans
 from raygenre.model.calibration import Calibration
 from raygenre.model.classifier import Classifier
 from raygenre.spectrogram.song import read
+from raygenre.tagging.formats.base import Provenance
+from raygenre.tagging.log import LogError, Record, TagLog
 from raygenre.tagging.open_tags import open_tags, present_genre
+from raygenre.tagging.plan import Plan
 from tests.helpers.tagged import new_song
 
 SECONDS = 3.5  # long enough for a prediction
@@ -62,7 +66,7 @@ def test_the_preview_writes_nothing(certain: str, music: Path) -> None:
     assert rows[0] == ["file", "present", "predicted", "confidence", "to", "do"]
     assert rows[1][:4] == ["new", "[bold]x.flac", "–", prediction(certain, music / "new [bold]x.flac")]
     assert rows[1][-1] == "write"
-    assert rows[2] == ["old.mp3", "Rock;", "Pop", "–", "–", "nothing:", "it", "has", "a", "genre"]
+    assert rows[2] == ["old.mp3", "Rock;", "Pop", "–", "–", "kept"]
     assert "2 songs: 1 to write, 1 kept" in result.stdout.splitlines()
     assert contents(music) == before
     assert {path.name for path in music.parent.iterdir()} == {"music", "results"}  # with cached predictions
@@ -82,7 +86,7 @@ def test_written_genres_are_taken_back(certain: str, music: Path) -> None:
     undone = tag("--undo", "raygenre-tags.jsonl")
     assert (undone.exit_code, undone.stdout) == (0, "1 song: 1 restored completely\n")
     assert contents(music) == before
-    assert tag("--undo", "raygenre-tags.jsonl").stdout == "1 song: 0 restored completely, 1 as before already\n"
+    assert tag("--undo", "raygenre-tags.jsonl").stdout == "1 song: 1 unchanged\n"
 
 
 def test_genres_are_overwritten_under_the_users_names(certain: str, music: Path) -> None:
@@ -105,6 +109,25 @@ def test_genres_are_overwritten_under_the_users_names(certain: str, music: Path)
     assert undone.stdout == "2 songs: 1 restored completely, 1 left\n"
     assert "old.mp3: its genre was changed since; it is left as it is" in undone.stderr
     assert present_genre(music / "old.mp3").genres == ("Changed since",)
+
+
+def test_a_full_log_does_not_hide_what_was_written(certain: str, music: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, append = contents(music), TagLog.append
+
+    def append_once(log: TagLog, record: Record) -> None:
+        if log.path.stat().st_size:
+            raise LogError("the log is full")
+        append(log, record)
+
+    monkeypatch.setattr(TagLog, "append", append_once)
+    result = tag("music", "--overwrite", "--write", "--model", certain)
+    assert (result.exit_code, result.stderr) == (2, "error: the log is full\n")
+    assert result.stdout.splitlines()[-2:] == [
+        "1 song: 1 written",
+        "to take this back: raygenre tag --undo raygenre-tags.jsonl",
+    ]
+    assert tag("--undo", "raygenre-tags.jsonl").exit_code == 0
+    assert contents(music) == before
 
 
 def test_nothing_is_written_where_the_model_is_uncertain(model: str, music: Path) -> None:
@@ -146,11 +169,67 @@ def test_files_that_cannot_be_tagged_are_named(certain: str, music: Path) -> Non
         assert error.startswith(f"error: music/{name}: {reason}")
 
 
+def test_the_provenance_of_a_present_genre_is_written(certain: str, music: Path) -> None:
+    for song in music.iterdir():
+        set_genres(song, prediction(certain, song))
+    tags = open_tags(music / "old.mp3")
+    tags.set(tags.genres, Provenance("an earlier model", 0.5))
+    tags.save(music / "old.mp3")
+    before = contents(music)
+    arguments = ["music", "--overwrite", "--provenance", "--model", certain]
+    preview = tag(*arguments)
+    assert "2 songs: 2 to write" in preview.stdout.splitlines()
+    assert preview.stdout.splitlines()[1].split()[-1] == "provenance"
+    assert contents(music) == before
+    assert "2 songs: 2 written" in tag(*arguments, "--write").stdout.splitlines()
+    for song in music.iterdir():
+        assert present_genre(song).genres == (prediction(certain, song),)
+        assert open_tags(song).provenance["raygenre_model"] == "certain"
+    assert "2 songs: 2 with this genre already" in tag(*arguments, "--write").stdout.splitlines()
+    assert tag("--undo", "raygenre-tags.jsonl").exit_code == 0
+    assert contents(music) == before
+
+
+def test_the_table_gives_the_files_name_the_room(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "a_name_of_28_characters.flac"
+    plans = [
+        Plan(Path(f"/music/{name}"), "keep", ("Electronic",), reason="kept"),
+        Plan(
+            Path("/music/b.wav"),
+            "keep",
+            ("Rock & Roll", "Alternative"),
+            ("Alternative",),
+            0.5,
+            "kept: stored elsewhere",
+        ),
+    ]
+    print_plans(plans, Path("/music"), written=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.split()[0] == name for line in lines)
+    assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize("source", ["urls.m3u", "empty"])
+def test_sources_without_songs_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("urls.m3u").write_text("http://example.org/song.mp3\n")
+    Path("empty").mkdir()
+    result = tag(source, "--write", "--model", "nowhere")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith(("skipped: urls.m3u: http://", "error: empty: the folder contains no audio file"))
+    assert not Path("raygenre-tags.jsonl").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ([], "name the songs or folders to tag, or --undo LOG"),
-        (["music", "--undo", "log"], "--undo takes a log"),
+        (["music", "--undo", "log"], "--undo takes a log and no other options"),
+        (["--undo", "log", "--overwrite"], "--undo takes a log and no other options"),
+        (["--undo", "log", "--map", "genres.yaml"], "--undo takes a log and no other options"),
+        (["--undo", "log", "--provenance"], "--undo takes a log and no other options"),
+        (["--undo", "log", "--model", "nowhere"], "--undo takes a log and no other options"),
+        (["--undo", "log", "--log", "other"], "--undo takes a log and no other options"),
         (["--undo", "log"], "the log log cannot be read: No such file"),
         (["music", "--write", "--log", "missing/log"], "there is no folder missing"),
         (["music", "--map", "genres.yaml"], "genres.yaml cannot be read: No such file"),
