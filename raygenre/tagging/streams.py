@@ -7,6 +7,7 @@ from pathlib import Path
 
 import av
 
+from raygenre.system.regular_file import check_regular
 from raygenre.tagging.formats.base import TagError
 
 _CONTAINERS = {
@@ -38,8 +39,9 @@ def view(path: Path) -> View:
 
     Raises:
         OSError: the file cannot be read.
-        TagError: it is not audio, or its format has no tags that raygenre writes.
+        TagError: it is not a regular file, not audio, or its format has no tags that raygenre writes.
     """
+    check_regular(path, TagError)
     with path.open("rb") as file, _opened(file) as container:
         if not container.streams.audio:
             raise TagError("the file contains no audio")
@@ -59,8 +61,9 @@ def stream_digest(path: Path) -> str:
 
     Raises:
         OSError: the file cannot be read.
-        TagError: it is not audio.
+        TagError: it is not a regular file, or not audio.
     """
+    check_regular(path, TagError)
     digest = hashlib.sha256()
     with path.open("rb") as file, _opened(file) as container:
         try:

@@ -1,7 +1,6 @@
 """Predict the genres of many songs on all cores."""
 
 import os
-import stat
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -11,8 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from raygenre.audio.errors import AudioError
 from raygenre.audio.tags import Tags, read_tags
 from raygenre.system import worker_pool
+from raygenre.system.regular_file import check_regular
 from raygenre.workflows.prediction_cache import CachedWindows, PredictionCache
 
 if TYPE_CHECKING:
@@ -113,9 +114,7 @@ def _predict(classifier: "Classifier", cache: PredictionCache | None, numbered: 
     _, path = numbered
     tags = Tags()
     try:
-        before = path.stat()
-        if not stat.S_ISREG(before.st_mode):  # reading a device or a pipe may never end
-            return SongResult(path, None, (), "it is not a regular file")
+        before = check_regular(path, AudioError)  # here too, because the tags and the hash are read first
         tags = read_tags(path)
         key = cache.key(path) if cache else ""
         if cache and (stored := cache.load(key)):
