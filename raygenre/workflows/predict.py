@@ -12,6 +12,7 @@ import numpy as np
 
 from raygenre.audio.errors import AudioError
 from raygenre.audio.tags import Tags, read_tags
+from raygenre.errors import reason_of
 from raygenre.system import worker_pool
 from raygenre.system.regular_file import check_regular
 from raygenre.workflows.prediction_cache import CachedWindows, PredictionCache
@@ -83,7 +84,7 @@ def predict_unordered(
         for (number, song), result in results:
             yield (
                 number,
-                result if isinstance(result, SongResult) else SongResult(song, None, (), str(result) or repr(result)),
+                result if isinstance(result, SongResult) else SongResult(song, None, (), reason_of(result)),
             )
 
 
@@ -123,10 +124,8 @@ def _predict(classifier: "Classifier", cache: PredictionCache | None, numbered: 
         if cache and _is_same(before, path.stat()):  # otherwise, the key may be that of another version
             rows = np.array([list(window.values()) for window in prediction.windows], dtype=np.float32)
             cache.store(key, CachedWindows(rows, times))
-    except OSError as error:
-        return SongResult(path, None, (), error.strerror or str(error), tags)
-    except ValueError as error:
-        return SongResult(path, None, (), str(error), tags)
+    except (OSError, ValueError) as error:
+        return SongResult(path, None, (), reason_of(error), tags)
     return SongResult(path, prediction, times, "", tags)
 
 
