@@ -15,6 +15,11 @@ class FileAccessError(RaygenreError, OSError):
     """A file or folder cannot be read or written; the message names the file and the reason."""
 
 
+def reason_of(error: Exception) -> str:
+    """Return why an operation failed, for a message that names the file itself: an OSError's text repeats its path."""
+    return (isinstance(error, OSError) and error.strerror) or str(error) or repr(error)
+
+
 @contextmanager
 def file_errors(failure: str) -> Iterator[None]:
     """Turn any OSError into a FileAccessError with the message `FAILURE: REASON (FILE)`.
@@ -28,4 +33,4 @@ def file_errors(failure: str) -> Iterator[None]:
         raise
     except OSError as error:
         file = f" ({error.filename})" if error.filename and str(error.filename) not in failure else ""
-        raise FileAccessError(f"{failure}: {error.strerror or str(error) or repr(error)}{file}") from error
+        raise FileAccessError(f"{failure}: {reason_of(error)}{file}") from error

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from raygenre.audio.errors import AudioError
 from raygenre.audio.failure import failure_reason, no_track_reason
-from raygenre.audio.file_type import CONTAINERS, HEAD_BYTES, identify
+from raygenre.audio.file_type import CONTAINERS, HEAD_BYTES, identify_audio
 from raygenre.audio.readable import readable
 
 SAMPLE_RATE = 22_050  # Hz
@@ -68,9 +68,7 @@ def blocks(
     is_empty = True
     with seekable(source) as stream:
         head = stream.read(HEAD_BYTES)
-        found = identify(head)
-        if found.kind == "png":
-            raise AudioError("the file is an image (PNG) and has no audio track; choose a file that has one")
+        found = identify_audio(head)
         stream = readable(stream, head, found)
         try:
             with ExitStack() as opened:

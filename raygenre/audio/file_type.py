@@ -179,6 +179,14 @@ def identify(head: bytes) -> FileType:
     raise _file_type_error("it is text" if _is_text(head, "utf-8") else "", "")
 
 
+def identify_audio(head: bytes) -> FileType:
+    """Return what an audio file is, for the same arguments and errors as `detect`; a PNG is an AudioError too."""
+    found = identify(head)
+    if found.kind == "png":
+        raise AudioError("the file is an image (PNG) and has no audio track; choose a file that has one")
+    return found
+
+
 def _signed_format(head: bytes) -> str:
     """Return the name of the format whose signature the data has, or an empty string."""
     for item in FORMATS:

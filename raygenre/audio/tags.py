@@ -87,7 +87,8 @@ def _from_mutagen(path: Path) -> _Values:
 
 def _from_ffmpeg(path: Path) -> _Values:
     try:
-        with av.open(path, mode="r", options={"format_whitelist": CONTAINERS}, metadata_errors="ignore") as container:
+        file = path.absolute()  # FFmpeg would take the relative path `AC:DC.mka` for an address
+        with av.open(file, mode="r", options={"format_whitelist": CONTAINERS}, metadata_errors="ignore") as container:
             # Ogg stores tags in the stream; all other formats store them in the container.
             stored = [dict(container.metadata), *(dict(stream.metadata) for stream in container.streams.audio)]
     except (av.error.FFmpegError, OSError, ValueError):

@@ -21,7 +21,7 @@ from raygenre.audio import synthesis
 from raygenre.data.broken_files import BrokenFile, check_usable, relative_to
 from raygenre.data.threads import Progress, on_all_cores
 from raygenre.data.track_files import TrackFile, hash_files, read_folder
-from raygenre.errors import RaygenreError
+from raygenre.errors import RaygenreError, reason_of
 from raygenre.spectrogram import song
 from raygenre.system.atomic_write import atomic_file
 from raygenre.system.printable import printable
@@ -153,10 +153,8 @@ def _try_decode(file: TrackFile) -> NDArray[np.uint8] | str:
         return file.error
     try:
         return decode(file.path)
-    except RaygenreError as error:
-        return str(error)
-    except OSError as error:
-        return error.strerror or str(error)
+    except (RaygenreError, OSError) as error:
+        return reason_of(error)
 
 
 def _synthetic(progress: Progress | None) -> Dataset:

@@ -24,7 +24,7 @@ from pathlib import Path
 from raygenre.data import folder_scan
 from raygenre.data.class_names import class_labels
 from raygenre.data.folder_scan import FolderScan
-from raygenre.errors import RaygenreError
+from raygenre.errors import RaygenreError, reason_of
 from raygenre.system.hashing import sha256_of
 from raygenre.system.printable import exact, printable
 
@@ -173,7 +173,7 @@ def _hash_file(item: TrackPath) -> TrackFile:
         else:
             error = "it is not a regular file"  # reading a device or a pipe may never end
     except OSError as reason:
-        error = reason.strerror or str(reason)
+        error = reason_of(reason)
     return TrackFile(item.path, item.genre, item.track, sha256, error)
 
 

@@ -15,6 +15,7 @@ from raygenre.audio.file_type import PNG_SIGNATURE
 from raygenre.errors import RaygenreError
 from raygenre.spectrogram.colour_map import MAGMA, OPAQUE, PIXELS, to_levels
 from raygenre.spectrogram.levels import COLUMNS, LEFT, N_MELS, RIGHT
+from raygenre.system.regular_file import check_regular
 
 WIDTH, HEIGHT = 432, 288  # pixels
 TOP, BOTTOM = 35, 252  # pixel rows of the axes' frame
@@ -88,9 +89,11 @@ def read_png(source: Path | bytes) -> NDArray[np.uint8]:
         source: path or bytes of the file.
 
     Raises:
-        ImageError: the file is not a PNG, is damaged, or is not a spectrogram like those from `to_image`.
+        ImageError: the file is not a regular file, not a PNG, damaged, or not a spectrogram like those from `to_image`.
         OSError: the file cannot be opened.
     """
+    if isinstance(source, Path):
+        check_regular(source, ImageError)
     data = source if isinstance(source, bytes) else source.read_bytes()
     if not data.startswith(PNG_SIGNATURE):
         raise ImageError(f"the file is not a PNG; {_REMEDY}")

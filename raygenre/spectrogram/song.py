@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from raygenre import audio, spectrogram
 from raygenre.audio.blocks import blocks
+from raygenre.system.regular_file import check_regular
 
 WINDOWS_PER_PART = 64
 """Number of windows in a part of a song. The network takes as many at a time, so a song gives the same probabilities,
@@ -53,7 +54,8 @@ def read(
             and propagates, as described in `audio.decode`.
 
     Raises:
-        AudioError: the file is neither audio nor an image, or is damaged, too long, shorter than 3 s, or silent.
+        AudioError: the file is neither audio nor an image, or is damaged, too long, shorter than 3 s, or silent; or the
+            path leads to a pipe or a device.
         ImageError: the file is a PNG, but is damaged or not a spectrogram.
         OSError: the file cannot be opened.
     """
@@ -131,10 +133,12 @@ def is_image(source: Path | bytes) -> bool:
     """Return whether a file is a PNG by its content.
 
     Raises:
+        AudioError: it is not a regular file.
         OSError: the file cannot be opened.
     """
     if isinstance(source, bytes):
         return source.startswith(spectrogram.PNG_SIGNATURE)
+    check_regular(source, audio.AudioError)
     with source.open("rb") as file:
         return file.read(len(spectrogram.PNG_SIGNATURE)) == spectrogram.PNG_SIGNATURE
 
@@ -146,9 +150,11 @@ def middle_levels(path: Path, *, under_frame: bool = False) -> NDArray[np.uint8]
         under_frame: whether to return 335 columns, as described in `spectrogram.levels`.
 
     Raises:
-        AudioError: the file is not audio, is damaged, shorter than 3 s, or silent in the part that is used.
+        AudioError: the file is not a regular file, not audio, damaged, shorter than 3 s, or silent in the part that is
+            used.
         OSError: the file cannot be opened.
     """
+    check_regular(path, audio.AudioError)
     window = audio.decode_middle(path)
     levels = spectrogram.levels(torch.from_numpy(window.samples), under_frame=under_frame).numpy()
     if not levels.any():

@@ -4,12 +4,12 @@ import fcntl
 import os
 import secrets
 import shutil
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from raygenre.system.atomic_write import UNFINISHED
+from raygenre.system.regular_file import check_regular
 from raygenre.tagging.formats.base import TagError
 
 _PREFIX = f"{UNFINISHED}tag-"
@@ -22,9 +22,7 @@ def check_replaceable(path: Path) -> os.stat_result:
         OSError: the file does not exist.
         TagError: it is not a regular file, is read-only, or has other names (hard links) that would keep the old tags.
     """
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):
-        raise TagError("it is not a regular file")
+    status = check_regular(path, TagError)
     if not status.st_mode & 0o222 or not os.access(path, os.W_OK):
         raise TagError("it is read-only; allow writing with `chmod u+w`")
     if status.st_nlink > 1:

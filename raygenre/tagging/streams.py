@@ -2,11 +2,18 @@
 
 import errno
 import hashlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import av
 
+from raygenre.audio.errors import AudioError
+from raygenre.audio.failure import failure_reason, no_track_reason
+from raygenre.audio.file_type import CONTAINERS, HEAD_BYTES, identify_audio
+from raygenre.errors import reason_of
+from raygenre.system.regular_file import check_regular
 from raygenre.tagging.formats.base import TagError
 
 _CONTAINERS = {
@@ -14,10 +21,6 @@ _CONTAINERS = {
     "aiff": "aiff", "ape": "ape", "asf": "asf", "flac": "flac", "mov,mp4,m4a,3gp,3g2,mj2": "mp4", "mp3": "mp3",
     "mpc": "ape", "mpc8": "ape", "ogg": "ogg", "tak": "ape", "tta": "tta", "wav": "wav", "wv": "ape",
 }  # fmt: skip
-_WHITELIST = (
-    "ape,asf,aiff,flac,mov,mp4,m4a,3gp,3g2,mj2,mp3,mpc,mpc8,ogg,tak,tta,wav,wv,"
-    "aac,ac3,au,caf,eac3,matroska,w64,webm"  # without tags, but recognised, so that the refusal can name them
-)
 
 
 @dataclass(frozen=True)
@@ -38,11 +41,9 @@ def view(path: Path) -> View:
 
     Raises:
         OSError: the file cannot be read.
-        TagError: it is not audio, or its format has no tags that raygenre writes.
+        TagError: it is not a regular file, not audio, or its format has no tags that raygenre writes.
     """
-    with path.open("rb") as file, _opened(file) as container:
-        if not container.streams.audio:
-            raise TagError("the file contains no audio")
+    with _opened(path) as container:
         name = container.format.name
         if name not in _CONTAINERS:
             raise TagError(f"raygenre writes no tags in {container.format.long_name} files; convert it to FLAC or M4A")
@@ -59,10 +60,10 @@ def stream_digest(path: Path) -> str:
 
     Raises:
         OSError: the file cannot be read.
-        TagError: it is not audio.
+        TagError: it is not a regular file, or not audio.
     """
     digest = hashlib.sha256()
-    with path.open("rb") as file, _opened(file) as container:
+    with _opened(path) as container:
         try:
             for packet in container.demux():
                 digest.update(f"{packet.stream_index} {packet.pts} {packet.size} ".encode())
@@ -74,14 +75,36 @@ def stream_digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _opened(file: object) -> av.container.InputContainer:
-    try:
-        return av.open(file, mode="r", options={"format_whitelist": _WHITELIST}, metadata_errors="ignore")
-    except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise TagError(f"the file is not audio that FFmpeg can read: {_reason(error)}") from error
+@contextmanager
+def _opened(path: Path) -> Iterator[av.container.InputContainer]:
+    """Open a file that has an audio track; the errors of others have the reasons that `raygenre.audio` gives."""
+    check_regular(path, TagError)
+    with ExitStack() as opened:
+        file = opened.enter_context(path.open("rb"))
+        head = file.read(HEAD_BYTES)
+        try:
+            found = identify_audio(head)
+        except AudioError as error:
+            raise TagError(str(error)) from error
+        try:
+            # Not the Python file: PyAV prints a traceback when a damaged file makes FFmpeg seek it to before its start.
+            # Absolute, because FFmpeg would take `AC:DC.mp3` for an address.
+            container = av.open(
+                path.absolute(), mode="r", options={"format_whitelist": CONTAINERS}, metadata_errors="ignore"
+            )
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            if found.start:  # decoding skips what precedes the header
+                raise TagError(
+                    f"{found.start} bytes precede the header of the {found.name} file; convert it to FLAC"
+                ) from error
+            raise TagError(failure_reason(file, found.name, error)) from error
+        opened.enter_context(container)
+        if not container.streams.audio:
+            raise TagError(no_track_reason(file, found.name))
+        yield container
 
 
 def _reason(error: Exception) -> str:
     if getattr(error, "errno", None) == errno.EINVAL:  # a damaged file made FFmpeg seek to an offset that cannot exist
         return "it is damaged"
-    return getattr(error, "strerror", None) or str(error)
+    return reason_of(error)

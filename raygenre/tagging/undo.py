@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from raygenre.errors import reason_of
 from raygenre.system.hashing import sha256_of
 from raygenre.tagging.difference import reconstruct
 from raygenre.tagging.formats.base import TagError
@@ -55,10 +56,8 @@ def _undo_file(path: Path, changes: Sequence[Record]) -> Undone:
             done = _undo_change(path, change, first=changes[-1])
             if done != "unchanged" and outcome != "frames":
                 outcome = done
-    except OSError as error:
-        return Undone(path, "left", error.strerror or str(error))
-    except (TagError, ValueError) as error:
-        return Undone(path, "left", str(error))
+    except (OSError, TagError, ValueError) as error:
+        return Undone(path, "left", reason_of(error))
     return Undone(path, outcome)
 
 

@@ -1,7 +1,6 @@
 """Predict the genres of many songs on all cores."""
 
 import os
-import stat
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -11,8 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from raygenre.audio.errors import AudioError
 from raygenre.audio.tags import Tags, read_tags
+from raygenre.errors import reason_of
 from raygenre.system import worker_pool
+from raygenre.system.regular_file import check_regular
 from raygenre.workflows.prediction_cache import CachedWindows, PredictionCache
 
 if TYPE_CHECKING:
@@ -82,7 +84,7 @@ def predict_unordered(
         for (number, song), result in results:
             yield (
                 number,
-                result if isinstance(result, SongResult) else SongResult(song, None, (), str(result) or repr(result)),
+                result if isinstance(result, SongResult) else SongResult(song, None, (), reason_of(result)),
             )
 
 
@@ -113,9 +115,7 @@ def _predict(classifier: "Classifier", cache: PredictionCache | None, numbered: 
     _, path = numbered
     tags = Tags()
     try:
-        before = path.stat()
-        if not stat.S_ISREG(before.st_mode):  # reading a device or a pipe may never end
-            return SongResult(path, None, (), "it is not a regular file")
+        before = check_regular(path, AudioError)  # here too, because the tags and the hash are read first
         tags = read_tags(path)
         key = cache.key(path) if cache else ""
         if cache and (stored := cache.load(key)):
@@ -124,10 +124,8 @@ def _predict(classifier: "Classifier", cache: PredictionCache | None, numbered: 
         if cache and _is_same(before, path.stat()):  # otherwise, the key may be that of another version
             rows = np.array([list(window.values()) for window in prediction.windows], dtype=np.float32)
             cache.store(key, CachedWindows(rows, times))
-    except OSError as error:
-        return SongResult(path, None, (), error.strerror or str(error), tags)
-    except ValueError as error:
-        return SongResult(path, None, (), str(error), tags)
+    except (OSError, ValueError) as error:
+        return SongResult(path, None, (), reason_of(error), tags)
     return SongResult(path, prediction, times, "", tags)
 
 

@@ -24,6 +24,7 @@ from pathlib import Path
 from raygenre.data import track_files
 from raygenre.data.folder_scan import FolderScan, scan
 from raygenre.data.track_files import DataError
+from raygenre.errors import reason_of
 from raygenre.system import worker_pool
 from raygenre.system.atomic_write import write_atomically
 
@@ -106,9 +107,9 @@ def render_all(targets: Sequence[RenderTarget], *, jobs: int) -> Generator[Rende
                     write_atomically(target.image, result)
                     yield RenderResult(target, True, "")
                 except OSError as error:
-                    yield RenderResult(target, False, f"{target.image} cannot be written: {error.strerror}")
+                    yield RenderResult(target, False, f"{target.image} cannot be written: {reason_of(error)}")
             else:
-                yield RenderResult(target, False, str(result) or repr(result) if result else "")
+                yield RenderResult(target, False, reason_of(result) if result else "")
 
 
 def _render(target: RenderTarget) -> bytes | None:

@@ -7,6 +7,7 @@ from os import path as os_path
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from raygenre.errors import reason_of
 from raygenre.tagging.formats.base import Provenance, TagError
 from raygenre.tagging.log import TagLog
 from raygenre.tagging.open_tags import Present, present_genre
@@ -34,7 +35,7 @@ def survey(songs: Sequence[Path], *, overwrite: bool) -> Iterator[tuple[Path, Pl
             if plan is None:
                 check_replaceable(song)
         except (OSError, TagError) as error:
-            yield song, Plan(song, "fail", reason=_reason(error))
+            yield song, Plan(song, "fail", reason=reason_of(error))
             continue
         yield song, plan or present
 
@@ -70,7 +71,7 @@ def apply(plan: Plan, log: TagLog, *, model: str | None, cache: "PredictionCache
     try:
         record = write_genres(plan.path, plan.genres, log, present=plan.present, provenance=provenance)
     except (OSError, TagError) as error:
-        return replace(plan, action="fail", reason=_reason(error))
+        return replace(plan, action="fail", reason=reason_of(error))
     if cache:
         cache.carry_over(record.old_sha256, record.new_sha256)
     return plan
@@ -93,7 +94,3 @@ def _plan(result: "SongResult", present: Present, names: Mapping[str, Sequence[s
         confidence=prediction.confidence,
         uncertain=prediction.uncertain,
     )
-
-
-def _reason(error: OSError | TagError) -> str:
-    return (isinstance(error, OSError) and error.strerror) or str(error)

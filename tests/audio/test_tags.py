@@ -129,3 +129,10 @@ def test_damaged_tags_are_no_error(tmp_path: Path) -> None:
     for start in range(0, 200, 3):
         path.write_bytes(data[:start] + b"\xff" * 9 + data[start + 9 :])
         assert isinstance(read_tags(path), Tags)
+
+
+@pytest.mark.parametrize("name", ["AC:DC.mka", "http:x.mka", "concat:x.mka"])
+def test_names_that_look_like_addresses_are_files(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sound(tmp_path / "song", "matroska", "flac", artist="Muddy Waters").rename(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    assert read_tags(Path(name)).artist == "Muddy Waters"

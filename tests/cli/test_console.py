@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from raygenre.cli import app
 from raygenre.cli.console import write_file
-from raygenre.errors import FileAccessError, RaygenreError, file_errors
+from raygenre.errors import FileAccessError, RaygenreError, file_errors, reason_of
 from raygenre.workflows import render as render_workflow
 from tests.helpers.project import ROOT
 
@@ -140,6 +140,20 @@ def test_file_errors_name_the_failure_the_reason_and_the_file() -> None:
     with pytest.raises(FileAccessError) as error_info, file_errors("a list of tracks cannot be read"):
         Path("/missing.txt").read_bytes()
     assert str(error_info.value) == "a list of tracks cannot be read: No such file or directory (/missing.txt)"
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (FileNotFoundError(2, "No such file or directory", "../D/rock/gone.mp3"), "No such file or directory"),
+        (OSError("the disk is gone"), "the disk is gone"),
+        (FileAccessError("the log cannot be read: Is a directory"), "the log cannot be read: Is a directory"),
+        (RaygenreError("the song is silent"), "the song is silent"),
+        (MemoryError(), "MemoryError()"),
+    ],
+)
+def test_reasons_name_neither_error_numbers_nor_paths(error: Exception, reason: str) -> None:
+    assert reason_of(error) == reason
 
 
 def test_file_errors_leave_other_errors_unchanged() -> None:

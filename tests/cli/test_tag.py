@@ -163,7 +163,7 @@ def test_files_that_cannot_be_tagged_are_named(certain: str, music: Path) -> Non
         "a.wav": "it has 2 names (hard links)",
         "b.wav": "it has 2 names (hard links)",
         "locked.wav": "it is read-only",
-        "note.mp3": "the file is not audio that FFmpeg can read",
+        "note.mp3": "the file is neither a PNG nor audio: it is text",
     }
     for error, (name, reason) in zip(errors, reasons.items(), strict=True):
         assert error.startswith(f"error: music/{name}: {reason}")

@@ -161,3 +161,15 @@ def test_a_target_has_both_files(tmp_path: Path) -> None:
     fill(tmp_path, "rock/a.wav")
     [target] = plan_renders(tmp_path, tmp_path / "out").targets
     assert target == RenderTarget(tmp_path / "rock/a.wav", tmp_path / "out/images_original/rock/a.png")
+
+
+def test_dangling_links_and_pipes_are_named_in_plain_words(tmp_path: Path) -> None:
+    fill(tmp_path, "rock/a.wav")
+    (tmp_path / "rock" / "gone.mp3").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "rock" / "pipe.mp3")
+    results = render_folder(tmp_path, tmp_path / "out")
+    assert {result.target.song.name: result.error for result in results} == {
+        "a.wav": "",
+        "gone.mp3": "No such file or directory",
+        "pipe.mp3": "it is not a regular file",
+    }

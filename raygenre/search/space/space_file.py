@@ -8,6 +8,7 @@ from pathlib import Path
 
 import yaml
 
+from raygenre.errors import reason_of
 from raygenre.search.space.space import Entry, SpaceError, parse_entry
 
 
@@ -38,8 +39,7 @@ def mapping(path: Path) -> tuple[dict[str, object], dict[str, int]]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise SpaceError(f"{path} cannot be read ({reason}); give the path of a YAML file") from error
+        raise SpaceError(f"{path} cannot be read ({reason_of(error)}); give the path of a YAML file") from error
     try:
         content = yaml.safe_load(text)
         tree = yaml.compose(text, Loader=yaml.SafeLoader)

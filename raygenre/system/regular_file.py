@@ -1,0 +1,20 @@
+"""Refuse to read pipes and devices, which may never end."""
+
+import os
+import stat
+from pathlib import Path
+
+from raygenre.errors import RaygenreError
+
+
+def check_regular(path: Path, refusal: type[RaygenreError]) -> os.stat_result:
+    """Check that a path leads to a regular file, and return the file's status. Call it before the file is opened.
+
+    Raises:
+        OSError: the file does not exist.
+        refusal: it is a pipe, a device, a socket or a folder.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):  # even opening a named pipe waits for a writer, perhaps for ever
+        raise refusal("it is not a regular file")
+    return status
