@@ -43,7 +43,7 @@ OUTPUT = {
     "raygenre doctor": "passes its self-check",
     "raygenre evaluate": "accuracy",
     "raygenre models": "champion",
-    "raygenre predict PATH --json": "\"genre\": ",
+    "raygenre predict PATH --json": '"genre": ',
     "raygenre predict --tags": "pretrained tags, not your genres",
     "raygenre predict song.mp3": "song.png",
     "raygenre predict ~/Music list": "genres.csv",
