@@ -55,7 +55,7 @@ def test_a_preset_fills_the_space_below_what_is_given(tracks: Dataset, tmp_path:
     assert config.space == improved.entries
     assert (config.epochs, config.batch_size) == (improved.epochs, improved.batch_size)
     assert list(config.distributions) == ["dropout", "learning_rate", "decay"]
-    assert config.first_points == [{"dropout": 0.3, "learning_rate": 2e-3, "decay": 0.01}]
+    assert config.first_points == [{"dropout": 0.1, "learning_rate": 4e-3, "decay": 0.01}]
     path = tmp_path / "space.yaml"
     path.write_text("masks: 1\nlearning_rate: 4e-3\n")
     config, _ = resolved(tracks, preset="improved", space=path, batch_size=8, epochs=7)
