@@ -15,7 +15,7 @@ from serve.errors import RefusalError
 
 UPLOADS = 24  # uploads that a replica receives at the same time
 OTHER_REQUESTS = 8  # requests in a replica that are neither predictions nor uploads: probes, pages and refusals
-PROXY_QUEUE = 16  # requests that wait in a proxy for a free slot in a replica
+PROXY_QUEUE = 32  # requests that wait in a proxy for a free slot in a replica, also while a new head starts
 IN_TRANSIT = 16  # requests in a proxy that are on their way to or from a replica
 MIN_PROXY_REQUESTS = 96  # lower bound of a proxy's POST limit: a proxy may serve several replicas with short queues
 SLOW_UPLOAD_SECONDS = 5.0  # s after which an upload no longer counts towards a proxy's limit

@@ -88,7 +88,7 @@ def test_no_limit_in_front_of_the_queue_is_below_it(queue_length: int) -> None:
 def test_the_default_limits() -> None:
     limits = Limits.of(Settings())
     assert (limits.predictions, limits.uploads, limits.replica_requests) == (32, 24, 64)
-    assert (limits.proxy_queue, limits.proxy_requests, limits.retry_after) == (16, 96, 2)
+    assert (limits.proxy_queue, limits.proxy_requests, limits.retry_after) == (32, 112, 2)
 
 
 @pytest.mark.usefixtures("environment")
