@@ -36,7 +36,7 @@ from raygenre.spectrogram.image import to_image
 from raygenre.system import storage
 from raygenre.training.config import TrainingConfig
 from raygenre.training.loop import fit
-from raygenre.training.member import Member, standardised
+from raygenre.training.member import Member, fitted
 
 
 class PlainCNN(nn.Module):
@@ -98,7 +98,7 @@ def prepared(tracks: data_sets.Dataset, most: int | None) -> tuple[splits.Indice
     """Return at most `most` training tracks of the random split, and the configurations of training and model."""
     split = splits.random_split(tracks, seed=0, folds=1, validation=0.05, duplicates=None)
     train = splits.indices(tracks, split.train)[:most]
-    return train, TrainingConfig(), standardised(ModelConfig(genres=len(tracks.genres)), tracks.levels, train)
+    return train, TrainingConfig(), fitted(ModelConfig(genres=len(tracks.genres)), tracks.levels, train)
 
 
 def main(

@@ -32,7 +32,7 @@ from raygenre.search.space.space import default_space
 from raygenre.system import storage
 from raygenre.training.config import TrainingConfig
 from raygenre.training.loop import fit
-from raygenre.training.member import Member, standardised
+from raygenre.training.member import Member, fitted
 
 FOLDS = 5
 SIMULATIONS = 20_000
@@ -45,7 +45,7 @@ def train(task: tuple[Path, dict[str, float], int, int, int]) -> float:
     tracks = data_sets.load(data, cache=storage.resolve().cache)
     parts = splits.random_split(tracks, seed=0, folds=FOLDS, validation=0.2, duplicates=[]).folds[fold]
     chosen, held_out = splits.indices(tracks, parts.train), splits.indices(tracks, parts.validation)
-    config = standardised(ModelConfig(genres=len(tracks.genres), dropout=setting["dropout"]), tracks.levels, chosen)
+    config = fitted(ModelConfig(genres=len(tracks.genres), dropout=setting["dropout"]), tracks.levels, chosen)
     training = TrainingConfig(learning_rate=setting["learning_rate"], decay=setting["decay"])
     member = Member(config, training, seed=seed, train=chosen, validation=held_out, device=torch.device("cpu"))
     return min(row.validation_loss for row in fit(tracks.levels, tracks.labels, [member], epochs=epochs))

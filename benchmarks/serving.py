@@ -34,12 +34,12 @@ from rich.table import Table
 from benchmarks.processes import cpu_seconds
 from benchmarks.servers import DIRECT, OURS, SERVERS, Probabilities, Server, running
 from raygenre.audio.synthesis import GENRES, synthesise
+from raygenre.inputs.levels import LEVELS
 from raygenre.model.classifier import Classifier
 from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.registry.mlflow_model import save_pyfunc
 from raygenre.spectrogram.image import write_png
 from raygenre.spectrogram.levels import levels
-from raygenre.spectrogram.song import read
 
 IMAGES = 50
 CLIENTS = (1, 16)
@@ -71,7 +71,7 @@ def main(
         save_pyfunc(work / "classifier", work / "model")
         classifier = Classifier.load(work / "classifier")
         images = list(itertools.islice(files(data), IMAGES))
-        expected = [dict(classifier.predict(read(image)).probabilities) for image in images]
+        expected = [dict(classifier.predict(LEVELS.read(image)).probabilities) for image in images]
         servers = [server for server in SERVERS if only in ("", server.name)]
         if not servers:
             names = ", ".join(server.name for server in SERVERS)
@@ -143,7 +143,7 @@ def loop(classifier: Classifier, images: list[bytes], seconds: float) -> float:
     """Decode and classify images in this process; return the CPU time per image in ms."""
     started, number = time.process_time(), 0
     while time.process_time() - started < seconds / 2:
-        classifier.predict(read(images[number % len(images)]))
+        classifier.predict(LEVELS.read(images[number % len(images)]))
         number += 1
     return 1000 * (time.process_time() - started) / number
 

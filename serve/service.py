@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
+from raygenre.inputs.kind import Song
 from raygenre.model.classifier import Prediction
-from raygenre.spectrogram.song import Song
 from raygenre.system.storage import resolve
 from serve.admission.api_keys import KeyRing, Keys
 from serve.admission.limits import Limits
@@ -79,7 +79,7 @@ class Service:
             model, prediction = champion, await self._classify(champion, song)
         name = model.fetched.name
         self.metrics.prediction(prediction.genre, uncertain=prediction.uncertain, model=name)
-        self.models.record_input(model, song.levels)
+        self.models.record_input(model, song)
         return _answer(prediction, song, model, request_id)
 
     async def _compare(self, champion: LiveModel, challenger: LiveModel, song: Song) -> tuple[LiveModel, Prediction]:
@@ -100,7 +100,7 @@ class Service:
 
     async def _classify(self, model: LiveModel, song: Song) -> Prediction:
         started = time.perf_counter()
-        rows = await self._batcher(model.fetched.classifier, song.levels)
+        rows = await self._batcher(model.fetched.classifier, song.windows)
         self.metrics.model(model.fetched.name, time.perf_counter() - started)
         return model.fetched.classifier.combine_windows(rows)
 

@@ -9,8 +9,8 @@ import litserve
 import torch
 from fastapi import Body
 
+from raygenre.inputs.levels import LEVELS
 from raygenre.model.classifier import Classifier
-from raygenre.spectrogram.song import read
 
 
 class Genres(litserve.LitAPI):  # type: ignore[misc]
@@ -27,7 +27,7 @@ class Genres(litserve.LitAPI):  # type: ignore[misc]
 
     def predict(self, x: bytes) -> dict[str, float]:
         """Return the probability of each genre."""
-        return dict(self._classifier.predict(read(x)).probabilities)
+        return dict(self._classifier.predict(LEVELS.read(x)).probabilities)
 
     def encode_response(self, output: dict[str, float]) -> dict[str, float]:
         """Return the response unchanged."""

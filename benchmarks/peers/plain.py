@@ -7,8 +7,8 @@ from typing import Annotated
 import torch
 from fastapi import Body, FastAPI
 
+from raygenre.inputs.levels import LEVELS
 from raygenre.model.classifier import Classifier
-from raygenre.spectrogram.song import read
 
 torch.set_num_threads(1)
 classifier = Classifier.load(Path(os.environ["CLASSIFIER"]))
@@ -18,4 +18,4 @@ app = FastAPI()
 @app.post("/predict")
 def predict(file: Annotated[bytes, Body(media_type="application/octet-stream")]) -> dict[str, float]:
     """Return the probability of each genre."""
-    return dict(classifier.predict(read(file)).probabilities)
+    return dict(classifier.predict(LEVELS.read(file)).probabilities)

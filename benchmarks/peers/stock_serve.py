@@ -7,8 +7,8 @@ import torch
 from ray import serve
 from starlette.requests import Request
 
+from raygenre.inputs.levels import LEVELS
 from raygenre.model.classifier import Classifier
-from raygenre.spectrogram.song import read
 
 
 @serve.deployment
@@ -21,7 +21,7 @@ class Genres:
 
     async def __call__(self, request: Request) -> dict[str, float]:
         """Return the probability of each genre."""
-        return dict(self._classifier.predict(read(await request.body())).probabilities)
+        return dict(self._classifier.predict(LEVELS.read(await request.body())).probabilities)
 
 
 app = Genres.bind(os.environ["CLASSIFIER"])  # type: ignore[attr-defined]

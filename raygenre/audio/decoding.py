@@ -42,7 +42,7 @@ MIN_LENGTH = 3 * SAMPLE_RATE  # samples
 LONGEST_SECONDS = 1800.0  # s, of a song that is held in memory as a whole
 SILENT_MESSAGE = "the song is silent from beginning to end"  # used if all levels are 0
 
-_MAX_HELD = 600 * SAMPLE_RATE  # samples that `decode_middle` holds
+_MAX_HELD = 600  # s of samples that `decode_section` holds
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,12 @@ def windows(samples: NDArray[np.float32]) -> list[Window]:
     if length <= MAX_SINGLE_WINDOW:
         repeated = np.resize(samples, WINDOW) if length < 30 * SAMPLE_RATE else samples
         return [Window(0.0, length / SAMPLE_RATE, repeated)]
-    starts = [*range(0, length - WINDOW, WINDOW), length - WINDOW]
-    return [_window(start, samples[start : start + WINDOW]) for start in starts]
+    return [_window(start, samples[start : start + WINDOW]) for start in window_starts(length)]
+
+
+def window_starts(length: int) -> list[int]:
+    """Return the first sample of each window of a song of more than 31 s, given its number of samples."""
+    return [*range(0, length - WINDOW, WINDOW), length - WINDOW]
 
 
 def stream_windows(parts: Iterable[NDArray[np.float32]]) -> Iterator[Window]:
@@ -172,22 +176,42 @@ def decode_middle(source: Path | bytes | IO[bytes]) -> Window:
         AudioError: as for `decode`, or the song is shorter than 3 s.
         OSError: as for `decode`.
     """
+    start, samples = decode_section(source, rate=SAMPLE_RATE, single=MAX_SINGLE_WINDOW, section=WINDOW)
+    return _window(start, samples) if start else windows(samples)[0]
+
+
+def decode_section(
+    source: Path | bytes | IO[bytes], *, rate: int, single: int, section: int
+) -> tuple[int, NDArray[np.float32]]:
+    """Decode a short song as a whole, and of a longer one a section in its middle, as `decode_middle` does.
+
+    Args:
+        rate: sample rate in Hz.
+        single: largest number of samples of a short song.
+        section: number of samples of the section, at most `single`.
+
+    Returns:
+        the number of the first sample in the song, which is 0 only for a short song, and the samples, float32 (N,).
+
+    Raises:
+        AudioError, OSError: as for `decode`.
+    """
     with seekable(source) as stream:
         held: deque[NDArray[np.float32]] = deque()
         dropped = length = 0  # samples
-        for block in blocks(stream):
+        for block in blocks(stream, rate=rate):
             held.append(block)
             length += len(block)
-            earliest = (length - WINDOW) // 2 if length > MAX_SINGLE_WINDOW else 0
-            while held and (dropped + len(held[0]) <= earliest or length - dropped > _MAX_HELD):
+            earliest = (length - section) // 2 if length > single else 0
+            while held and (dropped + len(held[0]) <= earliest or length - dropped > _MAX_HELD * rate):
                 dropped += len(held.popleft())
-        if length <= MAX_SINGLE_WINDOW:
-            return windows(np.concatenate(held))[0]
-        start = (length - WINDOW) // 2
+        if length <= single:
+            return 0, np.concatenate(held)
+        start = (length - section) // 2
         if dropped <= start:
-            return _window(start, _section(held, start - dropped))
-        with closing(blocks(stream)) as again:
-            return _window(start, _section(again, start))
+            return start, _part(held, start - dropped, section)
+        with closing(blocks(stream, rate=rate)) as again:
+            return start, _part(again, start, section)
 
 
 def _window(start: int, samples: NDArray[np.float32]) -> Window:
@@ -195,10 +219,10 @@ def _window(start: int, samples: NDArray[np.float32]) -> Window:
     return Window(start / SAMPLE_RATE, (start + WINDOW) / SAMPLE_RATE, samples)
 
 
-def _section(parts: Iterable[NDArray[np.float32]], start: int) -> NDArray[np.float32]:
-    """Return the 30 s that start with the given sample, float32 (N,), reading only as many parts as necessary."""
+def _part(parts: Iterable[NDArray[np.float32]], start: int, length: int) -> NDArray[np.float32]:
+    """Return the samples from `start` on, float32 (length,), reading only as many parts as necessary."""
     needed: list[NDArray[np.float32]] = []
-    position, stop = 0, start + WINDOW
+    position, stop = 0, start + length
     for part in parts:
         if position + len(part) > start:
             needed.append(part[max(0, start - position) : stop - position])

@@ -74,7 +74,16 @@ def evaluate(
         fail(f"{fetched.name} was trained on real tracks; pass the folder of tracks to evaluate it on with --data PATH")
     tracks = _load(source, storage, verbose=verbose)
     track_lists = _track_lists(duplicates, artists, faults)
-    report = evaluate_classifier(fetched.classifier, tracks, split, track_lists, genre_map=mapped)
+    with bar() as progress:
+        task = progress.add_task("computing features", total=None, visible=False)
+        report = evaluate_classifier(
+            fetched.classifier,
+            tracks,
+            split,
+            track_lists,
+            genre_map=mapped,
+            progress=lambda done, total: progress.update(task, completed=done, total=total, visible=True),
+        )
     for warning in report.warnings:
         print_warning(warning)
     page = report_page(report, name=fetched.name, facts=fetched.facts)

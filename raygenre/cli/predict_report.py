@@ -105,12 +105,11 @@ def write_table(
 
 def write_plot(classifier: "Classifier", path: Path, output: Path, warning: str, notes: Console) -> None:
     """Plot a song's spectrogram and its genres over time to a PNG, and print its name on `notes`."""
-    from raygenre.spectrogram.song import read_parts
-    from raygenre.workflows import timeline
+    from raygenre.workflows import plotted_song, timeline
 
     try:
-        song, prediction = timeline.classify(classifier, read_parts(path))
+        song = plotted_song.classify(classifier, path)
     except (RaygenreError, OSError):
         return  # the prediction reports the failure
-    write_file(output, timeline.plot_png(song, prediction, printable(Path(path.name)), warning))
+    write_file(output, timeline.plot_png(song, printable(Path(path.name)), warning))
     notes.print(f"Plot of {printable(path)}: {printable(output)}", soft_wrap=True)

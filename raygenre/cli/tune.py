@@ -12,7 +12,7 @@ from raygenre.cli.console import exit_on_errors, out
 from raygenre.cli.options import StorageOption, TrackingUriOption, VerboseOption
 from raygenre.data.choices import GroupingName
 from raygenre.search.options import Options
-from raygenre.search.space.choices import PresetName, SamplerName, SchedulerName, SplitName
+from raygenre.search.space.choices import ModelName, PresetName, SamplerName, SchedulerName, SplitName
 from raygenre.training.choices import AugmentationName
 
 SYNTHETIC_NOTE = (
@@ -71,6 +71,13 @@ def tune(
     scheduler: Annotated[
         SchedulerName, typer.Option(help="Rule that stops bad trials early, or none.")
     ] = DEFAULT.scheduler,
+    model: Annotated[
+        ModelName,
+        typer.Option(
+            help="cnn: a network on spectrograms; pretrained: one on a pretrained network's features of your audio; "
+            "auto: pretrained if the data is audio and that network is installed."
+        ),
+    ] = DEFAULT.model,
     preset: Annotated[
         PresetName, typer.Option(help="The project's first network, or an improved one; --space overrides its entries.")
     ] = DEFAULT.preset,
@@ -155,6 +162,7 @@ def tune(
         merge_case=merge_case,
         sampler=sampler,
         scheduler=scheduler,
+        model=model,
         preset=preset,
         space=space,
         search_width=search_width,

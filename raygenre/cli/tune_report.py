@@ -50,7 +50,9 @@ def print_result(
     setting = ", ".join(f"{name.replace('_', ' ')} {short(value)}" for name, value in params.items())
     loss = f"validation loss {loss_text(winner.loss)} ± {loss_text(winner.spread)} on new seeds"
     display.info("best setting", f"{setting} (trial {winner.number}; {loss})")
-    display.info("network", f"{outcome.parameters:,} parameters, {outcome.flops / 1e9:.2f} GFLOPs per track")
+    operations = f"{outcome.flops / 1e9:.2f} GFLOPs" if outcome.flops >= 1e7 else f"{outcome.flops / 1e6:.2f} MFLOPs"
+    given = ", on the features of the pretrained network" if ledger.config.input == "features" else ""
+    display.info("network", f"{outcome.parameters:,} parameters, {operations} per track{given}")
     display.info("duration", duration(seconds))
     console.print()
     console.print(recall_table(outcome.evaluation), highlight=False)

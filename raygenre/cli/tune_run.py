@@ -20,6 +20,7 @@ from raygenre.data import dataset as data_sets
 from raygenre.data.broken_files import skipped, summary
 from raygenre.data.dataset import Dataset
 from raygenre.errors import RaygenreError
+from raygenre.search.network_choice import choose_network
 from raygenre.search.options import Options
 from raygenre.search.resolve import check_unchanged, merges_case
 from raygenre.search.resolve import resolve as resolve_search
@@ -130,7 +131,10 @@ class _Session:
         default = base["data"] if base else os.environ.get("RAYGENRE_DATA")
         source = options.data or (Path(default) if default else None)
         tracks, connected = self._load_and_connect(source, merge_case=merges_case(options, base))
-        search, notes = resolve_search(options, tracks, base)
+        network, why = choose_network(options, tracks, base)
+        search, notes = resolve_search(options, tracks, base, network=network)
+        if why:
+            self._display.info("model", why)
         grouping = group_tracks(tracks, search)
         split = make_split(tracks, search, grouping)
         search = replace(search, group_by=grouping.by)

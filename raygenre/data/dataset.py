@@ -34,7 +34,7 @@ SYNTHETIC_SEED = 0
 
 @dataclass(frozen=True)
 class Dataset:
-    """Tracks as the network's input, with their labels.
+    """Tracks with their labels. The levels identify and show a track; a network may have a different kind of input.
 
     Attributes:
         levels: uint8 (N, 128, 333).
@@ -46,6 +46,8 @@ class Dataset:
         digest: hexadecimal SHA-256 of the levels, labels, tracks and genres.
         notes: lines for the user about the folder, such as what was ignored; see `DataFolder`.
         left_out: files of the folder that are neither music nor clutter.
+        files: path and SHA-256 of each track's file; empty for synthetic tracks.
+        cache: folder in which other inputs than levels are stored.
     """
 
     levels: NDArray[np.uint8]
@@ -57,6 +59,8 @@ class Dataset:
     digest: str
     notes: tuple[str, ...] = ()
     left_out: tuple[BrokenFile, ...] = ()
+    files: tuple[tuple[Path, str], ...] = ()
+    cache: Path | None = None
 
     @property
     def synthetic(self) -> bool:
@@ -95,7 +99,8 @@ def load(
     if source is None:
         code = Path(synthesis.__file__).read_bytes()
         key = _key([f"synthetic {SYNTHETIC_TRACKS} {SYNTHETIC_SEED}", hashlib.sha256(code).hexdigest()])
-        return _cached(cache, key, "synthetic", lambda: _synthetic(progress))
+        data = _cached(cache, key, "synthetic", lambda: _synthetic(progress))
+        return replace(data, cache=cache)
     folder = read_folder(source, merge_case=merge_case)
     files = hash_files(folder.paths)
     key = _key([f"{file.genre}/{file.path.name} {file.track} {file.sha256}" for file in files])
@@ -109,7 +114,15 @@ def load(
     unusable, left_out = (relative_to(found, source) for found in (folder.unusable, folder.left_out))
     lost = sorted({file.genre for file in files} - set(data.genres))
     lost_notes = [f"no file of the class {printable(genre)} is usable, so the class is left out" for genre in lost]
-    return replace(data, broken=(*data.broken, *unusable), notes=(*folder.notes, *lost_notes), left_out=left_out)
+    by_track = {file.track: (file.path, file.sha256) for file in files}
+    return replace(
+        data,
+        broken=(*data.broken, *unusable),
+        notes=(*folder.notes, *lost_notes),
+        left_out=left_out,
+        files=tuple(by_track[track] for track in data.tracks),
+        cache=cache,
+    )
 
 
 def decode(path: Path) -> NDArray[np.uint8]:
@@ -157,14 +170,18 @@ def _try_decode(file: TrackFile) -> NDArray[np.uint8] | str:
         return reason_of(error)
 
 
+def synthetic_samples(genre: str, number: int) -> NDArray[np.float32]:
+    """Return the samples of a synthetic track, float32 (N,) at 22 050 Hz."""
+    return synthesis.synthesise(genre, seed=SYNTHETIC_SEED + number)
+
+
 def _synthetic(progress: Progress | None) -> Dataset:
     genres = tuple(sorted(synthesis.GENRES))
     numbered = [(label, number) for label in range(len(genres)) for number in range(SYNTHETIC_TRACKS)]
 
     def synthesised(track: tuple[int, int]) -> NDArray[np.uint8]:
         label, number = track
-        samples = synthesis.synthesise(genres[label], seed=SYNTHETIC_SEED + number)
-        return spectrogram.levels(torch.from_numpy(samples)).numpy()
+        return spectrogram.levels(torch.from_numpy(synthetic_samples(genres[label], number))).numpy()
 
     levels = np.stack(on_all_cores(synthesised, numbered, progress))
     tracks = [f"{genres[label]}.{number:05d}" for label, number in numbered]

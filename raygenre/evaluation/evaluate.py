@@ -8,12 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenre.data.dataset import Dataset
+from raygenre.data.inputs import inputs_of
+from raygenre.data.threads import Progress
 from raygenre.errors import RaygenreError
 from raygenre.evaluation.chance import ChanceTest, guessing_rate
 from raygenre.evaluation.genre_names import map_hint, match_genres
-from raygenre.evaluation.metrics import Evaluation, evaluate_levels
+from raygenre.evaluation.metrics import Evaluation, evaluate_inputs
 from raygenre.evaluation.slices import TRAINED_ON, Slice, TrackFacts, make_slices
 from raygenre.model.classifier import Classifier
+from raygenre.model.network import GenreCNN
 from raygenre.model.saliency import saliency
 from raygenre.model.seen_tracks import fingerprint
 
@@ -36,7 +39,8 @@ class Mistake:
         confidence: probability of the predicted genre.
         true_probability: probability of the true genre.
         levels: uint8 (128, 333).
-        saliency: float32 (128, 333), evidence for the predicted genre; see `saliency.saliency`.
+        saliency: float32 (128, 333), evidence for the predicted genre, see `saliency.saliency`; None if the network
+            does not see the spectrogram.
     """
 
     track: str
@@ -46,7 +50,7 @@ class Mistake:
     confidence: float
     true_probability: float
     levels: NDArray[np.uint8]
-    saliency: NDArray[np.float32]
+    saliency: NDArray[np.float32] | None
 
 
 @dataclass(frozen=True)
@@ -94,22 +98,26 @@ def evaluate_classifier(
     facts: TrackFacts,
     *,
     genre_map: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
 ) -> EvaluationReport:
     """Evaluate a classifier on a whole data set, or only on those of its test or training tracks that are in it.
 
     Args:
         genre_map: the classifier's genre for names of the data set that do not have its form; see `genre_names`.
+        progress: function to call after each track whose input is computed; see `inputs_of`.
 
     Raises:
         EvaluationError: the data set contains none of these tracks, or none of the classifier's genres.
         GenreNameError: a name of a genre is ambiguous or, in `genre_map`, does not exist.
-        DataError: none of the tracks named in a file of facts is in the data set.
+        DataError: none of the tracks named in a file of facts is in the data set, or the tracks are images and the
+            classifier needs audio.
     """
     matched = match_genres(dataset.genres, classifier.genres, genre_map or {}, source=dataset.source)
     chosen, warnings = _choose(classifier, dataset, side, matched)
     slices = make_slices(dataset, classifier.seen, facts)
     labels = [classifier.genres.index(matched[dataset.genres[label]]) for label in dataset.labels[chosen]]
-    evaluation = evaluate_levels(classifier, dataset.levels[chosen], np.array(labels, dtype=np.int64))
+    inputs = inputs_of(dataset, classifier.input, chosen, progress=progress)
+    evaluation = evaluate_inputs(classifier, inputs, np.array(labels, dtype=np.int64))
     counts = [(part, int(part.mask[chosen].sum())) for part in slices]
     proper = [part for part, count in counts if 0 < count < len(chosen)]
     uniform = tuple((part.name, count > 0) for part, count in counts if part.given and count in (0, len(chosen)))
@@ -209,7 +217,9 @@ def _mistakes(
 ) -> tuple[Mistake, ...]:
     wrong = evaluation.mistakes[:MAX_MISTAKES]
     levels, predicted = dataset.levels[chosen[wrong]], evaluation.predicted[wrong]
-    maps = saliency(classifier.model, levels, predicted)  # (mistakes, 128, 333)
+    maps: Sequence[NDArray[np.float32] | None] = [None] * len(wrong)
+    if isinstance(classifier.model, GenreCNN):
+        maps = list(saliency(classifier.model, levels, predicted))
     mistakes = []
     for place, track_levels, genre, saliency_map in zip(wrong, levels, predicted, maps, strict=True):
         index, probabilities, label = chosen[place], evaluation.probabilities[place], evaluation.labels[place]

@@ -1,6 +1,6 @@
 """Compares two classifiers on tracks that neither was trained on.
 
-Training tracks are recognised by their ids and spectrograms; see `seen_tracks`. A different mastering of a training
+Their inputs may be of different kinds. Training tracks are recognised by their ids and spectrograms; see `seen_tracks`. A different mastering of a training
 track is not recognised. A search keeps known copies of a recording in the same subset, but the search that trained the
 other classifier may have put one copy in its training subset and another in its test subset.
 """
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raygenre.data.dataset import Dataset, load
+from raygenre.data.inputs import inputs_of
 from raygenre.errors import RaygenreError
 from raygenre.evaluation.paired_test import PairedTest
 from raygenre.evaluation.version_facts import VersionFacts
@@ -112,6 +113,9 @@ def _compare(candidate: Classifier, incumbent: Classifier, dataset: Dataset, cho
         raise NotComparableError(f"the data set {dataset.source} has different genres ({', '.join(dataset.genres)})")
     if not chosen.any():
         raise NotComparableError("no track is left that neither was trained on")
-    levels, labels = dataset.levels[chosen], dataset.labels[chosen]
-    correct = [classifier.probabilities(levels).argmax(axis=1) == labels for classifier in (candidate, incumbent)]
+    labels = dataset.labels[chosen]
+    correct = [
+        classifier.probabilities(inputs_of(dataset, classifier.input, chosen)).argmax(axis=1) == labels
+        for classifier in (candidate, incumbent)
+    ]
     return PairedTest.of(*correct)

@@ -14,6 +14,8 @@ from raygenre.evaluation import model_card, plots
 from raygenre.evaluation.evaluate import EvaluationReport, Side
 from raygenre.evaluation.html_page import data_url, figure_url, render_page
 from raygenre.evaluation.version_facts import VersionFacts
+from raygenre.model.classifier import Classifier
+from raygenre.model.network import ModelConfig
 from raygenre.spectrogram.colour_map import MAGMA
 from raygenre.spectrogram.levels import COLUMNS, N_FFT, mel_filters
 
@@ -51,13 +53,13 @@ def report_page(report: EvaluationReport, *, name: str, facts: VersionFacts | No
             )
             for title, part in report.slices
         ],
-        "method": "HiResCAM" if classifier.model.config.frequency_bins > 1 else "Grad-CAM",
+        "method": _method(classifier),
         "mistakes": [
             (
                 mistake,
-                saliency_centre(mistake.saliency),
                 _png_url(spectrogram_image(mistake.levels)),
-                _png_url(saliency_image(mistake.levels, mistake.saliency)),
+                "" if mistake.saliency is None else saliency_centre(mistake.saliency),
+                "" if mistake.saliency is None else _png_url(saliency_image(mistake.levels, mistake.saliency)),
             )
             for mistake in report.mistakes
         ],
@@ -65,6 +67,14 @@ def report_page(report: EvaluationReport, *, name: str, facts: VersionFacts | No
         "versions": ", ".join(f"{library} {version(library)}" for library in ("raygenre", "torch", "numpy", "captum")),
     }
     return render_page(Path(__file__).with_name("report.html.jinja"), values)
+
+
+def _method(classifier: Classifier) -> str:
+    """Return the name of the method that shows the evidence for a prediction; empty if the network sees no picture."""
+    config = classifier.model.config
+    if not isinstance(config, ModelConfig):
+        return ""
+    return "HiResCAM" if config.frequency_bins > 1 else "Grad-CAM"
 
 
 def spectrogram_image(levels: NDArray[np.uint8]) -> Image.Image:

@@ -7,7 +7,7 @@ Wilson intervals. A share of zero tracks is NaN.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -166,15 +166,15 @@ class Evaluation:
         return {f"{prefix}{name}": value for name, value in metrics.items() if not math.isnan(value)}
 
 
-def evaluate_levels(classifier: Classifier, levels: NDArray[np.uint8], labels: NDArray[np.int64]) -> Evaluation:
-    """Classify tracks from their levels, uint8 (N, 128, 333), and compare the results with the labels, int64 (N,).
+def evaluate_inputs(classifier: Classifier, inputs: NDArray[Any], labels: NDArray[np.int64]) -> Evaluation:
+    """Classify tracks from input of the classifier's kind, (N, *shape), and compare with the labels, int64 (N,).
 
     Raises:
         ValueError: there are no tracks.
     """
     if len(labels) == 0:
         raise ValueError("an evaluation needs at least one track")
-    return Evaluation(classifier.genres, labels, classifier.probabilities(levels), classifier.calibration.threshold)
+    return Evaluation(classifier.genres, labels, classifier.probabilities(inputs), classifier.calibration.threshold)
 
 
 def confusion_matrix(

@@ -10,6 +10,7 @@ from typing import Any
 from raygenre.evaluation.training_data import TrainingData
 from raygenre.evaluation.version_facts import VersionFacts
 from raygenre.model.classifier import Classifier
+from raygenre.model.head import GenreHead
 from raygenre.model.network import parameter_count
 
 _GTZAN = ["blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock"]
@@ -40,6 +41,12 @@ def markdown_card(classifier: Classifier, *, name: str, facts: VersionFacts | No
 
 def introduction(classifier: Classifier) -> str:
     """Return two sentences that describe the classifier."""
+    if isinstance(classifier.model, GenreHead):
+        return (
+            f"A network with {parameter_count(classifier.model):,} parameters on pretrained features that classifies "
+            f"music by genre: {', '.join(classifier.genres)}. "
+            "Its input is what MSD_musicnn, a network trained on 200 000 songs, computes for 30 s of audio."
+        )
     return (
         f"A convolutional network with {parameter_count(classifier.model):,} parameters that classifies music by "
         f"genre: {', '.join(classifier.genres)}. "

@@ -3,14 +3,16 @@
 On disk, a classifier is a folder with these files:
 
     weights.safetensors     the network's weights
-    classifier.json         dimensions, genres in the order of the logits, calibration, spectrogram recipe, checksums,
+    classifier.json         dimensions, genres in the order of the logits, calibration, recipe of the input, checksums,
                             origin, and library versions
-    examples.safetensors    a few spectrograms with the probabilities that the network computed when it was saved
+    examples.safetensors    the input for a few tracks, with the probabilities that the network computed when it was
+                            saved
     tracks.json             the tracks that it was trained and tested on (optional)
+    extractor/              the pretrained network that computes its input, with its licence (only for features)
 
 Loading reads only these files and executes no code from them. The checksum `sha256` covers everything that decides an
-answer: weights, dimensions, genres, calibration and recipe. In format 3, which earlier releases wrote, it covers only
-the weights.
+answer: all weights, dimensions, genres, calibration and recipe. In format 3, which earlier releases wrote, it covers
+only the weights.
 """
 
 import json
@@ -27,17 +29,19 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as serialise
 
-from raygenre import spectrogram
+from raygenre.inputs import kinds
+from raygenre.inputs.kind import InputKind, Song
+from raygenre.inputs.levels import LEVELS
 from raygenre.model.calibration import Calibration
 from raygenre.model.classifier_files import ABOUT as ABOUT
 from raygenre.model.classifier_files import FORMAT, check_finite, check_saved, checksum, genres_problem
 from raygenre.model.classifier_files import WEIGHTS as WEIGHTS
 from raygenre.model.classifier_files import ClassifierError as ClassifierError
 from raygenre.model.inference import predict_logits
-from raygenre.model.network import GenreCNN, ModelConfig
+from raygenre.model.networks import Network, build, config_of
 from raygenre.model.seen_tracks import SeenTracks
 from raygenre.model.self_check import SelfCheck, SelfCheckError
-from raygenre.spectrogram.song import Song
+from raygenre.pretrained.store import PretrainedError
 from raygenre.system.atomic_write import atomic_folder
 from raygenre.system.hashing import sha256_of
 
@@ -76,9 +80,10 @@ class Classifier:
         examples: expected outputs for `verify`; None if the classifier was not loaded from disk.
         seen: the tracks that the classifier was trained and tested on; None if unknown.
         versions: library versions at the time of saving; empty if the classifier was not loaded from disk.
+        input: what the network is given; `input.read` reads a file for `predict`.
     """
 
-    model: GenreCNN
+    model: Network
     genres: tuple[str, ...]
     calibration: Calibration = field(default_factory=Calibration)
     origin: Mapping[str, Any] = field(default_factory=dict)
@@ -86,6 +91,7 @@ class Classifier:
     examples: SelfCheck | None = None
     seen: SeenTracks | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
+    input: InputKind = LEVELS
 
     def __post_init__(self) -> None:
         if problem := genres_problem(self.genres):
@@ -93,9 +99,9 @@ class Classifier:
         if len(self.genres) != self.model.config.genres:
             raise ClassifierError(f"the network has {self.model.config.genres} outputs for {len(self.genres)} genres")
 
-    def probabilities(self, levels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return calibrated probabilities for levels uint8 (N, 128, 333), as float32 (N, G) with rows that sum to 1."""
-        return self.calibration.probabilities(predict_logits(self.model, levels)).numpy()
+    def probabilities(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
+        """Return calibrated probabilities for input of its kind, (N, *shape), as float32 (N, G) whose rows sum to 1."""
+        return self.calibration.probabilities(predict_logits(self.model, inputs)).numpy()
 
     def predict(self, song: Song) -> Prediction:
         """Classify a song by the mean of its windows' probabilities."""
@@ -103,8 +109,8 @@ class Classifier:
 
     def predict_many(self, songs: Sequence[Song]) -> list[Prediction]:
         """Classify several songs in one pass."""
-        rows = self.probabilities(np.concatenate([song.levels for song in songs]))  # (sum of W, G)
-        ends = np.cumsum([len(song.levels) for song in songs])
+        rows = self.probabilities(np.concatenate([song.windows for song in songs]))  # (sum of W, G)
+        ends = np.cumsum([len(song.windows) for song in songs])
         return [self.combine_windows(part) for part in np.split(rows, ends[:-1])]
 
     def predict_parts(self, parts: Iterable[Song]) -> tuple[Prediction, tuple[tuple[float, float], ...]]:
@@ -115,7 +121,7 @@ class Classifier:
         rows: list[NDArray[np.float32]] = []
         times: list[tuple[float, float]] = []
         for part in parts:
-            rows.append(self.probabilities(part.levels))
+            rows.append(self.probabilities(part.windows))
             times.extend(part.times)
         return self.combine_windows(np.concatenate(rows)), tuple(times)
 
@@ -141,7 +147,7 @@ class Classifier:
         if self.examples is None:
             raise ClassifierError("the classifier was not loaded from a folder and has no examples to verify")
         try:
-            self.examples.verify(self.probabilities)
+            self.examples.verify(self.probabilities, self.input)
         except SelfCheckError as error:
             raise ClassifierError(str(error)) from error
 
@@ -158,16 +164,19 @@ class Classifier:
         with atomic_folder(folder) as unfinished:
             weights = {name: tensor.contiguous() for name, tensor in self.model.state_dict().items()}
             (unfinished / WEIGHTS).write_bytes(serialise(weights))
-            SelfCheck.of(self.probabilities).save(unfinished / EXAMPLES)
+            SelfCheck.of(self.probabilities, self.input).save(unfinished / EXAMPLES)
+            self.input.save(unfinished)
             if self.seen:
                 (unfinished / TRACKS).write_text(self.seen.to_json())
             digest = sha256_of(unfinished / WEIGHTS)
-            decisive = {
+            decisive: dict[str, Any] = {
                 "model": asdict(self.model.config),
                 "genres": self.genres,
                 "calibration": asdict(self.calibration),
-                "recipe": spectrogram.RECIPE,
+                "recipe": self.input.recipe,
             }
+            if self.input.weights_sha256:
+                decisive["extractor_sha256"] = self.input.weights_sha256
             about = {
                 "format": FORMAT,
                 **decisive,
@@ -190,23 +199,27 @@ class Classifier:
         try:
             about = json.loads((folder / ABOUT).read_text())
             check_saved(about, folder)
-            config = about["model"] | {"widths": tuple(about["model"]["widths"])}
-            model = GenreCNN(ModelConfig(**config))
+            model = build(config_of(about["model"]))
             weights = load_file(folder / WEIGHTS)
             check_finite(weights)
             model.load_state_dict(weights)
-            model = model.to(memory_format=torch.channels_last).to(device or torch.device("cpu")).eval()
+            device = device or torch.device("cpu")
+            model = model.to(memory_format=torch.channels_last).to(device).eval()
+            kind = kinds.load(about["recipe"], folder, device)
+            if kind.weights_sha256 != about.get("extractor_sha256", ""):
+                raise ClassifierError("the pretrained weights are not those described in classifier.json")
             return cls(
                 model,
                 tuple(about["genres"]),
                 Calibration(**about["calibration"]),
                 about["origin"],
                 about["sha256"],
-                SelfCheck.load(folder / EXAMPLES),
+                SelfCheck.load(folder / EXAMPLES, kind),
                 SeenTracks.from_json((folder / TRACKS).read_text()) if (folder / TRACKS).exists() else None,
                 about["versions"],
+                kind,
             )
-        except (OSError, ValueError, SafetensorError) as error:
+        except (OSError, ValueError, SafetensorError, PretrainedError) as error:
             raise ClassifierError(f"cannot load a classifier from {folder}: {error}") from error
         except (KeyError, TypeError, RuntimeError) as error:
             raise ClassifierError(f"cannot load a classifier from {folder}: {error!r}") from error

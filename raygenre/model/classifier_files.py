@@ -11,16 +11,16 @@ from typing import Any
 
 import torch
 
-from raygenre import spectrogram
 from raygenre.errors import RaygenreError
+from raygenre.inputs.kinds import RECIPES
 from raygenre.system.hashing import sha256_of
 
 FORMAT = 4
 WEIGHTS, ABOUT = "weights.safetensors", "classifier.json"
 
 _FORMAT_3 = 3  # of earlier releases, whose checksum covers only the weights
-_DECISIVE = ("model", "genres", "calibration", "recipe")
-"""The entries of classifier.json that decide an answer, together with the weights."""
+_DECISIVE = ("model", "genres", "calibration", "recipe", "extractor_sha256")
+"""The entries of classifier.json that decide an answer, together with the weights. Only features have the last one."""
 
 
 class ClassifierError(RaygenreError, ValueError):
@@ -33,7 +33,7 @@ def checksum(about: Mapping[str, Any], weights: str) -> str:
     Args:
         weights: SHA-256 of the weights file.
     """
-    decisive = {name: about[name] for name in _DECISIVE}
+    decisive = {name: about[name] for name in _DECISIVE if name in about}
     return hashlib.sha256(json.dumps([decisive, weights], sort_keys=True).encode()).hexdigest()
 
 
@@ -45,10 +45,10 @@ def check_saved(about: Mapping[str, Any], folder: Path) -> None:
         OSError: the weights cannot be read.
     """
     written = about["format"]
-    if written not in (FORMAT, _FORMAT_3) or about["recipe"] != spectrogram.RECIPE:
+    if written not in (FORMAT, _FORMAT_3) or about["recipe"] not in RECIPES:
         raise ClassifierError(
             f"it has format {written} and recipe {about['recipe']}; this version of raygenre loads only formats "
-            f"{_FORMAT_3} and {FORMAT} and recipe {spectrogram.RECIPE}"
+            f"{_FORMAT_3} and {FORMAT} and recipes {' and '.join(RECIPES)}"
         )
     if problem := genres_problem(about["genres"]):
         raise ClassifierError(problem)

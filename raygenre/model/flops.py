@@ -3,12 +3,15 @@
 torch's `FlopCounterMode` gives the same number but imports torch's compiler, which takes several seconds.
 """
 
-from raygenre.model.network import ModelConfig
+from raygenre.model.head import HeadConfig
+from raygenre.model.networks import NetworkConfig
 from raygenre.spectrogram.levels import N_MELS
 
 
-def flops(config: ModelConfig) -> int:
+def flops(config: NetworkConfig) -> int:
     """Return the number of operations in all convolutions and dense layers; a multiply-add counts as two."""
+    if isinstance(config, HeadConfig):
+        return 2 * (config.features * config.dense + config.dense * config.genres)
     rows, columns, channels = N_MELS, config.crop_columns, 1
     multiplications = 0
     for number, width in enumerate(config.widths):

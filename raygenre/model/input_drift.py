@@ -1,10 +1,10 @@
 """Input drift: measure how much recent songs differ from a network's training tracks.
 
-A track is summarised by its mean level in each of sixteen ranges of mel bands, lowest first. Training stores the
-deciles of each range over all training tracks. The population stability index (PSI) of a range is the sum of
-(p − q)·ln(p / q) over the ten bins between the deciles, where p is the share of recent songs in a bin and q the share
-of training tracks. By convention, a PSI below 0.1 means no change, and a PSI above 0.25 means a change that should be
-investigated.
+A track is summarised by sixteen numbers, see `InputKind.summaries`: for levels, the mean level in each of sixteen
+ranges of mel bands, lowest first. Training stores the deciles of each over all training tracks. The population
+stability index (PSI) of a range is the sum of (p − q)·ln(p / q) over the ten bins between the deciles, where p is the
+share of recent songs in a bin and q the share of training tracks. By convention, a PSI below 0.1 means no change, and a
+PSI above 0.25 means a change that should be investigated.
 """
 
 from collections import deque
@@ -15,7 +15,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-RANGES = 16  # of eight mel bands each
+from raygenre.inputs.kind import RANGES
+
 BINS = 10
 RECENT_SONGS = 1000  # the index is computed from this many of the most recent songs
 MIN_SONGS = 200  # with fewer songs, chance alone gives an index of (BINS − 1) / songs, which is about 0.05 or more
@@ -23,10 +24,10 @@ MIN_SONGS = 200  # with fewer songs, chance alone gives an index of (BINS − 1)
 
 @dataclass(frozen=True)
 class Reference:
-    """The distribution of the training tracks' mean levels.
+    """The distribution of the training tracks' summaries.
 
     Attributes:
-        edges: float64 (16, 9), the mean levels that separate the bins of each range, ascending.
+        edges: float64 (16, 9), the values that separate the bins of each range, ascending.
         shares: float64 (16, 10), the share of training tracks in each bin.
     """
 
@@ -34,11 +35,10 @@ class Reference:
     shares: NDArray[np.float64]
 
     @classmethod
-    def of(cls, levels: NDArray[np.uint8]) -> Self:
-        """Compute the deciles from the levels of tracks, uint8 (N, 128, 333)."""
-        means = mean_levels(levels)
-        edges = np.quantile(means, np.arange(1, BINS) / BINS, axis=0).T
-        return cls(edges, _shares(_counts(_bins(means, edges))))
+    def of(cls, summaries: NDArray[np.float64]) -> Self:
+        """Compute the deciles from the summaries of tracks, float64 (N, 16)."""
+        edges = np.quantile(summaries, np.arange(1, BINS) / BINS, axis=0).T
+        return cls(edges, _shares(_counts(_bins(summaries, edges))))
 
     def to_json(self) -> dict[str, list[list[float]]]:
         return {"edges": self.edges.round(3).tolist(), "shares": self.shares.round(6).tolist()}
@@ -64,9 +64,9 @@ class Drift:
         self._recent: deque[NDArray[np.int64]] = deque(maxlen=RECENT_SONGS)
         self._counts = np.zeros((RANGES, BINS), dtype=np.int64)
 
-    def add(self, levels: NDArray[np.uint8]) -> None:
-        """Add a song, given as levels, uint8 (W, 128, 333); the mean over its windows is used."""
-        bins = _bins(mean_levels(levels).mean(axis=0, keepdims=True), self._reference.edges)  # (1, 16)
+    def add(self, summaries: NDArray[np.float64]) -> None:
+        """Add a song, given as the summaries of its windows, float64 (W, 16), whose mean is used."""
+        bins = _bins(summaries.mean(axis=0, keepdims=True), self._reference.edges)  # (1, 16)
         if len(self._recent) == RECENT_SONGS:
             self._counts -= _counts(self._recent[0])
         self._recent.append(bins)
@@ -79,11 +79,6 @@ class Drift:
             return None
         recent, training = _shares(self._counts), self._reference.shares
         return np.asarray(((recent - training) * np.log(recent / training)).sum(axis=1))
-
-
-def mean_levels(levels: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Return the mean level of each range: uint8 (N, 128, T) → float64 (N, 16)."""
-    return np.asarray(levels.reshape(len(levels), RANGES, -1).mean(axis=2))
 
 
 def _bins(means: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -15,7 +15,6 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 from raygenre.audio import LONGEST_SECONDS
 from raygenre.model.classifier import Classifier
-from raygenre.spectrogram.song import read
 
 _COLUMNS = ("genre", "confidence", "uncertain")
 
@@ -37,7 +36,9 @@ class GenreModel(PythonModel):
         """
         rows = []
         for data in model_input["file"]:
-            prediction = self.classifier.predict(read(bytes(data), longest_seconds=LONGEST_SECONDS))
+            prediction = self.classifier.predict(
+                self.classifier.input.read(bytes(data), longest_seconds=LONGEST_SECONDS)
+            )
             row = {name: getattr(prediction, name) for name in _COLUMNS}
             rows.append({**row, **prediction.probabilities})
         return pd.DataFrame(rows, columns=[*_COLUMNS, *self.classifier.genres])

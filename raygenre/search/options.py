@@ -12,6 +12,7 @@ from raygenre.errors import RaygenreError
 from raygenre.search.space.choices import (
     MAX_FAILURES,
     ConfigError,
+    ModelName,
     PresetName,
     SamplerName,
     SchedulerName,
@@ -49,6 +50,7 @@ class Options:
     merge_case: bool = False
     sampler: Literal["auto", SamplerName] = "auto"
     scheduler: SchedulerName = "asha"
+    model: ModelName = "auto"
     preset: PresetName = "original"
     space: Path | None = None
     search_width: bool = False

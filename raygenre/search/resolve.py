@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from raygenre.data.dataset import Dataset
+from raygenre.search.network_choice import check_head
 from raygenre.search.options import OptionError, Options
 from raygenre.search.space import space_file
+from raygenre.search.space.choices import NetworkName
 from raygenre.search.space.config import SearchConfig
 from raygenre.search.space.objectives import is_multi_objective
-from raygenre.search.space.presets import PRESETS
+from raygenre.search.space.presets import HEAD, PRESETS
 from raygenre.search.space.samplers import choose_sampler
 from raygenre.search.space.space import (
     WIDTHS,
@@ -36,18 +38,19 @@ _AS_GIVEN = ("seed", "split", "folds", "validation", "augmentation")
 _PATHS = ("split_lists", "duplicates", "artists")
 _ONLY_NEW = (
     *(*_PATHS, "keep_duplicates", "group_by", "merge_case"),
-    *("space", "search_width", "start", "config", "preset"),
+    *("space", "search_width", "start", "config", "model", "preset"),
 )
 _FIXED = (*_AS_GIVEN, "epochs", "sampler", "scheduler", "batch_size", "top_k", "objectives")
 
 
 def resolve(
-    options: Options, tracks: Dataset, base: Mapping[str, Any] | None = None
+    options: Options, tracks: Dataset, base: Mapping[str, Any] | None = None, *, network: NetworkName = "cnn"
 ) -> tuple[SearchConfig, dict[str, str]]:
     """Return the configuration of a new search, and a dict of notes for the user about resolved values, keyed by topic.
 
     Args:
         base: fields of run.yaml from an earlier search.
+        network: what `choose_network` returned; not used with `base`, whose space names the network.
 
     Raises:
         OptionError: the data differs from the data of the earlier search.
@@ -65,18 +68,22 @@ def resolve(
             "give --data to run the same search on different data"
         )
     notes: dict[str, str] = {}
-    preset = PRESETS[options.preset]
-    defaults = SMALL if tracks.synthetic else {**LARGE, "epochs": preset.epochs, "batch_size": preset.batch_size}
+    preset = HEAD if network == "head" else PRESETS[options.preset]
+    defaults = {**LARGE, "epochs": preset.epochs, "batch_size": preset.batch_size}
+    if tracks.synthetic:
+        defaults = SMALL | ({"epochs": HEAD.epochs, "batch_size": HEAD.batch_size} if network == "head" else {})
     size: dict[str, Any] = {name: chosen(name) or defaults[name] for name in ("trials", "epochs", "batch_size")}
     space = _space(options, base, notes)
     if base and "preset" in options.given:
         raise OptionError("--config has its own space; leave out --preset")
     if not base:
+        if network == "head":
+            check_head(space)
         space = preset.entries | space
-    if tracks.synthetic and not base:
+    if tracks.synthetic and not base and network == "cnn":
         space = SMALL_NETWORK | space
-        network = ", ".join(f"{name.replace('_', ' ')} {space[name]}" for name in SMALL_NETWORK)
-        notes["network"] = f"{network} (defaults for synthetic tracks; --space overrides them)"
+        small = ", ".join(f"{name.replace('_', ' ')} {space[name]}" for name in SMALL_NETWORK)
+        notes["network"] = f"{small} (defaults for synthetic tracks; --space overrides them)"
     distributions = to_distributions(default_entries(size["epochs"]) | space)
     starts = [parse(text) for text in options.start] if "start" in options.given else list(base.get("starts", []))
     if preset.start != Setting() and not base and not starts:

@@ -36,6 +36,7 @@ from raygenre.system.location import Location
 from raygenre.system.numbers import loss_text
 from raygenre.tracking.system_metrics import log_system_metrics
 from raygenre.tracking.tracker import Tracker
+from raygenre.training.member import Inputs
 
 _VALIDATION = 0.3  # time to validate a track, compared with the time to train on it
 _THREAD = 0.3  # how much each further thread adds to the speed of the first
@@ -61,6 +62,7 @@ class Candidate:
 def run_search(
     ledger: Ledger,
     dataset: Dataset,
+    inputs: Inputs,
     *,
     resources: Resources,
     tracker: Tracker,
@@ -72,6 +74,7 @@ def run_search(
     """Run or resume a search on the connected Ray cluster; see `connect`.
 
     Args:
+        inputs: what the networks are given for each track of the data set.
         record: logs the search's MLflow run.
         timer: times the search; see `search_timer`.
         max_failures: number of trials in a row that may fail alike; 0 for any number.
@@ -82,7 +85,7 @@ def run_search(
     """
     with log_system_metrics(tracker, record.run):
         try:
-            return _search(ledger, dataset, resources, tracker, record, display, timer, max_failures)
+            return _search(ledger, dataset, inputs, resources, tracker, record, display, timer, max_failures)
         except SearchFailedError as error:
             tracker.set_tags(record.run, {FAILURE: error})
             raise
@@ -114,6 +117,7 @@ def work(ledger: Ledger, resources: Resources, *, slots: int) -> Work:
 def _search(
     ledger: Ledger,
     dataset: Dataset,
+    inputs: Inputs,
     resources: Resources,
     tracker: Tracker,
     record: SearchRunLogger,
@@ -123,7 +127,7 @@ def _search(
 ) -> Candidate:
     config, split = ledger.config, ledger.split
     folds = tuple((indices(dataset, fold.train), indices(dataset, fold.validation)) for fold in split.folds)
-    tracks = ray.put(Tracks(dataset.levels, dataset.labels, folds))
+    tracks = ray.put(Tracks(inputs, dataset.labels, folds))
     plan = Plan(
         genres=len(dataset.genres),
         epochs=config.epochs,

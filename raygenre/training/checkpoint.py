@@ -26,7 +26,7 @@ from safetensors.torch import save as serialise
 from torch import Tensor
 
 from raygenre.errors import RaygenreError
-from raygenre.model.network import GenreCNN, ModelConfig
+from raygenre.model.networks import Network, build, config_of
 from raygenre.system.atomic_write import atomic_folder
 from raygenre.system.location import Location
 from raygenre.training.config import TrainingConfig
@@ -150,10 +150,10 @@ def restore(path: Path, members: Sequence[Member]) -> list[EpochMetrics]:
     return history(path)
 
 
-def network(path: Path) -> GenreCNN:
+def network(path: Path) -> Network:
     """Return the first member's network from a checkpoint, with averaged weights if the setting averages them."""
     [about, *_] = json.loads((path / _ABOUT).read_text())["members"]
-    model = GenreCNN(_model_config(about))
+    model = build(config_of(about["model"]))
     tensors = load_file(path / _TENSORS)
     model.load_state_dict(_weights(tensors, "0/average/") or _weights(tensors, "0/model/"))
     return model
@@ -215,15 +215,11 @@ def _completed(about: Mapping[str, Any]) -> dict[str, Any]:
     """Return a saved member's description with default values for settings that did not exist when it was saved."""
     completed = {
         **about,
-        "model": asdict(_model_config(about)),
+        "model": asdict(config_of(about["model"])),
         "training": asdict(TrainingConfig(**about["training"])),
     }
     restored: dict[str, Any] = json.loads(json.dumps(completed))
     return restored
-
-
-def _model_config(about: Mapping[str, Any]) -> ModelConfig:
-    return ModelConfig(**about["model"] | {"widths": tuple(about["model"]["widths"])})
 
 
 def _plain(row: EpochMetrics) -> dict[str, float | None]:

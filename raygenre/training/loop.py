@@ -1,11 +1,11 @@
-"""Train GenreCNNs on levels, one epoch at a time.
+"""Train networks on levels or features, one epoch at a time.
 
 `fit` trains a list of members (folds or repeats with the same settings) and yields each member's metrics after each
 epoch. Between epochs, the members contain the entire training state, which `raygenre.training.checkpoint` saves. All
 randomness in an epoch (track order, dropout and augmentation) depends only on the member's seed and the epoch number,
 so members do not influence each other, and a resumed training run gives the same values, bit for bit.
 
-Shapes: B tracks in a batch, M = 128 mel bands, T = 333 columns, C columns of a crop, G genres.
+Shapes: B tracks in a batch, M = 128 mel bands, T = 333 columns, C columns of a crop, F features, G genres.
 """
 
 import math
@@ -20,10 +20,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from raygenre.model.inference import CPU_CHUNK, predict_logits
+from raygenre.model.network import GenreCNN
+from raygenre.model.networks import needs_whole_batches
 from raygenre.model.precision import autocast
 from raygenre.training.augmentation import augment, mix
 from raygenre.training.divergence import check_finite, check_loss
-from raygenre.training.member import Levels, Member, seeded
+from raygenre.training.member import Inputs, Member, seeded
 
 
 @dataclass(frozen=True)
@@ -52,11 +54,11 @@ class EpochMetrics:
     images_per_second: float
 
 
-def fit(levels: Levels, labels: NDArray[np.int64], members: Sequence[Member], *, epochs: int) -> Iterator[EpochMetrics]:
+def fit(inputs: Inputs, labels: NDArray[np.int64], members: Sequence[Member], *, epochs: int) -> Iterator[EpochMetrics]:
     """Train every member until it has completed `epochs` epochs, and yield its metrics after each epoch.
 
     Args:
-        levels: uint8 (N, M, T); may be read-only, as in Ray's object store.
+        inputs: levels, uint8 (N, M, T), or features, float32 (N, F); may be read-only, as in Ray's object store.
         labels: int64 (N,).
         epochs: total number of epochs, including those already completed. Schedules depend on it.
 
@@ -65,15 +67,15 @@ def fit(levels: Levels, labels: NDArray[np.int64], members: Sequence[Member], *,
             finite.
     """
     on_gpu = bool(members) and members[0].device.type == "cuda"
-    resident = torch.tensor(levels, device=members[0].device) if on_gpu else None
+    resident = torch.tensor(inputs, device=members[0].device) if on_gpu else None
     while min((member.epoch for member in members), default=epochs) < epochs:
         for number, member in enumerate(members):
             if member.epoch < epochs:
-                yield _epoch(number, member, levels, resident, labels, epochs)
+                yield _epoch(number, member, inputs, resident, labels, epochs)
 
 
 def _epoch(
-    number: int, member: Member, levels: Levels, resident: Tensor | None, labels: NDArray[np.int64], epochs: int
+    number: int, member: Member, inputs: Inputs, resident: Tensor | None, labels: NDArray[np.int64], epochs: int
 ) -> EpochMetrics:
     started = time.perf_counter()
     training, model = member.training, member.model
@@ -88,14 +90,16 @@ def _epoch(
         for step, start in enumerate(range(0, len(order), training.batch_size)):
             tracks = order[start : start + training.batch_size]
             if resident is None:
-                batch = torch.from_numpy(levels[tracks])
+                batch = torch.from_numpy(inputs[tracks])
             else:
                 batch = resident[torch.from_numpy(tracks).to(member.device)]
             truth = torch.from_numpy(labels[tracks]).to(member.device)
             rates.append(training.learning_rate_at((member.epoch * steps + step) / (epochs * steps), member.epoch))
             for group in member.optimizer.param_groups:
                 group["lr"] = rates[-1]
-            loss, hits = _step(member, augment(batch, training, model.config.crop_columns), truth)
+            if isinstance(model, GenreCNN):
+                batch = augment(batch, training, model.config.crop_columns)
+            loss, hits = _step(member, batch, truth)
             member.update_average(member.epoch * steps + step)
             losses += loss
             correct += hits
@@ -108,7 +112,7 @@ def _epoch(
     trained = time.perf_counter()
     validation_loss = validation_accuracy = math.nan
     if len(member.validation):
-        logits = predict_logits(member.network, levels[member.validation], precision=training.precision)
+        logits = predict_logits(member.network, inputs[member.validation], precision=training.precision)
         member.validation_logits = logits
         truth = torch.from_numpy(labels[member.validation])
         validation_loss = F.cross_entropy(logits, truth).item()
@@ -130,14 +134,14 @@ def _epoch(
 
 
 def _step(member: Member, batch: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-    """Take an optimizer step on levels (B, M, C) and labels (B,); return the loss sum and the number of hits."""
+    """Take an optimizer step on levels (B, M, C) or features (B, F), and return the loss sum and the number of hits."""
     training = member.training
     targets = truth
     if training.mixup:
         targets = F.one_hot(truth, member.model.config.genres).float()
         batch, targets = mix(batch, targets, training.mixup)
-    undivided = member.device.type != "cpu" or member.model.config.normalisation == "batch"
-    chunk = len(truth) if undivided else CPU_CHUNK  # batch normalisation needs the statistics of the whole batch
+    undivided = member.device.type != "cpu" or needs_whole_batches(member.model.config)
+    chunk = len(truth) if undivided else CPU_CHUNK
     losses = torch.zeros((), device=member.device)
     correct = torch.zeros((), device=member.device)
     member.optimizer.zero_grad(set_to_none=True)

@@ -5,17 +5,21 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from raygenre.model.network import GenreCNN, ModelConfig
+from raygenre.model.head import HeadConfig
+from raygenre.model.networks import Network, NetworkConfig, build
 from raygenre.training.config import TrainingConfig
 from raygenre.training.optimizer import make_optimizer
 
-Levels = NDArray[np.uint8]
+Inputs = NDArray[Any]
+"""Levels, uint8 (N, M, T), or features, float32 (N, F)."""
+Config = TypeVar("Config", bound=NetworkConfig)
 Indices = NDArray[np.int64]
 
 
@@ -34,7 +38,7 @@ class Member:
 
     def __init__(
         self,
-        model: ModelConfig,
+        model: NetworkConfig,
         training: TrainingConfig,
         *,
         seed: int,
@@ -51,13 +55,13 @@ class Member:
         self.validation_logits: Tensor | None = None
         self.best_logits: Tensor | None = None
         with seeded(seed, 0, device):
-            network = GenreCNN(model)
+            network = build(model)
         self.model = network.to(memory_format=torch.channels_last).to(device)
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False) if training.averaging else None
         self.optimizer = make_optimizer(self.model, training)
 
     @property
-    def network(self) -> GenreCNN:
+    def network(self) -> Network:
         """The network to validate and save."""
         return self.average or self.model
 
@@ -83,14 +87,16 @@ class Member:
                     averaged.copy_(current[name])  # the number of batches that batch normalisation has seen
 
 
-def standardised(config: ModelConfig, levels: Levels, train: Indices) -> ModelConfig:
-    """Return `config` with the mean and the standard deviation of the training tracks' levels.
+def fitted(config: Config, inputs: Inputs, train: Indices) -> Config:
+    """Return `config` with the mean and the standard deviation of the training tracks' levels, or the size of features.
 
     Args:
-        levels: uint8 (N, M, T).
+        inputs: levels, uint8 (N, M, T), or features, float32 (N, F).
         train: int64, indices of the training tracks.
     """
-    counts = np.bincount(levels[train].reshape(-1), minlength=256)
+    if isinstance(config, HeadConfig):
+        return replace(config, features=inputs.shape[1])
+    counts = np.bincount(inputs[train].reshape(-1), minlength=256)
     values = np.arange(256)
     mean = float(counts @ values / counts.sum())
     deviation = math.sqrt(float(counts @ (values - mean) ** 2 / counts.sum()))

@@ -4,12 +4,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 
 from raygenre.data import splits
 from raygenre.data.dataset import Dataset
 from raygenre.errors import FileAccessError
+from raygenre.inputs.kind import InputKind
 from raygenre.model.calibration import calibrate
 from raygenre.model.classifier import Classifier
 from raygenre.model.input_drift import Reference
@@ -20,10 +23,13 @@ from raygenre.system.location import Location
 from raygenre.training import checkpoint
 
 
-def build_classifier(ledger: Ledger, dataset: Dataset, candidate: Candidate, parent: str) -> Classifier:
+def build_classifier(
+    ledger: Ledger, dataset: Dataset, inputs: NDArray[Any], kind: InputKind, candidate: Candidate, parent: str
+) -> Classifier:
     """Return the calibrated classifier of a search's winner, with its origin.
 
     Args:
+        inputs: input of the given kind for all tracks, (N, *shape).
         parent: key of the search's run; see `Tracker`.
     """
     with _state(candidate.final.location) as state:
@@ -59,9 +65,9 @@ def build_classifier(ledger: Ledger, dataset: Dataset, candidate: Candidate, par
                 "group_by",
             )
         },
-        "level_distribution": Reference.of(dataset.levels[train]).to_json(),
+        "level_distribution": Reference.of(kind.summaries(inputs[train])).to_json(),  # for any kind of input
     }
-    return Classifier(model, dataset.genres, calibrate(logits, labels), origin, seen=seen)
+    return Classifier(model, dataset.genres, calibrate(logits, labels), origin, seen=seen, input=kind)
 
 
 @contextmanager

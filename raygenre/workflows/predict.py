@@ -109,9 +109,6 @@ def _size(song: Path) -> int:
 
 def _predict(classifier: "Classifier", cache: PredictionCache | None, numbered: tuple[int, Path]) -> SongResult:
     """Decode and classify a file, or take the prediction from the cache. Runs in a worker."""
-    # Only here, because the commands check their arguments before torch is imported.
-    from raygenre.spectrogram.song import read_parts
-
     _, path = numbered
     tags = Tags()
     try:
@@ -120,7 +117,7 @@ def _predict(classifier: "Classifier", cache: PredictionCache | None, numbered: 
         key = cache.key(path) if cache else ""
         if cache and (stored := cache.load(key)):
             return SongResult(path, classifier.combine_windows(stored.rows), stored.times, "", tags, is_cached=True)
-        prediction, times = classifier.predict_parts(read_parts(path))
+        prediction, times = classifier.predict_parts(classifier.input.read_parts(path))
         if cache and _is_same(before, path.stat()):  # otherwise, the key may be that of another version
             rows = np.array([list(window.values()) for window in prediction.windows], dtype=np.float32)
             cache.store(key, CachedWindows(rows, times))

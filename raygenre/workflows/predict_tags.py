@@ -75,14 +75,8 @@ def json_record(result: TaggedSong, pretrained: "Pretrained") -> dict[str, objec
 
 def _tag(pretrained: "Pretrained", path: Path) -> TaggedSong:
     """Decode a file and name its tags. Runs in a worker."""
-    import torch  # only here, because the commands check their arguments first
+    from raygenre.pretrained.features import Extractor  # only here, because the commands check their arguments first
 
-    from raygenre.pretrained.features import Extractor
-
-    # The network's products are small, and two threads would wait for each other after each of them: on two busy cores,
-    # a song took ten times the CPU time.
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # reading a device or a pipe may never end
             return TaggedSong(path, None, "it is not a regular file")
@@ -91,5 +85,3 @@ def _tag(pretrained: "Pretrained", path: Path) -> TaggedSong:
         return TaggedSong(path, None, error.strerror or str(error))
     except ValueError as error:
         return TaggedSong(path, None, str(error))
-    finally:
-        torch.set_num_threads(threads)

@@ -66,14 +66,13 @@ class PredictionCache:
     @classmethod
     def of(cls, classifier: "Classifier", folder: Path) -> Self:
         """Return the cache of a classifier; the folder is created when the first entry is stored."""
-        from raygenre import spectrogram  # only here, because the commands check their arguments before torch
-
         about = {
             "format": _FORMAT,
             "config": asdict(classifier.model.config),
             "genres": classifier.genres,
             "calibration": asdict(classifier.calibration),
-            "recipe": spectrogram.RECIPE,
+            "recipe": classifier.input.recipe,
+            "extractor": classifier.input.weights_sha256,
             "versions": [version(name) for name in _PACKAGES],
         }
         digest = hashlib.sha256(json.dumps(about).encode())

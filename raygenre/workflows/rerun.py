@@ -15,8 +15,10 @@ import torch
 
 from raygenre.data import splits
 from raygenre.data.dataset import Dataset
+from raygenre.data.inputs import inputs_of
 from raygenre.data.splits import Split
 from raygenre.errors import RaygenreError
+from raygenre.inputs import kinds
 from raygenre.search.space import config_file
 from raygenre.search.space.config import SearchConfig
 from raygenre.search.space.space import Value, parse_entry
@@ -155,6 +157,7 @@ def replay(
 
     Raises:
         RerunError: the data differs from the recorded data.
+        PretrainedError: the run used pretrained features, and the pretrained network is not installed.
         DivergedError: the training run diverged.
     """
     if dataset.digest != record.config.data_digest:
@@ -164,7 +167,8 @@ def replay(
         )
     split, tags = record.split, record.tags
     folds = [(splits.indices(dataset, fold.train), splits.indices(dataset, fold.validation)) for fold in split.folds]
-    tracks = Tracks(dataset.levels, dataset.labels, tuple(folds))
+    inputs = inputs_of(dataset, kinds.installed(record.config.input))
+    tracks = Tracks(inputs, dataset.labels, tuple(folds))
     on_gpu = tags.get("device") == "cuda" and torch.cuda.is_available()
     plan = Plan(
         genres=len(dataset.genres),

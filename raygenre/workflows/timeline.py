@@ -7,18 +7,17 @@ the last window of a long song overlaps the previous one, here it starts where t
 
 import io
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from raygenre.audio.decoding import SAMPLE_RATE, WINDOW
 from raygenre.evaluation.plots import legible
-from raygenre.model.classifier import Classifier, Prediction
-from raygenre.spectrogram.levels import COLUMNS, N_FFT, N_MELS, mel_filters
-from raygenre.spectrogram.song import Song
+from raygenre.model.classifier import Prediction
+from raygenre.spectrogram.levels import N_FFT, mel_filters
+from raygenre.workflows.plotted_song import PlottedSong
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -31,7 +30,6 @@ COLOURS = ("#CC6677", "#332288", "#DDCC77", "#117733", "#88CCEE", "#882255", "#4
 
 _FREQUENCIES = (100, 500, 1000, 2000, 4000, 8000)  # Hz, ticks of the frequency axis
 _DPI = 100
-_MAX_COLUMNS = 1 << 16  # of a plotted song's spectrogram; the plot itself is about 2100 pixels wide
 
 
 @dataclass(frozen=True)
@@ -74,38 +72,15 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f} %"
 
 
-def classify(classifier: Classifier, parts: Iterable[Song]) -> tuple[Song, Prediction]:
-    """Classify a song that is read in parts, and return it for `plot`.
-
-    In a song of more than an hour and a half, adjacent columns are averaged, 3, 9 or all 333 of a window, so that
-    memory does not grow with the song.
-    """
-    shown: list[NDArray[np.uint8]] = []  # (W, 128, columns)
-    numbers: list[int] = []
-    columns = COLUMNS
-
-    def kept() -> Iterator[Song]:
-        nonlocal columns, shown
-        for part in parts:
-            shown.append(_with_columns(part.levels, columns))
-            numbers.extend(part.numbers)
-            while sum(map(len, shown)) * columns > _MAX_COLUMNS and columns > 1:
-                columns = columns // 3 if columns % 3 == 0 else 1
-                shown = [_with_columns(levels, columns) for levels in shown]
-            yield part
-
-    prediction, times = classifier.predict_parts(kept())
-    return Song(np.concatenate(shown), times, tuple(numbers)), prediction
-
-
-def plot(song: Song, prediction: Prediction, name: str, warning: str = "") -> "Figure":
+def plot(song: PlottedSong, name: str, warning: str = "") -> "Figure":
     """Plot the spectrogram with the genres below it, and the warning about the model, if any, in the title.
 
     As in the network's input, each window is scaled separately, so its loudest point has full brightness.
     """
     from matplotlib.figure import Figure  # without pyplot: no window, no global state
 
-    times = _without_overlap(song.times) or [(0.0, 1.0)]
+    prediction = song.prediction
+    times = _without_overlap(song.level_times) or [(0.0, 1.0)]
     figure = Figure(figsize=(np.clip(len(times), 12, 24), 5), dpi=_DPI, layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     _plot_spectrogram(upper, song, times)
@@ -127,25 +102,17 @@ def plot(song: Song, prediction: Prediction, name: str, warning: str = "") -> "F
     return figure
 
 
-def plot_png(song: Song, prediction: Prediction, name: str, warning: str = "") -> bytes:
+def plot_png(song: PlottedSong, name: str, warning: str = "") -> bytes:
     """Return `plot` as a PNG file."""
-    plot(song, prediction, name, warning).savefig(buffer := io.BytesIO(), format="png")
+    plot(song, name, warning).savefig(buffer := io.BytesIO(), format="png")
     return buffer.getvalue()
 
 
-def _with_columns(levels: NDArray[np.uint8], columns: int) -> NDArray[np.uint8]:
-    """Average adjacent columns of levels (W, 128, C), so that as many as `columns`, a divisor of C, remain."""
-    if levels.shape[2] == columns:
-        return levels
-    averaged: NDArray[np.uint8] = levels.reshape(len(levels), N_MELS, columns, -1).mean(axis=3).astype(np.uint8)
-    return averaged
-
-
-def _plot_spectrogram(axes: "Axes", song: Song, times: Sequence[tuple[float, float]]) -> None:
+def _plot_spectrogram(axes: "Axes", song: PlottedSong, times: Sequence[tuple[float, float]]) -> None:
     bands, columns = song.levels.shape[1:]
-    full_times = song.times or times
+    full_times = song.level_times or times
     for levels, (full_start, end), (start, _) in zip(song.levels, full_times, times, strict=True):
-        if song.times:  # cut off the overlap with the previous window, and repetitions that fill the 30 s
+        if song.level_times:  # cut off the overlap with the previous window, and repetitions that fill the 30 s
             columns_per_second = columns * SAMPLE_RATE / max(WINDOW, (end - full_start) * SAMPLE_RATE)
             first, last = (round((time - full_start) * columns_per_second) for time in (start, end))
             levels = levels[:, first:last]

@@ -9,6 +9,7 @@ import numpy as np
 from raygenre.data import splits
 from raygenre.data.dataset import Dataset
 from raygenre.data.duplicates import read_duplicates
+from raygenre.data.inputs import inputs_of
 from raygenre.data.split_summary import tracks_digest
 from raygenre.errors import RaygenreError
 from raygenre.evaluation import plots, tables
@@ -18,6 +19,9 @@ from raygenre.evaluation.html_report import report_page
 from raygenre.evaluation.metrics import Evaluation
 from raygenre.evaluation.slices import TrackFacts
 from raygenre.evaluation.version_facts import VersionFacts
+from raygenre.inputs import kinds
+from raygenre.inputs.kind import InputKind
+from raygenre.inputs.levels import LEVELS
 from raygenre.model.classifier import Classifier
 from raygenre.model.flops import flops
 from raygenre.model.network import parameter_count
@@ -37,6 +41,7 @@ from raygenre.search.trials.search_timer import SearchTimer
 from raygenre.system.storage import Storage
 from raygenre.tracking.server import TrackingUnreachableError, no_retries
 from raygenre.tracking.tracker import Tracker
+from raygenre.training.member import Inputs
 from raygenre.workflows.build_classifier import build_classifier
 
 
@@ -74,6 +79,15 @@ class Outcome:
     flops: int
 
 
+@dataclass(frozen=True)
+class _Trained:
+    """The result of a search, with what its networks were given."""
+
+    candidate: Candidate
+    inputs: Inputs
+    kind: InputKind
+
+
 def run(
     ledger: Ledger,
     dataset: Dataset,
@@ -93,6 +107,7 @@ def run(
     Raises:
         SearchFailedError: too many trials in a row failed alike, no trial completed, or every finalist failed.
         StudyError: the data differs from the data of the study.
+        PretrainedError: the study uses pretrained features, and the pretrained network is not installed.
         TrackingUnreachableError: MLflow is unreachable when the model has to be registered; all results are saved.
         PromotionPendingError: another process holds the promotion lock; everything else is done.
         KeyboardInterrupt: the user pressed Ctrl-C; all results so far are saved.
@@ -102,12 +117,15 @@ def run(
             f"the data in {dataset.source} has changed since the study {ledger.name} was created; "
             "restore it, or start a new study"
         )
+    kind = kinds.installed(ledger.config.input)
+    inputs = _inputs(dataset, kind, display)
     with tracking_session(ledger, storage, display) as tracker:
         record = SearchRunLogger(ledger, dataset, tracker, resources)
         timer = search_timer(ledger, resources)
         candidate = run_search(
             ledger,
             dataset,
+            inputs,
             resources=resources,
             tracker=tracker,
             record=record,
@@ -115,7 +133,8 @@ def run(
             timer=timer,
             max_failures=max_failures,
         )
-        registered = _register(ledger, dataset, storage, tracker, record.run, candidate, display, timer)
+        trained = _Trained(candidate, inputs, kind)
+        registered = _register(ledger, dataset, storage, tracker, record.run, trained, display, timer)
     version, classifier, facts, evaluation = registered
     try:  # after the runs have ended, so that a failed promotion does not mark the search as failed
         with no_retries(), timer.phase(display, "champion", "compare with the champion"):
@@ -133,16 +152,16 @@ def _register(
     storage: Storage,
     tracker: Tracker,
     parent: str,
-    candidate: Candidate,
+    trained: "_Trained",
     display: Display,
     timer: SearchTimer,
 ) -> tuple[int, Classifier, VersionFacts, Evaluation]:
     """Evaluate the candidate and register it; return its version, classifier, facts and evaluation."""
-    final = candidate.final
+    candidate, final = trained.candidate, trained.candidate.final
     folder = ledger.folder / final.name / "classifier"
     with timer.phase(display, "evaluation", f"{len(ledger.split.test)} test tracks") as phase:
         if not folder.exists():
-            build_classifier(ledger, dataset, candidate, parent).save(folder)
+            build_classifier(ledger, dataset, trained.inputs, trained.kind, candidate, parent).save(folder)
         classifier = Classifier.load(folder)
         report = evaluate_classifier(classifier, dataset, "test", _known_duplicates(ledger.config, display))
         evaluation = report.evaluation
@@ -189,6 +208,14 @@ def _register(
         if not tracker.is_finished(run):
             tracker.end(run, "FINISHED")
     return version, classifier, facts, evaluation
+
+
+def _inputs(dataset: Dataset, kind: InputKind, display: Display) -> Inputs:
+    """Return the input of all tracks. Levels exist already; anything else is computed or taken from the cache."""
+    if kind is LEVELS:
+        return dataset.levels
+    with display.phase("features", f"of {len(dataset.tracks)} tracks, from the pretrained network") as phase:
+        return inputs_of(dataset, kind, progress=lambda done, total: phase.update(done, total, "tracks"))
 
 
 def _guessing_rate(dataset: Dataset, tracks: Sequence[str]) -> float:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import Future
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,15 +30,15 @@ class _Song:
     """A song whose windows are being classified.
 
     Attributes:
-        levels: uint8 (W, 128, 333).
+        inputs: (W, *shape), of the classifier's kind.
         enqueued_at: time of arrival, in s of `time.perf_counter`.
         next_window: index of the first window that is not in a batch yet.
         result: future of the probabilities (W, G); cancelled when the request no longer needs them.
     """
 
-    def __init__(self, classifier: Classifier, levels: NDArray[np.uint8]) -> None:
+    def __init__(self, classifier: Classifier, inputs: NDArray[Any]) -> None:
         self.classifier = classifier
-        self.levels = levels
+        self.inputs = inputs
         self.enqueued_at = time.perf_counter()
         self.next_window = 0
         self.result: Future[NDArray[np.float32]] = Future()
@@ -48,8 +49,8 @@ class _Song:
         """Add a window's probabilities (G,); the last window completes the result."""
         with self._lock:
             self._rows[window] = row
-            if len(self._rows) == len(self.levels) and self.result.set_running_or_notify_cancel():
-                self.result.set_result(np.stack([self._rows[index] for index in range(len(self.levels))]))
+            if len(self._rows) == len(self.inputs) and self.result.set_running_or_notify_cancel():
+                self.result.set_result(np.stack([self._rows[index] for index in range(len(self.inputs))]))
 
     def fail(self, error: BatchError) -> None:
         """Set the error as the result, unless the song already has a result."""
@@ -74,13 +75,13 @@ class Batcher:
         for number in range(threads):
             threading.Thread(target=self._run, name=f"forward_{number}", daemon=True).start()
 
-    async def __call__(self, classifier: Classifier, levels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return the probabilities (W, G) of a song's windows (W, 128, 333).
+    async def __call__(self, classifier: Classifier, inputs: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the probabilities (W, G) of a song's windows, (W, *shape).
 
         Raises:
             BatchError: the classifier failed.
         """
-        song = _Song(classifier, levels)
+        song = _Song(classifier, inputs)
         with self._changed:
             self._songs.append(song)
             self._changed.notify()
@@ -108,7 +109,7 @@ class Batcher:
                         continue
                     batch.append((song, song.next_window))
                     song.next_window += 1
-                    if song.next_window < len(song.levels):
+                    if song.next_window < len(song.inputs):
                         self._songs.append(song)
             if self._songs:
                 self._changed.notify()  # another thread can start
@@ -120,7 +121,7 @@ class Batcher:
             if not window:
                 self._metrics.stage("queue", started - song.enqueued_at)
         try:
-            rows = classifier.probabilities(np.stack([song.levels[window] for song, window in batch]))
+            rows = classifier.probabilities(np.stack([song.inputs[window] for song, window in batch]))
         except Exception as error:  # noqa: BLE001 (an error in a network must fail only its own songs, not this thread)
             batch_error = BatchError(repr(error))
             batch_error.__cause__ = error

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from raygenre import audio, spectrogram
 from raygenre.audio.file_type import HEAD_BYTES, Kind, detect
-from raygenre.spectrogram.song import Song, from_samples, read
+from raygenre.inputs.kind import Song
+from raygenre.inputs.levels import LEVELS
 from serve.admission.limits import Limits
 from serve.errors import RefusalError
 from serve.inference.decoder_process import UNEXPECTED_ERROR, CrashError, DecoderProcess
@@ -139,12 +140,12 @@ class DecoderPool:
     def _song(self, data: bytes, kind: Kind, job: _Job) -> Song:
         started = time.perf_counter()
         if kind == "png":
-            song = read(data)
+            song = LEVELS.of_image(data)
             self._metrics.stage("decode", time.perf_counter() - started)
             return song
         samples = self._samples(data, job)
         decoded = time.perf_counter()
-        song = from_samples(samples, progress=job.check)
+        song = LEVELS.from_samples(samples, progress=job.check)
         self._metrics.stage("decode", decoded - started)
         self._metrics.stage("levels", time.perf_counter() - decoded)
         return song

@@ -13,13 +13,12 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from raygenre.evaluation.training_data import TrainingData
+from raygenre.inputs.kind import RANGES, Song
 from raygenre.model.classifier import ClassifierError
-from raygenre.model.input_drift import RANGES, Drift, Reference
+from raygenre.model.input_drift import Drift, Reference
 from raygenre.registry import champion
 from raygenre.registry import versions as registry
 from raygenre.registry.versions import Fetched, RegistryError, RegistryUnreachableError
@@ -90,11 +89,11 @@ class LiveModels:
         """Start polling the registry."""
         threading.Thread(target=self._watch, name="watch", daemon=True).start()
 
-    def record_input(self, model: LiveModel, levels: NDArray[np.uint8]) -> None:
+    def record_input(self, model: LiveModel, song: Song) -> None:
         """Add a song to the model's input drift."""
         if model.drift is None or (model is not self._champion and model is not self._challenger):
             return
-        model.drift.add(levels)
+        model.drift.add(model.fetched.classifier.input.summaries(song.windows))
         name = model.fetched.name
         self._songs[name] += 1
         if self._songs[name] % DRIFT_EVERY == 0 and (index := model.drift.index) is not None:

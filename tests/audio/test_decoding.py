@@ -415,7 +415,7 @@ def test_decoded_middle_is_that_of_the_decoded_song(
     seconds: float, block: int, held: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(blocks, "_BLOCK", block)
-    monkeypatch.setattr(decoding, "_MAX_HELD", held * RATE)
+    monkeypatch.setattr(decoding, "_MAX_HELD", held)
     data = encode(noise(seconds=seconds, seed=0))
     expected = middle_window(decode(data))
     with as_pipe(data, tmp_path) as stream:
@@ -629,11 +629,12 @@ _MEASURE = """
 import sys
 from pathlib import Path
 from raygenre.audio import AudioError, decode
-from raygenre.spectrogram.song import middle_levels, read
+from raygenre.inputs.levels import LEVELS
+from raygenre.spectrogram.song import middle_levels
 peak = lambda: int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024  # MiB
 before = peak()
 try:
-    {"decode": decode, "read": read, "middle_levels": middle_levels}[sys.argv[1]](Path(sys.argv[2]))
+    {"decode": decode, "read": LEVELS.read, "middle_levels": middle_levels}[sys.argv[1]](Path(sys.argv[2]))
 except AudioError as error:
     print(peak() - before, error)
 """

@@ -16,10 +16,10 @@ from typer.testing import CliRunner, Result
 
 from raygenre.cli import app
 from raygenre.data import playlist
+from raygenre.inputs.levels import LEVELS
 from raygenre.model.calibration import Calibration
 from raygenre.model.classifier import Classifier
 from raygenre.registry import versions
-from raygenre.spectrogram.song import read
 from raygenre.workflows.timeline import percent
 from tests.conftest import FinishedSearch
 from tests.helpers.sounds import encode, noise
@@ -31,7 +31,7 @@ def test_predict_prints_the_librarys_prediction(finished: FinishedSearch, song: 
     result = RUNNER.invoke(app, ["predict", "--json", "--storage", str(finished.storage.root), str(song)])
     assert result.exit_code == 0, result.output
     record = json.loads(result.stdout)
-    expected = versions.fetch(finished.storage).classifier.predict(read(song))
+    expected = versions.fetch(finished.storage).classifier.predict(LEVELS.read(song))
     assert record["genre"] == expected.genre
     assert record["probabilities"] == pytest.approx(expected.probabilities, abs=1e-6)
     assert record["model"] == f"raygenre/{finished.outcome.version}"
@@ -94,7 +94,7 @@ def test_predict_marks_uncertain_songs(
 ) -> None:
     calibrated = replace(Classifier.load(Path(model)), calibration=Calibration(1.0, threshold))
     calibrated.save(tmp_path / "calibrated")
-    shares = calibrated.predict(read(album / "short.wav")).probabilities
+    shares = calibrated.predict(LEVELS.read(album / "short.wav")).probabilities
     (first, most), *others = sorted(shares.items(), key=lambda item: -item[1])
     result = predict("--model", tmp_path / "calibrated", album / "short.wav")
     rest = ", ".join(f"{genre} {percent(share)}" for genre, share in others)

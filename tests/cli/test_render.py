@@ -7,7 +7,7 @@ from typer.testing import CliRunner, Result
 
 from raygenre import spectrogram
 from raygenre.cli import app
-from raygenre.spectrogram.song import read
+from raygenre.inputs.levels import LEVELS
 
 RUNNER = CliRunner()
 
@@ -49,7 +49,7 @@ def test_render_rejects_wrong_paths(song: Path, album: Path, tmp_path: Path) -> 
 def test_render_writes_the_datasets_image(song: Path, tmp_path: Path) -> None:
     result = RUNNER.invoke(app, ["render", str(song), "-o", str(tmp_path / "bells.png")])
     assert result.exit_code == 0, result.output
-    assert np.array_equal(spectrogram.read_png(tmp_path / "bells.png"), read(song).levels[0])
+    assert np.array_equal(spectrogram.read_png(tmp_path / "bells.png"), LEVELS.read(song).windows[0])
     assert [path.name for path in tmp_path.iterdir()] == ["bells.png"]
 
 

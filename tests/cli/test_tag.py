@@ -9,9 +9,9 @@ from typer.testing import CliRunner, Result
 
 from raygenre.cli import app
 from raygenre.cli.tag_report import print_plans
+from raygenre.inputs.levels import LEVELS
 from raygenre.model.calibration import Calibration
 from raygenre.model.classifier import Classifier
-from raygenre.spectrogram.song import read
 from raygenre.tagging.formats.base import Provenance
 from raygenre.tagging.log import LogError, Record, TagLog
 from raygenre.tagging.open_tags import open_tags, present_genre
@@ -55,7 +55,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def prediction(model: str, song: Path) -> str:
-    return Classifier.load(Path(model)).predict(read(song)).genre
+    return Classifier.load(Path(model)).predict(LEVELS.read(song)).genre
 
 
 def test_the_preview_writes_nothing(certain: str, music: Path) -> None:

@@ -156,6 +156,7 @@ def test_mistakes_are_the_most_confident_ones(tracks: Dataset, classifier: Class
     expected = (probabilities[2], probabilities[tracks.labels[index]])
     assert (first.confidence, first.true_probability) == pytest.approx(expected, abs=1e-6)
     assert (first.levels == tracks.levels[index]).all()
+    assert first.saliency is not None
     assert first.saliency.shape == (128, 333)
     assert {"trained on", "not trained on", "faulty", "not faulty"} >= set(first.slices)
     assert ("faulty" in first.slices) == (index < 5)

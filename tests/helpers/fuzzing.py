@@ -18,9 +18,10 @@ import numpy as np
 import torch
 
 from raygenre.audio import AudioError, FileTypeError
+from raygenre.inputs.kind import Song
+from raygenre.inputs.levels import LEVELS
 from raygenre.spectrogram.image import ImageError, write_png
 from raygenre.spectrogram.levels import levels
-from raygenre.spectrogram.song import Song, read
 from tests.helpers.sounds import encode, noise, tone
 
 FORMATS = {  # FFmpeg's names for the container and codec
@@ -113,17 +114,17 @@ CHANGES = (flip, truncate, splice, repeat, set_field, set_field, blank)
 
 def leaking(data: bytes) -> Song:
     _leaked.append(bytes(range(256)) * 16_000)  # 4 MB
-    return read(data)
+    return LEVELS.read(data)
 
 
 def swelling(data: bytes) -> Song:
     np.ones(1 << 29, dtype=np.uint8)
-    return read(data)
+    return LEVELS.read(data)
 
 
 def hanging(data: bytes) -> Song:
     time.sleep(2 * LIMIT)
-    return read(data)
+    return LEVELS.read(data)
 
 
 def crashing(data: bytes) -> Song:
@@ -139,7 +140,7 @@ def mute(data: bytes) -> Song:
 
 
 READERS: dict[str, Callable[[bytes], Song]] = {
-    function.__name__: function for function in (read, leaking, swelling, hanging, crashing)
+    function.__name__: function for function in (LEVELS.read, leaking, swelling, hanging, crashing)
 }
 
 
@@ -151,8 +152,8 @@ def outcome(reader: Callable[[bytes], Song], data: bytes) -> str:
         if type(error) in EXPECTED and str(error):
             return "rejection"
         return f"{type(error).__name__}: {error}"
-    if song.levels.dtype != np.uint8 or song.levels.shape[1:] != (128, 333):
-        return f"levels {song.levels.dtype} {song.levels.shape}"
+    if song.windows.dtype != np.uint8 or song.windows.shape[1:] != (128, 333):
+        return f"levels {song.windows.dtype} {song.windows.shape}"
     return "answer"
 
 
@@ -173,7 +174,7 @@ def main(folder: Path, reader: str, seed: int, first: int, last: int) -> None:
     signal.signal(signal.SIGALRM, signal.SIG_DFL)  # Python would not run a handler while a library hangs
     originals = {name: (folder / name).read_bytes() for name in (*FORMATS, "PNG")}
     for data in originals.values():
-        read(data)  # fills caches before memory is measured
+        LEVELS.read(data)  # fills caches before memory is measured
     outcomes: Counter[str] = Counter()
     memory = []
     for number in range(first, last):

@@ -10,13 +10,14 @@ import torch
 
 from raygenre.audio.synthesis import synthesise
 from raygenre.data.dataset import Dataset
+from raygenre.inputs.kind import Song
+from raygenre.inputs.levels import LEVELS, WINDOWS_PER_PART
 from raygenre.model.calibration import Calibration
 from raygenre.model.classifier import ABOUT, EXAMPLES, TRACKS, WEIGHTS, Classifier, ClassifierError
 from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.model.seen_tracks import SeenTracks
 from raygenre.spectrogram.image import write_png
 from raygenre.spectrogram.levels import levels
-from raygenre.spectrogram.song import WINDOWS_PER_PART, Song, read
 from raygenre.system.hashing import sha256_of
 from tests.helpers.bad_files import BAD
 from tests.helpers.sounds import encode
@@ -73,12 +74,14 @@ def test_song_and_its_image_get_the_same_prediction() -> None:
     image = write_png(levels(torch.from_numpy(samples)).numpy())
     sound = encode(samples, "wav", "pcm_f32le")
     model = classifier()
-    assert model.predict(read(sound)) == model.predict(read(image))
+    assert model.predict(LEVELS.read(sound)) == model.predict(LEVELS.read(image))
 
 
 def test_probabilities_of_a_long_song_average_its_windows() -> None:
-    song = read(encode(np.concatenate([synthesise("bells", seed=0), synthesise("storm", seed=0)]), "flac", "flac"))
-    assert len(song.levels) == len(song.times) == 2
+    song = LEVELS.read(
+        encode(np.concatenate([synthesise("bells", seed=0), synthesise("storm", seed=0)]), "flac", "flac")
+    )
+    assert len(song.windows) == len(song.times) == 2
     prediction = classifier().predict(song)
     for genre in GENRES:
         mean = np.mean([window[genre] for window in prediction.windows])
@@ -88,8 +91,8 @@ def test_probabilities_of_a_long_song_average_its_windows() -> None:
 
 def test_predict_many_returns_one_prediction_per_song() -> None:
     model = classifier()
-    short = read(write_png(np.full((128, 333), 7, dtype=np.uint8)))
-    long = read(encode(np.concatenate([synthesise("bells", seed=0)] * 2), "flac", "flac"))
+    short = LEVELS.read(write_png(np.full((128, 333), 7, dtype=np.uint8)))
+    long = LEVELS.read(encode(np.concatenate([synthesise("bells", seed=0)] * 2), "flac", "flac"))
     predictions = model.predict_many([short, long, short])
     assert [len(prediction.windows) for prediction in predictions] == [1, 2, 1]
     assert predictions[0].probabilities == pytest.approx(model.predict(short).probabilities, abs=1e-6)
@@ -102,28 +105,30 @@ def test_file_that_is_neither_image_nor_audio_raises_an_error(name: str, tmp_pat
     (tmp_path / "song.mp3").write_bytes(data)
     for source in (data, tmp_path / "song.mp3"):
         with pytest.raises(ValueError, match=reason):
-            read(source)
+            LEVELS.read(source)
     assert [path.name for path in tmp_path.iterdir()] == ["song.mp3"]
 
 
 def test_reading_a_path_equals_reading_its_bytes(tmp_path: Path) -> None:
     for data in (encode(synthesise("bells", seed=0), "flac", "flac"), write_png(np.eye(128, 333, dtype=np.uint8))):
         (tmp_path / "song").write_bytes(data)
-        assert np.array_equal(read(tmp_path / "song").levels, read(data).levels)
+        assert np.array_equal(LEVELS.read(tmp_path / "song").windows, LEVELS.read(data).windows)
 
 
 def test_silent_song_raises_an_error() -> None:
     silence = np.zeros(31 * 22_050, dtype=np.float32)
     for data in (encode(silence, "flac", "flac"), write_png(np.zeros((128, 333), dtype=np.uint8))):
         with pytest.raises(ValueError, match="silent from beginning to end"):
-            read(data)
+            LEVELS.read(data)
 
 
 def test_silent_windows_are_skipped() -> None:
     sound = synthesise("bells", seed=0)
-    song = read(encode(np.concatenate([sound, np.zeros(2 * len(sound), dtype=np.float32), sound]), "flac", "flac"))
+    song = LEVELS.read(
+        encode(np.concatenate([sound, np.zeros(2 * len(sound), dtype=np.float32), sound]), "flac", "flac")
+    )
     assert [round(start) for start, _ in song.times] == [0, 90]
-    assert song.levels.any(axis=(1, 2)).all()
+    assert song.windows.any(axis=(1, 2)).all()
 
 
 def test_changed_weights_raise_an_error(tmp_path: Path) -> None:
@@ -335,17 +340,17 @@ def test_prediction_in_parts_is_that_of_the_whole_song() -> None:
         tuple((30.0 * number, 30.0 * number + 30) for number in range(length)),
     )
     cuts = range(0, length, WINDOWS_PER_PART)
-    parts = [Song(song.levels[i : i + WINDOWS_PER_PART], song.times[i : i + WINDOWS_PER_PART]) for i in cuts]
+    parts = [Song(song.windows[i : i + WINDOWS_PER_PART], song.times[i : i + WINDOWS_PER_PART]) for i in cuts]
     assert classifier().predict_parts(iter(parts)) == (classifier().predict(song), song.times)
 
 
 def test_progress_callback_is_called_and_can_abort_reading() -> None:
     song = encode(np.concatenate([synthesise("bells", seed=0), synthesise("storm", seed=0)]), "mp3", "libmp3lame")
     stages: list[str] = []
-    read(song, progress=stages.append)
+    LEVELS.read(song, progress=stages.append)
     assert stages == sorted(stages)
     assert stages.count("decode") > 100
-    assert stages.count("levels") == 2
+    assert stages.count("input") == 2
 
     class AbortedError(Exception):
         pass
@@ -357,10 +362,10 @@ def test_progress_callback_is_called_and_can_abort_reading() -> None:
 
     stages.clear()
     with pytest.raises(AbortedError):
-        read(song, progress=abort)
+        LEVELS.read(song, progress=abort)
     assert len(stages) == 10
 
 
 def test_too_long_audio_raises_an_error() -> None:
     with pytest.raises(ValueError, match="over 10 s"):
-        read(encode(synthesise("bells", seed=0), "flac", "flac"), longest_seconds=10)
+        LEVELS.read(encode(synthesise("bells", seed=0), "flac", "flac"), longest_seconds=10)

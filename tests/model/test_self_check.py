@@ -6,6 +6,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
+from raygenre.inputs.levels import LEVELS
 from raygenre.model.self_check import TOLERANCE, SelfCheck, SelfCheckError
 
 
@@ -16,27 +17,27 @@ def two_genres(levels: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def test_examples_survive_saving_and_loading(tmp_path: Path) -> None:
-    examples = SelfCheck.of(two_genres)
+    examples = SelfCheck.of(two_genres, LEVELS)
     examples.save(tmp_path / "examples.safetensors")
     loaded = SelfCheck.load(tmp_path / "examples.safetensors")
-    assert np.array_equal(loaded.levels, examples.levels)
+    assert np.array_equal(loaded.inputs, examples.inputs)
     assert np.array_equal(loaded.probabilities, examples.probabilities)
-    loaded.verify(two_genres)
+    loaded.verify(two_genres, LEVELS)
 
 
 @pytest.mark.parametrize("change", [TOLERANCE * 1.1, -TOLERANCE * 1.1, np.nan])
 def test_different_probabilities_raise_an_error(change: float) -> None:
     with pytest.raises(SelfCheckError, match="differ by"):
-        SelfCheck.of(two_genres).verify(lambda levels: two_genres(levels) + np.float32(change))
+        SelfCheck.of(two_genres, LEVELS).verify(lambda levels: two_genres(levels) + np.float32(change), LEVELS)
 
 
 def test_different_number_of_genres_raises_an_error() -> None:
     with pytest.raises(SelfCheckError, match="a different network"):
-        SelfCheck.of(two_genres).verify(lambda levels: two_genres(levels)[:, :1])
+        SelfCheck.of(two_genres, LEVELS).verify(lambda levels: two_genres(levels)[:, :1], LEVELS)
 
 
 def test_differences_within_the_tolerance_pass() -> None:
-    SelfCheck.of(two_genres).verify(lambda levels: two_genres(levels) + np.float32(TOLERANCE * 0.9))
+    SelfCheck.of(two_genres, LEVELS).verify(lambda levels: two_genres(levels) + np.float32(TOLERANCE * 0.9), LEVELS)
 
 
 @pytest.mark.parametrize("shape", [(0, 128, 333), (2, 128, 300)])

@@ -17,6 +17,7 @@ FLOORS = {
     "raygenre.spectrogram": 2,
     "raygenre.tagging": 2,
     "raygenre.data": 3,
+    "raygenre.inputs": 3,
     "raygenre.model": 3,
     "raygenre.pretrained": 3,
     "raygenre.evaluation": 4,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from raygenre.spectrogram.song import read
+from raygenre.inputs.levels import LEVELS
 from tests.helpers import fuzzing
 
 SEED = 2026
@@ -79,7 +79,7 @@ def test_planted_faults_are_detected(originals: Path, reader: str, cases: int, m
 def test_undocumented_or_empty_errors_are_detected() -> None:
     assert fuzzing.outcome(fuzzing.overflowing, b"") == "OverflowError: planted"
     assert fuzzing.outcome(fuzzing.mute, b"") == "AudioError: "
-    assert fuzzing.outcome(read, b"") == "rejection"
+    assert fuzzing.outcome(LEVELS.read, b"") == "rejection"
 
 
 def test_cases_are_reproducible(originals: Path) -> None:

@@ -38,7 +38,7 @@ def test_an_earlier_model_loads_as_a_pyfunc(earlier: Path, tmp_path: Path) -> No
     """The model executes its own copy of the code in a separate process, as under `mlflow models serve`."""
     classifier = Classifier.load(earlier / "artifacts" / "classifier")
     assert classifier.examples is not None
-    picture = write_png(classifier.examples.levels[0])
+    picture = write_png(classifier.examples.inputs[0])
     (tmp_path / "song.png").write_bytes(picture)
     script = (
         "import sys, mlflow, pandas\n"

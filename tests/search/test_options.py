@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from raygenre.data.dataset import Dataset
-from raygenre.model.network import GenreCNN, parameter_count
+from raygenre.model.network import parameter_count
+from raygenre.model.networks import build
 from raygenre.search.options import OptionError, Options
 from raygenre.search.resolve import LARGE, SMALL, SMALL_NETWORK, check_unchanged, resolve
 from raygenre.search.space.choices import PresetName
@@ -70,7 +71,7 @@ def test_a_preset_fills_the_space_below_what_is_given(tracks: Dataset, tmp_path:
 def test_networks_of_the_presets_are_small(name: PresetName, tracks: Dataset) -> None:
     config, _ = resolved(tracks, preset=name)
     [point] = config.first_points
-    assert parameter_count(GenreCNN(config.setting(point).model(10))) < 500_000
+    assert parameter_count(build(config.setting(point).model(10))) < 500_000
 
 
 def test_auto_is_resolved_and_a_given_sampler_is_kept(tracks: Dataset) -> None:

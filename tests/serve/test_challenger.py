@@ -6,8 +6,8 @@ from typing import cast
 import numpy as np
 import pytest
 
+from raygenre.inputs.kind import Song
 from raygenre.model.classifier import Prediction
-from raygenre.spectrogram.song import Song
 from serve.inference.batching import BatchError
 from serve.inference.live_models import LiveModel
 from serve.monitoring.metrics import Metrics

@@ -11,9 +11,9 @@ from PIL import Image
 
 from raygenre import audio, spectrogram
 from raygenre.audio.synthesis import synthesise
+from raygenre.inputs.levels import LEVELS
 from raygenre.model.classifier import Classifier
 from raygenre.registry import versions
-from raygenre.spectrogram.song import read
 from raygenre.system.storage import Storage
 from serve import schema
 from serve.web.openapi import FILE, document
@@ -35,7 +35,7 @@ def test_a_png_gets_the_librarys_answer_for_any_content_type(
     headers = {"content-type": content_type} if content_type else {}
     response = endpoint.post("/v1/predict", content=picture, headers=headers)
     assert response.status_code == 200, response.text
-    expected, answer = classifier.predict(read(picture)), response.json()
+    expected, answer = classifier.predict(LEVELS.read(picture)), response.json()
     assert answer["genre"] == expected.genre
     assert answer["confidence"] == pytest.approx(expected.confidence, abs=1e-5)
     assert answer["probabilities"] == pytest.approx(expected.probabilities, abs=1e-5)
@@ -47,7 +47,7 @@ def test_a_long_song_gets_the_librarys_answer_for_each_window(
     endpoint: httpx.Client, classifier: Classifier, song: bytes
 ) -> None:
     answer = endpoint.post("/v1/predict", content=song).json()
-    heard = read(song)
+    heard = LEVELS.read(song)
     expected = classifier.predict(heard)
     assert answer["probabilities"] == pytest.approx(expected.probabilities, abs=1e-5)
     assert [(window["start"], window["end"]) for window in answer["windows"]] == list(heard.times)
@@ -65,7 +65,7 @@ def test_silent_windows_are_omitted_but_still_numbered(endpoint: httpx.Client) -
     assert (window["number"], round(window["start"]), round(window["end"])) == (1, 30, 60)
     spectrogram_response = endpoint.post(f"/v1/spectrogram?window={window['number']}", content=file)
     assert spectrogram_response.headers["x-windows"] == "2"
-    assert np.array_equal(spectrogram.read_png(spectrogram_response.content), read(file).levels[0])
+    assert np.array_equal(spectrogram.read_png(spectrogram_response.content), LEVELS.read(file).windows[0])
 
 
 def test_the_endpoint_computes_the_same_levels(endpoint: httpx.Client) -> None:
@@ -81,7 +81,7 @@ def test_the_endpoint_computes_the_same_levels(endpoint: httpx.Client) -> None:
 def test_bad_input_is_refused_with_the_librarys_message(endpoint: httpx.Client, name: str) -> None:
     body, _ = BAD[name]
     with pytest.raises(ValueError) as library_error:  # noqa: PT011 (the message is compared below)
-        read(body)
+        LEVELS.read(body)
     response = endpoint.post("/v1/predict", content=body)
     assert response.status_code in (415, 422)
     assert response.json()["detail"] == str(library_error.value)

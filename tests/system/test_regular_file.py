@@ -8,6 +8,7 @@ import pytest
 
 from raygenre.audio.errors import AudioError
 from raygenre.errors import RaygenreError
+from raygenre.inputs.levels import LEVELS
 from raygenre.spectrogram import song
 from raygenre.spectrogram.image import ImageError, read_png
 from raygenre.tagging.formats.base import TagError
@@ -21,7 +22,7 @@ from raygenre.tagging.streams import stream_digest
     [
         (song.is_image, AudioError),
         (song.middle_levels, AudioError),
-        (song.read, AudioError),
+        (LEVELS.read, AudioError),
         (song.render, AudioError),
         (read_png, ImageError),
         (open_tags, TagError),

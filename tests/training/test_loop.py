@@ -12,7 +12,7 @@ from raygenre.spectrogram.levels import COLUMNS
 from raygenre.training.config import TrainingConfig
 from raygenre.training.divergence import DivergedError
 from raygenre.training.loop import EpochMetrics, fit
-from raygenre.training.member import Member, standardised
+from raygenre.training.member import Member, fitted
 from tests.helpers.networks import CPU, SMALL
 
 
@@ -135,9 +135,9 @@ def test_bfloat16_gives_nearly_the_same_logits(tracks: Dataset) -> None:
     assert not torch.equal(exact, rounded)
 
 
-def test_standardised_uses_the_training_tracks_alone(tracks: Dataset) -> None:
+def test_fitted_uses_the_training_tracks_alone(tracks: Dataset) -> None:
     train = np.array([0, 3, 11])
-    config = standardised(SMALL, tracks.levels, train)
+    config = fitted(SMALL, tracks.levels, train)
     assert config.level_mean == pytest.approx(tracks.levels[train].mean())
     assert config.level_std == pytest.approx(tracks.levels[train].std())
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 from mutagen.flac import FLAC
 
+from raygenre.inputs.levels import LEVELS
 from raygenre.model.classifier import Classifier
 from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.spectrogram.image import write_png
-from raygenre.spectrogram.song import read
 from raygenre.workflows.predict import predict_songs, start_order
 from raygenre.workflows.sources import expand_sources, relative_name
 from tests.helpers.sounds import encode, noise, tone
@@ -73,11 +73,11 @@ def test_results_match_the_library_in_order_of_the_songs(classifier: Classifier,
     results = list(predict_songs(classifier, songs, jobs=jobs))
     assert [result.path for result in results] == songs
     for result in (results[0], results[2], results[4]):
-        song = read(result.path)
+        song = LEVELS.read(result.path)
         expected = classifier.predict(song)
         assert result.prediction is not None
         assert result.prediction.probabilities == pytest.approx(expected.probabilities, abs=1e-5)
-        assert len(result.prediction.windows) == len(song.levels)
+        assert len(result.prediction.windows) == len(song.windows)
         assert result.times == song.times
         assert not result.error
     assert "neither a PNG nor audio" in results[1].error

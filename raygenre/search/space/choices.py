@@ -12,11 +12,14 @@ SamplerName = Literal["tpe", "gp", "random", "cmaes"]
 SchedulerName = Literal["asha", "median", "none"]
 SplitName = Literal["random", "lists"]
 PresetName = Literal["original", "improved"]
+ModelName = Literal["auto", "cnn", "pretrained"]
+NetworkName = Literal["cnn", "head"]
 ObjectiveName = Literal["loss", "accuracy", "parameters", "latency"]
 
 SAMPLERS: tuple[SamplerName, ...] = get_args(SamplerName)
 SCHEDULERS: tuple[SchedulerName, ...] = get_args(SchedulerName)
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
+NETWORKS: tuple[NetworkName, ...] = get_args(NetworkName)
 OBJECTIVES: tuple[ObjectiveName, ...] = get_args(ObjectiveName)
 MAX_FAILURES = 5
 """Default number of trials in a row that fail alike before a search ends."""

@@ -7,6 +7,7 @@ from typing import Self
 from optuna.distributions import BaseDistribution
 
 from raygenre.data.choices import GROUPINGS, GroupingName
+from raygenre.inputs.kinds import InputName
 from raygenre.search.space.choices import SCHEDULERS, SPLITS, ConfigError, SchedulerName, SplitName, alternatives
 from raygenre.search.space.objectives import check_objectives
 from raygenre.search.space.samplers import SamplerName, check_sampler
@@ -119,6 +120,11 @@ class SearchConfig:
         """Values of the hyperparameters that are not searched."""
         values = vars(Setting()) | fixed_values(self.entries)
         return {name: value for name, value in values.items() if name not in self.distributions}
+
+    @property
+    def input(self) -> InputName:
+        """What the networks are given."""
+        return "features" if self.fixed["network"] == "head" else "levels"
 
     @property
     def first_points(self) -> list[dict[str, Value]]:

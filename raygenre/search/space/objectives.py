@@ -11,15 +11,13 @@ import statistics
 import time
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import torch
 from optuna.study import StudyDirection
 
-from raygenre.model import network as networks
 from raygenre.model.inference import predict_logits
-from raygenre.model.network import GenreCNN
+from raygenre.model.network import parameter_count
+from raygenre.model.networks import Network, silence
 from raygenre.search.space.choices import OBJECTIVES, ConfigError, alternatives
-from raygenre.spectrogram.levels import COLUMNS, N_MELS
 
 DIRECTIONS: dict[str, StudyDirection] = {
     name: StudyDirection.MAXIMIZE if name == "accuracy" else StudyDirection.MINIMIZE for name in OBJECTIVES
@@ -62,7 +60,7 @@ def is_multi_objective(names: Sequence[str]) -> bool:
     return len(names) > 1
 
 
-def measure(names: Sequence[str], model: GenreCNN, rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+def measure(names: Sequence[str], model: Network, rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Return the values of the objectives for a trained network, keyed by prefixed name.
 
     Args:
@@ -76,23 +74,23 @@ def measure(names: Sequence[str], model: GenreCNN, rows: Sequence[Mapping[str, f
         elif name == "accuracy":
             values[name] = best["validation_accuracy"]
         elif name == "parameters":
-            values[name] = networks.parameter_count(model)
+            values[name] = parameter_count(model)
         else:
             values[name] = latency(model)
     return {PREFIX + name: float(value) for name, value in values.items()}
 
 
-def latency(model: GenreCNN) -> float:
+def latency(model: Network) -> float:
     """Measure the time to classify one track on one CPU thread of this process; return the median in ms."""
     network = copy.deepcopy(model).cpu()
-    silence = np.zeros((1, N_MELS, COLUMNS), dtype=np.uint8)
+    track = silence(network.config)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     times = []
     try:
         for _ in range(_WARM_UP_RUNS + _RUNS):
             started = time.perf_counter()
-            predict_logits(network, silence)
+            predict_logits(network, track)
             times.append(1000 * (time.perf_counter() - started))
     finally:
         torch.set_num_threads(threads)

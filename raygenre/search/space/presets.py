@@ -1,4 +1,4 @@
-"""Presets: the search spaces of the project's first network and of the improved one.
+"""Presets: the search spaces of the first network, the improved one, and pretrained features.
 
 A preset supplies the entries and the first point of a search. `--space`, `--start` and other options override it.
 """
@@ -25,6 +25,28 @@ class Preset:
     entries: dict[str, Entry] = field(default_factory=dict)
     start: Setting = field(default_factory=Setting)
 
+
+HEAD = Preset(
+    epochs=40,
+    batch_size=16,
+    entries={
+        "network": "head",
+        "dense": 100,
+        "precision": "float32",
+        "optimizer": "adamw",
+        "weight_decay": 0.01,
+        "dropout": {"low": 0.1, "high": 0.7},
+        "learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},
+    },
+    start=Setting(dropout=0.5, learning_rate=1e-3),
+)
+"""A network on pretrained features, for `--model pretrained`. Training it takes seconds."""
+
+HEAD_NAMES = (
+    "dropout", "learning_rate", "decay", "batch_size", "dense", "optimizer", "weight_decay", "schedule",
+    "label_smoothing", "mixup", "averaging", "precision",
+)  # fmt: skip
+"""The hyperparameters that a network on pretrained features has."""
 
 PRESETS: dict[PresetName, Preset] = {
     "original": Preset(epochs=40, batch_size=16),

@@ -13,7 +13,10 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from raygenre.errors import RaygenreError
+from raygenre.model.head import HeadConfig
 from raygenre.model.network import ModelConfig, NormalisationName, StemName
+from raygenre.model.networks import NetworkConfig
+from raygenre.search.space.choices import NETWORKS, NetworkName, alternatives
 from raygenre.spectrogram.levels import COLUMNS
 from raygenre.training.choices import AugmentationName, OptimizerName, PrecisionName, ScheduleName
 from raygenre.training.config import TrainingConfig
@@ -39,6 +42,8 @@ class Setting:
             there are three convolutions.
         convolutions: number of convolutions, 3 or 4.
         dropout, normalisation, dense, frequency_bins, stem, crop_columns: see `ModelConfig`.
+        network: `cnn`, or `head` for a network on pretrained features, which has only dropout and dense; see
+            `HeadConfig`.
         All others: see `TrainingConfig`.
     """
 
@@ -64,17 +69,22 @@ class Setting:
     masks: int = 0
     distortion: float = 0.0
     averaging: float = 0.0
+    network: NetworkName = "cnn"
 
     def __post_init__(self) -> None:
         if self.width < 1:
             raise SpaceError(f"width must be at least 1, not {self.width}")
+        if self.network not in NETWORKS:
+            raise SpaceError(f"network must be {alternatives(NETWORKS)}, not {self.network!r}")
         if self.convolutions not in _FACTORS:
             raise SpaceError(f"convolutions must be 3 or 4, not {self.convolutions}")
         self.model(2)
         self.training()
 
-    def model(self, genres: int) -> ModelConfig:
+    def model(self, genres: int) -> NetworkConfig:
         """Return the network configuration."""
+        if self.network == "head":
+            return HeadConfig(genres=genres, dense=self.dense, dropout=self.dropout)
         return ModelConfig(
             genres=genres,
             widths=tuple(self.width * factor for factor in _FACTORS[self.convolutions]),

@@ -21,6 +21,8 @@ def read(path: Path) -> dict[str, Entry]:
     entries: dict[str, Entry] = {}
     content, lines = mapping(path)
     for name, raw in content.items():
+        if name == "network":
+            raise SpaceError(f"{path}, line {lines[name]}: --model sets the network; remove the line")
         try:
             entries[name] = parse_entry(name, raw)
         except SpaceError as error:

@@ -24,7 +24,7 @@ from raygenre.training import checkpoint
 from raygenre.training.divergence import DivergedError, check_loss
 from raygenre.training.environment import compute_environment
 from raygenre.training.loop import EpochMetrics, fit
-from raygenre.training.member import Indices, Member, standardised
+from raygenre.training.member import Indices, Inputs, Member, fitted
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,12 @@ class Tracks:
     """The tracks to train on. They are in Ray's object store, so workers read them without copying.
 
     Attributes:
-        levels: levels of the whole dataset, uint8 (N, 128, 333).
+        inputs: levels, uint8 (N, 128, 333), or features, float32 (N, F), of the whole dataset.
         labels: class of each track, int64 (N,).
         folds: positions of the training and validation tracks of each fold.
     """
 
-    levels: NDArray[np.uint8]
+    inputs: Inputs
     labels: NDArray[np.int64]
     folds: tuple[tuple[Indices, Indices], ...]
 
@@ -86,7 +86,7 @@ def make_members(plan: Plan, setting: Setting, tracks: Tracks, *, seed: int) -> 
     torch.set_num_threads(plan.threads)
     return [
         Member(
-            standardised(setting.model(plan.genres), tracks.levels, train),
+            fitted(setting.model(plan.genres), tracks.inputs, train),
             setting.training(),
             seed=seed + fold,
             train=train,
@@ -110,7 +110,7 @@ def train(members: Sequence[Member], tracks: Tracks, *, epochs: int, location: L
     with checkpoint.local_copy(location) as folder:
         saved = checkpoint.latest(folder)
         history = checkpoint.restore(saved, members) if saved else []
-        progress = fit(tracks.levels, tracks.labels, members, epochs=epochs)
+        progress = fit(tracks.inputs, tracks.labels, members, epochs=epochs)
         results = epoch_results(history)
         yield from results
         for _ in range(len(results), epochs):

@@ -3,6 +3,8 @@ import re
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+from raygenre.model.head import HeadConfig
+from raygenre.model.network import ModelConfig
 from raygenre.search.space.space import (
     KINDS,
     WIDTHS,
@@ -51,12 +53,14 @@ def test_a_setting_configures_network_and_training() -> None:
     setting = Setting(
         width=8, normalisation="batch", dropout=0.1, batch_size=4, augmentation="erasing", precision="float32"
     )
-    assert setting.model(3).widths == (8, 16, 32)
-    assert (setting.model(3).normalisation, setting.model(3).dropout) == ("batch", 0.1)
+    assert setting.model(3) == ModelConfig(3, widths=(8, 16, 32), normalisation="batch", dropout=0.1)
+    assert Setting(network="head", dense=7, dropout=0.2).model(3) == HeadConfig(3, dense=7, dropout=0.2)
     training = setting.training()
     assert (training.batch_size, training.augmentation, training.precision) == (4, "erasing", "float32")
     with pytest.raises(ValueError, match="width must be at least 1, not 0"):
         Setting(width=0)
+    with pytest.raises(ValueError, match="network must be cnn or head"):
+        Setting(network="tree")  # type: ignore[arg-type]
 
 
 def test_entries_become_distributions_or_fixed_values() -> None:

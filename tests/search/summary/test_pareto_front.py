@@ -9,7 +9,8 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from raygenre.data.dataset import Dataset
-from raygenre.model.network import GenreCNN, parameter_count
+from raygenre.model.network import parameter_count
+from raygenre.model.networks import build
 from raygenre.search.space.config import Resources
 from raygenre.search.space.samplers import sampler
 from raygenre.search.study.backend import StudyError
@@ -97,7 +98,7 @@ def test_a_search_with_three_objectives_ends_with_a_front(tracks: Dataset, ray_c
     outcome = tune.run(ledger, tracks, storage, resources=Resources(1, 0), promote=None, display=TextDisplay(text))
     assert [trial.state for trial in ledger.trials] == [TrialState.COMPLETE] * 4
     for trial in ledger.trials:
-        assert trial.values[1] == parameter_count(GenreCNN(ledger.setting(trial.number).model(3)))
+        assert trial.values[1] == parameter_count(build(ledger.setting(trial.number).model(3)))
         assert trial.values[2] > 0
         assert sorted(losses(trial)) == [1, 2]
     assert ledger.trials[0].values[1] < ledger.trials[1].values[1]

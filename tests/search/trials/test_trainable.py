@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from raygenre.data.dataset import Dataset
+from raygenre.model.network import ModelConfig
 from raygenre.search.space.space import Setting
 from raygenre.search.trials.trainable import Plan, Tracks, make_members, merge_folds, train
 from raygenre.search.trials.trial_result import EpochResult
@@ -89,6 +90,8 @@ def test_the_objective_is_the_lowest_mean_over_folds() -> None:
 def test_each_fold_has_its_own_seed_and_standardisation(tracks: Dataset) -> None:
     first, second = make_members(PLAN, SETTING, shared(tracks), seed=7)
     assert (first.seed, second.seed) == (7, 8)
+    assert isinstance(first.model.config, ModelConfig)
+    assert isinstance(second.model.config, ModelConfig)
     assert first.model.config.level_mean != second.model.config.level_mean
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from raygenre.audio.decoding import decode
 from raygenre.audio.synthesis import synthesise
-from raygenre.spectrogram.song import read
+from raygenre.inputs.levels import LEVELS
 from serve.admission.limits import Limits, LimitSettings
 from serve.errors import RefusalError
 from serve.inference.decoder_pool import DecoderPool
@@ -74,8 +74,8 @@ def test_a_decoder_process_returns_the_same_samples(long_song: bytes) -> None:
 
 def test_a_song_equals_that_of_the_library(decoders: DecoderPool) -> None:
     for file in (encode(tone(440, seconds=70)), encode(tone(440, seconds=4), "mp3", "libmp3lame")):
-        song, expected = asyncio.run(decoders.song(file)), read(file)
-        assert np.array_equal(song.levels, expected.levels)
+        song, expected = asyncio.run(decoders.song(file)), LEVELS.read(file)
+        assert np.array_equal(song.windows, expected.windows)
         assert song.times == expected.times
 
 
@@ -86,7 +86,7 @@ def test_decoding_stops_when_the_request_is_cancelled(decoders: DecoderPool, lon
         for task in waiting:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
-        assert (await decoders.song(encode(tone(440, seconds=4)))).levels.shape == (1, 128, 333)
+        assert (await decoders.song(encode(tone(440, seconds=4)))).windows.shape == (1, 128, 333)
         assert pid not in decoder_pids()
         assert len(decoder_pids()) == 2
         assert all(ticks(pid) < 200 for pid in decoder_pids())  # no decoder continues with a cancelled file
@@ -112,7 +112,7 @@ def test_a_decoder_killed_while_idle_costs_no_file(decoders: DecoderPool) -> Non
         os.kill(pid, signal.SIGKILL)
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # it has ended, but the pool has not noticed yet
     for _ in range(3):
-        assert asyncio.run(decoders.song(encode(tone(440, seconds=4)))).levels.shape == (1, 128, 333)
+        assert asyncio.run(decoders.song(encode(tone(440, seconds=4)))).windows.shape == (1, 128, 333)
 
 
 @pytest.fixture
@@ -182,7 +182,7 @@ def test_a_decoder_crash_fails_only_its_own_file(
         assert (death.name in refusal.detail) == (status == 422)
         assert ("Retry-After" in refusal.headers) == (status == 503)
         assert len(decoder_pids()) == 2
-        assert (await decoders.song(encode(tone(440, seconds=4)))).levels.shape == (1, 128, 333)
+        assert (await decoders.song(encode(tone(440, seconds=4)))).windows.shape == (1, 128, 333)
 
     asyncio.run(crash())
 

@@ -8,8 +8,9 @@ from typing import cast
 import numpy as np
 import pytest
 
+from raygenre.inputs.kind import RANGES, Song
 from raygenre.model.classifier import WEIGHTS
-from raygenre.model.input_drift import MIN_SONGS, RANGES
+from raygenre.model.input_drift import MIN_SONGS
 from raygenre.registry import champion, versions
 from raygenre.registry.versions import Fetched, RegistryError, RegistryUnreachableError
 from serve.inference.live_models import DRIFT_EVERY, LiveModels
@@ -162,7 +163,7 @@ def test_input_drift_is_kept_per_version(tmp_path: Path) -> None:
     storage = new_storage(tmp_path)
     metrics = FakeMetrics()
     models = LiveModels(storage, Settings(), cast(Metrics, metrics))
-    old, song = models.champion, np.full((1, 128, 333), 200, dtype=np.uint8)
+    old, song = models.champion, Song(np.full((1, 128, 333), 200, dtype=np.uint8), ((0.0, 30.0),), (0,))
     for _ in range(MIN_SONGS + DRIFT_EVERY):
         models.record_input(old, song)
     assert max(metrics.drifts["raygenre/1"]) > 0.25

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from raygenre import audio
-from raygenre.spectrogram import song
+from raygenre.inputs import levels as module
+from raygenre.inputs.levels import LEVELS
 from raygenre.spectrogram.levels import levels
 from tests.helpers.sounds import encode, noise
 
@@ -28,22 +29,22 @@ def test_parts_are_the_levels_of_the_whole_song(mix: bytes, size: int, monkeypat
     shown = [levels(torch.from_numpy(window.samples)).numpy() for window in windows]
     audible = [number for number in range(len(windows)) if shown[number].any()]
     assert 0 < len(audible) < len(windows) == 7
-    monkeypatch.setattr(song, "WINDOWS_PER_PART", size)
-    parts = list(song.read_parts(mix))
-    assert [len(part.levels) for part in parts] == [size] * (6 // size) + [6 % size] * (6 % size > 0)
+    monkeypatch.setattr(module, "WINDOWS_PER_PART", size)
+    parts = list(LEVELS.read_parts(mix))
+    assert [len(part.windows) for part in parts] == [size] * (6 // size) + [6 % size] * (6 % size > 0)
     np.testing.assert_array_equal(
-        np.concatenate([part.levels for part in parts]), [shown[number] for number in audible]
+        np.concatenate([part.windows for part in parts]), [shown[number] for number in audible]
     )
     assert [number for part in parts for number in part.numbers] == audible
     assert [times for part in parts for times in part.times] == [
         (windows[number].start, windows[number].end) for number in audible
     ]
-    whole = song.read(mix)
-    np.testing.assert_array_equal(whole.levels, np.concatenate([part.levels for part in parts]))
+    whole = LEVELS.read(mix)
+    np.testing.assert_array_equal(whole.windows, np.concatenate([part.windows for part in parts]))
     assert whole.numbers == tuple(audible)
 
 
 def test_silence_has_no_parts(tmp_path: Path) -> None:
     (tmp_path / "song.wav").write_bytes(encode(np.zeros(40 * RATE, dtype=np.float32)))
     with pytest.raises(audio.AudioError, match=audio.SILENT_MESSAGE):
-        next(iter(song.read_parts(tmp_path / "song.wav")))
+        next(iter(LEVELS.read_parts(tmp_path / "song.wav")))

@@ -1,0 +1,183 @@
+"""A kind of input: what a network is given for a song, and how it is computed from a file.
+
+To add a kind, write a module with a subclass of `InputKind` and list it in `raygenre.inputs.kinds`. Everything else
+(data sets, training, classifiers, prediction and the endpoint) uses only this interface.
+
+Conventions: a song is cut into windows of about 30 s, and each window becomes one array of the kind's shape. A track of
+a data set is represented by one such array, for the middle of the song.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raygenre import audio, spectrogram
+from raygenre.audio.blocks import blocks
+from raygenre.spectrogram.song import is_image
+
+Stage = Literal["decode", "input"]
+RANGES = 16
+"""Number of values that summarise a window, see `InputKind.summaries`."""
+
+
+@dataclass(frozen=True)
+class Song:
+    """A network's input for one file.
+
+    Attributes:
+        windows: (W, *shape), the input for each window that is not silent.
+        times: start and end of each of these windows in s; empty for an image, which has no times.
+        numbers: index of each of these windows among all windows of the song, including silent windows; empty for an
+            image.
+    """
+
+    windows: NDArray[Any]
+    times: tuple[tuple[float, float], ...]
+    numbers: tuple[int, ...] = ()
+
+
+class InputKind(ABC):
+    """A kind of input.
+
+    Attributes:
+        recipe: its name and version, stored with each classifier. It changes whenever the same samples would give
+            different values.
+        sample_rate: of the samples from which it is computed, in Hz.
+        shape: the shape of one window's array.
+        weights_sha256: SHA-256 of the weights that it needs, in hexadecimal; empty if it needs none.
+        takes_images: whether it can be computed from a spectrogram image.
+    """
+
+    recipe: str
+    sample_rate: int
+    shape: tuple[int, ...]
+    weights_sha256: str = ""
+    takes_images: bool = True
+
+    @abstractmethod
+    def cut(self, samples: Iterable[NDArray[np.float32]], progress: Callable[[], object]) -> Iterator[Song]:
+        """Compute the windows of a song whose samples arrive in blocks, and yield them in parts.
+
+        Args:
+            samples: blocks of any length, float32 (N,) at `sample_rate`.
+            progress: function to call frequently. An exception that it raises propagates.
+
+        Raises:
+            AudioError: the song is shorter than 3 s, or silent.
+        """
+
+    @abstractmethod
+    def spans(self, seconds: float) -> list[tuple[float, float]]:
+        """Return start and end in s of each window, silent or not, of a song of the given length."""
+
+    @abstractmethod
+    def from_levels(self, levels: NDArray[np.uint8]) -> NDArray[Any]:
+        """Return the input for a spectrogram image, given as levels uint8 (128, 333).
+
+        Raises:
+            AudioError: this kind cannot be computed from an image.
+        """
+
+    @abstractmethod
+    def middle(self, path: Path) -> NDArray[Any]:
+        """Return the input that represents an audio file in a data set.
+
+        Raises:
+            AudioError: the file is not audio, is damaged, shorter than 3 s, or silent in the part that is used.
+            OSError: the file cannot be opened.
+        """
+
+    @abstractmethod
+    def summaries(self, windows: NDArray[Any]) -> NDArray[np.float64]:
+        """Summarise each window by `RANGES` numbers, from which drift is computed: (W, *shape) → float64 (W, 16)."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write the files that `raygenre.inputs.kinds.load` needs into a classifier's folder.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+
+    def read(
+        self,
+        source: Path | bytes,
+        *,
+        longest_seconds: float = math.inf,
+        progress: Callable[[Stage], object] = lambda stage: None,
+    ) -> Song:
+        """Read a spectrogram image (PNG) or an audio file. The type is determined by the file's content, not its name.
+
+        The samples are not held. An hour of audio gives 5 MB of levels.
+
+        Args:
+            source: path or bytes of the file.
+            longest_seconds: maximum duration of audio in s.
+            progress: function to call frequently with the stage about to run. An exception that it raises stops reading
+                and propagates, as described in `audio.decode`.
+
+        Raises:
+            AudioError: the file is neither audio nor an image that this kind can use, or is damaged, too long, shorter
+                than 3 s, or silent; or the path leads to a pipe or a device.
+            ImageError: the file is a PNG, but is damaged or not a spectrogram.
+            OSError: the file cannot be opened.
+        """
+        return join(self.read_parts(source, longest_seconds=longest_seconds, progress=progress))
+
+    def read_parts(
+        self,
+        source: Path | bytes,
+        *,
+        longest_seconds: float = math.inf,
+        progress: Callable[[Stage], object] = lambda stage: None,
+    ) -> Iterator[Song]:
+        """Read a file as `read` does, in parts, so that memory does not grow with the song.
+
+        Args, Raises: as for `read`. An error may be raised after the parts before the place of the error.
+        """
+        if is_image(source):
+            yield self.of_image(source)
+            return
+        decoded = blocks(
+            source, rate=self.sample_rate, longest_seconds=longest_seconds, on_packet=lambda: progress("decode")
+        )
+        with closing(decoded):
+            yield from self.cut(decoded, lambda: progress("input"))
+
+    def of_image(self, source: Path | bytes) -> Song:
+        """Return the input for a spectrogram image.
+
+        Raises:
+            AudioError: the image is black, or this kind cannot be computed from an image.
+            ImageError: the file is not a spectrogram image.
+            OSError: the file cannot be opened.
+        """
+        levels = spectrogram.read_png(source)
+        if not levels.any():
+            raise audio.AudioError(audio.SILENT_MESSAGE)
+        return Song(self.from_levels(levels)[None], ())
+
+    def from_samples(self, samples: NDArray[np.float32], *, progress: Callable[[], object] = lambda: None) -> Song:
+        """Return the input for a song's samples, float32 (N,) at `sample_rate`.
+
+        Args, Raises: as for `cut`.
+        """
+        return join(self.cut([samples], progress))
+
+
+def join(parts: Iterable[Song]) -> Song:
+    """Return a song that was read in parts."""
+    songs = list(parts)
+    return Song(
+        np.concatenate([song.windows for song in songs]),
+        tuple(chain.from_iterable(song.times for song in songs)),
+        tuple(chain.from_iterable(song.numbers for song in songs)),
+    )

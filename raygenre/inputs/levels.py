@@ -1,0 +1,72 @@
+"""Levels as input: the spectrogram of each window, as in GTZAN's images."""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from raygenre import audio, spectrogram
+from raygenre.audio.decoding import MAX_SINGLE_WINDOW, window_starts
+from raygenre.inputs.kind import RANGES, InputKind, Song
+from raygenre.spectrogram.song import middle_levels
+
+WINDOWS_PER_PART = 64
+"""Number of windows in a part of a song. The network takes as many at a time, so a song gives the same probabilities,
+bit for bit, in parts and as a whole."""
+
+
+class Levels(InputKind):
+    """uint8 (128, 333): 128 mel bands and 333 columns of 90 ms, see `raygenre.spectrogram.levels`."""
+
+    recipe = spectrogram.RECIPE
+    sample_rate = audio.SAMPLE_RATE
+    shape = (spectrogram.N_MELS, spectrogram.COLUMNS)
+
+    def cut(self, samples: Iterable[NDArray[np.float32]], progress: Callable[[], object]) -> Iterator[Song]:
+        # Silent windows are dropped: they have no genre, but the network would assign one.
+        levels: list[NDArray[np.uint8]] = []
+        times: list[tuple[float, float]] = []
+        numbers: list[int] = []
+        is_silent = True
+        for number, window in enumerate(audio.stream_windows(samples)):
+            progress()
+            shown = spectrogram.levels(torch.from_numpy(window.samples)).numpy()
+            if not shown.any():
+                continue
+            levels.append(shown)
+            times.append((window.start, window.end))
+            numbers.append(number)
+            if len(levels) == WINDOWS_PER_PART:
+                yield Song(np.stack(levels), tuple(times), tuple(numbers))
+                levels, times, numbers = [], [], []
+                is_silent = False
+        if levels:
+            yield Song(np.stack(levels), tuple(times), tuple(numbers))
+        elif is_silent:
+            raise audio.AudioError(audio.SILENT_MESSAGE)
+
+    def spans(self, seconds: float) -> list[tuple[float, float]]:
+        length = round(seconds * audio.SAMPLE_RATE)
+        if length <= MAX_SINGLE_WINDOW:
+            return [(0.0, seconds)]
+        starts = [start / audio.SAMPLE_RATE for start in window_starts(length)]
+        return [(start, start + audio.WINDOW / audio.SAMPLE_RATE) for start in starts]
+
+    def from_levels(self, levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return levels
+
+    def middle(self, path: Path) -> NDArray[np.uint8]:
+        return middle_levels(path)
+
+    def summaries(self, windows: NDArray[Any]) -> NDArray[np.float64]:
+        # The mean level in each of sixteen ranges of mel bands, lowest first.
+        return np.asarray(windows.reshape(len(windows), RANGES, -1).mean(axis=2))
+
+    def save(self, folder: Path) -> None:
+        """Write nothing: levels need no weights."""
+
+
+LEVELS = Levels()

@@ -1,0 +1,75 @@
+"""GenreHead: a small network that maps pretrained features to one logit per genre.
+
+Shapes: B tracks in a batch, F features, G genres.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from raygenre.model.dropout import Dropout
+
+
+@dataclass(frozen=True)
+class HeadConfig:
+    """Dimensions of a GenreHead.
+
+    Attributes:
+        genres: number of classes.
+        features: number of input values.
+        dense: number of units in the dense layer.
+        dropout: dropout probability of the features and after the dense layer.
+        network: tells these dimensions from those of a GenreCNN in a file.
+    """
+
+    genres: int = 10
+    features: int = 1506
+    dense: int = 64
+    dropout: float = 0.3
+    network: Literal["head"] = "head"
+
+    def __post_init__(self) -> None:
+        if self.genres < 2:
+            raise ValueError(f"genres must be at least 2, not {self.genres}")
+        for name in ("features", "dense"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be from 0 to below 1, not {self.dropout}")
+
+
+class GenreHead(nn.Module):
+    """Batch normalisation, dropout, a dense layer, dropout, and one logit per genre."""
+
+    def __init__(self, config: HeadConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.normalisation = _BatchNorm(config.features)
+        self.classifier = nn.Sequential(
+            Dropout(config.dropout),
+            nn.Linear(config.features, config.dense),
+            nn.ReLU(),
+            Dropout(config.dropout),
+            nn.Linear(config.dense, config.genres),
+        )
+        for layer in self.classifier:
+            if isinstance(layer, nn.Linear):
+                nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
+                nn.init.zeros_(layer.bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the logits (B, G) of features, float32 (B, F)."""
+        logits: Tensor = self.classifier(self.normalisation(features))
+        return logits
+
+
+class _BatchNorm(nn.BatchNorm1d):
+    """Batch normalisation that uses the running statistics for a batch of one track, which has no variance."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        if self.training and len(values) == 1:
+            return F.batch_norm(values, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+        result: Tensor = super().forward(values)
+        return result
