@@ -1,8 +1,9 @@
 """Compares two classifiers on tracks that neither was trained on.
 
-Their inputs may be of different kinds. Training tracks are recognised by their ids and spectrograms; see `seen_tracks`. A different mastering of a training
-track is not recognised. A search keeps known copies of a recording in the same subset, but the search that trained the
-other classifier may have put one copy in its training subset and another in its test subset.
+Their inputs may be of different kinds. Training tracks are recognised by their ids and spectrograms; see
+`seen_tracks`. A different mastering of a training track is not recognised. A search keeps known copies of a recording
+in the same subset, but the search that trained the other classifier may have put one copy in its training subset and
+another in its test subset.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Presets: the search spaces of the first network, the improved one, and pretrained features.
+"""Presets: the search spaces of the first network, the improved one and pretrained features.
 
 A preset supplies the entries and the first point of a search. `--space`, `--start` and other options override it.
 """
