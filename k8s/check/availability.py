@@ -62,18 +62,13 @@ def _probes(pod: Pod, container: dict[str, Any]) -> Iterator[str]:
 def _spread(pod: Pod) -> Iterator[str]:
     generation = RAY_CLUSTER if pod.role else _GENERATIONS.get(pod.owner["kind"])
     for constraint in pod.spec.get("topologySpreadConstraints", []):
+        called = f"topologySpreadConstraints over {constraint['topologyKey']}"
         if not selects(constraint.get("labelSelector") or {}, pod.labels):
-            yield f"topologySpreadConstraints over {constraint['topologyKey']} do not count the pod itself"
+            yield f"{called} do not count the pod itself"
         if constraint.get("nodeTaintsPolicy") != "Honor":
-            yield (
-                f"topologySpreadConstraints over {constraint['topologyKey']} count nodes that are lost or drained, so "
-                "their pods are not replaced elsewhere; set nodeTaintsPolicy: Honor"
-            )
+            yield f"{called} count lost and drained nodes, so pods are not replaced; set nodeTaintsPolicy: Honor"
         if generation and generation not in constraint.get("matchLabelKeys", []):
-            yield (
-                f"topologySpreadConstraints over {constraint['topologyKey']} count the pods of an upgrade together with "
-                f"those that they replace; set matchLabelKeys: [{generation}]"
-            )
+            yield f"{called} count an upgrade's old and new pods together; set matchLabelKeys: [{generation}]"
 
 
 def _service(spec: dict[str, Any], mine: list[Pod]) -> Iterator[str]:
