@@ -106,6 +106,9 @@ def _job(spec: dict[str, Any], cluster: dict[str, Any]) -> Iterator[str]:
         yield "ttlSecondsAfterFinished needs shutdownAfterJobFinishes"
     if spec.get("activeDeadlineSeconds", 1) <= 0:
         yield "activeDeadlineSeconds must be positive"
+    for deadline, held in (("preRunningDeadlineSeconds", "waits for nodes"), ("activeDeadlineSeconds", "hangs")):
+        if deadline not in spec:
+            yield f"{deadline} is missing: an attempt that {held} would never end; set it in seconds per attempt"
     if spec.get("backoffLimit", 0) < 0:
         yield "backoffLimit must not be negative"
     seen: dict[tuple[str, str], int] = {}
