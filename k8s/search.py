@@ -4,7 +4,8 @@ Run:
     make k8s-search STUDY=first TRIALS=20 OVERLAY=gpu | kubectl apply --server-side -f -
     python -m k8s.search gpu first 20 --epochs 60     # a new study can have options of experiments/tune.py
 
-An existing study is resumed until it has the given number of trials.
+An existing study is resumed until it has the given number of trials. The job and the ConfigMap with its settings are
+both named search-STUDY: workers that start later and retries read the ConfigMap again, so searches cannot share one.
 """
 
 import re
@@ -19,7 +20,9 @@ from k8s.check.rendering import RenderingError
 
 ENTRYPOINT = "/app/k8s/begin_or_resume.sh"
 _STUDY = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
-LONGEST = operator.LONGEST_NAME - len("search-")
+NAME = "search"
+"""Name of the job and of the ConfigMap in the overlays."""
+LONGEST = operator.LONGEST_NAME - len(f"{NAME}-")
 
 
 def search(overlay: str, study: str, trials: int, *options: str) -> list[dict[str, Any]]:
@@ -41,9 +44,24 @@ def search(overlay: str, study: str, trials: int, *options: str) -> list[dict[st
     resources = rendering.parse(rendering.kubectl("kustomize", str(rendering.OVERLAYS / overlay / "search")))
     for resource in resources:
         if resource["kind"] == "RayJob":
-            resource["metadata"]["name"] = f"search-{study}"
             resource["spec"]["entrypoint"] = shlex.join(["bash", ENTRYPOINT, study, str(trials), *options])
+            _rename_settings(resource, study)
+        if resource["kind"] in ("RayJob", "ConfigMap") and resource["metadata"]["name"] == NAME:
+            resource["metadata"]["name"] = f"{NAME}-{study}"
     return resources
+
+
+def _rename_settings(value: object, study: str) -> None:
+    """Replace all references to the ConfigMap in place."""
+    if isinstance(value, list):
+        for part in value:
+            _rename_settings(part, study)
+    elif isinstance(value, dict):
+        for field in ("configMapRef", "configMapKeyRef", "configMap"):
+            if (value.get(field) or {}).get("name") == NAME:
+                value[field] = value[field] | {"name": f"{NAME}-{study}"}
+        for part in value.values():
+            _rename_settings(part, study)
 
 
 def main(arguments: list[str]) -> int:

@@ -11,6 +11,9 @@ from k8s.check.rendering import Resource, name
 
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 AMOUNTS = ("cpu", "memory", "ephemeral-storage")
+RAY_CLUSTER = "ray.io/cluster"
+_GENERATIONS = {"Deployment": "pod-template-hash", "StatefulSet": "controller-revision-hash"}
+"""Labels that distinguish the pods of an upgrade from those that they replace."""
 READY = "/readyz"
 """A path that answers 200 once a replica has a model."""
 
@@ -57,9 +60,15 @@ def _probes(pod: Pod, container: dict[str, Any]) -> Iterator[str]:
 
 
 def _spread(pod: Pod) -> Iterator[str]:
+    generation = RAY_CLUSTER if pod.role else _GENERATIONS.get(pod.owner["kind"])
     for constraint in pod.spec.get("topologySpreadConstraints", []):
+        called = f"topologySpreadConstraints over {constraint['topologyKey']}"
         if not selects(constraint.get("labelSelector") or {}, pod.labels):
-            yield f"topologySpreadConstraints over {constraint['topologyKey']} do not count the pod itself"
+            yield f"{called} do not count the pod itself"
+        if constraint.get("nodeTaintsPolicy") != "Honor":
+            yield f"{called} count lost and drained nodes, so pods are not replaced; set nodeTaintsPolicy: Honor"
+        if generation and generation not in constraint.get("matchLabelKeys", []):
+            yield f"{called} count an upgrade's old and new pods together; set matchLabelKeys: [{generation}]"
 
 
 def _service(spec: dict[str, Any], mine: list[Pod]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Checks that no port that accepts code is exposed and no account has every permission.
+"""Checks routes from outside, that no port that accepts code is exposed, and that no account has every permission.
 
 Ray's dashboard, its client port and its GCS accept jobs without authentication. The service of a head has all three
 ports.
@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from k8s.check.network import DASHBOARD, GCS, RAY_CLIENT
+from k8s.check.peers import gateway
 from k8s.check.pods import HEAD, clusters, pods
 from k8s.check.rendering import Resource, name
 
 ADMIN = "cluster-admin"
 _ROUTES = ("Ingress", "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute")
-_HEADS_SERVICE = "-head-svc"  # the suffix that the operator gives it
+_HEADS_SERVICE, _SERVE_SERVICE = "-head-svc", "-serve-svc"  # suffixes that the operator gives them
 _DOORS: dict[object, str] = {DASHBOARD: "dashboard", RAY_CLIENT: "client", GCS: "gcs"}
 """Ports of a head, with the names that the operator gives them."""
 
@@ -28,10 +29,17 @@ def problems(resources: list[Resource]) -> Iterator[str]:
         and (selector := one["spec"].get("selector"))
         and any(selector.items() <= head.labels.items() for head in heads)
     }
+    absent = {f"{one['metadata']['name']}{_SERVE_SERVICE}": called for one in resources if (called := gateway(one))}
     for resource in resources:
         found = [*_service(resource), *_rights(resource)]
         if resource["kind"] in _ROUTES:
             found += _led(resource.get("spec") or {}, behind)
+            found += [
+                f"Service {service} does not exist, because each cluster of an incremental upgrade has its own; "
+                f"send requests to the Gateway {absent[service]}"
+                for service, _ in _backends(resource.get("spec") or {})
+                if service in absent
+            ]
         yield from (f"{name(resource)}: {text}" for text in found)
 
 

@@ -1,4 +1,4 @@
-"""Checks for mistakes that KubeRay 1.7 rejects although its CRDs allow them."""
+"""Checks for mistakes that KubeRay 1.7 rejects although its CRDs allow them, and for fields that it would take over."""
 
 import re
 from collections.abc import Iterator
@@ -13,6 +13,11 @@ LONGEST_NAME = 47  # characters, because the operator appends to the name
 TOKENS_SINCE = (2, 52)  # version of Ray
 _LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _ORDER = ("DeleteWorkers", "DeleteCluster", "DeleteSelf")
+_TAKEN = (
+    "the operator adds scaleStrategy to workerGroupSpecs and then owns them, so a second `kubectl apply --server-side` "
+    "conflicts; set scaleStrategy: {}"
+)
+"""The operator adds its finalizer by an update of the whole object, in which this field is never left out."""
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
@@ -55,6 +60,8 @@ def _cluster(cluster: dict[str, Any]) -> Iterator[str]:
         if scales and (cluster.get("autoscalerOptions") or {}).get("version") == "v2" and policy != "Never":
             yield f"{called}: autoscaler v2 needs restartPolicy Never, not {policy}"
         least, most = group.get("minReplicas", 0), group.get("maxReplicas", 0)
+        if called != "head" and group.get("scaleStrategy") != {}:
+            yield f"{called}: {_TAKEN}"
         if called != "head" and not least <= group.get("replicas", 0) <= most:
             yield f"{called}: replicas are not between minReplicas {least} and maxReplicas {most}"
     yield from _tokens(cluster)
@@ -99,6 +106,9 @@ def _job(spec: dict[str, Any], cluster: dict[str, Any]) -> Iterator[str]:
         yield "ttlSecondsAfterFinished needs shutdownAfterJobFinishes"
     if spec.get("activeDeadlineSeconds", 1) <= 0:
         yield "activeDeadlineSeconds must be positive"
+    for deadline, held in (("preRunningDeadlineSeconds", "waits for nodes"), ("activeDeadlineSeconds", "hangs")):
+        if deadline not in spec:
+            yield f"{deadline} is missing: an attempt that {held} would never end; set it in seconds per attempt"
     if spec.get("backoffLimit", 0) < 0:
         yield "backoffLimit must not be negative"
     seen: dict[tuple[str, str], int] = {}

@@ -1,4 +1,8 @@
-"""Dry runs of an overlay on a real API server with KubeRay's CRDs; nothing is stored."""
+"""Dry runs of `kubectl apply --server-side` on a real API server with KubeRay's CRDs; nothing is stored.
+
+They use kubectl's own field manager and force nothing. If the overlay is installed, they therefore report the conflicts
+that its next apply would have with the operator and others.
+"""
 
 import time
 from dataclasses import dataclass, field
@@ -8,7 +12,6 @@ import yaml
 from k8s.check.pods import pods, template
 from k8s.check.rendering import RenderingError, Resource, kubectl, kubectl_warned, name
 
-MANAGER = "k8s-check"
 DEFAULT = "default"
 PATIENCE_S = 30
 """How long to wait for a new server to create the namespace `default`."""
@@ -80,8 +83,6 @@ def _apply(resources: list[Resource]) -> list[str]:
     return kubectl_warned(
         "apply",
         "--server-side",
-        "--force-conflicts",
-        f"--field-manager={MANAGER}",
         "--dry-run=server",
         "--validate=strict",
         "--filename=-",

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from k8s.check import exposure
-from tests.helpers.k8s.rendered import whole
+from tests.helpers.k8s.rendered import rendered, whole
 
 
 def route(kind: str, service: str, port: int | str) -> dict[str, Any]:
@@ -49,7 +49,15 @@ def test_the_default_backend_of_an_ingress_counts() -> None:
 
 @pytest.mark.parametrize("kind", ["Ingress", "HTTPRoute"])
 def test_a_route_may_reach_the_endpoint(kind: str) -> None:
-    assert list(exposure.problems([*whole("prod"), route(kind, "endpoint-serve-svc", 8000)])) == []
+    assert list(exposure.problems([*rendered("prod"), route(kind, "endpoint-serve-svc", 8000)])) == []
+
+
+@pytest.mark.parametrize("kind", ["Ingress", "HTTPRoute"])
+def test_no_route_names_a_service_that_gateways_replace(kind: str) -> None:
+    assert list(exposure.problems([*whole("prod"), route(kind, "endpoint-serve-svc", 8000)])) == [
+        f"{kind} door: Service endpoint-serve-svc does not exist, because each cluster of an incremental upgrade has "
+        "its own; send requests to the Gateway endpoint-gateway"
+    ]
 
 
 @pytest.mark.parametrize("kind", ["RoleBinding", "ClusterRoleBinding"])

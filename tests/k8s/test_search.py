@@ -15,6 +15,7 @@ from optuna.storages.journal import JournalFileBackend
 from k8s import search, study_exists
 from k8s.check import operator, rendering
 from k8s.check.__main__ import problems
+from k8s.check.pods import pods
 from k8s.check.rendering import ROOT, Resource, name
 from raygenre.data.dataset import Dataset
 from tests.conftest import new_ledger
@@ -38,6 +39,22 @@ def test_a_search_has_its_study_and_its_trials() -> None:
 def test_a_search_passes_the_check(overlay: str) -> None:
     others = [one for one in rendered(overlay) if name(one) not in ("ConfigMap search", "RayJob search")]
     assert list(problems(others + search.search(overlay, "a" * search.LONGEST, 1), None)) == []
+
+
+@pytest.mark.parametrize("overlay", rendering.names())
+def test_each_search_has_its_own_settings(overlay: str) -> None:
+    first, second = (search.search(overlay, study, 8) for study in ("first", "second"))
+    assert {name(one) for one in first} == {"ConfigMap search-first", "RayJob search-first"}
+    assert {name(one) for one in first}.isdisjoint(name(one) for one in second)
+    named = [
+        source["configMapRef"]["name"]
+        for pod in pods(second)
+        for container in pod.containers
+        for source in container.get("envFrom", [])
+        if "configMapRef" in source
+    ]
+    assert len(named) == 3  # the head, a worker, and its init container
+    assert set(named) == {"search-second"}
 
 
 @pytest.mark.parametrize(

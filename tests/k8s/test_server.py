@@ -30,7 +30,7 @@ def some(*names: str) -> list[Resource]:
 def test_every_object_is_tried_and_none_is_stored(tmp_path: Path) -> None:
     with asked(tmp_path) as there:
         assert server.answer(whole()) == server.Answer()
-    options = {"dryRun": "All", "fieldValidation": "Strict", "force": "true", "fieldManager": server.MANAGER}
+    options = {"dryRun": "All", "fieldValidation": "Strict", "force": "false", "fieldManager": "kubectl"}
     assert all(query.items() >= options.items() for _, query, _ in there.applied)
     tried = [(given["kind"], given["metadata"]["name"]) for _, _, given in there.applied]
     pods = {
@@ -56,6 +56,13 @@ def test_each_rejected_object_is_named(tmp_path: Path) -> None:
     assert len(expected) == 5
     assert [line.partition(": the server rejects it: ")[0] for line in found] == expected
     assert all("is invalid: no such thing" in line for line in found)
+
+
+def test_conflicts_of_a_second_apply_are_reported(tmp_path: Path) -> None:
+    with asked(tmp_path, owned={"endpoint": ".spec.rayClusterConfig.workerGroupSpecs"}):
+        [line] = server.answer([one for one in whole() if one["kind"] == "RayService"]).problems
+    assert line.startswith("RayService endpoint: the server rejects it: ")
+    assert 'conflict with "kuberay-operator" using ray.io/v1: .spec.rayClusterConfig.workerGroupSpecs' in line
 
 
 def test_without_the_operator_its_kinds_are_named(tmp_path: Path) -> None:

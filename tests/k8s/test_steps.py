@@ -83,8 +83,10 @@ def test_times_in_the_readme_match_the_manifests() -> None:
     )
     assert (service["rayClusterDeletionDelaySeconds"], "three minutes later" in PROSE) == (180, True)
     assert (stays[:2], "deleted after two minutes, or after an hour if it failed" in PROSE) == ([120, 3600], True)
-    assert (job["activeDeadlineSeconds"], "A search has 48 hours" in PROSE) == (172800, True)
-    assert (job["preRunningDeadlineSeconds"], "its nodes have 30 minutes to start" in PROSE) == (1800, True)
+    attempts, start_s, end_s = job["backoffLimit"] + 1, job["preRunningDeadlineSeconds"], job["activeDeadlineSeconds"]
+    assert f"its nodes have {start_s // 60} minutes to start, and it ends {end_s // 3600} hours after" in PROSE
+    assert f"may therefore wait for nodes for {attempts * start_s // 3600} hours" in PROSE
+    assert f"ends after {attempts * end_s // 86400} days at the latest" in PROSE
     assert (job["backoffLimit"], "retries the job three times" in PROSE, "Four attempts failed" in PROSE) == (
         3,
         True,

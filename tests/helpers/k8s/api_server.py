@@ -1,7 +1,7 @@
 """A stand-in for an API server that is sufficient for kubectl's dry runs.
 
-It records the requests. It supports the given kinds, and answers 422 for objects with the given names, as a real server
-would if it rejected them.
+It records the requests. It supports the given kinds, and answers 422 or 409 for objects with the given names, as a real
+server would if it rejected them or if an operator owned some of their fields.
 """
 
 import json
@@ -30,6 +30,7 @@ class ApiServer:
         namespaces: its answers to successive requests for namespaces; the last answer is repeated.
         applied: path, query and object of each applied object.
         warned: warnings about objects that it accepts, by the objects' names.
+        owned: fields that the operator owns, by the objects' names; only a forced apply may change them.
     """
 
     kinds: set[tuple[str, str]]
@@ -37,6 +38,7 @@ class ApiServer:
     namespaces: list[list[str]]
     applied: list[tuple[str, dict[str, str], dict[str, Any]]] = field(default_factory=list)
     warned: dict[str, str] = field(default_factory=dict)
+    owned: dict[str, str] = field(default_factory=dict)
 
     def read(self, path: str) -> dict[str, Any] | None:
         """Return the answer to a GET request for a path; None for 404."""
@@ -72,8 +74,11 @@ def running(folder: Path, server: ApiServer) -> Iterator[Path]:
         def do_PATCH(self) -> None:
             url = urlsplit(self.path)
             given = yaml.safe_load(self.rfile.read(int(self.headers["Content-Length"])))
-            server.applied.append((url.path, {key: one[0] for key, one in parse_qs(url.query).items()}, given))
-            if given["metadata"]["name"] in server.refused:
+            query = {key: one[0] for key, one in parse_qs(url.query).items()}
+            server.applied.append((url.path, query, given))
+            if given["metadata"]["name"] in server.owned and query.get("force") != "true":
+                self.answer(409, _conflict(given["apiVersion"], server.owned[given["metadata"]["name"]]))
+            elif given["metadata"]["name"] in server.refused:
                 told = {"message": f"{given['kind']} is invalid: no such thing", "reason": "Invalid", "code": 422}
                 self.answer(422, {"kind": "Status", "apiVersion": "v1", "status": "Failure", **told})
             else:
@@ -114,6 +119,13 @@ def config(folder: Path, port: int) -> Path:
     path = folder / "config"
     path.write_text(yaml.safe_dump(content))
     return path
+
+
+def _conflict(version: str, field: str) -> dict[str, Any]:
+    owner = f'conflict with "kuberay-operator" using {version}'
+    cause = {"reason": "FieldManagerConflict", "message": owner, "field": field}
+    told = {"message": f"Apply failed with 1 conflict: {owner}: {field}", "reason": "Conflict", "code": 409}
+    return {"kind": "Status", "apiVersion": "v1", "status": "Failure", **told, "details": {"causes": [cause]}}
 
 
 def _root(version: str) -> str:

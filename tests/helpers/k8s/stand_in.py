@@ -27,6 +27,7 @@ def asked(
     without: str = "nothing",
     extra: frozenset[tuple[str, str]] = frozenset(),
     warned: dict[str, str] | None = None,
+    owned: dict[str, str] | None = None,
 ) -> Iterator[ApiServer]:
     """Point kubectl at a stand-in for an API server.
 
@@ -35,7 +36,7 @@ def asked(
         extra: additional kinds that the server has, as pairs of apiVersion and kind.
     """
     known = {(version, kind) for version, kind in kinds() if not version.startswith(without)} | extra
-    there = ApiServer(known, refused, namespaces or [["default"]], warned=warned or {})
+    there = ApiServer(known, refused, namespaces or [["default"]], warned=warned or {}, owned=owned or {})
     with running(folder, there) as path, pytest.MonkeyPatch.context() as patched:
         patched.setenv("KUBECONFIG", str(path))
         patched.setenv("KUBECACHEDIR", str(folder))
