@@ -153,13 +153,14 @@ def convolved(layer: PooledConvolution, patches: Tensor, kernels: Tensor) -> Ten
 
 
 def agreement(pretrained: Pretrained, data: Path, reference: Path) -> Iterator[Table]:
-    """Yield a table of the largest differences by layer, and a table of the tags of each clip."""
+    """Yield a table of the largest differences by layer, one of the tags of each clip, and one of fewer patches."""
     stored = np.load(reference / "reference.npz")
     about = json.loads((reference / "tags.json").read_text())
     assert tuple(about["tags"]) == pretrained.about.tags
     bfloat16 = "averaged tags, bfloat16"
     names = ["max", "mean", "tags", *[bfloat16] * has_fast_bfloat16(torch.device("cpu"))]
     layers = {layer: Layer(layer) for layer in names}
+    fewer = Fewer()
     answers = Table("clip", "three best tags", "its genre's place", title="Tags, averaged over patches")
     named = within = 0
     for name in sorted({key.split("/")[0] for key in stored}):
@@ -172,6 +173,7 @@ def agreement(pretrained: Pretrained, data: Path, reference: Path) -> Iterator[T
         if bfloat16 in layers:
             shares = pretrained.network(patches, bfloat16=True).logits.sigmoid().mean(dim=0).numpy()
             layers[bfloat16].add(name, shares, stored[f"{name}/tags"].mean(axis=0))
+        fewer.add(values["tags"])
         ranked = [about["tags"][tag] for tag in values["tags"].mean(axis=0).argsort()[::-1]]
         genre = {"hiphop": "Hip-Hop"}.get(name.split(".")[0], name.split(".")[0])
         place = str(ranked.index(genre) + 1) if genre in ranked else "no such tag"
@@ -184,6 +186,31 @@ def agreement(pretrained: Pretrained, data: Path, reference: Path) -> Iterator[T
     yield table
     answers.caption = f"{within} of {named} clips whose genre is a tag have it among the first three"
     yield answers
+    yield fewer.table()
+
+
+class Fewer:
+    """What the tags of clips change if some, evenly spaced patches stand for all."""
+
+    def __init__(self) -> None:
+        self._changes: dict[int, list[tuple[float, int]]] = {count: [] for count in (5, 3)}
+
+    def add(self, tags: NDArray[np.float32]) -> None:
+        """Add a clip's tags, (P, 50)."""
+        whole = tags.mean(axis=0)
+        for count, changes in self._changes.items():
+            part = tags[np.linspace(0, len(tags) - 1, count).round().astype(int)].mean(axis=0)
+            kept = len(set(part.argsort()[-3:].tolist()) & set(whole.argsort()[-3:].tolist()))
+            changes.append((float(np.abs(part - whole).max()), kept))
+
+    def table(self) -> Table:
+        columns = ("patches", "largest change of a tag: median clip", "of all clips", "of three best tags, kept")
+        table = Table(*columns, title="Fewer patches than the ten of a clip")
+        for count, changes in self._changes.items():
+            largest = [change for change, _ in changes]
+            kept = statistics.mean(number for _, number in changes)
+            table.add_row(str(count), f"{statistics.median(largest):.3f}", f"{max(largest):.3f}", f"{kept:.1f}")
+        return table
 
 
 class Layer:
