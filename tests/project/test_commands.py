@@ -97,7 +97,7 @@ NOT_RUN = {
     "kubectl -n raygenre scale": "needs a cluster",
     "kubectl -n raygenre wait": "needs a cluster; tests/k8s/test_steps.py checks its object",
     "kubectl -n kuberay-system rollout": "needs a cluster",
-    "kubectl -n team-a auth can-i": "needs a cluster; tests/k8s/test_own_overlays.py checks the role",
+    "kubectl -n team-a auth can-i": "needs a cluster; tests/k8s/test_pages.py checks the role",
     "kubectl apply --server-side --force-conflicts -f kuberay-operator/crds": "needs a chart from the network",
     "psql": "needs a server; tests/k8s/test_secrets.py reads its statement",
     "curl --fail https:": "needs an ingress controller",
