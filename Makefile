@@ -1,5 +1,5 @@
 # Every target first installs the packages that it needs. The first target that runs creates .venv, which takes 7 GB
-# (for k8s-check and k8s-search alone, 120 MB).
+# (for k8s-check and k8s-search alone, 180 MB).
 # Pass options to a command with ARGS: make tune ARGS="--data PATH --trials 20"
 
 # All data is stored in ./results; STORAGE sets a different folder: make tune STORAGE=DIR, make serve STORAGE=DIR

@@ -40,7 +40,7 @@ def test_the_ray_metric_exists_in_ray() -> None:
 
 
 def test_alerts_cover_all_that_matters() -> None:
-    wanted = {"SearchStuck", "NoChampion", "ErrorRatio", "SlowAnswers", "InputDrift", "DiskFillsUp"}
+    wanted = {"SearchStuck", "NoChampion", "ErrorRatio", "SlowAnswers", "InputDrift", "DiskFillsUp", "PodsMissing"}
     assert wanted <= RULES.keys()
     assert all(rule["labels"]["severity"] in ("warning", "critical") for rule in RULES.values())
 

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import pytest
 from k8s.check import exposure, references, schemas
 from k8s.check.rendering import Resource, name
 from tests.helpers.k8s.own_overlays import copy_manifests, render
-from tests.helpers.k8s.pages import README, examples, page
+from tests.helpers.k8s.pages import README, examples, page, steps
 from tests.helpers.k8s.rendered import rendered
 
+COMPONENT = "app.kubernetes.io/component"
 CLUSTER_WIDE = {"Namespace", "PriorityClass", "ClusterRole", "ClusterQueue", "ResourceFlavor"}
 
 
@@ -101,6 +103,20 @@ def test_people_who_run_searches_may_do_what_the_pages_say(project: Path) -> Non
     assert {key for key in role["metadata"]["labels"] if "aggregate" in key} == {
         f"rbac.authorization.k8s.io/aggregate-to-{kind}" for kind in ("admin", "edit")
     }
+
+
+def test_an_administrator_of_a_namespace_can_apply_the_part_with_labels(project: Path) -> None:
+    """The built-in role admin has rights for these kinds, and the ClusterRole of the component for Ray's."""
+    [command] = steps(page("teams"), "kubectl apply ")
+    [values] = re.findall(r"component in \(([a-z,]+)\)", command)
+    overlay = shown(project, page("teams"), "team-a", 1)
+    part = [one for one in overlay if one["metadata"]["labels"].get(COMPONENT) in values.split(",")]
+    assert {one["kind"] for one in part} == {
+        *("ConfigMap", "Deployment", "NetworkPolicy", "PodDisruptionBudget", "RayService", "Service", "StatefulSet")
+    }
+    assert not [name(one) for one in overlay if one["kind"] in CLUSTER_WIDE and COMPONENT in one["metadata"]["labels"]]
+    [ray] = [rule for one in overlay if one["kind"] == "ClusterRole" for rule in one["rules"]]
+    assert {"rayservices", "rayjobs"} <= {*ray["resources"]}
 
 
 def searched(resource: Resource) -> bool:
