@@ -105,7 +105,7 @@ def test_people_who_run_searches_may_do_what_the_pages_say(project: Path) -> Non
     }
 
 
-def test_an_administrator_of_a_namespace_can_apply_the_part_with_labels(project: Path) -> None:
+def test_an_administrator_of_a_namespace_can_apply_their_part(project: Path) -> None:
     """The built-in role admin has rights for these kinds, and the ClusterRole of the component for Ray's."""
     [command] = steps(page("teams"), "kubectl apply ")
     [values] = re.findall(r"component in \(([a-z,]+)\)", command)
