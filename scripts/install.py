@@ -3,6 +3,7 @@
 Run from any folder, with the Python version that .venv should have:
     python3 scripts/install.py             # dependencies of searches and the endpoint
     python3 scripts/install.py test        # plus those of an extra in pyproject.toml: test, bench, dashboard or servers
+    python3 scripts/install.py k8s         # only the few packages that `make k8s-check` and `make k8s-search` need
 
 Packages are installed with uv, which downloads and unpacks in parallel. If there is no uv on PATH, pip first installs
 the pinned version of uv into .venv. If uv is unavailable or fails, pip installs the packages. Run the same command
@@ -28,6 +29,11 @@ BIN = ROOT / ".venv" / "bin"
 PIP = [str(BIN / "python"), "-m", "pip"]
 HEARTBEAT_S = 15
 
+WITHOUT_PROJECT = {"k8s": "180 MB in .venv"}
+"""Extras whose packages are installed without the project and its dependencies, each with its size."""
+
+WITH_PROJECT = "up to 3 GB to download, 7 GB in .venv, a minute or two with uv and several with pip"
+
 # pip's settings for package sources, and the corresponding environment variables of uv.
 SOURCES = {"index-url": "UV_DEFAULT_INDEX", "extra-index-url": "UV_INDEX", "find-links": "UV_FIND_LINKS"}
 
@@ -39,30 +45,41 @@ DETAIL = re.compile(
 
 
 def main(extra: str = "") -> None:
-    """Install the project with an optional extra."""
+    """Install the project with an optional extra, or only the packages of an extra in `WITHOUT_PROJECT`."""
     if sys.version_info < (3, 11):  # noqa: UP036
         sys.exit("raygenre needs Python 3.11 or newer: make PYTHON=python3.11 ...")
     if not is_complete():
         print("Creating .venv", flush=True)
         subprocess.run([sys.executable, "-m", "venv", "--clear", ROOT / ".venv"], check=True)
     name = f"raygenre[{extra}]" if extra else "raygenre"
-    arguments = ["--constraint=constraints.txt", f"--editable=.{name.removeprefix('raygenre')}"]
-    if not install_with_uv(name, arguments) and not install_with_pip(name, arguments):
+    title = f"{name}: {WITHOUT_PROJECT.get(extra, WITH_PROJECT)}"
+    arguments = ["--constraint=constraints.txt", *packages(extra)]
+    if not install_with_uv(title, arguments) and not install_with_pip(title, arguments):
         sys.exit(f"{name} was not installed: see the errors above")
 
 
-def install_with_uv(name: str, arguments: list[str]) -> bool:
+def packages(extra: str) -> list[str]:
+    """Return the arguments of pip, and of uv, that name what to install."""
+    if extra not in WITHOUT_PROJECT:
+        return [f"--editable=.[{extra}]" if extra else "--editable=."]
+    import tomllib  # here, so that an older Python reaches the error message
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return list(project["optional-dependencies"][extra])
+
+
+def install_with_uv(title: str, arguments: list[str]) -> bool:
     """Install with uv, if it is available, and return whether that succeeded."""
     uv = find_uv()
     if uv is None:
         return False
-    print(f"Installing {name} with uv: up to 3 GB to download, 7 GB in .venv, a minute or two", flush=True)
+    print(f"Installing with uv {title}", flush=True)
     return run([uv, "pip", "install", f"--python={BIN / 'python'}", *arguments], uv_environment())
 
 
-def install_with_pip(name: str, arguments: list[str]) -> bool:
+def install_with_pip(title: str, arguments: list[str]) -> bool:
     """Install with pip, and return whether that succeeded."""
-    print(f"Installing {name} with pip: up to 3 GB to download, 7 GB in .venv, several minutes", flush=True)
+    print(f"Installing with pip {title}", flush=True)
     return run([*PIP, "install", "--progress-bar=off", *([] if compiles_all() else ["--no-compile"]), *arguments])
 
 

@@ -8,7 +8,7 @@ import yaml
 from k8s.check.rendering import ROOT, Resource, name
 
 ENDPOINT = ROOT / "serve" / "monitoring" / "alerts.yml"
-RUNBOOK = ROOT / "k8s" / "README.md"
+RUNBOOK = ROOT / "docs" / "kubernetes" / "runbook.md"
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:

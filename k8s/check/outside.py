@@ -11,7 +11,7 @@ SECRETS = {
     "s3": {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"},
     "redis": {"password"},
 }
-"""Secrets by name, with their keys. They are created with the commands in README.md."""
+"""Secrets by name, with their keys. They are created with the commands in k8s/README.md."""
 
 PORTS = {"postgres-mlflow": 5432, "postgres-search": 5432, "s3": 443}
 """For each secret, the port outside the namespace that a pod with this secret must reach."""

@@ -20,7 +20,7 @@ OLDEST = (1, 30)
 Resource = dict[str, Any]
 
 COMBINATIONS: dict[str, tuple[Sequence[str], Sequence[str]]] = {
-    "dev": (("cilium", "monitoring"), ()),
+    "dev": (("cilium", "monitoring", "searchers"), ()),
     "gpu": (("cilium", "monitoring"), ("bucket", "kueue")),
     "prod": (("gateway", "monitoring"), ("bucket", "kueue")),
 }

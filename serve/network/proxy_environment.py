@@ -8,8 +8,10 @@ together with `RAYGENRE_QUEUE_LENGTH` and `RAYGENRE_RETRY_AFTER` if you change t
 
 import os
 import sys
+from typing import TYPE_CHECKING
 
-from serve.admission.limits import LimitSettings
+if TYPE_CHECKING:  # so that `make k8s-check` can read DEFAULTS without the endpoint's packages
+    from serve.admission.limits import LimitSettings
 
 DEFAULTS = {
     # A proxy that fails three health checks in a row is restarted. A dead proxy fails them immediately, so the period
@@ -28,7 +30,7 @@ def set_defaults() -> None:
         os.environ.setdefault(name, value)
 
 
-def pass_limits(settings: LimitSettings) -> None:
+def pass_limits(settings: "LimitSettings") -> None:
     """Set the variables for `PROXY_SETTINGS` from the application's settings; call this before `ray.init`."""
     for name in PROXY_SETTINGS:
         os.environ[f"{settings.model_config['env_prefix']}{name.upper()}"] = str(getattr(settings, name))

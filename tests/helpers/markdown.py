@@ -6,7 +6,9 @@ from pathlib import Path
 
 from tests.helpers.project import ROOT
 
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("serve/*.md"), *ROOT.glob("k8s/*.md")])
+DOCUMENTS = sorted(
+    path for folder in (".", "docs", "docs/kubernetes", "serve", "k8s") for path in ROOT.glob(f"{folder}/*.md")
+)
 _FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import ray
 import yaml
 
-from k8s.check.rendering import COMPONENTS, ROOT
+from k8s.check.alerts import RUNBOOK
+from k8s.check.rendering import COMPONENTS
 from tests.helpers.metrics import declared, exported
 
 RULES = {
@@ -17,6 +18,7 @@ RULES = {
 OTHERS = {
     "ray_node_cpu_utilization",  # Ray
     "kuberay_job_deployment_status",  # the operator
+    "kuberay_cluster_condition_provisioned",
     "kubelet_volume_stats_available_bytes",
     "kubelet_volume_stats_capacity_bytes",
     "kube_deployment_status_replicas_available",  # kube-state-metrics
@@ -38,11 +40,11 @@ def test_the_ray_metric_exists_in_ray() -> None:
 
 
 def test_alerts_cover_all_that_matters() -> None:
-    wanted = {"SearchStuck", "NoChampion", "ErrorRatio", "SlowAnswers", "InputDrift", "DiskFillsUp"}
+    wanted = {"SearchStuck", "NoChampion", "ErrorRatio", "SlowAnswers", "InputDrift", "DiskFillsUp", "PodsMissing"}
     assert wanted <= RULES.keys()
     assert all(rule["labels"]["severity"] in ("warning", "critical") for rule in RULES.values())
 
 
 def test_runbook_sections_are_for_existing_alerts() -> None:
-    pages = re.findall(r"^### (\w+)$", (ROOT / "k8s" / "README.md").read_text(), re.MULTILINE)
+    pages = re.findall(r"^### (\w+)$", RUNBOOK.read_text(), re.MULTILINE)
     assert sorted(pages) == sorted(RULES)

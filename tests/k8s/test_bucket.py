@@ -1,6 +1,5 @@
-"""A search with its studies in a bucket gets its data as README.md describes."""
+"""A search with its studies in a bucket gets its data as docs/kubernetes/searches.md describes."""
 
-import re
 import shutil
 from pathlib import Path
 
@@ -9,16 +8,7 @@ import yaml
 from k8s.check import claims, rendering, schemas
 from k8s.check.pods import HEAD, WORKER, pods
 from k8s.check.rendering import ROOT
-
-README = (ROOT / "k8s" / "README.md").read_text()
-CHAPTER = README[README.index("### The bucket component") :]
-
-
-def example(path: str) -> dict[str, object]:
-    """Return an example of a kustomization from the README."""
-    [text] = re.findall(rf"^# {path}\n((?:(?!#|```).*\n)+)", CHAPTER, re.MULTILINE)
-    content: dict[str, object] = yaml.safe_load(text)
-    return content
+from tests.helpers.k8s.pages import examples, page
 
 
 def test_data_reach_the_head_of_a_search_in_a_bucket(tmp_path: Path) -> None:
@@ -27,7 +17,8 @@ def test_data_reach_the_head_of_a_search_in_a_bucket(tmp_path: Path) -> None:
     resources = []
     for name in ("k8s/overlays/mine", "k8s/overlays/mine/search"):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "kustomization.yaml").write_text(yaml.safe_dump(example(f"{name}/kustomization.yaml")))
+        [content] = examples(page("searches"))[f"{name}/kustomization.yaml"]
+        (tmp_path / name / "kustomization.yaml").write_text(yaml.safe_dump(content))
         resources += rendering.parse(rendering.kubectl("kustomize", str(tmp_path / name)))
     assert list(schemas.problems(resources, None)) == []
     assert list(claims.problems(resources)) == []

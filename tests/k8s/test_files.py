@@ -1,4 +1,4 @@
-"""The image, the instructions in README.md, and Ray Serve's configuration."""
+"""The image, the instructions for Kubernetes, and Ray Serve's configuration."""
 
 import json
 import re
@@ -13,14 +13,14 @@ from k8s.check.rendering import ROOT
 from k8s.check.versions import pinned, version
 from serve.network import proxy_environment
 from serve.settings import PREFIX, Settings
+from tests.helpers.k8s.pages import README, TEXT
 from tests.helpers.k8s.rendered import rendered
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
-README = (ROOT / "k8s" / "README.md").read_text()
 
 
 def test_the_image_is_named_after_the_pinned_ray() -> None:
-    tags = re.findall(r"raygenre:(\S+?)(?=[\s`]|$)", DOCKERFILE + README)
+    tags = re.findall(r"raygenre:(\S+?)(?=[\s`]|$)", DOCKERFILE + TEXT)
     assert set(tags) == {f"{version()}-ray{pinned('ray')}-{kind}" for kind in ("cpu", "cuda")}
 
 
@@ -42,8 +42,8 @@ def test_everything_in_the_image_is_pinned() -> None:
 
 def test_base_image_can_be_pinned_by_digest() -> None:
     [tag] = re.findall(r"^ARG PYTHON=(.*)", DOCKERFILE, re.MULTILINE)
-    assert re.findall(r"--build-arg PYTHON=(\S+?)@sha256:DIGEST", DOCKERFILE + README) == [tag, tag]
-    assert set(re.findall(r"--build-arg (\w+)=", DOCKERFILE + README)) <= set(
+    assert re.findall(r"--build-arg PYTHON=(\S+?)@sha256:DIGEST", DOCKERFILE + TEXT) == [tag, tag]
+    assert set(re.findall(r"--build-arg (\w+)=", DOCKERFILE + TEXT)) <= set(
         re.findall(r"^ARG (\w+)", DOCKERFILE, re.MULTILINE)
     )
 
@@ -63,15 +63,15 @@ def test_what_the_image_copies_exists_and_is_not_ignored() -> None:
 
 @pytest.mark.parametrize("secret", outside.SECRETS)
 def test_the_readme_has_a_command_for_each_secret(secret: str) -> None:
-    [command] = re.findall(rf"create secret generic {secret} (.*)", README)
+    [command] = re.findall(rf"create secret generic {secret} (.*)", README.read_text())
     assert set(re.findall(r"--from-literal=([\w-]+)=", command)) == outside.SECRETS[secret]
 
 
-def test_paths_and_targets_in_the_readme_exist() -> None:
-    for path in re.findall(r"\bk8s/[\w./]*\w", README):
-        assert (ROOT / path).exists() or path.startswith("k8s/overlays/mine"), path
+def test_paths_and_targets_in_the_pages_exist() -> None:
+    for path in re.findall(r"\bk8s/[\w./]*\w", TEXT):
+        assert (ROOT / path).exists() or path.startswith(("k8s/overlays/mine", "k8s/overlays/team")), path
     targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert set(re.findall(r"make (?:--silent )?(k8s-[a-z]+)", README)) <= targets
+    assert set(re.findall(r"make (?:--silent )?(k8s-[a-z]+)", TEXT)) <= targets
 
 
 @pytest.mark.parametrize("overlay", rendering.names())

@@ -1,4 +1,4 @@
-"""MLflow's migration and server as in the overlays, with users and a backup as in README.md."""
+"""MLflow's migration and server as in the overlays, with users and a backup as in docs/kubernetes/backup.md."""
 
 import contextlib
 import os
@@ -18,9 +18,9 @@ from k8s.check.rendering import ROOT
 from tests.helpers import postgres
 from tests.helpers.k8s.containers import Container
 from tests.helpers.k8s.mlflow_users import PASSWORDS, make_users
+from tests.helpers.k8s.pages import page, steps
 from tests.helpers.mlflow_server import free_port
 
-README = (ROOT / "k8s" / "README.md").read_text()
 pytestmark = pytest.mark.slow
 
 
@@ -84,7 +84,45 @@ def test_mlflow_on_one_volume_authenticates_users(tmp_path: Path) -> None:
         assert call(uri, "experiments/create", "search", name="raygenre").status_code == 400
         assert requests.get(f"{uri}/api/2.0/mlflow/experiments/list", timeout=30).status_code == 401
         assert requests.get(uri, headers={"Host": "elsewhere:5000"}, timeout=30).status_code == 403
-    assert (tmp_path / "data" / "artifacts" / experiment / run / "artifacts" / "note.txt").read_text() == "text"
+        note = tmp_path / "data" / "artifacts" / experiment / run / "artifacts" / "note.txt"
+        assert note.read_text() == "text"
+        assert call(uri, "runs/delete", "search", run_id=run).ok
+        in_container(tmp_path, uri, page("runbook"), "mlflow gc", "--older-than 30d", "--older-than 0s")
+        assert not note.exists()
+
+
+def test_passwords_of_mlflow_are_changed(tmp_path: Path) -> None:
+    """With the commands of docs/kubernetes/secrets.md: those of users through the server, the other in the database."""
+    [path] = re.findall(r"localhost:5000(/api\S+users/update-password)", page("secrets").read_text())
+    with mlflow("dev", tmp_path, {}) as uri:
+        make_users(uri)
+
+        def status(user: str, password: str) -> int:
+            answer = requests.get(f"{uri}/api/2.0/mlflow/users/get?username={user}", auth=(user, password), timeout=30)
+            return answer.status_code
+
+        fields = {"username": "search", "password": "another-password"}
+        assert requests.patch(f"{uri}{path}", json=fields, auth=("admin", PASSWORDS["admin"]), timeout=30).ok
+        assert (status("search", PASSWORDS["search"]), status("search", "another-password")) == (401, 200)
+        settings = {"MLFLOW_AUTH_ADMIN_PASSWORD": "another-password"}
+        in_container(tmp_path, uri, page("secrets"), "mlflow.server.auth", **settings)
+        assert (status("admin", PASSWORDS["admin"]), status("admin", "another-password")) == (401, 200)
+
+
+def in_container(folder: Path, uri: str, path: Path, part: str, old: str = "", new: str = "", **settings: str) -> None:
+    """Run the command of a page for MLflow's container that contains a text, with a part of it replaced."""
+    prefix = "kubectl -n raygenre exec deployment/mlflow -- "
+    [command] = [one.removeprefix(prefix) for one in steps(path, prefix) if part in one]
+    environment = {
+        "PATH": f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}",
+        "MLFLOW_AUTH_CONFIG_PATH": str(folder / "etc" / "basic_auth.ini"),
+        "MLFLOW_AUTH_ADMIN_PASSWORD": PASSWORDS["admin"],
+        "BACKEND": f"sqlite:///{folder / 'data' / 'mlflow.db'}",
+        "ARTIFACTS": str(folder / "data" / "artifacts"),
+    }
+    here = command.replace("http://localhost:5000", uri).replace(old, new) if old else command
+    done = subprocess.run(["bash", "-c", here], env=os.environ | environment | settings, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_mlflow_in_postgres_is_backed_up_and_restored(tmp_path: Path) -> None:
@@ -108,8 +146,7 @@ def test_mlflow_in_postgres_is_backed_up_and_restored(tmp_path: Path) -> None:
             words[0] = str(postgres.program(words[0]))
             subprocess.run(words, cwd=tmp_path, env=environment, check=True)
 
-        [dump] = re.findall(r"^ *(pg_dump .*)$", README, re.MULTILINE)
-        [restore] = re.findall(r"^ *(pg_restore .*)$", README, re.MULTILINE)
+        [dump], [restore] = (steps(page("backup"), program) for program in ("pg_dump ", "pg_restore "))
         run(dump)
         before = content()
         assert any("\traygenre\t" in line for line in before)

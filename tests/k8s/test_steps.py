@@ -1,4 +1,4 @@
-"""README.md's commands, in order, run by a real kubectl against a stand-in for the API server."""
+"""The commands for Kubernetes, in order, run by a real kubectl against a stand-in for the API server."""
 
 import re
 import shlex
@@ -14,19 +14,13 @@ from k8s.check import references, rendering
 from k8s.check.rendering import ROOT, Resource, name
 from k8s.search import search
 from serve.settings import Settings
+from tests.helpers.k8s.pages import PAGES, README, TEXT, page, steps
 from tests.helpers.k8s.rendered import rendered, whole
 from tests.helpers.k8s.stand_in import asked
 
-README = (ROOT / "k8s" / "README.md").read_text()
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
-PROSE = " ".join(f"{README} {OPERATIONS}".split())
+PROSE = " ".join(f"{TEXT} {OPERATIONS}".split())
 APPLY = "kubectl apply --server-side -k "
-
-
-def commands(title: str) -> list[str]:
-    """Return the `kubectl apply` commands of a README chapter."""
-    [chapter] = re.findall(rf"^## {title}\n(.*?)^## ", README, re.MULTILINE | re.DOTALL)
-    return [line.strip() for line in chapter.splitlines() if line.strip().startswith(APPLY)]
 
 
 def key(resource: Resource) -> tuple[str, str]:
@@ -37,10 +31,10 @@ def key(resource: Resource) -> tuple[str, str]:
 @pytest.mark.parametrize("overlay", rendering.names())
 def test_each_step_finds_what_earlier_steps_created(overlay: str, tmp_path: Path) -> None:
     there: dict[tuple[str, str], Resource] = {}
-    steps = commands("Install")
-    assert len(steps) == 5
+    install = steps(README, APPLY)
+    assert len(install) == 4
     with asked(tmp_path) as server:
-        for step in steps:
+        for step in [*install, *steps(page("searches"), APPLY)]:
             before = len(server.applied)
             subprocess.run(shlex.split(step.replace("overlays/dev", f"overlays/{overlay}")), cwd=ROOT, check=True)
             new = {key(given): given for _, _, given in server.applied[before:]}
@@ -54,14 +48,14 @@ def test_each_step_finds_what_earlier_steps_created(overlay: str, tmp_path: Path
 @pytest.mark.integration
 def test_a_change_starts_with_the_migration(tmp_path: Path) -> None:
     with asked(tmp_path) as server:
-        subprocess.run(shlex.split(commands("Upgrades")[0]), cwd=ROOT, check=True)
+        subprocess.run(shlex.split(steps(page("upgrades"), APPLY)[0]), cwd=ROOT, check=True)
     assert [name(given) for _, _, given in server.applied] == ["Job mlflow-migration"]
 
 
 def test_waits_do_not_end_before_objects_exist() -> None:
-    waits = re.findall(r"^ *(kubectl .*\bwait .*)", README, re.MULTILINE)
-    made = {key(one) for one in [*rendered("dev"), *search("dev", "first", 8)]}
-    assert len(waits) == 6
+    waits = [wait for path in PAGES for wait in steps(path, "kubectl -n raygenre wait ") if "--for=delete" not in wait]
+    made = {key(one) for one in [*rendered("dev"), *search("dev", "first", 8)]} | {("Job", "search-first")}
+    assert len(waits) == 7
     for wait in waits:
         kind, _, called = shlex.split(wait)[-1].partition("/")
         assert (kind, called) in {(one.lower(), another) for one, another in made}, wait
@@ -95,9 +89,9 @@ def test_times_in_the_readme_match_the_manifests() -> None:
 
 
 def test_databases_on_one_volume_are_backed_up_and_restored(tmp_path: Path) -> None:
-    """The README's commands for MLflow's container run with local folders instead of the volume and /tmp."""
+    """The commands for MLflow's container run with local folders instead of the volume and /tmp."""
     places = {"/var/lib/mlflow": tmp_path / "volume", "/tmp": tmp_path / "pod"}
-    keep, take_back = re.findall(r"python -c '(import sqlite3.*)'", README)
+    keep, take_back = re.findall(r"python -c '(import sqlite3.*)'", page("backup").read_text())
     for place in places.values():
         place.mkdir()
     for database in ("mlflow", "auth"):

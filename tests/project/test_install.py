@@ -1,11 +1,35 @@
-"""Installation: uv uses pip's package indexes, and the output shows only the stages."""
+"""Installation: uv uses pip's package indexes, the output shows only the stages, and Kubernetes needs few packages."""
 
+import ast
+import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from scripts import install
+from tests.helpers.project import ROOT
+
+WITHOUT_OTHER_PACKAGES = """
+import sys
+
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        top = name.partition(".")[0]
+        if top not in sys.stdlib_module_names and top not in allowed:
+            raise ModuleNotFoundError(f"{name} is not in the extra k8s", name=name)
+
+
+allowed = {"k8s", "serve", *sys.argv[1:]}
+sys.meta_path.insert(0, Finder())
+from k8s import search
+from k8s.check import __main__
+sys.exit(search.main(["dev", "first", "8"]))
+"""
 
 
 def test_uv_uses_the_package_indexes_of_pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,3 +69,44 @@ def test_only_stages_large_downloads_and_errors_are_shown() -> None:
         "  Downloading moto-5.1.0-py3-none-any.whl.metadata (120 kB)",
     ]
     assert [line for line in [*shown, *details] if not install.DETAIL.match(line)] == shown
+
+
+def test_the_packages_for_kubernetes_are_installed_alone() -> None:
+    assert install.packages("") == ["--editable=."]
+    assert install.packages("test") == ["--editable=.[test]"]
+    assert {Requirement(one).name for one in install.packages("k8s")} == {"jsonschema", "kubernetes-validate", "pyyaml"}
+    for target in ("k8s-check", "k8s-search"):
+        command = ["make", "--dry-run", "--what-if=pyproject.toml", target, "PYTHON=python3"]
+        lines = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+        assert [line for line in lines if "install.py" in line] == ["python3 scripts/install.py k8s"]
+
+
+def test_searches_and_the_check_need_no_other_packages() -> None:
+    modules = [
+        top for top, names in metadata.packages_distributions().items() if {*map(canonicalize_name, names)} & extra()
+    ]
+    command = [sys.executable, "-c", WITHOUT_OTHER_PACKAGES, *modules]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "kind: RayJob" in done.stdout
+    for path in {*ROOT.glob("k8s/**/*.py")} - {ROOT / "k8s" / "study_exists.py"}:  # which runs in the image
+        functions = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)]
+        late = [
+            node
+            for function in functions
+            for node in ast.walk(function)
+            if isinstance(node, ast.Import | ast.ImportFrom)
+        ]
+        assert not late, f"{path}: the test above does not see imports in functions"
+
+
+def extra() -> set[str]:
+    """Return the packages of the extra k8s and those that they require."""
+    queue, found = [Requirement(one) for one in install.packages("k8s")], set[str]()
+    while queue:
+        requirement = queue.pop()
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+            if (name := canonicalize_name(requirement.name)) not in found:
+                queue += [Requirement(one) for one in metadata.requires(name) or []]
+            found.add(name)
+    return found

@@ -17,18 +17,23 @@ from urllib.parse import parse_qs, urlsplit
 
 import yaml
 
-CLUSTER_WIDE = {"Namespace", "PriorityClass"}
+MISSING = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404}
+CLUSTER_WIDE = {"Namespace", "PersistentVolume", "PriorityClass"}
 
 
 @dataclass
 class ApiServer:
     """The content of the server, and the requests that it has received.
 
+    It does not store what is applied. The objects that it is given can be read, patched, replaced and deleted.
+
     Attributes:
         kinds: the kinds that it has, as pairs of apiVersion and kind.
         refused: names of objects that it rejects.
         namespaces: its answers to successive requests for namespaces; the last answer is repeated.
         applied: path, query and object of each applied object.
+        objects: its objects, by path.
+        changed: method and path of each change of its objects.
         warned: warnings about objects that it accepts, by the objects' names.
         owned: fields that the operator owns, by the objects' names; only a forced apply may change them.
     """
@@ -37,8 +42,18 @@ class ApiServer:
     refused: frozenset[str]
     namespaces: list[list[str]]
     applied: list[tuple[str, dict[str, str], dict[str, Any]]] = field(default_factory=list)
+    objects: dict[str, dict[str, Any]] = field(default_factory=dict)
+    changed: list[tuple[str, str]] = field(default_factory=list)
     warned: dict[str, str] = field(default_factory=dict)
     owned: dict[str, str] = field(default_factory=dict)
+
+    def watch(self, path: str) -> list[dict[str, Any]]:
+        """Return the events of a watch, which then ends."""
+        return []
+
+    def delete(self, path: str) -> int:
+        """Delete an object and return the status."""
+        return 404 if self.objects.pop(path, None) is None else 200
 
     def read(self, path: str) -> dict[str, Any] | None:
         """Return the answer to a GET request for a path; None for 404."""
@@ -59,6 +74,18 @@ class ApiServer:
             names = self.namespaces.pop(0) if len(self.namespaces) > 1 else self.namespaces[0]
             items = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in names]
             return {"apiVersion": "v1", "kind": "NamespaceList", "metadata": {}, "items": items}
+        if path in self.objects:
+            return self.objects[path]
+        folder, _, plural = path.rpartition("/")
+        for version, kind in self.kinds:
+            if plural == _resource(kind)["name"] and folder.startswith(_root(version)):
+                items = [one for at, one in self.objects.items() if at.rpartition("/")[0] == path]
+                return {
+                    "apiVersion": version,
+                    "kind": f"{kind}List",
+                    "metadata": {"resourceVersion": "1"},
+                    "items": items,
+                }
         return None
 
 
@@ -68,10 +95,35 @@ def running(folder: Path, server: ApiServer) -> Iterator[Path]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            found = server.read(urlsplit(self.path).path)
-            self.answer(404 if found is None else 200, found or {"kind": "Status", "apiVersion": "v1", "code": 404})
+            url = urlsplit(self.path)
+            if "watch" in parse_qs(url.query):
+                self.answer(200, *server.watch(url.path))
+                return
+            found = server.read(url.path)
+            self.answer(404 if found is None else 200, found or MISSING)
+
+        def do_PUT(self) -> None:
+            path, given = self.change()
+            server.objects[path] = given
+            self.answer(200, given)
+
+        def do_DELETE(self) -> None:
+            status = server.delete(self.change()[0])
+            told = {"status": "Success" if status == 200 else "Failure", "code": status}
+            self.answer(status, {"kind": "Status", "apiVersion": "v1", **told})
+
+        def change(self) -> tuple[str, Any]:
+            """Record a change of an object, and return its path and what was sent."""
+            path = urlsplit(self.path).path
+            server.changed.append((self.command, path))
+            return path, yaml.safe_load(self.rfile.read(int(self.headers["Content-Length"] or 0)))
 
         def do_PATCH(self) -> None:
+            if "merge-patch" in self.headers["Content-Type"]:
+                path, given = self.change()
+                server.objects[path] = merged(server.objects[path], given)
+                self.answer(200, server.objects[path])
+                return
             url = urlsplit(self.path)
             given = yaml.safe_load(self.rfile.read(int(self.headers["Content-Length"])))
             query = {key: one[0] for key, one in parse_qs(url.query).items()}
@@ -82,10 +134,10 @@ def running(folder: Path, server: ApiServer) -> Iterator[Path]:
                 told = {"message": f"{given['kind']} is invalid: no such thing", "reason": "Invalid", "code": 422}
                 self.answer(422, {"kind": "Status", "apiVersion": "v1", "status": "Failure", **told})
             else:
-                self.answer(200, given, server.warned.get(given["metadata"]["name"], ""))
+                self.answer(200, given, warning=server.warned.get(given["metadata"]["name"], ""))
 
-        def answer(self, status: int, body: dict[str, Any], warning: str = "") -> None:
-            text = json.dumps(body).encode()
+        def answer(self, status: int, *bodies: dict[str, Any], warning: str = "") -> None:
+            text = "\n".join(json.dumps(body) for body in bodies).encode()
             self.send_response(status)
             if warning:
                 self.send_header("Warning", f"299 - {json.dumps(warning)}")
@@ -105,6 +157,16 @@ def running(folder: Path, server: ApiServer) -> Iterator[Path]:
         finally:
             listening.shutdown()
             thread.join()
+
+
+def merged(value: Any, patch: Any) -> Any:
+    """Return a value changed by a JSON merge patch."""
+    if not isinstance(patch, dict):
+        return patch
+    old = value if isinstance(value, dict) else {}
+    return {
+        key: merged(old.get(key), patch.get(key, old.get(key))) for key in old | patch if patch.get(key, 0) is not None
+    }
 
 
 def config(folder: Path, port: int) -> Path:
@@ -140,7 +202,7 @@ def _group(version: str) -> dict[str, Any]:
 
 def _resource(kind: str) -> dict[str, Any]:
     plural = re.sub(r"y$", "ie", kind.lower()) + ("es" if kind.endswith("s") else "s")
-    verbs = ["get", "list", "patch", "create"]
+    verbs = ["get", "list", "watch", "patch", "create", "update", "delete"]
     return {"name": plural, "kind": kind, "namespaced": kind not in CLUSTER_WIDE, "verbs": verbs}
 
 
