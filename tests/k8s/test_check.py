@@ -1,6 +1,6 @@
 """The manifests pass the check, and each planted mistake is reported with its own message.
 
-Each file in `mistakes/` names an object of an overlay, a change to it, and the message that must be reported.
+Each file in `mistakes/` names an object of an overlay, a change to it, and the message that must be reported. The overlay has its components, unless the file says that it is `alone`.
 """
 
 import copy
@@ -73,7 +73,8 @@ def test_a_mistake_is_found(path: Path) -> None:
     mistake = yaml.safe_load(path.read_text())
     if mistake.get("needs_crds") and not CRDS:
         pytest.skip("KUBERAY_CRDS names no folder of KubeRay's CustomResourceDefinitions")
-    resources = copy.deepcopy(whole(mistake["overlay"]))
+    rendering = rendered(mistake["overlay"]) if mistake.get("alone") else whole(mistake["overlay"])
+    resources = copy.deepcopy(rendering)
     [resource] = [one for one in resources if name(one) == mistake["object"]]
     for operation in mistake["patch"]:
         changed(resource, operation)

@@ -1,0 +1,125 @@
+"""Checks the names of settings, the number of replicas, and that folders in settings are on mounted volumes.
+
+The endpoint's settings are read from the source of `serve`, because importing it needs PyTorch and MLflow.
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+from difflib import get_close_matches
+from functools import cache
+from pathlib import PurePosixPath
+from typing import Any
+
+import yaml
+
+from k8s.check.environment import Setting, environment
+from k8s.check.pods import HEAD, WORKER, Pod, pods
+from k8s.check.rendering import ROOT, Resource
+from k8s.check.sources import at
+
+PREFIX = "RAYGENRE_"
+OTHERS = ("RAYGENRE_CACHE", "RAYGENRE_DATA", "RAYGENRE_STORAGE")
+"""Variables that raygenre reads in addition to the endpoint's settings."""
+
+IMAGE = PurePosixPath("/app")
+"""The folder of the image that contains the project; an image of your own may have data in it."""
+
+_SETTINGS = ("serve/settings.py", "serve/admission/limits.py")
+_SCRIPT = "k8s/begin_or_resume.sh"
+_SURE = 0.85  # similarity above which an unknown name is a misspelling of a known one
+_STUDIES, _DATA, _KEYS = "RAYGENRE_STORAGE", "RAYGENRE_DATA", "RAYGENRE_API_KEYS_FILE"
+_SERVER = ("BACKEND", "AUTH_BACKEND", "ARTIFACTS")  # MLflow's databases and artifacts
+_SQLITE = "sqlite:///"
+
+
+def problems(resources: list[Resource]) -> Iterator[str]:
+    """Yield unknown settings, numbers of replicas that differ from the workers', and folders off the volumes."""
+    lines = [line for pod in pods(resources) for line in _of_pod(pod, resources)]
+    yield from dict.fromkeys(lines)  # pods share settings
+    for resource in (one for one in resources if one["kind"] == "RayService"):
+        yield from _replicas(resource, resources)
+
+
+@cache
+def known() -> frozenset[str]:
+    """Return the names of all settings of the endpoint, of raygenre, and of the script that runs a search."""
+    fields = {
+        f"{PREFIX}{field.target.id.upper()}"
+        for path in _SETTINGS
+        for part in ast.parse((ROOT / path).read_text()).body
+        if isinstance(part, ast.ClassDef) and part.name.endswith("Settings")
+        for field in part.body
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+    }
+    script = re.findall(r"\$\{(\w+):-", (ROOT / _SCRIPT).read_text())
+    return frozenset({*fields, *script, *OTHERS, "MLFLOW_TRACKING_URI"})
+
+
+def _of_pod(pod: Pod, resources: list[Resource]) -> Iterator[str]:
+    given = environment(pod, resources)
+    for called, setting in given.items():
+        if called in known():
+            continue
+        meant = get_close_matches(called, known(), 1, _SURE)
+        if meant or called.startswith(PREFIX):
+            remedy = f"use {meant[0]}" if meant else "remove it, or see serve/README.md"
+            yield f"{setting.start}: there is no such setting; {remedy}"
+    for called in (_STUDIES, _DATA, _KEYS, *_SERVER):
+        if (called in given) and (folder := _folder(given[called].value)):
+            yield from _mounted(pod, called, given[called], folder)
+
+
+def _folder(value: str) -> PurePosixPath | None:
+    """Return the folder or file that a setting names, or None for a URL, an empty value or a relative path."""
+    path = value.removeprefix(_SQLITE) if value.startswith(_SQLITE) else value
+    return PurePosixPath(path) if path.startswith("/") else None
+
+
+def _mounted(pod: Pod, called: str, setting: Setting, folder: PurePosixPath) -> Iterator[str]:
+    """Yield a folder that is on no volume, or on one that is lost with its pod."""
+    if called == _DATA and (pod.role != HEAD or folder.is_relative_to(IMAGE)):
+        return  # only the driver reads the tracks, and it runs on the head
+    mounts = {PurePosixPath(one["mountPath"]): one for one in pod.spec["containers"][0].get("volumeMounts", [])}
+    found = max(
+        (path for path in mounts if folder.is_relative_to(path)), key=lambda path: len(path.parts), default=None
+    )
+    if found is None:
+        places = ", ".join(sorted(map(str, mounts)))
+        yield f"{setting.start}: {folder} is on no volume of {pod.where}; use a folder below one of {places}"
+        return
+    volumes = {one["name"]: one for one in pod.spec.get("volumes", [])}
+    volume = volumes.get(mounts[found]["name"], {})
+    kept = "persistentVolumeClaim" in volume
+    if mounts[found].get("readOnly") and called != _KEYS and called != _DATA:
+        yield f"{setting.start}: {folder} is on a volume that {pod.where} mounts read-only; mount it without readOnly"
+    elif not kept and called != _KEYS and not (called == _STUDIES and pod.owner["kind"] == "RayService"):
+        yield (
+            f"{setting.start}: {folder} is on the volume {volume.get('name')}, which is empty when {pod.where} starts; "
+            "mount a PersistentVolumeClaim there"
+        )
+
+
+def _replicas(resource: Resource, resources: list[Resource]) -> Iterator[str]:
+    """Yield numbers of replicas that differ from the workers', each of which has the same number of replicas."""
+    workers = [pod for pod in pods([resource]) if pod.role == WORKER]
+    each = _per_worker(resource["spec"])
+    if not workers or not each:
+        return
+    given = environment(workers[0], resources)
+    for bound in ("min", "max"):
+        setting, field = given.get(f"{PREFIX}{bound.upper()}_REPLICAS"), f"{bound}Replicas"
+        number = sum(int(pod.group.get(field, 0)) for pod in workers) * each
+        if setting and setting.value != str(number):
+            place = workers[0].template.removesuffix(".template")
+            yield (
+                f"{setting.start}: {setting.value} is not the {number} that {field} of the workers has room for; "
+                f"change it or {at(resource, f'{place}.{field}')}"
+            )
+
+
+def _per_worker(spec: dict[str, Any]) -> int:
+    """Return the number of replicas that fit on a worker; 0 if Serve's configuration does not limit it."""
+    applications = (yaml.safe_load(spec["serveConfigV2"]) or {}).get("applications", [])
+    limits = [one.get("max_replicas_per_node") for part in applications for one in part.get("deployments", [])]
+    return limits[0] or 0 if limits else 0
