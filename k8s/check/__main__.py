@@ -114,7 +114,7 @@ def _overlay(overlay: str, crds: schemas.Schemas | None) -> int:
             continue
         found = list(problems(resources, crds))
         seen |= _report(called, len(resources), found, seen)
-        if not added and not found:
+        if not added and not list(schemas.problems(resources, crds)):
             sys.stdout.writelines(f"    {line}\n" for line in sums.table(overlay, resources))
         if os.environ.get("KUBECONFIG"):
             seen |= _try(called, resources, seen)

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from k8s.check import outside, sources
+from k8s.check.peers import NAMESPACE
 from k8s.check.pods import HEAD, WAITING, Pod, clusters, pods
+from k8s.check.policies import selects
 from k8s.check.rendering import Resource, name
 
 _ADDRESS = re.compile(r"(?:https?://)?([a-z0-9-]+)(?:\.([a-z0-9-]+)(?:\.svc(?:\.cluster\.local)?)?)?:(\d+)/?")
@@ -32,8 +34,8 @@ def problems(resources: list[Resource]) -> Iterator[str]:
             yield from _reached(sources.at(resource, field), services, called, port)
         if resource["kind"] == "Service":
             yield from _behind(resource, found)
-        if resource["kind"] == "LocalQueue" and ("ClusterQueue", resource["spec"]["clusterQueue"]) not in there:
-            yield f"{name(resource)}: ClusterQueue {resource['spec']['clusterQueue']} does not exist"
+        if resource["kind"] == "LocalQueue":
+            yield from _queued(resource, there)
         queue = resource["metadata"].get("labels", {}).get("kueue.x-k8s.io/queue-name")
         if queue and ("LocalQueue", queue) not in there:
             yield f"{name(resource)}: LocalQueue {queue} does not exist"
@@ -52,6 +54,19 @@ def _namespaces(resources: list[Resource]) -> Iterator[str]:
         remedy = f"; set namespace: {namespaces[0]} in their kustomization" if namespaces else ""
         others = f" and {len(found) - 1} more objects" if len(found) > 1 else ""
         yield f"{name(found[0])}{others}: Namespace {given} does not exist{remedy}"
+
+
+def _queued(queue: Resource, there: dict[tuple[str, str], Resource]) -> Iterator[str]:
+    """Report a LocalQueue whose ClusterQueue does not exist, or does not accept the queue's namespace."""
+    target = there.get(("ClusterQueue", queue["spec"]["clusterQueue"]))
+    if target is None:
+        yield f"{name(queue)}: ClusterQueue {queue['spec']['clusterQueue']} does not exist"
+        return
+    home = queue["metadata"].get("namespace", "default")
+    labels = there.get(("Namespace", home), {}).get("metadata", {}).get("labels", {})
+    if not selects(target["spec"].get("namespaceSelector") or {}, {**labels, NAMESPACE: home}):
+        start = sources.at(target, "spec.namespaceSelector")
+        yield f"{start}: it does not select the namespace {home} of {name(queue)}; select {NAMESPACE}: {home}"
 
 
 @dataclass(frozen=True)

@@ -96,8 +96,9 @@ def render(overlay: str, components: Sequence[str] = (), search_components: Sequ
         RenderingError: kustomize fails.
     """
     folder = OVERLAYS / overlay
-    loader, search = part(overlay, "loader"), part(overlay, "search", search_components)
-    return [*_build(folder, components, namespace(folder) if components else ""), *loader, *search]
+    check_listed(folder)
+    built = _build(folder, components, namespace(folder) if components else "")
+    return [*built, *part(overlay, "loader"), *part(overlay, "search", search_components)]
 
 
 def part(overlay: str, called: str, components: Sequence[str] = ()) -> list[Resource]:
@@ -115,8 +116,41 @@ def part(overlay: str, called: str, components: Sequence[str] = ()) -> list[Reso
         if not under:
             raise RenderingError(f"{_short(folder)}: the folder {called} is missing; copy it from overlays/dev")
         owner = under[0]
+    check_listed(owner / called)
     home = namespace(folder) if owner != folder or components else ""
     return _build(owner / called, components, home)
+
+
+def check_listed(folder: Path) -> None:
+    """Check what a kustomization lists; kustomize accepts a component in the wrong place, and it then has no effect.
+
+    Raises:
+        RenderingError: a path does not exist, or a component is listed in the wrong place.
+    """
+    given = _kustomization(folder)
+    start = f"{_short(folder)}/kustomization.yaml"
+    for field in ("resources", "components"):
+        for path in given.get(field, []):
+            called, place = Path(path).name, (folder / path).resolve()
+            if path.startswith(".") and not place.exists():
+                raise RenderingError(f"{start}: {field}: {path} does not exist; correct the path")
+            if place.parent != COMPONENTS.resolve():
+                continue
+            if field == "resources":
+                raise RenderingError(f"{start}: resources: {called} is a component; list it under components")
+            if called in SEARCH_COMPONENTS and folder.name != "search":
+                remedy = "list it in search/kustomization.yaml"
+                raise RenderingError(f"{start}: components: {called} patches searches, not the overlay; {remedy}")
+            if called not in SEARCH_COMPONENTS and folder.name == "search":
+                remedy = "list it in the overlay's kustomization.yaml"
+                raise RenderingError(f"{start}: components: {called} is not for searches; {remedy}")
+
+
+def listed(folder: Path) -> set[str]:
+    """Return the names of the components that a kustomization and those under it list."""
+    given = _kustomization(folder)
+    found = {Path(path).name for path in given.get("components", [])}
+    return found.union(*(listed(folder / path) for path in given.get("resources", [])))
 
 
 def namespace(folder: Path) -> str:
@@ -129,18 +163,19 @@ def namespace(folder: Path) -> str:
 
 
 def _build(folder: Path, components: Sequence[str], home: str) -> list[Resource]:
-    """Build a kustomization with components, and annotate its objects with their files.
+    """Build a kustomization with components that it does not list itself, and annotate its objects with their files.
 
     Args:
         home: the namespace of all objects; empty keeps theirs.
     """
     with tempfile.TemporaryDirectory() as place:
         here = Path(place).resolve()
+        new = [called for called in components if called not in listed(folder)]
         kustomization = {
             "apiVersion": "kustomize.config.k8s.io/v1beta1",
             "kind": "Kustomization",
             "resources": [os.path.relpath(folder.resolve(), here)],
-            "components": [os.path.relpath(COMPONENTS / called, here) for called in components],
+            "components": [os.path.relpath(COMPONENTS / called, here) for called in new],
             "buildMetadata": sources.METADATA,
             **({"namespace": home} if home else {}),
         }
@@ -148,19 +183,9 @@ def _build(folder: Path, components: Sequence[str], home: str) -> list[Resource]
         try:
             text = kubectl("kustomize", str(here))
         except RenderingError as error:
-            raise RenderingError(f"{_short(folder)}: {_cause(folder, str(error))}") from error
+            cause = " ".join(str(error).rpartition("error: ")[2].split())
+            raise RenderingError(f"{_short(folder)}: kustomize cannot build it: {cause}") from error
         return [sources.annotate(resource, here) for resource in parse(text)]
-
-
-def _cause(folder: Path, message: str) -> str:
-    """Return why a kustomization cannot be built, in one line."""
-    listed = [*_kustomization(folder).get("components", []), *_kustomization(folder).get("resources", [])]
-    for called in (Path(one).name for one in listed if (folder / one).resolve().parent == COMPONENTS.resolve()):
-        if called in SEARCH_COMPONENTS and folder.name != "search":
-            return f"kustomization.yaml lists {called}, which patches searches; list it in search/kustomization.yaml"
-        if called not in SEARCH_COMPONENTS and folder.name == "search":
-            return f"kustomization.yaml lists {called}, which is not for searches; list it in ../kustomization.yaml"
-    return " ".join(message.rpartition("error: ")[2].split())
 
 
 def _kustomization(folder: Path) -> dict[str, Any]:

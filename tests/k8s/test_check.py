@@ -1,6 +1,7 @@
 """The manifests pass the check, and each planted mistake is reported with its own message.
 
-Each file in `mistakes/` names an object of an overlay, a change to it, and the message that must be reported. The overlay has its components, unless the file says that it is `alone`.
+Each file in `mistakes/` names an object of an overlay, a change to it, and the message that must be reported. The
+overlay has its components, unless the file says that it is `alone`.
 """
 
 import copy
