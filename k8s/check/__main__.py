@@ -62,7 +62,7 @@ CHECKS = (
     alerts,
 )
 NOTHING: tuple[Sequence[str], Sequence[str]] = ((), ())
-SELECTING = (references, selections, network, availability, programs)
+SELECTING = (credentials, references, selections, network, availability, programs)
 """The checks that rely on the labels of pods."""
 
 

@@ -16,12 +16,14 @@ def problems(resources: list[Resource]) -> Iterator[str]:
     """Yield labels of pods that differ from those of the object that they belong to."""
     lines = []
     for pod in pods(resources):
-        own = pod.owner["metadata"].get("labels", {})
+        own, kind = pod.owner["metadata"].get("labels", {}), f"the {pod.owner['kind']}"
         for label in (one for one in LABELS if one in own):
             meant = own[label]
             if pod.role == SUBMITTER and label.endswith("/component"):
                 meant = f"{meant}-submitter"
             if (given := pod.labels.get(label)) != meant:
                 start = at(pod.owner, f"{pod.template}.metadata.labels[{label}]")
-                lines.append(f"{start}: {given or 'missing'} is not {meant}, by which pods are selected; use {meant}")
+                lines.append(
+                    f"{start}: it is {given or 'missing'}, but {kind} has {meant}; policies select by it: use {meant}"
+                )
     yield from dict.fromkeys(lines)
