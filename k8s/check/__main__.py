@@ -5,6 +5,9 @@ Run:
     KUBERAY_CRDS=DIR make k8s-check        # also check Ray's kinds against the operator's CustomResourceDefinitions
     KUBECONFIG=FILE make k8s-check         # also dry-run on a server that has these definitions
     make k8s-check OVERLAY=prod            # check only one overlay, for example the one that a server runs
+
+Each problem is one line with the file, the object and the remedy. For each overlay, a table has the sums of what it
+requests; see sums.py.
 """
 
 import os
