@@ -58,22 +58,6 @@ def test_each_rejected_object_is_named(tmp_path: Path) -> None:
     assert all("is invalid: no such thing" in line for line in found)
 
 
-def test_an_immutable_field_is_one_short_line() -> None:
-    [job] = some("mlflow-migration")
-    struct = (
-        f'core.PodTemplateSpec{{ObjectMeta:v1.ObjectMeta{{Name:"", Labels:map[string]string{{"a": "b"}}}}{"x" * 9000}}}'
-    )
-    start = 'kubectl apply --server-side --dry-run=server: The Job "mlflow-migration" is invalid: spec.template: '
-    said = server.brief(f"{start}Invalid value: {struct}: field is immutable", job)
-    assert said == (
-        'The Job "mlflow-migration" is invalid: spec.template: field is immutable; keep the installed value, or delete '
-        "the object before you apply it: kubectl -n raygenre delete job mlflow-migration"
-    )
-    changed = "spec: Forbidden: spec is immutable after creation\n  core.PersistentVolumeClaimSpec{\n  AccessModes: 1 }"
-    assert server.brief(changed) == "spec: Forbidden: spec is immutable after creation"
-    assert len(server.brief("x" * 9000)) < 1000
-
-
 def test_without_the_operator_its_kinds_are_named(tmp_path: Path) -> None:
     tried = [one for one in whole() if one["kind"] in ("RayService", "RayJob", "PersistentVolumeClaim")]
     with asked(tmp_path, without="ray.io/"):
@@ -126,6 +110,22 @@ def test_one_overlay_is_checked_as_far_as_the_server_can(tmp_path: Path) -> None
     assert f"skipped because the server has no such kind: {skipped}\n" in printed
     claims = [given["spec"]["accessModes"] for _, _, given in there.applied if given["metadata"]["name"] == "results"]
     assert claims == [["ReadWriteMany"]] * 2
+
+
+def test_an_immutable_field_is_one_short_line() -> None:
+    [job] = some("mlflow-migration")
+    struct = (
+        f'core.PodTemplateSpec{{ObjectMeta:v1.ObjectMeta{{Name:"", Labels:map[string]string{{"a": "b"}}}}{"x" * 9000}}}'
+    )
+    start = 'kubectl apply --server-side --dry-run=server: The Job "mlflow-migration" is invalid: spec.template: '
+    said = server.brief(f"{start}Invalid value: {struct}: field is immutable", job)
+    assert said == (
+        'The Job "mlflow-migration" is invalid: spec.template: field is immutable; keep the installed value, or delete '
+        "the object before you apply it: kubectl -n raygenre delete job mlflow-migration"
+    )
+    changed = "spec: Forbidden: spec is immutable after creation\n  core.PersistentVolumeClaimSpec{\n  AccessModes: 1 }"
+    assert server.brief(changed) == "spec: Forbidden: spec is immutable after creation"
+    assert len(server.brief("x" * 9000)) < 1000
 
 
 def test_a_missing_overlay_is_reported() -> None:
