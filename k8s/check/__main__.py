@@ -23,6 +23,7 @@ from k8s.check import (
     credentials,
     devices,
     exposure,
+    folders,
     labels,
     memory,
     network,
@@ -61,6 +62,7 @@ CHECKS = (
     quota,
     devices,
     settings,
+    folders,
     programs,
     alerts,
 )

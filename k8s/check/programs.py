@@ -51,7 +51,7 @@ def _entrypoint(spec: dict[str, Any]) -> Iterator[str]:
         yield f"it is not a shell command ({error}); use `bash {SCRIPT} STUDY TRIALS`"
         return
     files = [word for word in words if word.startswith(APP)]
-    if not files:
+    if not files and not any(_module(name) for option, name in pairwise(words) if option == "-m"):
         yield f"it runs no file below {APP}; use `bash {SCRIPT} STUDY TRIALS`"
     for path in files:
         if not (ROOT / path.removeprefix(APP)).is_file():

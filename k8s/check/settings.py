@@ -1,4 +1,4 @@
-"""Checks the names of settings, the number of replicas, and that folders in settings are on mounted volumes.
+"""Checks the names of settings, and that the endpoint may have as many replicas as its workers have room for.
 
 The endpoint's settings are read from the source of `serve`, because importing it needs PyTorch and MLflow.
 """
@@ -8,13 +8,12 @@ import re
 from collections.abc import Iterator
 from difflib import get_close_matches
 from functools import cache
-from pathlib import PurePosixPath
 from typing import Any
 
 import yaml
 
-from k8s.check.environment import Setting, environment
-from k8s.check.pods import HEAD, WORKER, Pod, pods
+from k8s.check.environment import environment
+from k8s.check.pods import WORKER, Pod, pods
 from k8s.check.rendering import ROOT, Resource
 from k8s.check.sources import at
 
@@ -22,20 +21,14 @@ PREFIX = "RAYGENRE_"
 OTHERS = ("RAYGENRE_CACHE", "RAYGENRE_DATA", "RAYGENRE_STORAGE")
 """Variables that raygenre reads in addition to the endpoint's settings."""
 
-IMAGE = PurePosixPath("/app")
-"""The folder of the image that contains the project; an image of your own may have data in it."""
-
 _SETTINGS = ("serve/settings.py", "serve/admission/limits.py")
 _SCRIPT = "k8s/begin_or_resume.sh"
 _SURE = 0.85  # similarity above which an unknown name is a misspelling of a known one
-_STUDIES, _DATA, _KEYS = "RAYGENRE_STORAGE", "RAYGENRE_DATA", "RAYGENRE_API_KEYS_FILE"
-_SERVER = ("BACKEND", "AUTH_BACKEND", "ARTIFACTS")  # MLflow's databases and artifacts
-_SQLITE = "sqlite:///"
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
-    """Yield unknown settings, numbers of replicas that differ from the workers', and folders off the volumes."""
-    lines = [line for pod in pods(resources) for line in _of_pod(pod, resources)]
+    """Yield unknown settings, and numbers of replicas that differ from the workers'."""
+    lines = [line for pod in pods(resources) for line in _unknown(pod, resources)]
     yield from dict.fromkeys(lines)  # pods share settings
     for resource in (one for one in resources if one["kind"] == "RayService"):
         yield from _replicas(resource, resources)
@@ -56,48 +49,14 @@ def known() -> frozenset[str]:
     return frozenset({*fields, *script, *OTHERS, "MLFLOW_TRACKING_URI"})
 
 
-def _of_pod(pod: Pod, resources: list[Resource]) -> Iterator[str]:
-    given = environment(pod, resources)
-    for called, setting in given.items():
+def _unknown(pod: Pod, resources: list[Resource]) -> Iterator[str]:
+    for called, setting in environment(pod, resources).items():
         if called in known():
             continue
         meant = get_close_matches(called, known(), 1, _SURE)
         if meant or called.startswith(PREFIX):
             remedy = f"use {meant[0]}" if meant else "remove it, or see serve/README.md"
             yield f"{setting.start}: there is no such setting; {remedy}"
-    for called in (_STUDIES, _DATA, _KEYS, *_SERVER):
-        if (called in given) and (folder := _folder(given[called].value)):
-            yield from _mounted(pod, called, given[called], folder)
-
-
-def _folder(value: str) -> PurePosixPath | None:
-    """Return the folder or file that a setting names, or None for a URL, an empty value or a relative path."""
-    path = value.removeprefix(_SQLITE) if value.startswith(_SQLITE) else value
-    return PurePosixPath(path) if path.startswith("/") else None
-
-
-def _mounted(pod: Pod, called: str, setting: Setting, folder: PurePosixPath) -> Iterator[str]:
-    """Yield a folder that is on no volume, or on one that is lost with its pod."""
-    if called == _DATA and (pod.role != HEAD or folder.is_relative_to(IMAGE)):
-        return  # only the driver reads the tracks, and it runs on the head
-    mounts = {PurePosixPath(one["mountPath"]): one for one in pod.spec["containers"][0].get("volumeMounts", [])}
-    found = max(
-        (path for path in mounts if folder.is_relative_to(path)), key=lambda path: len(path.parts), default=None
-    )
-    if found is None:
-        places = ", ".join(sorted(map(str, mounts)))
-        yield f"{setting.start}: {folder} is on no volume of {pod.where}; use a folder below one of {places}"
-        return
-    volumes = {one["name"]: one for one in pod.spec.get("volumes", [])}
-    volume = volumes.get(mounts[found]["name"], {})
-    kept = "persistentVolumeClaim" in volume
-    if mounts[found].get("readOnly") and called != _KEYS and called != _DATA:
-        yield f"{setting.start}: {folder} is on a volume that {pod.where} mounts read-only; mount it without readOnly"
-    elif not kept and called != _KEYS and not (called == _STUDIES and pod.owner["kind"] == "RayService"):
-        yield (
-            f"{setting.start}: {folder} is on the volume {volume.get('name')}, which is empty when {pod.where} starts; "
-            "mount a PersistentVolumeClaim there"
-        )
 
 
 def _replicas(resource: Resource, resources: list[Resource]) -> Iterator[str]:

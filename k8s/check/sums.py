@@ -35,7 +35,7 @@ def states(resources: list[Resource]) -> dict[str, Sums]:
     """Return the sums of each state, by a name of the state, from the smallest to the largest."""
     least, most = replicas(resources)
     number = searches(resources)
-    beside = f"beside {number} {'search' if number == 1 else 'searches'}"
+    others = f"next to {number} {'search' if number == 1 else 'searches'}"
     quiet = f"quiet, {_counted(least)}"
     full = f"at most, {_counted(most)}"
     found = {quiet: total(resources), f"{quiet}, upgrading": total(resources, upgrading=True)}
@@ -43,8 +43,8 @@ def states(resources: list[Resource]) -> dict[str, Sums]:
         found |= {full: total(resources, most=True)}
         found |= {f"{full}, upgrading": total(resources, most=True, upgrading=True)}
     return found | {
-        f"{full}, {beside}": total(resources, most=True, number=number),
-        f"{full}, upgrading, {beside}": total(resources, most=True, upgrading=True, number=number),
+        f"{full}, {others}": total(resources, most=True, number=number),
+        f"{full}, upgrading, {others}": total(resources, most=True, upgrading=True, number=number),
     }
 
 
@@ -63,7 +63,7 @@ def total(resources: list[Resource], *, most: bool = False, upgrading: bool = Fa
 
     Args:
         most: whether the endpoint has its maximum number of workers, instead of its minimum.
-        upgrading: whether new pods run beside those that they replace.
+        upgrading: whether new pods run next to those that they replace.
         number: how many searches run, each with its maximum number of workers.
     """
     sums: Sums = {}
@@ -94,7 +94,7 @@ def count(pod: Pod, *, most: bool = True, upgrading: bool = False) -> int:
 
 
 def of_pod(pod: Pod, resources: list[Resource]) -> Sums:
-    """Return what one pod counts as: the sum of its containers or its largest init container, whichever is larger."""
+    """Return what one pod counts as: the larger of the sum of its containers and its largest init container."""
     kinds = ("containers", "initContainers")
     running, first = ([of_container(one, resources) for one in pod.spec.get(kind, [])] for kind in kinds)
     keys = {key for sums in [*running, *first] for key in sums}

@@ -48,7 +48,7 @@ def test_prod_needs_what_its_manifests_add_up_to() -> None:
         base + full + 2 * search,
         base + surge + 2 * full + 2 * search,
     ]
-    assert list(found)[-1] == "at most, 6 replicas, upgrading, beside 2 searches"
+    assert list(found)[-1] == "at most, 6 replicas, upgrading, next to 2 searches"
 
 
 def test_an_endpoint_upgraded_in_place_has_no_second_cluster() -> None:
