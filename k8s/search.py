@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from k8s.check import operator, rendering
+from k8s.check import operator, rendering, sources
 from k8s.check.rendering import RenderingError
 
 ENTRYPOINT = "/app/k8s/begin_or_resume.sh"
@@ -41,7 +41,7 @@ def search(overlay: str, study: str, trials: int, *options: str) -> list[dict[st
         )
     if trials < 1:
         raise ValueError(f"TRIALS is {trials}; a search needs at least one trial")
-    resources = rendering.parse(rendering.kubectl("kustomize", str(rendering.OVERLAYS / overlay / "search")))
+    resources = [sources.bare(resource) for resource in rendering.part(overlay, "search")]
     for resource in resources:
         if resource["kind"] == "RayJob":
             resource["spec"]["entrypoint"] = shlex.join(["bash", ENTRYPOINT, study, str(trials), *options])

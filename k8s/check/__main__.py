@@ -5,11 +5,14 @@ Run:
     KUBERAY_CRDS=DIR make k8s-check        # also check Ray's kinds against the operator's CustomResourceDefinitions
     KUBECONFIG=FILE make k8s-check         # also dry-run on a server that has these definitions
     make k8s-check OVERLAY=prod            # check only one overlay, for example the one that a server runs
+
+Each problem is one line with the file, the object and the remedy. For each overlay, a table has the sums of what it
+requests; see sums.py.
 """
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from k8s.check import (
@@ -17,10 +20,15 @@ from k8s.check import (
     amounts,
     availability,
     claims,
+    credentials,
+    devices,
     exposure,
+    folders,
+    labels,
     memory,
     network,
     operator,
+    programs,
     quota,
     references,
     rendering,
@@ -28,6 +36,9 @@ from k8s.check import (
     security,
     selections,
     server,
+    settings,
+    sources,
+    sums,
     versions,
 )
 from k8s.check.rendering import RenderingError, Resource
@@ -38,6 +49,7 @@ LEFT_OUT = """skipped: Ray's kinds were not checked against the operator's Custo
 CHECKS = (
     operator,
     security,
+    credentials,
     references,
     selections,
     network,
@@ -48,16 +60,31 @@ CHECKS = (
     exposure,
     memory,
     quota,
+    devices,
+    settings,
+    folders,
+    programs,
     alerts,
 )
+NOTHING: tuple[Sequence[str], Sequence[str]] = ((), ())
+SELECTING = (credentials, references, selections, network, availability, programs)
+"""The checks that rely on the labels of pods."""
 
 
 def problems(resources: list[Resource], crds: schemas.Schemas | None) -> Iterator[str]:
-    """Yield all problems of a rendering."""
+    """Yield all problems of a rendering, each in one line that starts with the files of its object."""
+    yield from (sources.located(line, resources) for line in _problems(resources, crds))
+
+
+def _problems(resources: list[Resource], crds: schemas.Schemas | None) -> Iterator[str]:
     shape = list(schemas.problems(resources, crds))
     yield from shape
-    if not shape:  # the other checks rely on the schemas
-        for check in CHECKS:
+    if shape:
+        return  # the other checks rely on the schemas
+    unlabelled = list(labels.problems(resources))
+    yield from unlabelled
+    for check in CHECKS:
+        if not (unlabelled and check in SELECTING):
             yield from check.problems(resources)
 
 
@@ -70,13 +97,7 @@ def main(arguments: list[str]) -> int:
     try:
         crds = schemas.read_crds(Path(folder)) if folder else None
         rendering.check_kubectl()
-        failed = 0
-        for overlay in arguments or rendering.names():
-            failed += _check(overlay, rendering.render(overlay), crds)
-            if overlay in rendering.COMBINATIONS:
-                components, search = rendering.COMBINATIONS[overlay]
-                called = f"{overlay} with {', '.join([*components, *search])}"
-                failed += _check(called, rendering.render(overlay, components, search), crds)
+        failed = sum(_overlay(overlay, crds) for overlay in arguments or rendering.names())
     except (RenderingError, FileNotFoundError) as error:
         sys.stdout.write(f"{error}\n")
         return 1
@@ -85,36 +106,56 @@ def main(arguments: list[str]) -> int:
     return 1 if failed else 0
 
 
-def _check(called: str, resources: list[Resource], crds: schemas.Schemas | None) -> int:
-    failed = _report(called, resources, list(problems(resources, crds)))
-    return failed + (_try(called, resources) if os.environ.get("KUBECONFIG") else 0)
+def _overlay(overlay: str, crds: schemas.Schemas | None) -> int:
+    """Check an overlay alone and with its components, print the result, and return the number of problems."""
+    seen: set[str] = set()
+    for components, search in dict.fromkeys((NOTHING, rendering.COMBINATIONS.get(overlay, NOTHING))):
+        added = ", ".join([*components, *search])
+        called = f"{overlay} with {added}" if added else overlay
+        try:
+            resources = rendering.render(overlay, components, search)
+        except RenderingError as error:
+            seen |= _report(called, 0, [str(error)], seen)
+            continue
+        found = list(problems(resources, crds))
+        seen |= _report(called, len(resources), found, seen)
+        if not added and not list(schemas.problems(resources, crds)):
+            sys.stdout.writelines(f"    {line}\n" for line in sums.table(overlay, resources))
+        if os.environ.get("KUBECONFIG"):
+            seen |= _try(called, resources, seen)
+    return len(seen)
 
 
-def _try(called: str, resources: list[Resource]) -> int:
+def _try(called: str, resources: list[Resource], seen: set[str]) -> set[str]:
     """Dry-run the objects that the server can validate; skip the kinds of operators that are not installed on it."""
     versions = server.versions()
     kinds = [(one["apiVersion"], one["kind"]) for one in resources]
     missing = {kind for kind in kinds if kind in schemas.extensions() and kind[0] not in versions}
     tried = [one for one, kind in zip(resources, kinds, strict=True) if kind not in missing]
-    answer = server.answer(tried)
-    found = {kind: server.others(kind[0], versions) for kind in sorted(missing)}
+    answer = server.answer([sources.bare(one) for one in tried])
+    other = {kind: server.others(kind[0], versions) for kind in sorted(missing)}
     moved = [
         f"{kind}: the server does not have {ours}; it has {', '.join(has)}"
-        for (ours, kind), has in found.items()
+        for (ours, kind), has in other.items()
         if has
     ]
-    failed = _report(f"{called} on the server", tried, [*answer.problems, *moved])
+    found = [sources.located(line, resources) for line in [*answer.problems, *moved]]
+    reported = _report(f"{called} on the server", len(tried), found, seen)
     sys.stdout.writelines(f"    {line}\n" for line in answer.warnings)
-    absent = sorted(kind for (_, kind), has in found.items() if not has)
+    absent = sorted(kind for (_, kind), has in other.items() if not has)
     if absent:
         sys.stdout.write(f"    skipped because the server has no such kind: {', '.join(absent)}\n")
-    return failed
+    return reported
 
 
-def _report(called: str, resources: list[Resource], found: list[str]) -> int:
-    sys.stdout.write(f"{called}: {len(resources)} objects, {len(found)} problems\n")
-    sys.stdout.writelines(f"    {line}\n" for line in found)
-    return len(found)
+def _report(called: str, number: int, found: list[str], seen: set[str]) -> set[str]:
+    """Print the problems of a rendering and return them; those that were printed before are only counted."""
+    new = [line for line in dict.fromkeys(found) if line not in seen]
+    known = len(set(found)) - len(new)
+    more = f", of which {known} as above" if known else ""
+    sys.stdout.write(f"{called}: {number} objects, {len(set(found))} problems{more}\n")
+    sys.stdout.writelines(f"    {line}\n" for line in new)
+    return set(found)
 
 
 if __name__ == "__main__":

@@ -1,20 +1,25 @@
-"""Checks that a search whose storage is a URL can start without a ReadWriteMany class.
+"""Checks that claims can be mounted by all pods that use them, and that a search in a bucket needs no shared claim.
 
 On a cluster without such a storage class, a ReadWriteMany claim stays unbound, and a pod that mounts it is never
-scheduled.
+scheduled. A ReadWriteOnce claim can be mounted on one node only, so a second pod that is scheduled to a different node
+does not start.
 """
 
 from collections.abc import Iterator
 
+from k8s.check import sums
 from k8s.check.pods import Pod, pods
 from k8s.check.rendering import Resource
+from k8s.check.sources import at
 
 STORAGE = "RAYGENRE_STORAGE"
 SHARED = "ReadWriteMany"
+NODES = "raygenre/nodes"
+"""Annotation of a claim: the number of nodes in the cluster. On a single node, ReadWriteOnce is sufficient."""
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
-    """Yield pods whose storage is a URL but that mount a ReadWriteMany claim."""
+    """Yield pods in a bucket that mount a ReadWriteMany claim, and ReadWriteOnce claims of several pods."""
     maps = {one["metadata"]["name"]: one.get("data") or {} for one in resources if one["kind"] == "ConfigMap"}
     claims = [one for one in resources if one["kind"] == "PersistentVolumeClaim"]
     shared = {one["metadata"]["name"] for one in claims if SHARED in one["spec"]["accessModes"]}
@@ -24,6 +29,29 @@ def problems(resources: list[Resource]) -> Iterator[str]:
             claim = (volume.get("persistentVolumeClaim") or {}).get("claimName")
             if claim in shared:
                 yield f"{pod.where}: its storage is {urls[0]}, but it mounts {claim}, a {SHARED} claim"
+    for claim in claims:
+        if claim["metadata"]["name"] not in shared and claim["metadata"].get("annotations", {}).get(NODES) != "1":
+            yield from _once(claim, resources)
+
+
+def _once(claim: Resource, resources: list[Resource]) -> Iterator[str]:
+    """Yield a claim for one node that several pods mount at the same time. Jobs are not counted: they end early."""
+    users = [pod for pod in pods(resources) if claim["metadata"]["name"] in _mounted(pod)]
+    counts = {
+        pod.where: sums.count(pod, upgrading=True) for pod in users if pod.owner["kind"] not in ("Job", "CronJob")
+    }
+    if sum(counts.values()) > 1:
+        modes = ", ".join(claim["spec"]["accessModes"])
+        who = " and ".join(f"{number} × {where}" for where, number in counts.items())
+        yield (
+            f"{at(claim, 'spec.accessModes')}: {modes} is for one node, but {who} mount it; "
+            f'use {SHARED}, or annotate it with {NODES}: "1" if the cluster has a single node'
+        )
+
+
+def _mounted(pod: Pod) -> set[str]:
+    volumes = pod.spec.get("volumes", [])
+    return {one["persistentVolumeClaim"]["claimName"] for one in volumes if "persistentVolumeClaim" in one}
 
 
 def _settings(pod: Pod) -> Iterator[str]:

@@ -1,13 +1,15 @@
-"""Checks that Ray's object store fits into the /dev/shm of its pod.
+"""Checks that Ray's object store fits into the /dev/shm of its pod, and memory volumes into the memory limit.
 
 By default, Ray reserves 30 % of the memory, whatever the size of /dev/shm. If /dev/shm is too small, Ray puts the store
-on the disk and only logs a warning.
+on the disk and only logs a warning. What is written to a memory volume counts towards the limit of the container that
+writes it, so a volume of the limit's size can get the container killed.
 """
 
 from collections.abc import Iterator
 from typing import Any
 
-from k8s.check.pods import HEAD, WORKER, clusters, pods
+from k8s.check.amounts import amount
+from k8s.check.pods import HEAD, WORKER, Pod, clusters, pods
 from k8s.check.rendering import Resource
 
 SHARE = 0.9  # of /dev/shm, because Ray leaves a tenth of it free
@@ -16,7 +18,9 @@ _UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
-    """Yield nodes whose object store has no size or does not fit into its volume."""
+    """Yield nodes whose object store does not fit into its volume, and memory volumes that leave no other memory."""
+    for pod in pods(resources):
+        yield from _volumes(pod)
     for pod in (one for one in pods(resources) if one.role in (HEAD, WORKER)):
         params = _group(pod.owner, pod.where).get("rayStartParams") or {}
         room = _room(pod.spec)
@@ -26,6 +30,22 @@ def problems(resources: list[Resource]) -> Iterator[str]:
             yield f"{pod.where}: {_FOLDER} is not a memory volume with a sizeLimit"
         elif int(params[_PARAM]) > SHARE * room:
             yield f"{pod.where}: {_PARAM} exceeds {SHARE:.0%} of {_FOLDER}, so the store would be on the disk"
+
+
+def _volumes(pod: Pod) -> Iterator[str]:
+    for number, volume in enumerate(pod.spec.get("volumes", [])):
+        inside = volume.get("emptyDir") or {}
+        if inside.get("medium") != "Memory":
+            continue
+        for container in pod.spec["containers"]:
+            limit = ((container.get("resources") or {}).get("limits") or {}).get("memory")
+            mounted = any(mount["name"] == volume["name"] for mount in container.get("volumeMounts", []))
+            if mounted and limit and amount(inside.get("sizeLimit", limit)) >= amount(limit):
+                start = pod.at(f"volumes[{number}].emptyDir.sizeLimit")
+                yield (
+                    f"{start}: the memory volume {volume['name']} can fill the {limit} of"
+                    f" container {container['name']}; lower it, or raise resources.limits.memory"
+                )
 
 
 def _group(owner: Resource, where: str) -> dict[str, Any]:

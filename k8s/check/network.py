@@ -31,6 +31,8 @@ from k8s.check.rendering import Resource, name
 
 DASHBOARD, RAY_CLIENT, GCS, DNS, SERVE, API, HTTP, XDS = 8265, 10001, 6379, 53, 8000, 443, 80, 15012
 _FOR_OUTSIDE = (SERVE, HTTP)  # ports that the network of a load balancer may reach
+NAMED = 2  # pods that a line names; it counts the others
+UNMATCHED = "matches no pod"
 API_SERVER = "kube-apiserver"
 """Cilium's name for the API server. Kubernetes' own policies cannot refer to it by name."""
 
@@ -42,17 +44,40 @@ def problems(resources: list[Resource]) -> Iterator[str]:
     denied = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
     if not any(policy["spec"] == denied for policy in policies):
         yield "no NetworkPolicy denies all traffic by default"
-    for policy in policies:
-        yield from _idle(policy, found)
+    idle = [line for policy in policies for line in _idle(policy, found)]
+    yield from idle
+    if any(line.endswith(UNMATCHED) for line in idle):
+        return  # what a wrong selector blocks would only repeat it
     needed = ((source, target, Door(port)) for source, target, port in _needed(resources, found))
-    for source, target, door in [*_names(found), *needed]:
-        for direction, one, other in (("Egress", source, target), ("Ingress", target, source)):
-            if isinstance(one, Pod) and not allowed(policies, direction, one, other, door):
-                missing = "egress" if direction == "Egress" else "ingress"
-                yield f"policies block {source.where} from {target.where}, port {door}: {missing} is not allowed"
+    blocked = [
+        (source.where, target.where, str(door), direction.lower())
+        for source, target, door in [*_names(found), *needed]
+        for direction, one, other in (("Egress", source, target), ("Ingress", target, source))
+        if isinstance(one, Pod) and not allowed(policies, direction, one, other, door)
+    ]
+    yield from _together(blocked)
     for pod in found:
         yield from _open(policies, pod, found)
     yield from _cilium([one for one in resources if one["kind"] == "CiliumNetworkPolicy"], found)
+
+
+def _together(blocked: list[tuple[str, str, str, str]]) -> Iterator[str]:
+    """Yield one line for all ports that are blocked between the same pods, and for all pods that lack the same ports.
+
+    Args:
+        blocked: source, target, port, and the direction that is not allowed.
+    """
+    ports: dict[tuple[str, str, str], list[str]] = {}
+    for source, target, door, direction in dict.fromkeys(blocked):
+        ports.setdefault((source, target, direction), []).append(door)
+    sources: dict[tuple[str, str, str], list[str]] = {}
+    for (source, target, direction), doors in ports.items():
+        text = f"port{'s' if len(doors) > 1 else ''} {', '.join(doors)}"
+        sources.setdefault((target, text, direction), []).append(source)
+    for (target, text, direction), found in sources.items():
+        more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+        who = f"{'; '.join(found[:NAMED])}{more}"
+        yield f"policies block {who} from {target}, {text}: {direction} is not allowed"
 
 
 def _names(found: list[Pod]) -> Iterator[tuple[Pod | Peer, Pod | Peer, Door]]:
@@ -143,7 +168,7 @@ def _idle(policy: Resource, found: list[Pod]) -> Iterator[str]:
     spec = policy["spec"]
     chosen = [pod for pod in found if selects(spec["podSelector"], pod.labels)]
     if not chosen:
-        yield f"{name(policy)}: its podSelector matches no pod"
+        yield f"{name(policy)}: its podSelector {UNMATCHED}"
     for rule in spec.get("ingress", []):
         yield from _deaf(policy, rule, chosen)
     for rule in spec.get("egress", []):
@@ -151,7 +176,7 @@ def _idle(policy: Resource, found: list[Pod]) -> Iterator[str]:
         inside = [peer for peer in peers if "podSelector" in peer and "namespaceSelector" not in peer]
         targets = [pod for pod in found if any(selects(peer["podSelector"], pod.labels) for peer in inside)]
         if inside and not targets:
-            yield f"{name(policy)}: a rule's podSelector matches no pod"
+            yield f"{name(policy)}: a rule's podSelector {UNMATCHED}"
         if inside and len(inside) == len(peers):
             yield from _deaf(policy, rule, targets)
 

@@ -8,6 +8,7 @@ import yaml
 
 from k8s.check.pods import clusters
 from k8s.check.rendering import Resource, name
+from k8s.check.sources import at
 
 LONGEST_NAME = 47  # characters, because the operator appends to the name
 TOKENS_SINCE = (2, 52)  # version of Ray
@@ -33,6 +34,7 @@ def problems(resources: list[Resource]) -> Iterator[str]:
             found.append(f"a {resource['kind']} cannot use Kubernetes tokens; give authOptions.secretName")
         if resource["kind"] == "RayJob":
             found += _job(resource["spec"], cluster)
+            yield from _deadlines(resource)
         if resource["kind"] == "RayService":
             found += _service(resource["spec"], cluster)
         yield from (f"{name(resource)}: {text}" for text in found)
@@ -126,6 +128,17 @@ def _job(spec: dict[str, Any], cluster: dict[str, Any]) -> Iterator[str]:
         seconds = [seen[state, policy] for policy in _ORDER if (state, policy) in seen]
         if seconds != sorted(seconds):
             yield f"deletion rules for {state} delete the whole before its parts"
+
+
+def _deadlines(resource: Resource) -> Iterator[str]:
+    """Yield a deadline that ends a search while it may still wait for its nodes; both start at the same time."""
+    spec = resource["spec"]
+    whole, waiting = spec.get("activeDeadlineSeconds"), spec.get("preRunningDeadlineSeconds")
+    if whole and waiting and whole <= waiting:
+        yield (
+            f"{at(resource, 'spec.activeDeadlineSeconds')}: {whole} s are over before preRunningDeadlineSeconds, "
+            f"{waiting} s; raise it, so that a search that waited for its nodes has time to run"
+        )
 
 
 def _service(spec: dict[str, Any], cluster: dict[str, Any]) -> Iterator[str]:

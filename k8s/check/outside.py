@@ -13,6 +13,26 @@ SECRETS = {
 }
 """Secrets by name, with their keys. They are created with the commands in k8s/README.md."""
 
+USERS = {
+    "ray-token": {"search", "serving"},
+    "api-keys": {"serving"},
+    "mlflow-server": {"mlflow"},
+    "mlflow-search": {"search"},
+    "mlflow-serving": {"serving"},
+    "postgres-mlflow": {"mlflow", "migration"},
+    "postgres-search": {"search"},
+    "s3": {"mlflow", "search"},
+    "redis": {"redis", "serving"},
+}
+"""For each secret, the components whose pods may use it."""
+
+VARIABLES = {
+    "MLFLOW_AUTH_ADMIN_PASSWORD": ("mlflow-server", "admin-password"),
+    "MLFLOW_FLASK_SERVER_SECRET_KEY": ("mlflow-server", "flask-key"),
+    "REDISCLI_AUTH": ("redis", "password"),
+}
+"""For each variable that takes a single key, its secret and the key."""
+
 PORTS = {"postgres-mlflow": 5432, "postgres-search": 5432, "s3": 443}
 """For each secret, the port outside the namespace that a pod with this secret must reach."""
 

@@ -49,7 +49,7 @@ def envoy(resource: Resource) -> Peer:
     """Return a pod of the Gateway as Envoy Gateway runs it, in its own namespace."""
     labels = {
         "gateway.envoyproxy.io/owning-gateway-name": gateway(resource),
-        "gateway.envoyproxy.io/owning-gateway-namespace": "raygenre",
+        "gateway.envoyproxy.io/owning-gateway-namespace": resource["metadata"].get("namespace", "default"),
     }
     return Peer("Envoy Gateway's pod", {NAMESPACE: "envoy-gateway-system"}, labels)
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from k8s.check import sources
 from k8s.check.rendering import Resource, name
 
 HEAD, WORKER, SUBMITTER, CLEANUP = "head", "worker", "submitter", "redis-cleanup"
@@ -45,6 +46,8 @@ class Pod:
         listens: ranges of ports on which the pod listens, as the first and last port of each.
         runs_on: whether the pod is meant to run indefinitely.
         annotations: annotations of the template.
+        template: the field of the owner that has the template.
+        group: the specification of the Ray group that the pod belongs to; empty for other pods.
     """
 
     where: str
@@ -55,6 +58,8 @@ class Pod:
     listens: tuple[tuple[int, int], ...] = field(default=())
     runs_on: bool = True
     annotations: dict[str, str] = field(default_factory=dict)
+    template: str = "spec.template"
+    group: dict[str, Any] = field(default_factory=dict)
 
     @property
     def containers(self) -> list[dict[str, Any]]:
@@ -66,6 +71,14 @@ class Pod:
         """The containers' named ports, by name."""
         given = [port for container in self.containers for port in container.get("ports", [])]
         return {port["name"]: port["containerPort"] for port in given if "name" in port}
+
+    def at(self, field: str) -> str:
+        """Return the start of a message about a field of the pod's specification; see sources.py."""
+        return sources.at(self.owner, self.path(field))
+
+    def path(self, field: str) -> str:
+        """Return the path of a field of the pod's specification in the pod's owner."""
+        return f"{self.template}.spec.{field}" if self.template else f"spec.{field}"
 
     def hears(self, port: int) -> bool:
         """Return whether the pod listens on a port."""
@@ -90,29 +103,39 @@ def pods(resources: list[Resource]) -> Iterator[Pod]:
         if resource["kind"] in _TEMPLATED:
             yield _pod(name(resource), resource, spec["template"], runs_on=resource["kind"] != "Job")
         elif resource["kind"] == "CronJob":
-            yield _pod(name(resource), resource, spec["jobTemplate"]["spec"]["template"], runs_on=False)
+            inner = spec["jobTemplate"]["spec"]["template"]
+            yield _pod(name(resource), resource, inner, runs_on=False, place="spec.jobTemplate.spec.template")
         elif resource["kind"] == "Pod":
-            yield _pod(name(resource), resource, resource)
+            yield _pod(name(resource), resource, resource, place="")
         elif cluster := clusters(resource):
             yield from _of_cluster(resource, cluster)
             if resource["kind"] == "RayJob" and spec.get("submissionMode", "K8sJobMode") == "K8sJobMode":
                 image = cluster["headGroupSpec"]["template"]["spec"]["containers"][0].get("image", "")
                 bare = {"spec": {"containers": [{"name": "ray-job-submitter", "image": image}]}}
                 template = spec.get("submitterPodTemplate") or bare
-                yield _pod(f"{name(resource)}, submitter", resource, template, role=SUBMITTER, runs_on=False)
+                where = f"{name(resource)}, submitter"
+                place = "spec.submitterPodTemplate"
+                yield _pod(where, resource, template, role=SUBMITTER, runs_on=False, place=place)
 
 
 def _of_cluster(resource: Resource, cluster: dict[str, Any]) -> Iterator[Pod]:
     head = cluster["headGroupSpec"]
-    yield _pod(f"{name(resource)}, head", resource, head["template"], role=HEAD, group=head, cluster=cluster)
+    inside = {"RayJob": "spec.rayClusterSpec", "RayService": "spec.rayClusterConfig"}.get(resource["kind"], "spec")
+    place = f"{inside}.headGroupSpec.template"
+    yield _pod(
+        f"{name(resource)}, head", resource, head["template"], role=HEAD, group=head, cluster=cluster, place=place
+    )
     if (cluster.get("gcsFaultToleranceOptions") or {}).get("backend", "redis") == "redis" and cluster.get(
         "gcsFaultToleranceOptions"
     ):
         where = f"{name(resource)}, cleanup of Redis"
-        yield _pod(where, resource, head["template"], role=CLEANUP, runs_on=False)
-    for group in cluster.get("workerGroupSpecs", []):
-        where = f"{name(resource)}, workers {group['groupName']}"
-        yield _pod(where, resource, group["template"], role=WORKER, group=group, cluster=cluster)
+        yield _pod(where, resource, head["template"], role=CLEANUP, runs_on=False, place=place)
+    for number, group in enumerate(cluster.get("workerGroupSpecs", [])):
+        where, place = (
+            f"{name(resource)}, workers {group['groupName']}",
+            f"{inside}.workerGroupSpecs[{number}].template",
+        )
+        yield _pod(where, resource, group["template"], role=WORKER, group=group, cluster=cluster, place=place)
 
 
 def _pod(
@@ -124,6 +147,7 @@ def _pod(
     group: dict[str, Any] | None = None,
     cluster: dict[str, Any] | None = None,
     runs_on: bool = True,
+    place: str = "spec.template",
 ) -> Pod:
     spec = dict(template["spec"])
     labels = dict(template.get("metadata", {}).get("labels", {}))
@@ -150,7 +174,7 @@ def _pod(
         waiting["resources"] = {"requests": _WAITING_AMOUNTS, "limits": _WAITING_AMOUNTS}
         spec["initContainers"] = [*spec.get("initContainers", []), waiting]
     annotations = dict(template.get("metadata", {}).get("annotations", {}))
-    return Pod(where, owner, labels, spec, role, tuple(listens), runs_on, annotations)
+    return Pod(where, owner, labels, spec, role, tuple(listens), runs_on, annotations, place, group or {})
 
 
 def template(pod: Pod) -> Resource:

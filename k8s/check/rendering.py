@@ -10,7 +10,9 @@ from typing import Any
 
 import yaml
 
-ROOT = Path(__file__).parents[2]
+from k8s.check import sources
+
+ROOT = sources.ROOT
 OVERLAYS = ROOT / "k8s" / "overlays"
 COMPONENTS = ROOT / "k8s" / "components"
 WARNING = "Warning: "
@@ -25,6 +27,9 @@ COMBINATIONS: dict[str, tuple[Sequence[str], Sequence[str]]] = {
     "prod": (("gateway", "monitoring"), ("bucket", "kueue")),
 }
 """For each overlay, the components to check it with and the components to check its search with."""
+
+SEARCH_COMPONENTS = ("bucket", "kueue")
+"""The components that patch a search; the others are for overlays."""
 
 
 class RenderingError(RuntimeError):
@@ -81,7 +86,7 @@ def names() -> list[str]:
 
 
 def render(overlay: str, components: Sequence[str] = (), search_components: Sequence[str] = ()) -> list[Resource]:
-    """Render an overlay with its loader and its search.
+    """Render an overlay with its loader and its search. Each object is annotated with its files; see sources.py.
 
     Args:
         components: components to add to the overlay.
@@ -91,24 +96,108 @@ def render(overlay: str, components: Sequence[str] = (), search_components: Sequ
         RenderingError: kustomize fails.
     """
     folder = OVERLAYS / overlay
-    return [*_with(folder, components), *_with(folder / "loader", ()), *_with(folder / "search", search_components)]
+    check_listed(folder)
+    built = _build(folder, components, namespace(folder) if components else "")
+    return [*built, *part(overlay, "loader"), *part(overlay, "search", search_components)]
 
 
-def _with(folder: Path, components: Sequence[str]) -> list[Resource]:
-    if not components:
-        return parse(kubectl("kustomize", str(folder)))
+def part(overlay: str, called: str, components: Sequence[str] = ()) -> list[Resource]:
+    """Render an overlay's `search` or `loader`.
+
+    An overlay without a folder of this name uses that of the overlay that it builds on, in its own namespace.
+
+    Raises:
+        RenderingError: kustomize fails, or neither overlay has such a folder.
+    """
+    folder = owner = OVERLAYS / overlay
+    while not (owner / called).is_dir():
+        bases = [owner / one for one in _kustomization(owner).get("resources", [])]
+        under = [base.resolve() for base in bases if base.resolve().parent == OVERLAYS.resolve()]
+        if not under:
+            raise RenderingError(f"{_short(folder)}: the folder {called} is missing; copy it from overlays/dev")
+        owner = under[0]
+    check_listed(owner / called)
+    home = namespace(folder) if owner != folder or components else ""
+    return _build(owner / called, components, home)
+
+
+def check_listed(folder: Path) -> None:
+    """Check what a kustomization lists; kustomize accepts a component in the wrong place, and it then has no effect.
+
+    Raises:
+        RenderingError: a path does not exist, or a component is listed in the wrong place.
+    """
+    given = _kustomization(folder)
+    start = f"{_short(folder)}/kustomization.yaml"
+    for field in ("resources", "components"):
+        for path in given.get(field, []):
+            called, place = Path(path).name, (folder / path).resolve()
+            if path.startswith(".") and not place.exists():
+                raise RenderingError(f"{start}: {field}: {path} does not exist; correct the path")
+            if place.parent != COMPONENTS.resolve():
+                continue
+            if field == "resources":
+                raise RenderingError(f"{start}: resources: {called} is a component; list it under components")
+            if called in SEARCH_COMPONENTS and folder.name != "search":
+                remedy = "list it in search/kustomization.yaml"
+                raise RenderingError(f"{start}: components: {called} patches searches, not the overlay; {remedy}")
+            if called not in SEARCH_COMPONENTS and folder.name == "search":
+                remedy = "list it in the overlay's kustomization.yaml"
+                raise RenderingError(f"{start}: components: {called} is not for searches; {remedy}")
+
+
+def listed(folder: Path) -> set[str]:
+    """Return the names of the components that a kustomization and those under it list."""
+    given = _kustomization(folder)
+    found = {Path(path).name for path in given.get("components", [])}
+    return found.union(*(listed(folder / path) for path in given.get("resources", [])))
+
+
+def namespace(folder: Path) -> str:
+    """Return the namespace that a kustomization or the first one under it sets; empty if none does."""
+    given = _kustomization(folder)
+    found = str(given.get("namespace", ""))
+    for base in given.get("resources", []):
+        found = found or namespace(folder / base)
+    return found
+
+
+def _build(folder: Path, components: Sequence[str], home: str) -> list[Resource]:
+    """Build a kustomization with components that it does not list itself, and annotate its objects with their files.
+
+    Args:
+        home: the namespace of all objects; empty keeps theirs.
+    """
     with tempfile.TemporaryDirectory() as place:
         here = Path(place).resolve()
+        new = [called for called in components if called not in listed(folder)]
         kustomization = {
             "apiVersion": "kustomize.config.k8s.io/v1beta1",
             "kind": "Kustomization",
-            "resources": [os.path.relpath(folder, here)],
-            "components": [os.path.relpath(COMPONENTS / name, here) for name in components],
+            "resources": [os.path.relpath(folder.resolve(), here)],
+            "components": [os.path.relpath(COMPONENTS / called, here) for called in new],
+            "buildMetadata": sources.METADATA,
+            **({"namespace": home} if home else {}),
         }
         (here / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
-        return parse(kubectl("kustomize", str(here)))
+        try:
+            text = kubectl("kustomize", str(here))
+        except RenderingError as error:
+            cause = " ".join(str(error).rpartition("error: ")[2].split())
+            raise RenderingError(f"{_short(folder)}: kustomize cannot build it: {cause}") from error
+        return [sources.annotate(resource, here) for resource in parse(text)]
+
+
+def _kustomization(folder: Path) -> dict[str, Any]:
+    path = folder / "kustomization.yaml"
+    given = yaml.safe_load(path.read_text()) if path.is_file() else None
+    return given if isinstance(given, dict) else {}
+
+
+def _short(folder: Path) -> str:
+    return str(folder.relative_to(ROOT)) if folder.is_relative_to(ROOT) else str(folder)
 
 
 def name(resource: Resource) -> str:
     """Return an object's name for messages."""
-    return f"{resource['kind']} {resource['metadata']['name']}"
+    return sources.called(resource)

@@ -4,6 +4,7 @@ They use kubectl's own field manager and force nothing. If the overlay is instal
 that its next apply would have with the operator and others.
 """
 
+import re
 import time
 from dataclasses import dataclass, field
 
@@ -15,6 +16,13 @@ from k8s.check.rendering import RenderingError, Resource, kubectl, kubectl_warne
 DEFAULT = "default"
 PATIENCE_S = 30
 """How long to wait for a new server to create the namespace `default`."""
+
+LONGEST = 600
+"""Characters of an error to print; the server repeats whole objects in some."""
+
+_COMMAND = re.compile(r"^kubectl apply( --\S+)*: ")
+_VALUE = re.compile(r" Invalid value: (?:(?! Invalid value: ).)*?: field is immutable")
+_STRUCT = re.compile(r" &?\w+\.\w+\{.*")  # a difference between two Go structs, which ends the message
 
 POD_SECURITY = "would violate PodSecurity"
 """Start of the warning for an object that is accepted but whose pods would be rejected."""
@@ -59,7 +67,7 @@ def answer(resources: list[Resource]) -> Answer:
             return Answer()
         together = ""
     except RenderingError as error:
-        together = f"the server rejects the objects together: {error}"
+        together = f"the server rejects the objects together: {brief(str(error))}"
     said = Answer()  # with many objects, kubectl's messages do not always name the object
     for resource in tried:
         try:
@@ -67,7 +75,7 @@ def answer(resources: list[Resource]) -> Answer:
                 heard = said.problems if warning.startswith(POD_SECURITY) else said.warnings
                 heard.append(f"{name(resource)}: the server warns: {warning}")
         except RenderingError as error:
-            said.problems.append(f"{name(resource)}: the server rejects it: {error}")
+            said.problems.append(f"{name(resource)}: the server rejects it: {brief(str(error), resource)}")
     if together and not said.problems:
         said.problems.append(together)
     return said
@@ -76,6 +84,23 @@ def answer(resources: list[Resource]) -> Answer:
 def others(version: str, known: set[str]) -> list[str]:
     """Return the versions of a group that the server has; it would reject any other version."""
     return sorted(one for one in known if one.partition("/")[0] == version.partition("/")[0])
+
+
+def brief(message: str, resource: Resource | None = None) -> str:
+    """Return an error of kubectl in one line, without its advice and without the values that the server prints whole.
+
+    Args:
+        resource: the object that is rejected; if it is immutable, the command that deletes it is given.
+    """
+    text = _COMMAND.sub("", " ".join(message.partition("Please review the fields above")[0].split()))
+    text = _STRUCT.sub("", _VALUE.sub(" field is immutable", text))
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"
+    if resource and "is immutable" in text:
+        home = f"-n {resource['metadata']['namespace']} " if "namespace" in resource["metadata"] else ""
+        command = f"kubectl {home}delete {resource['kind'].lower()} {resource['metadata']['name']}"
+        text += f"; keep the installed value, or delete the object before you apply it: {command}"
+    return text
 
 
 def _apply(resources: list[Resource]) -> list[str]:

@@ -1,6 +1,7 @@
 """The manifests pass the check, and each planted mistake is reported with its own message.
 
-Each file in `mistakes/` names an object of an overlay, a change to it, and the message that must be reported.
+Each file in `mistakes/` names an object of an overlay, a change to it, and the message that must be reported. The
+overlay has its components, unless the file says that it is `alone`.
 """
 
 import copy
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from k8s.check import rendering, rules, schemas
+from k8s.check import rendering, rules, schemas, sums
 from k8s.check.__main__ import problems
 from k8s.check.rendering import COMBINATIONS, name
 from tests.helpers.k8s.check_command import run_check
@@ -73,18 +74,54 @@ def test_a_mistake_is_found(path: Path) -> None:
     mistake = yaml.safe_load(path.read_text())
     if mistake.get("needs_crds") and not CRDS:
         pytest.skip("KUBERAY_CRDS names no folder of KubeRay's CustomResourceDefinitions")
-    resources = copy.deepcopy(whole(mistake["overlay"]))
+    rendering = rendered(mistake["overlay"]) if mistake.get("alone") else whole(mistake["overlay"])
+    resources = copy.deepcopy(rendering)
     [resource] = [one for one in resources if name(one) == mistake["object"]]
     for operation in mistake["patch"]:
         changed(resource, operation)
     lines = list(problems(resources, crds()))
-    assert [line for line in lines if mistake["says"] in line], lines
+    assert [line for line in lines if mistake["says"] in line and "\n" not in line], lines
     assert not [line for line in found(mistake["overlay"]) if mistake["says"] in line]
 
 
 def test_each_mistake_has_its_own_message() -> None:
     lines = [yaml.safe_load(path.read_text())["says"] for path in MISTAKES]
     assert len(lines) == len(set(lines)) >= 20
+
+
+@pytest.mark.parametrize("overlay", COMBINATIONS)
+def test_one_misspelt_label_is_few_lines(overlay: str) -> None:
+    """One line for the label of a pod or a selector, instead of one for each connection that it breaks."""
+    for number, resource in enumerate(whole(overlay)):
+        for path in labels(resource.get("spec")):
+            resources = copy.deepcopy(whole(overlay))
+            place = resources[number]["spec"]
+            for key in path[:-1]:
+                place = place[key]
+            place[path[-1]] += "x"
+            lines = list(problems(resources, None))
+            assert len(lines) <= 5, (name(resource), path, lines)
+
+
+def labels(value: Any, *path: Any) -> Iterator[tuple[Any, ...]]:
+    """Yield the paths of the labels of templates and selectors."""
+    for key, part in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        if key in ("labels", "matchLabels"):
+            yield from ((*path, key, label) for label in part if label.startswith("app.kubernetes.io/"))
+        else:
+            yield from labels(part, *path, key)
+
+
+def test_what_a_combination_repeats_is_only_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("k8s.check.__main__.problems", lambda *_: ["PersistentVolumeClaim results: too small"])
+    status, printed = run_check("prod")
+    assert (status, printed.count("too small")) == (1, 1)
+    assert "prod with gateway, monitoring, bucket, kueue: 46 objects, 1 problems, of which 1 as above\n" in printed
+
+
+def test_the_check_prints_the_sums_of_an_overlay() -> None:
+    _, printed = run_check("prod")
+    assert "\n".join(f"    {line}" for line in sums.table("prod", rendered("prod"))) in printed
 
 
 def test_without_kubectl_the_check_fails(tmp_path: Path) -> None:

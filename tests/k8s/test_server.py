@@ -119,6 +119,22 @@ def test_one_overlay_is_checked_as_far_as_the_server_can(tmp_path: Path) -> None
     assert claims == [["ReadWriteMany"]] * 2
 
 
+def test_an_immutable_field_is_one_short_line() -> None:
+    [job] = some("mlflow-migration")
+    struct = (
+        f'core.PodTemplateSpec{{ObjectMeta:v1.ObjectMeta{{Name:"", Labels:map[string]string{{"a": "b"}}}}{"x" * 9000}}}'
+    )
+    start = 'kubectl apply --server-side --dry-run=server: The Job "mlflow-migration" is invalid: spec.template: '
+    said = server.brief(f"{start}Invalid value: {struct}: field is immutable", job)
+    assert said == (
+        'The Job "mlflow-migration" is invalid: spec.template: field is immutable; keep the installed value, or delete '
+        "the object before you apply it: kubectl -n raygenre delete job mlflow-migration"
+    )
+    changed = "spec: Forbidden: spec is immutable after creation\n  core.PersistentVolumeClaimSpec{\n  AccessModes: 1 }"
+    assert server.brief(changed) == "spec: Forbidden: spec is immutable after creation"
+    assert len(server.brief("x" * 9000)) < 1000
+
+
 def test_a_missing_overlay_is_reported() -> None:
     assert run_check("staging") == (2, "there is no overlay staging; overlays: dev, gpu, prod\n")
 

@@ -1,0 +1,51 @@
+"""The environment variables of a pod's first container, each with the field that sets it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from k8s.check.pods import Pod
+from k8s.check.rendering import Resource
+from k8s.check.sources import at
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A variable's value.
+
+    Attributes:
+        value: the value.
+        owner: the object that sets it.
+        field: the field that sets it.
+    """
+
+    value: str
+    owner: Resource
+    field: str
+
+    @property
+    def start(self) -> str:
+        """The start of a message about it; see sources.py."""
+        return at(self.owner, self.field)
+
+
+def environment(pod: Pod, resources: list[Resource]) -> dict[str, Setting]:
+    """Return the variables whose values are in the rendering, by name; those from Secrets are not."""
+    maps = {one["metadata"]["name"]: one for one in resources if one["kind"] == "ConfigMap"}
+    return dict(_variables(pod, maps))
+
+
+def _variables(pod: Pod, maps: dict[str, Resource]) -> Iterator[tuple[str, Setting]]:
+    """Yield the variables; as for Kubernetes, later ones replace earlier ones."""
+    for container in pod.spec.get("containers", [])[:1]:
+        for source in container.get("envFrom", []):
+            if settings := maps.get(source.get("configMapRef", {}).get("name")):
+                for key, value in (settings.get("data") or {}).items():
+                    yield key, Setting(value, settings, f"data.{key}")
+        for variable in container.get("env", []):
+            called, reference = variable["name"], (variable.get("valueFrom") or {}).get("configMapKeyRef") or {}
+            settings = maps.get(reference.get("name", ""), {})
+            if "value" in variable:
+                yield called, Setting(variable["value"], pod.owner, pod.path(f"containers[0].env[{called}]"))
+            elif reference.get("key") in (settings.get("data") or {}):
+                key = reference["key"]
+                yield called, Setting(settings["data"][key], settings, f"data.{key}")
