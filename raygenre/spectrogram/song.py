@@ -83,17 +83,17 @@ def read_parts(
         yield from _parts(audio.stream_windows(decoded), lambda: progress("levels"))
 
 
-def from_samples(samples: NDArray[np.float32], *, progress: Callable[[], object] = lambda: None) -> Song:
-    """Return the network's input for a song's samples.
+def from_blocks(samples: Iterable[NDArray[np.float32]], *, progress: Callable[[], object] = lambda: None) -> Song:
+    """Return the network's input for a song's samples, of which at most two windows are held.
 
     Args:
-        samples: float32 (N,) at 22 050 Hz.
+        samples: the song in pieces of any length, float32 (N,) at 22 050 Hz.
         progress: function to call before each window. An exception that it raises propagates.
 
     Raises:
         AudioError: the song is shorter than 3 s, or silent.
     """
-    return _join(_parts(audio.windows(samples), progress))
+    return _join(_parts(audio.stream_windows(samples), progress))
 
 
 def _parts(windows: Iterable[audio.Window], progress: Callable[[], object]) -> Iterator[Song]:
