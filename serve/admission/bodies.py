@@ -17,7 +17,7 @@ from serve.errors import RefusalError
 from serve.monitoring import logs
 
 IN_MEMORY = 4_000_000  # bytes of a body that are kept in memory
-_WRITE = 1 << 20  # bytes written to disk at a time
+_WRITE = 1 << 18  # bytes written to disk at a time
 
 
 class UploadFolderError(RaygenreError, OSError):
@@ -43,11 +43,12 @@ class DiskFile:
             OSError: the disk is full, or fails.
             ValueError: the file is closed.
         """
-        remaining = memoryview(b"".join(parts))
         with self._lock:
-            self.size += len(remaining)
-            while remaining:
-                remaining = remaining[self._file.write(remaining) :]
+            for part in parts:
+                remaining = memoryview(part)
+                while remaining:
+                    remaining = remaining[self._file.write(remaining) :]
+                self.size += len(part)
 
     def start(self, size: int) -> bytes:
         """Return the first `size` bytes, or all if there are fewer.

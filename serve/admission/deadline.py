@@ -1,4 +1,4 @@
-"""The time limit for an answer, which starts when the body is complete and grows with the audio in it."""
+"""The time limit for an answer, which grows with the audio in it."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,6 +1,7 @@
 """Ends uploads that stall or are too slow.
 
-There is no time limit in proportion to a body's size, because it would refuse large files on slow lines. Only time spent waiting for the client counts, not the time in which this process is busy with what has arrived.
+A time limit for the whole body would refuse large files on slow lines. Only the time spent waiting for the client
+counts, not the time in which this process is busy with what has arrived.
 """
 
 import asyncio
