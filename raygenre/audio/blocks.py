@@ -177,7 +177,7 @@ def _resampled(
         size += len(pending[-1])
         decoded += frame.samples
         if decoded > longest_seconds * rate_in:
-            raise TooLongError(f"the audio lasts over {longest_seconds:g} s, which is the limit; split it into parts")
+            raise TooLongError.beyond(longest_seconds)
         if size >= _BLOCK:
             block = np.concatenate(pending)
             pending, size = [], 0

@@ -1,5 +1,7 @@
 """The errors of audio files that cannot be used."""
 
+from typing import Self
+
 from raygenre.errors import RaygenreError
 
 
@@ -9,6 +11,11 @@ class AudioError(RaygenreError, ValueError):
 
 class TooLongError(AudioError):
     """The audio lasts longer than the given limit."""
+
+    @classmethod
+    def beyond(cls, longest_seconds: float) -> Self:
+        """Return the error for audio beyond a limit in s."""
+        return cls(f"the audio lasts over {longest_seconds:g} s, which is the limit; split it into parts")
 
 
 class FileTypeError(AudioError):
