@@ -1,6 +1,5 @@
 """Reads request bodies, and enforces the limits on their size and speed while they arrive."""
 
-import re
 from collections.abc import AsyncIterator
 
 from starlette.requests import Request
@@ -12,12 +11,8 @@ from serve.admission.limits import Limits
 from serve.admission.upload_pace import paced
 from serve.admission.upload_slots import Upload
 from serve.admission.uploaded_file import UploadedFile
-from serve.errors import RefusalError
 
 __all__ = ["UploadedFile", "is_form", "read_files"]
-
-_JSON_TYPE = re.compile(r"\s*[\w.-]+/(json|[\w.-]+\+json)\s*(;|$)", re.IGNORECASE)
-_JSON_START = re.compile(rb"\s*[{\[\"]")
 
 
 def is_form(request: Request) -> bool:
@@ -40,17 +35,7 @@ async def read_files(request: Request, limits: Limits, reservation: Reservation,
             await form.feed(part)
         return await form.finish()
     file = Incoming(reservation)
-    is_json = _JSON_TYPE.match(request.headers.get("content-type", "")) is not None
     async for part in _parts(request, limits, upload):
-        if is_json and _JSON_START.match(part):
-            detail = (
-                "the body is JSON; send the file itself (curl --data-binary @song.mp3), or a form with parts named "
-                "`file` (curl -F file=@song.mp3)"
-            )
-            raise RefusalError(
-                415, detail, {"Accept": "audio/*, image/png, multipart/form-data", "Connection": "close"}
-            )
-        is_json = is_json and not part.strip()
         await file.append(part)
     return [UploadedFile("", await file.finish())]
 

@@ -11,7 +11,7 @@ Response = dict[str, Any]
 
 _BINARY = {"type": "string", "format": "binary"}
 _FILE = (
-    f"The file itself, with any content type: a PNG like the dataset's, or audio: {format_list()}. "
+    f"The file itself, with any content type but that of JSON: a PNG like the dataset's, or audio: {format_list()}. "
     "It may be compressed with gzip (`Content-Encoding: gzip`)."
 )
 _FORM = {"type": "object", "properties": {"file": {"type": "array", "items": _BINARY}}, "required": ["file"]}

@@ -1,5 +1,6 @@
 """The endpoint's HTTP API: a FastAPI application around a `Service`."""
 
+import re
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -41,6 +42,18 @@ async def _require_key(request: Request) -> None:
         raise RefusalError(401, detail, {"WWW-Authenticate": "Bearer"})
 
 
+async def _refuse_json(request: Request) -> None:
+    """Refuse a JSON body before it is read, because clients of other model servers send files that way."""
+    if _JSON.match(request.headers.get("content-type", "")):
+        detail = (
+            "the body is JSON; send the file itself (curl --data-binary @song.mp3), or a form with parts named `file` "
+            "(curl -F file=@song.mp3)"
+        )
+        accepted = {"Accept": "audio/*, image/png, multipart/form-data", "Connection": "close"}
+        raise RefusalError(415, detail, accepted)
+
+
+_JSON = re.compile(r"\s*[\w.-]+/([\w.-]+\+)?json\s*(;|$)", re.IGNORECASE)
 _public = APIRouter()
 _protected = APIRouter(prefix="/v1", dependencies=[Depends(_require_key)])
 
@@ -86,6 +99,7 @@ def build_without_service() -> FastAPI:
 
 @_protected.post(
     "/predict",
+    dependencies=[Depends(_refuse_json)],
     response_model=Answer | Answers,
     responses=openapi_extras.PREDICT_RESPONSES,
     openapi_extra=openapi_extras.API_KEY | openapi_extras.FILES_BODY,
@@ -110,6 +124,7 @@ async def predict(request: Request) -> Response:
 
 @_protected.post(
     "/spectrogram",
+    dependencies=[Depends(_refuse_json)],
     response_class=Response,
     responses=openapi_extras.SPECTROGRAM_RESPONSES,
     openapi_extra=openapi_extras.API_KEY | openapi_extras.FILE_BODY,

@@ -145,8 +145,10 @@ def test_a_spectrogram_of_two_files_is_refused(endpoint: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("path", ["predict", "spectrogram"])
-def test_json_is_refused_with_the_right_way(endpoint: httpx.Client, path: str) -> None:
-    status, detail = refusal(endpoint.post(f"/v1/{path}", json={"file": "song.mp3"}))
+@pytest.mark.parametrize("content_type", ["application/json", "Application/Problem+JSON; charset=utf-8"])
+def test_json_is_refused_with_the_right_way(endpoint: httpx.Client, path: str, content_type: str) -> None:
+    response = endpoint.post(f"/v1/{path}", content=b'{"file": "song.mp3"}', headers={"content-type": content_type})
+    status, detail = refusal(response)
     assert status == 415
     assert "curl --data-binary @song.mp3" in detail
 
