@@ -135,8 +135,8 @@ class ModelFacts(BaseModel):
             "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
             "card": "# raygenre/3\n\nClassifies blues, jazz and rock.",
             "challenger": _CHALLENGER,
-            "most_bytes": 25_000_000,
-            "most_seconds": 900,
+            "most_bytes": 350_000_000,
+            "most_seconds": 1800,
         }
     )
 

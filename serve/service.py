@@ -12,10 +12,12 @@ from raygenre.inputs.kind import Song
 from raygenre.model.classifier import Prediction
 from raygenre.system.storage import resolve
 from serve.admission.api_keys import KeyRing, Keys
+from serve.admission.bodies import BodyStore, Content
+from serve.admission.deadline import Deadline
 from serve.admission.limits import Limits
 from serve.admission.prediction_slots import PredictionSlots
-from serve.admission.upload import MemoryBudget, UploadedFile
 from serve.admission.upload_slots import UploadSlots
+from serve.admission.uploaded_file import UploadedFile
 from serve.errors import RefusalError
 from serve.inference.batching import Batcher
 from serve.inference.decoder_pool import DecoderPool
@@ -30,7 +32,7 @@ class Service:
     """The components of one replica.
 
     Attributes:
-        settings, limits, keys, metrics, predictions, uploads, memory, decoders, models: see their modules.
+        settings, limits, keys, metrics, predictions, uploads, bodies, decoders, models: see their modules.
     """
 
     def __init__(self, settings: Settings, keys: Keys) -> None:
@@ -41,7 +43,7 @@ class Service:
         self.metrics = Metrics()
         self.predictions = PredictionSlots(self.limits, self.metrics)
         self.uploads = UploadSlots(self.limits)
-        self.memory = MemoryBudget(self.limits)
+        self.bodies = BodyStore(self.limits, settings.upload_folder)
         self.decoders = DecoderPool(settings.decoders, self.metrics, self.limits)
         self.models = LiveModels(resolve(settings.storage, settings.tracking_uri), settings, self.metrics)
         self._batcher = Batcher(settings.batch, self.metrics, threads=settings.threads)
@@ -52,27 +54,34 @@ class Service:
         self.keys.watch(self.settings.poll_seconds)
 
     async def predict(
-        self, files: Sequence[UploadedFile], request_id: str, *, deadline: float
+        self, files: Sequence[UploadedFile], request_id: str, *, deadline: Deadline
     ) -> list[Answer | RefusalError]:
         """Return one answer per file, in order, or the reason why the file has none: 415, 422 or 503.
 
         Args:
-            deadline: time of the event loop after which no answer is awaited.
+            deadline: time limit, after which no answer is awaited.
 
         Raises:
             RefusalError: 429 if too many predictions are in progress.
         """
         champion, challenger = self.models.choose()  # once per request, so that one model answers all files in a form
         with self.predictions.slot():
-            work = [self._predict(file.data, champion, challenger, request_id) for file in files]
-            outcomes = await outcomes_until(deadline, work, late=self.limits.late())
+            work = [self._predict(file.data, champion, challenger, request_id, deadline) for file in files]
+            outcomes = await outcomes_until(deadline, work)
         for outcome in outcomes:
             if isinstance(outcome, RefusalError):
                 self.metrics.refused_file(outcome.status)
         return outcomes
 
-    async def _predict(self, file: bytes, champion: LiveModel, challenger: LiveModel | None, request_id: str) -> Answer:
-        song = await self.decoders.song(file)
+    async def _predict(
+        self,
+        file: Content,
+        champion: LiveModel,
+        challenger: LiveModel | None,
+        request_id: str,
+        deadline: Deadline,
+    ) -> Answer:
+        song = await self.decoders.song(file, deadline.add_audio)
         if challenger:
             model, prediction = await self._compare(champion, challenger, song)
         else:
@@ -106,14 +115,17 @@ class Service:
 
 
 async def outcomes_until(
-    deadline: float, work: Sequence[Coroutine[Any, Any, Answer]], *, late: RefusalError
+    deadline: Deadline, work: Sequence[Coroutine[Any, Any, Answer]]
 ) -> list[Answer | RefusalError]:
-    """Return the answer or the refusal of each file, in order; `late` for a file without an answer at the deadline."""
+    """Return the answer or the refusal of each file, in order; a 503 for a file without an answer at the deadline."""
     tasks = [asyncio.ensure_future(_outcome(coroutine)) for coroutine in work]
     try:
-        seconds = max(deadline - asyncio.get_running_loop().time(), 0)
-        done, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
-        return [task.result() if task in done else late for task in tasks]
+        pending = set(tasks)
+        while pending and (seconds := deadline.remaining):  # the deadline may have moved while waiting
+            done, pending = await asyncio.wait(pending, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
+            for task in done:
+                task.result()  # raises an unexpected error at once
+        return [deadline.late() if task in pending else task.result() for task in tasks]
     finally:
         for task in tasks:
             task.cancel()

@@ -77,6 +77,10 @@ class Settings(LimitSettings):
         ge=1,
         description="Maximum number of 30 s windows in a batch; use 32 or more on a GPU.",
     )
+    upload_folder: Path | None = Field(
+        default=None,
+        description="Folder for bodies of more than 4 MB, preferably on a disk; defaults to `TMPDIR`, or to /var/tmp.",
+    )
     direct_port: int = Field(
         default=0,
         ge=0,

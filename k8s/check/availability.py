@@ -8,12 +8,15 @@ import yaml
 from k8s.check.pods import AUTOSCALER, HEAD, WAITING, WORKER, Pod, pods
 from k8s.check.policies import selects
 from k8s.check.rendering import Resource, name
+from serve.admission.limits import Limits, LimitSettings
 
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 AMOUNTS = ("cpu", "memory", "ephemeral-storage")
 RAY_CLUSTER = "ray.io/cluster"
 _GENERATIONS = {"Deployment": "pod-template-hash", "StatefulSet": "controller-revision-hash"}
 """Labels that distinguish the pods of an upgrade from those that they replace."""
+LIMITS = Limits.of(LimitSettings.model_construct())  # the defaults, whatever this machine's environment says
+LONGEST_ANSWER = LIMITS.answer_seconds(LIMITS.audio_seconds)  # s
 READY = "/readyz"
 """A path that answers 200 once a replica has a model."""
 
@@ -79,6 +82,8 @@ def _service(spec: dict[str, Any], mine: list[Pod]) -> Iterator[str]:
     applications = config["applications"]
     deployments = [one for application in applications for one in application.get("deployments", [])]
     seconds = max([float(one.get("graceful_shutdown_timeout_s", 20)) for one in deployments] or [20.0])
+    if 0 < (http.get("request_timeout_s") or 0) <= LIMITS.upload_seconds + LONGEST_ANSWER:
+        yield f"request_timeout_s is {http['request_timeout_s']}: Ray would end uploads that the replicas accept"
     for pod in mine:
         container = pod.spec["containers"][0]
         ports = {one.get("name"): one["containerPort"] for one in container.get("ports", [])}
@@ -94,8 +99,8 @@ def _service(spec: dict[str, Any], mine: list[Pod]) -> Iterator[str]:
         if probe.get("path") != READY or probe.get("port") not in ("serve", ports.get("serve")):
             yield f"{pod.where}: readinessProbe is not {READY} on port serve: it would get requests without a champion"
         sleep = ((container.get("lifecycle") or {}).get("preStop") or {}).get("sleep", {}).get("seconds", 0)
-        if sleep <= http.get("request_timeout_s", 60):
-            yield f"{pod.where}: preStop ends after {sleep} s, before the longest request ends"
+        if sleep <= LONGEST_ANSWER:
+            yield f"{pod.where}: preStop ends after {sleep} s, before the longest audio is answered"
         if pod.spec.get("terminationGracePeriodSeconds", 30) <= sleep + seconds:
             yield f"{pod.where}: terminationGracePeriodSeconds is not longer than the drain of {sleep + seconds:g} s"
 

@@ -13,7 +13,7 @@ from raygenre.audio.decoding import (
     stream_windows,
     windows,
 )
-from raygenre.audio.errors import AudioError, FileTypeError
+from raygenre.audio.errors import AudioError, FileTypeError, TooLongError
 from raygenre.audio.file_type import CONTAINERS, SUFFIXES
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "WINDOW",
     "AudioError",
     "FileTypeError",
+    "TooLongError",
     "Window",
     "decode",
     "decode_middle",

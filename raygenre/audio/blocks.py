@@ -20,7 +20,7 @@ import soxr
 from av.stream import Disposition
 from numpy.typing import NDArray
 
-from raygenre.audio.errors import AudioError
+from raygenre.audio.errors import AudioError, TooLongError
 from raygenre.audio.failure import failure_reason, no_track_reason
 from raygenre.audio.file_type import CONTAINERS, HEAD_BYTES, identify_audio
 from raygenre.audio.readable import readable
@@ -61,8 +61,8 @@ def blocks(
         float32 (N,) with N > 0; the blocks differ in length and take a few seconds each. A file has at least one.
 
     Raises:
-        AudioError: the file is not audio, is damaged, empty or too long, has a sample rate outside 1 to 768 kHz, or
-            contains samples that are not finite. Blocks before the damage have been yielded.
+        AudioError: the file is not audio, is damaged, empty or too long (TooLongError), has a sample rate outside 1 to
+            768 kHz, or contains samples that are not finite. Blocks before the damage have been yielded.
         OSError: the file cannot be opened, or the stream cannot be read.
     """
     is_empty = True
@@ -177,7 +177,7 @@ def _resampled(
         size += len(pending[-1])
         decoded += frame.samples
         if decoded > longest_seconds * rate_in:
-            raise AudioError(f"the audio lasts over {longest_seconds:g} s, which is the limit; split it into parts")
+            raise TooLongError.beyond(longest_seconds)
         if size >= _BLOCK:
             block = np.concatenate(pending)
             pending, size = [], 0

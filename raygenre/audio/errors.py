@@ -1,10 +1,21 @@
 """The errors of audio files that cannot be used."""
 
+from typing import Self
+
 from raygenre.errors import RaygenreError
 
 
 class AudioError(RaygenreError, ValueError):
     """A file contains no usable audio. The message says why."""
+
+
+class TooLongError(AudioError):
+    """The audio lasts longer than the given limit."""
+
+    @classmethod
+    def beyond(cls, longest_seconds: float) -> Self:
+        """Return the error for audio beyond a limit in s."""
+        return cls(f"the audio lasts over {longest_seconds:g} s, which is the limit; split it into parts")
 
 
 class FileTypeError(AudioError):

@@ -1,5 +1,6 @@
 """`raygenre predict`: predict the genre of songs."""
 
+import math
 import os
 from contextlib import closing
 from pathlib import Path
@@ -52,6 +53,9 @@ def predict(
         typer.Option("--tags", help="Name the pretrained network's tags instead of your genres; needs no training."),
     ] = False,
     jobs: Annotated[int, typer.Option(min=0, help="Worker processes; 0: one per core, or one for few songs.")] = 0,
+    longest: Annotated[
+        float, typer.Option(metavar="SECONDS", min=3, show_default="no limit", help="Refuse songs longer than this.")
+    ] = math.inf,
     use_cache: CacheOption = True,
     verbose: VerboseOption = False,
     storage_folder: StorageOption = None,
@@ -94,14 +98,14 @@ def predict(
             fail(
                 "--tags prints a chart or, with --json, JSON lines; it takes no --model, --output, --plot, --playlists"
             )
-        predict_tags(files, as_json=as_json, jobs=jobs)
+        predict_tags(files, as_json=as_json, jobs=jobs, longest_seconds=longest)
         return
     try:
         fetched = fetch(place, model or CHAMPION_URI)
     except NoModelError as error:
         if model or output or plot or playlists:
             raise
-        predict_tags(files, as_json=as_json, jobs=jobs, no_champion=error)
+        predict_tags(files, as_json=as_json, jobs=jobs, longest_seconds=longest, no_champion=error)
         return
     classifier = fetched.classifier
     trained_on = TrainingData.of(classifier, fetched.facts)
@@ -119,7 +123,13 @@ def predict(
         with (
             bar() as progress,
             closing(
-                predict_unordered(classifier, songs, jobs=jobs or suitable_jobs(len(songs)), cache=cache)
+                predict_unordered(
+                    classifier,
+                    songs,
+                    jobs=jobs or suitable_jobs(len(songs)),
+                    cache=cache,
+                    longest_seconds=longest,
+                )
             ) as stream,
         ):
             task = progress.add_task("predicting", total=len(songs))

@@ -19,11 +19,19 @@ if TYPE_CHECKING:
 _BAR = 20  # characters for a probability of 1
 
 
-def predict_tags(files: "Sources", *, as_json: bool, jobs: int, no_champion: RaygenreError | None = None) -> None:
+def predict_tags(
+    files: "Sources",
+    *,
+    as_json: bool,
+    jobs: int,
+    longest_seconds: float,
+    no_champion: RaygenreError | None = None,
+) -> None:
     """Print the tags of songs as a bar chart, or as one JSON object per file.
 
     Args:
         jobs: number of worker processes; 0 for a suitable number.
+        longest_seconds: maximum duration of a song in s; longer ones fail.
         no_champion: why there is no model for genres, if tags are printed for that reason.
 
     Raises:
@@ -43,7 +51,10 @@ def predict_tags(files: "Sources", *, as_json: bool, jobs: int, no_champion: Ray
     finished = 0
     interrupted = False
     try:
-        with bar() as progress, closing(tag_songs(pretrained, files.songs, jobs=jobs)) as stream:
+        with (
+            bar() as progress,
+            closing(tag_songs(pretrained, files.songs, jobs=jobs, longest_seconds=longest_seconds)) as stream,
+        ):
             for result in progress.track(stream, total=len(files.songs), description="tagging"):
                 if result.error:
                     failures.append((printable(result.path), result.error))

@@ -75,7 +75,7 @@ def _computed(dataset: Dataset, kind: InputKind, index: int) -> NDArray[Any]:
         genre = dataset.genres[dataset.labels[index]]
         samples = synthetic_samples(genre, int(dataset.tracks[index].removeprefix(f"{genre}.")))
         resampled = soxr.resample(samples, audio.SAMPLE_RATE, kind.sample_rate)
-        return np.asarray(kind.from_samples(np.ascontiguousarray(resampled, dtype=np.float32)).windows.mean(axis=0))
+        return np.asarray(kind.from_blocks([np.ascontiguousarray(resampled, dtype=np.float32)]).windows.mean(axis=0))
     path, _ = dataset.files[index]
     try:
         return kind.middle(path)

@@ -67,7 +67,7 @@ class Features(InputKind):
     def middle(self, path: Path) -> NDArray[np.float32]:
         check_regular(path, audio.AudioError)
         _, samples = decode_section(path, rate=SAMPLE_RATE, single=_SINGLE, section=_SECTION)
-        return np.asarray(self.from_samples(samples).windows.mean(axis=0))
+        return np.asarray(self.from_blocks([samples]).windows.mean(axis=0))
 
     def summaries(self, windows: NDArray[Any]) -> NDArray[np.float64]:
         # Features differ in scale, so they are standardised as the pretrained network itself does it.

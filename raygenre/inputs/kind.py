@@ -165,12 +165,11 @@ class InputKind(ABC):
             raise audio.AudioError(audio.SILENT_MESSAGE)
         return Song(self.from_levels(levels)[None], ())
 
-    def from_samples(self, samples: NDArray[np.float32], *, progress: Callable[[], object] = lambda: None) -> Song:
-        """Return the input for a song's samples, float32 (N,) at `sample_rate`.
-
-        Args, Raises: as for `cut`.
-        """
-        return join(self.cut([samples], progress))
+    def from_blocks(
+        self, samples: Iterable[NDArray[np.float32]], *, progress: Callable[[], object] = lambda: None
+    ) -> Song:
+        """Return the input for a song's samples. Args, Raises: as for `cut`."""
+        return join(self.cut(samples, progress))
 
 
 def join(parts: Iterable[Song]) -> Song:

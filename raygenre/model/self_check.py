@@ -49,7 +49,7 @@ class SelfCheck:
     @classmethod
     def of(cls, probabilities: Callable[[NDArray[Any]], NDArray[np.float32]], kind: InputKind) -> Self:
         """Generate the example tracks and compute their probabilities."""
-        inputs = np.concatenate([kind.from_samples(_samples(genre, kind)).windows for genre in _GENRES])
+        inputs = np.concatenate([kind.from_blocks([_samples(genre, kind)]).windows for genre in _GENRES])
         return cls(inputs, probabilities(inputs))
 
     def verify(self, probabilities: Callable[[NDArray[Any]], NDArray[np.float32]], kind: InputKind) -> None:
@@ -60,7 +60,7 @@ class SelfCheck:
         """
         inputs = self.inputs
         if kind.weights_sha256:
-            first = kind.from_samples(_samples(_GENRES[0], kind)).windows
+            first = kind.from_blocks([_samples(_GENRES[0], kind)]).windows
             inputs = np.concatenate([first, inputs[len(first) :]])
         outputs = probabilities(inputs)
         if outputs.shape != self.probabilities.shape:

@@ -18,6 +18,7 @@ from raygenre.spectrogram.levels import COLUMNS, LEFT, N_MELS, RIGHT
 from raygenre.system.regular_file import check_regular
 
 WIDTH, HEIGHT = 432, 288  # pixels
+MAX_PNG_BYTES = 4_000_000  # of a file; its pixels take 0.5 MB without compression
 TOP, BOTTOM = 35, 252  # pixel rows of the axes' frame
 # A frame line is black and 0.8 pixels wide, so it covers four fifths of each pixel under it. These pixels are white
 # on the right and the bottom, and part of the spectrogram on the left and the top. Agg, matplotlib's renderer, blends
@@ -94,7 +95,9 @@ def read_png(source: Path | bytes) -> NDArray[np.uint8]:
     """
     if isinstance(source, Path):
         check_regular(source, ImageError)
-    data = source if isinstance(source, bytes) else source.read_bytes()
+    data = source if isinstance(source, bytes) else _read_start(source)
+    if len(data) > MAX_PNG_BYTES:
+        raise ImageError(f"the PNG is larger than {MAX_PNG_BYTES / 1e6:g} MB, so it is no spectrogram; {_REMEDY}")
     if not data.startswith(PNG_SIGNATURE):
         raise ImageError(f"the file is not a PNG; {_REMEDY}")
     try:
@@ -108,6 +111,11 @@ def read_png(source: Path | bytes) -> NDArray[np.uint8]:
         raise
     except (OSError, SyntaxError, ValueError, LookupError, struct.error) as error:
         raise ImageError("the PNG is damaged; copy it again from its source") from error
+
+
+def _read_start(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(MAX_PNG_BYTES + 1)
 
 
 def _check_size(width: int, height: int) -> None:

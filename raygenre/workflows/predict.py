@@ -1,5 +1,6 @@
 """Predict the genres of many songs on all cores."""
 
+import math
 import os
 from collections.abc import Generator, Sequence
 from contextlib import closing
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from raygenre.audio.errors import AudioError
+from raygenre.audio.errors import AudioError, TooLongError
 from raygenre.audio.tags import Tags, read_tags
 from raygenre.errors import reason_of
 from raygenre.system import worker_pool
@@ -62,7 +63,12 @@ def predict_songs(
 
 
 def predict_unordered(
-    classifier: "Classifier", songs: Sequence[Path], *, jobs: int, cache: PredictionCache | None = None
+    classifier: "Classifier",
+    songs: Sequence[Path],
+    *,
+    jobs: int,
+    cache: PredictionCache | None = None,
+    longest_seconds: float = math.inf,
 ) -> Generator[tuple[int, SongResult], None, None]:
     """Classify files on several cores, and yield each result with the file's index as soon as it is finished.
 
@@ -71,6 +77,7 @@ def predict_unordered(
     Args:
         jobs: number of worker processes.
         cache: where predictions are looked up and stored, one by one, so that a later call continues this one.
+        longest_seconds: maximum duration of a song in s; longer ones get an error.
 
     Raises:
         ValueError: `jobs` is not positive.
@@ -80,7 +87,9 @@ def predict_unordered(
     # this process would also be the bottleneck with more than four workers.
     order = start_order(songs, jobs)
     items = [(number, songs[number]) for number in order]
-    with closing(worker_pool.unordered(partial(_predict, classifier, cache), items, jobs=jobs)) as results:
+    with closing(
+        worker_pool.unordered(partial(_predict, classifier, cache, longest_seconds), items, jobs=jobs)
+    ) as results:
         for (number, song), result in results:
             yield (
                 number,
@@ -107,7 +116,9 @@ def _size(song: Path) -> int:
         return 0
 
 
-def _predict(classifier: "Classifier", cache: PredictionCache | None, numbered: tuple[int, Path]) -> SongResult:
+def _predict(
+    classifier: "Classifier", cache: PredictionCache | None, longest_seconds: float, numbered: tuple[int, Path]
+) -> SongResult:
     """Decode and classify a file, or take the prediction from the cache. Runs in a worker."""
     _, path = numbered
     tags = Tags()
@@ -116,8 +127,11 @@ def _predict(classifier: "Classifier", cache: PredictionCache | None, numbered: 
         tags = read_tags(path)
         key = cache.key(path) if cache else ""
         if cache and (stored := cache.load(key)):
+            if stored.times and stored.times[-1][1] > longest_seconds:
+                raise TooLongError.beyond(longest_seconds)
             return SongResult(path, classifier.combine_windows(stored.rows), stored.times, "", tags, is_cached=True)
-        prediction, times = classifier.predict_parts(classifier.input.read_parts(path))
+        parts = classifier.input.read_parts(path, longest_seconds=longest_seconds)
+        prediction, times = classifier.predict_parts(parts)
         if cache and _is_same(before, path.stat()):  # otherwise, the key may be that of another version
             rows = np.array([list(window.values()) for window in prediction.windows], dtype=np.float32)
             cache.store(key, CachedWindows(rows, times))

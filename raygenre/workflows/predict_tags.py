@@ -1,5 +1,6 @@
 """Name the pretrained network's tags of many songs on all cores."""
 
+import math
 import stat
 from collections.abc import Generator, Sequence
 from contextlib import closing
@@ -38,17 +39,20 @@ class TaggedSong:
     error: str
 
 
-def tag_songs(pretrained: "Pretrained", songs: Sequence[Path], *, jobs: int) -> Generator[TaggedSong, None, None]:
+def tag_songs(
+    pretrained: "Pretrained", songs: Sequence[Path], *, jobs: int, longest_seconds: float = math.inf
+) -> Generator[TaggedSong, None, None]:
     """Name the tags of files on several cores, and yield the results in the order of the files.
 
     Closing the iterator stops the work at once.
 
     Args:
         jobs: number of worker processes; 0 for a suitable number.
+        longest_seconds: maximum duration of a song in s; longer ones get an error.
     """
     # A song of four minutes takes 4 s, about as long as a worker needs to start.
     jobs = jobs or (1 if len(songs) <= _FEW_SONGS else min(len(songs), worker_pool.cores()))
-    with closing(worker_pool.ordered(partial(_tag, pretrained), songs, jobs=jobs)) as results:
+    with closing(worker_pool.ordered(partial(_tag, pretrained, longest_seconds), songs, jobs=jobs)) as results:
         for path, result in results:
             yield TaggedSong(path, None, str(result) or repr(result)) if isinstance(result, Exception) else result
 
@@ -73,14 +77,14 @@ def json_record(result: TaggedSong, pretrained: "Pretrained") -> dict[str, objec
     return {"file": exact(result.path), "best": best, "tags": dict(tags), "windows": windows} | source
 
 
-def _tag(pretrained: "Pretrained", path: Path) -> TaggedSong:
+def _tag(pretrained: "Pretrained", longest_seconds: float, path: Path) -> TaggedSong:
     """Decode a file and name its tags. Runs in a worker."""
     from raygenre.pretrained.features import Extractor  # only here, because the commands check their arguments first
 
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # reading a device or a pipe may never end
             return TaggedSong(path, None, "it is not a regular file")
-        return TaggedSong(path, Extractor(pretrained.network).read(path), "")
+        return TaggedSong(path, Extractor(pretrained.network).read(path, longest_seconds=longest_seconds), "")
     except OSError as error:
         return TaggedSong(path, None, error.strerror or str(error))
     except ValueError as error:

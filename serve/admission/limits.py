@@ -19,7 +19,9 @@ PROXY_QUEUE = 32  # requests that wait in a proxy for a free slot in a replica, 
 IN_TRANSIT = 16  # requests in a proxy that are on their way to or from a replica
 MIN_PROXY_REQUESTS = 96  # lower bound of a proxy's POST limit: a proxy may serve several replicas with short queues
 SLOW_UPLOAD_SECONDS = 5.0  # s after which an upload no longer counts towards a proxy's limit
+AUDIO_SPEED = 20.0  # s of audio for which a request gets one more s; a slow core decodes and classifies 100 s
 DECODER_GRACE = 5.0  # s from the timeout of a request until its decoder process kills itself
+WAY_OUT = "use `raygenre predict` on your own machine, which has no limit"
 _CLOSE = {"Connection": "close"}  # otherwise Ray's proxy would read the body to its end
 
 
@@ -29,24 +31,46 @@ class LimitSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="RAYGENRE_", extra="forbid", frozen=True)
 
     most_bytes: int = Field(
-        default=25_000_000, gt=0, description="Maximum size of a request body in bytes; larger bodies get 413."
+        default=350_000_000,
+        gt=0,
+        description="Maximum size of a request body in bytes, after decompression; larger bodies get 413. The default "
+        "is enough for half an hour in CD quality.",
     )
     most_held_bytes: int = Field(
         default=250_000_000,
         gt=0,
-        description="Maximum total size, in bytes, of the bodies in a replica's memory; requests beyond it get 503.",
+        description="Maximum total size, in bytes, of the bodies in a replica's memory; requests beyond it get 503. "
+        "What a body has beyond 4 MB is on disk.",
+    )
+    most_stored_bytes: int = Field(
+        default=4_000_000_000,
+        gt=0,
+        description="Maximum total size, in bytes, of the bodies that a replica stores on disk; requests beyond it get "
+        "503.",
     )
     most_seconds: float = Field(
-        default=900, gt=0, description="Maximum duration of an audio file in seconds; longer files get 422."
+        default=1800, gt=0, description="Maximum duration of an audio file in seconds; longer files get 422."
     )
     most_files: int = Field(
         default=8, gt=0, description="Maximum number of files in a multipart form; forms with more files get 413."
     )
+    upload_rate: float = Field(
+        default=20_000,
+        ge=0,
+        description="Minimum speed of an upload in bytes per second; slower ones get 408 after "
+        "`RAYGENRE_STALL_SECONDS`.",
+    )
+    stall_seconds: float = Field(
+        default=10, gt=0, description="Seconds over which the minimum speed of an upload is measured."
+    )
+    upload_seconds: float = Field(
+        default=3600, gt=0, description="Time limit for an upload in seconds, however fast it is; then 408."
+    )
     request_seconds: float = Field(
         default=30,
         gt=0,
-        description="Time limit for a request in seconds: 408 if the body is still incomplete, 503 if the answer is "
-        "not ready.",
+        description="Time limit for an answer in seconds, from the end of the upload; then 503. Each 20 s of audio add "
+        "1 s.",
     )
     queue_length: int = Field(
         default=32,
@@ -72,8 +96,12 @@ class Limits:
         body_bytes: maximum size of a request body (413).
         form_files: maximum number of files in a multipart form (413).
         memory_bytes: maximum total size of the bodies in a replica's memory (503).
+        disk_bytes: maximum total size of the bodies that a replica stores on disk (503).
         audio_seconds: maximum duration of an audio file, in s (422).
-        request_seconds: time limit for a request, in s (408 or 503).
+        upload_rate: minimum speed of an upload, in bytes per s (408).
+        stall_seconds: time over which this speed is measured, in s.
+        upload_seconds: time limit for an upload, in s (408).
+        request_seconds: time limit for an answer without audio, in s (503); see `answer_seconds`.
         decode_seconds: s after which a decoder process kills itself.
         retry_after: value of every Retry-After header, in s.
     """
@@ -87,7 +115,11 @@ class Limits:
     body_bytes: int
     form_files: int
     memory_bytes: int
+    disk_bytes: int
     audio_seconds: float
+    upload_rate: float
+    stall_seconds: float
+    upload_seconds: float
     request_seconds: float
     decode_seconds: float
     retry_after: int
@@ -106,11 +138,19 @@ class Limits:
             body_bytes=settings.most_bytes,
             form_files=settings.most_files,
             memory_bytes=settings.most_held_bytes,
+            disk_bytes=settings.most_stored_bytes,
             audio_seconds=settings.most_seconds,
+            upload_rate=settings.upload_rate,
+            stall_seconds=settings.stall_seconds,
+            upload_seconds=settings.upload_seconds,
             request_seconds=settings.request_seconds,
-            decode_seconds=settings.request_seconds + DECODER_GRACE,
+            decode_seconds=settings.request_seconds + settings.most_seconds / AUDIO_SPEED + DECODER_GRACE,
             retry_after=settings.retry_after,
         )
+
+    def answer_seconds(self, audio: float) -> float:
+        """Return the time limit for an answer, in s, to a request with the given duration of audio in s."""
+        return self.request_seconds + audio / AUDIO_SPEED
 
     def too_many(self, detail: str, *, close: bool = False) -> RefusalError:
         """Return a 429 with Retry-After; use `close` to close the connection if the body was not read completely."""
@@ -120,9 +160,31 @@ class Limits:
         """Return a 503 with Retry-After."""
         return RefusalError(503, detail, self._retry_headers)
 
-    def late(self) -> RefusalError:
-        """Return the 503 for an answer that is not ready at the time limit."""
-        return self.unavailable(f"the answer was not ready within {self.request_seconds:g} s")
+    def late(self, seconds: float) -> RefusalError:
+        """Return the 503 for an answer that is not ready at its time limit."""
+        return self.unavailable(
+            f"the answer was not ready within {seconds:.3g} s (RAYGENRE_REQUEST_SECONDS); retry later, or {WAY_OUT}"
+        )
+
+    def body_too_large(self) -> RefusalError:
+        """Return the 413 for a body beyond the size limit."""
+        limit = f"{self.body_bytes / 1e6:g} MB (RAYGENRE_MOST_BYTES)"
+        return self.too_large(f"the request is larger than the limit of {limit}; send an MP3, or {WAY_OUT}")
+
+    def audio_too_long(self) -> RefusalError:
+        """Return the 422 for audio beyond the limit on its duration."""
+        limit = f"{self.audio_seconds:g} s, which is the limit (RAYGENRE_MOST_SECONDS)"
+        return RefusalError(422, f"the audio lasts over {limit}; split it into parts, or {WAY_OUT}")
+
+    def upload_too_slow(self) -> RefusalError:
+        """Return the 408 for an upload below the minimum speed."""
+        limit = f"{self.upload_rate / 1000:g} kB/s over {self.stall_seconds:g} s (RAYGENRE_UPLOAD_RATE)"
+        return RefusalError(408, f"the body arrived at less than {limit}; send it again, or {WAY_OUT}", _CLOSE)
+
+    def upload_too_long(self) -> RefusalError:
+        """Return the 408 for an upload that takes too long, although it is fast enough."""
+        limit = f"{self.upload_seconds:g} s (RAYGENRE_UPLOAD_SECONDS)"
+        return RefusalError(408, f"the body did not arrive within {limit}; send a smaller file, or {WAY_OUT}", _CLOSE)
 
     @staticmethod
     def too_large(detail: str) -> RefusalError:

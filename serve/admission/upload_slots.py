@@ -1,8 +1,8 @@
-"""Limits the concurrent uploads to a replica by refusing the longest-running upload.
+"""Limits the concurrent uploads to a replica by refusing the slowest upload.
 
 An upload occupies a slot in the replica until its client has sent all of it. When all slots are occupied and another
-upload arrives, the longest-running upload is refused with 429, so slow clients cannot block fast clients, probes or
-pages.
+upload arrives, the slowest upload is refused with 429, so slow clients cannot block fast clients, probes or pages, and
+a large file on a fast line is not refused for being large.
 """
 
 import asyncio
@@ -11,35 +11,57 @@ from contextlib import asynccontextmanager
 
 from serve.admission.limits import Limits
 
+_JUDGED_AFTER = 1.0  # s after which the speed of an upload is known well enough
+
+
+class Upload:
+    """An upload in progress.
+
+    Attributes:
+        bytes: what has been received so far.
+        timeout: ends the upload when its slot is given to another upload.
+    """
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self.timeout = asyncio.timeout(None)
+        self._started = asyncio.get_running_loop().time()
+
+    @property
+    def rank(self) -> tuple[bool, float]:
+        """Sorting key: the slowest of the uploads whose speed is known first, then the longest-running ones."""
+        seconds = asyncio.get_running_loop().time() - self._started
+        return (True, -seconds) if seconds < _JUDGED_AFTER else (False, self.bytes / seconds)
+
 
 class UploadSlots:
-    """The uploads that one replica is receiving, longest-running first."""
+    """The uploads that one replica is receiving."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._uploads: dict[asyncio.Timeout, None] = {}  # in order of arrival
+        self._uploads: set[Upload] = set()
 
     @asynccontextmanager
-    async def slot(self) -> AsyncIterator[None]:
+    async def slot(self) -> AsyncIterator[Upload]:
         """Occupy a slot for the duration of an upload.
 
         Raises:
-            RefusalError: 429 if this is the longest-running upload when another upload needs a slot.
+            RefusalError: 429 if this is the slowest upload when another upload needs a slot.
         """
         if len(self._uploads) >= self._limits.uploads:
-            longest_running = next(iter(self._uploads))
-            del self._uploads[longest_running]
-            longest_running.reschedule(0)  # a time in the past, so the timeout expires now
-        upload = asyncio.timeout(None)
+            slowest = min(self._uploads, key=lambda upload: upload.rank)
+            self._uploads.remove(slowest)
+            slowest.timeout.reschedule(0)  # a time in the past, so the timeout expires now
+        upload = Upload()
         try:
-            async with upload:
-                self._uploads[upload] = None
+            async with upload.timeout:
+                self._uploads.add(upload)
                 try:
-                    yield
+                    yield upload
                 finally:
-                    self._uploads.pop(upload, None)
+                    self._uploads.discard(upload)
         except TimeoutError as error:
-            if not upload.expired():
+            if not upload.timeout.expired():
                 raise
             detail = "too many uploads in progress, and this one was the slowest; retry later"
             raise self._limits.too_many(detail, close=True) from error

@@ -5,12 +5,13 @@ that computes its spectrograms stops before the next one, and files that are sti
 """
 
 import asyncio
+import os
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, closing, nullcontext, suppress
 from typing import TypeVar
 
 import numpy as np
@@ -21,6 +22,8 @@ from raygenre import audio, spectrogram
 from raygenre.audio.file_type import HEAD_BYTES, Kind, detect
 from raygenre.inputs.kind import Song
 from raygenre.inputs.levels import LEVELS
+from raygenre.spectrogram.image import MAX_PNG_BYTES
+from serve.admission.bodies import Content, size_of, start_of
 from serve.admission.limits import Limits
 from serve.errors import RefusalError
 from serve.inference.decoder_process import UNEXPECTED_ERROR, CrashError, DecoderProcess
@@ -28,6 +31,9 @@ from serve.monitoring import logs
 from serve.monitoring.metrics import Metrics
 
 T = TypeVar("T")
+OnAudio = Callable[[float], object]
+
+LARGE = 64_000_000  # bytes; a song in CD quality is smaller, and longer audio takes seconds to decode
 
 _CAUSED_BY_FILE = ("SIGSEGV", "SIGBUS", "SIGABRT", "SIGFPE", "SIGILL", UNEXPECTED_ERROR)  # crash causes
 
@@ -37,9 +43,14 @@ class _ClientDisconnectedError(Exception):
 
 
 class _Job:
-    """A job that processes one file, and the process that decodes the file."""
+    """A job that processes one file, and the process that decodes the file.
 
-    def __init__(self) -> None:
+    Attributes:
+        on_audio: function to call with the duration in s of audio that has been decoded.
+    """
+
+    def __init__(self, on_audio: OnAudio) -> None:
+        self.on_audio = on_audio
         self._lock = threading.Lock()
         self._has_ended = False
         self._process: DecoderProcess | None = None
@@ -83,26 +94,35 @@ class DecoderPool:
         self._idle: queue.SimpleQueue[DecoderProcess] = queue.SimpleQueue()
         for _ in range(size):
             self._idle.put(DecoderProcess())
+        # A thread is kept free of large files, so that the many songs do not wait for a few of them.
+        self._large = asyncio.Semaphore(max(1, size - 1))
         self._limits = limits
         self._metrics = metrics
 
-    async def song(self, data: bytes) -> Song:
+    async def song(self, data: Content, on_audio: OnAudio = lambda seconds: None) -> Song:
         """Return the network's input for a file.
 
+        Args:
+            on_audio: function to call, in the event loop, with the duration of each piece of audio in s once it has
+                been decoded.
+
         Raises:
             RefusalError: 415 or 422 if the file is unusable, 503 if the system killed the decoder.
         """
         kind = _kind(data)
-        return await self._run(lambda job: self._song(data, kind, job))
+        return await self._run(lambda job: self._song(data, kind, job), data, on_audio)
 
-    async def picture(self, data: bytes, window: int) -> tuple[bytes, int]:
+    async def picture(self, data: Content, window: int, on_audio: OnAudio = lambda seconds: None) -> tuple[bytes, int]:
         """Return one window's spectrogram as a PNG like the dataset's, and the number of windows in the file.
 
+        Args:
+            on_audio: as for `song`.
+
         Raises:
             RefusalError: 415 or 422 if the file is unusable, 503 if the system killed the decoder.
         """
         kind = _kind(data)
-        return await self._run(lambda job: self._picture(data, kind, window, job))
+        return await self._run(lambda job: self._picture(data, kind, window, job), data, on_audio)
 
     def close(self) -> None:
         """Wait for the threads and end the processes."""
@@ -110,8 +130,9 @@ class DecoderPool:
         while not self._idle.empty():
             self._idle.get().end()
 
-    async def _run(self, work: Callable[[_Job], T]) -> T:
-        job, enqueued_at = _Job(), time.perf_counter()
+    async def _run(self, work: Callable[[_Job], T], data: Content, on_audio: OnAudio) -> T:
+        loop, enqueued_at = asyncio.get_running_loop(), time.perf_counter()
+        job = _Job(lambda seconds: loop.call_soon_threadsafe(on_audio, seconds))
 
         def run() -> T:
             job.check()
@@ -119,7 +140,10 @@ class DecoderPool:
             return work(job)
 
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, run)
+            async with self._large if size_of(data) > LARGE else nullcontext():
+                return await loop.run_in_executor(self._threads, run)
+        except audio.TooLongError as error:
+            raise self._limits.audio_too_long() from error
         except ValueError as error:
             raise RefusalError(422, str(error)) from error
         except CrashError as error:
@@ -137,43 +161,59 @@ class DecoderPool:
         finally:
             job.end()
 
-    def _song(self, data: bytes, kind: Kind, job: _Job) -> Song:
+    def _song(self, data: Content, kind: Kind, job: _Job) -> Song:
         started = time.perf_counter()
         if kind == "png":
-            song = LEVELS.of_image(data)
+            song = LEVELS.of_image(start_of(data, MAX_PNG_BYTES + 1))
             self._metrics.stage("decode", time.perf_counter() - started)
             return song
-        samples = self._samples(data, job)
-        decoded = time.perf_counter()
-        song = LEVELS.from_samples(samples, progress=job.check)
-        self._metrics.stage("decode", decoded - started)
-        self._metrics.stage("levels", time.perf_counter() - decoded)
+        decoding = 0.0
+
+        def timed(blocks: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+            nonlocal decoding
+            asked = time.perf_counter()
+            for block in blocks:
+                decoding += time.perf_counter() - asked
+                yield block
+                asked = time.perf_counter()
+            decoding += time.perf_counter() - asked
+
+        with closing(self._blocks(data, job)) as blocks:
+            song = LEVELS.from_blocks(timed(blocks), progress=job.check)
+        self._metrics.stage("decode", decoding)
+        self._metrics.stage("levels", time.perf_counter() - started - decoding)
         return song
 
-    def _picture(self, data: bytes, kind: Kind, window: int, job: _Job) -> tuple[bytes, int]:
+    def _picture(self, data: Content, kind: Kind, window: int, job: _Job) -> tuple[bytes, int]:
+        number = 0
         if kind == "png":
-            levels, number = spectrogram.read_png(data), 1
+            levels, number = spectrogram.read_png(start_of(data, MAX_PNG_BYTES + 1)), 1
         else:
-            windows = audio.windows(self._samples(data, job))
-            number = len(windows)
-            if window < number:
-                samples = torch.from_numpy(windows[window].samples)
-                levels = spectrogram.levels(samples, under_frame=True).numpy()
+            with closing(self._blocks(data, job)) as blocks:
+                for number, found in enumerate(audio.stream_windows(blocks), start=1):
+                    if number == window + 1:
+                        levels = spectrogram.levels(torch.from_numpy(found.samples), under_frame=True).numpy()
         if window >= number:
             raise ValueError(f"the file has no window {window}: it has {number} windows, numbered from 0")
         return spectrogram.write_png(levels), number
 
-    def _samples(self, data: bytes, job: _Job) -> NDArray[np.float32]:
+    def _blocks(self, data: Content, job: _Job) -> Generator[NDArray[np.float32], None, None]:
+        """Decode audio in a process, block by block."""
         process = self._idle.get_nowait()  # there is one process per thread
         try:
             process = _renew(process)
             job.assign(process)
-            try:
-                return process.decode(
-                    data, longest_seconds=self._limits.audio_seconds, timeout_seconds=self._limits.decode_seconds
+            with ExitStack() as opened:
+                opened.callback(job.assign, None)
+                file = data if isinstance(data, bytes) else data.duplicate()
+                if isinstance(file, int):
+                    opened.callback(os.close, file)
+                blocks = process.decode(
+                    file, longest_seconds=self._limits.audio_seconds, timeout_seconds=self._limits.decode_seconds
                 )
-            finally:
-                job.assign(None)
+                for block in opened.enter_context(closing(blocks)):
+                    job.on_audio(len(block) / audio.SAMPLE_RATE)
+                    yield block
         except _ClientDisconnectedError:
             process.end()  # `job.end` also kills it, but perhaps later
             raise
@@ -183,9 +223,9 @@ class DecoderPool:
             self._idle.put(process)
 
 
-def _kind(data: bytes) -> Kind:
+def _kind(data: Content) -> Kind:
     try:
-        return detect(data[:HEAD_BYTES])
+        return detect(start_of(data, HEAD_BYTES))
     except audio.AudioError as error:
         status = 415 if isinstance(error, audio.FileTypeError) else 422
         raise RefusalError(status, str(error)) from error

@@ -2,22 +2,30 @@
 
 Decoders are C code that parses untrusted files. A decoder process imports only what decoding needs (20 MB of memory,
 0.3 s) and handles one file at a time. Its environment contains only what it needs to start: no keys and no server
-addresses. It is the first process that the kernel kills when memory runs out, its address space is limited to what the
-longest audio needs, and it kills itself when a file takes longer than the client waits. It is replaced after a fixed
-number of files, so that memory leaked by decoders does not accumulate.
+addresses. It is the first process that the kernel kills when memory runs out, its address space is limited, and it
+kills itself when a file takes longer than the client waits. It is replaced after a fixed number of files, so that
+memory leaked by decoders does not accumulate.
+
+Samples are sent while the file is decoded, so neither side holds all of them. A file on disk is not sent: the process
+gets its descriptor.
 
 A message is a line of JSON, followed by the number of bytes that its `bytes` field gives:
-    to the process      {"bytes": 46102, "longest_seconds": 900, "timeout_seconds": 35}, the file
-    from the process    {"bytes": 2646000}, float32 samples at 22 050 Hz; or {"bytes": 0, "refused": "why"}
+    to the process      {"bytes": 46102, "longest_seconds": 1800, "timeout_seconds": 125}, the file; before the line
+                        is one byte, with which a descriptor may come
+    from the process    {"bytes": 1048576}, float32 samples at 22 050 Hz; after the last of them {"bytes": 0}; or
+                        {"bytes": 0, "refused": "why", "is_too_long": false}
 """
 
+import io
 import json
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import traceback
+from collections.abc import Generator
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -25,7 +33,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from raygenre import audio
+from raygenre.audio.blocks import blocks
+from raygenre.audio.errors import AudioError, TooLongError
 from raygenre.errors import RaygenreError
 
 MAX_FILES = 1000  # files that a process decodes before it is replaced
@@ -33,9 +42,7 @@ UNEXPECTED_ERROR = f"status {os.EX_DATAERR}"  # crash cause: an unexpected excep
 
 # Variables that the process inherits: paths of programs and libraries, thread counts, and the language.
 _VARIABLES = ("PATH", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "LANG", "LC_ALL")
-_SPARE_BYTES = 1_000_000_000  # address space beyond the initial size of the process and the memory for the audio
-# Memory for each second of audio: the samples exist as decoded pieces, as one array, and in the message.
-_BYTES_PER_SECOND = 4 * 4 * audio.SAMPLE_RATE
+_SPARE_BYTES = 1_000_000_000  # address space beyond the initial size of the process and the file
 _MAX_HEADER_BYTES = 10_000
 
 
@@ -64,16 +71,17 @@ class DecoderProcess:
         environment = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         environment |= {name: os.environ[name] for name in _VARIABLES if name in os.environ}
         environment["MALLOC_ARENA_MAX"] = "2"  # otherwise each decoder thread maps 64 MB of address space for its arena
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "serve.inference.decoder_process"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environment,
-            start_new_session=True,  # Ctrl-C must reach only the parent
-        )
-        assert self._process.stdin is not None
+        self._to, files = socket.socketpair()  # unlike a pipe, it also takes descriptors
+        with files:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "serve.inference.decoder_process"],
+                stdin=files.fileno(),
+                stdout=subprocess.PIPE,
+                env=environment,
+                start_new_session=True,  # Ctrl-C must reach only the parent
+            )
         assert self._process.stdout is not None
-        self._to, self._from = self._process.stdin, self._process.stdout
+        self._from = self._process.stdout
         self._files = 0
 
     @property
@@ -84,30 +92,44 @@ class DecoderProcess:
     def is_spent(self) -> bool:
         return self._files >= MAX_FILES or self._process.poll() is not None
 
-    def decode(self, file: bytes, *, longest_seconds: float, timeout_seconds: float) -> NDArray[np.float32]:
-        """Return a file's samples, float32 (N,) at 22 050 Hz, as `audio.decode` does.
+    def decode(
+        self, file: bytes | int, *, longest_seconds: float, timeout_seconds: float
+    ) -> Generator[NDArray[np.float32], None, None]:
+        """Decode a file block by block, as `raygenre.audio.blocks` does. If the blocks are not read to the end, the
+        process is ended.
 
         Args:
+            file: the content, or a descriptor of the file, which is left open.
             longest_seconds: maximum duration of the audio, in s.
             timeout_seconds: time in s after which the process kills itself, even if its parent has died.
 
+        Yields:
+            float32 (N,) at 22 050 Hz.
+
         Raises:
-            AudioError: as in `audio.decode`.
+            AudioError: as in `raygenre.audio.blocks`.
             CrashError: the process ended, either by itself or because of `kill`.
         """
         self._files += 1
+        content, descriptors = (b"", [file]) if isinstance(file, int) else (file, [])
+        header = {"longest_seconds": longest_seconds, "timeout_seconds": timeout_seconds, "bytes": len(content)}
         try:
-            _write(self._to, {"longest_seconds": longest_seconds, "timeout_seconds": timeout_seconds}, file)
-            header, content = _read(self._from)
+            socket.send_fds(self._to, [b"\n"], descriptors)
+            self._to.sendall(_line(header))
+            self._to.sendall(content)
+            while True:
+                header, samples = _read(self._from)
+                if not samples:
+                    break
+                yield np.frombuffer(samples, dtype=np.float32)
         except (OSError, EOFError, ValueError) as error:
             self.end()
             raise CrashError(_cause(self._process.wait())) from error
         except BaseException:
-            self.end()  # its reply to this file would be mistaken for the reply to the next file
+            self.end()  # the rest of its reply would be mistaken for the reply to the next file
             raise
         if "refused" in header:
-            raise audio.AudioError(str(header["refused"]))
-        return np.frombuffer(content, dtype=np.float32)
+            raise (TooLongError if header["is_too_long"] else AudioError)(str(header["refused"]))
 
     def kill(self) -> None:
         """Kill the process, even while it decodes."""
@@ -116,46 +138,52 @@ class DecoderProcess:
     def end(self) -> None:
         """Kill the process and release its pipes."""
         self._process.kill()
-        for stream in (self._to, self._from):
-            with suppress(OSError):  # closing tries to flush unsent data
-                stream.close()
+        self._to.close()
+        self._from.close()
         self._process.wait()
 
 
 def main() -> None:
-    """Decode files from standard input until it is closed."""
+    """Decode files from standard input, a Unix socket, until it is closed."""
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
     # Replies go to a copy of standard output, because anything that libraries print would corrupt them.
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     initial_bytes = _address_space()
+    parent = socket.socket(fileno=0)
+    requests = parent.makefile("rb")
     with suppress(EOFError, BrokenPipeError):
         while True:
-            header, file = _read(sys.stdin.buffer)
+            start, descriptors, _, _ = socket.recv_fds(parent, 1, 1)
+            if not start:
+                raise EOFError
+            header, content = _read(requests)
             # SIGALRM ends the process even while it runs C code.
             signal.setitimer(signal.ITIMER_REAL, header["timeout_seconds"])
-            longest = float(header["longest_seconds"])
-            _limit_address_space(initial_bytes + _SPARE_BYTES + 2 * len(file) + int(_BYTES_PER_SECOND * longest))
+            _limit_address_space(initial_bytes + _SPARE_BYTES + 2 * len(content))
+            reply: dict[str, Any] = {"bytes": 0}
             try:
-                samples = audio.decode(bytes(file), longest_seconds=longest)
+                with os.fdopen(descriptors[0], "rb") if descriptors else io.BytesIO(content) as file:
+                    for block in blocks(file, longest_seconds=float(header["longest_seconds"])):
+                        replies.write(_line({"bytes": block.nbytes}))
+                        replies.write(block.data)
+            except BrokenPipeError:
+                raise
             except ValueError as error:
-                _write(replies, {"refused": str(error)}, b"")
+                reply |= {"refused": str(error), "is_too_long": isinstance(error, TooLongError)}
             except Exception:  # noqa: BLE001 (any other error counts as a crash, and a new process takes over)
                 traceback.print_exc()
                 # Exit without cleanup: the parent kills this process once its output ends, and would otherwise report
                 # SIGKILL as the cause.
                 os._exit(os.EX_DATAERR)
-            else:
-                _write(replies, {}, samples.data)
+            replies.write(_line(reply))
+            replies.flush()
             signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def _write(stream: IO[bytes], header: dict[str, Any], content: bytes | memoryview) -> None:
-    size = memoryview(content).nbytes
-    stream.write(json.dumps(header | {"bytes": size}).encode() + b"\n")
-    stream.write(content)
-    stream.flush()
+def _line(header: dict[str, Any]) -> bytes:
+    return json.dumps(header).encode() + b"\n"
 
 
 def _read(stream: IO[bytes]) -> tuple[dict[str, Any], bytearray]:

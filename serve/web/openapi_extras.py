@@ -10,20 +10,29 @@ from serve.schema import EXAMPLES, Problem
 Response = dict[str, Any]
 
 _BINARY = {"type": "string", "format": "binary"}
-_FILE = f"The file itself, with any content type: a PNG like the dataset's, or audio: {format_list()}."
+_FILE = (
+    f"The file itself, with any content type but that of JSON: a PNG like the dataset's, or audio: {format_list()}. "
+    "It may be compressed with gzip (`Content-Encoding: gzip`)."
+)
 _FORM = {"type": "object", "properties": {"file": {"type": "array", "items": _BINARY}}, "required": ["file"]}
 _ERRORS = {  # description and example detail
     401: (
         "The API key is missing or wrong; send `Authorization: Bearer KEY` or `X-API-Key: KEY`.",
         "missing or wrong API key; send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`",
     ),
-    408: ("The body did not arrive in time.", "the body did not arrive within 30 s"),
+    408: (
+        "The body stalled, arrived too slowly, or took over an hour.",
+        "the body arrived at less than 20 kB/s over 10 s (RAYGENRE_UPLOAD_RATE); send it again, or use `raygenre "
+        "predict` on your own machine, which has no limit",
+    ),
     413: (
         "The request is too large, or has too many files.",
-        "the request is larger than the limit of 25 MB",
+        "the request is larger than the limit of 350 MB (RAYGENRE_MOST_BYTES); send an MP3, or use `raygenre predict` "
+        "on your own machine, which has no limit",
     ),
     415: (
-        "The file, or every file of the form, is neither a PNG nor audio; the detail says what it is.",
+        "The file, or every file of the form, is neither a PNG nor audio, or the body is JSON or has an encoding other "
+        "than gzip; the detail says what it is.",
         "the file is neither a PNG nor audio: it is a web page; copy or download it again",
     ),
     422: (
@@ -36,9 +45,10 @@ _ERRORS = {  # description and example detail
         "too many predictions in progress; retry later",
     ),
     503: (
-        "The answer was not ready in time, there is no memory for more files, or no replica is available; retry after "
+        "The answer was not ready in time, there is no space for more files, or no replica is available; retry after "
         "the time in Retry-After.",
-        "the answer was not ready within 30 s",
+        "the answer was not ready within 30 s (RAYGENRE_REQUEST_SECONDS); retry later, or use `raygenre predict` on "
+        "your own machine, which has no limit",
     ),
 }
 _HEADERS: dict[str, Response] = {

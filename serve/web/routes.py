@@ -1,8 +1,6 @@
 """The endpoint's HTTP API: a FastAPI application around a `Service`."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import re
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -16,12 +14,15 @@ from fastapi.responses import FileResponse, Response
 from starlette.exceptions import HTTPException
 
 from raygenre.evaluation.model_card import markdown_card
-from serve.admission.upload import Reservation, UploadedFile, is_form, read_files
+from serve.admission.bodies import Reservation
+from serve.admission.deadline import Deadline
+from serve.admission.upload import UploadedFile, is_form, read_files
 from serve.errors import RefusalError, problem
 from serve.network import direct_port
 from serve.schema import Answer, Answers, Health, ModelFacts, Readiness, TrainedOn
 from serve.service import Service
 from serve.web import openapi_extras, outcomes
+from serve.web.head_requests import HeadMiddleware
 from serve.web.request_log import RequestLogMiddleware
 
 PAGE = Path(__file__).parent / "page"
@@ -41,6 +42,18 @@ async def _require_key(request: Request) -> None:
         raise RefusalError(401, detail, {"WWW-Authenticate": "Bearer"})
 
 
+async def _refuse_json(request: Request) -> None:
+    """Refuse a JSON body before it is read, because clients of other model servers send files that way."""
+    if _JSON.match(request.headers.get("content-type", "")):
+        detail = (
+            "the body is JSON; send the file itself (curl --data-binary @song.mp3), or a form with parts named `file` "
+            "(curl -F file=@song.mp3)"
+        )
+        accepted = {"Accept": "audio/*, image/png, multipart/form-data", "Connection": "close"}
+        raise RefusalError(415, detail, accepted)
+
+
+_JSON = re.compile(r"\s*[\w.-]+/([\w.-]+\+)?json\s*(;|$)", re.IGNORECASE)
 _public = APIRouter()
 _protected = APIRouter(prefix="/v1", dependencies=[Depends(_require_key)])
 
@@ -60,6 +73,7 @@ def build(service: Service, direct_socket: socket | None = None) -> FastAPI:
             allow_headers=headers,
             expose_headers=["X-Request-ID", "X-Windows", "Retry-After"],
         )
+    api.add_middleware(HeadMiddleware)
     api.add_middleware(RequestLogMiddleware, service=service)
     return api
 
@@ -85,6 +99,7 @@ def build_without_service() -> FastAPI:
 
 @_protected.post(
     "/predict",
+    dependencies=[Depends(_refuse_json)],
     response_model=Answer | Answers,
     responses=openapi_extras.PREDICT_RESPONSES,
     openapi_extra=openapi_extras.API_KEY | openapi_extras.FILES_BODY,
@@ -97,10 +112,10 @@ async def predict(request: Request) -> Response:
     be classified, the response is an error with the highest status of the files.
     """
     service = _service(request)
-    with service.memory.reservation() as reservation:
-        async with _time_limit(request) as deadline:
-            service.predictions.check()
-            files = await _read(request, reservation)
+    service.predictions.check()
+    with service.bodies.reservation() as reservation:
+        files = await _read(request, reservation)
+        deadline = Deadline(service.limits, body_bytes=reservation.bytes)
         results = await service.predict(files, request.state.request_id, deadline=deadline)
     request.state.facts.update(outcomes.log_fields(results))
     response = outcomes.response_of(files, results, is_form=is_form(request))
@@ -109,6 +124,7 @@ async def predict(request: Request) -> Response:
 
 @_protected.post(
     "/spectrogram",
+    dependencies=[Depends(_refuse_json)],
     response_class=Response,
     responses=openapi_extras.SPECTROGRAM_RESPONSES,
     openapi_extra=openapi_extras.API_KEY | openapi_extras.FILE_BODY,
@@ -120,14 +136,15 @@ async def spectrogram(request: Request, window: Annotated[int, Query(ge=0, le=10
     these numbers are the same as in predictions.
     """
     service = _service(request)
-    async with _time_limit(request):
-        service.predictions.check()
-        with service.memory.reservation() as reservation:
-            files = await _read(request, reservation)
-            if len(files) != 1:
-                raise RefusalError(422, "the form has several files; send one file per request")
+    service.predictions.check()
+    with service.bodies.reservation() as reservation:
+        files = await _read(request, reservation)
+        if len(files) != 1:
+            raise RefusalError(422, "the form has several files; send one file per request")
+        deadline = Deadline(service.limits, body_bytes=reservation.bytes)
+        async with deadline.limit():
             with service.predictions.slot():
-                picture, windows = await service.decoders.picture(files[0].data, window)
+                picture, windows = await service.decoders.picture(files[0].data, window, deadline.add_audio)
     return Response(picture, media_type="image/png", headers={"X-Windows": str(windows)})
 
 
@@ -189,32 +206,12 @@ async def asset(name: str) -> FileResponse:
 
 
 async def _read(request: Request, reservation: Reservation) -> list[UploadedFile]:
-    """Return the files in the body, subject to the upload and memory limits."""
+    """Return the files in the body, subject to the limits on uploads."""
     service = _service(request)
-    async with service.uploads.slot():
-        files = await read_files(request, service.limits, reservation)
+    async with service.uploads.slot() as upload:
+        files = await read_files(request, service.limits, reservation, upload)
     request.state.facts.update(bytes=reservation.bytes, files=len(files))
-    request.state.is_read = True
     return files
-
-
-@asynccontextmanager
-async def _time_limit(request: Request) -> AsyncIterator[float]:
-    """Refuse a request that exceeds its time limit: 408 while its body arrives, 503 afterwards.
-
-    Yields the deadline, a time of the event loop.
-    """
-    service = _service(request)
-    request.state.is_read = False
-    seconds = service.limits.request_seconds
-    deadline = asyncio.get_running_loop().time() + seconds
-    try:
-        async with asyncio.timeout_at(deadline):
-            yield deadline
-    except TimeoutError as error:
-        if request.state.is_read:
-            raise service.limits.late() from error
-        raise RefusalError(408, f"the body did not arrive within {seconds:g} s", {"Connection": "close"}) from error
 
 
 async def _refusal(request: Request, error: Exception) -> Response:

@@ -47,6 +47,13 @@ def test_predict_lists_unusable_files_and_continues(finished: FinishedSearch, so
     assert "missing.wav" in result.stderr
 
 
+def test_predict_refuses_songs_beyond_a_limit(finished: FinishedSearch, song: Path) -> None:
+    arguments = ["predict", "--storage", str(finished.storage.root), "--longest", "20", str(song)]
+    result = RUNNER.invoke(app, arguments)
+    assert result.exit_code == 1
+    assert "the audio lasts over 20 s, which is the limit" in result.stderr
+
+
 @pytest.fixture(autouse=True)
 def storage(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Keep the cache of predictions out of the storage of the person who runs the tests."""

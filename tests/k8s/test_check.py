@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from k8s.check import rendering, rules, schemas, sums
+from k8s.check import availability, rendering, rules, schemas, sums
 from k8s.check.__main__ import problems
 from k8s.check.rendering import COMBINATIONS, name
 from tests.helpers.k8s.check_command import run_check
@@ -190,3 +190,14 @@ def test_operator_pods_are_checked_against_kubernetes_schemas(part: str) -> None
     who = {"headGroupSpec": "head", "workerGroupSpecs": "workers replicas"}[part]
     assert line.startswith(f"RayService endpoint, {who}, as PodTemplate rayservice-endpoint-")
     assert "livenesProbe" in line
+
+
+def test_a_timeout_of_rays_below_that_of_uploads_is_reported() -> None:
+    resources = copy.deepcopy(whole("dev"))
+    [service] = [resource for resource in resources if resource["kind"] == "RayService"]
+    service["spec"]["serveConfigV2"] = service["spec"]["serveConfigV2"].replace(
+        "request_timeout_s: 3750", "request_timeout_s: 60"
+    )
+    assert "RayService endpoint: request_timeout_s is 60: Ray would end uploads that the replicas accept" in list(
+        availability.problems(resources)
+    )

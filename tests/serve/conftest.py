@@ -42,5 +42,13 @@ def ray_serve(ray_cluster: None) -> Iterator[None]:
 
 @pytest.fixture(scope="package")
 def endpoint(storage: Storage, ray_serve: None) -> Iterator[httpx.Client]:
-    with running(storage, most_bytes=4_000_000, most_files=3, most_seconds=70, request_seconds=5, batch=4) as client:
+    with running(
+        storage,
+        most_bytes=6_000_000,
+        most_files=3,
+        most_seconds=70,
+        request_seconds=5,
+        stall_seconds=5,
+        batch=4,
+    ) as client:
         yield client

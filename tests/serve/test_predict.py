@@ -1,5 +1,6 @@
 """The endpoint's answers over real HTTP, with a real Ray Serve."""
 
+import gzip
 import io
 import json
 
@@ -230,6 +231,33 @@ def test_an_unsupported_method_is_a_problem(endpoint: httpx.Client) -> None:
     assert response.status_code == 405
     assert response.json()["title"] == "Method Not Allowed"
     assert response.headers["allow"] == "POST"
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/page/page.js", "/healthz", "/readyz", "/v1/model", "/openapi.json"])
+def test_head_answers_as_get_without_content(endpoint: httpx.Client, path: str) -> None:
+    head, get = endpoint.head(path), endpoint.get(path)
+    assert head.status_code == get.status_code == 200
+    assert head.content == b""
+    for name in ("content-length", "content-type", "content-security-policy"):
+        assert head.headers[name] == get.headers[name]
+    assert endpoint.head("/v1/predict").status_code == 405
+
+
+def test_a_file_on_disk_and_a_gzip_body_get_the_same_answer(
+    endpoint: httpx.Client, classifier: Classifier, song: bytes
+) -> None:
+    large = encode(audio.decode(song), "wav", "pcm_f32le")
+    assert 4_000_000 < len(large) < 6_000_000
+    packed = gzip.compress(large)
+    answers = [
+        endpoint.post("/v1/predict", content=large).json(),
+        endpoint.post("/v1/predict", content=packed, headers={"content-encoding": "gzip"}).json(),
+        endpoint.post("/v1/predict", files={"file": large}).json()["predictions"][0],
+    ]
+    expected = classifier.predict(LEVELS.read(large)).probabilities
+    for answer in answers:
+        assert answer["probabilities"] == pytest.approx(dict(expected), abs=1e-5)
+        assert [window["number"] for window in answer["windows"]] == [0, 1]
 
 
 def test_a_request_keeps_the_clients_id(endpoint: httpx.Client, picture: bytes) -> None:

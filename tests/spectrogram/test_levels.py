@@ -25,8 +25,9 @@ from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
 from raygenre.audio.decoding import SAMPLE_RATE, AudioError, decode
+from raygenre.audio.file_type import PNG_SIGNATURE
 from raygenre.audio.synthesis import GENRES, synthesise
-from raygenre.spectrogram.image import ImageError, from_image, read_png, to_image, write_png
+from raygenre.spectrogram.image import MAX_PNG_BYTES, ImageError, from_image, read_png, to_image, write_png
 from raygenre.spectrogram.levels import HOP_LENGTH, N_MELS, levels, mel_filters
 from tests.helpers.oracle import librosa
 from tests.helpers.sounds import encode, noise, stereo, tone
@@ -457,6 +458,16 @@ def test_png_with_a_late_empty_colour_profile_is_rejected() -> None:
     png = write_png(np.zeros((128, 333), dtype=np.uint8))
     with pytest.raises(ImageError, match="damaged"):
         read_png(png[:-12] + chunk(b"iCCP", b"") + png[-12:])
+
+
+def test_a_png_far_larger_than_a_spectrogram_is_rejected(tmp_path: Path) -> None:
+    path = tmp_path / "large.png"
+    for size, reason in ((MAX_PNG_BYTES, "damaged"), (MAX_PNG_BYTES + 1, "larger than 4 MB")):
+        data = PNG_SIGNATURE + bytes(size - len(PNG_SIGNATURE))
+        path.write_bytes(data)
+        for source in (data, path):
+            with pytest.raises(ImageError, match=reason):
+                read_png(source)
 
 
 def test_png_of_100_megapixels_is_rejected_without_warning() -> None:

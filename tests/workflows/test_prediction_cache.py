@@ -1,5 +1,6 @@
 """Predictions are cached by the content of the song and by the model."""
 
+import math
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,7 @@ from raygenre.model.classifier import Classifier
 from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.system.atomic_write import UNFINISHED
 from raygenre.workflows import prediction_cache
-from raygenre.workflows.predict import predict_songs
+from raygenre.workflows.predict import predict_songs, predict_unordered
 from raygenre.workflows.prediction_cache import CachedWindows, PredictionCache
 from tests.helpers.sounds import encode, noise
 
@@ -54,6 +55,20 @@ def test_a_second_run_decodes_nothing(tmp_path: Path) -> None:
     assert len(second[0].times) == 2
     assert first[0].times == second[0].times
     assert first[1] == second[1]
+
+
+def test_a_limit_on_the_duration_applies_to_cached_songs_too(tmp_path: Path) -> None:
+    song = tmp_path / "song.flac"
+    song.write_bytes(encode(noise(seconds=40, seed=0), "flac", "flac"))
+    model = classifier()
+    cache = PredictionCache.of(model, tmp_path / "cache")
+    errors = [
+        result.error
+        for longest_seconds in (39, 41, math.inf, 39)
+        for _, result in predict_unordered(model, [song], jobs=1, cache=cache, longest_seconds=longest_seconds)
+    ]
+    refused = "the audio lasts over 39 s, which is the limit; split it into parts"
+    assert errors == [refused, "", "", refused]
 
 
 def test_what_determines_the_prediction_is_part_of_the_key(tmp_path: Path, cache: PredictionCache) -> None:

@@ -5,7 +5,7 @@ const at = (id) => document.getElementById(id);
 const percent = (share) => `${Math.round(100 * share)} %`;
 // Dark enough for white text. For colour-blind readers, order and labels also distinguish the genres.
 const COLOURS = ["#3b528b", "#b5367a", "#1f7a5c", "#a0520a", "#6a3fa0", "#8a6d00", "#0b6e99", "#a32c2c", "#4f5b66", "#2f6b1f"];
-const TIMEOUT = 60_000; // ms
+const TIMEOUT = 60_000; // ms, for requests without a file; the server limits the time of uploads
 const SYNTHETIC = "trained on synthetic sounds, not on music"; // as in raygenre/evaluation/training_data.py
 
 let file = null; // the current file
@@ -21,7 +21,8 @@ async function ask(path, options = {}) {
   const headers = key ? { Authorization: `Bearer ${key}` } : {};
   let response;
   try {
-    response = await fetch(path, { ...options, headers, signal: AbortSignal.timeout(TIMEOUT) });
+    const signal = options.body ? undefined : AbortSignal.timeout(TIMEOUT);
+    response = await fetch(path, { ...options, headers, signal });
   } catch (error) {
     throw new RequestError(error.name === "TimeoutError" ? "The server did not answer in time." : "The server is unreachable.");
   }

@@ -11,9 +11,9 @@ from typing import Any, cast
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
+from serve.admission.bodies import BodyStore
 from serve.admission.limits import Limits
 from serve.admission.prediction_slots import PredictionSlots
-from serve.admission.upload import MemoryBudget
 from serve.admission.upload_slots import UploadSlots
 from serve.app import app
 from serve.errors import RefusalError
@@ -110,12 +110,12 @@ def test_proxies_get_the_limits_of_the_application(tmp_path: Path) -> None:
 
 
 def test_refusals_in_a_replica_have_the_configured_retry_after() -> None:
-    predictions, memory = PredictionSlots(replace(LIMITS, predictions=1), METRICS), MemoryBudget(LIMITS)
+    predictions, bodies = PredictionSlots(replace(LIMITS, predictions=1), METRICS), BodyStore(LIMITS)
     refusals: list[RefusalError] = []
     with predictions.slot(), pytest.raises(RefusalError) as too_many:
         predictions.check()
-    with memory.reservation() as reservation, pytest.raises(RefusalError) as no_memory:
-        reservation.add(LIMITS.memory_bytes + 1)
+    with bodies.reservation() as reservation, pytest.raises(RefusalError) as no_memory:
+        reservation.add(memory=LIMITS.memory_bytes + 1)
     refusals += [too_many.value, no_memory.value, asyncio.run(replaced_upload())]
     assert [refusal.status for refusal in refusals] == [429, 503, 429]
     assert {refusal.headers["Retry-After"] for refusal in refusals} == {str(RETRY_AFTER)}

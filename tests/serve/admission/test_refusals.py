@@ -1,6 +1,8 @@
 """Refused requests over real HTTP: every limit is enforced without server errors."""
 
+import gzip
 import io
+import re
 import select
 import socket
 import struct
@@ -74,7 +76,8 @@ def refusal(response: httpx.Response) -> tuple[int, str]:
         (b"ID3" + bytes(2000), 422, "the MP3 file is damaged or cut off"),
         (encode(tone(440, seconds=1)), 422, "at least 3 s"),
         (encode(tone(440, seconds=80), "flac", "flac"), 422, "over 70 s"),
-        (bytes(4_000_001), 413, "4 MB"),
+        (bytes(6_000_001), 413, "the limit of 6 MB (RAYGENRE_MOST_BYTES)"),
+        (b'{"file": "song.mp3"}', 415, "text"),
     ],
     ids=lambda value: None if isinstance(value, bytes) else str(value),
 )
@@ -101,7 +104,7 @@ def test_a_chunked_body_is_counted_as_it_arrives(endpoint: httpx.Client) -> None
                 continue
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert b"connection: close" in answer.lower()
-    assert 4_000_000 < sent < 50_000_000
+    assert 6_000_000 < sent < 50_000_000
 
 
 @pytest.mark.parametrize(
@@ -141,6 +144,22 @@ def test_a_spectrogram_of_two_files_is_refused(endpoint: httpx.Client) -> None:
     assert refusal(endpoint.post("/v1/spectrogram", files=[("file", WAV), ("file", WAV)]))[0] == 422
 
 
+@pytest.mark.parametrize("path", ["predict", "spectrogram"])
+@pytest.mark.parametrize("content_type", ["application/json", "Application/Problem+JSON; charset=utf-8"])
+def test_json_is_refused_with_the_right_way(endpoint: httpx.Client, path: str, content_type: str) -> None:
+    response = endpoint.post(f"/v1/{path}", content=b'{"file": "song.mp3"}', headers={"content-type": content_type})
+    status, detail = refusal(response)
+    assert status == 415
+    assert "curl --data-binary @song.mp3" in detail
+
+
+def test_a_gzip_bomb_is_refused(endpoint: httpx.Client) -> None:
+    bomb = gzip.compress(bytes(50_000_000))
+    response = endpoint.post("/v1/predict", content=bomb, headers={"content-encoding": "gzip"})
+    assert refusal(response)[0] == 413
+    assert len(bomb) < 100_000
+
+
 def test_a_body_that_does_not_arrive_in_time_is_refused(endpoint: httpx.Client) -> None:
     started = time.monotonic()
     with socket.create_connection(("127.0.0.1", PORT), timeout=30) as connection:
@@ -155,7 +174,9 @@ def test_an_answer_that_is_not_ready_in_time_is_refused(endpoint: httpx.Client, 
     with stopped_decoders():
         started = time.monotonic()
         response = endpoint.post("/v1/predict", content=song)
-    assert refusal(response) == (503, "the answer was not ready within 5 s")
+    status, detail = refusal(response)
+    assert status == 503
+    assert re.match(r"the answer was not ready within [5-9]\.?\d* s \(RAYGENRE_REQUEST_SECONDS\)", detail)
     assert response.headers["retry-after"] == "2"
     assert 4 < time.monotonic() - started < 20
     assert endpoint.post("/v1/predict", content=song).status_code == 200

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from raygenre.audio.decoding import decode
 from raygenre.audio.synthesis import synthesise
 from raygenre.inputs.levels import LEVELS
+from serve.admission.bodies import BodyStore
 from serve.admission.limits import Limits, LimitSettings
 from serve.errors import RefusalError
 from serve.inference.decoder_pool import DecoderPool
@@ -37,6 +39,14 @@ def decoders(ray_cluster: None) -> Iterator[DecoderPool]:
     pool = new_pool(2, most_seconds=1800)
     yield pool
     pool.close()
+
+
+def decoded(
+    process: DecoderProcess, file: bytes | int, *, longest_seconds: float, timeout_seconds: float
+) -> NDArray[np.float32]:
+    """All samples of a file."""
+    blocks = process.decode(file, longest_seconds=longest_seconds, timeout_seconds=timeout_seconds)
+    return np.concatenate(list(blocks))
 
 
 def decoder_pids() -> list[int]:
@@ -66,7 +76,7 @@ async def busy() -> int:
 def test_a_decoder_process_returns_the_same_samples(long_song: bytes) -> None:
     process = DecoderProcess()
     for file in (encode(tone(440, seconds=4)), long_song):
-        assert np.array_equal(process.decode(file, longest_seconds=1800, timeout_seconds=60), decode(file))
+        assert np.array_equal(decoded(process, file, longest_seconds=1800, timeout_seconds=60), decode(file))
     assert not process.is_spent
     process.end()
     assert process.is_spent
@@ -77,6 +87,42 @@ def test_a_song_equals_that_of_the_library(decoders: DecoderPool) -> None:
         song, expected = asyncio.run(decoders.song(file)), LEVELS.read(file)
         assert np.array_equal(song.windows, expected.windows)
         assert song.times == expected.times
+
+
+def test_a_file_on_disk_gives_the_same_samples_and_pictures(
+    decoders: DecoderPool, long_song: bytes, picture: bytes
+) -> None:
+    heard: list[float] = []
+    with BodyStore(Limits.of(LimitSettings())).reservation() as reservation:
+        for data in (long_song, picture):
+            file = reservation.new_file()
+            file.write([data])
+            expected = LEVELS.read(data)
+            song = asyncio.run(decoders.song(file, heard.append))
+            assert np.array_equal(song.windows, expected.windows)
+            assert song.times == expected.times
+            last = len(expected.levels) - 1
+            assert asyncio.run(decoders.picture(file, last)) == asyncio.run(decoders.picture(data, last))
+    assert sum(heard) == pytest.approx(420, abs=1)
+    assert len(heard) > 10
+
+
+def test_large_files_leave_a_decoder_to_songs(
+    decoders: DecoderPool, long_song: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serve.inference.decoder_pool.LARGE", len(long_song) - 1)
+
+    async def crowd() -> int:
+        large = [asyncio.ensure_future(decoders.song(long_song)) for _ in range(3)]
+        await busy()
+        await decoders.song(encode(tone(440, seconds=4)))
+        waiting = sum(not task.done() for task in large)
+        for task in large:
+            task.cancel()
+        await asyncio.gather(*large, return_exceptions=True)
+        return waiting
+
+    assert asyncio.run(crowd()) == 3
 
 
 def test_decoding_stops_when_the_request_is_cancelled(decoders: DecoderPool, long_song: bytes) -> None:
@@ -120,28 +166,28 @@ def fake_codec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make new decoders allocate memory or fail, depending on the first word of the file."""
     (tmp_path / "sitecustomize.py").write_text(
         "import numpy\n"
-        "from raygenre import audio\n"
-        "def decode(data, **_):\n"
-        "    word, _, size = data.partition(b' ')\n"
+        "from raygenre.audio import blocks\n"
+        "def decode(file, **_):\n"
+        "    word, _, size = file.read().partition(b' ')\n"
         "    if word == b'take':\n"
         "        bytearray(int(size))\n"
         "    if word == b'fail':\n"
         "        raise RuntimeError('an unexpected error')\n"
-        "    return numpy.zeros(4, numpy.float32)\n"
-        "audio.decode = decode\n"
+        "    yield numpy.zeros(4, numpy.float32)\n"
+        "blocks.blocks = decode\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
 
 
 @pytest.mark.usefixtures("fake_codec")
-def test_a_file_gets_as_much_memory_as_the_longest_audio_needs() -> None:
+def test_the_memory_of_a_decoder_is_limited() -> None:
     process = DecoderProcess()
     for size, fits in ((500_000_000, True), (4_000_000_000, False)):
         if fits:
-            assert len(process.decode(b"take %d" % size, longest_seconds=9, timeout_seconds=60)) == 4
+            assert len(decoded(process, b"take %d" % size, longest_seconds=9, timeout_seconds=60)) == 4
         else:
             with pytest.raises(CrashError, match=UNEXPECTED_ERROR):
-                process.decode(b"take %d" % size, longest_seconds=9, timeout_seconds=60)
+                decoded(process, b"take %d" % size, longest_seconds=9, timeout_seconds=60)
     process.end()
 
 
@@ -162,7 +208,7 @@ def test_a_decoder_does_not_inherit_secrets(monkeypatch: pytest.MonkeyPatch) -> 
     for name in secrets:
         monkeypatch.setenv(name, "secret-value")
     process = DecoderProcess()
-    process.decode(encode(tone(440, seconds=4)), longest_seconds=9, timeout_seconds=60)
+    decoded(process, encode(tone(440, seconds=4)), longest_seconds=9, timeout_seconds=60)
     environment = Path(f"/proc/{process.pid}/environ").read_bytes()
     process.end()
     assert b"PATH=" in environment
@@ -191,14 +237,14 @@ def test_a_decoder_is_replaced_after_a_number_of_files(monkeypatch: pytest.Monke
     monkeypatch.setattr("serve.inference.decoder_process.MAX_FILES", 2)
     process = DecoderProcess()
     for spent in (False, True):
-        process.decode(encode(tone(440, seconds=4)), longest_seconds=9, timeout_seconds=60)
+        decoded(process, encode(tone(440, seconds=4)), longest_seconds=9, timeout_seconds=60)
         assert process.is_spent == spent
     process.end()
 
 
 def test_a_decoder_is_killed_first_and_ends_with_its_replica() -> None:
     process = DecoderProcess()
-    process.decode(encode(tone(440, seconds=4)), longest_seconds=9, timeout_seconds=60)
+    decoded(process, encode(tone(440, seconds=4)), longest_seconds=9, timeout_seconds=60)
     assert Path(f"/proc/{process.pid}/oom_score_adj").read_text().strip() == "1000"
     process._to.close()  # as the kernel does when a replica is killed
     deadline = time.monotonic() + 5
@@ -206,17 +252,17 @@ def test_a_decoder_is_killed_first_and_ends_with_its_replica() -> None:
         time.sleep(0.02)
     assert process.is_spent
     with pytest.raises(CrashError):
-        process.decode(b"", longest_seconds=9, timeout_seconds=60)
+        decoded(process, b"", longest_seconds=9, timeout_seconds=60)
     process.end()
 
 
 def test_a_decoder_that_takes_too_long_kills_itself(long_song: bytes) -> None:
     process = DecoderProcess()
     with pytest.raises(CrashError, match="SIGALRM"):
-        process.decode(long_song, longest_seconds=1800, timeout_seconds=0.1)
+        decoded(process, long_song, longest_seconds=1800, timeout_seconds=0.1)
     process.end()
     fast = DecoderProcess()
-    fast.decode(encode(tone(440, seconds=4)), longest_seconds=9, timeout_seconds=2)
+    decoded(fast, encode(tone(440, seconds=4)), longest_seconds=9, timeout_seconds=2)
     time.sleep(2.2)  # the timeout applies per file
     assert not fast.is_spent
     fast.end()
@@ -225,7 +271,7 @@ def test_a_decoder_that_takes_too_long_kills_itself(long_song: bytes) -> None:
 def test_audio_that_is_too_long_is_refused(ray_cluster: None) -> None:
     decoders = new_pool(1, most_seconds=5)
     for work in (decoders.song(encode(tone(440, seconds=6))), decoders.picture(encode(tone(440, seconds=6)), 0)):
-        with pytest.raises(RefusalError, match="over 5 s") as refusal:
+        with pytest.raises(RefusalError, match=r"over 5 s, .*RAYGENRE_MOST_SECONDS.*raygenre predict") as refusal:
             asyncio.run(work)
         assert refusal.value.status == 422
     decoders.close()

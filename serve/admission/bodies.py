@@ -1,0 +1,238 @@
+"""Stores request bodies, in memory up to 4 MB and beyond that on disk, within limits on both.
+
+Files on disk have no name, so they disappear with the process, even if it is killed.
+"""
+
+import asyncio
+import os
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from raygenre.errors import RaygenreError
+from serve.admission.limits import Limits
+from serve.errors import RefusalError
+from serve.monitoring import logs
+
+IN_MEMORY = 4_000_000  # bytes of a body that are kept in memory
+_WRITE = 1 << 18  # bytes written to disk at a time
+
+
+class UploadFolderError(RaygenreError, OSError):
+    """Uploads cannot be stored in the folder for them; the message says why."""
+
+
+class DiskFile:
+    """A file on disk without a name; all methods may be called from any thread.
+
+    Attributes:
+        size: size in bytes.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 (`close` closes it)
+        self._lock = threading.Lock()  # otherwise `close` could free the descriptor for another file during a read
+        self.size = 0
+
+    def write(self, parts: Sequence[bytes]) -> None:
+        """Append the parts.
+
+        Raises:
+            OSError: the disk is full, or fails.
+            ValueError: the file is closed.
+        """
+        with self._lock:
+            for part in parts:
+                remaining = memoryview(part)
+                while remaining:
+                    remaining = remaining[self._file.write(remaining) :]
+                self.size += len(part)
+
+    def start(self, size: int) -> bytes:
+        """Return the first `size` bytes, or all if there are fewer.
+
+        Raises:
+            ValueError: the file is closed.
+        """
+        with self._lock:
+            return os.pread(self._file.fileno(), size, 0)
+
+    def duplicate(self) -> int:
+        """Return a new descriptor, which outlives `close`; the caller closes it.
+
+        Raises:
+            ValueError: the file is closed.
+        """
+        with self._lock:
+            return os.dup(self._file.fileno())
+
+    def close(self) -> None:
+        """Delete the file, unless a duplicate of its descriptor is still open."""
+        with self._lock:
+            self._file.close()
+
+
+Content = bytes | DiskFile
+"""The content of a file: in memory or on disk."""
+
+
+def start_of(content: Content, size: int) -> bytes:
+    """Return the first `size` bytes of a file, or all if there are fewer."""
+    return content[:size] if isinstance(content, bytes) else content.start(size)
+
+
+def size_of(content: Content) -> int:
+    """Return the size of a file in bytes."""
+    return len(content) if isinstance(content, bytes) else content.size
+
+
+class BodyStore:
+    """All request bodies of a replica.
+
+    Args:
+        folder: where to store them; by default $TMPDIR, or else /var/tmp, because /tmp is often in memory.
+
+    Attributes:
+        memory_bytes: total size of what is in memory.
+        disk_bytes: total size of what is on disk.
+
+    Raises:
+        UploadFolderError: no file can be created in the folder.
+    """
+
+    def __init__(self, limits: Limits, folder: Path | None = None) -> None:
+        self.limits = limits
+        self.folder = folder or _default_folder()
+        self.memory_bytes = self.disk_bytes = 0
+        try:
+            DiskFile(self.folder).close()
+        except OSError as error:
+            fix = "set RAYGENRE_UPLOAD_FOLDER to a folder on a disk"
+            raise UploadFolderError(f"cannot store uploads in {self.folder}: {error.strerror}; {fix}") from error
+
+    @contextmanager
+    def reservation(self) -> Iterator["Reservation"]:
+        """Yield a reservation for one body, and delete the body when the context ends."""
+        reservation = Reservation(self)
+        try:
+            yield reservation
+        finally:
+            reservation.release()
+
+
+class Reservation:
+    """The space that one body takes.
+
+    Attributes:
+        memory_bytes: size of what is in memory.
+        disk_bytes: size of what is on disk.
+    """
+
+    def __init__(self, store: BodyStore) -> None:
+        self._store = store
+        self._files: list[DiskFile] = []
+        self.memory_bytes = self.disk_bytes = 0
+
+    @property
+    def bytes(self) -> int:
+        return self.memory_bytes + self.disk_bytes
+
+    def add(self, memory: int = 0, disk: int = 0) -> None:
+        """Reserve more bytes, or fewer if they are negative.
+
+        Raises:
+            RefusalError: 503 if a limit is reached.
+        """
+        store, limits = self._store, self._store.limits
+        if memory > 0 and store.memory_bytes + memory > limits.memory_bytes:
+            raise limits.unavailable(
+                "the endpoint has no memory for more files at the moment (RAYGENRE_MOST_HELD_BYTES); retry later"
+            )
+        if disk > 0 and store.disk_bytes + disk > limits.disk_bytes:
+            raise limits.unavailable(
+                "the endpoint has no disk space for more files at the moment (RAYGENRE_MOST_STORED_BYTES); retry later"
+            )
+        store.memory_bytes += memory
+        store.disk_bytes += disk
+        self.memory_bytes += memory
+        self.disk_bytes += disk
+
+    def new_file(self) -> DiskFile:
+        """Return a new file on disk, which is closed with this reservation.
+
+        Raises:
+            RefusalError: 503 if it cannot be created.
+        """
+        try:
+            self._files.append(DiskFile(self._store.folder))
+        except OSError as error:
+            raise self.disk_error(error) from error
+        return self._files[-1]
+
+    def disk_error(self, error: OSError) -> RefusalError:
+        """Log that the disk is full or fails, and return the 503 for it."""
+        logs.error("upload not stored", error, folder=str(self._store.folder))
+        return self._store.limits.unavailable(
+            "the endpoint's disk has no space for the file (RAYGENRE_UPLOAD_FOLDER); retry later"
+        )
+
+    def release(self) -> None:
+        """Delete the body."""
+        for file in self._files:
+            file.close()
+        self._store.memory_bytes -= self.memory_bytes
+        self._store.disk_bytes -= self.disk_bytes
+
+
+class Incoming:
+    """A file while it arrives: it moves to disk when its body exceeds what may be in memory."""
+
+    def __init__(self, reservation: Reservation) -> None:
+        self._reservation = reservation
+        self._parts: list[bytes] = []  # on disk: those that are not written yet
+        self._size = 0  # of these parts in bytes
+        self._file: DiskFile | None = None
+
+    async def append(self, part: bytes) -> None:
+        """Append a part.
+
+        Raises:
+            RefusalError: 503 if there is no space for it.
+        """
+        if self._file is None and self._reservation.memory_bytes + len(part) > IN_MEMORY:
+            self._reservation.add(memory=-self._size, disk=self._size)
+            self._file = self._reservation.new_file()
+        if self._file:
+            self._reservation.add(disk=len(part))
+        else:
+            self._reservation.add(memory=len(part))
+        self._parts.append(part)
+        self._size += len(part)
+        if self._file and self._size >= _WRITE:
+            await self._write(self._file)
+
+    async def finish(self) -> Content:
+        """Return the whole file.
+
+        Raises:
+            RefusalError: 503 if there is no space for it.
+        """
+        if self._file is None:
+            return b"".join(self._parts)
+        await self._write(self._file)
+        return self._file
+
+    async def _write(self, file: DiskFile) -> None:
+        parts, self._parts, self._size = self._parts, [], 0
+        try:
+            await asyncio.to_thread(file.write, parts)
+        except OSError as error:
+            raise self._reservation.disk_error(error) from error
+
+
+def _default_folder() -> Path:
+    if "TMPDIR" not in os.environ and os.access("/var/tmp", os.W_OK | os.X_OK):
+        return Path("/var/tmp")
+    return Path(tempfile.gettempdir())

@@ -1,0 +1,63 @@
+"""The time limit for an answer, which grows with the audio in it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from serve.admission.limits import Limits
+from serve.errors import RefusalError
+
+BYTES_PER_SECOND = 40_000  # of an MP3 of 320 kbit/s: an estimate of the audio in a body that is not decoded yet
+
+
+class Deadline:
+    """The time by which a request must be answered.
+
+    Until the duration of the audio is known, it is estimated from the size of the body, so that a long file may also
+    wait for others. Reading the body has limits of its own, in `serve.admission.upload_pace`.
+    """
+
+    def __init__(self, limits: Limits, *, body_bytes: int = 0) -> None:
+        self._limits = limits
+        self._timeout: asyncio.Timeout | None = None
+        self._estimate = min(body_bytes / BYTES_PER_SECOND, limits.audio_seconds)  # s of audio
+        self._decoded = 0.0  # s of audio
+        self._started = asyncio.get_running_loop().time()
+
+    @property
+    def seconds(self) -> float:
+        """The time limit in s."""
+        return self._limits.answer_seconds(max(self._estimate, self._decoded))
+
+    @property
+    def remaining(self) -> float:
+        """The time left in s; 0 if there is none."""
+        return max(0.0, self._started + self.seconds - asyncio.get_running_loop().time())
+
+    def add_audio(self, seconds: float) -> None:
+        """Extend the limit for audio that has been decoded."""
+        self._decoded += seconds
+        if self._timeout and not self._timeout.expired():
+            self._timeout.reschedule(self._started + self.seconds)
+
+    @asynccontextmanager
+    async def limit(self) -> AsyncIterator[None]:
+        """Apply the time limit to this context.
+
+        Raises:
+            RefusalError: 503 at the deadline, wherever it has moved by then.
+        """
+        try:
+            async with asyncio.timeout_at(self._started + self.seconds) as self._timeout:
+                try:
+                    yield
+                finally:
+                    expired, self._timeout = self._timeout, None
+        except TimeoutError as error:
+            if not expired.expired():
+                raise
+            raise self.late() from error
+
+    def late(self) -> RefusalError:
+        """Return the 503 for an answer that is not ready at the deadline."""
+        return self._limits.late(self.seconds)

@@ -1,0 +1,37 @@
+"""Ends uploads that stall or are too slow.
+
+A time limit for the whole body would refuse large files on slow lines. Only the time spent waiting for the client
+counts, not the time in which this process is busy with what has arrived.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from serve.admission.limits import Limits
+
+
+async def paced(parts: AsyncIterator[bytes], limits: Limits) -> AsyncIterator[bytes]:
+    """Yield the parts of a body as they arrive.
+
+    Raises:
+        RefusalError: 408 if the client sends less than the minimum in the time over which the speed is measured, or
+            if the upload takes too long.
+    """
+    now = asyncio.get_running_loop().time
+    ends = now() + limits.upload_seconds
+    waited, received = 0.0, 0  # since the last time that enough bytes had arrived
+    while True:
+        started = now()
+        stalls = started + limits.stall_seconds - waited
+        try:
+            async with asyncio.timeout_at(min(stalls, ends)):
+                part = await anext(parts, None)
+        except TimeoutError as error:
+            raise (limits.upload_too_slow() if stalls < ends else limits.upload_too_long()) from error
+        if part is None:
+            return
+        waited += now() - started
+        received += len(part)
+        if received >= limits.upload_rate * limits.stall_seconds:
+            waited, received = 0.0, 0
+        yield part
