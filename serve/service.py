@@ -83,20 +83,22 @@ class Service:
         return _answer(prediction, song, model, request_id)
 
     async def _compare(self, champion: LiveModel, challenger: LiveModel, song: Song) -> tuple[LiveModel, Prediction]:
-        """Run both models; return the challenger's prediction, or the champion's if the challenger fails."""
-        predictions: list[tuple[LiveModel, Prediction]] = []
-        for model in (challenger, champion):
-            try:
-                predictions.append((model, await self._classify(model, song)))
-            except Exception as error:
-                logs.error("model gave no answer", error, model=model.fetched.name)
-                if model is champion and not predictions:
-                    raise
+        """Run both models at once; return the challenger's prediction, or the champion's if the challenger fails."""
+        work = (self._classify(challenger, song), self._classify(champion, song))
+        first, second = await asyncio.gather(*work, return_exceptions=True)
+        for model, result in ((challenger, first), (champion, second)):
+            if isinstance(result, BaseException):
+                logs.error("model gave no answer", result, model=model.fetched.name)
+        if isinstance(first, BaseException) and isinstance(second, BaseException):
+            raise second
         outcome = "failed"
-        if len(predictions) == 2:
-            outcome = str(predictions[0][1].genre == predictions[1][1].genre).lower()
+        if isinstance(first, Prediction) and isinstance(second, Prediction):
+            outcome = str(first.genre == second.genre).lower()
         self.metrics.agreement(outcome, model=challenger.fetched.name, champion=champion.fetched.name)
-        return predictions[0]
+        if isinstance(first, Prediction):
+            return challenger, first
+        assert isinstance(second, Prediction)
+        return champion, second
 
     async def _classify(self, model: LiveModel, song: Song) -> Prediction:
         started = time.perf_counter()
