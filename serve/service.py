@@ -52,27 +52,33 @@ class Service:
         self.keys.watch(self.settings.poll_seconds)
 
     async def predict(
-        self, files: Sequence[UploadedFile], request_id: str, *, deadline: float
+        self, files: Sequence[UploadedFile | Song], request_id: str, *, deadline: float, version: str = ""
     ) -> list[Answer | RefusalError]:
         """Return one answer per file, in order, or the reason why the file has none: 415, 422 or 503.
 
         Args:
+            files: files, or the network's input for them.
             deadline: time of the event loop after which no answer is awaited.
+            version: version of the model that should answer; empty for the champion or the challenger.
 
         Raises:
-            RefusalError: 429 if too many predictions are in progress.
+            RefusalError: 429 if too many predictions are in progress, 404 if the version is not being served.
         """
-        champion, challenger = self.models.choose()  # once per request, so that one model answers all files in a form
+        champion, challenger = self.models.choose(
+            version
+        )  # once per request, so that one model answers all files in a form
         with self.predictions.slot():
-            work = [self._predict(file.data, champion, challenger, request_id) for file in files]
+            work = [self._predict(file, champion, challenger, request_id) for file in files]
             outcomes = await outcomes_until(deadline, work, late=self.limits.late())
         for outcome in outcomes:
             if isinstance(outcome, RefusalError):
                 self.metrics.refused_file(outcome.status)
         return outcomes
 
-    async def _predict(self, file: bytes, champion: LiveModel, challenger: LiveModel | None, request_id: str) -> Answer:
-        song = await self.decoders.song(file)
+    async def _predict(
+        self, file: UploadedFile | Song, champion: LiveModel, challenger: LiveModel | None, request_id: str
+    ) -> Answer:
+        song = file if isinstance(file, Song) else await self.decoders.song(file.data)
         if challenger:
             model, prediction = await self._compare(champion, challenger, song)
         else:

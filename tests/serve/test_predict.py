@@ -17,7 +17,7 @@ from raygenre.spectrogram.song import read
 from raygenre.system.storage import Storage
 from serve import schema
 from serve.web.openapi import FILE, document
-from serve.web.routes import ASSETS
+from serve.web.pages import ASSETS
 from tests.helpers.bad_files import BAD
 from tests.helpers.serving import GENRES
 from tests.helpers.sounds import encode
