@@ -49,8 +49,8 @@ class Split(BaseModel):
     model_config = ConfigDict(json_schema_extra={"example": {"columns": [COLUMN], "data": [["iVBORw0KGgo="]]}})
 
     columns: list[str] = Field(default=[COLUMN], description="Names of the columns; one of them is `file`.")
-    data: list[list[JsonValue]] = Field(description="The rows.")
-    index: list[JsonValue] | None = Field(default=None, description="Ignored.")
+    data: list[list[object]] = Field(description="The rows.")
+    index: list[object] | None = Field(default=None, description="Ignored.")
 
     def files(self) -> list[str]:
         """Return the column of files.
@@ -104,7 +104,7 @@ class Invocations(BaseModel):
 
     model_config = ConfigDict(json_schema_extra={"example": {"predictions": [_PREDICTION]}})
 
-    predictions: list[dict[str, JsonValue]] = Field(
+    predictions: list[dict[str, str | float | bool]] = Field(
         description="For each row `genre`, `confidence`, `uncertain`, and the probability of each genre by its name."
     )
 
@@ -156,7 +156,7 @@ def _parse(body: bytes, limits: Limits) -> tuple[None, Sequence[Input]]:
     return None, decode_files(request.files(), limits)
 
 
-def _prediction(answer: Answer) -> dict[str, JsonValue]:
+def _prediction(answer: Answer) -> dict[str, str | float | bool]:
     return answer.model_dump(include={"genre", "confidence", "uncertain"}) | answer.probabilities
 
 

@@ -14,7 +14,7 @@ _LEVELS: dict[str, JsonValue] = {"name": "levels", "datatype": "UINT8", "shape":
 _INPUT: dict[str, JsonValue] = {"name": "file", "datatype": "BYTES", "shape": [1], "data": ["iVBORw0KGgo="]}
 _GENRE: dict[str, JsonValue] = {"name": "genre", "datatype": "BYTES", "shape": [1], "data": ["jazz"]}
 
-Parameters = dict[str, JsonValue]
+Parameters = dict[str, object]
 Datatype = Literal["BYTES", "UINT8", "FP32", "BOOL"]
 
 
@@ -90,7 +90,7 @@ class RequestInput(BaseModel):
     shape: list[int] = Field(description="Shape of the tensor.")
     datatype: str = Field(description="`BYTES` for `file`, `UINT8` for `levels`.")
     parameters: Parameters = Field(default={}, description="`binary_data_size` if the data follow the JSON.")
-    data: list[JsonValue] | None = Field(
+    data: list[object] | None = Field(
         default=None, description="The elements, nested or flat: files in base64, or levels from 0 to 255."
     )
 
