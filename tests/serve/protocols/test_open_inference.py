@@ -119,5 +119,5 @@ def test_limits_hold_for_this_protocol(endpoint: httpx.Client, picture: bytes) -
         ({"content": b"{"}, 400, "the JSON is malformed"),
         (form, 415, "takes no forms"),
     ):
-        response = endpoint.post(f"{MODEL}/infer", **request)  # type: ignore[arg-type]
+        response = endpoint.post(f"{MODEL}/infer", **request)
         assert (response.status_code, text in response.json()["error"]) == (status, True), response.text

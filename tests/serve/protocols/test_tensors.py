@@ -19,7 +19,7 @@ from tests.helpers.open_inference import pack
 
 LIMITS = Limits.of(LimitSettings(most_files=2))
 LEVELS = 128 * 333
-ANSWER = Answer.model_validate(Answer.model_config["json_schema_extra"]["example"])  # type: ignore[index,call-overload]
+ANSWER = Answer.model_validate(Answer.model_config["json_schema_extra"]["example"])  # type: ignore[index]
 
 
 def request(**fields: Any) -> InferRequest:
