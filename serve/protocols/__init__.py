@@ -1,1 +1,1 @@
-"""Protocols of other model servers, for their clients: Open Inference Protocol v2 and MLflow's scoring server."""
+"""The protocols of other model servers: Open Inference Protocol v2 and MLflow's."""

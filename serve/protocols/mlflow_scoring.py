@@ -1,4 +1,4 @@
-"""The routes of MLflow's scoring server: `/ping`, `/health`, `/version` and `/invocations`, with the pyfunc's schema.
+"""The routes of MLflow's scoring server, with the schema of the model's pyfunc.
 
 Input: a column `file` with files in base64, in any of the scoring server's four JSON forms.
 Output: one record per file with `genre`, `confidence`, `uncertain`, and the probability of each genre.

@@ -1,6 +1,6 @@
-"""The routes of the Open Inference Protocol v2 (KServe, Triton) over HTTP, with the binary tensor data extension.
+"""The routes of the Open Inference Protocol v2 (KServe, Triton) over HTTP.
 
-The model is `raygenre`, and its versions are those being served. `serve/protocols/tensors.py` describes its tensors.
+The binary tensor data extension is supported, shared memory and classification are not. The model is `raygenre`, and its versions are those being served. `serve/protocols/tensors.py` describes its tensors.
 Errors are problem details with the protocol's member `error`.
 
 Source: https://github.com/kserve/open-inference-protocol, specification/protocol/inference_rest.md
