@@ -82,8 +82,8 @@ def check_number(inputs: int, limits: Limits) -> None:
     if not inputs:
         raise malformed("the request has no files")
     if inputs > limits.form_files:
-        detail = f"the request has {inputs} files, more than the limit of {limits.form_files}; send several requests"
-        raise limits.too_large(detail)
+        detail = f"the request has {inputs} files, more than the limit of {limits.form_files} (RAYGENRE_MOST_FILES)"
+        raise limits.too_large(f"{detail}; send several requests")
 
 
 def malformed(detail: str) -> RefusalError:
