@@ -1,6 +1,6 @@
-"""Reads JSON bodies that carry files as base64, in bounded memory.
+"""Reads bodies that carry files in JSON or after it, in bounded memory.
 
-A body of many small JSON values takes up to a hundred times its size once it is parsed, so values are counted first.
+They are parsed in memory, so they are smaller than those of `/v1/predict`. A body of many small JSON values takes up to a hundred times its size once it is parsed, so values are counted first.
 """
 
 import base64
@@ -16,7 +16,8 @@ from serve.admission.upload import UploadedFile
 from serve.errors import RefusalError
 from serve.schema import Answer
 
-MAX_JSON_BYTES = 34_000_000  # a file of 25 MB in base64; larger files need no JSON in `/v1/predict`
+MAX_BYTES = 34_000_000  # of a body: a file of 25 MB in base64
+COPIES = 2  # of a body while it is parsed: the text, and the files in it
 MAX_DETAIL = 300  # characters
 
 Input = UploadedFile | Song
@@ -45,13 +46,8 @@ def parse_json(model: type[M], body: bytes, limits: Limits, *, max_values: int) 
     """Return a JSON body as an instance of a model.
 
     Raises:
-        RefusalError: 400 if the body is malformed, 413 if it is too large or has more than `max_values` values.
+        RefusalError: 400 if the body is malformed, 413 if it has more than `max_values` values.
     """
-    if len(body) > MAX_JSON_BYTES:
-        detail = (
-            f"the JSON is larger than the limit of {MAX_JSON_BYTES / 1e6:g} MB; send the file itself to /v1/predict"
-        )
-        raise limits.too_large(detail)
     if sum(map(body.count, (b",", b"[", b"{"))) > max_values:  # none of them occurs in base64
         raise limits.too_large(f"the JSON has more values than the limit of {max_values}")
     try:
@@ -71,6 +67,17 @@ def decode_files(texts: Sequence[str], limits: Limits) -> list[UploadedFile]:
     """
     check_number(len(texts), limits)
     return [UploadedFile("", _decode(text, number)) for number, text in enumerate(texts, 1)]
+
+
+def check_size(size: int, limits: Limits) -> None:
+    """Check the size of a body in bytes.
+
+    Raises:
+        RefusalError: 413 if it is too large.
+    """
+    if size > MAX_BYTES:
+        detail = f"the body is larger than this protocol's limit of {MAX_BYTES / 1e6:g} MB"
+        raise limits.too_large(f"{detail}; send the file itself to /v1/predict")
 
 
 def check_number(inputs: int, limits: Limits) -> None:

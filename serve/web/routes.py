@@ -19,7 +19,7 @@ from serve.admission.upload import Reservation, UploadedFile, is_form, read_file
 from serve.errors import RefusalError, problem
 from serve.network import direct_port
 from serve.protocols import mlflow_scoring, open_inference
-from serve.protocols.body import Input
+from serve.protocols.body import COPIES, Input, check_size
 from serve.protocols.mlflow_scoring import Invocation
 from serve.protocols.open_inference_schema import InferRequest
 from serve.schema import Answer, Answers, Health, ModelFacts, Readiness, TrainedOn
@@ -181,7 +181,8 @@ async def _classify(
         async with _time_limit(request) as deadline:
             service.predictions.check()
             [body] = await _read(request, reservation)
-            reservation.add(2 * len(body.data))  # the parsed text, and the files in it
+            check_size(len(body.data), service.limits)
+            reservation.add(COPIES * len(body.data))
             parsed, inputs = await asyncio.to_thread(parse, body.data)
         results = await service.predict(inputs, request.state.request_id, deadline=deadline, version=version)
     request.state.facts.update(outcomes.log_fields(results), files=len(inputs))

@@ -14,6 +14,7 @@ from mlflow.pyfunc.scoring_server.client import ScoringServerClient
 from raygenre.system.storage import Storage
 from serve.admission.limits import Limits, LimitSettings
 from serve.errors import RefusalError
+from serve.protocols.body import check_size
 from serve.protocols.mlflow_scoring import CONTENT_TYPE, _parse
 from tests.helpers.serving import PORT
 
@@ -71,7 +72,6 @@ def test_each_form_of_a_table_is_read(request_: dict[str, Any]) -> None:
         (b'{"inputs": null}', 400, "has no files"),
         (b'{"inputs": ["AAAA", "AAAA", "AAAA"]}', 413, "3 files, more than the limit of 2"),
         (b'{"inputs": [' + b"0," * 5000, 413, "more values than the limit of 1020"),
-        (b'{"inputs": ["' + b"A" * 34_000_000, 413, "larger than the limit of 34 MB"),
         (b"[" * 1000, 400, "the JSON is malformed: "),
     ],
     ids=lambda value: value[:60].decode(errors="replace") if isinstance(value, bytes) else None,
@@ -80,6 +80,13 @@ def test_a_malformed_table_is_refused(body: bytes, status: int, detail: str) -> 
     with pytest.raises(RefusalError) as raised:
         _parse(body, LIMITS)
     assert (raised.value.status, detail in raised.value.detail) == (status, True), raised.value.detail
+
+
+def test_a_body_that_would_fill_the_memory_is_refused() -> None:
+    check_size(34_000_000, LIMITS)
+    with pytest.raises(RefusalError, match="limit of 34 MB; send the file itself to /v1/predict") as raised:
+        check_size(34_000_001, LIMITS)
+    assert raised.value.status == 413
 
 
 def test_an_unusable_file_or_content_type_is_refused(endpoint: httpx.Client, picture: bytes) -> None:
