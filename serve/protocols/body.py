@@ -1,6 +1,7 @@
 """Reads bodies that carry files in JSON or after it, in bounded memory.
 
-They are parsed in memory, so they are smaller than those of `/v1/predict`. A body of many small JSON values takes up to a hundred times its size once it is parsed, so values are counted first.
+They are parsed in memory, so they must be smaller than those of `/v1/predict`. A body of many small JSON values takes
+up to a hundred times its size once it is parsed, so values are counted first.
 """
 
 import base64

@@ -1,8 +1,8 @@
 """The routes of the Open Inference Protocol v2 (KServe, Triton) over HTTP.
 
-The binary tensor data extension is supported, shared memory and classification are not. The model is `raygenre`, and its
-versions are those being served. `serve/protocols/tensors.py` describes its tensors. Errors are problem details with the
-protocol's member `error`.
+The binary tensor data extension is supported; shared memory and classification are not. The model is `raygenre`, and
+its versions are those being served. `serve/protocols/tensors.py` describes its tensors. Errors are problem details with
+the protocol's member `error`.
 
 Source: https://github.com/kserve/open-inference-protocol, specification/protocol/inference_rest.md
 """
