@@ -64,9 +64,8 @@ class Service:
         Raises:
             RefusalError: 429 if too many predictions are in progress, 404 if the version is not being served.
         """
-        champion, challenger = self.models.choose(
-            version
-        )  # once per request, so that one model answers all files in a form
+        # Once per request, so that one model answers all files in a form.
+        champion, challenger = self.models.choose(version)
         with self.predictions.slot():
             work = [self._predict(file, champion, challenger, request_id) for file in files]
             outcomes = await outcomes_until(deadline, work, late=self.limits.late())

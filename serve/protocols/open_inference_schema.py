@@ -11,6 +11,7 @@ NAME = "raygenre"  # of the model in paths and responses, whatever the registere
 
 _FILE: dict[str, JsonValue] = {"name": "file", "datatype": "BYTES", "shape": [-1]}
 _LEVELS: dict[str, JsonValue] = {"name": "levels", "datatype": "UINT8", "shape": [-1, 128, 333]}
+_PROBABILITIES: dict[str, JsonValue] = {"name": "probabilities", "datatype": "FP32", "shape": [-1, 10]}
 _INPUT: dict[str, JsonValue] = {"name": "file", "datatype": "BYTES", "shape": [1], "data": ["iVBORw0KGgo="]}
 _GENRE: dict[str, JsonValue] = {"name": "genre", "datatype": "BYTES", "shape": [1], "data": ["jazz"]}
 
@@ -71,7 +72,7 @@ class ModelMetadata(BaseModel):
     """The model's tensors."""
 
     model_config = _example(
-        name=NAME, versions=["3"], platform="raygenre_safetensors", inputs=[_FILE, _LEVELS], outputs=[_FILE]
+        name=NAME, versions=["3"], platform="raygenre_safetensors", inputs=[_FILE, _LEVELS], outputs=[_PROBABILITIES]
     )
 
     name: str = Field(description="Always `raygenre`.")

@@ -114,7 +114,7 @@ def test_limits_hold_for_this_protocol(endpoint: httpx.Client, picture: bytes) -
     form: dict[str, Any] = {"files": {"file": picture}}
     for request, status, text in (
         ({"content": body, "headers": headers}, 413, "more than the limit of 3"),
-        ({"content": bytes(4_000_001)}, 413, "4 MB"),
+        ({"content": bytes(34_000_001)}, 413, " MB"),
         ({"content": b"[" * 1_000_000}, 413, "more values"),
         ({"content": b"{"}, 400, "the JSON is malformed"),
         (form, 415, "takes no forms"),
