@@ -40,8 +40,16 @@ def problem(
     request_id: str,
     headers: dict[str, str] | None = None,
     errors: list[FileError] | None = None,
+    *,
+    path: str,
 ) -> JSONResponse:
-    """Return a response with problem details."""
+    """Return a response with problem details.
+
+    Args:
+        path: path of the request; the clients of the Open Inference Protocol, below `/v2`, read the member `error`.
+    """
     title = HTTPStatus(status).phrase
     body = Problem(title=title, status=status, detail=detail, request_id=request_id, errors=errors)
+    if "/v2/" in f"{path}/":
+        body.error = detail
     return JSONResponse(body.model_dump(exclude_none=True), status, headers, MEDIA_TYPE)

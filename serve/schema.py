@@ -172,8 +172,9 @@ class Problem(BaseModel):
     detail: str = Field(description="What is wrong with the request.")
     request_id: str = Field(description="Id of this request in the endpoint's logs.")
     errors: list[FileError] | None = Field(
-        default=None, description="The errors of all files, if the request is a form of several files."
+        default=None, description="The errors of all files, if the request has several files."
     )
+    error: str | None = Field(default=None, description="The same as `detail`; only on paths below `/v2`.")
 
 
 class Health(BaseModel):

@@ -12,7 +12,7 @@ from raygenre.inputs.kind import Song
 from raygenre.model.classifier import Prediction
 from raygenre.system.storage import resolve
 from serve.admission.api_keys import KeyRing, Keys
-from serve.admission.bodies import BodyStore, Content
+from serve.admission.bodies import BodyStore
 from serve.admission.deadline import Deadline
 from serve.admission.limits import Limits
 from serve.admission.prediction_slots import PredictionSlots
@@ -54,19 +54,22 @@ class Service:
         self.keys.watch(self.settings.poll_seconds)
 
     async def predict(
-        self, files: Sequence[UploadedFile], request_id: str, *, deadline: Deadline
+        self, files: Sequence[UploadedFile | Song], request_id: str, *, deadline: Deadline, version: str = ""
     ) -> list[Answer | RefusalError]:
         """Return one answer per file, in order, or the reason why the file has none: 415, 422 or 503.
 
         Args:
+            files: files, or the network's input for them.
             deadline: time limit, after which no answer is awaited.
+            version: version of the model that should answer; empty for the champion or the challenger.
 
         Raises:
-            RefusalError: 429 if too many predictions are in progress.
+            RefusalError: 429 if too many predictions are in progress, 404 if the version is not being served.
         """
-        champion, challenger = self.models.choose()  # once per request, so that one model answers all files in a form
+        # Once per request, so that one model answers all files in a form.
+        champion, challenger = self.models.choose(version)
         with self.predictions.slot():
-            work = [self._predict(file.data, champion, challenger, request_id, deadline) for file in files]
+            work = [self._predict(file, champion, challenger, request_id, deadline) for file in files]
             outcomes = await outcomes_until(deadline, work)
         for outcome in outcomes:
             if isinstance(outcome, RefusalError):
@@ -75,13 +78,13 @@ class Service:
 
     async def _predict(
         self,
-        file: Content,
+        file: UploadedFile | Song,
         champion: LiveModel,
         challenger: LiveModel | None,
         request_id: str,
         deadline: Deadline,
     ) -> Answer:
-        song = await self.decoders.song(file, deadline.add_audio)
+        song = file if isinstance(file, Song) else await self.decoders.song(file.data, deadline.add_audio)
         if challenger:
             model, prediction = await self._compare(champion, challenger, song)
         else:
@@ -92,20 +95,22 @@ class Service:
         return _answer(prediction, song, model, request_id)
 
     async def _compare(self, champion: LiveModel, challenger: LiveModel, song: Song) -> tuple[LiveModel, Prediction]:
-        """Run both models; return the challenger's prediction, or the champion's if the challenger fails."""
-        predictions: list[tuple[LiveModel, Prediction]] = []
-        for model in (challenger, champion):
-            try:
-                predictions.append((model, await self._classify(model, song)))
-            except Exception as error:
-                logs.error("model gave no answer", error, model=model.fetched.name)
-                if model is champion and not predictions:
-                    raise
+        """Run both models at once; return the challenger's prediction, or the champion's if the challenger fails."""
+        work = (self._classify(challenger, song), self._classify(champion, song))
+        first, second = await asyncio.gather(*work, return_exceptions=True)
+        for model, result in ((challenger, first), (champion, second)):
+            if isinstance(result, BaseException):
+                logs.error("model gave no answer", result, model=model.fetched.name)
+        if isinstance(first, BaseException) and isinstance(second, BaseException):
+            raise second
         outcome = "failed"
-        if len(predictions) == 2:
-            outcome = str(predictions[0][1].genre == predictions[1][1].genre).lower()
+        if isinstance(first, Prediction) and isinstance(second, Prediction):
+            outcome = str(first.genre == second.genre).lower()
         self.metrics.agreement(outcome, model=challenger.fetched.name, champion=champion.fetched.name)
-        return predictions[0]
+        if isinstance(first, Prediction):
+            return challenger, first
+        assert isinstance(second, Prediction)
+        return champion, second
 
     async def _classify(self, model: LiveModel, song: Song) -> Prediction:
         started = time.perf_counter()

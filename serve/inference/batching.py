@@ -3,7 +3,8 @@
 A batch contains the windows that arrived while the previous batches were running, so no request waits for others to
 fill a batch. Ray Serve's own batching closes each batch before it waits for the network, so every request behind a busy
 network would be a separate batch. Batches consist of windows rather than whole songs, and songs contribute one window
-each in turn, so long songs do not delay short songs.
+each in turn, so long songs do not delay short songs. Each batch has one classifier, so two threads run two models on
+the same song at the same time.
 """
 
 import asyncio
@@ -92,13 +93,12 @@ class Batcher:
         while True:
             batch = self._next_batch()
             self._metrics.batch(len(batch))
-            # A batch has several classifiers only during a model change or with a challenger; each may fail on its own.
-            for classifier in {id(song.classifier): song.classifier for song, _ in batch}.values():
-                self._classify(classifier, [part for part in batch if part[0].classifier is classifier])
+            self._classify(batch)
 
     def _next_batch(self) -> list[tuple[_Song, int]]:
-        """Wait for the next batch, and return its windows as pairs (song, window index)."""
+        """Wait for the next batch, and return its windows as pairs (song, window index); all have one classifier."""
         batch: list[tuple[_Song, int]] = []
+        skipped: list[_Song] = []  # songs of another classifier, oldest first
         with self._changed:
             while not batch:
                 while not self._songs:
@@ -107,15 +107,20 @@ class Batcher:
                     song = self._songs.popleft()
                     if song.result.done():  # its request has ended, or another of its windows has failed
                         continue
+                    if batch and song.classifier is not batch[0][0].classifier:
+                        skipped.append(song)
+                        continue
                     batch.append((song, song.next_window))
                     song.next_window += 1
                     if song.next_window < len(song.inputs):
                         self._songs.append(song)
+            self._songs.extendleft(reversed(skipped))
             if self._songs:
                 self._changed.notify()  # another thread can start
         return batch
 
-    def _classify(self, classifier: Classifier, batch: list[tuple[_Song, int]]) -> None:
+    def _classify(self, batch: list[tuple[_Song, int]]) -> None:
+        classifier = batch[0][0].classifier
         started = time.perf_counter()
         for song, window in batch:
             if not window:

@@ -24,6 +24,7 @@ from raygenre.registry import versions as registry
 from raygenre.registry.versions import Fetched, RegistryError, RegistryUnreachableError
 from raygenre.system.storage import Storage
 from raygenre.tracking.server import no_retries
+from serve.errors import RefusalError
 from serve.monitoring import logs
 from serve.monitoring.metrics import Metrics
 from serve.schema import ModelName
@@ -80,8 +81,22 @@ class LiveModels:
     def challenger(self) -> LiveModel | None:
         return self._challenger
 
-    def choose(self) -> tuple[LiveModel, LiveModel | None]:
-        """Return the champion, and the challenger if it should answer the next request."""
+    @property
+    def versions(self) -> list[str]:
+        """The versions being served, the champion's first; a folder has no version."""
+        return [model.name.version for model in (self._champion, self._challenger) if model and model.name.version]
+
+    def choose(self, version: str = "") -> tuple[LiveModel, LiveModel | None]:
+        """Return the champion, and the challenger if it should answer the next request.
+
+        Args:
+            version: return only the model of this version.
+
+        Raises:
+            RefusalError: 404 if this version is not being served.
+        """
+        if version:
+            return self._of_version(version), None
         use_challenger = random.random() < self._settings.challenger_share
         return self._champion, self._challenger if use_challenger else None
 
@@ -98,6 +113,13 @@ class LiveModels:
         self._songs[name] += 1
         if self._songs[name] % DRIFT_EVERY == 0 and (index := model.drift.index) is not None:
             self._metrics.drift(name, index.tolist())
+
+    def _of_version(self, version: str) -> LiveModel:
+        for model in (self._champion, self._challenger):
+            if model and model.name.version == version:
+                return model
+        served = f"; served: {', '.join(self.versions)}" if self.versions else ", because the model is a folder"
+        raise RefusalError(404, f"version {version[:50]!r} is not being served{served}")
 
     def _watch(self) -> None:
         while True:

@@ -59,7 +59,7 @@ class ProxyMiddleware:
 
         async def refuse(status: int, detail: str, retry_after: str = self._retry_after) -> None:
             headers = _HEADERS | {"X-Request-ID": request_id} | ({} if status == 404 else {"Retry-After": retry_after})
-            await problem(status, detail, request_id, headers)(scope, receive, send)
+            await problem(status, detail, request_id, headers, path=scope["path"])(scope, receive, send)
 
         async def send_or_refuse(message: Message) -> None:
             nonlocal is_started, is_refused

@@ -1,7 +1,10 @@
 """Parts of the OpenAPI document that FastAPI cannot derive: bodies, errors, examples."""
 
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
+
+from pydantic import BaseModel
 
 from raygenre.audio.file_type import format_list
 from serve.errors import MEDIA_TYPE
@@ -16,10 +19,12 @@ _FILE = (
 )
 _FORM = {"type": "object", "properties": {"file": {"type": "array", "items": _BINARY}}, "required": ["file"]}
 _ERRORS = {  # description and example detail
+    400: ("The request is malformed.", "the JSON is malformed: inputs: Field required"),
     401: (
         "The API key is missing or wrong; send `Authorization: Bearer KEY` or `X-API-Key: KEY`.",
         "missing or wrong API key; send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`",
     ),
+    404: ("The version is not being served.", "version '2' is not being served; served: 3"),
     408: (
         "The body stalled, arrived too slowly, or took over an hour.",
         "the body arrived at less than 20 kB/s over 10 s (RAYGENRE_UPLOAD_RATE); send it again, or use `raygenre "
@@ -83,7 +88,8 @@ def _problem(status: int) -> Response:
     }
 
 
-def _problems(*statuses: int) -> dict[int | str, Response]:
+def problems(*statuses: int) -> dict[int | str, Response]:
+    """Return the descriptions of error responses by status."""
     return {status: _problem(status) for status in statuses}
 
 
@@ -91,9 +97,17 @@ def _usage(*commands: str) -> dict[str, Any]:
     return {"x-codeSamples": [{"lang": "Shell", "source": f"curl {command}"} for command in commands]}
 
 
-PUBLIC_RESPONSES = _problems(429, 503)
-PROTECTED_RESPONSES = _problems(401) | PUBLIC_RESPONSES
-PREDICT_RESPONSES = _problems(*_ERRORS) | {
+def json_body(model: type[BaseModel], description: str, *commands: str) -> dict[str, Any]:
+    """Return the description of a JSON body, and curl commands that send one; see also `complete`."""
+    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}}
+    return {"requestBody": {"required": True, "description": description, "content": content}, **_usage(*commands)}
+
+
+PUBLIC_RESPONSES = problems(429, 503)
+PROTECTED_RESPONSES = problems(401) | PUBLIC_RESPONSES
+INFER_STATUSES = tuple(status for status in _ERRORS if status != 404)
+PREDICT_STATUSES = tuple(status for status in INFER_STATUSES if status != 400)
+PREDICT_RESPONSES = problems(*PREDICT_STATUSES) | {
     200: {
         "description": "The genre of the file, or of each file in a form. A form gets this status if at least one of "
         "its files was classified; `errors` names the others.",
@@ -107,7 +121,7 @@ PREDICT_RESPONSES = _problems(*_ERRORS) | {
         },
     }
 }
-SPECTROGRAM_RESPONSES = _problems(*_ERRORS) | {
+SPECTROGRAM_RESPONSES = problems(*PREDICT_STATUSES) | {
     200: {
         "description": "A PNG of 432×288 pixels, as in GTZAN.",
         "headers": _headers("X-Windows"),
@@ -137,9 +151,18 @@ FILES_BODY: dict[str, Any] = {
 }
 
 
-def complete(document: dict[str, Any]) -> None:
-    """Add the parts that FastAPI cannot derive to the document that it has generated."""
-    document["components"]["schemas"]["Problem"] = Problem.model_json_schema()
+def complete(document: dict[str, Any], *, bodies: Sequence[type[BaseModel]]) -> None:
+    """Add the parts that FastAPI cannot derive to the document that it has generated.
+
+    Args:
+        bodies: the models of bodies that are described with `json_body`.
+    """
+    schemas = document["components"]["schemas"]
+    models: list[type[BaseModel]] = [Problem, *bodies]
+    for model in models:
+        schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas |= schema.pop("$defs", {})
+        schemas[model.__name__] = schema
     document["components"]["securitySchemes"] = {
         "bearer": {"type": "http", "scheme": "bearer"},
         "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},

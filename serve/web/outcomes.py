@@ -16,21 +16,27 @@ def response_of(files: Sequence[UploadedFile], outcomes: Sequence[Outcome], *, i
         RefusalError: no file has an answer. For several files, the status is the highest of the files' ones, so that a
             client that may retry one of them gets the 503.
     """
-    refusals = [outcome for outcome in outcomes if isinstance(outcome, RefusalError)]
-    errors = [
-        FileError(index=index, file=file.name, status=outcome.status, detail=outcome.detail)
-        for index, (file, outcome) in enumerate(zip(files, outcomes, strict=True))
-        if isinstance(outcome, RefusalError)
-    ]
+    refusals, errors = _refused([file.name for file in files], outcomes)
     if len(refusals) < len(files):
         answers = [outcome if isinstance(outcome, Answer) else None for outcome in outcomes]
         return Answers(predictions=answers, errors=errors) if is_form or answers[0] is None else answers[0]
     if len(files) == 1:
         raise refusals[0]
-    worst, error = max(zip(refusals, errors, strict=True), key=lambda pair: pair[0].status)
-    name = f" ({error.file})" if error.file else ""
-    detail = f"no file of the form can be classified; file {error.index + 1}{name}: {error.detail}"
-    raise RefusalError(worst.status, detail, worst.headers, errors)
+    raise _worst(refusals, errors, "no file of the form can be classified")
+
+
+def answers_of(outcomes: Sequence[Outcome]) -> list[Answer]:
+    """Return the answers to a request that succeeds or fails as a whole.
+
+    Raises:
+        RefusalError: a file has no answer; for several files, the status is the highest of theirs.
+    """
+    refusals, errors = _refused([""] * len(outcomes), outcomes)
+    if refusals and len(outcomes) == 1:
+        raise refusals[0]
+    if refusals:
+        raise _worst(refusals, errors, f"{len(refusals)} of {len(outcomes)} files cannot be classified")
+    return [outcome for outcome in outcomes if isinstance(outcome, Answer)]
 
 
 def log_fields(outcomes: Sequence[Outcome]) -> dict[str, object]:
@@ -44,3 +50,20 @@ def log_fields(outcomes: Sequence[Outcome]) -> dict[str, object]:
     if refused:
         fields["refused"] = refused
     return fields
+
+
+def _refused(names: Sequence[str], outcomes: Sequence[Outcome]) -> tuple[list[RefusalError], list[FileError]]:
+    refusals = [outcome for outcome in outcomes if isinstance(outcome, RefusalError)]
+    errors = [
+        FileError(index=index, file=name, status=outcome.status, detail=outcome.detail)
+        for index, (name, outcome) in enumerate(zip(names, outcomes, strict=True))
+        if isinstance(outcome, RefusalError)
+    ]
+    return refusals, errors
+
+
+def _worst(refusals: Sequence[RefusalError], errors: list[FileError], summary: str) -> RefusalError:
+    """Return a refusal of the whole request, with the highest of the files' statuses."""
+    worst, error = max(zip(refusals, errors, strict=True), key=lambda pair: pair[0].status)
+    name = f" ({error.file})" if error.file else ""
+    return RefusalError(worst.status, f"{summary}; file {error.index + 1}{name}: {error.detail}", worst.headers, errors)

@@ -71,7 +71,8 @@ class RequestLogMiddleware:
         except Exception as error:  # noqa: BLE001 (a bug in the endpoint is logged and reported as 500)
             logs.error("request failed", error, request_id=request_id)
             if not status:
-                response = problem(500, "internal error; the log has a traceback for this request id", request_id)
+                detail = "internal error; the log has a traceback for this request id"
+                response = problem(500, detail, request_id, path=scope["path"])
                 await response(scope, receive, send_with_headers)
         finally:
             seconds = time.perf_counter() - started

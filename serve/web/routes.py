@@ -1,38 +1,35 @@
 """The endpoint's HTTP API: a FastAPI application around a `Service`."""
 
+import asyncio
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
-from pathlib import Path
 from socket import socket
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.responses import FileResponse, Response
+from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from raygenre.evaluation.model_card import markdown_card
-from serve.admission.bodies import Reservation
+from serve.admission.bodies import Reservation, size_of, start_of
 from serve.admission.deadline import Deadline
 from serve.admission.upload import UploadedFile, is_form, read_files
 from serve.errors import RefusalError, problem
 from serve.network import direct_port
+from serve.protocols import mlflow_scoring, open_inference
+from serve.protocols.body import COPIES, Input, check_size
+from serve.protocols.mlflow_scoring import Invocation
+from serve.protocols.open_inference_schema import InferRequest
 from serve.schema import Answer, Answers, Health, ModelFacts, Readiness, TrainedOn
 from serve.service import Service
 from serve.web import openapi_extras, outcomes
 from serve.web.head_requests import HeadMiddleware
+from serve.web.pages import pages
 from serve.web.request_log import RequestLogMiddleware
-
-PAGE = Path(__file__).parent / "page"
-ASSETS = {
-    "page.css": "text/css",
-    "element.js": "text/javascript",
-    "page.js": "text/javascript",
-    "docs.js": "text/javascript",
-    "icon.svg": "image/svg+xml",
-}
 
 
 async def _require_key(request: Request) -> None:
@@ -54,6 +51,8 @@ async def _refuse_json(request: Request) -> None:
 
 
 _JSON = re.compile(r"\s*[\w.-]+/([\w.-]+\+)?json\s*(;|$)", re.IGNORECASE)
+T = TypeVar("T")
+
 _public = APIRouter()
 _protected = APIRouter(prefix="/v1", dependencies=[Depends(_require_key)])
 
@@ -65,13 +64,13 @@ def build(service: Service, direct_socket: socket | None = None) -> FastAPI:
     if direct_socket:
         api.router.lifespan_context = lambda _: direct_port.answering(api, direct_socket)
     if service.settings.origins:
-        headers = ["Authorization", "X-API-Key", "Content-Type", "X-Request-ID"]
+        headers = ["Authorization", "X-API-Key", "Content-Type", "X-Request-ID", open_inference.HEADER_LENGTH]
         api.add_middleware(
             CORSMiddleware,
             allow_origins=service.settings.origins,
             allow_methods=["GET", "POST"],
             allow_headers=headers,
-            expose_headers=["X-Request-ID", "X-Windows", "Retry-After"],
+            expose_headers=["X-Request-ID", "X-Windows", "Retry-After", open_inference.HEADER_LENGTH],
         )
     api.add_middleware(HeadMiddleware)
     api.add_middleware(RequestLogMiddleware, service=service)
@@ -90,10 +89,14 @@ def build_without_service() -> FastAPI:
     )
     api.include_router(_protected)
     api.include_router(_public)
+    api.include_router(pages)
+    for protocol in (mlflow_scoring, open_inference):
+        api.include_router(protocol.protected(_classify), dependencies=[Depends(_require_key)])
+        api.include_router(protocol.public)
     api.add_exception_handler(RefusalError, _refusal)
     api.add_exception_handler(HTTPException, _refusal)
     api.add_exception_handler(RequestValidationError, _refusal)
-    openapi_extras.complete(api.openapi())  # FastAPI caches it for /openapi.json
+    openapi_extras.complete(api.openapi(), bodies=(Invocation, InferRequest))  # FastAPI caches it for /openapi.json
     return api
 
 
@@ -185,24 +188,25 @@ async def readyz(request: Request) -> Readiness:
     )
 
 
-@_public.get("/", include_in_schema=False)
-async def page() -> FileResponse:
-    """Return the page for classifying a song in the browser."""
-    return FileResponse(PAGE / "index.html", media_type="text/html")
-
-
-@_public.get("/docs", include_in_schema=False)
-async def docs() -> FileResponse:
-    """Return the API documentation page."""
-    return FileResponse(PAGE / "docs.html", media_type="text/html")
-
-
-@_public.get("/page/{name}", include_in_schema=False)
-async def asset(name: str) -> FileResponse:
-    """Return a stylesheet, script or icon that the pages use."""
-    if name not in ASSETS:
-        raise RefusalError(404, "no such file")
-    return FileResponse(PAGE / name, media_type=ASSETS[name])
+async def _classify(
+    request: Request, parse: Callable[[bytes], tuple[T, Sequence[Input]]], *, version: str = ""
+) -> tuple[T, list[Answer]]:
+    """Answer a request of another protocol, as described in `serve.protocols.body.Classify`."""
+    service = _service(request)
+    service.models.choose(version)  # refuses another version before the body is read
+    if is_form(request):
+        raise RefusalError(415, "this path takes no forms; send JSON, or send the form to /v1/predict")
+    service.predictions.check()
+    with service.bodies.reservation() as reservation:
+        [body] = await _read(request, reservation)
+        size = size_of(body.data)
+        check_size(size, service.limits)
+        reservation.add(memory=COPIES * size)
+        deadline = Deadline(service.limits, body_bytes=size)
+        parsed, inputs = await asyncio.to_thread(lambda: parse(start_of(body.data, size)))
+        results = await service.predict(inputs, request.state.request_id, deadline=deadline, version=version)
+    request.state.facts.update(outcomes.log_fields(results), files=len(inputs))
+    return parsed, outcomes.answers_of(results)
 
 
 async def _read(request: Request, reservation: Reservation) -> list[UploadedFile]:
@@ -215,14 +219,14 @@ async def _read(request: Request, reservation: Reservation) -> list[UploadedFile
 
 
 async def _refusal(request: Request, error: Exception) -> Response:
-    request_id = request.state.request_id
+    request_id, path = request.state.request_id, request.scope["path"]
     if isinstance(error, RefusalError):
-        return problem(error.status, error.detail, request_id, error.headers, error.errors)
+        return problem(error.status, error.detail, request_id, error.headers, error.errors, path=path)
     if isinstance(error, HTTPException):
-        return problem(error.status_code, str(error.detail), request_id, dict(error.headers or {}))
+        return problem(error.status_code, str(error.detail), request_id, dict(error.headers or {}), path=path)
     assert isinstance(error, RequestValidationError)
     detail = "; ".join(f"{'.'.join(map(str, part['loc']))}: {part['msg']}" for part in error.errors())
-    return problem(422, detail, request_id)
+    return problem(422, detail, request_id, path=path)
 
 
 def _service(request: Request) -> Service:

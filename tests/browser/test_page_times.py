@@ -12,7 +12,7 @@ from raygenre.model.classifier import Prediction
 from raygenre.spectrogram.image import write_png
 from raygenre.workflows import timeline
 from serve.schema import Answer, ModelFacts, ModelName, TrainedOn, Window
-from serve.web.routes import ASSETS, PAGE
+from serve.web.pages import ASSETS, PAGE
 
 SITE = "http://page.test"
 TIMES = ((0.0, 30.01), (30.01, 60.02), (150.05, 180.06), (177.99, 208.0), (568.71, 599.99))  # s; silence after 208 s

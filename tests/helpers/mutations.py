@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
+from tests.helpers.open_inference import HEADER_LENGTH, binary_request, pack
 from tests.helpers.raw import RawRequest, chunk, head, plain
 
 PREDICT = "/v1/predict"
@@ -116,6 +117,27 @@ def form(chance: random.Random, corpus: Corpus) -> RawRequest:
     return plain("POST", PREDICT, PART + body + end, field)
 
 
+def protocol(chance: random.Random, corpus: Corpus) -> RawRequest:
+    """A request of another protocol, usually malformed."""
+    body, fields = binary_request("file", "BYTES", [1], pack([chance.choice(corpus.good)]))
+    match chance.randrange(5):
+        case 0:
+            fields[HEADER_LENGTH] = chance.choice(("", "-1", "0", "5", "9" * 30, "1e2", "²", str(len(body))))
+        case 1:
+            body = damaged(chance, body[: int(fields[HEADER_LENGTH])], corpus.good) + body[int(fields[HEADER_LENGTH]) :]
+        case 2:
+            body = damaged(chance, body, corpus.good)
+        case 3:
+            value: bytes = chance.choice(
+                (b"[", b"{", b'"', b"1e999", b"-", b"null,", b'{"inputs":', b"\\ud800", b"\xff")
+            )
+            start = b'{"inputs":[' if chance.random() < 0.5 else b""
+            path = chance.choice(("/invocations", "/v2/models/raygenre/infer"))
+            return plain("POST", path, start + value * chance.randint(1, 3000), b"Content-Type: application/json")
+    lines = [f"{name}: {value}".encode("latin-1") for name, value in fields.items()]
+    return plain("POST", "/v2/models/raygenre/infer", body, *lines)
+
+
 def query(chance: random.Random, corpus: Corpus) -> RawRequest:
     window = chance.choice(("-1", "x", "9" * 5000, "1e9", "%00", "", "0&window=1", "%ff", "١", "\xff"))
     return plain("POST", f"/v1/spectrogram?window={window}".encode().decode("latin-1"), chance.choice(corpus.good))
@@ -123,7 +145,21 @@ def query(chance: random.Random, corpus: Corpus) -> RawRequest:
 
 def elsewhere(chance: random.Random, corpus: Corpus) -> RawRequest:
     method = chance.choice(("GET", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD", "TRACE", "POST"))
-    paths = (PREDICT, "/", "/docs", "/readyz", "/v1/model", "/%00", "/v1/../healthz", "//", "/\xff", "/" + "a" * 9000)
+    paths = (
+        PREDICT,
+        "/",
+        "/docs",
+        "/readyz",
+        "/v1/model",
+        "/v2/models",
+        "/v2/models/x/",
+        "/invocations",
+        "/%00",
+        "/v1/../healthz",
+        "//",
+        "/\xff",
+        "/" + "a" * 9000,
+    )
     path = chance.choice((*paths, "*", "http://here/readyz", "/page/%2e%2e%2fapp.py"))
     return plain(method, path, b"")
 
@@ -233,7 +269,8 @@ def _cut(chance: random.Random, data: bytes, most: int) -> list[bytes]:
 
 # Relative frequencies, in parts per thousand.
 KINDS: dict[Callable[[random.Random, Corpus], RawRequest], int] = {
-    file: 430,
+    file: 400,
+    protocol: 30,
     form: 190,
     chunked: 90,
     header: 60,

@@ -25,6 +25,7 @@ TUNE = "experiments/tune.py"
 RUN = {
     # The first words of a command, the file or folder of the test that runs it, and a text in that test.
     "curl --data-binary @song.mp3": ("tests/serve/test_document_commands.py", "GUIDES"),
+    "curl --data-binary @- -H 'Content-Type": ("tests/serve/test_document_commands.py", "GUIDES"),
     "curl -F file=@one.mp3": ("tests/serve/test_document_commands.py", "GUIDES"),
     "curl -H": ("tests/serve/admission/test_api_keys.py", "Bearer"),
     "kubectl apply --server-side -k": ("tests/k8s/test_steps.py", "kubectl apply --server-side -k"),

@@ -38,14 +38,16 @@ class FakeMetrics:
 
 
 class FakeService(Service):
-    """A service whose models return a fixed genre or fail."""
+    """A service whose models return a fixed genre or fail, once `meet` of them have been asked."""
 
-    def __init__(self, genres: dict[str, str | None]) -> None:
+    def __init__(self, genres: dict[str, str | None], *, meet: int = 1) -> None:
         self.fake_metrics = FakeMetrics()
         self.metrics = cast(Metrics, self.fake_metrics)
         self._genres = genres
+        self._barrier = asyncio.Barrier(meet)
 
     async def _classify(self, model: LiveModel, song: Song) -> Prediction:
+        await self._barrier.wait()
         genre = self._genres[model.fetched.name]
         if genre is None:
             raise BatchError("it fails")
@@ -54,7 +56,7 @@ class FakeService(Service):
 
 def compare(service: FakeService) -> tuple[str, str]:
     models = (cast(LiveModel, FakeModel("m/1")), cast(LiveModel, FakeModel("m/2")))
-    model, prediction = asyncio.run(service._compare(*models, SONG))
+    model, prediction = asyncio.run(asyncio.wait_for(service._compare(*models, SONG), 10))
     return model.fetched.name, prediction.genre
 
 
@@ -73,6 +75,10 @@ def test_one_of_two_models_is_enough_for_an_answer(
     service = FakeService({"m/1": champion, "m/2": challenger})
     assert compare(service) == answer
     assert service.fake_metrics.agreements == [(outcome, "m/2", "m/1")]
+
+
+def test_both_models_are_asked_at_the_same_time() -> None:
+    assert compare(FakeService({"m/1": "rock", "m/2": "jazz"}, meet=2)) == ("m/2", "jazz")
 
 
 def test_without_either_model_there_is_no_answer() -> None:

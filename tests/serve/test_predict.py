@@ -17,11 +17,14 @@ from raygenre.model.classifier import Classifier
 from raygenre.registry import versions
 from raygenre.system.storage import Storage
 from serve import schema
+from serve.protocols import mlflow_scoring, open_inference_schema
 from serve.web.openapi import FILE, document
-from serve.web.routes import ASSETS
+from serve.web.pages import ASSETS
 from tests.helpers.bad_files import BAD
 from tests.helpers.serving import GENRES
 from tests.helpers.sounds import encode
+
+SCHEMAS = (schema, open_inference_schema, mlflow_scoring)
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +182,13 @@ def test_health_and_readiness(endpoint: httpx.Client) -> None:
 def test_the_committed_openapi_document_is_current(endpoint: httpx.Client) -> None:
     assert FILE.read_text() == document(), "run `make openapi` to update it"
     served = endpoint.get("/openapi.json").json()
-    assert served["paths"].keys() == {"/v1/predict", "/v1/spectrogram", "/v1/model", "/healthz", "/readyz"}
+    model = "/v2/models/raygenre"
+    assert served["paths"].keys() == {
+        *("/v1/predict", "/v1/spectrogram", "/v1/model", "/healthz", "/readyz"),
+        *("/v2", "/v2/health/live", "/v2/health/ready"),
+        *(path + end for path in (model, f"{model}/versions/{{version}}") for end in ("", "/ready", "/infer")),
+        *("/invocations", "/ping", "/health", "/version"),
+    }
     assert {401, 408, 413, 415, 422, 429, 503} <= {
         int(code) for code in served["paths"]["/v1/predict"]["post"]["responses"]
     }
@@ -188,7 +197,8 @@ def test_the_committed_openapi_document_is_current(endpoint: httpx.Client) -> No
 def test_the_openapi_document_has_valid_examples() -> None:
     committed = json.loads(FILE.read_text())
     for name, described in committed["components"]["schemas"].items():
-        getattr(schema, name).model_validate(described["example"])
+        [model] = {getattr(module, name) for module in SCHEMAS if hasattr(module, name)}
+        model.model_validate(described["example"])
     for path, operations in committed["paths"].items():
         for operation in operations.values():
             assert ("x-codeSamples" in operation) is ("requestBody" in operation), path

@@ -14,6 +14,7 @@ from raygenre.registry import champion
 from raygenre.system.storage import Storage
 from raygenre.tracking.server import Server
 from tests.helpers.metrics import scrape, value
+from tests.helpers.open_inference import binary_request, outputs, pack
 from tests.helpers.processes import until
 from tests.helpers.serving import PORT, new_storage, register, running
 from tests.helpers.swapping import artifact, load_error, serving
@@ -84,13 +85,24 @@ def test_keys_are_rotated_while_the_endpoint_runs(client: httpx.Client, key_file
     until(lambda: statuses() == (200, 401, 200))
 
 
-@pytest.mark.parametrize("path", ["predict", "spectrogram", "model", "%70redict"])
-def test_without_a_key_only_health_and_pages_are_answered(client: httpx.Client, path: str) -> None:
-    method = "GET" if path == "model" else "POST"
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/v1/predict"),
+        ("POST", "/v1/spectrogram"),
+        ("GET", "/v1/model"),
+        ("POST", "/v1/%70redict"),
+        ("GET", "/v2/models/raygenre"),
+        ("POST", "/v2/models/raygenre/infer"),
+        ("POST", "/v2/models/raygenre/versions/1/infer"),
+        ("POST", "/invocations"),
+    ],
+)
+def test_without_a_key_only_health_and_pages_are_answered(client: httpx.Client, method: str, path: str) -> None:
     body = bytes(30_000_000) if method == "POST" else b""  # never read
     with httpx.Client(base_url=f"http://127.0.0.1:{PORT}/genres") as bare:
-        assert bare.request(method, f"/v1/{path}", content=body).status_code == 401
-        for open_path in ("/healthz", "/readyz", "/", "/docs", "/openapi.json"):
+        assert bare.request(method, path, content=body).status_code == 401
+        for open_path in ("/healthz", "/readyz", "/", "/docs", "/openapi.json", "/v2", "/v2/health/ready", "/ping"):
             assert bare.get(open_path).status_code == 200
 
 
@@ -197,6 +209,12 @@ def test_a_challenger_answers_its_share(client: httpx.Client, changing: Storage,
     assert set(named) == {(serving(client), "bells"), (str(version), "storm")}
     assert named[str(version), "storm"] >= 8  # of 40 random choices; a lower count occurs in 1 of 20 000 runs
     assert client.get("/v1/model").json()["challenger"]["version"] == str(version)
+    assert client.get("/v2/models/raygenre").json()["versions"] == [serving(client), str(version)]
+    body, headers = binary_request("file", "BYTES", [1], pack([picture]))
+    for number, genre in ((serving(client), "bells"), (str(version), "storm")):  # by its version, each always answers
+        url = f"/v2/models/raygenre/versions/{number}/infer"
+        named_answers = [outputs(client.post(url, content=body, headers=headers)) for _ in range(4)]
+        assert [answer["genre"] for answer in named_answers] == [[genre]] * 4
 
 
 def test_model_changes_and_agreement_are_counted(client: httpx.Client) -> None:

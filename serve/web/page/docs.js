@@ -22,7 +22,7 @@ function describe(document_, path, method, operation) {
   }
   if (operation.parameters) {
     section.append(element("h3", "Parameters"));
-    section.append(definitions(operation.parameters.map(({ name, schema }) => [name, `${schema.type}, default ${schema.default}`])));
+    section.append(definitions(operation.parameters.map(({ name, schema }) => [name, "default" in schema ? `${schema.type}, default ${schema.default}` : schema.type])));
   }
   section.append(element("h3", "Responses"));
   section.append(definitions(Object.entries(operation.responses).map(([status, response]) => [status, response.description])));

@@ -134,3 +134,27 @@ def test_several_threads_classify_one_song(metrics: Metrics) -> None:
     classifier = small()
     rows = asyncio.run(Batcher(2, metrics, threads=3)(classifier, windows(40)))
     assert rows == pytest.approx(classifier.probabilities(windows(40)), abs=1e-6)
+
+
+def test_two_models_classify_one_song_at_the_same_time(metrics: Metrics) -> None:
+    """Each network waits until the other one runs as well."""
+    barrier = threading.Barrier(2, timeout=10)
+
+    def meet(_: GenreCNN, given: tuple[torch.Tensor]) -> None:
+        barrier.wait()
+
+    classifiers = [small(2), small(3)]
+    for classifier in classifiers:
+        classifier.model.register_forward_pre_hook(meet)
+
+    async def ask() -> list[NDArray[np.float32]]:
+        batcher = Batcher(4, metrics, threads=2)
+        batcher._changed.acquire()  # no thread takes a song before both are in the queue
+        try:
+            waiting = [asyncio.ensure_future(batcher(classifier, windows(1))) for classifier in classifiers]
+            await asyncio.sleep(0)
+        finally:
+            batcher._changed.release()
+        return await asyncio.gather(*waiting)
+
+    assert [rows.shape for rows in asyncio.run(ask())] == [(1, 2), (1, 3)]

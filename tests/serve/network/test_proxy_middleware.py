@@ -16,7 +16,7 @@ LIMITS = Limits.of(LimitSettings(retry_after=3))
 PLAIN = [[b"content-type", b"text/plain; charset=utf-8"]]
 
 
-def pass_through(app: ASGIApp, headers: list[tuple[bytes, bytes]]) -> list[Message]:
+def pass_through(app: ASGIApp, headers: list[tuple[bytes, bytes]], *, path: str = "/v1/predict") -> list[Message]:
     """Send a request through the middleware, and return the messages of the response."""
     sent: list[Message] = []
 
@@ -26,7 +26,7 @@ def pass_through(app: ASGIApp, headers: list[tuple[bytes, bytes]]) -> list[Messa
     async def receive() -> Message:
         return {"type": "http.request"}
 
-    asyncio.run(ProxyMiddleware(app, LIMITS)({"type": "http", "headers": headers}, receive, send))
+    asyncio.run(ProxyMiddleware(app, LIMITS)({"type": "http", "path": path, "headers": headers}, receive, send))
     return sent
 
 
@@ -43,14 +43,16 @@ def passed_on(*headers: tuple[bytes, bytes]) -> dict[bytes, bytes]:
     return dict(received)
 
 
-def refused(status: int, headers: list[list[bytes]]) -> tuple[int, dict[bytes, bytes], dict[str, Any]]:
+def refused(
+    status: int, headers: list[list[bytes]], *, path: str = "/v1/predict"
+) -> tuple[int, dict[bytes, bytes], dict[str, Any]]:
     """The response that a client gets when Ray itself responds with this status and these headers."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"Request dropped"})
 
-    start, body = pass_through(app, [(b"x-request-id", b"mine")])
+    start, body = pass_through(app, [(b"x-request-id", b"mine")], path=path)
     return start["status"], dict(start["headers"]), json.loads(body["body"])
 
 
@@ -89,6 +91,13 @@ def test_refusals_of_ray_become_problems(status: int, expected: int) -> None:
     assert headers[b"x-request-id"] == b"mine"
     assert headers[b"retry-after"] == b"3"
     assert refused(status, [*PLAIN, [b"retry-after", b"7"]])[1][b"retry-after"] == b"7"
+
+
+def test_clients_of_the_open_inference_protocol_get_its_error() -> None:
+    for path in ("/v2/models/raygenre/infer", "/genres/v2"):
+        _, _, body = refused(429, PLAIN, path=path)
+        assert body["error"] == body["detail"]
+    assert "error" not in refused(429, PLAIN)[2]
 
 
 def test_a_404_of_ray_becomes_a_problem() -> None:
