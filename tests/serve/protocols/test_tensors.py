@@ -49,8 +49,8 @@ def test_levels_are_read_row_by_row() -> None:
     [first, second] = read_inputs(levels(shape=[2, 128, 333], data=data.tolist()), b"", LIMITS)
     assert isinstance(first, Song)
     assert isinstance(second, Song)
-    assert np.array_equal(np.concatenate([first.levels, second.levels]).ravel(), data)
-    assert second.levels.flags.writeable  # torch warns about arrays that are not
+    assert np.array_equal(np.concatenate([first.windows, second.windows]).ravel(), data)
+    assert second.windows.flags.writeable  # torch warns about arrays that are not
 
 
 @pytest.mark.parametrize(
