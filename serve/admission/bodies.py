@@ -1,4 +1,4 @@
-"""Stores request bodies, in memory up to 4 MB and beyond that on disk, within limits on both.
+"""Stores request bodies, in memory up to 4 MB and beyond that on disk, within limits.
 
 Files on disk have no name, so they disappear with the process, even if it is killed.
 """
