@@ -95,6 +95,7 @@ class BodyStore:
         folder: where to store them; by default $TMPDIR, or else /var/tmp, because /tmp is often in memory.
 
     Attributes:
+        limits, folder: the limits, and where files are stored.
         memory_bytes: total size of what is in memory.
         disk_bytes: total size of what is on disk.
 
