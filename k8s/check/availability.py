@@ -8,15 +8,15 @@ import yaml
 from k8s.check.pods import AUTOSCALER, HEAD, WAITING, WORKER, Pod, pods
 from k8s.check.policies import selects
 from k8s.check.rendering import Resource, name
-from serve.admission.limits import Limits, LimitSettings
 
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 AMOUNTS = ("cpu", "memory", "ephemeral-storage")
 RAY_CLUSTER = "ray.io/cluster"
 _GENERATIONS = {"Deployment": "pod-template-hash", "StatefulSet": "controller-revision-hash"}
 """Labels that distinguish the pods of an upgrade from those that they replace."""
-LIMITS = Limits.of(LimitSettings.model_construct())  # the defaults, whatever this machine's environment says
-LONGEST_ANSWER = LIMITS.answer_seconds(LIMITS.audio_seconds)  # s
+UPLOAD_SECONDS, LONGEST_ANSWER = 3600.0, 120.0
+"""Time limits of the endpoint in s, for a body and for the answer to the longest audio; see `serve.admission.limits`,
+whose import would need more packages than this check has."""
 READY = "/readyz"
 """A path that answers 200 once a replica has a model."""
 
@@ -82,7 +82,7 @@ def _service(spec: dict[str, Any], mine: list[Pod]) -> Iterator[str]:
     applications = config["applications"]
     deployments = [one for application in applications for one in application.get("deployments", [])]
     seconds = max([float(one.get("graceful_shutdown_timeout_s", 20)) for one in deployments] or [20.0])
-    if 0 < (http.get("request_timeout_s") or 0) <= LIMITS.upload_seconds + LONGEST_ANSWER:
+    if 0 < (http.get("request_timeout_s") or 0) <= UPLOAD_SECONDS + LONGEST_ANSWER:
         yield f"request_timeout_s is {http['request_timeout_s']}: Ray would end uploads that the replicas accept"
     for pod in mine:
         container = pod.spec["containers"][0]

@@ -2,8 +2,9 @@
 
 import re
 
-from k8s.check import settings
+from k8s.check import availability, settings
 from k8s.check.rendering import ROOT
+from serve.admission.limits import Limits, LimitSettings
 from serve.settings import PREFIX, Settings
 
 
@@ -16,3 +17,9 @@ def test_the_check_knows_the_variables_that_the_code_reads() -> None:
     read = {found for path in sources for found in re.findall(rf"\b{PREFIX}[A-Z_]*[A-Z]\b", path.read_text())}
     assert set(settings.OTHERS) <= read <= settings.known()
     assert {"STUDY_URL", "CPUS_PER_TRIAL", "GPUS_PER_TRIAL", "ADDRESS"} <= settings.known()
+
+
+def test_the_time_limits_of_the_check_are_those_of_the_endpoint() -> None:
+    limits = Limits.of(LimitSettings.model_construct())
+    assert limits.upload_seconds == availability.UPLOAD_SECONDS
+    assert limits.answer_seconds(limits.audio_seconds) == availability.LONGEST_ANSWER
