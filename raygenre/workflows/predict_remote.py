@@ -1,0 +1,80 @@
+"""Predict the genres of many songs by sending them to an endpoint, several at once."""
+
+import threading
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from raygenre.audio.errors import AudioError
+from raygenre.audio.tags import read_tags
+from raygenre.client import Answer, Client, UnreachableError
+from raygenre.errors import reason_of
+from raygenre.prediction import Prediction
+from raygenre.system.regular_file import check_regular
+from raygenre.workflows.predict import SongResult, start_order
+
+
+def predict_remotely(
+    client: Client, songs: Sequence[Path], genres: Sequence[str], *, at_once: int
+) -> Generator[tuple[int, SongResult], None, None]:
+    """Send files to an endpoint, and yield each with its number in the order in which they are done.
+
+    Once the endpoint is unreachable, the remaining files fail without being sent. Closing the iterator cancels all
+    requests.
+
+    Args:
+        genres: genres of the model; an answer of a model with others, which has become the champion, is an error.
+        at_once: number of requests at the same time.
+    """
+    order = start_order(songs, at_once)
+    sent: list[int] = []
+    unusable: list[tuple[int, SongResult]] = []
+    is_lost = threading.Event()
+
+    def files() -> Iterator[Path]:
+        for number in order:
+            if is_lost.is_set():
+                return
+            try:
+                check_regular(songs[number], AudioError)
+            except (OSError, ValueError) as error:
+                unusable.append((number, SongResult(songs[number], None, (), reason_of(error))))
+                continue
+            sent.append(number)
+            yield songs[number]
+
+    lost = ""
+    done: set[int] = set()
+    with closing(client.predict_many(files(), at_once=at_once)) as outcomes:
+        for index, outcome in outcomes:
+            number = sent[index]
+            if isinstance(outcome, UnreachableError):
+                lost = str(outcome)
+                is_lost.set()
+            done.add(number)
+            yield number, _result(songs[number], outcome, genres)
+    for number, result in unusable:
+        done.add(number)
+        yield number, result
+    for number in order:
+        if number not in done:
+            yield number, SongResult(songs[number], None, (), f"it was not sent, because {lost}")
+
+
+def _result(song: Path, outcome: Answer | Exception, genres: Sequence[str]) -> SongResult:
+    tags = read_tags(song)
+    if isinstance(outcome, Exception):
+        return SongResult(song, None, (), reason_of(outcome), tags)
+    model = str(outcome.model)
+    if set(outcome.probabilities) != set(genres):
+        error = f"{model}, which has other genres, has become the endpoint's champion; run the command again"
+        return SongResult(song, None, (), error, tags, model=model)
+    prediction = Prediction(
+        genre=outcome.genre,
+        confidence=outcome.confidence,
+        uncertain=outcome.uncertain,
+        probabilities=outcome.probabilities,
+        windows=tuple(window.probabilities for window in outcome.windows) or (outcome.probabilities,),
+    )
+    times = tuple((window.start, window.end) for window in outcome.windows)
+    return SongResult(song, prediction, times, "", tags, model=model)
