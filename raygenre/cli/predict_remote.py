@@ -14,7 +14,7 @@ KEY_VARIABLE = "RAYGENRE_API_KEY"  # not an option, because other users of the m
 _AT_ONCE = 4  # requests; one replica decodes two files at a time
 
 
-class KeyMissingError(RaygenreError):
+class ApiKeyError(RaygenreError):
     """The endpoint needs an API key, or rejects the one that was sent."""
 
 
@@ -30,20 +30,22 @@ def predict_remote(
         RaygenreError: the endpoint is unreachable or refuses to describe its model, or a file cannot be written.
         typer.Exit: with 1 if a file failed, and with 130 after Ctrl-C.
     """
-    from raygenre.client import Client, RefusedError
+    from raygenre.client import Client, RefusedError, Retries
     from raygenre.evaluation.training_data import TrainingData
     from raygenre.workflows.playlists import check_playlists
     from raygenre.workflows.predict_remote import predict_remotely
 
-    with Client(url, api_key=os.environ.get(KEY_VARIABLE, "")) as client:
-        try:
-            facts = client.model()  # first, so that a wrong address or key fails before anything is sent
-        except RefusedError as error:
-            if error.status != 401:
-                raise
-            raise KeyMissingError(f"{url} needs a valid API key; set {KEY_VARIABLE} to one of its keys") from error
-        if playlists:
-            check_playlists(playlists, facts.genres)
+    key = os.environ.get(KEY_VARIABLE, "")
+    try:
+        with Client(url, api_key=key, retries=Retries(attempts=3, first_wait=0.2)) as client:
+            facts = client.model()  # first, so that a wrong address or key fails at once
+    except RefusedError as error:
+        if error.status != 401:
+            raise
+        raise ApiKeyError(f"{url} requires a valid API key; set {KEY_VARIABLE} to one of its keys") from error
+    if playlists:
+        check_playlists(playlists, facts.genres)
+    with Client(url, api_key=key) as client:
         report_predictions(
             files,
             predict_remotely(client, files.songs, facts.genres, at_once=at_once or _AT_ONCE),

@@ -79,7 +79,9 @@ def test_retry_after_is_a_number_or_a_date(text: str, seconds: float) -> None:
     assert retry_after(httpx.Headers([(b"Retry-After", text.encode())]), NOW) == seconds
 
 
-@pytest.mark.parametrize("changes", [{"attempts": 0}, {"first_wait": -1}, {"longest_wait": -1}])
-def test_impossible_retries_are_refused(changes: dict[str, int]) -> None:
+@pytest.mark.parametrize(("attempts", "wait"), [(0, 1), (1, -1)])
+def test_impossible_retries_are_refused(attempts: int, wait: float) -> None:
     with pytest.raises(ValueError, match="at least"):
-        Retries(**changes)
+        Retries(attempts=attempts, first_wait=wait)
+    with pytest.raises(ValueError, match="at least"):
+        Retries(attempts=attempts, longest_wait=wait)
