@@ -1,4 +1,4 @@
-"""Run predictions: print results as they come, and write the table and the playlists at the end."""
+"""Report predictions: print results as they come, and write the table and the playlists."""
 
 from collections.abc import Generator
 from contextlib import closing

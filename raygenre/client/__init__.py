@@ -1,4 +1,4 @@
-"""A client for the endpoint's HTTP API, sync and async, with typed answers, retries and streaming.
+"""A client for the endpoint, sync and async: typed answers, retries, streaming.
 
     from raygenre.client import Client
 

@@ -1,4 +1,4 @@
-"""Iterate over an async generator from sync code, so that everything in it can be cancelled at once."""
+"""Iterate over an async generator from sync code, so that it can be cancelled at once."""
 
 import asyncio
 import threading

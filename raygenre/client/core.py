@@ -1,4 +1,4 @@
-"""What the sync and the async client have in common: each request as steps, which they take in their own way.
+"""The requests of the sync and the async client, as steps that each takes in its own way.
 
 A request is a generator. It yields a `Call` to send and receives the response, or the error if there was none; it
 yields a `Wait` between two attempts; and it returns the answer.

@@ -20,7 +20,8 @@ from raygenre.system.storage import Storage
 from tests.helpers.markdown import DOCUMENTS, blocks
 from tests.helpers.sounds import encode
 
-EXAMPLES = [block.text for path in DOCUMENTS for block in blocks(path) if "raygenre.client" in block.text]
+PYTHON = [block.text for path in DOCUMENTS for block in blocks(path) if block.language == "python"]
+EXAMPLES = [text for text in PYTHON if "raygenre.client" in text]
 
 
 @pytest.fixture(scope="module")
