@@ -48,7 +48,7 @@ def predict_remote(
     with Client(url, api_key=key) as client:
         report_predictions(
             files,
-            predict_remotely(client, files.songs, facts.genres, at_once=at_once or _AT_ONCE),
+            predict_remotely(client, files.songs, facts, at_once=at_once or _AT_ONCE),
             ModelInUse(str(facts.model), facts.genres, TrainingData(facts.trained_on.kind, facts.trained_on.name)),
             as_json=as_json,
             output=output,

@@ -11,7 +11,14 @@ Importing this package imports httpx and pydantic, but neither torch, Ray nor ML
 from raygenre.client.answers import Answer, ModelFacts, ModelName, TrainedOn, Window
 from raygenre.client.async_client import AsyncClient
 from raygenre.client.client import Client
-from raygenre.client.errors import AddressError, ClientError, RefusedError, UnexpectedAnswerError, UnreachableError
+from raygenre.client.errors import (
+    AddressError,
+    ClientError,
+    NoAnswerError,
+    RefusedError,
+    UnexpectedAnswerError,
+    UnreachableError,
+)
 from raygenre.client.retries import Retries
 
 __all__ = [
@@ -22,6 +29,7 @@ __all__ = [
     "ClientError",
     "ModelFacts",
     "ModelName",
+    "NoAnswerError",
     "RefusedError",
     "Retries",
     "TrainedOn",

@@ -10,7 +10,7 @@ import httpx
 from raygenre.client.answers import Answer, ModelFacts, Window
 from raygenre.client.body import File
 from raygenre.client.core import TIMEOUT, Call, Core, Outcome, Steps, Wait, build
-from raygenre.client.errors import ClientError, unreachable
+from raygenre.client.errors import ClientError, failure
 from raygenre.client.lines import LineReader
 from raygenre.client.retries import Retries
 from raygenre.errors import FileAccessError
@@ -85,7 +85,7 @@ class AsyncClient:
             for part in reader.finish():
                 yield part
         except httpx.TransportError as error:
-            raise unreachable(self._core.server, error, attempts=1) from error
+            raise failure(self._core.server, error, attempts=1) from error
         finally:
             await response.aclose()
 

@@ -12,7 +12,7 @@ from raygenre.client.async_client import AsyncClient, FileOutcome
 from raygenre.client.background import iterate_in_thread
 from raygenre.client.body import File
 from raygenre.client.core import TIMEOUT, Call, Core, Outcome, Steps, Wait, build
-from raygenre.client.errors import unreachable
+from raygenre.client.errors import failure
 from raygenre.client.lines import LineReader
 from raygenre.client.retries import Retries
 
@@ -24,7 +24,8 @@ class Client:
 
     All methods that send a request raise the same errors:
         RefusedError: the endpoint refused it, such as with 415 or 422 for a file that is not music.
-        UnreachableError: the connection failed at each attempt, or nothing arrived for `timeout`.
+        UnreachableError: no attempt could connect to it.
+        NoAnswerError: the connection failed at each attempt, or nothing could be sent or arrived for `timeout`.
         UnexpectedAnswerError: another server answered.
         FileAccessError: the file cannot be read.
 
@@ -84,7 +85,7 @@ class Client:
                 yield from reader.feed(chunk)
             yield from reader.finish()
         except httpx.TransportError as error:
-            raise unreachable(self._core.server, error, attempts=1) from error
+            raise failure(self._core.server, error, attempts=1) from error
         finally:
             response.close()
 

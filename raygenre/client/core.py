@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from raygenre.client.answers import Answer, ModelFacts, Problem
 from raygenre.client.body import File, FileBody
-from raygenre.client.errors import AddressError, RefusedError, UnexpectedAnswerError, unreachable
+from raygenre.client.errors import AddressError, RefusedError, UnexpectedAnswerError, failure
 from raygenre.client.retries import BUSY, Retries
 from raygenre.system.redaction import masked
 
@@ -136,7 +136,7 @@ class Core:
             if seconds is None:
                 if isinstance(outcome, httpx.Response):
                     raise self._refusal(outcome, attempt)
-                raise unreachable(self.server, outcome, attempts=attempt) from outcome
+                raise failure(self.server, outcome, attempts=attempt) from outcome
             yield Wait(seconds)
 
     def _refusal(self, response: httpx.Response, attempts: int) -> RefusedError | UnexpectedAnswerError:

@@ -17,7 +17,11 @@ class AddressError(ClientError, ValueError):
 
 
 class UnreachableError(ClientError, ConnectionError):
-    """The endpoint cannot be reached, closed the connection, or did not answer in time."""
+    """No connection to the endpoint can be made."""
+
+
+class NoAnswerError(ClientError, ConnectionError):
+    """The endpoint closed the connection before its answer was complete, or did not answer in time."""
 
 
 class UnexpectedAnswerError(ClientError):
@@ -38,17 +42,17 @@ class RefusedError(ClientError):
         self.request_id = request_id
 
 
-def unreachable(server: str, error: httpx.TransportError, *, attempts: int) -> UnreachableError:
+def failure(server: str, error: httpx.TransportError, *, attempts: int) -> UnreachableError | NoAnswerError:
     """Return the error for a request that failed on its way, after some attempts."""
     tried = f" ({attempts} attempts)" if attempts > 1 else ""
     if isinstance(error, httpx.ConnectTimeout):
         return UnreachableError(f"{server} is unreachable: no connection in time{tried}; check the address")
     if isinstance(error, httpx.TimeoutException):
-        return UnreachableError(f"{server} did not answer in time{tried}; raise the client's `timeout`, or retry later")
+        return NoAnswerError(f"{server} did not answer in time{tried}; raise the client's `timeout`, or retry later")
     if isinstance(error, httpx.ConnectError):
         remedy = "check the address, or start the endpoint with `raygenre serve`"
         return UnreachableError(f"{server} is unreachable: {_reason(error)}{tried}; {remedy}")
-    return UnreachableError(f"the connection to {server} failed: {_reason(error)}{tried}; retry later")
+    return NoAnswerError(f"the connection to {server} failed: {_reason(error)}{tried}; retry later")
 
 
 def _reason(error: BaseException) -> str:

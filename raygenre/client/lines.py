@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from raygenre.client.answers import Answer, Problem, Window
 from raygenre.client.core import Core
-from raygenre.client.errors import UnexpectedAnswerError, UnreachableError
+from raygenre.client.errors import NoAnswerError, UnexpectedAnswerError
 
 
 class LineReader:
@@ -41,11 +41,11 @@ class LineReader:
         """Yield what a last line without a line break says.
 
         Raises:
-            UnreachableError: the answer is missing.
+            NoAnswerError: the answer is missing.
         """
         yield from self.feed(b"\n")
         if not self._is_complete:
-            raise UnreachableError(f"{self._core.server} closed the connection before the answer was complete")
+            raise NoAnswerError(f"{self._core.server} closed the connection before the answer was complete")
 
     def whole(self, content: bytes) -> Iterator[Window | Answer]:
         """Yield the windows and the answer of an endpoint that does not stream."""

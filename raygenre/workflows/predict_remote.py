@@ -7,7 +7,7 @@ from pathlib import Path
 
 from raygenre.audio.errors import AudioError
 from raygenre.audio.tags import read_tags
-from raygenre.client import Answer, Client, UnreachableError
+from raygenre.client import Answer, Client, ModelFacts, UnreachableError
 from raygenre.errors import reason_of
 from raygenre.prediction import Prediction
 from raygenre.system.regular_file import check_regular
@@ -15,15 +15,15 @@ from raygenre.workflows.predict import SongResult, start_order
 
 
 def predict_remotely(
-    client: Client, songs: Sequence[Path], genres: Sequence[str], *, at_once: int
+    client: Client, songs: Sequence[Path], facts: ModelFacts, *, at_once: int
 ) -> Generator[tuple[int, SongResult], None, None]:
     """Send files to an endpoint, and yield each with its number in the order in which they are done.
 
-    Once the endpoint is unreachable, the remaining files fail without being sent. Closing the iterator cancels all
-    requests.
+    Files beyond the endpoint's size limit are not sent, and once it is unreachable, neither are the remaining ones.
+    Closing the iterator cancels all requests.
 
     Args:
-        genres: genres of the model; an answer of a model with others, which has become the champion, is an error.
+        facts: the endpoint's model; an answer of a model with other genres, which has become the champion, is an error.
         at_once: number of requests at the same time.
     """
     order = start_order(songs, at_once)
@@ -36,7 +36,9 @@ def predict_remotely(
             if is_lost.is_set():
                 return
             try:
-                check_regular(songs[number], AudioError)
+                if check_regular(songs[number], AudioError).st_size > facts.most_bytes:
+                    limit = f"the endpoint's limit of {facts.most_bytes / 1e6:g} MB"
+                    raise AudioError(f"the file is larger than {limit}; send an MP3, or predict it without --url")
             except (OSError, ValueError) as error:
                 unusable.append((number, SongResult(songs[number], None, (), reason_of(error))))
                 continue
@@ -52,7 +54,7 @@ def predict_remotely(
                 lost = str(outcome)
                 is_lost.set()
             done.add(number)
-            yield number, _result(songs[number], outcome, genres)
+            yield number, _result(songs[number], outcome, facts.genres)
     for number, result in unusable:
         done.add(number)
         yield number, result

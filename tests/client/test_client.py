@@ -17,6 +17,7 @@ from raygenre.client import (
     AsyncClient,
     Client,
     ClientError,
+    NoAnswerError,
     RefusedError,
     Retries,
     UnexpectedAnswerError,
@@ -108,6 +109,13 @@ def test_a_failed_attempt_is_repeated_with_the_whole_file(
     assert [body for *_, body in server.requests] == [song.read_bytes()] * 3
 
 
+def test_a_connection_that_always_fails_is_given_up(predict: Callable[..., Answer]) -> None:
+    with scripted(HANG_UP) as server:
+        with pytest.raises(NoAnswerError, match=r"the connection to .* failed: .* \(3 attempts\); retry later"):
+            predict(server.url, b"song")
+        assert len(server.requests) == 3
+
+
 def test_retry_after_is_obeyed() -> None:
     with scripted(refusal(503, "busy", {"Retry-After": "1"}), FOUND) as server:
         started = time.monotonic()
@@ -159,7 +167,7 @@ def test_an_unknown_host_is_unreachable(predict: Callable[..., Answer]) -> None:
 def test_an_endpoint_that_hangs_is_given_up_once(predict: Callable[..., Answer]) -> None:
     released = threading.Event()
     with scripted(Reply(200, [b"late"], before=lambda: released.wait(30))) as server:
-        with pytest.raises(UnreachableError, match="did not answer in time; raise"):
+        with pytest.raises(NoAnswerError, match="did not answer in time; raise"):
             predict(server.url, b"song", timeout=0.2)
         released.set()
         assert len(server.requests) == 1
@@ -235,8 +243,8 @@ PROBLEM = b'{"status": 503, "detail": "the answer was not ready", "request_id": 
 @pytest.mark.parametrize(
     ("chunks", "is_cut", "error", "message"),
     [
-        (WINDOWS[:1], False, UnreachableError, "before the answer was complete"),
-        (WINDOWS[:1], True, UnreachableError, "the connection to .* failed"),
+        (WINDOWS[:1], False, NoAnswerError, "before the answer was complete"),
+        (WINDOWS[:1], True, NoAnswerError, "the connection to .* failed"),
         ([WINDOWS[0], PROBLEM], False, RefusedError, "^the answer was not ready$"),
         ([b"<html>\n"], False, UnexpectedAnswerError, "no answer: '<html>'"),
         ([b"[]\n"], False, UnexpectedAnswerError, "no answer"),

@@ -4,14 +4,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-from raygenre.client import Client, Retries
+from raygenre.client import Client, ModelFacts, Retries
 from raygenre.workflows.predict import SongResult
 from raygenre.workflows.predict_remote import predict_remotely
-from serve.schema import EXAMPLES
+from serve import schema
+from tests.helpers.mlflow_server import free_port
 from tests.helpers.scripted_server import HANG_UP, Reply, scripted
 
-ANSWER: dict[str, Any] = json.loads(json.dumps(EXAMPLES["answer"]))
-GENRES = tuple(ANSWER["probabilities"])
+ANSWER: dict[str, Any] = json.loads(json.dumps(schema.EXAMPLES["answer"]))
+FACTS = ModelFacts.model_validate(schema.ModelFacts.model_json_schema()["example"] | {"most_bytes": 25_000_000})
 
 QUICK = Retries(attempts=2, first_wait=0.1)
 
@@ -30,7 +31,7 @@ def songs(folder: Path, count: int) -> list[Path]:
 def results(paths: list[Path], *replies: Reply) -> tuple[list[SongResult], int]:
     """Return the results in the order of the songs, and the number of requests."""
     with scripted(*replies) as server, Client(server.url, retries=QUICK) as client:
-        found = dict(predict_remotely(client, paths, GENRES, at_once=1))
+        found = dict(predict_remotely(client, paths, FACTS, at_once=1))
     return [found[number] for number in range(len(paths))], len(server.requests)
 
 
@@ -50,11 +51,27 @@ def test_a_picture_has_one_window_without_times(tmp_path: Path) -> None:
 def test_songs_are_not_sent_to_an_endpoint_that_is_gone(tmp_path: Path) -> None:
     paths = songs(tmp_path, 20)
     paths[1] = tmp_path / "missing.mp3"
-    [good, missing, *gone], requests = results(paths, reply(), HANG_UP)
-    assert (good.error, missing.error) == ("", "No such file or directory")
-    assert gone[0].error.startswith("the connection to http://127.0.0.1")
-    assert gone[-1].error.startswith("it was not sent, because the connection to http://127.0.0.1")
-    assert requests < len(paths)
+    with Client(f"http://127.0.0.1:{free_port()}", retries=QUICK) as client:
+        found = dict(predict_remotely(client, paths, FACTS, at_once=1))
+    assert found[0].error.startswith("http://127.0.0.1")
+    assert found[1].error == "No such file or directory"
+    assert found[19].error.startswith("it was not sent, because http://127.0.0.1")
+
+
+def test_other_songs_are_sent_after_one_without_an_answer(tmp_path: Path) -> None:
+    [bad, good], _ = results(songs(tmp_path, 2), HANG_UP, HANG_UP, reply())
+    assert bad.error.startswith("the connection to http://127.0.0.1")
+    assert good.prediction
+
+
+def test_a_file_beyond_the_endpoints_limit_is_not_sent(tmp_path: Path) -> None:
+    paths = songs(tmp_path, 2)
+    with paths[0].open("wb") as file:
+        file.truncate(FACTS.most_bytes + 1)
+    [large, good], requests = results(paths, reply())
+    assert large.error.startswith("the file is larger than the endpoint's limit of 25 MB; send an MP3, or")
+    assert good.prediction
+    assert requests == 1
 
 
 def test_a_new_champion_with_other_genres_is_an_error(tmp_path: Path) -> None:
