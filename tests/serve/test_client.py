@@ -64,10 +64,12 @@ def test_the_async_client_gives_the_same(url: str, song: bytes) -> None:
     assert first.request_id != second.request_id
 
 
-@pytest.mark.parametrize(("size", "status"), [(1_000, 415), (5_000_000, 413), (40_000_000, 413)])
-def test_a_refusal_arrives_although_the_file_is_not_read(url: str, size: int, status: int) -> None:
-    with Client(url) as client, pytest.raises(RefusedError) as raised:
-        client.predict(b"no music " * (size // 9))
+@pytest.mark.parametrize(("share_of_limit", "status"), [(0.001, 415), (1.1, 413), (8, 413)])
+def test_a_refusal_arrives_although_the_file_is_not_read(url: str, share_of_limit: float, status: int) -> None:
+    with Client(url) as client:
+        size = round(share_of_limit * client.model().most_bytes)
+        with pytest.raises(RefusedError) as raised:
+            client.predict(b"no music " * (size // 9))
     assert raised.value.status == status
 
 
