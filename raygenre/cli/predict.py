@@ -2,7 +2,6 @@
 
 import math
 import os
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,26 +9,22 @@ import typer
 
 from raygenre.cli.checks import check_output
 from raygenre.cli.console import (
-    INTERRUPTED,
-    bar,
     err,
     fail,
     out,
-    print_failures,
     print_left_out,
     print_warning,
     report_failures,
-    styled,
 )
 from raygenre.cli.options import CacheOption, ModelOption, StorageOption, TrackingUriOption, VerboseOption
-from raygenre.cli.predict_report import print_json, print_table, write_plot, write_table
+from raygenre.cli.predict_remote import predict_remote
+from raygenre.cli.predict_report import write_plot
+from raygenre.cli.predict_run import ModelInUse, report_predictions
 from raygenre.cli.predict_tags import predict_tags
-from raygenre.errors import file_errors
 from raygenre.system.printable import printable
 
 if TYPE_CHECKING:
     from raygenre.model.classifier import Classifier
-    from raygenre.workflows.predict import SongResult
     from raygenre.workflows.prediction_cache import PredictionCache
 
 
@@ -52,7 +47,21 @@ def predict(
         bool,
         typer.Option("--tags", help="Name the pretrained network's tags instead of your genres; needs no training."),
     ] = False,
-    jobs: Annotated[int, typer.Option(min=0, help="Worker processes; 0: one per core, or one for few songs.")] = 0,
+    url: Annotated[
+        str,
+        typer.Option(
+            metavar="http://HOST:8000",
+            show_default=False,
+            help="Ask an endpoint for the predictions; its API key, if any, is in $RAYGENRE_API_KEY.",
+        ),
+    ] = "",
+    jobs: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Worker processes; 0: one per core, or one for few songs. With --url, requests at once; 0: four.",
+        ),
+    ] = 0,
     longest: Annotated[
         float, typer.Option(metavar="SECONDS", min=3, show_default="no limit", help="Refuse songs longer than this.")
     ] = math.inf,
@@ -72,9 +81,9 @@ def predict(
     from raygenre.registry.versions import CHAMPION_URI, NoModelError, fetch
     from raygenre.system.storage import resolve
     from raygenre.system.worker_pool import suitable_jobs
-    from raygenre.workflows.playlists import check_playlists, write_playlists
+    from raygenre.workflows.playlists import check_playlists
     from raygenre.workflows.predict import predict_unordered
-    from raygenre.workflows.predict_output import TABLES, summary_text
+    from raygenre.workflows.predict_output import TABLES
     from raygenre.workflows.sources import expand_sources, missing_songs
 
     if output and output.suffix.lower() not in TABLES:
@@ -92,6 +101,14 @@ def predict(
     missing = missing_songs(files.songs)
     if len(missing) == len(files.songs):  # reported at once, because loading a model takes seconds
         report_failures([*files.failed, *missing])
+    if url:
+        if model or plot or tags or storage_folder or tracking_uri or not use_cache or longest < math.inf:
+            fail(
+                "--url asks an endpoint, which has its own model and limits; it takes no --model, --plot, --tags, "
+                "--longest, --no-cache, --storage, --tracking-uri"
+            )
+        predict_remote(files, url, at_once=jobs, as_json=as_json, output=output, playlists=playlists)
+        return
     place = resolve(storage_folder, tracking_uri)
     if tags:
         if model or output or plot or playlists:
@@ -115,64 +132,21 @@ def predict(
     if plot:
         write_plot(classifier, files.songs[0], plot, trained_on.warning, notes)
     cache = open_cache(classifier, place.cache / "predictions") if use_cache else None
-    songs = files.songs
-    finished: dict[int, SongResult] = {}
-    printed = 0  # songs whose JSON line is printed
-    interrupted = False
-    try:
-        with (
-            bar() as progress,
-            closing(
-                predict_unordered(
-                    classifier,
-                    songs,
-                    jobs=jobs or suitable_jobs(len(songs)),
-                    cache=cache,
-                    longest_seconds=longest,
-                )
-            ) as stream,
-        ):
-            task = progress.add_task("predicting", total=len(songs))
-            for number, result in stream:
-                finished[number] = result
-                progress.advance(task)
-                while as_json and printed in finished:
-                    printed += 1
-                    print_json(finished[printed - 1], fetched.name, trained_on)
-    except KeyboardInterrupt:
-        interrupted = True
-    results = [finished[number] for number in sorted(finished)]
-    if as_json:  # after Ctrl-C, also the songs that are finished although an earlier one is not
-        for number in sorted(finished.keys() - range(printed)):
-            print_json(finished[number], fetched.name, trained_on)
-    full_list = "the JSON lines" if as_json else ""
-    if output:
-        path = write_table(results, classifier.genres, trained_on, output, interrupted=interrupted)
-        notes.print(f"{printable(path)}: {summary_text(results)}", soft_wrap=True)
-        full_list = f"the column `error` of {printable(path)}"
-    elif not as_json:
-        print_table(results, files.root)
-    if playlists and not interrupted:
-        with file_errors("the playlists cannot be written"):
-            written = write_playlists(playlists, results, classifier.genres, files.root)
-        counts = ", ".join(f"{path.name} {count}" for path, count in written)
-        notes.print(f"{printable(playlists)}: {counts or 'no songs'}", soft_wrap=True)
-    if cached := sum(result.is_cached for result in results):
-        count = "1 prediction comes" if cached == 1 else f"{cached} predictions come"
-        notes.print(f"{count} from the cache; --no-cache computes again", soft_wrap=True)
-    if trained_on.warning and not as_json:
-        text = f"{printable(fetched.name)} was {trained_on.warning}: its answers for real songs mean nothing"
-        out.print(styled("warning:", "bold yellow"), text, soft_wrap=True)
-    if interrupted:
-        hint = "; run the same command again to continue" if cache else ""
-        notes.print(f"interrupted after {len(results)} of {len(songs)} songs{hint}", soft_wrap=True)
-    print_failures(files.failed)
-    failures = [(printable(result.path), result.error) for result in results if result.error]
-    print_failures(failures, full_list)
-    if interrupted:
-        raise typer.Exit(INTERRUPTED)
-    if files.failed or failures:
-        raise typer.Exit(1)
+    report_predictions(
+        files,
+        predict_unordered(
+            classifier,
+            files.songs,
+            jobs=jobs or suitable_jobs(len(files.songs)),
+            cache=cache,
+            longest_seconds=longest,
+        ),
+        ModelInUse(fetched.name, classifier.genres, trained_on),
+        as_json=as_json,
+        output=output,
+        playlists=playlists,
+        resumes=cache is not None,
+    )
 
 
 def open_cache(classifier: "Classifier", folder: Path) -> "PredictionCache | None":

@@ -41,30 +41,12 @@ from raygenre.model.inference import predict_logits
 from raygenre.model.networks import Network, build, config_of
 from raygenre.model.seen_tracks import SeenTracks
 from raygenre.model.self_check import SelfCheck, SelfCheckError
+from raygenre.prediction import Prediction as Prediction
 from raygenre.pretrained.store import PretrainedError
 from raygenre.system.atomic_write import atomic_folder
 from raygenre.system.hashing import sha256_of
 
 EXAMPLES, TRACKS = "examples.safetensors", "tracks.json"
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The prediction for one song.
-
-    Attributes:
-        genre: the most probable genre.
-        confidence: the probability of that genre.
-        uncertain: whether the confidence is below the classifier's threshold.
-        probabilities: probability of each genre, averaged over the windows; they add up to 1.
-        windows: each window's probabilities, in the order of `Song.times`.
-    """
-
-    genre: str
-    confidence: float
-    uncertain: bool
-    probabilities: Mapping[str, float]
-    windows: tuple[Mapping[str, float], ...]
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,13 @@ import numpy as np
 from raygenre.audio.errors import AudioError, TooLongError
 from raygenre.audio.tags import Tags, read_tags
 from raygenre.errors import reason_of
+from raygenre.prediction import Prediction
 from raygenre.system import worker_pool
 from raygenre.system.regular_file import check_regular
 from raygenre.workflows.prediction_cache import CachedWindows, PredictionCache
 
 if TYPE_CHECKING:
-    from raygenre.model.classifier import Classifier, Prediction
+    from raygenre.model.classifier import Classifier
 
 _BIG = 1 / 8  # of a worker's share of all bytes
 
@@ -34,14 +35,16 @@ class SongResult:
         error: why there is no prediction; empty if there was no error.
         tags: the tags of the file.
         is_cached: whether the prediction comes from the cache.
+        model: the model, if an endpoint chose it; otherwise empty.
     """
 
     path: Path
-    prediction: "Prediction | None"
+    prediction: Prediction | None
     times: tuple[tuple[float, float], ...]
     error: str
     tags: Tags = field(default_factory=Tags)
     is_cached: bool = False
+    model: str = ""
 
 
 def predict_songs(

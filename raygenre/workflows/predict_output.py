@@ -39,7 +39,7 @@ _SEPARATORS = re.compile(r"[;,/|]")  # between the genres of a tag such as Rock/
 
 def json_record(result: SongResult, model: str, trained_on: TrainingData) -> dict[str, object]:
     """Return a result as a JSON object: the prediction with all windows or the error, and the model and its data."""
-    model_fields: dict[str, object] = {"model": model, "trained_on": asdict(trained_on)}
+    model_fields: dict[str, object] = {"model": result.model or model, "trained_on": asdict(trained_on)}
     tags = result.tags
     file_fields: dict[str, object] = {
         "file": exact(result.path),

@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from raygenre.audio.decoding import SAMPLE_RATE, WINDOW
-from raygenre.evaluation.plots import legible
-from raygenre.model.classifier import Prediction
-from raygenre.spectrogram.levels import N_FFT, mel_filters
-from raygenre.workflows.plotted_song import PlottedSong
+from raygenre.prediction import Prediction
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from raygenre.workflows.plotted_song import PlottedSong  # imports torch, which the text does not need
 
 # Paul Tol's colour-blind safe "muted" scheme. Colours follow the alphabetical order of the genres, so that a genre has
 # the same colour in every plot of a classifier.
@@ -72,12 +71,14 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f} %"
 
 
-def plot(song: PlottedSong, name: str, warning: str = "") -> "Figure":
+def plot(song: "PlottedSong", name: str, warning: str = "") -> "Figure":
     """Plot the spectrogram with the genres below it, and the warning about the model, if any, in the title.
 
     As in the network's input, each window is scaled separately, so its loudest point has full brightness.
     """
     from matplotlib.figure import Figure  # without pyplot: no window, no global state
+
+    from raygenre.evaluation.plots import legible
 
     prediction = song.prediction
     times = _without_overlap(song.level_times) or [(0.0, 1.0)]
@@ -102,13 +103,15 @@ def plot(song: PlottedSong, name: str, warning: str = "") -> "Figure":
     return figure
 
 
-def plot_png(song: PlottedSong, name: str, warning: str = "") -> bytes:
+def plot_png(song: "PlottedSong", name: str, warning: str = "") -> bytes:
     """Return `plot` as a PNG file."""
     plot(song, name, warning).savefig(buffer := io.BytesIO(), format="png")
     return buffer.getvalue()
 
 
-def _plot_spectrogram(axes: "Axes", song: PlottedSong, times: Sequence[tuple[float, float]]) -> None:
+def _plot_spectrogram(axes: "Axes", song: "PlottedSong", times: Sequence[tuple[float, float]]) -> None:
+    from raygenre.spectrogram.levels import N_FFT, mel_filters
+
     bands, columns = song.levels.shape[1:]
     full_times = song.level_times or times
     for levels, (full_start, end), (start, _) in zip(song.levels, full_times, times, strict=True):

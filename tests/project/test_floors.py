@@ -12,8 +12,10 @@ from tests.helpers.project import ROOT
 
 FLOORS = {
     "raygenre.errors": 0,
+    "raygenre.prediction": 0,
     "raygenre.audio": 1,
     "raygenre.system": 1,
+    "raygenre.client": 2,
     "raygenre.spectrogram": 2,
     "raygenre.tagging": 2,
     "raygenre.data": 3,

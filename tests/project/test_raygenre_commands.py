@@ -30,6 +30,7 @@ NOT_RUN = {
     "raygenre dashboard": "runs until Ctrl-C; tests/cli/test_dashboard.py runs it",
     "raygenre download": "needs a network",
     "raygenre evaluate --data PATH --map": "needs folders of these names; tests/cli/test_evaluate.py maps others",
+    "raygenre predict --url": "needs an endpoint; tests/serve/test_client.py has one",
     "raygenre pretrained install": "needs a network; tests/pretrained/test_install.py installs from a file",
     "raygenre serve": "runs until Ctrl-C; tests/faults/test_default.py runs `make serve`",
     "raygenre tag --undo": "needs the log of another command; tests/cli/test_tag.py undoes its own",

@@ -1,0 +1,123 @@
+"""The endpoint's answers as types.
+
+The types have the fields of the endpoint's OpenAPI document, which a test compares. Fields that a later version of the
+endpoint adds are ignored.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class ModelName(_Part):
+    """The model that gave an answer.
+
+    Attributes:
+        name: name of the registered model or of the model's folder.
+        version: version in the registry; empty for a folder.
+        run_id: id of the MLflow run that trained the model; empty for a folder.
+    """
+
+    name: str
+    version: str
+    run_id: str
+
+    def __str__(self) -> str:
+        """Return the name as `raygenre predict` prints it, such as `raygenre/3`."""
+        return f"{self.name}/{self.version}" if self.version else self.name
+
+
+class TrainedOn(_Part):
+    """The data that a model was trained on.
+
+    Attributes:
+        kind: `synthetic` for a model that knows only synthetic sounds, whose answers for real songs mean nothing;
+            `unknown` if it was not recorded.
+        name: `synthetic`, or the name of the data folder; empty if it was not recorded.
+    """
+
+    kind: Literal["synthetic", "real", "unknown"]
+    name: str
+
+
+class Window(_Part):
+    """A 30 s window of a song.
+
+    Attributes:
+        number: index of the window in the song, starting at 0 and counting silent windows.
+        start, end: times in s from the start of the song.
+        genre: most probable genre of the window.
+        confidence: probability of that genre.
+        probabilities: probability of each genre.
+    """
+
+    number: int
+    start: float
+    end: float
+    genre: str
+    confidence: float
+    probabilities: dict[str, float]
+
+
+class Answer(_Part):
+    """The genre of one song.
+
+    Attributes:
+        genre: most probable genre.
+        confidence: probability of that genre.
+        uncertain: whether the confidence is below the model's threshold.
+        probabilities: probability of each genre; they add up to 1.
+        windows: answers for the windows with sound; none for a PNG.
+        model: model that gave the answer.
+        trained_on: data that the model was trained on.
+        request_id: id of the request in the endpoint's logs.
+    """
+
+    genre: str
+    confidence: float
+    uncertain: bool
+    probabilities: dict[str, float]
+    windows: tuple[Window, ...]
+    model: ModelName
+    trained_on: TrainedOn
+    request_id: str
+
+
+class ModelFacts(_Part):
+    """The model being served.
+
+    Attributes:
+        genres: genres in the order of the model's outputs.
+        test_accuracy: accuracy on the test split; None if unknown.
+        synthetic: whether the model was trained on synthetic tracks; None if unknown.
+        threshold: confidence below which an answer is uncertain.
+        sha256: SHA-256 of the weights, genres and calibration.
+        card: model card, in Markdown.
+        challenger: model that answers a share of the requests, if any.
+        most_bytes: maximum size of a request body, in bytes.
+        most_seconds: maximum duration of an audio file, in s.
+    """
+
+    model: ModelName
+    genres: tuple[str, ...]
+    test_accuracy: float | None
+    synthetic: bool | None
+    trained_on: TrainedOn
+    threshold: float
+    sha256: str
+    card: str
+    challenger: ModelName | None
+    most_bytes: int
+    most_seconds: float
+
+
+class Problem(_Part):
+    """An error of the endpoint as problem details (RFC 9457); proxies in front of it may leave out the id."""
+
+    status: int
+    detail: str
+    request_id: str = ""

@@ -1,0 +1,52 @@
+"""Iterate over an async generator from sync code, so that it can be cancelled at once."""
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import aclosing
+from queue import SimpleQueue
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def iterate_in_thread(items: AsyncGenerator[T, None], close: Callable[[], Awaitable[None]]) -> Generator[T, None, None]:
+    """Yield the items of an async generator that runs in an event loop of its own, in a thread of its own.
+
+    Threads with blocking requests could not be stopped, for example by Ctrl-C, and in a notebook, the main thread
+    already has an event loop.
+
+    Args:
+        close: called in the loop at the end.
+
+    Raises:
+        Exception: what the async generator raises.
+    """
+    results: SimpleQueue[T | None] = SimpleQueue()  # None: the end
+
+    async def forward() -> None:
+        try:
+            async with aclosing(items):
+                async for item in items:
+                    results.put(item)
+        finally:
+            await close()
+
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(forward())
+    task.add_done_callback(lambda _: results.put(None))
+
+    def run() -> None:
+        loop.run_until_complete(asyncio.wait([task]))
+        loop.run_until_complete(loop.shutdown_default_executor())
+
+    thread = threading.Thread(target=run, name="raygenre-client", daemon=True)
+    thread.start()
+    try:
+        while (result := results.get()) is not None:
+            yield result
+    finally:
+        loop.call_soon_threadsafe(task.cancel)  # without effect if the task is done
+        thread.join()
+        loop.close()
+    task.result()

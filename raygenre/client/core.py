@@ -1,0 +1,191 @@
+"""The requests of the sync and the async client, as steps that each takes in its own way.
+
+A request is a generator. It yields a `Call` to send and receives the response, or the error if there was none; it
+yields a `Wait` between two attempts; and it returns the answer.
+"""
+
+import ipaddress
+import platform
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import TypeVar
+
+import httpx
+from pydantic import ValidationError
+
+from raygenre.client.answers import Answer, ModelFacts, Problem
+from raygenre.client.body import File, FileBody
+from raygenre.client.errors import AddressError, RefusedError, UnexpectedAnswerError, failure
+from raygenre.client.retries import BUSY, Retries
+from raygenre.system.redaction import masked
+
+LINES = "application/x-ndjson"
+TIMEOUT = 300.0  # s
+_CONNECT = 10.0  # s
+_SHOWN = 200  # characters of an answer that is not understood
+
+T = TypeVar("T")
+AnswerType = TypeVar("AnswerType", Answer, ModelFacts)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request to send.
+
+    Attributes:
+        accept: media types of the answer.
+        streams: whether to return a successful answer in lines before it is read.
+    """
+
+    method: str
+    path: str
+    body: FileBody | None = None
+    query: Mapping[str, int] = field(default_factory=dict)
+    accept: str = "application/json"
+    streams: bool = False
+
+    def is_open(self, response: httpx.Response) -> bool:
+        """Return whether the lines of a response are still to be read; all other responses are read at once."""
+        return self.streams and response.is_success and _media_type(response) == LINES
+
+
+@dataclass(frozen=True)
+class Wait:
+    """A pause before the next attempt, in s."""
+
+    seconds: float
+
+
+Outcome = httpx.Response | httpx.TransportError | None
+"""The outcome of a step: of a `Call`, the response or why there is none; of a `Wait`, None."""
+Steps = Generator[Call | Wait, Outcome, T]
+
+
+class Core:
+    """An endpoint's address and settings, and the steps of each request to it.
+
+    Attributes:
+        url: address, with a slash at the end.
+        server: the address for messages, without passwords.
+        headers: headers of all requests.
+        timeout: the time limits of httpx.
+        trusts_environment: whether proxies from the environment are used; not for this machine.
+
+    Raises:
+        AddressError: the address is unusable.
+    """
+
+    def __init__(self, url: str, *, api_key: str, timeout: float, retries: Retries) -> None:
+        self.url, self.server = _parse(url), masked(url)
+        agent = f"raygenre/{version('raygenre')} httpx/{httpx.__version__} Python/{platform.python_version()}"
+        self.headers = {"User-Agent": agent}
+        if api_key:
+            if not api_key.isascii() or not api_key.isprintable():
+                raise AddressError("the API key has characters that a header cannot have; is it cut off or quoted?")
+            self.headers["Authorization"] = f"Bearer {api_key}"
+        self.timeout = httpx.Timeout(timeout, connect=min(timeout, _CONNECT), pool=None)
+        self.trusts_environment = not _is_this_machine(self.url.host)
+        self._retries = retries
+
+    def predict(self, file: File) -> Steps[Answer]:
+        response = yield from self._exchange(Call("POST", "v1/predict", FileBody(file)))
+        return self.read(Answer, response.content)
+
+    def stream(self, file: File) -> Steps[httpx.Response]:
+        """Return a response that has either the whole answer or, if it `is_open`, lines that are not read yet."""
+        accept = f"{LINES}, application/json;q=0.5"
+        return (yield from self._exchange(Call("POST", "v1/predict", FileBody(file), accept=accept, streams=True)))
+
+    def spectrogram(self, file: File, window: int) -> Steps[bytes]:
+        call = Call("POST", "v1/spectrogram", FileBody(file), {"window": window}, accept="image/png, application/json")
+        response = yield from self._exchange(call)
+        if _media_type(response) != "image/png":
+            raise self._unexpected(response.content)
+        return response.content
+
+    def model(self) -> Steps[ModelFacts]:
+        response = yield from self._exchange(Call("GET", "v1/model"))
+        return self.read(ModelFacts, response.content)
+
+    def read(self, kind: type[AnswerType], content: bytes) -> AnswerType:
+        """Return an answer from its JSON.
+
+        Raises:
+            UnexpectedAnswerError: it is not of this kind.
+        """
+        try:
+            return kind.model_validate_json(content)
+        except ValidationError as error:
+            raise self._unexpected(content) from error
+
+    def refusal(self, problem: Problem, *, attempts: int = 1) -> RefusedError:
+        """Return the error for problem details of the endpoint."""
+        tried = f" ({attempts} attempts)" if attempts > 1 else ""
+        return RefusedError(f"{problem.detail}{tried}", status=problem.status, request_id=problem.request_id)
+
+    def _exchange(self, call: Call) -> Steps[httpx.Response]:
+        attempt = 0
+        while True:
+            attempt += 1
+            outcome = yield call
+            assert outcome is not None
+            if isinstance(outcome, httpx.Response) and outcome.is_success:
+                return outcome
+            seconds = self._retries.wait(attempt, outcome)
+            if seconds is None:
+                if isinstance(outcome, httpx.Response):
+                    raise self._refusal(outcome, attempt)
+                raise failure(self.server, outcome, attempts=attempt) from outcome
+            yield Wait(seconds)
+
+    def _refusal(self, response: httpx.Response, attempts: int) -> RefusedError | UnexpectedAnswerError:
+        try:
+            return self.refusal(Problem.model_validate_json(response.content), attempts=attempts)
+        except ValidationError:  # a proxy's answer, or another server's
+            status = f"{response.status_code} {response.reason_phrase}".strip()
+        if response.status_code in BUSY:
+            return RefusedError(f"{self.server} is busy: {status} ({attempts} attempts)", status=response.status_code)
+        if response.is_redirect:
+            target = masked(response.headers.get("Location", "another address"))
+            return UnexpectedAnswerError(f"{self.server} redirects to {target}; use the address that it redirects to")
+        return UnexpectedAnswerError(f"{self.server} answered {status}, not as a raygenre endpoint; check the address")
+
+    def _unexpected(self, content: bytes) -> UnexpectedAnswerError:
+        text = " ".join(content[:_SHOWN].decode(errors="replace").split())
+        return UnexpectedAnswerError(
+            f"{self.server} did not answer as a raygenre endpoint of this version does; check the address, and "
+            f"/readyz and the version there: {text!r}"
+        )
+
+
+def build(http: httpx.Client | httpx.AsyncClient, call: Call) -> httpx.Request:
+    """Return the request of a call."""
+    headers = {"Accept": call.accept}
+    if call.body:
+        headers |= {"Content-Type": "application/octet-stream", "Content-Length": str(call.body.size)}
+    request = http.build_request(call.method, call.path, params=dict(call.query) or None, headers=headers)
+    if call.body:
+        request.stream = call.body  # not as `content`, which is either sync or async and has no length
+    return request
+
+
+def _media_type(response: httpx.Response) -> str:
+    return str(response.headers.get("Content-Type", "")).partition(";")[0].strip().lower()
+
+
+def _parse(url: str) -> httpx.URL:
+    try:
+        parsed = httpx.URL(url if url.endswith("/") else f"{url}/")
+    except httpx.InvalidURL as error:
+        raise AddressError(f"{masked(url)} is not an address: {error}") from error
+    if parsed.scheme not in ("http", "https") or not parsed.host or parsed.query or parsed.fragment:
+        raise AddressError(f"{masked(url)} is not the address of an endpoint, such as http://localhost:8000")
+    return parsed
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

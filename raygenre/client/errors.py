@@ -1,0 +1,68 @@
+"""Errors of the client."""
+
+import os
+import socket
+
+import httpx
+
+from raygenre.errors import RaygenreError
+
+
+class ClientError(RaygenreError):
+    """A request has no answer; the message says why."""
+
+
+class AddressError(ClientError, ValueError):
+    """The address of the endpoint is unusable."""
+
+
+class UnreachableError(ClientError, ConnectionError):
+    """No connection to the endpoint can be made."""
+
+
+class NoAnswerError(ClientError, ConnectionError):
+    """The endpoint closed the connection before its answer was complete, or did not answer in time."""
+
+
+class UnexpectedAnswerError(ClientError):
+    """The answer is not one of this endpoint's API."""
+
+
+class RefusedError(ClientError):
+    """The endpoint refused a request.
+
+    Attributes:
+        status: HTTP status; 415 and 422 are errors of the file.
+        request_id: id of the request in the endpoint's logs; empty if the endpoint's proxy refused it.
+    """
+
+    def __init__(self, message: str, *, status: int, request_id: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.request_id = request_id
+
+
+def failure(server: str, error: httpx.TransportError, *, attempts: int) -> UnreachableError | NoAnswerError:
+    """Return the error for a request that failed on its way, after some attempts."""
+    tried = f" ({attempts} attempts)" if attempts > 1 else ""
+    if isinstance(error, httpx.ConnectTimeout):
+        return UnreachableError(f"{server} is unreachable: no connection in time{tried}; check the address")
+    if isinstance(error, httpx.TimeoutException):
+        return NoAnswerError(f"{server} did not answer in time{tried}; raise the client's `timeout`, or retry later")
+    if isinstance(error, httpx.ConnectError):
+        remedy = "check the address, or start the endpoint with `raygenre serve`"
+        return UnreachableError(f"{server} is unreachable: {_reason(error)}{tried}; {remedy}")
+    return NoAnswerError(f"the connection to {server} failed: {_reason(error)}{tried}; retry later")
+
+
+def _reason(error: BaseException) -> str:
+    """Return the operating system's reason at the end of a chain of errors; else the text of the first one."""
+    reason = str(error) or type(error).__name__
+    link: BaseException | None = error
+    while link:
+        if isinstance(link, OSError) and link.strerror:
+            # asyncio replaces the text, but not the number.
+            reason = link.strerror if isinstance(link, socket.gaierror) or not link.errno else os.strerror(link.errno)
+        attempts = link.exceptions if isinstance(link, BaseExceptionGroup) else ()  # one for each address of a host
+        link = attempts[0] if attempts else link.__cause__ or link.__context__
+    return reason

@@ -1,0 +1,71 @@
+"""Streamed answers: one JSON object per line, first a window each and then the answer.
+
+The endpoint sends `application/x-ndjson`. Each line but the last is a window, with the fields of `Window`; the last one
+is the whole answer, with the fields of `Answer`, where `windows` may be left out because they have been sent. An error
+after the first line is a last line with the fields of a problem (`status` and `detail`), since the status of the
+response has been sent.
+"""
+
+import json
+from collections.abc import Iterator
+
+from pydantic import ValidationError
+
+from raygenre.client.answers import Answer, Problem, Window
+from raygenre.client.core import Core
+from raygenre.client.errors import NoAnswerError, UnexpectedAnswerError
+
+
+class LineReader:
+    """Reads the lines of one answer from chunks of bytes."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._rest = b""
+        self._windows: list[Window] = []
+        self._is_complete = False
+
+    def feed(self, chunk: bytes) -> Iterator[Window | Answer]:
+        """Yield what the lines say that are complete with this chunk.
+
+        Raises:
+            RefusedError: a line reports an error.
+            UnexpectedAnswerError: a line is of no kind that is known, or follows the answer.
+        """
+        *lines, self._rest = (self._rest + chunk).split(b"\n")  # JSON text has no line break, but may have U+2028
+        for line in lines:
+            if line.strip():
+                yield self._read(line)
+
+    def finish(self) -> Iterator[Window | Answer]:
+        """Yield what a last line without a line break says.
+
+        Raises:
+            NoAnswerError: the answer is missing.
+        """
+        yield from self.feed(b"\n")
+        if not self._is_complete:
+            raise NoAnswerError(f"{self._core.server} closed the connection before the answer was complete")
+
+    def whole(self, content: bytes) -> Iterator[Window | Answer]:
+        """Yield the windows and the answer of an endpoint that does not stream."""
+        answer = self._core.read(Answer, content)
+        yield from answer.windows
+        yield answer
+
+    def _read(self, line: bytes) -> Window | Answer:
+        try:
+            fields = json.loads(line)
+            if not isinstance(fields, dict) or self._is_complete:
+                raise ValueError(line)
+            if "detail" in fields:
+                raise self._core.refusal(Problem.model_validate(fields))
+            if "number" in fields:
+                self._windows.append(Window.model_validate(fields))
+                return self._windows[-1]
+            answer = Answer.model_validate({"windows": tuple(self._windows)} | fields)
+        except (ValueError, ValidationError) as error:
+            text = line[:200].decode(errors="replace")
+            raise UnexpectedAnswerError(f"{self._core.server} sent a line that is no answer: {text!r}") from error
+        self._is_complete = True
+        return answer

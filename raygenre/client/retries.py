@@ -1,0 +1,70 @@
+"""The rule when a request is sent again, and after how long."""
+
+import random
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import httpx
+
+BUSY = frozenset({429, 502, 503})  # statuses of an endpoint that may have an answer later; 502 is a proxy's
+
+
+@dataclass(frozen=True)
+class Retries:
+    """How often a request is sent, and the time in between.
+
+    A request is sent again if the connection fails and after 429, 502 and 503, never after another error of the client.
+    The wait doubles with each attempt. It is shortened at random by up to half, so that clients that failed together do
+    not return together, and is never shorter than the Retry-After of the answer.
+
+    Attributes:
+        attempts: maximum number of attempts, including the first one.
+        first_wait: s before the second attempt.
+        longest_wait: maximum s before an attempt; an answer that asks for a longer wait is final.
+        generator: the source of random numbers.
+    """
+
+    attempts: int = 6
+    first_wait: float = 0.5
+    longest_wait: float = 30.0
+    generator: random.Random = field(default_factory=random.Random, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1 or self.first_wait < 0 or self.longest_wait < 0:
+            raise ValueError("attempts must be at least 1, and the waits at least 0 s")
+
+    def wait(self, attempt: int, outcome: "httpx.Response | httpx.TransportError") -> float | None:
+        """Return the s to wait after an attempt that failed, or None if it was the last.
+
+        Args:
+            attempt: number of the attempt, from 1.
+        """
+        asked = 0.0
+        if isinstance(outcome, httpx.Response):
+            if outcome.status_code not in BUSY:
+                return None
+            asked = retry_after(outcome.headers, datetime.now(UTC))
+        elif not _is_connection_error(outcome):
+            return None
+        if attempt >= self.attempts or asked > self.longest_wait:
+            return None
+        backoff = min(self.first_wait * 2.0 ** (attempt - 1), self.longest_wait)
+        return max(asked, backoff * self.generator.uniform(0.5, 1))
+
+
+def retry_after(headers: httpx.Headers, now: datetime) -> float:
+    """Return the wait in s that an answer asks for, as a number or a date; 0 if it asks for none."""
+    text = headers.get("Retry-After", "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return 0.0
+    return max(0.0, (moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds())
+
+
+def _is_connection_error(error: httpx.TransportError) -> bool:
+    """Return whether the connection failed; not if the answer is late, because the next one would be as late."""
+    return isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError | httpx.ConnectTimeout)
