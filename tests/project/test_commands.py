@@ -45,7 +45,7 @@ RUN = {
     "kubectl delete priorityclass": ("tests/k8s/test_removal.py", "DELETE_REST"),
     "kubectl patch persistentvolume": ("tests/k8s/test_removal.py", "KEEP"),
     "old=$(secret api-keys keys)": ("tests/k8s/test_secrets.py", "FIRST_KEYS"),
-    "password=": ("tests/k8s/test_secrets.py", "POSTGRES"),
+    "password=": ("tests/k8s/test_secrets.py", "postgres-mlflow"),
     "renew": ("tests/k8s/test_secrets.py", "test_every_other_secret"),
     "restart_endpoint": ("tests/k8s/test_secrets.py", "restart_endpoint"),
     "secret()": ("tests/k8s/test_secrets.py", "FUNCTIONS"),
