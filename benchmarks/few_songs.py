@@ -174,6 +174,7 @@ def searched(trials: int, epochs: int) -> Table:
             seconds = time.perf_counter() - started
             found = re.search(r"Test accuracy (\S+ ?%)", run.stdout)
             shown = found[1] if found else json.dumps(run.stderr[-200:])
+            print(f"--model {model}: {seconds:.0f} s, {shown}", file=sys.stderr, flush=True)
             table.add_row(f"--model {model}", f"{seconds:.0f}", shown)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
