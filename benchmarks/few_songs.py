@@ -1,4 +1,4 @@
-"""Learning from few songs, and the time from a folder of songs to a champion: pretrained features beside spectrograms.
+"""Learning from few songs, and the time from a folder of songs to a champion: pretrained features or spectrograms.
 
 Run from the project's folder, after `raygenre pretrained install`:
     .venv/bin/python benchmarks/few_songs.py                   # accuracy with 5, 10 and 20 songs a class, 10 minutes
