@@ -19,6 +19,7 @@ import pytest
 
 if TYPE_CHECKING:
     from raygenre.data.dataset import Dataset
+    from raygenre.inputs.features import Features
     from raygenre.search.space.config import SearchConfig
     from raygenre.search.study.ledger import Ledger
     from raygenre.system.storage import Storage
@@ -127,6 +128,36 @@ def tracks(tracks_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> "Da
     from raygenre.data.dataset import load
 
     return load(tracks_folder, cache=tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
+def songs_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Thirty recordings of 4 s of three synthetic genres, one folder per genre."""
+    from raygenre.audio.synthesis import synthesise
+    from tests.helpers.sounds import encode
+
+    root = tmp_path_factory.mktemp("songs")
+    for genre in GENRES:
+        (root / genre).mkdir()
+        for number in range(TRACKS):
+            samples = synthesise(genre, seed=number)[: 4 * 22_050]
+            (root / genre / f"{genre}{number:02d}.wav").write_bytes(encode(samples))
+    return root
+
+
+@pytest.fixture(scope="session")
+def songs(songs_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> "Dataset":
+    from raygenre.data.dataset import load
+
+    return load(songs_folder, cache=tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
+def features(tmp_path_factory: pytest.TempPathFactory) -> "Features":
+    """The features of a small pretrained network with random weights."""
+    from tests.helpers.musicnn import small_features
+
+    return small_features(tmp_path_factory.mktemp("pretrained") / "network")
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,9 @@
 """The tracks of a data set as input for a network, computed once and cached by content."""
 
+import hashlib
+import math
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +19,16 @@ from raygenre.errors import RaygenreError, reason_of
 from raygenre.inputs.kind import InputKind
 from raygenre.inputs.levels import LEVELS
 from raygenre.spectrogram.song import is_image
-from raygenre.system.atomic_write import atomic_file
+from raygenre.system.atomic_write import write_atomically
 from raygenre.system.printable import printable
 
 _FOLDER = "inputs"
+_DIGEST = hashlib.sha256().digest_size
 
 
 def images(dataset: Dataset) -> int:
     """Return how many tracks are spectrogram images, from which only levels can be computed."""
-    return sum(is_image(path) for path, _ in dataset.files)
+    return sum(_is_image(path) for path, _ in dataset.files)
 
 
 def inputs_of(
@@ -37,7 +41,8 @@ def inputs_of(
     """Return the input for the tracks of a data set, (N, *shape).
 
     Levels exist already. Everything else is computed once and stored in the data set's cache, one small file for each
-    track, so that an interrupted call is continued by the next.
+    track, so that an interrupted call is continued by the next. A file is the SHA-256 of the values and their bytes; a
+    damaged one is computed and written again.
 
     Args:
         chosen: indices of the tracks or a mask, bool (N,); all if None.
@@ -51,7 +56,7 @@ def inputs_of(
     everything = np.arange(len(dataset.tracks))
     indices: list[int] = (everything if chosen is None else everything[np.asarray(chosen)]).tolist()
     if not kind.takes_images and (
-        pictures := sum(is_image(dataset.files[index][0]) for index in indices if dataset.files)
+        pictures := sum(_is_image(dataset.files[index][0]) for index in indices if dataset.files)
     ):
         raise DataError(
             f"{pictures} of {len(indices)} tracks in {dataset.source} are spectrogram images, from which no features "
@@ -68,6 +73,14 @@ def inputs_of(
     for place, values in zip(missing, on_all_cores(compute, missing, progress), strict=True):
         found[place] = values
     return np.stack([values for values in found if values is not None])
+
+
+def _is_image(path: Path) -> bool:
+    """Return whether a file is an image; one that has disappeared is not, and is named when it is computed."""
+    try:
+        return is_image(path)
+    except OSError:
+        return False
 
 
 def _computed(dataset: Dataset, kind: InputKind, index: int) -> NDArray[Any]:
@@ -88,19 +101,23 @@ def _stored(dataset: Dataset, kind: InputKind, index: int) -> NDArray[Any] | Non
     if path is None or not path.exists():
         return None
     try:
-        values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError):  # it is computed and stored again
+        content = path.read_bytes()
+    except OSError:  # it is computed and stored again
         return None
-    return values if values.shape == kind.shape else None
+    digest, values = content[:_DIGEST], content[_DIGEST:]
+    if hashlib.sha256(values).digest() != digest or len(values) != math.prod(kind.shape) * kind.dtype.itemsize:
+        return None
+    return np.frombuffer(values, dtype=kind.dtype).reshape(kind.shape)
 
 
 def _store(dataset: Dataset, kind: InputKind, index: int, values: NDArray[Any]) -> None:
     path = _path(dataset, kind, index)
     if path is None:
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_file(path) as unfinished, unfinished.open("wb") as file:
-        np.save(file, values, allow_pickle=False)
+    content = np.ascontiguousarray(values, dtype=kind.dtype).tobytes()
+    with suppress(OSError):  # a cache that cannot be written stores nothing
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, hashlib.sha256(content).digest() + content)
 
 
 def _path(dataset: Dataset, kind: InputKind, index: int) -> Path | None:
@@ -109,4 +126,4 @@ def _path(dataset: Dataset, kind: InputKind, index: int) -> Path | None:
         return None
     # The digest of a synthetic data set covers its tracks' levels, which change with the samples.
     content = dataset.files[index][1] if dataset.files else f"{dataset.digest}-{index:05d}"
-    return dataset.cache / _FOLDER / f"{kind.recipe}-{kind.weights_sha256[:16]}" / content[:2] / f"{content}.npy"
+    return dataset.cache / _FOLDER / f"{kind.recipe}-{kind.weights_sha256[:16]}" / content[:2] / content

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from raygenre.data.dataset import Dataset, load
 from raygenre.data.inputs import inputs_of
+from raygenre.data.track_files import DataError
 from raygenre.errors import RaygenreError
 from raygenre.evaluation.paired_test import PairedTest
 from raygenre.evaluation.version_facts import VersionFacts
@@ -35,8 +36,8 @@ def compare_with_champion(
         name: name used for the incumbent in messages.
 
     Raises:
-        NotComparableError: the genres differ, a classifier has no record of its training tracks, or test tracks are
-            missing from the data set.
+        NotComparableError: the genres differ, a classifier has no record of its training tracks, test tracks are
+            missing from the data set, or a classifier needs recordings and the data set has images.
     """
     _check_genres(candidate, incumbent, name)
     seen, incumbent_seen = _seen_tracks(candidate, "this version"), _seen_tracks(incumbent, name)
@@ -56,7 +57,8 @@ def compare_pair(first: Classifier, second: Classifier, dataset: Dataset) -> Pai
     Test tracks that are missing from the data set are ignored.
 
     Raises:
-        NotComparableError: the genres differ, a classifier has no record of its training tracks, or no tracks are left.
+        NotComparableError: the genres differ, a classifier has no record of its training tracks, no tracks are left,
+            or a classifier needs recordings and the data set has images.
     """
     _check_genres(first, second, "the other")
     seen = [_seen_tracks(classifier, "one of them") for classifier in (first, second)]
@@ -115,8 +117,11 @@ def _compare(candidate: Classifier, incumbent: Classifier, dataset: Dataset, cho
     if not chosen.any():
         raise NotComparableError("no track is left that neither was trained on")
     labels = dataset.labels[chosen]
-    correct = [
-        classifier.probabilities(inputs_of(dataset, classifier.input, chosen)).argmax(axis=1) == labels
-        for classifier in (candidate, incumbent)
-    ]
-    return PairedTest.of(*correct)
+    try:
+        inputs = [inputs_of(dataset, classifier.input, chosen) for classifier in (candidate, incumbent)]
+    except DataError as error:
+        raise NotComparableError(str(error)) from error
+    classified = zip((candidate, incumbent), inputs, strict=True)
+    return PairedTest.of(
+        *(classifier.probabilities(values).argmax(axis=1) == labels for classifier, values in classified)
+    )

@@ -35,6 +35,7 @@ class Features(InputKind):
     recipe = RECIPE
     takes_images = False
     sample_rate = SAMPLE_RATE
+    dtype = np.dtype(np.float32)
 
     def __init__(self, pretrained: Pretrained, device: torch.device | None = None) -> None:
         self.pretrained = pretrained
@@ -49,7 +50,13 @@ class Features(InputKind):
         Raises:
             PretrainedError: it is missing or damaged.
         """
-        return cls(store.load(folder / FOLDER), device)
+        try:
+            return cls(store.load(folder / FOLDER), device)
+        except store.PretrainedError as error:
+            raise store.PretrainedError(
+                f"the pretrained network in {folder / FOLDER} is missing or damaged; restore the classifier's folder "
+                "from the registry or a backup"
+            ) from error
 
     def cut(self, samples: Iterable[NDArray[np.float32]], progress: Callable[[], object]) -> Iterator[Song]:
         song = self._extractor.from_blocks(samples, progress=progress)
@@ -60,6 +67,9 @@ class Features(InputKind):
         length = min(WINDOW_PATCHES, patches)
         ends = [*range(length, patches, WINDOW_PATCHES), patches]
         return [((end - length) * PATCH_SECONDS, end * PATCH_SECONDS) for end in ends]
+
+    def of_image(self, source: Path | bytes) -> Song:
+        raise audio.AudioError(PNG_MESSAGE)  # whatever it shows, so it is not read
 
     def from_levels(self, levels: NDArray[np.uint8]) -> NDArray[np.float32]:
         raise audio.AudioError(PNG_MESSAGE)
@@ -73,7 +83,7 @@ class Features(InputKind):
         # Features differ in scale, so they are standardised as the pretrained network itself does it.
         pooled = self.pretrained.network.pooled
         with torch.inference_mode():
-            standard = pooled(torch.from_numpy(windows).to(pooled.weight.device)).cpu().double().numpy()
+            standard = pooled(torch.tensor(windows).to(pooled.weight.device)).cpu().double().numpy()
         return np.stack([part.mean(axis=1) for part in np.array_split(standard, RANGES, axis=1)], axis=1)
 
     def save(self, folder: Path) -> None:

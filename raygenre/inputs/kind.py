@@ -52,6 +52,7 @@ class InputKind(ABC):
             different values.
         sample_rate: of the samples from which it is computed, in Hz.
         shape: the shape of one window's array.
+        dtype: the type of its values.
         weights_sha256: SHA-256 of the weights that it needs, in hexadecimal; empty if it needs none.
         takes_images: whether it can be computed from a spectrogram image.
     """
@@ -59,6 +60,7 @@ class InputKind(ABC):
     recipe: str
     sample_rate: int
     shape: tuple[int, ...]
+    dtype: np.dtype[Any]
     weights_sha256: str = ""
     takes_images: bool = True
 

@@ -24,6 +24,7 @@ class Levels(InputKind):
     recipe = spectrogram.RECIPE
     sample_rate = audio.SAMPLE_RATE
     shape = (spectrogram.N_MELS, spectrogram.COLUMNS)
+    dtype = np.dtype(np.uint8)
 
     def cut(self, samples: Iterable[NDArray[np.float32]], progress: Callable[[], object]) -> Iterator[Song]:
         # Silent windows are dropped: they have no genre, but the network would assign one.
@@ -67,6 +68,9 @@ class Levels(InputKind):
 
     def save(self, folder: Path) -> None:
         """Write nothing: levels need no weights."""
+
+    def __reduce__(self) -> str:
+        return "LEVELS"  # so that a process that receives a classifier finds `input is LEVELS`, as this one does
 
 
 LEVELS = Levels()

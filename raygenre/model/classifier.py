@@ -38,7 +38,7 @@ from raygenre.model.classifier_files import FORMAT, check_finite, check_saved, c
 from raygenre.model.classifier_files import WEIGHTS as WEIGHTS
 from raygenre.model.classifier_files import ClassifierError as ClassifierError
 from raygenre.model.inference import predict_logits
-from raygenre.model.networks import Network, build, config_of
+from raygenre.model.networks import Network, build, config_of, silence
 from raygenre.model.seen_tracks import SeenTracks
 from raygenre.model.self_check import SelfCheck, SelfCheckError
 from raygenre.prediction import Prediction as Prediction
@@ -80,6 +80,8 @@ class Classifier:
             raise ClassifierError(problem)
         if len(self.genres) != self.model.config.genres:
             raise ClassifierError(f"the network has {self.model.config.genres} outputs for {len(self.genres)} genres")
+        if (needed := silence(self.model.config).shape[1:]) != self.input.shape:
+            raise ClassifierError(f"the network takes input of the shape {needed}, not {self.input.shape}")
 
     def probabilities(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
         """Return calibrated probabilities for input of its kind, (N, *shape), as float32 (N, G) whose rows sum to 1."""

@@ -6,13 +6,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from raygenre.model.network import GenreCNN
 from raygenre.model.networks import Network
 from raygenre.model.precision import autocast
 
 CPU_CHUNK = 4
-"""Number of tracks that pass through the network together on a CPU. It is small enough that their activations fit into
-the cache and into memory that the allocator reuses. Training sums the gradients of a batch's chunks, which gives the
-same optimizer step."""
+"""Number of spectrograms that pass through a network together on a CPU. It is small enough that their activations fit
+into the cache and into memory that the allocator reuses. Training sums the gradients of a batch's chunks, which gives
+the same optimizer step."""
 _EVALUATION_BATCH = 64
 
 
@@ -21,7 +22,7 @@ def predict_logits(model: Network, inputs: NDArray[Any], *, precision: str = "fl
     device = next(model.parameters()).device
     model.eval()
     logits = []
-    chunk = CPU_CHUNK if device.type == "cpu" else _EVALUATION_BATCH
+    chunk = CPU_CHUNK if device.type == "cpu" and isinstance(model, GenreCNN) else _EVALUATION_BATCH
     with torch.inference_mode(), autocast(precision, device):
         for start in range(0, len(inputs), _EVALUATION_BATCH):
             batch = torch.tensor(inputs[start : start + _EVALUATION_BATCH], device=device)

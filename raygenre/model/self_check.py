@@ -93,10 +93,9 @@ class SelfCheck:
         stored = load_file(path)
         inputs = stored[_LEVELS if kind is LEVELS else _INPUTS].numpy()
         probabilities = stored["probabilities"].numpy()
-        expected = np.dtype(np.uint8 if kind is LEVELS else np.float32)
-        if inputs.dtype != expected or inputs.shape[1:] != kind.shape or not len(inputs):
+        if inputs.dtype != kind.dtype or inputs.shape[1:] != kind.shape or not len(inputs):
             shape = ", ".join(map(str, kind.shape))
-            raise ValueError(f"examples must be {expected} (N, {shape}), not {inputs.dtype} {inputs.shape}")
+            raise ValueError(f"examples must be {kind.dtype} (N, {shape}), not {inputs.dtype} {inputs.shape}")
         if probabilities.ndim != 2 or not np.allclose(probabilities.sum(axis=1), 1, atol=TOLERANCE):  # also for NaN
             raise ValueError("the stored outputs of the examples are not probabilities that add up to 1")
         return cls(inputs, probabilities)

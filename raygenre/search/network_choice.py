@@ -10,7 +10,9 @@ from raygenre.pretrained.store import PretrainedError
 from raygenre.search.options import OptionError, Options
 from raygenre.search.space.choices import NetworkName
 from raygenre.search.space.presets import HEAD_NAMES
-from raygenre.search.space.space import SpaceError
+from raygenre.search.space.space import Entry, SpaceError
+
+_ONLY_CNN = ("preset", "search_width", "augmentation")
 
 
 def choose_network(options: Options, tracks: Dataset, base: Mapping[str, Any] | None = None) -> tuple[NetworkName, str]:
@@ -26,42 +28,70 @@ def choose_network(options: Options, tracks: Dataset, base: Mapping[str, Any] | 
     if base:
         if "model" in options.given:
             raise OptionError("--config has its own network; leave out --model")
-        return ("head" if base.get("space", {}).get("network") == "head" else "cnn"), ""
+        if base.get("space", {}).get("network") != "head":
+            return "cnn", ""
+        _check_usable(options, tracks, "--config")
+        return "head", ""
     if options.model == "cnn":
         return "cnn", ""
-    pictures, total = images(tracks), len(tracks.tracks)
-    some = "the tracks are" if pictures == total else f"{pictures} of {total} tracks are"
     if options.model == "pretrained":
-        for name in ("preset", "search_width", "augmentation"):
-            if name in options.given:
-                raise OptionError(f"--model pretrained has a network of its own; leave out --{name.replace('_', '-')}")
-        if pictures:
-            raise OptionError(
-                f"{some} spectrogram images, and pretrained features need the recordings; use --model cnn, or give "
-                "--data a folder of audio files"
-            )
-        if not store.is_installed():
-            raise PretrainedError(f"{store.MODEL} is not installed; run `raygenre pretrained install`")
-        return "head", f"a head on the features of {store.MODEL}"
+        _check_usable(options, tracks, "--model pretrained")
+        return "head", f"a network on the features of {store.MODEL}"
     if tracks.synthetic:
         return "cnn", ""
-    if wanted := [
-        name for name in ("preset", "search_width", "augmentation", "space", "start") if name in options.given
-    ]:
-        return "cnn", f"cnn on spectrograms, as --{wanted[0].replace('_', '-')} is about it"
-    if pictures:
-        return "cnn", f"cnn on spectrograms, because {some} images"
+    spectrograms = "a network on spectrograms, because"
+    if given := [name for name in (*_ONLY_CNN, "space", "start") if name in options.given]:
+        return "cnn", f"{spectrograms} {_option(given[0])} is given"
+    if which := _images(tracks):
+        return "cnn", f"{spectrograms} {which} spectrogram images"
     if not store.is_installed():
-        return "cnn", f"cnn on spectrograms; after `raygenre pretrained install`, {store.MODEL} would be used instead"
-    return "head", f"a head on the features of {store.MODEL}, because the tracks are audio; --model cnn: spectrograms"
+        return "cnn", f"{spectrograms} {store.MODEL} is not installed; `raygenre pretrained install` gets it (29 MB)"
+    return (
+        "head",
+        f"a network on the features of {store.MODEL}, because the tracks are audio; --model cnn: on spectrograms",
+    )
 
 
-def check_head(space: Mapping[str, object]) -> None:
-    """Check that a network on pretrained features has the hyperparameters of a space.
+def check_head(space: Mapping[str, Entry], batch_size: int) -> None:
+    """Check that a network on pretrained features has the hyperparameters of a space, and can be trained with them.
+
+    Args:
+        batch_size: used if the space does not have it.
 
     Raises:
-        SpaceError: it has not.
+        SpaceError: it has not, or cannot.
     """
     for name in space:
         if name not in HEAD_NAMES:
             raise SpaceError(f"{name} has no effect on pretrained features, which have {', '.join(HEAD_NAMES)}")
+    sizes = space.get("batch_size", batch_size)
+    if isinstance(sizes, dict):
+        sizes = sizes["low"]
+    if any(int(size) < 2 for size in (sizes if isinstance(sizes, list) else [sizes])):
+        raise SpaceError("batch_size must be at least 2 on pretrained features, whose normalisation compares tracks")
+
+
+def _check_usable(options: Options, tracks: Dataset, wanted_by: str) -> None:
+    """Check that a network on pretrained features can be trained on the tracks, with the options."""
+    for name in _ONLY_CNN:
+        if name in options.given:
+            raise OptionError(f"{wanted_by} trains a network on pretrained features; leave out {_option(name)}")
+    if which := _images(tracks):
+        raise OptionError(
+            f"{which} spectrogram images, and pretrained features need the recordings; use --model cnn, or give "
+            "--data a folder of audio files"
+        )
+    if not store.is_installed():
+        raise PretrainedError(f"{store.MODEL} is not installed; run `raygenre pretrained install`")
+
+
+def _images(tracks: Dataset) -> str:
+    """Return which tracks are images, as the start of a clause; empty if none is."""
+    number, total = images(tracks), len(tracks.tracks)
+    if not number:
+        return ""
+    return "the tracks are" if number == total else f"{number} of {total} tracks are"
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

@@ -50,7 +50,7 @@ def resolve(
 
     Args:
         base: fields of run.yaml from an earlier search.
-        network: what `choose_network` returned; not used with `base`, whose space names the network.
+        network: what `choose_network` returned.
 
     Raises:
         OptionError: the data differs from the data of the earlier search.
@@ -76,9 +76,9 @@ def resolve(
     space = _space(options, base, notes)
     if base and "preset" in options.given:
         raise OptionError("--config has its own space; leave out --preset")
-    if not base:
-        if network == "head":
-            check_head(space)
+    if network == "head" and (options.space or not base):
+        check_head(space, size["batch_size"])
+    if not base or (network == "head" and options.space):  # a space file cannot name the network
         space = preset.entries | space
     if tracks.synthetic and not base and network == "cnn":
         space = SMALL_NETWORK | space

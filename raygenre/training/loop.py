@@ -87,8 +87,7 @@ def _epoch(
     with seeded(member.seed, member.epoch + 1, member.device):
         tracks_of_epoch = np.tile(member.train, training.crops)
         order = tracks_of_epoch[torch.randperm(len(tracks_of_epoch)).numpy()]
-        for step, start in enumerate(range(0, len(order), training.batch_size)):
-            tracks = order[start : start + training.batch_size]
+        for step, tracks in enumerate(member.batches(order)):
             if resident is None:
                 batch = torch.from_numpy(inputs[tracks])
             else:

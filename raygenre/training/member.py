@@ -68,7 +68,16 @@ class Member:
     @property
     def steps_per_epoch(self) -> int:
         """Number of optimizer steps in an epoch."""
-        return math.ceil(len(self.train) * self.training.crops / self.training.batch_size)
+        tracks = len(self.train) * self.training.crops
+        if isinstance(self.model.config, HeadConfig):
+            # A single track that is left joins the batch before, because normalisation compares the tracks of a batch.
+            tracks = max(1, tracks - 1)
+        return math.ceil(tracks / self.training.batch_size)
+
+    def batches(self, order: Indices) -> list[Indices]:
+        """Divide the tracks of an epoch, int64 (N,), into a batch for each step."""
+        size, steps = self.training.batch_size, self.steps_per_epoch
+        return np.split(order, [size * step for step in range(1, steps)])
 
     def update_average(self, step: int) -> None:
         """Move the averaged weights towards the current ones after a step, counted from 0.

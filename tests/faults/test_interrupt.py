@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from raygenre.pretrained import store
 from tests.helpers.driver import STUDY, Driver, call, script
+from tests.helpers.musicnn import small_features
 from tests.helpers.processes import until
 
 pytestmark = pytest.mark.slow
@@ -68,6 +70,29 @@ def test_kills_lose_nothing(tmp_path: Path, tracks_folder: Path) -> None:
         before = driver.ledger()
         driver.finish()
         for early, late in zip(before, driver.ledger(), strict=False):
+            assert early.intermediate_values.items() <= late.intermediate_values.items()
+        driver.check_all_is_there()
+    finally:
+        driver.kill()
+
+
+def test_a_killed_search_on_features_is_resumed(
+    tmp_path: Path, songs_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Features are taken from the cache, and no epoch is trained again."""
+    monkeypatch.setenv("RAYGENRE_CACHE", str(tmp_path / "cache"))
+    small_features(store.default_folder())
+    driver = Driver(tmp_path / "results", songs_folder, trials=3, epochs=50, new=("--model", "pretrained"))
+    try:
+        driver.start()
+        driver.wait_for_epochs(5)
+        driver.kill()
+        before = driver.ledger()
+        assert sum(len(trial.intermediate_values) for trial in before) < 3 * 50, "it was killed too late"
+        driver.start(resume=True)
+        driver.finish()
+        for early, late in zip(before, driver.ledger(), strict=False):
+            assert early.params == late.params
             assert early.intermediate_values.items() <= late.intermediate_values.items()
         driver.check_all_is_there()
     finally:

@@ -44,6 +44,7 @@ class Driver:
         trials, epochs: number of trials and epochs in the search.
         concurrent: number of concurrent trials. Each needs a worker, which takes several seconds to import its modules.
         options: command-line options for every call, whether it starts or resumes the study.
+        new: command-line options for the call that starts the study.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Driver:
         epochs: int,
         concurrent: int = 1,
         options: tuple[str, ...] = (),
+        new: tuple[str, ...] = ("--space", str(NARROW)),
     ) -> None:
         self.storage = storage
         self.trials, self.epochs = trials, epochs
@@ -62,7 +64,7 @@ class Driver:
         self._place = ["--promote", "--storage", str(storage), "--max-concurrent", str(concurrent), *options]
         self._new = [
             "--data", str(data), "--study", STUDY, "--trials", str(trials), "--epochs", str(epochs),
-            "--top-k", "1", "--scheduler", "none", "--space", str(NARROW),
+            "--top-k", "1", "--scheduler", "none", *new,
         ]  # fmt: skip
         self._process: subprocess.Popen[str] | None = None
 

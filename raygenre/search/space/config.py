@@ -93,6 +93,8 @@ class SearchConfig:
                 raise ConfigError(f"{name} must be {alternatives(choices)}, not {getattr(self, name)!r}")
         for name, entry in self.space.items():
             parse_entry(name, entry)
+        if "network" in self.distributions:
+            raise SpaceError("network cannot be searched; search with one network and then with the other")
         if not self.distributions:
             raise SpaceError("the space has only fixed values; give at least one of them a range or choices")
         check_objectives(self.objectives, scheduler=self.scheduler)

@@ -1,6 +1,7 @@
 """Trials on a real cluster: stopped, failed and concurrent trials."""
 
 import itertools
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from optuna.trial import TrialState
 
 from raygenre.data.dataset import Dataset
 from raygenre.search.study.trial_attributes import ENDED_ELSEWHERE
+from raygenre.search.trials import worker
 from raygenre.search.trials.scheduler import STOPPED
 from tests.conftest import new_ledger
 from tests.helpers.trials import search
@@ -43,7 +45,17 @@ def test_a_trial_that_asha_stops_is_pruned_everywhere(tracks: Dataset, ray_clust
 def test_the_median_rule_prunes_and_one_trial_runs_at_a_time(
     tracks: Dataset, ray_cluster: None, tmp_path: Path
 ) -> None:
-    """The last learning rates are far too small; when those trials start, there is a median to compare them with."""
+    """The last learning rates are far too small; when those trials start, there is a median to compare them with.
+
+    All trials run in the same process, because starting one takes longer than training on pretrained features.
+    """
+    processes = tmp_path / "processes"
+
+    def trainable(config: dict[str, Any], *, plan: Any, shared: Any) -> None:
+        with processes.open("a") as file:
+            file.write(f"{os.getpid()}\n")
+        worker.run(config, plan=plan, shared=shared)
+
     space = {"learning_rate": {"low": 1e-9, "high": 2e-3, "log": True}}
     starts = [{"learning_rate": rate} for rate in (2e-3, 1e-3, 1.5e-3, 1e-8, 1e-9)]
     ledger = new_ledger(
@@ -56,7 +68,10 @@ def test_the_median_rule_prunes_and_one_trial_runs_at_a_time(
         space=space,
         starts=starts,
     )
-    search(ledger, tracks, tmp_path, most=1)
+    search(ledger, tracks, tmp_path, most=1, trainable=trainable)
+    started = processes.read_text().split()
+    assert len(started) == 5
+    assert len(set(started)) == 1
     states = [trial.state for trial in ledger.trials]
     assert states[:3] == [TrialState.COMPLETE] * 3
     assert states[3:] == [TrialState.PRUNED] * 2
