@@ -77,13 +77,6 @@ class Settings(LimitSettings):
         ge=1,
         description="Maximum number of 30 s windows in a batch; use 32 or more on a GPU.",
     )
-    direct_port: int = Field(
-        default=0,
-        ge=0,
-        le=65535,
-        description="Port on which replicas also answer directly, bypassing Ray's proxy; 0 disables it. With a direct "
-        "port, the number of replicas is always max_replicas.",
-    )
 
     @field_validator("max_replicas")
     @classmethod

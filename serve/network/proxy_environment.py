@@ -8,10 +8,37 @@ together with `RAYGENRE_QUEUE_LENGTH` and `RAYGENRE_RETRY_AFTER` if you change t
 
 import os
 import sys
+from collections.abc import Mapping
+from pathlib import Path
 
+from raygenre.system.ports import free_port
+from raygenre.system.ports import free_port
 from serve.admission.limits import LimitSettings
 
+_OWN_FOLDER = f"/tmp/haproxy-{os.getuid()}"  # short, because of the sockets in a subfolder with a long name
+
 DEFAULTS = {
+    # HAProxy passes requests on to the replicas, which listen themselves. It needs a hundredth of the CPU time of Ray's
+    # own proxies, which are written in Python, and Ray counts the requests in the replicas.
+    "RAY_SERVE_ENABLE_HA_PROXY": "1",
+    "RAY_SERVE_HAPROXY_BINARY_PATH": str(Path(__file__).with_name("haproxy.sh")),
+    "RAYGENRE_PYTHON": sys.executable,  # for haproxy.sh
+    "RAY_SERVE_HAPROXY_NBTHREAD": str(min(4, os.cpu_count() or 1)),
+    "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": f"{_OWN_FOLDER}/haproxy.cfg",
+    "RAY_SERVE_HAPROXY_SOCKET_PATH": f"{_OWN_FOLDER}/admin.sock",
+    "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": f"{_OWN_FOLDER}/metrics.sock",
+    "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": _OWN_FOLDER,
+    "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": f"{_OWN_FOLDER}/server-state",
+    # HAProxy passes requests on to a proxy of Ray while no replica is running; there they wait for the next replica.
+    # With a fixed port, two endpoints on one machine would share it.
+    "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port()),
+    # HAProxy passes requests on to a proxy of Ray while no replica is running; there they wait for the next replica.
+    # With a fixed port, two endpoints on one machine would share it.
+    "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port()),
+    # A replica that stops accepts requests for this time, in s, until HAProxy sends it no more.
+    "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "3",
+    # The application runs in the event loop that reads the requests, so bodies need not be copied between threads.
+    "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
     # A proxy that fails three health checks in a row is restarted. A dead proxy fails them immediately, so the period
     # determines how long requests go unanswered; the timeout applies to proxies that are alive but busy.
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "0.5",
@@ -26,6 +53,13 @@ def set_defaults() -> None:
     """Set the variables that are missing from this process's environment; call this before `ray.init`."""
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
+
+
+def opens_all_addresses(environment: Mapping[str, str]) -> bool:
+    """Whether HAProxy listens on all addresses, whatever the configured host: it does unless `haproxy.py` starts it."""
+    start = Path(environment.get("RAY_SERVE_HAPROXY_BINARY_PATH", ""))
+    ours = Path(DEFAULTS["RAY_SERVE_HAPROXY_BINARY_PATH"])
+    return environment.get("RAY_SERVE_ENABLE_HA_PROXY") == "1" and start.resolve() != ours.resolve()
 
 
 def pass_limits(settings: LimitSettings) -> None:

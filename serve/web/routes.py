@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from socket import socket
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
@@ -18,10 +17,10 @@ from starlette.exceptions import HTTPException
 from raygenre.evaluation.model_card import markdown_card
 from serve.admission.upload import Reservation, UploadedFile, is_form, read_files
 from serve.errors import RefusalError, problem
-from serve.network import direct_port
 from serve.schema import Answer, Answers, Health, ModelFacts, Readiness, TrainedOn
 from serve.service import Service
 from serve.web import openapi_extras, outcomes
+from serve.web.client_disconnect import ClientDisconnectMiddleware
 from serve.web.request_log import RequestLogMiddleware
 
 PAGE = Path(__file__).parent / "page"
@@ -45,12 +44,10 @@ _public = APIRouter()
 _protected = APIRouter(prefix="/v1", dependencies=[Depends(_require_key)])
 
 
-def build(service: Service, direct_socket: socket | None = None) -> FastAPI:
-    """Return a replica's application; given a socket, it also answers on the direct port."""
+def build(service: Service) -> FastAPI:
+    """Return a replica's application."""
     api = build_without_service()
     api.state.service = service
-    if direct_socket:
-        api.router.lifespan_context = lambda _: direct_port.answering(api, direct_socket)
     if service.settings.origins:
         headers = ["Authorization", "X-API-Key", "Content-Type", "X-Request-ID"]
         api.add_middleware(
@@ -61,6 +58,7 @@ def build(service: Service, direct_socket: socket | None = None) -> FastAPI:
             expose_headers=["X-Request-ID", "X-Windows", "Retry-After"],
         )
     api.add_middleware(RequestLogMiddleware, service=service)
+    api.add_middleware(ClientDisconnectMiddleware)
     return api
 
 
