@@ -32,8 +32,8 @@ _REQUEST_ID = [
     "http-request set-var(txn.request_id) req.hdr(X-Request-ID)",
 ]
 _RETRIES = "http-request disable-l7-retry unless METH_GET"
-_RETRIES = "http-request disable-l7-retry unless METH_GET"
 _STATUS = "http-after-response set-status 503 if { status 502 504 }"  # HAProxy needs a text for each of these
+_CLOSE = "http-after-response set-header Connection close if METH_POST { status ge 400 }"
 _BUSY = (503, "Service Unavailable")
 
 
@@ -48,9 +48,9 @@ def adapt(configuration: str) -> str:
       use its admin socket.
     - HAProxy's own errors are problem details, as described in serve/errors.py, and 503 rather than 500 if there is no
       replica. An X-Request-ID that is unsafe to log is replaced.
+    - After an error, the client's connection is closed, because the body may not have been read to its end.
     - A client has `HEADER_SECONDS` to send the headers of a request.
     - Without an application, it does not listen.
-    - A GET that a replica took on a connection that it then lost is sent to another replica.
     - A GET that a replica took on a connection that it then lost is sent to another replica.
     - It connects to replicas on the address on which they listen, which is the endpoint's.
     - No log with clients' addresses is sent to port 514.
@@ -68,13 +68,12 @@ def adapt(configuration: str) -> str:
     _replace(sections["global"], r"(stats socket \S+) mode 666 ", r"\1 mode 600 ")
     _remove(sections["defaults"], "errorfile ")
     _replace(sections["defaults"], r"retry-on conn-failure$", r"\g<0> empty-response")
-    _replace(sections["defaults"], r"retry-on conn-failure$", r"\g<0> empty-response")
     sections["defaults"] += [f"timeout http-request {HEADER_SECONDS}s", *_errors()]
     host = _replace(sections[_FRONTEND], r"bind (\S+):\d+", r"\g<0>")[1]
     backends = [name for name in sections if name.startswith("backend ") and name != _NO_APPLICATION]
     if not backends:
         _remove(sections[_FRONTEND], "bind ")
-    sections[_FRONTEND][1:1] = [*_REQUEST_ID, _RETRIES, _STATUS]  # after `bind`, and before all other rules
+    sections[_FRONTEND][1:1] = [*_REQUEST_ID, _RETRIES, _STATUS, _CLOSE]  # after `bind`, and before all other rules
     _replace(sections[_NO_APPLICATION], r"http-request return status 404 .*", _not_found().replace("\\", r"\\"))
     if host not in _LOCAL:
         for name in backends:

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from raygenre.system.ports import free_port
-from raygenre.system.ports import free_port
 from serve.admission.limits import LimitSettings
 
 _OWN_FOLDER = f"/tmp/haproxy-{os.getuid()}"  # short, because of the sockets in a subfolder with a long name
@@ -29,9 +28,6 @@ DEFAULTS = {
     "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": f"{_OWN_FOLDER}/metrics.sock",
     "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": _OWN_FOLDER,
     "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": f"{_OWN_FOLDER}/server-state",
-    # HAProxy passes requests on to a proxy of Ray while no replica is running; there they wait for the next replica.
-    # With a fixed port, two endpoints on one machine would share it.
-    "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port()),
     # HAProxy passes requests on to a proxy of Ray while no replica is running; there they wait for the next replica.
     # With a fixed port, two endpoints on one machine would share it.
     "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port()),
