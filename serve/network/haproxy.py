@@ -25,16 +25,15 @@ _FRONTEND = "frontend http_frontend"
 _NO_APPLICATION = "backend default_backend"
 _UNNEEDED = ("frontend prometheus", "listen stats")  # both would listen on all addresses; Ray reads the admin socket
 
-_SAFE_ID = "^[A-Za-z0-9._:-]{1,100}$"  # as in proxy_middleware.py
+SAFE_ID = "^[A-Za-z0-9._:-]{1,100}$"  # as in proxy_middleware.py
 _ID = "%[var(txn.request_id)]"
 _REQUEST_ID = [
-    f"http-request set-header X-Request-ID %[uuid] unless {{ req.hdr(X-Request-ID) -m reg {_SAFE_ID} }}",
+    f"http-request set-header X-Request-ID %[uuid] unless {{ req.hdr(X-Request-ID) -m reg {SAFE_ID} }}",
     "http-request set-var(txn.request_id) req.hdr(X-Request-ID)",
 ]
 _RETRIES = "http-request disable-l7-retry unless METH_GET"
 _STATUS = "http-after-response set-status 503 if { status 502 504 }"  # HAProxy needs a text for each of these
 _CLOSE = "http-after-response set-header Connection close if METH_POST { status ge 400 }"
-_BUSY = (503, "Service Unavailable")
 
 
 class TemplateError(Exception):
@@ -133,25 +132,26 @@ def _replace(lines: list[str], pattern: str, by: str) -> re.Match[str]:
 
 
 def _errors() -> Iterator[str]:
-    """Yield the lines for the errors that HAProxy itself answers."""
-    yield "http-error " + _problem(400, (400, "Bad Request"), "this is not a valid HTTP request")
-    late = f"the headers did not arrive within {HEADER_SECONDS} s"
-    yield "http-error " + _problem(408, (408, "Request Timeout"), late)
+    """Yield the lines for HAProxy's own errors; what is not HTTP, or too late, gets a page that cannot be changed."""
     for status, detail in (
         (502, "the replica stopped before it answered; retry later"),
         (503, "no replica is available; retry later"),
         (504, "the answer was not ready in time; retry later"),
     ):
-        yield "http-error " + _problem(status, _BUSY, detail)
+        yield "http-error " + _problem(status, 503, "Service Unavailable", detail)
 
 
 def _not_found() -> str:
-    return "http-request return " + _problem(404, (404, "Not Found"), "no application at this path")
+    return "http-request return " + _problem(404, 404, "Not Found", "no application at this path")
 
 
-def _problem(status: int, reported: tuple[int, str], detail: str) -> str:
-    """Return the arguments of `http-error` or `http-request return` for problem details (RFC 9457)."""
-    code, title = reported
+def _problem(status: int, code: int, title: str, detail: str) -> str:
+    """Return the arguments of `http-error` or `http-request return` for problem details (RFC 9457).
+
+    Args:
+        status: HAProxy's status.
+        code: the status in the problem details, to which `_STATUS` changes HAProxy's.
+    """
     text = f'{{"type":"about:blank","title":"{title}","status":{code},"detail":"{detail}","request_id":"{_ID}"}}'
     headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "X-Request-ID": _ID}
     if code == 503:
