@@ -5,17 +5,17 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from benchmarks.processes import family, start_times
+from raygenre.system.ports import free_port
 from serve.network import proxy_environment
 
 ROOT = Path(__file__).parent.parent
@@ -30,7 +30,7 @@ class Server:
 
     Attributes:
         command: command line with the placeholders {port}, {model}, {config} and {stock}, which `running` fills in.
-        direct: True to send requests to raygenre's direct port, bypassing Ray's proxy.
+        direct: True to send requests to the port on which Ray's replica itself listens.
         probabilities: function that extracts the probabilities from a response's JSON.
         body: function that turns a file into a request body.
     """
@@ -42,7 +42,7 @@ class Server:
     probabilities: Callable[[Any], Probabilities] = dict
     content_type: str = "application/octet-stream"
     body: Callable[[bytes], bytes] = bytes
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
 
 
 def mlflow_body(file: bytes) -> bytes:
@@ -62,17 +62,12 @@ OURS = Server(
     probabilities=lambda response: response["probabilities"],
     environment=proxy_environment.DEFAULTS,
 )
-HAPROXY = proxy_environment.DEFAULTS | {
-    "RAY_SERVE_ENABLE_HA_PROXY": "1",
-    "RAY_SERVE_HAPROXY_NBTHREAD": str(os.cpu_count()),
-    "RAYGENRE_INSECURE": "1",  # HAProxy listens on all interfaces
-}
-DIRECT = replace(OURS, name="raygenre, direct port", direct=True)
+PLAIN = {"RAY_SERVE_ENABLE_HA_PROXY": "0"}
 SERVERS = (
     OURS,
-    replace(OURS, name="raygenre, HAProxy", environment=HAPROXY),
-    DIRECT,
     Server("FastAPI + uvicorn", "uvicorn benchmarks.peers.plain:app --port {port} --no-access-log"),
+    replace(OURS, name="raygenre, one replica's port", direct=True),
+    replace(OURS, name="raygenre, Ray's Python proxy", environment=OURS.environment | PLAIN),
     Server("LitServe", "python -m benchmarks.peers.lit {port}"),
     Server(
         "mlflow models serve",
@@ -103,7 +98,9 @@ def running(server: Server, work: Path, image: bytes) -> Iterator[tuple[int, int
         "RAYGENRE_STORAGE": str(work / "storage"),
         "OMP_NUM_THREADS": "1",
         **server.environment,
-        **({"RAYGENRE_DIRECT_PORT": str(direct_port)} if server.direct else {}),
+        **{
+            f"RAY_SERVE_DIRECT_INGRESS_{limit}_HTTP_PORT": str(direct_port) for limit in ("MIN", "MAX") if server.direct
+        },
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",  # mlflow looks up uvicorn on PATH
     }
     command = server.command.format(**values).split()
@@ -137,12 +134,6 @@ def running(server: Server, work: Path, image: bytes) -> Iterator[tuple[int, int
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        for pid, _ in started.items() & start_times(started).items():  # HAProxy outlives its server
+        for pid, _ in started.items() & start_times(started).items():  # of the servers that leave processes behind
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

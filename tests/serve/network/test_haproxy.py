@@ -31,9 +31,13 @@ from tests.helpers.serving import PORT
 
 def render(folder: Path, *, host: str = "127.0.0.1", port: int = 8000, path: str = "/music", servers: int = 1) -> str:
     """Return Ray's configuration with one application, or none if there are no servers, which do not exist."""
-    names = {name: str(folder / name) for name in ("socket_path", "server_state_file", "metrics_socket_path")}
     options = HAProxyConfig(
-        http_options=HTTPOptions(host=host, port=port), server_state_base=str(folder), timeout_server_s=60, **names
+        socket_path=str(folder / "admin.sock"),
+        metrics_socket_path=str(folder / "metrics.sock"),
+        server_state_base=str(folder),
+        server_state_file=str(folder / "state"),
+        http_options=HTTPOptions(host=host, port=port),
+        timeout_server_s=60,
     )
     api = HAProxyApi(options, config_file_path=str(folder / "haproxy.cfg"))
     replicas = [
@@ -85,8 +89,8 @@ def test_another_version_of_rays_template_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_constants_are_the_same_as_in_the_application() -> None:
-    assert haproxy.RETRY_AFTER == str(LimitSettings.model_fields["retry_after"].default)
-    assert haproxy.SAFE_ID == f"^{SAFE_ID.pattern}$"
+    assert str(LimitSettings.model_fields["retry_after"].default) == haproxy.RETRY_AFTER
+    assert f"^{SAFE_ID.pattern}$" == haproxy.SAFE_ID
 
 
 @contextmanager
@@ -132,25 +136,34 @@ def test_haproxys_own_errors_are_problem_details(tmp_path: Path) -> None:
             assert SAFE_ID.fullmatch(body["request_id"])
 
 
-def test_haproxy_ends_with_ray() -> None:
+@contextmanager
+def guarded() -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Start a guard; yield it, and two processes that stand for the raylet and for HAProxy."""
     guard = Path(haproxy.__file__).with_name("haproxy_guard.py")
-    with subprocess.Popen(["sleep", "60"]) as raylet, subprocess.Popen(["sleep", "60"]) as proxy:
-        with subprocess.Popen([sys.executable, guard, str(raylet.pid), str(proxy.pid)]) as guarding:
-            time.sleep(0.5)
-            assert proxy.poll() is None
-            raylet.kill()
-            assert proxy.wait(10) == -signal.SIGTERM
-            assert guarding.wait(10) == 0
+    processes = [subprocess.Popen(["sleep", "60"]) for _ in range(2)]
+    processes.insert(0, subprocess.Popen([sys.executable, guard, *[str(each.pid) for each in processes]]))
+    try:
+        yield processes
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def test_haproxy_ends_with_ray() -> None:
+    with guarded() as (guard, raylet, proxy):
+        time.sleep(0.5)
+        assert proxy.poll() is None
+        raylet.kill()
+        assert proxy.wait(10) == -signal.SIGTERM
+        assert guard.wait(10) == 0
 
 
 def test_the_guard_ends_with_haproxy() -> None:
-    guard = Path(haproxy.__file__).with_name("haproxy_guard.py")
-    with subprocess.Popen(["sleep", "60"]) as raylet, subprocess.Popen(["sleep", "60"]) as proxy:
-        with subprocess.Popen([sys.executable, guard, str(raylet.pid), str(proxy.pid)]) as guarding:
-            proxy.kill()
-            assert guarding.wait(10) == 0
+    with guarded() as (guard, raylet, proxy):
+        proxy.kill()
+        assert guard.wait(10) == 0
         assert raylet.poll() is None
-        raylet.kill()
 
 
 def test_a_running_endpoint_opens_one_port_in_haproxy(endpoint: object) -> None:
