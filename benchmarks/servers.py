@@ -60,7 +60,7 @@ OURS = Server(
     "serve run --address local {config}",
     path="/v1/predict",
     probabilities=lambda response: response["probabilities"],
-    environment=proxy_environment.DEFAULTS,
+    environment=proxy_environment.DEFAULTS | proxy_environment.MACHINE,
 )
 PLAIN = {"RAY_SERVE_ENABLE_HA_PROXY": "0"}
 SERVERS = (

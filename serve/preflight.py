@@ -41,7 +41,7 @@ def check(settings: Settings, host: str, port: int) -> None:
         RegistryError: there is no model to serve.
         PortError: a port is in use, or the host is not this machine.
     """
-    is_open = proxy_environment.opens_all_addresses(proxy_environment.DEFAULTS | os.environ)
+    is_open = proxy_environment.opens_all_addresses(proxy_environment.DEFAULTS | proxy_environment.MACHINE | os.environ)
     check_exposure("0.0.0.0" if is_open else host, Keys.of(settings), insecure=settings.insecure)
     check_port(host, port)
     versions.current(resolve(settings.storage, settings.tracking_uri), settings.model_uri)

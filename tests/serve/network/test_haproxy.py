@@ -22,7 +22,7 @@ from ray.serve.config import HTTPOptions
 from raygenre.system.ports import free_port
 from serve.admission.limits import LimitSettings
 from serve.network import haproxy
-from serve.network.proxy_environment import DEFAULTS
+from serve.network.proxy_environment import MACHINE
 from serve.network.proxy_middleware import SAFE_ID
 from tests.helpers.processes import until
 from tests.helpers.project import ROOT
@@ -99,8 +99,8 @@ def started(folder: Path, **options: str | int) -> Iterator[int]:
     port = free_port()
     path = folder / "haproxy.cfg"
     path.write_text(render(folder, port=port, **options))  # type: ignore[arg-type]
-    command = [DEFAULTS["RAY_SERVE_HAPROXY_BINARY_PATH"], "-db", "-f", str(path), "-dR"]
-    environment = os.environ | DEFAULTS | {"PYTHONPATH": str(ROOT)}
+    command = [MACHINE["RAY_SERVE_HAPROXY_BINARY_PATH"], "-db", "-f", str(path), "-dR"]
+    environment = os.environ | MACHINE | {"PYTHONPATH": str(ROOT)}
     with subprocess.Popen(command, stderr=subprocess.PIPE, env=environment) as process:
         try:
             until(lambda: is_open(port), seconds=20)

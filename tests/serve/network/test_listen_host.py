@@ -12,6 +12,6 @@ def test_haproxy_that_we_do_not_start_listens_on_all_addresses(monkeypatch: pyte
 
 
 def test_our_own_start_of_haproxy_keeps_to_the_host() -> None:
-    assert not proxy_environment.opens_all_addresses(proxy_environment.DEFAULTS)
+    assert not proxy_environment.opens_all_addresses(proxy_environment.DEFAULTS | proxy_environment.MACHINE)
     without = proxy_environment.DEFAULTS | {"RAY_SERVE_HAPROXY_BINARY_PATH": ""}
     assert proxy_environment.opens_all_addresses(without)
