@@ -1,4 +1,4 @@
-"""Environment variables that configure Ray Serve's own processes: proxies, controller and replicas.
+"""Environment variables that configure Ray Serve's processes, HAProxy among them.
 
 `serve run serve.app:app` sets them for the cluster that it starts. For `serve run FILE`, or for a cluster that is
 already running, that would be too late. In these cases, set them in the environment of the command that starts Ray,
