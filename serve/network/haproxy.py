@@ -21,6 +21,7 @@ HEADER_SECONDS = 30  # s that a client may take to send a request's headers; the
 RETRY_AFTER = os.environ.get("RAYGENRE_RETRY_AFTER", "2")  # s, as in `LimitSettings`
 _EVERY_ADDRESS = "*"
 _LOCAL = ("127.0.0.1", "localhost", _EVERY_ADDRESS)
+_LISTENS = re.compile(r"^ +bind ", re.MULTILINE)
 _FRONTEND = "frontend http_frontend"
 _NO_APPLICATION = "backend default_backend"
 _UNNEEDED = ("frontend prometheus", "listen stats")  # both would listen on all addresses; Ray reads the admin socket
@@ -84,13 +85,13 @@ def main() -> None:
     """Change the configuration, start the guard, and become HAProxy."""
     arguments = sys.argv[1:]
     path = Path(arguments[arguments.index("-f") + 1])
-    path.write_text(adapt(path.read_text()))
+    configuration = adapt(path.read_text())
+    path.write_text(configuration)
     manager = os.getppid()
     raylet = _parent(manager)
     left_behind = [str(pid) for pid in _processes(path) if _parent(pid) != manager]
-    if left_behind and "-x" in arguments:  # not the first HAProxy of its manager, so it knows the replicas
-        place = arguments.index("-sf") + 1
-        arguments[place:place] = left_behind
+    if left_behind:
+        _take_over(left_behind, arguments, configuration)
     os.setpgid(0, 0)  # Ctrl-C in a terminal must not end HAProxy while replicas still answer
     guard = Path(__file__).with_name("haproxy_guard.py")
     subprocess.Popen([sys.executable, "-IS", guard, str(raylet), str(os.getpid())], stdin=subprocess.DEVNULL)
@@ -99,6 +100,24 @@ def main() -> None:
 
     binary = get_haproxy_binary()
     os.execv(binary, [binary, *arguments])
+
+
+def _take_over(left_behind: list[str], arguments: list[str], configuration: str) -> None:
+    """Let the first HAProxy that listens take over the port from the ones whose manager was killed.
+
+    The port is handed over through the admin socket. The first HAProxy of the new manager, which does not listen, takes
+    the path of that socket, so the socket is kept under another name until then.
+    """
+    found = re.search(r"^ +stats socket (\S+)", configuration, re.MULTILINE)
+    assert found
+    socket, kept = Path(found[1]), Path(f"{found[1]}.kept")
+    if "-x" not in arguments:
+        kept.unlink(missing_ok=True)
+        kept.hardlink_to(socket)
+    elif _LISTENS.search(configuration):
+        kept.replace(socket)  # the new HAProxy also takes over this socket
+        place = arguments.index("-sf") + 1
+        arguments[place:place] = left_behind
 
 
 def _sections(configuration: str) -> dict[str, list[str]]:
