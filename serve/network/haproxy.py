@@ -91,7 +91,7 @@ def main() -> None:
     raylet = _parent(manager)
     left_behind = [str(pid) for pid in _processes(path) if _parent(pid) != manager]
     if left_behind:
-        _take_over(left_behind, arguments, configuration)
+        take_over(left_behind, arguments, configuration)
     os.setpgid(0, 0)  # Ctrl-C in a terminal must not end HAProxy while replicas still answer
     guard = Path(__file__).with_name("haproxy_guard.py")
     subprocess.Popen([sys.executable, "-IS", guard, str(raylet), str(os.getpid())], stdin=subprocess.DEVNULL)
@@ -102,7 +102,7 @@ def main() -> None:
     os.execv(binary, [binary, *arguments])
 
 
-def _take_over(left_behind: list[str], arguments: list[str], configuration: str) -> None:
+def take_over(left_behind: list[str], arguments: list[str], configuration: str) -> None:
     """Let the first HAProxy that listens take over the port from the ones whose manager was killed.
 
     The port is handed over through the admin socket. The first HAProxy of the new manager, which does not listen, takes

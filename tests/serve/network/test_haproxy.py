@@ -180,3 +180,19 @@ def test_a_running_endpoint_opens_one_port_in_haproxy(endpoint: object) -> None:
 def is_ours(process: psutil.Process) -> bool:
     """Whether a process belongs to the cluster of this test run."""
     return any(parent.pid == psutil.Process().pid for parent in process.parents())
+
+
+def test_a_haproxy_left_behind_hands_over_its_port(tmp_path: Path) -> None:
+    configuration = haproxy.adapt(render(tmp_path))
+    silent = haproxy.adapt(render(tmp_path, servers=0))
+    (tmp_path / "admin.sock").write_text("of the previous one")
+    first: list[str] = ["-f", "FILE"]
+    haproxy.take_over(["7"], first, silent)
+    assert first == ["-f", "FILE"]
+    (tmp_path / "new").write_text("of the first one")
+    (tmp_path / "new").replace(tmp_path / "admin.sock")  # as HAProxy does
+    for configured, stopped in ((silent, ["8"]), (configuration, ["7", "8"])):
+        next_one = ["-f", "FILE", "-sf", "8", "-x", str(tmp_path / "admin.sock")]
+        haproxy.take_over(["7"], next_one, configured)
+        assert next_one == ["-f", "FILE", "-sf", *stopped, "-x", str(tmp_path / "admin.sock")]
+    assert (tmp_path / "admin.sock").read_text() == "of the previous one"
