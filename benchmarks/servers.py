@@ -99,7 +99,8 @@ def running(server: Server, work: Path, image: bytes) -> Iterator[tuple[int, int
         "OMP_NUM_THREADS": "1",
         **server.environment,
         **{
-            f"RAY_SERVE_DIRECT_INGRESS_{limit}_HTTP_PORT": str(direct_port) for limit in ("MIN", "MAX") if server.direct
+            **({"RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(direct_port)} if server.direct else {}),
+            **({"RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(direct_port + 1)} if server.direct else {}),
         },
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",  # mlflow looks up uvicorn on PATH
     }
