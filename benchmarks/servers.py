@@ -90,6 +90,10 @@ def running(server: Server, work: Path, image: bytes) -> Iterator[tuple[int, int
         applications = [{"name": "default", "route_prefix": "/", "import_path": application}]
         (work / f"{name}.yaml").write_text(json.dumps({"http_options": options, "applications": applications}))
     values = {"port": port, "model": work / "model"} | {name: work / f"{name}.yaml" for name in ("config", "stock")}
+    one_port = {
+        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(direct_port),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(direct_port + 1),  # which is not in the range
+    }
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAYGENRE_")}
     environment = inherited | {
         "PYTHONPATH": str(ROOT),
@@ -98,10 +102,7 @@ def running(server: Server, work: Path, image: bytes) -> Iterator[tuple[int, int
         "RAYGENRE_STORAGE": str(work / "storage"),
         "OMP_NUM_THREADS": "1",
         **server.environment,
-        **{
-            **({"RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(direct_port)} if server.direct else {}),
-            **({"RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(direct_port + 1)} if server.direct else {}),
-        },
+        **(one_port if server.direct else {}),
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",  # mlflow looks up uvicorn on PATH
     }
     command = server.command.format(**values).split()
