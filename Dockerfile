@@ -30,7 +30,9 @@ RUN case "$ACCELERATOR" in \
 COPY LICENSE README.md ./
 COPY raygenre raygenre
 COPY serve serve
-RUN pip install --constraint constraints.txt '.[servers]' 'mlflow[auth]'
+RUN pip install --constraint constraints.txt '.[servers]' 'mlflow[auth]' \
+    && ln -s "$(cd / && python -c 'import serve.network; print(*serve.network.__path__)')/haproxy.sh" \
+        /opt/raygenre/bin/raygenre-haproxy
 # The pretrained network, which is never written to again, so it needs no volume and suits a read-only root.
 RUN RAYGENRE_CACHE=/opt/raygenre/cache raygenre pretrained install
 
@@ -48,6 +50,11 @@ ENV PATH=/opt/raygenre/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     RAYGENRE_STORAGE=/results \
     RAYGENRE_CACHE=/opt/raygenre/cache \
+    RAY_SERVE_ENABLE_HA_PROXY=1 \
+    RAY_SERVE_HAPROXY_BINARY_PATH=/opt/raygenre/bin/raygenre-haproxy \
+    RAY_SERVE_HAPROXY_NBTHREAD=2 \
+    RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S=3 \
+    RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD=0 \
     RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S=0.5 \
     RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S=5 \
     RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=serve.network.proxy_middleware.middlewares \

@@ -101,7 +101,7 @@ def accuracies(networks: list[str], seeds: int, visits: int) -> Table:
         window = audio.windows(samples)[0].samples
         levels = spectrogram.levels(torch.from_numpy(window)).numpy()
         resampled = soxr.resample(samples, audio.SAMPLE_RATE, features.sample_rate)
-        return levels, features.from_samples(resampled).windows[0]
+        return levels, features.from_blocks([resampled]).windows[0]
 
     computed = on_all_cores(both, songs, None)
     levels, rows = (np.stack(values) for values in zip(*computed, strict=True))

@@ -5,17 +5,17 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from benchmarks.processes import family, start_times
+from raygenre.system.ports import free_port
 from serve.network import proxy_environment
 
 ROOT = Path(__file__).parent.parent
@@ -30,7 +30,7 @@ class Server:
 
     Attributes:
         command: command line with the placeholders {port}, {model}, {config} and {stock}, which `running` fills in.
-        direct: True to send requests to raygenre's direct port, bypassing Ray's proxy.
+        direct: True to send requests to the port on which Ray's replica itself listens.
         probabilities: function that extracts the probabilities from a response's JSON.
         body: function that turns a file into a request body.
     """
@@ -42,7 +42,7 @@ class Server:
     probabilities: Callable[[Any], Probabilities] = dict
     content_type: str = "application/octet-stream"
     body: Callable[[bytes], bytes] = bytes
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
 
 
 def mlflow_body(file: bytes) -> bytes:
@@ -60,19 +60,14 @@ OURS = Server(
     "serve run --address local {config}",
     path="/v1/predict",
     probabilities=lambda response: response["probabilities"],
-    environment=proxy_environment.DEFAULTS,
+    environment=proxy_environment.DEFAULTS | proxy_environment.MACHINE,
 )
-HAPROXY = proxy_environment.DEFAULTS | {
-    "RAY_SERVE_ENABLE_HA_PROXY": "1",
-    "RAY_SERVE_HAPROXY_NBTHREAD": str(os.cpu_count()),
-    "RAYGENRE_INSECURE": "1",  # HAProxy listens on all interfaces
-}
-DIRECT = replace(OURS, name="raygenre, direct port", direct=True)
+PLAIN = {"RAY_SERVE_ENABLE_HA_PROXY": "0"}
 SERVERS = (
     OURS,
-    replace(OURS, name="raygenre, HAProxy", environment=HAPROXY),
-    DIRECT,
     Server("FastAPI + uvicorn", "uvicorn benchmarks.peers.plain:app --port {port} --no-access-log"),
+    replace(OURS, name="raygenre, one replica's port", direct=True),
+    replace(OURS, name="raygenre, Ray's Python proxy", environment=OURS.environment | PLAIN),
     Server("LitServe", "python -m benchmarks.peers.lit {port}"),
     Server(
         "mlflow models serve",
@@ -95,6 +90,10 @@ def running(server: Server, work: Path, image: bytes) -> Iterator[tuple[int, int
         applications = [{"name": "default", "route_prefix": "/", "import_path": application}]
         (work / f"{name}.yaml").write_text(json.dumps({"http_options": options, "applications": applications}))
     values = {"port": port, "model": work / "model"} | {name: work / f"{name}.yaml" for name in ("config", "stock")}
+    one_port = {
+        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(direct_port),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(direct_port + 1),  # which is not in the range
+    }
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAYGENRE_")}
     environment = inherited | {
         "PYTHONPATH": str(ROOT),
@@ -103,7 +102,7 @@ def running(server: Server, work: Path, image: bytes) -> Iterator[tuple[int, int
         "RAYGENRE_STORAGE": str(work / "storage"),
         "OMP_NUM_THREADS": "1",
         **server.environment,
-        **({"RAYGENRE_DIRECT_PORT": str(direct_port)} if server.direct else {}),
+        **(one_port if server.direct else {}),
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",  # mlflow looks up uvicorn on PATH
     }
     command = server.command.format(**values).split()
@@ -137,12 +136,6 @@ def running(server: Server, work: Path, image: bytes) -> Iterator[tuple[int, int
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        for pid, _ in started.items() & start_times(started).items():  # HAProxy outlives its server
+        for pid, _ in started.items() & start_times(started).items():  # of the servers that leave processes behind
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

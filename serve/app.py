@@ -26,7 +26,7 @@ from raygenre.system.storage import resolve
 from serve.admission.api_keys import Keys, check_exposure
 from serve.admission.limits import Limits
 from serve.monitoring import logs
-from serve.network import direct_port, listen_host, proxy_environment
+from serve.network import listen_host, proxy_environment
 from serve.service import Service
 from serve.settings import Settings
 from serve.web.routes import build
@@ -45,13 +45,10 @@ class Endpoint:
 
     async def __serve_build_asgi_app__(self) -> FastAPI:
         """Load the models and return the web application; Ray Serve calls this once, after the constructor."""
-        host = listen_host.host()
-        service = await asyncio.to_thread(self._start, host)
-        port = self._settings.direct_port
-        return build(service, direct_port.bind(host or "127.0.0.1", port) if port else None)
+        return build(await asyncio.to_thread(self._start))
 
-    def _start(self, host: str) -> Service:
-        check_exposure(host, self._keys, insecure=self._settings.insecure)
+    def _start(self) -> Service:
+        check_exposure(listen_host.host(), self._keys, insecure=self._settings.insecure)
         service = Service(self._settings, self._keys)
         service.watch()
         name = service.models.champion.fetched.name
@@ -96,13 +93,12 @@ def build_application(settings: Settings) -> Application:
         max_queued_requests=limits.proxy_queue,
         backpressure_config=BackpressureConfig(status_code=429, retry_after_s=limits.retry_after),
         autoscaling_config=AutoscalingConfig(
-            # Ray Serve does not see requests to the direct port, so it cannot scale with them.
-            min_replicas=settings.max_replicas if settings.direct_port else settings.min_replicas,
+            min_replicas=settings.min_replicas,
             max_replicas=settings.max_replicas,
             target_ongoing_requests=settings.threads * settings.batch,
         ),
         logging_config=LoggingConfig(
-            encoding="JSON", enable_access_log=False
+            encoding="JSON", enable_access_log=False, log_level="WARNING"
         ),  # web/request_log.py writes one line per request, with more fields
         max_surge_percent=25,
         health_check_period_s=2,

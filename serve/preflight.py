@@ -9,6 +9,7 @@ from raygenre.registry import versions
 from raygenre.system.ports import check_port
 from raygenre.system.storage import resolve
 from serve.admission.api_keys import Keys, check_exposure
+from serve.network import proxy_environment
 from serve.settings import PREFIX, Settings
 
 
@@ -40,9 +41,7 @@ def check(settings: Settings, host: str, port: int) -> None:
         RegistryError: there is no model to serve.
         PortError: a port is in use, or the host is not this machine.
     """
-    haproxy = os.environ.get("RAY_SERVE_ENABLE_HA_PROXY", "0") == "1"  # it listens on all addresses
-    check_exposure("0.0.0.0" if haproxy else host, Keys.of(settings), insecure=settings.insecure)
+    is_open = proxy_environment.opens_all_addresses(proxy_environment.DEFAULTS | proxy_environment.MACHINE | os.environ)
+    check_exposure("0.0.0.0" if is_open else host, Keys.of(settings), insecure=settings.insecure)
     check_port(host, port)
-    if settings.direct_port:
-        check_port(host, settings.direct_port, f"choose another with {PREFIX}DIRECT_PORT")
     versions.current(resolve(settings.storage, settings.tracking_uri), settings.model_uri)

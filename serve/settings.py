@@ -81,13 +81,6 @@ class Settings(LimitSettings):
         default=None,
         description="Folder for bodies of more than 4 MB, preferably on a disk; defaults to `TMPDIR`, or to /var/tmp.",
     )
-    direct_port: int = Field(
-        default=0,
-        ge=0,
-        le=65535,
-        description="Port on which replicas also answer directly, bypassing Ray's proxy; 0 disables it. With a direct "
-        "port, the number of replicas is always max_replicas.",
-    )
 
     @field_validator("max_replicas")
     @classmethod

@@ -26,6 +26,8 @@ _PORTS = (  # rayStartParams that set a port on which a node listens
     "dashboard-agent-listen-port",
     "metrics-export-port",
 )
+_SERVE_PORTS = {HEAD: (8500, 8500), WORKER: (30_000, 31_000)}
+"""Ray's default ports behind HAProxy: of the proxy for requests without a replica, and of the replicas."""
 _OPTIONS = ("image", "imagePullPolicy", "env", "envFrom", "resources", "securityContext", "volumeMounts")
 """The fields of autoscalerOptions that the operator copies to the autoscaler's container."""
 _INHERITED = ("image", "imagePullPolicy", "env", "envFrom", "securityContext", "volumeMounts")
@@ -163,6 +165,8 @@ def _pod(
         listens += [(int(params[port]), int(params[port])) for port in _PORTS if port in params]
         if "min-worker-port" in params and "max-worker-port" in params:
             listens.append((int(params["min-worker-port"]), int(params["max-worker-port"])))
+        if owner["kind"] == "RayService":
+            listens.append(_SERVE_PORTS[role])
     if role == HEAD and cluster and cluster.get("enableInTreeAutoscaling"):
         options = cluster.get("autoscalerOptions") or {}
         own = {key: options[key] for key in _OPTIONS if key in options}

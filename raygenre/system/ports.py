@@ -1,4 +1,4 @@
-"""Check that a TCP port is free before a server is started."""
+"""Check that a TCP port is free before a server is started, or choose a free one."""
 
 import errno
 import socket
@@ -31,3 +31,10 @@ def check_port(host: str, port: int, remedy: str = "choose another with --port")
             raise PortError(f"{host} is not an address of this machine") from error
         reason = "it is in use" if error.errno == errno.EADDRINUSE else error.strerror
         raise PortError(f"port {port} on {host} cannot be used: {reason}; {remedy}") from error
+
+
+def free_port() -> int:
+    """Return a TCP port that no server on 127.0.0.1 uses at the moment."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])

@@ -1,1 +1,1 @@
-"""The endpoint's addresses and ports, and the middleware in Ray's proxies."""
+"""The endpoint's addresses and ports, HAProxy, and the middleware around it."""

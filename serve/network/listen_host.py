@@ -9,11 +9,13 @@ import os
 
 import ray
 
+from serve.network import proxy_environment
+
 
 def host() -> str:
-    """Return the host that Ray Serve's proxies listen on; empty if unknown."""
-    if os.environ.get("RAY_SERVE_ENABLE_HA_PROXY", "0") == "1":
-        return "0.0.0.0"  # HAProxy listens on all interfaces, regardless of the configured host
+    """Return the host that Ray Serve listens on; empty if unknown."""
+    if proxy_environment.opens_all_addresses(os.environ):
+        return "0.0.0.0"
     if not ray.is_initialized():  # the call below would start a cluster
         return ""
     try:

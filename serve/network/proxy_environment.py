@@ -1,4 +1,4 @@
-"""Environment variables that configure Ray Serve's own processes: proxies and controller.
+"""Environment variables that configure Ray Serve's processes, HAProxy among them.
 
 `serve run serve.app:app` sets them for the cluster that it starts. For `serve run FILE`, or for a cluster that is
 already running, that would be too late. In these cases, set them in the environment of the command that starts Ray,
@@ -8,26 +8,60 @@ together with `RAYGENRE_QUEUE_LENGTH` and `RAYGENRE_RETRY_AFTER` if you change t
 
 import os
 import sys
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from raygenre.system.ports import free_port
 
 if TYPE_CHECKING:  # so that `make k8s-check` can read DEFAULTS without the endpoint's packages
     from serve.admission.limits import LimitSettings
 
 DEFAULTS = {
+    # HAProxy passes requests on to the replicas, which listen themselves. It needs a small part of the CPU time of
+    # Ray's own proxies, which are written in Python, and Ray counts the requests in the replicas.
+    "RAY_SERVE_ENABLE_HA_PROXY": "1",
+    # A replica that stops accepts requests for this time, in s, until HAProxy sends it no more.
+    "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "3",
+    # The application runs in the event loop that reads the requests, so bodies need not be copied between threads.
+    "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
     # A proxy that fails three health checks in a row is restarted. A dead proxy fails them immediately, so the period
     # determines how long requests go unanswered; the timeout applies to proxies that are alive but busy.
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "0.5",
     "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "5",
-    # Import path of the middlewares that proxies apply to every request.
+    # Import path of the middlewares that replicas, and Ray's own proxies, apply to every request.
     "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve.network.proxy_middleware.middlewares",
 }
+_OWN_FOLDER = f"/tmp/haproxy-{os.getuid()}"  # short, because of the sockets in a subfolder with a long name
+MACHINE = {
+    "RAY_SERVE_HAPROXY_BINARY_PATH": str(Path(__file__).with_name("haproxy.sh")),
+    "RAYGENRE_PYTHON": sys.executable,  # for haproxy.sh
+    "RAY_SERVE_HAPROXY_NBTHREAD": str(min(4, os.cpu_count() or 1)),
+    "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": f"{_OWN_FOLDER}/haproxy.cfg",
+    "RAY_SERVE_HAPROXY_SOCKET_PATH": f"{_OWN_FOLDER}/admin.sock",
+    "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": f"{_OWN_FOLDER}/metrics.sock",
+    "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": _OWN_FOLDER,
+    "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": f"{_OWN_FOLDER}/server-state",
+    # While no replica is running, HAProxy passes requests on to a proxy of Ray, in which they wait for the next
+    # replica. With a fixed port, two endpoints on one machine would share that proxy.
+    "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port()),
+}
+"""Variables that differ between machines; the Dockerfile sets those that a container needs."""
+
 PROXY_SETTINGS = ("queue_length", "retry_after")  # settings that proxies read when they call `middlewares`
 
 
 def set_defaults() -> None:
     """Set the variables that are missing from this process's environment; call this before `ray.init`."""
-    for name, value in DEFAULTS.items():
+    for name, value in (DEFAULTS | MACHINE).items():
         os.environ.setdefault(name, value)
+
+
+def opens_all_addresses(environment: Mapping[str, str]) -> bool:
+    """Whether HAProxy listens on all addresses, whatever the configured host: it does unless `haproxy.py` starts it."""
+    start = Path(environment.get("RAY_SERVE_HAPROXY_BINARY_PATH", ""))
+    ours = Path(MACHINE["RAY_SERVE_HAPROXY_BINARY_PATH"])
+    return environment.get("RAY_SERVE_ENABLE_HA_PROXY") == "1" and start.resolve() != ours.resolve()
 
 
 def pass_limits(settings: "LimitSettings") -> None:
@@ -37,6 +71,6 @@ def pass_limits(settings: "LimitSettings") -> None:
 
 
 if __name__ == "__main__":
-    for name, value in DEFAULTS.items():
+    for name, value in (DEFAULTS | MACHINE).items():
         if name not in os.environ:
             sys.stdout.write(f"{name}={value}\n")

@@ -15,6 +15,8 @@ import os
 import re
 import uuid
 
+from ray.serve import get_replica_context
+from ray.serve.exceptions import RayServeException
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -37,15 +39,18 @@ _REFUSALS = {  # status of Ray's own response → status and detail of our respo
     429: (429, "too many requests are waiting; retry later"),
     503: (503, "no replica is available; retry later"),
 }
+# A replica need not watch for clients that disconnect, because `serve.web.client_disconnect` does.
+_DO_NOT_WATCH = (b"x-request-disconnect-disabled", b"?1")
 _REPLICA_LOST = (503, "the replica stopped before it answered; retry later")
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
 class ProxyMiddleware:
-    """ASGI middleware around Ray's own application."""
+    """ASGI middleware around Ray's own application in a proxy or in a replica."""
 
-    def __init__(self, app: ASGIApp, limits: Limits) -> None:
+    def __init__(self, app: ASGIApp, limits: Limits, *, is_replica: bool = False) -> None:
         self._app = app
+        self._own_headers = [_DO_NOT_WATCH] if is_replica else []
         self._retry_after = str(limits.retry_after)
         self._slots = ProxySlots(limits)
 
@@ -54,7 +59,8 @@ class ProxyMiddleware:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        request_id, scope["headers"] = _clean(scope["headers"])
+        request_id, headers = _clean(scope["headers"])
+        scope["headers"] = headers + self._own_headers
         is_started = is_refused = False
 
         async def refuse(status: int, detail: str, retry_after: str = self._retry_after) -> None:
@@ -66,11 +72,11 @@ class ProxyMiddleware:
             if message["type"] == "http.response.start":
                 is_started = True
                 if message["status"] in _REFUSALS:
-                    headers = dict(message["headers"])
+                    sent = dict(message["headers"])
                     # Only Ray's own errors are plain text; replicas send problem details.
-                    is_refused = headers.get(b"content-type", b"").startswith(b"text/plain")
+                    is_refused = sent.get(b"content-type", b"").startswith(b"text/plain")
                     if is_refused:  # Ray sends the Retry-After from the deployment's options only with 429
-                        retry_after = headers.get(b"retry-after", self._retry_after.encode()).decode()
+                        retry_after = sent.get(b"retry-after", self._retry_after.encode()).decode()
                         await refuse(*_REFUSALS[message["status"]], retry_after)
             if not is_refused:
                 await send(message)
@@ -95,8 +101,13 @@ class ProxyMiddleware:
 
 
 def middlewares() -> list[Middleware]:
-    """Return the middlewares for Ray's proxies, with the limits from the process's environment."""
-    return [Middleware(ProxyMiddleware, limits=Limits.of(LimitSettings()))]
+    """Return the middlewares for this process, a proxy or a replica, with the limits from its environment."""
+    try:
+        get_replica_context()
+        is_replica = True
+    except RayServeException:
+        is_replica = False
+    return [Middleware(ProxyMiddleware, limits=Limits.of(LimitSettings()), is_replica=is_replica)]
 
 
 def _clean(headers: list[tuple[bytes, bytes]]) -> tuple[str, list[tuple[bytes, bytes]]]:

@@ -5,7 +5,6 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
-from socket import socket
 from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
@@ -19,7 +18,6 @@ from serve.admission.bodies import Reservation, size_of, start_of
 from serve.admission.deadline import Deadline
 from serve.admission.upload import UploadedFile, is_form, read_files
 from serve.errors import RefusalError, problem
-from serve.network import direct_port
 from serve.protocols import mlflow_scoring, open_inference
 from serve.protocols.body import COPIES, Input, check_size
 from serve.protocols.mlflow_scoring import Invocation
@@ -27,6 +25,7 @@ from serve.protocols.open_inference_schema import InferRequest
 from serve.schema import Answer, Answers, Health, ModelFacts, Readiness, TrainedOn
 from serve.service import Service
 from serve.web import openapi_extras, outcomes
+from serve.web.client_disconnect import ClientDisconnectMiddleware
 from serve.web.head_requests import HeadMiddleware
 from serve.web.pages import pages
 from serve.web.request_log import RequestLogMiddleware
@@ -57,12 +56,10 @@ _public = APIRouter()
 _protected = APIRouter(prefix="/v1", dependencies=[Depends(_require_key)])
 
 
-def build(service: Service, direct_socket: socket | None = None) -> FastAPI:
-    """Return a replica's application; given a socket, it also answers on the direct port."""
+def build(service: Service) -> FastAPI:
+    """Return a replica's application."""
     api = build_without_service()
     api.state.service = service
-    if direct_socket:
-        api.router.lifespan_context = lambda _: direct_port.answering(api, direct_socket)
     if service.settings.origins:
         headers = ["Authorization", "X-API-Key", "Content-Type", "X-Request-ID", open_inference.HEADER_LENGTH]
         api.add_middleware(
@@ -74,6 +71,7 @@ def build(service: Service, direct_socket: socket | None = None) -> FastAPI:
         )
     api.add_middleware(HeadMiddleware)
     api.add_middleware(RequestLogMiddleware, service=service)
+    api.add_middleware(ClientDisconnectMiddleware)
     return api
 
 

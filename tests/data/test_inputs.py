@@ -148,6 +148,6 @@ def test_synthetic_tracks_are_drawn_again(songs: Dataset, features: Features, tm
     )
     values = inputs_of(synthetic, features)
     samples = soxr.resample(synthesise("storm", seed=3), 22_050, features.sample_rate)
-    assert values[1] == pytest.approx(features.from_samples(samples).windows[0], abs=1e-6)
+    assert values[1] == pytest.approx(features.from_blocks([samples]).windows[0], abs=1e-6)
     assert len(cached_files(synthetic)) == 2
     assert module.images(synthetic) == 0

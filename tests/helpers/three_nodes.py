@@ -42,6 +42,7 @@ def main(work: Path) -> None:
     storage = new_storage(work)
     settings = {"STORAGE": storage.root, "MIN_REPLICAS": REPLICAS, "MAX_REPLICAS": REPLICAS}
     os.environ |= {f"RAYGENRE_{name}": str(value) for name, value in settings.items()} | {"PYTHONPATH": str(ROOT)}
+    os.environ["SERVE_SOCKET_REUSE_PORT_ENABLED"] = "1"  # one HAProxy per node, all on the same port
     proxy_environment.set_defaults()
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
     nodes = [cluster.add_node(num_cpus=2) for _ in range(2)]

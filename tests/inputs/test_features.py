@@ -25,14 +25,14 @@ def louder(seconds: float) -> NDArray[np.float32]:
 
 @pytest.mark.parametrize("seconds", [3.0, 29.9, 30.0, 32.9, 59.8, 61.0])
 def test_spans_are_the_times_of_all_windows(features: Features, seconds: float) -> None:
-    song = features.from_samples(louder(seconds))
+    song = features.from_blocks([louder(seconds)])
     assert features.spans(seconds) == pytest.approx(list(song.times))
     assert song.windows.shape == (len(song.times), *features.shape)
     assert song.windows.dtype == features.dtype
     for kind in (features, LEVELS):
         silent = np.zeros(round(90 * kind.sample_rate), dtype=np.float32)
         silent[-kind.sample_rate :] = 0.5
-        heard = kind.from_samples(silent)
+        heard = kind.from_blocks([silent])
         assert [kind.spans(90)[number] for number in heard.numbers] == pytest.approx(list(heard.times))
 
 
@@ -40,14 +40,14 @@ def test_the_middle_represents_a_long_song(features: Features, tmp_path: Path) -
     samples = louder(50)
     path = tmp_path / "song.wav"
     path.write_bytes(encode(samples, codec="pcm_f32le", rate=SAMPLE_RATE))
-    middle = features.from_samples(samples[10 * SAMPLE_RATE : 40 * SAMPLE_RATE])
+    middle = features.from_blocks([samples[10 * SAMPLE_RATE : 40 * SAMPLE_RATE]])
     assert features.middle(path) == pytest.approx(middle.windows[0], abs=1e-5)
     path.write_bytes(encode(samples[: 30 * SAMPLE_RATE + PATCH // 4], codec="pcm_f32le", rate=SAMPLE_RATE))
     assert features.middle(path) == pytest.approx(features.read(path).windows[0], abs=1e-5)
 
 
 def test_summaries_are_means_of_standardised_features(features: Features) -> None:
-    windows = features.from_samples(louder(61)).windows
+    windows = features.from_blocks([louder(61)]).windows
     windows.flags.writeable = False  # as in arrays that other processes share
     summaries = features.summaries(windows)
     assert summaries.shape == (len(windows), RANGES)
@@ -78,4 +78,4 @@ def test_kinds_survive_the_way_to_another_process(features: Features) -> None:
         features.weights_sha256,
         features.shape,
     )
-    assert np.array_equal(copy.from_samples(samples).windows, features.from_samples(samples).windows)
+    assert np.array_equal(copy.from_blocks([samples]).windows, features.from_blocks([samples]).windows)

@@ -29,7 +29,13 @@ from tests.helpers.processes import children, until
 APP = "/app"
 PATIENCE = 120  # s
 _VENV = Path(sys.prefix).resolve()
-_IMAGE = {"PYTHONPATH": APP, "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1", "RAY_USAGE_STATS_ENABLED": "0"}
+_IMAGE = {
+    "PYTHONPATH": APP,
+    "PYTHONUNBUFFERED": "1",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "RAY_SERVE_HAPROXY_BINARY_PATH": f"{APP}/serve/network/haproxy.sh",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
 
 
 class Site:

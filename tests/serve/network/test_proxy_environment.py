@@ -13,7 +13,7 @@ def test_existing_variables_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     first = next(iter(proxy_environment.DEFAULTS))
     monkeypatch.setattr(os, "environ", {first: "7", "HOME": "/"})
     proxy_environment.set_defaults()
-    assert os.environ == {"HOME": "/"} | proxy_environment.DEFAULTS | {first: "7"}
+    assert os.environ == {"HOME": "/"} | proxy_environment.DEFAULTS | proxy_environment.MACHINE | {first: "7"}
 
 
 def configurations() -> list[dict[str, Any]]:

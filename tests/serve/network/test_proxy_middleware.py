@@ -16,7 +16,9 @@ LIMITS = Limits.of(LimitSettings(retry_after=3))
 PLAIN = [[b"content-type", b"text/plain; charset=utf-8"]]
 
 
-def pass_through(app: ASGIApp, headers: list[tuple[bytes, bytes]], *, path: str = "/v1/predict") -> list[Message]:
+def pass_through(
+    app: ASGIApp, headers: list[tuple[bytes, bytes]], *, path: str = "/v1/predict", is_replica: bool = False
+) -> list[Message]:
     """Send a request through the middleware, and return the messages of the response."""
     sent: list[Message] = []
 
@@ -26,11 +28,12 @@ def pass_through(app: ASGIApp, headers: list[tuple[bytes, bytes]], *, path: str 
     async def receive() -> Message:
         return {"type": "http.request"}
 
-    asyncio.run(ProxyMiddleware(app, LIMITS)({"type": "http", "path": path, "headers": headers}, receive, send))
+    middleware = ProxyMiddleware(app, LIMITS, is_replica=is_replica)
+    asyncio.run(middleware({"type": "http", "path": path, "headers": headers}, receive, send))
     return sent
 
 
-def passed_on(*headers: tuple[bytes, bytes]) -> dict[bytes, bytes]:
+def passed_on(*headers: tuple[bytes, bytes], is_replica: bool = False) -> dict[bytes, bytes]:
     """The headers that reach Ray; their names must be unique."""
     received: list[tuple[bytes, bytes]] = []
 
@@ -38,7 +41,7 @@ def passed_on(*headers: tuple[bytes, bytes]) -> dict[bytes, bytes]:
         received.extend(scope["headers"])
         await send({"type": "http.response.start", "status": 200, "headers": []})
 
-    pass_through(app, list(headers))
+    pass_through(app, list(headers), is_replica=is_replica)
     assert len(dict(received)) == len(received)
     return dict(received)
 
@@ -70,6 +73,12 @@ def refused(
 )
 def test_headers_for_ray_are_removed(name: bytes) -> None:
     assert passed_on((b"accept", b"\xe9"), (name, b"\xe9")).keys() == {b"accept", b"x-request-id"}
+
+
+def test_a_replica_reads_a_body_only_as_fast_as_the_application() -> None:
+    """Ray would read it into an unlimited queue, to notice that the client disconnects."""
+    name = b"x-request-disconnect-disabled"
+    assert passed_on((name, b"?0"), is_replica=True)[name] == b"?1"
 
 
 @pytest.mark.parametrize("given", [b"\xe9", b"", b"a b", b"{}", b"x" * 101, b"a\xc3\xa9"])

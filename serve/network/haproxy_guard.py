@@ -1,0 +1,27 @@
+"""Ends HAProxy when Ray ends: `python haproxy_guard.py RAYLET HAPROXY` with two process ids.
+
+HAProxy is not one of Ray's own processes. Without this guard it would keep the endpoint's port after Ray was killed.
+"""
+
+import os
+import select
+import signal
+import sys
+from contextlib import suppress
+
+
+def main() -> None:
+    """Wait until the raylet or HAProxy has ended, and then end HAProxy."""
+    raylet, haproxy = map(int, sys.argv[1:])
+    with suppress(ProcessLookupError):
+        proxy = os.pidfd_open(haproxy)  # a descriptor, because ids of ended processes are used again
+        poll = select.poll()
+        poll.register(proxy, select.POLLIN)
+        with suppress(ProcessLookupError):
+            poll.register(os.pidfd_open(raylet), select.POLLIN)
+            poll.poll()
+        signal.pidfd_send_signal(proxy, signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    main()
