@@ -128,6 +128,8 @@ class ModelFacts(BaseModel):
         {
             "model": _MODEL,
             "genres": ["blues", "jazz", "rock"],
+            "input": "levels",
+            "takes_images": True,
             "test_accuracy": 0.81,
             "synthetic": False,
             "trained_on": _TRAINED_ON,
@@ -142,6 +144,11 @@ class ModelFacts(BaseModel):
 
     model: ModelName = Field(description="Model being served.")
     genres: list[str] = Field(description="Genres, in the order of the model's outputs.")
+    input: Literal["levels", "features"] = Field(
+        description="What the model is given: the `levels` of a spectrogram, or `features`, which a pretrained network "
+        "computes from the recording."
+    )
+    takes_images: bool = Field(description="Whether it classifies spectrogram images; otherwise they get 422.")
     test_accuracy: float | None = Field(description="Accuracy on the test split; null if unknown.")
     synthetic: bool | None = Field(description="Whether the model was trained on synthetic tracks; null if unknown.")
     trained_on: TrainedOn = Field(description="Data that the model was trained on.")

@@ -6,9 +6,10 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 import torch
 
-from raygenre.inputs.kind import Song
+from raygenre.inputs.kind import InputKind, Song
 from raygenre.model.classifier import Prediction
 from raygenre.system.storage import resolve
 from serve.admission.api_keys import KeyRing, Keys
@@ -59,7 +60,7 @@ class Service:
         """Return one answer per file, in order, or the reason why the file has none: 415, 422 or 503.
 
         Args:
-            files: files, or the network's input for them.
+            files: files, or the levels of a picture.
             deadline: time limit, after which no answer is awaited.
             version: version of the model that should answer; empty for the champion or the challenger.
 
@@ -68,6 +69,8 @@ class Service:
         """
         # Once per request, so that one model answers all files in a form.
         champion, challenger = self.models.choose(version)
+        if any(model.input.weights_sha256 for model in (champion, challenger) if model):
+            deadline.expect_features()
         with self.predictions.slot():
             work = [self._predict(file, champion, challenger, request_id, deadline) for file in files]
             outcomes = await outcomes_until(deadline, work)
@@ -84,9 +87,10 @@ class Service:
         request_id: str,
         deadline: Deadline,
     ) -> Answer:
-        song = file if isinstance(file, Song) else await self.decoders.song(file.data, deadline.add_audio)
-        if challenger:
-            model, prediction = await self._compare(champion, challenger, song)
+        song, other = await self._inputs(file, champion, challenger, deadline)
+        if challenger and other:
+            model, prediction = await self._compare(champion, challenger, song, other)
+            song = song if model is champion else other
         else:
             model, prediction = champion, await self._classify(champion, song)
         name = model.fetched.name
@@ -94,9 +98,44 @@ class Service:
         self.models.record_input(model, song)
         return _answer(prediction, song, model, request_id)
 
-    async def _compare(self, champion: LiveModel, challenger: LiveModel, song: Song) -> tuple[LiveModel, Prediction]:
-        """Run both models at once; return the challenger's prediction, or the champion's if the challenger fails."""
-        work = (self._classify(challenger, song), self._classify(champion, song))
+    async def _inputs(
+        self, file: UploadedFile | Song, champion: LiveModel, challenger: LiveModel | None, deadline: Deadline
+    ) -> tuple[Song, Song | None]:
+        """Return the input of both models for a file, computed once if they have the same kind of input.
+
+        The challenger's is None if only the champion can use the file.
+        """
+        if challenger is None:
+            return await self._input(file, champion.input, deadline), None
+        if _same(champion.input, challenger.input):
+            song = await self._input(file, champion.input, deadline)
+            return song, song
+        work = [self._input(file, model.input, deadline) for model in (champion, challenger)]
+        first, second = await asyncio.gather(*work, return_exceptions=True)
+        if isinstance(first, BaseException):
+            raise first
+        if isinstance(second, BaseException) and not isinstance(second, RefusalError):
+            raise second
+        return first, second if isinstance(second, Song) else None
+
+    async def _input(self, file: UploadedFile | Song, kind: InputKind, deadline: Deadline) -> Song:
+        if isinstance(file, UploadedFile):
+            return await self.decoders.song(file.data, deadline.add_audio, kind)
+        try:
+            return Song(np.stack([kind.from_levels(levels) for levels in file.windows]), file.times, file.numbers)
+        except ValueError as error:
+            raise RefusalError(422, str(error)) from error
+
+    async def _compare(
+        self, champion: LiveModel, challenger: LiveModel, song: Song, other: Song
+    ) -> tuple[LiveModel, Prediction]:
+        """Run both models at once; return the challenger's prediction, or the champion's if the challenger fails.
+
+        Args:
+            song: the champion's input.
+            other: the challenger's input.
+        """
+        work = (self._classify(challenger, other), self._classify(champion, song))
         first, second = await asyncio.gather(*work, return_exceptions=True)
         for model, result in ((challenger, first), (champion, second)):
             if isinstance(result, BaseException):
@@ -117,6 +156,10 @@ class Service:
         rows = await self._batcher(model.fetched.classifier, song.windows)
         self.metrics.model(model.fetched.name, time.perf_counter() - started)
         return model.fetched.classifier.combine_windows(rows)
+
+
+def _same(kind: InputKind, other: InputKind) -> bool:
+    return (kind.recipe, kind.weights_sha256) == (other.recipe, other.weights_sha256)
 
 
 async def outcomes_until(

@@ -19,6 +19,7 @@ import pytest
 
 if TYPE_CHECKING:
     from raygenre.data.dataset import Dataset
+    from raygenre.inputs.features import Features
     from raygenre.search.space.config import SearchConfig
     from raygenre.search.study.ledger import Ledger
     from raygenre.system.storage import Storage
@@ -127,6 +128,14 @@ def tracks(tracks_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> "Da
     from raygenre.data.dataset import load
 
     return load(tracks_folder, cache=tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
+def features(tmp_path_factory: pytest.TempPathFactory) -> "Features":
+    """The features of a small pretrained network with random weights."""
+    from tests.helpers.musicnn import small_features
+
+    return small_features(tmp_path_factory.mktemp("pretrained") / "network")
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import yaml
 from k8s.check.pods import AUTOSCALER, HEAD, WAITING, WORKER, Pod, pods
 from k8s.check.policies import selects
 from k8s.check.rendering import Resource, name
-from serve.admission.limits import Limits, LimitSettings
+from serve.admission.limits import FEATURES_SPEED, Limits, LimitSettings
 
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 AMOUNTS = ("cpu", "memory", "ephemeral-storage")
@@ -16,7 +16,7 @@ RAY_CLUSTER = "ray.io/cluster"
 _GENERATIONS = {"Deployment": "pod-template-hash", "StatefulSet": "controller-revision-hash"}
 """Labels that distinguish the pods of an upgrade from those that they replace."""
 LIMITS = Limits.of(LimitSettings.model_construct())  # the defaults, whatever this machine's environment says
-LONGEST_ANSWER = LIMITS.answer_seconds(LIMITS.audio_seconds)  # s
+LONGEST_ANSWER = LIMITS.answer_seconds(LIMITS.audio_seconds, speed=FEATURES_SPEED)  # s
 READY = "/readyz"
 """A path that answers 200 once a replica has a model."""
 

@@ -32,6 +32,7 @@ class Features(InputKind):
         device: where it runs; the CPU if None.
     """
 
+    name = "features"
     recipe = RECIPE
     takes_images = False
     sample_rate = SAMPLE_RATE
@@ -60,6 +61,9 @@ class Features(InputKind):
         length = min(WINDOW_PATCHES, patches)
         ends = [*range(length, patches, WINDOW_PATCHES), patches]
         return [((end - length) * PATCH_SECONDS, end * PATCH_SECONDS) for end in ends]
+
+    def of_image(self, source: Path | bytes) -> Song:
+        raise audio.AudioError(PNG_MESSAGE)  # whatever it shows, so it is not read
 
     def from_levels(self, levels: NDArray[np.uint8]) -> NDArray[np.float32]:
         raise audio.AudioError(PNG_MESSAGE)

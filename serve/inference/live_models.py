@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 
 from raygenre.evaluation.training_data import TrainingData
-from raygenre.inputs.kind import RANGES, Song
+from raygenre.inputs.kind import RANGES, InputKind, Song
 from raygenre.model.classifier import ClassifierError
 from raygenre.model.input_drift import Drift, Reference
 from raygenre.registry import champion
@@ -46,6 +46,10 @@ class LiveModel:
     def name(self) -> ModelName:
         name, _, version = self.fetched.name.partition("/")
         return ModelName(name=name, version=version, run_id=self.fetched.run_id)
+
+    @property
+    def input(self) -> InputKind:
+        return self.fetched.classifier.input
 
     @property
     def trained_on(self) -> TrainingData:

@@ -32,7 +32,7 @@ class Metrics:
         )
         self._stages = Histogram(
             "raygenre_stage_seconds",
-            "Seconds in each stage: wait, decode, levels, queue, forward.",
+            "Seconds in each stage: wait, decode, levels or features, queue, forward.",
             _SECONDS,
             ("stage",),
         )

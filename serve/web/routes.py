@@ -147,7 +147,8 @@ async def spectrogram(request: Request, window: Annotated[int, Query(ge=0, le=10
         deadline = Deadline(service.limits, body_bytes=reservation.bytes)
         async with deadline.limit():
             with service.predictions.slot():
-                picture, windows = await service.decoders.picture(files[0].data, window, deadline.add_audio)
+                kind = service.models.champion.input
+                picture, windows = await service.decoders.picture(files[0].data, window, deadline.add_audio, kind)
     return Response(picture, media_type="image/png", headers={"X-Windows": str(windows)})
 
 
@@ -160,6 +161,8 @@ async def model(request: Request) -> ModelFacts:
     return ModelFacts(
         model=champion.name,
         genres=list(classifier.genres),
+        input=classifier.input.name,
+        takes_images=classifier.input.takes_images,
         test_accuracy=facts.test_accuracy if facts else None,
         synthetic=champion.trained_on.is_synthetic,
         trained_on=TrainedOn(**asdict(champion.trained_on)),

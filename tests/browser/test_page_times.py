@@ -21,6 +21,8 @@ TRAINED_ON, SYNTHETIC = TrainedOn(kind="real", name="GTZAN"), TrainedOn(kind="sy
 FACTS = ModelFacts(
     model=MODEL,
     genres=["jazz", "rock"],
+    input="levels",
+    takes_images=True,
     test_accuracy=0.81,
     synthetic=False,
     trained_on=TRAINED_ON,

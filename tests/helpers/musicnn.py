@@ -1,4 +1,4 @@
-"""A small network of MSD_musicnn's kind: a checkpoint as TensorFlow writes it, a wheel, and a naive evaluation.
+"""A small network of MSD_musicnn's kind: its features, a checkpoint as TensorFlow writes it, and a naive evaluation.
 
 Weights are random, since the real ones are not part of this project.
 """
@@ -7,6 +7,7 @@ import hashlib
 import struct
 import zipfile
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from raygenre.inputs.features import Features
+from raygenre.model.classifier import Classifier
+from raygenre.model.head import GenreHead, HeadConfig
+from raygenre.pretrained import store
+from raygenre.pretrained.conversion import network_from
 from raygenre.pretrained.install import DATA, INDEX, LICENCE_FILE, TAGS
 from raygenre.pretrained.network import TEMPORAL_FRAMES, TIMBRAL_BANDS, Dimensions
+from raygenre.pretrained.store import About, Pretrained
 from raygenre.pretrained.tensorflow_checkpoint import FLOAT, MAGIC
 
 SMALL = Dimensions(timbral=6, temporal=3, middle=4, units=8, tags=len(TAGS))
@@ -49,6 +56,20 @@ def random_variables(dimensions: Dimensions = SMALL, *, seed: int = 0) -> dict[s
         variables[f"{name}/moving_mean"] = 0.1 * random.standard_normal(size)
         variables[f"{name}/moving_variance"] = random.uniform(0.5, 2.0, size)
     return {name: values.astype(np.float32) for name, values in variables.items()}
+
+
+def small_features(folder: Path, *, seed: int = 0) -> Features:
+    """Store a small network with random weights in a new folder, and return its features as a kind of input."""
+    about = About(store.MODEL, "a test", "0" * 64, "ISC", LICENCE, TAGS, asdict(SMALL))
+    store.save(Pretrained(network_from(random_variables(seed=seed)), about), folder)
+    return Features(store.load(folder))
+
+
+def small_head(kind: Features, genres: tuple[str, ...], *, seed: int = 0) -> Classifier:
+    """Return an untrained classifier on the features of a small network."""
+    torch.manual_seed(seed)
+    head = GenreHead(HeadConfig(genres=len(genres), features=kind.shape[0], dense=8)).eval()
+    return Classifier(head, genres, input=kind)
 
 
 def naive(variables: Variables, patches: Tensor) -> tuple[Tensor, Tensor]:
