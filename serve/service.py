@@ -3,8 +3,7 @@
 import asyncio
 import time
 from collections.abc import Coroutine, Sequence
-from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -19,14 +18,19 @@ from serve.admission.limits import Limits
 from serve.admission.prediction_slots import PredictionSlots
 from serve.admission.upload_slots import UploadSlots
 from serve.admission.uploaded_file import UploadedFile
+from serve.answer import answer
 from serve.errors import RefusalError
 from serve.inference.batching import Batcher
 from serve.inference.decoder_pool import DecoderPool
 from serve.inference.live_models import LiveModel, LiveModels
+from serve.inference.tagger import installed_tagger
 from serve.monitoring import logs
 from serve.monitoring.metrics import Metrics
-from serve.schema import Answer, TrainedOn, Window
+from serve.schema import Answer
 from serve.settings import Settings
+from serve.tag_schema import TagAnswer
+
+T = TypeVar("T")
 
 
 class Service:
@@ -34,6 +38,7 @@ class Service:
 
     Attributes:
         settings, limits, keys, metrics, predictions, uploads, bodies, decoders, models: see their modules.
+        tagger: names the pretrained network's tags; None if it is not installed.
     """
 
     def __init__(self, settings: Settings, keys: Keys) -> None:
@@ -46,8 +51,18 @@ class Service:
         self.uploads = UploadSlots(self.limits)
         self.bodies = BodyStore(self.limits, settings.upload_folder)
         self.decoders = DecoderPool(settings.decoders, self.metrics, self.limits)
-        self.models = LiveModels(resolve(settings.storage, settings.tracking_uri), settings, self.metrics)
+        device = torch.device("cuda" if settings.replica_gpus else "cpu")
+        self.tagger = installed_tagger(settings.pretrained_folder, device)
+        storage = resolve(settings.storage, settings.tracking_uri)
+        self.models = LiveModels(storage, settings, self.metrics, champion_required=self.tagger is None)
         self._batcher = Batcher(settings.batch, self.metrics, threads=settings.threads)
+
+    @property
+    def window_kind(self) -> InputKind:
+        """The input whose windows the answers have."""
+        if self.tagger and not self.models.has_champion:
+            return self.tagger.kind
+        return self.models.champion.input
 
     def watch(self) -> None:
         """Start polling for new model versions and API keys."""
@@ -79,6 +94,30 @@ class Service:
                 self.metrics.refused_file(outcome.status)
         return outcomes
 
+    async def tag(
+        self, files: Sequence[UploadedFile], request_id: str, *, deadline: Deadline
+    ) -> list[TagAnswer | RefusalError]:
+        """Return the pretrained network's tags of each file, in order, or the reason why the file has none.
+
+        Raises:
+            RefusalError: 429 if too many predictions are in progress, 404 if the network is not installed.
+        """
+        if self.tagger is None:
+            raise RefusalError(404, "this server names no tags: `raygenre pretrained install` was not run there")
+        deadline.expect_features()
+        with self.predictions.slot():
+            outcomes = await outcomes_until(deadline, [self._tag(file, request_id, deadline) for file in files])
+        for outcome in outcomes:
+            if isinstance(outcome, RefusalError):
+                self.metrics.refused_file(outcome.status)
+        return outcomes
+
+    async def _tag(self, file: UploadedFile, request_id: str, deadline: Deadline) -> TagAnswer:
+        assert self.tagger
+        song = await self.decoders.read(file.data, self.tagger, deadline.add_audio)
+        self.metrics.tagged()
+        return self.tagger.answer(song, request_id)
+
     async def _predict(
         self,
         file: UploadedFile | Song,
@@ -96,7 +135,7 @@ class Service:
         name = model.fetched.name
         self.metrics.prediction(prediction.genre, uncertain=prediction.uncertain, model=name)
         self.models.record_input(model, song)
-        return _answer(prediction, song, model, request_id)
+        return answer(prediction, song, model, request_id)
 
     async def _inputs(
         self, file: UploadedFile | Song, champion: LiveModel, challenger: LiveModel | None, deadline: Deadline
@@ -162,9 +201,7 @@ def _same(kind: InputKind, other: InputKind) -> bool:
     return (kind.recipe, kind.weights_sha256) == (other.recipe, other.weights_sha256)
 
 
-async def outcomes_until(
-    deadline: Deadline, work: Sequence[Coroutine[Any, Any, Answer]]
-) -> list[Answer | RefusalError]:
+async def outcomes_until(deadline: Deadline, work: Sequence[Coroutine[Any, Any, T]]) -> list[T | RefusalError]:
     """Return the answer or the refusal of each file, in order; a 503 for a file without an answer at the deadline."""
     tasks = [asyncio.ensure_future(_outcome(coroutine)) for coroutine in work]
     try:
@@ -180,36 +217,9 @@ async def outcomes_until(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _outcome(work: Coroutine[Any, Any, Answer]) -> Answer | RefusalError:
+async def _outcome(work: Coroutine[Any, Any, T]) -> T | RefusalError:
     """Await an answer; return its refusal instead of raising it, so that it does not affect the other files."""
     try:
         return await work
     except RefusalError as error:
         return error
-
-
-def _answer(prediction: Prediction, song: Song, model: LiveModel, request_id: str) -> Answer:
-    windows = []
-    timed_windows = zip(song.numbers, song.times, prediction.windows, strict=bool(song.times))
-    for number, (start, end), probabilities in timed_windows:
-        genre = max(probabilities, key=lambda name: probabilities[name])
-        windows.append(
-            Window(
-                number=number,
-                start=start,
-                end=end,
-                genre=genre,
-                confidence=probabilities[genre],
-                probabilities=dict(probabilities),
-            )
-        )
-    return Answer(
-        genre=prediction.genre,
-        confidence=prediction.confidence,
-        uncertain=prediction.uncertain,
-        probabilities=dict(prediction.probabilities),
-        windows=windows,
-        model=model.name,
-        trained_on=TrainedOn(**asdict(model.trained_on)),
-        request_id=request_id,
-    )

@@ -26,6 +26,7 @@ from serve.admission.bodies import Content, size_of, start_of
 from serve.admission.limits import Limits
 from serve.errors import RefusalError
 from serve.inference.decoder_process import UNEXPECTED_ERROR, CrashError, DecoderProcess
+from serve.inference.reader import Reader
 from serve.inference.window_picture import window_levels
 from serve.monitoring import logs
 from serve.monitoring.metrics import Metrics
@@ -100,7 +101,11 @@ class DecoderPool:
         self._metrics = metrics
 
     async def song(self, data: Content, on_audio: OnAudio = lambda seconds: None, kind: InputKind = LEVELS) -> Song:
-        """Return the input of a kind for a file.
+        """Return the input of a kind for a file. Args, Raises: as for `read`."""
+        return await self.read(data, kind, on_audio)
+
+    async def read(self, data: Content, reader: Reader[T], on_audio: OnAudio = lambda seconds: None) -> T:
+        """Return what a reader computes from a file.
 
         Args:
             on_audio: function to call, in the event loop, with the duration of each piece of audio in s once it has
@@ -110,7 +115,7 @@ class DecoderPool:
             RefusalError: 415 or 422 if the file is unusable, 503 if the system killed the decoder.
         """
         is_image = _type(data) == "png"
-        return await self._run(lambda job: self._song(data, kind, job, is_image=is_image), data, on_audio)
+        return await self._run(lambda job: self._read(data, reader, job, is_image=is_image), data, on_audio)
 
     async def picture(
         self, data: Content, window: int, on_audio: OnAudio = lambda seconds: None, kind: InputKind = LEVELS
@@ -118,7 +123,7 @@ class DecoderPool:
         """Return the spectrogram of a window of `song` as a PNG like the dataset's, and the number of windows.
 
         Args:
-            on_audio: as for `song`.
+            on_audio: as for `read`.
 
         Raises:
             RefusalError: 415 or 422 if the file is unusable, 503 if the system killed the decoder.
@@ -163,12 +168,12 @@ class DecoderPool:
         finally:
             job.end()
 
-    def _song(self, data: Content, kind: InputKind, job: _Job, *, is_image: bool) -> Song:
+    def _read(self, data: Content, reader: Reader[T], job: _Job, *, is_image: bool) -> T:
         started = time.perf_counter()
         if is_image:
-            song = kind.of_image(start_of(data, MAX_PNG_BYTES + 1))
+            result = reader.of_image(start_of(data, MAX_PNG_BYTES + 1))
             self._metrics.stage("decode", time.perf_counter() - started)
-            return song
+            return result
         decoding = 0.0
 
         def timed(blocks: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
@@ -180,11 +185,11 @@ class DecoderPool:
                 asked = time.perf_counter()
             decoding += time.perf_counter() - asked
 
-        with closing(self._blocks(data, kind.sample_rate, job)) as blocks:
-            song = kind.from_blocks(timed(blocks), progress=job.check)
+        with closing(self._blocks(data, reader.sample_rate, job)) as blocks:
+            result = reader.from_blocks(timed(blocks), progress=job.check)
         self._metrics.stage("decode", decoding)
-        self._metrics.stage(kind.name, time.perf_counter() - started - decoding)
-        return song
+        self._metrics.stage(reader.name, time.perf_counter() - started - decoding)
+        return result
 
     def _picture(self, data: Content, kind: InputKind, window: int, job: _Job, *, is_image: bool) -> tuple[bytes, int]:
         if is_image:

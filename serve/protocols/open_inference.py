@@ -82,8 +82,10 @@ async def server_live() -> ServerLive:
 
 
 @public.get("/v2/health/ready", responses=openapi_extras.PUBLIC_RESPONSES)
-async def server_ready() -> ServerReady:
+async def server_ready(request: Request) -> ServerReady:
     """Report that the model can answer (Open Inference Protocol)."""
+    service: Service = request.app.state.service
+    service.models.choose()
     return ServerReady()
 
 
