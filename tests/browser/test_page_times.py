@@ -145,7 +145,7 @@ def test_without_a_champion_the_page_shows_tags(page: Page, tmp_path: Path) -> N
     respond(page, "predict", TAGGED)
     page.reload()
     expect(page.locator("#facts")).to_contain_text(NOTE)
-    expect(page.locator("#formats")).not_to_contain_text("PNG")
+    expect(page.locator("#image-files")).to_be_hidden()
     (tmp_path / "song.mp3").write_bytes(b"ID3")
     page.set_input_files("#file", tmp_path / "song.mp3")
     expect(page.locator("#genre")).to_have_text("jazz, blues, 60s")

@@ -124,7 +124,7 @@ function select(index) {
   at("bars-title").textContent = isWhole ? "Probability of each genre" : `From ${clock(part.start)} to ${clock(part.end)}`;
   at("whole").hidden = isWhole;
   at("tags-note").hidden = true;
-  at("show-tags").setAttribute("aria-pressed", "false");
+  at("show-tags").textContent = "Show pretrained tags";
   showSpectrogram(isWhole ? answer.windows[0] : part).catch((error) => showError(error.message));
 }
 
@@ -132,28 +132,26 @@ function select(index) {
 function showTags() {
   showBars(Object.fromEntries(ranked(tags.tags).slice(0, SHOWN_TAGS)));
   at("bars-title").textContent = `The ${SHOWN_TAGS} most probable tags of ${Object.keys(tags.tags).length}`;
-  at("tags-note").textContent = `${tags.note}: named by ${tags.pretrained} (${tags.licence} licence), which was trained on 200 000 songs.`;
+  at("tags-note").textContent = `${tags.note}: named by ${tags.pretrained} (${tags.licence} licence), which was trained on 200\u00a0000 songs.`;
   at("tags-note").hidden = false;
-  at("show-tags").setAttribute("aria-pressed", "true");
+  at("show-tags").textContent = "Show the genres";
 }
 
 async function toggleTags() {
-  if (at("show-tags").getAttribute("aria-pressed") === "true") {
-    select(-1);
-    return;
-  }
   turn += 1;
   const mine = turn;
-  showError("");
+  const isShown = !at("tags-note").hidden;
+  const before = at("status").textContent;
   if (!tags) {
+    showError("");
     showStatus(`Naming the tags of ${file.name}`, true);
     const response = await (await ask("v1/predict?tags=true", { method: "POST", body: file })).json();
     if (mine !== turn) return;
     tags = response;
-    showStatus("");
+    showStatus(before);
   }
   select(-1);
-  showTags();
+  if (!isShown) showTags();
 }
 
 function showTimeline() {
@@ -249,8 +247,9 @@ async function loadModelFacts() {
   const { model, genres, test_accuracy: accuracy, trained_on: trainedOn } = facts;
   at("image-files").hidden = !facts.takes_images;
   if (!model) {
+    at("question").textContent = "What does this song sound like?";
     at("facts").textContent = `No network for your genres is registered yet. Until then, ${facts.pretrained.name}, `
-      + `which was trained on 200 000 songs, names what a song sounds like: ${facts.note}.`;
+      + `which was trained on 200\u00a0000 songs, names what a song sounds like: ${facts.note}.`;
     return;
   }
   const tested = accuracy === null ? "" : ` Its test accuracy is ${percent(accuracy)}.`;
