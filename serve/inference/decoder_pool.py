@@ -1,4 +1,6 @@
-"""Decodes files outside the event loop: PNGs in threads, audio in processes; the threads compute a model's input.
+"""Decodes files outside the event loop, and computes a model's input for them.
+
+PNGs are decoded in threads, audio in processes; the threads compute the input.
 
 Work for a request that has ended stops as soon as possible: the process that decodes its file is killed, the thread
 that computes its input stops before the next window, and files that are still waiting for a thread are dropped.

@@ -1,4 +1,4 @@
-"""The spectrogram of one window of a song, whatever the input that a model computes for the window."""
+"""The spectrogram of one window of a song, whatever input a model has for the window."""
 
 from collections import deque
 from collections.abc import Iterable
