@@ -21,12 +21,13 @@ from ray.serve.config import AutoscalingConfig, BackpressureConfig
 from ray.serve.schema import LoggingConfig
 
 from raygenre.errors import RaygenreError
-from raygenre.registry import versions
+from raygenre.pretrained import store
 from raygenre.system.storage import resolve
 from serve.admission.api_keys import Keys, check_exposure
 from serve.admission.limits import Limits
 from serve.monitoring import logs
 from serve.network import listen_host, proxy_environment
+from serve.preflight import check_model
 from serve.service import Service
 from serve.settings import Settings
 from serve.web.routes import build
@@ -51,7 +52,7 @@ class Endpoint:
         check_exposure(listen_host.host(), self._keys, insecure=self._settings.insecure)
         service = Service(self._settings, self._keys)
         service.watch()
-        name = service.models.champion.fetched.name
+        name = service.models.champion.fetched.name if service.models.has_champion else None
         logs.info("replica ready", model=name, keys=len(self._keys.hashes))
         return service
 
@@ -69,7 +70,7 @@ def app(settings: Settings) -> Application:
 
 
 def build_application(settings: Settings) -> Application:
-    """Build the application, after checking that there is a model to serve.
+    """Build the application, after checking that there is a model or the pretrained network to serve.
 
     Raises:
         RegistryError: there is no model, or the registry is unreachable.
@@ -81,10 +82,11 @@ def build_application(settings: Settings) -> Application:
     keys = Keys.of(settings)
     if host := listen_host.host():
         check_exposure(host, keys, insecure=settings.insecure)
-    versions.current(storage, settings.model_uri)
+    check_model(storage, settings)
     # Replicas may have a different environment, so they receive the settings, but only hashes of the API keys.
     replica_settings = settings.model_copy(
         update={"api_keys": SecretStr(""), "storage": str(storage), "tracking_uri": storage.tracking_uri}
+        | {"pretrained_folder": (settings.pretrained_folder or store.default_folder()).absolute()}
         | ({"api_keys_file": settings.api_keys_file.resolve()} if settings.api_keys_file else {})
     )
     limits = Limits.of(settings)

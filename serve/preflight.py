@@ -5,9 +5,11 @@ import os
 from pydantic import ValidationError
 
 from raygenre.errors import RaygenreError
+from raygenre.pretrained import store
 from raygenre.registry import versions
+from raygenre.registry.versions import NoModelError
 from raygenre.system.ports import check_port
-from raygenre.system.storage import resolve
+from raygenre.system.storage import Storage, resolve
 from serve.admission.api_keys import Keys, check_exposure
 from serve.network import proxy_environment
 from serve.settings import PREFIX, Settings
@@ -33,15 +35,36 @@ def read_settings(**overrides: str | None) -> Settings:
         raise EndpointError(f"invalid settings: {'; '.join(reasons)} (see serve/README.md)") from error
 
 
-def check(settings: Settings, host: str, port: int) -> None:
-    """Check that the endpoint can be started: keys, port and model.
+def check(settings: Settings, host: str, port: int) -> bool:
+    """Check that the endpoint can be started: keys, port and model. Return whether there is a model, see `check_model`.
 
     Raises:
         ApiKeyError: the keys are unusable, or other machines could use the endpoint without a key.
-        RegistryError: there is no model to serve.
+        RegistryError: there is nothing to serve.
         PortError: a port is in use, or the host is not this machine.
     """
     is_open = proxy_environment.opens_all_addresses(proxy_environment.DEFAULTS | proxy_environment.MACHINE | os.environ)
     check_exposure("0.0.0.0" if is_open else host, Keys.of(settings), insecure=settings.insecure)
     check_port(host, port)
-    versions.current(resolve(settings.storage, settings.tracking_uri), settings.model_uri)
+    return check_model(resolve(settings.storage, settings.tracking_uri), settings)
+
+
+def check_model(storage: Storage, settings: Settings) -> bool:
+    """Check that there is something to serve.
+
+    Returns:
+        whether there is a model; otherwise, there is only the pretrained network, which names tags until the registry
+        has a champion.
+
+    Raises:
+        RegistryError: there is neither, or the registry is unreachable.
+    """
+    try:
+        versions.current(storage, settings.model_uri)
+    except NoModelError as error:
+        if settings.model_uri != versions.CHAMPION_URI:
+            raise
+        if not store.is_installed(settings.pretrained_folder):
+            raise NoModelError(f"{error}; {store.OFFER}") from error
+        return False
+    return True

@@ -10,12 +10,13 @@ from ray import serve
 from ray.exceptions import RayError
 from ray.serve.schema import LoggingConfig
 
+from raygenre.pretrained import store
 from raygenre.registry import versions
 from raygenre.system.ray_folder import use_ray_folder
 from raygenre.system.storage import resolve
 from serve.app import build_application
 from serve.network import proxy_environment
-from serve.preflight import EndpointError
+from serve.preflight import EndpointError, check_model
 from serve.settings import Settings
 
 _NAME = "raygenre"
@@ -56,7 +57,11 @@ def run(settings: Settings, host: str, port: int, *, on_ready: Callable[[], None
 
 def _start(settings: Settings, host: str, port: int) -> None:
     # Loaded here first, because Ray Serve would try a damaged model three times and then print three tracebacks.
-    versions.fetch(resolve(settings.storage, settings.tracking_uri), settings.model_uri).classifier.verify()
+    storage = resolve(settings.storage, settings.tracking_uri)
+    if check_model(storage, settings):
+        versions.fetch(storage, settings.model_uri).classifier.verify()
+    else:
+        store.load(settings.pretrained_folder)
     proxy_environment.set_defaults()
     proxy_environment.pass_limits(settings)
     logging.getLogger("ray.serve").setLevel(logging.WARNING)

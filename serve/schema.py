@@ -33,8 +33,20 @@ _FILE_ERROR: dict[str, JsonValue] = {
     "status": 415,
     "detail": "the file is neither a PNG nor audio: it is a web page; copy or download it again",
 }
+_PRETRAINED: dict[str, JsonValue] = {
+    "name": "MSD_musicnn",
+    "source": "musicnn 0.1.0",
+    "licence": "ISC",
+    "tags": ["jazz", "blues", "60s"],
+}
 _ANSWERS: dict[str, JsonValue] = {"predictions": [_ANSWER, None], "errors": [_FILE_ERROR]}
-EXAMPLES: dict[str, JsonValue] = {"id": _ID, "answer": _ANSWER, "answers": _ANSWERS}
+EXAMPLES: dict[str, JsonValue] = {
+    "id": _ID,
+    "answer": _ANSWER,
+    "answers": _ANSWERS,
+    "error": _FILE_ERROR,
+    "pretrained": _PRETRAINED,
+}
 
 
 def _example(value: JsonValue) -> ConfigDict:
@@ -121,6 +133,17 @@ class Answers(BaseModel):
     errors: list[FileError] = Field(description="The files without an answer, in order.")
 
 
+class PretrainedFacts(BaseModel):
+    """The pretrained network, which names tags without training."""
+
+    model_config = _example(_PRETRAINED)
+
+    name: str = Field(description="Name of the network.")
+    source: str = Field(description="Where its weights come from.")
+    licence: str = Field(description="Licence of its weights.")
+    tags: list[str] = Field(description="The tags, in the order of the network's outputs.")
+
+
 class ModelFacts(BaseModel):
     """The model being served."""
 
@@ -128,6 +151,8 @@ class ModelFacts(BaseModel):
         {
             "model": _MODEL,
             "genres": ["blues", "jazz", "rock"],
+            "input": "levels",
+            "takes_images": True,
             "test_accuracy": 0.81,
             "synthetic": False,
             "trained_on": _TRAINED_ON,
@@ -135,6 +160,7 @@ class ModelFacts(BaseModel):
             "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
             "card": "# raygenre/3\n\nClassifies blues, jazz and rock.",
             "challenger": _CHALLENGER,
+            "pretrained": None,
             "most_bytes": 350_000_000,
             "most_seconds": 1800,
         }
@@ -142,6 +168,11 @@ class ModelFacts(BaseModel):
 
     model: ModelName = Field(description="Model being served.")
     genres: list[str] = Field(description="Genres, in the order of the model's outputs.")
+    input: Literal["levels", "features"] = Field(
+        description="What the model is given: the `levels` of a spectrogram, or `features`, which a pretrained network "
+        "computes from the recording."
+    )
+    takes_images: bool = Field(description="Whether it classifies spectrogram images; otherwise they get 422.")
     test_accuracy: float | None = Field(description="Accuracy on the test split; null if unknown.")
     synthetic: bool | None = Field(description="Whether the model was trained on synthetic tracks; null if unknown.")
     trained_on: TrainedOn = Field(description="Data that the model was trained on.")
@@ -149,6 +180,9 @@ class ModelFacts(BaseModel):
     sha256: str = Field(description="SHA-256 of the weights, genres and calibration.")
     card: str = Field(description="Model card, in Markdown.")
     challenger: ModelName | None = Field(description="Model that answers a share of the requests, if any.")
+    pretrained: PretrainedFacts | None = Field(
+        default=None, description="The network that answers `/v1/predict?tags=true`, if it is installed."
+    )
     most_bytes: int = Field(description="Maximum size of a request body, in bytes.")
     most_seconds: float = Field(description="Maximum duration of an audio file, in s.")
 
@@ -191,7 +225,10 @@ class Readiness(BaseModel):
     model_config = _example({"status": "ready", "model": _MODEL, "challenger": _CHALLENGER, "trouble": {}})
 
     status: Literal["ready"] = Field(default="ready", description="Always this value.")
-    model: ModelName = Field(description="Model being served.")
+    model: ModelName | None = Field(
+        description="Model being served; null as long as the registry has no champion and the pretrained network "
+        "answers with tags."
+    )
     challenger: ModelName | None = Field(description="Model that answers a share of the requests, if any.")
     trouble: dict[str, str] = Field(
         description="For `model` and `challenger`, why the version in the registry is not being served; empty if "

@@ -3,12 +3,12 @@
 import asyncio
 import time
 from collections.abc import Coroutine, Sequence
-from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
 
-from raygenre.inputs.kind import Song
+from raygenre.inputs.kind import InputKind, Song
 from raygenre.model.classifier import Prediction
 from raygenre.system.storage import resolve
 from serve.admission.api_keys import KeyRing, Keys
@@ -18,14 +18,19 @@ from serve.admission.limits import Limits
 from serve.admission.prediction_slots import PredictionSlots
 from serve.admission.upload_slots import UploadSlots
 from serve.admission.uploaded_file import UploadedFile
+from serve.answer import answer
 from serve.errors import RefusalError
 from serve.inference.batching import Batcher
 from serve.inference.decoder_pool import DecoderPool
 from serve.inference.live_models import LiveModel, LiveModels
+from serve.inference.tagger import installed_tagger
 from serve.monitoring import logs
 from serve.monitoring.metrics import Metrics
-from serve.schema import Answer, TrainedOn, Window
+from serve.schema import Answer
 from serve.settings import Settings
+from serve.tag_schema import TagAnswer
+
+T = TypeVar("T")
 
 
 class Service:
@@ -33,6 +38,7 @@ class Service:
 
     Attributes:
         settings, limits, keys, metrics, predictions, uploads, bodies, decoders, models: see their modules.
+        tagger: names the pretrained network's tags; None if it is not installed.
     """
 
     def __init__(self, settings: Settings, keys: Keys) -> None:
@@ -45,8 +51,18 @@ class Service:
         self.uploads = UploadSlots(self.limits)
         self.bodies = BodyStore(self.limits, settings.upload_folder)
         self.decoders = DecoderPool(settings.decoders, self.metrics, self.limits)
-        self.models = LiveModels(resolve(settings.storage, settings.tracking_uri), settings, self.metrics)
+        device = torch.device("cuda" if settings.replica_gpus else "cpu")
+        self.tagger = installed_tagger(settings.pretrained_folder, device)
+        storage = resolve(settings.storage, settings.tracking_uri)
+        self.models = LiveModels(storage, settings, self.metrics, champion_required=self.tagger is None)
         self._batcher = Batcher(settings.batch, self.metrics, threads=settings.threads)
+
+    @property
+    def window_kind(self) -> InputKind:
+        """The input whose windows the answers have."""
+        if self.tagger and not self.models.has_champion:
+            return self.tagger.kind
+        return self.models.champion.input
 
     def watch(self) -> None:
         """Start polling for new model versions and API keys."""
@@ -59,7 +75,7 @@ class Service:
         """Return one answer per file, in order, or the reason why the file has none: 415, 422 or 503.
 
         Args:
-            files: files, or the network's input for them.
+            files: files, or the levels of a picture.
             deadline: time limit, after which no answer is awaited.
             version: version of the model that should answer; empty for the champion or the challenger.
 
@@ -68,6 +84,8 @@ class Service:
         """
         # Once per request, so that one model answers all files in a form.
         champion, challenger = self.models.choose(version)
+        if any(model.input.weights_sha256 for model in (champion, challenger) if model):
+            deadline.expect_features()
         with self.predictions.slot():
             work = [self._predict(file, champion, challenger, request_id, deadline) for file in files]
             outcomes = await outcomes_until(deadline, work)
@@ -75,6 +93,30 @@ class Service:
             if isinstance(outcome, RefusalError):
                 self.metrics.refused_file(outcome.status)
         return outcomes
+
+    async def tag(
+        self, files: Sequence[UploadedFile], request_id: str, *, deadline: Deadline
+    ) -> list[TagAnswer | RefusalError]:
+        """Return the pretrained network's tags of each file, in order, or the reason why the file has none.
+
+        Raises:
+            RefusalError: 429 if too many predictions are in progress, 404 if the network is not installed.
+        """
+        if self.tagger is None:
+            raise RefusalError(404, "this server names no tags: `raygenre pretrained install` was not run there")
+        deadline.expect_features()
+        with self.predictions.slot():
+            outcomes = await outcomes_until(deadline, [self._tag(file, request_id, deadline) for file in files])
+        for outcome in outcomes:
+            if isinstance(outcome, RefusalError):
+                self.metrics.refused_file(outcome.status)
+        return outcomes
+
+    async def _tag(self, file: UploadedFile, request_id: str, deadline: Deadline) -> TagAnswer:
+        assert self.tagger
+        song = await self.decoders.read(file.data, self.tagger, deadline.add_audio)
+        self.metrics.tagged()
+        return self.tagger.answer(song, request_id)
 
     async def _predict(
         self,
@@ -84,19 +126,55 @@ class Service:
         request_id: str,
         deadline: Deadline,
     ) -> Answer:
-        song = file if isinstance(file, Song) else await self.decoders.song(file.data, deadline.add_audio)
-        if challenger:
-            model, prediction = await self._compare(champion, challenger, song)
+        song, other = await self._inputs(file, champion, challenger, deadline)
+        if challenger and other:
+            model, prediction = await self._compare(champion, challenger, song, other)
+            song = song if model is champion else other
         else:
             model, prediction = champion, await self._classify(champion, song)
         name = model.fetched.name
         self.metrics.prediction(prediction.genre, uncertain=prediction.uncertain, model=name)
         self.models.record_input(model, song)
-        return _answer(prediction, song, model, request_id)
+        return answer(prediction, song, model, request_id)
 
-    async def _compare(self, champion: LiveModel, challenger: LiveModel, song: Song) -> tuple[LiveModel, Prediction]:
-        """Run both models at once; return the challenger's prediction, or the champion's if the challenger fails."""
-        work = (self._classify(challenger, song), self._classify(champion, song))
+    async def _inputs(
+        self, file: UploadedFile | Song, champion: LiveModel, challenger: LiveModel | None, deadline: Deadline
+    ) -> tuple[Song, Song | None]:
+        """Return the input of both models for a file, computed once if they have the same kind of input.
+
+        The challenger's is None if only the champion can use the file.
+        """
+        if challenger is None:
+            return await self._input(file, champion.input, deadline), None
+        if _same(champion.input, challenger.input):
+            song = await self._input(file, champion.input, deadline)
+            return song, song
+        work = [self._input(file, model.input, deadline) for model in (champion, challenger)]
+        first, second = await asyncio.gather(*work, return_exceptions=True)
+        if isinstance(first, BaseException):
+            raise first
+        if isinstance(second, BaseException) and not isinstance(second, RefusalError):
+            raise second
+        return first, second if isinstance(second, Song) else None
+
+    async def _input(self, file: UploadedFile | Song, kind: InputKind, deadline: Deadline) -> Song:
+        if isinstance(file, UploadedFile):
+            return await self.decoders.song(file.data, deadline.add_audio, kind)
+        try:
+            return Song(np.stack([kind.from_levels(levels) for levels in file.windows]), file.times, file.numbers)
+        except ValueError as error:
+            raise RefusalError(422, str(error)) from error
+
+    async def _compare(
+        self, champion: LiveModel, challenger: LiveModel, song: Song, other: Song
+    ) -> tuple[LiveModel, Prediction]:
+        """Run both models at once; return the challenger's prediction, or the champion's if the challenger fails.
+
+        Args:
+            song: the champion's input.
+            other: the challenger's input.
+        """
+        work = (self._classify(challenger, other), self._classify(champion, song))
         first, second = await asyncio.gather(*work, return_exceptions=True)
         for model, result in ((challenger, first), (champion, second)):
             if isinstance(result, BaseException):
@@ -119,9 +197,11 @@ class Service:
         return model.fetched.classifier.combine_windows(rows)
 
 
-async def outcomes_until(
-    deadline: Deadline, work: Sequence[Coroutine[Any, Any, Answer]]
-) -> list[Answer | RefusalError]:
+def _same(kind: InputKind, other: InputKind) -> bool:
+    return (kind.recipe, kind.weights_sha256) == (other.recipe, other.weights_sha256)
+
+
+async def outcomes_until(deadline: Deadline, work: Sequence[Coroutine[Any, Any, T]]) -> list[T | RefusalError]:
     """Return the answer or the refusal of each file, in order; a 503 for a file without an answer at the deadline."""
     tasks = [asyncio.ensure_future(_outcome(coroutine)) for coroutine in work]
     try:
@@ -137,36 +217,9 @@ async def outcomes_until(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _outcome(work: Coroutine[Any, Any, Answer]) -> Answer | RefusalError:
+async def _outcome(work: Coroutine[Any, Any, T]) -> T | RefusalError:
     """Await an answer; return its refusal instead of raising it, so that it does not affect the other files."""
     try:
         return await work
     except RefusalError as error:
         return error
-
-
-def _answer(prediction: Prediction, song: Song, model: LiveModel, request_id: str) -> Answer:
-    windows = []
-    timed_windows = zip(song.numbers, song.times, prediction.windows, strict=bool(song.times))
-    for number, (start, end), probabilities in timed_windows:
-        genre = max(probabilities, key=lambda name: probabilities[name])
-        windows.append(
-            Window(
-                number=number,
-                start=start,
-                end=end,
-                genre=genre,
-                confidence=probabilities[genre],
-                probabilities=dict(probabilities),
-            )
-        )
-    return Answer(
-        genre=prediction.genre,
-        confidence=prediction.confidence,
-        uncertain=prediction.uncertain,
-        probabilities=dict(prediction.probabilities),
-        windows=windows,
-        model=model.name,
-        trained_on=TrainedOn(**asdict(model.trained_on)),
-        request_id=request_id,
-    )

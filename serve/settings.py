@@ -38,6 +38,11 @@ class Settings(LimitSettings):
     challenger_share: float = Field(
         default=0.1, ge=0, le=1, description="Share of the requests that the challenger answers."
     )
+    pretrained_folder: Path | None = Field(
+        default=None,
+        description="Folder of the pretrained network, which names tags; defaults to the user's cache, where "
+        "`raygenre pretrained install` puts it.",
+    )
     poll_seconds: float = Field(
         default=15,
         gt=0,

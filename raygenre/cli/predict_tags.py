@@ -39,7 +39,8 @@ def predict_tags(
         typer.Exit: with 1 if a file failed, and with 130 after Ctrl-C.
     """
     from raygenre.pretrained.store import OFFER, is_installed, load
-    from raygenre.workflows.predict_tags import NOTE, json_record, tag_songs
+    from raygenre.pretrained.tags import NOTE
+    from raygenre.workflows.predict_tags import json_record, tag_songs
     from raygenre.workflows.sources import relative_name
 
     if no_champion and not is_installed():
@@ -85,7 +86,7 @@ def predict_tags(
 
 def _chart(result: "TaggedSong", pretrained: "Pretrained") -> Table:
     """Return the best five tags of a song as a bar chart."""
-    from raygenre.workflows.predict_tags import BEST, ranked
+    from raygenre.pretrained.tags import BEST, ranked
     from raygenre.workflows.timeline import percent
 
     assert result.song

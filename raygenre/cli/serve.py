@@ -16,19 +16,20 @@ def serve(
     storage_folder: StorageOption = None,
     tracking_uri: TrackingUriOption = None,
 ) -> None:
-    """Serve the champion over HTTP on this machine until Ctrl-C is pressed.
+    """Serve the champion, or until there is one, pretrained tags, over HTTP on this machine until Ctrl-C is pressed.
 
     Environment variables set limits, API keys and the model; serve/README.md lists them.
     """
     from serve.preflight import check, read_settings
 
     settings = read_settings(storage=storage_folder, tracking_uri=tracking_uri)
-    check(settings, host, port)
+    has_model = check(settings, host, port)
     err.print("Starting the endpoint …", highlight=False)
     from serve.run import run  # only now, because importing Ray and torch is slow
 
     shown = f"[{host}]" if ":" in host else host
     address = f"http://{shown}:{port}"
-    text = f"The endpoint is ready: {address} (stop with Ctrl-C)"
+    tags = "" if has_model else "; without a champion, it names pretrained tags, not your genres"
+    text = f"The endpoint is ready: {address} (stop with Ctrl-C){tags}"
     run(settings, host, port, on_ready=lambda: out.print(text, highlight=False, soft_wrap=True, markup=False))
     out.print("Endpoint stopped")

@@ -32,6 +32,7 @@ class Features(InputKind):
         device: where it runs; the CPU if None.
     """
 
+    name = "features"
     recipe = RECIPE
     takes_images = False
     sample_rate = SAMPLE_RATE

@@ -48,6 +48,7 @@ class InputKind(ABC):
     """A kind of input.
 
     Attributes:
+        name: what it is called in JSON and in metrics.
         recipe: its name and version, stored with each classifier. It changes whenever the same samples would give
             different values.
         sample_rate: of the samples from which it is computed, in Hz.
@@ -57,6 +58,7 @@ class InputKind(ABC):
         takes_images: whether it can be computed from a spectrogram image.
     """
 
+    name: Literal["levels", "features"]
     recipe: str
     sample_rate: int
     shape: tuple[int, ...]

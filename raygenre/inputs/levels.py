@@ -21,6 +21,7 @@ bit for bit, in parts and as a whole."""
 class Levels(InputKind):
     """uint8 (128, 333): 128 mel bands and 333 columns of 90 ms, see `raygenre.spectrogram.levels`."""
 
+    name = "levels"
     recipe = spectrogram.RECIPE
     sample_rate = audio.SAMPLE_RATE
     shape = (spectrogram.N_MELS, spectrogram.COLUMNS)

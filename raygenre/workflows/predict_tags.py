@@ -9,18 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from raygenre.pretrained.tags import BEST, NOTE, ranked
 from raygenre.system import worker_pool
 from raygenre.system.printable import exact
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from raygenre.pretrained.features import SongFeatures
     from raygenre.pretrained.store import Pretrained
-
-NOTE = "pretrained tags, not your genres"
-BEST = 5
 
 _FEW_SONGS = 2
 
@@ -55,11 +50,6 @@ def tag_songs(
     with closing(worker_pool.ordered(partial(_tag, pretrained, longest_seconds), songs, jobs=jobs)) as results:
         for path, result in results:
             yield TaggedSong(path, None, str(result) or repr(result)) if isinstance(result, Exception) else result
-
-
-def ranked(tags: Sequence[str], shares: "NDArray[np.float32]") -> list[tuple[str, float]]:
-    """Return (tag, probability), the most probable first."""
-    return sorted(zip(tags, map(float, shares), strict=True), key=lambda pair: -pair[1])
 
 
 def json_record(result: TaggedSong, pretrained: "Pretrained") -> dict[str, object]:

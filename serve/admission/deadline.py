@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from serve.admission.limits import Limits
+from serve.admission.limits import AUDIO_SPEED, FEATURES_SPEED, Limits
 from serve.errors import RefusalError
 
 BYTES_PER_SECOND = 40_000  # of an MP3 of 320 kbit/s: an estimate of the audio in a body that is not decoded yet
@@ -22,17 +22,22 @@ class Deadline:
         self._timeout: asyncio.Timeout | None = None
         self._estimate = min(body_bytes / BYTES_PER_SECOND, limits.audio_seconds)  # s of audio
         self._decoded = 0.0  # s of audio
+        self._speed = AUDIO_SPEED
         self._started = asyncio.get_running_loop().time()
 
     @property
     def seconds(self) -> float:
         """The time limit in s."""
-        return self._limits.answer_seconds(max(self._estimate, self._decoded))
+        return self._limits.answer_seconds(max(self._estimate, self._decoded), speed=self._speed)
 
     @property
     def remaining(self) -> float:
         """The time left in s; 0 if there is none."""
         return max(0.0, self._started + self.seconds - asyncio.get_running_loop().time())
+
+    def expect_features(self) -> None:
+        """Extend the limit because a pretrained network processes the audio; call it before the work starts."""
+        self._speed = FEATURES_SPEED
 
     def add_audio(self, seconds: float) -> None:
         """Extend the limit for audio that has been decoded."""

@@ -20,6 +20,7 @@ IN_TRANSIT = 16  # requests in a proxy that are on their way to or from a replic
 MIN_PROXY_REQUESTS = 96  # lower bound of a proxy's POST limit: a proxy may serve several replicas with short queues
 SLOW_UPLOAD_SECONDS = 5.0  # s after which an upload no longer counts towards a proxy's limit
 AUDIO_SPEED = 20.0  # s of audio for which a request gets one more s; a slow core decodes and classifies 100 s
+FEATURES_SPEED = 10.0  # the same if the input is pretrained features, of which a slow core computes 40 s
 DECODER_GRACE = 5.0  # s from the timeout of a request until its decoder process kills itself
 WAY_OUT = "use `raygenre predict` on your own machine, which has no limit"
 _CLOSE = {"Connection": "close"}  # otherwise Ray's proxy would read the body to its end
@@ -70,7 +71,7 @@ class LimitSettings(BaseSettings):
         default=30,
         gt=0,
         description="Time limit for an answer in seconds, from the end of the upload; then 503. Each 20 s of audio add "
-        "1 s.",
+        "1 s, or each 10 s if a pretrained network computes the model's input.",
     )
     queue_length: int = Field(
         default=32,
@@ -102,7 +103,7 @@ class Limits:
         stall_seconds: time over which this speed is measured, in s.
         upload_seconds: time limit for an upload, in s (408).
         request_seconds: time limit for an answer without audio, in s (503); see `answer_seconds`.
-        decode_seconds: s after which a decoder process kills itself.
+        decode_seconds: s after which a decoder process kills itself; no request waits longer.
         retry_after: value of every Retry-After header, in s.
     """
 
@@ -144,13 +145,17 @@ class Limits:
             stall_seconds=settings.stall_seconds,
             upload_seconds=settings.upload_seconds,
             request_seconds=settings.request_seconds,
-            decode_seconds=settings.request_seconds + settings.most_seconds / AUDIO_SPEED + DECODER_GRACE,
+            decode_seconds=settings.request_seconds + settings.most_seconds / FEATURES_SPEED + DECODER_GRACE,
             retry_after=settings.retry_after,
         )
 
-    def answer_seconds(self, audio: float) -> float:
-        """Return the time limit for an answer, in s, to a request with the given duration of audio in s."""
-        return self.request_seconds + audio / AUDIO_SPEED
+    def answer_seconds(self, audio: float, *, speed: float = AUDIO_SPEED) -> float:
+        """Return the time limit for an answer, in s, to a request with the given duration of audio in s.
+
+        Args:
+            speed: s of audio for which it gets one more s.
+        """
+        return self.request_seconds + audio / speed
 
     def too_many(self, detail: str, *, close: bool = False) -> RefusalError:
         """Return a 429 with Retry-After; use `close` to close the connection if the body was not read completely."""

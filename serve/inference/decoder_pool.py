@@ -1,7 +1,9 @@
-"""Decodes files outside the event loop: PNGs in threads, audio in processes.
+"""Decodes files outside the event loop, and computes a model's input for them.
+
+PNGs are decoded in threads, audio in processes; the threads compute the input.
 
 Work for a request that has ended stops as soon as possible: the process that decodes its file is killed, the thread
-that computes its spectrograms stops before the next one, and files that are still waiting for a thread are dropped.
+that computes its input stops before the next window, and files that are still waiting for a thread are dropped.
 """
 
 import asyncio
@@ -15,18 +17,19 @@ from contextlib import ExitStack, closing, nullcontext, suppress
 from typing import TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from raygenre import audio, spectrogram
 from raygenre.audio.file_type import HEAD_BYTES, Kind, detect
-from raygenre.inputs.kind import Song
+from raygenre.inputs.kind import InputKind, Song
 from raygenre.inputs.levels import LEVELS
 from raygenre.spectrogram.image import MAX_PNG_BYTES
 from serve.admission.bodies import Content, size_of, start_of
 from serve.admission.limits import Limits
 from serve.errors import RefusalError
 from serve.inference.decoder_process import UNEXPECTED_ERROR, CrashError, DecoderProcess
+from serve.inference.reader import Reader
+from serve.inference.window_picture import window_levels
 from serve.monitoring import logs
 from serve.monitoring.metrics import Metrics
 
@@ -99,8 +102,12 @@ class DecoderPool:
         self._limits = limits
         self._metrics = metrics
 
-    async def song(self, data: Content, on_audio: OnAudio = lambda seconds: None) -> Song:
-        """Return the network's input for a file.
+    async def song(self, data: Content, on_audio: OnAudio = lambda seconds: None, kind: InputKind = LEVELS) -> Song:
+        """Return the input of a kind for a file. Args, Raises: as for `read`."""
+        return await self.read(data, kind, on_audio)
+
+    async def read(self, data: Content, reader: Reader[T], on_audio: OnAudio = lambda seconds: None) -> T:
+        """Return what a reader computes from a file.
 
         Args:
             on_audio: function to call, in the event loop, with the duration of each piece of audio in s once it has
@@ -109,20 +116,22 @@ class DecoderPool:
         Raises:
             RefusalError: 415 or 422 if the file is unusable, 503 if the system killed the decoder.
         """
-        kind = _kind(data)
-        return await self._run(lambda job: self._song(data, kind, job), data, on_audio)
+        is_image = _type(data) == "png"
+        return await self._run(lambda job: self._read(data, reader, job, is_image=is_image), data, on_audio)
 
-    async def picture(self, data: Content, window: int, on_audio: OnAudio = lambda seconds: None) -> tuple[bytes, int]:
-        """Return one window's spectrogram as a PNG like the dataset's, and the number of windows in the file.
+    async def picture(
+        self, data: Content, window: int, on_audio: OnAudio = lambda seconds: None, kind: InputKind = LEVELS
+    ) -> tuple[bytes, int]:
+        """Return the spectrogram of a window of `song` as a PNG like the dataset's, and the number of windows.
 
         Args:
-            on_audio: as for `song`.
+            on_audio: as for `read`.
 
         Raises:
             RefusalError: 415 or 422 if the file is unusable, 503 if the system killed the decoder.
         """
-        kind = _kind(data)
-        return await self._run(lambda job: self._picture(data, kind, window, job), data, on_audio)
+        is_image = _type(data) == "png"
+        return await self._run(lambda job: self._picture(data, kind, window, job, is_image=is_image), data, on_audio)
 
     def close(self) -> None:
         """Wait for the threads and end the processes."""
@@ -161,12 +170,12 @@ class DecoderPool:
         finally:
             job.end()
 
-    def _song(self, data: Content, kind: Kind, job: _Job) -> Song:
+    def _read(self, data: Content, reader: Reader[T], job: _Job, *, is_image: bool) -> T:
         started = time.perf_counter()
-        if kind == "png":
-            song = LEVELS.of_image(start_of(data, MAX_PNG_BYTES + 1))
+        if is_image:
+            result = reader.of_image(start_of(data, MAX_PNG_BYTES + 1))
             self._metrics.stage("decode", time.perf_counter() - started)
-            return song
+            return result
         decoding = 0.0
 
         def timed(blocks: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
@@ -178,26 +187,22 @@ class DecoderPool:
                 asked = time.perf_counter()
             decoding += time.perf_counter() - asked
 
-        with closing(self._blocks(data, job)) as blocks:
-            song = LEVELS.from_blocks(timed(blocks), progress=job.check)
+        with closing(self._blocks(data, reader.sample_rate, job)) as blocks:
+            result = reader.from_blocks(timed(blocks), progress=job.check)
         self._metrics.stage("decode", decoding)
-        self._metrics.stage("levels", time.perf_counter() - started - decoding)
-        return song
+        self._metrics.stage(reader.name, time.perf_counter() - started - decoding)
+        return result
 
-    def _picture(self, data: Content, kind: Kind, window: int, job: _Job) -> tuple[bytes, int]:
-        number = 0
-        if kind == "png":
-            levels, number = spectrogram.read_png(start_of(data, MAX_PNG_BYTES + 1)), 1
-        else:
-            with closing(self._blocks(data, job)) as blocks:
-                for number, found in enumerate(audio.stream_windows(blocks), start=1):
-                    if number == window + 1:
-                        levels = spectrogram.levels(torch.from_numpy(found.samples), under_frame=True).numpy()
-        if window >= number:
-            raise ValueError(f"the file has no window {window}: it has {number} windows, numbered from 0")
+    def _picture(self, data: Content, kind: InputKind, window: int, job: _Job, *, is_image: bool) -> tuple[bytes, int]:
+        if is_image:
+            if window:
+                raise ValueError(f"a picture has no window {window}: it has a single one, number 0")
+            return spectrogram.write_png(spectrogram.read_png(start_of(data, MAX_PNG_BYTES + 1))), 1
+        with closing(self._blocks(data, audio.SAMPLE_RATE, job)) as blocks:
+            levels, number = window_levels(blocks, kind, window)
         return spectrogram.write_png(levels), number
 
-    def _blocks(self, data: Content, job: _Job) -> Generator[NDArray[np.float32], None, None]:
+    def _blocks(self, data: Content, rate: int, job: _Job) -> Generator[NDArray[np.float32], None, None]:
         """Decode audio in a process, block by block."""
         process = self._idle.get_nowait()  # there is one process per thread
         try:
@@ -209,10 +214,13 @@ class DecoderPool:
                 if isinstance(file, int):
                     opened.callback(os.close, file)
                 blocks = process.decode(
-                    file, longest_seconds=self._limits.audio_seconds, timeout_seconds=self._limits.decode_seconds
+                    file,
+                    rate=rate,
+                    longest_seconds=self._limits.audio_seconds,
+                    timeout_seconds=self._limits.decode_seconds,
                 )
                 for block in opened.enter_context(closing(blocks)):
-                    job.on_audio(len(block) / audio.SAMPLE_RATE)
+                    job.on_audio(len(block) / rate)
                     yield block
         except _ClientDisconnectedError:
             process.end()  # `job.end` also kills it, but perhaps later
@@ -223,7 +231,7 @@ class DecoderPool:
             self._idle.put(process)
 
 
-def _kind(data: Content) -> Kind:
+def _type(data: Content) -> Kind:
     try:
         return detect(start_of(data, HEAD_BYTES))
     except audio.AudioError as error:

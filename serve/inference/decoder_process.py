@@ -10,9 +10,9 @@ Samples are sent while the file is decoded, so neither side holds all of them. A
 gets its descriptor.
 
 A message is a line of JSON, followed by the number of bytes that its `bytes` field gives:
-    to the process      {"bytes": 46102, "longest_seconds": 1800, "timeout_seconds": 125}, the file; before the line
-                        is one byte, with which a descriptor may come
-    from the process    {"bytes": 1048576}, float32 samples at 22 050 Hz; after the last of them {"bytes": 0}; or
+    to the process      {"bytes": 46102, "rate": 22050, "longest_seconds": 1800, "timeout_seconds": 215}, the file;
+                        before the line is one byte, with which a descriptor may come
+    from the process    {"bytes": 1048576}, float32 samples at that rate; after the last of them {"bytes": 0}; or
                         {"bytes": 0, "refused": "why", "is_too_long": false}
 """
 
@@ -33,7 +33,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from raygenre.audio.blocks import blocks
+from raygenre.audio.blocks import SAMPLE_RATE, blocks
 from raygenre.audio.errors import AudioError, TooLongError
 from raygenre.errors import RaygenreError
 
@@ -93,18 +93,19 @@ class DecoderProcess:
         return self._files >= MAX_FILES or self._process.poll() is not None
 
     def decode(
-        self, file: bytes | int, *, longest_seconds: float, timeout_seconds: float
+        self, file: bytes | int, *, rate: int = SAMPLE_RATE, longest_seconds: float, timeout_seconds: float
     ) -> Generator[NDArray[np.float32], None, None]:
         """Decode a file block by block, as `raygenre.audio.blocks` does. If the blocks are not read to the end, the
         process is ended.
 
         Args:
             file: the content, or a descriptor of the file, which is left open.
+            rate: sample rate of the result, in Hz.
             longest_seconds: maximum duration of the audio, in s.
             timeout_seconds: time in s after which the process kills itself, even if its parent has died.
 
         Yields:
-            float32 (N,) at 22 050 Hz.
+            float32 (N,) at the rate.
 
         Raises:
             AudioError: as in `raygenre.audio.blocks`.
@@ -112,7 +113,8 @@ class DecoderProcess:
         """
         self._files += 1
         content, descriptors = (b"", [file]) if isinstance(file, int) else (file, [])
-        header = {"longest_seconds": longest_seconds, "timeout_seconds": timeout_seconds, "bytes": len(content)}
+        limits = {"longest_seconds": longest_seconds, "timeout_seconds": timeout_seconds}
+        header: dict[str, Any] = {"bytes": len(content), "rate": rate} | limits
         try:
             socket.send_fds(self._to, [b"\n"], descriptors)
             self._to.sendall(_line(header))
@@ -165,7 +167,8 @@ def main() -> None:
             reply: dict[str, Any] = {"bytes": 0}
             try:
                 with os.fdopen(descriptors[0], "rb") if descriptors else io.BytesIO(content) as file:
-                    for block in blocks(file, longest_seconds=float(header["longest_seconds"])):
+                    rate, longest_seconds = int(header["rate"]), float(header["longest_seconds"])
+                    for block in blocks(file, rate=rate, longest_seconds=longest_seconds):
                         replies.write(_line({"bytes": block.nbytes}))
                         replies.write(block.data)
             except BrokenPipeError:

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 import torch
 
 from raygenre.evaluation.training_data import TrainingData
-from raygenre.inputs.kind import RANGES, Song
+from raygenre.inputs.kind import RANGES, InputKind, Song
 from raygenre.model.classifier import ClassifierError
 from raygenre.model.input_drift import Drift, Reference
 from raygenre.registry import champion
 from raygenre.registry import versions as registry
-from raygenre.registry.versions import Fetched, RegistryError, RegistryUnreachableError
+from raygenre.registry.versions import Fetched, NoModelError, RegistryError, RegistryUnreachableError
 from raygenre.system.storage import Storage
 from raygenre.tracking.server import no_retries
 from serve.errors import RefusalError
@@ -48,6 +48,10 @@ class LiveModel:
         return ModelName(name=name, version=version, run_id=self.fetched.run_id)
 
     @property
+    def input(self) -> InputKind:
+        return self.fetched.classifier.input
+
+    @property
     def trained_on(self) -> TrainingData:
         return TrainingData.of(self.fetched.classifier, self.fetched.facts)
 
@@ -55,11 +59,16 @@ class LiveModel:
 class LiveModels:
     """The champion and the challenger of one replica.
 
+    Args:
+        champion_required: whether the registry must have a champion. Otherwise, there may be none until it has one.
+
     Attributes:
         errors: for each role, the reason why the version in the registry is not being served.
     """
 
-    def __init__(self, storage: Storage, settings: Settings, metrics: Metrics) -> None:
+    def __init__(
+        self, storage: Storage, settings: Settings, metrics: Metrics, *, champion_required: bool = True
+    ) -> None:
         self._storage = storage
         self._settings = settings
         self._metrics = metrics
@@ -67,15 +76,27 @@ class LiveModels:
         self._failures: dict[str, tuple[str, float, str]] = {}  # role → version, time and reason
         self._songs: Counter[str] = Counter()
         self.errors: dict[str, str] = {}
-        self._champion = self._load_first()
+        self._champion = self._load_first(required=champion_required)
         self._challenger: LiveModel | None = None
         if settings.challenger_uri:
             self._refresh(_CHALLENGER, settings.challenger_uri)
         metrics.model_error(_CHAMPION, _CHAMPION in self.errors)
 
     @property
+    def has_champion(self) -> bool:
+        return self._champion is not None
+
+    @property
     def champion(self) -> LiveModel:
-        return self._champion
+        """The champion.
+
+        Raises:
+            RefusalError: 503 if there is none yet.
+        """
+        if self._champion:
+            return self._champion
+        detail = "no champion is registered yet; until then, only /v1/predict answers, with pretrained tags"
+        raise RefusalError(503, detail, {"Retry-After": str(self._settings.retry_after)})
 
     @property
     def challenger(self) -> LiveModel | None:
@@ -93,12 +114,12 @@ class LiveModels:
             version: return only the model of this version.
 
         Raises:
-            RefusalError: 404 if this version is not being served.
+            RefusalError: 404 if this version is not being served, 503 if there is no champion yet.
         """
-        if version:
+        if version and self._champion:
             return self._of_version(version), None
         use_challenger = random.random() < self._settings.challenger_share
-        return self._champion, self._challenger if use_challenger else None
+        return self.champion, self._challenger if use_challenger else None
 
     def watch(self) -> None:
         """Start polling the registry."""
@@ -170,7 +191,7 @@ class LiveModels:
         self._metrics.model_error(role, True)
         self._metrics.change(role, "refused")
 
-    def _load_first(self) -> LiveModel:
+    def _load_first(self, *, required: bool) -> LiveModel | None:
         """Return the model in the settings, or the latest loadable former champion if the champion cannot be loaded.
 
         Raises:
@@ -179,6 +200,11 @@ class LiveModels:
         uri = self._settings.model_uri
         try:
             return self._load(uri)
+        except NoModelError as error:
+            if required or uri != registry.CHAMPION_URI:
+                raise
+            self._set_error(_CHAMPION, uri, str(error))
+            return None
         except Exception as error:
             if uri != registry.CHAMPION_URI:
                 raise

@@ -27,12 +27,13 @@ class Metrics:
             "Songs, by genre, uncertainty and model.",
             _tags("genre", "uncertain", "model"),
         )
+        self._tagged = Counter("raygenre_tagged", "Songs whose pretrained tags were named.")
         self._refused_files = Counter(
             "raygenre_refused_files", "Files without a prediction, by the status of the file.", _tags("status")
         )
         self._stages = Histogram(
             "raygenre_stage_seconds",
-            "Seconds in each stage: wait, decode, levels, queue, forward.",
+            "Seconds in each stage: wait, decode, levels or features, queue, forward.",
             _SECONDS,
             ("stage",),
         )
@@ -65,6 +66,9 @@ class Metrics:
 
     def prediction(self, genre: str, *, uncertain: bool, model: str) -> None:
         self._predictions.inc(tags={"genre": genre, "uncertain": str(uncertain).lower(), "model": model})
+
+    def tagged(self) -> None:
+        self._tagged.inc()
 
     def refused_file(self, status: int) -> None:
         self._refused_files.inc(tags={"status": str(status)})

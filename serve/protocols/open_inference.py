@@ -28,7 +28,14 @@ from serve.protocols.open_inference_schema import (
     ServerMetadata,
     ServerReady,
 )
-from serve.protocols.tensors import INPUTS, WantedOutput, output_metadata, read_inputs, wanted_outputs, write_outputs
+from serve.protocols.tensors import (
+    WantedOutput,
+    input_metadata,
+    output_metadata,
+    read_inputs,
+    wanted_outputs,
+    write_outputs,
+)
 from serve.schema import Answer
 from serve.service import Service
 from serve.web import openapi_extras
@@ -75,8 +82,10 @@ async def server_live() -> ServerLive:
 
 
 @public.get("/v2/health/ready", responses=openapi_extras.PUBLIC_RESPONSES)
-async def server_ready() -> ServerReady:
+async def server_ready(request: Request) -> ServerReady:
     """Report that the model can answer (Open Inference Protocol)."""
+    service: Service = request.app.state.service
+    service.models.choose()
     return ServerReady()
 
 
@@ -116,7 +125,7 @@ def protected(classify: Classify) -> APIRouter:
             name=NAME,
             versions=service.models.versions,
             platform="raygenre_safetensors",
-            inputs=list(INPUTS),
+            inputs=input_metadata(takes_images=model.fetched.classifier.input.takes_images),
             outputs=output_metadata(len(model.fetched.classifier.genres)),
         )
 

@@ -46,7 +46,7 @@ class ServerReady(BaseModel):
 
     model_config = _example(ready=True)
 
-    ready: Literal[True] = Field(default=True, description="Always true: a replica without a model never starts.")
+    ready: Literal[True] = Field(default=True, description="Always true; a server without a champion gets 503.")
 
 
 class ModelReady(BaseModel):

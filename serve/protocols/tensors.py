@@ -1,6 +1,7 @@
 """The model's tensors in the Open Inference Protocol v2, as JSON and as binary data.
 
-Inputs, one per request: `file` BYTES (N,), or `levels` UINT8 (N, 128, 333), the lowest band first.
+Inputs, one per request: `file` BYTES (N,), or `levels` UINT8 (N, 128, 333), the lowest band first, if the model takes
+images.
 Outputs for N inputs and G genres: `genre` BYTES (N,), `confidence` FP32 (N,), `uncertain` BOOL (N,), `probabilities`
 FP32 (N, G), and `genres` BYTES (G,), which names the columns of `probabilities`.
 
@@ -34,10 +35,6 @@ from serve.protocols.open_inference_schema import (
 )
 from serve.schema import Answer
 
-INPUTS = (
-    TensorMetadata(name="file", datatype="BYTES", shape=[-1]),
-    TensorMetadata(name="levels", datatype="UINT8", shape=[-1, N_MELS, COLUMNS]),
-)
 _OUTPUTS: dict[str, Datatype] = {
     "genre": "BYTES",
     "confidence": "FP32",
@@ -59,6 +56,13 @@ class WantedOutput:
 
     name: str
     is_binary: bool
+
+
+def input_metadata(*, takes_images: bool) -> list[TensorMetadata]:
+    """Return the inputs of a model; only one that takes images takes levels."""
+    file = TensorMetadata(name="file", datatype="BYTES", shape=[-1])
+    levels = TensorMetadata(name="levels", datatype="UINT8", shape=[-1, N_MELS, COLUMNS])
+    return [file, levels] if takes_images else [file]
 
 
 def output_metadata(genres: int) -> list[TensorMetadata]:

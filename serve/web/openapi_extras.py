@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from raygenre.audio.file_type import format_list
 from serve.errors import MEDIA_TYPE
 from serve.schema import EXAMPLES, Problem
+from serve.tag_schema import TAG_EXAMPLE
 
 Response = dict[str, Any]
 
@@ -24,7 +25,10 @@ _ERRORS = {  # description and example detail
         "The API key is missing or wrong; send `Authorization: Bearer KEY` or `X-API-Key: KEY`.",
         "missing or wrong API key; send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`",
     ),
-    404: ("The version is not being served.", "version '2' is not being served; served: 3"),
+    404: (
+        "The version is not being served, or tags are requested without the pretrained network.",
+        "version '2' is not being served; served: 3",
+    ),
     408: (
         "The body stalled, arrived too slowly, or took over an hour.",
         "the body arrived at less than 20 kB/s over 10 s (RAYGENRE_UPLOAD_RATE); send it again, or use `raygenre "
@@ -107,7 +111,7 @@ PUBLIC_RESPONSES = problems(429, 503)
 PROTECTED_RESPONSES = problems(401) | PUBLIC_RESPONSES
 INFER_STATUSES = tuple(status for status in _ERRORS if status != 404)
 PREDICT_STATUSES = tuple(status for status in INFER_STATUSES if status != 400)
-PREDICT_RESPONSES = problems(*PREDICT_STATUSES) | {
+PREDICT_RESPONSES = problems(404, *PREDICT_STATUSES) | {
     200: {
         "description": "The genre of the file, or of each file in a form. A form gets this status if at least one of "
         "its files was classified; `errors` names the others.",
@@ -116,6 +120,7 @@ PREDICT_RESPONSES = problems(*PREDICT_STATUSES) | {
                 "examples": {
                     "file": {"summary": "A file as the body", "value": EXAMPLES["answer"]},
                     "form": {"summary": "A form of two files, one of them unusable", "value": EXAMPLES["answers"]},
+                    "tags": {"summary": "Tags of the pretrained network", "value": TAG_EXAMPLE},
                 }
             }
         },
@@ -147,6 +152,7 @@ FILES_BODY: dict[str, Any] = {
     **_usage(
         "--data-binary @song.mp3 http://localhost:8000/v1/predict",
         "-F file=@one.mp3 -F file=@two.flac http://localhost:8000/v1/predict",
+        "--data-binary @song.mp3 'http://localhost:8000/v1/predict?tags=true'",
     ),
 }
 

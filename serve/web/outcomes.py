@@ -1,16 +1,25 @@
 """The response to a prediction request, from an answer or a refusal for each file."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from serve.admission.upload import UploadedFile
 from serve.errors import RefusalError
 from serve.schema import Answer, Answers, FileError
+from serve.tag_schema import TagAnswer, TagAnswers
 
-Outcome = Answer | RefusalError
+Outcome = Answer | TagAnswer | RefusalError
+A = TypeVar("A", Answer, TagAnswer)
+L = TypeVar("L", Answers, TagAnswers)
 
 
-def response_of(files: Sequence[UploadedFile], outcomes: Sequence[Outcome], *, is_form: bool) -> Answer | Answers:
+def response_of(
+    files: Sequence[UploadedFile], outcomes: Sequence[A | RefusalError], form: type[L], *, is_form: bool
+) -> A | L:
     """Return the answer to a file, or the answers to the files of a form with an error for each of the others.
+
+    Args:
+        form: the answers' type.
 
     Raises:
         RefusalError: no file has an answer. For several files, the status is the highest of the files' ones, so that a
@@ -18,8 +27,10 @@ def response_of(files: Sequence[UploadedFile], outcomes: Sequence[Outcome], *, i
     """
     refusals, errors = _refused([file.name for file in files], outcomes)
     if len(refusals) < len(files):
-        answers = [outcome if isinstance(outcome, Answer) else None for outcome in outcomes]
-        return Answers(predictions=answers, errors=errors) if is_form or answers[0] is None else answers[0]
+        answers = [None if isinstance(outcome, RefusalError) else outcome for outcome in outcomes]
+        if is_form or answers[0] is None:
+            return form.model_validate({"predictions": answers, "errors": errors})
+        return answers[0]
     if len(files) == 1:
         raise refusals[0]
     raise _worst(refusals, errors, "no file of the form can be classified")
@@ -40,13 +51,15 @@ def answers_of(outcomes: Sequence[Outcome]) -> list[Answer]:
 
 
 def log_fields(outcomes: Sequence[Outcome]) -> dict[str, object]:
-    """Return fields for the request's log line: genres and versions of the answers, statuses of the refused files."""
+    """Return fields for the request's log line: what was answered, and the statuses of the refused files."""
     answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
     refused = [outcome.status for outcome in outcomes if isinstance(outcome, RefusalError)]
     versions = dict.fromkeys(answer.model.version for answer in answers)  # two if the challenger fails on a file
     fields: dict[str, object] = {}
     if answers:
         fields |= {"genres": [answer.genre for answer in answers], "model": ",".join(versions)}
+    if tagged := sum(isinstance(outcome, TagAnswer) for outcome in outcomes):
+        fields["tagged"] = tagged
     if refused:
         fields["refused"] = refused
     return fields

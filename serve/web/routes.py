@@ -3,7 +3,6 @@
 import asyncio
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from importlib.metadata import version
 from typing import Annotated, TypeVar
 
@@ -13,7 +12,6 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from raygenre.evaluation.model_card import markdown_card
 from serve.admission.bodies import Reservation, size_of, start_of
 from serve.admission.deadline import Deadline
 from serve.admission.upload import UploadedFile, is_form, read_files
@@ -22,10 +20,12 @@ from serve.protocols import mlflow_scoring, open_inference
 from serve.protocols.body import COPIES, Input, check_size
 from serve.protocols.mlflow_scoring import Invocation
 from serve.protocols.open_inference_schema import InferRequest
-from serve.schema import Answer, Answers, Health, ModelFacts, Readiness, TrainedOn
+from serve.schema import Answer, Answers, Health, ModelFacts, Readiness
 from serve.service import Service
+from serve.tag_schema import TagAnswer, TagAnswers, TagFacts
 from serve.web import openapi_extras, outcomes
 from serve.web.client_disconnect import ClientDisconnectMiddleware
+from serve.web.facts import model_facts
 from serve.web.head_requests import HeadMiddleware
 from serve.web.pages import pages
 from serve.web.request_log import RequestLogMiddleware
@@ -101,12 +101,19 @@ def build_without_service() -> FastAPI:
 @_protected.post(
     "/predict",
     dependencies=[Depends(_refuse_json)],
-    response_model=Answer | Answers,
+    response_model=Answer | Answers | TagAnswer | TagAnswers,
     responses=openapi_extras.PREDICT_RESPONSES,
     openapi_extra=openapi_extras.API_KEY | openapi_extras.FILES_BODY,
 )
-async def predict(request: Request) -> Response:
+async def predict(
+    request: Request,
+    tags: Annotated[
+        bool, Query(description="Name the pretrained network's tags instead of the model's genres.")
+    ] = False,
+) -> Response:
     """Classify the song in the body, or each file in a form.
+
+    With `tags=true`, or as long as the registry has no champion, the answers are the tags of the pretrained network.
 
     The response to a form is `{"predictions": [...], "errors": [...]}`. If only some of its files can be classified,
     their answers are returned with status 200, and `errors` gives the reason for each of the other files. If none can
@@ -117,10 +124,21 @@ async def predict(request: Request) -> Response:
     with service.bodies.reservation() as reservation:
         files = await _read(request, reservation)
         deadline = Deadline(service.limits, body_bytes=reservation.bytes)
-        results = await service.predict(files, request.state.request_id, deadline=deadline)
-    request.state.facts.update(outcomes.log_fields(results))
-    response = outcomes.response_of(files, results, is_form=is_form(request))
+        response = await _answer(request, files, deadline, as_tags=tags or not service.models.has_champion)
     return Response(response.model_dump_json(), media_type="application/json")
+
+
+async def _answer(
+    request: Request, files: Sequence[UploadedFile], deadline: Deadline, *, as_tags: bool
+) -> Answer | Answers | TagAnswer | TagAnswers:
+    service, request_id = _service(request), request.state.request_id
+    if as_tags:
+        tagged = await service.tag(files, request_id, deadline=deadline)
+        request.state.facts.update(outcomes.log_fields(tagged))
+        return outcomes.response_of(files, tagged, TagAnswers, is_form=is_form(request))
+    results = await service.predict(files, request_id, deadline=deadline)
+    request.state.facts.update(outcomes.log_fields(results))
+    return outcomes.response_of(files, results, Answers, is_form=is_form(request))
 
 
 @_protected.post(
@@ -145,29 +163,15 @@ async def spectrogram(request: Request, window: Annotated[int, Query(ge=0, le=10
         deadline = Deadline(service.limits, body_bytes=reservation.bytes)
         async with deadline.limit():
             with service.predictions.slot():
-                picture, windows = await service.decoders.picture(files[0].data, window, deadline.add_audio)
+                kind = service.window_kind
+                picture, windows = await service.decoders.picture(files[0].data, window, deadline.add_audio, kind)
     return Response(picture, media_type="image/png", headers={"X-Windows": str(windows)})
 
 
 @_protected.get("/model", responses=openapi_extras.PROTECTED_RESPONSES, openapi_extra=openapi_extras.API_KEY)
-async def model(request: Request) -> ModelFacts:
-    """Describe the model being served."""
-    service = _service(request)
-    champion, challenger = service.models.champion, service.models.challenger
-    classifier, facts = champion.fetched.classifier, champion.fetched.facts
-    return ModelFacts(
-        model=champion.name,
-        genres=list(classifier.genres),
-        test_accuracy=facts.test_accuracy if facts else None,
-        synthetic=champion.trained_on.is_synthetic,
-        trained_on=TrainedOn(**asdict(champion.trained_on)),
-        threshold=classifier.calibration.threshold,
-        sha256=classifier.sha256,
-        card=markdown_card(classifier, name=champion.fetched.name, facts=facts),
-        challenger=challenger.name if challenger else None,
-        most_bytes=service.limits.body_bytes,
-        most_seconds=service.limits.audio_seconds,
-    )
+async def model(request: Request) -> ModelFacts | TagFacts:
+    """Describe the model being served, or the pretrained network as long as the registry has no champion."""
+    return model_facts(_service(request))
 
 
 @_public.get("/healthz", responses=openapi_extras.PUBLIC_RESPONSES)
@@ -178,11 +182,13 @@ async def healthz() -> Health:
 
 @_public.get("/readyz", responses=openapi_extras.PUBLIC_RESPONSES)
 async def readyz(request: Request) -> Readiness:
-    """Report the models being served; a replica without a model never starts."""
+    """Report the models being served; a replica with neither a model nor the pretrained network never starts."""
     models = _service(request).models
     challenger = models.challenger
     return Readiness(
-        model=models.champion.name, challenger=challenger.name if challenger else None, trouble=dict(models.errors)
+        model=models.champion.name if models.has_champion else None,
+        challenger=challenger.name if challenger else None,
+        trouble=dict(models.errors),
     )
 
 

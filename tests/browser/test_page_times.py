@@ -1,6 +1,7 @@
 """The page in a real Chromium with a fake endpoint: times as in `raygenre predict`, and what it warns about."""
 
 from pathlib import Path
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -9,9 +10,11 @@ from playwright.sync_api import Browser, Page, Route, expect
 from pydantic import BaseModel
 
 from raygenre.model.classifier import Prediction
+from raygenre.pretrained.tags import NOTE
 from raygenre.spectrogram.image import write_png
 from raygenre.workflows import timeline
 from serve.schema import Answer, ModelFacts, ModelName, TrainedOn, Window
+from serve.tag_schema import TAG_EXAMPLE, TagAnswer, TagFacts
 from serve.web.pages import ASSETS, PAGE
 
 SITE = "http://page.test"
@@ -21,6 +24,8 @@ TRAINED_ON, SYNTHETIC = TrainedOn(kind="real", name="GTZAN"), TrainedOn(kind="sy
 FACTS = ModelFacts(
     model=MODEL,
     genres=["jazz", "rock"],
+    input="levels",
+    takes_images=True,
     test_accuracy=0.81,
     synthetic=False,
     trained_on=TRAINED_ON,
@@ -31,6 +36,9 @@ FACTS = ModelFacts(
     most_bytes=25_000_000,
     most_seconds=900,
 )
+
+TAGGED = TagAnswer.model_validate(TAG_EXAMPLE)
+TAG_FACTS = TagFacts.model_validate(cast(dict[str, Any], TagFacts.model_config["json_schema_extra"])["example"])
 
 pytestmark = pytest.mark.integration
 
@@ -129,6 +137,38 @@ def test_the_page_names_the_only_file_that_it_classifies(page: Page) -> None:
         for (const name of ["a.mp3", "b.mp3"]) transfer.items.add(new File(["ID3"], name)); return transfer }"""
     page.dispatch_event("#drop", "drop", {"dataTransfer": page.evaluate_handle(script)})
     expect(page.locator("#name")).to_have_text("a.mp3 (only the first of 2 files)")
+    page.close()
+
+
+def test_without_a_champion_the_page_shows_tags(page: Page, tmp_path: Path) -> None:
+    respond(page, "model", TAG_FACTS)
+    respond(page, "predict", TAGGED)
+    page.reload()
+    expect(page.locator("#facts")).to_contain_text(NOTE)
+    expect(page.locator("#image-files")).to_be_hidden()
+    (tmp_path / "song.mp3").write_bytes(b"ID3")
+    page.set_input_files("#file", tmp_path / "song.mp3")
+    expect(page.locator("#genre")).to_have_text("jazz, blues, 60s")
+    expect(page.locator("#tags-note")).to_contain_text(f"{NOTE}: named by MSD_musicnn (ISC licence)")
+    expect(page.locator("#bars li").first).to_have_text("jazz62 %")
+    expect(page.locator("#show-tags")).to_be_hidden()
+    expect(page.locator("#caption")).to_contain_text("Spectrogram, 0:00 to 0:29")
+    page.close()
+
+
+def test_tags_are_shown_next_to_a_prediction(page: Page, tmp_path: Path) -> None:
+    respond(page, "model", FACTS.model_copy(update={"pretrained": TAG_FACTS.pretrained}))
+    page.route(f"{SITE}/v1/predict?tags=true", lambda route: route.fulfill(body=TAGGED.model_dump_json()))
+    page.reload()
+    (tmp_path / "song.mp3").write_bytes(b"ID3")
+    page.set_input_files("#file", tmp_path / "song.mp3")
+    expect(page.locator("#genre")).to_have_text("rock, 54 %")
+    page.click("#show-tags")
+    expect(page.locator("#tags-note")).to_contain_text(NOTE)
+    expect(page.locator("#bars li").first).to_have_text("jazz62 %")
+    page.click("#show-tags")
+    expect(page.locator("#tags-note")).to_be_hidden()
+    expect(page.locator("#bars li").first).to_have_text("rock54 %")
     page.close()
 
 

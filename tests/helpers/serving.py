@@ -8,23 +8,26 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 import torch
 from ray import serve
 
 from raygenre.audio.synthesis import synthesise
 from raygenre.evaluation.version_facts import VersionFacts
+from raygenre.inputs.features import Features
 from raygenre.inputs.levels import LEVELS
 from raygenre.model.classifier import Classifier
 from raygenre.model.input_drift import Reference
 from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.registry import champion, versions
-from raygenre.spectrogram.levels import levels
 from raygenre.system.storage import Storage
 from raygenre.tracking.server import Server
 from serve.app import app
 from serve.settings import Settings
 from tests.helpers.mlflow_server import free_port
+from tests.helpers.musicnn import small_head
+from tests.helpers.sounds import encode
 from tests.helpers.storages import empty_storage
 
 PORT = free_port()
@@ -32,21 +35,31 @@ GENRES = ("bells", "drone", "storm")
 NARROW = ModelConfig(genres=len(GENRES), widths=(4, 4, 4), dense=4, crop_columns=96)
 
 
-def register(storage: Storage, *, favourite: int, promote: bool = True, model: ModelConfig = NARROW) -> int:
-    """Register a model that nearly always predicts `favourite`, and return its version."""
+def register(
+    storage: Storage,
+    *,
+    favourite: int,
+    promote: bool = True,
+    model: ModelConfig = NARROW,
+    features: Features | None = None,
+) -> int:
+    """Register a model that nearly always predicts `favourite`, and return its version.
+
+    Args:
+        model: the network, if the input is levels.
+        features: the input; levels if None.
+    """
     server = Server(storage)
     torch.manual_seed(favourite)
-    network = GenreCNN(model)
+    network = GenreCNN(model) if features is None else small_head(features, GENRES, seed=favourite).model
     with torch.no_grad():
-        list(network.parameters())[-1][favourite] = 3  # the last layer's bias
-    examples = torch.stack([levels(torch.from_numpy(synthesise(genre, seed=0))) for genre in GENRES]).numpy()
-    origin = {
-        "level_distribution": Reference.of(LEVELS.summaries(examples)).to_json(),
-        "study": "none",
-        "data_digest": "0" * 64,
-    }
+        list(network.parameters())[-1][favourite] = 3 if features is None else 1000  # the last layer's bias
+    kind = features or LEVELS
+    examples = np.concatenate([kind.read(encode(synthesise(genre, seed=0))).windows for genre in GENRES])
+    reference = Reference.of(kind.summaries(examples))
+    origin = {"level_distribution": reference.to_json(), "study": "none", "data_digest": "0" * 64}
     folder = storage.root / f"classifier-{len(list(storage.root.glob('classifier-*')))}"
-    Classifier(network, GENRES, origin=origin).save(folder)
+    Classifier(network, GENRES, origin=origin, input=kind).save(folder)
     sha256 = Classifier.load(folder).sha256
     evidence = VersionFacts(test_accuracy=0.75, test_digest="t", synthetic=True, study="none", sha256=sha256)
     run = server.client.create_run(server.experiment_id, run_name=folder.name)

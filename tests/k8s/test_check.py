@@ -196,7 +196,7 @@ def test_a_timeout_of_rays_below_that_of_uploads_is_reported() -> None:
     resources = copy.deepcopy(whole("dev"))
     [service] = [resource for resource in resources if resource["kind"] == "RayService"]
     service["spec"]["serveConfigV2"] = service["spec"]["serveConfigV2"].replace(
-        "request_timeout_s: 3750", "request_timeout_s: 60"
+        "request_timeout_s: 3850", "request_timeout_s: 60"
     )
     assert "RayService endpoint: request_timeout_s is 60: Ray would end uploads that the replicas accept" in list(
         availability.problems(resources)

@@ -4,7 +4,7 @@ import re
 
 from k8s.check import availability, settings
 from k8s.check.rendering import ROOT
-from serve.admission.limits import Limits, LimitSettings
+from serve.admission.limits import FEATURES_SPEED, Limits, LimitSettings
 from serve.settings import PREFIX, Settings
 
 
@@ -22,4 +22,4 @@ def test_the_check_knows_the_variables_that_the_code_reads() -> None:
 def test_the_time_limits_of_the_check_are_those_of_the_endpoint() -> None:
     limits = Limits.of(LimitSettings.model_construct())
     assert limits.upload_seconds == availability.UPLOAD_SECONDS
-    assert limits.answer_seconds(limits.audio_seconds) == availability.LONGEST_ANSWER
+    assert limits.answer_seconds(limits.audio_seconds, speed=FEATURES_SPEED) == availability.LONGEST_ANSWER

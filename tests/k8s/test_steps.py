@@ -75,7 +75,7 @@ def test_times_in_the_readme_match_the_manifests() -> None:
         10,
         True,
     )
-    assert (service["rayClusterDeletionDelaySeconds"], "three minutes later" in PROSE) == (180, True)
+    assert (service["rayClusterDeletionDelaySeconds"], "four minutes later" in PROSE) == (240, True)
     assert (stays[:2], "deleted after two minutes, or after an hour if it failed" in PROSE) == ([120, 3600], True)
     attempts, start_s, end_s = job["backoffLimit"] + 1, job["preRunningDeadlineSeconds"], job["activeDeadlineSeconds"]
     assert f"its nodes have {start_s // 60} minutes to start, and it ends {end_s // 3600} hours after" in PROSE

@@ -6,12 +6,24 @@ from typing import cast
 import numpy as np
 import pytest
 
+from raygenre.audio.synthesis import synthesise
+from raygenre.inputs.features import Features
 from raygenre.inputs.kind import Song
-from raygenre.model.classifier import Prediction
+from raygenre.model.classifier import Classifier, Prediction
+from raygenre.model.network import GenreCNN, ModelConfig
+from raygenre.registry.versions import Fetched
+from raygenre.spectrogram.image import write_png
+from serve.admission.deadline import Deadline
+from serve.admission.limits import Limits, LimitSettings
+from serve.admission.uploaded_file import UploadedFile
+from serve.errors import RefusalError
 from serve.inference.batching import BatchError
+from serve.inference.decoder_pool import DecoderPool
 from serve.inference.live_models import LiveModel
 from serve.monitoring.metrics import Metrics
 from serve.service import Service
+from tests.helpers.musicnn import small_head
+from tests.helpers.sounds import encode
 
 SONG = Song(np.ones((1, 128, 333), dtype=np.uint8), ((0.0, 30.0),), (0,))
 
@@ -56,7 +68,7 @@ class FakeService(Service):
 
 def compare(service: FakeService) -> tuple[str, str]:
     models = (cast(LiveModel, FakeModel("m/1")), cast(LiveModel, FakeModel("m/2")))
-    model, prediction = asyncio.run(asyncio.wait_for(service._compare(*models, SONG), 10))
+    model, prediction = asyncio.run(asyncio.wait_for(service._compare(*models, SONG, SONG), 10))
     return model.fetched.name, prediction.genre
 
 
@@ -84,3 +96,40 @@ def test_both_models_are_asked_at_the_same_time() -> None:
 def test_without_either_model_there_is_no_answer() -> None:
     with pytest.raises(BatchError):
         compare(FakeService({"m/1": None, "m/2": None}))
+
+
+@pytest.fixture
+def models(features: Features) -> dict[str, LiveModel]:
+    """A model for levels and two for features."""
+    network = GenreCNN(ModelConfig(genres=2, widths=(4, 4, 4), dense=4, crop_columns=96)).eval()
+    heads = {name: small_head(features, ("a", "b")) for name in ("head", "other head")}
+    classifiers = {"pictures": Classifier(network, ("a", "b"))} | heads
+    return {name: LiveModel(Fetched(classifier, name), None) for name, classifier in classifiers.items()}
+
+
+@pytest.mark.parametrize(
+    ("champion", "challenger"), [("pictures", "head"), ("head", "pictures"), ("head", "other head")]
+)
+def test_each_model_gets_its_own_input_of_a_file(
+    ray_cluster: None, models: dict[str, LiveModel], champion: str, challenger: str
+) -> None:
+    async def inputs(data: bytes) -> tuple[Song, Song | None]:
+        deadline = Deadline(service.limits)
+        return await service._inputs(UploadedFile("", data), models[champion], models[challenger], deadline)
+
+    service = FakeService({})
+    service.limits = Limits.of(LimitSettings())
+    service.decoders = DecoderPool(1, Metrics(), service.limits)
+    sound, picture = encode(synthesise("bells", seed=0)), write_png(np.ones((128, 333), dtype=np.uint8))
+    songs = asyncio.run(inputs(sound))
+    kinds = [models[name].input for name in (champion, challenger)]
+    for song, kind in zip(songs, kinds, strict=True):
+        assert song is not None
+        assert np.array_equal(song.windows, kind.read(sound).windows)
+    assert (songs[0] is songs[1]) is (kinds[0] is kinds[1])
+    if champion == "pictures":  # which alone can use a picture
+        assert asyncio.run(inputs(picture))[1] is None
+    else:
+        with pytest.raises(RefusalError, match="give the recording"):
+            asyncio.run(inputs(picture))
+    service.decoders.close()

@@ -16,7 +16,7 @@ from raygenre.inputs.levels import LEVELS
 from raygenre.model.classifier import Classifier
 from raygenre.registry import versions
 from raygenre.system.storage import Storage
-from serve import schema
+from serve import schema, tag_schema
 from serve.protocols import mlflow_scoring, open_inference_schema
 from serve.web.openapi import FILE, document
 from serve.web.pages import ASSETS
@@ -24,7 +24,7 @@ from tests.helpers.bad_files import BAD
 from tests.helpers.serving import GENRES
 from tests.helpers.sounds import encode
 
-SCHEMAS = (schema, open_inference_schema, mlflow_scoring)
+SCHEMAS = (schema, tag_schema, open_inference_schema, mlflow_scoring)
 
 
 @pytest.fixture(scope="module")
@@ -211,6 +211,7 @@ def test_the_openapi_document_has_valid_examples() -> None:
     predicted = committed["paths"]["/v1/predict"]["post"]["responses"]["200"]["content"]["application/json"]["examples"]
     schema.Answer.model_validate(predicted["file"]["value"])
     schema.Answers.model_validate(predicted["form"]["value"])
+    tag_schema.TagAnswer.model_validate(predicted["tags"]["value"])
 
 
 @pytest.mark.parametrize("path", ["/v1/predict/", "/v1/model/", "/healthz/", "/docs/"])

@@ -1,6 +1,8 @@
 """No request fails when models change; the endpoint has a route prefix and API keys."""
 
+import json
 import threading
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,10 +11,14 @@ from pathlib import Path
 import httpx
 import pytest
 
+from raygenre.inputs.features import Features
 from raygenre.model.classifier import EXAMPLES, WEIGHTS
+from raygenre.pretrained import store
 from raygenre.registry import champion
+from raygenre.spectrogram.image import read_png
 from raygenre.system.storage import Storage
 from raygenre.tracking.server import Server
+from serve.protocols.mlflow_scoring import CONTENT_TYPE
 from tests.helpers.metrics import scrape, value
 from tests.helpers.open_inference import binary_request, outputs, pack
 from tests.helpers.processes import until
@@ -195,6 +201,53 @@ def test_a_rollback_restores_the_previous_version(client: httpx.Client, changing
     champion.rollback(changing)
     until(lambda: serving(client) == "1")
     assert client.post("/v1/predict", content=picture).json()["genre"] == "bells"
+
+
+def test_a_champion_with_features_takes_over_and_leaves(
+    client: httpx.Client, changing: Storage, features: Features, song: bytes, picture: bytes
+) -> None:
+    """The replica needs only the registry: nothing is installed in the user's cache."""
+    assert not store.is_installed()
+    answers: list[tuple[int, str]] = []
+    stop = threading.Event()
+
+    def ask() -> None:
+        while not stop.is_set():
+            response = client.post("/v1/predict", content=song)
+            last = response.json()["windows"][-1]
+            answers.append((response.status_code, f"{response.json()['genre']} {last['start']:.2f}"))
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        version = register(changing, favourite=2, features=features)
+        until(lambda: serving(client) == str(version))
+        until(lambda: answers[-1][1] == "storm 29.92")
+        facts = client.get("/v1/model").json()
+        assert (facts["input"], facts["takes_images"]) == ("features", False)
+        [file] = client.get("/v2/models/raygenre").json()["inputs"]
+        assert file["name"] == "file"
+        with_levels = binary_request("levels", "UINT8", [1, 128, 333], read_png(picture).tobytes())
+        for path, (body, headers) in (
+            ("/v1/predict", (picture, {})),
+            ("/v2/models/raygenre/infer", binary_request("file", "BYTES", [1], pack([picture]))),
+            ("/v2/models/raygenre/infer", with_levels),
+            ("/invocations", (json.dumps({"inputs": [b64encode(picture).decode()]}), {"content-type": CONTENT_TYPE})),
+        ):
+            response = client.post(path, content=body, headers=headers)
+            assert (response.status_code, "give the recording" in response.json()["detail"]) == (422, True), path
+        window = client.post("/v1/predict", content=song).json()["windows"][1]
+        assert (window["number"], window["end"]) == (1, features.spans(60.02)[1][1])
+        shown = client.post("/v1/spectrogram?window=1", content=song)
+        assert (shown.status_code, shown.headers["x-windows"]) == (200, "2")
+        champion.rollback(changing)
+        until(lambda: serving(client) != str(version))
+        until(lambda: answers[-1][1].startswith("bells 30"))
+    finally:
+        stop.set()
+        asking.join()
+    assert {status for status, _ in answers} == {200}
+    assert len({answer for _, answer in answers}) == 2
 
 
 def test_a_challenger_answers_its_share(client: httpx.Client, changing: Storage, picture: bytes) -> None:

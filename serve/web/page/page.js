@@ -5,6 +5,7 @@ const at = (id) => document.getElementById(id);
 const percent = (share) => `${Math.round(100 * share)} %`;
 // Dark enough for white text. For colour-blind readers, order and labels also distinguish the genres.
 const COLOURS = ["#3b528b", "#b5367a", "#1f7a5c", "#a0520a", "#6a3fa0", "#8a6d00", "#0b6e99", "#a32c2c", "#4f5b66", "#2f6b1f"];
+const SHOWN_TAGS = 10;
 const TIMEOUT = 60_000; // ms, for requests without a file; the server limits the time of uploads
 const SYNTHETIC = "trained on synthetic sounds, not on music"; // as in raygenre/evaluation/training_data.py
 
@@ -12,6 +13,7 @@ let file = null; // the current file
 let facts = null; // response of /v1/model
 let turn = 0; // number of the latest request; responses to earlier ones are ignored
 let answer = null; // the current answer
+let tags = null; // the pretrained network's tags of the current file, once they are asked for
 let pictures = new Map(); // the current file's spectrograms: window number → object URL
 
 class RequestError extends Error {}
@@ -103,7 +105,8 @@ async function showSpectrogram(part) {
   if (mine !== turn) return;
   at("spectrogram").src = picture;
   at("spectrogram").alt = `Spectrogram, ${range}: time from left to right, pitch from bottom to top, brighter is louder`;
-  at("caption").textContent = `Input of the network, ${range}: time from left to right, pitch from bottom to top, brighter is louder.`;
+  const shown = facts && facts.input === "levels" ? "Input of the network" : "Spectrogram";
+  at("caption").textContent = `${shown}, ${range}: time from left to right, pitch from bottom to top, brighter is louder.`;
 }
 
 function clearPictures() {
@@ -120,11 +123,39 @@ function select(index) {
   showBars(isWhole ? answer.probabilities : part.probabilities);
   at("bars-title").textContent = isWhole ? "Probability of each genre" : `From ${clock(part.start)} to ${clock(part.end)}`;
   at("whole").hidden = isWhole;
+  at("tags-note").hidden = true;
+  at("show-tags").textContent = "Show pretrained tags";
   showSpectrogram(isWhole ? answer.windows[0] : part).catch((error) => showError(error.message));
 }
 
+// Shows the most probable tags in place of the genres.
+function showTags() {
+  showBars(Object.fromEntries(ranked(tags.tags).slice(0, SHOWN_TAGS)));
+  at("bars-title").textContent = `The ${SHOWN_TAGS} most probable tags of ${Object.keys(tags.tags).length}`;
+  at("tags-note").textContent = `${tags.note}: named by ${tags.pretrained} (${tags.licence} licence), which was trained on 200\u00a0000 songs.`;
+  at("tags-note").hidden = false;
+  at("show-tags").textContent = "Show the genres";
+}
+
+async function toggleTags() {
+  turn += 1;
+  const mine = turn;
+  const isShown = !at("tags-note").hidden;
+  const before = at("status").textContent;
+  if (!tags) {
+    showError("");
+    showStatus(`Naming the tags of ${file.name}`, true);
+    const response = await (await ask("v1/predict?tags=true", { method: "POST", body: file })).json();
+    if (mine !== turn) return;
+    tags = response;
+    showStatus(before);
+  }
+  select(-1);
+  if (!isShown) showTags();
+}
+
 function showTimeline() {
-  const genres = facts ? facts.genres : Object.keys(answer.probabilities);
+  const genres = facts?.genres ?? Object.keys(answer.probabilities);
   const buttons = answer.windows.map((part, index) => {
     const label = `${clock(part.start)} to ${clock(part.end)}: ${part.genre}, ${percent(part.confidence)}`;
     const isFirst = index === 0 || answer.windows[index - 1].genre !== part.genre;
@@ -147,7 +178,26 @@ function showTimeline() {
   }));
 }
 
+// Shows the answer of a server without a champion.
+function showOnlyTags(response, note) {
+  tags = response;
+  answer = { windows: withoutOverlap(response.windows), probabilities: response.tags };
+  at("name").textContent = file.name + note;
+  at("genre").textContent = response.best.slice(0, 3).join(", ");
+  at("uncertain").hidden = at("timeline-part").hidden = at("whole").hidden = at("show-tags").hidden = true;
+  at("result").hidden = false;
+  showTags();
+  showSpectrogram(answer.windows[0]).catch((error) => showError(error.message));
+  showStatus(`Answered by ${response.pretrained}: ${response.note}`);
+  at("genre").focus({ preventScroll: true });
+}
+
 function show(response, note) {
+  if (response.tags) {
+    showOnlyTags(response, note);
+    return;
+  }
+  tags = null;
   answer = { ...response, windows: withoutOverlap(response.windows) };
   const [[first, firstShare], [second, secondShare] = ["", 0]] = ranked(answer.probabilities);
   at("name").textContent = file.name + note;
@@ -156,6 +206,7 @@ function show(response, note) {
   at("uncertain").textContent = answer.uncertain
     ? `The network is uncertain: ${first} is a guess, ${second} has ${percent(secondShare)}.` : "";
   at("result").hidden = false; // must be visible before showTimeline measures its labels
+  at("show-tags").hidden = !(facts && facts.pretrained) || !response.windows.length; // a picture has no tags
   showTimeline();
   select(-1);
   const warning = answer.trained_on.kind === "synthetic" ? `, which was ${SYNTHETIC}` : "";
@@ -194,9 +245,16 @@ async function loadModelFacts() {
     return;
   }
   const { model, genres, test_accuracy: accuracy, trained_on: trainedOn } = facts;
+  at("image-files").hidden = !facts.takes_images;
+  if (!model) {
+    at("question").textContent = "What does this song sound like?";
+    at("facts").textContent = `No network for your genres is registered yet. Until then, ${facts.pretrained.name}, `
+      + `which was trained on 200\u00a0000 songs, names what a song sounds like: ${facts.note}.`;
+    return;
+  }
   const tested = accuracy === null ? "" : ` Its test accuracy is ${percent(accuracy)}.`;
   const warning = trainedOn.kind === "synthetic" ? ` It was ${SYNTHETIC}.` : "";
-  at("facts").textContent = `The network ${model.name} ${model.version} classifies the spectrogram of a song `
+  at("facts").textContent = `The network ${model.name} ${model.version} classifies ${facts.input === "levels" ? "the spectrogram of a song" : "a song"} `
     + `as one of ${genres.length} genres: ${genres.join(", ")}.${tested}${warning}`;
 }
 
@@ -207,6 +265,7 @@ at("form").addEventListener("submit", (event) => {
   loadModelFacts().then(() => { if (facts && file) send(file); });
 });
 at("whole").addEventListener("click", () => { turn += 1; select(-1); });
+at("show-tags").addEventListener("click", () => toggleTags().catch((error) => showError(error.message)));
 document.addEventListener("dragover", (event) => { event.preventDefault(); document.body.classList.add("dragging"); });
 document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) document.body.classList.remove("dragging"); });
 document.addEventListener("drop", (event) => {

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from serve.admission.deadline import Deadline
-from serve.admission.limits import AUDIO_SPEED, Limits, LimitSettings
+from serve.admission.limits import AUDIO_SPEED, FEATURES_SPEED, Limits, LimitSettings
 from serve.errors import RefusalError
 
 LIMITS = Limits.of(LimitSettings())
@@ -32,6 +32,19 @@ def test_decoded_audio_moves_the_deadline_beyond_the_estimate() -> None:
         return seconds
 
     assert asyncio.run(limits()) == [35, 36, 39]
+
+
+def test_features_get_more_time_than_levels() -> None:
+    async def limits() -> list[float]:
+        deadline = Deadline(LIMITS, body_bytes=4_000_000)  # estimated as 100 s
+        deadline.expect_features()
+        estimated = deadline.seconds
+        deadline.add_audio(LIMITS.audio_seconds)
+        return [estimated, deadline.seconds]
+
+    estimated, longest = asyncio.run(limits())
+    assert (estimated, longest) == (30 + 100 / FEATURES_SPEED, 30 + 1800 / FEATURES_SPEED)
+    assert longest < LIMITS.decode_seconds
 
 
 def test_work_beyond_the_deadline_is_refused_with_503() -> None:

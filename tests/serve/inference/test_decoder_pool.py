@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from raygenre.audio.decoding import decode
 from raygenre.audio.synthesis import synthesise
+from raygenre.inputs.features import Features
 from raygenre.inputs.levels import LEVELS
 from serve.admission.bodies import BodyStore
 from serve.admission.limits import Limits, LimitSettings
@@ -87,6 +88,21 @@ def test_a_song_equals_that_of_the_library(decoders: DecoderPool) -> None:
         song, expected = asyncio.run(decoders.song(file)), LEVELS.read(file)
         assert np.array_equal(song.windows, expected.windows)
         assert song.times == expected.times
+
+
+def test_features_are_those_of_the_library(decoders: DecoderPool, features: Features, picture: bytes) -> None:
+    samples = np.concatenate([synthesise(genre, seed=0) for genre in ("bells", "storm", "drone")])
+    file = encode(samples[: 70 * 22_050], "mp3", "libmp3lame")
+    heard: list[float] = []
+    song, expected = asyncio.run(decoders.song(file, heard.append, features)), features.read(file)
+    assert np.array_equal(song.windows, expected.windows)
+    assert (song.times, song.numbers) == (expected.times, expected.numbers)
+    assert sum(heard) == pytest.approx(70, abs=0.2)
+    _, windows = asyncio.run(decoders.picture(file, 0, kind=features))
+    assert windows == len(expected.windows) == 3
+    with pytest.raises(RefusalError, match="give the recording") as refusal:
+        asyncio.run(decoders.song(picture, kind=features))
+    assert refusal.value.status == 422
 
 
 def test_a_file_on_disk_gives_the_same_samples_and_pictures(
@@ -194,7 +210,7 @@ def test_the_memory_of_a_decoder_is_limited() -> None:
 @pytest.mark.usefixtures("fake_codec")
 def test_an_unexpected_decoding_error_is_reported_as_422(ray_cluster: None, monkeypatch: pytest.MonkeyPatch) -> None:
     decoders = new_pool(1, most_seconds=9)
-    monkeypatch.setattr("serve.inference.decoder_pool._kind", lambda file: "audio")
+    monkeypatch.setattr("serve.inference.decoder_pool._type", lambda file: "audio")
     with pytest.raises(RefusalError, match="convert it") as refusal:
         asyncio.run(decoders.song(b"fail"))
     assert refusal.value.status == 422

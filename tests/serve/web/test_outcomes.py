@@ -5,9 +5,11 @@ import pytest
 from serve.admission.upload import UploadedFile
 from serve.errors import RefusalError
 from serve.schema import Answer, Answers, FileError
-from serve.web.outcomes import Outcome, log_fields, response_of
+from serve.tag_schema import TAG_EXAMPLE, TagAnswer, TagAnswers
+from serve.web.outcomes import log_fields, response_of
 
 ANSWER = Answer.model_validate(cast(dict[str, Any], Answer.model_config["json_schema_extra"])["example"])
+TAGS = TagAnswer.model_validate(TAG_EXAMPLE)
 UNUSABLE = RefusalError(415, "no audio")
 BUSY = RefusalError(503, "no memory", {"Retry-After": "7"})
 FILES = [UploadedFile("a.mp3", b""), UploadedFile("b.mp3", b"")]
@@ -18,18 +20,23 @@ ERRORS = [
 
 
 def test_a_body_gets_its_answer_and_a_form_a_list() -> None:
-    assert response_of(FILES[:1], [ANSWER], is_form=False) == ANSWER
-    assert response_of(FILES[:1], [ANSWER], is_form=True) == Answers(predictions=[ANSWER], errors=[])
+    assert response_of(FILES[:1], [ANSWER], Answers, is_form=False) == ANSWER
+    assert response_of(FILES[:1], [ANSWER], Answers, is_form=True) == Answers(predictions=[ANSWER], errors=[])
+    tagged: list[TagAnswer | RefusalError] = [TAGS, UNUSABLE]
+    tags = TagAnswers(predictions=[TAGS, None], errors=ERRORS[1:])
+    assert response_of(FILES, tagged, TagAnswers, is_form=True) == tags
+    assert log_fields(tagged) == {"tagged": 1, "refused": [415]}
 
 
 def test_a_form_gets_answers_and_errors_in_order() -> None:
-    response = response_of(FILES, [ANSWER, UNUSABLE], is_form=True)
+    mixed: list[Answer | RefusalError] = [ANSWER, UNUSABLE]
+    response = response_of(FILES, mixed, Answers, is_form=True)
     assert response == Answers(predictions=[ANSWER, None], errors=ERRORS[1:])
 
 
-def refusal(*outcomes: Outcome) -> RefusalError:
+def refusal(*outcomes: Answer | RefusalError) -> RefusalError:
     with pytest.raises(RefusalError) as raised:
-        response_of(FILES[: len(outcomes)], outcomes, is_form=True)
+        response_of(FILES[: len(outcomes)], outcomes, Answers, is_form=True)
     return raised.value
 
 

@@ -1,0 +1,16 @@
+"""The tags of a song in order, and the note that goes with them."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+NOTE = "pretrained tags, not your genres"
+BEST = 5
+
+
+def ranked(tags: Sequence[str], shares: "NDArray[np.float32]") -> list[tuple[str, float]]:
+    """Return (tag, probability), the most probable first."""
+    return sorted(zip(tags, map(float, shares), strict=True), key=lambda pair: -pair[1])
