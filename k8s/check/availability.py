@@ -15,8 +15,8 @@ RAY_CLUSTER = "ray.io/cluster"
 _GENERATIONS = {"Deployment": "pod-template-hash", "StatefulSet": "controller-revision-hash"}
 """Labels that distinguish the pods of an upgrade from those that they replace."""
 UPLOAD_SECONDS, LONGEST_ANSWER = 3600.0, 210.0
-"""Time limits of the endpoint in s, for a body and for the answer to the longest audio, with pretrained features. They are
-not taken from `serve.admission.limits`, because its import would need more packages than this check has."""
+"""Time limits of the endpoint in s, for a body and for the answer to the longest audio, with pretrained features. They
+are not taken from `serve.admission.limits`, because its import would need more packages than this check has."""
 READY = "/readyz"
 """A path that answers 200 once a replica has a model."""
 
