@@ -85,6 +85,14 @@ class Service:
         deadline: Deadline,
     ) -> Answer:
         song = file if isinstance(file, Song) else await self.decoders.song(file.data, deadline.add_audio)
+        return await self.answer(song, champion, challenger, request_id)
+
+    async def answer(self, song: Song, champion: LiveModel, challenger: LiveModel | None, request_id: str) -> Answer:
+        """Return the answer to the network's input for a file, with models that `models.choose` has returned.
+
+        Raises:
+            BatchError: the models failed.
+        """
         if challenger:
             model, prediction = await self._compare(champion, challenger, song)
         else:

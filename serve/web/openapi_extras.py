@@ -24,7 +24,10 @@ _ERRORS = {  # description and example detail
         "The API key is missing or wrong; send `Authorization: Bearer KEY` or `X-API-Key: KEY`.",
         "missing or wrong API key; send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`",
     ),
-    404: ("The version is not being served.", "version '2' is not being served; served: 3"),
+    404: (
+        "The version is not being served, or there is no such job.",
+        "version '2' is not being served; served: 3",
+    ),
     408: (
         "The body stalled, arrived too slowly, or took over an hour.",
         "the body arrived at less than 20 kB/s over 10 s (RAYGENRE_UPLOAD_RATE); send it again, or use `raygenre "
@@ -45,8 +48,8 @@ _ERRORS = {  # description and example detail
         "the audio lasts 1.2 s; at least 3 s are needed",
     ),
     429: (
-        "Too many predictions are in progress, or this was the slowest of too many uploads; retry after the time in "
-        "Retry-After.",
+        "Too many predictions are in progress, or this was the slowest of too many uploads, or too many jobs are "
+        "waiting; retry after the time in Retry-After.",
         "too many predictions in progress; retry later",
     ),
     503: (
@@ -69,6 +72,11 @@ _HEADERS: dict[str, Response] = {
         "schema": {"type": "integer"},
         "example": 8,
     },
+}
+_HEADERS["Location"] = {
+    "description": "Path of the job.",
+    "schema": {"type": "string"},
+    "example": "/v1/jobs/0f8fad5bd9cb469fa16570867728950e",
 }
 _ERROR_HEADERS = {401: ["WWW-Authenticate"], 429: ["Retry-After"], 503: ["Retry-After"]}
 
@@ -129,6 +137,11 @@ SPECTROGRAM_RESPONSES = problems(*PREDICT_STATUSES) | {
     }
 }
 
+JOB_STATUS_RESPONSES = problems(401, 404, 429, 503)
+JOB_RESPONSES = problems(404, *PREDICT_STATUSES) | {
+    202: {"description": "The job was accepted.", "headers": _headers("Location", "Retry-After")}
+}
+
 API_KEY: dict[str, Any] = {"security": [{"bearer": []}, {"key": []}, {}]}
 FILE_BODY: dict[str, Any] = {
     "requestBody": {
@@ -149,6 +162,10 @@ FILES_BODY: dict[str, Any] = {
         "-F file=@one.mp3 -F file=@two.flac http://localhost:8000/v1/predict",
     ),
 }
+JOB_BODY: dict[str, Any] = FILES_BODY | _usage(
+    "--data-binary @mix.mp3 http://localhost:8000/v1/jobs",
+    "http://localhost:8000/v1/jobs/0f8fad5bd9cb469fa16570867728950e",
+)
 
 
 def complete(document: dict[str, Any], *, bodies: Sequence[type[BaseModel]]) -> None:

@@ -2,7 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
 from importlib.metadata import version
 from socket import socket
@@ -19,6 +20,8 @@ from serve.admission.bodies import Reservation, size_of, start_of
 from serve.admission.deadline import Deadline
 from serve.admission.upload import UploadedFile, is_form, read_files
 from serve.errors import RefusalError, problem
+from serve.jobs import routes as job_routes
+from serve.jobs.jobs import Jobs
 from serve.network import direct_port
 from serve.protocols import mlflow_scoring, open_inference
 from serve.protocols.body import COPIES, Input, check_size
@@ -61,16 +64,25 @@ def build(service: Service, direct_socket: socket | None = None) -> FastAPI:
     """Return a replica's application; given a socket, it also answers on the direct port."""
     api = build_without_service()
     api.state.service = service
-    if direct_socket:
-        api.router.lifespan_context = lambda _: direct_port.answering(api, direct_socket)
+    api.state.jobs = jobs = Jobs(service)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(jobs.running())
+            if direct_socket:
+                await stack.enter_async_context(direct_port.answering(api, direct_socket))
+            yield
+
+    api.router.lifespan_context = lifespan
     if service.settings.origins:
         headers = ["Authorization", "X-API-Key", "Content-Type", "X-Request-ID", open_inference.HEADER_LENGTH]
         api.add_middleware(
             CORSMiddleware,
             allow_origins=service.settings.origins,
-            allow_methods=["GET", "POST"],
+            allow_methods=["GET", "POST", "DELETE"],
             allow_headers=headers,
-            expose_headers=["X-Request-ID", "X-Windows", "Retry-After", open_inference.HEADER_LENGTH],
+            expose_headers=["X-Request-ID", "X-Windows", "Retry-After", "Location", open_inference.HEADER_LENGTH],
         )
     api.add_middleware(HeadMiddleware)
     api.add_middleware(RequestLogMiddleware, service=service)
@@ -88,6 +100,7 @@ def build_without_service() -> FastAPI:
         redirect_slashes=False,  # redirects would use the client's Host header and precede the API key check
     )
     api.include_router(_protected)
+    api.include_router(job_routes.protected(_refuse_json), dependencies=[Depends(_require_key)])
     api.include_router(_public)
     api.include_router(pages)
     for protocol in (mlflow_scoring, open_inference):
