@@ -2,6 +2,8 @@
 
 import threading
 import time
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,21 +17,25 @@ from tests.helpers import postgres
 LEASE = 30.0
 
 
+@pytest.fixture(scope="module")
+def server() -> Iterator[postgres.Postgres]:
+    with postgres.running() as server:
+        yield server
+
+
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> URL:
     if request.param == "sqlite":
         return URL.create("sqlite", database=str(tmp_path / "new" / "jobs.db"))
-    server = postgres.Postgres()
-    request.addfinalizer(server.remove)
-    server.start()
-    return make_url(server.create("jobs"))
+    server: postgres.Postgres = request.getfixturevalue("server")
+    return make_url(server.create(uuid.uuid4().hex))
 
 
 @pytest.fixture
-def store(url: URL, request: pytest.FixtureRequest) -> JobStore:
+def store(url: URL) -> Iterator[JobStore]:
     store = JobStore(url, keep_seconds=60)
-    request.addfinalizer(store.close)
-    return store
+    yield store
+    store.close()
 
 
 def new_job(store: JobStore, *, callback: str = "") -> str:

@@ -1,0 +1,135 @@
+"""Jobs at a real endpoint: what is accepted, what comes back, and what happens if a replica is killed."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from raygenre.system.storage import Storage
+from tests.helpers.processes import titled
+from tests.helpers.serving import running
+
+TITLE = "ray::ServeReplica:endpoint:endpoint"
+
+
+def finished(client: httpx.Client, path: str, seconds: float = 60) -> dict[str, Any]:
+    """Return a job once it has finished; requests that fail, because no replica is running, are repeated."""
+    deadline = time.monotonic() + seconds
+    while True:
+        assert time.monotonic() < deadline
+        response = client.get(path)
+        if response.status_code == 200:
+            job: dict[str, Any] = response.json()
+            if job["status"] in ("done", "failed"):
+                return job
+        time.sleep(0.1)
+
+
+def started(client: httpx.Client, path: str) -> None:
+    """Wait until audio of a job has been decoded."""
+    deadline = time.monotonic() + 60
+    while not client.get(path).json()["started_at"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_job_gives_the_answer_of_a_prediction(endpoint: httpx.Client, song: bytes) -> None:
+    response = endpoint.post("/v1/jobs", content=song, headers={"X-Request-ID": "job-1"})
+    assert response.status_code == 202, response.text
+    job = response.json()
+    path = response.headers["Location"]
+    assert path == f"/v1/jobs/{job['id']}"
+    assert (job["status"], job["result"], job["error"], job["expires_at"]) == ("queued", None, None, None)
+    assert int(response.headers["Retry-After"]) > 0
+    job = finished(endpoint, path)
+    assert job["created_at"] <= job["started_at"] <= job["finished_at"] < job["expires_at"]
+    assert job["seconds"] == pytest.approx(60, abs=0.5)
+    answer = endpoint.post("/v1/predict", content=song, headers={"X-Request-ID": "job-1"}).json()
+    assert job["result"] == answer
+    assert endpoint.delete(path).status_code == 204
+    assert endpoint.get(path).status_code == endpoint.delete(path).status_code == 404
+
+
+def test_a_job_may_be_longer_and_larger_than_a_request(endpoint: httpx.Client, song: bytes) -> None:
+    mix = song * 10
+    assert endpoint.post("/v1/predict", content=mix).status_code in (413, 422)
+    job = finished(endpoint, endpoint.post("/v1/jobs", content=mix).headers["Location"])
+    assert job["status"] == "done", job
+    assert len(job["result"]["windows"]) == 20
+
+
+def test_a_form_gives_answers_and_errors(endpoint: httpx.Client, picture: bytes) -> None:
+    form = [("file", ("a.png", picture)), ("file", ("b.mp3", b"no music"))]
+    job = finished(endpoint, endpoint.post("/v1/jobs", files=form).headers["Location"])
+    assert job["status"] == "done"
+    assert job["result"]["predictions"][0]["genre"] == "bells"
+    assert [(error["file"], error["status"]) for error in job["result"]["errors"]] == [("b.mp3", 415)]
+
+
+def test_an_unusable_file_fails_its_job(endpoint: httpx.Client) -> None:
+    job = finished(endpoint, endpoint.post("/v1/jobs", content=b"no music").headers["Location"])
+    assert (job["status"], job["result"], job["error"]["status"]) == ("failed", None, 415)
+
+
+def test_a_deleted_job_is_stopped(endpoint: httpx.Client, song: bytes, picture: bytes) -> None:
+    long = endpoint.post("/v1/jobs", content=song * 60).headers["Location"]
+    started(endpoint, long)
+    assert endpoint.delete(long).status_code == 204
+    assert endpoint.get(long).status_code == 404
+    assert finished(endpoint, endpoint.post("/v1/jobs", content=picture).headers["Location"])["status"] == "done"
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/v1/jobs?callback=https://example.com/", 422), ("/v1/jobs/none", 405), ("/v1/jobs", 202)],
+)
+def test_a_callback_needs_a_listed_host(endpoint: httpx.Client, picture: bytes, path: str, status: int) -> None:
+    response = endpoint.post(path, content=picture)
+    assert response.status_code == status
+    if status == 422:
+        assert "RAYGENRE_CALLBACK_HOSTS" in response.json()["detail"]
+
+
+@pytest.mark.parametrize("identity", ["none", "0" * 32, "%00"])
+def test_an_unknown_job_is_not_found(endpoint: httpx.Client, identity: str) -> None:
+    for method in ("GET", "HEAD", "DELETE"):
+        assert endpoint.request(method, f"/v1/jobs/{identity}").status_code == 404
+
+
+def test_json_is_refused_with_the_right_way(endpoint: httpx.Client) -> None:
+    response = endpoint.post("/v1/jobs", json={})
+    assert response.status_code == 415
+    assert "--data-binary" in response.json()["detail"]
+
+
+@pytest.fixture(scope="module")
+def limited(storage: Storage, ray_serve: None) -> Iterator[httpx.Client]:
+    """An endpoint with keys, whose limits on jobs are low."""
+    settings = {"api_keys": "k" * 16, "most_job_bytes": 300_000, "most_job_seconds": 70, "most_jobs_bytes": 400_000}
+    with running(storage, name="limited", prefix="/limited", **settings) as client:
+        yield client
+
+
+@pytest.mark.slow
+def test_jobs_have_limits_of_their_own(limited: httpx.Client, song: bytes) -> None:
+    assert limited.post("/v1/jobs", content=song).status_code == 401
+    assert limited.get(f"/v1/jobs/{'0' * 32}").status_code == 401
+    limited.headers["X-API-Key"] = "k" * 16
+    large = limited.post("/v1/jobs", content=bytes(300_001))
+    assert large.status_code == 413
+    assert "RAYGENRE_MOST_JOB_BYTES" in large.json()["detail"]
+
+
+@pytest.mark.slow
+def test_the_job_of_a_killed_replica_is_done_by_the_next(endpoint: httpx.Client, song: bytes) -> None:
+    path = endpoint.post("/v1/jobs", content=song * 60).headers["Location"]
+    started(endpoint, path)
+    [replica] = titled(TITLE)
+    os.kill(replica, signal.SIGKILL)
+    job = finished(endpoint, path, 120)
+    assert job["status"] == "done", job
+    assert len(job["result"]["windows"]) == 120
