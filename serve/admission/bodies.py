@@ -1,4 +1,4 @@
-"""Stores request bodies, in memory up to 4 MB and beyond that on disk, within limits on both.
+"""Stores request bodies, in memory up to 4 MB and beyond that on disk, within limits.
 
 Files on disk have no name, so they disappear with the process, even if it is killed.
 """
@@ -101,6 +101,7 @@ class BodyStore:
         folder: where to store them; by default $TMPDIR, or else /var/tmp, because /tmp is often in memory.
 
     Attributes:
+        limits, folder: the limits, and where files are stored.
         memory_bytes: total size of what is in memory.
         disk_bytes: total size of what is on disk.
 

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol v2, with a client written from its text (tests/helpers/open_inference.py)."""
+"""The Open Inference Protocol v2, with Triton's client and one written from its text (helpers/open_inference.py)."""
 
 from base64 import b64encode
 from importlib.metadata import version
@@ -7,12 +7,15 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+import tritonclient.http as triton
+from tritonclient.utils import InferenceServerException
 
 from raygenre.spectrogram.image import read_png
 from tests.helpers.open_inference import HEADER_LENGTH, binary_request, outputs, pack
 from tests.helpers.serving import GENRES
 
 MODEL = "/v2/models/raygenre"
+OUTPUTS = ("genre", "confidence", "uncertain", "probabilities", "genres")
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +25,7 @@ def answers(endpoint: httpx.Client, picture: bytes, song: bytes) -> list[dict[st
 
 
 def check(values: dict[str, Any], answers: list[dict[str, Any]]) -> None:
-    assert list(values) == ["genre", "confidence", "uncertain", "probabilities", "genres"]
+    assert tuple(values) == OUTPUTS
     assert values["genre"] == [answer["genre"] for answer in answers]
     assert values["genres"] == list(GENRES)
     assert values["uncertain"].tolist() == [answer["uncertain"] for answer in answers]
@@ -42,6 +45,27 @@ def test_binary_files_get_the_same_answers(
     assert b'"model_name":"raygenre","model_version":"1","id":"42","parameters":{"trained_on":"synthetic"}' in (
         response.content
     )
+
+
+def test_triton_client_gets_the_same_answers(
+    endpoint: httpx.Client, picture: bytes, song: bytes, answers: list[dict[str, Any]]
+) -> None:
+    with triton.InferenceServerClient(endpoint.base_url.netloc.decode()) as client:
+        assert client.is_server_live()
+        assert client.is_server_ready()
+        assert client.is_model_ready("raygenre")
+        assert client.get_model_metadata("raygenre")["inputs"][0]["name"] == "file"
+        for binary in (True, False):
+            files = triton.InferInput("file", [2], "BYTES")
+            files.set_data_from_numpy(np.array([song, picture], dtype=np.object_), binary_data=True)
+            wanted = [triton.InferRequestedOutput(name, binary_data=binary) for name in OUTPUTS]
+            result = client.infer("raygenre", [files], outputs=wanted)
+            values = {name: result.as_numpy(name) for name in OUTPUTS}
+            for name in ("genre", "genres"):
+                values[name] = [text if isinstance(text, str) else text.decode() for text in values[name]]
+            check(values, answers)
+        with pytest.raises(InferenceServerException, match="'9' is not being served"):
+            client.infer("raygenre", [files], model_version="9")
 
 
 def test_files_in_base64_get_the_same_answers(
