@@ -25,6 +25,7 @@ from raygenre.registry import versions
 from raygenre.system.storage import resolve
 from serve.admission.api_keys import Keys, check_exposure
 from serve.admission.limits import Limits
+from serve.jobs.store import JobStore, database_url
 from serve.monitoring import logs
 from serve.network import direct_port, listen_host, proxy_environment
 from serve.service import Service
@@ -77,6 +78,7 @@ def build_application(settings: Settings) -> Application:
     Raises:
         RegistryError: there is no model, or the registry is unreachable.
         ApiKeyError: the API keys are unusable, or other machines could use the endpoint without a key.
+        JobStoreError: the URL of the database of jobs is malformed, or the database's driver is not installed.
     """
     proxy_environment.set_defaults()
     proxy_environment.pass_limits(settings)
@@ -85,6 +87,8 @@ def build_application(settings: Settings) -> Application:
     if host := listen_host.host():
         check_exposure(host, keys, insecure=settings.insecure)
     versions.current(storage, settings.model_uri)
+    if settings.jobs:
+        JobStore(database_url(settings), keep_seconds=settings.keep_jobs_seconds).close()  # checks the URL
     # Replicas may have a different environment, so they receive the settings, but only hashes of the API keys.
     replica_settings = settings.model_copy(
         update={"api_keys": SecretStr(""), "storage": str(storage), "tracking_uri": storage.tracking_uri}

@@ -13,7 +13,6 @@ MIN_DECODE_SPEED = 2.0  # s of audio per s below which a job's decoder kills its
 class JobSettings(LimitSettings):
     """The settings for jobs."""
 
-    jobs: bool = Field(default=True, description="Accept jobs at `/v1/jobs`.")
     jobs_database: SecretStr = Field(
         default=SecretStr(""),
         description="Database for jobs and their files, as a URL such as "

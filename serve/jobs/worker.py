@@ -46,7 +46,7 @@ _Work = Callable[[Claim, _Progress], Awaitable[None]]
 class Worker:
     """One replica's work on jobs.
 
-    Jobs have a decoder process of their own, so that they do not occupy those for requests, and share the network's
+    Each job has a decoder process of its own, so that it does not occupy those for requests, and shares the network's
     batches with requests window by window.
 
     Args:
@@ -65,19 +65,16 @@ class Worker:
         self._render = render
         self._lease = service.settings.job_lease_seconds
         self._hosts = service.settings.allowed_callback_hosts
-        self._decoders = DecoderPool(1, service.metrics, limits)
+        self._limits = limits
         self._last_error = ""
         self.created = asyncio.Event()
 
     async def run(self) -> NoReturn:
         """Work until this is cancelled; jobs in progress are then given back for other replicas."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._repeat(self._work, finished=False))
-                group.create_task(self._repeat(self._call_back, finished=True))
-                group.create_task(self._sweep())
-        finally:
-            self._decoders.close()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._repeat(self._work, finished=False))
+            group.create_task(self._repeat(self._call_back, finished=True))
+            group.create_task(self._sweep())
         raise AssertionError("the loops end only when they are cancelled")
 
     async def _repeat(self, work: _Work, *, finished: bool) -> None:
@@ -156,17 +153,21 @@ class Worker:
         service = self._service
         champion, challenger = service.models.choose("")
         results: list[Answer | RefusalError] = []
-        with service.bodies.reservation() as reservation:
-            files = await self._load(claim, reservation)
-            for file in files:  # one after the other, because jobs have a single decoder
-                try:
-                    song = await self._decoders.song(file.data, progress.add)
-                    results.append(await service.answer(song, champion, challenger, claim.request_id))
-                except RefusalError as error:
-                    if error.status == 503:
-                        raise
-                    service.metrics.refused_file(error.status)
-                    results.append(error)
+        decoders = DecoderPool(1, service.metrics, self._limits)
+        try:
+            with service.bodies.reservation() as reservation:
+                files = await self._load(claim, reservation)
+                for file in files:  # one after the other, because jobs have a single decoder
+                    try:
+                        song = await decoders.song(file.data, progress.add)
+                        results.append(await service.answer(song, champion, challenger, claim.request_id))
+                    except RefusalError as error:
+                        if error.status == 503:
+                            raise
+                        service.metrics.refused_file(error.status)
+                        results.append(error)
+        finally:
+            await asyncio.to_thread(decoders.close)
         return outcomes.response_of(files, results, is_form=claim.names is not None)
 
     async def _load(self, claim: Claim, reservation: Reservation) -> Sequence[UploadedFile]:

@@ -35,8 +35,8 @@ _ERRORS = {  # description and example detail
     ),
     413: (
         "The request is too large, or has too many files.",
-        "the request is larger than the limit of 350 MB (RAYGENRE_MOST_BYTES); send an MP3, or use `raygenre predict` "
-        "on your own machine, which has no limit",
+        "the request is larger than the limit of 350 MB (RAYGENRE_MOST_BYTES); send an MP3, send it to /v1/jobs, "
+        "or use `raygenre predict` on your own machine, which has no limit",
     ),
     415: (
         "The file, or every file of the form, is neither a PNG nor audio, or the body is JSON or has an encoding other "
