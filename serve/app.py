@@ -25,7 +25,8 @@ from raygenre.registry import versions
 from raygenre.system.storage import resolve
 from serve.admission.api_keys import Keys, check_exposure
 from serve.admission.limits import Limits
-from serve.jobs.store import JobStore, database_url
+from serve.jobs.database import database_url
+from serve.jobs.store import JobStore
 from serve.monitoring import logs
 from serve.network import direct_port, listen_host, proxy_environment
 from serve.service import Service

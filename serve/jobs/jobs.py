@@ -12,9 +12,10 @@ from serve.admission.bodies import blocks_of, size_of
 from serve.admission.uploaded_file import UploadedFile
 from serve.errors import RefusalError
 from serve.jobs import callback
+from serve.jobs.database import JobStoreError, database_url
 from serve.jobs.schema import Job, JobError
 from serve.jobs.settings import job_limits
-from serve.jobs.store import BLOCK, FullError, JobStore, JobStoreError, database_url
+from serve.jobs.store import BLOCK, FullError, JobStore
 from serve.jobs.worker import Worker
 from serve.monitoring import logs
 from serve.schema import Answer, Answers

@@ -6,32 +6,20 @@ replica that was only slow cannot finish a job twice.
 """
 
 import json
-import threading
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Row, Update, case, delete, func, insert, make_url, select, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import URL, Row, Update, case, delete, func, insert, select, update
 
 from raygenre.errors import RaygenreError
-from raygenre.system.redaction import masked
-from raygenre.system.storage import resolve
-from serve.jobs import table
+from serve.jobs.database import Database
 from serve.jobs.table import blocks, jobs
-from serve.settings import Settings
 
-DATABASE = "jobs.db"  # in the storage folder
 BLOCK = 1_000_000  # bytes of a file in one row
 MAX_RECEIVING_SECONDS = 3600  # s until a job is deleted whose files are not stored completely
 FINISHED = ("done", "failed")
-
-
-class JobStoreError(RaygenreError, RuntimeError):
-    """The database of jobs cannot be used; the message says why."""
 
 
 class FullError(RaygenreError):
@@ -69,28 +57,11 @@ class Claim:
     callback: str
 
 
-def database_url(settings: Settings) -> URL:
-    """Return the URL of the database of jobs.
-
-    Raises:
-        JobStoreError: the URL is malformed.
-    """
-    text = settings.jobs_database.get_secret_value()
-    if not text:
-        storage = resolve(settings.storage, settings.tracking_uri)
-        return URL.create("sqlite", database=str(storage.root / DATABASE))
-    try:
-        return make_url(text)
-    except (SQLAlchemyError, ValueError) as error:
-        example = "postgresql+psycopg2://USER:PASSWORD@HOST/NAME"
-        raise JobStoreError(f"RAYGENRE_JOBS_DATABASE is not the URL of a database, such as {example}") from error
-
-
 class JobStore:
     """The jobs in one database; the methods may be called from any thread. The first one creates the tables.
 
     Args:
-        url: of the database, see `database_url`.
+        url: of the database.
         keep_seconds: s for which finished jobs are kept.
 
     Raises (all methods):
@@ -98,13 +69,9 @@ class JobStore:
     """
 
     def __init__(self, url: URL, *, keep_seconds: float) -> None:
-        self._url = url
+        self._database = Database(url)
+        self._now = self._database.now
         self._keep_seconds = keep_seconds
-        self._lock = threading.Lock()
-        self._is_ready = False
-        with self._errors():
-            self._engine = table.connect(url)
-        self._now = table.now(self._engine)
 
     def create(self, request_id: str, names: Sequence[str] | None, sizes: Sequence[int], callback: str = "") -> str:
         """Create a job without its files, which no replica can claim yet, and return its id."""
@@ -113,7 +80,7 @@ class JobStore:
         values |= {"names": None if names is None else json.dumps(names), "files": len(sizes), "bytes": sum(sizes)}
         values |= {"created_at": self._now, "expires_at": self._now + MAX_RECEIVING_SECONDS}
         values |= {"attempts": 0, "seconds": 0.0, "callback": callback or None, "callback_attempts": 0}
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             connection.execute(insert(jobs).values(values))
         return identity
 
@@ -124,7 +91,7 @@ class JobStore:
             FullError: there are too many unfinished jobs, or too many bytes in them.
         """
         query = select(func.count(), func.coalesce(func.sum(jobs.c.bytes), 0)).where(jobs.c.state.not_in(FINISHED))
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             number, stored = connection.execute(query).one()
         if number >= max_jobs:
             raise FullError(is_too_many=True)
@@ -133,13 +100,13 @@ class JobStore:
 
     def unfinished(self) -> int:
         """Return the number of jobs that are waiting or running."""
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             query = select(func.count()).select_from(jobs).where(jobs.c.state.not_in(FINISHED))
             return connection.execute(query).scalar_one()
 
     def add_block(self, job: str, file: int, number: int, data: bytes) -> None:
         """Store a block of a file; the numbers of files and of their blocks start at 0."""
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             connection.execute(insert(blocks).values(job=job, file=file, number=number, data=data))
 
     def read(self, job: str, file: int) -> Iterator[bytes]:
@@ -155,18 +122,18 @@ class JobStore:
 
     def get(self, job: str) -> Row[Any] | None:
         """Return the row of a job; None if there is none."""
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             return connection.execute(select(jobs).where(jobs.c.id == job)).one_or_none()
 
     def delete(self, job: str) -> bool:
         """Delete a job; a replica that works on it stops. Return whether the job existed."""
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             connection.execute(delete(blocks).where(blocks.c.job == job))
             return connection.execute(delete(jobs).where(jobs.c.id == job)).rowcount > 0
 
     def sweep(self) -> None:
         """Delete the jobs that have expired."""
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             expired = connection.scalars(select(jobs.c.id).where(jobs.c.expires_at <= self._now)).all()
         for job in expired:
             self.delete(job)
@@ -185,7 +152,7 @@ class JobStore:
         else:
             started = func.coalesce(jobs.c.started_at, self._now)
             changes |= {"state": "running", "started_at": started, "attempts": jobs.c.attempts + 1, "seconds": 0.0}
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             row = connection.execute(due.with_for_update(skip_locked=True)).one_or_none()
             if row is None:
                 return None
@@ -233,7 +200,7 @@ class JobStore:
         changes |= {"finished_at": self._now, "expires_at": self._now + self._keep_seconds, "seconds": seconds}
         changes["token"] = ""
         changes["due_at"] = case((jobs.c.callback.is_not(None), self._now), else_=None)
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             if not connection.execute(_claimed(claim).values(changes)).rowcount:
                 return False
             connection.execute(delete(blocks).where(blocks.c.job == claim.id))
@@ -245,43 +212,16 @@ class JobStore:
 
     def close(self) -> None:
         """Close all connections."""
-        self._engine.dispose()
+        self._database.close()
 
     def _block(self, job: str, file: int, number: int) -> bytes | None:
         query = select(blocks.c.data).where(blocks.c.job == job, blocks.c.file == file, blocks.c.number == number)
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             return connection.execute(query).scalar_one_or_none()
 
     def _change(self, statement: Update) -> bool:
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             return connection.execute(statement).rowcount > 0
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        with self._errors():
-            self._create_tables()
-            with self._engine.begin() as connection:
-                yield connection
-
-    def _create_tables(self) -> None:
-        with self._lock:
-            if not self._is_ready:
-                if self._url.database and self._engine.dialect.name == "sqlite":
-                    Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
-                try:
-                    table.metadata.create_all(self._engine)
-                except SQLAlchemyError:  # maybe another replica has created them at the same time
-                    table.metadata.create_all(self._engine)
-                self._is_ready = True
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except (SQLAlchemyError, ImportError, OSError) as error:
-            reason = masked(str(error).splitlines()[0])
-            place = f"{self._url!s} (RAYGENRE_JOBS_DATABASE)"  # without the password
-            raise JobStoreError(f"the database of jobs, {place}, cannot be used: {reason}") from error
 
 
 def _claimed(claim: Claim) -> Update:

@@ -11,9 +11,10 @@ from serve.errors import RefusalError
 from serve.inference.decoder_pool import DecoderPool
 from serve.jobs import callback
 from serve.jobs.callback import CallbackError
+from serve.jobs.database import JobStoreError
 from serve.jobs.schema import JobError
 from serve.jobs.settings import JobLimits
-from serve.jobs.store import Claim, JobStore, JobStoreError
+from serve.jobs.store import Claim, JobStore
 from serve.monitoring import logs
 from serve.schema import Answer, Answers
 from serve.service import Service

@@ -11,13 +11,14 @@ import httpx
 import pytest
 from sqlalchemy import URL, update
 
+from benchmarks import processes
 from raygenre.system.storage import Storage
 from serve.jobs import table
+from serve.jobs.database import Database
 from serve.jobs.store import JobStore
-from tests.helpers.processes import titled
 from tests.helpers.serving import running
 
-TITLE = "ray::ServeReplica:endpoint:endpoint"
+REPLICA = "ServeReplica:endpoint:"
 
 
 def finished(client: httpx.Client, path: str, seconds: float = 60) -> dict[str, Any]:
@@ -98,13 +99,11 @@ def test_a_job_that_ends_replicas_fails(endpoint: httpx.Client, storage: Storage
     url = URL.create("sqlite", database=str(storage.root / "jobs.db"))
     store = JobStore(url, keep_seconds=60)
     job = store.create("request", None, (0,))
-    engine = table.connect(url)
-    with engine.begin() as connection:
+    with Database(url).transaction() as connection:
         connection.execute(update(table.jobs).where(table.jobs.c.id == job).values(state="running", attempts=3))
     store.publish(job)
     error = finished(endpoint, f"/v1/jobs/{job}")["error"]
     assert (error["status"], error["detail"].split(";")[0]) == (503, "3 replicas ended while they worked on this job")
-    engine.dispose()
     store.close()
 
 
@@ -121,9 +120,10 @@ def test_json_is_refused_with_the_right_way(endpoint: httpx.Client) -> None:
 
 
 @pytest.fixture(scope="module")
-def limited(storage: Storage, ray_serve: None) -> Iterator[httpx.Client]:
-    """An endpoint with keys, whose limits on jobs are low."""
-    settings = {"api_keys": "k" * 16, "most_job_bytes": 300_000, "most_job_seconds": 70, "most_jobs_bytes": 400_000}
+def limited(storage: Storage, ray_serve: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """An endpoint with keys, whose limits on jobs are low; it must not work on the other endpoint's jobs."""
+    settings: dict[str, object] = {"jobs_database": f"sqlite:///{tmp_path_factory.mktemp('jobs')}/jobs.db"}
+    settings |= {"api_keys": "k" * 16, "most_job_bytes": 300_000, "most_job_seconds": 70, "most_jobs_bytes": 400_000}
     with running(storage, name="limited", prefix="/limited", **settings) as client:
         yield client
 
@@ -158,7 +158,7 @@ def test_a_replica_that_stops_gives_its_job_back(
 def test_the_job_of_a_killed_replica_is_done_by_the_next(endpoint: httpx.Client, song: bytes) -> None:
     path = endpoint.post("/v1/jobs", content=song * 60).headers["Location"]
     started(endpoint, path)
-    [replica] = titled(TITLE)
+    [replica] = processes.titled(REPLICA, os.getpid())
     os.kill(replica, signal.SIGKILL)
     job = finished(endpoint, path, 120)
     assert job["status"] == "done", job

@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import make_url
 from sqlalchemy.engine import URL
 
-from serve.jobs.store import FullError, JobStore, JobStoreError, database_url
+from serve.jobs.database import JobStoreError, database_url
+from serve.jobs.store import FullError, JobStore
 from serve.settings import Settings
 from tests.helpers import postgres
 
