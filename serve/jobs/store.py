@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import URL, Row, Update, case, delete, func, insert, select, update
+from sqlalchemy import URL, Delete, Row, Update, case, delete, func, insert, select, tuple_, update
 
 from raygenre.errors import RaygenreError
 from serve.jobs.database import Database
@@ -19,7 +19,9 @@ from serve.jobs.table import blocks, jobs
 
 BLOCK = 1_000_000  # bytes of a file in one row
 MAX_RECEIVING_SECONDS = 3600  # s until a job is deleted whose files are not stored completely
-FINISHED = ("done", "failed")
+_DELETED_AT_ONCE = 32  # blocks in one transaction; SQLite would otherwise keep other replicas from extending leases
+_DELETED = "deleted"  # the state of a row whose blocks are being deleted
+FINISHED = ("done", "failed", _DELETED)
 
 
 class FullError(RaygenreError):
@@ -123,13 +125,16 @@ class JobStore:
     def get(self, job: str) -> Row[Any] | None:
         """Return the row of a job; None if there is none."""
         with self._database.transaction() as connection:
-            return connection.execute(select(jobs).where(jobs.c.id == job)).one_or_none()
+            return connection.execute(select(jobs).where(jobs.c.id == job, jobs.c.state != _DELETED)).one_or_none()
 
     def delete(self, job: str) -> bool:
         """Delete a job; a replica that works on it stops. Return whether the job existed."""
+        mark = update(jobs).where(jobs.c.id == job, jobs.c.state != _DELETED)
+        existed = self._change(mark.values(state=_DELETED, token="", due_at=None, expires_at=self._now))
+        self._delete_blocks(job)  # the row is deleted last, so that `sweep` deletes what a killed replica leaves
         with self._database.transaction() as connection:
-            connection.execute(delete(blocks).where(blocks.c.job == job))
-            return connection.execute(delete(jobs).where(jobs.c.id == job)).rowcount > 0
+            connection.execute(delete(jobs).where(jobs.c.id == job))
+        return existed
 
     def sweep(self) -> None:
         """Delete the jobs that have expired."""
@@ -203,7 +208,7 @@ class JobStore:
         with self._database.transaction() as connection:
             if not connection.execute(_claimed(claim).values(changes)).rowcount:
                 return False
-            connection.execute(delete(blocks).where(blocks.c.job == claim.id))
+        self._delete_blocks(claim.id)
         return True
 
     def end_callback(self, claim: Claim) -> None:
@@ -219,7 +224,13 @@ class JobStore:
         with self._database.transaction() as connection:
             return connection.execute(query).scalar_one_or_none()
 
-    def _change(self, statement: Update) -> bool:
+    def _delete_blocks(self, job: str) -> None:
+        some = select(blocks.c.file, blocks.c.number).where(blocks.c.job == job).limit(_DELETED_AT_ONCE)
+        place = tuple_(blocks.c.file, blocks.c.number)
+        while self._change(delete(blocks).where(blocks.c.job == job, place.in_(some))):
+            pass
+
+    def _change(self, statement: Update | Delete) -> bool:
         with self._database.transaction() as connection:
             return connection.execute(statement).rowcount > 0
 

@@ -87,6 +87,8 @@ class Worker:
                     continue
             except JobStoreError as error:
                 self._log_once(error)
+            except Exception as bug:  # noqa: BLE001 (a bug must not end the work on later jobs)
+                logs.error("jobs interrupted", bug)
             if finished:
                 await asyncio.sleep(POLL_SECONDS)
             else:

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import make_url
+from sqlalchemy import make_url, select, update
 from sqlalchemy.engine import URL
 
-from serve.jobs.database import JobStoreError, database_url
+from serve.jobs import table
+from serve.jobs.database import Database, JobStoreError, database_url
 from serve.jobs.store import FullError, JobStore
 from serve.settings import Settings
 from tests.helpers import postgres
@@ -178,15 +179,37 @@ def test_a_job_without_all_its_files_is_not_claimed(store: JobStore) -> None:
     assert store.claim(LEASE) is None
 
 
-def test_the_file_of_sqlite_shrinks(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_finished", [True, False])
+def test_all_blocks_of_a_large_file_are_deleted(tmp_path: Path, is_finished: bool) -> None:
     file = tmp_path / "jobs.db"
     store = JobStore(URL.create("sqlite", database=str(file)), keep_seconds=60)
-    job = store.create("request", None, (5_000_000,))
-    for number in range(5):
-        store.add_block(job, 0, number, bytes(1_000_000))
-    store.delete(job)
+    job = store.create("request", None, (7_000_000,))
+    for number in range(70):
+        store.add_block(job, 0, number, bytes(100_000))
+    store.publish(job)
+    if is_finished:
+        claim = store.claim(LEASE)
+        assert claim
+        assert store.finish(claim, result="{}")
+    else:
+        assert store.delete(job)
+    assert not list(store.read(job, 0))
     store.close()
     assert file.stat().st_size < 1_000_000
+
+
+def test_what_a_killed_replica_has_not_deleted_is_swept(store: JobStore, url: URL) -> None:
+    job = new_job(store)
+    database = Database(url)
+    with database.transaction() as connection:
+        connection.execute(update(table.jobs).values(state="deleted", expires_at=0))
+    assert store.get(job) is None
+    assert store.claim(LEASE) is None
+    store.sweep()
+    assert not list(store.read(job, 0))
+    with database.transaction() as connection:
+        assert not connection.execute(select(table.jobs)).all()
+    database.close()
 
 
 def test_an_unusable_database_is_named_without_its_password(tmp_path: Path) -> None:
