@@ -65,7 +65,12 @@ def protected(refuse_json: Callable[[Request], Awaitable[None]]) -> APIRouter:
         headers = {"Location": location, "Retry-After": str(jobs.limits.retry_after)}
         return Response(job.model_dump_json(), 202, headers, "application/json")
 
-    @router.get("/{job_id}", responses=openapi_extras.JOB_STATUS_RESPONSES, openapi_extra=openapi_extras.API_KEY)
+    @router.get(
+        "/{job_id}",
+        response_description="The job.",
+        responses=openapi_extras.JOB_STATUS_RESPONSES,
+        openapi_extra=openapi_extras.API_KEY,
+    )
     async def get_job(job_id: str, request: Request, response: Response) -> Job:
         """Return a job, with its result once it is done.
 
@@ -80,6 +85,7 @@ def protected(refuse_json: Callable[[Request], Awaitable[None]]) -> APIRouter:
     @router.delete(
         "/{job_id}",
         status_code=204,
+        response_description="The job was deleted.",
         responses=openapi_extras.JOB_STATUS_RESPONSES,
         openapi_extra=openapi_extras.API_KEY,
     )

@@ -51,7 +51,6 @@ class Worker:
     batches with requests window by window.
 
     Args:
-        notify: the function that sends a callback, with the arguments of `callback.send`.
         render: returns a finished job's JSON, by its id; None if it has been deleted.
 
     Attributes:

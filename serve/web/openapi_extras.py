@@ -137,7 +137,7 @@ SPECTROGRAM_RESPONSES = problems(*PREDICT_STATUSES) | {
     }
 }
 
-JOB_STATUS_RESPONSES = problems(401, 404, 429, 503)
+JOB_STATUS_RESPONSES = problems(401, 404, 422, 429, 503)
 JOB_RESPONSES = problems(404, *PREDICT_STATUSES) | {
     202: {"description": "The job was accepted.", "headers": _headers("Location", "Retry-After")}
 }
