@@ -16,7 +16,6 @@ _JOB: dict[str, JsonValue] = {
     "expires_at": "2026-02-01T12:02:30Z",
     "seconds": 10800.0,
     "result": EXAMPLES["answer"],
-    "error": None,
 }
 
 
@@ -49,4 +48,4 @@ class Job(BaseModel):
     expires_at: datetime | None = Field(description="When the job will be deleted; null until it has finished.")
     seconds: float = Field(description="Audio decoded so far, in s.", ge=0)
     result: Answer | Answers | None = Field(description="What `/v1/predict` would have answered; null until then.")
-    error: JobError | None = Field(description="Why the job has failed; null if it has not.")
+    error: JobError | None = Field(default=None, description="Why the job has failed; null if it has not.")
