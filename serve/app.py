@@ -25,6 +25,8 @@ from raygenre.pretrained import store
 from raygenre.system.storage import resolve
 from serve.admission.api_keys import Keys, check_exposure
 from serve.admission.limits import Limits
+from serve.jobs.database import database_url
+from serve.jobs.store import JobStore
 from serve.monitoring import logs
 from serve.network import listen_host, proxy_environment
 from serve.preflight import check_model
@@ -75,6 +77,7 @@ def build_application(settings: Settings) -> Application:
     Raises:
         RegistryError: there is no model, or the registry is unreachable.
         ApiKeyError: the API keys are unusable, or other machines could use the endpoint without a key.
+        JobStoreError: the URL of the database of jobs is malformed, or the database's driver is not installed.
     """
     proxy_environment.set_defaults()
     proxy_environment.pass_limits(settings)
@@ -83,6 +86,8 @@ def build_application(settings: Settings) -> Application:
     if host := listen_host.host():
         check_exposure(host, keys, insecure=settings.insecure)
     check_model(storage, settings)
+    if settings.jobs:
+        JobStore(database_url(settings), keep_seconds=settings.keep_jobs_seconds).close()  # checks the URL
     # Replicas may have a different environment, so they receive the settings, but only hashes of the API keys.
     replica_settings = settings.model_copy(
         update={"api_keys": SecretStr(""), "storage": str(storage), "tracking_uri": storage.tracking_uri}

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -12,7 +12,7 @@ from raygenre.inputs.kind import InputKind, Song
 from raygenre.model.classifier import Prediction
 from raygenre.system.storage import resolve
 from serve.admission.api_keys import KeyRing, Keys
-from serve.admission.bodies import BodyStore
+from serve.admission.bodies import BodyStore, Content
 from serve.admission.deadline import Deadline
 from serve.admission.limits import Limits
 from serve.admission.prediction_slots import PredictionSlots
@@ -31,6 +31,9 @@ from serve.settings import Settings
 from serve.tag_schema import TagAnswer
 
 T = TypeVar("T")
+
+Reader = Callable[[Content, InputKind], Awaitable[Song]]
+"""Returns the input of a kind for a file."""
 
 
 class Service:
@@ -126,7 +129,26 @@ class Service:
         request_id: str,
         deadline: Deadline,
     ) -> Answer:
-        song, other = await self._inputs(file, champion, challenger, deadline)
+        def read(data: Content, kind: InputKind) -> Awaitable[Song]:
+            return self.decoders.song(data, deadline.add_audio, kind)
+
+        return await self.answer(file, champion, challenger, request_id, read)
+
+    async def answer(
+        self,
+        file: UploadedFile | Song,
+        champion: LiveModel,
+        challenger: LiveModel | None,
+        request_id: str,
+        read: Reader,
+    ) -> Answer:
+        """Return the answer for a file, or for the levels of a picture, with models from `models.choose`.
+
+        Raises:
+            RefusalError: 415 or 422 if the file is unusable, 503 if the system killed the decoder.
+            BatchError: the models failed.
+        """
+        song, other = await self._inputs(file, champion, challenger, read)
         if challenger and other:
             model, prediction = await self._compare(champion, challenger, song, other)
             song = song if model is champion else other
@@ -138,18 +160,18 @@ class Service:
         return answer(prediction, song, model, request_id)
 
     async def _inputs(
-        self, file: UploadedFile | Song, champion: LiveModel, challenger: LiveModel | None, deadline: Deadline
+        self, file: UploadedFile | Song, champion: LiveModel, challenger: LiveModel | None, read: Reader
     ) -> tuple[Song, Song | None]:
         """Return the input of both models for a file, computed once if they have the same kind of input.
 
         The challenger's is None if only the champion can use the file.
         """
         if challenger is None:
-            return await self._input(file, champion.input, deadline), None
+            return await self._input(file, champion.input, read), None
         if _same(champion.input, challenger.input):
-            song = await self._input(file, champion.input, deadline)
+            song = await self._input(file, champion.input, read)
             return song, song
-        work = [self._input(file, model.input, deadline) for model in (champion, challenger)]
+        work = [self._input(file, model.input, read) for model in (champion, challenger)]
         first, second = await asyncio.gather(*work, return_exceptions=True)
         if isinstance(first, BaseException):
             raise first
@@ -157,9 +179,9 @@ class Service:
             raise second
         return first, second if isinstance(second, Song) else None
 
-    async def _input(self, file: UploadedFile | Song, kind: InputKind, deadline: Deadline) -> Song:
+    async def _input(self, file: UploadedFile | Song, kind: InputKind, read: Reader) -> Song:
         if isinstance(file, UploadedFile):
-            return await self.decoders.song(file.data, deadline.add_audio, kind)
+            return await read(file.data, kind)
         try:
             return Song(np.stack([kind.from_levels(levels) for levels in file.windows]), file.times, file.numbers)
         except ValueError as error:

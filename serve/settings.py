@@ -11,12 +11,12 @@ from pathlib import Path
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from raygenre.registry.versions import CHAMPION_URI
-from serve.admission.limits import LimitSettings
+from serve.jobs.settings import JobSettings
 
-PREFIX = LimitSettings.model_config["env_prefix"]
+PREFIX = JobSettings.model_config["env_prefix"]
 
 
-class Settings(LimitSettings):
+class Settings(JobSettings):
     """All settings, validated when the application is built."""
 
     storage: str | None = Field(

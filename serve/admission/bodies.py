@@ -50,14 +50,14 @@ class DiskFile:
                     remaining = remaining[self._file.write(remaining) :]
                 self.size += len(part)
 
-    def start(self, size: int) -> bytes:
-        """Return the first `size` bytes, or all if there are fewer.
+    def read(self, size: int, offset: int = 0) -> bytes:
+        """Return `size` bytes from an offset, or fewer at the end of the file.
 
         Raises:
             ValueError: the file is closed.
         """
         with self._lock:
-            return os.pread(self._file.fileno(), size, 0)
+            return os.pread(self._file.fileno(), size, offset)
 
     def duplicate(self) -> int:
         """Return a new descriptor, which outlives `close`; the caller closes it.
@@ -80,7 +80,13 @@ Content = bytes | DiskFile
 
 def start_of(content: Content, size: int) -> bytes:
     """Return the first `size` bytes of a file, or all if there are fewer."""
-    return content[:size] if isinstance(content, bytes) else content.start(size)
+    return content[:size] if isinstance(content, bytes) else content.read(size)
+
+
+def blocks_of(content: Content, size: int) -> Iterator[bytes]:
+    """Yield a file in blocks of `size` bytes, of which the last may be shorter."""
+    for offset in range(0, size_of(content), size):
+        yield content[offset : offset + size] if isinstance(content, bytes) else content.read(size, offset)
 
 
 def size_of(content: Content) -> int:

@@ -81,6 +81,7 @@ class LimitSettings(BaseSettings):
     retry_after: int = Field(
         default=2, ge=0, description="Value of the Retry-After header in 429 and 503 responses, in seconds."
     )
+    jobs: bool = Field(default=True, description="Accept jobs at `/v1/jobs`.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +106,7 @@ class Limits:
         request_seconds: time limit for an answer without audio, in s (503); see `answer_seconds`.
         decode_seconds: s after which a decoder process kills itself; no request waits longer.
         retry_after: value of every Retry-After header, in s.
+        accepts_jobs: whether longer audio can be sent as a job.
     """
 
     predictions: int
@@ -124,6 +126,7 @@ class Limits:
     request_seconds: float
     decode_seconds: float
     retry_after: int
+    accepts_jobs: bool
 
     @classmethod
     def of(cls, settings: LimitSettings) -> Self:
@@ -147,6 +150,7 @@ class Limits:
             request_seconds=settings.request_seconds,
             decode_seconds=settings.request_seconds + settings.most_seconds / FEATURES_SPEED + DECODER_GRACE,
             retry_after=settings.retry_after,
+            accepts_jobs=settings.jobs,
         )
 
     def answer_seconds(self, audio: float, *, speed: float = AUDIO_SPEED) -> float:
@@ -174,12 +178,12 @@ class Limits:
     def body_too_large(self) -> RefusalError:
         """Return the 413 for a body beyond the size limit."""
         limit = f"{self.body_bytes / 1e6:g} MB (RAYGENRE_MOST_BYTES)"
-        return self.too_large(f"the request is larger than the limit of {limit}; send an MP3, or {WAY_OUT}")
+        return self.too_large(f"the request is larger than the limit of {limit}; send an MP3, {self._way_out}")
 
     def audio_too_long(self) -> RefusalError:
         """Return the 422 for audio beyond the limit on its duration."""
         limit = f"{self.audio_seconds:g} s, which is the limit (RAYGENRE_MOST_SECONDS)"
-        return RefusalError(422, f"the audio lasts over {limit}; split it into parts, or {WAY_OUT}")
+        return RefusalError(422, f"the audio lasts over {limit}; split it into parts, {self._way_out}")
 
     def upload_too_slow(self) -> RefusalError:
         """Return the 408 for an upload below the minimum speed."""
@@ -195,6 +199,10 @@ class Limits:
     def too_large(detail: str) -> RefusalError:
         """Return a 413 that closes the connection, because the body was not read completely."""
         return RefusalError(413, detail, _CLOSE)
+
+    @property
+    def _way_out(self) -> str:
+        return f"{'send it to /v1/jobs, ' if self.accepts_jobs else ''}or {WAY_OUT}"
 
     @property
     def _retry_headers(self) -> dict[str, str]:

@@ -58,6 +58,14 @@ class Metrics:
             "PSI of mean levels against the model's training tracks, by range of mel bands; 0 for a replaced model.",
             _tags("range", "model"),
         )
+        self._jobs = Counter(
+            "raygenre_jobs",
+            "Jobs, by outcome: done, failed, retried, or stopped if deleted or taken over by another replica.",
+            _tags("outcome"),
+        )
+        self._unfinished_jobs = Gauge(
+            "raygenre_unfinished_jobs", "Jobs waiting or running in all replicas; each replica reports the same number."
+        )
         self._in_progress = Gauge("raygenre_predictions_under_way", "Predictions running or waiting.")
 
     def request(self, path: str, status: int, seconds: float) -> None:
@@ -97,6 +105,12 @@ class Metrics:
     def drift(self, model: str, index: list[float]) -> None:
         for number, value in enumerate(index):
             self._drift.set(value, tags={"range": f"{number:02d}", "model": model})
+
+    def job(self, outcome: str) -> None:
+        self._jobs.inc(tags={"outcome": outcome})
+
+    def unfinished_jobs(self, number: int) -> None:
+        self._unfinished_jobs.set(number, tags={})
 
     def predictions_in_progress(self, number: int) -> None:
         self._in_progress.set(number, tags={})

@@ -26,7 +26,7 @@ _ERRORS = {  # description and example detail
         "missing or wrong API key; send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`",
     ),
     404: (
-        "The version is not being served, or tags are requested without the pretrained network.",
+        "The version is not being served, there is no such job, or tags are requested without the pretrained network.",
         "version '2' is not being served; served: 3",
     ),
     408: (
@@ -36,8 +36,8 @@ _ERRORS = {  # description and example detail
     ),
     413: (
         "The request is too large, or has too many files.",
-        "the request is larger than the limit of 350 MB (RAYGENRE_MOST_BYTES); send an MP3, or use `raygenre predict` "
-        "on your own machine, which has no limit",
+        "the request is larger than the limit of 350 MB (RAYGENRE_MOST_BYTES); send an MP3, send it to /v1/jobs, "
+        "or use `raygenre predict` on your own machine, which has no limit",
     ),
     415: (
         "The file, or every file of the form, is neither a PNG nor audio, or the body is JSON or has an encoding other "
@@ -49,8 +49,8 @@ _ERRORS = {  # description and example detail
         "the audio lasts 1.2 s; at least 3 s are needed",
     ),
     429: (
-        "Too many predictions are in progress, or this was the slowest of too many uploads; retry after the time in "
-        "Retry-After.",
+        "Too many predictions are in progress, or this was the slowest of too many uploads, or too many jobs are "
+        "waiting; retry after the time in Retry-After.",
         "too many predictions in progress; retry later",
     ),
     503: (
@@ -73,6 +73,11 @@ _HEADERS: dict[str, Response] = {
         "schema": {"type": "integer"},
         "example": 8,
     },
+}
+_HEADERS["Location"] = {
+    "description": "Path of the job.",
+    "schema": {"type": "string"},
+    "example": "/v1/jobs/0f8fad5bd9cb469fa16570867728950e",
 }
 _ERROR_HEADERS = {401: ["WWW-Authenticate"], 429: ["Retry-After"], 503: ["Retry-After"]}
 
@@ -134,6 +139,11 @@ SPECTROGRAM_RESPONSES = problems(*PREDICT_STATUSES) | {
     }
 }
 
+JOB_STATUS_RESPONSES = problems(401, 404, 422, 429, 503)
+JOB_RESPONSES = problems(404, *PREDICT_STATUSES) | {
+    202: {"description": "The job was accepted.", "headers": _headers("Location", "Retry-After")}
+}
+
 API_KEY: dict[str, Any] = {"security": [{"bearer": []}, {"key": []}, {}]}
 FILE_BODY: dict[str, Any] = {
     "requestBody": {
@@ -155,6 +165,10 @@ FILES_BODY: dict[str, Any] = {
         "--data-binary @song.mp3 'http://localhost:8000/v1/predict?tags=true'",
     ),
 }
+JOB_BODY: dict[str, Any] = FILES_BODY | _usage(
+    "--data-binary @mix.mp3 http://localhost:8000/v1/jobs",
+    "http://localhost:8000/v1/jobs/0f8fad5bd9cb469fa16570867728950e",
+)
 
 
 def complete(document: dict[str, Any], *, bodies: Sequence[type[BaseModel]]) -> None:

@@ -16,6 +16,8 @@ from serve.admission.bodies import Reservation, size_of, start_of
 from serve.admission.deadline import Deadline
 from serve.admission.upload import UploadedFile, is_form, read_files
 from serve.errors import RefusalError, problem
+from serve.jobs import routes as job_routes
+from serve.jobs.jobs import Jobs
 from serve.protocols import mlflow_scoring, open_inference
 from serve.protocols.body import COPIES, Input, check_size
 from serve.protocols.mlflow_scoring import Invocation
@@ -60,14 +62,16 @@ def build(service: Service) -> FastAPI:
     """Return a replica's application."""
     api = build_without_service()
     api.state.service = service
+    api.state.jobs = jobs = Jobs(service)
+    api.router.lifespan_context = lambda _: jobs.running()
     if service.settings.origins:
         headers = ["Authorization", "X-API-Key", "Content-Type", "X-Request-ID", open_inference.HEADER_LENGTH]
         api.add_middleware(
             CORSMiddleware,
             allow_origins=service.settings.origins,
-            allow_methods=["GET", "POST"],
+            allow_methods=["GET", "POST", "DELETE"],
             allow_headers=headers,
-            expose_headers=["X-Request-ID", "X-Windows", "Retry-After", open_inference.HEADER_LENGTH],
+            expose_headers=["X-Request-ID", "X-Windows", "Retry-After", "Location", open_inference.HEADER_LENGTH],
         )
     api.add_middleware(HeadMiddleware)
     api.add_middleware(RequestLogMiddleware, service=service)
@@ -86,6 +90,7 @@ def build_without_service() -> FastAPI:
         redirect_slashes=False,  # redirects would use the client's Host header and precede the API key check
     )
     api.include_router(_protected)
+    api.include_router(job_routes.protected(_refuse_json), dependencies=[Depends(_require_key)])
     api.include_router(_public)
     api.include_router(pages)
     for protocol in (mlflow_scoring, open_inference):

@@ -49,6 +49,7 @@ def endpoint(storage: Storage, ray_serve: None) -> Iterator[httpx.Client]:
         most_seconds=70,
         request_seconds=5,
         stall_seconds=5,
+        job_lease_seconds=2,
         batch=4,
     ) as client:
         yield client

@@ -13,7 +13,6 @@ from raygenre.model.classifier import Classifier, Prediction
 from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.registry.versions import Fetched
 from raygenre.spectrogram.image import write_png
-from serve.admission.deadline import Deadline
 from serve.admission.limits import Limits, LimitSettings
 from serve.admission.uploaded_file import UploadedFile
 from serve.errors import RefusalError
@@ -114,8 +113,10 @@ def test_each_model_gets_its_own_input_of_a_file(
     ray_cluster: None, models: dict[str, LiveModel], champion: str, challenger: str
 ) -> None:
     async def inputs(data: bytes) -> tuple[Song, Song | None]:
-        deadline = Deadline(service.limits)
-        return await service._inputs(UploadedFile("", data), models[champion], models[challenger], deadline)
+        file = UploadedFile("", data)
+        return await service._inputs(
+            file, models[champion], models[challenger], lambda data, kind: service.decoders.song(data, kind=kind)
+        )
 
     service = FakeService({})
     service.limits = Limits.of(LimitSettings())

@@ -38,6 +38,9 @@ def test_the_request_is_answered_as_written(request_: str, endpoint: httpx.Clien
         assert spectrogram.read_png((folder / "song.png").read_bytes()).shape == (128, 333)
         return
     answer = json.loads(result.stdout)
+    if "/v1/jobs" in command:
+        assert answer["status"] == "queued"
+        return
     if "/v2/" in command:
         answer = {output["name"]: output["data"][0] for output in answer["outputs"]}
     answers = answer.get("predictions", [answer])

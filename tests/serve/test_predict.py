@@ -17,6 +17,7 @@ from raygenre.model.classifier import Classifier
 from raygenre.registry import versions
 from raygenre.system.storage import Storage
 from serve import schema, tag_schema
+from serve.jobs import schema as job_schema
 from serve.protocols import mlflow_scoring, open_inference_schema
 from serve.web.openapi import FILE, document
 from serve.web.pages import ASSETS
@@ -24,7 +25,7 @@ from tests.helpers.bad_files import BAD
 from tests.helpers.serving import GENRES
 from tests.helpers.sounds import encode
 
-SCHEMAS = (schema, tag_schema, open_inference_schema, mlflow_scoring)
+SCHEMAS = (schema, tag_schema, job_schema, open_inference_schema, mlflow_scoring)
 
 
 @pytest.fixture(scope="module")
@@ -185,6 +186,7 @@ def test_the_committed_openapi_document_is_current(endpoint: httpx.Client) -> No
     model = "/v2/models/raygenre"
     assert served["paths"].keys() == {
         *("/v1/predict", "/v1/spectrogram", "/v1/model", "/healthz", "/readyz"),
+        *("/v1/jobs", "/v1/jobs/{job_id}"),
         *("/v2", "/v2/health/live", "/v2/health/ready"),
         *(path + end for path in (model, f"{model}/versions/{{version}}") for end in ("", "/ready", "/infer")),
         *("/invocations", "/ping", "/health", "/version"),
@@ -204,8 +206,8 @@ def test_the_openapi_document_has_valid_examples() -> None:
             assert ("x-codeSamples" in operation) is ("requestBody" in operation), path
             for status, response in operation["responses"].items():
                 assert "X-Request-ID" in response["headers"], (path, status)
-                assert ("Retry-After" in response["headers"]) is (status in ("429", "503")), (path, status)
-                for media, content in response["content"].items():
+                assert ("Retry-After" in response["headers"]) is (status in ("202", "429", "503")), (path, status)
+                for media, content in response.get("content", {}).items():
                     if media == "application/problem+json":
                         assert content["example"]["status"] == int(status)
     predicted = committed["paths"]["/v1/predict"]["post"]["responses"]["200"]["content"]["application/json"]["examples"]

@@ -14,6 +14,10 @@ function schemas(document_, content = {}) {
     .map((name) => [name, document_.components.schemas[name]]);
 }
 
+function success(operation) {
+  return Object.entries(operation.responses).find(([status]) => status.startsWith("2"))[1];
+}
+
 function describe(document_, path, method, operation) {
   const section = element("section", "", { class: "path" });
   section.append(element("h2", `${method.toUpperCase()} ${path}`), element("p", operation.description));
@@ -26,7 +30,7 @@ function describe(document_, path, method, operation) {
   }
   section.append(element("h3", "Responses"));
   section.append(definitions(Object.entries(operation.responses).map(([status, response]) => [status, response.description])));
-  for (const [name, schema] of schemas(document_, operation.responses["200"].content)) {
+  for (const [name, schema] of schemas(document_, success(operation).content)) {
     section.append(element("h3", name));
     section.append(definitions(Object.entries(schema.properties).map(([key, property]) => [key, property.description ?? ""])));
     if (schema.example) section.append(element("pre", JSON.stringify(schema.example, null, 1)));

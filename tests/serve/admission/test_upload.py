@@ -178,7 +178,7 @@ def test_a_file_on_disk_leaves_memory_and_ends_with_its_request(monkeypatch: pyt
         assert (store.memory_bytes, store.disk_bytes, content.size) == (0, 160, 160)
         duplicate = content.duplicate()
     with pytest.raises(ValueError, match="closed"):
-        content.start(1)
+        content.read(1)
     assert os.fstat(duplicate).st_nlink == 0  # the file has no name
     os.close(duplicate)
 

@@ -1,0 +1,239 @@
+"""The durable queue of jobs, which all replicas share: SQLite on one machine, or PostgreSQL.
+
+A replica claims a job for the duration of a lease and extends the lease while it works. If the replica dies, the lease
+expires and another replica claims the job. Each claim has a token, and only the last claim may change the job, so a
+replica that was only slow cannot finish a job twice.
+"""
+
+import json
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import URL, Delete, Row, Update, case, delete, func, insert, select, tuple_, update
+
+from raygenre.errors import RaygenreError
+from serve.jobs.database import Database
+from serve.jobs.table import blocks, jobs
+
+BLOCK = 1_000_000  # bytes of a file in one row
+MAX_RECEIVING_SECONDS = 3600  # s until a job is deleted whose files are not stored completely
+_DELETED_AT_ONCE = 32  # blocks in one transaction; SQLite would otherwise keep other replicas from extending leases
+_DELETED = "deleted"  # the state of a row whose blocks are being deleted
+FINISHED = ("done", "failed", _DELETED)
+
+
+class FullError(RaygenreError):
+    """The store has no room for another job.
+
+    Attributes:
+        is_too_many: whether there are too many jobs, rather than too many bytes.
+    """
+
+    def __init__(self, *, is_too_many: bool) -> None:
+        super().__init__("too many jobs" if is_too_many else "too many bytes")
+        self.is_too_many = is_too_many
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A job that this replica may work on as long as its lease lasts.
+
+    Attributes:
+        id: id of the job.
+        token: what identifies this claim.
+        request_id: id of the request that created the job.
+        names: names of the files of a form; None if the body was the file.
+        files: number of files.
+        attempt: how many times the job, or the callback, has been started, this time included.
+        callback: URL to notify, if this is a claim of a finished job; otherwise empty.
+    """
+
+    id: str
+    token: str
+    request_id: str
+    names: tuple[str, ...] | None
+    files: int
+    attempt: int
+    callback: str
+
+
+class JobStore:
+    """The jobs in one database; the methods may be called from any thread. The first one creates the tables.
+
+    Args:
+        url: of the database.
+        keep_seconds: s for which finished jobs are kept.
+
+    Raises (all methods):
+        JobStoreError: the database cannot be used.
+    """
+
+    def __init__(self, url: URL, *, keep_seconds: float) -> None:
+        self._database = Database(url)
+        self._now = self._database.now
+        self._keep_seconds = keep_seconds
+
+    def create(self, request_id: str, names: Sequence[str] | None, sizes: Sequence[int], callback: str = "") -> str:
+        """Create a job without its files, which no replica can claim yet, and return its id."""
+        identity = uuid.uuid4().hex
+        values: dict[str, Any] = {"id": identity, "request_id": request_id, "state": "queued", "token": ""}
+        values |= {"names": None if names is None else json.dumps(names), "files": len(sizes), "bytes": sum(sizes)}
+        values |= {"created_at": self._now, "expires_at": self._now + MAX_RECEIVING_SECONDS}
+        values |= {"attempts": 0, "seconds": 0.0, "callback": callback or None, "callback_attempts": 0}
+        with self._database.transaction() as connection:
+            connection.execute(insert(jobs).values(values))
+        return identity
+
+    def check_room(self, size: int, *, max_jobs: int, max_bytes: int) -> None:
+        """Check that there is room for a job of the given size in bytes.
+
+        Raises:
+            FullError: there are too many unfinished jobs, or too many bytes in them.
+        """
+        query = select(func.count(), func.coalesce(func.sum(jobs.c.bytes), 0)).where(jobs.c.state.not_in(FINISHED))
+        with self._database.transaction() as connection:
+            number, stored = connection.execute(query).one()
+        if number >= max_jobs:
+            raise FullError(is_too_many=True)
+        if stored + size > max_bytes:
+            raise FullError(is_too_many=False)
+
+    def unfinished(self) -> int:
+        """Return the number of jobs that are waiting or running."""
+        with self._database.transaction() as connection:
+            query = select(func.count()).select_from(jobs).where(jobs.c.state.not_in(FINISHED))
+            return connection.execute(query).scalar_one()
+
+    def add_block(self, job: str, file: int, number: int, data: bytes) -> None:
+        """Store a block of a file; the numbers of files and of their blocks start at 0."""
+        with self._database.transaction() as connection:
+            connection.execute(insert(blocks).values(job=job, file=file, number=number, data=data))
+
+    def read(self, job: str, file: int) -> Iterator[bytes]:
+        """Yield the blocks of a file."""
+        number = 0
+        while (data := self._block(job, file, number)) is not None:
+            yield data
+            number += 1
+
+    def publish(self, job: str) -> None:
+        """Let a replica claim the job: its files are complete."""
+        self._change(update(jobs).where(jobs.c.id == job).values(due_at=self._now, expires_at=None))
+
+    def get(self, job: str) -> Row[Any] | None:
+        """Return the row of a job; None if there is none."""
+        with self._database.transaction() as connection:
+            return connection.execute(select(jobs).where(jobs.c.id == job, jobs.c.state != _DELETED)).one_or_none()
+
+    def delete(self, job: str) -> bool:
+        """Delete a job; a replica that works on it stops. Return whether the job existed."""
+        mark = update(jobs).where(jobs.c.id == job, jobs.c.state != _DELETED)
+        existed = self._change(mark.values(state=_DELETED, token="", due_at=None, expires_at=self._now))
+        self._delete_blocks(job)  # the row is deleted last, so that `sweep` deletes what a killed replica leaves
+        with self._database.transaction() as connection:
+            connection.execute(delete(jobs).where(jobs.c.id == job))
+        return existed
+
+    def sweep(self) -> None:
+        """Delete the jobs that have expired."""
+        with self._database.transaction() as connection:
+            expired = connection.scalars(select(jobs.c.id).where(jobs.c.expires_at <= self._now)).all()
+        for job in expired:
+            self.delete(job)
+
+    def claim(self, lease: float, *, finished: bool = False) -> Claim | None:
+        """Claim the job that has waited longest, for `lease` s; return None if there is nothing to do.
+
+        Args:
+            finished: claim a finished job whose callback is due, rather than a job to work on.
+        """
+        state = jobs.c.state.in_(FINISHED) if finished else jobs.c.state.not_in(FINISHED)
+        due = select(jobs).where(state, jobs.c.due_at <= self._now).order_by(jobs.c.due_at).limit(1)
+        changes: dict[str, Any] = {"token": uuid.uuid4().hex, "due_at": self._now + lease}
+        if finished:
+            changes |= {"callback_attempts": jobs.c.callback_attempts + 1}
+        else:
+            started = func.coalesce(jobs.c.started_at, self._now)
+            changes |= {"state": "running", "started_at": started, "attempts": jobs.c.attempts + 1, "seconds": 0.0}
+        with self._database.transaction() as connection:
+            row = connection.execute(due.with_for_update(skip_locked=True)).one_or_none()
+            if row is None:
+                return None
+            connection.execute(update(jobs).where(jobs.c.id == row.id).values(changes))
+        names = None if row.names is None else tuple(json.loads(row.names))
+        attempt = 1 + (row.callback_attempts if finished else row.attempts)
+        callback = row.callback if finished else ""
+        return Claim(row.id, changes["token"], row.request_id, names, row.files, attempt, callback)
+
+    def extend(self, claim: Claim, lease: float, seconds: float | None = None) -> bool:
+        """Extend a lease; return False if the job was deleted or another replica has claimed it.
+
+        Args:
+            seconds: audio decoded so far in s.
+        """
+        changes = {"due_at": self._now + lease} | ({} if seconds is None else {"seconds": seconds})
+        return self._change(_claimed(claim).values(changes))
+
+    def release(self, claim: Claim, *, delay: float = 0, uncount: bool = False) -> None:
+        """Give a job back, to be claimed again after `delay` s.
+
+        Args:
+            uncount: do not count this attempt, because the replica stops for reasons of its own.
+        """
+        changes: dict[str, Any] = {"token": "", "due_at": self._now + delay}
+        column = jobs.c.callback_attempts if claim.callback else jobs.c.attempts
+        if uncount:
+            changes[column.name] = column - 1
+        if not claim.callback:
+            changes["state"] = "queued"
+        self._change(_claimed(claim).values(changes))
+
+    def finish(self, claim: Claim, *, seconds: float = 0, result: str | None = None, error: str | None = None) -> bool:
+        """Store the result or the error of a job as JSON, and delete its files.
+
+        Returns:
+            False if the job was deleted or another replica has claimed it, and nothing was stored.
+        """
+        changes: dict[str, Any] = {
+            "state": "failed" if result is None else "done",
+            "result": result,
+            "error": error,
+            "bytes": 0,
+        }
+        changes |= {"finished_at": self._now, "expires_at": self._now + self._keep_seconds, "seconds": seconds}
+        changes["token"] = ""
+        changes["due_at"] = case((jobs.c.callback.is_not(None), self._now), else_=None)
+        with self._database.transaction() as connection:
+            if not connection.execute(_claimed(claim).values(changes)).rowcount:
+                return False
+        self._delete_blocks(claim.id)
+        return True
+
+    def end_callback(self, claim: Claim) -> None:
+        """Record that nothing is left to do for a finished job."""
+        self._change(_claimed(claim).values(token="", due_at=None))
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._database.close()
+
+    def _block(self, job: str, file: int, number: int) -> bytes | None:
+        query = select(blocks.c.data).where(blocks.c.job == job, blocks.c.file == file, blocks.c.number == number)
+        with self._database.transaction() as connection:
+            return connection.execute(query).scalar_one_or_none()
+
+    def _delete_blocks(self, job: str) -> None:
+        some = select(blocks.c.file, blocks.c.number).where(blocks.c.job == job).limit(_DELETED_AT_ONCE)
+        place = tuple_(blocks.c.file, blocks.c.number)
+        while self._change(delete(blocks).where(blocks.c.job == job, place.in_(some))):
+            pass
+
+    def _change(self, statement: Update | Delete) -> bool:
+        with self._database.transaction() as connection:
+            return connection.execute(statement).rowcount > 0
+
+
+def _claimed(claim: Claim) -> Update:
+    return update(jobs).where(jobs.c.id == claim.id, jobs.c.token == claim.token)

@@ -1,0 +1,39 @@
+"""The tables of jobs.
+
+A job is a row, and its files are rows of blocks, so that one database is all that replicas have to share. All times are
+those of the database, in s since 1970, because the clocks of machines differ.
+"""
+
+from sqlalchemy import BigInteger, Column, Double, Integer, LargeBinary, MetaData, String, Table, Text
+
+metadata = MetaData()
+jobs = Table(
+    "raygenre_jobs",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("request_id", String(100), nullable=False),
+    Column("state", String(10), nullable=False),
+    Column("names", Text),  # JSON: the names of a form's files; null if the body is the file
+    Column("files", Integer, nullable=False),
+    Column("bytes", BigInteger, nullable=False),  # of the files, which are deleted when the job finishes
+    Column("created_at", Double, nullable=False),
+    Column("started_at", Double),
+    Column("finished_at", Double),
+    Column("expires_at", Double, index=True),  # when the row is deleted
+    Column("due_at", Double, index=True),  # when a replica may claim it; null if there is nothing to do
+    Column("token", String(32), nullable=False),  # of the last claim; only its replica may change the job
+    Column("attempts", Integer, nullable=False),
+    Column("seconds", Double, nullable=False),
+    Column("result", Text),
+    Column("error", Text),
+    Column("callback", Text),
+    Column("callback_attempts", Integer, nullable=False),
+)
+blocks = Table(
+    "raygenre_job_blocks",
+    metadata,
+    Column("job", String(32), primary_key=True),
+    Column("file", Integer, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("data", LargeBinary, nullable=False),
+)

@@ -1,0 +1,225 @@
+"""Works on the jobs in the store, one at a time in each replica, and sends their callbacks."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import NoReturn
+
+from raygenre.inputs.kind import InputKind, Song
+from serve.admission.bodies import Content, Incoming, Reservation
+from serve.admission.uploaded_file import UploadedFile
+from serve.errors import RefusalError
+from serve.inference.decoder_pool import DecoderPool
+from serve.jobs import callback
+from serve.jobs.callback import CallbackError
+from serve.jobs.database import JobStoreError
+from serve.jobs.schema import JobError
+from serve.jobs.settings import JobLimits
+from serve.jobs.store import Claim, JobStore
+from serve.monitoring import logs
+from serve.schema import Answer, Answers
+from serve.service import Service
+from serve.web import outcomes
+
+POLL_SECONDS = 1.0
+SWEEP_SECONDS = 60.0
+MAX_ATTEMPTS = 3  # a file that kills replicas, for example by their memory, must not kill them for ever
+RETRY_SECONDS = 10.0
+MAX_CALLBACK_ATTEMPTS = 8  # over 20 minutes, as the delay doubles
+
+
+class _Progress:
+    """How much of a job is done.
+
+    Attributes:
+        seconds: decoded audio in s.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def add(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
+_Work = Callable[[Claim, _Progress], Awaitable[None]]
+
+
+class Worker:
+    """One replica's work on jobs.
+
+    Each job has a decoder process of its own, so that it does not occupy those for requests, and shares the network's
+    batches with requests window by window.
+
+    Args:
+        render: returns a finished job's JSON, by its id; None if it has been deleted.
+
+    Attributes:
+        created: set this when a job has been created, so that it is started at once.
+    """
+
+    def __init__(
+        self, service: Service, store: JobStore, limits: JobLimits, render: Callable[[str], str | None]
+    ) -> None:
+        self._service = service
+        self._store = store
+        self._render = render
+        self._lease = service.settings.job_lease_seconds
+        self._hosts = service.settings.allowed_callback_hosts
+        self._limits = limits
+        self._last_error = ""
+        self.created = asyncio.Event()
+
+    async def run(self) -> NoReturn:
+        """Work until this is cancelled; jobs in progress are then given back for other replicas."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._repeat(self._work, finished=False))
+            group.create_task(self._repeat(self._call_back, finished=True))
+            group.create_task(self._sweep())
+        raise AssertionError("the loops end only when they are cancelled")
+
+    async def _repeat(self, work: _Work, *, finished: bool) -> None:
+        while True:
+            try:
+                claim = await asyncio.to_thread(self._store.claim, self._lease, finished=finished)
+                if claim:
+                    await self._under_lease(claim, work)
+                    continue
+            except JobStoreError as error:
+                self._log_once(error)
+            except Exception as bug:  # noqa: BLE001 (a bug must not end the work on later jobs)
+                logs.error("jobs interrupted", bug)
+            if finished:
+                await asyncio.sleep(POLL_SECONDS)
+            else:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(POLL_SECONDS):
+                        await self.created.wait()
+                self.created.clear()
+
+    async def _under_lease(self, claim: Claim, work: _Work) -> None:
+        """Work on a job and extend its lease; stop when the lease is lost."""
+        progress = _Progress()
+        task = asyncio.ensure_future(work(claim, progress))
+        try:
+            while not (await asyncio.wait({task}, timeout=self._lease / 4))[0]:
+                if not await self._extend(claim, progress):
+                    self._stopped(claim)
+                    return
+            await task
+        except asyncio.CancelledError:  # the replica is shutting down
+            with suppress(JobStoreError):
+                await asyncio.to_thread(self._store.release, claim, uncount=True)
+            raise
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _extend(self, claim: Claim, progress: _Progress) -> bool:
+        seconds = None if claim.callback else progress.seconds
+        try:
+            return await asyncio.to_thread(self._store.extend, claim, self._lease, seconds)
+        except JobStoreError as error:  # maybe the database is back before the lease expires
+            self._log_once(error)
+            return True
+
+    async def _work(self, claim: Claim, progress: _Progress) -> None:
+        result, error = None, None
+        try:
+            if claim.attempt > MAX_ATTEMPTS:
+                raise RefusalError(503, f"{MAX_ATTEMPTS} replicas ended while they worked on this job; send an MP3")
+            result = await self._answer(claim, progress)
+        except RefusalError as refusal:
+            if refusal.status == 503 and claim.attempt < MAX_ATTEMPTS:
+                await asyncio.to_thread(self._store.release, claim, delay=RETRY_SECONDS * claim.attempt)
+                self._log(claim, "retried", reason=refusal.detail)
+                return
+            error = JobError(status=refusal.status, detail=refusal.detail, errors=refusal.errors)
+        except JobStoreError:
+            raise
+        except Exception as bug:  # noqa: BLE001 (a bug must fail only its job, not all later ones)
+            logs.error("job failed", bug, job=claim.id, request_id=claim.request_id)
+            error = JobError(status=500, detail="internal error; the log has a traceback for this job")
+        is_stored = await asyncio.to_thread(
+            self._store.finish,
+            claim,
+            seconds=progress.seconds,
+            result=result.model_dump_json() if result else None,
+            error=error.model_dump_json() if error else None,
+        )
+        if is_stored:
+            self._log(claim, "done" if result else "failed", seconds=round(progress.seconds, 1))
+        else:
+            self._stopped(claim)
+
+    async def _answer(self, claim: Claim, progress: _Progress) -> Answer | Answers:
+        service = self._service
+        champion, challenger = service.models.choose("")
+        results: list[Answer | RefusalError] = []
+        decoders = DecoderPool(1, service.metrics, self._limits)
+
+        def read(data: Content, kind: InputKind) -> Awaitable[Song]:
+            # A file is read again for a challenger with another input.
+            return decoders.song(data, progress.add if kind is champion.input else lambda seconds: None, kind)
+
+        try:
+            with service.bodies.reservation() as reservation:
+                files = await self._load(claim, reservation)
+                for file in files:  # one after the other, because jobs have a single decoder
+                    try:
+                        results.append(await service.answer(file, champion, challenger, claim.request_id, read))
+                    except RefusalError as error:
+                        if error.status == 503:
+                            raise
+                        service.metrics.refused_file(error.status)
+                        results.append(error)
+        finally:
+            await asyncio.to_thread(decoders.close)
+        return outcomes.response_of(files, results, Answers, is_form=claim.names is not None)
+
+    async def _load(self, claim: Claim, reservation: Reservation) -> Sequence[UploadedFile]:
+        files = []
+        for number in range(claim.files):
+            incoming = Incoming(reservation)
+            blocks = self._store.read(claim.id, number)
+            while (block := await asyncio.to_thread(next, blocks, None)) is not None:
+                await incoming.append(block)
+            name = claim.names[number] if claim.names else ""
+            files.append(UploadedFile(name, await incoming.finish()))
+        return files
+
+    async def _call_back(self, claim: Claim, _: _Progress) -> None:
+        body = await asyncio.to_thread(self._render, claim.id)
+        if body is None:
+            return
+        try:
+            await asyncio.to_thread(callback.send, claim.callback, body.encode(), self._hosts)
+        except CallbackError as error:
+            logs.warning("callback failed", job=claim.id, attempt=claim.attempt, reason=str(error))
+            if claim.attempt < MAX_CALLBACK_ATTEMPTS:
+                delay = RETRY_SECONDS * 2 ** (claim.attempt - 1)
+                await asyncio.to_thread(self._store.release, claim, delay=delay)
+                return
+        await asyncio.to_thread(self._store.end_callback, claim)
+
+    async def _sweep(self) -> None:
+        while True:
+            try:
+                await asyncio.to_thread(self._store.sweep)
+                self._service.metrics.unfinished_jobs(await asyncio.to_thread(self._store.unfinished))
+            except JobStoreError as error:
+                self._log_once(error)
+            await asyncio.sleep(SWEEP_SECONDS)
+
+    def _log(self, claim: Claim, outcome: str, **facts: object) -> None:
+        self._service.metrics.job(outcome)
+        logs.info("job", job=claim.id, request_id=claim.request_id, outcome=outcome, attempt=claim.attempt, **facts)
+
+    def _stopped(self, claim: Claim) -> None:
+        """Log that the job was deleted, or that another replica has claimed it."""
+        self._log(claim, "stopped")
+
+    def _log_once(self, error: JobStoreError) -> None:
+        if self._last_error != str(error):
+            logs.warning("jobs unavailable", reason=str(error))
+        self._last_error = str(error)
