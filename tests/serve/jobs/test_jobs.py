@@ -27,11 +27,12 @@ def finished(client: httpx.Client, path: str, seconds: float = 60) -> dict[str, 
     deadline = time.monotonic() + seconds
     while True:
         assert time.monotonic() < deadline
-        response = client.get(path)
-        if response.status_code == 200:
-            job: dict[str, Any] = response.json()
-            if job["status"] in ("done", "failed"):
-                return job
+        with suppress(httpx.TransportError):  # the replica was killed while it answered
+            response = client.get(path)
+            if response.status_code == 200:
+                job: dict[str, Any] = response.json()
+                if job["status"] in ("done", "failed"):
+                    return job
         time.sleep(0.1)
 
 
