@@ -43,7 +43,7 @@ METRICS = cast(Metrics, FakeMetrics())
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make `app` modify only a copy of the environment, and give the registry a champion."""
     monkeypatch.setattr(os, "environ", os.environ.copy())
-    monkeypatch.setattr("serve.app.versions.current", lambda *_: "raygenre/1")
+    monkeypatch.setattr("serve.app.check_model", lambda *_: True)
 
 
 def deployment(settings: Settings) -> Any:
@@ -65,7 +65,7 @@ def proxy_response(method: str, app: Callable[..., Any]) -> Message:
     wrapped = middleware.cls(app, *middleware.args, **middleware.kwargs)
 
     async def request() -> None:
-        await wrapped({"type": "http", "method": method, "headers": []}, receive, send)
+        await wrapped({"type": "http", "method": method, "path": "/v1/predict", "headers": []}, receive, send)
 
     asyncio.run(request())
     return sent[0]
