@@ -14,6 +14,7 @@ from ray import serve
 
 from raygenre.audio.synthesis import synthesise
 from raygenre.evaluation.version_facts import VersionFacts
+from raygenre.inputs.levels import LEVELS
 from raygenre.model.classifier import Classifier
 from raygenre.model.input_drift import Reference
 from raygenre.model.network import GenreCNN, ModelConfig
@@ -39,7 +40,11 @@ def register(storage: Storage, *, favourite: int, promote: bool = True, model: M
     with torch.no_grad():
         list(network.parameters())[-1][favourite] = 3  # the last layer's bias
     examples = torch.stack([levels(torch.from_numpy(synthesise(genre, seed=0))) for genre in GENRES]).numpy()
-    origin = {"level_distribution": Reference.of(examples).to_json(), "study": "none", "data_digest": "0" * 64}
+    origin = {
+        "level_distribution": Reference.of(LEVELS.summaries(examples)).to_json(),
+        "study": "none",
+        "data_digest": "0" * 64,
+    }
     folder = storage.root / f"classifier-{len(list(storage.root.glob('classifier-*')))}"
     Classifier(network, GENRES, origin=origin).save(folder)
     sha256 = Classifier.load(folder).sha256
