@@ -80,6 +80,16 @@ class Window(BaseModel):
     probabilities: dict[str, float] = Field(description="Probability of each genre.")
 
 
+class StreamedWindow(Window):
+    """A window in a streamed answer."""
+
+    picture: str | None = Field(
+        default=None,
+        description="With `pictures=true`: the window's spectrogram, which is the network's input, as a PNG of 333×128 "
+        "pixels without axes, in base64.",
+    )
+
+
 class Answer(BaseModel):
     """The genre of one song."""
 

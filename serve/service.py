@@ -6,7 +6,9 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from raygenre.inputs.kind import Song
 from raygenre.model.classifier import Prediction
@@ -89,6 +91,10 @@ class Service:
             model, prediction = await self._compare(champion, challenger, song)
         else:
             model, prediction = champion, await self._classify(champion, song)
+        return self.answer(prediction, song, model, request_id)
+
+    def answer(self, prediction: Prediction, song: Song, model: LiveModel, request_id: str) -> Answer:
+        """Count the prediction for a song, and return it as the answer."""
         name = model.fetched.name
         self.metrics.prediction(prediction.genre, uncertain=prediction.uncertain, model=name)
         self.models.record_input(model, song)
@@ -98,6 +104,24 @@ class Service:
         """Run both models at once; return the challenger's prediction, or the champion's if the challenger fails."""
         work = (self._classify(challenger, song), self._classify(champion, song))
         first, second = await asyncio.gather(*work, return_exceptions=True)
+        return self.decide(champion, challenger, first, second)
+
+    def decide(
+        self,
+        champion: LiveModel,
+        challenger: LiveModel,
+        first: Prediction | BaseException,
+        second: Prediction | BaseException,
+    ) -> tuple[LiveModel, Prediction]:
+        """Return the model whose prediction is the answer, and that prediction; count whether the models agree.
+
+        Args:
+            first: the challenger's prediction, or its error.
+            second: the champion's.
+
+        Raises:
+            Exception: the champion's error, if both models failed.
+        """
         for model, result in ((challenger, first), (champion, second)):
             if isinstance(result, BaseException):
                 logs.error("model gave no answer", result, model=model.fetched.name)
@@ -113,10 +137,14 @@ class Service:
         return champion, second
 
     async def _classify(self, model: LiveModel, song: Song) -> Prediction:
+        return model.fetched.classifier.combine_windows(await self.probabilities(model, song))
+
+    async def probabilities(self, model: LiveModel, song: Song) -> NDArray[np.float32]:
+        """Return the probabilities (W, G) of a song's windows."""
         started = time.perf_counter()
         rows = await self._batcher(model.fetched.classifier, song.windows)
         self.metrics.model(model.fetched.name, time.perf_counter() - started)
-        return model.fetched.classifier.combine_windows(rows)
+        return rows
 
 
 async def outcomes_until(
@@ -146,27 +174,24 @@ async def _outcome(work: Coroutine[Any, Any, Answer]) -> Answer | RefusalError:
 
 
 def _answer(prediction: Prediction, song: Song, model: LiveModel, request_id: str) -> Answer:
-    windows = []
-    timed_windows = zip(song.numbers, song.times, prediction.windows, strict=bool(song.times))
-    for number, (start, end), probabilities in timed_windows:
-        genre = max(probabilities, key=lambda name: probabilities[name])
-        windows.append(
-            Window(
-                number=number,
-                start=start,
-                end=end,
-                genre=genre,
-                confidence=probabilities[genre],
-                probabilities=dict(probabilities),
-            )
-        )
     return Answer(
         genre=prediction.genre,
         confidence=prediction.confidence,
         uncertain=prediction.uncertain,
         probabilities=dict(prediction.probabilities),
-        windows=windows,
+        windows=windows_of(song, prediction),
         model=model.name,
         trained_on=TrainedOn(**asdict(model.trained_on)),
         request_id=request_id,
     )
+
+
+def windows_of(song: Song, prediction: Prediction) -> list[Window]:
+    """Return the answers for the windows of a song; an image has none."""
+    windows = []
+    for number, (start, end), row in zip(song.numbers, song.times, prediction.windows, strict=bool(song.times)):
+        genre = max(row, key=lambda name: row[name])
+        windows.append(
+            Window(number=number, start=start, end=end, genre=genre, confidence=row[genre], probabilities=dict(row))
+        )
+    return windows

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, nullcontext, suppress
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 
 from raygenre import audio, spectrogram
 from raygenre.audio.file_type import HEAD_BYTES, Kind, detect
-from raygenre.inputs.kind import Song
+from raygenre.inputs.kind import Song, join
 from raygenre.inputs.levels import LEVELS
 from raygenre.spectrogram.image import MAX_PNG_BYTES
 from serve.admission.bodies import Content, size_of, start_of
@@ -32,6 +33,7 @@ from serve.monitoring.metrics import Metrics
 
 T = TypeVar("T")
 OnAudio = Callable[[float], object]
+OnWindow = Callable[[Song], object]
 
 LARGE = 64_000_000  # bytes; a song in CD quality is smaller, and longer audio takes seconds to decode
 
@@ -99,18 +101,22 @@ class DecoderPool:
         self._limits = limits
         self._metrics = metrics
 
-    async def song(self, data: Content, on_audio: OnAudio = lambda seconds: None) -> Song:
+    async def song(
+        self, data: Content, on_audio: OnAudio = lambda seconds: None, on_window: OnWindow = lambda window: None
+    ) -> Song:
         """Return the network's input for a file.
 
         Args:
             on_audio: function to call, in the event loop, with the duration of each piece of audio in s once it has
                 been decoded.
+            on_window: function to call, in the event loop, with each window once it is complete.
 
         Raises:
             RefusalError: 415 or 422 if the file is unusable, 503 if the system killed the decoder.
         """
-        kind = _kind(data)
-        return await self._run(lambda job: self._song(data, kind, job), data, on_audio)
+        kind, soon = _kind(data), asyncio.get_running_loop().call_soon_threadsafe
+        work = partial(self._song, data, kind, on_window=lambda window: soon(on_window, window))
+        return await self._run(work, data, on_audio)
 
     async def picture(self, data: Content, window: int, on_audio: OnAudio = lambda seconds: None) -> tuple[bytes, int]:
         """Return one window's spectrogram as a PNG like the dataset's, and the number of windows in the file.
@@ -161,11 +167,12 @@ class DecoderPool:
         finally:
             job.end()
 
-    def _song(self, data: Content, kind: Kind, job: _Job) -> Song:
+    def _song(self, data: Content, kind: Kind, job: _Job, *, on_window: OnWindow) -> Song:
         started = time.perf_counter()
         if kind == "png":
             song = LEVELS.of_image(start_of(data, MAX_PNG_BYTES + 1))
             self._metrics.stage("decode", time.perf_counter() - started)
+            on_window(song)
             return song
         decoding = 0.0
 
@@ -179,7 +186,11 @@ class DecoderPool:
             decoding += time.perf_counter() - asked
 
         with closing(self._blocks(data, job)) as blocks:
-            song = LEVELS.from_blocks(timed(blocks), progress=job.check)
+            windows = []
+            for window in LEVELS.cut(timed(blocks), job.check):
+                on_window(window)
+                windows.append(window)
+            song = join(windows)
         self._metrics.stage("decode", decoding)
         self._metrics.stage("levels", time.perf_counter() - started - decoding)
         return song

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from raygenre.audio.file_type import format_list
 from serve.errors import MEDIA_TYPE
-from serve.schema import EXAMPLES, Problem
+from serve.schema import EXAMPLES, Answer, Problem, StreamedWindow
 
 Response = dict[str, Any]
 
@@ -117,7 +117,16 @@ PREDICT_RESPONSES = problems(*PREDICT_STATUSES) | {
                     "file": {"summary": "A file as the body", "value": EXAMPLES["answer"]},
                     "form": {"summary": "A form of two files, one of them unusable", "value": EXAMPLES["answers"]},
                 }
-            }
+            },
+            "application/x-ndjson": {
+                "schema": {
+                    "description": "One of these per line: windows, and last the whole answer or an error.",
+                    "anyOf": [
+                        {"$ref": f"#/components/schemas/{model.__name__}"}
+                        for model in (StreamedWindow, Answer, Problem)
+                    ],
+                }
+            },
         },
     }
 }
@@ -147,6 +156,7 @@ FILES_BODY: dict[str, Any] = {
     **_usage(
         "--data-binary @song.mp3 http://localhost:8000/v1/predict",
         "-F file=@one.mp3 -F file=@two.flac http://localhost:8000/v1/predict",
+        "--data-binary @song.mp3 -N -H 'Accept: application/x-ndjson' http://localhost:8000/v1/predict",
     ),
 }
 
@@ -158,7 +168,7 @@ def complete(document: dict[str, Any], *, bodies: Sequence[type[BaseModel]]) -> 
         bodies: the models of bodies that are described with `json_body`.
     """
     schemas = document["components"]["schemas"]
-    models: list[type[BaseModel]] = [Problem, *bodies]
+    models: list[type[BaseModel]] = [Problem, StreamedWindow, *bodies]
     for model in models:
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas |= schema.pop("$defs", {})

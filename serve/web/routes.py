@@ -1,8 +1,8 @@
 """The endpoint's HTTP API: a FastAPI application around a `Service`."""
 
 import asyncio
-import re
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from importlib.metadata import version
 from socket import socket
@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from raygenre.evaluation.model_card import markdown_card
 from serve.admission.bodies import Reservation, size_of, start_of
 from serve.admission.deadline import Deadline
-from serve.admission.upload import UploadedFile, is_form, read_files
+from serve.admission.upload import UploadedFile, is_form, read_files, refuse_json
 from serve.errors import RefusalError, problem
 from serve.network import direct_port
 from serve.protocols import mlflow_scoring, open_inference
@@ -26,8 +26,10 @@ from serve.protocols.mlflow_scoring import Invocation
 from serve.protocols.open_inference_schema import InferRequest
 from serve.schema import Answer, Answers, Health, ModelFacts, Readiness, TrainedOn
 from serve.service import Service
+from serve.stream import Stream
 from serve.web import openapi_extras, outcomes
 from serve.web.head_requests import HeadMiddleware
+from serve.web.lines import LineResponse, accepts_lines
 from serve.web.pages import pages
 from serve.web.request_log import RequestLogMiddleware
 
@@ -39,18 +41,7 @@ async def _require_key(request: Request) -> None:
         raise RefusalError(401, detail, {"WWW-Authenticate": "Bearer"})
 
 
-async def _refuse_json(request: Request) -> None:
-    """Refuse a JSON body before it is read, because clients of other model servers send files that way."""
-    if _JSON.match(request.headers.get("content-type", "")):
-        detail = (
-            "the body is JSON; send the file itself (curl --data-binary @song.mp3), or a form with parts named `file` "
-            "(curl -F file=@song.mp3)"
-        )
-        accepted = {"Accept": "audio/*, image/png, multipart/form-data", "Connection": "close"}
-        raise RefusalError(415, detail, accepted)
-
-
-_JSON = re.compile(r"\s*[\w.-]+/([\w.-]+\+)?json\s*(;|$)", re.IGNORECASE)
+_PICTURES = "Whether streamed windows have pictures."
 T = TypeVar("T")
 
 _public = APIRouter()
@@ -102,20 +93,25 @@ def build_without_service() -> FastAPI:
 
 @_protected.post(
     "/predict",
-    dependencies=[Depends(_refuse_json)],
+    dependencies=[Depends(refuse_json)],
     response_model=Answer | Answers,
     responses=openapi_extras.PREDICT_RESPONSES,
     openapi_extra=openapi_extras.API_KEY | openapi_extras.FILES_BODY,
 )
-async def predict(request: Request) -> Response:
+async def predict(request: Request, pictures: Annotated[bool, Query(description=_PICTURES)] = False) -> Response:
     """Classify the song in the body, or each file in a form.
 
     The response to a form is `{"predictions": [...], "errors": [...]}`. If only some of its files can be classified,
     their answers are returned with status 200, and `errors` gives the reason for each of the other files. If none can
     be classified, the response is an error with the highest status of the files.
+
+    With `Accept: application/x-ndjson`, the answer to one file is sent as lines of JSON while it is being decoded: each
+    window as soon as it is classified, and the whole answer last. An error after the first line is the last line.
     """
     service = _service(request)
     service.predictions.check()
+    if accepts_lines(request):
+        return await _stream(request, pictures=pictures)
     with service.bodies.reservation() as reservation:
         files = await _read(request, reservation)
         deadline = Deadline(service.limits, body_bytes=reservation.bytes)
@@ -127,7 +123,7 @@ async def predict(request: Request) -> Response:
 
 @_protected.post(
     "/spectrogram",
-    dependencies=[Depends(_refuse_json)],
+    dependencies=[Depends(refuse_json)],
     response_class=Response,
     responses=openapi_extras.SPECTROGRAM_RESPONSES,
     openapi_extra=openapi_extras.API_KEY | openapi_extras.FILE_BODY,
@@ -141,13 +137,11 @@ async def spectrogram(request: Request, window: Annotated[int, Query(ge=0, le=10
     service = _service(request)
     service.predictions.check()
     with service.bodies.reservation() as reservation:
-        files = await _read(request, reservation)
-        if len(files) != 1:
-            raise RefusalError(422, "the form has several files; send one file per request")
+        file = await _read_one(request, reservation)
         deadline = Deadline(service.limits, body_bytes=reservation.bytes)
         async with deadline.limit():
             with service.predictions.slot():
-                picture, windows = await service.decoders.picture(files[0].data, window, deadline.add_audio)
+                picture, windows = await service.decoders.picture(file.data, window, deadline.add_audio)
     return Response(picture, media_type="image/png", headers={"X-Windows": str(windows)})
 
 
@@ -207,6 +201,26 @@ async def _classify(
         results = await service.predict(inputs, request.state.request_id, deadline=deadline, version=version)
     request.state.facts.update(outcomes.log_fields(results), files=len(inputs))
     return parsed, outcomes.answers_of(results)
+
+
+async def _stream(request: Request, *, pictures: bool) -> Response:
+    """Answer with a line per window; the body is kept until the work has ended."""
+    service = _service(request)
+    with ExitStack() as held:
+        reservation = held.enter_context(service.bodies.reservation())
+        file = await _read_one(request, reservation)
+        deadline = Deadline(service.limits, body_bytes=reservation.bytes)
+        release = held.pop_all().close
+    return await LineResponse.of(
+        Stream(service, file, request.state.request_id, deadline=deadline, release=release, pictures=pictures), request
+    )
+
+
+async def _read_one(request: Request, reservation: Reservation) -> UploadedFile:
+    files = await _read(request, reservation)
+    if len(files) != 1:
+        raise RefusalError(422, "the form has several files; send one file per request")
+    return files[0]
 
 
 async def _read(request: Request, reservation: Reservation) -> list[UploadedFile]:
