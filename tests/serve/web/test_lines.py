@@ -100,7 +100,7 @@ def test_an_error_after_a_line_is_the_last_line(service: Service, long_song: byt
     assert service.bodies.memory_bytes == service.bodies.disk_bytes == 0
 
 
-def test_the_champion_goes_on_if_the_challenger_fails(
+def test_the_champion_continues_if_the_challenger_fails(
     service: Service, song: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     champion, asked = service.models.champion, []
