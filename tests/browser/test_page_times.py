@@ -1,17 +1,17 @@
 """The page in a real Chromium with a fake endpoint: times as in `raygenre predict`, and what it warns about."""
 
+import base64
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
-from pydantic import BaseModel
 
 from raygenre.model.classifier import Prediction
-from raygenre.spectrogram.image import write_png
+from raygenre.spectrogram.image import write_plain_png
 from raygenre.workflows import timeline
-from serve.schema import Answer, ModelFacts, ModelName, TrainedOn, Window
+from serve.schema import Answer, ModelFacts, ModelName, Problem, StreamedWindow, TrainedOn, Window
 from serve.web.pages import ASSETS, PAGE
 
 SITE = "http://page.test"
@@ -58,6 +58,13 @@ def answer() -> Answer:
     )
 
 
+def lines(response: Answer) -> str:
+    """Return an answer as the endpoint streams it."""
+    picture = base64.b64encode(write_plain_png(np.zeros((128, 333), dtype=np.uint8))).decode()
+    windows = [StreamedWindow(**dict(window), picture=picture) for window in response.windows]
+    return "".join(f"{piece.model_dump_json()}\n" for piece in (*windows, response))
+
+
 def fulfill(route: Route) -> None:
     """Respond as the endpoint would."""
     path = urlsplit(route.request.url).path
@@ -69,14 +76,12 @@ def fulfill(route: Route) -> None:
     elif name == "model":
         route.fulfill(body=FACTS.model_dump_json())
     elif name == "predict":
-        route.fulfill(body=answer().model_dump_json())
-    else:
-        route.fulfill(body=write_png(np.zeros((128, 333), dtype=np.uint8)), content_type="image/png")
+        route.fulfill(body=lines(answer()))
 
 
-def respond(page: Page, path: str, response: BaseModel) -> None:
-    """Respond to a path of the API with this response from now on."""
-    page.route(f"{SITE}/v1/{path}", lambda route: route.fulfill(body=response.model_dump_json()))
+def respond(page: Page, path: str, body: str) -> None:
+    """Respond to a path of the API with this body from now on."""
+    page.route(f"{SITE}/v1/{path}*", lambda route: route.fulfill(body=body))
 
 
 @pytest.fixture
@@ -113,8 +118,8 @@ def test_the_page_shows_the_same_times_as_the_command(page: Page, tmp_path: Path
 def test_the_page_warns_about_a_model_of_synthetic_sounds(page: Page, tmp_path: Path) -> None:
     expect(page.locator("#facts")).to_contain_text("81 %")
     expect(page.locator("#facts")).not_to_contain_text("synthetic")
-    respond(page, "model", FACTS.model_copy(update={"trained_on": SYNTHETIC}))
-    respond(page, "predict", answer().model_copy(update={"trained_on": SYNTHETIC}))
+    respond(page, "model", FACTS.model_copy(update={"trained_on": SYNTHETIC}).model_dump_json())
+    respond(page, "predict", lines(answer().model_copy(update={"trained_on": SYNTHETIC})))
     page.reload()
     expect(page.locator("#facts")).to_contain_text("trained on synthetic sounds, not on music")
     (tmp_path / "song.mp3").write_bytes(b"ID3")
@@ -124,11 +129,30 @@ def test_the_page_warns_about_a_model_of_synthetic_sounds(page: Page, tmp_path: 
     page.close()
 
 
-def test_the_page_names_the_only_file_that_it_classifies(page: Page) -> None:
+def test_dropped_files_are_all_classified(page: Page) -> None:
     script = """() => { const transfer = new DataTransfer();
         for (const name of ["a.mp3", "b.mp3"]) transfer.items.add(new File(["ID3"], name)); return transfer }"""
     page.dispatch_event("#drop", "drop", {"dataTransfer": page.evaluate_handle(script)})
-    expect(page.locator("#name")).to_have_text("a.mp3 (only the first of 2 files)")
+    expect(page.locator("#name")).to_have_text("a.mp3")
+    expect(page.locator("#songs .state")).to_have_text(["rock, 54 %", "rock, 54 %"])
+    page.close()
+
+
+def test_an_error_after_some_windows_keeps_them(page: Page, tmp_path: Path) -> None:
+    *windows, _ = lines(answer()).splitlines(keepends=True)
+    problem = Problem(title="Service Unavailable", status=503, detail="too late", request_id="1").model_dump_json()
+    respond(page, "predict", "".join([*windows, problem, "\n"]))
+    (tmp_path / "song.mp3").write_bytes(b"ID3")
+    page.set_input_files("#file", tmp_path / "song.mp3")
+    expect(page.get_by_role("alert")).to_have_text("The server is busy (too late).")
+    expect(page.locator("#timeline button")).to_have_count(len(TIMES))
+    page.close()
+
+
+def test_genres_have_the_same_colours_as_in_the_plot(page: Page) -> None:
+    assert tuple(page.evaluate("COLOURS")) == timeline.COLOURS
+    shown = page.evaluate("COLOURS.map(textColour)")
+    assert shown == [{"black": "#000", "white": "#fff"}[timeline._text_colour(colour)] for colour in timeline.COLOURS]
     page.close()
 
 
