@@ -1,4 +1,4 @@
-"""One replica's work on a streamed answer: each window is classified while the song is still being decoded."""
+"""Streamed answers: each window is classified while the song is still being decoded."""
 
 import asyncio
 import base64

@@ -1,8 +1,8 @@
-"""Answers as lines of JSON (`application/x-ndjson`): a line per window, and the whole answer as the last one.
+"""Answers as lines of JSON: one for each window, and the whole answer as the last one.
 
-A client that accepts lines gets them as soon as the windows are classified. An error before the first line is a
-response of its own, like every other error. A later one is the last line, with the fields of a problem, because the
-status has been sent.
+A client that accepts lines (`application/x-ndjson`) gets them as soon as the windows are classified. An error before
+the first line is a response of its own, like every other error. A later one is the last line, with the fields of a
+problem, because the status has been sent.
 """
 
 import asyncio

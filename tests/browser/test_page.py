@@ -91,12 +91,12 @@ def mix(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def screenshot(page: Page, name: str) -> None:
+def keep(page: Page, name: str) -> None:
     """Save a picture in the folder `$SCREENSHOTS`, if it is set, reduced to a few colours to keep the file small."""
     if PICTURES:
         page.mouse.move(0, 0)
         picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-        picture.quantize(128, dither=Image.Dither.NONE).save(Path(PICTURES) / f"{name}.png", optimize=True)
+        picture.quantize(128, dither=Image.Dither.NONE).save(Path(PICTURES) / f"page-{name}.png", optimize=True)
 
 
 def expect_answer(page: Page) -> None:
@@ -161,7 +161,7 @@ def test_timeline_buttons_are_large_enough_for_a_finger(page: Page, tmp_path: Pa
 
 
 @pytest.mark.parametrize("page", [DESKTOP, PHONE], indirect=True, ids=["desktop", "phone"])
-def test_the_timeline_of_a_long_mix_grows(page: Page, mix: Path, request: pytest.FixtureRequest) -> None:
+def test_the_timeline_of_a_long_mix_grows(page: Page, mix: Path) -> None:
     sent: list[str] = []
     page.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
     page.evaluate(
@@ -187,7 +187,8 @@ def test_the_timeline_of_a_long_mix_grows(page: Page, mix: Path, request: pytest
     page.evaluate("document.getElementById('player').pause()")
     assert len(sent) == 1  # the file is sent once
     assert not wider_than_the_screen(page)
-    screenshot(page, f"page-{request.node.callspec.id}")
+    if page.viewport_size == DESKTOP:
+        keep(page, "desktop")
 
 
 def test_several_songs_fill_a_list(page: Page, clip: Path, song: Path, tmp_path: Path) -> None:
