@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from raygenre.inputs.kind import InputKind, Song
 from raygenre.model.classifier import Prediction
@@ -83,9 +84,7 @@ class Service:
             RefusalError: 429 if too many predictions are in progress, 404 if the version is not being served.
         """
         # Once per request, so that one model answers all files in a form.
-        champion, challenger = self.models.choose(version)
-        if any(model.input.weights_sha256 for model in (champion, challenger) if model):
-            deadline.expect_features()
+        champion, challenger = self.choose(deadline, version)
         with self.predictions.slot():
             work = [self._predict(file, champion, challenger, request_id, deadline) for file in files]
             outcomes = await outcomes_until(deadline, work)
@@ -93,6 +92,16 @@ class Service:
             if isinstance(outcome, RefusalError):
                 self.metrics.refused_file(outcome.status)
         return outcomes
+
+    def choose(self, deadline: Deadline, version: str = "") -> tuple[LiveModel, LiveModel | None]:
+        """Return the champion, and the challenger if it should answer; give them the time that their input takes.
+
+        Args, Raises: as for `LiveModels.choose`.
+        """
+        champion, challenger = self.models.choose(version)
+        if any(model.input.weights_sha256 for model in (champion, challenger) if model):
+            deadline.expect_features()
+        return champion, challenger
 
     async def tag(
         self, files: Sequence[UploadedFile], request_id: str, *, deadline: Deadline
@@ -132,6 +141,10 @@ class Service:
             song = song if model is champion else other
         else:
             model, prediction = champion, await self._classify(champion, song)
+        return self.answer(prediction, song, model, request_id)
+
+    def answer(self, prediction: Prediction, song: Song, model: LiveModel, request_id: str) -> Answer:
+        """Count the prediction for a song, and return it as the answer."""
         name = model.fetched.name
         self.metrics.prediction(prediction.genre, uncertain=prediction.uncertain, model=name)
         self.models.record_input(model, song)
@@ -146,7 +159,7 @@ class Service:
         """
         if challenger is None:
             return await self._input(file, champion.input, deadline), None
-        if _same(champion.input, challenger.input):
+        if same(champion.input, challenger.input):
             song = await self._input(file, champion.input, deadline)
             return song, song
         work = [self._input(file, model.input, deadline) for model in (champion, challenger)]
@@ -176,6 +189,24 @@ class Service:
         """
         work = (self._classify(challenger, other), self._classify(champion, song))
         first, second = await asyncio.gather(*work, return_exceptions=True)
+        return self.decide(champion, challenger, first, second)
+
+    def decide(
+        self,
+        champion: LiveModel,
+        challenger: LiveModel,
+        first: Prediction | BaseException,
+        second: Prediction | BaseException,
+    ) -> tuple[LiveModel, Prediction]:
+        """Return the model whose prediction is the answer, and that prediction; count whether the models agree.
+
+        Args:
+            first: the challenger's prediction, or its error.
+            second: the champion's.
+
+        Raises:
+            Exception: the champion's error, if both models failed.
+        """
         for model, result in ((challenger, first), (champion, second)):
             if isinstance(result, BaseException):
                 logs.error("model gave no answer", result, model=model.fetched.name)
@@ -191,13 +222,18 @@ class Service:
         return champion, second
 
     async def _classify(self, model: LiveModel, song: Song) -> Prediction:
+        return model.fetched.classifier.combine_windows(await self.probabilities(model, song))
+
+    async def probabilities(self, model: LiveModel, song: Song) -> NDArray[np.float32]:
+        """Return the probabilities (W, G) of a song's windows."""
         started = time.perf_counter()
         rows = await self._batcher(model.fetched.classifier, song.windows)
         self.metrics.model(model.fetched.name, time.perf_counter() - started)
-        return model.fetched.classifier.combine_windows(rows)
+        return rows
 
 
-def _same(kind: InputKind, other: InputKind) -> bool:
+def same(kind: InputKind, other: InputKind) -> bool:
+    """Whether two kinds of input give the same values."""
     return (kind.recipe, kind.weights_sha256) == (other.recipe, other.weights_sha256)
 
 

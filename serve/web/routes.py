@@ -1,8 +1,8 @@
 """The endpoint's HTTP API: a FastAPI application around a `Service`."""
 
 import asyncio
-import re
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from importlib.metadata import version
 from typing import Annotated, TypeVar
 
@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 
 from serve.admission.bodies import Reservation, size_of, start_of
 from serve.admission.deadline import Deadline
-from serve.admission.upload import UploadedFile, is_form, read_files
+from serve.admission.upload import UploadedFile, is_form, read_files, refuse_json
 from serve.errors import RefusalError, problem
 from serve.protocols import mlflow_scoring, open_inference
 from serve.protocols.body import COPIES, Input, check_size
@@ -22,11 +22,13 @@ from serve.protocols.mlflow_scoring import Invocation
 from serve.protocols.open_inference_schema import InferRequest
 from serve.schema import Answer, Answers, Health, ModelFacts, Readiness
 from serve.service import Service
+from serve.stream import Stream
 from serve.tag_schema import TagAnswer, TagAnswers, TagFacts
-from serve.web import openapi_extras, outcomes
+from serve.web import lines, openapi_extras, outcomes
 from serve.web.client_disconnect import ClientDisconnectMiddleware
 from serve.web.facts import model_facts
 from serve.web.head_requests import HeadMiddleware
+from serve.web.lines import LineResponse, accepts_lines
 from serve.web.pages import pages
 from serve.web.request_log import RequestLogMiddleware
 
@@ -38,18 +40,8 @@ async def _require_key(request: Request) -> None:
         raise RefusalError(401, detail, {"WWW-Authenticate": "Bearer"})
 
 
-async def _refuse_json(request: Request) -> None:
-    """Refuse a JSON body before it is read, because clients of other model servers send files that way."""
-    if _JSON.match(request.headers.get("content-type", "")):
-        detail = (
-            "the body is JSON; send the file itself (curl --data-binary @song.mp3), or a form with parts named `file` "
-            "(curl -F file=@song.mp3)"
-        )
-        accepted = {"Accept": "audio/*, image/png, multipart/form-data", "Connection": "close"}
-        raise RefusalError(415, detail, accepted)
-
-
-_JSON = re.compile(r"\s*[\w.-]+/([\w.-]+\+)?json\s*(;|$)", re.IGNORECASE)
+_TAGS = "Name the pretrained network's tags instead of the model's genres."
+_PICTURES = "Whether streamed windows have pictures, if the model's input is spectrograms."
 T = TypeVar("T")
 
 _public = APIRouter()
@@ -100,16 +92,15 @@ def build_without_service() -> FastAPI:
 
 @_protected.post(
     "/predict",
-    dependencies=[Depends(_refuse_json)],
+    dependencies=[Depends(refuse_json)],
     response_model=Answer | Answers | TagAnswer | TagAnswers,
     responses=openapi_extras.PREDICT_RESPONSES,
     openapi_extra=openapi_extras.API_KEY | openapi_extras.FILES_BODY,
 )
 async def predict(
     request: Request,
-    tags: Annotated[
-        bool, Query(description="Name the pretrained network's tags instead of the model's genres.")
-    ] = False,
+    tags: Annotated[bool, Query(description=_TAGS)] = False,
+    pictures: Annotated[bool, Query(description=_PICTURES)] = False,
 ) -> Response:
     """Classify the song in the body, or each file in a form.
 
@@ -118,32 +109,42 @@ async def predict(
     The response to a form is `{"predictions": [...], "errors": [...]}`. If only some of its files can be classified,
     their answers are returned with status 200, and `errors` gives the reason for each of the other files. If none can
     be classified, the response is an error with the highest status of the files.
+
+    With `Accept: application/x-ndjson`, the answer to one file is sent as lines of JSON while it is being decoded: each
+    window as soon as it is classified, and the whole answer last. An error after the first line is the last line.
+    Tags are a single line.
     """
     service = _service(request)
     service.predictions.check()
+    as_tags, as_lines = tags or not service.models.has_champion, accepts_lines(request)
+    if as_lines and not as_tags:
+        return await _stream(request, pictures=pictures)
     with service.bodies.reservation() as reservation:
-        files = await _read(request, reservation)
+        files = [await _read_one(request, reservation)] if as_lines else await _read(request, reservation)
         deadline = Deadline(service.limits, body_bytes=reservation.bytes)
-        response = await _answer(request, files, deadline, as_tags=tags or not service.models.has_champion)
+        is_list = is_form(request) and not as_lines
+        response = await _answer(request, files, deadline, as_tags=as_tags, is_list=is_list)
+    if as_lines:
+        return Response(response.model_dump_json() + "\n", media_type=lines.MEDIA_TYPE)
     return Response(response.model_dump_json(), media_type="application/json")
 
 
 async def _answer(
-    request: Request, files: Sequence[UploadedFile], deadline: Deadline, *, as_tags: bool
+    request: Request, files: Sequence[UploadedFile], deadline: Deadline, *, as_tags: bool, is_list: bool
 ) -> Answer | Answers | TagAnswer | TagAnswers:
     service, request_id = _service(request), request.state.request_id
     if as_tags:
         tagged = await service.tag(files, request_id, deadline=deadline)
         request.state.facts.update(outcomes.log_fields(tagged))
-        return outcomes.response_of(files, tagged, TagAnswers, is_form=is_form(request))
+        return outcomes.response_of(files, tagged, TagAnswers, is_form=is_list)
     results = await service.predict(files, request_id, deadline=deadline)
     request.state.facts.update(outcomes.log_fields(results))
-    return outcomes.response_of(files, results, Answers, is_form=is_form(request))
+    return outcomes.response_of(files, results, Answers, is_form=is_list)
 
 
 @_protected.post(
     "/spectrogram",
-    dependencies=[Depends(_refuse_json)],
+    dependencies=[Depends(refuse_json)],
     response_class=Response,
     responses=openapi_extras.SPECTROGRAM_RESPONSES,
     openapi_extra=openapi_extras.API_KEY | openapi_extras.FILE_BODY,
@@ -157,14 +158,12 @@ async def spectrogram(request: Request, window: Annotated[int, Query(ge=0, le=10
     service = _service(request)
     service.predictions.check()
     with service.bodies.reservation() as reservation:
-        files = await _read(request, reservation)
-        if len(files) != 1:
-            raise RefusalError(422, "the form has several files; send one file per request")
+        file = await _read_one(request, reservation)
         deadline = Deadline(service.limits, body_bytes=reservation.bytes)
         async with deadline.limit():
             with service.predictions.slot():
                 kind = service.window_kind
-                picture, windows = await service.decoders.picture(files[0].data, window, deadline.add_audio, kind)
+                picture, windows = await service.decoders.picture(file.data, window, deadline.add_audio, kind)
     return Response(picture, media_type="image/png", headers={"X-Windows": str(windows)})
 
 
@@ -211,6 +210,26 @@ async def _classify(
         results = await service.predict(inputs, request.state.request_id, deadline=deadline, version=version)
     request.state.facts.update(outcomes.log_fields(results), files=len(inputs))
     return parsed, outcomes.answers_of(results)
+
+
+async def _stream(request: Request, *, pictures: bool) -> Response:
+    """Answer with a line per window; the body is kept until the work has ended."""
+    service = _service(request)
+    with ExitStack() as held:
+        reservation = held.enter_context(service.bodies.reservation())
+        file = await _read_one(request, reservation)
+        deadline = Deadline(service.limits, body_bytes=reservation.bytes)
+        release = held.pop_all().close
+    return await LineResponse.of(
+        Stream(service, file, request.state.request_id, deadline=deadline, release=release, pictures=pictures), request
+    )
+
+
+async def _read_one(request: Request, reservation: Reservation) -> UploadedFile:
+    files = await _read(request, reservation)
+    if len(files) != 1:
+        raise RefusalError(422, "the form has several files; send one file per request")
+    return files[0]
 
 
 async def _read(request: Request, reservation: Reservation) -> list[UploadedFile]:
