@@ -36,9 +36,9 @@ dashboard: .venv/dashboard ## start Optuna's dashboard on 127.0.0.1:8080, for ru
 openapi: .venv/run ## regenerate the endpoint's OpenAPI document
 	$(BIN)/python -m serve.web.openapi
 
-screenshots: .venv/test ## run a small search and retake the screenshots of MLflow in docs/
+screenshots: .venv/test ## run a small search and retake the screenshots of MLflow and the page in docs/
 	mkdir -p docs
-	SCREENSHOTS=docs $(BIN)/pytest -q -m slow tests/browser/test_mlflow.py
+	SCREENSHOTS=docs $(BIN)/pytest -q -m slow tests/browser/test_mlflow.py "tests/browser/test_page.py::test_the_timeline_of_a_long_mix_grows"
 
 test: .venv/test ## run all tests except the slow ones, or a few: make test ARGS="tests/search -m unit"
 	$(BIN)/pytest $(WORKERS) -p no:schemathesis -m "not slow" $(ARGS)

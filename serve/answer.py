@@ -10,27 +10,24 @@ from serve.schema import Answer, TrainedOn, Window
 
 def answer(prediction: Prediction, song: Song, model: LiveModel, request_id: str) -> Answer:
     """Return the response for a song."""
-    windows = []
-    timed_windows = zip(song.numbers, song.times, prediction.windows, strict=bool(song.times))
-    for number, (start, end), probabilities in timed_windows:
-        genre = max(probabilities, key=lambda name: probabilities[name])
-        windows.append(
-            Window(
-                number=number,
-                start=start,
-                end=end,
-                genre=genre,
-                confidence=probabilities[genre],
-                probabilities=dict(probabilities),
-            )
-        )
     return Answer(
         genre=prediction.genre,
         confidence=prediction.confidence,
         uncertain=prediction.uncertain,
         probabilities=dict(prediction.probabilities),
-        windows=windows,
+        windows=windows_of(song, prediction),
         model=model.name,
         trained_on=TrainedOn(**asdict(model.trained_on)),
         request_id=request_id,
     )
+
+
+def windows_of(song: Song, prediction: Prediction) -> list[Window]:
+    """Return the answers for the windows of a song, or of a part of one; an image has none."""
+    windows = []
+    for number, (start, end), row in zip(song.numbers, song.times, prediction.windows, strict=bool(song.times)):
+        genre = max(row, key=lambda name: row[name])
+        windows.append(
+            Window(number=number, start=start, end=end, genre=genre, confidence=row[genre], probabilities=dict(row))
+        )
+    return windows

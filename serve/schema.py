@@ -92,6 +92,16 @@ class Window(BaseModel):
     probabilities: dict[str, float] = Field(description="Probability of each genre.")
 
 
+class StreamedWindow(Window):
+    """A window in a streamed answer."""
+
+    picture: str | None = Field(
+        default=None,
+        description="With `pictures=true`, if the model's input is spectrograms: the window's, as a PNG of 333×128 "
+        "pixels without axes, in base64.",
+    )
+
+
 class Answer(BaseModel):
     """The genre of one song."""
 

@@ -2,11 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from raygenre.inputs.kind import InputKind, Song
 from raygenre.model.classifier import Prediction
@@ -24,6 +25,7 @@ from serve.inference.batching import Batcher
 from serve.inference.decoder_pool import DecoderPool
 from serve.inference.live_models import LiveModel, LiveModels
 from serve.inference.tagger import installed_tagger
+from serve.model_inputs import Reader, inputs_of
 from serve.monitoring import logs
 from serve.monitoring.metrics import Metrics
 from serve.schema import Answer
@@ -31,9 +33,6 @@ from serve.settings import Settings
 from serve.tag_schema import TagAnswer
 
 T = TypeVar("T")
-
-Reader = Callable[[Content, InputKind], Awaitable[Song]]
-"""Returns the input of a kind for a file."""
 
 
 class Service:
@@ -86,9 +85,7 @@ class Service:
             RefusalError: 429 if too many predictions are in progress, 404 if the version is not being served.
         """
         # Once per request, so that one model answers all files in a form.
-        champion, challenger = self.models.choose(version)
-        if any(model.input.weights_sha256 for model in (champion, challenger) if model):
-            deadline.expect_features()
+        champion, challenger = self.choose(deadline, version)
         with self.predictions.slot():
             work = [self._predict(file, champion, challenger, request_id, deadline) for file in files]
             outcomes = await outcomes_until(deadline, work)
@@ -96,6 +93,16 @@ class Service:
             if isinstance(outcome, RefusalError):
                 self.metrics.refused_file(outcome.status)
         return outcomes
+
+    def choose(self, deadline: Deadline, version: str = "") -> tuple[LiveModel, LiveModel | None]:
+        """Return the champion, and the challenger if it should answer; give them the time that their input takes.
+
+        Args, Raises: as for `LiveModels.choose`.
+        """
+        champion, challenger = self.models.choose(version)
+        if any(model.input.weights_sha256 for model in (champion, challenger) if model):
+            deadline.expect_features()
+        return champion, challenger
 
     async def tag(
         self, files: Sequence[UploadedFile], request_id: str, *, deadline: Deadline
@@ -132,9 +139,9 @@ class Service:
         def read(data: Content, kind: InputKind) -> Awaitable[Song]:
             return self.decoders.song(data, deadline.add_audio, kind)
 
-        return await self.answer(file, champion, challenger, request_id, read)
+        return await self.answer_file(file, champion, challenger, request_id, read)
 
-    async def answer(
+    async def answer_file(
         self,
         file: UploadedFile | Song,
         champion: LiveModel,
@@ -148,44 +155,20 @@ class Service:
             RefusalError: 415 or 422 if the file is unusable, 503 if the system killed the decoder.
             BatchError: the models failed.
         """
-        song, other = await self._inputs(file, champion, challenger, read)
+        song, other = await inputs_of(file, champion, challenger, read)
         if challenger and other:
             model, prediction = await self._compare(champion, challenger, song, other)
             song = song if model is champion else other
         else:
             model, prediction = champion, await self._classify(champion, song)
+        return self.answer(prediction, song, model, request_id)
+
+    def answer(self, prediction: Prediction, song: Song, model: LiveModel, request_id: str) -> Answer:
+        """Count the prediction for a song, and return it as the answer."""
         name = model.fetched.name
         self.metrics.prediction(prediction.genre, uncertain=prediction.uncertain, model=name)
         self.models.record_input(model, song)
         return answer(prediction, song, model, request_id)
-
-    async def _inputs(
-        self, file: UploadedFile | Song, champion: LiveModel, challenger: LiveModel | None, read: Reader
-    ) -> tuple[Song, Song | None]:
-        """Return the input of both models for a file, computed once if they have the same kind of input.
-
-        The challenger's is None if only the champion can use the file.
-        """
-        if challenger is None:
-            return await self._input(file, champion.input, read), None
-        if _same(champion.input, challenger.input):
-            song = await self._input(file, champion.input, read)
-            return song, song
-        work = [self._input(file, model.input, read) for model in (champion, challenger)]
-        first, second = await asyncio.gather(*work, return_exceptions=True)
-        if isinstance(first, BaseException):
-            raise first
-        if isinstance(second, BaseException) and not isinstance(second, RefusalError):
-            raise second
-        return first, second if isinstance(second, Song) else None
-
-    async def _input(self, file: UploadedFile | Song, kind: InputKind, read: Reader) -> Song:
-        if isinstance(file, UploadedFile):
-            return await read(file.data, kind)
-        try:
-            return Song(np.stack([kind.from_levels(levels) for levels in file.windows]), file.times, file.numbers)
-        except ValueError as error:
-            raise RefusalError(422, str(error)) from error
 
     async def _compare(
         self, champion: LiveModel, challenger: LiveModel, song: Song, other: Song
@@ -198,6 +181,24 @@ class Service:
         """
         work = (self._classify(challenger, other), self._classify(champion, song))
         first, second = await asyncio.gather(*work, return_exceptions=True)
+        return self.decide(champion, challenger, first, second)
+
+    def decide(
+        self,
+        champion: LiveModel,
+        challenger: LiveModel,
+        first: Prediction | BaseException,
+        second: Prediction | BaseException,
+    ) -> tuple[LiveModel, Prediction]:
+        """Return the model whose prediction is the answer, and that prediction; count whether the models agree.
+
+        Args:
+            first: the challenger's prediction, or its error.
+            second: the champion's.
+
+        Raises:
+            Exception: the champion's error, if both models failed.
+        """
         for model, result in ((challenger, first), (champion, second)):
             if isinstance(result, BaseException):
                 logs.error("model gave no answer", result, model=model.fetched.name)
@@ -213,14 +214,14 @@ class Service:
         return champion, second
 
     async def _classify(self, model: LiveModel, song: Song) -> Prediction:
+        return model.fetched.classifier.combine_windows(await self.probabilities(model, song))
+
+    async def probabilities(self, model: LiveModel, song: Song) -> NDArray[np.float32]:
+        """Return the probabilities (W, G) of a song's windows."""
         started = time.perf_counter()
         rows = await self._batcher(model.fetched.classifier, song.windows)
         self.metrics.model(model.fetched.name, time.perf_counter() - started)
-        return model.fetched.classifier.combine_windows(rows)
-
-
-def _same(kind: InputKind, other: InputKind) -> bool:
-    return (kind.recipe, kind.weights_sha256) == (other.recipe, other.weights_sha256)
+        return rows
 
 
 async def outcomes_until(deadline: Deadline, work: Sequence[Coroutine[Any, Any, T]]) -> list[T | RefusalError]:

@@ -26,6 +26,9 @@ from raygenre.spectrogram.song import is_image
 Stage = Literal["decode", "input"]
 RANGES = 16
 """Number of values that summarise a window, see `InputKind.summaries`."""
+WINDOWS_PER_PART = 64
+"""Number of windows in a part of a song. The network takes as many at a time, so a song gives the same probabilities,
+bit for bit, in parts and as a whole."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ class InputKind(ABC):
 
     @abstractmethod
     def cut(self, samples: Iterable[NDArray[np.float32]], progress: Callable[[], object]) -> Iterator[Song]:
-        """Compute the windows of a song whose samples arrive in blocks, and yield them in parts.
+        """Compute the windows of a song whose samples arrive in blocks, and yield them as soon as they are complete.
 
         Args:
             samples: blocks of any length, float32 (N,) at `sample_rate`.
@@ -154,7 +157,7 @@ class InputKind(ABC):
             source, rate=self.sample_rate, longest_seconds=longest_seconds, on_packet=lambda: progress("decode")
         )
         with closing(decoded):
-            yield from self.cut(decoded, lambda: progress("input"))
+            yield from _grouped(self.cut(decoded, lambda: progress("input")))
 
     def of_image(self, source: Path | bytes) -> Song:
         """Return the input for a spectrogram image.
@@ -184,3 +187,15 @@ def join(parts: Iterable[Song]) -> Song:
         tuple(chain.from_iterable(song.times for song in songs)),
         tuple(chain.from_iterable(song.numbers for song in songs)),
     )
+
+
+def _grouped(parts: Iterable[Song]) -> Iterator[Song]:
+    """Join parts until they have `WINDOWS_PER_PART` windows or more."""
+    group: list[Song] = []
+    for part in parts:
+        group.append(part)
+        if sum(len(song.windows) for song in group) >= WINDOWS_PER_PART:
+            yield join(group)
+            group = []
+    if group:
+        yield join(group)

@@ -13,10 +13,6 @@ from raygenre.audio.decoding import MAX_SINGLE_WINDOW, window_starts
 from raygenre.inputs.kind import RANGES, InputKind, Song
 from raygenre.spectrogram.song import middle_levels
 
-WINDOWS_PER_PART = 64
-"""Number of windows in a part of a song. The network takes as many at a time, so a song gives the same probabilities,
-bit for bit, in parts and as a whole."""
-
 
 class Levels(InputKind):
     """uint8 (128, 333): 128 mel bands and 333 columns of 90 ms, see `raygenre.spectrogram.levels`."""
@@ -29,25 +25,14 @@ class Levels(InputKind):
 
     def cut(self, samples: Iterable[NDArray[np.float32]], progress: Callable[[], object]) -> Iterator[Song]:
         # Silent windows are dropped: they have no genre, but the network would assign one.
-        levels: list[NDArray[np.uint8]] = []
-        times: list[tuple[float, float]] = []
-        numbers: list[int] = []
         is_silent = True
         for number, window in enumerate(audio.stream_windows(samples)):
             progress()
-            shown = spectrogram.levels(torch.from_numpy(window.samples)).numpy()
-            if not shown.any():
-                continue
-            levels.append(shown)
-            times.append((window.start, window.end))
-            numbers.append(number)
-            if len(levels) == WINDOWS_PER_PART:
-                yield Song(np.stack(levels), tuple(times), tuple(numbers))
-                levels, times, numbers = [], [], []
+            levels = spectrogram.levels(torch.from_numpy(window.samples)).numpy()
+            if levels.any():
+                yield Song(levels[None], ((window.start, window.end),), (number,))
                 is_silent = False
-        if levels:
-            yield Song(np.stack(levels), tuple(times), tuple(numbers))
-        elif is_silent:
+        if is_silent:
             raise audio.AudioError(audio.SILENT_MESSAGE)
 
     def spans(self, seconds: float) -> list[tuple[float, float]]:

@@ -129,6 +129,14 @@ def write_png(levels: NDArray[np.uint8]) -> bytes:
     return buffer.getvalue()
 
 
+def write_plain_png(levels: NDArray[np.uint8]) -> bytes:
+    """Return levels, uint8 (B, T), as a PNG of T × B pixels in the same colours, without axes: a third of the bytes."""
+    image = Image.fromarray(levels[::-1])
+    image.putpalette(MAGMA.tobytes())
+    image.save(buffer := io.BytesIO(), format="PNG")
+    return buffer.getvalue()
+
+
 def _under_frame(colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return colours as they appear under the frame's black line."""
     return (colours.astype(np.int64) * 255 * (256 - _COVERED) // (255 * 256 + _COVERED)).astype(np.uint8)

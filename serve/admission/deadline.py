@@ -35,6 +35,11 @@ class Deadline:
         """The time left in s; 0 if there is none."""
         return max(0.0, self._started + self.seconds - asyncio.get_running_loop().time())
 
+    @property
+    def end_of_reading(self) -> float:
+        """When a client must have read a streamed answer, in the event loop's time: after twice the time limit."""
+        return self._started + 2 * self.seconds
+
     def expect_features(self) -> None:
         """Extend the limit because a pretrained network processes the audio; call it before the work starts."""
         self._speed = FEATURES_SPEED

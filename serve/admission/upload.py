@@ -1,5 +1,6 @@
 """Reads request bodies, and enforces the limits on their size and speed while they arrive."""
 
+import re
 from collections.abc import AsyncIterator
 
 from starlette.requests import Request
@@ -11,13 +12,31 @@ from serve.admission.limits import Limits
 from serve.admission.upload_pace import paced
 from serve.admission.upload_slots import Upload
 from serve.admission.uploaded_file import UploadedFile
+from serve.errors import RefusalError
 
-__all__ = ["UploadedFile", "is_form", "read_files"]
+__all__ = ["UploadedFile", "is_form", "read_files", "refuse_json"]
+
+_JSON = re.compile(r"\s*[\w.-]+/([\w.-]+\+)?json\s*(;|$)", re.IGNORECASE)
 
 
 def is_form(request: Request) -> bool:
     """Whether the body is a multipart form; with any other content type, the body is the file itself."""
     return request.headers.get("content-type", "").strip().lower().startswith("multipart/form-data")
+
+
+async def refuse_json(request: Request) -> None:
+    """Refuse a JSON body before it is read, because clients of other model servers send files that way.
+
+    Raises:
+        RefusalError: 415.
+    """
+    if _JSON.match(request.headers.get("content-type", "")):
+        detail = (
+            "the body is JSON; send the file itself (curl --data-binary @song.mp3), or a form with parts named `file` "
+            "(curl -F file=@song.mp3)"
+        )
+        accepted = {"Accept": "audio/*, image/png, multipart/form-data", "Connection": "close"}
+        raise RefusalError(415, detail, accepted)
 
 
 async def read_files(request: Request, limits: Limits, reservation: Reservation, upload: Upload) -> list[UploadedFile]:

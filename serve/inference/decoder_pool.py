@@ -28,7 +28,7 @@ from serve.admission.bodies import Content, size_of, start_of
 from serve.admission.limits import Limits
 from serve.errors import RefusalError
 from serve.inference.decoder_process import UNEXPECTED_ERROR, CrashError, DecoderProcess
-from serve.inference.reader import Reader
+from serve.inference.reader import OnPart, PartReader, Reader
 from serve.inference.window_picture import window_levels
 from serve.monitoring import logs
 from serve.monitoring.metrics import Metrics
@@ -102,9 +102,24 @@ class DecoderPool:
         self._limits = limits
         self._metrics = metrics
 
-    async def song(self, data: Content, on_audio: OnAudio = lambda seconds: None, kind: InputKind = LEVELS) -> Song:
-        """Return the input of a kind for a file. Args, Raises: as for `read`."""
-        return await self.read(data, kind, on_audio)
+    async def song(
+        self,
+        data: Content,
+        on_audio: OnAudio = lambda seconds: None,
+        kind: InputKind = LEVELS,
+        on_part: OnPart = lambda part: None,
+    ) -> Song:
+        """Return the input of a kind for a file.
+
+        Args:
+            on_audio: as for `read`.
+            on_part: function to call, in the event loop, with each part of the song once it is computed.
+
+        Raises:
+            RefusalError: as for `read`.
+        """
+        soon = asyncio.get_running_loop().call_soon_threadsafe
+        return await self.read(data, PartReader(kind, lambda part: soon(on_part, part)), on_audio)
 
     async def read(self, data: Content, reader: Reader[T], on_audio: OnAudio = lambda seconds: None) -> T:
         """Return what a reader computes from a file.

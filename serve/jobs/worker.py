@@ -167,7 +167,7 @@ class Worker:
                 files = await self._load(claim, reservation)
                 for file in files:  # one after the other, because jobs have a single decoder
                     try:
-                        results.append(await service.answer(file, champion, challenger, claim.request_id, read))
+                        results.append(await service.answer_file(file, champion, challenger, claim.request_id, read))
                     except RefusalError as error:
                         if error.status == 503:
                             raise

@@ -8,8 +8,8 @@ from pydantic import BaseModel
 
 from raygenre.audio.file_type import format_list
 from serve.errors import MEDIA_TYPE
-from serve.schema import EXAMPLES, Problem
-from serve.tag_schema import TAG_EXAMPLE
+from serve.schema import EXAMPLES, Answer, Problem, StreamedWindow
+from serve.tag_schema import TAG_EXAMPLE, TagAnswer
 
 Response = dict[str, Any]
 
@@ -127,7 +127,17 @@ PREDICT_RESPONSES = problems(404, *PREDICT_STATUSES) | {
                     "form": {"summary": "A form of two files, one of them unusable", "value": EXAMPLES["answers"]},
                     "tags": {"summary": "Tags of the pretrained network", "value": TAG_EXAMPLE},
                 }
-            }
+            },
+            "application/x-ndjson": {
+                "schema": {
+                    "description": "One of these per line: windows, and last the whole answer or an error. Tags are a "
+                    "single line.",
+                    "anyOf": [
+                        {"$ref": f"#/components/schemas/{model.__name__}"}
+                        for model in (StreamedWindow, Answer, TagAnswer, Problem)
+                    ],
+                }
+            },
         },
     }
 }
@@ -163,6 +173,7 @@ FILES_BODY: dict[str, Any] = {
         "--data-binary @song.mp3 http://localhost:8000/v1/predict",
         "-F file=@one.mp3 -F file=@two.flac http://localhost:8000/v1/predict",
         "--data-binary @song.mp3 'http://localhost:8000/v1/predict?tags=true'",
+        "--data-binary @song.mp3 -N -H 'Accept: application/x-ndjson' http://localhost:8000/v1/predict",
     ),
 }
 JOB_BODY: dict[str, Any] = FILES_BODY | _usage(
@@ -178,7 +189,7 @@ def complete(document: dict[str, Any], *, bodies: Sequence[type[BaseModel]]) -> 
         bodies: the models of bodies that are described with `json_body`.
     """
     schemas = document["components"]["schemas"]
-    models: list[type[BaseModel]] = [Problem, *bodies]
+    models: list[type[BaseModel]] = [Problem, StreamedWindow, *bodies]
     for model in models:
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas |= schema.pop("$defs", {})

@@ -12,6 +12,9 @@ ASSETS = {
     "page.css": "text/css",
     "element.js": "text/javascript",
     "page.js": "text/javascript",
+    "stream.js": "text/javascript",
+    "timeline.js": "text/javascript",
+    "sample.mp3": "audio/mpeg",
     "docs.js": "text/javascript",
     "icon.svg": "image/svg+xml",
 }

@@ -1,21 +1,19 @@
 """The endpoint's HTTP API: a FastAPI application around a `Service`."""
 
 import asyncio
-import re
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from importlib.metadata import version
 from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
-from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import Response
-from starlette.exceptions import HTTPException
 
 from serve.admission.bodies import Reservation, size_of, start_of
 from serve.admission.deadline import Deadline
-from serve.admission.upload import UploadedFile, is_form, read_files
-from serve.errors import RefusalError, problem
+from serve.admission.upload import UploadedFile, is_form, read_files, refuse_json
+from serve.errors import RefusalError
 from serve.jobs import routes as job_routes
 from serve.jobs.jobs import Jobs
 from serve.protocols import mlflow_scoring, open_inference
@@ -24,11 +22,13 @@ from serve.protocols.mlflow_scoring import Invocation
 from serve.protocols.open_inference_schema import InferRequest
 from serve.schema import Answer, Answers, Health, ModelFacts, Readiness
 from serve.service import Service
+from serve.stream import Stream
 from serve.tag_schema import TagAnswer, TagAnswers, TagFacts
-from serve.web import openapi_extras, outcomes
+from serve.web import lines, openapi_extras, outcomes, refusals
 from serve.web.client_disconnect import ClientDisconnectMiddleware
 from serve.web.facts import model_facts
 from serve.web.head_requests import HeadMiddleware
+from serve.web.lines import LineResponse, accepts_lines
 from serve.web.pages import pages
 from serve.web.request_log import RequestLogMiddleware
 
@@ -40,18 +40,8 @@ async def _require_key(request: Request) -> None:
         raise RefusalError(401, detail, {"WWW-Authenticate": "Bearer"})
 
 
-async def _refuse_json(request: Request) -> None:
-    """Refuse a JSON body before it is read, because clients of other model servers send files that way."""
-    if _JSON.match(request.headers.get("content-type", "")):
-        detail = (
-            "the body is JSON; send the file itself (curl --data-binary @song.mp3), or a form with parts named `file` "
-            "(curl -F file=@song.mp3)"
-        )
-        accepted = {"Accept": "audio/*, image/png, multipart/form-data", "Connection": "close"}
-        raise RefusalError(415, detail, accepted)
-
-
-_JSON = re.compile(r"\s*[\w.-]+/([\w.-]+\+)?json\s*(;|$)", re.IGNORECASE)
+_TAGS = "Name the pretrained network's tags instead of the model's genres."
+_PICTURES = "Whether streamed windows have pictures, if the model's input is spectrograms."
 T = TypeVar("T")
 
 _public = APIRouter()
@@ -90,31 +80,29 @@ def build_without_service() -> FastAPI:
         redirect_slashes=False,  # redirects would use the client's Host header and precede the API key check
     )
     api.include_router(_protected)
-    api.include_router(job_routes.protected(_refuse_json), dependencies=[Depends(_require_key)])
+    api.include_router(job_routes.protected(refuse_json), dependencies=[Depends(_require_key)])
     api.include_router(_public)
     api.include_router(pages)
     for protocol in (mlflow_scoring, open_inference):
         api.include_router(protocol.protected(_classify), dependencies=[Depends(_require_key)])
         api.include_router(protocol.public)
-    api.add_exception_handler(RefusalError, _refusal)
-    api.add_exception_handler(HTTPException, _refusal)
-    api.add_exception_handler(RequestValidationError, _refusal)
+    for error in refusals.HANDLED:
+        api.add_exception_handler(error, refusals.handle)
     openapi_extras.complete(api.openapi(), bodies=(Invocation, InferRequest))  # FastAPI caches it for /openapi.json
     return api
 
 
 @_protected.post(
     "/predict",
-    dependencies=[Depends(_refuse_json)],
+    dependencies=[Depends(refuse_json)],
     response_model=Answer | Answers | TagAnswer | TagAnswers,
     responses=openapi_extras.PREDICT_RESPONSES,
     openapi_extra=openapi_extras.API_KEY | openapi_extras.FILES_BODY,
 )
 async def predict(
     request: Request,
-    tags: Annotated[
-        bool, Query(description="Name the pretrained network's tags instead of the model's genres.")
-    ] = False,
+    tags: Annotated[bool, Query(description=_TAGS)] = False,
+    pictures: Annotated[bool, Query(description=_PICTURES)] = False,
 ) -> Response:
     """Classify the song in the body, or each file in a form.
 
@@ -123,32 +111,42 @@ async def predict(
     The response to a form is `{"predictions": [...], "errors": [...]}`. If only some of its files can be classified,
     their answers are returned with status 200, and `errors` gives the reason for each of the other files. If none can
     be classified, the response is an error with the highest status of the files.
+
+    With `Accept: application/x-ndjson`, the answer to one file is sent as lines of JSON while it is being decoded: each
+    window as soon as it is classified, and the whole answer last. An error after the first line is the last line.
+    Tags are a single line.
     """
     service = _service(request)
     service.predictions.check()
+    as_tags, as_lines = tags or not service.models.has_champion, accepts_lines(request)
+    if as_lines and not as_tags:
+        return await _stream(request, pictures=pictures)
     with service.bodies.reservation() as reservation:
-        files = await _read(request, reservation)
+        files = [await _read_one(request, reservation)] if as_lines else await _read(request, reservation)
         deadline = Deadline(service.limits, body_bytes=reservation.bytes)
-        response = await _answer(request, files, deadline, as_tags=tags or not service.models.has_champion)
+        is_list = is_form(request) and not as_lines
+        response = await _answer(request, files, deadline, as_tags=as_tags, is_list=is_list)
+    if as_lines:
+        return Response(response.model_dump_json() + "\n", media_type=lines.MEDIA_TYPE)
     return Response(response.model_dump_json(), media_type="application/json")
 
 
 async def _answer(
-    request: Request, files: Sequence[UploadedFile], deadline: Deadline, *, as_tags: bool
+    request: Request, files: Sequence[UploadedFile], deadline: Deadline, *, as_tags: bool, is_list: bool
 ) -> Answer | Answers | TagAnswer | TagAnswers:
     service, request_id = _service(request), request.state.request_id
     if as_tags:
         tagged = await service.tag(files, request_id, deadline=deadline)
         request.state.facts.update(outcomes.log_fields(tagged))
-        return outcomes.response_of(files, tagged, TagAnswers, is_form=is_form(request))
+        return outcomes.response_of(files, tagged, TagAnswers, is_form=is_list)
     results = await service.predict(files, request_id, deadline=deadline)
     request.state.facts.update(outcomes.log_fields(results))
-    return outcomes.response_of(files, results, Answers, is_form=is_form(request))
+    return outcomes.response_of(files, results, Answers, is_form=is_list)
 
 
 @_protected.post(
     "/spectrogram",
-    dependencies=[Depends(_refuse_json)],
+    dependencies=[Depends(refuse_json)],
     response_class=Response,
     responses=openapi_extras.SPECTROGRAM_RESPONSES,
     openapi_extra=openapi_extras.API_KEY | openapi_extras.FILE_BODY,
@@ -162,14 +160,12 @@ async def spectrogram(request: Request, window: Annotated[int, Query(ge=0, le=10
     service = _service(request)
     service.predictions.check()
     with service.bodies.reservation() as reservation:
-        files = await _read(request, reservation)
-        if len(files) != 1:
-            raise RefusalError(422, "the form has several files; send one file per request")
+        file = await _read_one(request, reservation)
         deadline = Deadline(service.limits, body_bytes=reservation.bytes)
         async with deadline.limit():
             with service.predictions.slot():
                 kind = service.window_kind
-                picture, windows = await service.decoders.picture(files[0].data, window, deadline.add_audio, kind)
+                picture, windows = await service.decoders.picture(file.data, window, deadline.add_audio, kind)
     return Response(picture, media_type="image/png", headers={"X-Windows": str(windows)})
 
 
@@ -218,6 +214,26 @@ async def _classify(
     return parsed, outcomes.answers_of(results)
 
 
+async def _stream(request: Request, *, pictures: bool) -> Response:
+    """Answer with a line per window; the body is kept until the work has ended."""
+    service = _service(request)
+    with ExitStack() as held:
+        reservation = held.enter_context(service.bodies.reservation())
+        file = await _read_one(request, reservation)
+        deadline = Deadline(service.limits, body_bytes=reservation.bytes)
+        release = held.pop_all().close
+    return await LineResponse.of(
+        Stream(service, file, request.state.request_id, deadline=deadline, release=release, pictures=pictures), request
+    )
+
+
+async def _read_one(request: Request, reservation: Reservation) -> UploadedFile:
+    files = await _read(request, reservation)
+    if len(files) != 1:
+        raise RefusalError(422, "the form has several files; send one file per request")
+    return files[0]
+
+
 async def _read(request: Request, reservation: Reservation) -> list[UploadedFile]:
     """Return the files in the body, subject to the limits on uploads."""
     service = _service(request)
@@ -225,17 +241,6 @@ async def _read(request: Request, reservation: Reservation) -> list[UploadedFile
         files = await read_files(request, service.limits, reservation, upload)
     request.state.facts.update(bytes=reservation.bytes, files=len(files))
     return files
-
-
-async def _refusal(request: Request, error: Exception) -> Response:
-    request_id, path = request.state.request_id, request.scope["path"]
-    if isinstance(error, RefusalError):
-        return problem(error.status, error.detail, request_id, error.headers, error.errors, path=path)
-    if isinstance(error, HTTPException):
-        return problem(error.status_code, str(error.detail), request_id, dict(error.headers or {}), path=path)
-    assert isinstance(error, RequestValidationError)
-    detail = "; ".join(f"{'.'.join(map(str, part['loc']))}: {part['msg']}" for part in error.errors())
-    return problem(422, detail, request_id, path=path)
 
 
 def _service(request: Request) -> Service:

@@ -1,5 +1,6 @@
 """The page in a real Chromium with a fake endpoint: times as in `raygenre predict`, and what it warns about."""
 
+import base64
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -7,13 +8,12 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
-from pydantic import BaseModel
 
 from raygenre.model.classifier import Prediction
 from raygenre.pretrained.tags import NOTE
-from raygenre.spectrogram.image import write_png
+from raygenre.spectrogram.image import write_plain_png, write_png
 from raygenre.workflows import timeline
-from serve.schema import Answer, ModelFacts, ModelName, TrainedOn, Window
+from serve.schema import Answer, ModelFacts, ModelName, Problem, StreamedWindow, TrainedOn, Window
 from serve.tag_schema import TAG_EXAMPLE, TagAnswer, TagFacts
 from serve.web.pages import ASSETS, PAGE
 
@@ -66,6 +66,14 @@ def answer() -> Answer:
     )
 
 
+def lines(response: Answer, *, has_pictures: bool = True) -> str:
+    """Return an answer as the endpoint streams it."""
+    picture = base64.b64encode(write_plain_png(np.zeros((128, 333), dtype=np.uint8))).decode()
+    shown = picture if has_pictures else None
+    windows = [StreamedWindow(**dict(window), picture=shown) for window in response.windows]
+    return "".join(f"{piece.model_dump_json(exclude_none=True)}\n" for piece in (*windows, response))
+
+
 def fulfill(route: Route) -> None:
     """Respond as the endpoint would."""
     path = urlsplit(route.request.url).path
@@ -77,14 +85,14 @@ def fulfill(route: Route) -> None:
     elif name == "model":
         route.fulfill(body=FACTS.model_dump_json())
     elif name == "predict":
-        route.fulfill(body=answer().model_dump_json())
-    else:
+        route.fulfill(body=lines(answer()))
+    elif name == "spectrogram":
         route.fulfill(body=write_png(np.zeros((128, 333), dtype=np.uint8)), content_type="image/png")
 
 
-def respond(page: Page, path: str, response: BaseModel) -> None:
-    """Respond to a path of the API with this response from now on."""
-    page.route(f"{SITE}/v1/{path}", lambda route: route.fulfill(body=response.model_dump_json()))
+def respond(page: Page, path: str, body: str) -> None:
+    """Respond to a path of the API with this body from now on."""
+    page.route(f"{SITE}/v1/{path}*", lambda route: route.fulfill(body=body))
 
 
 @pytest.fixture
@@ -121,8 +129,8 @@ def test_the_page_shows_the_same_times_as_the_command(page: Page, tmp_path: Path
 def test_the_page_warns_about_a_model_of_synthetic_sounds(page: Page, tmp_path: Path) -> None:
     expect(page.locator("#facts")).to_contain_text("81 %")
     expect(page.locator("#facts")).not_to_contain_text("synthetic")
-    respond(page, "model", FACTS.model_copy(update={"trained_on": SYNTHETIC}))
-    respond(page, "predict", answer().model_copy(update={"trained_on": SYNTHETIC}))
+    respond(page, "model", FACTS.model_copy(update={"trained_on": SYNTHETIC}).model_dump_json())
+    respond(page, "predict", lines(answer().model_copy(update={"trained_on": SYNTHETIC})))
     page.reload()
     expect(page.locator("#facts")).to_contain_text("trained on synthetic sounds, not on music")
     (tmp_path / "song.mp3").write_bytes(b"ID3")
@@ -132,17 +140,36 @@ def test_the_page_warns_about_a_model_of_synthetic_sounds(page: Page, tmp_path: 
     page.close()
 
 
-def test_the_page_names_the_only_file_that_it_classifies(page: Page) -> None:
+def test_dropped_files_are_all_classified(page: Page) -> None:
     script = """() => { const transfer = new DataTransfer();
         for (const name of ["a.mp3", "b.mp3"]) transfer.items.add(new File(["ID3"], name)); return transfer }"""
     page.dispatch_event("#drop", "drop", {"dataTransfer": page.evaluate_handle(script)})
-    expect(page.locator("#name")).to_have_text("a.mp3 (only the first of 2 files)")
+    expect(page.locator("#name")).to_have_text("a.mp3")
+    expect(page.locator("#songs .state")).to_have_text(["rock, 54 %", "rock, 54 %"])
+    page.close()
+
+
+def test_an_error_after_some_windows_keeps_them(page: Page, tmp_path: Path) -> None:
+    *windows, _ = lines(answer()).splitlines(keepends=True)
+    problem = Problem(title="Service Unavailable", status=503, detail="too late", request_id="1").model_dump_json()
+    respond(page, "predict", "".join([*windows, problem, "\n"]))
+    (tmp_path / "song.mp3").write_bytes(b"ID3")
+    page.set_input_files("#file", tmp_path / "song.mp3")
+    expect(page.get_by_role("alert")).to_have_text("The server is busy (too late).")
+    expect(page.locator("#timeline button")).to_have_count(len(TIMES))
+    page.close()
+
+
+def test_genres_have_the_same_colours_as_in_the_plot(page: Page) -> None:
+    assert tuple(page.evaluate("COLOURS")) == timeline.COLOURS
+    shown = page.evaluate("COLOURS.map(textColour)")
+    assert shown == [{"black": "#000", "white": "#fff"}[timeline._text_colour(colour)] for colour in timeline.COLOURS]
     page.close()
 
 
 def test_without_a_champion_the_page_shows_tags(page: Page, tmp_path: Path) -> None:
-    respond(page, "model", TAG_FACTS)
-    respond(page, "predict", TAGGED)
+    respond(page, "model", TAG_FACTS.model_dump_json())
+    respond(page, "predict", f"{TAGGED.model_dump_json()}\n")
     page.reload()
     expect(page.locator("#facts")).to_contain_text(NOTE)
     expect(page.locator("#image-files")).to_be_hidden()
@@ -153,11 +180,13 @@ def test_without_a_champion_the_page_shows_tags(page: Page, tmp_path: Path) -> N
     expect(page.locator("#bars li").first).to_have_text("jazz62 %")
     expect(page.locator("#show-tags")).to_be_hidden()
     expect(page.locator("#caption")).to_contain_text("Spectrogram, 0:00 to 0:29")
+    expect(page.locator("#spectrogram")).to_have_js_property("naturalWidth", 432)
+    expect(page.locator("#status")).to_have_text(f"Answered by MSD_musicnn: {NOTE}")
     page.close()
 
 
 def test_tags_are_shown_next_to_a_prediction(page: Page, tmp_path: Path) -> None:
-    respond(page, "model", FACTS.model_copy(update={"pretrained": TAG_FACTS.pretrained}))
+    respond(page, "model", FACTS.model_copy(update={"pretrained": TAG_FACTS.pretrained}).model_dump_json())
     page.route(f"{SITE}/v1/predict?tags=true", lambda route: route.fulfill(body=TAGGED.model_dump_json()))
     page.reload()
     (tmp_path / "song.mp3").write_bytes(b"ID3")
@@ -169,6 +198,19 @@ def test_tags_are_shown_next_to_a_prediction(page: Page, tmp_path: Path) -> None
     page.click("#show-tags")
     expect(page.locator("#tags-note")).to_be_hidden()
     expect(page.locator("#bars li").first).to_have_text("rock54 %")
+    expect(page.locator("#caption")).to_contain_text("Input of the network, 0:00 to 0:30")
+    page.close()
+
+
+def test_windows_without_pictures_get_their_spectrograms(page: Page, tmp_path: Path) -> None:
+    respond(page, "model", FACTS.model_copy(update={"input": "features"}).model_dump_json())
+    respond(page, "predict", lines(answer(), has_pictures=False))
+    page.reload()
+    (tmp_path / "song.mp3").write_bytes(b"ID3")
+    page.set_input_files("#file", tmp_path / "song.mp3")
+    expect(page.locator("#spectrogram")).to_have_js_property("naturalWidth", 432)
+    page.locator("#timeline button").nth(1).click()
+    expect(page.locator("#caption")).to_contain_text("Spectrogram, 0:30 to 1:00")
     page.close()
 
 

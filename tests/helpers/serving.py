@@ -21,6 +21,7 @@ from raygenre.model.classifier import Classifier
 from raygenre.model.input_drift import Reference
 from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.registry import champion, versions
+from raygenre.spectrogram.levels import levels
 from raygenre.system.storage import Storage
 from raygenre.tracking.server import Server
 from serve.app import app
@@ -41,12 +42,14 @@ def register(
     favourite: int,
     promote: bool = True,
     model: ModelConfig = NARROW,
+    steps: int = 0,
     features: Features | None = None,
 ) -> int:
-    """Register a model that nearly always predicts `favourite`, and return its version.
+    """Register a model that nearly always predicts `favourite`, unless it is trained, and return its version.
 
     Args:
         model: the network, if the input is levels.
+        steps: number of training steps of this network.
         features: the input; levels if None.
     """
     server = Server(storage)
@@ -54,6 +57,8 @@ def register(
     network = GenreCNN(model) if features is None else small_head(features, GENRES, seed=favourite).model
     with torch.no_grad():
         list(network.parameters())[-1][favourite] = 3 if features is None else 1000  # the last layer's bias
+    if isinstance(network, GenreCNN):
+        train(network, steps)
     kind = features or LEVELS
     examples = np.concatenate([kind.read(encode(synthesise(genre, seed=0))).windows for genre in GENRES])
     reference = Reference.of(kind.summaries(examples))
@@ -67,6 +72,20 @@ def register(
     if promote:
         champion.promote(storage, version)
     return version
+
+
+def train(network: GenreCNN, steps: int) -> None:
+    """Train a network on a few tracks of each genre."""
+    if not steps:
+        return
+    tracks = [levels(torch.from_numpy(synthesise(genre, seed=seed))) for seed in range(8) for genre in GENRES]
+    inputs, targets = torch.stack(tracks), torch.arange(len(tracks)) % len(GENRES)
+    optimiser = torch.optim.Adam(network.parameters(), lr=0.01)
+    for _ in range(steps):
+        optimiser.zero_grad()
+        torch.nn.functional.cross_entropy(network.train()(inputs), targets).backward()
+        optimiser.step()
+    network.eval()
 
 
 def new_storage(root: Path, model: ModelConfig = NARROW) -> Storage:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from raygenre import audio
-from raygenre.inputs import levels as module
+from raygenre.inputs import kind as module
 from raygenre.inputs.levels import LEVELS
 from raygenre.spectrogram.levels import levels
 from tests.helpers.sounds import encode, noise

@@ -10,8 +10,8 @@ import torch
 
 from raygenre.audio.synthesis import synthesise
 from raygenre.data.dataset import Dataset
-from raygenre.inputs.kind import Song
-from raygenre.inputs.levels import LEVELS, WINDOWS_PER_PART
+from raygenre.inputs.kind import WINDOWS_PER_PART, Song
+from raygenre.inputs.levels import LEVELS
 from raygenre.model.calibration import Calibration
 from raygenre.model.classifier import ABOUT, EXAMPLES, TRACKS, WEIGHTS, Classifier, ClassifierError
 from raygenre.model.network import GenreCNN, ModelConfig

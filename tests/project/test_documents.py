@@ -100,8 +100,11 @@ def test_settings_that_documents_name_exist() -> None:
 
 
 def test_screenshots_are_those_of_make_screenshots() -> None:
-    script = (ROOT / "tests" / "browser" / "test_mlflow.py").read_text()
-    written = {f"docs/mlflow-{name}.png" for name in re.findall(r'\bkeep\(\w+, "(\w+)"\)', script)}
+    written = {
+        f"docs/{page}-{name}.png"
+        for page in ("mlflow", "page")
+        for name in re.findall(r'\bkeep\(\w+, "(\w+)"\)', (ROOT / "tests" / "browser" / f"test_{page}.py").read_text())
+    }
     assert written == {str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.png")}
     shown = {
         str((path.parent / target).resolve().relative_to(ROOT))

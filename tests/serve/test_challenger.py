@@ -19,6 +19,7 @@ from serve.errors import RefusalError
 from serve.inference.batching import BatchError
 from serve.inference.decoder_pool import DecoderPool
 from serve.inference.live_models import LiveModel
+from serve.model_inputs import inputs_of
 from serve.monitoring.metrics import Metrics
 from serve.service import Service
 from tests.helpers.musicnn import small_head
@@ -114,7 +115,7 @@ def test_each_model_gets_its_own_input_of_a_file(
 ) -> None:
     async def inputs(data: bytes) -> tuple[Song, Song | None]:
         file = UploadedFile("", data)
-        return await service._inputs(
+        return await inputs_of(
             file, models[champion], models[challenger], lambda data, kind: service.decoders.song(data, kind=kind)
         )
 

@@ -1,75 +1,50 @@
-// Sends a song to this server and shows its genre and spectrogram.
+// Sends songs to this server, one after the other, and shows their genres and spectrograms while they are classified.
 "use strict";
 
 const at = (id) => document.getElementById(id);
 const percent = (share) => `${Math.round(100 * share)} %`;
-// Dark enough for white text. For colour-blind readers, order and labels also distinguish the genres.
-const COLOURS = ["#3b528b", "#b5367a", "#1f7a5c", "#a0520a", "#6a3fa0", "#8a6d00", "#0b6e99", "#a32c2c", "#4f5b66", "#2f6b1f"];
 const SHOWN_TAGS = 10;
 const TIMEOUT = 60_000; // ms, for requests without a file; the server limits the time of uploads
 const SYNTHETIC = "trained on synthetic sounds, not on music"; // as in raygenre/evaluation/training_data.py
+const STATES = { waiting: "waiting", sending: "uploading", classifying: "classifying", failed: "no answer" };
 
-let file = null; // the current file
 let facts = null; // response of /v1/model
-let turn = 0; // number of the latest request; responses to earlier ones are ignored
-let answer = null; // the current answer
-let tags = null; // the pretrained network's tags of the current file, once they are asked for
-let pictures = new Map(); // the current file's spectrograms: window number → object URL
+let songs = []; // all files that were chosen, in order
+let shown = null; // the song that is shown
+let running = null; // the song that is sent
 
-class RequestError extends Error {}
+function key() {
+  return at("key").value.trim();
+}
 
-async function ask(path, options = {}) {
-  const key = at("key").value.trim();
-  const headers = key ? { Authorization: `Bearer ${key}` } : {};
+// Sends the file, if there is one.
+async function ask(path, file = null) {
   let response;
   try {
-    const signal = options.body ? undefined : AbortSignal.timeout(TIMEOUT);
-    response = await fetch(path, { ...options, headers, signal });
+    const headers = key() ? { Authorization: `Bearer ${key()}` } : {};
+    const options = file ? { method: "POST", body: file } : { signal: AbortSignal.timeout(TIMEOUT) };
+    response = await fetch(path, { headers, ...options });
   } catch (error) {
     throw new RequestError(error.name === "TimeoutError" ? "The server did not answer in time." : "The server is unreachable.");
   }
   if (response.ok) return response;
-  if (response.status === 401) {
-    at("key-row").hidden = false;
-    throw new RequestError(key ? "The server rejected this API key." : "This server requires an API key.");
-  }
-  let detail = `The server responded with ${response.status}.`;
-  try {
-    detail = (await response.json()).detail;
-  } catch { /* a response from a proxy in front of the server may not be JSON */ }
-  throw new RequestError(response.status === 429 || response.status === 503 ? `The server is busy (${detail}).` : detail);
-}
-
-// Rounds down, as media players and raygenre/workflows/timeline.py do: 240.5 s is 4:00.
-function clock(seconds) {
-  const whole = Math.floor(seconds);
-  const minutes = Math.floor(whole / 60);
-  const parts = minutes < 60 ? [minutes] : [Math.floor(minutes / 60), String(minutes % 60).padStart(2, "0")];
-  return [...parts, String(whole % 60).padStart(2, "0")].join(":");
-}
-
-// Returns the windows without overlap: the last window starts where the previous one ends, as in timeline.py.
-// `inputStart` keeps the start of the network's input.
-function withoutOverlap(windows) {
-  return windows.map((part, index) => (
-    { ...part, start: Math.max(part.start, windows[index - 1]?.end ?? 0), inputStart: part.start }));
+  throw refusal(response.status, await response.text(), Boolean(key()));
 }
 
 function ranked(probabilities) {
   return Object.entries(probabilities).sort(([, first], [, second]) => second - first);
 }
 
-function colour(genre, genres) {
-  return COLOURS[genres.indexOf(genre) % COLOURS.length];
+function genres() {
+  return facts?.genres ?? Object.keys(shown.windows[0]?.probabilities ?? {});
 }
 
 function showStatus(text, busy = false) {
-  at("status").textContent = text;
+  if (at("status").textContent !== text) at("status").textContent = text;
   document.body.classList.toggle("busy", busy);
 }
 
 function showError(text) {
-  showStatus("");
   at("error").textContent = text;
   at("error").hidden = !text;
 }
@@ -87,164 +62,270 @@ function showBars(probabilities) {
   at("bars").replaceChildren(...rows);
 }
 
-async function fetchSpectrogram(number) {
-  const fetched = pictures; // a different file has a different map
-  if (!fetched.has(number)) {
-    const response = await ask(`v1/spectrogram?window=${number}`, { method: "POST", body: file });
-    const url = URL.createObjectURL(await response.blob());
-    if (fetched !== pictures || fetched.has(number)) URL.revokeObjectURL(url); // no longer needed, or fetched twice
-    else fetched.set(number, url);
+// The mean of the windows' probabilities: the answer for the part of the song that is classified.
+function mean(windows) {
+  const sums = {};
+  for (const { probabilities } of windows) {
+    for (const [genre, share] of Object.entries(probabilities)) sums[genre] = (sums[genre] ?? 0) + share / windows.length;
   }
-  return fetched.get(number);
+  return sums;
+}
+
+function decoded(base64) {
+  return new Blob([Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0))], { type: "image/png" });
+}
+
+// Returns the spectrogram of a window. The server sends it with the window if it is the network's input; otherwise, it
+// must be asked for.
+async function pictureOf(song, part) {
+  if (!part) return { picture: song.file, hasAxes: true }; // the file is a spectrogram
+  if (!song.pictures.has(part.number)) {
+    const picture = await (await ask(`v1/spectrogram?window=${part.number}`, song.file)).blob();
+    song.pictures.set(part.number, { picture, hasAxes: true });
+  }
+  return song.pictures.get(part.number);
 }
 
 async function showSpectrogram(part) {
-  const mine = turn;
   const range = part ? `${clock(part.inputStart)} to ${clock(part.end)}` : "the whole picture";
-  const picture = await fetchSpectrogram(part ? part.number : 0);
-  if (mine !== turn) return;
-  at("spectrogram").src = picture;
+  const subject = `${songs.indexOf(shown)} ${range}`;
+  const { dataset } = at("caption");
+  if (dataset.of === subject) return;
+  dataset.of = subject;
+  try {
+    const { picture, hasAxes } = await pictureOf(shown, part);
+    if (dataset.of !== subject) return;
+    URL.revokeObjectURL(at("spectrogram").src);
+    at("spectrogram").src = URL.createObjectURL(picture);
+    at("frame").classList.toggle("axes", hasAxes);
+  } catch (error) {
+    if (dataset.of === subject) showError(error.message);
+    return;
+  }
   at("spectrogram").alt = `Spectrogram, ${range}: time from left to right, pitch from bottom to top, brighter is louder`;
-  const shown = facts && facts.input === "levels" ? "Input of the network" : "Spectrogram";
-  at("caption").textContent = `${shown}, ${range}: time from left to right, pitch from bottom to top, brighter is louder.`;
+  const kind = facts?.input === "levels" ? "Input of the network" : "Spectrogram";
+  at("caption").textContent = `${kind}, ${range}: time from left to right, pitch from bottom to top, brighter is louder.`;
 }
 
-function clearPictures() {
-  at("spectrogram").removeAttribute("src");
-  for (const url of pictures.values()) URL.revokeObjectURL(url);
-  pictures = new Map();
-}
-
-// Shows one window of the answer, or the whole song if no window has this index.
+// Shows one window of the song, or the whole song if no window has this index.
 function select(index) {
-  const part = answer.windows[index];
+  shown.selected = index;
+  shown.showsTags = false;
+  const part = shown.windows[index];
   const isWhole = part === undefined;
   [...at("timeline").children].forEach((button, place) => button.setAttribute("aria-pressed", String(place === index)));
-  showBars(isWhole ? answer.probabilities : part.probabilities);
+  showBars(isWhole ? shown.answer?.probabilities ?? mean(shown.windows) : part.probabilities);
   at("bars-title").textContent = isWhole ? "Probability of each genre" : `From ${clock(part.start)} to ${clock(part.end)}`;
   at("whole").hidden = isWhole;
   at("tags-note").hidden = true;
   at("show-tags").textContent = "Show pretrained tags";
-  showSpectrogram(isWhole ? answer.windows[0] : part).catch((error) => showError(error.message));
+  showSpectrogram(isWhole ? shown.windows[0] ?? withoutOverlap(shown.tags?.windows ?? [])[0] : part);
 }
 
 // Shows the most probable tags in place of the genres.
 function showTags() {
-  showBars(Object.fromEntries(ranked(tags.tags).slice(0, SHOWN_TAGS)));
-  at("bars-title").textContent = `The ${SHOWN_TAGS} most probable tags of ${Object.keys(tags.tags).length}`;
-  at("tags-note").textContent = `${tags.note}: named by ${tags.pretrained} (${tags.licence} licence), which was trained on 200\u00a0000 songs.`;
+  select(-1);
+  shown.showsTags = true;
+  const { tags, pretrained, licence, note } = shown.tags;
+  showBars(Object.fromEntries(ranked(tags).slice(0, SHOWN_TAGS)));
+  at("bars-title").textContent = `The ${SHOWN_TAGS} most probable tags of ${Object.keys(tags).length}`;
+  at("tags-note").textContent = `${note}: named by ${pretrained} (${licence} licence), which was trained on 200\u00a0000 songs.`;
   at("tags-note").hidden = false;
   at("show-tags").textContent = "Show the genres";
 }
 
 async function toggleTags() {
-  turn += 1;
-  const mine = turn;
-  const isShown = !at("tags-note").hidden;
-  const before = at("status").textContent;
-  if (!tags) {
-    showError("");
-    showStatus(`Naming the tags of ${file.name}`, true);
-    const response = await (await ask("v1/predict?tags=true", { method: "POST", body: file })).json();
-    if (mine !== turn) return;
-    tags = response;
-    showStatus(before);
+  const song = shown;
+  song.error = "";
+  try {
+    if (!song.tags) {
+      showError("");
+      showStatus(`Naming the tags of ${song.file.name}`, true);
+      song.tags = await (await ask("v1/predict?tags=true", song.file)).json();
+    }
+    song.showsTags = !song.showsTags;
+  } catch (error) {
+    song.error = error.message;
   }
-  select(-1);
-  if (!isShown) showTags();
+  if (song === shown) show(song);
 }
 
-function showTimeline() {
-  const genres = facts?.genres ?? Object.keys(answer.probabilities);
-  const buttons = answer.windows.map((part, index) => {
-    const label = `${clock(part.start)} to ${clock(part.end)}: ${part.genre}, ${percent(part.confidence)}`;
-    const isFirst = index === 0 || answer.windows[index - 1].genre !== part.genre;
-    const attributes = { type: "button", "aria-label": label, title: label, "aria-pressed": "false", tabindex: index ? -1 : 0 };
-    const button = element("button", isFirst ? part.genre : "", attributes);
-    button.style.background = colour(part.genre, genres);
-    button.addEventListener("click", () => { turn += 1; select(index); });
-    return button;
-  });
-  at("timeline").replaceChildren(...buttons);
-  at("timeline-part").hidden = buttons.length < 2;
-  for (const button of buttons) if (button.scrollWidth > button.clientWidth) button.textContent = ""; // the legend names the genre
-  at("begin").textContent = clock(answer.windows[0]?.start ?? 0); // not 0 if the song starts with silence
-  at("end").textContent = clock(answer.windows.at(-1)?.end ?? 0);
-  const present = genres.filter((genre) => answer.windows.some((part) => part.genre === genre));
+function play(index) {
+  select(index);
+  at("player").currentTime = shown.windows[index].start;
+  at("player").play().catch(() => { /* the event `error` hides a player that cannot play this file */ });
+}
+
+function showLegend() {
+  const present = genres().filter((genre) => shown.windows.some((part) => part.genre === genre));
   at("legend").replaceChildren(...present.map((genre) => {
     const entry = element("span", genre);
-    entry.style.setProperty("--swatch", colour(genre, genres));
+    paint(entry, genre, genres());
     return entry;
   }));
 }
 
-// Shows the answer of a server without a champion.
-function showOnlyTags(response, note) {
-  tags = response;
-  answer = { windows: withoutOverlap(response.windows), probabilities: response.tags };
-  at("name").textContent = file.name + note;
-  at("genre").textContent = response.best.slice(0, 3).join(", ");
-  at("uncertain").hidden = at("timeline-part").hidden = at("whole").hidden = at("show-tags").hidden = true;
-  at("result").hidden = false;
-  showTags();
-  showSpectrogram(answer.windows[0]).catch((error) => showError(error.message));
-  showStatus(`Answered by ${response.pretrained}: ${response.note}`);
-  at("genre").focus({ preventScroll: true });
+function showWindows() {
+  const { windows } = shown;
+  at("timeline-part").hidden = windows.length < 2;
+  showTimeline(at("timeline"), windows, genres(), play);
+  at("begin").textContent = clock(windows[0]?.start ?? 0); // not 0 if the song starts with silence
+  at("end").textContent = clock(windows.at(-1)?.end ?? 0);
+  showLegend();
 }
 
-function show(response, note) {
-  if (response.tags) {
-    showOnlyTags(response, note);
+function showResult() {
+  const { answer, windows } = shown;
+  at("result").hidden = !answer && !windows.length;
+  if (at("result").hidden) return;
+  at("name").textContent = shown.file.name;
+  at("show-tags").hidden = !facts?.pretrained || !answer || !windows.length; // a picture has no tags
+  if (answer?.tags) { // of a server without a champion
+    at("genre").textContent = answer.best.slice(0, 3).join(", ");
+    at("uncertain").hidden = at("timeline-part").hidden = true;
+    showTags();
     return;
   }
-  tags = null;
-  answer = { ...response, windows: withoutOverlap(response.windows) };
-  const [[first, firstShare], [second, secondShare] = ["", 0]] = ranked(answer.probabilities);
-  at("name").textContent = file.name + note;
+  const [[first, firstShare], [second, secondShare] = ["", 0]] = ranked(answer?.probabilities ?? mean(windows));
   at("genre").textContent = `${first}, ${percent(firstShare)}`;
-  at("uncertain").hidden = !answer.uncertain;
-  at("uncertain").textContent = answer.uncertain
+  at("uncertain").hidden = !answer?.uncertain;
+  at("uncertain").textContent = answer?.uncertain
     ? `The network is uncertain: ${first} is a guess, ${second} has ${percent(secondShare)}.` : "";
-  at("result").hidden = false; // must be visible before showTimeline measures its labels
-  at("show-tags").hidden = !(facts && facts.pretrained) || !response.windows.length; // a picture has no tags
-  showTimeline();
-  select(-1);
-  const warning = answer.trained_on.kind === "synthetic" ? `, which was ${SYNTHETIC}` : "";
-  showStatus(`Answered by ${answer.model.name} ${answer.model.version}${warning}`);
-  at("genre").focus({ preventScroll: true });
+  showWindows();
+  if (shown.showsTags) showTags();
+  else select(shown.selected);
 }
 
-async function send(chosen, count = 1) {
-  if (!chosen) return;
-  const note = count > 1 ? ` (only the first of ${count} files)` : "";
-  turn += 1;
-  const mine = turn;
-  file = chosen;
-  clearPictures();
-  showError("");
-  at("result").hidden = true;
+function showProgress() {
+  const { state, share, answer, windows } = shown;
+  const isRunning = state === "sending" || state === "classifying";
+  at("progress-row").hidden = !isRunning;
+  if (state === "sending") at("progress").value = share;
+  else at("progress").removeAttribute("value"); // indeterminate
+  at("progress-text").textContent = state === "sending" ? `${percent(share)} sent`
+    : windows.length ? `${clock(windows.at(-1).end)} classified` : "";
+  if (isRunning) showStatus(`Classifying ${shown.file.name}`, true);
+  else if (!answer) showStatus(state === "waiting" ? `${shown.file.name} is waiting for the files before it` : "");
+  else if (answer.tags) showStatus(`Answered by ${answer.pretrained}: ${answer.note}`);
+  else {
+    const warning = answer.trained_on.kind === "synthetic" ? `, which was ${SYNTHETIC}` : "";
+    showStatus(`Answered by ${answer.model.name} ${answer.model.version}${warning}`);
+  }
+}
+
+function stateOf({ answer, state }) {
+  if (!answer) return STATES[state];
+  return answer.tags ? answer.best.slice(0, 3).join(", ") : `${answer.genre}, ${percent(answer.confidence)}`;
+}
+
+function showList() {
+  at("songs").hidden = songs.length < 2;
+  at("songs").replaceChildren(...songs.map((song) => {
+    const row = element("li");
+    const name = element("button", song.file.name, { type: "button", class: "name", "aria-pressed": String(song === shown) });
+    name.addEventListener("click", () => show(song));
+    row.append(name, element("span", stateOf(song), { class: "state" }));
+    if (song.state === "waiting" || song === running) {
+      const button = element("button", "Cancel", { type: "button", "aria-label": `Cancel ${song.file.name}` });
+      button.addEventListener("click", () => cancel(song));
+      row.append(button);
+    }
+    return row;
+  }));
+}
+
+function show(song) {
+  if (song !== shown) {
+    URL.revokeObjectURL(at("player").src);
+    if (song.file.type.startsWith("image/")) at("player").removeAttribute("src");
+    else at("player").src = URL.createObjectURL(song.file);
+    at("player").hidden = song.file.type.startsWith("image/");
+    at("timeline").replaceChildren();
+  }
+  shown = song;
+  showError(song.error);
+  showProgress();
+  showResult();
+  showList();
+}
+
+function update(song) {
+  if (song === shown) show(song);
+  else showList();
+}
+
+function cancel(song) {
+  if (song === running) song.request.cancel();
+  else fail(song, new RequestError("Cancelled."));
+}
+
+function fail(song, error) {
+  song.state = "failed";
+  song.status = error.status;
+  song.error = error instanceof RequestError ? error.message : `Error in the page: ${error.message}`;
+  if (error.status === 401) at("key-row").hidden = false;
+  update(song);
+}
+
+function add(files) {
+  const added = [...files].map((file) => (
+    { file, state: "waiting", share: 0, windows: [], pictures: new Map(), answer: null, tags: null, showsTags: false, error: "",
+      selected: -1 }));
+  if (!added.length) return;
+  songs.push(...added);
+  show(added[0]);
+  run();
+}
+
+// Sends the songs that are waiting, one after the other.
+async function run() {
+  while (!running && (running = songs.find((song) => song.state === "waiting"))) {
+    try {
+      await send(running);
+    } catch (error) {
+      fail(running, error);
+    }
+    const done = running;
+    running = null;
+    update(done);
+    if (done.answer && done === shown) at("genre").focus({ preventScroll: true });
+  }
+}
+
+async function send(song) {
+  const { file } = song;
   if (facts && file.size > facts.most_bytes) {
-    showError(`${file.name} is too large: ${(file.size / 1e6).toFixed(1)} MB; the limit is ${facts.most_bytes / 1e6} MB.`);
-    return;
+    throw new RequestError(`${file.name} is too large: ${(file.size / 1e6).toFixed(1)} MB; the limit is ${facts.most_bytes / 1e6} MB.`);
   }
-  showStatus(`Classifying ${file.name}${note}`, true);
-  try {
-    const response = await (await ask("v1/predict", { method: "POST", body: file })).json();
-    if (mine === turn) show(response, note);
-  } catch (error) {
-    if (mine !== turn) return;
-    showError(error instanceof RequestError ? error.message : `Error in the page: ${error.message}`);
-  }
+  Object.assign(song, { state: "sending", share: 0, windows: [], error: "" });
+  song.request = classify(file, key(), {
+    onUpload: (share) => {
+      Object.assign(song, { share, state: share < 1 ? "sending" : "classifying" });
+      if (song === shown) showProgress();
+    },
+    onWindow: ({ picture, ...part }) => {
+      song.state = "classifying";
+      if (picture) song.pictures.set(part.number, { picture: decoded(picture), hasAxes: false });
+      song.windows = withoutOverlap([...song.windows.map((known) => ({ ...known, start: known.inputStart })), part]);
+      if (song === shown) { showProgress(); showResult(); }
+    },
+  });
+  update(song);
+  song.answer = await song.request.done;
+  if (song.answer.tags) song.tags = song.answer;
+  else song.windows = withoutOverlap(song.answer.windows);
+  song.state = "done";
 }
 
 async function loadModelFacts() {
   try {
     facts = await (await ask("v1/model")).json();
   } catch (error) {
+    if (error.status === 401) at("key-row").hidden = false;
     showError(error.message);
     return;
   }
-  const { model, genres, test_accuracy: accuracy, trained_on: trainedOn } = facts;
+  const { model, genres: names, test_accuracy: accuracy, trained_on: trainedOn } = facts;
   at("image-files").hidden = !facts.takes_images;
   if (!model) {
     at("question").textContent = "What does this song sound like?";
@@ -255,23 +336,42 @@ async function loadModelFacts() {
   const tested = accuracy === null ? "" : ` Its test accuracy is ${percent(accuracy)}.`;
   const warning = trainedOn.kind === "synthetic" ? ` It was ${SYNTHETIC}.` : "";
   at("facts").textContent = `The network ${model.name} ${model.version} classifies ${facts.input === "levels" ? "the spectrogram of a song" : "a song"} `
-    + `as one of ${genres.length} genres: ${genres.join(", ")}.${tested}${warning}`;
+    + `as one of ${names.length} genres: ${names.join(", ")}.${tested}${warning}`;
 }
 
-at("file").addEventListener("change", () => { send(at("file").files[0]); at("file").value = ""; });
+function sendAgain() {
+  for (const song of songs) if (song.status === 401) Object.assign(song, { state: "waiting", status: 0, error: "" });
+  run();
+}
+
+at("file").addEventListener("change", () => { add(at("file").files); at("file").value = ""; });
 at("form").addEventListener("submit", (event) => {
   event.preventDefault();
   showError("");
-  loadModelFacts().then(() => { if (facts && file) send(file); });
+  loadModelFacts().then(() => { if (facts) sendAgain(); });
 });
-at("whole").addEventListener("click", () => { turn += 1; select(-1); });
-at("show-tags").addEventListener("click", () => toggleTags().catch((error) => showError(error.message)));
+at("sample").addEventListener("click", async () => {
+  try {
+    add([new File([await (await ask("page/sample.mp3")).blob()], "sample song.mp3", { type: "audio/mpeg" })]);
+  } catch (error) {
+    showError(error.message);
+  }
+});
+at("cancel").addEventListener("click", () => cancel(shown));
+at("whole").addEventListener("click", () => { at("player").pause(); select(-1); });
+at("show-tags").addEventListener("click", toggleTags);
+at("player").addEventListener("error", () => { at("player").hidden = true; }); // the browser has no decoder for it
+at("player").addEventListener("timeupdate", () => {
+  const playing = showPosition(at("timeline"), shown.windows, at("player").currentTime);
+  if (playing >= 0 && shown.selected >= 0 && playing !== shown.selected && !at("player").paused) select(playing);
+});
+addEventListener("resize", () => { if (shown) labelTimeline(at("timeline"), shown.windows); });
 document.addEventListener("dragover", (event) => { event.preventDefault(); document.body.classList.add("dragging"); });
 document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) document.body.classList.remove("dragging"); });
 document.addEventListener("drop", (event) => {
   event.preventDefault();
   document.body.classList.remove("dragging");
-  send(event.dataTransfer.files[0], event.dataTransfer.files.length);
+  add(event.dataTransfer.files);
 });
 at("timeline").addEventListener("keydown", (event) => {
   const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];

@@ -1,0 +1,50 @@
+"""The input of the champion and of the challenger for a file, which may be of different kinds."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import numpy as np
+
+from raygenre.inputs.kind import InputKind, Song
+from serve.admission.bodies import Content
+from serve.admission.uploaded_file import UploadedFile
+from serve.errors import RefusalError
+from serve.inference.live_models import LiveModel
+
+Reader = Callable[[Content, InputKind], Awaitable[Song]]
+"""Returns the input of a kind for a file."""
+
+
+async def inputs_of(
+    file: UploadedFile | Song, champion: LiveModel, challenger: LiveModel | None, read: Reader
+) -> tuple[Song, Song | None]:
+    """Return the input of both models for a file or for the levels of a picture, computed once if it is the same.
+
+    The challenger's is None if only the champion can use the file.
+    """
+    if challenger is None:
+        return await _input(file, champion.input, read), None
+    if same(champion.input, challenger.input):
+        song = await _input(file, champion.input, read)
+        return song, song
+    work = [_input(file, model.input, read) for model in (champion, challenger)]
+    first, second = await asyncio.gather(*work, return_exceptions=True)
+    if isinstance(first, BaseException):
+        raise first
+    if isinstance(second, BaseException) and not isinstance(second, RefusalError):
+        raise second
+    return first, second if isinstance(second, Song) else None
+
+
+async def _input(file: UploadedFile | Song, kind: InputKind, read: Reader) -> Song:
+    if isinstance(file, UploadedFile):
+        return await read(file.data, kind)
+    try:
+        return Song(np.stack([kind.from_levels(levels) for levels in file.windows]), file.times, file.numbers)
+    except ValueError as error:
+        raise RefusalError(422, str(error)) from error
+
+
+def same(kind: InputKind, other: InputKind) -> bool:
+    """Whether two kinds of input give the same values."""
+    return (kind.recipe, kind.weights_sha256) == (other.recipe, other.weights_sha256)
