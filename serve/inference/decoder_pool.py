@@ -9,7 +9,6 @@ that computes its input stops before the next window, and files that are still w
 import asyncio
 import os
 import queue
-import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -28,61 +27,17 @@ from serve.admission.bodies import Content, size_of, start_of
 from serve.admission.limits import Limits
 from serve.errors import RefusalError
 from serve.inference.decoder_process import UNEXPECTED_ERROR, CrashError, DecoderProcess
+from serve.inference.decoding_job import ClientDisconnectedError, DecodingJob, OnAudio
 from serve.inference.reader import OnPart, PartReader, Reader
 from serve.inference.window_picture import window_levels
 from serve.monitoring import logs
 from serve.monitoring.metrics import Metrics
 
 T = TypeVar("T")
-OnAudio = Callable[[float], object]
 
 LARGE = 64_000_000  # bytes; a song in CD quality is smaller, and longer audio takes seconds to decode
 
 _CAUSED_BY_FILE = ("SIGSEGV", "SIGBUS", "SIGABRT", "SIGFPE", "SIGILL", UNEXPECTED_ERROR)  # crash causes
-
-
-class _ClientDisconnectedError(Exception):
-    """The request has ended: its client disconnected, or its time limit was reached."""
-
-
-class _Job:
-    """A job that processes one file, and the process that decodes the file.
-
-    Attributes:
-        on_audio: function to call with the duration in s of audio that has been decoded.
-    """
-
-    def __init__(self, on_audio: OnAudio) -> None:
-        self.on_audio = on_audio
-        self._lock = threading.Lock()
-        self._has_ended = False
-        self._process: DecoderProcess | None = None
-
-    def check(self) -> None:
-        """Check that the request still needs the result.
-
-        Raises:
-            _ClientDisconnectedError: the request has ended.
-        """
-        if self._has_ended:
-            raise _ClientDisconnectedError
-
-    def assign(self, process: DecoderProcess | None) -> None:
-        """Set the process that decodes the file, or None when it has finished.
-
-        Raises:
-            _ClientDisconnectedError: the request has ended.
-        """
-        with self._lock:
-            self._process = process
-            self.check()
-
-    def end(self) -> None:
-        """Mark the request as ended, whether or not it was answered, and kill the process if it is still decoding."""
-        with self._lock:
-            self._has_ended = True
-            if self._process:
-                self._process.kill()
 
 
 class DecoderPool:
@@ -154,9 +109,9 @@ class DecoderPool:
         while not self._idle.empty():
             self._idle.get().end()
 
-    async def _run(self, work: Callable[[_Job], T], data: Content, on_audio: OnAudio) -> T:
+    async def _run(self, work: Callable[[DecodingJob], T], data: Content, on_audio: OnAudio) -> T:
         loop, enqueued_at = asyncio.get_running_loop(), time.perf_counter()
-        job = _Job(lambda seconds: loop.call_soon_threadsafe(on_audio, seconds))
+        job = DecodingJob(lambda seconds: loop.call_soon_threadsafe(on_audio, seconds))
 
         def run() -> T:
             job.check()
@@ -185,7 +140,7 @@ class DecoderPool:
         finally:
             job.end()
 
-    def _read(self, data: Content, reader: Reader[T], job: _Job, *, is_image: bool) -> T:
+    def _read(self, data: Content, reader: Reader[T], job: DecodingJob, *, is_image: bool) -> T:
         started = time.perf_counter()
         if is_image:
             result = reader.of_image(start_of(data, MAX_PNG_BYTES + 1))
@@ -208,7 +163,9 @@ class DecoderPool:
         self._metrics.stage(reader.name, time.perf_counter() - started - decoding)
         return result
 
-    def _picture(self, data: Content, kind: InputKind, window: int, job: _Job, *, is_image: bool) -> tuple[bytes, int]:
+    def _picture(
+        self, data: Content, kind: InputKind, window: int, job: DecodingJob, *, is_image: bool
+    ) -> tuple[bytes, int]:
         if is_image:
             if window:
                 raise ValueError(f"a picture has no window {window}: it has a single one, number 0")
@@ -217,7 +174,7 @@ class DecoderPool:
             levels, number = window_levels(blocks, kind, window)
         return spectrogram.write_png(levels), number
 
-    def _blocks(self, data: Content, rate: int, job: _Job) -> Generator[NDArray[np.float32], None, None]:
+    def _blocks(self, data: Content, rate: int, job: DecodingJob) -> Generator[NDArray[np.float32], None, None]:
         """Decode audio in a process, block by block."""
         process = self._idle.get_nowait()  # there is one process per thread
         try:
@@ -237,7 +194,7 @@ class DecoderPool:
                 for block in opened.enter_context(closing(blocks)):
                     job.on_audio(len(block) / rate)
                     yield block
-        except _ClientDisconnectedError:
+        except ClientDisconnectedError:
             process.end()  # `job.end` also kills it, but perhaps later
             raise
         finally:
