@@ -1,4 +1,4 @@
-"""The input of the champion and of the challenger for a file, which may be of different kinds."""
+"""The input of the champion and the challenger for a file; their kinds may differ."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""Decodes a file for models with the same kind of input, which classify each part of it as it comes."""
+"""Decodes a file for models with the same kind of input, which classify it part by part."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
