@@ -1,5 +1,6 @@
 """Without a champion, the endpoint names the pretrained network's tags, until the first champion takes over."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from raygenre.registry.versions import NoModelError
 from raygenre.system.storage import Storage
 from serve.preflight import check_model
 from serve.settings import Settings
+from serve.web.lines import MEDIA_TYPE
 from tests.helpers.metrics import scrape, value
 from tests.helpers.open_inference import binary_request, pack
 from tests.helpers.processes import until
@@ -61,6 +63,8 @@ def test_without_a_champion_a_song_gets_tags(
     assert answer["best"] == list(answer["tags"])[:5]
     assert [(part["number"], part["end"]) for part in answer["windows"]] == [(0, 29.92), (1, 59.84)]
     assert (answer["note"], answer["licence"], answer["pretrained"]) == (NOTE, "ISC", store.MODEL)
+    [line] = client.post("/v1/predict", content=song, headers={"Accept": MEDIA_TYPE}).text.splitlines()
+    assert json.loads(line)["tags"] == answer["tags"]
     form = [("file", ("a.mp3", song)), ("file", ("b.png", picture))]
     answers = client.post("/v1/predict", files=form).json()
     assert answers["predictions"] == [answer | {"request_id": answers["predictions"][0]["request_id"]}, None]
@@ -97,7 +101,7 @@ def test_the_first_champion_takes_over_from_the_tags(client: httpx.Client, untra
     assert (tagged["note"], len(tagged["tags"])) == (NOTE, 50)
     assert client.get("/v1/model").json()["pretrained"]["name"] == store.MODEL
     assert client.get("/v2/health/ready").json() == {"ready": True}
-    until(lambda: value(scrape(), "ray_raygenre_tagged_total") == 3)
+    until(lambda: value(scrape(), "ray_raygenre_tagged_total") == 4)
 
 
 def test_tags_of_a_server_without_the_network_are_not_found(endpoint: httpx.Client, picture: bytes) -> None:

@@ -17,8 +17,10 @@ from PIL import Image
 from starlette.requests import Request
 
 from raygenre.audio.synthesis import synthesise
+from raygenre.inputs.features import Features
 from raygenre.inputs.kind import Song
 from raygenre.inputs.levels import LEVELS
+from raygenre.registry.versions import Fetched
 from raygenre.spectrogram.colour_map import MAGMA
 from raygenre.system.storage import Storage
 from serve.admission.api_keys import Keys
@@ -29,6 +31,8 @@ from serve.service import Service
 from serve.settings import Settings
 from serve.web.lines import MEDIA_TYPE, accepts_lines
 from serve.web.routes import build
+from tests.helpers.musicnn import small_head
+from tests.helpers.serving import GENRES
 from tests.helpers.sounds import encode
 
 LINES = {"Accept": MEDIA_TYPE}
@@ -85,10 +89,10 @@ def service(storage: Storage, tmp_path: Path, ray_cluster: None, request: pytest
     started.decoders.close()
 
 
-async def post(service: Service, file: bytes) -> httpx.Response:
+async def post(service: Service, file: bytes, query: str = "") -> httpx.Response:
     transport = httpx.ASGITransport(build(service))
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-        return await client.post("/v1/predict", content=file, headers=LINES)
+        return await client.post(f"/v1/predict{query}", content=file, headers=LINES)
 
 
 @pytest.mark.parametrize("service", [120], indirect=True)
@@ -122,6 +126,53 @@ def test_the_champion_continues_if_the_challenger_fails(
     assert len(asked) == 2
 
 
+def test_models_with_features_give_lines(
+    service: Service, song: bytes, picture: bytes, features: Features, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    champion = LiveModel(Fetched(small_head(features, GENRES), "head"), None)
+    monkeypatch.setattr(service.models, "choose", lambda version: (champion, None))
+    *windows, answer = read(asyncio.run(post(service, song, "?pictures=true")))
+    assert windows == answer["windows"]
+    assert [window["end"] for window in windows] == [29.92, 59.84]
+    refusal = asyncio.run(post(service, picture))
+    assert (refusal.status_code, "give the recording" in refusal.text) == (422, True)
+
+
+@pytest.mark.parametrize("fails_at", [None, 0, 1])
+def test_a_challenger_may_have_another_input(
+    service: Service,
+    song: bytes,
+    picture: bytes,
+    features: Features,
+    fails_at: int | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    challenger = replace(service.models.champion, fetched=replace(service.models.champion.fetched, name="other"))
+    champion = LiveModel(Fetched(small_head(features, GENRES), "head"), None)
+    probabilities, asked = service.probabilities, 0
+
+    async def fail(model: LiveModel, window: Song) -> NDArray[np.float32]:
+        nonlocal asked
+        if model is challenger:
+            asked += 1
+            if asked - 1 == fails_at:
+                raise BatchError("it fails")
+        return await probabilities(model, window)
+
+    monkeypatch.setattr(service, "probabilities", fail)
+    monkeypatch.setattr(service.models, "choose", lambda version: (champion, challenger))
+    *windows, answer = read(asyncio.run(post(service, song)))
+    assert [window["number"] for window in windows] == [0, 1]
+    ends = {None: [30.01, 60.02], 0: [29.92, 59.84], 1: [30.01, 59.84]}[fails_at]
+    assert [window["end"] for window in windows] == pytest.approx(ends, abs=0.03)
+    assert answer["model"]["name"] == ("other" if fails_at is None else "head")
+    if fails_at is None:
+        assert windows == answer["windows"]
+        monkeypatch.setattr(service.models, "choose", lambda version: (challenger, champion))
+        [of_picture] = read(asyncio.run(post(service, picture)))
+        assert of_picture["model"]["name"] == "other"  # which alone can use a picture
+
+
 def test_windows_come_while_the_song_is_decoded(service: Service, long_song: bytes) -> None:
     decoded, heard = [0.0], []
 
@@ -149,7 +200,7 @@ def test_a_client_that_goes_after_a_line_ends_the_work(
         parts = [{"type": "http.request", "body": long_song}, None]
 
         async def receive() -> Any:
-            if message := parts.pop(0):
+            if parts and (message := parts.pop(0)):
                 return message
             await sent.wait()
             await asyncio.sleep(60 if is_slow else 0)
