@@ -8,13 +8,14 @@
 Importing this package imports httpx and pydantic, but neither torch, Ray nor MLflow.
 """
 
-from raygenre.client.answers import Answer, ModelFacts, ModelName, TrainedOn, Window
+from raygenre.client.answers import Answer, ModelFacts, ModelName, PretrainedFacts, TrainedOn, Window
 from raygenre.client.async_client import AsyncClient
 from raygenre.client.client import Client
 from raygenre.client.errors import (
     AddressError,
     ClientError,
     NoAnswerError,
+    NoModelError,
     RefusedError,
     UnexpectedAnswerError,
     UnreachableError,
@@ -30,6 +31,8 @@ __all__ = [
     "ModelFacts",
     "ModelName",
     "NoAnswerError",
+    "NoModelError",
+    "PretrainedFacts",
     "RefusedError",
     "Retries",
     "TrainedOn",

@@ -87,23 +87,44 @@ class Answer(_Part):
     request_id: str
 
 
+class PretrainedFacts(_Part):
+    """The pretrained network, which names tags without training.
+
+    Attributes:
+        name: name of the network.
+        source: where its weights come from.
+        licence: licence of its weights.
+        tags: the tags, in the order of the network's outputs.
+    """
+
+    name: str
+    source: str
+    licence: str
+    tags: tuple[str, ...]
+
+
 class ModelFacts(_Part):
     """The model being served.
 
     Attributes:
         genres: genres in the order of the model's outputs.
+        input: what the model is given: `levels` of a spectrogram, or `features` of a recording.
+        takes_images: whether it classifies spectrogram images; otherwise they are refused.
         test_accuracy: accuracy on the test split; None if unknown.
         synthetic: whether the model was trained on synthetic tracks; None if unknown.
         threshold: confidence below which an answer is uncertain.
         sha256: SHA-256 of the weights, genres and calibration.
         card: model card, in Markdown.
         challenger: model that answers a share of the requests, if any.
+        pretrained: the network that names tags instead of genres, if the endpoint has it.
         most_bytes: maximum size of a request body, in bytes.
         most_seconds: maximum duration of an audio file, in s.
     """
 
     model: ModelName
     genres: tuple[str, ...]
+    input: Literal["levels", "features"]
+    takes_images: bool
     test_accuracy: float | None
     synthetic: bool | None
     trained_on: TrainedOn
@@ -111,6 +132,7 @@ class ModelFacts(_Part):
     sha256: str
     card: str
     challenger: ModelName | None
+    pretrained: PretrainedFacts | None = None
     most_bytes: int
     most_seconds: float
 

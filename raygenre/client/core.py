@@ -5,8 +5,10 @@ yields a `Wait` between two attempts; and it returns the answer.
 """
 
 import ipaddress
+import json
 import platform
 from collections.abc import Generator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import TypeVar
@@ -16,7 +18,14 @@ from pydantic import ValidationError
 
 from raygenre.client.answers import Answer, ModelFacts, Problem
 from raygenre.client.body import File, FileBody
-from raygenre.client.errors import AddressError, RefusedError, UnexpectedAnswerError, failure
+from raygenre.client.errors import (
+    AddressError,
+    ClientError,
+    NoModelError,
+    RefusedError,
+    UnexpectedAnswerError,
+    failure,
+)
 from raygenre.client.retries import BUSY, Retries
 from raygenre.system.redaction import masked
 
@@ -101,7 +110,7 @@ class Core:
         call = Call("POST", "v1/spectrogram", FileBody(file), {"window": window}, accept="image/png, application/json")
         response = yield from self._exchange(call)
         if _media_type(response) != "image/png":
-            raise self._unexpected(response.content)
+            raise self.unexpected(response.content)
         return response.content
 
     def model(self) -> Steps[ModelFacts]:
@@ -112,12 +121,13 @@ class Core:
         """Return an answer from its JSON.
 
         Raises:
+            NoModelError: it has tags, because the endpoint has no model for genres yet.
             UnexpectedAnswerError: it is not of this kind.
         """
         try:
             return kind.model_validate_json(content)
         except ValidationError as error:
-            raise self._unexpected(content) from error
+            raise self.unexpected(content) from error
 
     def refusal(self, problem: Problem, *, attempts: int = 1) -> RefusedError:
         """Return the error for problem details of the endpoint."""
@@ -151,7 +161,15 @@ class Core:
             return UnexpectedAnswerError(f"{self.server} redirects to {target}; use the address that it redirects to")
         return UnexpectedAnswerError(f"{self.server} answered {status}, not as a raygenre endpoint; check the address")
 
-    def _unexpected(self, content: bytes) -> UnexpectedAnswerError:
+    def unexpected(self, content: bytes) -> ClientError:
+        """Return the error for an answer that is of no known kind, or has tags instead of genres."""
+        with suppress(ValueError):
+            fields = json.loads(content)
+            if isinstance(fields, dict) and {"note", "pretrained"} <= fields.keys():
+                return NoModelError(
+                    f"{self.server} has no model for genres yet, only {fields['note']}; train one with "
+                    "`raygenre tune`, or name tags with `raygenre predict --tags`"
+                )
         text = " ".join(content[:_SHOWN].decode(errors="replace").split())
         return UnexpectedAnswerError(
             f"{self.server} did not answer as a raygenre endpoint of this version does; check the address, and "

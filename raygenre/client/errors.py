@@ -28,6 +28,10 @@ class UnexpectedAnswerError(ClientError):
     """The answer is not one of this endpoint's API."""
 
 
+class NoModelError(ClientError):
+    """The endpoint has no model for genres yet, and answers with the tags of a pretrained network."""
+
+
 class RefusedError(ClientError):
     """The endpoint refused a request.
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from raygenre.client.answers import Answer, Problem, Window
 from raygenre.client.core import Core
-from raygenre.client.errors import NoAnswerError, UnexpectedAnswerError
+from raygenre.client.errors import NoAnswerError, NoModelError, UnexpectedAnswerError
 
 
 class LineReader:
@@ -65,6 +65,8 @@ class LineReader:
                 return self._windows[-1]
             answer = Answer.model_validate({"windows": tuple(self._windows)} | fields)
         except (ValueError, ValidationError) as error:
+            if isinstance(no_model := self._core.unexpected(line), NoModelError):
+                raise no_model from error
             text = line[:200].decode(errors="replace")
             raise UnexpectedAnswerError(f"{self._core.server} sent a line that is no answer: {text!r}") from error
         self._is_complete = True

@@ -100,6 +100,7 @@ def keep(page: Page, name: str) -> None:
 
 
 def expect_answer(page: Page) -> None:
+    expect(page.locator("#status")).to_contain_text("Answered by", timeout=60_000)
     expect(page.locator("#genre")).to_contain_text("bells", timeout=60_000)
     expect(page.locator("#spectrogram")).to_have_js_property("naturalWidth", 333, timeout=60_000)
 

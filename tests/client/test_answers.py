@@ -6,7 +6,11 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from raygenre.client.answers import Answer, ModelFacts, ModelName, Problem, TrainedOn, Window
+from raygenre.client.answers import Answer, ModelFacts, ModelName, PretrainedFacts, Problem, TrainedOn, Window
+from raygenre.client.core import Core
+from raygenre.client.errors import NoModelError
+from raygenre.client.lines import LineReader
+from raygenre.client.retries import Retries
 from tests.helpers.project import ROOT
 
 SCHEMAS = json.loads((ROOT / "serve" / "web" / "openapi.json").read_text())["components"]["schemas"]
@@ -25,11 +29,11 @@ def types(schema: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("kind", [Answer, ModelFacts, ModelName, TrainedOn, Window])
+@pytest.mark.parametrize("kind", [Answer, ModelFacts, ModelName, PretrainedFacts, TrainedOn, Window])
 def test_fields_are_those_of_the_endpoint(kind: type[BaseModel]) -> None:
     schema = SCHEMAS[kind.__name__]
     assert types(kind.model_json_schema()) == types(schema)
-    assert kind.model_validate(schema["example"]).model_dump(mode="json") == schema["example"]
+    assert kind.model_validate(schema["example"]).model_dump(mode="json", exclude_none=True) == schema["example"]
 
 
 def test_fields_of_problems_are_the_endpoints() -> None:
@@ -40,6 +44,17 @@ def test_fields_of_problems_are_the_endpoints() -> None:
 def test_fields_that_are_not_known_are_ignored() -> None:
     example = SCHEMAS["TrainedOn"]["example"]
     assert TrainedOn.model_validate(example | {"songs": 1000}) == TrainedOn.model_validate(example)
+
+
+def test_an_endpoint_without_a_model_is_named_as_such() -> None:
+    core = Core("http://127.0.0.1:8000", api_key="", timeout=1, retries=Retries())
+    answer, facts = (json.dumps(SCHEMAS[name]["example"]).encode() for name in ("TagAnswer", "TagFacts"))
+    with pytest.raises(NoModelError, match="8000 has no model for genres yet, only pretrained tags"):
+        core.read(Answer, answer)
+    with pytest.raises(NoModelError, match="8000 has no model for genres yet"):
+        core.read(ModelFacts, facts)
+    with pytest.raises(NoModelError, match="8000 has no model for genres yet"):
+        list(LineReader(core).feed(answer + b"\n"))
 
 
 def test_models_are_named_as_in_the_commands() -> None:
