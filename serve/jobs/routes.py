@@ -41,6 +41,7 @@ def protected(refuse_json: Callable[[Request], Awaitable[None]]) -> APIRouter:
             str,
             Query(
                 max_length=MAX_URL_CHARACTERS,
+                pattern="^[!-~]*$",  # URLs are ASCII
                 description="HTTPS URL to which the finished job is sent as a POST; only hosts that the operator has "
                 "listed are allowed.",
             ),
