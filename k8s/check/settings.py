@@ -18,10 +18,10 @@ from k8s.check.rendering import ROOT, Resource
 from k8s.check.sources import at
 
 PREFIX = "RAYGENRE_"
-OTHERS = ("RAYGENRE_CACHE", "RAYGENRE_DATA", "RAYGENRE_STORAGE")
+OTHERS = ("RAYGENRE_API_KEY", "RAYGENRE_CACHE", "RAYGENRE_DATA", "RAYGENRE_PYTHON", "RAYGENRE_STORAGE")
 """Variables that raygenre reads in addition to the endpoint's settings."""
 
-_SETTINGS = ("serve/settings.py", "serve/admission/limits.py")
+_SETTINGS = ("serve/settings.py", "serve/admission/limits.py", "serve/jobs/settings.py")
 _SCRIPT = "k8s/begin_or_resume.sh"
 _SURE = 0.85  # similarity above which an unknown name is a misspelling of a known one
 

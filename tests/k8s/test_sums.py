@@ -63,7 +63,7 @@ def test_a_deployment_surges_during_an_upgrade(surge: object, pods: int) -> None
     assert sums.total([deployment(4, surge)], upgrading=True)["pods"] == pods
 
 
-def test_a_pod_counts_its_containers_or_its_largest_init_container() -> None:
+def test_a_pod_counts_containers_or_its_largest_init_container() -> None:
     running = [container("1"), container("500m", "3Gi")]
     first = [container("2", "2Gi"), container("1", "1Gi")]
     found = sums.total([deployment(2, containers=running, initContainers=first)])

@@ -24,7 +24,7 @@ class Finder:
             raise ModuleNotFoundError(f"{name} is not in the extra k8s", name=name)
 
 
-allowed = {"k8s", "serve", *sys.argv[1:]}
+allowed = {"k8s", "raygenre", "serve", *sys.argv[1:]}
 sys.meta_path.insert(0, Finder())
 from k8s import search
 from k8s.check import __main__
