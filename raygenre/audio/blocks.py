@@ -23,19 +23,16 @@ from numpy.typing import NDArray
 from raygenre.audio.errors import AudioError, TooLongError
 from raygenre.audio.failure import failure_reason, no_track_reason
 from raygenre.audio.file_type import CONTAINERS, HEAD_BYTES, identify_audio
+from raygenre.audio.mono import CONVERT, Mixer, mono
 from raygenre.audio.readable import readable
 
 SAMPLE_RATE = 22_050  # Hz
 RATES = range(1_000, 768_001)  # Hz
 
-# Full-scale and zero values of FFmpeg's integer samples; its float samples are already within [−1, 1].
-_SCALES = {"uint8": (128.0, 128.0), "int16": (32_768.0, 0.0), "int32": (2_147_483_648.0, 0.0)}
 _AUDIBLE = 1e-4  # peak of a track that sounds: −80 dB of full scale
 _BLOCK = 1 << 18  # samples resampled at a time
 # A non-seekable stream is copied to memory up to the first size, and to disk up to the second.
 _MAX_IN_MEMORY, _MAX_COPIED = 1 << 25, 1 << 32  # bytes
-
-_CONVERT = "convert it to FLAC or MP3, or copy it again from its source"
 
 
 def blocks(
@@ -95,7 +92,7 @@ def blocks(
             # the end.
             raise AudioError(failure_reason(stream, found.name, error)) from error
     if is_empty:
-        raise AudioError(f"the file contains no audio samples; {_CONVERT}")
+        raise AudioError(f"the file contains no audio samples; {CONVERT}")
 
 
 @contextmanager
@@ -134,18 +131,18 @@ def _track(container: av.container.InputContainer, longest_seconds: float, on_pa
     tracks = container.streams.audio
     playable = [track for track in tracks if track.codec_context is not None]
     if not playable:
-        raise AudioError(f"there is no decoder for the audio, which may be encrypted or of a rare kind; {_CONVERT}")
+        raise AudioError(f"there is no decoder for the audio, which may be encrypted or of a rare kind; {CONVERT}")
     playable.sort(key=lambda track: not track.disposition & Disposition.default)
     peaks = dict.fromkeys((track.index for track in playable), 0.0)
     if len(playable) > 1:
         for frame, track in _frames(container, playable, on_packet):
-            peaks[track.index] = max(peaks[track.index], float(np.abs(_mono(frame)).max(initial=0)))
+            peaks[track.index] = max(peaks[track.index], float(np.abs(mono(frame)).max(initial=0)))
             if peaks[playable[0].index] > _AUDIBLE or (frame.time or 0) > longest_seconds:
                 break
     sounding = [track for track in playable if peaks[track.index] > _AUDIBLE]
     chosen = (sounding or playable)[0]
     if chosen.layout.nb_channels == 0:
-        raise AudioError(f"the audio has 0 channels; {_CONVERT}")
+        raise AudioError(f"the audio has 0 channels; {CONVERT}")
     return tracks.index(chosen)
 
 
@@ -158,8 +155,8 @@ def _resampled(
 ) -> Iterator[NDArray[np.float32]]:
     """Decode, mix down and resample a track block by block."""
     resampler: soxr.ResampleStream | None = None
-    rate_in, decoded, size = 0, 0, 0
-    pending: list[NDArray[np.float32]] = []
+    rate_in, decoded = 0, 0
+    mixer = Mixer()
     for frame, _ in _frames(container, [track], on_packet):
         if rate_in == 0:
             rate_in = frame.sample_rate
@@ -171,18 +168,16 @@ def _resampled(
                 resampler = soxr.ResampleStream(rate_in, rate, 1, dtype="float32", quality="HQ")
         elif frame.sample_rate != rate_in:
             raise AudioError(
-                f"the sample rate changes from {rate_in} to {frame.sample_rate} Hz within the file; {_CONVERT}"
+                f"the sample rate changes from {rate_in} to {frame.sample_rate} Hz within the file; {CONVERT}"
             )
-        pending.append(_mono(frame))
-        size += len(pending[-1])
+        mixer.add(frame)
         decoded += frame.samples
         if decoded > longest_seconds * rate_in:
             raise TooLongError.beyond(longest_seconds)
-        if size >= _BLOCK:
-            block = np.concatenate(pending)
-            pending, size = [], 0
+        if mixer.samples >= _BLOCK:
+            block = mixer.take()
             yield resampler.resample_chunk(block) if resampler else block
-    rest = np.concatenate(pending) if pending else np.empty(0, dtype=np.float32)
+    rest = mixer.take()
     yield resampler.resample_chunk(rest, last=True) if resampler else rest
 
 
@@ -198,18 +193,3 @@ def _frames(
                     yield frame, packet.stream
         except av.error.InvalidDataError:
             continue
-
-
-def _mono(frame: av.AudioFrame) -> NDArray[np.float32]:
-    """Return a decoded frame as float32 (N,), with integers scaled to [−1, 1] and channels averaged."""
-    values = frame.to_ndarray()  # planar: (channels, N); packed: (1, N · channels)
-    channels = frame.layout.nb_channels
-    if channels == 0 or values.size == 0:
-        raise AudioError(f"the audio has 0 channels; {_CONVERT}")
-    if not frame.format.is_planar:
-        values = values.reshape(-1, channels).T
-    scale, zero = _SCALES.get(values.dtype.name, (1.0, 0.0))
-    with np.errstate(over="ignore", invalid="ignore"):  # `blocks` rejects non-finite samples
-        scaled = ((values - zero) / scale).astype(np.float32)
-    mono: NDArray[np.float32] = scaled[0] if channels == 1 else scaled.mean(axis=0, dtype=np.float32)
-    return mono

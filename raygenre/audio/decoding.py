@@ -116,18 +116,24 @@ def window_starts(length: int) -> list[int]:
     return [*range(0, length - WINDOW, WINDOW), length - WINDOW]
 
 
-def stream_windows(parts: Iterable[NDArray[np.float32]]) -> Iterator[Window]:
+def stream_windows(
+    parts: Iterable[NDArray[np.float32]],
+    *,
+    on_samples: Callable[[float, NDArray[np.float32]], object] = lambda start, samples: None,
+) -> Iterator[Window]:
     """Cut a song into the same windows as `windows`, while its samples arrive.
 
     At most two windows' samples are held, because the last window may start anywhere in the one before it.
 
     Args:
         parts: the song in pieces of any length, float32 (N,) at 22 050 Hz.
+        on_samples: function to call whenever samples of a window have arrived, with the window's start in s and all of
+            its samples so far. A window with this start begins with these samples.
 
     Raises:
         AudioError: the song is shorter than 3 s.
     """
-    start = 0  # of `full` in the song, in samples
+    start = 0  # of `full` in the song, or of `current` if that is the first, in samples
     full: NDArray[np.float32] | None = None
     current, filled = np.empty(WINDOW, dtype=np.float32), 0
     for part in parts:
@@ -140,6 +146,7 @@ def stream_windows(parts: Iterable[NDArray[np.float32]]) -> Iterator[Window]:
             copied, part = part[: WINDOW - filled], part[WINDOW - filled :]
             current[filled : filled + len(copied)] = copied
             filled += len(copied)
+            on_samples((start if full is None else start + WINDOW) / SAMPLE_RATE, current[:filled])
     rest = current[:filled] if full is None else np.concatenate([full, current[:filled]])
     if start == 0:
         yield from windows(rest)

@@ -1,5 +1,6 @@
 """Levels as input: the spectrogram of each window, as in GTZAN's images."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,20 @@ class Levels(InputKind):
     dtype = np.dtype(np.uint8)
 
     def cut(self, samples: Iterable[NDArray[np.float32]], progress: Callable[[], object]) -> Iterator[Song]:
+        # A window's levels are computed while its samples arrive, so little is left to do after the last of them.
+        streams: defaultdict[float, spectrogram.LevelStream] = defaultdict(spectrogram.LevelStream)
+
+        def on_samples(start: float, arrived: NDArray[np.float32]) -> None:
+            progress()
+            streams[start].add(torch.from_numpy(arrived))
+
         # Silent windows are dropped: they have no genre, but the network would assign one.
         is_silent = True
-        for number, window in enumerate(audio.stream_windows(samples)):
+        for number, window in enumerate(audio.stream_windows(samples, on_samples=on_samples)):
             progress()
-            levels = spectrogram.levels(torch.from_numpy(window.samples)).numpy()
+            levels = (
+                streams.pop(window.start, spectrogram.LevelStream()).finish(torch.from_numpy(window.samples)).numpy()
+            )
             if levels.any():
                 yield Song(levels[None], ((window.start, window.end),), (number,))
                 is_silent = False

@@ -10,7 +10,7 @@ from raygenre.spectrogram.image import (
     to_image,
     write_png,
 )
-from raygenre.spectrogram.levels import COLUMNS, N_MELS, RECIPE, levels
+from raygenre.spectrogram.levels import COLUMNS, N_MELS, RECIPE, LevelStream, levels
 
 __all__ = [
     "COLUMNS",
@@ -20,6 +20,7 @@ __all__ = [
     "RECIPE",
     "WIDTH",
     "ImageError",
+    "LevelStream",
     "from_image",
     "levels",
     "read_png",

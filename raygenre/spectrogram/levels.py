@@ -58,6 +58,60 @@ def levels(samples: Tensor, *, under_frame: bool = False) -> Tensor:
         >>> levels(noise).shape
         torch.Size([128, 333])
     """
+    _check(samples)
+    margin = int(under_frame)
+    if samples.device.type != "cpu":
+        clips = samples if samples.ndim == 2 else samples[None]
+        found = _levels(_mel_power(_frames(clips, 0, _number_of_frames(clips))).mT, margin)
+        return found if samples.ndim == 2 else found[0]
+    if samples.ndim == 2:  # one clip fits into the cache, and its levels do not depend on the others
+        return torch.stack([levels(clip, under_frame=under_frame) for clip in samples])
+    return LevelStream().finish(samples, under_frame=under_frame)
+
+
+class LevelStream:
+    """Computes the levels of a clip on the CPU while its samples arrive. They are those of `levels`, bit for bit."""
+
+    def __init__(self) -> None:
+        self._blocks: list[Tensor] = []  # mel power of the frames so far, (frames, 128) each
+
+    def add(self, samples: Tensor) -> None:
+        """Compute the frames that are complete.
+
+        Args:
+            samples: the clip so far, float32 (N,): the samples of the last call and those that have arrived since.
+        """
+        while samples.shape[-1] >= self._complete_at:
+            self._blocks.append(_mel_power(_frames(samples, self._done, self._done + _FRAMES_PER_BLOCK)))
+
+    def finish(self, samples: Tensor, *, under_frame: bool = False) -> Tensor:
+        """Return the levels of the whole clip, uint8 (128, 333).
+
+        Args:
+            samples: the whole clip, float32 (N,); it starts with the samples of the last call of `add`.
+            under_frame: as for `levels`.
+
+        Raises:
+            AudioError, ValueError: as for `levels`.
+        """
+        _check(samples)
+        self.add(samples)
+        if self._done < (number := _number_of_frames(samples)):
+            self._blocks.append(_mel_power(_frames(samples, self._done, number)))
+        return _levels(torch.cat(self._blocks).mT[None], int(under_frame))[0]
+
+    @property
+    def _done(self) -> int:
+        """The number of frames so far."""
+        return _FRAMES_PER_BLOCK * len(self._blocks)
+
+    @property
+    def _complete_at(self) -> int:
+        """The number of samples with which the next block of frames is complete."""
+        return (self._done + _FRAMES_PER_BLOCK - 1) * HOP_LENGTH + N_FFT // 2
+
+
+def _check(samples: Tensor) -> None:
     if samples.dtype != torch.float32 or samples.ndim not in (1, 2) or samples.shape[-1] == 0:
         raise ValueError(
             f"samples must be float32 (N,) or (B, N) with N > 0, not {samples.dtype} {tuple(samples.shape)}"
@@ -66,17 +120,10 @@ def levels(samples: Tensor, *, under_frame: bool = False) -> Tensor:
         raise AudioError(
             f"samples must be finite and within ±{MAX_AMPLITUDE:g}, where full scale is ±1; export the audio again"
         )
-    margin = int(under_frame)
-    if samples.ndim == 1:
-        return _compute(samples[None], margin)[0]
-    if samples.device.type == "cpu":  # one clip fits into the cache, and its levels do not depend on the others
-        return torch.cat([_compute(clip[None], margin) for clip in samples])
-    return _compute(samples, margin)
 
 
-def _compute(samples: Tensor, margin: int) -> Tensor:
-    """(B, N) float32 → (B, 128, 333 + 2·margin) uint8."""
-    power = _mel_power(samples)  # (B, 128, frames)
+def _levels(power: Tensor, margin: int) -> Tensor:
+    """(B, 128, frames) mel power → (B, 128, 333 + 2·margin) uint8."""
     top = _decibels(power.amax(dim=(1, 2), keepdim=True))
     bottom = (_decibels(power.amin(dim=(1, 2), keepdim=True)) - top).clamp(min=-RANGE_DB)
     shown = power[..., _frames_shown(power.shape[-1], margin).to(power.device)]  # the scale depends on all frames
@@ -85,18 +132,28 @@ def _compute(samples: Tensor, margin: int) -> Tensor:
     return ((decibels - bottom) / span * 256).floor().clamp(0, 255).to(torch.uint8)
 
 
-def _mel_power(samples: Tensor) -> Tensor:
-    """(B, N) → (B, 128, frames): librosa.feature.melspectrogram with its defaults."""
-    frames = F.pad(samples, (N_FFT // 2, N_FFT // 2)).unfold(-1, N_FFT, HOP_LENGTH)  # (B, frames, 2048)
-    window = torch.hann_window(N_FFT, device=samples.device)
-    mel = samples.new_empty(*frames.shape[:2], N_MELS)
-    blocks = -(-frames.shape[1] // _FRAMES_PER_BLOCK) if samples.device.type == "cpu" else 1
-    for block, out in zip(frames.tensor_split(blocks, dim=1), mel.tensor_split(blocks, dim=1), strict=True):
-        spectrum = torch.view_as_real(torch.fft.rfft(block * window)).square_()  # (B, frames of the block, 1025, 2)
-        power = spectrum[..., 0] + spectrum[..., 1]
-        for bands, (first, last, weights) in zip(out.split(_BANDS_PER_BLOCK, dim=-1), _mel_blocks(), strict=True):
-            bands[:] = power[..., first:last] @ weights.to(power.device)
-    return mel.mT
+def _number_of_frames(samples: Tensor) -> int:
+    return 1 + samples.shape[-1] // HOP_LENGTH
+
+
+def _frames(samples: Tensor, first: int, last: int) -> Tensor:
+    """Return frames `first` to `last` − 1 of clips (…, N), each centred on its first sample: (…, frames, 2048).
+
+    Before and after a clip, there is silence.
+    """
+    start, stop = first * HOP_LENGTH - N_FFT // 2, (last - 1) * HOP_LENGTH + N_FFT // 2
+    part = samples[..., max(start, 0) : stop]
+    return F.pad(part, (max(-start, 0), max(stop - samples.shape[-1], 0))).unfold(-1, N_FFT, HOP_LENGTH)
+
+
+def _mel_power(frames: Tensor) -> Tensor:
+    """(…, 2048) → (…, 128): librosa.feature.melspectrogram with its defaults."""
+    spectrum = torch.view_as_real(torch.fft.rfft(frames * torch.hann_window(N_FFT, device=frames.device))).square_()
+    power = spectrum[..., 0] + spectrum[..., 1]  # (…, 1025)
+    mel = frames.new_empty(*frames.shape[:-1], N_MELS)
+    for bands, (first, last, weights) in zip(mel.split(_BANDS_PER_BLOCK, dim=-1), _mel_blocks(), strict=True):
+        bands[:] = power[..., first:last] @ weights.to(power.device)
+    return mel
 
 
 def _decibels(power: Tensor) -> Tensor:

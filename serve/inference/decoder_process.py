@@ -6,17 +6,17 @@ addresses. It is the first process that the kernel kills when memory runs out, i
 kills itself when a file takes longer than the client waits. It is replaced after a fixed number of files, so that
 memory leaked by decoders does not accumulate.
 
-Samples are sent while the file is decoded, so neither side holds all of them. A file on disk is not sent: the process
-gets its descriptor.
+Samples are sent while the file is decoded, so neither side holds all of them. The file is not sent: the process gets
+its descriptor.
 
-A message is a line of JSON, followed by the number of bytes that its `bytes` field gives:
-    to the process      {"bytes": 46102, "rate": 22050, "longest_seconds": 1800, "timeout_seconds": 215}, the file;
-                        before the line is one byte, with which a descriptor may come
-    from the process    {"bytes": 1048576}, float32 samples at that rate; after the last of them {"bytes": 0}; or
-                        {"bytes": 0, "refused": "why", "is_too_long": false}
+Messages are lines of JSON:
+    to the process      {"rate": 22050, "longest_seconds": 1800, "timeout_seconds": 215}; before the line is one byte,
+                        with which the descriptor comes
+    from the process    {"bytes": 524288}, followed by so many bytes of float32 samples at that rate; after the last of
+                        them {"bytes": 0}; or {"bytes": 0, "refused": "why", "is_too_long": false}
 """
 
-import io
+import fcntl
 import json
 import os
 import resource
@@ -24,9 +24,10 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import traceback
-from collections.abc import Generator
-from contextlib import suppress
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -44,6 +45,7 @@ UNEXPECTED_ERROR = f"status {os.EX_DATAERR}"  # crash cause: an unexpected excep
 _VARIABLES = ("PATH", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "LANG", "LC_ALL")
 _SPARE_BYTES = 1_000_000_000  # address space beyond the initial size of the process and the file
 _MAX_HEADER_BYTES = 10_000
+_PIPE_BYTES = 1 << 20  # a block fits, so neither side waits for the other in the middle of one
 
 
 class CrashError(RaygenreError, RuntimeError):
@@ -82,6 +84,8 @@ class DecoderProcess:
             )
         assert self._process.stdout is not None
         self._from = self._process.stdout
+        with suppress(OSError, AttributeError):  # only on Linux, and refused where users have too many large pipes
+            fcntl.fcntl(self._from.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         self._files = 0
 
     @property
@@ -112,13 +116,11 @@ class DecoderProcess:
             CrashError: the process ended, either by itself or because of `kill`.
         """
         self._files += 1
-        content, descriptors = (b"", [file]) if isinstance(file, int) else (file, [])
-        limits = {"longest_seconds": longest_seconds, "timeout_seconds": timeout_seconds}
-        header: dict[str, Any] = {"bytes": len(content), "rate": rate} | limits
+        header: dict[str, Any] = {"rate": rate, "longest_seconds": longest_seconds, "timeout_seconds": timeout_seconds}
         try:
-            socket.send_fds(self._to, [b"\n"], descriptors)
+            with nullcontext(file) if isinstance(file, int) else _descriptor(file) as descriptor:
+                socket.send_fds(self._to, [b"\n"], [descriptor])
             self._to.sendall(_line(header))
-            self._to.sendall(content)
             while True:
                 header, samples = _read(self._from)
                 if not samples:
@@ -160,13 +162,13 @@ def main() -> None:
             start, descriptors, _, _ = socket.recv_fds(parent, 1, 1)
             if not start:
                 raise EOFError
-            header, content = _read(requests)
+            header = _header(requests)
             # SIGALRM ends the process even while it runs C code.
             signal.setitimer(signal.ITIMER_REAL, header["timeout_seconds"])
-            _limit_address_space(initial_bytes + _SPARE_BYTES + 2 * len(content))
+            _limit_address_space(initial_bytes + _SPARE_BYTES)
             reply: dict[str, Any] = {"bytes": 0}
             try:
-                with os.fdopen(descriptors[0], "rb") if descriptors else io.BytesIO(content) as file:
+                with os.fdopen(descriptors[0], "rb") as file:
                     rate, longest_seconds = int(header["rate"]), float(header["longest_seconds"])
                     for block in blocks(file, rate=rate, longest_seconds=longest_seconds):
                         replies.write(_line({"bytes": block.nbytes}))
@@ -189,11 +191,26 @@ def _line(header: dict[str, Any]) -> bytes:
     return json.dumps(header).encode() + b"\n"
 
 
-def _read(stream: IO[bytes]) -> tuple[dict[str, Any], bytearray]:
+@contextmanager
+def _descriptor(content: bytes) -> Iterator[int]:
+    """Yield a descriptor of a file in memory, or of a temporary file on systems that have none."""
+    create = getattr(os, "memfd_create", None)
+    with os.fdopen(create("song"), "wb") if create else tempfile.TemporaryFile() as file:
+        file.write(content)
+        file.seek(0)  # also writes what is in the buffer; the process reads from the same position
+        yield file.fileno()
+
+
+def _header(stream: IO[bytes]) -> dict[str, Any]:
     line = stream.readline(_MAX_HEADER_BYTES)
     if not line.endswith(b"\n"):
         raise EOFError
-    header = json.loads(line)
+    header: dict[str, Any] = json.loads(line)
+    return header
+
+
+def _read(stream: IO[bytes]) -> tuple[dict[str, Any], bytearray]:
+    header = _header(stream)
     content = bytearray(header["bytes"])
     remaining = memoryview(content)
     while remaining:

@@ -19,6 +19,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from PIL import Image
 
 from raygenre import audio
@@ -396,7 +397,14 @@ def test_windows_cover_a_long_song(length: int) -> None:
 )
 def test_windows_of_a_stream_are_those_of_the_song(length: int, cuts: list[int]) -> None:
     original = np.arange(length, dtype=np.float32)
-    streamed, cut = list(stream_windows(np.split(original, sorted(cuts)))), windows(original)
+    arrived: dict[float, NDArray[np.float32]] = {}
+    parts = np.split(original, sorted(cuts))
+    streamed = list(stream_windows(parts, on_samples=lambda start, samples: arrived.update({start: samples.copy()})))
+    cut = windows(original)
+    for window in streamed:
+        so_far = arrived.get(window.start, np.empty(0, dtype=np.float32))
+        np.testing.assert_array_equal(so_far, window.samples[: len(so_far)])
+    assert len(arrived.get(0.0, ())) == min(length, WINDOW)
     assert [(window.start, window.end) for window in streamed] == [(window.start, window.end) for window in cut]
     for one, other in zip(streamed, cut, strict=True):
         np.testing.assert_array_equal(one.samples, other.samples)

@@ -28,7 +28,7 @@ from raygenre.audio.decoding import SAMPLE_RATE, AudioError, decode
 from raygenre.audio.file_type import PNG_SIGNATURE
 from raygenre.audio.synthesis import GENRES, synthesise
 from raygenre.spectrogram.image import MAX_PNG_BYTES, ImageError, from_image, read_png, to_image, write_png
-from raygenre.spectrogram.levels import HOP_LENGTH, N_MELS, levels, mel_filters
+from raygenre.spectrogram.levels import HOP_LENGTH, N_MELS, LevelStream, levels, mel_filters
 from tests.helpers.oracle import librosa
 from tests.helpers.sounds import encode, noise, stereo, tone
 
@@ -91,6 +91,16 @@ def sound(name: str, length: int) -> Samples:
 
 
 SOUNDS = ("tones", "pure tone", "clicks", "noise", "chirp", "clipping", "offset", "half silent", "silence")
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(1, 700_000), st.lists(st.integers(0, 700_000), max_size=5))
+def test_levels_of_a_stream_are_those_of_the_clip(length: int, cuts: list[int]) -> None:
+    clip = torch.from_numpy(noise(seconds=length / SAMPLE_RATE, seed=length))
+    stream = LevelStream()
+    for cut in sorted(cuts):
+        stream.add(clip[:cut])
+    assert torch.equal(stream.finish(clip), levels(clip))
 
 
 @pytest.mark.parametrize("name", SOUNDS)

@@ -158,3 +158,20 @@ def test_two_models_classify_one_song_at_the_same_time(metrics: Metrics) -> None
         return await asyncio.gather(*waiting)
 
     assert [rows.shape for rows in asyncio.run(ask())] == [(1, 2), (1, 3)]
+
+
+def test_only_a_batch_that_is_alone_uses_all_cores(paused: PausedClassifier, metrics: Metrics) -> None:
+    cores: list[int] = []
+    paused.classifier.model.register_forward_pre_hook(lambda *_: cores.append(torch.get_num_threads()), prepend=True)
+
+    async def ask() -> None:
+        batcher = Batcher(1, metrics, threads=2)
+        first = await start(paused, batcher, 1)
+        others = [asyncio.ensure_future(batcher(paused.classifier, windows(1, seed))) for seed in (1, 2)]
+        await asyncio.sleep(0)
+        paused.go.set()
+        await asyncio.gather(first, *others)
+        await batcher(paused.classifier, windows(1, 3))
+
+    asyncio.run(ask())
+    assert (cores[0], cores[1], cores[-1]) == (2, 1, 2)
