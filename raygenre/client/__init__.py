@@ -1,4 +1,4 @@
-"""A client for the endpoint, sync and async: typed answers, retries, streaming.
+"""A client for the endpoint, sync and async: typed answers, retries, streaming, jobs.
 
     from raygenre.client import Client
 
@@ -8,7 +8,16 @@
 Importing this package imports httpx and pydantic, but neither torch, Ray nor MLflow.
 """
 
-from raygenre.client.answers import Answer, ModelFacts, ModelName, PretrainedFacts, TrainedOn, Window
+from raygenre.client.answers import (
+    Answer,
+    ModelFacts,
+    ModelName,
+    PretrainedFacts,
+    TagAnswer,
+    TagWindow,
+    TrainedOn,
+    Window,
+)
 from raygenre.client.async_client import AsyncClient
 from raygenre.client.client import Client
 from raygenre.client.errors import (
@@ -20,14 +29,19 @@ from raygenre.client.errors import (
     UnexpectedAnswerError,
     UnreachableError,
 )
+from raygenre.client.jobs import Answers, FileError, Job, JobError
 from raygenre.client.retries import Retries
 
 __all__ = [
     "AddressError",
     "Answer",
+    "Answers",
     "AsyncClient",
     "Client",
     "ClientError",
+    "FileError",
+    "Job",
+    "JobError",
     "ModelFacts",
     "ModelName",
     "NoAnswerError",
@@ -35,6 +49,8 @@ __all__ = [
     "PretrainedFacts",
     "RefusedError",
     "Retries",
+    "TagAnswer",
+    "TagWindow",
     "TrainedOn",
     "UnexpectedAnswerError",
     "UnreachableError",

@@ -9,11 +9,13 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 
-class _Part(BaseModel):
+class Part(BaseModel):
+    """A part of an answer."""
+
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class ModelName(_Part):
+class ModelName(Part):
     """The model that gave an answer.
 
     Attributes:
@@ -31,7 +33,7 @@ class ModelName(_Part):
         return f"{self.name}/{self.version}" if self.version else self.name
 
 
-class TrainedOn(_Part):
+class TrainedOn(Part):
     """The data that a model was trained on.
 
     Attributes:
@@ -44,7 +46,7 @@ class TrainedOn(_Part):
     name: str
 
 
-class Window(_Part):
+class Window(Part):
     """A 30 s window of a song.
 
     Attributes:
@@ -63,7 +65,7 @@ class Window(_Part):
     probabilities: dict[str, float]
 
 
-class Answer(_Part):
+class Answer(Part):
     """The genre of one song.
 
     Attributes:
@@ -87,7 +89,45 @@ class Answer(_Part):
     request_id: str
 
 
-class PretrainedFacts(_Part):
+class TagWindow(Part):
+    """The tags of a 30 s window of a song.
+
+    Attributes:
+        number, start, end: as for `Window`.
+        tags: probability of each tag, the most probable first.
+    """
+
+    number: int
+    start: float
+    end: float
+    tags: dict[str, float]
+
+
+class TagAnswer(Part):
+    """What a song sounds like to the pretrained network: tags, not genres of a trained model.
+
+    Attributes:
+        best: the five most probable tags.
+        tags: probability of each tag, the most probable first; a song has several, so they do not add up to 1.
+        windows: the tags of the windows with sound.
+        note: says that these are not the genres of a trained model.
+        pretrained: name of the pretrained network.
+        source: where its weights come from.
+        licence: licence of its weights.
+        request_id: id of the request in the endpoint's logs.
+    """
+
+    best: tuple[str, ...]
+    tags: dict[str, float]
+    windows: tuple[TagWindow, ...]
+    note: str
+    pretrained: str
+    source: str
+    licence: str
+    request_id: str
+
+
+class PretrainedFacts(Part):
     """The pretrained network, which names tags without training.
 
     Attributes:
@@ -103,7 +143,7 @@ class PretrainedFacts(_Part):
     tags: tuple[str, ...]
 
 
-class ModelFacts(_Part):
+class ModelFacts(Part):
     """The model being served.
 
     Attributes:
@@ -137,7 +177,7 @@ class ModelFacts(_Part):
     most_seconds: float
 
 
-class Problem(_Part):
+class Problem(Part):
     """An error of the endpoint as problem details (RFC 9457); proxies in front of it may leave out the id."""
 
     status: int

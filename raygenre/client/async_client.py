@@ -7,10 +7,11 @@ from typing import Self, TypeVar
 
 import httpx
 
-from raygenre.client.answers import Answer, ModelFacts, Window
+from raygenre.client.answers import Answer, ModelFacts, TagAnswer, Window
 from raygenre.client.body import File
 from raygenre.client.core import TIMEOUT, Call, Core, Outcome, Steps, Wait, build
 from raygenre.client.errors import ClientError, failure
+from raygenre.client.jobs import Job
 from raygenre.client.lines import LineReader
 from raygenre.client.retries import Retries
 from raygenre.errors import FileAccessError
@@ -92,6 +93,32 @@ class AsyncClient:
     async def spectrogram(self, file: File, window: int = 0) -> bytes:
         """Return the spectrogram of a window of 30 s as a PNG like GTZAN's; windows are numbered as in answers."""
         return await self._take(self._core.spectrogram(file, window))
+
+    async def tags(self, file: File) -> TagAnswer:
+        """Return the tags of the endpoint's pretrained network for a song; they are no genres of a trained model."""
+        return await self._take(self._core.tags(file))
+
+    async def create_job(self, file: File, *, callback: str = "") -> Job:
+        """Send a song to be classified later, such as one that is too long for `predict`, and return the job.
+
+        If the connection fails before the answer arrives, the song is sent again, and there may be two jobs.
+
+        Args:
+            callback: HTTPS URL to which the endpoint sends the finished job; its operator lists the allowed hosts.
+        """
+        return await self._take(self._core.create_job(file, callback))
+
+    async def job(self, job_id: str) -> Job:
+        """Return a job, with its result once it has finished."""
+        return await self._take(self._core.job(job_id))
+
+    async def wait_for_job(self, job_id: str) -> Job:
+        """Return a job as soon as it has finished; there is no limit on the time."""
+        return await self._take(self._core.finished_job(job_id))
+
+    async def delete_job(self, job_id: str) -> None:
+        """Delete a job with its result; if it is running, it is stopped."""
+        await self._take(self._core.delete_job(job_id))
 
     async def model(self) -> ModelFacts:
         """Return facts about the model being served."""

@@ -10,13 +10,15 @@ import platform
 from collections.abc import Generator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TypeVar
+from urllib.parse import quote
 
 import httpx
 from pydantic import ValidationError
 
-from raygenre.client.answers import Answer, ModelFacts, Problem
+from raygenre.client.answers import Answer, ModelFacts, Problem, TagAnswer
 from raygenre.client.body import File, FileBody
 from raygenre.client.errors import (
     AddressError,
@@ -26,16 +28,18 @@ from raygenre.client.errors import (
     UnexpectedAnswerError,
     failure,
 )
-from raygenre.client.retries import BUSY, Retries
+from raygenre.client.jobs import Job
+from raygenre.client.retries import BUSY, Retries, retry_after
 from raygenre.system.redaction import masked
 
 LINES = "application/x-ndjson"
 TIMEOUT = 300.0  # s
 _CONNECT = 10.0  # s
+_POLL = 1.0  # s, the shortest time between two questions for a job
 _SHOWN = 200  # characters of an answer that is not understood
 
 T = TypeVar("T")
-AnswerType = TypeVar("AnswerType", Answer, ModelFacts)
+AnswerType = TypeVar("AnswerType", Answer, Job, ModelFacts, TagAnswer)
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class Call:
     method: str
     path: str
     body: FileBody | None = None
-    query: Mapping[str, int] = field(default_factory=dict)
+    query: Mapping[str, int | str] = field(default_factory=dict)
     accept: str = "application/json"
     streams: bool = False
 
@@ -113,6 +117,30 @@ class Core:
             raise self.unexpected(response.content)
         return response.content
 
+    def tags(self, file: File) -> Steps[TagAnswer]:
+        response = yield from self._exchange(Call("POST", "v1/predict", FileBody(file), {"tags": "true"}))
+        return self.read(TagAnswer, response.content)
+
+    def create_job(self, file: File, callback: str) -> Steps[Job]:
+        query = {"callback": callback} if callback else {}
+        response = yield from self._exchange(Call("POST", "v1/jobs", FileBody(file), query))
+        return self.read(Job, response.content)
+
+    def job(self, job_id: str) -> Steps[Job]:
+        job, _ = yield from self._job(job_id)
+        return job
+
+    def finished_job(self, job_id: str) -> Steps[Job]:
+        """Ask for a job until it has finished, as often as the endpoint says."""
+        while True:
+            job, asked = yield from self._job(job_id)
+            if job.is_finished:
+                return job
+            yield Wait(max(asked, _POLL))
+
+    def delete_job(self, job_id: str) -> Steps[None]:
+        yield from self._exchange(Call("DELETE", _job_path(job_id)))
+
     def model(self) -> Steps[ModelFacts]:
         response = yield from self._exchange(Call("GET", "v1/model"))
         return self.read(ModelFacts, response.content)
@@ -133,6 +161,11 @@ class Core:
         """Return the error for problem details of the endpoint."""
         tried = f" ({attempts} attempts)" if attempts > 1 else ""
         return RefusedError(f"{problem.detail}{tried}", status=problem.status, request_id=problem.request_id)
+
+    def _job(self, job_id: str) -> Steps[tuple[Job, float]]:
+        """Return a job, and after how many s the endpoint wants to be asked again."""
+        response = yield from self._exchange(Call("GET", _job_path(job_id)))
+        return self.read(Job, response.content), retry_after(response.headers, datetime.now(UTC))
 
     def _exchange(self, call: Call) -> Steps[httpx.Response]:
         attempt = 0
@@ -186,6 +219,10 @@ def build(http: httpx.Client | httpx.AsyncClient, call: Call) -> httpx.Request:
     if call.body:
         request.stream = call.body  # not as `content`, which is either sync or async and has no length
     return request
+
+
+def _job_path(job_id: str) -> str:
+    return f"v1/jobs/{quote(job_id, safe='')}"
 
 
 def _media_type(response: httpx.Response) -> str:

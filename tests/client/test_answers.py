@@ -6,9 +6,20 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from raygenre.client.answers import Answer, ModelFacts, ModelName, PretrainedFacts, Problem, TrainedOn, Window
+from raygenre.client.answers import (
+    Answer,
+    ModelFacts,
+    ModelName,
+    PretrainedFacts,
+    Problem,
+    TagAnswer,
+    TagWindow,
+    TrainedOn,
+    Window,
+)
 from raygenre.client.core import Core
 from raygenre.client.errors import NoModelError
+from raygenre.client.jobs import Answers, FileError, Job, JobError
 from raygenre.client.lines import LineReader
 from raygenre.client.retries import Retries
 from tests.helpers.project import ROOT
@@ -29,7 +40,13 @@ def types(schema: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("kind", [Answer, ModelFacts, ModelName, PretrainedFacts, TrainedOn, Window])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *(Answer, Answers, FileError, Job, JobError, ModelFacts, ModelName),
+        *(PretrainedFacts, TagAnswer, TagWindow, TrainedOn, Window),
+    ],
+)
 def test_fields_are_those_of_the_endpoint(kind: type[BaseModel]) -> None:
     schema = SCHEMAS[kind.__name__]
     assert types(kind.model_json_schema()) == types(schema)

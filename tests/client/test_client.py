@@ -17,6 +17,7 @@ from raygenre.client import (
     AsyncClient,
     Client,
     ClientError,
+    Job,
     NoAnswerError,
     RefusedError,
     Retries,
@@ -302,3 +303,47 @@ def test_errors_of_the_list_of_files_are_raised() -> None:
             list(client.predict_many(files()))
         with pytest.raises(ValueError, match="at least 1"):
             list(client.predict_many([], at_once=0))
+
+
+def job(**fields: Any) -> Reply:
+    waiting = {"id": "0a" * 16, "status": "queued", "created_at": "2026-01-31T12:00:00Z", "seconds": 0.0}
+    none = dict.fromkeys(("started_at", "finished_at", "expires_at", "result", "error"))
+    return Reply(200, [json.dumps(none | waiting | fields).encode()], JSON | {"Retry-After": "0"})
+
+
+def test_jobs_are_created_awaited_and_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raygenre.client.core._POLL", 0.01)
+    done = job(status="done", finished_at="2026-01-31T12:02:30Z", result=ANSWER)
+    for sync in (True, False):
+        with scripted(job(), job(status="running"), done, Reply(204, [], {})) as server:
+            if sync:
+                with Client(server.url, retries=QUICK) as client:
+                    created = client.create_job(b"song", callback="https://a.example/b")
+                    finished = client.wait_for_job(created.id)
+                    client.delete_job(created.id)
+            else:
+
+                async def ask(url: str) -> tuple[Job, Job]:
+                    async with AsyncClient(url, retries=QUICK) as client:
+                        created = await client.create_job(b"song", callback="https://a.example/b")
+                        finished = await client.wait_for_job(created.id)
+                        await client.delete_job(created.id)
+                    return created, finished
+
+                created, finished = asyncio.run(ask(server.url))
+        assert (created.is_finished, finished.is_finished) == (False, True)
+        assert finished.result == Answer.model_validate(ANSWER)
+        path = f"/v1/jobs/{created.id}"
+        assert [request[:2] for request in server.requests] == [
+            ("POST", "/v1/jobs?callback=https%3A%2F%2Fa.example%2Fb"),
+            ("GET", path),
+            ("GET", path),
+            ("DELETE", path),
+        ]
+
+
+def test_an_id_of_a_job_cannot_lead_to_another_path() -> None:
+    with scripted(refusal(404, "there is no such job")) as server:
+        with Client(server.url, retries=QUICK) as client, pytest.raises(RefusedError, match="no such job"):
+            client.job("../model?x=1")
+        assert server.requests[0][1] == "/v1/jobs/..%2Fmodel%3Fx%3D1"

@@ -72,6 +72,9 @@ def scripted(*replies: Reply) -> Iterator[ScriptedServer]:
             self.send_response(reply.status)
             for name, value in reply.headers.items():
                 self.send_header(name, value)
+            if reply.status == 204:
+                self.end_headers()
+                return
             self.send_header("Transfer-Encoding", "chunked")
             self.end_headers()
             for chunk in reply.chunks:
@@ -83,7 +86,7 @@ def scripted(*replies: Reply) -> Iterator[ScriptedServer]:
             else:
                 self.wfile.write(b"0\r\n\r\n")
 
-        do_GET = do_POST = answer  # noqa: N815
+        do_GET = do_POST = do_DELETE = answer  # noqa: N815
 
         def log_message(self, format: str, *args: object) -> None:
             pass

@@ -54,6 +54,18 @@ def test_the_client_gives_the_endpoints_answers(url: str, endpoint: httpx.Client
     assert read_png(picture).shape == (128, 333)
 
 
+def test_a_job_has_the_answer_of_a_request(url: str, song: bytes) -> None:
+    with Client(url) as client:
+        job = client.create_job(song)
+        finished = client.wait_for_job(job.id)
+        assert isinstance(finished.result, Answer)
+        assert finished.result.windows == client.predict(song).windows
+        client.delete_job(job.id)
+        with pytest.raises(RefusedError, match="no such job") as refusal:
+            client.job(job.id)
+    assert refusal.value.status == 404
+
+
 def test_the_async_client_gives_the_same(url: str, song: bytes) -> None:
     async def answers() -> list[Answer]:
         async with AsyncClient(url) as client:

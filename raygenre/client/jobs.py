@@ -1,0 +1,79 @@
+"""The endpoint's jobs as types, with the fields of its OpenAPI document."""
+
+from datetime import datetime
+from typing import Literal
+
+from raygenre.client.answers import Answer, Part
+
+
+class FileError(Part):
+    """Why one file of a form has no answer.
+
+    Attributes:
+        index: index of the file in the form.
+        file: name of the file in the form; empty if it has none.
+        status: HTTP status that the file alone would have got.
+        detail: what is wrong with the file.
+    """
+
+    index: int
+    file: str
+    status: int
+    detail: str
+
+
+class Answers(Part):
+    """The genres of the files in a form.
+
+    Attributes:
+        predictions: one answer per file, in order; None for a file in `errors`.
+        errors: the files without an answer, in order.
+    """
+
+    predictions: tuple[Answer | None, ...]
+    errors: tuple[FileError, ...]
+
+
+class JobError(Part):
+    """Why a job has failed.
+
+    Attributes:
+        status: HTTP status that the request would have got from `/v1/predict`.
+        detail: what is wrong.
+        errors: the errors of all files, if the job has several files.
+    """
+
+    status: int
+    detail: str
+    errors: tuple[FileError, ...] | None = None
+
+
+class Job(Part):
+    """A job, with its result once it has one.
+
+    Attributes:
+        id: id of the job.
+        status: `done` if there is a result, `failed` if there is an error.
+        created_at: when the job was accepted.
+        started_at: when a replica first started it; None while it waits.
+        finished_at: when it finished; None until then.
+        expires_at: when it will be deleted; None until it has finished.
+        seconds: audio decoded so far, in s.
+        result: an `Answer`, or `Answers` if the job was a form; None until then.
+        error: why it has failed; None if it has not.
+    """
+
+    id: str
+    status: Literal["queued", "running", "done", "failed"]
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    expires_at: datetime | None
+    seconds: float
+    result: Answer | Answers | None
+    error: JobError | None = None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it has a result or an error."""
+        return self.finished_at is not None
