@@ -14,14 +14,14 @@ SECRETS = {
 """Secrets by name, with their keys. They are created with the commands in k8s/README.md."""
 
 USERS = {
-    "ray-token": {"search", "serving"},
+    "ray-token": {"search", "serving", "studies"},
     "api-keys": {"serving"},
     "mlflow-server": {"mlflow"},
-    "mlflow-search": {"search"},
+    "mlflow-search": {"search", "studies"},
     "mlflow-serving": {"serving"},
     "postgres-mlflow": {"mlflow", "migration"},
-    "postgres-search": {"search"},
-    "s3": {"mlflow", "search"},
+    "postgres-search": {"search", "studies"},
+    "s3": {"mlflow", "search", "studies"},
     "redis": {"redis", "serving"},
 }
 """For each secret, the components whose pods may use it."""

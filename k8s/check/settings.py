@@ -18,7 +18,10 @@ from k8s.check.rendering import ROOT, Resource
 from k8s.check.sources import at
 
 PREFIX = "RAYGENRE_"
-OTHERS = ("RAYGENRE_API_KEY", "RAYGENRE_CACHE", "RAYGENRE_DATA", "RAYGENRE_PYTHON", "RAYGENRE_STORAGE")
+OTHERS = (
+    *("RAYGENRE_API_KEY", "RAYGENRE_CACHE", "RAYGENRE_DATA", "RAYGENRE_PYTHON", "RAYGENRE_STORAGE"),
+    "RAYGENRE_STUDY_URL",
+)
 """Variables that raygenre reads in addition to the endpoint's settings."""
 
 _SETTINGS = ("serve/settings.py", "serve/admission/limits.py", "serve/jobs/settings.py")

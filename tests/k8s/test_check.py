@@ -116,7 +116,10 @@ def test_what_a_combination_repeats_is_only_counted(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("k8s.check.__main__.problems", lambda *_: ["PersistentVolumeClaim results: too small"])
     status, printed = run_check("prod")
     assert (status, printed.count("too small")) == (1, 1)
-    assert "prod with gateway, monitoring, bucket, kueue: 46 objects, 1 problems, of which 1 as above\n" in printed
+    assert (
+        "prod with gateway, monitoring, studies, bucket, kueue: 50 objects, 1 problems, of which 1 as above\n"
+        in printed
+    )
 
 
 def test_the_check_prints_the_sums_of_an_overlay() -> None:

@@ -15,7 +15,7 @@ from tests.helpers.k8s.rendered import rendered
 @cache
 def kinds() -> set[tuple[str, str]]:
     every = [one for overlay in rendering.names() for one in rendered(overlay)]
-    return {(one["apiVersion"], one["kind"]) for one in every} | {("v1", "PodTemplate")}
+    return {(one["apiVersion"], one["kind"]) for one in every} | {("v1", "PodTemplate"), ("ray.io/v1", "RayCluster")}
 
 
 @contextmanager
