@@ -47,7 +47,6 @@ class PlacesScheduler(FIFOScheduler, tune.Stopper):
         self._is_ended = is_ended
         self._controller: Any = None
         self._pausing: set[str] = set()  # trials that pause as soon as Tune has noticed
-        self._stopped = False
 
     def __getstate__(self) -> dict[str, Any]:
         """Return an empty state: Tune's pickled snapshots are never read, because the ledger has everything."""
@@ -55,14 +54,11 @@ class PlacesScheduler(FIFOScheduler, tune.Stopper):
 
     def may_start(self) -> bool:
         """Return whether a new trial may start: there is a place, and no paused trial waits for it."""
-        if self._controller is None:
-            return self._places.fits(0)
-        return not self._paused() and not self._pausing and self._places.fits(len(self._placed()))
-
-    @property
-    def has_trials(self) -> bool:
-        """Whether Tune has trials that have not ended."""
-        return self._controller is not None and any(not trial.is_finished() for trial in self._controller._live_trials)
+        if not (live := self._live()):  # then Tune does nothing but ask for a trial until it gets one
+            self._places.report("trials", wanted=self._waiting())
+        return not any(trial.status == Trial.PAUSED or trial.trial_id in self._pausing for trial in live) and (
+            self._places.fits(len(self._placed()))
+        )
 
     def on_trial_add(self, tune_controller: "TuneController", trial: Trial) -> None:
         self.rule.on_trial_add(tune_controller, trial)
@@ -91,8 +87,9 @@ class PlacesScheduler(FIFOScheduler, tune.Stopper):
 
     def choose_trial_to_run(self, tune_controller: "TuneController") -> Trial | None:
         """Give free places to paused trials, and take back those of trials that have not started yet."""
-        self._controller = controller = tune_controller._tune_controller  # Tune passes a wrapper
-        self._pausing &= {trial.trial_id for trial in controller._live_trials if trial.status != Trial.PAUSED}
+        controller: Any = tune_controller
+        self._controller = controller = controller._tune_controller  # Tune passes a wrapper
+        self._pausing &= {trial.trial_id for trial in self._live() if trial.status != Trial.PAUSED}
         for trial in self._paused():
             if self._is_ended(trial.config):  # another program has ended it
                 controller.stop_trial(trial)
@@ -124,21 +121,23 @@ class PlacesScheduler(FIFOScheduler, tune.Stopper):
 
     def stop_all(self) -> bool:
         """Return whether the search has to stop and no trial is training."""
-        if not self._places.controls.stopping or self._controller is None:
-            return False
-        return not any(trial.status == Trial.RUNNING for trial in self._controller._live_trials)
+        return self._places.controls.stopping and not any(trial.status == Trial.RUNNING for trial in self._live())
+
+    def _live(self) -> list[Trial]:
+        """Return the trials that have not ended, in order."""
+        trials = self._controller._live_trials if self._controller else ()
+        return sorted((trial for trial in trials if not trial.is_finished()), key=_number)
 
     def _placed(self) -> list[Trial]:
         """Return the trials that have a place or have asked Ray for one, except those about to pause."""
-        placed = [
+        return [
             trial
-            for trial in self._controller._live_trials
+            for trial in self._live()
             if trial.status in (Trial.PENDING, Trial.RUNNING) and trial.trial_id not in self._pausing
         ]
-        return sorted(placed, key=_number)
 
     def _paused(self) -> list[Trial]:
-        return sorted((trial for trial in self._controller._live_trials if trial.status == Trial.PAUSED), key=_number)
+        return [trial for trial in self._live() if trial.status == Trial.PAUSED]
 
     def _take_back(self, trial: Trial) -> bool:
         """Pause a trial whose worker has not started, and return whether that was possible."""
