@@ -20,13 +20,15 @@ from raygenre.data import dataset as data_sets
 from raygenre.data.broken_files import skipped, summary
 from raygenre.data.dataset import Dataset
 from raygenre.errors import RaygenreError
+from raygenre.search.controls import Controls, SearchStopped
 from raygenre.search.network_choice import choose_network
 from raygenre.search.options import Options
-from raygenre.search.resolve import check_unchanged, merges_case
+from raygenre.search.resolve import check_unchanged, merges_case, time_budget
 from raygenre.search.resolve import resolve as resolve_search
 from raygenre.search.space import config_file
 from raygenre.search.space.config import Resources
 from raygenre.search.study.backend import check_name, latest_study, storage_error_text
+from raygenre.search.study.earlier_studies import best_settings
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.trials.cluster import RayError, connect, resources
 from raygenre.search.trials.failure_watch import SearchFailedError
@@ -46,25 +48,31 @@ _RESUMABLE = (
 )  # after these, the search can be resumed
 
 
-def run_tune(options: Options, console: Console, *, started: float) -> None:
+def run_tune(options: Options, console: Console, *, started: float, controls: Controls | None = None) -> None:
     """Run or resume a search.
 
     Args:
         started: time at which the command started, in s, from `time.monotonic`.
+        controls: what the search has to honour while it runs, and where it reports what it could use.
 
     Raises:
+        SearchStopped: the `controls` asked the search to stop; how to resume it is printed.
         typer.Exit: with 2 after an error and with 130 after Ctrl-C; the reason is printed.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     session = _Session(options, console)
     try:
-        session.run(started)
+        session.run(started, controls)
     except KeyboardInterrupt:
         message = "Interrupted before the study was created."
         if session.ledger:
             message = f"Interrupted. Everything so far is saved. Resume with:\n  {session.resume}"
         console.print(f"\n{message}", highlight=False, markup=False, soft_wrap=True)
         raise typer.Exit(INTERRUPTED) from None
+    except SearchStopped:
+        message = f"Stopped. Everything so far is saved. Resume with:\n  {session.resume}"
+        console.print(f"\n{message}", highlight=False, markup=False, soft_wrap=True)
+        raise
     except job.PromotionPendingError as error:
         promote = f"{environment(session.storage)}{command('raygenre')} promote {error.version}"
         fail(f"{error}\nDecide about the champion later with:\n  {promote}")
@@ -101,7 +109,7 @@ class _Session:
         assert self.ledger
         return resume_command(self._options, self.ledger.name)
 
-    def run(self, started: float) -> None:
+    def run(self, started: float, controls: Controls | None) -> None:
         options, display = self._options, self._display
         self.storage = resolve(options.storage, options.tracking_uri)
         self.storage.studies.check_access()
@@ -118,6 +126,7 @@ class _Session:
             promote=options.promote,
             display=display,
             max_failures=options.max_failures,
+            controls=controls,
         )
         seconds = time.monotonic() - started
         print_result(outcome, ledger, self.storage, display=display, console=self._console, seconds=seconds)
@@ -132,7 +141,12 @@ class _Session:
         source = options.data or (Path(default) if default else None)
         tracks, connected = self._load_and_connect(source, merge_case=merges_case(options, base))
         network, why = choose_network(options, tracks, base)
-        search, notes = resolve_search(options, tracks, base, network=network)
+        earlier = [
+            setting
+            for study in options.from_studies
+            for setting in best_settings(self.storage.studies, study, k=options.from_best, url=options.study_url)
+        ]
+        search, notes = resolve_search(options, tracks, base, network=network, earlier=earlier)
         if why:
             self._display.info("model", why)
         grouping = group_tracks(tracks, search)
@@ -151,6 +165,10 @@ class _Session:
         self.ledger = ledger = Ledger.open(studies, options.study or latest_study(studies), url=options.study_url)
         check_unchanged(options, ledger)
         ledger.extend(options.trials or ledger.config.trials)
+        ledger.set_limits(
+            time_budget=time_budget(options) if "time_budget" in options.given else None,
+            patience=options.patience if "patience" in options.given else None,
+        )
         stored = Path(ledger.config.data) if ledger.config.data else None
         tracks, connected = self._load_and_connect(options.data or stored, merge_case=ledger.config.merge_case)
         return ledger, tracks, self._resources(connected)

@@ -41,14 +41,16 @@ class Controls:
 
     Attributes:
         limit: number of places granted; None for as many as fit. Runs over the limit pause after the epoch in
-            progress; with 0, all of them do.
+            progress; with 0, all of them do. `--max-concurrent` of the search is a second limit.
         trials: new number of trials of the search; None to leave it. A number below that of the study is ignored.
+        time_budget: new time budget in s, 0 for none; None to leave it. See `SearchConfig.time_budget`.
         demand: what the search could use now; None before its first phase. Written by the search.
     """
 
     def __init__(self, *, limit: int | None = None, trials: int | None = None) -> None:
         self.limit = limit
         self.trials = trials
+        self.time_budget: float | None = None
         self.demand: Demand | None = None
         self._stop = threading.Event()
 
@@ -60,7 +62,3 @@ class Controls:
     def request_stop(self) -> None:
         """Ask the search to end after the epochs in progress, and to keep everything; it raises `SearchStopped`."""
         self._stop.set()
-
-    def fits(self, running: int) -> bool:
-        """Return whether a search with this many running training runs may start another one."""
-        return not self.stopping and (self.limit is None or running < self.limit)

@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from raygenre.search.controls import SearchStopped
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.study.mlflow_ids import note_run_ids
 from raygenre.search.trials.phases import Display
@@ -55,7 +56,7 @@ def tracking_session(ledger: Ledger, storage: Storage, display: Display) -> Iter
 
 
 def _status(error: BaseException) -> Status:
-    return "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
+    return "KILLED" if isinstance(error, KeyboardInterrupt | SearchStopped) else "FAILED"
 
 
 def _end_all(tracker: Tracker, ledger: Ledger, status: Status) -> None:

@@ -29,6 +29,7 @@ from raygenre.registry import evaluation_log, promotion, versions
 from raygenre.registry.decision import PromotionDecision
 from raygenre.registry.promotion_lock import LockLostError
 from raygenre.registry.versions import Fetched
+from raygenre.search.controls import Controls
 from raygenre.search.run import Candidate, run_search, search_timer
 from raygenre.search.space.choices import MAX_FAILURES
 from raygenre.search.space.config import Resources, SearchConfig
@@ -97,14 +98,17 @@ def run(
     promote: bool | None,
     display: Display,
     max_failures: int = MAX_FAILURES,
+    controls: Controls | None = None,
 ) -> Outcome:
     """Search, train the winner, evaluate it once on the test tracks, register it and decide on the champion.
 
     Args:
         promote: True forces the promotion, False prevents it; None promotes the model if it is better.
         max_failures: number of trials in a row that may fail alike; 0 for any number.
+        controls: see `run_search`.
 
     Raises:
+        SearchStopped: the `controls` asked the search to stop before it had a model; everything is saved.
         SearchFailedError: too many trials in a row failed alike, no trial completed, or every finalist failed.
         StudyError: the data differs from the data of the study.
         PretrainedError: the study uses pretrained features, and the pretrained network is not installed.
@@ -132,6 +136,7 @@ def run(
             display=display,
             timer=timer,
             max_failures=max_failures,
+            controls=controls,
         )
         trained = _Trained(candidate, inputs, kind)
         registered = _register(ledger, dataset, storage, tracker, record.run, trained, display, timer)

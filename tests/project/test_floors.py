@@ -26,6 +26,7 @@ FLOORS = {
     "raygenre.tracking": 4,
     "raygenre.training": 4,
     "raygenre.registry": 5,
+    "raygenre.search.controls": 5,
     "raygenre.search.space": 5,
     "raygenre.search.study": 6,
     "raygenre.search.trials": 7,

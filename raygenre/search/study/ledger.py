@@ -99,7 +99,17 @@ class Ledger:
         """
         if trials < self.config.trials:
             raise StudyError(f"the study {self.name} has {self.config.trials} trials; --trials can only raise it")
-        self.config = SearchConfig(**{**json.loads(self.config.to_json()), "trials": trials})
+        self._reconfigure(trials=trials)
+
+    def set_limits(self, *, time_budget: float | None = None, patience: int | None = None) -> None:
+        """Change the time budget, in s, and the patience of the search; None leaves them."""
+        limits = {"time_budget": time_budget, "patience": patience}
+        changed = {name: value for name, value in limits.items() if value not in (None, getattr(self.config, name))}
+        if changed:
+            self._reconfigure(**changed)
+
+    def _reconfigure(self, **fields: object) -> None:
+        self.config = SearchConfig(**{**json.loads(self.config.to_json()), **fields})
         config_file.save(self.config, self.folder)
         self.save()
         self.study.set_user_attr(CONFIG, self.config.to_json())

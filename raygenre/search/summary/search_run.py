@@ -57,6 +57,7 @@ class SearchRunLogger:
             "test_tracks": len(ledger.split.test),
             "mlflow.source.name": Path(sys.argv[0]).name,
             "mlflow.source.type": "LOCAL",
+            "warm_start": ", ".join(ledger.config.warm_start),  # left out if empty
             **{f"version.{name}": versions[name] for name in ("raygenre", "ray", "torch", "numpy", "optuna")},
             **{f"hardware.{name}": machine[name] for name in ("cpu", "cores", "gpus")},
         }
@@ -65,7 +66,7 @@ class SearchRunLogger:
             facts |= {"mlflow.source.git.branch": code.branch} if code.branch else {}
         self.run = tracker.start(ledger.name, "search", params=_settings(ledger.config), tags=facts)
         tracker.save_view(self.run, _view(ledger))
-        tracker.set_tags(self.run, {"trials": ledger.config.trials})  # the number may be higher in a resumed search
+        tracker.set_tags(self.run, _limits(ledger.config))
         tracker.log_inputs(self.run, self._parts)
         tracker.log_text(self.run, config_file.to_yaml(ledger.config), config_file.NAME)
         tracker.log_text(self.run, ledger.split.to_json(), "split.json")
@@ -128,10 +129,17 @@ class SearchRunLogger:
 def _settings(config: SearchConfig) -> dict[str, object]:
     """Return the settings that are the same for all trials of a search."""
     settings = asdict(config) | config.fixed
-    for name in (*config.distributions, "trials", "data_digest"):  # a resumed search may have more trials
+    # A resumed search may have more trials and other limits, which are tags.
+    for name in (*config.distributions, "trials", "time_budget", "patience", "warm_start", "data_digest"):
         settings.pop(name, None)
     texts: dict[str, object] = {name: json.dumps(settings[name]) for name in ("space", "starts") if settings[name]}
     return settings | texts | {"objectives": ", ".join(config.objectives)}
+
+
+def _limits(config: SearchConfig) -> dict[str, object]:
+    """Return what may differ in a resumed search."""
+    limits = {"time_budget_seconds": config.time_budget, "patience": config.patience}
+    return {"trials": config.trials} | {name: value for name, value in limits.items() if value}
 
 
 def _view(ledger: Ledger) -> View:

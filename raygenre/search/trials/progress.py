@@ -91,6 +91,10 @@ class TrialProgress(tune.Callback):
         self._running.discard(number)
         self._timer.trial_interrupted(number)
 
+    def on_trial_save(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Note that a trial waits for a place: Tune saves a trial only to pause it."""
+        self.on_trial_recover(iteration, trials, trial)
+
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
@@ -186,7 +190,7 @@ class TrialProgress(tune.Callback):
             *([f"{count[TrialState.FAIL]} failed"] if count[TrialState.FAIL] else []),
             *([] if best is None else [f"best loss {loss_text(best)}"]),
         ]
-        if ended < self._ledger.config.trials:  # the last table stays on the screen, and the estimate would not
+        if ended < self._timer.work.trials:  # the last table stays on the screen, and the estimate would not
             parts.append(left_text(self._timer.seconds_left) or "time left unknown")
         return " · ".join(parts)
 
