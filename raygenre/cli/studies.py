@@ -10,11 +10,12 @@ from raygenre.cli.console import fail, mlflow_errors, out
 from raygenre.cli.options import StorageOption, TrackingUriOption
 from raygenre.cli.studies_submit import AddressOption, StudyUrlOption, starter, submit
 from raygenre.errors import RaygenreError, file_errors
-from raygenre.studies.wishes import parse_duration
+from raygenre.search.duration import parse_duration
 from raygenre.system.storage import Storage, resolve
 
 if TYPE_CHECKING:
     from raygenre.studies.store import StudyStore
+    from raygenre.studies.study import Study
 
 NameArgument = Annotated[str, typer.Argument(help="Name of the study.", show_default=False)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per study.")]
@@ -59,9 +60,9 @@ def show(
 
     study = _store(storage_folder, study_url, tracking_uri).get(name)
     if as_json:
-        out.file.write(json.dumps(details(study)) + "\n")
+        out.file.write(json.dumps(details(study, _link(study))) + "\n")
     else:
-        out.print(details_text(study), soft_wrap=True)
+        out.print(details_text(study, _link(study) or "raygenre ui"), soft_wrap=True)
 
 
 @studies.command()
@@ -168,7 +169,7 @@ def set_wishes(
     if priority is not None:
         wishes["priority"] = priority
     if time_budget is not None:
-        wishes["time_budget"] = parse_duration(time_budget)
+        wishes["time_budget"] = parse_duration(time_budget, "--time-budget")
     if name is None:
         if wishes or trials is not None:
             fail("name the study whose settings are to be changed")
@@ -218,6 +219,19 @@ def _store(storage: str | None, study_url: str | None, tracking_uri: str | None)
     from raygenre.studies.store import open_store  # only now, because it imports SQLAlchemy
 
     return open_store(storage, study_url, tracking_uri)
+
+
+def _link(study: "Study") -> str:
+    """Return the link to a study's trials on a tracking server; empty if there is none."""
+    options = json.loads(study.request)["options"]
+    storage = resolve(study.storage, options["tracking_uri"])
+    if not study.study_id or storage.database:
+        return ""
+    from raygenre.tracking.retries import no_retries
+    from raygenre.tracking.shared_view import view_url  # only now, because it imports MLflow
+
+    with no_retries():
+        return view_url(storage, study.study_id)
 
 
 def _resume(

@@ -90,7 +90,7 @@ class _Driver:
             return "failed", f"{type(error).__name__}: {error}"
 
     def _search(self, options: Options, started: float) -> tuple[State, str]:
-        from raygenre.cli.tune_run import ERRORS, TuneSession
+        from raygenre.cli.tune_run import ERRORS, TuneSession  # only now, because importing Ray is slow
         from raygenre.workflows.tune import PromotionPendingError
 
         session = TuneSession(options, out, controls=self._controls)
@@ -110,7 +110,8 @@ class _Driver:
         storage = resolve(request.options.storage, request.options.tracking_uri)
         options = request.unpacked(local_driver.submitted_files(storage, self._study.name))
         if _exists(storage, self._study.name):
-            options = replace(resuming(options), trials=self._study.trials or 0)
+            progress, wish = self._progress(storage), self._study.trials
+            options = replace(resuming(options), trials=wish if wish and progress and wish > progress.total else 0)
         address = self._scope if self._study.address else None
         return replace(options, study_url=self._study_url, address=address), storage
 
@@ -131,7 +132,7 @@ class _Driver:
         return progress
 
     def _facts(self, storage: Storage) -> dict[str, Any]:
-        return {}
+        return {"study_id": self._reader(storage).study_id}
 
     def _reader(self, storage: Storage) -> Any:
         if self._ledger is None:

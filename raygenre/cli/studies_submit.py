@@ -90,7 +90,10 @@ def submit(
     from raygenre.studies.request import Request
     from raygenre.studies.store import open_store
 
-    request = Request.of(options, with_files=bool(address), ship=not image_code, variables=tuple(environment))
+    # The limit is a wish, which can be changed while the study runs.
+    request = Request.of(
+        replace(options, max_concurrent=0), with_files=bool(address), ship=not image_code, variables=tuple(environment)
+    )
     store = open_store(str(storage), study_url, storage.tracking_uri)
     wishes = {"priority": priority, "max_concurrent": options.max_concurrent or None}
     start = starter(address, store, storage, study_url, request)  # connects to the cluster before anything is created

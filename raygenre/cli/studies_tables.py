@@ -70,20 +70,24 @@ def record(study: Study) -> dict[str, Any]:
     }
 
 
-def details(study: Study) -> dict[str, Any]:
-    """Return a study for `show --json`: as `record`, with its settings, errors and links."""
+def details(study: Study, link: str) -> dict[str, Any]:
+    """Return a study for `show --json`: as `record`, with its settings, errors and the link to its trials in MLflow."""
     return record(study) | {
         "phase": study.phase,
         "start": study.attempt,
         "driver": study.job,
         "settings": _settings(study),
         "errors": [masked(error) for error in json.loads(study.errors)],
-        "mlflow": study.link,
+        "mlflow": link,
     }
 
 
-def details_text(study: Study) -> str:
-    """Return the lines of `show`."""
+def details_text(study: Study, link: str) -> str:
+    """Return the lines of `show`.
+
+    Args:
+        link: to the trials in MLflow, or the command that opens them.
+    """
     limit = f" of at most {study.max_concurrent}" if study.max_concurrent is not None else ""
     lines = {
         "state": f"{study.state} since {_time(study.state_at)}{f' ({study.phase})' if study.phase else ''}",
@@ -99,7 +103,7 @@ def details_text(study: Study) -> str:
         "usage": f"{_hours(study.cpu_seconds)} CPU hours, {_hours(study.gpu_seconds)} GPU hours",
         "time left": "" if study.seconds_left is None else _span(study.seconds_left),
         "settings": ", ".join(f"{name.replace('_', '-')} {value}" for name, value in _settings(study).items()),
-        "MLflow": study.link or "raygenre ui",
+        "MLflow": link,
         "Optuna": f"raygenre dashboard --study {study.name}",
     }
     text = [f"{name:<10} {value}" for name, value in lines.items() if value]

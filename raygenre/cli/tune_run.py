@@ -20,7 +20,7 @@ from raygenre.data import dataset as data_sets
 from raygenre.data.broken_files import skipped, summary
 from raygenre.data.dataset import Dataset
 from raygenre.errors import RaygenreError
-from raygenre.search.controls import Controls, SearchStopped
+from raygenre.search.controls import Controls
 from raygenre.search.network_choice import choose_network
 from raygenre.search.options import Options
 from raygenre.search.resolve import check_unchanged, merges_case, time_budget
@@ -39,6 +39,9 @@ from raygenre.tracking.server import TrackingError, reason
 from raygenre.workflows import tune as job
 from raygenre.workflows.split_tracks import group_tracks, make_split
 
+ERRORS = (RaygenreError, OSError, TrackingError, OptunaError, RayError)
+"""Errors that end a search and that a user can cause or fix."""
+
 _RESUMABLE = (
     OSError,
     OptunaError,
@@ -48,47 +51,40 @@ _RESUMABLE = (
 )  # after these, the search can be resumed
 
 
-def run_tune(options: Options, console: Console, *, started: float, controls: Controls | None = None) -> None:
+def run_tune(options: Options, console: Console, *, started: float) -> None:
     """Run or resume a search.
 
     Args:
         started: time at which the command started, in s, from `time.monotonic`.
-        controls: what the search has to honour while it runs, and where it reports what it could use.
 
     Raises:
-        SearchStopped: the `controls` asked the search to stop; how to resume it is printed.
         typer.Exit: with 2 after an error and with 130 after Ctrl-C; the reason is printed.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    session = _Session(options, console)
+    session = TuneSession(options, console)
     try:
-        session.run(started, controls)
+        session.run(started)
     except KeyboardInterrupt:
         message = "Interrupted before the study was created."
         if session.ledger:
             message = f"Interrupted. Everything so far is saved. Resume with:\n  {session.resume}"
         console.print(f"\n{message}", highlight=False, markup=False, soft_wrap=True)
         raise typer.Exit(INTERRUPTED) from None
-    except SearchStopped:
-        message = f"Stopped. Everything so far is saved. Resume with:\n  {session.resume}"
-        console.print(f"\n{message}", highlight=False, markup=False, soft_wrap=True)
-        raise
     except job.PromotionPendingError as error:
         promote = f"{environment(session.storage)}{command('raygenre')} promote {error.version}"
         fail(f"{error}\nDecide about the champion later with:\n  {promote}")
-    except (RaygenreError, OSError, TrackingError, OptunaError, RayError) as error:
-        message = str(error)
-        if isinstance(error, TrackingError):
-            message = f"MLflow at {session.storage.server}: {reason(error)}"
-        elif isinstance(error, OptunaError):
-            message = f"the study cannot be written: {storage_error_text(error)}"
+    except ERRORS as error:
+        message = session.reason(error)
         if session.ledger and isinstance(error, _RESUMABLE):
             message += f"\nEverything so far is saved. Fix the error, then resume with:\n  {session.resume}"
         fail(message)
 
 
-class _Session:
-    """One run of the command.
+class TuneSession:
+    """One run of a search, with everything that it loads and prints.
+
+    Args:
+        controls: what the search has to honour while it runs, and where it reports what it could use. A search with
+            controls shares its machine.
 
     Attributes:
         ledger: ledger of the study; None until it is open.
@@ -97,8 +93,9 @@ class _Session:
 
     storage: Storage
 
-    def __init__(self, options: Options, console: Console) -> None:
+    def __init__(self, options: Options, console: Console, *, controls: Controls | None = None) -> None:
         self.ledger: Ledger | None = None
+        self._controls = controls
         self._options = options
         self._console = console
         self._display = ConsoleDisplay(console)
@@ -109,7 +106,16 @@ class _Session:
         assert self.ledger
         return resume_command(self._options, self.ledger.name)
 
-    def run(self, started: float, controls: Controls | None) -> None:
+    def run(self, started: float) -> None:
+        """Run or resume the search, and print its result.
+
+        Raises:
+            SearchStopped: the controls asked the search to stop.
+            PromotionPendingError: the model is registered, but the champion could not be changed.
+            KeyboardInterrupt: the user pressed Ctrl-C.
+            any of `ERRORS`: see `reason`.
+        """
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
         options, display = self._options, self._display
         self.storage = resolve(options.storage, options.tracking_uri)
         self.storage.studies.check_access()
@@ -126,10 +132,18 @@ class _Session:
             promote=options.promote,
             display=display,
             max_failures=options.max_failures,
-            controls=controls,
+            controls=self._controls,
         )
         seconds = time.monotonic() - started
         print_result(outcome, ledger, self.storage, display=display, console=self._console, seconds=seconds)
+
+    def reason(self, error: BaseException) -> str:
+        """Return why one of `ERRORS` ended the search."""
+        if isinstance(error, TrackingError):
+            return f"MLflow at {self.storage.server}: {reason(error)}"
+        if isinstance(error, OptunaError):
+            return f"the study cannot be written: {storage_error_text(error)}"
+        return str(error)
 
     def _create(self) -> tuple[Ledger, Dataset, Resources]:
         """Check all options, then create the study."""
@@ -205,5 +219,8 @@ class _Session:
         options = self._options
         self._display.info("ray", connected or connect(options.address))
         return resources(
-            options.cpus_per_trial, options.gpus_per_trial, options.max_concurrent, private=not options.address
+            options.cpus_per_trial,
+            options.gpus_per_trial,
+            options.max_concurrent,
+            private=not (options.address or self._controls),
         )

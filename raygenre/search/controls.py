@@ -5,6 +5,7 @@ opposite. A search that nobody controls has the default ones, which limit nothin
 """
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -45,6 +46,7 @@ class Controls:
         trials: new number of trials of the search; None to leave it. A number below that of the study is ignored.
         time_budget: new time budget in s, 0 for none; None to leave it. See `SearchConfig.time_budget`.
         demand: what the search could use now; None before its first phase. Written by the search.
+        seconds_left: returns an estimate of the time left in s; None while it is unknown. Replaced by the search.
     """
 
     def __init__(self, *, limit: int | None = None, trials: int | None = None) -> None:
@@ -52,6 +54,7 @@ class Controls:
         self.trials = trials
         self.time_budget: float | None = None
         self.demand: Demand | None = None
+        self.seconds_left: Callable[[], float | None] = lambda: None
         self._stop = threading.Event()
 
     @property

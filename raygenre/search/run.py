@@ -91,7 +91,9 @@ def run_search(
         SearchFailedError: too many trials in a row failed alike, no trial completed, or every finalist failed.
     """
     with log_system_metrics(tracker, record.run), measure_time(ledger) as time_used:
-        places = Places(controls or Controls(), resources, timer=timer, time_used=time_used)
+        controls = controls or Controls()
+        controls.seconds_left = timer.seconds_left
+        places = Places(controls, resources, timer=timer, time_used=time_used)
         try:
             return _search(ledger, dataset, inputs, resources, tracker, record, display, timer, max_failures, places)
         except SearchFailedError as error:

@@ -81,6 +81,8 @@ class DriverSession:
         needs = Needs(**vars(demand)) if demand else self._first
         progress = self._progress() if self._is_due("progress", _PROGRESS_PERIOD, now) or is_last else None
         facts = self._facts() if self._is_due("facts", _FACTS_PERIOD, now) or is_last else {}
+        with suppress(RuntimeError):  # the search has changed its times in this moment
+            facts["seconds_left"] = self._controls.seconds_left()
         study = self._store.report(
             self._name, self._attempt, needs=needs, seconds=now - self._reported, progress=progress, facts=facts
         )
@@ -96,6 +98,7 @@ class DriverSession:
         granted = study.granted or 0
         self._controls.limit = granted if study.max_concurrent is None else min(granted, study.max_concurrent)
         self._controls.trials = study.trials
+        self._controls.time_budget = study.time_budget
 
     def _is_due(self, what: str, period: float, now: float) -> bool:
         if now < self._due[what]:

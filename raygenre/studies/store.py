@@ -72,7 +72,15 @@ class StudyStore:
             StudiesError: there is a study of this name.
         """
         values: dict[str, Any] = {"name": name, "owner": owner, "request": request, "storage": storage}
-        values |= {"address": address, "state": "queued", "attempt": 1, "job": "", "scope": "", "phase": "", "link": ""}
+        values |= {
+            "address": address,
+            "state": "queued",
+            "attempt": 1,
+            "job": "",
+            "scope": "",
+            "phase": "",
+            "study_id": "",
+        }
         values |= dict.fromkeys(("state_at", "created_at", "heartbeat_at"), self._now)
         values |= dict.fromkeys(("places", "running", "completed", "pruned", "failed", "total"), 0)
         values |= dict.fromkeys(("cpus", "gpus", "cpu_seconds", "gpu_seconds"), 0.0)

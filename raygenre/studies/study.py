@@ -47,7 +47,7 @@ class Study:
     seconds_left: float | None
     bytes: int | None
     errors: str
-    link: str
+    study_id: str
     error: str
     granted: int | None
     now: float

@@ -45,7 +45,7 @@ studies = Table(
     Column("seconds_left", Double),
     Column("bytes", BigInteger),
     Column("errors", Text, nullable=False),  # JSON: the latest failures of trials
-    Column("link", Text, nullable=False),  # to the trials in MLflow
+    Column("study_id", String(32), nullable=False),  # of the ledger; empty until it exists
     Column("error", Text, nullable=False),  # why the study failed
     # What the arbiter grants.
     Column("granted", Integer),

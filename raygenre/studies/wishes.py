@@ -1,2 +1,0 @@
-def parse_duration(text: str) -> float:
-    return float(text)
