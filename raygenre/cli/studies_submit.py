@@ -14,6 +14,7 @@ import typer
 
 from raygenre.cli.checks import check_search
 from raygenre.cli.console import out
+from raygenre.cli.studies_options import AddressOption, StudyUrlOption
 from raygenre.cli.tune import tune
 from raygenre.errors import RaygenreError, file_errors
 from raygenre.search.options import Options
@@ -24,26 +25,6 @@ if TYPE_CHECKING:
     from raygenre.studies.request import Request
     from raygenre.studies.store import StudyStore
 
-StudyUrlOption = Annotated[
-    str | None,
-    typer.Option(
-        "--study-url",
-        envvar="RAYGENRE_STUDY_URL",
-        show_envvar=False,
-        help="Database of the studies (default: $RAYGENRE_STUDY_URL, else a file in the storage).",
-        show_default=False,
-    ),
-]
-AddressOption = Annotated[
-    str | None,
-    typer.Option(
-        "--address",
-        envvar="RAY_ADDRESS",
-        show_envvar=False,
-        help="Ray cluster, such as http://HEAD:8265 (default: $RAY_ADDRESS, else this machine).",
-        show_default=False,
-    ),
-]
 _NOT_SUBMITTED = ("context", "resume")  # parameters of `tune`
 _POLL = 0.5  # s
 

@@ -32,13 +32,14 @@ FLOORS = {
     "raygenre.search.trials": 7,
     "raygenre.search.summary": 8,
     "raygenre.search": 9,
+    "raygenre.studies": 10,
     "raygenre.workflows": 10,
     "serve": 10,
     "raygenre.cli": 11,
     "experiments": 12,
 }
 """A package imports only from its own floor and the floors below."""
-RAY = ("raygenre.search", "serve")
+RAY = ("raygenre.search", "raygenre.studies", "serve")
 MLFLOW = ("raygenre.tracking", "raygenre.registry")
 RICH = ("raygenre.cli",)
 NEVER_IN_SERVE = ("raygenre.search", "raygenre.training", "raygenre.workflows", "raygenre.cli")
