@@ -97,6 +97,8 @@ class _Driver:
         try:
             session.run(started)
         except SearchStopped:
+            name = self._study.name
+            out.print(f"Stopped. Everything so far is saved; `raygenre studies resume {name}` continues it.")
             return "stopped", ""
         except PromotionPendingError as error:
             return "done", str(error)

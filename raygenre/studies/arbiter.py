@@ -9,6 +9,7 @@ import hashlib
 import os
 import threading
 import time
+import traceback
 
 import ray
 from ray.autoscaler.sdk import request_resources
@@ -62,13 +63,17 @@ class Arbiter:
         self._store = StudyStore(make_url(url))
         self._scope = scope
         self._requested: list[dict[str, float]] | None = None
+        self._self = ray.get_runtime_context().current_actor
         threading.Thread(target=self._run, daemon=True).start()
 
-    def pid(self) -> int:
-        """Return the id of the actor's process."""
-        return os.getpid()
-
     def _run(self) -> None:
+        try:
+            self._share_out()
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)  # so that Ray starts it again, rather than keeping an actor that does nothing
+
+    def _share_out(self) -> None:
         busy = time.monotonic()
         while time.monotonic() - busy < IDLE_SECONDS:
             try:
@@ -78,7 +83,7 @@ class Arbiter:
             except StudiesError:  # the drivers keep their last shares until the database is back
                 busy = time.monotonic()
             time.sleep(PERIOD)
-        ray.actor.exit_actor()
+        ray.kill(self._self, no_restart=True)
 
     def _request_nodes(self, claims: list[Claim]) -> None:
         """Ask the cluster's autoscaler for nodes for all places that studies could use, as far as it may add any."""
