@@ -69,7 +69,7 @@ class Arbiter:
     def _run(self) -> None:
         try:
             self._share_out()
-        except BaseException:
+        except Exception:  # noqa: BLE001 (whatever it is, a new process may work)
             traceback.print_exc()
             os._exit(1)  # so that Ray starts it again, rather than keeping an actor that does nothing
 
