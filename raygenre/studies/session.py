@@ -36,7 +36,7 @@ class DriverSession:
         *,
         controls: Controls,
         first: Needs,
-        share_out: Callable[[], None],
+        share_out: Callable[[], object],
         progress: Callable[[], Progress | None],
         facts: Callable[[], dict[str, Any]],
     ) -> None:
