@@ -35,10 +35,13 @@ from rich.console import Console
 from rich.table import Table
 
 from raygenre.data.splits import Fold, Split
+from raygenre.search.controls import Controls
 from raygenre.search.space.config import Resources, SearchConfig
 from raygenre.search.study.ledger import Ledger
+from raygenre.search.study.time_used import TimeUsed
 from raygenre.search.trials.cluster import connect
 from raygenre.search.trials.phases import TextDisplay
+from raygenre.search.trials.places import Places
 from raygenre.search.trials.search_timer import SearchTimer
 from raygenre.search.trials.timings import Work
 from raygenre.search.trials.trainable import Plan, Tracks
@@ -100,15 +103,18 @@ def our_search(folder: Path, uri: str, *, trials: int, epochs: int, seconds: flo
 
     started = time.perf_counter()
     tracker = Tracker(storage, ledger.folder, ledger.id)
+    resources = Resources(1, 0, CONCURRENCY)
+    timer = SearchTimer(ledger, Work(trials, epochs, finalists=1, repeats=0, slots=CONCURRENCY))
     run_trials(
         ledger,
         Plan(genres=2, epochs=epochs, threads=1, device="cpu"),
         ray.put(Tracks(np.empty((0, 128, 333), np.uint8), np.empty(0, np.int64), ())),
-        resources=Resources(1, 0, CONCURRENCY),
+        resources=resources,
         tracker=tracker,
         parent=tracker.start("orchestration", "search"),
         display=TextDisplay(MemoryProbe()),
-        timer=SearchTimer(ledger, Work(trials, epochs, finalists=1, repeats=0, slots=CONCURRENCY)),
+        timer=timer,
+        places=Places(Controls(), resources, timer=timer, time_used=TimeUsed(ledger)),
         trainable=functools.partial(sleeping, seconds=seconds),
     )
     uploaded = tracker.flush(5 if uri == UNREACHABLE else 60)

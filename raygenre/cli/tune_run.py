@@ -30,6 +30,7 @@ from raygenre.search.space.config import Resources
 from raygenre.search.study.backend import check_name, latest_study, storage_error_text
 from raygenre.search.study.earlier_studies import best_settings
 from raygenre.search.study.ledger import Ledger
+from raygenre.search.study.study_attributes import set_limits
 from raygenre.search.trials.cluster import RayError, connect, resources
 from raygenre.search.trials.failure_watch import SearchFailedError
 from raygenre.system.moved_storage import StorageBusyError, follow_move
@@ -165,7 +166,8 @@ class _Session:
         self.ledger = ledger = Ledger.open(studies, options.study or latest_study(studies), url=options.study_url)
         check_unchanged(options, ledger)
         ledger.extend(options.trials or ledger.config.trials)
-        ledger.set_limits(
+        set_limits(
+            ledger,
             time_budget=time_budget(options) if "time_budget" in options.given else None,
             patience=options.patience if "patience" in options.given else None,
         )

@@ -35,6 +35,7 @@ from raygenre.search.space.choices import MAX_FAILURES
 from raygenre.search.space.config import Resources, SearchConfig
 from raygenre.search.study.backend import StudyError
 from raygenre.search.study.ledger import Ledger
+from raygenre.search.study.study_attributes import get_or_compute
 from raygenre.search.summary.search_run import SearchRunLogger
 from raygenre.search.tracking_session import tracking_session
 from raygenre.search.trials.phases import Display
@@ -207,7 +208,7 @@ def _register(
         return version
 
     with timer.phase(display, "registration", "upload to MLflow") as phase:
-        version: int = ledger.get_or_compute(f"{final.name}-version", register)
+        version: int = get_or_compute(ledger, f"{final.name}-version", register)
         phase.result = f"model {versions.MODEL} version {version}"
     for run in (final.run, parent):
         if not tracker.is_finished(run):
