@@ -10,7 +10,6 @@ from pathlib import Path
 
 import optuna
 import typer
-from optuna.exceptions import OptunaError
 from rich.console import Console
 
 from raygenre.cli.console import INTERRUPTED, fail
@@ -27,7 +26,7 @@ from raygenre.search.resolve import check_unchanged, merges_case, time_budget
 from raygenre.search.resolve import resolve as resolve_search
 from raygenre.search.space import config_file
 from raygenre.search.space.config import Resources
-from raygenre.search.study.backend import check_name, latest_study, storage_error_text
+from raygenre.search.study.backend import STORAGE_ERRORS, check_name, latest_study, storage_error_text
 from raygenre.search.study.earlier_studies import best_settings
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.study.study_attributes import set_limits
@@ -42,7 +41,7 @@ from raygenre.workflows.split_tracks import group_tracks, make_split
 
 _RESUMABLE = (
     OSError,
-    OptunaError,
+    *STORAGE_ERRORS,
     RayError,
     SearchFailedError,
     TrackingError,
@@ -77,11 +76,11 @@ def run_tune(options: Options, console: Console, *, started: float, controls: Co
     except job.PromotionPendingError as error:
         promote = f"{environment(session.storage)}{command('raygenre')} promote {error.version}"
         fail(f"{error}\nDecide about the champion later with:\n  {promote}")
-    except (RaygenreError, OSError, TrackingError, OptunaError, RayError) as error:
+    except (RaygenreError, OSError, TrackingError, *STORAGE_ERRORS, RayError) as error:
         message = str(error)
         if isinstance(error, TrackingError):
             message = f"MLflow at {session.storage.server}: {reason(error)}"
-        elif isinstance(error, OptunaError):
+        elif isinstance(error, STORAGE_ERRORS):
             message = f"the study cannot be written: {storage_error_text(error)}"
         if session.ledger and isinstance(error, _RESUMABLE):
             message += f"\nEverything so far is saved. Fix the error, then resume with:\n  {session.resume}"
