@@ -10,6 +10,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, NoReturn
 
@@ -17,6 +18,7 @@ from raygenre.cli.console import exit_on_errors, out, print_error
 from raygenre.errors import RaygenreError
 from raygenre.search.controls import Controls, SearchStopped
 from raygenre.search.options import Options
+from raygenre.search.study.stored_bytes import stored_bytes
 from raygenre.studies import local_driver
 from raygenre.studies.grants import share_out
 from raygenre.studies.request import Request, resuming
@@ -134,7 +136,12 @@ class _Driver:
         return progress
 
     def _facts(self, storage: Storage) -> dict[str, Any]:
-        return {"study_id": self._reader(storage).study_id}
+        facts: dict[str, Any] = {}
+        with suppress(OSError):
+            facts["bytes"] = stored_bytes(storage.studies, self._study.name)
+        if study_id := self._reader(storage).study_id:
+            facts["study_id"] = study_id
+        return facts
 
     def _reader(self, storage: Storage) -> Any:
         if self._ledger is None:

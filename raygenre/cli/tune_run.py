@@ -10,7 +10,6 @@ from pathlib import Path
 
 import optuna
 import typer
-from optuna.exceptions import OptunaError
 from rich.console import Console
 
 from raygenre.cli.console import INTERRUPTED, fail
@@ -27,9 +26,10 @@ from raygenre.search.resolve import check_unchanged, merges_case, time_budget
 from raygenre.search.resolve import resolve as resolve_search
 from raygenre.search.space import config_file
 from raygenre.search.space.config import Resources
-from raygenre.search.study.backend import check_name, latest_study, storage_error_text
+from raygenre.search.study.backend import STORAGE_ERRORS, check_name, latest_study, storage_error_text
 from raygenre.search.study.earlier_studies import best_settings
 from raygenre.search.study.ledger import Ledger
+from raygenre.search.study.study_attributes import set_limits
 from raygenre.search.trials.cluster import RayError, connect, resources
 from raygenre.search.trials.failure_watch import SearchFailedError
 from raygenre.system.moved_storage import StorageBusyError, follow_move
@@ -39,12 +39,12 @@ from raygenre.tracking.server import TrackingError, reason
 from raygenre.workflows import tune as job
 from raygenre.workflows.split_tracks import group_tracks, make_split
 
-ERRORS = (RaygenreError, OSError, TrackingError, OptunaError, RayError)
+ERRORS = (RaygenreError, OSError, TrackingError, *STORAGE_ERRORS, RayError)
 """Errors that end a search and that a user can cause or fix."""
 
 _RESUMABLE = (
     OSError,
-    OptunaError,
+    *STORAGE_ERRORS,
     RayError,
     SearchFailedError,
     TrackingError,
@@ -137,11 +137,11 @@ class TuneSession:
         seconds = time.monotonic() - started
         print_result(outcome, ledger, self.storage, display=display, console=self._console, seconds=seconds)
 
-    def reason(self, error: BaseException) -> str:
+    def reason(self, error: Exception) -> str:
         """Return why one of `ERRORS` ended the search."""
         if isinstance(error, TrackingError):
             return f"MLflow at {self.storage.server}: {reason(error)}"
-        if isinstance(error, OptunaError):
+        if isinstance(error, STORAGE_ERRORS):
             return f"the study cannot be written: {storage_error_text(error)}"
         return str(error)
 
@@ -179,7 +179,8 @@ class TuneSession:
         self.ledger = ledger = Ledger.open(studies, options.study or latest_study(studies), url=options.study_url)
         check_unchanged(options, ledger)
         ledger.extend(options.trials or ledger.config.trials)
-        ledger.set_limits(
+        set_limits(
+            ledger,
             time_budget=time_budget(options) if "time_budget" in options.given else None,
             patience=options.patience if "patience" in options.given else None,
         )

@@ -1,14 +1,14 @@
 """How far a study is, read from its ledger by any process, without locking it."""
 
 import optuna
-from optuna.exceptions import OptunaError
 from optuna.study import Study as OptunaStudy
 from optuna.trial import TrialState
 
 from raygenre.search.space.config import SearchConfig
+from raygenre.search.study.backend import STORAGE_ERRORS
 from raygenre.search.study.backend import storage as optuna_storage
 from raygenre.search.study.create_or_load import CONFIG, ID
-from raygenre.search.study.names import JOURNAL
+from raygenre.search.study.names import JOURNAL, StudyError
 from raygenre.search.study.trial_attributes import FAILURE, is_own
 from raygenre.studies.study import Progress
 from raygenre.system.location import Location
@@ -31,9 +31,12 @@ class LedgerReader:
 
     @property
     def study_id(self) -> str:
-        """The unique id of the study; empty if it has not been created yet."""
-        study = self._load()
-        return str(study.user_attrs.get(ID, "")) if study else ""
+        """The unique id of the study; empty if it has not been created yet or cannot be read at the moment."""
+        try:
+            study = self._load()
+            return str(study.user_attrs.get(ID, "")) if study else ""
+        except (StudyError, OSError, *STORAGE_ERRORS):
+            return ""
 
     def progress(self) -> Progress | None:
         """Return how far the study is; None if it has not been created yet or cannot be read at the moment."""
@@ -42,7 +45,7 @@ class LedgerReader:
             if study is None or CONFIG not in (attributes := study.user_attrs):
                 return None
             trials = [trial for trial in study.get_trials(deepcopy=False) if is_own(trial)]
-        except (OptunaError, OSError):
+        except (StudyError, OSError, *STORAGE_ERRORS):
             return None
         config = SearchConfig.from_json(attributes[CONFIG])
         complete = [trial.values[0] for trial in trials if trial.state == TrialState.COMPLETE and trial.values]

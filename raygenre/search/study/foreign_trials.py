@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from raygenre.search.space.start_points import outside_space
 from raygenre.search.study.ledger import Ledger
-from raygenre.search.study.trial_attributes import FAILURE, is_own
+from raygenre.search.study.trial_attributes import FAILURE
 
 _FIXED = "fixed_params"  # the system attribute in which Optuna stores the values of an enqueued trial
 
@@ -23,7 +23,7 @@ def foreign_trials(ledger: Ledger) -> list[FrozenTrial]:
     return [
         trial
         for trial in ledger.study.get_trials(deepcopy=False)
-        if trial.state != TrialState.WAITING and not is_own(trial) and FAILURE not in trial.user_attrs
+        if trial.state != TrialState.WAITING and not ledger.is_own(trial) and FAILURE not in trial.user_attrs
     ]
 
 

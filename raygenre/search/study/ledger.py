@@ -7,7 +7,7 @@ snapshots. Without `--study-url`, the study is a journal file in its folder, nex
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -22,10 +22,11 @@ from raygenre.search.space import config_file
 from raygenre.search.space.config import SearchConfig
 from raygenre.search.space.objectives import PREFIX, is_multi_objective
 from raygenre.search.space.space import Setting
-from raygenre.search.study import create_or_load, ranking
+from raygenre.search.study import create_or_load
 from raygenre.search.study.backend import StudyError, check_name
 from raygenre.search.study.create_or_load import CONFIG, ID, SPLIT, StudyHandle
-from raygenre.search.study.names import JOURNAL, check_exists
+from raygenre.search.study.names import check_exists
+from raygenre.search.study.ranking import Ranking
 from raygenre.search.study.trial_attributes import (
     CHECKPOINT,
     ENDED_ELSEWHERE,
@@ -64,12 +65,11 @@ class Ledger:
         self.config = SearchConfig.from_json(study.user_attrs[CONFIG])
         self.split = Split.from_json(study.user_attrs[SPLIT])
         self._handle = handle
+        self._ranking = Ranking(epochs=self.config.epochs, directions=study.directions)
         self._reported: dict[int, dict[int, float]] = {}  # times of reports, by running trial and by epoch
-
-    @property
-    def in_database(self) -> bool:
-        """Whether the study is in a database rather than in its folder."""
-        return not (self.folder / JOURNAL).exists()
+        # A study may have thousands of trials, and each of them is read often.
+        self._ids: dict[int, int] = {}  # Optuna's ids of the trials, by number
+        self._own: set[int] = set()  # numbers of trials that the search has started
 
     @classmethod
     def create(cls, studies: Location, name: str, *, config: SearchConfig, split: Split, url: str | None) -> "Ledger":
@@ -99,16 +99,10 @@ class Ledger:
         """
         if trials < self.config.trials:
             raise StudyError(f"the study {self.name} has {self.config.trials} trials; --trials can only raise it")
-        self._reconfigure(trials=trials)
+        self.reconfigure(trials=trials)
 
-    def set_limits(self, *, time_budget: float | None = None, patience: int | None = None) -> None:
-        """Change the time budget, in s, and the patience of the search; None leaves them."""
-        limits = {"time_budget": time_budget, "patience": patience}
-        changed = {name: value for name, value in limits.items() if value not in (None, getattr(self.config, name))}
-        if changed:
-            self._reconfigure(**changed)
-
-    def _reconfigure(self, **fields: object) -> None:
+    def reconfigure(self, **fields: object) -> None:
+        """Change fields of the configuration; see `raygenre.search.study.study_attributes.set_limits`."""
         self.config = SearchConfig(**{**json.loads(self.config.to_json()), **fields})
         config_file.save(self.config, self.folder)
         self.save()
@@ -131,7 +125,13 @@ class Ledger:
     @property
     def trials(self) -> list[FrozenTrial]:
         """All trials that this search has started, in order; trials of other programs are left out."""
-        return [trial for trial in self.study.get_trials(deepcopy=False) if is_own(trial)]
+        return [trial for trial in self.study.get_trials(deepcopy=False) if self.is_own(trial)]
+
+    def is_own(self, trial: FrozenTrial) -> bool:
+        """Return whether the search has started this trial of the study."""
+        if trial.number not in self._own and is_own(trial):
+            self._own.add(trial.number)
+        return trial.number in self._own
 
     def unfinished(self) -> list[FrozenTrial]:
         """Return the trials that are still running or were left running by an earlier driver."""
@@ -142,14 +142,11 @@ class Ledger:
 
         With several objectives, these are trials on the Pareto front, sorted by the first objective.
         """
-        if is_multi_objective(self.config.objectives):
-            return self.front()[:k]
-        return ranking.by_loss(ranking.complete(self.trials, epochs=self.config.epochs))[:k]
+        return self._ranking.top(self.trials, k)
 
     def front(self) -> list[FrozenTrial]:
         """Return the trials on the Pareto front, sorted by the first objective, best first."""
-        complete = ranking.complete(self.trials, epochs=self.config.epochs)
-        return ranking.pareto_front(complete, self.study.directions)
+        return self._ranking.front(self.trials)
 
     def start_trial(self, sampler: BaseSampler, space: Mapping[str, BaseDistribution]) -> FrozenTrial:
         """Start the next trial: an enqueued one, else the next start point, else a setting that the sampler chooses.
@@ -237,14 +234,6 @@ class Ledger:
         run_id: str | None = self.trial(number).user_attrs.get(RUN) or self.study.user_attrs.get(f"{RUN}/{number}")
         return run_id
 
-    def get_or_compute(self, key: str, compute: Callable[[], Any]) -> Any:
-        """Return a JSON-compatible attribute of the study, which the first call computes and stores."""
-        attrs = self.study.user_attrs
-        if key not in attrs:
-            self.study.set_user_attr(key, compute())
-            attrs = self.study.user_attrs
-        return attrs[key]
-
     def checkpoint_location(self, number: int) -> Location:
         """Return where a trial stores its training state; see `raygenre.search.study.checkpoint_retention`."""
         return self.location / STATES / f"{number:04d}"
@@ -255,4 +244,6 @@ class Ledger:
 
     def trial(self, number: int) -> FrozenTrial:
         """Return a trial."""
-        return self.study.get_trials(deepcopy=False)[number]
+        if number not in self._ids:
+            self._ids = {trial.number: trial._trial_id for trial in self.study.get_trials(deepcopy=False)}
+        return self.study._storage.get_trial(self._ids[number])

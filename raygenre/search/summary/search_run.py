@@ -4,6 +4,7 @@ import json
 import math
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from raygenre.search.space.config import Resources, SearchConfig
 from raygenre.search.space.objectives import PREFIX, is_multi_objective
 from raygenre.search.study.ledger import Ledger, losses
 from raygenre.search.study.mlflow_ids import trial_name
+from raygenre.search.study.problems import clear_problem, note_problem
 from raygenre.search.study.throughput import throughput
 from raygenre.search.summary import description, figures
 from raygenre.search.trials.cluster import nodes
@@ -43,6 +45,7 @@ class SearchRunLogger:
 
     def __init__(self, ledger: Ledger, dataset: Dataset, tracker: Tracker, resources: Resources) -> None:
         """Start or reopen the run, and log the search, its data, the code and the machine."""
+        clear_problem(ledger)
         self._ledger = ledger
         self._tracker = tracker
         self._resources = resources
@@ -119,6 +122,12 @@ class SearchRunLogger:
         finite = {name: value for name, value in values.items() if math.isfinite(value)}
         tracker.log(self.run, finite, step=len(ledger.trials))
         self._describe(finalists)
+
+    def problem(self, error: Exception) -> None:
+        """Record the error that ends the search in the study and in the run's description."""
+        note_problem(self._ledger, error)
+        with suppress(OSError):  # the disk may be full
+            self._describe()
 
     def _describe(self, finalists: Sequence[Finalist] = ()) -> None:
         self._tracker.set_tags(

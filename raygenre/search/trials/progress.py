@@ -196,7 +196,7 @@ class TrialProgress(tune.Callback):
 
     def _best(self, trials: list[FrozenTrial]) -> float | None:
         complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-        return min((self._ledger.loss(trial.number) for trial in complete), default=None)
+        return min((min(losses(trial).values(), default=math.inf) for trial in complete), default=None)
 
 
 def _aligned(cells: Sequence[str], columns: Sequence[Column]) -> str:

@@ -1,6 +1,7 @@
 """Trains one setting on a Ray worker: for a trial, a repeat or the final training."""
 
 import math
+import platform
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -174,7 +175,8 @@ def run_trial(config: dict[str, Any], *, plan: Plan, shared: "Sequence[ray.Objec
     except DivergedError as error:
         report(TrialResult(failure=str(error)))
     except OSError as error:
-        report(TrialResult(halt=f"trial {trial.number} cannot write its training state: {error}"))
+        node = platform.node()
+        report(TrialResult(halt=f"trial {trial.number} cannot use its training state on the node {node}: {error}"))
     except Exception as error:  # noqa: BLE001 (reported with its traceback; it fails only this trial)
         report(TrialResult(failure=oom_reason(error) or error_line(error), traceback=traceback.format_exc()))
 

@@ -9,6 +9,7 @@ from optuna.trial import TrialState
 from raygenre.search.controls import Controls
 from raygenre.search.space.objectives import is_multi_objective
 from raygenre.search.study.ledger import Ledger
+from raygenre.search.study.study_attributes import set_limits
 from raygenre.search.study.time_used import TimeUsed
 from raygenre.search.trials.phases import Display, short_duration
 from raygenre.search.trials.search_timer import SearchTimer
@@ -82,7 +83,7 @@ class TrialLimits:
             self._timer.work = replace(self._timer.work, trials=trials)
             self._display.info("trials", f"now {trials}")
         if budget is not None and budget != ledger.config.time_budget:
-            ledger.set_limits(time_budget=budget)
+            set_limits(ledger, time_budget=budget)
             self._timer.work = replace(self._timer.work, trials=ledger.config.trials)
             self._display.info("time budget", f"now {short_duration(budget)}" if budget else "none now")
 
