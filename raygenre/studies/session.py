@@ -14,10 +14,13 @@ from raygenre.studies.study import Needs, Progress, Study
 PERIOD = 1.0  # s
 _PROGRESS_PERIOD = 5.0  # s; reading the ledger takes longer than a report
 _FACTS_PERIOD = 60.0  # s
+_END_SECONDS = 20.0  # s for the last report
 
 
 class DriverSession:
-    """The thread that reports for a driver; use it as a context manager around the search.
+    """Reports for a driver; use it as a context manager around the search.
+
+    One thread reports. Another one reads how far the study is, which may take long if a store does not respond.
 
     Args:
         attempt: number of this start.
@@ -45,22 +48,25 @@ class DriverSession:
         self._share_out, self._progress, self._facts = share_out, progress, facts
         self._ended = threading.Event()
         self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._threads = [threading.Thread(target=work, daemon=True) for work in (self._run, self._observe)]
         self._reported = time.monotonic()
-        self._due = {"progress": 0.0, "facts": 0.0}
+        self._seen: Progress | None = None
+        self._known: dict[str, Any] = {}
         controls.limit = 0
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._ended.set()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join(_END_SECONDS)
         with suppress(StudiesError):
-            self._report(is_last=True)
+            self._report()
 
     def wait_for_place(self) -> bool:
         """Wait until the study may use a place, and return True; return False if it was stopped instead."""
@@ -75,12 +81,22 @@ class DriverSession:
                 self._share_out()
             self._ended.wait(PERIOD)
 
-    def _report(self, *, is_last: bool = False) -> None:
+    def _observe(self) -> None:
+        due = 0.0
+        while True:
+            is_last = self._ended.wait(_PROGRESS_PERIOD if due else 0)
+            self._seen = self._progress() or self._seen
+            if is_last or time.monotonic() >= due:
+                self._known = self._facts()
+                due = time.monotonic() + _FACTS_PERIOD
+            if is_last:
+                return
+
+    def _report(self) -> None:
         now = time.monotonic()
         demand = self._controls.demand
         needs = Needs(**vars(demand)) if demand else self._first
-        progress = self._progress() if self._is_due("progress", _PROGRESS_PERIOD, now) or is_last else None
-        facts = self._facts() if self._is_due("facts", _FACTS_PERIOD, now) or is_last else {}
+        progress, facts = self._seen, dict(self._known)
         with suppress(RuntimeError):  # the search has changed its times in this moment
             facts["seconds_left"] = self._controls.seconds_left()
         study = self._store.report(
@@ -99,9 +115,3 @@ class DriverSession:
         self._controls.limit = granted if study.max_concurrent is None else min(granted, study.max_concurrent)
         self._controls.trials = study.trials
         self._controls.time_budget = study.time_budget
-
-    def _is_due(self, what: str, period: float, now: float) -> bool:
-        if now < self._due[what]:
-            return False
-        self._due[what] = now + period
-        return True
