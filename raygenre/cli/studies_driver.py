@@ -126,10 +126,12 @@ class _Driver:
         """See that the cluster has an arbiter, once the search has connected to Ray."""
         if time.monotonic() < self._arbiter_due:
             return
+        from raygenre.search.trials.cluster import RayError
         from raygenre.studies.arbiter import ensure_arbiter
 
-        if ensure_arbiter(self._store, self._scope):
-            self._arbiter_due = time.monotonic() + _ARBITER_PERIOD
+        with suppress(RayError, OSError, RuntimeError, ValueError):  # Ray is busy; the next second is soon enough
+            if ensure_arbiter(self._store, self._scope):
+                self._arbiter_due = time.monotonic() + _ARBITER_PERIOD
 
     def _progress(self, storage: Storage) -> Progress | None:
         progress: Progress | None = self._reader(storage).progress()
