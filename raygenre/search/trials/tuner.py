@@ -16,7 +16,7 @@ from raygenre.search.space.config import Resources
 from raygenre.search.space.samplers import sampler
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.trials import worker
-from raygenre.search.trials.failure_watch import FailureWatch
+from raygenre.search.trials.failure_watch import RESTARTS, FailureWatch
 from raygenre.search.trials.foreign_watch import ForeignWatch
 from raygenre.search.trials.memory_monitor import MemoryWatch, memory_monitor_survived
 from raygenre.search.trials.phases import Display
@@ -31,8 +31,6 @@ from raygenre.search.trials.trainable import Plan, Tracks
 from raygenre.search.trials.trial_config import TrialConfig
 from raygenre.search.trials.trial_limits import ENDED_EARLY, TrialLimits
 from raygenre.tracking.tracker import Tracker
-
-_RESTARTS = 3  # per trial if its worker or node dies; the trial resumes after its last epoch
 
 
 class Interrupted(KeyboardInterrupt):
@@ -113,7 +111,7 @@ def run_trials(
             storage_path=str(ledger.folder),
             callbacks=[recorder, progress, failures, foreign, MemoryWatch()],
             stop=CombinedStopper(failures, placing),
-            failure_config=tune.FailureConfig(max_failures=_RESTARTS),
+            failure_config=tune.FailureConfig(max_failures=RESTARTS),
             verbose=0,
         ),
     )
