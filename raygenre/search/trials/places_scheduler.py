@@ -90,9 +90,6 @@ class PlacesScheduler(FIFOScheduler, tune.Stopper):
         controller: Any = tune_controller
         self._controller = controller = controller._tune_controller  # Tune passes a wrapper
         self._pausing &= {trial.trial_id for trial in self._live() if trial.status != Trial.PAUSED}
-        for trial in self._paused():
-            if self._is_ended(trial.config):  # another program has ended it
-                controller.stop_trial(trial)
         placed, limit = self._placed(), self._places.limit
         pending = [trial for trial in placed if trial.status == Trial.PENDING]
         while limit is not None and len(placed) > limit and pending:
@@ -103,8 +100,10 @@ class PlacesScheduler(FIFOScheduler, tune.Stopper):
         self._places.report("trials", wanted=len(placed) + len(paused) + self._waiting(), running=len(placed))
         if pending:
             return pending[0]
-        if paused and self._places.fits(len(placed)):
-            return paused[0]
+        while paused and self._places.fits(len(placed)):
+            if not self._is_ended(paused[0].config):
+                return paused[0]
+            controller.stop_trial(paused.pop(0))  # another program has ended it
         if not self._places.fits(len(placed)) or not self._waiting():
             # A worker kept for the next trial would occupy a place that this search may not or need not use.
             controller._cleanup_cached_actors(force_all=True)

@@ -81,6 +81,9 @@ def run_trials(
     # A trial that diverged reports its failure without the metric, which Tune would otherwise require.
     os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
+    os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = str(
+        7 * 86_400
+    )  # Tune's snapshots grow with the trials, and no one reads them
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(resources.max_concurrent or 1)
     optuna_sampler = sampler(config.sampler, seed=config.seed, trials=config.trials, past_trials=len(ledger.trials))
     work = tune.with_resources(
