@@ -3,6 +3,7 @@
 import functools
 import logging
 import os
+import sys
 from collections.abc import Callable
 
 import ray
@@ -84,7 +85,7 @@ def run_trials(
     os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = str(
         7 * 86_400
     )  # Tune's snapshots grow with the trials, and no one reads them
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(resources.max_concurrent or 1)
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(sys.maxsize)  # `Places.may_ask` limits them
     optuna_sampler = sampler(config.sampler, seed=config.seed, trials=config.trials, past_trials=len(ledger.trials))
     work = tune.with_resources(
         functools.partial(trainable, plan=ray.put(plan), shared=[tracks]),
