@@ -1,7 +1,7 @@
-"""What a search is told while it runs (places, trials, stop), and what it reports about its needs.
+"""Limits that a search follows while it runs (places, trials, stop), and its report of what it could use.
 
 A search reads its `Controls` between two epochs and writes its `Demand`; another thread of the driver does the
-opposite. A search that nobody controls has the default ones, which limit nothing.
+opposite. The default ones limit nothing.
 """
 
 import threading

@@ -19,4 +19,4 @@ def bytes_text(count: float) -> str:
     unit = 0
     while count >= 999.5 and unit < len(_UNITS) - 1:
         count, unit = count / 1000, unit + 1
-    return f"{count:.3g} {_UNITS[unit]}"
+    return f"{count:.3g} {_UNITS[unit]}" if count < 100 else f"{count:.0f} {_UNITS[unit]}"

@@ -100,6 +100,7 @@ NOT_RUN = {
     "kubectl -n kuberay-system rollout": "needs a cluster",
     "kubectl -n team-a auth can-i": "needs a cluster; tests/k8s/test_pages.py checks the role",
     "kubectl apply --server-side --force-conflicts -f kuberay-operator/crds": "needs a chart from the network",
+    'python -c "from optuna.storages': "needs PostgreSQL; tests/search/study/test_grpc_proxy.py serves the same proxy",
     "psql": "needs a server; tests/k8s/test_secrets.py reads its statement",
     "curl --fail https:": "needs an ingress controller",
     "curl --fail": "needs a cluster; tests/helpers/k8s/mlflow_users.py sends the same request",

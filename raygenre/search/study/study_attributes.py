@@ -1,4 +1,4 @@
-"""What a study stores besides its trials: values that are computed once, and limits that may change."""
+"""Attributes of a study: values that are computed once, and limits that may change."""
 
 from collections.abc import Callable
 from typing import Any

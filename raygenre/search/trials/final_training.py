@@ -11,6 +11,7 @@ from raygenre.errors import RaygenreError
 from raygenre.search.controls import SearchStopped
 from raygenre.search.space.config import Resources
 from raygenre.search.study.ledger import CHECKPOINT, Ledger
+from raygenre.search.trials.failure_reason import WORKER_DIED
 from raygenre.search.trials.finalists import Finalist
 from raygenre.search.trials.pause_signal import FOLDER, PauseSignal
 from raygenre.search.trials.phases import Phase
@@ -106,12 +107,15 @@ def train_final(
         timer.final_progressed(saved)
         phase.update(saved, epochs, "epochs")
 
-    training = None
-    while training is None or training.paused:
+    while True:
         _wait_for_place(places, cpus, ledger.name)
         signal.clear()
+        before = saved_epochs(location)
         running = task.remote(plan, winner.setting, [tracks], seed, location, signal)
         training = _watch(running, location, signal, places, cpus, on_epochs)
+        lost = training.failure == WORKER_DIED and saved_epochs(location) > before  # as on a spot node
+        if not training.paused and not lost:
+            break
     tracker.set_tags(run, training.environment)
     names = [name for name in METRICS if "validation" not in name]  # no validation tracks are left
     tracker.log_missing(run, [{name: epoch.row[name] for name in (*names, "epoch")} for epoch in training.epochs])

@@ -4,9 +4,12 @@ A place is what one training run needs. The limit is the lower one of `--max-con
 change at any time.
 """
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
+
+import ray
 
 from raygenre.search.controls import Controls, Demand, PhaseName
 from raygenre.search.space.config import Resources
@@ -14,6 +17,7 @@ from raygenre.search.study.time_used import TimeUsed
 from raygenre.search.trials.cluster import slots
 from raygenre.search.trials.search_timer import SearchTimer
 
+_LOOK = 1.0  # s between two looks at what is free on the cluster
 _REFRESH = 5.0  # s between two counts of what fits on the cluster, which may grow and shrink
 
 
@@ -44,6 +48,7 @@ class Places:
         self._resources = resources
         self._timer = timer
         self._clock = clock
+        self._seen = (-math.inf, 0)  # when the free places were counted, and their number
         self._counted: tuple[float, int | None] | None = None  # when the slots were counted, and the limit then
 
     @property
@@ -58,6 +63,24 @@ class Places:
         """Return whether a search with this many training runs may start another one."""
         limit = self.limit
         return limit is None or running < limit
+
+    def may_ask(self, pending: int) -> bool:
+        """Return whether another training run may ask Ray for a place while this many wait for one.
+
+        With a limit, all of its places are requested at once, so a cluster can grow. Without one, trials start together
+        where places are free, and otherwise only one waits, because its setting would be chosen too early.
+        """
+        return self.limit is not None or pending < max(1, self._free())
+
+    def _free(self) -> int:
+        """Return how many training runs fit into what is free on the cluster."""
+        now = self._clock()
+        if now - self._seen[0] >= _LOOK:
+            available = ray.available_resources()
+            sizes = (("CPU", self._resources.cpus), ("GPU", self._resources.gpus))
+            free = min(int(available.get(kind, 0) / amount + 1e-9) for kind, amount in sizes if amount)
+            self._seen = now, free
+        return self._seen[1]
 
     def report(self, phase: PhaseName, *, wanted: int = 0, running: int = 0, cpus: float | None = None) -> None:
         """Report what the search could use; call it regularly.

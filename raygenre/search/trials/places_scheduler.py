@@ -45,7 +45,7 @@ class PlacesScheduler(FIFOScheduler, tune.Stopper):
         self._epochs = epochs
         self._waiting = waiting
         self._is_ended = is_ended
-        self._controller: Any = None
+        self._controller: Any = None  # known from the first trial on
         self._pausing: set[str] = set()  # trials that pause as soon as Tune has noticed
 
     def __getstate__(self) -> dict[str, Any]:
@@ -54,13 +54,17 @@ class PlacesScheduler(FIFOScheduler, tune.Stopper):
 
     def may_start(self) -> bool:
         """Return whether a new trial may start: there is a place, and no paused trial waits for it."""
-        if not (live := self._live()):  # then Tune does nothing but ask for a trial until it gets one
+        live, placed = self._live(), self._placed()
+        if not live:  # then Tune does nothing but ask for a trial until it gets one
             self._places.report("trials", wanted=self._waiting())
-        return not any(trial.status == Trial.PAUSED or trial.trial_id in self._pausing for trial in live) and (
-            self._places.fits(len(self._placed()))
-        )
+        if any(trial.status == Trial.PAUSED or trial.trial_id in self._pausing for trial in live):
+            return False
+        pending = sum(trial.status == Trial.PENDING for trial in placed)
+        return self._places.fits(len(placed)) and self._places.may_ask(pending)
 
     def on_trial_add(self, tune_controller: "TuneController", trial: Trial) -> None:
+        wrapper: Any = tune_controller
+        self._controller = wrapper._tune_controller
         self.rule.on_trial_add(tune_controller, trial)
 
     def on_trial_error(self, tune_controller: "TuneController", trial: Trial) -> None:
@@ -87,12 +91,9 @@ class PlacesScheduler(FIFOScheduler, tune.Stopper):
 
     def choose_trial_to_run(self, tune_controller: "TuneController") -> Trial | None:
         """Give free places to paused trials, and take back those of trials that have not started yet."""
-        controller: Any = tune_controller
-        self._controller = controller = controller._tune_controller  # Tune passes a wrapper
+        if (controller := self._controller) is None:  # no trial has been added yet
+            return None
         self._pausing &= {trial.trial_id for trial in self._live() if trial.status != Trial.PAUSED}
-        for trial in self._paused():
-            if self._is_ended(trial.config):  # another program has ended it
-                controller.stop_trial(trial)
         placed, limit = self._placed(), self._places.limit
         pending = [trial for trial in placed if trial.status == Trial.PENDING]
         while limit is not None and len(placed) > limit and pending:
@@ -101,10 +102,12 @@ class PlacesScheduler(FIFOScheduler, tune.Stopper):
                 placed.remove(trial)
         paused = self._paused()
         self._places.report("trials", wanted=len(placed) + len(paused) + self._waiting(), running=len(placed))
+        while paused and self._places.fits(len(placed)) and self._places.may_ask(len(pending)):
+            if not self._is_ended(paused[0].config):
+                return paused[0]
+            controller.stop_trial(paused.pop(0))  # another program has ended it
         if pending:
             return pending[0]
-        if paused and self._places.fits(len(placed)):
-            return paused[0]
         if not self._places.fits(len(placed)) or not self._waiting():
             # A worker kept for the next trial would occupy a place that this search may not or need not use.
             controller._cleanup_cached_actors(force_all=True)

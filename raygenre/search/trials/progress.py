@@ -46,6 +46,7 @@ class TrialProgress(tune.Callback):
         self._timer = timer
         self._searched = ledger.config.distributions
         self._accuracy: dict[int, float] = {}  # in the last epoch of each trial
+        self._lowest: dict[int, float] = {}  # lowest loss of each complete trial, which never changes
         self._running: set[int] = set()
         self._lines = 0
         epochs = ledger.config.epochs
@@ -195,8 +196,10 @@ class TrialProgress(tune.Callback):
         return " · ".join(parts)
 
     def _best(self, trials: list[FrozenTrial]) -> float | None:
-        complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-        return min((min(losses(trial).values(), default=math.inf) for trial in complete), default=None)
+        for trial in trials:
+            if trial.state == TrialState.COMPLETE and trial.number not in self._lowest:
+                self._lowest[trial.number] = min(losses(trial).values(), default=math.inf)
+        return min(self._lowest.values(), default=None)
 
 
 def _aligned(cells: Sequence[str], columns: Sequence[Column]) -> str:

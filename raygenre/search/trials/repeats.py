@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial
 from raygenre.search.controls import SearchStopped
 from raygenre.search.space.config import Resources
 from raygenre.search.study.ledger import CHECKPOINT, Ledger
+from raygenre.search.trials.failure_reason import WORKER_DIED
 from raygenre.search.trials.finalists import REPEATS, Finalist, Repeat
 from raygenre.search.trials.pause_signal import FOLDER, PauseSignal
 from raygenre.search.trials.places import Places
@@ -54,6 +55,7 @@ class Repeats:
         self._started: float | None = None  # in s since 1970
         self._waiting: list[tuple[int, int]] = []
         self._epochs: dict[tuple[int, int], int] = {}  # completed epochs of each repeat
+        self._before: dict[tuple[int, int], int] = {}  # completed epochs of each repeat when its task was started
         self._running: dict[ray.ObjectRef[Training], tuple[int, int]] = {}
         self._pausing: set[ray.ObjectRef[Training]] = set()  # those of the running ones that were asked to pause
         self._polled = -math.inf  # when the epochs were counted
@@ -93,7 +95,8 @@ class Repeats:
             for ready in self._wait():
                 number, index = self._running.pop(ready)
                 self._pausing.discard(ready)
-                if (training := wait_for(ready)).paused:
+                training = wait_for(ready)
+                if training.paused or self._can_continue((number, index), training):
                     self._waiting.insert(0, (number, index))
                     self._timer.repeat_paused((number, index))
                     continue
@@ -121,6 +124,11 @@ class Repeats:
         time.sleep(POLL)
         return []
 
+    def _can_continue(self, repeat: tuple[int, int], training: Training) -> bool:
+        """Return whether a repeat lost its worker after new epochs, as on a spot node, and can continue after them."""
+        number, index = repeat
+        return training.failure == WORKER_DIED and saved_epochs(self.locations(number)[index]) > self._before[repeat]
+
     def _start_waiting(self) -> None:
         self._places.report("repeats", wanted=len(self._running) + len(self._waiting), running=len(self._running))
         while self._waiting and self._places.fits(len(self._running)):
@@ -128,6 +136,7 @@ class Repeats:
             setting, location = self._ledger.setting(number), self.locations(number)[index]
             signal = self._signal(number, index)
             signal.clear()
+            self._before[number, index] = saved_epochs(location)
             task = self._train_repeat.remote(
                 self._plan, setting, [self._tracks], self._seed(number, index), location, signal
             )

@@ -51,6 +51,8 @@ class TrialLimits:
         self._reason: str = recorded["reason"] if recorded.get("limits") == self._limits() else ""
         self._reason_limits = self._limits()
         self._checked: tuple[float, int, int] | None = None
+        if self.reason:
+            timer.work = replace(timer.work, trials=len(ledger.trials))
 
     @property
     def reason(self) -> str:

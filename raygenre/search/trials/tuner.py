@@ -3,6 +3,7 @@
 import functools
 import logging
 import os
+import sys
 from collections.abc import Callable
 
 import ray
@@ -16,7 +17,7 @@ from raygenre.search.space.config import Resources
 from raygenre.search.space.samplers import sampler
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.trials import worker
-from raygenre.search.trials.failure_watch import FailureWatch
+from raygenre.search.trials.failure_watch import RESTARTS, FailureWatch
 from raygenre.search.trials.foreign_watch import ForeignWatch
 from raygenre.search.trials.memory_monitor import MemoryWatch, memory_monitor_survived
 from raygenre.search.trials.phases import Display
@@ -31,8 +32,6 @@ from raygenre.search.trials.trainable import Plan, Tracks
 from raygenre.search.trials.trial_config import TrialConfig
 from raygenre.search.trials.trial_limits import ENDED_EARLY, TrialLimits
 from raygenre.tracking.tracker import Tracker
-
-_RESTARTS = 3  # per trial if its worker or node dies; the trial resumes after its last epoch
 
 
 class Interrupted(KeyboardInterrupt):
@@ -83,7 +82,10 @@ def run_trials(
     # A trial that diverged reports its failure without the metric, which Tune would otherwise require.
     os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(resources.max_concurrent or 1)
+    os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = str(
+        7 * 86_400
+    )  # Tune's snapshots grow with the trials, and no one reads them
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(sys.maxsize)  # `Places.may_ask` limits them
     optuna_sampler = sampler(config.sampler, seed=config.seed, trials=config.trials, past_trials=len(ledger.trials))
     work = tune.with_resources(
         functools.partial(trainable, plan=ray.put(plan), shared=[tracks]),
@@ -113,7 +115,7 @@ def run_trials(
             storage_path=str(ledger.folder),
             callbacks=[recorder, progress, failures, foreign, MemoryWatch()],
             stop=CombinedStopper(failures, placing),
-            failure_config=tune.FailureConfig(max_failures=_RESTARTS),
+            failure_config=tune.FailureConfig(max_failures=RESTARTS),
             verbose=0,
         ),
     )

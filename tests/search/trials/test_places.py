@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import optuna
 from optuna.trial import TrialState
 
 from raygenre.data.dataset import Dataset
 from raygenre.search.controls import Controls
+from raygenre.search.study import backend
 from raygenre.search.study.ledger import Ledger
 from tests.conftest import new_ledger
 from tests.helpers.trials import search
@@ -69,10 +71,11 @@ def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
-def check_every_epoch_once(ledger: Ledger, storage: Any, folder: Path, trials: int) -> None:
+def check_every_epoch_once(ledger: Ledger, storage: Any, folder: Path, trials: int, *, failed: int = -1) -> None:
     epochs = list(range(1, EPOCHS + 1))
-    assert trained(folder) == dict.fromkeys(range(trials), epochs)
-    for trial in ledger.trials:
+    numbers = set(range(trials)) - {failed}
+    assert {number: trained(folder)[number] for number in numbers} == dict.fromkeys(numbers, epochs)
+    for trial in map(ledger.trial, numbers):
         assert trial.state is TrialState.COMPLETE
         assert sorted(trial.intermediate_values) == epochs
         run = storage.client.get_run(ledger.trial_run(trial.number))
@@ -94,19 +97,29 @@ def test_trials_over_the_limit_pause_and_continue(tracks: Dataset, ray_cluster: 
         wait_until(lambda: running() == 1)
         assert controls.demand is not None
         assert (controls.demand.phase, controls.demand.cpus, controls.demand.gpus) == ("trials", 1, 0)
-        assert controls.demand.places == 4 - sum(len(epochs) == EPOCHS for epochs in trained(folder).values())
+        assert controls.demand.places == 5 - sum(len(epochs) == EPOCHS for epochs in trained(folder).values())
         controls.limit = 0
         wait_until(lambda: running() == 0)
         time.sleep(0.5)
         before = trained(folder)
         time.sleep(1)
         assert trained(folder) == before
+        other = optuna.load_study(study_name=ledger.name, storage=backend.storage(ledger.folder, None))
+        paused = min(number for number, epochs in before.items() if len(epochs) < EPOCHS)
+        other.tell(paused, state=TrialState.FAIL)
+        enqueued.append(len(ledger.trials))
+        other.enqueue_trial({"dropout": 0.123})
         controls.limit = None
 
-    ledger = new_ledger(tmp_path / "studies", tracks, trials=4, epochs=EPOCHS)
+    enqueued = list[int]()
+    ledger = new_ledger(tmp_path / "studies", tracks, trials=5, epochs=EPOCHS)
     with controlling(steps):
         server, _ = search(ledger, tracks, tmp_path, trainable=trainable_for(folder), controls=controls)
-    check_every_epoch_once(ledger, server, folder, 4)
+    assert ledger.trial(enqueued[0]).params["dropout"] == 0.123  # the next one that has started
+    [failed] = [trial for trial in ledger.trials if trial.state is TrialState.FAIL]
+    assert sorted(failed.intermediate_values) == trained(folder)[failed.number]
+    assert len(failed.intermediate_values) < EPOCHS
+    check_every_epoch_once(ledger, server, folder, 5, failed=failed.number)
 
 
 def test_a_stopped_search_continues_with_more_trials(tracks: Dataset, ray_cluster: None, tmp_path: Path) -> None:
