@@ -100,7 +100,7 @@ class _Driver:
             session.run(started)
         except SearchStopped:
             name = self._study.name
-            out.print(f"Stopped. Everything so far is saved; `raygenre studies resume {name}` continues it.")
+            out.print(f"Stopped. Everything so far is saved. Resume with:\n  raygenre studies resume {name}")
             return "stopped", ""
         except PromotionPendingError as error:
             return "done", str(error)

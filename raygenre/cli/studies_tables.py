@@ -10,6 +10,7 @@ from rich.text import Text
 
 from raygenre.cli.console import styled
 from raygenre.search.options import Options
+from raygenre.search.trials.phases import short_duration
 from raygenre.studies.study import Study
 from raygenre.system.redaction import masked
 
@@ -22,20 +23,21 @@ def studies_table(studies: Sequence[Study]) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
     columns = ("name", "who", "state", "since", "trials", "best", "places", "CPU h", "GPU h", "left", "stored")
     for column in columns:
-        is_text = column in ("name", "who", "state", "since")
-        table.add_column(column, justify="left" if is_text else "right", overflow="fold", no_wrap=column == "state")
+        is_name = column in ("name", "who")
+        is_text = is_name or column in ("state", "since")
+        table.add_column(column, justify="left" if is_text else "right", overflow="fold", no_wrap=not is_name)
     for study in studies:
         table.add_row(
             study.name,
             study.owner,
             styled(study.state, _STYLES.get(study.state, "")),
-            _time(study.state_at),
+            _short_time(study.state_at),
             _trials(study),
             _NONE if study.best is None else f"{study.best:.4g}",
             _NONE if study.has_ended else f"{study.running}/{study.granted or 0}",
             _hours(study.cpu_seconds),
             _hours(study.gpu_seconds),
-            _NONE if study.seconds_left is None else _span(study.seconds_left),
+            _NONE if study.seconds_left is None else short_duration(study.seconds_left),
             _NONE if study.bytes is None else _size(study.bytes),
         )
     table.caption = Text("trials: completed/stopped early/failed of all; places: in use/granted", style="dim")
@@ -101,7 +103,7 @@ def details_text(study: Study, link: str) -> str:
         "best": "" if study.best is None else f"{study.objective} {study.best:.4g}",
         "places": "" if study.has_ended else f"{study.running} in use, {study.granted or 0} granted{limit}",
         "usage": f"{_hours(study.cpu_seconds)} CPU hours, {_hours(study.gpu_seconds)} GPU hours",
-        "time left": "" if study.seconds_left is None else _span(study.seconds_left),
+        "time left": "" if study.seconds_left is None else short_duration(study.seconds_left),
         "settings": ", ".join(f"{name.replace('_', '-')} {value}" for name, value in _settings(study).items()),
         "MLflow": link,
         "Optuna": f"raygenre dashboard --study {study.name}",
@@ -131,17 +133,18 @@ def _time(seconds: float) -> str:
     return f"{datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M}"
 
 
+def _short_time(seconds: float) -> str:
+    """Return the time of a moment of today, or else the date."""
+    moment = datetime.fromtimestamp(seconds)
+    return f"{moment:%H:%M}" if moment.date() == datetime.now().date() else f"{moment:%Y-%m-%d}"
+
+
 def _iso(seconds: float) -> str:
     return datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="seconds")
 
 
 def _hours(seconds: float) -> str:
     return f"{seconds / 3600:.1f}" if seconds else "0"
-
-
-def _span(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
 
 
 def _size(size: int) -> str:

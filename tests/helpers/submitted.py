@@ -1,6 +1,5 @@
 """Submit studies with the real command, and read what the service says about them."""
 
-import json
 import os
 import subprocess
 import sys
@@ -9,8 +8,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.helpers.driver import NARROW
+from raygenre.cli.studies_tables import record
+from raygenre.studies.store import open_store
 from tests.helpers.project import ROOT
+
+NARROW = Path(__file__).with_name("narrow.yaml")
 
 
 class Service:
@@ -48,16 +50,19 @@ class Service:
 
     def list(self) -> dict[str, dict[str, Any]]:
         """Return the records of all studies, by name."""
-        lines = self.call("list", "--json").stdout.splitlines()
-        return {record["name"]: record for record in map(json.loads, lines)}
+        store = open_store(self.storage, self._environment.get("RAYGENRE_STUDY_URL"), "http://unused")
+        try:
+            return {study.name: record(study) for study in store.all()}
+        finally:
+            store.close()
 
     def wait_for(
         self, study: str, is_reached: Callable[[dict[str, Any]], bool], timeout: float = 240
     ) -> dict[str, Any]:
         """Wait until a study's record fulfils a condition, and return the record."""
         deadline = time.monotonic() + timeout
-        while not is_reached(record := self.list()[study]):
-            ended = record["state"] in ("failed", "done", "stopped") or time.monotonic() > deadline
-            assert not ended, f"{record}\n{self.call('logs', study, check=False).stdout}"
+        while not is_reached(current := self.list()[study]):
+            ended = current["state"] in ("failed", "done", "stopped") or time.monotonic() > deadline
+            assert not ended, f"{current}\n{self.call('logs', study, check=False).stdout}"
             time.sleep(0.5)
-        return record
+        return current
