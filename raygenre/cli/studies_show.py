@@ -75,7 +75,7 @@ def logs(
 
     def read() -> str:
         if place:
-            return jobs.logs(store.get(name).job)
+            return jobs.logs(store.get(name).job).expandtabs()
         path = log_file(resolve(study.storage, tracking_uri), name)
         with file_errors("the log cannot be read"):
             return path.read_text(errors="replace") if path.exists() else ""

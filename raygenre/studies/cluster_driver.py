@@ -26,6 +26,7 @@ from raygenre.system.redaction import masked
 
 _VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")  # which override the address of Ray's client
 _HEADERS = "RAY_JOB_HEADERS"  # as for `ray job submit`
+_UPLOAD_LOGGERS = ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging")
 _TIMEOUT = 10.0  # s to connect
 _TOKEN = "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to the cluster's token"
 
@@ -46,7 +47,8 @@ class ClusterJobs:
 
     def __init__(self, address: str) -> None:
         self._address = address
-        logging.getLogger("ray.dashboard").setLevel(logging.WARNING)  # it would log each upload
+        for name in _UPLOAD_LOGGERS:
+            logging.getLogger(name).setLevel(logging.WARNING)
         with self._errors():
             if address.startswith(("http://", "https://")):
                 url = urlsplit(address)

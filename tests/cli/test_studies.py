@@ -126,7 +126,7 @@ def test_a_running_study_is_neither_resumed_nor_removed(store: StudyStore, tmp_p
     assert store.all() == []
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_a_study_runs_in_the_background(tmp_path: Path, tracks_folder: Path) -> None:
     """It is stopped after an epoch in progress, resumed with more trials, and removed; no trial is repeated."""
     service = Service(str(tmp_path / "results"))
