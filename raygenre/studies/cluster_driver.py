@@ -9,6 +9,7 @@ import logging
 import os
 import shlex
 import socket
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,8 @@ _VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")  # which override the add
 _HEADERS = "RAY_JOB_HEADERS"  # as for `ray job submit`
 _UPLOAD_LOGGERS = ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging")
 _TIMEOUT = 10.0  # s to connect
+_NO_AGENT = "No available agent"  # Ray's answer while its head node is starting
+_AGENT_SECONDS = 60.0
 _TOKEN = "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to the cluster's token"
 
 
@@ -68,13 +71,20 @@ class ClusterJobs:
         runtime_env: dict[str, object] = {"env_vars": dict(environment)}
         if ship:
             runtime_env |= {"py_modules": [str(Path(raygenre.__file__).parent)], "excludes": ["__pycache__"]}
+        deadline = time.monotonic() + _AGENT_SECONDS
         with self._errors():
-            return self._client.submit_job(
-                entrypoint=f"python -m {MODULE} {shlex.quote(study.name)} {study.attempt}",
-                submission_id=f"raygenre-{study.name}-{study.attempt}-{round(study.created_at)}",
-                runtime_env=runtime_env,
-                metadata={"study": study.name, "owner": study.owner},
-            )
+            while True:
+                try:
+                    return self._client.submit_job(
+                        entrypoint=f"python -m {MODULE} {shlex.quote(study.name)} {study.attempt}",
+                        submission_id=f"raygenre-{study.name}-{study.attempt}-{round(study.created_at)}",
+                        runtime_env=runtime_env,
+                        metadata={"study": study.name, "owner": study.owner},
+                    )
+                except RuntimeError as error:
+                    if _NO_AGENT not in str(error) or time.monotonic() > deadline:
+                        raise
+                time.sleep(1)
 
     def failure(self, job: str) -> str:
         """Return why a job has ended, or an empty string if it has not."""

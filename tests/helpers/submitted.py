@@ -29,6 +29,10 @@ class Service:
         self.storage = storage
         self._environment = {**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})}
 
+    def change(self, environment: Mapping[str, str]) -> None:
+        """Change variables for the commands that follow."""
+        self._environment |= environment
+
     def call(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", "from raygenre.cli import app; app()", "studies", *arguments]
         result = subprocess.run(

@@ -1,0 +1,116 @@
+"""Two people's studies on three nodes with tokens, PostgreSQL and an S3 store, while parts of it are killed."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from raygenre.search.study.create_or_load import ID
+from raygenre.system.storage import Storage
+from raygenre.tracking.mlflow_writer import KEY
+from raygenre.tracking.server import Server
+from tests.helpers.processes import titled
+from tests.helpers.ray_nodes import RayNodes, ray_nodes
+from tests.helpers.submitted import Service
+from tests.servers.conftest import BUCKET, KEYS, SINGER, Team, become
+from tests.servers.test_url import url_of
+
+pytestmark = pytest.mark.slow
+
+LOGIN = {"MLFLOW_TRACKING_USERNAME": SINGER[0], "MLFLOW_TRACKING_PASSWORD": SINGER[1]}
+STUDIES = {"spring": 3, "autumn": 3, "winter": 2}
+EPOCHS = 5
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayNodes]:
+    with ray_nodes(1, {"XDG_CACHE_HOME": str(tmp_path_factory.mktemp("cache"))}) as nodes:
+        for name in ("second", "third"):
+            nodes.add(name, cpus=1)
+        yield nodes
+
+
+@pytest.fixture
+def service(team: Team, nodes: RayNodes, tmp_path: Path) -> Service:
+    return Service(
+        url_of(team.s3.meta.endpoint_url, f"{BUCKET}/shared"),
+        {
+            **nodes.environment,
+            **KEYS,
+            **LOGIN,
+            "RAY_ADDRESS": nodes.address,
+            "RAYGENRE_STUDY_URL": team.study_url,
+            "MLFLOW_TRACKING_URI": team.mlflow.uri,
+            "XDG_CACHE_HOME": str(tmp_path),
+        },
+    )
+
+
+def submit(service: Service, study: str, data: Path, owner: str) -> None:
+    passed = [option for name in (*KEYS, *LOGIN) for option in ("--env", name)]
+    service.submit(study, data, "--user", owner, *passed, trials=STUDIES[study], epochs=EPOCHS)
+
+
+def test_studies_survive_their_surroundings(
+    service: Service, team: Team, nodes: RayNodes, tracks_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit(service, "spring", tracks_folder, "ann")
+    submit(service, "autumn", tracks_folder, "bob")
+    submit(service, "winter", tracks_folder, "bob")
+    for study in STUDIES:
+        service.wait_for(study, lambda record: record["places"]["running"] > 0)
+    granted = [record["places"]["granted"] for record in service.list().values()]
+    assert granted == [1, 1, 1]
+    nodes.kill("second")
+    [arbiter] = titled("ray::Arbiter")
+    os.kill(arbiter, signal.SIGKILL)
+    service.call("stop", "spring")
+    nodes.add("fourth", cpus=1)
+    service.call("set", "autumn", "--max-concurrent", "1")
+    service.wait_for("spring", lambda record: record["state"] == "stopped")
+    service.call("resume", "spring")
+    for study, trials in STUDIES.items():
+        record = service.wait_for(study, lambda record: record["state"] == "done", timeout=600)
+        assert record["trials"] == {"completed": trials, "pruned": 0, "failed": 0, "total": trials}
+        assert record["places"]["running"] == 0
+    become(monkeypatch, *SINGER)
+    server = Server(Storage(Path("/unused"), team.mlflow.uri))
+    for study, trials in STUDIES.items():
+        stored = optuna.load_study(study_name=study, storage=team.study_url)
+        assert [trial.state for trial in stored.trials] == [TrialState.COMPLETE] * trials
+        assert all(sorted(trial.intermediate_values) == [*range(1, EPOCHS + 1)] for trial in stored.trials)
+        own = f"tags.`{KEY}` LIKE '{stored.user_attrs[ID]}/%'"
+        runs = server.client.search_runs([server.experiment_id], own)
+        assert {run.info.status for run in runs} == {"FINISHED"}
+        assert sum(run.data.tags["role"] == "trial" for run in runs) == trials
+    shown = service.call("show", "spring").stdout
+    assert f"{team.mlflow.uri}/#/experiments/" in shown
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"RAY_AUTH_TOKEN": "x" * 40}, "rejected the request"),
+        ({"RAYGENRE_STUDY_URL": "postgresql+psycopg2://ann:wrong@127.0.0.1:1/x"}, "cannot be used"),
+        ({"RAYGENRE_STORAGE": "no-such-bucket"}, "the bucket no-such-bucket of"),
+    ],
+)
+def test_what_is_missing_is_reported_at_once(
+    service: Service, team: Team, tracks_folder: Path, changes: dict[str, str], message: str
+) -> None:
+    if bucket := changes.pop("RAYGENRE_STORAGE", ""):
+        service.storage = url_of(team.s3.meta.endpoint_url, f"{bucket}/shared")
+    service.change(changes)
+    result: subprocess.CompletedProcess[str] = service.call(
+        "submit", "--data", str(tracks_folder), "--study", "summer", check=False
+    )
+    assert result.returncode == 2, result.stdout
+    assert message in result.stderr
+    assert "wrong" not in result.stderr
+    with pytest.raises(KeyError):
+        optuna.load_study(study_name="summer", storage=team.study_url)
