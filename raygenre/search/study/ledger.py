@@ -65,8 +65,7 @@ class Ledger:
         self.split = Split.from_json(study.user_attrs[SPLIT])
         self._handle = handle
         self._reported: dict[int, dict[int, float]] = {}  # times of reports, by running trial and by epoch
-        self._index = TrialIndex(epochs=self.config.epochs)
-        self._ids: dict[int, int] = {}  # Optuna's ids of the trials, by number
+        self._index, self._ids = TrialIndex(epochs=self.config.epochs), dict[int, int]()  # Optuna's ids, by number
 
     @classmethod
     def create(cls, studies: Location, name: str, *, config: SearchConfig, split: Split, url: str | None) -> "Ledger":
@@ -144,13 +143,11 @@ class Ledger:
 
     def front(self) -> list[FrozenTrial]:
         """Return the trials on the Pareto front, sorted by the first objective, best first."""
-        complete = ranking.complete(self.trials, epochs=self.config.epochs)
-        return ranking.pareto_front(complete, self.study.directions)
+        return ranking.pareto_front(ranking.complete(self.trials, epochs=self.config.epochs), self.study.directions)
 
     def lowest_loss(self) -> float | None:
         """Return the lowest validation loss of all complete trials; None if there are none."""
-        best = self._index.best(self.study.get_trials(deepcopy=False), 1)
-        return min(losses(best[0]).values()) if best else None
+        return self._index.lowest_loss(self.study.get_trials(deepcopy=False))
 
     def start_trial(self, sampler: BaseSampler, space: Mapping[str, BaseDistribution]) -> FrozenTrial:
         """Start the next trial: an enqueued one, else the next start point, else a setting that the sampler chooses.

@@ -116,7 +116,6 @@ class TrialProgress(tune.Callback):
         self._timer.trial_ended(number)
         if self._display.is_live:
             return
-        trials = self._ledger.trials
         trial = self._ledger.trial(number)
         width = LINE_WIDTH - len(INDENT) - len("pruned") - _GAP
         fixed = (Column("best", 6), Column("left", 6), *self._results)
