@@ -40,6 +40,7 @@ def search(
     trainable: Callable[..., None] = worker.run,
     fails_with: str = "",
     controls: Controls | None = None,
+    resumed: bool = False,
 ) -> tuple[Server, str]:
     """Run the ledger's trials; return the server with their runs, and the printed text.
 
@@ -48,11 +49,12 @@ def search(
         trainable: function that a trial executes.
         fails_with: the search ends with its first failure, and with an error that contains this text.
         controls: may stop the search, which is no error here.
+        resumed: whether an earlier call has already logged to the storage.
     """
     config = ledger.config
     folds = tuple((indices(tracks, fold.train), indices(tracks, fold.validation)) for fold in ledger.split.folds)
     plan = Plan(3, config.epochs, threads=1, device="cpu")
-    tracker = Tracker(empty_storage(storage), ledger.folder, ledger.id)
+    tracker = Tracker(resolve(storage) if resumed else empty_storage(storage), ledger.folder, ledger.id)
     text = io.StringIO()
     resources, controls = Resources(1, 0, most), controls or Controls()
     timer = SearchTimer(ledger, Work(config.trials, config.epochs, config.top_k, REPEATS, slots=2))

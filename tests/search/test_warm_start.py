@@ -47,7 +47,7 @@ def test_the_best_settings_are_tried_first(tracks: Dataset, studies: Location) -
     earlier = [setting for name in names for setting in best_settings(studies, name, k=2, url=None)]
     found = [(setting.study, setting.trial) for setting in earlier]
     assert found == [("spring", 1), ("spring", 2), ("autumn", 0), ("autumn", 1)]
-    config, notes = resolved(tracks, earlier, start=("dropout=0.4",), trials=4, top_k=1)
+    config, notes = resolved(tracks, earlier, start=("dropout=0.4",), trials=4, epochs=2, top_k=1)
     assert [point["dropout"] for point in config.first_points] == pytest.approx([0.4, 0.2, 0.1, 0.3])
     assert config.warm_start == ["spring trial 1", "autumn trial 0", "spring trial 2"]
     assert notes["warm start"] == "first spring trial 1, autumn trial 0, spring trial 2"
@@ -57,7 +57,7 @@ def test_only_what_fits_into_the_space_is_taken(tracks: Dataset, studies: Locati
     space = tmp_path / "space.yaml"
     space.write_text("dropout: {low: 0.15, high: 0.4}\ndecay: 0.1\n")
     earlier = best_settings(studies, "autumn", k=5, url=None)
-    config, notes = resolved(tracks, earlier, space=space)
+    config, notes = resolved(tracks, earlier, space=space, epochs=2)
     assert [set(point) for point in config.starts] == [{"learning_rate"}, {"dropout", "learning_rate"}]
     assert notes["warm start"].endswith("some values of dropout are outside the space and have the default instead")
     space.write_text("dropout: {low: 0.7, high: 0.9}\ndecay: 0.1\nlearning_rate: 0.1\n")

@@ -16,7 +16,7 @@ from raygenre.workflows import tune
 from tests.conftest import new_ledger
 from tests.helpers.storages import empty_storage
 
-EPOCHS = 30
+EPOCHS = 12
 
 
 class OnAndOff(Controls):
@@ -53,6 +53,7 @@ class OnAndOff(Controls):
             self.limit = None
 
 
+@pytest.mark.slow
 def test_repeats_and_the_final_training_pause(tracks: Dataset, ray_cluster: None, tmp_path: Path) -> None:
     storage = empty_storage(tmp_path)
     ledger = new_ledger(storage.studies.folder, tracks, trials=2, epochs=EPOCHS, top_k=1)

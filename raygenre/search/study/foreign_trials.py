@@ -20,11 +20,7 @@ _FIXED = "fixed_params"  # the system attribute in which Optuna stores the value
 
 def foreign_trials(ledger: Ledger) -> list[FrozenTrial]:
     """Return the started trials of other programs; those that this search has refused are left out."""
-    return [
-        trial
-        for trial in ledger.study.get_trials(deepcopy=False)
-        if trial.state != TrialState.WAITING and not ledger.is_own(trial) and FAILURE not in trial.user_attrs
-    ]
+    return [trial for trial in ledger.others if trial.state != TrialState.WAITING and FAILURE not in trial.user_attrs]
 
 
 def refuse_enqueued(ledger: Ledger, space: Mapping[str, BaseDistribution]) -> list[str]:

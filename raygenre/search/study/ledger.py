@@ -22,11 +22,10 @@ from raygenre.search.space import config_file
 from raygenre.search.space.config import SearchConfig
 from raygenre.search.space.objectives import PREFIX, is_multi_objective
 from raygenre.search.space.space import Setting
-from raygenre.search.study import create_or_load
+from raygenre.search.study import create_or_load, ranking
 from raygenre.search.study.backend import StudyError, check_name
 from raygenre.search.study.create_or_load import CONFIG, ID, SPLIT, StudyHandle
 from raygenre.search.study.names import check_exists
-from raygenre.search.study.ranking import Ranking
 from raygenre.search.study.trial_attributes import (
     CHECKPOINT,
     ENDED_ELSEWHERE,
@@ -35,9 +34,9 @@ from raygenre.search.study.trial_attributes import (
     FAILURE,
     RUN,
     STATES,
-    is_own,
     losses,
 )  # fmt: skip
+from raygenre.search.study.trial_index import TrialIndex
 from raygenre.system.location import Location
 
 __all__ = ["CHECKPOINT", "EPOCH_TIMES", "RUN", "STATES", "Ledger", "losses"]
@@ -65,11 +64,8 @@ class Ledger:
         self.config = SearchConfig.from_json(study.user_attrs[CONFIG])
         self.split = Split.from_json(study.user_attrs[SPLIT])
         self._handle = handle
-        self._ranking = Ranking(epochs=self.config.epochs, directions=study.directions)
         self._reported: dict[int, dict[int, float]] = {}  # times of reports, by running trial and by epoch
-        # A study may have thousands of trials, and each of them is read often.
-        self._ids: dict[int, int] = {}  # Optuna's ids of the trials, by number
-        self._own: set[int] = set()  # numbers of trials that the search has started
+        self._index, self._ids = TrialIndex(epochs=self.config.epochs), dict[int, int]()  # Optuna's ids, by number
 
     @classmethod
     def create(cls, studies: Location, name: str, *, config: SearchConfig, split: Split, url: str | None) -> "Ledger":
@@ -125,13 +121,12 @@ class Ledger:
     @property
     def trials(self) -> list[FrozenTrial]:
         """All trials that this search has started, in order; trials of other programs are left out."""
-        return [trial for trial in self.study.get_trials(deepcopy=False) if self.is_own(trial)]
+        return self._index.own(self.study.get_trials(deepcopy=False))
 
-    def is_own(self, trial: FrozenTrial) -> bool:
-        """Return whether the search has started this trial of the study."""
-        if trial.number not in self._own and is_own(trial):
-            self._own.add(trial.number)
-        return trial.number in self._own
+    @property
+    def others(self) -> list[FrozenTrial]:
+        """The trials that this search has not started, or not yet."""
+        return self._index.others(self.study.get_trials(deepcopy=False))
 
     def unfinished(self) -> list[FrozenTrial]:
         """Return the trials that are still running or were left running by an earlier driver."""
@@ -142,11 +137,17 @@ class Ledger:
 
         With several objectives, these are trials on the Pareto front, sorted by the first objective.
         """
-        return self._ranking.top(self.trials, k)
+        if is_multi_objective(self.config.objectives):
+            return self.front()[:k]
+        return self._index.best(self.study.get_trials(deepcopy=False), k)
 
     def front(self) -> list[FrozenTrial]:
         """Return the trials on the Pareto front, sorted by the first objective, best first."""
-        return self._ranking.front(self.trials)
+        return ranking.pareto_front(ranking.complete(self.trials, epochs=self.config.epochs), self.study.directions)
+
+    def lowest_loss(self) -> float | None:
+        """Return the lowest validation loss of all complete trials; None if there are none."""
+        return self._index.lowest_loss(self.study.get_trials(deepcopy=False))
 
     def start_trial(self, sampler: BaseSampler, space: Mapping[str, BaseDistribution]) -> FrozenTrial:
         """Start the next trial: an enqueued one, else the next start point, else a setting that the sampler chooses.

@@ -46,7 +46,6 @@ class TrialProgress(tune.Callback):
         self._timer = timer
         self._searched = ledger.config.distributions
         self._accuracy: dict[int, float] = {}  # in the last epoch of each trial
-        self._lowest: dict[int, float] = {}  # lowest loss of each complete trial, which never changes
         self._running: set[int] = set()
         self._lines = 0
         epochs = ledger.config.epochs
@@ -117,7 +116,6 @@ class TrialProgress(tune.Callback):
         self._timer.trial_ended(number)
         if self._display.is_live:
             return
-        trials = self._ledger.trials
         trial = self._ledger.trial(number)
         width = LINE_WIDTH - len(INDENT) - len("pruned") - _GAP
         fixed = (Column("best", 6), Column("left", 6), *self._results)
@@ -125,7 +123,7 @@ class TrialProgress(tune.Callback):
         if self._lines % _HEADER_EVERY == 0:
             self._display.event("", "", _aligned([column.name for column in columns or fixed], columns or fixed))
         self._lines += 1
-        best, left = self._best(trials), self._timer.seconds_left()
+        best, left = self._ledger.lowest_loss(), self._timer.seconds_left()
         summary = {
             "best": "–" if best is None else loss_text(best),
             "left": "–" if left is None else short_duration(left),
@@ -183,7 +181,7 @@ class TrialProgress(tune.Callback):
         count = {state: sum(trial.state == state for trial in trials) for state in TrialState}
         ended = sum(trial.state.is_finished() for trial in trials)
         running = sum(self._state(trial) == "running" for trial in trials)
-        best = self._best(trials)
+        best = self._ledger.lowest_loss()
         parts = [
             f"{ended} of {self._ledger.config.trials} ended",
             *([f"{running} running"] if running else []),
@@ -194,12 +192,6 @@ class TrialProgress(tune.Callback):
         if ended < self._timer.work.trials:  # the last table stays on the screen, and the estimate would not
             parts.append(left_text(self._timer.seconds_left) or "time left unknown")
         return " · ".join(parts)
-
-    def _best(self, trials: list[FrozenTrial]) -> float | None:
-        for trial in trials:
-            if trial.state == TrialState.COMPLETE and trial.number not in self._lowest:
-                self._lowest[trial.number] = min(losses(trial).values(), default=math.inf)
-        return min(self._lowest.values(), default=None)
 
 
 def _aligned(cells: Sequence[str], columns: Sequence[Column]) -> str:

@@ -96,6 +96,7 @@ class Repeats:
                 number, index = self._running.pop(ready)
                 self._pausing.discard(ready)
                 training = wait_for(ready)
+                self._signal(number, index).clear()
                 if training.paused or self._can_continue((number, index), training):
                     self._waiting.insert(0, (number, index))
                     self._timer.repeat_paused((number, index))

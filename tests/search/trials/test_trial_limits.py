@@ -92,7 +92,7 @@ def test_a_time_budget_leaves_time_for_the_repeats(tracks: Dataset, tmp_path: Pa
 
 
 def test_a_later_driver_counts_the_time_of_the_earlier(tracks: Dataset, tmp_path: Path) -> None:
-    first = Driver(new_ledger(tmp_path, tracks, trials=9, time_budget=500))
+    first = Driver(new_ledger(tmp_path, tracks, trials=9, time_budget=350))
     first.train(0.5, seconds=100)
     first.time_used.save(now=True)
     second = Driver(first.ledger)
