@@ -1,4 +1,4 @@
-"""`raygenre studies`: submit searches that run in the background and share a cluster, and control them."""
+"""`raygenre studies`: submit searches that run in the background, and control them."""
 
 import typer
 

@@ -1,1 +1,1 @@
-"""The service of studies: many people's searches on one cluster, or one after the other on one machine."""
+"""The service of studies: searches of many people that share one cluster or machine."""

@@ -1,4 +1,4 @@
-"""The arbiter of a Ray cluster: one actor that shares out the places of the cluster among the studies on it.
+"""The arbiter of a Ray cluster: one actor that shares out its places among the studies.
 
 Its state is in the database of studies, so an arbiter that Ray restarts after its process or node has died continues
 where the former one ended. It uses no CPU of the cluster, and ends when there has been no study for a while; the next

@@ -1,4 +1,4 @@
-"""Deletes studies: their trials, training states and log, and their runs in MLflow only on request."""
+"""Deletes studies: trials, training states and log; runs in MLflow only on request."""
 
 import os
 import shutil

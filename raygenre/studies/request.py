@@ -1,4 +1,4 @@
-"""What was submitted: the options of a search, and the files that they name, as JSON in the database."""
+"""A submitted search as JSON: its options, and the files that they name."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What the driver of a study does for the service while it searches: report every second, and follow wishes."""
+"""Reports what the driver of a study does, every second, and passes wishes to its search."""
 
 import threading
 import time

@@ -80,7 +80,8 @@ class RayNodes:
         command = [str(Path(sys.executable).with_name("ray")), "start", "--block", "--disable-usage-stats"]
         with (self._folder / f"{name}.log").open("wb") as log:
             self._nodes[name] = subprocess.Popen(
-                [*command, "--node-ip-address=127.0.0.1", *options],
+                # All nodes of this machine, and other clusters on it, would use the same port for the agent.
+                [*command, "--node-ip-address=127.0.0.1", f"--dashboard-agent-listen-port={free_port()}", *options],
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=self._variables,

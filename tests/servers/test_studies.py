@@ -5,6 +5,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -14,16 +15,17 @@ from raygenre.search.study.create_or_load import ID
 from raygenre.system.storage import Storage
 from raygenre.tracking.mlflow_writer import KEY
 from raygenre.tracking.server import Server
+from tests.helpers.mlflow_server import MlflowServer
+from tests.helpers.postgres import Postgres
 from tests.helpers.processes import titled
 from tests.helpers.ray_nodes import RayNodes, ray_nodes
 from tests.helpers.submitted import Service
-from tests.servers.conftest import BUCKET, KEYS, SINGER, Team, become
+from tests.servers.conftest import BUCKET, KEYS
 from tests.servers.test_url import url_of
 
 pytestmark = pytest.mark.slow
 
-LOGIN = {"MLFLOW_TRACKING_USERNAME": SINGER[0], "MLFLOW_TRACKING_PASSWORD": SINGER[1]}
-STUDIES = {"spring": 3, "autumn": 3, "winter": 2}
+STUDIES = {"spring": 3, "autumn": 2, "winter": 2}
 EPOCHS = 5
 
 
@@ -35,29 +37,33 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayNodes]:
         yield nodes
 
 
+@pytest.fixture(scope="module")
+def study_url(postgres: Postgres) -> str:
+    return postgres.create("shared_studies")
+
+
 @pytest.fixture
-def service(team: Team, nodes: RayNodes, tmp_path: Path) -> Service:
+def service(s3: Any, study_url: str, mlflow_server: MlflowServer, nodes: RayNodes, tmp_path: Path) -> Service:
     return Service(
-        url_of(team.s3.meta.endpoint_url, f"{BUCKET}/shared"),
+        url_of(s3.meta.endpoint_url, f"{BUCKET}/shared"),
         {
             **nodes.environment,
             **KEYS,
-            **LOGIN,
             "RAY_ADDRESS": nodes.address,
-            "RAYGENRE_STUDY_URL": team.study_url,
-            "MLFLOW_TRACKING_URI": team.mlflow.uri,
+            "RAYGENRE_STUDY_URL": study_url,
+            "MLFLOW_TRACKING_URI": mlflow_server.uri,
             "XDG_CACHE_HOME": str(tmp_path),
         },
     )
 
 
 def submit(service: Service, study: str, data: Path, owner: str) -> None:
-    passed = [option for name in (*KEYS, *LOGIN) for option in ("--env", name)]
+    passed = [option for name in KEYS for option in ("--env", name)]
     service.submit(study, data, "--user", owner, *passed, trials=STUDIES[study], epochs=EPOCHS)
 
 
 def test_studies_survive_their_surroundings(
-    service: Service, team: Team, nodes: RayNodes, tracks_folder: Path, monkeypatch: pytest.MonkeyPatch
+    service: Service, study_url: str, mlflow_server: MlflowServer, nodes: RayNodes, tracks_folder: Path
 ) -> None:
     submit(service, "spring", tracks_folder, "ann")
     submit(service, "autumn", tracks_folder, "bob")
@@ -78,10 +84,9 @@ def test_studies_survive_their_surroundings(
         record = service.wait_for(study, lambda record: record["state"] == "done", timeout=600)
         assert record["trials"] == {"completed": trials, "pruned": 0, "failed": 0, "total": trials}
         assert record["places"]["running"] == 0
-    become(monkeypatch, *SINGER)
-    server = Server(Storage(Path("/unused"), team.mlflow.uri))
+    server = Server(Storage(Path("/unused"), mlflow_server.uri))
     for study, trials in STUDIES.items():
-        stored = optuna.load_study(study_name=study, storage=team.study_url)
+        stored = optuna.load_study(study_name=study, storage=study_url)
         assert [trial.state for trial in stored.trials] == [TrialState.COMPLETE] * trials
         assert all(sorted(trial.intermediate_values) == [*range(1, EPOCHS + 1)] for trial in stored.trials)
         own = f"tags.`{KEY}` LIKE '{stored.user_attrs[ID]}/%'"
@@ -89,7 +94,7 @@ def test_studies_survive_their_surroundings(
         assert {run.info.status for run in runs} == {"FINISHED"}
         assert sum(run.data.tags["role"] == "trial" for run in runs) == trials
     shown = service.call("show", "spring").stdout
-    assert f"{team.mlflow.uri}/#/experiments/" in shown
+    assert f"{mlflow_server.uri}/#/experiments/" in shown
 
 
 @pytest.mark.parametrize(
@@ -101,10 +106,10 @@ def test_studies_survive_their_surroundings(
     ],
 )
 def test_what_is_missing_is_reported_at_once(
-    service: Service, team: Team, tracks_folder: Path, changes: dict[str, str], message: str
+    service: Service, s3: Any, study_url: str, tracks_folder: Path, changes: dict[str, str], message: str
 ) -> None:
     if bucket := changes.pop("RAYGENRE_STORAGE", ""):
-        service.storage = url_of(team.s3.meta.endpoint_url, f"{bucket}/shared")
+        service.storage = url_of(s3.meta.endpoint_url, f"{bucket}/shared")
     service.change(changes)
     result: subprocess.CompletedProcess[str] = service.call(
         "submit", "--data", str(tracks_folder), "--study", "summer", check=False
@@ -113,4 +118,4 @@ def test_what_is_missing_is_reported_at_once(
     assert message in result.stderr
     assert "wrong" not in result.stderr
     with pytest.raises(KeyError):
-        optuna.load_study(study_name="summer", storage=team.study_url)
+        optuna.load_study(study_name="summer", storage=study_url)

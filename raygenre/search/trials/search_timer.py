@@ -51,8 +51,8 @@ class SearchTimer:
         self._trials[number] = replace(self._trials.get(number, Run(number)), started=now, marks=marks)
 
     def trial_interrupted(self, number: int) -> None:
-        """Note that a trial waits for a new worker after its worker died."""
-        run = self._trials[number]
+        """Note that a trial waits for a new worker after its worker died, maybe before the trial started."""
+        run = self._trials.get(number, Run(number))
         self._trained[number] = run.epochs
         self._trials[number] = replace(run, started=None)
 
