@@ -43,6 +43,8 @@ def main(name: str, attempt: int) -> None:
     with exit_on_errors():
         store = open_store(os.environ.get("RAYGENRE_STORAGE"), study_url)
         study = store.get(name)
+        if study.address:  # before the start is recorded, so that `submit` reports a package that is missing here
+            _import_search()
         scope = os.environ["RAY_ADDRESS"] if study.address else local_driver.scope()
         job = study.job if study.address else local_driver.process_name()
         if study.attempt != attempt or not store.start(name, attempt, job=job, scope=scope):
@@ -82,6 +84,8 @@ class _Driver:
                 # On a cluster, the arbiter needs a connection to Ray, which the search makes.
                 if not self._study.address and not session.wait_for_place():
                     return "stopped", ""
+                _import_search()
+                session.observe()
                 return self._search(options, started)
         except RaygenreError as error:
             return "failed", str(error)
@@ -151,6 +155,13 @@ class _Driver:
 
             self._ledger = LedgerReader(storage.studies / self._study.name, self._study_url)
         return self._ledger
+
+
+def _import_search() -> None:
+    """Import Ray and everything else that a search needs, which takes seconds and hundreds of megabytes."""
+    import raygenre.cli.tune_run
+    import raygenre.studies.arbiter
+    import raygenre.studies.progress  # noqa: F401
 
 
 def _first_needs(options: Options) -> Needs:

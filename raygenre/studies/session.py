@@ -20,7 +20,8 @@ _END_SECONDS = 20.0  # s for the last report
 class DriverSession:
     """Reports for a driver; use it as a context manager around the search.
 
-    One thread reports. Another one reads how far the study is, which may take long if a store does not respond.
+    One thread reports. After `observe`, another one reads how far the study is, which may take long if a store does
+    not respond.
 
     Args:
         attempt: number of this start.
@@ -48,15 +49,14 @@ class DriverSession:
         self._share_out, self._progress, self._facts = share_out, progress, facts
         self._ended = threading.Event()
         self._changed = threading.Condition()
-        self._threads = [threading.Thread(target=work, daemon=True) for work in (self._run, self._observe)]
+        self._threads = [threading.Thread(target=self._run, daemon=True)]
         self._reported = time.monotonic()
         self._seen: Progress | None = None
         self._known: dict[str, Any] = {}
         controls.limit = 0
 
     def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
+        self._threads[0].start()
         return self
 
     def __exit__(
@@ -67,6 +67,15 @@ class DriverSession:
             thread.join(_END_SECONDS)
         with suppress(StudiesError):
             self._report()
+
+    def observe(self) -> None:
+        """Start to report how far the study is.
+
+        Call this after the search has been imported: two threads that import the same modules may block each other.
+        """
+        self._seen, self._known = self._progress(), self._facts()  # here, because they import modules as well
+        self._threads.append(threading.Thread(target=self._observe, daemon=True))
+        self._threads[-1].start()
 
     def wait_for_place(self) -> bool:
         """Wait until the study may use a place, and return True; return False if it was stopped instead."""
@@ -82,9 +91,9 @@ class DriverSession:
             self._ended.wait(PERIOD)
 
     def _observe(self) -> None:
-        due = 0.0
+        due = time.monotonic() + _FACTS_PERIOD
         while True:
-            is_last = self._ended.wait(_PROGRESS_PERIOD if due else 0)
+            is_last = self._ended.wait(_PROGRESS_PERIOD)
             self._seen = self._progress() or self._seen
             if is_last or time.monotonic() >= due:
                 self._known = self._facts()

@@ -46,6 +46,7 @@ def test_a_search_follows_the_wishes(store: StudyStore, monkeypatch: pytest.Monk
     spring, autumn = Controls(), Controls()
     with driver(store, "spring", spring) as one, driver(store, "autumn", autumn):
         assert one.wait_for_place()
+        one.observe()
         spring.demand = autumn.demand = Demand("trials", 8, 1, 1.0, 0.0)
         until(lambda: (spring.limit, autumn.limit) == (2, 2))
         store.change("spring", max_concurrent=1, trials=20, time_budget=60.0)
