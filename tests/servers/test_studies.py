@@ -98,21 +98,28 @@ def test_studies_survive_their_surroundings(
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("changes", "options", "message"),
     [
-        ({"RAY_AUTH_TOKEN": "x" * 40}, "rejected the request"),
-        ({"RAYGENRE_STUDY_URL": "postgresql+psycopg2://ann:wrong@127.0.0.1:1/x"}, "cannot be used"),
-        ({"RAYGENRE_STORAGE": "no-such-bucket"}, "the bucket no-such-bucket of"),
+        ({"RAY_AUTH_TOKEN": "x" * 40}, [], "rejected the request"),
+        ({"RAYGENRE_STUDY_URL": "postgresql+psycopg2://ann:wrong@127.0.0.1:1/x"}, [], "cannot be used"),
+        ({"RAYGENRE_STORAGE": "no-such-bucket"}, [], "the bucket no-such-bucket of"),
+        ({}, ["--image-code"], "the cluster cannot run raygenre: ModuleNotFoundError: No module named 'raygenre'"),
     ],
 )
 def test_what_is_missing_is_reported_at_once(
-    service: Service, s3: Any, study_url: str, tracks_folder: Path, changes: dict[str, str], message: str
+    service: Service,
+    s3: Any,
+    study_url: str,
+    tracks_folder: Path,
+    changes: dict[str, str],
+    options: list[str],
+    message: str,
 ) -> None:
     if bucket := changes.pop("RAYGENRE_STORAGE", ""):
         service.storage = url_of(s3.meta.endpoint_url, f"{bucket}/shared")
     service.change(changes)
     result: subprocess.CompletedProcess[str] = service.call(
-        "submit", "--data", str(tracks_folder), "--study", "summer", check=False
+        "submit", "--data", str(tracks_folder), "--study", "summer", *options, check=False
     )
     assert result.returncode == 2, result.stdout
     assert message in result.stderr
