@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +66,9 @@ def submit(service: Service, study: str, data: Path, owner: str) -> None:
 def test_studies_survive_their_surroundings(
     service: Service, study_url: str, mlflow_server: MlflowServer, nodes: RayNodes, tracks_folder: Path
 ) -> None:
-    submit(service, "spring", tracks_folder, "ann")
-    submit(service, "autumn", tracks_folder, "bob")
-    submit(service, "winter", tracks_folder, "bob")
+    owners = {"spring": "ann", "autumn": "bob", "winter": "bob"}
+    with ThreadPoolExecutor() as pool:  # so that none is done before the last one has started
+        list(pool.map(lambda study: submit(service, study, tracks_folder, owners[study]), STUDIES))
     for study in STUDIES:
         service.wait_for(study, lambda record: record["places"]["running"] > 0)
     granted = [record["places"]["granted"] for record in service.list().values()]
