@@ -1,4 +1,4 @@
-"""Limits that a search follows while it runs (places, trials, stop), and its report of what it could use.
+"""Limits that a search follows while it runs, and its report of what it could use.
 
 A search reads its `Controls` between two epochs and writes its `Demand`; another thread of the driver does the
 opposite. The default ones limit nothing.

@@ -1,4 +1,4 @@
-"""Fits the best settings of earlier studies into the space of a new search, whose first start points they become."""
+"""Turns the best settings of earlier studies into start points of a new search."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

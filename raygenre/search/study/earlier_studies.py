@@ -1,4 +1,4 @@
-"""Reads the best settings of earlier studies, for a search that starts from them; never changes or locks them."""
+"""Reads the best settings of earlier studies, without changing or locking them."""
 
 from dataclasses import dataclass
 

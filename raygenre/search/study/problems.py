@@ -1,4 +1,4 @@
-"""The error that ended the latest driver of a study, kept in the study until a driver starts again."""
+"""The error that ended the latest driver of a study, for its users."""
 
 from contextlib import suppress
 

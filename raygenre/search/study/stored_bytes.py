@@ -1,8 +1,8 @@
-"""How much a study stores: its training states, repeats, classifiers and, without a database, its trials.
+"""How many bytes a study stores.
 
 A study keeps the training states of its best and its unfinished trials (see
-`raygenre.search.study.checkpoint_retention`), of the repeats and of the final training. Their number does not grow with
-the number of trials.
+`raygenre.search.study.checkpoint_retention`), of the repeats and of the final training, its classifiers and, without a
+database, its trials. The number of training states does not grow with the number of trials.
 """
 
 from raygenre.system.location import Location

@@ -1,6 +1,7 @@
-"""Asks a repeat or the final training to pause after its epoch: as Ray tasks, they can only be cancelled.
+"""Asks a training run that is a Ray task to pause after its epoch.
 
-The signal is in files, which also reach workers on other nodes and survive the loss of any of them.
+Ray can only cancel tasks, which loses the epoch in progress. The signal is in files, which also reach workers on other
+nodes and survive the loss of any of them.
 """
 
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""The places of a search: how many training runs it may have at the same time, and how many it could use.
+"""The places of a search: how many training runs it may have at a time.
 
 A place is what one training run needs. The limit is the lower one of `--max-concurrent` and the `Controls`, which may
 change at any time.

@@ -1,7 +1,8 @@
-"""A Ray Tune scheduler that keeps trials within the places of a search, and ends Tune if the search has to stop.
+"""A Ray Tune scheduler that keeps the trials within the places of a search.
 
 A trial over the limit pauses after the epoch in progress. It then has no worker; its training state is saved before
-each epoch is reported, so it continues after its last epoch without Ray Tune's checkpoints.
+each epoch is reported, so it continues after its last epoch without Ray Tune's checkpoints. If the search has to stop,
+all trials pause in this way, and Tune ends.
 """
 
 import time

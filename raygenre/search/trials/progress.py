@@ -1,6 +1,7 @@
 """The progress of trials: a table on a live display, otherwise lines per finished trial."""
 
 import math
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -28,6 +29,7 @@ from raygenre.system.numbers import loss_text
 
 _ROWS = 16  # trials in the table, which must fit a terminal with 24 lines
 _HEADER_EVERY = 20  # trials between headers
+_ESTIMATE = 1.0  # s between two estimates of the time left
 _GAP = 2  # characters between columns
 _STATE = "state"  # the only column that is aligned left
 _STATES = {TrialState.COMPLETE: "done", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
@@ -48,6 +50,7 @@ class TrialProgress(tune.Callback):
         self._accuracy: dict[int, float] = {}  # in the last epoch of each trial
         self._running: set[int] = set()
         self._lines = 0
+        self._estimated: tuple[float, float | None] = (-math.inf, None)  # when the time left was estimated, and to what
         epochs = ledger.config.epochs
         self._results = (Column("epoch", len(f"{epochs}/{epochs}")), Column("loss", 6), Column("accuracy", 6))
 
@@ -123,7 +126,7 @@ class TrialProgress(tune.Callback):
         if self._lines % _HEADER_EVERY == 0:
             self._display.event("", "", _aligned([column.name for column in columns or fixed], columns or fixed))
         self._lines += 1
-        best, left = self._ledger.lowest_loss(), self._timer.seconds_left()
+        best, left = self._ledger.lowest_loss(), self._seconds_left()
         summary = {
             "best": "–" if best is None else loss_text(best),
             "left": "–" if left is None else short_duration(left),
@@ -135,6 +138,12 @@ class TrialProgress(tune.Callback):
             cells = [self._cell(trial, column) for column in values]
             for line in named(values, cells, width=LINE_WIDTH - len(INDENT)):
                 self._display.message(f"{INDENT}{line}")
+
+    def _seconds_left(self) -> float | None:
+        """Return the estimated time left, at most a second old: with thousands of trials, it takes a while."""
+        if time.monotonic() - self._estimated[0] >= _ESTIMATE:
+            self._estimated = time.monotonic(), self._timer.seconds_left()
+        return self._estimated[1]
 
     def _table_columns(self, width: int) -> tuple[list[Column], int]:
         """Return the columns of the live table and the characters between them, fewer in a narrow terminal."""

@@ -1,4 +1,4 @@
-"""Training runs that are Ray tasks: repeats and the final training; what their workers do, and how to wait for them."""
+"""Training runs that are Ray tasks: what their workers do, and how to wait for them."""
 
 import time
 from dataclasses import dataclass, field

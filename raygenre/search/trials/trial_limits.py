@@ -1,4 +1,4 @@
-"""Decides whether a search may start another trial: by its number of trials, its time budget and its patience."""
+"""Whether another trial may start: number of trials, time budget and patience."""
 
 import time
 from collections.abc import Callable
