@@ -139,8 +139,7 @@ def _resume(
     study = store.get(name)
     place = (address or study.address) if study.address else ""
     start = starter(place, store, storage, study_url, Request.from_json(study.request))
-    if trials is not None:
-        store.change(name, trials=trials)
+    store.change(name, address=place, **({} if trials is None else {"trials": trials}))
     attempt = store.restart(name)
     try:
         start(name)
