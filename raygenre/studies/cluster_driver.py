@@ -100,11 +100,6 @@ class ClusterJobs:
         with self._errors():
             return str(self._client.get_job_logs(job))
 
-    def stop(self, job: str) -> None:
-        """End a job's process at once."""
-        with self._errors():
-            self._client.stop_job(job)
-
     @contextmanager
     def _errors(self) -> Iterator[None]:
         place = f"the Ray cluster at {masked(self._address)}"
