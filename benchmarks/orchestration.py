@@ -249,9 +249,8 @@ def main(
                 )
     console.print(table)
     if trials >= 2 * BLOCK:
-        seconds, cpu = zip(*ours.ends, strict=True)
-        console.print(blocks_text("s", seconds))
-        console.print(blocks_text("s of the driver's CPU time", cpu))
+        console.print(blocks_text("s", [end for end, _ in ours.ends]))
+        console.print(blocks_text("s of the driver's CPU time", [cpu for _, cpu in ours.ends]))
 
 
 def blocks_text(unit: str, ends: Sequence[float]) -> str:
