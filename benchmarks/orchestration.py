@@ -24,7 +24,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -82,12 +82,12 @@ class Measured:
     Attributes:
         seconds: its duration in s, including uploads.
         memory: its driver's memory in MiB after a fifth of the trials and at the end.
-        ends: when each trial ended, in s since the start.
+        ends: when each trial ended, in s since the start, and the driver's CPU time by then.
     """
 
     seconds: float
     memory: list[float]
-    ends: list[float]
+    ends: list[tuple[float, float]]
 
 
 def our_search(
@@ -113,8 +113,8 @@ def our_search(
     split = Split("random", 0, ("test",), (Fold(("train",), ("validation",)),))
     ledger = Ledger.create(storage.studies, "orchestration", config=config, split=split, url=None)
     memory: list[float] = []
-    ends: list[float] = []
-    started = time.perf_counter()
+    ends: list[tuple[float, float]] = []
+    started, cpu_started = time.perf_counter(), time.process_time()
 
     class Probe(io.StringIO):
         """Measures the time and the memory each time a finished trial is printed."""
@@ -122,7 +122,7 @@ def our_search(
         def write(self, text: str) -> int:
             if re.match(r"trial \d", text):
                 memory.append(resident())
-                ends.append(time.perf_counter() - started)
+                ends.append((time.perf_counter() - started, time.process_time() - cpu_started))
             return len(text)
 
     tracker = Tracker(storage, ledger.folder, ledger.id)
@@ -249,15 +249,15 @@ def main(
                 )
     console.print(table)
     if trials >= 2 * BLOCK:
-        console.print(blocks_text(ours.ends))
+        console.print(blocks_text("s", [end for end, _ in ours.ends]))
+        console.print(blocks_text("s of the driver's CPU time", [cpu for _, cpu in ours.ends]))
 
 
-def blocks_text(ends: list[float]) -> str:
+def blocks_text(unit: str, ends: Sequence[float]) -> str:
     """Return how long each block of trials took, given when each trial ended, and how much longer the last took."""
-    marks = [0.0, *ends[BLOCK - 1 :: BLOCK]]
-    blocks = [after - before for before, after in itertools.pairwise(marks)]
+    blocks = [after - before for before, after in itertools.pairwise([0.0, *ends[BLOCK - 1 :: BLOCK]])]
     texts = ", ".join(f"{block:.1f}" for block in blocks)
-    return f"s per {BLOCK} trials: {texts}; the last takes {blocks[-1] / blocks[0]:.2f} times as long as the first"
+    return f"{unit} per {BLOCK} trials: {texts}; the last takes {blocks[-1] / blocks[0]:.2f} times as long as the first"
 
 
 def joined(memory: list[float]) -> str:
