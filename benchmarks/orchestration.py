@@ -7,19 +7,25 @@ First, 20 trials sleep for 20 s each, two at a time, and report 20 epochs each; 
 the time spent asleep. This is repeated with an unreachable MLflow server, for which the driver waits 5 s at the end.
 Then trials that do not sleep report one epoch each, and the memory of each driver is measured. Except in the
 repetition, searches log to an MLflow server on this machine. Ray is started before the measurement.
+
+Does a search become slower with its number of trials? This takes about 6 minutes:
+    .venv/bin/python benchmarks/orchestration.py --sleepers 0 --trials 3000 --no-stock
 """
 
 import contextlib
 import functools
 import io
+import itertools
 import os
+import re
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,10 +41,14 @@ from rich.console import Console
 from rich.table import Table
 
 from raygenre.data.splits import Fold, Split
+from raygenre.search.controls import Controls
+from raygenre.search.space.choices import SamplerName
 from raygenre.search.space.config import Resources, SearchConfig
 from raygenre.search.study.ledger import Ledger
+from raygenre.search.study.time_used import TimeUsed
 from raygenre.search.trials.cluster import connect
 from raygenre.search.trials.phases import TextDisplay
+from raygenre.search.trials.places import Places
 from raygenre.search.trials.search_timer import SearchTimer
 from raygenre.search.trials.timings import Work
 from raygenre.search.trials.trainable import Plan, Tracks
@@ -48,6 +58,7 @@ from raygenre.system.storage import resolve
 from raygenre.tracking.tracker import Tracker
 
 CONCURRENCY = 2
+BLOCK = 500  # trials that are timed together
 UNREACHABLE = "http://127.0.0.1:9"  # the port of the discard service, which no longer runs on any machine
 
 
@@ -64,12 +75,25 @@ def stock(config: dict[str, float]) -> None:
     tune.report(dict.fromkeys(METRICS, 1.0) | {"epoch": 1})
 
 
-def our_search(folder: Path, uri: str, *, trials: int, epochs: int, seconds: float) -> tuple[float, list[float]]:
-    """Run a search with raygenre.
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of a search.
 
-    Returns:
-        Its duration in s, including uploads, and its driver's memory in MiB after a fifth of the trials and at the end.
+    Attributes:
+        seconds: its duration in s, including uploads.
+        memory: its driver's memory in MiB after a fifth of the trials and at the end.
+        ends: when each trial ended, in s since the start, and the driver's CPU time by then.
     """
+
+    seconds: float
+    memory: list[float]
+    ends: list[tuple[float, float]]
+
+
+def our_search(
+    folder: Path, uri: str, *, trials: int, epochs: int, seconds: float, sampler: SamplerName = "tpe"
+) -> Measured:
+    """Run a search with raygenre."""
     config = SearchConfig(
         data=None,
         data_digest="none",
@@ -80,7 +104,7 @@ def our_search(folder: Path, uri: str, *, trials: int, epochs: int, seconds: flo
         folds=1,
         validation=0.2,
         top_k=1,
-        sampler="tpe",
+        sampler=sampler,
         scheduler="none",
         batch_size=8,
         augmentation="none",
@@ -89,26 +113,31 @@ def our_search(folder: Path, uri: str, *, trials: int, epochs: int, seconds: flo
     split = Split("random", 0, ("test",), (Fold(("train",), ("validation",)),))
     ledger = Ledger.create(storage.studies, "orchestration", config=config, split=split, url=None)
     memory: list[float] = []
+    ends: list[tuple[float, float]] = []
+    started, cpu_started = time.perf_counter(), time.process_time()
 
-    class MemoryProbe(io.StringIO):
-        """Measures the memory each time a finished trial is printed."""
+    class Probe(io.StringIO):
+        """Measures the time and the memory each time a finished trial is printed."""
 
         def write(self, text: str) -> int:
-            if text.startswith("trial"):
+            if re.match(r"trial \d", text):
                 memory.append(resident())
+                ends.append((time.perf_counter() - started, time.process_time() - cpu_started))
             return len(text)
 
-    started = time.perf_counter()
     tracker = Tracker(storage, ledger.folder, ledger.id)
+    resources = Resources(1, 0, CONCURRENCY)
+    timer = SearchTimer(ledger, Work(trials, epochs, finalists=1, repeats=0, slots=CONCURRENCY))
     run_trials(
         ledger,
         Plan(genres=2, epochs=epochs, threads=1, device="cpu"),
         ray.put(Tracks(np.empty((0, 128, 333), np.uint8), np.empty(0, np.int64), ())),
-        resources=Resources(1, 0, CONCURRENCY),
+        resources=resources,
         tracker=tracker,
         parent=tracker.start("orchestration", "search"),
-        display=TextDisplay(MemoryProbe()),
-        timer=SearchTimer(ledger, Work(trials, epochs, finalists=1, repeats=0, slots=CONCURRENCY)),
+        display=TextDisplay(Probe()),
+        timer=timer,
+        places=Places(Controls(), resources, timer=timer, time_used=TimeUsed(ledger)),
         trainable=functools.partial(sleeping, seconds=seconds),
     )
     uploaded = tracker.flush(5 if uri == UNREACHABLE else 60)
@@ -117,7 +146,7 @@ def our_search(folder: Path, uri: str, *, trials: int, epochs: int, seconds: flo
         raise RuntimeError(f"MLflow at {uri} is {'' if uploaded else 'un'}reachable: {tracker.unreachable_reason}")
     tracker.close()
     ledger.close()
-    return took, [memory[len(memory) // 5], memory[-1]]
+    return Measured(took, [memory[len(memory) // 5], memory[-1]], ends)
 
 
 def stock_search(folder: Path, uri: str, *, trials: int) -> tuple[float, list[float]]:
@@ -180,6 +209,8 @@ def main(
     sleepers: Annotated[int, typer.Option(help="Sleeping trials; 0 skips them.")] = 20,
     seconds: Annotated[float, typer.Option(help="Time that each of them sleeps, in s.")] = 20,
     trials: Annotated[int, typer.Option(help="Trials that do not sleep; 0 skips them.")] = 500,
+    stock: Annotated[bool, typer.Option(help="Run the stock search as well.")] = True,
+    sampler: Annotated[SamplerName, typer.Option(help="Sampler of the trials that do not sleep.")] = "tpe",
 ) -> None:
     """Measure both searches."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -188,26 +219,45 @@ def main(
     table = Table("search", "s", "overhead", "driver, MiB at 20 % and at the end")
     with tempfile.TemporaryDirectory() as folder, mlflow_server(Path(folder)) as uri:
         if sleepers:
-            took, memory = our_search(Path(folder) / "asleep", uri, trials=sleepers, epochs=20, seconds=seconds)
-            unreachable, _ = our_search(
+            slept = our_search(Path(folder) / "asleep", uri, trials=sleepers, epochs=20, seconds=seconds)
+            unreachable = our_search(
                 Path(folder) / "unreachable", UNREACHABLE, trials=sleepers, epochs=20, seconds=seconds
             )
             asleep = sleepers * seconds / CONCURRENCY
             table.add_row(
                 f"{sleepers} trials of {seconds:g} s",
-                f"{took:.1f}",
-                f"{took / asleep - 1:+.1%} over {asleep:g} s",
-                joined(memory),
+                f"{slept.seconds:.1f}",
+                f"{slept.seconds / asleep - 1:+.1%} over {asleep:g} s",
+                joined(slept.memory),
             )
-            table.add_row("same trials, MLflow unreachable", f"{unreachable:.1f}", f"{unreachable / took - 1:+.1%}", "")
-        if trials:
-            ours, memory = our_search(Path(folder) / "ours", uri, trials=trials, epochs=1, seconds=0)
-            table.add_row(f"{trials} trials of 0 s, raygenre", f"{ours:.1f}", "", joined(memory))
-            theirs, memory = stock_search(Path(folder) / "stock", uri, trials=trials)
             table.add_row(
-                f"{trials} trials of 0 s, stock", f"{theirs:.1f}", f"{theirs / ours:.1f} × raygenre", joined(memory)
+                "same trials, MLflow unreachable",
+                f"{unreachable.seconds:.1f}",
+                f"{unreachable.seconds / slept.seconds - 1:+.1%}",
+                "",
             )
+        if trials:
+            ours = our_search(Path(folder) / "ours", uri, trials=trials, epochs=1, seconds=0, sampler=sampler)
+            table.add_row(f"{trials} trials of 0 s, raygenre", f"{ours.seconds:.1f}", "", joined(ours.memory))
+            if stock:
+                theirs, memory = stock_search(Path(folder) / "stock", uri, trials=trials)
+                table.add_row(
+                    f"{trials} trials of 0 s, stock",
+                    f"{theirs:.1f}",
+                    f"{theirs / ours.seconds:.1f} × raygenre",
+                    joined(memory),
+                )
     console.print(table)
+    if trials >= 2 * BLOCK:
+        console.print(blocks_text("s", [end for end, _ in ours.ends]))
+        console.print(blocks_text("s of the driver's CPU time", [cpu for _, cpu in ours.ends]))
+
+
+def blocks_text(unit: str, ends: Sequence[float]) -> str:
+    """Return how long each block of trials took, given when each trial ended, and how much longer the last took."""
+    blocks = [after - before for before, after in itertools.pairwise([0.0, *ends[BLOCK - 1 :: BLOCK]])]
+    texts = ", ".join(f"{block:.1f}" for block in blocks)
+    return f"{unit} per {BLOCK} trials: {texts}; the last takes {blocks[-1] / blocks[0]:.2f} times as long as the first"
 
 
 def joined(memory: list[float]) -> str:

@@ -218,7 +218,7 @@ def finished(tracks: "Dataset", ray_cluster: None, tmp_path_factory: pytest.Temp
     from raygenre.workflows import tune
 
     storage = resolve(tmp_path_factory.mktemp("finished"), None)
-    ledger = new_ledger(storage.studies.folder, tracks, folds=2)
+    ledger = new_ledger(storage.studies.folder, tracks, folds=2, patience=9, warm_start=["spring trial 3"])
     text = io.StringIO()
     # Promoted by force, because two epochs on thirty tracks may give a model that is no better than chance.
     outcome = tune.run(ledger, tracks, storage, resources=Resources(1, 0), promote=True, display=TextDisplay(text))

@@ -23,6 +23,7 @@ from raygenre.cli.render import render
 from raygenre.cli.rerun import rerun
 from raygenre.cli.rollback import rollback
 from raygenre.cli.serve import serve
+from raygenre.cli.studies import studies
 from raygenre.cli.sync import sync
 from raygenre.cli.tag import tag
 from raygenre.cli.tune import tune
@@ -38,6 +39,7 @@ _PANELS = {
 for _panel, _commands in _PANELS.items():
     for _command in _commands:
         app.command(rich_help_panel=_panel)(_command)
+app.add_typer(studies, name="studies", rich_help_panel="Searches")
 
 
 def _print_version(requested: bool) -> None:

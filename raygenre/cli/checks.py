@@ -81,6 +81,10 @@ def check_search(options: "Options") -> None:
         check_exists(storage.studies, options.study or latest_study(storage.studies))
     elif options.study:
         check_name(options.study)
+    if options.from_studies:
+        storage.studies.check_access()
+        for study in options.from_studies:
+            check_exists(storage.studies, study)
     check_data(options.data)
     for path in (options.space, options.config, options.split_lists, options.duplicates):
         check_readable(path)

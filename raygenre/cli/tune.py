@@ -90,6 +90,10 @@ def tune(
     start: Annotated[
         list[str], typer.Option(help="Setting to try first, such as dropout=0.3,decay=0.01; repeatable.")
     ] = [],  # noqa: B006
+    from_studies: Annotated[
+        list[str], typer.Option("--from", help="First try the best settings of this earlier study; repeatable.")
+    ] = [],  # noqa: B006
+    from_best: Annotated[int, typer.Option(help="Number of settings to take from each --from.")] = DEFAULT.from_best,
     objectives: Annotated[
         str, typer.Option(help="loss alone, or loss or accuracy followed by parameters, latency or both.")
     ] = DEFAULT.objectives,
@@ -112,6 +116,12 @@ def tune(
     max_concurrent: Annotated[
         int, typer.Option(help="Maximum number of concurrent trials (default: as many as fit).", show_default=False)
     ] = DEFAULT.max_concurrent,
+    time_budget: Annotated[
+        str, typer.Option(help="Time of the whole search, such as 45m, 2h or 1d12h (default: no limit).")
+    ] = DEFAULT.time_budget,
+    patience: Annotated[
+        int, typer.Option(min=0, help="Start no more trials after this many without a better one; 0: never.")
+    ] = DEFAULT.patience,
     max_failures: Annotated[
         int,
         typer.Option(min=0, help="End the search after this many trials in a row fail alike; 0: never."),
@@ -167,6 +177,8 @@ def tune(
         space=space,
         search_width=search_width,
         start=tuple(start),
+        from_studies=tuple(from_studies),
+        from_best=from_best,
         objectives=objectives,
         config=config,
         batch_size=batch_size,
@@ -174,6 +186,8 @@ def tune(
         cpus_per_trial=cpus_per_trial,
         gpus_per_trial=gpus_per_trial,
         max_concurrent=max_concurrent,
+        time_budget=time_budget,
+        patience=patience,
         max_failures=max_failures,
         address=address,
         storage=storage,

@@ -12,8 +12,9 @@ from raygenre.search.options import Options
 from raygenre.search.space.config import Resources
 from raygenre.search.space.space import short
 from raygenre.search.study.ledger import Ledger
-from raygenre.search.trials.phases import Display, duration
-from raygenre.system.numbers import loss_text
+from raygenre.search.study.stored_bytes import stored_bytes
+from raygenre.search.trials.phases import Display, duration, short_duration
+from raygenre.system.numbers import bytes_text, loss_text
 from raygenre.system.redaction import masked
 from raygenre.system.storage import Storage, StorageError, resolve
 from raygenre.tracking.shared_view import view_url
@@ -36,6 +37,12 @@ def print_plan(ledger: Ledger, allowed: Resources, display: Display) -> None:
         f"{len(fold.train)} training, {len(fold.validation)} validation and {len(split.test)} test tracks"
         + (f" in the first of {folds} folds" if folds > 1 else ""),
     )
+    limits = [
+        *([f"time budget {short_duration(config.time_budget)}"] if config.time_budget else []),
+        *([f"patience {config.patience} trials"] if config.patience else []),
+    ]
+    if limits:
+        display.info("limits", ", ".join(limits))
     display.info(
         "resources", f"per trial {allowed.cpus:g} CPU and {f'{allowed.gpus:g} GPU' if allowed.gpus else 'no GPU'}"
     )
@@ -53,6 +60,7 @@ def print_result(
     operations = f"{outcome.flops / 1e9:.2f} GFLOPs" if outcome.flops >= 1e7 else f"{outcome.flops / 1e6:.2f} MFLOPs"
     given = ", on the features of the pretrained network" if ledger.config.input == "features" else ""
     display.info("network", f"{outcome.parameters:,} parameters, {operations} per track{given}")
+    display.info("stored", f"{bytes_text(stored_bytes(storage.studies, ledger.name))} in {ledger.location}")
     display.info("duration", duration(seconds))
     console.print()
     console.print(recall_table(outcome.evaluation), highlight=False)

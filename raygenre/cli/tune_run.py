@@ -10,7 +10,6 @@ from pathlib import Path
 
 import optuna
 import typer
-from optuna.exceptions import OptunaError
 from rich.console import Console
 
 from raygenre.cli.console import INTERRUPTED, fail
@@ -20,14 +19,17 @@ from raygenre.data import dataset as data_sets
 from raygenre.data.broken_files import skipped, summary
 from raygenre.data.dataset import Dataset
 from raygenre.errors import RaygenreError
+from raygenre.search.controls import Controls
 from raygenre.search.network_choice import choose_network
 from raygenre.search.options import Options
-from raygenre.search.resolve import check_unchanged, merges_case
+from raygenre.search.resolve import check_unchanged, merges_case, time_budget
 from raygenre.search.resolve import resolve as resolve_search
 from raygenre.search.space import config_file
 from raygenre.search.space.config import Resources
-from raygenre.search.study.backend import check_name, latest_study, storage_error_text
+from raygenre.search.study.backend import STORAGE_ERRORS, check_name, latest_study, storage_error_text
+from raygenre.search.study.earlier_studies import best_settings
 from raygenre.search.study.ledger import Ledger
+from raygenre.search.study.study_attributes import set_limits
 from raygenre.search.trials.cluster import RayError, connect, resources
 from raygenre.search.trials.failure_watch import SearchFailedError
 from raygenre.system.moved_storage import StorageBusyError, follow_move
@@ -37,9 +39,12 @@ from raygenre.tracking.server import TrackingError, reason
 from raygenre.workflows import tune as job
 from raygenre.workflows.split_tracks import group_tracks, make_split
 
+ERRORS = (RaygenreError, OSError, TrackingError, *STORAGE_ERRORS, RayError)
+"""Errors that end a search and that a user can cause or fix."""
+
 _RESUMABLE = (
     OSError,
-    OptunaError,
+    *STORAGE_ERRORS,
     RayError,
     SearchFailedError,
     TrackingError,
@@ -55,8 +60,7 @@ def run_tune(options: Options, console: Console, *, started: float) -> None:
     Raises:
         typer.Exit: with 2 after an error and with 130 after Ctrl-C; the reason is printed.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    session = _Session(options, console)
+    session = TuneSession(options, console)
     try:
         session.run(started)
     except KeyboardInterrupt:
@@ -68,19 +72,19 @@ def run_tune(options: Options, console: Console, *, started: float) -> None:
     except job.PromotionPendingError as error:
         promote = f"{environment(session.storage)}{command('raygenre')} promote {error.version}"
         fail(f"{error}\nDecide about the champion later with:\n  {promote}")
-    except (RaygenreError, OSError, TrackingError, OptunaError, RayError) as error:
-        message = str(error)
-        if isinstance(error, TrackingError):
-            message = f"MLflow at {session.storage.server}: {reason(error)}"
-        elif isinstance(error, OptunaError):
-            message = f"the study cannot be written: {storage_error_text(error)}"
+    except ERRORS as error:
+        message = session.reason(error)
         if session.ledger and isinstance(error, _RESUMABLE):
             message += f"\nEverything so far is saved. Fix the error, then resume with:\n  {session.resume}"
         fail(message)
 
 
-class _Session:
-    """One run of the command.
+class TuneSession:
+    """One run of a search, with everything that it loads and prints.
+
+    Args:
+        controls: what the search has to honour while it runs, and where it reports what it could use. A search with
+            controls shares its machine.
 
     Attributes:
         ledger: ledger of the study; None until it is open.
@@ -89,8 +93,9 @@ class _Session:
 
     storage: Storage
 
-    def __init__(self, options: Options, console: Console) -> None:
+    def __init__(self, options: Options, console: Console, *, controls: Controls | None = None) -> None:
         self.ledger: Ledger | None = None
+        self._controls = controls
         self._options = options
         self._console = console
         self._display = ConsoleDisplay(console)
@@ -102,6 +107,15 @@ class _Session:
         return resume_command(self._options, self.ledger.name)
 
     def run(self, started: float) -> None:
+        """Run or resume the search, and print its result.
+
+        Raises:
+            SearchStopped: the controls asked the search to stop.
+            PromotionPendingError: the model is registered, but the champion could not be changed.
+            KeyboardInterrupt: the user pressed Ctrl-C.
+            any of `ERRORS`: see `reason`.
+        """
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
         options, display = self._options, self._display
         self.storage = resolve(options.storage, options.tracking_uri)
         self.storage.studies.check_access()
@@ -118,9 +132,18 @@ class _Session:
             promote=options.promote,
             display=display,
             max_failures=options.max_failures,
+            controls=self._controls,
         )
         seconds = time.monotonic() - started
         print_result(outcome, ledger, self.storage, display=display, console=self._console, seconds=seconds)
+
+    def reason(self, error: Exception) -> str:
+        """Return why one of `ERRORS` ended the search."""
+        if isinstance(error, TrackingError):
+            return f"MLflow at {self.storage.server}: {reason(error)}"
+        if isinstance(error, STORAGE_ERRORS):
+            return f"the study cannot be written: {storage_error_text(error)}"
+        return str(error)
 
     def _create(self) -> tuple[Ledger, Dataset, Resources]:
         """Check all options, then create the study."""
@@ -132,7 +155,12 @@ class _Session:
         source = options.data or (Path(default) if default else None)
         tracks, connected = self._load_and_connect(source, merge_case=merges_case(options, base))
         network, why = choose_network(options, tracks, base)
-        search, notes = resolve_search(options, tracks, base, network=network)
+        earlier = [
+            setting
+            for study in options.from_studies
+            for setting in best_settings(self.storage.studies, study, k=options.from_best, url=options.study_url)
+        ]
+        search, notes = resolve_search(options, tracks, base, network=network, earlier=earlier)
         if why:
             self._display.info("model", why)
         grouping = group_tracks(tracks, search)
@@ -151,6 +179,11 @@ class _Session:
         self.ledger = ledger = Ledger.open(studies, options.study or latest_study(studies), url=options.study_url)
         check_unchanged(options, ledger)
         ledger.extend(options.trials or ledger.config.trials)
+        set_limits(
+            ledger,
+            time_budget=time_budget(options) if "time_budget" in options.given else None,
+            patience=options.patience if "patience" in options.given else None,
+        )
         stored = Path(ledger.config.data) if ledger.config.data else None
         tracks, connected = self._load_and_connect(options.data or stored, merge_case=ledger.config.merge_case)
         return ledger, tracks, self._resources(connected)
@@ -187,5 +220,8 @@ class _Session:
         options = self._options
         self._display.info("ray", connected or connect(options.address))
         return resources(
-            options.cpus_per_trial, options.gpus_per_trial, options.max_concurrent, private=not options.address
+            options.cpus_per_trial,
+            options.gpus_per_trial,
+            options.max_concurrent,
+            private=not (options.address or self._controls),
         )

@@ -9,6 +9,7 @@ from typing import Literal
 
 from raygenre.data.choices import GroupingName
 from raygenre.errors import RaygenreError
+from raygenre.search.duration import parse_duration
 from raygenre.search.space.choices import (
     MAX_FAILURES,
     ConfigError,
@@ -30,6 +31,8 @@ class Options:
     """The options that the user gave. A value of 0 means a default that depends on the data.
 
     Attributes:
+        time_budget: duration such as `2h`; empty for none.
+        from_studies, from_best: earlier studies whose best settings are tried first, and how many of each.
         max_failures: number of trials in a row that fail alike before the search ends; 0 for no limit.
         given: names of the options given on the command line; all others have their defaults.
     """
@@ -55,6 +58,8 @@ class Options:
     space: Path | None = None
     search_width: bool = False
     start: tuple[str, ...] = ()
+    from_studies: tuple[str, ...] = ()
+    from_best: int = 5
     objectives: str = "loss"
     config: Path | None = None
     batch_size: int = 0
@@ -62,6 +67,8 @@ class Options:
     cpus_per_trial: float | None = None
     gpus_per_trial: float | None = None
     max_concurrent: int = 0
+    time_budget: str = ""
+    patience: int = 0
     max_failures: int = MAX_FAILURES
     address: str | None = None
     storage: str | None = None
@@ -80,7 +87,8 @@ def check_numbers(options: Options) -> None:
     Raises:
         ConfigError: a number is out of range.
     """
-    for name in ("trials", "epochs", "folds", "batch_size", "top_k"):
+    parse_duration(options.time_budget or "0", "--time-budget")
+    for name in ("trials", "epochs", "folds", "batch_size", "top_k", "from_best"):
         if (number := getattr(options, name)) < 1 and name in options.given:
             raise ConfigError(f"{name} must be at least 1, not {number}")
     if options.seed < 0:

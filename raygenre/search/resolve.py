@@ -5,11 +5,12 @@ values (the sampler `auto`, the defaults for synthetic tracks, the scheduler wit
 so the stored configuration can be run again unchanged.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from raygenre.data.dataset import Dataset
+from raygenre.search.duration import parse_duration
 from raygenre.search.network_choice import check_head
 from raygenre.search.options import OptionError, Options
 from raygenre.search.space import space_file
@@ -29,7 +30,9 @@ from raygenre.search.space.space import (
 )
 from raygenre.search.space.start_points import parse
 from raygenre.search.study.backend import StudyError
+from raygenre.search.study.earlier_studies import EarlierSetting
 from raygenre.search.study.ledger import Ledger
+from raygenre.search.warm_start import warm_start
 
 SMALL = {"trials": 8, "epochs": 8, "batch_size": 4, "top_k": 2}  # defaults for the 200 synthetic tracks
 SMALL_NETWORK: dict[str, Entry] = {"width": 8, "frequency_bins": 4}  # enough for 200 tracks; default: 32 and 1
@@ -38,19 +41,25 @@ _AS_GIVEN = ("seed", "split", "folds", "validation", "augmentation")
 _PATHS = ("split_lists", "duplicates", "artists")
 _ONLY_NEW = (
     *(*_PATHS, "keep_duplicates", "group_by", "merge_case"),
-    *("space", "search_width", "start", "config", "model", "preset"),
+    *("space", "search_width", "start", "from_studies", "from_best", "config", "model", "preset"),
 )
 _FIXED = (*_AS_GIVEN, "epochs", "sampler", "scheduler", "batch_size", "top_k", "objectives")
 
 
 def resolve(
-    options: Options, tracks: Dataset, base: Mapping[str, Any] | None = None, *, network: NetworkName = "cnn"
+    options: Options,
+    tracks: Dataset,
+    base: Mapping[str, Any] | None = None,
+    *,
+    network: NetworkName = "cnn",
+    earlier: Sequence[EarlierSetting] = (),
 ) -> tuple[SearchConfig, dict[str, str]]:
     """Return the configuration of a new search, and a dict of notes for the user about resolved values, keyed by topic.
 
     Args:
         base: fields of run.yaml from an earlier search.
         network: what `choose_network` returned.
+        earlier: the best settings of the studies in `from_studies`.
 
     Raises:
         OptionError: the data differs from the data of the earlier search.
@@ -88,6 +97,11 @@ def resolve(
     starts = [parse(text) for text in options.start] if "start" in options.given else list(base.get("starts", []))
     if preset.start != Setting() and not base and not starts:
         starts = [nearest_point(distributions, preset.start)]
+    sources = [] if "start" in options.given else list(base.get("warm_start", []))
+    if earlier:
+        warm = warm_start(earlier, distributions, network=network, most=max(0, size["trials"] - len(starts)))
+        starts, sources = [*starts, *warm.points], [*sources, *warm.sources]
+        notes["warm start"] = warm.note
     objectives = _objectives(chosen("objectives"))
     scheduler = chosen("scheduler")
     if is_multi_objective(objectives) and "scheduler" not in options.given and scheduler != "none":
@@ -114,6 +128,9 @@ def resolve(
         group_by=chosen("group_by"),
         artists=_absolute(chosen("artists")),
         merge_case=merges_case(options, base),
+        time_budget=time_budget(options) if "time_budget" in options.given else base.get("time_budget", 0),
+        patience=chosen("patience"),
+        warm_start=sources,
         **size,
         **{name: chosen(name) for name in _AS_GIVEN},
     )
@@ -123,6 +140,11 @@ def resolve(
 def merges_case(options: Options, base: Mapping[str, Any] | None) -> bool:
     """Return whether class folders whose names differ only in case are one class in a new search."""
     return options.merge_case or bool(base and base.get("merge_case"))
+
+
+def time_budget(options: Options) -> float:
+    """Return the time budget that the user gave, in s; 0 for none."""
+    return parse_duration(options.time_budget or "0", "--time-budget")
 
 
 def check_unchanged(options: Options, ledger: Ledger) -> None:
@@ -171,4 +193,4 @@ def _absolute(path: Path | str | None) -> str | None:
 
 
 def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
+    return "--from" if name == "from_studies" else f"--{name.replace('_', '-')}"

@@ -7,11 +7,13 @@ import ray
 
 from raygenre.data.dataset import Dataset
 from raygenre.data.splits import indices
+from raygenre.search.controls import Controls
 from raygenre.search.space.choices import MAX_FAILURES
 from raygenre.search.space.config import Resources
 from raygenre.search.space.objectives import is_multi_objective
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.study.throughput import measure_throughput
+from raygenre.search.study.time_used import measure_time
 from raygenre.search.study.trial_attributes import FAILURE
 from raygenre.search.summary import pareto_front
 from raygenre.search.summary.search_run import SearchRunLogger
@@ -25,8 +27,10 @@ from raygenre.search.trials.final_training import (
     final_epochs,
     train_final,
 )
-from raygenre.search.trials.finalists import REPEATS, Finalist, Repeat, Repeats
+from raygenre.search.trials.finalists import REPEATS, Finalist, Repeat
 from raygenre.search.trials.phases import Display, Phase, joined, left_text
+from raygenre.search.trials.places import Places
+from raygenre.search.trials.repeats import Repeats
 from raygenre.search.trials.scheduler import kept, rungs
 from raygenre.search.trials.search_timer import SearchTimer
 from raygenre.search.trials.timings import Work
@@ -70,6 +74,7 @@ def run_search(
     display: Display,
     timer: SearchTimer,
     max_failures: int = MAX_FAILURES,
+    controls: Controls | None = None,
 ) -> Candidate:
     """Run or resume a search on the connected Ray cluster; see `connect`.
 
@@ -78,14 +83,19 @@ def run_search(
         record: logs the search's MLflow run.
         timer: times the search; see `search_timer`.
         max_failures: number of trials in a row that may fail alike; 0 for any number.
+        controls: what the search has to honour while it runs, and where it reports what it could use.
 
     Raises:
         Interrupted: Ctrl-C.
+        SearchStopped: the `controls` asked the search to stop; everything is saved.
         SearchFailedError: too many trials in a row failed alike, no trial completed, or every finalist failed.
     """
-    with log_system_metrics(tracker, record.run):
+    with log_system_metrics(tracker, record.run), measure_time(ledger) as time_used:
+        controls = controls or Controls()
+        controls.seconds_left = timer.seconds_left
+        places = Places(controls, resources, timer=timer, time_used=time_used)
         try:
-            return _search(ledger, dataset, inputs, resources, tracker, record, display, timer, max_failures)
+            return _search(ledger, dataset, inputs, resources, tracker, record, display, timer, max_failures, places)
         except SearchFailedError as error:
             tracker.set_tags(record.run, {FAILURE: error})
             raise
@@ -124,6 +134,7 @@ def _search(
     display: Display,
     timer: SearchTimer,
     max_failures: int,
+    places: Places,
 ) -> Candidate:
     config, split = ledger.config, ledger.split
     folds = tuple((indices(dataset, fold.train), indices(dataset, fold.validation)) for fold in split.folds)
@@ -149,10 +160,13 @@ def _search(
             parent=parent,
             display=display,
             timer=timer,
+            places=places,
             max_failures=max_failures,
         )
     check_completed(ledger)
-    repeats = Repeats(ledger, plan, tracks, resources=resources, tracker=tracker, parent=parent, timer=timer)
+    repeats = Repeats(
+        ledger, plan, tracks, resources=resources, tracker=tracker, parent=parent, timer=timer, places=places
+    )
     settings = len(ledger.top(config.top_k))
     with timer.phase(
         display,
@@ -185,7 +199,9 @@ def _search(
                     parent=parent,
                     phase=phase,
                     timer=timer,
+                    places=places,
                 )
+            places.report("closing")
             return Candidate(tuple(finalists), finalist, final, repeats.locations(finalist.number))
         except TrainingFailedError as error:
             display.event("final", "failed", str(error))

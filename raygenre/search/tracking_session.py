@@ -4,8 +4,10 @@ import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from raygenre.search.controls import SearchStopped
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.study.mlflow_ids import note_run_ids
+from raygenre.search.study.names import JOURNAL
 from raygenre.search.trials.phases import Display
 from raygenre.system.storage import Storage
 from raygenre.tracking.server import TrackingAddressError, TrackingUnreachableError, is_unreachable
@@ -55,7 +57,7 @@ def tracking_session(ledger: Ledger, storage: Storage, display: Display) -> Iter
 
 
 def _status(error: BaseException) -> Status:
-    return "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
+    return "KILLED" if isinstance(error, KeyboardInterrupt | SearchStopped) else "FAILED"
 
 
 def _end_all(tracker: Tracker, ledger: Ledger, status: Status) -> None:
@@ -78,7 +80,7 @@ def _display_queued(tracker: Tracker, ledger: Ledger, storage: Storage, display:
 def _saved(tracker: Tracker, ledger: Ledger, storage: Storage) -> str:
     """Return a message that says what has been saved, where it is, and how to upload it."""
     place = f"--storage {shlex.quote(str(storage))} --tracking-uri {shlex.quote(tracker.uri)}"
-    place += " --study-url URL" if ledger.in_database else ""
+    place += "" if (ledger.folder / JOURNAL).exists() else " --study-url URL"
     return (
         f"Nothing is lost: the study is in {ledger.location}, with {tracker.waiting} queued updates for MLflow in "
         f"{tracker.spool.name}. When MLflow is back, upload them with\n  raygenre sync {place} --study {ledger.name}\n"

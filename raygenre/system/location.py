@@ -13,6 +13,7 @@ import hashlib
 import os
 import re
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,21 @@ class Location:
             return sorted(path.name for path in self.folder.glob("*") if path.is_file())
         return sorted(info.base_name for info in self._entries() if info.is_file)
 
+    def total_bytes(self) -> int:
+        """Return the size of all files at and below this location; 0 if it does not exist.
+
+        Raises:
+            OSError: the store does not respond.
+        """
+        if not self.is_remote:
+            total = 0
+            for folder, _, files in os.walk(self.folder):
+                for file in files:
+                    with suppress(FileNotFoundError):  # deleted in the meantime
+                        total += Path(folder, file).lstat().st_size
+            return total
+        return sum(info.size for info in self._entries(recursive=True) if info.is_file)
+
     def read(self, name: str) -> bytes:
         """Return the content of a file.
 
@@ -137,11 +153,11 @@ class Location:
             store, path = _store(self.text)
             store.delete_dir(path)
 
-    def _entries(self) -> list[Any]:
+    def _entries(self, *, recursive: bool = False) -> list[Any]:
         from pyarrow.fs import FileSelector
 
         store, path = _store(self.text)
-        entries: list[Any] = store.get_file_info(FileSelector(path, allow_not_found=True))
+        entries: list[Any] = store.get_file_info(FileSelector(path, allow_not_found=True, recursive=recursive))
         return entries
 
 

@@ -1,5 +1,7 @@
 """Formats numbers of any size in a few characters."""
 
+_UNITS = ("B", "kB", "MB", "GB", "TB")
+
 
 def loss_text(value: float, *, decimals: int = 3, sign: bool = False) -> str:
     """Format a loss: with decimals up to 1000, with three significant digits above, such as `5.5e+19`.
@@ -10,3 +12,11 @@ def loss_text(value: float, *, decimals: int = 3, sign: bool = False) -> str:
     """
     form = f".{decimals}f" if abs(value) < 1000 else ".3g"
     return f"{value:{'+' if sign else ''}{form}}"
+
+
+def bytes_text(count: float) -> str:
+    """Format a number of bytes in units of powers of 1000, such as `12 MB`."""
+    unit = 0
+    while count >= 999.5 and unit < len(_UNITS) - 1:
+        count, unit = count / 1000, unit + 1
+    return f"{count:.3g} {_UNITS[unit]}" if count < 100 else f"{count:.0f} {_UNITS[unit]}"

@@ -29,11 +29,13 @@ from raygenre.registry import evaluation_log, promotion, versions
 from raygenre.registry.decision import PromotionDecision
 from raygenre.registry.promotion_lock import LockLostError
 from raygenre.registry.versions import Fetched
+from raygenre.search.controls import Controls, SearchStopped
 from raygenre.search.run import Candidate, run_search, search_timer
 from raygenre.search.space.choices import MAX_FAILURES
 from raygenre.search.space.config import Resources, SearchConfig
 from raygenre.search.study.backend import StudyError
 from raygenre.search.study.ledger import Ledger
+from raygenre.search.study.study_attributes import get_or_compute
 from raygenre.search.summary.search_run import SearchRunLogger
 from raygenre.search.tracking_session import tracking_session
 from raygenre.search.trials.phases import Display
@@ -97,14 +99,17 @@ def run(
     promote: bool | None,
     display: Display,
     max_failures: int = MAX_FAILURES,
+    controls: Controls | None = None,
 ) -> Outcome:
     """Search, train the winner, evaluate it once on the test tracks, register it and decide on the champion.
 
     Args:
         promote: True forces the promotion, False prevents it; None promotes the model if it is better.
         max_failures: number of trials in a row that may fail alike; 0 for any number.
+        controls: see `run_search`.
 
     Raises:
+        SearchStopped: the `controls` asked the search to stop before it had a model; everything is saved.
         SearchFailedError: too many trials in a row failed alike, no trial completed, or every finalist failed.
         StudyError: the data differs from the data of the study.
         PretrainedError: the study uses pretrained features, and the pretrained network is not installed.
@@ -122,19 +127,26 @@ def run(
     with tracking_session(ledger, storage, display) as tracker:
         record = SearchRunLogger(ledger, dataset, tracker, resources)
         timer = search_timer(ledger, resources)
-        candidate = run_search(
-            ledger,
-            dataset,
-            inputs,
-            resources=resources,
-            tracker=tracker,
-            record=record,
-            display=display,
-            timer=timer,
-            max_failures=max_failures,
-        )
-        trained = _Trained(candidate, inputs, kind)
-        registered = _register(ledger, dataset, storage, tracker, record.run, trained, display, timer)
+        try:
+            candidate = run_search(
+                ledger,
+                dataset,
+                inputs,
+                resources=resources,
+                tracker=tracker,
+                record=record,
+                display=display,
+                timer=timer,
+                max_failures=max_failures,
+                controls=controls,
+            )
+            trained = _Trained(candidate, inputs, kind)
+            registered = _register(ledger, dataset, storage, tracker, record.run, trained, display, timer)
+        except SearchStopped:
+            raise
+        except Exception as error:
+            record.problem(error)
+            raise
     version, classifier, facts, evaluation = registered
     try:  # after the runs have ended, so that a failed promotion does not mark the search as failed
         with no_retries(), timer.phase(display, "champion", "compare with the champion"):
@@ -202,7 +214,7 @@ def _register(
         return version
 
     with timer.phase(display, "registration", "upload to MLflow") as phase:
-        version: int = ledger.get_or_compute(f"{final.name}-version", register)
+        version: int = get_or_compute(ledger, f"{final.name}-version", register)
         phase.result = f"model {versions.MODEL} version {version}"
     for run in (final.run, parent):
         if not tracker.is_finished(run):

@@ -44,7 +44,7 @@ def run(commands: Sequence[Sequence[str]], heavy: Sequence[str] = HEAVY) -> list
 
 def test_help_imports_no_heavy_library() -> None:
     names = [command.callback.__name__ for command in app.registered_commands if command.callback]
-    outcomes = run([["--help"], ["--version"], *([name, "--help"] for name in names)])
+    outcomes = run([["--help"], ["--version"], *([name, "--help"] for name in names), ["studies", "submit", "--help"]])
     assert [(arguments, status) for arguments, status, _ in outcomes if status] == []
 
 
@@ -98,11 +98,19 @@ def test_errors_about_arguments_import_no_heavy_library(tmp_path: Path) -> None:
         ["tune", "--sampler", "best", *storage],
         ["tune", "--resume", *storage],
         ["tune", "--resume", "--study", "spring", *storage],
+        ["studies", "submit", *data, *storage],
+        ["studies", "submit", "--study", "a/b", *storage],
     ]
     outcomes = run(commands, [name for name in HEAVY if name != "fastapi"])  # quick; for the settings of `serve`
     assert len(outcomes) == len(commands)
     assert [(arguments, status) for arguments, status, _ in outcomes if status not in (1, 2)] == []
     assert all(stderr for *_, stderr in outcomes)
+    assert not (tmp_path / "results").exists()
+
+
+def test_listing_studies_imports_only_their_database(tmp_path: Path) -> None:
+    command = ["studies", "list", "--storage", str(tmp_path / "results")]
+    assert run([command], [name for name in HEAVY if name != "sqlalchemy"]) == [(command, 0, "")]
     assert not (tmp_path / "results").exists()
 
 

@@ -18,9 +18,13 @@ from typer.testing import CliRunner, Result
 import raygenre.cli.tune_run
 from raygenre.cli import app
 from raygenre.cli.tune_report import resume_command
+from raygenre.data.dataset import Dataset
 from raygenre.search.options import Options
+from raygenre.search.space.samplers import sampler
+from raygenre.search.study.ledger import Ledger
 from raygenre.search.trials.failure_watch import SearchFailedError
 from raygenre.workflows import tune as job
+from tests.conftest import new_ledger
 from tests.helpers.project import ROOT, SCRIPT
 
 
@@ -63,6 +67,8 @@ def tuned(script: dict[str, Any], *arguments: str, storage: Path) -> Result:
         (["--data", "TRACKS", "--start", "dropout=0.9"], "dropout=0.9 is outside the space, which has 0 to 0.5"),
         (["--data", "TRACKS", "--objectives", "loss,latency", "--scheduler", "asha"], "use --scheduler none"),
         (["--config", "EXAMPLE"], "line 9: unknown name dropout"),
+        (["--data", "TRACKS", "--time-budget", "2"], "--time-budget '2' is not a duration"),
+        (["--data", "TRACKS", "--from", "winter"], "there is no study winter in"),
         (["--data", "TRACKS", "--cpus-per-trial", "0"], "cpus per trial must be positive"),
     ],
 )
@@ -148,6 +154,49 @@ def test_a_hopeless_search_names_the_command_to_resume(
     error = " ".join(result.stderr.split())
     assert error.startswith("error: the last 2 trials failed alike: KeyError: 'x' Everything so far is saved.")
     assert error.endswith(f"--resume --study autumn --storage {tmp_path} --max-failures 2")
+
+
+def test_a_new_study_starts_from_an_earlier_one_and_its_limits_change(
+    tracks: Dataset,
+    tracks_folder: Path,
+    tmp_path: Path,
+    script: dict[str, Any],
+    on_the_cluster: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    earlier = new_ledger(tmp_path / "studies", tracks, "spring")
+    number = earlier.start_trial(sampler("random", seed=0, trials=9), earlier.config.distributions).number
+    for epoch in (1, 2):
+        earlier.report(number, epoch=epoch, loss=0.5)
+    earlier.finish(number)
+    searches = []
+
+    def stopped(ledger: Ledger, *arguments: object, **named: object) -> None:
+        searches.append(ledger.config)
+        ledger.close()
+        raise SearchFailedError("no trial completed")
+
+    monkeypatch.setattr(job, "run", stopped)
+    new = (
+        "--data",
+        str(tracks_folder),
+        "--study",
+        "autumn",
+        "--from",
+        "spring",
+        "--time-budget",
+        "2h",
+        "--epochs",
+        "2",
+    )
+    result = tuned(script, *new, storage=tmp_path)
+    assert "limits        time budget 2 h" in result.stdout, result.output
+    assert "warm start    first spring trial 0" in result.stdout
+    tuned(script, "--resume", "--study", "autumn", "--time-budget", "3h", "--patience", "7", storage=tmp_path)
+    assert [(search.time_budget, search.patience) for search in searches] == [(7200, 0), (10_800, 7)]
+    assert {search.warm_start[0] for search in searches} == {"spring trial 0"}
+    refused = tuned(script, "--resume", "--study", "autumn", "--from", "spring", storage=tmp_path)
+    assert "--from applies only to a new study" in " ".join(refused.stderr.split())
 
 
 def test_the_script_imports_no_heavy_library_at_its_start() -> None:

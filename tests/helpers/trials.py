@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,16 @@ import ray
 
 from raygenre.data.dataset import Dataset
 from raygenre.data.splits import indices
+from raygenre.search.controls import Controls, SearchStopped
 from raygenre.search.space.config import Resources
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.study.mlflow_ids import note_run_ids
+from raygenre.search.study.time_used import TimeUsed
 from raygenre.search.trials import tuner, worker
 from raygenre.search.trials.failure_watch import SearchFailedError
 from raygenre.search.trials.finalists import REPEATS
 from raygenre.search.trials.phases import TextDisplay
+from raygenre.search.trials.places import Places
 from raygenre.search.trials.search_timer import SearchTimer
 from raygenre.search.trials.timings import Work
 from raygenre.search.trials.trainable import Plan, Tracks
@@ -36,6 +39,8 @@ def search(
     most: int = 0,
     trainable: Callable[..., None] = worker.run,
     fails_with: str = "",
+    controls: Controls | None = None,
+    resumed: bool = False,
 ) -> tuple[Server, str]:
     """Run the ledger's trials; return the server with their runs, and the printed text.
 
@@ -43,22 +48,28 @@ def search(
         most: maximum number of concurrent trials; 0 for as many as fit.
         trainable: function that a trial executes.
         fails_with: the search ends with its first failure, and with an error that contains this text.
+        controls: may stop the search, which is no error here.
+        resumed: whether an earlier call has already logged to the storage.
     """
     config = ledger.config
     folds = tuple((indices(tracks, fold.train), indices(tracks, fold.validation)) for fold in ledger.split.folds)
     plan = Plan(3, config.epochs, threads=1, device="cpu")
-    tracker = Tracker(empty_storage(storage), ledger.folder, ledger.id)
+    tracker = Tracker(resolve(storage) if resumed else empty_storage(storage), ledger.folder, ledger.id)
     text = io.StringIO()
-    with pytest.raises(SearchFailedError, match=fails_with) if fails_with else nullcontext():
+    resources, controls = Resources(1, 0, most), controls or Controls()
+    timer = SearchTimer(ledger, Work(config.trials, config.epochs, config.top_k, REPEATS, slots=2))
+    places = Places(controls, resources, timer=timer, time_used=TimeUsed(ledger))
+    with pytest.raises(SearchFailedError, match=fails_with) if fails_with else suppress(SearchStopped):
         tuner.run_trials(
             ledger,
             plan,
             ray.put(Tracks(tracks.levels, tracks.labels, folds)),
-            resources=Resources(1, 0, most),
+            resources=resources,
             tracker=tracker,
             parent=tracker.start("search", "search"),
             display=TextDisplay(text),
-            timer=SearchTimer(ledger, Work(config.trials, config.epochs, config.top_k, REPEATS, slots=2)),
+            timer=timer,
+            places=places,
             max_failures=1 if fails_with else 0,
             trainable=trainable,
         )

@@ -100,6 +100,7 @@ NOT_RUN = {
     "kubectl -n kuberay-system rollout": "needs a cluster",
     "kubectl -n team-a auth can-i": "needs a cluster; tests/k8s/test_pages.py checks the role",
     "kubectl apply --server-side --force-conflicts -f kuberay-operator/crds": "needs a chart from the network",
+    'python -c "from optuna.storages': "needs PostgreSQL; tests/search/study/test_grpc_proxy.py serves the same proxy",
     "psql": "needs a server; tests/k8s/test_secrets.py reads its statement",
     "curl --fail https:": "needs an ingress controller",
     "curl --fail": "needs a cluster; tests/helpers/k8s/mlflow_users.py sends the same request",
@@ -160,8 +161,8 @@ def allowed_options(text: str) -> set[str] | None:
         return tune_options().union(FOREIGN_OPTIONS, *(raygenre_options(name) for name in subcommands))
     if TUNE in text or text.startswith("make tune"):
         return tune_options()
-    if found := re.match(r"(?:\.venv/bin/)?raygenre ([a-z]+)\b", text):
-        return raygenre_options(found[1])
+    if found := re.match(r"(?:\.venv/bin/)?raygenre ([a-z]+)(?: ([a-z]+)\b)?", text):
+        return raygenre_options(*found.groups())
     if found := re.search(r"python (?:-m )?((?:benchmarks|experiments|scripts|k8s)[./]\w+)", text):
         return script_options(found[1])
     return None
@@ -180,10 +181,15 @@ def tune_options() -> set[str]:
     return set(options(text))
 
 
-def raygenre_options(name: str) -> set[str]:
-    subcommands = get_command(app).commands  # type: ignore[attr-defined]
-    assert name in subcommands, f"raygenre has no command {name}"
-    parameters = subcommands[name].params
+def raygenre_options(name: str, subcommand: str | None = None) -> set[str]:
+    """Return the options of a command, or of all or one of its own commands if it has any."""
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    assert name in commands, f"raygenre has no command {name}"
+    chosen = [commands[name]]
+    if own := getattr(commands[name], "commands", {}):
+        assert subcommand is None or subcommand in own, f"raygenre {name} has no command {subcommand}"
+        chosen = [own[subcommand]] if subcommand else [*own.values()]
+    parameters = [parameter for command in chosen for parameter in command.params]
     return {"--help"}.union(*(parameter.opts + parameter.secondary_opts for parameter in parameters))
 
 

@@ -92,7 +92,7 @@ def test_messages_in_the_tracking_guide_exist() -> None:
 def test_settings_that_documents_name_exist() -> None:
     from serve.settings import PREFIX, Settings
 
-    others = {"API_KEY", "CACHE", "STORAGE", "DATA", "TRACKING_URI"}
+    others = {"API_KEY", "CACHE", "STORAGE", "DATA", "STUDY_URL", "TRACKING_URI"}
     known = {name.upper() for name in Settings.model_fields} | others
     for path in DOCUMENTS:
         for name in re.findall(rf"\b{PREFIX}([A-Z_]+)\b", path.read_text()):

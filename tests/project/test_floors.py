@@ -26,18 +26,20 @@ FLOORS = {
     "raygenre.tracking": 4,
     "raygenre.training": 4,
     "raygenre.registry": 5,
+    "raygenre.search.controls": 5,
     "raygenre.search.space": 5,
     "raygenre.search.study": 6,
     "raygenre.search.trials": 7,
     "raygenre.search.summary": 8,
     "raygenre.search": 9,
+    "raygenre.studies": 10,
     "raygenre.workflows": 10,
     "serve": 10,
     "raygenre.cli": 11,
     "experiments": 12,
 }
 """A package imports only from its own floor and the floors below."""
-RAY = ("raygenre.search", "serve")
+RAY = ("raygenre.search", "raygenre.studies", "serve")
 MLFLOW = ("raygenre.tracking", "raygenre.registry")
 RICH = ("raygenre.cli",)
 NEVER_IN_SERVE = ("raygenre.search", "raygenre.training", "raygenre.workflows", "raygenre.cli")

@@ -217,7 +217,9 @@ def test_resuming_a_finished_study_changes_nothing(finished: FinishedSearch) -> 
     )
     assert again.version == finished.outcome.version
     assert again.champion.reason == "it is already the champion"
-    assert finished.ledger.study.user_attrs == before
+    after = finished.ledger.study.user_attrs
+    assert after["time_used"] > before["time_used"]
+    assert after | {"time_used": before["time_used"]} == before
     assert len(children(finished, parent_run(finished), "trial")) == 3
     server = Server(finished.storage)
     assert {run.info.status for run in server.client.search_runs([server.experiment_id])} == {"FINISHED"}

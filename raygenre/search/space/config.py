@@ -48,6 +48,10 @@ class SearchConfig:
         split_lists, duplicates, keep_duplicates: how the split was made.
         group_by, artists: which tracks the split keeps together; see `raygenre.data.grouping`.
         merge_case: whether class folders whose names differ only in case are one class.
+        time_budget: time of the whole search, over all of its drivers, in s; 0 for no limit. No trial starts that
+            would leave too little of it for the repeats and the final training.
+        warm_start: for start points from earlier studies, where each comes from, such as `autumn trial 3`.
+        patience: number of trials that may end without a better one before no more start; 0 for no limit.
     """
 
     data: str | None
@@ -72,6 +76,9 @@ class SearchConfig:
     group_by: GroupingName = "none"
     artists: str | None = None
     merge_case: bool = False
+    time_budget: float = 0
+    patience: int = 0
+    warm_start: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for name in ("trials", "epochs", "folds", "top_k", "batch_size"):
@@ -81,6 +88,9 @@ class SearchConfig:
             raise ConfigError(f"top_k is {self.top_k}, but there are only {self.trials} trials")
         if self.seed < 0:
             raise ConfigError(f"seed must be at least 0, not {self.seed}")
+        for name in ("time_budget", "patience"):
+            if not getattr(self, name) >= 0:
+                raise ConfigError(f"{name} must be at least 0, not {getattr(self, name)}")
         if not 0 < self.validation < 1:
             raise ConfigError(f"validation must be between 0 and 1, not {self.validation}")
         for name, choices in (

@@ -2,11 +2,15 @@
 
 import fcntl
 import os
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from optuna.exceptions import OptunaError
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from grpc import RpcError
+from optuna.exceptions import ExperimentalWarning, OptunaError
+from optuna.storages import BaseStorage, GrpcStorageProxy, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -18,15 +22,21 @@ from raygenre.search.study.names import last_used as last_used
 from raygenre.search.study.names import latest_study as latest_study
 from raygenre.system.redaction import masked
 
+STORAGE_ERRORS = (OptunaError, RpcError)
+"""What a study's storage raises when it cannot be read or written; see `storage_error_text`."""
+_GRPC = "grpc://"
+_PROXY_TIMEOUT = 10  # s to wait for a gRPC proxy
 _DATABASE_TIMEOUT = 120  # s to wait for a database that a different process has locked
 
 
 def storage(folder: Path, url: str | None) -> BaseStorage:
-    """Return Optuna's storage of a study: a database, or the journal in the study's folder.
+    """Return Optuna's storage of a study: a database, a gRPC proxy of one, or the journal in the study's folder.
 
     Raises:
-        StudyError: the database does not exist, or its driver is not installed.
+        StudyError: the database does not exist, or its driver is not installed, or the proxy does not answer.
     """
+    if url and url.startswith(_GRPC):
+        return _proxy(url)
     if url:
         # By default, SQLite gives up after five seconds if a different process, such as a backup, holds the lock.
         wait: dict[str, Any] = {"connect_args": {"timeout": _DATABASE_TIMEOUT}}
@@ -47,8 +57,33 @@ def storage(folder: Path, url: str | None) -> BaseStorage:
     return JournalStorage(JournalFileBackend(journal, lock_obj=JournalFileOpenLock(journal)))
 
 
-def storage_error_text(error: OptunaError) -> str:
+def _proxy(url: str) -> BaseStorage:
+    """Return a client of Optuna's gRPC storage proxy, which shares one database connection among many drivers."""
+    address = urlsplit(url)
+    try:
+        host, port = address.hostname, address.port
+    except ValueError:
+        host = port = None
+    if not host or not port:
+        raise StudyError(f"--study-url {url} is not grpc://HOST:PORT")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        proxy = GrpcStorageProxy(host=host, port=port)
+    try:
+        proxy.wait_server_ready(timeout=_PROXY_TIMEOUT)
+    except ConnectionError as error:
+        raise StudyError(
+            f"no gRPC storage proxy of Optuna answers at --study-url {url}; start it with "
+            "optuna.storages.run_grpc_proxy_server"
+        ) from error
+    return proxy
+
+
+def storage_error_text(error: Exception) -> str:
     """Return one line that says why a study's storage failed; Optuna's own message blames the stored values."""
+    if isinstance(error, RpcError):
+        details: Callable[[], str] | None = getattr(error, "details", None)  # which the base class lacks
+        return f"the gRPC storage proxy failed: {(details() if details else str(error)).splitlines()[0]}"
     return masked(str(error.__cause__ or error).splitlines()[0])
 
 

@@ -13,18 +13,14 @@ from optuna.trial import FrozenTrial, TrialState
 
 from raygenre.search.space.start_points import outside_space
 from raygenre.search.study.ledger import Ledger
-from raygenre.search.study.trial_attributes import FAILURE, is_own
+from raygenre.search.study.trial_attributes import FAILURE
 
 _FIXED = "fixed_params"  # the system attribute in which Optuna stores the values of an enqueued trial
 
 
 def foreign_trials(ledger: Ledger) -> list[FrozenTrial]:
     """Return the started trials of other programs; those that this search has refused are left out."""
-    return [
-        trial
-        for trial in ledger.study.get_trials(deepcopy=False)
-        if trial.state != TrialState.WAITING and not is_own(trial) and FAILURE not in trial.user_attrs
-    ]
+    return [trial for trial in ledger.others if trial.state != TrialState.WAITING and FAILURE not in trial.user_attrs]
 
 
 def refuse_enqueued(ledger: Ledger, space: Mapping[str, BaseDistribution]) -> list[str]:

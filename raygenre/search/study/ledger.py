@@ -7,7 +7,7 @@ snapshots. Without `--study-url`, the study is a journal file in its folder, nex
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -25,7 +25,7 @@ from raygenre.search.space.space import Setting
 from raygenre.search.study import create_or_load, ranking
 from raygenre.search.study.backend import StudyError, check_name
 from raygenre.search.study.create_or_load import CONFIG, ID, SPLIT, StudyHandle
-from raygenre.search.study.names import JOURNAL, check_exists
+from raygenre.search.study.names import check_exists
 from raygenre.search.study.trial_attributes import (
     CHECKPOINT,
     ENDED_ELSEWHERE,
@@ -34,9 +34,9 @@ from raygenre.search.study.trial_attributes import (
     FAILURE,
     RUN,
     STATES,
-    is_own,
     losses,
 )  # fmt: skip
+from raygenre.search.study.trial_index import TrialIndex
 from raygenre.system.location import Location
 
 __all__ = ["CHECKPOINT", "EPOCH_TIMES", "RUN", "STATES", "Ledger", "losses"]
@@ -65,11 +65,7 @@ class Ledger:
         self.split = Split.from_json(study.user_attrs[SPLIT])
         self._handle = handle
         self._reported: dict[int, dict[int, float]] = {}  # times of reports, by running trial and by epoch
-
-    @property
-    def in_database(self) -> bool:
-        """Whether the study is in a database rather than in its folder."""
-        return not (self.folder / JOURNAL).exists()
+        self._index, self._ids = TrialIndex(epochs=self.config.epochs), dict[int, int]()  # Optuna's ids, by number
 
     @classmethod
     def create(cls, studies: Location, name: str, *, config: SearchConfig, split: Split, url: str | None) -> "Ledger":
@@ -99,7 +95,11 @@ class Ledger:
         """
         if trials < self.config.trials:
             raise StudyError(f"the study {self.name} has {self.config.trials} trials; --trials can only raise it")
-        self.config = SearchConfig(**{**json.loads(self.config.to_json()), "trials": trials})
+        self.reconfigure(trials=trials)
+
+    def reconfigure(self, **fields: object) -> None:
+        """Change fields of the configuration; see `raygenre.search.study.study_attributes.set_limits`."""
+        self.config = SearchConfig(**{**json.loads(self.config.to_json()), **fields})
         config_file.save(self.config, self.folder)
         self.save()
         self.study.set_user_attr(CONFIG, self.config.to_json())
@@ -121,7 +121,12 @@ class Ledger:
     @property
     def trials(self) -> list[FrozenTrial]:
         """All trials that this search has started, in order; trials of other programs are left out."""
-        return [trial for trial in self.study.get_trials(deepcopy=False) if is_own(trial)]
+        return self._index.own(self.study.get_trials(deepcopy=False))
+
+    @property
+    def others(self) -> list[FrozenTrial]:
+        """The trials that this search has not started, or not yet."""
+        return self._index.others(self.study.get_trials(deepcopy=False))
 
     def unfinished(self) -> list[FrozenTrial]:
         """Return the trials that are still running or were left running by an earlier driver."""
@@ -134,12 +139,15 @@ class Ledger:
         """
         if is_multi_objective(self.config.objectives):
             return self.front()[:k]
-        return ranking.by_loss(ranking.complete(self.trials, epochs=self.config.epochs))[:k]
+        return self._index.best(self.study.get_trials(deepcopy=False), k)
 
     def front(self) -> list[FrozenTrial]:
         """Return the trials on the Pareto front, sorted by the first objective, best first."""
-        complete = ranking.complete(self.trials, epochs=self.config.epochs)
-        return ranking.pareto_front(complete, self.study.directions)
+        return ranking.pareto_front(ranking.complete(self.trials, epochs=self.config.epochs), self.study.directions)
+
+    def lowest_loss(self) -> float | None:
+        """Return the lowest validation loss of all complete trials; None if there are none."""
+        return self._index.lowest_loss(self.study.get_trials(deepcopy=False))
 
     def start_trial(self, sampler: BaseSampler, space: Mapping[str, BaseDistribution]) -> FrozenTrial:
         """Start the next trial: an enqueued one, else the next start point, else a setting that the sampler chooses.
@@ -227,14 +235,6 @@ class Ledger:
         run_id: str | None = self.trial(number).user_attrs.get(RUN) or self.study.user_attrs.get(f"{RUN}/{number}")
         return run_id
 
-    def get_or_compute(self, key: str, compute: Callable[[], Any]) -> Any:
-        """Return a JSON-compatible attribute of the study, which the first call computes and stores."""
-        attrs = self.study.user_attrs
-        if key not in attrs:
-            self.study.set_user_attr(key, compute())
-            attrs = self.study.user_attrs
-        return attrs[key]
-
     def checkpoint_location(self, number: int) -> Location:
         """Return where a trial stores its training state; see `raygenre.search.study.checkpoint_retention`."""
         return self.location / STATES / f"{number:04d}"
@@ -245,4 +245,6 @@ class Ledger:
 
     def trial(self, number: int) -> FrozenTrial:
         """Return a trial."""
-        return self.study.get_trials(deepcopy=False)[number]
+        if number not in self._ids:
+            self._ids = {trial.number: trial._trial_id for trial in self.study.get_trials(deepcopy=False)}
+        return self.study._storage.get_trial(self._ids[number])

@@ -24,7 +24,7 @@ def note_run_ids(ledger: Ledger, tracker: Tracker) -> None:
 
 
 def _note_trial(ledger: Ledger, number: int, run_id: str) -> None:
-    if ledger.trial_run(number) == run_id:
+    if ledger.trial(number).user_attrs.get(RUN) == run_id:
         return
     ledger.note(number, RUN, run_id)
     if ledger.trial_run(number) != run_id:  # the trial has ended

@@ -10,8 +10,13 @@ from raygenre.search.study.trial_attributes import losses
 
 
 def complete(trials: Iterable[FrozenTrial], *, epochs: int) -> list[FrozenTrial]:
-    """Return the trials that trained all epochs; a trial that another program completed may have trained fewer."""
-    return [trial for trial in trials if trial.state == TrialState.COMPLETE and max(losses(trial), default=0) >= epochs]
+    """Return the trials that trained all epochs."""
+    return [trial for trial in trials if is_complete(trial, epochs=epochs)]
+
+
+def is_complete(trial: FrozenTrial, *, epochs: int) -> bool:
+    """Return whether a trial trained all epochs; a trial that another program completed may have trained fewer."""
+    return trial.state == TrialState.COMPLETE and max(losses(trial), default=0) >= epochs
 
 
 def by_loss(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:

@@ -10,6 +10,7 @@ from raygenre.search.space.config import Resources, SearchConfig
 from raygenre.search.space.objectives import is_multi_objective
 from raygenre.search.space.space import short
 from raygenre.search.study.ledger import Ledger
+from raygenre.search.study.problems import problem
 from raygenre.search.study.throughput import throughput
 from raygenre.search.trials.finalists import Finalist
 from raygenre.system.numbers import loss_text
@@ -49,6 +50,8 @@ def note(ledger: Ledger, parts: Sequence[Part], resources: Resources, finalists:
         f"scheduler {config.scheduler}, seed {config.seed}. {_trial_counts(ledger)}".rstrip()
     )
     sections = [_best(ledger, finalists[0]), search, _finalists(ledger, finalists)] if finalists else [search]
+    if error := problem(ledger):
+        sections.insert(0, f"**The search ended with an error**: {error}. Fix it, then resume the search.")
     sections.append(f"**Data** `{parts[0].source}`\n\n{_data(parts)}")
     lines = "\n".join(f"- {cause}" for cause in nondeterminism(config, resources))
     sections.append(f"**What the seed does not fix**\n\n{lines}")

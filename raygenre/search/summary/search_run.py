@@ -4,6 +4,7 @@ import json
 import math
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from raygenre.search.space.config import Resources, SearchConfig
 from raygenre.search.space.objectives import PREFIX, is_multi_objective
 from raygenre.search.study.ledger import Ledger, losses
 from raygenre.search.study.mlflow_ids import trial_name
+from raygenre.search.study.problems import clear_problem, note_problem
 from raygenre.search.study.throughput import throughput
 from raygenre.search.summary import description, figures
 from raygenre.search.trials.cluster import nodes
@@ -43,6 +45,7 @@ class SearchRunLogger:
 
     def __init__(self, ledger: Ledger, dataset: Dataset, tracker: Tracker, resources: Resources) -> None:
         """Start or reopen the run, and log the search, its data, the code and the machine."""
+        clear_problem(ledger)
         self._ledger = ledger
         self._tracker = tracker
         self._resources = resources
@@ -57,6 +60,7 @@ class SearchRunLogger:
             "test_tracks": len(ledger.split.test),
             "mlflow.source.name": Path(sys.argv[0]).name,
             "mlflow.source.type": "LOCAL",
+            "warm_start": ", ".join(ledger.config.warm_start),  # left out if empty
             **{f"version.{name}": versions[name] for name in ("raygenre", "ray", "torch", "numpy", "optuna")},
             **{f"hardware.{name}": machine[name] for name in ("cpu", "cores", "gpus")},
         }
@@ -65,7 +69,7 @@ class SearchRunLogger:
             facts |= {"mlflow.source.git.branch": code.branch} if code.branch else {}
         self.run = tracker.start(ledger.name, "search", params=_settings(ledger.config), tags=facts)
         tracker.save_view(self.run, _view(ledger))
-        tracker.set_tags(self.run, {"trials": ledger.config.trials})  # the number may be higher in a resumed search
+        tracker.set_tags(self.run, _limits(ledger.config))
         tracker.log_inputs(self.run, self._parts)
         tracker.log_text(self.run, config_file.to_yaml(ledger.config), config_file.NAME)
         tracker.log_text(self.run, ledger.split.to_json(), "split.json")
@@ -119,6 +123,12 @@ class SearchRunLogger:
         tracker.log(self.run, finite, step=len(ledger.trials))
         self._describe(finalists)
 
+    def problem(self, error: Exception) -> None:
+        """Record the error that ends the search in the study and in the run's description."""
+        note_problem(self._ledger, error)
+        with suppress(OSError):  # the disk may be full
+            self._describe()
+
     def _describe(self, finalists: Sequence[Finalist] = ()) -> None:
         self._tracker.set_tags(
             self.run, {NOTE: description.note(self._ledger, self._parts, self._resources, finalists)}
@@ -128,10 +138,17 @@ class SearchRunLogger:
 def _settings(config: SearchConfig) -> dict[str, object]:
     """Return the settings that are the same for all trials of a search."""
     settings = asdict(config) | config.fixed
-    for name in (*config.distributions, "trials", "data_digest"):  # a resumed search may have more trials
+    # A resumed search may have more trials and other limits, which are tags.
+    for name in (*config.distributions, "trials", "time_budget", "patience", "warm_start", "data_digest"):
         settings.pop(name, None)
     texts: dict[str, object] = {name: json.dumps(settings[name]) for name in ("space", "starts") if settings[name]}
     return settings | texts | {"objectives": ", ".join(config.objectives)}
+
+
+def _limits(config: SearchConfig) -> dict[str, object]:
+    """Return what may differ in a resumed search."""
+    limits = {"time_budget_seconds": config.time_budget, "patience": config.patience}
+    return {"trials": config.trials} | {name: value for name, value in limits.items() if value}
 
 
 def _view(ledger: Ledger) -> View:

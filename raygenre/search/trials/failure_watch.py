@@ -7,11 +7,14 @@ from ray import tune
 from ray.tune.experiment import Trial
 
 from raygenre.errors import RaygenreError
-from raygenre.search.study.ledger import Ledger
+from raygenre.search.study.ledger import Ledger, losses
 from raygenre.search.study.trial_attributes import ENDED_ELSEWHERE
 from raygenre.search.trials.failure_reason import failure_kind, latest_error, raised_line, summary
 from raygenre.search.trials.phases import Display
 from raygenre.search.trials.trial_config import TrialConfig
+
+RESTARTS = 3
+"""Number of times that a trial restarts without an epoch in between if its worker or node dies."""
 
 
 class SearchFailedError(RaygenreError, RuntimeError):
@@ -50,6 +53,7 @@ class FailureWatch(tune.Callback, tune.Stopper):
         self._limit = limit
         self._shown: set[str] = set()
         self._last: list[str] = []  # the latest failures, all alike
+        self._lost_after: dict[int, int] = {}  # the epoch after which each trial last lost its worker
 
     def __getstate__(self) -> dict[str, Any]:
         """Return an empty state: Tune's pickled snapshots are never read, because the ledger has everything."""
@@ -95,6 +99,15 @@ class FailureWatch(tune.Callback, tune.Stopper):
         self.on_trial_complete(iteration, trials, trial)
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """Allow only one more attempt if the worker raised an exception, which another worker will probably repeat."""
+        """Allow only one more attempt if the worker raised an exception, which another worker will probably repeat.
+
+        A trial that lost its worker after a new epoch may restart as often as before, because spot nodes come and go.
+        """
         if raised_line(latest_error(trial)):
             trial.max_failures = 0
+            return
+        number = TrialConfig.from_dict(trial.config).number
+        epoch = max(losses(self._ledger.trial(number)), default=0)
+        if epoch > self._lost_after.get(number, 0):
+            self._lost_after[number] = epoch
+            trial.max_failures = trial.num_failures - 1 + RESTARTS

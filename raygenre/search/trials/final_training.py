@@ -1,20 +1,26 @@
 """The final training: uses the winner's setting, all training tracks and all cores."""
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 import ray
 
 from raygenre.errors import RaygenreError
+from raygenre.search.controls import SearchStopped
 from raygenre.search.space.config import Resources
 from raygenre.search.study.ledger import CHECKPOINT, Ledger
+from raygenre.search.trials.failure_reason import WORKER_DIED
 from raygenre.search.trials.finalists import Finalist
+from raygenre.search.trials.pause_signal import FOLDER, PauseSignal
 from raygenre.search.trials.phases import Phase
+from raygenre.search.trials.places import Places
 from raygenre.search.trials.recorder import ERROR_FILE
-from raygenre.search.trials.saved_epochs import poll_interval, saved_epochs
+from raygenre.search.trials.saved_epochs import POLL, poll_interval, saved_epochs
 from raygenre.search.trials.search_timer import SearchTimer
-from raygenre.search.trials.trainable import Plan, Tracks, train_on_all
-from raygenre.search.trials.training_task import wait_for
+from raygenre.search.trials.trainable import Plan, Tracks
+from raygenre.search.trials.training_task import Training, train_on_all, wait_for
 from raygenre.search.trials.trial_config import trial_seed
 from raygenre.search.trials.trial_result import METRICS
 from raygenre.system.location import Location
@@ -64,6 +70,7 @@ def train_final(
     parent: str,
     phase: Phase,
     timer: SearchTimer,
+    places: Places,
 ) -> FinalTraining:
     """Train the winner's setting on all training tracks.
 
@@ -74,6 +81,7 @@ def train_final(
         phase: the phase that displays the epochs.
 
     Raises:
+        SearchStopped: the search was asked to stop, and the epoch in progress has ended.
         TrainingFailedError: training diverged, ran out of memory or raised an unexpected exception.
         OSError: the worker cannot write its training state.
     """
@@ -91,14 +99,24 @@ def train_final(
     cpus = final_cpus(resources)
     plan = replace(plan, epochs=epochs, threads=max(1, int(cpus)))
     task = ray.remote(num_cpus=cpus, num_gpus=resources.gpus, max_retries=3)(train_on_all)
-    running = task.remote(plan, winner.setting, [tracks], seed, location)
+    signal = PauseSignal(ledger.location / FOLDER / name)
     timer.final_started(winner.number, epochs)
     phase.update(0, epochs, "epochs")
-    while not ray.wait([running], timeout=poll_interval(location))[0]:
-        saved = saved_epochs(location)
+
+    def on_epochs(saved: int) -> None:
         timer.final_progressed(saved)
         phase.update(saved, epochs, "epochs")
-    training = wait_for(running)
+
+    while True:
+        _wait_for_place(places, cpus, ledger.name)
+        signal.clear()
+        before = saved_epochs(location)
+        running = task.remote(plan, winner.setting, [tracks], seed, location, signal)
+        training = _watch(running, location, signal, places, cpus, on_epochs)
+        lost = training.failure == WORKER_DIED and saved_epochs(location) > before  # as on a spot node
+        signal.clear()
+        if not training.paused and not lost:
+            break
     tracker.set_tags(run, training.environment)
     names = [name for name in METRICS if "validation" not in name]  # no validation tracks are left
     tracker.log_missing(run, [{name: epoch.row[name] for name in (*names, "epoch")} for epoch in training.epochs])
@@ -108,3 +126,37 @@ def train_final(
         tracker.end(run, "FAILED", tags={"failure": training.failure})
         raise TrainingFailedError(training.failure)
     return FinalTraining(name, location, run)
+
+
+def _wait_for_place(places: Places, cpus: float, study: str) -> None:
+    """Wait until the search has a place.
+
+    Raises:
+        SearchStopped: the search was asked to stop.
+    """
+    while not places.fits(0):
+        if places.controls.stopping:
+            raise SearchStopped(study)
+        places.report("final", wanted=1, cpus=cpus)
+        time.sleep(POLL)
+
+
+def _watch(
+    running: "ray.ObjectRef[Training]",
+    location: Location,
+    signal: PauseSignal,
+    places: Places,
+    cpus: float,
+    on_epochs: Callable[[int], None],
+) -> Training:
+    """Wait for the training, and pause it if it loses its place."""
+    polled, is_pausing = time.monotonic(), False
+    while not ray.wait([running], timeout=POLL)[0]:
+        places.report("final", wanted=1, running=1, cpus=cpus)
+        if not is_pausing and not places.fits(0):
+            is_pausing = True
+            signal.pause(running)
+        if time.monotonic() - polled >= poll_interval(location) / 2:
+            polled = time.monotonic()
+            on_epochs(saved_epochs(location))
+    return wait_for(running)

@@ -1,6 +1,7 @@
 """The progress of trials: a table on a live display, otherwise lines per finished trial."""
 
 import math
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -28,6 +29,7 @@ from raygenre.system.numbers import loss_text
 
 _ROWS = 16  # trials in the table, which must fit a terminal with 24 lines
 _HEADER_EVERY = 20  # trials between headers
+_ESTIMATE = 1.0  # s between two estimates of the time left
 _GAP = 2  # characters between columns
 _STATE = "state"  # the only column that is aligned left
 _STATES = {TrialState.COMPLETE: "done", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
@@ -48,6 +50,7 @@ class TrialProgress(tune.Callback):
         self._accuracy: dict[int, float] = {}  # in the last epoch of each trial
         self._running: set[int] = set()
         self._lines = 0
+        self._estimated: tuple[float, float | None] = (-math.inf, None)  # when the time left was estimated, and to what
         epochs = ledger.config.epochs
         self._results = (Column("epoch", len(f"{epochs}/{epochs}")), Column("loss", 6), Column("accuracy", 6))
 
@@ -91,6 +94,10 @@ class TrialProgress(tune.Callback):
         self._running.discard(number)
         self._timer.trial_interrupted(number)
 
+    def on_trial_save(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Note that a trial waits for a place: Tune saves a trial only to pause it."""
+        self.on_trial_recover(iteration, trials, trial)
+
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
@@ -112,7 +119,6 @@ class TrialProgress(tune.Callback):
         self._timer.trial_ended(number)
         if self._display.is_live:
             return
-        trials = self._ledger.trials
         trial = self._ledger.trial(number)
         width = LINE_WIDTH - len(INDENT) - len("pruned") - _GAP
         fixed = (Column("best", 6), Column("left", 6), *self._results)
@@ -120,7 +126,7 @@ class TrialProgress(tune.Callback):
         if self._lines % _HEADER_EVERY == 0:
             self._display.event("", "", _aligned([column.name for column in columns or fixed], columns or fixed))
         self._lines += 1
-        best, left = self._best(trials), self._timer.seconds_left()
+        best, left = self._ledger.lowest_loss(), self._seconds_left()
         summary = {
             "best": "–" if best is None else loss_text(best),
             "left": "–" if left is None else short_duration(left),
@@ -132,6 +138,12 @@ class TrialProgress(tune.Callback):
             cells = [self._cell(trial, column) for column in values]
             for line in named(values, cells, width=LINE_WIDTH - len(INDENT)):
                 self._display.message(f"{INDENT}{line}")
+
+    def _seconds_left(self) -> float | None:
+        """Return the estimated time left, at most a second old: with thousands of trials, it takes a while."""
+        if time.monotonic() - self._estimated[0] >= _ESTIMATE:
+            self._estimated = time.monotonic(), self._timer.seconds_left()
+        return self._estimated[1]
 
     def _table_columns(self, width: int) -> tuple[list[Column], int]:
         """Return the columns of the live table and the characters between them, fewer in a narrow terminal."""
@@ -178,7 +190,7 @@ class TrialProgress(tune.Callback):
         count = {state: sum(trial.state == state for trial in trials) for state in TrialState}
         ended = sum(trial.state.is_finished() for trial in trials)
         running = sum(self._state(trial) == "running" for trial in trials)
-        best = self._best(trials)
+        best = self._ledger.lowest_loss()
         parts = [
             f"{ended} of {self._ledger.config.trials} ended",
             *([f"{running} running"] if running else []),
@@ -186,13 +198,9 @@ class TrialProgress(tune.Callback):
             *([f"{count[TrialState.FAIL]} failed"] if count[TrialState.FAIL] else []),
             *([] if best is None else [f"best loss {loss_text(best)}"]),
         ]
-        if ended < self._ledger.config.trials:  # the last table stays on the screen, and the estimate would not
+        if ended < self._timer.work.trials:  # the last table stays on the screen, and the estimate would not
             parts.append(left_text(self._timer.seconds_left) or "time left unknown")
         return " · ".join(parts)
-
-    def _best(self, trials: list[FrozenTrial]) -> float | None:
-        complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-        return min((self._ledger.loss(trial.number) for trial in complete), default=None)
 
 
 def _aligned(cells: Sequence[str], columns: Sequence[Column]) -> str:

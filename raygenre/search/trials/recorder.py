@@ -77,6 +77,10 @@ class TrialRecorder(tune.Callback):
         self._tracker.log(self._run(number), epoch.metrics, step=epoch.epoch)
         note_run_ids(self._ledger, self._tracker)
 
+    def on_trial_save(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Tag a trial's run as paused: Tune saves a trial only to pause it."""
+        self._tracker.set_tags(self._run(TrialConfig.from_dict(trial.config).number), {"state": "paused"})
+
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         self._complete(TrialConfig.from_dict(trial.config))
 

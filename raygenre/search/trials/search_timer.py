@@ -51,8 +51,8 @@ class SearchTimer:
         self._trials[number] = replace(self._trials.get(number, Run(number)), started=now, marks=marks)
 
     def trial_interrupted(self, number: int) -> None:
-        """Note that a trial waits for a new worker after its worker died."""
-        run = self._trials[number]
+        """Note that a trial waits for a new worker after its worker died, maybe before the trial started."""
+        run = self._trials.get(number, Run(number))
         self._trained[number] = run.epochs
         self._trials[number] = replace(run, started=None)
 
@@ -84,6 +84,10 @@ class SearchTimer:
         """Note the number of epochs of a running repeat."""
         self._repeats[repeat] = self._advanced(self._repeats[repeat], epochs)
 
+    def repeat_paused(self, repeat: tuple[int, int]) -> None:
+        """Note that a repeat waits for a place again."""
+        self._repeats[repeat] = replace(self._repeats[repeat], started=None)
+
     def repeat_ended(self, repeat: tuple[int, int], best_epoch: int) -> None:
         """Note the end of a repeat, with its best epoch; 0 if it failed."""
         self._repeats[repeat] = replace(self._repeats[repeat], ended=self._clock(), best_epoch=best_epoch)
@@ -100,6 +104,10 @@ class SearchTimer:
     def seconds_left(self) -> float | None:
         """Return an estimate of the time until the search ends; None as long as no epoch has been timed."""
         return seconds_left(self.work, self.observed(), self._clock())
+
+    def seconds_left_with(self, trials: int) -> float | None:
+        """Return the same estimate for a different number of trials."""
+        return seconds_left(replace(self.work, trials=trials), self.observed(), self._clock())
 
     def observed(self) -> Observed:
         """Return what has been observed."""

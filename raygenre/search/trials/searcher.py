@@ -15,13 +15,17 @@ from ray.tune.search import Searcher
 from raygenre.search.study.foreign_trials import refuse_enqueued
 from raygenre.search.study.ledger import Ledger
 from raygenre.search.trials.trial_config import TrialConfig
+from raygenre.search.trials.trial_limits import TrialLimits
 from raygenre.search.trials.trial_result import OBJECTIVE, TrialResult
 
 
 class LedgerSearcher(Searcher):
-    """Suggests trials that earlier drivers left unfinished, then new trials until the study has all its trials.
+    """Suggests trials that earlier drivers left unfinished, then new trials as long as the limits allow any.
 
     Args:
+        limits: decides whether new trials start.
+        may_start: returns whether there is a place for a trial now.
+        is_stopping: returns whether the search has to stop, so that no trial will ever get a place.
         on_refusal: called with a line of text for each enqueued trial that has a value outside the space.
     """
 
@@ -31,19 +35,26 @@ class LedgerSearcher(Searcher):
         sampler: BaseSampler,
         space: Mapping[str, BaseDistribution],
         *,
+        limits: TrialLimits,
+        may_start: Callable[[], bool],
+        is_stopping: Callable[[], bool],
         on_refusal: Callable[[str], None],
     ) -> None:
         super().__init__(metric=OBJECTIVE, mode="min")
         self._ledger = ledger
         self._sampler = sampler
         self._space = space
+        self._limits = limits
+        self._may_start = may_start
+        self._is_stopping = is_stopping
         self._on_refusal = on_refusal
         self._complete_draws()
         for trial in ledger.unfinished():
             if failure := ledger.failure(trial.number):  # the driver was killed before it reported to Optuna
                 ledger.finish(trial.number, failure=failure)
         self._unfinished = ledger.unfinished()
-        self._numbers: dict[str, int] = {}
+        self._started = len(ledger.trials)
+        self._numbers: dict[str, int] = {}  # of the trials that Tune has and that have not ended
 
     def __getstate__(self) -> dict[str, Any]:
         """Return an empty state: Tune's pickled snapshots are never read, because the ledger has everything."""
@@ -53,16 +64,26 @@ class LedgerSearcher(Searcher):
         """Return the configuration of the next trial, or Tune's signal that there are no more."""
         while self._unfinished and self._ledger.state(self._unfinished[0].number).is_finished():
             self._unfinished.pop(0)  # another program has ended it
+        ended = self._started - len(self._unfinished) - len(self._numbers)
+        is_over = not self._unfinished and not self._limits.allow_another(self._started, ended)
+        if is_over or not self._may_start():
+            # As long as trials run, their end or the user may allow more trials.
+            over = not self._numbers and (is_over or self._is_stopping())
+            return Searcher.FINISHED if over else None  # type: ignore[return-value]
         if self._unfinished:
             trial = self._unfinished.pop(0)
-        elif len(self._ledger.trials) < self._ledger.config.trials:
+        else:
             for refusal in refuse_enqueued(self._ledger, self._space):
                 self._on_refusal(refusal)
             trial = self._ledger.start_trial(self._sampler, self._space)
-        else:
-            return Searcher.FINISHED  # type: ignore[return-value]
+            self._started += 1
         self._numbers[trial_id] = trial.number
         return TrialConfig.of(self._ledger, trial).to_dict()
+
+    @property
+    def waiting(self) -> int:
+        """Number of trials that could start if there were places for them."""
+        return len(self._unfinished) + self._limits.left(self._started)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Do nothing: the recorder gets all results, whereas Ray skips this call for a result that stops a trial."""

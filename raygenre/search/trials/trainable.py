@@ -1,10 +1,10 @@
 """Trains one setting on a Ray worker: for a trial, a repeat or the final training."""
 
 import math
-import time
+import platform
 import traceback
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -61,26 +61,6 @@ class Plan:
     objectives: tuple[str, ...] = ("loss",)
 
 
-@dataclass(frozen=True)
-class Training:
-    """The outcome of a repeat or of the final training.
-
-    Attributes:
-        epochs: results of the trained epochs.
-        failure: why training failed; empty if it succeeded.
-        environment: device, threads, versions and code of the worker.
-        started, ended: times of the worker's clock, in s since 1970; None if the worker died.
-        traceback: traceback of an unexpected exception.
-    """
-
-    epochs: list[EpochResult]
-    failure: str = ""
-    environment: dict[str, str] = field(default_factory=dict)
-    started: float | None = None
-    ended: float | None = None
-    traceback: str = ""
-
-
 def make_members(plan: Plan, setting: Setting, tracks: Tracks, *, seed: int) -> list[Member]:
     """Create an untrained member for each fold, and set the number of torch threads in this process."""
     torch.set_num_threads(plan.threads)
@@ -97,11 +77,21 @@ def make_members(plan: Plan, setting: Setting, tracks: Tracks, *, seed: int) -> 
     ]
 
 
-def train(members: Sequence[Member], tracks: Tracks, *, epochs: int, location: Location) -> Iterator[EpochResult]:
+def train(
+    members: Sequence[Member],
+    tracks: Tracks,
+    *,
+    epochs: int,
+    location: Location,
+    is_pausing: Callable[[], bool] = lambda: False,
+) -> Iterator[EpochResult]:
     """Train the members of one setting, one per fold, and yield the result of each epoch.
 
     The training state is saved before an epoch is yielded. If the location already holds a state, training resumes
     from it, and the earlier epochs are yielded again from its history.
+
+    Args:
+        is_pausing: called before each epoch; if it returns True, training ends.
 
     Raises:
         DivergedError: training diverged, or ends with a loss far above that of guessing.
@@ -114,6 +104,8 @@ def train(members: Sequence[Member], tracks: Tracks, *, epochs: int, location: L
         results = epoch_results(history)
         yield from results
         for _ in range(len(results), epochs):
+            if is_pausing():
+                return
             history += [next(progress) for _ in members]
             result = epoch_results(history)[-1]
             if result.epoch == epochs:
@@ -183,23 +175,10 @@ def run_trial(config: dict[str, Any], *, plan: Plan, shared: "Sequence[ray.Objec
     except DivergedError as error:
         report(TrialResult(failure=str(error)))
     except OSError as error:
-        report(TrialResult(halt=f"trial {trial.number} cannot write its training state: {error}"))
+        node = platform.node()
+        report(TrialResult(halt=f"trial {trial.number} cannot use its training state on the node {node}: {error}"))
     except Exception as error:  # noqa: BLE001 (reported with its traceback; it fails only this trial)
         report(TrialResult(failure=oom_reason(error) or error_line(error), traceback=traceback.format_exc()))
-
-
-def train_repeat(
-    plan: Plan, setting: Setting, shared: "list[ray.ObjectRef[Tracks]]", seed: int, location: Location
-) -> Training:
-    """Ray task: train a finalist's setting on a new seed."""
-    return _train(plan, setting, ray.get(shared[0]), seed, location)
-
-
-def train_on_all(
-    plan: Plan, setting: Setting, shared: "list[ray.ObjectRef[Tracks]]", seed: int, location: Location
-) -> Training:
-    """Ray task: train on the training and validation tracks together, and store the weights in the training state."""
-    return _train(plan, setting, merge_folds(ray.get(shared[0])), seed, location)
 
 
 def merge_folds(tracks: Tracks) -> Tracks:
@@ -211,22 +190,3 @@ def merge_folds(tracks: Tracks) -> Tracks:
 def environment_tags(members: Sequence[Member]) -> dict[str, str]:
     """Return the device, threads, versions and code used to train the members."""
     return compute_environment(members[0].device, members[0].training.precision) | code_version.version_tags()
-
-
-def _train(plan: Plan, setting: Setting, tracks: Tracks, seed: int, location: Location) -> Training:
-    started = time.time()
-    results: list[EpochResult] = []
-    environment: dict[str, str] = {}
-    failure = ""
-    try:
-        members = make_members(plan, setting, tracks, seed=seed)
-        environment = environment_tags(members)
-        for result in train(members, tracks, epochs=plan.epochs, location=location):
-            results.append(result)
-    except DivergedError as error:
-        failure = str(error)
-    except (RuntimeError, MemoryError) as error:
-        failure = oom_reason(error)
-        if not failure:
-            raise
-    return Training(results, failure, environment, started=started, ended=time.time())

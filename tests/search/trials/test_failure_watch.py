@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 from raygenre.data.dataset import Dataset
 from raygenre.search.space.samplers import sampler
 from raygenre.search.study.ledger import Ledger
-from raygenre.search.trials.failure_watch import FailureWatch, SearchFailedError, check_completed
+from raygenre.search.trials.failure_watch import RESTARTS, FailureWatch, SearchFailedError, check_completed
 from raygenre.search.trials.phases import TextDisplay
 from raygenre.search.trials.trial_config import TrialConfig
 from tests.conftest import new_ledger
@@ -97,12 +97,32 @@ def test_only_a_trial_that_another_program_ended_is_stopped(tracks: Dataset, tmp
 def test_a_repeatable_exception_is_tried_only_once_more(tracks: Dataset, tmp_path: Path) -> None:
     ledger = new_ledger(tmp_path, tracks)
     watch = FailureWatch(ledger, TextDisplay(), limit=5)
+    started = ledger.start_trial(sampler("random", seed=0, trials=9), ledger.config.distributions)
     raised = "Traceback (most recent call last):\n  File 'x.py', line 1\nKeyError: 'width'\n"
     for text, restarts in ((raised, 0), ("its node has died", 3)):
         (tmp_path / "error.txt").write_text(f"Failure # 1 (occurred at noon)\n{text}")
-        trial: Any = SimpleNamespace(error_file=str(tmp_path / "error.txt"), max_failures=3)
+        trial: Any = SimpleNamespace(
+            error_file=str(tmp_path / "error.txt"), max_failures=3, config=TrialConfig.of(ledger, started).to_dict()
+        )
         watch.on_trial_recover(0, [], trial)
         assert trial.max_failures == restarts
+
+
+def test_a_trial_that_makes_progress_survives_many_lost_nodes(tracks: Dataset, tmp_path: Path) -> None:
+    ledger = new_ledger(tmp_path, tracks, epochs=9)
+    watch = FailureWatch(ledger, TextDisplay(), limit=5)
+    started = ledger.start_trial(sampler("random", seed=0, trials=9), ledger.config.distributions)
+    (tmp_path / "error.txt").write_text("Failure # 1 (occurred at noon)\nits node has died")
+    trial: Any = SimpleNamespace(
+        error_file=str(tmp_path / "error.txt"), max_failures=RESTARTS, config=TrialConfig.of(ledger, started).to_dict()
+    )
+    allowed = []
+    for failures, epoch in enumerate((1, 2, 2, 3), start=1):
+        ledger.report(0, epoch=epoch, loss=0.5)
+        trial.num_failures = failures
+        watch.on_trial_recover(0, [], trial)
+        allowed.append(trial.max_failures)
+    assert allowed == [3, 4, 4, 6]
 
 
 def test_a_search_without_a_complete_trial_says_why(tracks: Dataset, tmp_path: Path) -> None:

@@ -89,6 +89,15 @@ def test_a_trial_whose_worker_died_waits(ledger: Ledger, clock: Clock) -> None:
     assert timer.observed().trials[0].epochs == 1
 
 
+def test_a_worker_that_died_before_its_trial_started(ledger: Ledger, clock: Clock) -> None:
+    timer = SearchTimer(ledger, PLAN, clock=clock)
+    timer.trial_interrupted(0)
+    clock.now += 10
+    timer.trial_started(0)
+    timer.epoch_ended(0, epoch(1))
+    assert timer.observed().trials[0].epochs == 1
+
+
 def test_a_resumed_search_has_the_epoch_times_of_its_ledger(ledger: Ledger, clock: Clock) -> None:
     for _ in range(2):
         ledger.finish(new_trial(ledger, 4))

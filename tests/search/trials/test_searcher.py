@@ -4,11 +4,17 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from raygenre.data.dataset import Dataset
+from raygenre.search.controls import Controls
 from raygenre.search.space.samplers import sampler
 from raygenre.search.space.space import default_space
 from raygenre.search.study.ledger import CHECKPOINT, STATES, Ledger
+from raygenre.search.study.time_used import TimeUsed
+from raygenre.search.trials.phases import TextDisplay
+from raygenre.search.trials.search_timer import SearchTimer
 from raygenre.search.trials.searcher import LedgerSearcher
+from raygenre.search.trials.timings import Work
 from raygenre.search.trials.trial_config import trial_seed
+from raygenre.search.trials.trial_limits import TrialLimits
 from raygenre.search.trials.trial_result import TrialResult
 from tests.conftest import new_ledger
 from tests.helpers.trials import epoch_report
@@ -19,13 +25,31 @@ FINISHED: object = Searcher.FINISHED
 def searcher(ledger: Ledger, refusals: list[str] | None = None) -> LedgerSearcher:
     refusals = [] if refusals is None else refusals
     chosen = sampler("random", seed=0, trials=3, past_trials=len(ledger.trials))
-    return LedgerSearcher(ledger, chosen, default_space(ledger.config.epochs), on_refusal=refusals.append)
+    timer = SearchTimer(ledger, Work(ledger.config.trials, ledger.config.epochs, finalists=1, repeats=1, slots=2))
+    limits = TrialLimits(ledger, Controls(), timer=timer, time_used=TimeUsed(ledger), display=TextDisplay())
+    return LedgerSearcher(
+        ledger,
+        chosen,
+        default_space(ledger.config.epochs),
+        limits=limits,
+        may_start=lambda: True,
+        is_stopping=lambda: False,
+        on_refusal=refusals.append,
+    )
+
+
+def end_all(search: LedgerSearcher, *tune_trials: str) -> None:
+    """End trials of Tune without a result, as if their workers had died before the first epoch."""
+    for trial in tune_trials:
+        search.on_trial_complete(trial)
 
 
 def test_a_search_ends_with_its_number_of_trials(tracks: Dataset, tmp_path: Path) -> None:
     search = searcher(new_ledger(tmp_path, tracks))
     configs = [search.suggest(name) for name in "abc"]
     assert [config["number"] for config in configs if config] == [0, 1, 2]
+    assert search.suggest("d") is None  # as long as trials run, the user may allow more
+    end_all(search, *"abc")
     assert search.suggest("d") == FINISHED
 
 
@@ -45,6 +69,7 @@ def test_unfinished_trials_resume_first_with_their_settings(tracks: Dataset, tmp
     fresh = resumed.suggest("y")
     assert fresh is not None
     assert fresh["number"] == 2
+    end_all(resumed, *"xy")
     assert resumed.suggest("z") == FINISHED
 
 
@@ -72,7 +97,7 @@ def test_a_search_has_its_trials_whatever_others_do(tracks: Dataset, tmp_path: P
     ledger.study.enqueue_trial({"dropout": 7.0})  # trial 4, which is refused
     resumed = searcher(ledger, refusals)
     configs += [resumed.suggest("x"), resumed.suggest("y")]
-    assert resumed.suggest("z") == FINISHED
+    assert resumed.suggest("z") is None
     assert [(config["number"], config["seed"]) for config in configs if config] == [
         (number, trial_seed(0, number)) for number in (1, 2, 2, 5)
     ]

@@ -1,0 +1,149 @@
+"""`raygenre studies stop`, `resume`, `set` and `remove`."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from raygenre.cli.console import fail, mlflow_errors, out
+from raygenre.cli.options import StorageOption, TrackingUriOption
+from raygenre.cli.studies_options import AddressOption, NameArgument, StudyUrlOption, store_of
+from raygenre.cli.studies_submit import starter
+from raygenre.errors import RaygenreError, file_errors
+from raygenre.search.duration import parse_duration
+from raygenre.system.storage import Storage, resolve
+
+if TYPE_CHECKING:
+    from raygenre.studies.store import StudyStore
+
+
+def stop(
+    name: NameArgument,
+    study_url: StudyUrlOption = None,
+    storage_folder: StorageOption = None,
+    tracking_uri: TrackingUriOption = None,
+) -> None:
+    """Stop a study after the epochs in progress. Everything is kept, and `resume` continues it."""
+    store = store_of(storage_folder, study_url, tracking_uri)
+    if store.get(name).has_ended:
+        fail(f"the study {name} is {store.get(name).state}")
+    state = store.stop(name)
+    out.print(f"{name} is {state}; `raygenre studies resume {name}` continues it", soft_wrap=True)
+
+
+def resume(
+    name: NameArgument,
+    trials: Annotated[int | None, typer.Option(help="New number of trials.", show_default=False)] = None,
+    address: AddressOption = None,
+    study_url: StudyUrlOption = None,
+    storage_folder: StorageOption = None,
+    tracking_uri: TrackingUriOption = None,
+) -> None:
+    """Continue a study that was stopped or has failed, or one that is done with more trials."""
+    storage = resolve(storage_folder, tracking_uri)
+    store = store_of(storage_folder, study_url, tracking_uri)
+    _resume(store, name, storage, study_url, trials=trials, address=address)
+
+
+def set_wishes(
+    name: Annotated[str | None, typer.Argument(help="Name of the study.", show_default=False)] = None,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="New number of trials; continues a study that has ended.")
+    ] = None,
+    max_concurrent: Annotated[
+        int | None, typer.Option(min=0, help="Maximum number of concurrent trials; 0: as many as fit.")
+    ] = None,
+    priority: Annotated[int | None, typer.Option(help="Priority among the studies of the cluster.")] = None,
+    time_budget: Annotated[
+        str | None, typer.Option(help="Time for the whole study, such as 90m or 2h; 0: no limit.")
+    ] = None,
+    user_limit: Annotated[
+        int | None, typer.Option(min=0, help="Places that the studies of one person may use together.")
+    ] = None,
+    user: Annotated[str, typer.Option(help="Whose limit --user-limit is (default: everyone's).")] = "",
+    no_user_limit: Annotated[bool, typer.Option("--no-user-limit", help="Remove the limit of --user.")] = False,
+    address: AddressOption = None,
+    study_url: StudyUrlOption = None,
+    storage_folder: StorageOption = None,
+    tracking_uri: TrackingUriOption = None,
+) -> None:
+    """Change a study while it runs, or the limit of one person. A study follows within ten seconds.
+
+    A trial over a lowered limit is paused after its epoch in progress, and continues later.
+    """
+    store = store_of(storage_folder, study_url, tracking_uri)
+    if user_limit is not None or no_user_limit:
+        store.limit(user, None if no_user_limit else user_limit)
+        out.print(f"{user or 'one person'} may use {'any number of' if no_user_limit else user_limit} places")
+    wishes: dict[str, int | float | None] = {}
+    if max_concurrent is not None:
+        wishes["max_concurrent"] = max_concurrent or None
+    if priority is not None:
+        wishes["priority"] = priority
+    if time_budget is not None:
+        wishes["time_budget"] = parse_duration(time_budget, "--time-budget")
+    if name is None:
+        if wishes or trials is not None:
+            fail("name the study whose settings are to be changed")
+        if user_limit is None and not no_user_limit:
+            fail("nothing to change: give a study and an option, or --user-limit")
+        return
+    study = store.get(name)
+    if trials is not None and trials < study.total:
+        fail(f"the study {name} has {study.total} trials; --trials can only raise it")
+    if wishes:
+        store.change(name, **wishes)
+    if trials is not None and study.has_ended:
+        _resume(store, name, resolve(storage_folder, tracking_uri), study_url, trials=trials, address=address)
+        return
+    if trials is not None:
+        store.change(name, trials=trials)
+    out.print(f"{name} was changed")
+
+
+def remove(
+    name: NameArgument,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    runs: Annotated[bool, typer.Option("--runs", help="Also delete its runs in MLflow.")] = False,
+    study_url: StudyUrlOption = None,
+    storage_folder: StorageOption = None,
+    tracking_uri: TrackingUriOption = None,
+) -> None:
+    """Delete a study: its trials, training states and log. Its models, and without --runs its runs in MLflow, stay."""
+    store = store_of(storage_folder, study_url, tracking_uri)
+    study = store.get(name)
+    if not study.has_ended:
+        fail(f"the study {name} is {study.state}; stop it first with `raygenre studies stop {name}`")
+    also = " and its runs in MLflow" if runs else ""
+    if not yes and not typer.confirm(f"Delete the study {name} in {study.storage}{also}?"):
+        raise typer.Exit(1)
+    storage = resolve(study.storage, tracking_uri)
+    from raygenre.studies.removal import delete_study
+
+    with mlflow_errors(storage), file_errors("the study cannot be deleted"):
+        delete_study(storage, name, study_url, with_runs=runs)
+    store.remove(name)
+    out.print(f"{name} was deleted")
+
+
+def _resume(
+    store: "StudyStore",
+    name: str,
+    storage: Storage,
+    study_url: str | None,
+    *,
+    trials: int | None,
+    address: str | None,
+) -> None:
+    from raygenre.studies.request import Request
+
+    study = store.get(name)
+    place = (address or study.address) if study.address else ""
+    start = starter(place, store, storage, study_url, Request.from_json(study.request))
+    store.change(name, address=place, **({} if trials is None else {"trials": trials}))
+    attempt = store.restart(name)
+    try:
+        start(name)
+    except RaygenreError as error:
+        store.end(name, attempt, "failed", error=str(error))
+        raise
+    out.print(f"{name} continues; `raygenre studies logs {name} --follow` shows its progress", soft_wrap=True)

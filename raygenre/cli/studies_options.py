@@ -1,0 +1,37 @@
+"""Options that the commands of `raygenre studies` share."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from raygenre.studies.store import StudyStore
+
+NameArgument = Annotated[str, typer.Argument(help="Name of the study.", show_default=False)]
+StudyUrlOption = Annotated[
+    str | None,
+    typer.Option(
+        "--study-url",
+        envvar="RAYGENRE_STUDY_URL",
+        show_envvar=False,
+        help="Database of the studies (default: $RAYGENRE_STUDY_URL, else a file in the storage).",
+        show_default=False,
+    ),
+]
+AddressOption = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        envvar="RAY_ADDRESS",
+        show_envvar=False,
+        help="Ray cluster, such as http://HEAD:8265 (default: $RAY_ADDRESS, else this machine).",
+        show_default=False,
+    ),
+]
+
+
+def store_of(storage: str | None, study_url: str | None, tracking_uri: str | None) -> "StudyStore":
+    """Return the studies that the options of a command name."""
+    from raygenre.studies.store import open_store  # only now, because it imports SQLAlchemy
+
+    return open_store(storage, study_url, tracking_uri)

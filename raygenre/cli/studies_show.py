@@ -1,0 +1,102 @@
+"""`raygenre studies list`, `show` and `logs`."""
+
+import json
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from raygenre.cli.console import out
+from raygenre.cli.options import StorageOption, TrackingUriOption
+from raygenre.cli.studies_options import AddressOption, NameArgument, StudyUrlOption, store_of
+from raygenre.errors import file_errors
+from raygenre.system.storage import resolve
+
+if TYPE_CHECKING:
+    from raygenre.studies.study import Study
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per study.")]
+_FOLLOW = 1.0  # s between two polls of a log
+
+
+def list_studies(
+    as_json: JsonOption = False,
+    study_url: StudyUrlOption = None,
+    storage_folder: StorageOption = None,
+    tracking_uri: TrackingUriOption = None,
+) -> None:
+    """List the submitted studies, with their states, trials and usage."""
+    from raygenre.cli.studies_tables import record, studies_table
+
+    found = store_of(storage_folder, study_url, tracking_uri).all()
+    if as_json:
+        for study in found:
+            out.file.write(json.dumps(record(study)) + "\n")
+    elif found:
+        out.print(studies_table(found))
+    else:
+        out.print("no study has been submitted; `raygenre studies submit` submits one")
+
+
+def show(
+    name: NameArgument,
+    as_json: JsonOption = False,
+    study_url: StudyUrlOption = None,
+    storage_folder: StorageOption = None,
+    tracking_uri: TrackingUriOption = None,
+) -> None:
+    """Show a study: its state, its settings, the latest errors, and where to look at its trials."""
+    from raygenre.cli.studies_tables import details, details_text
+
+    study = store_of(storage_folder, study_url, tracking_uri).get(name)
+    if as_json:
+        out.file.write(json.dumps(details(study, _link(study))) + "\n")
+    else:
+        out.print(details_text(study, _link(study) or "raygenre ui"), soft_wrap=True)
+
+
+def logs(
+    name: NameArgument,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Continue until the study has ended.")] = False,
+    address: AddressOption = None,
+    study_url: StudyUrlOption = None,
+    storage_folder: StorageOption = None,
+    tracking_uri: TrackingUriOption = None,
+) -> None:
+    """Print what the driver of a study has printed: its progress, the results and errors."""
+    from raygenre.studies.local_driver import log_file
+
+    store = store_of(storage_folder, study_url, tracking_uri)
+    study = store.get(name)
+    if place := study.address and (address or study.address):
+        from raygenre.studies.cluster_driver import ClusterJobs
+
+        jobs = ClusterJobs(place)
+
+    def read() -> str:
+        if place:
+            return jobs.logs(store.get(name).job).expandtabs()
+        path = log_file(resolve(study.storage, tracking_uri), name)
+        with file_errors("the log cannot be read"):
+            return path.read_text(errors="replace") if path.exists() else ""
+
+    printed = 0
+    while True:
+        has_ended = store.get(name).has_ended  # before reading, so that the last lines are printed
+        text = read()
+        out.print(text[printed:], end="", soft_wrap=True)
+        printed = len(text)
+        if not follow or has_ended:
+            return
+        time.sleep(_FOLLOW)
+
+
+def _link(study: "Study") -> str:
+    """Return the link to a study's trials on a tracking server; empty if there is none."""
+    options = json.loads(study.request)["options"]
+    storage = resolve(study.storage, options["tracking_uri"])
+    if not study.study_id or storage.database:
+        return ""
+    from raygenre.tracking.shared_view import view_url  # only now, because it imports MLflow
+
+    return view_url(storage, study.study_id)

@@ -1,0 +1,67 @@
+"""Limits that a search follows while it runs, and its report of what it could use.
+
+A search reads its `Controls` between two epochs and writes its `Demand`; another thread of the driver does the
+opposite. The default ones limit nothing.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+PhaseName = Literal["trials", "repeats", "final", "closing"]
+
+
+class SearchStopped(Exception):  # noqa: N818 (not an error)
+    """A search ended because it was asked to. Everything is saved, and a resumed search continues."""
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What a search could use at this moment.
+
+    A place is what one training run needs: a trial, a repeat or the final training.
+
+    Attributes:
+        phase: what the search is doing; `closing` is the time before, between and after the training phases.
+        places: number of training runs that it could have at the same time, whatever fits on the cluster; 0 in
+            `closing`.
+        running: number of training runs that have a place.
+        cpus, gpus: size of one place.
+    """
+
+    phase: PhaseName
+    places: int
+    running: int
+    cpus: float
+    gpus: float
+
+
+class Controls:
+    """The wishes that a running search has to honour; all attributes may be set by any thread at any time.
+
+    Attributes:
+        limit: number of places granted; None for as many as fit. Runs over the limit pause after the epoch in
+            progress; with 0, all of them do. `--max-concurrent` of the search is a second limit.
+        trials: new number of trials of the search; None to leave it. A number below that of the study is ignored.
+        time_budget: new time budget in s, 0 for none; None to leave it. See `SearchConfig.time_budget`.
+        demand: what the search could use now; None before its first phase. Written by the search.
+        seconds_left: returns an estimate of the time left in s; None while it is unknown. Replaced by the search.
+    """
+
+    def __init__(self, *, limit: int | None = None, trials: int | None = None) -> None:
+        self.limit = limit
+        self.trials = trials
+        self.time_budget: float | None = None
+        self.demand: Demand | None = None
+        self.seconds_left: Callable[[], float | None] = lambda: None
+        self._stop = threading.Event()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the search has been asked to stop."""
+        return self._stop.is_set()
+
+    def request_stop(self) -> None:
+        """Ask the search to end after the epochs in progress, and to keep everything; it raises `SearchStopped`."""
+        self._stop.set()

@@ -1,0 +1,54 @@
+"""Asks a training run that is a Ray task to pause after its epoch.
+
+Ray can only cancel tasks, which loses the epoch in progress. The signal is in files, which also reach workers on other
+nodes and survive the loss of any of them.
+"""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+
+from raygenre.system.location import Location
+
+FOLDER = "pauses"
+"""Folder of the signals in a study's location."""
+
+_STARTED, _REQUESTED = "started", "requested"
+
+
+@dataclass(frozen=True)
+class PauseSignal:
+    """The signal between the driver and one training run.
+
+    Attributes:
+        location: where its files are; nothing else is there.
+    """
+
+    location: Location
+
+    def clear(self) -> None:
+        """Delete what an earlier attempt has left; the driver calls this before it starts the task."""
+        self.location.remove()
+
+    def pause(self, task: "ray.ObjectRef[Any]") -> None:
+        """Let the task end after its epoch in progress, or at once if it is still waiting for a place.
+
+        Raises:
+            OSError: the location cannot be written.
+        """
+        if _STARTED in self.location.names():
+            self.location.write(_REQUESTED, b"")
+        else:
+            ray.cancel(task)
+
+    def note_started(self) -> None:
+        """Note that the task has a place; the worker calls this first."""
+        self.location.write(_STARTED, b"")
+
+    def is_requested(self) -> bool:
+        """Return whether the worker must pause."""
+        with suppress(OSError):  # of an object store; the next epoch asks again
+            return _REQUESTED in self.location.names()
+        return False

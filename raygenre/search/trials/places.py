@@ -1,0 +1,101 @@
+"""The places of a search: how many training runs it may have at a time.
+
+A place is what one training run needs. The limit is the lower one of `--max-concurrent` and the `Controls`, which may
+change at any time.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import ray
+
+from raygenre.search.controls import Controls, Demand, PhaseName
+from raygenre.search.space.config import Resources
+from raygenre.search.study.time_used import TimeUsed
+from raygenre.search.trials.cluster import slots
+from raygenre.search.trials.search_timer import SearchTimer
+
+_LOOK = 1.0  # s between two looks at what is free on the cluster
+_REFRESH = 5.0  # s between two counts of what fits on the cluster, which may grow and shrink
+
+
+class Places:
+    """The places of one search, in all of its phases.
+
+    Attributes:
+        controls: what the search has to honour, and what it reports.
+        time_used: the time of the search, which is saved while it runs.
+
+    Args:
+        resources: what a training run needs.
+        timer: its number of slots follows the limit and the cluster.
+        clock: returns the time in s.
+    """
+
+    def __init__(
+        self,
+        controls: Controls,
+        resources: Resources,
+        *,
+        timer: SearchTimer,
+        time_used: TimeUsed,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.controls = controls
+        self.time_used = time_used
+        self._resources = resources
+        self._timer = timer
+        self._clock = clock
+        self._seen = (-math.inf, 0)  # when the free places were counted, and their number
+        self._counted: tuple[float, int | None] | None = None  # when the slots were counted, and the limit then
+
+    @property
+    def limit(self) -> int | None:
+        """Number of training runs that may have a place now; None for as many as fit."""
+        if self.controls.stopping:
+            return 0
+        limits = [self._resources.max_concurrent or None, self.controls.limit]
+        return min((limit for limit in limits if limit is not None), default=None)
+
+    def fits(self, running: int) -> bool:
+        """Return whether a search with this many training runs may start another one."""
+        limit = self.limit
+        return limit is None or running < limit
+
+    def may_ask(self, pending: int) -> bool:
+        """Return whether another training run may ask Ray for a place while this many wait for one.
+
+        With a limit, all of its places are requested at once, so a cluster can grow. Without one, trials start together
+        where places are free, and otherwise only one waits, because its setting would be chosen too early.
+        """
+        return self.limit is not None or pending < max(1, self._free())
+
+    def _free(self) -> int:
+        """Return how many training runs fit into what is free on the cluster."""
+        now = self._clock()
+        if now - self._seen[0] >= _LOOK:
+            available = ray.available_resources()
+            sizes = (("CPU", self._resources.cpus), ("GPU", self._resources.gpus))
+            free = min(int(available.get(kind, 0) / amount + 1e-9) for kind, amount in sizes if amount)
+            self._seen = now, free
+        return self._seen[1]
+
+    def report(self, phase: PhaseName, *, wanted: int = 0, running: int = 0, cpus: float | None = None) -> None:
+        """Report what the search could use; call it regularly.
+
+        Args:
+            wanted: number of training runs that it could have at the same time.
+            running: number of training runs that have a place.
+            cpus: size of a place, if it differs from that of a trial.
+        """
+        wanted = min(wanted, self._resources.max_concurrent or wanted)
+        own = self._resources
+        self.controls.demand = Demand(phase, wanted, running, own.cpus if cpus is None else cpus, own.gpus)
+        self.time_used.save()
+        now, limit = self._clock(), self.limit
+        if self._counted is None or now - self._counted[0] >= _REFRESH or limit != self._counted[1]:
+            self._counted = now, limit
+            fitting = slots(replace(own, max_concurrent=limit or own.max_concurrent))
+            self._timer.work = replace(self._timer.work, slots=fitting)

@@ -1,0 +1,52 @@
+"""Deletes studies: trials, training states and log; runs in MLflow only on request."""
+
+import os
+import shutil
+from io import BytesIO
+
+from raygenre.search.study.backend import acquire_lock
+from raygenre.studies.local_driver import log_file, submitted_files
+from raygenre.studies.progress import LedgerReader
+from raygenre.studies.store import StudiesError
+from raygenre.system.location import Location
+from raygenre.system.storage import Storage
+from raygenre.tracking import spool
+from raygenre.tracking.study_runs import delete_runs
+
+
+def delete_study(storage: Storage, name: str, study_url: str | None, *, with_runs: bool) -> None:
+    """Delete a study that no driver runs.
+
+    Args:
+        study_url: of the database of its trials, if they are not in the storage.
+        with_runs: whether to delete its runs in MLflow as well.
+
+    Raises:
+        StudyBusyError: a driver has the study open.
+        StudiesError: there are queued updates for MLflow, which would be lost.
+        OSError: the storage cannot be written.
+    """
+    location = storage.studies / name
+    if name in storage.studies.names():
+        lock = acquire_lock(location.folder)
+        try:
+            if not with_runs:
+                _check_uploaded(location)
+            reader = LedgerReader(location, study_url)
+            if with_runs and (study_id := reader.study_id):
+                delete_runs(storage, study_id)
+            reader.delete()
+            location.remove()
+        finally:
+            os.close(lock)
+    log_file(storage, name).unlink(missing_ok=True)
+    shutil.rmtree(submitted_files(storage, name), ignore_errors=True)
+
+
+def _check_uploaded(location: Location) -> None:
+    """Check that MLflow has everything that the study has queued for it."""
+    if spool.SPOOL in location.files() and (waiting := spool.count_waiting(BytesIO(location.read(spool.SPOOL)))):
+        raise StudiesError(
+            f"{waiting} updates of the study {location.name} are still queued for MLflow; upload them with "
+            f"`raygenre sync --study {location.name}`, or delete its runs as well with --runs"
+        )

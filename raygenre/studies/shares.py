@@ -1,0 +1,85 @@
+"""How studies share the places of a cluster: by priority, then equally.
+
+A place is what one training run needs. Places are handed out one at a time, each to the study with the smallest
+dominant share (the larger of its shares of the CPUs and the GPUs: Ghodsi et al., Dominant Resource Fairness, NSDI
+2011). If all places have the same size, that is the study with the fewest places.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+EVERYONE = ""
+"""The owner whose limit applies to everyone without a limit of their own."""
+
+_ROUNDING = 1e-9  # fractions such as 0.1 GPU do not add up exactly
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a study could use.
+
+    Attributes:
+        name, owner: the study, and who submitted it.
+        priority: studies with a higher one get all that they can use first.
+        places: number of training runs that it could have at the same time.
+        cpus, gpus: size of a place.
+    """
+
+    name: str
+    owner: str
+    priority: int
+    places: int
+    cpus: float
+    gpus: float
+
+
+@dataclass(frozen=True)
+class Node:
+    """The CPUs and GPUs of a machine."""
+
+    cpus: float
+    gpus: float
+
+
+def fair_shares(claims: Sequence[Claim], nodes: Sequence[Node], limits: Mapping[str, int]) -> dict[str, int]:
+    """Return the number of places of each study, by name.
+
+    The sum fits on the nodes. A place that one study cannot use goes to the next. Of two studies with equal shares, the
+    one that comes first in `claims` gets the next place, so shares do not change from call to call.
+
+    Args:
+        limits: number of places of all studies of one owner together; see `EVERYONE`.
+    """
+    total = Node(sum(node.cpus for node in nodes), sum(node.gpus for node in nodes))
+    free = [[node.cpus, node.gpus] for node in nodes]
+    granted = {claim.name: 0 for claim in claims}
+    owned: Counter[str] = Counter()
+    for priority in sorted({claim.priority for claim in claims}, reverse=True):
+        waiting = [claim for claim in claims if claim.priority == priority]
+        while waiting:
+            claim = min(waiting, key=lambda claim: round(granted[claim.name] * _dominant(claim, total), 9))
+            limit = limits.get(claim.owner, limits.get(EVERYONE))
+            is_full = granted[claim.name] >= claim.places or (limit is not None and owned[claim.owner] >= limit)
+            if is_full or not _take(claim, free):
+                waiting.remove(claim)
+                continue
+            granted[claim.name] += 1
+            owned[claim.owner] += 1
+    return granted
+
+
+def _dominant(claim: Claim, total: Node) -> float:
+    """Return the share of the whole cluster that one place takes."""
+    return max(claim.cpus / total.cpus if total.cpus else 0.0, claim.gpus / total.gpus if total.gpus else 0.0)
+
+
+def _take(claim: Claim, free: list[list[float]]) -> bool:
+    """Take a place from the node with the fewest free GPUs and then CPUs on which it fits; return whether one does."""
+    fitting = [node for node in free if node[0] + _ROUNDING >= claim.cpus and node[1] + _ROUNDING >= claim.gpus]
+    if not fitting:
+        return False
+    node = min(fitting, key=lambda node: (node[1], node[0]))
+    node[0] -= claim.cpus
+    node[1] -= claim.gpus
+    return True

@@ -1,0 +1,90 @@
+"""A study as the service knows it, and what its driver reports."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+State = Literal["queued", "running", "stopping", "stopped", "failed", "done"]
+ENDED: tuple[State, ...] = ("stopped", "failed", "done")
+
+
+@dataclass(frozen=True)
+class Study:
+    """A row of the table of studies; see `raygenre.studies.table`.
+
+    Attributes:
+        now: time of the database when the row was read, in s since 1970, like all times here.
+    """
+
+    name: str
+    owner: str
+    state: State
+    state_at: float
+    created_at: float
+    request: str
+    storage: str
+    address: str
+    attempt: int
+    job: str
+    scope: str
+    heartbeat_at: float
+    priority: int
+    max_concurrent: int | None
+    trials: int | None
+    time_budget: float | None
+    phase: str
+    places: int
+    running: int
+    cpus: float
+    gpus: float
+    completed: int
+    pruned: int
+    failed: int
+    total: int
+    best: float | None
+    objective: str
+    cpu_seconds: float
+    gpu_seconds: float
+    seconds_left: float | None
+    bytes: int | None
+    errors: str
+    study_id: str
+    error: str
+    granted: int | None
+    now: float
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether no driver runs the study, or is about to."""
+        return self.state in ENDED
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a driver could use now, and what it uses; see `raygenre.search.controls.Demand`."""
+
+    phase: str
+    places: int
+    running: int
+    cpus: float
+    gpus: float
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a study is.
+
+    Attributes:
+        completed, pruned, failed: number of its trials in these states.
+        total: number of trials that it will have.
+        best: the best value of the first objective; None before the first complete trial.
+        objective: name of the first objective.
+        errors: the latest failures of trials, latest first.
+    """
+
+    completed: int
+    pruned: int
+    failed: int
+    total: int
+    best: float | None
+    objective: str
+    errors: tuple[str, ...]

@@ -1,0 +1,58 @@
+"""The tables of studies.
+
+A study is a row, which its driver and the commands share: the commands write wishes, the driver what it is doing, and
+the arbiter how many places it may use.
+"""
+
+from sqlalchemy import BigInteger, Column, Double, Integer, MetaData, String, Table, Text
+
+metadata = MetaData()
+studies = Table(
+    "raygenre_studies",
+    metadata,
+    Column("name", String(100), primary_key=True),
+    Column("owner", String(100), nullable=False),  # who submitted it
+    Column("state", String(10), nullable=False),
+    Column("state_at", Double, nullable=False),  # since when it is in this state
+    Column("created_at", Double, nullable=False),
+    Column("request", Text, nullable=False),  # JSON: the options and their files; see raygenre.studies.request
+    Column("storage", Text, nullable=False),  # where the study is stored
+    Column("address", Text, nullable=False),  # of the Ray cluster, as the submitter named it; empty for this machine
+    # The driver: which start it belongs to, and where it runs.
+    Column("attempt", Integer, nullable=False),
+    Column("job", Text, nullable=False),  # Ray's id of the job, or HOST:PID
+    Column("scope", Text, nullable=False),  # the cluster or machine whose places it shares; empty until it has started
+    Column("heartbeat_at", Double, nullable=False),
+    # Wishes.
+    Column("priority", Integer, nullable=False),
+    Column("max_concurrent", Integer),
+    Column("trials", Integer),
+    Column("time_budget", Double),  # s
+    # What the driver reports.
+    Column("phase", String(20), nullable=False),
+    Column("places", Integer, nullable=False),  # that it could use now
+    Column("running", Integer, nullable=False),  # that it uses
+    Column("cpus", Double, nullable=False),  # of a place
+    Column("gpus", Double, nullable=False),
+    Column("completed", Integer, nullable=False),
+    Column("pruned", Integer, nullable=False),
+    Column("failed", Integer, nullable=False),
+    Column("total", Integer, nullable=False),
+    Column("best", Double),
+    Column("objective", String(40), nullable=False),
+    Column("cpu_seconds", Double, nullable=False),
+    Column("gpu_seconds", Double, nullable=False),
+    Column("seconds_left", Double),
+    Column("bytes", BigInteger),
+    Column("errors", Text, nullable=False),  # JSON: the latest failures of trials
+    Column("study_id", String(32), nullable=False),  # of the ledger; empty until it exists
+    Column("error", Text, nullable=False),  # why the study failed
+    # What the arbiter grants.
+    Column("granted", Integer),
+)
+limits = Table(
+    "raygenre_study_limits",
+    metadata,
+    Column("owner", String(100), primary_key=True),  # empty: everyone without a limit of their own
+    Column("places", Integer, nullable=False),
+)

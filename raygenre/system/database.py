@@ -1,0 +1,139 @@
+"""Transactions in a database of tables of our own: SQLite or PostgreSQL.
+
+All times in such tables are those of the database, in s since 1970, because the clocks of machines differ.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    URL,
+    ColumnElement,
+    Connection,
+    Double,
+    Engine,
+    MetaData,
+    create_engine,
+    event,
+    literal_column,
+    make_url,
+)
+from sqlalchemy.exc import SQLAlchemyError
+
+from raygenre.errors import RaygenreError
+from raygenre.system.redaction import masked
+
+BUSY_SECONDS = 30  # s for which a transaction waits for another one in SQLite
+
+
+@dataclass(frozen=True)
+class DatabaseKind:
+    """What a database holds, and what errors about it are called.
+
+    Attributes:
+        tables: the tables, which the first transaction creates.
+        name: what it is, such as `the database of jobs`.
+        setting: the option or variable with its URL, for messages.
+        error: the error for everything that goes wrong; it takes a message.
+        pragmas: SQLite's settings.
+    """
+
+    tables: MetaData
+    name: str
+    setting: str
+    error: Callable[[str], RaygenreError]
+    pragmas: tuple[str, ...] = ()
+
+
+def parse_url(text: str, kind: DatabaseKind) -> URL:
+    """Return the URL of a database; if it is malformed, raise the error of its kind."""
+    try:
+        return make_url(text)
+    except (SQLAlchemyError, ValueError) as error:
+        example = "postgresql+psycopg2://USER:PASSWORD@HOST/NAME"
+        raise kind.error(f"{kind.setting} is not the URL of a database, such as {example}") from error
+
+
+class Database:
+    """A database; its methods may be called from any thread. The first transaction creates the tables.
+
+    All methods raise the error of the database's kind if it cannot be used.
+
+    Attributes:
+        now: the expression for the time of the database, in s since 1970.
+    """
+
+    def __init__(self, url: URL, kind: DatabaseKind) -> None:
+        self._url = url
+        self._kind = kind
+        self._lock = threading.Lock()
+        self._is_ready = False
+        with self._errors():
+            self._engine = _engine(url, kind.pragmas)
+        self.now: ColumnElement[float] = literal_column(
+            "((julianday('now') - 2440587.5) * 86400.0)"
+            if self._is_sqlite
+            else "cast(extract(epoch from clock_timestamp()) as double precision)",
+            Double,
+        )
+
+    @property
+    def exists(self) -> bool:
+        """False if the database is a file that the first transaction would create."""
+        return not self._is_sqlite or not self._url.database or Path(self._url.database).exists()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """Yield a connection for one transaction, which is committed at the end of this context."""
+        with self._errors():
+            self._create_tables()
+            with self._engine.begin() as connection:
+                yield connection
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    @property
+    def _is_sqlite(self) -> bool:
+        return self._engine.dialect.name == "sqlite"
+
+    def _create_tables(self) -> None:
+        with self._lock:
+            if not self._is_ready:
+                if self._is_sqlite and self._url.database:
+                    Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    self._kind.tables.create_all(self._engine)
+                except SQLAlchemyError:  # maybe another process has created them at the same time
+                    self._kind.tables.create_all(self._engine)
+                self._is_ready = True
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (SQLAlchemyError, ImportError, OSError) as error:
+            reason = masked(str(error).splitlines()[0])
+            place = f"{self._url!s} ({self._kind.setting})"  # without the password
+            raise self._kind.error(f"{self._kind.name}, {place}, cannot be used: {reason}") from error
+
+
+def _engine(url: URL, pragmas: tuple[str, ...]) -> Engine:
+    if url.get_backend_name() != "sqlite":
+        return create_engine(url, pool_pre_ping=True)
+    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
+
+    def set_up(connection: Any, _: object) -> None:
+        connection.isolation_level = None  # transactions start only with the event below
+        for pragma in pragmas:
+            connection.execute(f"PRAGMA {pragma}")
+
+    event.listen(engine, "connect", set_up)
+    # A transaction that reads first and writes later could otherwise fail instead of waiting for another one.
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    return engine

@@ -1,0 +1,109 @@
+"""A Ray cluster of several nodes on this machine, with the job API and a token, each node in processes of its own."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.helpers.mlflow_server import free_port
+
+TOKEN = "a-token-that-only-these-tests-use-0123456789abcdef"
+
+
+class RayNodes:
+    """The cluster.
+
+    Attributes:
+        address: of its dashboard and job API.
+        environment: variables with which Ray's clients reach it.
+
+    Args:
+        environment: more variables for the nodes.
+    """
+
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+        self.environment = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
+        self._folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # short, for Ray's sockets
+        programs = str(Path(sys.executable).parent)
+        self._variables = {
+            **os.environ,
+            **self.environment,
+            **(environment or {}),
+            "PATH": f"{programs}:{os.environ['PATH']}",
+            "RAY_DISABLE_IMPORT_WARNING": "1",
+        }
+        self._variables.pop("RAY_ADDRESS", None)
+        # The nodes do not have the package, which has to arrive with the job.
+        missing = self._folder / "missing" / "raygenre"
+        missing.mkdir(parents=True)
+        (missing / "__init__.py").write_text("raise ModuleNotFoundError(\"No module named 'raygenre'\")\n")
+        self._variables["PYTHONPATH"] = str(missing.parent)
+        self._port, dashboard = free_port(), free_port()
+        self.address = f"http://127.0.0.1:{dashboard}"
+        self._dashboard = dashboard
+        self._nodes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, cpus: int) -> None:
+        """Start the head node, and wait until it accepts jobs."""
+        options = [f"--port={self._port}", f"--dashboard-port={self._dashboard}", "--dashboard-host=127.0.0.1"]
+        self._start("head", "--head", *options, f"--temp-dir={self._folder}", f"--num-cpus={cpus}")
+        deadline = time.monotonic() + 120
+        while not self._accepts_jobs():
+            assert self._nodes["head"].poll() is None, (self._folder / "head.log").read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+
+    def add(self, name: str, cpus: int) -> None:
+        """Start another node."""
+        self._start(name, f"--address=127.0.0.1:{self._port}", f"--num-cpus={cpus}")
+
+    def kill(self, name: str) -> None:
+        """Kill all processes of a node."""
+        process = self._nodes.pop(name)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def remove(self) -> None:
+        for name in list(self._nodes):
+            self.kill(name)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _start(self, name: str, *options: str) -> None:
+        command = [str(Path(sys.executable).with_name("ray")), "start", "--block", "--disable-usage-stats"]
+        with (self._folder / f"{name}.log").open("wb") as log:
+            self._nodes[name] = subprocess.Popen(
+                # All nodes of this machine, and other clusters on it, would use the same port for the agent.
+                [*command, "--node-ip-address=127.0.0.1", f"--dashboard-agent-listen-port={free_port()}", *options],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=self._variables,
+                cwd=self._folder,
+                start_new_session=True,
+            )
+
+    def _accepts_jobs(self) -> bool:
+        request = urllib.request.Request(f"{self.address}/api/jobs/", headers={"Authorization": f"Bearer {TOKEN}"})
+        try:
+            with urllib.request.urlopen(request, timeout=5) as response:
+                return bool(response.status == 200)
+        except (OSError, urllib.error.URLError):
+            return False
+
+
+@contextmanager
+def ray_nodes(cpus: int, environment: Mapping[str, str] | None = None) -> Iterator[RayNodes]:
+    """Run a cluster with a head node for the duration of this context."""
+    nodes = RayNodes(environment)
+    try:
+        nodes.start(cpus)
+        yield nodes
+    finally:
+        nodes.remove()

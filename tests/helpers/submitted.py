@@ -1,0 +1,72 @@
+"""Submit studies with the real command, and read what the service says about them."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from raygenre.cli.studies_tables import record
+from raygenre.studies.store import open_store
+from tests.helpers.project import ROOT
+
+NARROW = Path(__file__).with_name("narrow.yaml")
+
+
+class Service:
+    """The command `raygenre studies` with fixed options, in processes of their own.
+
+    Attributes:
+        storage: storage of the studies.
+
+    Args:
+        environment: variables for the commands and, on one machine, the drivers.
+    """
+
+    def __init__(self, storage: str, environment: Mapping[str, str] | None = None) -> None:
+        self.storage = storage
+        self._environment = {**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})}
+
+    def change(self, environment: Mapping[str, str]) -> None:
+        """Change variables for the commands that follow."""
+        self._environment |= environment
+
+    def call(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", "from raygenre.cli import app; app()", "studies", *arguments]
+        result = subprocess.run(
+            [*command, "--storage", self.storage],
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert not check or result.returncode == 0, result.stdout + result.stderr
+        return result
+
+    def submit(self, study: str, data: Path, *options: str, trials: int = 2, epochs: int = 2) -> None:
+        """Submit a search that takes only seconds."""
+        size = ["--trials", str(trials), "--epochs", str(epochs), "--top-k", "1", "--scheduler", "none"]
+        place = ["--data", str(data), "--study", study, "--space", str(NARROW), "--promote"]
+        self.call("submit", *place, *size, *options)
+
+    def list(self) -> dict[str, dict[str, Any]]:
+        """Return the records of all studies, by name."""
+        store = open_store(self.storage, self._environment.get("RAYGENRE_STUDY_URL"), "http://unused")
+        try:
+            return {study.name: record(study) for study in store.all()}
+        finally:
+            store.close()
+
+    def wait_for(
+        self, study: str, is_reached: Callable[[dict[str, Any]], bool], timeout: float = 240
+    ) -> dict[str, Any]:
+        """Wait until a study's record fulfils a condition, and return the record."""
+        deadline = time.monotonic() + timeout
+        while not is_reached(current := self.list()[study]):
+            ended = current["state"] in ("failed", "done", "stopped") or time.monotonic() > deadline
+            assert not ended, f"{current}\n{self.call('logs', study, check=False).stdout}"
+            time.sleep(0.5)
+        return current
