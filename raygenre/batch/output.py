@@ -1,0 +1,111 @@
+"""The output of a batch: a folder or URL with Parquet files and a description of the model.
+
+Each file has the rows of one block of songs and is written atomically, under a name that depends only on the songs. A
+later run therefore continues from what is stored, and a block that a lost node's successor computes again replaces
+itself.
+"""
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.dataset as pds
+import pyarrow.parquet as pq
+
+from raygenre.batch.errors import BatchError
+from raygenre.errors import file_errors
+from raygenre.system.location import Location
+from raygenre.system.printable import printable
+
+ABOUT = "_raygenre.json"
+"""Name of the description; readers of Parquet folders ignore names that start with an underscore."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """A folder or URL for the results of a batch."""
+
+    location: Location
+
+    def open(self, about: Mapping[str, Any]) -> None:
+        """Describe the batch in the output, or check that an earlier run's description is the same.
+
+        Args:
+            about: what decides the results, for JSON.
+
+        Raises:
+            BatchError: the output belongs to another batch, or has files of another program.
+            LocationError: the URL is unusable.
+            FileAccessError: the output cannot be read or written.
+        """
+        text = json.dumps(about, indent=1)
+        with file_errors(f"{printable(str(self.location))} cannot be written"):
+            self.location.check_access()
+            names = self.location.names()
+            if ABOUT not in names and names:
+                raise BatchError(
+                    f"{printable(str(self.location))} has files that are not results of a batch, such as "
+                    f"{printable(names[0])}; choose a new folder or URL with --output"
+                )
+            if ABOUT in names and (earlier := self.location.read(ABOUT).decode()) != text:
+                differing = _differing(earlier, about)
+                raise BatchError(
+                    f"{printable(str(self.location))} has results of another model ({differing}); choose a new folder or "
+                    "URL with --output"
+                )
+            self.location.write(ABOUT, text.encode())
+
+    def is_visible(self, about: Mapping[str, Any]) -> bool:
+        """Return whether this machine sees the description that `open` wrote.
+
+        Raises:
+            OSError: the output cannot be read.
+        """
+        try:
+            return self.location.read(ABOUT).decode() == json.dumps(about, indent=1)
+        except FileNotFoundError:
+            return False
+
+    def done(self) -> pa.Array:
+        """Return the paths of the songs that have rows.
+
+        Raises:
+            BatchError: a file is damaged.
+            FileAccessError: a file cannot be read.
+        """
+        where = printable(str(self.location))
+        with file_errors(f"{where} cannot be read"):
+            names = [name for name in self.location.files() if name.endswith(".parquet")]
+            if not names:
+                return pa.array([], pa.string())
+            store, path = self.location.file_system()
+            try:
+                files = pds.dataset([f"{path}/{name}" for name in names], filesystem=store, format="parquet")
+                window = pds.field("window")
+                found = files.to_table(columns=["path"], filter=window.is_null() | (window == 0))
+            except pa.ArrowInvalid as error:
+                raise BatchError(f"a file in {where} is damaged: {error}; delete it, and run this again") from error
+            return found["path"].combine_chunks()
+
+    def write(self, table: pa.Table) -> None:
+        """Write rows as a file.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        paths = json.dumps(table["path"].unique().to_pylist()).encode()
+        buffer = io.BytesIO()
+        pq.write_table(table, buffer, compression="zstd")
+        self.location.write(f"part-{hashlib.sha256(paths).hexdigest()[:24]}.parquet", buffer.getvalue())
+
+
+def _differing(earlier: str, about: Mapping[str, Any]) -> str:
+    try:
+        before = json.loads(earlier)
+        return ", ".join(f"{name} {before.get(name)}" for name in about if before.get(name) != about[name])
+    except (ValueError, AttributeError):
+        return f"{ABOUT} is damaged"
