@@ -31,44 +31,46 @@ class Output:
 
     location: Location
 
-    def open(self, about: Mapping[str, Any]) -> None:
+    def open(self, model: str, decisive: Mapping[str, Any]) -> None:
         """Describe the batch in the output, or check that an earlier run's description is the same.
 
         Args:
-            about: what decides the results, for JSON.
+            model: name of the model.
+            decisive: what decides the results, for JSON; not the name, since a model may have several.
 
         Raises:
-            BatchError: the output belongs to another batch, or has files of another program.
+            BatchError: the output belongs to another model, or has files of another program.
             LocationError: the URL is unusable.
             FileAccessError: the output cannot be read or written.
         """
-        text = json.dumps(about, indent=1)
-        with file_errors(f"{printable(str(self.location))} cannot be written"):
+        where = printable(str(self.location))
+        with file_errors(f"{where} cannot be written"):
             self.location.check_access()
             names = self.location.names()
-            if ABOUT not in names and names:
+            if not names:
+                self.location.write(ABOUT, json.dumps({"model": model, **decisive}, indent=1).encode())
+            elif ABOUT not in names:
                 raise BatchError(
-                    f"{printable(str(self.location))} has files that are not results of a batch, such as "
-                    f"{printable(names[0])}; choose a new folder or URL with --output"
+                    f"{where} has files that are not results of a batch, such as {printable(names[0])}; choose a new "
+                    "folder or URL with --output"
                 )
-            if ABOUT in names and (earlier := self.location.read(ABOUT).decode()) != text:
-                differing = _differing(earlier, about)
+            elif not self.belongs_to(decisive):
                 raise BatchError(
-                    f"{printable(str(self.location))} has results of another model ({differing}); choose a new folder or "
-                    "URL with --output"
+                    f"{where} has results of another model; {ABOUT} there says which. Choose a new folder or URL with "
+                    "--output"
                 )
-            self.location.write(ABOUT, text.encode())
 
-    def is_visible(self, about: Mapping[str, Any]) -> bool:
-        """Return whether this machine sees the description that `open` wrote.
+    def belongs_to(self, decisive: Mapping[str, Any]) -> bool:
+        """Return whether this machine sees the description that `open` wrote for this batch.
 
         Raises:
             OSError: the output cannot be read.
         """
         try:
-            return self.location.read(ABOUT).decode() == json.dumps(about, indent=1)
-        except FileNotFoundError:
+            stored = json.loads(self.location.read(ABOUT))
+        except (FileNotFoundError, ValueError):
             return False
+        return isinstance(stored, dict) and all(stored.get(name) == value for name, value in decisive.items())
 
     def done(self) -> pa.Array:
         """Return the paths of the songs that have rows.
@@ -101,11 +103,3 @@ class Output:
         buffer = io.BytesIO()
         pq.write_table(table, buffer, compression="zstd")
         self.location.write(f"part-{hashlib.sha256(paths).hexdigest()[:24]}.parquet", buffer.getvalue())
-
-
-def _differing(earlier: str, about: Mapping[str, Any]) -> str:
-    try:
-        before = json.loads(earlier)
-        return ", ".join(f"{name} {before.get(name)}" for name in about if before.get(name) != about[name])
-    except (ValueError, AttributeError):
-        return f"{ABOUT} is damaged"

@@ -51,7 +51,7 @@ class Rows:
     def _rows(self, name: str, result: SongResult) -> list[tuple[Any, ...]]:
         tags = result.tags
         texts = (name, tags.artist, tags.album, tags.title, "; ".join(tags.genres))
-        song = tuple(map(exact, texts))
+        song: tuple[Any, ...] = tuple(map(exact, texts))
         if not (prediction := result.prediction):
             nothing = (None,) * (len(self.schema) - len(song) - 1)
             return [(*song, *nothing, result.error)]
@@ -66,4 +66,4 @@ class Rows:
 
 def first_rows(table: pa.Table) -> pa.Table:
     """Return one row for each song: that of its first window, or of its error."""
-    return table.filter(pc.fill_null(pc.less_equal(table["window"], 0), True))  # noqa: FBT003 (pyarrow's order)
+    return table.filter(pc.fill_null(pc.less_equal(table["window"], 0), True))

@@ -48,9 +48,10 @@ class SongList:
     def __len__(self) -> int:
         return int(self.table.num_rows)
 
-    def without(self, done: pa.Array) -> "pa.Table":
-        """Return the table of the songs whose paths are not among `done`."""
-        return self.table.filter(pc.invert(pc.is_in(self.table["path"], value_set=done)))
+    def without(self, done: pa.Array) -> "SongList":
+        """Return the songs whose paths are not among `done`."""
+        left = pc.invert(pc.is_in(self.table["path"], value_set=done))
+        return replace(self, table=self.table.filter(left).combine_chunks())
 
 
 def find_songs(sources: Sequence[str], column: str = "") -> SongList:

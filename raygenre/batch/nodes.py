@@ -1,0 +1,90 @@
+"""Check, before a batch starts, that every node of the cluster can run it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import ray
+from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from raygenre.batch.errors import BatchError
+from raygenre.errors import RaygenreError, reason_of
+from raygenre.system.location import Location, is_url
+from raygenre.system.printable import printable
+
+_SECONDS = 120  # in which a node must answer; a new worker process needs some for its imports
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a batch needs on each node.
+
+    Attributes:
+        sources: paths and URLs that must be readable.
+        output: folder or URL of the output, and the content of a file there that this machine wrote.
+    """
+
+    sources: tuple[str, ...]
+    output: Location
+    marker: str
+    content: bytes
+    version: str = version("raygenre")
+
+    def problem(self) -> str:
+        """Return what this machine lacks; empty if nothing."""
+        if (here := version("raygenre")) != self.version:
+            return f"raygenre {here} is installed there, not {self.version}"
+        for source in self.sources:
+            try:
+                if is_url(source):
+                    Location(source).check_access()
+                else:
+                    Path(source).stat()
+            except (OSError, RaygenreError) as error:
+                return (
+                    f"{printable(source)} cannot be read there: {reason_of(error)}; use a folder that all nodes share, or "
+                    "a URL, and give every node the credentials of its store"
+                )
+        try:
+            if self.output.read(self.marker) == self.content:
+                return ""
+            problem = "another file of the same path"
+        except (OSError, RaygenreError) as error:
+            problem = reason_of(error)
+        return (
+            f"{printable(str(self.output))} is not the same folder there ({problem}); use a folder that all nodes share, "
+            "or a URL"
+        )
+
+
+def check_nodes(needs: Needs) -> None:
+    """Check that each node with CPUs or GPUs can run a batch. Nodes that join later are not checked.
+
+    Raises:
+        BatchError: a node lacks the package, a source or the output.
+    """
+    nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].keys() & {"CPU", "GPU"}]
+    answers = {
+        node["NodeManagerAddress"]: _problem.options(
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        ).remote(needs)
+        for node in nodes
+    }
+    for address, answer in answers.items():
+        try:
+            problem = ray.get(answer, timeout=_SECONDS)
+        except (RayError, ImportError) as error:
+            lines = [line for line in str(error).splitlines() if line.strip()] or [repr(error)]
+            problem = (
+                f"it cannot run raygenre there: {lines[-1].strip()}; install the same version on every node, or send "
+                "the code with `ray job submit --runtime-env`"
+            )
+        if problem:
+            raise BatchError(f"node {address} of the cluster: {problem}")
+
+
+@ray.remote(num_cpus=0, max_retries=0)
+def _problem(needs: Needs) -> str:
+    return needs.problem()
