@@ -1,7 +1,6 @@
 """Check, before a batch starts, that every node of the cluster can run it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
@@ -30,12 +29,12 @@ class Needs:
     output: Location
     marker: str
     content: bytes
-    version: str = version("raygenre")
+    release: str = field(default_factory=lambda: version("raygenre"))
 
     def problem(self) -> str:
         """Return what this machine lacks; empty if nothing."""
-        if (here := version("raygenre")) != self.version:
-            return f"raygenre {here} is installed there, not {self.version}"
+        if (here := version("raygenre")) != self.release:
+            return f"raygenre {here} is installed there, not {self.release}"
         for source in self.sources:
             try:
                 if is_url(source):
@@ -44,8 +43,8 @@ class Needs:
                     Path(source).stat()
             except (OSError, RaygenreError) as error:
                 return (
-                    f"{printable(source)} cannot be read there: {reason_of(error)}; use a folder that all nodes share, or "
-                    "a URL, and give every node the credentials of its store"
+                    f"{printable(source)} cannot be read there: {reason_of(error)}; use a folder that all nodes share, "
+                    "or a URL, and give every node the credentials of its store"
                 )
         try:
             if self.output.read(self.marker) == self.content:
@@ -54,8 +53,8 @@ class Needs:
         except (OSError, RaygenreError) as error:
             problem = reason_of(error)
         return (
-            f"{printable(str(self.output))} is not the same folder there ({problem}); use a folder that all nodes share, "
-            "or a URL"
+            f"{printable(str(self.output))} is not the same folder there ({problem}); use a folder that all nodes "
+            "share, or a URL"
         )
 
 
@@ -66,13 +65,11 @@ def check_nodes(needs: Needs) -> None:
         BatchError: a node lacks the package, a source or the output.
     """
     nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].keys() & {"CPU", "GPU"}]
-    answers = {
-        node["NodeManagerAddress"]: _problem.options(
-            scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        ).remote(needs)
+    answers = [
+        _problem.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(needs)
         for node in nodes
-    }
-    for address, answer in answers.items():
+    ]
+    for node, answer in zip(nodes, answers, strict=True):
         try:
             problem = ray.get(answer, timeout=_SECONDS)
         except (RayError, ImportError) as error:
@@ -82,7 +79,7 @@ def check_nodes(needs: Needs) -> None:
                 "the code with `ray job submit --runtime-env`"
             )
         if problem:
-            raise BatchError(f"node {address} of the cluster: {problem}")
+            raise BatchError(f"node {node['NodeManagerAddress']} of the cluster: {problem}")
 
 
 @ray.remote(num_cpus=0, max_retries=0)

@@ -22,7 +22,7 @@ from raygenre.batch.stores import Stores
 from raygenre.errors import reason_of
 from raygenre.inputs.kind import InputKind, Song
 from raygenre.model.classifier import Classifier
-from raygenre.spectrogram.song import is_image
+from raygenre.spectrogram.song import is_image, render
 from raygenre.system.regular_file import check_regular
 from raygenre.workflows.predict import SongResult, predict_song
 
@@ -96,6 +96,26 @@ class Decode:
         return Decoded(error=reason_of(error))
 
 
+@dataclass(frozen=True)
+class Render:
+    """Renders a song as a PNG, exactly as `raygenre.workflows.render` does; returns the PNG, or the reason as text."""
+
+    stores: Stores
+
+    def __call__(self, item: _Item) -> bytes | str:
+        name, file = item
+        try:
+            with self.stores.local_copy(file, name) as path:
+                return render(path)
+        except (OSError, ValueError) as error:
+            return self.failure(error)
+
+    @staticmethod
+    def failure(error: Exception) -> str:
+        """Return the result of a song that cannot be processed."""
+        return reason_of(error)
+
+
 def classify(classifier: Classifier, song: Decoded) -> SongResult:
     """Return the prediction for a decoded song."""
     parts: Iterable[Song]
@@ -112,7 +132,9 @@ def classify(classifier: Classifier, song: Decoded) -> SongResult:
     return SongResult(Path(), prediction, times, "", song.tags)
 
 
-def process(work: Predict | Decode, block: pa.Table, *, column: str, isolated: bool) -> Iterator[tuple[str, Any]]:
+def process(
+    work: Predict | Decode | Render, block: pa.Table, *, column: str, isolated: bool
+) -> Iterator[tuple[str, Any]]:
     """Yield the name of each song of a block and the result of `work`.
 
     Args:

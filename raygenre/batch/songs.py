@@ -83,7 +83,7 @@ def find_songs(sources: Sequence[str], column: str = "") -> SongList:
         elif is_url(source):
             with file_errors(f"{printable(source)} cannot be read"):
                 files = [file.url for file in stores.files(source)]
-            urls, ignored = _music(files, source.partition("?")[0])
+            urls, ignored = music_urls(files, source.partition("?")[0])
             clutter += ignored
             tables.append(of_files(urls, urls))
             if not urls:
@@ -103,20 +103,14 @@ def blocks(table: "pa.Table", size: int) -> list["pa.Table"]:
     return parts
 
 
-def is_hidden(name: str) -> bool:
-    """Return whether a relative name is that of a hidden file, or of a file in a hidden folder or in clutter."""
-    *folders, file = PurePosixPath(name).parts
-    return file.startswith(".") or any(map(is_clutter_folder, folders))
-
-
-def _music(urls: Sequence[str], source: str) -> tuple[list[str], Counter[str]]:
-    """Return the URLs of songs, and how many other files there are by kind."""
+def music_urls(urls: Sequence[str], source: str) -> tuple[list[str], Counter[str]]:
+    """Return which of the files at and below a URL are songs, and how many others there are by kind."""
     ignored = Counter[str]()
     songs, images = list[str](), list[str]()
     for url in urls:
         name = PurePosixPath(url.removeprefix(source).lstrip("/") or PurePosixPath(url).name)
         suffix = name.suffix.lower()
-        if url != source and is_hidden(str(name)):
+        if url != source and _is_hidden(str(name)):
             ignored[HIDDEN] += 1
         elif suffix in audio.SUFFIXES or url == source:
             songs.append(url)
@@ -127,6 +121,12 @@ def _music(urls: Sequence[str], source: str) -> tuple[list[str], Counter[str]]:
     if songs and images:
         ignored[".png"] += len(images)
     return songs or images, ignored
+
+
+def _is_hidden(name: str) -> bool:
+    """Return whether a relative name is that of a hidden file, or of a file in a hidden folder or in clutter."""
+    *folders, file = PurePosixPath(name).parts
+    return file.startswith(".") or any(map(is_clutter_folder, folders))
 
 
 def _distinct(table: "pa.Table") -> "pa.Table":
