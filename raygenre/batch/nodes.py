@@ -1,15 +1,18 @@
 """Check, before a batch starts, that every node of the cluster can run it."""
 
-from dataclasses import dataclass, field
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raygenre.batch.errors import BatchError
-from raygenre.errors import RaygenreError, reason_of
+from raygenre.errors import RaygenreError, file_errors, reason_of
 from raygenre.system.location import Location, is_url
 from raygenre.system.printable import printable
 
@@ -22,19 +25,20 @@ class Needs:
 
     Attributes:
         sources: paths and URLs that must be readable.
-        output: folder or URL of the output, and the content of a file there that this machine wrote.
+        output: folder or URL of the output.
+        marker: name of a file that this machine wrote there.
+        release: version of this package.
     """
 
     sources: tuple[str, ...]
     output: Location
     marker: str
-    content: bytes
-    release: str = field(default_factory=lambda: version("raygenre"))
+    release: str
 
     def problem(self) -> str:
         """Return what this machine lacks; empty if nothing."""
         if (here := version("raygenre")) != self.release:
-            return f"raygenre {here} is installed there, not {self.release}"
+            return f"raygenre {here} is installed there, not {self.release}; install the same version on every node"
         for source in self.sources:
             try:
                 if is_url(source):
@@ -47,24 +51,38 @@ class Needs:
                     "or a URL, and give every node the credentials of its store"
                 )
         try:
-            if self.output.read(self.marker) == self.content:
-                return ""
-            problem = "another file of the same path"
-        except (OSError, RaygenreError) as error:
-            problem = reason_of(error)
-        return (
-            f"{printable(str(self.output))} is not the same folder there ({problem}); use a folder that all nodes "
-            "share, or a URL"
-        )
+            self.output.read(self.marker)
+        except (OSError, RaygenreError):
+            return (
+                f"{printable(str(self.output))} is not the same folder there; use a folder that all nodes share, or a "
+                "URL, and give every node the credentials of its store"
+            )
+        return ""
 
 
-def check_nodes(needs: Needs) -> None:
+def check_nodes(sources: Sequence[str], output: Location) -> None:
     """Check that each node with CPUs or GPUs can run a batch. Nodes that join later are not checked.
+
+    Args:
+        sources: paths and URLs that each node must be able to read.
+        output: folder or URL to which each node writes.
 
     Raises:
         BatchError: a node lacks the package, a source or the output.
+        FileAccessError: this machine cannot write to the output.
     """
+    needs = Needs(tuple(sources), output, f".raygenre-{secrets.token_hex(8)}", version("raygenre"))
     nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].keys() & {"CPU", "GPU"}]
+    with file_errors(f"{printable(str(output))} cannot be written"):
+        output.write(needs.marker, b"")
+        try:
+            _check(nodes, needs)
+        finally:
+            store, path = output.file_system()
+            store.delete_file(f"{path}/{needs.marker}")
+
+
+def _check(nodes: Sequence[Mapping[str, Any]], needs: Needs) -> None:
     answers = [
         _problem.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(needs)
         for node in nodes
@@ -75,8 +93,8 @@ def check_nodes(needs: Needs) -> None:
         except (RayError, ImportError) as error:
             lines = [line for line in str(error).splitlines() if line.strip()] or [repr(error)]
             problem = (
-                f"it cannot run raygenre there: {lines[-1].strip()}; install the same version on every node, or send "
-                "the code with `ray job submit --runtime-env`"
+                f"it cannot run raygenre: {lines[-1].strip()}; install the same version on every node, or send the "
+                "code with `ray job submit --runtime-env`"
             )
         if problem:
             raise BatchError(f"node {node['NodeManagerAddress']} of the cluster: {problem}")

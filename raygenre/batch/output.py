@@ -46,7 +46,7 @@ class Output:
         where = printable(str(self.location))
         with file_errors(f"{where} cannot be written"):
             self.location.check_access()
-            names = self.location.names()
+            names = [name for name in self.location.names() if not name.startswith(".")]
             if not names:
                 self.location.write(ABOUT, json.dumps({"model": model, **decisive}, indent=1).encode())
             elif ABOUT not in names:
@@ -61,7 +61,7 @@ class Output:
                 )
 
     def belongs_to(self, decisive: Mapping[str, Any]) -> bool:
-        """Return whether this machine sees the description that `open` wrote for this batch.
+        """Return whether the output's description is that of a batch with the same results.
 
         Raises:
             OSError: the output cannot be read.

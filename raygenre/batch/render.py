@@ -122,7 +122,7 @@ class _Renderer:
     def __call__(self, block: pa.Table) -> pa.Table:
         images = dict(zip(block["path"].to_pylist(), block["image"].to_pylist(), strict=True))
         left = block.filter(pa.array([not self._exists(row) for row in block.to_pylist()], pa.bool_()))
-        outcomes = {name: "" for name in images}
+        outcomes = dict.fromkeys(images, "")
         new = set()
         for name, result in process(self._work, left, column="", isolated=self._isolated):
             if isinstance(result, bytes):
