@@ -118,7 +118,8 @@ def predictions(
         batch_format="pyarrow",
         fn_constructor_args=(ray.put(classifier), rows),
         compute=execution.pool(gpus, at_once=2),
-        num_gpus=1,
+        num_cpus=0,
+        num_gpus=1 if execution.gpus() else 0,
     )
 
 

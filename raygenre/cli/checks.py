@@ -47,9 +47,7 @@ def check_local(names: Sequence[str]) -> None:
     """Exit with 2 if a source or an output is a URL, for which a command needs Ray."""
     for name in names:
         if is_url(name):
-            fail(
-                f"{printable(name)} is a URL; add the --address of a Ray cluster (auto: this machine's), or --address local"
-            )
+            fail(f"{printable(name)} is a URL; add --address auto for this machine's Ray cluster, or --address local")
 
 
 def check_output(path: Path | None) -> None:
