@@ -123,6 +123,7 @@ FOREIGN_OPTIONS = {
     # Options in inline code that belong to other programs.
     "--allowed-hosts",
     "--build-arg",
+    "--runtime-env",
     "--set",
 }
 

@@ -38,7 +38,16 @@ def test_songs_in_a_store_are_predicted_and_rendered(s3: Any, tmp_path: Path) ->
         s3.put_object(Bucket=BUCKET, Key=f"music/{name}", Body=content)
     options = f"?endpoint_override={s3.meta.endpoint_url}"
     output = f"s3://{BUCKET}/genres{options}"
-    command = ("predict", f"s3://{BUCKET}/music{options}", "--address", "local", "--jobs", 1, "-o", output)
+    command: tuple[object, ...] = (
+        "predict",
+        f"s3://{BUCKET}/music{options}",
+        "--address",
+        "local",
+        "--jobs",
+        1,
+        "-o",
+        output,
+    )
     command += ("--model", tmp_path / "model", "--storage", tmp_path)
     first = raygenre(*command)
     assert first.returncode == 1, first.stderr
