@@ -44,16 +44,15 @@ def block_size(songs: int, jobs: int) -> int:
     return max(1, min(SONGS_PER_BLOCK, songs // (_BLOCKS_PER_WORKER * workers(jobs))))
 
 
-def pool(jobs: int, *, at_once: int = 1) -> ActorPoolStrategy:
-    """Return a pool of actors: `jobs`, or at first one per CPU and then as many as the cluster has room for.
+def pool(size: int, *, initial: int = 1) -> ActorPoolStrategy:
+    """Return a pool of actors, each of which has one block at a time, so that none waits while another is idle.
 
     Args:
-        at_once: number of blocks that an actor is sent in advance. One that waits for a busy actor is not done by
-            an idle one.
+        size: number of actors; 0 for `initial` at first, and then as many as the cluster has room for.
     """
-    if jobs:
-        return ActorPoolStrategy(size=jobs, max_tasks_in_flight_per_actor=at_once)
-    return ActorPoolStrategy(min_size=1, initial_size=workers(0), max_tasks_in_flight_per_actor=at_once)
+    if size:
+        return ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=1)
+    return ActorPoolStrategy(min_size=1, initial_size=initial, max_tasks_in_flight_per_actor=1)
 
 
 def be_quiet() -> None:

@@ -89,18 +89,18 @@ def predictions(
 
     Args: as for `predict_all`.
     """
-    gpus = execution.gpus() if gpus is None else gpus
+    on_gpus = execution.gpus() if gpus is None else gpus
     parts = blocks(songs.table, execution.block_size(len(songs), jobs))
     dataset = ray.data.from_arrow(parts or [songs.table])
     rows = Rows(classifier.genres)
-    if not gpus:
+    if not on_gpus:
         predict = ray.put(Predict(classifier, songs.stores, longest_seconds))
         return dataset.map_batches(
             _Predictor,
             batch_size=None,
             batch_format="pyarrow",
             fn_constructor_args=(predict, rows, songs.column),
-            compute=execution.pool(jobs),
+            compute=execution.pool(jobs, initial=execution.workers(jobs)),
             num_cpus=1,
         )
     decode = ray.put(Decode(classifier.input, songs.stores, longest_seconds))
@@ -109,7 +109,7 @@ def predictions(
         batch_size=None,
         batch_format="pyarrow",
         fn_constructor_args=(decode, songs.column),
-        compute=execution.pool(jobs),
+        compute=execution.pool(jobs, initial=execution.workers(jobs)),
         num_cpus=1,
     )
     return decoded.map_batches(
@@ -117,7 +117,7 @@ def predictions(
         batch_size=execution.SONGS_PER_GPU_BATCH,
         batch_format="pyarrow",
         fn_constructor_args=(ray.put(classifier), rows),
-        compute=execution.pool(gpus, at_once=2),
+        compute=execution.pool(gpus or 0, initial=execution.gpus()),
         num_cpus=0,
         num_gpus=1 if execution.gpus() else 0,
     )

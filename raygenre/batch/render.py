@@ -105,7 +105,7 @@ def render_all(plan: BatchPlan, output: Location, *, jobs: int = 0) -> Generator
         batch_size=None,
         batch_format="pyarrow",
         fn_constructor_args=(Render(plan.stores), output),
-        compute=execution.pool(jobs),
+        compute=execution.pool(jobs, initial=execution.workers(jobs)),
         num_cpus=1,
     )
     for row in execution.rows(rendered, output):
