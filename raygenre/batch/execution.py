@@ -44,20 +44,26 @@ def block_size(songs: int, jobs: int) -> int:
     return max(1, min(SONGS_PER_BLOCK, songs // (_BLOCKS_PER_WORKER * workers(jobs))))
 
 
-def pool(size: int, *, initial: int = 1) -> ActorPoolStrategy:
-    """Return a pool of actors, each of which has one block at a time, so that none waits while another is idle.
+def pool(size: int, *, initial: int = 1, blocks: int = 1) -> ActorPoolStrategy:
+    """Return a pool of actors.
 
     Args:
         size: number of actors; 0 for `initial` at first, and then as many as the cluster has room for.
+        blocks: number of blocks that an actor has at a time. With one, no block waits while another actor is idle; with
+            two, the second is fetched in the meantime.
     """
     if size:
-        return ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=1)
-    return ActorPoolStrategy(min_size=1, initial_size=initial, max_tasks_in_flight_per_actor=1)
+        return ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=blocks)
+    return ActorPoolStrategy(min_size=1, initial_size=initial, max_tasks_in_flight_per_actor=blocks)
 
 
-def be_quiet() -> None:
-    """Let Ray Data print nothing; errors are raised, and its log is in Ray's session folder."""
+def set_up() -> None:
+    """Let Ray Data print nothing, and enlarge pools while all of their actors are busy.
+
+    Errors are raised, and Ray Data's log is in Ray's session folder.
+    """
     context = DataContext.get_current()
+    context.autoscaling_config.actor_pool_util_upscaling_threshold = 1.0  # of one block per actor; see `pool`
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     for handler in logging.getLogger("ray.data").handlers:

@@ -8,11 +8,13 @@ itself.
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as pds
 import pyarrow.parquet as pq
 
@@ -79,19 +81,31 @@ class Output:
             BatchError: a file is damaged.
             FileAccessError: a file cannot be read.
         """
-        where = printable(str(self.location))
-        with file_errors(f"{where} cannot be read"):
-            names = [name for name in self.location.files() if name.endswith(".parquet")]
-            if not names:
+        store, path = self.location.file_system()
+        with self._errors():
+            if not (names := self._files()):
                 return pa.array([], pa.string())
-            store, path = self.location.file_system()
-            try:
-                files = pds.dataset([f"{path}/{name}" for name in names], filesystem=store, format="parquet")
-                window = pds.field("window")
-                found = files.to_table(columns=["path"], filter=window.is_null() | (window == 0))
-            except pa.ArrowInvalid as error:
-                raise BatchError(f"a file in {where} is damaged: {error}; delete it, and run this again") from error
+            files = pds.dataset([f"{path}/{name}" for name in names], filesystem=store, format="parquet")
+            window = pds.field("window")
+            found = files.to_table(columns=["path"], filter=window.is_null() | (window == 0))
             return found["path"].combine_chunks()
+
+    def forget_failures(self) -> None:
+        """Delete the rows with errors, so that these songs are not done.
+
+        Raises:
+            BatchError: a file is damaged.
+            FileAccessError: a file cannot be read or written.
+        """
+        store, path = self.location.file_system()
+        with self._errors():
+            for name in self._files():
+                table = pq.read_table(f"{path}/{name}", filesystem=store)
+                kept = table.filter(pc.equal(table["error"], ""))
+                if not kept.num_rows:
+                    store.delete_file(f"{path}/{name}")
+                elif kept.num_rows < table.num_rows:
+                    self.location.write(name, _encoded(kept))
 
     def write(self, table: pa.Table) -> None:
         """Write rows as a file.
@@ -100,6 +114,22 @@ class Output:
             OSError: the file cannot be written.
         """
         paths = json.dumps(table["path"].unique().to_pylist()).encode()
-        buffer = io.BytesIO()
-        pq.write_table(table, buffer, compression="zstd")
-        self.location.write(f"part-{hashlib.sha256(paths).hexdigest()[:24]}.parquet", buffer.getvalue())
+        self.location.write(f"part-{hashlib.sha256(paths).hexdigest()[:24]}.parquet", _encoded(table))
+
+    def _files(self) -> list[str]:
+        return [name for name in self.location.files() if name.endswith(".parquet")]
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        where = printable(str(self.location))
+        try:
+            with file_errors(f"{where} cannot be read or written"):
+                yield
+        except pa.ArrowInvalid as error:
+            raise BatchError(f"a file in {where} is damaged: {error}; delete it, and run this again") from error
+
+
+def _encoded(table: pa.Table) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    return buffer.getvalue()

@@ -70,7 +70,7 @@ def predict_all(
     Raises:
         BatchError: the output cannot be written, or the cluster was lost.
     """
-    execution.be_quiet()
+    execution.set_up()
     found = predictions(classifier, songs, jobs=jobs, longest_seconds=longest_seconds, gpus=gpus)
     stored = found.map_batches(partial(_store, output), batch_size=None, batch_format="pyarrow", num_cpus=0)
     for row in execution.rows(stored, output.location):
@@ -117,7 +117,7 @@ def predictions(
         batch_size=execution.SONGS_PER_GPU_BATCH,
         batch_format="pyarrow",
         fn_constructor_args=(ray.put(classifier), rows),
-        compute=execution.pool(gpus or 0, initial=execution.gpus()),
+        compute=execution.pool(gpus or 0, initial=execution.gpus(), blocks=2),
         num_cpus=0,
         num_gpus=1 if execution.gpus() else 0,
     )

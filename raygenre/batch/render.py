@@ -98,7 +98,7 @@ def render_all(plan: BatchPlan, output: Location, *, jobs: int = 0) -> Generator
     Raises:
         BatchError: the cluster was lost.
     """
-    execution.be_quiet()
+    execution.set_up()
     parts = blocks(plan.table, execution.block_size(plan.table.num_rows, jobs))
     rendered = ray.data.from_arrow(parts or [plan.table]).map_batches(
         _Renderer,

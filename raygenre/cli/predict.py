@@ -90,6 +90,9 @@ def predict(
             help="With --address: the sources' Parquet column with paths or files' bytes (default: path).",
         ),
     ] = "",
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="With --address: predict songs again that have errors in --output.")
+    ] = False,
     longest: Annotated[
         float, typer.Option(metavar="SECONDS", min=3, show_default="no limit", help="Refuse songs longer than this.")
     ] = math.inf,
@@ -131,12 +134,13 @@ def predict(
             column=column,
             jobs=jobs,
             longest_seconds=longest,
+            retry_failed=retry_failed,
             verbose=verbose,
         )
         return
     check_local([*sources, output_name or ""])
-    if column:
-        fail("--column names a column of Parquet sources; it needs --address")
+    if column or retry_failed:
+        fail("--column and --retry-failed need --address")
     output = Path(output_name) if output_name else None
     if output and output.suffix.lower() not in TABLES:
         fail(f"--output writes a table: {output} needs the suffix {' or '.join(TABLES)}")

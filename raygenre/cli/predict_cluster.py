@@ -39,6 +39,7 @@ def predict_on_cluster(
     column: str,
     jobs: int,
     longest_seconds: float,
+    retry_failed: bool,
     verbose: bool,
 ) -> None:
     """Predict songs on a cluster, and write Parquet files to a folder or URL, continuing from those that exist.
@@ -46,6 +47,7 @@ def predict_on_cluster(
     Args:
         address: the cluster's address, or `local` for a private one on this machine.
         column: column of Parquet sources; empty for `path`.
+        retry_failed: whether to predict songs again that have an error in the output.
 
     Raises:
         RaygenreError: a source, the model, the cluster or the output is unusable.
@@ -71,6 +73,8 @@ def predict_on_cluster(
     fetched = fetch(place, model or CHAMPION_URI)
     classifier = fetched.classifier
     stored.open(fetched.name, {"format": 1, "sha256": classifier.sha256, "genres": list(classifier.genres)})
+    if retry_failed:
+        stored.forget_failures()
     left = songs.without(stored.done())
     if done := len(songs) - len(left):
         out.print(f"{done} of {len(songs)} songs are done already in {printable(output)}", soft_wrap=True)
@@ -96,9 +100,9 @@ def predict_on_cluster(
 
 
 def shared_places(sources: Sequence[str]) -> list[str]:
-    """Return the URLs and folders of sources, which every node must be able to read."""
-    return [source if is_url(source) else str(Path(source).absolute())
-            for source in sources if is_url(source) or Path(source).is_dir()]  # fmt: skip
+    """Return the URLs and existing paths of sources, which every node must be able to read."""
+    paths = [str(Path(source).absolute()) for source in sources if not is_url(source) and Path(source).exists()]
+    return [source for source in sources if is_url(source)] + paths
 
 
 @dataclass

@@ -120,7 +120,7 @@ class Crash(Predict):
 def test_a_file_that_crashes_its_decoder_gets_an_error(classifier: Classifier, music: Path) -> None:
     songs = find_songs([str(music)])
     work = ray.put(Crash(classifier, songs.stores, 60.0))
-    execution.be_quiet()
+    execution.set_up()
     found = ray.data.from_arrow(songs.table).map_batches(
         _Predictor,
         batch_size=None,

@@ -37,6 +37,9 @@ def test_predict_on_a_cluster_writes_and_continues(
     assert second.stdout.splitlines() == [done, f"{tmp_path / 'out'}: no new songs"]
     assert second.exit_code == 0
     assert len(pd.read_parquet(tmp_path / "out")) == 5
+    third = run(*command, "--retry-failed")
+    assert f"{tmp_path / 'out'}: 2 songs: 2 failed" in third.stdout.splitlines()
+    assert len(pd.read_parquet(tmp_path / "out")) == 5
 
 
 def test_render_on_a_cluster_writes_and_continues(run: Callable[..., Result], album: Path, tmp_path: Path) -> None:
@@ -53,7 +56,7 @@ def test_render_on_a_cluster_writes_and_continues(run: Callable[..., Result], al
     [
         (["predict", "s3://songs/music"], "s3://songs/music is a URL; add --address auto"),
         (["predict", "song.wav", "-o", "s3://songs/out"], "s3://songs/out is a URL; add --address auto"),
-        (["predict", "song.wav", "--column", "sound"], "it needs --address"),
+        (["predict", "song.wav", "--column", "sound"], "--column and --retry-failed need --address"),
         (["predict", "song.wav", "--address", "auto"], "--address needs --output"),
         (["predict", "song.wav", "--address", "auto", "-o", "x", "--json"], "it takes no --json"),
         (["predict", "ftp://host/songs", "--address", "auto", "-o", "x"], "unsupported storage URL ftp://host/songs"),
