@@ -12,15 +12,13 @@ classified by the same calls as there, so the probabilities are the same, bit fo
 
 import math
 import pickle
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import pyarrow as pa
 import ray
 import ray.data
 import torch
-from ray.data import Dataset
 
 from raygenre.batch import execution
 from raygenre.batch.output import Output
@@ -29,6 +27,7 @@ from raygenre.batch.rows import Rows, first_rows
 from raygenre.batch.songs import SongList, blocks
 from raygenre.errors import reason_of
 from raygenre.model.classifier import Classifier
+from raygenre.workflows.predict import SongResult
 
 _DECODED = pa.schema([("path", pa.string()), ("song", pa.large_binary())])
 
@@ -71,68 +70,76 @@ def predict_all(
         BatchError: the output cannot be written, or the cluster was lost.
     """
     execution.set_up()
-    found = predictions(classifier, songs, jobs=jobs, longest_seconds=longest_seconds, gpus=gpus)
-    stored = found.map_batches(partial(_store, output), batch_size=None, batch_format="pyarrow", num_cpus=0)
-    for row in execution.rows(stored, output.location):
-        yield SongOutcome(row["path"], row["genre"] or "", bool(row["uncertain"]), row["error"])
-
-
-def predictions(
-    classifier: Classifier,
-    songs: SongList,
-    *,
-    jobs: int = 0,
-    longest_seconds: float = math.inf,
-    gpus: int | None = None,
-) -> Dataset:
-    """Return the predictions as a dataset of Ray Data, with the columns of `raygenre.batch.rows`.
-
-    Args: as for `predict_all`.
-    """
     on_gpus = execution.gpus() if gpus is None else gpus
     parts = blocks(songs.table, execution.block_size(len(songs), jobs))
     dataset = ray.data.from_arrow(parts or [songs.table])
-    rows = Rows(classifier.genres)
+    store = Store(Rows(classifier.genres), output)
+    pool = execution.pool(jobs, initial=execution.workers(jobs))
     if not on_gpus:
         predict = ray.put(Predict(classifier, songs.stores, longest_seconds))
-        return dataset.map_batches(
-            _Predictor,
+        dataset = dataset.map_batches(
+            Predictor,
             batch_size=None,
             batch_format="pyarrow",
-            fn_constructor_args=(predict, rows, songs.column),
-            compute=execution.pool(jobs, initial=execution.workers(jobs)),
+            fn_constructor_args=(predict, songs.column, store),
+            compute=pool,
             num_cpus=1,
         )
-    decode = ray.put(Decode(classifier.input, songs.stores, longest_seconds))
-    decoded = dataset.map_batches(
-        _Decoder,
-        batch_size=None,
-        batch_format="pyarrow",
-        fn_constructor_args=(decode, songs.column),
-        compute=execution.pool(jobs, initial=execution.workers(jobs)),
-        num_cpus=1,
-    )
-    return decoded.map_batches(
-        _Classifier,
-        batch_size=execution.SONGS_PER_GPU_BATCH,
-        batch_format="pyarrow",
-        fn_constructor_args=(ray.put(classifier), rows),
-        compute=execution.pool(gpus or 0, initial=execution.gpus(), blocks=2),
-        num_cpus=0,
-        num_gpus=1 if execution.gpus() else 0,
-    )
+    else:
+        decode = ray.put(Decode(classifier.input, songs.stores, longest_seconds))
+        dataset = dataset.map_batches(
+            _Decoder,
+            batch_size=None,
+            batch_format="pyarrow",
+            fn_constructor_args=(decode, songs.column),
+            compute=pool,
+            num_cpus=1,
+        ).map_batches(
+            _Classifier,
+            batch_size=execution.SONGS_PER_GPU_BATCH,
+            batch_format="pyarrow",
+            fn_constructor_args=(ray.put(classifier), store),
+            compute=execution.pool(gpus or 0, initial=execution.gpus(), blocks=2),
+            num_cpus=0,
+            num_gpus=1 if execution.gpus() else 0,
+        )
+    for row in execution.rows(dataset, output.location):
+        yield SongOutcome(row["path"], row["genre"] or "", bool(row["uncertain"]), row["error"])
 
 
-class _Predictor:
-    """An actor that decodes and classifies songs on a CPU."""
+@dataclass(frozen=True)
+class Store:
+    """Writes the results of a block of songs as one file.
 
-    def __init__(self, work: "ray.ObjectRef[Predict]", rows: Rows, column: str) -> None:
+    An actor does this itself, because a task for it would need another process with the same imports.
+    """
+
+    rows: Rows
+    output: Output
+
+    def __call__(self, results: Sequence[tuple[str, SongResult]]) -> pa.Table:
+        """Return what became of the songs, and why they could not be stored, if so."""
+        table = self.rows.table(results)
+        problem = ""
+        if table.num_rows:
+            try:
+                self.output.write(table)
+            except OSError as error:
+                problem = reason_of(error)
+        songs = first_rows(table).select(["path", "genre", "uncertain", "error"])
+        return songs.append_column(execution.PROBLEM, pa.array([problem] * songs.num_rows, pa.string()))
+
+
+class Predictor:
+    """An actor that decodes and classifies songs on a CPU, and stores their rows."""
+
+    def __init__(self, work: "ray.ObjectRef[Predict]", column: str, store: Store) -> None:
         torch.set_num_threads(1)
         self._work: Predict = ray.get(work)
-        self._rows, self._column, self._isolated = rows, column, execution.was_restarted()
+        self._column, self._store, self._isolated = column, store, execution.was_restarted()
 
     def __call__(self, block: pa.Table) -> pa.Table:
-        return self._rows.table(list(process(self._work, block, column=self._column, isolated=self._isolated)))
+        return self._store(list(process(self._work, block, column=self._column, isolated=self._isolated)))
 
 
 class _Decoder:
@@ -149,27 +156,15 @@ class _Decoder:
 
 
 class _Classifier:
-    """An actor that classifies decoded songs, on a GPU if it has one."""
+    """An actor that classifies decoded songs, on a GPU if it has one, and stores their rows."""
 
-    def __init__(self, classifier: "ray.ObjectRef[Classifier]", rows: Rows) -> None:
+    def __init__(self, classifier: "ray.ObjectRef[Classifier]", store: Store) -> None:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._classifier: Classifier = ray.get(classifier).on(device)
-        self._rows = rows
+        self._store = store
 
     def __call__(self, block: pa.Table) -> pa.Table:
         songs = zip(block["path"].to_pylist(), block["song"], strict=True)
-        return self._rows.table(
+        return self._store(
             [(name, classify(self._classifier, pickle.loads(song.as_buffer()))) for name, song in songs]  # noqa: S301
         )
-
-
-def _store(output: Output, table: pa.Table) -> pa.Table:
-    """Write the rows of a block, and return what became of its songs. Runs on any node."""
-    problem = ""
-    if table.num_rows:
-        try:
-            output.write(table)
-        except OSError as error:
-            problem = reason_of(error)
-    songs = first_rows(table).select(["path", "genre", "uncertain", "error"])
-    return songs.append_column(execution.PROBLEM, pa.array([problem] * songs.num_rows, pa.string()))

@@ -1,5 +1,6 @@
-"""Predicting on a Ray cluster: the same answers as on one machine, whatever the sources are, and after crashes."""
+"""Predicting on a Ray cluster: the same answers as on one machine, from any source and after crashes."""
 
+import math
 import os
 import signal
 from contextlib import closing
@@ -16,17 +17,14 @@ import ray.data
 from raygenre.batch import execution
 from raygenre.batch.nodes import Needs, check_nodes
 from raygenre.batch.output import Output
-from raygenre.batch.predict import SongOutcome, _Predictor, predict_all
-from raygenre.batch.reading import Predict
+from raygenre.batch.predict import Predictor, SongOutcome, Store, predict_all
+from raygenre.batch.reading import Predict, process
 from raygenre.batch.rows import Rows
 from raygenre.batch.songs import SongList, find_songs
-from raygenre.batch.stores import Stores
 from raygenre.model.classifier import Classifier
 from raygenre.system.location import Location
 from raygenre.workflows.predict import SongResult, predict_songs
 from raygenre.workflows.sources import expand_sources
-
-pytestmark = pytest.mark.usefixtures("ray_cluster")
 
 
 def predict(classifier: Classifier, songs: SongList, folder: Path, **options: int) -> list[SongOutcome]:
@@ -66,6 +64,7 @@ def check_rows(table: pd.DataFrame, results: dict[str, SongResult]) -> None:
 GENRE_COLUMNS = ["blues", "jazz", "path (genre)"]
 
 
+@pytest.mark.usefixtures("ray_cluster")
 def test_answers_are_those_of_one_machine_and_continue(classifier: Classifier, music: Path, tmp_path: Path) -> None:
     songs, output = find_songs([str(music)]), Output(Location(str(tmp_path)))
     with closing(predict_all(classifier, songs, output, jobs=1)) as outcomes:
@@ -73,7 +72,7 @@ def test_answers_are_those_of_one_machine_and_continue(classifier: Classifier, m
     left = songs.without(output.done())
     assert len(left) < len(songs)
     before = {path.name for path in tmp_path.glob("*.parquet")}
-    later = predict(classifier, left, tmp_path)
+    later = predict(classifier, left, tmp_path, jobs=1)
     assert {outcome.path for outcome in later} == set(left.table["path"].to_pylist())
     assert before < {path.name for path in tmp_path.glob("*.parquet")}
     results = expected(classifier, music)
@@ -84,25 +83,10 @@ def test_answers_are_those_of_one_machine_and_continue(classifier: Classifier, m
     assert len(songs.without(output.done())) == 0
 
 
+@pytest.mark.usefixtures("ray_cluster")
 def test_decoding_and_classifying_in_two_stages(classifier: Classifier, music: Path, tmp_path: Path) -> None:
     predict(classifier, find_songs([str(music)]), tmp_path, jobs=1, gpus=1)
     check_rows(rows(tmp_path), expected(classifier, music))
-
-
-@pytest.mark.parametrize("named", [True, False])
-def test_content_in_parquet_has_the_same_answers(
-    classifier: Classifier, music: Path, tmp_path: Path, named: bool
-) -> None:
-    paths = sorted(path for path in music.rglob("*") if path.suffix in {".wav", ".flac"})
-    columns = {"sound": [path.read_bytes() for path in paths]} | ({"path": list(map(str, paths))} if named else {})
-    pq.write_table(pa.table(columns), tmp_path / "in.parquet", row_group_size=2)
-    predict(classifier, find_songs([str(tmp_path / "in.parquet")], "sound"), tmp_path / "out")
-    local = expected(classifier, music)
-    names = [str(path) if named else f"{tmp_path / 'in.parquet'}#{number}" for number, path in enumerate(paths)]
-    check_rows(
-        rows(tmp_path / "out"),
-        {name: local[str(path)] for name, path in zip(names, paths, strict=True) if str(path) in local},
-    )
 
 
 @dataclass(frozen=True)
@@ -117,28 +101,29 @@ class Crash(Predict):
         return super().__call__(item)
 
 
-def test_a_file_that_crashes_its_decoder_gets_an_error(classifier: Classifier, music: Path) -> None:
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_file_that_crashes_its_decoder_gets_an_error(classifier: Classifier, music: Path, tmp_path: Path) -> None:
     songs = find_songs([str(music)])
     work = ray.put(Crash(classifier, songs.stores, 60.0))
+    store = Store(Rows(classifier.genres), Output(Location(str(tmp_path))))
     execution.set_up()
     found = ray.data.from_arrow(songs.table).map_batches(
-        _Predictor,
+        Predictor,
         batch_size=None,
         batch_format="pyarrow",
-        fn_constructor_args=(work, Rows(classifier.genres), "path"),
+        fn_constructor_args=(work, "path", store),
         compute=execution.pool(1),
         num_cpus=1,
     )
-    table = found.to_pandas()
+    errors = {row["path"]: row["error"] for row in execution.rows(found, tmp_path)}
     results = expected(classifier, music)
-    assert set(table["path"]) == results.keys()
-    errors = dict(zip(table["path"], table["error"], strict=True))
-    crashed = str(music / "blues" / "short.wav")
-    assert "SIGKILL" in errors.pop(crashed)
+    assert errors.keys() == results.keys()
+    assert "SIGKILL" in errors.pop(str(music / "blues" / "short.wav"))
     assert "over 60 s" in errors.pop(str(music / "blues" / "long.flac"))
     assert errors == {path: results[path].error for path in errors}
 
 
+@pytest.mark.usefixtures("ray_cluster")
 def test_nodes_are_checked_before_a_batch_starts(tmp_path: Path) -> None:
     check_nodes([str(tmp_path)], Location(str(tmp_path)))
     assert not list(tmp_path.iterdir())
@@ -148,10 +133,17 @@ def test_nodes_are_checked_before_a_batch_starts(tmp_path: Path) -> None:
     assert other.problem().endswith("not 0.0.1; install the same version on every node")
 
 
-def test_songs_at_urls_have_the_same_answers(classifier: Classifier, music: Path, tmp_path: Path) -> None:
-    songs = find_songs([f"file://{music}/blues", f"file://{music}/jazz/b.mp3"])
-    assert songs.stores == Stores({"file": ""})
-    assert list(predict_all(classifier, songs, Output(Location(f"file://{tmp_path}/out"))))
+def test_songs_at_urls_and_in_parquet_have_the_same_answers(
+    classifier: Classifier, music: Path, tmp_path: Path
+) -> None:
     local = expected(classifier, music)
-    urls = {f"file://{path}": result for path, result in local.items()}
-    check_rows(rows(tmp_path / "out"), {url: urls[url] for url in songs.table["path"].to_pylist()})
+    pq.write_table(pa.table({"sound": [Path(path).read_bytes() for path in local]}), tmp_path / "in.parquet")
+    names = {f"{tmp_path / 'in.parquet'}#{number}": path for number, path in enumerate(local)}
+    names |= {f"file://{path}": path for path in local if not path.endswith(".png")}
+    tables = []
+    for source, column in ((str(tmp_path / "in.parquet"), "sound"), (f"file://{music}", "")):
+        songs = find_songs([source], column)
+        work = Predict(classifier, songs.stores, math.inf)
+        found = list(process(work, songs.table, column=songs.column, isolated=False))
+        tables.append(Rows(classifier.genres).table(found).to_pandas())
+    check_rows(pd.concat(tables), {name: local[path] for name, path in names.items()})
