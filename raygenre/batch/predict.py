@@ -72,7 +72,7 @@ def predict_all(
     execution.set_up()
     on_gpus = execution.gpus() if gpus is None else gpus
     parts = blocks(songs.table, execution.block_size(len(songs), jobs))
-    dataset = ray.data.from_arrow(parts or [songs.table])
+    dataset: ray.data.Dataset = ray.data.from_arrow(parts or [songs.table])
     store = Store(Rows(classifier.genres), output)
     pool = execution.pool(jobs, initial=execution.workers(jobs))
     if not on_gpus:
