@@ -1,4 +1,4 @@
-"""How a batch runs on the cluster: blocks of songs, pools of actors, and Ray Data's settings.
+"""How a batch runs: blocks of songs, pools of actors, and Ray Data's settings.
 
 A damaged file may crash the process that decodes it, and Ray would restart it and try the same block for ever. A worker
 that was restarted therefore processes each song in a process of its own (`raygenre.system.worker_pool`), which reports

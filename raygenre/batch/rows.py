@@ -1,4 +1,6 @@
-"""The rows of predictions in Parquet: one for each window of a song, and one for a song without a prediction.
+"""The rows of predictions in Parquet: one for each window of a song.
+
+A song without a prediction has one row.
 
 Columns:
 

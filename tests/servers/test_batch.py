@@ -27,8 +27,8 @@ def raygenre(*arguments: object) -> "subprocess.CompletedProcess[str]":
 
 def test_songs_in_a_store_are_predicted_and_rendered(s3: Any, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    classifier = Classifier(GenreCNN(ModelConfig(genres=2, widths=(4, 4, 4))), ("blues", "jazz"))
-    classifier.save(tmp_path / "model")
+    Classifier(GenreCNN(ModelConfig(genres=2, widths=(4, 4, 4))), ("blues", "jazz")).save(tmp_path / "model")
+    classifier = Classifier.load(tmp_path / "model")
     songs = {
         "blues/a b.wav": encode(tone(440, seconds=3)),
         "jazz/é?.flac": encode(noise(seconds=4, seed=0), "flac", "flac"),
