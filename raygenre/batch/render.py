@@ -1,8 +1,8 @@
 """Render songs by the million as spectrogram images on a Ray cluster.
 
-Songs and images are in folders or at URLs. The data set has the layout of `raygenre.workflows.render`. An image in a folder is kept under the rule there. If the
-songs or the images are at a URL, an image is kept if it is not older than its song, since a store has only complete
-files.
+Songs and images are in folders or at URLs, in the layout of `raygenre.workflows.render`. An image in a folder is kept
+under the rule there. If the songs or the images are at a URL, an image is kept if it is not older than its song, since
+a store has only complete files.
 """
 
 import os
