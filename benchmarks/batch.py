@@ -25,13 +25,13 @@ import typer
 from benchmarks.processes import family, resident
 from raygenre.audio.decoding import SAMPLE_RATE
 from raygenre.audio.encoding import encode
+from raygenre.batch.nodes import connect
 from raygenre.batch.output import Output
 from raygenre.batch.predict import predict_all
 from raygenre.batch.songs import find_songs
 from raygenre.model.classifier import Classifier
 from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.registry.versions import fetch
-from raygenre.search.trials.cluster import connect
 from raygenre.system.location import Location
 from raygenre.system.storage import resolve
 from raygenre.system.worker_pool import cores
@@ -59,7 +59,7 @@ def main(
         paths = fill_folder(Path(scratch) / "songs", songs, seconds)
         rate("plain loop, 1 core", songs, lambda: [predict_song(classifier, path) for path in paths])
         rate(f"local pool, {jobs} workers", songs, lambda: list(predict_unordered(classifier, paths, jobs=jobs)))
-        print(connect(None))
+        print(connect("local"))
         found = find_songs([str(Path(scratch) / "songs")])
         output = Output(Location(f"{scratch}/first"))
         for name in ("Ray Data", "Ray Data again"):

@@ -1,5 +1,6 @@
-"""Check, before a batch starts, that every node of the cluster can run it."""
+"""Connect to a cluster, and check, before a batch starts, that every node can run it."""
 
+import os
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raygenre.batch.errors import BatchError
 from raygenre.errors import RaygenreError, file_errors, reason_of
+from raygenre.search.trials import cluster
 from raygenre.system.location import Location, is_url
 from raygenre.system.printable import printable
 
@@ -58,6 +60,20 @@ class Needs:
                 "URL, and give every node the credentials of its store"
             )
         return ""
+
+
+def connect(address: str) -> str:
+    """Connect to the cluster of a batch, and return a line that describes it.
+
+    Args:
+        address: the cluster's address, or `local` for a private one on this machine.
+
+    Raises:
+        ClusterError, RayFolderError: as for `raygenre.search.trials.cluster.connect`.
+    """
+    # Ray's core prints an error about every pool of Ray Data, which has actors with arguments and restarts them.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    return cluster.connect(None if address == "local" else address)
 
 
 def check_nodes(sources: Sequence[str], output: Location) -> None:

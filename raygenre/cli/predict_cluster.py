@@ -53,14 +53,13 @@ def predict_on_cluster(
         RaygenreError: a source, the model, the cluster or the output is unusable.
         typer.Exit: with 1 if a song failed, and with 130 after Ctrl-C.
     """
-    from raygenre.batch.nodes import check_nodes
+    from raygenre.batch.nodes import check_nodes, connect
     from raygenre.batch.output import Output
     from raygenre.batch.predict import predict_all
     from raygenre.batch.songs import find_songs
     from raygenre.data.folder_scan import scan_notes
     from raygenre.evaluation.training_data import TrainingData
     from raygenre.registry.versions import CHAMPION_URI, fetch
-    from raygenre.search.trials.cluster import connect
 
     stored = Output(Location(output if is_url(output) else str(Path(output).absolute())))
     songs = find_songs(sources, column)
@@ -80,7 +79,7 @@ def predict_on_cluster(
         out.print(f"{done} of {len(songs)} songs are done already in {printable(output)}", soft_wrap=True)
     tally = _Tally()
     if len(left):
-        out.print(f"ray: {connect(None if address == 'local' else address)}", soft_wrap=True)
+        out.print(f"ray: {connect(address)}", soft_wrap=True)
         check_nodes(shared_places(sources), stored.location)
         tally.follow(predict_all(classifier, left, stored, jobs=jobs, longest_seconds=longest_seconds), len(left))
     out.print(f"{printable(output)}: {tally.summary()}", soft_wrap=True)

@@ -26,10 +26,9 @@ def render_on_cluster(source: str, output: str, address: str, *, jobs: int, verb
     if not is_url(output) and Path(output).exists() and not Path(output).is_dir():
         fail(f"{printable(output)} is a file; a folder is rendered into a folder")
 
-    from raygenre.batch.nodes import check_nodes
+    from raygenre.batch.nodes import check_nodes, connect
     from raygenre.batch.render import plan_batch, render_all
     from raygenre.data.folder_scan import scan_notes
-    from raygenre.search.trials.cluster import connect
 
     target = Location(output if is_url(output) else str(Path(output).absolute()))
     plan = plan_batch(source, target)
@@ -38,7 +37,7 @@ def render_on_cluster(source: str, output: str, address: str, *, jobs: int, verb
     before, total = len(failures), plan.table.num_rows
     new, kept = 0, plan.kept
     if total:
-        out.print(f"ray: {connect(None if address == 'local' else address)}", soft_wrap=True)
+        out.print(f"ray: {connect(address)}", soft_wrap=True)
         check_nodes(shared_places([source]), target)
         try:
             with bar() as progress, closing(render_all(plan, target, jobs=jobs)) as outcomes:

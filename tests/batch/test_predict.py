@@ -18,13 +18,16 @@ from raygenre.batch import execution
 from raygenre.batch.nodes import Needs, check_nodes
 from raygenre.batch.output import Output
 from raygenre.batch.predict import Predictor, SongOutcome, Store, predict_all
-from raygenre.batch.reading import Predict, process
+from raygenre.batch.reading import Decode, Predict, classify, process
 from raygenre.batch.rows import Rows
 from raygenre.batch.songs import SongList, find_songs
+from raygenre.batch.stores import Stores
+from raygenre.inputs.features import Features
 from raygenre.model.classifier import Classifier
 from raygenre.system.location import Location
-from raygenre.workflows.predict import SongResult, predict_songs
+from raygenre.workflows.predict import SongResult, predict_song, predict_songs
 from raygenre.workflows.sources import expand_sources
+from tests.helpers.musicnn import small_head
 
 
 def predict(classifier: Classifier, songs: SongList, folder: Path, **options: int) -> list[SongOutcome]:
@@ -147,3 +150,13 @@ def test_songs_at_urls_and_in_parquet_have_the_same_answers(
         found = list(process(work, songs.table, column=songs.column, isolated=False))
         tables.append(Rows(classifier.genres).table(found).to_pandas())
     check_rows(pd.concat(tables), {name: local[path] for name, path in names.items()})
+
+
+def test_pretrained_features_are_computed_from_decoded_samples(features: Features, music: Path) -> None:
+    classifier = small_head(features, ("blues", "jazz"))
+    for name in ("blues/long.flac", "blues/short.wav", "jazz/rest.wav", "jazz/note.mp3", "jazz/drawn.png"):
+        decoded = Decode(classifier.input, Stores(), math.inf)((name, music / name))
+        found, local = classify(classifier, decoded), predict_song(classifier, music / name)
+        assert (found.prediction, found.times, found.error) == (local.prediction, local.times, local.error)
+        assert found.tags == local.tags
+        assert (decoded.samples is None) == name.endswith(("mp3", "png"))
