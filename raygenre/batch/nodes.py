@@ -2,7 +2,8 @@
 
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -71,9 +72,11 @@ def connect(address: str) -> str:
     Raises:
         ClusterError, RayFolderError: as for `raygenre.search.trials.cluster.connect`.
     """
-    # Ray's core prints an error about every pool of Ray Data, which has actors with arguments and restarts them.
+    # Ray's core prints an error about every pool of Ray Data, because its actors have arguments and are restarted. This
+    # variable prevents it, but when the core starts, it prints that the variable is set.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    return cluster.connect(None if address == "local" else address)
+    with _without_stderr():
+        return cluster.connect(None if address == "local" else address)
 
 
 def check_nodes(sources: Sequence[str], output: Location) -> None:
@@ -96,6 +99,19 @@ def check_nodes(sources: Sequence[str], output: Location) -> None:
         finally:
             store, path = output.file_system()
             store.delete_file(f"{path}/{needs.marker}")
+
+
+@contextmanager
+def _without_stderr() -> Iterator[None]:
+    """Discard what this process, C++ included, writes to stderr."""
+    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
 
 
 def _check(nodes: Sequence[Mapping[str, Any]], needs: Needs) -> None:
