@@ -12,6 +12,7 @@ from raygenre.batch.parquet_songs import contents
 from raygenre.batch.rows import Rows
 from raygenre.batch.songs import blocks, find_songs
 from raygenre.batch.stores import Stores
+from raygenre.prediction import Prediction
 from raygenre.system.location import Location, LocationError
 from raygenre.workflows.predict import SongResult
 
@@ -69,12 +70,15 @@ def test_an_output_belongs_to_one_model(tmp_path: Path) -> None:
     output.open("raygenre/1", decisive)
     output.open("another name", decisive)
     assert output.done().to_pylist() == []
-    rows = Rows(("jazz",)).table(
-        [("a", SongResult(Path(), None, (), "damaged")), ("b", SongResult(Path(), None, (), ""))]
-    )
-    output.write(rows)
-    output.write(rows)
-    assert sorted(output.done().to_pylist()) == ["a", "b"]
+    good = SongResult(Path(), Prediction("jazz", 1.0, False, {"jazz": 1.0}, ({"jazz": 1.0},) * 3), (), "")
+    bad = SongResult(Path(), None, (), "damaged")
+    for _ in range(2):
+        output.write(Rows(("jazz",)).table([("a", bad), ("b", good)]))
+    output.write(Rows(("jazz",)).table([("c", bad)]))
+    assert sorted(output.done().to_pylist()) == ["a", "b", "c"]
+    output.forget_failures()
+    assert output.done().to_pylist() == ["b"]
+    assert len(pq.read_table(tmp_path / "out")) == 3  # a row for each window
     with pytest.raises(BatchError, match="has results of another model"):
         output.open("raygenre/2", decisive | {"sha256": "2"})
     (tmp_path / "mine.txt").touch()

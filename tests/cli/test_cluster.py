@@ -37,9 +37,6 @@ def test_predict_on_a_cluster_writes_and_continues(
     assert second.stdout.splitlines() == [done, f"{tmp_path / 'out'}: no new songs"]
     assert second.exit_code == 0
     assert len(pd.read_parquet(tmp_path / "out")) == 5
-    third = run(*command, "--retry-failed")
-    assert f"{tmp_path / 'out'}: 2 songs: 2 failed" in third.stdout.splitlines()
-    assert len(pd.read_parquet(tmp_path / "out")) == 5
 
 
 def test_render_on_a_cluster_writes_and_continues(run: Callable[..., Result], album: Path, tmp_path: Path) -> None:
