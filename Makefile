@@ -69,6 +69,7 @@ bench: .venv/bench ## run the benchmarks, on your own data with make bench CLIPS
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python -m benchmarks.tracking
 	$(BIN)/python -m benchmarks.serving $(ARGS)
+	$(BIN)/python -m benchmarks.batch
 
 bench-quick: .venv/bench ## run smaller benchmarks with the same ratios, in a few minutes
 	$(BIN)/python benchmarks/levels.py --most 5 --streamed 100 $(if $(CLIPS),--clips "$(CLIPS)")
@@ -77,6 +78,7 @@ bench-quick: .venv/bench ## run smaller benchmarks with the same ratios, in a fe
 	$(BIN)/python benchmarks/startup.py --repeats 1
 	$(BIN)/python -m benchmarks.tracking --trials 5
 	$(BIN)/python -m benchmarks.serving --rounds 1 --seconds 2 $(ARGS)
+	$(BIN)/python -m benchmarks.batch --songs 40 --many 0
 
 k8s-check: .venv/k8s ## check the Kubernetes overlays against schemas, security rules and policies
 	$(BIN)/python -m k8s.check $(OVERLAY)

@@ -3,11 +3,13 @@
 Commands do them before they import Ray, torch or MLflow, which takes seconds.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raygenre.cli.console import fail
 from raygenre.errors import FileAccessError, file_errors
+from raygenre.system.location import is_url
 from raygenre.system.printable import printable
 
 if TYPE_CHECKING:
@@ -39,6 +41,13 @@ def check_readable(path: Path | None, failure: str = "") -> None:
     if path:
         with file_errors(failure or f"{printable(path)} cannot be read"):
             path.stat()
+
+
+def check_local(names: Sequence[str]) -> None:
+    """Exit with 2 if a source or an output is a URL, for which a command needs Ray."""
+    for name in names:
+        if is_url(name):
+            fail(f"{printable(name)} is a URL; add --address auto for this machine's Ray cluster, or --address local")
 
 
 def check_output(path: Path | None) -> None:

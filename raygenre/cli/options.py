@@ -35,3 +35,12 @@ ModelOption = Annotated[
 CacheOption = Annotated[
     bool, typer.Option("--cache/--no-cache", help="Take and keep predictions in the storage's cache.")
 ]
+ClusterOption = Annotated[
+    str,
+    typer.Option(
+        "--address",
+        metavar="ADDRESS",
+        help="Work on the Ray cluster at this address (auto: this machine's), or with Ray on this machine (local).",
+        show_default=False,
+    ),
+]

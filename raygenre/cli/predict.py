@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raygenre.cli.checks import check_output
+from raygenre.cli.checks import check_local, check_output
 from raygenre.cli.console import (
     err,
     fail,
@@ -16,7 +16,15 @@ from raygenre.cli.console import (
     print_warning,
     report_failures,
 )
-from raygenre.cli.options import CacheOption, ModelOption, StorageOption, TrackingUriOption, VerboseOption
+from raygenre.cli.options import (
+    CacheOption,
+    ClusterOption,
+    ModelOption,
+    StorageOption,
+    TrackingUriOption,
+    VerboseOption,
+)
+from raygenre.cli.predict_cluster import predict_on_cluster
 from raygenre.cli.predict_remote import predict_remote
 from raygenre.cli.predict_report import write_plot
 from raygenre.cli.predict_run import ModelInUse, report_predictions
@@ -30,12 +38,23 @@ if TYPE_CHECKING:
 
 def predict(
     sources: Annotated[
-        list[Path], typer.Argument(help="Songs, spectrogram PNGs, folders of them, playlists (.m3u, .m3u8).")
+        list[str],
+        typer.Argument(
+            path_type=str,
+            help="Songs, spectrogram PNGs, folders of them, playlists (.m3u, .m3u8); with --address, also URLs such as "
+            "s3://BUCKET/PATH and Parquet files.",
+        ),
     ],
     model: ModelOption = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per file instead of a table.")] = False,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Write the table to a .csv or .parquet file.")
+    output_name: Annotated[
+        str | None,
+        typer.Option(
+            "-o",
+            "--output",
+            path_type=str,
+            help="Write the table to a .csv or .parquet file; with --address, Parquet files to a folder or URL.",
+        ),
     ] = None,
     plot: Annotated[
         Path | None, typer.Option(help="Plot one song's spectrogram and its genres over time to a PNG.")
@@ -59,9 +78,21 @@ def predict(
         int,
         typer.Option(
             min=0,
-            help="Worker processes; 0: one per core, or one for few songs. With --url, requests at once; 0: four.",
+            help="Worker processes; 0: one per core, or one for few songs. With --url, requests at once; 0: four. With "
+            "--address, workers on the cluster; 0: one per CPU.",
         ),
     ] = 0,
+    address: ClusterOption = "",
+    column: Annotated[
+        str,
+        typer.Option(
+            show_default=False,
+            help="With --address: the sources' Parquet column with paths or files' bytes (default: path).",
+        ),
+    ] = "",
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="With --address: predict songs again that have errors in --output.")
+    ] = False,
     longest: Annotated[
         float, typer.Option(metavar="SECONDS", min=3, show_default="no limit", help="Refuse songs longer than this.")
     ] = math.inf,
@@ -74,7 +105,7 @@ def predict(
 
     Playlist entries are never downloaded. Unusable files are listed at the end and do not stop the run. The --output
     table and the playlists are written at the end; after Ctrl-C, the results so far are in NAME.partial.csv, and
-    running the same command again continues.
+    running the same command again continues. With --address, every song's rows are written as soon as it is done.
     """
     from raygenre.data.folder_scan import scan_notes
     from raygenre.evaluation.training_data import TrainingData
@@ -86,13 +117,38 @@ def predict(
     from raygenre.workflows.predict_output import TABLES
     from raygenre.workflows.sources import expand_sources, missing_songs
 
+    if address:
+        if as_json or plot or playlists or tags or url or not use_cache:
+            fail(
+                "--address writes Parquet files to --output; it takes no --json, --plot, --playlists, --tags, --url, "
+                "--no-cache"
+            )
+        if not output_name:
+            fail("--address needs --output: a folder, or a URL such as s3://BUCKET/PATH, for Parquet files")
+        predict_on_cluster(
+            sources,
+            resolve(storage_folder, tracking_uri),
+            address,
+            output_name,
+            model=model,
+            column=column,
+            jobs=jobs,
+            longest_seconds=longest,
+            retry_failed=retry_failed,
+            verbose=verbose,
+        )
+        return
+    check_local([*sources, output_name or ""])
+    if column or retry_failed:
+        fail("--column and --retry-failed need --address")
+    output = Path(output_name) if output_name else None
     if output and output.suffix.lower() not in TABLES:
         fail(f"--output writes a table: {output} needs the suffix {' or '.join(TABLES)}")
     if plot and plot.suffix.lower() != ".png":
         fail(f"--plot writes a PNG: {plot} needs the suffix .png")
     check_output(output)
     check_output(plot)
-    files = expand_sources(sources)
+    files = expand_sources([Path(source) for source in sources])
     for entry, reason in files.skipped:
         print_warning(f"{printable(entry)}: {reason}", "skipped:")
     print_left_out(scan_notes(files.clutter, files.left_out), files.left_out if verbose else [])

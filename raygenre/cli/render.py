@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from raygenre.cli.checks import check_output
+from raygenre.cli.checks import check_local, check_output
 from raygenre.cli.console import (
     INTERRUPTED,
     bar,
@@ -17,17 +17,39 @@ from raygenre.cli.console import (
     report_failures,
     write_file,
 )
-from raygenre.cli.options import VerboseOption
+from raygenre.cli.options import ClusterOption, VerboseOption
+from raygenre.cli.render_cluster import render_on_cluster
 from raygenre.errors import RaygenreError, file_errors
 from raygenre.system.printable import printable
 
 
 def render(
-    source: Annotated[Path, typer.Argument(help="A song, or a folder of <class>/ folders with songs.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="PNG to write, or the folder of the new data set.")],
+    source_name: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            path_type=str,
+            help="A song, or a folder of <class>/ folders with songs; with --address, a folder or a URL of them.",
+        ),
+    ],
+    output_name: Annotated[
+        str,
+        typer.Option(
+            "-o",
+            "--output",
+            path_type=str,
+            help="PNG to write, or the folder of the new data set; with --address, a folder or a URL.",
+        ),
+    ],
     jobs: Annotated[
-        int, typer.Option(min=0, help="Worker processes for a folder; 0: one per core, or one for few songs.")
+        int,
+        typer.Option(
+            min=0,
+            help="Worker processes for a folder; 0: one per core, or one for few songs. With --address, workers on the "
+            "cluster; 0: one per CPU.",
+        ),
     ] = 0,
+    address: ClusterOption = "",
     verbose: VerboseOption = False,
 ) -> None:
     """Render songs as spectrogram images, exactly like those of the data set.
@@ -36,6 +58,11 @@ def render(
     Kaggle's layout, which `--data` of experiments/tune.py accepts. Existing images that are newer than their songs
     are kept, so run the same command again to resume after Ctrl-C.
     """
+    if address:
+        render_on_cluster(source_name, output_name, address, jobs=jobs, verbose=verbose)
+        return
+    check_local([source_name, output_name])
+    source, output = Path(source_name), Path(output_name)
     if not source.exists():
         fail(f"{printable(source)} does not exist")
     if source.is_dir():

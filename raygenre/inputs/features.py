@@ -87,5 +87,8 @@ class Features(InputKind):
             standard = pooled(torch.tensor(windows).to(pooled.weight.device)).cpu().double().numpy()
         return np.stack([part.mean(axis=1) for part in np.array_split(standard, RANGES, axis=1)], axis=1)
 
+    def on(self, device: torch.device) -> "Features":
+        return Features(self.pretrained, device)
+
     def save(self, folder: Path) -> None:
         store.save(self.pretrained, folder / FOLDER)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from raygenre import audio, spectrogram
@@ -105,6 +106,10 @@ class InputKind(ABC):
     @abstractmethod
     def summaries(self, windows: NDArray[Any]) -> NDArray[np.float64]:
         """Summarise each window by `RANGES` numbers, from which drift is computed: (W, *shape) → float64 (W, 16)."""
+
+    def on(self, device: torch.device) -> "InputKind":
+        """Return this kind, computed on a device by its own network, if it has one."""
+        return self
 
     @abstractmethod
     def save(self, folder: Path) -> None:

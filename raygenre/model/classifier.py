@@ -17,7 +17,7 @@ only the weights.
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
@@ -121,6 +121,10 @@ class Classifier:
             probabilities=self._named(mean),
             windows=tuple(self._named(row) for row in rows),
         )
+
+    def on(self, device: torch.device) -> "Classifier":
+        """Return this classifier on a device, to which its networks are moved."""
+        return replace(self, model=self.model.to(device), input=self.input.on(device))
 
     def verify(self) -> None:
         """Run the self-check: classify the stored examples and compare the probabilities.

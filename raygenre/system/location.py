@@ -78,7 +78,7 @@ class Location:
                     "invalid storage URL: expected SCHEME://BUCKET/PATH without credentials; set credentials where "
                     "the store's own tools read them, for instance in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
                 )
-            store, path = _store(self.text)
+            store, path = file_system(self.text)
             bucket = path.partition("/")[0]
             if store.type_name in _OBJECTS and not store.get_file_info(bucket).type:
                 raise LocationError(
@@ -120,7 +120,7 @@ class Location:
         """
         if not self.is_remote:
             return (self.folder / name).read_bytes()
-        store, path = _store(self.text)
+        store, path = file_system(self.text)
         with store.open_input_stream(f"{path}/{name}") as file:
             data: bytes = file.read()
         return data
@@ -136,7 +136,7 @@ class Location:
             target.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(target, data)
             return
-        store, path = _store(self.text)
+        store, path = file_system(self.text)
         target_path = unfinished = f"{path}/{name}"
         if store.type_name not in _OBJECTS:
             store.create_dir(target_path.rpartition("/")[0], recursive=True)
@@ -146,17 +146,25 @@ class Location:
         if unfinished != target_path:
             store.move(unfinished, target_path)
 
+    def file_system(self) -> tuple[Any, str]:
+        """Return pyarrow's file system of the location, and the path within it."""
+        if self.is_remote:
+            return file_system(self.text)
+        from pyarrow.fs import LocalFileSystem
+
+        return LocalFileSystem(), str(self.folder)
+
     def remove(self) -> None:
         """Delete the location and everything below it, if it exists."""
         shutil.rmtree(self.folder, ignore_errors=True)
         if self.is_remote and self.names():
-            store, path = _store(self.text)
+            store, path = file_system(self.text)
             store.delete_dir(path)
 
     def _entries(self, *, recursive: bool = False) -> list[Any]:
         from pyarrow.fs import FileSelector
 
-        store, path = _store(self.text)
+        store, path = file_system(self.text)
         entries: list[Any] = store.get_file_info(FileSelector(path, allow_not_found=True, recursive=recursive))
         return entries
 
@@ -167,8 +175,12 @@ def is_url(text: str) -> bool:
 
 
 @functools.cache
-def _store(url: str) -> tuple[Any, str]:
-    """Return pyarrow's file system for a URL, and the path within that file system."""
+def file_system(url: str) -> tuple[Any, str]:
+    """Return pyarrow's file system for a URL, and the path within that file system.
+
+    Raises:
+        LocationError: the URL is malformed or has an unsupported scheme.
+    """
     from pyarrow.fs import FileSystem
 
     try:

@@ -122,8 +122,14 @@ def _size(song: Path) -> int:
 def _predict(
     classifier: "Classifier", cache: PredictionCache | None, longest_seconds: float, numbered: tuple[int, Path]
 ) -> SongResult:
-    """Decode and classify a file, or take the prediction from the cache. Runs in a worker."""
-    _, path = numbered
+    """Predict a file. Runs in a worker."""
+    return predict_song(classifier, numbered[1], cache=cache, longest_seconds=longest_seconds)
+
+
+def predict_song(
+    classifier: "Classifier", path: Path, *, cache: PredictionCache | None = None, longest_seconds: float = math.inf
+) -> SongResult:
+    """Decode and classify a file, or take the prediction from the cache. A file's failure is in the result."""
     tags = Tags()
     try:
         before = check_regular(path, AudioError)  # here too, because the tags and the hash are read first

@@ -127,10 +127,10 @@ def results_table(results: Sequence[SongResult], genres: Sequence[str], trained_
                 "seconds": result.times[-1][1] if result.times else None,
                 "windows": len(prediction.windows),
             }
-            row |= {_column(genre): share for genre, share in prediction.probabilities.items()}
+            row |= {genre_column(genre): share for genre, share in prediction.probabilities.items()}
         rows.append(row)
-    columns = [*_FIXED_COLUMNS[:-2], *map(_column, genres), *_FIXED_COLUMNS[-2:]]
-    shares = dict.fromkeys(["confidence", "seconds", *map(_column, genres)], "float64")
+    columns = [*_FIXED_COLUMNS[:-2], *map(genre_column, genres), *_FIXED_COLUMNS[-2:]]
+    shares = dict.fromkeys(["confidence", "seconds", *map(genre_column, genres)], "float64")
     texts = dict.fromkeys(["path", *_TAG_COLUMNS, "genre", "trained_on", "error"], "str")
     answers = dict.fromkeys(["agrees", "uncertain"], "boolean")
     return pd.DataFrame(rows, columns=columns).astype(shares | texts | answers | {"windows": "Int64"})
@@ -182,6 +182,6 @@ def _has_columns(path: Path, frame: "pd.DataFrame") -> bool:
         return False
 
 
-def _column(genre: str) -> str:
+def genre_column(genre: str, fixed: Sequence[str] = _FIXED_COLUMNS) -> str:
     """Return the name of a genre's column: the genre, unless a fixed column has that name."""
-    return f"{genre} (genre)" if genre in _FIXED_COLUMNS else genre
+    return f"{genre} (genre)" if genre in fixed else genre

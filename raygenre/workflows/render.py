@@ -82,7 +82,7 @@ def plan_renders(source: Path, output: Path) -> RenderPlan:
         problem = f"all audio files are directly in {root}; pass its parent folder" if classless else f"{root} has none"
         problem += "".join(f"\n  {path}: {reason}" for path, reason in found.unusable[: track_files.MAX_LISTED])
         raise DataError(f"rendering a data set needs <class>/ folders with audio files; {problem}")
-    names = _image_names([song.relative_to(root) for song in songs])
+    names = image_names([song.relative_to(root) for song in songs])
     targets = [RenderTarget(song, output / track_files.IMAGES / name) for song, name in zip(songs, names, strict=True)]
     return RenderPlan(targets, classless, found)
 
@@ -116,10 +116,11 @@ def _render(target: RenderTarget) -> bytes | None:
     """Return the image, or None if it already exists. Runs in a worker."""
     from raygenre.spectrogram.song import render  # only here, because it imports torch
 
-    return None if _is_up_to_date(target) else render(target.song)
+    return None if is_up_to_date(target) else render(target.song)
 
 
-def _is_up_to_date(target: RenderTarget) -> bool:
+def is_up_to_date(target: RenderTarget) -> bool:
+    """Return whether a song's image is complete and not older than the song."""
     from raygenre import spectrogram
 
     try:
@@ -131,7 +132,7 @@ def _is_up_to_date(target: RenderTarget) -> bool:
     return True
 
 
-def _image_names(songs: Sequence[Path]) -> list[Path]:
+def image_names(songs: Sequence[Path]) -> list[Path]:
     """Return the image path of each song, `<class>/…/<name>.png`, without duplicates."""
     names = [song.with_name(f"{_stem(song)}.png") for song in songs]
     full_names = [song.with_name(f"{song.name}.png") for song in songs]

@@ -124,6 +124,7 @@ FOREIGN_OPTIONS = {
     # Options in inline code that belong to other programs.
     "--allowed-hosts",
     "--build-arg",
+    "--runtime-env",
     "--set",
 }
 

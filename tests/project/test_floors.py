@@ -32,6 +32,7 @@ FLOORS = {
     "raygenre.search.trials": 7,
     "raygenre.search.summary": 8,
     "raygenre.search": 9,
+    "raygenre.batch": 10,
     "raygenre.studies": 10,
     "raygenre.workflows": 10,
     "serve": 10,
@@ -39,10 +40,10 @@ FLOORS = {
     "experiments": 12,
 }
 """A package imports only from its own floor and the floors below."""
-RAY = ("raygenre.search", "raygenre.studies", "serve")
+RAY = ("raygenre.batch", "raygenre.search", "raygenre.studies", "serve")
 MLFLOW = ("raygenre.tracking", "raygenre.registry")
 RICH = ("raygenre.cli",)
-NEVER_IN_SERVE = ("raygenre.search", "raygenre.training", "raygenre.workflows", "raygenre.cli")
+NEVER_IN_SERVE = ("raygenre.batch", "raygenre.search", "raygenre.training", "raygenre.workflows", "raygenre.cli")
 
 SOURCES = sorted(
     path

@@ -47,7 +47,10 @@ def connect(address: str | None) -> str:
             logging_level=logging.ERROR,
         )
     except ConnectionError as error:
-        raise ClusterError(f"no Ray cluster answers at {address}: {error}; check --address") from error
+        raise ClusterError(
+            f"no Ray cluster answers at {address}: {error}; check --address and, if the cluster requires a token, "
+            "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
+        ) from error
     except ValueError as error:
         raise ClusterError(f"{address} is not the address of a Ray cluster: {error}; check --address") from error
     # Even without `log_to_driver`, Ray prints the tracebacks of every worker that dies, and has no option against it.

@@ -1,0 +1,1 @@
+"""Predict and render songs by the million on a Ray cluster, with Ray Data."""

@@ -1,0 +1,7 @@
+"""Errors of batches on a cluster."""
+
+from raygenre.errors import RaygenreError
+
+
+class BatchError(RaygenreError, ValueError):
+    """A source, the output or a node of the cluster is unusable. The message says which, why and what to change."""
