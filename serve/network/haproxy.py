@@ -10,7 +10,7 @@ If Ray's actor that manages HAProxy is killed, HAProxy keeps answering. The acto
 that knows no replicas yet. It therefore does not listen, and the next one takes over from the one that was left behind.
 
 If Serve's controller is lost with the head of a cluster, the next one knows no replicas for half a minute and says that
-there are none, although they run. HAProxy therefore keeps the last replicas that it was told (`known_replicas`). Its
+there are none, although they run. HAProxy therefore keeps the last replicas that it received (`known_replicas`). Its
 own health checks find out which of them have ended.
 """
 
