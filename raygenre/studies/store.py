@@ -204,7 +204,8 @@ class StudyStore:
             else_=f"its driver has not started within {MAX_START_SECONDS / 60:.0f} minutes",
         )
         values: dict[str, Any] = {"state": "failed", "state_at": self._now, "error": error, "running": 0, "places": 0}
-        self._change(and_(studies.c.state.not_in(ENDED), is_dead), **values, granted=None)
+        values |= {"granted": None, "seconds_left": None}
+        self._change(and_(studies.c.state.not_in(ENDED), is_dead), **values)
 
     def limits(self) -> dict[str, int]:
         """Return the number of places of each owner who has a limit; see `raygenre.studies.shares.EVERYONE`."""

@@ -90,6 +90,7 @@ def test_a_dead_driver_is_seen_and_named(store: StudyStore) -> None:
         submit(store, name)
     for name in ("dead", "alive"):
         start(store, name)
+        report(store, name, seconds_left=60.0)
     later(store, "dead", MAX_SILENCE_SECONDS + 1)
     later(store, "waiting", MAX_SILENCE_SECONDS + 1)
     assert {study.name: study.state for study in store.all()} == {
@@ -98,6 +99,7 @@ def test_a_dead_driver_is_seen_and_named(store: StudyStore) -> None:
         "waiting": "queued",
     }
     assert store.get("dead").error == "its driver (process 1) has not reported for 30 s"
+    assert store.get("dead").seconds_left is None
     share_out(store, HERE, [Node(4, 0)])
     assert store.get("dead").granted is None
 

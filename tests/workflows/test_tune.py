@@ -20,6 +20,7 @@ from raygenre.registry.promotion_lock import LockLostError
 from raygenre.search.space.config import Resources
 from raygenre.search.space.samplers import sampler
 from raygenre.search.study.ledger import CHECKPOINT, RUN
+from raygenre.search.study.problems import problem
 from raygenre.search.tracking_session import tracking_session
 from raygenre.search.trials.failure_watch import SearchFailedError
 from raygenre.search.trials.phases import LINE_WIDTH, TextDisplay
@@ -291,6 +292,8 @@ def test_a_search_without_a_complete_trial_ends(tracks: Dataset, ray_cluster: No
     client = Server(storage).client
     run = client.get_run(ledger.study.user_attrs[RUN])
     assert (run.info.status, run.data.tags["failure"]) == ("FAILED", str(error.value))
+    assert problem(ledger) == str(error.value)
+    assert run.data.tags["mlflow.note.content"].startswith(f"**The search ended with an error**: {error.value}")
     trial_run = client.get_run(ledger.trial_run(0) or "")
     assert (trial_run.info.status, trial_run.data.tags["failure"]) == ("FAILED", "KeyError: 'x'")
 
