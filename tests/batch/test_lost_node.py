@@ -37,7 +37,8 @@ for outcome in predict_all(classifier, find_songs([source]), output):
     paths.append(outcome.path)
     assert not outcome.error
     if len(paths) == 1:
-        cluster.remove_node(nodes[0], allow_graceful=False)
+        mine = ray.get_runtime_context().get_node_id()  # losing this one would end the driver
+        cluster.remove_node(next(node for node in nodes if node.node_id != mine), allow_graceful=False)
         cluster.add_node(num_cpus=1)
 with open(answer, "w") as file:
     json.dump([paths, output.done().to_pylist()], file)
