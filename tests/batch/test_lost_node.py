@@ -26,7 +26,10 @@ from raygenre.model.network import GenreCNN, ModelConfig
 from raygenre.system.location import Location
 
 source, target, answer = sys.argv[1:]
-cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+# A busy machine must not lose another node: one that is slow has minutes, and one that refuses connections 20 s.
+patient = {"health_check_period_ms": 1000, "health_check_timeout_ms": 20_000, "health_check_failure_threshold": 20}
+head = {"num_cpus": 0, "include_dashboard": False, "_system_config": patient}
+cluster = Cluster(initialize_head=True, head_node_args=head)
 nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
 ray.init(address=cluster.address, log_to_driver=False)
 output = Output(Location(target))
