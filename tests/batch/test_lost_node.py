@@ -41,7 +41,9 @@ for outcome in predict_all(classifier, find_songs([source]), output):
     assert not outcome.error
     if len(paths) == 1:
         mine = ray.get_runtime_context().get_node_id()  # losing this one would end the driver
-        cluster.remove_node(next(node for node in nodes if node.node_id != mine), allow_graceful=False)
+        [store] = [node["ObjectStoreSocketName"] for node in ray.nodes() if node["NodeID"] == mine]
+        lost = next(node for node in nodes if node.plasma_store_socket_name != store)
+        cluster.remove_node(lost, allow_graceful=False)
         cluster.add_node(num_cpus=1)
 with open(answer, "w") as file:
     json.dump([paths, output.done().to_pylist()], file)
