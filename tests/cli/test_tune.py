@@ -156,7 +156,7 @@ def test_a_hopeless_search_names_the_command_to_resume(
     assert error.endswith(f"--resume --study autumn --storage {tmp_path} --max-failures 2")
 
 
-def test_a_new_study_starts_from_an_earlier_one_and_its_limits_change(
+def test_a_study_starts_from_an_earlier_one_with_new_limits(
     tracks: Dataset,
     tracks_folder: Path,
     tmp_path: Path,
