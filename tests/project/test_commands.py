@@ -88,7 +88,7 @@ NOT_RUN = {
     "kubectl -n raygenre delete": "needs a cluster",
     "kubectl -n raygenre exec deployment/mlflow -- tar": "needs a cluster",
     "kubectl -n raygenre exec --stdin": "needs a cluster",
-    "kubectl -n raygenre exec $head": "needs a cluster; tests/servers/test_studies.py submits to one without Kubernetes",
+    "kubectl -n raygenre exec $head": "needs a cluster; tests/servers/test_studies.py submits elsewhere",
     "kubectl -n raygenre logs": "needs a cluster",
     "kubectl -n envoy-gateway-system get": "needs a cluster",
     "kubectl -n raygenre describe": "needs a cluster",
