@@ -1,16 +1,19 @@
 """The index of a study's trials, compared with a plain look at all of them while trials change in any order."""
 
 from pathlib import Path
+from typing import Any
 
+import optuna
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from raygenre.data.dataset import Dataset
 from raygenre.search.space.samplers import sampler
 from raygenre.search.study import ranking
 from raygenre.search.study.ledger import Ledger, losses
-from raygenre.search.study.trial_attributes import is_own
+from raygenre.search.study.trial_attributes import CHECKPOINT, is_own
+from raygenre.search.study.trial_index import TrialIndex
 from tests.conftest import new_ledger
 
 STEPS = st.lists(
@@ -59,3 +62,25 @@ def test_an_index_has_what_the_study_has(tracks: Dataset, tmp_path: Path, steps:
         }.items()
         assert [trial.number for trial in ledger.top(2)] == [trial.number for trial in best[:2]]
         assert ledger.lowest_loss() == (min(losses(best[0]).values()) if best else None)
+
+
+class Counted(list[FrozenTrial]):
+    """A list that counts how often one of its items is read."""
+
+    reads = 0
+
+    def __getitem__(self, key: Any) -> Any:
+        self.reads += 1
+        return super().__getitem__(key)
+
+
+def test_ended_trials_are_read_only_once() -> None:
+    """A search of thousands of trials reads its trials several times per trial."""
+    attributes = {CHECKPOINT: "trials/0000"}
+    ended = [optuna.create_trial(value=1.0, intermediate_values={1: 1.0}, user_attrs=attributes) for _ in range(500)]
+    trials = Counted([*ended, optuna.create_trial(state=TrialState.RUNNING, user_attrs=attributes)])
+    index = TrialIndex(epochs=1)
+    assert len(index.own(trials)) == 501
+    trials.reads = 0
+    assert (len(index.own(trials)), len(index.best(trials, 2)), index.lowest_loss(trials)) == (501, 2, 1.0)
+    assert trials.reads <= 6
