@@ -47,6 +47,8 @@ for outcome in predict_all(classifier, find_songs([source]), output):
         cluster.add_node(num_cpus=1)
 with open(answer, "w") as file:
     json.dump([paths, output.done().to_pylist()], file)
+ray.shutdown()  # before the cluster ends, which would end the driver
+cluster.shutdown()
 """
 
 
