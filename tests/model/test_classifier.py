@@ -348,9 +348,9 @@ def test_progress_callback_is_called_and_can_abort_reading() -> None:
     song = encode(np.concatenate([synthesise("bells", seed=0), synthesise("storm", seed=0)]), "mp3", "libmp3lame")
     stages: list[str] = []
     LEVELS.read(song, progress=stages.append)
-    assert stages == sorted(stages)
+    assert (stages[0], stages[-1]) == ("decode", "input")
     assert stages.count("decode") > 100
-    assert stages.count("input") == 2
+    assert 2 < stages.count("input") < 30
 
     class AbortedError(Exception):
         pass

@@ -91,13 +91,16 @@ def test_trials_over_the_limit_pause_and_continue(tracks: Dataset, ray_cluster: 
     def running() -> int:
         return controls.demand.running if controls.demand else -1
 
+    def places() -> int:
+        return controls.demand.places if controls.demand else -1
+
     def steps() -> None:
         wait_until(lambda: len(trained(folder)) == 2)
         controls.limit = 1
         wait_until(lambda: running() == 1)
         assert controls.demand is not None
         assert (controls.demand.phase, controls.demand.cpus, controls.demand.gpus) == ("trials", 1, 0)
-        assert controls.demand.places == 5 - sum(len(epochs) == EPOCHS for epochs in trained(folder).values())
+        wait_until(lambda: places() == 5 - sum(len(epochs) == EPOCHS for epochs in trained(folder).values()))
         controls.limit = 0
         wait_until(lambda: running() == 0)
         time.sleep(0.5)
