@@ -11,6 +11,8 @@ from serve.network import proxy_environment
 OURS = "raygenre"
 _DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
 
+EXPECTED = proxy_environment.DEFAULTS | proxy_environment.ON_KUBERNETES
+
 
 def problems(resources: list[Resource]) -> Iterator[str]:
     """Yield versions that differ from the project's."""
@@ -21,8 +23,8 @@ def problems(resources: list[Resource]) -> Iterator[str]:
             yield f"{name(resource)}: rayVersion is {cluster.get('rayVersion')}, but constraints.txt has {ray}"
         if resource["kind"] == "ConfigMap":
             data = resource.get("data") or {}
-            for variable in proxy_environment.DEFAULTS.keys() & data.keys():
-                if data[variable] != proxy_environment.DEFAULTS[variable]:
+            for variable in EXPECTED.keys() & data.keys():
+                if data[variable] != EXPECTED[variable]:
                     yield f"{name(resource)}: {variable} differs from serve/network/proxy_environment.py"
     for pod in pods(resources):
         for container in pod.containers:

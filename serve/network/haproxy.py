@@ -8,10 +8,6 @@ before every start of HAProxy, so it imports only Python's standard library.
 
 If Ray's actor that manages HAProxy is killed, HAProxy keeps answering. The actor's successor first starts an HAProxy
 that knows no replicas yet. It therefore does not listen, and the next one takes over from the one that was left behind.
-
-If Serve's controller is lost with the head of a cluster, the next one knows no replicas for half a minute and says that
-there are none, although they run. HAProxy therefore keeps the last replicas that it received (`known_replicas`). Its
-own health checks find out which of them have ended.
 """
 
 import os
@@ -90,11 +86,10 @@ def main() -> None:
     arguments = sys.argv[1:]
     path = Path(arguments[arguments.index("-f") + 1])
     configuration = adapt(path.read_text())
+    path.write_text(configuration)
     manager = os.getppid()
     raylet = _parent(manager)
     left_behind = [str(pid) for pid in _processes(path) if _parent(pid) != manager]
-    configuration = known_replicas(configuration, path, is_first="-x" not in arguments and not left_behind)
-    path.write_text(configuration)
     if left_behind:
         take_over(left_behind, arguments, configuration)
     os.setpgid(0, 0)  # Ctrl-C in a terminal must not end HAProxy while replicas still answer
@@ -105,23 +100,6 @@ def main() -> None:
 
     binary = get_haproxy_binary()
     os.execv(binary, [binary, *arguments])
-
-
-def known_replicas(configuration: str, path: Path, *, is_first: bool) -> str:
-    """Return the configuration, or if it has no replicas, the last one that had some.
-
-    Args:
-        path: Ray's file of the configuration; the last one with replicas is stored next to it.
-        is_first: whether this is the first HAProxy of this Ray, which must not use replicas of an earlier Ray.
-    """
-    last = path.with_name(f"{path.name}.replicas")
-    if is_first:
-        last.unlink(missing_ok=True)
-    if _LISTENS.search(configuration):
-        last.write_text(configuration)
-    elif last.exists():
-        return last.read_text()
-    return configuration
 
 
 def take_over(left_behind: list[str], arguments: list[str], configuration: str) -> None:

@@ -32,6 +32,9 @@ DEFAULTS = {
     # Import path of the middlewares that replicas, and Ray's own proxies, apply to every request.
     "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve.network.proxy_middleware.middlewares",
 }
+ON_KUBERNETES = {"RAY_SERVE_ENABLE_HA_PROXY": "0", "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "1"}
+"""What the manifests have instead: Ray's own proxies. When the head was killed, HAProxy rejected a third of the
+requests until the next head knew the replicas, while Ray's proxies keep using those that they know."""
 _OWN_FOLDER = f"/tmp/haproxy-{os.getuid()}"  # short, because of the sockets in a subfolder with a long name
 MACHINE = {
     "RAY_SERVE_HAPROXY_BINARY_PATH": str(Path(__file__).with_name("haproxy.sh")),

@@ -81,14 +81,6 @@ def test_replicas_are_reached_on_the_endpoints_address(tmp_path: Path) -> None:
     assert re.findall(r"server \S+ ([\d.]+):", haproxy.adapt(render(tmp_path, host="0.0.0.0"))) == ["127.0.0.1"]
 
 
-def test_replicas_are_kept_while_the_next_controller_knows_none(tmp_path: Path) -> None:
-    path = tmp_path / "haproxy.cfg"
-    none, one, two = (haproxy.adapt(render(tmp_path, servers=servers)) for servers in (0, 1, 2))
-    said = [(none, True), (one, False), (none, False), (two, False), (none, False), (none, True)]
-    used = [haproxy.known_replicas(configuration, path, is_first=is_first) for configuration, is_first in said]
-    assert used == [none, one, one, two, two, none]
-
-
 def test_another_version_of_rays_template_is_refused(tmp_path: Path) -> None:
     rendered = render(tmp_path)
     for line in ("frontend prometheus", "    retry-on conn-failure", "    stats socket"):
