@@ -1,17 +1,20 @@
 """Soak test of the endpoint: memory growth under a constant request rate.
 
 Run from the project's folder (half an hour):
-    python -m benchmarks.soak                     # 50 requests per second for 30 minutes
+    python -m benchmarks.soak                     # for 30 minutes, at 80 % of the rate that it can sustain
     python -m benchmarks.soak --minutes 3         # a short test
+    python -m benchmarks.soak --rate 50           # requests per second
 
-Nineteen out of twenty requests send an image; the others send a 30 s MP3. Growth is the slope of a least-squares line
-through the resident memory, which is measured every 5 s. The first sixth of the time is left out, because the caches
-are still filling. If all processes together grow by more than 1 MB per minute, the exit status is 1. Latencies are
-measured from the planned time of a request, so they grow if the machine cannot sustain the rate.
+First, 16 clients send requests one after another for some time, which gives the rate that it can sustain. Nineteen out
+of twenty requests send an image; the others send a 30 s MP3. Growth is the slope of a least-squares line through the
+resident memory, which is measured every 5 s. The first sixth of the time is left out, because the caches are still
+filling. If all processes together grow by more than 1 MB per minute, the exit status is 1. Latencies are measured from
+the planned time of a request, so they grow if the machine cannot sustain the rate.
 """
 
 import http.client
 import itertools
+import math
 import tempfile
 import threading
 import time
@@ -37,6 +40,9 @@ from raygenre.model.network import GenreCNN, ModelConfig
 
 ONE_REPLICA = {"RAYGENRE_MAX_REPLICAS": "1"}  # a second replica would look like a leak
 CLIENTS = 32  # open connections
+SHARE = 0.8  # of the rate that it can sustain
+SATURATING = 16  # clients
+SATURATED_REQUESTS = 1500
 INTERVAL = 5  # s
 MAX_GROWTH = 1.0  # MB per minute
 ROLES = {
@@ -51,7 +57,7 @@ ROLES = {
 
 def main(
     minutes: Annotated[float, typer.Option(help="Duration in minutes.")] = 30,
-    rate: Annotated[float, typer.Option(help="Requests per second.")] = 50,
+    rate: Annotated[float, typer.Option(help="Requests per second (default: 80 % of what it can do).")] = 0,
 ) -> None:
     """Send requests, measure memory, and print the result."""
     console = Console()
@@ -63,6 +69,10 @@ def main(
         song = encode(synthesise("bells", seed=0), "mp3", "libmp3lame", rate=22_050, bit_rate=128_000)
         server = replace(OURS, environment=OURS.environment | ONE_REPLICA)
         with running(server, work, images[0]) as (port, process):
+            if not rate:
+                capacity = sustained_rate(port, [*images, song])
+                rate = SHARE * capacity
+                console.print(f"it can sustain {capacity:.0f} requests per second, and is sent {rate:.0f}")
             memory: dict[str, list[float]] = {role: [] for role in ROLES}
             ended = threading.Event()
 
@@ -75,7 +85,7 @@ def main(
             thread.start()
             started = time.perf_counter()
             try:
-                statuses, latencies = send(port, [*images, song], rate=rate, seconds=60 * minutes)
+                statuses, latencies = send(port, [*images, song], rate=rate, number=int(rate * 60 * minutes))
             finally:
                 elapsed = time.perf_counter() - started
                 ended.set()
@@ -117,8 +127,24 @@ def growth(values: list[float]) -> float:
     return float(np.polyfit(np.arange(len(values)) * INTERVAL / 60, values, 1)[0])
 
 
-def send(port: int, bodies: list[bytes], *, rate: float, seconds: float) -> tuple[Counter[int], list[float]]:
-    """Send requests at a constant rate; return the statuses (0: no response) and the latencies in s."""
+def sustained_rate(port: int, bodies: list[bytes]) -> float:
+    """Return how many requests per second it answers when several clients always wait for one.
+
+    Raises:
+        RuntimeError: a request fails.
+    """
+    send(port, bodies, rate=math.inf, number=SATURATED_REQUESTS // 10, clients=SATURATING)  # caches are filled
+    started = time.perf_counter()
+    statuses, _ = send(port, bodies, rate=math.inf, number=SATURATED_REQUESTS, clients=SATURATING)
+    if set(statuses) != {200}:
+        raise RuntimeError(f"unexpected statuses: {statuses}")
+    return SATURATED_REQUESTS / (time.perf_counter() - started)
+
+
+def send(
+    port: int, bodies: list[bytes], *, rate: float, number: int, clients: int = CLIENTS
+) -> tuple[Counter[int], list[float]]:
+    """Send a number of requests at a constant rate; return the statuses (0: no response) and the latencies in s."""
     local = threading.local()
 
     def post(body: bytes, planned: float) -> tuple[int, float]:
@@ -134,12 +160,12 @@ def send(port: int, bodies: list[bytes], *, rate: float, seconds: float) -> tupl
             local.connection.close()
         return status, time.perf_counter() - planned
 
-    with ThreadPoolExecutor(CLIENTS) as pool:
+    with ThreadPoolExecutor(clients) as pool:
         started, replies = time.perf_counter(), []
-        for number in range(int(rate * seconds)):
-            planned = started + number / rate
+        for index in range(number):
+            planned = started + index / rate
             time.sleep(max(0.0, planned - time.perf_counter()))
-            replies.append(pool.submit(post, bodies[number % len(bodies)], planned))
+            replies.append(pool.submit(post, bodies[index % len(bodies)], planned))
     statuses, latencies = zip(*(reply.result() for reply in replies), strict=True)
     return Counter(statuses), list(latencies)
 

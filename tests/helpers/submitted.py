@@ -4,15 +4,22 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from raygenre.cli.studies_tables import record
 from raygenre.studies.store import open_store
+from raygenre.studies.study import Study
 from tests.helpers.project import ROOT
 
 NARROW = Path(__file__).with_name("narrow.yaml")
+
+
+def submitted(study: str, data: Path, *, trials: int, epochs: int) -> list[str]:
+    """Return the options of a search that takes only seconds."""
+    size = ["--trials", str(trials), "--epochs", str(epochs), "--top-k", "1", "--scheduler", "none"]
+    return ["--data", str(data), "--study", study, "--space", str(NARROW), "--promote", *size]
 
 
 class Service:
@@ -33,30 +40,39 @@ class Service:
         """Change variables for the commands that follow."""
         self._environment |= environment
 
-    def call(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def start(self, *arguments: str) -> "subprocess.Popen[str]":
+        """Start a command without waiting for its end."""
         command = [sys.executable, "-c", "from raygenre.cli import app; app()", "studies", *arguments]
-        result = subprocess.run(
+        return subprocess.Popen(
             [*command, "--storage", self.storage],
             env=self._environment,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=300,
-            check=False,
         )
-        assert not check or result.returncode == 0, result.stdout + result.stderr
-        return result
+
+    def call(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        with self.start(*arguments) as process:
+            try:
+                output, errors = process.communicate(timeout=300)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+        assert not check or process.returncode == 0, output + errors
+        return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
     def submit(self, study: str, data: Path, *options: str, trials: int = 2, epochs: int = 2) -> None:
         """Submit a search that takes only seconds."""
-        size = ["--trials", str(trials), "--epochs", str(epochs), "--top-k", "1", "--scheduler", "none"]
-        place = ["--data", str(data), "--study", study, "--space", str(NARROW), "--promote"]
-        self.call("submit", *place, *size, *options)
+        self.call("submit", *submitted(study, data, trials=trials, epochs=epochs), *options)
 
     def list(self) -> dict[str, dict[str, Any]]:
         """Return the records of all studies, by name."""
+        return {study.name: record(study) for study in self.studies()}
+
+    def studies(self) -> Sequence[Study]:
         store = open_store(self.storage, self._environment.get("RAYGENRE_STUDY_URL"), "http://unused")
         try:
-            return {study.name: record(study) for study in store.all()}
+            return store.all()
         finally:
             store.close()
 

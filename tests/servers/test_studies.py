@@ -3,11 +3,15 @@
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
 from optuna.trial import TrialState
@@ -20,14 +24,16 @@ from tests.helpers.mlflow_server import MlflowServer
 from tests.helpers.postgres import Postgres
 from tests.helpers.processes import titled
 from tests.helpers.ray_nodes import RayNodes, ray_nodes
-from tests.helpers.submitted import Service
+from tests.helpers.submitted import Service, submitted
 from tests.servers.conftest import BUCKET, KEYS
 from tests.servers.test_url import url_of
 
 pytestmark = pytest.mark.slow
 
-STUDIES = {"spring": 3, "autumn": 2, "winter": 2}
-EPOCHS = 5
+STUDIES = {"spring": 3, "autumn": 4, "winter": 3}
+OWNERS = {"spring": "ann", "autumn": "bob", "winter": "bob"}
+EPOCHS = 20
+MINUTE = 60.0  # s
 
 
 @pytest.fixture(scope="module")
@@ -58,33 +64,77 @@ def service(s3: Any, study_url: str, mlflow_server: MlflowServer, nodes: RayNode
     )
 
 
-def submit(service: Service, study: str, data: Path, owner: str) -> None:
+def options(study: str, data: Path) -> list[str]:
     passed = [option for name in KEYS for option in ("--env", name)]
-    service.submit(study, data, "--user", owner, *passed, trials=STUDIES[study], epochs=EPOCHS)
+    return [*submitted(study, data, trials=STUDIES[study], epochs=EPOCHS), "--user", OWNERS[study], *passed]
+
+
+@contextmanager
+def shares_of_each_minute(service: Service) -> Iterator[list[dict[str, tuple[float, float]]]]:
+    """Fill a list with the mean number of places used and granted of each study, for each full minute."""
+    minutes: list[dict[str, tuple[float, float]]] = []
+    ended = threading.Event()
+
+    def sample() -> None:
+        samples: dict[str, list[tuple[int, int]]] = {study: [] for study in STUDIES}
+        until = time.monotonic() + MINUTE
+        while not ended.wait(0.5):
+            for study, record in service.list().items():
+                samples[study].append((record["places"]["running"], record["places"]["granted"] or 0))
+            if time.monotonic() > until:
+                minutes.append({study: tuple(np.mean(places, axis=0)) for study, places in samples.items()})
+                samples, until = {study: [] for study in STUDIES}, time.monotonic() + MINUTE
+
+    thread = threading.Thread(target=sample)
+    thread.start()
+    try:
+        yield minutes
+    finally:
+        ended.set()
+        thread.join()
 
 
 def test_studies_survive_their_surroundings(
-    service: Service, study_url: str, mlflow_server: MlflowServer, nodes: RayNodes, tracks_folder: Path
+    service: Service,
+    study_url: str,
+    mlflow_server: MlflowServer,
+    nodes: RayNodes,
+    tracks_folder: Path,
+    record_property: Callable[[str, object], None],
 ) -> None:
-    owners = {"spring": "ann", "autumn": "bob", "winter": "bob"}
-    with ThreadPoolExecutor() as pool:  # so that none is done before the last one has started
-        list(pool.map(lambda study: submit(service, study, tracks_folder, owners[study]), STUDIES))
-    for study in STUDIES:
-        service.wait_for(study, lambda record: record["places"]["running"] > 0)
-    granted = [record["places"]["granted"] for record in service.list().values()]
-    assert granted == [1, 1, 1]
-    nodes.kill("second")
-    [arbiter] = titled("ray::Arbiter")
-    os.kill(arbiter, signal.SIGKILL)
-    service.call("stop", "spring")
-    nodes.add("fourth", cpus=1)
-    service.call("set", "autumn", "--max-concurrent", "1")
-    service.wait_for("spring", lambda record: record["state"] == "stopped")
-    service.call("resume", "spring")
-    for study, trials in STUDIES.items():
-        record = service.wait_for(study, lambda record: record["state"] == "done", timeout=600)
-        assert record["trials"] == {"completed": trials, "pruned": 0, "failed": 0, "total": trials}
-        assert record["places"]["running"] == 0
+    service.call("set", "--user-limit", "0")  # so that none is done before the last one has started
+    with service.start("submit", *options("spring", tracks_folder)) as submitter, ThreadPoolExecutor() as pool:
+        others = [pool.submit(service.call, "submit", *options(study, tracks_folder)) for study in ("autumn", "winter")]
+        while not any(study.name == "spring" and study.job for study in service.studies()):
+            assert submitter.poll() is None
+            time.sleep(0.1)
+        submitter.kill()
+        for other in others:
+            other.result()
+    with shares_of_each_minute(service) as minutes:
+        service.call("set", "--no-user-limit")
+        for study in STUDIES:
+            service.wait_for(study, lambda record: record["places"]["running"] > 0)
+        granted = {study: record["places"]["granted"] for study, record in service.list().items()}
+        assert granted == {"spring": 1, "autumn": 1, "winter": 1}
+        nodes.kill("second")
+        [arbiter] = titled("ray::Arbiter")
+        os.kill(arbiter, signal.SIGKILL)
+        service.call("stop", "spring")
+        nodes.add("fourth", cpus=1)
+        service.wait_for("spring", lambda record: record["state"] == "stopped")
+        service.wait_for("autumn", lambda record: record["places"]["running"] == 2)
+        service.call("set", "autumn", "--max-concurrent", "1")
+        service.wait_for("autumn", lambda record: record["places"]["running"] == 1, timeout=20)
+        service.call("resume", "spring")
+        for study, trials in STUDIES.items():
+            record = service.wait_for(study, lambda record: record["state"] == "done", timeout=600)
+            assert record["trials"] == {"completed": trials, "pruned": 0, "failed": 0, "total": trials}
+            assert record["places"]["running"] == 0
+    record_property("places used and granted, by minute", minutes)
+    assert minutes
+    for shares in minutes:
+        assert all(abs(used - granted) <= 1 for used, granted in shares.values()), shares
     server = Server(Storage(Path("/unused"), mlflow_server.uri))
     for study, trials in STUDIES.items():
         stored = optuna.load_study(study_name=study, storage=study_url)

@@ -1,0 +1,138 @@
+"""Trials an hour of submitted studies on one, two and three nodes, and what `submit` adds to a local search.
+
+Run, from the project's folder (15 minutes on 2 cores):
+    python -m benchmarks.studies                        # 12 trials on one, two and three nodes
+    python -m benchmarks.studies --trials 4 --epochs 2  # quick
+
+The nodes are processes of this machine with one CPU each, so a machine with fewer cores than nodes cannot train faster
+on all of them. The search trains the project's first network on 100 images of noise. The time of the trials is from the
+start of the first one to the end of the last one, in Optuna's storage. For the local search, it is one trial at a time
+as well, on a private cluster of its own; its time is from the start of the command to its end, and for `submit` to the
+state "done".
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import optuna
+import typer
+from ray.cluster_utils import Cluster
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.orchestration import mlflow_server
+from raygenre.search.study.ledger import Ledger
+from raygenre.spectrogram.image import write_png
+from raygenre.studies.store import open_store
+from raygenre.system.storage import resolve
+
+NODES = (1, 2, 3)
+GENRES, IMAGES = 2, 50  # of each genre
+SHAPE = (128, 333)  # levels
+RAYGENRE = [sys.executable, "-c", "from raygenre.cli import app; app()"]
+STUDY = "measured"
+
+
+def main(
+    trials: Annotated[int, typer.Option(help="Trials of each study.")] = 12,
+    epochs: Annotated[int, typer.Option(help="Epochs of each trial.")] = 6,
+) -> None:
+    """Run a study on each number of nodes, and the same search locally, and print the times."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    table = Table("search", "trials, s", "trials per hour", "whole search, s", "command, s")
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, mlflow_server(Path(folder)) as uri:
+        work = Path(folder)
+        data = fill_folder(work / "data")
+        search = ["--data", str(data), "--study", STUDY, "--trials", str(trials), "--epochs", str(epochs)]
+        search += ["--top-k", "1", "--scheduler", "none", "--tracking-uri", uri]
+        whole: dict[str, float] = {}
+        for nodes in NODES:
+            with cluster(nodes) as address:
+                name = f"submitted, {nodes} {'node' if nodes == 1 else 'nodes'}"
+                storage = work / f"storage-{nodes}"
+                sent, whole[name] = submit([*search, "--storage", str(storage), "--address", address], storage, uri)
+                add_row(table, name, storage, trials, whole[name], sent)
+        storage = work / "storage-local"
+        started = time.monotonic()
+        call("tune", *search, "--storage", str(storage), "--max-concurrent", "1")
+        whole["local"] = time.monotonic() - started
+        add_row(table, "local, one trial at a time", storage, trials, whole["local"], whole["local"])
+    console = Console()
+    console.print(table)
+    added = whole["submitted, 1 node"] - whole["local"]
+    console.print(f"on one node, the submitted search takes {added:+.1f} s compared with the local one")
+
+
+def fill_folder(root: Path) -> Path:
+    """Fill a folder with images of noise, and return it."""
+    random = np.random.default_rng(0)
+    for genre in range(GENRES):
+        folder = root / f"genre{genre}"
+        folder.mkdir(parents=True)
+        for number in range(IMAGES):
+            (folder / f"{number:03d}.png").write_bytes(write_png(random.integers(0, 256, SHAPE, dtype=np.uint8)))
+    return root
+
+
+@contextmanager
+def cluster(nodes: int) -> Iterator[str]:
+    """Run a Ray cluster with one CPU on each node, and yield the address of its job API."""
+    head = {"num_cpus": 1, "include_dashboard": True, "dashboard_host": "127.0.0.1", "dashboard_port": 0}
+    running = Cluster(initialize_head=True, head_node_args=head)
+    try:
+        for _ in range(nodes - 1):
+            running.add_node(num_cpus=1)
+        running.wait_for_nodes()
+        assert running.head_node
+        yield f"http://{running.head_node.webui_url}"
+    finally:
+        running.shutdown()
+
+
+def submit(options: list[str], storage: Path, uri: str) -> tuple[float, float]:
+    """Submit a study; return how long the command and the whole study took, in s."""
+    started = time.monotonic()
+    call("studies", "submit", *options)
+    sent = time.monotonic() - started
+    store = open_store(str(storage), None, uri)
+    while not (study := store.get(STUDY)).has_ended:
+        time.sleep(0.2)
+    if study.state != "done":
+        raise RuntimeError(f"the study has {study.state}: {study.error}")
+    store.close()
+    return sent, time.monotonic() - started
+
+
+def call(*arguments: str) -> None:
+    """Run a command of raygenre.
+
+    Raises:
+        RuntimeError: it fails.
+    """
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_ADDRESS")}
+    result = subprocess.run([*RAYGENRE, *arguments], capture_output=True, text=True, env=environment, check=False)
+    if result.returncode:
+        raise RuntimeError(f"{arguments[0]}: {result.stdout}{result.stderr}")
+
+
+def add_row(table: Table, name: str, storage: Path, trials: int, whole: float, command: float) -> None:
+    """Add what Optuna's database knows of a search, with its whole time and that of the command in s."""
+    ledger = Ledger.open(resolve(storage, None).studies, STUDY, url=None)
+    stored = ledger.study.trials
+    ledger.close()
+    begins = [trial.datetime_start for trial in stored if trial.datetime_start]
+    ends = [trial.datetime_complete for trial in stored if trial.datetime_complete]
+    seconds = (max(ends) - min(begins)).total_seconds()
+    table.add_row(name, f"{seconds:.0f}", f"{3600 * trials / seconds:.0f}", f"{whole:.0f}", f"{command:.1f}")
+
+
+if __name__ == "__main__":
+    typer.run(main)
