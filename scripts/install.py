@@ -119,7 +119,9 @@ def uv_environment() -> dict[str, str]:
     """Return an environment in which uv uses the same package sources as pip.
 
     By default, uv ignores pip's configuration and would bypass a company's mirror. The index strategy set here makes uv
-    compare the versions in all indexes, as pip does, instead of using the first index that has the package.
+    compare the versions in all indexes, as pip does, instead of using the first index that has the package. Of the
+    files of that version, uv still takes those of the first index, and pip those that suit this machine best. The main
+    index has the files for all machines, so it comes first.
     """
     listing = subprocess.run([*PIP, "config", "list"], capture_output=True, text=True, check=True).stdout
     settings = {key: ast.literal_eval(value) for key, _, value in (row.partition("=") for row in listing.splitlines())}
@@ -128,9 +130,18 @@ def uv_environment() -> dict[str, str]:
         for section in ("global", "install", ":env:"):  # later sections override earlier ones
             if value := settings.get(f"{section}.{setting}"):
                 environment[variable] = ("," if variable == "UV_FIND_LINKS" else " ").join(value.split())
+    if "UV_INDEX" in environment:
+        environment.setdefault("UV_DEFAULT_INDEX", default_index())
+        environment["UV_INDEX"] = f"{environment['UV_DEFAULT_INDEX']} {environment['UV_INDEX']}"
     if compiles_all():
         environment["UV_COMPILE_BYTECODE"] = "1"
     return environment | os.environ
+
+
+def default_index() -> str:
+    """Return the index that pip uses if none is configured."""
+    code = "from pip._internal.models.index import PyPI; print(PyPI.simple_url)"
+    return subprocess.run([PIP[0], "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def run(command: list[str], environment: dict[str, str] | None = None) -> bool:

@@ -42,13 +42,19 @@ def test_uv_uses_the_package_indexes_of_pip(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("PIP_FIND_LINKS", "/wheels /more")
     environment = install.uv_environment()
     assert environment["UV_DEFAULT_INDEX"] == "file:///global"
-    assert environment["UV_INDEX"] == "file:///a file:///b"
+    assert environment["UV_INDEX"] == "file:///global file:///a file:///b"  # the main one first
     assert environment["UV_FIND_LINKS"] == "/wheels,/more"
 
     monkeypatch.setenv("PIP_INDEX_URL", "file:///environment")
     assert install.uv_environment()["UV_DEFAULT_INDEX"] == "file:///environment"
     monkeypatch.setenv("UV_DEFAULT_INDEX", "file:///uv")
     assert install.uv_environment()["UV_DEFAULT_INDEX"] == "file:///uv"
+
+    monkeypatch.delenv("PIP_INDEX_URL")
+    config.write_text("[global]\nextra-index-url = file:///a\n")
+    default = install.default_index()
+    assert default.startswith("https://")
+    assert install.uv_environment()["UV_INDEX"] == f"{default} file:///a"
 
 
 def test_only_stages_large_downloads_and_errors_are_shown() -> None:
