@@ -8,6 +8,7 @@ SECRETS = {
     "mlflow-serving": {"MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"},
     "postgres-mlflow": {"PGHOST", "PGDATABASE", "PGUSER", "PGPASSWORD", "PGSSLMODE"},
     "postgres-search": {"PGHOST", "PGDATABASE", "PGUSER", "PGPASSWORD", "PGSSLMODE"},
+    "postgres-jobs": {"PGHOST", "PGDATABASE", "PGUSER", "PGPASSWORD", "PGSSLMODE"},
     "s3": {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"},
     "redis": {"password"},
 }
@@ -21,6 +22,7 @@ USERS = {
     "mlflow-serving": {"serving"},
     "postgres-mlflow": {"mlflow", "migration"},
     "postgres-search": {"search", "studies"},
+    "postgres-jobs": {"serving"},
     "s3": {"mlflow", "search", "studies"},
     "redis": {"redis", "serving"},
 }
@@ -33,7 +35,7 @@ VARIABLES = {
 }
 """For each variable that takes a single key, its secret and the key."""
 
-PORTS = {"postgres-mlflow": 5432, "postgres-search": 5432, "s3": 443}
+PORTS = {"postgres-mlflow": 5432, "postgres-search": 5432, "postgres-jobs": 5432, "s3": 443}
 """For each secret, the port outside the namespace that a pod with this secret must reach."""
 
 CONFIG_MAPS = {"kube-root-ca.crt": {"ca.crt"}}

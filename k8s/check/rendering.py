@@ -24,7 +24,7 @@ Resource = dict[str, Any]
 COMBINATIONS: dict[str, tuple[Sequence[str], Sequence[str]]] = {
     "dev": (("cilium", "monitoring", "searchers"), ()),
     "gpu": (("cilium", "monitoring"), ("bucket", "kueue")),
-    "prod": (("gateway", "monitoring", "studies"), ("bucket", "kueue")),
+    "prod": (("gateway", "jobs", "monitoring", "studies"), ("bucket", "kueue")),
 }
 """For each overlay, the components to check it with and the components to check its search with."""
 

@@ -117,7 +117,7 @@ def test_what_a_combination_repeats_is_only_counted(monkeypatch: pytest.MonkeyPa
     status, printed = run_check("prod")
     assert (status, printed.count("too small")) == (1, 1)
     assert (
-        "prod with gateway, monitoring, studies, bucket, kueue: 50 objects, 1 problems, of which 1 as above\n"
+        "prod with gateway, jobs, monitoring, studies, bucket, kueue: 51 objects, 1 problems, of which 1 as above\n"
         in printed
     )
 

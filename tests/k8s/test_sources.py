@@ -47,6 +47,6 @@ def test_every_object_has_files_and_is_otherwise_unchanged() -> None:
 
 def test_messages_without_a_field_name_all_files_of_the_object() -> None:
     said = sources.located("RayService endpoint, head: readinessProbe is missing", whole("prod"))
-    gateway = "k8s/components/gateway/kustomization.yaml"
-    assert said == f"k8s/base/serving.yaml, {PROD}, {gateway}: RayService endpoint, head: readinessProbe is missing"
+    parts = ", ".join(f"k8s/components/{name}/kustomization.yaml" for name in ("gateway", "jobs"))
+    assert said == f"k8s/base/serving.yaml, {PROD}, {parts}: RayService endpoint, head: readinessProbe is missing"
     assert sources.located("policies block a from b", whole("prod")) == "policies block a from b"
