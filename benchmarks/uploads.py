@@ -84,7 +84,7 @@ def main(
         with running(server, work, image) as (port, process):
             for _ in range(20):  # until all caches are filled
                 post(port, image)
-            post(port, wav.read_bytes())
+            together(port, wav, 2)  # one for each thread of the network
 
             def measure(name: str, send: Callable[[], list[int]], expected: int) -> None:
                 nonlocal passed
