@@ -130,7 +130,8 @@ def test_a_running_study_is_neither_resumed_nor_removed(store: StudyStore, tmp_p
 def test_a_study_runs_in_the_background(tmp_path: Path, tracks_folder: Path) -> None:
     """It is stopped after an epoch in progress, resumed with more trials, and removed; no trial is repeated."""
     service = Service(str(tmp_path / "results"))
-    service.submit("spring", tracks_folder, "--max-concurrent", "1", epochs=4)
+    epochs = 12  # so that it is stopped before its end, even on a busy machine
+    service.submit("spring", tracks_folder, "--max-concurrent", "1", epochs=epochs)
     service.wait_for("spring", lambda study: study["places"]["running"] == 1)
     service.call("stop", "spring")
     service.wait_for("spring", lambda study: study["state"] == "stopped")
@@ -147,7 +148,7 @@ def test_a_study_runs_in_the_background(tmp_path: Path, tracks_folder: Path) -> 
     study = LedgerReader(storage.studies / "spring", None)._load()
     assert study
     assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 3
-    assert [sorted(trial.intermediate_values) for trial in study.trials] == [[1, 2, 3, 4]] * 3
+    assert [sorted(trial.intermediate_values) for trial in study.trials] == [[*range(1, epochs + 1)]] * 3
     service.call("remove", "spring", "--yes")
     assert service.list() == {}
     assert storage.studies.names() == []
