@@ -33,7 +33,7 @@ COPY serve serve
 RUN pip install --constraint constraints.txt '.[servers]' 'mlflow[auth]' \
     && ln -s "$(cd / && python -c 'import serve.network; print(*serve.network.__path__)')/haproxy.sh" \
         /opt/raygenre/bin/raygenre-haproxy
-# The pretrained network, which is never written to again, so it needs no volume and suits a read-only root.
+# The pretrained network is never written to again, so it needs no volume and works with a read-only root.
 RUN RAYGENRE_CACHE=/opt/raygenre/cache raygenre pretrained install
 
 FROM python:${PYTHON}

@@ -1,12 +1,12 @@
-"""Predictions a second of Ray Data, of the local pool and of a plain loop on the same cores, and Ray Data's memory.
+"""Predictions per second with Ray Data, the local pool and a plain loop on the same cores; Ray Data's memory use.
 
 Run, from the project's folder:
     python -m benchmarks.batch                           # 400 songs of 30 s each way, then 10 000 of 3 s with Ray Data
     python -m benchmarks.batch --songs 100 --many 0      # quick, without the measurement of memory
     python -m benchmarks.batch --model models:/raygenre@champion
 
-The songs are FLAC files of noise, twenty different ones under many names. The cache is off. Times include the start of
-worker processes or actors, but not that of Ray itself, which serves many batches.
+The songs are FLAC files of noise: twenty different files under many names. The cache is off. Times include starting
+worker processes or actors, but not Ray itself, which serves many batches.
 """
 
 import os
@@ -47,8 +47,8 @@ def main(
     jobs: Annotated[int, typer.Option(min=0, help="Worker processes and actors; 0: one per core.")] = 0,
     model: Annotated[str, typer.Option(help="The model (default: an untrained network).")] = "",
 ) -> None:
-    """Print the predictions a second of each way, and the memory of Ray Data while it predicts many songs."""
-    torch.set_num_threads(1)  # as in the workers
+    """Print the predictions per second of each method, and Ray Data's memory use while it predicts many songs."""
+    torch.set_num_threads(1)  # as in workers
     torch.manual_seed(0)
     genres = ("bells", "drone", "storm")
     classifier = (
@@ -93,7 +93,7 @@ def fill_folder(root: Path, songs: int, seconds: float) -> list[Path]:
 
 
 def rate(name: str, songs: int, run: Callable[[], object]) -> None:
-    """Print how many songs a second a way predicts."""
+    """Print how many songs per second a method predicts."""
     started = time.monotonic()
     run()
     seconds = time.monotonic() - started
@@ -102,7 +102,7 @@ def rate(name: str, songs: int, run: Callable[[], object]) -> None:
 
 @contextmanager
 def sampled_memory() -> Iterator[list[tuple[float, float]]]:
-    """Yield a list that grows each second by the memory of this process and of its largest descendant, in MiB."""
+    """Yield a list to which the memory of this process and its largest descendant, in MiB, is appended each second."""
     samples, stopped = [(0.0, 0.0)], threading.Event()
 
     def sample() -> None:

@@ -4,10 +4,10 @@ Run from the project's folder (7 minutes on 2 cores):
     python benchmarks/epoch.py --data PATH       # a folder as for tune.py; without it, synthetic images are used
 
 The plain loop is a typical first version: it decodes every PNG again in each epoch and trains on all 288×432 RGB pixels
-in float32, with the same channel widths. raygenre decodes each image once and trains on levels (128×333, one channel).
+in float32, with the same channel counts. raygenre decodes each image once and trains on levels (128×333, one channel).
 The two alternate in this process with the same number of torch threads, and the table gives medians. Finally, two
 processes train concurrently with one thread each, as two trials do. Half of their epoch time is comparable to the time
-of an epoch on two threads.
+for one epoch on two threads.
 """
 
 import statistics
@@ -85,7 +85,7 @@ def our_epoch(tracks: data_sets.Dataset, train: splits.Indices, training: Traini
 
 
 def concurrent_epochs(data: Path | None, barrier: Barrier, epochs: int, most: int | None) -> list[float]:
-    """Train on one thread while a second process does the same, and return the duration of each epoch in s."""
+    """Train on one thread while another process does the same, and return the duration of each epoch in s."""
     torch.set_num_threads(1)
     tracks = data_sets.load(data, cache=storage.resolve().cache)
     train, training, config = prepared(tracks, most)

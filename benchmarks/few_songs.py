@@ -1,17 +1,18 @@
-"""Learning from few songs, and the time from a folder of songs to a champion: pretrained features or spectrograms.
+"""Compares pretrained features and spectrograms: accuracy with few songs, and time from a folder to a champion.
 
 Run from the project's folder, after `raygenre pretrained install`:
     .venv/bin/python benchmarks/few_songs.py                   # accuracy with 5, 10 and 20 songs a class, 10 minutes
     .venv/bin/python benchmarks/few_songs.py --searches        # also two searches on 100 songs, 10 minutes more
 
-The songs are synthetic and made hard: a clip of 8 s of one of five genres, mixed with a quieter clip of another genre
-(−6 to −2 dB) and with noise. Each seed draws other training songs and another network; the 100 test songs (20 of each
-genre) are always the same. Each network has a fixed setting, the first point of its preset, and is tested after its
-last epoch, so no track is used to choose anything. All runs see about as many songs, so fewer songs are trained on for
-more epochs. Each result is also printed as soon as it is there.
+The songs are synthetic and deliberately hard: an 8 s clip of one of five genres, mixed with a quieter clip of another
+genre (−6 to −2 dB) and with noise. Each seed draws different training songs and a different network; the 100 test songs
+(20 of each genre) are always the same. Each network has a fixed setting, the first point of its preset, and is tested
+after its last epoch, so no track is used to choose anything. All runs see about the same total number of songs, so runs
+with fewer songs have more epochs. Each result is also printed as soon as it is available.
 
-The searches are whole `raygenre tune` commands on the same 100 songs as FLAC files, 20 of each genre, in one storage of
-their own each: from start to champion, with Ray's start and MLflow. They have the same number of trials and epochs.
+The searches are complete `raygenre tune` commands on the same 100 songs as FLAC files, 20 of each genre, each with its
+own storage. They run from start to champion, including Ray's start and MLflow, and have the same number of trials and
+epochs.
 """
 
 import json
@@ -48,10 +49,10 @@ from raygenre.training.loop import fit
 from raygenre.training.member import Inputs, Member, fitted
 
 GENRES = ("chiptune", "choir", "march", "shuffle", "waltz")
-COUNTS = (5, 10, 20)  # training songs of each genre
-TEST = 20  # test songs of each genre
+COUNTS = (5, 10, 20)  # training songs per genre
+TEST = 20  # test songs per genre
 SECONDS = 8
-VISITS = 2000  # songs that a run sees, in all epochs together
+VISITS = 2000  # songs that a run sees in all epochs together
 NETWORKS: dict[str, Preset] = {"head": HEAD, "CNN, improved": PRESETS["improved"], "CNN, original": PRESETS["original"]}
 
 
@@ -73,7 +74,7 @@ def main(
 
 
 def song(genre: str, number: int) -> NDArray[np.float32]:
-    """Return a clip of a genre with another genre and noise below it, float32 (N,) at 22 050 Hz."""
+    """Return a clip of a genre mixed with a quieter genre and noise, float32 (N,) at 22 050 Hz."""
     random = np.random.default_rng([GENRES.index(genre), number])
     other = str(random.choice([name for name in GENRES if name != genre]))
     length = SECONDS * audio.SAMPLE_RATE
@@ -88,9 +89,9 @@ def song(genre: str, number: int) -> NDArray[np.float32]:
 
 
 def accuracies(networks: list[str], seeds: int, visits: int) -> Table:
-    """Return a table of the test accuracy by network and number of training songs."""
+    """Return a table of test accuracy by network and number of training songs."""
     most = max(COUNTS)
-    numbers = [*range(TEST), *range(TEST, TEST + seeds * most)]  # the first are the test songs
+    numbers = [*range(TEST), *range(TEST, TEST + seeds * most)]  # the first ones are the test songs
     songs = [(genre, number) for genre in GENRES for number in numbers]
     labels = np.array([GENRES.index(genre) for genre, _ in songs], dtype=np.int64)
     place = np.array([number for _, number in songs])

@@ -5,10 +5,10 @@ Run from the project's folder (2 minutes on 2 cores):
     python benchmarks/levels.py                  # synthetic clips of 30 s
     python benchmarks/levels.py --clips DIR      # your own audio files
 
-Times are the CPU time of this process (user and system) with one thread. The methods are measured alternately, and the
-table gives medians. librosa and matplotlib draw the image to a PNG file in memory, as the dataset's author did.
-raygenre's levels contain the same image (tests/spectrogram/test_levels.py compares every pixel). The time to write the
-PNG file from them is measured as well.
+Times are the CPU time of this process (user and system) with one thread. The methods are measured in turn, and the
+table shows medians. librosa and matplotlib draw the image to a PNG file in memory, as the dataset's author did.
+raygenre's levels contain the same image (tests/spectrogram/test_levels.py compares every pixel). The time to write them
+to a PNG file is measured as well.
 """
 
 import io
@@ -98,7 +98,7 @@ def png_by_raygenre(samples: Samples) -> bytes:
 
 
 def png_by_librosa(samples: Samples) -> bytes:
-    """Draw a spectrogram exactly as the dataset's author did, including the quirks."""
+    """Draw a spectrogram exactly as the dataset's author did, quirks included."""
     decibels = librosa.amplitude_to_db(librosa.feature.melspectrogram(y=samples), ref=np.max)
     figure = Figure(figsize=(6, 4), dpi=72)
     figure.subplots_adjust(bottom=0.125)

@@ -1,11 +1,11 @@
-"""Predict a folder as people have it, a third of whose files are clutter or broken: time, memory, and nothing lost.
+"""Predicts a realistic folder, a third of it clutter or broken files: measures time and memory, and checks for losses.
 
 Run, from the project's folder (on two cores, 3000 files take some minutes):
     python -m benchmarks.mixed_folder                          # 3000 files, and an untrained network
     python -m benchmarks.mixed_folder --files 300 --model models:/raygenre@champion
 
-Songs last 3.2 s and differ in content. A third of the files are covers, playlists, databases, thumbnails, text with the
-suffix of a song, cut and silent songs, links to nothing, and projects of music programs.
+Songs last 3.2 s and differ in content. A third of the files are covers, playlists, databases, thumbnails, text files
+named like songs, truncated and silent songs, broken links, and projects of music programs.
 """
 
 import csv
@@ -32,16 +32,16 @@ from raygenre.model.network import GenreCNN, ModelConfig
 GENRES = ("bells", "drone", "storm")
 ALBUM = 15  # files, a third of which are not songs
 _FORMATS = (("wav", "wav", "pcm_s16le"), ("flac", "flac", "flac"), ("mp3", "mp3", "libmp3lame"))
-_LARGE_PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\2\0\0\0\2\0"  # the head of a PNG of 512 × 512
+_LARGE_PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\2\0\0\0\2\0"  # the start of a 512×512 PNG
 
 
 @dataclass
 class MixedFolder:
-    """What a folder was filled with.
+    """The contents of a generated folder.
 
     Attributes:
         songs: usable songs.
-        broken: files that look like songs and are not usable.
+        broken: files that look like songs but are unusable.
         others: files that are neither songs nor known clutter.
         clutter: kind of clutter → number of files.
     """
@@ -150,12 +150,12 @@ def main(
 
 
 def _watch(process: "subprocess.Popen[bytes]") -> tuple[list[float], float]:
-    """Wait for a process, and return the peak memory of it and of each descendant in MiB, and their CPU time in s."""
+    """Wait for a process; return the peak memory of it and each descendant in MiB, and their CPU time in s."""
     peaks: dict[int, float] = {}
     cpu = 0.0
     while process.poll() is None:
         for pid in family(process.pid):
-            with suppress(OSError, IndexError):  # it has just exited
+            with suppress(OSError, IndexError):  # the process has just exited
                 text = Path(f"/proc/{pid}/status").read_text()
                 peaks[pid] = int(text.split("VmHWM:")[1].split()[0]) / 1024
         cpu = max(cpu, cpu_seconds(process.pid))

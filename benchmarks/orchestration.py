@@ -1,14 +1,14 @@
-"""Overhead of a search, compared with Ray's own OptunaSearch and MLflowLoggerCallback.
+"""Measures the overhead of a search, compared with Ray's own OptunaSearch and MLflowLoggerCallback.
 
 Run from the project's folder (15 minutes on 2 cores, most of them for the stock search):
     .venv/bin/python benchmarks/orchestration.py
 
 First, 20 trials sleep for 20 s each, two at a time, and report 20 epochs each; the overhead is the elapsed time minus
 the time spent asleep. This is repeated with an unreachable MLflow server, for which the driver waits 5 s at the end.
-Then trials that do not sleep report one epoch each, and the memory of each driver is measured. Except in the
+Then the memory of each driver is measured with trials that report one epoch each without sleeping. Except in the
 repetition, searches log to an MLflow server on this machine. Ray is started before the measurement.
 
-Does a search become slower with its number of trials? This takes about 6 minutes:
+To measure whether a search slows down as its number of trials grows (about 6 minutes):
     .venv/bin/python benchmarks/orchestration.py --sleepers 0 --trials 3000 --no-stock
 """
 
@@ -58,8 +58,8 @@ from raygenre.system.storage import resolve
 from raygenre.tracking.tracker import Tracker
 
 CONCURRENCY = 2
-BLOCK = 500  # trials that are timed together
-UNREACHABLE = "http://127.0.0.1:9"  # the port of the discard service, which no longer runs on any machine
+BLOCK = 500  # trials timed together
+UNREACHABLE = "http://127.0.0.1:9"  # port of the obsolete discard service, which no machine runs any more
 
 
 def sleeping(config: dict[str, Any], *, plan: "ray.ObjectRef[Plan]", shared: object, seconds: float) -> None:
@@ -77,7 +77,7 @@ def stock(config: dict[str, float]) -> None:
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured of a search.
+    """The measurements of a search.
 
     Attributes:
         seconds: its duration in s, including uploads.
@@ -117,7 +117,7 @@ def our_search(
     started, cpu_started = time.perf_counter(), time.process_time()
 
     class Probe(io.StringIO):
-        """Measures the time and the memory each time a finished trial is printed."""
+        """Measures time and memory each time a finished trial is printed."""
 
         def write(self, text: str) -> int:
             if re.match(r"trial \d", text):
@@ -150,7 +150,7 @@ def our_search(
 
 
 def stock_search(folder: Path, uri: str, *, trials: int) -> tuple[float, list[float]]:
-    """Run the same search with Ray's own parts; return its duration in s and its driver's memory in MiB."""
+    """Run the same search with Ray's own components; return its duration in s and its driver's memory in MiB."""
     memory: list[float] = []
 
     class MemoryCallback(tune.Callback):
@@ -187,7 +187,7 @@ def mlflow_server(folder: Path) -> Iterator[str]:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", f"sqlite:///{folder / 'server.db'}", "--artifacts-destination", str(folder)]
-    # The server's job workers are not needed, and they would still be importing modules when the search starts.
+    # The server's job workers are not needed and would still be importing modules when the search starts.
     environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     with (folder / "server.log").open("w") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, env=environment)
@@ -254,7 +254,7 @@ def main(
 
 
 def blocks_text(unit: str, ends: Sequence[float]) -> str:
-    """Return how long each block of trials took, given when each trial ended, and how much longer the last took."""
+    """Return how long each block of trials took, given when trials ended, and how much longer the last one took."""
     blocks = [after - before for before, after in itertools.pairwise([0.0, *ends[BLOCK - 1 :: BLOCK]])]
     texts = ", ".join(f"{block:.1f}" for block in blocks)
     return f"{unit} per {BLOCK} trials: {texts}; the last takes {blocks[-1] / blocks[0]:.2f} times as long as the first"

@@ -1,4 +1,4 @@
-"""Seconds per clip for several ways to evaluate MSD_musicnn, and its agreement with the original under TensorFlow.
+"""Compares ways to evaluate MSD_musicnn: seconds per clip, and agreement with the original under TensorFlow.
 
 Run from the project's folder, after `raygenre pretrained install`:
     python benchmarks/pretrained.py                          # times on a synthetic clip of 30 s, 2 minutes
@@ -6,19 +6,19 @@ Run from the project's folder, after `raygenre pretrained install`:
                                                                      # values for them in reference.npz and tags.json
     python benchmarks/pretrained.py --memory 10              # also memory over a recording of ten hours, minutes more
 
-Times are of one thread and of the network alone, without decoding and spectrograms. The ways alternate, and the table
-gives the fastest and the median of the repetitions, of the process's CPU time, so other programs disturb them little.
-To see a processor with AVX2 only, set ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2.
+Times are for the network alone on one thread, without decoding and spectrograms. The methods alternate, and the table
+shows the fastest and the median repetition. CPU time of the process is measured, so other programs have little effect.
+For AVX2 only, set ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2.
 
 - direct: each convolution as torch's conv2d, normalised and then pooled, as the original is written.
-- direct, one by one: the same, one patch after the other.
-- direct, pooled first: one patch after the other, pooled before it is rectified and normalised.
+- direct, one by one: the same, one patch at a time.
+- direct, pooled first: one patch at a time, pooled before being rectified and normalised.
 - unfolded: what raygenre does (`raygenre/pretrained/network.py`): matrix products over windows of frames.
 - FFT: the two wide kernels by two-dimensional FFTs, the rest unfolded.
 - bfloat16: unfolded, in bfloat16; only on processors with instructions for it.
 
 The reference's `CLIP/tags` are (patches, 50), `CLIP/max` and `CLIP/mean` (patches, 753): the features before the dense
-layer. Differences are also given in the standard deviations of the reference's values.
+layer. Differences are also given in standard deviations of the reference's values.
 """
 
 import json
@@ -53,7 +53,7 @@ from raygenre.pretrained.network import TIMBRAL_FRAMES, Dimensions, MusicNetwork
 from raygenre.pretrained.store import Pretrained, load
 
 Way = Callable[[PooledConvolution, Tensor], Tensor]
-FFT_CHANNELS = 12  # transformed together, so that they stay in the cache
+FFT_CHANNELS = 12  # transformed together; few enough to stay in the cache
 
 
 def main(
@@ -75,7 +75,7 @@ def main(
 
 
 def speed(network: MusicNetwork, repeats: int) -> Table:
-    """Return a table of the seconds per clip, of the network and of each part of its front end."""
+    """Return a table of the seconds per clip for the network and for each part of its front end."""
     encoded = encode(synthesise("bells", seed=0), "wav", "pcm_s16le", rate=SYNTHETIC_RATE)
     patches = torch.stack(list(log_mel.patches(blocks(encoded, rate=log_mel.SAMPLE_RATE))))
     ways: dict[str, Callable[[], Tensor]] = {
@@ -134,7 +134,7 @@ def by_fft(layer: PooledConvolution, patches: Tensor) -> Tensor:
     """(P, T, M) → (P, C, T); only the wide kernels, since the long ones are slower this way."""
     if layer.bands == 1:
         return layer.forward(patches)
-    size = (200, log_mel.BANDS)  # frames that FFTs are fast for, with room for the kernel
+    size = (200, log_mel.BANDS)  # a length for which FFTs are fast, with room for the kernel
     signs = torch.where(layer.normalisation.weight < 0, -1.0, 1.0)
     kernels = (layer.convolution.weight[:, 0] * signs[:, None, None]).flip(1, 2)
     transformed = torch.fft.rfft2(patches, s=size)
@@ -153,7 +153,7 @@ def convolved(layer: PooledConvolution, patches: Tensor, kernels: Tensor) -> Ten
 
 
 def agreement(pretrained: Pretrained, data: Path, reference: Path) -> Iterator[Table]:
-    """Yield a table of the largest differences by layer, one of the tags of each clip, and one of fewer patches."""
+    """Yield three tables: the largest differences by layer, the tags of each clip, and the effect of fewer patches."""
     stored = np.load(reference / "reference.npz")
     about = json.loads((reference / "tags.json").read_text())
     assert tuple(about["tags"]) == pretrained.about.tags
@@ -190,7 +190,7 @@ def agreement(pretrained: Pretrained, data: Path, reference: Path) -> Iterator[T
 
 
 class Fewer:
-    """What the tags of clips change if some, evenly spaced patches stand for all."""
+    """How much the tags of clips change if only some evenly spaced patches are used."""
 
     def __init__(self) -> None:
         self._changes: dict[int, list[tuple[float, int]]] = {count: [] for count in (5, 3)}
@@ -214,7 +214,7 @@ class Fewer:
 
 
 class Layer:
-    """The largest difference of a layer from its reference, over all clips."""
+    """The largest difference between a layer and its reference over all clips."""
 
     def __init__(self, name: str) -> None:
         self._name, self._clip = name, ""
@@ -236,13 +236,13 @@ class Layer:
 
 
 def streaming(hours: float) -> Table:
-    """Return a table of this process's memory while a long recording passes through a network.
+    """Return a table of this process's memory while a network processes a long recording.
 
-    To save time, the network has two channels of each kind and random weights. With the real one, the means of the
-    windows take 0.7 MB an hour more.
+    To save time, the network has two channels of each kind and random weights. With the real network, the means of the
+    windows take another 0.7 MB per hour.
     """
     table = Table("hours", "resident memory, MiB", title=f"Samples of {hours:g} hours to features")
-    block = synthesise("bells", seed=0)  # 30 s at 22 050 Hz; taken as 41 s at 16 kHz
+    block = synthesise("bells", seed=0)  # 30 s at 22 050 Hz; treated as 41 s at 16 kHz
     total = round(hours * 3600 * log_mel.SAMPLE_RATE / len(block))
     marks = {round(total * share): share * hours for share in (0.1, 0.5, 1.0)}
 

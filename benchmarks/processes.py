@@ -1,4 +1,4 @@
-"""A server's processes with their CPU time and memory, read from /proc."""
+"""Reads the CPU time and memory of a server's processes from /proc."""
 
 import os
 from collections.abc import Iterable, Iterator

@@ -30,7 +30,7 @@ class Server:
 
     Attributes:
         command: command line with the placeholders {port}, {model}, {config} and {stock}, which `running` fills in.
-        direct: True to send requests to the port on which Ray's replica itself listens.
+        direct: True to send requests directly to the port of Ray's replica.
         probabilities: function that extracts the probabilities from a response's JSON.
         body: function that turns a file into a request body.
     """
@@ -92,7 +92,7 @@ def running(server: Server, work: Path, image: bytes) -> Iterator[tuple[int, int
     values = {"port": port, "model": work / "model"} | {name: work / f"{name}.yaml" for name in ("config", "stock")}
     one_port = {
         "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(direct_port),
-        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(direct_port + 1),  # which is not in the range
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(direct_port + 1),  # outside the range
     }
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAYGENRE_")}
     environment = inherited | {
@@ -136,6 +136,6 @@ def running(server: Server, work: Path, image: bytes) -> Iterator[tuple[int, int
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        for pid, _ in started.items() & start_times(started).items():  # of the servers that leave processes behind
+        for pid, _ in started.items() & start_times(started).items():  # of servers that leave processes behind
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

@@ -5,11 +5,11 @@ Run from the project's folder (25 minutes on 2 cores):
     python -m benchmarks.serving                  # synthetic images and songs
     python -m benchmarks.serving --data PATH      # images of a dataset, and its MP3s if it has any
 
-In every round, each server is restarted and warmed up. Then one client, and afterwards sixteen clients, send images and
-then MP3s of 30 s for several seconds from the same machine and cores. Every response is compared with the classifier's
-own prediction. CPU time covers all processes that the server started, including Ray's and HAProxy's. It is compared
-with a loop that decodes and classifies the same files in one process without a server. The table shows medians over the
-rounds, and the ratio of raygenre's requests per second to the server's in the same round.
+In every round, each server is restarted and warmed up. Then one client, and afterwards sixteen, send images and then 30
+s MP3s for several seconds from the same machine and cores. Every response is compared with the classifier's own
+prediction. CPU time covers all processes that the server started, including Ray's and HAProxy's. It is compared with a
+loop that decodes and classifies the same files in one process without a server. The table shows medians over the
+rounds, and the ratio of raygenre's requests per second to each server's in the same round.
 """
 
 import http.client
@@ -171,7 +171,7 @@ def loop(classifier: Classifier, bodies: list[bytes], seconds: float) -> float:
 def send(
     server: Server, port: int, files: list[bytes], expected: list[Probabilities], *, clients: int, seconds: float
 ) -> list[float]:
-    """Send files from several clients for a number of seconds, check all responses, and return the latencies in s."""
+    """Send files from several clients for some seconds, check all responses, and return the latencies in s."""
     bodies = [server.body(file) for file in files]
     deadline = time.perf_counter() + seconds
 

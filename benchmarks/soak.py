@@ -5,11 +5,11 @@ Run from the project's folder (half an hour):
     python -m benchmarks.soak --minutes 3         # a short test
     python -m benchmarks.soak --rate 50           # requests per second
 
-First, 16 clients send requests one after another for some time, which gives the rate that it can sustain. Nineteen out
-of twenty requests send an image; the others send a 30 s MP3. Growth is the slope of a least-squares line through the
-resident memory, which is measured every 5 s. The first sixth of the time is left out, because the caches are still
-filling. If all processes together grow by more than 1 MB per minute, the exit status is 1. Latencies are measured from
-the planned time of a request, so they grow if the machine cannot sustain the rate.
+First, 16 clients each send one request after another for some time, to measure the rate that it can sustain. Nineteen
+out of twenty requests send an image; the others send a 30 s MP3. Growth is the slope of a least-squares line through
+the resident memory, which is measured every 5 s. The first sixth of the time is left out, because caches are still
+filling then. If all processes together grow by more than 1 MB per minute, the exit status is 1. Latencies are measured
+from each request's planned time, so they grow if the machine cannot sustain the rate.
 """
 
 import http.client
@@ -128,12 +128,12 @@ def growth(values: list[float]) -> float:
 
 
 def sustained_rate(port: int, bodies: list[bytes]) -> float:
-    """Return how many requests per second it answers when several clients always wait for one.
+    """Return how many requests per second the endpoint answers when each of several clients always awaits one.
 
     Raises:
         RuntimeError: a request fails.
     """
-    send(port, bodies, rate=math.inf, number=SATURATED_REQUESTS // 10, clients=SATURATING)  # caches are filled
+    send(port, bodies, rate=math.inf, number=SATURATED_REQUESTS // 10, clients=SATURATING)  # to fill the caches
     started = time.perf_counter()
     statuses, _ = send(port, bodies, rate=math.inf, number=SATURATED_REQUESTS, clients=SATURATING)
     if set(statuses) != {200}:

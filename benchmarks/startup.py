@@ -1,11 +1,11 @@
-"""Seconds from calling a command until it answers, and the CPU time that this takes.
+"""Measures how long commands take to answer, and their CPU time.
 
 Run from the project's folder (2 minutes on 2 quiet cores):
     .venv/bin/python benchmarks/startup.py
 
-Each command is a process of its own, with a storage that holds a champion of the default width, and one 30 s clip. The
-first call of each is not counted, because it reads its libraries from the disk. The table shows the fastest of the
-repeats. The exit status is 1 if a command takes longer than its limit, which holds for two quiet cores.
+Each command runs in its own process, with a storage that contains a champion of the default width, and one 30 s clip.
+The first call of each command is not counted, because it reads libraries from disk. The table shows the fastest repeat.
+The exit status is 1 if a command takes longer than its limit, which applies to two quiet cores.
 """
 
 import os
@@ -43,11 +43,11 @@ UI_SECONDS = 15.0
 
 @dataclass(frozen=True)
 class Case:
-    """A command, and how long it may take.
+    """A command, and the time that it may take.
 
     Attributes:
         status: its exit status.
-        ready: the text with which it reports that it is ready; if empty, it is timed until it ends.
+        ready: the text with which it reports that it is ready; if empty, the command is timed until it ends.
     """
 
     title: str
@@ -108,7 +108,7 @@ def measure(case: Case) -> tuple[float, float]:
 
 
 def fastest(case: Case, repeats: int) -> tuple[float, float]:
-    measure(case)  # not counted: it reads the libraries from the disk
+    measure(case)  # not counted: it reads libraries from disk
     return min(measure(case) for _ in range(repeats))
 
 

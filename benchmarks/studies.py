@@ -1,14 +1,14 @@
-"""Trials an hour of submitted studies on one, two and three nodes, and what `submit` adds to a local search.
+"""Trials per hour of submitted studies on one, two and three nodes, and the overhead of `submit`.
 
 Run, from the project's folder (15 minutes on 2 cores):
     python -m benchmarks.studies                        # 12 trials on one, two and three nodes
     python -m benchmarks.studies --trials 4 --epochs 2  # quick
 
 The nodes are processes of this machine with one CPU each, so a machine with fewer cores than nodes cannot train faster
-on all of them. The search trains the project's first network on 100 images of noise. The time of the trials is from the
-start of the first one to the end of the last one, in Optuna's storage. For the local search, it is one trial at a time
-as well, on a private cluster of its own; its time is from the start of the command to its end, and for `submit` to the
-state "done".
+on all of them. The search trains the project's first network on 100 images of noise. The time of the trials lasts from
+the start of the first trial to the end of the last one, according to Optuna's storage. The local search also runs one
+trial at a time, on its own private cluster. Its time lasts from the start of the command to its end, and that of
+`submit` until the state "done".
 """
 
 import os
@@ -35,7 +35,7 @@ from raygenre.studies.store import open_store
 from raygenre.system.storage import resolve
 
 NODES = (1, 2, 3)
-GENRES, IMAGES = 2, 50  # of each genre
+GENRES, IMAGES = 2, 50  # per genre
 SHAPE = (128, 333)  # levels
 RAYGENRE = [sys.executable, "-c", "from raygenre.cli import app; app()"]
 STUDY = "measured"
@@ -115,7 +115,7 @@ def call(*arguments: str) -> None:
     """Run a command of raygenre.
 
     Raises:
-        RuntimeError: it fails.
+        RuntimeError: the command fails.
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_ADDRESS")}
     result = subprocess.run([*RAYGENRE, *arguments], capture_output=True, text=True, env=environment, check=False)
@@ -124,7 +124,7 @@ def call(*arguments: str) -> None:
 
 
 def add_row(table: Table, name: str, storage: Path, trials: int, whole: float, command: float) -> None:
-    """Add what Optuna's database knows of a search, with its whole time and that of the command in s."""
+    """Add a search's values from Optuna's database, with its total time and the command's time in s."""
     ledger = Ledger.open(resolve(storage, None).studies, STUDY, url=None)
     stored = ledger.study.trials
     ledger.close()

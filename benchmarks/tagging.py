@@ -1,11 +1,11 @@
-"""Genres written into songs of six formats, read back by a second reader, and taken back, also after kills.
+"""Writes genres into songs of six formats, reads them back with another reader, and undoes the changes.
 
 Run from the project's folder (1 minute on 2 quiet cores):
     .venv/bin/python benchmarks/tagging.py
 
 The songs have titles, artists and, in three formats, covers. FFmpeg (PyAV) reads back what mutagen has written. After
-the undo, all files are compared with the originals byte for byte. Then the genres are written again by processes of
-which each is killed at a random moment. The exit status is 1 if a file differs from the original in the end.
+the undo, all files are compared with the originals byte by byte. Then the genres are written again by processes that
+are each killed at a random moment. The exit status is 1 if a file differs from the original in the end.
 """
 
 import os
@@ -47,18 +47,18 @@ FORMATS = {
 }
 GENRE = "Hip-Hop"
 RATE = 48_000  # Hz
-COVER = b"\xff\xd8\xff" + bytes(range(256)) * 300  # as large as a cover; no program here decodes it
+COVER = b"\xff\xd8\xff" + bytes(range(256)) * 300  # the size of a cover; no program here decodes it
 TITLES = {".m4a": ("\xa9nam", "\xa9ART"), ".wma": ("Title", "Author")}
 
 
 def new_songs(folder: Path, number: int, seconds: float) -> None:
-    """Fill a folder with tagged songs, as many of each format."""
+    """Fill a folder with tagged songs, the same number of each format."""
     samples = (0.1 * np.random.default_rng(0).standard_normal(round(seconds * RATE))).astype(np.float32).clip(-1, 1)
     for suffix, (container, codec) in FORMATS.items():
         model = folder / f"model{suffix}"
-        if codec == "libvorbis":  # PyAV does not include it, but libsndfile does
+        if codec == "libvorbis":  # PyAV lacks this format, but libsndfile has it
             with soundfile.SoundFile(model, "w", RATE, 1, "VORBIS", format="OGG") as file:
-                for start in range(0, len(samples), RATE):  # it crashes if all samples are written at once
+                for start in range(0, len(samples), RATE):  # libsndfile crashes if all samples are written at once
                     file.write(samples[start : start + RATE])
         else:
             model.write_bytes(encode(samples, container, codec, rate=RATE, bit_rate=128_000))
@@ -90,7 +90,7 @@ def add_tags(path: Path, title: str) -> None:
 
 
 def write_all(folder: Path, log_path: Path) -> None:
-    """Write the genre into all songs without one."""
+    """Write the genre into all songs that lack one."""
     remove_abandoned(folder)
     with TagLog(log_path) as log:
         for path in sorted(folder.iterdir()):
@@ -107,7 +107,7 @@ def ffmpeg_genre(path: Path) -> str:
 
 
 def write_with_kills(folder: Path, log: Path, seed: int) -> int:
-    """Write the genre in processes that are killed after a few songs each; return the number of kills."""
+    """Write the genre in processes that are each killed after a few songs; return the number of kills."""
     generator = random.Random(seed)
     kills = 0
     while True:

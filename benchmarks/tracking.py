@@ -1,4 +1,4 @@
-"""Cost of logging a search to MLflow, compared with Ray's own MLflowLoggerCallback.
+"""Measures the cost of logging a search to MLflow, compared with Ray's own MLflowLoggerCallback.
 
 Run from the project's folder (10 minutes on 2 cores, most of them for Ray's callback):
     .venv/bin/python -m benchmarks.tracking
@@ -7,7 +7,7 @@ Both log the same 100 trials with 50 epochs of 6 metrics each, sequentially and 
 servers on this machine. The measurement ends when the server has all values, which are then read back and compared.
 Real results of Ray Tune contain about ten more values, which Ray's callback also logs. Here, the only additional value
 is `training_iteration`, which the callback requires. The exit status is 1 if Ray's callback takes less than ten times
-as long.
+as long as raygenre.
 """
 
 import os
@@ -68,7 +68,7 @@ def epochs_of(trial: int, epochs: int) -> Iterator[dict[str, float]]:
 
 
 def log_with_tracker(folder: Path, uri: str, trials: int, epochs: int) -> None:
-    """Log as a search does, through the spool and the sender."""
+    """Log the way a search does, through the spool and the sender."""
     tracker = Tracker(resolve(folder, uri), folder, "tracking")
     parent = tracker.start("tracking", "search")
     for number in range(trials):
@@ -117,7 +117,7 @@ def logged_values(folder: Path, uri: str, experiment: str) -> Values:
 
 @contextmanager
 def count_requests() -> Iterator[list[int]]:
-    """Count the HTTP requests of this process's threads in the first item of the yielded list."""
+    """Count this process's HTTP requests, from all threads, in the first item of the yielded list."""
     calls, lock, send = [0], threading.Lock(), requests.Session.send
 
     def counting(*arguments: Any, **named: Any) -> Any:

@@ -1,12 +1,12 @@
-"""Large and slow uploads to the endpoint: memory, time, and what other clients notice of them.
+"""Measures memory, time and the effect on other clients of large and slow uploads.
 
 Run from the project's folder (7 minutes):
     python -m benchmarks.uploads                       # WAVs of 300 MB, a gzip bomb, a body at 25 kB/s for 5 minutes
     python -m benchmarks.uploads --slow-seconds 30     # a shorter test
 
-Eight clients send a WAV file of 28 minutes at the same time, while another one sends an image every half second. Memory
-is the peak of the resident memory, measured every 0.1 s, minus that before the uploads. The exit status is 1 if a
-request gets an unexpected status or the replica grows by 100 MB or more.
+Eight clients send a 28-minute WAV file at the same time, while another client sends an image every half second. Memory
+is the peak resident memory, measured every 0.1 s, minus the resident memory before the uploads. The exit status is 1 if
+a request gets an unexpected status or the replica grows by 100 MB or more.
 """
 
 import gzip
@@ -56,7 +56,7 @@ ROLES = {
 
 @dataclass
 class Peaks:
-    """Memory of each role in MB: before, and the largest value since then."""
+    """Memory of each role in MB: the initial value, and the largest value since."""
 
     before: dict[str, float]
     highest: dict[str, float] = field(default_factory=dict)
@@ -117,7 +117,7 @@ def main(
 
 
 def write_wav(path: Path) -> Path:
-    """Write a stereo WAV file of 44.1 kHz."""
+    """Write a 44.1 kHz stereo WAV file."""
     sound = (synthesise("bells", seed=0)[:RATE] * 32_767).astype("<i2")  # 1 s
     with wave.open(str(path), "wb") as file:
         file.setnchannels(2)
@@ -154,7 +154,7 @@ def watched(process: int) -> Iterator[Peaks]:
 
 @contextmanager
 def probing(port: int, image: bytes) -> Iterator[list[float]]:
-    """Send an image every half second, and yield the list of the latencies in s of those that get an answer."""
+    """Send an image every half second, and yield a list of the latencies in s of the answered requests."""
     latencies: list[float] = []
     ended = threading.Event()
 
@@ -180,7 +180,7 @@ def together(port: int, path: Path, clients: int) -> list[int]:
 
 
 def slowly(port: int, song: bytes, rate: float, seconds: float) -> list[int]:
-    """Send a song at a constant rate, repeated so that this takes some time; return the status in a list."""
+    """Send a song, repeated to last for some time, at a constant rate; return the status in a list."""
     body = (song * (1 + int(rate * seconds) // len(song)))[: int(rate * seconds)]
     step = int(rate // 2)
 
@@ -204,7 +204,7 @@ def post(port: int, body: bytes | Path | Iterator[bytes], headers: dict[str, str
         else:
             connection.request("POST", OURS.path, body, headers or {})
     except OSError:
-        pass  # the endpoint may have answered before the end of the body
+        pass  # the endpoint may answer before the body ends
     try:
         response = connection.getresponse()
         response.read()

@@ -1,11 +1,11 @@
-"""Repeat the protocol of the first network, and compare the results with its author's.
+"""Repeat the first network's protocol, and compare the results with its author's.
 
 Run, from the project's folder (150 epochs with each of three seeds; an interrupted command resumes):
     python experiments/baseline.py --data PATH
 
-The protocol: 800 training and 199 test images drawn at random, copies of a recording on both sides; 5 % of the training
-images for validation; NAdam with decay for 150 epochs; no augmentation. The author's network classified 70.85 % of the
-test images correctly.
+The protocol: 800 training and 199 test images drawn at random, with copies of some recordings in both sets; 5 % of the
+training images for validation; NAdam with decay for 150 epochs; no augmentation. The author's network classified
+70.85 % of the test images correctly.
 """
 
 import statistics
@@ -27,7 +27,7 @@ from raygenre.workflows.result_rows import ROWS
 RESULTS = Path(__file__).resolve().parent.parent / "benchmarks" / "results"
 AUTHORS_ACCURACY = 0.7085
 AUTHORS_STRONG = ("classical", "country", "hiphop", "disco", "pop")  # highest recall in the author's confusion matrix
-AUTHORS_WEAK = ("jazz", "blues", "reggae")  # lowest recall
+AUTHORS_WEAK = ("jazz", "blues", "reggae")  # lowest recall in the same matrix
 
 
 @exit_on_errors()

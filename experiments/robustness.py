@@ -1,11 +1,12 @@
-"""How a song's encoding, sample rate, loudness and offset change its predicted genre.
+"""Measure how encoding, sample rate, loudness and offset affect a song's predicted genre.
 
 Run, from the project's folder (4 s per clip on one core):
     python experiments/robustness.py --data ~/Music                      # a folder of audio, in any layout
     python experiments/robustness.py --data PATH --model models:/raygenre/2
 
 Each clip is classified before and after each change. The table shows by how many of the 256 levels the spectrograms
-differ, and how many clips keep their predicted genre. If a song is longer than 31 s, only its middle 30 s are used.
+differ, and for how many clips the predicted genre stays the same. If a song is longer than 31 s, only its middle 30 s
+are used.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`raygenre tune` as a script: find the best setting of the CNN and register the winner.
+"""`raygenre tune` as a script: find the CNN's best setting and register the winner.
 
 Run, from the project's folder:
     python experiments/tune.py                                          # synthetic tracks: 1 or 2 minutes on 2 cores

@@ -1,1 +1,1 @@
-"""The project on Kubernetes: manifests, and a check for them."""
+"""Kubernetes manifests for the project, and a check for them."""

@@ -4,8 +4,8 @@ Run:
     make k8s-search STUDY=first TRIALS=20 OVERLAY=gpu | kubectl apply --server-side -f -
     python -m k8s.search gpu first 20 --epochs 60     # a new study can have options of experiments/tune.py
 
-An existing study is resumed until it has the given number of trials. The job and the ConfigMap with its settings are
-both named search-STUDY: workers that start later and retries read the ConfigMap again, so searches cannot share one.
+An existing study is resumed until it has the given number of trials. The job and its ConfigMap with settings are both
+named search-STUDY. Searches cannot share a ConfigMap, because retries and workers that start later read it again.
 """
 
 import re
@@ -26,7 +26,7 @@ LONGEST = operator.LONGEST_NAME - len(f"{NAME}-")
 
 
 def search(overlay: str, study: str, trials: int, *options: str) -> list[dict[str, Any]]:
-    """Return the job and the ConfigMap with its settings.
+    """Return the job and its ConfigMap with settings.
 
     Raises:
         ValueError: there is no such overlay, the study's name cannot be part of a job's name, or there are no trials.

@@ -4,7 +4,7 @@ Run, from the project's folder:
     python3 scripts/check_words.py                # all checked folders
     python3 scripts/check_words.py serve docs     # these files and folders
 
-Prints each occurrence with its replacement on one line, and exits with 1 if there are any.
+Prints each occurrence and its replacement on one line, and exits with status 1 if there are any.
 """
 
 import re
@@ -51,7 +51,7 @@ def check(path: Path) -> Iterator[str]:
 
 @cache
 def any_word() -> re.Pattern[str]:
-    """Return a pattern that matches all words to avoid, and prefers the longer match if two start alike."""
+    """Return a pattern that matches all words to avoid, and prefers the longest match."""
     words = sorted(map(re.escape, dictionary()), key=len, reverse=True)
     return re.compile(rf"\b({'|'.join(words)})\b", re.IGNORECASE)
 

@@ -5,12 +5,12 @@ Run from any folder, with the Python version that .venv should have:
     python3 scripts/install.py test        # plus those of an extra in pyproject.toml: test, bench, dashboard or servers
     python3 scripts/install.py k8s         # only the few packages that `make k8s-check` and `make k8s-search` need
 
-Packages are installed with uv, which downloads and unpacks in parallel. If there is no uv on PATH, pip first installs
-the pinned version of uv into .venv. If uv is unavailable or fails, pip installs the packages. Run the same command
-again to continue an interrupted installation.
+Packages are installed with uv, which downloads and unpacks in parallel. If uv is not on PATH, pip first installs the
+pinned version of uv into .venv. If uv is unavailable or fails, pip installs the packages. Run the same command again to
+continue an interrupted installation.
 """
 
-from __future__ import annotations  # so that an older Python reaches the error message
+from __future__ import annotations  # so that older Python versions get to the error message
 
 import ast
 import os
@@ -59,10 +59,10 @@ def main(extra: str = "") -> None:
 
 
 def packages(extra: str) -> list[str]:
-    """Return the arguments of pip, and of uv, that name what to install."""
+    """Return the arguments for pip and for uv that name the packages to install."""
     if extra not in WITHOUT_PROJECT:
         return [f"--editable=.[{extra}]" if extra else "--editable=."]
-    import tomllib  # here, so that an older Python reaches the error message
+    import tomllib  # here, so that older Python versions get to the error message
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     return list(project["optional-dependencies"][extra])
@@ -119,9 +119,9 @@ def uv_environment() -> dict[str, str]:
     """Return an environment in which uv uses the same package sources as pip.
 
     By default, uv ignores pip's configuration and would bypass a company's mirror. The index strategy set here makes uv
-    compare the versions in all indexes, as pip does, instead of using the first index that has the package. Of the
-    files of that version, uv still takes those of the first index, and pip those that suit this machine best. The main
-    index has the files for all machines, so it comes first.
+    compare the versions in all indexes, as pip does, instead of using the first index that has the package. However, uv
+    takes that version's files from the first index, whereas pip takes those that suit this machine best. The main index
+    comes first, because it has files for all machines.
     """
     listing = subprocess.run([*PIP, "config", "list"], capture_output=True, text=True, check=True).stdout
     settings = {key: ast.literal_eval(value) for key, _, value in (row.partition("=") for row in listing.splitlines())}

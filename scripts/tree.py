@@ -4,7 +4,7 @@ Run, from the project's folder:
     python3 scripts/tree.py             # print the tree
     python3 scripts/tree.py --write     # replace the tree in ARCHITECTURE.md
 
-The source is parsed and not imported.
+The source is parsed, not imported.
 """
 
 import ast

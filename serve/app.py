@@ -42,7 +42,7 @@ class Endpoint:
 
     def __init__(self, settings: Settings, keys: Keys) -> None:
         logs.configure()
-        # The network's thread requests the GIL after every layer; by default, it would wait up to 5 ms each time.
+        # The network's thread needs the GIL after every layer; with the default interval, it could wait 5 ms each time.
         sys.setswitchinterval(0.0005)
         self._settings, self._keys = settings, keys
 
@@ -72,7 +72,7 @@ def app(settings: Settings) -> Application:
 
 
 def build_application(settings: Settings) -> Application:
-    """Build the application, after checking that there is a model or the pretrained network to serve.
+    """Build the application after checking that a model or the pretrained network can be served.
 
     Raises:
         RegistryError: there is no model, or the registry is unreachable.
@@ -88,7 +88,7 @@ def build_application(settings: Settings) -> Application:
     check_model(storage, settings)
     if settings.jobs:
         JobStore(database_url(settings), keep_seconds=settings.keep_jobs_seconds).close()  # checks the URL
-    # Replicas may have a different environment, so they receive the settings, but only hashes of the API keys.
+    # Replicas may have a different environment, so they are passed the settings, but only hashes of the API keys.
     replica_settings = settings.model_copy(
         update={"api_keys": SecretStr(""), "storage": str(storage), "tracking_uri": storage.tracking_uri}
         | {"pretrained_folder": (settings.pretrained_folder or store.default_folder()).absolute()}
@@ -106,7 +106,7 @@ def build_application(settings: Settings) -> Application:
         ),
         logging_config=LoggingConfig(
             encoding="JSON", enable_access_log=False, log_level="WARNING"
-        ),  # web/request_log.py writes one line per request, with more fields
+        ),  # web/request_log.py already logs one line per request, with more fields
         max_surge_percent=25,
         health_check_period_s=2,
         health_check_timeout_s=10,

@@ -1,4 +1,4 @@
-"""The input of the champion and the challenger for a file; their kinds may differ."""
+"""Computes the inputs of the champion and the challenger for a file; the kinds may differ."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -12,15 +12,15 @@ from serve.errors import RefusalError
 from serve.inference.live_models import LiveModel
 
 Reader = Callable[[Content, InputKind], Awaitable[Song]]
-"""Returns the input of a kind for a file."""
+"""Returns a file's input of the given kind."""
 
 
 async def inputs_of(
     file: UploadedFile | Song, champion: LiveModel, challenger: LiveModel | None, read: Reader
 ) -> tuple[Song, Song | None]:
-    """Return the input of both models for a file or for the levels of a picture, computed once if it is the same.
+    """Return both models' inputs for a file or a picture's levels; identical inputs are computed once.
 
-    The challenger's is None if only the champion can use the file.
+    The challenger's input is None if only the champion can use the file.
     """
     if challenger is None:
         return await _input(file, champion.input, read), None

@@ -36,12 +36,12 @@ def read_settings(**overrides: str | None) -> Settings:
 
 
 def check(settings: Settings, host: str, port: int) -> bool:
-    """Check that the endpoint can be started: keys, port and model. Return whether there is a model, see `check_model`.
+    """Check that the endpoint can be started: keys, port and model. Return the result of `check_model`.
 
     Raises:
         ApiKeyError: the keys are unusable, or other machines could use the endpoint without a key.
         RegistryError: there is nothing to serve.
-        PortError: a port is in use, or the host is not this machine.
+        PortError: a port is in use, or the host is not an address of this machine.
     """
     is_open = proxy_environment.opens_all_addresses(proxy_environment.DEFAULTS | proxy_environment.MACHINE | os.environ)
     check_exposure("0.0.0.0" if is_open else host, Keys.of(settings), insecure=settings.insecure)
@@ -53,11 +53,11 @@ def check_model(storage: Storage, settings: Settings) -> bool:
     """Check that there is something to serve.
 
     Returns:
-        whether there is a model; otherwise, there is only the pretrained network, which names tags until the registry
-        has a champion.
+        whether there is a model; otherwise, there is only the pretrained network, which provides tags until the
+        registry has a champion.
 
     Raises:
-        RegistryError: there is neither, or the registry is unreachable.
+        RegistryError: there is neither a model nor the network, or the registry is unreachable.
     """
     try:
         versions.current(storage, settings.model_uri)

@@ -1,4 +1,4 @@
-"""Decodes a file for models with the same kind of input, which classify it part by part."""
+"""Decodes a file for models with the same kind of input, and classifies it part by part."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -18,14 +18,14 @@ _Rows = NDArray[np.float32]
 
 
 class Reading:
-    """A file that is read as input of one kind. The work starts at once, in a task of its own.
+    """A file that is read as one kind of input. The work starts at once, in a separate task.
 
     Args:
         models: models with this kind of input, the preferred one first.
 
     Attributes:
         kind: the kind of input.
-        song: future of the whole input; its error is a RefusalError if the file cannot be used.
+        song: future of the whole input; it raises a RefusalError if the file cannot be used.
     """
 
     def __init__(self, service: Service, models: Sequence[LiveModel], file: UploadedFile, deadline: Deadline) -> None:
@@ -39,18 +39,18 @@ class Reading:
     async def parts(self) -> AsyncIterator[tuple[Song, Prediction]]:
         """Yield each part of the song with the prediction of the preferred model that has not failed.
 
-        The parts end with the song, or where the file cannot be used or all models have failed.
+        Iteration stops at the end of the song, or where the file becomes unusable or all models have failed.
         """
         while classified := await self._classified.get():
             yield classified
 
     @property
     def has_failed(self) -> bool:
-        """Whether the preferred model has no answer, once `parts` has ended."""
+        """Whether the preferred model failed; valid once `parts` has ended."""
         return self.song.exception() is not None or isinstance(self._classifications[0].whole(), Exception)
 
     async def is_refused(self) -> bool:
-        """Wait for the end of the reading, and return whether the file cannot be used as this kind of input."""
+        """Wait until reading ends, and return whether the file cannot be used as this kind of input."""
         await asyncio.wait([self.song])
         return isinstance(self.song.exception(), RefusalError)
 
@@ -59,7 +59,7 @@ class Reading:
         return next(result.whole() for result in self._classifications if result.model is model)
 
     async def close(self) -> None:
-        """End the work, if it is still going on."""
+        """Stop the work if it is still in progress."""
         self.song.cancel()
         await asyncio.gather(self.song, return_exceptions=True)
 
@@ -88,7 +88,7 @@ class Reading:
 
 
 class _Classification:
-    """What a model says about one song, part by part.
+    """A model's predictions for one song, part by part.
 
     Attributes:
         model: the model.
@@ -102,7 +102,7 @@ class _Classification:
         self._error: Exception | None = None
 
     def start(self, part: Song) -> None:
-        """Start to classify the next part."""
+        """Start classifying the next part."""
         self._tasks.append(asyncio.ensure_future(self._service.probabilities(self.model, part)))
 
     async def result(self) -> Prediction | Exception:
@@ -122,7 +122,7 @@ class _Classification:
         return self._error or self.model.fetched.classifier.combine_windows(np.concatenate(self._rows))
 
     async def close(self) -> None:
-        """End the work on all parts."""
+        """Stop the work on all parts."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

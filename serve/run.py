@@ -1,4 +1,4 @@
-"""Runs the endpoint on a private Ray of this machine, until it is stopped."""
+"""Runs the endpoint on a private Ray cluster on this machine until it is stopped."""
 
 import logging
 import re
@@ -24,7 +24,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def run(settings: Settings, host: str, port: int, *, on_ready: Callable[[], None]) -> None:
-    """Serve until SIGINT or SIGTERM arrives, then end every process that was started. Call it in the main thread.
+    """Serve until SIGINT or SIGTERM, then end every process that was started. Call this in the main thread.
 
     Args:
         on_ready: called once the endpoint accepts requests.
@@ -49,14 +49,14 @@ def run(settings: Settings, host: str, port: int, *, on_ready: Callable[[], None
         for number in _SIGNALS:  # a second Ctrl-C must not leave processes behind
             signal.signal(number, signal.SIG_IGN)
         if is_running:
-            serve.delete(_NAME)  # replicas complete their requests; `serve.shutdown` would print errors of its own end
+            serve.delete(_NAME)  # replicas finish their requests; `serve.shutdown` would print errors about its own end
         ray.shutdown()
         for number, handler in zip(_SIGNALS, handlers, strict=True):
             signal.signal(number, handler)
 
 
 def _start(settings: Settings, host: str, port: int) -> None:
-    # Loaded here first, because Ray Serve would try a damaged model three times and then print three tracebacks.
+    # Load the model here first, because Ray Serve would try a damaged one three times and print three tracebacks.
     storage = resolve(settings.storage, settings.tracking_uri)
     if check_model(storage, settings):
         versions.fetch(storage, settings.model_uri).classifier.verify()
@@ -67,7 +67,7 @@ def _start(settings: Settings, host: str, port: int) -> None:
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     use_ray_folder()
     ray.init(address="local", namespace="serve", logging_level=logging.ERROR)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # only now, because Ray sets a handler of its own
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # only now, because Ray installs its own handler
     # Ray's own processes do not log here; the replicas log every request, as described in serve/monitoring/logs.py.
     quiet = LoggingConfig(encoding="JSON", log_level="CRITICAL", enable_access_log=False)
     serve.start(http_options={"host": host, "port": port}, logging_config=quiet)
@@ -78,7 +78,7 @@ def _start(settings: Settings, host: str, port: int) -> None:
 
 
 def _cause(error: RuntimeError) -> str:
-    """Return the last line of the traceback of a replica that did not start."""
+    """Return the last line of the traceback from a replica that failed to start."""
     deployments = serve.status().applications[_NAME].deployments.values()
     lines = [
         line

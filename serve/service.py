@@ -1,4 +1,4 @@
-"""One replica's work on a request: decode the files, classify them, build the answers."""
+"""Handles requests in one replica: decodes files, classifies them and builds the answers."""
 
 import asyncio
 import time
@@ -44,7 +44,7 @@ class Service:
     """
 
     def __init__(self, settings: Settings, keys: Keys) -> None:
-        torch.set_num_threads(1)  # several batches on one thread each are faster than one batch on several threads
+        torch.set_num_threads(1)  # several batches with one thread each are faster than one batch with several threads
         self.settings = settings
         self.limits = Limits.of(settings)
         self.keys = KeyRing(keys, settings.api_keys_file)
@@ -61,7 +61,7 @@ class Service:
 
     @property
     def window_kind(self) -> InputKind:
-        """The input whose windows the answers have."""
+        """The kind of input that defines the windows in the answers."""
         if self.tagger and not self.models.has_champion:
             return self.tagger.kind
         return self.models.champion.input
@@ -77,8 +77,8 @@ class Service:
         """Return one answer per file, in order, or the reason why the file has none: 415, 422 or 503.
 
         Args:
-            files: files, or the levels of a picture.
-            deadline: time limit, after which no answer is awaited.
+            files: uploaded files, or the levels of pictures.
+            deadline: time limit, after which no more answers are awaited.
             version: version of the model that should answer; empty for the champion or the challenger.
 
         Raises:
@@ -95,7 +95,7 @@ class Service:
         return outcomes
 
     def choose(self, deadline: Deadline, version: str = "") -> tuple[LiveModel, LiveModel | None]:
-        """Return the champion, and the challenger if it should answer; give them the time that their input takes.
+        """Return the champion, and the challenger if it should answer; extend the deadline for slow inputs.
 
         Args, Raises: as for `LiveModels.choose`.
         """
@@ -107,7 +107,7 @@ class Service:
     async def tag(
         self, files: Sequence[UploadedFile], request_id: str, *, deadline: Deadline
     ) -> list[TagAnswer | RefusalError]:
-        """Return the pretrained network's tags of each file, in order, or the reason why the file has none.
+        """Return the pretrained network's tags for each file, in order, or the reason why the file has none.
 
         Raises:
             RefusalError: 429 if too many predictions are in progress, 404 if the network is not installed.
@@ -164,7 +164,7 @@ class Service:
         return self.answer(prediction, song, model, request_id)
 
     def answer(self, prediction: Prediction, song: Song, model: LiveModel, request_id: str) -> Answer:
-        """Count the prediction for a song, and return it as the answer."""
+        """Count the prediction for a song, and build the answer from it."""
         name = model.fetched.name
         self.metrics.prediction(prediction.genre, uncertain=prediction.uncertain, model=name)
         self.models.record_input(model, song)
@@ -190,7 +190,7 @@ class Service:
         first: Prediction | BaseException,
         second: Prediction | BaseException,
     ) -> tuple[LiveModel, Prediction]:
-        """Return the model whose prediction is the answer, and that prediction; count whether the models agree.
+        """Return the model that answers and its prediction; count whether the models agree.
 
         Args:
             first: the challenger's prediction, or its error.
@@ -225,11 +225,11 @@ class Service:
 
 
 async def outcomes_until(deadline: Deadline, work: Sequence[Coroutine[Any, Any, T]]) -> list[T | RefusalError]:
-    """Return the answer or the refusal of each file, in order; a 503 for a file without an answer at the deadline."""
+    """Return each file's answer or refusal, in order; files without an answer at the deadline get a 503."""
     tasks = [asyncio.ensure_future(_outcome(coroutine)) for coroutine in work]
     try:
         pending = set(tasks)
-        while pending and (seconds := deadline.remaining):  # the deadline may have moved while waiting
+        while pending and (seconds := deadline.remaining):  # the deadline may have been extended in the meantime
             done, pending = await asyncio.wait(pending, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
             for task in done:
                 task.result()  # raises an unexpected error at once

@@ -1,8 +1,9 @@
 """The endpoint's settings, read from the environment.
 
 For example, the field `most_bytes` is read from `RAYGENRE_MOST_BYTES`; `serve run serve.app:app most_bytes=1000000`
-sets the same field and overrides the environment. The defaults are safe for an endpoint on the internet. PNGs need no
-pixel limit: a PNG is refused before decompression if any of its headers gives a size other than the dataset's 432×288.
+sets the same field and overrides the environment. The defaults are safe for an endpoint on the public internet. PNGs
+need no pixel limit: a PNG is refused before decompression if any of its headers states a size other than the dataset's
+432×288.
 """
 
 import os

@@ -22,14 +22,14 @@ Piece = StreamedWindow | Answer
 
 
 class Stream:
-    """The answer to one file in pieces: its windows, in order, and the whole answer last.
+    """The answer for one file in pieces: its windows in order, then the whole answer.
 
-    The work starts at once, in a task of its own, so that a client that reads slowly does not delay it and occupies no
-    slot for predictions once it is done.
+    The work starts at once, in a separate task, so a client that reads slowly does not delay it and does not occupy a
+    prediction slot after it is done.
 
     Args:
         release: function to call when the file is no longer needed.
-        pictures: whether the windows have pictures, if the model's input is levels.
+        pictures: whether to include pictures of the windows if the model's input is levels.
 
     Attributes:
         deadline: time limit for the work.
@@ -70,7 +70,7 @@ class Stream:
         return StreamedWindow(**dict(window), picture=base64.b64encode(picture).decode())
 
     async def close(self) -> None:
-        """End the work, if it is still going on."""
+        """Stop the work if it is still in progress."""
         self._work.cancel()
         await asyncio.gather(self._work, return_exceptions=True)
 
@@ -90,7 +90,7 @@ class Stream:
             raise
 
     async def _classify(self) -> Answer:
-        """Put the windows into the queue until the song is complete, and return the whole answer."""
+        """Queue the windows until the song is complete, and return the whole answer."""
         champion, challenger = self._service.choose(self.deadline)
         groups = [[champion]]
         if challenger:
@@ -103,7 +103,7 @@ class Stream:
                 async for part, prediction in reading.parts():
                     has_pictures = self._pictures and reading.kind.name == "levels"
                     for window, levels in zip(windows_of(part, prediction), part.windows, strict=bool(part.times)):
-                        if window.number > last:  # not sent before the challenger failed
+                        if window.number > last:  # not sent before the challenger's failure
                             self._pieces.put_nowait((window, levels if has_pictures else None))
                             last = window.number
                 if not reading.has_failed:

@@ -1,4 +1,4 @@
-"""Fixtures that tests share, and the tests' marks and groups.
+"""Shared fixtures, and the tests' marks and groups.
 
 The fixtures include a small data set, a Ray cluster and a finished search.
 
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from tests.helpers.mlflow_server import MlflowServer
     from tests.helpers.rivals import Ring
 
-# Tests must not write to the tracking server or storage of the person who runs them.
+# Tests must not write to the tracking server or storage of the user who runs them.
 for variable in [name for name in os.environ if name.startswith(("MLFLOW_", "RAYGENRE_", "RAY_ADDRESS"))]:
     del os.environ[variable]
 os.environ["RAYGENRE_CACHE"] = str(Path(tempfile.gettempdir()) / "raygenre-cache-of-no-one")  # nothing is installed
 
-# Two pytest workers share the cores with the processes that they start. If there are more threads than cores, computing
-# a spectrogram takes ten times as long, because the threads wait for each other after every block.
+# Two pytest workers share the cores with the processes that they start. With more threads than cores, computing a
+# spectrogram takes ten times as long, because the threads wait for each other after every block.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Without cached bytecode, every process compiles its imports, which takes 6 s of CPU time.
@@ -52,7 +52,7 @@ GROUPS = {
     "mlflow_server": "mlflow",
     "rivals_ring": "registry",
 }
-"""Expensive fixtures, each with the name of the test group that shares it in the same pytest-xdist worker."""
+"""Expensive fixtures, each with the test group that shares it in one pytest-xdist worker."""
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -167,7 +167,7 @@ def ray_cluster() -> Iterator[None]:
     from raygenre.search.trials.cluster import connect
     from serve.network import proxy_environment
 
-    proxy_environment.set_defaults()  # as `make serve` does, for the tests of the endpoint
+    proxy_environment.set_defaults()  # as `make serve` does, for the endpoint tests
     connect(None)
     yield
     ray.shutdown()

@@ -6,8 +6,8 @@ Run:
     KUBECONFIG=FILE make k8s-check         # also dry-run on a server that has these definitions
     make k8s-check OVERLAY=prod            # check only one overlay, for example the one that a server runs
 
-Each problem is one line with the file, the object and the remedy. For each overlay, a table has the sums of what it
-requests; see sums.py.
+Each problem is reported on one line with the file, the object and the remedy. A table shows the total requests of each
+overlay; see sums.py.
 """
 
 import os
@@ -68,11 +68,11 @@ CHECKS = (
 )
 NOTHING: tuple[Sequence[str], Sequence[str]] = ((), ())
 SELECTING = (credentials, references, selections, network, availability, programs)
-"""The checks that rely on the labels of pods."""
+"""The checks that rely on pod labels."""
 
 
 def problems(resources: list[Resource], crds: schemas.Schemas | None) -> Iterator[str]:
-    """Yield all problems of a rendering, each in one line that starts with the files of its object."""
+    """Yield all problems in a rendering, each as one line that starts with the object's files."""
     yield from (sources.located(line, resources) for line in _problems(resources, crds))
 
 
@@ -127,7 +127,7 @@ def _overlay(overlay: str, crds: schemas.Schemas | None) -> int:
 
 
 def _try(called: str, resources: list[Resource], seen: set[str]) -> set[str]:
-    """Dry-run the objects that the server can validate; skip the kinds of operators that are not installed on it."""
+    """Dry-run the objects that the server can validate; skip kinds whose operators are not installed."""
     versions = server.versions()
     kinds = [(one["apiVersion"], one["kind"]) for one in resources]
     missing = {kind for kind in kinds if kind in schemas.extensions() and kind[0] not in versions}
@@ -149,7 +149,7 @@ def _try(called: str, resources: list[Resource], seen: set[str]) -> set[str]:
 
 
 def _report(called: str, number: int, found: list[str], seen: set[str]) -> set[str]:
-    """Print the problems of a rendering and return them; those that were printed before are only counted."""
+    """Print and return the problems in a rendering; problems that were already printed are only counted."""
     new = [line for line in dict.fromkeys(found) if line not in seen]
     known = len(set(found)) - len(new)
     more = f", of which {known} as above" if known else ""

@@ -13,16 +13,16 @@ PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 AMOUNTS = ("cpu", "memory", "ephemeral-storage")
 RAY_CLUSTER = "ray.io/cluster"
 _GENERATIONS = {"Deployment": "pod-template-hash", "StatefulSet": "controller-revision-hash"}
-"""Labels that distinguish the pods of an upgrade from those that they replace."""
+"""Labels that distinguish an upgrade's new pods from those they replace."""
 UPLOAD_SECONDS, LONGEST_ANSWER = 3600.0, 210.0
-"""Time limits of the endpoint in s, for a body and for the answer to the longest audio, with pretrained features. They
-are not taken from `serve.admission.limits`, because its import would need more packages than this check has."""
+"""Time limits of the endpoint in s: for a body, and for answering the longest audio with pretrained features. They are
+not imported from `serve.admission.limits`, because that would need more packages than this check has."""
 READY = "/readyz"
-"""A path that answers 200 once a replica has a model."""
+"""A path that returns 200 once a replica has a model."""
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
-    """Yield mistakes that would only become apparent when a node is drained or full."""
+    """Yield mistakes that would only show up when a node is drained or full."""
     found = list(pods(resources))
     for pod in found:
         for container in pod.containers:

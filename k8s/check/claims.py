@@ -1,8 +1,8 @@
 """Checks that claims can be mounted by all pods that use them, and that a search in a bucket needs no shared claim.
 
-On a cluster without such a storage class, a ReadWriteMany claim stays unbound, and a pod that mounts it is never
-scheduled. A ReadWriteOnce claim can be mounted on one node only, so a second pod that is scheduled to a different node
-does not start.
+On a cluster without a storage class that supports it, a ReadWriteMany claim stays unbound, and pods that mount it are
+never scheduled. A ReadWriteOnce claim can be mounted on one node only, so a second pod that is scheduled on a different
+node does not start.
 """
 
 from collections.abc import Iterator
@@ -15,11 +15,11 @@ from k8s.check.sources import at
 STORAGE = "RAYGENRE_STORAGE"
 SHARED = "ReadWriteMany"
 NODES = "raygenre/nodes"
-"""Annotation of a claim: the number of nodes in the cluster. On a single node, ReadWriteOnce is sufficient."""
+"""Annotation of a claim with the number of nodes in the cluster. On a single node, ReadWriteOnce is sufficient."""
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
-    """Yield pods in a bucket that mount a ReadWriteMany claim, and ReadWriteOnce claims of several pods."""
+    """Yield pods that use a bucket but mount a ReadWriteMany claim, and ReadWriteOnce claims of several pods."""
     maps = {one["metadata"]["name"]: one.get("data") or {} for one in resources if one["kind"] == "ConfigMap"}
     claims = [one for one in resources if one["kind"] == "PersistentVolumeClaim"]
     shared = {one["metadata"]["name"] for one in claims if SHARED in one["spec"]["accessModes"]}
@@ -35,7 +35,7 @@ def problems(resources: list[Resource]) -> Iterator[str]:
 
 
 def _once(claim: Resource, resources: list[Resource]) -> Iterator[str]:
-    """Yield a claim for one node that several pods mount at the same time. Jobs are not counted: they end early."""
+    """Yield a single-node claim that several pods mount at the same time. Jobs do not count, because they end early."""
     users = [pod for pod in pods(resources) if claim["metadata"]["name"] in _mounted(pod)]
     counts = {
         pod.where: sums.count(pod, upgrading=True) for pod in users if pod.owner["kind"] not in ("Job", "CronJob")

@@ -1,4 +1,4 @@
-"""Checks that each pod uses the Secrets that are meant for it, and that each variable takes the right key."""
+"""Checks that each pod uses only Secrets meant for it, and that each variable takes the right key."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ COMPONENT = "app.kubernetes.io/component"
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
-    """Yield Secrets in pods that they are not meant for, and keys in variables that they are not meant for."""
+    """Yield Secrets used by the wrong pods, and keys used by the wrong variables."""
     for pod in pods(resources):
         yield from dict.fromkeys(_of_pod(pod))
 

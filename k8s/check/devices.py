@@ -16,7 +16,7 @@ from k8s.check.rendering import Resource
 from k8s.check.versions import OURS
 
 WITH_CUDA = "-cuda"
-"""The end of the tags of our images whose PyTorch has CUDA."""
+"""Tag suffix of our images whose PyTorch has CUDA."""
 
 _RESERVED = {
     "RayJob": {"CPUS_PER_TRIAL": "CPUs", "GPUS_PER_TRIAL": "GPUs"},
@@ -27,7 +27,7 @@ _DEVICE = re.compile(r"([\w.-]+)/(gpu|mig-).*")
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
-    """Yield GPU pods that no GPU node accepts or that cannot use it, and reservations that no worker can give."""
+    """Yield GPU pods that no GPU node accepts or that cannot use a GPU, and reservations that no worker can satisfy."""
     for pod in pods(resources):
         yield from _gpu(pod)
         if pod.role == WORKER and pod.owner["kind"] in _RESERVED:
@@ -35,7 +35,7 @@ def problems(resources: list[Resource]) -> Iterator[str]:
 
 
 def devices(container: dict[str, Any]) -> dict[str, Decimal]:
-    """Return the GPUs and parts of GPUs that a container requests, by resource name."""
+    """Return the GPUs and GPU fractions that a container requests, by resource name."""
     given = container.get("resources") or {}
     both = {**(given.get("requests") or {}), **(given.get("limits") or {})}
     return {what: amount(number) for what, number in both.items() if _DEVICE.fullmatch(what) and amount(number)}
@@ -71,14 +71,14 @@ def _gpu(pod: Pod) -> Iterator[str]:
 
 
 def _tolerates(toleration: dict[str, Any], taint: str) -> bool:
-    """Return whether a toleration is for a taint, which device plugins set with the effect NoSchedule."""
+    """Return whether a toleration matches a taint; device plugins set taints with the effect NoSchedule."""
     exists = toleration.get("operator", "Equal") == "Exists"
     key = toleration.get("key", "")
     return (key == taint or (not key and exists)) and toleration.get("effect", "NoSchedule") == "NoSchedule"
 
 
 def _reserved(pod: Pod, resources: list[Resource]) -> Iterator[str]:
-    """Yield what a trial or a replica reserves beyond its worker, and GPUs that none reserves."""
+    """Yield what a trial or a replica reserves beyond its worker's capacity, and GPUs that nothing reserves."""
     settings, most = environment(pod, resources), capacity(pod)
     for variable, what in _RESERVED[pod.owner["kind"]].items():
         value = settings[variable].value if variable in settings else ""

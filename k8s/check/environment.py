@@ -1,4 +1,4 @@
-"""The environment variables of a pod's first container, each with the field that sets it."""
+"""Reads the environment variables of a pod's first container, each with the field that sets it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,13 +29,13 @@ class Setting:
 
 
 def environment(pod: Pod, resources: list[Resource]) -> dict[str, Setting]:
-    """Return the variables whose values are in the rendering, by name; those from Secrets are not."""
+    """Return the variables by name; values from Secrets are not in the rendering and are left out."""
     maps = {one["metadata"]["name"]: one for one in resources if one["kind"] == "ConfigMap"}
     return dict(_variables(pod, maps))
 
 
 def _variables(pod: Pod, maps: dict[str, Resource]) -> Iterator[tuple[str, Setting]]:
-    """Yield the variables; as for Kubernetes, later ones replace earlier ones."""
+    """Yield the variables; as in Kubernetes, later ones override earlier ones."""
     for container in pod.spec.get("containers", [])[:1]:
         for source in container.get("envFrom", []):
             if settings := maps.get(source.get("configMapRef", {}).get("name")):

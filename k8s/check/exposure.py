@@ -1,7 +1,6 @@
-"""Checks routes from outside, that no port that accepts code is exposed, and that no account has every permission.
+"""Checks routes from outside, exposed ports that accept code, and accounts that have every permission.
 
-Ray's dashboard, its client port and its GCS accept jobs without authentication. The service of a head has all three
-ports.
+Ray's dashboard, its client port and its GCS accept jobs without authentication. A head's service has all three ports.
 """
 
 from collections.abc import Iterator
@@ -14,13 +13,13 @@ from k8s.check.rendering import Resource, name
 
 ADMIN = "cluster-admin"
 _ROUTES = ("Ingress", "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute")
-_HEADS_SERVICE, _SERVE_SERVICE = "-head-svc", "-serve-svc"  # suffixes that the operator gives them
+_HEADS_SERVICE, _SERVE_SERVICE = "-head-svc", "-serve-svc"  # suffixes that the operator appends
 _DOORS: dict[object, str] = {DASHBOARD: "dashboard", RAY_CLIENT: "client", GCS: "gcs"}
-"""Ports of a head, with the names that the operator gives them."""
+"""A head's ports, with the names that the operator gives them."""
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
-    """Yield routes from outside the cluster, and permissions for the whole cluster."""
+    """Yield routes from outside the cluster, and cluster-wide permissions."""
     heads = [pod for pod in pods(resources) if pod.role == HEAD]
     behind = {
         one["metadata"]["name"]

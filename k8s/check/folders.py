@@ -1,7 +1,7 @@
-"""Checks that the folders in settings are on mounted volumes, and those of studies and data on volumes that are kept.
+"""Checks that folders in settings are on mounted volumes, and studies and data on persistent ones.
 
-Root filesystems are read-only, so a folder on no volume cannot be written; what is written to an emptyDir is lost with
-its pod.
+Root filesystems are read-only, so a folder outside all volumes is not writable. Data in an emptyDir is lost when its
+pod ends.
 """
 
 import re
@@ -13,18 +13,18 @@ from k8s.check.pods import HEAD, Pod, pods
 from k8s.check.rendering import Resource
 
 IMAGE = PurePosixPath("/app")
-"""The folder of the image that contains the project; an image of your own may have data in it."""
+"""The image's folder that contains the project; a custom image may have data in it."""
 
 _STUDIES, _DATA, _KEYS = "RAYGENRE_STORAGE", "RAYGENRE_DATA", "RAYGENRE_API_KEYS_FILE"
 _SERVER = ("BACKEND", "AUTH_BACKEND", "ARTIFACTS")  # MLflow's databases and artifacts
-_READ = (_DATA, _KEYS)  # only read, so a read-only volume is sufficient
+_READ = (_DATA, _KEYS)  # never written to, so a read-only volume is sufficient
 _SQLITE = "sqlite:///"
 _URL = re.compile(r"[a-z][a-z0-9+.-]*:")
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
-    """Yield settings whose folder is on no volume, on a read-only one, or on one that is empty in every new pod."""
-    found: dict[str, str] = {}  # pods share settings, of which each is reported once
+    """Yield settings whose folder is on no volume, on a read-only volume, or on one that starts empty in every pod."""
+    found: dict[str, str] = {}  # pods share settings, but each setting is reported only once
     for pod in pods(resources):
         given = environment(pod, resources)
         for called in (_STUDIES, _DATA, _KEYS, *_SERVER):
@@ -35,14 +35,14 @@ def problems(resources: list[Resource]) -> Iterator[str]:
 
 
 def _path(value: str) -> PurePosixPath | None:
-    """Return the folder or file that a setting names; None for a URL of a server or a bucket, or an empty value."""
+    """Return the folder or file that a setting names; None for an empty value or the URL of a server or bucket."""
     path = value.removeprefix(_SQLITE)
     return IMAGE / path if path and not _URL.match(path) else None
 
 
 def _mounted(pod: Pod, called: str, path: PurePosixPath) -> Iterator[str]:
     if called == _DATA and (pod.role != HEAD or path.is_relative_to(IMAGE)):
-        return  # only the driver reads the tracks, and it runs on the head
+        return  # only the driver, which runs on the head, reads the tracks
     mounts = {PurePosixPath(one["mountPath"]): one for one in pod.spec["containers"][0].get("volumeMounts", [])}
     over = [place for place in mounts if path.is_relative_to(place)]
     if not over:

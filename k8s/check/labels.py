@@ -1,6 +1,7 @@
 """Checks the labels by which policies, services and budgets select pods.
 
-If a label is misspelt, every check of what selects the pod would report the consequences. They are therefore skipped.
+If a label is misspelt, every check of objects that select the pod would report the consequences, so these checks are
+skipped.
 """
 
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ LABELS = ("app.kubernetes.io/name", "app.kubernetes.io/component")
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
-    """Yield labels of pods that differ from those of the object that they belong to."""
+    """Yield pod labels that differ from those of the pod's owner."""
     lines = []
     for pod in pods(resources):
         own, kind = pod.owner["metadata"].get("labels", {}), f"the {pod.owner['kind']}"

@@ -1,8 +1,8 @@
 """Checks that Ray's object store fits into the /dev/shm of its pod, and memory volumes into the memory limit.
 
-By default, Ray reserves 30 % of the memory, whatever the size of /dev/shm. If /dev/shm is too small, Ray puts the store
-on the disk and only logs a warning. What is written to a memory volume counts towards the limit of the container that
-writes it, so a volume of the limit's size can get the container killed.
+By default, Ray reserves 30 % of the memory, regardless of the size of /dev/shm. If /dev/shm is too small, Ray puts the
+store on disk and only logs a warning. Data in a memory volume counts towards the memory limit of the container that
+writes it, so filling a volume as large as the limit can get the container killed.
 """
 
 from collections.abc import Iterator
@@ -12,13 +12,13 @@ from k8s.check.amounts import amount
 from k8s.check.pods import HEAD, WORKER, Pod, clusters, pods
 from k8s.check.rendering import Resource
 
-SHARE = 0.9  # of /dev/shm, because Ray leaves a tenth of it free
+SHARE = 0.9  # of /dev/shm; Ray leaves a tenth of it free
 _PARAM, _FOLDER = "object-store-memory", "/dev/shm"
 _UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
-    """Yield nodes whose object store does not fit into its volume, and memory volumes that leave no other memory."""
+    """Yield nodes whose object store does not fit into its volume, and memory volumes that leave no spare memory."""
     for pod in pods(resources):
         yield from _volumes(pod)
     for pod in (one for one in pods(resources) if one.role in (HEAD, WORKER)):

@@ -30,8 +30,8 @@ from k8s.check.references import addresses
 from k8s.check.rendering import Resource, name
 
 DASHBOARD, RAY_CLIENT, GCS, DNS, SERVE, API, HTTP, XDS = 8265, 10001, 6379, 53, 8000, 443, 80, 15012
-_FOR_OUTSIDE = (SERVE, HTTP)  # ports that the network of a load balancer may reach
-NAMED = 2  # pods that a line names; it counts the others
+_FOR_OUTSIDE = (SERVE, HTTP)  # ports that a load balancer's network may reach
+NAMED = 2  # pods named per line; the others are counted
 UNMATCHED = "matches no pod"
 API_SERVER = "kube-apiserver"
 """Cilium's name for the API server. Kubernetes' own policies cannot refer to it by name."""
@@ -47,7 +47,7 @@ def problems(resources: list[Resource]) -> Iterator[str]:
     idle = [line for policy in policies for line in _idle(policy, found)]
     yield from idle
     if any(line.endswith(UNMATCHED) for line in idle):
-        return  # what a wrong selector blocks would only repeat it
+        return  # the traffic that a wrong selector blocks would only repeat the problem
     needed = ((source, target, Door(port)) for source, target, port in _needed(resources, found))
     blocked = [
         (source.where, target.where, str(door), direction.lower())
@@ -62,7 +62,7 @@ def problems(resources: list[Resource]) -> Iterator[str]:
 
 
 def _together(blocked: list[tuple[str, str, str, str]]) -> Iterator[str]:
-    """Yield one line for all ports that are blocked between the same pods, and for all pods that lack the same ports.
+    """Yield one line per group of ports blocked between the same pods, and per group of pods that lack the same ports.
 
     Args:
         blocked: source, target, port, and the direction that is not allowed.
@@ -81,7 +81,7 @@ def _together(blocked: list[tuple[str, str, str, str]]) -> Iterator[str]:
 
 
 def _names(found: list[Pod]) -> Iterator[tuple[Pod | Peer, Pod | Peer, Door]]:
-    """Yield the DNS traffic of all pods: UDP, and TCP for long answers."""
+    """Yield the DNS traffic of all pods: UDP, plus TCP for long answers."""
     for pod in found:
         yield from ((pod, peer, Door(DNS, protocol)) for peer in (NAMES, NODE_NAMES) for protocol in (UDP, TCP))
 
@@ -159,7 +159,7 @@ def _cilium(policies: list[Resource], found: list[Pod]) -> Iterator[str]:
 
 
 def _kin(one: Pod, other: Pod) -> bool:
-    """Return whether both pods belong to searches. Searches share a policy, and tokens keep them apart."""
+    """Return whether both pods belong to searches. Searches share a policy; tokens separate them."""
     return {one.owner["kind"], other.owner["kind"]} == {"RayJob"}
 
 

@@ -1,4 +1,4 @@
-"""Checks for mistakes that KubeRay 1.7 rejects although its CRDs allow them, and for fields that it would take over."""
+"""Finds mistakes that KubeRay 1.7 rejects although its CRDs allow them, and fields that it would take over."""
 
 import re
 from collections.abc import Iterator
@@ -10,19 +10,19 @@ from k8s.check.pods import clusters
 from k8s.check.rendering import Resource, name
 from k8s.check.sources import at
 
-LONGEST_NAME = 47  # characters, because the operator appends to the name
-TOKENS_SINCE = (2, 52)  # version of Ray
+LONGEST_NAME = 47  # characters; the operator appends to the name
+TOKENS_SINCE = (2, 52)  # Ray version
 _LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _ORDER = ("DeleteWorkers", "DeleteCluster", "DeleteSelf")
 _TAKEN = (
     "the operator adds scaleStrategy to workerGroupSpecs and then owns them, so a second `kubectl apply --server-side` "
     "conflicts; set scaleStrategy: {}"
 )
-"""The operator adds its finalizer by an update of the whole object, in which this field is never left out."""
+"""The operator adds its finalizer by updating the whole object, and that update always includes this field."""
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
-    """Yield mistakes that the operator would report as an error in an object's status."""
+    """Yield mistakes that the operator would report as errors in an object's status."""
     for resource in resources:
         cluster = clusters(resource)
         if cluster is None:
@@ -83,7 +83,7 @@ def _tokens(cluster: dict[str, Any]) -> Iterator[str]:
 
 
 def _memory(cluster: dict[str, Any]) -> Iterator[str]:
-    """Yield mistakes in the fault-tolerance settings that the operator rejects."""
+    """Yield mistakes in the fault-tolerance settings that the operator would reject."""
     head = cluster["headGroupSpec"]
     container = head["template"]["spec"]["containers"][0]
     given = {variable["name"] for variable in container.get("env", [])}
@@ -131,7 +131,7 @@ def _job(spec: dict[str, Any], cluster: dict[str, Any]) -> Iterator[str]:
 
 
 def _deadlines(resource: Resource) -> Iterator[str]:
-    """Yield a deadline that ends a search while it may still wait for its nodes; both start at the same time."""
+    """Yield a deadline that can end a search while it is still waiting for its nodes; both times start together."""
     spec = resource["spec"]
     whole, waiting = spec.get("activeDeadlineSeconds"), spec.get("preRunningDeadlineSeconds")
     if whole and waiting and whole <= waiting:

@@ -1,4 +1,4 @@
-"""Peers that are not in a rendering: pods elsewhere, addresses, and a Gateway's pods."""
+"""Peers outside a rendering: pods in other namespaces, addresses, and a Gateway's pods."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ NAMESPACE = "kubernetes.io/metadata.name"
 
 @dataclass(frozen=True)
 class Peer:
-    """A pod in a different namespace, or an address that belongs to no pod.
+    """A pod in a different namespace, or an address that is not a pod's.
 
     Attributes:
-        where: name in messages.
+        where: name to use in messages.
         namespace: labels of the pod's namespace; None for an address.
         labels: labels of the pod.
         address: address to compare with ipBlocks; empty for a pod, which may have any address.
@@ -46,7 +46,7 @@ def gateways(resources: list[Resource]) -> Iterator[Pod]:
 
 
 def envoy(resource: Resource) -> Peer:
-    """Return a pod of the Gateway as Envoy Gateway runs it, in its own namespace."""
+    """Return a Gateway pod as Envoy Gateway runs it, in its own namespace."""
     labels = {
         "gateway.envoyproxy.io/owning-gateway-name": gateway(resource),
         "gateway.envoyproxy.io/owning-gateway-namespace": resource["metadata"].get("namespace", "default"),

@@ -1,8 +1,8 @@
-"""Checks for the rules of the pod security profile `restricted` that a pod template can violate.
+"""Checks the rules of the pod security profile `restricted` that a pod template can violate.
 
 https://kubernetes.io/docs/concepts/security/pod-security-standards/ lists the rules. The Windows rules are included,
-because admission applies them on any node. This project adds two rules: the user must be explicit, because an image
-may change its user, and the root filesystem must be read-only.
+because admission applies them regardless of the node. This project adds two rules: the user must be explicit, because
+an image may change its user, and the root filesystem must be read-only.
 """
 
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ SYSCTLS = {
     "net.ipv4.tcp_wmem",
 }
 CONTAINER_TYPES = ("container_t", "container_init_t", "container_kvm_t", "container_engine_t")
-"""SELinux types that are allowed."""
+"""Allowed SELinux types."""
 _CONFINED = ("RuntimeDefault", "Localhost")
 _APP_ARMOR = "container.apparmor.security.beta.kubernetes.io/"
 _HOOKS = (
@@ -75,7 +75,7 @@ def of_pod(pod: Pod) -> Iterator[str]:
 
 
 def of_container(pod: Pod, container: dict[str, Any]) -> Iterator[str]:
-    """Yield the problems of one container, including those of fields that it inherits from the pod."""
+    """Yield the problems of one container, including problems in fields that it inherits from the pod."""
     whole, own = pod.spec.get("securityContext") or {}, container.get("securityContext") or {}
     if own.get("allowPrivilegeEscalation") is not False:
         yield "securityContext.allowPrivilegeEscalation is not false"

@@ -1,8 +1,8 @@
-"""Every pod of a rendering, including those that the operator creates from Ray kinds.
+"""Finds all pods of a rendering, including those that the operator creates from Ray kinds.
 
-The operator adds to each template labels that distinguish heads from workers. It also adds an autoscaler container to
-the heads of autoscaling clusters, and to workers an init container that waits for the head. It creates additional pods:
-one that submits a job, and one that clears Redis when a cluster with fault tolerance is deleted.
+To each template, the operator adds labels that distinguish heads from workers. Heads of autoscaling
+clusters also get an autoscaler container, and workers an init container that waits for the head. In addition, the
+operator creates a pod that submits a job, and one that clears Redis when a cluster with fault tolerance is deleted.
 """
 
 import re
@@ -27,11 +27,11 @@ _PORTS = (  # rayStartParams that set a port on which a node listens
     "metrics-export-port",
 )
 _SERVE_PORTS = {HEAD: (8500, 8500), WORKER: (30_000, 31_000)}
-"""Ray's default ports behind HAProxy: of the proxy for requests without a replica, and of the replicas."""
+"""Ray's default ports behind HAProxy: for the proxy that holds requests without a replica, and for the replicas."""
 _OPTIONS = ("image", "imagePullPolicy", "env", "envFrom", "resources", "securityContext", "volumeMounts")
 """The fields of autoscalerOptions that the operator copies to the autoscaler's container."""
 _INHERITED = ("image", "imagePullPolicy", "env", "envFrom", "securityContext", "volumeMounts")
-"""The fields that the waiting container inherits from the worker's container. Its resources are fixed."""
+"""The fields that the init container inherits from the worker's container. Its resources are fixed."""
 _WAITING_AMOUNTS = {"cpu": "200m", "memory": "256Mi"}
 
 
@@ -40,15 +40,15 @@ class Pod:
     """A pod template with the operator's additions.
 
     Attributes:
-        where: name in messages.
+        where: name to use in messages.
         owner: the object that the pod belongs to.
         labels: labels by which policies and services select the pod.
         spec: the pod's specification.
         role: head, worker, submitter, redis-cleanup or gateway of a Ray kind; empty otherwise.
-        listens: ranges of ports on which the pod listens, as the first and last port of each.
+        listens: port ranges on which the pod listens, each as its first and last port.
         runs_on: whether the pod is meant to run indefinitely.
         annotations: annotations of the template.
-        template: the field of the owner that has the template.
+        template: the owner's field that contains the template.
         group: the specification of the Ray group that the pod belongs to; empty for other pods.
     """
 
@@ -99,7 +99,7 @@ def clusters(resource: Resource) -> dict[str, Any] | None:
 
 
 def pods(resources: list[Resource]) -> Iterator[Pod]:
-    """Yield every pod of the objects."""
+    """Yield all pods of the objects."""
     for resource in resources:
         spec = resource.get("spec") or {}
         if resource["kind"] in _TEMPLATED:
@@ -182,7 +182,7 @@ def _pod(
 
 
 def template(pod: Pod) -> Resource:
-    """Return a pod that the operator would create, as a PodTemplate, which is a core Kubernetes object."""
+    """Return a pod that the operator would create, as a PodTemplate (a core Kubernetes object)."""
     called = re.sub("[^a-z0-9]+", "-", pod.where.lower())
     home = {"namespace": pod.owner["metadata"]["namespace"]} if "namespace" in pod.owner["metadata"] else {}
     metadata = {"labels": pod.labels, "annotations": pod.annotations}

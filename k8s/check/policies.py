@@ -20,12 +20,12 @@ class Door:
     protocol: str = TCP
 
     def __str__(self) -> str:
-        """Return its name for messages."""
+        """Return the port's name for messages."""
         return str(self.port) if self.protocol == TCP else f"{self.port} of {self.protocol}"
 
 
 def allowed(policies: list[Resource], direction: str, pod: Pod, other: Pod | Peer, door: Door | None) -> bool:
-    """Return whether a pod's policies allow a connection. Policies are additive.
+    """Return whether a pod's policies, which are additive, allow a connection.
 
     Args:
         direction: Ingress for a connection from the peer, Egress for a connection to it.

@@ -1,4 +1,4 @@
-"""Checks that the programs that pods run exist in the image, and that servers listen where their clients look."""
+"""Checks that the programs that pods run exist in the image, and that servers listen where clients connect."""
 
 import ast
 import re
@@ -19,7 +19,7 @@ from k8s.check.rendering import ROOT, Resource
 from k8s.check.sources import at
 
 APP = "/app/"
-"""The folder of the image that contains the project."""
+"""The image's folder that contains the project."""
 
 SCRIPT = "/app/k8s/begin_or_resume.sh"
 MIDDLEWARE = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
@@ -27,7 +27,7 @@ _HOSTS, _PORT = "--allowed-hosts", "--port"
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
-    """Yield programs that do not exist, ports that differ, and host names that a server rejects."""
+    """Yield programs that do not exist, mismatched ports, and host names that a server would reject."""
     found = list(pods(resources))
     for resource in resources:
         if resource["kind"] == "RayJob":
@@ -76,7 +76,7 @@ def _application(spec: dict[str, Any]) -> Iterator[str]:
 
 
 def _exists(path: str) -> bool:
-    """Return whether a module of the project defines the last part of an import path."""
+    """Return whether a project module defines the last part of an import path."""
     dotted, _, attribute = path.replace(":", ".").rpartition(".")
     module = _module(dotted)
     return module is not None and attribute in _defined(module.read_text())
@@ -122,7 +122,7 @@ def _hosts(pod: Pod, container: dict[str, Any], resources: list[Resource]) -> It
 
 
 def _options(container: dict[str, Any], option: str) -> Iterator[str]:
-    """Yield the values of a command-line option, given as `--option=value` or as two words."""
+    """Yield the values of a command-line option, given as `--option=value` or as two arguments."""
     words = [*container.get("command", []), *container.get("args", [])]
     for word, following in pairwise([*words, ""]):
         if word == option:

@@ -1,7 +1,7 @@
-"""Checks that quotas, limit ranges and queues have room for what runs, and leave no other route into the cluster.
+"""Checks that quotas, limit ranges and queues have room for all pods, and allow no extra services.
 
-A LoadBalancer counts as one load balancer plus a node port for each of its ports. Istio's service has two ports,
-because Istio adds one.
+A LoadBalancer service counts as one load balancer plus one node port for each of its ports. Istio's service has two
+ports, because Istio adds one.
 """
 
 from collections.abc import Iterator
@@ -17,14 +17,14 @@ from k8s.check.rendering import Resource, name
 from k8s.check.sources import at
 
 SERVICE = {"services.loadbalancers": 1, "services.nodeports": 2}
-"""The amounts that the service of one Gateway uses."""
+"""The amounts that one Gateway's service uses."""
 
 _ALIASES = {"cpu": "requests.cpu", "memory": "requests.memory", "count/pods": "pods"}
 _GIB = 2**30
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
-    """Yield quotas and limits that the pods and claims exceed, and quotas for services that nothing needs."""
+    """Yield quotas and limits that pods or claims exceed, and quotas for services that nothing needs."""
     number = sum(bool(gateway(resource)) for resource in resources)
     for quota in (one for one in resources if one["kind"] == "ResourceQuota"):
         for key, each in SERVICE.items():
@@ -79,7 +79,7 @@ def _outside(start: str, used: sums.Sums, limits: dict[str, Any]) -> Iterator[st
 
 
 def _queue(queue: Resource, resources: list[Resource]) -> Iterator[str]:
-    """Yield what a single search needs beyond a ClusterQueue's quota, because Kueue would never admit it."""
+    """Yield what a single search needs beyond a ClusterQueue's quota; Kueue would never admit such a search."""
     search = [one for one in resources if one["kind"] in ("RayJob", "LimitRange")]
     needed = sums.total(search, number=1)
     for group, covered in enumerate(queue["spec"]["resourceGroups"]):
@@ -93,7 +93,7 @@ def _queue(queue: Resource, resources: list[Resource]) -> Iterator[str]:
 
 
 def _text(key: str, number: Decimal) -> str:
-    """Return an amount as a manifest would give it, rounded up."""
+    """Return an amount as written in a manifest, rounded up."""
     if key.endswith(("memory", "storage")):
         return f"{ceil(number / _GIB)}Gi"
     return f"{ceil(number * 10) / 10:g}"

@@ -43,7 +43,7 @@ def problems(resources: list[Resource]) -> Iterator[str]:
 
 
 def _namespaces(resources: list[Resource]) -> Iterator[str]:
-    """Yield namespaces that do not exist, once for all objects in them: a kustomization sets them for all at once."""
+    """Yield missing namespaces, once for all their objects, because a kustomization sets them for all at once."""
     namespaces = [resource["metadata"]["name"] for resource in resources if resource["kind"] == "Namespace"]
     strays: dict[str, list[Resource]] = {}
     for resource in resources:
@@ -76,7 +76,7 @@ class Reference:
     Attributes:
         kind: kind of the object.
         name: name of the object.
-        key: key of the object; empty if the pod gets all keys, or the object has none.
+        key: key of the object; empty if the pod gets all keys or the object has none.
         owner: the object that has the reference.
         field: the field that has the reference.
     """
@@ -94,7 +94,7 @@ class Reference:
 
 
 def named(pod: Pod) -> Iterator[Reference]:
-    """Yield the objects that a pod refers to."""
+    """Yield the references of a pod."""
     spec = pod.spec
     account = spec.get("serviceAccountName", "default")
     yield Reference("ServiceAccount", account, "", pod.owner, pod.path("serviceAccountName"))
@@ -154,7 +154,7 @@ def _keys(there: dict[tuple[str, str], Resource], kind: str, called: str) -> set
 
 
 def _volumes(pod: Pod) -> Iterator[str]:
-    """Yield volumes that no container mounts, except in pods to which the operator adds containers that mount them."""
+    """Yield unmounted volumes, except in pods to which the operator adds containers that mount them."""
     mounted = {mount["name"] for container in pod.containers for mount in container.get("volumeMounts", [])}
     if pod.role in ("", HEAD):
         for volume in pod.spec.get("volumes", []):
@@ -201,7 +201,7 @@ def _reached(start: str, services: dict[str, Resource], called: str, port: int) 
 
 
 def _behind(service: Resource, found: list[Pod]) -> Iterator[str]:
-    """Report a service without pods, and its ports that its pods do not have."""
+    """Report a service without pods, and ports that its pods do not have."""
     selector = service["spec"].get("selector") or {}
     chosen = [pod for pod in found if selector.items() <= pod.labels.items()]
     if not chosen:

@@ -17,7 +17,7 @@ OVERLAYS = ROOT / "k8s" / "overlays"
 COMPONENTS = ROOT / "k8s" / "components"
 WARNING = "Warning: "
 OLDEST = (1, 30)
-"""The oldest supported version of kubectl; its kustomize supports components as they are used here."""
+"""The oldest supported version of kubectl; its kustomize supports components the way they are used here."""
 
 Resource = dict[str, Any]
 
@@ -26,14 +26,14 @@ COMBINATIONS: dict[str, tuple[Sequence[str], Sequence[str]]] = {
     "gpu": (("cilium", "monitoring"), ("bucket", "kueue")),
     "prod": (("gateway", "jobs", "monitoring", "studies"), ("bucket", "kueue")),
 }
-"""For each overlay, the components to check it with and the components to check its search with."""
+"""For each overlay, the components to check it with, and those to check its search with."""
 
 SEARCH_COMPONENTS = ("bucket", "kueue")
 """The components that patch a search; the others are for overlays."""
 
 
 class RenderingError(RuntimeError):
-    """kubectl is missing or too old, or kustomize fails; the message says which."""
+    """kubectl is missing or too old, or kustomize failed; the message says which."""
 
 
 def kubectl(*arguments: str, text: str | None = None) -> str:
@@ -122,7 +122,7 @@ def part(overlay: str, called: str, components: Sequence[str] = ()) -> list[Reso
 
 
 def check_listed(folder: Path) -> None:
-    """Check what a kustomization lists; kustomize accepts a component in the wrong place, and it then has no effect.
+    """Check what a kustomization lists; kustomize silently ignores a component in the wrong place.
 
     Raises:
         RenderingError: a path does not exist, or a component is listed in the wrong place.
@@ -154,7 +154,7 @@ def listed(folder: Path) -> set[str]:
 
 
 def namespace(folder: Path) -> str:
-    """Return the namespace that a kustomization or the first one under it sets; empty if none does."""
+    """Return the namespace set by a kustomization or the first one under it that does; empty if none does."""
     given = _kustomization(folder)
     found = str(given.get("namespace", ""))
     for base in given.get("resources", []):
@@ -166,7 +166,7 @@ def _build(folder: Path, components: Sequence[str], home: str) -> list[Resource]
     """Build a kustomization with components that it does not list itself, and annotate its objects with their files.
 
     Args:
-        home: the namespace of all objects; empty keeps theirs.
+        home: the namespace for all objects; if empty, objects keep their own.
     """
     with tempfile.TemporaryDirectory() as place:
         here = Path(place).resolve()

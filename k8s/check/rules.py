@@ -1,4 +1,4 @@
-"""A CRD's validation beyond JSON Schema: CEL rules, and lists whose items have key fields."""
+"""CRD validation beyond JSON Schema: CEL rules, and lists whose items have key fields."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import jsonschema
 
 RULES: dict[str, Callable[[Any], bool]] = {
-    "self == oldSelf": lambda value: True,  # only restricts updates
+    "self == oldSelf": lambda value: True,  # applies only to updates
     "self in ['ray.io/kuberay-operator', 'kueue.x-k8s.io/multikueue']": lambda value: (
         value in ("ray.io/kuberay-operator", "kueue.x-k8s.io/multikueue")
     ),
@@ -23,7 +23,7 @@ RULES: dict[str, Callable[[Any], bool]] = {
         ("onSuccess" in value and "onFailure" in value) or "deletionRules" in value
     ),
 }
-"""All rules of KubeRay's CRDs, each in CEL and as a Python function."""
+"""All rules in KubeRay's CRDs, each as CEL and as a Python function."""
 
 KEPT = ("x-kubernetes-validations", "x-kubernetes-list-map-keys")
 """Keywords of structural schemas that JSON Schema lacks."""

@@ -1,7 +1,7 @@
 """Checks every object against the schema of its kind, and rejects unknown fields.
 
 Core kinds are checked against Kubernetes' own schemas, Ray's kinds against the operator's CRDs, and the few kinds of
-other operators against `extensions.yaml`, which has only the fields that are used here. `rules.py` has the API server's
+other operators against `extensions.yaml`, which has only the fields used here. `rules.py` contains the API server's
 additional checks for Ray's kinds. The pods that the operator creates from a Ray kind are also checked against
 Kubernetes' schemas, since no CRD describes the fields that the operator adds.
 """
@@ -28,7 +28,7 @@ KEPT = (
     *("type", "enum", "minimum", "maximum", "pattern", "minLength", "maxLength", "minItems", "maxItems", "default"),
     *rules.KEPT,
 )
-"""The keywords of a structural schema that are kept and checked."""
+"""The keywords of structural schemas that are kept and checked."""
 
 Schemas = Mapping[tuple[str, str], dict[str, Any]]
 """Schemas by apiVersion and kind."""
@@ -38,7 +38,7 @@ def problems(resources: list[Resource], crds: Schemas | None) -> Iterator[str]:
     """Yield violations of the schemas.
 
     Args:
-        crds: schemas of Ray's kinds; None skips them.
+        crds: schemas of Ray's kinds; None skips these kinds.
     """
     for resource in resources:
         kind = (resource["apiVersion"], resource["kind"])
@@ -54,14 +54,14 @@ def problems(resources: list[Resource], crds: Schemas | None) -> Iterator[str]:
 
 
 def read_crds(folder: Path) -> Schemas:
-    """Read the schemas of CustomResourceDefinitions, and let them reject unknown fields.
+    """Read the schemas of CustomResourceDefinitions, and make them reject unknown fields.
 
     Raises:
         FileNotFoundError: the folder has no CustomResourceDefinition.
     """
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for path in sorted(folder.glob("*.yaml")):
-        crd = yaml.load(path.read_text(), Loader=yaml.CSafeLoader)  # faster; the CRDs total several megabytes
+        crd = yaml.load(path.read_text(), Loader=yaml.CSafeLoader)  # faster; the CRDs are several megabytes
         for version in crd["spec"]["versions"]:
             key = (f"{crd['spec']['group']}/{version['name']}", crd["spec"]["names"]["kind"])
             schema = _closed(version["schema"]["openAPIV3Schema"])

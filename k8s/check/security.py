@@ -1,4 +1,4 @@
-"""Checks pods for pod security `restricted` and mounted tokens, and manifests for secrets.
+"""Checks pods against pod security `restricted` and for mounted tokens, and manifests for secrets.
 
 Containers that the operator adds must satisfy the profile as well; see pod_security.py.
 """
@@ -41,7 +41,7 @@ def problems(resources: list[Resource]) -> Iterator[str]:
 
 
 def _token(pod: Pod) -> Iterator[str]:
-    """Yield missing and unwanted tokens: the autoscaler must have one, and no other container may have one."""
+    """Yield missing and unwanted tokens: the autoscaler must have one, and other containers must not."""
     if pod.spec.get("automountServiceAccountToken") is not False:
         yield "automountServiceAccountToken is not false"
     projected = {

@@ -1,4 +1,4 @@
-"""Checks that workloads select their own pods, and PodMonitors pods with the named port."""
+"""Checks that workloads select their own pods, and that PodMonitors select pods with the named port."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ _WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet")
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
-    """Yield selectors that match no pod, and names of ports and services that do not exist."""
+    """Yield selectors that match no pod, and nonexistent port and service names."""
     found = list(pods(resources))
     services = {one["metadata"]["name"]: one for one in resources if one["kind"] == "Service"}
     for resource in resources:

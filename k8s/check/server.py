@@ -1,7 +1,7 @@
 """Dry runs of `kubectl apply --server-side` on a real API server with KubeRay's CRDs; nothing is stored.
 
-They use kubectl's own field manager and force nothing. If the overlay is installed, they therefore report the conflicts
-that its next apply would have with the operator and others.
+They use kubectl's own field manager and do not force conflicts. If the overlay is installed, they therefore report any
+conflicts that its next apply would have with the operator or others.
 """
 
 import re
@@ -18,11 +18,11 @@ PATIENCE_S = 30
 """How long to wait for a new server to create the namespace `default`."""
 
 LONGEST = 600
-"""Characters of an error to print; the server repeats whole objects in some."""
+"""Maximum number of characters of an error to print; some errors repeat whole objects."""
 
 _COMMAND = re.compile(r"^kubectl apply( --\S+)*: ")
 _VALUE = re.compile(r" Invalid value: (?:(?! Invalid value: ).)*?: field is immutable")
-_STRUCT = re.compile(r" &?\w+\.\w+\{.*")  # a difference between two Go structs, which ends the message
+_STRUCT = re.compile(r" &?\w+\.\w+\{.*")  # the diff of two Go structs, which ends the message
 
 POD_SECURITY = "would violate PodSecurity"
 """Start of the warning for an object that is accepted but whose pods would be rejected."""
@@ -33,7 +33,7 @@ class Answer:
     """The server's answer to the objects.
 
     Attributes:
-        problems: objects that it rejects, and objects whose pods it would reject.
+        problems: objects that the server rejects, and objects whose pods it would reject.
         warnings: warnings about objects that it accepts, for example about deprecated versions.
     """
 
@@ -42,7 +42,7 @@ class Answer:
 
 
 def versions() -> set[str]:
-    """Return the API versions that the server has, each with its group, for example `apps/v1`.
+    """Return the API versions that the server supports, each with its group, for example `apps/v1`.
 
     Raises:
         RenderingError: the server does not answer.
@@ -82,15 +82,15 @@ def answer(resources: list[Resource]) -> Answer:
 
 
 def others(version: str, known: set[str]) -> list[str]:
-    """Return the versions of a group that the server has; it would reject any other version."""
+    """Return the versions of a group that the server supports; it would reject any other version."""
     return sorted(one for one in known if one.partition("/")[0] == version.partition("/")[0])
 
 
 def brief(message: str, resource: Resource | None = None) -> str:
-    """Return an error of kubectl in one line, without its advice and without the values that the server prints whole.
+    """Return a kubectl error on one line, without its advice and without values that the server prints in full.
 
     Args:
-        resource: the object that is rejected; if it is immutable, the command that deletes it is given.
+        resource: the rejected object; if it is immutable, the result includes the command that deletes it.
     """
     text = _COMMAND.sub("", " ".join(message.partition("Please review the fields above")[0].split()))
     text = _STRUCT.sub("", _VALUE.sub(" field is immutable", text))
@@ -135,5 +135,5 @@ def _ask(*arguments: str) -> str:
     try:
         return kubectl(*arguments, "--request-timeout=20s")
     except RenderingError as error:
-        last = str(error).splitlines()[-1]  # kubectl also prints its earlier attempts
+        last = str(error).splitlines()[-1]  # kubectl also prints earlier attempts
         raise RenderingError(f"the API server of KUBECONFIG does not answer: {last}") from error

@@ -1,4 +1,4 @@
-"""Checks the names of settings, and that the endpoint may have as many replicas as its workers have room for.
+"""Checks the names of settings, and that the endpoint has as many replicas as its workers can run.
 
 The endpoint's settings are read from the source of `serve`, because importing it needs PyTorch and MLflow.
 """
@@ -26,11 +26,11 @@ OTHERS = (
 
 _SETTINGS = ("serve/settings.py", "serve/admission/limits.py", "serve/jobs/settings.py")
 _SCRIPT = "k8s/begin_or_resume.sh"
-_SURE = 0.85  # similarity above which an unknown name is a misspelling of a known one
+_SURE = 0.85  # similarity above which an unknown name counts as a misspelling of a known one
 
 
 def problems(resources: list[Resource]) -> Iterator[str]:
-    """Yield unknown settings, and numbers of replicas that differ from the workers'."""
+    """Yield unknown settings, and numbers of replicas that do not match the workers."""
     lines = [line for pod in pods(resources) for line in _unknown(pod, resources)]
     yield from dict.fromkeys(lines)  # pods share settings
     for resource in (one for one in resources if one["kind"] == "RayService"):
@@ -39,7 +39,7 @@ def problems(resources: list[Resource]) -> Iterator[str]:
 
 @cache
 def known() -> frozenset[str]:
-    """Return the names of all settings of the endpoint, of raygenre, and of the script that runs a search."""
+    """Return the names of all settings of the endpoint, raygenre and the script that runs a search."""
     fields = {
         f"{PREFIX}{field.target.id.upper()}"
         for path in _SETTINGS
@@ -63,7 +63,7 @@ def _unknown(pod: Pod, resources: list[Resource]) -> Iterator[str]:
 
 
 def _replicas(resource: Resource, resources: list[Resource]) -> Iterator[str]:
-    """Yield numbers of replicas that differ from the workers', each of which has the same number of replicas."""
+    """Yield numbers of replicas that do not match the workers; each worker runs the same number of replicas."""
     workers = [pod for pod in pods([resource]) if pod.role == WORKER]
     each = _per_worker(resource["spec"])
     if not workers or not each:

@@ -1,7 +1,7 @@
-"""Names the file in which a field of a rendered object is set, for messages.
+"""Finds the file that sets a field of a rendered object, for messages.
 
-kustomize annotates each object with the file that contains it and with the kustomizations that it passed through. Of
-these, only those whose patches name the object can have changed it.
+kustomize annotates each object with the file that contains it and the kustomizations that it passed through. Only
+kustomizations whose patches name the object can have changed it.
 """
 
 import json
@@ -19,7 +19,7 @@ FILES = "raygenre/files"
 _ORIGIN, _PASSED = "config.kubernetes.io/origin", "alpha.config.kubernetes.io/transformations"
 _KEY = re.compile(r"\[([^]]+)\]|([^.[\]]+)")
 METADATA = ["originAnnotations", "transformerAnnotations"]
-"""The buildMetadata with which kustomize writes the annotations that `annotate` reads."""
+"""The buildMetadata that makes kustomize write the annotations that `annotate` reads."""
 
 
 def annotate(resource: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def bare(resource: dict[str, Any]) -> dict[str, Any]:
 
 
 def files(resource: dict[str, Any]) -> list[str]:
-    """Return the files that an object is made from: its own, then those that patch it; empty if they are unknown."""
+    """Return the files that define an object: its own, then those that patch it; empty if unknown."""
     own, *passed = _listed(resource) or [""]
     found = [own, *(path for kustomization in passed for path, _ in _patches(resource, kustomization))]
     return list(dict.fromkeys(filter(None, found)))
@@ -53,7 +53,7 @@ def files(resource: dict[str, Any]) -> list[str]:
 def file(resource: dict[str, Any], field: str) -> str:
     """Return the file that sets a field; empty if it is unknown.
 
-    It is the last one that patches the field, a part of it or what it is a part of, or else the object's own.
+    This is the last file that patches the field, its parent or part of it, or else the object's own file.
 
     Args:
         field: its path, for example `spec.replicas`, `spec.containers[0].image` or `spec.hard[requests.cpu]`.
@@ -94,7 +94,7 @@ def _listed(resource: dict[str, Any]) -> list[str]:
 
 
 def _patches(resource: dict[str, Any], kustomization: str) -> list[tuple[str, Any]]:
-    """Return a kustomization's patches for an object, each with its file: JSON patches as lists, others as objects."""
+    """Return a kustomization's patches for an object, each with its file; JSON patches are lists, others objects."""
     kind, name = resource["kind"], resource["metadata"]["name"]
     found = []
     for given in _read(kustomization).get("patches", []):
@@ -108,14 +108,14 @@ def _patches(resource: dict[str, Any], kustomization: str) -> list[tuple[str, An
 
 
 def _sets(patch: Any, keys: list[str]) -> bool:
-    """Return whether a patch sets a field, a part of it, or what it is a part of."""
+    """Return whether a patch sets a field, its parent or part of it."""
     if isinstance(patch, list) and all("op" in one for one in patch):
         paths = [one["path"].split("/")[1:] for one in patch if one["op"] != "test"]
         parts = [[part.replace("~1", "/").replace("~0", "~") for part in path] for path in paths]
         return any(path[: len(keys)] == keys[: len(path)] for path in parts)
     if not keys or not isinstance(patch, dict | list):
         return True
-    if isinstance(patch, list):  # items are merged by their names, whatever their places
+    if isinstance(patch, list):  # items are merged by name, regardless of position
         return any(_sets(item, keys[1:]) for item in patch)
     return keys[0] in patch and _sets(patch[keys[0]], keys[1:])
 

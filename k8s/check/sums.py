@@ -1,7 +1,7 @@
-"""The sums of what an overlay's pods and claims request and may use, in each of its states.
+"""Computes the total requests and limits of an overlay's pods and claims, in each of its states.
 
-The loader and MLflow's migration are not counted, because they end before what follows them starts. During an upgrade,
-the endpoint has a second Ray cluster of the same size, and each Deployment has its surge of additional pods.
+The loader and MLflow's migration do not count, because they end before the pods that depend on them start. During an
+upgrade, the endpoint has a second Ray cluster of the same size, and each Deployment has its surge of additional pods.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from k8s.check.pods import HEAD, SUBMITTER, WORKER, Pod, pods
 from k8s.check.rendering import Resource
 
 SEARCHES = "raygenre/searches"
-"""Annotation of a ResourceQuota: the number of concurrent searches of full size that it has room for."""
+"""Annotation of a ResourceQuota: the number of concurrent full-size searches that it has room for."""
 
 Sums = dict[str, Decimal]
 """Amounts by the names that a ResourceQuota gives them, for example `requests.cpu` in CPUs and `limits.memory` in B."""
@@ -32,7 +32,7 @@ _COLUMNS = {
 
 
 def states(resources: list[Resource]) -> dict[str, Sums]:
-    """Return the sums of each state, by a name of the state, from the smallest to the largest."""
+    """Return the sums of each state by its name, from the smallest to the largest."""
     least, most = replicas(resources)
     number = searches(resources)
     others = f"next to {number} {'search' if number == 1 else 'searches'}"
@@ -63,7 +63,7 @@ def total(resources: list[Resource], *, most: bool = False, upgrading: bool = Fa
 
     Args:
         most: whether the endpoint has its maximum number of workers, instead of its minimum.
-        upgrading: whether new pods run next to those that they replace.
+        upgrading: whether new pods run next to those they replace.
         number: how many searches run, each with its maximum number of workers.
     """
     sums: Sums = {}
@@ -94,7 +94,7 @@ def count(pod: Pod, *, most: bool = True, upgrading: bool = False) -> int:
 
 
 def of_pod(pod: Pod, resources: list[Resource]) -> Sums:
-    """Return what one pod counts as: the larger of the sum of its containers and its largest init container."""
+    """Return what one pod counts as: the sum of its containers, or its largest init container if that is larger."""
     kinds = ("containers", "initContainers")
     running, first = ([of_container(one, resources) for one in pod.spec.get(kind, [])] for kind in kinds)
     keys = {key for sums in [*running, *first] for key in sums}
@@ -120,7 +120,7 @@ def of_container(container: dict[str, Any], resources: list[Resource]) -> Sums:
 
 
 def searches(resources: list[Resource]) -> int:
-    """Return how many searches the quota says that it has room for; 1 if it says nothing."""
+    """Return how many searches the quota declares room for; 1 if it declares nothing."""
     quotas = [one for one in resources if one["kind"] == "ResourceQuota"]
     given = [one["metadata"].get("annotations", {}).get(SEARCHES) for one in quotas]
     return min((int(number) for number in given if number), default=1)
@@ -148,7 +148,7 @@ def _surge(spec: dict[str, Any], number: int) -> int:
 
 
 def claims(resources: list[Resource]) -> Iterator[tuple[Resource, int]]:
-    """Yield the claims, each with how often it exists."""
+    """Yield the claims, each with its number of copies."""
     for resource in resources:
         if resource["kind"] == "PersistentVolumeClaim":
             yield resource, 1

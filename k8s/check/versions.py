@@ -1,4 +1,4 @@
-"""Checks that images, manifests and constraints.txt agree on versions of Ray and raygenre."""
+"""Checks that images, manifests and constraints.txt agree on the versions of Ray and raygenre."""
 
 import re
 import tomllib

@@ -1,6 +1,6 @@
-"""Stores request bodies, in memory up to 4 MB and beyond that on disk, within limits.
+"""Stores request bodies within limits: in memory up to 4 MB, larger ones on disk.
 
-Files on disk have no name, so they disappear with the process, even if it is killed.
+Files on disk are unnamed, so they disappear when the process ends, even if it is killed.
 """
 
 import asyncio
@@ -21,11 +21,11 @@ _WRITE = 1 << 18  # bytes written to disk at a time
 
 
 class UploadFolderError(RaygenreError, OSError):
-    """Uploads cannot be stored in the folder for them; the message says why."""
+    """Uploads cannot be stored in the upload folder; the message says why."""
 
 
 class DiskFile:
-    """A file on disk without a name; all methods may be called from any thread.
+    """An unnamed file on disk. All methods are thread-safe.
 
     Attributes:
         size: size in bytes.
@@ -40,7 +40,7 @@ class DiskFile:
         """Append the parts.
 
         Raises:
-            OSError: the disk is full, or fails.
+            OSError: the disk is full or failed.
             ValueError: the file is closed.
         """
         with self._lock:
@@ -79,12 +79,12 @@ Content = bytes | DiskFile
 
 
 def start_of(content: Content, size: int) -> bytes:
-    """Return the first `size` bytes of a file, or all if there are fewer."""
+    """Return the first `size` bytes of a file, or the whole file if it is shorter."""
     return content[:size] if isinstance(content, bytes) else content.read(size)
 
 
 def blocks_of(content: Content, size: int) -> Iterator[bytes]:
-    """Yield a file in blocks of `size` bytes, of which the last may be shorter."""
+    """Yield a file in blocks of `size` bytes; the last block may be shorter."""
     for offset in range(0, size_of(content), size):
         yield content[offset : offset + size] if isinstance(content, bytes) else content.read(size, offset)
 
@@ -98,12 +98,13 @@ class BodyStore:
     """All request bodies of a replica.
 
     Args:
-        folder: where to store them; by default $TMPDIR, or else /var/tmp, because /tmp is often in memory.
+        folder: where to store them. The default is $TMPDIR, or /var/tmp if that is unset, because /tmp is often in
+            memory.
 
     Attributes:
         limits, folder: the limits, and where files are stored.
-        memory_bytes: total size of what is in memory.
-        disk_bytes: total size of what is on disk.
+        memory_bytes: total size of the bodies in memory.
+        disk_bytes: total size of the bodies on disk.
 
     Raises:
         UploadFolderError: no file can be created in the folder.
@@ -121,7 +122,7 @@ class BodyStore:
 
     @contextmanager
     def reservation(self) -> Iterator["Reservation"]:
-        """Yield a reservation for one body, and delete the body when the context ends."""
+        """Yield a reservation for one body; the body is deleted when the context ends."""
         reservation = Reservation(self)
         try:
             yield reservation
@@ -133,8 +134,8 @@ class Reservation:
     """The space that one body takes.
 
     Attributes:
-        memory_bytes: size of what is in memory.
-        disk_bytes: size of what is on disk.
+        memory_bytes: size of the part in memory.
+        disk_bytes: size of the part on disk.
     """
 
     def __init__(self, store: BodyStore) -> None:
@@ -147,10 +148,10 @@ class Reservation:
         return self.memory_bytes + self.disk_bytes
 
     def add(self, memory: int = 0, disk: int = 0) -> None:
-        """Reserve more bytes, or fewer if they are negative.
+        """Reserve more bytes; negative numbers release bytes.
 
         Raises:
-            RefusalError: 503 if a limit is reached.
+            RefusalError: 503 if a limit is exceeded.
         """
         store, limits = self._store, self._store.limits
         if memory > 0 and store.memory_bytes + memory > limits.memory_bytes:
@@ -167,7 +168,7 @@ class Reservation:
         self.disk_bytes += disk
 
     def new_file(self) -> DiskFile:
-        """Return a new file on disk, which is closed with this reservation.
+        """Return a new file on disk; releasing this reservation also closes it.
 
         Raises:
             RefusalError: 503 if it cannot be created.
@@ -179,7 +180,7 @@ class Reservation:
         return self._files[-1]
 
     def disk_error(self, error: OSError) -> RefusalError:
-        """Log that the disk is full or fails, and return the 503 for it."""
+        """Log that the disk is full or failed, and return the 503 for it."""
         logs.error("upload not stored", error, folder=str(self._store.folder))
         return self._store.limits.unavailable(
             "the endpoint's disk has no space for the file (RAYGENRE_UPLOAD_FOLDER); retry later"
@@ -194,7 +195,7 @@ class Reservation:
 
 
 class Incoming:
-    """A file while it arrives: it moves to disk when its body exceeds what may be in memory."""
+    """A file that is being received; it moves to disk when its body exceeds the memory limit."""
 
     def __init__(self, reservation: Reservation) -> None:
         self._reservation = reservation

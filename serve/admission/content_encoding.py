@@ -1,6 +1,6 @@
 """Decompresses request bodies with `Content-Encoding: gzip`.
 
-This is done piece by piece, so that a decompression bomb is refused as soon as it reaches the size limit.
+The data is decompressed piece by piece, so a decompression bomb is refused as soon as it reaches the size limit.
 """
 
 import zlib
@@ -10,8 +10,8 @@ from starlette.requests import Request
 
 from serve.errors import RefusalError
 
-PIECE = 1 << 20  # bytes decompressed at a time, which takes a few ms of the event loop
-_GZIP = 16 + zlib.MAX_WBITS  # zlib's number for gzip's header and checksum
+PIECE = 1 << 20  # bytes decompressed at a time; this blocks the event loop for a few ms
+_GZIP = 16 + zlib.MAX_WBITS  # tells zlib to expect gzip's header and checksum
 
 
 def is_compressed(request: Request) -> bool:
@@ -33,7 +33,7 @@ async def decompressed(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """Decompress a gzip body; pieces are at most 1 MiB.
 
     Raises:
-        RefusalError: 422 if the body is damaged or cut off.
+        RefusalError: 422 if the body is damaged or truncated.
     """
     member, rest, is_started = zlib.decompressobj(_GZIP), b"", False
     async for part in parts:

@@ -7,14 +7,14 @@ from contextlib import asynccontextmanager
 from serve.admission.limits import AUDIO_SPEED, FEATURES_SPEED, Limits
 from serve.errors import RefusalError
 
-BYTES_PER_SECOND = 40_000  # of an MP3 of 320 kbit/s: an estimate of the audio in a body that is not decoded yet
+BYTES_PER_SECOND = 40_000  # of a 320 kbit/s MP3; used to estimate the audio in a body that is not decoded yet
 
 
 class Deadline:
     """The time by which a request must be answered.
 
-    Until the duration of the audio is known, it is estimated from the size of the body, so that a long file may also
-    wait for others. Reading the body has limits of its own, in `serve.admission.upload_pace`.
+    Until the duration of the audio is known, it is estimated from the size of the body, so that a long file also has
+    time to wait for other requests. Reading the body has separate limits; see `serve.admission.upload_pace`.
     """
 
     def __init__(self, limits: Limits, *, body_bytes: int = 0) -> None:
@@ -32,12 +32,12 @@ class Deadline:
 
     @property
     def remaining(self) -> float:
-        """The time left in s; 0 if there is none."""
+        """The time left, in s; 0 if the deadline has passed."""
         return max(0.0, self._started + self.seconds - asyncio.get_running_loop().time())
 
     @property
     def end_of_reading(self) -> float:
-        """When a client must have read a streamed answer, in the event loop's time: after twice the time limit."""
+        """The event loop time by which a client must have read a streamed answer: twice the time limit."""
         return self._started + 2 * self.seconds
 
     def expect_features(self) -> None:
@@ -52,10 +52,10 @@ class Deadline:
 
     @asynccontextmanager
     async def limit(self) -> AsyncIterator[None]:
-        """Apply the time limit to this context.
+        """Enforce the time limit within this context.
 
         Raises:
-            RefusalError: 503 at the deadline, wherever it has moved by then.
+            RefusalError: 503 at the deadline, including any extensions.
         """
         try:
             async with asyncio.timeout_at(self._started + self.seconds) as self._timeout:

@@ -1,4 +1,4 @@
-"""An incremental parser for multipart forms of files."""
+"""An incremental parser for multipart forms that contain files."""
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -8,11 +8,11 @@ from serve.admission.limits import Limits
 from serve.admission.uploaded_file import UploadedFile
 from serve.errors import RefusalError
 
-FIELD = b"file"  # name that each part of a form must have
+FIELD = b"file"  # required name of each part of a form
 
 
 class Form:
-    """A form while it arrives."""
+    """A form that is being received."""
 
     def __init__(self, content_type: str, limits: Limits, reservation: Reservation) -> None:
         _, options = parse_options_header(content_type)

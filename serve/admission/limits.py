@@ -15,15 +15,15 @@ from serve.errors import RefusalError
 
 UPLOADS = 24  # uploads that a replica receives at the same time
 OTHER_REQUESTS = 8  # requests in a replica that are neither predictions nor uploads: probes, pages and refusals
-PROXY_QUEUE = 32  # requests that wait in a proxy for a free slot in a replica, also while a new head starts
+PROXY_QUEUE = 32  # requests that wait in a proxy for a free slot in a replica, including while a new head starts
 IN_TRANSIT = 16  # requests in a proxy that are on their way to or from a replica
 MIN_PROXY_REQUESTS = 96  # lower bound of a proxy's POST limit: a proxy may serve several replicas with short queues
 SLOW_UPLOAD_SECONDS = 5.0  # s after which an upload no longer counts towards a proxy's limit
-AUDIO_SPEED = 20.0  # s of audio for which a request gets one more s; a slow core decodes and classifies 100 s
-FEATURES_SPEED = 10.0  # the same if the input is pretrained features, of which a slow core computes 40 s
-DECODER_GRACE = 5.0  # s from the timeout of a request until its decoder process kills itself
+AUDIO_SPEED = 20.0  # s of audio per extra s of time limit; a slow core decodes and classifies 100 s of audio in 1 s
+FEATURES_SPEED = 10.0  # the same for pretrained features; a slow core handles 40 s of audio in 1 s
+DECODER_GRACE = 5.0  # s between the timeout of a request and the time when its decoder process kills itself
 WAY_OUT = "use `raygenre predict` on your own machine, which has no limit"
-_CLOSE = {"Connection": "close"}  # otherwise Ray's proxy would read the body to its end
+_CLOSE = {"Connection": "close"}  # otherwise Ray's proxy would read the whole body
 
 
 class LimitSettings(BaseSettings):
@@ -86,11 +86,11 @@ class LimitSettings(BaseSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """All limits of the endpoint; the status of a request that exceeds a limit is in parentheses.
+    """All limits of the endpoint, each with the status of a request that exceeds it in parentheses.
 
     Attributes:
         predictions: maximum number of predictions running or waiting in a replica (429).
-        uploads: maximum number of uploads that a replica receives at the same time (429 for the longest-running one).
+        uploads: maximum number of uploads that a replica receives at the same time (429 for the slowest one).
         replica_requests: maximum number of requests of any kind that Ray lets a replica handle at the same time.
         proxy_queue: maximum number of requests that wait in a proxy for a free slot in a replica (429).
         proxy_requests: maximum number of POST requests in a proxy, from the first byte to the answer (429).
@@ -157,7 +157,7 @@ class Limits:
         """Return the time limit for an answer, in s, to a request with the given duration of audio in s.
 
         Args:
-            speed: s of audio for which it gets one more s.
+            speed: s of audio per extra s of time limit.
         """
         return self.request_seconds + audio / speed
 
@@ -181,7 +181,7 @@ class Limits:
         return self.too_large(f"the request is larger than the limit of {limit}; send an MP3, {self._way_out}")
 
     def audio_too_long(self) -> RefusalError:
-        """Return the 422 for audio beyond the limit on its duration."""
+        """Return the 422 for audio that is too long."""
         limit = f"{self.audio_seconds:g} s, which is the limit (RAYGENRE_MOST_SECONDS)"
         return RefusalError(422, f"the audio lasts over {limit}; split it into parts, {self._way_out}")
 

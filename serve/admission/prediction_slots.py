@@ -16,7 +16,7 @@ class PredictionSlots:
         self._in_progress = 0
 
     def check(self) -> None:
-        """Check that another prediction may start. Called before the body is read, so that requests are refused early.
+        """Check that another prediction may start. Call this before reading the body, to refuse requests early.
 
         Raises:
             RefusalError: 429 if all slots are occupied.

@@ -13,7 +13,7 @@ from serve.admission.limits import Limits
 
 
 class ProxySlots:
-    """The POST requests in one proxy that have no answer yet."""
+    """The unanswered POST requests in one proxy."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits

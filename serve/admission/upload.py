@@ -25,7 +25,7 @@ def is_form(request: Request) -> bool:
 
 
 async def refuse_json(request: Request) -> None:
-    """Refuse a JSON body before it is read, because clients of other model servers send files that way.
+    """Refuse a JSON body before it is read, because that is how clients of other model servers send files.
 
     Raises:
         RefusalError: 415.

@@ -1,7 +1,7 @@
 """Ends uploads that stall or are too slow.
 
-A time limit for the whole body would refuse large files on slow lines. Only the time spent waiting for the client
-counts, not the time in which this process is busy with what has arrived.
+A time limit for the whole body would reject large files on slow connections. Only the time spent waiting for the client
+counts, not the time that this process takes to handle received data.
 """
 
 import asyncio
@@ -14,12 +14,12 @@ async def paced(parts: AsyncIterator[bytes], limits: Limits) -> AsyncIterator[by
     """Yield the parts of a body as they arrive.
 
     Raises:
-        RefusalError: 408 if the client sends less than the minimum in the time over which the speed is measured, or
-            if the upload takes too long.
+        RefusalError: 408 if the client sends too little during the period over which the speed is measured, or if the
+            upload takes too long.
     """
     now = asyncio.get_running_loop().time
     ends = now() + limits.upload_seconds
-    waited, received = 0.0, 0  # since the last time that enough bytes had arrived
+    waited, received = 0.0, 0  # since enough bytes had last arrived
     while True:
         started = now()
         stalls = started + limits.stall_seconds - waited

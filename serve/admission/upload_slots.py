@@ -2,7 +2,7 @@
 
 An upload occupies a slot in the replica until its client has sent all of it. When all slots are occupied and another
 upload arrives, the slowest upload is refused with 429, so slow clients cannot block fast clients, probes or pages, and
-a large file on a fast line is not refused for being large.
+a large file on a fast connection is not refused merely for its size.
 """
 
 import asyncio
@@ -11,14 +11,14 @@ from contextlib import asynccontextmanager
 
 from serve.admission.limits import Limits
 
-_JUDGED_AFTER = 1.0  # s after which the speed of an upload is known well enough
+_JUDGED_AFTER = 1.0  # s after which the speed of an upload is considered known
 
 
 class Upload:
     """An upload in progress.
 
     Attributes:
-        bytes: what has been received so far.
+        bytes: number of bytes received so far.
         timeout: ends the upload when its slot is given to another upload.
     """
 
@@ -29,13 +29,13 @@ class Upload:
 
     @property
     def rank(self) -> tuple[bool, float]:
-        """Sorting key: the slowest of the uploads whose speed is known first, then the longest-running ones."""
+        """Sort key: first the uploads whose speed is known, slowest first, then the longest-running."""
         seconds = asyncio.get_running_loop().time() - self._started
         return (True, -seconds) if seconds < _JUDGED_AFTER else (False, self.bytes / seconds)
 
 
 class UploadSlots:
-    """The uploads that one replica is receiving."""
+    """The uploads in progress at one replica."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits

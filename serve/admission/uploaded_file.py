@@ -1,4 +1,4 @@
-"""A file that a client has uploaded."""
+"""A file uploaded by a client."""
 
 from dataclasses import dataclass
 

@@ -1,11 +1,11 @@
 """Batches the windows of concurrent requests.
 
 A batch contains the windows that arrived while the previous batches were running, so no request waits for others to
-fill a batch. Ray Serve's own batching closes each batch before it waits for the network, so every request behind a busy
-network would be a separate batch. Batches consist of windows rather than whole songs, and songs contribute one window
-each in turn, so long songs do not delay short songs. Each batch has one classifier, so two threads run two models on
-the same song at the same time. A batch that is alone is computed on the cores of all threads, which halves the time
-that a single client waits for the network, and gives the same probabilities, bit for bit.
+fill a batch. Ray Serve's own batching closes each batch before waiting for the network, so every request that arrives
+while the network is busy would become a separate batch. Batches consist of windows rather than whole songs, and songs
+take turns contributing one window each, so long songs do not delay short ones. Each batch uses one classifier, so two
+threads can run two models on the same song at the same time. A batch that runs alone uses the cores of all threads.
+This halves the network's latency for a single client, and the probabilities are the same, bit for bit.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ class _Song:
     """A song whose windows are being classified.
 
     Attributes:
-        inputs: (W, *shape), of the classifier's kind.
+        inputs: (W, *shape), in the classifier's kind of input.
         enqueued_at: time of arrival, in s of `time.perf_counter`.
         next_window: index of the first window that is not in a batch yet.
         result: future of the probabilities (W, G); cancelled when the request no longer needs them.
@@ -66,7 +66,7 @@ class Batcher:
 
     Args:
         max_windows: maximum number of windows in a batch.
-        threads: number of batches that run at the same time, each on a thread and a core of its own.
+        threads: number of batches that run at the same time, each on its own thread and core.
     """
 
     def __init__(self, max_windows: int, metrics: Metrics, *, threads: int = 1) -> None:
@@ -99,9 +99,9 @@ class Batcher:
             self._classify(batch)
 
     def _next_batch(self) -> tuple[list[tuple[_Song, int]], int]:
-        """Wait for the next batch, and return it with the number of cores for it.
+        """Wait for the next batch, and return it with the number of cores to use.
 
-        The batch is a list of pairs (song, window index), and all songs have one classifier.
+        The batch is a list of (song, window index) pairs; all songs in it use the same classifier.
         """
         batch: list[tuple[_Song, int]] = []
         skipped: list[_Song] = []  # songs of another classifier, oldest first
@@ -111,7 +111,7 @@ class Batcher:
                     self._changed.wait()
                 while self._songs and len(batch) < self._max_windows:
                     song = self._songs.popleft()
-                    if song.result.done():  # its request has ended, or another of its windows has failed
+                    if song.result.done():  # its request ended, or another of its windows failed
                         continue
                     if batch and song.classifier is not batch[0][0].classifier:
                         skipped.append(song)
@@ -143,7 +143,7 @@ class Batcher:
             return
         finally:
             with self._changed:
-                self._running -= 1  # before the results, whose clients may send their next files at once
+                self._running -= 1  # before setting the results, because clients may then send their next files at once
         self._metrics.stage("forward", time.perf_counter() - started)
         for (song, window), row in zip(batch, rows, strict=True):
             song.add(window, row)

@@ -1,6 +1,6 @@
 """Decodes files outside the event loop, and computes a model's input for them.
 
-PNGs are decoded in threads, audio in processes; the threads compute the input.
+PNGs are decoded in threads and audio in processes; the threads compute the input.
 
 Work for a request that has ended stops as soon as possible: the process that decodes its file is killed, the thread
 that computes its input stops before the next window, and files that are still waiting for a thread are dropped.
@@ -35,7 +35,7 @@ from serve.monitoring.metrics import Metrics
 
 T = TypeVar("T")
 
-LARGE = 64_000_000  # bytes; a song in CD quality is smaller, and longer audio takes seconds to decode
+LARGE = 64_000_000  # bytes; a CD-quality song is smaller, and larger files take seconds to decode
 
 _CAUSED_BY_FILE = ("SIGSEGV", "SIGBUS", "SIGABRT", "SIGFPE", "SIGILL", UNEXPECTED_ERROR)  # crash causes
 
@@ -52,7 +52,7 @@ class DecoderPool:
         self._idle: queue.SimpleQueue[DecoderProcess] = queue.SimpleQueue()
         for _ in range(size):
             self._idle.put(DecoderProcess())
-        # A thread is kept free of large files, so that the many songs do not wait for a few of them.
+        # One thread is reserved for small files, so that songs do not have to wait for a few large files.
         self._large = asyncio.Semaphore(max(1, size - 1))
         self._limits = limits
         self._metrics = metrics
@@ -64,11 +64,11 @@ class DecoderPool:
         kind: InputKind = LEVELS,
         on_part: OnPart = lambda part: None,
     ) -> Song:
-        """Return the input of a kind for a file.
+        """Return a file's input of the given kind.
 
         Args:
             on_audio: as for `read`.
-            on_part: function to call, in the event loop, with each part of the song once it is computed.
+            on_part: function to call, in the event loop, with each part of the song as soon as it is computed.
 
         Raises:
             RefusalError: as for `read`.
@@ -80,8 +80,8 @@ class DecoderPool:
         """Return what a reader computes from a file.
 
         Args:
-            on_audio: function to call, in the event loop, with the duration of each piece of audio in s once it has
-                been decoded.
+            on_audio: function to call, in the event loop, with the duration in s of each piece of audio once it is
+                decoded.
 
         Raises:
             RefusalError: 415 or 422 if the file is unusable, 503 if the system killed the decoder.
@@ -92,7 +92,7 @@ class DecoderPool:
     async def picture(
         self, data: Content, window: int, on_audio: OnAudio = lambda seconds: None, kind: InputKind = LEVELS
     ) -> tuple[bytes, int]:
-        """Return the spectrogram of a window of `song` as a PNG like the dataset's, and the number of windows.
+        """Return the spectrogram of one window as a PNG like the dataset's, and the number of windows.
 
         Args:
             on_audio: as for `read`.
@@ -176,7 +176,7 @@ class DecoderPool:
 
     def _blocks(self, data: Content, rate: int, job: DecodingJob) -> Generator[NDArray[np.float32], None, None]:
         """Decode audio in a process, block by block."""
-        process = self._idle.get_nowait()  # there is one process per thread
+        process = self._idle.get_nowait()  # each thread has one process
         try:
             process = _renew(process)
             job.assign(process)
@@ -195,10 +195,10 @@ class DecoderPool:
                     job.on_audio(len(block) / rate)
                     yield block
         except ClientDisconnectedError:
-            process.end()  # `job.end` also kills it, but perhaps later
+            process.end()  # `job.end` also kills it, but possibly later
             raise
         finally:
-            with suppress(OSError):  # if no process can be started now, the thread retries for the next file
+            with suppress(OSError):  # if no process can be started now, the thread tries again for the next file
                 process = _renew(process)
             self._idle.put(process)
 
@@ -212,7 +212,7 @@ def _type(data: Content) -> Kind:
 
 
 def _renew(process: DecoderProcess) -> DecoderProcess:
-    """Return the process, or a new one if it is spent, for example because the system killed it while it was idle."""
+    """Return the process, or a new one if it cannot be reused, for example because the system killed it while idle."""
     if not process.is_spent:
         return process
     process.end()

@@ -1,19 +1,19 @@
-"""Audio decoding in separate processes, which may crash and can be killed at any time.
+"""Decodes audio in separate processes, which may crash and can be killed at any time.
 
 Decoders are C code that parses untrusted files. A decoder process imports only what decoding needs (20 MB of memory,
 0.3 s) and handles one file at a time. Its environment contains only what it needs to start: no keys and no server
-addresses. It is the first process that the kernel kills when memory runs out, its address space is limited, and it
-kills itself when a file takes longer than the client waits. It is replaced after a fixed number of files, so that
-memory leaked by decoders does not accumulate.
+addresses. The kernel kills it first when memory runs out, its address space is limited, and it kills itself if a file
+takes longer than the client waits. It is replaced after a fixed number of files, so that memory leaks in decoders do
+not accumulate.
 
-Samples are sent while the file is decoded, so neither side holds all of them. The file is not sent: the process gets
-its descriptor.
+Samples are sent while the file is being decoded, so neither side holds all of them. The file itself is not sent; the
+process receives its descriptor.
 
 Messages are lines of JSON:
-    to the process      {"rate": 22050, "longest_seconds": 1800, "timeout_seconds": 215}; before the line is one byte,
-                        with which the descriptor comes
-    from the process    {"bytes": 524288}, followed by so many bytes of float32 samples at that rate; after the last of
-                        them {"bytes": 0}; or {"bytes": 0, "refused": "why", "is_too_long": false}
+    to the process      {"rate": 22050, "longest_seconds": 1800, "timeout_seconds": 215}; one byte that carries
+                        the descriptor precedes the line
+    from the process    {"bytes": 524288}, followed by that many bytes of float32 samples at that rate; after the last
+                        samples {"bytes": 0}; or {"bytes": 0, "refused": "why", "is_too_long": false}
 """
 
 import fcntl
@@ -41,11 +41,11 @@ from raygenre.errors import RaygenreError
 MAX_FILES = 1000  # files that a process decodes before it is replaced
 UNEXPECTED_ERROR = f"status {os.EX_DATAERR}"  # crash cause: an unexpected exception, including MemoryError
 
-# Variables that the process inherits: paths of programs and libraries, thread counts, and the language.
+# Variables that the process inherits: program and library paths, thread counts, and the language.
 _VARIABLES = ("PATH", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "LANG", "LC_ALL")
 _SPARE_BYTES = 1_000_000_000  # address space beyond the initial size of the process and the file
 _MAX_HEADER_BYTES = 10_000
-_PIPE_BYTES = 1 << 20  # a block fits, so neither side waits for the other in the middle of one
+_PIPE_BYTES = 1 << 20  # large enough for a block, so neither side waits for the other mid-block
 
 
 class CrashError(RaygenreError, RuntimeError):
@@ -65,7 +65,7 @@ class DecoderProcess:
 
     Attributes:
         pid: process id.
-        is_spent: whether it must be replaced, because it has ended or has decoded `MAX_FILES` files.
+        is_spent: whether it must be replaced because it has ended or has decoded `MAX_FILES` files.
     """
 
     def __init__(self) -> None:
@@ -73,7 +73,7 @@ class DecoderProcess:
         environment = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         environment |= {name: os.environ[name] for name in _VARIABLES if name in os.environ}
         environment["MALLOC_ARENA_MAX"] = "2"  # otherwise each decoder thread maps 64 MB of address space for its arena
-        self._to, files = socket.socketpair()  # unlike a pipe, it also takes descriptors
+        self._to, files = socket.socketpair()  # unlike a pipe, it can also transfer descriptors
         with files:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "serve.inference.decoder_process"],
@@ -84,7 +84,7 @@ class DecoderProcess:
             )
         assert self._process.stdout is not None
         self._from = self._process.stdout
-        with suppress(OSError, AttributeError):  # only on Linux, and refused where users have too many large pipes
+        with suppress(OSError, AttributeError):  # only on Linux, and it fails if the user has too many large pipes
             fcntl.fcntl(self._from.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         self._files = 0
 
@@ -99,8 +99,9 @@ class DecoderProcess:
     def decode(
         self, file: bytes | int, *, rate: int = SAMPLE_RATE, longest_seconds: float, timeout_seconds: float
     ) -> Generator[NDArray[np.float32], None, None]:
-        """Decode a file block by block, as `raygenre.audio.blocks` does. If the blocks are not read to the end, the
-        process is ended.
+        """Decode a file block by block, as `raygenre.audio.blocks` does.
+
+        If the caller stops before the last block, the process is ended.
 
         Args:
             file: the content, or a descriptor of the file, which is left open.
@@ -113,7 +114,7 @@ class DecoderProcess:
 
         Raises:
             AudioError: as in `raygenre.audio.blocks`.
-            CrashError: the process ended, either by itself or because of `kill`.
+            CrashError: the process ended, either on its own or because of `kill`.
         """
         self._files += 1
         header: dict[str, Any] = {"rate": rate, "longest_seconds": longest_seconds, "timeout_seconds": timeout_seconds}
@@ -193,11 +194,11 @@ def _line(header: dict[str, Any]) -> bytes:
 
 @contextmanager
 def _descriptor(content: bytes) -> Iterator[int]:
-    """Yield a descriptor of a file in memory, or of a temporary file on systems that have none."""
+    """Yield a descriptor of an in-memory file, or of a temporary file on systems without in-memory files."""
     create = getattr(os, "memfd_create", None)
     with os.fdopen(create("song"), "wb") if create else tempfile.TemporaryFile() as file:
         file.write(content)
-        file.seek(0)  # also writes what is in the buffer; the process reads from the same position
+        file.seek(0)  # also flushes the buffer; the process reads from the same position
         yield file.fileno()
 
 

@@ -1,4 +1,4 @@
-"""A file that is being decoded for a request, which may end at any time."""
+"""A file being decoded for a request that may end at any time."""
 
 import threading
 from collections.abc import Callable

@@ -1,10 +1,10 @@
-"""The models being served, and how a new version takes over without failed requests.
+"""The models being served; new versions take over without failing requests.
 
-A thread polls the registry for moved aliases. A new version is loaded while the old version keeps answering, and takes
-over only after it has passed the self-check that is stored with it. Requests in progress finish with the version that
-they started with. If the new version is unavailable or fails, the old version stays in use, and the log, a metric and
+A thread polls the registry for changed aliases. A new version is loaded while the old version keeps answering, and
+takes over only after passing the self-check that is stored with it. Requests in progress finish with the version they
+started with. If the new version is unavailable or fails, the old version stays in use, and the log, a metric and
 `/readyz` report the reason. The new version is retried at the next poll if the registry or its file store was
-unreachable, and after `RETRY_SECONDS` if its files are wrong.
+unreachable, and after `RETRY_SECONDS` if its files are invalid.
 """
 
 import random
@@ -30,7 +30,7 @@ from serve.monitoring.metrics import Metrics
 from serve.schema import ModelName
 from serve.settings import Settings
 
-RETRY_SECONDS = 300.0  # s until a version with wrong files is retried
+RETRY_SECONDS = 300.0  # s until a version with invalid files is retried
 DRIFT_EVERY = 20  # songs between updates of the drift metric
 _CHAMPION, _CHALLENGER = "model", "challenger"
 
@@ -57,10 +57,10 @@ class LiveModel:
 
 
 class LiveModels:
-    """The champion and the challenger of one replica.
+    """The champion and the challenger in one replica.
 
     Args:
-        champion_required: whether the registry must have a champion. Otherwise, there may be none until it has one.
+        champion_required: whether the registry must have a champion at the start. Otherwise, it may get one later.
 
     Attributes:
         errors: for each role, the reason why the version in the registry is not being served.
@@ -104,14 +104,14 @@ class LiveModels:
 
     @property
     def versions(self) -> list[str]:
-        """The versions being served, the champion's first; a folder has no version."""
+        """The versions being served, the champion's first; a model from a folder has no version."""
         return [model.name.version for model in (self._champion, self._challenger) if model and model.name.version]
 
     def choose(self, version: str = "") -> tuple[LiveModel, LiveModel | None]:
         """Return the champion, and the challenger if it should answer the next request.
 
         Args:
-            version: return only the model of this version.
+            version: return only the model with this version.
 
         Raises:
             RefusalError: 404 if this version is not being served, 503 if there is no champion yet.
@@ -144,7 +144,7 @@ class LiveModels:
 
     def _watch(self) -> None:
         while True:
-            time.sleep(self._settings.poll_seconds * random.uniform(0.75, 1.25))  # replicas must not poll in sync
+            time.sleep(self._settings.poll_seconds * random.uniform(0.75, 1.25))  # so that replicas do not poll in sync
             self._refresh(_CHAMPION, self._settings.model_uri)
             if self._settings.challenger_uri:
                 self._refresh(_CHALLENGER, self._settings.challenger_uri)
@@ -159,7 +159,7 @@ class LiveModels:
                 return
             version, failed_at, reason = self._failures.get(role, ("", 0.0, ""))
             if version == wanted and time.monotonic() - failed_at < RETRY_SECONDS:
-                self.errors[role] = reason  # an outage may have replaced this reason in the meantime
+                self.errors[role] = reason  # an outage may have replaced this error in the meantime
                 return
             new = self._load(uri)
         except RegistryUnreachableError as error:

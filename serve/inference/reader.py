@@ -14,11 +14,11 @@ OnPart = Callable[[Song], object]
 
 
 class Reader(Protocol[T_co]):
-    """Computes a result from images and from samples; each `InputKind` is one."""
+    """Computes a result from images or samples; every `InputKind` is a reader."""
 
     @property
     def name(self) -> Literal["levels", "features"]:
-        """The stage in the metrics."""
+        """The name of the stage in the metrics."""
 
     @property
     def sample_rate(self) -> int:
@@ -49,7 +49,7 @@ class PartReader:
 
     @property
     def name(self) -> Literal["levels", "features"]:
-        """The stage in the metrics."""
+        """The name of the stage in the metrics."""
         return self.kind.name
 
     @property

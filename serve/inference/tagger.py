@@ -21,11 +21,11 @@ from serve.tag_schema import TagAnswer, TagWindow
 
 
 class Tagger:
-    """A pretrained network with the tags that it names, and a reader for `DecoderPool.read`.
+    """A pretrained network and the tags that it names; also a reader for `DecoderPool.read`.
 
     Attributes:
-        kind: its features as a kind of input, whose windows are those of the answers.
-        facts: where the network comes from.
+        kind: its features as a kind of input; the answers use the same windows.
+        facts: facts about the network, such as its origin.
     """
 
     name: Literal["features"] = "features"
@@ -68,7 +68,7 @@ class Tagger:
 
 
 def installed_tagger(folder: Path | None, device: torch.device) -> Tagger | None:
-    """Return the tagger of the installed pretrained network; None if it is not installed, or is damaged.
+    """Return the tagger of the installed pretrained network, or None if it is missing or damaged.
 
     Args:
         folder: where it is installed; the user's cache if None.

@@ -1,4 +1,4 @@
-"""The spectrogram of one window of a song, whatever input a model has for the window."""
+"""Computes the spectrogram of one window of a song, for any kind of model input."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -19,12 +19,12 @@ def window_levels(
 ) -> tuple[NDArray[np.uint8], int]:
     """Return one window's levels, uint8 (128, 335), and the number of windows in the song.
 
-    At most two windows' samples are held, because the last window may start anywhere in the one before it.
+    At most two windows of samples are held, because the last window may start anywhere in the one before it.
 
     Args:
         samples: the song in blocks of any length, float32 (N,) at 22 050 Hz.
-        kind: the input whose windows are meant.
-        window: index of the window, counting silent ones.
+        kind: the kind of input that defines the windows.
+        window: index of the window; silent windows count.
 
     Raises:
         AudioError: the song is shorter than 3 s.
@@ -48,15 +48,15 @@ def _of_spans(
     samples: Iterable[NDArray[np.float32]], kind: InputKind, window: int
 ) -> tuple[int, NDArray[np.uint8] | None]:
     held: deque[NDArray[np.float32]] = deque()
-    first = length = 0  # samples before the held ones, and in all
+    first = length = 0  # samples before those held, and in total
     section: NDArray[np.float32] | None = None
     for block in samples:
         length += len(block)
-        if section is not None:  # the rest is only counted
+        if section is not None:  # the remaining samples are only counted
             continue
         held.append(block)
         spans = kind.spans(length / audio.SAMPLE_RATE)
-        if window + 1 < len(spans):  # another window follows, so this one does not move any more
+        if window + 1 < len(spans):  # another window follows, so this one is final
             section = _cut(held, first, spans[window])
             held.clear()
             continue

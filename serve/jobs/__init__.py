@@ -1,1 +1,1 @@
-"""Jobs: predictions for which the client does not wait, for audio of several hours."""
+"""Jobs: predictions that run in the background, for audio that lasts several hours."""

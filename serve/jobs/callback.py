@@ -1,4 +1,4 @@
-"""Notifies clients that their job has finished, with a POST to a URL of theirs.
+"""Notifies clients that their job has finished, by sending a POST to their URL.
 
 Only hosts that the operator has listed are contacted, only over HTTPS, and only at public addresses: a name that
 resolves to a private address could otherwise reach servers behind the firewall. The connection is made to the address
@@ -16,7 +16,7 @@ from raygenre.errors import RaygenreError
 
 MAX_URL_CHARACTERS = 2000
 TIMEOUT = 10.0  # s for each step: connecting, sending, receiving
-_TRANSLATED = ipaddress.ip_network("64:ff9b::/96")  # IPv4 addresses, perhaps private ones, written as IPv6
+_TRANSLATED = ipaddress.ip_network("64:ff9b::/96")  # IPv4 addresses written as IPv6, which may be private
 
 
 class CallbackError(RaygenreError):
@@ -27,7 +27,7 @@ def check_url(url: str, hosts: Set[str]) -> SplitResult:
     """Return the parts of a URL, after checking that callbacks to it are allowed.
 
     Args:
-        hosts: names of the hosts that may be notified, in lower case.
+        hosts: names of the allowed hosts, in lower case.
 
     Raises:
         CallbackError: the URL is not allowed.
@@ -48,7 +48,7 @@ def check_url(url: str, hosts: Set[str]) -> SplitResult:
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is one of the public internet."""
+    """Whether an IP address is on the public internet."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
         if ip.sixtofour or ip.teredo or ip in _TRANSLATED:
@@ -70,7 +70,7 @@ def send(
     Args:
         hosts: as for `check_url`.
         is_allowed: whether an IP address may be contacted.
-        context: which certificates are trusted; by default, those that the system trusts.
+        context: determines which certificates are trusted; by default, those that the system trusts.
 
     Raises:
         CallbackError: the URL is not allowed, or the host did not answer with a status from 200 to 299.
@@ -96,7 +96,7 @@ def send(
 
 
 class _PinnedConnection(http.client.HTTPSConnection):
-    """An HTTPS connection to an address that is already known; the certificate must be the host's."""
+    """An HTTPS connection to an already resolved address; the certificate must be the host's."""
 
     def __init__(self, host: str, port: int, address: str, context: ssl.SSLContext) -> None:
         super().__init__(host, port, timeout=TIMEOUT, context=context)

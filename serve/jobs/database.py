@@ -13,7 +13,7 @@ FILE = "jobs.db"  # in the storage folder
 
 
 class JobStoreError(RaygenreError, RuntimeError):
-    """The database of jobs cannot be used; the message says why."""
+    """The jobs database cannot be used; the message says why."""
 
 
 _KIND = DatabaseKind(
@@ -21,13 +21,13 @@ _KIND = DatabaseKind(
     "the database of jobs",
     "RAYGENRE_JOBS_DATABASE",
     JobStoreError,
-    # The file shrinks when the files of a job are deleted; fewer flushes to disk.
+    # The database file shrinks when a job's files are deleted; fewer flushes to disk.
     ("auto_vacuum = FULL", "journal_mode = WAL"),
 )
 
 
 def database_url(settings: Settings) -> URL:
-    """Return the URL of the database of jobs.
+    """Return the URL of the jobs database.
 
     Raises:
         JobStoreError: the URL is malformed.

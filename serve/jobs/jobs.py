@@ -25,9 +25,9 @@ T = TypeVar("T")
 
 
 class Jobs:
-    """The jobs that a replica accepts and works on.
+    """The jobs that a replica accepts and processes.
 
-    All methods raise a RefusalError: 404 if the endpoint takes no jobs, 503 if their database cannot be used.
+    All methods raise a RefusalError: 404 if the endpoint does not accept jobs, 503 if their database cannot be used.
 
     Attributes:
         limits: the limits on the body and the audio of a job.
@@ -54,7 +54,7 @@ class Jobs:
             self._store.close()
 
     async def check(self, callback_url: str) -> None:
-        """Check, before the body is read, that a job can be accepted.
+        """Check that a job can be accepted, before its body is read.
 
         Raises:
             RefusalError: 422 if the callback is not allowed, 429 or 503 if there is no room.

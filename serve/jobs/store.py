@@ -1,8 +1,8 @@
-"""The durable queue of jobs, which all replicas share: SQLite on one machine, or PostgreSQL.
+"""The durable job queue shared by all replicas: SQLite on one machine, or PostgreSQL.
 
 A replica claims a job for the duration of a lease and extends the lease while it works. If the replica dies, the lease
-expires and another replica claims the job. Each claim has a token, and only the last claim may change the job, so a
-replica that was only slow cannot finish a job twice.
+expires and another replica claims the job. Each claim has a token, and only the latest claim may change the job, so a
+job cannot be finished twice if a replica was merely slow.
 """
 
 import json
@@ -17,10 +17,10 @@ from raygenre.errors import RaygenreError
 from serve.jobs.database import Database
 from serve.jobs.table import blocks, jobs
 
-BLOCK = 1_000_000  # bytes of a file in one row
-MAX_RECEIVING_SECONDS = 3600  # s until a job is deleted whose files are not stored completely
-_DELETED_AT_ONCE = 32  # blocks in one transaction; SQLite would otherwise keep other replicas from extending leases
-_DELETED = "deleted"  # the state of a row whose blocks are being deleted
+BLOCK = 1_000_000  # bytes of a file per row
+MAX_RECEIVING_SECONDS = 3600  # s until a job whose files were not stored completely is deleted
+_DELETED_AT_ONCE = 32  # blocks per transaction; with more, SQLite would keep other replicas from extending leases
+_DELETED = "deleted"  # state of a row whose blocks are being deleted
 FINISHED = ("done", "failed", _DELETED)
 
 
@@ -42,11 +42,11 @@ class Claim:
 
     Attributes:
         id: id of the job.
-        token: what identifies this claim.
+        token: identifies this claim.
         request_id: id of the request that created the job.
         names: names of the files of a form; None if the body was the file.
         files: number of files.
-        attempt: how many times the job, or the callback, has been started, this time included.
+        attempt: how many times the job or the callback has been started, including this time.
         callback: URL to notify, if this is a claim of a finished job; otherwise empty.
     """
 
@@ -60,11 +60,11 @@ class Claim:
 
 
 class JobStore:
-    """The jobs in one database; the methods may be called from any thread. The first one creates the tables.
+    """The jobs in one database. The methods are thread-safe; the first call creates the tables.
 
     Args:
-        url: of the database.
-        keep_seconds: s for which finished jobs are kept.
+        url: URL of the database.
+        keep_seconds: how long finished jobs are kept, in s.
 
     Raises (all methods):
         JobStoreError: the database cannot be used.
@@ -107,7 +107,7 @@ class JobStore:
             return connection.execute(query).scalar_one()
 
     def add_block(self, job: str, file: int, number: int, data: bytes) -> None:
-        """Store a block of a file; the numbers of files and of their blocks start at 0."""
+        """Store a block of a file; files and blocks are numbered from 0."""
         with self._database.transaction() as connection:
             connection.execute(insert(blocks).values(job=job, file=file, number=number, data=data))
 
@@ -119,7 +119,7 @@ class JobStore:
             number += 1
 
     def publish(self, job: str) -> None:
-        """Let a replica claim the job: its files are complete."""
+        """Mark the job's files as complete, so that a replica can claim the job."""
         self._change(update(jobs).where(jobs.c.id == job).values(due_at=self._now, expires_at=None))
 
     def get(self, job: str) -> Row[Any] | None:
@@ -128,10 +128,10 @@ class JobStore:
             return connection.execute(select(jobs).where(jobs.c.id == job, jobs.c.state != _DELETED)).one_or_none()
 
     def delete(self, job: str) -> bool:
-        """Delete a job; a replica that works on it stops. Return whether the job existed."""
+        """Delete a job and return whether it existed; a replica working on it stops."""
         mark = update(jobs).where(jobs.c.id == job, jobs.c.state != _DELETED)
         existed = self._change(mark.values(state=_DELETED, token="", due_at=None, expires_at=self._now))
-        self._delete_blocks(job)  # the row is deleted last, so that `sweep` deletes what a killed replica leaves
+        self._delete_blocks(job)  # the row is deleted last, so that `sweep` can finish if a replica is killed
         with self._database.transaction() as connection:
             connection.execute(delete(jobs).where(jobs.c.id == job))
         return existed
@@ -144,7 +144,7 @@ class JobStore:
             self.delete(job)
 
     def claim(self, lease: float, *, finished: bool = False) -> Claim | None:
-        """Claim the job that has waited longest, for `lease` s; return None if there is nothing to do.
+        """Claim, for `lease` s, the job that has waited longest; return None if there is none.
 
         Args:
             finished: claim a finished job whose callback is due, rather than a job to work on.
@@ -171,16 +171,16 @@ class JobStore:
         """Extend a lease; return False if the job was deleted or another replica has claimed it.
 
         Args:
-            seconds: audio decoded so far in s.
+            seconds: audio decoded so far, in s.
         """
         changes = {"due_at": self._now + lease} | ({} if seconds is None else {"seconds": seconds})
         return self._change(_claimed(claim).values(changes))
 
     def release(self, claim: Claim, *, delay: float = 0, uncount: bool = False) -> None:
-        """Give a job back, to be claimed again after `delay` s.
+        """Release a job, so that it can be claimed again after `delay` s.
 
         Args:
-            uncount: do not count this attempt, because the replica stops for reasons of its own.
+            uncount: do not count this attempt, because the reason for stopping is not the job.
         """
         changes: dict[str, Any] = {"token": "", "due_at": self._now + delay}
         column = jobs.c.callback_attempts if claim.callback else jobs.c.attempts
@@ -194,7 +194,7 @@ class JobStore:
         """Store the result or the error of a job as JSON, and delete its files.
 
         Returns:
-            False if the job was deleted or another replica has claimed it, and nothing was stored.
+            False if the job was deleted or another replica has claimed it, in which case nothing was stored.
         """
         changes: dict[str, Any] = {
             "state": "failed" if result is None else "done",
@@ -212,7 +212,7 @@ class JobStore:
         return True
 
     def end_callback(self, claim: Claim) -> None:
-        """Record that nothing is left to do for a finished job."""
+        """Record that a finished job needs no further callback."""
         self._change(_claimed(claim).values(token="", due_at=None))
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
 """The tables of jobs.
 
-A job is a row, and its files are rows of blocks, so that one database is all that replicas have to share. All times are
-those of the database, in s since 1970, because the clocks of machines differ.
+A job is a row, and the blocks of its files are rows too, so replicas only need to share one database. All times come
+from the database, in s since 1970, because the clocks of machines differ.
 """
 
 from sqlalchemy import BigInteger, Column, Double, Integer, LargeBinary, MetaData, String, Table, Text
@@ -21,7 +21,7 @@ jobs = Table(
     Column("finished_at", Double),
     Column("expires_at", Double, index=True),  # when the row is deleted
     Column("due_at", Double, index=True),  # when a replica may claim it; null if there is nothing to do
-    Column("token", String(32), nullable=False),  # of the last claim; only its replica may change the job
+    Column("token", String(32), nullable=False),  # of the latest claim; only its replica may change the job
     Column("attempts", Integer, nullable=False),
     Column("seconds", Double, nullable=False),
     Column("result", Text),

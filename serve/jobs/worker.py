@@ -1,4 +1,4 @@
-"""Works on the jobs in the store, one at a time in each replica, and sends their callbacks."""
+"""Processes the jobs in the store, one at a time per replica, and sends their callbacks."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -23,16 +23,16 @@ from serve.web import outcomes
 
 POLL_SECONDS = 1.0
 SWEEP_SECONDS = 60.0
-MAX_ATTEMPTS = 3  # a file that kills replicas, for example by their memory, must not kill them for ever
+MAX_ATTEMPTS = 3  # a file that kills replicas, for example by exhausting their memory, must not do so forever
 RETRY_SECONDS = 10.0
-MAX_CALLBACK_ATTEMPTS = 8  # over 20 minutes, as the delay doubles
+MAX_CALLBACK_ATTEMPTS = 8  # spread over 20 minutes, as the delay doubles
 
 
 class _Progress:
     """How much of a job is done.
 
     Attributes:
-        seconds: decoded audio in s.
+        seconds: decoded audio, in s.
     """
 
     def __init__(self) -> None:
@@ -48,14 +48,14 @@ _Work = Callable[[Claim, _Progress], Awaitable[None]]
 class Worker:
     """One replica's work on jobs.
 
-    Each job has a decoder process of its own, so that it does not occupy those for requests, and shares the network's
-    batches with requests window by window.
+    Each job has its own decoder process, so it does not occupy the decoders that serve requests. Its windows share the
+    network's batches with those of requests.
 
     Args:
-        render: returns a finished job's JSON, by its id; None if it has been deleted.
+        render: function that returns a finished job's JSON given its id, or None if the job was deleted.
 
     Attributes:
-        created: set this when a job has been created, so that it is started at once.
+        created: set this when a job has been created, so that it starts at once.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Worker:
         self.created = asyncio.Event()
 
     async def run(self) -> NoReturn:
-        """Work until this is cancelled; jobs in progress are then given back for other replicas."""
+        """Process jobs until cancelled; jobs in progress are then released for other replicas."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._repeat(self._work, finished=False))
             group.create_task(self._repeat(self._call_back, finished=True))
@@ -119,7 +119,7 @@ class Worker:
         seconds = None if claim.callback else progress.seconds
         try:
             return await asyncio.to_thread(self._store.extend, claim, self._lease, seconds)
-        except JobStoreError as error:  # maybe the database is back before the lease expires
+        except JobStoreError as error:  # the database may be back before the lease expires
             self._log_once(error)
             return True
 
@@ -159,13 +159,13 @@ class Worker:
         decoders = DecoderPool(1, service.metrics, self._limits)
 
         def read(data: Content, kind: InputKind) -> Awaitable[Song]:
-            # A file is read again for a challenger with another input.
+            # The file is read again if the challenger needs a different input.
             return decoders.song(data, progress.add if kind is champion.input else lambda seconds: None, kind)
 
         try:
             with service.bodies.reservation() as reservation:
                 files = await self._load(claim, reservation)
-                for file in files:  # one after the other, because jobs have a single decoder
+                for file in files:  # sequentially, because jobs have a single decoder
                     try:
                         results.append(await service.answer_file(file, champion, challenger, claim.request_id, read))
                     except RefusalError as error:
@@ -216,7 +216,7 @@ class Worker:
         logs.info("job", job=claim.id, request_id=claim.request_id, outcome=outcome, attempt=claim.attempt, **facts)
 
     def _stopped(self, claim: Claim) -> None:
-        """Log that the job was deleted, or that another replica has claimed it."""
+        """Log that the job was deleted or claimed by another replica."""
         self._log(claim, "stopped")
 
     def _log_once(self, error: JobStoreError) -> None:

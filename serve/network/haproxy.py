@@ -1,13 +1,13 @@
-"""Starts HAProxy for Ray Serve, with a safer configuration and bound to the life of Ray.
+"""Starts HAProxy for Ray Serve with a safer configuration, and ends it when Ray ends.
 
-Ray Serve puts HAProxy in front of the replicas, which then listen themselves, if RAY_SERVE_ENABLE_HA_PROXY is 1. It
-renders a configuration and runs `haproxy -db -f FILE ...`, and for every change of the replicas another HAProxy, which
-takes over from the previous one. Ray runs the file `haproxy.sh` instead, which runs this module. The module changes
-the configuration (`adapt`), starts `haproxy_guard.py`, and then becomes HAProxy, with the same process id. It runs
-before every start of HAProxy, so it imports only Python's standard library.
+If RAY_SERVE_ENABLE_HA_PROXY is 1, Ray Serve puts HAProxy in front of the replicas, which then accept connections
+themselves. It renders a configuration and runs `haproxy -db -f FILE ...`. Whenever the replicas change, it starts
+another HAProxy, which takes over from the previous one. Here, Ray runs `haproxy.sh` instead, which runs this module.
+The module changes the configuration (`adapt`), starts `haproxy_guard.py`, and then becomes HAProxy, with the same
+process id. It runs before every start of HAProxy, so it imports only Python's standard library.
 
 If Ray's actor that manages HAProxy is killed, HAProxy keeps answering. The actor's successor first starts an HAProxy
-that knows no replicas yet. It therefore does not listen, and the next one takes over from the one that was left behind.
+that has no replicas yet and therefore does not listen. The next one takes over from the HAProxy that was left behind.
 """
 
 import os
@@ -17,14 +17,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-HEADER_SECONDS = 30  # s that a client may take to send a request's headers; the replicas limit the time for the body
+HEADER_SECONDS = 30  # s that a client may take to send the headers; the replicas limit the time for the body
 RETRY_AFTER = os.environ.get("RAYGENRE_RETRY_AFTER", "2")  # s, as in `LimitSettings`
 _EVERY_ADDRESS = "*"
 _LOCAL = ("127.0.0.1", "localhost", _EVERY_ADDRESS)
 _LISTENS = re.compile(r"^ +bind ", re.MULTILINE)
 _FRONTEND = "frontend http_frontend"
 _NO_APPLICATION = "backend default_backend"
-_UNNEEDED = ("frontend prometheus", "listen stats")  # both would listen on all addresses; Ray reads the admin socket
+_UNNEEDED = ("frontend prometheus", "listen stats")  # both would listen on all addresses; Ray uses the admin socket
 
 SAFE_ID = "^[A-Za-z0-9._:-]{1,100}$"  # as in proxy_middleware.py
 _ID = "%[var(txn.request_id)]"
@@ -33,12 +33,12 @@ _REQUEST_ID = [
     "http-request set-var(txn.request_id) req.hdr(X-Request-ID)",
 ]
 _RETRIES = "http-request disable-l7-retry unless METH_GET"
-_STATUS = "http-after-response set-status 503 if { status 502 504 }"  # HAProxy needs a text for each of these
+_STATUS = "http-after-response set-status 503 if { status 502 504 }"  # HAProxy needs an error text for each of these
 _CLOSE = "http-after-response set-header Connection close if METH_POST { status ge 400 }"
 
 
 class TemplateError(Exception):
-    """The configuration is not the one that this version of Ray Serve renders."""
+    """The configuration differs from what the expected version of Ray Serve renders."""
 
 
 def adapt(configuration: str) -> str:
@@ -48,11 +48,11 @@ def adapt(configuration: str) -> str:
       use its admin socket.
     - HAProxy's own errors are problem details, as described in serve/errors.py, and 503 rather than 500 if there is no
       replica. An X-Request-ID that is unsafe to log is replaced.
-    - After an error, the client's connection is closed, because the body may not have been read to its end.
+    - After an error, the client's connection is closed, because the body may not have been read completely.
     - A client has `HEADER_SECONDS` to send the headers of a request.
-    - Without an application, it does not listen.
-    - A GET that a replica took on a connection that it then lost is sent to another replica.
-    - It connects to replicas on the address on which they listen, which is the endpoint's.
+    - HAProxy does not listen while there is no application.
+    - If the connection to a replica is lost during a GET, the request is sent to another replica.
+    - It connects to replicas at the address on which they listen, which is the endpoint's address.
     - No log with clients' addresses is sent to port 514.
 
     Raises:
@@ -103,7 +103,7 @@ def main() -> None:
 
 
 def take_over(left_behind: list[str], arguments: list[str], configuration: str) -> None:
-    """Let the first HAProxy that listens take over the port from the ones whose manager was killed.
+    """Let the first HAProxy that listens take over the port from those whose manager was killed.
 
     The port is handed over through the admin socket. The first HAProxy of the new manager, which does not listen, takes
     the path of that socket, so the socket is kept under another name until then.
@@ -151,7 +151,7 @@ def _replace(lines: list[str], pattern: str, by: str) -> re.Match[str]:
 
 
 def _errors() -> Iterator[str]:
-    """Yield the lines for HAProxy's own errors; what is not HTTP, or too late, gets a page that cannot be changed."""
+    """Yield the lines for HAProxy's own errors; the pages for late and non-HTTP requests cannot be changed."""
     for status, detail in (
         (502, "the replica stopped before it answered; retry later"),
         (503, "no replica is available; retry later"),
@@ -169,7 +169,7 @@ def _problem(status: int, code: int, title: str, detail: str) -> str:
 
     Args:
         status: HAProxy's status.
-        code: the status in the problem details, to which `_STATUS` changes HAProxy's.
+        code: the status in the problem details, to which `_STATUS` maps HAProxy's status.
     """
     text = f'{{"type":"about:blank","title":"{title}","status":{code},"detail":"{detail}","request_id":"{_ID}"}}'
     headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "X-Request-ID": _ID}

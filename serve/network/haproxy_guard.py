@@ -1,6 +1,6 @@
 """Ends HAProxy when Ray ends: `python haproxy_guard.py RAYLET HAPROXY` with two process ids.
 
-HAProxy is not one of Ray's own processes. Without this guard it would keep the endpoint's port after Ray was killed.
+HAProxy is not one of Ray's own processes. Without this guard, it would keep the endpoint's port after Ray was killed.
 """
 
 import os
@@ -14,7 +14,7 @@ def main() -> None:
     """Wait until the raylet or HAProxy has ended, and then end HAProxy."""
     raylet, haproxy = map(int, sys.argv[1:])
     with suppress(ProcessLookupError):
-        proxy = os.pidfd_open(haproxy)  # a descriptor, because ids of ended processes are used again
+        proxy = os.pidfd_open(haproxy)  # a descriptor, because the ids of ended processes are reused
         poll = select.poll()
         poll.register(proxy, select.POLLIN)
         with suppress(ProcessLookupError):

@@ -1,4 +1,4 @@
-"""Environment variables that configure Ray Serve's processes, HAProxy among them.
+"""Environment variables that configure Ray Serve's processes, including HAProxy.
 
 `serve run serve.app:app` sets them for the cluster that it starts. For `serve run FILE`, or for a cluster that is
 already running, that would be too late. In these cases, set them in the environment of the command that starts Ray,
@@ -18,14 +18,14 @@ if TYPE_CHECKING:  # so that `make k8s-check` can read DEFAULTS without the endp
     from serve.admission.limits import LimitSettings
 
 DEFAULTS = {
-    # HAProxy passes requests on to the replicas, which listen themselves. It needs a small part of the CPU time of
-    # Ray's own proxies, which are written in Python, and Ray counts the requests in the replicas.
+    # HAProxy passes requests directly to the replicas. It uses a small fraction of the CPU time of Ray's own proxies,
+    # which are written in Python, and Ray counts the requests in the replicas.
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
-    # A replica that stops accepts requests for this time, in s, until HAProxy sends it no more.
+    # How long, in s, a stopping replica still accepts requests, until HAProxy stops sending them.
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "3",
     # The application runs in the event loop that reads the requests, so bodies need not be copied between threads.
     "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
-    # glibc would keep freed memory in eight arenas per core, 50 MB of it in a replica; two make it no slower.
+    # By default, glibc keeps freed memory in up to eight arenas per core, 50 MB per replica; two are just as fast.
     "MALLOC_ARENA_MAX": "2",
     # A proxy that fails three health checks in a row is restarted. A dead proxy fails them immediately, so the period
     # determines how long requests go unanswered; the timeout applies to proxies that are alive but busy.
@@ -35,9 +35,9 @@ DEFAULTS = {
     "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve.network.proxy_middleware.middlewares",
 }
 ON_KUBERNETES = {"RAY_SERVE_ENABLE_HA_PROXY": "0", "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "1"}
-"""What the manifests have instead: Ray's own proxies. When the head was killed, HAProxy rejected a third of the
-requests until the next head knew the replicas, while Ray's proxies keep using those that they know."""
-_OWN_FOLDER = f"/tmp/haproxy-{os.getuid()}"  # short, because of the sockets in a subfolder with a long name
+"""The manifests use Ray's own proxies instead. When the head was killed, HAProxy rejected a third of the requests until
+the next head had found the replicas, whereas Ray's proxies keep using the replicas they already have."""
+_OWN_FOLDER = f"/tmp/haproxy-{os.getuid()}"  # short, because it contains sockets in a subfolder with a long name
 MACHINE = {
     "RAY_SERVE_HAPROXY_BINARY_PATH": str(Path(__file__).with_name("haproxy.sh")),
     "RAYGENRE_PYTHON": sys.executable,  # for haproxy.sh
@@ -47,11 +47,11 @@ MACHINE = {
     "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": f"{_OWN_FOLDER}/metrics.sock",
     "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": _OWN_FOLDER,
     "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": f"{_OWN_FOLDER}/server-state",
-    # While no replica is running, HAProxy passes requests on to a proxy of Ray, in which they wait for the next
+    # While no replica is running, HAProxy passes requests to one of Ray's proxies, where they wait for the next
     # replica. With a fixed port, two endpoints on one machine would share that proxy.
     "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port()),
 }
-"""Variables that differ between machines; the Dockerfile sets those that a container needs."""
+"""Variables whose values differ between machines; the Dockerfile sets those that a container needs."""
 
 PROXY_SETTINGS = ("queue_length", "retry_after")  # settings that proxies read when they call `middlewares`
 
@@ -63,7 +63,7 @@ def set_defaults() -> None:
 
 
 def opens_all_addresses(environment: Mapping[str, str]) -> bool:
-    """Whether HAProxy listens on all addresses, whatever the configured host: it does unless `haproxy.py` starts it."""
+    """Whether HAProxy ignores the configured host and listens on all addresses, as it does without `haproxy.py`."""
     start = Path(environment.get("RAY_SERVE_HAPROXY_BINARY_PATH", ""))
     ours = Path(MACHINE["RAY_SERVE_HAPROXY_BINARY_PATH"])
     return environment.get("RAY_SERVE_ENABLE_HA_PROXY") == "1" and start.resolve() != ours.resolve()

@@ -3,7 +3,7 @@
 It does three things:
 - Removes headers that let clients set Ray's timeout, keep abandoned requests running or choose a replica; some of them
   crash Ray if they are not UTF-8. Also replaces an X-Request-ID that is unsafe to log.
-- Turns Ray's own errors, which are plain text or an empty response, into problem details.
+- Turns Ray's own errors, which are plain text or empty responses, into problem details.
 - Refuses requests beyond the proxy's limit before their bodies are read (see `serve.admission.proxy_slots`). Requests
   without a body, such as probes, always pass.
 
@@ -31,15 +31,15 @@ _SESSION = os.environ.get("RAY_SERVE_SESSION_ID_HEADER_KEY", "x-session-id").low
 _RAY_HEADERS = frozenset(  # clients may write either - or _
     {b"x_request_timeout_seconds", b"x_request_disconnect_disabled", b"serve_multiplexed_model_id", _SESSION}
 )
-_REFUSALS = {  # status of Ray's own response → status and detail of our response
+_REFUSALS = {  # status of Ray's own response → status and detail of the response that replaces it
     404: (404, "no application at this path"),
-    # Ray does not report whether the client or the replica was late. Replicas time out before Ray does, so Ray's 408
+    # Ray does not report whether the client or the replica timed out. Replicas time out before Ray does, so Ray's 408
     # becomes 503.
     408: (503, "the answer was not ready in time; retry later"),
     429: (429, "too many requests are waiting; retry later"),
     503: (503, "no replica is available; retry later"),
 }
-# A replica need not watch for clients that disconnect, because `serve.web.client_disconnect` does.
+# Ray need not watch for disconnecting clients in a replica, because `serve.web.client_disconnect` does.
 _DO_NOT_WATCH = (b"x-request-disconnect-disabled", b"?1")
 _REPLICA_LOST = (503, "the replica stopped before it answered; retry later")
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
@@ -75,7 +75,7 @@ class ProxyMiddleware:
                     sent = dict(message["headers"])
                     # Only Ray's own errors are plain text; replicas send problem details.
                     is_refused = sent.get(b"content-type", b"").startswith(b"text/plain")
-                    if is_refused:  # Ray sends the Retry-After from the deployment's options only with 429
+                    if is_refused:  # Ray sends the Retry-After from the deployment's options only with a 429
                         retry_after = sent.get(b"retry-after", self._retry_after.encode()).decode()
                         await refuse(*_REFUSALS[message["status"]], retry_after)
             if not is_refused:

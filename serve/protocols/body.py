@@ -1,7 +1,7 @@
-"""Reads bodies that carry files in JSON or after it, in bounded memory.
+"""Reads bodies with files inside or after their JSON, using limited memory.
 
-They are parsed in memory, so they must be smaller than those of `/v1/predict`. A body of many small JSON values takes
-up to a hundred times its size once it is parsed, so values are counted first.
+The bodies are parsed in memory, so they must be smaller than those of `/v1/predict`. When parsed, a body of many small
+JSON values takes up to a hundred times its size, so the values are counted first.
 """
 
 import base64
@@ -17,7 +17,7 @@ from serve.admission.upload import UploadedFile
 from serve.errors import RefusalError
 from serve.schema import Answer
 
-MAX_BYTES = 34_000_000  # of a body: a file of 25 MB in base64
+MAX_BYTES = 34_000_000  # of a body; enough for a 25 MB file in base64
 COPIES = 2  # of a body while it is parsed: the text, and the files in it
 MAX_DETAIL = 300  # characters
 
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 class Classify(Protocol):
-    """Answers a request under the endpoint's limits, whatever its protocol."""
+    """Answers a request of any protocol under the endpoint's limits."""
 
     def __call__(
         self, request: Request, parse: Callable[[bytes], tuple[T, Sequence[Input]]], *, version: str = ""
@@ -36,7 +36,7 @@ class Classify(Protocol):
 
         Args:
             parse: returns the parsed body and its inputs; it runs in a thread and may raise a RefusalError.
-            version: version of the model; empty for the one that the endpoint chooses.
+            version: version of the model; if empty, the endpoint chooses one.
 
         Raises:
             RefusalError: a limit is exceeded, or an input has no answer.
@@ -44,12 +44,12 @@ class Classify(Protocol):
 
 
 def parse_json(model: type[M], body: bytes, limits: Limits, *, max_values: int) -> M:
-    """Return a JSON body as an instance of a model.
+    """Return a JSON body as an instance of a pydantic model.
 
     Raises:
         RefusalError: 400 if the body is malformed, 413 if it has more than `max_values` values.
     """
-    if sum(map(body.count, (b",", b"[", b"{"))) > max_values:  # none of them occurs in base64
+    if sum(map(body.count, (b",", b"[", b"{"))) > max_values:  # these characters do not occur in base64
         raise limits.too_large(f"the JSON has more values than the limit of {max_values}")
     try:
         return model.model_validate_json(body, strict=True)
@@ -61,10 +61,10 @@ def parse_json(model: type[M], body: bytes, limits: Limits, *, max_values: int) 
 
 
 def decode_files(texts: Sequence[str], limits: Limits) -> list[UploadedFile]:
-    """Return files from their base64 texts, in which line breaks are ignored.
+    """Decode files from base64; line breaks are ignored.
 
     Raises:
-        RefusalError: 400 if there is no text or a text is not base64, 413 if there are too many.
+        RefusalError: 400 if there is no text, or a text is not base64, 413 if there are too many.
     """
     check_number(len(texts), limits)
     return [UploadedFile("", _decode(text, number)) for number, text in enumerate(texts, 1)]

@@ -40,7 +40,7 @@ from serve.schema import Answer
 from serve.service import Service
 from serve.web import openapi_extras
 
-HEADER_LENGTH = "Inference-Header-Content-Length"  # bytes of the JSON, if binary data follow
+HEADER_LENGTH = "Inference-Header-Content-Length"  # size of the JSON in bytes, if binary data follow
 
 _MODEL = f"/v2/models/{NAME}"
 _VERSION = f"{_MODEL}/versions/{{version}}"
@@ -59,7 +59,7 @@ _VERSION_PARAMETER: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class _Call:
-    """What the response needs of an inference request."""
+    """The parts of an inference request that the response needs."""
 
     id: str | None
     outputs: list[WantedOutput]
@@ -162,7 +162,7 @@ def _parse(body: bytes, length: str | None, limits: Limits) -> tuple[_Call, Sequ
         size = int(length) if length.isdecimal() and len(length) < 20 else -1
         if not 0 <= size <= len(body):
             raise malformed(f"{HEADER_LENGTH} is {length[:20]!r}, but the body has {len(body)} bytes")
-    max_values = 1000 + limits.form_files * 128 * 334  # as many levels in JSON, with their brackets
+    max_values = 1000 + limits.form_files * 128 * 334  # enough for JSON levels of `form_files` images, with brackets
     request = parse_json(InferRequest, body[:size], limits, max_values=max_values)
     outputs = wanted_outputs(request)
     return _Call(request.id, outputs), read_inputs(request, body[size:], limits)

@@ -1,12 +1,12 @@
 """The model's tensors in the Open Inference Protocol v2, as JSON and as binary data.
 
-Inputs, one per request: `file` BYTES (N,), or `levels` UINT8 (N, 128, 333), the lowest band first, if the model takes
+Inputs, one per request: `file` BYTES (N,), or `levels` UINT8 (N, 128, 333), lowest band first, if the model takes
 images.
 Outputs for N inputs and G genres: `genre` BYTES (N,), `confidence` FP32 (N,), `uncertain` BOOL (N,), `probabilities`
 FP32 (N, G), and `genres` BYTES (G,), which names the columns of `probabilities`.
 
-BYTES elements are base64 in the JSON of a request, and UTF-8 in the JSON of a response. As binary data, which is
-little-endian and follows the JSON, each has its length before it (4 bytes).
+BYTES elements are base64 in the JSON of a request, and UTF-8 in the JSON of a response. Binary data is little-endian
+and follows the JSON; there, each BYTES element is preceded by its length (4 bytes).
 
 Source: https://github.com/triton-inference-server/server, docs/protocol/extension_binary_data.md
 """
@@ -42,7 +42,7 @@ _OUTPUTS: dict[str, Datatype] = {
     "probabilities": "FP32",
     "genres": "BYTES",
 }
-_UNSUPPORTED = ("shared_memory_region", "classification")  # parameters without which the answer would be wrong
+_UNSUPPORTED = ("shared_memory_region", "classification")  # parameters that cannot simply be ignored
 _LENGTH = struct.Struct("<I")
 
 
@@ -59,14 +59,14 @@ class WantedOutput:
 
 
 def input_metadata(*, takes_images: bool) -> list[TensorMetadata]:
-    """Return the inputs of a model; only one that takes images takes levels."""
+    """Return the inputs of a model; `levels` is among them only if the model takes images."""
     file = TensorMetadata(name="file", datatype="BYTES", shape=[-1])
     levels = TensorMetadata(name="levels", datatype="UINT8", shape=[-1, N_MELS, COLUMNS])
     return [file, levels] if takes_images else [file]
 
 
 def output_metadata(genres: int) -> list[TensorMetadata]:
-    """Return the outputs of a model with a number of genres."""
+    """Return the outputs of a model with the given number of genres."""
     shapes = {"probabilities": [-1, genres], "genres": [genres]}
     return [TensorMetadata(name=name, datatype=kind, shape=shapes.get(name, [-1])) for name, kind in _OUTPUTS.items()]
 
@@ -78,7 +78,7 @@ def read_inputs(request: InferRequest, binary: bytes, limits: Limits) -> Sequenc
         binary: the data that follow the JSON.
 
     Raises:
-        RefusalError: 400 if the tensor is malformed, 413 if it has too many files, 422 if levels are silent.
+        RefusalError: 400 if the tensor is malformed, 413 if it has too many files, 422 if the levels are silent.
     """
     if len(request.inputs) != 1:
         raise malformed(f"a request has one input, `file` or `levels`, not {len(request.inputs)}")
@@ -100,7 +100,7 @@ def read_inputs(request: InferRequest, binary: bytes, limits: Limits) -> Sequenc
 
 
 def wanted_outputs(request: InferRequest) -> list[WantedOutput]:
-    """Return the outputs that a client wants, in its order.
+    """Return the outputs that a client wants, in the requested order.
 
     Raises:
         RefusalError: 400 if there is no such output.
@@ -116,7 +116,7 @@ def wanted_outputs(request: InferRequest) -> list[WantedOutput]:
 
 
 def write_outputs(wanted: Sequence[WantedOutput], answers: Sequence[Answer]) -> tuple[list[ResponseOutput], bytes]:
-    """Return outputs, and the data that follow the JSON."""
+    """Return the outputs, and the binary data that follow the JSON."""
     outputs, binary = [], b""
     for output in wanted:
         values = _values(output.name, answers)
@@ -194,7 +194,7 @@ def _values(name: str, answers: Sequence[Answer]) -> list[str] | NDArray[np.floa
         return np.array([answer.confidence for answer in answers], np.float32)
     if name == "uncertain":
         return np.array([answer.uncertain for answer in answers])
-    # Two models answer if the challenger fails on a file; a genre that a model does not know has probability 0.
+    # Two models answer if the challenger fails on a file; a genre that a model lacks has probability 0.
     genres = list(dict.fromkeys(genre for answer in answers for genre in answer.probabilities))
     if name == "genres":
         return genres

@@ -1,1 +1,1 @@
-"""The HTTP API, its OpenAPI document and its pages."""
+"""The HTTP API, its OpenAPI document and the web pages."""

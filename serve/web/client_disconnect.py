@@ -1,8 +1,8 @@
 """Middleware that ends the work on a request when its client disconnects.
 
-Ray Serve's replicas would do this, too. But for that they read each body into an unlimited queue, however slowly the
-application takes it from there, so `serve/network/proxy_middleware.py` turns it off. A client that disconnects before
-it has sent its whole body ends the reading of the body; after that, this middleware waits for the disconnection.
+Ray Serve's replicas could do this too, but to do so they read each body into an unlimited queue, no matter how slowly
+the application consumes it, so `serve/network/proxy_middleware.py` turns this off. If a client disconnects before it
+has sent its whole body, reading the body fails; after that, this middleware watches for disconnection.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""What the endpoint says about the model that it serves."""
+"""Facts about the model being served, for the endpoint's responses."""
 
 from dataclasses import asdict
 
@@ -9,7 +9,7 @@ from serve.tag_schema import TagFacts
 
 
 def model_facts(service: Service) -> ModelFacts | TagFacts:
-    """Describe the champion, or the pretrained network as long as there is none."""
+    """Describe the champion, or the pretrained network while there is no champion."""
     pretrained = service.tagger.facts if service.tagger else None
     if pretrained and not service.models.has_champion:
         return TagFacts(

@@ -1,4 +1,4 @@
-"""Middleware that answers HEAD like GET, but without content.
+"""Middleware that answers HEAD requests like GET, but without content.
 
 HTTP requires this of servers; FastAPI itself answers 405.
 """
@@ -21,7 +21,7 @@ class HeadMiddleware:
         async def send_without_content(message: Message) -> None:
             await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
 
-        # A copy, because the server, too, needs the real method. The routes store the path for the log in it.
+        # A copy, because the server also needs the real method. The routes store the path for the log in the copy.
         as_get = {**scope, "method": "GET"}
         try:
             await self._app(as_get, receive, send_without_content)

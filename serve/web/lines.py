@@ -1,8 +1,8 @@
-"""Answers as lines of JSON: one for each window, and the whole answer as the last one.
+"""Answers as lines of JSON: one line per window, then the whole answer.
 
-A client that accepts lines (`application/x-ndjson`) gets them as soon as the windows are classified. An error before
-the first line is a response of its own, like every other error. A later one is the last line, with the fields of a
-problem, because the status has been sent.
+A client that accepts lines (`application/x-ndjson`) gets each line as soon as its window is classified. An error before
+the first line gets an ordinary error response. A later error becomes the last line, with the fields of a problem,
+because the status has already been sent.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ MEDIA_TYPE = "application/x-ndjson"
 
 
 def accepts_lines(request: Request) -> bool:
-    """Whether the client prefers lines to a JSON object, according to its header `Accept`."""
+    """Whether the client's `Accept` header prefers lines to a JSON object."""
     qualities = {"application/json": 0.0, MEDIA_TYPE: 0.0}
     for entry in request.headers.get("accept", "").lower().split(","):
         media_type, *parameters = (part.strip() for part in entry.split(";"))
@@ -33,17 +33,17 @@ def accepts_lines(request: Request) -> bool:
 
 
 class LineResponse(StreamingResponse):
-    """The pieces of a stream as lines.
+    """A response that sends the pieces of a stream as lines.
 
     Args:
-        first: the first piece, which is known.
-        request: the request, for its id, its path and the fields of its line in the log.
+        first: the first piece, which is already available.
+        request: the request, for its id, its path and its log fields.
     """
 
     def __init__(self, stream: Stream, first: Piece, request: Request) -> None:
         self._stream, self._first, self._request = stream, first, request
         self._is_complete = False
-        # nginx would otherwise collect the lines.
+        # nginx would otherwise buffer the lines.
         super().__init__(self._lines(), media_type=MEDIA_TYPE, headers={"X-Accel-Buffering": "no"})
 
     @classmethod
@@ -65,7 +65,7 @@ class LineResponse(StreamingResponse):
         """Send the lines.
 
         Raises:
-            ClientDisconnect: the client left, or reads too slowly.
+            ClientDisconnect: the client disconnected, or reads too slowly.
         """
 
         async def send_in_time(message: Message) -> None:
@@ -107,7 +107,7 @@ class LineResponse(StreamingResponse):
 
 
 def _quality(parameters: list[str]) -> float:
-    """Return the `q` among the parameters of a media range; 1 if there is none, 0 if it is no number."""
+    """Return the `q` among the parameters of a media range; 1 if there is none, 0 if it is not a number."""
     for parameter in parameters:
         name, _, value = parameter.partition("=")
         if name.strip() == "q":

@@ -107,7 +107,7 @@ def _usage(*commands: str) -> dict[str, Any]:
 
 
 def json_body(model: type[BaseModel], description: str, *commands: str) -> dict[str, Any]:
-    """Return the description of a JSON body, and curl commands that send one; see also `complete`."""
+    """Return the description of a JSON body, with curl commands that send one; see also `complete`."""
     content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}}
     return {"requestBody": {"required": True, "description": description, "content": content}, **_usage(*commands)}
 
@@ -183,10 +183,10 @@ JOB_BODY: dict[str, Any] = FILES_BODY | _usage(
 
 
 def complete(document: dict[str, Any], *, bodies: Sequence[type[BaseModel]]) -> None:
-    """Add the parts that FastAPI cannot derive to the document that it has generated.
+    """Add the parts that FastAPI cannot derive to the generated document.
 
     Args:
-        bodies: the models of bodies that are described with `json_body`.
+        bodies: the models of the bodies described with `json_body`.
     """
     schemas = document["components"]["schemas"]
     models: list[type[BaseModel]] = [Problem, StreamedWindow, *bodies]

@@ -1,4 +1,4 @@
-"""The response to a prediction request, from an answer or a refusal for each file."""
+"""Builds the response to a prediction request from each file's answer or refusal."""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -16,14 +16,14 @@ L = TypeVar("L", Answers, TagAnswers)
 def response_of(
     files: Sequence[UploadedFile], outcomes: Sequence[A | RefusalError], form: type[L], *, is_form: bool
 ) -> A | L:
-    """Return the answer to a file, or the answers to the files of a form with an error for each of the others.
+    """Return the answer for a file, or the answers and errors for the files of a form.
 
     Args:
-        form: the answers' type.
+        form: type of the response for a form.
 
     Raises:
-        RefusalError: no file has an answer. For several files, the status is the highest of the files' ones, so that a
-            client that may retry one of them gets the 503.
+        RefusalError: no file has an answer. For several files, the status is the highest of the files' statuses, so a
+            client that can retry one of them gets the 503.
     """
     refusals, errors = _refused([file.name for file in files], outcomes)
     if len(refusals) < len(files):
@@ -40,7 +40,7 @@ def answers_of(outcomes: Sequence[Outcome]) -> list[Answer]:
     """Return the answers to a request that succeeds or fails as a whole.
 
     Raises:
-        RefusalError: a file has no answer; for several files, the status is the highest of theirs.
+        RefusalError: a file has no answer; for several files, the status is the highest of their statuses.
     """
     refusals, errors = _refused([""] * len(outcomes), outcomes)
     if refusals and len(outcomes) == 1:

@@ -18,7 +18,7 @@ from serve.monitoring import logs
 from serve.network.proxy_middleware import SAFE_ID
 from serve.service import Service
 
-CLIENT_DISCONNECTED = 499  # only in logs and metrics, because no response is sent
+CLIENT_DISCONNECTED = 499  # used only in logs and metrics, because no response is sent
 
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",

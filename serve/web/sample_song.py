@@ -1,4 +1,4 @@
-"""Writes the sample song of the page: three synthetic genres, one after the other.
+"""Writes the page's sample song: three synthetic genres, one after another.
 
 Run, from the project's folder:
     python -m serve.web.sample_song

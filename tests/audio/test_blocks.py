@@ -1,4 +1,4 @@
-"""Decoding in blocks gives the samples of the whole file, without holding them."""
+"""Decoding in blocks yields all samples of a file without holding them in memory."""
 
 import io
 from pathlib import Path

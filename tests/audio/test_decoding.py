@@ -1,4 +1,4 @@
-"""Audio files decode to the samples that librosa.load returns, and windows cover whole songs."""
+"""Audio files decode to the same samples as librosa.load returns, and windows cover whole songs."""
 
 import doctest
 import io
@@ -61,7 +61,7 @@ ENCODINGS = {  # file suffix, and FFmpeg's names for the container and codec
     "WebM": (".webm", "webm", "libopus"),
     "WMA": (".wma", "asf", "wmav2"),
 }
-EXACT = {  # lossless formats, with the largest permitted difference between a sample and the original
+EXACT = {  # lossless formats, with the largest permitted difference from the original samples
     "WAV, 8 bit": 2**-7,
     "WAV, 16 bit": 2**-15,
     "WAV, 24 bit": 2**-23,
@@ -129,9 +129,9 @@ def test_opposite_channels_cancel() -> None:
     assert np.abs(decode(encode(stereo(left, -left), "wav", "pcm_f32le", rate=44_100))).max() == 0
 
 
-# librosa imports audioread, which imports modules that Python 3.13 removed.
+# librosa imports audioread, which imports modules removed in Python 3.13.
 @pytest.mark.filterwarnings("ignore:'(aifc|audioop|sunau)' is deprecated:DeprecationWarning")
-# When a song is resampled in blocks, the float32 sums in soxr's filters differ by up to 2e-6.
+# When a song is resampled in blocks, soxr's float32 sums differ by up to 2e-6.
 @pytest.mark.parametrize(
     ("rate", "channels", "codec"),
     [
@@ -416,7 +416,7 @@ def test_stream_under_3_seconds_is_rejected() -> None:
             list(stream_windows(parts))
 
 
-# With short blocks, even a song of 31 s has many. A song of which more is needed than is held is decoded twice.
+# With short blocks, even a 31 s song has many. A song is decoded twice if more of it is needed than is held.
 @pytest.mark.parametrize(("block", "held"), [(1 << 18, 600), (1000, 40)])  # samples, s
 @pytest.mark.parametrize("seconds", [3, 31, 31.1, 100.3])
 def test_decoded_middle_is_that_of_the_decoded_song(
@@ -471,7 +471,7 @@ def test_session_description_opens_no_socket() -> None:
     start = time.monotonic()
     with pytest.raises(AudioError):
         decode(b"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio 5004 RTP/AVP 0\n")
-    assert time.monotonic() - start < 5  # s; if a socket were opened, decoding would wait for a packet
+    assert time.monotonic() - start < 5  # s; if a socket were opened, decoding would wait for packets
 
 
 def test_empty_mp3_file_is_rejected(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A file's type is detected from its content, and the list of formats is what FFmpeg can open."""
+"""A file's type is detected from its content, and the list of formats matches what FFmpeg can open."""
 
 import re
 
@@ -16,7 +16,7 @@ OPENS_OTHER_FILES = {"applehttp", "concat", "dash", "hls", "image2", "imf", "rtp
 
 
 def frames(container: str = "mp3", codec: str = "libmp3lame") -> bytes:
-    """Return a file's frames without a tag before them."""
+    """Return a file's frames without the tag before them."""
     data = encode(SOUND, container, codec)
     sync = re.search(rb"\xff[\xf0-\xff]", data)
     assert sync
@@ -121,7 +121,7 @@ def test_byte_order_mark_before_a_file_is_skipped(mark: bytes) -> None:
         (b"\xff", "audio;"),
         (b"RIFF\0\0\0\0sfbk", "audio;"),
         (b"\xff\xe9\x00\x00", "audio;"),  # an MPEG version that does not exist
-        (b"\xff\xfb\x90\x00" * 5000, "audio;"),  # a frame's header that is not followed by a frame
+        (b"\xff\xfb\x90\x00" * 5000, "audio;"),  # a frame header that is not followed by a frame
     ],
     ids=lambda value: value[:8].hex() if isinstance(value, bytes) else "",
 )

@@ -1,4 +1,4 @@
-"""Tags are read alike from every format; the files are made here, with mutagen's and FFmpeg's writers."""
+"""Tags are read the same way from every format; the tests create the files with mutagen and FFmpeg."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +17,7 @@ EXPECTED = Tags("Muddy Waters", "At Newport", "Hoochie Coochie Man", ("Blues", "
 
 
 def sound(path: Path, container: str, codec: str, **tags: str) -> Path:
-    """Write a short song, with tags by FFmpeg if any are given."""
+    """Write a short song, with FFmpeg's tags if any are given."""
     plain = path.with_name("plain")
     plain.write_bytes(encode(tone(440, seconds=0.2, rate=48_000), container, codec, rate=48_000))
     if not tags:
@@ -37,7 +37,7 @@ def id3(path: Path) -> None:
     file = mutagen.File(path)
     if file.tags is None:
         file.add_tags()
-    for frame in (*frames, TCON(text=["0", "Electric Blues"])):  # 0 is the number of Blues
+    for frame in (*frames, TCON(text=["0", "Electric Blues"])):  # 0 is the ID3v1 number of Blues
         file.tags.add(frame)
     file.save()
 

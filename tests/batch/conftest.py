@@ -1,4 +1,4 @@
-"""Songs and a classifier for the tests of batches."""
+"""Songs and a classifier for the batch tests."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def classifier() -> Classifier:
 
 @pytest.fixture(scope="session")
 def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with two classes of songs: usable, silent, cut, drawn, and text with an audio file's name."""
+    """Return a folder with two classes of songs: usable, silent, truncated, images, and text files."""
     root = tmp_path_factory.mktemp("music")
     for name in ("blues", "jazz", ".trash"):
         (root / name).mkdir()

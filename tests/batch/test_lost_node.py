@@ -1,4 +1,4 @@
-"""A batch on a cluster that loses a node and gets another: each song is predicted once."""
+"""A batch on a cluster that loses a node and gains another predicts each song once."""
 
 import json
 import subprocess

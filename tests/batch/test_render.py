@@ -1,4 +1,4 @@
-"""Rendering on a Ray cluster: the same images as on one machine. tests/cli/test_cluster.py renders from folders."""
+"""Rendering on a Ray cluster gives the same images as on one machine; for folders, see tests/cli/test_cluster.py."""
 
 import os
 from pathlib import Path

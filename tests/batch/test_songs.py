@@ -1,4 +1,4 @@
-"""The songs of a batch, and its output, without a cluster."""
+"""A batch's songs and output, tested without a cluster."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""MLflow's own pages after a search, in a real Chromium.
+"""MLflow's own pages after a search, tested in a real Chromium.
 
 If `$SCREENSHOTS` names a folder, the tests run a larger search and write the README's screenshots there
 (`make screenshots`).
@@ -92,7 +92,7 @@ def new_page(browser: Browser, shown: Shown) -> Iterator[Page]:
 
     def check_embedded(request: Request) -> None:
         if request.is_navigation_request() or request.url.startswith(("blob:", "data:")):
-            return  # the frame of a new page is not available yet
+            return  # the new page's frame is not available yet
         if request.frame.parent_frame:
             errors.append(request.url)
 
@@ -117,7 +117,7 @@ def page(new_page: Page, shown: Shown) -> Page:
 def keep(page: Page, name: str) -> None:
     """If `$SCREENSHOTS` is set, write a screenshot for the README, reduced to a few colours to keep the file small."""
     if PICTURES:
-        page.wait_for_timeout(1500)  # until animations have ended
+        page.wait_for_timeout(1500)  # wait until animations have ended
         screenshot = Image.open(io.BytesIO(page.screenshot()))
         screenshot.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(
             Path(PICTURES) / f"mlflow-{name}.png", optimize=True

@@ -1,4 +1,4 @@
-"""The upload page in a real Chromium, with a real endpoint."""
+"""The upload page, tested in a real Chromium with a real endpoint."""
 
 import io
 import os
@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_cluster")]
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     storage = new_storage(tmp_path_factory.mktemp("site"))
-    if PICTURES:  # a model that hears the difference looks better
+    if PICTURES:  # screenshots look better with a model that can tell genres apart
         register(storage, favourite=0, model=ModelConfig(genres=len(GENRES), widths=(8, 16, 16), dense=16), steps=60)
     unsure = storage.root / "unsure"
     Classifier(GenreCNN(ModelConfig(genres=len(GENRES))), GENRES, Calibration(threshold=1)).save(unsure)
@@ -83,7 +83,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def mix(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A mix of twenty minutes with 40 windows."""
+    """A twenty-minute mix with 40 windows."""
     path = tmp_path_factory.mktemp("mixes") / "twenty minutes.opus"
     sound = np.concatenate([np.tile(synthesise(genre, seed=1), 5) for genre in GENRES])
     mix = np.resize(sound, 1200 * 24_000)
@@ -249,7 +249,7 @@ def test_windows_after_silence_show_their_own_spectrograms(page: Page, tmp_path:
 
 def test_a_file_can_be_chosen_by_keyboard_and_dropped_by_mouse(page: Page, clip: Path) -> None:
     page.on("filechooser", lambda chooser: chooser.set_files(clip))
-    page.wait_for_timeout(500)  # Chromium does not signal when it starts to report file choosers to the test
+    page.wait_for_timeout(500)  # Chromium does not signal when it starts reporting file choosers to the test
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.id") == "file"
     page.keyboard.press("Space")

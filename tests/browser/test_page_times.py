@@ -1,4 +1,4 @@
-"""The page in a real Chromium with a fake endpoint: times as in `raygenre predict`, and what it warns about."""
+"""The page in a real Chromium with a fake endpoint: times match `raygenre predict`, and warnings are shown."""
 
 import base64
 from pathlib import Path
@@ -91,7 +91,7 @@ def fulfill(route: Route) -> None:
 
 
 def respond(page: Page, path: str, body: str) -> None:
-    """Respond to a path of the API with this body from now on."""
+    """Respond to an API path with this body from now on."""
     page.route(f"{SITE}/v1/{path}*", lambda route: route.fulfill(body=body))
 
 

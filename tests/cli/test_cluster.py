@@ -13,7 +13,7 @@ from raygenre.cli import app
 
 @pytest.fixture
 def run(ray_cluster: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result]:
-    """Return a function that runs a command on the tests' cluster instead of connecting to one."""
+    """Return a function that runs a command on the tests' cluster instead of connecting to another one."""
     monkeypatch.setattr(raygenre.search.trials.cluster, "connect", lambda address: f"cluster at {address}")
     monkeypatch.setenv("RAYGENRE_STORAGE", str(tmp_path / "storage"))
     return lambda *arguments: CliRunner().invoke(app, list(map(str, arguments)))

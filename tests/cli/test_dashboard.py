@@ -1,4 +1,4 @@
-"""`raygenre dashboard`, on a study whose search is still running."""
+"""`raygenre dashboard` on a study whose search is still running."""
 
 import json
 import os
@@ -61,7 +61,7 @@ def test_the_dashboard_shows_all_studies_and_running_ones(tracks: Dataset, tmp_p
             client.connect(("127.0.0.2", port))  # it listens only on 127.0.0.1
         with socket.create_connection(("127.0.0.1", port)) as busy:
             busy.sendall(b"GET /dashboard HTTP/1.0\r\n")  # an incomplete request
-            assert b"<title>" in fetch(f"http://127.0.0.1:{port}/dashboard", process)  # others are still served
+            assert b"<title>" in fetch(f"http://127.0.0.1:{port}/dashboard", process)  # other requests are still served
             process.send_signal(signal.SIGINT)
             printed, _ = process.communicate(timeout=30)
     finally:

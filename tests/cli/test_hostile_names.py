@@ -1,4 +1,4 @@
-"""Names of files, genres and studies are shown literally, with control characters as escapes, by every command."""
+"""Every command shows file, genre and study names literally, with control characters escaped."""
 
 import io
 import json
@@ -48,7 +48,7 @@ def wide(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of a classifier with such a genre, and with such a name."""
+    """Return the folder of a classifier whose genre and name are hostile."""
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("models") / NAME
     Classifier(GenreCNN(ModelConfig(genres=2, widths=(4, 4, 4))), (NAME, "b")).save(folder)
@@ -57,7 +57,7 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder of such a name in which everything is named like that."""
+    """Return a folder with a hostile name, whose contents all have hostile names."""
     folder = tmp_path_factory.mktemp("songs") / NAME / NAME
     folder.mkdir(parents=True)
     song = folder / f"{NAME}.flac"
@@ -141,7 +141,7 @@ def test_tune(tmp_path: Path) -> None:
     display.table(TextTable(columns=(WORD,), rows=[(WORD,)], title=WORD, footer=WORD))
     text = written.getvalue()
     check(text)
-    assert text.count(SHOWN) == 5  # the topic is wrapped, which makes a space of the carriage return
+    assert text.count(SHOWN) == 5  # the topic is wrapped, which turns the carriage return into a space
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Which libraries the commands import: none that takes seconds before it is needed."""
+"""Commands import no slow library before they need it."""
 
 import json
 import subprocess
@@ -26,10 +26,10 @@ for arguments in json.loads(sys.argv[1]):
 
 
 def run(commands: Sequence[Sequence[str]], heavy: Sequence[str] = HEAVY) -> list[tuple[list[str], int, str]]:
-    """Run commands one after the other in a process of their own, and check what they imported.
+    """Run commands one after another in a separate process, and check what they imported.
 
     Returns:
-        Each command with its exit status and what it wrote to stderr.
+        Each command with its exit status and its stderr output.
     """
     command = [sys.executable, "-c", PROGRAM, json.dumps(commands), json.dumps(heavy)]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
@@ -49,7 +49,7 @@ def test_help_imports_no_heavy_library() -> None:
 
 
 def test_errors_about_arguments_import_no_heavy_library(tmp_path: Path) -> None:
-    """Nothing exists in the storage, and no data, song, list or model with these names."""
+    """The storage is empty, and no data, song, list or model with these names exists."""
     missing, file = str(tmp_path / "missing"), tmp_path / "file"
     file.touch()
     storage = ["--storage", str(tmp_path / "results")]

@@ -56,7 +56,7 @@ def test_predict_refuses_songs_beyond_a_limit(finished: FinishedSearch, song: Pa
 
 @pytest.fixture(autouse=True)
 def storage(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Keep the cache of predictions out of the storage of the person who runs the tests."""
+    """Keep the prediction cache out of the storage of the user who runs the tests."""
     folder = tmp_path_factory.mktemp("storage")
     monkeypatch.setenv("RAYGENRE_STORAGE", str(folder))
     return folder
@@ -245,7 +245,7 @@ def test_predict_without_a_champion_names_make_tune(song: Path, tmp_path: Path) 
 
 @pytest.fixture(scope="session")
 def tagged(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with three songs, two of which are tagged with a genre of the model."""
+    """Return a folder with three songs, two of which are tagged with one of the model's genres."""
     root = tmp_path_factory.mktemp("tagged")
     for number, genre in enumerate(("Bells", "drone", "Folk")):
         path = root / f"{number}.flac"
@@ -321,6 +321,6 @@ def test_a_table_replaces_that_of_an_interrupted_run(model: str, album: Path, tm
     predict("--model", model, album / "short.wav", "-o", partial)
     predict("--model", model, album / "short.wav", "-o", table)
     assert [path.name for path in tmp_path.iterdir()] == [table.name]
-    partial.write_text("path,mine\n")  # not a table of raygenre
+    partial.write_text("path,mine\n")  # not a table written by raygenre
     predict("--model", model, album / "short.wav", "-o", table)
     assert partial.read_text() == "path,mine\n"

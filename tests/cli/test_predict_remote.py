@@ -1,4 +1,4 @@
-"""`raygenre predict --url` against an endpoint with scripted answers; tests/serve/test_client.py has a real one."""
+"""`raygenre predict --url` against an endpoint with scripted answers; tests/serve/test_client.py uses a real one."""
 
 import json
 from pathlib import Path

@@ -27,7 +27,7 @@ def run(*arguments: object) -> Result:
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Set a cache in which nothing is installed."""
+    """Use a cache in which nothing is installed."""
     monkeypatch.setenv("RAYGENRE_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 

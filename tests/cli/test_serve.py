@@ -1,4 +1,4 @@
-"""`raygenre serve`: checks before it starts, and a clean end."""
+"""`raygenre serve`: checks before the start, and a clean shutdown."""
 
 import os
 import signal

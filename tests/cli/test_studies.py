@@ -1,4 +1,4 @@
-"""`raygenre studies`: options, errors before anything starts, and one study on this machine from submit to remove."""
+"""`raygenre studies`: options, errors before anything starts, and one local study from submission to removal."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,7 @@ def call(*arguments: str, storage: Path | str) -> Any:
 
 
 def test_submit_takes_every_option_of_tune() -> None:
-    commands: Any = get_command(app)  # of Typer's own copy of Click
+    commands: Any = get_command(app)  # from Typer's own copy of Click
     both = {
         "tune": commands.commands["tune"],
         "submit": commands.commands["studies"].commands["submit"],
@@ -68,7 +68,7 @@ def test_an_error_leaves_nothing_behind(arguments: list[str], message: str, tmp_
 
 @pytest.fixture
 def store(tmp_path: Path) -> StudyStore:
-    """The store of a storage in which one study runs."""
+    """The store of a storage with one running study."""
     store = open_store(str(tmp_path), None)
     options = Options(study="spring", trials=8, tracking_uri="http://ann:s3cret@host")
     request = Request.of(options, with_files=False, ship=True, variables=())
@@ -128,7 +128,7 @@ def test_a_running_study_is_neither_resumed_nor_removed(store: StudyStore, tmp_p
 
 @pytest.mark.slow
 def test_a_study_runs_in_the_background(tmp_path: Path, tracks_folder: Path) -> None:
-    """It is stopped after an epoch in progress, resumed with more trials, and removed; no trial is repeated."""
+    """The study is stopped after the epoch in progress, resumed with more trials, and removed; no trial is repeated."""
     service = Service(str(tmp_path / "results"))
     epochs = 12  # so that it is stopped before its end, even on a busy machine
     service.submit("spring", tracks_folder, "--max-concurrent", "1", epochs=epochs)

@@ -31,7 +31,7 @@ def certain(model: str, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def music(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the current folder, with two songs in a folder `music`, of which one has a genre."""
+    """Return the current folder, whose subfolder `music` has two songs, one of them with a genre."""
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "music"
     folder.mkdir()
@@ -80,7 +80,7 @@ def test_written_genres_are_taken_back(certain: str, music: Path) -> None:
     assert result.stdout.splitlines()[-1] == "to take this back: raygenre tag --undo raygenre-tags.jsonl"
     assert present_genre(song).genres == (prediction(certain, song),)
     assert open_tags(song).provenance == {}
-    again = tag("music", "--write", "--model", "nowhere")  # which is not needed, because there is nothing to predict
+    again = tag("music", "--write", "--model", "nowhere")  # not needed, because there is nothing to predict
     assert again.exit_code == 0, again.output
     assert "2 songs: 2 kept" in again.stdout.splitlines()
     undone = tag("--undo", "raygenre-tags.jsonl")

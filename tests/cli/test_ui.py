@@ -1,4 +1,4 @@
-"""`raygenre ui`, and `make ui` as a separate process; make installs nothing."""
+"""`raygenre ui`, and `make ui` in a separate process, where make installs nothing."""
 
 import os
 import signal
@@ -52,7 +52,7 @@ def test_make_ui_shows_the_runs_of_a_storage(tmp_path: Path) -> None:
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.2)
         with socket.socket() as client:
-            assert client.connect_ex(("127.0.0.1", port))  # MLflow's server has ended too
+            assert client.connect_ex(("127.0.0.1", port))  # MLflow's server has also ended
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

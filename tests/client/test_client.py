@@ -1,4 +1,4 @@
-"""The sync and the async client, against a real server with scripted answers."""
+"""The sync and async clients, tested against a real server with scripted answers."""
 
 import asyncio
 import json
@@ -208,7 +208,7 @@ def test_proxies_are_not_used_for_this_machine(predict: Callable[..., Answer], m
 
 
 def test_lines_are_read_as_they_come() -> None:
-    """The server sends the next line only when the client has the one before."""
+    """The server sends each line only after the client has received the previous one."""
     received = threading.Semaphore(1)
     reply = Reply(200, [*WINDOWS, SUMMARY], LINES, before=lambda: received.acquire(timeout=20))
     with scripted(reply) as server, Client(server.url) as client:

@@ -1,4 +1,4 @@
-"""Importing the client is quick: it imports no large library."""
+"""Importing the client is quick, because it imports no large library."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""When a request is sent again, and after how long."""
+"""When requests are retried, and after what delay."""
 
 import random
 from datetime import UTC, datetime, timedelta
@@ -40,7 +40,7 @@ def test_other_statuses_are_final(status: int) -> None:
 def test_retry_after_is_the_shortest_wait(status: int) -> None:
     retries = Retries(first_wait=0.1)
     assert retries.wait(1, answer(status, "7")) == 7
-    assert retries.wait(1, answer(status, "31")) is None  # longer than anyone wants to wait
+    assert retries.wait(1, answer(status, "31")) is None  # longer than any user wants to wait
 
 
 @pytest.mark.parametrize(

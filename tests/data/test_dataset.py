@@ -1,4 +1,4 @@
-"""Data folders are decoded to levels only once; unusable files are skipped and reported."""
+"""Data folders are decoded to levels only once, and unusable files are skipped and reported."""
 
 import os
 import subprocess
@@ -263,7 +263,7 @@ def test_an_evaluation_accepts_any_share_of_broken_files(tmp_path: Path) -> None
     assert data.counts == {"blues": 3, "jazz": 1}
     assert {file.path for file in data.broken} == {*REASONS, "jazz/pipe.wav", "polka/song.wav"}
     assert data.notes == ("no file of the class polka is usable, so the class is left out",)
-    with pytest.raises(DataError, match="7 of 11 files"):  # although the levels are in the cache
+    with pytest.raises(DataError, match="7 of 11 files"):  # even though the levels are cached
         load(root, cache=cache)
     (root / "jazz" / "jazz00010.png").unlink()
     with pytest.raises(DataError, match="no file of the class jazz"):
@@ -335,7 +335,7 @@ def test_unusable_folders_are_rejected(tmp_path: Path) -> None:
 
 
 def digest_after(change: str, tmp_path: Path) -> str:
-    """Make three images whose names do not include their genres, apply a change, and return the dataset's digest."""
+    """Create three images whose names lack their genres, apply a change, and return the dataset's digest."""
     root = tmp_path / change
     for number, name in enumerate(("blues/one", "jazz/three", "jazz/two")):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -373,7 +373,7 @@ def test_digest_depends_on_nothing_else(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def synthetic(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, Path, Calls]:
-    """The built-in synthetic data, made once, with its cache and the progress callback's calls."""
+    """The built-in synthetic data, created once, with its cache and the progress callback's calls."""
     cache, calls = tmp_path_factory.mktemp("cache"), Calls()
     return load(None, cache=cache, progress=calls), cache, calls
 

@@ -1,4 +1,4 @@
-"""A folder is sorted into music, known clutter, and files that are left out with a reason."""
+"""A folder's files are sorted into music, known clutter, and files left out for a stated reason."""
 
 import errno
 import os
@@ -77,7 +77,7 @@ def test_links_are_followed_once(tmp_path: Path) -> None:
     fill(tmp_path, ["music/rock/a.mp3", "nas/jazz/b.mp3"])
     (music / "all").symlink_to(music)
     (music / "jazz").symlink_to(nas / "jazz")
-    (music / "best").symlink_to(music / "rock")  # before `rock` in order, but files keep their own paths
+    (music / "best").symlink_to(music / "rock")  # sorted before `rock`, but files keep their own paths
     (nas / "jazz" / "back").symlink_to(music)
     (music / "loop").symlink_to("loop")
     result = scan(music)
@@ -96,7 +96,7 @@ def test_folders_that_cannot_be_read_are_named(tmp_path: Path, monkeypatch: pyte
     fill(tmp_path, ["rock/a.mp3", "private/b.mp3"])
     scandir = os.scandir
 
-    def denied(path: Path) -> "Iterator[os.DirEntry[str]]":  # root may read folders of any mode
+    def denied(path: Path) -> "Iterator[os.DirEntry[str]]":  # root can read folders with any mode
         if path.name == "private":
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
         return scandir(path)
@@ -114,7 +114,7 @@ def test_unreadable_songs_are_music_and_pipes_are_not_opened(tmp_path: Path) -> 
     os.mkfifo(tmp_path / "pipe.mp3")
     (tmp_path / "gone.mp3").symlink_to("nowhere")
     result = scan(tmp_path)
-    assert names(result, tmp_path) == ["gone.mp3", "pipe.mp3"]  # reading them reports why
+    assert names(result, tmp_path) == ["gone.mp3", "pipe.mp3"]  # reading them reports the reason
     assert result.left_out == ((tmp_path / "pipe", "it is not a regular file"),)
 
 

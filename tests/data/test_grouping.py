@@ -1,4 +1,4 @@
-"""Songs of one artist, album or folder stay in the same subset."""
+"""Songs of the same artist, album or folder stay in the same subset."""
 
 import unicodedata
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ GENRES = ("blues", "rock")
 
 
 def dataset(tracks: list[str], source: Path | str = "nowhere") -> Dataset:
-    """Return a dataset whose tracks start with their genre."""
+    """Return a dataset with tracks whose names start with their genre."""
     labels = np.array([GENRES.index(track.split(".")[0]) for track in tracks], dtype=np.int64)
     levels = np.zeros((len(tracks), 128, 333), dtype=np.uint8)
     levels[:, 0, 0], levels[:, 0, 1] = np.divmod(np.arange(len(tracks)), 256)
@@ -46,7 +46,7 @@ def write(path: Path, container: str, codec: str, **tags: str) -> None:
 
 
 def grouped_folder(root: Path, *, tagged: bool, folders: bool) -> Dataset:
-    """Write two songs by each of three artists of each genre, and return the dataset of the folder."""
+    """Write two songs each by three artists per genre, and return the folder's dataset."""
     for genre in GENRES:
         for number in range(6):
             artist = f"{genre} band {number // 2}"
@@ -111,7 +111,7 @@ def test_a_file_names_the_artists_of_images(tmp_path: Path) -> None:
 
 
 def leaking(groups: Mapping[str, str], *sides: tuple[str, ...]) -> set[str]:
-    """Return the groups that are in more than one side."""
+    """Return the groups that occur in more than one subset."""
     found = [{groups[track] for track in side} for side in sides]
     return {group for number, side in enumerate(found) for other in found[:number] for group in side & other}
 
@@ -145,7 +145,7 @@ def test_lists_leave_out_artists_of_the_test_tracks(tmp_path: Path) -> None:
 
 
 def artists(random: np.random.Generator) -> tuple[NDArray[np.uint8], dict[str, str]]:
-    """Return the levels of 2 genres × 4 artists × 8 songs, where an artist is six fixed tones, and the artists."""
+    """Return the levels of 2 genres × 4 artists × 8 songs, and the artists; each artist is six fixed tones."""
     levels = np.zeros((64, 128, 333), dtype=np.uint8)
     names = {}
     for artist in range(8):
@@ -159,7 +159,7 @@ def artists(random: np.random.Generator) -> tuple[NDArray[np.uint8], dict[str, s
 
 
 def test_known_artists_inflate_accuracy_unless_grouped() -> None:
-    """The tones say who plays and nothing about the genre."""
+    """The tones identify the artist but not the genre."""
     accuracies: dict[bool, list[float]] = {True: [], False: []}
     for seed in range(12):
         levels, names = artists(np.random.default_rng(seed))

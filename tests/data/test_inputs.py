@@ -1,4 +1,4 @@
-"""The input of a data set's tracks: computed once, cached by content, and never from a picture."""
+"""The inputs of a data set's tracks are computed once, cached by content, and never made from pictures."""
 
 import shutil
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from tests.helpers.musicnn import small_features
 
 
 class Counter:
-    """Progress that counts the tracks that were computed."""
+    """A progress callback that counts the computed tracks."""
 
     def __init__(self, *, stop_after: int = 0) -> None:
         self.done = 0
@@ -35,7 +35,7 @@ class Counter:
 
 @pytest.fixture
 def fresh(songs: Dataset, tmp_path: Path) -> Dataset:
-    """Return the songs with an empty cache."""
+    """Return the songs as a dataset with an empty cache."""
     return replace(songs, cache=tmp_path / "cache")
 
 
@@ -127,7 +127,7 @@ def test_images_are_counted_and_named(tracks: Dataset, songs: Dataset, features:
         inputs_of(tracks, features, [0, 1])
     mixed = replace(songs, files=(tracks.files[0], *songs.files[1:]))
     assert images(mixed) == 1
-    inputs_of(mixed, features, [1])  # the image is not asked for
+    inputs_of(mixed, features, [1])  # the image is not requested
 
 
 def test_a_file_that_is_gone_is_named(fresh: Dataset, features: Features, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ GTZAN = {
 
 
 def fake(counts: Mapping[str, int]) -> Dataset:
-    """Return a dataset whose tracks have levels of 0, except for the track's number in the first two pixels."""
+    """Return a dataset whose levels are all 0, except that the first two pixels hold the track's number."""
     genres = tuple(sorted(counts))
     labels = np.repeat(np.arange(len(genres)), [counts[genre] for genre in genres])
     tracks = tuple(f"{genre}.{number:05d}" for genre in genres for number in range(counts[genre]))
@@ -162,7 +162,7 @@ def test_duplicates_stay_on_one_side(seed: int, folds: int) -> None:
 def test_folds_with_duplicates_are_nearly_stratified(seed: int, folds: int) -> None:
     split = random_split(WITH_COPIES, seed=seed, folds=folds, validation=0.2, duplicates=DUPLICATES)
     total = counts(split.train)
-    for fold in split.folds:  # the space left in a small fold may be too small for a recording of three tracks
+    for fold in split.folds:  # a small fold may not have enough room left for a recording of three tracks
         assert all(abs(n - total[genre] / folds) < 2 for genre, n in counts(fold.validation).items())
 
 

@@ -1,4 +1,4 @@
-"""The HTML report: it is self-contained, and names from the data are never interpreted as markup."""
+"""The HTML report is self-contained, and names from the data are never interpreted as markup."""
 
 import base64
 import io
@@ -26,7 +26,7 @@ NASTY = '<img src=x onerror=alert(1)>&"$x_1$'
 
 
 class Reader(HTMLParser):
-    """The tags of a page with their attributes, and its text."""
+    """Collects a page's tags with their attributes, and its text."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ def example_report(tracks: Dataset) -> EvaluationReport:
 
 @pytest.fixture(scope="module")
 def nasty(tracks: Dataset) -> str:
-    """The report on a data set whose names contain markup."""
+    """A report on a data set whose names contain markup."""
     named = replace(
         tracks,
         tracks=tuple(f"{NASTY}{track}" for track in tracks.tracks),

@@ -1,4 +1,4 @@
-"""The README's quick start works as written, in a fresh copy of the project and in a network of its own."""
+"""The README's quick start works as written, in a fresh copy of the project and a separate network namespace."""
 
 import json
 import os
@@ -18,11 +18,11 @@ from tests.helpers.project import ROOT
 from tests.helpers.sounds import encode
 
 OWN_NETWORK = ["unshare", "--map-root-user", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
-"""A network in which port 8000 is free; when the script ends, so do all processes that it started."""
+"""A network namespace in which port 8000 is free; when the script ends, so do all processes that it started."""
 
 
 def copy_of_the_project(folder: Path) -> None:
-    """Copy the files under version control, and link to the packages of this environment."""
+    """Copy the files under version control, and link to this environment's packages."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
     for name in filter(None, listed.stdout.split("\0")):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -40,7 +40,7 @@ def test_the_quick_start_ends_with_an_answer(tmp_path: Path) -> None:
     copy_of_the_project(tmp_path)
     (tmp_path / "song.mp3").write_bytes(encode(synthesise("bells", seed=50), "mp3", "libmp3lame"))
     install, request = [block.text for block in blocks(ROOT / "README.md") if block.language == "sh"][:2]
-    tune, serve, *_ = install.splitlines()  # the others name the tags of a real song
+    tune, serve, *_ = install.splitlines()  # the other commands return tags for a real song
     script = f"""
         set -e
         ip link set lo up
@@ -49,7 +49,7 @@ def test_the_quick_start_ends_with_an_answer(tmp_path: Path) -> None:
         curl --fail --silent --retry 300 --retry-delay 1 --retry-all-errors --output ready.json localhost:8000/readyz
         {request.strip()} > answer.json
     """
-    # Without what earlier endpoints in this process have set for Ray: the copy has its own start of HAProxy.
+    # Without the variables that earlier endpoints in this process set for Ray: the copy starts its own HAProxy.
     others = ("VIRTUAL_ENV", "RAY_SERVE_", "RAYGENRE_")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(others)}
     result = subprocess.run(

@@ -1,4 +1,4 @@
-"""A full or read-only disk stops a search; after the repair, `--resume` continues without any loss."""
+"""A full or read-only disk stops a search; once it is repaired, `--resume` continues without loss."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 def test_a_failing_disk_stops_the_search_and_loses_no_trial(tmp_path: Path, tracks_folder: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
-    # The child process has its own mount namespace, so only it sees the disk, which disappears with it.
+    # The child process has its own mount namespace, so only it sees the disk, which disappears when it ends.
     command = ["unshare", "--map-root-user", "--mount", sys.executable, "-m", "tests.helpers.small_disk"]
     result = subprocess.run(
         [*command, str(disk), str(tracks_folder)],

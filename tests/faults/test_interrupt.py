@@ -1,4 +1,4 @@
-"""A search that is interrupted or killed loses nothing, and `--resume` finishes it."""
+"""An interrupted or killed search loses nothing, and `--resume` finishes it."""
 
 import random
 import time
@@ -45,7 +45,7 @@ def test_ctrl_c_stops_the_driver_and_prints_how_to_resume(driver: Driver) -> Non
     after = driver.ledger()
     for early, late in zip(before, after, strict=False):
         assert early.params == late.params
-        assert early.intermediate_values.items() <= late.intermediate_values.items()  # no epoch was trained again
+        assert early.intermediate_values.items() <= late.intermediate_values.items()  # no epoch was trained twice
     driver.check_all_is_there()
 
 
@@ -79,7 +79,7 @@ def test_kills_lose_nothing(tmp_path: Path, tracks_folder: Path) -> None:
 def test_a_killed_search_on_features_is_resumed(
     tmp_path: Path, songs_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Features are taken from the cache, and no epoch is trained again."""
+    """Features are read from the cache, and no epoch is trained again."""
     monkeypatch.setenv("RAYGENRE_CACHE", str(tmp_path / "cache"))
     small_features(store.default_folder())
     driver = Driver(tmp_path / "results", songs_folder, trials=3, epochs=50, new=("--model", "pretrained"))

@@ -13,7 +13,7 @@ from raygenre.search.study.ledger import Ledger
 from raygenre.system.location import Location
 from tests.helpers.project import ROOT
 
-SHARE = 0.25  # share of the memory that the layer fills
+SHARE = 0.25  # share of memory that the layer fills
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""If `raygenre predict` is interrupted with Ctrl-C, its results are kept, and the same command continues."""
+"""If Ctrl-C interrupts `raygenre predict`, its results are kept, and the same command continues."""
 
 import os
 import re
@@ -26,7 +26,7 @@ def test_predict_continues_after_ctrl_c(tmp_path: Path) -> None:
     music.mkdir()
     song = encode(noise(seconds=60, seed=0))
     for number in range(SONGS):
-        (music / f"{number:02d}.wav").write_bytes(song[:-1] + bytes([number]))  # different content, or all are cached
+        (music / f"{number:02d}.wav").write_bytes(song[:-1] + bytes([number]))  # unique, so that none is cached
     torch.manual_seed(0)
     Classifier(GenreCNN(ModelConfig(genres=2)), ("bells", "storm")).save(tmp_path / "model")
     table.write_text("of last week\n")
@@ -47,7 +47,7 @@ def test_predict_continues_after_ctrl_c(tmp_path: Path) -> None:
     summary = re.search(rf"^interrupted after (\d+) of {SONGS} songs; run the same", errors.read_text(), re.MULTILINE)
     assert summary, errors.read_text()
     results = int(summary[1])
-    assert printed - 1 <= results <= printed + 1  # Ctrl-C may come between a result and its line
+    assert printed - 1 <= results <= printed + 1  # Ctrl-C may arrive between a result and its line
     assert "Traceback" not in errors.read_text()
     assert table.read_text() == "of last week\n"
     partial = pd.read_csv(tmp_path / "songs.partial.csv")

@@ -36,7 +36,7 @@ def files(out: Path) -> list[Path]:
 
 
 def stop(process: subprocess.Popen[str], how: signal.Signals, out: Path, *, after: int) -> tuple[str, str]:
-    """Stop the process as soon as there are `after` files; return its output and errors."""
+    """Stop the process as soon as `after` files exist; return its output and errors."""
     deadline = time.monotonic() + 240
     while len(files(out)) < after:
         assert process.poll() is None, process.communicate()

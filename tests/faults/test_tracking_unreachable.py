@@ -1,6 +1,6 @@
-"""Nothing is lost if MLflow is unreachable for a whole search or if the driver is killed.
+"""Nothing is lost if MLflow is unreachable for a whole search or the driver is killed.
 
-In addition, no trial fails. tests/servers/test_team.py covers a server that restarts while a driver is running.
+No trial fails either. tests/servers/test_team.py covers a server that restarts while a driver is running.
 """
 
 import sqlite3
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def mlflow_server(tmp_path: Path) -> Iterator[MlflowServer]:
-    """An MLflow server that does not run until the test starts it."""
+    """An MLflow server that the test has to start."""
     server = MlflowServer(tmp_path / "mlflow")
     yield server
     server.kill()

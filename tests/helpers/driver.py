@@ -60,7 +60,7 @@ class Driver:
     ) -> None:
         self.storage = storage
         self.trials, self.epochs = trials, epochs
-        # So few tracks and epochs may give a model that is no better than chance, which only the user can promote.
+        # So few tracks and epochs may give a model no better than chance, which only the user can promote.
         self._place = ["--promote", "--storage", str(storage), "--max-concurrent", str(concurrent), *options]
         self._new = [
             "--data", str(data), "--study", STUDY, "--trials", str(trials), "--epochs", str(epochs),
@@ -79,7 +79,7 @@ class Driver:
         )
 
     def wait(self, timeout: float = 900) -> tuple[int, str]:
-        """Wait until the script ends; return its exit code and all printed text."""
+        """Wait until the script ends; return its exit code and all its output."""
         assert self._process
         printed, _ = self._process.communicate(timeout=timeout)
         return self._process.returncode, printed
@@ -147,7 +147,7 @@ class Driver:
             time.sleep(0.2)
 
     def check_all_is_there(self) -> None:
-        """Check that the study and MLflow contain each run once, finished, with no metric missing or duplicated."""
+        """Check that the study and MLflow contain each run once and finished, without missing or duplicated metrics."""
         trials = self.ledger()
         assert [trial.state for trial in trials] == [TrialState.COMPLETE] * self.trials
         all_epochs = list(range(1, self.epochs + 1))

@@ -1,4 +1,4 @@
-"""Folders of files that only have to look like songs and spectrograms."""
+"""Creates folders of files that only look like songs and spectrograms."""
 
 import os
 import struct
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 PNG_HEAD = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"IHDR", 432, 288)
-"""The first bytes of a PNG of the size of the dataset's images."""
+"""The first bytes of a PNG with the size of the dataset's images."""
 
 
 def fill(root: Path, paths: Sequence[str]) -> Path:

@@ -41,7 +41,7 @@ FORMATS = {  # FFmpeg's names for the container and codec
     "WavPack": ("wv", "wavpack"),
 }
 RATE = 16_000  # Hz
-LIMIT = 20  # s per file; even the slowest files take less than 1 s
+LIMIT = 20  # s per file; even the slowest take less than 1 s
 HEADER = 256  # bytes at the start of the file, where changes have the most effect
 EXTREMES = (0, 1, 0x7F, 0x80, 0xFF)  # first byte of a field; its other bytes are all 0 or all 0xFF
 EXPECTED = (AudioError, FileTypeError, ImageError)  # exactly these classes, not subclasses
@@ -171,10 +171,10 @@ def main(folder: Path, reader: str, seed: int, first: int, last: int) -> None:
     """Read the cases from `first` up to, but not including, `last`, and print results and memory as JSON."""
     torch.set_num_threads(1)
     limit = 1 if reader == "hanging" else LIMIT
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # Python would not run a handler while a library hangs
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # Python would not run a signal handler while a library hangs
     originals = {name: (folder / name).read_bytes() for name in (*FORMATS, "PNG")}
     for data in originals.values():
-        LEVELS.read(data)  # fills caches before memory is measured
+        LEVELS.read(data)  # fill caches before measuring memory
     outcomes: Counter[str] = Counter()
     memory = []
     for number in range(first, last):

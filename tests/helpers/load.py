@@ -1,4 +1,4 @@
-"""Put load on an endpoint, at a steady rate or as fast as several clients can send.
+"""Generates load on an endpoint, at a steady rate or as fast as several clients can send.
 
 Each request has its own connection. A request is a path and the file to POST to it; None instead of a file means GET.
 """
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 Request = tuple[str, bytes | None]
 HERE = "127.0.0.1"
-LOST = 0  # status of a request that got no response
+LOST = 0  # status of a request without a response
 
 
 @dataclass(frozen=True)

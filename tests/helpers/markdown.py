@@ -1,4 +1,4 @@
-"""The project's documents and their parts: code blocks, commands, inline code, headings and links."""
+"""Parses the project's documents into code blocks, commands, inline code, headings and links."""
 
 import re
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ def prose(path: Path) -> str:
 
 
 def commands(path: Path) -> list[str]:
-    """Return each command in the `sh` blocks on a single line, without comments and leading assignments."""
+    """Return each command in the `sh` blocks as a single line, without comments and leading assignments."""
     text = "\n".join(block.text for block in blocks(path) if block.language == "sh")
     lines = (line.strip() for line in re.sub(r"\\\n\s*", "", text).splitlines())
     return [
@@ -49,7 +49,7 @@ def commands(path: Path) -> list[str]:
 
 
 def inline_code(path: Path) -> list[str]:
-    """Return each piece of inline code in a document, on a single line."""
+    """Return each piece of inline code in a document as a single line."""
     return [" ".join(code.replace("\\|", "|").split()) for code in re.findall(r"`([^`]+)`", prose(path))]
 
 

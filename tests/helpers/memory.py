@@ -11,7 +11,7 @@ MAX_GROWTH = 100e6  # bytes, over many requests
 
 @dataclass(frozen=True)
 class Change:
-    """Memory changes in bytes, relative to the start.
+    """Memory changes since the start, in bytes.
 
     Attributes:
         grown: change in the resident memory of all processes.
@@ -48,7 +48,7 @@ def _resident(application: str) -> float:
 
 
 def _titled(title: str) -> list[int]:
-    """Return the ids of matching processes in this test's own cluster; other clusters may run on the machine."""
+    """Return the ids of matching processes in this test's own cluster, as other clusters may be running."""
     pids = processes.titled(title, os.getpid())
     assert pids, f"no process {title} is running"
     return pids

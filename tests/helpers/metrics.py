@@ -1,4 +1,4 @@
-"""The endpoint's metrics: those declared in its source, and those exported to Prometheus."""
+"""Reads the endpoint's metrics: those declared in its source, and those exported to Prometheus."""
 
 import re
 

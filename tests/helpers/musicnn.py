@@ -1,6 +1,6 @@
-"""A small network of MSD_musicnn's kind: its features, a checkpoint as TensorFlow writes it, and a naive evaluation.
+"""A small network like MSD_musicnn: its features, a TensorFlow checkpoint, and a naive evaluation.
 
-Weights are random, since the real ones are not part of this project.
+Its weights are random, since the real ones are not part of this project.
 """
 
 import hashlib
@@ -66,14 +66,14 @@ def small_features(folder: Path, *, seed: int = 0) -> Features:
 
 
 def small_head(kind: Features, genres: tuple[str, ...], *, seed: int = 0) -> Classifier:
-    """Return an untrained classifier on the features of a small network."""
+    """Return an untrained classifier for a small network's features."""
     torch.manual_seed(seed)
     head = GenreHead(HeadConfig(genres=len(genres), features=kind.shape[0], dense=8)).eval()
     return Classifier(head, genres, input=kind)
 
 
 def naive(variables: Variables, patches: Tensor) -> tuple[Tensor, Tensor]:
-    """Return features and logits of patches (P, 187, 96), in the original's order and with its layouts."""
+    """Return features and logits of patches (P, 187, 96), computed in the original's order and layouts."""
     numbers = {"conv2d": 0, "batch_normalization": 0, "dense": 0}
 
     def values(kind: str, variable: str) -> Tensor:
@@ -123,7 +123,7 @@ def checkpoint(variables: Variables, *, block_size: int = 4096, dtype: int = FLO
 
 
 def table(entries: list[tuple[bytes, bytes]], *, block_size: int = 4096, compression: int = 0) -> bytes:
-    """Return sorted entries as a table in LevelDB's format; a block is closed as soon as it has `block_size` bytes."""
+    """Return sorted entries as a table in LevelDB's format; a block ends once it has `block_size` bytes."""
     written = b""
     index: list[tuple[bytes, bytes]] = []
     waiting: list[tuple[bytes, bytes]] = []
@@ -164,7 +164,7 @@ def wheel(folder: Path, variables: Variables | None = None, *, without: str = ""
 
 
 def _block(entries: list[tuple[bytes, bytes]]) -> bytes:
-    """Return a block; every key but the first is stored without what it shares with the previous one."""
+    """Return a block; every key but the first is stored without the prefix that it shares with the previous key."""
     block, previous = b"", b""
     for key, value in entries:
         shared = next(
@@ -172,7 +172,7 @@ def _block(entries: list[tuple[bytes, bytes]]) -> bytes:
         )
         block += _varint(shared) + _varint(len(key) - shared) + _varint(len(value)) + key[shared:] + value
         previous = key
-    return block + struct.pack("<II", 0, 1)  # readers can start at the first entry only
+    return block + struct.pack("<II", 0, 1)  # readers can only start at the first entry
 
 
 def _field(number: int, value: int | bytes) -> bytes:

@@ -36,7 +36,7 @@ def generate(seed: int, corpus: Corpus) -> RawRequest:
 
 
 def damaged(chance: random.Random, data: bytes, files: list[bytes]) -> bytes:
-    """Return the file with a single kind of random damage."""
+    """Return the file with one kind of random damage."""
     body = bytearray(data)
     start, end = sorted(chance.randrange(len(body)) for _ in range(2))
     match chance.randrange(8):
@@ -77,7 +77,7 @@ def junk(chance: random.Random, corpus: Corpus) -> RawRequest:
 
 
 def hostile(chance: random.Random, corpus: Corpus) -> RawRequest:
-    """A bomb or a polyglot as the body, in a form, or in chunks."""
+    """A bomb or polyglot, sent as the body, in a form, or in chunks."""
     body = chance.choice(corpus.hostile)
     path = chance.choice((PREDICT, "/v1/spectrogram"))
     match chance.randrange(4):
@@ -118,7 +118,7 @@ def form(chance: random.Random, corpus: Corpus) -> RawRequest:
 
 
 def protocol(chance: random.Random, corpus: Corpus) -> RawRequest:
-    """A request of another protocol, usually malformed."""
+    """A request in another protocol, usually malformed."""
     body, fields = binary_request("file", "BYTES", [1], pack([chance.choice(corpus.good)]))
     match chance.randrange(5):
         case 0:

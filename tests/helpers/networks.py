@@ -1,4 +1,4 @@
-"""A network that is small enough to train in a unit test."""
+"""A network small enough to train in a unit test."""
 
 import torch
 

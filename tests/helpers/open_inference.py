@@ -1,4 +1,4 @@
-"""A client of the Open Inference Protocol v2, written from its text: requests and responses with binary data."""
+"""A client of the Open Inference Protocol v2, written from the specification, with binary data."""
 
 import json
 import struct

@@ -1,7 +1,7 @@
 """Import librosa, the reference for samples and spectrograms, without numba.
 
-Importing librosa makes numba compile functions that no test calls, which takes 16 s in each new environment. Here
-numba's decorators are replaced by no-ops. This does not change librosa's computations with NumPy, SciPy and soxr.
+Importing librosa makes numba compile functions that no test calls, which takes 16 s in each new environment, so numba's
+decorators are replaced by no-ops. This does not change librosa's computations with NumPy, SciPy and soxr.
 """
 
 import sys
@@ -12,7 +12,7 @@ from typing import Any
 
 
 def _no_op(*arguments: Any, **options: Any) -> Any:
-    """Return the decorated function unchanged; works as a decorator with or without options."""
+    """Return the decorated function unchanged; usable as a decorator with or without options."""
     if len(arguments) == 1 and not options and callable(arguments[0]):
         return arguments[0]
 

@@ -1,15 +1,15 @@
-"""Run code as a user who may not write, because permissions do not restrict root."""
+"""Run code as a user without write access, because permissions do not restrict root."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-UNPRIVILEGED = 65534  # the user without permissions, by convention
+UNPRIVILEGED = 65534  # by convention, the user without permissions
 
 
 @contextmanager
 def without_root() -> Iterator[None]:
-    """Act as a user without permissions if this process runs as root, otherwise as the present user."""
+    """Act as a user without permissions if this process runs as root, otherwise as the current user."""
     if os.geteuid() != 0:
         yield
         return

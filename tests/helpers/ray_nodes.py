@@ -1,4 +1,4 @@
-"""A Ray cluster of several nodes on this machine, with the job API and a token, each node in processes of its own."""
+"""A Ray cluster of several nodes on this machine, each with its own processes, with the job API and a token."""
 
 import os
 import shutil
@@ -22,16 +22,16 @@ class RayNodes:
     """The cluster.
 
     Attributes:
-        address: of its dashboard and job API.
-        environment: variables with which Ray's clients reach it.
+        address: address of its dashboard and job API.
+        environment: variables with which Ray's clients connect to it.
 
     Args:
-        environment: more variables for the nodes.
+        environment: additional variables for the nodes.
     """
 
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
         self.environment = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
-        self._folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # short, for Ray's sockets
+        self._folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # short, because of Ray's sockets
         programs = str(Path(sys.executable).parent)
         self._variables = {
             **os.environ,
@@ -41,7 +41,7 @@ class RayNodes:
             "RAY_DISABLE_IMPORT_WARNING": "1",
         }
         self._variables.pop("RAY_ADDRESS", None)
-        # The nodes do not have the package, which has to arrive with the job.
+        # The package is not installed on the nodes, so it has to come with the job.
         missing = self._folder / "missing" / "raygenre"
         missing.mkdir(parents=True)
         (missing / "__init__.py").write_text("raise ModuleNotFoundError(\"No module named 'raygenre'\")\n")
@@ -80,7 +80,7 @@ class RayNodes:
         command = [str(Path(sys.executable).with_name("ray")), "start", "--block", "--disable-usage-stats"]
         with (self._folder / f"{name}.log").open("wb") as log:
             self._nodes[name] = subprocess.Popen(
-                # All nodes of this machine, and other clusters on it, would use the same port for the agent.
+                # Otherwise, all nodes and clusters on this machine would use the same port for the agent.
                 [*command, "--node-ip-address=127.0.0.1", f"--dashboard-agent-listen-port={free_port()}", *options],
                 stdout=log,
                 stderr=subprocess.STDOUT,

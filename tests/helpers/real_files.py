@@ -1,4 +1,4 @@
-"""Files as people have them: many formats, odd beginnings, wrong names, damage. Each has its expected outcome."""
+"""Realistic files with their expected outcomes: many formats, odd starts, wrong names, damage."""
 
 import io
 import struct
@@ -25,7 +25,7 @@ def sound(container: str, codec: str) -> bytes:
 
 
 def frames(container: str, codec: str) -> bytes:
-    """Return a file's MPEG or ADTS frames, without the tag before them."""
+    """Return a file's MPEG or ADTS frames without the tag before them."""
     data = sound(container, codec)
     return data[data.index(b"\xff", 10 if data.startswith(b"ID3") else 0) :]
 
@@ -50,7 +50,7 @@ def tracks(
     """Return a file with several audio tracks.
 
     Args:
-        default: number of the track that is marked as the default one.
+        default: number of the track marked as the default.
         video: whether the file also has a video track.
     """
     buffer = io.BytesIO()
@@ -90,8 +90,8 @@ def padded_wav(samples: Samples, *, is_extensible: bool = True, shift: int = 8) 
     """Return a WAV file with 24-bit integers stored in 32 bits.
 
     Args:
-        is_extensible: whether the header is of the newer kind, which states both numbers of bits.
-        shift: 8 if the upper 24 bits are used, 0 if the lower ones are.
+        is_extensible: whether to use the newer kind of header, which states both bit counts.
+        shift: 8 to use the upper 24 bits, 0 to use the lower ones.
     """
     data = ((samples * (2**23 - 1)).astype("<i4") << shift).astype("<i4").tobytes()
     if not is_extensible:
@@ -162,7 +162,7 @@ ANSWERED: dict[str, Callable[[], bytes]] = {
     "really flac.ogg": lambda: sound("flac", "flac"),
     "really png.mp3": lambda: write_png(levels(torch.from_numpy(tone(440, seconds=30))).numpy()),
 }
-"""Files that are answered, by name."""
+"""Files that get an answer, by name."""
 
 REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "empty.mp3": (lambda: b"", "the file is empty"),

@@ -1,4 +1,4 @@
-"""A registry in which each version always predicts the same genre, and its tracks.
+"""A registry whose versions each always predict one genre, and the tracks to compare them on.
 
 Versions are compared on these tracks. No version was trained on the first 60: 30 bells, 10 drone and 20 storm. The next
 10 are test tracks of every version and training tracks of all versions except BELLS, so a comparison with BELLS uses
@@ -51,7 +51,7 @@ def number(track: str) -> int:
 
 
 def rival(dataset: Dataset, favourite: int, *, seed: int = 0, genres: tuple[str, ...] = GENRES) -> Classifier:
-    """Return a classifier that always predicts `favourite`, with the training and test tracks described at the top."""
+    """Return a classifier that always predicts `favourite`, with the tracks described in the module's docstring."""
     torch.manual_seed(seed)
     model = GenreCNN(ModelConfig(genres=len(genres), widths=(4, 4, 4)))
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""A real HTTP server that gives scripted answers, for tests of clients."""
+"""A real HTTP server that gives scripted answers, for client tests."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,7 +33,7 @@ class ScriptedServer:
     Attributes:
         url: its address.
         requests: (method, path, headers, body) of each request so far.
-        most_at_once: largest number of requests at the same time.
+        most_at_once: highest number of concurrent requests.
     """
 
     url: str
@@ -46,7 +46,7 @@ class ScriptedServer:
 
 @contextmanager
 def scripted(*replies: Reply) -> Iterator[ScriptedServer]:
-    """Run a server that gives these answers, one per request; the last one again and again."""
+    """Run a server that gives these answers, one per request; the last one is repeated."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -95,7 +95,7 @@ def scripted(*replies: Reply) -> Iterator[ScriptedServer]:
         daemon_threads = True
 
         def handle_error(self, request: object, client_address: object) -> None:
-            pass  # a client that goes away, as some tests want
+            pass  # a client that disconnects, as some tests intend
 
     server = Server(("127.0.0.1", 0), Handler)
     state = ScriptedServer(f"http://127.0.0.1:{server.server_port}", list(replies))

@@ -1,6 +1,6 @@
-"""An endpoint for tests, and registries with models that have known answers.
+"""An endpoint for tests, and registries with models whose answers are known.
 
-The endpoint is the application, running on a real Ray Serve.
+The endpoint is the real application running on Ray Serve.
 """
 
 from collections.abc import Iterator
@@ -45,12 +45,12 @@ def register(
     steps: int = 0,
     features: Features | None = None,
 ) -> int:
-    """Register a model that nearly always predicts `favourite`, unless it is trained, and return its version.
+    """Register a model that, unless trained, nearly always predicts `favourite`, and return its version.
 
     Args:
         model: the network, if the input is levels.
-        steps: number of training steps of this network.
-        features: the input; levels if None.
+        steps: number of training steps for this network.
+        features: the kind of input; levels if None.
     """
     server = Server(storage)
     torch.manual_seed(favourite)
@@ -99,7 +99,7 @@ def new_storage(root: Path, model: ModelConfig = NARROW) -> Storage:
 def running(
     storage: Storage, *, name: str = "endpoint", prefix: str = "/", **settings: object
 ) -> Iterator[httpx.Client]:
-    """Run the endpoint on the running cluster; the settings are in the environment only while it starts."""
+    """Run the endpoint on the running cluster; its settings are in the environment only during its start."""
     variables = {"storage": storage.root, "max_replicas": 1, "replica_cpus": 0} | settings
     serve.start(http_options={"host": "127.0.0.1", "port": PORT})
     try:

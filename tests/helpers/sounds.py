@@ -1,6 +1,6 @@
-"""Make test sounds and encode them as audio files, with PyAV or libsndfile.
+"""Creates test sounds and encodes them as audio files with PyAV or libsndfile.
 
-Conventions: samples are float32 (N,) or (N, 2) within [−1, 1], at 22 050 Hz unless `rate` says otherwise.
+Conventions: samples are float32 (N,) or (N, 2) within [−1, 1], at 22 050 Hz unless `rate` is given.
 """
 
 import io
@@ -35,7 +35,7 @@ def stereo(left: Samples, right: Samples) -> Samples:
 
 def encode(samples: Samples, container: str = "wav", codec: str = "pcm_s16le", *, rate: int = 22_050) -> bytes:
     """Return the bytes of an audio file; `container` and `codec` are FFmpeg's names."""
-    if codec == "libvorbis":  # PyAV does not include it, but libsndfile does
+    if codec == "libvorbis":  # PyAV lacks this format, but libsndfile has it
         buffer = io.BytesIO()
         soundfile.write(buffer, samples, rate, format=container.upper(), subtype="VORBIS")
         return buffer.getvalue()

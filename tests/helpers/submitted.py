@@ -1,4 +1,4 @@
-"""Submit studies with the real command, and read what the service says about them."""
+"""Submits studies with the real command, and reads their status from the service."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ def submitted(study: str, data: Path, *, trials: int, epochs: int) -> list[str]:
 
 
 class Service:
-    """The command `raygenre studies` with fixed options, in processes of their own.
+    """Runs `raygenre studies` with fixed options in separate processes.
 
     Attributes:
         storage: storage of the studies.
@@ -37,11 +37,11 @@ class Service:
         self._environment = {**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})}
 
     def change(self, environment: Mapping[str, str]) -> None:
-        """Change variables for the commands that follow."""
+        """Change variables for subsequent commands."""
         self._environment |= environment
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
-        """Start a command without waiting for its end."""
+        """Start a command without waiting for it to end."""
         command = [sys.executable, "-c", "from raygenre.cli import app; app()", "studies", *arguments]
         return subprocess.Popen(
             [*command, "--storage", self.storage],

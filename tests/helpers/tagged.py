@@ -1,4 +1,4 @@
-"""Make small songs in the formats whose tags raygenre writes, and read their tags with FFmpeg."""
+"""Creates small songs in the formats that raygenre can tag, and reads their tags with FFmpeg."""
 
 from functools import cache
 from pathlib import Path
@@ -30,13 +30,13 @@ def song(suffix: str, seconds: float = 0.5) -> bytes:
 
 
 def new_song(path: Path, *, seconds: float = 0.5) -> Path:
-    """Write an untagged song of the format that the path's suffix names."""
+    """Write an untagged song in the format given by the path's suffix."""
     path.write_bytes(song(path.suffix, seconds))
     return path
 
 
 def ffmpeg_tags(path: Path) -> dict[str, str]:
-    """Return the tags that FFmpeg reads, by their names in lower case."""
+    """Return the tags that FFmpeg reads, by name in lower case."""
     with av.open(path) as container:
         stored = [container.metadata, *(stream.metadata for stream in container.streams.audio)]
     return {name.lower(): text for tags in stored for name, text in tags.items()}

@@ -1,7 +1,7 @@
 """Kill parts of an endpoint on three nodes under load.
 
-test_serving.py runs this module in a network namespace. In that namespace, every address is 127.0.0.1, so
-the nodes on this machine find each other. Their proxies share a port.
+test_serving.py runs this module in a network namespace. In that namespace, every address is 127.0.0.1, so the nodes can
+find each other. Their proxies share a port.
 """
 
 import os
@@ -33,7 +33,7 @@ from tests.helpers.serving import new_storage
 
 PORT = 8000
 RATE, NUMBER, MOST_FAILED = 50, 2000, 3
-ATTEMPTS = 2  # requests in progress are lost, and a machine that is busy with other work has more of them
+ATTEMPTS = 2  # requests in progress are lost; a machine that is busy with other work has more of them
 REPLICAS = 3
 
 
@@ -84,7 +84,7 @@ def kill(title: str) -> None:
 
 
 def power_off(node: Node) -> None:
-    """Kill all processes of a node at once. Ray's own function to remove a node leaves its proxy running."""
+    """Kill all processes of a node at once. Ray's own function for removing a node leaves its proxy running."""
     raylet = node.all_processes["raylet"][0].process.pid
     for pid in [*children(raylet), raylet]:
         with suppress(ProcessLookupError):

@@ -1,4 +1,4 @@
-"""The timings of searches recorded by `tests.helpers.record_timings`, and what was known of them at any time."""
+"""Search timings recorded by `tests.helpers.record_timings`, and what was observed by any given time."""
 
 import json
 from dataclasses import replace
@@ -11,7 +11,7 @@ TIMINGS = Path(__file__).parents[1] / "search" / "trials" / "timings.json"
 
 
 def read() -> dict[str, tuple[Work, Observed, float]]:
-    """Return the recorded searches by name: what they had to do, what was observed, and when they ended."""
+    """Return the recorded searches by name: their work, what was observed, and when they ended."""
     return {name: _from_dict(search) for name, search in json.loads(TIMINGS.read_text()).items()}
 
 
@@ -31,7 +31,7 @@ def _run_at(run: Run, now: float) -> Run:
     if run.started is None:
         return run
     marks = tuple(mark for mark in run.marks if mark[0] <= now)
-    if len(marks) == 1 and len(run.marks) > 1:  # when the first epoch started is known only once it has ended
+    if len(marks) == 1 and len(run.marks) > 1:  # the start of the first epoch is known only once the epoch has ended
         marks = ()
     ended = run.ended if run.ended is not None and run.ended <= now else None
     run = replace(run, started=run.started if run.started <= now else None, marks=marks, ended=ended)

@@ -1,4 +1,4 @@
-"""Run a ledger's trials on the tests' cluster, and make reports like those from trials."""
+"""Runs a ledger's trials on the tests' cluster, and creates reports like those from trials."""
 
 import io
 from collections.abc import Callable
@@ -42,13 +42,13 @@ def search(
     controls: Controls | None = None,
     resumed: bool = False,
 ) -> tuple[Server, str]:
-    """Run the ledger's trials; return the server with their runs, and the printed text.
+    """Run the ledger's trials; return the server with their runs, and the printed output.
 
     Args:
         most: maximum number of concurrent trials; 0 for as many as fit.
         trainable: function that a trial executes.
-        fails_with: the search ends with its first failure, and with an error that contains this text.
-        controls: may stop the search, which is no error here.
+        fails_with: the search must end at its first failure with an error that contains this text.
+        controls: may stop the search; this is not an error here.
         resumed: whether an earlier call has already logged to the storage.
     """
     config = ledger.config

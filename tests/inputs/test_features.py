@@ -1,4 +1,4 @@
-"""Features as a kind of input: windows, the middle of a song, summaries, and pictures, from which there are none."""
+"""Features as a kind of input: windows, the middle of a song, summaries, and no support for pictures."""
 
 import pickle
 from pathlib import Path
@@ -18,7 +18,7 @@ from tests.helpers.sounds import encode, noise
 
 
 def louder(seconds: float) -> NDArray[np.float32]:
-    """Return noise at 16 kHz that gets louder, so that each of its windows has features of its own."""
+    """Return 16 kHz noise that gets louder, so that every window has different features."""
     samples = noise(seconds=seconds, seed=0, rate=SAMPLE_RATE)
     return samples * np.linspace(0.1, 1, len(samples), dtype=np.float32)
 
@@ -52,9 +52,9 @@ def test_summaries_are_means_of_standardised_features(features: Features) -> Non
     summaries = features.summaries(windows)
     assert summaries.shape == (len(windows), RANGES)
     normalised = features.pretrained.network.pooled(torch.tensor(windows)).detach().numpy()
-    size = -(-windows.shape[1] // RANGES)  # the first ranges have one feature more
+    size = -(-windows.shape[1] // RANGES)  # the first ranges have one more feature
     assert summaries[:, 0] == pytest.approx(normalised[:, :size].mean(axis=1), rel=1e-5)
-    # The pretrained network's own statistics make features comparable, whatever their scale.
+    # The pretrained network's own statistics make features comparable regardless of scale.
     assert not np.allclose(summaries, np.stack([part.mean(axis=1) for part in np.array_split(windows, RANGES, 1)], 1))
 
 

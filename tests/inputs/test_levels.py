@@ -1,4 +1,4 @@
-"""A song is read in parts that together are its levels, whatever its length."""
+"""A song of any length is read in parts that together equal its levels."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ RATE = 22_050  # Hz
 
 @pytest.fixture(scope="module")
 def mix() -> bytes:
-    """Return a song of 3 minutes with one silent window among seven."""
+    """Return a three-minute song with seven windows, one of them silent."""
     samples = noise(seconds=185, seed=0)
     samples[60 * RATE : 91 * RATE] = 0
     return encode(samples)

@@ -1,4 +1,4 @@
-"""The alert rules of a cluster use metrics that exist, and cover all important faults."""
+"""A cluster's alert rules use metrics that exist, and cover all important faults."""
 
 import re
 from pathlib import Path

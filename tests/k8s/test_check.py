@@ -1,7 +1,7 @@
 """The manifests pass the check, and each planted mistake is reported with its own message.
 
 Each file in `mistakes/` names an object of an overlay, a change to it, and the message that must be reported. The
-overlay has its components, unless the file says that it is `alone`.
+overlay includes its components unless the file specifies `alone`.
 """
 
 import copy
@@ -91,7 +91,7 @@ def test_each_mistake_has_its_own_message() -> None:
 
 @pytest.mark.parametrize("overlay", COMBINATIONS)
 def test_one_misspelt_label_is_few_lines(overlay: str) -> None:
-    """One line for the label of a pod or a selector, instead of one for each connection that it breaks."""
+    """There is one line for the label of a pod or selector, instead of one for each connection that it breaks."""
     for number, resource in enumerate(whole(overlay)):
         for path in labels(resource.get("spec")):
             resources = copy.deepcopy(whole(overlay))
@@ -104,7 +104,7 @@ def test_one_misspelt_label_is_few_lines(overlay: str) -> None:
 
 
 def labels(value: Any, *path: Any) -> Iterator[tuple[Any, ...]]:
-    """Yield the paths of the labels of templates and selectors."""
+    """Yield the paths of labels in templates and selectors."""
     for key, part in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
         if key in ("labels", "matchLabels"):
             yield from ((*path, key, label) for label in part if label.startswith("app.kubernetes.io/"))

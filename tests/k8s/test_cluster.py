@@ -1,8 +1,8 @@
-"""On a real cluster with the operator: apply twice, upgrade, drain a zone, remove, two teams.
+"""Tests on a real cluster with the operator: apply twice, upgrade, drain a zone, remove, two teams.
 
-The tests run if KUBECONFIG is set. They install `prod` in namespaces of their own. Its pods must become ready, so nodes
+The tests run if KUBECONFIG is set. They install `prod` in their own namespaces. Its pods must become ready, so nodes
 need the image, unless their kubelets only pretend to run pods. A zone is cordoned and drained of endpoints for a while,
-unless it runs the endpoint of another namespace.
+unless it runs an endpoint from another namespace.
 """
 
 import os
@@ -25,13 +25,13 @@ _GROUP = "/spec/rayClusterConfig/workerGroupSpecs/0"
 
 
 def patch(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return a kustomization's patch that sets fields of the endpoint's worker group."""
+    """Return a kustomization patch that sets fields of the endpoint's worker group."""
     operations = [{"op": "add", "path": f"{_GROUP}/{field}", "value": value} for field, value in fields.items()]
     return {"target": {"kind": "RayService", "name": "endpoint"}, "patch": yaml.safe_dump(operations)}
 
 
 def pods_of(installation: Installation) -> dict[str, int]:
-    """Return the number of the endpoint's pods by the name of their Ray cluster."""
+    """Return the number of the endpoint's pods by Ray cluster name."""
     numbers: dict[str, int] = {}
     for pod in installation.found("pods", f"{cluster.SERVING},ray.io/cluster"):
         name = pod["metadata"]["labels"]["ray.io/cluster"]
@@ -40,7 +40,7 @@ def pods_of(installation: Installation) -> dict[str, int]:
 
 
 def wanted(installation: Installation) -> int:
-    """Return the number of workers that the endpoint asks for."""
+    """Return the number of workers that the endpoint requests."""
     [endpoint] = installation.found(ENDPOINT)
     [group] = endpoint["spec"]["rayClusterConfig"]["workerGroupSpecs"]
     number: int = group["replicas"]
@@ -49,7 +49,7 @@ def wanted(installation: Installation) -> int:
 
 @pytest.fixture(scope="module", autouse=True)
 def operator() -> Iterator[None]:
-    """Require a cluster with the operator, and remove the priority classes that the tests add to it."""
+    """Require a cluster with the operator, and remove the priority classes that the tests add."""
     if not os.environ.get("KUBECONFIG"):
         pytest.skip("KUBECONFIG names no cluster")
     if not cluster.has_operator():
@@ -62,7 +62,7 @@ def operator() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def prod(operator: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """An endpoint with a worker in each zone, and two at least."""
+    """An endpoint with a worker in each zone, and at least two workers."""
     number = min(6, max(2, len(cluster.zones())))
     more = patch({"replicas": number, "minReplicas": number})
     with cluster.installed(tmp_path_factory.mktemp("prod"), "prod", [more]) as installation:
@@ -85,7 +85,7 @@ def test_a_second_apply_finds_no_conflict(prod: Installation) -> None:
 
 def test_an_upgrade_replaces_the_cluster_within_the_quota(prod: Installation) -> None:
     prod.wait_until_ready()
-    number = wanted(prod) + 1  # with the head
+    number = wanted(prod) + 1  # including the head
     prod.wait("the cluster has all its pods", lambda: [*pods_of(prod).values()] == [number])
     [old] = pods_of(prod)
     prod.patches.append(patch({"template/metadata/annotations": {"raygenre/test": "upgrade"}}))
@@ -113,7 +113,7 @@ def test_workers_of_a_drained_zone_start_in_the_others(prod: Installation) -> No
     lost = min(zones, key=lambda zone: (bool(heads & {*zones[zone]}), zone))
     if busy := cluster.others(zones[lost], prod.namespace):
         pytest.skip(f"the zone {lost} also runs other endpoints: {', '.join(busy[:3])}")
-    gone = zones[lost][0]  # a pod without a node does not run either
+    gone = zones[lost][0]  # a pod without a node is not running either
     with cluster.drained(zones[lost]):
         prod.wait(
             f"{number} workers run outside the zone {lost}",

@@ -1,4 +1,4 @@
-"""Routes from outside and cluster-wide permissions that were added to an overlay are found."""
+"""The check finds external routes and cluster-wide permissions added to an overlay."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The image, the instructions for Kubernetes, and Ray Serve's configuration."""
+"""The image, the Kubernetes instructions, and Ray Serve's configuration."""
 
 import json
 import re

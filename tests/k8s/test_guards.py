@@ -1,4 +1,4 @@
-"""Parts that the overlays must have; `k8s.check` finds wrong parts but not deleted ones."""
+"""Required parts of the overlays; `k8s.check` finds wrong parts but not deleted ones."""
 
 from typing import Any
 

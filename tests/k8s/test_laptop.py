@@ -1,4 +1,4 @@
-"""The overlay `dev` fits a laptop, with a search that runs next to the endpoint."""
+"""The overlay `dev` fits on a laptop, with a search running next to the endpoint."""
 
 from decimal import Decimal
 
@@ -9,11 +9,11 @@ from tests.helpers.k8s.rendered import rendered
 
 CPUS, GIGABYTES = 8, 20
 SYSTEM = {"cpu": Decimal("1.1"), "memory": Decimal(10**9)}
-"""Requests of kind's own pods and of the operator."""
+"""Resource requests of kind's own pods and the operator."""
 
 
 def count(pod: Pod) -> int:
-    """Return how many such pods may run at once; jobs have ended before the endpoint starts."""
+    """Return how many such pods may run at once; jobs end before the endpoint starts."""
     if pod.owner["kind"] == "Job":
         return 0
     if pod.role == WORKER:

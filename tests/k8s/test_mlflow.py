@@ -1,4 +1,4 @@
-"""MLflow's migration and server as in the overlays, with users and a backup as in docs/kubernetes/backup.md."""
+"""MLflow's migration and server as in the overlays, with users and the backup from docs/kubernetes/backup.md."""
 
 import contextlib
 import os
@@ -92,7 +92,7 @@ def test_mlflow_on_one_volume_authenticates_users(tmp_path: Path) -> None:
 
 
 def test_passwords_of_mlflow_are_changed(tmp_path: Path) -> None:
-    """With the commands of docs/kubernetes/secrets.md: those of users through the server, the other in the database."""
+    """With the commands in docs/kubernetes/secrets.md: users' passwords via the server, the other in the database."""
     [path] = re.findall(r"localhost:5000(/api\S+users/update-password)", page("secrets").read_text())
     with mlflow("dev", tmp_path, {}) as uri:
         make_users(uri)
@@ -110,7 +110,7 @@ def test_passwords_of_mlflow_are_changed(tmp_path: Path) -> None:
 
 
 def in_container(folder: Path, uri: str, path: Path, part: str, old: str = "", new: str = "", **settings: str) -> None:
-    """Run the command of a page for MLflow's container that contains a text, with a part of it replaced."""
+    """Run a page's command for MLflow's container that contains a text, with part of it replaced."""
     prefix = "kubectl -n raygenre exec deployment/mlflow -- "
     [command] = [one.removeprefix(prefix) for one in steps(path, prefix) if part in one]
     environment = {

@@ -1,4 +1,4 @@
-"""Overlays of one's own: in another namespace, and with components in the wrong place."""
+"""Custom overlays: in another namespace, and with components in the wrong place."""
 
 import re
 import shutil

@@ -58,7 +58,7 @@ OF_THEIR_FIELDS: list[tuple[dict[str, Any], str]] = [
 
 
 def ours(resources: list[Resource], role: str) -> Pod:
-    """Return a pod of the endpoint, which tests may change in place."""
+    """Return one of the endpoint's pods, which tests may change in place."""
     [found] = [pod for pod in pods(resources) if name(pod.owner) == "RayService endpoint" and pod.role == role]
     return found
 

@@ -1,4 +1,4 @@
-"""The commands that remove an installation, run by a real kubectl against a stand-in for the API server."""
+"""The commands that remove an installation, run by a real kubectl against a fake API server."""
 
 import os
 import subprocess
@@ -33,16 +33,16 @@ KEEP, DELETE_RAY, DELETE_REST, _, RELEASE = [one.text for one in blocks(page("re
 
 @dataclass
 class Installation(ApiServer):
-    """An installation whose Ray cluster ends a while after its RayService, and not in a namespace that ends."""
+    """An installation whose Ray cluster ends some time after its RayService, but never in an ending namespace."""
 
     def watch(self, path: str) -> list[dict[str, Any]]:
-        """Let the cluster go once a command waits for it."""
+        """Remove the cluster once a command waits for it."""
         gone = None if f"{RAY}/rayservices/endpoint" in self.objects else self.objects.pop(CLUSTER, None)
         return [{"type": "DELETED", "object": gone}] if gone else []
 
     def delete(self, path: str) -> int:
         if path == CORE and CLUSTER in self.objects:
-            return 409  # a real server would accept this, and the namespace would stay for ever
+            return 409  # a real server would accept this, and the namespace would stay forever
         return super().delete(path)
 
 

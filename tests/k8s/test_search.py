@@ -111,7 +111,7 @@ def test_an_unreadable_storage_is_an_error(monkeypatch: pytest.MonkeyPatch, caps
 def said(folder: Path, answer: str, *arguments: str, **environment: str) -> list[str]:
     """Return the command that the script runs.
 
-    `python` is replaced by a script that answers for `k8s.study_exists` and otherwise prints its arguments.
+    `python` is replaced by a script that gives the answer of `k8s.study_exists` and otherwise prints its arguments.
     """
     told = folder / "python"
     told.write_text(f'#!/bin/sh\n[ "$*" = "-m k8s.study_exists first" ] && {answer}\nprintf "%s\\n" "$@"\n')
@@ -147,7 +147,7 @@ def test_an_unreadable_storage_starts_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_second_attempt_resumes_the_study(tracks: Dataset, tmp_path: Path) -> None:
-    """The first attempt ended before its first trial; the second asks for one more trial. Both trials are trained."""
+    """The first attempt ended before its first trial; the second requests one more trial. Both trials are trained."""
     new_ledger(tmp_path / "studies", tracks, "first", trials=1, epochs=1).close()
     environment = {
         "ADDRESS": "local",

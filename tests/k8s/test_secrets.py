@@ -1,4 +1,4 @@
-"""The commands that rotate secrets, run by a real bash and kubectl against a stand-in for the API server."""
+"""The commands that rotate secrets, run by a real bash and kubectl against a fake API server."""
 
 import base64
 import json
@@ -27,7 +27,7 @@ kubectl() {
   case "$*" in *" rollout "*|*" exec "*|*" port-forward "*|*" delete pod "*) ;; *) command kubectl "$@" ;; esac
 }
 """
-"""Replacements for the programs that need more than the API server."""
+"""Replacements for programs that need more than the API server."""
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def values(server: ApiServer, name: str) -> dict[str, str]:
 
 
 def run(server: ApiServer, folder: Path, *commands: str) -> str:
-    """Run commands of the page and return the requests of the other programs."""
+    """Run the page's commands and return the requests of the other programs."""
     (folder / "requests").touch()
     with running(folder, server) as config:
         settings = os.environ | {"KUBECONFIG": str(config), "KUBECACHEDIR": str(folder)}

@@ -1,4 +1,4 @@
-"""The check knows every setting, although it imports neither the endpoint nor raygenre."""
+"""The check has a list of all settings, although it imports neither the endpoint nor raygenre."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Messages name the file that sets a field."""
+"""Messages name the file that sets the field."""
 
 import pytest
 

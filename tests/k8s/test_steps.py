@@ -1,4 +1,4 @@
-"""The commands for Kubernetes, in order, run by a real kubectl against a stand-in for the API server."""
+"""The Kubernetes commands, in order, run by a real kubectl against a fake API server."""
 
 import re
 import shlex
@@ -89,7 +89,7 @@ def test_times_in_the_readme_match_the_manifests() -> None:
 
 
 def test_databases_on_one_volume_are_backed_up_and_restored(tmp_path: Path) -> None:
-    """The commands for MLflow's container run with local folders instead of the volume and /tmp."""
+    """Commands for MLflow's container are run with local folders instead of the volume and /tmp."""
     places = {"/var/lib/mlflow": tmp_path / "volume", "/tmp": tmp_path / "pod"}
     keep, take_back = re.findall(r"python -c '(import sqlite3.*)'", page("backup").read_text())
     for place in places.values():

@@ -8,7 +8,7 @@ from raygenre.model.calibration import TARGET_ACCURACY, TEMPERATURES, Calibratio
 
 
 def overconfident(tracks: int, *, factor: float, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return logits for ten genres, `factor` times too large, and labels drawn from the true probabilities."""
+    """Return logits for ten genres that are `factor` times too large, and labels drawn from the true probabilities."""
     generator = torch.Generator().manual_seed(seed)
     true = 2 * torch.randn(tracks, 10, generator=generator)
     labels = torch.multinomial(true.softmax(dim=1), 1, generator=generator).flatten()
@@ -76,7 +76,7 @@ def test_few_correct_predictions_do_not_set_a_threshold() -> None:
 def test_calibration_error_matches_a_manual_computation() -> None:
     confidence = torch.tensor([0.95, 0.95, 0.55, 1.0])
     correct = torch.tensor([True, False, True, True])
-    # The bin from 0.9 to 1 has three predictions with a mean confidence of 2.9 / 3, and two of them are correct.
+    # The bin from 0.9 to 1 has three predictions with a mean confidence of 2.9 / 3; two of them are correct.
     assert reliability(confidence, correct).error == pytest.approx(((2.9 - 2) + 0.45) / 4)
 
 

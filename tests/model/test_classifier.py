@@ -196,12 +196,12 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def model(saved: Path, tmp_path: Path) -> Path:
-    """A folder with a classifier, which a test may change."""
+    """A folder with a classifier that a test may change."""
     return Path(shutil.copytree(saved, tmp_path / "model"))
 
 
 def edit(folder: Path, *, as_format_3: bool = False, **changes: object) -> None:
-    """Change entries of classifier.json; format 3 is that of earlier releases, whose checksum covers the weights."""
+    """Change entries of classifier.json; in format 3, from earlier releases, the checksum covers the weights."""
     about = json.loads((folder / ABOUT).read_text())
     if as_format_3:
         about |= {"format": 3, "sha256": about.pop("weights_sha256")}
@@ -262,7 +262,7 @@ def test_genres_that_are_not_distinct_names_are_refused(
 
 
 def test_reversed_genres_of_a_format_3_search_are_refused(tmp_path: Path) -> None:
-    """A search records its training tracks in the order of the genres."""
+    """A search records its training tracks in genre order."""
     counts = dict.fromkeys(GENRES, 10)
     replace(classifier(), origin={"train_counts": counts}).save(tmp_path / "model")
     edit(tmp_path / "model", as_format_3=True)

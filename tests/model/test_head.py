@@ -1,4 +1,4 @@
-"""The head on pretrained features: its layers, small batches, and training that can be repeated and resumed."""
+"""The head on pretrained features: layers, small batches, and reproducible, resumable training."""
 
 import itertools
 from dataclasses import replace
@@ -20,7 +20,7 @@ from raygenre.training.member import Member, fitted
 from tests.helpers.networks import CPU
 
 HEAD = HeadConfig(genres=3, features=20, dense=8)
-TRACKS = 33  # of which 17 are trained on: a batch of one track is left
+TRACKS = 33  # 17 are for training, which leaves a batch of one track
 LABELS = np.arange(TRACKS, dtype=np.int64) % 3
 WAYS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -29,7 +29,7 @@ WAYS: dict[str, dict[str, Any]] = {
 
 
 def features() -> NDArray[np.float32]:
-    """Return features (33, 20) of very different scales, whose first three show the genre."""
+    """Return features (33, 20) with very different scales; the first three indicate the genre."""
     random = np.random.default_rng(0)
     values = random.standard_normal((TRACKS, 20))
     values[:, :3] += 3 * np.eye(3)[LABELS]
@@ -55,11 +55,11 @@ def untimed(rows: list[EpochMetrics]) -> list[EpochMetrics]:
 def test_a_head_learns_features_of_any_scale() -> None:
     rows = curve(member(learning_rate=1e-2), epochs=30)
     assert rows[-1].train_loss < 0.5 * rows[0].train_loss
-    assert rows[-1].validation_loss < 1 < rows[0].validation_loss < 4  # guessing gives 1.1
+    assert rows[-1].validation_loss < 1 < rows[0].validation_loss < 4  # guessing would give 1.1
 
 
 def test_statistics_fit_the_features_from_the_first_step() -> None:
-    """With moving averages, the validation loss of few tracks would be far above that of guessing for many epochs."""
+    """With moving averages and few tracks, the validation loss would be far worse than guessing for many epochs."""
     trained = member(batch_size=17)
     curve(trained, epochs=1)
     trained_on = torch.tensor(features()[::2])
@@ -73,7 +73,7 @@ def test_statistics_fit_the_features_from_the_first_step() -> None:
     [(16, [8, 8]), (17, [8, 9]), (18, [8, 8, 2]), (9, [9]), (2, [2])],
 )
 def test_no_batch_has_a_single_track(tracks: int, sizes: list[int]) -> None:
-    """Its statistics would be zero, and with those of earlier batches the first epochs would diverge."""
+    """Its variance would be zero, and with the statistics of earlier batches, the first epochs would diverge."""
     config = TrainingConfig(batch_size=8)
     trained = Member(HEAD, config, seed=0, train=np.arange(tracks), validation=np.arange(0), device=CPU)
     batches = trained.batches(trained.train)

@@ -1,4 +1,4 @@
-"""A classifier on pretrained features holds all that it needs, and refuses what was exchanged."""
+"""A classifier on pretrained features is self-contained, and refuses files that were replaced."""
 
 import json
 import shutil
@@ -38,7 +38,7 @@ def saved(original: Classifier, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 @pytest.fixture
 def model(saved: Path, tmp_path: Path) -> Path:
-    """A folder with a classifier, which a test may change."""
+    """A folder with a classifier that a test may change."""
     return Path(shutil.copytree(saved, tmp_path / "model"))
 
 
@@ -48,7 +48,7 @@ def sound() -> bytes:
 
 
 def test_a_loaded_classifier_needs_nothing_else(original: Classifier, saved: Path, sound: bytes) -> None:
-    """In the tests, nothing is installed in the user's cache."""
+    """In tests, nothing is installed in the user's cache."""
     assert not store.is_installed()
     assert sorted(path.name for path in saved.iterdir()) == [ABOUT, EXAMPLES, FOLDER, WEIGHTS]
     loaded = Classifier.load(saved)
@@ -64,7 +64,7 @@ def test_a_loaded_classifier_needs_nothing_else(original: Classifier, saved: Pat
 
 
 def test_a_saved_copy_of_a_loaded_classifier_is_the_same(saved: Path, tmp_path: Path) -> None:
-    """The registry, for example, stores a classifier that was loaded."""
+    """For example, the registry stores a classifier after loading it."""
     loaded = Classifier.load(saved)
     loaded.save(tmp_path / "copy")
     assert Classifier.load(tmp_path / "copy").sha256 == loaded.sha256
@@ -78,7 +78,7 @@ def test_a_missing_extractor_is_named_with_the_remedy(model: Path, missing: str)
         shutil.rmtree(model / FOLDER)
     with pytest.raises(ClassifierError, match=r"extractor is missing or damaged; restore the classifier's folder") as e:
         Classifier.load(model)
-    assert "pretrained install" not in str(e.value)  # it would install the network elsewhere
+    assert "pretrained install" not in str(e.value)  # otherwise, it would install the network elsewhere
 
 
 def test_another_extractor_is_refused(model: Path, tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_another_recipe_is_refused(model: Path, recipe: str) -> None:
 
 
 def test_the_self_check_covers_the_extractor(original: Classifier, saved: Path, tmp_path: Path) -> None:
-    """A library may compute other features although all files are intact."""
+    """A library may compute different features even though all files are intact."""
     loaded = Classifier.load(saved)
     replace(loaded, input=small_features(tmp_path / "same")).verify()
     with pytest.raises(ClassifierError, match="probabilities of the stored examples differ"):

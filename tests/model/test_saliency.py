@@ -16,7 +16,7 @@ COLUMNS_PER_SECOND = 333 / SECONDS
 
 
 def bursts(*tones: tuple[float, float]) -> NDArray[np.uint8]:
-    """Return the levels of half-second tones, each given as (start in s, frequency in Hz), in silence."""
+    """Return the levels of half-second tones in silence, each given as (start in s, frequency in Hz)."""
     time = torch.arange(int(SECONDS * SAMPLE_RATE)) / SAMPLE_RATE
     samples = sum(torch.sin(2 * torch.pi * pitch * time) * ((time - start).abs() < 0.25) for start, pitch in tones)
     assert isinstance(samples, torch.Tensor)
@@ -24,7 +24,7 @@ def bursts(*tones: tuple[float, float]) -> NDArray[np.uint8]:
 
 
 def handmade(bins: int, weights: list[list[float]], *, crop: int = 333) -> GenreCNN:
-    """Return a network that passes levels through and weights the bins' means by `weights` (genre, bin)."""
+    """Return a network that passes levels through and weights the bins' means with `weights` (genre, bin)."""
     model = GenreCNN(
         ModelConfig(
             genres=len(weights),

@@ -22,7 +22,7 @@ def extractor() -> Extractor:
 
 
 def song(patches: int) -> NDArray[np.float32]:
-    """Return noise that lasts as many patches and a bit, and gets louder."""
+    """Return noise that lasts slightly longer than this many patches, and gets louder."""
     samples = noise(seconds=(SHORTEST + (patches - 1) * PATCH + 1_000) / SAMPLE_RATE, seed=0, rate=SAMPLE_RATE)
     return samples * np.linspace(0.1, 1, len(samples), dtype=np.float32)
 
@@ -46,7 +46,7 @@ def test_a_window_is_the_mean_of_ten_patches(extractor: Extractor, count: int, w
 
 def test_silent_patches_and_windows_are_left_out(extractor: Extractor) -> None:
     samples = song(30)
-    samples[2 * PATCH - 1_000 : 21 * PATCH + 1_000] = 0  # patches 2 to 20; the first and last of them hear an edge
+    samples[2 * PATCH - 1_000 : 21 * PATCH + 1_000] = 0  # patches 2 to 20; the first and last of them include an edge
     features = extractor.from_blocks([samples])
     assert features.numbers == (0, 2)
     assert features.times[1] == (20 * PATCH_SECONDS, 30 * PATCH_SECONDS)

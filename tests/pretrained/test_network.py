@@ -11,7 +11,7 @@ from tests.helpers.musicnn import SMALL, naive, random_variables
 
 @pytest.fixture(scope="module")
 def patches() -> torch.Tensor:
-    """Return twelve patches with the range of log-mel spectrograms."""
+    """Return twelve patches with the value range of log-mel spectrograms."""
     return 4 * torch.rand(12, 187, 96, generator=torch.Generator().manual_seed(0))
 
 
@@ -25,7 +25,7 @@ def test_features_and_logits_equal_a_naive_evaluation(patches: torch.Tensor) -> 
 
 def test_bfloat16_changes_probabilities_little(patches: torch.Tensor) -> None:
     variables = random_variables(seed=1)
-    output = network_from(variables)(patches[:6], bfloat16=True)  # more than pass through the front end together
+    output = network_from(variables)(patches[:6], bfloat16=True)  # more than pass through the front end at once
     _, logits = naive(variables, patches[:6])
     assert output.features.dtype == output.logits.dtype == torch.float32
     torch.testing.assert_close(output.logits.sigmoid(), logits.sigmoid(), rtol=0, atol=0.05)

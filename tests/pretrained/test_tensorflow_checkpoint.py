@@ -1,4 +1,4 @@
-"""Reading TensorFlow's checkpoints: every variable comes back, and damaged files are refused."""
+"""TensorFlow's checkpoints are read completely, and damaged ones are refused."""
 
 import re
 
@@ -19,10 +19,10 @@ def test_all_variables_come_back(block_size: int) -> None:
 
 
 def test_a_table_in_leveldbs_format() -> None:
-    """Written out byte by byte from LevelDB's description of the format."""
+    """The table is written byte by byte according to LevelDB's description of the format."""
     block = b"\0\4\1axis1\2\2\1es2" + b"\0\0\0\0\1\0\0\0"  # axis: 1, axes: 2; one restart, at 0
     describes = b"\0\0\0\0\1\0\0\0"
-    index = b"\0\1\2b\0\x16" + b"\0\0\0\0\1\0\0\0"  # every key up to b is in the block at 0 with 22 bytes
+    index = b"\0\1\2b\0\x16" + b"\0\0\0\0\1\0\0\0"  # all keys up to b are in the 22-byte block at 0
     checksum = b"\0\0\0\0\0"
     body = block + checksum + describes + checksum + index + checksum
     footer = bytes([27, 8, 40, 14]).ljust(40, b"\0") + bytes.fromhex("57fb808b247547db")
@@ -36,7 +36,7 @@ def test_damaged_files_are_refused() -> None:
         read_checkpoint(index[:-1], data)
     with pytest.raises(CheckpointError, match="not wholly in its data"):
         read_checkpoint(index, data[:-4])
-    for position in range(len(index) - 48, len(index) - 8):  # in the footer, which gives the position of the index
+    for position in range(len(index) - 48, len(index) - 8):  # in the footer, which contains the position of the index
         broken = index[:position] + b"\x7f" + index[position + 1 :]
         try:
             read_checkpoint(broken, data)

@@ -12,11 +12,11 @@ from tests.helpers.markdown import DOCUMENTS, blocks, commands, inline_code, lab
 from tests.helpers.project import ROOT
 
 LONGEST = {"README.md": 150, "k8s/README.md": 200}
-"""Numbers of lines that a first reader has to read."""
+"""Maximum numbers of lines in the documents that new readers start with."""
 
 LANGUAGES = {"sh", "python", "yaml", "text"}
 HISTORY = "CHANGELOG.md"
-"""The history may name files that no longer exist."""
+"""The history may mention files that no longer exist."""
 
 EXAMPLES = [
     block.text
@@ -131,7 +131,7 @@ def test_python_examples_run(example: str, workplace: Path, monkeypatch: pytest.
     if "mlflow" not in example:
         exec(compile(example, "example", "exec"), {})
         return
-    # In a separate process, because it sets MLflow's address for the whole process.
+    # In a separate process, because this sets MLflow's address for the whole process.
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     finished = subprocess.run(
         [sys.executable, "-c", example], env=environment, capture_output=True, text=True, timeout=120, check=False

@@ -1,4 +1,4 @@
-"""The order of the packages: imports only go down, without cycles, and Ray, MLflow and rich stay in their packages."""
+"""Package layers: imports only go down, without cycles; Ray, MLflow and rich are imported only where allowed."""
 
 import ast
 import re
@@ -124,7 +124,7 @@ def test_no_file_is_longer_than_250_lines() -> None:
 
 
 def test_imports_have_no_side_effects(tmp_path: Path) -> None:
-    """No folder is created, no random state changed, no logging configured, no cluster or run started."""
+    """Imports create no folder, change no random state, configure no logging, and start no cluster or run."""
     program = """
 import logging, os, random
 import av, matplotlib, mlflow.pyfunc, numpy, optuna, ray.tune.schedulers, soxr, torch, typer  # with side effects

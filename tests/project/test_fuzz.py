@@ -17,8 +17,8 @@ from tests.helpers import fuzzing
 
 SEED = 2026
 FEW, MANY = 150, 3000  # 10 and 200 of each format
-MAX_GROWTH = 32  # MiB of resident memory from the first files to the last
-MAX_PEAK = 400  # MiB while a file is read; half an hour of samples alone takes 152
+MAX_GROWTH = 32  # MiB of resident memory between the first and last files
+MAX_PEAK = 400  # MiB while reading a file; half an hour of samples alone takes 152
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def read_cases(folder: Path, *, reader: str = "read", seed: int = SEED, cases: i
 
     Raises:
         AssertionError: a case had a different outcome, or the child crashed, hung or leaked memory. The message names
-            the case, so that it can be reproduced.
+            the case so that it can be reproduced.
     """
     command = [sys.executable, "-m", "tests.helpers.fuzzing", str(folder), reader, str(seed), "0", str(cases)]
     child = subprocess.run(command, capture_output=True, text=True, timeout=3600, check=False)

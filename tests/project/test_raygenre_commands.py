@@ -1,6 +1,6 @@
-"""Every `raygenre` command in the documents runs as written, in a folder with the files that the commands name.
+"""Every `raygenre` command in the documents runs as written, in a folder with the files it mentions.
 
-A shell splits and expands each command. It then runs in this process, because starting one takes seconds.
+A shell splits and expands each command. It then runs in this process, because starting a new one takes seconds.
 """
 
 import re
@@ -26,7 +26,7 @@ from tests.helpers.sounds import encode
 COMMANDS = sorted({command for path in DOCUMENTS for command in commands(path) if command.startswith("raygenre ")})
 
 NOT_RUN = {
-    # The first words of a command, and the reason why it does not run here.
+    # The first words of a command, and the reason why it is not run here.
     "raygenre dashboard": "runs until Ctrl-C; tests/cli/test_dashboard.py runs it",
     "raygenre download": "needs a network",
     "raygenre evaluate --data PATH --map": "needs folders of these names; tests/cli/test_evaluate.py maps others",
@@ -48,7 +48,7 @@ NOT_RUN = {
 }
 
 OUTPUT = {
-    # The first words of a command, and a text that it prints or a file that it writes.
+    # The first words of a command, and text that it prints or a file that it writes.
     "raygenre compare": "c.html",
     "raygenre doctor": "passes its self-check",
     "raygenre evaluate": "accuracy",
@@ -71,7 +71,7 @@ OUTPUT = {
 
 @pytest.fixture(scope="module")
 def workplace(finished: FinishedSearch, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with songs, the data at `PATH`, and a search and two versions of its model in ./results."""
+    """Return a folder with songs, data at `PATH`, and a search and two versions of its model in ./results."""
     folder = tmp_path_factory.mktemp("newcomer")
     shutil.copytree(finished.storage.root, folder / "results")
     (folder / "PATH").symlink_to(finished.dataset.source)

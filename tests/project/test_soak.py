@@ -8,7 +8,7 @@ MINUTE = 12  # measurements
 
 
 def rising(*, by: float, minutes: int = 6) -> list[float]:
-    """Return memory use in MB that rises by `by` per minute after a jump at the end of the first minute."""
+    """Return memory use in MB that rises by `by` per minute, after a jump at the end of the first minute."""
     return [50.0] * MINUTE + [100 + by * number / MINUTE for number in range(MINUTE * (minutes - 1))]
 
 

@@ -1,4 +1,4 @@
-"""The check of the champion finds damage, and changes nothing: copies of one registry are damaged and checked."""
+"""Checking the champion finds damage and changes nothing; the tests damage copies of one registry."""
 
 import json
 import re
@@ -40,7 +40,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Storage:
 
 @pytest.fixture
 def storage(original: Storage, tmp_path: Path) -> Storage:
-    """A copy, which a test may damage. Its database still has the addresses of the original."""
+    """A copy that a test may damage. Its database still contains the original's addresses."""
     return resolve(shutil.copytree(original.root, tmp_path / "copy"))
 
 
@@ -67,7 +67,7 @@ def test_a_whole_champion_passes(original: Storage) -> None:
 
 
 def test_a_copied_storage_is_checked_and_not_changed(storage: Storage, original: Storage) -> None:
-    """The champion of the copy is checked, although its database names the files of the original."""
+    """The copy's champion is checked, although the copy's database names the original's files."""
     moved = check_storage(storage)
     assert moved.status == "warning"
     assert f"moved or copied from {original.root}" in moved.found

@@ -1,4 +1,4 @@
-"""The embedded registry as read from its database agrees with MLflow's client."""
+"""The embedded registry, read directly from its database, agrees with MLflow's client."""
 
 import sqlite3
 from contextlib import closing

@@ -1,4 +1,4 @@
-"""A storage that was moved or copied: models are read, and artifacts written, where it is now."""
+"""Models are read and artifacts written in the current folder of a moved or copied storage."""
 
 import logging
 import os
@@ -29,7 +29,7 @@ TABLES = (*moved_storage._ADDRESSES, *moved_storage._PATHS)
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Storage:
-    """A storage with a run, an artifact and a registered model, in a folder whose name is quoted in addresses."""
+    """A storage with a run, an artifact and a registered model, in a folder whose name must be quoted in addresses."""
     storage = empty_storage(tmp_path_factory.mktemp("original") / "r 1#ü")
     server = Server(storage)
     tags = {"checkpoint": str(storage.root / CHECKPOINT), "similar": f"{storage.root}-2/x", "name": "trial"}
@@ -45,7 +45,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Storage:
 
 @pytest.fixture(params=["moved", "copied"])
 def storage(request: pytest.FixtureRequest, original: Storage, tmp_path: Path) -> Storage:
-    """The original, copied to a new folder; `moved`: the folder that it was copied from does not exist any more."""
+    """The original, copied to a new folder; with `moved`, the source folder no longer exists."""
     first = tmp_path / "first"
     if request.param == "moved":
         shutil.copytree(original.root, first)
@@ -74,7 +74,7 @@ def files(folder: Path) -> dict[Path, bytes]:
 def test_artifacts_are_read_and_written_where_it_is(
     storage: Storage, original: Storage, caplog: pytest.LogCaptureFixture
 ) -> None:
-    _artifact_repos_cache.clear()  # by run id, which both storages share; a new process starts without it
+    _artifact_repos_cache.clear()  # by run id, which both storages share; a new process starts with an empty cache
     before = files(original.root)
     [stored] = (storage.root / "artifacts").rglob("note.txt")
     stored.write_text("its own")
@@ -109,7 +109,7 @@ def test_every_address_is_rewritten(original: Storage, tmp_path: Path) -> None:
 
 
 def test_schema_has_no_other_addresses(original: Storage) -> None:
-    """A new version of MLflow may add columns, which then belong into the list."""
+    """A new version of MLflow may add columns, which must then be added to the list."""
     assert original.database
 
     def is_address(value: object) -> bool:
@@ -153,7 +153,7 @@ def test_symlink_to_a_storage_is_not_a_move(original: Storage, tmp_path: Path) -
 def test_models_are_read_if_the_database_is_read_only(
     original: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Another writer has the same effect as a read-only disk, on which root may write everything else."""
+    """Another writer has the same effect as a read-only disk, and this also works for root."""
     monkeypatch.setattr(moved_storage, "_TIMEOUT", 0.1)
     old = tmp_path / "old"
     shutil.copytree(original.root, old)
@@ -196,7 +196,7 @@ def test_running_search_keeps_its_addresses(original: Storage, tmp_path: Path) -
 
 
 def test_artifacts_apart_from_their_database_stay_there(tmp_path: Path) -> None:
-    """The database was created with --tracking-uri and a different --storage, whose folder has the artifacts."""
+    """The database was created with --tracking-uri and a different --storage, whose folder contains the artifacts."""
     database = empty_storage(tmp_path / "database")
     apart = Storage(tmp_path / "apart", database.tracking_uri)
     server = Server(apart)

@@ -149,7 +149,7 @@ def test_a_failing_bucket_counts_as_unreachable(storage: Storage, monkeypatch: p
     def fail(*_: object, **__: object) -> str:
         raise ClientError("SlowDown")
 
-    monkeypatch.setattr(embedded, "SCHEMAS", frozenset())  # as if another MLflow had made the database
+    monkeypatch.setattr(embedded, "SCHEMAS", frozenset())  # as if a different MLflow version had created the database
     monkeypatch.setattr(mlflow.artifacts, "download_artifacts", fail)
     with pytest.raises(RegistryUnreachableError, match="cannot be read: SlowDown"):
         versions.fetch(storage, "models:/raygenre/1")

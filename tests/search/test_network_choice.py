@@ -1,4 +1,4 @@
-"""`--model`: which network is searched, why, and which options it refuses."""
+"""`--model`: the network that is searched, the reason, and incompatible options."""
 
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -38,7 +38,7 @@ def searched(tracks: Dataset, base: dict[str, Any] | None = None, **given: Any) 
 
 
 def mixed(songs: Dataset, tracks: Dataset) -> Dataset:
-    """Return songs of which the first is an image."""
+    """Return songs, the first of which is an image."""
     return replace(songs, files=(tracks.files[0], *songs.files[1:]))
 
 
@@ -110,7 +110,7 @@ def test_a_space_for_the_head_has_only_its_values(songs: Dataset, tmp_path: Path
     path.write_text("dense: [32, 64]\nlabel_smoothing: 0.1\n")
     config = searched(songs, model="pretrained", space=path)
     assert config.space == HEAD.entries | {"dense": [32, 64], "label_smoothing": 0.1}
-    # The file replaces the earlier search's space, but not its network, which a file cannot name.
+    # The file replaces the earlier search's space, but not its network, which a file cannot specify.
     again = searched(songs, asdict(searched(songs, model="pretrained")), space=path)
     assert again.space == config.space
     path.write_text("width: 8\n")

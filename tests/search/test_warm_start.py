@@ -27,7 +27,7 @@ def train(ledger: Ledger, values: dict[str, float], loss: float, *, epochs: int 
 
 @pytest.fixture
 def studies(tracks: Dataset, tmp_path: Path) -> Location:
-    """Two earlier studies, of which one is still open in its driver."""
+    """Two earlier studies, one of them still open in its driver."""
     for name, losses in (("spring", (0.5, 0.3, 0.4)), ("autumn", (0.2, 0.9))):
         ledger = new_ledger(tmp_path, tracks, name, trials=4)
         for number, loss in enumerate(losses):

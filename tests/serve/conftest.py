@@ -1,4 +1,4 @@
-"""Files to send, and the endpoint with low limits that most tests use."""
+"""Files to send, and the endpoint with low limits used by most tests."""
 
 from collections.abc import Iterator
 

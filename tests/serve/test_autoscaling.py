@@ -1,4 +1,4 @@
-"""Load that arrives through HAProxy adds replicas."""
+"""Load that arrives through HAProxy causes Ray to add replicas."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor

@@ -50,7 +50,7 @@ class FakeMetrics:
 
 
 class FakeService(Service):
-    """A service whose models return a fixed genre or fail, once `meet` of them have been asked."""
+    """A service whose models return a fixed genre or fail, once `meet` of them have been called."""
 
     def __init__(self, genres: dict[str, str | None], *, meet: int = 1) -> None:
         self.fake_metrics = FakeMetrics()
@@ -129,7 +129,7 @@ def test_each_model_gets_its_own_input_of_a_file(
         assert song is not None
         assert np.array_equal(song.windows, kind.read(sound).windows)
     assert (songs[0] is songs[1]) is (kinds[0] is kinds[1])
-    if champion == "pictures":  # which alone can use a picture
+    if champion == "pictures":  # the only model that can use a picture
         assert asyncio.run(inputs(picture))[1] is None
     else:
         with pytest.raises(RefusalError, match="give the recording"):

@@ -2,7 +2,7 @@
 
 The new champions are intact or damaged, and the overload is four times the endpoint's capacity.
 
-`pytest -m slow --junitxml=FILE tests/serve/test_load.py` records the measured numbers.
+`pytest -m slow --junitxml=FILE tests/serve/test_load.py` records the measurements.
 """
 
 import json
@@ -27,7 +27,7 @@ from tests.helpers.swapping import artifact, load_error, serving
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 PATH = "/loaded/v1/predict"
-USUAL = ModelConfig(genres=len(GENRES))  # with a narrower network, the clients would be the bottleneck
+USUAL = ModelConfig(genres=len(GENRES))  # with a narrower network, clients would be the bottleneck
 CLIENTS, SECONDS = 10, 75
 MAX_SWAP_SECONDS = 30
 OVERLOAD_SECONDS = 12
@@ -66,7 +66,7 @@ def test_ten_clients_see_no_failure_while_champions_change(
         champion.promote(loaded, damaged)
         until(lambda: load_error(client) != "")
         assert serving(client) == str(version)
-        assert time.monotonic() - started < SECONDS - 20  # the clients continue to send requests after the change
+        assert time.monotonic() - started < SECONDS - 20  # clients keep sending requests after the change
     finally:
         asking.join()
 
@@ -113,6 +113,6 @@ def test_the_endpoint_recovers_from_four_times_its_capacity(
     record_property("statuses", dict(counts))
     record_property("s, p99 of 200", round(took[int(0.99 * len(took))], 1))
     record_property("s until recovery", round(recovery, 1))
-    # The clients and the replica share the cores, so the answered requests measure the replica's capacity here.
+    # The clients and the replica share the cores, so here the answered requests measure the replica's capacity.
     assert len(replies) > MIN_OVERLOAD * counts[200]
     assert recovery < MAX_RECOVERY_SECONDS

@@ -1,4 +1,4 @@
-"""Files as people have them get one answer, or one reason for refusal: as a file, in a folder and over HTTP."""
+"""Realistic files get the same answer or reason for refusal as a file, in a folder and over HTTP."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ from tests.helpers.real_files import ANSWERED, REFUSED
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """A folder of the files that are answered, and one of the files that are refused."""
+    """A folder of files that get an answer, and a folder of files that are refused."""
     good, bad = tmp_path_factory.mktemp("good"), tmp_path_factory.mktemp("bad")
     for name, make in ANSWERED.items():
         (good / name).write_bytes(make())
@@ -25,7 +25,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def predict(storage: Storage, *sources: Path) -> dict[str, dict[str, Any]]:
-    """Return the record of each file, by the path of the file."""
+    """Return each file's record by its path."""
     options = ["--json", "--jobs", "1", "--storage", str(storage.root)]
     result = CliRunner().invoke(app, ["predict", *options, *map(str, sources)])
     assert result.exit_code in (0, 1), result.output

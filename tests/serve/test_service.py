@@ -1,4 +1,4 @@
-"""The outcomes of a request's files: one file affects neither the others nor the time limit."""
+"""A file in a request affects neither the outcomes of the other files nor the time limit."""
 
 import asyncio
 from dataclasses import replace
@@ -42,7 +42,7 @@ async def fail(deadline: Deadline) -> Answer:
 
 
 async def decode(deadline: Deadline) -> Answer:
-    """Decode audio for ten times the time limit; each piece gives time for two more."""
+    """Decode audio for ten times the time limit; each piece extends the limit by the time for two more."""
     for _ in range(20):
         await asyncio.sleep(0.02)
         deadline.add_audio(0.04 * AUDIO_SPEED)

@@ -206,7 +206,7 @@ def test_a_rollback_restores_the_previous_version(client: httpx.Client, changing
 def test_a_champion_with_features_takes_over_and_leaves(
     client: httpx.Client, changing: Storage, features: Features, song: bytes, picture: bytes
 ) -> None:
-    """The replica needs only the registry: nothing is installed in the user's cache."""
+    """The replica needs only the registry; nothing is installed in the user's cache."""
     assert not store.is_installed()
     answers: list[tuple[int, str]] = []
     stop = threading.Event()

@@ -1,4 +1,4 @@
-"""Without a champion, the endpoint names the pretrained network's tags, until the first champion takes over."""
+"""The endpoint returns the pretrained network's tags until the first champion takes over."""
 
 import json
 from collections.abc import Iterator

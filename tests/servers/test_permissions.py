@@ -19,10 +19,10 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def versions(team: Team, singer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, int]]:
-    """Create two versions without files, from a child run of a search; then restore the champion for other tests."""
+    """Create two versions without files from a search's child run; afterwards, restore the champion for other tests."""
     storage = team.mlflow.storage(tmp_path)
     client = Server(storage).client
-    with suppress(TrackingError):  # it may exist from an earlier search
+    with suppress(TrackingError):  # it may already exist from an earlier search
         client.create_registered_model("raygenre")
     before = champion.find(storage)
     experiment = Server(storage).experiment_id  # the guest may only read it

@@ -1,4 +1,4 @@
-"""Two people's studies on three nodes with tokens, PostgreSQL and an S3 store, while parts of it are killed."""
+"""Two people's studies on three nodes with tokens, PostgreSQL and an S3 store, while components are killed."""
 
 import os
 import signal
@@ -71,7 +71,7 @@ def options(study: str, data: Path) -> list[str]:
 
 @contextmanager
 def shares_of_each_minute(service: Service) -> Iterator[list[dict[str, tuple[float, float]]]]:
-    """Fill a list with the mean number of places used and granted of each study, for each full minute."""
+    """Fill a list with each study's mean number of places used and granted, for each full minute."""
     minutes: list[dict[str, tuple[float, float]]] = []
     ended = threading.Event()
 
@@ -102,7 +102,7 @@ def test_studies_survive_their_surroundings(
     tracks_folder: Path,
     record_property: Callable[[str, object], None],
 ) -> None:
-    service.call("set", "--user-limit", "0")  # so that none is done before the last one has started
+    service.call("set", "--user-limit", "0")  # so that no study is done before the last one has started
     with service.start("submit", *options("spring", tracks_folder)) as submitter, ThreadPoolExecutor() as pool:
         others = [pool.submit(service.call, "submit", *options(study, tracks_folder)) for study in ("autumn", "winter")]
         while not any(study.name == "spring" and study.job for study in service.studies()):

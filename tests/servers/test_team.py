@@ -1,4 +1,4 @@
-"""Searches that use a team's servers, by users with and without permission."""
+"""Searches on a team's servers by users with and without permission."""
 
 import subprocess
 import sys

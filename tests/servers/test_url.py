@@ -1,4 +1,4 @@
-"""Searches whose study is in an S3 store and PostgreSQL, so no machine holds data that must survive."""
+"""Searches whose study is in an S3 store and PostgreSQL, so no machine has data that must be kept."""
 
 import shutil
 import threading

@@ -1,1 +1,1 @@
-"""Tests of the service of studies."""
+"""Tests of the studies service."""

@@ -1,4 +1,4 @@
-"""Submitted options: everything comes back, and files travel with them."""
+"""Submitted options are restored completely, and include the files that they refer to."""
 
 import json
 from pathlib import Path

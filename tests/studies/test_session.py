@@ -1,4 +1,4 @@
-"""The thread of a driver: it reports what the search needs, and the search follows the wishes within seconds."""
+"""A driver's thread reports the search's needs, and the search obeys requests within seconds."""
 
 import threading
 from collections.abc import Iterator

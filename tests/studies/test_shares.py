@@ -1,4 +1,4 @@
-"""Fair shares: nothing is exceeded or wasted, priorities are strict, and equal studies differ by one place at most."""
+"""Fair shares exceed and waste nothing, priorities are strict, and equal studies differ by at most one place."""
 
 from collections import Counter
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The database of studies: states, starts, dead drivers and shares."""
+"""The studies database: states, starts, dead drivers and shares."""
 
 import time
 from collections.abc import Iterator
@@ -154,6 +154,6 @@ def test_an_unusable_database_is_named_without_its_password(tmp_path: Path) -> N
 
 
 def later(store: StudyStore, name: str, seconds: float) -> None:
-    """Let a study's last report be older."""
+    """Make a study's last report older."""
     with store._database.transaction() as connection:
         connection.execute(update(studies).where(studies.c.name == name).values(heartbeat_at=time.time() - seconds))

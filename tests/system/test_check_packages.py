@@ -24,7 +24,7 @@ def test_this_environment_is_complete() -> None:
 
 
 def test_an_old_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A package in front of the others on sys.path is the one that Python imports."""
+    """Python imports the package that comes first on sys.path."""
     info = tmp_path / "soxr-0.1.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: soxr\nVersion: 0.1\n")

@@ -1,4 +1,4 @@
-"""Every reader splits our CSV into the same cells, and no spreadsheet runs a text as a formula."""
+"""Every reader splits our CSV into the same cells, and no spreadsheet evaluates a text as a formula."""
 
 import csv
 import io

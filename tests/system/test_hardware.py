@@ -7,7 +7,7 @@ from raygenre.system import hardware
 
 @pytest.fixture
 def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The path of a fake nvidia-smi that is found before any real nvidia-smi."""
+    """The path of a fake nvidia-smi that comes before any real one."""
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     return tmp_path / "nvidia-smi"
 

@@ -1,4 +1,4 @@
-"""Locations that are folders or file:// URLs. An S3 store is tested in tests/servers."""
+"""Locations that are folders or file:// URLs; tests/servers tests an S3 store."""
 
 from pathlib import Path
 

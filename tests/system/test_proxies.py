@@ -1,4 +1,4 @@
-"""The loopback addresses in NO_PROXY, and the variable that sets a proxy."""
+"""Loopback addresses in NO_PROXY, and the variable that sets a proxy."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Pipes are refused before they are opened, by everything that reads songs from folders."""
+"""Everything that reads songs from folders refuses pipes before opening them."""
 
 import os
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from raygenre.tagging.open_tags import open_tags, present_genre
 from raygenre.tagging.streams import stream_digest
 
 
-@pytest.mark.timeout(20)  # a reader that opens the pipe waits for ever
+@pytest.mark.timeout(20)  # a reader that opens the pipe waits forever
 @pytest.mark.parametrize(
     ("read", "error"),
     [

@@ -1,4 +1,4 @@
-"""The difference of two versions of a file gives the old one back."""
+"""The difference between two versions of a file restores the old version."""
 
 import io
 from pathlib import Path
@@ -43,7 +43,7 @@ def test_the_old_bytes_are_restored_from_a_small_difference(old: bytes, new: byt
 
 
 def test_renumbered_pages_give_a_small_difference(tmp_path: Path) -> None:
-    """As in Ogg, where each page has a number and a checksum."""
+    """This happens in Ogg, where each page has a number and a checksum."""
     pages = [AUDIO[start : start + 4000] for start in range(0, len(AUDIO), 4000)]
     old, new = (
         head + b"".join(b"OggS" + GENERATOR.bytes(8) + page for page in pages) for head in (b"short", b"longer" * 9)

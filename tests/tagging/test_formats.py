@@ -1,4 +1,4 @@
-"""Genres in every format: written, read back by mutagen and FFmpeg, and taken back to the last bit."""
+"""Genres in every format are written, read back by mutagen and FFmpeg, and undone bit for bit."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from raygenre.tagging.write import write_genres
 from tests.helpers.tagged import FORMATS, ffmpeg_tags, new_song
 
 GENRES = ("Hip-Hop", "Ünï & 東京")
-JOINED = {".flac", ".ogg", ".opus"}  # FFmpeg shows all values of a Vorbis comment, and the first one of other formats
+JOINED = {".flac", ".ogg", ".opus"}  # FFmpeg shows all Vorbis comment values, but only the first in other formats
 UNREAD = {".tta"}  # FFmpeg reads no ID3 tags in TTA files
 
 
@@ -42,7 +42,7 @@ def test_genres_are_written_and_taken_back_exactly(suffix: str, tmp_path: Path) 
 
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_frames_are_restored_among_later_changes(suffix: str, tmp_path: Path) -> None:
-    """Another program changes another tag after the genre was replaced."""
+    """Another program changes a different tag after the genre was replaced."""
     path, log_path = new_song(tmp_path / f"song{suffix}"), tmp_path / "log"
     with TagLog(log_path) as log:
         write_genres(path, GENRES, log, present=(), provenance=Provenance("first", 0.9))

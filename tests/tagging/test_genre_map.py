@@ -1,4 +1,4 @@
-"""The user's own names of genres."""
+"""The user's own genre names."""
 
 from pathlib import Path
 

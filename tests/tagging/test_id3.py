@@ -1,4 +1,4 @@
-"""ID3 tags keep their version and all other frames; the older tags of MP3 files agree with them."""
+"""ID3 tags keep their version and all other frames; older tags in MP3 files are kept consistent."""
 
 import struct
 from pathlib import Path

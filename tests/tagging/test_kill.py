@@ -1,4 +1,4 @@
-"""A process that is killed while it tags many files damages none, and everything can be taken back."""
+"""A process killed while tagging many files damages none of them, and everything can be undone."""
 
 import os
 import random
@@ -50,7 +50,7 @@ def test_kills_damage_no_file_and_all_is_taken_back(tmp_path: Path) -> None:
         assert present_genre(path).genres == ("Jazz", "Blues")
     results = list(undo(read_log(log)))
     assert {result.outcome for result in results} <= {"restored", "unchanged"}
-    assert {path: path.read_bytes() for path in music.iterdir()} == old  # and no other file is there
+    assert {path: path.read_bytes() for path in music.iterdir()} == old  # and no other files exist
 
 
 def run_and_kill(music: Path, log: Path, *, after: int, delay: float) -> None:

@@ -1,4 +1,4 @@
-"""What is said of files that FFmpeg cannot read."""
+"""Messages about files that FFmpeg cannot read."""
 
 import os
 from collections.abc import Callable

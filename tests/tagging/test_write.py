@@ -1,4 +1,4 @@
-"""Files are replaced whole or not at all, and keep what is not a genre."""
+"""Files are replaced completely or not at all, and only the genre changes."""
 
 import os
 import random
@@ -34,7 +34,7 @@ def write(path: Path, *, log: str = "log", present: tuple[str, ...] = ()) -> Non
 def test_mode_owner_times_and_attributes_are_kept(path: Path) -> None:
     path.chmod(0o640)
     os.utime(path, ns=(1_000_000_007, 2_000_000_009))
-    with suppress(OSError):  # not every file system has them
+    with suppress(OSError):  # not every file system supports them
         os.setxattr(path, "user.rating", b"5")
     before = path.stat()
     write(path)
@@ -76,7 +76,7 @@ def test_unsuitable_files_are_refused_unchanged(path: Path) -> None:
 
 @contextmanager
 def largest_file(size: int) -> Iterator[None]:
-    """Make writing fail beyond a size in bytes, as on a full disk."""
+    """Make writing fail beyond a given size in bytes, as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))

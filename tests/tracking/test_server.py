@@ -17,7 +17,7 @@ VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
 class Answer(BaseHTTPRequestHandler):
-    """Answers every request as MLflow answers a request for the experiment."""
+    """Answers every request the way MLflow answers a request for the experiment."""
 
     def do_GET(self) -> None:
         content = json.dumps({"experiment": {"experiment_id": "7", "name": "raygenre"}}).encode()
@@ -35,7 +35,7 @@ class Server6(ThreadingHTTPServer):
 
 
 class Forbidding(Answer):
-    """A proxy that rejects every request with a page of its own."""
+    """A proxy that rejects every request with its own page."""
 
     def do_GET(self) -> None:
         self.send_error(403)

@@ -1,4 +1,4 @@
-"""Views of searches in MLflow: what is saved, how many, and the links that open them."""
+"""Saved views of searches in MLflow: their content, their number, and the links that open them."""
 
 import json
 from collections.abc import Iterator

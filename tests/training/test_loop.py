@@ -167,7 +167,7 @@ def test_every_means_changes_training_reproducibly(tracks: Dataset, name: str) -
 
 
 def test_crops_differ_between_epochs_and_seeds(tracks: Dataset) -> None:
-    """The weights hardly change and nothing is dropped, so only the crops can change the loss."""
+    """The weights hardly change and there is no dropout, so only the crops can change the loss."""
 
     def losses(seed: int) -> list[float]:
         still = member(tracks, seed, crop=64, dropout=0.0, learning_rate=1e-12, batch_size=15)
@@ -204,7 +204,7 @@ def test_average_is_the_moving_average_of_every_step(tracks: Dataset) -> None:
 
 
 def test_label_smoothing_and_mixup_raise_the_lowest_loss(tracks: Dataset) -> None:
-    """A network that is sure of the right genre pays for the probability that it denies the others."""
+    """A network that is sure of the right genre is penalised for giving the others no probability."""
     sure = curve(tracks, member(tracks, learning_rate=3e-3), epochs=12)[-1].train_loss
     for name in ("label_smoothing", "mixup"):
         value = ALL_MEANS[name]

@@ -1,4 +1,4 @@
-"""A whole search that loses its places in the middle of the repeats and of the final training, and gets them back."""
+"""A whole search loses its places during the repeats and the final training, and gets them back."""
 
 from collections import Counter
 from pathlib import Path
@@ -20,10 +20,10 @@ EPOCHS = 12
 
 
 class OnAndOff(Controls):
-    """Takes all places away as soon as a phase trains, and gives them back when none is used any more.
+    """Withdraws all places as soon as a phase trains, and returns them once none is in use.
 
     Attributes:
-        paused: the phases that were paused, each with the number of repeats that had ended by then.
+        paused: the paused phases, each with the number of repeats that had ended by then.
     """
 
     def __init__(self, ledger: Ledger, *, stop_in: str = "") -> None:

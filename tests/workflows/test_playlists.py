@@ -76,7 +76,7 @@ def test_songs_of_a_linked_folder_have_relative_paths(tmp_path: Path) -> None:
     music, linked = tmp_path / "Music", tmp_path / "MusicLink"
     music.mkdir()
     linked.symlink_to(music)
-    (music / "same.mp3").symlink_to("a.mp3")  # a link inside the collection moves together with it
+    (music / "same.mp3").symlink_to("a.mp3")  # a link inside the collection moves with it
     results = [result(linked / name, "rock") for name in ("a.mp3", "same.mp3")]
     write_playlists(linked / "lists", results, ("rock",), linked)
     assert (music / "lists" / "rock.m3u8").read_text().splitlines()[2:] == ["../a.mp3", "../same.mp3"]

@@ -1,4 +1,4 @@
-"""Songs are sent to an endpoint; what goes wrong with it is an error of the songs."""
+"""Songs are sent to an endpoint; its failures are reported as errors of the songs."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A search on pretrained features from start to end; its champion needs neither installed weights nor a network.
+"""A complete search on pretrained features, whose champion needs neither installed weights nor internet access.
 
 The pretrained network is small and random. It is installed only while the search runs.
 """
@@ -47,7 +47,7 @@ Cache = Path
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Cache:
-    """Return a user's cache in which the small network is installed."""
+    """Return a user cache in which the small network is installed."""
     folder = tmp_path_factory.mktemp("user") / "cache"
     small_features(folder / "pretrained" / store.MODEL)
     return folder
@@ -68,7 +68,7 @@ def searched(
 
 @pytest.fixture
 def unplugged(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fail every connection to another machine."""
+    """Make every connection to another machine fail."""
     connect = socket.socket.connect
 
     def local(self: socket.socket, address: Any) -> None:
@@ -166,7 +166,7 @@ def test_it_is_compared_with_a_network_on_spectrograms(searched: FinishedSearch,
     for candidate, incumbent in ((champion, other), (other, champion)):
         test = compare_pair(candidate.classifier, incumbent.classifier, searched.dataset)
         assert test.tracks == len(searched.ledger.split.test)
-    assert test.both + test.only_candidate == 2  # the network on spectrograms finds the first genre's tracks
+    assert test.both + test.only_candidate == 2  # the spectrogram network is right on the first genre
     assert test.both + test.only_incumbent == round(6 * searched.outcome.evaluation.accuracy)
     decision = promotion.promote_if_better(
         searched.storage, version, other.classifier, other.facts, data=lambda: searched.dataset
@@ -216,7 +216,7 @@ def model_folder(searched: FinishedSearch) -> Path:
 @pytest.mark.usefixtures("unplugged")
 def test_mlflow_users_load_the_model_with_its_example(searched: FinishedSearch) -> None:
     model = mlflow.pyfunc.load_model(str(model_folder(searched)))
-    assert len(model.predict(model.input_example)) == 1  # audio, as a picture would be refused
+    assert len(model.predict(model.input_example)) == 1  # audio, because a picture would be refused
     song = searched.dataset.files[0][0]
     table = model.predict(pd.DataFrame({"file": [song.read_bytes()]}))
     classifier = versions.fetch(searched.storage).classifier

@@ -1,4 +1,4 @@
-"""Rows of the accuracy table are measured once per seed, stored, and shown in the document."""
+"""Rows of the accuracy table are measured once per seed, stored and shown in the document."""
 
 import json
 from dataclasses import replace
@@ -43,7 +43,7 @@ def test_a_row_is_measured_once_per_seed(tracks: Dataset, tmp_path: Path, monkey
 def test_an_average_is_that_of_another_rows_networks(
     tracks: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(ROWS, "tiny", replace(TINY, seeds=(0, 0)))  # the mean of one network and itself
+    monkeypatch.setitem(ROWS, "tiny", replace(TINY, seeds=(0, 0)))  # the mean of two identical networks
     average = Row("average", "average", "user", 2, TINY.values, tested=True, seeds=(0,), average_of="tiny")
     stored, places = tmp_path / "results", files(tracks, tmp_path)
     with pytest.raises(DataError, match="first measure the row tiny"):

@@ -1,4 +1,4 @@
-"""The main job from start to end, with a small data set, a real cluster and a real tracking database."""
+"""A complete search with a small data set, a real cluster and a real tracking database."""
 
 import io
 import json
@@ -229,7 +229,7 @@ def test_resuming_a_finished_study_changes_nothing(finished: FinishedSearch) -> 
 def test_a_pending_promotion_does_not_fail_the_search(
     finished: FinishedSearch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """This happens if a killed process left the lock behind and only an administrator may delete it."""
+    """This happens if a killed process left the lock behind, and only an administrator may delete it."""
 
     def stale(*arguments: object, **named: object) -> None:
         raise LockLostError("another process did not release the lock")
@@ -251,7 +251,7 @@ def test_a_pending_promotion_does_not_fail_the_search(
 
 @pytest.mark.slow
 def test_more_trials_can_bring_another_winner(tracks: Dataset, ray_cluster: None, tmp_path: Path) -> None:
-    """The learning rate of the first trial is too low to learn anything, so one of the other trials is better."""
+    """The first trial's learning rate is too low to learn anything, so one of the other trials is better."""
     storage = empty_storage(tmp_path)
     space = {"learning_rate": {"low": 1e-8, "high": 5e-3, "log": True}}
     starts = [{"learning_rate": 1e-8}]

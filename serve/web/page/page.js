@@ -1,4 +1,4 @@
-// Sends songs to this server, one after the other, and shows their genres and spectrograms while they are classified.
+// Sends songs to this server one by one, and shows their genres and spectrograms while they are being classified.
 "use strict";
 
 const at = (id) => document.getElementById(id);
@@ -11,7 +11,7 @@ const STATES = { waiting: "waiting", sending: "uploading", classifying: "classif
 let facts = null; // response of /v1/model
 let songs = []; // all files that were chosen, in order
 let shown = null; // the song that is shown
-let running = null; // the song that is sent
+let running = null; // the song that is being sent
 
 function key() {
   return at("key").value.trim();
@@ -62,7 +62,7 @@ function showBars(probabilities) {
   at("bars").replaceChildren(...rows);
 }
 
-// The mean of the windows' probabilities: the answer for the part of the song that is classified.
+// The mean of the windows' probabilities: the answer for the part of the song classified so far.
 function mean(windows) {
   const sums = {};
   for (const { probabilities } of windows) {
@@ -76,7 +76,7 @@ function decoded(base64) {
 }
 
 // Returns the spectrogram of a window. The server sends it with the window if it is the network's input; otherwise, it
-// must be asked for.
+// must be requested.
 async function pictureOf(song, part) {
   if (!part) return { picture: song.file, hasAxes: true }; // the file is a spectrogram
   if (!song.pictures.has(part.number)) {
@@ -277,7 +277,7 @@ function add(files) {
   run();
 }
 
-// Sends the songs that are waiting, one after the other.
+// Sends the waiting songs one by one.
 async function run() {
   while (!running && (running = songs.find((song) => song.state === "waiting"))) {
     try {

@@ -1,4 +1,4 @@
-// Sends a file and reads the lines of its answer as they come.
+// Sends a file and reads the lines of its answer as they arrive.
 "use strict";
 
 class RequestError extends Error {
@@ -8,7 +8,7 @@ class RequestError extends Error {
   }
 }
 
-// Returns the error for a response that is no answer; its body may not be JSON if a proxy in front of the server sent it.
+// Returns the error for an error response. If a proxy in front of the server sent it, its body may not be JSON.
 function refusal(status, body, hasKey) {
   if (status === 401) {
     return new RequestError(hasKey ? "The server rejected this API key." : "This server requires an API key.", status);
@@ -16,12 +16,13 @@ function refusal(status, body, hasKey) {
   let detail = `The server responded with ${status}.`;
   try {
     detail = JSON.parse(body).detail ?? detail;
-  } catch { /* the status must do */ }
+  } catch { /* only the status is available */ }
   return new RequestError(status === 429 || status === 503 ? `The server is busy (${detail}).` : detail, status);
 }
 
-// Returns a promise of the answer and a function that cancels the request. `onUpload` gets the share that has been sent,
-// `onWindow` each window. It uses XMLHttpRequest, because fetch does not report how much of a file has been sent.
+// Returns a promise of the answer and a function that cancels the request. `onUpload` receives the share that has been
+// sent, and `onWindow` each window. It uses XMLHttpRequest, because fetch does not report how much of a file has been
+// sent.
 function classify(file, key, { onUpload, onWindow }) {
   const request = new XMLHttpRequest();
   const done = new Promise((resolve, reject) => {

@@ -39,7 +39,7 @@ function paint(painted, genre, genres) {
   painted.classList.toggle("hatched", index >= COLOURS.length);
 }
 
-// Shows these windows (without overlap) in the strip. Buttons that exist are kept, so that they keep the focus while the
+// Shows these windows (without overlap) in the strip. Existing buttons are kept, so that they keep the focus while the
 // strip grows.
 function showTimeline(strip, windows, genres, onClick) {
   while (strip.children.length > windows.length) strip.lastChild.remove();
@@ -59,8 +59,8 @@ function showTimeline(strip, windows, genres, onClick) {
   labelTimeline(strip, windows);
 }
 
-// Writes the genre on each run of windows of the same genre in a row of the strip, along the row or upright if the run is
-// narrow. Where neither fits, the legend names the genre.
+// Labels each run of windows with the same genre in a row of the strip, horizontally or, if the run is narrow,
+// vertically. Where neither fits, only the legend names the genre.
 function labelTimeline(strip, windows) {
   const buttons = [...strip.children];
   const boxes = buttons.map((button) => button.getBoundingClientRect());
@@ -81,7 +81,7 @@ function labelTimeline(strip, windows) {
   });
 }
 
-// Marks the window that is being played, and the position in it.
+// Marks the window being played, and the playback position in it.
 function showPosition(strip, windows, seconds) {
   const playing = windowAt(windows, seconds);
   [...strip.children].forEach((button, index) => {

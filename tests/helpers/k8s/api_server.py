@@ -1,7 +1,7 @@
-"""A stand-in for an API server that is sufficient for kubectl's dry runs.
+"""A fake API server that is sufficient for kubectl's dry runs.
 
 It records the requests. It supports the given kinds, and answers 422 or 409 for objects with the given names, as a real
-server would if it rejected them or if an operator owned some of their fields.
+server would if it rejected them or an operator owned some of their fields.
 """
 
 import json
@@ -25,12 +25,12 @@ CLUSTER_WIDE = {"Namespace", "PersistentVolume", "PriorityClass"}
 class ApiServer:
     """The content of the server, and the requests that it has received.
 
-    It does not store what is applied. The objects that it is given can be read, patched, replaced and deleted.
+    Applied objects are not stored. The objects given at the start can be read, patched, replaced and deleted.
 
     Attributes:
-        kinds: the kinds that it has, as pairs of apiVersion and kind.
+        kinds: the supported kinds, as pairs of apiVersion and kind.
         refused: names of objects that it rejects.
-        namespaces: its answers to successive requests for namespaces; the last answer is repeated.
+        namespaces: the answers to successive requests for namespaces; the last one is repeated.
         applied: path, query and object of each applied object.
         objects: its objects, by path.
         changed: method and path of each change of its objects.
@@ -48,7 +48,7 @@ class ApiServer:
     owned: dict[str, str] = field(default_factory=dict)
 
     def watch(self, path: str) -> list[dict[str, Any]]:
-        """Return the events of a watch, which then ends."""
+        """Return the events of a watch that then ends."""
         return []
 
     def delete(self, path: str) -> int:
@@ -113,7 +113,7 @@ def running(folder: Path, server: ApiServer) -> Iterator[Path]:
             self.answer(status, {"kind": "Status", "apiVersion": "v1", **told})
 
         def change(self) -> tuple[str, Any]:
-            """Record a change of an object, and return its path and what was sent."""
+            """Record a change of an object, and return its path and the request body."""
             path = urlsplit(self.path).path
             server.changed.append((self.command, path))
             return path, yaml.safe_load(self.rfile.read(int(self.headers["Content-Length"] or 0)))
@@ -160,7 +160,7 @@ def running(folder: Path, server: ApiServer) -> Iterator[Path]:
 
 
 def merged(value: Any, patch: Any) -> Any:
-    """Return a value changed by a JSON merge patch."""
+    """Return a value after applying a JSON merge patch."""
     if not isinstance(patch, dict):
         return patch
     old = value if isinstance(value, dict) else {}

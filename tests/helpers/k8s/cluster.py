@@ -1,4 +1,4 @@
-"""Overlays on the real cluster of KUBECONFIG, each in a namespace that a test creates and removes."""
+"""Installs overlays on the real cluster in KUBECONFIG, each in a namespace that a test creates and removes."""
 
 import json
 import os
@@ -45,7 +45,7 @@ class Installation:
         return kubectl("--namespace", self.namespace, *arguments, text=text)
 
     def apply(self, *options: str) -> None:
-        """Apply the overlay as the instructions do.
+        """Apply the overlay as described in the instructions.
 
         Raises:
             RenderingError: the server rejects an object, or another manager owns one of its fields.
@@ -85,7 +85,7 @@ class Installation:
         return rendering.parse(kubectl("kustomize", str(self._folder)))
 
     def found(self, kinds: str, selector: str = "") -> list[Resource]:
-        """Return the objects of some kinds, with their managed fields."""
+        """Return the objects of the given kinds, with their managed fields."""
         return _items("get", kinds, "--namespace", self.namespace, f"--selector={selector}", "--show-managed-fields")
 
     def workers(self) -> list[Resource]:
@@ -94,11 +94,11 @@ class Installation:
         return [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
 
     def events(self) -> str:
-        """Return the events, the latest last."""
+        """Return the events, latest last."""
         return self("get", "events", "--sort-by=.lastTimestamp")
 
     def wait(self, what: str, condition: Callable[[], bool], seconds: float = PATIENCE_S) -> None:
-        """Wait until a condition holds; fail with the latest events after a timeout."""
+        """Wait until a condition holds; after a timeout, fail with the latest events."""
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}\n{self.events()[-4000:]}"
@@ -109,7 +109,7 @@ class Installation:
         self.wait("the endpoint is ready", lambda: _holds(self.found("rayservices"), "Ready"))
 
     def remove(self) -> None:
-        """Remove everything in the order that lets the operator clear Redis, which needs a namespace that stays."""
+        """Remove everything in an order that lets the operator clear Redis while the namespace still exists."""
         self("delete", "rayjobs,rayservices", "--all", "--wait=false")
         self.wait("Ray's objects are deleted", lambda: not self.found("rayjobs,rayservices,rayclusters"))
         kubectl("delete", "namespace", self.namespace, "--wait=false")
@@ -135,7 +135,7 @@ def installed(folder: Path, overlay: str, patches: Sequence[dict[str, Any]] = ()
 
 @contextmanager
 def drained(nodes: Sequence[str]) -> Iterator[None]:
-    """Drain nodes of the endpoint's pods, and let pods return to them afterwards."""
+    """Drain the endpoint's pods from nodes, and let pods return to them afterwards."""
     options = ("--ignore-daemonsets", "--delete-emptydir-data", "--force", "--grace-period=1", "--timeout=4m")
     try:
         kubectl("drain", *nodes, *options, f"--pod-selector={SERVING}")
@@ -160,7 +160,7 @@ def priority_classes() -> set[str]:
 
 
 def zones() -> dict[str, list[str]]:
-    """Return the nodes of each zone that accept any pod."""
+    """Return the nodes of each zone that accept all pods."""
     found: dict[str, list[str]] = {}
     for node in _items("get", "nodes"):
         zone = node["metadata"]["labels"].get(ZONE)
@@ -170,7 +170,7 @@ def zones() -> dict[str, list[str]]:
 
 
 def others(nodes: Sequence[str], namespace: str) -> list[str]:
-    """Return the endpoints' pods of other namespaces on these nodes, which would be drained as well."""
+    """Return endpoint pods from other namespaces on these nodes, which would be drained as well."""
     return [
         f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
         for pod in _items("get", "pods", "--all-namespaces", f"--selector={SERVING}")

@@ -1,4 +1,4 @@
-"""Containers of a rendered overlay as local processes, with their commands and settings."""
+"""Runs containers of a rendered overlay as local processes, with their commands and settings."""
 
 import os
 import re
@@ -18,7 +18,7 @@ class Container:
 
     Args:
         where: the pod's name in the check's messages.
-        secrets: the secrets that people would have created, by name.
+        secrets: the secrets that users would have created, by name.
         places: local replacements for strings in the manifests, such as folders.
     """
 
@@ -31,7 +31,7 @@ class Container:
         self.environment = {name: self.here(value) for name, value in self._settings().items()}
 
     def here(self, text: str) -> str:
-        """Return a text from the manifests with the strings in `places` replaced by local ones."""
+        """Return a manifest's text with the strings in `places` replaced by local ones."""
         for there, place in self._places.items():
             text = text.replace(there, place)
         return text

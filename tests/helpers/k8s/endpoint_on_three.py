@@ -1,4 +1,4 @@
-"""The endpoint of `prod` on three nodes; its head is killed under load.
+"""Runs the endpoint of `prod` on three nodes, and kills its head under load.
 
 test_commands.py runs it. This module acts as the operator: it starts the pods, sends serveConfigV2, and starts a new
 head at a different address. The champion comes from a registry in a folder.
@@ -29,7 +29,7 @@ from tests.helpers.serving import new_storage
 SERVICE = "RayService endpoint"
 PORT, DASHBOARD = 8000, 8265
 KEY, TOKEN = "a-key-of-some-user", "a-token-that-the-operator-knows"
-RATE, NUMBER = 5, 300  # requests per second to each worker, and in total
+RATE, NUMBER = 5, 300  # requests per second, to each worker and in total
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
 
@@ -105,7 +105,7 @@ def deploy(head: Running, config: dict[str, Any]) -> None:
 
 
 def applications(head: Running) -> dict[str, Any]:
-    """Return the applications as the operator sees them; raise an error if the head does not answer yet."""
+    """Return the applications as the operator sees them; raise an error if the head is not answering yet."""
     answer = requests.get(f"http://{head.address}:{DASHBOARD}/api/serve/applications/", headers=BEARER, timeout=30)
     found: dict[str, Any] = answer.json()["applications"]
     return found
@@ -161,7 +161,7 @@ def kill_replica(worker: Running) -> None:
     """Kill a replica process of a worker, as the OOM killer would."""
     namespace = worker.namespace
     for pid in titled("ray::ServeReplica"):
-        with suppress(OSError):  # it has just exited
+        with suppress(OSError):  # the process has just exited
             if Path(f"/proc/{pid}/ns/pid").readlink() == namespace:
                 os.kill(pid, signal.SIGKILL)
                 return

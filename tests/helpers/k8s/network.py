@@ -1,8 +1,8 @@
 """A bridge network of pods, each with a network namespace, an address and its policies.
 
 The caller must run in its own namespaces (`unshare --net --mount`), so that no traffic leaves the network and nothing
-remains of it afterwards. The policies of a pod become routing rules, so denied traffic has no route. The bridge's
-address stands for the node's kubelet and for the operator, which the namespace's policies allow.
+is left behind afterwards. The policies of a pod become routing rules, so denied traffic has no route. The bridge's
+address represents the node's kubelet and the operator, which the namespace's policies allow.
 """
 
 import subprocess
@@ -21,7 +21,7 @@ Ports = set[int]
 
 
 class Network:
-    """Pods by address, and services by name.
+    """The network, with pods by address and services by name.
 
     Args:
         folder: folder for the hosts file that all pods share.
@@ -32,7 +32,7 @@ class Network:
         self.hosts = folder / "hosts"
         self.hosts.touch()
         self.resolver = folder / "resolv.conf"
-        # Nothing listens at this address, so queries are refused at once instead of timing out.
+        # Nothing listens at this address, so queries are refused immediately instead of timing out.
         self.resolver.write_text("nameserver 127.0.0.1\n")
         self._policies = [one["spec"] for one in resources if one["kind"] == "NetworkPolicy"]
         self._names: dict[str, str] = {}
@@ -75,14 +75,14 @@ class Network:
         ip("-n", address, "link", "set", "eth0", "down")
 
     def _hold(self, pod: str, other: str, out: Ports, back: Ports) -> None:
-        """Allow a pod to connect to another pod on the ports `out`, and to answer it from the ports `back`."""
+        """Allow a pod to connect to another pod's `out` ports, and to answer it from its `back` ports."""
         for field, ports in (("dport", out), ("sport", back)):
             for first, last in ranges(ports):
                 selector = ["to", other, "ipproto", "tcp", field, f"{first}-{last}"]
                 ip("-n", pod, "rule", "add", "priority", "100", *selector, "lookup", "main")
 
     def _passes(self, source: dict[str, str], target: dict[str, str]) -> Ports:
-        """Return the ports of the target pod that the source pod, in the same namespace, may reach."""
+        """Return the target pod's ports that the source pod, in the same namespace, may reach."""
         out = self._admits("Egress", source, target)
         return out & self._admits("Ingress", target, source)
 
@@ -107,7 +107,7 @@ def _range(entry: dict[str, Any]) -> range:
 
 
 def ranges(ports: Ports) -> Iterator[tuple[int, int]]:
-    """Yield ports as the smallest number of ranges, each with its first and last port."""
+    """Yield the fewest ranges that cover the ports, each as its first and last port."""
     first = last = 0
     for port in sorted(ports):
         if port != last + 1:

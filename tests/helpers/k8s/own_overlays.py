@@ -1,4 +1,4 @@
-"""Overlays of a user's own, in a copy of the manifests."""
+"""Custom overlays in a copy of the manifests."""
 
 import shutil
 from pathlib import Path
@@ -11,7 +11,7 @@ from k8s.check.rendering import ROOT, Resource
 
 
 def copy_manifests(folder: Path) -> None:
-    """Copy the manifests, and those outside k8s/ that they refer to, into a folder."""
+    """Copy the manifests, including those outside k8s/ that they refer to, into a folder."""
     shutil.copytree(ROOT / "k8s", folder / "k8s", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "serve" / "monitoring", folder / "serve" / "monitoring")
 

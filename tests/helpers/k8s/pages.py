@@ -1,4 +1,4 @@
-"""The pages about Kubernetes, and the kustomizations in their examples."""
+"""Reads the pages about Kubernetes, and the kustomizations in their examples."""
 
 import re
 from pathlib import Path
@@ -27,9 +27,9 @@ def steps(path: Path, prefix: str) -> list[str]:
 
 
 def examples(path: Path) -> dict[str, list[Any]]:
-    """Return the YAML files that a page shows: their objects by the file names in the comments that start them.
+    """Return the objects of the YAML files on a page, by the file names in the files' leading comments.
 
-    A file may be shown more than once, with a different content; all are returned, in order.
+    A file may be shown several times with different content; all versions are returned in order.
     """
     found: dict[str, list[Any]] = {}
     for block in (one for one in blocks(path) if one.language == "yaml"):

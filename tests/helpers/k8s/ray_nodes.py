@@ -1,7 +1,6 @@
 """The command lines and settings that the operator adds to the containers of a Ray cluster.
 
-Source: KubeRay 1.7, pod.go. GPUs are left out, because the tests have none, and so are the pod names for the
-autoscaler.
+Source: KubeRay 1.7, pod.go. GPUs, which the tests lack, and the pod names for the autoscaler are left out.
 """
 
 from typing import Any

@@ -1,7 +1,7 @@
-"""Pods of a rendered overlay as local processes in Linux namespaces, as on Kubernetes.
+"""Runs pods of a rendered overlay as local processes in Linux namespaces, as on Kubernetes.
 
 Each pod has its own address and process ids, the manifest's volumes, and a read-only root. Its first container has the
-command, settings and probes of the manifest.
+manifest's command, settings and probes.
 """
 
 import json
@@ -39,7 +39,7 @@ _IMAGE = {
 
 
 class Site:
-    """The environment of the pods: network, shared volume claims, and the secrets that people would have created.
+    """The pods' environment: network, shared volume claims, and the secrets that users would have created.
 
     Args:
         shared: local folders that every pod mounts at the same path.
@@ -68,7 +68,7 @@ class Site:
         return place
 
     def run(self, where: str, name: str, **changes: Any) -> "Running":
-        """Start a pod, given its name in the check's messages, and register its service."""
+        """Start a pod, named as in the check's messages, and register its service."""
         return Running(self, where, name, **changes)
 
 
@@ -151,7 +151,7 @@ class Running:
         return Path(f"/proc/{self._first}/ns/pid").readlink()
 
     def kill(self) -> None:
-        """Kill all processes of the pod at once, then disconnect its address."""
+        """Kill all of the pod's processes at once, then disconnect its address."""
         os.kill(self._first, signal.SIGKILL)  # the kernel then kills the others
         self._process.wait()
         self._site.network.take_away(self.address)

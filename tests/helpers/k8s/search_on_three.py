@@ -1,4 +1,4 @@
-"""An overlay's search on three nodes, with MLflow and Optuna in PostgreSQL.
+"""Runs an overlay's search on three nodes, with MLflow and Optuna in PostgreSQL.
 
 test_commands.py runs it. This module acts as the operator: it starts the pods and submits the job. A folder replaces
 S3, and there is no GPU.
@@ -67,7 +67,7 @@ def main(work: Path, data: Path) -> None:
 
 
 def places_of_trials(head: Running) -> set[str]:
-    """Return the addresses of the nodes on which trials ran, from the head's records."""
+    """Return the addresses of the nodes on which trials ran, according to the head."""
     header = {"Authorization": f"Bearer {head.environment['RAY_AUTH_TOKEN']}"}
 
     def records(kind: str) -> list[dict[str, str]]:

@@ -1,4 +1,4 @@
-"""A stand-in for an API server to which kubectl sends its requests."""
+"""Points kubectl at a fake API server."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +29,7 @@ def asked(
     warned: dict[str, str] | None = None,
     owned: dict[str, str] | None = None,
 ) -> Iterator[ApiServer]:
-    """Point kubectl at a stand-in for an API server.
+    """Point kubectl at a fake API server.
 
     Args:
         without: prefix of the API versions whose kinds the server lacks.

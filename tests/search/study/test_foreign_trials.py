@@ -1,4 +1,4 @@
-"""Changes that other programs make to a study while a search uses it, made with Optuna's own functions."""
+"""Other programs change a study, with Optuna's own functions, while a search uses it."""
 
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ SAMPLER = sampler("random", seed=0, trials=9)
 
 
 def other_program(ledger: Ledger) -> optuna.Study:
-    """Return the study as another process sees it, through a storage of its own."""
+    """Return the study as another process sees it, through a separate storage."""
     return optuna.load_study(study_name=ledger.name, storage=backend.storage(ledger.folder, None))
 
 

@@ -187,7 +187,7 @@ def test_an_incomplete_journal_entry_is_removed(tracks: Dataset, tmp_path: Path)
     number = start_trial(ledger)
     ledger.close()
     with (tmp_path / "study" / "journal.log").open("ab") as journal:
-        journal.write(b'{"op_code":8,"worker_id":"x","trial_i')  # simulates a disk that is full
+        journal.write(b'{"op_code":8,"worker_id":"x","trial_i')  # simulates a full disk
     reopened = Ledger.open(Location(str(tmp_path)), "study", url=None)
     reopened.report(number, epoch=1, loss=0.5)
     reopened.close()
@@ -198,7 +198,7 @@ def test_a_locked_journal_delays_a_report(tracks: Dataset, tmp_path: Path) -> No
     ledger = new_ledger(tmp_path, tracks)
     number = start_trial(ledger)
     lock = tmp_path / "study" / "journal.log.lock"
-    lock.touch()  # simulates a different process that writes slowly
+    lock.touch()  # simulates another process that writes slowly
     threading.Timer(1.5, lock.unlink).start()
     started = time.monotonic()
     ledger.report(number, epoch=1, loss=0.5)

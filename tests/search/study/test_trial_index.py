@@ -1,4 +1,4 @@
-"""The index of a study's trials, compared with a plain look at all of them while trials change in any order."""
+"""The index of a study's trials agrees with a scan of all trials while they change in any order."""
 
 from pathlib import Path
 from typing import Any
@@ -75,7 +75,7 @@ class Counted(list[FrozenTrial]):
 
 
 def test_ended_trials_are_read_only_once() -> None:
-    """A search of thousands of trials reads its trials several times per trial."""
+    """A search with thousands of trials reads its trials several times per trial."""
     attributes = {CHECKPOINT: "trials/0000"}
     ended = [optuna.create_trial(value=1.0, intermediate_values={1: 1.0}, user_attrs=attributes) for _ in range(500)]
     trials = Counted([*ended, optuna.create_trial(state=TrialState.RUNNING, user_attrs=attributes)])

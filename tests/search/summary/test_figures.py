@@ -1,4 +1,4 @@
-"""Figures of searches whose ledgers were filled without training."""
+"""Figures for searches whose ledgers were filled without training."""
 
 import io
 import math
@@ -23,7 +23,7 @@ CHOICES = {"augmentation": ["none", "erasing"], "normalisation": ["none", "batch
 
 
 def searched(folder: Path, tracks: Dataset, ends: str, **changes: object) -> Ledger:
-    """Return a search with one trial per letter: c complete, s stopped, f failed, e without an epoch, r running."""
+    """Return a search with one trial per letter: c complete, s stopped, f failed, e without epochs, r running."""
     ledger = new_ledger(folder, tracks, trials=len(ends), epochs=EPOCHS, **changes)  # type: ignore[arg-type]
     draw = sampler("random", seed=1, trials=len(ends))
     for end in ends:
@@ -136,7 +136,7 @@ def test_best_stopped_and_failed_trials_have_their_colours(tracks: Dataset, tmp_
     from raygenre.search.summary import plotly_figures
 
     lines = plotly_figures.learning_curves(data).data
-    assert lines[-1].name == f"trial {data.ledger.top(1)[0].number}"  # drawn on top of all others
+    assert lines[-1].name == f"trial {data.ledger.top(1)[0].number}"  # drawn on top of all other traces
     assert {line.line.color for line in lines} == {"#bbb", "#c0392b", "#7fb3d5", "#1b6ca8"}
 
 

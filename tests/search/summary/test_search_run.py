@@ -264,7 +264,7 @@ def test_a_worker_that_dies_before_training_fails_its_trial(tracks: Dataset, tmp
 
 
 class TuneTrial:
-    """A Ray Tune trial with only the attributes that the recorder uses."""
+    """A Ray Tune trial with only the attributes that the recorder needs."""
 
     def __init__(self, config: TrialConfig, *, error_file: Path | None = None) -> None:
         self.config = config.to_dict()

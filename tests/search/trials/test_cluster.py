@@ -1,4 +1,4 @@
-"""The resources that a search uses on a cluster, and unusable cluster addresses."""
+"""A search's resources on a cluster, and unusable cluster addresses."""
 
 import pytest
 import ray

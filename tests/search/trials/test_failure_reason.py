@@ -1,4 +1,4 @@
-"""The causes of failures, from texts like those of Ray."""
+"""Causes of failures are found in texts like Ray's."""
 
 from pathlib import Path
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""Trials whose worker has died; the tests in tests/faults use the real memory monitor."""
+"""Trials whose worker has died; tests/faults uses the real memory monitor."""
 
 from pathlib import Path
 from types import SimpleNamespace

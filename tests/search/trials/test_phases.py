@@ -1,4 +1,4 @@
-"""The lines that a search prints: phases, details and tables."""
+"""The output of a search: phases, details and tables."""
 
 import io
 

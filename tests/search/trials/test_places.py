@@ -1,4 +1,4 @@
-"""Trials on a real cluster that pause, continue and stop as the controls of their search say."""
+"""Trials on a real cluster pause, continue and stop as their search's controls require."""
 
 import threading
 import time
@@ -22,7 +22,7 @@ EPOCHS = 4
 
 
 def trainable_for(folder: Path) -> Callable[..., None]:
-    """Return a trainable that notes each epoch that it trains, and continues after its last one."""
+    """Return a trainable that records each epoch it trains, and continues after the last one."""
 
     def trainable(config: dict[str, Any], *, plan: object, shared: object) -> None:
         from ray import tune
@@ -118,7 +118,7 @@ def test_trials_over_the_limit_pause_and_continue(tracks: Dataset, ray_cluster: 
     ledger = new_ledger(tmp_path / "studies", tracks, trials=5, epochs=EPOCHS)
     with controlling(steps):
         server, _ = search(ledger, tracks, tmp_path, trainable=trainable_for(folder), controls=controls)
-    assert ledger.trial(enqueued[0]).params["dropout"] == 0.123  # the next one that has started
+    assert ledger.trial(enqueued[0]).params["dropout"] == 0.123  # the next trial that has started
     [failed] = [trial for trial in ledger.trials if trial.state is TrialState.FAIL]
     assert sorted(failed.intermediate_values) == trained(folder)[failed.number]
     assert len(failed.intermediate_values) < EPOCHS
@@ -139,7 +139,7 @@ def test_a_stopped_search_continues_with_more_trials(tracks: Dataset, ray_cluste
     assert ledger.unfinished()
     for trial in ledger.unfinished():  # the epoch in progress is not lost
         assert sorted(trial.intermediate_values) == trained(folder).get(trial.number, [])
-        if not trial.intermediate_values:  # it had not started yet
+        if not trial.intermediate_values:  # that trial had not started yet
             continue
         run = server.client.get_run(ledger.trial_run(trial.number) or "")
         assert (run.info.status, run.data.tags["state"]) == ("KILLED", "interrupted")

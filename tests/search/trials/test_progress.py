@@ -1,4 +1,4 @@
-"""The table and the lines that show trials, from ledgers that were filled without training."""
+"""The table and lines that show trials, from ledgers filled without training."""
 
 import io
 from pathlib import Path
@@ -23,7 +23,7 @@ SIX: dict[str, object] = {
     "augmentation": ["none", "erasing"],
     "normalisation": ["none", "batch"],
 }
-"""Entries that are searched in addition to dropout, learning rate and decay."""
+"""Entries searched in addition to dropout, learning rate and decay."""
 MORE = SIX | {"width": {"low": 8, "high": 64}, "dense": [64, 128], "precision": ["float32", "bfloat16"]}
 
 
@@ -31,7 +31,7 @@ class Shown:
     """The progress of a ledger's trials, without Ray.
 
     Attributes:
-        text: what was written.
+        text: the output so far.
         now: the time in s.
     """
 
@@ -121,7 +121,7 @@ def test_a_trial_that_waits_is_not_running(tracks: Dataset, tmp_path: Path) -> N
     assert shown.states() == {"0": "running", "1": "waiting"}
     shown.train(second, 1)
     assert "2 running" in shown.table().footer
-    shown.progress.on_trial_recover(0, [], first)  # its worker died, and it waits for another
+    shown.progress.on_trial_recover(0, [], first)  # its worker died, and it is waiting for another one
     assert "1 running" in shown.table().footer
     assert shown.states() == {"0": "waiting", "1": "running"}
 

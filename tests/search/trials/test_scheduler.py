@@ -1,4 +1,4 @@
-"""The schedulers with made-up losses; test_tuner.py stops real trials on a cluster."""
+"""The schedulers, with simulated losses; test_tuner.py stops real trials on a cluster."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,7 +22,7 @@ LOSSES = (1.0, 0.8, 1.2, 0.6, 1.4, 0.7, 1.1)  # first loss of each trial; the lo
 
 
 def tune_trial(number: int) -> Any:
-    """Return a Ray Tune trial with only the attributes that a scheduler uses."""
+    """Return a Ray Tune trial with only the attributes that a scheduler needs."""
     config = TrialConfig(number, params={}, fixed={}, seed=0, location="")
     return SimpleNamespace(trial_id=f"tune-{number}", config=config.to_dict())
 
@@ -81,7 +81,7 @@ def test_a_resumed_search_stops_the_same_trials(tracks: Dataset, tmp_path: Path,
     rule = scheduler(name, parts)
     stops = [train(parts, rule, number) for number in range(3)]
     train(parts, rule, 3, range(1, 5))
-    rule = scheduler(name, parts)  # a new driver; the unfinished trial reports its epochs from the first again
+    rule = scheduler(name, parts)  # a new driver; the unfinished trial reports its epochs again from the first
     stops += [train(parts, rule, number) for number in range(3, len(LOSSES))]
     assert stops == expected
     assert len(set(expected)) > 1

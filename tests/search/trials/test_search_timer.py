@@ -1,4 +1,4 @@
-"""What a timer notes about a search, with a clock that the tests set."""
+"""What a timer records about a search, with a clock set by the tests."""
 
 import io
 from dataclasses import replace

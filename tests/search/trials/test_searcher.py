@@ -39,7 +39,7 @@ def searcher(ledger: Ledger, refusals: list[str] | None = None) -> LedgerSearche
 
 
 def end_all(search: LedgerSearcher, *tune_trials: str) -> None:
-    """End trials of Tune without a result, as if their workers had died before the first epoch."""
+    """End Tune's trials without a result, as if their workers had died before the first epoch."""
     for trial in tune_trials:
         search.on_trial_complete(trial)
 
@@ -48,7 +48,7 @@ def test_a_search_ends_with_its_number_of_trials(tracks: Dataset, tmp_path: Path
     search = searcher(new_ledger(tmp_path, tracks))
     configs = [search.suggest(name) for name in "abc"]
     assert [config["number"] for config in configs if config] == [0, 1, 2]
-    assert search.suggest("d") is None  # as long as trials run, the user may allow more
+    assert search.suggest("d") is None  # while trials are running, the user may allow more
     end_all(search, *"abc")
     assert search.suggest("d") == FINISHED
 
@@ -74,7 +74,7 @@ def test_unfinished_trials_resume_first_with_their_settings(tracks: Dataset, tmp
 
 
 def test_an_interrupted_draw_is_completed(tracks: Dataset, tmp_path: Path) -> None:
-    """Optuna stores a trial before it draws the values, so a driver may die in between."""
+    """Optuna stores a trial before drawing its values, so a driver may die in between."""
     ledger = new_ledger(tmp_path, tracks)
     ledger.study.enqueue_trial({}, user_attrs={CHECKPOINT: STATES})
     ledger.study.ask()
@@ -89,11 +89,11 @@ def test_an_interrupted_draw_is_completed(tracks: Dataset, tmp_path: Path) -> No
 def test_a_search_has_its_trials_whatever_others_do(tracks: Dataset, tmp_path: Path) -> None:
     """Of six trials, three belong to the search; one of these is ended by another program between two drivers."""
     ledger, refusals = new_ledger(tmp_path, tracks), list[str]()
-    ledger.study.ask()  # trial 0 of another program
+    ledger.study.ask()  # trial 0, from another program
     first = searcher(ledger, refusals)
     configs = [first.suggest("a"), first.suggest("b")]
     ledger.study.tell(1, state=TrialState.FAIL)
-    ledger.study.ask()  # trial 3 of another program
+    ledger.study.ask()  # trial 3, from another program
     ledger.study.enqueue_trial({"dropout": 7.0})  # trial 4, which is refused
     resumed = searcher(ledger, refusals)
     configs += [resumed.suggest("x"), resumed.suggest("y")]

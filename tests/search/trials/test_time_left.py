@@ -1,4 +1,4 @@
-"""The estimate of the time that is left, on timings of real searches and on simulated ones."""
+"""The estimate of the remaining time, on timings of real and simulated searches."""
 
 import heapq
 from dataclasses import replace
@@ -10,20 +10,20 @@ from raygenre.search.trials.time_left import PHASES, seconds_left
 from raygenre.search.trials.timings import Observed, Run, Work
 from tests.helpers import timings
 
-TOLERANCE = 0.25  # share of the time that is really left
-POLLING = 3.0  # s that no estimate can resolve, because the epochs of repeats are polled
+TOLERANCE = 0.25  # share of the actual remaining time
+POLLING = 3.0  # s that no estimate can resolve, because repeats' epochs are polled
 
 RECORDED = timings.read()
 
 
 def estimates(work: Work, seen: Observed, end: float) -> list[tuple[float, float | None]]:
-    """Return the time that is really left and the estimate, at 30 moments of a search."""
+    """Return the actual and the estimated remaining time at 30 moments of a search."""
     moments = np.linspace(0, end, 31)[:-1].tolist()
     return [(end - now, seconds_left(work, timings.at(seen, now), now)) for now in moments]
 
 
 def simulate(work: Work, *, seed: int, epoch: float = 10.0) -> tuple[Observed, float]:
-    """Return a search with ASHA's rule whose epochs take as long as given, give or take a fifth, and when it ends."""
+    """Return a search with ASHA's rule whose epochs take the given time ±20 %, and when it ends."""
     random = np.random.default_rng(seed)
     free = [0.0] * work.slots  # when each slot is free
     rungs: dict[int, list[float]] = {rung: [] for rung in work.rungs if rung < work.epochs}
@@ -71,7 +71,7 @@ def test_it_is_close_from_a_third_of_a_recorded_search(name: str) -> None:
 
 
 def test_folds_are_close_except_for_a_moment() -> None:
-    """Epochs of repeats were a third shorter than those of trials, which shows only once a few have ended."""
+    """Epochs of repeats were a third shorter than those of trials, which becomes apparent only after a few epochs."""
     work, seen, end = RECORDED["three folds"]
     late = [(left, estimate) for left, estimate in estimates(work, seen, end) if left <= 2 / 3 * end]
     errors = [abs((estimate or 0.0) - left) / max(left, POLLING / TOLERANCE) for left, estimate in late]
@@ -81,7 +81,7 @@ def test_folds_are_close_except_for_a_moment() -> None:
 
 @pytest.mark.parametrize("name", [name for name in RECORDED if "busy" in name])
 def test_other_programs_make_it_worse_but_not_useless(name: str) -> None:
-    """These searches shared two cores with up to twenty other processes, which came and went."""
+    """These searches shared two cores with up to twenty other processes that started and ended."""
     work, seen, end = RECORDED[name]
     errors = [
         abs((estimate or 0) - left) / left for left, estimate in estimates(work, seen, end) if left <= 2 / 3 * end
@@ -108,7 +108,7 @@ def test_it_is_close_from_a_third_of_a_simulated_search(name: str) -> None:
                 assert estimate is not None
                 errors.append(abs(estimate - left) / left)
     assert np.median(errors) <= TOLERANCE / 4
-    assert np.quantile(errors, 0.9) <= TOLERANCE  # how many trials ASHA will stop cannot always be foreseen
+    assert np.quantile(errors, 0.9) <= TOLERANCE  # the number of trials that ASHA will stop is not always predictable
 
 
 @pytest.mark.parametrize("name", SIMULATED)
@@ -120,7 +120,7 @@ def test_it_falls_with_time_and_is_never_negative(name: str, seed: int) -> None:
         known = timings.at(seen, now)
         if (estimate := seconds_left(work, known, now)) is None:
             continue
-        later = seconds_left(work, known, now + 5)  # nothing has happened in between
+        later = seconds_left(work, known, now + 5)  # nothing has happened since then
         assert later is not None
         assert 0 <= later <= estimate
 
@@ -134,7 +134,7 @@ def test_it_is_unknown_until_an_epoch_has_been_timed() -> None:
 
 
 def test_it_covers_what_follows_the_trials() -> None:
-    """When the last trial ends, the repeats and the final training are still to come."""
+    """When the last trial ends, the repeats and the final training still remain."""
     work, seen, end = RECORDED["default on idle cores"]
     now = seen.phases["repeats"] - 0.01
     estimate = seconds_left(work, timings.at(seen, now), now)

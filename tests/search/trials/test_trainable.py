@@ -39,7 +39,7 @@ def test_a_resumed_training_repeats_its_recorded_epochs(tracks: Dataset, tmp_pat
     before = run(shared(tracks), tmp_path / "halves", epochs=2)
     after = run(shared(tracks), tmp_path / "halves")
     assert timeless(after) == timeless(whole)
-    assert after[:2] == before  # even the times, because they are read from the state and not measured again
+    assert after[:2] == before  # even the times, because they are read from the state rather than measured again
 
 
 def test_the_state_is_saved_before_an_epoch_is_yielded(tracks: Dataset, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""When a search starts no more trials, on real ledgers with a clock that the tests set."""
+"""When a search stops starting trials, on real ledgers with a clock set by the tests."""
 
 import io
 from pathlib import Path
@@ -22,7 +22,7 @@ EPOCHS = 2
 
 
 class Driver:
-    """What one driver of a search has, with a clock in s."""
+    """The parts of one driver of a search, with a clock in s."""
 
     def __init__(self, ledger: Ledger) -> None:
         self.now = 0.0
@@ -66,7 +66,7 @@ def test_patience_counts_trials_since_the_best(tracks: Dataset, tmp_path: Path) 
     driver.train(0.6)
     driver.train(0.4)
     assert driver.allow_another()
-    driver.train(0.4, failure="diverged")  # says nothing about the setting
+    driver.train(0.4, failure="diverged")  # failed trials do not count
     driver.train(0.7, epochs=1)
     assert trials_since_better(driver.ledger) == 1
     assert driver.allow_another()
@@ -77,7 +77,7 @@ def test_patience_counts_trials_since_the_best(tracks: Dataset, tmp_path: Path) 
 
 
 def test_a_time_budget_leaves_time_for_the_repeats(tracks: Dataset, tmp_path: Path) -> None:
-    """A trial takes 20 s, and two repeats, the final training and the closing phases about 62 s."""
+    """A trial takes 20 s; two repeats, the final training and the closing phases take about 62 s."""
     driver = Driver(new_ledger(tmp_path, tracks, trials=9, time_budget=150))
     assert driver.allow_another()  # nothing has been timed yet
     trained = 0
@@ -99,7 +99,7 @@ def test_a_later_driver_counts_the_time_of_the_earlier(tracks: Dataset, tmp_path
     second.now += 200  # of data and plotting; together 400 s
     assert second.time_used.seconds == pytest.approx(400)
     assert not second.allow_another()
-    assert not Driver(first.ledger).allow_another()  # its decision is kept
+    assert not Driver(first.ledger).allow_another()  # the decision is kept
     set_limits(first.ledger, time_budget=5000)
     assert Driver(first.ledger).allow_another()
 

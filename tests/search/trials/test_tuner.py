@@ -29,7 +29,7 @@ def test_a_trial_that_asha_stops_is_pruned_everywhere(tracks: Dataset, ray_clust
         assert sorted(metric.step for metric in history) == list(range(1, epochs + 1))
         if trial.state is TrialState.PRUNED:
             assert epochs == 3  # ASHA's first rung
-            assert trial.value == trial.intermediate_values[3]  # the value that Optuna shows for a stopped trial
+            assert trial.value == trial.intermediate_values[3]  # the value that Optuna displays for a stopped trial
             assert run.data.tags["state"] == "pruned"
         else:
             assert epochs == 5
@@ -45,7 +45,7 @@ def test_a_trial_that_asha_stops_is_pruned_everywhere(tracks: Dataset, ray_clust
 def test_the_median_rule_prunes_and_one_trial_runs_at_a_time(
     tracks: Dataset, ray_cluster: None, tmp_path: Path
 ) -> None:
-    """The last learning rates are far too small; when those trials start, there is a median to compare them with.
+    """The last learning rates are far too small; when those trials start, a median exists to compare them with.
 
     All trials run in the same process, because starting one takes longer than training on pretrained features.
     """
@@ -110,7 +110,7 @@ def test_trials_that_diverge_or_run_out_of_memory_fail_once(tracks: Dataset, ray
 def test_a_search_that_cannot_succeed_ends_with_its_cause(
     tracks: Dataset, ray_cluster: None, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The import fails outside of the code that reports exceptions, so Ray itself handles the failure."""
+    """The import fails outside the code that reports exceptions, so Ray itself handles the failure."""
 
     def trainable(config: dict[str, Any], *, plan: object, shared: object) -> None:
         raise ModuleNotFoundError("No module named 'x'")

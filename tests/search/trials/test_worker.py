@@ -1,4 +1,4 @@
-"""What a worker reports if the training code cannot be imported, in a process of its own."""
+"""What a worker reports if the training code cannot be imported, tested in a separate process."""
 
 import json
 import subprocess

@@ -19,7 +19,7 @@ def test_a_large_body_may_wait_longer(size: int, seconds: float) -> None:
         return Deadline(LIMITS, body_bytes=size).seconds
 
     assert asyncio.run(limit()) == seconds
-    assert seconds < LIMITS.decode_seconds  # a decoder must not end before its request
+    assert seconds < LIMITS.decode_seconds  # a decoder must not end before its request does
 
 
 def test_decoded_audio_moves_the_deadline_beyond_the_estimate() -> None:
@@ -64,7 +64,7 @@ def test_work_on_long_audio_gets_more_time() -> None:
             for _ in range(10):
                 await asyncio.sleep(0.02)
                 deadline.add_audio(0.05 * AUDIO_SPEED)
-        deadline.add_audio(1)  # too late, which does no harm
+        deadline.add_audio(1)  # too late, but harmless
 
     asyncio.run(work())
 

@@ -1,4 +1,4 @@
-"""The limits in replicas, Ray's proxies and deployment options all follow from the settings."""
+"""The limits in replicas, Ray's proxies and deployment options are all derived from the settings."""
 
 import asyncio
 import os
@@ -30,7 +30,7 @@ AUDIO = b"fLaC"
 
 
 class FakeMetrics:
-    """Metrics without Ray: every method does nothing."""
+    """Metrics without Ray; every method does nothing."""
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *_, **__: None
@@ -122,7 +122,7 @@ def test_refusals_in_a_replica_have_the_configured_retry_after() -> None:
 
 
 async def replaced_upload() -> RefusalError:
-    """The refusal of an upload whose slot is given to another upload."""
+    """The refusal of an upload whose slot was given to another upload."""
     uploads = UploadSlots(replace(LIMITS, uploads=1))
     try:
         async with uploads.slot(), uploads.slot():

@@ -94,7 +94,7 @@ def test_slow_uploads_free_slots_and_complete_uploads_keep_them() -> None:
         may_answer.clear()
         sent = [asyncio.ensure_future(ask(middleware, whole)) for _ in range(LIMITS.proxy_requests)]
         await asyncio.sleep(0)
-        assert (await ask(middleware, whole))[0] == 429  # no slot has been released twice
+        assert (await ask(middleware, whole))[0] == 429  # no slot was released twice
         may_answer.set()
         assert [status for status, _, _ in await asyncio.gather(*sent)] == [200] * LIMITS.proxy_requests
 

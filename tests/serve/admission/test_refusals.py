@@ -1,4 +1,4 @@
-"""Refused requests over real HTTP: every limit is enforced without server errors."""
+"""Requests over real HTTP are refused at every limit, without server errors."""
 
 import gzip
 import io
@@ -188,7 +188,7 @@ def test_slow_clients_do_not_block_others(endpoint: httpx.Client, picture: bytes
         slow = [stack.enter_context(socket.create_connection(("127.0.0.1", PORT), timeout=10)) for _ in range(100)]
         for connection in slow:
             connection.sendall(b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nslow")
-        time.sleep(1)  # until all excess uploads have been refused
+        time.sleep(1)  # wait until all excess uploads have been refused
         for _ in range(5):
             assert endpoint.get("/readyz").status_code == 200
             assert endpoint.get("/").status_code == 200

@@ -45,7 +45,7 @@ def upload(
     limits: Limits = LIMITS,
     pause: float = 0,
 ) -> list[UploadedFile]:
-    """Read a body whose parts arrive with pauses (in s) between them; files on disk are read back into memory."""
+    """Read a body whose parts arrive with pauses (in s) in between; files on disk are read back into memory."""
     remaining = list(parts)
 
     async def receive() -> dict[str, object]:
@@ -184,7 +184,7 @@ def test_a_file_on_disk_leaves_memory_and_ends_with_its_request(monkeypatch: pyt
 
 
 def test_large_bodies_at_the_same_time_take_little_memory() -> None:
-    """Eight bodies of 30 MB, which take up 240 MB."""
+    """Eight 30 MB bodies take up 240 MB."""
     store = BodyStore(replace(LIMITS, body_bytes=50_000_000, memory_bytes=50_000_000))
 
     async def receive() -> int:
@@ -233,7 +233,7 @@ PACE = replace(LIMITS, body_bytes=100_000, upload_rate=1000, stall_seconds=0.2) 
 
 
 def test_a_slow_body_that_keeps_moving_is_read() -> None:
-    """It takes three times as long as a body may stall."""
+    """The upload takes three times as long as a body may stall."""
     assert read([bytes(250)] * 12, limits=PACE, pause=0.05) == [bytes(3000)]
 
 

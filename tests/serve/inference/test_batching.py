@@ -67,7 +67,7 @@ def test_requests_during_a_batch_form_the_next_one(paused: PausedClassifier, met
         batcher = Batcher(4, metrics)
         first = await start(paused, batcher, 1)
         others = [asyncio.ensure_future(batcher(paused.classifier, windows(1, seed))) for seed in range(1, 7)]
-        await asyncio.sleep(0)  # lets them enter the queue
+        await asyncio.sleep(0)  # let them enter the queue
         paused.go.set()
         return await asyncio.gather(first, *others)
 
@@ -137,7 +137,7 @@ def test_several_threads_classify_one_song(metrics: Metrics) -> None:
 
 
 def test_two_models_classify_one_song_at_the_same_time(metrics: Metrics) -> None:
-    """Each network waits until the other one runs as well."""
+    """Each network waits until the other one is running too."""
     barrier = threading.Barrier(2, timeout=10)
 
     def meet(_: GenreCNN, given: tuple[torch.Tensor]) -> None:

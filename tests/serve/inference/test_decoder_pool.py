@@ -172,7 +172,7 @@ def test_files_decoded_at_a_time_are_limited_to_the_decoders(decoders: DecoderPo
 def test_a_decoder_killed_while_idle_costs_no_file(decoders: DecoderPool) -> None:
     for pid in decoder_pids():
         os.kill(pid, signal.SIGKILL)
-        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # it has ended, but the pool has not noticed yet
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # the process has ended, but the pool has not noticed yet
     for _ in range(3):
         assert asyncio.run(decoders.song(encode(tone(440, seconds=4)))).windows.shape == (1, 128, 333)
 
@@ -262,7 +262,7 @@ def test_a_decoder_is_killed_first_and_ends_with_its_replica() -> None:
     process = DecoderProcess()
     decoded(process, encode(tone(440, seconds=4)), longest_seconds=9, timeout_seconds=60)
     assert Path(f"/proc/{process.pid}/oom_score_adj").read_text().strip() == "1000"
-    process._to.close()  # as the kernel does when a replica is killed
+    process._to.close()  # as the kernel would if a replica were killed
     deadline = time.monotonic() + 5
     while not process.is_spent and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""The model that a replica starts with, and the loading of new versions."""
+"""The model with which a replica starts, and the loading of new versions."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The picture of a window shows its span of the song, whatever the model's input and the blocks of samples."""
+"""A window's picture shows its part of the song, for any model input and block sizes."""
 
 from collections.abc import Iterator
 
@@ -18,7 +18,7 @@ RATE = audio.SAMPLE_RATE
 
 @pytest.fixture(scope="module")
 def song() -> NDArray[np.float32]:
-    """Seventy seconds, three windows of features: the last one overlaps the second."""
+    """A song of seventy seconds with three windows of features; the last one overlaps the second."""
     return np.concatenate([synthesise(genre, seed=1) for genre in ("bells", "storm", "drone")])[: 70 * RATE]
 
 

@@ -83,7 +83,7 @@ def test_a_listed_name_with_a_private_address_is_not_contacted() -> None:
 
 
 class Receiver(BaseHTTPRequestHandler):
-    """Records what it receives; the path is the status of its answer."""
+    """Records requests; the path determines the status of the answer."""
 
     received: list[tuple[str, bytes]]
 

@@ -1,4 +1,4 @@
-"""Jobs at a real endpoint: what is accepted, what comes back, and what happens if a replica is killed."""
+"""Jobs at a real endpoint: accepted requests, results, and killed replicas."""
 
 import os
 import signal
@@ -24,11 +24,11 @@ REPLICA = "ServeReplica:endpoint:"
 
 
 def finished(client: httpx.Client, path: str, seconds: float = 60) -> dict[str, Any]:
-    """Return a job once it has finished; requests that fail, because no replica is running, are repeated."""
+    """Return a job once it has finished; requests that fail because no replica is running are retried."""
     deadline = time.monotonic() + seconds
     while True:
         assert time.monotonic() < deadline
-        with suppress(httpx.TransportError):  # the replica was killed while it answered
+        with suppress(httpx.TransportError):  # the replica was killed while answering
             response = client.get(path)
             if response.status_code == 200:
                 job: dict[str, Any] = response.json()
@@ -38,7 +38,7 @@ def finished(client: httpx.Client, path: str, seconds: float = 60) -> dict[str, 
 
 
 def started(client: httpx.Client, path: str) -> None:
-    """Wait until audio of a job has been decoded."""
+    """Wait until some of a job's audio has been decoded."""
     deadline = time.monotonic() + 60
     while not client.get(path).json()["started_at"]:
         assert time.monotonic() < deadline
@@ -98,7 +98,7 @@ def test_a_callback_needs_a_listed_host(endpoint: httpx.Client, picture: bytes) 
 
 
 def test_a_job_that_ends_replicas_fails(endpoint: httpx.Client, storage: Storage) -> None:
-    """Its file may use too much memory; without a limit, it would end replicas for ever."""
+    """Its file may use too much memory; without a limit, it would keep killing replicas forever."""
     url = URL.create("sqlite", database=str(storage.root / "jobs.db"))
     store = JobStore(url, keep_seconds=60)
     job = store.create("request", None, (0,))
@@ -129,7 +129,7 @@ def jobs_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def limited(storage: Storage, ray_serve: None, jobs_file: Path) -> Iterator[httpx.Client]:
-    """An endpoint with keys, whose limits on jobs are low; it must not work on the other endpoint's jobs."""
+    """An endpoint with keys and low limits on jobs; it must not process the other endpoint's jobs."""
     settings: dict[str, object] = {"jobs_database": f"sqlite:///{jobs_file}"}
     settings |= {
         "callback_hosts": "example.com, localhost",
@@ -160,7 +160,7 @@ def test_jobs_have_limits_of_their_own(limited: httpx.Client, song: bytes) -> No
 
 @pytest.mark.slow
 def test_a_failed_callback_is_tried_again_later(limited: httpx.Client, picture: bytes, jobs_file: Path) -> None:
-    """The host is listed, but its address is private; tests/serve/jobs/test_callback.py has callbacks that arrive."""
+    """The host is listed but has a private address; tests/serve/jobs/test_callback.py has callbacks that arrive."""
     limited.headers["X-API-Key"] = "k" * 16
     job = limited.post("/v1/jobs?callback=https://localhost:1/done", content=picture).json()["id"]
     assert finished(limited, f"/v1/jobs/{job}")["status"] == "done"

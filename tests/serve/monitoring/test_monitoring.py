@@ -1,4 +1,4 @@
-"""Metrics and logs as Ray exports them, and the dashboard and alerts that use them."""
+"""Metrics and logs exported by Ray, and the dashboard and alerts that use them."""
 
 import json
 import os
@@ -36,8 +36,8 @@ CLUSTER_EXPRESSIONS = [rule["expr"] for group in CLUSTER["spec"]["groups"] for r
 NEEDS_A_CHANGE = {
     "ray_raygenre_model_changes_total",
     "ray_raygenre_challenger_answers_total",
-    "ray_raygenre_tagged_total",  # or rather, the pretrained network
-    "ray_raygenre_jobs_total",  # or rather, a job
+    "ray_raygenre_tagged_total",  # or the pretrained network
+    "ray_raygenre_jobs_total",  # or a job
 }
 
 
@@ -116,7 +116,7 @@ def test_requests_predictions_and_crashes_are_counted(endpoint: httpx.Client, pi
     assert endpoint.get("/nothing/at/all").status_code == 404
     expected = {full for name, (kind, _) in declared().items() for full in exported(name, kind)} - NEEDS_A_CHANGE
     deadline = time.monotonic() + 60
-    # Ray exports a gauge once after it was set, and not all gauges are set at the same time.
+    # Ray exports a gauge once after it is set, and gauges are not all set at the same time.
     seen: dict[str, str] = {}  # name → the latest scrape that has it
     while True:
         text = scrape()
@@ -148,7 +148,7 @@ def test_requests_predictions_and_crashes_are_counted(endpoint: httpx.Client, pi
 def test_requests_are_logged_as_json_without_client_data(
     endpoint: httpx.Client, picture: bytes, song: bytes, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Search all files that Ray writes for a unique word from the client's files, file names and headers."""
+    """Search all of Ray's files for a unique word from the client's files, file names and headers."""
     mark = f"private{uuid.uuid4().hex}"
     marked = picture[:33] + chunk(b"tEXt", b"Comment\0" + mark.encode()) + picture[33:]
     requests: list[tuple[int, dict[str, Any]]] = [

@@ -30,7 +30,7 @@ from tests.helpers.serving import PORT
 
 
 def render(folder: Path, *, host: str = "127.0.0.1", port: int = 8000, path: str = "/music", servers: int = 1) -> str:
-    """Return Ray's configuration with one application, or none if there are no servers, which do not exist."""
+    """Return Ray's configuration with one application and fictitious servers; without servers, no application."""
     options = HAProxyConfig(
         socket_path=str(folder / "admin.sock"),
         metrics_socket_path=str(folder / "metrics.sock"),
@@ -138,7 +138,7 @@ def test_haproxys_own_errors_are_problem_details(tmp_path: Path) -> None:
 
 @contextmanager
 def guarded() -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Start a guard; yield it, and two processes that stand for the raylet and for HAProxy."""
+    """Start a guard; yield it and two processes that stand in for the raylet and HAProxy."""
     guard = Path(haproxy.__file__).with_name("haproxy_guard.py")
     processes = [subprocess.Popen(["sleep", "60"]) for _ in range(2)]
     processes.insert(0, subprocess.Popen([sys.executable, guard, *[str(each.pid) for each in processes]]))

@@ -76,7 +76,7 @@ def test_headers_for_ray_are_removed(name: bytes) -> None:
 
 
 def test_a_replica_reads_a_body_only_as_fast_as_the_application() -> None:
-    """Ray would read it into an unlimited queue, to notice that the client disconnects."""
+    """To detect disconnections, Ray would read the body into an unlimited queue."""
     name = b"x-request-disconnect-disabled"
     assert passed_on((name, b"?0"), is_replica=True)[name] == b"?1"
 

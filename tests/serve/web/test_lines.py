@@ -1,4 +1,4 @@
-"""Answers as lines: what they say, when they come, and what ends them."""
+"""Answers as lines: their content, their timing, and how they end."""
 
 import asyncio
 import base64
@@ -170,7 +170,7 @@ def test_a_challenger_may_have_another_input(
         assert windows == answer["windows"]
         monkeypatch.setattr(service.models, "choose", lambda version: (challenger, champion))
         [of_picture] = read(asyncio.run(post(service, picture)))
-        assert of_picture["model"]["name"] == "other"  # which alone can use a picture
+        assert of_picture["model"]["name"] == "other"  # the only model that can use a picture
 
 
 def test_windows_come_while_the_song_is_decoded(service: Service, long_song: bytes) -> None:
@@ -220,7 +220,7 @@ def test_a_client_that_goes_after_a_line_ends_the_work(
 
 
 def scope() -> dict[str, Any]:
-    """Return an ASGI scope of a request for lines."""
+    """Return the ASGI scope of a request for lines."""
     headers = [(b"accept", MEDIA_TYPE.encode()), (b"content-type", b"audio/mpeg")]
     return {
         "type": "http",
