@@ -54,8 +54,8 @@ class Classifier:
     """A network in evaluation mode, with its genres, calibration and origin.
 
     Attributes:
-        calibration: temperature and threshold, fitted on tracks that were not used to train networks with the same
-            hyperparameters.
+        calibration: temperature and threshold, fitted on the predictions of networks with the same hyperparameters for
+            tracks on which they were not trained.
         origin: facts about the training run, for users and the registry: the study, the data digest, and whether the
             data is synthetic.
         sha256: the checksum that was verified when the classifier was loaded; empty if it was not loaded from disk.
