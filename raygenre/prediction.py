@@ -1,4 +1,4 @@
-"""The prediction for one song, made here or by an endpoint. Imports no large library."""
+"""The prediction for one song, made locally or by an endpoint. Imports no large library."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

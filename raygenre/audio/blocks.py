@@ -29,7 +29,7 @@ from raygenre.audio.readable import readable
 SAMPLE_RATE = 22_050  # Hz
 RATES = range(1_000, 768_001)  # Hz
 
-_AUDIBLE = 1e-4  # peak of a track that sounds: −80 dB of full scale
+_AUDIBLE = 1e-4  # minimum peak of a track that is not silent: −80 dB of full scale
 _BLOCK = 1 << 18  # samples resampled at a time
 # A non-seekable stream is copied to memory up to the first size, and to disk up to the second.
 _MAX_IN_MEMORY, _MAX_COPIED = 1 << 25, 1 << 32  # bytes
@@ -44,7 +44,7 @@ def blocks(
 ) -> Generator[NDArray[np.float32], None, None]:
     """Decode an audio file block by block.
 
-    Reading starts, and errors are raised, only when the blocks are asked for. Closing the generator closes the file.
+    Reading starts, and errors are raised, only when blocks are requested. Closing the generator closes the file.
 
     Args:
         source: path, bytes or binary stream. A stream is read from its beginning if it is seekable, otherwise from its
@@ -55,11 +55,12 @@ def blocks(
             ValueError, stops decoding and propagates.
 
     Yields:
-        float32 (N,) with N > 0; the blocks differ in length and take a few seconds each. A file has at least one.
+        float32 (N,) with N > 0; the blocks differ in length and hold a few seconds each. Every file yields at least
+        one.
 
     Raises:
         AudioError: the file is not audio, is damaged, empty or too long (TooLongError), has a sample rate outside 1 to
-            768 kHz, or contains samples that are not finite. Blocks before the damage have been yielded.
+            768 kHz, or contains samples that are not finite. The blocks before the damage are still yielded.
         OSError: the file cannot be opened, or the stream cannot be read.
     """
     is_empty = True
@@ -121,9 +122,10 @@ def _open(stream: IO[bytes]) -> av.container.InputContainer:
 
 
 def _track(container: av.container.InputContainer, longest_seconds: float, on_packet: Callable[[], object]) -> int:
-    """Return the index, among the audio tracks, of the one to decode: the default track, or else the first that sounds.
+    """Return the index of the audio track to decode: the default track or, if it is silent, the first that is not.
 
-    If there are several, packets are read until the preferred one sounds, since a default track may be silent.
+    If there are several tracks, packets are read until the preferred one has sound, since a default track may be
+    silent.
 
     Raises:
         AudioError: FFmpeg has no decoder for any of the tracks.

@@ -39,10 +39,10 @@ __all__ = [
 WINDOW = 661_794  # samples: 30.0 s, the length of GTZAN's clips
 MAX_SINGLE_WINDOW = 31 * SAMPLE_RATE  # samples; every GTZAN clip is shorter, so each is a single window
 MIN_LENGTH = 3 * SAMPLE_RATE  # samples
-LONGEST_SECONDS = 1800.0  # s, of a song that is held in memory as a whole
+LONGEST_SECONDS = 1800.0  # s; longest song that is held in memory as a whole
 SILENT_MESSAGE = "the song is silent from beginning to end"  # used if all levels are 0
 
-_MAX_HELD = 600  # s of samples that `decode_section` holds
+_MAX_HELD = 600  # s; most samples that `decode_section` holds
 
 
 @dataclass(frozen=True)
@@ -121,9 +121,9 @@ def stream_windows(
     *,
     on_samples: Callable[[float, NDArray[np.float32]], object] = lambda start, samples: None,
 ) -> Iterator[Window]:
-    """Cut a song into the same windows as `windows`, while its samples arrive.
+    """Cut a song into the same windows as `windows` does, while its samples arrive.
 
-    At most two windows' samples are held, because the last window may start anywhere in the one before it.
+    The samples of at most two windows are held, because the last window may start anywhere in the one before it.
 
     Args:
         parts: the song in pieces of any length, float32 (N,) at 22 050 Hz.
@@ -133,7 +133,7 @@ def stream_windows(
     Raises:
         AudioError: the song is shorter than 3 s.
     """
-    start = 0  # of `full` in the song, or of `current` if that is the first, in samples
+    start = 0  # start of `full` in the song, or of `current` if it is the first window, in samples
     full: NDArray[np.float32] | None = None
     current, filled = np.empty(WINDOW, dtype=np.float32), 0
     for part in parts:
@@ -173,8 +173,8 @@ def middle_window(samples: NDArray[np.float32]) -> Window:
 def decode_middle(source: Path | bytes | IO[bytes]) -> Window:
     """Decode the window that `middle_window` returns for a song, in memory that does not grow with the song.
 
-    Containers often state a wrong duration, so the middle is known only at the end. Until then, the second half of what
-    was decoded is held. A song of which that is more than ten minutes is decoded again up to its middle.
+    Containers often state a wrong duration, so the middle is known only at the end. Until then, the second half of the
+    samples decoded so far is held. If that half is longer than ten minutes, the song is decoded again up to its middle.
 
     Args:
         source: path, bytes or binary stream, as for `decode`.
@@ -190,15 +190,15 @@ def decode_middle(source: Path | bytes | IO[bytes]) -> Window:
 def decode_section(
     source: Path | bytes | IO[bytes], *, rate: int, single: int, section: int
 ) -> tuple[int, NDArray[np.float32]]:
-    """Decode a short song as a whole, and of a longer one a section in its middle, as `decode_middle` does.
+    """Decode a short song as a whole, or a section from the middle of a longer one, as `decode_middle` does.
 
     Args:
         rate: sample rate in Hz.
-        single: largest number of samples of a short song.
+        single: maximum number of samples of a short song.
         section: number of samples of the section, at most `single`.
 
     Returns:
-        the number of the first sample in the song, which is 0 only for a short song, and the samples, float32 (N,).
+        the position of the first sample in the song, which is 0 only for a short song, and the samples, float32 (N,).
 
     Raises:
         AudioError, OSError: as for `decode`.
@@ -222,7 +222,7 @@ def decode_section(
 
 
 def _window(start: int, samples: NDArray[np.float32]) -> Window:
-    """Return a window that starts with the given sample of its song."""
+    """Return a window that starts at the given sample of its song."""
     return Window(start / SAMPLE_RATE, (start + WINDOW) / SAMPLE_RATE, samples)
 
 

@@ -1,4 +1,4 @@
-"""The errors of audio files that cannot be used."""
+"""Errors about audio files that cannot be used."""
 
 from typing import Self
 
@@ -19,4 +19,4 @@ class TooLongError(AudioError):
 
 
 class FileTypeError(AudioError):
-    """A file is of a type that is never used: neither a PNG nor a supported audio file. The message says which type."""
+    """A file has an unsupported type: it is neither a PNG nor a supported audio file. The message says which type."""

@@ -1,4 +1,4 @@
-"""Say why FFmpeg cannot decode a file, in words that name what is wrong with it."""
+"""Explain why FFmpeg cannot decode a file, by naming what is wrong with the file."""
 
 import io
 import struct
@@ -8,7 +8,7 @@ import av
 
 _COPY = "copy it again from its source"
 _CONVERT = "convert it to FLAC or MP3"
-_MAX_BOXES = 1000  # of an MP4 file that are searched for its index; files have about five, fragmented ones more
+_MAX_BOXES = 1000  # boxes of an MP4 file that are searched for its index; files have about five, fragmented ones more
 
 
 def failure_reason(stream: IO[bytes], name: str, error: Exception) -> str:
@@ -17,7 +17,7 @@ def failure_reason(stream: IO[bytes], name: str, error: Exception) -> str:
     Args:
         stream: the file, seekable.
         name: name of its format, such as `MP4`.
-        error: FFmpeg's error, or the one that reading raised.
+        error: FFmpeg's error, or the error that reading the file raised.
     """
     if isinstance(error, av.error.MemoryError):
         return f"the {name} file takes more memory to decode than there is; {_CONVERT}"
@@ -40,7 +40,7 @@ def _missing_part(stream: IO[bytes], name: str) -> str:
 
 
 def _lacks_index(stream: IO[bytes]) -> bool:
-    """Return whether an MP4 file ends before its box `moov`, without which its audio cannot be found, or within it."""
+    """Return whether an MP4 file ends before or within its `moov` box, without which its audio cannot be found."""
     length = stream.seek(0, io.SEEK_END)
     position = 0
     for _ in range(_MAX_BOXES):

@@ -1,7 +1,7 @@
 """The audio formats that are supported, and detection of a file's type from its content.
 
-A file's first bytes decide what it is, for the commands and for the endpoint alike; its name and content type never do.
-Suffixes only select the files of a folder.
+The commands and the endpoint determine a file's type from its first bytes, never from its name or content type.
+Suffixes are used only to select the files of a folder.
 
 FFmpeg may use only the demuxers listed here. None of them opens another file or a socket: playlists (hls, concat,
 dash), session descriptions (sdp, rtsp) and image sequences are excluded, references from QuickTime files to other files
@@ -25,7 +25,7 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 @dataclass(frozen=True)
 class AudioFormat:
-    """A container, or a family of containers that FFmpeg reads alike.
+    """A container, or a family of containers that FFmpeg reads in the same way.
 
     Attributes:
         name: name for messages and documents.
@@ -53,7 +53,7 @@ FORMATS = (
         tuple(((0, riff), (8, b"WAVE")) for riff in (b"RIFF", b"RIFX", b"RF64", b"BW64")),
     ),
     AudioFormat("FLAC", "flac", ".flac .fla", _at(0, b"fLaC")),
-    # A tag may also be in front of AAC, TTA, Monkey's Audio and others; FFmpeg then looks behind it.
+    # A tag may also precede AAC, TTA, Monkey's Audio and other formats; FFmpeg then looks after the tag.
     AudioFormat("MP3", "mp3", ".mp3 .mp2 .mp1 .mpa .m2a", _at(0, b"ID3")),
     AudioFormat("AAC", "aac", ".aac .adts", ()),
     AudioFormat("Ogg", "ogg", ".ogg .oga .ogv .ogx .opus .spx", _at(0, b"OggS")),
@@ -94,7 +94,7 @@ _BYTE_ORDER_MARKS = (
 
 _COPY = "copy or download it again"
 _CONVERT = "convert it to FLAC or MP3"
-# Signatures of files that are often found among music, what they are, and the remedy.
+# Signatures of other files that are often found among music, with their types and the remedy.
 _OTHERS = (
     (0, b"\xff\xd8\xff", "a JPEG image", ""),
     (0, b"GIF8", "a GIF image", ""),
@@ -128,7 +128,7 @@ _WEB_PAGE = re.compile(rb"\s*<(!doctype html|html|head)\b", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class FileType:
-    """What a file is.
+    """The type of a file.
 
     Attributes:
         kind: `png` or `audio`.
@@ -154,14 +154,14 @@ def detect(head: bytes) -> Kind:
         head: the file's first `HEAD_BYTES` bytes, or the whole file if it is shorter.
 
     Raises:
-        FileTypeError: the file is neither; the message says what it is, if it is of a common type.
+        FileTypeError: the file is neither; the message names its type if it is a common one.
         AudioError: the file is empty.
     """
     return identify(head).kind
 
 
 def identify(head: bytes) -> FileType:
-    """Return what a file is, for the same arguments and errors as `detect`."""
+    """Return a file's type, with the same arguments and errors as `detect`."""
     if not head:
         raise AudioError("the file is empty; copy it again from its source")
     if head.startswith(PNG_SIGNATURE):
@@ -180,7 +180,7 @@ def identify(head: bytes) -> FileType:
 
 
 def identify_audio(head: bytes) -> FileType:
-    """Return what an audio file is, for the same arguments and errors as `detect`; a PNG is an AudioError too."""
+    """Return an audio file's type, with the same arguments and errors as `detect`; a PNG also raises AudioError."""
     found = identify(head)
     if found.kind == "png":
         raise AudioError("the file is an image (PNG) and has no audio track; choose a file that has one")
@@ -207,7 +207,7 @@ def _check_others(head: bytes) -> None:
 
 
 def _is_text(head: bytes, encoding: str) -> bool:
-    try:  # a character at the end may be cut
+    try:  # the last character may be cut off
         text = codecs.getincrementaldecoder(encoding)().decode(head[:1024])
     except UnicodeError:
         return False

@@ -1,4 +1,4 @@
-"""Mixes decoded frames of audio down to mono samples."""
+"""Mix decoded audio frames down to mono samples."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ _TOGETHER = 1 << 14  # samples mixed at a time; their memory stays in the cache
 
 
 def mono(frame: av.AudioFrame) -> NDArray[np.float32]:
-    """Return one frame, mixed down, float32 (N,). Raises: as for `Mixer.add`."""
+    """Return one frame mixed down to mono, float32 (N,). Raises: as for `Mixer.add`."""
     mixer = Mixer()
     mixer.add(frame)
     return mixer.take()
@@ -33,15 +33,15 @@ class Mixer:
     def __init__(self) -> None:
         self.samples = 0
         self._mixed: list[NDArray[np.float32]] = []
-        self._values: list[NDArray[Any]] = []  # of frames that are not mixed yet, all of one form
-        self._unmixed = 0  # samples of these frames
+        self._values: list[NDArray[Any]] = []  # frames that are not mixed yet, all of the same form
+        self._unmixed = 0  # samples in these frames
         self._form: tuple[bool, int, np.dtype[Any]] | None = None
 
     def add(self, frame: av.AudioFrame) -> None:
         """Add a frame.
 
         Raises:
-            AudioError: it has no channels.
+            AudioError: the frame has no channels.
         """
         values = frame.to_ndarray()  # planar: (channels, N); packed: (1, N · channels)
         channels = frame.layout.nb_channels
@@ -56,7 +56,7 @@ class Mixer:
         self.samples += values.size // channels
 
     def take(self) -> NDArray[np.float32]:
-        """Return what has been added since the last call, float32 (N,)."""
+        """Return the samples added since the last call, float32 (N,)."""
         self._mix()
         mixed, self._mixed, self.samples = self._mixed, [], 0
         return np.concatenate(mixed) if mixed else np.empty(0, dtype=np.float32)
@@ -74,7 +74,7 @@ def _mix_down(values: NDArray[Any], channels: int, *, is_planar: bool) -> NDArra
         values = values.reshape(-1, channels).T
     with np.errstate(over="ignore", invalid="ignore"):  # `blocks` rejects non-finite samples
         scaled: NDArray[np.float32] = values.astype(np.float32, copy=False)
-        if values.dtype.name in _SCALES:  # powers of two, so float32 loses nothing more than the conversion does
+        if values.dtype.name in _SCALES:  # powers of two, so scaling loses no precision
             scale, zero = _SCALES[values.dtype.name]
             scaled = (scaled - np.float32(zero)) / np.float32(scale)
         return scaled[0] if channels == 1 else np.asarray(scaled.mean(axis=0, dtype=np.float32))

@@ -1,4 +1,4 @@
-"""Show a file to FFmpeg without junk before it and with a header that it reads right."""
+"""Present a file to FFmpeg without leading junk and with a header that it reads correctly."""
 
 import io
 from typing import IO, TYPE_CHECKING
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 def readable(stream: IO[bytes], head: bytes, found: FileType) -> IO[bytes]:
-    """Return a seekable stream that FFmpeg reads right: the stream itself, or a view of it.
+    """Return a seekable stream that FFmpeg reads correctly: the stream itself, or a view of it.
 
     Args:
         stream: the file, seekable; only the returned stream may be used afterwards.
         head: the file's first bytes.
-        found: what `identify` says of the head.
+        found: what `identify` returned for the head.
 
     Raises:
         AudioError: the file is a big-endian WAV of a kind that cannot be decoded.

@@ -1,7 +1,7 @@
-"""Synthesise tracks in ten artificial genres for trying the project without real music.
+"""Synthesise tracks in ten artificial genres for trying out the project without real music.
 
 Each genre has its own tempo, rhythm, harmony and timbre. Each track has its own key, tempo, swing, noise level and
-small mistakes, so two tracks of a genre differ like two songs in the same style. The samples are computed with NumPy
+small mistakes, so two tracks of a genre differ as two songs in the same style do. The samples are computed with NumPy
 only and pass through the same spectrogram code as real audio. The same seed gives the same bytes.
 
 Conventions: samples are mono float32 at 22 050 Hz. A bar has sixteen steps, or twelve in `waltz`. Pitches are in

@@ -1,8 +1,8 @@
 """Read the tags of an audio file, such as its artist and genres.
 
-mutagen reads all values of a tag, the numbers that stand for genres in ID3 and MP4, and ID3, APE and ASF tags by their
-own names. FFmpeg reads containers that mutagen does not support, such as Matroska and the INFO list of WAV files, so it
-supplies the tags that mutagen does not find.
+mutagen reads all values of a tag, the genre numbers of ID3 and MP4, and ID3, APE and ASF tags by their native names.
+FFmpeg reads containers that mutagen does not support, such as Matroska and the INFO list of WAV files, so it supplies
+the tags that mutagen does not find.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,7 +20,7 @@ from mutagen.mp4 import MP4Tags
 from raygenre.audio.file_type import CONTAINERS
 
 _Values = dict[str, tuple[str, ...]]
-"""The values of each of our tags; a tag that the file lacks is missing or has none."""
+"""The values of each of our tags; a tag that the file lacks is missing or has no values."""
 
 _ID3 = {"artist": "TPE1", "album": "TALB", "title": "TIT2", "genres": "TCON", "album_artist": "TPE2"}
 _MP4 = {"artist": "\xa9ART", "album": "\xa9alb", "title": "\xa9nam", "genres": "\xa9gen", "album_artist": "aART"}
@@ -71,8 +71,8 @@ def _from_mutagen(path: Path) -> _Values:
         file = mutagen.File(path)
         tags = file.tags if file is not None else None
         if tags is None and isinstance(file, MP3):
-            tags = APEv2(path)  # some programs tag MP3 files like this, which mutagen does not expect
-    except Exception:  # noqa: BLE001 (damaged files raise errors of many types in mutagen)
+            tags = APEv2(path)  # some programs write such tags to MP3 files, where mutagen does not expect them
+    except Exception:  # noqa: BLE001 (mutagen raises many types of errors for damaged files)
         return {}
     if isinstance(tags, ID3):
         frames = {name: tags.get(frame) for name, frame in _ID3.items()}
@@ -87,19 +87,19 @@ def _from_mutagen(path: Path) -> _Values:
 
 def _from_ffmpeg(path: Path) -> _Values:
     try:
-        file = path.absolute()  # FFmpeg would take the relative path `AC:DC.mka` for an address
+        file = path.absolute()  # FFmpeg would interpret the relative path `AC:DC.mka` as a URL
         with av.open(file, mode="r", options={"format_whitelist": CONTAINERS}, metadata_errors="ignore") as container:
             # Ogg stores tags in the stream; all other formats store them in the container.
             stored = [dict(container.metadata), *(dict(stream.metadata) for stream in container.streams.audio)]
     except (av.error.FFmpegError, OSError, ValueError):
         return {}
     lower = {name.lower(): [text] for tags in reversed(stored) for name, text in tags.items() if text.strip()}
-    # FFmpeg joins the values of several comments of one name.
+    # FFmpeg joins the values of comments that have the same name.
     return _named(lower | {"genre": [part for text in lower.get("genre", ()) for part in text.split(";")]})
 
 
 def _named(lower: Mapping[str, Iterable[object]]) -> _Values:
-    """Return the values of tags that have no fixed names, from their names in lower case."""
+    """Return the values of tags without fixed names, given all tags by lower-case name."""
     return {
         name: _cleaned(next((lower[candidate] for candidate in candidates if candidate in lower), ()))
         for name, candidates in _OTHER.items()

@@ -16,13 +16,13 @@ _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE  # codes of WAVE formats
 # Codes of AU files, which are big-endian, for a WAVE format and its bytes per sample.
 _AU_CODES = {(_PCM, 2): 3, (_PCM, 3): 4, (_PCM, 4): 5, (_FLOAT, 4): 6, (_FLOAT, 8): 7}
 _UNKNOWN_SIZE = 0xFFFFFFFF
-_SAMPLED = 1 << 16  # bytes from the middle of the file that show how integers are stored
+_SAMPLED = 1 << 16  # bytes from the middle of the file that are examined to see how integers are stored
 _MAX_FLOAT = 2.0**24  # floats of a "24.0" file reach ±2²³
 
 
 @dataclass(frozen=True)
 class Replacement:
-    """A header to read instead of the file's, and the part of the file that follows it.
+    """A header that replaces the file's own, and the part of the file that follows it.
 
     Attributes:
         header: the new header.
@@ -46,14 +46,14 @@ class _Format:
 
 
 def replacement(stream: IO[bytes], head: bytes, start: int) -> Replacement | None:
-    """Return the header that makes FFmpeg read a WAV file right; None if FFmpeg reads it right as it is.
+    """Return a header with which FFmpeg reads a WAV file correctly; None if the file's own header suffices.
 
     Args:
         head: the file's first bytes.
         start: index of the WAV file's first byte in the head.
 
     Raises:
-        AudioError: the file is big-endian and of a kind that has no replacement.
+        AudioError: the file is big-endian and of a kind that has no replacement header.
     """
     order: Literal["<", ">"] = ">" if head.startswith(b"RIFX", start) else "<"
     chunks = _chunks(head, start + 12, order)
@@ -68,7 +68,7 @@ def replacement(stream: IO[bytes], head: bytes, start: int) -> Replacement | Non
     if wave.code == _PCM and wave.container == 4 and 0 < wave.bits <= 24:
         shift = _shift(stream, wave, first, end)
         if shift is not None:
-            # A read that starts early turns the lowest bytes into the highest ones; the bytes that come to be the
+            # Reading from an earlier byte turns the lowest bytes into the highest ones. The bytes that become the
             # lowest are the previous sample's signs, 2⁻²⁴ of full scale.
             return Replacement(_wav_header(wave, size), first - shift, end and end - shift)
     if order == ">":
@@ -100,7 +100,7 @@ def _format(start: int, size: int, head: bytes, order: str) -> _Format | None:
 
 
 def _shift(stream: IO[bytes], wave: _Format, first: int, end: int | None) -> int | None:
-    """Return by how many bytes integers of up to 24 bits in 32 are right-aligned; None if FFmpeg reads them right."""
+    """Return the shift, in bytes, of integers of up to 24 bits stored in 32; None if FFmpeg reads them correctly."""
     if end is None:
         end = stream.seek(0, 2)
     block = 4 * wave.channels

@@ -1,4 +1,4 @@
-"""Errors of batches on a cluster."""
+"""Errors of batch jobs on a cluster."""
 
 from raygenre.errors import RaygenreError
 

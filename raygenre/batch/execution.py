@@ -1,8 +1,8 @@
 """How a batch runs: blocks of songs, pools of actors, and Ray Data's settings.
 
-A damaged file may crash the process that decodes it, and Ray would restart it and try the same block for ever. A worker
-that was restarted therefore processes each song in a process of its own (`raygenre.system.worker_pool`), which reports
-the song that crashes and continues with the next one.
+A damaged file may crash the process that decodes it, and Ray would restart the process and retry the same block
+forever. Therefore, a restarted worker processes each song in a separate process (`raygenre.system.worker_pool`),
+reports a song that crashes it and continues with the next one.
 """
 
 import logging
@@ -18,10 +18,10 @@ from raygenre.batch.errors import BatchError
 from raygenre.system import worker_pool
 
 SONGS_PER_BLOCK = 256
-"""Largest number of songs in a block. A block is a file of the output, and what a killed worker repeats."""
+"""Maximum number of songs in a block. A block becomes one file of the output, and a killed worker repeats its block."""
 SONGS_PER_GPU_BATCH = 64
 PROBLEM = "problem"
-"""Column that says why the results of a song could not be stored; empty if they are stored."""
+"""Column with the reason why a song's results could not be stored; empty if they were stored."""
 
 _BLOCKS_PER_WORKER = 4  # so that all workers are busy until shortly before the end
 
@@ -48,9 +48,9 @@ def pool(size: int, *, initial: int = 1, blocks: int = 1) -> ActorPoolStrategy:
     """Return a pool of actors.
 
     Args:
-        size: number of actors; 0 for `initial` at first, and then as many as the cluster has room for.
-        blocks: number of blocks that an actor has at a time. With one, no block waits while another actor is idle; with
-            two, the second is fetched in the meantime.
+        size: number of actors; 0 to start with `initial` and grow to as many as the cluster has room for.
+        blocks: number of blocks assigned to an actor at a time. With one, no block waits while another actor is idle;
+            with two, the second is fetched while the first is processed.
     """
     if size:
         return ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=blocks)
@@ -58,12 +58,12 @@ def pool(size: int, *, initial: int = 1, blocks: int = 1) -> ActorPoolStrategy:
 
 
 def set_up() -> None:
-    """Let Ray Data print nothing, and enlarge pools while all of their actors are busy.
+    """Keep Ray Data from printing, and let pools grow while all of their actors are busy.
 
-    Errors are raised, and Ray Data's log is in Ray's session folder.
+    Errors are still raised, and Ray Data's log is in Ray's session folder.
     """
     context = DataContext.get_current()
-    context.autoscaling_config.actor_pool_util_upscaling_threshold = 1.0  # of one block per actor; see `pool`
+    context.autoscaling_config.actor_pool_util_upscaling_threshold = 1.0  # one block per actor; see `pool`
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     for handler in logging.getLogger("ray.data").handlers:
@@ -72,10 +72,10 @@ def set_up() -> None:
 
 
 def rows(dataset: Dataset, output: object) -> Generator[dict[str, Any], None, None]:
-    """Run a dataset, and yield its rows as they come.
+    """Execute a dataset, and yield its rows as they arrive.
 
     Args:
-        dataset: what is stored where; its column `PROBLEM` says why a row could not be stored.
+        dataset: describes what is stored where; its column `PROBLEM` says why a row could not be stored.
         output: where the rows are stored, for messages.
 
     Raises:
@@ -108,6 +108,6 @@ def attempts(
     """Yield each item with the function's result or the exception that it raised. Runs in a worker.
 
     Args:
-        isolated: whether to use other processes, of which a crash ends only the one with its item.
+        isolated: whether to process items in separate processes, so that a crash ends only the process of its item.
     """
     return worker_pool.unordered(function, items, jobs=2 if isolated else 1)

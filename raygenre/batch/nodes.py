@@ -1,4 +1,4 @@
-"""Connect to a cluster, and check, before a batch starts, that every node can run it."""
+"""Connect to a cluster and, before a batch starts, check that every node can run it."""
 
 import os
 import secrets
@@ -19,7 +19,7 @@ from raygenre.search.trials import cluster
 from raygenre.system.location import Location, is_url
 from raygenre.system.printable import printable
 
-_SECONDS = 120  # in which a node must answer; a new worker process needs some for its imports
+_SECONDS = 120  # s in which a node must answer; a new worker process needs some of them for its imports
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Needs:
     Attributes:
         sources: paths and URLs that must be readable.
         output: folder or URL of the output.
-        marker: name of a file that this machine wrote there.
+        marker: name of a file that this machine has written to the output.
         release: version of this package.
     """
 
@@ -39,7 +39,7 @@ class Needs:
     release: str
 
     def problem(self) -> str:
-        """Return what this machine lacks; empty if nothing."""
+        """Return what this machine lacks; empty if it lacks nothing."""
         if (here := version("raygenre")) != self.release:
             return f"raygenre {here} is installed there, not {self.release}; install the same version on every node"
         for source in self.sources:
@@ -73,7 +73,7 @@ def connect(address: str) -> str:
         ClusterError, RayFolderError: as for `raygenre.search.trials.cluster.connect`.
     """
     # Ray's core prints an error about every pool of Ray Data, because its actors have arguments and are restarted. This
-    # variable prevents it, but when the core starts, it prints that the variable is set.
+    # variable prevents that, but when the core starts, it prints that the variable is set.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     with _without_stderr():
         return cluster.connect(None if address == "local" else address)
@@ -103,7 +103,7 @@ def check_nodes(sources: Sequence[str], output: Location) -> None:
 
 @contextmanager
 def _without_stderr() -> Iterator[None]:
-    """Discard what this process, C++ included, writes to stderr."""
+    """Discard everything that this process, including its C++ code, writes to stderr."""
     kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, 2)
     try:

@@ -1,8 +1,8 @@
 """The output of a batch: a folder or URL with Parquet files and a description of the model.
 
-Each file has the rows of one block of songs and is written atomically, under a name that depends only on the songs. A
-later run therefore continues from what is stored, and a block that a lost node's successor computes again replaces
-itself.
+Each file has the rows of one block of songs and is written atomically, under a name that depends only on the songs.
+Therefore, a later run continues from what is stored, and a block that is computed again because a node was lost
+overwrites its own file.
 """
 
 import hashlib
@@ -34,14 +34,14 @@ class Output:
     location: Location
 
     def open(self, model: str, decisive: Mapping[str, Any]) -> None:
-        """Describe the batch in the output, or check that an earlier run's description is the same.
+        """Write the batch's description to the output, or check that an earlier run's description is the same.
 
         Args:
             model: name of the model.
-            decisive: what decides the results, for JSON; not the name, since a model may have several.
+            decisive: everything that determines the results, for JSON; not the name, since a model may have several.
 
         Raises:
-            BatchError: the output belongs to another model, or has files of another program.
+            BatchError: the output belongs to another model, or contains files of another program.
             LocationError: the URL is unusable.
             FileAccessError: the output cannot be read or written.
         """
@@ -63,7 +63,7 @@ class Output:
                 )
 
     def belongs_to(self, decisive: Mapping[str, Any]) -> bool:
-        """Return whether the output's description is that of a batch with the same results.
+        """Return whether the output's description matches a batch with the same results.
 
         Raises:
             OSError: the output cannot be read.
@@ -91,7 +91,7 @@ class Output:
             return found["path"].combine_chunks()
 
     def forget_failures(self) -> None:
-        """Delete the rows with errors, so that these songs are not done.
+        """Delete the rows with errors, so that these songs count as not done.
 
         Raises:
             BatchError: a file is damaged.

@@ -1,7 +1,7 @@
 """Songs that Parquet files name or contain.
 
-A Parquet file has a column of paths and URLs, or one of files' content. In the second case, the column `path` names the
-songs; if there is none, or it is the one with the content, they are `FILE#ROW`.
+A Parquet file has a column with either paths and URLs or the content of files. In the second case, the column `path`
+names the songs; if there is no such column, or it holds the content, the names are `FILE#ROW`.
 """
 
 import os
@@ -21,14 +21,14 @@ from raygenre.system.location import is_url
 from raygenre.system.printable import exact, printable
 
 DEFAULT_COLUMN = "path"
-"""Column with the songs if none is named."""
+"""Column that contains the songs by default."""
 
 _SUFFIX = ".parquet"
-_ROWS_AT_ONCE = 8  # of content that a worker holds
+_ROWS_AT_ONCE = 8  # rows of content that a worker holds
 
 
 def is_parquet(source: str) -> bool:
-    """Return whether the name of a source is that of a Parquet file or of a folder of them."""
+    """Return whether a source's name is that of a Parquet file or of a folder of Parquet files."""
     return PurePosixPath(source.partition("?")[0] if is_url(source) else source).suffix.lower() == _SUFFIX
 
 
@@ -119,7 +119,7 @@ def _column_type(file: pq.ParquetFile, name: str, column: str) -> Any:
 
 
 def _of_rows(file: pq.ParquetFile, name: str, group: int, names: str) -> "pa.Table":
-    """Return the songs in a group of rows, named by the column `names` or, if that is empty, by their row."""
+    """Return the songs in a row group, named by the column `names` or, if `names` is empty, by row."""
     count = file.metadata.row_group(group).num_rows
     first = sum(file.metadata.row_group(earlier).num_rows for earlier in range(group))
     fallback = [f"{exact(name)}#{first + row}" for row in range(count)]
@@ -133,7 +133,7 @@ def _opened(name: str, stores: Stores) -> Iterator[pq.ParquetFile]:
     """Open a Parquet file at a path or URL.
 
     Raises:
-        BatchError: it is damaged or of another type.
+        BatchError: the file is damaged or is not a Parquet file.
         OSError: it cannot be read.
     """
     try:

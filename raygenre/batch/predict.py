@@ -6,8 +6,9 @@ songs ─► blocks ─► decode and classify, an actor per CPU ─────
 ```
 
 On CPUs, the network runs where its input is decoded, as in `raygenre.workflows.predict`: it takes a fraction of the
-time of decoding, so actors of its own would be idle, and its input would be copied between processes. Each song is
-classified by the same calls as there, so the probabilities are the same, bit for bit; on a GPU, the last digits differ.
+time that decoding takes, so separate actors would be idle, and its input would have to be copied between processes.
+Each song is classified by the same calls as in that module, so the probabilities are the same, bit for bit; on a GPU,
+the last digits differ.
 """
 
 import math
@@ -34,7 +35,7 @@ _DECODED = pa.schema([("path", pa.string()), ("song", pa.large_binary())])
 
 @dataclass(frozen=True)
 class SongOutcome:
-    """What became of a song whose rows are stored.
+    """The outcome for a song whose rows are stored.
 
     Attributes:
         genre: the predicted genre; empty if there was an error.
@@ -62,7 +63,7 @@ def predict_all(
 
     Args:
         jobs: number of actors that decode; 0 for one per CPU.
-        longest_seconds: maximum duration of a song in s; longer ones get an error.
+        longest_seconds: maximum duration of a song in s; longer songs get an error.
         gpus: number of actors that classify, each on a GPU; 0 to classify where songs are decoded. By default, one for
             each GPU of the cluster.
 
@@ -118,7 +119,7 @@ class Store:
     output: Output
 
     def __call__(self, results: Sequence[tuple[str, SongResult]]) -> pa.Table:
-        """Return what became of the songs, and why they could not be stored, if so."""
+        """Return the outcome for each song and, if they could not be stored, the reason."""
         table = self.rows.table(results)
         problem = ""
         if table.num_rows:

@@ -1,4 +1,4 @@
-"""What workers do with a song: read it from wherever it is, decode it, and classify it.
+"""The work done on each song: read it from wherever it is stored, decode it and classify it.
 
 Every function returns a song's failure as part of its result, because one bad file must not end a batch.
 """
@@ -98,7 +98,7 @@ class Decode:
 
 @dataclass(frozen=True)
 class Render:
-    """Renders a song as a PNG, exactly as `raygenre.workflows.render` does; returns the PNG, or the reason as text."""
+    """Renders a song as a PNG, exactly as `raygenre.workflows.render` does; returns the PNG or the failure's reason."""
 
     stores: Stores
 
@@ -138,8 +138,8 @@ def process(
     """Yield the name of each song of a block and the result of `work`.
 
     Args:
-        column: column of Parquet files with content.
-        isolated: whether each song has a process of its own; see `raygenre.batch.execution`.
+        column: column of Parquet files that holds the content.
+        isolated: whether to process each song in a separate process; see `raygenre.batch.execution`.
     """
     left = dict.fromkeys(block["path"].to_pylist())
     try:

@@ -1,8 +1,8 @@
 """Render songs by the million as spectrogram images on a Ray cluster.
 
-Songs and images are in folders or at URLs, in the layout of `raygenre.workflows.render`. An image in a folder is kept
-under the rule there. If the songs or the images are at a URL, an image is kept if it is not older than its song, since
-a store has only complete files.
+Songs and images are in folders or at URLs, in the layout of `raygenre.workflows.render`. In a folder, the rule of that
+module decides whether an existing image is kept. If the songs or the images are at a URL, an image is kept if it is not
+older than its song, since a store contains only complete files.
 """
 
 import os
@@ -34,7 +34,7 @@ class BatchPlan:
 
     Attributes:
         table: the songs as in `raygenre.batch.song_table`, and `image`, the name of each image below the output.
-        stores: where their URLs are.
+        stores: the stores that their URLs refer to.
         kept: number of songs that are not in the table because their images exist.
         classless: songs that are not in any class folder.
         unusable, left_out, clutter: as in `raygenre.data.folder_scan.FolderScan`; paths are printable.
@@ -51,7 +51,7 @@ class BatchPlan:
 
 @dataclass(frozen=True)
 class ImageOutcome:
-    """What became of a song: a new image, an image that existed, or an error."""
+    """The outcome for a song: a new image, an existing image, or an error."""
 
     song: str
     is_new: bool
@@ -90,7 +90,7 @@ def plan_batch(source: str, output: Location) -> BatchPlan:
 def render_all(plan: BatchPlan, output: Location, *, jobs: int = 0) -> Generator[ImageOutcome, None, None]:
     """Render songs, write their images, and yield each song as soon as its image is written.
 
-    Closing the generator stops the work; repeating it with a new plan continues it.
+    Closing the generator stops the work; calling this function again with a new plan continues it.
 
     Args:
         jobs: number of actors; 0 for one per CPU.
@@ -140,12 +140,12 @@ class _Renderer:
     def _exists(self, row: Mapping[str, bytes | str]) -> bool:
         file = os.fsdecode(row["file"])
         if is_url(file) or self._output.is_remote:
-            return False  # the plan has no songs with images
+            return False  # the plan contains no songs that have images
         return is_up_to_date(RenderTarget(Path(file), self._output.folder / str(row["image"])))
 
 
 def _plan_url(source: str, stores: Stores) -> tuple[BatchPlan, dict[str, int]]:
-    """Return the plan for a URL, and when each song was modified, in ns since 1970."""
+    """Return the plan for a URL, and the modification time of each song in ns since 1970."""
     with file_errors(f"{printable(source)} cannot be read"):
         files = stores.files(source)
     root = source.partition("?")[0].rstrip("/")
@@ -162,7 +162,7 @@ def _plan_url(source: str, stores: Stores) -> tuple[BatchPlan, dict[str, int]]:
 
 
 def _without_images(plan: BatchPlan, output: Location, modified: Mapping[str, int]) -> BatchPlan:
-    """Return a plan without the songs whose images are not older, given the songs' times in ns since 1970."""
+    """Return a plan without songs whose images are up to date, given the songs' times in ns since 1970."""
     from pyarrow.fs import FileSelector
 
     with file_errors(f"{printable(str(output))} cannot be read"):

@@ -8,7 +8,7 @@ Columns:
 - genre, confidence, uncertain, seconds, windows: the song's prediction, repeated in each of its rows
 - window: number of the window, from 0; null if there is no prediction
 - start, end: its times in s; null for an image
-- one column for each genre: the window's probabilities, float32, exactly as the network gave them
+- one column for each genre: the window's probabilities, float32, exactly as the network returned them
 - error: why there is no prediction; empty if there is one
 """
 

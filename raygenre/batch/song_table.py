@@ -1,9 +1,9 @@
-"""The songs of a batch as an Arrow table, which takes about 100 bytes for each.
+"""The songs of a batch as an Arrow table, which takes about 100 bytes per song.
 
 Columns:
 - path: the song's name in the results.
-- file: its path as bytes, because names need not be UTF-8, or its URL; or the Parquet file that has its content.
-- group, row: group of rows in that Parquet file, and row in the group; null for a song that is a file.
+- file: its path as bytes, because names need not be UTF-8, or its URL; or the Parquet file that holds its content.
+- group, row: row group in that Parquet file, and row within the group; null for a song that is a file.
 """
 
 import os

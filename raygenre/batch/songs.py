@@ -1,8 +1,8 @@
 """The songs of a batch: found in folders, at URLs, in playlists and in Parquet files.
 
 - Folders and playlists on this machine are read as `raygenre predict` reads them (`raygenre.workflows.sources`).
-- Of the files below a URL, suffixes decide: opening millions of files would take hours. PNGs are songs if there is no
-  audio file. Hidden files and known clutter are ignored.
+- Files below a URL are selected by suffix, because opening millions of files would take hours. PNGs count as songs only
+  if there are no audio files. Hidden files and known clutter are ignored.
 - Parquet files are described in `raygenre.batch.parquet_songs`.
 """
 
@@ -32,8 +32,8 @@ class SongList:
 
     Attributes:
         table: the songs, without duplicates, as in `raygenre.batch.song_table`.
-        stores: where their URLs are.
-        column: column of Parquet files that has the songs' content.
+        stores: the stores that their URLs refer to.
+        column: column of Parquet files that holds the songs' content.
         skipped, failed, clutter, left_out: as in `raygenre.workflows.sources.Sources`.
     """
 
@@ -59,7 +59,7 @@ def find_songs(sources: Sequence[str], column: str = "") -> SongList:
 
     Args:
         column: column of Parquet files with paths or content. If given, all sources are Parquet files or folders of
-            them; otherwise those whose names end with `.parquet`, with the column `path`.
+            them; otherwise, only those whose names end with `.parquet` are, and their column is `path`.
 
     Raises:
         BatchError: a Parquet source has no such column, or one of another type.
@@ -93,7 +93,7 @@ def find_songs(sources: Sequence[str], column: str = "") -> SongList:
 
 
 def blocks(table: "pa.Table", size: int) -> list["pa.Table"]:
-    """Return a table of songs in parts of at most `size`, each from a single group of rows of a Parquet file."""
+    """Divide a table of songs into parts of at most `size`, each from a single row group of a Parquet file."""
     groups = zip(table["file"].to_pylist(), table["group"].to_pylist(), strict=True)
     parts, start = [], 0
     for _, run in groupby(groups, key=lambda place: place if place[1] is not None else None):
@@ -104,7 +104,7 @@ def blocks(table: "pa.Table", size: int) -> list["pa.Table"]:
 
 
 def music_urls(urls: Sequence[str], source: str) -> tuple[list[str], Counter[str]]:
-    """Return which of the files at and below a URL are songs, and how many others there are by kind."""
+    """Return the URLs that are songs, given all files at and below a source, and the number of others by kind."""
     ignored = Counter[str]()
     songs, images = list[str](), list[str]()
     for url in urls:
@@ -124,13 +124,13 @@ def music_urls(urls: Sequence[str], source: str) -> tuple[list[str], Counter[str
 
 
 def _is_hidden(name: str) -> bool:
-    """Return whether a relative name is that of a hidden file, or of a file in a hidden folder or in clutter."""
+    """Return whether a relative name is that of a hidden file, or of a file in a hidden or clutter folder."""
     *folders, file = PurePosixPath(name).parts
     return file.startswith(".") or any(map(is_clutter_folder, folders))
 
 
 def _distinct(table: "pa.Table") -> "pa.Table":
-    """Return a table without the rows whose path is that of an earlier row."""
+    """Return a table without the rows that repeat the path of an earlier row."""
     numbered = table.append_column("number", pa.array(range(len(table)), pa.int64()))
     first = numbered.group_by("path", use_threads=False).aggregate([("number", "min")])["number_min"]
     return table.take(first.combine_chunks().sort()).combine_chunks()

@@ -23,7 +23,7 @@ class StoredFile:
 
     Attributes:
         url: its URL without options.
-        modified_ns: time of its last modification in ns since 1970; 0 if the store does not know it.
+        modified_ns: time of its last modification in ns since 1970; 0 if the store does not report it.
     """
 
     url: str
@@ -32,7 +32,7 @@ class StoredFile:
 
 @dataclass(frozen=True)
 class Stores:
-    """Stores by the schemes of their URLs.
+    """Stores, by the scheme of their URLs.
 
     Attributes:
         options: scheme → options of its URLs, `?` included; a scheme without options may be missing.
@@ -45,7 +45,7 @@ class Stores:
         """Return the stores of sources, whose URLs may have options.
 
         Raises:
-            LocationError: two URLs of a scheme have different options.
+            LocationError: two URLs with the same scheme have different options.
         """
         options: dict[str, str] = {}
         for url in filter(is_url, urls):
@@ -82,7 +82,7 @@ class Stores:
         return sorted(files, key=lambda file: file.url)
 
     def open(self, url: str) -> Any:
-        """Return a file as a seekable binary stream of pyarrow.
+        """Return a file as a seekable binary pyarrow stream.
 
         Raises:
             OSError: the file does not exist or cannot be read.
@@ -94,11 +94,11 @@ class Stores:
     def local_copy(self, file: Path | str | bytes, name: str) -> Iterator[Path]:
         """Yield the path of a file on this machine: the file itself, or a temporary copy of a URL or of content.
 
-        A copy is on disk, so that memory does not grow with the file.
+        Copies are made on disk, so that memory does not grow with the file.
 
         Args:
             file: path, URL or content.
-            name: the file's name, whose suffix the copy gets, because it helps to read tags.
+            name: the file's name. The copy gets its suffix, which helps in reading tags.
 
         Raises:
             OSError: the file cannot be read, or the copy cannot be written.

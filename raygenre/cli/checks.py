@@ -1,6 +1,6 @@
 """Quick checks of arguments.
 
-Commands do them before they import Ray, torch or MLflow, which takes seconds.
+Commands run them before importing Ray, torch or MLflow, which takes seconds.
 """
 
 from collections.abc import Sequence
@@ -44,7 +44,7 @@ def check_readable(path: Path | None, failure: str = "") -> None:
 
 
 def check_local(names: Sequence[str]) -> None:
-    """Exit with 2 if a source or an output is a URL, for which a command needs Ray."""
+    """Exit with 2 if a source or an output is a URL, which a command supports only with Ray."""
     for name in names:
         if is_url(name):
             fail(f"{printable(name)} is a URL; add --address auto for this machine's Ray cluster, or --address local")
@@ -83,7 +83,7 @@ def check_search(options: "Options") -> None:
 
     check_numbers(options)
     if not options.address:
-        ray_folder()  # of the private cluster that starts later
+        ray_folder()  # checks the folder for the private cluster that starts later
     storage = resolve(options.storage, options.tracking_uri)
     if options.resume:
         storage.studies.check_access()

@@ -47,7 +47,7 @@ def compare(
     storage = resolve(storage_folder, tracking_uri)
     require_runs(storage)
 
-    from raygenre.workflows.compare import compare_pairs, find_run  # only now, because they import MLflow
+    from raygenre.workflows.compare import compare_pairs, find_run  # imported here because they load MLflow
     from raygenre.workflows.compare_page import comparison_page
 
     with mlflow_errors(storage):

@@ -34,19 +34,20 @@ MAX_FAILURES = 10  # failures that are printed if they are also listed elsewhere
 
 
 class LiteralConsole(Console):
-    """A console that prints text as it is, since nearly every message contains names that other people chose.
+    """A console that prints text literally, since nearly every message contains names chosen by other people.
 
-    `[bold]` is neither markup nor `:fire:` an emoji, numbers are not highlighted, and control characters are escaped.
+    `[bold]` is not treated as markup, nor `:fire:` as an emoji; numbers are not highlighted, and control characters are
+    escaped.
     """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(markup=False, emoji=False, highlight=False, **options)
 
-    def render_str(self, text: str, **options: Any) -> Text:  # called for every string, also in tables
+    def render_str(self, text: str, **options: Any) -> Text:  # called for every string, including those in tables
         return super().render_str(printable_lines(text), **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        # Here, nothing is left to escape except in a Text that was made from a name without `styled`.
+        # Nothing is left to escape here, except in a Text that was made from a name without `styled`.
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(printable_lines(segment.text), segment.style)
 
@@ -55,7 +56,7 @@ out, err = LiteralConsole(), LiteralConsole(stderr=True)
 
 
 def styled(text: str, style: str) -> Text:
-    """Return text in a style, such as `bold yellow`; everything else about it is literal."""
+    """Return text in a style, such as `bold yellow`; the text itself is printed literally."""
     return Text(printable_lines(text), style)
 
 
@@ -100,7 +101,7 @@ def mlflow_errors(storage: Storage) -> Iterator[None]:
     except RaygenreError:
         raise
     except Exception as error:
-        from raygenre.tracking.server import TrackingError, reason  # only now, because it imports MLflow
+        from raygenre.tracking.server import TrackingError, reason  # imported here because it loads MLflow
 
         if not isinstance(error, TrackingError):
             raise
@@ -128,7 +129,7 @@ def print_failures(failures: Sequence[tuple[str, str]], full_list: str = "") -> 
 
 
 def print_left_out(notes: Sequence[str], left_out: Sequence[tuple[Path | str, str]] = ()) -> None:
-    """Print lines about what a folder contains, and then each file that is left out with the reason."""
+    """Print lines about what a folder contains, and then each file that was left out, with the reason."""
     files = (f"left out: {printable(path)}: {reason}" for path, reason in left_out)
     for line in (*notes, *files):
         err.print(line, soft_wrap=True)
@@ -140,12 +141,12 @@ def print_error(message: str) -> None:
 
 
 def print_warning(message: str, title: str = "warning:") -> None:
-    """Print a warning on stderr, so that stdout has nothing but results."""
+    """Print a warning on stderr, so that stdout contains only results."""
     err.print(styled(title, "bold yellow"), message, soft_wrap=True)
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Write an output file, completely or not at all.
+    """Write an output file atomically.
 
     Raises:
         FileAccessError: the file cannot be written.

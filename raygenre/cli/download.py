@@ -11,7 +11,7 @@ def download() -> None:
 
     try:
         folder = kagglehub.dataset_download(GTZAN_ON_KAGGLE)
-    except Exception as error:  # noqa: BLE001 (kagglehub and the network raise errors of many types)
+    except Exception as error:  # noqa: BLE001 (kagglehub and the network raise many types of errors)
         fail(
             f"downloading {GTZAN_ON_KAGGLE} from Kaggle failed: {error}\n"
             f"Download it from https://www.kaggle.com/datasets/{GTZAN_ON_KAGGLE} in a browser, unpack it, and pass "

@@ -65,7 +65,7 @@ def evaluate(
     storage = resolve(storage_folder, tracking_uri)
     fetched = fetch(storage, model or CHAMPION_URI)
 
-    from raygenre.cli.tables import recall_table, slice_table  # only now, because they import torch
+    from raygenre.cli.tables import recall_table, slice_table  # imported here because they load torch
     from raygenre.evaluation.evaluate import evaluate_classifier
     from raygenre.evaluation.html_report import report_page
     from raygenre.evaluation.tables import report_fields

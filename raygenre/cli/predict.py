@@ -182,7 +182,7 @@ def predict(
         return
     classifier = fetched.classifier
     trained_on = TrainingData.of(classifier, fetched.facts)
-    notes = err if as_json else out  # with --json, stdout has nothing but JSON lines
+    notes = err if as_json else out  # with --json, stdout contains only JSON lines
     if playlists:
         check_playlists(playlists, classifier.genres)
     if plot:

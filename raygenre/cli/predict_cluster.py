@@ -47,7 +47,7 @@ def predict_on_cluster(
     Args:
         address: the cluster's address, or `local` for a private one on this machine.
         column: column of Parquet sources; empty for `path`.
-        retry_failed: whether to predict songs again that have an error in the output.
+        retry_failed: whether to retry songs that have an error in the output.
 
     Raises:
         RaygenreError: a source, the model, the cluster or the output is unusable.
@@ -106,10 +106,10 @@ def shared_places(sources: Sequence[str]) -> list[str]:
 
 @dataclass
 class _Tally:
-    """The songs that are done so far, in memory that does not grow with them.
+    """Counts of the finished songs, in memory that does not grow with their number.
 
     Attributes:
-        genres: number of songs that are certainly of each genre.
+        genres: number of songs of each genre, without uncertain predictions.
         failures: the first failed songs, with the reasons.
     """
 
@@ -124,7 +124,7 @@ class _Tally:
         return self.genres.total() + self.uncertain + self.failed
 
     def follow(self, outcomes: "Generator[SongOutcome, None, None]", total: int) -> None:
-        """Count songs as they are done, until all are or Ctrl-C is pressed."""
+        """Count songs as they finish, until all are done or Ctrl-C is pressed."""
         try:
             with bar() as progress, closing(outcomes) as stream:
                 for outcome in progress.track(stream, total=total, description="predicting"):

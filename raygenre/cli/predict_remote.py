@@ -10,8 +10,8 @@ from raygenre.errors import RaygenreError
 if TYPE_CHECKING:
     from raygenre.workflows.sources import Sources
 
-KEY_VARIABLE = "RAYGENRE_API_KEY"  # not an option, because other users of the machine see the options of a process
-_AT_ONCE = 4  # requests; one replica decodes two files at a time
+KEY_VARIABLE = "RAYGENRE_API_KEY"  # not an option, because other users of the machine can see a process's options
+_AT_ONCE = 4  # concurrent requests; one replica decodes two files at a time
 
 
 class ApiKeyError(RaygenreError):
@@ -24,7 +24,7 @@ def predict_remote(
     """Send songs to an endpoint, and report its predictions as `raygenre predict` reports its own.
 
     Args:
-        at_once: number of requests at the same time; 0 for a suitable number.
+        at_once: number of concurrent requests; 0 for a suitable number.
 
     Raises:
         RaygenreError: the endpoint is unreachable or refuses to describe its model, or a file cannot be written.

@@ -61,7 +61,7 @@ def print_table(results: "Sequence[SongResult]", root: Path) -> None:
         columns = ("file", "genre", *["tagged"] * has_tags, "confidence", "next")
         table = _table(columns, rows)
         if Measurement.get(out, out.options.update(width=_UNLIMITED), table).maximum > out.width:
-            table = _table(columns[:-1], [row[:-1] for row in rows])  # a whole name is more useful than the next genres
+            table = _table(columns[:-1], [row[:-1] for row in rows])  # a complete name is more useful than more genres
         out.print(table)
     for note in notes:
         out.print(note.replace("\u00a0", " "), soft_wrap=True)
@@ -91,7 +91,7 @@ def write_table(
 ) -> Path:
     """Write the table of the results to a .csv or .parquet file, and return its path.
 
-    The table of an interrupted run has a name of its own, and the complete one deletes it.
+    An interrupted run's table has a different name, and is deleted once the complete table is written.
     """
     from raygenre.workflows.predict_output import encode_table, partial_path, remove_partial, results_table
 

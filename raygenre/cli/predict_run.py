@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModelInUse:
-    """The model that predicts, here or at an endpoint."""
+    """The model that makes the predictions, on this machine or at an endpoint."""
 
     name: str
     genres: tuple[str, ...]
@@ -43,7 +43,7 @@ def report_predictions(
     Args:
         results: number and result of each song, as they finish.
         output: where to write the table, if anywhere.
-        playlists: folder for a playlist of each genre, if wanted.
+        playlists: folder for one playlist per genre, if requested.
         resumes: whether the same command continues after Ctrl-C.
 
     Raises:
@@ -53,7 +53,7 @@ def report_predictions(
     from raygenre.workflows.playlists import write_playlists
     from raygenre.workflows.predict_output import summary_text
 
-    notes = err if as_json else out  # with --json, stdout has nothing but JSON lines
+    notes = err if as_json else out  # with --json, stdout contains only JSON lines
     songs = files.songs
     finished: dict[int, SongResult] = {}
     printed = 0  # songs whose JSON line is printed
@@ -73,7 +73,7 @@ def report_predictions(
     except KeyboardInterrupt:
         interrupted = True
     ordered = [finished[number] for number in sorted(finished)]
-    if as_json:  # after Ctrl-C, also the songs that are finished although an earlier one is not
+    if as_json:  # after Ctrl-C, also print finished songs that follow an unfinished one
         for number in sorted(finished.keys() - range(printed)):
             print_json(finished[number], model.name, model.trained_on)
     full_list = "the JSON lines" if as_json else ""

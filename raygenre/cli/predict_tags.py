@@ -74,7 +74,7 @@ def predict_tags(
         note = f"{NOTE}: {about.model} learnt its {len(about.tags)} tags from 200 000 songs; {about.licence} licence"
         out.print(note, soft_wrap=True)
     if interrupted:
-        # With --json, stdout has nothing but JSON lines.
+        # With --json, stdout contains only JSON lines.
         (err if as_json else out).print(f"interrupted after {finished} of {len(files.songs)} songs", soft_wrap=True)
     print_failures(files.failed)
     print_failures(failures, "the JSON lines" if as_json else "")

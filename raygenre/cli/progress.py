@@ -11,8 +11,8 @@ from rich.text import Text
 
 from raygenre.search.trials.phases import LINE_WIDTH, NAME_WIDTH, Phase, SecondsLeft, TextDisplay, TextTable, left_text
 
-_REFRESHES = 2  # of the live table per second
-_MIN_WIDTH = 40  # characters of a line, however narrow the terminal
+_REFRESHES = 2  # refreshes of the live table per second
+_MIN_WIDTH = 40  # characters per line, even in a narrower terminal
 _BAR_WIDTH = 20  # characters, so that a bar with its texts fits into 80
 
 

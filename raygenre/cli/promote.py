@@ -43,7 +43,7 @@ def promote(
     with mlflow_errors(storage), file_errors(f"version {version} could not be promoted"):
         fetched = fetch(storage, f"models:/{MODEL}/{version}")
 
-        from raygenre.evaluation import head_to_head  # only now, because they import MLflow
+        from raygenre.evaluation import head_to_head  # imported here because they load MLflow
         from raygenre.registry.promotion import promote_if_better
 
         decision = promote_if_better(

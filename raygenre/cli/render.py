@@ -76,7 +76,7 @@ def _render_song(source: Path, output: Path) -> None:
         fail(f"a song is rendered as a PNG: {printable(output)} needs the suffix .png")
     check_output(output)
 
-    from raygenre.spectrogram import song  # only now, because it imports torch
+    from raygenre.spectrogram import song  # imported here because it loads torch
 
     try:
         with file_errors("the file cannot be read"):

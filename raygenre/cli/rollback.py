@@ -17,7 +17,7 @@ def rollback(
     storage = resolve(storage_folder, tracking_uri)
     require_runs(storage)
 
-    from raygenre.registry import champion  # only now, because it imports MLflow
+    from raygenre.registry import champion  # imported here because it loads MLflow
 
     with mlflow_errors(storage), file_errors("the champion could not be changed"):
         replaced, restored = champion.rollback(storage)

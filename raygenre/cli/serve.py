@@ -25,7 +25,7 @@ def serve(
     settings = read_settings(storage=storage_folder, tracking_uri=tracking_uri)
     has_model = check(settings, host, port)
     err.print("Starting the endpoint …", highlight=False)
-    from serve.run import run  # only now, because importing Ray and torch is slow
+    from serve.run import run  # imported here because Ray and torch are slow to import
 
     shown = f"[{host}]" if ":" in host else host
     address = f"http://{shown}:{port}"

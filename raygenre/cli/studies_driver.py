@@ -1,7 +1,7 @@
 """The driver of a submitted study: `python -m raygenre.cli.studies_driver NAME START`.
 
-`raygenre studies submit` and `resume` start it, on this machine or as a job of a Ray cluster. It finds the database by
-RAYGENRE_STUDY_URL or RAYGENRE_STORAGE.
+`raygenre studies submit` and `resume` start it, on this machine or as a job of a Ray cluster. It finds the database
+through RAYGENRE_STUDY_URL or RAYGENRE_STORAGE.
 """
 
 import os
@@ -27,12 +27,12 @@ from raygenre.studies.store import StudiesError, StudyStore, open_store
 from raygenre.studies.study import Needs, Progress, State, Study
 from raygenre.system.storage import Storage, resolve
 
-_END_SECONDS = 300.0  # s for which the end is recorded again and again if the database is unreachable
+_END_SECONDS = 300.0  # s for which recording the end is retried while the database is unreachable
 _ARBITER_PERIOD = 10.0  # s
 
 
 def main(name: str, attempt: int) -> None:
-    """Run a study until it ends, and record how.
+    """Run a study until it ends, and record how it ended.
 
     Raises:
         SystemExit: with 1 if the study failed.
@@ -91,12 +91,12 @@ class _Driver:
             return "failed", str(error)
         except KeyboardInterrupt:
             return "stopped", ""
-        except Exception as error:  # noqa: BLE001 (a bug, which the study has to report, since no one watches)
+        except Exception as error:  # noqa: BLE001 (a bug, which the study must report, since no one is watching)
             traceback.print_exc()
             return "failed", f"{type(error).__name__}: {error}"
 
     def _search(self, options: Options, started: float) -> tuple[State, str]:
-        from raygenre.cli.tune_run import ERRORS, TuneSession  # only now, because importing Ray is slow
+        from raygenre.cli.tune_run import ERRORS, TuneSession  # imported here because Ray is slow to import
         from raygenre.workflows.tune import PromotionPendingError
 
         session = TuneSession(options, out, controls=self._controls)
@@ -113,7 +113,7 @@ class _Driver:
         return "done", ""
 
     def _options(self) -> tuple[Options, Storage]:
-        """Return the options of this start, and the storage."""
+        """Return the options for this start, and the storage."""
         request = Request.from_json(self._study.request)
         storage = resolve(request.options.storage, request.options.tracking_uri)
         options = request.unpacked(local_driver.submitted_files(storage, self._study.name))
@@ -127,13 +127,13 @@ class _Driver:
         share_out(self._store, self._scope, local_driver.nodes())
 
     def _share_out(self) -> None:
-        """See that the cluster has an arbiter, once the search has connected to Ray."""
+        """Ensure that the cluster has an arbiter, once the search has connected to Ray."""
         if time.monotonic() < self._arbiter_due:
             return
         from raygenre.search.trials.cluster import RayError
         from raygenre.studies.arbiter import ensure_arbiter
 
-        with suppress(RayError, OSError, RuntimeError, ValueError):  # Ray is busy; the next second is soon enough
+        with suppress(RayError, OSError, RuntimeError, ValueError):  # Ray is busy; retry in the next second
             if ensure_arbiter(self._store, self._scope):
                 self._arbiter_due = time.monotonic() + _ARBITER_PERIOD
 
@@ -151,7 +151,7 @@ class _Driver:
 
     def _reader(self, storage: Storage) -> Any:
         if self._ledger is None:
-            from raygenre.studies.progress import LedgerReader  # only now, because it imports Optuna
+            from raygenre.studies.progress import LedgerReader  # imported here because it loads Optuna
 
             self._ledger = LedgerReader(storage.studies / self._study.name, self._study_url)
         return self._ledger
@@ -193,7 +193,7 @@ def _end(record: Callable[[], None]) -> None:
 
 
 def _interrupt(*_: object) -> NoReturn:
-    """End as after Ctrl-C: Ray and Kubernetes send SIGTERM."""
+    """End as if Ctrl-C had been pressed: Ray and Kubernetes send SIGTERM."""
     raise KeyboardInterrupt
 
 

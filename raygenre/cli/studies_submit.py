@@ -71,7 +71,7 @@ def submit(
     from raygenre.studies.request import Request
     from raygenre.studies.store import open_store
 
-    # The limit is a wish, which can be changed while the study runs.
+    # The limit can be changed while the study runs, so it is stored with the study's changeable settings.
     request = Request.of(
         replace(options, max_concurrent=0), with_files=bool(address), ship=not image_code, variables=tuple(environment)
     )
@@ -101,11 +101,11 @@ def starter(
 ) -> Callable[[str], None]:
     """Return a function that starts a driver for a queued study.
 
-    On a cluster, it waits until the driver has reported.
+    On a cluster, the function waits until the driver has reported.
 
     Raises:
-        ClusterJobsError: the cluster does not answer or rejects the token; the function raises it if the driver's job
-            ends before it has reported.
+        ClusterJobsError: the cluster does not answer or rejects the token; the function raises it, too, if the driver's
+            job ends before it has reported.
     """
     variables = {name: os.environ[name] for name in request.variables if name in os.environ}
     variables |= {"RAYGENRE_STORAGE": str(storage)} | ({"RAYGENRE_STUDY_URL": study_url} if study_url else {})
@@ -144,7 +144,7 @@ def _options(context: typer.Context, values: dict[str, Any]) -> Options:
 
 
 def _checked(options: Options) -> tuple[Options, Storage]:
-    """Check what can be checked here, and return the options with what this machine's environment adds to them."""
+    """Check everything that can be checked here, and return the options, completed from this machine's environment."""
     # A cluster has its own paths, and Ray's folder there is already chosen.
     check_search(replace(options, data=None) if options.address else options)
     storage = resolve(options.storage, options.tracking_uri)

@@ -88,7 +88,7 @@ def details_text(study: Study, link: str) -> str:
     """Return the lines of `show`.
 
     Args:
-        link: to the trials in MLflow, or the command that opens them.
+        link: link to the trials in MLflow, or the command that opens them.
     """
     limit = f" of at most {study.max_concurrent}" if study.max_concurrent is not None else ""
     lines = {
@@ -113,7 +113,7 @@ def details_text(study: Study, link: str) -> str:
 
 
 def _settings(study: Study) -> dict[str, Any]:
-    """Return the options that were submitted, and the wishes since then."""
+    """Return the submitted options, with the changes that were requested since then."""
     options = json.loads(study.request)["options"]
     defaults = vars(Options())
     chosen = {
@@ -134,7 +134,7 @@ def _time(seconds: float) -> str:
 
 
 def _short_time(seconds: float) -> str:
-    """Return the time of a moment of today, or else the date."""
+    """Return the time of day if a time is today, otherwise the date."""
     moment = datetime.fromtimestamp(seconds)
     return f"{moment:%H:%M}" if moment.date() == datetime.now().date() else f"{moment:%Y-%m-%d}"
 

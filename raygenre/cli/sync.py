@@ -71,7 +71,7 @@ def _count(updates: int) -> str:
 
 
 def _upload(storage: Storage, name: str, study_url: str | None) -> str:
-    """Upload one study's updates, and return a note about those that MLflow rejected.
+    """Upload a study's updates, and return a note about those that MLflow rejected.
 
     Raises:
         RaygenreError: the study cannot be opened, or MLflow is unreachable.

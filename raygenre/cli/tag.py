@@ -58,7 +58,7 @@ def tag(
     if undo:
         origins = {name: context.get_parameter_source(name) for name in context.params}
         if [name for name, origin in origins.items() if origin and origin.name == "COMMANDLINE"] != ["undo"]:
-            # The log alone says what is taken back, so nothing else would have an effect.
+            # The log alone determines what is undone, so no other option would have an effect.
             fail("--undo takes a log and no other options")
         _undo(undo)
         return
@@ -127,7 +127,7 @@ def _run(
     provenance: bool,
     jobs: int,
 ) -> "KeyboardInterrupt | LogError | None":
-    """Plan each song and, with a log, write it; append the results to `done`, and return what ended it early."""
+    """Plan each song and, with a log, write it; append the results to `done`, and return what ended the run early."""
     from raygenre.tagging.log import LogError
     from raygenre.tagging.plan import Plan, with_provenance
     from raygenre.workflows.tag import apply, plans
@@ -147,7 +147,7 @@ def _run(
             for plan in progress.track(stream, total=len(surveyed), description="tagging" if log else "predicting"):
                 final = plan if model is None else with_provenance(plan, model)
                 done.append(apply(final, log, model=model, cache=cache) if log else final)
-    except (KeyboardInterrupt, LogError) as error:  # the songs that were written so far are still to be reported
+    except (KeyboardInterrupt, LogError) as error:  # the songs written so far must still be reported
         return error
     return None
 
@@ -159,7 +159,7 @@ def _genre_names(path: Path | None, fetched: "Fetched | None") -> Mapping[str, S
 
 
 def _check_training_data(fetched: "Fetched", *, write: bool) -> None:
-    """Warn about a model that knows only synthetic sounds, and do not write its answers."""
+    """Warn about a model that was trained only on synthetic sounds, and refuse to write its predictions."""
     from raygenre.evaluation.training_data import TrainingData
 
     if warning := TrainingData.of(fetched.classifier, fetched.facts).warning:

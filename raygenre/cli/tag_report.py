@@ -1,4 +1,4 @@
-"""Prints what `raygenre tag` does or would do with each song, and what it took back."""
+"""Prints what `raygenre tag` does or would do with each song, and what it has undone."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _NOT_KNOWN = "–"
 _WIDTHS = {"present": 12, "predicted": 12, "confidence": 10}
-"""The most characters per line of a column, so that the file's name has the rest."""
+"""Maximum number of characters per line of a column, which leaves the rest for the file's name."""
 _WIDTH_OF_ACTION = 10
 
 
@@ -87,7 +87,7 @@ def _action(plan: "Plan", *, written: bool) -> Text | str:
 def _confidence(plan: "Plan") -> str:
     if plan.confidence is None:
         return _NOT_KNOWN
-    from raygenre.workflows.timeline import percent  # only here, because it imports torch
+    from raygenre.workflows.timeline import percent  # imported here because it loads torch
 
     return percent(plan.confidence)
 

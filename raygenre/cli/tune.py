@@ -199,8 +199,8 @@ def tune(
         verbose=verbose,
         given=frozenset(name for name, source in sources.items() if source and source.name == "COMMANDLINE"),
     )
-    with exit_on_errors():  # here as well as in `CommandGroup`, since experiments/tune.py is a command by itself
+    with exit_on_errors():  # here as well as in `CommandGroup`, since experiments/tune.py is a separate command
         check_search(options)
-    from raygenre.cli.tune_run import run_tune  # only now, because importing Ray is slow
+    from raygenre.cli.tune_run import run_tune  # imported here because Ray is slow to import
 
     run_tune(options, out, started=started)

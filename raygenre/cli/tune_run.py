@@ -83,8 +83,8 @@ class TuneSession:
     """One run of a search, with everything that it loads and prints.
 
     Args:
-        controls: what the search has to honour while it runs, and where it reports what it could use. A search with
-            controls shares its machine.
+        controls: the limits that the search follows while it runs, and where it reports what it could use. A search
+            with controls shares its machine.
 
     Attributes:
         ledger: ledger of the study; None until it is open.

@@ -39,7 +39,7 @@ def ui(
     from raygenre.tracking.ui import HOST, running
 
     check_port(HOST, port)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that MLflow's server is ended too
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that MLflow's server is stopped too
     err.print("Starting MLflow, which takes a few seconds …", highlight=False)
     try:
         with running(storage, port) as process:

@@ -1,7 +1,7 @@
-"""The endpoint's answers as types.
+"""Types for the endpoint's answers.
 
-The types have the fields of the endpoint's OpenAPI document, which a test compares. Fields that a later version of the
-endpoint adds are ignored.
+The types have the same fields as the endpoint's OpenAPI document, which a test checks. Fields that a later version of
+the endpoint adds are ignored.
 """
 
 from typing import Literal
@@ -37,8 +37,8 @@ class TrainedOn(Part):
     """The data that a model was trained on.
 
     Attributes:
-        kind: `synthetic` for a model that knows only synthetic sounds, whose answers for real songs mean nothing;
-            `unknown` if it was not recorded.
+        kind: `synthetic` for a model that was trained only on synthetic sounds, whose answers for real songs are
+            meaningless; `unknown` if it was not recorded.
         name: `synthetic`, or the name of the data folder; empty if it was not recorded.
     """
 
@@ -104,7 +104,7 @@ class TagWindow(Part):
 
 
 class TagAnswer(Part):
-    """What a song sounds like to the pretrained network: tags, not genres of a trained model.
+    """What a song sounds like to the pretrained network: tags, not genres from a trained model.
 
     Attributes:
         best: the five most probable tags.
@@ -148,8 +148,8 @@ class ModelFacts(Part):
 
     Attributes:
         genres: genres in the order of the model's outputs.
-        input: what the model is given: `levels` of a spectrogram, or `features` of a recording.
-        takes_images: whether it classifies spectrogram images; otherwise they are refused.
+        input: what the model takes as input: `levels` of a spectrogram, or `features` of a recording.
+        takes_images: whether it classifies spectrogram images; otherwise they are rejected.
         test_accuracy: accuracy on the test split; None if unknown.
         synthetic: whether the model was trained on synthetic tracks; None if unknown.
         threshold: confidence below which an answer is uncertain.
@@ -178,7 +178,7 @@ class ModelFacts(Part):
 
 
 class Problem(Part):
-    """An error of the endpoint as problem details (RFC 9457); proxies in front of it may leave out the id."""
+    """An error from the endpoint, as problem details (RFC 9457); proxies in front of it may leave out the id."""
 
     status: int
     detail: str

@@ -39,12 +39,12 @@ class AsyncClient:
     async def predict_many(
         self, files: Iterable[File], *, at_once: int = 4
     ) -> AsyncGenerator[tuple[int, FileOutcome], None]:
-        """Send several files at once, each in a request of its own, and yield (index, answer or error) as they finish.
+        """Send several files at once, each in its own request, and yield (index, answer or error) as they finish.
 
         Close the generator to cancel the other requests, for example with `contextlib.aclosing`.
 
         Args:
-            at_once: number of requests at the same time.
+            at_once: number of concurrent requests.
 
         Raises:
             ValueError: `at_once` is less than 1.
@@ -68,10 +68,10 @@ class AsyncClient:
             await asyncio.gather(*running, return_exceptions=True)
 
     async def stream(self, file: File) -> AsyncGenerator[Window | Answer, None]:
-        """Yield the windows of a song as soon as each is classified, and at the end the whole answer.
+        """Yield the windows of a song as soon as each is classified, and finally the whole answer.
 
-        An endpoint that does not stream sends all of them at once. An attempt whose first windows have been yielded is
-        not repeated.
+        An endpoint that does not stream sends all of them at once. An attempt is not repeated once its first windows
+        have been yielded.
         """
         response = await self._take(self._core.stream(file))
         reader = LineReader(self._core)
@@ -91,11 +91,11 @@ class AsyncClient:
             await response.aclose()
 
     async def spectrogram(self, file: File, window: int = 0) -> bytes:
-        """Return the spectrogram of a window of 30 s as a PNG like GTZAN's; windows are numbered as in answers."""
+        """Return the spectrogram of a 30 s window as a PNG like GTZAN's; windows are numbered as in answers."""
         return await self._take(self._core.spectrogram(file, window))
 
     async def tags(self, file: File) -> TagAnswer:
-        """Return the tags of the endpoint's pretrained network for a song; they are no genres of a trained model."""
+        """Return the tags of the endpoint's pretrained network for a song; they are not genres from a trained model."""
         return await self._take(self._core.tags(file))
 
     async def create_job(self, file: File, *, callback: str = "") -> Job:
@@ -113,7 +113,7 @@ class AsyncClient:
         return await self._take(self._core.job(job_id))
 
     async def wait_for_job(self, job_id: str) -> Job:
-        """Return a job as soon as it has finished; there is no limit on the time."""
+        """Return a job as soon as it has finished; there is no time limit."""
         return await self._take(self._core.finished_job(job_id))
 
     async def delete_job(self, job_id: str) -> None:

@@ -11,16 +11,16 @@ T = TypeVar("T")
 
 
 def iterate_in_thread(items: AsyncGenerator[T, None], close: Callable[[], Awaitable[None]]) -> Generator[T, None, None]:
-    """Yield the items of an async generator that runs in an event loop of its own, in a thread of its own.
+    """Yield the items of an async generator that runs in its own event loop and thread.
 
     Threads with blocking requests could not be stopped, for example by Ctrl-C, and in a notebook, the main thread
     already has an event loop.
 
     Args:
-        close: called in the loop at the end.
+        close: function that is called in the loop at the end.
 
     Raises:
-        Exception: what the async generator raises.
+        Exception: any exception that the async generator raises.
     """
     results: SimpleQueue[T | None] = SimpleQueue()  # None: the end
 

@@ -31,7 +31,7 @@ class FileBody(httpx.SyncByteStream, httpx.AsyncByteStream):
         size: number of bytes.
 
     Raises:
-        FileAccessError: the file cannot be read, also while it is being sent.
+        FileAccessError: the file cannot be read, which may also happen while it is being sent.
     """
 
     def __init__(self, file: File) -> None:

@@ -21,20 +21,20 @@ T = TypeVar("T")
 
 
 class Client:
-    """A client of one endpoint, for any number of threads. Close it, or use it in a `with` statement.
+    """A client for one endpoint, usable from any number of threads. Close it, or use it in a `with` statement.
 
     All methods that send a request raise the same errors:
-        RefusedError: the endpoint refused it, such as with 415 or 422 for a file that is not music.
+        RefusedError: the endpoint refused the request, for example with 415 or 422 for a file that is not music.
         UnreachableError: no attempt could connect to it.
-        NoAnswerError: the connection failed at each attempt, or nothing could be sent or arrived for `timeout`.
+        NoAnswerError: the connection failed at each attempt, or nothing could be sent or was received for `timeout` s.
         UnexpectedAnswerError: another server answered.
         FileAccessError: the file cannot be read.
 
     Args:
         url: address of the endpoint, such as http://localhost:8000.
         api_key: API key, if the endpoint requires one.
-        timeout: s without progress after which a request fails: nothing can be sent, or nothing arrives. There is no
-            limit on the whole upload.
+        timeout: a request fails after this many s in which nothing could be sent or was received. There is no limit on
+            the duration of the whole upload.
         retries: how often and when a request is sent again.
 
     Raises:
@@ -55,13 +55,13 @@ class Client:
         return self._take(self._core.predict(file))
 
     def predict_many(self, files: Iterable[File], *, at_once: int = 4) -> Generator[tuple[int, FileOutcome], None]:
-        """Send several files at once, each in a request of its own, and yield (index, answer or error) as they finish.
+        """Send several files at once, each in its own request, and yield (index, answer or error) as they finish.
 
-        The requests are made in a thread of their own, in which `files` is iterated as well. Closing the generator
-        cancels them at once.
+        The requests are made in a separate thread, which also iterates over `files`. Closing the generator cancels them
+        at once.
 
         Args:
-            at_once: number of requests at the same time.
+            at_once: number of concurrent requests.
 
         Raises:
             ValueError: `at_once` is less than 1.
@@ -71,10 +71,10 @@ class Client:
         yield from iterate_in_thread(client.predict_many(files, at_once=at_once), client.close)
 
     def stream(self, file: File) -> Generator[Window | Answer, None]:
-        """Yield the windows of a song as soon as each is classified, and at the end the whole answer.
+        """Yield the windows of a song as soon as each is classified, and finally the whole answer.
 
-        An endpoint that does not stream sends all of them at once. An attempt whose first windows have been yielded is
-        not repeated.
+        An endpoint that does not stream sends all of them at once. An attempt is not repeated once its first windows
+        have been yielded.
         """
         response = self._take(self._core.stream(file))
         reader = LineReader(self._core)
@@ -91,11 +91,11 @@ class Client:
             response.close()
 
     def spectrogram(self, file: File, window: int = 0) -> bytes:
-        """Return the spectrogram of a window of 30 s as a PNG like GTZAN's; windows are numbered as in answers."""
+        """Return the spectrogram of a 30 s window as a PNG like GTZAN's; windows are numbered as in answers."""
         return self._take(self._core.spectrogram(file, window))
 
     def tags(self, file: File) -> TagAnswer:
-        """Return the tags of the endpoint's pretrained network for a song; they are no genres of a trained model."""
+        """Return the tags of the endpoint's pretrained network for a song; they are not genres from a trained model."""
         return self._take(self._core.tags(file))
 
     def create_job(self, file: File, *, callback: str = "") -> Job:
@@ -113,7 +113,7 @@ class Client:
         return self._take(self._core.job(job_id))
 
     def wait_for_job(self, job_id: str) -> Job:
-        """Return a job as soon as it has finished; there is no limit on the time."""
+        """Return a job as soon as it has finished; there is no time limit."""
         return self._take(self._core.finished_job(job_id))
 
     def delete_job(self, job_id: str) -> None:

@@ -1,4 +1,4 @@
-"""The requests of the sync and the async client, as steps that each takes in its own way.
+"""The requests of the sync and async clients, as steps that each executes in its own way.
 
 A request is a generator. It yields a `Call` to send and receives the response, or the error if there was none; it
 yields a `Wait` between two attempts; and it returns the answer.
@@ -35,8 +35,8 @@ from raygenre.system.redaction import masked
 LINES = "application/x-ndjson"
 TIMEOUT = 300.0  # s
 _CONNECT = 10.0  # s
-_POLL = 1.0  # s, the shortest time between two questions for a job
-_SHOWN = 200  # characters of an answer that is not understood
+_POLL = 1.0  # s, the shortest time between two polls of a job
+_SHOWN = 200  # characters shown of an unexpected answer
 
 T = TypeVar("T")
 AnswerType = TypeVar("AnswerType", Answer, Job, ModelFacts, TagAnswer)
@@ -71,7 +71,7 @@ class Wait:
 
 
 Outcome = httpx.Response | httpx.TransportError | None
-"""The outcome of a step: of a `Call`, the response or why there is none; of a `Wait`, None."""
+"""The outcome of a step: for a `Call`, the response or the reason why there is none; for a `Wait`, None."""
 Steps = Generator[Call | Wait, Outcome, T]
 
 
@@ -83,7 +83,7 @@ class Core:
         server: the address for messages, without passwords.
         headers: headers of all requests.
         timeout: the time limits of httpx.
-        trusts_environment: whether proxies from the environment are used; not for this machine.
+        trusts_environment: whether proxies from the environment are used; False if the endpoint is on this machine.
 
     Raises:
         AddressError: the address is unusable.
@@ -131,7 +131,7 @@ class Core:
         return job
 
     def finished_job(self, job_id: str) -> Steps[Job]:
-        """Ask for a job until it has finished, as often as the endpoint says."""
+        """Poll a job until it has finished, as often as the endpoint asks."""
         while True:
             job, asked = yield from self._job(job_id)
             if job.is_finished:
@@ -149,8 +149,8 @@ class Core:
         """Return an answer from its JSON.
 
         Raises:
-            NoModelError: it has tags, because the endpoint has no model for genres yet.
-            UnexpectedAnswerError: it is not of this kind.
+            NoModelError: the answer has tags, because the endpoint has no model for genres yet.
+            UnexpectedAnswerError: the answer is not of this kind.
         """
         try:
             return kind.model_validate_json(content)
@@ -158,12 +158,12 @@ class Core:
             raise self.unexpected(content) from error
 
     def refusal(self, problem: Problem, *, attempts: int = 1) -> RefusedError:
-        """Return the error for problem details of the endpoint."""
+        """Return the error for problem details from the endpoint."""
         tried = f" ({attempts} attempts)" if attempts > 1 else ""
         return RefusedError(f"{problem.detail}{tried}", status=problem.status, request_id=problem.request_id)
 
     def _job(self, job_id: str) -> Steps[tuple[Job, float]]:
-        """Return a job, and after how many s the endpoint wants to be asked again."""
+        """Return a job, and the number of s after which the endpoint wants to be polled again."""
         response = yield from self._exchange(Call("GET", _job_path(job_id)))
         return self.read(Job, response.content), retry_after(response.headers, datetime.now(UTC))
 
@@ -195,7 +195,7 @@ class Core:
         return UnexpectedAnswerError(f"{self.server} answered {status}, not as a raygenre endpoint; check the address")
 
     def unexpected(self, content: bytes) -> ClientError:
-        """Return the error for an answer that is of no known kind, or has tags instead of genres."""
+        """Return the error for an answer that is of an unknown kind, or has tags instead of genres."""
         with suppress(ValueError):
             fields = json.loads(content)
             if isinstance(fields, dict) and {"note", "pretrained"} <= fields.keys():

@@ -47,7 +47,7 @@ class RefusedError(ClientError):
 
 
 def failure(server: str, error: httpx.TransportError, *, attempts: int) -> UnreachableError | NoAnswerError:
-    """Return the error for a request that failed on its way, after some attempts."""
+    """Return the error for a request that failed in transit, after a number of attempts."""
     tried = f" ({attempts} attempts)" if attempts > 1 else ""
     if isinstance(error, httpx.ConnectTimeout):
         return UnreachableError(f"{server} is unreachable: no connection in time{tried}; check the address")
@@ -60,7 +60,7 @@ def failure(server: str, error: httpx.TransportError, *, attempts: int) -> Unrea
 
 
 def _reason(error: BaseException) -> str:
-    """Return the operating system's reason at the end of a chain of errors; else the text of the first one."""
+    """Return the operating system's reason at the end of a chain of errors; otherwise the text of the first error."""
     reason = str(error) or type(error).__name__
     link: BaseException | None = error
     while link:

@@ -12,7 +12,7 @@ class FileError(Part):
     Attributes:
         index: index of the file in the form.
         file: name of the file in the form; empty if it has none.
-        status: HTTP status that the file alone would have got.
+        status: HTTP status that the file alone would have received.
         detail: what is wrong with the file.
     """
 
@@ -38,7 +38,7 @@ class JobError(Part):
     """Why a job has failed.
 
     Attributes:
-        status: HTTP status that the request would have got from `/v1/predict`.
+        status: HTTP status that the request would have received from `/v1/predict`.
         detail: what is wrong.
         errors: the errors of all files, if the job has several files.
     """

@@ -1,9 +1,9 @@
-"""Streamed answers: one JSON object per line, first a window each and then the answer.
+"""Streamed answers: one JSON object per line, first the windows and then the answer.
 
 The endpoint sends `application/x-ndjson`. Each line but the last is a window, with the fields of `Window`; the last one
 is the whole answer, with the fields of `Answer`, where `windows` may be left out because they have been sent. An error
-after the first line is a last line with the fields of a problem (`status` and `detail`), since the status of the
-response has been sent.
+that occurs after the first line is sent as the last line, with the fields of a problem (`status` and `detail`), since
+the response's own status has already been sent.
 """
 
 import json
@@ -26,11 +26,11 @@ class LineReader:
         self._is_complete = False
 
     def feed(self, chunk: bytes) -> Iterator[Window | Answer]:
-        """Yield what the lines say that are complete with this chunk.
+        """Yield the contents of the lines that this chunk completes.
 
         Raises:
             RefusedError: a line reports an error.
-            UnexpectedAnswerError: a line is of no kind that is known, or follows the answer.
+            UnexpectedAnswerError: a line is of an unknown kind, or follows the answer.
         """
         *lines, self._rest = (self._rest + chunk).split(b"\n")  # JSON text has no line break, but may have U+2028
         for line in lines:
@@ -38,7 +38,7 @@ class LineReader:
                 yield self._read(line)
 
     def finish(self) -> Iterator[Window | Answer]:
-        """Yield what a last line without a line break says.
+        """Yield the content of a last line without a line break.
 
         Raises:
             NoAnswerError: the answer is missing.

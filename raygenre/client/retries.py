@@ -1,4 +1,4 @@
-"""The rule when a request is sent again, and after how long."""
+"""The rule that determines when a request is sent again, and after how long."""
 
 import random
 from dataclasses import dataclass, field
@@ -7,16 +7,16 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 
-BUSY = frozenset({429, 502, 503})  # statuses of an endpoint that may have an answer later; 502 is a proxy's
+BUSY = frozenset({429, 502, 503})  # statuses after which a retry may succeed; 502 comes from a proxy
 
 
 @dataclass(frozen=True)
 class Retries:
     """How often a request is sent, and the time in between.
 
-    A request is sent again if the connection fails and after 429, 502 and 503, never after another error of the client.
+    A request is sent again if the connection fails and after 429, 502 and 503, but not after any other client error.
     The wait doubles with each attempt. It is shortened at random by up to half, so that clients that failed together do
-    not return together, and is never shorter than the Retry-After of the answer.
+    not retry together, and is never shorter than the Retry-After of the answer.
 
     Attributes:
         attempts: maximum number of attempts, including the first one.
@@ -35,7 +35,7 @@ class Retries:
             raise ValueError("attempts must be at least 1, and the waits at least 0 s")
 
     def wait(self, attempt: int, outcome: "httpx.Response | httpx.TransportError") -> float | None:
-        """Return the s to wait after an attempt that failed, or None if it was the last.
+        """Return the number of s to wait after an attempt that failed, or None if it was the last.
 
         Args:
             attempt: number of the attempt, from 1.
@@ -66,5 +66,5 @@ def retry_after(headers: httpx.Headers, now: datetime) -> float:
 
 
 def _is_connection_error(error: httpx.TransportError) -> bool:
-    """Return whether the connection failed; not if the answer is late, because the next one would be as late."""
+    """Return whether the connection failed; False for a late answer, because the next one would be as late."""
     return isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError | httpx.ConnectTimeout)

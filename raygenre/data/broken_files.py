@@ -58,7 +58,7 @@ def check_usable(
         allow_broken: whether any number of files may be unusable, as long as two classes have a usable one.
 
     Raises:
-        DataError: too many files are unusable, or all files of a class.
+        DataError: too many files are unusable, or all files of a class are.
     """
     place, listed = printable(source), summary(broken)
     if len(broken) > MAX_BROKEN_SHARE * len(files) and not allow_broken:

@@ -27,14 +27,14 @@ from raygenre.system.atomic_write import atomic_file
 from raygenre.system.printable import printable
 
 GTZAN_ON_KAGGLE = "andradaolteanu/gtzan-dataset-music-genre-classification"
-_READER = "3"  # change it whenever files become usable that were not, because reasons are cached as well
+_READER = "3"  # change it whenever unusable files become usable, because reasons are cached as well
 SYNTHETIC_TRACKS = 20  # per genre
 SYNTHETIC_SEED = 0
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Tracks with their labels. The levels identify and show a track; a network may have a different kind of input.
+    """Tracks with their labels. Levels identify a track and display it; a network may use a different kind of input.
 
     Attributes:
         levels: uint8 (N, 128, 333).
@@ -47,7 +47,7 @@ class Dataset:
         notes: lines for the user about the folder, such as what was ignored; see `DataFolder`.
         left_out: files of the folder that are neither music nor clutter.
         files: path and SHA-256 of each track's file; empty for synthetic tracks.
-        cache: folder in which other inputs than levels are stored.
+        cache: folder in which inputs other than levels are stored.
     """
 
     levels: NDArray[np.uint8]
@@ -89,7 +89,7 @@ def load(
     Args:
         cache: folder for the computed levels; created if missing.
         merge_case: whether class folders whose names differ only in case are one class.
-        allow_broken: whether any share of the files may be unusable, and classes without a usable file are left out.
+        allow_broken: whether to accept any share of unusable files, and to leave out classes without a usable file.
         progress: function to call after each decoded file; not called if the levels come from the cache.
 
     Raises:
@@ -110,7 +110,7 @@ def load(
         return data
 
     data = _cached(cache, key, str(source.resolve()), lambda: checked(_decoded(files, source, progress)))
-    checked(data)  # it may have been cached by a call that allows broken files
+    checked(data)  # it may have been cached by a call that allowed broken files
     unusable, left_out = (relative_to(found, source) for found in (folder.unusable, folder.left_out))
     lost = sorted({file.genre for file in files} - set(data.genres))
     lost_notes = [f"no file of the class {printable(genre)} is usable, so the class is left out" for genre in lost]
@@ -208,14 +208,14 @@ def _key(parts: Sequence[str]) -> str:
 
 
 def _cached(cache: Path, key: str, source: str, make: Callable[[], Dataset]) -> Dataset:
-    """Return the dataset cached under a key. If there is none, make the dataset and store it."""
+    """Return the dataset cached under a key. If there is none, create the dataset and store it."""
     path = cache / f"{key}.safetensors"
     if not path.exists():
         dataset = make()
         about = {"tracks": dataset.tracks, "genres": dataset.genres, "digest": dataset.digest}
         broken = [asdict(file) for file in dataset.broken]
         cache.mkdir(parents=True, exist_ok=True)
-        # If two processes make this file at once, the second replaces it with identical content.
+        # If two processes create this file at the same time, the second replaces it with identical content.
         with atomic_file(path) as unfinished:
             save_file(
                 {"levels": dataset.levels, "labels": dataset.labels},

@@ -27,7 +27,7 @@ def draw_quota(
 def divide_evenly(
     groups: Sequence[Group], dataset: Dataset, parts: int, random: np.random.Generator
 ) -> list[set[Group]]:
-    """Divide small groups into parts with the same number of tracks of each genre, up to one track."""
+    """Divide small groups into parts with the same number of tracks of each genre, give or take one."""
     counts = Counter(int(dataset.labels[i]) for group in groups for i in group)
     divided: list[set[Group]] = []
     remaining = list(groups)

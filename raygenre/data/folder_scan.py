@@ -2,8 +2,8 @@
 
 `raygenre predict`, `evaluate`, `render` and `--data` all use `scan`, so they find the same music in the same folder.
 
-- A file with an audio suffix is music even if it is broken, because its reader then reports why. Of a file with an
-  unknown suffix, the content decides.
+- A file with an audio suffix counts as music even if it is broken, because its reader then reports the problem. For a
+  file with an unknown suffix, the content decides.
 - A PNG is music if it has the size of the dataset's images. Other PNGs are covers, unless the folder contains more
   spectrograms than audio files: then they are broken spectrograms, which their reader reports.
 - Known clutter, such as a NAS's `@eaDir` or `cover.jpg`, is only counted. Everything else is left out with a reason.
@@ -23,7 +23,7 @@ from raygenre.audio.file_type import HEAD_BYTES, PNG_SIGNATURE, detect
 from raygenre.system.printable import printable
 
 HIDDEN = "hidden"
-"""What hidden files and folders are counted as."""
+"""The kind of clutter under which hidden files and folders are counted."""
 
 _CLUTTER_FOLDERS = (
     *("@eaDir", "@tmp", "@sharebin", "@Recycle", "@Recently-Snapshot", "@__thumb", "#recycle", "#snapshot"),  # NAS
@@ -88,7 +88,7 @@ class FolderScan:
 
 
 def scan(folder: Path) -> FolderScan:
-    """Return what a folder contains. A folder that cannot be read or does not exist is in `left_out` itself."""
+    """Return what a folder contains. A folder that cannot be read or does not exist is itself in `left_out`."""
     result = _Scan()
     result.read(folder)
     images = list(result.spectrograms)
@@ -213,7 +213,7 @@ def _is_folder(entry: "os.DirEntry[str]") -> bool:
 
 
 def _folder_label(name: str) -> str:
-    """Return what a folder is counted as if it is clutter; otherwise an empty text."""
+    """Return the kind of clutter that a folder is, or an empty string if it is not clutter."""
     label = _FOLDER_LABELS.get(name.casefold(), "")
     return label or (HIDDEN if name.startswith(".") else "")
 
@@ -222,7 +222,7 @@ def _is_spectrogram(head: bytes) -> bool:
     """Return whether a file starts like a PNG of the size of the dataset's images."""
     if not head.startswith(PNG_SIGNATURE):
         return False
-    from raygenre import spectrogram  # only here, because it imports torch
+    from raygenre import spectrogram  # imported here because it loads torch
 
     size = struct.pack(">II", spectrogram.WIDTH, spectrogram.HEIGHT)
     return head[16:_PNG_HEAD] == size

@@ -1,7 +1,7 @@
 """Group the songs of one artist or album, so that a split keeps them together.
 
-A network recognises an artist's voice, instruments and studio. If songs of one artist are among both the training and
-the test tracks, the accuracy is therefore higher than for artists that the network has never heard: by about 14
+A network recognises an artist's voice, instruments and studio. If both the training and the test tracks contain songs
+by one artist, the accuracy is therefore higher than for artists that the network has never heard: by about 14
 percentage points on GTZAN. The groups come from the tags of audio files, from a file that names the artist of each
 track, or from the folders in a class folder.
 """
@@ -56,13 +56,13 @@ def find_grouping(dataset: Dataset, by: GroupingName, *, artists: Path | None = 
     """Group a dataset's tracks.
 
     Args:
-        by: `auto` groups by artist if a file of artists is given or most audio files have a tag, or else by folder if
-            most tracks are in folders below their class folder, or else not at all.
+        by: `auto` groups by artist if a file of artists is given or most audio files have a tag, otherwise by folder if
+            most tracks are in folders below their class folder, and otherwise not at all.
         artists: file with lines `TRACK ::: ARTIST`, as in Sturm's index of GTZAN, or `TRACK,ARTIST`.
 
     Raises:
-        DataError: the grouping that is asked for has fewer than three groups in a genre, or the file of artists does
-            not belong to this data.
+        DataError: the requested grouping has fewer than three groups in a genre, or the file of artists does not belong
+            to this data.
         OSError: the file of artists cannot be read.
     """
     if by == "none" or dataset.synthetic:
@@ -138,7 +138,7 @@ def _checked(dataset: Dataset, by: GroupingName, group_of: Mapping[str, str], *,
 
 def _tagged(dataset: Dataset, by: str) -> dict[str, str]:
     """Return track id → artist or album from the tags of audio files."""
-    known = set(dataset.tracks)  # without broken files, such as pipes, which would never end
+    known = set(dataset.tracks)  # without broken files, such as pipes, whose reading would never end
     candidates = [path for path in read_folder(Path(dataset.source)).paths if path.track in known]
     paths = [path for path in candidates if path.path.suffix.lower() != ".png"]
     with ThreadPoolExecutor(cores()) as pool:
@@ -154,7 +154,7 @@ def _tagged(dataset: Dataset, by: str) -> dict[str, str]:
 
 
 def _form(name: str) -> str:
-    """Return a name in a form in which different spellings of an artist are equal."""
+    """Return a name in a normal form, so that different spellings of an artist are equal."""
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 

@@ -41,15 +41,15 @@ def inputs_of(
     """Return the input for the tracks of a data set, (N, *shape).
 
     Levels exist already. Everything else is computed once and stored in the data set's cache, one small file for each
-    track, so that an interrupted call is continued by the next. A file is the SHA-256 of the values and their bytes; a
-    damaged one is computed and written again.
+    track, so that the next call continues an interrupted one. A file consists of the SHA-256 of the values, followed by
+    their bytes; the values of a damaged file are computed and written again.
 
     Args:
         chosen: indices of the tracks or a mask, bool (N,); all if None.
         progress: function to call after each track that is computed; not called if all come from the cache.
 
     Raises:
-        DataError: a track is an image, from which this kind cannot be computed, or its file cannot be read any more.
+        DataError: a track is an image, from which this kind cannot be computed, or its file can no longer be read.
     """
     if kind is LEVELS:
         return dataset.levels if chosen is None else dataset.levels[np.asarray(chosen)]
@@ -76,7 +76,7 @@ def inputs_of(
 
 
 def _is_image(path: Path) -> bool:
-    """Return whether a file is an image; one that has disappeared is not, and is named when it is computed."""
+    """Return whether a file is an image; False for a missing file, which is reported when its input is computed."""
     try:
         return is_image(path)
     except OSError:
@@ -102,7 +102,7 @@ def _stored(dataset: Dataset, kind: InputKind, index: int) -> NDArray[Any] | Non
         return None
     try:
         content = path.read_bytes()
-    except OSError:  # it is computed and stored again
+    except OSError:  # the input is computed and stored again
         return None
     digest, values = content[:_DIGEST], content[_DIGEST:]
     if hashlib.sha256(values).digest() != digest or len(values) != math.prod(kind.shape) * kind.dtype.itemsize:

@@ -51,7 +51,7 @@ def read(path: Path) -> Playlist:
 def entry(song: Path, folder: Path | None) -> str:
     """Return the line of a playlist for a song, as players and `read` understand it.
 
-    A name that a line cannot contain, such as one with a line break, makes it a `file:` URL.
+    If a line cannot contain the name, for example because of a line break, the entry is a `file:` URL.
 
     Args:
         folder: the playlist's folder without symbolic links, for a relative path; None for an absolute path.
@@ -62,7 +62,7 @@ def entry(song: Path, folder: Path | None) -> str:
     if not folder:
         return str(path)
     relative = os.path.relpath(path, folder)
-    # Otherwise, it would be a comment, lose its first character or be taken for a URL.
+    # Otherwise, it would be a comment, lose its first character or be mistaken for a URL.
     return f"./{relative}" if relative.startswith("#") or relative[0].isspace() or _SCHEME.match(relative) else relative
 
 

@@ -23,7 +23,7 @@ from raygenre.data.grouping import Grouping
 from raygenre.data.track_files import DataError, listed_track
 from raygenre.errors import RaygenreError
 
-TEST_SHARE = 0.2  # of each genre, rounded down: 20 of GTZAN's 100 tracks, 19 of jazz's 99
+TEST_SHARE = 0.2  # share of each genre, rounded down: 20 of GTZAN's 100 tracks, 19 of jazz's 99
 MAX_MISSING_SHARE = 0.05  # largest share of a given list's tracks that may be missing from the dataset
 
 Indices = NDArray[np.int64]

@@ -1,8 +1,7 @@
 """A test of a classifier against guessing: is it better than one that has learned nothing?
 
-The best that can be reached without listening is to name one genre at random or, if the genres differ in size, always
-the largest one. The rate of guessing is therefore the larger of 1/G, for G genres, and the largest genre's share of the
-tracks.
+Without listening, the best strategy is to name one genre at random or, if the genres differ in size, always the largest
+one. The guessing rate is therefore the larger of 1/G, for G genres, and the largest genre's share of the tracks.
 """
 
 import math
@@ -58,5 +57,5 @@ class ChanceTest:
 
 
 def guessing_rate(counts: Sequence[int]) -> float:
-    """Return the rate of guessing from the number of tracks of each genre, at least one of which is not 0."""
+    """Return the guessing rate, given the number of tracks of each genre, at least one of which is not 0."""
     return max(1 / len(counts), max(counts) / sum(counts))

@@ -63,8 +63,8 @@ class EvaluationReport:
         evaluation: evaluation on all requested tracks.
         tracks: ids of the evaluated tracks.
         slices: name and evaluation of each slice that contains some, but not all, of the tracks.
-        uniform: for each other slice for which the user gave a file, its name, and True if it contains all of the
-            tracks or False if it contains none.
+        uniform: name of each other slice for which the user gave a file → True if it contains all of the tracks, False
+            if it contains none.
         mistakes: at most `MAX_MISTAKES` wrong predictions, most confident first.
         own_test: whether the tracks are exactly the classifier's own test tracks.
         warnings: sentences that explain why the numbers may be misleading.
@@ -100,10 +100,10 @@ def evaluate_classifier(
     genre_map: Mapping[str, str] | None = None,
     progress: Progress | None = None,
 ) -> EvaluationReport:
-    """Evaluate a classifier on a whole data set, or only on those of its test or training tracks that are in it.
+    """Evaluate a classifier on a whole data set, or only on its own test or training tracks within it.
 
     Args:
-        genre_map: the classifier's genre for names of the data set that do not have its form; see `genre_names`.
+        genre_map: the classifier's genre for each name in the data set that has a different form; see `genre_names`.
         progress: function to call after each track whose input is computed; see `inputs_of`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Matches a data set's genres to a classifier's, by the form of their names or as given.
+"""Matches a data set's genres to a classifier's, by their normal form or an explicit map.
 
 Two names have the same form if they differ only in case, in the Unicode normal form (macOS decomposes accents in file
 names), and in spaces, hyphens and underscores: `Hip-Hop`, `hip hop` and `hiphop` are the same.
@@ -18,7 +18,7 @@ class GenreNameError(RaygenreError, ValueError):
 
 
 def normal_form(name: str) -> str:
-    """Return what is left of a name without case, spaces, hyphens and underscores."""
+    """Return a name without its case, spaces, hyphens and underscores."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
     kept = "".join(character for character in folded if unicodedata.category(character) not in _IGNORED)
     return kept or folded
@@ -52,7 +52,8 @@ def match_genres(
         source: data set, for messages.
 
     Raises:
-        GenreNameError: a name has the form of several genres, or `mapped` contains a name or genre that does not exist.
+        GenreNameError: a name matches the form of several genres, or `mapped` contains a name or genre that does not
+            exist.
     """
     chosen = {
         _only_match(name, names, f"--map {name}={genre}: {source} has no genre {name}; its genres are"): _only_match(
@@ -64,7 +65,7 @@ def match_genres(
 
 
 def map_hint(names: Sequence[str]) -> str:
-    """Return the options that would give names their genres, for messages."""
+    """Return the options that would assign genres to names, for messages."""
     return " ".join(f"--map {shlex.quote(f'{name}=GENRE')}" for name in names)
 
 
@@ -76,7 +77,7 @@ def _only_match(name: str, names: Sequence[str], missing: str) -> str:
 
 
 def _match(name: str, names: Sequence[str]) -> str | None:
-    """Return the one name that is equal or else has the same form; None if there is none."""
+    """Return the name that is equal or, failing that, has the same form; None if there is none."""
     if name in names:
         return name
     matches = [other for other in names if normal_form(other) == normal_form(name)]

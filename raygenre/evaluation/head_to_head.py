@@ -1,4 +1,4 @@
-"""Compares two classifiers on tracks that neither was trained on.
+"""Compares two classifiers on tracks on which neither was trained.
 
 Their inputs may be of different kinds. Training tracks are recognised by their ids and spectrograms; see
 `seen_tracks`. A different mastering of a training track is not recognised. A search keeps known copies of a recording

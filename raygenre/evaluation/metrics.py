@@ -24,7 +24,7 @@ class GenreScore:
 
     Attributes:
         tracks: number of tracks of this genre.
-        named: number of tracks predicted to be of this genre.
+        named: number of tracks predicted as this genre.
         precision: share of these predictions that are correct.
         recall: share of the genre's tracks that are classified correctly.
         f1: harmonic mean of precision and recall; NaN if the genre has no tracks and no predictions.
@@ -167,7 +167,7 @@ class Evaluation:
 
 
 def evaluate_inputs(classifier: Classifier, inputs: NDArray[Any], labels: NDArray[np.int64]) -> Evaluation:
-    """Classify tracks from input of the classifier's kind, (N, *shape), and compare with the labels, int64 (N,).
+    """Classify tracks, given as input of the classifier's kind, (N, *shape), and compare with labels, int64 (N,).
 
     Raises:
         ValueError: there are no tracks.

@@ -1,4 +1,4 @@
-"""Formats an evaluation: lines of text, CSV of the confusion matrix, JSON."""
+"""Formats an evaluation as lines of text, a CSV of the confusion matrix, or JSON."""
 
 import json
 import math

@@ -38,5 +38,5 @@ class TrainingData:
 
     @property
     def warning(self) -> str:
-        """What a reader of the model's answers must know about its data; empty if there is nothing."""
+        """What anyone who reads the model's answers must know about its data; empty if nothing."""
         return "trained on synthetic sounds, not on music" if self.is_synthetic else ""

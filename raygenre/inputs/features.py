@@ -70,7 +70,7 @@ class Features(InputKind):
         return [((end - length) * PATCH_SECONDS, end * PATCH_SECONDS) for end in ends]
 
     def of_image(self, source: Path | bytes) -> Song:
-        raise audio.AudioError(PNG_MESSAGE)  # whatever it shows, so it is not read
+        raise audio.AudioError(PNG_MESSAGE)  # regardless of what it shows, so it is not read
 
     def from_levels(self, levels: NDArray[np.uint8]) -> NDArray[np.float32]:
         raise audio.AudioError(PNG_MESSAGE)
@@ -81,7 +81,7 @@ class Features(InputKind):
         return np.asarray(self.from_blocks([samples]).windows.mean(axis=0))
 
     def summaries(self, windows: NDArray[Any]) -> NDArray[np.float64]:
-        # Features differ in scale, so they are standardised as the pretrained network itself does it.
+        # Features differ in scale, so they are standardised in the same way as within the pretrained network.
         pooled = self.pretrained.network.pooled
         with torch.inference_mode():
             standard = pooled(torch.tensor(windows).to(pooled.weight.device)).cpu().double().numpy()

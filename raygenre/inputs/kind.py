@@ -28,8 +28,8 @@ Stage = Literal["decode", "input"]
 RANGES = 16
 """Number of values that summarise a window, see `InputKind.summaries`."""
 WINDOWS_PER_PART = 64
-"""Number of windows in a part of a song. The network takes as many at a time, so a song gives the same probabilities,
-bit for bit, in parts and as a whole."""
+"""Number of windows in a part of a song. The network processes this many at a time, so a song gives the same
+probabilities, bit for bit, in parts and as a whole."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class InputKind(ABC):
         name: what it is called in JSON and in metrics.
         recipe: its name and version, stored with each classifier. It changes whenever the same samples would give
             different values.
-        sample_rate: of the samples from which it is computed, in Hz.
+        sample_rate: sample rate, in Hz, of the samples from which it is computed.
         shape: the shape of one window's array.
         dtype: the type of its values.
         weights_sha256: SHA-256 of the weights that it needs, in hexadecimal; empty if it needs none.
@@ -108,7 +108,7 @@ class InputKind(ABC):
         """Summarise each window by `RANGES` numbers, from which drift is computed: (W, *shape) → float64 (W, 16)."""
 
     def on(self, device: torch.device) -> "InputKind":
-        """Return this kind, computed on a device by its own network, if it has one."""
+        """Return this kind with its own network, if it has one, on the given device."""
         return self
 
     @abstractmethod
@@ -128,7 +128,7 @@ class InputKind(ABC):
     ) -> Song:
         """Read a spectrogram image (PNG) or an audio file. The type is determined by the file's content, not its name.
 
-        The samples are not held. An hour of audio gives 5 MB of levels.
+        The samples are not kept in memory. An hour of audio gives 5 MB of levels.
 
         Args:
             source: path or bytes of the file.
@@ -153,7 +153,7 @@ class InputKind(ABC):
     ) -> Iterator[Song]:
         """Read a file as `read` does, in parts, so that memory does not grow with the song.
 
-        Args, Raises: as for `read`. An error may be raised after the parts before the place of the error.
+        Args, Raises: as for `read`. An error may be raised after the parts that precede it have been yielded.
         """
         if is_image(source):
             yield self.of_image(source)

@@ -66,7 +66,7 @@ class Levels(InputKind):
         """Write nothing: levels need no weights."""
 
     def __reduce__(self) -> str:
-        return "LEVELS"  # so that a process that receives a classifier finds `input is LEVELS`, as this one does
+        return "LEVELS"  # so that `input is LEVELS` also holds in a process that receives a classifier
 
 
 LEVELS = Levels()

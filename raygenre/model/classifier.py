@@ -10,8 +10,8 @@ On disk, a classifier is a folder with these files:
     tracks.json             the tracks that it was trained and tested on (optional)
     extractor/              the pretrained network that computes its input, with its licence (only for features)
 
-Loading reads only these files and executes no code from them. The checksum `sha256` covers everything that decides an
-answer: all weights, dimensions, genres, calibration and recipe. In format 3, which earlier releases wrote, it covers
+Loading reads only these files and executes no code from them. The checksum `sha256` covers everything that determines
+an answer: all weights, dimensions, genres, calibration and recipe. In format 3, which earlier releases wrote, it covers
 only the weights.
 """
 
@@ -54,8 +54,8 @@ class Classifier:
     """A network in evaluation mode, with its genres, calibration and origin.
 
     Attributes:
-        calibration: temperature and threshold, fitted on tracks on which networks with the same hyperparameters were
-            not trained.
+        calibration: temperature and threshold, fitted on the predictions of networks with the same hyperparameters for
+            tracks on which they were not trained.
         origin: facts about the training run, for users and the registry: the study, the data digest, and whether the
             data is synthetic.
         sha256: the checksum that was verified when the classifier was loaded; empty if it was not loaded from disk.

@@ -1,6 +1,6 @@
 """The files of a classifier: names, format, checksum, and checks of their content.
 
-The checksum covers everything that decides an answer, so that no part of it can be exchanged unnoticed.
+The checksum covers everything that determines an answer, so that no part of it can be replaced unnoticed.
 """
 
 import hashlib
@@ -18,9 +18,9 @@ from raygenre.system.hashing import sha256_of
 FORMAT = 4
 WEIGHTS, ABOUT = "weights.safetensors", "classifier.json"
 
-_FORMAT_3 = 3  # of earlier releases, whose checksum covers only the weights
+_FORMAT_3 = 3  # used by earlier releases; its checksum covers only the weights
 _DECISIVE = ("model", "genres", "calibration", "recipe", "extractor_sha256")
-"""The entries of classifier.json that decide an answer, together with the weights. Only features have the last one."""
+"""Entries of classifier.json that determine an answer together with the weights. The last one is only for features."""
 
 
 class ClassifierError(RaygenreError, ValueError):
@@ -28,7 +28,7 @@ class ClassifierError(RaygenreError, ValueError):
 
 
 def checksum(about: Mapping[str, Any], weights: str) -> str:
-    """Return the SHA-256 of everything that decides an answer, given the entries of classifier.json.
+    """Return the SHA-256 of everything that determines an answer, given the entries of classifier.json.
 
     Args:
         weights: SHA-256 of the weights file.
@@ -38,10 +38,10 @@ def checksum(about: Mapping[str, Any], weights: str) -> str:
 
 
 def check_saved(about: Mapping[str, Any], folder: Path) -> None:
-    """Check that this version can load the files, and that they are those that were saved together.
+    """Check that this version can load the files, and that the files are the ones that were saved together.
 
     Raises:
-        ClassifierError: they are not; the message says which.
+        ClassifierError: one of these is not the case; the message says which.
         OSError: the weights cannot be read.
     """
     written = about["format"]
@@ -79,7 +79,7 @@ def check_finite(weights: Mapping[str, torch.Tensor]) -> None:
 
 
 def genres_problem(genres: object) -> str:
-    """Return why these are not the genres of a classifier, or an empty string."""
+    """Return why these cannot be the genres of a classifier, or an empty string."""
     if not isinstance(genres, list | tuple) or not genres:
         return f"the genres must be a list of names, not {genres!r}"
     for genre in genres:

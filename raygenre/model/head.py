@@ -20,7 +20,7 @@ class HeadConfig:
         features: number of input values.
         dense: number of units in the dense layer.
         dropout: dropout probability of the features and after the dense layer.
-        network: tells these dimensions from those of a GenreCNN in a file.
+        network: distinguishes these dimensions from those of a GenreCNN in a file.
     """
 
     genres: int = 10
@@ -46,8 +46,8 @@ class GenreHead(nn.Module):
         super().__init__()
         self.config = config
         # The features of a track never change, so the statistics are averaged over all batches (momentum None). Moving
-        # averages would start at 0 and 1, far from the features, and few songs make few steps: with two steps in an
-        # epoch, the validation loss stayed above that of guessing for the first 20 epochs.
+        # averages would start at 0 and 1, far from the features, and a small data set gives few steps: with two steps
+        # in an epoch, the validation loss stayed above that of guessing for the first 20 epochs.
         self.normalisation = nn.BatchNorm1d(config.features, momentum=None)
         self.classifier = nn.Sequential(
             Dropout(config.dropout),

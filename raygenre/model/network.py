@@ -64,7 +64,7 @@ class ModelConfig:
             raise ValueError(f"normalisation must be none or batch, not {self.normalisation!r}")
         if self.stem not in get_args(StemName):
             raise ValueError(f"stem must be plain or strided, not {self.stem!r}")
-        rows = N_MELS // 2 ** (len(self.widths) - 1)  # left by the poolings
+        rows = N_MELS // 2 ** (len(self.widths) - 1)  # rows that remain after the poolings
         if not 1 <= self.frequency_bins <= rows:
             raise ValueError(f"frequency_bins must be from 1 to {rows}, not {self.frequency_bins}")
         if not MIN_CROP <= self.crop_columns <= COLUMNS:

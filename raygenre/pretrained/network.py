@@ -4,14 +4,14 @@ The network was trained by J. Pons and X. Serra (musicnn: Pre-trained convolutio
 tagging, 2019) on the Million Song Dataset. This module only evaluates it.
 
 Its front end slides two wide kernels (7 frames × 38 or 67 bands: timbre) and three long ones (128, 64 and 32 frames × 1
-band: rhythm) over a single channel, and keeps each one's largest normalised value over all bands. This is computed in a
-third of the time of torch's convolutions, or a sixth in bfloat16 (`benchmarks/pretrained.py`), because of two facts:
+band: rhythm) over a single channel, and keeps each one's largest normalised value over all bands. This takes a third of
+the time that torch's convolutions take, or a sixth in bfloat16 (`benchmarks/pretrained.py`), because of two facts:
 
 - Each kernel's outputs at one band, for all frames, are one matrix product of the frames' neighbourhoods with the
   kernels. Neighbourhoods at different bands are overlapping views of the same memory, so nothing is copied for them.
 - The largest normalised value is the normalised largest value or, where the scale gamma is negative, the normalised
-  smallest one. So the kernels of those channels are negated, one running maximum is enough, and bias, rectifier and
-  normalisation are applied to one value for each frame and channel instead of up to 96.
+  smallest one. Therefore, the kernels of those channels are negated, one running maximum is enough, and bias, rectifier
+  and normalisation are applied to one value for each frame and channel instead of up to 96.
 
 Shapes: P patches, T = 187 frames of 16 ms, M = 96 mel bands, C channels.
 """
@@ -30,10 +30,10 @@ TIMBRAL_BANDS = (38, 67)  # 40 % and 70 % of the bands
 TIMBRAL_FRAMES = 7
 TEMPORAL_FRAMES = (128, 64, 32)
 MIDDLE_FRAMES = 7
-EPSILON = 1e-3  # of the batch normalisations; TensorFlow's default
+EPSILON = 1e-3  # for batch normalisation; TensorFlow's default
 
 _FRAMES_PER_PRODUCT = 8  # output frames of the long kernels that one matrix product computes
-# Patches that pass through the front end together; on a CPU few, so that its values stay in the cache.
+# Patches that pass through the front end together; few on a CPU, so that their values stay in the cache.
 _PATCHES_IN_FLOAT32, _PATCHES_IN_BFLOAT16, _PATCHES_ON_GPU = 1, 5, 64
 
 
@@ -57,12 +57,12 @@ class Dimensions:
 
     @property
     def front(self) -> int:
-        """Channels that leave the front end."""
+        """Number of channels that the front end returns."""
         return len(TIMBRAL_BANDS) * self.timbral + len(TEMPORAL_FRAMES) * self.temporal
 
     @property
     def features(self) -> int:
-        """Features of a patch: the maximum and the mean of each channel."""
+        """Number of features of a patch: the maximum and the mean of each channel."""
         return 2 * (self.front + 3 * self.middle)
 
 
@@ -127,7 +127,7 @@ class PooledConvolution(nn.Module):
         padded = F.pad(patches.mT, (before, after + steps * _FRAMES_PER_PRODUCT - FRAMES))
         bands = padded.reshape(-1, padded.shape[-1])  # (P·M, frames), so that a step's windows are a slice of columns
         moved = [F.pad(kernels[..., 0], (step, _FRAMES_PER_PRODUCT - 1 - step)) for step in range(_FRAMES_PER_PRODUCT)]
-        matrix = torch.cat(moved).T.contiguous()  # (frames + 7, 8·C): the kernels, moved on by 0 to 7 frames
+        matrix = torch.cat(moved).T.contiguous()  # (frames + 7, 8·C): the kernels, shifted by 0 to 7 frames
         largest = patches.new_empty(steps, len(patches), matrix.shape[1])
         for step, out in enumerate(largest):
             first = step * _FRAMES_PER_PRODUCT
@@ -208,5 +208,5 @@ class MusicNetwork(nn.Module):
 
 
 def _same(frames: int) -> tuple[int, int]:
-    """Return the padding before and after; with an even kernel, TensorFlow pads one frame more after than before."""
+    """Return the padding before and after; with an even kernel, TensorFlow adds one more frame after than before."""
     return (frames - 1) // 2, frames // 2

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MODEL = "MSD_musicnn"
 WEIGHTS, ABOUT = "weights.safetensors", "about.json"
 OFFER = "`raygenre pretrained install` gets a network that names fifty tags of any song, without training"
-"""What commands print where the weights would help but are not installed."""
+"""The hint that commands print when the weights would help but are not installed."""
 
 
 class PretrainedError(RaygenreError, RuntimeError):

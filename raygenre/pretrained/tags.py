@@ -12,5 +12,5 @@ BEST = 5
 
 
 def ranked(tags: Sequence[str], shares: "NDArray[np.float32]") -> list[tuple[str, float]]:
-    """Return (tag, probability), the most probable first."""
+    """Return (tag, probability) pairs, the most probable first."""
     return sorted(zip(tags, map(float, shares), strict=True), key=lambda pair: -pair[1])

@@ -2,14 +2,14 @@
 
 A checkpoint has two files. `.index` is a table in LevelDB's format, whose keys are the variables' names and whose
 values are protocol buffers of the type BundleEntryProto. `.data-00000-of-00001` holds the values, one variable after
-the other. Sources: LevelDB, doc/table_format.md; TensorFlow, core/protobuf/tensor_bundle.proto. Supported are
-checkpoints with one data file, little-endian float32, and blocks without compression.
+the other. Sources: LevelDB, doc/table_format.md; TensorFlow, core/protobuf/tensor_bundle.proto. Only checkpoints with
+one data file, little-endian float32 values and uncompressed blocks are supported.
 
 A table is a sequence of blocks, followed by a footer of 48 bytes, which gives the position of the index block. The
-index block's values give the positions of the blocks with the entries. An entry is the number of bytes that its key
-shares with the previous key, the numbers of further bytes of the key and of the value, and these bytes. Behind the
-entries are the positions from which a reader can start, as 4-byte integers, and their number. Numbers are varints:
-seven bits per byte, lowest first, and the eighth bit says whether more follow.
+index block's values give the positions of the blocks with the entries. An entry consists of the number of bytes that
+its key shares with the previous key, the number of further bytes of the key, the number of bytes of the value, and
+these bytes. After the entries come the positions from which a reader can start, as 4-byte integers, and their number.
+Numbers are varints: seven bits per byte, lowest first, and the eighth bit says whether more follow.
 """
 
 import math
@@ -64,7 +64,7 @@ def read_table(table: bytes) -> Iterator[tuple[bytes, bytes]]:
     footer = table[-FOOTER:]
     if len(footer) < FOOTER or struct.unpack("<Q", footer[-8:])[0] != MAGIC:
         raise CheckpointError("the checkpoint's index is not a table in LevelDB's format; get its files again")
-    _, _, position = _handle(footer, 0)  # of the block that describes the table
+    _, _, position = _handle(footer, 0)  # skip the block that describes the table
     start, size, _ = _handle(footer, position)
     for _, value in _entries(table, start, size):
         yield from _entries(table, *_handle(value, 0)[:2])
@@ -72,7 +72,7 @@ def read_table(table: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 def _entries(table: bytes, start: int, size: int) -> Iterator[tuple[bytes, bytes]]:
     """Yield the keys and values of the block with `size` bytes at `start`."""
-    if table[start + size]:  # the byte behind the block; four bytes of checksum follow
+    if table[start + size]:  # the byte after the block; four bytes of checksum follow
         raise CheckpointError("the checkpoint's index is compressed, which is not supported; get its files again")
     block = table[start : start + size]
     [restarts] = struct.unpack("<I", block[-4:])
@@ -137,14 +137,14 @@ def _message(value: int | bytes) -> bytes:
 
 
 def _handle(message: bytes, position: int) -> tuple[int, int, int]:
-    """Return a block's start and size, and the position behind them."""
+    """Return a block's start and size, and the position after them."""
     start, position = _varint(message, position)
     size, position = _varint(message, position)
     return start, size, position
 
 
 def _varint(message: bytes, position: int) -> tuple[int, int]:
-    """Return the varint at a position, and the position behind it."""
+    """Return the varint at a position, and the position after it."""
     value = shift = 0
     while True:
         byte = message[position]

@@ -64,7 +64,7 @@ def champion_of(client: MlflowClient) -> Champion | None:
 
 
 def incumbent_of(client: MlflowClient) -> Incumbent | None:
-    """Return the champion or, if its version was deleted, the most recent former champion that still exists."""
+    """Return the champion or, if it was deleted, the most recent former champion that still exists."""
     if champion := champion_of(client):
         return Incumbent(*champion, has_alias=True)
     for version in reversed(_history(client)):

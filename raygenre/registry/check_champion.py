@@ -1,4 +1,4 @@
-"""Checks whether there is a champion, and whether its files are whole.
+"""Checks whether there is a champion, and whether its files are intact.
 
 Nothing in the registry is changed.
 """
@@ -23,7 +23,7 @@ _RESTORE = "run `raygenre rollback` to restore the former champion, or restore t
 
 
 class _UncheckedError(RaygenreError):
-    """The champion cannot be checked without changing the registry, or its files are in a store that is not read."""
+    """The champion cannot be checked without changing the registry, or its files are in an unsupported store."""
 
 
 def check_champion(storage: Storage) -> Finding:
@@ -73,7 +73,7 @@ def _missing(storage: Storage) -> Finding | None:
 
 
 def _load(storage: Storage) -> Fetched:
-    """Load the champion; from the embedded registry without MLflow's client, which would follow a moved storage."""
+    """Load the champion; the embedded registry is read without MLflow's client, which would follow a moved storage."""
     if not storage.database:
         return versions.fetch(storage)
     registered = embedded.read_versions(storage, MODEL) or []

@@ -13,7 +13,8 @@ The first rule that applies determines the outcome:
    cannot be compared, it is not promoted.
 
 `force=True` promotes the version even if rules 3 and 5 to 7 would not. A data set of fewer than about 250 tracks has
-fewer than `MIN_TRACKS` test tracks, so there only the user can replace a champion, who is recorded with the decision.
+fewer than `MIN_TRACKS` test tracks, so for such a data set only the user, who is recorded with the decision, can
+replace a champion.
 """
 
 from collections.abc import Callable
@@ -71,7 +72,7 @@ def decide(
         incumbent: the champion; if its version was deleted, the champion before it.
         compare: function that takes the incumbent's version number and runs the paired test; called only if rule 7
             applies. It raises RegistryError, ValueError or OSError if the two cannot be compared; any other exception
-            is passed on.
+            propagates.
         force: True always promotes the version, False never does.
     """
     if incumbent and incumbent.version == version:

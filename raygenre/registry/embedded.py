@@ -20,7 +20,7 @@ SCHEMAS = frozenset({"dc11669786a5"})
 
 _WORKSPACE = "default"
 _DELETED = "Deleted_Internal"  # stage of a deleted version
-_TIMEOUT = 1.0  # s to wait for a writer; then MLflow's client waits longer, and words the error
+_TIMEOUT = 1.0  # s to wait for a writer; after that, MLflow's client waits longer and reports the error
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class RegisteredVersion:
 
     Attributes:
         created: time of registration, in ms since 1970.
-        source: URI of the MLflow model's folder; empty if only MLflow's client knows it.
+        source: URI of the MLflow model's folder; empty if only MLflow's client can determine it.
         run_id: id of the MLflow run that trained it; empty if it was registered without a run.
     """
 

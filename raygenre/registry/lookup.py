@@ -48,7 +48,7 @@ def find(storage: Storage, uri: str) -> RegisteredVersion:
     if not storage.has_runs:
         raise missing  # checked here because the client would create the missing database
     registered = embedded.read_versions(storage, name)
-    if registered is None or alias.lower() == "latest":  # an alias that MLflow resolves by a rule of its own
+    if registered is None or alias.lower() == "latest":  # an alias that MLflow resolves by its own rule
         found = _find_with_client(storage, uri)
     else:
         matches = (version for version in registered if alias in version.aliases or str(version.number) == number)

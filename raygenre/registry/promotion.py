@@ -63,7 +63,7 @@ def promote_if_better(
     Args:
         data: function that loads the data set; called only if the two have to be compared.
         force: True always makes the version the champion, False never does.
-        user_reason: why the user decides so, in their own words; recorded with the decision.
+        user_reason: the user's own reason for the decision, which is recorded with it.
 
     Raises:
         MlflowException, TrackingUnreachableError: the registry is unreachable.
@@ -74,7 +74,7 @@ def promote_if_better(
     def compare(incumbent: int) -> PairedTest:
         return _compare(storage, candidate, incumbent, data)
 
-    while True:  # until the champion has not changed during the comparison
+    while True:  # until the champion stays the same during a comparison
         incumbent = champion.incumbent_of(client)
         decision = decide(version, facts, incumbent, compare, force=force)
         with promotion_lock.hold(client) as still_held:

@@ -1,7 +1,7 @@
 """Limits that a search follows while it runs, and its report of what it could use.
 
 A search reads its `Controls` between two epochs and writes its `Demand`; another thread of the driver does the
-opposite. The default ones limit nothing.
+opposite. The default controls limit nothing.
 """
 
 import threading
@@ -13,7 +13,7 @@ PhaseName = Literal["trials", "repeats", "final", "closing"]
 
 
 class SearchStopped(Exception):  # noqa: N818 (not an error)
-    """A search ended because it was asked to. Everything is saved, and a resumed search continues."""
+    """A search ended on request. Everything is saved, and the search can be resumed."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Demand:
 
     Attributes:
         phase: what the search is doing; `closing` is the time before, between and after the training phases.
-        places: number of training runs that it could have at the same time, whatever fits on the cluster; 0 in
-            `closing`.
+        places: number of training runs that it could have at the same time, regardless of what fits on the cluster; 0
+            in `closing`.
         running: number of training runs that have a place.
         cpus, gpus: size of one place.
     """
@@ -38,13 +38,14 @@ class Demand:
 
 
 class Controls:
-    """The wishes that a running search has to honour; all attributes may be set by any thread at any time.
+    """The limits that a running search must follow; any thread may set any attribute at any time.
 
     Attributes:
         limit: number of places granted; None for as many as fit. Runs over the limit pause after the epoch in
             progress; with 0, all of them do. `--max-concurrent` of the search is a second limit.
-        trials: new number of trials of the search; None to leave it. A number below that of the study is ignored.
-        time_budget: new time budget in s, 0 for none; None to leave it. See `SearchConfig.time_budget`.
+        trials: new number of trials of the search; None to leave it unchanged. A number below that of the study is
+            ignored.
+        time_budget: new time budget in s, 0 for none; None to leave it unchanged. See `SearchConfig.time_budget`.
         demand: what the search could use now; None before its first phase. Written by the search.
         seconds_left: returns an estimate of the time left in s; None while it is unknown. Replaced by the search.
     """
@@ -63,5 +64,5 @@ class Controls:
         return self._stop.is_set()
 
     def request_stop(self) -> None:
-        """Ask the search to end after the epochs in progress, and to keep everything; it raises `SearchStopped`."""
+        """Ask the search to end after the epochs in progress, keeping everything; it then raises `SearchStopped`."""
         self._stop.set()

@@ -59,7 +59,7 @@ def check_head(space: Mapping[str, Entry], batch_size: int) -> None:
         batch_size: used if the space does not have it.
 
     Raises:
-        SpaceError: it has not, or cannot.
+        SpaceError: it lacks them, or cannot be trained with them.
     """
     for name in space:
         if name not in HEAD_NAMES:

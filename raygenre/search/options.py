@@ -33,7 +33,7 @@ class Options:
     Attributes:
         time_budget: duration such as `2h`; empty for none.
         from_studies, from_best: earlier studies whose best settings are tried first, and how many of each.
-        max_failures: number of trials in a row that fail alike before the search ends; 0 for no limit.
+        max_failures: number of trials in a row that fail for the same reason before the search ends; 0 for no limit.
         given: names of the options given on the command line; all others have their defaults.
     """
 

@@ -43,7 +43,7 @@ from raygenre.tracking.tracker import Tracker
 from raygenre.training.member import Inputs
 
 _VALIDATION = 0.3  # time to validate a track, compared with the time to train on it
-_THREAD = 0.3  # how much each further thread adds to the speed of the first
+_THREAD = 0.3  # speed that each further thread adds, relative to the first
 
 
 @dataclass(frozen=True)
@@ -79,16 +79,17 @@ def run_search(
     """Run or resume a search on the connected Ray cluster; see `connect`.
 
     Args:
-        inputs: what the networks are given for each track of the data set.
+        inputs: the networks' input for each track of the data set.
         record: logs the search's MLflow run.
         timer: times the search; see `search_timer`.
-        max_failures: number of trials in a row that may fail alike; 0 for any number.
-        controls: what the search has to honour while it runs, and where it reports what it could use.
+        max_failures: number of trials in a row that may fail for the same reason; 0 for any number.
+        controls: the limits that the search follows while it runs, and where it reports what it could use.
 
     Raises:
         Interrupted: Ctrl-C.
         SearchStopped: the `controls` asked the search to stop; everything is saved.
-        SearchFailedError: too many trials in a row failed alike, no trial completed, or every finalist failed.
+        SearchFailedError: too many trials in a row failed for the same reason, no trial completed, or every finalist
+            failed.
     """
     with log_system_metrics(tracker, record.run), measure_time(ledger) as time_used:
         controls = controls or Controls()
@@ -210,11 +211,11 @@ def _search(
 
 
 def _finish(repeats: Repeats, phase: Phase, display: Display, timer: SearchTimer) -> list[Finalist]:
-    """Wait for the repeats, and show their epochs and each one when it finishes."""
+    """Wait for the repeats; display their epochs, and each repeat when it finishes."""
 
     def show(repeat: Repeat) -> None:
         outcome = repeat.failure or f"loss {loss_text(repeat.loss)}  accuracy {repeat.accuracy:.1%}"
-        left = "" if display.is_live else left_text(timer.seconds_left)  # a live display has it next to the bar
+        left = "" if display.is_live else left_text(timer.seconds_left)  # a live display shows it next to the bar
         details = joined(f"seed {repeat.index + 1} of {REPEATS}  {outcome}", left)
         display.event(f"trial {repeat.number}", "repeat", details)
 

@@ -20,7 +20,7 @@ class WarmStart:
     Attributes:
         points: the start points, each with the values that are in the space.
         sources: where each point comes from, such as `autumn trial 3`.
-        note: what was taken, for the user.
+        note: a note for the user that says what was taken.
     """
 
     points: list[dict[str, Value]]
@@ -38,7 +38,7 @@ def warm_start(
         most: maximum number of points; the best of each study come first.
 
     Raises:
-        OptionError: a study has another kind of network, or nothing of a study fits into the space.
+        OptionError: a study has a different kind of network, or none of its values fit into the space.
     """
     points: list[dict[str, Value]] = []
     sources: list[str] = []

@@ -18,12 +18,12 @@ from raygenre.spectrogram.levels import COLUMNS, LEFT, N_MELS, RIGHT
 from raygenre.system.regular_file import check_regular
 
 WIDTH, HEIGHT = 432, 288  # pixels
-MAX_PNG_BYTES = 4_000_000  # of a file; its pixels take 0.5 MB without compression
+MAX_PNG_BYTES = 4_000_000  # maximum size of a file; its uncompressed pixels take 0.5 MB
 TOP, BOTTOM = 35, 252  # pixel rows of the axes' frame
 # A frame line is black and 0.8 pixels wide, so it covers four fifths of each pixel under it. These pixels are white
 # on the right and the bottom, and part of the spectrogram on the left and the top. Agg, matplotlib's renderer, blends
 # colours with integer arithmetic.
-_COVERED = 204  # of 255
+_COVERED = 204  # coverage of such a pixel, out of 255
 _FRAME_ON_WHITE, _FRAME_CORNER = 51, 19  # grey values
 # Pixel (x, y) inside the axes shows mel band floor((252 − y)·128/217.44), computed in integers to avoid rounding.
 _BAND_OF_ROW = (BOTTOM - np.arange(TOP + 1, BOTTOM)) * 12_800 // 21_744
@@ -130,7 +130,7 @@ def write_png(levels: NDArray[np.uint8]) -> bytes:
 
 
 def write_plain_png(levels: NDArray[np.uint8]) -> bytes:
-    """Return levels, uint8 (B, T), as a PNG of T × B pixels in the same colours, without axes: a third of the bytes."""
+    """Return levels, uint8 (B, T), as a T × B PNG in the same colours, without axes, with a third of the bytes."""
     image = Image.fromarray(levels[::-1])
     image.putpalette(MAGMA.tobytes())
     image.save(buffer := io.BytesIO(), format="PNG")

@@ -70,7 +70,7 @@ def levels(samples: Tensor, *, under_frame: bool = False) -> Tensor:
 
 
 class LevelStream:
-    """Computes the levels of a clip on the CPU while its samples arrive. They are those of `levels`, bit for bit."""
+    """Computes the levels of a clip on the CPU while its samples arrive. They equal those of `levels`, bit for bit."""
 
     def __init__(self) -> None:
         self._blocks: list[Tensor] = []  # mel power of the frames so far, (frames, 128) each
@@ -107,7 +107,7 @@ class LevelStream:
 
     @property
     def _complete_at(self) -> int:
-        """The number of samples with which the next block of frames is complete."""
+        """The number of samples at which the next block of frames is complete."""
         return (self._done + _FRAMES_PER_BLOCK - 1) * HOP_LENGTH + N_FFT // 2
 
 
@@ -139,7 +139,7 @@ def _number_of_frames(samples: Tensor) -> int:
 def _frames(samples: Tensor, first: int, last: int) -> Tensor:
     """Return frames `first` to `last` − 1 of clips (…, N), each centred on its first sample: (…, frames, 2048).
 
-    Before and after a clip, there is silence.
+    Clips are padded with silence on both sides.
     """
     start, stop = first * HOP_LENGTH - N_FFT // 2, (last - 1) * HOP_LENGTH + N_FFT // 2
     part = samples[..., max(start, 0) : stop]

@@ -1,4 +1,4 @@
-"""The spectrogram that represents a song in a data set, and the PNG of it."""
+"""The spectrogram that represents a song in a data set, and its PNG."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from raygenre.system.regular_file import check_regular
 
 
 def is_image(source: Path | bytes) -> bool:
-    """Return whether a file is a PNG by its content.
+    """Return whether a file is a PNG, judging by its content.
 
     Raises:
         AudioError: it is not a regular file.

@@ -1,1 +1,1 @@
-"""The service of studies: searches of many people that share one cluster or machine."""
+"""The studies service: searches by many people that share one cluster or machine."""

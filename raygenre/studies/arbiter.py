@@ -1,8 +1,8 @@
 """The arbiter of a Ray cluster: one actor that shares out its places among the studies.
 
 Its state is in the database of studies, so an arbiter that Ray restarts after its process or node has died continues
-where the former one ended. It uses no CPU of the cluster, and ends when there has been no study for a while; the next
-driver starts another one.
+where the previous one stopped. It uses none of the cluster's CPUs, and ends when there has been no study for a while;
+the next driver starts another one.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from raygenre.studies.store import StudiesError, StudyStore
 PERIOD = 1.0  # s
 IDLE_SECONDS = 600.0
 NAMESPACE = "raygenre"
-_MAX_BUNDLES = 1000  # that the autoscaler is asked for
+_MAX_BUNDLES = 1000  # most bundles that the autoscaler is asked for
 
 
 def ensure_arbiter(store: StudyStore, scope: str) -> bool:
@@ -35,9 +35,9 @@ def ensure_arbiter(store: StudyStore, scope: str) -> bool:
     if not ray.is_initialized():
         return False
     url = store.url.render_as_string(hide_password=False)
-    # Services with different databases on one cluster do not know each other's studies.
+    # Services with different databases on one cluster do not see each other's studies.
     name = f"studies-{hashlib.sha256(url.encode()).hexdigest()[:8]}"
-    # A database in a file is on the machine of the driver.
+    # A database that is a file is on the driver's machine.
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
     ray.remote(Arbiter).options(
         name=name,
@@ -52,11 +52,11 @@ def ensure_arbiter(store: StudyStore, scope: str) -> bool:
 
 
 class Arbiter:
-    """The actor.
+    """The arbiter as a Ray actor.
 
     Args:
-        url: of the database of studies.
-        scope: the cluster.
+        url: URL of the database of studies.
+        scope: the name of the cluster in the database.
     """
 
     def __init__(self, url: str, scope: str) -> None:
@@ -69,7 +69,7 @@ class Arbiter:
     def _run(self) -> None:
         try:
             self._share_out()
-        except Exception:  # noqa: BLE001 (whatever it is, a new process may work)
+        except Exception:  # noqa: BLE001 (whatever the error is, a new process may work)
             traceback.print_exc()
             os._exit(1)  # so that Ray starts it again, rather than keeping an actor that does nothing
 
@@ -86,7 +86,7 @@ class Arbiter:
         ray.kill(self._self, no_restart=True)
 
     def _request_nodes(self, claims: list[Claim]) -> None:
-        """Ask the cluster's autoscaler for nodes for all places that studies could use, as far as it may add any."""
+        """Ask the cluster's autoscaler for nodes for all places that studies could use, as far as its limits allow."""
         bundles = [
             {kind: amount for kind, amount in (("CPU", claim.cpus), ("GPU", claim.gpus)) if amount}
             for claim in claims

@@ -1,7 +1,7 @@
 """Drivers of studies on a Ray cluster, started through Ray's job submission API.
 
-A driver runs on the cluster's head node and reserves no CPU, so a study continues when the submitter's machine is gone.
-The package is shipped with it, unless every node has it in its image.
+A driver runs on the cluster's head node and reserves no CPU, so a study continues after the submitter's machine has
+disconnected. The package is shipped with the driver unless it is part of every node's image.
 """
 
 import json
@@ -25,7 +25,7 @@ from raygenre.studies.local_driver import MODULE
 from raygenre.studies.study import Study
 from raygenre.system.redaction import masked
 
-_VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")  # which override the address of Ray's client
+_VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")  # these override the address of Ray's client
 _HEADERS = "RAY_JOB_HEADERS"  # as for `ray job submit`
 _UPLOAD_LOGGERS = ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging")
 _TIMEOUT = 10.0  # s to connect
@@ -42,7 +42,7 @@ class ClusterJobs:
     """The jobs of a Ray cluster.
 
     Args:
-        address: of the dashboard, such as http://HEAD:8265, or of the cluster, such as `auto`.
+        address: address of the dashboard, such as http://HEAD:8265, or of the cluster, such as `auto`.
 
     Raises (all methods):
         ClusterJobsError: the cluster does not answer or rejects the token.
@@ -131,7 +131,7 @@ def wait_until_started(jobs: ClusterJobs, job: str, has_started: Callable[[], bo
     """Wait until a driver has reported.
 
     Raises:
-        ClusterJobsError: its job has ended before.
+        ClusterJobsError: its job ended first.
     """
     while not has_started():
         if failure := jobs.failure(job):

@@ -34,12 +34,12 @@ def nodes() -> list[Node]:
 
 
 def log_file(storage: Storage, name: str) -> Path:
-    """Return the file with what the drivers of a study have printed."""
+    """Return the file that contains the output of a study's drivers."""
     return storage.root / "logs" / f"{name}.log"
 
 
 def submitted_files(storage: Storage, name: str) -> Path:
-    """Return the folder into which a driver on another machine than the submitter's writes the submitted files."""
+    """Return the folder into which a driver on a different machine than the submitter's writes the submitted files."""
     return storage.root / "submitted" / name
 
 
@@ -47,7 +47,7 @@ def start_driver(study: Study, storage: Storage, environment: dict[str, str]) ->
     """Start a driver for a queued study, and return the name of its process in the database.
 
     Args:
-        environment: variables to set for it.
+        environment: environment variables to set for the driver.
 
     Raises:
         FileAccessError: the log cannot be written.
@@ -62,6 +62,6 @@ def start_driver(study: Study, storage: Storage, environment: dict[str, str]) ->
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=os.environ | environment,
-                start_new_session=True,  # so that Ctrl-C and the end of the terminal do not reach it
+                start_new_session=True,  # so that Ctrl-C and closing the terminal do not reach it
             )
     return f"process {process.pid} on {socket.gethostname()}"

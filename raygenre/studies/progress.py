@@ -1,4 +1,4 @@
-"""How far a study is, read from its ledger by any process, without locking it."""
+"""The progress of a study, which any process can read from its ledger without locking it."""
 
 import optuna
 from optuna.study import Study as OptunaStudy
@@ -21,7 +21,7 @@ class LedgerReader:
 
     Args:
         location: the study's folder or URL.
-        url: of the database of its trials, if they are not in the folder.
+        url: URL of the database of its trials, if they are not in the folder.
     """
 
     def __init__(self, location: Location, url: str | None) -> None:
@@ -39,7 +39,7 @@ class LedgerReader:
             return ""
 
     def progress(self) -> Progress | None:
-        """Return how far the study is; None if it has not been created yet or cannot be read at the moment."""
+        """Return the study's progress; None if it has not been created yet or cannot be read at the moment."""
         try:
             study = self._load()
             if study is None or CONFIG not in (attributes := study.user_attrs):
@@ -64,7 +64,7 @@ class LedgerReader:
         )
 
     def delete(self) -> None:
-        """Delete the study's trials from their database; those in a folder are deleted with it."""
+        """Delete the study's trials from their database; trials in a folder are deleted with the folder."""
         if self._url and self._load():
             optuna.delete_study(
                 study_name=self._location.name, storage=optuna_storage(self._location.folder, self._url)

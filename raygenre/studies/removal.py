@@ -15,10 +15,10 @@ from raygenre.tracking.study_runs import delete_runs
 
 
 def delete_study(storage: Storage, name: str, study_url: str | None, *, with_runs: bool) -> None:
-    """Delete a study that no driver runs.
+    """Delete a study that no driver is running.
 
     Args:
-        study_url: of the database of its trials, if they are not in the storage.
+        study_url: URL of the database of its trials, if they are not in the storage.
         with_runs: whether to delete its runs in MLflow as well.
 
     Raises:
@@ -44,7 +44,7 @@ def delete_study(storage: Storage, name: str, study_url: str | None, *, with_run
 
 
 def _check_uploaded(location: Location) -> None:
-    """Check that MLflow has everything that the study has queued for it."""
+    """Check that MLflow has received all updates that the study queued."""
     if spool.SPOOL in location.files() and (waiting := spool.count_waiting(BytesIO(location.read(spool.SPOOL)))):
         raise StudiesError(
             f"{waiting} updates of the study {location.name} are still queued for MLflow; upload them with "

@@ -30,7 +30,7 @@ class RequestError(RaygenreError, ValueError):
 
 @dataclass(frozen=True)
 class Request:
-    """What was submitted.
+    """A submitted search.
 
     Attributes:
         options: the options, with absolute paths.
@@ -49,7 +49,7 @@ class Request:
         """Return a request whose paths are absolute.
 
         Args:
-            with_files: whether to read the files of the options, because they are not where the driver runs.
+            with_files: whether to read the files of the options, because they do not exist where the driver runs.
 
         Raises:
             FileAccessError: a file cannot be read.
@@ -71,7 +71,7 @@ class Request:
         """Read a request.
 
         Raises:
-            RequestError: another version has written it.
+            RequestError: it was written by another version.
         """
         content = json.loads(text)
         known = {field.name for field in fields(Options)}

@@ -1,4 +1,4 @@
-"""Reports what the driver of a study does, every second, and passes wishes to its search."""
+"""Reports what a study's driver does every second, and passes new limits to its search."""
 
 import threading
 import time
@@ -20,15 +20,15 @@ _END_SECONDS = 20.0  # s for the last report
 class DriverSession:
     """Reports for a driver; use it as a context manager around the search.
 
-    One thread reports. After `observe`, another one reads how far the study is, which may take long if a store does
-    not respond.
+    One thread reports. After `observe`, another one reads how far the study is, which may take a long time if a store
+    does not respond.
 
     Args:
         attempt: number of this start.
-        controls: of the search.
-        first: what the study needs before the search has started and knows.
-        share_out: called every second, after the report: hands out places, or sees that an arbiter does.
-        progress: returns how far the study is.
+        controls: controls of the search.
+        first: what the study needs until the search has started and reports its needs.
+        share_out: called every second, after the report: hands out places, or ensures that an arbiter does.
+        progress: returns the progress of the study.
         facts: returns values of other columns, such as `bytes`, about once a minute.
     """
 
@@ -69,7 +69,7 @@ class DriverSession:
             self._report()
 
     def observe(self) -> None:
-        """Start to report how far the study is.
+        """Start reporting the study's progress.
 
         Call this after the search has been imported: two threads that import the same modules may block each other.
         """
@@ -85,7 +85,7 @@ class DriverSession:
 
     def _run(self) -> None:
         while not self._ended.is_set():
-            with suppress(StudiesError):  # the search continues with its last wishes until the database is back
+            with suppress(StudiesError):  # the search continues with its last limits until the database is back
                 self._report()
                 self._share_out()
             self._ended.wait(PERIOD)
@@ -106,7 +106,7 @@ class DriverSession:
         demand = self._controls.demand
         needs = Needs(**vars(demand)) if demand else self._first
         progress, facts = self._seen, dict(self._known)
-        with suppress(RuntimeError):  # the search has changed its times in this moment
+        with suppress(RuntimeError):  # the search changed its times at this very moment
             facts["seconds_left"] = self._controls.seconds_left()
         study = self._store.report(
             self._name, self._attempt, needs=needs, seconds=now - self._reported, progress=progress, facts=facts

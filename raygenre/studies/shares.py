@@ -21,7 +21,7 @@ class Claim:
 
     Attributes:
         name, owner: the study, and who submitted it.
-        priority: studies with a higher one get all that they can use first.
+        priority: studies with a higher priority first get all that they can use.
         places: number of training runs that it could have at the same time.
         cpus, gpus: size of a place.
     """
@@ -45,11 +45,11 @@ class Node:
 def fair_shares(claims: Sequence[Claim], nodes: Sequence[Node], limits: Mapping[str, int]) -> dict[str, int]:
     """Return the number of places of each study, by name.
 
-    The sum fits on the nodes. A place that one study cannot use goes to the next. Of two studies with equal shares, the
-    one that comes first in `claims` gets the next place, so shares do not change from call to call.
+    Together, these places fit on the nodes. A place that one study cannot use goes to the next. Of two studies with
+    equal shares, the one that comes first in `claims` gets the next place, so shares do not change from call to call.
 
     Args:
-        limits: number of places of all studies of one owner together; see `EVERYONE`.
+        limits: maximum number of places for all studies of an owner together; see `EVERYONE`.
     """
     total = Node(sum(node.cpus for node in nodes), sum(node.gpus for node in nodes))
     free = [[node.cpus, node.gpus] for node in nodes]
@@ -75,7 +75,7 @@ def _dominant(claim: Claim, total: Node) -> float:
 
 
 def _take(claim: Claim, free: list[list[float]]) -> bool:
-    """Take a place from the node with the fewest free GPUs and then CPUs on which it fits; return whether one does."""
+    """Take a place from the fitting node with the fewest free GPUs and then CPUs; return whether there was one."""
     fitting = [node for node in free if node[0] + _ROUNDING >= claim.cpus and node[1] + _ROUNDING >= claim.gpus]
     if not fitting:
         return False

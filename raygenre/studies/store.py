@@ -1,7 +1,7 @@
 """The studies of a service, in one database that drivers, commands and the arbiter share.
 
-A driver reports every second and is dead if it has not done so for `MAX_SILENCE_SECONDS`. Each start of a study has a
-number, and only the driver of the last start may change the study.
+A driver reports every second and is considered dead if it has not done so for `MAX_SILENCE_SECONDS`. Each start of a
+study has a number, and only the driver of the last start may change the study.
 """
 
 import json
@@ -19,12 +19,12 @@ from raygenre.system.location import is_url
 from raygenre.system.storage import resolve
 
 MAX_SILENCE_SECONDS = 30.0
-MAX_START_SECONDS = 900.0  # s until a driver has started, as for Ray's jobs
+MAX_START_SECONDS = 900.0  # s in which a driver must start, as for Ray's jobs
 FILE = "studies.db"  # in the storage folder
 
 
 class StudiesError(RaygenreError, RuntimeError):
-    """The database of studies cannot be used, or a study is not in a state for what was asked."""
+    """The database of studies cannot be used, or a study's state does not allow what was requested."""
 
 
 KIND = DatabaseKind(metadata, "the database of studies", "--study-url", StudiesError)
@@ -49,7 +49,7 @@ def open_store(storage: str | None, study_url: str | None, tracking_uri: str | N
 
 
 class StudyStore:
-    """The studies in one database; the methods may be called from any thread. The first one creates the tables.
+    """The studies in one database; the methods may be called from any thread. The first call creates the tables.
 
     Raises (all methods):
         StudiesError: the database cannot be used.
@@ -69,7 +69,7 @@ class StudyStore:
             wishes: values of the columns priority, max_concurrent and time_budget.
 
         Raises:
-            StudiesError: there is a study of this name.
+            StudiesError: a study of this name already exists.
         """
         values: dict[str, Any] = {"name": name, "owner": owner, "request": request, "storage": storage}
         values |= {
@@ -107,7 +107,7 @@ class StudyStore:
         """Return a study.
 
         Raises:
-            StudiesError: there is none.
+            StudiesError: there is no such study.
         """
         known = {study.name: study for study in self.all()}
         if name not in known:
@@ -126,7 +126,7 @@ class StudyStore:
     def report(
         self, name: str, attempt: int, *, needs: Needs, seconds: float, progress: Progress | None, facts: dict[str, Any]
     ) -> Study | None:
-        """Record what a driver is doing, and return the study with all wishes; None if another driver has it.
+        """Record what a driver is doing, and return the study with its current settings; None if another driver has it.
 
         Args:
             seconds: s since the last report.
@@ -137,7 +137,7 @@ class StudyStore:
         values["gpu_seconds"] = studies.c.gpu_seconds + needs.running * needs.gpus * seconds
         if progress:
             values |= {**vars(progress), "errors": json.dumps(progress.errors)}
-        # A driver that was only slow, and was taken for dead, has its study back.
+        # A driver that was only slow, but was taken for dead, gets its study back.
         begins = or_(and_(studies.c.state == "queued", studies.c.granted > 0), studies.c.state == "failed")
         values["state_at"] = case((begins, self._now), else_=studies.c.state_at)
         values["state"] = case((begins, "running"), else_=studies.c.state)
@@ -181,7 +181,7 @@ class StudyStore:
         return study.attempt + 1
 
     def change(self, name: str, **wishes: int | float | str | None) -> Study:
-        """Change the wishes for a study: the columns priority, max_concurrent, trials, time_budget and address."""
+        """Change settings of a study: the columns priority, max_concurrent, trials, time_budget and address."""
         self.get(name)
         self._change(studies.c.name == name, **wishes)
         return self.get(name)
@@ -208,7 +208,7 @@ class StudyStore:
         self._change(and_(studies.c.state.not_in(ENDED), is_dead), **values)
 
     def limits(self) -> dict[str, int]:
-        """Return the number of places of each owner who has a limit; see `raygenre.studies.shares.EVERYONE`."""
+        """Return the maximum number of places of each owner who has a limit; see `raygenre.studies.shares.EVERYONE`."""
         with self._database.transaction() as connection:
             return {row.owner: row.places for row in connection.execute(select(limits))}
 

@@ -1,4 +1,4 @@
-"""A study as the service knows it, and what its driver reports."""
+"""A study as the service records it, and what its driver reports."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -12,7 +12,7 @@ class Study:
     """A row of the table of studies; see `raygenre.studies.table`.
 
     Attributes:
-        now: time of the database when the row was read, in s since 1970, like all times here.
+        now: database time at which the row was read, in s since 1970, like all times here.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Study:
 
     @property
     def has_ended(self) -> bool:
-        """Whether no driver runs the study, or is about to."""
+        """Whether no driver is running the study or about to run it."""
         return self.state in ENDED
 
 
@@ -71,7 +71,7 @@ class Needs:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a study is.
+    """The progress of a study.
 
     Attributes:
         completed, pruned, failed: number of its trials in these states.

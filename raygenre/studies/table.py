@@ -1,7 +1,7 @@
 """The tables of studies.
 
-A study is a row, which its driver and the commands share: the commands write wishes, the driver what it is doing, and
-the arbiter how many places it may use.
+A study is a row that its driver, the commands and the arbiter share: the commands write its settings, the driver writes
+what it is doing, and the arbiter writes how many places it may use.
 """
 
 from sqlalchemy import BigInteger, Column, Double, Integer, MetaData, String, Table, Text
@@ -13,26 +13,26 @@ studies = Table(
     Column("name", String(100), primary_key=True),
     Column("owner", String(100), nullable=False),  # who submitted it
     Column("state", String(10), nullable=False),
-    Column("state_at", Double, nullable=False),  # since when it is in this state
+    Column("state_at", Double, nullable=False),  # time at which it entered this state
     Column("created_at", Double, nullable=False),
     Column("request", Text, nullable=False),  # JSON: the options and their files; see raygenre.studies.request
     Column("storage", Text, nullable=False),  # where the study is stored
-    Column("address", Text, nullable=False),  # of the Ray cluster, as the submitter named it; empty for this machine
+    Column("address", Text, nullable=False),  # Ray cluster, as the submitter named it; empty for this machine
     # The driver: which start it belongs to, and where it runs.
     Column("attempt", Integer, nullable=False),
     Column("job", Text, nullable=False),  # Ray's id of the job, or HOST:PID
     Column("scope", Text, nullable=False),  # the cluster or machine whose places it shares; empty until it has started
     Column("heartbeat_at", Double, nullable=False),
-    # Wishes.
+    # Settings that users may change while it runs.
     Column("priority", Integer, nullable=False),
     Column("max_concurrent", Integer),
     Column("trials", Integer),
     Column("time_budget", Double),  # s
     # What the driver reports.
     Column("phase", String(20), nullable=False),
-    Column("places", Integer, nullable=False),  # that it could use now
-    Column("running", Integer, nullable=False),  # that it uses
-    Column("cpus", Double, nullable=False),  # of a place
+    Column("places", Integer, nullable=False),  # places that it could use now
+    Column("running", Integer, nullable=False),  # places that it uses now
+    Column("cpus", Double, nullable=False),  # CPUs of one place
     Column("gpus", Double, nullable=False),
     Column("completed", Integer, nullable=False),
     Column("pruned", Integer, nullable=False),
@@ -45,7 +45,7 @@ studies = Table(
     Column("seconds_left", Double),
     Column("bytes", BigInteger),
     Column("errors", Text, nullable=False),  # JSON: the latest failures of trials
-    Column("study_id", String(32), nullable=False),  # of the ledger; empty until it exists
+    Column("study_id", String(32), nullable=False),  # id in the ledger; empty until the ledger exists
     Column("error", Text, nullable=False),  # why the study failed
     # What the arbiter grants.
     Column("granted", Integer),

@@ -1,6 +1,6 @@
 """Write files and folders atomically.
 
-Readers see either the old version or the complete new version, never a partial one. Each function writes under a
+Readers see either the old version or the complete new version, never a partial version. Each function writes under a
 temporary name in the target's folder and renames the result. The data is not flushed to disk: callers whose files must
 survive a power failure have to call `os.fsync` before the rename.
 """

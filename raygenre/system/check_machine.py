@@ -23,7 +23,7 @@ FEW_BYTES, MIN_BYTES = 5e9, 1e9  # free disk space below which there is a warnin
 
 _GB = 1e9
 _AVX512 = {"avx512f", "avx512bw", "avx512dq", "avx512vl"}  # what torch's kernels need
-_FULL = 0.95  # share of a disk beyond which Ray creates no objects on it
+_FULL = 0.95  # share of a disk's capacity beyond which Ray creates no objects on it
 _NO_SHM_LIMIT = 10e9  # bytes; Ray uses a smaller object store if /dev/shm is smaller, but not below this
 _OBJECT_STORE = 0.3  # share of the available memory that Ray gives to its object store
 _SHM = Path("/dev/shm")

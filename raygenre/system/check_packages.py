@@ -56,7 +56,7 @@ def check_packages(root: Path = ROOT) -> Finding:
 
 
 def install_command(root: Path = ROOT) -> str:
-    """Return what to do to install the required packages."""
+    """Return instructions for installing the required packages."""
     if (root / "scripts" / "install.py").is_file():
         return f"run `python3 {root / 'scripts' / 'install.py'}`"
     return "install raygenre again, in a new environment if that fails"

@@ -1,4 +1,4 @@
-"""Check of the storage: it exists, can be read and written, and was not moved."""
+"""Checks that the storage exists, can be read and written, and was not moved."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Transactions in a database of tables of our own: SQLite or PostgreSQL.
+"""Transactions in an SQLite or PostgreSQL database that holds our own tables.
 
 All times in such tables are those of the database, in s since 1970, because the clocks of machines differ.
 """
@@ -32,13 +32,13 @@ BUSY_SECONDS = 30  # s for which a transaction waits for another one in SQLite
 
 @dataclass(frozen=True)
 class DatabaseKind:
-    """What a database holds, and what errors about it are called.
+    """What a database holds, and which error it raises.
 
     Attributes:
         tables: the tables, which the first transaction creates.
         name: what it is, such as `the database of jobs`.
         setting: the option or variable with its URL, for messages.
-        error: the error for everything that goes wrong; it takes a message.
+        error: the error to raise whenever something goes wrong; it takes a message.
         pragmas: SQLite's settings.
     """
 
@@ -109,7 +109,7 @@ class Database:
                     Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
                 try:
                     self._kind.tables.create_all(self._engine)
-                except SQLAlchemyError:  # maybe another process has created them at the same time
+                except SQLAlchemyError:  # another process may have created them at the same time
                     self._kind.tables.create_all(self._engine)
                 self._is_ready = True
 

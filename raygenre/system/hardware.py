@@ -1,6 +1,6 @@
-"""The machine that this process runs on: its hardware and its current utilization.
+"""The machine that this process runs on: its hardware and its current utilisation.
 
-The utilization metrics have the names and units (%, MB, W) of MLflow's own system metrics, so MLflow displays them as
+The utilisation metrics have the names and units (%, MB, W) of MLflow's own system metrics, so MLflow displays them as
 system metrics. NVIDIA GPUs are queried through `nvidia-smi`, which is part of the driver.
 """
 
@@ -50,7 +50,7 @@ def processor_flags() -> frozenset[str]:
 
 
 def utilization() -> dict[str, float]:
-    """Return the current CPU, memory and GPU utilization. CPU utilization is the mean since the previous call."""
+    """Return the current CPU, memory and GPU utilisation. CPU utilisation is the mean since the previous call."""
     memory = psutil.virtual_memory()
     metrics = {
         CPU: psutil.cpu_percent(),

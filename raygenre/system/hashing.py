@@ -1,4 +1,4 @@
-"""Compute hashes of files."""
+"""Compute the hashes of files."""
 
 import hashlib
 from pathlib import Path

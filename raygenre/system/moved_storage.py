@@ -4,7 +4,7 @@ The embedded database contains the address of every run's and model's artifacts.
 folder, they would be read from the old folder and written to it. The first process that opens the database there
 rewrites them in one transaction; the database of the old folder, if it still exists, is not changed.
 
-The database remembers its folder in the address of the experiment, which MLflow gives to the artifacts of new runs.
+The database's folder is recorded in the address of the experiment, which MLflow uses for the artifacts of new runs.
 """
 
 import fcntl
@@ -19,7 +19,7 @@ from raygenre.errors import file_errors
 from raygenre.system.storage import ARTIFACTS, DATABASE, EXPERIMENT, Storage, StorageError
 
 _TIMEOUT = 20.0  # s to wait for a process that is writing to the database, as long as MLflow waits
-_SHORT_TIMEOUT = 1.0  # s, for a check that must answer soon
+_SHORT_TIMEOUT = 1.0  # s, for a check that must answer quickly
 _ADDRESSES = (
     ("experiments", "artifact_location"),
     ("runs", "artifact_uri"),
@@ -40,7 +40,7 @@ class StorageBusyError(StorageError, OSError):
 
 @dataclass(frozen=True)
 class Move:
-    """A storage whose database has addresses of a different folder.
+    """A storage whose database contains addresses in a different folder.
 
     Attributes:
         old: the folder that the addresses name, or named.
@@ -60,7 +60,7 @@ class Move:
         return f"{moved}; MLflow's addresses now name {self.new}"
 
     def current(self, uri: str) -> str:
-        """Return the present URI of artifacts whose recorded URI may name the old folder."""
+        """Return the current URI of artifacts whose recorded URI may name the old folder."""
         old = self.old.as_uri()
         return self.new.as_uri() + uri.removeprefix(old) if uri.startswith(f"{old}/") else uri
 
@@ -72,7 +72,7 @@ def follow_move(storage: Storage) -> Move | None:
         The move, with a problem if the database cannot be written; None if there is nothing to rewrite.
 
     Raises:
-        StorageError: a search is running in the storage, whose artifacts need the present addresses.
+        StorageError: a search is running in the storage, whose artifacts need the current addresses.
         StorageBusyError: the database is locked for longer than 20 s.
         FileAccessError: a lock in the storage cannot be read.
     """
@@ -81,7 +81,7 @@ def follow_move(storage: Storage) -> Move | None:
         return None
     old = None
     try:
-        address = f"{database.as_uri()}?mode=rw"  # which also opens a read-only file, but creates none
+        address = f"{database.as_uri()}?mode=rw"  # `rw` also opens a read-only file, but creates none
         with closing(sqlite3.connect(address, uri=True, timeout=_TIMEOUT, isolation_level=None)) as connection:
             old = _other_folder(connection, storage.root)
             if old is None:
@@ -106,7 +106,7 @@ def follow_move(storage: Storage) -> Move | None:
 def find_move(storage: Storage) -> Move | None:
     """Return the move that `follow_move` would follow, without changing anything; None if there is none.
 
-    If the database cannot be read, there is none either.
+    It also returns None if the database cannot be read.
     """
     database = storage.root / DATABASE
     if storage.database != database or not database.is_file():

@@ -23,7 +23,7 @@ def check_port(host: str, port: int, remedy: str = "choose another with --port")
     try:
         [(family, kind, protocol, _, address), *_] = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         with socket.socket(family, kind, protocol) as listener:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of an ended server don't count
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # ignore the connections of a stopped server
             listener.bind(address)
             listener.listen()
     except OSError as error:

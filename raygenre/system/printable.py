@@ -16,7 +16,7 @@ _SHORT = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
 
 def printable(name: Path | str) -> str:
-    """Return a name on one line, with everything that a terminal would act on as escapes.
+    """Return a name on one line, with everything that a terminal would act on escaped.
 
     Bytes of a path that are not UTF-8 are written as \\xNN. A printable name is returned unchanged.
     """
@@ -29,7 +29,7 @@ def printable_lines(text: str) -> str:
 
 
 def exact(name: Path | str) -> str:
-    """Return a name for files that programs read: exact, except that bytes that are not UTF-8 are written as \\xNN."""
+    """Return the exact name, for files that programs read; only bytes that are not UTF-8 are written as \\xNN."""
     return _SURROGATE.sub(_escape, str(name))
 
 

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from raygenre.system.redaction import masked
 
-_LOOPBACK = ("localhost", "127.0.0.0/8", "127.0.0.1", "::1")  # some libraries do not understand networks
+_LOOPBACK = ("localhost", "127.0.0.0/8", "127.0.0.1", "::1")  # some libraries do not understand ranges
 _NAMES = ("no_proxy", "NO_PROXY")
 _PAGE = ("<html", "<!doctype html")
 
@@ -35,7 +35,7 @@ def request_note(url: str) -> str:
 
 
 def page_note(answer: str) -> str:
-    """Return a note for an answer that is a web page, which may be a proxy's; "" if no proxy is set or it is none."""
+    """Return a note for an answer that is a web page, which may be a proxy's; "" if it is not, or no proxy is set."""
     variables = _variables("http", "https")
     is_page = any(mark in answer.lower() for mark in _PAGE)
     return f" (the proxy in {variables[0]} may have sent this answer)" if variables and is_page else ""

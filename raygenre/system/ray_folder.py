@@ -85,7 +85,7 @@ def _problem(folder: Path) -> str:
         if ours.exists():
             if owner := _other_owner(ours.stat()):
                 return f"{ours} belongs to {owner}"
-            address = ours / "ray_current_cluster"  # which every start rewrites
+            address = ours / "ray_current_cluster"  # every start rewrites it
             unusable = next((path for path in (ours, address) if path.exists() and not _is_writable(path)), None)
         else:
             parent = next(path for path in ours.parents if path.exists())

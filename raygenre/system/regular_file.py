@@ -15,6 +15,6 @@ def check_regular(path: Path, refusal: type[RaygenreError]) -> os.stat_result:
         refusal: it is a pipe, a device, a socket or a folder.
     """
     status = path.stat()
-    if not stat.S_ISREG(status.st_mode):  # even opening a named pipe waits for a writer, perhaps for ever
+    if not stat.S_ISREG(status.st_mode):  # even opening a named pipe waits for a writer, perhaps forever
         raise refusal("it is not a regular file")
     return status

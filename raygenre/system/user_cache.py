@@ -1,4 +1,4 @@
-"""The user's cache: a folder for files that all storages share and can be obtained again."""
+"""The user's cache: a folder of files that all storages share and that can be recreated."""
 
 import os
 import sys

@@ -1,1 +1,1 @@
-"""Write genres into the tags of audio files, and take them back exactly."""
+"""Write genres into the tags of audio files, and undo the changes exactly."""

@@ -1,8 +1,9 @@
-"""What has to be known to get an old version of a file back from the new one.
+"""The information needed to restore an old version of a file from the new one.
 
-A difference is a list of steps that together give the old bytes: either a range of the new file, or bytes. Tags are
-small and the audio stays as it is, so the steps hold little more than the tags that were changed. They are found by
-comparing the files at the shift of the last common range, at the difference of their lengths, and nearby.
+A difference is a list of steps that together give the old bytes; each step is either a range of the new file or literal
+bytes. Tags are small and the audio does not change, so the steps hold little more than the tags that were changed. They
+are found by comparing the files at the shift of the last common range, at the difference between their lengths, and
+nearby.
 """
 
 import base64
@@ -22,7 +23,7 @@ _CHUNK = 1 << 20  # bytes compared at a time
 
 
 def difference(old: Path, new: Path) -> list[Step]:
-    """Return the steps that make the old file out of the new one.
+    """Return the steps that recreate the old file from the new one.
 
     Raises:
         OSError: a file cannot be read.
@@ -88,7 +89,7 @@ def _next_common(old: bytes | mmap.mmap, at: int, new: bytes | mmap.mmap, shift:
 
 
 def _common(old: bytes | mmap.mmap, at: int, new: bytes | mmap.mmap, other: int) -> int:
-    """Return how many bytes are equal from two positions on."""
+    """Return the number of equal bytes that follow two positions."""
     if other < 0:
         return 0
     total, size = 0, _CHUNK

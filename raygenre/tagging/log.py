@@ -1,7 +1,7 @@
-"""The log of written tags: JSON lines from which every change can be taken back.
+"""The log of written tags: JSON lines from which every change can be undone.
 
 A line is flushed to disk before its file is replaced, so a file that was changed is always in the log. A file in the
-log may be unchanged, if the process was killed in between.
+log may be unchanged if the process was killed in between.
 """
 
 import fcntl
@@ -23,7 +23,7 @@ VERSION = 1
 
 
 class LogError(RaygenreError):
-    """The log cannot be read or written, so that no file may be changed."""
+    """The log cannot be read or written, so no file may be changed."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class TagLog:
         if path.exists() and not path.is_file():
             raise LogError(f"the log {path} cannot be written: it is not a regular file; choose another --log")
         try:
-            # Unbuffered, so that nothing of a line that could not be written is left to be written later.
+            # Unbuffered, so that no part of a line that could not be written is written later.
             self._file = path.open("ab+", buffering=0)
         except OSError as error:
             raise LogError(f"the log {path} cannot be written: {error.strerror}; choose another --log") from error
@@ -86,7 +86,7 @@ class TagLog:
         """Append a record and flush it to disk.
 
         Raises:
-            LogError: it cannot be written; the log is as it was.
+            LogError: it cannot be written; the log is unchanged.
         """
         fields = {"version": VERSION, "time": datetime.now(UTC).isoformat(timespec="seconds")} | asdict(record)
         rest = json.dumps(fields).encode() + b"\n"

@@ -19,7 +19,7 @@ class Present:
 
     Attributes:
         genres: its genres; empty if it has none.
-        is_elsewhere: whether the genre is stored in a place that raygenre does not write, such as a WAV file's INFO
+        is_elsewhere: whether the genre is stored in a place to which raygenre does not write, such as a WAV file's INFO
             chunk.
         provenance: the texts of the provenance fields that it has.
     """
@@ -34,7 +34,7 @@ def present_genre(path: Path) -> Present:
 
     Raises:
         OSError: the file cannot be read.
-        TagError: its format has no tags that raygenre writes, or they are damaged.
+        TagError: its format has no tags that raygenre can write, or they are damaged.
     """
     view = streams.view(path)
     tags = _open(path, view.kind)
@@ -49,7 +49,7 @@ def open_tags(path: Path) -> FileTags:
 
     Raises:
         OSError: the file cannot be read.
-        TagError: its format has no tags that raygenre writes, or they are damaged.
+        TagError: its format has no tags that raygenre can write, or they are damaged.
     """
     return _open(path, streams.view(path).kind)
 

@@ -1,4 +1,4 @@
-"""Decide what is done with a song: write its genre, or leave it as it is for a reason."""
+"""Decide what to do with a song: write its genre, or leave it unchanged for a reason."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,16 +13,16 @@ Action = Literal["write", "keep", "uncertain", "same", "fail"]
 
 @dataclass(frozen=True)
 class Plan:
-    """What is done with one file.
+    """What to do with one file.
 
     Attributes:
-        path: the file as it was named.
+        path: the file, as the user named it.
         action: `write`: the genres are written; `keep`: the file has a genre; `uncertain`: the model is uncertain;
             `same`: the file has these genres already; `fail`: see `reason`.
         present: the genres that the file has.
         genres: the predicted genre under the user's names; empty if it was not needed.
         confidence: its probability; None if it was not needed.
-        reason: why the file stays as it is, in a few words for a table unless it failed; empty if it is written.
+        reason: why the file is left unchanged, in a few words for a table unless it failed; empty if it is written.
         provenance: the provenance fields that the file has; empty if they were not needed.
     """
 
@@ -36,7 +36,7 @@ class Plan:
 
 
 def plan_before_prediction(path: Path, present: Present, *, overwrite: bool) -> Plan | None:
-    """Return what is done with a file whatever the prediction; None if that depends on it."""
+    """Return the plan for a file, or None if the plan depends on the prediction."""
     if present.is_elsewhere:
         return Plan(path, "keep", present.genres, reason="kept: stored elsewhere")
     if present.genres and not overwrite:
@@ -47,7 +47,7 @@ def plan_before_prediction(path: Path, present: Present, *, overwrite: bool) -> 
 def plan_with_prediction(
     path: Path, present: Present, names: Sequence[str], *, confidence: float, uncertain: bool
 ) -> Plan:
-    """Return what is done with a file.
+    """Return the plan for a file, given its prediction.
 
     Args:
         names: the predicted genre under the user's names.
@@ -61,7 +61,7 @@ def plan_with_prediction(
 
 
 def with_provenance(plan: Plan, model: str) -> Plan:
-    """Return the plan if the provenance is written too: a file with the same genres is written if it has another one.
+    """Return the plan if the provenance is written too: a file with the same genres but other provenance is written.
 
     Args:
         model: the model's name.

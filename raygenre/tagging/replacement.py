@@ -1,4 +1,4 @@
-"""Replace a file whole or not at all, with its mode, owner, times and extended attributes."""
+"""Replace a file atomically, keeping its mode, owner, times and extended attributes."""
 
 import fcntl
 import os
@@ -38,7 +38,7 @@ def replacement(path: Path) -> Iterator[Path]:
     """Yield a copy of a file, in its folder. On exit it is flushed to disk and replaces the file.
 
     After an exception, the copy is deleted and the file is unchanged. A killed process can leave the copy behind, for
-    `remove_abandoned`; it is locked for as long as its process lives.
+    `remove_abandoned`; it stays locked as long as its process lives.
 
     Args:
         path: a regular file, not a link.

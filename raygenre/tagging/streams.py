@@ -25,7 +25,7 @@ _CONTAINERS = {
 
 @dataclass(frozen=True)
 class View:
-    """What FFmpeg sees of a file.
+    """What FFmpeg finds in a file.
 
     Attributes:
         kind: the container; for Ogg with the codec, such as `ogg/opus`.
@@ -41,7 +41,7 @@ def view(path: Path) -> View:
 
     Raises:
         OSError: the file cannot be read.
-        TagError: it is not a regular file, not audio, or its format has no tags that raygenre writes.
+        TagError: it is not a regular file, not audio, or its format has no tags that raygenre can write.
     """
     with _opened(path) as container:
         name = container.format.name
@@ -77,7 +77,7 @@ def stream_digest(path: Path) -> str:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[av.container.InputContainer]:
-    """Open a file that has an audio track; the errors of others have the reasons that `raygenre.audio` gives."""
+    """Open a file that has an audio track; for others, errors give the reasons that `raygenre.audio` gives."""
     check_regular(path, TagError)
     with ExitStack() as opened:
         file = opened.enter_context(path.open("rb"))
@@ -87,8 +87,8 @@ def _opened(path: Path) -> Iterator[av.container.InputContainer]:
         except AudioError as error:
             raise TagError(str(error)) from error
         try:
-            # Not the Python file: PyAV prints a traceback when a damaged file makes FFmpeg seek it to before its start.
-            # Absolute, because FFmpeg would take `AC:DC.mp3` for an address.
+            # Not a Python file: PyAV prints a traceback when a damaged file makes FFmpeg seek to before its start. The
+            # path is absolute because FFmpeg would interpret `AC:DC.mp3` as a URL.
             container = av.open(
                 path.absolute(), mode="r", options={"format_whitelist": CONTAINERS}, metadata_errors="ignore"
             )

@@ -1,7 +1,8 @@
-"""Take back what a log records, the latest change first.
+"""Undo the changes that a log records, the latest first.
 
-A file that is as it was written gets all its old bytes back. If other tags were changed since, only the frames that
-raygenre wrote get their old bytes back. If the genre was changed since, the file stays as it is.
+A file that has not changed since it was written gets all its old bytes back. If other tags have changed since then,
+only the frames that raygenre wrote get their old bytes back. If the genre has changed since then, the file is left
+unchanged.
 """
 
 import os
@@ -24,11 +25,11 @@ Outcome = Literal["restored", "frames", "unchanged", "left"]
 
 @dataclass(frozen=True)
 class Undone:
-    """What became of one file.
+    """The outcome for one file.
 
     Attributes:
-        outcome: `restored`: all bytes are as before; `frames`: the frames are, and later changes of other tags were
-            kept; `unchanged`: the file was as before already; `left`: see `reason`.
+        outcome: `restored`: all bytes are as before; `frames`: the frames are, and later changes to other tags were
+            kept; `unchanged`: the file already was as before; `left`: see `reason`.
         reason: why the file was left as it is; empty otherwise.
     """
 
@@ -38,7 +39,7 @@ class Undone:
 
 
 def undo(records: Sequence[Record]) -> Iterator[Undone]:
-    """Take back the changes of each file in a log, and yield what became of it."""
+    """Undo the changes to each file in a log, and yield the outcomes."""
     by_file: dict[str, list[Record]] = {}
     for record in records:
         by_file.setdefault(record.file, []).append(record)
@@ -49,7 +50,7 @@ def undo(records: Sequence[Record]) -> Iterator[Undone]:
 
 
 def _undo_file(path: Path, changes: Sequence[Record]) -> Undone:
-    """Take back the changes of a file, given with the latest first."""
+    """Undo the changes to a file, given latest first."""
     outcome: Outcome = "unchanged"
     try:
         for change in changes:
@@ -64,7 +65,7 @@ def _undo_file(path: Path, changes: Sequence[Record]) -> Undone:
 def _undo_change(path: Path, change: Record, *, first: Record) -> Outcome:
     sha256 = sha256_of(path)
     if sha256 in (change.old_sha256, first.old_sha256):
-        return "unchanged"  # taken back before, or never written
+        return "unchanged"  # already undone, or never written
     if sha256 == change.new_sha256:
         _restore_file(path, change)
         return "restored"
@@ -78,7 +79,7 @@ def _undo_change(path: Path, change: Record, *, first: Record) -> Outcome:
 
 
 def _restore_file(path: Path, change: Record) -> None:
-    """Give a file that is as it was written all its old bytes back."""
+    """Restore all the old bytes of a file that has not changed since it was written."""
     with replacement(path) as copy:
         with path.open("rb") as new, copy.open("wb") as old:
             reconstruct(new, change.steps, old)

@@ -1,4 +1,4 @@
-"""Write genres into a file: whole or not at all, logged beforehand and read back."""
+"""Write genres into a file: atomically, logged beforehand and read back afterwards."""
 
 import os
 from collections.abc import Sequence
@@ -21,12 +21,12 @@ def write_genres(
     Args:
         genres: the values to write.
         present: the genres that the file had when this was decided.
-        provenance: written as well; None removes an earlier one.
+        provenance: provenance to write as well; None removes an earlier one.
 
     Raises:
         LogError: the log cannot be written.
         OSError: the file cannot be read or replaced; it is unchanged.
-        TagError: the same for other reasons, such as other tags that would change.
+        TagError: the same failures for other reasons, such as other tags that would change.
     """
     path = Path(os.path.realpath(path))
     with replacement(path) as copy:
@@ -60,7 +60,7 @@ def restore_frames(path: Path, was: Stored) -> None:
 
     Raises:
         OSError: the file cannot be read or replaced; it is unchanged.
-        TagError: the same for other reasons.
+        TagError: the same failures for other reasons.
     """
     with replacement(path) as copy:
         tags = open_tags(copy)
@@ -73,7 +73,7 @@ def restore_frames(path: Path, was: Stored) -> None:
 
 
 def check_unchanged(path: Path, copy: Path) -> None:
-    """Check that a copy has the other tags and the audio of its file.
+    """Check that a copy has the same other tags and the same audio as its file.
 
     Raises:
         TagError: they differ.

@@ -1,6 +1,6 @@
 """Checks whether MLflow is reachable: the embedded database or a tracking server.
 
-Imports no MLflow, and changes nothing.
+It does not import MLflow, and changes nothing.
 """
 
 import os
@@ -90,7 +90,7 @@ def _check_http(storage: Storage) -> Finding:
 
 
 def _refusal(status: int, text: str) -> str:
-    """Return what the answer of a server means that refused the request."""
+    """Return what the answer of a server that refused the request means."""
     if UNKNOWN_HOST in text:
         return HOST_REJECTED
     codes = {401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED"}

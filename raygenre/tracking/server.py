@@ -49,7 +49,7 @@ _UNUSABLE_DATABASE = ("readonly database", "unable to open database file", "is n
 
 
 class TrackingAddressError(RaygenreError, ValueError):
-    """There is no MLflow at the tracking address, or the user has no access to it."""
+    """No MLflow server is at the tracking address, or the user has no access to it."""
 
 
 class Server:

@@ -86,7 +86,7 @@ def save_view(client: MlflowClient, experiment_id: str, *, study_id: str, search
     for tag in _saved(client.get_experiment(experiment_id))[MAX_VIEWS:]:
         try:
             client.delete_experiment_tag(experiment_id, tag)
-        except TrackingError as error:  # another search may have deleted it, and an old server cannot
+        except TrackingError as error:  # another search may have deleted it, and old servers cannot do this
             if is_unreachable(error):
                 raise
 

@@ -11,7 +11,7 @@ def delete_runs(storage: Storage, study_id: str) -> int:
     """Mark all runs of a study as deleted, and return their number; `mlflow gc` removes them and their artifacts.
 
     Raises:
-        TrackingError: MLflow is unreachable or refuses.
+        TrackingError: MLflow is unreachable or refuses the request.
     """
     if not storage.has_runs:
         return 0

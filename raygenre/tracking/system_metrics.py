@@ -34,7 +34,7 @@ def interval_after(values: int, interval: float) -> float:
 
 def _log(tracker: Tracker, run: str, interval: float, stopped: threading.Event) -> None:
     step = max(tracker.steps(run, hardware.CPU), default=0)  # continue after an earlier driver
-    hardware.utilization()  # discard the first values: they are useless without an earlier call to compare with
+    hardware.utilization()  # discard the first values, which have no earlier call to compare with
     with suppress(OSError):  # if the disk is full, the search itself reports it
         while not stopped.wait(interval_after(step, interval)):
             step += 1

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _SERVER_TIMEOUT = 3.0  # s to wait for a server at the start
 _DATABASE_TIMEOUT = 60.0  # s to wait for a database, in which MLflow may first have to create tables
 
-_EMPTY: tuple[object, ...] = (None, "", [], {}, ())  # values that say nothing
+_EMPTY: tuple[object, ...] = (None, "", [], {}, ())  # values that carry no information
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 Role = Literal["search", "trial", "finalists", "finalist", "final"]

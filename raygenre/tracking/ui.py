@@ -14,18 +14,18 @@ from raygenre.system.storage import Storage
 
 HOST = "127.0.0.1"  # the UI can change and delete runs and requires no password
 
-_POLL = 0.1  # s between two checks whether the server answers
-_PATIENCE = 10.0  # s that the server has to end before it is killed
+_POLL = 0.1  # s between two checks of whether the server answers
+_PATIENCE = 10.0  # s that the server has to stop before it is killed
 _LAST_LINES = 3  # lines of the server's output to show if it ends
 
 
 class UiError(RaygenreError, RuntimeError):
-    """MLflow's server ended; the message contains its last words."""
+    """MLflow's server ended; the message contains its last lines of output."""
 
 
 @contextmanager
 def running(storage: Storage, port: int) -> Iterator["subprocess.Popen[bytes]"]:
-    """Start MLflow's server, wait until it answers, and end it when the context exits.
+    """Start MLflow's server, wait until it answers, and stop it when the context exits.
 
     It has a single worker: every worker imports MLflow, which takes seconds of CPU time, and if several do so at the
     same time on a machine with few cores, uvicorn restarts those that take more than 5 s to answer. MLflow's processes

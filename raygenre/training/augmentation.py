@@ -89,7 +89,7 @@ def distort(batch: Tensor, columns: int, strength: float) -> Tensor:
     points = torch.randn(count, 1, _EQUALISER_POINTS, device=device) * (_EQUALISER * strength)
     response = F.interpolate(points, size=bands, mode="linear", align_corners=True)[:, 0]  # (B, M)
     louder = response + uniform(_GAIN)[:, None]
-    # A level of 0 is the floor of the scale: it stays where nothing was heard.
+    # A level of 0 is the floor of the scale, so it stays 0 where there was no sound.
     return torch.where(crops > 0, (crops + louder[..., None]).clamp(0, 255), crops)
 
 

@@ -36,7 +36,7 @@ class TrainingConfig:
         label_smoothing: share of the target probability that is spread over all genres.
         mixup: parameter α of the Beta distribution from which the weights of mixed pairs of tracks are drawn; 0
             disables mixup (H. Zhang et al., mixup: Beyond Empirical Risk Minimization, 2018).
-        masks: number of random masks over mel bands and over columns, each, in every track (D. S. Park et al.,
+        masks: number of random masks over mel bands, and also over columns, in every track (D. S. Park et al.,
             SpecAugment, 2019).
         distortion: strength of random changes of pitch, tempo, loudness and frequency response, see
             `raygenre.training.augmentation.distort`; 0 disables them.

@@ -1,4 +1,4 @@
-"""The rule that determines whether training has diverged: its loss is far above guessing.
+"""Detects that training has diverged: the loss is far above that of guessing.
 
 A network that predicts the same probability for each of G genres has a loss of log G nats. A loss of more than
 `MAX_LOSS_RATIO` times as much means that the network is confident and wrong; it will not recover.
@@ -17,7 +17,7 @@ class DivergedError(RaygenreError, ArithmeticError):
 
 
 def check_loss(loss: float, *, genres: int, name: str, where: str) -> None:
-    """Raise DivergedError if a loss is more than `MAX_LOSS_RATIO` times that of guessing, NaN or infinite.
+    """Raise DivergedError if a loss is NaN, infinite, or more than `MAX_LOSS_RATIO` times that of guessing.
 
     Args:
         loss: mean loss in nats.

@@ -1,4 +1,4 @@
-"""The compute environment of a training run: device, processor, threads and arithmetic.
+"""Describe a training run's compute environment: device, processor, threads and arithmetic.
 
 With the same settings, seeds and tracks, training in the same environment gives identical metrics, bit for bit. The
 metrics may differ if, for instance, the number of threads changes, because numbers are then added in a different order.

@@ -116,7 +116,8 @@ def _epoch(
         truth = torch.from_numpy(labels[member.validation])
         validation_loss = F.cross_entropy(logits, truth).item()
         validation_accuracy = (logits.argmax(dim=1) == truth).float().mean().item()
-        # Only finite: with batch normalisation, the validation loss of one epoch may be high and that of the next low.
+        # Check only that it is finite: with batch normalisation, the validation loss of one epoch may be high and that
+        # of the next low.
         check_finite(validation_loss, name="validation", where=where)
     member.epoch += 1
     return EpochMetrics(

@@ -29,7 +29,7 @@ class Member:
     Attributes:
         epoch: number of completed epochs.
         model, optimizer: the network and its optimizer, on `device`.
-        average: the network with the moving average of the weights; None if the setting does not average.
+        average: the network with the moving average of the weights; None if the setting disables averaging.
         validation_logits: float32 (V, G) on the CPU, the logits of the validation tracks after the last epoch; None
             until the first epoch ends.
         best_logits: the validation logits of the best epoch. The caller of `fit` determines the best epoch and sets
@@ -70,7 +70,8 @@ class Member:
         """Number of optimizer steps in an epoch."""
         tracks = len(self.train) * self.training.crops
         if isinstance(self.model.config, HeadConfig):
-            # A single track that is left joins the batch before, because normalisation compares the tracks of a batch.
+            # If a single track is left over, it joins the previous batch, because normalisation compares the tracks of
+            # a batch.
             tracks = max(1, tracks - 1)
         return math.ceil(tracks / self.training.batch_size)
 

@@ -86,7 +86,7 @@ def split_settings(runs: Sequence[RunSummary]) -> tuple[list[str], list[str]]:
 
 
 def split_metrics(runs: Iterable[RunSummary]) -> tuple[list[str], list[str]]:
-    """Return the names of the most telling metrics, such as the accuracy, and the names of all others."""
+    """Return the names of the most informative metrics, such as the accuracy, and the names of all others."""
     names = all_names(run.values for run in runs)
     main = [name for name in names if _MAIN_METRIC.fullmatch(name)]
     return main, [name for name in names if name not in main]

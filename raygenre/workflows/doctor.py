@@ -1,7 +1,7 @@
 """The checks of `raygenre doctor`, from Python and packages to the champion.
 
-No check creates or changes anything. Only the check of the champion imports torch, and MLflow only if it is on a
-server; none imports Ray.
+No check creates or changes anything. Only the check of the champion imports torch, and it imports MLflow only if the
+champion is on a server. No check imports Ray.
 """
 
 from collections.abc import Callable, Iterator
@@ -47,7 +47,7 @@ def examine(folder: str | None = None, tracking_uri: str | None = None) -> Itera
 
 
 def _guarded(check: str, run: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
-    """Yield the findings of a check; or a problem if a package cannot be imported."""
+    """Yield the findings of a check, or a problem if a package cannot be imported."""
     try:
         yield from run()
     except ImportError as error:

@@ -20,20 +20,20 @@ _UNCERTAIN = "uncertain"
 _SUFFIX = ".m3u8"
 _MARK = "# Written by raygenre predict, which replaces this file when it writes playlists to this folder again."
 _MAX_NAME = 200  # bytes of a name in UTF-8; file systems allow 255
-# Not allowed in the names of files on Windows, or invisible.
+# Characters that are invisible, or not allowed in file names on Windows.
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f-\x9f/\\:*?"<>|\u2028-\u202e\u2066-\u2069\ud800-\udfff]')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # on Windows
 
 
 class PlaylistError(RaygenreError, ValueError):
-    """A playlist would replace a file of the user."""
+    """A playlist would replace one of the user's files."""
 
 
 def check_playlists(folder: Path, genres: Sequence[str]) -> None:
     """Check that no playlist would replace a file that raygenre did not write.
 
     Raises:
-        PlaylistError: one would, or the folder is a file.
+        PlaylistError: a playlist would do so, or the folder is a file.
     """
     if folder.exists() and not folder.is_dir():
         raise PlaylistError(f"{folder} is a file; --playlists takes a folder")
@@ -48,7 +48,7 @@ def check_playlists(folder: Path, genres: Sequence[str]) -> None:
 def write_playlists(
     folder: Path, results: Sequence[SongResult], genres: Sequence[str], root: Path
 ) -> list[tuple[Path, int]]:
-    """Write the playlists, delete those of an earlier call that have no songs now, and return each with its songs.
+    """Write the playlists, delete earlier ones that no longer have songs, and return each playlist with its songs.
 
     Args:
         folder: folder of the playlists; created if missing.
@@ -80,7 +80,7 @@ def write_playlists(
 
 
 def _targets(folder: Path, genres: Iterable[str]) -> dict[str | None, Path]:
-    """Return the playlist of each genre, and that of uncertain songs under None."""
+    """Return the playlist of each genre, and the playlist of uncertain songs under None."""
     targets: dict[str | None, Path] = {None: folder / f"{_UNCERTAIN}{_SUFFIX}"}
     used = {_UNCERTAIN}
     for genre in genres:

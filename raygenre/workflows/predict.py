@@ -22,7 +22,7 @@ from raygenre.workflows.prediction_cache import CachedWindows, PredictionCache
 if TYPE_CHECKING:
     from raygenre.model.classifier import Classifier
 
-_BIG = 1 / 8  # of a worker's share of all bytes
+_BIG = 1 / 8  # fraction of a worker's share of all bytes
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def predict_unordered(
     Args:
         jobs: number of worker processes.
         cache: where predictions are looked up and stored, one by one, so that a later call continues this one.
-        longest_seconds: maximum duration of a song in s; longer ones get an error.
+        longest_seconds: maximum duration of a song in s; longer songs get an error.
 
     Raises:
         ValueError: `jobs` is not positive.
@@ -101,7 +101,7 @@ def predict_unordered(
 
 
 def start_order(songs: Sequence[Path], jobs: int) -> list[int]:
-    """Return the order in which to start the files: big ones first, so that none of them is alone at the end.
+    """Return the order in which to start the files: big files first, so that none of them runs alone at the end.
 
     All others keep their order, so that their results do not have to wait for each other.
     """
@@ -141,7 +141,7 @@ def predict_song(
             return SongResult(path, classifier.combine_windows(stored.rows), stored.times, "", tags, is_cached=True)
         parts = classifier.input.read_parts(path, longest_seconds=longest_seconds)
         prediction, times = classifier.predict_parts(parts)
-        if cache and _is_same(before, path.stat()):  # otherwise, the key may be that of another version
+        if cache and _is_same(before, path.stat()):  # otherwise, the key may belong to another version of the file
             rows = np.array([list(window.values()) for window in prediction.windows], dtype=np.float32)
             cache.store(key, CachedWindows(rows, times))
     except (OSError, ValueError) as error:
@@ -150,5 +150,5 @@ def predict_song(
 
 
 def _is_same(before: os.stat_result, after: os.stat_result) -> bool:
-    """Return whether a file has not been changed or replaced in between."""
+    """Return whether a file has not been changed or replaced in the meantime."""
     return all(getattr(before, name) == getattr(after, name) for name in ("st_ino", "st_size", "st_mtime_ns"))

@@ -87,7 +87,7 @@ def agrees(result: SongResult) -> bool | None:
 def summary_text(results: Sequence[SongResult]) -> str:
     """Return the number of songs per genre, and how many agree with their genre tags.
 
-    Uncertain and failed songs are counted apart, not as songs of a genre.
+    Uncertain and failed songs are counted separately, not as songs of a genre.
     """
     predictions = [result.prediction for result in results if result.prediction]
     counts = Counter(prediction.genre for prediction in predictions if not prediction.uncertain)
@@ -105,7 +105,7 @@ def summary_text(results: Sequence[SongResult]) -> str:
 
 def results_table(results: Sequence[SongResult], genres: Sequence[str], trained_on: TrainingData) -> "pd.DataFrame":
     """Return the table described in the module's docstring."""
-    import pandas as pd  # only here, because most calls of the command need no table
+    import pandas as pd  # imported here because most calls of the command need no table
 
     rows = []
     for result in results:
@@ -137,7 +137,7 @@ def results_table(results: Sequence[SongResult], genres: Sequence[str], trained_
 
 
 def encode_table(frame: "pd.DataFrame", suffix: str) -> bytes:
-    """Return a table encoded in the format that the suffix names.
+    """Return a table encoded in the format that the suffix specifies.
 
     Raises:
         ValueError: the suffix is neither .csv nor .parquet.
@@ -160,7 +160,7 @@ def partial_path(output: Path) -> Path:
 def remove_partial(output: Path, frame: "pd.DataFrame") -> None:
     """Delete the table of an interrupted run, which the complete table replaces.
 
-    A file of that name with other columns is kept: it may be the user's, or that of a model with other genres.
+    A file of that name with other columns is kept: it may be the user's own, or belong to a model with other genres.
     """
     path = partial_path(output)
     with suppress(OSError):  # the complete table is written, so the command has done its work

@@ -17,14 +17,15 @@ from raygenre.workflows.predict import SongResult, start_order
 def predict_remotely(
     client: Client, songs: Sequence[Path], facts: ModelFacts, *, at_once: int
 ) -> Generator[tuple[int, SongResult], None, None]:
-    """Send files to an endpoint, and yield each with its number in the order in which they are done.
+    """Send files to an endpoint, and yield each with its number, in the order in which they finish.
 
-    Files beyond the endpoint's size limit are not sent, and once it is unreachable, neither are the remaining ones.
-    Closing the iterator cancels all requests.
+    Files beyond the endpoint's size limit are not sent, and once the endpoint is unreachable, the remaining files are
+    not sent either. Closing the iterator cancels all requests.
 
     Args:
-        facts: the endpoint's model; an answer of a model with other genres, which has become the champion, is an error.
-        at_once: number of requests at the same time.
+        facts: the endpoint's model; an answer from a model with other genres, which has since become the champion, is
+            an error.
+        at_once: number of concurrent requests.
     """
     order = start_order(songs, at_once)
     sent: list[int] = []

@@ -1,4 +1,4 @@
-"""Name the pretrained network's tags of many songs on all cores."""
+"""Compute the pretrained network's tags for many songs on all cores."""
 
 import math
 import stat
@@ -37,13 +37,13 @@ class TaggedSong:
 def tag_songs(
     pretrained: "Pretrained", songs: Sequence[Path], *, jobs: int, longest_seconds: float = math.inf
 ) -> Generator[TaggedSong, None, None]:
-    """Name the tags of files on several cores, and yield the results in the order of the files.
+    """Compute the tags of files on several cores, and yield the results in the order of the files.
 
     Closing the iterator stops the work at once.
 
     Args:
         jobs: number of worker processes; 0 for a suitable number.
-        longest_seconds: maximum duration of a song in s; longer ones get an error.
+        longest_seconds: maximum duration of a song in s; longer songs get an error.
     """
     # A song of four minutes takes 4 s, about as long as a worker needs to start.
     jobs = jobs or (1 if len(songs) <= _FEW_SONGS else min(len(songs), worker_pool.cores()))
@@ -68,8 +68,8 @@ def json_record(result: TaggedSong, pretrained: "Pretrained") -> dict[str, objec
 
 
 def _tag(pretrained: "Pretrained", longest_seconds: float, path: Path) -> TaggedSong:
-    """Decode a file and name its tags. Runs in a worker."""
-    from raygenre.pretrained.features import Extractor  # only here, because the commands check their arguments first
+    """Decode a file and compute its tags. Runs in a worker."""
+    from raygenre.pretrained.features import Extractor  # imported here because the commands check their arguments first
 
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # reading a device or a pipe may never end

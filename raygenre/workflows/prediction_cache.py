@@ -1,8 +1,9 @@
-"""A cache of predictions, with which an interrupted `raygenre predict` continues.
+"""A cache of predictions, from which an interrupted `raygenre predict` continues.
 
 An entry is a file with the probabilities and times of a song's windows. Its name is a hash of the song's content and of
 everything that determines the probabilities: weights, genres, calibration, and the versions of the spectrogram's recipe
-and of the libraries that decode. Renamed and copied songs are therefore found, and another model never answers.
+and of the libraries that decode. Therefore, renamed and copied songs are found, and entries of another model are never
+used.
 
 Several processes may use the cache at once: an entry is written atomically, and always with the same content. Each of
 the 256 folders keeps only its most recently used entries. Entries start with their SHA-256; a damaged one is ignored
@@ -31,16 +32,16 @@ if TYPE_CHECKING:
     from raygenre.model.classifier import Classifier
 
 MAX_ENTRIES = 400  # per folder, about 100 000 in all; most take one block of the file system, so about 400 MB
-_MAX_BYTES = 2**20  # of an entry: a recording of a week
-_STALE = 3600.0  # s after which an unfinished entry was left behind by a killed process
-_FORMAT = 1  # of the entries
+_MAX_BYTES = 2**20  # maximum size of an entry: a week-long recording
+_STALE = 3600.0  # s after which an unfinished entry is assumed to be left behind by a killed process
+_FORMAT = 1  # format version of the entries
 _PACKAGES = ("raygenre", "av", "soxr", "numpy", "torch")
 _DIGEST = hashlib.sha256().digest_size
 
 
 @dataclass(frozen=True)
 class CachedWindows:
-    """What the cache stores of a song.
+    """What the cache stores for a song.
 
     Attributes:
         rows: float32 (W, G), calibrated probabilities of each window.
@@ -57,7 +58,7 @@ class PredictionCache:
 
     Attributes:
         folder: folder of the entries of all classifiers.
-        model: hash of everything but the song that determines a prediction.
+        model: hash of everything that determines a prediction, except the song.
     """
 
     folder: Path
@@ -145,7 +146,7 @@ def _decoded(data: bytes) -> CachedWindows | None:
 
 
 def _prune(folder: Path) -> None:
-    """Delete the least recently used entries if there are too many, and what killed processes left unfinished."""
+    """Delete the least recently used entries if there are too many, and unfinished entries of killed processes."""
     ages: dict[Path, float] = {}
     for path in folder.iterdir():
         with suppress(FileNotFoundError):  # another process deleted it

@@ -114,7 +114,7 @@ def render_all(targets: Sequence[RenderTarget], *, jobs: int) -> Generator[Rende
 
 def _render(target: RenderTarget) -> bytes | None:
     """Return the image, or None if it already exists. Runs in a worker."""
-    from raygenre.spectrogram.song import render  # only here, because it imports torch
+    from raygenre.spectrogram.song import render  # imported here because it loads torch
 
     return None if is_up_to_date(target) else render(target.song)
 

@@ -69,7 +69,7 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class Difference:
-    """Something that differs from the recorded run."""
+    """A difference from the recorded run."""
 
     what: str
     before: str

@@ -1,8 +1,8 @@
 """The rows of the table of accuracies: which networks are trained how, and on which split.
 
 A row is one network and its training, on one split, with several seeds. Rows that choose between networks are measured
-on validation tracks. All others are trained on the training and validation tracks together, and each seed looks at the
-test tracks once.
+on validation tracks. All others are trained on the training and validation tracks together, and each seed is evaluated
+on the test tracks once.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ SPLITS: dict[SplitKind, str] = {
     "artists": "fault-filtered lists, without training tracks by an artist of the test tracks",
 }
 _SEEDS = (0, 1, 2)
-_SHORT = 30  # epochs of the rows that compare means on validation tracks
+_SHORT = 30  # epochs of the rows that compare techniques on validation tracks
 _IMPROVED: dict[str, Value] = {
     **{name: value for name, value in PRESETS["improved"].entries.items() if not isinstance(value, (dict, list))},
     "dropout": PRESETS["improved"].start.dropout,
@@ -42,7 +42,7 @@ class Row:
         epochs: number of epochs; all are trained.
         values: values of the setting that differ from the project's first network.
         tested: whether it is tested on the test tracks instead of validated.
-        holds_out: for a tested row, whether the validation tracks stay out of training.
+        holds_out: for a tested row, whether the validation tracks are kept out of training.
         seeds: seeds of the training runs.
         average_of: name of another row. If given, nothing is trained: the row's probabilities are the mean of those of
             the other row's networks, one for each of its seeds.
@@ -64,7 +64,7 @@ class Row:
 
 
 def _means() -> Iterator[Row]:
-    """Yield the rows that show what each means adds to the original network, and what leaving it out costs."""
+    """Yield the rows that show what each technique adds to the original network, and what leaving it out costs."""
     yield Row("means-original", "original", "filtered", _SHORT)
     yield Row("means-improved", "improved", "filtered", _SHORT, _IMPROVED)
     groups = {

@@ -1,4 +1,4 @@
-"""Train the networks behind the accuracies in docs/results.md, one JSON file for each row."""
+"""Train the networks behind the accuracies in docs/results.md; each row has a JSON file."""
 
 import json
 import statistics

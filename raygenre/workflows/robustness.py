@@ -1,8 +1,8 @@
 """How a song's spectrogram and genre change with encoding, rate, loudness and offset.
 
 Conventions: a clip is the whole song if it lasts up to 31 s, otherwise its middle 30 s. Its spectrogram after a change
-is compared with its spectrogram before the change, which is computed from mono samples at 22 050 Hz.
-Differences are measured in levels, of which there are 256.
+is compared with its spectrogram before the change, which is computed from mono samples at 22 050 Hz. Differences are
+measured in levels; there are 256 levels.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -19,7 +19,7 @@ class Sources:
         songs: the files, without duplicates.
         skipped: (entry, reason) for each playlist entry that is not a file on this machine.
         failed: (source, reason) for each folder without songs, each playlist that cannot be read or names no file, and
-            each file or folder in a folder that cannot be read and may be or contain music.
+            each unreadable file or folder that may be or contain music.
         root: the deepest folder that contains all sources, absolute; see `relative_name`.
         clutter: kind of clutter in the folders → number of files or folders that are ignored; see `FolderScan`.
         left_out: (path, reason) for each other file in the folders that is not music.
@@ -36,7 +36,7 @@ class Sources:
 def expand_sources(sources: Sequence[Path]) -> Sources:
     """Expand folders and playlists into songs, in the given order and without repeating a file.
 
-    A folder is replaced by the music at any depth in it, sorted; `raygenre.data.folder_scan` says what is music, and
+    A folder is replaced by the music at any depth in it, sorted; `raygenre.data.folder_scan` decides what is music, and
     playlists are not. A file named directly counts as a song whatever its suffix.
     """
     songs: dict[str, Path] = {}
@@ -80,8 +80,8 @@ def expand_sources(sources: Sequence[Path]) -> Sources:
 def relative_name(song: Path, root: Path) -> str:
     """Return a song's path relative to the root of its sources, for display; absolute if it is not below the root.
 
-    Two songs have different names, and the names are as short as the sources allow: the file's name if all sources are
-    files of one folder, and the path below the folder if the only source is a folder.
+    No two songs share a name, and the names are as short as the sources allow: the file's name if all sources are files
+    of one folder, and the path below the folder if the only source is a folder.
     """
     path = song.absolute()  # not resolved, so that links keep the names that the user knows
     is_below = root != Path(root.anchor) and path.is_relative_to(root)

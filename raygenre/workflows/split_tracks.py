@@ -1,4 +1,4 @@
-"""Splits the tracks of a search as its options say."""
+"""Splits the tracks of a search as its options specify."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from raygenre.search.space.config import SearchConfig
 
 
 def group_tracks(dataset: Dataset, config: SearchConfig) -> Grouping:
-    """Group the tracks of one artist, album or folder as the options say.
+    """Group the tracks of one artist, album or folder as the options specify.
 
     With given lists, or with copies of a recording in several subsets, `auto` does not group.
 
@@ -29,7 +29,7 @@ def group_tracks(dataset: Dataset, config: SearchConfig) -> Grouping:
 
 
 def make_split(dataset: Dataset, config: SearchConfig, grouping: Grouping) -> Split:
-    """Split the tracks as the options say.
+    """Split the tracks as the options specify.
 
     Raises:
         OptionError: the options are mutually exclusive.

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from raygenre.workflows.prediction_cache import PredictionCache
 
 Predict = Callable[[Sequence[Path]], Generator["SongResult", None, None]]
-"""Predicts files in their order, as `raygenre.workflows.predict.predict_songs` does."""
+"""Predicts files in order, as `raygenre.workflows.predict.predict_songs` does."""
 
 
 def survey(songs: Sequence[Path], *, overwrite: bool) -> Iterator[tuple[Path, Plan | Present]]:
-    """Yield for each song what is done with it, or its present genre if that depends on the prediction.
+    """Yield the plan for each song, or its present genre if the plan depends on the prediction.
 
     Only the songs of the second kind have to be decoded.
     """
@@ -43,7 +43,7 @@ def survey(songs: Sequence[Path], *, overwrite: bool) -> Iterator[tuple[Path, Pl
 def plans(
     surveyed: Mapping[Path, Plan | Present], predict: Predict, names: Mapping[str, Sequence[str]]
 ) -> Generator[Plan, None, None]:
-    """Yield what is done with each song, in their order. Closing the iterator stops the predictions.
+    """Yield the plan for each song, in the order of the songs. Closing the iterator stops the predictions.
 
     Args:
         surveyed: the result of `survey`.
@@ -56,11 +56,11 @@ def plans(
 
 
 def apply(plan: Plan, log: TagLog, *, model: str | None, cache: "PredictionCache | None") -> Plan:
-    """Write the genres of a plan, and return it; if that fails, a plan with the reason.
+    """Write the genres of a plan, and return the plan; if that fails, return a plan with the reason.
 
     Args:
         model: name of the model, to be written with the confidence; None to write neither.
-        cache: where the song's prediction is kept for its changed file, so that it is not decoded again.
+        cache: where the song's prediction is also stored for the changed file, so that the file is not decoded again.
 
     Raises:
         LogError: the log cannot be written.

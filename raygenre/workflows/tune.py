@@ -83,7 +83,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class _Trained:
-    """The result of a search, with what its networks were given."""
+    """The result of a search, with the input of its networks."""
 
     candidate: Candidate
     inputs: Inputs
@@ -105,12 +105,12 @@ def run(
 
     Args:
         promote: True forces the promotion, False prevents it; None promotes the model if it is better.
-        max_failures: number of trials in a row that may fail alike; 0 for any number.
+        max_failures: number of trials in a row that may fail for the same reason; 0 for any number.
         controls: see `run_search`.
 
     Raises:
         SearchStopped: the `controls` asked the search to stop before it had a model; everything is saved.
-        SearchFailedError: too many trials in a row failed alike, no trial completed, or every finalist failed.
+        SearchFailedError: too many trials in a row failed for one reason, no trial completed, or every finalist failed.
         StudyError: the data differs from the data of the study.
         PretrainedError: the study uses pretrained features, and the pretrained network is not installed.
         TrackingUnreachableError: MLflow is unreachable when the model has to be registered; all results are saved.

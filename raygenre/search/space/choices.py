@@ -22,7 +22,7 @@ SPLITS: tuple[SplitName, ...] = get_args(SplitName)
 NETWORKS: tuple[NetworkName, ...] = get_args(NetworkName)
 OBJECTIVES: tuple[ObjectiveName, ...] = get_args(ObjectiveName)
 MAX_FAILURES = 5
-"""Default number of trials in a row that fail alike before a search ends."""
+"""Default number of trials in a row that fail for the same reason before a search ends."""
 
 
 CONFIG_FILE = "run.yaml"

@@ -48,10 +48,10 @@ class SearchConfig:
         split_lists, duplicates, keep_duplicates: how the split was made.
         group_by, artists: which tracks the split keeps together; see `raygenre.data.grouping`.
         merge_case: whether class folders whose names differ only in case are one class.
-        time_budget: time of the whole search, over all of its drivers, in s; 0 for no limit. No trial starts that
+        time_budget: time limit of the whole search, over all of its drivers, in s; 0 for none. No trial starts that
             would leave too little of it for the repeats and the final training.
-        warm_start: for start points from earlier studies, where each comes from, such as `autumn trial 3`.
-        patience: number of trials that may end without a better one before no more start; 0 for no limit.
+        warm_start: the origin of each start point that comes from an earlier study, such as `autumn trial 3`.
+        patience: number of trials without an improvement after which no more trials start; 0 for no limit.
     """
 
     data: str | None

@@ -23,7 +23,7 @@ from raygenre.search.study.names import latest_study as latest_study
 from raygenre.system.redaction import masked
 
 STORAGE_ERRORS = (OptunaError, RpcError)
-"""What a study's storage raises when it cannot be read or written; see `storage_error_text`."""
+"""The errors that a study's storage raises when it cannot be read or written; see `storage_error_text`."""
 _GRPC = "grpc://"
 _PROXY_TIMEOUT = 10  # s to wait for a gRPC proxy
 _DATABASE_TIMEOUT = 120  # s to wait for a database that a different process has locked
@@ -82,7 +82,7 @@ def _proxy(url: str) -> BaseStorage:
 def storage_error_text(error: Exception) -> str:
     """Return one line that says why a study's storage failed; Optuna's own message blames the stored values."""
     if isinstance(error, RpcError):
-        details: Callable[[], str] | None = getattr(error, "details", None)  # which the base class lacks
+        details: Callable[[], str] | None = getattr(error, "details", None)  # the base class has no `details`
         return f"the gRPC storage proxy failed: {(details() if details else str(error)).splitlines()[0]}"
     return masked(str(error.__cause__ or error).splitlines()[0])
 
@@ -114,7 +114,7 @@ def acquire_lock(folder: Path) -> int:
 
 
 def _drop_incomplete_entry(journal: Path) -> None:
-    """Remove a last line that a full disk or a kill cut short; Optuna would append the next entry to it."""
+    """Remove an incomplete last line, left by a full disk or a kill; Optuna would append the next entry to it."""
     if not journal.exists():
         return
     with journal.open("r+b") as file:

@@ -1,6 +1,6 @@
 """Several Optuna storages as a single one, for Optuna's dashboard.
 
-Each of our studies has a journal of its own, and the dashboard shows one storage. Ids are made unique by adding the
+Each of our studies has its own journal, but the dashboard shows only one storage. Ids are made unique by adding the
 number of the storage times 2³²; those of the first storage do not change.
 """
 
@@ -131,7 +131,7 @@ class DashboardStorage(BaseStorage):
 
     @staticmethod
     def _renumbered(trial: FrozenTrial, neighbour: int) -> FrozenTrial:
-        """Return a copy of a trial with its id here, given the id of any study or trial of its storage."""
+        """Return a copy of a trial with the id that it has here, given the id of any study or trial in its storage."""
         renumbered = copy.copy(trial)
         renumbered._trial_id += neighbour - neighbour % _STRIDE
         return renumbered

@@ -35,7 +35,7 @@ def best_settings(studies: Location, name: str, *, k: int, url: str | None) -> l
     """Return the k best settings of a study, best first; with several objectives, those on its Pareto front.
 
     Args:
-        url: database of the study, unless it is in its folder.
+        url: database of the study, unless the study is stored in its folder.
 
     Raises:
         StudyError: the study does not exist, cannot be read, or has no complete trial.

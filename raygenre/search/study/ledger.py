@@ -125,7 +125,7 @@ class Ledger:
 
     @property
     def others(self) -> list[FrozenTrial]:
-        """The trials that this search has not started, or not yet."""
+        """The trials that this search has not started, at least so far."""
         return self._index.others(self.study.get_trials(deepcopy=False))
 
     def unfinished(self) -> list[FrozenTrial]:
@@ -150,10 +150,10 @@ class Ledger:
         return self._index.lowest_loss(self.study.get_trials(deepcopy=False))
 
     def start_trial(self, sampler: BaseSampler, space: Mapping[str, BaseDistribution]) -> FrozenTrial:
-        """Start the next trial: an enqueued one, else the next start point, else a setting that the sampler chooses.
+        """Start the next trial: an enqueued one, or the next start point, or a setting that the sampler chooses.
 
         Every trial is enqueued with the attribute `CHECKPOINT` first, so that it differs from the trials of other
-        programs even if the driver dies at the next moment.
+        programs even if the driver dies a moment later.
         """
         if enqueued := self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
             self.note_checkpoint(enqueued[0].number)
@@ -236,11 +236,11 @@ class Ledger:
         return run_id
 
     def checkpoint_location(self, number: int) -> Location:
-        """Return where a trial stores its training state; see `raygenre.search.study.checkpoint_retention`."""
+        """Return the location of a trial's training state; see `raygenre.search.study.checkpoint_retention`."""
         return self.location / STATES / f"{number:04d}"
 
     def note_checkpoint(self, number: int) -> None:
-        """Mark a trial as one of this search, with the path of its training state."""
+        """Mark a trial as belonging to this search, and record the path of its training state."""
         self.note(number, CHECKPOINT, f"{STATES}/{number:04d}")
 
     def trial(self, number: int) -> FrozenTrial:

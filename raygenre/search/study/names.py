@@ -56,7 +56,7 @@ def check_exists(studies: Location, name: str) -> None:
     """Check that there is a study of this name.
 
     Raises:
-        StudyError: there is none.
+        StudyError: no such study exists.
     """
     names = studies.names()
     if name not in names:

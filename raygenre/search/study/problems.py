@@ -1,4 +1,4 @@
-"""The error that ended the latest driver of a study, for its users."""
+"""The error that ended the latest driver of a study, for display to its users."""
 
 from contextlib import suppress
 
@@ -18,7 +18,7 @@ def note_problem(ledger: Ledger, error: Exception) -> None:
 
 
 def clear_problem(ledger: Ledger) -> None:
-    """Forget the error of an earlier driver."""
+    """Clear the error of an earlier driver."""
     if problem(ledger):
         ledger.study.set_user_attr(PROBLEM, "")
 

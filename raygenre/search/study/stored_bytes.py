@@ -1,4 +1,4 @@
-"""How many bytes a study stores.
+"""Measure how many bytes a study stores.
 
 A study keeps the training states of its best and its unfinished trials (see
 `raygenre.search.study.checkpoint_retention`), of the repeats and of the final training, its classifiers and, without a

@@ -16,7 +16,7 @@ def get_or_compute(ledger: Ledger, key: str, compute: Callable[[], Any]) -> Any:
 
 
 def set_limits(ledger: Ledger, *, time_budget: float | None = None, patience: int | None = None) -> None:
-    """Change the time budget, in s, and the patience of a search; None leaves them."""
+    """Change the time budget, in s, and the patience of a search; None leaves a limit unchanged."""
     limits = {"time_budget": time_budget, "patience": patience}
     changed = {name: value for name, value in limits.items() if value not in (None, getattr(ledger.config, name))}
     if changed:

@@ -11,7 +11,7 @@ _SAVE = 60.0  # s between two records; a killed driver loses at most this much
 
 
 class TimeUsed:
-    """The time of one search.
+    """The time that one search has taken.
 
     Args:
         clock: returns the time in s.
@@ -29,7 +29,7 @@ class TimeUsed:
         return self._before + self._clock() - self._started
 
     def save(self, *, now: bool = False) -> None:
-        """Record the time, at most once a minute unless it has to be `now`."""
+        """Record the time, at most once a minute unless `now` is true."""
         if now or self._clock() - self._saved >= _SAVE:
             self._saved = self._clock()
             self._ledger.study.set_user_attr(_TIME_USED, round(self.seconds, 1))

@@ -1,4 +1,4 @@
-"""The attributes of a study's trials, and how they are read: losses, and whose trial it is."""
+"""The attributes of a study's trials, and how to read them: losses, and who started a trial."""
 
 from optuna.trial import FrozenTrial, TrialState
 

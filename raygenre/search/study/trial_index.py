@@ -27,9 +27,9 @@ class TrialIndex:
         self._epochs = epochs
         self._lock = threading.Lock()
         self._settled = 0  # number of trials at the start of the study that will not change
-        self._own: list[FrozenTrial] = []  # those of them that the search has started
-        self._others: list[int] = []  # positions of the other ones
-        self._ranked: list[tuple[float, int, FrozenTrial]] = []  # lowest loss, number and trial of the complete ones
+        self._own: list[FrozenTrial] = []  # the trials among them that the search has started
+        self._others: list[int] = []  # positions of the other trials
+        self._ranked: list[tuple[float, int, FrozenTrial]] = []  # lowest loss, number and trial, if complete
 
     def own(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
         """Return the trials that the search has started."""
@@ -38,13 +38,13 @@ class TrialIndex:
             return self._own + [trial for trial in changing if is_own(trial)]
 
     def others(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-        """Return the trials that the search has not started, or not yet."""
+        """Return the trials that the search has not started, at least so far."""
         with self._lock:
             changing = self._update(trials)
             return [trials[position] for position in self._others] + [trial for trial in changing if not is_own(trial)]
 
     def best(self, trials: Sequence[FrozenTrial], k: int) -> list[FrozenTrial]:
-        """Return the k complete trials with the lowest losses, best first; of two equal ones, the earlier is first."""
+        """Return the k complete trials with the lowest losses, best first; of two equals, the earlier comes first."""
         return [trial for _, _, trial in self._best(trials, k)]
 
     def lowest_loss(self, trials: Sequence[FrozenTrial]) -> float | None:
@@ -59,7 +59,7 @@ class TrialIndex:
         return sorted([*ranked, *(_ranked(trial) for trial in changing if is_complete(trial, epochs=self._epochs))])[:k]
 
     def _update(self, trials: Sequence[FrozenTrial]) -> Sequence[FrozenTrial]:
-        """Add the trials that do not change any more to the index, and return the others."""
+        """Add the trials that will not change again to the index, and return the others."""
         for position in range(self._settled, len(trials)):
             trial = trials[position]
             own = is_own(trial)

@@ -146,7 +146,7 @@ def _settings(config: SearchConfig) -> dict[str, object]:
 
 
 def _limits(config: SearchConfig) -> dict[str, object]:
-    """Return what may differ in a resumed search."""
+    """Return the settings that may differ in a resumed search."""
     limits = {"time_budget_seconds": config.time_budget, "patience": config.patience}
     return {"trials": config.trials} | {name: value for name, value in limits.items() if value}
 

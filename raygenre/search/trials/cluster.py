@@ -14,7 +14,7 @@ from raygenre.system.ray_folder import use_ray_folder
 
 
 class ClusterError(RaygenreError, RuntimeError):
-    """There is no cluster, or it cannot run a trial; the message says what to change."""
+    """There is no cluster, or the cluster cannot run a trial; the message says what to change."""
 
 
 def connect(address: str | None) -> str:
@@ -53,7 +53,8 @@ def connect(address: str | None) -> str:
         ) from error
     except ValueError as error:
         raise ClusterError(f"{address} is not the address of a Ray cluster: {error}; check --address") from error
-    # Even without `log_to_driver`, Ray prints the tracebacks of every worker that dies, and has no option against it.
+    # Even without `log_to_driver`, Ray prints the tracebacks of every worker that dies, and has no option to prevent
+    # this.
     ray_worker._worker_logs_enabled = False
     total = ray.cluster_resources()
     size = f"{total.get('CPU', 0):g} CPUs, {total.get('GPU', 0):g} GPUs"

@@ -1,4 +1,4 @@
-"""Why a trial failed, in one line, read from what Ray reports, and which failures are alike."""
+"""Find out from Ray's reports why a trial failed, and which failures have the same cause."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ _COLOURS = re.compile(r"\x1b\[\d+m")
 _EXIT_DETAIL = re.compile(r"Worker exit detail: (.+?)(?:\.\s|\.?$)", re.MULTILINE)
 _DIVERGED = re.compile(r"the (best )?(training|validation) loss is")
 _NUMBER = re.compile(r"0x[0-9a-f]+|\d+(?:\.\d+)?(?:e[+-]?\d+)?", re.IGNORECASE)
-_MAX_KINDS = 3  # in a message
+_MAX_KINDS = 3  # named in a message
 
 
 def latest_error(trial: Trial) -> str:
@@ -39,7 +39,7 @@ def failure_reason(text: str) -> str:
 
 
 def failure_kind(failure: str) -> str:
-    """Return what failures with the same cause share: the text without numbers, such as the epoch or the memory."""
+    """Return what failures with the same cause share: the text without numbers such as the epoch or the memory size."""
     if failure.startswith(REASON):
         return REASON
     return "diverged" if _DIVERGED.match(failure) else _NUMBER.sub("#", failure)

@@ -1,4 +1,4 @@
-"""Ends a search that cannot succeed: too many trials fail alike, or none completes."""
+"""Ends a search that cannot succeed: too many trials fail for one reason, or none completes."""
 
 from typing import Any
 
@@ -14,11 +14,11 @@ from raygenre.search.trials.phases import Display
 from raygenre.search.trials.trial_config import TrialConfig
 
 RESTARTS = 3
-"""Number of times that a trial restarts without an epoch in between if its worker or node dies."""
+"""Maximum number of times that a trial restarts without an epoch in between if its worker or node dies."""
 
 
 class SearchFailedError(RaygenreError, RuntimeError):
-    """Too many trials in a row failed alike, or no trial completed. The study is saved and can be resumed."""
+    """Too many trials in a row failed for the same reason, or no trial completed. The saved study can be resumed."""
 
 
 def check_completed(ledger: Ledger) -> None:
@@ -39,9 +39,9 @@ def check_completed(ledger: Ledger) -> None:
 
 
 class FailureWatch(tune.Callback, tune.Stopper):
-    """Displays each kind of failure once, and ends a search after too many trials in a row that fail alike.
+    """Displays each kind of failure once, and ends a search after too many failures of one kind in a row.
 
-    It must be the callback after the one that ends trials in the ledger.
+    This callback must follow the one that ends trials in the ledger.
 
     Args:
         limit: number of trials in a row; 0 for no limit.
@@ -52,7 +52,7 @@ class FailureWatch(tune.Callback, tune.Stopper):
         self._display = display
         self._limit = limit
         self._shown: set[str] = set()
-        self._last: list[str] = []  # the latest failures, all alike
+        self._last: list[str] = []  # the latest failures, all for the same reason
         self._lost_after: dict[int, int] = {}  # the epoch after which each trial last lost its worker
 
     def __getstate__(self) -> dict[str, Any]:
@@ -68,7 +68,7 @@ class FailureWatch(tune.Callback, tune.Stopper):
         return 0 < self._limit <= len(self._last)
 
     def check(self) -> None:
-        """Raise an error if the search has ended because too many trials failed alike.
+        """Raise an error if the search has ended because too many trials failed for the same reason.
 
         Raises:
             SearchFailedError: with the cause.
@@ -89,7 +89,7 @@ class FailureWatch(tune.Callback, tune.Stopper):
         kind = failure_kind(failure)
         if kind not in self._shown:
             self._display.event(f"trial {number}", "failed", failure)
-        if failure == ENDED_ELSEWHERE:  # a decision of the user
+        if failure == ENDED_ELSEWHERE:  # the user's decision
             return
         self._shown.add(kind)
         alike = self._last if self._last and failure_kind(self._last[0]) == kind else []

@@ -113,7 +113,7 @@ def train_final(
         before = saved_epochs(location)
         running = task.remote(plan, winner.setting, [tracks], seed, location, signal)
         training = _watch(running, location, signal, places, cpus, on_epochs)
-        lost = training.failure == WORKER_DIED and saved_epochs(location) > before  # as on a spot node
+        lost = training.failure == WORKER_DIED and saved_epochs(location) > before  # as happens on a spot node
         signal.clear()
         if not training.paused and not lost:
             break

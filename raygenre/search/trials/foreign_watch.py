@@ -1,4 +1,4 @@
-"""Displays, once each, the trials that other programs add to the study while a search runs."""
+"""Displays, only once, each trial that another program adds to the study during a search."""
 
 from typing import Any
 

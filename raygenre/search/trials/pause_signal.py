@@ -1,7 +1,7 @@
 """Asks a training run that is a Ray task to pause after its epoch.
 
-Ray can only cancel tasks, which loses the epoch in progress. The signal is in files, which also reach workers on other
-nodes and survive the loss of any of them.
+Ray can only cancel tasks, which loses the epoch in progress. The signal consists of files, which also reach workers on
+other nodes and survive the loss of any node.
 """
 
 from contextlib import suppress
@@ -29,7 +29,7 @@ class PauseSignal:
     location: Location
 
     def clear(self) -> None:
-        """Delete what an earlier attempt has left; the driver calls this before it starts the task."""
+        """Delete the files that an earlier attempt left; the driver calls this before it starts the task."""
         self.location.remove()
 
     def pause(self, task: "ray.ObjectRef[Any]") -> None:
@@ -49,6 +49,6 @@ class PauseSignal:
 
     def is_requested(self) -> bool:
         """Return whether the worker must pause."""
-        with suppress(OSError):  # of an object store; the next epoch asks again
+        with suppress(OSError):  # an object store may fail; the next epoch asks again
             return _REQUESTED in self.location.names()
         return False

@@ -16,11 +16,11 @@ SILENCE = 60.0  # s after which the progress within a phase is written as a line
 NAME_WIDTH = 12  # characters of the first column
 _EVENT_WIDTH = 6
 INDENT = " " * (NAME_WIDTH + 2)
-"""What precedes a line that continues the line before."""
+"""Prefix of a line that continues the previous line."""
 
 
 SecondsLeft = Callable[[], float | None]
-"""Estimates a time that is left, in s; None while it is unknown."""
+"""A function that estimates the time left, in s; it returns None while the time is unknown."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Phase:
         self.result = ""
 
     def update(self, done: int, total: int, unit: str = "") -> None:
-        """Display how much of the phase is done, as a progress bar or from time to time as a line."""
+        """Display how much of the phase has been completed, as a progress bar or, from time to time, as a line."""
 
 
 class Display(Protocol):
@@ -67,7 +67,7 @@ class Display(Protocol):
 
     @property
     def silence(self) -> float:
-        """Time since something was displayed, in s."""
+        """Time since anything was displayed, in s."""
 
     def phase(
         self, name: str, details: str = "", *, bar: bool = True, seconds_left: SecondsLeft | None = None
@@ -121,7 +121,7 @@ class TextDisplay:
 
     @property
     def silence(self) -> float:
-        """Time since something was written, in s."""
+        """Time since anything was written, in s."""
         return self._clock() - self._written
 
     @contextmanager
@@ -178,7 +178,7 @@ class _TextPhase(Phase):
 
 
 def left_text(seconds_left: SecondsLeft | None) -> str:
-    """Return the time that is left, such as `about 2 min left`; empty while it is unknown."""
+    """Return the time left as text, such as `about 2 min left`; empty while it is unknown."""
     seconds = seconds_left() if seconds_left else None
     return "" if seconds is None else f"about {short_duration(seconds)} left"
 

@@ -1,7 +1,7 @@
 """The places of a search: how many training runs it may have at a time.
 
-A place is what one training run needs. The limit is the lower one of `--max-concurrent` and the `Controls`, which may
-change at any time.
+A place is what one training run needs. The limit is the lower of `--max-concurrent` and the limit in the `Controls`,
+which may change at any time.
 """
 
 import math
@@ -17,7 +17,7 @@ from raygenre.search.study.time_used import TimeUsed
 from raygenre.search.trials.cluster import slots
 from raygenre.search.trials.search_timer import SearchTimer
 
-_LOOK = 1.0  # s between two looks at what is free on the cluster
+_LOOK = 1.0  # s between two checks of what is free on the cluster
 _REFRESH = 5.0  # s between two counts of what fits on the cluster, which may grow and shrink
 
 
@@ -25,7 +25,7 @@ class Places:
     """The places of one search, in all of its phases.
 
     Attributes:
-        controls: what the search has to honour, and what it reports.
+        controls: the limits that the search follows, and what it reports.
         time_used: the time of the search, which is saved while it runs.
 
     Args:
@@ -49,7 +49,7 @@ class Places:
         self._timer = timer
         self._clock = clock
         self._seen = (-math.inf, 0)  # when the free places were counted, and their number
-        self._counted: tuple[float, int | None] | None = None  # when the slots were counted, and the limit then
+        self._counted: tuple[float, int | None] | None = None  # when the slots were counted, and the limit at that time
 
     @property
     def limit(self) -> int | None:
@@ -65,10 +65,11 @@ class Places:
         return limit is None or running < limit
 
     def may_ask(self, pending: int) -> bool:
-        """Return whether another training run may ask Ray for a place while this many wait for one.
+        """Return whether another training run may ask Ray for a place while this many are waiting.
 
-        With a limit, all of its places are requested at once, so a cluster can grow. Without one, trials start together
-        where places are free, and otherwise only one waits, because its setting would be chosen too early.
+        With a limit, all of its places are requested at once, so a cluster can grow. Without a limit, trials start
+        together if places are free; otherwise, only one waits, because the setting of a waiting trial is chosen too
+        early.
         """
         return self.limit is not None or pending < max(1, self._free())
 

@@ -47,7 +47,7 @@ class PlacesScheduler(FIFOScheduler, tune.Stopper):
         self._waiting = waiting
         self._is_ended = is_ended
         self._controller: Any = None  # known from the first trial on
-        self._pausing: set[str] = set()  # trials that pause as soon as Tune has noticed
+        self._pausing: set[str] = set()  # trials that pause as soon as Tune notices
 
     def __getstate__(self) -> dict[str, Any]:
         """Return an empty state: Tune's pickled snapshots are never read, because the ledger has everything."""

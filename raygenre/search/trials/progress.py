@@ -39,7 +39,7 @@ class TrialProgress(tune.Callback):
     """Displays the trials of one search.
 
     If the display is live, pass `table` to its `live_table`; otherwise each finished trial is displayed as a line, or
-    as several if its values do not fit into one. Long periods without a finished trial are displayed as a summary.
+    as several if its values do not fit into one. During long periods without a finished trial, a summary is displayed.
     """
 
     def __init__(self, ledger: Ledger, display: Display, timer: SearchTimer) -> None:
@@ -50,7 +50,7 @@ class TrialProgress(tune.Callback):
         self._accuracy: dict[int, float] = {}  # in the last epoch of each trial
         self._running: set[int] = set()
         self._lines = 0
-        self._estimated: tuple[float, float | None] = (-math.inf, None)  # when the time left was estimated, and to what
+        self._estimated: tuple[float, float | None] = (-math.inf, None)  # when the time left was estimated; estimate
         epochs = ledger.config.epochs
         self._results = (Column("epoch", len(f"{epochs}/{epochs}")), Column("loss", 6), Column("accuracy", 6))
 
@@ -140,7 +140,7 @@ class TrialProgress(tune.Callback):
                 self._display.message(f"{INDENT}{line}")
 
     def _seconds_left(self) -> float | None:
-        """Return the estimated time left, at most a second old: with thousands of trials, it takes a while."""
+        """Return the estimated time left, at most a second old: estimating takes a while with thousands of trials."""
         if time.monotonic() - self._estimated[0] >= _ESTIMATE:
             self._estimated = time.monotonic(), self._timer.seconds_left()
         return self._estimated[1]
@@ -198,7 +198,7 @@ class TrialProgress(tune.Callback):
             *([f"{count[TrialState.FAIL]} failed"] if count[TrialState.FAIL] else []),
             *([] if best is None else [f"best loss {loss_text(best)}"]),
         ]
-        if ended < self._timer.work.trials:  # the last table stays on the screen, and the estimate would not
+        if ended < self._timer.work.trials:  # the last table stays on the screen, but its estimate would be outdated
             parts.append(left_text(self._timer.seconds_left) or "time left unknown")
         return " · ".join(parts)
 

@@ -57,13 +57,13 @@ class Repeats:
         self._epochs: dict[tuple[int, int], int] = {}  # completed epochs of each repeat
         self._before: dict[tuple[int, int], int] = {}  # completed epochs of each repeat when its task was started
         self._running: dict[ray.ObjectRef[Training], tuple[int, int]] = {}
-        self._pausing: set[ray.ObjectRef[Training]] = set()  # those of the running ones that were asked to pause
+        self._pausing: set[ray.ObjectRef[Training]] = set()  # the running tasks that were asked to pause
         self._polled = -math.inf  # when the epochs were counted
         self._failed: dict[str, Repeat] = {}  # not in the ledger, so a resumed search runs them again
 
     @property
     def failures(self) -> list[str]:
-        """Why repeats failed, one text for each."""
+        """The reasons why repeats failed, one for each failure."""
         return [repeat.failure for repeat in self._failed.values()]
 
     def start(self) -> None:
@@ -117,7 +117,7 @@ class Repeats:
         return tuple(self._ledger.location / "finalists" / f"{number:04d}-{index}" for index in range(REPEATS))
 
     def _wait(self) -> list["ray.ObjectRef[Training]"]:
-        """Wait until a repeat ends, but no longer than a new limit may take to be noticed."""
+        """Wait until a repeat ends, or until it is time to check for a new limit."""
         if self._running:
             return list(ray.wait(list(self._running), num_returns=1, timeout=POLL)[0])
         if self._places.controls.stopping:
@@ -126,7 +126,7 @@ class Repeats:
         return []
 
     def _can_continue(self, repeat: tuple[int, int], training: Training) -> bool:
-        """Return whether a repeat lost its worker after new epochs, as on a spot node, and can continue after them."""
+        """Return whether a repeat lost its worker after new epochs, as on a spot node, and can resume after them."""
         number, index = repeat
         return training.failure == WORKER_DIED and saved_epochs(self.locations(number)[index]) > self._before[repeat]
 

@@ -1,4 +1,4 @@
-"""How many epochs a training run has saved, because Ray tasks report only when they end."""
+"""Count the epochs that a training run has saved, because Ray tasks report only at the end."""
 
 from contextlib import suppress
 

@@ -32,7 +32,7 @@ class SearchTimer:
         self._clock = clock
         self._phases: dict[str, float] = {}
         self._trials = {trial.number: _earlier(trial) for trial in ledger.trials}
-        self._trained = {number: run.epochs for number, run in self._trials.items()}  # by earlier drivers
+        self._trained = {number: run.epochs for number, run in self._trials.items()}  # epochs of earlier drivers
         self._repeats: dict[tuple[int, int], Run] = {}
         self._planned = False
         self._final: Run | None = None
@@ -51,7 +51,7 @@ class SearchTimer:
         self._trials[number] = replace(self._trials.get(number, Run(number)), started=now, marks=marks)
 
     def trial_interrupted(self, number: int) -> None:
-        """Note that a trial waits for a new worker after its worker died, maybe before the trial started."""
+        """Note that a trial waits for a new worker after its worker died, possibly before the trial started."""
         run = self._trials.get(number, Run(number))
         self._trained[number] = run.epochs
         self._trials[number] = replace(run, started=None)
@@ -81,7 +81,7 @@ class SearchTimer:
         self._start_repeats()
 
     def repeat_progressed(self, repeat: tuple[int, int], epochs: int) -> None:
-        """Note the number of epochs of a running repeat."""
+        """Note the number of epochs that a running repeat has completed."""
         self._repeats[repeat] = self._advanced(self._repeats[repeat], epochs)
 
     def repeat_paused(self, repeat: tuple[int, int]) -> None:
@@ -97,12 +97,12 @@ class SearchTimer:
         self._final, self._final_epochs = Run(trial, started=self._clock()), epochs
 
     def final_progressed(self, epochs: int) -> None:
-        """Note the number of epochs of the final training."""
+        """Note the number of epochs that the final training has completed."""
         assert self._final
         self._final = self._advanced(self._final, epochs)
 
     def seconds_left(self) -> float | None:
-        """Return an estimate of the time until the search ends; None as long as no epoch has been timed."""
+        """Return an estimate of the time until the search ends; None until an epoch has been timed."""
         return seconds_left(self.work, self.observed(), self._clock())
 
     def seconds_left_with(self, trials: int) -> float | None:
@@ -125,7 +125,7 @@ class SearchTimer:
         return replace(run, started=started, marks=(*run.marks, (now, epochs))) if epochs > run.epochs else run
 
     def _start_repeats(self) -> None:
-        """Assume that the next repeats have started, because Ray does not say when it starts a task."""
+        """Assume that the next repeats have started, because Ray does not report when it starts a task."""
         active = [repeat for repeat, run in self._repeats.items() if run.ended is None]
         free = self.work.slots - sum(self._repeats[repeat].started is not None for repeat in active)
         for repeat in [repeat for repeat in active if self._repeats[repeat].started is None][: max(free, 0)]:

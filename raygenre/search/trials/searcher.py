@@ -54,7 +54,7 @@ class LedgerSearcher(Searcher):
                 ledger.finish(trial.number, failure=failure)
         self._unfinished = ledger.unfinished()
         self._started = len(ledger.trials)
-        self._numbers: dict[str, int] = {}  # of the trials that Tune has and that have not ended
+        self._numbers: dict[str, int] = {}  # of Tune's trials that have not ended
 
     def __getstate__(self) -> dict[str, Any]:
         """Return an empty state: Tune's pickled snapshots are never read, because the ledger has everything."""
@@ -67,7 +67,7 @@ class LedgerSearcher(Searcher):
         ended = self._started - len(self._unfinished) - len(self._numbers)
         is_over = not self._unfinished and not self._limits.allow_another(self._started, ended)
         if is_over or not self._may_start():
-            # As long as trials run, their end or the user may allow more trials.
+            # While trials are running, their results or the user may allow more trials.
             over = not self._numbers and (is_over or self._is_stopping())
             return Searcher.FINISHED if over else None  # type: ignore[return-value]
         if self._unfinished:
@@ -89,7 +89,7 @@ class LedgerSearcher(Searcher):
         """Do nothing: the recorder gets all results, whereas Ray skips this call for a result that stops a trial."""
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Record in the ledger how a trial ended, unless it failed with an error, whose cause only callbacks get."""
+        """Record in the ledger how a trial ended, except for errors, whose causes only callbacks get."""
         number = self._numbers.pop(trial_id)
         if not error:
             last = TrialResult.from_dict(result or {})

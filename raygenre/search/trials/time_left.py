@@ -2,7 +2,7 @@
 
 The estimate covers all phases: trials, repeats, final training, evaluation, registration and the champion. It is a pure
 function of the work to do, of what has been observed, and of the current time, so it can be tested on recorded
-searches. All times are in s, of one clock that never goes back.
+searches. All times are in s, from one clock that never goes back.
 """
 
 import heapq
@@ -14,17 +14,17 @@ import numpy as np
 
 from raygenre.search.trials.timings import Observed, Run, Work
 
-_PRIOR = 2  # epochs of the same run that count as much as the mean of all runs
+_PRIOR = 2  # number of a run's own epochs that count as much as the mean of all runs
 _CLOSING = {"evaluation": 0.6, "registration": 1.2, "champion": 0.5}  # s, on 2 cores of an AMD EPYC
-_STARTUP = 4.5  # s until a new worker trains, on the same machine; others are that much slower or faster
-_SPEEDS = (0.25, 8.0)  # range of a machine's slowness, compared with that machine
+_STARTUP = 4.5  # s until a new worker trains, on the same machine; shows how fast other machines are
+_SPEEDS = (0.25, 8.0)  # range of the factor by which a machine is slower than that one
 
 PHASES = ("trials", "repeats", "final", *_CLOSING)
 """The phases of a search, in order."""
 
 
 def seconds_left(work: Work, seen: Observed, now: float) -> float | None:
-    """Return an estimate of the time until the search ends; None as long as no epoch has been timed."""
+    """Return an estimate of the time until the search ends; None until an epoch has been timed."""
     phase = max((PHASES.index(name) for name in seen.phases), default=0)
     slowness = min(max(_startup(work, seen) / _STARTUP, _SPEEDS[0]), _SPEEDS[1])
     closing = sum(_closing(name, slowness, seen, now) for name in PHASES[max(phase, 3) :])
@@ -93,7 +93,7 @@ class _Estimate:
         if run.started is None:
             return start + epochs * epoch
         since, left = (run.marks[-1][0], 0.0) if run.marks else (run.started, start)
-        # An epoch that takes longer than expected is about to end.
+        # An epoch that takes longer than expected is assumed to be about to end.
         return max(left + epochs * epoch - (self._now - since), (epochs - 1) * epoch, 0.0)
 
     def _epoch_of(self, trial: int) -> float:
@@ -134,7 +134,7 @@ class _Stage:
     """The epochs of a trial from one rung to the next.
 
     Attributes:
-        first, last: the epochs before the stage, and those at its end.
+        first, last: number of epochs before the stage, and at its end.
         length: mean number of epochs that a trial spends in it.
         continues: share of the trials that continue after it.
     """
@@ -166,7 +166,7 @@ def _stages(work: Work, trials: Sequence[Run]) -> list[_Stage]:
 
 def _time_between(trials: Sequence[Run], slots: int) -> float:
     """Return the mean time from the end of a trial to the first epoch of the next one in its place."""
-    here = [run for run in trials if run.started is not None]  # in this driver
+    here = [run for run in trials if run.started is not None]  # trials that started in this driver
     ends = sorted(run.ended for run in here if run.ended is not None)
     begins = sorted(run.marks[0][0] for run in here if run.marks)[slots:]
     gaps = [max(begin - end, 0.0) for end, begin in zip(ends, begins, strict=False)]
@@ -174,7 +174,7 @@ def _time_between(trials: Sequence[Run], slots: int) -> float:
 
 
 def _startup(work: Work, seen: Observed) -> float:
-    """Return the time that a new worker needs until it trains, the mean over the first workers."""
+    """Return the time that a new worker needs until it trains, averaged over the first workers."""
     begins = sorted(run.marks[0][0] for run in seen.trials if run.marks and run.started is not None)
     if "trials" not in seen.phases or not begins:
         return _STARTUP
@@ -188,7 +188,7 @@ def _closing(name: str, slowness: float, seen: Observed, now: float) -> float:
 
 
 def _makespan(running: Iterable[float], waiting: Iterable[float], slots: int) -> float:
-    """Return when the last job ends if each waiting job takes the next free slot."""
+    """Return the time at which the last job ends if each waiting job takes the next free slot."""
     busy = list(running)
     busy += [0.0] * (slots - len(busy))
     heapq.heapify(busy)

@@ -1,6 +1,6 @@
 """What a search has to do, and the times of its phases and training runs so far.
 
-All times are in s, of one clock that never goes back.
+All times are in s, from one clock that never goes back.
 """
 
 import math
@@ -19,7 +19,7 @@ class Work:
         repeats: number of repeats of each of them.
         slots: number of training runs at the same time.
         rungs: epochs after which trials may be stopped.
-        kept: share of the trials that is expected to continue after each rung, as long as few trials got there.
+        kept: share of the trials that is expected to continue after each rung, used while few trials have reached it.
         final_epoch: duration of an epoch of the final training, compared with an epoch of a trial.
     """
 
@@ -74,7 +74,7 @@ class Observed:
 
     Attributes:
         phases: when each phase started; see `raygenre.search.trials.time_left.PHASES`.
-        trials: the trials that are known; those that were interrupted wait.
+        trials: the known trials; interrupted trials are waiting.
         repeats: the repeats that this driver trains; None until they are known.
         final: the final training; None until it starts.
         final_epochs: number of epochs of the final training, once it is known.

@@ -24,7 +24,7 @@ class Training:
         epochs: results of the trained epochs.
         failure: why training failed; empty if it succeeded.
         environment: device, threads, versions and code of the worker.
-        started, ended: times of the worker's clock, in s since 1970; None if the worker died.
+        started, ended: times on the worker's clock, in s since 1970; None if the worker died.
         traceback: traceback of an unexpected exception.
         paused: whether the run was asked to pause before its last epoch.
     """
@@ -65,7 +65,7 @@ def train_on_all(
 
 
 def wait_for(training: "ray.ObjectRef[Training]") -> Training:
-    """Wait for a training run and return its outcome; if its worker died or raised an exception, that is a failure.
+    """Wait for a training run and return its outcome; a worker that died or raised an error is a failure.
 
     Raises:
         OSError: the worker cannot write its training state.

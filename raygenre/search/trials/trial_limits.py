@@ -22,7 +22,7 @@ _CHECK = 1.0  # s between two checks of the time budget
 
 
 class TrialLimits:
-    """The limits of one search, of which the `Controls` may raise the number of trials and change the time budget.
+    """The limits of one search; the `Controls` may raise its number of trials and change its time budget.
 
     A time budget ends the trials as soon as one more would leave too little time for the repeats and the final
     training. The first trials start in any case.
@@ -56,11 +56,11 @@ class TrialLimits:
 
     @property
     def reason(self) -> str:
-        """Why no more trials start although the search has not all of them; empty as long as they do."""
+        """Why no more trials start although some are left; empty as long as trials start."""
         return self._reason if self._reason_limits == self._limits() else ""
 
     def left(self, started: int) -> int:
-        """Return how many trials may still start, according to the latest check, if so many have been started."""
+        """Return how many trials may still start after `started` trials, according to the latest check."""
         return 0 if self.reason else max(0, self._ledger.config.trials - started)
 
     def allow_another(self, started: int, ended: int) -> bool:
@@ -78,7 +78,7 @@ class TrialLimits:
         return True
 
     def _apply_wishes(self) -> None:
-        """Apply the latest number of trials and the latest time budget of the `Controls`."""
+        """Apply the latest number of trials and time budget from the `Controls`."""
         ledger, trials, budget = self._ledger, self._controls.trials, self._controls.time_budget
         if trials is not None and trials > ledger.config.trials:
             ledger.extend(trials)
@@ -122,7 +122,7 @@ class TrialLimits:
         self._display.info("trials", f"no more after {started} of {self._ledger.config.trials}: {reason}")
 
     def _limits(self) -> list[float]:
-        """Return what a later driver compares to find out whether the recorded reason still applies."""
+        """Return the values that a later driver compares to find out whether the recorded reason still applies."""
         config = self._ledger.config
         return [config.trials, config.time_budget, config.patience]
 
@@ -130,7 +130,7 @@ class TrialLimits:
 def trials_since_better(ledger: Ledger) -> int:
     """Return how many trials have ended since the best trial or, with several objectives, the latest on the front.
 
-    Trials that were stopped early count, and failed ones do not. As long as no trial is complete, the number is 0.
+    Trials that were stopped early count; failed ones do not. The number is 0 until a trial is complete.
     """
     best = ledger.front() if is_multi_objective(ledger.config.objectives) else ledger.top(1)
     latest = max((trial.datetime_complete for trial in best if trial.datetime_complete), default=None)

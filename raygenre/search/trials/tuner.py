@@ -56,13 +56,13 @@ def run_trials(
 
     Args:
         parent: key of the search's MLflow run.
-        max_failures: number of trials in a row that may fail alike; 0 for any number.
+        max_failures: number of trials in a row that may fail for the same reason; 0 for any number.
         trainable: function that a trial executes; `benchmarks/orchestration.py` passes one that only sleeps.
 
     Raises:
         Interrupted: Ctrl-C.
         SearchStopped: the search was asked to stop, and the epochs in progress have ended.
-        SearchFailedError: too many trials in a row failed alike; the message says why.
+        SearchFailedError: too many trials in a row failed for the same reason; the message says why.
         OSError: a disk on the driver's or a worker's machine is full or read-only.
     """
     config = ledger.config

@@ -1,8 +1,8 @@
-"""What the formats of tags have in common: the frames that may change, and the others.
+"""What all tag formats have in common: the frames that may change, and the others.
 
 Conventions: a frame is the format's unit of tags (an ID3 frame, an MP4 atom, a Vorbis comment, an APE item, an ASF
 attribute). `Stored` holds the frames that raygenre may change, as text that JSON can hold; a frame that the file lacks
-is missing from it. Two equal `Stored` mean the same frames.
+is missing from it. Two equal `Stored` values represent the same frames.
 """
 
 import errno
@@ -36,7 +36,7 @@ class Provenance:
     confidence: float
 
     def texts(self) -> dict[str, str]:
-        """Return the texts to write, by the name of their field."""
+        """Return the texts to write, by field name."""
         return {MODEL: self.model, CONFIDENCE: f"{self.confidence:.4f}"}
 
 
@@ -63,19 +63,19 @@ class FileTags(ABC):
 
     @abstractmethod
     def set(self, genres: Sequence[str], provenance: Provenance | None) -> None:
-        """Replace the genres, each as a value of its own, and the provenance; None removes an earlier one."""
+        """Replace the genres, each as a separate value, and the provenance; None removes an earlier one."""
 
     @abstractmethod
     def restore(self, stored: Stored) -> None:
-        """Replace the frames that raygenre may change by earlier ones.
+        """Replace the frames that raygenre may change with earlier ones.
 
         Raises:
-            TagError: the file's tags have been converted since, so that they cannot hold the earlier frames.
+            TagError: the file's tags have since been converted, so they cannot hold the earlier frames.
         """
 
     @abstractmethod
     def save(self, path: Path) -> None:
-        """Write the tags to a file that holds the ones that were read."""
+        """Write the tags to a file that still holds the tags that were read."""
 
 
 @contextmanager
@@ -90,8 +90,8 @@ def mutagen_errors(failure: str) -> Iterator[None]:
         yield
     except TagError:
         raise
-    except Exception as error:  # damaged files raise errors of many types in mutagen
-        cause = error.__cause__ or error.__context__ or error  # mutagen wraps an OSError in an error of its own
-        if isinstance(cause, OSError) and cause.errno not in (None, errno.EINVAL):  # not a seek to a damaged offset
+    except Exception as error:  # mutagen raises many types of errors for damaged files
+        cause = error.__cause__ or error.__context__ or error  # mutagen wraps an OSError in its own error
+        if isinstance(cause, OSError) and cause.errno not in (None, errno.EINVAL):  # EINVAL: bad seek offset
             raise cause from error
         raise TagError(f"{failure}: {str(error) or type(error).__name__}") from error

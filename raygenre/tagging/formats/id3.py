@@ -1,7 +1,8 @@
 """The genre in ID3 tags: the frame TCON of MP3, WAV, AIFF and TTA, and ID3v1.
 
-A tag keeps its version; a new one is ID3v2.4, which defines several values. All other frames are written back as the
-bytes that were read, including frames that mutagen does not know. ID3v2.2 is the exception: mutagen writes it as 2.3.
+A tag keeps its version; a new one is ID3v2.4, which supports several values. All other frames are written back as the
+bytes that were read, including frames that mutagen does not recognise. ID3v2.2 is the exception: mutagen writes it as
+2.3.
 """
 
 import base64
@@ -23,9 +24,9 @@ _NO_GENRE = 255  # in ID3v1
 
 
 class _KeepRaw(dict[str, Any]):
-    """Frames of which none is parsed, so that mutagen keeps each as bytes.
+    """The frame types, none of which is parsed, so that mutagen keeps each frame as bytes.
 
-    It still has their names, from which mutagen tells how the sizes of frames are written.
+    It still contains their names, from which mutagen determines how the sizes of frames are written.
     """
 
     def __getitem__(self, name: str) -> Any:
@@ -46,7 +47,7 @@ class Id3Tags(FileTags):
         self._v1 = b"" if in_chunk else _id3v1(path)
         self._parsed = self._load(path, load_v1=not in_chunk) or ID3()
         self._raw: Any = self._load(path, known_frames=_KeepRaw(Frames), translate=False, load_v1=False)
-        version = 4 if self._raw is None else self._raw.version[1]  # without parsed frames, it is false
+        version = 4 if self._raw is None else self._raw.version[1]  # an object without parsed frames is falsy
         self._version = 3 if version == 2 else version
         # Frames of 2.2 have other names and sizes; those of an unsynchronised 2.4 tag may rely on its header.
         keeps_raw = self._raw is not None and version > 2 and not (version == 4 and self._raw.f_unsynch)
@@ -136,7 +137,7 @@ class Id3Tags(FileTags):
             return None
 
     def _loaded_to_convert(self, path: Path) -> ID3:
-        """Return the tags in the version that is written: those of 2.2 or ID3v1, or empty ones."""
+        """Return the tags in the version to write: converted from 2.2 or ID3v1, or empty."""
         tags = self._load(path, v2_version=self._version, load_v1=bool(self._v1) and self._raw is None)
         if tags is not None:
             return tags
@@ -157,7 +158,7 @@ class Id3Tags(FileTags):
         ]
 
     def _encoding(self, texts: Sequence[str]) -> Encoding:
-        """Return Latin-1 if it suffices, because every player reads it, or else the version's Unicode."""
+        """Return Latin-1 if it suffices, because every player reads it, otherwise the version's Unicode encoding."""
         try:
             "".join(texts).encode("latin-1")
         except UnicodeEncodeError:

@@ -27,7 +27,7 @@ class VorbisTags(FileTags):
         kind: a key of `CLASSES`.
 
     Raises:
-        TagError: the comments are not valid, so that they would not be written back as they are.
+        TagError: the comments are not valid, so they would not be written back unchanged.
     """
 
     def __init__(self, path: Path, kind: str) -> None:
