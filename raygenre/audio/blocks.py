@@ -1,4 +1,4 @@
-"""Decode audio files to mono samples block by block, in memory that does not grow with them.
+"""Decode audio files to mono samples block by block, with bounded memory use.
 
 As in librosa.load, channels are averaged before resampling, and soxr resamples with its high-quality setting. FFmpeg
 decodes the files through PyAV.
@@ -60,7 +60,7 @@ def blocks(
 
     Raises:
         AudioError: the file is not audio, is damaged, empty or too long (TooLongError), has a sample rate outside 1 to
-            768 kHz, or contains samples that are not finite. The blocks before the damage are still yielded.
+            768 kHz, or contains non-finite samples. The blocks before the damage are still yielded.
         OSError: the file cannot be opened, or the stream cannot be read.
     """
     is_empty = True
@@ -122,7 +122,7 @@ def _open(stream: IO[bytes]) -> av.container.InputContainer:
 
 
 def _track(container: av.container.InputContainer, longest_seconds: float, on_packet: Callable[[], object]) -> int:
-    """Return the index of the audio track to decode: the default track or, if it is silent, the first that is not.
+    """Return the index of the audio track to decode: the default track or, if that is silent, the first audible one.
 
     If there are several tracks, packets are read until the preferred one has sound, since a default track may be
     silent.

@@ -33,7 +33,7 @@ class Mixer:
     def __init__(self) -> None:
         self.samples = 0
         self._mixed: list[NDArray[np.float32]] = []
-        self._values: list[NDArray[Any]] = []  # frames that are not mixed yet, all of the same form
+        self._values: list[NDArray[Any]] = []  # frames that have not been mixed yet, all with the same layout and type
         self._unmixed = 0  # samples in these frames
         self._form: tuple[bool, int, np.dtype[Any]] | None = None
 

@@ -40,7 +40,7 @@ def gpus() -> int:
 
 
 def block_size(songs: int, jobs: int) -> int:
-    """Return how many songs a block has."""
+    """Return the number of songs per block."""
     return max(1, min(SONGS_PER_BLOCK, songs // (_BLOCKS_PER_WORKER * workers(jobs))))
 
 
@@ -49,8 +49,8 @@ def pool(size: int, *, initial: int = 1, blocks: int = 1) -> ActorPoolStrategy:
 
     Args:
         size: number of actors; 0 to start with `initial` and grow to as many as the cluster has room for.
-        blocks: number of blocks assigned to an actor at a time. With one, no block waits while another actor is idle;
-            with two, the second is fetched while the first is processed.
+        blocks: number of blocks assigned to an actor at a time. With 1, no block waits while another actor is idle;
+            with 2, one block is fetched while the other is processed.
     """
     if size:
         return ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=blocks)

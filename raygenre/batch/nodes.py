@@ -19,7 +19,7 @@ from raygenre.search.trials import cluster
 from raygenre.system.location import Location, is_url
 from raygenre.system.printable import printable
 
-_SECONDS = 120  # s in which a node must answer; a new worker process needs some of them for its imports
+_SECONDS = 120  # s within which a node must respond, including the imports of a new worker process
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ DEFAULT_COLUMN = "path"
 """Column that contains the songs by default."""
 
 _SUFFIX = ".parquet"
-_ROWS_AT_ONCE = 8  # rows of content that a worker holds
+_ROWS_AT_ONCE = 8  # rows of content that a worker keeps in memory
 
 
 def is_parquet(source: str) -> bool:
@@ -61,7 +61,8 @@ def songs_of(source: str, stores: Stores, column: str) -> list["pa.Table"]:
 def contents(block: "pa.Table", stores: Stores, column: str) -> Iterator[tuple[str, Path | str | bytes]]:
     """Yield the name of each song of a block, and its path, URL or content. Runs in a worker.
 
-    Content is read a few rows at a time. If the Parquet file cannot be read, the error is raised for all songs left.
+    Content is read a few rows at a time. If the Parquet file cannot be read, the error is raised for all remaining
+    songs.
 
     Raises:
         OSError: the Parquet file cannot be read.

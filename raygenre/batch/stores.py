@@ -42,7 +42,7 @@ class Stores:
 
     @classmethod
     def of(cls, urls: Sequence[str]) -> "Stores":
-        """Return the stores of sources, whose URLs may have options.
+        """Return the stores for the given sources, whose URLs may include options.
 
         Raises:
             LocationError: two URLs with the same scheme have different options.
@@ -98,7 +98,7 @@ class Stores:
 
         Args:
             file: path, URL or content.
-            name: the file's name. The copy gets its suffix, which helps in reading tags.
+            name: the file's name. The copy has the same suffix, which helps to identify the format of its tags.
 
         Raises:
             OSError: the file cannot be read, or the copy cannot be written.

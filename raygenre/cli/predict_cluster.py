@@ -109,7 +109,7 @@ class _Tally:
     """Counts of the finished songs, in memory that does not grow with their number.
 
     Attributes:
-        genres: number of songs of each genre, without uncertain predictions.
+        genres: number of songs per genre, excluding uncertain predictions.
         failures: the first failed songs, with the reasons.
     """
 

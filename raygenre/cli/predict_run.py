@@ -1,4 +1,4 @@
-"""Report predictions: print results as they come, and write the table and the playlists."""
+"""Report predictions: print results as they arrive, and write the table and the playlists."""
 
 from collections.abc import Generator
 from contextlib import closing
@@ -56,7 +56,7 @@ def report_predictions(
     notes = err if as_json else out  # with --json, stdout contains only JSON lines
     songs = files.songs
     finished: dict[int, SongResult] = {}
-    printed = 0  # songs whose JSON line is printed
+    printed = 0  # songs whose JSON line has been printed
     interrupted = False
     try:
         with (

@@ -1,4 +1,4 @@
-"""`raygenre tag`: write the predicted genres into the tags of songs, and take them back."""
+"""`raygenre tag`: write predicted genres into the tags of songs, or undo these changes."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing, nullcontext

@@ -24,7 +24,7 @@ class BrokenFile:
 
 
 def relative_to(files: Iterable[tuple[Path, str]], source: Path) -> tuple[BrokenFile, ...]:
-    """Return files with reasons as broken files of a data folder."""
+    """Return broken files with paths relative to the data folder, from pairs of path and reason."""
     return tuple(BrokenFile(exact(path.relative_to(source)), reason) for path, reason in files)
 
 

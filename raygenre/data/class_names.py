@@ -46,7 +46,7 @@ def class_labels(files: Mapping[str, int], *, merge_case: bool) -> tuple[dict[st
 
 
 def _groups(key_of: Mapping[str, str]) -> dict[str, list[str]]:
-    """Return the names of each key, sorted."""
+    """Return the names that share each key, sorted."""
     groups: dict[str, list[str]] = {}
     for name in sorted(key_of):
         groups.setdefault(key_of[name], []).append(name)

@@ -41,7 +41,7 @@ _CLUTTER_SUFFIXES = frozenset(
         *(".lnk", ".torrent", ".webloc", ".yaml", ".yml"),
     }
 )
-# Music that cannot be decoded: notes instead of sound, encrypted, or in a rare format.
+# Music that cannot be decoded: MIDI and module files, encrypted files, and rare formats.
 _OTHER_MUSIC = frozenset(
     {
         *(".kar", ".mid", ".midi", ".mod", ".s3m", ".sid", ".xm"),

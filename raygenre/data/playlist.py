@@ -96,4 +96,4 @@ def _song(entry: str, folder: Path) -> Path:
     if url.netloc.lower() not in ("", "localhost"):
         raise ValueError(f"a file on another machine, {url.netloc}; copy it to this one")
     path = re.sub("^file:(//[^/]*)?", "", entry, flags=re.IGNORECASE)
-    return folder / unquote(path, errors="surrogateescape")  # names of files need not be UTF-8
+    return folder / unquote(path, errors="surrogateescape")  # file names need not be UTF-8

@@ -30,7 +30,7 @@ from raygenre.system.printable import exact, printable
 
 IMAGES, RECORDINGS = "images_original", "genres_original"
 KAGGLE_FOLDERS = (IMAGES, RECORDINGS)
-MAX_LISTED = 10  # files that an error lists
+MAX_LISTED = 10  # maximum number of files listed in an error
 
 
 class DataError(RaygenreError, ValueError):
