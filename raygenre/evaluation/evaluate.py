@@ -21,7 +21,7 @@ from raygenre.model.saliency import saliency
 from raygenre.model.seen_tracks import fingerprint
 
 Side = Literal["test", "train", "all"]
-MAX_MISTAKES = 10  # wrong predictions listed in a report
+MAX_MISTAKES = 10  # maximum number of wrong predictions listed in a report
 
 
 class EvaluationError(RaygenreError, ValueError):
@@ -108,7 +108,7 @@ def evaluate_classifier(
 
     Raises:
         EvaluationError: the data set contains none of these tracks, or none of the classifier's genres.
-        GenreNameError: a name of a genre is ambiguous or, in `genre_map`, does not exist.
+        GenreNameError: a genre name is ambiguous or, in `genre_map`, does not exist.
         DataError: none of the tracks named in a file of facts is in the data set, or the tracks are images and the
             classifier needs audio.
     """

@@ -14,7 +14,7 @@ _IGNORED = {"Zs", "Pd", "Pc"}  # Unicode categories: spaces, dashes, and connect
 
 
 class GenreNameError(RaygenreError, ValueError):
-    """The name of a genre is ambiguous, or `--map` names a genre that does not exist."""
+    """A genre name is ambiguous, or `--map` names a genre that does not exist."""
 
 
 def normal_form(name: str) -> str:

@@ -28,7 +28,7 @@ Stage = Literal["decode", "input"]
 RANGES = 16
 """Number of values that summarise a window, see `InputKind.summaries`."""
 WINDOWS_PER_PART = 64
-"""Number of windows in a part of a song. The network processes this many at a time, so a song gives the same
+"""Number of windows in a part of a song. The network processes this many at a time, so a song has the same
 probabilities, bit for bit, in parts and as a whole."""
 
 
@@ -185,7 +185,7 @@ class InputKind(ABC):
 
 
 def join(parts: Iterable[Song]) -> Song:
-    """Return a song that was read in parts."""
+    """Combine the parts of a song into one `Song`."""
     songs = list(parts)
     return Song(
         np.concatenate([song.windows for song in songs]),

@@ -9,7 +9,7 @@ A table is a sequence of blocks, followed by a footer of 48 bytes, which gives t
 index block's values give the positions of the blocks with the entries. An entry consists of the number of bytes that
 its key shares with the previous key, the number of further bytes of the key, the number of bytes of the value, and
 these bytes. After the entries come the positions from which a reader can start, as 4-byte integers, and their number.
-Numbers are varints: seven bits per byte, lowest first, and the eighth bit says whether more follow.
+Numbers are varints: seven bits per byte, lowest first, and the eighth bit indicates whether more follow.
 """
 
 import math

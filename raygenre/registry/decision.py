@@ -26,7 +26,7 @@ from raygenre.registry.champion import Incumbent
 from raygenre.registry.versions import RegistryError
 
 MIN_TRACKS = 50
-"""Minimum number of tracks for a comparison; on fewer, hardly any two classifiers differ significantly."""
+"""Minimum number of tracks for a comparison; on fewer tracks, hardly any two classifiers differ significantly."""
 
 MAX_P_VALUE = 0.05
 """The candidate replaces the champion only if the p-value is below this."""

@@ -75,7 +75,7 @@ class Version:
 def register(storage: Storage, run_id: str, folder: Path, facts: VersionFacts) -> int:
     """Upload a Classifier folder and a pyfunc as an output of a run, register them, and return the new version.
 
-    If this classifier was already registered from this run, return their version.
+    If this classifier was already registered from this run, return the existing version.
     """
     from mlflow.entities import LoggedModelOutput
     from mlflow.exceptions import MlflowException
