@@ -33,7 +33,7 @@ def storage(folder: Path, url: str | None) -> BaseStorage:
     """Return Optuna's storage of a study: a database, a gRPC proxy of one, or the journal in the study's folder.
 
     Raises:
-        StudyError: the database does not exist, or its driver is not installed, or the proxy does not answer.
+        StudyError: the database does not exist, or its driver is not installed, or the proxy does not respond.
     """
     if url and url.startswith(_GRPC):
         return _proxy(url)

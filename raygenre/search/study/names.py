@@ -53,7 +53,7 @@ def check_name(name: str) -> None:
 
 
 def check_exists(studies: Location, name: str) -> None:
-    """Check that there is a study of this name.
+    """Check that a study with this name exists.
 
     Raises:
         StudyError: no such study exists.

@@ -66,7 +66,7 @@ def resources(cpus: float | None, gpus: float | None, max_concurrent: int, *, pr
 
     One thread per trial gives more trials per hour than several threads: on two cores, two concurrent trials with one
     thread each are faster than two successive trials with two threads each. The final training runs alone, so on a
-    private cluster it gets all CPUs that the trials shared. On a shared cluster it does not, because other users may be
+    private cluster it uses all CPUs that the trials shared. On a shared cluster it does not, because other users may be
     waiting for them.
 
     Raises:
