@@ -50,7 +50,7 @@ def levels(samples: Tensor, *, under_frame: bool = False) -> Tensor:
         silence, is level 0 throughout, as in matplotlib.
 
     Raises:
-        AudioError: samples are not finite or exceed ±100 000.
+        AudioError: samples are non-finite or exceed ±100 000.
         ValueError: samples are empty, are not float32, or have an unsupported shape.
 
     Example:

@@ -2,7 +2,7 @@
 
 A place is what one training run needs. Places are handed out one at a time, each to the study with the smallest
 dominant share (the larger of its shares of the CPUs and the GPUs: Ghodsi et al., Dominant Resource Fairness, NSDI
-2011). If all places have the same size, that is the study with the fewest places.
+2011). If all places have the same size, this is the study with the fewest places.
 """
 
 from collections import Counter
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 EVERYONE = ""
-"""The owner whose limit applies to everyone without a limit of their own."""
+"""The owner name whose limit applies to all users without a limit of their own."""
 
 _ROUNDING = 1e-9  # fractions such as 0.1 GPU do not add up exactly
 
@@ -36,7 +36,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Node:
-    """The CPUs and GPUs of a machine."""
+    """The CPUs and GPUs of one machine."""
 
     cpus: float
     gpus: float

@@ -43,7 +43,7 @@ class Move:
     """A storage whose database contains addresses in a different folder.
 
     Attributes:
-        old: the folder that the addresses name, or named.
+        old: the folder that the addresses contain, or contained.
         new: the folder of the storage.
         problem: why the addresses could not be rewritten; empty if they were.
     """
@@ -120,7 +120,7 @@ def find_move(storage: Storage) -> Move | None:
 
 
 def _other_folder(connection: sqlite3.Connection, root: Path) -> Path | None:
-    """Return the folder that the experiment's address names; None if it is this storage or artifacts are kept apart."""
+    """Return the folder that the experiment's address names; None if it is this storage or artifacts are elsewhere."""
     if not _has_column(connection, "experiments", "artifact_location"):
         return None
     rows = connection.execute("SELECT artifact_location FROM experiments WHERE name = ?", (EXPERIMENT,))

@@ -1,4 +1,4 @@
-"""Refuse to read pipes and devices, which may never end."""
+"""Reject pipes and devices, because reading them may never end."""
 
 import os
 import stat

@@ -50,7 +50,7 @@ def plan_with_prediction(
     """Return the plan for a file, given its prediction.
 
     Args:
-        names: the predicted genre under the user's names.
+        names: the user's names for the predicted genre.
     """
     genres = tuple(names)
     if uncertain:
@@ -61,7 +61,8 @@ def plan_with_prediction(
 
 
 def with_provenance(plan: Plan, model: str) -> Plan:
-    """Return the plan if the provenance is written too: a file with the same genres but other provenance is written.
+    """Return the plan if the provenance is written too: a file with the same genres but different provenance is written
+    again.
 
     Args:
         model: the model's name.

@@ -220,7 +220,7 @@ class MlflowWriter:
 
 
 def _is_invalid(error: Exception) -> bool:
-    """Return whether the update itself caused the error because its content is not what the tracker writes."""
+    """Return whether the update itself caused the error because the tracker never writes such content."""
     wrong_content = isinstance(error, KeyError | TypeError | AttributeError | IndexError | ValueError)
     return wrong_content and not isinstance(error, OSError)  # requests' errors are OSErrors, some also ValueErrors
 

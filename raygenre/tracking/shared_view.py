@@ -2,7 +2,7 @@
 
 MLflow's user interface stores a view as a tag of the experiment, lists it under *Views*, and opens it by a link with
 its key. The tag's value is JSON with the view's name and its state: filter, order, columns and charts, compressed. The
-format is the user interface's own and not part of MLflow's API; `tests/browser/test_mlflow.py` opens a view.
+format is internal to the user interface and not part of MLflow's API; `tests/browser/test_mlflow.py` opens a view.
 """
 
 import json

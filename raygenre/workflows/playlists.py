@@ -33,7 +33,7 @@ def check_playlists(folder: Path, genres: Sequence[str]) -> None:
     """Check that no playlist would replace a file that raygenre did not write.
 
     Raises:
-        PlaylistError: a playlist would do so, or the folder is a file.
+        PlaylistError: a playlist would replace such a file, or the folder is a file.
     """
     if folder.exists() and not folder.is_dir():
         raise PlaylistError(f"{folder} is a file; --playlists takes a folder")
@@ -94,7 +94,7 @@ def _targets(folder: Path, genres: Iterable[str]) -> dict[str | None, Path]:
 
 
 def _file_name(genre: str) -> str:
-    """Return a genre as a name of a file that every file system accepts, without a suffix."""
+    """Return a file name for a genre that every file system accepts, without a suffix."""
     name = _FORBIDDEN.sub("_", unicodedata.normalize("NFC", genre)).strip(" .")
     name = name.encode()[:_MAX_NAME].decode(errors="ignore").strip(" .")
     return f"{name}_" if not name or _RESERVED.fullmatch(name) else name

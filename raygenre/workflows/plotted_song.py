@@ -1,4 +1,4 @@
-"""Classify a song and keep its spectrogram for a plot, in memory that does not grow with it."""
+"""Classify a song and keep its spectrogram for a plot, with bounded memory use."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass

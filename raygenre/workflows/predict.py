@@ -22,7 +22,7 @@ from raygenre.workflows.prediction_cache import CachedWindows, PredictionCache
 if TYPE_CHECKING:
     from raygenre.model.classifier import Classifier
 
-_BIG = 1 / 8  # fraction of a worker's share of all bytes
+_BIG = 1 / 8  # a file is big if it exceeds this fraction of a worker's share of all bytes
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def predict_unordered(
 
     Args:
         jobs: number of worker processes.
-        cache: where predictions are looked up and stored, one by one, so that a later call continues this one.
+        cache: where predictions are looked up and stored, one by one, so that a later call can resume this one.
         longest_seconds: maximum duration of a song in s; longer songs get an error.
 
     Raises:
@@ -132,7 +132,7 @@ def predict_song(
     """Decode and classify a file, or take the prediction from the cache. A file's failure is in the result."""
     tags = Tags()
     try:
-        before = check_regular(path, AudioError)  # here too, because the tags and the hash are read first
+        before = check_regular(path, AudioError)  # checked here, because tags and hash are read before decoding
         tags = read_tags(path)
         key = cache.key(path) if cache else ""
         if cache and (stored := cache.load(key)):

@@ -163,7 +163,7 @@ def remove_partial(output: Path, frame: "pd.DataFrame") -> None:
     A file of that name with other columns is kept: it may be the user's own, or belong to a model with other genres.
     """
     path = partial_path(output)
-    with suppress(OSError):  # the complete table is written, so the command has done its work
+    with suppress(OSError):  # the complete table has been written, so the command has succeeded
         if path.is_file() and _has_columns(path, frame):
             path.unlink()
 

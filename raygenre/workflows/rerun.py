@@ -149,7 +149,8 @@ def replay(
     threads: int | None = None,
     on_start: Callable[[list[Difference]], None],
 ) -> tuple[Rows, list[Difference]]:
-    """Train as recorded, for the recorded number of epochs; return the curve and the differences from the record.
+    """Repeat the training as recorded, for the recorded number of epochs; return the curve and the differences from the
+    record.
 
     Args:
         threads: number of torch threads; by default the recorded number.

@@ -44,8 +44,8 @@ class Row:
         tested: whether it is tested on the test tracks instead of validated.
         holds_out: for a tested row, whether the validation tracks are kept out of training.
         seeds: seeds of the training runs.
-        average_of: name of another row. If given, nothing is trained: the row's probabilities are the mean of those of
-            the other row's networks, one for each of its seeds.
+        average_of: name of another row. If given, nothing is trained: the row's probabilities are the mean of the
+            probabilities of that row's networks, one per seed.
     """
 
     name: str

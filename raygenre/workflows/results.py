@@ -1,4 +1,4 @@
-"""Train the networks behind the accuracies in docs/results.md; each row has a JSON file."""
+"""Train the networks whose accuracies are in docs/results.md; each row has a JSON file."""
 
 import json
 import statistics
@@ -38,7 +38,7 @@ _START, _END = "<!-- accuracies: experiments/results.py --write -->", "<!-- end 
 
 @dataclass(frozen=True)
 class Files:
-    """The files of the measurements.
+    """The paths that the measurements use.
 
     Attributes:
         data: the dataset's folder.
@@ -162,7 +162,7 @@ def _measure(item: tuple[Row, int], files: Files) -> dict[str, Any]:
         epochs = list(train(members, tracks, epochs=row.epochs, location=Location(str(folders[0]))))
     judged = splits.indices(dataset, split.test) if row.tested else validation
     evaluation = _evaluate(folders, dataset, judged)
-    commit = code_version.commit(within=":/raygenre")  # the results themselves are new files
+    commit = code_version.commit(within=":/raygenre")  # ignores the results, which are new files
     return {
         "date": date.today().isoformat(),
         "commit": commit.sha + (" and changes" if commit.changed else "") if commit else "",

@@ -1,4 +1,4 @@
-"""What all tag formats have in common: the frames that may change, and the others.
+"""The interface of all tag formats: the frames that may change, and the others.
 
 Conventions: a frame is the format's unit of tags (an ID3 frame, an MP4 atom, a Vorbis comment, an APE item, an ASF
 attribute). `Stored` holds the frames that raygenre may change, as text that JSON can hold; a frame that the file lacks
@@ -63,7 +63,7 @@ class FileTags(ABC):
 
     @abstractmethod
     def set(self, genres: Sequence[str], provenance: Provenance | None) -> None:
-        """Replace the genres, each as a separate value, and the provenance; None removes an earlier one."""
+        """Replace the genres, each as a separate value, and the provenance; None removes an earlier provenance."""
 
     @abstractmethod
     def restore(self, stored: Stored) -> None:
