@@ -124,7 +124,7 @@ def _open(stream: IO[bytes]) -> av.container.InputContainer:
 def _track(container: av.container.InputContainer, longest_seconds: float, on_packet: Callable[[], object]) -> int:
     """Return the index of the audio track to decode: the default track or, if that is silent, the first audible one.
 
-    If there are several tracks, packets are read until the preferred one has sound, since a default track may be
+    If there are several tracks, packets are read until the preferred one contains sound, since a default track may be
     silent.
 
     Raises:

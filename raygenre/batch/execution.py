@@ -75,7 +75,7 @@ def rows(dataset: Dataset, output: object) -> Generator[dict[str, Any], None, No
     """Execute a dataset, and yield its rows as they arrive.
 
     Args:
-        dataset: describes what is stored where; its column `PROBLEM` says why a row could not be stored.
+        dataset: describes what is stored where; its column `PROBLEM` contains the reason if a row could not be stored.
         output: where the rows are stored, for messages.
 
     Raises:

@@ -76,7 +76,7 @@ class Output:
         return isinstance(stored, dict) and all(stored.get(name) == value for name, value in decisive.items())
 
     def done(self) -> pa.Array:
-        """Return the paths of the songs that have rows.
+        """Return the paths of the songs whose rows are stored.
 
         Raises:
             BatchError: a file is damaged.

@@ -36,7 +36,7 @@ def songs_of(source: str, stores: Stores, column: str) -> list["pa.Table"]:
     """Return the songs of a Parquet file, or of all Parquet files below a folder or URL.
 
     Raises:
-        BatchError: there is no Parquet file, or a file has no such column.
+        BatchError: there are no Parquet files, or a file lacks the column.
         OSError: a file cannot be read.
     """
     files = _parquet_files(source, stores)

@@ -44,7 +44,7 @@ def report_predictions(
         results: number and result of each song, as they finish.
         output: where to write the table, if anywhere.
         playlists: folder for one playlist per genre, if requested.
-        resumes: whether the same command continues after Ctrl-C.
+        resumes: whether running the same command again after Ctrl-C resumes it.
 
     Raises:
         RaygenreError: the table or a playlist cannot be written.

@@ -145,7 +145,7 @@ def _options(context: typer.Context, values: dict[str, Any]) -> Options:
 
 def _checked(options: Options) -> tuple[Options, Storage]:
     """Check everything that can be checked here, and return the options, completed from this machine's environment."""
-    # A cluster has its own paths, and Ray's folder there is already chosen.
+    # A cluster uses its own paths, and its Ray folder has already been chosen.
     check_search(replace(options, data=None) if options.address else options)
     storage = resolve(options.storage, options.tracking_uri)
     with file_errors(f"the storage {storage} cannot be used"):

@@ -110,7 +110,7 @@ class TuneSession:
         """Run or resume the search, and print its result.
 
         Raises:
-            SearchStopped: the controls asked the search to stop.
+            SearchStopped: the controls requested the search to stop.
             PromotionPendingError: the model is registered, but the champion could not be changed.
             KeyboardInterrupt: the user pressed Ctrl-C.
             any of `ERRORS`: see `reason`.

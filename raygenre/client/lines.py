@@ -30,7 +30,7 @@ class LineReader:
 
         Raises:
             RefusedError: a line reports an error.
-            UnexpectedAnswerError: a line is of an unknown kind, or follows the answer.
+            UnexpectedAnswerError: the kind of a line is unknown, or a line follows the answer.
         """
         *lines, self._rest = (self._rest + chunk).split(b"\n")  # JSON contains no line break, but may contain U+2028
         for line in lines:

@@ -1,8 +1,8 @@
 """The class of each class folder; names that differ only in Unicode form are one class.
 
 Some file systems store `é` as one character (NFC), others as `e` and an accent (NFD), so copying a collection between
-them can give two folders whose names look the same. They are one class. `rock` and `Rock` are two classes unless the
-user merges them, because a name may be an abbreviation.
+them can result in two folders whose names look the same. They are one class. `rock` and `Rock` are two classes unless
+the user merges them, because a name may be an abbreviation.
 """
 
 import unicodedata

@@ -24,7 +24,7 @@ def read_duplicates(path: Path) -> list[tuple[str, ...]]:
     ids separated by spaces or commas).
 
     Raises:
-        DataError: the file has neither format.
+        DataError: the file is in neither format.
         OSError: the file cannot be read.
     """
     groups: list[tuple[str, ...]]

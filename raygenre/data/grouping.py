@@ -61,8 +61,8 @@ def find_grouping(dataset: Dataset, by: GroupingName, *, artists: Path | None = 
         artists: file with lines `TRACK ::: ARTIST`, as in Sturm's index of GTZAN, or `TRACK,ARTIST`.
 
     Raises:
-        DataError: the requested grouping has fewer than three groups in a genre, or the artist file does not belong to
-            this data.
+        DataError: the requested grouping results in fewer than three groups in a genre, or the artist file does not
+            belong to this data.
         OSError: the artist file cannot be read.
     """
     if by == "none" or dataset.synthetic:
@@ -93,7 +93,7 @@ def read_artists(path: Path, dataset: Dataset) -> dict[str, str]:
         Track id → artist, for the tracks of the dataset; tracks with an empty artist are left out.
 
     Raises:
-        DataError: a line has neither form, or no track is in the dataset.
+        DataError: a line is in neither format, or none of the tracks is in the dataset.
         OSError: the file cannot be read.
     """
     known = set(dataset.tracks)
@@ -121,7 +121,7 @@ def read_artists(path: Path, dataset: Dataset) -> dict[str, str]:
 
 
 def _checked(dataset: Dataset, by: GroupingName, group_of: Mapping[str, str], *, required: bool) -> Grouping:
-    """Return the grouping, or none if a genre has too few groups and the grouping is not required."""
+    """Return the grouping, or an empty one if a genre has too few groups and the grouping is not required."""
     groups: dict[str, set[str]] = {genre: set() for genre in dataset.genres}
     for track, label in zip(dataset.tracks, dataset.labels.tolist(), strict=True):
         groups[dataset.genres[label]].add(group_of.get(track, f"\0{track}"))

@@ -80,7 +80,7 @@ def _song(entry: str, folder: Path) -> Path:
 
     Raises:
         ValueError: the entry is not a file on this machine.
-        OSError: no file can have this name.
+        OSError: this is not a valid file name.
     """
     if "\0" in unquote(entry):
         raise ValueError("not a valid file name")

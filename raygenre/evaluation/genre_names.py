@@ -43,7 +43,7 @@ def parse_map(options: Sequence[str]) -> dict[str, str]:
 def match_genres(
     names: Sequence[str], genres: Sequence[str], mapped: Mapping[str, str], *, source: str
 ) -> dict[str, str]:
-    """Return the classifier's genre for each name that has one.
+    """Return the classifier's genre for each name that matches one.
 
     Args:
         names: names of the data set's genres.
@@ -77,7 +77,7 @@ def _only_match(name: str, names: Sequence[str], missing: str) -> str:
 
 
 def _match(name: str, names: Sequence[str]) -> str | None:
-    """Return the name that is equal or, failing that, has the same form; None if there is none."""
+    """Return the name that is equal or, failing that, has the same form; None if there is no such name."""
     if name in names:
         return name
     matches = [other for other in names if normal_form(other) == normal_form(name)]

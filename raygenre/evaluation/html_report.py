@@ -23,7 +23,7 @@ REPORT_FILE = "report.html"
 
 _SECONDS = 30  # duration of the music in a spectrogram
 _DIM = 0.35  # brightness where there is no evidence
-_OUTLINE_LEVEL = 0.5  # the outline encloses evidence above this share of the maximum
+_OUTLINE_LEVEL = 0.5  # the outline encloses values above this share of the maximum
 _OUTLINE_COLOUR = (120, 255, 255)
 _TRACKS: Mapping[Side, str] = {"test": "test tracks", "train": "training tracks", "all": "tracks"}
 

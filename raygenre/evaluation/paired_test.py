@@ -1,7 +1,7 @@
 """A paired test: does one classifier beat another on the same tracks by more than chance?
 
 There are four kinds of tracks: classified correctly by both, only by the candidate, only by the incumbent, or by
-neither. The first and the last kind say nothing about which classifier is better, so the test uses only the other two.
+neither. The first and the last kind do not show which classifier is better, so the test uses only the other two.
 A difference is the candidate's accuracy minus the incumbent's.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 RESAMPLES = 10_000
-_SEED = 0  # fixed, so equal counts always give equal intervals
+_SEED = 0  # fixed, so equal counts always yield equal intervals
 
 
 @dataclass(frozen=True)

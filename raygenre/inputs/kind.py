@@ -53,7 +53,7 @@ class InputKind(ABC):
 
     Attributes:
         name: what it is called in JSON and in metrics.
-        recipe: its name and version, stored with each classifier. It changes whenever the same samples would give
+        recipe: its name and version, stored with each classifier. It changes whenever the same samples would yield
             different values.
         sample_rate: sample rate, in Hz, of the samples from which it is computed.
         shape: the shape of one window's array.
@@ -128,7 +128,7 @@ class InputKind(ABC):
     ) -> Song:
         """Read a spectrogram image (PNG) or an audio file. The type is determined by the file's content, not its name.
 
-        The samples are not kept in memory. An hour of audio gives 5 MB of levels.
+        The samples are not kept in memory. The levels of an hour of audio take 5 MB.
 
         Args:
             source: path or bytes of the file.

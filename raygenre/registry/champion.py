@@ -124,7 +124,7 @@ def rollback(storage: Storage) -> tuple[int, int]:
         client.set_registered_model_alias(MODEL, CHAMPION, previous)
         client.set_registered_model_tag(MODEL, HISTORY, " ".join(older))
         _tag_replaced(client, current, previous)
-        # MLflow's clients cannot ask the server for their own user name, so the local user is recorded.
+        # MLflow's clients cannot query the server for their own user name, so the local user is recorded.
         client.set_model_version_tag(MODEL, current, BACK_WHEN, datetime.now(UTC).isoformat(timespec="seconds"))
         client.set_model_version_tag(MODEL, current, BACK_BY, promotion_lock.local_user())
     return int(current), int(previous)

@@ -49,7 +49,7 @@ def read_versions(storage: Storage, name: str) -> list[RegisteredVersion] | None
         return None
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_TIMEOUT)) as database:
-            database.execute("BEGIN")  # one snapshot, so that aliases and versions belong together
+            database.execute("BEGIN")  # one snapshot, so that aliases and versions are consistent
             if {revision for (revision,) in database.execute("SELECT version_num FROM alembic_version")} - SCHEMAS:
                 return None
             return _read(database, name)

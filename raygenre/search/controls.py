@@ -64,5 +64,5 @@ class Controls:
         return self._stop.is_set()
 
     def request_stop(self) -> None:
-        """Ask the search to end after the epochs in progress, keeping everything; it then raises `SearchStopped`."""
+        """Request the search to stop after the epochs in progress; it keeps everything and raises `SearchStopped`."""
         self._stop.set()

@@ -16,7 +16,7 @@ def parse_duration(text: str, name: str) -> float:
         name: name of the option, for the error.
 
     Raises:
-        ConfigError: the text does not have this form.
+        ConfigError: the text does not have this format.
     """
     parts = _PART.findall(text)
     if text.strip() != "0" and (not parts or _PART.sub("", text).strip()):

@@ -16,7 +16,7 @@ _ONLY_CNN = ("preset", "search_width", "augmentation")
 
 
 def choose_network(options: Options, tracks: Dataset, base: Mapping[str, Any] | None = None) -> tuple[NetworkName, str]:
-    """Return the network of a new search, and a note for the user that says why.
+    """Return the network of a new search, and a note that explains the choice to the user.
 
     Args:
         base: fields of run.yaml from an earlier search, whose network is used again.
@@ -53,11 +53,10 @@ def choose_network(options: Options, tracks: Dataset, base: Mapping[str, Any] | 
 
 
 def check_head(space: Mapping[str, Entry], batch_size: int) -> None:
-    """Check that a network that uses pretrained features has the hyperparameters of a space, and can be trained with
-    them.
+    """Check that a network for pretrained features has the hyperparameters of a space, and can be trained with them.
 
     Args:
-        batch_size: used if the space does not have it.
+        batch_size: used if the space does not contain it.
 
     Raises:
         SpaceError: the network lacks one of them, or cannot be trained with them.

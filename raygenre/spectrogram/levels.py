@@ -26,7 +26,7 @@ COLUMNS = 333
 RANGE_DB = 80.0  # visible range on the scale of amplitude_to_db
 MAX_AMPLITUDE = 1e5  # relative to full scale; the square of the power must fit into a float32
 MIN_POWER = 1e-5  # the default `amin` of amplitude_to_db
-RECIPE = "gtzan-1"  # change it whenever the same samples or image would give different levels
+RECIPE = "gtzan-1"  # change it whenever the same samples or image would yield different levels
 
 LEFT, RIGHT = 54, 389  # pixel columns of the axes' frame
 
@@ -41,9 +41,9 @@ def levels(samples: Tensor, *, under_frame: bool = False) -> Tensor:
     """Compute the spectrogram of samples as shown in GTZAN's images.
 
     Args:
-        samples: float32 (N,) or (B, N), mono, 22 050 Hz, on any device. GTZAN's clips of 30.0 s have N = 661 794.
-        under_frame: whether to include the leftmost and rightmost columns, which the image's frame covers; this gives
-            335 columns instead of 333. `to_image` needs them to reproduce every pixel of the image.
+        samples: float32 (N,) or (B, N), mono, 22 050 Hz, on any device. For GTZAN's clips of 30.0 s, N = 661 794.
+        under_frame: whether to include the leftmost and rightmost columns, which the image's frame covers; the result
+            then has 335 columns instead of 333. `to_image` needs them to reproduce every pixel of the image.
 
     Returns:
         uint8 (128, 333) or (B, 128, 333) on the same device. A clip without any variation, such as digital

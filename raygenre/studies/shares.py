@@ -21,8 +21,8 @@ class Claim:
 
     Attributes:
         name, owner: the study, and who submitted it.
-        priority: studies with a higher priority first get all that they can use.
-        places: number of training runs that it could have at the same time.
+        priority: studies with a higher priority get as many places as they can use before others get any.
+        places: number of training runs that could run at the same time.
         cpus, gpus: size of a place.
     """
 
@@ -45,8 +45,9 @@ class Node:
 def fair_shares(claims: Sequence[Claim], nodes: Sequence[Node], limits: Mapping[str, int]) -> dict[str, int]:
     """Return the number of places of each study, by name.
 
-    Together, these places fit on the nodes. A place that one study cannot use goes to the next. Of two studies with
-    equal shares, the one that comes first in `claims` gets the next place, so shares do not change from call to call.
+    Together, these places fit on the nodes. A place that one study cannot use is offered to the next. Of two studies
+    with equal shares, the one that comes first in `claims` gets the next place, so the shares are stable from call to
+    call.
 
     Args:
         limits: maximum number of places for all studies of an owner together; see `EVERYONE`.

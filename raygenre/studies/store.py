@@ -126,8 +126,7 @@ class StudyStore:
     def report(
         self, name: str, attempt: int, *, needs: Needs, seconds: float, progress: Progress | None, facts: dict[str, Any]
     ) -> Study | None:
-        """Record what a driver is doing, and return the study with its current settings; None if another driver is
-        running it.
+        """Record a driver's report, and return the study with its settings; None if another driver is running it.
 
         Args:
             seconds: s since the last report.

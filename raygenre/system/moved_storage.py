@@ -19,7 +19,7 @@ from raygenre.errors import file_errors
 from raygenre.system.storage import ARTIFACTS, DATABASE, EXPERIMENT, Storage, StorageError
 
 _TIMEOUT = 20.0  # s to wait for a process that is writing to the database, as long as MLflow waits
-_SHORT_TIMEOUT = 1.0  # s, for a check that must answer quickly
+_SHORT_TIMEOUT = 1.0  # s, for a check that must respond quickly
 _ADDRESSES = (
     ("experiments", "artifact_location"),
     ("runs", "artifact_uri"),
@@ -104,7 +104,7 @@ def follow_move(storage: Storage) -> Move | None:
 
 
 def find_move(storage: Storage) -> Move | None:
-    """Return the move that `follow_move` would follow, without changing anything; None if there is none.
+    """Return the move that `follow_move` would follow, without changing anything; None if the storage was not moved.
 
     It also returns None if the database cannot be read.
     """

@@ -50,7 +50,7 @@ class Record:
 
 
 class TagLog:
-    """A log that is open for appending. Only one process can have it open.
+    """A log that is open for appending. Only one process can have the log open.
 
     Raises:
         LogError: it cannot be written, is open in another process, or is not a log of raygenre.

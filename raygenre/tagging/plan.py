@@ -61,8 +61,7 @@ def plan_with_prediction(
 
 
 def with_provenance(plan: Plan, model: str) -> Plan:
-    """Return the plan if the provenance is written too: a file with the same genres but different provenance is written
-    again.
+    """Return the plan if the provenance is written too: a file with only a different provenance is rewritten.
 
     Args:
         model: the model's name.

@@ -1,8 +1,7 @@
 """Undo the changes that a log records, the latest first.
 
-A file that has not changed since it was written gets all its old bytes back. If other tags have changed since then,
-only the frames that raygenre wrote get their old bytes back. If the genre has changed since then, the file is left
-unchanged.
+A file that has not changed since it was written is restored byte for byte. If other tags have changed since then, only
+the frames that raygenre wrote are restored. If the genre has changed since then, the file is left unchanged.
 """
 
 import os

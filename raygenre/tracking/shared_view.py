@@ -141,7 +141,7 @@ def _created(text: str) -> int:
 
 
 def _line_chart(metric: str) -> dict[str, Any]:
-    """Return a chart of a metric over the epochs, with the settings that MLflow gives to a new chart."""
+    """Return a chart of a metric over the epochs, with MLflow's default settings for a new chart."""
     return {
         "type": "LINE",
         "uuid": metric,

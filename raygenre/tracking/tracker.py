@@ -49,7 +49,7 @@ class Tracker:
         self._study_id = study_id
         self._started = time.monotonic()
         self._spool = Spool(folder / SPOOL)
-        if storage.url:  # a driver on a different machine may have created runs that this copy of the spool lacks
+        if storage.url:  # a driver on another machine may have created runs that this copy of the spool lacks
             self._spool.is_new = False
         server = Server(storage)
         self.uri = server.address

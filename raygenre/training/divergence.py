@@ -13,7 +13,7 @@ MAX_LOSS_RATIO = 10.0
 
 
 class DivergedError(RaygenreError, ArithmeticError):
-    """Training diverged; the message gives the loss and the epoch."""
+    """Training diverged; the message contains the loss and the epoch."""
 
 
 def check_loss(loss: float, *, genres: int, name: str, where: str) -> None:

@@ -1,8 +1,8 @@
 """Write a playlist of each predicted genre's songs.
 
-A folder holds one M3U8 file per genre that has songs, and `uncertain.m3u8` with the songs of uncertain predictions.
-Paths are relative if the playlists are in or above the folder of the songs, so that both can be moved or copied
-together, and absolute otherwise. Images and failed songs are left out.
+The folder contains one M3U8 file per genre that has songs, and `uncertain.m3u8` with the songs of uncertain
+predictions. Paths are relative if the playlists are in or above the folder of the songs, so that both can be moved or
+copied together, and absolute otherwise. Images and failed songs are left out.
 """
 
 import re

@@ -141,7 +141,7 @@ def predict_song(
             return SongResult(path, classifier.combine_windows(stored.rows), stored.times, "", tags, is_cached=True)
         parts = classifier.input.read_parts(path, longest_seconds=longest_seconds)
         prediction, times = classifier.predict_parts(parts)
-        if cache and _is_same(before, path.stat()):  # otherwise, the key may belong to another version of the file
+        if cache and _is_same(before, path.stat()):  # otherwise, the key may be that of another version of the file
             rows = np.array([list(window.values()) for window in prediction.windows], dtype=np.float32)
             cache.store(key, CachedWindows(rows, times))
     except (OSError, ValueError) as error:

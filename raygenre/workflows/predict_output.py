@@ -160,7 +160,8 @@ def partial_path(output: Path) -> Path:
 def remove_partial(output: Path, frame: "pd.DataFrame") -> None:
     """Delete the table of an interrupted run, which the complete table replaces.
 
-    A file of that name with other columns is kept: it may be the user's own, or belong to a model with other genres.
+    A file of that name with different columns is kept: it may be the user's own, or belong to a model with other
+    genres.
     """
     path = partial_path(output)
     with suppress(OSError):  # the complete table has been written, so the command has succeeded

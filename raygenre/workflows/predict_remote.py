@@ -23,8 +23,8 @@ def predict_remotely(
     not sent either. Closing the iterator cancels all requests.
 
     Args:
-        facts: the endpoint's model; an answer from a model with other genres, which has since become the champion, is
-            an error.
+        facts: the endpoint's model; it is an error if a response comes from a model with other genres that has since
+            become the champion.
         at_once: number of concurrent requests.
     """
     order = start_order(songs, at_once)

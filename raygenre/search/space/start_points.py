@@ -12,7 +12,7 @@ def parse(text: str) -> dict[str, Value]:
     """Parse a start point from the command line, such as `dropout=0.3,learning_rate=1e-3`.
 
     Raises:
-        SpaceError: the text does not have this form, a name is unknown, or a value is invalid.
+        SpaceError: the text does not have this format, a name is unknown, or a value is invalid.
     """
     point: dict[str, Value] = {}
     for part in text.split(","):

@@ -96,7 +96,7 @@ def load_study(location: Location, *, url: str | None) -> StudyHandle:
     """Load the study at a location.
 
     Raises:
-        StudyError: there is no study, it belongs to another folder, or another driver has it open.
+        StudyError: the study does not exist, belongs to another folder, or is open in another driver.
         OSError: the location cannot be read or written.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -72,7 +72,7 @@ class Ledger:
         """Create a study.
 
         Raises:
-            StudyError: the name is taken or invalid, the database cannot be used, or another driver has the study open.
+            StudyError: the name is taken or invalid, the database cannot be used, or the study is already open.
         """
         check_name(name)
         return cls(create_or_load.create_study(studies / name, config=config, split=split, url=url))
@@ -82,7 +82,7 @@ class Ledger:
         """Open an existing study.
 
         Raises:
-            StudyError: the study does not exist, or another driver has it open.
+            StudyError: the study does not exist, or is open in another driver.
         """
         check_exists(studies, name)
         return cls(create_or_load.load_study(studies / name, url=url))

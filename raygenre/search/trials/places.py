@@ -1,4 +1,4 @@
-"""The places of a search: how many training runs it may have at a time.
+"""The places of a search: how many training runs it may execute at the same time.
 
 A place is what one training run needs. The limit is the lower of `--max-concurrent` and the limit in the `Controls`,
 which may change at any time.

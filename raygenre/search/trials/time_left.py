@@ -2,7 +2,7 @@
 
 The estimate covers all phases: trials, repeats, final training, evaluation, registration and the champion. It is a pure
 function of the work to do, of what has been observed, and of the current time, so it can be tested on recorded
-searches. All times are in s, from one clock that never goes back.
+searches. All times are in s, from one monotonic clock.
 """
 
 import heapq
