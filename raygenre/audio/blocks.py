@@ -55,7 +55,7 @@ def blocks(
             ValueError, stops decoding and propagates.
 
     Yields:
-        float32 (N,) with N > 0; the blocks differ in length and hold a few seconds each. Every file yields at least
+        float32 (N,) with N > 0; the blocks differ in length and contain a few seconds each. Every file yields at least
         one.
 
     Raises:

@@ -1,6 +1,6 @@
 """Decode audio files to mono samples at 22 050 Hz, and cut songs into windows.
 
-GTZAN's images were computed from such samples. `raygenre.audio.blocks` decodes them.
+GTZAN's images were computed from samples in this format. `raygenre.audio.blocks` decodes them.
 
 Conventions: samples are mono float32 in [−1, 1] at 22 050 Hz.
 """
@@ -42,7 +42,7 @@ MIN_LENGTH = 3 * SAMPLE_RATE  # samples
 LONGEST_SECONDS = 1800.0  # s; longest song that is kept in memory as a whole
 SILENT_MESSAGE = "the song is silent from beginning to end"  # used if all levels are 0
 
-_MAX_HELD = 600  # s; most samples that `decode_section` holds
+_MAX_HELD = 600  # s; most samples that `decode_section` keeps in memory
 
 
 @dataclass(frozen=True)

@@ -188,7 +188,7 @@ def identify_audio(head: bytes) -> FileType:
 
 
 def _signed_format(head: bytes) -> str:
-    """Return the name of the format whose signature the data has, or an empty string."""
+    """Return the name of the format whose signature matches the data, or an empty string."""
     for item in FORMATS:
         for signature in item.signatures:
             if all(head.startswith(magic, offset) for offset, magic in signature):

@@ -58,7 +58,7 @@ def pool(size: int, *, initial: int = 1, blocks: int = 1) -> ActorPoolStrategy:
 
 
 def set_up() -> None:
-    """Keep Ray Data from printing, and let pools grow while all of their actors are busy.
+    """Stop Ray Data from printing, and allow pools to grow while all of their actors are busy.
 
     Errors are still raised, and Ray Data's log is in Ray's session folder.
     """

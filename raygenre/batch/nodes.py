@@ -39,7 +39,7 @@ class Needs:
     release: str
 
     def problem(self) -> str:
-        """Return what this machine lacks; empty if it lacks nothing."""
+        """Return what is missing on this machine; empty if nothing is."""
         if (here := version("raygenre")) != self.release:
             return f"raygenre {here} is installed there, not {self.release}; install the same version on every node"
         for source in self.sources:

@@ -105,7 +105,7 @@ def _column_type(file: pq.ParquetFile, name: str, column: str) -> Any:
     """Return the type of a column with paths or content.
 
     Raises:
-        BatchError: the file has no such column.
+        BatchError: the file lacks this column.
     """
     types = dict(zip(file.schema_arrow.names, file.schema_arrow.types, strict=True))
     kind = types.get(column)

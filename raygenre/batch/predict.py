@@ -63,7 +63,7 @@ def predict_all(
 
     Args:
         jobs: number of actors that decode; 0 for one per CPU.
-        longest_seconds: maximum duration of a song in s; longer songs get an error.
+        longest_seconds: maximum duration of a song in s; longer songs fail.
         gpus: number of actors that classify, each on a GPU; 0 to classify where songs are decoded. By default, one for
             each GPU of the cluster.
 

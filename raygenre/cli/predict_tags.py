@@ -32,7 +32,7 @@ def predict_tags(
     Args:
         jobs: number of worker processes; 0 for a suitable number.
         longest_seconds: maximum duration of a song in s; longer ones fail.
-        no_champion: why there is no model for genres, if tags are printed for that reason.
+        no_champion: why no model for genres is available, if tags are printed for that reason.
 
     Raises:
         RaygenreError: the pretrained network is not installed, or is damaged.

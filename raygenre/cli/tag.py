@@ -147,7 +147,7 @@ def _run(
             for plan in progress.track(stream, total=len(surveyed), description="tagging" if log else "predicting"):
                 final = plan if model is None else with_provenance(plan, model)
                 done.append(apply(final, log, model=model, cache=cache) if log else final)
-    except (KeyboardInterrupt, LogError) as error:  # the songs written so far must still be reported
+    except (KeyboardInterrupt, LogError) as error:  # songs that have been written must still be reported
         return error
     return None
 

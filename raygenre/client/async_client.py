@@ -70,7 +70,7 @@ class AsyncClient:
     async def stream(self, file: File) -> AsyncGenerator[Window | Answer, None]:
         """Yield the windows of a song as soon as each is classified, and finally the complete answer.
 
-        An endpoint that does not stream sends all of them at once. An attempt is not repeated once its first windows
+        An endpoint that does not stream sends all windows together. An attempt is not repeated once its first windows
         have been yielded.
         """
         response = await self._take(self._core.stream(file))

@@ -1,4 +1,4 @@
-"""Iterate over an async generator from sync code, so that it can be cancelled at once."""
+"""Iterate over an async generator from sync code, so that it can be cancelled immediately."""
 
 import asyncio
 import threading
@@ -17,7 +17,7 @@ def iterate_in_thread(items: AsyncGenerator[T, None], close: Callable[[], Awaita
     already runs an event loop.
 
     Args:
-        close: function that is called in the loop at the end.
+        close: function to call in the event loop at the end.
 
     Raises:
         Exception: any exception that the async generator raises.

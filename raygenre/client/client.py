@@ -33,7 +33,7 @@ class Client:
     Args:
         url: address of the endpoint, such as http://localhost:8000.
         api_key: API key, if the endpoint requires one.
-        timeout: a request fails if no data can be sent or received for this many s. There is no limit on
+        timeout: a request fails if no data can be sent or received for this many seconds. There is no limit on
             the duration of the whole upload.
         retries: how often and when a request is sent again.
 
@@ -73,7 +73,7 @@ class Client:
     def stream(self, file: File) -> Generator[Window | Answer, None]:
         """Yield the windows of a song as soon as each is classified, and finally the complete answer.
 
-        An endpoint that does not stream sends all of them at once. An attempt is not repeated once its first windows
+        An endpoint that does not stream sends all windows together. An attempt is not repeated once its first windows
         have been yielded.
         """
         response = self._take(self._core.stream(file))

@@ -163,7 +163,7 @@ class Core:
         return RefusedError(f"{problem.detail}{tried}", status=problem.status, request_id=problem.request_id)
 
     def _job(self, job_id: str) -> Steps[tuple[Job, float]]:
-        """Return a job, and the number of s after which the endpoint asks to be polled again."""
+        """Return a job, and the number of seconds after which the endpoint asks to be polled again."""
         response = yield from self._exchange(Call("GET", _job_path(job_id)))
         return self.read(Job, response.content), retry_after(response.headers, datetime.now(UTC))
 

@@ -20,8 +20,8 @@ class Retries:
 
     Attributes:
         attempts: maximum number of attempts, including the first one.
-        first_wait: s before the second attempt.
-        longest_wait: maximum s before an attempt; a response that requests a longer wait is not retried.
+        first_wait: wait before the second attempt, in s.
+        longest_wait: maximum wait before an attempt, in s; a response that requests a longer wait is not retried.
         generator: the source of random numbers.
     """
 
@@ -35,7 +35,7 @@ class Retries:
             raise ValueError("attempts must be at least 1, and the waits at least 0 s")
 
     def wait(self, attempt: int, outcome: "httpx.Response | httpx.TransportError") -> float | None:
-        """Return the number of s to wait after an attempt that failed, or None if it was the last attempt.
+        """Return the number of seconds to wait after an attempt that failed, or None if it was the last attempt.
 
         Args:
             attempt: number of the attempt, from 1.

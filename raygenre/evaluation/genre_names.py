@@ -65,7 +65,7 @@ def match_genres(
 
 
 def map_hint(names: Sequence[str]) -> str:
-    """Return the options that would assign genres to names, for messages."""
+    """Return the options that assign genres to these names, for messages."""
     return " ".join(f"--map {shlex.quote(f'{name}=GENRE')}" for name in names)
 
 

@@ -57,7 +57,7 @@ class SongFeatures:
 
 @dataclass(frozen=True)
 class Extractor:
-    """Computes the features and tags of songs, in memory that does not grow with the samples.
+    """Computes the features and tags of songs; memory use does not grow with the number of samples.
 
     Attributes:
         network: a pretrained network on any device.

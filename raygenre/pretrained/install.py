@@ -1,7 +1,7 @@
 """Install the weights of MSD_musicnn: download their package, and convert its checkpoint.
 
-The package `musicnn` 0.1.0 needs old versions of TensorFlow and NumPy, so it is never installed: its wheel is stored in
-a temporary folder and checked against a known SHA-256, and only three of its files are read. No code from it is
+The package `musicnn` 0.1.0 requires old versions of TensorFlow and NumPy, so it is never installed: its wheel is stored
+in a temporary folder and checked against a known SHA-256, and only three of its files are read. No code from it is
 executed, and nothing is unpickled.
 """
 

@@ -13,8 +13,8 @@ The first rule that applies determines the outcome:
    cannot be compared, it is not promoted.
 
 `force=True` promotes the version even if rules 3 and 5 to 7 would not. A data set of fewer than about 250 tracks has
-fewer than `MIN_TRACKS` test tracks, so for such a data set only the user, who is recorded with the decision, can
-replace a champion.
+fewer than `MIN_TRACKS` test tracks, so with such a data set, only a user can replace a champion; the user is recorded
+with the decision.
 """
 
 from collections.abc import Callable

@@ -1,8 +1,8 @@
 """Read the embedded registry's SQLite database without MLflow's client.
 
-Importing the client takes seconds. Only a database whose schema is listed here is read; for any other registry, every
-function returns None, and the caller uses MLflow's client. The database is opened read-only, so nothing is created,
-migrated or locked for writing.
+Importing the client takes several seconds. Only a database whose schema is listed here is read; for any other registry,
+every function returns None, and the caller uses MLflow's client. The database is opened read-only, so nothing is
+created, migrated or locked for writing.
 """
 
 import sqlite3

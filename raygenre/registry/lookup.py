@@ -1,6 +1,6 @@
 """Find registered versions, in the embedded database or with MLflow's client.
 
-Importing MLflow takes seconds, so only the functions that use the client import it.
+Importing MLflow takes several seconds, so only the functions that use the client import it.
 """
 
 from contextlib import suppress
@@ -26,7 +26,7 @@ class RegistryError(RaygenreError, RuntimeError):
 
 
 class NoModelError(RegistryError):
-    """The registry holds no such model, or no version of it is the champion."""
+    """The registry does not contain the model, or no version of it is the champion."""
 
 
 class RegistryUnreachableError(RegistryError, TrackingUnreachableError):
@@ -98,7 +98,7 @@ def _has_versions(storage: Storage, name: str) -> bool:
 
     from raygenre.tracking.server import Server
 
-    with suppress(MlflowException):  # the caller reports a missing model in any case
+    with suppress(MlflowException):  # the caller reports a missing model anyway
         return bool(Server(storage).client.search_model_versions(f"name = '{name}'", max_results=1))
     return False
 

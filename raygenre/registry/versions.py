@@ -4,7 +4,7 @@ A version's artifact is an MLflow model: the Classifier folder and a pyfunc for 
 Classifier folder and executes no code from the registry. The facts that the promotion rule needs are stored as tags of
 the version.
 
-Importing MLflow and torch takes seconds, so each function imports only what it needs.
+Importing MLflow and torch takes several seconds, so each function imports only what it needs.
 """
 
 import tempfile

@@ -1,4 +1,4 @@
-"""Reads durations such as `2h` or `1h30m`, for time budgets; imports nothing large."""
+"""Reads durations such as `2h` or `1h30m`, for time budgets; imports no large library."""
 
 import re
 

@@ -79,7 +79,7 @@ class LevelStream:
         """Compute the frames that are complete.
 
         Args:
-            samples: the clip so far, float32 (N,): the samples of the last call and those that have arrived since.
+            samples: the clip so far, float32 (N,): the samples of the previous call and those that have arrived since.
         """
         while samples.shape[-1] >= self._complete_at:
             self._blocks.append(_mel_power(_frames(samples, self._done, self._done + _FRAMES_PER_BLOCK)))

@@ -26,7 +26,7 @@ class DriverSession:
     Args:
         attempt: number of this start.
         controls: controls of the search.
-        first: what the study needs until the search has started and reports its needs.
+        first: the resources that the study needs until the search has started and reports its own.
         share_out: called every second after the report; distributes places, or ensures that an arbiter does so.
         progress: returns the progress of the study.
         facts: called about once a minute; returns the values of other columns, such as `bytes`.

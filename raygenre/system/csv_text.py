@@ -3,7 +3,7 @@
 A cell that contains a comma, a quote or any line break is quoted, and lines end with a line feed. An apostrophe is put
 before a text whose first character starts a formula in spreadsheets: `=`, `+`, `-`, `@`, their wide forms, a tab or a
 line break. The same applies to such a text that already starts with apostrophes, so a program can restore the exact
-text by removing one. Numbers stay as they are.
+text by removing one. Numbers are not changed.
 """
 
 import re

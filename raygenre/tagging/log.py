@@ -33,7 +33,7 @@ class Record:
     Attributes:
         file: the file's absolute path, without symbolic links.
         genres: the genres that were written.
-        was: the frames that raygenre may change, as they were.
+        was: the frames that raygenre may change, as they were before.
         became: the same frames as they were written.
         old_sha256: SHA-256 of the whole file before.
         new_sha256: SHA-256 of the whole file afterwards.

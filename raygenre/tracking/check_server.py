@@ -1,6 +1,6 @@
 """Checks whether MLflow is reachable: the embedded database or a tracking server.
 
-It does not import MLflow, and changes nothing.
+This module neither imports MLflow nor changes anything.
 """
 
 import os

@@ -26,7 +26,7 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  
 
 
 class PlaylistError(RaygenreError, ValueError):
-    """A playlist would replace one of the user's files."""
+    """A playlist would overwrite one of the user's files."""
 
 
 def check_playlists(folder: Path, genres: Sequence[str]) -> None:

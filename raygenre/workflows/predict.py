@@ -75,12 +75,12 @@ def predict_unordered(
 ) -> Generator[tuple[int, SongResult], None, None]:
     """Classify files on several cores, and yield each result with the file's index as soon as it is finished.
 
-    Closing the iterator stops the work at once.
+    Closing the iterator stops the work immediately.
 
     Args:
         jobs: number of worker processes.
         cache: where predictions are looked up and stored, one by one, so that a later call can resume this one.
-        longest_seconds: maximum duration of a song in s; longer songs get an error.
+        longest_seconds: maximum duration of a song in s; longer songs fail.
 
     Raises:
         ValueError: `jobs` is not positive.

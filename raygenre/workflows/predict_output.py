@@ -153,7 +153,7 @@ def encode_table(frame: "pd.DataFrame", suffix: str) -> bytes:
 
 
 def partial_path(output: Path) -> Path:
-    """Return where the table of an interrupted run is written."""
+    """Return the path of the table that an interrupted run writes."""
     return output.with_stem(f"{output.stem}.partial")
 
 

@@ -145,7 +145,7 @@ def _measure(item: tuple[Row, int], files: Files) -> dict[str, Any]:
     """Train a row with a seed, or average the networks of another row, and return the result."""
     row, seed = item
     dataset = data_sets.load(files.data, cache=files.cache)
-    # The first network's author kept 5 % for validation, which are too few tracks to compare networks.
+    # The first network's author kept 5 % for validation, which is too few tracks to compare networks.
     split = make_split(dataset, row.split, seed, files, validation=0.05 if row.tested else 0.2)
     [fold] = split.folds
     training, validation = (splits.indices(dataset, side) for side in (fold.train, fold.validation))

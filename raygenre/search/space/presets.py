@@ -40,7 +40,7 @@ HEAD = Preset(
     },
     start=Setting(dropout=0.5, learning_rate=1e-3),
 )
-"""A network that uses pretrained features, for `--model pretrained`. Training it takes seconds."""
+"""A network that uses pretrained features, for `--model pretrained`. Training it takes only seconds."""
 
 HEAD_NAMES = (
     "dropout", "learning_rate", "decay", "batch_size", "dense", "optimizer", "weight_decay", "schedule",

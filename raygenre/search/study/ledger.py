@@ -1,7 +1,7 @@
 """The ledger of a search: an Optuna study with each trial's settings, state and values.
 
-It holds everything that a search must not lose, including MLflow run ids, so a resumed search does not need Ray Tune's
-snapshots. Without `--study-url`, the study is a journal file in its folder, next to the lock.
+It contains everything that a search must not lose, including MLflow run ids, so a resumed search does not need Ray
+Tune's snapshots. Without `--study-url`, the study is a journal file in its folder, next to the lock.
 """
 
 import json

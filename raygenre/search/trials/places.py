@@ -68,8 +68,8 @@ class Places:
         """Return whether another training run may request a place from Ray while this many are waiting.
 
         With a limit, all of its places are requested at once, so a cluster can grow. Without a limit, trials start
-        together if places are free; otherwise, only one waits, because the setting of a waiting trial is chosen too
-        early.
+        together if places are free; otherwise, only one waits, because a waiting trial's setting is chosen earlier than
+        necessary.
         """
         return self.limit is not None or pending < max(1, self._free())
 
