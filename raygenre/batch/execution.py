@@ -18,7 +18,7 @@ from raygenre.batch.errors import BatchError
 from raygenre.system import worker_pool
 
 SONGS_PER_BLOCK = 256
-"""Maximum number of songs in a block. A block becomes one file of the output, and a killed worker repeats its block."""
+"""Maximum number of songs in a block. A block becomes one output file, and the block of a killed worker is repeated."""
 SONGS_PER_GPU_BATCH = 64
 PROBLEM = "problem"
 """Column with the reason why a song's results could not be stored; empty if they were stored."""

@@ -94,7 +94,7 @@ class Stores:
     def local_copy(self, file: Path | str | bytes, name: str) -> Iterator[Path]:
         """Yield the path of a file on this machine: the file itself, or a temporary copy of a URL or of content.
 
-        Copies are made on disk, so that memory does not grow with the file.
+        Copies are made on disk, so that memory use does not grow with the file's size.
 
         Args:
             file: path, URL or content.

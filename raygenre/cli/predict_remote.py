@@ -27,7 +27,7 @@ def predict_remote(
         at_once: number of concurrent requests; 0 for a suitable number.
 
     Raises:
-        RaygenreError: the endpoint is unreachable or refuses to describe its model, or a file cannot be written.
+        RaygenreError: the endpoint is unreachable or does not describe its model, or a file cannot be written.
         typer.Exit: with 1 if a file failed, and with 130 after Ctrl-C.
     """
     from raygenre.client import Client, RefusedError, Retries

@@ -63,7 +63,7 @@ def predict_tags(
                     out.file.write(json.dumps(json_record(result, pretrained)) + "\n")
                     out.file.flush()
                 elif not result.error:
-                    # Not the title of the chart, which would be broken at the width of the bars.
+                    # Not the title of the chart, which would be wrapped at the width of the bars.
                     out.print(relative_name(result.path, files.root), soft_wrap=True)
                     out.print(_chart(result, pretrained))
                 finished += 1

@@ -84,7 +84,7 @@ class TuneSession:
 
     Args:
         controls: the limits that the search obeys while it runs, and its reports of the places that it could use. A
-            search with controls shares its machine.
+            search with controls shares its machine with other searches.
 
     Attributes:
         ledger: ledger of the study; None until it is open.

@@ -155,7 +155,7 @@ class ModelFacts(Part):
         threshold: confidence below which an answer is uncertain.
         sha256: SHA-256 of the weights, genres and calibration.
         card: model card, in Markdown.
-        challenger: model that answers a share of the requests, if any.
+        challenger: model that handles a share of the requests, if any.
         pretrained: the network that names tags instead of genres, if the endpoint has it.
         most_bytes: maximum size of a request body, in bytes.
         most_seconds: maximum duration of an audio file, in s.

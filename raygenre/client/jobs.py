@@ -55,7 +55,7 @@ class Job(Part):
         id: id of the job.
         status: `done` if there is a result, `failed` if there is an error.
         created_at: when the job was accepted.
-        started_at: when a replica first started it; None while it waits.
+        started_at: when a replica first started it; None while the job is waiting.
         finished_at: when it finished; None until then.
         expires_at: when it will be deleted; None until it has finished.
         seconds: audio decoded so far, in s.

@@ -49,7 +49,7 @@ def check_usable(
     *,
     allow_broken: bool,
 ) -> None:
-    """Check how many of a data folder's files are usable.
+    """Check that enough of a data folder's files are usable.
 
     Args:
         files: the files that may become tracks.

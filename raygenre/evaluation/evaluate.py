@@ -63,8 +63,8 @@ class EvaluationReport:
         evaluation: evaluation on all requested tracks.
         tracks: ids of the evaluated tracks.
         slices: name and evaluation of each slice that contains some, but not all, of the tracks.
-        uniform: name of each other slice for which the user gave a file → True if it contains all of the tracks, False
-            if it contains none.
+        uniform: name of each other slice for which the user provided a file → True if it contains all of the tracks,
+            False if it contains none.
         mistakes: at most `MAX_MISTAKES` wrong predictions, most confident first.
         own_test: whether the tracks are exactly the classifier's own test tracks.
         warnings: sentences that explain why the numbers may be misleading.

@@ -18,7 +18,7 @@ class GenreNameError(RaygenreError, ValueError):
 
 
 def normal_form(name: str) -> str:
-    """Return a name without its case, spaces, hyphens and underscores."""
+    """Return the form of a name, which ignores case, spaces, hyphens and underscores."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
     kept = "".join(character for character in folded if unicodedata.category(character) not in _IGNORED)
     return kept or folded

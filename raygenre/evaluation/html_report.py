@@ -70,7 +70,7 @@ def report_page(report: EvaluationReport, *, name: str, facts: VersionFacts | No
 
 
 def _method(classifier: Classifier) -> str:
-    """Return the name of the method that shows the evidence for a prediction; empty if the input is not a picture."""
+    """Return the name of the method that shows the evidence for a prediction; empty if the input is not an image."""
     config = classifier.model.config
     if not isinstance(config, ModelConfig):
         return ""

@@ -138,7 +138,7 @@ class InputKind(ABC):
 
         Raises:
             AudioError: the file is neither audio nor an image that this kind can use, or is damaged, too long, shorter
-                than 3 s, or silent; or the path leads to a pipe or a device.
+                than 3 s, or silent; or the path refers to a pipe or a device.
             ImageError: the file is a PNG, but is damaged or not a spectrogram.
             OSError: the file cannot be opened.
         """

@@ -62,7 +62,7 @@ class Classifier:
         examples: expected outputs for `verify`; None if the classifier was not loaded from disk.
         seen: the tracks that the classifier was trained and tested on; None if unknown.
         versions: library versions at the time of saving; empty if the classifier was not loaded from disk.
-        input: what the network is given; `input.read` reads a file for `predict`.
+        input: the kind of input that the network takes; `input.read` reads a file for `predict`.
     """
 
     model: Network

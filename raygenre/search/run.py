@@ -42,7 +42,7 @@ from raygenre.tracking.system_metrics import log_system_metrics
 from raygenre.tracking.tracker import Tracker
 from raygenre.training.member import Inputs
 
-_VALIDATION = 0.3  # time to validate a track, compared with the time to train on it
+_VALIDATION = 0.3  # time to validate a track, relative to the time to train on it
 _THREAD = 0.3  # speed that each further thread adds, relative to the first
 
 

@@ -88,7 +88,7 @@ class LevelStream:
         """Return the levels of the whole clip, uint8 (128, 333).
 
         Args:
-            samples: the whole clip, float32 (N,); it starts with the samples of the last call of `add`.
+            samples: the whole clip, float32 (N,); it starts with the samples of the last call to `add`.
             under_frame: as for `levels`.
 
         Raises:

@@ -1,7 +1,7 @@
 """The tables of studies.
 
 A study is a row that its driver, the commands and the arbiter share: the commands write its settings, the driver writes
-what it is doing, and the arbiter writes how many places it may use.
+its progress, and the arbiter writes how many places it may use.
 """
 
 from sqlalchemy import BigInteger, Column, Double, Integer, MetaData, String, Table, Text

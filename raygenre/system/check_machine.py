@@ -17,7 +17,7 @@ from raygenre.system.printable import printable
 from raygenre.system.ray_folder import planned_ray_folder
 
 HOST = "127.0.0.1"
-TRIAL_MEMORY = 3e9  # bytes that a trial of a search needs, as docs/operations.md plans
+TRIAL_MEMORY = 3e9  # bytes that a search's trial needs, according to docs/operations.md
 MIN_MEMORY = 1e9  # bytes; loading the libraries and a model needs about as much
 FEW_BYTES, MIN_BYTES = 5e9, 1e9  # free disk space below which a warning or a problem is reported
 

@@ -1,8 +1,8 @@
 """Follow a storage that was moved or copied: MLflow's database holds absolute addresses.
 
 The embedded database contains the address of every run's and model's artifacts. In a storage that is now in a different
-folder, they would be read from the old folder and written to it. The first process that opens the database there
-rewrites them in one transaction; the database of the old folder, if it still exists, is not changed.
+folder, artifacts would be read from and written to the old folder. The first process that opens the database there
+rewrites the addresses in one transaction; the database of the old folder, if it still exists, is not changed.
 
 The database's folder is recorded in the address of the experiment, which MLflow uses for the artifacts of new runs.
 """

@@ -24,7 +24,7 @@ def read_genre_map(path: Path, genres: Sequence[str] | None = None) -> dict[str,
     """Return the names of each genre in the file.
 
     Args:
-        genres: the model's genres, if known; then each entry must be one of them.
+        genres: the model's genres, if known; in that case, each entry must be one of them.
 
     Raises:
         GenreMapError: the file cannot be read, or an entry is not one of the genres or has no valid names.

@@ -102,7 +102,8 @@ class Tracker:
         """Start or resume a run, and return its key.
 
         Args:
-            params: settings, which MLflow never changes; for a trial, the searched ones. Empty values are left out.
+            params: settings, which MLflow never changes; for a trial, only the searched ones. Empty values are left
+                out.
             tags: other facts. Empty values are left out.
             at: time at which the run started, in s since 1970, if it is recorded later.
 

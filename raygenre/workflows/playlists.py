@@ -59,7 +59,7 @@ def write_playlists(
         OSError: a playlist cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    where = folder.resolve()  # relative paths go up from here, so no folder on the way may be a link
+    where = folder.resolve()  # relative paths may go up from here, so no folder on the way may be a link
     base = where if root != Path(root.anchor) and _are_nested(where, root.resolve()) else None
     songs: dict[str | None, list[Path]] = {}
     for result in results:
@@ -101,7 +101,7 @@ def _file_name(genre: str) -> str:
 
 
 def _below(song: Path, root: Path) -> Path:
-    """Return a song's path with the links up to the root resolved, as those of the playlists are.
+    """Return a song's path with links up to the root resolved, like the playlists' own paths.
 
     Links below the root are kept, because they are moved or copied together with it.
     """

@@ -130,7 +130,7 @@ def table(results: Path) -> str:
 
 
 def with_table(document: str, results: Path) -> str:
-    """Return a Markdown document with the current table between its marks."""
+    """Return a Markdown document with the current table between its markers."""
     before, _, rest = document.partition(_START)
     _, _, after = rest.partition(_END)
     return f"{before}{_START}\n{table(results)}\n{_END}{after}"

@@ -2,7 +2,8 @@
 
 The lock is a file in the study's folder, so it works for drivers that share the folder. A study at a URL also uses a
 lock in its database. The id of a study in a database is stored in its folder too, so a driver with a different folder
-cannot load the study. The database stores the path of the folder, so a driver with a copy of the folder cannot either.
+cannot load the study. The database stores the path of the folder, so a driver with a copy of the folder cannot load it
+either.
 """
 
 import os

@@ -153,7 +153,7 @@ class Ledger:
         """Start the next trial: an enqueued one, or the next start point, or a setting that the sampler chooses.
 
         Every trial is enqueued with the attribute `CHECKPOINT` first, so that it differs from the trials of other
-        programs even if the driver dies a moment later.
+        programs even if the driver dies immediately afterwards.
         """
         if enqueued := self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
             self.note_checkpoint(enqueued[0].number)

@@ -20,7 +20,7 @@ from raygenre.search.trials.trial_result import OBJECTIVE, TrialResult
 
 
 class LedgerSearcher(Searcher):
-    """Suggests trials that earlier drivers left unfinished, then new trials as long as the limits allow any.
+    """Suggests trials that earlier drivers left unfinished, then new trials as long as the limits allow them.
 
     Args:
         limits: decides whether new trials start.

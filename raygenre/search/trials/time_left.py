@@ -174,7 +174,7 @@ def _time_between(trials: Sequence[Run], slots: int) -> float:
 
 
 def _startup(work: Work, seen: Observed) -> float:
-    """Return the time that a new worker needs until it trains, averaged over the first workers."""
+    """Return the time that a new worker needs before it starts training, averaged over the first workers."""
     begins = sorted(run.marks[0][0] for run in seen.trials if run.marks and run.started is not None)
     if "trials" not in seen.phases or not begins:
         return _STARTUP
